@@ -1,0 +1,56 @@
+//! Why the kernel side gave something up. One per-CPU counter a reason, shown to the user.
+
+/// A failure path of a BPF program. The number is the index into the `DROPS` per-CPU array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum DropReason {
+    /// The `SYSCALLS` map was full: one call was not counted.
+    SyscallMapFull = 0,
+    /// A timed call whose entry was not seen (in flight when the probe was attached): counted, not timed.
+    SyscallUnpaired = 1,
+    /// Two live threads share an entry slot and the overflow map was full: counted, not timed.
+    SyscallEntryFull = 2,
+    /// The samples ring buffer was full: one on-CPU sample lost.
+    SampleRingFull = 3,
+    /// The process events ring buffer was full: one fork, exec or exit lost.
+    ProcessRingFull = 4,
+    /// A kernel structure could not be read.
+    ReadFailed = 5,
+    /// The scratch buffer of this CPU was missing (cannot happen; counted all the same).
+    NoScratch = 6,
+    /// The kernel stack helper failed: the sample goes on with its user frames.
+    KernelStackFailed = 7,
+    /// The user stack helper failed (page not resident, no frame pointers): the sample goes on without.
+    UserStackFailed = 8,
+}
+
+impl DropReason {
+    /// All reasons in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::SyscallMapFull,
+        Self::SyscallUnpaired,
+        Self::SyscallEntryFull,
+        Self::SampleRingFull,
+        Self::ProcessRingFull,
+        Self::ReadFailed,
+        Self::NoScratch,
+        Self::KernelStackFailed,
+        Self::UserStackFailed,
+    ];
+
+    /// Stable identifier used in reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SyscallMapFull => "syscall_map_full",
+            Self::SyscallUnpaired => "syscall_unpaired",
+            Self::SyscallEntryFull => "syscall_entry_full",
+            Self::SampleRingFull => "sample_ring_full",
+            Self::ProcessRingFull => "process_ring_full",
+            Self::ReadFailed => "read_failed",
+            Self::NoScratch => "no_scratch",
+            Self::KernelStackFailed => "kernel_stack_failed",
+            Self::UserStackFailed => "user_stack_failed",
+        }
+    }
+}

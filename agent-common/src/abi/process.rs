@@ -1,0 +1,49 @@
+//! Process life: fork, exec and exit of thread groups, through the `PROCESS_EVENTS` ring buffer.
+
+use super::COMM_LEN;
+use crate::assert_abi;
+
+/// `kind` of a [`ProcessEvent`]: a new thread group.
+pub const KIND_FORK: u32 = 1;
+/// `kind` of a [`ProcessEvent`]: the image was replaced.
+pub const KIND_EXEC: u32 = 2;
+/// `kind` of a [`ProcessEvent`]: the last thread of the group is gone.
+pub const KIND_EXIT: u32 = 3;
+
+/// One event of a process' life. Fields a kind does not name are 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ProcessEvent {
+    /// `CLOCK_MONOTONIC` ns.
+    pub at_ns: u64,
+    /// Start of the process, `CLOCK_BOOTTIME` ns: with `tgid` the process' identity.
+    pub start_boot_ns: u64,
+    /// cgroup v2 id.
+    pub cgroup_id: u64,
+    /// exit: CPU time of all threads, ns (`sum_exec_runtime`).
+    pub cpu_ns: u64,
+    /// exit: user share of it by the kernel's accounting, ns.
+    pub utime_ns: u64,
+    /// exit: system share of it by the kernel's accounting, ns.
+    pub stime_ns: u64,
+    /// exit: minor faults of all threads.
+    pub min_flt: u64,
+    /// exit: major faults of all threads.
+    pub maj_flt: u64,
+    /// [`KIND_FORK`], [`KIND_EXEC`] or [`KIND_EXIT`].
+    pub kind: u32,
+    /// The process.
+    pub tgid: u32,
+    /// Its parent (`real_parent`).
+    pub parent_tgid: u32,
+    /// exit: wait status as `wait(2)` gives it: `code << 8 | signal`, 0x80 = core dumped.
+    pub exit_status: u32,
+    /// Task name, NUL-padded.
+    pub comm: [u8; COMM_LEN],
+}
+assert_abi!(
+    ProcessEvent,
+    size = 96,
+    align = 8,
+    fields = [u64, u64, u64, u64, u64, u64, u64, u64, u32, u32, u32, u32, [u8; COMM_LEN]]
+);

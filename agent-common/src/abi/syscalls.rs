@@ -1,0 +1,127 @@
+//! Syscall accounting: a sparse latency histogram keyed by (process, call, CPU, latency bucket).
+//!
+//! One hash entry holds what one CPU saw of one (tgid, syscall, outcome, bucket). No two CPUs share an entry,
+//! so its counters never bounce between caches, and only combinations that happened cost memory.
+
+use crate::assert_abi;
+
+/// Key of the `SYSCALLS` map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct SyscallKey {
+    /// Thread-group id of the caller.
+    pub tgid: u32,
+    /// Syscall number of the ABI in `flags`.
+    pub nr: u16,
+    /// CPU the call returned on.
+    pub cpu: u16,
+    /// Latency bucket ([`bucket_of`]), or [`UNTIMED`].
+    pub bucket: u8,
+    /// [`FLAG_ERROR`], [`FLAG_COMPAT`].
+    pub flags: u8,
+    /// Zero.
+    pub pad: u16,
+}
+assert_abi!(SyscallKey, size = 12, align = 4, fields = [u32, u16, u16, u8, u8, u16]);
+
+/// Value of the `SYSCALLS` map. Cumulative while the key lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SyscallValue {
+    /// Calls that returned.
+    pub count: u64,
+    /// Time between entry and exit, ns; 0 where untimed.
+    pub total_ns: u64,
+    /// Longest call, ns; 0 where untimed.
+    pub max_ns: u64,
+}
+assert_abi!(SyscallValue, size = 24, align = 8, fields = [u64, u64, u64]);
+
+/// One thread's call in flight: slot `tid % ENTRY_SLOTS` of the `SYSCALL_ENTRY` array.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SyscallEntry {
+    /// Entry time, `CLOCK_MONOTONIC` ns; 0 when nothing is in flight.
+    pub start_ns: u64,
+    /// The thread in this slot.
+    pub tid: u32,
+    /// Its thread group.
+    pub tgid: u32,
+    /// Syscall number.
+    pub nr: u16,
+    /// [`FLAG_COMPAT`].
+    pub flags: u16,
+    /// Zero.
+    pub pad: u32,
+}
+assert_abi!(SyscallEntry, size = 24, align = 8, fields = [u64, u32, u32, u16, u16, u32]);
+
+/// The call returned an errno (−4095..−1).
+pub const FLAG_ERROR: u8 = 1;
+/// The call used the 32-bit table (`int 0x80` or a 32-bit process): `nr` is an i386 number.
+pub const FLAG_COMPAT: u8 = 2;
+
+/// Bucket of calls that were counted but not timed.
+pub const UNTIMED: u8 = 255;
+
+/// Four buckets an octave: a bucket is at most 25 % wide, its geometric middle at most 11.9 % off.
+const SUB_BITS: u32 = 2;
+
+/// Bucket of a latency. Exact for 0..=3 ns, then four buckets an octave; `u64::MAX` falls into 251.
+#[must_use]
+#[inline(always)]
+pub const fn bucket_of(ns: u64) -> u8 {
+    if ns < 4 {
+        return ns as u8;
+    }
+    let msb = 63 - ns.leading_zeros();
+    let sub = (ns >> (msb - SUB_BITS)) & 3;
+    (((msb - 1) << SUB_BITS) as u64 + sub) as u8
+}
+
+/// Lower bound (inclusive) of a bucket, ns. `bucket` is at most 251.
+#[must_use]
+pub const fn bucket_floor(bucket: u8) -> u64 {
+    if bucket < 4 {
+        return bucket as u64;
+    }
+    let msb = (bucket as u32 >> SUB_BITS) + 1;
+    let sub = bucket as u64 & 3;
+    (4 | sub) << (msb - SUB_BITS)
+}
+
+/// Value that stands for a bucket: the geometric middle of its bounds, ns. At most 11.9 % from any member.
+#[cfg(feature = "std")]
+#[must_use]
+pub fn bucket_middle(bucket: u8) -> u64 {
+    if bucket < 4 {
+        return u64::from(bucket);
+    }
+    let low = bucket_floor(bucket) as f64;
+    let high = if bucket >= 251 { u64::MAX as f64 } else { bucket_floor(bucket + 1) as f64 };
+    (low * high).sqrt() as u64
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_contiguous_and_hold_their_floor() {
+        for bucket in 0..=251u8 {
+            assert_eq!(bucket_of(bucket_floor(bucket)), bucket);
+            if bucket > 0 {
+                assert_eq!(bucket_of(bucket_floor(bucket) - 1), bucket - 1);
+            }
+        }
+        assert_eq!(bucket_of(u64::MAX), 251);
+    }
+
+    #[test]
+    fn the_middle_is_within_an_eighth_of_every_member() {
+        for ns in (1..100_000u64).chain((0..60).map(|s| (1u64 << s) + (1 << s) / 3)) {
+            let middle = bucket_middle(bucket_of(ns)) as f64;
+            assert!((middle - ns as f64).abs() <= ns as f64 * 0.125, "{ns} ns is shown as {middle}");
+        }
+    }
+}

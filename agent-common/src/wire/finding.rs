@@ -1,0 +1,113 @@
+//! A finding: a rule's result with its evidence. An alert: a finding with a lifetime.
+
+use serde::{Deserialize, Serialize};
+
+/// What a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// `process`, `device`, `cgroup` or `host`.
+    pub kind: String,
+    /// The process, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<u32>,
+    /// Task name, device name, cgroup path or host name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub comm: Option<String>,
+}
+
+/// Who causes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// `process`, `lock`, `device`, `cgroup`, `peer` or `host`.
+    pub kind: String,
+    /// The process, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<u32>,
+    /// Task name, device name, cgroup path, peer address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub comm: Option<String>,
+}
+
+/// One number behind a finding.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What was measured.
+    pub what: String,
+    /// The measured value.
+    pub value: f64,
+    /// Its unit.
+    pub unit: String,
+    /// The threshold it crossed, in the same unit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub threshold: Option<f64>,
+}
+
+/// A class that was considered and lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// Class name.
+    pub class: String,
+    /// Why it is not the verdict.
+    pub why_not: String,
+}
+
+/// A rule's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule's file name.
+    pub rule: String,
+    /// Stable class name, e.g. `cpu-user`, `syscall-storm`.
+    pub class: String,
+    /// What it is about.
+    pub subject: Subject,
+    /// Who causes it, where that is known.
+    pub culprit: Option<Culprit>,
+    /// Time lost per second of wall, ns (may exceed 1e9: it adds up over threads).
+    pub lost_ns_per_s: u64,
+    /// Share of the subject's time, percent.
+    pub share_pct: f64,
+    /// 0..=1.
+    pub confidence: f64,
+    /// The numbers.
+    pub evidence: Vec<Evidence>,
+    /// Folded stacks that show it, heaviest first.
+    #[serde(default)]
+    pub stacks: Vec<String>,
+    /// What else was considered.
+    #[serde(default)]
+    pub alternatives: Vec<Alternative>,
+    /// Classes of findings that this one explains.
+    #[serde(default)]
+    pub caused: Vec<String>,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// State of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlertState {
+    /// Newly open.
+    Open,
+    /// Still open, figures changed.
+    Update,
+    /// Over.
+    Resolved,
+}
+
+/// Payload of `s7mpa/v1/<host>/alert`, one JSON object a message; also one line of `agent alerts --json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Stable while open: `<class>/<kind>/<pid or name>/<opened_unix_s>`.
+    pub id: String,
+    /// Host name.
+    pub host: String,
+    /// Its state.
+    pub state: AlertState,
+    /// When it opened, RFC 3339 seconds are derived from this; ns since the epoch.
+    pub opened_unix_ns: u64,
+    /// When this message was made, ns since the epoch.
+    pub at_unix_ns: u64,
+    /// The finding behind it.
+    pub finding: Finding,
+}

@@ -1,0 +1,9 @@
+//! Collector ↔ server messages. Metrics travel as InfluxDB line protocol, everything else as JSON.
+
+pub mod finding;
+pub mod head;
+pub mod line;
+pub mod registry;
+pub mod report;
+pub mod stored;
+pub mod topic;

@@ -1,0 +1,1 @@
+//! Topics: `s7mpa/v1/<host>/<channel>`.

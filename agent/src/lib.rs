@@ -1,0 +1,5 @@
+//! The collector: sources → window → aggregate → diagnose → sinks, and the command line around it.
+
+pub mod collector;
+pub mod source;
+pub mod window;

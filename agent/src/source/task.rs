@@ -1,0 +1,5 @@
+//! Processes from `/proc`.
+
+/// What a process used in a window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskSample {}

@@ -1,0 +1,126 @@
+//! A window: everything one closed span of time (a second) has seen. Pure data.
+
+use std::sync::Arc;
+
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
+use agent_common::wire::report::{Coverage, SelfCost};
+
+use crate::source::host::HostSample;
+use crate::source::task::TaskSample;
+
+/// One closed span of time.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Start, `CLOCK_MONOTONIC`.
+    pub start: MonoNs,
+    /// End, `CLOCK_MONOTONIC`.
+    pub end: MonoNs,
+    /// End, wall clock.
+    pub end_unix: UnixNs,
+    /// The host in this window.
+    pub host: HostSample,
+    /// Processes alive at its end, and what each used in it.
+    pub tasks: Vec<TaskSample>,
+    /// Processes that ended in it.
+    pub exits: Vec<ProcessExit>,
+    /// Processes that began in it (thread groups).
+    pub forks: u64,
+    /// Syscalls that returned in it: differences, one row a (process, call).
+    pub syscalls: Vec<SyscallRow>,
+    /// Syscalls open at its end.
+    pub in_flight: Vec<InFlight>,
+    /// On-CPU samples taken in it.
+    pub samples: Vec<flamegraphs::sample::Sample>,
+    /// What it covers.
+    pub coverage: Coverage,
+    /// What the collector cost in it.
+    pub self_cost: SelfCost,
+}
+
+/// Table a syscall number belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SyscallAbi {
+    /// The native 64-bit table.
+    Native,
+    /// The 32-bit (i386) table.
+    Compat,
+}
+
+/// What one process did with one syscall in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyscallRow {
+    /// Process.
+    pub tgid: Tgid,
+    /// Its name when last seen.
+    pub comm: Arc<str>,
+    /// Table.
+    pub abi: SyscallAbi,
+    /// Number in the table.
+    pub nr: u16,
+    /// Calls that returned.
+    pub count: u64,
+    /// Of these, with an errno.
+    pub errors: u64,
+    /// Of `count`, with a time.
+    pub timed: u64,
+    /// Time in the timed ones.
+    pub total: DurNs,
+    /// Longest of the timed ones.
+    pub max: DurNs,
+    /// Latencies: (bucket, calls), ascending ([`agent_common::abi::syscalls::bucket_of`]).
+    pub histogram: Vec<(u8, u64)>,
+}
+
+/// A syscall that has not returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlight {
+    /// Process.
+    pub tgid: Tgid,
+    /// Thread.
+    pub tid: Tid,
+    /// Process name.
+    pub comm: Arc<str>,
+    /// Table.
+    pub abi: SyscallAbi,
+    /// Number in the table.
+    pub nr: u16,
+    /// How long it has been open: at least this where the entry was not seen.
+    pub age: DurNs,
+}
+
+/// A process that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessExit {
+    /// Process.
+    pub tgid: Tgid,
+    /// Its parent when it ended.
+    pub parent: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Start, `CLOCK_BOOTTIME` ns.
+    pub start_boot_ns: u64,
+    /// When.
+    pub at: MonoNs,
+    /// Exit code, where it called exit.
+    pub code: u8,
+    /// Signal that killed it, 0 if none.
+    pub signal: u8,
+    /// CPU time over its life.
+    pub cpu: DurNs,
+    /// User share of it.
+    pub utime: DurNs,
+    /// System share of it.
+    pub stime: DurNs,
+    /// Minor faults over its life.
+    pub min_flt: u64,
+    /// Major faults over its life.
+    pub maj_flt: u64,
+}
+
+impl Window {
+    /// Length of the window.
+    #[must_use]
+    pub const fn span(&self) -> DurNs {
+        self.end.since(self.start)
+    }
+}

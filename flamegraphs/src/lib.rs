@@ -1,0 +1,3 @@
+//! Addresses → names → folded stacks → SVG.
+
+pub mod sample;

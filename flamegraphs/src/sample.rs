@@ -1,0 +1,22 @@
+//! One sampled stack, as addresses.
+
+use std::sync::Arc;
+
+/// A stack of addresses with its weight. Frames are leaf first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// `CLOCK_MONOTONIC` ns.
+    pub at_ns: u64,
+    /// Process (thread group).
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Task name.
+    pub comm: Arc<str>,
+    /// Kernel addresses, leaf first; empty in user mode.
+    pub kernel: Box<[u64]>,
+    /// User addresses, leaf first; empty for kernel threads.
+    pub user: Box<[u64]>,
+    /// What it stands for: samples, or ns.
+    pub weight: u64,
+}
