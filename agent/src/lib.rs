@@ -1,5 +1,7 @@
 //! The collector: sources → window → aggregate → diagnose → sinks, and the command line around it.
 
+pub mod bench_probe;
+pub mod bpf;
 pub mod collector;
 pub mod source;
 pub mod window;

@@ -22,11 +22,13 @@ pub enum DropReason {
     KernelStackFailed = 7,
     /// The user stack helper failed (page not resident, no frame pointers): the sample goes on without.
     UserStackFailed = 8,
+    /// The process filter was full: one child is not observed.
+    FilterFull = 9,
 }
 
 impl DropReason {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SyscallMapFull,
         Self::SyscallUnpaired,
         Self::SyscallEntryFull,
@@ -36,6 +38,7 @@ impl DropReason {
         Self::NoScratch,
         Self::KernelStackFailed,
         Self::UserStackFailed,
+        Self::FilterFull,
     ];
 
     /// Stable identifier used in reports and metrics.
@@ -51,6 +54,7 @@ impl DropReason {
             Self::NoScratch => "no_scratch",
             Self::KernelStackFailed => "kernel_stack_failed",
             Self::UserStackFailed => "user_stack_failed",
+            Self::FilterFull => "filter_full",
         }
     }
 }

@@ -1,0 +1,116 @@
+//! On-CPU samples: kernel and user stack by frame pointers, through a ring buffer.
+
+use agent_common::abi::drops::DropReason;
+use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{
+    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
+    bpf_get_stack, bpf_ktime_get_ns,
+};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{PerCpuArray, RingBuf};
+use aya_ebpf::programs::PerfEventContext;
+
+use crate::{drops, filter, settings};
+
+/// 1 MiB holds 1,800 samples of 70 frames: 9 s of 2 busy CPUs at 97 Hz. User space sizes it to the CPUs and rate.
+const SAMPLES_BYTES: u32 = 1 << 20;
+
+/// Bytes of one full stack.
+const STACK_BYTES: usize = MAX_FRAMES * 8;
+/// Room for the user stack behind the longest kernel stack, rounded up so that the verifier's bound is a mask.
+const FRAMES_BYTES: usize = 2048;
+
+#[repr(C)]
+pub(crate) struct Scratch {
+    header: SampleHeader,
+    frames: [u8; FRAMES_BYTES],
+}
+
+#[map]
+static SAMPLES: RingBuf = RingBuf::with_byte_size(SAMPLES_BYTES, 0);
+
+/// A sample is put together here: 2.1 KB a CPU, more than a BPF stack holds.
+#[map]
+static SAMPLE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static SAMPLE_TICKS: PerCpuArray<SampleTicks> = PerCpuArray::with_max_entries(1, 0);
+
+#[inline(always)]
+pub(crate) fn try_sample(ctx: &PerfEventContext) {
+    let (Some(settings), Some(ticks)) = (settings::get(), SAMPLE_TICKS.get_ptr_mut(0)) else { return };
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let tgid = (pid_tgid >> 32) as u32;
+    if pid_tgid == 0 {
+        // SAFETY: a per-CPU slot, written only from this CPU's timer.
+        unsafe { (*ticks).idle += 1 };
+        return;
+    }
+    if !filter::passes(settings, tgid) {
+        // SAFETY: as above.
+        unsafe { (*ticks).filtered += 1 };
+        return;
+    }
+    let Some(scratch) = SAMPLE_SCRATCH.get_ptr_mut(0) else {
+        drops::count(DropReason::NoScratch);
+        return;
+    };
+    // SAFETY: a per-CPU slot; the timer does not interrupt itself.
+    let scratch = unsafe { &mut *scratch };
+    let frames = scratch.frames.as_mut_ptr();
+    // SAFETY: `frames` has room for STACK_BYTES. No frames are skipped: a perf event's stack starts at the
+    // interrupted instruction.
+    let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), STACK_BYTES as u32, 0) };
+    // Negative in user mode (-EFAULT): no kernel stack to take, so no failure worth a count there.
+    let kernel_bytes = if kernel > 0 { kernel as usize & 0x3ff } else { 0 };
+    // SAFETY: kernel_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048).
+    let user = unsafe {
+        bpf_get_stack(ctx.as_ptr(), frames.add(kernel_bytes).cast(), STACK_BYTES as u32, u64::from(BPF_F_USER_STACK))
+    };
+    let user_bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
+    if kernel_bytes == 0 && user_bytes == 0 {
+        drops::count(DropReason::UserStackFailed);
+    }
+    scratch.header = SampleHeader {
+        // SAFETY: no arguments.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        // SAFETY: no arguments.
+        cgroup_id: unsafe { bpf_get_current_cgroup_id() },
+        tgid,
+        tid: pid_tgid as u32,
+        // SAFETY: no arguments.
+        cpu: unsafe { bpf_get_smp_processor_id() },
+        kernel_frames: (kernel_bytes / 8) as u16,
+        user_frames: (user_bytes / 8) as u16,
+        comm: bpf_get_current_comm().unwrap_or_default(),
+    };
+    let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;
+    // SAFETY: `bytes` is at most 48 + 1023 + 1023, the size of the scratch area is 48 + 2048. User space drains on
+    // a timer: a wake-up per sample was millions of context switches elsewhere.
+    let sent = unsafe {
+        SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64)
+    };
+    if sent != 0 {
+        drops::count(DropReason::SampleRingFull);
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { (*ticks).busy += 1 };
+}
+
+#[inline(always)]
+#[expect(non_snake_case, reason = "named for its map")]
+unsafe fn SAMPLES_output(data: *const core::ffi::c_void, bytes: u64) -> i64 {
+    // SAFETY: RingBuf is a transparent wrapper of the map definition that the loader relocates; the caller
+    // guarantees `bytes` readable at `data`.
+    unsafe {
+        aya_ebpf::helpers::generated::bpf_ringbuf_output(
+            core::ptr::addr_of!(SAMPLES).cast_mut().cast(),
+            data.cast_mut(),
+            bytes,
+            u64::from(BPF_RB_NO_WAKEUP),
+        )
+    }
+}

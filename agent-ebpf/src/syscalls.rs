@@ -1,0 +1,226 @@
+//! Counts and times every syscall per (process, call): see `agent_common::abi::syscalls`.
+
+use agent_common::abi::drops::DropReason;
+use agent_common::abi::syscalls::{
+    FLAG_COMPAT, FLAG_ERROR, SyscallEntry, SyscallKey, SyscallValue, UNTIMED, bucket_of,
+};
+use aya_ebpf::Global;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
+use aya_ebpf::programs::RawTracePointContext;
+
+use crate::kernel::{self, KernelPtr};
+use crate::{drops, filter, settings};
+
+/// 131,072 × 104 B = 13 MiB of kernel memory, preallocated (kernels before 6.1 allow nothing else here): room for
+/// 3,000 processes with 40 (call, CPU, bucket) combinations each. User space drains early when it fills.
+const SYSCALLS_MAX: u32 = 131_072;
+
+/// Slots of [`SYSCALL_ENTRY`]; user space sizes it to `pid_max` up to this: 131,072 × 24 B = 3 MiB.
+const ENTRY_SLOTS_MAX: u32 = 131_072;
+
+/// Threads whose slot is held by another live thread: only where `pid_max` exceeds the slots. 8192 × 96 B.
+const ENTRY_OVERFLOW_MAX: u32 = 8192;
+
+#[map]
+static SYSCALLS: HashMap<SyscallKey, SyscallValue> = HashMap::with_max_entries(SYSCALLS_MAX, 0);
+
+/// Entry of the call in flight, slot `tid & ENTRY_MASK`. Mapped by user space, which sweeps it for calls that
+/// have not returned.
+#[map]
+static SYSCALL_ENTRY: Array<SyscallEntry> = Array::with_max_entries(ENTRY_SLOTS_MAX, BPF_F_MMAPABLE);
+
+#[map]
+static ENTRY_OVERFLOW: HashMap<u32, SyscallEntry> = HashMap::with_max_entries(ENTRY_OVERFLOW_MAX, 0);
+
+/// Slots − 1, a power of two minus one; set at load.
+#[unsafe(no_mangle)]
+static ENTRY_MASK: Global<u32> = Global::new(0);
+
+/// x86-64 numbers whose child side also leaves through `sys_exit`: clone, fork, vfork, clone3.
+const FORKS: [u16; 4] = [56, 57, 58, 435];
+/// The same in the 32-bit table.
+const FORKS_COMPAT: [u16; 4] = [120, 2, 190, 435];
+/// What `sys_exit` shows as −1: `rt_sigreturn` has restored the interrupted frame over the number (32-bit: 173).
+const RT_SIGRETURN: u16 = 15;
+const RT_SIGRETURN_COMPAT: u16 = 173;
+
+/// Largest errno; the kernel's `MAX_ERRNO`.
+const MAX_ERRNO: i64 = 4095;
+
+#[inline(always)]
+pub(crate) fn try_enter(ctx: &RawTracePointContext) {
+    let Some(settings) = settings::get() else { return };
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let tgid = (pid_tgid >> 32) as u32;
+    let tid = pid_tgid as u32;
+    if !filter::passes(settings, tgid) {
+        return;
+    }
+    let flags = if kernel::in_compat_syscall() { u16::from(FLAG_COMPAT) } else { 0 };
+    let entry = SyscallEntry {
+        // SAFETY: no arguments.
+        start_ns: unsafe { bpf_ktime_get_ns() },
+        tid,
+        tgid,
+        nr: ctx.arg::<u64>(1) as u16,
+        flags,
+        pad: 0,
+    };
+    let Some(slot) = SYSCALL_ENTRY.get_ptr_mut(tid & ENTRY_MASK.load()) else { return };
+    // SAFETY: the slot is this thread's, or checked to be free; a race of two threads for a free slot loses one
+    // pairing, which `SyscallUnpaired` counts.
+    unsafe {
+        if (*slot).start_ns != 0 && (*slot).tid != tid {
+            if ENTRY_OVERFLOW.insert(tid, entry, 0).is_err() {
+                drops::count(DropReason::SyscallEntryFull);
+            }
+            return;
+        }
+        *slot = entry;
+    }
+}
+
+/// Takes the entry that belongs to this exit, if there is one.
+#[inline(always)]
+fn take_entry(tid: u32) -> Option<(u64, u16, u16)> {
+    let slot = SYSCALL_ENTRY.get_ptr_mut(tid & ENTRY_MASK.load())?;
+    // SAFETY: only the thread in the slot clears it.
+    unsafe {
+        if (*slot).tid == tid {
+            let start = (*slot).start_ns;
+            if start == 0 {
+                return None;
+            }
+            (*slot).start_ns = 0;
+            return Some((start, (*slot).nr, (*slot).flags));
+        }
+        if (*slot).start_ns == 0 {
+            return None;
+        }
+        let entry = *ENTRY_OVERFLOW.get(tid)?;
+        let _ = ENTRY_OVERFLOW.remove(tid);
+        Some((entry.start_ns, entry.nr, entry.flags))
+    }
+}
+
+#[inline(always)]
+pub(crate) fn try_exit(ctx: &RawTracePointContext) {
+    let Some(settings) = settings::get() else { return };
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let tgid = (pid_tgid >> 32) as u32;
+    let tid = pid_tgid as u32;
+    if !filter::passes(settings, tgid) {
+        return;
+    }
+    let ret = ctx.arg::<u64>(1) as i64;
+    let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };
+    let entry = if settings.syscall_times != 0 { take_entry(tid) } else { None };
+    let (nr, bucket, ns) = if let Some((start, nr, entry_flags)) = entry {
+        flags |= entry_flags as u8;
+        // SAFETY: no arguments.
+        let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(start);
+        (nr, bucket_of(ns), ns)
+    } else {
+        let compat = kernel::in_compat_syscall();
+        if compat {
+            flags |= FLAG_COMPAT;
+        }
+        let Some(orig_ax) = kernel::orig_ax(KernelPtr(ctx.arg::<u64>(0) as *const u8)) else {
+            drops::count(DropReason::ReadFailed);
+            return;
+        };
+        let nr = match orig_ax {
+            -1 if compat => RT_SIGRETURN_COMPAT,
+            -1 => RT_SIGRETURN,
+            nr => nr as u16,
+        };
+        let forks = if compat { &FORKS_COMPAT } else { &FORKS };
+        if ret == 0 && (nr == forks[0] || nr == forks[1] || nr == forks[2] || nr == forks[3]) {
+            // The child's first return to user mode: its parent's call, not one of its own.
+            return;
+        }
+        if settings.syscall_times != 0 {
+            drops::count(DropReason::SyscallUnpaired);
+        }
+        (nr, UNTIMED, 0)
+    };
+    let key = SyscallKey {
+        tgid,
+        nr,
+        // SAFETY: no arguments.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        bucket,
+        flags,
+        pad: 0,
+    };
+    add(&key, ns);
+}
+
+#[inline(always)]
+fn add(key: &SyscallKey, ns: u64) {
+    if let Some(value) = SYSCALLS.get_ptr_mut(key) {
+        // SAFETY: the key names this CPU and preemption is off in a syscall tracepoint, so no one else writes it.
+        unsafe {
+            (*value).count += 1;
+            (*value).total_ns += ns;
+            if ns > (*value).max_ns {
+                (*value).max_ns = ns;
+            }
+        }
+        return;
+    }
+    let value = SyscallValue { count: 1, total_ns: ns, max_ns: ns };
+    if SYSCALLS.insert(key, value, u64::from(BPF_NOEXIST)).is_err() {
+        drops::count(DropReason::SyscallMapFull);
+    } else {
+        KEYS_MADE.get_ptr_mut(0).map(|made| {
+            // SAFETY: a per-CPU slot, preemption is off.
+            unsafe { *made += 1 }
+        });
+    }
+}
+
+/// Keys ever inserted into [`SYSCALLS`]: user space holds it against what it deleted, and drains in time.
+#[map]
+static KEYS_MADE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Frees the slot of a thread that exits inside a call that never returns (`exit`, `exit_group`, a fatal signal).
+#[inline(always)]
+pub(crate) fn thread_gone(tid: u32) {
+    if let Some(slot) = SYSCALL_ENTRY.get_ptr_mut(tid & ENTRY_MASK.load()) {
+        // SAFETY: the thread in the slot is the one that exits.
+        unsafe {
+            if (*slot).tid == tid {
+                (*slot).start_ns = 0;
+                (*slot).tid = 0;
+            } else if (*slot).start_ns != 0 {
+                let _ = ENTRY_OVERFLOW.remove(tid);
+            }
+        }
+    }
+}
+
+/// A thread that was not the leader has called exec: it takes the leader's tid, and its entry goes along.
+#[inline(always)]
+pub(crate) fn thread_renamed(old_tid: u32, tid: u32) {
+    let mask = ENTRY_MASK.load();
+    let (Some(from), Some(to)) = (SYSCALL_ENTRY.get_ptr_mut(old_tid & mask), SYSCALL_ENTRY.get_ptr_mut(tid & mask))
+    else {
+        return;
+    };
+    // SAFETY: both ids belong to the thread that runs here.
+    unsafe {
+        if (*from).tid == old_tid && (*from).start_ns != 0 {
+            (*to).start_ns = (*from).start_ns;
+            (*to).tid = tid;
+            (*to).tgid = (*from).tgid;
+            (*to).nr = (*from).nr;
+            (*to).flags = (*from).flags;
+            (*from).start_ns = 0;
+            (*from).tid = 0;
+        }
+    }
+}

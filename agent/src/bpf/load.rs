@@ -1,0 +1,89 @@
+//! Sizes, globals and loading of the object.
+
+use agent_common::abi::settings::Offsets;
+use aya::EbpfLoader;
+
+use super::btf::Btf;
+use super::object;
+use crate::collector::StartError;
+
+/// What the maps are sized for.
+#[derive(Debug, Clone)]
+pub struct LoadSpec {
+    /// On-CPU samples per second and CPU.
+    pub rate_hz: u32,
+    /// Whether a tgid filter will be used.
+    pub filter: bool,
+    /// Syscall accounting wanted: its maps shrink to one entry otherwise.
+    pub syscalls: bool,
+    /// BPF-side debug messages reach `tracing`; otherwise they are not even in the verified program.
+    pub debug: bool,
+}
+
+impl Default for LoadSpec {
+    fn default() -> Self {
+        Self { rate_hz: 97, filter: false, syscalls: true, debug: false }
+    }
+}
+
+/// Entry slots for this machine: `pid_max` rounded up to a power of two, at most 131,072 (3 MiB).
+pub(super) fn entry_slots() -> u32 {
+    let pid_max: u32 =
+        std::fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|s| s.trim().parse().ok()).unwrap_or(32_768);
+    pid_max.next_power_of_two().clamp(4096, 131_072)
+}
+
+/// Bytes of the samples ring buffer: 4 s of full-depth-70 samples of every CPU, a power of two, 256 KiB to 16 MiB.
+fn ring_bytes(rate_hz: u32, cpus: usize) -> u32 {
+    let per_second = u64::from(rate_hz) * cpus as u64 * 620;
+    (per_second * 4).next_power_of_two().clamp(256 << 10, 16 << 20) as u32
+}
+
+/// Plain data for a read-only global.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Plain<T>(T);
+// SAFETY: used with ABI types only, which are `repr(C)` integers without padding.
+unsafe impl<T: Copy + 'static> aya::Pod for Plain<T> {}
+
+/// Loads the object's maps; programs are loaded one by one later.
+pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, u32), StartError> {
+    let missing = super::missing_capabilities();
+    if !missing.is_empty() {
+        return Err(StartError::Denied { missing: missing.join(", ") });
+    }
+    raise_memlock();
+    let offsets = Btf::of_kernel().map(|b| b.offsets()).map_err(|e| StartError::Unsupported {
+        what: format!("the kernel's type information (BTF) is not usable ({e})"),
+        cure: "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".into(),
+    })?;
+    let slots = if spec.syscalls { entry_slots() } else { 4096 };
+    let (offsets, mask) = (Plain::<Offsets>(offsets), slots - 1);
+    let log_level: u8 = if spec.debug { 4 } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("ENTRY_MASK", &mask, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, true)
+        .map_max_entries("SYSCALL_ENTRY", slots)
+        .map_max_entries("SAMPLES", ring_bytes(spec.rate_hz, cpus));
+    if !spec.filter {
+        loader.map_max_entries("FILTER_TGIDS", 1);
+    }
+    if !spec.syscalls {
+        loader.map_max_entries("SYSCALLS", 1).map_max_entries("ENTRY_OVERFLOW", 1);
+    }
+    let ebpf = loader.load(object::bytes()).map_err(|e| StartError::Broken(e.into()))?;
+    Ok((ebpf, slots))
+}
+
+/// Before 5.11 map memory counts against `RLIMIT_MEMLOCK`. Without CAP_SYS_RESOURCE the soft limit still rises.
+fn raise_memlock() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if setrlimit(Resource::RLIMIT_MEMLOCK, libc::RLIM_INFINITY, libc::RLIM_INFINITY).is_err()
+        && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
+    {
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard);
+    }
+}

@@ -1,0 +1,18 @@
+//! Loads, attaches and reads the BPF programs. The only place that names aya.
+//!
+//! [`Probes`] hands out plain values; what they mean is the business of [`crate::source`].
+
+mod btf;
+mod caps;
+mod entries;
+mod load;
+mod object;
+mod probes;
+mod sys;
+mod verdict;
+
+pub use caps::missing_capabilities;
+pub use load::LoadSpec;
+pub use object::source_digest;
+pub use probes::Probes;
+pub use verdict::{State, Verdict, probe_verdicts};

@@ -1,0 +1,102 @@
+//! What this kernel and these permissions allow: one verdict a program.
+
+use aya::programs::ProgramError;
+use serde::Serialize;
+
+/// How a program fared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Loaded and attached.
+    Works,
+    /// This kernel lacks what it needs.
+    Unsupported,
+    /// The kernel could, but this process may not.
+    Denied,
+    /// It should have worked.
+    Broken,
+}
+
+/// The verdict on one program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Program name in the object.
+    pub program: &'static str,
+    /// What it is for: a word of the vocabulary.
+    pub feature: &'static str,
+    /// How it fared.
+    pub state: State,
+    /// The kernel's answer, empty when it works.
+    pub detail: String,
+    /// What is lost without it.
+    pub lost: &'static str,
+}
+
+/// Program, feature, what is lost without it.
+pub(super) const PROGRAMS: [(&str, &str, &str); 6] = [
+    ("process_fork", "process", "short-lived processes and the children of a filtered one"),
+    ("process_exec", "process", "names of short-lived processes"),
+    ("process_exit", "process", "exit codes, and the CPU time of processes shorter than a window"),
+    ("syscall_exit", "syscalls", "syscall counts and errors"),
+    ("syscall_enter", "syscalls", "syscall times and calls in flight"),
+    ("oncpu_sample", "oncpu", "on-CPU samples and flame graphs"),
+];
+
+impl Verdict {
+    pub(super) fn new(program: &'static str, result: Result<(), &ProgramError>) -> Self {
+        // SANITY: callers pass names from PROGRAMS.
+        let (_, feature, lost) =
+            PROGRAMS.into_iter().find(|p| p.0 == program).unwrap_or((program, "unknown", "unknown"));
+        let (state, detail) = match result {
+            Ok(()) => (State::Works, String::new()),
+            Err(e) => (state_of(e), chain(e)),
+        };
+        Self { program, feature, state, detail, lost }
+    }
+}
+
+fn state_of(error: &ProgramError) -> State {
+    let io = match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            // The verifier only speaks when it has read the program: a refusal then is our defect.
+            if io_error.raw_os_error() == Some(libc::EACCES) || verifier_log.to_string().len() > 200 {
+                return State::Broken;
+            }
+            io_error
+        }
+        ProgramError::SyscallError(e) => &e.io_error,
+        _ => return State::Broken,
+    };
+    match io.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => State::Denied,
+        Some(libc::EINVAL | libc::ENOENT | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENODEV | libc::E2BIG) => {
+            State::Unsupported
+        }
+        _ => State::Broken,
+    }
+}
+
+/// The error with its causes on one line; of a verifier log the last lines.
+fn chain(error: &ProgramError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() > 6 {
+        return format!("{} … {}", lines[0], lines[lines.len() - 5..].join(" | "));
+    }
+    text.replace('\n', " | ")
+}
+
+/// Loads and attaches every program once and reports how each fared. For `agent doctor`.
+pub fn probe_verdicts() -> Result<Vec<Verdict>, crate::collector::StartError> {
+    let mut probes = super::Probes::load(&super::LoadSpec::default())?;
+    probes.attach_process();
+    probes.attach_syscalls(true);
+    probes.attach_sampling(97);
+    Ok(probes.verdicts().to_vec())
+}
