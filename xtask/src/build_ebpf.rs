@@ -102,14 +102,13 @@ fn flags(root: &Path, toolchain: &Toolchain) -> Result<Vec<String>> {
 /// Drops DWARF (nine tenths of the object; the kernel reads BTF only) where a tool that knows BPF is at hand.
 fn strip(object: &Path) -> Result<()> {
     let tools = (20..30).rev().map(|major| format!("/usr/lib/llvm-{major}/bin/llvm-objcopy"));
-    match tools.chain(["llvm-objcopy".into(), "rust-objcopy".into()]).find_map(|tool| {
+    let found = tools.chain(["llvm-objcopy".into(), "rust-objcopy".into()]).find_map(|tool| {
         let path = Path::new(&tool);
         if path.is_absolute() { path.is_file().then(|| path.to_path_buf()) } else { shell::which(&tool) }
-    }) {
-        Some(tool) => shell::run(Command::new(tool).arg("--strip-debug").arg(object)),
-        None => {
-            eprintln!("no llvm-objcopy here: the object keeps its DWARF and is larger than it need be");
-            Ok(())
-        }
-    }
+    });
+    let Some(tool) = found else {
+        eprintln!("no llvm-objcopy here: the object keeps its DWARF and is larger than it need be");
+        return Ok(());
+    };
+    shell::run(Command::new(tool).arg("--strip-debug").arg(object))
 }

@@ -74,7 +74,8 @@ fn locked(lock: &str) -> String {
         .map(|block| {
             format!("{} {} {}\n", value(block, "name"), value(block, "version"), value(block, "checksum"))
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn list(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

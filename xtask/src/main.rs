@@ -1,8 +1,12 @@
 //! Developer commands: `cargo xtask <command>`. One file a command; this one only dispatches.
 
+mod apt;
 mod build_ebpf;
 mod digest;
+mod run;
 mod shell;
+mod test;
+mod tidy;
 mod toolchain;
 
 use clap::{Parser, Subcommand};
@@ -18,10 +22,22 @@ struct Cli {
 enum Command {
     /// Build the BPF programs into the committed object `agent/bpf/agent.bpf.o`
     BuildEbpf(build_ebpf::Args),
+    /// Build the agent and run its main job: `agent run` on embedded defaults
+    Run(run::Args),
+    /// Run all tests, installing what they need (says so)
+    Test(test::Args),
+    /// Fetch and unpack the servers that tests talk to; prints the directory (`S7MPA_TOOLS`)
+    Tools,
+    /// Format, lints, committed object, file lengths, licences
+    Tidy(tidy::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::BuildEbpf(args) => build_ebpf::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Tools => test::servers().map(|tree| println!("{}", tree.display())),
+        Command::Tidy(args) => tidy::run(&args),
     }
 }

@@ -47,6 +47,11 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs it without a word.
+pub(crate) fn run_quiet(command: &mut Command) -> Result<()> {
+    capture(command).map(drop)
+}
+
 /// Runs quietly and returns what it wrote to its standard output.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = command

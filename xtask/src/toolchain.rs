@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell;
+use crate::{apt, shell};
 
 /// The BPF target, little-endian: every host this agent is built for is.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
@@ -108,7 +108,7 @@ pub(crate) fn ensure(install: bool) -> Result<(Toolchain, PathBuf)> {
         bail!("{}", advice());
     }
     if Toolchain::find().is_none() || !Path::new("/usr/lib/llvm-22").is_dir() {
-        apt_install(&DEBIAN_PACKAGES)?;
+        apt::install(&DEBIAN_PACKAGES)?;
     }
     if shell::which("bpf-linker").is_none() {
         shell::run(
@@ -120,12 +120,6 @@ pub(crate) fn ensure(install: bool) -> Result<(Toolchain, PathBuf)> {
     }
     let toolchain = Toolchain::find().with_context(advice)?;
     Ok((toolchain, shell::which("bpf-linker").with_context(advice)?))
-}
-
-/// `apt-get install` as root, without questions.
-pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
-    let mut command = shell::as_root("apt-get", &[("DEBIAN_FRONTEND", "noninteractive".as_ref())])?;
-    shell::run(command.args(["install", "-y", "--no-install-recommends"]).args(packages).stdin(Stdio::null()))
 }
 
 fn advice() -> String {

@@ -1,0 +1,142 @@
+//! `test`: everything, with what it needs. Unit tests run as whoever calls; integration tests (kernel, whole
+//! program, real servers) as root with `REQUIRE_BPF=1`, so that none is skipped.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{apt, shell};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Unit tests only: no root, no packages
+    #[arg(long)]
+    unit: bool,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// Programs the build and the tests run, and the packages that have them.
+const PROGRAMS: [(&str, &str); 3] = [("cc", "gcc"), ("strace", "strace"), ("mount", "mount")];
+
+/// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
+const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];
+
+/// The packages that are tested: all but the BPF object, which is committed and built by `build-ebpf`. Always the
+/// same selection, so that features are unified once and nothing is built twice.
+const SELECTION: [&str; 3] = ["--workspace", "--exclude", "agent-ebpf"];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    let mut results = Vec::new();
+    let filter = args.filter.as_slice();
+    if !args.unit {
+        apt::install_missing(&PROGRAMS)?;
+    }
+    let mut unit = shell::cargo();
+    unit.args(["test", "--no-fail-fast"]).args(SELECTION).args(["--lib", "--bins"]).args(filter);
+    let mut ok = cargo_test(&mut unit, &mut results)?;
+    if !args.unit {
+        let tools = servers()?;
+        mount_tracefs()?;
+        // The whole-program tests run the `agent` that lies beside their own directory.
+        let mut build = shell::cargo();
+        shell::run(build.arg("build").args(SELECTION).arg("--bins"))?;
+        let mut integration = shell::cargo();
+        integration.args(["test", "--no-fail-fast"]).args(SELECTION).args(["--test", "*"]).args(filter);
+        as_root_runner(&mut integration, &tools)?;
+        ok &= cargo_test(&mut integration, &mut results)?;
+    }
+    closing_lines(&results, start);
+    if ok { Ok(()) } else { bail!("tests failed") }
+}
+
+/// Where the servers are, after fetching them where they are not there yet.
+pub(crate) fn servers() -> Result<PathBuf> {
+    apt::unpack(&SERVERS, &shell::root().join("target/tools"))
+}
+
+/// Has cargo start each test binary as root.
+fn as_root_runner(command: &mut Command, tools: &Path) -> Result<()> {
+    let variables = [("REQUIRE_BPF", OsString::from("1")), ("S7MPA_TOOLS", tools.into())];
+    command.envs(variables.clone());
+    if shell::is_root() {
+        return Ok(());
+    }
+    let sudo =
+        shell::which("sudo").context("kernel tests need root and there is no sudo here: run this as root")?;
+    eprintln!("kernel and whole-program tests run as root, through sudo");
+    shell::run(Command::new(&sudo).arg("-v"))?;
+    let words = variables.map(|(name, value)| format!(" {name}={}", value.display())).concat();
+    let runner = format!("{} env{words}", sudo.display());
+    let triple = shell::capture(Command::new("rustc").arg("-vV"))?;
+    let host =
+        triple.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
+    command.env(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")), runner);
+    Ok(())
+}
+
+/// Tracefs is where the kernel's tracepoints are listed; many machines do not mount it.
+fn mount_tracefs() -> Result<()> {
+    if Path::new("/sys/kernel/tracing/available_events").exists() {
+        return Ok(());
+    }
+    eprintln!("mounting tracefs on /sys/kernel/tracing");
+    shell::run(shell::as_root("mount", &[])?.args(["-t", "tracefs", "tracefs", "/sys/kernel/tracing"]))
+}
+
+/// Runs it, passing its output on and keeping the result lines. False when a test failed.
+fn cargo_test(command: &mut Command, results: &mut Vec<String>) -> Result<bool> {
+    eprintln!("+ {}", shell::line(command));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let stdout = child.stdout.take().context("its output is piped")?;
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        if line.starts_with("test result:") || line.ends_with("... FAILED") {
+            results.push(line);
+        }
+    }
+    Ok(child.wait()?.success())
+}
+
+/// Repeats what each runner said last, and the sum.
+fn closing_lines(results: &[String], start: Instant) {
+    let (mut passed, mut failed) = (0, 0);
+    println!("\n==== results");
+    for line in results {
+        println!("{line}");
+        let (p, f) = counts(line);
+        passed += p;
+        failed += f;
+    }
+    println!("==== {passed} passed, {failed} failed, in {} s", start.elapsed().as_secs());
+}
+
+/// Passed and failed of a `test result:` line.
+fn counts(line: &str) -> (u64, u64) {
+    let before = |word: &str| {
+        let words: Vec<&str> = line.split([' ', ';']).collect();
+        words
+            .iter()
+            .position(|w| *w == word)
+            .and_then(|at| words[at.checked_sub(1)?].parse().ok())
+            .unwrap_or(0)
+    };
+    if line.starts_with("test result:") { (before("passed"), before("failed")) } else { (0, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn counts_are_read_from_a_result_line() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(super::counts(line), (12, 3));
+        assert_eq!(super::counts("test a::b ... FAILED"), (0, 0));
+    }
+}

@@ -1,0 +1,65 @@
+//! `tidy`: the checks a change must pass before it is committed.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::{digest, shell};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out clippy, the slow one
+    #[arg(long)]
+    fast: bool,
+}
+
+/// Longest file that is read in one sitting.
+const MAX_LINES: usize = 400;
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let root = shell::root();
+    let mut failed = Vec::new();
+    let mut step = |name: &'static str, result: Result<()>| {
+        if let Err(error) = result {
+            eprintln!("{name}: {error:#}");
+            failed.push(name);
+        }
+    };
+    step("fmt", shell::run(shell::cargo().args(["fmt", "--all", "--check"])));
+    step("object", digest::check(&root));
+    long_files(&root)?;
+    if !args.fast {
+        step(
+            "clippy",
+            shell::run(
+                shell::cargo()
+                    .args(["clippy", "--workspace", "--exclude", "agent-ebpf", "--all-targets"])
+                    .args(["--", "-D", "warnings"]),
+            ),
+        );
+    }
+    if shell::which("cargo-deny").is_some() {
+        step(
+            "deny",
+            shell::run(shell::cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"])),
+        );
+    } else {
+        eprintln!("deny: not checked, there is no cargo-deny here (cargo install cargo-deny)");
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("not tidy: {}", failed.join(", ")) }
+}
+
+/// Names files that have grown too long: a warning, since splitting takes thought.
+fn long_files(root: &Path) -> Result<()> {
+    let list =
+        shell::capture(std::process::Command::new("git").arg("-C").arg(root).args(["ls-files", "*.rs"]))?;
+    for name in list.lines() {
+        let Ok(text) = fs::read_to_string(root.join(name)) else { continue };
+        let lines = text.lines().count();
+        if lines > MAX_LINES {
+            eprintln!("warning: {name} has {lines} lines; {MAX_LINES} are enough for one subject");
+        }
+    }
+    Ok(())
+}
