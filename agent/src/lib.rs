@@ -3,5 +3,6 @@
 pub mod bench_probe;
 pub mod bpf;
 pub mod collector;
+pub mod sink;
 pub mod source;
 pub mod window;

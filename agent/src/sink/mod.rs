@@ -1,0 +1,3 @@
+//! Where windows go: the spool on disk, and MQTT out of it.
+
+pub mod spool;
