@@ -1,0 +1,174 @@
+//! The embedded broker: rumqttd on loopback, with a user and a password made at start.
+//!
+//! What it does not do, and how that is borne:
+//! * it keeps messages in memory only and silently evicts the oldest when a subscriber is slow → windows are
+//!   acknowledged end to end, the collector sends them again;
+//! * its log is 100 MB × 10 a filter unless told otherwise → [`SEGMENT_BYTES`] × [`SEGMENTS`];
+//! * it cannot be stopped → it lives as long as the process;
+//! * it answers a wrong password by closing the connection → [`crate::mqtt::Failure`] says so;
+//! * a port in use is only logged by its thread → the port is tried before, and connected to afterwards;
+//! * one group of a shared subscription has one cursor whatever the filter → one filter a group.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
+
+/// Segment of the broker's log.
+pub const SEGMENT_BYTES: usize = 1 << 20;
+/// Segments a filter: 16 MiB hold 300 windows of a host with 300 processes. There is a log for each filter in use:
+/// metrics and status of all hosts, and `stored` of each host, whose messages are tiny.
+pub const SEGMENTS: usize = 16;
+/// Largest packet: the collector's largest window (32 MiB) with its head and topic.
+pub const MAX_PACKET: usize = (32 << 20) + (64 << 10);
+/// The user that collectors of this host and the ingester share.
+pub const USER: &str = "s7mpa";
+/// The password's file in the runtime directory.
+pub const PASSWORD_FILE: &str = "broker.password";
+/// How long the listener may take to appear.
+const START: Duration = Duration::from_secs(10);
+
+/// Why the broker does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Somebody else listens there.
+    #[error("broker: {listen} is in use by another program (another agent? choose another port with `listen`)")]
+    PortInUse {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// The address is not ours, or the port needs a permission.
+    #[error("broker: cannot listen on {listen}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The password file.
+    #[error("broker: cannot write the password file {path}")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// rumqttd ended or never listened.
+    #[error("broker: did not come up on {listen}: {why}")]
+    Start {
+        /// The address.
+        listen: SocketAddr,
+        /// What is known.
+        why: String,
+    },
+}
+
+/// A running broker. It runs until the process ends.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The file with the password of [`USER`].
+    pub password_file: PathBuf,
+}
+
+impl Broker {
+    /// Starts it. With port 0 a free port is chosen.
+    pub fn start(listen: SocketAddr, runtime_dir: &Path) -> Result<Self, BrokerError> {
+        // rumqttd binds by itself, in a thread that can only log: see first whether it will succeed.
+        let probe = TcpListener::bind(listen).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BrokerError::PortInUse { listen },
+            _ => BrokerError::Listen { listen, source },
+        })?;
+        let address = probe.local_addr().map_err(|source| BrokerError::Listen { listen, source })?;
+        drop(probe);
+
+        let password_file = runtime_dir.join(PASSWORD_FILE);
+        let password = make_password(runtime_dir, &password_file)
+            .map_err(|source| BrokerError::Password { path: password_file.clone(), source })?;
+
+        let mut broker = rumqttd::Broker::new(config(address, password));
+        let ended = thread::Builder::new()
+            .name("broker".into())
+            .spawn(move || broker.start())
+            .map_err(|source| BrokerError::Listen { listen, source })?;
+        let begun = Instant::now();
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            let why = if ended.is_finished() {
+                match ended.join() {
+                    Ok(Err(e)) => e.to_string(),
+                    _ => "its thread ended".into(),
+                }
+            } else if begun.elapsed() > START {
+                format!("nothing listens after {START:?}")
+            } else {
+                thread::sleep(Duration::from_millis(5));
+                continue;
+            };
+            return Err(BrokerError::Start { listen: address, why });
+        }
+        tracing::info!(%address, "broker listens");
+        Ok(Self { address, password_file })
+    }
+
+    /// URL for clients on this host.
+    pub fn url(&self) -> String {
+        format!("mqtt://{}", self.address)
+    }
+}
+
+fn config(listen: SocketAddr, password: String) -> rumqttd::Config {
+    let connections = ConnectionSettings {
+        connection_timeout_ms: 5_000,
+        max_payload_size: MAX_PACKET,
+        // Messages a subscriber may leave unacknowledged: one batch of the ingester.
+        max_inflight_count: 100,
+        auth: Some(HashMap::from([(USER.to_owned(), password)])),
+        external_auth: None,
+        dynamic_filters: false,
+    };
+    let server = ServerSettings {
+        name: "v4".into(),
+        listen,
+        tls: None,
+        next_connection_delay_ms: 1,
+        connections,
+    };
+    rumqttd::Config {
+        id: 0,
+        router: RouterConfig {
+            max_connections: 10_000,
+            max_outgoing_packet_count: 200,
+            max_segment_size: SEGMENT_BYTES,
+            max_segment_count: SEGMENTS,
+            ..RouterConfig::default()
+        },
+        v4: Some(HashMap::from([("v4".to_owned(), server)])),
+        ..rumqttd::Config::default()
+    }
+}
+
+/// 32 hexadecimal digits, new at each start, in a file that only this user can read.
+fn make_password(dir: &Path, path: &Path) -> io::Result<String> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let password = format!("{:032x}", u128::from_le_bytes(bytes));
+    let tmp = path.with_extension("tmp");
+    match fs::remove_file(&tmp) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
+    file.write_all(password.as_bytes())?;
+    fs::rename(&tmp, path)?;
+    Ok(password)
+}
