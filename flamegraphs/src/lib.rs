@@ -1,3 +1,32 @@
 //! Addresses → names → folded stacks → SVG.
+//!
+//! ```no_run
+//! use flamegraphs::{FoldOptions, Sample, Symbolizer, SymbolizerOptions, svg};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let symbolizer = Symbolizer::spawn(SymbolizerOptions::default())?;
+//! symbolizer.observe(4242); // remember its mappings now: it may exit before it is folded
+//! let samples: Vec<Sample> = Vec::new(); // from the collector
+//! let folded = symbolizer.fold(samples, FoldOptions::default())?;
+//! let options = svg::SvgOptions { subtitle: Some(folded.names.to_string()), ..Default::default() };
+//! svg::write(&folded, &options, std::fs::File::create("out.svg")?)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Stacks are leaf first in memory ([`Sample`]) and root first in text ([`Folded`]); [`fold`] is the
+//! one place that reverses them. Only [`symbolize`] does I/O; [`fold`] and [`svg`] are pure.
 
+pub mod coverage;
+pub mod fold;
+pub mod names;
 pub mod sample;
+pub mod svg;
+pub mod symbolize;
+
+pub use coverage::{NameCoverage, Unnamed};
+pub use fold::{FoldOptions, Folded, Roots};
+pub use names::Names;
+pub use sample::Sample;
+pub use svg::SvgOptions;
+pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats};

@@ -20,3 +20,12 @@ pub struct Sample {
     /// What it stands for: samples, or ns.
     pub weight: u64,
 }
+
+/// The address to look a frame up by, for the frame at `index` of a leaf-first stack.
+///
+/// All but the leaf are return addresses: they point behind the call, and when the call is the last
+/// instruction of a function (it never returns) that is already the next function.
+#[must_use]
+pub fn lookup_addr(index: usize, addr: u64) -> u64 {
+    if index == 0 { addr } else { addr.saturating_sub(1) }
+}

@@ -1,0 +1,178 @@
+//! How many frames got a name, and why the others did not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a frame has no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unnamed {
+    /// No mapping of the process covers the address (broken frame-pointer chain, or unmapped since).
+    Unmapped,
+    /// The process exited before its mappings were read.
+    ProcessGone,
+    /// The kernel refused to show the process' mappings.
+    ProcessDenied,
+    /// Anonymous executable memory and no perf map that names it (JIT without `--perf-basic-prof` or agent).
+    Anonymous,
+    /// The mapped file could not be opened any more (deleted or replaced, and not observed in time).
+    FileGone,
+    /// The file has no symbol for the address (stripped).
+    Stripped,
+    /// The file is not a readable ELF file.
+    NotElf,
+    /// Kernel addresses are hidden from us (`kernel.kptr_restrict`, lockdown, missing `CAP_SYSLOG`).
+    KernelHidden,
+    /// `/proc/kallsyms` cannot be read.
+    KernelUnreadable,
+    /// The address is in no kernel symbol.
+    KernelUnknown,
+    /// The symbolizer failed on it; see the log.
+    Failed,
+}
+
+impl Unnamed {
+    /// The reason in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unmapped => "not mapped",
+            Self::ProcessGone => "process exited too early",
+            Self::ProcessDenied => "process mappings denied",
+            Self::Anonymous => "JIT code without a perf map",
+            Self::FileGone => "file gone",
+            Self::Stripped => "stripped",
+            Self::NotElf => "not an ELF file",
+            Self::KernelHidden => "kernel addresses hidden (kptr_restrict)",
+            Self::KernelUnreadable => "/proc/kallsyms unreadable",
+            Self::KernelUnknown => "unknown kernel address",
+            Self::Failed => "symbolizer failed",
+        }
+    }
+}
+
+impl fmt::Display for Unnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Frames of a profile by outcome. Each frame of each sample counts once, whatever the sample's weight.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameCoverage {
+    /// All frames, kernel and user.
+    pub frames: u64,
+    /// Frames with a name.
+    pub named: u64,
+    /// Kernel frames.
+    pub kernel_frames: u64,
+    /// Kernel frames with a name.
+    pub kernel_named: u64,
+    /// Frames without a name, by reason. The values add up to `frames - named`.
+    pub unnamed: BTreeMap<Unnamed, u64>,
+}
+
+impl NameCoverage {
+    /// Counts one frame.
+    pub(crate) fn count(&mut self, kernel: bool, reason: Option<Unnamed>) {
+        self.frames += 1;
+        self.kernel_frames += u64::from(kernel);
+        match reason {
+            None => {
+                self.named += 1;
+                self.kernel_named += u64::from(kernel);
+            }
+            Some(reason) => *self.unnamed.entry(reason).or_default() += 1,
+        }
+    }
+
+    /// Adds the counts of `other`.
+    pub fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.named += other.named;
+        self.kernel_frames += other.kernel_frames;
+        self.kernel_named += other.kernel_named;
+        for (reason, count) in &other.unnamed {
+            *self.unnamed.entry(*reason).or_default() += count;
+        }
+    }
+
+    /// Share of frames with a name, 0–100; 100 when there are no frames.
+    #[must_use]
+    pub fn named_pct(&self) -> f64 {
+        pct(self.named, self.frames)
+    }
+
+    /// Share of kernel frames with a name, 0–100; 100 when there are no kernel frames.
+    #[must_use]
+    pub fn kernel_named_pct(&self) -> f64 {
+        pct(self.kernel_named, self.kernel_frames)
+    }
+}
+
+/// `part` of `whole` in per cent; nothing missing of nothing is 100.
+fn pct(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 100.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+/// Per cent with one decimal, rounded down: 99.99 must not read as 100.
+fn floor1(pct: f64) -> f64 {
+    (pct * 10.0).floor() / 10.0
+}
+
+impl fmt::Display for NameCoverage {
+    /// `symbolized 98.1% (kernel 100.0%); unnamed: 120 stripped, 3 not mapped`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "symbolized {:.1}%", floor1(self.named_pct()))?;
+        if self.kernel_frames > 0 {
+            write!(f, " (kernel {:.1}%)", floor1(self.kernel_named_pct()))?;
+        }
+        let mut reasons: Vec<_> = self.unnamed.iter().collect();
+        reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
+        for (i, (reason, count)) in reasons.iter().enumerate() {
+            write!(f, "{}{count} {reason}", if i == 0 { "; unnamed: " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_and_are_told_with_the_largest_reason_first() {
+        let mut coverage = NameCoverage::default();
+        coverage.count(true, None);
+        coverage.count(false, Some(Unnamed::Unmapped));
+        coverage.count(false, Some(Unnamed::Stripped));
+        coverage.count(false, Some(Unnamed::Stripped));
+        assert_eq!(
+            coverage.to_string(),
+            "symbolized 25.0% (kernel 100.0%); unnamed: 2 stripped, 1 not mapped"
+        );
+        assert_eq!(coverage.unnamed.values().sum::<u64>(), coverage.frames - coverage.named);
+    }
+
+    #[test]
+    fn a_share_just_below_all_does_not_read_as_all() {
+        let coverage = NameCoverage { frames: 100_000, named: 99_999, ..NameCoverage::default() };
+        assert_eq!(coverage.to_string(), "symbolized 99.9%");
+    }
+
+    #[test]
+    fn no_frames_is_not_a_failure() {
+        assert_eq!(NameCoverage::default().to_string(), "symbolized 100.0%");
+    }
+
+    #[test]
+    fn reasons_are_words_in_json() {
+        let mut coverage = NameCoverage::default();
+        coverage.count(true, Some(Unnamed::KernelHidden));
+        let json = serde_json::to_string(&coverage).unwrap();
+        assert!(json.contains(r#""unnamed":{"kernel_hidden":1}"#), "{json}");
+    }
+}

@@ -1,0 +1,78 @@
+//! The names of one profile's addresses: what [`crate::symbolize`] hands to [`crate::fold`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::coverage::Unnamed;
+
+/// Index of a name in [`Names`].
+pub(crate) type NameId = u32;
+
+/// The text of a frame, and why it is not a real name if it is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameName {
+    /// What to show: `main`, `[libfoo.so+0x1a2b]`, `[unknown]`. Without any annotation.
+    pub text: Arc<str>,
+    /// Why `text` is a stand-in; `None` for a real name.
+    pub unnamed: Option<Unnamed>,
+    /// Compiled at run time (from a perf map).
+    pub jit: bool,
+}
+
+impl FrameName {
+    /// A real name.
+    #[must_use]
+    pub fn named(text: Arc<str>) -> Self {
+        Self { text, unnamed: None, jit: false }
+    }
+
+    /// A stand-in with its reason.
+    #[must_use]
+    pub fn unnamed(text: impl Into<Arc<str>>, reason: Unnamed) -> Self {
+        Self { text: text.into(), unnamed: Some(reason), jit: false }
+    }
+}
+
+/// Names by address, for the kernel and for each process. Addresses are those of
+/// [`crate::sample::lookup_addr`].
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    frames: Vec<FrameName>,
+    kernel: HashMap<u64, NameId>,
+    user: HashMap<u32, HashMap<u64, NameId>>,
+}
+
+impl Names {
+    /// Sets the name of a kernel address.
+    pub fn set_kernel(&mut self, addr: u64, name: FrameName) {
+        let id = self.push(name);
+        self.kernel.insert(addr, id);
+    }
+
+    /// Sets the name of an address of process `tgid`.
+    pub fn set_user(&mut self, tgid: u32, addr: u64, name: FrameName) {
+        let id = self.push(name);
+        self.user.entry(tgid).or_default().insert(addr, id);
+    }
+
+    /// The name of a kernel address.
+    #[must_use]
+    pub fn kernel(&self, addr: u64) -> Option<&FrameName> {
+        self.kernel.get(&addr).map(|&id| &self.frames[id as usize])
+    }
+
+    /// The name of an address of process `tgid`.
+    #[must_use]
+    pub fn user(&self, tgid: u32, addr: u64) -> Option<&FrameName> {
+        self.user.get(&tgid)?.get(&addr).map(|&id| &self.frames[id as usize])
+    }
+
+    fn push(&mut self, name: FrameName) -> NameId {
+        // Neighbouring addresses are often in one function.
+        if self.frames.last() != Some(&name) {
+            self.frames.push(name);
+        }
+        // SANITY: non-empty after the push; 2^32 names would be > 100 GiB.
+        (self.frames.len() - 1) as NameId
+    }
+}

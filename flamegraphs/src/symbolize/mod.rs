@@ -1,0 +1,144 @@
+//! Addresses → names. The only module that names blazesym.
+//!
+//! blazesym's `Symbolizer` is the unit of caching, is neither `Send` nor cheap to make, and so lives on
+//! one thread for as long as the agent does; [`Symbolizer`] here is the handle that anyone may clone.
+
+mod cache;
+mod elf;
+mod files;
+mod kernel;
+mod maps;
+mod name;
+mod perf_map;
+mod process;
+mod worker;
+
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fold::{self, FoldOptions, Folded};
+use crate::sample::Sample;
+use worker::Job;
+
+/// Requests waiting at most. An `observe` beyond it is dropped and counted, so a fork storm costs memory
+/// neither here (24 KiB) nor in the process table.
+const QUEUE: usize = 1024;
+
+/// Limits of the symbolizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolizerOptions {
+    /// Memory for names already found.
+    pub name_bytes: usize,
+    /// Symbol tables (of ELF files) kept mapped between two folds. During one fold it may take more.
+    pub table_bytes: u64,
+}
+
+impl Default for SymbolizerOptions {
+    /// 8 MiB of names are some 60,000 frames: a host with 300 processes shows about 20,000. 16 MiB of tables
+    /// hold libc, libstdc++, OpenSSL and a dozen programs; a browser or compiler alone has more and is read
+    /// again when a new address of it turns up.
+    fn default() -> Self {
+        Self { name_bytes: 8 << 20, table_bytes: 16 << 20 }
+    }
+}
+
+/// What went wrong with a request as a whole. Single addresses never fail it: see [`crate::NameCoverage`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The thread could not be started.
+    #[error("cannot start the symbolizer thread")]
+    Spawn(#[source] std::io::Error),
+    /// The thread is gone.
+    #[error("the symbolizer thread has stopped")]
+    Stopped,
+    /// A file that blazesym cannot cope with. The symbolizer has been made anew and can be used again.
+    #[error("the symbolizer failed: {message}")]
+    Failed {
+        /// The panic's message.
+        message: String,
+    },
+}
+
+/// What the symbolizer holds and has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SymbolizerStats {
+    /// Processes whose mappings are remembered.
+    pub processes: usize,
+    /// Mapped files known.
+    pub files: usize,
+    /// Files held open.
+    pub files_open: usize,
+    /// Names cached.
+    pub names: usize,
+    /// Memory of the cached names.
+    pub name_bytes: usize,
+    /// Symbol tables mapped.
+    pub table_bytes: u64,
+    /// Memory of the kernel's symbol table.
+    pub kernel_bytes: usize,
+    /// `observe` calls dropped since the queue was full.
+    pub observe_dropped_total: u64,
+    /// Names forgotten for the budget.
+    pub names_evicted_total: u64,
+    /// Files' tables dropped for the budget.
+    pub tables_evicted_total: u64,
+    /// Times the symbolizer failed and was made anew.
+    pub failed_total: u64,
+    /// Why kernel frames have no names, if so.
+    pub kernel_trouble: Option<String>,
+}
+
+/// Handle of the symbolizer thread, which ends when the last handle goes.
+#[derive(Debug, Clone)]
+pub struct Symbolizer {
+    jobs: SyncSender<Job>,
+    stats: Arc<Mutex<SymbolizerStats>>,
+}
+
+impl Symbolizer {
+    /// Starts the thread. Nothing is read before the first request.
+    pub fn spawn(options: SymbolizerOptions) -> Result<Self, Error> {
+        let (jobs, queue) = mpsc::sync_channel(QUEUE);
+        let stats = Arc::new(Mutex::default());
+        let shared = Arc::clone(&stats);
+        std::thread::Builder::new()
+            .name("symbolizer".to_owned())
+            .spawn(move || worker::run(&queue, options, &shared))
+            .map_err(Error::Spawn)?;
+        Ok(Self { jobs, stats })
+    }
+
+    /// Reads the mappings of process `tgid` soon and keeps its files open, so that its frames get names even
+    /// if it exits. Call it at exec, and when a process is first sampled. Never blocks.
+    pub fn observe(&self, tgid: u32) {
+        self.send_or_count(Job::Observe { tgid });
+    }
+
+    /// `child` was forked by `parent`: it has the parent's mappings until it is observed itself. Never blocks.
+    pub fn forked(&self, parent: u32, child: u32) {
+        self.send_or_count(Job::Forked { parent, child });
+    }
+
+    /// Names and folds `samples`. Blocks until done: not for an async task's thread.
+    pub fn fold(&self, samples: Vec<Sample>, options: FoldOptions) -> Result<Folded, Error> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.jobs.send(Job::Name { samples, reply }).map_err(|_| Error::Stopped)?;
+        let (samples, names) = answer.recv().map_err(|_| Error::Stopped)??;
+        Ok(fold::fold(&samples, &names, &options))
+    }
+
+    /// What the symbolizer held after its last request.
+    #[must_use]
+    pub fn stats(&self) -> SymbolizerStats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn send_or_count(&self, job: Job) {
+        if let Err(TrySendError::Full(_)) = self.jobs.try_send(job) {
+            self.stats.lock().unwrap_or_else(PoisonError::into_inner).observe_dropped_total += 1;
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Mappings of processes, read early and kept after exit.
+
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::cache::NameCache;
+use super::elf::Image;
+use super::files::{Files, MappedFile, stand_in};
+use super::maps::{self, Backing};
+use super::perf_map::{self, PerfMap};
+use crate::coverage::Unnamed;
+use crate::names::FrameName;
+
+/// Processes remembered at most; ~2 KiB each.
+const MAX_PROCESSES: usize = 4096;
+/// Sets of mappings kept of one process: before and after an exec, a `dlclose`, or the tgid's reuse.
+const MAX_GENERATIONS: usize = 3;
+
+/// What an executable mapping is, with the file resolved.
+#[derive(Debug, Clone)]
+enum Target {
+    File(Rc<MappedFile>),
+    Anonymous,
+    Vdso,
+    Special(Arc<str>),
+}
+
+#[derive(Debug, Clone)]
+struct Region {
+    start: u64,
+    end: u64,
+    offset: u64,
+    target: Target,
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    /// Latest first.
+    generations: Vec<Rc<[Region]>>,
+    ns_tgid: Option<u32>,
+    /// Why there are no mappings.
+    failed: Option<Unnamed>,
+    used: u64,
+}
+
+/// All processes seen.
+#[derive(Debug, Default)]
+pub(crate) struct Processes {
+    known: HashMap<u32, Process>,
+    /// Our own vDSO, to name those of others (it is the same).
+    own_vdso: Option<(u64, u64)>,
+    clock: u64,
+}
+
+impl Processes {
+    /// Reads the mappings of `tgid` and opens the files behind them, unless it is gone.
+    pub(crate) fn observe(&mut self, tgid: u32, files: &mut Files) {
+        self.refresh(tgid, files);
+        let Some(process) = self.known.get_mut(&tgid) else { return };
+        if process.ns_tgid.is_none() {
+            process.ns_tgid = perf_map::ns_tgid(tgid);
+        }
+        if let Some(regions) = process.generations.first() {
+            for region in regions.iter() {
+                if let Target::File(file) = &region.target {
+                    let _ = files.open(tgid, (region.start, region.end), file);
+                }
+            }
+        }
+    }
+
+    /// A child has what its parent has until it execs; it may be gone before it is observed itself.
+    pub(crate) fn forked(&mut self, parent: u32, child: u32) {
+        let Some(parent) = self.known.get(&parent) else { return };
+        let generations = parent.generations.clone();
+        let used = self.clock;
+        self.known.insert(child, Process { generations, ns_tgid: None, failed: None, used });
+    }
+
+    /// Names of `addrs` (sorted, unique) of process `tgid`, in order.
+    pub(crate) fn names(
+        &mut self,
+        tgid: u32,
+        addrs: &[u64],
+        files: &mut Files,
+        cache: &mut NameCache,
+    ) -> Vec<FrameName> {
+        self.refresh(tgid, files);
+        let own_vdso = self.own_vdso();
+        let Some(process) = self.known.get_mut(&tgid) else { return Vec::new() };
+        let missing = process.failed.unwrap_or(Unnamed::Unmapped);
+        let mut names: Vec<FrameName> = vec![FrameName::unnamed("[unknown]", missing); addrs.len()];
+
+        // By region, so that each file is asked once. Indices, not addresses: answers go back in place.
+        let mut by_file: Vec<(Rc<MappedFile>, Vec<(u64, usize)>)> = Vec::new();
+        let (mut anonymous, mut vdso) = (Vec::new(), Vec::new());
+        // Sorted addresses come region by region: open once, not once an address.
+        let mut last: Option<(*const Region, Result<Arc<Image>, Unnamed>)> = None;
+        for (at, &addr) in addrs.iter().enumerate() {
+            let Some(region) = process.generations.iter().find_map(|regions| find(regions, addr)) else {
+                continue;
+            };
+            match &region.target {
+                Target::Anonymous => anonymous.push(at),
+                Target::Special(label) => {
+                    names[at] = FrameName::unnamed(Arc::clone(label), Unnamed::Stripped)
+                }
+                Target::Vdso => match own_vdso {
+                    Some((start, end)) if end - start == region.end - region.start => {
+                        vdso.push((start + (addr - region.start), at));
+                    }
+                    _ => names[at] = FrameName::unnamed("[vdso]", Unnamed::Stripped),
+                },
+                Target::File(file) => {
+                    let offset = addr - region.start + region.offset;
+                    let image = match &last {
+                        Some((known, image)) if std::ptr::eq(*known, region) => image.clone(),
+                        _ => {
+                            let image = files.open(tgid, (region.start, region.end), file);
+                            last.insert((region, image)).1.clone()
+                        }
+                    };
+                    match image {
+                        Ok(image) => match image.vaddr(offset) {
+                            Some(vaddr) => {
+                                match by_file.iter_mut().find(|(known, _)| Rc::ptr_eq(known, file)) {
+                                    Some((_, list)) => list.push((vaddr, at)),
+                                    None => by_file.push((Rc::clone(file), vec![(vaddr, at)])),
+                                }
+                            }
+                            None => names[at] = stand_in(file.label(), offset, Unnamed::Stripped),
+                        },
+                        // A JIT may map its code from a file (.NET's memfd): the perf map knows.
+                        Err(Unnamed::NotElf) => {
+                            names[at] = stand_in(file.label(), offset, Unnamed::NotElf);
+                            anonymous.push(at);
+                        }
+                        Err(reason) => names[at] = stand_in(file.label(), offset, reason),
+                    }
+                }
+            }
+        }
+        for (file, mut list) in by_file {
+            list.sort_unstable();
+            let vaddrs: Vec<u64> = list.iter().map(|&(vaddr, _)| vaddr).collect();
+            for ((_, at), name) in list.iter().zip(files.names(&file, &vaddrs, cache)) {
+                names[*at] = name;
+            }
+        }
+        if !vdso.is_empty() {
+            let own: Vec<u64> = vdso.iter().map(|&(addr, _)| addr).collect();
+            for ((_, at), name) in vdso.iter().zip(files.vdso_names(&own)) {
+                names[*at] = name;
+            }
+        }
+        if !anonymous.is_empty() {
+            process.name_jit(tgid, addrs, &anonymous, &mut names);
+        }
+        names
+    }
+
+    /// Processes remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Reads the mappings again if the process lives; keeps the old set if something is no longer in the new.
+    fn refresh(&mut self, tgid: u32, files: &mut Files) {
+        self.clock += 1;
+        if self.known.len() >= MAX_PROCESSES && !self.known.contains_key(&tgid) {
+            self.forget_oldest();
+        }
+        let process = self.known.entry(tgid).or_default();
+        process.used = self.clock;
+        let maps = match maps::read(tgid) {
+            // Exiting: the mappings are gone before the entry is.
+            Ok(maps) if maps.is_empty() => Err(Unnamed::ProcessGone),
+            Ok(maps) => Ok(maps),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Unnamed::ProcessDenied),
+            Err(_) => Err(Unnamed::ProcessGone),
+        };
+        match maps {
+            Err(reason) => process.failed = process.generations.is_empty().then_some(reason),
+            Ok(maps) => {
+                let regions: Rc<[Region]> = maps.iter().map(|map| region(map, files)).collect();
+                process.failed = None;
+                process.add(regions);
+            }
+        }
+    }
+
+    fn own_vdso(&mut self) -> Option<(u64, u64)> {
+        if self.own_vdso.is_none() {
+            let maps = maps::read(std::process::id()).ok()?;
+            self.own_vdso =
+                maps.iter().find(|map| map.backing == Backing::Vdso).map(|map| (map.start, map.end));
+        }
+        self.own_vdso
+    }
+
+    fn forget_oldest(&mut self) {
+        let mut used: Vec<u64> = self.known.values().map(|process| process.used).collect();
+        let (_, cut, _) = used.select_nth_unstable(MAX_PROCESSES / 4);
+        let cut = *cut;
+        self.known.retain(|_, process| process.used > cut);
+    }
+}
+
+impl Process {
+    fn add(&mut self, regions: Rc<[Region]>) {
+        if let Some(latest) = self.generations.first()
+            && latest.iter().all(|old| find(&regions, old.start).is_some_and(|new| new.same_place(old)))
+        {
+            self.generations[0] = regions;
+            return;
+        }
+        self.generations.insert(0, regions);
+        self.generations.truncate(MAX_GENERATIONS);
+    }
+
+    /// Names the addresses at `places` of `addrs` from the process' perf map.
+    fn name_jit(&self, tgid: u32, addrs: &[u64], places: &[usize], names: &mut [FrameName]) {
+        let ns_tgid = perf_map::ns_tgid(tgid).or(self.ns_tgid).unwrap_or(tgid);
+        let map = PerfMap::load(tgid, ns_tgid).unwrap_or_default();
+        for &at in places {
+            if let Some(name) = map.find(addrs[at]) {
+                let text = super::name::readable(name).into();
+                names[at] = FrameName { text, unnamed: None, jit: true };
+            } else if names[at].unnamed != Some(Unnamed::NotElf) {
+                names[at] = FrameName::unnamed("[jit]", Unnamed::Anonymous);
+            }
+        }
+    }
+}
+
+impl Region {
+    fn same_place(&self, old: &Self) -> bool {
+        let shift = old.start - self.start;
+        match (&self.target, &old.target) {
+            (Target::File(a), Target::File(b)) => Rc::ptr_eq(a, b) && self.offset + shift == old.offset,
+            (Target::Anonymous, Target::Anonymous) | (Target::Vdso, Target::Vdso) => true,
+            (Target::Special(a), Target::Special(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+fn region(map: &maps::Mapping, files: &mut Files) -> Region {
+    let target = match &map.backing {
+        Backing::File { .. } => files.intern(map).map_or(Target::Anonymous, Target::File),
+        Backing::Anonymous => Target::Anonymous,
+        Backing::Vdso => Target::Vdso,
+        Backing::Special(name) => Target::Special(name.as_str().into()),
+    };
+    Region { start: map.start, end: map.end, offset: map.offset, target }
+}
+
+/// The region that covers `addr`; regions are sorted, as `maps` is.
+fn find(regions: &[Region], addr: u64) -> Option<&Region> {
+    let next = regions.partition_point(|region| region.start <= addr);
+    regions.get(next.checked_sub(1)?).filter(|region| addr < region.end)
+}

@@ -1,0 +1,136 @@
+//! The thread that owns everything.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, PoisonError};
+
+use super::cache::NameCache;
+use super::files::Files;
+use super::kernel::Kallsyms;
+use super::process::Processes;
+use super::{Error, SymbolizerOptions, SymbolizerStats};
+use crate::names::Names;
+use crate::sample::{Sample, lookup_addr};
+
+type Answer = Result<(Vec<Sample>, Names), Error>;
+
+/// A request.
+pub(super) enum Job {
+    Observe { tgid: u32 },
+    Forked { parent: u32, child: u32 },
+    Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
+}
+
+struct State {
+    processes: Processes,
+    files: Files,
+    cache: NameCache,
+    kernel: Kallsyms,
+}
+
+/// Serves `queue` until the last handle is dropped.
+pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mutex<SymbolizerStats>) {
+    let mut state = State::new(options);
+    while let Ok(job) = queue.recv() {
+        // Files are other people's input, and blazesym has asserts.
+        let failed = match job {
+            Job::Observe { tgid } => guarded(|| state.processes.observe(tgid, &mut state.files)).err(),
+            Job::Forked { parent, child } => guarded(|| state.processes.forked(parent, child)).err(),
+            Job::Name { samples, reply } => match guarded(|| state.name(&samples)) {
+                Ok(names) => {
+                    // The caller may have given up waiting.
+                    let _ = reply.send(Ok((samples, names)));
+                    state.files.enforce_budget();
+                    None
+                }
+                Err(message) => {
+                    let _ = reply.send(Err(Error::Failed { message: message.clone() }));
+                    Some(message)
+                }
+            },
+        };
+        let failures = u64::from(failed.is_some());
+        if let Some(message) = failed {
+            tracing::error!(message, "symbolizer failed and is made anew");
+            state = State::new(options);
+        }
+        state.report(failures, &mut stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl State {
+    fn new(options: SymbolizerOptions) -> Self {
+        Self {
+            processes: Processes::default(),
+            files: Files::new(options.table_bytes),
+            cache: NameCache::new(options.name_bytes),
+            kernel: Kallsyms::default(),
+        }
+    }
+
+    /// Names of all addresses of `samples`, asked for once each, process by process.
+    fn name(&mut self, samples: &[Sample]) -> Names {
+        let mut kernel: Vec<u64> = Vec::new();
+        let mut user: HashMap<u32, Vec<u64>> = HashMap::new();
+        for sample in samples {
+            kernel.extend(lookups(&sample.kernel));
+            if !sample.user.is_empty() {
+                user.entry(sample.tgid).or_default().extend(lookups(&sample.user));
+            }
+        }
+        let mut names = Names::default();
+        sort_unique(&mut kernel);
+        for (&addr, name) in kernel.iter().zip(self.kernel.names(&kernel)) {
+            names.set_kernel(addr, name);
+        }
+        let mut user: Vec<_> = user.into_iter().collect();
+        user.sort_unstable_by_key(|(tgid, _)| *tgid);
+        for (tgid, mut addrs) in user {
+            sort_unique(&mut addrs);
+            let found = self.processes.names(tgid, &addrs, &mut self.files, &mut self.cache);
+            for (&addr, name) in addrs.iter().zip(found) {
+                names.set_user(tgid, addr, name);
+            }
+        }
+        names
+    }
+
+    fn report(&self, failures: u64, stats: &mut SymbolizerStats) {
+        let (files, files_open, table_bytes, tables_evicted_total) = self.files.counts();
+        *stats = SymbolizerStats {
+            processes: self.processes.len(),
+            files,
+            files_open,
+            names: self.cache.len(),
+            name_bytes: self.cache.bytes(),
+            table_bytes,
+            kernel_bytes: self.kernel.bytes(),
+            observe_dropped_total: stats.observe_dropped_total,
+            names_evicted_total: self.cache.evicted,
+            tables_evicted_total,
+            failed_total: stats.failed_total + failures,
+            kernel_trouble: self.kernel.trouble(),
+        };
+    }
+}
+
+fn lookups(stack: &[u64]) -> impl Iterator<Item = u64> {
+    stack.iter().enumerate().map(|(index, &addr)| lookup_addr(index, addr))
+}
+
+fn sort_unique(addrs: &mut Vec<u64>) {
+    addrs.sort_unstable();
+    addrs.dedup();
+}
+
+/// Runs `work`; a panic becomes its message. The state it worked on is thrown away then.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| message(&*panic))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic").to_owned()
+}
