@@ -5,4 +5,5 @@ pub mod bpf;
 pub mod collector;
 pub mod sink;
 pub mod source;
+pub mod syscall_names;
 pub mod window;

@@ -6,7 +6,7 @@ use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
 
 use crate::source::host::HostSample;
-use crate::source::task::TaskSample;
+use crate::source::task::{TaskSample, TaskTotals};
 
 /// One closed span of time.
 #[derive(Debug, Clone)]
@@ -19,8 +19,9 @@ pub struct Window {
     pub end_unix: UnixNs,
     /// The host in this window.
     pub host: HostSample,
-    /// Processes alive at its end, and what each used in it.
-    pub tasks: Vec<TaskSample>,
+    /// Processes alive at its end, and what each used in it. One that did nothing shares its sample with the windows
+    /// before.
+    pub tasks: Vec<Arc<TaskSample>>,
     /// Processes that ended in it.
     pub exits: Vec<ProcessExit>,
     /// Processes that began in it (thread groups).
@@ -115,6 +116,8 @@ pub struct ProcessExit {
     pub min_flt: u64,
     /// Major faults over its life.
     pub maj_flt: u64,
+    /// What of its life's use the samples of `tasks` already hold ([`crate::source::task::TaskSource::before`]).
+    pub before: TaskTotals,
 }
 
 impl Window {

@@ -1,5 +1,353 @@
-//! Processes from `/proc`.
+//! Processes from `/proc`: what each used in a window, and what it is.
+//!
+//! # What is read when
+//! | file | when | cost on the test machine |
+//! |---|---|---|
+//! | `schedstat` of the main thread | each window, kept open | COST_SCHED |
+//! | `stat` | when `schedstat` moved, or the process has several threads | COST_STAT |
+//! | `task/*/schedstat` | when a process with several threads was active | COST_THREAD a thread |
+//! | `io`, `fd` | when it was active, or due | COST_IO |
+//! | `status`, `limits`, `cgroup` | when due: new, or every [`ROTATION`] windows | COST_DUE |
+//!
+//! A process with one thread whose `schedstat` has not moved has not run: nothing of it can have changed but what
+//! others do to it (reclaim, a new parent), and that the rotation brings. It shares one sample with the windows
+//! before. All counters are cumulative in the kernel, so what is read later is attributed later and never lost.
+//!
+//! Own parsing of `stat` and `io`: `procfs` COST_CRATE.
 
-/// What a process used in a window.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct TaskSample {}
+mod cgroup;
+mod details;
+mod entry;
+mod stat;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agent_common::units::{DurNs, Tgid};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::time::{ClockId, clock_gettime};
+
+pub use stat::TaskState;
+
+use entry::Entry;
+
+/// Windows between two readings of the dear files of a process that does nothing: what others changed about it is
+/// at most this many seconds old.
+pub const ROTATION: u64 = 10;
+
+/// Most file descriptors kept open (one a process, two with several threads); each costs about 4 KiB of kernel
+/// memory (the `seq_file` buffer). Processes above that are opened and closed each time. Never more than half of
+/// what the process may have open.
+const KEPT_OPEN: usize = 2048;
+
+/// Windows for which a process that vanished is remembered: its exit event may come one window later.
+const REMEMBERED: u64 = 3;
+
+/// Storage I/O in a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskIo {
+    /// Bytes fetched from storage.
+    pub read_bytes: u64,
+    /// Bytes sent to storage (when dirtied), less what was truncated before it got there.
+    pub write_bytes: u64,
+}
+
+/// What a process used in a window (differences), and what it was at its end. Identity: `tgid` + `start_boot_ns`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSample {
+    /// The process.
+    pub tgid: Tgid,
+    /// Its start, `CLOCK_BOOTTIME` ns, cut to clock ticks (10 ms) by the kernel.
+    pub start_boot_ns: u64,
+    /// Age at the end of the window, if it began inside the window.
+    pub born: Option<DurNs>,
+    /// Its parent.
+    pub parent: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// State of its main thread.
+    pub state: TaskState,
+    /// It is a kernel thread.
+    pub kernel: bool,
+    /// Its threads.
+    pub threads: u32,
+    /// CPU time in user mode, in ticks of 10 ms.
+    pub user: DurNs,
+    /// CPU time in kernel mode, in ticks of 10 ms.
+    pub system: DurNs,
+    /// Time runnable but not running, all threads; `None` on a kernel without `sched_info`.
+    pub runq: Option<DurNs>,
+    /// Times that a thread of it was switched in; `None` as above.
+    pub context_switches: Option<u64>,
+    /// Page faults served without I/O.
+    pub min_flt: u64,
+    /// Page faults that read from storage.
+    pub maj_flt: u64,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Mapped memory.
+    pub virtual_bytes: u64,
+    /// Swapped out; `None` for kernel threads and where it cannot be read.
+    pub swap_bytes: Option<u64>,
+    /// Storage I/O; `None` without the right to read it.
+    pub io: Option<TaskIo>,
+    /// Open file descriptors; `None` without the right to read it.
+    pub fds: Option<u32>,
+    /// Limit on them; `None` when unlimited or not readable.
+    pub fd_limit: Option<u64>,
+    /// Path in the cgroup hierarchy (v2; else that of the memory, systemd or pids hierarchy).
+    pub cgroup: Arc<str>,
+    /// Id of its container.
+    pub container: Option<Arc<str>>,
+}
+
+impl Default for TaskSample {
+    fn default() -> Self {
+        Self {
+            tgid: Tgid(0),
+            start_boot_ns: 0,
+            born: None,
+            parent: Tgid(0),
+            comm: "".into(),
+            state: TaskState::Sleeping,
+            kernel: false,
+            threads: 1,
+            user: DurNs(0),
+            system: DurNs(0),
+            runq: None,
+            context_switches: None,
+            min_flt: 0,
+            maj_flt: 0,
+            rss_bytes: 0,
+            virtual_bytes: 0,
+            swap_bytes: None,
+            io: None,
+            fds: None,
+            fd_limit: None,
+            cgroup: "".into(),
+            container: None,
+        }
+    }
+}
+
+/// What a process had used over its life when it was last read: windows already hold this much of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskTotals {
+    /// CPU time.
+    pub cpu: DurNs,
+    /// Minor faults.
+    pub min_flt: u64,
+    /// Major faults.
+    pub maj_flt: u64,
+}
+
+/// Reads `/proc` and keeps what the next difference needs.
+#[derive(Debug)]
+pub struct TaskSource {
+    tasks: HashMap<u32, Entry>,
+    gone: HashMap<u32, Gone>,
+    io: Reader,
+    /// Number of the reading, from 1.
+    turn: u64,
+    /// `CLOCK_BOOTTIME` at the start of the last reading.
+    last_boot_ns: u64,
+}
+
+/// A process that vanished.
+#[derive(Debug)]
+struct Gone {
+    start_ticks: u64,
+    totals: TaskTotals,
+    turn: u64,
+}
+
+/// What all entries share: buffers and facts about the host.
+#[derive(Debug)]
+struct Reader {
+    buffer: Vec<u8>,
+    path: String,
+    tick_ns: u64,
+    page_bytes: u64,
+    /// The kernel keeps run-queue times.
+    sched_info: bool,
+    kept_open: usize,
+    may_keep: usize,
+}
+
+/// What an entry needs to know about the reading that is going on.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    number: u64,
+    /// `CLOCK_BOOTTIME` now and at the last reading; 0 in the first.
+    boot_ns: u64,
+    last_boot_ns: u64,
+}
+
+impl Default for TaskSource {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TaskSource {
+    /// Takes the first reading, so that the first [`Self::sample`] already has differences.
+    #[must_use]
+    pub fn new() -> Self {
+        let may_keep =
+            getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft as usize / 2).min(KEPT_OPEN);
+        let sched_info =
+            std::fs::read_to_string("/proc/self/schedstat").is_ok_and(|text| text.trim() != "0 0 0");
+        if !sched_info {
+            tracing::warn!("this kernel keeps no run-queue times per process (CONFIG_SCHED_INFO)");
+        }
+        let mut source = Self {
+            tasks: HashMap::new(),
+            gone: HashMap::new(),
+            io: Reader {
+                buffer: vec![0; 8192],
+                path: String::new(),
+                tick_ns: 1_000_000_000 / procfs::ticks_per_second().max(1),
+                page_bytes: procfs::page_size(),
+                sched_info,
+                kept_open: 0,
+                may_keep,
+            },
+            turn: 0,
+            last_boot_ns: 0,
+        };
+        source.sample();
+        source
+    }
+
+    /// Reads all processes. A process that vanishes midway is simply not there.
+    pub fn sample(&mut self) -> Vec<Arc<TaskSample>> {
+        self.turn += 1;
+        let turn = Turn { number: self.turn, boot_ns: boot_ns(), last_boot_ns: self.last_boot_ns };
+        self.last_boot_ns = turn.boot_ns;
+        let mut samples = Vec::with_capacity(self.tasks.len() + 16);
+        for tgid in tgids() {
+            if let Some(entry) = self.tasks.get_mut(&tgid) {
+                if let Some(sample) = entry.read(&mut self.io, turn) {
+                    samples.push(sample);
+                    continue;
+                }
+                // Gone, and its number may already be somebody else's.
+                self.forget(tgid);
+            }
+            if let Some((entry, sample)) = Entry::open(tgid, &mut self.io, turn) {
+                self.tasks.insert(tgid, entry);
+                samples.push(sample);
+            }
+        }
+        let stale: Vec<u32> =
+            self.tasks.iter().filter(|(_, entry)| entry.turn != turn.number).map(|(tgid, _)| *tgid).collect();
+        for tgid in stale {
+            self.forget(tgid);
+        }
+        self.gone.retain(|_, gone| gone.turn + REMEMBERED > turn.number);
+        samples
+    }
+
+    /// What the samples handed out so far hold of a process: subtract it from its life's totals when it has ended.
+    /// Call it after the window's [`Self::sample`].
+    #[must_use]
+    pub fn before(&self, tgid: Tgid, start_boot_ns: u64) -> TaskTotals {
+        let ticks = start_boot_ns / self.io.tick_ns;
+        let here = self.tasks.get(&tgid.0).map(|entry| (entry.start_ticks(), entry.totals()));
+        let gone = self.gone.get(&tgid.0).map(|gone| (gone.start_ticks, gone.totals));
+        let of = |known: Option<(u64, TaskTotals)>| known.filter(|known| known.0.abs_diff(ticks) <= 1);
+        of(here).or(of(gone)).map_or_else(TaskTotals::default, |known| known.1)
+    }
+
+    fn forget(&mut self, tgid: u32) {
+        if let Some(entry) = self.tasks.remove(&tgid) {
+            self.io.kept_open -= entry.kept_open();
+            let gone = Gone { start_ticks: entry.start_ticks(), totals: entry.totals(), turn: self.turn };
+            self.gone.insert(tgid, gone);
+        }
+    }
+}
+
+/// The numbers in `/proc`.
+fn tgids() -> Vec<u32> {
+    let Ok(directory) = std::fs::read_dir("/proc") else { return Vec::new() };
+    directory.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn boot_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn find(samples: &[Arc<TaskSample>], tgid: u32) -> Option<Arc<TaskSample>> {
+        samples.iter().find(|sample| sample.tgid == Tgid(tgid)).cloned()
+    }
+
+    #[test]
+    fn a_process_is_found_followed_and_remembered() {
+        let mut source = TaskSource::new();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let samples = source.sample();
+        let sample = find(&samples, child.id()).unwrap();
+        assert_eq!(sample.parent, Tgid(std::process::id()));
+        assert!(sample.born.is_some(), "it began after the last reading");
+        assert!(sample.fds.unwrap() >= 3 && sample.fd_limit.unwrap() > 0);
+        assert!(sample.rss_bytes > 0 && sample.io.is_some() && !sample.cgroup.is_empty());
+        let again = find(&source.sample(), child.id()).unwrap();
+        assert_eq!((again.born, again.start_boot_ns), (None, sample.start_boot_ns));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(find(&source.sample(), child.id()).is_none());
+        let totals = source.before(Tgid(child.id()), sample.start_boot_ns);
+        assert!(totals.min_flt > 0, "{totals:?}");
+        assert_eq!(
+            source.before(Tgid(child.id()), sample.start_boot_ns + 60_000_000_000),
+            TaskTotals::default()
+        );
+        for _ in 0..REMEMBERED {
+            source.sample();
+        }
+        assert_eq!(source.before(Tgid(child.id()), sample.start_boot_ns), TaskTotals::default());
+    }
+
+    #[test]
+    fn a_process_that_sleeps_shares_one_sample() {
+        let mut source = TaskSource::new();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        // It is asleep once it has stopped faulting; then the sample is the same until the rotation.
+        let mut last = None;
+        let shared = (0..1_000).any(|_| {
+            let sample = find(&source.sample(), child.id()).unwrap();
+            last.replace(sample.clone()).is_some_and(|last: Arc<TaskSample>| Arc::ptr_eq(&last, &sample))
+        });
+        assert!(shared);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn threads_and_their_time_are_counted() {
+        let mut source = TaskSource::new();
+        let me = std::process::id();
+        let spin = || {
+            let start = std::time::Instant::now();
+            while start.elapsed().as_millis() < 60 {
+                std::hint::spin_loop();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(spin);
+            }
+        });
+        let sample = find(&source.sample(), me).unwrap();
+        assert!(sample.user.0 + sample.system.0 >= 50_000_000, "{sample:?}");
+        assert!(sample.threads >= 2, "the test harness has more than one: {sample:?}");
+        assert_eq!(sample.runq.is_some(), source.io.sched_info);
+    }
+}

@@ -1,0 +1,117 @@
+//! The dear files of a process: `io`, `fd`, `status`, `limits`, `cgroup`.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use procfs::prelude::*;
+use procfs::process::{LimitValue, Limits};
+
+use super::stat::number;
+use super::{Reader, cgroup};
+
+/// Cumulative storage I/O.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Io {
+    pub(super) read_bytes: u64,
+    pub(super) write_bytes: u64,
+    pub(super) cancelled_bytes: u64,
+}
+
+/// Where a process belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) cgroup: Arc<str>,
+    pub(super) container: Option<Arc<str>>,
+}
+
+impl Reader {
+    /// Reads `/proc/<tgid>/<file>` into the shared buffer; `None` when it is gone or not allowed.
+    pub(super) fn file(&mut self, tgid: u32, file: &str) -> Option<&[u8]> {
+        let mut opened = File::open(self.path(tgid, file)).ok()?;
+        self.fill(&mut opened)
+    }
+
+    /// Its path, in the shared buffer.
+    pub(super) fn path(&mut self, tgid: u32, file: &str) -> &str {
+        self.path.clear();
+        // SANITY: writing to a String cannot fail.
+        write!(self.path, "/proc/{tgid}/{file}").expect("a string takes everything");
+        &self.path
+    }
+
+    /// One read of up to the buffer's size: the files read here are made whole in one (`single_open`).
+    pub(super) fn fill(&mut self, file: &mut File) -> Option<&[u8]> {
+        let length = file.read(&mut self.buffer).ok()?;
+        Some(&self.buffer[..length])
+    }
+
+    pub(super) fn io(&mut self, tgid: u32) -> Option<Io> {
+        Some(parse_io(self.file(tgid, "io")?))
+    }
+
+    /// Open descriptors: the size of the directory since Linux 6.2, its entries before.
+    pub(super) fn fds(&mut self, tgid: u32) -> Option<u32> {
+        let path = self.path(tgid, "fd");
+        match std::fs::metadata(path).ok()?.len() {
+            0 => std::fs::read_dir(path).ok().map(|entries| entries.count() as u32),
+            count => Some(count as u32),
+        }
+    }
+
+    pub(super) fn swap_bytes(&mut self, tgid: u32) -> Option<u64> {
+        parse_swap(self.file(tgid, "status")?)
+    }
+
+    pub(super) fn fd_limit(&mut self, tgid: u32) -> Option<u64> {
+        match Limits::from_read(self.file(tgid, "limits")?).ok()?.max_open_files.soft_limit {
+            LimitValue::Value(limit) => Some(limit),
+            LimitValue::Unlimited => None,
+        }
+    }
+
+    pub(super) fn place(&mut self, tgid: u32) -> Option<Place> {
+        let text = std::str::from_utf8(self.file(tgid, "cgroup")?).ok()?;
+        let path = cgroup::path(text);
+        // On a hybrid host the container may be named in a hierarchy other than the one shown.
+        let container = cgroup::container(path).or_else(|| text.lines().find_map(cgroup::container));
+        Some(Place { cgroup: path.into(), container: container.map(Into::into) })
+    }
+}
+
+fn parse_io(text: &[u8]) -> Io {
+    let mut io = Io::default();
+    for line in text.split(|&byte| byte == b'\n') {
+        let Some(space) = line.iter().position(|&byte| byte == b' ') else { continue };
+        let value = number(&line[space + 1..]);
+        match &line[..space] {
+            b"read_bytes:" => io.read_bytes = value,
+            b"write_bytes:" => io.write_bytes = value,
+            b"cancelled_write_bytes:" => io.cancelled_bytes = value,
+            _ => {}
+        }
+    }
+    io
+}
+
+/// `VmSwap` of `status`, bytes.
+fn parse_swap(text: &[u8]) -> Option<u64> {
+    let line = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"VmSwap:"))?;
+    Some(number(line.trim_ascii().strip_suffix(b" kB")?) * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_and_swap_are_found_by_name() {
+        let io = parse_io(
+            b"rchar: 6992\nwchar: 16\nsyscr: 12\nsyscw: 1\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 10\n",
+        );
+        assert_eq!(io, Io { read_bytes: 4096, write_bytes: 8192, cancelled_bytes: 10 });
+        assert_eq!(parse_swap(b"Name:\tx\nVmSwap:\t      12 kB\nThreads:\t1\n"), Some(12 * 1024));
+        assert_eq!(parse_swap(b"Name:\tkthreadd\nThreads:\t1\n"), None);
+    }
+}

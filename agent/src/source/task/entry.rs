@@ -1,0 +1,324 @@
+//! One process between two readings.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use agent_common::units::{DurNs, Tgid};
+
+use super::details::{Io, Place};
+use super::stat::{self, Sched, TaskState, Values};
+use super::{ROTATION, Reader, TaskIo, TaskSample, TaskTotals, Turn};
+use crate::source::delta::forward;
+
+/// Threads of a process whose `schedstat` is read in one window; with more they take turns.
+const THREADS_A_WINDOW: usize = 64;
+
+/// Run time in a window from which a process counts as active, so that `io` and `fd` are read: ten times what
+/// reading them costs.
+const ACTIVE_NS: u64 = 100_000;
+
+/// A process that is known.
+#[derive(Debug)]
+pub(super) struct Entry {
+    tgid: u32,
+    /// The reading in which it was last there.
+    pub(super) turn: u64,
+    /// `schedstat` of the main thread and `stat`, kept open: an open file of `/proc` belongs to this process for good
+    /// and fails when it is gone, so a reused number cannot be taken for it.
+    sched_file: Option<File>,
+    stat_file: Option<File>,
+    values: Values,
+    sched: Option<Sched>,
+    /// Of the other threads, by tid, what they had when they were last read.
+    threads: HashMap<u32, Sched>,
+    io: Option<Io>,
+    fds: Option<u32>,
+    fd_limit: Option<u64>,
+    swap_bytes: Option<u64>,
+    comm: Arc<str>,
+    place: Place,
+    /// The readings it has been through, for the dear files of a young process.
+    readings: u64,
+    /// Its sample of a window in which it did nothing.
+    idle: Option<Arc<TaskSample>>,
+}
+
+/// What moved in a window.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    waited: Sched,
+    io: Io,
+}
+
+impl Entry {
+    /// A process seen for the first time. If it began after the last reading, all it has used belongs to this window.
+    pub(super) fn open(tgid: u32, reader: &mut Reader, turn: Turn) -> Option<(Self, Arc<TaskSample>)> {
+        let mut stat_file = File::open(reader.path(tgid, "stat")).ok()?;
+        let stat = stat::parse(reader.fill(&mut stat_file)?)?;
+        let values = stat.values;
+        let mut entry = Self {
+            tgid,
+            turn: turn.number,
+            sched_file: None,
+            stat_file: None,
+            values,
+            sched: None,
+            threads: HashMap::new(),
+            io: None,
+            fds: None,
+            fd_limit: None,
+            swap_bytes: None,
+            comm: String::from_utf8_lossy(stat.comm).into(),
+            place: Place { cgroup: "/".into(), container: None },
+            readings: 1,
+            idle: None,
+        };
+        let mut moved = Moved::default();
+        entry.read_sched(reader);
+        if values.threads > 1 {
+            entry.read_threads(reader, turn, true);
+        }
+        entry.read_activity(reader);
+        entry.read_rotation(reader);
+        entry.keep(stat_file, reader);
+        let start_ns = values.start_ticks * reader.tick_ns;
+        // A tick of slack: the start is cut to ticks.
+        let born = turn.last_boot_ns > 0 && start_ns + reader.tick_ns > turn.last_boot_ns;
+        let mut last = values;
+        if born {
+            last = Values { user_ticks: 0, system_ticks: 0, min_flt: 0, maj_flt: 0, ..values };
+            moved.waited = entry.threads.values().chain(&entry.sched).fold(Sched::default(), add);
+            moved.io = entry.io.unwrap_or_default();
+        }
+        let mut sample = entry.sample(&last, moved, reader);
+        sample.born = born.then(|| DurNs(turn.boot_ns.saturating_sub(start_ns)));
+        Some((entry, Arc::new(sample)))
+    }
+
+    /// What it did since the last reading; `None` when it is gone.
+    pub(super) fn read(&mut self, reader: &mut Reader, turn: Turn) -> Option<Arc<TaskSample>> {
+        self.readings += 1;
+        let due = self.readings == 2 || (turn.number + u64::from(self.tgid)).is_multiple_of(ROTATION);
+        let sched_before = self.sched;
+        if reader.sched_info {
+            self.read_sched(reader);
+            let ran = self.sched != sched_before
+                || matches!(self.values.state, TaskState::Running | TaskState::DiskSleep);
+            if self.sched.is_some() && !ran && !due && self.values.threads == 1 {
+                self.turn = turn.number;
+                return Some(self.idle_sample(reader));
+            }
+        }
+        let last = self.values;
+        self.read_stat(reader)?;
+        self.turn = turn.number;
+        if self.values != last {
+            self.idle = None;
+        }
+        let mut moved = Moved::default();
+        let ran = self.sched.zip(sched_before).map(|(now, before)| subtract(now, before)).unwrap_or_default();
+        moved.waited = ran;
+        let ticked =
+            (self.values.user_ticks, self.values.system_ticks) != (last.user_ticks, last.system_ticks);
+        let faulted = (self.values.min_flt, self.values.maj_flt) != (last.min_flt, last.maj_flt);
+        let active = ticked || ran.run_ns >= ACTIVE_NS || (faulted && self.values.threads > 1);
+        if reader.sched_info && self.values.threads > 1 && (active || due) {
+            moved.waited = add(moved.waited, &self.read_threads(reader, turn, false));
+        } else if self.values.threads == 1 && !self.threads.is_empty() {
+            self.threads = HashMap::new();
+        }
+        if active || due {
+            let before = self.io;
+            self.read_activity(reader);
+            if let (Some(now), Some(before)) = (self.io, before) {
+                moved.io = Io {
+                    read_bytes: forward(now.read_bytes, before.read_bytes),
+                    write_bytes: forward(now.write_bytes, before.write_bytes),
+                    cancelled_bytes: forward(now.cancelled_bytes, before.cancelled_bytes),
+                };
+            }
+        }
+        if due {
+            self.read_rotation(reader);
+        }
+        if !active && !faulted && moved.waited == Sched::default() && moved.io == Io::default() {
+            return Some(self.idle_sample(reader));
+        }
+        Some(Arc::new(self.sample(&last, moved, reader)))
+    }
+
+    /// Start in ticks since boot.
+    pub(super) const fn start_ticks(&self) -> u64 {
+        self.values.start_ticks
+    }
+
+    /// Files kept open.
+    pub(super) fn kept_open(&self) -> usize {
+        usize::from(self.sched_file.is_some()) + usize::from(self.stat_file.is_some())
+    }
+
+    /// What it has used over its life.
+    pub(super) fn totals(&self) -> TaskTotals {
+        let ticks = self.values.user_ticks + self.values.system_ticks;
+        let tick_ns = 1_000_000_000 / procfs::ticks_per_second().max(1);
+        TaskTotals { cpu: DurNs(ticks * tick_ns), min_flt: self.values.min_flt, maj_flt: self.values.maj_flt }
+    }
+
+    /// Keeps what is read each window, within the bound.
+    fn keep(&mut self, stat_file: File, reader: &mut Reader) {
+        if reader.sched_info && reader.kept_open < reader.may_keep {
+            self.sched_file = File::open(reader.path(self.tgid, "schedstat")).ok();
+            reader.kept_open += usize::from(self.sched_file.is_some());
+        }
+        // With one thread `stat` is read when it ran only: opening it then is cheaper than a page for each sleeper.
+        if (self.values.threads > 1 || !reader.sched_info) && reader.kept_open < reader.may_keep {
+            self.stat_file = Some(stat_file);
+            reader.kept_open += 1;
+        }
+    }
+
+    fn read_sched(&mut self, reader: &mut Reader) {
+        if !reader.sched_info {
+            return;
+        }
+        self.sched = match &self.sched_file {
+            Some(file) => file
+                .read_at(&mut reader.buffer, 0)
+                .ok()
+                .and_then(|length| stat::parse_sched(&reader.buffer[..length])),
+            None => reader.file(self.tgid, "schedstat").and_then(stat::parse_sched),
+        };
+    }
+
+    /// `None` when the process is gone or its number belongs to another.
+    fn read_stat(&mut self, reader: &mut Reader) -> Option<()> {
+        let bytes = match &self.stat_file {
+            Some(file) => {
+                let length = file.read_at(&mut reader.buffer, 0).ok()?;
+                &reader.buffer[..length]
+            }
+            None => reader.file(self.tgid, "stat")?,
+        };
+        let stat = stat::parse(bytes)?;
+        if stat.values.start_ticks != self.values.start_ticks {
+            return None;
+        }
+        if stat.comm != self.comm.as_bytes() {
+            self.comm = String::from_utf8_lossy(stat.comm).into();
+            self.idle = None;
+        }
+        self.values = stat.values;
+        Some(())
+    }
+
+    /// `schedstat` of the threads but the main one: what they moved. A thread not seen before is new, so that all it
+    /// has belongs to this window, except in the `first` reading.
+    fn read_threads(&mut self, reader: &mut Reader, turn: Turn, first: bool) -> Sched {
+        let Ok(directory) = std::fs::read_dir(reader.path(self.tgid, "task")) else {
+            return Sched::default();
+        };
+        let tids = directory.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let tids: Vec<u32> = tids.filter(|tid| *tid != self.tgid).collect();
+        let groups = if first { 1 } else { tids.len().div_ceil(THREADS_A_WINDOW).max(1) as u64 };
+        let mut moved = Sched::default();
+        for (at, tid) in tids.iter().enumerate() {
+            if !(turn.number + at as u64).is_multiple_of(groups) {
+                continue;
+            }
+            let path = format!("task/{tid}/schedstat");
+            if let Some(now) = reader.file(self.tgid, &path).and_then(stat::parse_sched) {
+                let before = self.threads.insert(*tid, now).unwrap_or_default();
+                moved = add(moved, &subtract(now, before));
+            }
+        }
+        if self.threads.len() > tids.len() {
+            let alive: std::collections::HashSet<u32> = tids.into_iter().collect();
+            self.threads.retain(|tid, _| alive.contains(tid));
+        }
+        moved
+    }
+
+    fn read_activity(&mut self, reader: &mut Reader) {
+        if self.values.kernel {
+            return;
+        }
+        self.io = reader.io(self.tgid).or(self.io);
+        let fds = reader.fds(self.tgid);
+        if fds != self.fds {
+            self.fds = fds;
+            self.idle = None;
+        }
+    }
+
+    fn read_rotation(&mut self, reader: &mut Reader) {
+        // What others may have changed is in the next sample.
+        self.idle = None;
+        if self.values.kernel {
+            return;
+        }
+        self.swap_bytes = reader.swap_bytes(self.tgid);
+        self.fd_limit = reader.fd_limit(self.tgid);
+        if let Some(place) = reader.place(self.tgid)
+            && place != self.place
+        {
+            self.place = place;
+        }
+    }
+
+    /// The sample of a window in which it did nothing.
+    fn idle_sample(&mut self, reader: &Reader) -> Arc<TaskSample> {
+        let idle =
+            self.idle.take().unwrap_or_else(|| Arc::new(self.sample(&self.values, Moved::default(), reader)));
+        self.idle = Some(Arc::clone(&idle));
+        idle
+    }
+
+    fn sample(&self, last: &Values, moved: Moved, reader: &Reader) -> TaskSample {
+        let now = &self.values;
+        TaskSample {
+            tgid: Tgid(self.tgid),
+            start_boot_ns: now.start_ticks * reader.tick_ns,
+            born: None,
+            parent: Tgid(now.parent),
+            comm: Arc::clone(&self.comm),
+            state: now.state,
+            kernel: now.kernel,
+            threads: now.threads,
+            user: DurNs(forward(now.user_ticks, last.user_ticks) * reader.tick_ns),
+            system: DurNs(forward(now.system_ticks, last.system_ticks) * reader.tick_ns),
+            runq: self.sched.map(|_| DurNs(moved.waited.wait_ns)),
+            context_switches: self.sched.map(|_| moved.waited.switched_in),
+            min_flt: forward(now.min_flt, last.min_flt),
+            maj_flt: forward(now.maj_flt, last.maj_flt),
+            rss_bytes: now.rss_pages * reader.page_bytes,
+            virtual_bytes: now.virtual_bytes,
+            swap_bytes: self.swap_bytes,
+            io: self.io.map(|_| TaskIo {
+                read_bytes: moved.io.read_bytes,
+                write_bytes: moved.io.write_bytes.saturating_sub(moved.io.cancelled_bytes),
+            }),
+            fds: self.fds,
+            fd_limit: self.fd_limit,
+            cgroup: Arc::clone(&self.place.cgroup),
+            container: self.place.container.clone(),
+        }
+    }
+}
+
+fn add(sum: Sched, one: &Sched) -> Sched {
+    Sched {
+        run_ns: sum.run_ns + one.run_ns,
+        wait_ns: sum.wait_ns + one.wait_ns,
+        switched_in: sum.switched_in + one.switched_in,
+    }
+}
+
+fn subtract(now: Sched, before: Sched) -> Sched {
+    Sched {
+        run_ns: forward(now.run_ns, before.run_ns),
+        wait_ns: forward(now.wait_ns, before.wait_ns),
+        switched_in: forward(now.switched_in, before.switched_in),
+    }
+}

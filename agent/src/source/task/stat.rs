@@ -1,0 +1,214 @@
+//! `/proc/PID/stat` and `schedstat`.
+
+/// State of a thread, as the kernel prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskState {
+    /// `R`: running or on a run queue.
+    Running,
+    /// `S`: asleep, can be interrupted.
+    Sleeping,
+    /// `D`: asleep, cannot be interrupted (disk, and much else).
+    DiskSleep,
+    /// `Z`: ended, not yet reaped.
+    Zombie,
+    /// `T`: stopped by a signal.
+    Stopped,
+    /// `t`: stopped by a tracer.
+    Traced,
+    /// `I`: idle kernel thread.
+    Idle,
+    /// `X`: being removed.
+    Dead,
+    /// Anything else (`P` parked, `K` wake-kill, `W`).
+    Other,
+}
+
+impl TaskState {
+    fn from_letter(letter: u8) -> Self {
+        match letter {
+            b'R' => Self::Running,
+            b'S' => Self::Sleeping,
+            b'D' => Self::DiskSleep,
+            b'Z' => Self::Zombie,
+            b'T' => Self::Stopped,
+            b't' => Self::Traced,
+            b'I' => Self::Idle,
+            b'X' | b'x' => Self::Dead,
+            _ => Self::Other,
+        }
+    }
+
+    /// The kernel's letter (`?` for [`Self::Other`]).
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Running => 'R',
+            Self::Sleeping => 'S',
+            Self::DiskSleep => 'D',
+            Self::Zombie => 'Z',
+            Self::Stopped => 'T',
+            Self::Traced => 't',
+            Self::Idle => 'I',
+            Self::Dead => 'X',
+            Self::Other => '?',
+        }
+    }
+}
+
+/// The fields of `stat` that are used. Times in ticks, memory in pages, all cumulative or levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stat<'a> {
+    pub(super) comm: &'a [u8],
+    pub(super) values: Values,
+}
+
+/// Those without the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Values {
+    pub(super) state: TaskState,
+    pub(super) parent: u32,
+    pub(super) kernel: bool,
+    pub(super) min_flt: u64,
+    pub(super) maj_flt: u64,
+    pub(super) user_ticks: u64,
+    pub(super) system_ticks: u64,
+    pub(super) threads: u32,
+    pub(super) start_ticks: u64,
+    pub(super) virtual_bytes: u64,
+    pub(super) rss_pages: u64,
+}
+
+/// `PF_KTHREAD` (include/linux/sched.h, stable since 2.6.27).
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Parses a line of `stat`. The name stands in parentheses and may hold any byte, `)` and newline included: the last
+/// `)` ends it.
+pub(super) fn parse(line: &[u8]) -> Option<Stat<'_>> {
+    let open = line.iter().position(|&byte| byte == b'(')?;
+    let close = line.iter().rposition(|&byte| byte == b')')?;
+    let comm = line.get(open + 1..close)?;
+    let mut words = line.get(close + 2..)?.split(|&byte| byte == b' ');
+    let state = TaskState::from_letter(*words.next()?.first()?);
+    // Fields 4 to 24 of proc(5); priority and nice, which may be negative, are not used.
+    let mut fields = [0u64; 21];
+    for field in &mut fields {
+        *field = number(words.next()?);
+    }
+    let [
+        parent,
+        _,
+        _,
+        _,
+        _,
+        flags,
+        min_flt,
+        _,
+        maj_flt,
+        _,
+        user_ticks,
+        system_ticks,
+        _,
+        _,
+        _,
+        _,
+        threads,
+        _,
+        start_ticks,
+        virtual_bytes,
+        rss_pages,
+    ] = fields;
+    let values = Values {
+        state,
+        parent: parent as u32,
+        kernel: flags & PF_KTHREAD != 0,
+        min_flt,
+        maj_flt,
+        user_ticks,
+        system_ticks,
+        threads: threads as u32,
+        start_ticks,
+        virtual_bytes,
+        rss_pages,
+    };
+    Some(Stat { comm, values })
+}
+
+/// Decimal digits; anything else (a minus sign) gives 0.
+pub(super) fn number(word: &[u8]) -> u64 {
+    word.iter()
+        .try_fold(0u64, |sum, &byte| {
+            byte.is_ascii_digit().then(|| sum.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')))
+        })
+        .unwrap_or(0)
+}
+
+/// `schedstat` of a thread, cumulative.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sched {
+    pub(super) run_ns: u64,
+    pub(super) wait_ns: u64,
+    pub(super) switched_in: u64,
+}
+
+pub(super) fn parse_sched(line: &[u8]) -> Option<Sched> {
+    let mut words = line.trim_ascii().split(|&byte| byte == b' ').map(number);
+    Some(Sched { run_ns: words.next()?, wait_ns: words.next()?, switched_in: words.next()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &[u8] =
+        b"14355 (a) R (b\n) S 14346 14346 11854 0 -1 4194304 99 1 7 2 31 12 3 4 20 0 5 0 120276 \
+        3133440 386 18446744073709551615 94114546421760 94114546441641 0 0 0\n";
+
+    #[test]
+    fn a_line_is_taken_apart_whatever_the_name_holds() {
+        let stat = parse(LINE).unwrap();
+        assert_eq!(stat.comm, b"a) R (b\n");
+        let expected = Values {
+            state: TaskState::Sleeping,
+            parent: 14346,
+            kernel: false,
+            min_flt: 99,
+            maj_flt: 7,
+            user_ticks: 31,
+            system_ticks: 12,
+            threads: 5,
+            start_ticks: 120_276,
+            virtual_bytes: 3_133_440,
+            rss_pages: 386,
+        };
+        assert_eq!(stat.values, expected);
+    }
+
+    #[test]
+    fn a_kernel_thread_is_known_by_its_flag() {
+        let line =
+            b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 5 0 0 20 0 1 0 2 0 0 18446744073709551615 0\n";
+        assert!(parse(line).unwrap().values.kernel);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_refused() {
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"1 (x"), None);
+        assert_eq!(parse(b"1 (x) S 1 2 3"), None);
+        assert_eq!(parse_sched(b"12 5"), None);
+    }
+
+    #[test]
+    fn schedstat_is_three_numbers() {
+        let sched = Sched { run_ns: 1_227_824, wait_ns: 86_341, switched_in: 2 };
+        assert_eq!(parse_sched(b"1227824 86341 2\n"), Some(sched));
+    }
+
+    #[test]
+    fn letters_go_both_ways() {
+        for letter in *b"RSDZTtIX" {
+            assert_eq!(TaskState::from_letter(letter).letter(), char::from(letter));
+        }
+        assert_eq!(TaskState::from_letter(b'P').letter(), '?');
+    }
+}
