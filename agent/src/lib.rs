@@ -1,8 +1,10 @@
 //! The collector: sources → window → aggregate → diagnose → sinks, and the command line around it.
 
+pub mod aggregate;
 pub mod bench_probe;
 pub mod bpf;
 pub mod collector;
+pub mod diagnose;
 pub mod sink;
 pub mod source;
 pub mod syscall_names;

@@ -1,0 +1,88 @@
+//! Coverage and own cost of several windows.
+
+use std::sync::Arc;
+
+use agent_common::wire::report::{Coverage, SelfCost};
+
+use crate::window::Window;
+
+/// Adds up. The tier is that of all windows, `mixed` where it changed between them; the share of named frames is
+/// weighted by the samples.
+pub(super) fn coverage(windows: &[Arc<Window>]) -> Coverage {
+    let mut sum = Coverage::default();
+    let (mut named, mut weight) = (0.0, 0.0);
+    for window in windows {
+        let one = &window.coverage;
+        sum.expected += one.expected;
+        sum.captured += one.captured;
+        for (reason, lost) in one.lost.iter().filter(|(_, lost)| **lost > 0) {
+            *sum.lost.entry(reason.clone()).or_default() += lost;
+        }
+        if let Some(pct) = one.symbolized_pct {
+            let samples = one.captured.max(1) as f64;
+            named += pct * samples;
+            weight += samples;
+        }
+        if sum.syscall_tier.is_empty() {
+            sum.syscall_tier.clone_from(&one.syscall_tier);
+        } else if !one.syscall_tier.is_empty() && sum.syscall_tier != one.syscall_tier {
+            "mixed".clone_into(&mut sum.syscall_tier);
+        }
+        for missing in &one.missing {
+            if !sum.missing.contains(missing) {
+                sum.missing.push(missing.clone());
+            }
+        }
+    }
+    sum.symbolized_pct = (weight > 0.0).then(|| named / weight);
+    sum
+}
+
+/// CPU weighted by the windows' lengths, memory as of the last.
+pub(super) fn self_cost(windows: &[Arc<Window>]) -> SelfCost {
+    let span: f64 = windows.iter().map(|window| window.span().as_secs_f64()).sum();
+    let spent: f64 =
+        windows.iter().map(|window| window.self_cost.cpu_pct * window.span().as_secs_f64()).sum();
+    let last = windows.last().map(|window| window.self_cost.clone()).unwrap_or_default();
+    SelfCost { cpu_pct: if span > 0.0 { spent / span } else { 0.0 }, ..last }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::testing::window;
+
+    #[test]
+    fn losses_add_up_by_reason_and_a_change_of_tier_is_said() {
+        let mut first = window(0);
+        first.coverage.expected = 194;
+        first.coverage.captured = 190;
+        first.coverage.lost = [("sample_ring_full".to_owned(), 4), ("read_failed".to_owned(), 0)].into();
+        first.coverage.symbolized_pct = Some(90.0);
+        let mut second = window(1);
+        second.coverage.expected = 194;
+        second.coverage.captured = 570;
+        second.coverage.lost = [("sample_ring_full".to_owned(), 1)].into();
+        second.coverage.symbolized_pct = Some(100.0);
+        second.coverage.syscall_tier = "counts".into();
+        second.coverage.missing = vec!["x".into()];
+        let sum = coverage(&[Arc::new(first), Arc::new(second)]);
+        assert_eq!((sum.expected, sum.captured), (388, 760));
+        assert_eq!(sum.lost, [("sample_ring_full".to_owned(), 5)].into());
+        assert_eq!(sum.symbolized_pct, Some(97.5));
+        assert_eq!(sum.syscall_tier, "mixed");
+        assert_eq!(sum.missing, ["x"]);
+    }
+
+    #[test]
+    fn own_cost_is_weighted_by_time() {
+        let mut first = window(0);
+        first.self_cost.cpu_pct = 1.0;
+        let mut second = window(1);
+        second.end.0 += 2_000_000_000;
+        second.self_cost = SelfCost { cpu_pct: 5.0, rss_bytes: 7, map_bytes: 8 };
+        let cost = self_cost(&[Arc::new(first), Arc::new(second)]);
+        assert_eq!(cost, SelfCost { cpu_pct: 4.0, rss_bytes: 7, map_bytes: 8 });
+        assert_eq!(self_cost(&[]), SelfCost::default());
+    }
+}

@@ -1,0 +1,88 @@
+//! Windows built by hand.
+
+use std::sync::Arc;
+
+use agent_common::abi::syscalls::bucket_of;
+use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
+use agent_common::wire::report::{Coverage, SelfCost};
+
+use crate::source::host::HostSample;
+use crate::source::task::{TaskIo, TaskSample, TaskTotals};
+use crate::window::{ProcessExit, SyscallAbi, SyscallRow, Window};
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+pub(crate) const MS: u64 = 1_000_000;
+
+/// An empty window of one second, the `index`-th.
+pub(crate) fn window(index: u64) -> Window {
+    Window {
+        start: MonoNs(index * SECOND),
+        end: MonoNs((index + 1) * SECOND),
+        end_unix: UnixNs((1_700_000_000 + index) * SECOND),
+        host: HostSample::default(),
+        tasks: Vec::new(),
+        exits: Vec::new(),
+        forks: 0,
+        syscalls: Vec::new(),
+        in_flight: Vec::new(),
+        samples: Vec::new(),
+        coverage: Coverage { syscall_tier: "times".into(), ..Coverage::default() },
+        self_cost: SelfCost::default(),
+    }
+}
+
+/// A process with one thread and its CPU time in ms.
+pub(crate) fn task(tgid: u32, comm: &str, user_ms: u64, system_ms: u64) -> TaskSample {
+    TaskSample {
+        tgid: Tgid(tgid),
+        start_boot_ns: u64::from(tgid) * 10 * MS,
+        parent: Tgid(1),
+        comm: comm.into(),
+        user: DurNs(user_ms * MS),
+        system: DurNs(system_ms * MS),
+        runq: Some(DurNs(0)),
+        context_switches: Some(0),
+        io: Some(TaskIo::default()),
+        cgroup: "/".into(),
+        ..TaskSample::default()
+    }
+}
+
+/// `count` calls of `ns` each.
+pub(crate) fn calls(tgid: u32, comm: &str, nr: u16, count: u64, errors: u64, ns: u64) -> SyscallRow {
+    SyscallRow {
+        tgid: Tgid(tgid),
+        comm: comm.into(),
+        abi: SyscallAbi::Native,
+        nr,
+        count,
+        errors,
+        timed: count,
+        total: DurNs(count * ns),
+        max: DurNs(ns),
+        histogram: vec![(bucket_of(ns), count)],
+    }
+}
+
+/// A process that ended with code 0, after `cpu_ms` of which a quarter in the kernel.
+pub(crate) fn exit(tgid: u32, parent: u32, comm: &str, cpu_ms: u64) -> ProcessExit {
+    ProcessExit {
+        tgid: Tgid(tgid),
+        parent: Tgid(parent),
+        comm: comm.into(),
+        start_boot_ns: u64::from(tgid) * 10 * MS,
+        at: MonoNs(0),
+        code: 0,
+        signal: 0,
+        cpu: DurNs(cpu_ms * MS),
+        utime: DurNs(cpu_ms * MS / 4 * 3),
+        stime: DurNs(cpu_ms * MS / 4),
+        min_flt: 10,
+        maj_flt: 1,
+        before: TaskTotals::default(),
+    }
+}
+
+pub(crate) fn shared(windows: Vec<Window>) -> Vec<Arc<Window>> {
+    windows.into_iter().map(Arc::new).collect()
+}
