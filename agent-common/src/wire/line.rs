@@ -12,7 +12,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use encode::{Skipped, encode, encode_into};
-pub use parse::{Line, LineError, Lines, MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem, lines, parse, text};
+pub use parse::{
+    Line, LineError, Lines, MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem, Value, lines, parse, text,
+};
 
 use crate::units::UnixNs;
 

@@ -179,6 +179,13 @@ pub struct Lines<'a> {
     number: u32,
 }
 
+impl<'a> Lines<'a> {
+    /// What has not been read yet.
+    pub fn rest(&self) -> &'a str {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for Lines<'a> {
     type Item = Result<Line<'a>, LineError>;
 

@@ -1,0 +1,304 @@
+//! The store on this host: one SQLite file.
+//!
+//! A window is first one row at the *head* ([`row`]); every ten minutes of data the head is *rolled* ([`roll`]) into
+//! compressed bundles of series. Reading ([`read`]) puts both together in one snapshot, so a sample is seen once.
+//! SQLite brings the crash safety: an acknowledged window survives SIGKILL and a power cut.
+
+mod catalogue;
+mod read;
+mod row;
+mod schema;
+mod varint;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agent_common::wire::line;
+use agent_common::wire::stored::{RangeSet, Stored};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+pub use read::{Counts, Reader, Sample, Selection, Series, Step};
+
+use self::catalogue::Catalogue;
+use self::row::RowWriter;
+use self::varint::{Bytes, put};
+use super::{Backoff, Health, Store, StoreError, Window, Written};
+
+/// Name of the file in the directory given to [`EmbeddedStore::open`].
+pub const FILE: &str = "metrics.db";
+
+/// How much is kept.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Samples older than this go, in steps of ten minutes.
+    pub max_age: Duration,
+    /// When the file holds more than this, the oldest ten minutes go. The file itself may be larger by what is free in
+    /// it, by the WAL (8 MiB) and by one hour of data.
+    pub max_bytes: u64,
+    /// Hard limit on the file in SQLite pages of 4 KiB; [`StoreError::Full`] above it. `None`: the disk is the limit.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    /// Fourteen days, 2 GiB: a host with 300 processes fills 0.1 GB a day.
+    fn default() -> Self {
+        Self { max_age: Duration::from_secs(14 * 86_400), max_bytes: 2 << 30, max_pages: None }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    path: PathBuf,
+    options: Options,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// The one connection that writes, and what it remembers.
+#[derive(Debug)]
+struct Writer {
+    conn: Connection,
+    catalogue: Catalogue,
+    streams: HashMap<(String, String), Stream>,
+    row: RowWriter,
+    backoff: Backoff,
+}
+
+#[derive(Debug, Clone)]
+struct Stream {
+    id: i64,
+    stored: RangeSet,
+}
+
+/// Ranges kept of a stream. Each is a gap, that is windows which the collector's spool dropped; above this the oldest
+/// are forgotten, which can at worst store a window twice.
+const MAX_RANGES: usize = 1024;
+
+impl EmbeddedStore {
+    /// Opens the store in a directory, which is made when it is not there.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|source| StoreError::Misconfigured {
+            what: format!("cannot make the store's directory {}", dir.display()),
+            retry_after: Duration::from_secs(1),
+            source: Some(source.into()),
+        })?;
+        let path = dir.join(FILE);
+        let conn = schema::open(&path, options.max_pages)?;
+        let writer = Writer {
+            conn,
+            catalogue: Catalogue::default(),
+            streams: HashMap::new(),
+            row: RowWriter::default(),
+            backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
+        };
+        Ok(Self { path, options, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A connection for queries, independent of the writer.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        Reader::open(&self.path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
+        // A panic in between has rolled its transaction back; what is remembered is emptied by the next error or open.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self, operation: &str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+        let operation = operation.to_owned();
+        let path = self.path.clone();
+        move |source| schema::error(&operation, &path, source)
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn write(&self, windows: &[Window]) -> Result<Written, StoreError> {
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        match writer.write(windows) {
+            Ok(written) => {
+                writer.backoff.succeeded();
+                Ok(written)
+            }
+            Err(source) => {
+                // Ids made in the transaction that was rolled back are gone.
+                writer.catalogue.clear();
+                writer.streams.clear();
+                Err(schema::error("cannot write to", &self.path, source).after(writer.backoff.failed()))
+            }
+        }
+    }
+
+    fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError> {
+        let guard = self.lock();
+        let writer = guard.as_ref().ok_or(StoreError::Closed)?;
+        if let Some(known) = writer.streams.get(&(host.to_owned(), stream.to_owned())) {
+            return Ok(Stored::new(stream, &known.stored));
+        }
+        let found = load_stream(&writer.conn, host, stream).map_err(self.error("cannot read"))?;
+        Ok(Stored::new(stream, &found.map(|found| found.stored).unwrap_or_default()))
+    }
+
+    fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let guard = self.lock();
+        let writer = guard.as_ref().ok_or(StoreError::Closed)?;
+        let read = || -> rusqlite::Result<_> {
+            let mut statement =
+                writer.conn.prepare_cached("SELECT host, name FROM stream ORDER BY host, name")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(self.error("cannot read"))
+    }
+
+    fn health(&self) -> Result<Health, StoreError> {
+        let guard = self.lock();
+        let writer = guard.as_ref().ok_or(StoreError::Closed)?;
+        let pages = |name| schema::pragma::<i64>(&writer.conn, name).map(|n| n.cast_unsigned());
+        let read = || -> rusqlite::Result<_> {
+            Ok((pages("page_count")?, pages("freelist_count")?, pages("page_size")?))
+        };
+        let (count, free, size) = read().map_err(self.error("cannot read"))?;
+        Ok(Health {
+            summary: format!("embedded store in {}", self.path.display()),
+            counts: vec![
+                ("file_bytes", count * size),
+                ("used_bytes", (count - free) * size),
+                ("max_bytes", self.options.max_bytes),
+            ],
+            ..Health::default()
+        })
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let Some(writer) = self.lock().take() else { return Ok(()) };
+        writer.conn.close().map_err(|(_, source)| schema::error("cannot close", &self.path, source))
+    }
+}
+
+impl Writer {
+    fn write(&mut self, windows: &[Window]) -> rusqlite::Result<Written> {
+        let mut written = Written::default();
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut touched: Vec<i64> = Vec::new();
+        for window in windows {
+            let head = &window.head;
+            let key = (head.host.clone(), head.stream.clone());
+            let stream = match self.streams.get_mut(&key) {
+                Some(stream) => stream,
+                None => {
+                    let stream = find_stream(&tx, &head.host, &head.stream)?;
+                    self.streams.entry(key).or_insert(stream)
+                }
+            };
+            if !stream.stored.insert(head.seq) {
+                written.duplicates += 1;
+                continue;
+            }
+            stream.stored.cut(MAX_RANGES);
+            if !touched.contains(&stream.id) {
+                touched.push(stream.id);
+            }
+            let (points, samples) = write_head(&tx, &mut self.catalogue, &mut self.row, stream.id, window)?;
+            written.windows += 1;
+            written.points += points;
+            written.samples += samples;
+        }
+        for stream in self.streams.values().filter(|stream| touched.contains(&stream.id)) {
+            tx.prepare_cached("UPDATE stream SET stored = ? WHERE id = ?")?
+                .execute((pack_ranges(&stream.stored), stream.id))?;
+        }
+        tx.commit()?;
+        Ok(written)
+    }
+}
+
+/// Writes one window as a row of the head; returns its points and samples.
+fn write_head(
+    tx: &Transaction<'_>,
+    catalogue: &mut Catalogue,
+    row: &mut RowWriter,
+    stream: i64,
+    window: &Window,
+) -> rusqlite::Result<(u64, u64)> {
+    let end_ns = time(window.head.end.0);
+    let (mut points, mut samples) = (0_u64, 0_u64);
+    let (mut first_ns, mut last_ns) = (end_ns, end_ns);
+    row.clear();
+    // `Window` lets only well-formed lines in.
+    for line in line::lines(&window.lines).flatten() {
+        points += 1;
+        samples += catalogue.write(tx, row, &line, end_ns)?;
+        let at = time(line.time.0);
+        first_ns = if points == 1 { at } else { first_ns.min(at) };
+        last_ns = if points == 1 { at } else { last_ns.max(at) };
+    }
+    let body = row.finish().map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    tx.prepare_cached(
+        "INSERT INTO head(stream, seq, end_ns, first_ns, last_ns, points, samples, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute((stream, seq_bits(window.head.seq), end_ns, first_ns, last_ns, points as i64, samples as i64, body))?;
+    Ok((points, samples))
+}
+
+/// A time as SQLite has it; the protocol's parser lets none above i64::MAX through, a head made by hand may have one.
+fn time(ns: u64) -> i64 {
+    i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
+/// SQLite has no unsigned integers: the bits are kept.
+fn seq_bits(seq: u64) -> i64 {
+    seq.cast_signed()
+}
+
+fn load_stream(conn: &Connection, host: &str, name: &str) -> rusqlite::Result<Option<Stream>> {
+    conn.prepare_cached("SELECT id, stored FROM stream WHERE host = ? AND name = ?")?
+        .query_row([host, name], |row| {
+            let packed = row.get_ref(1)?.as_blob()?;
+            let stored = unpack_ranges(packed).map_err(|e| {
+                rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, e.into())
+            })?;
+            Ok(Stream { id: row.get(0)?, stored })
+        })
+        .optional()
+}
+
+fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusqlite::Result<Stream> {
+    if let Some(stream) = load_stream(tx, host, name)? {
+        return Ok(stream);
+    }
+    let id = tx
+        .prepare_cached("INSERT INTO stream(host, name, stored) VALUES (?, ?, x'') RETURNING id")?
+        .query_row([host, name], |row| row.get(0))?;
+    Ok(Stream { id, stored: RangeSet::default() })
+}
+
+/// Ranges as varints: gap to the last, length.
+fn pack_ranges(set: &RangeSet) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut last = 0;
+    for &(lo, hi) in set.ranges() {
+        put(&mut out, lo - last);
+        put(&mut out, hi - lo);
+        last = hi;
+    }
+    out
+}
+
+fn unpack_ranges(packed: &[u8]) -> Result<RangeSet, varint::Damaged> {
+    let mut bytes = Bytes(packed);
+    let mut set = RangeSet::default();
+    let mut last = 0_u64;
+    while !bytes.is_empty() {
+        let lo = last.saturating_add(bytes.varint()?);
+        last = lo.saturating_add(bytes.varint()?);
+        set.insert_range(lo, last);
+    }
+    Ok(set)
+}

@@ -1,0 +1,156 @@
+//! The database file: tables, pragmas, and what SQLite's errors mean.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+
+use super::varint::Damaged;
+use crate::store::StoreError;
+
+/// `PRAGMA application_id`: "s7mp". Tells `file` and us whose file this is.
+const APPLICATION_ID: i32 = 0x7337_6d70;
+/// `PRAGMA user_version`: of the tables and of the bytes in them.
+const VERSION: i32 = 1;
+/// How long to wait for another process' lock: readers never hold one for long, a backup may.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// * `stream`: one row a (host, spool of a collector); `stored` holds the ranges of window numbers that were written,
+///   whether retention has deleted them since or not.
+/// * `series`: measurement and canonical tags (sorted, escaped as in the line protocol); `last_slot` is the last slot
+///   that has it, so that it can go when the slots went.
+/// * `head`: one row a window (`row.rs`).
+/// * `slot`: up to ten minutes of a stream, rolled; `times` are the points' times, ascending.
+/// * `bundle`: the series of a slot (`bundle.rs`); `id` is slot × 2^20 + number, so the table is its own index, and it
+///   is written in order, which fills the pages. `body` comes last, so that looking at the others does not read it.
+const TABLES: &str = "
+CREATE TABLE stream(
+    id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, stored BLOB NOT NULL, UNIQUE(host, name));
+CREATE TABLE series(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, measurement TEXT NOT NULL, tags TEXT NOT NULL, last_slot INTEGER,
+    UNIQUE(measurement, tags));
+CREATE TABLE field(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE head(
+    id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, seq INTEGER NOT NULL, end_ns INTEGER NOT NULL,
+    first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, points INTEGER NOT NULL, samples INTEGER NOT NULL,
+    body BLOB NOT NULL);
+CREATE TABLE slot(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,
+    windows INTEGER NOT NULL, points INTEGER NOT NULL, samples INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    times BLOB NOT NULL);
+CREATE INDEX slot_last ON slot(last_ns);
+CREATE TABLE bundle(
+    id INTEGER PRIMARY KEY, first_series INTEGER NOT NULL, last_series INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE TABLE deleted(what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Opens the database for writing and makes the tables when they are not there.
+///
+/// WAL: readers in other processes see a consistent state while we write. `synchronous=FULL`: a commit is on the disk
+/// when it returns. With `NORMAL`, SIGKILL would lose nothing either, but a power cut could take back the last commits
+/// after the collector was told that they are stored and had deleted them from its spool. It costs one fsync a commit,
+/// that is one a second.
+pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, StoreError> {
+    let conn = Connection::open(path).map_err(|e| error("cannot open", path, e))?;
+    setup(&conn, max_pages).map_err(|e| error("cannot open", path, e))?;
+    let id: i32 = pragma(&conn, "application_id").map_err(|e| error("cannot open", path, e))?;
+    let version: i32 = pragma(&conn, "user_version").map_err(|e| error("cannot open", path, e))?;
+    match (id, version) {
+        (0, 0) => {
+            let tables: i64 = conn
+                .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+                .map_err(|e| error("cannot open", path, e))?;
+            if tables > 0 {
+                return Err(foreign(path, "is another program's database"));
+            }
+            conn.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; COMMIT"
+            ))
+            .map_err(|e| error("cannot make the tables in", path, e))?;
+        }
+        (APPLICATION_ID, VERSION) => {}
+        (APPLICATION_ID, newer) => {
+            return Err(foreign(path, &format!("is of version {newer}, this program reads {VERSION}")));
+        }
+        _ => return Err(foreign(path, "is another program's database")),
+    }
+    Ok(conn)
+}
+
+fn setup(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    // Only before the first table: lets retention give pages back to the file system.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    // The WAL is reused from its start after a checkpoint; a large roll must not leave it large. 8 MiB.
+    conn.pragma_update(None, "journal_size_limit", 8 << 20)?;
+    // 4 MiB of page cache instead of 2: the roll touches some hundred pages at once.
+    conn.pragma_update(None, "cache_size", -4096)?;
+    if let Some(pages) = max_pages {
+        conn.pragma_update(None, "max_page_count", pages)?;
+    }
+    Ok(())
+}
+
+/// Opens the database of another process for reading.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
+    let what = "cannot open for reading";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| error(what, path, e))?;
+    conn.busy_timeout(BUSY).map_err(|e| error(what, path, e))?;
+    let id: i32 = pragma(&conn, "application_id").map_err(|e| error(what, path, e))?;
+    let version: i32 = pragma(&conn, "user_version").map_err(|e| error(what, path, e))?;
+    if (id, version) == (APPLICATION_ID, VERSION) {
+        Ok(conn)
+    } else {
+        Err(foreign(path, "is no store of this version of s7mpa"))
+    }
+}
+
+pub(super) fn pragma<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
+    conn.pragma_query_value(None, name, |row| row.get(0))
+}
+
+fn foreign(path: &Path, what: &str) -> StoreError {
+    StoreError::Corrupt { what: format!("{} {what}", path.display()), source: None }
+}
+
+/// Damaged bytes inside the database.
+pub(super) fn damaged(path: &Path, source: Damaged) -> StoreError {
+    StoreError::Corrupt { what: format!("{} is damaged", path.display()), source: Some(source.into()) }
+}
+
+/// What an error of SQLite means for the caller. The time to wait is filled in by the store.
+pub(super) fn error(operation: &str, path: &Path, source: rusqlite::Error) -> StoreError {
+    let retry_after = Duration::from_secs(1);
+    let what = format!("{operation} {}", path.display());
+    let (code, extended) = match &source {
+        rusqlite::Error::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
+        rusqlite::Error::FromSqlConversionFailure(..)
+            if source.source().is_some_and(|s| s.is::<Damaged>()) =>
+        {
+            (ErrorCode::DatabaseCorrupt, 0)
+        }
+        _ => (ErrorCode::Unknown, 0),
+    };
+    match code {
+        ErrorCode::DiskFull => StoreError::Full { what, retry_after, source: Some(source.into()) },
+        // The file that readers and writer share (-shm) could not grow: same cause.
+        ErrorCode::SystemIoFailure if extended == ffi::SQLITE_IOERR_SHMSIZE => {
+            StoreError::Full { what, retry_after, source: Some(source.into()) }
+        }
+        ErrorCode::CannotOpen
+        | ErrorCode::PermissionDenied
+        | ErrorCode::ReadOnly
+        | ErrorCode::AuthorizationForStatementDenied => {
+            StoreError::Misconfigured { what, retry_after, source: Some(source.into()) }
+        }
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            StoreError::Corrupt { what, source: Some(source.into()) }
+        }
+        _ => StoreError::Unavailable { what, retry_after, source: Some(source.into()) },
+    }
+}

@@ -1,0 +1,100 @@
+//! Variable-length integers (LEB128) and a reader that never runs past its end.
+
+/// Bytes that do not decode: the database is damaged, or from a newer version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stored bytes do not decode ({0})")]
+pub(crate) struct Damaged(pub(crate) &'static str);
+
+pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Bytes that [`put`] would write.
+pub(crate) fn size(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
+/// Small magnitudes of either sign become small numbers.
+pub(crate) fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+pub(crate) fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Reads what the functions above wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Damaged> {
+        let (head, tail) = self.0.split_at_checked(len).ok_or(Damaged("too short"))?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Damaged> {
+        let (&byte, tail) = self.0.split_first().ok_or(Damaged("too short"))?;
+        self.0 = tail;
+        Ok(byte)
+    }
+
+    pub(crate) fn varint(&mut self) -> Result<u64, Damaged> {
+        let mut value = 0;
+        for shift in (0..70).step_by(7) {
+            let byte = self.byte()?;
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Damaged("number too long"))
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64, Damaged> {
+        self.varint().map(unzigzag)
+    }
+
+    /// An id, a length or a position.
+    pub(crate) fn index(&mut self) -> Result<u32, Damaged> {
+        u32::try_from(self.varint()?).map_err(|_| Damaged("index too large"))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, Damaged> {
+        let len = self.index()? as usize;
+        std::str::from_utf8(self.take(len)?).map_err(|_| Damaged("not UTF-8"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_and_their_size_is_known() {
+        let mut values = vec![0, 1, i64::MIN, i64::MAX, -1];
+        values.extend((0..63).flat_map(|shift| [1_i64 << shift, (1 << shift) - 1, -(1 << shift)]));
+        for value in values {
+            let mut out = Vec::new();
+            put(&mut out, zigzag(value));
+            assert_eq!(out.len(), size(zigzag(value)), "{value}");
+            let mut bytes = Bytes(&out);
+            assert_eq!(bytes.signed(), Ok(value));
+            assert!(bytes.is_empty());
+            assert!(Bytes(&out[..out.len() - 1]).varint().is_err());
+        }
+        assert!(Bytes(&[0xff; 11]).varint().is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! What can go wrong with a store, and what to do about it.
+
+use std::error::Error;
+use std::time::Duration;
+
+/// The cause below a [`StoreError`].
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// An error of a store. [`StoreError::retry_after`] says whether and when to try the same windows again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot be reached or is overloaded; it may come back by itself.
+    #[error("{what}")]
+    Unavailable {
+        /// One line for people: what was tried, where, what came of it.
+        what: String,
+        /// When to try again.
+        retry_after: Duration,
+        /// The cause.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Address, name, token or bucket is wrong: somebody has to change the configuration or the server.
+    #[error("{what}")]
+    Misconfigured {
+        /// One line for people: which of them, and the cure.
+        what: String,
+        /// When to try again.
+        retry_after: Duration,
+        /// The cause.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// No room on the disk, or the store's own limit is reached.
+    #[error("no room for the store: {what}")]
+    Full {
+        /// Which file, which limit.
+        what: String,
+        /// When to try again.
+        retry_after: Duration,
+        /// The cause.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The store will never take this batch.
+    #[error("{what}")]
+    Rejected {
+        /// What it said.
+        what: String,
+    },
+    /// Its files are damaged or no database of this program.
+    #[error("{what}")]
+    Corrupt {
+        /// Which file, and what was wrong.
+        what: String,
+        /// The cause.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// A query asks for more than the stated bound.
+    #[error("query would return more than {limit} samples; choose a shorter time, fewer series or a step")]
+    TooMuch {
+        /// The bound.
+        limit: usize,
+    },
+    /// [`super::Store::close`] was called.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// How long to wait before the same windows are written again; `None` when that is of no use.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. }
+            | Self::Misconfigured { retry_after, .. }
+            | Self::Full { retry_after, .. } => Some(*retry_after),
+            Self::Rejected { .. } | Self::Corrupt { .. } | Self::TooMuch { .. } | Self::Closed => None,
+        }
+    }
+
+    /// The same error with another time to wait.
+    #[must_use]
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        if let Self::Unavailable { retry_after, .. }
+        | Self::Misconfigured { retry_after, .. }
+        | Self::Full { retry_after, .. } = &mut self
+        {
+            *retry_after = wait;
+        }
+        self
+    }
+}
+
+/// Waiting times between attempts: doubling from `first` to `most`, each shortened by up to a half at random so that
+/// many ingesters do not come back at the same instant.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    first: Duration,
+    most: Duration,
+    failures: u32,
+    state: u64,
+}
+
+impl Backoff {
+    /// A back-off that has not failed yet.
+    pub fn new(first: Duration, most: Duration) -> Self {
+        use std::hash::{BuildHasher as _, RandomState};
+        // The hasher's keys are random for each process and instance: enough for jitter, and no crate for it.
+        Self { first, most, failures: 0, state: RandomState::new().hash_one(0) | 1 }
+    }
+
+    /// Counts a failure and returns how long to wait.
+    pub fn failed(&mut self) -> Duration {
+        let full = self.first.saturating_mul(1 << self.failures.min(20)).min(self.most);
+        self.failures = self.failures.saturating_add(1);
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        full - full.mul_f64((self.state >> 11) as f64 / (1_u64 << 53) as f64 / 2.0)
+    }
+
+    /// Begins again after a success.
+    pub fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_its_bound_and_jitters_downward() {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        for full in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+            let wait = backoff.failed();
+            assert!(
+                wait <= Duration::from_millis(full) && wait >= Duration::from_millis(full / 2),
+                "{wait:?}"
+            );
+        }
+        backoff.succeeded();
+        assert!(backoff.failed() <= Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,66 @@
+//! Where the points go: one small interface, two implementations.
+//!
+//! [`embedded::EmbeddedStore`] keeps them in SQLite on this host; [`influx::InfluxStore`] sends them to InfluxDB or
+//! what takes its write API. Both block: call them from a thread of their own (`spawn_blocking` will do), never from
+//! an async task.
+
+pub mod embedded;
+mod error;
+mod window;
+
+use agent_common::wire::stored::Stored;
+
+pub use error::{Backoff, StoreError};
+pub use window::{Window, WindowError};
+
+/// A store of metrics windows.
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Writes windows, all or none (InfluxDB has no transactions: there it is all, or as far as it came, and writing
+    /// the same points again changes nothing). A window whose (host, stream, number) is in the store already is
+    /// counted and left out. When this returns `Ok`, every window given is durable and may be acknowledged.
+    fn write(&self, windows: &[Window]) -> Result<Written, StoreError>;
+
+    /// Which windows of a stream are in the store.
+    fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError>;
+
+    /// All (host, stream) pairs that [`Store::stored`] knows something about.
+    fn streams(&self) -> Result<Vec<(String, String)>, StoreError>;
+
+    /// Asks the store how it is: can it be reached, does it take writes, what has it dropped.
+    fn health(&self) -> Result<Health, StoreError>;
+
+    /// Finishes what is open. Writing afterwards gives [`StoreError::Closed`].
+    fn close(&self) -> Result<(), StoreError>;
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Windows that are new in the store.
+    pub windows: u64,
+    /// Windows that were there already.
+    pub duplicates: u64,
+    /// Points (lines) of the new windows that the store took.
+    pub points: u64,
+    /// Fields of these points.
+    pub samples: u64,
+    /// Points that the store will never take (a field whose type differs from the stored one, a time outside the
+    /// server's retention). They are lost, so they are counted; sending them again would stop the stream.
+    pub refused: u64,
+    /// The store's words on the first of them.
+    pub refusal: Option<String>,
+}
+
+/// State of a store.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Health {
+    /// One line for people: what it is and where.
+    pub summary: String,
+    /// Points that the store dropped although it had accepted them, by reason, since this program started. Anything
+    /// above zero is a loss.
+    pub dropped: Vec<(String, u64)>,
+    /// Other counts, by name: windows, points, bytes, deletions by retention.
+    pub counts: Vec<(&'static str, u64)>,
+    /// What went wrong without stopping a write, newest last: rolling, retention.
+    pub warnings: Vec<String>,
+}
