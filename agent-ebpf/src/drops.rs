@@ -10,8 +10,13 @@ static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(DropReason::ALL.l
 
 #[inline(always)]
 pub(crate) fn count(reason: DropReason) {
+    count_many(reason, 1);
+}
+
+#[inline(always)]
+pub(crate) fn count_many(reason: DropReason, lost: u64) {
     if let Some(slot) = DROPS.get_ptr_mut(reason as u32) {
         // SAFETY: a per-CPU slot, and preemption is off in every hook that counts.
-        unsafe { *slot += 1 }
+        unsafe { *slot += lost }
     }
 }

@@ -3,7 +3,10 @@
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
 use aya_ebpf::Global;
-use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+};
+use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
 /// Overridden by the loader before the programs are verified, so that dead branches cost nothing.
 #[unsafe(no_mangle)]
@@ -68,16 +71,89 @@ impl KernelPtr {
     }
 }
 
-/// Syscall number that `regs` left with: −1 after `rt_sigreturn`.
-#[inline(always)]
-pub(crate) fn orig_ax(regs: KernelPtr) -> Option<i64> {
-    regs.read(PT_REGS_ORIG_AX)
+/// What the syscall hooks ask about the current task. Two ways to read it, one piece of accounting.
+pub(crate) trait CurrentTask {
+    /// Thread-group id, thread id.
+    fn ids(&self) -> (u32, u32);
+    /// Whether the current system call came through the 32-bit gate.
+    fn compat(&self) -> bool;
+    /// Syscall number that `regs` left with: −1 after `rt_sigreturn`. `None` when it cannot be read.
+    fn orig_ax(&self) -> Option<i64>;
+    /// Second argument of the tracepoint: the number at `sys_enter`, the result at `sys_exit`.
+    fn second(&self) -> i64;
 }
 
-/// Whether the current system call came through the 32-bit gate.
-#[inline(always)]
-pub(crate) fn in_compat_syscall() -> bool {
-    // SAFETY: no arguments.
-    let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
-    task.read::<u32>(offsets().task_thread_status).is_some_and(|status| status & TS_COMPAT != 0)
+/// `tp_btf`: plain loads, which the verifier checks against BTF. No helper call but one: each costs 10 ns and more
+/// where returns are guarded (SRSO, retpolines). Needs `bpf_get_current_task_btf`, since 5.11.
+pub(crate) struct Typed<'a> {
+    ctx: &'a BtfTracePointContext,
+    task: *const u8,
+}
+
+impl<'a> Typed<'a> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a BtfTracePointContext) -> Self {
+        // SAFETY: no arguments.
+        Self { ctx, task: unsafe { bpf_get_current_task_btf() } as *const u8 }
+    }
+
+    #[inline(always)]
+    fn task_u32(&self, offset: u32) -> u32 {
+        // SAFETY: the verifier checks that a u32 lies at this offset of `task_struct`; the loader leaves out the
+        // programs that use this when an offset is unknown.
+        unsafe { self.task.add(offset as usize).cast::<u32>().read_volatile() }
+    }
+}
+
+impl CurrentTask for Typed<'_> {
+    #[inline(always)]
+    fn ids(&self) -> (u32, u32) {
+        let off = offsets();
+        (self.task_u32(off.task_tgid), self.task_u32(off.task_pid))
+    }
+
+    #[inline(always)]
+    fn compat(&self) -> bool {
+        self.task_u32(offsets().task_thread_status) & TS_COMPAT != 0
+    }
+
+    #[inline(always)]
+    fn orig_ax(&self) -> Option<i64> {
+        let regs: *const u8 = self.ctx.arg(0);
+        // SAFETY: the first argument is a `struct pt_regs *`, which the verifier knows.
+        Some(unsafe { regs.add(PT_REGS_ORIG_AX as usize).cast::<i64>().read_volatile() })
+    }
+
+    #[inline(always)]
+    fn second(&self) -> i64 {
+        self.ctx.arg(1)
+    }
+}
+
+/// `raw_tp`: checked reads, for kernels that refuse [`Typed`] (5.10).
+pub(crate) struct Checked<'a>(pub(crate) &'a RawTracePointContext);
+
+impl CurrentTask for Checked<'_> {
+    #[inline(always)]
+    fn ids(&self) -> (u32, u32) {
+        let pid_tgid = bpf_get_current_pid_tgid();
+        ((pid_tgid >> 32) as u32, pid_tgid as u32)
+    }
+
+    #[inline(always)]
+    fn compat(&self) -> bool {
+        // SAFETY: no arguments.
+        let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+        task.read::<u32>(offsets().task_thread_status).is_some_and(|status| status & TS_COMPAT != 0)
+    }
+
+    #[inline(always)]
+    fn orig_ax(&self) -> Option<i64> {
+        KernelPtr(self.0.arg::<u64>(0) as *const u8).read(PT_REGS_ORIG_AX)
+    }
+
+    #[inline(always)]
+    fn second(&self) -> i64 {
+        self.0.arg::<u64>(1) as i64
+    }
 }

@@ -15,20 +15,37 @@ mod process;
 mod settings;
 mod syscalls;
 
-use aya_ebpf::macros::{perf_event, raw_tracepoint};
-use aya_ebpf::programs::{PerfEventContext, RawTracePointContext};
+use aya_ebpf::macros::{btf_tracepoint, perf_event, raw_tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointContext};
 
-/// `raw_tp/sys_enter(struct pt_regs *regs, long id)`, since 4.17. `id` is −1 for a number the caller made up.
-#[raw_tracepoint(tracepoint = "sys_enter")]
-pub fn syscall_enter(ctx: RawTracePointContext) -> i32 {
-    syscalls::try_enter(&ctx);
+use crate::kernel::{Checked, Typed};
+
+/// `tp_btf/sys_enter(struct pt_regs *regs, long id)`, since 5.11 (`bpf_get_current_task_btf`). `id` is −1 for a
+/// number the caller made up.
+#[btf_tracepoint(function = "sys_enter")]
+pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
+    syscalls::try_enter(&Typed::new(&ctx));
     0
 }
 
-/// `raw_tp/sys_exit(struct pt_regs *regs, long ret)`, since 4.17. `regs->orig_ax` is −1 after `rt_sigreturn`.
+/// `tp_btf/sys_exit(struct pt_regs *regs, long ret)`, since 5.11. `regs->orig_ax` is −1 after `rt_sigreturn`.
+#[btf_tracepoint(function = "sys_exit")]
+pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
+    syscalls::try_exit(&Typed::new(&ctx));
+    0
+}
+
+/// `raw_tp/sys_enter`, since 4.17: where [`syscall_enter`] is refused.
+#[raw_tracepoint(tracepoint = "sys_enter")]
+pub fn syscall_enter_r(ctx: RawTracePointContext) -> i32 {
+    syscalls::try_enter(&Checked(&ctx));
+    0
+}
+
+/// `raw_tp/sys_exit`, since 4.17: where [`syscall_exit`] is refused.
 #[raw_tracepoint(tracepoint = "sys_exit")]
-pub fn syscall_exit(ctx: RawTracePointContext) -> i32 {
-    syscalls::try_exit(&ctx);
+pub fn syscall_exit_r(ctx: RawTracePointContext) -> i32 {
+    syscalls::try_exit(&Checked(&ctx));
     0
 }
 

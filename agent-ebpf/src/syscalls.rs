@@ -2,16 +2,16 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::syscalls::{
-    FLAG_COMPAT, FLAG_ERROR, SyscallEntry, SyscallKey, SyscallValue, UNTIMED, bucket_of,
+    CACHE_SLOTS, FLAG_COMPAT, FLAG_ERROR, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED, bucket_of,
+    cache_slot,
 };
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
-use aya_ebpf::programs::RawTracePointContext;
 
-use crate::kernel::{self, KernelPtr};
+use crate::kernel::CurrentTask;
 use crate::{drops, filter, settings};
 
 /// 131,072 × 104 B = 13 MiB of kernel memory, preallocated (kernels before 6.1 allow nothing else here): room for
@@ -23,6 +23,10 @@ const ENTRY_SLOTS_MAX: u32 = 131_072;
 
 /// Threads whose slot is held by another live thread: only where `pid_max` exceeds the slots. 8192 × 96 B.
 const ENTRY_OVERFLOW_MAX: u32 = 8192;
+
+/// The cache in front of [`SYSCALLS`], one part a CPU; user space sets the size (16 KiB a possible CPU) and maps it.
+#[map]
+static SYSCALL_CACHE: Array<SyscallCache> = Array::with_max_entries(CACHE_SLOTS, BPF_F_MMAPABLE);
 
 #[map]
 static SYSCALLS: HashMap<SyscallKey, SyscallValue> = HashMap::with_max_entries(SYSCALLS_MAX, 0);
@@ -51,21 +55,19 @@ const RT_SIGRETURN_COMPAT: u16 = 173;
 const MAX_ERRNO: i64 = 4095;
 
 #[inline(always)]
-pub(crate) fn try_enter(ctx: &RawTracePointContext) {
+pub(crate) fn try_enter(current: &impl CurrentTask) {
     let Some(settings) = settings::get() else { return };
-    let pid_tgid = bpf_get_current_pid_tgid();
-    let tgid = (pid_tgid >> 32) as u32;
-    let tid = pid_tgid as u32;
+    let (tgid, tid) = current.ids();
     if !filter::passes(settings, tgid) {
         return;
     }
-    let flags = if kernel::in_compat_syscall() { u16::from(FLAG_COMPAT) } else { 0 };
+    let flags = if current.compat() { u16::from(FLAG_COMPAT) } else { 0 };
     let entry = SyscallEntry {
         // SAFETY: no arguments.
         start_ns: unsafe { bpf_ktime_get_ns() },
         tid,
         tgid,
-        nr: ctx.arg::<u64>(1) as u16,
+        nr: current.second() as u16,
         flags,
         pad: 0,
     };
@@ -107,15 +109,13 @@ fn take_entry(tid: u32) -> Option<(u64, u16, u16)> {
 }
 
 #[inline(always)]
-pub(crate) fn try_exit(ctx: &RawTracePointContext) {
+pub(crate) fn try_exit(current: &impl CurrentTask) {
     let Some(settings) = settings::get() else { return };
-    let pid_tgid = bpf_get_current_pid_tgid();
-    let tgid = (pid_tgid >> 32) as u32;
-    let tid = pid_tgid as u32;
+    let (tgid, tid) = current.ids();
     if !filter::passes(settings, tgid) {
         return;
     }
-    let ret = ctx.arg::<u64>(1) as i64;
+    let ret = current.second();
     let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };
     let entry = if settings.syscall_times != 0 { take_entry(tid) } else { None };
     let (nr, bucket, ns) = if let Some((start, nr, entry_flags)) = entry {
@@ -124,11 +124,11 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
         let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(start);
         (nr, bucket_of(ns), ns)
     } else {
-        let compat = kernel::in_compat_syscall();
+        let compat = current.compat();
         if compat {
             flags |= FLAG_COMPAT;
         }
-        let Some(orig_ax) = kernel::orig_ax(KernelPtr(ctx.arg::<u64>(0) as *const u8)) else {
+        let Some(orig_ax) = current.orig_ax() else {
             drops::count(DropReason::ReadFailed);
             return;
         };
@@ -156,30 +156,60 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
         flags,
         pad: 0,
     };
-    add(&key, ns);
+    count(key, ns);
+}
+
+/// Adds one call to the CPU's cache slot of its key; another key in it is written back first.
+///
+/// A hit costs no helper call. Calls repeat: a process in a loop uses a handful of keys.
+#[inline(always)]
+fn count(key: SyscallKey, ns: u64) {
+    let index = u32::from(key.cpu) * CACHE_SLOTS + cache_slot(&key);
+    let Some(slot) = SYSCALL_CACHE.get_ptr_mut(index) else {
+        drops::count(DropReason::NoScratch);
+        return;
+    };
+    // SAFETY: the slot belongs to this CPU and preemption is off in a syscall tracepoint, so no one else writes it.
+    // User space reads it through a mapping: the writes that change its owner are volatile, in the order of `seq`.
+    unsafe {
+        if (*slot).key == key {
+            (*slot).value.count += 1;
+            (*slot).value.total_ns += ns;
+            if ns > (*slot).value.max_ns {
+                (*slot).value.max_ns = ns;
+            }
+            return;
+        }
+        let seq = (*slot).seq;
+        let (old_key, old) = ((*slot).key, (*slot).value);
+        (&raw mut (*slot).seq).write_volatile(seq.wrapping_add(1));
+        if old.count != 0 {
+            write_back(&old_key, &old);
+        }
+        (&raw mut (*slot).key).write_volatile(key);
+        (&raw mut (*slot).value).write_volatile(SyscallValue { count: 1, total_ns: ns, max_ns: ns });
+        (&raw mut (*slot).seq).write_volatile(seq.wrapping_add(2));
+    }
 }
 
 #[inline(always)]
-fn add(key: &SyscallKey, ns: u64) {
+fn write_back(key: &SyscallKey, more: &SyscallValue) {
     if let Some(value) = SYSCALLS.get_ptr_mut(key) {
-        // SAFETY: the key names this CPU and preemption is off in a syscall tracepoint, so no one else writes it.
+        // SAFETY: the key names this CPU and preemption is off, so no one else writes it.
         unsafe {
-            (*value).count += 1;
-            (*value).total_ns += ns;
-            if ns > (*value).max_ns {
-                (*value).max_ns = ns;
+            (*value).count += more.count;
+            (*value).total_ns += more.total_ns;
+            if more.max_ns > (*value).max_ns {
+                (*value).max_ns = more.max_ns;
             }
         }
         return;
     }
-    let value = SyscallValue { count: 1, total_ns: ns, max_ns: ns };
-    if SYSCALLS.insert(key, value, u64::from(BPF_NOEXIST)).is_err() {
-        drops::count(DropReason::SyscallMapFull);
-    } else {
-        KEYS_MADE.get_ptr_mut(0).map(|made| {
-            // SAFETY: a per-CPU slot, preemption is off.
-            unsafe { *made += 1 }
-        });
+    if SYSCALLS.insert(key, more, u64::from(BPF_NOEXIST)).is_err() {
+        drops::count_many(DropReason::SyscallMapFull, more.count);
+    } else if let Some(made) = KEYS_MADE.get_ptr_mut(0) {
+        // SAFETY: a per-CPU slot, preemption is off.
+        unsafe { *made += 1 }
     }
 }
 

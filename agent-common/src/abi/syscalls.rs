@@ -6,7 +6,7 @@
 use crate::assert_abi;
 
 /// Key of the `SYSCALLS` map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct SyscallKey {
     /// Thread-group id of the caller.
@@ -36,6 +36,37 @@ pub struct SyscallValue {
     pub max_ns: u64,
 }
 assert_abi!(SyscallValue, size = 24, align = 8, fields = [u64, u64, u64]);
+
+/// A slot of the write-back cache in front of `SYSCALLS`: the key a CPU counts at the moment.
+///
+/// Its counts are not yet in `SYSCALLS`; they are added there when another key takes the slot. `seq` is odd while
+/// that happens, so that a reader sees either the old or the new key with its own counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct SyscallCache {
+    /// Whose counts these are; `count` 0: nobody's.
+    pub key: SyscallKey,
+    /// Even: settled. Changes whenever the key does.
+    pub seq: u32,
+    /// Counts since the key took the slot.
+    pub value: SyscallValue,
+    /// Zero: one slot fills one cache line.
+    pub pad: [u64; 3],
+}
+assert_abi!(SyscallCache, size = 64, align = 64, fields = [SyscallKey, u32, SyscallValue, [u64; 3]]);
+
+/// Slots of the write-back cache a CPU: 256 × 64 B = 16 KiB a CPU.
+pub const CACHE_SLOTS: u32 = 256;
+
+/// Slot of a key within its CPU's part of the cache.
+#[must_use]
+#[inline(always)]
+pub const fn cache_slot(key: &SyscallKey) -> u32 {
+    // Neighbouring calls and buckets of a process fall into different slots; processes are spread by the multiplier
+    // (2^32 / golden ratio).
+    let mixed = key.tgid.wrapping_mul(0x9e37_79b9) >> 16;
+    (mixed ^ (key.nr as u32).wrapping_mul(7) ^ (key.bucket as u32) ^ ((key.flags as u32) << 6)) & (CACHE_SLOTS - 1)
+}
 
 /// One thread's call in flight: slot `tid % ENTRY_SLOTS` of the `SYSCALL_ENTRY` array.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,6 +98,36 @@ pub const UNTIMED: u8 = 255;
 /// Four buckets an octave: a bucket is at most 25 % wide, its geometric middle at most 11.9 % off.
 const SUB_BITS: u32 = 2;
 
+/// Index of the highest set bit of a value that is not 0.
+///
+/// BPF has no instruction for it and the compiler's expansion is a chain of 30 operations; these branches go the
+/// same way for calls of the same length.
+#[inline(always)]
+const fn highest_bit(mut ns: u64) -> u32 {
+    let mut bit = 0;
+    if ns >> 32 != 0 {
+        ns >>= 32;
+        bit += 32;
+    }
+    if ns >> 16 != 0 {
+        ns >>= 16;
+        bit += 16;
+    }
+    if ns >> 8 != 0 {
+        ns >>= 8;
+        bit += 8;
+    }
+    if ns >> 4 != 0 {
+        ns >>= 4;
+        bit += 4;
+    }
+    if ns >> 2 != 0 {
+        ns >>= 2;
+        bit += 2;
+    }
+    bit + (ns >> 1) as u32
+}
+
 /// Bucket of a latency. Exact for 0..=3 ns, then four buckets an octave; `u64::MAX` falls into 251.
 #[must_use]
 #[inline(always)]
@@ -74,7 +135,7 @@ pub const fn bucket_of(ns: u64) -> u8 {
     if ns < 4 {
         return ns as u8;
     }
-    let msb = 63 - ns.leading_zeros();
+    let msb = highest_bit(ns);
     let sub = (ns >> (msb - SUB_BITS)) & 3;
     (((msb - 1) << SUB_BITS) as u64 + sub) as u8
 }

@@ -1,6 +1,7 @@
 //! Sizes, globals and loading of the object.
 
 use agent_common::abi::settings::Offsets;
+use agent_common::abi::syscalls::CACHE_SLOTS;
 use aya::EbpfLoader;
 
 use super::btf::Btf;
@@ -39,6 +40,12 @@ fn ring_bytes(rate_hz: u32, cpus: usize) -> u32 {
     (per_second * 4).next_power_of_two().clamp(256 << 10, 16 << 20) as u32
 }
 
+/// Sizes of the mapped arrays.
+pub(super) struct Sizes {
+    pub(super) entry_slots: u32,
+    pub(super) cache_slots: u32,
+}
+
 /// Plain data for a read-only global.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -47,7 +54,7 @@ struct Plain<T>(T);
 unsafe impl<T: Copy + 'static> aya::Pod for Plain<T> {}
 
 /// Loads the object's maps; programs are loaded one by one later.
-pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, u32), StartError> {
+pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), StartError> {
     let missing = super::missing_capabilities();
     if !missing.is_empty() {
         return Err(StartError::Denied { missing: missing.join(", ") });
@@ -57,8 +64,13 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, u32), Sta
         what: format!("the kernel's type information (BTF) is not usable ({e})"),
         cure: "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".into(),
     })?;
-    let slots = if spec.syscalls { entry_slots() } else { 4096 };
-    let (offsets, mask) = (Plain::<Offsets>(offsets), slots - 1);
+    // CPU numbers go up to the possible ones, not the online ones: a CPU may come later.
+    let possible = aya::util::nr_cpus().map_err(|(_, e)| StartError::Broken(e.into()))? as u32;
+    let sizes = Sizes {
+        entry_slots: if spec.syscalls { entry_slots() } else { 4096 },
+        cache_slots: if spec.syscalls { possible * CACHE_SLOTS } else { CACHE_SLOTS },
+    };
+    let (offsets, mask) = (Plain::<Offsets>(offsets), sizes.entry_slots - 1);
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -66,7 +78,8 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, u32), Sta
         .override_global("OFFSETS", &offsets, true)
         .override_global("ENTRY_MASK", &mask, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
-        .map_max_entries("SYSCALL_ENTRY", slots)
+        .map_max_entries("SYSCALL_ENTRY", sizes.entry_slots)
+        .map_max_entries("SYSCALL_CACHE", sizes.cache_slots)
         .map_max_entries("SAMPLES", ring_bytes(spec.rate_hz, cpus));
     if !spec.filter {
         loader.map_max_entries("FILTER_TGIDS", 1);
@@ -75,7 +88,7 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, u32), Sta
         loader.map_max_entries("SYSCALLS", 1).map_max_entries("ENTRY_OVERFLOW", 1);
     }
     let ebpf = loader.load(object::bytes()).map_err(|e| StartError::Broken(e.into()))?;
-    Ok((ebpf, slots))
+    Ok((ebpf, sizes))
 }
 
 /// Before 5.11 map memory counts against `RLIMIT_MEMLOCK`. Without CAP_SYS_RESOURCE the soft limit still rises.

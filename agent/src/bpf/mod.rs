@@ -4,8 +4,8 @@
 
 mod btf;
 mod caps;
-mod entries;
 mod load;
+mod mapped;
 mod object;
 mod probes;
 mod sys;

@@ -6,15 +6,16 @@ use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{SampleHeader, SampleTicks};
 use agent_common::abi::process::ProcessEvent;
 use agent_common::abi::settings::Settings;
-use agent_common::abi::syscalls::{SyscallEntry, SyscallKey, SyscallValue};
+use agent_common::abi::syscalls::{CACHE_SLOTS, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, cache_slot};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::raw_trace_point::RawTracePointLinkId;
-use aya::programs::{PerfEvent, ProgramError, RawTracePoint};
-use aya::{Ebpf, util};
+use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::{BtfTracePoint, PerfEvent, ProgramError, RawTracePoint};
+use aya::{Btf, Ebpf, util};
 
-use super::entries::Entries;
 use super::load::{self, LoadSpec};
+use super::mapped::Mapped;
 use super::sys::{self, Batch};
 use super::verdict::{State, Verdict};
 use crate::collector::StartError;
@@ -26,14 +27,19 @@ struct Plain<T>(T);
 // SAFETY: used with ABI types only, which are `repr(C)` integers without padding.
 unsafe impl<T: Copy + 'static> aya::Pod for Plain<T> {}
 
-/// [`SyscallKey`] without its wish for a `Default`.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Key(SyscallKey);
-impl Default for Key {
-    fn default() -> Self {
-        Self(SyscallKey { tgid: 0, nr: 0, cpu: 0, bucket: 0, flags: 0, pad: 0 })
-    }
+/// Which of the two pairs of syscall programs this kernel took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SyscallPrograms {
+    None,
+    /// `tp_btf`, plain loads.
+    Typed,
+    /// `raw_tp`, checked reads.
+    Checked,
+}
+
+enum EnterLink {
+    Typed(BtfTracePointLinkId),
+    Checked(RawTracePointLinkId),
 }
 
 /// The loaded object.
@@ -44,15 +50,17 @@ pub struct Probes {
     settings_map: Array<MapData, Plain<Settings>>,
     filter: HashMap<MapData, u32, u32>,
     syscalls: Map,
-    batch: Batch<Key, SyscallValue>,
-    entries: Entries,
+    batch: Batch<SyscallKey, SyscallValue>,
+    cached: std::collections::HashMap<SyscallKey, (SyscallValue, usize, u32)>,
+    entries: Mapped<SyscallEntry>,
+    cache: Mapped<SyscallCache>,
     keys_made: PerCpuArray<MapData, u64>,
     drops: PerCpuArray<MapData, u64>,
     ticks: PerCpuArray<MapData, Plain<SampleTicks>>,
     samples: RingBuf<MapData>,
     process_events: RingBuf<MapData>,
-    enter_link: Option<RawTracePointLinkId>,
-    enter_loaded: bool,
+    syscall_programs: SyscallPrograms,
+    enter_link: Option<EnterLink>,
     cpus: Vec<u32>,
     map_bytes: u64,
 }
@@ -67,12 +75,14 @@ impl Probes {
     /// Loads the maps. Nothing runs in the kernel before one of the `attach_*` calls.
     pub fn load(spec: &LoadSpec) -> Result<Self, StartError> {
         let cpus = util::online_cpus().map_err(|(_, e)| StartError::Broken(e.into()))?;
-        let (mut ebpf, slots) = load::load(spec, cpus.len())?;
+        let (mut ebpf, sizes) = load::load(spec, cpus.len())?;
         let map_bytes = ebpf.maps().filter_map(|(_, m)| map_fd(m).ok()).map(sys::map_bytes).sum();
         let no_map = |name: &str| StartError::Broken(anyhow::anyhow!("the object has no map {name}"));
         let entry_map = ebpf.map("SYSCALL_ENTRY").ok_or_else(|| no_map("SYSCALL_ENTRY"))?;
-        let entries =
-            Entries::map(map_fd(entry_map)?, slots as usize).map_err(|e| StartError::Broken(e.into()))?;
+        let mapped = |e: std::io::Error| StartError::Broken(e.into());
+        let entries = Mapped::new(map_fd(entry_map)?, sizes.entry_slots as usize).map_err(mapped)?;
+        let cache_map = ebpf.map("SYSCALL_CACHE").ok_or_else(|| no_map("SYSCALL_CACHE"))?;
+        let cache = Mapped::new(map_fd(cache_map)?, sizes.cache_slots as usize).map_err(mapped)?;
         let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| no_map(name));
         let broken = |e: aya::maps::MapError| StartError::Broken(e.into());
         let probes = Self {
@@ -81,15 +91,17 @@ impl Probes {
             filter: HashMap::try_from(take("FILTER_TGIDS")?).map_err(broken)?,
             syscalls: take("SYSCALLS")?,
             batch: Batch::new(4096),
+            cached: std::collections::HashMap::new(),
             entries,
+            cache,
             keys_made: PerCpuArray::try_from(take("KEYS_MADE")?).map_err(broken)?,
             drops: PerCpuArray::try_from(take("DROPS")?).map_err(broken)?,
             ticks: PerCpuArray::try_from(take("SAMPLE_TICKS")?).map_err(broken)?,
             samples: RingBuf::try_from(take("SAMPLES")?).map_err(broken)?,
             process_events: RingBuf::try_from(take("PROCESS_EVENTS")?).map_err(broken)?,
             verdicts: Vec::new(),
+            syscall_programs: SyscallPrograms::None,
             enter_link: None,
-            enter_loaded: false,
             cpus,
             map_bytes,
             ebpf,
@@ -155,32 +167,75 @@ impl Probes {
 
     /// Attaches the syscall probes; `times` also the entry side.
     pub fn attach_syscalls(&mut self, times: bool) {
+        self.load_syscalls();
         if times {
             self.set_syscall_times(true);
         }
-        self.attach_raw("syscall_exit", "sys_exit");
+        let (program, result) = match self.syscall_programs {
+            SyscallPrograms::None => return,
+            SyscallPrograms::Typed => {
+                ("syscall_exit", typed(&mut self.ebpf, "syscall_exit").and_then(|p| p.attach().map(|_| ())))
+            }
+            SyscallPrograms::Checked => (
+                "syscall_exit_r",
+                raw(&mut self.ebpf, "syscall_exit_r").and_then(|p| p.attach("sys_exit").map(|_| ())),
+            ),
+        };
+        self.record(program, result);
+    }
+
+    /// Loads the pair of programs that this kernel takes, the cheaper one first.
+    fn load_syscalls(&mut self) {
+        let load_typed = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
+            let btf = Btf::from_sys_fs().map_err(ProgramError::Btf)?;
+            typed(ebpf, "syscall_enter")?.load("sys_enter", &btf)?;
+            typed(ebpf, "syscall_exit")?.load("sys_exit", &btf)
+        };
+        let load_checked = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
+            raw(ebpf, "syscall_enter_r")?.load()?;
+            raw(ebpf, "syscall_exit_r")?.load()
+        };
+        let Err(refused) = load_typed(&mut self.ebpf) else {
+            self.syscall_programs = SyscallPrograms::Typed;
+            return;
+        };
+        self.record("syscall_exit", Err(refused));
+        match load_checked(&mut self.ebpf) {
+            Ok(()) => self.syscall_programs = SyscallPrograms::Checked,
+            Err(e) => {
+                self.record("syscall_exit_r", Err(e));
+            }
+        }
     }
 
     /// Switches between counting and timing while the programs run. Returns whether timing is on afterwards.
     pub fn set_syscall_times(&mut self, times: bool) -> bool {
         if times && self.enter_link.is_none() {
-            let loaded = self.enter_loaded;
-            let result = raw(&mut self.ebpf, "syscall_enter").and_then(|p| {
-                if !loaded {
-                    p.load()?;
-                }
-                p.attach("sys_enter")
-            });
+            let (program, result) = match self.syscall_programs {
+                SyscallPrograms::None => return false,
+                SyscallPrograms::Typed => (
+                    "syscall_enter",
+                    typed(&mut self.ebpf, "syscall_enter").and_then(|p| p.attach().map(EnterLink::Typed)),
+                ),
+                SyscallPrograms::Checked => (
+                    "syscall_enter_r",
+                    raw(&mut self.ebpf, "syscall_enter_r")
+                        .and_then(|p| p.attach("sys_enter").map(EnterLink::Checked)),
+                ),
+            };
             let result = result.map(|link| self.enter_link = Some(link));
-            self.enter_loaded |= result.is_ok();
-            if self.record("syscall_enter", result) {
+            if self.record(program, result) {
                 let _ = self.set(|s| s.syscall_times = 1);
             }
         } else if !times && let Some(link) = self.enter_link.take() {
             // First stop pairing, then stop filling: the other order would pair exits with entries long past.
             let _ = self.set(|s| s.syscall_times = 0);
-            if let Ok(program) = raw(&mut self.ebpf, "syscall_enter") {
-                let _ = program.detach(link);
+            let detached = match link {
+                EnterLink::Typed(id) => typed(&mut self.ebpf, "syscall_enter").and_then(|p| p.detach(id)),
+                EnterLink::Checked(id) => raw(&mut self.ebpf, "syscall_enter_r").and_then(|p| p.detach(id)),
+            };
+            if let Err(e) = detached {
+                tracing::warn!(error = %e, "cannot detach the entry side of syscall timing");
             }
         }
         self.enter_link.is_some()
@@ -223,10 +278,54 @@ impl Probes {
         attach("empty_exit", "sys_exit")
     }
 
-    /// Calls `each` for every syscall counter. Returns the system calls it took.
+    /// Calls `each` for every syscall counter: cumulative values, each key once. Returns the system calls it took.
+    ///
+    /// A key is counted in its cache slot, in the hash, or in both. The cache is read first and then the hash; a
+    /// slot whose key changed meanwhile may have been written back in between, so its old key is left out this time.
+    /// What is left out or came later is in the next reading: values only ever lag, they never exceed the truth.
     pub fn read_syscalls(&mut self, mut each: impl FnMut(&SyscallKey, &SyscallValue)) -> std::io::Result<usize> {
+        self.cached.clear();
+        for index in 0..self.cache.len() {
+            let slot = self.cache.get(index);
+            // Odd: the key is changing hands, and so is the old one's count.
+            if slot.seq & 1 == 0 && slot.value.count != 0 && self.cache.get(index).seq == slot.seq {
+                self.cached.insert(slot.key, (slot.value, index, slot.seq));
+            }
+        }
+        let mut in_hash = Vec::new();
         let fd = map_fd(&self.syscalls).map_err(std::io::Error::other)?;
-        self.batch.read(fd, |key, value| each(&key.0, value))
+        let cached = &self.cached;
+        let calls = self.batch.read(fd, |key, value| {
+            if cached.contains_key(key) {
+                in_hash.push((*key, *value));
+            } else {
+                each(key, value);
+            }
+        })?;
+        for (key, value) in in_hash {
+            if let Some((more, index, seq)) = self.cached.remove(&key)
+                && self.cache.get(index).seq == seq
+            {
+                each(&key, &SyscallValue {
+                    count: value.count + more.count,
+                    total_ns: value.total_ns + more.total_ns,
+                    max_ns: value.max_ns.max(more.max_ns),
+                });
+            }
+        }
+        for (key, (value, index, seq)) in &self.cached {
+            if self.cache.get(*index).seq == *seq {
+                each(key, value);
+            }
+        }
+        Ok(calls)
+    }
+
+    /// Whether a cache slot still holds counts of `key`.
+    #[must_use]
+    pub fn is_cached(&self, key: &SyscallKey) -> bool {
+        let index = (u32::from(key.cpu) * CACHE_SLOTS + cache_slot(key)) as usize;
+        index < self.cache.len() && self.cache.get(index).key == *key
     }
 
     /// Deletes counters of processes that have ended. Returns how many.
@@ -241,13 +340,13 @@ impl Probes {
 
     /// Syscalls in flight whose entry was seen.
     pub fn in_flight(&self) -> impl Iterator<Item = SyscallEntry> + '_ {
-        self.entries.in_flight()
+        self.entries.iter().filter(|e| e.start_ns != 0)
     }
 
     /// The entry slot of a thread, whoever is in it.
     #[must_use]
     pub fn entry_slot(&self, tid: u32) -> SyscallEntry {
-        self.entries.slot(tid)
+        self.entries.get(tid as usize & (self.entries.len() - 1))
     }
 
     /// Losses since load, by reason.
@@ -302,6 +401,10 @@ impl Probes {
     pub const fn map_bytes(&self) -> u64 {
         self.map_bytes
     }
+}
+
+fn typed<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut BtfTracePoint, ProgramError> {
+    ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
 fn raw<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut RawTracePoint, ProgramError> {

@@ -33,12 +33,14 @@ pub struct Verdict {
 }
 
 /// Program, feature, what is lost without it.
-pub(super) const PROGRAMS: [(&str, &str, &str); 6] = [
+pub(super) const PROGRAMS: [(&str, &str, &str); 8] = [
     ("process_fork", "process", "short-lived processes and the children of a filtered one"),
     ("process_exec", "process", "names of short-lived processes"),
     ("process_exit", "process", "exit codes, and the CPU time of processes shorter than a window"),
-    ("syscall_exit", "syscalls", "syscall counts and errors"),
-    ("syscall_enter", "syscalls", "syscall times and calls in flight"),
+    ("syscall_exit", "syscalls", "cheap syscall accounting: the checked variant is used"),
+    ("syscall_enter", "syscalls", "cheap syscall accounting: the checked variant is used"),
+    ("syscall_exit_r", "syscalls", "syscall counts and errors"),
+    ("syscall_enter_r", "syscalls", "syscall times and calls in flight"),
     ("oncpu_sample", "oncpu", "on-CPU samples and flame graphs"),
 ];
 
