@@ -1,1 +1,34 @@
-//! tests
+//! What the whole-program tests share: workloads with known behaviour, and the agent observing them.
+//!
+//! A workload says `ready`, waits for a line, does its work, says `done` and waits for the end of its input. So a
+//! test knows what happened before, during and after the observation without a single sleep.
+
+pub mod agent;
+pub mod workload;
+
+use std::path::{Path, PathBuf};
+
+/// Where the built programs lie: beside the tests, or one above (`deps`).
+///
+/// # Panics
+/// When this program's own path cannot be read.
+#[must_use]
+pub fn programs() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this program");
+    let dir = own.parent().unwrap_or(Path::new("/"));
+    if dir.ends_with("deps") { dir.parent().unwrap_or(dir).to_path_buf() } else { dir.to_path_buf() }
+}
+
+/// True when kernel tests can run here. Otherwise says why they cannot, and fails where they are required.
+///
+/// # Panics
+/// When `REQUIRE_BPF=1` and this is not root.
+#[must_use]
+pub fn can_observe() -> bool {
+    if nix::unistd::geteuid().is_root() {
+        return true;
+    }
+    eprintln!("NOT RUN: loading BPF programs needs root; `cargo xtask test` runs this test as root");
+    assert!(std::env::var_os("REQUIRE_BPF").is_none(), "REQUIRE_BPF is set and this is not root");
+    false
+}

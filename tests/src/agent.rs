@@ -1,0 +1,160 @@
+//! The built `agent`, run as a user would.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for something that takes a second on an idle machine; an emulated CPU is 50 times slower.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program under test.
+#[must_use]
+pub fn path() -> PathBuf {
+    let path = crate::programs().join("agent");
+    assert!(path.is_file(), "{} is not built: cargo build --package agent", path.display());
+    path
+}
+
+/// `agent` with these arguments and nothing of the tests' environment.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(path());
+    command.args(args).stdin(Stdio::null()).env_remove("S7MPA_TOOLS").env("NO_COLOR", "1");
+    command
+}
+
+/// Runs it to its end.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn run(args: &[&str]) -> Output {
+    command(args).output().expect("the agent starts")
+}
+
+/// What a command that failed told its user.
+///
+/// # Panics
+/// When it did not fail, or was killed.
+#[must_use]
+pub fn failure(args: &[&str]) -> String {
+    let output = run(args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code().is_some_and(|code| code != 0),
+        "{args:?} ended with {} and said {text}",
+        output.status
+    );
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+/// An agent that observes: started, attached, not yet told to stop.
+#[derive(Debug)]
+pub struct Observing {
+    child: Child,
+    args: String,
+}
+
+impl Observing {
+    /// Starts `agent …` and waits until its probes are attached.
+    ///
+    /// # Panics
+    /// When it ends before.
+    #[must_use]
+    pub fn start(args: &[&str]) -> Self {
+        let child =
+            command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the agent starts");
+        let mut observing = Self { child, args: args.join(" ") };
+        observing.wait_until_attached();
+        observing
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Polls the file descriptors of the agent until it holds links to probes and their number has stopped growing.
+    fn wait_until_attached(&mut self) {
+        let (mut last, mut since, start) = (0, Instant::now(), Instant::now());
+        while start.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                let mut text = String::new();
+                let _ = self.child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut text));
+                panic!("agent {} ended with {status}: {text}", self.args);
+            }
+            let links = links(self.child.id());
+            if links != last {
+                (last, since) = (links, Instant::now());
+            } else if links > 0 && since.elapsed() > Duration::from_millis(400) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("agent {} has attached nothing after {PATIENCE:?}", self.args);
+    }
+
+    /// Ctrl-C, then what it printed.
+    ///
+    /// # Panics
+    /// When it does not end, or ends with an error.
+    #[must_use]
+    pub fn stop(self) -> Vec<u8> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("it runs");
+        self.output()
+    }
+
+    /// Waits for its own end, then what it printed.
+    ///
+    /// # Panics
+    /// When it ends with an error.
+    #[must_use]
+    pub fn output(self) -> Vec<u8> {
+        let output = self.child.wait_with_output().expect("a child of ours");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "agent {} ended with {}: {text}", self.args, output.status);
+        output.stdout
+    }
+
+    /// Ctrl-C, then its JSON.
+    ///
+    /// # Panics
+    /// When it prints something else.
+    #[must_use]
+    pub fn stop_json(self) -> Value {
+        let args = self.args.clone();
+        let output = self.stop();
+        serde_json::from_slice(&output).unwrap_or_else(|e| {
+            panic!("agent {args} printed no JSON ({e}): {}", String::from_utf8_lossy(&output))
+        })
+    }
+}
+
+/// Links from a process to probes: tracepoints and perf events.
+fn links(pid: u32) -> usize {
+    let Ok(fds) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .filter(|target| {
+            let name = target.to_string_lossy();
+            name.contains("bpf_link") || name.contains("bpf-raw-tracepoint") || name.contains("[perf_event]")
+        })
+        .count()
+}
+
+/// Sum of a numeric field over the rows of `syscalls --json` for a process and a call.
+///
+/// # Panics
+/// When the document has no rows.
+#[must_use]
+pub fn sum(report: &Value, pid: u32, syscall: &str, field: &str) -> u64 {
+    let rows = report["rows"].as_array().unwrap_or_else(|| panic!("no rows in {report}"));
+    rows.iter()
+        .filter(|row| row["pid"] == pid && row["syscall"] == syscall)
+        .map(|row| row[field].as_u64().unwrap_or_else(|| panic!("no {field} in {row}")))
+        .sum()
+}
