@@ -1,6 +1,7 @@
 //! Folded stacks → one searchable, zoomable SVG. Pure; the only file that names inferno.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use inferno::flamegraph::{self, Palette, color::Color, color::PaletteMap};
@@ -10,6 +11,8 @@ use crate::fold::Folded;
 /// Frames drawn at most: browsers get slow beyond some 10,000 groups, and a frame is ~350 bytes of SVG.
 /// Narrower frames than fit are left out, and the subtitle says so.
 pub const MAX_DRAWN: usize = 10_000;
+/// Frames this wide (in per cent; about a pixel) are drawn, however many they are.
+const VISIBLE_PCT: f64 = 0.1;
 
 /// Weights that add up to more are scaled down: inferno keeps positions in f64, exact to 2^53.
 const MAX_TOTAL: u128 = 1 << 52;
@@ -60,11 +63,11 @@ pub fn write(folded: &Folded, options: &SvgOptions, mut out: impl Write) -> io::
     }
 
     let mut palette = palette(folded);
-    let min_width = min_width_pct(folded, total, options.min_width_pct);
+    let (min_width, hidden) = min_width_pct(folded, total, options.min_width_pct);
     let mut subtitle = xml_text(options.subtitle.as_deref().unwrap_or_default());
-    if min_width > options.min_width_pct {
+    if hidden > 0 {
         let sep = if subtitle.is_empty() { "" } else { "; " };
-        subtitle.push_str(&format!("{sep}frames under {min_width:.2}% of the width not drawn"));
+        let _ = write!(subtitle, "{sep}{hidden} frames under {min_width:.2}% of the width not drawn");
     }
     let mut inferno = flamegraph::Options::default();
     inferno.title = xml_text(&options.title);
@@ -84,16 +87,18 @@ pub fn write(folded: &Folded, options: &SvgOptions, mut out: impl Write) -> io::
     flamegraph::from_lines(&mut inferno, lines.iter().rev().map(String::as_str), &mut out)
 }
 
-/// The width under which frames are left out so that at most [`MAX_DRAWN`] are drawn.
-fn min_width_pct(folded: &Folded, total: u128, wanted: f64) -> f64 {
-    let mut widths = frame_weights(folded);
-    if widths.len() <= MAX_DRAWN {
-        return wanted;
+/// The width in per cent under which frames are left out so that some [`MAX_DRAWN`] are drawn, and how
+/// many that leaves out.
+fn min_width_pct(folded: &Folded, total: u128, wanted: f64) -> (f64, usize) {
+    let mut weights = frame_weights(folded);
+    let pct = |weight: f64| weight * 100.0 / total as f64;
+    let mut min_width = wanted;
+    if weights.len() > MAX_DRAWN {
+        let (_, cut, _) = weights.select_nth_unstable_by(MAX_DRAWN, |a, b| b.cmp(a));
+        // Just above the widest frame that must go: equals go together.
+        min_width = pct(*cut as f64 + 0.5).min(VISIBLE_PCT).max(wanted);
     }
-    let (_, cut, _) = widths.select_nth_unstable_by(MAX_DRAWN, |a, b| b.cmp(a));
-    // Just above the widest frame that must go: equals go together.
-    let pct = (*cut as f64 + 0.5) * 100.0 / total as f64;
-    pct.max(wanted)
+    (min_width, weights.iter().filter(|&&weight| pct(weight as f64) < min_width).count())
 }
 
 /// Weight of every frame that would be drawn. Relies on the stacks' frame-wise order.
@@ -189,4 +194,162 @@ fn write_empty(options: &SvgOptions, mut out: impl Write) -> io::Result<()> {
         escaped(reason),
     )?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coverage::NameCoverage;
+    use quick_xml::Reader;
+    use quick_xml::events::Event;
+
+    fn folded(stacks: &[(&str, u64)]) -> Folded {
+        let stacks = stacks.iter().map(|(stack, weight)| ((*stack).to_owned(), *weight)).collect();
+        Folded { stacks, names: NameCoverage::default() }
+    }
+
+    fn render(folded: &Folded, options: &SvgOptions) -> String {
+        let mut out = Vec::new();
+        write(folded, options, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        check(&text);
+        text
+    }
+
+    /// Well-formed: tags match, entities are known, no forbidden character, one root.
+    fn check(text: &str) {
+        assert!(
+            text.chars()
+                .all(|char| matches!(char, '\t' | '\n' | '\r' | ' '..) && char < '\u{fffe}'
+                    || char > '\u{ffff}')
+        );
+        let mut reader = Reader::from_str(text);
+        reader.config_mut().check_comments = true;
+        let (mut depth, mut roots) = (0_u32, 0_u32);
+        loop {
+            match reader.read_event().unwrap() {
+                Event::Start(tag) => {
+                    roots += u32::from(depth == 0);
+                    depth += 1;
+                    for attribute in tag.attributes() {
+                        attribute.unwrap();
+                    }
+                }
+                Event::End(_) => depth -= 1,
+                Event::Text(text) => assert!(!text.contains(&b'<')),
+                Event::GeneralRef(entity) => {
+                    assert!(
+                        ["amp", "lt", "gt", "apos", "quot"].iter().any(|name| name.as_bytes() == &*entity)
+                    );
+                }
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        assert_eq!((depth, roots), (0, 1));
+    }
+
+    #[test]
+    fn title_subtitle_and_frames_are_in_the_svg_and_it_can_be_searched() {
+        let options = SvgOptions {
+            title: "app <1> & \"co\"".to_owned(),
+            subtitle: Some("expected 970, captured 968, lost 2; symbolized 99.0%".to_owned()),
+            ..SvgOptions::default()
+        };
+        let svg = render(&folded(&[("app;main;work", 7), ("app;main;work;sys_read_[k]", 3)]), &options);
+        assert!(svg.contains("app &lt;1&gt; &amp;"));
+        assert!(svg.contains("expected 970, captured 968, lost 2; symbolized 99.0%"));
+        assert!(svg.contains("<title>work (10 samples, 100.00%)</title>"));
+        assert!(svg.contains("<title>sys_read (3 samples, 30.00%)</title>"));
+        assert!(svg.contains("function search("));
+    }
+
+    #[test]
+    fn the_same_profile_gives_the_same_bytes_and_kinds_have_colours() {
+        let profile = folded(&[
+            ("a;main;core::fmt::write", 2),
+            ("a;main;k_[k]", 1),
+            ("a;main;jit_[j]", 1),
+            ("a;[x+0x1]", 1),
+        ]);
+        assert_eq!(render(&profile, &SvgOptions::default()), render(&profile, &SvgOptions::default()));
+        let kinds = ["k_[k]", "jit_[j]", "[x+0x1]", "a::b", "main"].map(colour);
+        for (i, kind) in kinds.iter().enumerate() {
+            assert!(kinds[i + 1..].iter().all(|other| other != kind));
+        }
+    }
+
+    #[test]
+    fn a_frame_is_drawn_once_though_a_namesake_sorts_into_it() {
+        let svg =
+            render(&folded(&[("a;foo", 1), ("a;foo;bar", 1), ("a;foo.part.0", 1)]), &SvgOptions::default());
+        assert_eq!(svg.matches("<title>foo (").count(), 1);
+        assert!(svg.contains("<title>foo (2 samples"));
+    }
+
+    #[test]
+    fn an_empty_profile_says_why() {
+        let svg = render(&Folded::default(), &SvgOptions::default());
+        assert!(svg.contains("no sample was taken"));
+        let options = SvgOptions {
+            empty_reason: Some("process 42 slept for all of the 10 s <idle>".to_owned()),
+            ..SvgOptions::default()
+        };
+        let svg = render(&folded(&[("a;b", 0)]), &options);
+        assert!(svg.contains("slept for all of the 10 s &lt;idle&gt;"));
+    }
+
+    #[test]
+    fn huge_weights_are_scaled_and_still_shown_right() {
+        let svg = render(
+            &folded(&[("a;b", u64::MAX), ("a;c", u64::MAX), ("a;d", u64::MAX)]),
+            &SvgOptions::default(),
+        );
+        assert!(svg.contains("33.33%"));
+        let svg = render(&folded(&[("a;b", 1 << 60)]), &SvgOptions::default());
+        assert!(svg.contains("1,152,921,504,606,846,976"), "factor scales back");
+    }
+
+    #[test]
+    fn a_big_graph_is_pruned_and_says_so() {
+        let stacks: Vec<_> = (0..60_000).map(|i| (format!("a;f{:03};g{i:05}", i / 100), 1)).collect();
+        let profile = Folded { stacks, names: NameCoverage::default() };
+        let svg = render(&profile, &SvgOptions::default());
+        let drawn = svg.matches("<title>").count();
+        assert!(drawn <= MAX_DRAWN + 1, "{drawn} frames");
+        assert!(svg.contains("% of the width not drawn"));
+        // Few samples but deep: nothing that can be seen is left out.
+        let stacks: Vec<_> = (0..400)
+            .map(|i| {
+                (format!("s{i:03};") + &(0..40).map(|j| format!("f{i}x{j}")).collect::<Vec<_>>().join(";"), 1)
+            })
+            .collect();
+        let svg = render(&Folded { stacks, names: NameCoverage::default() }, &SvgOptions::default());
+        assert_eq!(svg.matches("<title>").count(), 400 * 41 + 1);
+        assert!(!svg.contains("not drawn"));
+    }
+
+    #[test]
+    fn frame_weights_are_those_of_the_drawn_frames() {
+        let mut weights =
+            frame_weights(&folded(&[("a", 1), ("a;b", 2), ("a;b;c", 4), ("a;d", 8), ("e;b", 16)]));
+        weights.sort_unstable();
+        assert_eq!(weights, [4, 6, 8, 15, 16, 16]);
+    }
+
+    #[test]
+    fn hostile_text_stays_well_formed() {
+        let text = "</text><script>alert(1)</script>&amp;]]>--\u{1}\u{fffe}\u{0}";
+        let options = SvgOptions {
+            title: text.to_owned(),
+            subtitle: Some(text.to_owned()),
+            count_name: text.to_owned(),
+            empty_reason: Some(text.to_owned()),
+            ..SvgOptions::default()
+        };
+        let frame = text.replace(|char: char| char.is_control() || char == '\u{fffe}', "?");
+        let svg = render(&folded(&[(&format!("{frame};{frame}"), 1)]), &options);
+        assert!(!svg.contains("<script>alert"));
+        assert!(!render(&Folded::default(), &options).contains("<script>"));
+    }
 }

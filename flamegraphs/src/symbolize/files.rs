@@ -53,8 +53,8 @@ struct Opened {
     content: u32,
     /// Size, mtime and ctime when `content` was given.
     stamp: (u64, i64, i64, i64),
-    /// The path blazesym knows it by, once it has read it.
-    cached_as: Option<PathBuf>,
+    /// The path blazesym knows it by, once it has read it, and what that is charged as.
+    cached: Option<(PathBuf, u64)>,
     used: u64,
 }
 
@@ -66,6 +66,7 @@ pub(crate) struct Files {
     contents: HashMap<Box<[u8]>, u32>,
     next_content: u32,
     open: usize,
+    table_bytes: u64,
     clock: u64,
     budget: u64,
     evicted: u64,
@@ -86,6 +87,7 @@ impl Files {
             contents: HashMap::new(),
             next_content: 1,
             open: 0,
+            table_bytes: 0,
             clock: 0,
             budget,
             evicted: 0,
@@ -129,11 +131,13 @@ impl Files {
         };
         let stamp = handle.metadata().map(|meta| stamp(&meta)).unwrap_or_default();
         if opened.image.is_none() || stamp != opened.stamp {
-            // New, or written to in place since.
+            // New, or written to in place since: then its build ID is not to be trusted.
             let image = Image::read(handle).map(Arc::new);
+            let build_id = image.as_ref().and_then(|image| image.build_id.clone());
+            let build_id = build_id.filter(|_| opened.content == 0);
             self.uncache(&mut opened);
             opened.stamp = stamp;
-            opened.content = self.content(image.as_ref().and_then(|image| image.build_id.clone()));
+            opened.content = self.content(build_id);
             opened.image = image;
         }
         let result = opened.image.clone().ok_or(Unnamed::NotElf);
@@ -185,14 +189,20 @@ impl Files {
         let (Some(handle), Some(image)) = (&opened.file, &opened.image) else {
             return vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, Unnamed::FileGone)).collect();
         };
-        let path = opened.cached_as.clone().unwrap_or_else(|| {
-            debug_file(image)
-                .unwrap_or_else(|| PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd())))
-        });
+        let path = opened.cached.as_ref().map_or_else(
+            || {
+                debug_file(image)
+                    .unwrap_or_else(|| PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd())))
+            },
+            |(path, _)| path.clone(),
+        );
         let mut elf = Elf::new(&path);
         elf.debug_syms = false;
         let result = self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs));
-        opened.cached_as = Some(path);
+        if opened.cached.is_none() {
+            self.table_bytes += image.symbol_bytes;
+            opened.cached = Some((path, image.symbol_bytes));
+        }
         match result {
             Ok(symbols) => names_of(&symbols, |at, reason| stand_in(&file.label, vaddrs[at], reason)),
             Err(error) => {
@@ -216,22 +226,20 @@ impl Files {
 
     /// Drops what blazesym holds of the files used longest ago, until it is within the budget.
     pub(crate) fn enforce_budget(&mut self) {
-        let mut cached: Vec<(u64, u64, Rc<MappedFile>)> = self
+        if self.table_bytes <= self.budget {
+            return;
+        }
+        let mut cached: Vec<(u64, Rc<MappedFile>)> = self
             .known
             .values()
-            .filter_map(|file| {
-                let opened = file.opened.borrow();
-                opened.cached_as.as_ref()?;
-                Some((opened.used, opened.image.as_ref()?.symbol_bytes, Rc::clone(file)))
-            })
+            .filter(|file| file.opened.borrow().cached.is_some())
+            .map(|file| (file.opened.borrow().used, Rc::clone(file)))
             .collect();
-        let mut bytes: u64 = cached.iter().map(|(_, bytes, _)| bytes).sum();
-        cached.sort_unstable_by_key(|(used, ..)| *used);
-        for (_, size, file) in cached {
-            if bytes <= self.budget {
+        cached.sort_unstable_by_key(|(used, _)| *used);
+        for (_, file) in cached {
+            if self.table_bytes <= self.budget {
                 break;
             }
-            bytes -= size;
             self.evicted += 1;
             self.uncache(&mut file.opened.borrow_mut());
         }
@@ -239,20 +247,15 @@ impl Files {
 
     /// Files known, files open, bytes of symbol tables blazesym holds, files evicted so far.
     pub(crate) fn counts(&self) -> (usize, usize, u64, u64) {
-        let mut counts = (self.known.len(), 0, 0, self.evicted);
-        for file in self.known.values() {
-            let opened = file.opened.borrow();
-            counts.1 += usize::from(opened.file.is_some());
-            if opened.cached_as.is_some() {
-                counts.2 += opened.image.as_ref().map_or(0, |image| image.symbol_bytes);
-            }
-        }
-        counts
+        (self.known.len(), self.open, self.table_bytes, self.evicted)
     }
 
     fn uncache(&mut self, opened: &mut Opened) {
-        if let Some(path) = opened.cached_as.take() {
-            let _ = self.symbolizer.evict(&Evict::Elf(evict::Elf::new(path)));
+        if let Some((path, bytes)) = opened.cached.take() {
+            self.table_bytes -= bytes;
+            if let Err(error) = self.symbolizer.evict(&Evict::Elf(evict::Elf::new(&path))) {
+                tracing::debug!(path = %path.display(), %error, "cannot evict");
+            }
         }
     }
 
@@ -292,6 +295,11 @@ impl Files {
 }
 
 impl MappedFile {
+    /// What distinguishes its content, once it has been opened.
+    pub(crate) fn content(&self) -> u32 {
+        self.opened.borrow().content
+    }
+
     /// File name alone.
     pub(crate) fn label(&self) -> &str {
         &self.label

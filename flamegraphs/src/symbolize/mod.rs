@@ -10,6 +10,7 @@ mod kernel;
 mod maps;
 mod name;
 mod perf_map;
+mod plan;
 mod process;
 mod worker;
 
@@ -31,7 +32,7 @@ const QUEUE: usize = 1024;
 pub struct SymbolizerOptions {
     /// Memory for names already found.
     pub name_bytes: usize,
-    /// Symbol tables (of ELF files) kept mapped between two folds. During one fold it may take more.
+    /// Symbol tables (of ELF files) kept mapped; the largest file may add to it while it is read.
     pub table_bytes: u64,
 }
 

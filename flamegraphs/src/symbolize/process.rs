@@ -5,11 +5,11 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::cache::NameCache;
 use super::elf::Image;
 use super::files::{Files, MappedFile, stand_in};
 use super::maps::{self, Backing};
 use super::perf_map::{self, PerfMap};
+use super::plan::Plan;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
 
@@ -79,42 +79,35 @@ impl Processes {
         self.known.insert(child, Process { generations, ns_tgid: None, failed: None, used });
     }
 
-    /// Names of `addrs` (sorted, unique) of process `tgid`, in order.
-    pub(crate) fn names(
-        &mut self,
-        tgid: u32,
-        addrs: &[u64],
-        files: &mut Files,
-        cache: &mut NameCache,
-    ) -> Vec<FrameName> {
+    /// Finds out where `addrs` (sorted, unique) of process `tgid` lie. What needs no file is named at once;
+    /// the rest goes on `plan`, which asks each file once for all processes.
+    pub(crate) fn locate(&mut self, tgid: u32, addrs: &[u64], files: &mut Files, plan: &mut Plan) {
         self.refresh(tgid, files);
         let own_vdso = self.own_vdso();
-        let Some(process) = self.known.get_mut(&tgid) else { return Vec::new() };
+        let Some(process) = self.known.get_mut(&tgid) else { return };
         let missing = process.failed.unwrap_or(Unnamed::Unmapped);
-        let mut names: Vec<FrameName> = vec![FrameName::unnamed("[unknown]", missing); addrs.len()];
+        let base = plan.names.len();
+        plan.names.resize(base + addrs.len(), FrameName::unnamed("[unknown]", missing));
 
-        // By region, so that each file is asked once. Indices, not addresses: answers go back in place.
-        let mut by_file: Vec<(Rc<MappedFile>, Vec<(u64, usize)>)> = Vec::new();
-        let (mut anonymous, mut vdso) = (Vec::new(), Vec::new());
+        let mut anonymous = Vec::new();
         // Sorted addresses come region by region: open once, not once an address.
         let mut last: Option<(*const Region, Result<Arc<Image>, Unnamed>)> = None;
-        for (at, &addr) in addrs.iter().enumerate() {
-            let Some(region) = process.generations.iter().find_map(|regions| find(regions, addr)) else {
-                continue;
-            };
+        for (slot, &addr) in (base..).zip(addrs) {
+            let Some(region) = process.find(addr) else { continue };
+            let within = addr - region.start;
             match &region.target {
-                Target::Anonymous => anonymous.push(at),
+                Target::Anonymous => anonymous.push((slot, addr)),
                 Target::Special(label) => {
-                    names[at] = FrameName::unnamed(Arc::clone(label), Unnamed::Stripped)
+                    plan.names[slot] = FrameName::unnamed(Arc::clone(label), Unnamed::Stripped);
                 }
                 Target::Vdso => match own_vdso {
                     Some((start, end)) if end - start == region.end - region.start => {
-                        vdso.push((start + (addr - region.start), at));
+                        plan.vdso.push((start + within, slot));
                     }
-                    _ => names[at] = FrameName::unnamed("[vdso]", Unnamed::Stripped),
+                    _ => plan.names[slot] = FrameName::unnamed("[vdso]", Unnamed::Stripped),
                 },
                 Target::File(file) => {
-                    let offset = addr - region.start + region.offset;
+                    let offset = within.saturating_add(region.offset);
                     let image = match &last {
                         Some((known, image)) if std::ptr::eq(*known, region) => image.clone(),
                         _ => {
@@ -122,43 +115,23 @@ impl Processes {
                             last.insert((region, image)).1.clone()
                         }
                     };
-                    match image {
-                        Ok(image) => match image.vaddr(offset) {
-                            Some(vaddr) => {
-                                match by_file.iter_mut().find(|(known, _)| Rc::ptr_eq(known, file)) {
-                                    Some((_, list)) => list.push((vaddr, at)),
-                                    None => by_file.push((Rc::clone(file), vec![(vaddr, at)])),
-                                }
+                    let found = image.and_then(|image| image.vaddr(offset).ok_or(Unnamed::Stripped));
+                    match found {
+                        Ok(vaddr) => plan.ask(file, vaddr, slot),
+                        Err(reason) => {
+                            plan.names[slot] = stand_in(file.label(), offset, reason);
+                            if reason == Unnamed::NotElf {
+                                // A JIT may map its code from a file (.NET's memfd): the perf map knows.
+                                anonymous.push((slot, addr));
                             }
-                            None => names[at] = stand_in(file.label(), offset, Unnamed::Stripped),
-                        },
-                        // A JIT may map its code from a file (.NET's memfd): the perf map knows.
-                        Err(Unnamed::NotElf) => {
-                            names[at] = stand_in(file.label(), offset, Unnamed::NotElf);
-                            anonymous.push(at);
                         }
-                        Err(reason) => names[at] = stand_in(file.label(), offset, reason),
                     }
                 }
             }
         }
-        for (file, mut list) in by_file {
-            list.sort_unstable();
-            let vaddrs: Vec<u64> = list.iter().map(|&(vaddr, _)| vaddr).collect();
-            for ((_, at), name) in list.iter().zip(files.names(&file, &vaddrs, cache)) {
-                names[*at] = name;
-            }
-        }
-        if !vdso.is_empty() {
-            let own: Vec<u64> = vdso.iter().map(|&(addr, _)| addr).collect();
-            for ((_, at), name) in vdso.iter().zip(files.vdso_names(&own)) {
-                names[*at] = name;
-            }
-        }
         if !anonymous.is_empty() {
-            process.name_jit(tgid, addrs, &anonymous, &mut names);
+            process.name_jit(tgid, &anonymous, &mut plan.names);
         }
-        names
     }
 
     /// Processes remembered.
@@ -220,16 +193,21 @@ impl Process {
         self.generations.truncate(MAX_GENERATIONS);
     }
 
-    /// Names the addresses at `places` of `addrs` from the process' perf map.
-    fn name_jit(&self, tgid: u32, addrs: &[u64], places: &[usize], names: &mut [FrameName]) {
+    /// The region that covers `addr`, in the latest mappings that have one.
+    fn find(&self, addr: u64) -> Option<&Region> {
+        self.generations.iter().find_map(|regions| find(regions, addr))
+    }
+
+    /// Names `places` (slot, address) from the process' perf map.
+    fn name_jit(&self, tgid: u32, places: &[(usize, u64)], names: &mut [FrameName]) {
         let ns_tgid = perf_map::ns_tgid(tgid).or(self.ns_tgid).unwrap_or(tgid);
         let map = PerfMap::load(tgid, ns_tgid).unwrap_or_default();
-        for &at in places {
-            if let Some(name) = map.find(addrs[at]) {
+        for &(slot, addr) in places {
+            if let Some(name) = map.find(addr) {
                 let text = super::name::readable(name).into();
-                names[at] = FrameName { text, unnamed: None, jit: true };
-            } else if names[at].unnamed != Some(Unnamed::NotElf) {
-                names[at] = FrameName::unnamed("[jit]", Unnamed::Anonymous);
+                names[slot] = FrameName { text, unnamed: None, jit: true };
+            } else if names[slot].unnamed != Some(Unnamed::NotElf) {
+                names[slot] = FrameName::unnamed("[jit]", Unnamed::Anonymous);
             }
         }
     }

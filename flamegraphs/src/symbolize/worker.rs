@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use super::cache::NameCache;
 use super::files::Files;
 use super::kernel::Kallsyms;
+use super::plan::Plan;
 use super::process::Processes;
 use super::{Error, SymbolizerOptions, SymbolizerStats};
 use crate::names::Names;
@@ -34,29 +35,22 @@ struct State {
 pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mutex<SymbolizerStats>) {
     let mut state = State::new(options);
     while let Ok(job) = queue.recv() {
-        // Files are other people's input, and blazesym has asserts.
-        let failed = match job {
-            Job::Observe { tgid } => guarded(|| state.processes.observe(tgid, &mut state.files)).err(),
-            Job::Forked { parent, child } => guarded(|| state.processes.forked(parent, child)).err(),
-            Job::Name { samples, reply } => match guarded(|| state.name(&samples)) {
-                Ok(names) => {
-                    // The caller may have given up waiting.
-                    let _ = reply.send(Ok((samples, names)));
-                    state.files.enforce_budget();
-                    None
-                }
-                Err(message) => {
-                    let _ = reply.send(Err(Error::Failed { message: message.clone() }));
-                    Some(message)
-                }
-            },
-        };
-        let failures = u64::from(failed.is_some());
-        if let Some(message) = failed {
-            tracing::error!(message, "symbolizer failed and is made anew");
-            state = State::new(options);
+        match job {
+            Job::Observe { tgid } => {
+                let result = guarded(|| state.processes.observe(tgid, &mut state.files));
+                let _ = state.settle(result, options, stats);
+            }
+            Job::Forked { parent, child } => {
+                let result = guarded(|| state.processes.forked(parent, child));
+                let _ = state.settle(result, options, stats);
+            }
+            Job::Name { samples, reply } => {
+                let result = guarded(|| state.name(&samples));
+                let result = state.settle(result, options, stats);
+                // The caller may have given up waiting.
+                let _ = reply.send(result.map(|names| (samples, names)));
+            }
         }
-        state.report(failures, &mut stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -87,14 +81,34 @@ impl State {
         }
         let mut user: Vec<_> = user.into_iter().collect();
         user.sort_unstable_by_key(|(tgid, _)| *tgid);
-        for (tgid, mut addrs) in user {
-            sort_unique(&mut addrs);
-            let found = self.processes.names(tgid, &addrs, &mut self.files, &mut self.cache);
-            for (&addr, name) in addrs.iter().zip(found) {
-                names.set_user(tgid, addr, name);
+        let mut plan = Plan::default();
+        for (tgid, addrs) in &mut user {
+            sort_unique(addrs);
+            self.processes.locate(*tgid, addrs, &mut self.files, &mut plan);
+        }
+        let mut found = plan.finish(&mut self.files, &mut self.cache).into_iter();
+        for (tgid, addrs) in &user {
+            for (&addr, name) in addrs.iter().zip(&mut found) {
+                names.set_user(*tgid, addr, name);
             }
         }
         names
+    }
+
+    /// Brings the statistics up to date, and starts anew after a failure.
+    fn settle<T>(
+        &mut self,
+        result: Result<T, String>,
+        options: SymbolizerOptions,
+        stats: &Mutex<SymbolizerStats>,
+    ) -> Result<T, Error> {
+        let result = result.map_err(|message| {
+            tracing::error!(message, "the symbolizer failed and is made anew");
+            *self = Self::new(options);
+            Error::Failed { message }
+        });
+        self.report(u64::from(result.is_err()), &mut stats.lock().unwrap_or_else(PoisonError::into_inner));
+        result
     }
 
     fn report(&self, failures: u64, stats: &mut SymbolizerStats) {
@@ -125,7 +139,8 @@ fn sort_unique(addrs: &mut Vec<u64>) {
     addrs.dedup();
 }
 
-/// Runs `work`; a panic becomes its message. The state it worked on is thrown away then.
+/// Runs `work`; a panic becomes its message: files are other people's input, and blazesym has asserts.
+/// The state it worked on is thrown away then.
 fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| message(&*panic))
 }

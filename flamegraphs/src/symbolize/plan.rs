@@ -1,0 +1,61 @@
+//! The addresses of one fold that files must name, gathered over all processes: libc is mapped by all of
+//! them, and its symbol table is read (and, over the budget, dropped) once.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::cache::NameCache;
+use super::files::{Files, MappedFile};
+use crate::names::FrameName;
+
+/// Names in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// One slot an address; holds a stand-in until its file is asked.
+    pub(crate) names: Vec<FrameName>,
+    /// Addresses in our own vDSO.
+    pub(crate) vdso: Vec<(u64, usize)>,
+    /// By content, in order of first use.
+    files: BTreeMap<u32, (Rc<MappedFile>, Vec<(u64, usize)>)>,
+}
+
+impl Plan {
+    /// Asks `file` for the name of `vaddr`.
+    pub(crate) fn ask(&mut self, file: &Rc<MappedFile>, vaddr: u64, slot: usize) {
+        self.files
+            .entry(file.content())
+            .or_insert_with(|| (Rc::clone(file), Vec::new()))
+            .1
+            .push((vaddr, slot));
+    }
+
+    /// Asks the files, each once, and returns the names by slot.
+    pub(crate) fn finish(mut self, files: &mut Files, cache: &mut NameCache) -> Vec<FrameName> {
+        for (file, mut places) in std::mem::take(&mut self.files).into_values() {
+            self.fill(&mut places, |vaddrs| files.names(&file, vaddrs, cache));
+            files.enforce_budget();
+        }
+        if !self.vdso.is_empty() {
+            let mut places = std::mem::take(&mut self.vdso);
+            self.fill(&mut places, |addrs| files.vdso_names(addrs));
+        }
+        self.names
+    }
+
+    /// Sorts `places`, asks for each address once, and fills the slots.
+    fn fill(&mut self, places: &mut [(u64, usize)], ask: impl FnOnce(&[u64]) -> Vec<FrameName>) {
+        places.sort_unstable();
+        let mut addrs: Vec<u64> = places.iter().map(|&(addr, _)| addr).collect();
+        addrs.dedup();
+        let found = ask(&addrs);
+        let mut at = 0;
+        for &mut (addr, slot) in places {
+            while addrs.get(at).is_some_and(|&known| known < addr) {
+                at += 1;
+            }
+            if let Some(name) = found.get(at) {
+                self.names[slot] = name.clone();
+            }
+        }
+    }
+}
