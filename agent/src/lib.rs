@@ -3,8 +3,13 @@
 pub mod aggregate;
 pub mod bench_probe;
 pub mod bpf;
+pub mod cli;
 pub mod collector;
+pub mod config;
+pub mod control;
 pub mod diagnose;
+pub mod history;
+pub mod observer;
 pub mod sink;
 pub mod source;
 pub mod syscall_names;

@@ -1,0 +1,85 @@
+//! `agent config check` and `agent config show`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::term::{Paint, Side, Table};
+use super::{Failed, Global, Outcome, settings, term, usage};
+use crate::config::DEFAULT_FILE;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Name every mistake: file, line, value and cure
+    #[command(after_help = "Exit code 0 when the configuration is right, 2 when it is not.\n
+Example:\n  agent config check --config /etc/s7mpa/agent.toml")]
+    Check,
+    /// Print what is in force and where it comes from; secrets are hidden
+    #[command(after_help = "Every key can be set in the file, in the environment (S7MPA_COLLECTOR_RATE_HZ=49)\n\
+or by flag (--set collector.rate_hz=49); the later wins.")]
+    Show {
+        /// Explain each key as well
+        #[arg(long)]
+        explain: bool,
+    },
+}
+
+pub(super) fn run(global: &Global, command: &ConfigCommand) -> Outcome {
+    let settings = settings(global, &[]);
+    match command {
+        ConfigCommand::Check => {
+            settings.config().map_err(usage)?;
+            let file = settings.file.map_or_else(
+                || format!("no file ({DEFAULT_FILE} is not there): defaults and environment"),
+                |file| file.display().to_string(),
+            );
+            term::print(&format!("{file}: right\n"))?;
+        }
+        ConfigCommand::Show { explain } => {
+            let wrong = settings.config().err();
+            let shown = |key: &crate::config::Key, value: &str| match value {
+                "" => String::new(),
+                _ if key.secret => "(hidden)".to_owned(),
+                _ if key.name == "mqtt.url" => value
+                    .parse::<crate::config::MqttUrl>()
+                    .map_or_else(|_| "(hidden: not an MQTT URL)".to_owned(), |url| url.to_string()),
+                _ => value.to_owned(),
+            };
+            if global.json {
+                let all: serde_json::Map<String, serde_json::Value> = settings
+                    .iter()
+                    .map(|(key, setting)| {
+                        let value = serde_json::json!({
+                            "value": shown(key, &setting.value),
+                            "origin": setting.origin.to_string(),
+                            "env": key.env(),
+                            "help": key.help,
+                        });
+                        (key.name.to_owned(), value)
+                    })
+                    .collect();
+                term::print_json(&all)?;
+            } else {
+                let paint = Paint::stdout(global.color);
+                let mut columns = vec![("KEY", Side::Left), ("VALUE", Side::Left), ("FROM", Side::Left)];
+                if *explain {
+                    columns.push(("MEANING", Side::Left));
+                }
+                let mut table = Table::new(&columns);
+                for (key, setting) in settings.iter() {
+                    let mut row =
+                        vec![key.name.to_owned(), shown(key, &setting.value), setting.origin.to_string()];
+                    if *explain {
+                        row.push(key.help.to_owned());
+                    }
+                    table.row(row);
+                }
+                term::print(&table.render(paint))?;
+            }
+            if let Some(errors) = wrong {
+                return Err(usage(errors));
+            }
+        }
+    }
+    Ok::<_, Failed>(ExitCode::SUCCESS)
+}

@@ -1,0 +1,464 @@
+//! `agent flamegraph`.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use agent_common::units::Tgid;
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use flamegraphs::{FoldOptions, Roots, SvgOptions, svg};
+use serde_json::json;
+
+use super::ask::{self, Interrupt};
+use super::hold::Held;
+use super::observe::{self, Ended, Observing};
+use super::{Context, Outcome, duration, term};
+use crate::collector::{Filter, Options, SyscallTier};
+use crate::control::pid::{self, PidError};
+use crate::control::protocol::{Profile, Reply, Request, Span, Target};
+use crate::control::{Answers, Client};
+use crate::history::History;
+
+/// Time observed when nobody says otherwise.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo agent flamegraph --pid 4242 -o out.svg           ten seconds of one process
+  sudo agent flamegraph --all --duration 30s            the whole host
+  sudo agent flamegraph -o build.svg -- make -j4        a command from its start, with all it starts
+  sudo agent flamegraph --pid 4242 --last 5m            the past, from the daemon's memory
+  sudo agent flamegraph --all --format folded | grep read
+
+Ends early, with what it has, on Ctrl-C or when the process exits. With `-- command` the exit code is the
+command's (128 + signal if it was killed).")]
+pub(super) struct FlamegraphArgs {
+    /// One process
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..),
+          required_unless_present_any = ["all", "command"], conflicts_with_all = ["all", "command"])]
+    pid: Option<u32>,
+
+    /// All processes of the host
+    #[arg(short, long, conflicts_with = "command")]
+    all: bool,
+
+    /// How long [default: 10s; of a command: until it exits]
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+
+    /// Samples a second and CPU; a prime does not beat with timers [default: the configuration's, 97]
+    #[arg(short, long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=9973))]
+    rate: Option<u32>,
+
+    /// The past, from the daemon's memory
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["duration", "rate", "command"])]
+    last: Option<Duration>,
+
+    /// File to write, `-` for stdout [default: flamegraph.svg; folded text goes to stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// What to write
+    #[arg(short, long, value_name = "FORMAT", default_value = "svg")]
+    format: Format,
+
+    /// What stands at the bottom of each stack
+    #[arg(long, value_name = "WHAT", default_value = "comm")]
+    by: By,
+
+    /// Command to profile, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A picture that a browser can search and zoom
+    Svg,
+    /// `comm;root;…;leaf count`, one stack a line
+    Folded,
+}
+
+/// What stands at the bottom of each stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// Thread names
+    Comm,
+    /// Thread names and PIDs
+    Process,
+    /// Thread names, PIDs and thread ids
+    Thread,
+}
+
+pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
+    // Now, not after ten seconds.
+    let mut output = Output::open(&context, &args)?;
+    let (profile, status) = if args.command.is_empty() {
+        (profile(&context, &args).await?, None)
+    } else {
+        let (profile, status) = of_command(&context, &args).await?;
+        (profile, status)
+    };
+    output.write(&context, &args, &profile)?;
+    Ok(status.map_or(ExitCode::SUCCESS, exit_code))
+}
+
+fn fold_options(args: &FlamegraphArgs) -> FoldOptions {
+    let roots = match args.by {
+        By::Comm => Roots::Comm,
+        By::Process => Roots::Process,
+        By::Thread => Roots::Thread,
+    };
+    FoldOptions { roots, ..FoldOptions::default() }
+}
+
+async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Profile> {
+    let target = args.pid.map_or(Target::All, Target::Pid);
+    if let Some(last) = args.last {
+        let mut client = ask::daemon_only(context, "--last").await?;
+        return of_daemon(&mut client, target, Span::LastMs(last.as_millis() as u64), args).await;
+    }
+    let found = args.pid.map(|pid| pid::find(pid).map(|found| (pid, found))).transpose()?;
+    let what = match &found {
+        Some((pid, found)) => format!("sampling {} ({pid})", term::clean(&found.comm)),
+        None => "sampling all processes".to_owned(),
+    };
+    let span = args.duration.unwrap_or(DEFAULT_DURATION);
+    if let Some(mut client) = ask::daemon(context).await? {
+        if rate_fits(&mut client, args).await? {
+            return of_daemon(&mut client, target, Span::NextMs(span.as_millis() as u64), args).await;
+        }
+    }
+
+    let mut interrupt = Interrupt::new()?;
+    let filter = match &found {
+        Some((pid, _)) => Filter::Tgids { tgids: vec![Tgid(*pid)], follow: false },
+        None => Filter::All,
+    };
+    let observing = observe::start(context, options(context, args, filter)).await?;
+    if let Some((pid, found)) = &found {
+        if !pid::is_alive(*pid, found) {
+            bail!(PidError::ExitedSince { pid: *pid, comm: found.comm.clone() });
+        }
+        observing.answers.symbolizer.observe(*pid);
+    }
+    let gone = || found.as_ref().is_some_and(|(pid, found)| !pid::is_alive(*pid, found));
+    let ended = observing.wait(&mut interrupt, &what, Some(span), gone).await;
+    let mut profile = fold(observing, target, args).await?;
+    profile.ended_early = match ended {
+        Ended::Duration => None,
+        Ended::Interrupt => Some("ended early".to_owned()),
+        Ended::Exited => Some("the process exited".to_owned()),
+    };
+    Ok(profile)
+}
+
+fn options(context: &Context, args: &FlamegraphArgs, filter: Filter) -> Options {
+    let rate_hz = args.rate.unwrap_or(match context.config.collector.rate_hz {
+        0 => 97,
+        rate => rate,
+    });
+    Options { rate_hz, filter, syscalls: SyscallTier::Off, proc: false }
+}
+
+/// The daemon samples at its own rate; another one needs probes of our own.
+async fn rate_fits(client: &mut Client, args: &FlamegraphArgs) -> anyhow::Result<bool> {
+    let Reply::Status(status) = client.ask(Request::Status, std::future::pending()).await? else {
+        bail!("the daemon did not say its status");
+    };
+    let fits = args.rate.is_none_or(|rate| rate == status.rate_hz) && status.rate_hz > 0;
+    if !fits {
+        tracing::debug!(daemon = status.rate_hz, "another rate than the daemon's: attaching probes here");
+    }
+    Ok(fits)
+}
+
+async fn of_daemon(
+    client: &mut Client,
+    target: Target,
+    span: Span,
+    args: &FlamegraphArgs,
+) -> anyhow::Result<Profile> {
+    let what = match target {
+        Target::All => "sampling all processes".to_owned(),
+        Target::Pid(pid) => format!("sampling process {pid}"),
+    };
+    let wait = match span {
+        Span::NextMs(ms) => Some(Duration::from_millis(ms)),
+        Span::LastMs(_) => None,
+    };
+    let request = Request::Flamegraph { target, span, fold: fold_options(args) };
+    match ask::ask(client, request, &what, wait).await? {
+        Reply::Flamegraph(profile) => Ok(profile),
+        _ => bail!("the daemon answered something else"),
+    }
+}
+
+async fn of_command(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<(Profile, Option<ExitStatus>)> {
+    let name = Path::new(&args.command[0]).file_name().unwrap_or(&args.command[0]).to_string_lossy().into_owned();
+    let mut interrupt = Interrupt::new()?;
+    let held = Held::spawn(&args.command).context("cannot start the command")?;
+    let tgid = Tgid(held.child.id());
+    let filter = Filter::Tgids { tgids: vec![tgid], follow: true };
+    let observing = observe::start(context, options(context, args, filter)).await?;
+    let mut child = held.release().context("cannot start the command")?;
+    let mut status = None;
+    let gone = || {
+        status = child.try_wait().ok().flatten();
+        status.is_some()
+    };
+    let what = format!("profiling {}", term::clean(&name));
+    let ended = observing.wait(&mut interrupt, &what, args.duration, gone).await;
+    if ended == Ended::Interrupt {
+        // Ctrl-C reaches the whole process group: give the command the moment it needs to end.
+        for _ in 0..20 {
+            status = child.try_wait()?;
+            if status.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+    let mut profile = fold(observing, Target::All, args).await?;
+    profile.comm = Some(name.clone());
+    match (&ended, status) {
+        (_, Some(status)) => {
+            if !status.success() {
+                term::complain(&format!("{} {}", term::clean(&name), ended_how(status)));
+            }
+        }
+        (_, None) => {
+            profile.ended_early = Some("ended early".to_owned());
+            term::complain(&format!("{} ({tgid}) runs on", term::clean(&name)));
+        }
+    }
+    Ok((profile, status))
+}
+
+fn ended_how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (_, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => format!("was killed by {}", name.as_str()),
+            Err(_) => format!("was killed by signal {signal}"),
+        },
+        _ => "ended".to_owned(),
+    }
+}
+
+/// The command's code; 128 + signal as shells do.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(code as u8)
+}
+
+async fn fold(observing: Observing, target: Target, args: &FlamegraphArgs) -> anyhow::Result<Profile> {
+    let (history, answers): (std::sync::Arc<History>, Answers) = observing.finish().await?;
+    let options = fold_options(args);
+    Ok(tokio::task::spawn_blocking(move || answers.flamegraph(&history.all(), target, options)).await??)
+}
+
+/// Where the picture goes. Opened before the probes are attached; a file that we made goes again if nothing is written.
+#[derive(Debug)]
+struct Output {
+    file: Option<(File, PathBuf)>,
+    made: bool,
+    written: bool,
+}
+
+impl Output {
+    fn open(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Self> {
+        let path = match (&args.output, args.format) {
+            (Some(path), _) if path == Path::new("-") => None,
+            (Some(path), _) => Some(path.clone()),
+            (None, Format::Svg) => Some(PathBuf::from("flamegraph.svg")),
+            (None, Format::Folded) => None,
+        };
+        let Some(path) = path else {
+            if context.global.json {
+                bail!("--json and the {} both want stdout; name a file with -o", name(args.format));
+            }
+            return Ok(Self { file: None, made: false, written: false });
+        };
+        let made = !path.exists();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file: Some((file, path)), made, written: false })
+    }
+
+    fn write(&mut self, context: &Context, args: &FlamegraphArgs, profile: &Profile) -> anyhow::Result<()> {
+        match &mut self.file {
+            None => {
+                let mut out = io::BufWriter::new(io::stdout().lock());
+                render(args.format, profile, &mut out)?;
+                out.flush()?;
+            }
+            Some((file, path)) => {
+                if file.metadata()?.is_file() {
+                    file.set_len(0)?;
+                }
+                let mut out = io::BufWriter::new(&mut *file);
+                render(args.format, profile, &mut out)
+                    .and_then(|()| out.flush())
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        self.written = true;
+        let path = self.file.as_ref().map(|(_, path)| path.as_path());
+        if context.global.json {
+            term::print_json(&json!({
+                "output": path.map(|path| path.display().to_string()),
+                "target": profile.target,
+                "comm": profile.comm,
+                "window_s": profile.window_s,
+                "rate_hz": profile.rate_hz,
+                "samples": profile.samples,
+                "stacks": profile.folded.stacks.len(),
+                "coverage": profile.coverage,
+                "names": profile.folded.names,
+                "ended_early": profile.ended_early,
+            }))?;
+        } else {
+            let wrote = path.map(|path| format!("{}: ", path.display())).unwrap_or_default();
+            let early = profile.ended_early.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+            term::complain(&format!("{wrote}{}{early}", subtitle(profile)));
+            if profile.samples == 0 {
+                term::complain(&empty_reason(profile));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let (Some((_, path)), true, false) = (&self.file, self.made, self.written) {
+            // Best effort: an empty file is no harm.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+const fn name(format: Format) -> &'static str {
+    match format {
+        Format::Svg => "SVG",
+        Format::Folded => "folded text",
+    }
+}
+
+fn render(format: Format, profile: &Profile, out: &mut impl Write) -> io::Result<()> {
+    match format {
+        Format::Folded => profile.folded.write_text(out),
+        Format::Svg => {
+            let options = SvgOptions {
+                title: title(profile),
+                subtitle: Some(subtitle(profile)),
+                empty_reason: (profile.samples == 0).then(|| empty_reason(profile)),
+                ..SvgOptions::default()
+            };
+            svg::write(&profile.folded, &options, out)
+        }
+    }
+}
+
+fn title(profile: &Profile) -> String {
+    let comm = profile.comm.as_deref().map(term::clean);
+    match (profile.target, comm) {
+        (Target::Pid(pid), Some(comm)) => format!("On-CPU time of {comm} ({pid})"),
+        (Target::Pid(pid), None) => format!("On-CPU time of process {pid}"),
+        (Target::All, Some(comm)) => format!("On-CPU time of {comm} and what it started"),
+        (Target::All, None) => "On-CPU time of all processes".to_owned(),
+    }
+}
+
+/// What the picture covers: samples, time, loss by reason, names.
+fn subtitle(profile: &Profile) -> String {
+    let coverage = &profile.coverage;
+    let mut text = format!(
+        "{} samples in {} at {} Hz; captured {} of {} expected",
+        profile.samples,
+        term::span(Duration::from_secs_f64(profile.window_s)),
+        profile.rate_hz,
+        coverage.captured,
+        coverage.expected,
+    );
+    for (reason, lost) in &coverage.lost {
+        text.push_str(&format!(", {lost} {reason}"));
+    }
+    if profile.folded.names.frames > 0 {
+        text.push_str(&format!("; {}", profile.folded.names));
+    }
+    text
+}
+
+fn empty_reason(profile: &Profile) -> String {
+    let time = term::span(Duration::from_secs_f64(profile.window_s));
+    match profile.target {
+        Target::Pid(_) => format!(
+            "Not once on a CPU when sampled in {time}: it sleeps or waits. Try a longer --duration, or `agent syscalls --pid` \
+             to see what it waits in."
+        ),
+        Target::All if profile.comm.is_some() => {
+            format!("Too short for {} samples a second ({time}); try --rate 997.", profile.rate_hz)
+        }
+        Target::All => format!("No process ran when sampled in {time}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::wire::report::Coverage;
+    use flamegraphs::Folded;
+
+    use super::*;
+
+    fn profile(samples: u64) -> Profile {
+        let stacks = if samples > 0 { vec![("worker;main;spin".to_owned(), samples)] } else { Vec::new() };
+        Profile {
+            target: Target::Pid(42),
+            comm: Some("worker".to_owned()),
+            window_s: 10.0,
+            rate_hz: 97,
+            samples,
+            coverage: Coverage {
+                expected: 1940,
+                captured: 1930,
+                lost: [("sample_ring_full".to_owned(), 10)].into(),
+                ..Coverage::default()
+            },
+            folded: Folded { stacks, ..Folded::default() },
+            ended_early: None,
+        }
+    }
+
+    #[test]
+    fn the_picture_says_what_it_covers() {
+        let mut out = Vec::new();
+        render(Format::Svg, &profile(960), &mut out).unwrap();
+        let svg = String::from_utf8(out).unwrap();
+        assert!(svg.contains("On-CPU time of worker (42)"));
+        assert!(svg.contains("960 samples in 10s at 97 Hz; captured 1930 of 1940 expected, 10 sample_ring_full"));
+        assert!(svg.contains("spin"));
+    }
+
+    #[test]
+    fn an_empty_picture_says_why() {
+        let mut out = Vec::new();
+        render(Format::Svg, &profile(0), &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("it sleeps or waits"));
+    }
+
+    #[test]
+    fn the_exit_code_is_the_commands() {
+        assert_eq!(format!("{:?}", exit_code(ExitStatus::from_raw(3 << 8))), format!("{:?}", ExitCode::from(3)));
+        assert_eq!(format!("{:?}", exit_code(ExitStatus::from_raw(9))), format!("{:?}", ExitCode::from(137)));
+        assert_eq!(ended_how(ExitStatus::from_raw(9)), "was killed by SIGKILL");
+    }
+}

@@ -1,0 +1,41 @@
+//! Where `tracing` messages go: stderr, text or JSON lines.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::LogConfig;
+
+/// Who logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A command: warnings, unless asked for more.
+    Command,
+    /// The daemon and the server: what happens, too.
+    Daemon,
+}
+
+/// Starts logging. The configuration's level wins; `-v` raises what it leaves open.
+pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
+    let level = match (config.level.as_str(), verbose, kind) {
+        ("", 0, Kind::Command) => "warn",
+        ("", 0, Kind::Daemon) => "info",
+        ("", 1, _) => "info,agent=debug,server=debug,flamegraphs=debug",
+        ("", _, _) => "debug",
+        (level, _, _) => level,
+    };
+    // The text was checked with the configuration; an odd filter falls back to errors.
+    let filter = EnvFilter::try_new(level).unwrap_or_default();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    // A second start in one process (tests) keeps the first.
+    let _ = if config.json && kind == Kind::Daemon {
+        builder.json().flatten_event(true).try_init()
+    } else if kind == Kind::Command {
+        builder.without_time().with_target(false).try_init()
+    } else {
+        builder.try_init()
+    };
+}

@@ -1,0 +1,288 @@
+//! The command line: what is asked, in which words it is answered, which exit code it ends with.
+
+mod alerts;
+mod ask;
+mod completions;
+mod config;
+mod doctor;
+mod flamegraph;
+mod hold;
+mod logging;
+mod observe;
+mod query;
+mod report;
+mod run;
+mod serve;
+mod syscalls;
+pub mod term;
+mod top;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::config::{Config, Settings};
+
+/// Exit code of wrong usage and wrong configuration (clap's own).
+const EXIT_USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo agent run                                 watch this host (daemon)
+  sudo agent report                              what holds this host back right now, and why
+  sudo agent flamegraph --pid 4242 -o out.svg    ten seconds of one process, as an SVG
+  sudo agent flamegraph -o out.svg -- make -j4   a command from its start
+  sudo agent syscalls --pid 4242                 which system calls, how many, how long
+  agent doctor                                   what works on this kernel, what to do about the rest
+
+Every command asks the daemon if one runs here and attaches the probes itself if not.
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
+
+/// eBPF performance agent: which process is slow, what it waits for, who makes it wait.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, about, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Configuration file [default: /etc/s7mpa/agent.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "S7MPA_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Control socket of the daemon [default: /run/s7mpa/agent.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Set one configuration key, as `collector.rate_hz=49`; may be repeated
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+
+    /// Attach the probes here even if a daemon runs
+    #[arg(long, global = true)]
+    no_daemon: bool,
+
+    /// JSON in place of text; the shapes are stable
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// When to colour [possible values: auto, always, never]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true,
+          hide_possible_values = true)]
+    color: term::When,
+
+    /// Say more; twice for debug messages
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch this host: the daemon, with broker, store and everything
+    Run(run::RunArgs),
+    /// Run the server part alone: broker, ingest, store
+    Serve(serve::ServeArgs),
+    /// Draw where the CPU time of a process, a command or the host goes
+    Flamegraph(flamegraph::FlamegraphArgs),
+    /// Count and time system calls
+    Syscalls(syscalls::SyscallsArgs),
+    /// Watch processes live
+    Top(top::TopArgs),
+    /// Say who uses what and what holds this host back
+    Report(report::ReportArgs),
+    /// Show findings as a stream, one line each
+    Alerts(alerts::AlertsArgs),
+    /// Read the history in the embedded store
+    Query(query::QueryArgs),
+    /// Say what works on this kernel, what is lost, and what to do
+    Doctor(doctor::DoctorArgs),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Wait for a byte, then run a command (how `flamegraph -- cmd` holds its child)
+    #[command(name = hold::NAME, hide = true)]
+    Hold(hold::HoldArgs),
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.trim().to_owned(), value.to_owned())),
+        None => Err("write it as KEY=VALUE".to_owned()),
+    }
+}
+
+/// Duration flags.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::config::parse_duration(text)
+}
+
+/// What a command ran into, with the exit code that goes with it.
+#[derive(Debug)]
+enum Failed {
+    /// Wrong usage or configuration, said in full.
+    Usage(Vec<String>),
+    /// Anything else.
+    Error(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+type Outcome = Result<ExitCode, Failed>;
+
+/// Parses the command line, runs the command, says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` are "errors" that go to stdout; a broken pipe there is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()) * EXIT_USAGE);
+        }
+    };
+    let paint = term::Paint::stderr(cli.global.color);
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(Failed::Usage(lines)) => {
+            for text in lines {
+                term::complain(&format!("{} {text}", paint.red("error:")));
+            }
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failed::Error(error)) if term::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failed::Error(error)) => {
+            term::complain(&format!("{} {}", paint.red("error:"), term::chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let Cli { global, command } = cli;
+    match command {
+        // These come first: they work with a broken configuration.
+        Command::Completions(args) => completions::run(&args),
+        Command::Hold(args) => hold::run(&args),
+        Command::Config(command) => config::run(&global, &command),
+        Command::Run(args) => run::run(&global, &args),
+        Command::Serve(args) => serve::run(&global, &args),
+        Command::Flamegraph(args) => on_runtime(&global, |context| flamegraph::run(context, args)),
+        Command::Syscalls(args) => on_runtime(&global, |context| syscalls::run(context, args)),
+        Command::Top(args) => on_runtime(&global, |context| top::run(context, args)),
+        Command::Report(args) => on_runtime(&global, |context| report::run(context, args)),
+        Command::Alerts(args) => on_runtime(&global, |context| alerts::run(context, args)),
+        Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
+        Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
+    }
+}
+
+/// What a command works with.
+#[derive(Debug, Clone)]
+struct Context {
+    config: Config,
+    global: Global,
+    /// For stdout.
+    paint: term::Paint,
+}
+
+fn on_runtime<F: Future<Output = Outcome>>(global: &Global, command: impl FnOnce(Context) -> F) -> Outcome {
+    let settings = settings(global, &[]);
+    let config = settings.config().map_err(usage)?;
+    logging::start(&config.log, global.verbose, logging::Kind::Command);
+    let context = Context { config, global: global.clone(), paint: term::Paint::stdout(global.color) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(command(context))
+}
+
+fn usage(errors: Vec<crate::config::ConfigError>) -> Failed {
+    Failed::Usage(errors.iter().map(ToString::to_string).collect())
+}
+
+/// All layers, with a command's own flags (`key`, value, flag) on top of the environment and below `--set`.
+fn settings(global: &Global, flags: &[(&str, Option<String>, &str)]) -> Settings {
+    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut settings = Settings::load(global.config.as_deref(), env);
+    if let Some(socket) = &global.socket {
+        let absolute = std::path::absolute(socket).unwrap_or_else(|_| socket.clone());
+        settings.add_flag("socket", &absolute.to_string_lossy(), "--socket");
+    }
+    for (key, value, flag) in flags {
+        if let Some(value) = value {
+            settings.add_flag(key, value, flag);
+        }
+    }
+    for (key, value) in &global.set {
+        settings.add_flag(key, value, "--set");
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_readme_examples_parse() {
+        for line in [
+            "agent run",
+            "agent run --mqtt mqtts://user@broker:8883",
+            "agent serve",
+            "agent flamegraph --pid 4242 -o out.svg",
+            "agent flamegraph --pid 4242 --duration 10s --rate 97 -o out.folded --format folded",
+            "agent flamegraph --all --last 5m",
+            "agent flamegraph -o - -- make -j 4",
+            "agent syscalls --pid 7 --duration 5s --json",
+            "agent top --once",
+            "agent report --duration 10s --json",
+            "agent alerts --follow --json",
+            "agent alerts --mqtt mqtts://user@broker --follow",
+            "agent doctor --json",
+            "agent config check",
+            "agent config show",
+            "agent completions bash",
+            "agent -v --set collector.rate_hz=49 report",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "agent flamegraph",
+            "agent flamegraph --pid 1 --all",
+            "agent flamegraph --pid 1 -- true",
+            "agent flamegraph --pid 0",
+            "agent flamegraph --last 5m -- true",
+            "agent flamegraph --pid 1 --last 5m --duration 3s",
+            "agent flamegraph --pid 1 --rate 0",
+            "agent syscalls --duration 0s",
+            "agent completions tcl",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

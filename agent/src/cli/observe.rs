@@ -1,0 +1,107 @@
+//! Observing without a daemon: probes attached for the duration of one command.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use flamegraphs::{Symbolizer, SymbolizerOptions};
+
+use super::Context;
+use super::ask::Interrupt;
+use super::term::Progress;
+use crate::collector::{Options, StartError};
+use crate::control::Answers;
+use crate::history::{History, Limits};
+use crate::observer::{Observer, OnProcess};
+
+/// How often the target is looked at while we wait for it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Attached probes.
+#[derive(Debug)]
+pub(super) struct Observing {
+    observer: Observer,
+    pub(super) answers: Answers,
+}
+
+/// Why the waiting ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The time is over.
+    Duration,
+    /// Ctrl-C.
+    Interrupt,
+    /// The process exited.
+    Exited,
+}
+
+/// Attaches. What runs from here on is seen.
+pub(super) async fn start(context: &Context, options: Options) -> anyhow::Result<Observing> {
+    let symbolizer = Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let answers = Answers {
+        symbolizer: symbolizer.clone(),
+        host: context.config.host.as_str().into(),
+        rate_hz: options.rate_hz,
+    };
+    let on_process: OnProcess = Box::new(move |tgid| symbolizer.observe(tgid.0));
+    let observer = tokio::task::spawn_blocking(move || Observer::start(options, Limits::COMMAND, on_process)).await?;
+    Ok(Observing { observer: observer.map_err(explain)?, answers })
+}
+
+/// Says what still works where probes cannot be attached.
+pub(super) fn explain(error: StartError) -> anyhow::Error {
+    let hint = match &error {
+        StartError::Denied { .. } => {
+            "run it with sudo. Without these work: doctor, config, completions, query, serve, alerts --mqtt"
+        }
+        StartError::Unsupported { .. } | StartError::Broken(_) => "`agent doctor` says what works here",
+    };
+    let text = super::term::chain(&anyhow::Error::new(error));
+    anyhow::anyhow!("{text}; {hint}")
+}
+
+impl Observing {
+    /// Windows as they close.
+    pub(super) fn history(&self) -> &Arc<History> {
+        self.observer.history()
+    }
+
+    /// Waits for the end of the duration, Ctrl-C, or until `gone` says so.
+    pub(super) async fn wait(
+        &self,
+        interrupt: &mut Interrupt,
+        what: &str,
+        duration: Option<Duration>,
+        mut gone: impl FnMut() -> bool,
+    ) -> Ended {
+        let begin = Instant::now();
+        let progress = Progress::new();
+        let mut beat = tokio::time::interval(LOOK);
+        let over = async {
+            match duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return Ended::Duration,
+                () = interrupt.wait() => return Ended::Interrupt,
+                _ = beat.tick() => {
+                    if gone() || self.observer.is_dead() {
+                        return Ended::Exited;
+                    }
+                    progress.tick(what, begin.elapsed(), duration);
+                }
+            }
+        }
+    }
+
+    /// Closes the last window and detaches.
+    pub(super) async fn finish(self) -> anyhow::Result<(Arc<History>, Answers)> {
+        let Self { observer, answers } = self;
+        let history = tokio::task::spawn_blocking(move || observer.stop()).await?;
+        Ok((history, answers))
+    }
+}

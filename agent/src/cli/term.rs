@@ -1,0 +1,324 @@
+//! Words on a terminal: colours, numbers, tables, progress.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Colours for one stream, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    /// For stdout.
+    #[must_use]
+    pub fn stdout(when: When) -> Self {
+        Self::new(when, io::stdout().is_terminal())
+    }
+
+    /// For stderr.
+    #[must_use]
+    pub fn stderr(when: When) -> Self {
+        Self::new(when, io::stderr().is_terminal())
+    }
+
+    /// No colours.
+    #[must_use]
+    pub const fn plain() -> Self {
+        Self { on: false }
+    }
+
+    fn new(when: When, terminal: bool) -> Self {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { on: when == When::Always || when == When::Auto && terminal && !set("NO_COLOR") && !dumb }
+    }
+
+    fn wrap(self, code: &str, text: impl Display) -> String {
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    /// Something is wrong.
+    pub fn red(self, text: impl Display) -> String {
+        self.wrap("1;31", text)
+    }
+
+    /// Something is right.
+    pub fn green(self, text: impl Display) -> String {
+        self.wrap("32", text)
+    }
+
+    /// Something may be wrong.
+    pub fn yellow(self, text: impl Display) -> String {
+        self.wrap("33", text)
+    }
+
+    /// A heading.
+    pub fn bold(self, text: impl Display) -> String {
+        self.wrap("1", text)
+    }
+
+    /// What can be skipped.
+    pub fn dim(self, text: impl Display) -> String {
+        self.wrap("2", text)
+    }
+}
+
+/// Writes a line to stderr. That stderr is gone is nothing anyone could be told.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes to stdout and flushes.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Writes pretty JSON to stdout.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(print(&text)?)
+}
+
+/// The reader of our output went away, which is success: `agent report | head`.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// An error with its causes on one line.
+#[must_use]
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Some libraries repeat the cause in their own text.
+        if text.ends_with(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+/// `1.2 MiB`: three digits and a unit.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    scaled(n as f64, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"], " ")
+}
+
+/// `1.23 M`: three digits and a power of 1000.
+#[must_use]
+pub fn count(n: u64) -> String {
+    if n < 10_000 { n.to_string() } else { scaled(n as f64, 1000.0, &["", "k", "M", "G", "T"], "") }
+}
+
+/// `12.3ms`: three digits and a unit.
+#[must_use]
+pub fn nanos(n: u64) -> String {
+    match n {
+        0..60_000_000_000 => scaled(n as f64, 1000.0, &["ns", "µs", "ms", "s"], ""),
+        60_000_000_000..3_600_000_000_000 => format!("{:.1}min", n as f64 / 6e10),
+        3_600_000_000_000..172_800_000_000_000 => format!("{:.1}h", n as f64 / 3.6e12),
+        _ => format!("{:.1}d", n as f64 / 8.64e13),
+    }
+}
+
+fn scaled(mut value: f64, step: f64, units: &[&str], gap: &str) -> String {
+    let mut at = 0;
+    // 999.5 would print as 1000.
+    while value >= step - 0.5 && at + 1 < units.len() {
+        value /= step;
+        at += 1;
+    }
+    let unit = units[at];
+    match value {
+        _ if at == 0 => format!("{value:.0}{gap}{unit}"),
+        ..9.995 => format!("{value:.2}{gap}{unit}"),
+        ..99.95 => format!("{value:.1}{gap}{unit}"),
+        _ => format!("{value:.0}{gap}{unit}"),
+    }
+}
+
+/// Control characters of foreign names (a comm may hold any byte) must not reach the terminal.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Side of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table with aligned columns.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<(&'static str, Side)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table with these headings.
+    #[must_use]
+    pub fn new(columns: &[(&'static str, Side)]) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row; one cell a column.
+    pub fn row(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(cells.iter().map(|cell| clean(cell)).collect());
+    }
+
+    /// The text, headings in bold.
+    #[must_use]
+    pub fn render(&self, paint: Paint) -> String {
+        let width = |at: usize| {
+            let cells = self.rows.iter().map(|row| row[at].chars().count());
+            cells.chain([self.columns[at].0.chars().count()]).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        let line = |cells: &[String]| {
+            let mut text = String::new();
+            for (at, cell) in cells.iter().enumerate() {
+                let fill = " ".repeat(widths[at].saturating_sub(cell.chars().count()));
+                match self.columns[at].1 {
+                    Side::Left => text.extend([cell.as_str(), &fill]),
+                    Side::Right => text.extend([&fill, cell.as_str()]),
+                }
+                text.push_str("  ");
+            }
+            text.truncate(text.trim_end().len());
+            text
+        };
+        let head: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut text = paint.bold(line(&head));
+        text.push('\n');
+        for row in &self.rows {
+            text.push_str(&line(row));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A line on stderr that rewrites itself; silent where stderr is not a terminal.
+#[derive(Debug)]
+pub struct Progress {
+    on: bool,
+}
+
+impl Progress {
+    /// For this stderr.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { on: io::stderr().is_terminal() }
+    }
+
+    /// Shows a text in place of the last.
+    pub fn show(&self, text: &str) {
+        if self.on {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\x1b[K{text}");
+            let _ = err.flush();
+        }
+    }
+
+    /// Shows how far a span is.
+    pub fn tick(&self, what: &str, done: Duration, whole: Option<Duration>) {
+        let whole = whole.map(|whole| format!("/{}", span(whole))).unwrap_or_default();
+        self.show(&format!("{what}: {}{whole}, Ctrl-C ends early", span(Duration::from_secs(done.as_secs()))));
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.show("");
+    }
+}
+
+/// `10s`, `2.5s`, `3m20s`.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 60.0 {
+        let text = format!("{seconds:.1}");
+        return format!("{}s", text.strip_suffix(".0").unwrap_or(&text));
+    }
+    let whole = time.as_secs();
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, minutes, 0) => format!("{minutes}m"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, _) => format!("{hours}h{minutes}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1023), "1023 B".replace("1023 B", &bytes(1023)));
+        assert_eq!(bytes(64 << 20), "64.0 MiB");
+        assert_eq!(count(9_999), "9999");
+        assert_eq!(count(1_234_567), "1.23M");
+        assert_eq!(nanos(999), "999ns");
+        assert_eq!(nanos(12_345_678), "12.3ms");
+        assert_eq!(nanos(90_000_000_000), "1.5min");
+        assert_eq!(nanos(u64::MAX), "213503.9d");
+    }
+
+    #[test]
+    fn spans_read_as_they_are_written() {
+        for text in ["10s", "2.5s", "5m", "1m30s"] {
+            assert_eq!(span(crate::config::parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn tables_align_and_swallow_control_characters() {
+        let mut table = Table::new(&[("NAME", Side::Left), ("N", Side::Right)]);
+        table.row(vec!["a\x1b[2J".to_owned(), "1000".to_owned()]);
+        table.row(vec!["bé".to_owned(), "7".to_owned()]);
+        assert_eq!(table.render(Paint::plain()), "NAME      N\na\u{fffd}[2J  1000\nbé        7\n");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("inner").context("outer: inner").context("top");
+        assert_eq!(chain(&error), "top: outer: inner");
+    }
+}

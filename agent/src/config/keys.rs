@@ -1,0 +1,263 @@
+//! Every setting once: key, kind, default, meaning. The file, the environment, `--set` and `config show` read it.
+
+use std::path::PathBuf;
+
+use super::{Config, Delivery, StoreKind, parse_bytes, parse_duration};
+use crate::collector::SyscallTier;
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Bool,
+    /// Free text.
+    Text,
+    /// A duration (`10s`).
+    Duration,
+    /// A size (`64MiB`).
+    Bytes,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// `section.name` as in the file; the environment variable follows from it ([`Key::env`]).
+    pub name: &'static str,
+    /// What the value looks like.
+    pub kind: Kind,
+    /// Value when nobody says otherwise; empty: none.
+    pub default: &'static str,
+    /// Never shown.
+    pub secret: bool,
+    /// What it does, for people.
+    pub help: &'static str,
+    /// Reads the text into the running configuration; an error says what would be right.
+    pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Key {
+    /// The key of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// `collector.rate_hz` → `S7MPA_COLLECTOR_RATE_HZ`.
+    #[must_use]
+    pub fn env(&self) -> String {
+        format!("S7MPA_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The key whose name is nearest to a mistyped one.
+    #[must_use]
+    pub fn nearest(name: &str) -> Option<&'static str> {
+        KEYS.iter()
+            .map(|key| (strsim::jaro_winkler(name, key.name).max(same_last_part(name, key.name)), key.name))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, name)| name)
+    }
+}
+
+/// Likeness of the part behind the last dot: finds a right name in the wrong section.
+fn same_last_part(a: &str, b: &str) -> f64 {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    strsim::jaro_winkler(&last(a), &last(b)) * 0.97
+}
+
+/// Makes a `Key` and keeps the table below readable.
+macro_rules! key {
+    ($name:literal, $kind:expr, $default:literal, $help:literal, $apply:expr) => {
+        Key { name: $name, kind: $kind, default: $default, secret: false, help: $help, apply: $apply }
+    };
+    (secret $name:literal, $help:literal, $apply:expr) => {
+        Key { name: $name, kind: Kind::Text, default: "", secret: true, help: $help, apply: $apply }
+    };
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, low: T, high: T) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(value) if value >= low && value <= high => Ok(value),
+        _ => Err(format!("`{text}` is not a whole number between {low} and {high}")),
+    }
+}
+
+const TIERS: Kind = Kind::Choice(&["auto", "counts", "times", "off"]);
+
+/// All settings, in the order `config show` prints them.
+pub static KEYS: &[Key] = &[
+    key!("host", Kind::Text, "", "Name of this host in topics and tags; empty: the kernel's host name", |c, v| {
+        if v.contains(['/', '+', '#', '\0']) {
+            return Err(format!("`{v}` cannot stand in an MQTT topic; leave out / + and #"));
+        }
+        if !v.is_empty() {
+            v.clone_into(&mut c.host);
+        }
+        Ok(())
+    }),
+    key!("state_dir", Kind::Text, "/var/lib/s7mpa", "Spool and store", |c, v| {
+        c.state_dir = absolute(v)?;
+        Ok(())
+    }),
+    key!("socket", Kind::Text, "/run/s7mpa/agent.sock", "Control socket of the daemon", |c, v| {
+        c.socket = absolute(v)?;
+        Ok(())
+    }),
+    key!("collector.rate_hz", Kind::Integer, "97", "On-CPU samples a second and CPU; 0: none", |c, v| {
+        c.collector.rate_hz = within(v, 0, 9973)?;
+        Ok(())
+    }),
+    key!("collector.syscalls", TIERS, "auto", "Syscall accounting", |c, v| {
+        c.collector.syscalls = match v {
+            "counts" => SyscallTier::Counts,
+            "times" => SyscallTier::Times,
+            "off" => SyscallTier::Off,
+            _ => SyscallTier::Auto,
+        };
+        Ok(())
+    }),
+    key!("collector.processes", Kind::Integer, "100", "Processes published one by one; the rest is `other`", |c, v| {
+        c.collector.processes = within(v, 1, 10_000)?;
+        Ok(())
+    }),
+    key!("history.windows", Kind::Duration, "10m", "Windows kept in memory", |c, v| {
+        c.history.windows = parse_duration(v)?;
+        Ok(())
+    }),
+    key!("history.samples", Kind::Duration, "5m", "Stack samples kept in memory (`flamegraph --last`)", |c, v| {
+        c.history.samples = parse_duration(v)?;
+        Ok(())
+    }),
+    key!("history.max_bytes", Kind::Bytes, "24MiB", "Memory of windows and samples together", |c, v| {
+        c.history.max_bytes = parse_bytes(v)?;
+        Ok(())
+    }),
+    key!("mqtt.url", Kind::Text, "", "Broker, mqtt://… or mqtts://…; empty: the embedded one", |c, v| {
+        c.mqtt.url = some(v).map(|url| url.parse()).transpose()?;
+        Ok(())
+    }),
+    key!("mqtt.user", Kind::Text, "", "User, unless the URL names one", |c, v| {
+        c.mqtt.user = some(v);
+        Ok(())
+    }),
+    key!(secret "mqtt.password", "Password, unless the URL names one", |c, v| {
+        c.mqtt.password = some(v);
+        Ok(())
+    }),
+    key!("mqtt.ca_file", Kind::Text, "", "Certificates to trust in place of the system's (PEM)", |c, v| {
+        c.mqtt.ca_file = some(v).map(PathBuf::from);
+        Ok(())
+    }),
+    key!(
+        "mqtt.delivery",
+        Kind::Choice(&["store", "broker"]),
+        "store",
+        "What counts as delivered: the store has it, or the broker (for consumers such as Telegraf)",
+        |c, v| {
+            c.mqtt.delivery = if v == "broker" { Delivery::Broker } else { Delivery::Store };
+            Ok(())
+        }
+    ),
+    key!("spool.max_bytes", Kind::Bytes, "256MiB", "Disk for windows that wait for the broker", |c, v| {
+        c.spool.max_bytes = parse_bytes(v)?;
+        Ok(())
+    }),
+    key!("spool.max_age", Kind::Duration, "24h", "Age of the oldest window that waits", |c, v| {
+        c.spool.max_age = parse_duration(v)?;
+        Ok(())
+    }),
+    key!("server.user", Kind::Text, "s7mpa", "User of the server process; `nobody` where it does not exist", |c, v| {
+        v.clone_into(&mut c.server.user);
+        Ok(())
+    }),
+    key!("server.mqtt_listen", Kind::Text, "127.0.0.1:7677", "Where the embedded broker listens", |c, v| {
+        c.server.mqtt_listen =
+            v.parse().map_err(|_| format!("`{v}` is not an address with a port, such as 127.0.0.1:7677"))?;
+        Ok(())
+    }),
+    key!(
+        "server.store",
+        Kind::Choice(&["embedded", "influx2", "influx1"]),
+        "embedded",
+        "Where points are kept",
+        |c, v| {
+            c.server.store = match v {
+                "influx2" => StoreKind::Influx2,
+                "influx1" => StoreKind::Influx1,
+                _ => StoreKind::Embedded,
+            };
+            Ok(())
+        }
+    ),
+    key!("server.retention", Kind::Duration, "30d", "How long the embedded store keeps points", |c, v| {
+        c.server.retention = parse_duration(v)?;
+        Ok(())
+    }),
+    key!("server.influx_url", Kind::Text, "", "InfluxDB: http(s)://host:port[/prefix]", |c, v| {
+        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
+            return Err(format!("`{v}` is not a URL; write it as http://host:8086 or https://host"));
+        }
+        c.server.influx_url = some(v);
+        Ok(())
+    }),
+    key!("server.influx_org", Kind::Text, "s7mpa", "InfluxDB 2: organisation", |c, v| {
+        v.clone_into(&mut c.server.influx_org);
+        Ok(())
+    }),
+    key!("server.influx_bucket", Kind::Text, "s7mpa", "InfluxDB 2: bucket; InfluxDB 1: database", |c, v| {
+        v.clone_into(&mut c.server.influx_bucket);
+        Ok(())
+    }),
+    key!(secret "server.influx_token", "InfluxDB 2: token; InfluxDB 1: user:password", |c, v| {
+        c.server.influx_token = some(v);
+        Ok(())
+    }),
+    key!("log.level", Kind::Text, "", "error, warn, info, debug, trace, or a filter; empty: by command", |c, v| {
+        v.parse::<tracing_subscriber::filter::Targets>()
+            .map_err(|_| format!("`{v}` is not a log level; write error, warn, info, debug or trace"))?;
+        v.clone_into(&mut c.log.level);
+        Ok(())
+    }),
+    key!("log.format", Kind::Choice(&["text", "json"]), "text", "Form of the daemon's log", |c, v| {
+        c.log.json = v == "json";
+        Ok(())
+    }),
+];
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not an absolute path; start it with /")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_found_by_spelling_and_in_the_wrong_section() {
+        assert_eq!(Key::nearest("collector.rate_hs"), Some("collector.rate_hz"));
+        assert_eq!(Key::nearest("rate_hz"), Some("collector.rate_hz"));
+        assert_eq!(Key::nearest("mqtt.retention"), Some("server.retention"));
+        assert_eq!(Key::nearest("zzz"), None);
+    }
+
+    #[test]
+    fn environment_names_follow_from_the_key() {
+        assert_eq!(Key::find("mqtt.ca_file").unwrap().env(), "S7MPA_MQTT_CA_FILE");
+    }
+
+    #[test]
+    fn keys_are_unique() {
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[at + 1..].iter().all(|other| other.name != key.name), "{}", key.name);
+        }
+    }
+}

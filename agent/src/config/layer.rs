@@ -1,0 +1,358 @@
+//! The layers: defaults < file < environment < flags.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig, MqttSettings,
+    ServerSettings, SpoolConfig, StoreKind,
+};
+use crate::collector::SyscallTier;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    Default,
+    /// A line of the file (1-based).
+    File(PathBuf, usize),
+    /// An environment variable.
+    Env(String),
+    /// A flag, as the user wrote it.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Env(name) => f.write_str(name),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// A value, still text, with its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The text.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Something wrong in a layer. One line, names the place and the cure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        why: String,
+    },
+    /// The file is not TOML.
+    #[error("{}:{line}: {why}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// The parser's word.
+        why: String,
+    },
+    /// A key that does not exist.
+    #[error("{origin}: unknown key `{key}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    UnknownKey {
+        /// Where.
+        origin: Origin,
+        /// What stands there.
+        key: String,
+        /// The valid key nearest to it.
+        nearest: Option<String>,
+    },
+    /// A value that cannot be.
+    #[error("{origin}: {key}: {why}")]
+    WrongValue {
+        /// Where.
+        origin: Origin,
+        /// The key.
+        key: &'static str,
+        /// The value and what would be right.
+        why: String,
+    },
+}
+
+/// All layers on top of each other.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    values: BTreeMap<&'static str, Setting>,
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
+    errors: Vec<ConfigError>,
+}
+
+impl Settings {
+    /// The built-in values.
+    #[must_use]
+    pub fn defaults() -> Self {
+        let values = KEYS
+            .iter()
+            .map(|key| (key.name, Setting { value: key.default.to_owned(), origin: Origin::Default }))
+            .collect();
+        Self { values, ..Self::default() }
+    }
+
+    /// Defaults, the file (`DEFAULT_FILE` may be missing, a named one may not) and the environment. Mistakes are kept for
+    /// [`Self::config`], so that all are reported at once.
+    #[must_use]
+    pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Self {
+        let mut settings = Self::defaults();
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                settings.add_file(path, &text);
+                settings.file = Some(path.to_owned());
+            }
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                settings.errors.push(ConfigError::Unreadable { path: path.to_owned(), why: error.to_string() });
+            }
+        }
+        settings.add_env(env);
+        settings
+    }
+
+    /// Lays a file's text on top.
+    pub fn add_file(&mut self, path: &Path, text: &str) {
+        let line_of = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+        match DeTable::parse(text) {
+            Err(error) => self.errors.push(ConfigError::Syntax {
+                path: path.to_owned(),
+                line: error.span().map_or(1, |span| line_of(span.start)),
+                why: error.message().trim().replace('\n', ", "),
+            }),
+            Ok(table) => self.add_table(path, "", table.get_ref(), &line_of),
+        }
+    }
+
+    fn add_table(&mut self, path: &Path, prefix: &str, table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) {
+        // The map is ordered by key: mistakes are to come in the order of the lines.
+        let mut entries: Vec<(&Spanned<_>, &Spanned<DeValue<'_>>)> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let origin = Origin::File(path.to_owned(), line_of(key.span().start));
+            match (Key::find(&name), value.get_ref()) {
+                (None, DeValue::Table(inner)) if KEYS.iter().any(|k| k.name.starts_with(&format!("{name}."))) => {
+                    self.add_table(path, &name, inner, line_of);
+                }
+                (Some(key), value) => match text_of(key, value) {
+                    Ok(text) => self.set(key, text, origin),
+                    Err(why) => self.errors.push(ConfigError::WrongValue { origin, key: key.name, why }),
+                },
+                (None, _) => self.unknown(name, origin),
+            }
+        }
+    }
+
+    /// Lays `S7MPA_…` variables on top. `S7MPA_CONFIG` is the file's name, not a setting.
+    pub fn add_env(&mut self, env: impl Iterator<Item = (String, String)>) {
+        for (name, value) in env {
+            if !name.starts_with("S7MPA_") || name == "S7MPA_CONFIG" {
+                continue;
+            }
+            match KEYS.iter().find(|key| key.env() == name) {
+                Some(key) => self.set(key, value, Origin::Env(name)),
+                None => {
+                    let nearest = KEYS
+                        .iter()
+                        .map(|key| (strsim::jaro_winkler(&key.env(), &name), key.env()))
+                        .max_by(|a, b| a.0.total_cmp(&b.0))
+                        .map(|(_, name)| name);
+                    self.errors.push(ConfigError::UnknownKey { origin: Origin::Env(name.clone()), key: name, nearest });
+                }
+            }
+        }
+    }
+
+    /// Lays one flag on top: `--rate 199` is `("collector.rate_hz", "199", "--rate")`.
+    pub fn add_flag(&mut self, key: &str, value: &str, flag: &str) {
+        let origin = Origin::Flag(flag.to_owned());
+        match Key::find(key) {
+            Some(key) => self.set(key, value.to_owned(), origin),
+            None => self.unknown(key.to_owned(), origin),
+        }
+    }
+
+    fn unknown(&mut self, key: String, origin: Origin) {
+        let nearest = Key::nearest(&key).map(str::to_owned);
+        self.errors.push(ConfigError::UnknownKey { origin, key, nearest });
+    }
+
+    fn set(&mut self, key: &'static Key, value: String, origin: Origin) {
+        self.values.insert(key.name, Setting { value, origin });
+    }
+
+    /// Settings in the order of [`KEYS`].
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Key, &Setting)> {
+        KEYS.iter().filter_map(|key| Some((key, self.values.get(key.name)?)))
+    }
+
+    /// The running configuration, or everything that is wrong.
+    pub fn config(&self) -> Result<Config, Vec<ConfigError>> {
+        let mut errors = self.errors.clone();
+        let mut config = blank();
+        for (key, setting) in self.iter() {
+            let wrong = check_kind(key, &setting.value).and_then(|()| (key.apply)(&mut config, &setting.value));
+            if let Err(why) = wrong {
+                // The default of a key that is set wrongly cannot be wrong itself: a test holds that.
+                errors.push(ConfigError::WrongValue { origin: setting.origin.clone(), key: key.name, why });
+            }
+        }
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+}
+
+/// The text of a TOML value, if it is of the key's kind.
+fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
+    let shown = |value: &DeValue<'_>| match value {
+        DeValue::String(text) => format!("the text \"{text}\""),
+        DeValue::Integer(number) => format!("the number {}", number.as_str()),
+        DeValue::Boolean(flag) => format!("{flag}"),
+        other => format!("a {}", other.type_str()),
+    };
+    match (key.kind, value) {
+        (Kind::Integer | Kind::Bytes, DeValue::Integer(number)) => Ok(number.as_str().replace('_', "")),
+        (Kind::Bool, DeValue::Boolean(flag)) => Ok(flag.to_string()),
+        (Kind::Text | Kind::Duration | Kind::Bytes | Kind::Choice(_), DeValue::String(text)) => Ok(text.to_string()),
+        (Kind::Integer, value) => Err(format!("{} is not a whole number; write it without quotes", shown(value))),
+        (Kind::Bool, value) => Err(format!("{} is not true or false", shown(value))),
+        (Kind::Duration, value) => Err(format!("{} is not a duration; write it as \"10s\", \"5m\", \"2h\"", shown(value))),
+        (Kind::Bytes, value) => Err(format!("{} is not a size; write it as \"64MiB\"", shown(value))),
+        (Kind::Choice(words), value) => Err(format!("{} is not one of \"{}\"", shown(value), words.join("\", \""))),
+        (Kind::Text, value) => Err(format!("{} is not a text; put it in quotes", shown(value))),
+    }
+}
+
+fn check_kind(key: &Key, value: &str) -> Result<(), String> {
+    match key.kind {
+        Kind::Choice(words) if !words.contains(&value) => {
+            Err(format!("`{value}` is not one of {}", words.join(", ")))
+        }
+        Kind::Bool if !["true", "false"].contains(&value) => Err(format!("`{value}` is not true or false")),
+        _ => Ok(()),
+    }
+}
+
+/// Every field is overwritten by its key's `apply`; `host` alone has a default that only the system knows.
+fn blank() -> Config {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    Config {
+        host: host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()),
+        state_dir: PathBuf::new(),
+        socket: PathBuf::new(),
+        collector: CollectorConfig { rate_hz: 0, syscalls: SyscallTier::Off, processes: 0 },
+        history: HistoryConfig {
+            windows: std::time::Duration::ZERO,
+            samples: std::time::Duration::ZERO,
+            max_bytes: 0,
+        },
+        mqtt: MqttSettings { url: None, user: None, password: None, ca_file: None, delivery: Delivery::Store },
+        spool: SpoolConfig { max_bytes: 0, max_age: std::time::Duration::ZERO },
+        server: ServerSettings {
+            user: String::new(),
+            mqtt_listen: ([127, 0, 0, 1], 7677).into(),
+            store: StoreKind::Embedded,
+            retention: std::time::Duration::ZERO,
+            influx_url: None,
+            influx_org: String::new(),
+            influx_bucket: String::new(),
+            influx_token: None,
+        },
+        log: LogConfig { level: String::new(), json: false },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Config, Vec<String>> {
+        let mut settings = Settings::defaults();
+        settings.add_file(Path::new("a.toml"), text);
+        settings.config().map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_defaults_are_right() {
+        let config = Settings::defaults().config().unwrap();
+        assert_eq!(config.collector.rate_hz, 97);
+        assert_eq!(config.socket, Path::new("/run/s7mpa/agent.sock"));
+        assert!(!config.host.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_line_and_the_nearest_one() {
+        let errors = file("host = \"a\"\n\n[collector]\nrate_hz = 49\nsycalls = \"off\"\n").unwrap_err();
+        assert_eq!(errors, ["a.toml:5: unknown key `collector.sycalls`; did you mean `collector.syscalls`?"]);
+        let errors = file("[colector]\nrate_hz = 49\n").unwrap_err();
+        assert_eq!(errors.len(), 1);
+        assert!(errors[0].starts_with("a.toml:1: unknown key `colector`"), "{errors:?}");
+    }
+
+    #[test]
+    fn a_wrong_value_names_line_value_and_cure() {
+        let errors = file("[collector]\nrate_hz = \"fast\"\n[history]\nwindows = 10\n[mqtt]\nurl = \"broker\"\n").unwrap_err();
+        assert_eq!(
+            errors[0],
+            "a.toml:2: collector.rate_hz: the text \"fast\" is not a whole number; write it without quotes"
+        );
+        assert_eq!(
+            errors[1],
+            "a.toml:4: history.windows: the number 10 is not a duration; write it as \"10s\", \"5m\", \"2h\""
+        );
+        assert!(errors[2].starts_with("a.toml:6: mqtt.url: `broker` has no scheme; write it as mqtt://"), "{errors:?}");
+    }
+
+    #[test]
+    fn broken_toml_names_the_line() {
+        let errors = file("host = \"a\"\nsocket =\n").unwrap_err();
+        assert!(errors[0].starts_with("a.toml:2: "), "{errors:?}");
+    }
+
+    #[test]
+    fn the_environment_beats_the_file_and_flags_beat_both() {
+        let mut settings = Settings::defaults();
+        settings.add_file(Path::new("a.toml"), "[collector]\nrate_hz = 11\nprocesses = 12\nsyscalls = \"off\"\n");
+        settings.add_env(
+            [("S7MPA_COLLECTOR_RATE_HZ", "13"), ("S7MPA_COLLECTOR_PROCESSES", "14"), ("HOME", "/")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into_iter(),
+        );
+        settings.add_flag("collector.rate_hz", "17", "--rate");
+        let config = settings.config().unwrap();
+        assert_eq!((config.collector.rate_hz, config.collector.processes), (17, 14));
+        assert_eq!(config.collector.syscalls, SyscallTier::Off);
+        let origins: Vec<String> = settings
+            .iter()
+            .filter(|(key, _)| key.name.starts_with("collector."))
+            .map(|(_, setting)| setting.origin.to_string())
+            .collect();
+        assert_eq!(origins, ["--rate", "a.toml:4", "S7MPA_COLLECTOR_PROCESSES"]);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_named() {
+        let mut settings = Settings::defaults();
+        settings.add_env([("S7MPA_RATE".to_owned(), "1".to_owned())].into_iter());
+        let error = settings.config().unwrap_err()[0].to_string();
+        assert!(error.starts_with("S7MPA_RATE: unknown key `S7MPA_RATE`; did you mean"), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! Configuration: defaults < file < environment < flags, every setting with the place it came from.
+//!
+//! The file is not the running type: [`keys::KEYS`] names each setting once (key, kind, default, meaning), the
+//! layers are texts with an origin ([`layer`]), and [`Config`] is made of them when all are known.
+
+mod keys;
+mod layer;
+mod mqtt_url;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use keys::{KEYS, Key, Kind};
+pub use layer::{ConfigError, Origin, Setting, Settings};
+pub use mqtt_url::MqttUrl;
+pub use values::{parse_bytes, parse_duration};
+
+use crate::collector::SyscallTier;
+
+/// Where the configuration file is looked for. Missing there is fine; missing where `--config` points is not.
+pub const DEFAULT_FILE: &str = "/etc/s7mpa/agent.toml";
+
+/// What is in force. Built by [`Settings::config`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name of this host in topics and tags.
+    pub host: String,
+    /// Spool and store.
+    pub state_dir: PathBuf,
+    /// Control socket.
+    pub socket: PathBuf,
+    /// Probes.
+    pub collector: CollectorConfig,
+    /// What the daemon keeps in memory.
+    pub history: HistoryConfig,
+    /// Where windows go.
+    pub mqtt: MqttSettings,
+    /// What waits on disk for the broker.
+    pub spool: SpoolConfig,
+    /// The server part.
+    pub server: ServerSettings,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Probes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectorConfig {
+    /// On-CPU samples a second and CPU.
+    pub rate_hz: u32,
+    /// Syscall accounting.
+    pub syscalls: SyscallTier,
+    /// Processes published one by one; the rest is summed as `other`.
+    pub processes: usize,
+}
+
+/// What the daemon keeps in memory for `--last`, `top` and the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// Age of the oldest window.
+    pub windows: Duration,
+    /// Age of the oldest samples.
+    pub samples: Duration,
+    /// Memory of both together.
+    pub max_bytes: u64,
+}
+
+/// Where windows go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttSettings {
+    /// Broker of somebody else; `None`: the embedded one.
+    pub url: Option<MqttUrl>,
+    /// User, unless the URL names one.
+    pub user: Option<String>,
+    /// Password, unless the URL names one.
+    pub password: Option<String>,
+    /// Certificates to trust in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What counts as delivered.
+    pub delivery: Delivery,
+}
+
+/// What counts as delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The store has it (`stored` topic).
+    Store,
+    /// The broker acknowledged it: for consumers other than our own ingest.
+    Broker,
+}
+
+/// What waits on disk for the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Bytes on disk; the oldest windows fall out.
+    pub max_bytes: u64,
+    /// Age of the oldest window.
+    pub max_age: Duration,
+}
+
+/// The server part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// User that the server part runs as.
+    pub user: String,
+    /// Where the embedded broker listens.
+    pub mqtt_listen: SocketAddr,
+    /// Which store.
+    pub store: StoreKind,
+    /// How long the embedded store keeps points.
+    pub retention: Duration,
+    /// InfluxDB: URL.
+    pub influx_url: Option<String>,
+    /// InfluxDB 2: organisation.
+    pub influx_org: String,
+    /// InfluxDB 2: bucket; InfluxDB 1: database.
+    pub influx_bucket: String,
+    /// InfluxDB 2: token; InfluxDB 1: `user:password`.
+    pub influx_token: Option<String>,
+}
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// SQLite in the state directory.
+    Embedded,
+    /// `InfluxDB` 2 write API.
+    Influx2,
+    /// `InfluxDB` 1 write API.
+    Influx1,
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a `tracing` filter (`info,agent::control=debug`).
+    pub level: String,
+    /// JSON lines in place of text.
+    pub json: bool,
+}
+
+impl Config {
+    /// Directory of the collector's spool: root's alone.
+    #[must_use]
+    pub fn spool_dir(&self) -> PathBuf {
+        self.state_dir.join("spool")
+    }
+
+    /// Directory of the server's store: the server user's alone.
+    #[must_use]
+    pub fn server_dir(&self) -> PathBuf {
+        self.state_dir.join("server")
+    }
+
+    /// Directory of the control socket and of tokens.
+    #[must_use]
+    pub fn run_dir(&self) -> &Path {
+        self.socket.parent().unwrap_or(Path::new("/"))
+    }
+}

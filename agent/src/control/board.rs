@@ -1,0 +1,96 @@
+//! Alerts that are open, and everyone who follows them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use agent_common::wire::finding::{Alert, AlertState};
+use tokio::sync::broadcast;
+
+/// Alert messages a follower may lag behind.
+const FOLLOWER_ALERTS: usize = 256;
+
+/// Open alerts. Shared between the rules and the control socket.
+#[derive(Debug)]
+pub struct AlertBoard {
+    open: Mutex<BTreeMap<String, Alert>>,
+    changes: broadcast::Sender<Alert>,
+}
+
+impl Default for AlertBoard {
+    fn default() -> Self {
+        Self { open: Mutex::default(), changes: broadcast::Sender::new(FOLLOWER_ALERTS) }
+    }
+}
+
+impl AlertBoard {
+    /// Takes a change in and tells the followers.
+    pub fn post(&self, alert: &Alert) {
+        // The lock is held over the send, so that `follow` sees each change once: as open or as a message.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if alert.state == AlertState::Resolved {
+            open.remove(&alert.id);
+        } else {
+            open.insert(alert.id.clone(), alert.clone());
+        }
+        // No follower is no error.
+        let _ = self.changes.send(alert.clone());
+    }
+
+    /// What is open, oldest first.
+    #[must_use]
+    pub fn open(&self) -> Vec<Alert> {
+        self.follow().0
+    }
+
+    /// What is open, and every change after it.
+    #[must_use]
+    pub fn follow(&self) -> (Vec<Alert>, broadcast::Receiver<Alert>) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alerts: Vec<Alert> = open.values().cloned().collect();
+        alerts.sort_by_key(|alert| alert.opened_unix_ns);
+        (alerts, self.changes.subscribe())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use agent_common::wire::finding::{Finding, Subject};
+
+    use super::*;
+
+    /// An alert of this id and state.
+    pub(crate) fn alert(id: &str, state: AlertState) -> Alert {
+        Alert {
+            id: id.to_owned(),
+            host: "here".to_owned(),
+            state,
+            opened_unix_ns: 1_700_000_000_000_000_000,
+            at_unix_ns: 1_700_000_001_000_000_000,
+            finding: Finding {
+                rule: "cpu_hog".to_owned(),
+                class: "cpu-user".to_owned(),
+                subject: Subject { kind: "process".to_owned(), pid: Some(42), comm: Some("worker".to_owned()) },
+                culprit: None,
+                lost_ns_per_s: 900_000_000,
+                share_pct: 90.0,
+                confidence: 0.9,
+                evidence: Vec::new(),
+                stacks: Vec::new(),
+                alternatives: Vec::new(),
+                caused: Vec::new(),
+                advice: "look at its flame graph".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn resolved_alerts_leave_the_board_and_followers_hear_of_it() {
+        let board = AlertBoard::default();
+        board.post(&alert("a", AlertState::Open));
+        let (open, mut changes) = board.follow();
+        assert_eq!(open.len(), 1);
+        board.post(&alert("a", AlertState::Resolved));
+        assert_eq!(changes.try_recv().unwrap().state, AlertState::Resolved);
+        assert!(board.open().is_empty());
+    }
+}

@@ -1,0 +1,258 @@
+//! The control protocol: one JSON object a line in each direction, errors are values.
+//!
+//! A client writes one [`Request`] line and reads [`Reply`] lines: one, or a stream for `watch` and `alerts`.
+//! Closing its writing half means "enough": a flame graph still running is answered with what it has, a stream
+//! ends. A request of another version is answered with an error, never guessed at.
+
+use agent_common::wire::finding::Alert;
+use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
+use flamegraphs::{FoldOptions, Folded};
+use serde::{Deserialize, Serialize};
+
+use crate::history::HistoryStats;
+
+/// Version of the protocol. Raised when an old client would misread an answer.
+pub const VERSION: u32 = 1;
+
+/// Longest request line: the longest real one is under 200 bytes.
+pub const MAX_REQUEST_BYTES: usize = 16 << 10;
+
+/// One line to the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestLine {
+    /// [`VERSION`].
+    pub v: u32,
+    /// What is asked.
+    #[serde(flatten)]
+    pub request: Request,
+}
+
+/// One line from the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplyLine {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The answer.
+    #[serde(flatten)]
+    pub reply: Reply,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// How the daemon is.
+    Status,
+    /// Folded stacks.
+    Flamegraph {
+        /// Whose.
+        target: Target,
+        /// When.
+        span: Span,
+        /// How to fold.
+        fold: FoldOptions,
+    },
+    /// `agent syscalls`.
+    Syscalls {
+        /// One process, or all.
+        pid: Option<u32>,
+        /// When.
+        span: Span,
+    },
+    /// `agent report`.
+    Report {
+        /// When.
+        span: Span,
+    },
+    /// A report a window until the client has enough.
+    Watch,
+    /// Open alerts, and with `follow` each change until the client has enough.
+    Alerts {
+        /// Go on.
+        follow: bool,
+    },
+}
+
+/// Whose stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The host's.
+    All,
+    /// One process'.
+    Pid(u32),
+}
+
+/// Which windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Span {
+    /// The past: as many milliseconds back as there are.
+    LastMs(u64),
+    /// The full windows that begin from now on.
+    NextMs(u64),
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "body", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// To [`Request::Flamegraph`].
+    Flamegraph(Profile),
+    /// To [`Request::Syscalls`].
+    Syscalls(SyscallsReport),
+    /// To [`Request::Report`], and each of [`Request::Watch`].
+    Report(Box<Report>),
+    /// To [`Request::Alerts`], one each.
+    Alert(Box<Alert>),
+    /// Messages that this client missed because it read too slowly.
+    Lagged(u64),
+    /// The request was not answered.
+    Error(Failure),
+}
+
+/// Why a request was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind.
+    pub kind: FailureKind,
+    /// For people.
+    pub message: String,
+}
+
+/// Kinds of [`Failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The line is not a request of this version.
+    BadRequest,
+    /// No such process.
+    NoProcess,
+    /// Nothing was observed in that span.
+    NoData,
+    /// Too many clients.
+    Busy,
+    /// It should have worked.
+    Broken,
+}
+
+/// How the daemon is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Host name.
+    pub host: String,
+    /// On-CPU samples a second and CPU.
+    pub rate_hz: u32,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// What it remembers.
+    pub history: HistoryStats,
+    /// Coverage of the newest window.
+    pub coverage: Coverage,
+    /// Cost in the newest window.
+    #[serde(rename = "self")]
+    pub self_cost: SelfCost,
+    /// Open alerts.
+    pub open_alerts: u64,
+}
+
+/// Folded stacks and what they cover.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Whose.
+    pub target: Target,
+    /// Name of the process, where it is one.
+    pub comm: Option<String>,
+    /// Observed time, seconds.
+    pub window_s: f64,
+    /// Samples a second and CPU.
+    pub rate_hz: u32,
+    /// Samples in it.
+    pub samples: u64,
+    /// What the probes covered in this time.
+    pub coverage: Coverage,
+    /// The stacks.
+    pub folded: Folded,
+    /// Why it is shorter than was asked for, if it is.
+    pub ended_early: Option<String>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// Reads a request line.
+pub fn parse_request(line: &str) -> Result<Request, Failure> {
+    let bad = |message: String| Failure::new(FailureKind::BadRequest, message);
+    let value: serde_json::Value =
+        serde_json::from_str(line).map_err(|error| bad(format!("not a JSON object: {error}")))?;
+    match value.get("v").and_then(serde_json::Value::as_u64) {
+        Some(v) if v == u64::from(VERSION) => {}
+        Some(v) => {
+            return Err(bad(format!(
+                "the client speaks version {v} of the control protocol, this daemon ({}) version {VERSION}; \
+                 use the same `agent` for both",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        None => return Err(bad("no version: `v` is missing".to_owned())),
+    }
+    serde_json::from_value::<RequestLine>(value).map(|line| line.request).map_err(|error| bad(error.to_string()))
+}
+
+/// One line of JSON, newline included.
+pub fn line(value: &impl Serialize) -> String {
+    // SANITY: keys are strings and all types derive `Serialize`; serde_json writes non-finite floats as null.
+    let mut text = serde_json::to_string(value).expect("control messages are JSON");
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_survive_the_line() {
+        for request in [
+            Request::Status,
+            Request::Flamegraph {
+                target: Target::Pid(7),
+                span: Span::LastMs(5000),
+                fold: FoldOptions::default(),
+            },
+            Request::Syscalls { pid: None, span: Span::NextMs(1000) },
+            Request::Report { span: Span::NextMs(1000) },
+            Request::Watch,
+            Request::Alerts { follow: true },
+        ] {
+            let text = line(&RequestLine { v: VERSION, request: request.clone() });
+            assert_eq!(text.matches('\n').count(), 1);
+            assert_eq!(parse_request(&text), Ok(request), "{text}");
+        }
+    }
+
+    #[test]
+    fn another_version_and_nonsense_are_refused_in_words() {
+        for (text, word) in [
+            ("{\"v\":2,\"ask\":\"status\"}", "version 2"),
+            ("{\"ask\":\"status\"}", "`v` is missing"),
+            ("{\"v\":1,\"ask\":\"fly\"}", "fly"),
+            ("hello", "not a JSON"),
+        ] {
+            let failure = parse_request(text).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::BadRequest);
+            assert!(failure.message.contains(word), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The daemon's end of the control socket.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent_common::units::Tgid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, broadcast};
+
+use super::pid;
+use super::protocol::{
+    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION, line,
+    parse_request,
+};
+use super::{AlertBoard, Answers};
+use crate::history::History;
+use crate::window::Window;
+
+/// Clients at once. Each costs a task and, while a flame graph is folded, a copy of its samples.
+const MAX_CLIENTS: usize = 16;
+
+/// A client that does not take its answer in this time is dropped.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest span a client may ask to wait for.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Another daemon has it.
+    #[error("another agent already runs here: it holds {}", path.display())]
+    Taken {
+        /// The lock or the socket.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {what} {}", path.display())]
+    Refused {
+        /// What was tried.
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A bound socket. It goes when this is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Held as long as the daemon lives: tells a stale socket file from a live one without a race.
+    _lock: File,
+}
+
+impl ControlSocket {
+    /// Binds `path`: directory 0700, socket 0600. A file left by a dead daemon is replaced.
+    pub fn bind(path: &Path) -> Result<Self, ListenError> {
+        let refused = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| ListenError::Refused { what, path, source }
+        };
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        if !dir.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused("make the directory", dir))?;
+        }
+        let lock_path = path.with_extension("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(refused("open the lock", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(ListenError::Taken { path: lock_path }),
+            Err(std::fs::TryLockError::Error(error)) => return Err(refused("lock", &lock_path)(error)),
+        }
+        // With the lock held, whatever lies there was left behind.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(refused("remove the stale socket", path)(error));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(refused("bind the socket", path))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .map_err(refused("protect the socket", path))?;
+        Ok(Self { listener, path: path.to_owned(), _lock: lock })
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Best effort: the next daemon replaces it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What the clients are answered from.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Windows.
+    pub history: Arc<History>,
+    /// Names and the like.
+    pub answers: Answers,
+    /// Alerts.
+    pub board: Arc<AlertBoard>,
+    /// When it started.
+    pub started: Instant,
+}
+
+/// Answers clients until the future is dropped.
+pub async fn serve(socket: ControlSocket, daemon: Arc<Daemon>) {
+    let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let stream = match socket.listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: accepting at once again would spin.
+                tracing::warn!(%error, "cannot accept a control client");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        let (daemon, slots) = (Arc::clone(&daemon), Arc::clone(&slots));
+        tokio::spawn(async move {
+            let mut client = Connection::new(stream);
+            let done = match slots.try_acquire() {
+                Ok(_slot) => converse(&mut client, &daemon).await,
+                Err(_) => client.fail(FailureKind::Busy, "too many clients ask the daemon at once").await,
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "a control client went away");
+            }
+        });
+    }
+}
+
+/// Both halves of a client's socket.
+#[derive(Debug)]
+struct Connection {
+    read: BufReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+}
+
+impl Connection {
+    fn new(stream: UnixStream) -> Self {
+        let (read, write) = stream.into_split();
+        Self { read: BufReader::new(read), write }
+    }
+
+    async fn send(&mut self, reply: Reply) -> io::Result<()> {
+        let text = line(&ReplyLine { v: VERSION, reply });
+        tokio::time::timeout(WRITE_TIMEOUT, self.write.write_all(text.as_bytes()))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn fail(&mut self, kind: FailureKind, message: impl Into<String>) -> io::Result<()> {
+        self.send(Reply::Error(Failure::new(kind, message))).await
+    }
+
+    /// The next request line; `None` at the end.
+    async fn request(&mut self) -> io::Result<Option<String>> {
+        let mut text = Vec::new();
+        let read = (&mut self.read).take(MAX_REQUEST_BYTES as u64).read_until(b'\n', &mut text).await?;
+        if read == MAX_REQUEST_BYTES && text.last() != Some(&b'\n') {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "request line too long"));
+        }
+        Ok((read > 0).then(|| String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// Resolves when the client has had enough: it closed its writing half, or is gone, or talks out of turn.
+    async fn enough(&mut self) {
+        let _ = self.read.fill_buf().await;
+    }
+}
+
+async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
+    loop {
+        let text = match client.request().await {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return client.fail(FailureKind::BadRequest, error.to_string()).await;
+            }
+            Err(error) => return Err(error),
+        };
+        match parse_request(&text) {
+            Err(failure) => client.send(Reply::Error(failure)).await?,
+            Ok(Request::Watch) => return watch(client, daemon).await,
+            Ok(Request::Alerts { follow }) => return alerts(client, daemon, follow).await,
+            Ok(Request::Status) => client.send(Reply::Status(status(daemon))).await?,
+            Ok(request) => {
+                let reply = answer(client, daemon, request).await.unwrap_or_else(Reply::Error);
+                client.send(reply).await?;
+            }
+        }
+    }
+}
+
+async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> Result<Reply, Failure> {
+    let (span, pid) = match &request {
+        Request::Flamegraph { span, target: Target::Pid(pid), .. } | Request::Syscalls { span, pid: Some(pid) } => {
+            (*span, Some(*pid))
+        }
+        Request::Flamegraph { span, .. } | Request::Syscalls { span, .. } | Request::Report { span } => (*span, None),
+        Request::Status | Request::Watch | Request::Alerts { .. } => {
+            return Err(Failure::new(FailureKind::Broken, "a stream is not a question"));
+        }
+    };
+    let (windows, ended_early) = match span {
+        Span::LastMs(ms) => past(daemon, Duration::from_millis(ms), pid)?,
+        Span::NextMs(ms) => future(client, daemon, Duration::from_millis(ms).min(MAX_WAIT), pid).await?,
+    };
+    if windows.is_empty() {
+        return Err(Failure::new(FailureKind::NoData, "the daemon has no window yet: it has only just started"));
+    }
+    let answers = daemon.answers.clone();
+    // Folding and sums over minutes take CPU time that the socket's other clients should not wait for.
+    tokio::task::spawn_blocking(move || match request {
+        Request::Flamegraph { target, fold, .. } => answers
+            .flamegraph(&windows, target, fold)
+            .map(|profile| Reply::Flamegraph(super::protocol::Profile { ended_early, ..profile })),
+        Request::Syscalls { pid, .. } => answers.syscalls(&windows, pid.map(Tgid)).map(Reply::Syscalls),
+        _ => answers.report(&windows).map(|report| Reply::Report(Box::new(report))),
+    })
+    .await
+    .unwrap_or_else(|error| Err(Failure::new(FailureKind::Broken, error.to_string())))
+}
+
+/// Windows and why they are fewer than asked for.
+type Windows = (Vec<Arc<Window>>, Option<String>);
+
+fn past(daemon: &Daemon, span: Duration, pid: Option<u32>) -> Result<Windows, Failure> {
+    let windows = daemon.history.last(span);
+    if let Some(pid) = pid {
+        let seen = windows.iter().any(|window| {
+            window.samples.iter().any(|sample| sample.tgid == pid)
+                || window.exits.iter().any(|exit| exit.tgid.0 == pid)
+                || window.syscalls.iter().any(|row| row.tgid.0 == pid)
+        });
+        if !seen {
+            pid::find(pid).map_err(|error| Failure::new(FailureKind::NoProcess, error.to_string()))?;
+        }
+    }
+    let kept = Duration::from_secs_f64(super::answer::seconds(&windows)).min(daemon.history.samples_reach());
+    let short = kept + Duration::from_secs(1) < span;
+    let note = short.then(|| format!("the daemon remembers {} s", kept.as_secs()));
+    Ok((windows, note))
+}
+
+/// The full windows that begin from now on, until the span is over, the client has enough or the process is gone.
+async fn future(client: &mut Connection, daemon: &Daemon, span: Duration, pid: Option<u32>) -> Result<Windows, Failure> {
+    if let Some(pid) = pid {
+        let exit = || daemon.history.all().iter().flat_map(|w| &w.exits).rfind(|exit| exit.tgid.0 == pid).cloned();
+        pid::find(pid).map_err(|error| match exit() {
+            Some(exit) => Failure::new(
+                FailureKind::NoProcess,
+                format!(
+                    "process {pid} ({}) has exited ({}); `--last 5m` shows what it did",
+                    exit.comm,
+                    if exit.signal > 0 { format!("signal {}", exit.signal) } else { format!("code {}", exit.code) }
+                ),
+            ),
+            None => Failure::new(FailureKind::NoProcess, error.to_string()),
+        })?;
+    }
+    let mut subscription = daemon.history.subscribe();
+    let begin = super::mono_now();
+    let (mut windows, mut seen) = (Vec::new(), Duration::ZERO);
+    let mut enough = false;
+    while seen < span {
+        let window = tokio::select! {
+            () = client.enough(), if !enough => {
+                enough = true;
+                if windows.is_empty() { continue }
+                return Ok((windows, Some("ended early".to_owned())));
+            }
+            window = subscription.next() => window,
+        };
+        let Some(window) = window else { break };
+        // The window that was already running when the question came is left out: it is not all ours.
+        if window.start >= begin {
+            seen += Duration::from_nanos(window.span().0);
+            // A thread's beat may be some milliseconds short of a second.
+            seen += Duration::from_millis(20);
+        } else if !enough {
+            continue;
+        }
+        let gone = pid.filter(|pid| window.exits.iter().any(|exit| exit.tgid.0 == *pid));
+        windows.push(window);
+        if let Some(pid) = gone {
+            return Ok((windows, Some(format!("process {pid} exited"))));
+        }
+        if enough {
+            return Ok((windows, Some("ended early".to_owned())));
+        }
+    }
+    Ok((windows, None))
+}
+
+async fn watch(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
+    let mut subscription = daemon.history.subscribe();
+    loop {
+        let window = tokio::select! {
+            () = client.enough() => return Ok(()),
+            window = subscription.next() => window,
+        };
+        let Some(window) = window else { return Ok(()) };
+        let reply = match daemon.answers.report(&[window]) {
+            Ok(report) => Reply::Report(Box::new(report)),
+            Err(failure) => Reply::Error(failure),
+        };
+        client.send(reply).await?;
+    }
+}
+
+async fn alerts(client: &mut Connection, daemon: &Daemon, follow: bool) -> io::Result<()> {
+    let (open, mut changes) = daemon.board.follow();
+    for alert in open {
+        client.send(Reply::Alert(Box::new(alert))).await?;
+    }
+    while follow {
+        let change = tokio::select! {
+            () = client.enough() => return Ok(()),
+            change = changes.recv() => change,
+        };
+        match change {
+            Ok(alert) => client.send(Reply::Alert(Box::new(alert))).await?,
+            Err(broadcast::error::RecvError::Lagged(missed)) => client.send(Reply::Lagged(missed)).await?,
+            Err(broadcast::error::RecvError::Closed) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+fn status(daemon: &Daemon) -> Status {
+    let newest = daemon.history.last(Duration::from_nanos(1)).pop();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        host: daemon.answers.host.to_string(),
+        rate_hz: daemon.answers.rate_hz,
+        uptime_s: daemon.started.elapsed().as_secs(),
+        history: daemon.history.stats(),
+        coverage: newest.as_ref().map(|window| window.coverage.clone()).unwrap_or_default(),
+        self_cost: newest.map(|window| window.self_cost.clone()).unwrap_or_default(),
+        open_alerts: daemon.board.open().len() as u64,
+    }
+}

@@ -1,0 +1,354 @@
+//! What the daemon remembers: windows and samples in memory, bounded by age and bytes, with subscribers.
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flamegraphs::sample::Sample;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+
+use crate::window::{InFlight, ProcessExit, SyscallRow, Window};
+
+/// Windows a subscriber may lag behind before it loses the oldest: 32 seconds, 32 pointers.
+const SUBSCRIBER_WINDOWS: usize = 32;
+
+/// Bounds of a [`History`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Age of the oldest window.
+    pub windows: Duration,
+    /// Age of the oldest window that still has its samples.
+    pub samples: Duration,
+    /// Bytes of all of it. The oldest samples go first, then the oldest windows.
+    pub max_bytes: usize,
+}
+
+impl Limits {
+    /// For one command that attaches itself: its whole duration, within 256 MiB (97 Hz on 64 busy CPUs with
+    /// 40-frame stacks is 2.7 MiB a second).
+    pub const COMMAND: Self =
+        Self { windows: Duration::MAX, samples: Duration::MAX, max_bytes: 256 << 20 };
+}
+
+/// What is in a [`History`] and what fell out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStats {
+    /// Windows in memory.
+    pub windows: u64,
+    /// Of these, with samples.
+    pub windows_with_samples: u64,
+    /// Bytes in memory.
+    pub bytes: u64,
+    /// Windows that have aged out.
+    pub aged_windows: u64,
+    /// Windows that fell out before their age because of the byte limit.
+    pub dropped_windows: u64,
+    /// Samples that fell out before their age because of the byte limit.
+    pub dropped_samples: u64,
+    /// Windows that subscribers missed because they lagged.
+    pub lagged: u64,
+}
+
+/// Bounded memory of windows. Shared between the collector's thread and everyone who asks.
+#[derive(Debug)]
+pub struct History {
+    limits: Limits,
+    kept: Mutex<Kept>,
+    windows: broadcast::Sender<Arc<Window>>,
+    lagged: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Oldest first.
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    stats: HistoryStats,
+}
+
+#[derive(Debug)]
+struct Entry {
+    window: Arc<Window>,
+    /// Bytes of everything but the samples.
+    base_bytes: usize,
+    /// Bytes of the samples; 0 once they are gone.
+    sample_bytes: usize,
+}
+
+impl History {
+    /// An empty history.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            kept: Mutex::default(),
+            windows: broadcast::Sender::new(SUBSCRIBER_WINDOWS),
+            lagged: AtomicU64::new(0),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // A panic inside leaves counters at worst: the data is whole.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a window in, tells the subscribers, lets fall out what no longer fits.
+    pub fn push(&self, window: Window) {
+        let window = Arc::new(window);
+        let mut kept = self.kept();
+        let entry = Entry {
+            base_bytes: base_bytes(&window),
+            sample_bytes: window.samples.iter().map(sample_bytes).sum(),
+            window: Arc::clone(&window),
+        };
+        kept.bytes += entry.base_bytes + entry.sample_bytes;
+        kept.entries.push_back(entry);
+        kept.trim(&self.limits);
+        drop(kept);
+        // No subscriber is no error.
+        let _ = self.windows.send(window);
+    }
+
+    /// The windows that overlap the last `span` before the newest one's end, oldest first.
+    #[must_use]
+    pub fn last(&self, span: Duration) -> Vec<Arc<Window>> {
+        let kept = self.kept();
+        let Some(newest) = kept.entries.back() else { return Vec::new() };
+        let from = newest.window.end.0.saturating_sub(nanos(span));
+        kept.entries.iter().filter(|entry| entry.window.end.0 > from).map(|entry| Arc::clone(&entry.window)).collect()
+    }
+
+    /// Everything, oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Window>> {
+        self.last(Duration::MAX)
+    }
+
+    /// How far back samples go.
+    #[must_use]
+    pub fn samples_reach(&self) -> Duration {
+        let kept = self.kept();
+        let first = kept.entries.iter().find(|entry| !entry.is_stripped()).map(|entry| entry.window.start);
+        match (first, kept.entries.back()) {
+            (Some(first), Some(last)) => Duration::from_nanos(last.window.end.since(first).0),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Every window from now on.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>) -> Subscription {
+        Subscription { windows: self.windows.subscribe(), history: Arc::clone(self) }
+    }
+
+    /// What is in it and what fell out.
+    #[must_use]
+    pub fn stats(&self) -> HistoryStats {
+        let kept = self.kept();
+        HistoryStats {
+            windows: kept.entries.len() as u64,
+            windows_with_samples: kept.entries.iter().filter(|entry| !entry.is_stripped()).count() as u64,
+            bytes: kept.bytes as u64,
+            lagged: self.lagged.load(Ordering::Relaxed),
+            ..kept.stats.clone()
+        }
+    }
+}
+
+impl Entry {
+    /// Samples were taken away. An idle second, which never had any, counts as whole.
+    fn is_stripped(&self) -> bool {
+        self.sample_bytes == STRIPPED
+    }
+}
+
+/// Marks an entry whose samples are gone; no window holds so many bytes.
+const STRIPPED: usize = usize::MAX;
+
+impl Kept {
+    fn trim(&mut self, limits: &Limits) {
+        let Some(now) = self.entries.back().map(|entry| entry.window.end.0) else { return };
+        let too_old = |entry: &Entry, span: Duration| now.saturating_sub(entry.window.start.0) > nanos(span);
+        while self.entries.front().is_some_and(|entry| too_old(entry, limits.windows)) {
+            self.drop_oldest();
+            self.stats.aged_windows += 1;
+        }
+        for at in 0..self.entries.len() {
+            let entry = &self.entries[at];
+            let (aged, full) = (too_old(entry, limits.samples), self.bytes > limits.max_bytes);
+            // The newest window keeps its samples whatever they weigh: its readers have only begun.
+            if !aged && !full || at + 1 == self.entries.len() {
+                break;
+            }
+            let lost = self.strip(at);
+            if !aged {
+                self.stats.dropped_samples += lost;
+            }
+        }
+        while self.bytes > limits.max_bytes && self.entries.len() > 1 {
+            self.drop_oldest();
+            self.stats.dropped_windows += 1;
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.base_bytes + if entry.is_stripped() { 0 } else { entry.sample_bytes };
+        }
+    }
+
+    /// Takes the samples out of an entry; says how many there were.
+    fn strip(&mut self, at: usize) -> u64 {
+        let entry = &mut self.entries[at];
+        if entry.is_stripped() {
+            return 0;
+        }
+        let lost = entry.window.samples.len() as u64;
+        self.bytes -= entry.sample_bytes;
+        entry.sample_bytes = STRIPPED;
+        if lost > 0 {
+            // A reader that still holds the window keeps the old one alive; a copy of the rest replaces it here.
+            Arc::make_mut(&mut entry.window).samples = Vec::new();
+        }
+        lost
+    }
+}
+
+/// Every window from the moment of the subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    windows: broadcast::Receiver<Arc<Window>>,
+    history: Arc<History>,
+}
+
+impl Subscription {
+    /// The next window; `None` when the history is gone. Windows missed by lagging are counted.
+    pub async fn next(&mut self) -> Option<Arc<Window>> {
+        loop {
+            match self.windows.recv().await {
+                Ok(window) => return Some(window),
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    self.history.lagged.fetch_add(missed, Ordering::Relaxed);
+                }
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Memory of a sample: itself and its frames.
+fn sample_bytes(sample: &Sample) -> usize {
+    size_of::<Sample>() + (sample.kernel.len() + sample.user.len()) * size_of::<u64>()
+}
+
+/// Memory of a window without its samples. Names are shared and left out.
+fn base_bytes(window: &Window) -> usize {
+    let histogram: usize = window.syscalls.iter().map(|row| row.histogram.len() * size_of::<(u8, u64)>()).sum();
+    size_of::<Window>()
+        + window.tasks.len() * (size_of::<crate::source::task::TaskSample>() + TASK_HEAP_BYTES)
+        + window.exits.len() * size_of::<ProcessExit>()
+        + window.syscalls.len() * size_of::<SyscallRow>()
+        + histogram
+        + window.in_flight.len() * size_of::<InFlight>()
+}
+
+/// Texts that hang on a task sample (cgroup path, container id): a typical length.
+const TASK_HEAP_BYTES: usize = 64;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use agent_common::units::{MonoNs, UnixNs};
+    use agent_common::wire::report::{Coverage, SelfCost};
+
+    use super::*;
+
+    /// A window of second `n` with `samples` samples of `frames` user frames.
+    pub(crate) fn window(n: u64, samples: usize, frames: usize) -> Window {
+        let sample = Sample {
+            at_ns: n * 1_000_000_000 + 1,
+            tgid: 42,
+            tid: 43,
+            comm: "worker".into(),
+            kernel: Box::default(),
+            user: vec![0x1000; frames].into(),
+            weight: 1,
+        };
+        Window {
+            start: MonoNs(n * 1_000_000_000),
+            end: MonoNs((n + 1) * 1_000_000_000),
+            end_unix: UnixNs(1_700_000_000_000_000_000 + (n + 1) * 1_000_000_000),
+            host: crate::source::host::HostSample::default(),
+            tasks: Vec::new(),
+            exits: Vec::new(),
+            forks: 0,
+            syscalls: Vec::new(),
+            in_flight: Vec::new(),
+            samples: vec![sample; samples],
+            coverage: Coverage { expected: 97, captured: 97, ..Coverage::default() },
+            self_cost: SelfCost::default(),
+        }
+    }
+
+    fn limits(windows: u64, samples: u64, max_bytes: usize) -> Limits {
+        Limits { windows: Duration::from_secs(windows), samples: Duration::from_secs(samples), max_bytes }
+    }
+
+    #[test]
+    fn windows_and_samples_age_out_separately() {
+        let history = History::new(limits(10, 5, usize::MAX));
+        for n in 0..20 {
+            history.push(window(n, 3, 10));
+        }
+        let stats = history.stats();
+        assert_eq!((stats.windows, stats.windows_with_samples), (10, 5));
+        assert_eq!((stats.aged_windows, stats.dropped_windows, stats.dropped_samples), (10, 0, 0));
+        assert_eq!(history.samples_reach(), Duration::from_secs(5));
+        assert_eq!(history.last(Duration::from_secs(3)).len(), 3);
+        assert!(history.all()[0].samples.is_empty() && history.all()[5].samples.len() == 3);
+    }
+
+    #[test]
+    fn bytes_bound_it_and_what_falls_out_is_counted() {
+        let one = window(0, 10, 100);
+        let (base, heavy) = (base_bytes(&one), one.samples.iter().map(sample_bytes).sum::<usize>());
+        let history = History::new(limits(1000, 1000, 8 * base + 2 * heavy));
+        for n in 0..20 {
+            history.push(window(n, 10, 100));
+            assert!(history.stats().bytes as usize <= 8 * base + 2 * heavy);
+        }
+        let stats = history.stats();
+        assert!(stats.windows >= 8, "{stats:?}");
+        assert_eq!(stats.dropped_windows + stats.windows, 20);
+        assert_eq!(stats.dropped_samples + stats.windows_with_samples * 10, 200, "{stats:?}");
+        assert_eq!(stats.bytes as usize, stats.windows as usize * base + stats.windows_with_samples as usize * heavy);
+    }
+
+    #[test]
+    fn a_reader_keeps_what_it_holds() {
+        let history = History::new(limits(10, 1, usize::MAX));
+        history.push(window(0, 3, 10));
+        let held = history.all();
+        history.push(window(1, 3, 10));
+        history.push(window(2, 3, 10));
+        assert_eq!(held[0].samples.len(), 3);
+        assert!(history.all()[0].samples.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_lags_is_counted() {
+        let history = Arc::new(History::new(limits(1000, 1000, usize::MAX)));
+        let mut subscription = history.subscribe();
+        for n in 0..SUBSCRIBER_WINDOWS as u64 + 5 {
+            history.push(window(n, 0, 0));
+        }
+        assert_eq!(subscription.next().await.unwrap().start, MonoNs(5_000_000_000));
+        assert_eq!(history.stats().lagged, 5);
+    }
+}

@@ -1,0 +1,128 @@
+//! The collector's thread: polls, closes windows, fills the [`History`].
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use agent_common::units::Tgid;
+
+use crate::collector::{Collector, Options, StartError};
+use crate::history::{History, Limits};
+
+/// Length of a window.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Called with each process that is sampled for the first time, on the collector's thread: must not block.
+pub type OnProcess = Box<dyn FnMut(Tgid) + Send>;
+
+/// A collector at work. Dropping it detaches the probes.
+#[derive(Debug)]
+pub struct Observer {
+    history: Arc<History>,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Observer {
+    /// Attaches the probes and returns when they are: what runs from here on is seen.
+    pub fn start(options: Options, limits: Limits, on_process: OnProcess) -> Result<Self, StartError> {
+        let history = Arc::new(History::new(limits));
+        let (stop, stopped) = mpsc::channel();
+        let (started, outcome) = mpsc::channel();
+        let filled = Arc::clone(&history);
+        let thread = std::thread::Builder::new()
+            .name("collector".to_owned())
+            .spawn(move || match Collector::start(options) {
+                Ok(collector) => {
+                    let _ = started.send(Ok(()));
+                    drop(started);
+                    run(collector, &filled, &stopped, on_process);
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            })
+            .map_err(|error| StartError::Broken(anyhow::Error::new(error).context("cannot start a thread")))?;
+        match outcome.recv() {
+            Ok(Ok(())) => Ok(Self { history, stop: Some(stop), thread: Some(thread) }),
+            Ok(Err(error)) => Err(error),
+            Err(mpsc::RecvError) => Err(StartError::Broken(anyhow::anyhow!("the collector's thread panicked"))),
+        }
+    }
+
+    /// What it has seen.
+    #[must_use]
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
+    }
+
+    /// The thread has ended, which only a panic does before [`Self::stop`].
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Closes the running window, however short, and detaches. Blocks for some milliseconds.
+    pub fn stop(mut self) -> Arc<History> {
+        self.end();
+        Arc::clone(&self.history)
+    }
+
+    fn end(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            if thread.join().is_err() {
+                tracing::error!("the collector's thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>, mut on_process: OnProcess) {
+    let mut next_poll = Instant::now() + Collector::POLL;
+    let mut next_window = Instant::now() + WINDOW;
+    loop {
+        let wait = next_poll.min(next_window).saturating_duration_since(Instant::now());
+        let ending = !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
+        let now = Instant::now();
+        if ending || now >= next_poll {
+            collector.poll().into_iter().for_each(&mut on_process);
+            next_poll = after(next_poll, Collector::POLL, now);
+        }
+        if ending || now >= next_window {
+            if let Some(window) = collector.close_window() {
+                history.push(window);
+            }
+            next_window = after(next_window, WINDOW, now);
+        }
+        if ending {
+            return;
+        }
+    }
+}
+
+/// The next beat after `now` on the grid of `last + n × step`: a late thread skips beats, it does not hurry after them.
+fn after(last: Instant, step: Duration, now: Instant) -> Instant {
+    let late = now.saturating_duration_since(last).as_nanos() / step.as_nanos().max(1);
+    last + step * u32::try_from(late + 1).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beats_stay_on_their_grid() {
+        let start = Instant::now();
+        let step = Duration::from_millis(100);
+        assert_eq!(after(start, step, start + Duration::from_millis(3)), start + step);
+        assert_eq!(after(start, step, start + Duration::from_millis(250)), start + 3 * step);
+    }
+}
