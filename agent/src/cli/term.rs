@@ -291,14 +291,14 @@ mod tests {
     #[test]
     fn numbers_keep_three_digits() {
         assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B".replace("1023 B", &bytes(1023)));
+        assert_eq!(bytes(1000), "1000 B");
         assert_eq!(bytes(64 << 20), "64.0 MiB");
         assert_eq!(count(9_999), "9999");
         assert_eq!(count(1_234_567), "1.23M");
         assert_eq!(nanos(999), "999ns");
         assert_eq!(nanos(12_345_678), "12.3ms");
         assert_eq!(nanos(90_000_000_000), "1.5min");
-        assert_eq!(nanos(u64::MAX), "213503.9d");
+        assert_eq!(nanos(u64::MAX), "213504.0d");
     }
 
     #[test]

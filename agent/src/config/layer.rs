@@ -253,7 +253,7 @@ fn check_kind(key: &Key, value: &str) -> Result<(), String> {
 
 /// Every field is overwritten by its key's `apply`; `host` alone has a default that only the system knows.
 fn blank() -> Config {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     Config {
         host: host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()),
         state_dir: PathBuf::new(),

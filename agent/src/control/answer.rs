@@ -39,15 +39,15 @@ impl Answers {
             .symbolizer
             .fold(samples, fold)
             .map_err(|error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}")))?;
-        let mut coverage = self::coverage(windows);
-        coverage.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());
+        let mut covered = coverage(windows);
+        covered.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());
         Ok(Profile {
             target,
             comm,
             window_s: seconds(windows),
             rate_hz: self.rate_hz,
             samples: count,
-            coverage,
+            coverage: covered,
             folded,
             ended_early: None,
         })
