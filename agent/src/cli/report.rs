@@ -35,6 +35,13 @@ pub(super) struct ReportArgs {
     rows: usize,
 }
 
+impl ReportArgs {
+    /// 0 asks for all.
+    fn top_n(&self) -> usize {
+        if self.rows == 0 { usize::MAX } else { self.rows }
+    }
+}
+
 pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
     let report = report(&context, &args).await?;
     if context.global.json {
@@ -52,7 +59,7 @@ async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> 
     };
     if let Some(mut client) = client {
         let wait = args.last.is_none().then_some(args.duration);
-        return match ask::ask(&mut client, Request::Report { span }, "observing", wait).await? {
+        return match ask::ask(&mut client, Request::Report { span, top_n: args.top_n() }, "observing", wait).await? {
             Reply::Report(report) => Ok(*report),
             _ => bail!("the daemon answered something else"),
         };
@@ -67,7 +74,8 @@ async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> 
     let observing = observe::start(context, options).await?;
     observing.wait(&mut interrupt, "observing", Some(args.duration), || false).await;
     let (history, answers) = observing.finish().await?;
-    Ok(tokio::task::spawn_blocking(move || answers.report(&history.all())).await??)
+    let top_n = args.top_n();
+    Ok(tokio::task::spawn_blocking(move || answers.report(&history.all(), top_n)).await?)
 }
 
 /// Findings first, then who uses what, then what the report covers and what it cost.

@@ -94,7 +94,7 @@ async fn syscalls(context: &Context, args: &SyscallsArgs) -> anyhow::Result<Sysc
     let gone = || found.as_ref().is_some_and(|(pid, found)| !pid::is_alive(*pid, found));
     observing.wait(&mut interrupt, "counting syscalls", Some(args.duration), gone).await;
     let (history, answers) = observing.finish().await?;
-    Ok(answers.syscalls(&history.all(), pid.map(Tgid))?)
+    Ok(answers.syscalls(&history.all(), pid.map(Tgid)))
 }
 
 /// The table, longest total first as in the report, and what it covers.

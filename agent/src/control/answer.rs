@@ -8,6 +8,7 @@ use flamegraphs::{FoldOptions, Sample, Symbolizer};
 
 use super::pid;
 use super::protocol::{Failure, FailureKind, Profile, Target};
+use crate::aggregate::{self, ReportOptions};
 use crate::window::Window;
 
 /// What answers need beside the windows.
@@ -54,13 +55,15 @@ impl Answers {
     }
 
     /// `agent syscalls`.
-    pub fn syscalls(&self, _windows: &[Arc<Window>], _pid: Option<Tgid>) -> Result<SyscallsReport, Failure> {
-        Err(Failure::new(FailureKind::Broken, "not yet"))
+    #[must_use]
+    pub fn syscalls(&self, windows: &[Arc<Window>], pid: Option<Tgid>) -> SyscallsReport {
+        aggregate::syscalls(windows, pid)
     }
 
     /// `agent report`.
-    pub fn report(&self, _windows: &[Arc<Window>]) -> Result<Report, Failure> {
-        Err(Failure::new(FailureKind::Broken, "not yet"))
+    #[must_use]
+    pub fn report(&self, windows: &[Arc<Window>], top_n: usize) -> Report {
+        aggregate::report(&self.host, windows, &ReportOptions { top_n })
     }
 }
 

@@ -63,9 +63,14 @@ pub enum Request {
     Report {
         /// When.
         span: Span,
+        /// Processes with a row of their own.
+        top_n: usize,
     },
     /// A report a window until the client has enough.
-    Watch,
+    Watch {
+        /// Processes with a row of their own.
+        top_n: usize,
+    },
     /// Open alerts, and with `follow` each change until the client has enough.
     Alerts {
         /// Go on.
@@ -232,8 +237,8 @@ mod tests {
                 fold: FoldOptions::default(),
             },
             Request::Syscalls { pid: None, span: Span::NextMs(1000) },
-            Request::Report { span: Span::NextMs(1000) },
-            Request::Watch,
+            Request::Report { span: Span::NextMs(1000), top_n: 20 },
+            Request::Watch { top_n: 20 },
             Request::Alerts { follow: true },
         ] {
             let text = line(&RequestLine { v: VERSION, request: request.clone() });

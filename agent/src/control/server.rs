@@ -199,7 +199,7 @@ async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
         };
         match parse_request(&text) {
             Err(failure) => client.send(Reply::Error(failure)).await?,
-            Ok(Request::Watch) => return watch(client, daemon).await,
+            Ok(Request::Watch { top_n }) => return watch(client, daemon, top_n).await,
             Ok(Request::Alerts { follow }) => return alerts(client, daemon, follow).await,
             Ok(Request::Status) => client.send(Reply::Status(status(daemon))).await?,
             Ok(request) => {
@@ -215,10 +215,9 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
         Request::Flamegraph { span, target: Target::Pid(pid), .. } | Request::Syscalls { span, pid: Some(pid) } => {
             (*span, Some(*pid))
         }
-        Request::Flamegraph { span, .. } | Request::Syscalls { span, .. } | Request::Report { span } => (*span, None),
-        Request::Status | Request::Watch | Request::Alerts { .. } => {
-            return Err(Failure::new(FailureKind::Broken, "a stream is not a question"));
-        }
+        Request::Flamegraph { span, .. } | Request::Syscalls { span, .. } | Request::Report { span, .. } => (*span, None),
+        // `converse` has answered these.
+        Request::Status | Request::Watch { .. } | Request::Alerts { .. } => (Span::LastMs(0), None),
     };
     let (windows, ended_early) = match span {
         Span::LastMs(ms) => past(daemon, Duration::from_millis(ms), pid)?,
@@ -233,8 +232,11 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
         Request::Flamegraph { target, fold, .. } => answers
             .flamegraph(&windows, target, fold)
             .map(|profile| Reply::Flamegraph(super::protocol::Profile { ended_early, ..profile })),
-        Request::Syscalls { pid, .. } => answers.syscalls(&windows, pid.map(Tgid)).map(Reply::Syscalls),
-        _ => answers.report(&windows).map(|report| Reply::Report(Box::new(report))),
+        Request::Syscalls { pid, .. } => Ok(Reply::Syscalls(answers.syscalls(&windows, pid.map(Tgid)))),
+        Request::Report { top_n, .. } => Ok(Reply::Report(Box::new(answers.report(&windows, top_n)))),
+        Request::Status | Request::Watch { .. } | Request::Alerts { .. } => {
+            Err(Failure::new(FailureKind::Broken, "a stream is not a question"))
+        }
     })
     .await
     .unwrap_or_else(|error| Err(Failure::new(FailureKind::Broken, error.to_string())))
@@ -311,7 +313,7 @@ async fn future(client: &mut Connection, daemon: &Daemon, span: Duration, pid: O
     Ok((windows, None))
 }
 
-async fn watch(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
+async fn watch(client: &mut Connection, daemon: &Daemon, top_n: usize) -> io::Result<()> {
     let mut subscription = daemon.history.subscribe();
     loop {
         let window = tokio::select! {
@@ -319,11 +321,7 @@ async fn watch(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
             window = subscription.next() => window,
         };
         let Some(window) = window else { return Ok(()) };
-        let reply = match daemon.answers.report(&[window]) {
-            Ok(report) => Reply::Report(Box::new(report)),
-            Err(failure) => Reply::Error(failure),
-        };
-        client.send(reply).await?;
+        client.send(Reply::Report(Box::new(daemon.answers.report(&[window], top_n)))).await?;
     }
 }
 
