@@ -8,7 +8,7 @@
 //! * after a reconnect the client is not subscribed → the owner subscribes at each [`Event::Connected`];
 //! * a packet id that collided stays so over reconnects → each connection has its own state;
 //! * packets over 10 kB are refused → [`Options::max_packet`] goes to the library;
-//! * `disconnect` overtakes what is queued → [`Link::close`] is called by owners that have seen their last ack;
+//! * `disconnect` overtakes what is queued → [`Link::disconnect`] is called by owners that have seen their last ack;
 //! * dropping the `poll` future in the middle of a write loses the packet → it runs in a task of its own.
 
 use std::fmt;
@@ -27,6 +27,7 @@ use rumqttc::{
 use pki_types::pem::PemObject as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Requests that may wait for the connection's task. One is a few words plus its payload; owners keep their own,
 /// smaller, windows of payloads.
@@ -264,6 +265,7 @@ pub struct Link {
     events: mpsc::UnboundedReceiver<Event>,
     task: JoinHandle<()>,
     quiet_limit: Duration,
+    last_event: Instant,
     address: String,
 }
 
@@ -307,7 +309,14 @@ impl Link {
                 }
             }
         });
-        Ok(Self { client, events, task, quiet_limit: options.keep_alive * 2 + options.timeout, address: address.to_string() })
+        Ok(Self {
+            client,
+            events,
+            task,
+            quiet_limit: options.keep_alive * 2 + options.timeout,
+            last_event: Instant::now(),
+            address: address.to_string(),
+        })
     }
 
     /// The next event. Cancel-safe. After [`Event::Closed`] it must not be called again.
@@ -315,22 +324,26 @@ impl Link {
     /// A link that stays quiet for two pings and a time-out is closed here: rumqttc does not ping while a write to a
     /// stalled peer is in its way.
     pub async fn next(&mut self) -> Event {
-        let quiet = || {
-            Event::Closed(Failure::new(FailureKind::Timeout, format!("broker {}: no sign of life", self.address)))
-        };
-        match tokio::time::timeout(self.quiet_limit, self.events.recv()).await {
+        let event = match tokio::time::timeout_at(self.last_event + self.quiet_limit, self.events.recv()).await {
             Ok(Some(event)) => event,
             Ok(None) => Event::Closed(Failure::new(
                 FailureKind::Protocol,
                 format!("broker {}: the connection's task ended", self.address),
             )),
-            Err(_) => quiet(),
-        }
+            Err(_) => Event::Closed(Failure::new(
+                FailureKind::Timeout,
+                format!("broker {}: no sign of life", self.address),
+            )),
+        };
+        self.last_event = Instant::now();
+        event
     }
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.events.try_recv().ok()
+        let event = self.events.try_recv().ok()?;
+        self.last_event = Instant::now();
+        Some(event)
     }
 
     /// Publishes with QoS 1. Answered by [`Event::Sent`], then [`Event::Acked`].
@@ -349,7 +362,7 @@ impl Link {
     }
 
     /// Says goodbye (no last will) and waits a moment for it to leave. Unacknowledged messages are lost.
-    pub async fn close(mut self) {
+    pub async fn disconnect(&mut self) {
         if self.client.try_disconnect().is_ok() {
             let goodbye = async {
                 while let Some(event) = self.events.recv().await {

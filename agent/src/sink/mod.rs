@@ -1,3 +1,4 @@
 //! Where windows go: the spool on disk, and MQTT out of it.
 
+pub mod mqtt;
 pub mod spool;

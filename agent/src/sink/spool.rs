@@ -585,17 +585,22 @@ impl Spool {
         });
     }
 
-    /// The oldest window after `after` (of all when `None`).
+    /// The oldest window that is not a key of `sent`, which is expected to hold the oldest ones.
     #[must_use]
-    pub fn next_after(&self, after: Option<WindowId>) -> Option<WindowId> {
-        match after {
-            None => self.kept.first_key_value().map(|(id, _)| *id),
-            Some(after) => self
-                .kept
-                .range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))
-                .next()
-                .map(|(id, _)| *id),
-        }
+    pub fn next_not_in<T>(&self, sent: &BTreeMap<WindowId, T>) -> Option<WindowId> {
+        self.kept.keys().find(|id| !sent.contains_key(id)).copied()
+    }
+
+    /// Whether no window is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Whether the disk had no room for the last window.
+    #[must_use]
+    pub const fn is_in_memory(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// Whether the window is still kept.
@@ -688,7 +693,7 @@ impl Spool {
 
     /// Syncs and notes what is still kept, so that the next start neither sends what is acknowledged nor begins a
     /// new stream.
-    pub fn close(mut self) -> Result<(), SpoolError> {
+    pub fn close(&mut self) -> Result<(), SpoolError> {
         if let Some(active) = self.active.and_then(|n| self.segments.get(&n)) {
             active.file.sync_data().map_err(refused("sync", &active.path))?;
         }
@@ -700,7 +705,7 @@ impl Spool {
                 _ => ranges.push((id.seq, id.seq)),
             }
         }
-        let stream = std::mem::take(&mut self.streams[self.stream as usize]);
+        let stream = self.streams[self.stream as usize].clone();
         write_json(&self.dir, "clean", &CleanClose { stream, next_seq: self.next_seq, kept })
     }
 }
