@@ -1,5 +1,14 @@
 //! The server part of s7mpa: broker, ingest, store. It needs no privileges.
+//!
+//! [`run`] puts them together from a [`Config`]; [`Server`] does the same in two steps for callers that want to know
+//! where the broker listens or how the ingester is.
 
 pub mod broker;
+pub mod config;
+pub mod ingest;
 pub mod mqtt;
+mod run;
 pub mod store;
+
+pub use config::Config;
+pub use run::{Server, ServerError, run};

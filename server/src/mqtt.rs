@@ -117,7 +117,18 @@ impl Received {
     pub fn payload(&self) -> &[u8] {
         &self.0.payload
     }
+
+    /// What is needed to acknowledge it, without its payload.
+    pub fn receipt(&self) -> Receipt {
+        let mut publish = rumqttc::Publish::new(String::new(), self.0.qos, Vec::new());
+        publish.pkid = self.0.pkid;
+        Receipt(publish)
+    }
 }
+
+/// Stands for a received message when it is acknowledged, on the link that it came from only.
+#[derive(Debug)]
+pub struct Receipt(rumqttc::Publish);
 
 /// What happens on a link.
 #[derive(Debug)]
@@ -357,8 +368,8 @@ impl Link {
     }
 
     /// Acknowledges a message to the broker.
-    pub fn ack(&self, received: &Received) -> Result<(), Full> {
-        full(self.client.try_ack(&received.0))
+    pub fn ack(&self, receipt: &Receipt) -> Result<(), Full> {
+        full(self.client.try_ack(&receipt.0))
     }
 
     /// Says goodbye (no last will) and waits a moment for it to leave. Unacknowledged messages are lost.

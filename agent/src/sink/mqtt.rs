@@ -365,8 +365,8 @@ fn spool_thread(shared: &Shared) {
                 let result = spool.append(window);
                 (result, spool.is_in_memory())
             };
-            match result {
-                Err(e) if !failing => tracing::error!(error = &e as &dyn std::error::Error, "a window was lost"),
+            match &result {
+                Err(e) if !failing => tracing::error!(error = e as &dyn std::error::Error, "a window was lost"),
                 Ok(_) if in_memory && !failing => {
                     tracing::error!("the spool's disk is full: windows are kept in memory and lost first");
                 }

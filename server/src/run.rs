@@ -1,0 +1,147 @@
+//! Broker, ingester and store together.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::{self, Broker, BrokerError};
+use crate::config::{BrokerConfig, Config, StoreConfig};
+use crate::ingest::{self, Ingest, IngestStats};
+use crate::mqtt::{self, Failure};
+use crate::store::{Store, StoreError, embedded};
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The embedded broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// URL, password file or certificates of an external broker.
+    #[error(transparent)]
+    BrokerSettings(#[from] Failure),
+    /// The store cannot be opened.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// Two settings exclude each other.
+    #[error("{0}")]
+    Settings(&'static str),
+    /// A task of ours panicked.
+    #[error("{0} panicked")]
+    Panic(&'static str),
+}
+
+/// A server whose broker listens and whose store is open.
+#[derive(Debug)]
+pub struct Server {
+    broker: Option<Broker>,
+    ingest: Ingest,
+    store: Arc<dyn Store>,
+}
+
+/// Runs broker, ingester and store until `shutdown` is ready.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    Server::start(config).await?.run(shutdown).await
+}
+
+impl Server {
+    /// Opens the store and starts the broker. Nothing is ingested before [`Server::run`].
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        if config.ingest.group.is_some() && config.store == StoreConfig::Embedded {
+            return Err(ServerError::Settings(
+                "ingest.group needs a store that takes several writers: the embedded one has one",
+            ));
+        }
+        // An external broker's settings are checked first: it is cheap, and the store may be slow to open.
+        if let BrokerConfig::External(external) = &config.broker {
+            mqtt::check(&external.link_options(client_id(&config)))?;
+        }
+        let store = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || open_store(&config))
+                .await
+                .map_err(|_| ServerError::Panic("opening the store"))??
+        };
+        let (broker, link) = match &config.broker {
+            BrokerConfig::Embedded => {
+                let (listen, runtime_dir) = (config.listen, config.runtime_dir.clone());
+                let broker = tokio::task::spawn_blocking(move || Broker::start(listen, &runtime_dir))
+                    .await
+                    .map_err(|_| ServerError::Panic("starting the broker"))??;
+                let link = mqtt::Options {
+                    user: Some(broker::USER.into()),
+                    password_file: Some(broker.password_file.clone()),
+                    ..mqtt::Options::new(broker.url(), client_id(&config))
+                };
+                (Some(broker), link)
+            }
+            // The broker keeps what arrives while the ingester is away, unless the client id is not its own for good.
+            BrokerConfig::External(external) => {
+                let clean_session = config.ingest.group.is_some() && config.ingest.client_id.is_none();
+                (None, mqtt::Options { clean_session, ..external.link_options(client_id(&config)) })
+            }
+        };
+        let options = ingest::Options { group: config.ingest.group, ..ingest::Options::new(link) };
+        Ok(Self { broker, ingest: Ingest::new(options, Arc::clone(&store)), store })
+    }
+
+    /// Where the embedded broker listens.
+    pub fn broker_address(&self) -> Option<SocketAddr> {
+        self.broker.as_ref().map(|b| b.address)
+    }
+
+    /// File with the password of the embedded broker; its user is [`broker::USER`].
+    pub fn broker_password_file(&self) -> Option<PathBuf> {
+        self.broker.as_ref().map(|b| b.password_file.clone())
+    }
+
+    /// The ingester: a clone shows its figures while the server runs.
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Figures of the ingester.
+    pub fn stats(&self) -> IngestStats {
+        self.ingest.stats()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Ingests until `shutdown` is ready, then closes the store. The broker goes with the process.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        self.ingest.run(shutdown).await;
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || store.close())
+            .await
+            .map_err(|_| ServerError::Panic("closing the store"))??;
+        Ok(())
+    }
+}
+
+fn client_id(config: &Config) -> String {
+    match (&config.ingest.client_id, &config.ingest.group) {
+        (Some(id), _) => id.clone(),
+        (None, None) => "s7mpa-ingest".into(),
+        (None, Some(group)) => format!("s7mpa-ingest-{group}-{}", std::process::id()),
+    }
+}
+
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match &config.store {
+        StoreConfig::Embedded => {
+            let options = embedded::Options {
+                max_age: Duration::from_secs(u64::from(config.retention.days) * 24 * 3600),
+                max_bytes: config.retention.max_bytes,
+                ..embedded::Options::default()
+            };
+            Ok(Arc::new(embedded::EmbeddedStore::open(&config.state_dir, options)?))
+        }
+        StoreConfig::Influx2(_) | StoreConfig::Influx1(_) => {
+            Err(StoreError::Rejected { what: "InfluxDB is not wired in yet".into() })
+        }
+    }
+}
