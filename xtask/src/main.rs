@@ -8,6 +8,7 @@ mod shell;
 mod test;
 mod tidy;
 mod toolchain;
+mod vmtest;
 
 use clap::{Parser, Subcommand};
 
@@ -28,6 +29,8 @@ enum Command {
     Test(test::Args),
     /// Fetch and unpack the servers that tests talk to; prints the directory (`S7MPA_TOOLS`)
     Tools,
+    /// Boot Debian's cloud kernels and run the agent and its exactness tests in each
+    Vmtest(vmtest::Args),
     /// Format, lints, committed object, file lengths, licences
     Tidy(tidy::Args),
 }
@@ -38,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tools => test::servers().map(|tree| println!("{}", tree.display())),
+        Command::Vmtest(args) => vmtest::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     }
 }

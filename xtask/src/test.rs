@@ -28,7 +28,7 @@ const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];
 
 /// The packages that are tested: all but the BPF object, which is committed and built by `build-ebpf`. Always the
 /// same selection, so that features are unified once and nothing is built twice.
-const SELECTION: [&str; 3] = ["--workspace", "--exclude", "agent-ebpf"];
+pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "agent-ebpf"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();

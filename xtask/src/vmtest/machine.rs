@@ -1,0 +1,83 @@
+//! A virtual machine without disk or network: kernel, initramfs, serial line. Emulated, so it runs anywhere.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// What a machine said.
+#[derive(Debug, Default)]
+pub(crate) struct Transcript {
+    /// Lines of the console, all of them.
+    pub(crate) console: Vec<String>,
+    /// How long it ran.
+    pub(crate) took: Duration,
+}
+
+impl Transcript {
+    /// Lines that a marked run wrote to a stream (`out`, `err`, `exit`).
+    pub(crate) fn lines(&self, mark: &str, stream: &str) -> Vec<&str> {
+        let front = format!("vmtest:{mark}:{stream} ");
+        self.console.iter().filter_map(|line| line.split_once(&front).map(|(_, rest)| rest)).collect()
+    }
+
+    /// Whether it came to its end.
+    pub(crate) fn complete(&self) -> bool {
+        self.console.iter().any(|line| line.contains("vmtest:end"))
+    }
+}
+
+/// Boots, waits for the machine to switch itself off.
+pub(crate) fn boot(kernel: &Path, initramfs: &Path, limit: Duration, show: bool) -> Result<Transcript> {
+    let start = Instant::now();
+    let mut child = Command::new("qemu-system-x86_64")
+        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1G", "-smp", "2"])
+        .args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs)
+        // The clock of an emulated CPU is late now and then: no watchdog may call that a defect.
+        .args(["-append", "console=ttyS0 quiet panic=-1 nowatchdog mitigations=off"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start qemu-system-x86_64")?;
+    let stdout = child.stdout.take().context("its output is piped")?;
+    let (send, lines) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            if send.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    let mut transcript = Transcript::default();
+    while let Some(left) = limit.checked_sub(start.elapsed()) {
+        match lines.recv_timeout(left) {
+            Ok(line) => {
+                if show {
+                    eprintln!("  | {line}");
+                }
+                transcript.console.push(line);
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+    }
+    let late = start.elapsed() >= limit;
+    if late {
+        child.kill().context("cannot stop qemu")?;
+    }
+    child.wait()?;
+    let _ = reader.join();
+    transcript.took = start.elapsed();
+    if late {
+        let tail = transcript.console.iter().rev().take(20).rev().cloned().collect::<Vec<_>>().join("\n  ");
+        bail!("the machine ran longer than {} s; it said last:\n  {tail}", limit.as_secs());
+    }
+    Ok(transcript)
+}
