@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
     )?;
-    let built = target_dir.join(TARGET).join("release/agent");
+    let built = target_dir.join(TARGET).join("release/agent-ebpf");
     let object = root.join(digest::OBJECT);
     fs::create_dir_all(object.parent().context("the object lies in a directory")?)?;
     fs::copy(&built, &object)
