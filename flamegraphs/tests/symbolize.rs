@@ -453,3 +453,48 @@ fn samples_without_frames_still_count() {
     let folded = fold(&symbolizer(), samples);
     assert_eq!(folded.stacks, [("shared".to_owned(), 100)]);
 }
+
+/// Fedora's way: the symbol table compressed in a section of the stripped file.
+#[test]
+fn a_compressed_symbol_table_is_used() {
+    let dir = TempDir::new().unwrap();
+    let program = compile(dir.path(), "mini", &[]);
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let script = format!(
+        "cd {0} && objcopy --only-keep-debug mini mini.debug && xz -k mini.debug && strip mini && \
+         objcopy --add-section .gnu_debugdata=mini.debug.xz mini",
+        at("")
+    );
+    let made = Command::new("sh").args(["-c", &script]).status().unwrap();
+    assert!(made.success(), "binutils and xz are needed");
+    let running = Running::start(&mut Command::new(program));
+    let folded = fold(&symbolizer(), vec![running.sample()]);
+    let root = fs::metadata(at("mini")).map(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0).unwrap();
+    if root {
+        assert_eq!(only(&folded), "test;work_of_the_test;d");
+    } else {
+        assert_eq!(folded.names.unnamed[&Unnamed::Stripped], 2, "only root's files are decompressed");
+    }
+}
+
+/// A truncated mapped file kills who reads the mapping; we must not.
+#[test]
+fn a_file_truncated_under_us_costs_its_names_only() {
+    let dir = TempDir::new().unwrap();
+    let program = compile(dir.path(), "cut", &[]);
+    let code = offset_of_work(&program);
+    let file = fs::OpenOptions::new().read(true).write(true).open(&program).unwrap();
+    let map = Mapped::new(&file, file.metadata().unwrap().len() as usize);
+    let symbolizer = symbolizer();
+    let ask = |offset| fold(&symbolizer, vec![sample(std::process::id(), &[map.addr + offset])]);
+    assert_eq!(only(&ask(code)), "test;work_of_the_test");
+    file.set_len(code + 64).unwrap();
+    for offset in [code + 1, code + 4, 0, 64] {
+        ask(offset);
+    }
+    file.set_len(0).unwrap();
+    for offset in [code, code + 2, 1, 65] {
+        ask(offset);
+    }
+    assert_eq!(symbolizer.stats().failed_total, 0);
+}

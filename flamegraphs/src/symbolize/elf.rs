@@ -1,13 +1,22 @@
-//! The little of ELF that is needed before a symbol table is: where segments lie, the build ID, and how
-//! large the symbol tables are. Reads with `pread`, trusts nothing.
+//! The little of ELF that is needed before a symbol table is: where segments lie, the build ID, and where
+//! the symbol tables are. Reads with `pread`, trusts nothing.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// Program or section headers looked at; a core dump may have 65,535, a program has some dozen.
 const MAX_HEADERS: u16 = 512;
 /// Notes larger than this are not read for a build ID.
 const MAX_NOTE: u64 = 4096;
+
+/// Larger compressed symbol tables are not read; libxul's is 2 MiB.
+const MAX_DEBUGDATA: u64 = 4 << 20;
+/// Symbol tables larger than this are not read: the largest programs (browsers with all symbols) have 100 MiB,
+/// and this is memory that whoever runs a program makes us take.
+const MAX_TABLES: u64 = 128 << 20;
 
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
@@ -32,8 +41,8 @@ pub(crate) struct Image {
     pub(crate) build_id: Option<Box<[u8]>>,
     /// Has a full symbol table, not only the dynamic one.
     pub(crate) has_symtab: bool,
-    /// Bytes of all symbol and string tables: what symbolizing from it makes resident, at most.
-    pub(crate) symbol_bytes: u64,
+    /// Where headers, symbol and string tables lie: offset, size.
+    parts: Box<[(u64, u64)]>,
 }
 
 impl Image {
@@ -53,11 +62,19 @@ impl Image {
         };
         let (phentsize, phnum) = (u16_at(&header, counts)?, u16_at(&header, counts + 2)?);
         let (shentsize, shnum) = (u16_at(&header, counts + 4)?, u16_at(&header, counts + 6)?);
-        let mut image = Self { loads: Box::default(), build_id: None, has_symtab: false, symbol_bytes: 0 };
+        let mut image =
+            Self { loads: Box::default(), build_id: None, has_symtab: false, parts: Box::default() };
         image.read_segments(file, class64, &table(file, phoff, phentsize, phnum)?, phentsize.into());
         // No sections (stripped by sstrip) is fine.
         if let Some(sections) = table(file, shoff, shentsize, shnum) {
-            image.read_sections(class64, &sections, shentsize.into());
+            let mut parts = vec![(0, header.len() as u64), (shoff, sections.len() as u64)];
+            image.read_sections(class64, &sections, shentsize.into(), &mut parts);
+            // A compressed symbol table can blow up; the distribution's are not made to.
+            if !image.has_symtab && file.metadata().ok()?.uid() == 0 {
+                let names = u16_at(&header, counts + 8)?;
+                parts.extend(debugdata(file, class64, &sections, shentsize.into(), names.into()));
+            }
+            image.parts = parts.into();
         }
         Some(image)
     }
@@ -88,19 +105,49 @@ impl Image {
         self.loads = loads.into();
     }
 
-    fn read_sections(&mut self, class64: bool, table: &[u8], entsize: usize) {
+    fn read_sections(&mut self, class64: bool, table: &[u8], entsize: usize, parts: &mut Vec<(u64, u64)>) {
         for entry in table.chunks_exact(entsize.max(1)) {
-            let size = if class64 { u64_at(entry, 32) } else { u32_at(entry, 20).map(u64::from) }
-                .unwrap_or_default();
-            match u32_at(entry, 4) {
-                Some(SHT_SYMTAB) => {
+            match section(class64, entry) {
+                Some((SHT_SYMTAB, offset, size)) => {
                     self.has_symtab |= size > 0;
-                    self.symbol_bytes = self.symbol_bytes.saturating_add(size);
+                    parts.push((offset, size));
                 }
-                Some(SHT_DYNSYM | SHT_STRTAB) => self.symbol_bytes = self.symbol_bytes.saturating_add(size),
+                Some((SHT_DYNSYM | SHT_STRTAB, offset, size)) => parts.push((offset, size)),
                 _ => {}
             }
         }
+    }
+
+    /// Bytes of all symbol and string tables: what a [`Self::snapshot`] takes.
+    pub(crate) fn symbol_bytes(&self) -> u64 {
+        self.parts.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size))
+    }
+
+    /// Copies headers and symbol tables of `file` into memory, at the offsets where they are in the file.
+    ///
+    /// blazesym maps what it reads, and a mapped file that is truncated by its owner kills whoever looks at
+    /// the mapping (SIGBUS). Nobody can truncate the copy, and its size is its memory: the holes are free.
+    pub(crate) fn snapshot(&self, file: &File) -> io::Result<File> {
+        if self.symbol_bytes() > MAX_TABLES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "symbol tables larger than 128 MiB"));
+        }
+        let copy = File::from(memfd_create(c"symbols", MFdFlags::MFD_CLOEXEC)?);
+        let mut buffer = vec![0; 64 * 1024];
+        for &(start, size) in &self.parts {
+            let mut done = 0;
+            while done < size {
+                let want = (size - done).min(buffer.len() as u64) as usize;
+                let Some(at) = start.checked_add(done) else { break };
+                // Short where the file ends early.
+                let got = file.read_at(&mut buffer[..want], at)?;
+                if got == 0 {
+                    break;
+                }
+                copy.write_all_at(&buffer[..got], at)?;
+                done += got as u64;
+            }
+        }
+        Ok(copy)
     }
 
     /// The address inside the file's own address space of what lies at `offset` in the file.
@@ -110,6 +157,26 @@ impl Image {
             .find(|load| offset >= load.offset && offset - load.offset < load.filesz)
             .map(|load| load.vaddr.wrapping_add(offset - load.offset))
     }
+}
+
+/// Type, offset and size of a section.
+fn section(class64: bool, entry: &[u8]) -> Option<(u32, u64, u64)> {
+    let word = |at| u32_at(entry, at).map(u64::from);
+    let kind = u32_at(entry, 4)?;
+    Some(if class64 { (kind, u64_at(entry, 24)?, u64_at(entry, 32)?) } else { (kind, word(16)?, word(20)?) })
+}
+
+/// Where the compressed symbol table of a stripped file (Fedora's "mini debug info") lies.
+fn debugdata(file: &File, class64: bool, table: &[u8], entsize: usize, names: usize) -> Option<(u64, u64)> {
+    let (_, offset, size) = section(class64, table.chunks_exact(entsize.max(1)).nth(names)?)?;
+    let mut text = vec![0; size.min(64 * 1024) as usize];
+    file.read_exact_at(&mut text, offset).ok()?;
+    let entry = table.chunks_exact(entsize.max(1)).find(|entry| {
+        let name = u32_at(entry, 0).and_then(|at| text.get(at as usize..));
+        name.is_some_and(|name| name.starts_with(b".gnu_debugdata\0"))
+    })?;
+    let (_, offset, size) = section(class64, entry)?;
+    (size <= MAX_DEBUGDATA).then_some((offset, size))
 }
 
 /// A header table, cut to [`MAX_HEADERS`] entries.
@@ -156,7 +223,7 @@ mod tests {
     fn the_test_program_itself_has_segments_and_symbols() {
         let image = Image::read(&File::open("/proc/self/exe").unwrap()).unwrap();
         assert!(!image.loads.is_empty());
-        assert!(image.has_symtab && image.symbol_bytes > 0);
+        assert!(image.has_symtab && image.symbol_bytes() > 0);
         let load = image.loads[0];
         assert_eq!(image.vaddr(load.offset), Some(load.vaddr));
         assert_eq!(image.vaddr(u64::MAX), None);
@@ -177,7 +244,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
             if let Some(image) = Image::read(&file) {
-                let _ = image.vaddr(seed);
+                let _ = (image.vaddr(seed), image.snapshot(&file));
             }
         }
         let mut text = tempfile::tempfile().unwrap();

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ use super::name::readable;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
 
-/// Files held open at most. Each costs one descriptor here and one in blazesym while it is cached there;
-/// the usual limit of a service is 1,024.
+/// Files held open at most, one descriptor each; those whose tables are cached take two more. The usual limit
+/// of a service is 1,024.
 const MAX_OPEN: usize = 256;
 /// Files remembered at most (~300 bytes each) before those no process maps any more are forgotten.
 const MAX_KNOWN: usize = 4096;
@@ -53,9 +54,23 @@ struct Opened {
     content: u32,
     /// Size, mtime and ctime when `content` was given.
     stamp: (u64, i64, i64, i64),
-    /// The path blazesym knows it by, once it has read it, and what that is charged as.
-    cached: Option<(PathBuf, u64)>,
+    /// The tables that blazesym has, once it has been asked.
+    cached: Option<Tables>,
     used: u64,
+}
+
+/// The symbol tables of a file, in memory of ours.
+#[derive(Debug)]
+struct Tables {
+    copy: File,
+    bytes: u64,
+}
+
+impl Tables {
+    /// What blazesym knows them by. Evict before the descriptor is closed: its number will be used again.
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.copy.as_raw_fd()))
+    }
 }
 
 /// All mapped files, and blazesym.
@@ -77,7 +92,7 @@ impl Files {
         Self {
             known: HashMap::new(),
             // Names only: source lines and inlined functions cost ~100 times the memory.
-            // Reload is off since a path here is a descriptor of ours, whose content cannot be swapped.
+            // Reload is off since a path here is memory of ours, which does not change.
             symbolizer: Symbolizer::builder()
                 .enable_code_info(false)
                 .enable_inlined_fns(false)
@@ -186,28 +201,30 @@ impl Files {
     }
 
     fn symbolize(&mut self, opened: &mut Opened, file: &MappedFile, vaddrs: &[u64]) -> Vec<FrameName> {
-        let (Some(handle), Some(image)) = (&opened.file, &opened.image) else {
-            return vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, Unnamed::FileGone)).collect();
-        };
-        let path = opened.cached.as_ref().map_or_else(
-            || {
-                debug_file(image)
-                    .unwrap_or_else(|| PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd())))
-            },
-            |(path, _)| path.clone(),
-        );
-        let mut elf = Elf::new(&path);
-        elf.debug_syms = false;
-        let result = self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs));
+        let all = |reason| vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, reason)).collect();
         if opened.cached.is_none() {
-            self.table_bytes += image.symbol_bytes;
-            opened.cached = Some((path, image.symbol_bytes));
+            let (Some(handle), Some(image)) = (&opened.file, &opened.image) else {
+                return all(Unnamed::FileGone);
+            };
+            match tables(handle, image) {
+                Ok(cached) => {
+                    self.table_bytes += cached.bytes;
+                    opened.cached = Some(cached);
+                }
+                Err(error) => {
+                    tracing::debug!(file = %file.path.display(), %error, "cannot read the symbol tables");
+                    return all(Unnamed::Failed);
+                }
+            }
         }
-        match result {
+        let Some(cached) = &opened.cached else { return all(Unnamed::Failed) };
+        let mut elf = Elf::new(cached.path());
+        elf.debug_syms = false;
+        match self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs)) {
             Ok(symbols) => names_of(&symbols, |at, reason| stand_in(&file.label, vaddrs[at], reason)),
             Err(error) => {
                 tracing::debug!(file = %file.path.display(), %error, "cannot symbolize");
-                vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, Unnamed::Failed)).collect()
+                all(Unnamed::Failed)
             }
         }
     }
@@ -251,10 +268,10 @@ impl Files {
     }
 
     fn uncache(&mut self, opened: &mut Opened) {
-        if let Some((path, bytes)) = opened.cached.take() {
-            self.table_bytes -= bytes;
-            if let Err(error) = self.symbolizer.evict(&Evict::Elf(evict::Elf::new(&path))) {
-                tracing::debug!(path = %path.display(), %error, "cannot evict");
+        if let Some(cached) = opened.cached.take() {
+            self.table_bytes -= cached.bytes;
+            if let Err(error) = self.symbolizer.evict(&Evict::Elf(evict::Elf::new(cached.path()))) {
+                tracing::debug!(%error, "cannot evict");
             }
         }
     }
@@ -357,13 +374,22 @@ fn stamp(meta: &std::fs::Metadata) -> (u64, i64, i64, i64) {
     (meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ino() as i64)
 }
 
+/// Copies the symbol tables of `file`, or those of its separate symbol file if it is stripped and has one.
+fn tables(file: &File, image: &Image) -> io::Result<Tables> {
+    if let Some(debug) = debug_file(image)
+        && let Some(separate) = Image::read(&debug).filter(|separate| separate.has_symtab)
+    {
+        return Ok(Tables { copy: separate.snapshot(&debug)?, bytes: separate.symbol_bytes() });
+    }
+    Ok(Tables { copy: image.snapshot(file)?, bytes: image.symbol_bytes() })
+}
+
 /// The separate symbol file of a stripped `image`, if it is installed.
-fn debug_file(image: &Image) -> Option<PathBuf> {
+fn debug_file(image: &Image) -> Option<File> {
     if image.has_symtab {
         return None;
     }
     let id: String = image.build_id.as_ref()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let (dir, file) = id.split_at_checked(2)?;
-    let path = Path::new(DEBUG_DIR).join(dir).join(format!("{file}.debug"));
-    path.is_file().then_some(path)
+    open_plain(&Path::new(DEBUG_DIR).join(dir).join(format!("{file}.debug")))
 }

@@ -14,8 +14,9 @@ mod plan;
 mod process;
 mod worker;
 
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,10 @@ use worker::Job;
 /// Requests waiting at most. An `observe` beyond it is dropped and counted, so a fork storm costs memory
 /// neither here (24 KiB) nor in the process table.
 const QUEUE: usize = 1024;
+
+/// A fold that takes longer has met a file system that does not answer (FUSE, NFS): cold and on a busy host
+/// a fold takes a second.
+const FOLD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Limits of the symbolizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +60,9 @@ pub enum Error {
     /// The thread is gone.
     #[error("the symbolizer thread has stopped")]
     Stopped,
+    /// No answer in time: the thread is stuck on a file system that does not answer.
+    #[error("the symbolizer gave no answer within {} s", FOLD_TIMEOUT.as_secs())]
+    Slow,
     /// A file that blazesym cannot cope with. The symbolizer has been made anew and can be used again.
     #[error("the symbolizer failed: {message}")]
     Failed {
@@ -125,9 +133,24 @@ impl Symbolizer {
 
     /// Names and folds `samples`. Blocks until done: not for an async task's thread.
     pub fn fold(&self, samples: Vec<Sample>, options: FoldOptions) -> Result<Folded, Error> {
+        let deadline = Instant::now() + FOLD_TIMEOUT;
         let (reply, answer) = mpsc::sync_channel(1);
-        self.jobs.send(Job::Name { samples, reply }).map_err(|_| Error::Stopped)?;
-        let (samples, names) = answer.recv().map_err(|_| Error::Stopped)??;
+        let mut job = Job::Name { samples, reply };
+        while let Err(error) = self.jobs.try_send(job) {
+            match error {
+                TrySendError::Disconnected(_) => return Err(Error::Stopped),
+                TrySendError::Full(_) if Instant::now() >= deadline => return Err(Error::Slow),
+                TrySendError::Full(back) => job = back,
+            }
+            // Behind a storm of observes, ~50 µs each; a bounded queue has no timed send.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let (samples, names) = answer
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => Error::Slow,
+                RecvTimeoutError::Disconnected => Error::Stopped,
+            })??;
         Ok(fold::fold(&samples, &names, &options))
     }
 
