@@ -1,102 +1,315 @@
 //! The collector: attaches the probes, drains them, closes one window a second.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::units::Tgid;
+use agent_common::abi::syscalls::SyscallKey;
+use agent_common::units::{MonoNs, Tgid, UnixNs};
 
-use crate::window::Window;
+use crate::bpf::{LoadSpec, Probes, Verdict};
+use crate::source::host::HostSource;
+use crate::source::in_flight::InFlightSource;
+use crate::source::oncpu::OncpuSource;
+use crate::source::process::ProcessSource;
+use crate::source::syscalls::SyscallSource;
+use crate::source::task::{TaskSample, TaskSource};
+use crate::window::{InFlight, SyscallRow, Window};
 
-/// What to observe.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Filter {
-    /// The whole host.
-    All,
-    /// These processes, and with `follow` the ones they start.
-    Tgids {
-        /// Processes.
-        tgids: Vec<Tgid>,
-        /// Add children at fork.
-        follow: bool,
-    },
-    /// Tasks of this cgroup (v2 id).
-    Cgroup(u64),
-}
+mod audit;
+mod options;
 
-/// How syscalls are accounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyscallTier {
-    /// `Times` until the host's rate makes that too dear, then `Counts`.
-    Auto,
-    /// Exit only: counts and errors.
-    Counts,
-    /// Entry and exit: counts, errors, times, histogram.
-    Times,
-    /// Not at all.
-    Off,
-}
+pub use options::{Filter, Options, StartError, SyscallTier};
 
-/// What a collector is started with.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// On-CPU samples per second and CPU; 0 for none. A prime avoids lock-step with timers.
-    pub rate_hz: u32,
-    /// What to observe.
-    pub filter: Filter,
-    /// How syscalls are accounted.
-    pub syscalls: SyscallTier,
-    /// Read `/proc` for host and processes at the end of each window.
-    pub proc: bool,
-}
+use audit::Audit;
 
-impl Default for Options {
-    fn default() -> Self {
-        Self { rate_hz: 97, filter: Filter::All, syscalls: SyscallTier::Auto, proc: true }
-    }
-}
+/// Counters in the kernel's hash before a reading is made early: half of its 131,072, so that the other half is room
+/// for what 100 ms of process churn brings.
+const DRAIN_AT: u64 = 65_536;
 
-/// Why a collector could not start at all. A single refused probe is a verdict, not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The process may not load BPF programs.
-    #[error("this needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; missing here: {missing}")]
-    Denied {
-        /// Names of the missing capabilities.
-        missing: String,
-    },
-    /// The kernel cannot do it.
-    #[error("{what}: {cure}")]
-    Unsupported {
-        /// What is missing.
-        what: String,
-        /// What to do.
-        cure: String,
-    },
-    /// It should have worked.
-    #[error("cannot load the BPF object")]
-    Broken(#[source] anyhow::Error),
-}
+/// Syscalls per second and CPU at which timing every call is too dear: 200,000 × 0.3 µs are 6 % of a CPU.
+const TIMES_MAX_PER_CPU: u64 = 200_000;
+/// Timing comes back after this many windows below half of it.
+const CALM_WINDOWS: u32 = 30;
 
 /// Attached probes and the state to turn their counters into windows. Blocking: lives on its own thread.
 #[derive(Debug)]
-pub struct Collector {}
+pub struct Collector {
+    probes: Probes,
+    options: Options,
+    process: ProcessSource,
+    oncpu: OncpuSource,
+    syscalls: SyscallSource,
+    in_flight: InFlightSource,
+    proc: Option<(HostSource, TaskSource)>,
+    tasks: Vec<Arc<TaskSample>>,
+    audit: Audit,
+    start: MonoNs,
+    keys_deleted: u64,
+    timing: bool,
+    calm: u32,
+}
 
 impl Collector {
     /// How often [`Self::poll`] wants to be called: ring buffers are sized for several times this.
     pub const POLL: Duration = Duration::from_millis(100);
 
     /// Loads and attaches.
-    pub fn start(_options: Options) -> Result<Self, StartError> {
-        Err(StartError::Unsupported { what: "no probes yet".into(), cure: "build them".into() })
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let spec = LoadSpec {
+            rate_hz: options.rate_hz.max(1),
+            filter: matches!(options.filter, Filter::Tgids { .. }),
+            syscalls: options.syscalls != SyscallTier::Off,
+            debug: tracing::enabled!(target: "bpf", tracing::Level::DEBUG),
+        };
+        let mut probes = Probes::load(&spec)?;
+        match &options.filter {
+            Filter::All => {}
+            Filter::Tgids { tgids, follow } => {
+                for tgid in tgids {
+                    probes.filter_add(tgid.0)?;
+                }
+                let follow_forks = u32::from(*follow);
+                probes.set(|s| (s.filter_tgids, s.follow_forks) = (1, follow_forks))?;
+            }
+            Filter::Cgroup(id) => probes.set(|s| s.filter_cgroup = *id)?,
+        }
+        // Process life first: a process that begins while the rest is attached is then known.
+        probes.attach_process();
+        let mut in_flight = InFlightSource::default();
+        let times = matches!(options.syscalls, SyscallTier::Times | SyscallTier::Auto);
+        if options.syscalls != SyscallTier::Off {
+            probes.attach_syscalls(times);
+            in_flight.look_at_all(observed(&options.filter), mono_now());
+        }
+        if options.rate_hz > 0 {
+            probes.attach_sampling(options.rate_hz);
+        }
+        let proc = options.proc.then(|| (HostSource::new(), TaskSource::new()));
+        let timing = probes.syscall_times();
+        let mut collector = Self {
+            audit: Audit::new(&probes, options.rate_hz),
+            process: ProcessSource::default(),
+            oncpu: OncpuSource::default(),
+            syscalls: SyscallSource::default(),
+            in_flight,
+            proc,
+            tasks: Vec::new(),
+            start: mono_now(),
+            keys_deleted: 0,
+            timing,
+            calm: 0,
+            probes,
+            options,
+        };
+        collector.poll();
+        Ok(collector)
+    }
+
+    /// How each program fared.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        self.probes.verdicts()
     }
 
     /// Drains the ring buffers. Returns the processes sampled for the first time, so that their mappings can be
     /// read while they live.
     pub fn poll(&mut self) -> Vec<Tgid> {
-        Vec::new()
+        self.drain_process();
+        let oncpu = &mut self.oncpu;
+        self.probes.drain_samples(|header, kernel, user| oncpu.sample(header, kernel, user));
+        if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
+            self.read_syscalls();
+        }
+        self.oncpu.take_fresh()
     }
 
-    /// Closes the running window and starts the next. `None` before the first full one.
-    pub fn close_window(&mut self) -> Option<Window> {
-        None
+    fn drain_process(&mut self) {
+        let (process, oncpu, syscalls) = (&mut self.process, &mut self.oncpu, &mut self.syscalls);
+        self.probes.drain_process(|event| {
+            oncpu.forget(Tgid(event.tgid));
+            if event.kind == agent_common::abi::process::KIND_FORK {
+                syscalls.alive(Tgid(event.tgid));
+            }
+            process.event(event);
+        });
     }
+
+    /// Reads the syscall counters into differences and deletes those of processes that have ended.
+    fn read_syscalls(&mut self) {
+        // Exits first: what a process did before its exit event is in the counters by now.
+        self.drain_process();
+        self.syscalls.begin(self.process.take_reap());
+        let syscalls = &mut self.syscalls;
+        if let Err(error) = self.probes.read_syscalls(|key, value| syscalls.counter(key, value)) {
+            tracing::warn!(%error, "cannot read the syscall counters; they are read again with the next window");
+            return;
+        }
+        let probes = &self.probes;
+        let delete: Vec<SyscallKey> = self.syscalls.end(|key| probes.cached(key));
+        match self.probes.delete_syscalls(&delete) {
+            Ok(deleted) => self.keys_deleted += deleted,
+            Err(error) => tracing::warn!(%error, "cannot delete syscall counters of ended processes"),
+        }
+    }
+
+    /// Closes the running window and starts the next. `None` when no time has passed.
+    pub fn close_window(&mut self) -> Option<Window> {
+        self.poll();
+        let syscalls_on = self.options.syscalls != SyscallTier::Off;
+        if syscalls_on {
+            self.read_syscalls();
+        }
+        let (end, end_unix) = (mono_now(), unix_now());
+        let start = std::mem::replace(&mut self.start, end);
+        if end <= start {
+            return None;
+        }
+        let (host, tasks) = match &mut self.proc {
+            Some((host, tasks)) => (host.sample(), tasks.sample()),
+            None => (crate::source::host::HostSample::default(), Vec::new()),
+        };
+        self.tasks.clone_from(&tasks);
+        let in_flight = if syscalls_on { self.calls_in_flight(end) } else { Vec::new() };
+        let syscalls = self.syscall_rows();
+        let calls = syscalls.iter().map(|r| r.count).sum::<u64>();
+        let (mut exits, forks) = self.process.take();
+        if let Some((_, tasks)) = &self.proc {
+            for exit in &mut exits {
+                exit.before = tasks.before(exit.tgid, exit.start_boot_ns);
+            }
+        }
+        if matches!(self.options.filter, Filter::Tgids { .. }) {
+            for exit in &exits {
+                self.probes.filter_remove(exit.tgid.0);
+            }
+        }
+        let span = end.since(start);
+        let coverage = self.audit.coverage(&self.probes, span, self.tier());
+        let self_cost = self.audit.self_cost(&self.probes, span);
+        self.choose_tier(calls, span.as_secs_f64());
+        Some(Window {
+            start,
+            end,
+            end_unix,
+            host,
+            tasks,
+            exits,
+            forks,
+            syscalls,
+            in_flight,
+            samples: self.oncpu.take(),
+            coverage,
+            self_cost,
+        })
+    }
+
+    fn tier(&self) -> &'static str {
+        match (self.options.syscalls, self.timing) {
+            (SyscallTier::Off, _) => "off",
+            (_, true) => "times",
+            (_, false) => "counts",
+        }
+    }
+
+    /// `Auto`: times until that is too dear, then counts until the host has been calm for a while.
+    fn choose_tier(&mut self, calls: u64, seconds: f64) {
+        if self.options.syscalls != SyscallTier::Auto {
+            return;
+        }
+        let per_cpu = calls as f64 / seconds.max(1e-3) / self.probes.cpus() as f64;
+        let max = TIMES_MAX_PER_CPU as f64;
+        if self.timing && per_cpu > max {
+            tracing::info!(per_cpu, "many syscalls: counting them without times from now on");
+            self.timing = self.probes.set_syscall_times(false);
+            self.calm = 0;
+        } else if !self.timing && self.probes.can_time() {
+            self.calm = if per_cpu < max / 2.0 { self.calm + 1 } else { 0 };
+            if self.calm >= CALM_WINDOWS {
+                tracing::info!(per_cpu, "fewer syscalls: timing them again");
+                self.timing = self.probes.set_syscall_times(true);
+            }
+        }
+    }
+
+    fn calls_in_flight(&mut self, now: MonoNs) -> Vec<InFlight> {
+        let filter = &self.options.filter;
+        let passes = |tgid: Tgid| match filter {
+            Filter::Tgids { tgids, follow } => *follow || tgids.contains(&tgid),
+            Filter::All | Filter::Cgroup(_) => true,
+        };
+        let probes = &self.probes;
+        let calls = if self.timing {
+            self.in_flight.timed(probes.in_flight(), |tid| probes.entry_slot(tid), passes)
+        } else {
+            self.in_flight.look_on(observed(filter).into_iter(), now);
+            self.in_flight.counted(passes)
+        };
+        calls
+            .into_iter()
+            .map(|call| InFlight {
+                tgid: call.tgid,
+                tid: call.tid,
+                comm: self.process.comm(call.tgid, || known_comm(&self.tasks, call.tgid)),
+                abi: call.abi,
+                nr: call.nr,
+                age: call.age(now),
+            })
+            .collect()
+    }
+
+    fn syscall_rows(&mut self) -> Vec<SyscallRow> {
+        let mut rows: Vec<SyscallRow> = self
+            .syscalls
+            .take()
+            .into_iter()
+            .map(|((tgid, abi, nr), delta)| {
+                let mut histogram: Vec<(u8, u64)> = delta.histogram.into_iter().collect();
+                histogram.sort_unstable();
+                SyscallRow {
+                    tgid,
+                    comm: self.process.comm(tgid, || known_comm(&self.tasks, tgid)),
+                    abi,
+                    nr,
+                    count: delta.count,
+                    errors: delta.errors,
+                    timed: delta.timed,
+                    total: delta.total,
+                    max: delta.max,
+                    histogram,
+                }
+            })
+            .collect();
+        rows.sort_unstable_by_key(|r| (r.tgid, r.abi, r.nr));
+        rows
+    }
+}
+
+fn known_comm(tasks: &[Arc<TaskSample>], tgid: Tgid) -> Option<Arc<str>> {
+    // `/proc` lists processes by number.
+    let at = tasks.binary_search_by_key(&tgid, |t| t.tgid).ok()?;
+    Some(Arc::clone(&tasks[at].comm))
+}
+
+/// Processes that pass the filter now.
+fn observed(filter: &Filter) -> Vec<Tgid> {
+    match filter {
+        Filter::Tgids { tgids, .. } => tgids.clone(),
+        Filter::All | Filter::Cgroup(_) => {
+            let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+            entries.filter_map(|e| e.file_name().to_str().and_then(|n| n.parse().ok()).map(Tgid)).collect()
+        }
+    }
+}
+
+fn mono_now() -> MonoNs {
+    MonoNs(clock(nix::time::ClockId::CLOCK_MONOTONIC))
+}
+
+fn unix_now() -> UnixNs {
+    UnixNs(clock(nix::time::ClockId::CLOCK_REALTIME))
+}
+
+fn clock(id: nix::time::ClockId) -> u64 {
+    // Both clocks exist on every Linux; 0 would only close an empty window.
+    nix::time::clock_gettime(id).map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }

@@ -241,6 +241,18 @@ impl Probes {
         self.enter_link.is_some()
     }
 
+    /// Whether calls are timed now.
+    #[must_use]
+    pub const fn syscall_times(&self) -> bool {
+        self.enter_link.is_some()
+    }
+
+    /// Whether this kernel took the entry side.
+    #[must_use]
+    pub fn can_time(&self) -> bool {
+        self.syscall_programs != SyscallPrograms::None
+    }
+
     /// Starts sampling every CPU at `rate_hz`.
     pub fn attach_sampling(&mut self, rate_hz: u32) {
         let cpus = self.cpus.clone();
@@ -321,11 +333,12 @@ impl Probes {
         Ok(calls)
     }
 
-    /// Whether a cache slot still holds counts of `key`.
+    /// What the cache holds of `key`, not yet written back.
     #[must_use]
-    pub fn is_cached(&self, key: &SyscallKey) -> bool {
+    pub fn cached(&self, key: &SyscallKey) -> Option<SyscallValue> {
         let index = (u32::from(key.cpu) * CACHE_SLOTS + cache_slot(key)) as usize;
-        index < self.cache.len() && self.cache.get(index).key == *key
+        let slot = (index < self.cache.len()).then(|| self.cache.get(index))?;
+        (slot.key == *key && slot.seq & 1 == 0).then_some(slot.value)
     }
 
     /// Deletes counters of processes that have ended. Returns how many.

@@ -2,4 +2,8 @@
 
 mod delta;
 pub mod host;
+pub mod in_flight;
+pub mod oncpu;
+pub mod process;
+pub mod syscalls;
 pub mod task;

@@ -1,0 +1,155 @@
+//! Process life from the probes: who began, who ended and how, and names of processes too short for `/proc`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
+use agent_common::units::{DurNs, MonoNs, Tgid};
+
+use crate::source::task::TaskTotals;
+use crate::window::ProcessExit;
+
+/// Names kept of processes that have ended: samples and counters of theirs may still be on the way.
+const REMEMBERED: usize = 65_536;
+
+/// Exits between which the two of one process can lie: they are made on different CPUs at the same moment.
+const TWINS: usize = 64;
+
+/// What the probes told since the last window.
+#[derive(Debug, Default)]
+pub struct ProcessSource {
+    names: HashMap<Tgid, Arc<str>>,
+    ended: Vec<Tgid>,
+    exits: Vec<ProcessExit>,
+    forks: u64,
+    /// Ended since the counters were last read, and not begun anew: their keys may go.
+    reap: HashSet<Tgid>,
+}
+
+impl ProcessSource {
+    /// Takes one event.
+    pub fn event(&mut self, event: &ProcessEvent) {
+        let tgid = Tgid(event.tgid);
+        match event.kind {
+            KIND_FORK => {
+                self.forks += 1;
+                self.name(tgid, &event.comm);
+                // The number is in use again: what is counted under it from now on is somebody else's.
+                self.reap.remove(&tgid);
+            }
+            KIND_EXEC => {
+                self.name(tgid, &event.comm);
+            }
+            KIND_EXIT => self.exit(tgid, event),
+            kind => tracing::debug!(kind, "process event of an unknown kind"),
+        }
+    }
+
+    fn name(&mut self, tgid: Tgid, comm: &[u8]) -> Arc<str> {
+        let comm = comm_str(comm);
+        let known = self.names.entry(tgid).or_insert_with(|| comm.as_ref().into());
+        if **known != *comm {
+            *known = comm.as_ref().into();
+        }
+        Arc::clone(known)
+    }
+
+    fn exit(&mut self, tgid: Tgid, event: &ProcessEvent) {
+        let exit = ProcessExit {
+            tgid,
+            parent: Tgid(event.parent_tgid),
+            comm: self.name(tgid, &event.comm),
+            start_boot_ns: event.start_boot_ns,
+            at: MonoNs(event.at_ns),
+            code: (event.exit_status >> 8 & 0xff) as u8,
+            signal: (event.exit_status & 0x7f) as u8,
+            cpu: DurNs(event.cpu_ns),
+            utime: DurNs(event.utime_ns),
+            stime: DurNs(event.stime_ns),
+            min_flt: event.min_flt,
+            maj_flt: event.maj_flt,
+            before: TaskTotals::default(),
+        };
+        // Two threads that end at once may both see the count of live threads at 0: the later sums hold more.
+        if let Some(twin) =
+            self.exits.iter_mut().rev().take(TWINS).find(|e| e.tgid == tgid && e.start_boot_ns == exit.start_boot_ns)
+        {
+            if exit.cpu > twin.cpu {
+                *twin = exit;
+            }
+            return;
+        }
+        self.exits.push(exit);
+        self.ended.push(tgid);
+        self.reap.insert(tgid);
+    }
+
+    /// Name of a process: from its events, else `known`.
+    pub fn comm(&mut self, tgid: Tgid, known: impl FnOnce() -> Option<Arc<str>>) -> Arc<str> {
+        if let Some(name) = self.names.get(&tgid) {
+            return Arc::clone(name);
+        }
+        let name = known()
+            .or_else(|| {
+                let comm = std::fs::read_to_string(format!("/proc/{tgid}/comm")).ok()?;
+                Some(comm.trim_end().into())
+            })
+            .unwrap_or_else(|| "<exited>".into());
+        self.names.insert(tgid, Arc::clone(&name));
+        name
+    }
+
+    /// Processes whose counters may be deleted after the reading that follows.
+    pub fn take_reap(&mut self) -> HashSet<Tgid> {
+        std::mem::take(&mut self.reap)
+    }
+
+    /// Exits and the number of forks since the last call.
+    pub fn take(&mut self) -> (Vec<ProcessExit>, u64) {
+        let exits = std::mem::take(&mut self.exits);
+        // Names stay until the windows after have used them.
+        if self.names.len() > REMEMBERED {
+            for tgid in self.ended.drain(..) {
+                self.names.remove(&tgid);
+            }
+        }
+        (exits, std::mem::take(&mut self.forks))
+    }
+}
+
+/// The text of a NUL-padded task name; bytes that are not UTF-8 are replaced.
+pub(crate) fn comm_str(comm: &[u8]) -> std::borrow::Cow<'_, str> {
+    let end = comm.iter().position(|b| *b == 0).unwrap_or(comm.len());
+    String::from_utf8_lossy(&comm[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u32, tgid: u32, start: u64, cpu: u64) -> ProcessEvent {
+        let mut comm = [0; 16];
+        comm[..4].copy_from_slice(b"work");
+        ProcessEvent { kind, tgid, start_boot_ns: start, cpu_ns: cpu, exit_status: 3 << 8, comm, ..Default::default() }
+    }
+
+    #[test]
+    fn an_exit_told_twice_is_one_exit_with_the_larger_sums() {
+        let mut source = ProcessSource::default();
+        source.event(&event(KIND_EXIT, 7, 100, 5));
+        source.event(&event(KIND_EXIT, 7, 100, 9));
+        let (exits, forks) = source.take();
+        assert_eq!((exits.len(), forks), (1, 0));
+        assert_eq!((exits[0].cpu, exits[0].code, exits[0].signal), (DurNs(9), 3, 0));
+    }
+
+    #[test]
+    fn a_number_in_use_again_is_not_reaped() {
+        let mut source = ProcessSource::default();
+        source.event(&event(KIND_EXIT, 7, 100, 5));
+        source.event(&event(KIND_FORK, 7, 200, 0));
+        source.event(&event(KIND_EXIT, 8, 100, 5));
+        assert_eq!(source.take_reap(), HashSet::from([Tgid(8)]));
+        assert_eq!(source.take().1, 1);
+    }
+}
