@@ -8,6 +8,7 @@ pub mod collector;
 pub mod config;
 pub mod control;
 pub mod diagnose;
+pub mod doctor;
 pub mod history;
 pub mod observer;
 pub mod sink;

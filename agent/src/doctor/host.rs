@@ -1,0 +1,83 @@
+//! The host around it: namespaces, `/proc`, the daemon, the state directory.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{Check, Health, read};
+use crate::config::{Config, DEFAULT_FILE};
+
+/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+pub(super) fn checks(root: &Path, config: &Config, daemon: Result<Option<u32>, String>) -> Vec<Check> {
+    vec![hidepid(root), pid_namespace(root), configuration(), daemon_check(config, daemon), state_dir(config)]
+}
+
+fn hidepid(root: &Path) -> Check {
+    let mounts = read(root, "proc/self/mounts").unwrap_or_default();
+    let options = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|fields| fields.len() > 3 && fields[1] == "/proc")
+        .map(|fields| fields[3].to_owned())
+        .unwrap_or_default();
+    match options.split(',').find_map(|option| option.strip_prefix("hidepid=")) {
+        None | Some("0" | "off") => Check::ok("/proc", "all processes are visible"),
+        Some(mode) if nix::unistd::geteuid().is_root() => {
+            Check::ok("/proc", format!("hidepid={mode}, which does not bind root"))
+        }
+        Some(mode) => Check::new("/proc", Health::Warn, format!("hidepid={mode}"))
+            .lost("processes of other users")
+            .cure("run as root, or mount -o remount,hidepid=0 /proc"),
+    }
+}
+
+fn pid_namespace(root: &Path) -> Check {
+    match std::fs::metadata(root.join("proc/self/ns/pid")).map(|data| data.ino()) {
+        Ok(INITIAL_PID_NAMESPACE) => Check::ok("PID namespace", "the host's"),
+        Ok(_) => Check::new("PID namespace", Health::Warn, "a container's")
+            .lost("the kernel counts PIDs of the host, /proc here shows others: names and --pid do not match")
+            .cure("give the container the host's PIDs (docker run --pid=host)"),
+        Err(_) => Check::new("PID namespace", Health::Note, "unknown"),
+    }
+}
+
+fn configuration() -> Check {
+    // A wrong configuration ends the command before it comes here.
+    let there = Path::new(DEFAULT_FILE).exists();
+    Check::ok("configuration", if there { DEFAULT_FILE.to_owned() } else { format!("defaults ({DEFAULT_FILE} is not there)") })
+}
+
+fn daemon_check(config: &Config, daemon: Result<Option<u32>, String>) -> Check {
+    match daemon {
+        Ok(Some(pid)) => Check::ok("daemon", format!("answers at {} (process {pid})", config.socket.display())),
+        Ok(None) => Check::new("daemon", Health::Note, format!("none at {}", config.socket.display()))
+            .lost("--last, the history, alerts while nobody looks")
+            .cure("sudo agent run"),
+        Err(why) => Check::new("daemon", Health::Warn, why)
+            .lost("answers from the daemon")
+            .cure("run as root; else restart the daemon"),
+    }
+}
+
+fn state_dir(config: &Config) -> Check {
+    let dir = &config.state_dir;
+    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let writable = nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK).is_ok();
+    let free = nix::sys::statvfs::statvfs(existing).map(|stat| stat.blocks_available() * stat.fragment_size());
+    match (writable, free) {
+        (true, Ok(free)) if free < config.spool.max_bytes => Check::new(
+            "state directory",
+            Health::Warn,
+            format!("{}: {} free", dir.display(), crate::cli::term::bytes(free)),
+        )
+        .lost("windows that wait for the broker, when the disk is full")
+        .cure(format!("free some space, or lower spool.max_bytes ({})", crate::cli::term::bytes(config.spool.max_bytes))),
+        (true, free) => {
+            let free = free.map(|free| format!(", {} free", crate::cli::term::bytes(free))).unwrap_or_default();
+            Check::ok("state directory", format!("{}{free}", dir.display()))
+        }
+        (false, _) => Check::new("state directory", Health::Note, format!("{} is not ours to write", dir.display()))
+            .cure("only the daemon needs it; run it as root or set state_dir"),
+    }
+}
