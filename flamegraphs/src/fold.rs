@@ -1,13 +1,13 @@
 //! Samples and names → folded stacks. Pure: no I/O, no clock.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
-use crate::names::{FrameName, Names};
+use crate::names::{NameId, Names};
 use crate::sample::{Sample, lookup_addr};
 
 /// What a stack's first frame is.
@@ -78,14 +78,15 @@ impl Folded {
 #[must_use]
 pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded {
     let mut coverage = NameCoverage::default();
-    let mut merged: HashMap<String, u64> = HashMap::new();
-    let mut stack = String::new();
+    let mut frames = Frames::new(names, options);
+    let mut merged: HashMap<Vec<FrameId>, u64> = HashMap::new();
+    let mut stack = Vec::new();
     for sample in samples {
         stack.clear();
-        push_root(&mut stack, sample, options.roots);
-        push_frames(&mut stack, sample, names, options, &mut coverage);
+        frames.push_root(&mut stack, sample);
+        frames.push_stack(&mut stack, sample, &mut coverage);
         if stack.is_empty() {
-            push_frame(&mut stack, "[no stack]", "");
+            stack.push(frames.intern("[no stack]", ""));
         }
         if sample.weight == 0 {
             continue;
@@ -99,74 +100,115 @@ pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded 
     let mut stacks: Vec<_> = merged.into_iter().collect();
     // Frame by frame, not byte by byte: `;` sorts behind `.`, so plain text order would put
     // `foo.part.0` between `foo` and `foo;bar` and draw `foo` twice.
-    stacks.sort_by(|(a, _), (b, _)| a.split(';').cmp(b.split(';')));
+    stacks.sort_by(|(a, _), (b, _)| frames.texts(a).cmp(frames.texts(b)));
+    let stacks = stacks
+        .into_iter()
+        .map(|(stack, weight)| (frames.texts(&stack).collect::<Vec<_>>().join(";"), weight))
+        .collect();
     Folded { stacks, names: coverage }
 }
 
-fn push_root(stack: &mut String, sample: &Sample, roots: Roots) {
-    let (tgid, tid) = (sample.tgid, sample.tid);
-    match roots {
-        Roots::Comm => push_frame(stack, &sample.comm, ""),
-        Roots::Process => push_frame(stack, &sample.comm, &format!("-{tgid}")),
-        Roots::Thread => push_frame(stack, &sample.comm, &format!("-{tgid}/{tid}")),
-        Roots::None => {}
+/// Index in [`Frames::texts`].
+type FrameId = u32;
+
+/// Frames as they are written, each once.
+struct Frames<'a> {
+    names: &'a Names,
+    options: &'a FoldOptions,
+    texts: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, FrameId>,
+    /// What has been found for names as user and as kernel frames; `NONE` before.
+    user: Vec<FrameId>,
+    kernel: Vec<FrameId>,
+}
+
+const NONE: FrameId = FrameId::MAX;
+
+impl<'a> Frames<'a> {
+    fn new(names: &'a Names, options: &'a FoldOptions) -> Self {
+        let unset = vec![NONE; names.len()];
+        Self { names, options, texts: Vec::new(), ids: HashMap::new(), user: unset.clone(), kernel: unset }
+    }
+
+    fn push_root(&mut self, stack: &mut Vec<FrameId>, sample: &Sample) {
+        stack.push(match self.options.roots {
+            Roots::Comm => self.intern(&sample.comm, ""),
+            Roots::Process => self.intern(&sample.comm, &format!("-{}", sample.tgid)),
+            Roots::Thread => self.intern(&sample.comm, &format!("-{}/{}", sample.tgid, sample.tid)),
+            Roots::None => return,
+        });
+    }
+
+    /// The one place where stacks turn from leaf first to root first: user frames, then the kernel's on top.
+    fn push_stack(&mut self, stack: &mut Vec<FrameId>, sample: &Sample, coverage: &mut NameCoverage) {
+        for (index, &addr) in sample.user.iter().enumerate().rev() {
+            let name = self.names.user_id(sample.tgid, lookup_addr(index, addr));
+            stack.push(self.frame(name, false, coverage));
+        }
+        for (index, &addr) in sample.kernel.iter().enumerate().rev() {
+            let name = self.names.kernel_id(lookup_addr(index, addr));
+            stack.push(self.frame(name, true, coverage));
+        }
+    }
+
+    fn frame(&mut self, name: Option<NameId>, kernel: bool, coverage: &mut NameCoverage) -> FrameId {
+        let annotated = self.options.annotate;
+        let Some(id) = name else {
+            coverage.count(kernel, Some(Unnamed::Failed));
+            return self.intern("[unknown]", if kernel && annotated { "_[k]" } else { "" });
+        };
+        let name = self.names.get(id);
+        coverage.count(kernel, name.unnamed);
+        let known = if kernel { &self.kernel } else { &self.user }[id as usize];
+        if known != NONE {
+            return known;
+        }
+        let suffix = match (annotated, kernel, name.jit) {
+            (true, true, _) => "_[k]",
+            (true, false, true) => "_[j]",
+            _ => "",
+        };
+        let frame = self.intern(&name.text, suffix);
+        let slot = if kernel { &mut self.kernel } else { &mut self.user };
+        slot[id as usize] = frame;
+        frame
+    }
+
+    fn intern(&mut self, name: &str, suffix: &str) -> FrameId {
+        let text = frame_text(name, suffix);
+        if let Some(&id) = self.ids.get(text.as_str()) {
+            return id;
+        }
+        let (text, id) = (Arc::<str>::from(text), self.texts.len() as FrameId);
+        self.texts.push(Arc::clone(&text));
+        self.ids.insert(text, id);
+        id
+    }
+
+    fn texts<'s>(&'s self, stack: &'s [FrameId]) -> impl Iterator<Item = &'s str> {
+        stack.iter().map(|&id| &*self.texts[id as usize])
     }
 }
 
-/// The one place where stacks turn from leaf first to root first: user frames, then the kernel's on top.
-fn push_frames(
-    stack: &mut String,
-    sample: &Sample,
-    names: &Names,
-    options: &FoldOptions,
-    coverage: &mut NameCoverage,
-) {
-    for (index, &addr) in sample.user.iter().enumerate().rev() {
-        let name = names.user(sample.tgid, lookup_addr(index, addr));
-        coverage.count(false, reason(name));
-        let suffix = if options.annotate && name.is_some_and(|name| name.jit) { "_[j]" } else { "" };
-        push_frame(stack, text(name), suffix);
+/// One frame such that its line stays one line of the folded format and legal XML text: no `;`, no
+/// control characters, no blank ends, and no last word that reads as a count (`worker 5` alone on a line
+/// would be taken for stack `worker` with a differential).
+fn frame_text(name: &str, suffix: &str) -> String {
+    let mut frame: String = name.trim().chars().map(clean).collect();
+    if frame.is_empty() {
+        frame.push('?');
     }
-    for (index, &addr) in sample.kernel.iter().enumerate().rev() {
-        let name = names.kernel(lookup_addr(index, addr));
-        coverage.count(true, reason(name));
-        push_frame(stack, text(name), if options.annotate { "_[k]" } else { "" });
-    }
-}
-
-fn reason(name: Option<&FrameName>) -> Option<Unnamed> {
-    name.map_or(Some(Unnamed::Failed), |name| name.unnamed)
-}
-
-fn text(name: Option<&FrameName>) -> &str {
-    name.map_or("[unknown]", |name| &name.text)
-}
-
-/// Appends one frame such that the line stays one line of the folded format and legal XML text:
-/// no `;`, no control characters, no blank ends, and no last word that reads as a count
-/// (`worker 5` alone on a line would be taken for stack `worker` with a differential).
-fn push_frame(stack: &mut String, name: &str, suffix: &str) {
-    if !stack.is_empty() {
-        stack.push(';');
-    }
-    let start = stack.len();
-    for char in name.trim().chars() {
-        stack.push(clean(char));
-    }
-    if stack.len() == start {
-        stack.push('?');
-    }
-    let _ = write!(stack, "{suffix}");
-    let frame = &stack[start..];
+    frame.push_str(suffix);
+    // A comment, to the tools that read it.
     if frame.starts_with("# ") {
-        stack.replace_range(start + 1..start + 2, "_");
+        frame.replace_range(1..2, "_");
     }
-    let frame = &stack[start..];
     if let Some(space) = frame.rfind(' ')
         && frame[space + 1..].bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
     {
-        stack.replace_range(start + space..=start + space, "_");
+        frame.replace_range(space..=space, "_");
     }
+    frame
 }
 
 /// A character as it may stand in a folded stack and in XML 1.0.
@@ -183,7 +225,7 @@ fn clean(char: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use crate::names::FrameName;
 
     fn sample(comm: &str, user: &[u64], kernel: &[u64], weight: u64) -> Sample {
         Sample {
@@ -314,9 +356,7 @@ mod tests {
             (" \n", "?"),
             ("operator new(unsigned long)", "operator new(unsigned long)"),
         ] {
-            let mut stack = String::new();
-            push_frame(&mut stack, name, "");
-            assert_eq!(stack, want, "{name:?}");
+            assert_eq!(frame_text(name, ""), want, "{name:?}");
         }
     }
 

@@ -58,13 +58,30 @@ impl Names {
     /// The name of a kernel address.
     #[must_use]
     pub fn kernel(&self, addr: u64) -> Option<&FrameName> {
-        self.kernel.get(&addr).map(|&id| &self.frames[id as usize])
+        self.kernel_id(addr).map(|id| self.get(id))
     }
 
     /// The name of an address of process `tgid`.
     #[must_use]
     pub fn user(&self, tgid: u32, addr: u64) -> Option<&FrameName> {
-        self.user.get(&tgid)?.get(&addr).map(|&id| &self.frames[id as usize])
+        self.user_id(tgid, addr).map(|id| self.get(id))
+    }
+
+    pub(crate) fn kernel_id(&self, addr: u64) -> Option<NameId> {
+        self.kernel.get(&addr).copied()
+    }
+
+    pub(crate) fn user_id(&self, tgid: u32, addr: u64) -> Option<NameId> {
+        self.user.get(&tgid)?.get(&addr).copied()
+    }
+
+    pub(crate) fn get(&self, id: NameId) -> &FrameName {
+        &self.frames[id as usize]
+    }
+
+    /// Ids are below this.
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
     }
 
     fn push(&mut self, name: FrameName) -> NameId {

@@ -43,6 +43,9 @@ pub(crate) struct Image {
     pub(crate) has_symtab: bool,
     /// Where headers, symbol and string tables lie: offset, size.
     parts: Box<[(u64, u64)]>,
+    /// Where the section header lies that a snapshot must not show: without its section's content it is a
+    /// broken one, for which blazesym gives up on the file.
+    hidden: Option<u64>,
 }
 
 impl Image {
@@ -62,17 +65,29 @@ impl Image {
         };
         let (phentsize, phnum) = (u16_at(&header, counts)?, u16_at(&header, counts + 2)?);
         let (shentsize, shnum) = (u16_at(&header, counts + 4)?, u16_at(&header, counts + 6)?);
-        let mut image =
-            Self { loads: Box::default(), build_id: None, has_symtab: false, parts: Box::default() };
+        let mut image = Self {
+            loads: Box::default(),
+            build_id: None,
+            has_symtab: false,
+            parts: Box::default(),
+            hidden: None,
+        };
         image.read_segments(file, class64, &table(file, phoff, phentsize, phnum)?, phentsize.into());
         // No sections (stripped by sstrip) is fine.
         if let Some(sections) = table(file, shoff, shentsize, shnum) {
             let mut parts = vec![(0, header.len() as u64), (shoff, sections.len() as u64)];
             image.read_sections(class64, &sections, shentsize.into(), &mut parts);
-            // A compressed symbol table can blow up; the distribution's are not made to.
-            if !image.has_symtab && file.metadata().ok()?.uid() == 0 {
+            if !image.has_symtab {
                 let names = u16_at(&header, counts + 8)?;
-                parts.extend(debugdata(file, class64, &sections, shentsize.into(), names.into()));
+                if let Some((at, part)) = debugdata(file, class64, &sections, shentsize.into(), names.into())
+                {
+                    // A compressed symbol table can blow up; the distribution's are not made to.
+                    if file.metadata().ok()?.uid() == 0 && part.1 <= MAX_DEBUGDATA {
+                        parts.push(part);
+                    } else {
+                        image.hidden = shoff.checked_add(at);
+                    }
+                }
             }
             image.parts = parts.into();
         }
@@ -147,6 +162,10 @@ impl Image {
                 done += got as u64;
             }
         }
+        if let Some(header) = self.hidden {
+            // Its name becomes the empty one.
+            copy.write_all_at(&[0; 4], header)?;
+        }
         Ok(copy)
     }
 
@@ -166,17 +185,24 @@ fn section(class64: bool, entry: &[u8]) -> Option<(u32, u64, u64)> {
     Some(if class64 { (kind, u64_at(entry, 24)?, u64_at(entry, 32)?) } else { (kind, word(16)?, word(20)?) })
 }
 
-/// Where the compressed symbol table of a stripped file (Fedora's "mini debug info") lies.
-fn debugdata(file: &File, class64: bool, table: &[u8], entsize: usize, names: usize) -> Option<(u64, u64)> {
+/// The compressed symbol table of a stripped file (Fedora's "mini debug info"): where its section header lies
+/// in `table`, and its offset and size.
+fn debugdata(
+    file: &File,
+    class64: bool,
+    table: &[u8],
+    entsize: usize,
+    names: usize,
+) -> Option<(u64, (u64, u64))> {
     let (_, offset, size) = section(class64, table.chunks_exact(entsize.max(1)).nth(names)?)?;
     let mut text = vec![0; size.min(64 * 1024) as usize];
     file.read_exact_at(&mut text, offset).ok()?;
-    let entry = table.chunks_exact(entsize.max(1)).find(|entry| {
+    let (index, entry) = table.chunks_exact(entsize.max(1)).enumerate().find(|(_, entry)| {
         let name = u32_at(entry, 0).and_then(|at| text.get(at as usize..));
         name.is_some_and(|name| name.starts_with(b".gnu_debugdata\0"))
     })?;
     let (_, offset, size) = section(class64, entry)?;
-    (size <= MAX_DEBUGDATA).then_some((offset, size))
+    Some(((index * entsize) as u64, (offset, size)))
 }
 
 /// A header table, cut to [`MAX_HEADERS`] entries.

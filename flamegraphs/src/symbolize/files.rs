@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -389,7 +390,10 @@ fn debug_file(image: &Image) -> Option<File> {
     if image.has_symtab {
         return None;
     }
-    let id: String = image.build_id.as_ref()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    let (dir, file) = id.split_at_checked(2)?;
-    open_plain(&Path::new(DEBUG_DIR).join(dir).join(format!("{file}.debug")))
+    let (first, rest) = image.build_id.as_ref()?.split_first()?;
+    let rest = rest.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    open_plain(&Path::new(DEBUG_DIR).join(format!("{first:02x}/{rest}.debug")))
 }

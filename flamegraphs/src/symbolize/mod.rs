@@ -30,7 +30,7 @@ const QUEUE: usize = 1024;
 
 /// A fold that takes longer has met a file system that does not answer (FUSE, NFS): cold and on a busy host
 /// a fold takes a second.
-const FOLD_TIMEOUT: Duration = Duration::from_secs(60);
+const FOLD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Limits of the symbolizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

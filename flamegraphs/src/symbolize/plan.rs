@@ -8,15 +8,18 @@ use super::cache::NameCache;
 use super::files::{Files, MappedFile};
 use crate::names::FrameName;
 
+/// An address to ask for, and the slot its name goes to.
+type Place = (u64, usize);
+
 /// Names in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// One slot an address; holds a stand-in until its file is asked.
     pub(crate) names: Vec<FrameName>,
     /// Addresses in our own vDSO.
-    pub(crate) vdso: Vec<(u64, usize)>,
+    pub(crate) vdso: Vec<Place>,
     /// By content, in order of first use.
-    files: BTreeMap<u32, (Rc<MappedFile>, Vec<(u64, usize)>)>,
+    files: BTreeMap<u32, (Rc<MappedFile>, Vec<Place>)>,
 }
 
 impl Plan {
@@ -43,7 +46,7 @@ impl Plan {
     }
 
     /// Sorts `places`, asks for each address once, and fills the slots.
-    fn fill(&mut self, places: &mut [(u64, usize)], ask: impl FnOnce(&[u64]) -> Vec<FrameName>) {
+    fn fill(&mut self, places: &mut [Place], ask: impl FnOnce(&[u64]) -> Vec<FrameName>) {
         places.sort_unstable();
         let mut addrs: Vec<u64> = places.iter().map(|&(addr, _)| addr).collect();
         addrs.dedup();

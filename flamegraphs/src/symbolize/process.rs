@@ -40,7 +40,7 @@ struct Process {
     /// Latest first.
     generations: Vec<Rc<[Region]>>,
     ns_tgid: Option<u32>,
-    /// Why there are no mappings.
+    /// Why the mappings could not be read the last time.
     failed: Option<Unnamed>,
     used: u64,
 }
@@ -155,7 +155,7 @@ impl Processes {
             Err(_) => Err(Unnamed::ProcessGone),
         };
         match maps {
-            Err(reason) => process.failed = process.generations.is_empty().then_some(reason),
+            Err(reason) => process.failed = Some(reason),
             Ok(maps) => {
                 let regions: Rc<[Region]> = maps.iter().map(|map| region(map, files)).collect();
                 process.failed = None;

@@ -33,20 +33,20 @@ struct State {
 
 /// Serves `queue` until the last handle is dropped.
 pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mutex<SymbolizerStats>) {
-    let mut state = State::new(options);
+    let mut symbolizer = State::new(options);
     while let Ok(job) = queue.recv() {
         match job {
             Job::Observe { tgid } => {
-                let result = guarded(|| state.processes.observe(tgid, &mut state.files));
-                let _ = state.settle(result, options, stats);
+                let result = guarded(|| symbolizer.processes.observe(tgid, &mut symbolizer.files));
+                let _ = symbolizer.settle(result, options, stats);
             }
             Job::Forked { parent, child } => {
-                let result = guarded(|| state.processes.forked(parent, child));
-                let _ = state.settle(result, options, stats);
+                let result = guarded(|| symbolizer.processes.forked(parent, child));
+                let _ = symbolizer.settle(result, options, stats);
             }
             Job::Name { samples, reply } => {
-                let result = guarded(|| state.name(&samples));
-                let result = state.settle(result, options, stats);
+                let result = guarded(|| symbolizer.name(&samples));
+                let result = symbolizer.settle(result, options, stats);
                 // The caller may have given up waiting.
                 let _ = reply.send(result.map(|names| (samples, names)));
             }
