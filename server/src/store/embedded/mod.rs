@@ -4,22 +4,25 @@
 //! compressed bundles of series. Reading ([`read`]) puts both together in one snapshot, so a sample is seen once.
 //! SQLite brings the crash safety: an acknowledged window survives SIGKILL and a power cut.
 
+mod bundle;
 mod catalogue;
+mod column;
 mod read;
+mod roll;
 mod row;
 mod schema;
 mod varint;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use agent_common::wire::line;
 use agent_common::wire::stored::{RangeSet, Stored};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
-pub use read::{Counts, Reader, Sample, Selection, Series, Step};
+pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
 
 use self::catalogue::Catalogue;
 use self::row::RowWriter;
@@ -64,12 +67,48 @@ struct Writer {
     streams: HashMap<(String, String), Stream>,
     row: RowWriter,
     backoff: Backoff,
+    /// Rolling and retention have their own: what they fail at must not be tried with every window.
+    upkeep_backoff: Backoff,
+    upkeep_from: Instant,
+    warnings: VecDeque<String>,
 }
 
 #[derive(Debug, Clone)]
 struct Stream {
     id: i64,
     stored: RangeSet,
+    /// Windows at the head, by slot.
+    head: HashMap<i64, u64>,
+    /// Slot of the window that came last.
+    open: i64,
+    /// Windows in a row that belong to it.
+    calm: u64,
+}
+
+/// A slot is rolled when so many windows in a row belonged to another one. At a slot's border windows of both may come
+/// mixed (a spool being sent beside live windows); rolling then would make a slot of each few.
+const CALM: u64 = 30;
+/// Windows of a stream at the head above which a slot is rolled calm or not, the open one included: 8 MB.
+const MAX_HEAD_WINDOWS: u64 = 3_600;
+/// Messages kept for [`Health::warnings`].
+const MAX_WARNINGS: usize = 8;
+
+impl Stream {
+    fn arrived(&mut self, end_ns: i64) {
+        let slot = roll::slot_of(end_ns);
+        *self.head.entry(slot).or_default() += 1;
+        self.calm = if self.open == slot { self.calm + 1 } else { 1 };
+        self.open = slot;
+    }
+
+    /// Whether to roll now, and which slot to leave alone.
+    fn due(&self) -> Option<Option<i64>> {
+        if self.head.values().sum::<u64>() > MAX_HEAD_WINDOWS {
+            let crowded = self.head.get(&self.open).is_some_and(|open| *open > MAX_HEAD_WINDOWS / 2);
+            return Some((!crowded).then_some(self.open));
+        }
+        (self.calm >= CALM && self.head.len() > 1).then_some(Some(self.open))
+    }
 }
 
 /// Ranges kept of a stream. Each is a gap, that is windows which the collector's spool dropped; above this the oldest
@@ -92,6 +131,9 @@ impl EmbeddedStore {
             streams: HashMap::new(),
             row: RowWriter::default(),
             backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
+            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            upkeep_from: Instant::now(),
+            warnings: VecDeque::new(),
         };
         Ok(Self { path, options, writer: Mutex::new(Some(writer)) })
     }
@@ -125,13 +167,17 @@ impl Store for EmbeddedStore {
         match writer.write(windows) {
             Ok(written) => {
                 writer.backoff.succeeded();
+                writer.upkeep(&self.path, &self.options);
                 Ok(written)
             }
             Err(source) => {
-                // Ids made in the transaction that was rolled back are gone.
-                writer.catalogue.clear();
-                writer.streams.clear();
-                Err(schema::error("cannot write to", &self.path, source).after(writer.backoff.failed()))
+                writer.forget();
+                let error =
+                    schema::error("cannot write to", &self.path, source).after(writer.backoff.failed());
+                if let (StoreError::Full { .. }, Some(pages)) = (&error, self.options.max_pages) {
+                    writer.make_room(&self.path, &self.options, pages);
+                }
+                Err(error)
             }
         }
     }
@@ -160,19 +206,30 @@ impl Store for EmbeddedStore {
     fn health(&self) -> Result<Health, StoreError> {
         let guard = self.lock();
         let writer = guard.as_ref().ok_or(StoreError::Closed)?;
-        let pages = |name| schema::pragma::<i64>(&writer.conn, name).map(|n| n.cast_unsigned());
         let read = || -> rusqlite::Result<_> {
-            Ok((pages("page_count")?, pages("freelist_count")?, pages("page_size")?))
+            let file =
+                roll::page_count(&writer.conn, "page_count")? * roll::page_count(&writer.conn, "page_size")?;
+            Ok((
+                read::counts(&writer.conn)?,
+                file,
+                roll::used_bytes(&writer.conn)?,
+                roll::deleted(&writer.conn)?,
+            ))
         };
-        let (count, free, size) = read().map_err(self.error("cannot read"))?;
+        let (counts, file, used, deleted) = read().map_err(self.error("cannot read"))?;
         Ok(Health {
             summary: format!("embedded store in {}", self.path.display()),
+            dropped: deleted,
             counts: vec![
-                ("file_bytes", count * size),
-                ("used_bytes", (count - free) * size),
+                ("windows", counts.windows),
+                ("head_windows", counts.head_windows),
+                ("points", counts.points),
+                ("samples", counts.samples),
+                ("file_bytes", file),
+                ("used_bytes", used),
                 ("max_bytes", self.options.max_bytes),
             ],
-            ..Health::default()
+            warnings: writer.warnings.iter().cloned().collect(),
         })
     }
 
@@ -202,6 +259,7 @@ impl Writer {
                 continue;
             }
             stream.stored.cut(MAX_RANGES);
+            stream.arrived(time(head.end.0));
             if !touched.contains(&stream.id) {
                 touched.push(stream.id);
             }
@@ -216,6 +274,63 @@ impl Writer {
         }
         tx.commit()?;
         Ok(written)
+    }
+
+    /// Ids and ranges made in a transaction that was rolled back are wrong: all are read again.
+    fn forget(&mut self) {
+        self.catalogue.clear();
+        self.streams.clear();
+    }
+
+    /// Rolls at most one slot, and deletes what retention says. What fails here is a warning: the windows are stored.
+    fn upkeep(&mut self, path: &Path, options: &Options) {
+        if Instant::now() < self.upkeep_from {
+            return;
+        }
+        let Some((id, open)) = self.streams.values().find_map(|stream| Some((stream.id, stream.due()?)))
+        else {
+            return;
+        };
+        let result = roll::roll(&mut self.conn, id, open).and_then(|_| {
+            if let Some(stream) = self.streams.values_mut().find(|stream| stream.id == id) {
+                stream.head = head_slots(&self.conn, id)?;
+            }
+            roll::retain(&mut self.conn, options, options.max_bytes, SystemTime::now())
+        });
+        self.upkept(path, result);
+    }
+
+    /// The hard limit is reached: the oldest tenth goes, so that the next attempt finds room.
+    fn make_room(&mut self, path: &Path, options: &Options, max_pages: u32) {
+        let result = roll::page_count(&self.conn, "page_size").and_then(|size| {
+            let most = u64::from(max_pages) * size / 10 * 9;
+            roll::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())
+        });
+        self.upkept(path, result);
+    }
+
+    fn upkept(&mut self, path: &Path, result: rusqlite::Result<roll::Retained>) {
+        match result {
+            Ok(retained) => {
+                self.upkeep_backoff.succeeded();
+                if retained.slots > 0 {
+                    tracing::debug!(slots = retained.slots, series = retained.series, "retention deleted");
+                }
+                if retained.series > 0 {
+                    self.catalogue.clear();
+                }
+            }
+            Err(source) => {
+                self.forget();
+                self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
+                let error = schema::error("cannot roll or delete in", path, source);
+                let cause =
+                    std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                tracing::warn!("{error}{cause}");
+                self.warnings.truncate(MAX_WARNINGS - 1);
+                self.warnings.push_front(format!("{error}{cause}"));
+            }
+        }
     }
 }
 
@@ -264,9 +379,21 @@ fn load_stream(conn: &Connection, host: &str, name: &str) -> rusqlite::Result<Op
             let stored = unpack_ranges(packed).map_err(|e| {
                 rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, e.into())
             })?;
-            Ok(Stream { id: row.get(0)?, stored })
+            let id = row.get(0)?;
+            Ok(Stream { id, stored, head: head_slots(conn, id)?, open: i64::MIN, calm: 0 })
         })
         .optional()
+}
+
+/// How many windows of each slot are at the head.
+fn head_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashMap<i64, u64>> {
+    let mut slots = HashMap::new();
+    let mut statement = conn.prepare_cached("SELECT end_ns FROM head WHERE stream = ?")?;
+    let mut rows = statement.query([stream])?;
+    while let Some(row) = rows.next()? {
+        *slots.entry(roll::slot_of(row.get(0)?)).or_default() += 1;
+    }
+    Ok(slots)
 }
 
 fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusqlite::Result<Stream> {
@@ -276,7 +403,7 @@ fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusqlite::Result
     let id = tx
         .prepare_cached("INSERT INTO stream(host, name, stored) VALUES (?, ?, x'') RETURNING id")?
         .query_row([host, name], |row| row.get(0))?;
-    Ok(Stream { id, stored: RangeSet::default() })
+    Ok(Stream { id, stored: RangeSet::default(), head: HashMap::new(), open: i64::MIN, calm: 0 })
 }
 
 /// Ranges as varints: gap to the last, length.

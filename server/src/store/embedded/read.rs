@@ -1,18 +1,25 @@
 //! Reading the store, in the process that writes it or in another one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::FieldValue;
 use rusqlite::Connection;
 
+use super::bundle::{Times, read_bundle};
 use super::row::{Cell, Item, read, unpack};
-use super::{catalogue, schema};
+use super::{catalogue, roll, schema};
 use crate::store::StoreError;
 
-/// Most samples that one query returns: 64 MB.
-pub(crate) const MAX_SAMPLES: usize = 4_000_000;
+/// Most samples that [`Reader::query`] returns: 40 MB.
+const MAX_SAMPLES: usize = 1_000_000;
+/// Most samples that [`Reader::query_steps`] puts together: 128 MB while it does.
+const MAX_STEP_SAMPLES: usize = 8_000_000;
+
+/// Tags of a series, sorted by name.
+pub type Tags = Vec<(String, String)>;
 
 /// What to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +49,7 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// All its tags, sorted by name.
-    pub tags: Vec<(String, String)>,
+    pub tags: Tags,
     /// Its samples, ascending in time, one for each time.
     pub samples: Vec<Sample>,
 }
@@ -92,52 +99,14 @@ impl Reader {
 
     /// The samples of the selected series, ordered by tags.
     pub fn query(&self, selection: &Selection) -> Result<Vec<Series>, StoreError> {
-        let mut found: BTreeMap<u32, BTreeMap<i64, FieldValue>> = BTreeMap::new();
-        let mut samples = 0_usize;
-        let tx = self.conn.unchecked_transaction().map_err(|e| self.error(e))?;
-        let series = self.matching(selection)?;
-        let Some(field) = self.field(&selection.field)? else { return Ok(Vec::new()) };
-        let (from, to) = (super::time(selection.from.0), super::time(selection.to.0));
-        let mut statement = tx
-            .prepare_cached("SELECT end_ns, body FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY id")
-            .map_err(|e| self.error(e))?;
-        let mut rows = statement.query([from, to]).map_err(|e| self.error(e))?;
-        while let Some(row) = rows.next().map_err(|e| self.error(e))? {
-            let end: i64 = row.get(0).map_err(|e| self.error(e))?;
-            let body = row.get_ref(1).and_then(|v| Ok(v.as_blob()?)).map_err(|e| self.error(e))?;
-            let raw = unpack(body).map_err(|e| schema::damaged(&self.path, e))?;
-            let mut at = None;
-            read(&raw, |item| match item {
-                Item::Point(id, distance) => {
-                    let time = end.wrapping_add(distance);
-                    at = (series.contains_key(&id) && (from..to).contains(&time)).then_some((id, time));
-                }
-                Item::Field(id, cell) => {
-                    if let Some((series, time)) = at
-                        && id == field
-                    {
-                        samples += 1;
-                        found.entry(series).or_default().insert(time, value(cell));
-                    }
-                }
-            })
-            .map_err(|e| schema::damaged(&self.path, e))?;
-            if samples > MAX_SAMPLES {
-                return Err(StoreError::TooMuch { limit: MAX_SAMPLES });
-            }
-        }
-        let mut all: Vec<Series> = found
-            .into_iter()
-            .map(|(id, samples)| Series {
-                tags: series[&id].clone(),
-                samples: samples
-                    .into_iter()
-                    .map(|(time, value)| Sample { time: UnixNs(time.cast_unsigned()), value })
-                    .collect(),
-            })
-            .collect();
-        all.sort_by(|a, b| a.tags.cmp(&b.tags));
-        Ok(all)
+        let found = self.collect(selection, MAX_SAMPLES, |cell| Some(value(cell)))?;
+        let samples = |samples: Vec<(i64, FieldValue)>| {
+            samples
+                .into_iter()
+                .map(|(time, value)| Sample { time: UnixNs(time.cast_unsigned()), value })
+                .collect()
+        };
+        Ok(found.into_iter().map(|(tags, found)| Series { tags, samples: samples(found) }).collect())
     }
 
     /// The same, put together over steps of time.
@@ -145,13 +114,13 @@ impl Reader {
         &self,
         selection: &Selection,
         step: DurNs,
-    ) -> Result<Vec<(Vec<(String, String)>, Vec<Step>)>, StoreError> {
+    ) -> Result<Vec<(Tags, Vec<Step>)>, StoreError> {
         let step = step.0.max(1);
-        let steps = |samples: Vec<Sample>| {
+        let steps = |samples: Vec<(i64, f64)>| {
             let mut out: Vec<Step> = Vec::new();
-            for sample in samples {
-                let Some(value) = number(&sample.value) else { continue };
-                let start = UnixNs(sample.time.0 - sample.time.0 % step);
+            for (time, value) in samples {
+                let time = time.cast_unsigned();
+                let start = UnixNs(time - time % step);
                 match out.last_mut() {
                     Some(last) if last.start == start => {
                         last.count += 1;
@@ -165,10 +134,133 @@ impl Reader {
             }
             out
         };
-        Ok(self.query(selection)?.into_iter().map(|series| (series.tags, steps(series.samples))).collect())
+        let found = self.collect(selection, MAX_STEP_SAMPLES, number)?;
+        Ok(found.into_iter().map(|(tags, samples)| (tags, steps(samples))).collect())
     }
 
-    /// The measurements, each with its fields' names... in order.
+    /// Reads head and slots in one snapshot: a window that is rolled meanwhile is seen at one of the two.
+    fn collect<T>(
+        &self,
+        selection: &Selection,
+        limit: usize,
+        convert: impl Fn(Cell<'_>) -> Option<T>,
+    ) -> Result<Vec<(Tags, Vec<(i64, T)>)>, StoreError> {
+        let tx = self.conn.unchecked_transaction().map_err(|e| self.error(e))?;
+        let series = self.matching(selection)?;
+        let Some(field) = self.field(&selection.field)? else { return Ok(Vec::new()) };
+        if series.is_empty() {
+            return Ok(Vec::new());
+        }
+        let span = super::time(selection.from.0)..super::time(selection.to.0);
+        let mut found: HashMap<u32, Vec<(i64, T)>> = HashMap::new();
+        let mut count = 0;
+        let mut each = |id: u32, time: i64, cell: Cell<'_>| {
+            if span.contains(&time)
+                && let Some(value) = convert(cell)
+            {
+                count += 1;
+                found.entry(id).or_default().push((time, value));
+            }
+            count
+        };
+        let result = self.slots(&tx, &series, field, &span, limit, &mut each);
+        result.and_then(|()| self.head(&tx, &series, field, &span, limit, &mut each))?;
+        let mut all = Vec::with_capacity(found.len());
+        for (id, mut samples) in found {
+            if !samples.is_sorted_by(|a, b| a.0 < b.0) {
+                // Stable, then the last of equals: what came later counts.
+                samples.sort_by_key(|(time, _)| *time);
+                samples.reverse();
+                samples.dedup_by_key(|(time, _)| *time);
+                samples.reverse();
+            }
+            all.push((series[&id].clone(), samples));
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
+    }
+
+    fn slots(
+        &self,
+        tx: &Connection,
+        series: &HashMap<u32, Tags>,
+        field: u32,
+        span: &Range<i64>,
+        limit: usize,
+        each: &mut impl FnMut(u32, i64, Cell<'_>) -> usize,
+    ) -> Result<(), StoreError> {
+        let sql = |e| self.error(e);
+        let damaged = |e| schema::damaged(&self.path, e);
+        let (first, last) = (series.keys().min(), series.keys().max());
+        let mut slots = tx
+            .prepare_cached(
+                "SELECT id, times FROM slot WHERE last_ns >= ? AND first_ns < ? ORDER BY first_ns, id",
+            )
+            .map_err(sql)?;
+        let mut bundles = tx
+            .prepare_cached(
+                "SELECT body FROM bundle WHERE id BETWEEN ? AND ? AND first_series <= ? AND last_series >= ? ORDER BY id",
+            )
+            .map_err(sql)?;
+        let mut rows = slots.query([span.start, span.end]).map_err(sql)?;
+        while let Some(row) = rows.next().map_err(sql)? {
+            let (low, high) = roll::bundle_ids(row.get(0).map_err(sql)?);
+            let times = row.get_ref(1).and_then(|v| Ok(v.as_blob()?)).map_err(sql)?;
+            let times = Times::unpack(times).map_err(damaged)?;
+            let mut rows = bundles.query((low, high, last, first)).map_err(sql)?;
+            while let Some(row) = rows.next().map_err(sql)? {
+                let body = row.get_ref(0).and_then(|v| Ok(v.as_blob()?)).map_err(sql)?;
+                let mut count = 0;
+                let wanted = |id| series.contains_key(&id);
+                read_bundle(body, &times, field, wanted, |id, time, cell| count = each(id, time, cell))
+                    .map_err(damaged)?;
+                if count > limit {
+                    return Err(StoreError::TooMuch { limit });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn head(
+        &self,
+        tx: &Connection,
+        series: &HashMap<u32, Tags>,
+        field: u32,
+        span: &Range<i64>,
+        limit: usize,
+        each: &mut impl FnMut(u32, i64, Cell<'_>) -> usize,
+    ) -> Result<(), StoreError> {
+        let sql = |e| self.error(e);
+        let mut statement = tx
+            .prepare_cached("SELECT end_ns, body FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY id")
+            .map_err(sql)?;
+        let mut rows = statement.query([span.start, span.end]).map_err(sql)?;
+        while let Some(row) = rows.next().map_err(sql)? {
+            let end: i64 = row.get(0).map_err(sql)?;
+            let body = row.get_ref(1).and_then(|v| Ok(v.as_blob()?)).map_err(sql)?;
+            let raw = unpack(body).map_err(|e| schema::damaged(&self.path, e))?;
+            let (mut at, mut count) = (None, 0);
+            read(&raw, |item| match item {
+                Item::Point(id, distance) => {
+                    at = series.contains_key(&id).then_some((id, end.wrapping_add(distance)))
+                }
+                Item::Field(id, cell) if id == field => {
+                    if let Some((series, time)) = at {
+                        count = each(series, time, cell);
+                    }
+                }
+                Item::Field(..) => {}
+            })
+            .map_err(|e| schema::damaged(&self.path, e))?;
+            if count > limit {
+                return Err(StoreError::TooMuch { limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// The measurements, in order.
     pub fn measurements(&self) -> Result<Vec<String>, StoreError> {
         self.texts("SELECT DISTINCT measurement FROM series ORDER BY measurement")
     }
@@ -179,7 +271,7 @@ impl Reader {
     }
 
     /// The tags of all series of a measurement.
-    pub fn series(&self, measurement: &str) -> Result<Vec<Vec<(String, String)>>, StoreError> {
+    pub fn series(&self, measurement: &str) -> Result<Vec<Tags>, StoreError> {
         let selection = Selection { measurement: measurement.to_owned(), ..Selection::default() };
         let mut all: Vec<_> = self.matching(&selection)?.into_values().collect();
         all.sort();
@@ -188,22 +280,10 @@ impl Reader {
 
     /// Counts what is there.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        self.conn
-            .query_row(
-                "SELECT h.n + s.n, h.points + s.points, h.samples + s.samples, h.n FROM
-                 (SELECT count(*) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM head) h,
-                 (SELECT coalesce(sum(windows), 0) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples
-                  FROM slot) s",
-                [],
-                |row| {
-                    let count = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
-                    Ok(Counts { windows: count(0)?, points: count(1)?, samples: count(2)?, head_windows: count(3)? })
-                },
-            )
-            .map_err(|e| self.error(e))
+        counts(&self.conn).map_err(|e| self.error(e))
     }
 
-    fn matching(&self, selection: &Selection) -> Result<HashMap<u32, Vec<(String, String)>>, StoreError> {
+    fn matching(&self, selection: &Selection) -> Result<HashMap<u32, Tags>, StoreError> {
         let read = || -> rusqlite::Result<HashMap<_, _>> {
             let mut statement =
                 self.conn.prepare_cached("SELECT id, tags FROM series WHERE measurement = ?")?;
@@ -249,11 +329,24 @@ fn value(cell: Cell<'_>) -> FieldValue {
     }
 }
 
-fn number(value: &FieldValue) -> Option<f64> {
-    match value {
-        FieldValue::Int(v) => Some(*v as f64),
-        FieldValue::Float(v) => Some(*v),
-        FieldValue::Bool(v) => Some(f64::from(u8::from(*v))),
-        FieldValue::Text(_) => None,
+fn number(cell: Cell<'_>) -> Option<f64> {
+    match cell {
+        Cell::Int(v) => Some(v as f64),
+        Cell::Float(bits) => Some(f64::from_bits(bits)),
+        Cell::Bool(v) => Some(f64::from(u8::from(v))),
+        Cell::Text(_) => None,
     }
+}
+
+pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
+    conn.query_row(
+        "SELECT h.n + s.n, h.points + s.points, h.samples + s.samples, h.n FROM
+         (SELECT count(*) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM head) h,
+         (SELECT coalesce(sum(windows), 0) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM slot) s",
+        [],
+        |row| {
+            let count = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+            Ok(Counts { windows: count(0)?, points: count(1)?, samples: count(2)?, head_windows: count(3)? })
+        },
+    )
 }

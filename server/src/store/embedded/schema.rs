@@ -21,7 +21,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// * `series`: measurement and canonical tags (sorted, escaped as in the line protocol); `last_slot` is the last slot
 ///   that has it, so that it can go when the slots went.
 /// * `head`: one row a window (`row.rs`).
-/// * `slot`: up to ten minutes of a stream, rolled; `times` are the points' times, ascending.
+/// * `slot`: up to ten minutes of a stream, rolled; `end_ns` is the end of these minutes, `times` are the points' times,
+///   ascending.
 /// * `bundle`: the series of a slot (`bundle.rs`); `id` is slot × 2^20 + number, so the table is its own index, and it
 ///   is written in order, which fills the pages. `body` comes last, so that looking at the others does not read it.
 const TABLES: &str = "
@@ -36,10 +37,10 @@ CREATE TABLE head(
     first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, points INTEGER NOT NULL, samples INTEGER NOT NULL,
     body BLOB NOT NULL);
 CREATE TABLE slot(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL,
-    windows INTEGER NOT NULL, points INTEGER NOT NULL, samples INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, end_ns INTEGER NOT NULL,
+    first_ns INTEGER NOT NULL, last_ns INTEGER NOT NULL, windows INTEGER NOT NULL, points INTEGER NOT NULL, samples INTEGER NOT NULL, bytes INTEGER NOT NULL,
     times BLOB NOT NULL);
-CREATE INDEX slot_last ON slot(last_ns);
+CREATE INDEX slot_end ON slot(end_ns);
 CREATE TABLE bundle(
     id INTEGER PRIMARY KEY, first_series INTEGER NOT NULL, last_series INTEGER NOT NULL, body BLOB NOT NULL);
 CREATE TABLE deleted(what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
