@@ -1,6 +1,7 @@
 //! The collector: sources → window → aggregate → diagnose → sinks, and the command line around it.
 
 pub mod aggregate;
+pub mod alert;
 pub mod bench_probe;
 pub mod bpf;
 pub mod cli;

@@ -4,12 +4,14 @@
 //! is not shown by itself is in a row `other`.
 
 mod coverage;
+mod points;
 mod report;
 mod syscalls;
 #[cfg(test)]
 pub(crate) mod testing;
 mod usage;
 
+pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report};
 pub use syscalls::syscalls;
 pub use usage::{Usage, rank, usage};

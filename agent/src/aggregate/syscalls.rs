@@ -9,20 +9,38 @@ use agent_common::wire::report::{SyscallsReport, SyscallsRow};
 
 use super::{coverage, span};
 use crate::syscall_names;
-use crate::window::{SyscallAbi, Window};
+use crate::window::{SyscallAbi, SyscallRow, Window};
 
 /// What several windows saw of one (process, call).
 #[derive(Debug, Default)]
-struct Sum {
-    comm: Arc<str>,
-    count: u64,
-    errors: u64,
-    timed: u64,
-    total: DurNs,
-    max: DurNs,
-    histogram: BTreeMap<u8, u64>,
+pub(super) struct Sum {
+    pub(super) comm: Arc<str>,
+    pub(super) count: u64,
+    pub(super) errors: u64,
+    pub(super) timed: u64,
+    pub(super) total: DurNs,
+    pub(super) max: DurNs,
+    pub(super) histogram: BTreeMap<u8, u64>,
     in_flight: u32,
     age: Option<DurNs>,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, row: &SyscallRow) {
+        self.count += row.count;
+        self.errors += row.errors;
+        self.timed += row.timed;
+        self.total.0 += row.total.0;
+        self.max = self.max.max(row.max);
+        for (bucket, calls) in row.histogram.iter().filter(|(bucket, _)| *bucket != UNTIMED) {
+            *self.histogram.entry(*bucket).or_default() += calls;
+        }
+    }
+
+    /// The value below which a share of the timed calls lies, within 12.5 %.
+    pub(super) fn percentile(&self, share: f64) -> Option<u64> {
+        percentile(&self.histogram, share).map(|ns| ns.min(self.max.0))
+    }
 }
 
 /// Adds the windows up. Sums are exact; percentiles are those of the timed calls, within 12.5 %; what is in flight is
@@ -35,14 +53,7 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
         for row in window.syscalls.iter().filter(|row| wanted(row.tgid)) {
             let sum = sums.entry((row.tgid, row.abi, row.nr)).or_default();
             sum.comm = Arc::clone(&row.comm);
-            sum.count += row.count;
-            sum.errors += row.errors;
-            sum.timed += row.timed;
-            sum.total.0 += row.total.0;
-            sum.max = sum.max.max(row.max);
-            for (bucket, calls) in row.histogram.iter().filter(|(bucket, _)| *bucket != UNTIMED) {
-                *sum.histogram.entry(*bucket).or_default() += calls;
-            }
+            sum.add(row);
         }
     }
     for open in windows.last().iter().flat_map(|window| &window.in_flight).filter(|open| wanted(open.tgid)) {
@@ -63,7 +74,6 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
 fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool) -> SyscallsRow {
     // Nothing timed is "unknown" where calls returned without a time, and 0 where none returned.
     let timed = sum.timed > 0 || (sum.count == 0 && !counts_only);
-    let percentile = |share| percentile(&sum.histogram, share).map(|ns| ns.min(sum.max.0));
     SyscallsRow {
         pid: tgid.0,
         comm: sum.comm.as_ref().to_owned(),
@@ -72,9 +82,9 @@ fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool) -> Sy
         errors: sum.errors,
         total_ns: timed.then_some(sum.total.0),
         max_ns: timed.then_some(sum.max.0),
-        p50_ns: percentile(0.50),
-        p95_ns: percentile(0.95),
-        p99_ns: percentile(0.99),
+        p50_ns: sum.percentile(0.50),
+        p95_ns: sum.percentile(0.95),
+        p99_ns: sum.percentile(0.99),
         in_flight: sum.in_flight,
         in_flight_age_ns: sum.age.map(|age| age.0),
     }

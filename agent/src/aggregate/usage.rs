@@ -122,13 +122,22 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 /// syscalls, which know only the number, go to the later one.
 #[must_use]
 pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
-    let mut rows: HashMap<(Tgid, u64), Usage> = HashMap::new();
-    let mut latest: HashMap<Tgid, u64> = HashMap::new();
+    let windows: Vec<&Window> = windows.iter().map(AsRef::as_ref).collect();
+    owned(&windows).0.into_values().collect()
+}
+
+/// Identity of a process: number and start (`CLOCK_BOOTTIME` ns).
+pub(super) type Key = (Tgid, u64);
+
+/// The rows by process, and for each number that made syscalls the row that has them.
+pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, Key>) {
+    let mut rows: HashMap<Key, Usage> = HashMap::new();
+    let mut latest: HashMap<Tgid, Key> = HashMap::new();
     for window in windows {
         add_tasks(window, &mut rows, &mut latest);
     }
-    let seen: HashSet<(Tgid, u64)> = rows.keys().copied().collect();
-    let mut parents: HashMap<(Tgid, u64), Tgid> = HashMap::new();
+    let seen: HashSet<Key> = rows.keys().copied().collect();
+    let mut parents: HashMap<Key, Tgid> = HashMap::new();
     for exit in windows.iter().flat_map(|window| &window.exits) {
         let start = near(&seen, exit);
         let key = (exit.tgid, start.unwrap_or(exit.start_boot_ns));
@@ -141,7 +150,7 @@ pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
             ..Usage::default()
         });
         add_exit(exit, row);
-        latest.entry(exit.tgid).or_insert(key.1);
+        latest.entry(exit.tgid).or_insert(key);
         if start.is_none() {
             row.short_lived = 1;
             parents.insert(key, exit.parent);
@@ -151,16 +160,17 @@ pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
         add_syscalls(window, &mut rows, &mut latest);
     }
     for open in windows.last().iter().flat_map(|window| &window.in_flight) {
-        let Some(row) = latest.get(&open.tgid).and_then(|start| rows.get_mut(&(open.tgid, *start))) else {
-            continue;
-        };
+        let Some(row) = latest.get(&open.tgid).and_then(|key| rows.get_mut(key)) else { continue };
         row.in_flight_age = row.in_flight_age.max(Some(open.age));
     }
-    fold(&mut rows, &parents, &latest);
-    rows.into_values().collect()
+    let moved = fold(&mut rows, &parents, &latest);
+    for key in latest.values_mut() {
+        *key = moved.get(key).copied().unwrap_or(*key);
+    }
+    (rows, latest)
 }
 
-fn add_tasks(window: &Window, rows: &mut HashMap<(Tgid, u64), Usage>, latest: &mut HashMap<Tgid, u64>) {
+fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
     let span = window.span().0;
     for task in &window.tasks {
         let row = rows.entry((task.tgid, task.start_boot_ns)).or_default();
@@ -191,7 +201,7 @@ fn add_tasks(window: &Window, rows: &mut HashMap<(Tgid, u64), Usage>, latest: &m
         row.fds = task.fds.map(u64::from);
         row.fd_limit = task.fd_limit;
         row.state = Some(task.state);
-        latest.insert(task.tgid, task.start_boot_ns);
+        latest.insert(task.tgid, (task.tgid, task.start_boot_ns));
     }
 }
 
@@ -211,7 +221,7 @@ fn add_exit(exit: &ProcessExit, row: &mut Usage) {
 }
 
 /// Start under which a sample knows the process of this exit: `/proc` cuts it to ticks of 10 ms.
-fn near(seen: &HashSet<(Tgid, u64)>, exit: &ProcessExit) -> Option<u64> {
+fn near(seen: &HashSet<Key>, exit: &ProcessExit) -> Option<u64> {
     const TICK_NS: u64 = 10_000_000;
     let cut = exit.start_boot_ns / TICK_NS * TICK_NS;
     [exit.start_boot_ns, cut, cut.saturating_sub(TICK_NS), cut + TICK_NS]
@@ -219,10 +229,10 @@ fn near(seen: &HashSet<(Tgid, u64)>, exit: &ProcessExit) -> Option<u64> {
         .find(|start| seen.contains(&(exit.tgid, *start)))
 }
 
-fn add_syscalls(window: &Window, rows: &mut HashMap<(Tgid, u64), Usage>, latest: &mut HashMap<Tgid, u64>) {
+fn add_syscalls(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
     for call in &window.syscalls {
-        let start = *latest.entry(call.tgid).or_insert(0);
-        let row = rows.entry((call.tgid, start)).or_insert_with(|| Usage {
+        let key = *latest.entry(call.tgid).or_insert((call.tgid, 0));
+        let row = rows.entry(key).or_insert_with(|| Usage {
             tgid: call.tgid,
             comm: Arc::clone(&call.comm),
             cgroup: "/".into(),
@@ -234,18 +244,18 @@ fn add_syscalls(window: &Window, rows: &mut HashMap<(Tgid, u64), Usage>, latest:
     }
 }
 
-/// Moves short-lived processes under their nearest forebear that has a row of its own.
+/// Moves short-lived processes under their nearest forebear that has a row of its own. Gives where each went.
 fn fold(
-    rows: &mut HashMap<(Tgid, u64), Usage>,
-    parents: &HashMap<(Tgid, u64), Tgid>,
-    latest: &HashMap<Tgid, u64>,
-) {
-    let key_of = |tgid: Tgid| latest.get(&tgid).map(|start| (tgid, *start));
+    rows: &mut HashMap<Key, Usage>,
+    parents: &HashMap<Key, Tgid>,
+    latest: &HashMap<Tgid, Key>,
+) -> HashMap<Key, Key> {
+    let mut moved = HashMap::new();
     for (key, parent) in parents {
         let mut at = *parent;
         // A chain of parents is no longer than there are exits; a loop (numbers reused) ends here too.
         let target = (0..=parents.len()).find_map(|_| {
-            let found = key_of(at)?;
+            let found = *latest.get(&at)?;
             match parents.get(&found) {
                 Some(next) => {
                     at = *next;
@@ -261,8 +271,10 @@ fn fold(
             && let Some(into) = rows.get_mut(&target)
         {
             into.absorb(&row);
+            moved.insert(*key, target);
         }
     }
+    moved
 }
 
 /// Criteria by which a process can be interesting.

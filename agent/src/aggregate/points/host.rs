@@ -1,0 +1,133 @@
+//! Points about the host and about the agent itself.
+
+use agent_common::wire::line::Point;
+
+use super::{Optional, PointsOptions, point};
+use crate::source::host::{CpuTimes, PressureKind};
+use crate::window::Window;
+
+pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
+    let at = |measurement| point(measurement, window, options);
+    let mut points = vec![host(window, at("s7mpa_host")), memory(window, at("s7mpa_memory"))];
+    points.push(cpu(&window.host.cpu, at("s7mpa_cpu").tag("cpu", "all")));
+    for (id, times) in &window.host.cpus {
+        points.push(cpu(times, at("s7mpa_cpu").tag("cpu", id.0.to_string())));
+    }
+    for disk in &window.host.disks {
+        let point = at("s7mpa_disk")
+            .tag("device", disk.name.as_str())
+            .field("reads", disk.reads)
+            .field("read_bytes", disk.read_bytes)
+            .field("read_ns", disk.read_time.0)
+            .field("writes", disk.writes)
+            .field("write_bytes", disk.write_bytes)
+            .field("write_ns", disk.write_time.0)
+            .maybe("flushes", disk.flushes)
+            .maybe("flush_ns", disk.flush_time.map(|time| time.0))
+            .field("busy_ns", disk.busy.0)
+            .field("queue_ns", disk.queue_time.0)
+            .field("in_flight", disk.in_flight);
+        points.push(point);
+    }
+    for interface in &window.host.interfaces {
+        let point = at("s7mpa_net")
+            .tag("interface", interface.name.as_str())
+            .field("rx_bytes", interface.rx_bytes)
+            .field("rx_packets", interface.rx_packets)
+            .field("rx_errors", interface.rx_errors)
+            .field("rx_dropped", interface.rx_dropped)
+            .field("tx_bytes", interface.tx_bytes)
+            .field("tx_packets", interface.tx_packets)
+            .field("tx_errors", interface.tx_errors)
+            .field("tx_dropped", interface.tx_dropped)
+            .field("collisions", interface.collisions);
+        points.push(point);
+    }
+    for kind in PressureKind::ALL {
+        if let Some(pressure) = window.host.pressure.of(kind) {
+            let point = at("s7mpa_pressure").tag("resource", kind.name()).field("some_ns", pressure.some.0);
+            points.push(point.maybe("full_ns", pressure.full.map(|full| full.0)));
+        }
+    }
+    points.extend(own(window, options));
+    points
+}
+
+fn host(window: &Window, point: Point) -> Point {
+    let host = &window.host;
+    let failed = window.exits.iter().filter(|exit| exit.code != 0 || exit.signal != 0).count();
+    point
+        .field("load1", host.load[0])
+        .field("load5", host.load[1])
+        .field("load15", host.load[2])
+        .field("runnable", host.runnable)
+        .field("blocked", host.blocked)
+        .field("threads", host.threads)
+        .field("processes", window.tasks.len() as u64)
+        .field("forks", host.forks)
+        .field("processes_started", window.forks)
+        .field("processes_ended", window.exits.len() as u64)
+        .field("processes_failed", failed as u64)
+        .field("context_switches", host.context_switches)
+        .field("interrupts", host.interrupts)
+        .field("uptime_ns", host.uptime.0)
+}
+
+fn memory(window: &Window, point: Point) -> Point {
+    let memory = &window.host.memory;
+    point
+        .field("total_bytes", memory.total_bytes)
+        .field("free_bytes", memory.free_bytes)
+        .field("available_bytes", memory.available_bytes)
+        .field("buffers_bytes", memory.buffers_bytes)
+        .field("cached_bytes", memory.cached_bytes)
+        .field("anon_bytes", memory.anon_bytes)
+        .field("shmem_bytes", memory.shmem_bytes)
+        .field("slab_bytes", memory.slab_bytes)
+        .field("slab_reclaimable_bytes", memory.slab_reclaimable_bytes)
+        .field("dirty_bytes", memory.dirty_bytes)
+        .field("writeback_bytes", memory.writeback_bytes)
+        .field("committed_bytes", memory.committed_bytes)
+        .field("swap_total_bytes", memory.swap_total_bytes)
+        .field("swap_free_bytes", memory.swap_free_bytes)
+        .field("swap_in_bytes", memory.swap_in_bytes)
+        .field("swap_out_bytes", memory.swap_out_bytes)
+        .field("faults", memory.faults)
+        .field("major_faults", memory.major_faults)
+        .maybe("oom_kills", memory.oom_kills)
+}
+
+fn cpu(times: &CpuTimes, point: Point) -> Point {
+    point
+        .field("user_ns", times.user.0)
+        .field("nice_ns", times.nice.0)
+        .field("system_ns", times.system.0)
+        .field("idle_ns", times.idle.0)
+        .field("iowait_ns", times.iowait.0)
+        .field("irq_ns", times.irq.0)
+        .field("softirq_ns", times.softirq.0)
+        .field("steal_ns", times.steal.0)
+        .field("guest_ns", times.guest.0)
+        .field("guest_nice_ns", times.guest_nice.0)
+}
+
+/// Coverage, losses and own cost.
+fn own(window: &Window, options: &PointsOptions) -> Vec<Point> {
+    let at = |measurement| point(measurement, window, options);
+    let coverage = &window.coverage;
+    let mut points = vec![
+        at("s7mpa_coverage")
+            .field("expected", coverage.expected)
+            .field("captured", coverage.captured)
+            .field("syscall_times", coverage.syscall_tier == "times")
+            .maybe("symbolized_pct", coverage.symbolized_pct),
+        at("s7mpa_self")
+            .field("cpu_pct", window.self_cost.cpu_pct)
+            .field("rss_bytes", window.self_cost.rss_bytes)
+            .field("map_bytes", window.self_cost.map_bytes),
+    ];
+    for (reason, lost) in coverage.lost.iter().filter(|(_, lost)| **lost > 0) {
+        points.push(at("s7mpa_lost").tag("reason", reason.as_str()).field("lost", *lost));
+    }
+    points
+}

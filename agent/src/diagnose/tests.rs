@@ -1,0 +1,65 @@
+use super::*;
+use crate::aggregate::testing::{MS, calls, shared, task, window};
+
+#[test]
+fn the_newest_windows_that_make_up_the_span_are_judged() {
+    let windows = shared((0..20).map(window).collect());
+    let recent = recent(&windows);
+    assert_eq!(recent.len(), 5);
+    assert_eq!(recent[0].start, windows[15].start);
+    assert_eq!(super::recent(&windows[..3]).len(), 3);
+    assert_eq!(super::recent(&[]).len(), 0);
+}
+
+#[test]
+fn an_empty_history_has_no_findings() {
+    assert_eq!(findings(&[]), []);
+    assert!(verdicts(&[]).iter().all(|(_, verdict)| matches!(verdict, Verdict::NotEnoughData { .. })));
+}
+
+#[test]
+fn an_idle_host_is_silent() {
+    let make = |index| {
+        let mut window = window(index);
+        window.tasks = (1..100).map(|tgid| task(tgid, "d", 0, 0).into()).collect();
+        window.syscalls = (1..100).map(|tgid| calls(tgid, "d", 0, 3, 1, 1_000)).collect();
+        window
+    };
+    let windows = shared((0..5).map(make).collect());
+    assert_eq!(findings(&windows), []);
+    assert!(verdicts(&windows).iter().all(|(_, verdict)| *verdict == Verdict::Ok));
+}
+
+#[test]
+fn the_cause_is_reported_and_not_its_effect() {
+    let make = |index| {
+        let mut window = window(index);
+        let mut victim = task(20, "db", 100, 0);
+        victim.runq = Some(DurNs(500 * MS));
+        window.tasks = vec![task(7, "p", 100, 880).into(), victim.into()];
+        window.syscalls = vec![calls(7, "p", 110, 900_000, 0, 300)];
+        window
+    };
+    let found = findings(&shared((0..5).map(make).collect()));
+    assert_eq!(found.len(), 1);
+    assert_eq!((&*found[0].class, &*found[0].caused), ("syscall-storm", &["cpu-kernel".to_owned()][..]));
+    assert_eq!(found[0].lost_ns_per_s, 880_000_000, "its own loss is the greater");
+}
+
+#[test]
+fn rules_are_named_after_their_files_and_classes_are_theirs_alone() {
+    let mut classes: Vec<_> = RULES.iter().flat_map(|rule| rule.classes).collect();
+    let count = classes.len();
+    classes.sort();
+    classes.dedup();
+    assert_eq!(classes.len(), count);
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/diagnose");
+    for rule in &RULES {
+        let text = std::fs::read_to_string(format!("{directory}/{}.rs", rule.name)).unwrap();
+        assert!(
+            text.starts_with(&format!("//! # `{}`", rule.name)),
+            "{}: the reference comes first",
+            rule.name
+        );
+    }
+}
