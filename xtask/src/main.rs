@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask <command>`. One file a command; this one only dispatches.
 
 mod apt;
+mod bench;
 mod build_ebpf;
 mod digest;
 mod run;
@@ -31,6 +32,8 @@ enum Command {
     Tools,
     /// Boot Debian's cloud kernels and run the agent and its exactness tests in each
     Vmtest(vmtest::Args),
+    /// Measure against other tools, in one run: syscalls, self, flamegraph
+    Bench(bench::Args),
     /// Format, lints, committed object, file lengths, licences
     Tidy(tidy::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Tools => test::servers().map(|tree| println!("{}", tree.display())),
         Command::Vmtest(args) => vmtest::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     }
 }

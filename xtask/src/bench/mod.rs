@@ -1,0 +1,97 @@
+//! `bench`: what it costs, against what others cost, in one run on one machine. Medians of several rounds, in
+//! which the contenders take turns, so that a noisy minute hits all of them.
+
+mod flamegraph;
+mod proc;
+mod self_cost;
+mod syscalls;
+mod workload;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::shell;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    which: Which,
+    /// Take the dev build, not the release one
+    #[arg(long, global = true)]
+    dev: bool,
+}
+
+#[derive(Subcommand)]
+enum Which {
+    /// ns that each tool adds to a syscall
+    Syscalls(syscalls::Args),
+    /// CPU, resident and map memory of `agent run`, idle and beside a build
+    #[command(name = "self")]
+    SelfCost(self_cost::Args),
+    /// Time from the end of sampling to the SVG
+    Flamegraph(flamegraph::Args),
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let built = Built::build(args.dev)?;
+    match &args.which {
+        Which::Syscalls(args) => syscalls::run(args, &built),
+        Which::SelfCost(args) => self_cost::run(args, &built),
+        Which::Flamegraph(args) => flamegraph::run(args, &built),
+    }
+}
+
+/// Where the programs under measurement lie.
+pub(crate) struct Built {
+    dir: PathBuf,
+}
+
+impl Built {
+    fn build(dev: bool) -> Result<Self> {
+        let mut cargo = shell::cargo();
+        cargo.args(["build", "--package", "agent", "--package", "tests", "--bins"]);
+        if !dev {
+            cargo.arg("--release");
+        }
+        shell::run(&mut cargo)?;
+        Ok(Self { dir: shell::root().join("target").join(if dev { "debug" } else { "release" }) })
+    }
+
+    /// A program by name.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// The middle value; of an even number, the mean of the two.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match (sorted.len(), sorted.len() / 2) {
+        (0, _) => f64::NAN,
+        (n, half) if n % 2 == 1 => sorted[half],
+        (_, half) => f64::midpoint(sorted[half - 1], sorted[half]),
+    }
+}
+
+/// Smallest and largest: how far the rounds lie apart.
+fn range(values: &[f64]) -> (f64, f64) {
+    (
+        values.iter().copied().fold(f64::INFINITY, f64::min),
+        values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[expect(clippy::float_cmp, reason = "these values are exact")]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(super::median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(super::median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(super::median(&[]).is_nan());
+        assert_eq!(super::range(&[3.0, 1.0, 2.0]), (1.0, 3.0));
+    }
+}
