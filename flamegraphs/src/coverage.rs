@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Unnamed {
-    /// No mapping of the process covers the address (broken frame-pointer chain, or unmapped since).
+    /// No mapping of the process covers the address: the code was built without frame pointers and the walk
+    /// went astray, or the library has been unloaded since. A run of such addresses counts once.
     Unmapped,
-    /// The process exited before its mappings were read.
+    /// The process exited before its mappings were read. A run of such addresses counts once.
     ProcessGone,
     /// The kernel refused to show the process' mappings.
     ProcessDenied,
@@ -39,7 +40,7 @@ impl Unnamed {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Unmapped => "not mapped",
+            Self::Unmapped => "broken stacks (no frame pointers)",
             Self::ProcessGone => "process exited too early",
             Self::ProcessDenied => "process mappings denied",
             Self::Anonymous => "JIT code without a perf map",
@@ -60,7 +61,8 @@ impl fmt::Display for Unnamed {
     }
 }
 
-/// Frames of a profile by outcome. Each frame of each sample counts once, whatever the sample's weight.
+/// Frames of a profile by outcome. Each frame of each sample counts once, whatever the
+/// sample's weight.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameCoverage {
     /// All frames, kernel and user.
@@ -124,7 +126,7 @@ fn floor1(pct: f64) -> f64 {
 }
 
 impl fmt::Display for NameCoverage {
-    /// `symbolized 98.1% (kernel 100.0%); unnamed: 120 stripped, 3 not mapped`
+    /// `symbolized 98.1% (kernel 100.0%); unnamed: 120 stripped, 3 broken stacks (no frame pointers)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "symbolized {:.1}%", floor1(self.named_pct()))?;
         if self.kernel_frames > 0 {
@@ -152,7 +154,7 @@ mod tests {
         coverage.count(false, Some(Unnamed::Stripped));
         assert_eq!(
             coverage.to_string(),
-            "symbolized 25.0% (kernel 100.0%); unnamed: 2 stripped, 1 not mapped"
+            "symbolized 25.0% (kernel 100.0%); unnamed: 2 stripped, 1 broken stacks (no frame pointers)"
         );
         assert_eq!(coverage.unnamed.values().sum::<u64>(), coverage.frames - coverage.named);
     }

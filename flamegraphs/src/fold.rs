@@ -141,9 +141,17 @@ impl<'a> Frames<'a> {
 
     /// The one place where stacks turn from leaf first to root first: user frames, then the kernel's on top.
     fn push_stack(&mut self, stack: &mut Vec<FrameId>, sample: &Sample, coverage: &mut NameCoverage) {
+        let mut lost = false;
         for (index, &addr) in sample.user.iter().enumerate().rev() {
             let name = self.names.user_id(sample.tgid, lookup_addr(index, addr));
-            stack.push(self.frame(name, false, coverage));
+            // Code without frame pointers uses that register for something else, and the walk then strays
+            // through up to 126 addresses of nothing: that is one hole in the stack, not so many frames.
+            let reason = name.and_then(|id| self.names.get(id).unnamed);
+            let known = !matches!(reason, Some(Unnamed::Unmapped | Unnamed::ProcessGone));
+            if known || !lost {
+                stack.push(self.frame(name, false, coverage));
+            }
+            lost = !known;
         }
         for (index, &addr) in sample.kernel.iter().enumerate().rev() {
             let name = self.names.kernel_id(lookup_addr(index, addr));
@@ -324,6 +332,18 @@ mod tests {
         assert_eq!((coverage.kernel_frames, coverage.kernel_named), (1, 1));
         assert_eq!(coverage.unnamed[&Unnamed::Stripped], 1);
         assert_eq!(coverage.unnamed[&Unnamed::Failed], 1);
+    }
+
+    #[test]
+    fn a_run_of_addresses_that_are_nowhere_is_one_hole() {
+        let mut names = names();
+        for addr in [1000, 1001, 1002, 1003] {
+            names.set_user(7, addr, FrameName::unnamed("[unknown]", Unnamed::Unmapped));
+        }
+        let samples = [sample("app", &[10, 1001, 1002, 1003, 21, 1004], &[], 1)];
+        let folded = fold(&samples, &names, &FoldOptions::default());
+        assert_eq!(text(&folded), "app;[unknown];mid;[unknown];leaf 1\n");
+        assert_eq!((folded.names.frames, folded.names.unnamed[&Unnamed::Unmapped]), (4, 2));
     }
 
     #[test]

@@ -271,13 +271,13 @@ fn what_cannot_be_named_has_its_reason() {
     let unmapped = sample(running.tgid, &[0x10, u64::MAX]);
     let symbolizer = symbolizer();
     let folded = fold(&symbolizer, vec![unmapped]);
-    assert_eq!(only(&folded), "test;[unknown];[unknown]");
-    assert_eq!(folded.names.unnamed[&Unnamed::Unmapped], 2);
+    assert_eq!(only(&folded), "test;[unknown]");
+    assert_eq!(folded.names.unnamed[&Unnamed::Unmapped], 1, "one hole");
 
     running.end();
     let folded = fold(&self::symbolizer(), vec![running.sample()]);
-    assert_eq!(only(&folded), "test;[unknown];[unknown]");
-    assert_eq!(folded.names.unnamed[&Unnamed::ProcessGone], 2);
+    assert_eq!(only(&folded), "test;[unknown]");
+    assert_eq!(folded.names.unnamed[&Unnamed::ProcessGone], 1);
     assert_eq!(folded.names.named, 0);
 }
 

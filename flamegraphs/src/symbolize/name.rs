@@ -20,6 +20,7 @@ fn demangle(symbol: &str) -> Cow<'_, str> {
     if symbol.len() > MAX_MANGLED || !(symbol.starts_with("_Z") || symbol.starts_with("_R")) {
         return Cow::Borrowed(symbol);
     }
+    let symbol = without_digest(symbol);
     if let Ok(name) = rustc_demangle::try_demangle(symbol) {
         // `{:#}` leaves out the hash.
         return Cow::Owned(format!("{name:#}"));
@@ -28,6 +29,20 @@ fn demangle(symbol: &str) -> Cow<'_, str> {
         .ok()
         .and_then(|name| name.demangle().ok())
         .map_or(Cow::Borrowed(symbol), Cow::Owned)
+}
+
+/// Cuts what link-time optimization appends to a local symbol, `.llvm.3439703550637356148` or the number
+/// alone: it differs from build to build and tells nothing. `.isra.0` and the like stay.
+fn without_digest(symbol: &str) -> &str {
+    const DIGITS: usize = 8;
+    match symbol.rsplit_once('.') {
+        Some((rest, number))
+            if number.len() >= DIGITS && number.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            rest.strip_suffix(".llvm").unwrap_or(rest)
+        }
+        _ => symbol,
+    }
 }
 
 /// Replaces generic arguments by `<..>`, the most deeply nested first, until the name fits; cuts what
@@ -108,6 +123,14 @@ mod tests {
         );
         assert_eq!(readable("_RNvCs1234_7mycrate3foo"), "mycrate::foo");
         assert_eq!(readable("_Znot_a_mangled_name"), "_Znot_a_mangled_name");
+    }
+
+    #[test]
+    fn a_build_s_digest_is_not_part_of_the_name() {
+        assert_eq!(readable("_ZN3foo3barEv.llvm.3439703550637356148"), "foo::bar()");
+        assert_eq!(readable("_ZN3foo3barEv.16671654276026231535"), "foo::bar()");
+        assert_eq!(readable("_ZN3foo3barEv.isra.0"), "foo::bar() [clone .isra.0]");
+        assert_eq!(readable("plain.llvm.12345678901"), "plain.llvm.12345678901");
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Process {
     /// Latest first.
     generations: Vec<Rc<[Region]>>,
     ns_tgid: Option<u32>,
-    /// Why the mappings could not be read the last time.
+    /// Why there are no mappings.
     failed: Option<Unnamed>,
     used: u64,
 }
@@ -155,7 +155,8 @@ impl Processes {
             Err(_) => Err(Unnamed::ProcessGone),
         };
         match maps {
-            Err(reason) => process.failed = Some(reason),
+            // What is not in the mappings we have is a stray address more likely than an exec we missed.
+            Err(reason) => process.failed = process.generations.is_empty().then_some(reason),
             Ok(maps) => {
                 let regions: Rc<[Region]> = maps.iter().map(|map| region(map, files)).collect();
                 process.failed = None;
