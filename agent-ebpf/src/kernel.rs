@@ -2,7 +2,6 @@
 
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
-use aya_ebpf::Global;
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
 };
@@ -10,7 +9,7 @@ use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
 /// Overridden by the loader before the programs are verified, so that dead branches cost nothing.
 #[unsafe(no_mangle)]
-static OFFSETS: Global<Offsets> = Global::new(Offsets {
+pub(crate) static OFFSETS: Offsets = Offsets {
     task_tgid: NO_OFFSET,
     task_pid: NO_OFFSET,
     task_real_parent: NO_OFFSET,
@@ -32,12 +31,17 @@ static OFFSETS: Global<Offsets> = Global::new(Offsets {
     signal_min_flt: NO_OFFSET,
     signal_maj_flt: NO_OFFSET,
     signal_sum_sched_runtime: NO_OFFSET,
-});
+};
 
-#[inline(always)]
-pub(crate) fn offsets() -> Offsets {
-    OFFSETS.load()
+/// Loads one offset. Volatile, since the compiler must not use the value it sees; one field, since a load of the whole
+/// structure cost 20 ns a syscall.
+macro_rules! offset {
+    ($field:ident) => {
+        // SAFETY: a static of plain integers.
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::OFFSETS.$field) }
+    };
 }
+pub(crate) use offset;
 
 /// `pt_regs.orig_ax` of x86-64: part of the user ABI (`struct user_regs_struct`), the same in every kernel.
 const PT_REGS_ORIG_AX: u32 = 120;
@@ -67,7 +71,7 @@ impl KernelPtr {
 
     #[inline(always)]
     pub(crate) fn comm(self) -> [u8; COMM_LEN] {
-        self.read(offsets().task_comm).unwrap_or([0; COMM_LEN])
+        self.read(offset!(task_comm)).unwrap_or([0; COMM_LEN])
     }
 }
 
@@ -108,13 +112,12 @@ impl<'a> Typed<'a> {
 impl CurrentTask for Typed<'_> {
     #[inline(always)]
     fn ids(&self) -> (u32, u32) {
-        let off = offsets();
-        (self.task_u32(off.task_tgid), self.task_u32(off.task_pid))
+        (self.task_u32(offset!(task_tgid)), self.task_u32(offset!(task_pid)))
     }
 
     #[inline(always)]
     fn compat(&self) -> bool {
-        self.task_u32(offsets().task_thread_status) & TS_COMPAT != 0
+        self.task_u32(offset!(task_thread_status)) & TS_COMPAT != 0
     }
 
     #[inline(always)]
@@ -144,7 +147,7 @@ impl CurrentTask for Checked<'_> {
     fn compat(&self) -> bool {
         // SAFETY: no arguments.
         let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
-        task.read::<u32>(offsets().task_thread_status).is_some_and(|status| status & TS_COMPAT != 0)
+        task.read::<u32>(offset!(task_thread_status)).is_some_and(|status| status & TS_COMPAT != 0)
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use aya_ebpf::maps::RingBuf;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 
-use crate::kernel::{KernelPtr, offsets};
+use crate::kernel::{KernelPtr, offset};
 use crate::{drops, filter, settings, syscalls};
 
 /// 2 MiB hold 20,000 events of 104 B: 7,000 process lives between two drains 100 ms apart.
@@ -21,17 +21,16 @@ static PROCESS_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 /// The fields every kind carries.
 #[inline(always)]
 fn event_of(task: KernelPtr, kind: u32) -> Option<ProcessEvent> {
-    let off = offsets();
     let parent_tgid =
-        task.follow(off.task_real_parent).and_then(|p| p.read::<u32>(off.task_tgid)).unwrap_or_default();
+        task.follow(offset!(task_real_parent)).and_then(|p| p.read::<u32>(offset!(task_tgid))).unwrap_or_default();
     Some(ProcessEvent {
         // SAFETY: no arguments.
         at_ns: unsafe { bpf_ktime_get_ns() },
-        start_boot_ns: task.read(off.task_start_boottime).unwrap_or_default(),
+        start_boot_ns: task.read(offset!(task_start_boottime)).unwrap_or_default(),
         // SAFETY: no arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         kind,
-        tgid: task.read::<u32>(off.task_tgid)?,
+        tgid: task.read::<u32>(offset!(task_tgid))?,
         parent_tgid,
         comm: task.comm(),
         ..ProcessEvent::default()
@@ -53,9 +52,8 @@ pub(crate) fn try_fork(ctx: &RawTracePointContext) {
     let Some(settings) = settings::get() else { return };
     let parent = KernelPtr(ctx.arg::<u64>(0) as *const u8);
     let child = KernelPtr(ctx.arg::<u64>(1) as *const u8);
-    let off = offsets();
     let (Some(child_tid), Some(child_tgid), Some(parent_tgid)) =
-        (child.read::<u32>(off.task_pid), child.read::<u32>(off.task_tgid), parent.read::<u32>(off.task_tgid))
+        (child.read::<u32>(offset!(task_pid)), child.read::<u32>(offset!(task_tgid)), parent.read::<u32>(offset!(task_tgid)))
     else {
         drops::count(DropReason::ReadFailed);
         return;
@@ -102,13 +100,12 @@ pub(crate) fn try_exec(ctx: &RawTracePointContext) {
 #[inline(always)]
 pub(crate) fn try_exit(ctx: &RawTracePointContext) {
     let task = KernelPtr(ctx.arg::<u64>(0) as *const u8);
-    let off = offsets();
-    let (Some(tid), Some(signal)) = (task.read::<u32>(off.task_pid), task.follow(off.task_signal)) else {
+    let (Some(tid), Some(signal)) = (task.read::<u32>(offset!(task_pid)), task.follow(offset!(task_signal))) else {
         drops::count(DropReason::ReadFailed);
         return;
     };
     syscalls::thread_gone(tid);
-    if signal.read::<i32>(off.signal_live).unwrap_or_default() > 0 {
+    if signal.read::<i32>(offset!(signal_live)).unwrap_or_default() > 0 {
         return;
     }
     let Some(mut event) = event_of(task, KIND_EXIT) else {
@@ -124,14 +121,14 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
         let one = |p: KernelPtr| p.read::<u64>(own).unwrap_or_default();
         signal.read::<u64>(gone).unwrap_or_default() + one(task) + leader.map_or(0, one)
     };
-    let leader = task.follow(off.task_group_leader).filter(|l| l.0 != task.0);
-    event.cpu_ns = sum(off.signal_sum_sched_runtime, off.task_sum_exec_runtime, leader);
-    event.utime_ns = sum(off.signal_utime, off.task_utime, leader);
-    event.stime_ns = sum(off.signal_stime, off.task_stime, leader);
-    event.min_flt = sum(off.signal_min_flt, off.task_min_flt, leader);
-    event.maj_flt = sum(off.signal_maj_flt, off.task_maj_flt, leader);
-    let group = signal.read::<i32>(off.signal_group_exit_code).unwrap_or_default();
-    let own = task.read::<i32>(off.task_exit_code).unwrap_or_default();
+    let leader = task.follow(offset!(task_group_leader)).filter(|l| l.0 != task.0);
+    event.cpu_ns = sum(offset!(signal_sum_sched_runtime), offset!(task_sum_exec_runtime), leader);
+    event.utime_ns = sum(offset!(signal_utime), offset!(task_utime), leader);
+    event.stime_ns = sum(offset!(signal_stime), offset!(task_stime), leader);
+    event.min_flt = sum(offset!(signal_min_flt), offset!(task_min_flt), leader);
+    event.maj_flt = sum(offset!(signal_maj_flt), offset!(task_maj_flt), leader);
+    let group = signal.read::<i32>(offset!(signal_group_exit_code)).unwrap_or_default();
+    let own = task.read::<i32>(offset!(task_exit_code)).unwrap_or_default();
     event.exit_status = if group != 0 { group } else { own } as u32;
     debug!(ctx, "exit {} status {}", event.tgid, event.exit_status);
     send(event);

@@ -116,7 +116,7 @@ enum Command {
     #[command(hide = true)]
     BenchProbe {
         /// Which
-        set: crate::bench_probe::Set,
+        probes: crate::bench_probe::Set,
     },
 }
 
@@ -183,7 +183,7 @@ fn dispatch(cli: Cli) -> Outcome {
         // These come first: they work with a broken configuration.
         Command::Completions(args) => completions::run(&args),
         Command::Hold(args) => hold::run(&args),
-        Command::BenchProbe { set } => crate::bench_probe::run(set).map(|()| ExitCode::SUCCESS).map_err(Failed::from),
+        Command::BenchProbe { probes } => crate::bench_probe::run(probes).map(|()| ExitCode::SUCCESS).map_err(Failed::from),
         Command::Config(command) => config::run(&global, &command),
         Command::Run(args) => run::run(&global, &args),
         Command::Serve(args) => serve::run(&global, &args),
