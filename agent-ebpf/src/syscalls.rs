@@ -61,27 +61,25 @@ pub(crate) fn try_enter(current: &impl CurrentTask) {
     if !filter::passes(settings, tgid) {
         return;
     }
-    let flags = if current.compat() { u16::from(FLAG_COMPAT) } else { 0 };
-    let entry = SyscallEntry {
-        // SAFETY: no arguments.
-        start_ns: unsafe { bpf_ktime_get_ns() },
-        tid,
-        tgid,
-        nr: current.second() as u16,
-        flags,
-        pad: 0,
-    };
     let Some(slot) = SYSCALL_ENTRY.get_ptr_mut(tid & ENTRY_MASK.load()) else { return };
+    let nr = current.second() as u16;
+    let flags = if current.compat() { u16::from(FLAG_COMPAT) } else { 0 };
     // SAFETY: the slot is this thread's, or checked to be free; a race of two threads for a free slot loses one
-    // pairing, which `SyscallUnpaired` counts.
+    // pairing, which `SyscallUnpaired` counts. Field by field: an entry put together on the stack and copied in
+    // words stalls on its own half-written words.
     unsafe {
         if (*slot).start_ns != 0 && (*slot).tid != tid {
+            let entry = SyscallEntry { start_ns: bpf_ktime_get_ns(), tid, tgid, nr, flags, pad: 0 };
             if ENTRY_OVERFLOW.insert(tid, entry, 0).is_err() {
                 drops::count(DropReason::SyscallEntryFull);
             }
             return;
         }
-        *slot = entry;
+        (*slot).tid = tid;
+        (*slot).tgid = tgid;
+        (*slot).nr = nr;
+        (*slot).flags = flags;
+        (*slot).start_ns = bpf_ktime_get_ns();
     }
 }
 
