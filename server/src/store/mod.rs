@@ -6,6 +6,7 @@
 
 pub mod embedded;
 mod error;
+pub mod influx;
 mod window;
 
 use agent_common::wire::stored::Stored;
