@@ -195,8 +195,8 @@ impl<'a> Iterator for Lines<'a> {
                 return None;
             }
             self.number = self.number.saturating_add(1);
-            let bytes = self.rest.as_bytes();
-            let end = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
+            // `find` searches by words; a loop over bytes is a tenth of the whole cost.
+            let end = self.rest.find('\n').unwrap_or(self.rest.len());
             let line = &self.rest[..end];
             self.rest = self.rest.get(end + 1..).unwrap_or("");
             let line = line.strip_suffix('\r').unwrap_or(line);
@@ -216,6 +216,22 @@ impl<'a> Iterator for Lines<'a> {
 /// Offset and problem.
 type Refused = (usize, Problem);
 
+/// `,` and space.
+const SEPARATOR: u8 = 1;
+/// `=`.
+const EQUALS: u8 = 2;
+/// `\`.
+const BACKSLASH: u8 = 4;
+/// What each byte means in a name; most mean nothing.
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b',' as usize] = SEPARATOR;
+    table[b' ' as usize] = SEPARATOR;
+    table[b'=' as usize] = EQUALS;
+    table[b'\\' as usize] = BACKSLASH;
+    table
+};
+
 struct Scanner<'a> {
     line: &'a str,
     at: usize,
@@ -226,9 +242,11 @@ impl<'a> Scanner<'a> {
         if self.line.len() > MAX_LINE_BYTES {
             return Err((0, Problem::TooLong));
         }
-        // A tab is allowed inside strings; everything else below 0x20 is not. The writer makes none.
-        if let Some(at) = self.line.bytes().position(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
-            return Err((at, Problem::Control));
+        // A tab is allowed inside strings; everything else below 0x20 is not. The writer makes none. The first pass has
+        // no early end, so that it is done sixteen bytes at a time.
+        let control = |b: u8| (b < 0x20 && b != b'\t') || b == 0x7f;
+        if self.line.bytes().fold(false, |found, b| found | control(b)) {
+            return Err((self.line.bytes().position(control).unwrap_or(0), Problem::Control));
         }
         let key = self.key()?;
         let fields = self.fields()?;
@@ -244,16 +262,30 @@ impl<'a> Scanner<'a> {
         Err((self.at, problem))
     }
 
-    /// Advances to the next unescaped byte that ends a name.
-    fn name(&mut self, ends: impl Fn(u8) -> bool) -> &'a str {
-        let rest = &self.line[self.at..];
-        let end = find_unescaped(rest, ends);
-        self.at += end;
-        &rest[..end]
+    /// Advances to the next unescaped byte that ends a name: `,` or space, and `=` when `ends` has it too. Says
+    /// whether there was a backslash.
+    fn name(&mut self, ends: u8) -> (&'a str, bool) {
+        let bytes = self.line.as_bytes();
+        let start = self.at;
+        let mut escaped = false;
+        while let Some(&b) = bytes.get(self.at) {
+            let class = CLASS[b as usize];
+            if class == 0 {
+                self.at += 1;
+            } else if class == BACKSLASH {
+                escaped = true;
+                self.at += if matches!(bytes.get(self.at + 1), Some(b',' | b'=' | b' ')) { 2 } else { 1 };
+            } else if class & ends != 0 {
+                break;
+            } else {
+                self.at += 1;
+            }
+        }
+        (&self.line[start..self.at], escaped)
     }
 
     fn key(&mut self) -> Result<&'a str, Refused> {
-        if self.name(|b| b == b',' || b == b' ').is_empty() {
+        if self.name(SEPARATOR).0.is_empty() {
             return self.fail(Problem::NoMeasurement);
         }
         let mut tags = 0;
@@ -263,12 +295,11 @@ impl<'a> Scanner<'a> {
             if tags > MAX_TAGS {
                 return self.fail(Problem::TooManyTags);
             }
-            let name = self.name(|b| matches!(b, b',' | b'=' | b' '));
-            if name.is_empty() || self.peek() != Some(b'=') {
+            if self.name(SEPARATOR | EQUALS).0.is_empty() || self.peek() != Some(b'=') {
                 return self.fail(Problem::BadTag);
             }
             self.at += 1;
-            if self.name(|b| matches!(b, b',' | b'=' | b' ')).is_empty() || self.peek() == Some(b'=') {
+            if self.name(SEPARATOR | EQUALS).0.is_empty() || self.peek() == Some(b'=') {
                 return self.fail(Problem::BadTag);
             }
         }
@@ -289,13 +320,13 @@ impl<'a> Scanner<'a> {
             if fields.len() == MAX_FIELDS {
                 return self.fail(Problem::TooManyFields);
             }
-            let name = self.name(|b| matches!(b, b',' | b'=' | b' '));
+            let (name, escaped) = self.name(SEPARATOR | EQUALS);
             if name.is_empty() || self.peek() != Some(b'=') {
                 return self.fail(Problem::BadField);
             }
             self.at += 1;
             let value = self.value()?;
-            fields.push((unescape(name), value));
+            fields.push((if escaped { unescape(name) } else { name.into() }, value));
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b' ') => {
@@ -311,6 +342,9 @@ impl<'a> Scanner<'a> {
     fn value(&mut self) -> Result<Value<'a>, Refused> {
         if self.peek() == Some(b'"') {
             return self.string();
+        }
+        if let Some(value) = self.short_int() {
+            return Ok(Value::Int(value));
         }
         let start = self.at;
         let rest = &self.line[start..];
@@ -341,6 +375,27 @@ impl<'a> Scanner<'a> {
         };
         self.at += end;
         Ok(value)
+    }
+
+    /// Most values: an integer of up to 18 digits, which cannot overflow.
+    fn short_int(&mut self) -> Option<i64> {
+        let bytes = &self.line.as_bytes()[self.at..];
+        let sign = usize::from(bytes.first() == Some(&b'-'));
+        let mut value = 0_i64;
+        let mut at = sign;
+        while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            if at - sign == 18 {
+                return None;
+            }
+            value = value * 10 + i64::from(digit);
+            at += 1;
+        }
+        let ends = bytes.get(at) == Some(&b'i') && matches!(bytes.get(at + 1), Some(b',' | b' '));
+        if at == sign || !ends {
+            return None;
+        }
+        self.at += at + 1;
+        Some(if sign == 1 { -value } else { value })
     }
 
     fn string(&mut self) -> Result<Value<'a>, Refused> {

@@ -57,8 +57,8 @@ impl Builder {
     /// Adds a window's row. Where a field of a series has a value at this time already, the new one takes its place.
     pub(super) fn add(&mut self, raw: &[u8], end_ns: i64) -> Result<(), Damaged> {
         let mut last_distance = None;
-        // Index of the time, of the series, and of the column that is likely next.
-        let (mut at, mut current, mut next) = (0_u32, 0_usize, 0_usize);
+        // Index of the time, of the series, and of the series and the column that are likely next.
+        let (mut at, mut current, mut likely, mut next) = (0_u32, 0_usize, 0_usize, 0_usize);
         read(raw, |item| match item {
             Item::Point(id, distance) => {
                 if last_distance != Some(distance) {
@@ -70,10 +70,15 @@ impl Builder {
                     });
                 }
                 next = 0;
-                current = *self.known.entry(id).or_insert_with(|| {
-                    self.series.push((id, Vec::new()));
-                    self.series.len() - 1
-                });
+                // Windows mostly have the same series in the same order.
+                current = match self.series.get(likely) {
+                    Some((known, _)) if *known == id => likely,
+                    _ => *self.known.entry(id).or_insert_with(|| {
+                        self.series.push((id, Vec::new()));
+                        self.series.len() - 1
+                    }),
+                };
+                likely = current + 1;
             }
             Item::Field(field, cell) => {
                 let (kind, value) = match cell {

@@ -144,6 +144,9 @@ pub(super) fn transport(place: &str, source: reqwest::Error) -> StoreError {
             format!("{place}: the server does not speak TLS: write http:// into the URL"),
             Some(source.into()),
         );
+    } else if has("invalid HTTP version") {
+        let what = "the answer is not HTTP: the server speaks TLS (write https://), or it is no database";
+        return misconfigured(format!("{place}: {what}"), Some(source.into()));
     } else if has("received fatal alert") {
         return misconfigured(format!("{place}: the server refused the TLS connection"), Some(source.into()));
     } else if has("dns error") || has("failed to lookup") {
