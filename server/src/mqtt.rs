@@ -510,27 +510,34 @@ impl Target {
             ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
                 fail(FailureKind::Timeout, "no answer in time".into())
             }
-            ConnectionError::Io(e) => self.io_failure(e),
+            ConnectionError::Io(e) => self.io_failure(e, false),
             ConnectionError::Tls(e) => self.tls_failure(e),
-            ConnectionError::MqttState(StateError::ConnectionAborted) if !connected => {
-                let why = if self.credentials {
-                    "closed at the greeting: user or password refused, or not an MQTT broker"
-                } else {
-                    "closed at the greeting: it wants a user and a password, or TLS, or is not an MQTT broker"
-                };
-                fail(FailureKind::Credentials, why.into())
-            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) if !connected => self.no_greeting(),
             ConnectionError::MqttState(StateError::ConnectionAborted) => {
                 fail(FailureKind::Closed, "connection closed by the broker".into())
             }
-            ConnectionError::MqttState(StateError::Io(e)) => self.io_failure(e),
-            ConnectionError::MqttState(StateError::Deserialization(rumqttc::Error::Io(e))) => self.io_failure(e),
+            ConnectionError::MqttState(
+                StateError::Io(e) | StateError::Deserialization(rumqttc::Error::Io(e)),
+            ) => match e.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe if !connected => self.no_greeting(),
+                _ => self.io_failure(e, false),
+            },
             ConnectionError::RequestsDone => fail(FailureKind::Closed, "closed by us".into()),
             other => fail(FailureKind::Protocol, format!("not MQTT as expected: {other}")),
         }
     }
 
-    fn io_failure(&self, e: &io::Error) -> Failure {
+    /// The connection ended before the broker's CONNACK: rumqttd's only answer to a wrong password.
+    fn no_greeting(&self) -> Failure {
+        let why = if self.credentials {
+            "user or password refused, or not an MQTT broker"
+        } else {
+            "it wants a user and a password, or TLS, or is not an MQTT broker"
+        };
+        Failure::new(FailureKind::Credentials, format!("broker {}: closed at the greeting: {why}", self.address))
+    }
+
+    fn io_failure(&self, e: &io::Error, handshake: bool) -> Failure {
         let at = &self.address;
         if let Some(tls) = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
             return self.rustls_failure(tls);
@@ -547,7 +554,7 @@ impl Target {
                 Failure::new(FailureKind::Refused, format!("broker {at}: no way there ({e})"))
             }
             io::ErrorKind::TimedOut => Failure::new(FailureKind::Timeout, format!("broker {at}: no answer in time")),
-            io::ErrorKind::UnexpectedEof if at.tls => Failure::new(
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if handshake => Failure::new(
                 FailureKind::Tls,
                 format!("broker {at}: closed in the TLS handshake (no TLS at this port, or it wants a client certificate)"),
             ),
@@ -557,7 +564,7 @@ impl Target {
 
     fn tls_failure(&self, e: &TlsError) -> Failure {
         match e {
-            TlsError::Io(e) => self.io_failure(e),
+            TlsError::Io(e) => self.io_failure(e, true),
             TlsError::TLS(e) => self.rustls_failure(e),
             other => Failure::new(FailureKind::Tls, format!("broker {}: TLS: {other}", self.address)),
         }

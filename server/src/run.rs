@@ -48,21 +48,19 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 impl Server {
     /// Opens the store and starts the broker. Nothing is ingested before [`Server::run`].
     pub async fn start(config: Config) -> Result<Self, ServerError> {
-        if config.ingest.group.is_some() && config.store == StoreConfig::Embedded {
-            return Err(ServerError::Settings(
-                "ingest.group needs a store that takes several writers: the embedded one has one",
-            ));
-        }
-        // An external broker's settings are checked first: it is cheap, and the store may be slow to open.
-        if let BrokerConfig::External(external) = &config.broker {
-            mqtt::check(&external.link_options(client_id(&config)))?;
-        }
+        check(&config)?;
         let store = {
             let config = config.clone();
             tokio::task::spawn_blocking(move || open_store(&config))
                 .await
                 .map_err(|_| ServerError::Panic("opening the store"))??
         };
+        Self::with_store(config, store).await
+    }
+
+    /// The same with a store that is open already.
+    pub async fn with_store(config: Config, store: Arc<dyn Store>) -> Result<Self, ServerError> {
+        check(&config)?;
         let (broker, link) = match &config.broker {
             BrokerConfig::Embedded => {
                 let (listen, runtime_dir) = (config.listen, config.runtime_dir.clone());
@@ -120,6 +118,19 @@ impl Server {
             .map_err(|_| ServerError::Panic("closing the store"))??;
         Ok(())
     }
+}
+
+/// What can be known to be wrong before anything is opened.
+fn check(config: &Config) -> Result<(), ServerError> {
+    if config.ingest.group.is_some() && config.store == StoreConfig::Embedded {
+        return Err(ServerError::Settings(
+            "ingest.group needs a store that takes several writers: the embedded one has one",
+        ));
+    }
+    if let BrokerConfig::External(external) = &config.broker {
+        mqtt::check(&external.link_options(client_id(config)))?;
+    }
+    Ok(())
 }
 
 fn client_id(config: &Config) -> String {

@@ -17,6 +17,9 @@ use crate::sink::spool::WindowId;
 const RESEND_MOST: Duration = Duration::from_secs(60);
 /// With a connection and without a single acknowledgement for this long, somebody should know.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Messages that are not windows and that the broker may owe an answer for. The others wait where the oldest can be
+/// dropped.
+const MESSAGES_ON_THEIR_WAY: usize = 32;
 /// How long the goodbye may take beyond the deadline.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -297,7 +300,7 @@ impl<'a> Session<'a> {
     }
 
     fn send_messages(&mut self) {
-        loop {
+        while self.unnumbered.len() + self.unacked.len() < self.shared.config.window + MESSAGES_ON_THEIR_WAY {
             let mut hand_off = lock(&self.shared.hand_off);
             let (message, what) = if let Some(topic) = hand_off.unsent.pop_front() {
                 let Some(payload) = hand_off.retained.get(&topic).cloned() else { continue };

@@ -1,12 +1,11 @@
 //! What the tests of the pipeline share.
-#![allow(dead_code, reason = "each test binary uses a part")]
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{self, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use agent::sink::mqtt::{MqttConfig, MqttSink};
 use agent::sink::spool::{Limits, NewWindow, Spool};
@@ -14,28 +13,15 @@ use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::{self, Point};
 use serde::{Deserialize, Serialize};
 use server::config::{BrokerConfig, ExternalBroker};
-use server::store::Store as _;
+use agent_common::wire::stored::Stored;
 use server::store::embedded::{EmbeddedStore, Options};
+use server::store::{Health, Store, StoreError, Window, Written};
+
+use crate::mosquitto::{Mosquitto, free_port};
 
 const SPEC: &str = "S7MPA_TEST_SERVER";
-/// Far beyond what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits until something is true, or fails with its name.
-pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 pub(crate) fn now() -> UnixNs {
     UnixNs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64)
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 /// A window that ends now, with so many processes: 300 make about 45 kB.
@@ -80,9 +66,8 @@ pub(crate) fn stored_windows(dir: &Path) -> u64 {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ServerSpec {
     pub(crate) config: server::Config,
-    /// The store refuses while this file exists, and takes this long for each write.
-    pub(crate) store_down: PathBuf,
-    pub(crate) store_delay_ms: u64,
+    /// What each write to the store takes longer than it would.
+    pub(crate) store_delay: Duration,
 }
 
 impl ServerSpec {
@@ -93,7 +78,7 @@ impl ServerSpec {
             runtime_dir: dir.join("run"),
             ..server::Config::default()
         };
-        Self { config, store_down: dir.join("store-down"), store_delay_ms: 0 }
+        Self { config, store_delay: Duration::ZERO }
     }
 
     pub(crate) fn external(dir: &Path, broker: &Mosquitto) -> Self {
@@ -110,13 +95,49 @@ impl ServerSpec {
     }
 }
 
+/// The embedded store on a slow disk.
+#[derive(Debug)]
+struct Slow {
+    store: EmbeddedStore,
+    delay: Duration,
+}
+
+impl Store for Slow {
+    fn write(&self, windows: &[Window]) -> Result<Written, StoreError> {
+        std::thread::sleep(self.delay);
+        self.store.write(windows)
+    }
+
+    fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError> {
+        self.store.stored(host, stream)
+    }
+
+    fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.store.streams()
+    }
+
+    fn health(&self) -> Result<Health, StoreError> {
+        self.store.health()
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.store.close()
+    }
+}
+
 /// Body of a child process.
 pub(crate) fn serve_if_child() {
     let Ok(spec) = std::env::var(SPEC) else { return };
     let spec: ServerSpec = serde_json::from_str(&spec).expect("specification");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let server = server::Server::start(spec.config).await.expect("server starts");
+        let server = if spec.store_delay.is_zero() {
+            server::Server::start(spec.config).await
+        } else {
+            let store = EmbeddedStore::open(&spec.config.state_dir, Options::default()).expect("store");
+            server::Server::with_store(spec.config, Arc::new(Slow { store, delay: spec.store_delay })).await
+        }
+        .expect("server starts");
         let ingest = server.ingest().clone();
         println!("\nserver ready");
         // The parent closes our standard input to stop us.
@@ -152,6 +173,7 @@ impl Child {
         child
     }
 
+    /// Reads on to the line that begins so.
     fn line(&mut self, start: &str) -> String {
         let mut line = String::new();
         loop {
@@ -196,73 +218,6 @@ impl Drop for Child {
     fn drop(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
-    }
-}
-
-/// The directory into which `cargo xtask test` unpacks servers from Debian packages.
-fn tools() -> Option<PathBuf> {
-    std::env::var_os("S7MPA_TOOLS").map(PathBuf::from)
-}
-
-/// A real Mosquitto on a free port.
-pub(crate) struct Mosquitto {
-    process: Option<process::Child>,
-    dir: PathBuf,
-    pub(crate) port: u16,
-    settings: String,
-}
-
-impl Mosquitto {
-    /// Starts one with persistence in `dir` and these further settings.
-    pub(crate) fn start(dir: &Path, settings: &str) -> Self {
-        let mut broker =
-            Self { process: None, dir: dir.to_owned(), port: free_port(), settings: settings.to_owned() };
-        broker.start_again();
-        broker
-    }
-
-    pub(crate) fn start_again(&mut self) {
-        let file = self.dir.join("mosquitto.conf");
-        let defaults = if self.settings.contains("allow_anonymous") { "" } else { "allow_anonymous true\n" };
-        let text = format!(
-            "listener {} 127.0.0.1\n{defaults}persistence true\npersistence_location {}/\nautosave_interval 1\n\
-             user root\nmax_queued_messages 0\n{}\n",
-            self.port,
-            self.dir.display(),
-            self.settings
-        );
-        fs::write(&file, text).expect("mosquitto.conf");
-        let (program, libraries) = match tools() {
-            Some(root) => (root.join("usr/sbin/mosquitto"), Some(root.join("usr/lib/x86_64-linux-gnu"))),
-            None => ("mosquitto".into(), None),
-        };
-        let mut command = Command::new(&program);
-        if let Some(libraries) = libraries {
-            command.env("LD_LIBRARY_PATH", libraries);
-        }
-        let log = fs::File::create(self.dir.join("mosquitto.log")).expect("log");
-        let process = command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(log).spawn().unwrap_or_else(|e| {
-            panic!("cannot start {}: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS", program.display())
-        });
-        self.process = Some(process);
-        eventually("mosquitto listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
-    }
-
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().expect("kill");
-            process.wait().expect("wait");
-        }
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
