@@ -520,6 +520,10 @@ impl Target {
                 StateError::Io(e) | StateError::Deserialization(rumqttc::Error::Io(e)),
             ) => match e.kind() {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe if !connected => self.no_greeting(),
+                // The codec's word for an answer that is not a whole packet.
+                io::ErrorKind::Other if !connected => {
+                    fail(FailureKind::Protocol, "its answer is not MQTT".into())
+                }
                 _ => self.io_failure(e, false),
             },
             ConnectionError::RequestsDone => fail(FailureKind::Closed, "closed by us".into()),
