@@ -174,8 +174,8 @@ impl Store for EmbeddedStore {
                 writer.forget();
                 let error =
                     schema::error("cannot write to", &self.path, source).after(writer.backoff.failed());
-                if let (StoreError::Full { .. }, Some(pages)) = (&error, self.options.max_pages) {
-                    writer.make_room(&self.path, &self.options, pages);
+                if let StoreError::Full { .. } = error {
+                    writer.make_room(&self.path, &self.options);
                 }
                 Err(error)
             }
@@ -300,8 +300,15 @@ impl Writer {
         self.upkept(path, result);
     }
 
-    /// The hard limit is reached: the oldest tenth goes, so that the next attempt finds room.
-    fn make_room(&mut self, path: &Path, options: &Options, max_pages: u32) {
+    /// What can be done so that the next attempt finds room. The WAL goes into the database file, which has free pages
+    /// perhaps, and ends. At our own hard limit the oldest tenth goes; a disk that others have filled is no reason to
+    /// delete.
+    fn make_room(&mut self, path: &Path, options: &Options) {
+        let truncated = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = truncated {
+            tracing::debug!("checkpoint of {}: {error}", path.display());
+        }
+        let Some(max_pages) = options.max_pages else { return };
         let result = roll::page_count(&self.conn, "page_size").and_then(|size| {
             let most = u64::from(max_pages) * size / 10 * 9;
             roll::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())
