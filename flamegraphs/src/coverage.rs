@@ -40,14 +40,14 @@ impl Unnamed {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Unmapped => "broken stacks (no frame pointers)",
-            Self::ProcessGone => "process exited too early",
-            Self::ProcessDenied => "process mappings denied",
-            Self::Anonymous => "JIT code without a perf map",
+            Self::Unmapped => "broken stacks",
+            Self::ProcessGone => "exited too early",
+            Self::ProcessDenied => "mappings denied",
+            Self::Anonymous => "JIT without perf map",
             Self::FileGone => "file gone",
             Self::Stripped => "stripped",
             Self::NotElf => "not an ELF file",
-            Self::KernelHidden => "kernel addresses hidden (kptr_restrict)",
+            Self::KernelHidden => "hidden by kptr_restrict",
             Self::KernelUnreadable => "/proc/kallsyms unreadable",
             Self::KernelUnknown => "unknown kernel address",
             Self::Failed => "symbolizer failed",
@@ -126,7 +126,7 @@ fn floor1(pct: f64) -> f64 {
 }
 
 impl fmt::Display for NameCoverage {
-    /// `symbolized 98.1% (kernel 100.0%); unnamed: 120 stripped, 3 broken stacks (no frame pointers)`
+    /// `symbolized 98.1% (kernel 100.0%); unnamed: 120 stripped, 3 broken stacks`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "symbolized {:.1}%", floor1(self.named_pct()))?;
         if self.kernel_frames > 0 {
@@ -154,7 +154,7 @@ mod tests {
         coverage.count(false, Some(Unnamed::Stripped));
         assert_eq!(
             coverage.to_string(),
-            "symbolized 25.0% (kernel 100.0%); unnamed: 2 stripped, 1 broken stacks (no frame pointers)"
+            "symbolized 25.0% (kernel 100.0%); unnamed: 2 stripped, 1 broken stacks"
         );
         assert_eq!(coverage.unnamed.values().sum::<u64>(), coverage.frames - coverage.named);
     }

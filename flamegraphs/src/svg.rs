@@ -14,6 +14,9 @@ pub const MAX_DRAWN: usize = 10_000;
 /// Frames this wide (in per cent; about a pixel) are drawn, however many they are.
 const VISIBLE_PCT: f64 = 0.1;
 
+/// Characters of the subtitle: 1,200 pixels of 12-pixel monospace.
+const MAX_SUBTITLE: usize = 165;
+
 /// Weights that add up to more are scaled down: inferno keeps positions in f64, exact to 2^53.
 const MAX_TOTAL: u128 = 1 << 52;
 
@@ -64,11 +67,7 @@ pub fn write(folded: &Folded, options: &SvgOptions, mut out: impl Write) -> io::
 
     let mut palette = palette(folded);
     let (min_width, hidden) = min_width_pct(folded, total, options.min_width_pct);
-    let mut subtitle = xml_text(options.subtitle.as_deref().unwrap_or_default());
-    if hidden > 0 {
-        let sep = if subtitle.is_empty() { "" } else { "; " };
-        let _ = write!(subtitle, "{sep}{hidden} frames under {min_width:.2}% of the width not drawn");
-    }
+    let subtitle = subtitle(options, min_width, hidden);
     let mut inferno = flamegraph::Options::default();
     inferno.title = xml_text(&options.title);
     inferno.subtitle = (!subtitle.is_empty()).then_some(subtitle);
@@ -85,6 +84,25 @@ pub fn write(folded: &Folded, options: &SvgOptions, mut out: impl Write) -> io::
     // is the one mode that keeps the order it is given (reversed).
     inferno.flame_chart = true;
     flamegraph::from_lines(&mut inferno, lines.iter().rev().map(String::as_str), &mut out)
+}
+
+/// The second line, with a note on what is not drawn, cut to what fits: it is centred, so a longer one would
+/// lose both its ends.
+fn subtitle(options: &SvgOptions, min_width: f64, hidden: usize) -> String {
+    let mut note = String::new();
+    if hidden > 0 {
+        let _ = write!(note, "{hidden} frames under {min_width:.2}% of the width not drawn");
+    }
+    let mut text = xml_text(options.subtitle.as_deref().unwrap_or_default());
+    if !text.is_empty() && !note.is_empty() {
+        note.insert_str(0, "; ");
+    }
+    let room = MAX_SUBTITLE.saturating_sub(note.len());
+    if text.chars().count() > room {
+        text = text.chars().take(room.saturating_sub(2)).collect();
+        text.push_str("..");
+    }
+    text + &note
 }
 
 /// The width in per cent under which frames are left out so that some [`MAX_DRAWN`] are drawn, and how
@@ -327,6 +345,15 @@ mod tests {
         let svg = render(&Folded { stacks, names: NameCoverage::default() }, &SvgOptions::default());
         assert_eq!(svg.matches("<title>").count(), 400 * 41 + 1);
         assert!(!svg.contains("not drawn"));
+    }
+
+    #[test]
+    fn a_long_subtitle_is_cut_at_its_end() {
+        let options = SvgOptions { subtitle: Some("é".repeat(400)), ..SvgOptions::default() };
+        let text = subtitle(&options, 0.1, 7);
+        assert_eq!(text.chars().count(), MAX_SUBTITLE);
+        assert!(text.ends_with("é..; 7 frames under 0.10% of the width not drawn"), "{text}");
+        assert_eq!(subtitle(&SvgOptions::default(), 0.1, 0), "");
     }
 
     #[test]
