@@ -37,7 +37,7 @@ const FOLD_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct SymbolizerOptions {
     /// Memory for names already found.
     pub name_bytes: usize,
-    /// Symbol tables (of ELF files) kept mapped; the largest file may add to it while it is read.
+    /// Memory for symbol tables of ELF files; the largest file (128 MiB at most) may add to it while it is read.
     pub table_bytes: u64,
 }
 
@@ -84,7 +84,7 @@ pub struct SymbolizerStats {
     pub names: usize,
     /// Memory of the cached names.
     pub name_bytes: usize,
-    /// Symbol tables mapped.
+    /// Memory of the symbol tables.
     pub table_bytes: u64,
     /// Memory of the kernel's symbol table.
     pub kernel_bytes: usize,
