@@ -57,8 +57,9 @@ pub struct HistoryStats {
 pub struct History {
     limits: Limits,
     kept: Mutex<Kept>,
-    windows: broadcast::Sender<Arc<Window>>,
-    lagged: AtomicU64,
+    /// `None` once the writer has ended.
+    windows: Mutex<Option<broadcast::Sender<Arc<Window>>>>,
+    lagged: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -85,8 +86,8 @@ impl History {
         Self {
             limits,
             kept: Mutex::default(),
-            windows: broadcast::Sender::new(SUBSCRIBER_WINDOWS),
-            lagged: AtomicU64::new(0),
+            windows: Mutex::new(Some(broadcast::Sender::new(SUBSCRIBER_WINDOWS))),
+            lagged: Arc::default(),
         }
     }
 
@@ -108,8 +109,19 @@ impl History {
         kept.entries.push_back(entry);
         kept.trim(&self.limits);
         drop(kept);
-        // No subscriber is no error.
-        let _ = self.windows.send(window);
+        if let Some(windows) = &*self.sender() {
+            // No subscriber is no error.
+            let _ = windows.send(window);
+        }
+    }
+
+    /// No more windows will come: subscribers get what is on its way, then the end.
+    pub fn close(&self) {
+        self.sender().take();
+    }
+
+    fn sender(&self) -> MutexGuard<'_, Option<broadcast::Sender<Arc<Window>>>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The windows that overlap the last `span` before the newest one's end, oldest first.
@@ -140,8 +152,12 @@ impl History {
 
     /// Every window from now on.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        Subscription { windows: self.windows.subscribe(), history: Arc::clone(self) }
+    pub fn subscribe(&self) -> Subscription {
+        let ended = || broadcast::channel(1).1;
+        Subscription {
+            windows: self.sender().as_ref().map_or_else(ended, broadcast::Sender::subscribe),
+            lagged: Arc::clone(&self.lagged),
+        }
     }
 
     /// What is in it and what fell out.
@@ -221,17 +237,17 @@ impl Kept {
 #[derive(Debug)]
 pub struct Subscription {
     windows: broadcast::Receiver<Arc<Window>>,
-    history: Arc<History>,
+    lagged: Arc<AtomicU64>,
 }
 
 impl Subscription {
-    /// The next window; `None` when the history is gone. Windows missed by lagging are counted.
+    /// The next window; `None` when no more will come. Windows missed by lagging are counted.
     pub async fn next(&mut self) -> Option<Arc<Window>> {
         loop {
             match self.windows.recv().await {
                 Ok(window) => return Some(window),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    self.history.lagged.fetch_add(missed, Ordering::Relaxed);
+                    self.lagged.fetch_add(missed, Ordering::Relaxed);
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
@@ -343,12 +359,18 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_subscriber_that_lags_is_counted() {
-        let history = Arc::new(History::new(limits(1000, 1000, usize::MAX)));
+        let history = History::new(limits(1000, 1000, usize::MAX));
         let mut subscription = history.subscribe();
         for n in 0..SUBSCRIBER_WINDOWS as u64 + 5 {
             history.push(window(n, 0, 0));
         }
         assert_eq!(subscription.next().await.unwrap().start, MonoNs(5_000_000_000));
         assert_eq!(history.stats().lagged, 5);
+        history.close();
+        for _ in 0..SUBSCRIBER_WINDOWS - 1 {
+            assert!(subscription.next().await.is_some());
+        }
+        assert!(subscription.next().await.is_none());
+        assert!(history.subscribe().next().await.is_none());
     }
 }

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod collector;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod diagnose;
 pub mod doctor;
 pub mod history;

@@ -76,6 +76,7 @@ impl Observer {
                 tracing::error!("the collector's thread panicked");
             }
         }
+        self.history.close();
     }
 }
 

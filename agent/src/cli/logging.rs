@@ -13,12 +13,14 @@ pub(super) enum Kind {
     Command,
     /// The daemon and the server: what happens, too.
     Daemon,
+    /// The daemon with its summary line on a terminal: warnings.
+    Live,
 }
 
 /// Starts logging. The configuration's level wins; `-v` raises what it leaves open.
 pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
     let level = match (config.level.as_str(), verbose, kind) {
-        ("", 0, Kind::Command) => "warn",
+        ("", 0, Kind::Command | Kind::Live) => "warn",
         ("", 0, Kind::Daemon) => "info",
         ("", 1, _) => "info,agent=debug,server=debug,flamegraphs=debug",
         ("", _, _) => "debug",

@@ -1,12 +1,61 @@
 //! `agent run`.
 
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
 use clap::Args;
 
-use super::{Global, Outcome};
+use super::ask::Interrupt;
+use super::{Global, Outcome, logging, settings, usage};
+use crate::daemon;
 
 #[derive(Debug, Args)]
-pub(super) struct RunArgs {}
+#[command(after_help = "\
+Examples:
+  sudo agent run                                   all in one: probes, broker and store on this host
+  sudo agent run --mqtt mqtts://me@broker:8883     a bare collector for a broker elsewhere
 
-pub(super) fn run(_global: &Global, _args: &RunArgs) -> Outcome {
-    Err(anyhow::anyhow!("not built yet").into())
+The server part (broker, store) runs as a process of its own, as user s7mpa or nobody, without privileges.
+The password of --mqtt comes from mqtt.password_file or S7MPA_MQTT_PASSWORD.
+SIGTERM and Ctrl-C end it in order; what the broker has not taken waits on disk.")]
+pub(super) struct RunArgs {
+    /// Broker to send to, in place of the embedded one: mqtt://[user@]host[:port], mqtts:// for TLS
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<String>,
+
+    /// Samples a second and CPU [default: 97]
+    #[arg(short, long, value_name = "HZ")]
+    rate: Option<u32>,
+
+    /// Spool and store [default: /var/lib/s7mpa]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+
+    /// Form of the log: text, json
+    #[arg(long, value_name = "FORMAT")]
+    log: Option<String>,
+}
+
+pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
+    let flags = [
+        ("mqtt.url", args.mqtt.clone(), "--mqtt"),
+        ("collector.rate_hz", args.rate.map(|rate| rate.to_string()), "--rate"),
+        ("state_dir", args.state_dir.clone(), "--state-dir"),
+        ("log.format", args.log.clone(), "--log"),
+    ];
+    let config = settings(global, &flags).config().map_err(usage)?;
+    let live = std::io::stderr().is_terminal() && global.verbose == 0 && !config.log.json;
+    logging::start(&config.log, global.verbose, if live { logging::Kind::Live } else { logging::Kind::Daemon });
+    // A daemon that may not attach says so at once, not after broker and store are up.
+    let missing = crate::bpf::missing_capabilities();
+    if !missing.is_empty() {
+        let denied = crate::collector::StartError::Denied { missing: missing.join(", ") };
+        return Err(super::observe::explain(denied).into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = Interrupt::new()?;
+        daemon::run(config, live, interrupt.wait()).await
+    })?;
+    Ok(ExitCode::SUCCESS)
 }

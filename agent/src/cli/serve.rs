@@ -1,12 +1,70 @@
 //! `agent serve`.
 
+use std::os::unix::fs::DirBuilderExt;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
 use clap::Args;
 
-use super::{Global, Outcome};
+use super::ask::Interrupt;
+use super::{Failed, Global, Outcome, logging, settings, usage};
+use crate::config::Settings;
+use crate::daemon;
 
 #[derive(Debug, Args)]
-pub(super) struct ServeArgs {}
+#[command(after_help = "\
+Examples:
+  agent serve --state-dir ~/s7mpa --set server.mqtt_listen=0.0.0.0:7677
+  agent serve --mqtt mqtts://ingest@broker:8883 --set server.store=influx2 \\
+      --set server.influx_url=http://influx:8086
 
-pub(super) fn run(_global: &Global, _args: &ServeArgs) -> Outcome {
-    Err(anyhow::anyhow!("not built yet").into())
+It needs no privileges. `agent run` starts one by itself unless it is given a broker.")]
+pub(super) struct ServeArgs {
+    /// Broker to read from, in place of the embedded one
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<String>,
+
+    /// Store [default: /var/lib/s7mpa]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+
+    /// Settings come from the daemon on stdin
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
+    let flags =
+        [("mqtt.url", args.mqtt.clone(), "--mqtt"), ("state_dir", args.state_dir.clone(), "--state-dir")];
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if args.child {
+        nix::sys::prctl::set_no_new_privs()?;
+        // The file may be root's alone: the daemon passes on what we need of it.
+        let mut settings = Settings::defaults();
+        settings.add_env(std::env::vars().filter(|(name, _)| name.starts_with("S7MPA_LOG_")));
+        logging::start(&settings.config().map_err(usage)?.log, global.verbose, logging::Kind::Daemon);
+        // What is wrong goes to the daemon, which says it.
+        let served = runtime.block_on(daemon::serve_from_stdin());
+        return Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let config = settings(global, &flags).config().map_err(usage)?;
+    logging::start(&config.log, global.verbose, logging::Kind::Daemon);
+    let run_dir = config.run_dir().join("server");
+    for dir in [&config.server_dir(), &run_dir] {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("cannot make {}; set state_dir and socket to places of yours", dir.display()))?;
+    }
+    let settings = daemon::server_config(&config, &run_dir, None)?;
+    runtime.block_on(async {
+        let mut interrupt = Interrupt::new()?;
+        let server = server::Server::start(settings).await?;
+        if let (Some(address), Some(file)) = (server.broker_address(), server.broker_password_file()) {
+            tracing::info!(%address, user = server::broker::USER, password_file = %file.display(), "broker listens");
+        }
+        server.run(interrupt.wait()).await?;
+        Ok::<_, Failed>(ExitCode::SUCCESS)
+    })
 }

@@ -152,8 +152,20 @@ pub static KEYS: &[Key] = &[
         c.mqtt.password = some(v);
         Ok(())
     }),
+    key!("mqtt.password_file", Kind::Text, "", "File with the password", |c, v| {
+        c.mqtt.password_file = path(v)?;
+        Ok(())
+    }),
     key!("mqtt.ca_file", Kind::Text, "", "Certificates to trust in place of the system's (PEM)", |c, v| {
-        c.mqtt.ca_file = some(v).map(PathBuf::from);
+        c.mqtt.ca_file = path(v)?;
+        Ok(())
+    }),
+    key!("mqtt.cert_file", Kind::Text, "", "Our certificates for a broker that asks for them (PEM)", |c, v| {
+        c.mqtt.cert_file = path(v)?;
+        Ok(())
+    }),
+    key!("mqtt.key_file", Kind::Text, "", "The key to them (PEM)", |c, v| {
+        c.mqtt.key_file = path(v)?;
         Ok(())
     }),
     key!(
@@ -197,8 +209,12 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("server.retention", Kind::Duration, "30d", "How long the embedded store keeps points", |c, v| {
+    key!("server.retention", Kind::Duration, "14d", "How long the embedded store keeps points", |c, v| {
         c.server.retention = parse_duration(v)?;
+        Ok(())
+    }),
+    key!("server.max_bytes", Kind::Bytes, "2GiB", "Size of the embedded store; the oldest points go first", |c, v| {
+        c.server.max_bytes = parse_bytes(v)?;
         Ok(())
     }),
     key!("server.influx_url", Kind::Text, "", "InfluxDB: http(s)://host:port[/prefix]", |c, v| {
@@ -216,8 +232,16 @@ pub static KEYS: &[Key] = &[
         v.clone_into(&mut c.server.influx_bucket);
         Ok(())
     }),
-    key!(secret "server.influx_token", "InfluxDB 2: token; InfluxDB 1: user:password", |c, v| {
+    key!("server.influx_user", Kind::Text, "", "InfluxDB 1: user", |c, v| {
+        c.server.influx_user = some(v);
+        Ok(())
+    }),
+    key!(secret "server.influx_token", "InfluxDB 2: token; InfluxDB 1: password", |c, v| {
         c.server.influx_token = some(v);
+        Ok(())
+    }),
+    key!("server.influx_token_file", Kind::Text, "", "File with the token or password", |c, v| {
+        c.server.influx_token_file = path(v)?;
         Ok(())
     }),
     key!("log.level", Kind::Text, "", "error, warn, info, debug, trace, or a filter; empty: by command", |c, v| {
@@ -231,6 +255,10 @@ pub static KEYS: &[Key] = &[
         Ok(())
     }),
 ];
+
+fn path(text: &str) -> Result<Option<PathBuf>, String> {
+    some(text).map(|text| absolute(&text)).transpose()
+}
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);

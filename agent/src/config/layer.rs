@@ -13,6 +13,9 @@ use super::{
 };
 use crate::collector::SyscallTier;
 
+/// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
+const NOT_SETTINGS: [&str; 4] = ["S7MPA_CONFIG", "S7MPA_TOOLS", "S7MPA_UPDATE", "S7MPA_OUTAGE_S"];
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -165,7 +168,7 @@ impl Settings {
     /// Lays `S7MPA_…` variables on top. `S7MPA_CONFIG` is the file's name, not a setting.
     pub fn add_env(&mut self, env: impl Iterator<Item = (String, String)>) {
         for (name, value) in env {
-            if !name.starts_with("S7MPA_") || name == "S7MPA_CONFIG" {
+            if !name.starts_with("S7MPA_") || NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
             match KEYS.iter().find(|key| key.env() == name) {
@@ -264,17 +267,29 @@ fn blank() -> Config {
             samples: std::time::Duration::ZERO,
             max_bytes: 0,
         },
-        mqtt: MqttSettings { url: None, user: None, password: None, ca_file: None, delivery: Delivery::Store },
+        mqtt: MqttSettings {
+            url: None,
+            user: None,
+            password: None,
+            password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            delivery: Delivery::Store,
+        },
         spool: SpoolConfig { max_bytes: 0, max_age: std::time::Duration::ZERO },
         server: ServerSettings {
             user: String::new(),
             mqtt_listen: ([127, 0, 0, 1], 7677).into(),
             store: StoreKind::Embedded,
             retention: std::time::Duration::ZERO,
+            max_bytes: 0,
             influx_url: None,
             influx_org: String::new(),
             influx_bucket: String::new(),
+            influx_user: None,
             influx_token: None,
+            influx_token_file: None,
         },
         log: LogConfig { level: String::new(), json: false },
     }

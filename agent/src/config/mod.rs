@@ -74,10 +74,16 @@ pub struct MqttSettings {
     pub url: Option<MqttUrl>,
     /// User, unless the URL names one.
     pub user: Option<String>,
-    /// Password, unless the URL names one.
+    /// Password, unless the URL or `password_file` has it.
     pub password: Option<String>,
+    /// File with the password.
+    pub password_file: Option<PathBuf>,
     /// Certificates to trust in place of the system's.
     pub ca_file: Option<PathBuf>,
+    /// Our certificates.
+    pub cert_file: Option<PathBuf>,
+    /// The key to them.
+    pub key_file: Option<PathBuf>,
     /// What counts as delivered.
     pub delivery: Delivery,
 }
@@ -111,14 +117,20 @@ pub struct ServerSettings {
     pub store: StoreKind,
     /// How long the embedded store keeps points.
     pub retention: Duration,
+    /// Size of the embedded store.
+    pub max_bytes: u64,
     /// InfluxDB: URL.
     pub influx_url: Option<String>,
     /// InfluxDB 2: organisation.
     pub influx_org: String,
     /// InfluxDB 2: bucket; InfluxDB 1: database.
     pub influx_bucket: String,
-    /// InfluxDB 2: token; InfluxDB 1: `user:password`.
+    /// InfluxDB 1: user.
+    pub influx_user: Option<String>,
+    /// InfluxDB 2: token; InfluxDB 1: password.
     pub influx_token: Option<String>,
+    /// File with it.
+    pub influx_token_file: Option<PathBuf>,
 }
 
 /// Which store.

@@ -18,6 +18,14 @@ pub struct MqttUrl {
     pub port: u16,
 }
 
+impl MqttUrl {
+    /// `mqtt://host:port`, as the links want it.
+    #[must_use]
+    pub fn without_login(&self) -> String {
+        Self { user: None, password: None, ..self.clone() }.to_string()
+    }
+}
+
 impl FromStr for MqttUrl {
     type Err = String;
 

@@ -1,0 +1,193 @@
+//! `agent run`: collector, memory, rules, sink, control socket, and the server part as a process of its own.
+
+mod child;
+mod pipeline;
+mod secrets;
+mod summary;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use flamegraphs::{Symbolizer, SymbolizerOptions};
+
+pub use child::{Ready, ServerChild, serve_from_stdin, server_config};
+pub use secrets::{mqtt_password_file, write_secret};
+
+use crate::collector::{Filter, Options};
+use crate::config::{Config, Delivery};
+use crate::control::server::{ControlSocket, Daemon, serve};
+use crate::control::{AlertBoard, Answers};
+use crate::history::Limits;
+use crate::observer::Observer;
+use crate::sink::mqtt::{self, MqttConfig, MqttSink};
+use crate::sink::spool::{self, Spool};
+
+/// What the sink may take to send the last windows when the daemon ends.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs until `stop`, then drains. `live`: a summary line on the terminal in place of logs.
+pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let socket = ControlSocket::bind(&config.socket)?;
+    make_dirs(&config)?;
+
+    let mut child = None;
+    let mqtt = if config.mqtt.url.is_some() {
+        external(&config)?
+    } else {
+        let (server, ready) = ServerChild::start(&config).await?;
+        child = Some(server);
+        embedded(&config, &ready)
+    };
+    mqtt.check().context("broker")?;
+    let limits = spool::Limits {
+        max_bytes: config.spool.max_bytes,
+        max_age: config.spool.max_age,
+        ..spool::Limits::default()
+    };
+    let spool = Spool::open(&config.spool_dir(), limits)?;
+    let sink = MqttSink::start(mqtt, spool).context("cannot start the MQTT sink")?;
+
+    let symbolizer = Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let observer = {
+        let symbolizer = symbolizer.clone();
+        let (options, limits) = (options(&config), limits_of(&config));
+        let on_process: crate::observer::OnProcess = Box::new(move |tgid| symbolizer.observe(tgid.0));
+        tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await??
+    };
+    let board = Arc::new(AlertBoard::default());
+    let daemon = Arc::new(Daemon {
+        history: Arc::clone(observer.history()),
+        answers: Answers { symbolizer, host: config.host.as_str().into(), rate_hz: config.collector.rate_hz },
+        board: Arc::clone(&board),
+        started,
+    });
+    tracing::info!(
+        host = %config.host,
+        rate_hz = config.collector.rate_hz,
+        socket = %config.socket.display(),
+        broker = %sink.stats().broker,
+        "observing"
+    );
+
+    let control = tokio::spawn(serve(socket, Arc::clone(&daemon)));
+    let pipeline = pipeline::Pipeline::new(&config, sink.clone(), Arc::clone(&board));
+    let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
+    let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), sink.clone())));
+
+    let died = watch(&observer, child.as_mut(), stop).await;
+
+    tracing::info!("stopping");
+    control.abort();
+    if let Some(summary) = summary {
+        summary.abort();
+    }
+    // The control task held the last handle on the socket; the observer's last window ends the pipeline.
+    let _ = control.await;
+    drop(daemon);
+    tokio::task::spawn_blocking(move || drop(observer.stop())).await?;
+    if tokio::time::timeout(DRAIN, pipeline).await.is_err() {
+        tracing::warn!("the last window was not processed in time");
+    }
+    let stats = tokio::task::spawn_blocking(move || sink.close(DRAIN)).await?;
+    match stats {
+        Ok(stats) if stats.spool.windows > 0 => {
+            tracing::info!(windows = stats.spool.windows, "kept on disk until the broker takes them");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot close the spool"),
+    }
+    if let Some(child) = child {
+        child.stop().await;
+    }
+    died
+}
+
+/// Waits for the end: asked for, or the collector's thread has died.
+async fn watch(
+    observer: &Observer,
+    mut child: Option<&mut ServerChild>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let mut beat = tokio::time::interval(Duration::from_millis(500));
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            _ = beat.tick() => {
+                if observer.is_dead() {
+                    anyhow::bail!("the collector's thread died; see the log above");
+                }
+                if let Some(child) = &mut child {
+                    child.tend();
+                }
+            }
+        }
+    }
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        rate_hz: config.collector.rate_hz,
+        filter: Filter::All,
+        syscalls: config.collector.syscalls,
+        proc: true,
+    }
+}
+
+fn limits_of(config: &Config) -> Limits {
+    Limits {
+        windows: config.history.windows,
+        samples: config.history.samples,
+        max_bytes: usize::try_from(config.history.max_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// State directory: everyone may pass, nobody may look; below it the spool is ours and the store the server's.
+fn make_dirs(config: &Config) -> anyhow::Result<()> {
+    make_dir(&config.state_dir, 0o711)?;
+    make_dir(&config.spool_dir(), 0o700)
+}
+
+fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+fn delivery(config: &Config) -> mqtt::Delivery {
+    match config.mqtt.delivery {
+        Delivery::Store => mqtt::Delivery::EndToEnd,
+        Delivery::Broker => mqtt::Delivery::Broker,
+    }
+}
+
+/// The broker of our own server part.
+fn embedded(config: &Config, ready: &Ready) -> MqttConfig {
+    MqttConfig {
+        user: Some(server::broker::USER.to_owned()),
+        password_file: ready.password_file.clone(),
+        delivery: delivery(config),
+        ..MqttConfig::new(&config.host, format!("mqtt://{}", ready.address))
+    }
+}
+
+/// Somebody else's broker.
+fn external(config: &Config) -> anyhow::Result<MqttConfig> {
+    let mqtt = &config.mqtt;
+    let Some(url) = &mqtt.url else { anyhow::bail!("no broker is configured") };
+    Ok(MqttConfig {
+        user: url.user.clone().or_else(|| mqtt.user.clone()),
+        password_file: mqtt_password_file(config, config.run_dir())?,
+        ca_file: mqtt.ca_file.clone(),
+        cert_file: mqtt.cert_file.clone(),
+        key_file: mqtt.key_file.clone(),
+        delivery: delivery(config),
+        ..MqttConfig::new(&config.host, url.without_login())
+    })
+}

@@ -1,0 +1,108 @@
+//! Each window's way: points → sink, rules → alerts → board and sink, now and then a report.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use agent_common::wire::finding::{Alert, AlertState};
+use agent_common::wire::line;
+use agent_common::wire::topic::Channel;
+
+use crate::aggregate::{self, PointsOptions, ReportOptions};
+use crate::alert::{AlertOptions, Alerts};
+use crate::config::Config;
+use crate::control::AlertBoard;
+use crate::diagnose;
+use crate::history::Subscription;
+use crate::sink::mqtt::MqttSink;
+use crate::sink::spool::NewWindow;
+use crate::window::Window;
+
+/// Windows of a published report, and how many windows apart reports are.
+const REPORT_WINDOWS: usize = 10;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    points: PointsOptions,
+    recent: VecDeque<Arc<Window>>,
+    since_report: usize,
+    alerts: Alerts,
+    sink: MqttSink,
+    board: Arc<AlertBoard>,
+}
+
+impl Pipeline {
+    pub(super) fn new(config: &Config, sink: MqttSink, board: Arc<AlertBoard>) -> Self {
+        let points = PointsOptions { top_n: config.collector.processes, ..PointsOptions::new(&config.host) };
+        Self {
+            points,
+            recent: VecDeque::with_capacity(REPORT_WINDOWS + 1),
+            since_report: 0,
+            alerts: Alerts::new(&config.host, AlertOptions::default()),
+            sink,
+            board,
+        }
+    }
+
+    /// Until no more windows come.
+    pub(super) async fn run(mut self, mut windows: Subscription) {
+        while let Some(window) = windows.next().await {
+            self.window(window);
+        }
+        // Whoever comes later must not find alerts of a host that nobody watches any more.
+        for alert in self.board.open() {
+            self.post(&Alert { state: AlertState::Resolved, ..alert });
+        }
+    }
+
+    fn window(&mut self, window: Arc<Window>) {
+        let points = aggregate::points(&window, &self.points);
+        self.sink.publish_window(NewWindow {
+            end: window.end_unix,
+            span: window.span(),
+            points: points.len() as u64,
+            lines: line::encode(&points),
+        });
+
+        let now = window.end_unix;
+        self.recent.push_back(window);
+        if self.recent.len() > REPORT_WINDOWS {
+            self.recent.pop_front();
+        }
+        let windows = self.recent.make_contiguous();
+        let suspicions = diagnose::suspicions(diagnose::recent(windows));
+        let alerts = self.alerts.update(now, &suspicions);
+        self.since_report += 1;
+        if self.since_report >= REPORT_WINDOWS {
+            self.since_report = 0;
+            let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
+            self.publish_json(Channel::Report, &report);
+        }
+        for alert in alerts {
+            tracing::info!(
+                state = ?alert.state,
+                class = %alert.finding.class,
+                pid = alert.finding.subject.pid,
+                comm = alert.finding.subject.comm.as_deref().map(crate::cli::term::clean),
+                lost_ms_per_s = alert.finding.lost_ns_per_s / 1_000_000,
+                "alert"
+            );
+            self.post(&alert);
+        }
+    }
+
+    fn post(&self, alert: &Alert) {
+        self.board.post(alert);
+        match serde_json::to_vec(alert) {
+            Ok(json) => self.sink.publish_alert(&alert.id, json, alert.state != AlertState::Resolved),
+            Err(error) => tracing::warn!(%error, "cannot write an alert as JSON"),
+        }
+    }
+
+    fn publish_json(&self, channel: Channel, value: &impl serde::Serialize) {
+        match serde_json::to_vec(value) {
+            Ok(json) => self.sink.publish(channel, json, true),
+            Err(error) => tracing::warn!(%error, "cannot write a message as JSON"),
+        }
+    }
+}

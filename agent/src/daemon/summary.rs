@@ -1,0 +1,65 @@
+//! One quiet line on the terminal that tells how the daemon is.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::cli::term::{self, Progress};
+use crate::control::server::Daemon;
+use crate::sink::mqtt::{MqttSink, SinkStats};
+use crate::window::Window;
+
+pub(super) async fn run(daemon: Arc<Daemon>, sink: MqttSink) {
+    let progress = Progress::new();
+    let mut windows = daemon.history.subscribe();
+    progress.show(&format!("{}: attaching…", daemon.answers.host));
+    while let Some(window) = windows.next().await {
+        progress.show(&line(&daemon.answers.host, &window, daemon.board.open().len(), &sink.stats()));
+    }
+}
+
+/// `web-1: 13.0k syscalls/s, 190/194 samples, 2 alerts, stored 841, agent 0.6 % CPU 31.0 MiB`
+fn line(host: &str, window: &Window, alerts: usize, sink: &SinkStats) -> String {
+    let seconds = window.span().as_secs_f64().max(0.001);
+    let calls: u64 = window.syscalls.iter().map(|row| row.count).sum();
+    let mut text = format!(
+        "{}: {} processes, {} syscalls/s, {}/{} samples",
+        term::clean(host),
+        window.tasks.len(),
+        term::count((calls as f64 / seconds) as u64),
+        window.coverage.captured,
+        window.coverage.expected,
+    );
+    match alerts {
+        0 => text.push_str(", no alert"),
+        1 => text.push_str(", 1 alert"),
+        n => {
+            let _ = write!(text, ", {n} alerts");
+        }
+    }
+    match &sink.error {
+        None if sink.connected => {
+            let _ = write!(text, ", {} stored", term::count(sink.acked));
+        }
+        None => text.push_str(", connecting"),
+        Some(error) => {
+            let _ = write!(text, ", {} windows wait: {}", sink.spool.windows, term::clean(error));
+        }
+    }
+    let cost = &window.self_cost;
+    let _ = write!(text, "; agent {:.1} % CPU, {}", cost.cpu_pct, term::bytes(cost.rss_bytes));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_names_what_waits_and_why() {
+        let window = crate::history::tests::window(1, 3, 3);
+        let ok = SinkStats { connected: true, acked: 7, ..SinkStats::default() };
+        assert!(line("here", &window, 0, &ok).contains("97/97 samples, no alert, 7 stored; agent 0.0 % CPU"));
+        let broken = SinkStats { error: Some("refused".to_owned()), ..SinkStats::default() };
+        assert!(line("here", &window, 2, &broken).contains("2 alerts, 0 windows wait: refused;"));
+    }
+}
