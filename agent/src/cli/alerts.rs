@@ -1,12 +1,289 @@
 //! `agent alerts`.
 
-use clap::Args;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use super::{Context, Outcome};
+use agent_common::wire::finding::{Alert, AlertState};
+use agent_common::wire::topic::{self, Channel};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use server::mqtt::{Event, Link};
+
+use super::ask::{self, Interrupt};
+use super::term::Paint;
+use super::{Context, Outcome, observe, term};
+use crate::alert::{AlertOptions, Alerts};
+use crate::collector::{Filter, Options};
+use crate::config::MqttUrl;
+use crate::control::Client;
+use crate::control::protocol::{Reply, Request};
+use crate::diagnose;
+
+/// A broker sends retained alerts right after the subscription; this long without one means that there are no more.
+const QUIET: Duration = Duration::from_millis(700);
+/// Longest wait for a broker, where it matters.
+const CONNECT: Duration = Duration::from_secs(15);
+/// First wait before connecting again, doubled up to the second.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_MOST: Duration = Duration::from_secs(15);
+/// What an observation without a daemon takes before it can say what is open.
+const OBSERVE: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
-pub(super) struct AlertsArgs {}
+#[command(after_help = "\
+Examples:
+  sudo agent alerts                                        what is open on this host
+  sudo agent alerts --follow                               and every change from now on
+  agent alerts --mqtt mqtts://me@broker:8883 --follow      of all hosts that send to a broker
+  sudo agent alerts --follow --json | jq .finding.class
 
-pub(super) async fn run(_context: Context, _args: AlertsArgs) -> Outcome {
-    Err(anyhow::anyhow!("not built yet").into())
+One line an alert: time, host, state, class, who, what is lost, and what to do. The password of --mqtt comes from
+the URL, mqtt.password_file or S7MPA_MQTT_PASSWORD.")]
+pub(super) struct AlertsArgs {
+    /// Go on with every change until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Ask a broker for the alerts of all its hosts: mqtt://[user@]host[:port], mqtts:// for TLS
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<MqttUrl>,
+
+    /// Only alerts of this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+}
+
+/// Where alerts are printed.
+#[derive(Debug)]
+struct Printer {
+    json: bool,
+    paint: Paint,
+    host: Option<String>,
+    printed: u64,
+}
+
+impl Printer {
+    fn print(&mut self, alert: &Alert) -> anyhow::Result<()> {
+        if self.host.as_ref().is_some_and(|host| *host != alert.host) {
+            return Ok(());
+        }
+        self.printed += 1;
+        let text = if self.json { serde_json::to_string(alert)? } else { line(alert, self.paint) };
+        Ok(term::print(&format!("{text}\n"))?)
+    }
+}
+
+pub(super) async fn run(context: Context, args: AlertsArgs) -> Outcome {
+    let mut printer =
+        Printer { json: context.global.json, paint: context.paint, host: args.host.clone(), printed: 0 };
+    if args.mqtt.is_some() {
+        of_broker(&context, &args, &mut printer).await?;
+    } else if let Some(client) = ask::daemon(&context).await? {
+        of_daemon(client, args.follow, &mut printer).await?;
+    } else {
+        of_ours(&context, args.follow, &mut printer).await?;
+    }
+    if printer.printed == 0 && !args.follow && !context.global.json {
+        term::complain("no alert is open");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn of_daemon(mut client: Client, follow: bool, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut interrupt = Interrupt::new()?;
+    client.send(Request::Alerts { follow }).await?;
+    loop {
+        let reply = tokio::select! {
+            () = interrupt.wait() => return Ok(()),
+            reply = client.next() => reply?,
+        };
+        match reply {
+            Some(Reply::Alert(alert)) => printer.print(&alert)?,
+            Some(Reply::Lagged(missed)) => term::complain(&format!("{missed} messages missed: read too slowly")),
+            Some(_) => bail!("the daemon answered something else"),
+            None if follow => bail!("the daemon ended"),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Without a daemon: the same rules, here.
+async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut interrupt = Interrupt::new()?;
+    let options = Options {
+        rate_hz: context.config.collector.rate_hz,
+        filter: Filter::All,
+        syscalls: context.config.collector.syscalls,
+        proc: true,
+    };
+    let observing = observe::start(context, options).await?;
+    if follow {
+        term::complain("no daemon runs: observing here until Ctrl-C");
+    }
+    let mut windows = observing.history().subscribe();
+    let mut alerts = Alerts::new(&context.config.host, AlertOptions::default());
+    let over = tokio::time::sleep(if follow { Duration::MAX } else { OBSERVE });
+    tokio::pin!(over);
+    let progress = (!follow).then(term::Progress::new);
+    let begin = std::time::Instant::now();
+    loop {
+        let window = tokio::select! {
+            () = interrupt.wait() => break,
+            () = &mut over => break,
+            window = windows.next() => window,
+        };
+        let Some(window) = window else { bail!("the collector ended") };
+        if let Some(progress) = &progress {
+            progress.tick("observing", begin.elapsed(), Some(OBSERVE));
+        }
+        let kept = observing.history().last(Duration::from_nanos(diagnose::SPAN.0));
+        for alert in alerts.update(window.end_unix, &diagnose::suspicions(diagnose::recent(&kept))) {
+            if follow || alert.state == AlertState::Open {
+                printer.print(&alert)?;
+            }
+        }
+    }
+    drop(progress);
+    observing.finish().await?;
+    Ok(())
+}
+
+/// From a broker: its retained alerts, then, with `follow`, what comes. A broken connection is made again.
+async fn of_broker(context: &Context, args: &AlertsArgs, printer: &mut Printer) -> anyhow::Result<()> {
+    let mut interrupt = Interrupt::new()?;
+    let dir = tempfile::Builder::new().prefix("s7mpa-").tempdir().context("cannot make a directory for the password")?;
+    let mut config = context.config.clone();
+    config.mqtt.url.clone_from(&args.mqtt);
+    let Some(url) = &config.mqtt.url else { bail!("no broker") };
+    let options = server::mqtt::Options {
+        user: url.user.clone().or_else(|| config.mqtt.user.clone()),
+        password_file: crate::daemon::mqtt_password_file(&config, dir.path())?,
+        ca_file: config.mqtt.ca_file.clone(),
+        cert_file: config.mqtt.cert_file.clone(),
+        key_file: config.mqtt.key_file.clone(),
+        timeout: CONNECT,
+        ..server::mqtt::Options::new(
+            url.without_login(),
+            format!("s7mpa-alerts-{}-{}", context.config.host, std::process::id()),
+        )
+    };
+    let mut backoff = BACKOFF_FIRST;
+    let mut was_connected = false;
+    loop {
+        let ended = tokio::select! {
+            () = interrupt.wait() => return Ok(()),
+            ended = session(&options, args.follow, printer, &mut was_connected) => ended?,
+        };
+        match ended {
+            None => return Ok(()),
+            // A wrong name or password will not become right; neither will a first connection be waited for.
+            Some(failure) if !was_connected || !args.follow => bail!(failure),
+            Some(failure) => term::complain(&format!("{failure}; connecting again")),
+        }
+        tokio::select! {
+            () = interrupt.wait() => return Ok(()),
+            () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MOST),
+        }
+    }
+}
+
+/// One connection. `None`: everything was printed.
+async fn session(
+    options: &server::mqtt::Options,
+    follow: bool,
+    printer: &mut Printer,
+    was_connected: &mut bool,
+) -> anyhow::Result<Option<server::mqtt::Failure>> {
+    let mut link = Link::open(options)?;
+    let mut subscribed = false;
+    loop {
+        let event = if subscribed && !follow {
+            match tokio::time::timeout(QUIET, link.next()).await {
+                Ok(event) => event,
+                Err(_) => {
+                    link.disconnect().await;
+                    return Ok(None);
+                }
+            }
+        } else {
+            link.next().await
+        };
+        match event {
+            Event::Connected { .. } => {
+                *was_connected = true;
+                link.subscribe(&topic::filter(&Channel::Alert))?;
+            }
+            Event::Subscribed { refused: true } => bail!("the broker does not let us read alerts"),
+            Event::Subscribed { refused: false } => subscribed = true,
+            Event::Received(message) if !message.payload().is_empty() => {
+                match serde_json::from_slice::<Alert>(message.payload()) {
+                    Ok(alert) => printer.print(&alert)?,
+                    Err(error) => {
+                        tracing::warn!(topic = %term::clean(message.topic()), %error, "not an alert");
+                    }
+                }
+            }
+            Event::Closed(failure) => return Ok(Some(failure)),
+            // An empty payload clears a retained alert that is over.
+            Event::Received(_) | Event::Sent(_) | Event::Acked(_) | Event::Alive => {}
+        }
+    }
+}
+
+/// `2026-11-22T21:22:43Z web-1 OPEN cpu-user worker (42): 900ms lost a second, 90 %; CPU 97 % of a core → …`
+fn line(alert: &Alert, paint: Paint) -> String {
+    let finding = &alert.finding;
+    let state = match alert.state {
+        AlertState::Open => paint.red("OPEN    "),
+        AlertState::Update => paint.yellow("UPDATE  "),
+        AlertState::Resolved => paint.green("RESOLVED"),
+    };
+    let subject = &finding.subject;
+    let name = subject.comm.as_deref().unwrap_or(&subject.kind);
+    let who = subject.pid.map_or_else(|| name.to_owned(), |pid| format!("{name} ({pid})"));
+    let mut text = format!(
+        "{} {} {state} {} {}: {} lost a second, {:.0} %",
+        term::utc(alert.at_unix_ns),
+        term::clean(&alert.host),
+        finding.class,
+        paint.bold(term::clean(&who)),
+        term::nanos(finding.lost_ns_per_s),
+        finding.share_pct,
+    );
+    if alert.state == AlertState::Resolved {
+        let open = alert.at_unix_ns.saturating_sub(alert.opened_unix_ns);
+        return format!("{text}, open for {}", term::span(Duration::from_secs(open / 1_000_000_000)));
+    }
+    if let Some(evidence) = finding.evidence.first() {
+        text.push_str(&format!("; {} {:.0} {}", evidence.what, evidence.value, evidence.unit));
+    }
+    if alert.state == AlertState::Open {
+        text.push_str(&format!(" → {}", finding.advice));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::board::tests::alert;
+
+    #[test]
+    fn an_alert_is_one_line() {
+        let text = line(&alert("a", AlertState::Open), Paint::plain());
+        assert_eq!(
+            text,
+            "2023-11-14T22:13:21Z here OPEN     cpu-user worker (42): 900ms lost a second, 90 % → look at its flame graph"
+        );
+        let text = line(&alert("a", AlertState::Resolved), Paint::plain());
+        assert!(text.ends_with("90 %, open for 1s"), "{text}");
+    }
+
+    #[test]
+    fn other_hosts_are_left_out_when_one_is_named() {
+        let mut printer =
+            Printer { json: true, paint: Paint::plain(), host: Some("elsewhere".to_owned()), printed: 0 };
+        printer.print(&alert("a", AlertState::Open)).unwrap();
+        assert_eq!(printer.printed, 0);
+    }
 }

@@ -21,7 +21,8 @@ pub(super) enum Kind {
 pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
     let level = match (config.level.as_str(), verbose, kind) {
         ("", 0, Kind::Command | Kind::Live) => "warn",
-        ("", 0, Kind::Daemon) => "info",
+        // The broker tells each packet at `info`, and calls every connection that closes an error.
+        ("", 0, Kind::Daemon) => "info,rumqttd=warn,rumqttd::server::broker=off",
         ("", 1, _) => "info,agent=debug,server=debug,flamegraphs=debug",
         ("", _, _) => "debug",
         (level, _, _) => level,

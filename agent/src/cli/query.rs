@@ -1,12 +1,219 @@
-//! `agent query`.
+//! `agent query`: reads the history in the embedded store.
 
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use agent_common::units::{DurNs, UnixNs};
+use agent_common::wire::line::FieldValue;
+use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
+use server::store::embedded::{FILE, Reader, Selection, Step, Tags};
 
-use super::{Context, Outcome};
+use super::term::{Side, Table};
+use super::{Context, Outcome, duration, key_value, term};
 
 #[derive(Debug, Args)]
-pub(super) struct QueryArgs {}
+#[command(after_help = "\
+Examples:
+  sudo agent query                                      which measurements there are
+  sudo agent query s7mpa_cpu                            its fields and series
+  sudo agent query s7mpa_cpu user_ns --last 5m          values, one a window
+  sudo agent query s7mpa_process rss_bytes --tag comm=nginx --last 1d --step 1h --json
 
-pub(super) async fn run(_context: Context, _args: QueryArgs) -> Outcome {
-    Err(anyhow::anyhow!("not built yet").into())
+agent/METRICS.md names every measurement and field with its unit.")]
+pub(super) struct QueryArgs {
+    /// Measurement; none lists them
+    measurement: Option<String>,
+
+    /// Field; none lists the series
+    field: Option<String>,
+
+    /// Only series with this tag; may be repeated
+    #[arg(short, long = "tag", value_name = "NAME=VALUE", value_parser = key_value)]
+    tags: Vec<(String, String)>,
+
+    /// How far back
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
+    last: Duration,
+
+    /// Put together over steps of this length: mean, least and greatest
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    step: Option<Duration>,
+}
+
+pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
+    let path = context.config.server_dir().join(FILE);
+    if !path.exists() {
+        let hint = if nix::unistd::geteuid().is_root() { "has `agent run` been run here?" } else { "run this with sudo" };
+        return Err(anyhow::anyhow!("there is no store at {} that we may read; {hint}", path.display()).into());
+    }
+    tokio::task::spawn_blocking(move || query(&context, &args, &path)).await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn query(context: &Context, args: &QueryArgs, path: &std::path::Path) -> anyhow::Result<()> {
+    let reader = Reader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let measurements = reader.measurements()?;
+    let Some(measurement) = &args.measurement else {
+        return list(context, "measurements", &measurements);
+    };
+    if !measurements.contains(measurement) {
+        bail!("no measurement {measurement} in the store{}", nearest(measurement, &measurements));
+    }
+    let Some(field) = &args.field else {
+        return describe(context, &reader, measurement);
+    };
+    let fields = reader.fields()?;
+    if !fields.contains(field) {
+        bail!("no field {field} in the store{}", nearest(field, &fields));
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let selection = Selection {
+        measurement: measurement.clone(),
+        field: field.clone(),
+        tags: args.tags.clone(),
+        from: UnixNs(now.saturating_sub(args.last).as_nanos() as u64),
+        // A window of this very second belongs to it.
+        to: UnixNs((now + Duration::from_secs(1)).as_nanos() as u64),
+    };
+    match args.step {
+        Some(step) => print_steps(context, &reader, &selection, step),
+        None => print_samples(context, &reader, &selection),
+    }
+}
+
+fn nearest(name: &str, all: &[String]) -> String {
+    all.iter()
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| format!("; did you mean {other}?"))
+        .unwrap_or_default()
+}
+
+fn list(context: &Context, what: &str, names: &[String]) -> anyhow::Result<()> {
+    if context.global.json {
+        return term::print_json(&json!({ what: names }));
+    }
+    if names.is_empty() {
+        term::complain("the store is empty");
+    }
+    Ok(term::print(&names.iter().map(|name| format!("{}\n", term::clean(name))).collect::<String>())?)
+}
+
+fn describe(context: &Context, reader: &Reader, measurement: &str) -> anyhow::Result<()> {
+    let series = reader.series(measurement)?;
+    if context.global.json {
+        let all: Vec<_> = series.iter().map(|tags| tags.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()).collect();
+        return term::print_json(&json!({ "measurement": measurement, "series": all }));
+    }
+    let mut text = format!("{} series\n", series.len());
+    for tags in &series {
+        text.push_str(&format!("  {}\n", shown(tags)));
+    }
+    Ok(term::print(&text)?)
+}
+
+fn shown(tags: &Tags) -> String {
+    let pairs: Vec<String> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    term::clean(&pairs.join(" "))
+}
+
+fn tag_map(tags: &Tags) -> serde_json::Value {
+    tags.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn value(value: &FieldValue) -> serde_json::Value {
+    match value {
+        FieldValue::Int(number) => json!(number),
+        FieldValue::Float(number) => json!(number),
+        FieldValue::Bool(flag) => json!(flag),
+        FieldValue::Text(text) => json!(text),
+    }
+}
+
+fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> anyhow::Result<()> {
+    let series = reader.query(selection)?;
+    if context.global.json {
+        let all: Vec<_> = series
+            .iter()
+            .map(|series| {
+                let samples: Vec<_> =
+                    series.samples.iter().map(|sample| json!([sample.time.0, value(&sample.value)])).collect();
+                json!({ "tags": tag_map(&series.tags), "samples": samples })
+            })
+            .collect();
+        return term::print_json(&json!({
+            "measurement": selection.measurement, "field": selection.field, "series": all
+        }));
+    }
+    let mut text = String::new();
+    for series in &series {
+        text.push_str(&context.paint.bold(shown(&series.tags)));
+        text.push('\n');
+        for sample in &series.samples {
+            let shown = match value(&sample.value) {
+                serde_json::Value::String(text) => term::clean(&text),
+                other => other.to_string(),
+            };
+            text.push_str(&format!("  {}  {shown}\n", term::utc(sample.time.0)));
+        }
+    }
+    none_found(series.is_empty());
+    Ok(term::print(&text)?)
+}
+
+fn print_steps(context: &Context, reader: &Reader, selection: &Selection, step: Duration) -> anyhow::Result<()> {
+    let series = reader.query_steps(selection, DurNs(step.as_nanos() as u64))?;
+    let mean = |step: &Step| if step.count == 0 { 0.0 } else { step.sum / step.count as f64 };
+    if context.global.json {
+        let all: Vec<_> = series
+            .iter()
+            .map(|(tags, steps)| {
+                let steps: Vec<_> = steps
+                    .iter()
+                    .map(|step| {
+                        json!({ "start": step.start.0, "count": step.count, "mean": mean(step), "min": step.min,
+                                "max": step.max, "last": step.last })
+                    })
+                    .collect();
+                json!({ "tags": tag_map(tags), "steps": steps })
+            })
+            .collect();
+        return term::print_json(&json!({
+            "measurement": selection.measurement, "field": selection.field, "step_ns": step.as_nanos() as u64,
+            "series": all
+        }));
+    }
+    let mut text = String::new();
+    for (tags, steps) in &series {
+        text.push_str(&context.paint.bold(shown(tags)));
+        text.push('\n');
+        let mut table = Table::new(&[
+            ("START", Side::Left),
+            ("COUNT", Side::Right),
+            ("MEAN", Side::Right),
+            ("MIN", Side::Right),
+            ("MAX", Side::Right),
+        ]);
+        for step in steps {
+            table.row(vec![
+                term::utc(step.start.0),
+                step.count.to_string(),
+                format!("{:.3}", mean(step)),
+                step.min.to_string(),
+                step.max.to_string(),
+            ]);
+        }
+        text.push_str(&table.render(context.paint));
+    }
+    none_found(series.is_empty());
+    Ok(term::print(&text)?)
+}
+
+fn none_found(empty: bool) {
+    if empty {
+        term::complain("no sample in this time; --last goes further back");
+    }
 }

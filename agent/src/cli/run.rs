@@ -31,6 +31,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
 
+    /// Control socket and secrets [default: /run/s7mpa]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<String>,
+
     /// Form of the log: text, json
     #[arg(long, value_name = "FORMAT")]
     log: Option<String>,
@@ -41,6 +45,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         ("mqtt.url", args.mqtt.clone(), "--mqtt"),
         ("collector.rate_hz", args.rate.map(|rate| rate.to_string()), "--rate"),
         ("state_dir", args.state_dir.clone(), "--state-dir"),
+        ("run_dir", args.run_dir.clone(), "--run-dir"),
         ("log.format", args.log.clone(), "--log"),
     ];
     let config = settings(global, &flags).config().map_err(usage)?;

@@ -14,7 +14,7 @@ use crate::daemon;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  agent serve --state-dir ~/s7mpa --set server.mqtt_listen=0.0.0.0:7677
+  agent serve --state-dir ~/s7mpa --run-dir ~/s7mpa/run --set server.mqtt_listen=0.0.0.0:7677
   agent serve --mqtt mqtts://ingest@broker:8883 --set server.store=influx2 \\
       --set server.influx_url=http://influx:8086
 
@@ -28,17 +28,26 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
 
+    /// Secrets [default: /run/s7mpa]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<String>,
+
     /// Settings come from the daemon on stdin
     #[arg(long, hide = true)]
     child: bool,
 }
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
-    let flags =
-        [("mqtt.url", args.mqtt.clone(), "--mqtt"), ("state_dir", args.state_dir.clone(), "--state-dir")];
+    let flags = [
+        ("mqtt.url", args.mqtt.clone(), "--mqtt"),
+        ("state_dir", args.state_dir.clone(), "--state-dir"),
+        ("run_dir", args.run_dir.clone(), "--run-dir"),
+    ];
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if args.child {
         nix::sys::prctl::set_no_new_privs()?;
+        // Without this it would be called `exe`, the last part of the path it was started by.
+        nix::sys::prctl::set_name(c"agent-server")?;
         // The file may be root's alone: the daemon passes on what we need of it.
         let mut settings = Settings::defaults();
         settings.add_env(std::env::vars().filter(|(name, _)| name.starts_with("S7MPA_LOG_")));
@@ -49,13 +58,13 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     }
     let config = settings(global, &flags).config().map_err(usage)?;
     logging::start(&config.log, global.verbose, logging::Kind::Daemon);
-    let run_dir = config.run_dir().join("server");
+    let run_dir = config.run_dir.join("server");
     for dir in [&config.server_dir(), &run_dir] {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(dir)
-            .with_context(|| format!("cannot make {}; set state_dir and socket to places of yours", dir.display()))?;
+            .with_context(|| format!("cannot make {}; set --state-dir and --run-dir to places of yours", dir.display()))?;
     }
     let settings = daemon::server_config(&config, &run_dir, None)?;
     runtime.block_on(async {

@@ -284,6 +284,26 @@ pub fn span(time: Duration) -> String {
     }
 }
 
+/// `2026-11-22T21:22:43Z` of nanoseconds since the epoch.
+#[must_use]
+pub fn utc(unix_ns: u64) -> String {
+    let seconds = unix_ns / 1_000_000_000;
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Year, month and day of a day since the epoch: the civil calendar, counted from March in eras of 400 years.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march = (5 * of_year + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    (year + era * 400 + u64::from(month <= 2), month, of_year - (153 * march + 2) / 5 + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +319,13 @@ mod tests {
         assert_eq!(nanos(12_345_678), "12.3ms");
         assert_eq!(nanos(90_000_000_000), "1.5min");
         assert_eq!(nanos(u64::MAX), "213504.0d");
+    }
+
+    #[test]
+    fn times_are_those_of_date() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(1_709_164_800_000_000_000), "2024-02-29T00:00:00Z");
+        assert_eq!(utc(1_735_689_599_999_999_999), "2024-12-31T23:59:59Z");
     }
 
     #[test]

@@ -107,8 +107,15 @@ pub static KEYS: &[Key] = &[
         c.state_dir = absolute(v)?;
         Ok(())
     }),
-    key!("socket", Kind::Text, "/run/s7mpa/agent.sock", "Control socket of the daemon", |c, v| {
-        c.socket = absolute(v)?;
+    key!("run_dir", Kind::Text, "/run/s7mpa", "Control socket and secrets", |c, v| {
+        c.run_dir = absolute(v)?;
+        c.socket = c.run_dir.join("agent.sock");
+        Ok(())
+    }),
+    key!("socket", Kind::Text, "", "Control socket of the daemon; empty: agent.sock in run_dir", |c, v| {
+        if let Some(socket) = path(v)? {
+            c.socket = socket;
+        }
         Ok(())
     }),
     key!("collector.rate_hz", Kind::Integer, "97", "On-CPU samples a second and CPU; 0: none", |c, v| {

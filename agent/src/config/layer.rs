@@ -260,6 +260,7 @@ fn blank() -> Config {
     Config {
         host: host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()),
         state_dir: PathBuf::new(),
+        run_dir: PathBuf::new(),
         socket: PathBuf::new(),
         collector: CollectorConfig { rate_hz: 0, syscalls: SyscallTier::Off, processes: 0 },
         history: HistoryConfig {

@@ -9,7 +9,7 @@ mod mqtt_url;
 mod values;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use keys::{KEYS, Key, Kind};
@@ -29,6 +29,8 @@ pub struct Config {
     pub host: String,
     /// Spool and store.
     pub state_dir: PathBuf,
+    /// Socket and secrets.
+    pub run_dir: PathBuf,
     /// Control socket.
     pub socket: PathBuf,
     /// Probes.
@@ -164,11 +166,5 @@ impl Config {
     #[must_use]
     pub fn server_dir(&self) -> PathBuf {
         self.state_dir.join("server")
-    }
-
-    /// Directory of the control socket and of tokens.
-    #[must_use]
-    pub fn run_dir(&self) -> &Path {
-        self.socket.parent().unwrap_or(Path::new("/"))
     }
 }

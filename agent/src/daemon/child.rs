@@ -126,7 +126,7 @@ impl ServerChild {
 
     fn start_blocking(config: &Config) -> anyhow::Result<(Self, Ready)> {
         let owner = unprivileged(&config.server.user)?;
-        let run_dir = config.run_dir().join("server");
+        let run_dir = config.run_dir.join("server");
         for dir in [&config.server_dir(), &run_dir] {
             make_dir(dir, 0o700)?;
             if let Some((uid, gid)) = owner {
@@ -136,8 +136,8 @@ impl ServerChild {
         if owner.is_some() {
             // The server's user must get through to its own directory; the others' names stay hidden, and the control
             // socket is 0600.
-            std::fs::set_permissions(config.run_dir(), std::fs::Permissions::from_mode(0o711))
-                .with_context(|| format!("cannot open {} for passing through", config.run_dir().display()))?;
+            std::fs::set_permissions(&config.run_dir, std::fs::Permissions::from_mode(0o711))
+                .with_context(|| format!("cannot open {} for passing through", config.run_dir.display()))?;
         }
         let mut settings = server_config(config, &run_dir, owner)?;
         let (child, ready) = spawn(&settings, &config.log, owner)?;

@@ -147,6 +147,7 @@ fn limits_of(config: &Config) -> Limits {
 
 /// State directory: everyone may pass, nobody may look; below it the spool is ours and the store the server's.
 fn make_dirs(config: &Config) -> anyhow::Result<()> {
+    make_dir(&config.run_dir, 0o700)?;
     make_dir(&config.state_dir, 0o711)?;
     make_dir(&config.spool_dir(), 0o700)
 }
@@ -183,7 +184,7 @@ fn external(config: &Config) -> anyhow::Result<MqttConfig> {
     let Some(url) = &mqtt.url else { anyhow::bail!("no broker is configured") };
     Ok(MqttConfig {
         user: url.user.clone().or_else(|| mqtt.user.clone()),
-        password_file: mqtt_password_file(config, config.run_dir())?,
+        password_file: mqtt_password_file(config, &config.run_dir)?,
         ca_file: mqtt.ca_file.clone(),
         cert_file: mqtt.cert_file.clone(),
         key_file: mqtt.key_file.clone(),

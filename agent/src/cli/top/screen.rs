@@ -1,0 +1,361 @@
+//! What `top` shows and how keys change it. Pure: reports and keys in, cells out.
+
+use std::time::Duration;
+
+use agent_common::wire::report::{Report, ReportProcess};
+use ratatui::Frame;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
+
+use crate::cli::term;
+
+/// What rows are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Sort {
+    /// Time on CPUs
+    Cpu,
+    /// Resident memory
+    Memory,
+    /// System calls
+    Syscalls,
+    /// System calls that failed
+    Errors,
+    /// Time runnable without a CPU
+    Runq,
+    /// Bytes read and written
+    Io,
+}
+
+impl Sort {
+    fn of(self, process: &ReportProcess) -> u64 {
+        let state = |name: &str| process.states.get(name).copied().unwrap_or(0);
+        match self {
+            Self::Cpu => state("oncpu_user_ns") + state("oncpu_kernel_ns"),
+            Self::Memory => process.rss_bytes,
+            Self::Syscalls => process.syscalls,
+            Self::Errors => process.syscall_errors,
+            Self::Runq => state("runq_ns"),
+            Self::Io => process.io_bytes,
+        }
+    }
+
+    /// Heading of the column it is.
+    const fn column(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU%",
+            Self::Memory => "RSS",
+            Self::Syscalls => "SYSC/s",
+            Self::Errors => "ERR/s",
+            Self::Runq => "WAIT%",
+            Self::Io => "IO/s",
+        }
+    }
+}
+
+/// Largest first; the row `other` (pid 0) last, because it is no process.
+pub(super) fn sort(processes: &mut [ReportProcess], by: Sort) {
+    processes.sort_by_key(|process| (process.pid == 0, std::cmp::Reverse(by.of(process)), process.pid));
+}
+
+/// The state of the screen.
+#[derive(Debug)]
+pub(super) struct Screen {
+    sort: Sort,
+    scroll: usize,
+    help: bool,
+    paused: bool,
+    report: Option<Report>,
+}
+
+const HELP: [&str; 9] = [
+    "P  sort by CPU time          M  by resident memory",
+    "s  by system calls           e  by failed ones",
+    "r  by wait for a CPU         i  by disk bytes",
+    "↑ ↓ PgUp PgDn Home  scroll   space  pause",
+    "",
+    "CPU%, USER%, KERNEL%: of one CPU, all threads together",
+    "WAIT%: runnable, but no CPU was free",
+    "",
+    "q  quit        h ?  close this",
+];
+
+impl Screen {
+    pub(super) const fn new(sort: Sort) -> Self {
+        Self { sort, scroll: 0, help: false, paused: false, report: None }
+    }
+
+    /// A new second.
+    pub(super) fn update(&mut self, report: Report) {
+        if !self.paused {
+            self.report = Some(report);
+            self.resort();
+        }
+    }
+
+    fn resort(&mut self) {
+        if let Some(report) = &mut self.report {
+            sort(&mut report.processes, self.sort);
+        }
+    }
+
+    /// A key; says whether to quit.
+    pub(super) fn key(&mut self, key: KeyEvent) -> bool {
+        let last = self.report.as_ref().map_or(0, |report| report.processes.len().saturating_sub(1));
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return true,
+            KeyCode::Char('q') => return true,
+            KeyCode::Esc if self.help => self.help = false,
+            KeyCode::Esc => return true,
+            KeyCode::Char('h' | '?') => self.help = !self.help,
+            KeyCode::Char(' ') => self.paused = !self.paused,
+            KeyCode::Char('P' | 'p') => self.sort = Sort::Cpu,
+            KeyCode::Char('M' | 'm') => self.sort = Sort::Memory,
+            KeyCode::Char('s' | 'S') => self.sort = Sort::Syscalls,
+            KeyCode::Char('e' | 'E') => self.sort = Sort::Errors,
+            KeyCode::Char('r' | 'R') => self.sort = Sort::Runq,
+            KeyCode::Char('i' | 'I') => self.sort = Sort::Io,
+            KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => self.scroll = (self.scroll + 1).min(last),
+            KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(10),
+            KeyCode::PageDown => self.scroll = (self.scroll + 10).min(last),
+            KeyCode::Home => self.scroll = 0,
+            _ => {}
+        }
+        self.resort();
+        false
+    }
+
+    /// Draws whatever fits.
+    pub(super) fn draw(&self, frame: &mut Frame) {
+        let area = frame.area();
+        let Some(report) = &self.report else {
+            frame.render_widget(Paragraph::new("observing the first second…"), area);
+            return;
+        };
+        let findings = report.findings.len().min(3) as u16;
+        let [head, found, table] = Layout::vertical([
+            Constraint::Length(2.min(area.height)),
+            Constraint::Length(if area.height > 12 { findings } else { 0 }),
+            Constraint::Min(0),
+        ])
+        .areas(area);
+        frame.render_widget(Paragraph::new(self.head(report)), head);
+        frame.render_widget(Paragraph::new(findings_text(report)), found);
+        self.draw_table(frame, report, table);
+        if self.help {
+            draw_help(frame, area);
+        }
+    }
+
+    fn head(&self, report: &Report) -> Vec<Line<'static>> {
+        let sum = |by: Sort| report.processes.iter().map(|process| by.of(process)).sum::<u64>();
+        let coverage = &report.coverage;
+        let lost: u64 = coverage.lost.values().sum();
+        let mut first = vec![
+            Span::styled(term::clean(&report.host), Style::new().add_modifier(Modifier::BOLD)),
+            Span::raw(format!(
+                "  CPU {:.0}%  wait {:.0}%  {} syscalls/s  {} errors/s",
+                pct(sum(Sort::Cpu), report),
+                pct(sum(Sort::Runq), report),
+                term::count(rate(sum(Sort::Syscalls), report)),
+                term::count(rate(sum(Sort::Errors), report)),
+            )),
+        ];
+        if self.paused {
+            first.push(Span::styled("  paused", Style::new().fg(Color::Yellow)));
+        }
+        let cost = &report.self_cost;
+        let second = format!(
+            "{}, samples {}/{}, {} lost; agent {:.1}% CPU {}; ? help",
+            term::span(Duration::from_secs_f64(report.window_s)),
+            coverage.captured,
+            coverage.expected,
+            lost,
+            cost.cpu_pct,
+            term::bytes(cost.rss_bytes),
+        );
+        vec![Line::from(first), Line::styled(second, Style::new().add_modifier(Modifier::DIM))]
+    }
+
+    fn draw_table(&self, frame: &mut Frame, report: &Report, area: Rect) {
+        let heading = |name: &'static str| {
+            let style = Style::new().add_modifier(Modifier::REVERSED);
+            let style = if name == self.sort.column() { style.add_modifier(Modifier::BOLD) } else { style };
+            Line::styled(name, style)
+        };
+        let names = ["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s", "COMM"];
+        // The name first gives way to nothing: it is what people look for. Columns fall away from the right end.
+        let widths = [7, 6, 6, 7, 6, 8, 7, 9, 9];
+        let mut shown = 0;
+        let mut used = 12;
+        while shown < widths.len() && used + widths[shown] < area.width {
+            used += widths[shown] + 1;
+            shown += 1;
+        }
+        let rows = report.processes.iter().skip(self.scroll).take(area.height.saturating_sub(1).into()).map(|process| {
+            let mut cells = cells(process, report);
+            let comm = cells.split_off(names.len() - 1);
+            cells.truncate(shown);
+            cells.extend(comm);
+            Row::new(cells)
+        });
+        let mut constraints: Vec<Constraint> = widths[..shown].iter().map(|width| Constraint::Length(*width)).collect();
+        constraints.push(Constraint::Min(8));
+        let header = names[..shown].iter().chain([&"COMM"]).map(|name| heading(name));
+        let table = Table::new(rows, constraints).header(Row::new(header)).column_spacing(1);
+        frame.render_widget(table, area);
+    }
+}
+
+fn cells(process: &ReportProcess, report: &Report) -> Vec<String> {
+    let state = |name: &str| process.states.get(name).copied().unwrap_or(0);
+    let share = |ns: u64, width: usize| if ns == 0 { String::new() } else { format!("{:>width$.1}", pct(ns, report)) };
+    let number = |n: u64, width: usize| {
+        if n == 0 { String::new() } else { format!("{:>width$}", term::count(rate(n, report))) }
+    };
+    let bytes = |n: u64| if n == 0 { String::new() } else { format!("{:>9}", term::bytes(n)) };
+    vec![
+        if process.pid == 0 { String::new() } else { format!("{:>7}", process.pid) },
+        share(Sort::Cpu.of(process), 6),
+        share(state("oncpu_user_ns"), 6),
+        share(state("oncpu_kernel_ns"), 7),
+        share(state("runq_ns"), 6),
+        number(process.syscalls, 8),
+        number(process.syscall_errors, 7),
+        bytes(process.rss_bytes),
+        bytes(rate(process.io_bytes, report)),
+        term::clean(&process.comm),
+    ]
+}
+
+fn pct(ns: u64, report: &Report) -> f64 {
+    if report.window_s > 0.0 { ns as f64 / (report.window_s * 1e7) } else { 0.0 }
+}
+
+fn rate(n: u64, report: &Report) -> u64 {
+    if report.window_s > 0.0 { (n as f64 / report.window_s).round() as u64 } else { n }
+}
+
+fn findings_text(report: &Report) -> Vec<Line<'static>> {
+    let who = |finding: &agent_common::wire::finding::Finding| {
+        let subject = &finding.subject;
+        let name = term::clean(subject.comm.as_deref().unwrap_or(&subject.kind));
+        subject.pid.map_or_else(|| name.clone(), |pid| format!("{name} ({pid})"))
+    };
+    let line = |finding| {
+        let text = format!("! {} {}", agent_common::wire::finding::Finding::clone(finding).class, who(finding));
+        Line::styled(text, Style::new().fg(Color::Yellow))
+    };
+    report.findings.iter().take(3).map(line).collect()
+}
+
+fn draw_help(frame: &mut Frame, area: Rect) {
+    let width = (HELP.iter().map(|line| line.chars().count()).max().unwrap_or(0) as u16 + 4).min(area.width);
+    let height = (HELP.len() as u16 + 2).min(area.height);
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    let text: Vec<Line<'_>> = HELP.iter().map(|line| Line::raw(*line)).collect();
+    frame.render_widget(Clear, place);
+    frame.render_widget(Paragraph::new(text).block(Block::bordered().title(" agent top ")), place);
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::wire::report::{Coverage, SelfCost};
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    fn process(pid: u32, comm: &str, cpu_ns: u64, rss: u64) -> ReportProcess {
+        ReportProcess {
+            pid,
+            comm: comm.to_owned(),
+            cgroup: "/".to_owned(),
+            states: [("oncpu_user_ns".to_owned(), cpu_ns)].into(),
+            syscalls: u64::from(pid),
+            syscall_errors: 0,
+            rss_bytes: rss,
+            io_bytes: 0,
+            short_lived: 0,
+        }
+    }
+
+    fn report() -> Report {
+        Report {
+            window_s: 1.0,
+            host: "here".to_owned(),
+            coverage: Coverage { expected: 194, captured: 194, ..Coverage::default() },
+            self_cost: SelfCost::default(),
+            processes: vec![
+                process(0, "other", 999_000_000, 1 << 40),
+                process(7, "small", 10_000_000, 900 << 20),
+                process(8, "busy\x1b", 970_000_000, 1 << 20),
+            ],
+            findings: Vec::new(),
+        }
+    }
+
+    fn text(screen: &Screen, width: u16, height: u16) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| screen.draw(frame)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned();
+        (0..height).map(row).collect()
+    }
+
+    fn press(screen: &mut Screen, c: char) -> bool {
+        screen.key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE))
+    }
+
+    #[test]
+    fn rows_are_sorted_by_the_key_that_was_pressed() {
+        let mut screen = Screen::new(Sort::Cpu);
+        screen.update(report());
+        let lines = text(&screen, 100, 10);
+        assert!(lines[3].contains("97.0") && lines[3].ends_with("busy\u{fffd}"), "{lines:#?}");
+        assert!(lines[5].ends_with("other"), "{lines:#?}");
+        assert!(!press(&mut screen, 'M'));
+        assert!(text(&screen, 100, 10)[3].ends_with("small"));
+        assert!(press(&mut screen, 'q'));
+    }
+
+    #[test]
+    fn every_size_of_terminal_is_survived() {
+        let mut screen = Screen::new(Sort::Cpu);
+        for help in [false, true] {
+            if help {
+                press(&mut screen, '?');
+            }
+            for (width, height) in [(1, 1), (3, 2), (10, 3), (20, 5), (80, 24), (300, 90)] {
+                text(&screen, width, height);
+                let mut full = Screen { report: Some(report()), ..Screen::new(Sort::Cpu) };
+                full.help = help;
+                text(&full, width, height);
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_stays_on_a_narrow_terminal() {
+        let mut screen = Screen::new(Sort::Cpu);
+        screen.update(report());
+        assert!(text(&screen, 24, 10)[3].contains("busy"));
+    }
+
+    #[test]
+    fn a_pause_holds_the_figures() {
+        let mut screen = Screen::new(Sort::Cpu);
+        screen.update(report());
+        press(&mut screen, ' ');
+        screen.update(Report { host: "later".to_owned(), ..report() });
+        assert!(text(&screen, 80, 10)[0].starts_with("here") && text(&screen, 80, 10)[0].ends_with("paused"));
+    }
+}
