@@ -27,6 +27,9 @@ struct Plain<T>(T);
 // SAFETY: used with ABI types only, which are `repr(C)` integers without padding.
 unsafe impl<T: Copy + 'static> aya::Pod for Plain<T> {}
 
+/// Looks at a cache slot that is changing hands: some µs.
+const SETTLE_TRIES: u32 = 1000;
+
 /// Which of the two pairs of syscall programs this kernel took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SyscallPrograms {
@@ -293,14 +296,13 @@ impl Probes {
     /// Calls `each` for every syscall counter: cumulative values, each key once. Returns the system calls it took.
     ///
     /// A key is counted in its cache slot, in the hash, or in both. The cache is read first and then the hash; a
-    /// slot whose key changed meanwhile may have been written back in between, so its old key is left out this time.
-    /// What is left out or came later is in the next reading: values only ever lag, they never exceed the truth.
+    /// slot whose key changed meanwhile may have been written back in between, so its old key is asked for once
+    /// more, alone. Values never exceed the truth; a call that returns during the reading may be in the next one.
     pub fn read_syscalls(&mut self, mut each: impl FnMut(&SyscallKey, &SyscallValue)) -> std::io::Result<usize> {
         self.cached.clear();
         for index in 0..self.cache.len() {
-            let slot = self.cache.get(index);
-            // Odd: the key is changing hands, and so is the old one's count.
-            if slot.seq & 1 == 0 && slot.value.count != 0 && self.cache.get(index).seq == slot.seq {
+            let slot = self.settled_slot(index);
+            if slot.value.count != 0 {
                 self.cached.insert(slot.key, (slot.value, index, slot.seq));
             }
         }
@@ -315,22 +317,45 @@ impl Probes {
             }
         })?;
         for (key, value) in in_hash {
-            if let Some((more, index, seq)) = self.cached.remove(&key)
-                && self.cache.get(index).seq == seq
-            {
-                each(&key, &SyscallValue {
-                    count: value.count + more.count,
-                    total_ns: value.total_ns + more.total_ns,
-                    max_ns: value.max_ns.max(more.max_ns),
-                });
+            if let Some(entry) = self.cached.get_mut(&key) {
+                entry.0 = sum(&entry.0, &value);
             }
         }
         for (key, (value, index, seq)) in &self.cached {
             if self.cache.get(*index).seq == *seq {
                 each(key, value);
+            } else {
+                each(key, &self.read_alone(key, *index)?);
             }
         }
         Ok(calls)
+    }
+
+    /// A slot of the cache that is not changing hands. A change takes a fraction of a µs; on a preempted virtual CPU
+    /// it may take long, and then the slot is given as it is, without a count.
+    fn settled_slot(&self, index: usize) -> SyscallCache {
+        for _ in 0..SETTLE_TRIES {
+            let slot = self.cache.get(index);
+            if slot.seq & 1 == 0 && self.cache.get(index).seq == slot.seq {
+                return slot;
+            }
+            std::hint::spin_loop();
+        }
+        SyscallCache::default()
+    }
+
+    /// One key whose slot changed hands during the reading: cache and hash, of one moment.
+    fn read_alone(&self, key: &SyscallKey, index: usize) -> std::io::Result<SyscallValue> {
+        let fd = map_fd(&self.syscalls).map_err(std::io::Error::other)?;
+        for _ in 0..SETTLE_TRIES {
+            let slot = self.settled_slot(index);
+            let value = sys::lookup(fd, key).unwrap_or_default();
+            if self.cache.get(index).seq == slot.seq {
+                return Ok(if slot.key == *key { sum(&slot.value, &value) } else { value });
+            }
+        }
+        // Still changing: nothing is said of it now, the next reading has it.
+        Ok(SyscallValue::default())
     }
 
     /// What the cache holds of `key`, not yet written back.
@@ -413,6 +438,14 @@ impl Probes {
     #[must_use]
     pub const fn map_bytes(&self) -> u64 {
         self.map_bytes
+    }
+}
+
+fn sum(a: &SyscallValue, b: &SyscallValue) -> SyscallValue {
+    SyscallValue {
+        count: a.count + b.count,
+        total_ns: a.total_ns + b.total_ns,
+        max_ns: a.max_ns.max(b.max_ns),
     }
 }
 

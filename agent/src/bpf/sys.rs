@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+/// `BPF_MAP_LOOKUP_ELEM`.
+const LOOKUP_ELEM: libc::c_long = 1;
 /// `BPF_MAP_LOOKUP_BATCH` (since 5.6).
 const LOOKUP_BATCH: libc::c_long = 24;
 /// `BPF_MAP_DELETE_BATCH` (since 5.6).
@@ -105,6 +107,38 @@ pub(crate) fn delete<K: Copy>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<u64
         }
     }
     Ok(deleted)
+}
+
+/// The part of `union bpf_attr` that names one element.
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Looks one key up; `None` when it is not there.
+pub(crate) fn lookup<K: Copy, V: Copy + Default>(map: BorrowedFd<'_>, key: &K) -> Option<V> {
+    let mut value = V::default();
+    let mut attr = ElementAttr {
+        map_fd: map.as_raw_fd() as u32,
+        pad: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_mut(&mut value) as u64,
+        flags: 0,
+    };
+    // SAFETY: `attr` is the documented layout; `K` and `V` are the map's types in every use.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            LOOKUP_ELEM,
+            std::ptr::from_mut(&mut attr),
+            size_of::<ElementAttr>() as libc::c_uint,
+        )
+    };
+    (rc == 0).then_some(value)
 }
 
 /// Kernel memory a map holds, from its `fdinfo` (`memlock`; real use since 6.4, the worst case before).
