@@ -315,7 +315,7 @@ pub fn rank(rows: Vec<Usage>, top_n: usize) -> (Vec<Usage>, Option<Usage>) {
         }
     }
     let mut other: Option<Usage> = None;
-    let mut top = Vec::with_capacity(top_n);
+    let mut top = Vec::with_capacity(top_n.min(rows.len()));
     for (row, chosen) in rows.into_iter().zip(chosen) {
         if chosen {
             top.push(row);
