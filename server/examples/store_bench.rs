@@ -55,12 +55,10 @@ fn step(process: &mut Process, active: bool, rng: &mut Rng) {
     }
 }
 
+/// CPU time of this process so far, kernel included: exact, unlike the ticks in `stat`.
 fn cpu() -> Duration {
-    // utime and stime of this process, in ticks of 10 ms.
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc/self/stat");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap_or(0) + fields[12].parse::<u64>().unwrap_or(0);
-    Duration::from_millis(ticks * 10)
+    let text = std::fs::read_to_string("/proc/self/schedstat").expect("/proc/self/schedstat");
+    Duration::from_nanos(text.split_whitespace().next().and_then(|ns| ns.parse().ok()).expect("nanoseconds"))
 }
 
 fn rss_kib(key: &str) -> u64 {
@@ -147,10 +145,11 @@ fn main() {
         text as f64 / samples as f64
     );
     println!(
-        "write    {:.3} µs CPU a sample ({writing:?}; making the windows took {making:?})",
+        "write    {:.3} µs CPU a sample, {seconds} commits to the disk included",
         micros(writing, samples)
     );
     println!("         {:.3} µs wall a sample; slowest write {slowest:?} (it rolled)", micros(wall, samples));
+    println!("         making the windows took {:.3} µs a sample", micros(making, samples));
     println!("memory   {} KiB resident, {peak} KiB at most", rss_kib("VmRSS"));
     for (name, count) in store.health().expect("health").counts {
         println!("         {name} {count}");
@@ -158,6 +157,15 @@ fn main() {
     store.close().expect("close");
     let bytes = file_bytes(dir.path());
     println!("file     {:.3} bytes a sample ({bytes} bytes)", bytes as f64 / samples as f64);
+    let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("open");
+    for (what, sql) in [
+        ("rolled", "SELECT sum(bytes), sum(samples) FROM slot"),
+        ("head", "SELECT sum(length(body)), sum(samples) FROM head"),
+    ] {
+        let (bytes, samples): (f64, f64) =
+            conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("sums");
+        println!("         {what}: {:.3} bytes a sample without SQLite's pages", bytes / samples);
+    }
 
     let reader = server::store::embedded::Reader::open(&dir.path().join(FILE)).expect("reader");
     let counts = reader.counts().expect("counts");

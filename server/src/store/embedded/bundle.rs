@@ -40,8 +40,32 @@ pub(super) struct Builder {
 #[derive(Debug)]
 struct Placed {
     field: u32,
+    /// Empty as long as the values stand at the first times without a gap: most columns never need it, and writing to
+    /// thousands of columns in turn is what rolling waits for.
     places: Vec<u32>,
     column: Column,
+}
+
+impl Placed {
+    /// The place of the last value.
+    fn last(&self) -> Option<u32> {
+        self.places.last().copied().or((self.column.values.len() as u32).checked_sub(1))
+    }
+
+    fn push(&mut self, at: u32, value: u64) {
+        if !self.places.is_empty() || at as usize != self.column.values.len() {
+            self.write_out();
+            self.places.push(at);
+        }
+        self.column.values.push(value);
+    }
+
+    /// Makes the places explicit.
+    fn write_out(&mut self) {
+        if self.places.is_empty() {
+            self.places = (0..self.column.values.len() as u32).collect();
+        }
+    }
 }
 
 impl Builder {
@@ -97,15 +121,14 @@ impl Builder {
                     }),
                 };
                 next = found + 1;
-                let Placed { places, column, .. } = &mut columns[found];
-                let value = if let Cell::Text(text) = cell { column.text(text) } else { value };
-                match column.values.last_mut() {
-                    Some(last) if places.last() == Some(&at) => *last = value,
-                    _ => {
-                        places.push(at);
-                        column.values.push(value);
-                        self.samples += 1;
-                    }
+                let placed = &mut columns[found];
+                let value = if let Cell::Text(text) = cell { placed.column.text(text) } else { value };
+                if placed.last() == Some(at) {
+                    // SANITY: it has a last place.
+                    *placed.column.values.last_mut().expect("as many values as places") = value;
+                } else {
+                    placed.push(at, value);
+                    self.samples += 1;
                 }
             }
         })
@@ -132,11 +155,13 @@ impl Builder {
             });
             Ok(())
         };
-        for (id, columns) in &self.series {
+        for (id, mut columns) in self.series {
             section.clear();
             put(&mut section, columns.len() as u64);
             let mut last_places: &[u32] = &[];
-            for Placed { field, places, column } in columns {
+            for placed in &mut columns {
+                placed.write_out();
+                let Placed { field, places, column } = placed;
                 put(&mut section, u64::from(*field) << 2 | column.kind as u64);
                 encode_places(&mut section, places, last_places, self.times.len());
                 last_places = places;
@@ -145,14 +170,14 @@ impl Builder {
                 put(&mut section, packed.len() as u64);
                 section.extend_from_slice(&packed);
             }
-            let (first, last) = open.unwrap_or((*id, 0));
+            let (first, last) = open.unwrap_or((id, 0));
             put(&mut raw, u64::from(id - last));
             put(&mut raw, section.len() as u64);
             raw.extend_from_slice(&section);
             count += 1;
-            open = Some((first, *id));
+            open = Some((first, id));
             if raw.len() >= BUNDLE_BYTES {
-                close(&mut count, &mut raw, (first, *id))?;
+                close(&mut count, &mut raw, (first, id))?;
                 open = None;
             }
         }
@@ -175,7 +200,9 @@ impl Builder {
             place[*old as usize] = new as u32;
         }
         self.times.sort_unstable();
-        for Placed { places, column, .. } in self.series.iter_mut().flat_map(|(_, columns)| columns) {
+        for placed in self.series.iter_mut().flat_map(|(_, columns)| columns) {
+            placed.write_out();
+            let Placed { places, column, .. } = placed;
             let mut pairs: Vec<(u32, u64)> = places
                 .iter()
                 .zip(&column.values)
