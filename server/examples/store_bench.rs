@@ -136,8 +136,8 @@ fn main() {
             wall += begun.elapsed();
             slowest = slowest.max(begun.elapsed());
         }
-        making += between - before;
-        writing += cpu() - between;
+        making += between.saturating_sub(before);
+        writing += cpu().saturating_sub(between);
     }
     let peak = rss_kib("VmHWM");
     println!(
@@ -167,7 +167,12 @@ fn main() {
         println!("         {what}: {:.3} bytes a sample without SQLite's pages", bytes / samples);
     }
 
-    let reader = server::store::embedded::Reader::open(&dir.path().join(FILE)).expect("reader");
+    queries(dir.path(), seconds, processes);
+}
+
+/// Reads one series, and all.
+fn queries(dir: &Path, seconds: u64, processes: usize) {
+    let reader = server::store::embedded::Reader::open(&dir.join(FILE)).expect("reader");
     let counts = reader.counts().expect("counts");
     println!("rolled   {} of {} windows", counts.windows - counts.head_windows, counts.windows);
     let mut selection = Selection {

@@ -1,6 +1,7 @@
 //! Topics: `s7mpa/v1/<host>/<channel>`, alerts one level deeper: `s7mpa/v1/<host>/alert/<id>`.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// What all topics begin with.
 pub const PREFIX: &str = "s7mpa/v1/";
@@ -119,7 +120,8 @@ fn escape(host: &str) -> Cow<'_, str> {
         } else {
             let mut buffer = [0; 4];
             for byte in c.encode_utf8(&mut buffer).bytes() {
-                out.push_str(&format!("%{byte:02X}"));
+                // SANITY: writing to a String cannot fail.
+                write!(out, "%{byte:02X}").expect("write to a String");
             }
         }
     }

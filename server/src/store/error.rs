@@ -118,7 +118,7 @@ impl Backoff {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        full - full.mul_f64((self.state >> 11) as f64 / (1_u64 << 53) as f64 / 2.0)
+        full.mul_f64(1.0 - (self.state >> 11) as f64 / (1_u64 << 53) as f64 / 2.0)
     }
 
     /// Begins again after a success.

@@ -61,7 +61,7 @@ pub enum Problem {
     /// No time at the end.
     #[error("time missing")]
     NoTime,
-    /// Not a decimal number of nanoseconds from 0 to i64::MAX.
+    /// Not a decimal number of nanoseconds from 0 to `i64::MAX`.
     #[error("time is not a number of nanoseconds since 1970")]
     BadTime,
     /// Something follows the time.
@@ -87,7 +87,7 @@ pub fn text(payload: &[u8]) -> Result<&str, LineError> {
         let good = &payload[..error.valid_up_to()];
         let start = good.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
         LineError {
-            line: 1 + good.iter().filter(|&&b| b == b'\n').count() as u32,
+            line: good.split(|&b| b == b'\n').count() as u32,
             column: 1 + String::from_utf8_lossy(&good[start..]).chars().count() as u32,
             problem: Problem::NotUtf8,
         }

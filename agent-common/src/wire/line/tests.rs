@@ -163,7 +163,7 @@ fn garbage_never_panics() {
     let base = b"m,a=b,c=d e=1i,f=\"g\\\"h\",i=true 1700000000\n";
     for _ in 0..50_000 {
         let mut bytes = base.repeat(1 + rng.below(2) as usize);
-        for _ in 0..1 + rng.below(6) {
+        for _ in 0..=rng.below(6) {
             let at = rng.below(bytes.len() as u64) as usize;
             match rng.below(3) {
                 0 => bytes[at] = rng.next() as u8,

@@ -64,21 +64,16 @@ impl Catalogue {
             return Ok(*known);
         }
         let shape = self.shape(tx, line)?;
-        let series = match self.series.get_mut(line.key) {
-            Some(known) => {
-                known.shape = shape;
-                known.series
-            }
-            None => {
-                let series = find_series(tx, line)?;
-                if self.series.len() >= MAX_CACHED_SERIES {
-                    self.series.clear();
-                }
-                self.series.insert(line.key.into(), Known { series, shape });
-                series
-            }
-        };
-        Ok(Known { series, shape })
+        if let Some(known) = self.series.get_mut(line.key) {
+            known.shape = shape;
+            return Ok(*known);
+        }
+        let known = Known { series: find_series(tx, line)?, shape };
+        if self.series.len() >= MAX_CACHED_SERIES {
+            self.series.clear();
+        }
+        self.series.insert(line.key.into(), known);
+        Ok(known)
     }
 
     fn shape(&mut self, tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<u32> {

@@ -2,7 +2,7 @@
 //!
 //! Integers are written as they are, as differences, or as differences of differences, whichever is shortest, zig-zag
 //! and variable-length, runs of zeros as their length. Floats become integers times a power of ten when that gives the
-//! same bits back; otherwise each is XORed with the one before, and the eight bytes of all are stored plane by plane,
+//! same bits back; otherwise each is combined by XOR with the one before, and the eight bytes of all are stored plane by plane,
 //! which leaves zstd the bytes that are equal. Texts are a dictionary and integers.
 
 use super::row::Kind;
@@ -303,7 +303,7 @@ mod tests {
             floats(&[0.0, -0.0, f64::MAX, f64::MIN_POSITIVE, 5e-324, 0.1, 1e15, 1e16, 9e15]),
         );
         round_trip(Kind::Float, floats(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]));
-        round_trip(Kind::Float, floats(&[1.1, 2.25, 1e-9, 1234.567_891, 0.3, 0.1 + 0.2]));
+        round_trip(Kind::Float, floats(&[1.1, 2.25, 1e-9, 1_234.567_891, 0.3, 0.1 + 0.2]));
         let mut rng = Rng(5);
         for _ in 0..200 {
             let len = rng.next() % 200;

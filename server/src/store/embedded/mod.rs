@@ -47,7 +47,7 @@ pub struct Options {
 impl Default for Options {
     /// Fourteen days, 2 GiB: a host with 300 processes fills 0.1 GB a day.
     fn default() -> Self {
-        Self { max_age: Duration::from_secs(14 * 86_400), max_bytes: 2 << 30, max_pages: None }
+        Self { max_age: Duration::from_hours(14 * 24), max_bytes: 2 << 30, max_pages: None }
     }
 }
 
@@ -93,6 +93,15 @@ const MAX_HEAD_WINDOWS: u64 = 3_600;
 /// Messages kept for [`Health::warnings`].
 const MAX_WARNINGS: usize = 8;
 
+/// What may be rolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// Every slot but the open one.
+    Except(i64),
+    /// The open one too.
+    Any,
+}
+
 impl Stream {
     fn arrived(&mut self, end_ns: i64) {
         let slot = roll::slot_of(end_ns);
@@ -101,13 +110,13 @@ impl Stream {
         self.open = slot;
     }
 
-    /// Whether to roll now, and which slot to leave alone.
-    fn due(&self) -> Option<Option<i64>> {
+    /// Whether to roll now, and what.
+    fn due(&self) -> Option<Due> {
         if self.head.values().sum::<u64>() > MAX_HEAD_WINDOWS {
             let crowded = self.head.get(&self.open).is_some_and(|open| *open > MAX_HEAD_WINDOWS / 2);
-            return Some((!crowded).then_some(self.open));
+            return Some(if crowded { Due::Any } else { Due::Except(self.open) });
         }
-        (self.calm >= CALM && self.head.len() > 1).then_some(Some(self.open))
+        (self.calm >= CALM && self.head.len() > 1).then_some(Due::Except(self.open))
     }
 }
 
@@ -131,7 +140,7 @@ impl EmbeddedStore {
             streams: HashMap::new(),
             row: RowWriter::default(),
             backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
-            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             upkeep_from: Instant::now(),
             warnings: VecDeque::new(),
         };
@@ -247,13 +256,12 @@ impl Writer {
         for window in windows {
             let head = &window.head;
             let key = (head.host.clone(), head.stream.clone());
-            let stream = match self.streams.get_mut(&key) {
-                Some(stream) => stream,
-                None => {
-                    let stream = find_stream(&tx, &head.host, &head.stream)?;
-                    self.streams.entry(key).or_insert(stream)
-                }
-            };
+            if !self.streams.contains_key(&key) {
+                let stream = find_stream(&tx, &head.host, &head.stream)?;
+                self.streams.insert(key.clone(), stream);
+            }
+            // SANITY: it is there, or was put there above.
+            let stream = self.streams.get_mut(&key).expect("a known stream");
             if !stream.stored.insert(head.seq) {
                 written.duplicates += 1;
                 continue;
@@ -287,11 +295,11 @@ impl Writer {
         if Instant::now() < self.upkeep_from {
             return;
         }
-        let Some((id, open)) = self.streams.values().find_map(|stream| Some((stream.id, stream.due()?)))
+        let Some((id, due)) = self.streams.values().find_map(|stream| Some((stream.id, stream.due()?)))
         else {
             return;
         };
-        let result = roll::roll(&mut self.conn, id, open).and_then(|_| {
+        let result = roll::roll(&mut self.conn, id, due).and_then(|_| {
             if let Some(stream) = self.streams.values_mut().find(|stream| stream.id == id) {
                 stream.head = head_slots(&self.conn, id)?;
             }
@@ -369,7 +377,7 @@ fn write_head(
     Ok((points, samples))
 }
 
-/// A time as SQLite has it; the protocol's parser lets none above i64::MAX through, a head made by hand may have one.
+/// A time as SQLite has it; the protocol's parser lets none above `i64::MAX` through, a head made by hand may have one.
 fn time(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
 }

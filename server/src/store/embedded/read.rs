@@ -18,6 +18,9 @@ const MAX_SAMPLES: usize = 1_000_000;
 /// Most samples that [`Reader::query_steps`] puts together: 128 MB while it does.
 const MAX_STEP_SAMPLES: usize = 8_000_000;
 
+/// Times and values of each series.
+type Found<T> = Vec<(Tags, Vec<(i64, T)>)>;
+
 /// Tags of a series, sorted by name.
 pub type Tags = Vec<(String, String)>;
 
@@ -144,7 +147,7 @@ impl Reader {
         selection: &Selection,
         limit: usize,
         convert: impl Fn(Cell<'_>) -> Option<T>,
-    ) -> Result<Vec<(Tags, Vec<(i64, T)>)>, StoreError> {
+    ) -> Result<Found<T>, StoreError> {
         let tx = self.conn.unchecked_transaction().map_err(|e| self.error(e))?;
         let series = self.matching(selection)?;
         let Some(field) = self.field(&selection.field)? else { return Ok(Vec::new()) };
@@ -243,7 +246,7 @@ impl Reader {
             let (mut at, mut count) = (None, 0);
             read(&raw, |item| match item {
                 Item::Point(id, distance) => {
-                    at = series.contains_key(&id).then_some((id, end.wrapping_add(distance)))
+                    at = series.contains_key(&id).then_some((id, end.wrapping_add(distance)));
                 }
                 Item::Field(id, cell) if id == field => {
                     if let Some((series, time)) = at {

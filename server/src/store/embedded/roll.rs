@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use super::bundle::Builder;
 use super::row::{Item, read, unpack};
 use super::varint::Damaged;
-use super::{Options, schema};
+use super::{Due, Options, schema};
 
 /// Length of a slot, by the end of the windows: ten minutes. Longer slots compress better (0.200 instead of 0.212
 /// bytes a sample for an hour) but the head, which takes 2 bytes a sample, would be longer too.
@@ -24,12 +24,15 @@ pub(super) fn slot_of(end_ns: i64) -> i64 {
     end_ns.div_euclid(SLOT_NS)
 }
 
-/// Rolls the oldest slot of the stream's head that is not `open`. One transaction a slot: after a crash in the middle
+/// Rolls the oldest slot of the stream's head that is due. One transaction a slot: after a crash in the middle
 /// the windows are at the head still, never at both places. Returns how many windows it took.
-pub(super) fn roll(conn: &mut Connection, stream: i64, open: Option<i64>) -> rusqlite::Result<u64> {
+pub(super) fn roll(conn: &mut Connection, stream: i64, due: Due) -> rusqlite::Result<u64> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // No slot is open: no time lies between the two.
-    let (open_from, open_to) = open.map_or((i64::MAX, i64::MAX), slot_bounds);
+    let (open_from, open_to) = match due {
+        Due::Except(open) => slot_bounds(open),
+        // No time lies between the two.
+        Due::Any => (i64::MAX, i64::MAX),
+    };
     let oldest: Option<i64> = tx
         .prepare_cached("SELECT min(end_ns) FROM head WHERE stream = ? AND (end_ns < ? OR end_ns >= ?)")?
         .query_row((stream, open_from, open_to), |row| row.get(0))?;

@@ -131,7 +131,7 @@ pub(super) fn error(operation: &str, path: &Path, source: rusqlite::Error) -> St
     let (code, extended) = match &source {
         rusqlite::Error::SqliteFailure(failure, _) => (failure.code, failure.extended_code),
         rusqlite::Error::FromSqlConversionFailure(..)
-            if source.source().is_some_and(|s| s.is::<Damaged>()) =>
+            if source.source().is_some_and(<dyn std::error::Error>::is::<Damaged>) =>
         {
             (ErrorCode::DatabaseCorrupt, 0)
         }

@@ -136,7 +136,7 @@ impl InfluxStore {
             })?;
         let state = State {
             stored: HashMap::new(),
-            backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(60)),
+            backoff: Backoff::new(Duration::from_millis(500), Duration::from_mins(1)),
             drops: health::Drops::default(),
         };
         Ok(Self { http, v2, options, state: Mutex::new(state), runtime: Mutex::new(Some(runtime)) })

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 
 /// The v2 write API at the root of a server.
 pub(super) struct Client {
-    client: influxdb2::Client,
+    inner: influxdb2::Client,
     place: String,
     bucket: String,
 }
@@ -28,13 +28,13 @@ impl Client {
             ClientBuilder::with_builder(builder, base.as_str(), org, token).build().map_err(|source| {
                 classify::misconfigured(format!("{place}: cannot set up the client"), Some(source.into()))
             })?;
-        Ok(Self { client, place, bucket: bucket.to_owned() })
+        Ok(Self { inner: client, place, bucket: bucket.to_owned() })
     }
 
     pub(super) async fn write(&self, body: String) -> Answer {
-        let org = &self.client.org;
+        let org = &self.inner.org;
         let result = self
-            .client
+            .inner
             .write_line_protocol_with_precision(org, &self.bucket, body, TimestampPrecision::Nanoseconds)
             .await;
         match result {
