@@ -319,8 +319,17 @@ impl Writer {
         let Some(max_pages) = options.max_pages else { return };
         let result = roll::page_count(&self.conn, "page_size").and_then(|size| {
             let most = u64::from(max_pages) * size / 10 * 9;
-            roll::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())
+            let retained =
+                roll::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())?;
+            // All of it is at the head: rolled, it is a tenth.
+            if retained.slots == 0
+                && let Some(stream) = roll::longest_head(&self.conn)?
+            {
+                roll::roll(&mut self.conn, stream, Due::Any)?;
+            }
+            Ok(retained)
         });
+        self.upkeep_from = Instant::now();
         self.upkept(path, result);
     }
 

@@ -62,16 +62,24 @@ pub(super) fn roll(conn: &mut Connection, stream: i64, due: Due) -> rusqlite::Re
         }
     }
     let slot = Slot { stream, end_ns: to, windows: taken.len() as i64 - damaged, points };
-    insert(&tx, &slot, builder)?;
     {
         let mut statement = tx.prepare_cached("DELETE FROM head WHERE id = ?")?;
         for id in &taken {
             statement.execute([id])?;
         }
     }
+    // After the deletion, whose pages it takes: a full store can still be rolled.
+    insert(&tx, &slot, builder)?;
     count_deleted(&tx, DAMAGED, damaged)?;
     tx.commit()?;
     Ok(taken.len() as u64)
+}
+
+/// The stream with most windows at the head.
+pub(super) fn longest_head(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT stream FROM head GROUP BY stream ORDER BY count(*) DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()
 }
 
 /// First time of a slot, and the time past its last.
