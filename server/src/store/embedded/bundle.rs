@@ -1,7 +1,7 @@
 //! Series of a slot, side by side in one zstd frame.
 //!
-//! A bundle holds series until it is about 64 KiB: zstd then finds what neighbours have in common (0.21 instead of
-//! 0.26 bytes a sample on the bench's shape), and a query for one series still unpacks little. Frame: count of
+//! A bundle holds series until it is about 64 KiB: zstd then finds what neighbours have in common, a row of SQLite has
+//! little overhead, and a query for one series still unpacks little. Frame: count of
 //! series; for each its id's distance, its length, then its columns: field and kind, where it has values (indices into
 //! the slot's times), length, the values.
 
@@ -13,7 +13,7 @@ use super::varint::{Bytes, Damaged, put, unzigzag, zigzag};
 
 /// Bytes of columns after which a bundle is closed.
 const BUNDLE_BYTES: usize = 64 << 10;
-/// zstd level: 3 is within 3 % of 9 at a fifth of its time.
+/// zstd level, measured with `store_bench`: 1 gives 0.358 bytes a sample, 3 gives 0.342, 6 gives 0.333.
 const LEVEL: i32 = 3;
 
 /// A bundle, ready for its row.
