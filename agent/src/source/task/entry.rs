@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use agent_common::units::{DurNs, Tgid};
 
-use super::details::{Io, Place};
+use super::details::{self, Io, Place};
 use super::stat::{self, Sched, TaskState, Values};
 use super::{ROTATION, Reader, TaskIo, TaskSample, TaskTotals, Turn};
 use crate::source::delta::forward;
@@ -19,6 +18,9 @@ const THREADS_A_WINDOW: usize = 64;
 /// reading them costs.
 const ACTIVE_NS: u64 = 100_000;
 
+/// Rotations between two readings of `limits` and `cgroup` of a process that keeps its name: they hardly ever change.
+const SLOW_ROTATION: u64 = 3;
+
 /// A process that is known.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -29,6 +31,7 @@ pub(super) struct Entry {
     /// and fails when it is gone, so a reused number cannot be taken for it.
     sched_file: Option<File>,
     stat_file: Option<File>,
+    io_file: Option<File>,
     values: Values,
     sched: Option<Sched>,
     /// Of the other threads, by tid, what they had when they were last read.
@@ -39,10 +42,14 @@ pub(super) struct Entry {
     swap_bytes: Option<u64>,
     comm: Arc<str>,
     place: Place,
+    /// It has run since the rotation last came by.
+    ran: bool,
     /// The readings it has been through, for the dear files of a young process.
     readings: u64,
     /// Its sample of a window in which it did nothing.
     idle: Option<Arc<TaskSample>>,
+    /// Something in `idle` may have changed.
+    stale: bool,
 }
 
 /// What moved in a window.
@@ -63,6 +70,7 @@ impl Entry {
             turn: turn.number,
             sched_file: None,
             stat_file: None,
+            io_file: None,
             values,
             sched: None,
             threads: HashMap::new(),
@@ -72,17 +80,19 @@ impl Entry {
             swap_bytes: None,
             comm: String::from_utf8_lossy(stat.comm).into(),
             place: Place { cgroup: "/".into(), container: None },
+            ran: true,
             readings: 1,
             idle: None,
+            stale: false,
         };
         let mut moved = Moved::default();
+        entry.sched_file = reader.open_sched(tgid);
         entry.read_sched(reader);
         if values.threads > 1 {
             entry.read_threads(reader, turn, true);
         }
         entry.read_activity(reader);
-        entry.read_rotation(reader);
-        entry.keep(stat_file, reader);
+        entry.read_rotation(reader, true);
         let start_ns = values.start_ticks * reader.tick_ns;
         // A tick of slack: the start is cut to ticks.
         let born = turn.last_boot_ns > 0 && start_ns + reader.tick_ns > turn.last_boot_ns;
@@ -100,7 +110,9 @@ impl Entry {
     /// What it did since the last reading; `None` when it is gone.
     pub(super) fn read(&mut self, reader: &mut Reader, turn: Turn) -> Option<Arc<TaskSample>> {
         self.readings += 1;
-        let due = self.readings == 2 || (turn.number + u64::from(self.tgid)).is_multiple_of(ROTATION);
+        let rotation = turn.number + u64::from(self.tgid);
+        let due = self.readings == 2 || rotation.is_multiple_of(ROTATION);
+        let comm_before = Arc::clone(&self.comm);
         let sched_before = self.sched;
         if reader.sched_info {
             self.read_sched(reader);
@@ -115,7 +127,7 @@ impl Entry {
         self.read_stat(reader)?;
         self.turn = turn.number;
         if self.values != last {
-            self.idle = None;
+            self.stale = true;
         }
         let mut moved = Moved::default();
         let ran = self.sched.zip(sched_before).map(|(now, before)| subtract(now, before)).unwrap_or_default();
@@ -129,7 +141,9 @@ impl Entry {
         } else if self.values.threads == 1 && !self.threads.is_empty() {
             self.threads = HashMap::new();
         }
-        if active || due {
+        self.ran |= active || ran != Sched::default() || faulted;
+        // What has not run has not opened, read or written anything.
+        if active || (due && self.ran) {
             let before = self.io;
             self.read_activity(reader);
             if let (Some(now), Some(before)) = (self.io, before) {
@@ -140,8 +154,16 @@ impl Entry {
                 };
             }
         }
-        if due {
-            self.read_rotation(reader);
+        self.ran &= !due;
+        // A new name is a new program: limits and cgroup are set between fork and exec.
+        let renamed = !Arc::ptr_eq(&self.comm, &comm_before);
+        if due || renamed {
+            let all = renamed || rotation.is_multiple_of(ROTATION * SLOW_ROTATION);
+            self.read_rotation(reader, all);
+            // A service is moved to its cgroup right after it was made.
+            if self.readings == 2 && !all {
+                self.read_place(reader);
+            }
         }
         if !active && !faulted && moved.waited == Sched::default() && moved.io == Io::default() {
             return Some(self.idle_sample(reader));
@@ -156,7 +178,7 @@ impl Entry {
 
     /// Files kept open.
     pub(super) fn kept_open(&self) -> usize {
-        usize::from(self.sched_file.is_some()) + usize::from(self.stat_file.is_some())
+        [&self.sched_file, &self.stat_file, &self.io_file].into_iter().flatten().count()
     }
 
     /// What it has used over its life.
@@ -166,39 +188,23 @@ impl Entry {
         TaskTotals { cpu: DurNs(ticks * tick_ns), min_flt: self.values.min_flt, maj_flt: self.values.maj_flt }
     }
 
-    /// Keeps what is read each window, within the bound.
-    fn keep(&mut self, stat_file: File, reader: &mut Reader) {
-        if reader.sched_info && reader.kept_open < reader.may_keep {
-            self.sched_file = File::open(reader.path(self.tgid, "schedstat")).ok();
-            reader.kept_open += usize::from(self.sched_file.is_some());
-        }
-        // With one thread `stat` is read when it ran only: opening it then is cheaper than a page for each sleeper.
-        if (self.values.threads > 1 || !reader.sched_info) && reader.kept_open < reader.may_keep {
-            self.stat_file = Some(stat_file);
-            reader.kept_open += 1;
-        }
-    }
-
     fn read_sched(&mut self, reader: &mut Reader) {
         if !reader.sched_info {
             return;
         }
         self.sched = match &self.sched_file {
-            Some(file) => file
-                .read_at(&mut reader.buffer, 0)
-                .ok()
-                .and_then(|length| stat::parse_sched(&reader.buffer[..length])),
+            Some(file) => reader.again(file).and_then(stat::parse_sched),
             None => reader.file(self.tgid, "schedstat").and_then(stat::parse_sched),
         };
     }
 
     /// `None` when the process is gone or its number belongs to another.
     fn read_stat(&mut self, reader: &mut Reader) -> Option<()> {
+        if self.stat_file.is_none() {
+            self.stat_file = reader.open(self.tgid, "stat");
+        }
         let bytes = match &self.stat_file {
-            Some(file) => {
-                let length = file.read_at(&mut reader.buffer, 0).ok()?;
-                &reader.buffer[..length]
-            }
+            Some(file) => reader.again(file)?,
             None => reader.file(self.tgid, "stat")?,
         };
         let stat = stat::parse(bytes)?;
@@ -207,7 +213,7 @@ impl Entry {
         }
         if stat.comm != self.comm.as_bytes() {
             self.comm = String::from_utf8_lossy(stat.comm).into();
-            self.idle = None;
+            self.stale = true;
         }
         self.values = stat.values;
         Some(())
@@ -244,22 +250,36 @@ impl Entry {
         if self.values.kernel {
             return;
         }
-        self.io = reader.io(self.tgid).or(self.io);
+        if self.io_file.is_none() && self.readings > 1 {
+            self.io_file = reader.open(self.tgid, "io");
+        }
+        let io = match &self.io_file {
+            Some(file) => reader.again(file),
+            None => reader.file(self.tgid, "io"),
+        };
+        self.io = io.map(details::parse_io).or(self.io);
         let fds = reader.fds(self.tgid);
         if fds != self.fds {
             self.fds = fds;
-            self.idle = None;
+            self.stale = true;
         }
     }
 
-    fn read_rotation(&mut self, reader: &mut Reader) {
+    fn read_rotation(&mut self, reader: &mut Reader, all: bool) {
         // What others may have changed is in the next sample.
-        self.idle = None;
+        self.stale = true;
         if self.values.kernel {
             return;
         }
-        self.swap_bytes = reader.swap_bytes(self.tgid);
+        self.swap_bytes = if reader.swap_used { reader.swap_bytes(self.tgid) } else { Some(0) };
+        if !all {
+            return;
+        }
         self.fd_limit = reader.fd_limit(self.tgid);
+        self.read_place(reader);
+    }
+
+    fn read_place(&mut self, reader: &mut Reader) {
         if let Some(place) = reader.place(self.tgid)
             && place != self.place
         {
@@ -269,8 +289,12 @@ impl Entry {
 
     /// The sample of a window in which it did nothing.
     fn idle_sample(&mut self, reader: &Reader) -> Arc<TaskSample> {
-        let idle =
-            self.idle.take().unwrap_or_else(|| Arc::new(self.sample(&self.values, Moved::default(), reader)));
+        let known = self
+            .idle
+            .take()
+            .filter(|idle| !self.stale || **idle == self.sample(&self.values, Moved::default(), reader));
+        let idle = known.unwrap_or_else(|| Arc::new(self.sample(&self.values, Moved::default(), reader)));
+        self.stale = false;
         self.idle = Some(Arc::clone(&idle));
         idle
     }
