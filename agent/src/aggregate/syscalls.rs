@@ -112,10 +112,10 @@ mod tests {
     const GETPPID: u16 = 110;
     const READ: u16 = 0;
 
-    fn open(tgid: u32, tid: u32, nr: u16, age: u64) -> InFlight {
+    fn open(tgid: u32, thread: u32, nr: u16, age: u64) -> InFlight {
         InFlight {
             tgid: Tgid(tgid),
-            tid: Tid(tid),
+            tid: Tid(thread),
             comm: "cat".into(),
             abi: SyscallAbi::Native,
             nr,

@@ -1,5 +1,8 @@
 //! Differences of kernel counters that may wrap or start over.
 
+/// Values of a 32-bit counter.
+const RANGE: u64 = 1 << 32;
+
 /// How far a counter moved from `before` to `now`.
 ///
 /// A counter that went backwards either wrapped at 32 bits (`/proc/diskstats` prints its times as `unsigned int`;
@@ -11,7 +14,6 @@ pub(super) const fn delta(now: u64, before: u64) -> u64 {
     if now >= before {
         return now - before;
     }
-    const RANGE: u64 = 1 << 32;
     if before < RANGE {
         let around = RANGE - before + now;
         if around < RANGE / 2 {

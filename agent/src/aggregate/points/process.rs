@@ -107,7 +107,9 @@ fn syscalls(calls: Calls, top: usize, at: &dyn Fn() -> Point) -> Vec<Point> {
         .collect();
     if !rest.is_empty() {
         let mut other = Sum::default();
-        rest.iter().for_each(|(_, sum)| merge(&mut other, sum));
+        for (_, sum) in &rest {
+            merge(&mut other, sum);
+        }
         points.push(syscall(at().tag("syscall", "other"), &other));
     }
     points

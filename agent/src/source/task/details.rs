@@ -12,12 +12,12 @@ use procfs::process::{LimitValue, Limits};
 use super::stat::number;
 use super::{Reader, cgroup};
 
-/// Cumulative storage I/O.
+/// Cumulative storage I/O, bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Io {
-    pub(super) read_bytes: u64,
-    pub(super) write_bytes: u64,
-    pub(super) cancelled_bytes: u64,
+    pub(super) read: u64,
+    pub(super) written: u64,
+    pub(super) cancelled: u64,
 }
 
 /// Where a process belongs.
@@ -108,9 +108,9 @@ pub(super) fn parse_io(text: &[u8]) -> Io {
         let Some(space) = line.iter().position(|&byte| byte == b' ') else { continue };
         let value = number(&line[space + 1..]);
         match &line[..space] {
-            b"read_bytes:" => io.read_bytes = value,
-            b"write_bytes:" => io.write_bytes = value,
-            b"cancelled_write_bytes:" => io.cancelled_bytes = value,
+            b"read_bytes:" => io.read = value,
+            b"write_bytes:" => io.written = value,
+            b"cancelled_write_bytes:" => io.cancelled = value,
             _ => {}
         }
     }
@@ -132,7 +132,7 @@ mod tests {
         let io = parse_io(
             b"rchar: 6992\nwchar: 16\nsyscr: 12\nsyscw: 1\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 10\n",
         );
-        assert_eq!(io, Io { read_bytes: 4096, write_bytes: 8192, cancelled_bytes: 10 });
+        assert_eq!(io, Io { read: 4096, written: 8192, cancelled: 10 });
         assert_eq!(parse_swap(b"Name:\tx\nVmSwap:\t      12 kB\nThreads:\t1\n"), Some(12 * 1024));
         assert_eq!(parse_swap(b"Name:\tkthreadd\nThreads:\t1\n"), None);
     }

@@ -148,9 +148,9 @@ impl Entry {
             self.read_activity(reader);
             if let (Some(now), Some(before)) = (self.io, before) {
                 moved.io = Io {
-                    read_bytes: forward(now.read_bytes, before.read_bytes),
-                    write_bytes: forward(now.write_bytes, before.write_bytes),
-                    cancelled_bytes: forward(now.cancelled_bytes, before.cancelled_bytes),
+                    read: forward(now.read, before.read),
+                    written: forward(now.written, before.written),
+                    cancelled: forward(now.cancelled, before.cancelled),
                 };
             }
         }
@@ -320,8 +320,8 @@ impl Entry {
             virtual_bytes: now.virtual_bytes,
             swap_bytes: self.swap_bytes,
             io: self.io.map(|_| TaskIo {
-                read_bytes: moved.io.read_bytes,
-                write_bytes: moved.io.write_bytes.saturating_sub(moved.io.cancelled_bytes),
+                read_bytes: moved.io.read,
+                write_bytes: moved.io.written.saturating_sub(moved.io.cancelled),
             }),
             fds: self.fds,
             fd_limit: self.fd_limit,
