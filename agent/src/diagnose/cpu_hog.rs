@@ -159,12 +159,16 @@ fn lost(facts: &Facts, victims: &[&Usage]) -> f64 {
 fn harmful(facts: &Facts, group: &Group, victims: &[&Usage], cores: f64) -> Finding {
     let head = group.head();
     let lost = lost(facts, victims);
-    // Several hogs share the blame by what they used.
-    let is_victim = |row: &Usage| victims.iter().any(|victim| victim.tgid == row.tgid);
-    let running: u64 = facts.usage.iter().filter(|row| !is_victim(row)).map(|row| row.cpu().0).sum();
-    let blame = group.cpu() as f64 / running.max(group.cpu()) as f64;
+    // While a victim waits somebody else runs: all who ran share the blame by what they used, other victims too.
+    let all: u64 = facts.usage.iter().map(|row| row.cpu().0).sum();
+    let caused = |victim: &&Usage| {
+        let others = (all - victim.cpu().0).max(group.cpu()).max(1);
+        victim.runq.unwrap_or_default().0 as f64 * group.cpu() as f64 / others as f64
+    };
+    let caused = facts.per_second(victims.iter().map(caused).sum::<f64>() as u64) / 1e9;
+    let blame = caused / lost.max(1e-9);
     let mut finding = basic(facts, group, cores);
-    finding.lost_ns_per_s = (lost * blame * 1e9) as u64;
+    finding.lost_ns_per_s = (caused * 1e9) as u64;
     finding.confidence = (0.6 + 0.4 * blame - facts.steal).clamp(0.3, 0.95);
     finding.evidence.push(evidence("others wait for a CPU", lost * 1e3, "ms/s", Some(LOST_ENTER * 1e3)));
     for victim in victims.iter().take(3) {
