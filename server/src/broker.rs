@@ -38,7 +38,9 @@ const START: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// Somebody else listens there.
-    #[error("broker: {listen} is in use by another program (another agent? choose another port with `listen`)")]
+    #[error(
+        "broker: {listen} is in use by another program (another agent? choose another port with `listen`)"
+    )]
     PortInUse {
         /// The address.
         listen: SocketAddr,
@@ -98,13 +100,13 @@ impl Broker {
         let mut broker = rumqttd::Broker::new(config(address, password));
         let ended = thread::Builder::new()
             .name("broker".into())
-            .spawn(move || broker.start())
+            .spawn(move || broker.start().map_err(|e| e.to_string()))
             .map_err(|source| BrokerError::Listen { listen, source })?;
         let begun = Instant::now();
         while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
             let why = if ended.is_finished() {
                 match ended.join() {
-                    Ok(Err(e)) => e.to_string(),
+                    Ok(Err(why)) => why,
                     _ => "its thread ended".into(),
                 }
             } else if begun.elapsed() > START {
@@ -135,13 +137,8 @@ fn config(listen: SocketAddr, password: String) -> rumqttd::Config {
         external_auth: None,
         dynamic_filters: false,
     };
-    let server = ServerSettings {
-        name: "v4".into(),
-        listen,
-        tls: None,
-        next_connection_delay_ms: 1,
-        connections,
-    };
+    let server =
+        ServerSettings { name: "v4".into(), listen, tls: None, next_connection_delay_ms: 1, connections };
     rumqttd::Config {
         id: 0,
         router: RouterConfig {

@@ -141,10 +141,10 @@ impl Ingest {
         }
     }
 
-    fn status(&self, state: &str) -> Message {
-        let stats = (state == "online").then(|| self.shared.stats().clone());
+    fn status(&self, word: &str) -> Message {
+        let stats = (word == "online").then(|| self.shared.stats().clone());
         let payload = serde_json::json!({
-            "state": state,
+            "state": word,
             "host": self.options.broker.client_id,
             "version": env!("CARGO_PKG_VERSION"),
             "ingest": stats,

@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pki_types::pem::PemObject as _;
 use rumqttc::tokio_rustls::rustls::{self, ClientConfig, RootCertStore, pki_types};
 use rumqttc::{
-    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, LastWill, MqttOptions, Outgoing, Packet, QoS,
-    StateError, TlsConfiguration, TlsError, Transport,
+    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, LastWill, MqttOptions, Outgoing, Packet,
+    QoS, StateError, TlsConfiguration, TlsError, Transport,
 };
-use pki_types::pem::PemObject as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -212,8 +212,9 @@ struct Address {
 
 impl Address {
     fn parse(url: &str) -> Result<Self, Failure> {
-        let wrong =
-            |why: &str| Failure::new(FailureKind::Config, format!("broker URL `{}`: {why}", without_password(url)));
+        let wrong = |why: &str| {
+            Failure::new(FailureKind::Config, format!("broker URL `{}`: {why}", without_password(url)))
+        };
         let (scheme, rest) =
             url.split_once("://").ok_or_else(|| wrong("want mqtt://host[:port] or mqtts://host[:port]"))?;
         let tls = match scheme {
@@ -240,7 +241,13 @@ impl Address {
             return Err(wrong("the host is missing"));
         }
         let port = match port {
-            None => if tls { 8883 } else { 1883 },
+            None => {
+                if tls {
+                    8883
+                } else {
+                    1883
+                }
+            }
             Some(p) => p.parse().map_err(|_| wrong("the port is no number below 65536"))?,
         };
         Ok(Self { tls, host: host.to_owned(), port })
@@ -335,17 +342,18 @@ impl Link {
     /// A link that stays quiet for two pings and a time-out is closed here: rumqttc does not ping while a write to a
     /// stalled peer is in its way.
     pub async fn next(&mut self) -> Event {
-        let event = match tokio::time::timeout_at(self.last_event + self.quiet_limit, self.events.recv()).await {
-            Ok(Some(event)) => event,
-            Ok(None) => Event::Closed(Failure::new(
-                FailureKind::Protocol,
-                format!("broker {}: the connection's task ended", self.address),
-            )),
-            Err(_) => Event::Closed(Failure::new(
-                FailureKind::Timeout,
-                format!("broker {}: no sign of life", self.address),
-            )),
-        };
+        let event =
+            match tokio::time::timeout_at(self.last_event + self.quiet_limit, self.events.recv()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => Event::Closed(Failure::new(
+                    FailureKind::Protocol,
+                    format!("broker {}: the connection's task ended", self.address),
+                )),
+                Err(_) => Event::Closed(Failure::new(
+                    FailureKind::Timeout,
+                    format!("broker {}: no sign of life", self.address),
+                )),
+            };
         self.last_event = Instant::now();
         event
     }
@@ -433,8 +441,7 @@ fn unreadable(what: &str, path: &Path) -> impl Fn(&dyn fmt::Display) -> Failure 
 }
 
 fn read_password(path: &Path) -> Result<String, Failure> {
-    let mut password =
-        fs::read_to_string(path).map_err(|e| unreadable("password file", path)(&e))?;
+    let mut password = fs::read_to_string(path).map_err(|e| unreadable("password file", path)(&e))?;
     if password.ends_with('\n') {
         password.pop();
         if password.ends_with('\r') {
@@ -447,26 +454,23 @@ fn read_password(path: &Path) -> Result<String, Failure> {
 /// rustls with the *ring* provider, named here: a process-wide default is nobody's to set in a library.
 fn tls(options: &Options) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
-    match &options.ca_file {
-        Some(path) => {
-            let wrong = unreadable("CA file", path);
-            let certs = pki_types::CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))?;
-            for cert in certs {
-                roots.add(cert.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
-            }
-            if roots.is_empty() {
-                return Err(wrong(&"no certificate in it"));
-            }
+    if let Some(path) = &options.ca_file {
+        let wrong = unreadable("CA file", path);
+        let certs = pki_types::CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))?;
+        for cert in certs {
+            roots.add(cert.map_err(|e| wrong(&e))?).map_err(|e| wrong(&e))?;
         }
-        None => {
-            // Systems carry the odd certificate that cannot be parsed; the others still count.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(Failure::new(
-                    FailureKind::Config,
-                    "TLS: this system has no CA certificates (install ca-certificates, or name a CA file)",
-                ));
-            }
+        if roots.is_empty() {
+            return Err(wrong(&"no certificate in it"));
+        }
+    } else {
+        // Systems carry the odd certificate that cannot be parsed; the others still count.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(Failure::new(
+                FailureKind::Config,
+                "TLS: this system has no CA certificates (install ca-certificates, or name a CA file)",
+            ));
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -485,7 +489,10 @@ fn tls(options: &Options) -> Result<ClientConfig, Failure> {
             let key = pki_types::PrivateKeyDer::from_pem_file(key).map_err(|e| wrong_key(&e))?;
             builder.with_client_auth_cert(chain, key).map_err(|e| wrong_key(&e))
         }
-        _ => Err(Failure::new(FailureKind::Config, "TLS: a client certificate needs its key, and the other way round")),
+        _ => Err(Failure::new(
+            FailureKind::Config,
+            "TLS: a client certificate needs its key, and the other way round",
+        )),
     }
 }
 
@@ -519,7 +526,9 @@ impl Target {
             ConnectionError::MqttState(
                 StateError::Io(e) | StateError::Deserialization(rumqttc::Error::Io(e)),
             ) => match e.kind() {
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe if !connected => self.no_greeting(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe if !connected => {
+                    self.no_greeting()
+                }
                 // The codec's word for an answer that is not a whole packet.
                 io::ErrorKind::Other if !connected => {
                     fail(FailureKind::Protocol, "its answer is not MQTT".into())
@@ -538,7 +547,10 @@ impl Target {
         } else {
             "it wants a user and a password, or TLS, or is not an MQTT broker"
         };
-        Failure::new(FailureKind::Credentials, format!("broker {}: closed at the greeting: {why}", self.address))
+        Failure::new(
+            FailureKind::Credentials,
+            format!("broker {}: closed at the greeting: {why}", self.address),
+        )
     }
 
     fn io_failure(&self, e: &io::Error, handshake: bool) -> Failure {
@@ -548,19 +560,27 @@ impl Target {
         }
         // The standard library has no kind of its own for a name that does not resolve.
         if e.to_string().contains("failed to lookup address") {
-            return Failure::new(FailureKind::Dns, format!("broker {at}: the name `{}` does not resolve", at.host));
+            return Failure::new(
+                FailureKind::Dns,
+                format!("broker {at}: the name `{}` does not resolve", at.host),
+            );
         }
         match e.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                Failure::new(FailureKind::Refused, format!("broker {at}: connection refused, nobody listens there"))
-            }
+            io::ErrorKind::ConnectionRefused => Failure::new(
+                FailureKind::Refused,
+                format!("broker {at}: connection refused, nobody listens there"),
+            ),
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
                 Failure::new(FailureKind::Refused, format!("broker {at}: no way there ({e})"))
             }
-            io::ErrorKind::TimedOut => Failure::new(FailureKind::Timeout, format!("broker {at}: no answer in time")),
+            io::ErrorKind::TimedOut => {
+                Failure::new(FailureKind::Timeout, format!("broker {at}: no answer in time"))
+            }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if handshake => Failure::new(
                 FailureKind::Tls,
-                format!("broker {at}: closed in the TLS handshake (no TLS at this port, or it wants a client certificate)"),
+                format!(
+                    "broker {at}: closed in the TLS handshake (no TLS at this port, or it wants a client certificate)"
+                ),
             ),
             _ => Failure::new(FailureKind::Closed, format!("broker {at}: {e}")),
         }
@@ -586,14 +606,18 @@ impl Target {
             ),
             Error::InvalidCertificate(CertificateError::UnknownIssuer) => Failure::new(
                 FailureKind::TlsAuthority,
-                format!("broker {at}: TLS: its certificate is by an authority that is not trusted (name it as CA file)"),
+                format!(
+                    "broker {at}: TLS: its certificate is by an authority that is not trusted (name it as CA file)"
+                ),
             ),
-            Error::AlertReceived(AlertDescription::CertificateRequired) => {
-                Failure::new(FailureKind::Credentials, format!("broker {at}: TLS: it wants a client certificate"))
-            }
-            Error::InvalidMessage(_) => {
-                Failure::new(FailureKind::Tls, format!("broker {at}: TLS: what answers there does not speak TLS"))
-            }
+            Error::AlertReceived(AlertDescription::CertificateRequired) => Failure::new(
+                FailureKind::Credentials,
+                format!("broker {at}: TLS: it wants a client certificate"),
+            ),
+            Error::InvalidMessage(_) => Failure::new(
+                FailureKind::Tls,
+                format!("broker {at}: TLS: what answers there does not speak TLS"),
+            ),
             other => Failure::new(FailureKind::Tls, format!("broker {at}: TLS: {other}")),
         }
     }

@@ -2,15 +2,15 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::{self, Broker, BrokerError};
-use crate::config::{BrokerConfig, Config, StoreConfig};
+use crate::config::{BrokerConfig, Config, Influx1, Influx2, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
 use crate::mqtt::{self, Failure};
-use crate::store::{Store, StoreError, embedded};
+use crate::store::{Store, StoreError, embedded, influx};
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +141,14 @@ fn client_id(config: &Config) -> String {
     }
 }
 
+fn secret(file: &Path) -> Result<influx::Secret, StoreError> {
+    std::fs::read_to_string(file).map(influx::Secret::new).map_err(|source| StoreError::Misconfigured {
+        what: format!("cannot read the secret in {}", file.display()),
+        retry_after: Duration::from_secs(1),
+        source: Some(source.into()),
+    })
+}
+
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     match &config.store {
         StoreConfig::Embedded => {
@@ -151,8 +159,19 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
             };
             Ok(Arc::new(embedded::EmbeddedStore::open(&config.state_dir, options)?))
         }
-        StoreConfig::Influx2(_) | StoreConfig::Influx1(_) => {
-            Err(StoreError::Rejected { what: "InfluxDB is not wired in yet".into() })
+        StoreConfig::Influx2(Influx2 { url, org, bucket, token_file }) => {
+            let token = token_file.as_deref().map(secret).transpose()?;
+            let api = influx::Api::V2 { org: org.clone(), bucket: bucket.clone(), token };
+            Ok(Arc::new(influx::InfluxStore::open(influx::Options::new(url, api))?))
+        }
+        StoreConfig::Influx1(Influx1 { url, db, user, password_file }) => {
+            let login = match (user, password_file) {
+                (Some(user), Some(file)) => Some((user.clone(), secret(file)?)),
+                (Some(user), None) => Some((user.clone(), influx::Secret::new(""))),
+                (None, _) => None,
+            };
+            let api = influx::Api::V1 { db: db.clone(), login };
+            Ok(Arc::new(influx::InfluxStore::open(influx::Options::new(url, api))?))
         }
     }
 }

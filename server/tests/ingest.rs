@@ -218,7 +218,8 @@ fn the_embedded_broker_refuses_sixty_four_mebibytes_from_one_and_serves_the_othe
     runtime().block_on(async {
         let server = Running::embedded(dir.path()).await;
         let mut good = Publisher::connect(&server.options).await;
-        let mut bad = Publisher::connect(&Options { client_id: "bad".into(), ..server.options.clone() }).await;
+        let mut bad =
+            Publisher::connect(&Options { client_id: "bad".into(), ..server.options.clone() }).await;
         bad.0
             .publish(Message { topic: TOPIC.into(), payload: vec![b'x'; 64 << 20], retain: false })
             .expect("room");

@@ -12,7 +12,7 @@ mod session;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -108,7 +108,8 @@ impl MqttConfig {
     }
 
     fn link_options(&self) -> mqtt::Options {
-        let offline = Status { state: "offline", host: &self.host, why: Some("connection lost"), ..Status::default() };
+        let offline =
+            Status { state: "offline", host: &self.host, why: Some("connection lost"), ..Status::default() };
         mqtt::Options {
             user: self.user.clone(),
             password_file: self.password_file.clone(),
@@ -303,7 +304,7 @@ impl MqttSink {
         self.shared.wake_mqtt.notify_one();
     }
 
-    /// Figures.
+    /// Figures. Never waits for the disk.
     #[must_use]
     pub fn stats(&self) -> SinkStats {
         self.shared.stats()
@@ -332,16 +333,27 @@ impl Shared {
             let hand_off = lock(&self.hand_off);
             (hand_off.dropped_windows, hand_off.dropped_messages)
         };
-        let spool = lock(&self.spool).stats();
+        // While a slow disk holds the spool, its last known figures will do: whoever asks must not wait for the disk.
+        let fresh = match self.spool.try_lock() {
+            Ok(spool) => Some(spool.stats()),
+            Err(TryLockError::Poisoned(spool)) => Some(spool.into_inner().stats()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let mut stats = lock(&self.stats);
+        if let Some(fresh) = fresh {
+            stats.spool = fresh;
+        }
+        let spool = stats.spool.clone();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let oldest_age = spool.oldest_end.map(|UnixNs(end)| DurNs((now.as_nanos() as u64).saturating_sub(end)));
+        let oldest_age =
+            spool.oldest_end.map(|UnixNs(end)| DurNs((now.as_nanos() as u64).saturating_sub(end)));
         SinkStats {
             dropped_hand_off,
             dropped_messages,
             acked: spool.acked,
             oldest_age,
             spool,
-            ..lock(&self.stats).clone()
+            ..stats.clone()
         }
     }
 }
@@ -366,7 +378,9 @@ fn spool_thread(shared: &Shared) {
                 (result, spool.is_in_memory())
             };
             match &result {
-                Err(e) if !failing => tracing::error!(error = e as &dyn std::error::Error, "a window was lost"),
+                Err(e) if !failing => {
+                    tracing::error!(error = e as &dyn std::error::Error, "a window was lost");
+                }
                 Ok(_) if in_memory && !failing => {
                     tracing::error!("the spool's disk is full: windows are kept in memory and lost first");
                 }

@@ -66,7 +66,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_bytes: 256 << 20,
-            max_age: Duration::from_secs(24 * 3600),
+            max_age: Duration::from_hours(24),
             fsync: Fsync::Every(Duration::from_secs(10)),
         }
     }
@@ -203,7 +203,11 @@ fn is_full(e: &io::Error) -> bool {
 fn refused(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
     let path = path.to_owned();
     move |source| {
-        if is_full(&source) { SpoolError::DiskFull { path, source } } else { SpoolError::Io { what, path, source } }
+        if is_full(&source) {
+            SpoolError::DiskFull { path, source }
+        } else {
+            SpoolError::Io { what, path, source }
+        }
     }
 }
 
@@ -406,7 +410,8 @@ impl Spool {
                 live += 1;
             }
         }
-        self.segments.insert(number, Segment { path, file: Arc::new(file), stream, len: scan.good_len, live });
+        self.segments
+            .insert(number, Segment { path, file: Arc::new(file), stream, len: scan.good_len, live });
         Ok(Some((scan.stream, next, !scan.tail_unknown)))
     }
 
@@ -483,7 +488,8 @@ impl Spool {
     }
 
     fn append_to_disk(&mut self, window: &NewWindow) -> Result<WindowId, SpoolError> {
-        let full = self.active.and_then(|n| self.segments.get(&n)).is_none_or(|s| s.len >= self.segment_bytes);
+        let full =
+            self.active.and_then(|n| self.segments.get(&n)).is_none_or(|s| s.len >= self.segment_bytes);
         if full {
             self.rotate()?;
         }
@@ -511,12 +517,11 @@ impl Spool {
             // None: this window alone is too large.
             self.forget(oldest?);
         }
-        let (stream, seq) = match self.memory {
-            Some(m) => m,
-            None => {
-                let id = random_id().ok()?;
-                (self.ordinal(&id), 1)
-            }
+        let (stream, seq) = if let Some(spell) = self.memory {
+            spell
+        } else {
+            let id = random_id().ok()?;
+            (self.ordinal(&id), 1)
         };
         self.memory = Some((stream, seq + 1));
         self.memory_bytes += window.lines.len();

@@ -11,9 +11,9 @@ use agent::sink::mqtt::{MqttConfig, MqttSink};
 use agent::sink::spool::{Limits, NewWindow, Spool};
 use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::{self, Point};
+use agent_common::wire::stored::Stored;
 use serde::{Deserialize, Serialize};
 use server::config::{BrokerConfig, ExternalBroker};
-use agent_common::wire::stored::Stored;
 use server::store::embedded::{EmbeddedStore, Options};
 use server::store::{Health, Store, StoreError, Window, Written};
 
@@ -178,7 +178,11 @@ impl Child {
         let mut line = String::new();
         loop {
             line.clear();
-            assert_ne!(self.output.read_line(&mut line).expect("output"), 0, "the child ended without `{start}`");
+            assert_ne!(
+                self.output.read_line(&mut line).expect("output"),
+                0,
+                "the child ended without `{start}`"
+            );
             if let Some(rest) = line.strip_prefix(start) {
                 return rest.trim().to_owned();
             }

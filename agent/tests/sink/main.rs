@@ -4,6 +4,9 @@
 
 mod common;
 mod connect;
+#[path = "../../../server/tests/influx/servers.rs"]
+#[allow(dead_code, reason = "each test binary uses a part")]
+mod databases;
 #[path = "../../../server/tests/common/mosquitto.rs"]
 #[allow(dead_code, reason = "each test binary uses a part")]
 mod mosquitto;

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use agent::sink::mqtt::{Delivery, MqttConfig, MqttSink};
 use rusqlite::Connection;
+use server::config::{Influx1, StoreConfig};
 use server::mqtt::{Event, Link};
 
 use crate::common::{Child, ServerSpec, say, start_sink, stored_windows, window};
+use crate::databases::Database;
 use crate::mosquitto::{Mosquitto, eventually};
 
 /// How long the broker stays away. `S7MPA_OUTAGE_S=60` for the long version.
@@ -43,7 +45,9 @@ fn two_sinks(dir: &Path, config: impl Fn(&str) -> MqttConfig) -> [MqttSink; 2] {
 
 /// All windows acknowledged, none dropped, each in the store exactly once.
 fn all_there(dir: &Path, sinks: [MqttSink; 2], server: Child, published: u64, name: &str) {
-    eventually("all windows acknowledged", || sinks.iter().map(|s| s.stats().acked).sum::<u64>() == published);
+    eventually("all windows acknowledged", || {
+        sinks.iter().map(|s| s.stats().acked).sum::<u64>() == published
+    });
     let mut resent = 0;
     for sink in sinks {
         let stats = sink.close(Duration::from_secs(5)).expect("close");
@@ -153,6 +157,47 @@ fn a_store_that_takes_nothing_for_a_while_costs_nothing() {
     all_there(dir.path(), sinks, server, published, "store locked");
 }
 
+#[test]
+fn a_database_that_is_killed_and_comes_back_costs_nothing() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut database = Database::influxdb(dir.path());
+    let mut spec = ServerSpec::embedded(dir.path());
+    spec.config.store = StoreConfig::Influx1(Influx1 {
+        url: database.url(),
+        db: "s7mpa".into(),
+        user: None,
+        password_file: None,
+    });
+    let server = Child::start(&spec);
+    let sinks = two_sinks(dir.path(), |host| server.sink_config(host));
+    let published = under_load(&sinks, || {
+        std::thread::sleep(Duration::from_secs(1));
+        database.kill();
+        std::thread::sleep(outage());
+        database.start_again();
+        std::thread::sleep(Duration::from_secs(1));
+    });
+    eventually("all windows acknowledged", || {
+        sinks.iter().map(|s| s.stats().acked).sum::<u64>() == published
+    });
+    for sink in sinks {
+        sink.close(Duration::from_secs(5)).expect("close");
+    }
+    server.stop();
+    for host in ["web-1", "web-2"] {
+        let query = format!("SELECT count(seq), max(seq) FROM s7mpa_window WHERE host = '{host}'");
+        let answer: serde_json::Value =
+            serde_json::from_str(&database.get("/query", &[("db", "s7mpa"), ("q", &query)])).expect("JSON");
+        let row = &answer["results"][0]["series"][0]["values"][0];
+        assert_eq!(
+            (row[1].as_u64(), row[2].as_u64()),
+            (Some(published / 2), Some(published / 2)),
+            "{answer}"
+        );
+    }
+    say(&format!("influxdb killed: {published} windows, each in the database once"));
+}
+
 /// The embedded broker evicts the oldest messages of a slow subscriber without a word.
 #[test]
 fn what_the_embedded_broker_evicts_is_sent_again() {
@@ -182,7 +227,10 @@ fn what_the_embedded_broker_evicts_is_sent_again() {
     }
     let figures = server.stop();
     assert_eq!(stored_windows(dir.path()), 4 * EACH);
-    say(&format!("slow store, 4 publishers, 48 MB: complete ({resent} sent again, {} duplicates)", figures["duplicates"]));
+    say(&format!(
+        "slow store, 4 publishers, 48 MB: complete ({resent} sent again, {} duplicates)",
+        figures["duplicates"]
+    ));
 }
 
 #[test]

@@ -119,7 +119,11 @@ impl<'a> Session<'a> {
             self.answer();
             self.write();
             self.report();
-            if self.work.shed && self.work.queue.is_empty() && self.writing.is_none() && self.to_ack.is_empty() {
+            if self.work.shed
+                && self.work.queue.is_empty()
+                && self.writing.is_none()
+                && self.to_ack.is_empty()
+            {
                 self.work.shed = false;
                 return Ok(End::Reconnect);
             }
@@ -146,7 +150,8 @@ impl<'a> Session<'a> {
             }
             Event::Subscribed { refused } => {
                 if refused {
-                    let text = "the broker does not allow the ingester to subscribe to metrics and status".to_owned();
+                    let text = "the broker does not allow the ingester to subscribe to metrics and status"
+                        .to_owned();
                     return Err(Failure { kind: FailureKind::Credentials, text });
                 }
                 self.subscribing = self.subscribing.saturating_sub(1);
@@ -155,15 +160,14 @@ impl<'a> Session<'a> {
                     tracing::info!(broker = %self.ingest.options.broker.url, "ingester subscribed");
                 }
             }
-            Event::Received(received) => self.on_message(received),
+            Event::Received(received) => self.on_message(&received),
             Event::Sent(_) | Event::Acked(_) | Event::Alive => {}
             Event::Closed(failure) => return Err(failure),
         }
         Ok(())
     }
 
-    fn on_message(&mut self, received: Received) {
-        let received = &received;
+    fn on_message(&mut self, received: &Received) {
         let Some(topic) = topic::parse(received.topic()) else {
             return self.reject(received, |r| &mut r.topic, &"topic");
         };
@@ -289,9 +293,7 @@ impl<'a> Session<'a> {
     }
 
     async fn finish_write(&mut self) -> Option<Outcome> {
-        if self.writing.is_none() {
-            return None;
-        }
+        self.writing.as_ref()?;
         let outcome = written(&mut self.writing).await;
         self.writing = None;
         outcome
@@ -361,12 +363,12 @@ impl<'a> Session<'a> {
             let mut stats = self.ingest.shared.stats();
             let name = format!("{}/{}", key.0, key.1);
             if stats.streams.len() < HOSTS || stats.streams.contains_key(&name) {
-                let state = StreamState {
+                let standing = StreamState {
                     contiguous: set.contiguous(),
                     highest: set.highest(),
                     missing: set.highest() - set.len(),
                 };
-                stats.streams.insert(name, state);
+                stats.streams.insert(name, standing);
             }
         }
         self.work.to_tell.insert(key, stored);

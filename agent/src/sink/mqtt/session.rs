@@ -14,9 +14,9 @@ use super::{Delivery, Shared, Status, lock};
 use crate::sink::spool::WindowId;
 
 /// Longest wait before an unacknowledged window is sent again.
-const RESEND_MOST: Duration = Duration::from_secs(60);
+const RESEND_MOST: Duration = Duration::from_mins(1);
 /// With a connection and without a single acknowledgement for this long, somebody should know.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// Messages that are not windows and that the broker may owe an answer for. The others wait where the oldest can be
 /// dropped.
 const MESSAGES_ON_THEIR_WAY: usize = 32;
@@ -61,9 +61,8 @@ pub(super) async fn run(shared: &Shared) {
 
 fn set_error(stats: &mut super::SinkStats, failure: Option<&Failure>) {
     stats.error = failure.map(|f| f.text.clone());
-    stats.error_kind = failure
-        .and_then(|f| serde_json::to_value(f.kind).ok())
-        .and_then(|v| v.as_str().map(str::to_owned));
+    stats.error_kind =
+        failure.and_then(|f| serde_json::to_value(f.kind).ok()).and_then(|v| v.as_str().map(str::to_owned));
 }
 
 /// What was given to the link.
@@ -80,6 +79,7 @@ struct Sent {
     bytes: usize,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "steps that are reached independently of each other")]
 struct Session<'a> {
     shared: &'a Shared,
     link: Link,
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
     fn resend_after(&self, times: u32) -> Duration {
         if self.shared.config.delivery == Delivery::Broker {
             // The broker acknowledges or the link breaks.
-            return Duration::from_secs(3600);
+            return Duration::from_hours(1);
         }
         let first = self.shared.config.resend_after;
         first.saturating_mul(1 << (times.clamp(1, 16) - 1)).min(RESEND_MOST.max(first))
@@ -246,7 +246,9 @@ impl<'a> Session<'a> {
             }
             Some(What::Retained(topic)) => {
                 let mut hand_off = lock(&self.shared.hand_off);
-                if hand_off.retained.get(&topic).is_some_and(Vec::is_empty) && !hand_off.unsent.contains(&topic) {
+                if hand_off.retained.get(&topic).is_some_and(Vec::is_empty)
+                    && !hand_off.unsent.contains(&topic)
+                {
                     hand_off.retained.remove(&topic);
                 }
             }

@@ -53,7 +53,9 @@ impl RecordHead {
 
     /// `None` when these are not the bytes of a record's head.
     fn decode(b: &[u8]) -> Option<Self> {
-        if b.len() < RECORD_BYTES as usize || &b[..4] != RECORD_MAGIC || u32_at(b, 44) != crc32fast::hash(&b[..44])
+        if b.len() < RECORD_BYTES as usize
+            || &b[..4] != RECORD_MAGIC
+            || u32_at(b, 44) != crc32fast::hash(&b[..44])
         {
             return None;
         }
@@ -132,16 +134,12 @@ pub(super) fn scan(file: &File) -> io::Result<Option<Scan>> {
                 break;
             }
             scan.corrupt += 1;
-            match next_head(rest) {
-                Some(skip) => {
-                    at += skip;
-                    continue;
-                }
-                None => {
-                    scan.tail_unknown = true;
-                    break;
-                }
+            if let Some(skip) = next_head(rest) {
+                at += skip;
+                continue;
             }
+            scan.tail_unknown = true;
+            break;
         };
         let body_at = at + RECORD_BYTES as usize;
         let body_end = body_at + head.body_len as usize;
