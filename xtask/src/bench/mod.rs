@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Take the dev build, not the release one
     #[arg(long, global = true)]
     dev: bool,
+    /// Take what is built, even if the sources have changed since
+    #[arg(long, global = true)]
+    no_build: bool,
 }
 
 #[derive(Subcommand)]
@@ -35,7 +38,7 @@ enum Which {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let built = Built::build(args.dev)?;
+    let built = Built::new(args.dev, args.no_build)?;
     match &args.which {
         Which::Syscalls(args) => syscalls::run(args, &built),
         Which::SelfCost(args) => self_cost::run(args, &built),
@@ -49,14 +52,17 @@ pub(crate) struct Built {
 }
 
 impl Built {
-    fn build(dev: bool) -> Result<Self> {
-        let mut cargo = shell::cargo();
-        cargo.args(["build", "--package", "agent", "--package", "tests", "--bins"]);
-        if !dev {
-            cargo.arg("--release");
+    fn new(dev: bool, no_build: bool) -> Result<Self> {
+        let dir = shell::root().join("target").join(if dev { "debug" } else { "release" });
+        if !no_build {
+            let mut cargo = shell::cargo();
+            cargo.arg("build").args(crate::test::SELECTION).arg("--bins");
+            if !dev {
+                cargo.arg("--release");
+            }
+            shell::run(&mut cargo)?;
         }
-        shell::run(&mut cargo)?;
-        Ok(Self { dir: shell::root().join("target").join(if dev { "debug" } else { "release" }) })
+        Ok(Self { dir })
     }
 
     /// A program by name.

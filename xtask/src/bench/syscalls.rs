@@ -1,4 +1,5 @@
-//! `bench syscalls`: ns that each tool adds to a getppid of a pinned loop.
+//! `bench syscalls`: ns that each tool adds to a getppid of a pinned loop. CPU time of the loop, in which the work of
+//! programs in the kernel is contained; for tracers, which work in another process, the wall clock.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -114,7 +115,7 @@ fn measure(setup: &Setup, built: &Built, tools: Option<&Path>) -> Result<f64> {
     match setup {
         Setup::Probe(set) => {
             let _probe = Workload::start(Command::new(built.program("agent")).args(["bench-probe", set]))?;
-            Workload::start(&mut pinned(CALLS))?.work()
+            Ok(Workload::start(&mut pinned(CALLS))?.work()?.1)
         }
         Setup::Beside(words) => {
             let mut command = Command::new(&words[0]);
@@ -123,12 +124,12 @@ fn measure(setup: &Setup, built: &Built, tools: Option<&Path>) -> Result<f64> {
                 command.env("LD_LIBRARY_PATH", tools.join("usr/lib/x86_64-linux-gnu"));
             }
             let _tool = Tool::start(&mut command)?;
-            Workload::start(&mut pinned(CALLS))?.work()
+            Ok(Workload::start(&mut pinned(CALLS))?.work()?.1)
         }
         Setup::Above(words) => {
             let mut command = Command::new("taskset");
             command.args(["-c", CPU]).args(words).arg(&getppid).arg(CALLS_TRACED.to_string());
-            Workload::start(&mut command)?.work()
+            Ok(Workload::start(&mut command)?.work()?.0)
         }
     }
 }

@@ -37,12 +37,15 @@ impl Workload {
         self.stdin.as_mut().context("it has been told to go")?.write_all(b"go\n").context("it is gone")
     }
 
-    /// Gives the word, waits, returns the number it says.
-    pub(super) fn work(&mut self) -> Result<f64> {
+    /// Gives the word, waits, returns the two numbers it says: ns by the wall clock, ns of CPU time.
+    pub(super) fn work(&mut self) -> Result<(f64, f64)> {
         self.begin()?;
         let line = self.line()?;
-        let number = line.strip_prefix("done ").with_context(|| format!("it said {line:?}"))?;
-        number.trim().parse().with_context(|| format!("it said {line:?}"))
+        let numbers = || {
+            let (wall, cpu) = line.strip_prefix("done ")?.trim().split_once(' ')?;
+            Some((wall.parse().ok()?, cpu.parse().ok()?))
+        };
+        numbers().with_context(|| format!("it said {line:?}"))
     }
 
     /// Ends it whatever it does.
