@@ -23,16 +23,18 @@ static PROCESS_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 fn event_of(task: KernelPtr, kind: u32) -> Option<ProcessEvent> {
     let parent_tgid =
         task.follow(offset!(task_real_parent)).and_then(|p| p.read::<u32>(offset!(task_tgid))).unwrap_or_default();
+    // The thread that exits last is often not the leader: start and name are the process's own, not the thread's.
+    let leader = task.follow(offset!(task_group_leader)).unwrap_or(task);
     Some(ProcessEvent {
         // SAFETY: no arguments.
         at_ns: unsafe { bpf_ktime_get_ns() },
-        start_boot_ns: task.read(offset!(task_start_boottime)).unwrap_or_default(),
+        start_boot_ns: leader.read(offset!(task_start_boottime)).unwrap_or_default(),
         // SAFETY: no arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         kind,
         tgid: task.read::<u32>(offset!(task_tgid))?,
         parent_tgid,
-        comm: task.comm(),
+        comm: leader.comm(),
         ..ProcessEvent::default()
     })
 }
