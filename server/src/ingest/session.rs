@@ -143,10 +143,7 @@ impl<'a> Session<'a> {
                     self.subscribing += 1;
                 }
                 self.connected = true;
-                let mut stats = self.ingest.shared.stats();
-                stats.connected = true;
-                stats.connections += 1;
-                stats.error = None;
+                self.ingest.shared.stats().connections += 1;
             }
             Event::Subscribed { refused } => {
                 if refused {
@@ -157,6 +154,9 @@ impl<'a> Session<'a> {
                 self.subscribing = self.subscribing.saturating_sub(1);
                 if self.subscribing == 0 {
                     backoff.succeeded();
+                    let mut stats = self.ingest.shared.stats();
+                    stats.connected = true;
+                    stats.error = None;
                     tracing::info!(broker = %self.ingest.options.broker.url, "ingester subscribed");
                 }
             }

@@ -107,7 +107,7 @@ pub struct HostStatus {
 /// Counts since the ingester was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct IngestStats {
-    /// There is a connection.
+    /// There is a connection and its subscriptions stand.
     pub connected: bool,
     /// Connections so far.
     pub connections: u64,

@@ -52,8 +52,17 @@ impl Mosquitto {
         let dir = dir.join("mosquitto");
         fs::create_dir_all(&dir).expect("directory");
         let mut broker = Self { process: None, dir, port: free_port(), settings: settings.to_owned() };
-        broker.start_again();
-        broker
+        // Somebody else may take the port in between.
+        for _ in 0..5 {
+            broker.start_again();
+            std::thread::sleep(Duration::from_millis(50));
+            let process = broker.process.as_mut().expect("just started");
+            if process.try_wait().expect("its state").is_none() {
+                return broker;
+            }
+            broker.port = free_port();
+        }
+        panic!("mosquitto ends at once: {}", fs::read_to_string(broker.dir.join("log")).unwrap_or_default());
     }
 
     /// One that knows a single user.
@@ -81,7 +90,11 @@ impl Mosquitto {
         let mut command = tool("usr/sbin/mosquitto");
         let process = command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(log).spawn();
         self.process = Some(started("mosquitto", process));
-        eventually("mosquitto listens", || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok());
+        let (process, port) = (self.process.as_mut().expect("just started"), self.port);
+        eventually("mosquitto listens or ends", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+                || process.try_wait().is_ok_and(|state| state.is_some())
+        });
     }
 
     pub(crate) fn url(&self) -> String {
