@@ -67,7 +67,12 @@ pub(crate) fn try_sample(ctx: &PerfEventContext) {
     let kernel_bytes = if kernel > 0 { kernel as usize & 0x3ff } else { 0 };
     // SAFETY: kernel_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048).
     let user = unsafe {
-        bpf_get_stack(ctx.as_ptr(), frames.add(kernel_bytes).cast(), STACK_BYTES as u32, u64::from(BPF_F_USER_STACK))
+        bpf_get_stack(
+            ctx.as_ptr(),
+            frames.add(kernel_bytes).cast(),
+            STACK_BYTES as u32,
+            u64::from(BPF_F_USER_STACK),
+        )
     };
     let user_bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
     if kernel_bytes == 0 && user_bytes == 0 {
@@ -89,9 +94,7 @@ pub(crate) fn try_sample(ctx: &PerfEventContext) {
     let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;
     // SAFETY: `bytes` is at most 48 + 1023 + 1023, the size of the scratch area is 48 + 2048. User space drains on
     // a timer: a wake-up per sample was millions of context switches elsewhere.
-    let sent = unsafe {
-        SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64)
-    };
+    let sent = unsafe { SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64) };
     if sent != 0 {
         drops::count(DropReason::SampleRingFull);
         return;

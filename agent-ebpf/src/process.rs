@@ -21,8 +21,10 @@ static PROCESS_EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 /// The fields every kind carries.
 #[inline(always)]
 fn event_of(task: KernelPtr, kind: u32) -> Option<ProcessEvent> {
-    let parent_tgid =
-        task.follow(offset!(task_real_parent)).and_then(|p| p.read::<u32>(offset!(task_tgid))).unwrap_or_default();
+    let parent_tgid = task
+        .follow(offset!(task_real_parent))
+        .and_then(|p| p.read::<u32>(offset!(task_tgid)))
+        .unwrap_or_default();
     // The thread that exits last is often not the leader: start and name are the process's own, not the thread's.
     let leader = task.follow(offset!(task_group_leader)).unwrap_or(task);
     Some(ProcessEvent {
@@ -54,9 +56,11 @@ pub(crate) fn try_fork(ctx: &RawTracePointContext) {
     let Some(settings) = settings::get() else { return };
     let parent = KernelPtr(ctx.arg::<u64>(0) as *const u8);
     let child = KernelPtr(ctx.arg::<u64>(1) as *const u8);
-    let (Some(child_tid), Some(child_tgid), Some(parent_tgid)) =
-        (child.read::<u32>(offset!(task_pid)), child.read::<u32>(offset!(task_tgid)), parent.read::<u32>(offset!(task_tgid)))
-    else {
+    let (Some(child_tid), Some(child_tgid), Some(parent_tgid)) = (
+        child.read::<u32>(offset!(task_pid)),
+        child.read::<u32>(offset!(task_tgid)),
+        parent.read::<u32>(offset!(task_tgid)),
+    ) else {
         drops::count(DropReason::ReadFailed);
         return;
     };
@@ -102,7 +106,8 @@ pub(crate) fn try_exec(ctx: &RawTracePointContext) {
 #[inline(always)]
 pub(crate) fn try_exit(ctx: &RawTracePointContext) {
     let task = KernelPtr(ctx.arg::<u64>(0) as *const u8);
-    let (Some(tid), Some(signal)) = (task.read::<u32>(offset!(task_pid)), task.follow(offset!(task_signal))) else {
+    let (Some(tid), Some(signal)) = (task.read::<u32>(offset!(task_pid)), task.follow(offset!(task_signal)))
+    else {
         drops::count(DropReason::ReadFailed);
         return;
     };

@@ -2,8 +2,8 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::syscalls::{
-    CACHE_SLOTS, FLAG_COMPAT, FLAG_ERROR, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED, bucket_of,
-    cache_slot,
+    CACHE_SLOTS, FLAG_COMPAT, FLAG_ERROR, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED,
+    bucket_of, cache_slot,
 };
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};
@@ -235,7 +235,8 @@ pub(crate) fn thread_gone(tid: u32) {
 #[inline(always)]
 pub(crate) fn thread_renamed(old_tid: u32, tid: u32) {
     let mask = ENTRY_MASK.load();
-    let (Some(from), Some(to)) = (SYSCALL_ENTRY.get_ptr_mut(old_tid & mask), SYSCALL_ENTRY.get_ptr_mut(tid & mask))
+    let (Some(from), Some(to)) =
+        (SYSCALL_ENTRY.get_ptr_mut(old_tid & mask), SYSCALL_ENTRY.get_ptr_mut(tid & mask))
     else {
         return;
     };

@@ -29,8 +29,7 @@ pub struct Limits {
 impl Limits {
     /// For one command that attaches itself: its whole duration, within 256 MiB (97 Hz on 64 busy CPUs with
     /// 40-frame stacks is 2.7 MiB a second).
-    pub const COMMAND: Self =
-        Self { windows: Duration::MAX, samples: Duration::MAX, max_bytes: 256 << 20 };
+    pub const COMMAND: Self = Self { windows: Duration::MAX, samples: Duration::MAX, max_bytes: 256 << 20 };
 }
 
 /// What is in a [`History`] and what fell out of it.
@@ -130,7 +129,11 @@ impl History {
         let kept = self.kept();
         let Some(newest) = kept.entries.back() else { return Vec::new() };
         let from = newest.window.end.0.saturating_sub(nanos(span));
-        kept.entries.iter().filter(|entry| entry.window.end.0 > from).map(|entry| Arc::clone(&entry.window)).collect()
+        kept.entries
+            .iter()
+            .filter(|entry| entry.window.end.0 > from)
+            .map(|entry| Arc::clone(&entry.window))
+            .collect()
     }
 
     /// Everything, oldest first.
@@ -266,7 +269,8 @@ fn sample_bytes(sample: &Sample) -> usize {
 
 /// Memory of a window without its samples. Names are shared and left out.
 fn base_bytes(window: &Window) -> usize {
-    let histogram: usize = window.syscalls.iter().map(|row| row.histogram.len() * size_of::<(u8, u64)>()).sum();
+    let histogram: usize =
+        window.syscalls.iter().map(|row| row.histogram.len() * size_of::<(u8, u64)>()).sum();
     size_of::<Window>()
         + window.tasks.len() * (size_of::<crate::source::task::TaskSample>() + TASK_HEAP_BYTES)
         + window.exits.len() * size_of::<ProcessExit>()
@@ -343,7 +347,10 @@ pub(crate) mod tests {
         assert!(stats.windows >= 8, "{stats:?}");
         assert_eq!(stats.dropped_windows + stats.windows, 20);
         assert_eq!(stats.dropped_samples + stats.windows_with_samples * 10, 200, "{stats:?}");
-        assert_eq!(stats.bytes as usize, stats.windows as usize * base + stats.windows_with_samples as usize * heavy);
+        assert_eq!(
+            stats.bytes as usize,
+            stats.windows as usize * base + stats.windows_with_samples as usize * heavy
+        );
     }
 
     #[test]

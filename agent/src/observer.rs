@@ -43,11 +43,15 @@ impl Observer {
                     let _ = started.send(Err(error));
                 }
             })
-            .map_err(|error| StartError::Broken(anyhow::Error::new(error).context("cannot start a thread")))?;
+            .map_err(|error| {
+                StartError::Broken(anyhow::Error::new(error).context("cannot start a thread"))
+            })?;
         match outcome.recv() {
             Ok(Ok(())) => Ok(Self { history, stop: Some(stop), thread: Some(thread) }),
             Ok(Err(error)) => Err(error),
-            Err(mpsc::RecvError) => Err(StartError::Broken(anyhow::anyhow!("the collector's thread panicked"))),
+            Err(mpsc::RecvError) => {
+                Err(StartError::Broken(anyhow::anyhow!("the collector's thread panicked")))
+            }
         }
     }
 

@@ -65,7 +65,8 @@ pub const fn cache_slot(key: &SyscallKey) -> u32 {
     // Neighbouring calls and buckets of a process fall into different slots; processes are spread by the multiplier
     // (2^32 / golden ratio).
     let mixed = key.tgid.wrapping_mul(0x9e37_79b9) >> 16;
-    (mixed ^ (key.nr as u32).wrapping_mul(7) ^ (key.bucket as u32) ^ ((key.flags as u32) << 6)) & (CACHE_SLOTS - 1)
+    (mixed ^ (key.nr as u32).wrapping_mul(7) ^ (key.bucket as u32) ^ ((key.flags as u32) << 6))
+        & (CACHE_SLOTS - 1)
 }
 
 /// One thread's call in flight: slot `tid % ENTRY_SLOTS` of the `SYSCALL_ENTRY` array.

@@ -29,8 +29,10 @@ impl Default for LoadSpec {
 
 /// Entry slots for this machine: `pid_max` rounded up to a power of two, at most 131,072 (3 MiB).
 pub(super) fn entry_slots() -> u32 {
-    let pid_max: u32 =
-        std::fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|s| s.trim().parse().ok()).unwrap_or(32_768);
+    let pid_max: u32 = std::fs::read_to_string("/proc/sys/kernel/pid_max")
+        .ok()
+        .and_then(|s| s.trim().parse().ok())
+        .unwrap_or(32_768);
     pid_max.next_power_of_two().clamp(4096, 131_072)
 }
 

@@ -6,7 +6,9 @@ use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{SampleHeader, SampleTicks};
 use agent_common::abi::process::ProcessEvent;
 use agent_common::abi::settings::Settings;
-use agent_common::abi::syscalls::{CACHE_SLOTS, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, cache_slot};
+use agent_common::abi::syscalls::{
+    CACHE_SLOTS, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, cache_slot,
+};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::raw_trace_point::RawTracePointLinkId;
@@ -260,10 +262,8 @@ impl Probes {
     pub fn attach_sampling(&mut self, rate_hz: u32) {
         let cpus = self.cpus.clone();
         let attach = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
-            let program: &mut PerfEvent = ebpf
-                .program_mut("oncpu_sample")
-                .ok_or(ProgramError::NotLoaded)?
-                .try_into()?;
+            let program: &mut PerfEvent =
+                ebpf.program_mut("oncpu_sample").ok_or(ProgramError::NotLoaded)?.try_into()?;
             program.load()?;
             for cpu in cpus {
                 program.attach(
@@ -298,7 +298,10 @@ impl Probes {
     /// A key is counted in its cache slot, in the hash, or in both. The cache is read first and then the hash; a
     /// slot whose key changed meanwhile may have been written back in between, so its old key is asked for once
     /// more, alone. Values never exceed the truth; a call that returns during the reading may be in the next one.
-    pub fn read_syscalls(&mut self, mut each: impl FnMut(&SyscallKey, &SyscallValue)) -> std::io::Result<usize> {
+    pub fn read_syscalls(
+        &mut self,
+        mut each: impl FnMut(&SyscallKey, &SyscallValue),
+    ) -> std::io::Result<usize> {
         self.cached.clear();
         for index in 0..self.cache.len() {
             let slot = self.settled_slot(index);
@@ -415,9 +418,10 @@ impl Probes {
             // SAFETY: the header is `repr(C)` integers; the length was checked; unaligned reads are allowed.
             let header = unsafe { head.as_ptr().cast::<SampleHeader>().read_unaligned() };
             frames.clear();
-            frames.extend(rest.chunks_exact(8).map(|b| u64::from_ne_bytes([
-                b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7],
-            ])));
+            frames.extend(
+                rest.chunks_exact(8)
+                    .map(|b| u64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])),
+            );
             let kernel = usize::from(header.kernel_frames).min(frames.len());
             let user = (kernel + usize::from(header.user_frames)).min(frames.len());
             each(&header, &frames[..kernel], &frames[kernel..user]);
@@ -460,7 +464,9 @@ fn raw<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut RawTracePoint, P
 /// File descriptor of a map of the kinds the object has.
 fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => Ok(data.fd().as_fd()),
+        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => {
+            Ok(data.fd().as_fd())
+        }
         _ => Err(StartError::Broken(anyhow::anyhow!("the object has a map of an unexpected kind"))),
     }
 }

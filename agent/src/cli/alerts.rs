@@ -99,7 +99,9 @@ async fn of_daemon(mut client: Client, follow: bool, printer: &mut Printer) -> a
         };
         match reply {
             Some(Reply::Alert(alert)) => printer.print(&alert)?,
-            Some(Reply::Lagged(missed)) => term::complain(&format!("{missed} messages missed: read too slowly")),
+            Some(Reply::Lagged(missed)) => {
+                term::complain(&format!("{missed} messages missed: read too slowly"))
+            }
             Some(_) => bail!("the daemon answered something else"),
             None if follow => bail!("the daemon ended"),
             None => return Ok(()),
@@ -151,7 +153,10 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
 /// From a broker: its retained alerts, then, with `follow`, what comes. A broken connection is made again.
 async fn of_broker(context: &Context, args: &AlertsArgs, printer: &mut Printer) -> anyhow::Result<()> {
     let mut interrupt = Interrupt::new()?;
-    let dir = tempfile::Builder::new().prefix("s7mpa-").tempdir().context("cannot make a directory for the password")?;
+    let dir = tempfile::Builder::new()
+        .prefix("s7mpa-")
+        .tempdir()
+        .context("cannot make a directory for the password")?;
     let mut config = context.config.clone();
     config.mqtt.url.clone_from(&args.mqtt);
     let Some(url) = &config.mqtt.url else { bail!("no broker") };

@@ -15,8 +15,10 @@ pub(super) enum ConfigCommand {
 Example:\n  agent config check --config /etc/s7mpa/agent.toml")]
     Check,
     /// Print what is in force and where it comes from; secrets are hidden
-    #[command(after_help = "Every key can be set in the file, in the environment (S7MPA_COLLECTOR_RATE_HZ=49)\n\
-or by flag (--set collector.rate_hz=49); the later wins.")]
+    #[command(
+        after_help = "Every key can be set in the file, in the environment (S7MPA_COLLECTOR_RATE_HZ=49)\n\
+or by flag (--set collector.rate_hz=49); the later wins."
+    )]
     Show {
         /// Explain each key as well
         #[arg(long)]

@@ -35,8 +35,13 @@ pub(super) async fn run(context: Context, _args: DoctorArgs) -> Outcome {
 }
 
 async fn daemon_pid(context: &Context) -> Result<Option<u32>, String> {
-    let Some(mut client) = ask::daemon(context).await.map_err(|error| error.to_string())? else { return Ok(None) };
-    let asked = tokio::time::timeout(std::time::Duration::from_secs(2), client.ask(Request::Status, std::future::pending()));
+    let Some(mut client) = ask::daemon(context).await.map_err(|error| error.to_string())? else {
+        return Ok(None);
+    };
+    let asked = tokio::time::timeout(
+        std::time::Duration::from_secs(2),
+        client.ask(Request::Status, std::future::pending()),
+    );
     match asked.await {
         Ok(Ok(Reply::Status(status))) => Ok(Some(status.pid)),
         Ok(Ok(_)) => Err("the daemon answered something else".to_owned()),
@@ -125,7 +130,12 @@ mod tests {
         };
         let text = render(&diagnosis, Paint::plain());
         assert!(text.starts_with("✓ thing  so\n✗ thing  so\n         cure: do this\n"), "{text}");
-        assert!(text.contains("✗ oncpu_sample     oncpu      denied\n    lost: flame graphs\n    kernel: EPERM\n"), "{text}");
+        assert!(
+            text.contains(
+                "✗ oncpu_sample     oncpu      denied\n    lost: flame graphs\n    kernel: EPERM\n"
+            ),
+            "{text}"
+        );
         assert!(text.contains("cannot work"));
     }
 }

@@ -201,8 +201,12 @@ async fn of_daemon(
     }
 }
 
-async fn of_command(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<(Profile, Option<ExitStatus>)> {
-    let name = Path::new(&args.command[0]).file_name().unwrap_or(&args.command[0]).to_string_lossy().into_owned();
+async fn of_command(
+    context: &Context,
+    args: &FlamegraphArgs,
+) -> anyhow::Result<(Profile, Option<ExitStatus>)> {
+    let name =
+        Path::new(&args.command[0]).file_name().unwrap_or(&args.command[0]).to_string_lossy().into_owned();
     let mut interrupt = Interrupt::new()?;
     let held = Held::spawn(&args.command).context("cannot start the command")?;
     let tgid = Tgid(held.child.id());
@@ -444,7 +448,9 @@ mod tests {
         render(Format::Svg, &profile(960), &mut out).unwrap();
         let svg = String::from_utf8(out).unwrap();
         assert!(svg.contains("On-CPU time of worker (42)"));
-        assert!(svg.contains("960 samples in 10s at 97 Hz; captured 1930 of 1940 expected, 10 sample_ring_full"));
+        assert!(
+            svg.contains("960 samples in 10s at 97 Hz; captured 1930 of 1940 expected, 10 sample_ring_full")
+        );
         assert!(svg.contains("spin"));
     }
 
@@ -457,7 +463,10 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_the_commands() {
-        assert_eq!(format!("{:?}", exit_code(ExitStatus::from_raw(3 << 8))), format!("{:?}", ExitCode::from(3)));
+        assert_eq!(
+            format!("{:?}", exit_code(ExitStatus::from_raw(3 << 8))),
+            format!("{:?}", ExitCode::from(3))
+        );
         assert_eq!(format!("{:?}", exit_code(ExitStatus::from_raw(9))), format!("{:?}", ExitCode::from(137)));
         assert_eq!(ended_how(ExitStatus::from_raw(9)), "was killed by SIGKILL");
     }

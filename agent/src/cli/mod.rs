@@ -75,8 +75,14 @@ pub(crate) struct Global {
     json: bool,
 
     /// When to colour [possible values: auto, always, never]
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true,
-          hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     color: term::When,
 
     /// Say more; twice for debug messages
@@ -183,7 +189,9 @@ fn dispatch(cli: Cli) -> Outcome {
         // These come first: they work with a broken configuration.
         Command::Completions(args) => completions::run(&args),
         Command::Hold(args) => hold::run(&args),
-        Command::BenchProbe { probes } => crate::bench_probe::run(probes).map(|()| ExitCode::SUCCESS).map_err(Failed::from),
+        Command::BenchProbe { probes } => {
+            crate::bench_probe::run(probes).map(|()| ExitCode::SUCCESS).map_err(Failed::from)
+        }
         Command::Config(command) => config::run(&global, &command),
         Command::Run(args) => run::run(&global, &args),
         Command::Serve(args) => serve::run(&global, &args),
@@ -221,7 +229,8 @@ fn usage(errors: Vec<crate::config::ConfigError>) -> Failed {
 
 /// All layers, with a command's own flags (`key`, value, flag) on top of the environment and below `--set`.
 fn settings(global: &Global, flags: &[(&str, Option<String>, &str)]) -> Settings {
-    let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let mut settings = Settings::load(global.config.as_deref(), env);
     if let Some(socket) = &global.socket {
         let absolute = std::path::absolute(socket).unwrap_or_else(|_| socket.clone());

@@ -37,14 +37,16 @@ pub(super) enum Ended {
 
 /// Attaches. What runs from here on is seen.
 pub(super) async fn start(context: &Context, options: Options) -> anyhow::Result<Observing> {
-    let symbolizer = Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let symbolizer =
+        Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let answers = Answers {
         symbolizer: symbolizer.clone(),
         host: context.config.host.as_str().into(),
         rate_hz: options.rate_hz,
     };
     let on_process: OnProcess = Box::new(move |tgid| symbolizer.observe(tgid.0));
-    let observer = tokio::task::spawn_blocking(move || Observer::start(options, Limits::COMMAND, on_process)).await?;
+    let observer =
+        tokio::task::spawn_blocking(move || Observer::start(options, Limits::COMMAND, on_process)).await?;
     Ok(Observing { observer: observer.map_err(explain)?, answers })
 }
 

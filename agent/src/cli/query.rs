@@ -45,8 +45,14 @@ pub(super) struct QueryArgs {
 pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
     let path = context.config.server_dir().join(FILE);
     if !path.exists() {
-        let hint = if nix::unistd::geteuid().is_root() { "has `agent run` been run here?" } else { "run this with sudo" };
-        return Err(anyhow::anyhow!("there is no store at {} that we may read; {hint}", path.display()).into());
+        let hint = if nix::unistd::geteuid().is_root() {
+            "has `agent run` been run here?"
+        } else {
+            "run this with sudo"
+        };
+        return Err(
+            anyhow::anyhow!("there is no store at {} that we may read; {hint}", path.display()).into()
+        );
     }
     tokio::task::spawn_blocking(move || query(&context, &args, &path)).await??;
     Ok(ExitCode::SUCCESS)
@@ -105,7 +111,10 @@ fn list(context: &Context, what: &str, names: &[String]) -> anyhow::Result<()> {
 fn describe(context: &Context, reader: &Reader, measurement: &str) -> anyhow::Result<()> {
     let series = reader.series(measurement)?;
     if context.global.json {
-        let all: Vec<_> = series.iter().map(|tags| tags.iter().cloned().collect::<std::collections::BTreeMap<_, _>>()).collect();
+        let all: Vec<_> = series
+            .iter()
+            .map(|tags| tags.iter().cloned().collect::<std::collections::BTreeMap<_, _>>())
+            .collect();
         return term::print_json(&json!({ "measurement": measurement, "series": all }));
     }
     let mut text = format!("{} series\n", series.len());
@@ -139,8 +148,11 @@ fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> a
         let all: Vec<_> = series
             .iter()
             .map(|series| {
-                let samples: Vec<_> =
-                    series.samples.iter().map(|sample| json!([sample.time.0, value(&sample.value)])).collect();
+                let samples: Vec<_> = series
+                    .samples
+                    .iter()
+                    .map(|sample| json!([sample.time.0, value(&sample.value)]))
+                    .collect();
                 json!({ "tags": tag_map(&series.tags), "samples": samples })
             })
             .collect();
@@ -164,7 +176,12 @@ fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> a
     Ok(term::print(&text)?)
 }
 
-fn print_steps(context: &Context, reader: &Reader, selection: &Selection, step: Duration) -> anyhow::Result<()> {
+fn print_steps(
+    context: &Context,
+    reader: &Reader,
+    selection: &Selection,
+    step: Duration,
+) -> anyhow::Result<()> {
     let series = reader.query_steps(selection, DurNs(step.as_nanos() as u64))?;
     let mean = |step: &Step| if step.count == 0 { 0.0 } else { step.sum / step.count as f64 };
     if context.global.json {

@@ -54,12 +54,16 @@ pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
 
 async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> {
     let (span, client) = match args.last {
-        Some(last) => (Span::LastMs(last.as_millis() as u64), Some(ask::daemon_only(context, "--last").await?)),
+        Some(last) => {
+            (Span::LastMs(last.as_millis() as u64), Some(ask::daemon_only(context, "--last").await?))
+        }
         None => (Span::NextMs(args.duration.as_millis() as u64), ask::daemon(context).await?),
     };
     if let Some(mut client) = client {
         let wait = args.last.is_none().then_some(args.duration);
-        return match ask::ask(&mut client, Request::Report { span, top_n: args.top_n() }, "observing", wait).await? {
+        return match ask::ask(&mut client, Request::Report { span, top_n: args.top_n() }, "observing", wait)
+            .await?
+        {
             Reply::Report(report) => Ok(*report),
             _ => bail!("the daemon answered something else"),
         };
@@ -134,7 +138,11 @@ fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
     }
     let mut text = table.render(paint);
     if report.processes.len() > limit {
-        let _ = writeln!(text, "{}", paint.dim(format!("{} more (-n 0 for all)", report.processes.len() - limit)));
+        let _ = writeln!(
+            text,
+            "{}",
+            paint.dim(format!("{} more (-n 0 for all)", report.processes.len() - limit))
+        );
     }
     text
 }
@@ -160,7 +168,8 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
     for evidence in &finding.evidence {
         let threshold =
             evidence.threshold.map(|limit| format!(" (threshold {})", number(limit))).unwrap_or_default();
-        let _ = writeln!(text, "   - {}: {} {}{threshold}", evidence.what, number(evidence.value), evidence.unit);
+        let _ =
+            writeln!(text, "   - {}: {} {}{threshold}", evidence.what, number(evidence.value), evidence.unit);
     }
     for stack in finding.stacks.iter().take(3) {
         let _ = writeln!(text, "   {} {}", paint.dim("stack"), term::clean(stack));
@@ -213,7 +222,8 @@ mod tests {
 
     #[test]
     fn the_report_ranks_covers_and_tells_its_cost() {
-        let mut finding = crate::control::board::tests::alert("a", agent_common::wire::finding::AlertState::Open).finding;
+        let mut finding =
+            crate::control::board::tests::alert("a", agent_common::wire::finding::AlertState::Open).finding;
         finding.evidence.push(Evidence {
             what: "CPU".to_owned(),
             value: 97.25,
@@ -223,7 +233,12 @@ mod tests {
         let report = Report {
             window_s: 10.0,
             host: "here".to_owned(),
-            coverage: Coverage { expected: 1940, captured: 1940, symbolized_pct: Some(99.5), ..Coverage::default() },
+            coverage: Coverage {
+                expected: 1940,
+                captured: 1940,
+                symbolized_pct: Some(99.5),
+                ..Coverage::default()
+            },
             self_cost: SelfCost { cpu_pct: 0.5, rss_bytes: 20 << 20, map_bytes: 3 << 20 },
             processes: vec![ReportProcess {
                 pid: 42,
@@ -241,7 +256,11 @@ mod tests {
         let text = render(&report, 0, Paint::plain());
         assert!(text.contains("1. cpu-user worker (42): 900ms lost a second"), "{text}");
         assert!(text.contains("   - CPU: 97.25 % of a core (threshold 80)"), "{text}");
-        assert!(text.lines().any(|line| line.contains("worker") && line.contains("90.0") && line.contains("12.3k")), "{text}");
+        assert!(
+            text.lines()
+                .any(|line| line.contains("worker") && line.contains("90.0") && line.contains("12.3k")),
+            "{text}"
+        );
         assert!(text.contains("covers: 1940 of 1940 samples, 99.5 % of frames named"), "{text}");
         assert!(text.contains("0.50 % of a core, 20.0 MiB resident"), "{text}");
     }

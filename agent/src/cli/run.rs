@@ -50,7 +50,11 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     ];
     let config = settings(global, &flags).config().map_err(usage)?;
     let live = std::io::stderr().is_terminal() && global.verbose == 0 && !config.log.json;
-    logging::start(&config.log, global.verbose, if live { logging::Kind::Live } else { logging::Kind::Daemon });
+    logging::start(
+        &config.log,
+        global.verbose,
+        if live { logging::Kind::Live } else { logging::Kind::Daemon },
+    );
     // A daemon that may not attach says so at once, not after broker and store are up.
     let missing = crate::bpf::missing_capabilities();
     if !missing.is_empty() {

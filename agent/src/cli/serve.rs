@@ -60,11 +60,9 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     logging::start(&config.log, global.verbose, logging::Kind::Daemon);
     let run_dir = config.run_dir.join("server");
     for dir in [&config.server_dir(), &run_dir] {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .with_context(|| format!("cannot make {}; set --state-dir and --run-dir to places of yours", dir.display()))?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+            format!("cannot make {}; set --state-dir and --run-dir to places of yours", dir.display())
+        })?;
     }
     let settings = daemon::server_config(&config, &run_dir, None)?;
     runtime.block_on(async {

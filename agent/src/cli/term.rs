@@ -98,9 +98,9 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 /// The reader of our output went away, which is success: `agent report | head`.
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
 }
 
 /// An error with its causes on one line.
@@ -252,7 +252,10 @@ impl Progress {
     /// Shows how far a span is.
     pub fn tick(&self, what: &str, done: Duration, whole: Option<Duration>) {
         let whole = whole.map(|whole| format!("/{}", span(whole))).unwrap_or_default();
-        self.show(&format!("{what}: {}{whole}, Ctrl-C ends early", span(Duration::from_secs(done.as_secs()))));
+        self.show(&format!(
+            "{what}: {}{whole}, Ctrl-C ends early",
+            span(Duration::from_secs(done.as_secs()))
+        ));
     }
 }
 

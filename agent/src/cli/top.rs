@@ -114,7 +114,12 @@ async fn lines(feed: &mut Feed, args: &TopArgs, interrupt: &mut Interrupt) -> an
     }
 }
 
-async fn once(context: &Context, feed: &mut Feed, args: &TopArgs, interrupt: &mut Interrupt) -> anyhow::Result<()> {
+async fn once(
+    context: &Context,
+    feed: &mut Feed,
+    args: &TopArgs,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<()> {
     let mut report = tokio::select! {
         () = interrupt.wait() => return Ok(()),
         report = feed.next() => report?,

@@ -54,7 +54,9 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The process may not load BPF programs.
-    #[error("this needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; missing here: {missing}")]
+    #[error(
+        "this needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; missing here: {missing}"
+    )]
     Denied {
         /// Names of the missing capabilities.
         missing: String,

@@ -83,7 +83,11 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, low: T, high: T) -> Result<T, String> {
+fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+    text: &str,
+    low: T,
+    high: T,
+) -> Result<T, String> {
     match text.parse::<T>() {
         Ok(value) if value >= low && value <= high => Ok(value),
         _ => Err(format!("`{text}` is not a whole number between {low} and {high}")),
@@ -94,15 +98,21 @@ const TIERS: Kind = Kind::Choice(&["auto", "counts", "times", "off"]);
 
 /// All settings, in the order `config show` prints them.
 pub static KEYS: &[Key] = &[
-    key!("host", Kind::Text, "", "Name of this host in topics and tags; empty: the kernel's host name", |c, v| {
-        if v.contains(['/', '+', '#', '\0']) {
-            return Err(format!("`{v}` cannot stand in an MQTT topic; leave out / + and #"));
+    key!(
+        "host",
+        Kind::Text,
+        "",
+        "Name of this host in topics and tags; empty: the kernel's host name",
+        |c, v| {
+            if v.contains(['/', '+', '#', '\0']) {
+                return Err(format!("`{v}` cannot stand in an MQTT topic; leave out / + and #"));
+            }
+            if !v.is_empty() {
+                v.clone_into(&mut c.host);
+            }
+            Ok(())
         }
-        if !v.is_empty() {
-            v.clone_into(&mut c.host);
-        }
-        Ok(())
-    }),
+    ),
     key!("state_dir", Kind::Text, "/var/lib/s7mpa", "Spool and store", |c, v| {
         c.state_dir = absolute(v)?;
         Ok(())
@@ -131,18 +141,30 @@ pub static KEYS: &[Key] = &[
         };
         Ok(())
     }),
-    key!("collector.processes", Kind::Integer, "100", "Processes published one by one; the rest is `other`", |c, v| {
-        c.collector.processes = within(v, 1, 10_000)?;
-        Ok(())
-    }),
+    key!(
+        "collector.processes",
+        Kind::Integer,
+        "100",
+        "Processes published one by one; the rest is `other`",
+        |c, v| {
+            c.collector.processes = within(v, 1, 10_000)?;
+            Ok(())
+        }
+    ),
     key!("history.windows", Kind::Duration, "10m", "Windows kept in memory", |c, v| {
         c.history.windows = parse_duration(v)?;
         Ok(())
     }),
-    key!("history.samples", Kind::Duration, "5m", "Stack samples kept in memory (`flamegraph --last`)", |c, v| {
-        c.history.samples = parse_duration(v)?;
-        Ok(())
-    }),
+    key!(
+        "history.samples",
+        Kind::Duration,
+        "5m",
+        "Stack samples kept in memory (`flamegraph --last`)",
+        |c, v| {
+            c.history.samples = parse_duration(v)?;
+            Ok(())
+        }
+    ),
     key!("history.max_bytes", Kind::Bytes, "24MiB", "Memory of windows and samples together", |c, v| {
         c.history.max_bytes = parse_bytes(v)?;
         Ok(())
@@ -167,10 +189,16 @@ pub static KEYS: &[Key] = &[
         c.mqtt.ca_file = path(v)?;
         Ok(())
     }),
-    key!("mqtt.cert_file", Kind::Text, "", "Our certificates for a broker that asks for them (PEM)", |c, v| {
-        c.mqtt.cert_file = path(v)?;
-        Ok(())
-    }),
+    key!(
+        "mqtt.cert_file",
+        Kind::Text,
+        "",
+        "Our certificates for a broker that asks for them (PEM)",
+        |c, v| {
+            c.mqtt.cert_file = path(v)?;
+            Ok(())
+        }
+    ),
     key!("mqtt.key_file", Kind::Text, "", "The key to them (PEM)", |c, v| {
         c.mqtt.key_file = path(v)?;
         Ok(())
@@ -193,10 +221,16 @@ pub static KEYS: &[Key] = &[
         c.spool.max_age = parse_duration(v)?;
         Ok(())
     }),
-    key!("server.user", Kind::Text, "s7mpa", "User of the server process; `nobody` where it does not exist", |c, v| {
-        v.clone_into(&mut c.server.user);
-        Ok(())
-    }),
+    key!(
+        "server.user",
+        Kind::Text,
+        "s7mpa",
+        "User of the server process; `nobody` where it does not exist",
+        |c, v| {
+            v.clone_into(&mut c.server.user);
+            Ok(())
+        }
+    ),
     key!("server.mqtt_listen", Kind::Text, "127.0.0.1:7677", "Where the embedded broker listens", |c, v| {
         c.server.mqtt_listen =
             v.parse().map_err(|_| format!("`{v}` is not an address with a port, such as 127.0.0.1:7677"))?;
@@ -220,10 +254,16 @@ pub static KEYS: &[Key] = &[
         c.server.retention = parse_duration(v)?;
         Ok(())
     }),
-    key!("server.max_bytes", Kind::Bytes, "2GiB", "Size of the embedded store; the oldest points go first", |c, v| {
-        c.server.max_bytes = parse_bytes(v)?;
-        Ok(())
-    }),
+    key!(
+        "server.max_bytes",
+        Kind::Bytes,
+        "2GiB",
+        "Size of the embedded store; the oldest points go first",
+        |c, v| {
+            c.server.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
     key!("server.influx_url", Kind::Text, "", "InfluxDB: http(s)://host:port[/prefix]", |c, v| {
         if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
             return Err(format!("`{v}` is not a URL; write it as http://host:8086 or https://host"));
@@ -251,12 +291,18 @@ pub static KEYS: &[Key] = &[
         c.server.influx_token_file = path(v)?;
         Ok(())
     }),
-    key!("log.level", Kind::Text, "", "error, warn, info, debug, trace, or a filter; empty: by command", |c, v| {
-        v.parse::<tracing_subscriber::filter::Targets>()
-            .map_err(|_| format!("`{v}` is not a log level; write error, warn, info, debug or trace"))?;
-        v.clone_into(&mut c.log.level);
-        Ok(())
-    }),
+    key!(
+        "log.level",
+        Kind::Text,
+        "",
+        "error, warn, info, debug, trace, or a filter; empty: by command",
+        |c, v| {
+            v.parse::<tracing_subscriber::filter::Targets>()
+                .map_err(|_| format!("`{v}` is not a log level; write error, warn, info, debug or trace"))?;
+            v.clone_into(&mut c.log.level);
+            Ok(())
+        }
+    ),
     key!("log.format", Kind::Choice(&["text", "json"]), "text", "Form of the daemon's log", |c, v| {
         c.log.json = v == "json";
         Ok(())
@@ -269,7 +315,11 @@ fn path(text: &str) -> Result<Option<PathBuf>, String> {
 
 fn absolute(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err(format!("`{text}` is not an absolute path; start it with /")) }
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(format!("`{text}` is not an absolute path; start it with /"))
+    }
 }
 
 #[cfg(test)]

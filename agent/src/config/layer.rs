@@ -125,7 +125,9 @@ impl Settings {
             }
             Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
-                settings.errors.push(ConfigError::Unreadable { path: path.to_owned(), why: error.to_string() });
+                settings
+                    .errors
+                    .push(ConfigError::Unreadable { path: path.to_owned(), why: error.to_string() });
             }
         }
         settings.add_env(env);
@@ -145,15 +147,27 @@ impl Settings {
         }
     }
 
-    fn add_table(&mut self, path: &Path, prefix: &str, table: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize) {
+    fn add_table(
+        &mut self,
+        path: &Path,
+        prefix: &str,
+        table: &DeTable<'_>,
+        line_of: &dyn Fn(usize) -> usize,
+    ) {
         // The map is ordered by key: mistakes are to come in the order of the lines.
         let mut entries: Vec<(&Spanned<_>, &Spanned<DeValue<'_>>)> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
-            let name = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let name = if prefix.is_empty() {
+                key.get_ref().to_string()
+            } else {
+                format!("{prefix}.{}", key.get_ref())
+            };
             let origin = Origin::File(path.to_owned(), line_of(key.span().start));
             match (Key::find(&name), value.get_ref()) {
-                (None, DeValue::Table(inner)) if KEYS.iter().any(|k| k.name.starts_with(&format!("{name}."))) => {
+                (None, DeValue::Table(inner))
+                    if KEYS.iter().any(|k| k.name.starts_with(&format!("{name}."))) =>
+                {
                     self.add_table(path, &name, inner, line_of);
                 }
                 (Some(key), value) => match text_of(key, value) {
@@ -179,7 +193,11 @@ impl Settings {
                         .map(|key| (strsim::jaro_winkler(&key.env(), &name), key.env()))
                         .max_by(|a, b| a.0.total_cmp(&b.0))
                         .map(|(_, name)| name);
-                    self.errors.push(ConfigError::UnknownKey { origin: Origin::Env(name.clone()), key: name, nearest });
+                    self.errors.push(ConfigError::UnknownKey {
+                        origin: Origin::Env(name.clone()),
+                        key: name,
+                        nearest,
+                    });
                 }
             }
         }
@@ -213,7 +231,8 @@ impl Settings {
         let mut errors = self.errors.clone();
         let mut config = blank();
         for (key, setting) in self.iter() {
-            let wrong = check_kind(key, &setting.value).and_then(|()| (key.apply)(&mut config, &setting.value));
+            let wrong =
+                check_kind(key, &setting.value).and_then(|()| (key.apply)(&mut config, &setting.value));
             if let Err(why) = wrong {
                 // The default of a key that is set wrongly cannot be wrong itself: a test holds that.
                 errors.push(ConfigError::WrongValue { origin: setting.origin.clone(), key: key.name, why });
@@ -234,12 +253,20 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
     match (key.kind, value) {
         (Kind::Integer | Kind::Bytes, DeValue::Integer(number)) => Ok(number.as_str().replace('_', "")),
         (Kind::Bool, DeValue::Boolean(flag)) => Ok(flag.to_string()),
-        (Kind::Text | Kind::Duration | Kind::Bytes | Kind::Choice(_), DeValue::String(text)) => Ok(text.to_string()),
-        (Kind::Integer, value) => Err(format!("{} is not a whole number; write it without quotes", shown(value))),
+        (Kind::Text | Kind::Duration | Kind::Bytes | Kind::Choice(_), DeValue::String(text)) => {
+            Ok(text.to_string())
+        }
+        (Kind::Integer, value) => {
+            Err(format!("{} is not a whole number; write it without quotes", shown(value)))
+        }
         (Kind::Bool, value) => Err(format!("{} is not true or false", shown(value))),
-        (Kind::Duration, value) => Err(format!("{} is not a duration; write it as \"10s\", \"5m\", \"2h\"", shown(value))),
+        (Kind::Duration, value) => {
+            Err(format!("{} is not a duration; write it as \"10s\", \"5m\", \"2h\"", shown(value)))
+        }
         (Kind::Bytes, value) => Err(format!("{} is not a size; write it as \"64MiB\"", shown(value))),
-        (Kind::Choice(words), value) => Err(format!("{} is not one of \"{}\"", shown(value), words.join("\", \""))),
+        (Kind::Choice(words), value) => {
+            Err(format!("{} is not one of \"{}\"", shown(value), words.join("\", \"")))
+        }
         (Kind::Text, value) => Err(format!("{} is not a text; put it in quotes", shown(value))),
     }
 }
@@ -325,7 +352,9 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_line_value_and_cure() {
-        let errors = file("[collector]\nrate_hz = \"fast\"\n[history]\nwindows = 10\n[mqtt]\nurl = \"broker\"\n").unwrap_err();
+        let errors =
+            file("[collector]\nrate_hz = \"fast\"\n[history]\nwindows = 10\n[mqtt]\nurl = \"broker\"\n")
+                .unwrap_err();
         assert_eq!(
             errors[0],
             "a.toml:2: collector.rate_hz: the text \"fast\" is not a whole number; write it without quotes"
@@ -334,7 +363,10 @@ mod tests {
             errors[1],
             "a.toml:4: history.windows: the number 10 is not a duration; write it as \"10s\", \"5m\", \"2h\""
         );
-        assert!(errors[2].starts_with("a.toml:6: mqtt.url: `broker` has no scheme; write it as mqtt://"), "{errors:?}");
+        assert!(
+            errors[2].starts_with("a.toml:6: mqtt.url: `broker` has no scheme; write it as mqtt://"),
+            "{errors:?}"
+        );
     }
 
     #[test]
@@ -346,7 +378,8 @@ mod tests {
     #[test]
     fn the_environment_beats_the_file_and_flags_beat_both() {
         let mut settings = Settings::defaults();
-        settings.add_file(Path::new("a.toml"), "[collector]\nrate_hz = 11\nprocesses = 12\nsyscalls = \"off\"\n");
+        settings
+            .add_file(Path::new("a.toml"), "[collector]\nrate_hz = 11\nprocesses = 12\nsyscalls = \"off\"\n");
         settings.add_env(
             [("S7MPA_COLLECTOR_RATE_HZ", "13"), ("S7MPA_COLLECTOR_PROCESSES", "14"), ("HOME", "/")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))

@@ -31,21 +31,25 @@ impl FromStr for MqttUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let shape = "write it as mqtt://[user[:password]@]host[:port], or mqtts:// for TLS";
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| format!("`{text}` has no scheme; {shape}"))?;
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| format!("`{text}` has no scheme; {shape}"))?;
         let tls = match scheme {
             "mqtt" | "tcp" => false,
             "mqtts" | "ssl" | "tls" => true,
             _ => return Err(format!("`{scheme}` is not a scheme of MQTT; {shape}")),
         };
         let rest = rest.trim_end_matches('/');
-        let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
+        let (login, place) =
+            rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
         let (host, port) = split_port(place);
         let port = match port {
             None if tls => 8883,
             None => 1883,
-            Some(port) => {
-                port.parse().ok().filter(|port| *port != 0).ok_or_else(|| format!("`{port}` is not a port; {shape}"))?
-            }
+            Some(port) => port
+                .parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| format!("`{port}` is not a port; {shape}"))?,
         };
         if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
             return Err(format!("`{place}` is not a host; {shape}"));
@@ -98,7 +102,11 @@ impl fmt::Display for MqttUrl {
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
         }
-        if self.host.contains(':') { write!(f, "[{}]", self.host)? } else { f.write_str(&self.host)? }
+        if self.host.contains(':') {
+            write!(f, "[{}]", self.host)?
+        } else {
+            f.write_str(&self.host)?
+        }
         write!(f, ":{}", self.port)
     }
 }

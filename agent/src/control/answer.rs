@@ -24,7 +24,12 @@ pub struct Answers {
 
 impl Answers {
     /// Folds the samples of `windows`. Blocks while the symbolizer works.
-    pub fn flamegraph(&self, windows: &[Arc<Window>], target: Target, fold: FoldOptions) -> Result<Profile, Failure> {
+    pub fn flamegraph(
+        &self,
+        windows: &[Arc<Window>],
+        target: Target,
+        fold: FoldOptions,
+    ) -> Result<Profile, Failure> {
         let wanted = |sample: &&Sample| match target {
             Target::All => true,
             Target::Pid(pid) => sample.tgid == pid,

@@ -69,7 +69,11 @@ pub(crate) mod tests {
             finding: Finding {
                 rule: "cpu_hog".to_owned(),
                 class: "cpu-user".to_owned(),
-                subject: Subject { kind: "process".to_owned(), pid: Some(42), comm: Some("worker".to_owned()) },
+                subject: Subject {
+                    kind: "process".to_owned(),
+                    pid: Some(42),
+                    comm: Some("worker".to_owned()),
+                },
                 culprit: None,
                 lost_ns_per_s: 900_000_000,
                 share_pct: 90.0,

@@ -57,7 +57,9 @@ impl Client {
                 Ok(Some(Self { path: path.to_owned(), read: BufReader::new(read), write }))
             }
             Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => Ok(None),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+                    Ok(None)
+                }
                 io::ErrorKind::PermissionDenied => Err(ClientError::Denied { path: path.to_owned() }),
                 _ => Err(ClientError::Broken { path: path.to_owned(), source: error }),
             },
@@ -81,7 +83,11 @@ impl Client {
     }
 
     /// One request, one answer; `enough` ends it early with what there is.
-    pub async fn ask(&mut self, request: Request, enough: impl Future<Output = ()>) -> Result<Reply, ClientError> {
+    pub async fn ask(
+        &mut self,
+        request: Request,
+        enough: impl Future<Output = ()>,
+    ) -> Result<Reply, ClientError> {
         self.send(request).await?;
         let mut enough_pending = std::pin::pin!(enough);
         let mut told = false;
@@ -102,7 +108,9 @@ impl Client {
             }
         };
         match read {
-            Ok(0) => Err(ClientError::Broken { path: path.clone(), source: io::ErrorKind::UnexpectedEof.into() }),
+            Ok(0) => {
+                Err(ClientError::Broken { path: path.clone(), source: io::ErrorKind::UnexpectedEof.into() })
+            }
             Err(source) => Err(ClientError::Broken { path: path.clone(), source }),
             Ok(_) => decode(path, &text),
         }

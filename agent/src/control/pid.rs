@@ -19,7 +19,9 @@ pub enum PidError {
     #[error("no process has PID {0}; `pgrep NAME` finds the PIDs of a program")]
     NotThere(u32),
     /// Dead, not yet collected by its parent.
-    #[error("process {pid} ({comm}) has exited; only its entry is left until its parent {parent} collects it")]
+    #[error(
+        "process {pid} ({comm}) has exited; only its entry is left until its parent {parent} collects it"
+    )]
     Exited {
         /// The PID.
         pid: u32,
@@ -134,10 +136,14 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(find(pid), Err(PidError::NotThere(pid)));
 
-        let (tid, ours) = std::thread::spawn(|| (nix::unistd::gettid(), find(nix::unistd::gettid().as_raw() as u32)))
-            .join()
-            .unwrap();
-        assert!(matches!(ours, Err(PidError::Thread { pid, .. }) if pid as u32 == std::process::id()), "{tid} {ours:?}");
+        let (tid, ours) =
+            std::thread::spawn(|| (nix::unistd::gettid(), find(nix::unistd::gettid().as_raw() as u32)))
+                .join()
+                .unwrap();
+        assert!(
+            matches!(ours, Err(PidError::Thread { pid, .. }) if pid as u32 == std::process::id()),
+            "{tid} {ours:?}"
+        );
     }
 
     #[test]

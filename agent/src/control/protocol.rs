@@ -212,7 +212,9 @@ pub fn parse_request(line: &str) -> Result<Request, Failure> {
         }
         None => return Err(bad("no version: `v` is missing".to_owned())),
     }
-    serde_json::from_value::<RequestLine>(value).map(|line| line.request).map_err(|error| bad(error.to_string()))
+    serde_json::from_value::<RequestLine>(value)
+        .map(|line| line.request)
+        .map_err(|error| bad(error.to_string()))
 }
 
 /// One line of JSON, newline included.

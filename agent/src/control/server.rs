@@ -71,7 +71,11 @@ impl ControlSocket {
         };
         let dir = path.parent().unwrap_or(Path::new("/"));
         if !dir.exists() {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(refused("make the directory", dir))?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)
+                .map_err(refused("make the directory", dir))?;
         }
         let lock_path = path.with_extension("lock");
         let lock = OpenOptions::new()
@@ -212,10 +216,11 @@ async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
 
 async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> Result<Reply, Failure> {
     let (span, pid) = match &request {
-        Request::Flamegraph { span, target: Target::Pid(pid), .. } | Request::Syscalls { span, pid: Some(pid) } => {
-            (*span, Some(*pid))
+        Request::Flamegraph { span, target: Target::Pid(pid), .. }
+        | Request::Syscalls { span, pid: Some(pid) } => (*span, Some(*pid)),
+        Request::Flamegraph { span, .. } | Request::Syscalls { span, .. } | Request::Report { span, .. } => {
+            (*span, None)
         }
-        Request::Flamegraph { span, .. } | Request::Syscalls { span, .. } | Request::Report { span, .. } => (*span, None),
         // `converse` has answered these.
         Request::Status | Request::Watch { .. } | Request::Alerts { .. } => (Span::LastMs(0), None),
     };
@@ -224,7 +229,10 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
         Span::NextMs(ms) => future(client, daemon, Duration::from_millis(ms).min(MAX_WAIT), pid).await?,
     };
     if windows.is_empty() {
-        return Err(Failure::new(FailureKind::NoData, "the daemon has no window yet: it has only just started"));
+        return Err(Failure::new(
+            FailureKind::NoData,
+            "the daemon has no window yet: it has only just started",
+        ));
     }
     let answers = daemon.answers.clone();
     // Folding and sums over minutes take CPU time that the socket's other clients should not wait for.
@@ -264,16 +272,26 @@ fn past(daemon: &Daemon, span: Duration, pid: Option<u32>) -> Result<Windows, Fa
 }
 
 /// The full windows that begin from now on, until the span is over, the client has enough or the process is gone.
-async fn future(client: &mut Connection, daemon: &Daemon, span: Duration, pid: Option<u32>) -> Result<Windows, Failure> {
+async fn future(
+    client: &mut Connection,
+    daemon: &Daemon,
+    span: Duration,
+    pid: Option<u32>,
+) -> Result<Windows, Failure> {
     if let Some(pid) = pid {
-        let exit = || daemon.history.all().iter().flat_map(|w| &w.exits).rfind(|exit| exit.tgid.0 == pid).cloned();
+        let exit =
+            || daemon.history.all().iter().flat_map(|w| &w.exits).rfind(|exit| exit.tgid.0 == pid).cloned();
         pid::find(pid).map_err(|error| match exit() {
             Some(exit) => Failure::new(
                 FailureKind::NoProcess,
                 format!(
                     "process {pid} ({}) has exited ({}); `--last 5m` shows what it did",
                     exit.comm,
-                    if exit.signal > 0 { format!("signal {}", exit.signal) } else { format!("code {}", exit.code) }
+                    if exit.signal > 0 {
+                        format!("signal {}", exit.signal)
+                    } else {
+                        format!("code {}", exit.code)
+                    }
                 ),
             ),
             None => Failure::new(FailureKind::NoProcess, error.to_string()),

@@ -51,7 +51,11 @@ pub struct Ready {
 }
 
 /// The settings of the server part, secrets written to files in its directories.
-pub fn server_config(config: &Config, run_dir: &Path, owner: Option<(Uid, Gid)>) -> anyhow::Result<server::Config> {
+pub fn server_config(
+    config: &Config,
+    run_dir: &Path,
+    owner: Option<(Uid, Gid)>,
+) -> anyhow::Result<server::Config> {
     let settings = &config.server;
     let token_file = match (&settings.influx_token_file, &settings.influx_token) {
         (Some(file), _) => Some(file.clone()),
@@ -225,9 +229,13 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<(Uid, Gid)>> {
         return Ok(None);
     }
     for name in [name, "nobody"] {
-        if let Some(user) = User::from_name(name).with_context(|| format!("cannot look up the user {name}"))? {
+        if let Some(user) =
+            User::from_name(name).with_context(|| format!("cannot look up the user {name}"))?
+        {
             if user.uid.is_root() {
-                bail!("server.user is {name}, which is root: the server part needs no privileges and gets none");
+                bail!(
+                    "server.user is {name}, which is root: the server part needs no privileges and gets none"
+                );
             }
             return Ok(Some((user.uid, user.gid)));
         }
@@ -250,7 +258,11 @@ fn give(dir: &Path, uid: Uid, gid: Gid) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_process(settings: &server::Config, log: &LogConfig, owner: Option<(Uid, Gid)>) -> anyhow::Result<Child> {
+fn start_process(
+    settings: &server::Config,
+    log: &LogConfig,
+    owner: Option<(Uid, Gid)>,
+) -> anyhow::Result<Child> {
     // Not by its path: the other user may not be let through to it.
     let mut command = Command::new("/proc/self/exe");
     command.arg0("agent").args(["serve", "--child"]).current_dir("/");
@@ -263,7 +275,9 @@ fn start_process(settings: &server::Config, log: &LogConfig, owner: Option<(Uid,
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("S7MPA_")) {
         command.env_remove(name);
     }
-    command.env("S7MPA_LOG_LEVEL", &log.level).env("S7MPA_LOG_FORMAT", if log.json { "json" } else { "text" });
+    command
+        .env("S7MPA_LOG_LEVEL", &log.level)
+        .env("S7MPA_LOG_FORMAT", if log.json { "json" } else { "text" });
     // Ctrl-C on the terminal is for the daemon, which then ends the child in order.
     command.process_group(0);
     let mut child = command.spawn().context("cannot start the server part")?;

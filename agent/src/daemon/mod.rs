@@ -50,7 +50,8 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
     let spool = Spool::open(&config.spool_dir(), limits)?;
     let sink = MqttSink::start(mqtt, spool).context("cannot start the MQTT sink")?;
 
-    let symbolizer = Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let symbolizer =
+        Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let observer = {
         let symbolizer = symbolizer.clone();
         let (options, limits) = (options(&config), limits_of(&config));

@@ -45,12 +45,17 @@ fn pid_namespace(root: &Path) -> Check {
 fn configuration() -> Check {
     // A wrong configuration ends the command before it comes here.
     let there = Path::new(DEFAULT_FILE).exists();
-    Check::ok("configuration", if there { DEFAULT_FILE.to_owned() } else { format!("defaults ({DEFAULT_FILE} is not there)") })
+    Check::ok(
+        "configuration",
+        if there { DEFAULT_FILE.to_owned() } else { format!("defaults ({DEFAULT_FILE} is not there)") },
+    )
 }
 
 fn daemon_check(config: &Config, daemon: Result<Option<u32>, String>) -> Check {
     match daemon {
-        Ok(Some(pid)) => Check::ok("daemon", format!("answers at {} (process {pid})", config.socket.display())),
+        Ok(Some(pid)) => {
+            Check::ok("daemon", format!("answers at {} (process {pid})", config.socket.display()))
+        }
         Ok(None) => Check::new("daemon", Health::Note, format!("none at {}", config.socket.display()))
             .lost("--last, the history, alerts while nobody looks")
             .cure("sudo agent run"),
@@ -64,7 +69,8 @@ fn state_dir(config: &Config) -> Check {
     let dir = &config.state_dir;
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let writable = nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK).is_ok();
-    let free = nix::sys::statvfs::statvfs(existing).map(|stat| stat.blocks_available() * stat.fragment_size());
+    let free =
+        nix::sys::statvfs::statvfs(existing).map(|stat| stat.blocks_available() * stat.fragment_size());
     match (writable, free) {
         (true, Ok(free)) if free < config.spool.max_bytes => Check::new(
             "state directory",
@@ -72,12 +78,18 @@ fn state_dir(config: &Config) -> Check {
             format!("{}: {} free", dir.display(), crate::cli::term::bytes(free)),
         )
         .lost("windows that wait for the broker, when the disk is full")
-        .cure(format!("free some space, or lower spool.max_bytes ({})", crate::cli::term::bytes(config.spool.max_bytes))),
+        .cure(format!(
+            "free some space, or lower spool.max_bytes ({})",
+            crate::cli::term::bytes(config.spool.max_bytes)
+        )),
         (true, free) => {
-            let free = free.map(|free| format!(", {} free", crate::cli::term::bytes(free))).unwrap_or_default();
+            let free =
+                free.map(|free| format!(", {} free", crate::cli::term::bytes(free))).unwrap_or_default();
             Check::ok("state directory", format!("{}{free}", dir.display()))
         }
-        (false, _) => Check::new("state directory", Health::Note, format!("{} is not ours to write", dir.display()))
-            .cure("only the daemon needs it; run it as root or set state_dir"),
+        (false, _) => {
+            Check::new("state directory", Health::Note, format!("{} is not ours to write", dir.display()))
+                .cure("only the daemon needs it; run it as root or set state_dir")
+        }
     }
 }

@@ -9,7 +9,13 @@ const OLDEST_TESTED: (u32, u32) = (5, 10);
 
 pub(super) fn checks(root: &Path) -> Vec<Check> {
     let mut checks = vec![version(root), btf(root), capabilities(root), lockdown(root)];
-    checks.extend([kptr_restrict(root), paranoid(root), unprivileged(root), bpf_stats(root), stack_depth(root)]);
+    checks.extend([
+        kptr_restrict(root),
+        paranoid(root),
+        unprivileged(root),
+        bpf_stats(root),
+        stack_depth(root),
+    ]);
     checks.extend([tracefs(root), cgroup(root), pressure(root), delay_accounting(root), modules(root)]);
     checks
 }
@@ -104,8 +110,10 @@ fn bpf_stats(root: &Path) -> Check {
     const NAME: &str = "kernel.bpf_stats_enabled";
     match sysctl(root, "kernel/bpf_stats_enabled") {
         Some(0) => Check::ok(NAME, "0"),
-        Some(value) => Check::new(NAME, Health::Note, format!("{value}: each run of each BPF program is timed"))
-            .cure("sysctl -w kernel.bpf_stats_enabled=0 when you have finished measuring"),
+        Some(value) => {
+            Check::new(NAME, Health::Note, format!("{value}: each run of each BPF program is timed"))
+                .cure("sysctl -w kernel.bpf_stats_enabled=0 when you have finished measuring")
+        }
         None => Check::new(NAME, Health::Note, "not there"),
     }
 }
@@ -132,8 +140,12 @@ fn tracefs(root: &Path) -> Check {
     let (tracefs, debugfs) = (mounts(root, "tracefs"), mounts(root, "debugfs"));
     match (tracefs.first(), debugfs.first()) {
         (Some(at), _) | (None, Some(at)) => Check::ok("tracefs", at.clone()),
-        (None, None) => Check::new("tracefs", Health::Note, "neither tracefs nor debugfs is mounted; the probes do without")
-            .cure("for other tools: mount -t tracefs tracefs /sys/kernel/tracing"),
+        (None, None) => Check::new(
+            "tracefs",
+            Health::Note,
+            "neither tracefs nor debugfs is mounted; the probes do without",
+        )
+        .cure("for other tools: mount -t tracefs tracefs /sys/kernel/tracing"),
     }
 }
 
@@ -202,7 +214,10 @@ mod tests {
 
     #[test]
     fn everything_that_is_not_right_has_a_cure() {
-        let dir = tree(&[("proc/sys/kernel/kptr_restrict", "2"), ("sys/kernel/security/lockdown", "none [confidentiality]")]);
+        let dir = tree(&[
+            ("proc/sys/kernel/kptr_restrict", "2"),
+            ("sys/kernel/security/lockdown", "none [confidentiality]"),
+        ]);
         for check in checks(dir.path()) {
             if matches!(check.health, Health::Warn | Health::Fail) {
                 assert!(check.cure.is_some() && check.lost.is_some(), "{check:?}");
@@ -214,13 +229,23 @@ mod tests {
     fn what_blocks_the_main_job_is_told_from_what_costs_something() {
         assert_eq!(health(&[], "BTF").health, Health::Fail);
         assert_eq!(health(&[("sys/kernel/btf/vmlinux", "x")], "BTF").health, Health::Ok);
-        assert_eq!(health(&[("sys/kernel/security/lockdown", "none [integrity] x")], "lockdown").found, "integrity");
         assert_eq!(
-            health(&[("sys/kernel/security/lockdown", "none integrity [confidentiality]")], "lockdown").health,
+            health(&[("sys/kernel/security/lockdown", "none [integrity] x")], "lockdown").found,
+            "integrity"
+        );
+        assert_eq!(
+            health(&[("sys/kernel/security/lockdown", "none integrity [confidentiality]")], "lockdown")
+                .health,
             Health::Fail
         );
-        assert_eq!(health(&[("proc/sys/kernel/kptr_restrict", "2")], "kernel.kptr_restrict").health, Health::Warn);
-        assert_eq!(health(&[("proc/sys/kernel/osrelease", "5.4.0-42-generic")], "kernel").health, Health::Warn);
+        assert_eq!(
+            health(&[("proc/sys/kernel/kptr_restrict", "2")], "kernel.kptr_restrict").health,
+            Health::Warn
+        );
+        assert_eq!(
+            health(&[("proc/sys/kernel/osrelease", "5.4.0-42-generic")], "kernel").health,
+            Health::Warn
+        );
         assert_eq!(health(&[("proc/sys/kernel/osrelease", "6.1.0")], "kernel").health, Health::Ok);
         let hybrid = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw 0 0";
         assert_eq!(health(&[("proc/self/mounts", hybrid)], "cgroup").health, Health::Warn);

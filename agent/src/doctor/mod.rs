@@ -92,9 +92,10 @@ pub fn diagnose(
                     (format!("may not be tried without {missing}"), "run `agent doctor` with sudo".to_owned())
                 }
                 StartError::Unsupported { what, cure } => (what.clone(), cure.clone()),
-                StartError::Broken(cause) => {
-                    (format!("{error}: {cause:#}"), "this should have worked: please report it with this output".to_owned())
-                }
+                StartError::Broken(cause) => (
+                    format!("{error}: {cause:#}"),
+                    "this should have worked: please report it with this output".to_owned(),
+                ),
             };
             checks.push(Check::new("probes", Health::Fail, what).lost("every probe").cure(cure));
             Vec::new()

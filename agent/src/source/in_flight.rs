@@ -94,9 +94,7 @@ impl InFlightSource {
         slot: impl Fn(u32) -> SyscallEntry,
         passes: impl Fn(Tgid) -> bool,
     ) -> Vec<Call> {
-        self.seen.retain(|tid, seen| {
-            slot(tid.0).tid != tid.0 && runs_of(seen.tgid, *tid) == Some(seen.runs)
-        });
+        self.seen.retain(|tid, seen| slot(tid.0).tid != tid.0 && runs_of(seen.tgid, *tid) == Some(seen.runs));
         let mut calls = self.counted(&passes);
         calls.extend(table.filter(|e| passes(Tgid(e.tgid))).map(|e| Call {
             tgid: Tgid(e.tgid),

@@ -71,8 +71,12 @@ impl ProcessSource {
             before: TaskTotals::default(),
         };
         // Two threads that end at once may both see the count of live threads at 0: the later sums hold more.
-        if let Some(twin) =
-            self.exits.iter_mut().rev().take(TWINS).find(|e| e.tgid == tgid && e.start_boot_ns == exit.start_boot_ns)
+        if let Some(twin) = self
+            .exits
+            .iter_mut()
+            .rev()
+            .take(TWINS)
+            .find(|e| e.tgid == tgid && e.start_boot_ns == exit.start_boot_ns)
         {
             if exit.cpu > twin.cpu {
                 *twin = exit;
@@ -130,7 +134,15 @@ mod tests {
     fn event(kind: u32, tgid: u32, start: u64, cpu: u64) -> ProcessEvent {
         let mut comm = [0; 16];
         comm[..4].copy_from_slice(b"work");
-        ProcessEvent { kind, tgid, start_boot_ns: start, cpu_ns: cpu, exit_status: 3 << 8, comm, ..Default::default() }
+        ProcessEvent {
+            kind,
+            tgid,
+            start_boot_ns: start,
+            cpu_ns: cpu,
+            exit_status: 3 << 8,
+            comm,
+            ..Default::default()
+        }
     }
 
     #[test]

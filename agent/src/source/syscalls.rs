@@ -53,8 +53,7 @@ impl SyscallSource {
 
     /// Takes one counter of the reading. Cumulative; a value below the last one lags and is left for the next reading.
     pub fn counter(&mut self, key: &SyscallKey, value: &SyscallValue) {
-        let last =
-            self.last.entry(*key).or_insert(Last { value: SyscallValue::default(), turn: self.turn });
+        let last = self.last.entry(*key).or_insert(Last { value: SyscallValue::default(), turn: self.turn });
         last.turn = self.turn;
         if value.count <= last.value.count {
             return;
@@ -211,7 +210,10 @@ mod tests {
     fn untimed_calls_are_counted_without_a_time() {
         let mut source = SyscallSource::default();
         source.begin([]);
-        source.counter(&SyscallKey { bucket: UNTIMED, ..KEY }, &SyscallValue { count: 4, total_ns: 0, max_ns: 0 });
+        source.counter(
+            &SyscallKey { bucket: UNTIMED, ..KEY },
+            &SyscallValue { count: 4, total_ns: 0, max_ns: 0 },
+        );
         source.end(|_| None);
         let deltas = source.take();
         let delta = &deltas[&(Tgid(7), SyscallAbi::Native, 39)];

@@ -195,14 +195,17 @@ impl Screen {
             used += widths[shown] + 1;
             shown += 1;
         }
-        let rows = report.processes.iter().skip(self.scroll).take(area.height.saturating_sub(1).into()).map(|process| {
-            let mut cells = cells(process, report);
-            let comm = cells.split_off(names.len() - 1);
-            cells.truncate(shown);
-            cells.extend(comm);
-            Row::new(cells)
-        });
-        let mut constraints: Vec<Constraint> = widths[..shown].iter().map(|width| Constraint::Length(*width)).collect();
+        let rows = report.processes.iter().skip(self.scroll).take(area.height.saturating_sub(1).into()).map(
+            |process| {
+                let mut cells = cells(process, report);
+                let comm = cells.split_off(names.len() - 1);
+                cells.truncate(shown);
+                cells.extend(comm);
+                Row::new(cells)
+            },
+        );
+        let mut constraints: Vec<Constraint> =
+            widths[..shown].iter().map(|width| Constraint::Length(*width)).collect();
         constraints.push(Constraint::Min(8));
         let header = names[..shown].iter().chain([&"COMM"]).map(|name| heading(name));
         let table = Table::new(rows, constraints).header(Row::new(header)).column_spacing(1);
@@ -212,7 +215,9 @@ impl Screen {
 
 fn cells(process: &ReportProcess, report: &Report) -> Vec<String> {
     let state = |name: &str| process.states.get(name).copied().unwrap_or(0);
-    let share = |ns: u64, width: usize| if ns == 0 { String::new() } else { format!("{:>width$.1}", pct(ns, report)) };
+    let share = |ns: u64, width: usize| {
+        if ns == 0 { String::new() } else { format!("{:>width$.1}", pct(ns, report)) }
+    };
     let number = |n: u64, width: usize| {
         if n == 0 { String::new() } else { format!("{:>width$}", term::count(rate(n, report))) }
     };
@@ -246,7 +251,8 @@ fn findings_text(report: &Report) -> Vec<Line<'static>> {
         subject.pid.map_or_else(|| name.clone(), |pid| format!("{name} ({pid})"))
     };
     let line = |finding| {
-        let text = format!("! {} {}", agent_common::wire::finding::Finding::clone(finding).class, who(finding));
+        let text =
+            format!("! {} {}", agent_common::wire::finding::Finding::clone(finding).class, who(finding));
         Line::styled(text, Style::new().fg(Color::Yellow))
     };
     report.findings.iter().take(3).map(line).collect()
@@ -255,12 +261,8 @@ fn findings_text(report: &Report) -> Vec<Line<'static>> {
 fn draw_help(frame: &mut Frame, area: Rect) {
     let width = (HELP.iter().map(|line| line.chars().count()).max().unwrap_or(0) as u16 + 4).min(area.width);
     let height = (HELP.len() as u16 + 2).min(area.height);
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
+    let place =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     let text: Vec<Line<'_>> = HELP.iter().map(|line| Line::raw(*line)).collect();
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(text).block(Block::bordered().title(" agent top ")), place);
