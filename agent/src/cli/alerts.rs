@@ -1,5 +1,6 @@
 //! `agent alerts`.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -203,13 +204,11 @@ async fn session(
     let mut subscribed = false;
     loop {
         let event = if subscribed && !follow {
-            match tokio::time::timeout(QUIET, link.next()).await {
-                Ok(event) => event,
-                Err(_) => {
-                    link.disconnect().await;
-                    return Ok(None);
-                }
-            }
+            let Ok(event) = tokio::time::timeout(QUIET, link.next()).await else {
+                link.disconnect().await;
+                return Ok(None);
+            };
+            event
         } else {
             link.next().await
         };
@@ -260,10 +259,10 @@ fn line(alert: &Alert, paint: Paint) -> String {
         return format!("{text}, open for {}", term::span(Duration::from_secs(open / 1_000_000_000)));
     }
     if let Some(evidence) = finding.evidence.first() {
-        text.push_str(&format!("; {} {:.0} {}", evidence.what, evidence.value, evidence.unit));
+        let _ = write!(text, "; {} {:.0} {}", evidence.what, evidence.value, evidence.unit);
     }
     if alert.state == AlertState::Open {
-        text.push_str(&format!(" → {}", finding.advice));
+        let _ = write!(text, " → {}", finding.advice);
     }
     text
 }

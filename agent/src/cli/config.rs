@@ -74,7 +74,7 @@ pub(super) fn run(global: &Global, command: &ConfigCommand) -> Outcome {
                     if *explain {
                         row.push(key.help.to_owned());
                     }
-                    table.row(row);
+                    table.row(&row);
                 }
                 term::print(&table.render(paint))?;
             }

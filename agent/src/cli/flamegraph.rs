@@ -1,6 +1,7 @@
 //! `agent flamegraph`.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -131,10 +132,10 @@ async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Pro
         None => "sampling all processes".to_owned(),
     };
     let span = args.duration.unwrap_or(DEFAULT_DURATION);
-    if let Some(mut client) = ask::daemon(context).await? {
-        if rate_fits(&mut client, args).await? {
-            return of_daemon(&mut client, target, Span::NextMs(span.as_millis() as u64), args).await;
-        }
+    if let Some(mut client) = ask::daemon(context).await?
+        && rate_fits(&mut client, args).await?
+    {
+        return of_daemon(&mut client, target, Span::NextMs(span.as_millis() as u64), args).await;
     }
 
     let mut interrupt = Interrupt::new()?;
@@ -232,16 +233,13 @@ async fn of_command(
     }
     let mut profile = fold(observing, Target::All, args).await?;
     profile.comm = Some(name.clone());
-    match (&ended, status) {
-        (_, Some(status)) => {
-            if !status.success() {
-                term::complain(&format!("{} {}", term::clean(&name), ended_how(status)));
-            }
+    if let Some(status) = status {
+        if !status.success() {
+            term::complain(&format!("{} {}", term::clean(&name), ended_how(status)));
         }
-        (_, None) => {
-            profile.ended_early = Some("ended early".to_owned());
-            term::complain(&format!("{} ({tgid}) runs on", term::clean(&name)));
-        }
+    } else {
+        profile.ended_early = Some("ended early".to_owned());
+        term::complain(&format!("{} ({tgid}) runs on", term::clean(&name)));
     }
     Ok((profile, status))
 }
@@ -394,10 +392,10 @@ fn subtitle(profile: &Profile) -> String {
         coverage.expected,
     );
     for (reason, lost) in &coverage.lost {
-        text.push_str(&format!(", {lost} {reason}"));
+        let _ = write!(text, ", {lost} {reason}");
     }
     if profile.folded.names.frames > 0 {
-        text.push_str(&format!("; {}", profile.folded.names));
+        let _ = write!(text, "; {}", profile.folded.names);
     }
     text
 }

@@ -223,6 +223,7 @@ fn on_runtime<F: Future<Output = Outcome>>(global: &Global, command: impl FnOnce
     runtime.block_on(command(context))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn usage(errors: Vec<crate::config::ConfigError>) -> Failed {
     Failed::Usage(errors.iter().map(ToString::to_string).collect())
 }

@@ -1,5 +1,6 @@
 //! `agent query`: reads the history in the embedded store.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -105,7 +106,11 @@ fn list(context: &Context, what: &str, names: &[String]) -> anyhow::Result<()> {
     if names.is_empty() {
         term::complain("the store is empty");
     }
-    Ok(term::print(&names.iter().map(|name| format!("{}\n", term::clean(name))).collect::<String>())?)
+    let mut text = String::new();
+    for name in names {
+        let _ = writeln!(text, "{}", term::clean(name));
+    }
+    Ok(term::print(&text)?)
 }
 
 fn describe(context: &Context, reader: &Reader, measurement: &str) -> anyhow::Result<()> {
@@ -119,7 +124,7 @@ fn describe(context: &Context, reader: &Reader, measurement: &str) -> anyhow::Re
     }
     let mut text = format!("{} series\n", series.len());
     for tags in &series {
-        text.push_str(&format!("  {}\n", shown(tags)));
+        let _ = writeln!(text, "  {}", shown(tags));
     }
     Ok(term::print(&text)?)
 }
@@ -169,7 +174,7 @@ fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> a
                 serde_json::Value::String(text) => term::clean(&text),
                 other => other.to_string(),
             };
-            text.push_str(&format!("  {}  {shown}\n", term::utc(sample.time.0)));
+            let _ = writeln!(text, "  {}  {shown}", term::utc(sample.time.0));
         }
     }
     none_found(series.is_empty());
@@ -215,7 +220,7 @@ fn print_steps(
             ("MAX", Side::Right),
         ]);
         for step in steps {
-            table.row(vec![
+            table.row(&[
                 term::utc(step.start.0),
                 step.count.to_string(),
                 format!("{:.3}", mean(step)),

@@ -123,7 +123,7 @@ fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
     let some = |n: u64, text: fn(u64) -> String| if n == 0 { String::new() } else { text(n) };
     for process in report.processes.iter().take(limit) {
         let state = |name: &str| pct(process.states.get(name).copied().unwrap_or(0), report.window_s);
-        table.row(vec![
+        table.row(&[
             if process.pid == 0 { String::new() } else { process.pid.to_string() },
             process.comm.clone(),
             state("oncpu_user_ns"),
@@ -219,6 +219,82 @@ mod tests {
     use agent_common::wire::report::{Coverage, ReportProcess, SelfCost};
 
     use super::*;
+
+    /// All keys of a JSON value, however deep; maps whose keys are data are left out.
+    fn keys(value: &serde_json::Value, into: &mut std::collections::BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(map) => {
+                for (key, inner) in map {
+                    into.insert(key.clone());
+                    if !["lost", "states", "unnamed"].contains(&key.as_str()) {
+                        keys(inner, into);
+                    }
+                }
+            }
+            serde_json::Value::Array(all) => all.iter().for_each(|inner| keys(inner, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_is_on_the_reference_page() {
+        use agent_common::wire::finding::{AlertState, Alternative, Culprit, Evidence};
+        use agent_common::wire::report::{SyscallsReport, SyscallsRow};
+
+        let mut alert = crate::control::board::tests::alert("a", AlertState::Open);
+        let evidence =
+            Evidence { what: String::new(), value: 0.0, unit: String::new(), threshold: Some(0.0) };
+        alert.finding.evidence.push(evidence);
+        alert.finding.alternatives.push(Alternative { class: String::new(), why_not: String::new() });
+        alert.finding.culprit =
+            Some(Culprit { kind: String::new(), pid: Some(1), comm: Some(String::new()) });
+        let coverage = Coverage { missing: vec![String::new()], ..Coverage::default() };
+        let process = ReportProcess {
+            pid: 0,
+            comm: String::new(),
+            cgroup: String::new(),
+            states: std::collections::BTreeMap::new(),
+            syscalls: 0,
+            syscall_errors: 0,
+            rss_bytes: 0,
+            io_bytes: 0,
+            short_lived: 0,
+        };
+        let report = Report {
+            window_s: 0.0,
+            host: String::new(),
+            coverage: coverage.clone(),
+            self_cost: SelfCost::default(),
+            processes: vec![process],
+            findings: vec![alert.finding.clone()],
+        };
+        let row = SyscallsRow {
+            pid: 0,
+            comm: String::new(),
+            syscall: String::new(),
+            count: 0,
+            errors: 0,
+            total_ns: None,
+            max_ns: None,
+            p50_ns: None,
+            p95_ns: None,
+            p99_ns: None,
+            in_flight: 0,
+            in_flight_age_ns: None,
+        };
+        let syscalls = SyscallsReport { window_s: 0.0, coverage, rows: vec![row] };
+        let mut all = std::collections::BTreeSet::new();
+        for value in
+            [serde_json::to_value(&report), serde_json::to_value(&syscalls), serde_json::to_value(&alert)]
+        {
+            keys(&value.unwrap(), &mut all);
+        }
+        let page = include_str!("../../JSON.md");
+        for key in all {
+            let named = page.contains(&format!("`{key}`")) || page.contains(&format!("\"{key}\""));
+            assert!(named, "{key} is not on agent/JSON.md");
+        }
+    }
 
     #[test]
     fn the_report_ranks_covers_and_tells_its_cost() {

@@ -48,8 +48,12 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         ("run_dir", args.run_dir.clone(), "--run-dir"),
         ("log.format", args.log.clone(), "--log"),
     ];
-    let config = settings(global, &flags).config().map_err(usage)?;
+    let mut config = settings(global, &flags).config().map_err(usage)?;
     let live = std::io::stderr().is_terminal() && global.verbose == 0 && !config.log.json;
+    if live && config.log.level.is_empty() {
+        // For the server part, too: its news would push the summary line away.
+        "warn,rumqttd::server::broker=off".clone_into(&mut config.log.level);
+    }
     logging::start(
         &config.log,
         global.verbose,

@@ -87,10 +87,10 @@ async fn syscalls(context: &Context, args: &SyscallsArgs) -> anyhow::Result<Sysc
     };
     let options = Options { rate_hz: 0, filter, syscalls, proc: false };
     let observing = observe::start(context, options).await?;
-    if let Some((pid, found)) = &found {
-        if !pid::is_alive(*pid, found) {
-            bail!(PidError::ExitedSince { pid: *pid, comm: found.comm.clone() });
-        }
+    if let Some((pid, found)) = &found
+        && !pid::is_alive(*pid, found)
+    {
+        bail!(PidError::ExitedSince { pid: *pid, comm: found.comm.clone() });
     }
     let gone = || found.as_ref().is_some_and(|(pid, found)| !pid::is_alive(*pid, found));
     observing.wait(&mut interrupt, "counting syscalls", Some(args.duration), gone).await;
@@ -118,7 +118,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
     let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), term::nanos);
     let limit = if rows == 0 { usize::MAX } else { rows };
     for row in report.rows.iter().take(limit) {
-        table.row(vec![
+        table.row(&[
             row.pid.to_string(),
             row.comm.clone(),
             row.syscall.clone(),

@@ -190,7 +190,7 @@ impl Table {
     }
 
     /// Adds a row; one cell a column.
-    pub fn row(&mut self, cells: Vec<String>) {
+    pub fn row(&mut self, cells: &[String]) {
         debug_assert_eq!(cells.len(), self.columns.len());
         self.rows.push(cells.iter().map(|cell| clean(cell)).collect());
     }
@@ -341,8 +341,8 @@ mod tests {
     #[test]
     fn tables_align_and_swallow_control_characters() {
         let mut table = Table::new(&[("NAME", Side::Left), ("N", Side::Right)]);
-        table.row(vec!["a\x1b[2J".to_owned(), "1000".to_owned()]);
-        table.row(vec!["bé".to_owned(), "7".to_owned()]);
+        table.row(&["a\x1b[2J".to_owned(), "1000".to_owned()]);
+        table.row(&["bé".to_owned(), "7".to_owned()]);
         assert_eq!(table.render(Paint::plain()), "NAME      N\na\u{fffd}[2J  1000\nbé        7\n");
     }
 

@@ -83,7 +83,7 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
     text: &str,
     low: T,
     high: T,
@@ -165,7 +165,7 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("history.max_bytes", Kind::Bytes, "24MiB", "Memory of windows and samples together", |c, v| {
+    key!("history.max_bytes", Kind::Bytes, "16MiB", "Memory of windows and samples together", |c, v| {
         c.history.max_bytes = parse_bytes(v)?;
         Ok(())
     }),
@@ -324,7 +324,32 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
+
+    /// The reference page, `agent/CONFIG.md`.
+    fn markdown() -> String {
+        let mut page = String::from(
+            "# Configuration\n\n\
+             Defaults, then `/etc/s7mpa/agent.toml` (or `--config FILE`), then the environment, then flags: the later wins.\n\
+             `agent config check` names every mistake with file, line and cure, `agent config show` what is in force and\n\
+             where it is from. A key `a.b` stands as `b` in the table `[a]` of the file, as `S7MPA_A_B` in the environment, as\n\
+             `--set a.b=…` on the command line. Durations are written `500ms`, `10s`, `5m`, `2h`, `7d`; sizes `64MiB`.\n\n\
+             | key | default | meaning |\n|---|---|---|\n",
+        );
+        for key in KEYS {
+            let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
+            let words = match key.kind {
+                Kind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
+                Kind::Bool => " (`true`, `false`)".to_owned(),
+                _ if key.secret => " (secret)".to_owned(),
+                _ => String::new(),
+            };
+            let _ = writeln!(page, "| `{}` | {default} | {}{words} |", key.name, key.help);
+        }
+        page
+    }
 
     #[test]
     fn the_nearest_key_is_found_by_spelling_and_in_the_wrong_section() {
@@ -337,6 +362,16 @@ mod tests {
     #[test]
     fn environment_names_follow_from_the_key() {
         assert_eq!(Key::find("mqtt.ca_file").unwrap().env(), "S7MPA_MQTT_CA_FILE");
+    }
+
+    #[test]
+    fn the_reference_page_is_not_stale() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md");
+        if std::env::var_os("S7MPA_UPDATE").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == markdown(), "stale: run S7MPA_UPDATE=1 cargo test -p agent config");
     }
 
     #[test]

@@ -185,21 +185,20 @@ impl Settings {
             if !name.starts_with("S7MPA_") || NOT_SETTINGS.contains(&name.as_str()) {
                 continue;
             }
-            match KEYS.iter().find(|key| key.env() == name) {
-                Some(key) => self.set(key, value, Origin::Env(name)),
-                None => {
-                    let nearest = KEYS
-                        .iter()
-                        .map(|key| (strsim::jaro_winkler(&key.env(), &name), key.env()))
-                        .max_by(|a, b| a.0.total_cmp(&b.0))
-                        .map(|(_, name)| name);
-                    self.errors.push(ConfigError::UnknownKey {
-                        origin: Origin::Env(name.clone()),
-                        key: name,
-                        nearest,
-                    });
-                }
+            if let Some(key) = KEYS.iter().find(|key| key.env() == name) {
+                self.set(key, value, Origin::Env(name));
+                continue;
             }
+            let nearest = KEYS
+                .iter()
+                .map(|key| (strsim::jaro_winkler(&key.env(), &name), key.env()))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .map(|(_, name)| name);
+            self.errors.push(ConfigError::UnknownKey {
+                origin: Origin::Env(name.clone()),
+                key: name,
+                nearest,
+            });
         }
     }
 

@@ -67,10 +67,8 @@ impl FromStr for MqttUrl {
 
 /// Host and port text of `host`, `host:port`, `[v6]`, `[v6]:port`.
 fn split_port(place: &str) -> (&str, Option<&str>) {
-    if let Some(inner) = place.strip_prefix('[') {
-        if let Some((host, after)) = inner.split_once(']') {
-            return (host, after.strip_prefix(':'));
-        }
+    if let Some((host, after)) = place.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        return (host, after.strip_prefix(':'));
     }
     match place.rsplit_once(':') {
         Some((host, port)) => (host, Some(port)),

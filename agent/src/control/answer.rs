@@ -75,12 +75,12 @@ impl Answers {
 /// The process' own name: `/proc`'s while it lives, else that of its exit, else that of its first sample.
 fn main_comm(windows: &[Arc<Window>], pid: u32, samples: &[Sample]) -> Option<String> {
     let exited = || windows.iter().flat_map(|window| &window.exits).find(|exit| exit.tgid.0 == pid);
-    let sampled = || samples.iter().find(|sample| sample.tid == pid).or(samples.first());
+    let first_sample = || samples.iter().find(|sample| sample.tid == pid).or(samples.first());
     pid::find(pid)
         .ok()
         .map(|found| found.comm)
         .or_else(|| exited().map(|exit| exit.comm.to_string()))
-        .or_else(|| sampled().map(|sample| sample.comm.to_string()))
+        .or_else(|| first_sample().map(|sample| sample.comm.to_string()))
 }
 
 /// Time that the windows span, seconds.

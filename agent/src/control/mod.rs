@@ -6,6 +6,8 @@ pub mod client;
 pub mod pid;
 pub mod protocol;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 pub use answer::Answers;
 pub use board::AlertBoard;
@@ -14,6 +16,9 @@ pub use client::{Client, ClientError};
 use agent_common::units::MonoNs;
 
 /// `CLOCK_MONOTONIC`, the clock of windows and samples.
+///
+/// # Panics
+/// On a system without that clock.
 #[must_use]
 pub fn mono_now() -> MonoNs {
     let now = nix::time::ClockId::CLOCK_MONOTONIC.now().map(std::time::Duration::from);

@@ -218,6 +218,9 @@ pub fn parse_request(line: &str) -> Result<Request, Failure> {
 }
 
 /// One line of JSON, newline included.
+///
+/// # Panics
+/// Never: the messages are JSON.
 pub fn line(value: &impl Serialize) -> String {
     // SANITY: keys are strings and all types derive `Serialize`; serde_json writes non-finite floats as null.
     let mut text = serde_json::to_string(value).expect("control messages are JSON");

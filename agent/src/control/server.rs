@@ -29,7 +29,7 @@ const MAX_CLIENTS: usize = 16;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest span a client may ask to wait for.
-const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+const MAX_WAIT: Duration = Duration::from_hours(24);
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -231,7 +231,7 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
     if windows.is_empty() {
         return Err(Failure::new(
             FailureKind::NoData,
-            "the daemon has no window yet: it has only just started",
+            "the daemon has no window of that time yet: it has only just started, or is ending",
         ));
     }
     let answers = daemon.answers.clone();
@@ -348,7 +348,10 @@ async fn alerts(client: &mut Connection, daemon: &Daemon, follow: bool) -> io::R
     for alert in open {
         client.send(Reply::Alert(Box::new(alert))).await?;
     }
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         let change = tokio::select! {
             () = client.enough() => return Ok(()),
             change = changes.recv() => change,
@@ -359,7 +362,6 @@ async fn alerts(client: &mut Connection, daemon: &Daemon, follow: bool) -> io::R
             Err(broadcast::error::RecvError::Closed) => return Ok(()),
         }
     }
-    Ok(())
 }
 
 fn status(daemon: &Daemon) -> Status {

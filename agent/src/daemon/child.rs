@@ -29,7 +29,7 @@ const STOP: Duration = Duration::from_secs(8);
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MOST: Duration = Duration::from_secs(30);
 /// A child that lived this long has not died of what killed the last one.
-const CALM: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_mins(1);
 
 /// The child's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,10 +138,10 @@ impl ServerChild {
             }
         }
         if owner.is_some() {
-            // The server's user must get through to its own directory; the others' names stay hidden, and the control
-            // socket is 0600.
-            std::fs::set_permissions(&config.run_dir, std::fs::Permissions::from_mode(0o711))
-                .with_context(|| format!("cannot open {} for passing through", config.run_dir.display()))?;
+            // The server's user must get through to its own directories; the names in these stay hidden, the control
+            // socket is 0600 and the spool 0700.
+            open_for_passing(&config.run_dir)?;
+            open_for_passing(&config.state_dir)?;
         }
         let mut settings = server_config(config, &run_dir, owner)?;
         let (child, ready) = spawn(&settings, &config.log, owner)?;
@@ -241,6 +241,16 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<(Uid, Gid)>> {
         }
     }
     bail!("neither the user {name} nor nobody exists; make one: useradd --system --no-create-home {name}")
+}
+
+/// Lets others through a directory of root's, without letting them look.
+fn open_for_passing(dir: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("cannot open {} for passing through", dir.display());
+    let mode = std::fs::metadata(dir).with_context(cannot)?.permissions().mode();
+    if mode & 0o001 == 0 {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode | 0o011)).with_context(cannot)?;
+    }
+    Ok(())
 }
 
 /// Gives a directory and what a server of another user left in it to the server's user.

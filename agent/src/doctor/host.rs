@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Check, Health, read};
 use crate::config::{Config, DEFAULT_FILE};
 
-/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 pub(super) fn checks(root: &Path, config: &Config, daemon: Result<Option<u32>, String>) -> Vec<Check> {

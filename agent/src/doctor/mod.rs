@@ -148,7 +148,7 @@ mod tests {
         let samples = verdict("oncpu_sample", State::Works);
         assert!(main_job(&[refused.clone(), works.clone(), samples.clone()]));
         assert!(!main_job(&[refused.clone(), samples]));
-        assert!(!main_job(&[works.clone()]));
+        assert!(!main_job(std::slice::from_ref(&works)));
         assert!(is_replaced(&refused, &[refused.clone(), works.clone()]));
         assert!(!is_replaced(&refused, std::slice::from_ref(&refused)));
     }

@@ -106,9 +106,8 @@ impl Screen {
         let last = self.report.as_ref().map_or(0, |report| report.processes.len().saturating_sub(1));
         match key.code {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return true,
-            KeyCode::Char('q') => return true,
             KeyCode::Esc if self.help => self.help = false,
-            KeyCode::Esc => return true,
+            KeyCode::Char('q') | KeyCode::Esc => return true,
             KeyCode::Char('h' | '?') => self.help = !self.help,
             KeyCode::Char(' ') => self.paused = !self.paused,
             KeyCode::Char('P' | 'p') => self.sort = Sort::Cpu,
@@ -181,10 +180,10 @@ impl Screen {
     }
 
     fn draw_table(&self, frame: &mut Frame, report: &Report, area: Rect) {
-        let heading = |name: &'static str| {
+        let heading = |name: &'static str, width: usize| {
             let style = Style::new().add_modifier(Modifier::REVERSED);
             let style = if name == self.sort.column() { style.add_modifier(Modifier::BOLD) } else { style };
-            Line::styled(name, style)
+            Line::styled(format!("{name:>width$}"), style)
         };
         let names = ["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s", "COMM"];
         // The name first gives way to nothing: it is what people look for. Columns fall away from the right end.
@@ -207,7 +206,8 @@ impl Screen {
         let mut constraints: Vec<Constraint> =
             widths[..shown].iter().map(|width| Constraint::Length(*width)).collect();
         constraints.push(Constraint::Min(8));
-        let header = names[..shown].iter().chain([&"COMM"]).map(|name| heading(name));
+        let columns = names[..shown].iter().zip(widths).map(|(name, width)| heading(name, width.into()));
+        let header = columns.chain([heading("COMM", 0)]);
         let table = Table::new(rows, constraints).header(Row::new(header)).column_spacing(1);
         frame.render_widget(table, area);
     }

@@ -1,0 +1,197 @@
+//! The program as a user meets it: help, completions, exit codes, configuration. Needs no root.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn agent(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command.args(args).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("S7MPA_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    agent(args).output().expect("the agent starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn help_goes_to_stdout_and_names_every_command() {
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    for command in [
+        "run",
+        "serve",
+        "flamegraph",
+        "syscalls",
+        "top",
+        "report",
+        "alerts",
+        "query",
+        "doctor",
+        "config",
+        "completions",
+    ] {
+        assert!(text.contains(&format!("\n  {command} ")), "{command} is missing in {text}");
+        let help = run(&[command, "--help"]);
+        assert_eq!(help.status.code(), Some(0), "{command}");
+        assert!(stdout(&help).contains("Usage: agent"), "{command}");
+    }
+    assert!(!text.contains("__hold"));
+}
+
+#[test]
+fn no_escape_codes_reach_a_pipe() {
+    for args in [&["--help"][..], &["config", "show"], &["doctor"], &["nonsense"]] {
+        let output = run(args);
+        assert!(!stdout(&output).contains('\x1b') && !stderr(&output).contains('\x1b'), "{args:?}");
+    }
+    let coloured = run(&["config", "show", "--color", "always"]);
+    assert!(stdout(&coloured).contains('\x1b'));
+}
+
+#[test]
+fn completions_are_made_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(stdout(&output).contains("flamegraph"), "{shell}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_so_on_stderr() {
+    for args in
+        [&["flamegraph"][..], &["flamegraph", "--pid", "x"], &["fly"], &["syscalls", "--duration", "10"]]
+    {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child =
+        agent(&["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // More than a pipe holds is written, and nobody reads it.
+    drop(child.stdout.take());
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
+    assert!(text.is_empty(), "{text}");
+}
+
+#[test]
+fn config_check_names_file_line_value_and_cure() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    std::fs::write(
+        &file,
+        "[collector]\nrate_hz = 97\n\n[histroy]\nwindows = \"10m\"\n[mqtt]\ndelivery = \"maybe\"\n",
+    )
+    .unwrap();
+    let output = run(&["config", "check", "--config", &file.to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.contains("agent.toml:4: unknown key `histroy`"), "{text}");
+    assert!(text.contains("agent.toml:7: mqtt.delivery: `maybe` is not one of store, broker"), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+
+    std::fs::write(&file, "[collector]\nrate_hz = 49\n").unwrap();
+    let output = run(&["config", "check", "--config", &file.to_string_lossy()]);
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+
+    let output = run(&["config", "check", "--config", "/nowhere/agent.toml"]);
+    assert!(stderr(&output).contains("/nowhere/agent.toml: cannot be read"), "{}", stderr(&output));
+}
+
+#[test]
+fn config_show_says_where_each_value_is_from_and_hides_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    std::fs::write(
+        &file,
+        "[mqtt]\nurl = \"mqtt://me:hush@broker\"\npassword = \"hush\"\n[collector]\nrate_hz = 49\n",
+    )
+    .unwrap();
+    let output =
+        agent(&["config", "show", "--config", &file.to_string_lossy(), "--set", "history.windows=1m"])
+            .env("S7MPA_COLLECTOR_PROCESSES", "7")
+            .output()
+            .unwrap();
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = |key: &str| {
+        text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {text}"))
+    };
+    assert!(line("collector.rate_hz").contains("49") && line("collector.rate_hz").ends_with("agent.toml:5"));
+    assert!(line("collector.processes").ends_with("S7MPA_COLLECTOR_PROCESSES"));
+    assert!(line("history.windows").ends_with("--set"));
+    assert!(line("mqtt.url").contains("mqtt://me@broker:1883"));
+    assert!(line("mqtt.password ").contains("(hidden)") && !text.contains("hush"), "{text}");
+    assert!(line("socket").ends_with("default"));
+}
+
+#[test]
+fn doctor_has_a_stable_json_shape() {
+    let output = run(&["doctor", "--json"]);
+    let diagnosis: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(i32::from(diagnosis["works"] != true)));
+    for check in diagnosis["checks"].as_array().unwrap() {
+        assert!(check["name"].is_string() && check["found"].is_string(), "{check}");
+        assert!(["ok", "note", "warn", "fail"].contains(&check["health"].as_str().unwrap()), "{check}");
+        if check["health"] == "fail" || check["health"] == "warn" {
+            assert!(check["cure"].is_string(), "{check}");
+        }
+    }
+    for probe in diagnosis["probes"].as_array().unwrap() {
+        assert!(probe["program"].is_string() && probe["lost"].is_string(), "{probe}");
+    }
+}
+
+#[test]
+fn what_only_a_daemon_can_do_names_the_socket() {
+    for args in [&["flamegraph", "--all", "--last", "5m"][..], &["report", "--last", "1m"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("agent.sock");
+        let output = agent(args).arg("--socket").arg(&socket).current_dir(dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(stderr(&output).contains(&*socket.to_string_lossy()), "{}", stderr(&output));
+        assert!(!Path::new(&dir.path().join("flamegraph.svg")).exists(), "nothing is left behind");
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_found_before_anything_is_observed() {
+    let output = run(&["flamegraph", "--all", "--duration", "1h", "-o", "/nowhere/out.svg"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot write /nowhere/out.svg"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_held_child_runs_its_command_only_when_released() {
+    // Its pipe ends at once: the agent that should release it is gone.
+    let output = agent(&["__hold", "--fd", "0", "--", "echo", "ran"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    for (command, code) in [("true", 0), ("/nowhere/command", 127), ("/", 126)] {
+        let mut child = agent(&["__hold", "--fd", "0", "--", command])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), &[1]).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{command}");
+    }
+}
