@@ -15,6 +15,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,9 @@ pub struct Broker {
 impl Broker {
     /// Starts it. With port 0 a free port is chosen.
     pub fn start(listen: SocketAddr, runtime_dir: &Path) -> Result<Self, BrokerError> {
+        /// Between trying the port and rumqttd's own bind, another broker of this process could take it.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // rumqttd binds by itself, in a thread that can only log: see first whether it will succeed.
         let probe = TcpListener::bind(listen).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => BrokerError::PortInUse { listen },

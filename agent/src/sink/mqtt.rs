@@ -94,7 +94,7 @@ impl MqttConfig {
             delivery: Delivery::default(),
             window: 32,
             window_bytes: 4 << 20,
-            resend_after: Duration::from_secs(10),
+            resend_after: Duration::from_secs(2),
             backoff_first: Duration::from_millis(250),
             backoff_most: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),

@@ -139,13 +139,23 @@ pub(crate) fn serve_if_child() {
         }
         .expect("server starts");
         let ingest = server.ingest().clone();
-        println!("\nserver ready");
         // The parent closes our standard input to stop us.
         let shutdown = async {
             let gone = tokio::task::spawn_blocking(|| std::io::stdin().lines().count());
             gone.await.expect("standard input");
         };
-        server.run(shutdown).await.expect("server runs");
+        // Only what arrives after the subscription gets there the first time.
+        let ready = async {
+            while !ingest.stats().connected {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            println!("\nserver ready");
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            result = server.run(shutdown) => result.expect("server runs"),
+            () = ready => {}
+        }
         println!("\nserver stats {}", serde_json::to_string(&ingest.stats()).expect("stats"));
     });
     process::exit(0);
