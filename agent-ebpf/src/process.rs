@@ -124,16 +124,20 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
     }
     // Threads that are gone left their sums in `signal`; this thread has not added its own yet, nor has a leader
     // that exited before it (it stays a zombie until the group is reaped).
-    let sum = |gone: u32, own: u32, leader: Option<KernelPtr>| {
-        let one = |p: KernelPtr| p.read::<u64>(own).unwrap_or_default();
-        signal.read::<u64>(gone).unwrap_or_default() + one(task) + leader.map_or(0, one)
-    };
     let leader = task.follow(offset!(task_group_leader)).filter(|l| l.0 != task.0);
-    event.cpu_ns = sum(offset!(signal_sum_sched_runtime), offset!(task_sum_exec_runtime), leader);
-    event.utime_ns = sum(offset!(signal_utime), offset!(task_utime), leader);
-    event.stime_ns = sum(offset!(signal_stime), offset!(task_stime), leader);
-    event.min_flt = sum(offset!(signal_min_flt), offset!(task_min_flt), leader);
-    event.maj_flt = sum(offset!(signal_maj_flt), offset!(task_maj_flt), leader);
+    let sum = |gone: u32, own: u32| signal.value(gone) + task.value(own);
+    event.cpu_ns = sum(offset!(signal_sum_sched_runtime), offset!(task_sum_exec_runtime));
+    event.utime_ns = sum(offset!(signal_utime), offset!(task_utime));
+    event.stime_ns = sum(offset!(signal_stime), offset!(task_stime));
+    event.min_flt = sum(offset!(signal_min_flt), offset!(task_min_flt));
+    event.maj_flt = sum(offset!(signal_maj_flt), offset!(task_maj_flt));
+    if let Some(leader) = leader {
+        event.cpu_ns += leader.value(offset!(task_sum_exec_runtime));
+        event.utime_ns += leader.value(offset!(task_utime));
+        event.stime_ns += leader.value(offset!(task_stime));
+        event.min_flt += leader.value(offset!(task_min_flt));
+        event.maj_flt += leader.value(offset!(task_maj_flt));
+    }
     let group = signal.read::<i32>(offset!(signal_group_exit_code)).unwrap_or_default();
     let own = task.read::<i32>(offset!(task_exit_code)).unwrap_or_default();
     event.exit_status = if group != 0 { group } else { own } as u32;

@@ -60,6 +60,10 @@ impl Verdict {
 fn state_of(error: &ProgramError) -> State {
     let io = match error {
         ProgramError::LoadError { io_error, verifier_log } => {
+            // `unknown func bpf_…`: a helper that this kernel does not have yet.
+            if verifier_log.to_string().contains("unknown func") {
+                return State::Unsupported;
+            }
             // The verifier only speaks when it has read the program: a refusal then is our defect.
             if io_error.raw_os_error() == Some(libc::EACCES) || verifier_log.to_string().len() > 200 {
                 return State::Broken;
