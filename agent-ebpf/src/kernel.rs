@@ -3,7 +3,8 @@
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
 use aya_ebpf::helpers::{
-    generated,     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
+    generated,
 };
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 

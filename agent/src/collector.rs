@@ -102,6 +102,7 @@ impl Collector {
             options,
         };
         collector.poll();
+        tracing::info!(tier = collector.tier(), rate_hz = collector.options.rate_hz, "probes attached");
         Ok(collector)
     }
 

@@ -1,9 +1,11 @@
 //! The built `agent`, run as a user would.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -56,46 +58,56 @@ pub fn failure(args: &[&str]) -> String {
 pub struct Observing {
     child: Child,
     args: String,
+    /// Ends with the agent, and has what it said on standard error.
+    said: JoinHandle<String>,
 }
 
 impl Observing {
-    /// Starts `agent …` and waits until its probes are attached.
+    /// Starts `agent … -v` and waits until it says that its probes are attached.
     ///
     /// # Panics
     /// When it ends before.
     #[must_use]
     pub fn start(args: &[&str]) -> Self {
-        let child =
-            command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the agent starts");
-        let mut observing = Self { child, args: args.join(" ") };
-        observing.wait_until_attached();
-        observing
+        let mut command = command(&["-v"]);
+        let mut child = command
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
+        let stderr = child.stderr.take().expect("it is piped");
+        let (send, lines) = mpsc::channel();
+        let said = std::thread::spawn(move || {
+            let mut text = String::new();
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                text.push_str(&line);
+                text.push('\n');
+                // Nobody listens once the probes are attached.
+                let _ = send.send(line);
+            }
+            text
+        });
+        let args = args.join(" ");
+        loop {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains("probes attached") => return Self { child, args, said },
+                Ok(_) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    panic!("agent {args} has attached nothing after {PATIENCE:?}")
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let text = said.join().expect("reads text");
+                    panic!("agent {args} ended with {:?}: {text}", child.wait());
+                }
+            }
+        }
     }
 
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Polls the file descriptors of the agent until it holds links to probes and their number has stopped growing.
-    fn wait_until_attached(&mut self) {
-        let (mut last, mut since, start) = (0, Instant::now(), Instant::now());
-        while start.elapsed() < PATIENCE {
-            if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                let mut text = String::new();
-                let _ = self.child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut text));
-                panic!("agent {} ended with {status}: {text}", self.args);
-            }
-            let links = links(self.child.id());
-            if links != last {
-                (last, since) = (links, Instant::now());
-            } else if links > 0 && since.elapsed() > Duration::from_millis(400) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("agent {} has attached nothing after {PATIENCE:?}", self.args);
     }
 
     /// Ctrl-C, then what it printed.
@@ -116,7 +128,7 @@ impl Observing {
     #[must_use]
     pub fn output(self) -> Vec<u8> {
         let output = self.child.wait_with_output().expect("a child of ours");
-        let text = String::from_utf8_lossy(&output.stderr);
+        let text = self.said.join().expect("reads text");
         assert!(output.status.success(), "agent {} ended with {}: {text}", self.args, output.status);
         output.stdout
     }
@@ -133,17 +145,6 @@ impl Observing {
             panic!("agent {args} printed no JSON ({e}): {}", String::from_utf8_lossy(&output))
         })
     }
-}
-
-/// Links from a process to probes: tracepoints and perf events.
-fn links(pid: u32) -> usize {
-    let Ok(fds) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
-    fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
-        .filter(|target| {
-            let name = target.to_string_lossy();
-            name.contains("bpf_link") || name.contains("bpf-raw-tracepoint") || name.contains("[perf_event]")
-        })
-        .count()
 }
 
 /// Sum of a numeric field over the rows of `syscalls --json` for a process and a call.

@@ -138,7 +138,12 @@ fn threads(tgid: Tgid) -> impl Iterator<Item = Tid> {
 /// is gone, or may not be looked at.
 fn blocked_in(tgid: Tgid, tid: Tid) -> Option<(u16, u64)> {
     let text = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/syscall")).ok()?;
-    let nr: i64 = text.split(' ').next()?.trim().parse().ok()?;
+    let mut words = text.split_whitespace();
+    let nr: i64 = words.next()?.parse().ok()?;
+    // Up to 6.12 a kernel thread shows call 0 with an empty frame: neither stack nor instruction pointer.
+    if words.next_back() == Some("0x0") {
+        return None;
+    }
     // -1: blocked, but not in a call (a page fault); kernel threads show it as well.
     let nr = u16::try_from(nr).ok()?;
     Some((nr, runs_of(tgid, tid)?))
