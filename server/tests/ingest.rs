@@ -164,8 +164,8 @@ fn what_is_no_window_is_rejected_by_reason_and_the_stream_goes_on() {
         let mut publisher = Publisher::connect(&server.options).await;
         let head = |text: &str| metrics(format!("s7mpa_window,host=h,stream={STREAM} {text} 5\n"));
         let mut messages = vec![metrics(payload(1))];
-        messages.extend([metrics(""), metrics([0xff, 0xfe, 0x00, 0x80]), metrics(vec![0x80; 5 << 20])]);
-        messages.extend([metrics("{\"json\":true}"), metrics(vec![b'x'; 3 << 20])]);
+        messages.extend([metrics(""), metrics([0xff, 0xfe, 0x00, 0x80]), metrics(vec![0x80; 256 << 10])]);
+        messages.extend([metrics("{\"json\":true}"), metrics(vec![b'x'; 256 << 10])]);
         messages.extend([metrics("cpu,host=h usage=1 5\n"), head("seq=0i,points=0i,span_ns=1i")]);
         messages.push(head("points=0i,span_ns=1i"));
         messages.push(("s7mpa/v1/another/metrics".into(), payload(2)));
