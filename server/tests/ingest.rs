@@ -159,8 +159,11 @@ fn metrics(payload: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
 #[test]
 fn what_is_no_window_is_rejected_by_reason_and_the_stream_goes_on() {
     let dir = tempfile::tempdir().expect("tempdir");
+    // Not the embedded broker: it drops an ingester's link now and then under large messages, and without a spool that
+    // sends them again their count is not exact.
+    let broker = Mosquitto::start(dir.path(), "");
     runtime().block_on(async {
-        let server = Running::embedded(dir.path()).await;
+        let server = Running::behind(Options::new(broker.url(), "p"), dir.path(), "ingest", None).await;
         let mut publisher = Publisher::connect(&server.options).await;
         let head = |text: &str| metrics(format!("s7mpa_window,host=h,stream={STREAM} {text} 5\n"));
         let mut messages = vec![metrics(payload(1))];
