@@ -10,29 +10,7 @@ use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
 /// Overridden by the loader before the programs are verified, so that dead branches cost nothing.
 #[unsafe(no_mangle)]
-pub(crate) static OFFSETS: Offsets = Offsets {
-    task_tgid: NO_OFFSET,
-    task_pid: NO_OFFSET,
-    task_real_parent: NO_OFFSET,
-    task_signal: NO_OFFSET,
-    task_exit_code: NO_OFFSET,
-    task_start_boottime: NO_OFFSET,
-    task_utime: NO_OFFSET,
-    task_stime: NO_OFFSET,
-    task_min_flt: NO_OFFSET,
-    task_maj_flt: NO_OFFSET,
-    task_sum_exec_runtime: NO_OFFSET,
-    task_comm: NO_OFFSET,
-    task_thread_status: NO_OFFSET,
-    task_group_leader: NO_OFFSET,
-    signal_live: NO_OFFSET,
-    signal_group_exit_code: NO_OFFSET,
-    signal_utime: NO_OFFSET,
-    signal_stime: NO_OFFSET,
-    signal_min_flt: NO_OFFSET,
-    signal_maj_flt: NO_OFFSET,
-    signal_sum_sched_runtime: NO_OFFSET,
-};
+pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
 
 /// Loads one offset. Volatile, since the compiler must not use the value it sees; one field, since a load of the whole
 /// structure cost 20 ns a syscall.

@@ -70,30 +70,29 @@ pub struct Offsets {
 /// An offset that this kernel does not have.
 pub const NO_OFFSET: u32 = u32::MAX;
 
-impl Default for Offsets {
-    fn default() -> Self {
-        Self {
-            task_tgid: NO_OFFSET,
-            task_pid: NO_OFFSET,
-            task_real_parent: NO_OFFSET,
-            task_signal: NO_OFFSET,
-            task_exit_code: NO_OFFSET,
-            task_start_boottime: NO_OFFSET,
-            task_utime: NO_OFFSET,
-            task_stime: NO_OFFSET,
-            task_min_flt: NO_OFFSET,
-            task_maj_flt: NO_OFFSET,
-            task_sum_exec_runtime: NO_OFFSET,
-            task_comm: NO_OFFSET,
-            task_thread_status: NO_OFFSET,
-            task_group_leader: NO_OFFSET,
-            signal_live: NO_OFFSET,
-            signal_group_exit_code: NO_OFFSET,
-            signal_utime: NO_OFFSET,
-            signal_stime: NO_OFFSET,
-            signal_min_flt: NO_OFFSET,
-            signal_maj_flt: NO_OFFSET,
-            signal_sum_sched_runtime: NO_OFFSET,
-        }
-    }
+impl Offsets {
+    /// What the object holds before the loader has looked: nothing is known.
+    pub const UNKNOWN: Self = Self {
+        task_tgid: NO_OFFSET,
+        task_pid: NO_OFFSET,
+        task_real_parent: NO_OFFSET,
+        task_signal: NO_OFFSET,
+        task_exit_code: NO_OFFSET,
+        task_start_boottime: NO_OFFSET,
+        task_utime: NO_OFFSET,
+        task_stime: NO_OFFSET,
+        task_min_flt: NO_OFFSET,
+        task_maj_flt: NO_OFFSET,
+        task_sum_exec_runtime: NO_OFFSET,
+        task_comm: NO_OFFSET,
+        task_thread_status: NO_OFFSET,
+        task_group_leader: NO_OFFSET,
+        signal_live: NO_OFFSET,
+        signal_group_exit_code: NO_OFFSET,
+        signal_utime: NO_OFFSET,
+        signal_stime: NO_OFFSET,
+        signal_min_flt: NO_OFFSET,
+        signal_maj_flt: NO_OFFSET,
+        signal_sum_sched_runtime: NO_OFFSET,
+    };
 }
