@@ -284,8 +284,7 @@ const TASK_HEAP_BYTES: usize = 64;
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use agent_common::units::{MonoNs, UnixNs};
-    use agent_common::wire::report::{Coverage, SelfCost};
+    use agent_common::wire::report::Coverage;
 
     use super::*;
 
@@ -301,18 +300,9 @@ pub(crate) mod tests {
             weight: 1,
         };
         Window {
-            start: MonoNs(n * 1_000_000_000),
-            end: MonoNs((n + 1) * 1_000_000_000),
-            end_unix: UnixNs(1_700_000_000_000_000_000 + (n + 1) * 1_000_000_000),
-            host: crate::source::host::HostSample::default(),
-            tasks: Vec::new(),
-            exits: Vec::new(),
-            forks: 0,
-            syscalls: Vec::new(),
-            in_flight: Vec::new(),
             samples: vec![sample; samples],
             coverage: Coverage { expected: 97, captured: 97, ..Coverage::default() },
-            self_cost: SelfCost::default(),
+            ..crate::aggregate::testing::window(n)
         }
     }
 

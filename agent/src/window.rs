@@ -5,6 +5,12 @@ use std::sync::Arc;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
 
+pub mod resources;
+pub mod sched;
+
+pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
+pub use sched::{OpenWait, ProcessTimes, RunqBlame, ThreadTimes, Wait, WaitTarget, Waker};
+
 use crate::source::host::HostSample;
 use crate::source::task::{TaskSample, TaskTotals};
 
@@ -32,6 +38,26 @@ pub struct Window {
     pub in_flight: Vec<InFlight>,
     /// On-CPU samples taken in it.
     pub samples: Vec<flamegraphs::sample::Sample>,
+    /// Where the threads of each process spent it, by process.
+    pub times: Vec<ProcessTimes>,
+    /// Waits that were looked at.
+    pub waits: Vec<Wait>,
+    /// Who ran while others waited for the CPU.
+    pub blame: Vec<RunqBlame>,
+    /// Block requests completed in it.
+    pub blockio: Vec<BlockIoRow>,
+    /// Reclaim, compaction, write-back throttling.
+    pub memory: Vec<MemoryRow>,
+    /// Processes killed for memory.
+    pub oom_kills: Vec<OomKill>,
+    /// Trouble of sockets.
+    pub net: Vec<NetRow>,
+    /// Interrupt time by CPU.
+    pub irqs: Vec<IrqRow>,
+    /// Signals that end, dump or stop.
+    pub signals: Vec<SignalRow>,
+    /// Kernel locks waited for.
+    pub locks: Vec<LockRow>,
     /// What it covers.
     pub coverage: Coverage,
     /// What the collector cost in it.

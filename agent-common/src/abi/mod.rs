@@ -3,6 +3,7 @@
 pub mod drops;
 pub mod oncpu;
 pub mod process;
+pub mod sched;
 pub mod settings;
 pub mod syscalls;
 

@@ -1,0 +1,150 @@
+//! What the kernel's subsystems did for whom in a window: block devices, memory, network, interrupts, signals.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use agent_common::units::{DurNs, Tgid, Tid};
+
+/// Direction of a block request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BlockOp {
+    /// Read.
+    Read,
+    /// Write.
+    Write,
+    /// Cache flush.
+    Flush,
+    /// Discard, secure erase, write zeroes.
+    Discard,
+}
+
+/// Requests of one process to one device that completed in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockIoRow {
+    /// Process that issued them: 0 and kernel threads for write-back.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Device: `vda`, `nvme0n1`.
+    pub device: Arc<str>,
+    /// Direction.
+    pub op: BlockOp,
+    /// Requests completed.
+    pub count: u64,
+    /// Of these, begun where the request before on this device ended.
+    pub sequential: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Time between making the request and giving it to the device.
+    pub queued: DurNs,
+    /// Time in the device.
+    pub served: DurNs,
+    /// Longest of queue and device together.
+    pub max: DurNs,
+    /// Requests that failed.
+    pub errors: u64,
+}
+
+/// Memory management on behalf of one process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryRow {
+    /// Process.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Times it had to free memory itself, for the host or its cgroup.
+    pub reclaims: u64,
+    /// Time in that.
+    pub reclaim: DurNs,
+    /// Pages freed that way.
+    pub reclaimed_pages: u64,
+    /// Times it had to compact memory.
+    pub compactions: u64,
+    /// Time in that.
+    pub compaction: DurNs,
+    /// Times it was held back for dirty pages.
+    pub throttles: u64,
+    /// Time it was told to pause for them.
+    pub throttled: DurNs,
+}
+
+/// A process killed for memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OomKill {
+    /// Who was killed.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Its cgroup.
+    pub cgroup: Arc<str>,
+    /// Resident memory then, bytes.
+    pub rss_bytes: u64,
+}
+
+/// Trouble of TCP and UDP sockets, by local port and peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetRow {
+    /// Process that owns the socket; 0 when not known.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Port at this end.
+    pub local_port: u16,
+    /// The other end; `None` for a listening or unconnected socket.
+    pub peer: Option<(IpAddr, u16)>,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Resets sent and received.
+    pub resets: u64,
+    /// Connections refused because the accept queue was full.
+    pub accept_overflows: u64,
+    /// Connections waiting to be accepted at the end, and the limit.
+    pub accept_queue: Option<(u32, u32)>,
+    /// Packets dropped because the receive buffer was full.
+    pub receive_drops: u64,
+}
+
+/// Interrupt time of one CPU.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IrqRow {
+    /// CPU.
+    pub cpu: u32,
+    /// Softirq: name (`net_rx`, `block`, …), times run, time.
+    pub softirq: Vec<(&'static str, u64, DurNs)>,
+    /// Time in hard interrupts.
+    pub hardirq: DurNs,
+}
+
+/// A signal that ends, dumps or stops a process, or an exception that raised one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalRow {
+    /// Who got it.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Signal number.
+    pub signal: u8,
+    /// Who sent it; 0 for the kernel.
+    pub sender: Tgid,
+    /// Times.
+    pub count: u64,
+}
+
+/// A kernel lock that threads of a process waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockRow {
+    /// Process that waited.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Address of the lock.
+    pub lock: u64,
+    /// `mutex`, `rwsem_read`, `rwsem_write`, `percpu_rwsem`, `rt_mutex`.
+    pub kind: &'static str,
+    /// Waits.
+    pub count: u64,
+    /// Time in them.
+    pub waited: DurNs,
+    /// A thread that held it meanwhile, where that could be told.
+    pub holder: Option<Tid>,
+}

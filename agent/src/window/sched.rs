@@ -1,0 +1,157 @@
+//! Where threads spent the window, what they waited for and who ended it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use agent_common::abi::sched::State;
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+
+use super::SyscallAbi;
+
+/// One process' thread time in a window: for every thread alive the states add up to the time it was alive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessTimes {
+    /// Process.
+    pub tgid: Tgid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Sum over its threads, those that ended included; states without time left out, ascending.
+    pub states: Vec<(State, DurNs)>,
+    /// Threads that changed state in the window or ran in it.
+    pub threads: Vec<ThreadTimes>,
+    /// Threads that stayed in one state throughout, by state. Their time is in `states`.
+    pub resting: Vec<(State, u32)>,
+    /// Oldest wait that is still open at the end of the window and not idle ([`State::is_idle`]).
+    pub oldest: Option<OpenWait>,
+}
+
+/// One thread's time in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadTimes {
+    /// Thread.
+    pub tid: Tid,
+    /// Its own name, where it is known.
+    pub comm: Arc<str>,
+    /// States without time left out, ascending. They add up to the time it was alive in the window.
+    pub states: Vec<(State, DurNs)>,
+    /// Switches away because it blocked.
+    pub voluntary: u64,
+    /// Switches away because somebody else had to run.
+    pub preempted: u64,
+    /// What it is in at the end; `None` when it has ended.
+    pub now: Option<OpenWait>,
+}
+
+/// A state that lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenWait {
+    /// Thread.
+    pub tid: Tid,
+    /// The state.
+    pub state: State,
+    /// For how long already (at least: it may have begun before the agent).
+    pub age: DurNs,
+    /// The system call it is in.
+    pub syscall: Option<(SyscallAbi, u16)>,
+    /// Its first argument (futex address, descriptor).
+    pub arg: u64,
+}
+
+/// A wait that was looked at: taken when a thread's blocked time crosses a quantum, so that each ns of waiting has the
+/// same chance, long or short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// When it ended.
+    pub at: MonoNs,
+    /// Process.
+    pub tgid: Tgid,
+    /// Thread.
+    pub tid: Tid,
+    /// Thread's name.
+    pub comm: Arc<str>,
+    /// What it was accounted as.
+    pub accounted: State,
+    /// What it was, by the functions on its kernel stack.
+    pub state: State,
+    /// The system call it was in; `None` in a page fault or a kernel thread.
+    pub syscall: Option<(SyscallAbi, u16)>,
+    /// Its length.
+    pub waited: DurNs,
+    /// Blocked time of the thread that it stands for.
+    pub weight: DurNs,
+    /// What it waited for.
+    pub target: WaitTarget,
+    /// Who ended it; `None` when an interrupt did, or nobody's doing.
+    pub waker: Option<Waker>,
+    /// Kernel stack of the waiting thread, addresses, leaf first.
+    pub kernel: Box<[u64]>,
+    /// User stack, leaf first; empty where it could not be taken.
+    pub user: Box<[u64]>,
+}
+
+/// The thread that ended a wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waker {
+    /// Process.
+    pub tgid: Tgid,
+    /// Thread.
+    pub tid: Tid,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Its kernel stack, leaf first.
+    pub kernel: Box<[u64]>,
+    /// Its user stack, leaf first.
+    pub user: Box<[u64]>,
+}
+
+/// What a wait was for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum WaitTarget {
+    /// Not known, or nothing to name.
+    #[default]
+    None,
+    /// A futex word.
+    Futex {
+        /// Address in the process.
+        addr: u64,
+        /// Thread that owns the lock, where the word or the lock says so.
+        owner: Option<Tid>,
+    },
+    /// A file, directory, block or character device.
+    File {
+        /// Device number of the file system (`major << 20 | minor`, as the kernel keeps it).
+        dev: u32,
+        /// Inode.
+        inode: u64,
+    },
+    /// A pipe or FIFO.
+    Pipe {
+        /// Inode.
+        inode: u64,
+    },
+    /// A local socket.
+    Unix {
+        /// Process at the other end, where it is known.
+        peer: Option<Tgid>,
+    },
+    /// A network socket.
+    Socket {
+        /// `IPPROTO_*`.
+        protocol: u16,
+        /// Port at this end.
+        local_port: u16,
+        /// The other end; `None` when not connected.
+        peer: Option<(IpAddr, u16)>,
+    },
+}
+
+/// Time that one process' threads waited for a CPU while another process ran on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunqBlame {
+    /// Who waited.
+    pub victim: Tgid,
+    /// Who ran.
+    pub culprit: Tgid,
+    /// Thread time of the victim.
+    pub waited: DurNs,
+}
