@@ -284,6 +284,7 @@ const TASK_HEAP_BYTES: usize = 64;
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use agent_common::units::MonoNs;
     use agent_common::wire::report::Coverage;
 
     use super::*;
