@@ -1,0 +1,76 @@
+//! Samples of what runs on each CPU.
+
+use agent_common::abi::oncpu::{SampleHeader, SampleTicks};
+use aya::Ebpf;
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::{PerfEvent, ProgramError};
+
+use super::{Maps, Plain, Probes};
+use crate::collector::StartError;
+
+/// Maps of the sampling program.
+pub(super) struct Oncpu {
+    ticks: PerCpuArray<MapData, Plain<SampleTicks>>,
+    samples: RingBuf<MapData>,
+}
+
+impl Oncpu {
+    pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, StartError> {
+        Ok(Self { ticks: maps.take("SAMPLE_TICKS")?, samples: maps.take("SAMPLES")? })
+    }
+}
+
+impl Probes {
+    /// Starts sampling every CPU at `rate_hz`.
+    pub fn attach_sampling(&mut self, rate_hz: u32) {
+        let cpus = self.cpus.clone();
+        let attach = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
+            let program: &mut PerfEvent =
+                ebpf.program_mut("oncpu_sample").ok_or(ProgramError::NotLoaded)?.try_into()?;
+            program.load()?;
+            for cpu in cpus {
+                program.attach(
+                    PerfEventConfig::Software(SoftwareEvent::CpuClock),
+                    PerfEventScope::AllProcessesOneCpu { cpu },
+                    SamplePolicy::Frequency(u64::from(rate_hz)),
+                    false,
+                )?;
+            }
+            Ok(())
+        };
+        let result = attach(&mut self.ebpf);
+        self.record("oncpu_sample", result);
+    }
+
+    /// Sampling ticks since load, all CPUs.
+    pub fn ticks(&self) -> SampleTicks {
+        let mut sum = SampleTicks::default();
+        if let Ok(cpus) = self.oncpu.ticks.get(&0, 0) {
+            for Plain(t) in cpus.iter() {
+                sum.busy += t.busy;
+                sum.idle += t.idle;
+                sum.filtered += t.filtered;
+            }
+        }
+        sum
+    }
+
+    /// Takes the samples out of the ring: header, kernel frames, user frames, leaf first.
+    pub fn drain_samples(&mut self, mut each: impl FnMut(&SampleHeader, &[u64], &[u64])) {
+        let mut frames = Vec::with_capacity(256);
+        while let Some(item) = self.oncpu.samples.next() {
+            let Some((head, rest)) = item.split_at_checked(size_of::<SampleHeader>()) else { continue };
+            // SAFETY: the header is `repr(C)` integers; the length was checked; unaligned reads are allowed.
+            let header = unsafe { head.as_ptr().cast::<SampleHeader>().read_unaligned() };
+            frames.clear();
+            frames.extend(
+                rest.chunks_exact(8)
+                    .map(|b| u64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])),
+            );
+            let kernel = usize::from(header.kernel_frames).min(frames.len());
+            let user = (kernel + usize::from(header.user_frames)).min(frames.len());
+            each(&header, &frames[..kernel], &frames[kernel..user]);
+        }
+    }
+}
