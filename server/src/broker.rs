@@ -7,7 +7,11 @@
 //! * it cannot be stopped → it lives as long as the process;
 //! * it answers a wrong password by closing the connection → [`crate::mqtt::Failure`] says so;
 //! * a port in use is only logged by its thread → the port is tried before, and connected to afterwards;
+//! * it drops a link whose acknowledgements are not in order → the ingester's are (`ingest/acks.rs`);
+//! * it closes connections that bring too large packets, and counts them nowhere → [`refusals`];
 //! * one group of a shared subscription has one cursor whatever the filter → one filter a group.
+
+mod refused;
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -19,6 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use refused::{layer as refusals, refused};
 use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
 
 /// Segment of the broker's log.

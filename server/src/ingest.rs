@@ -7,6 +7,7 @@
 //! Nothing that arrives stops the stream: what cannot be used is counted by reason, acknowledged to the broker and
 //! forgotten. A store that is away stops the stream until it is back, which the collectors' spools bear.
 
+mod acks;
 mod session;
 mod stats;
 
@@ -18,7 +19,8 @@ use std::time::Duration;
 use agent_common::wire::stored::{RangeSet, Stored};
 use agent_common::wire::topic::{self, Channel};
 
-use crate::mqtt::{self, Link, Message, Receipt};
+use self::acks::Ticket;
+use crate::mqtt::{self, Link, Message};
 use crate::store::{Backoff, Store, Window};
 pub use stats::{HostStatus, IngestStats, Latency, Rejected, StreamState};
 
@@ -43,6 +45,8 @@ pub struct Options {
     pub backoff_first: Duration,
     /// … up to this.
     pub backoff_most: Duration,
+    /// Asks the embedded broker what it refused.
+    pub refused_by_broker: Option<fn() -> u64>,
     /// Interval of status messages.
     pub status_every: Duration,
 }
@@ -59,6 +63,7 @@ impl Options {
             backlog_bytes: 128 << 20,
             backoff_first: Duration::from_millis(250),
             backoff_most: Duration::from_secs(10),
+            refused_by_broker: None,
             status_every: Duration::from_secs(10),
         }
     }
@@ -69,9 +74,8 @@ impl Options {
 struct Pending {
     window: Window,
     bytes: usize,
-    /// What to acknowledge, and on which link: packet ids mean nothing on another.
-    receipt: Receipt,
-    link: u64,
+    /// What to acknowledge.
+    ticket: Ticket,
 }
 
 /// What is shared with whoever asks.
@@ -103,7 +107,8 @@ impl Ingest {
 
     /// Figures since it was made.
     pub fn stats(&self) -> IngestStats {
-        self.shared.stats().clone()
+        let refused_by_broker = self.options.refused_by_broker.map_or(0, |count| count());
+        IngestStats { refused_by_broker, ..self.shared.stats().clone() }
     }
 
     /// Runs until `shutdown` is ready, then writes what it has and says goodbye.
@@ -142,7 +147,7 @@ impl Ingest {
     }
 
     fn status(&self, word: &str) -> Message {
-        let stats = (word == "online").then(|| self.shared.stats().clone());
+        let stats = (word == "online").then(|| self.stats());
         let payload = serde_json::json!({
             "state": word,
             "host": self.options.broker.client_id,
@@ -174,8 +179,8 @@ struct Work {
 
 impl Work {
     /// Queues a window. One that waits already (the broker or the collector sent it again while the store was away)
-    /// is not queued twice: then the receipt of the older message comes back.
-    fn push(&mut self, pending: Pending) -> Option<(Receipt, u64)> {
+    /// is not queued twice: then the ticket of the older message comes back.
+    fn push(&mut self, pending: Pending) -> Option<Ticket> {
         let head = &pending.window.head;
         let same = |p: &&mut Pending| {
             p.window.head.seq == head.seq
@@ -183,8 +188,7 @@ impl Work {
                 && p.window.head.host == head.host
         };
         if let Some(waiting) = self.queue.iter_mut().find(same) {
-            let older = std::mem::replace(&mut waiting.receipt, pending.receipt);
-            return Some((older, std::mem::replace(&mut waiting.link, pending.link)));
+            return Some(std::mem::replace(&mut waiting.ticket, pending.ticket));
         }
         self.queue_bytes += pending.bytes;
         self.queue.push_back(pending);

@@ -130,6 +130,19 @@ impl Received {
 #[derive(Debug)]
 pub struct Receipt(rumqttc::Publish);
 
+#[cfg(test)]
+impl Receipt {
+    pub(crate) fn of(packet_id: u16) -> Self {
+        let mut publish = rumqttc::Publish::new(String::new(), QoS::AtLeastOnce, Vec::new());
+        publish.pkid = packet_id;
+        Self(publish)
+    }
+
+    pub(crate) const fn packet_id(&self) -> u16 {
+        self.0.pkid
+    }
+}
+
 /// What happens on a link.
 #[derive(Debug)]
 pub enum Event {

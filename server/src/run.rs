@@ -80,7 +80,9 @@ impl Server {
                 (None, mqtt::Options { clean_session, ..external.link_options(client_id(&config)) })
             }
         };
-        let options = ingest::Options { group: config.ingest.group, ..ingest::Options::new(link) };
+        let refused_by_broker = broker.as_ref().map(|_| broker::refused as fn() -> u64);
+        let options =
+            ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
         Ok(Self { broker, ingest: Ingest::new(options, Arc::clone(&store)), store })
     }
 

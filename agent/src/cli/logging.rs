@@ -2,7 +2,9 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::config::LogConfig;
 
@@ -29,16 +31,18 @@ pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
     };
     // The text was checked with the configuration; an odd filter falls back to errors.
     let filter = EnvFilter::try_new(level).unwrap_or_default();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    // A second start in one process (tests) keeps the first.
-    let _ = if config.json && kind == Kind::Daemon {
-        builder.json().flatten_event(true).try_init()
+    let layer = if config.json && kind == Kind::Daemon {
+        layer.json().flatten_event(true).boxed()
     } else if kind == Kind::Command {
-        builder.without_time().with_target(false).try_init()
+        layer.without_time().with_target(false).boxed()
     } else {
-        builder.try_init()
+        layer.boxed()
     };
+    // The filter is the layer's alone: the broker's refusals are counted whether they are shown or not. A second start
+    // in one process (tests) keeps the first.
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    let _ = subscriber.with(server::broker::refusals()).try_init();
 }

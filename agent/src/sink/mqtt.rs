@@ -30,6 +30,8 @@ const HAND_OFF_WINDOWS: usize = 64;
 const HAND_OFF_BYTES: usize = 32 << 20;
 /// Messages that are not retained and wait for the broker; they are news, not history.
 const MESSAGES: usize = 256;
+/// Largest of them.
+const MESSAGE_BYTES: usize = 4 << 20;
 /// Topics with a retained message: status, report, and the open alerts of a host on its worst day. About 8 MiB.
 const RETAINED: usize = 4096;
 
@@ -281,7 +283,8 @@ impl MqttSink {
 
     fn publish_to(&self, topic: String, payload: Vec<u8>, retain: bool) {
         let mut hand_off = lock(&self.shared.hand_off);
-        if hand_off.closing.is_some() {
+        // A broker would close the connection at a larger packet, at each attempt again. Windows have the spool's bound.
+        if hand_off.closing.is_some() || payload.len() > MESSAGE_BYTES {
             hand_off.dropped_messages += 1;
             return;
         }

@@ -1,6 +1,6 @@
 //! One connection of the ingester.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use agent_common::wire::topic::{self, Channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::acks::{Acks, Ticket};
 use super::{HostStatus, Ingest, Pending, StreamState, Work};
-use crate::mqtt::{Event, Failure, FailureKind, Full, Link, Message, Receipt, Received};
+use crate::mqtt::{Event, Failure, FailureKind, Full, Link, Message, Received};
 use crate::store::{Backoff, Store, StoreError, Window, WindowError, Written};
 
 /// Entries of the per-host and per-stream tables: about 4 MiB with a small status each.
@@ -51,13 +52,14 @@ pub(super) struct Session<'a> {
     subscribing: u32,
     writing: Option<JoinHandle<Outcome>>,
     write_after: Instant,
-    to_ack: VecDeque<Receipt>,
+    acks: Acks,
     next_status: Instant,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(ingest: &'a Ingest, link: Link, work: &'a mut Work) -> Self {
         let now = Instant::now();
+        let acks = Acks::new(work.link);
         Self {
             ingest,
             link,
@@ -66,7 +68,7 @@ impl<'a> Session<'a> {
             subscribing: 0,
             writing: None,
             write_after: now,
-            to_ack: VecDeque::new(),
+            acks,
             next_status: now,
         }
     }
@@ -122,7 +124,7 @@ impl<'a> Session<'a> {
             if self.work.shed
                 && self.work.queue.is_empty()
                 && self.writing.is_none()
-                && self.to_ack.is_empty()
+                && self.acks.next().is_none()
             {
                 self.work.shed = false;
                 return Ok(End::Reconnect);
@@ -168,24 +170,25 @@ impl<'a> Session<'a> {
     }
 
     fn on_message(&mut self, received: &Received) {
+        let ticket = self.acks.arrived(received.receipt());
         let Some(topic) = topic::parse(received.topic()) else {
-            return self.reject(received, |r| &mut r.topic, &"topic");
+            return self.reject(received, ticket, |r| &mut r.topic, &"topic");
         };
         match topic.channel {
             Channel::Metrics => {
                 let host = topic.host.into_owned();
-                self.on_metrics(&host, received);
+                self.on_metrics(&host, received, ticket);
             }
             Channel::Status => {
                 let host = topic.host.into_owned();
                 self.on_status(host, received);
-                self.to_ack.push_back(received.receipt());
+                self.acks.done(ticket);
             }
-            _ => self.to_ack.push_back(received.receipt()),
+            _ => self.acks.done(ticket),
         }
     }
 
-    fn on_metrics(&mut self, host: &str, received: &Received) {
+    fn on_metrics(&mut self, host: &str, received: &Received, ticket: Ticket) {
         let bytes = received.payload().len();
         {
             let mut stats = self.ingest.shared.stats();
@@ -193,36 +196,34 @@ impl<'a> Session<'a> {
             stats.received_bytes += bytes as u64;
         }
         if bytes > self.ingest.options.max_payload {
-            return self.reject(received, |r| &mut r.too_large, &"too large");
+            return self.reject(received, ticket, |r| &mut r.too_large, &"too large");
         }
-        if self.work.queue_bytes + bytes > self.ingest.options.backlog_bytes && !self.work.queue.is_empty() {
+        // What comes after a message that was left to the broker cannot be acknowledged before it, so it comes again too.
+        let full = self.work.queue_bytes + bytes > self.ingest.options.backlog_bytes;
+        if self.work.shed || (full && !self.work.queue.is_empty()) {
             self.work.shed = true;
             self.ingest.shared.stats().shed += 1;
             return;
         }
         let window = match Window::from_payload(received.payload()) {
             Ok(window) => window,
-            Err(e @ WindowError::Empty) => return self.reject(received, |r| &mut r.empty, &e),
-            Err(e @ WindowError::Head(_)) => return self.reject(received, |r| &mut r.head, &e),
+            Err(e @ WindowError::Empty) => return self.reject(received, ticket, |r| &mut r.empty, &e),
+            Err(e @ WindowError::Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
             Err(e @ WindowError::Line(_)) if std::str::from_utf8(received.payload()).is_err() => {
-                return self.reject(received, |r| &mut r.binary, &e);
+                return self.reject(received, ticket, |r| &mut r.binary, &e);
             }
-            Err(e @ WindowError::Line(_)) => return self.reject(received, |r| &mut r.malformed, &e),
+            Err(e @ WindowError::Line(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
         };
         if window.head.host != host {
-            return self.reject(received, |r| &mut r.wrong_host, &"head of another host");
+            return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
         }
         if window.malformed > 0 {
             self.ingest.shared.stats().malformed_lines += window.malformed;
             tracing::warn!(host, seq = window.head.seq, lines = window.malformed, error = ?window.first_error,
                 "malformed lines left out of a window");
         }
-        let link = self.work.link;
-        let twice = self.work.push(Pending { window, bytes, receipt: received.receipt(), link });
-        if let Some((receipt, from)) = twice
-            && from == link
-        {
-            self.to_ack.push_back(receipt);
+        if let Some(older) = self.work.push(Pending { window, bytes, ticket }) {
+            self.acks.done(older);
         }
     }
 
@@ -240,6 +241,7 @@ impl<'a> Session<'a> {
     fn reject(
         &mut self,
         received: &Received,
+        ticket: Ticket,
         count: impl FnOnce(&mut super::Rejected) -> &mut u64,
         why: &dyn std::fmt::Display,
     ) {
@@ -253,16 +255,16 @@ impl<'a> Session<'a> {
             let bytes = received.payload().len();
             tracing::warn!(topic = received.topic(), bytes, total, "message rejected: {why}");
         }
-        self.to_ack.push_back(received.receipt());
+        self.acks.done(ticket);
     }
 
     /// Acknowledges to the broker and tells the collectors, as far as the link takes it.
     fn answer(&mut self) {
-        while let Some(receipt) = self.to_ack.pop_front() {
-            if self.link.ack(&receipt) == Err(Full) {
-                self.to_ack.push_front(receipt);
+        while let Some(receipt) = self.acks.next() {
+            if self.link.ack(receipt) == Err(Full) {
                 break;
             }
+            self.acks.sent();
         }
         if !self.connected {
             return;
@@ -312,8 +314,9 @@ impl<'a> Session<'a> {
                 for (host, stored) in stored {
                     self.tell(host, stored);
                 }
-                let link = self.work.link;
-                self.to_ack.extend(batch.into_iter().filter(|p| p.link == link).map(|p| p.receipt));
+                for pending in &batch {
+                    self.acks.done(pending.ticket);
+                }
             }
             Err(e) => {
                 self.write_after = Instant::now() + e.retry_after().unwrap_or(STORE_RETRY);
@@ -427,7 +430,7 @@ async fn written(writing: &mut Option<JoinHandle<Outcome>>) -> Option<Outcome> {
 /// are tried one by one, so that one bad window costs itself alone.
 fn write_batch(store: &dyn Store, batch: Vec<Pending>) -> Outcome {
     let (windows, rest): (Vec<Window>, Vec<_>) =
-        batch.into_iter().map(|p| (p.window, (p.bytes, p.receipt, p.link))).unzip();
+        batch.into_iter().map(|p| (p.window, (p.bytes, p.ticket))).unzip();
     let mut hopeless = BTreeSet::new();
     let mut result = store.write(&windows);
     if let Err(StoreError::Rejected { what }) = &result {
@@ -474,7 +477,7 @@ fn write_batch(store: &dyn Store, batch: Vec<Pending>) -> Outcome {
     let batch = windows
         .into_iter()
         .zip(rest)
-        .map(|(window, (bytes, receipt, link))| Pending { window, bytes, receipt, link })
+        .map(|(window, (bytes, ticket))| Pending { window, bytes, ticket })
         .collect();
     Outcome { batch, result, hopeless, stored }
 }

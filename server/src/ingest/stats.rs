@@ -125,6 +125,9 @@ pub struct IngestStats {
     pub malformed_lines: u64,
     /// Points that the store will never take.
     pub refused_points: u64,
+    /// Packets larger than the embedded broker takes: it closed the connections that brought them. They are not in
+    /// `received`. Counts only where [`crate::broker::refusals`] listens.
+    pub refused_by_broker: u64,
     /// Messages refused.
     pub rejected: Rejected,
     /// Messages left to the broker because too much was waiting for the store.
