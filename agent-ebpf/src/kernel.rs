@@ -1,6 +1,7 @@
 //! Every read of a kernel structure. Offsets come from the running kernel's BTF ([`OFFSETS`], set at load).
 
 use agent_common::abi::COMM_LEN;
+use agent_common::abi::resources::Layout;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
@@ -21,6 +22,19 @@ macro_rules! offset {
     };
 }
 pub(crate) use offset;
+
+/// The same for the resource probes.
+#[unsafe(no_mangle)]
+pub(crate) static LAYOUT: Layout = Layout::UNKNOWN;
+
+/// Loads one field of [`LAYOUT`], for the reasons given at [`offset`].
+macro_rules! layout {
+    ($field:ident) => {
+        // SAFETY: a static of plain integers.
+        unsafe { core::ptr::read_volatile(&raw const $crate::kernel::LAYOUT.$field) }
+    };
+}
+pub(crate) use layout;
 
 /// `pt_regs.orig_ax` of x86-64: part of the user ABI (`struct user_regs_struct`), the same in every kernel.
 const PT_REGS_ORIG_AX: u32 = 120;

@@ -24,11 +24,25 @@ pub enum DropReason {
     UserStackFailed = 8,
     /// The process filter was full: one child is not observed.
     FilterFull = 9,
+    /// The map of block requests on their way was full: one request was not counted.
+    BlockOpenFull = 10,
+    /// The `BLOCKIO` map was full: one request was not counted.
+    BlockMapFull = 11,
+    /// The map of open reclaims, compactions and lock waits was full: one was not counted.
+    ThreadOpenFull = 12,
+    /// The `MEMORY` or `OOM_KILLS` map was full: one reclaim, compaction, pause or kill was not counted.
+    MemoryMapFull = 13,
+    /// The `NET` map was full, its row for the rest as well: one event of a socket was not counted.
+    NetMapFull = 14,
+    /// The `SIGNALS` map was full: one signal was not counted.
+    SignalMapFull = 15,
+    /// The `LOCKS` map was full, its row for the rest as well: one lock wait was not counted.
+    LockMapFull = 16,
 }
 
 impl DropReason {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::SyscallMapFull,
         Self::SyscallUnpaired,
         Self::SyscallEntryFull,
@@ -39,6 +53,13 @@ impl DropReason {
         Self::KernelStackFailed,
         Self::UserStackFailed,
         Self::FilterFull,
+        Self::BlockOpenFull,
+        Self::BlockMapFull,
+        Self::ThreadOpenFull,
+        Self::MemoryMapFull,
+        Self::NetMapFull,
+        Self::SignalMapFull,
+        Self::LockMapFull,
     ];
 
     /// Stable identifier used in reports and metrics.
@@ -55,6 +76,13 @@ impl DropReason {
             Self::KernelStackFailed => "kernel_stack_failed",
             Self::UserStackFailed => "user_stack_failed",
             Self::FilterFull => "filter_full",
+            Self::BlockOpenFull => "block_open_full",
+            Self::BlockMapFull => "block_map_full",
+            Self::ThreadOpenFull => "thread_open_full",
+            Self::MemoryMapFull => "memory_map_full",
+            Self::NetMapFull => "net_map_full",
+            Self::SignalMapFull => "signal_map_full",
+            Self::LockMapFull => "lock_map_full",
         }
     }
 }

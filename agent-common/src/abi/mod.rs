@@ -1,10 +1,17 @@
 //! Kernel ↔ collector types: `repr(C)`, fixed width, no implicit padding.
 
+pub mod blockio;
 pub mod drops;
+pub mod irq;
+pub mod locks;
+pub mod memory;
+pub mod net;
 pub mod oncpu;
 pub mod process;
+pub mod resources;
 pub mod sched;
 pub mod settings;
+pub mod signals;
 pub mod syscalls;
 
 /// Asserts size, alignment and absence of implicit padding of an ABI type at compile time.

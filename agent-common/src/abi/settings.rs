@@ -16,8 +16,12 @@ pub struct Settings {
     pub follow_forks: u32,
     /// 1: debug messages go to the log ring buffer.
     pub debug: u32,
+    /// Number of the window that runs: a maximum is one of a window.
+    pub window: u32,
+    /// Padding.
+    pub pad: u32,
 }
-assert_abi!(Settings, size = 24, align = 8, fields = [u32, u32, u64, u32, u32]);
+assert_abi!(Settings, size = 32, align = 8, fields = [u32, u32, u64, u32, u32, u32, u32]);
 
 /// Offsets into kernel structures, in bytes, from the running kernel's BTF. `u32::MAX`: not in this kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
