@@ -11,6 +11,7 @@ use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
 use crate::source::oncpu::OncpuSource;
 use crate::source::process::ProcessSource;
+use crate::source::resources::{Closing, ResourceRows, ResourceSource};
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::{TaskSample, TaskSource};
 use crate::window::{InFlight, SyscallRow, Window};
@@ -40,6 +41,8 @@ pub struct Collector {
     oncpu: OncpuSource,
     syscalls: SyscallSource,
     in_flight: InFlightSource,
+    resources: ResourceSource,
+    number: u32,
     proc: Option<(HostSource, TaskSource)>,
     tasks: Vec<Arc<TaskSample>>,
     audit: Audit,
@@ -59,6 +62,7 @@ impl Collector {
             rate_hz: options.rate_hz.max(1),
             filter: matches!(options.filter, Filter::Tgids { .. }),
             syscalls: options.syscalls != SyscallTier::Off,
+            resources: options.resources,
             debug: tracing::enabled!(target: "bpf", tracing::Level::DEBUG),
         };
         let mut probes = Probes::load(&spec)?;
@@ -81,6 +85,9 @@ impl Collector {
             probes.attach_syscalls(times);
             in_flight.look_at_all(observed(&options.filter), mono_now());
         }
+        if options.resources {
+            probes.attach_resources();
+        }
         if options.rate_hz > 0 {
             probes.attach_sampling(options.rate_hz);
         }
@@ -92,6 +99,8 @@ impl Collector {
             oncpu: OncpuSource::default(),
             syscalls: SyscallSource::default(),
             in_flight,
+            resources: ResourceSource::new(),
+            number: 0,
             proc,
             tasks: Vec::new(),
             start: mono_now(),
@@ -184,6 +193,8 @@ impl Collector {
                 self.probes.filter_remove(exit.tgid.0);
             }
         }
+        let resources =
+            if self.options.resources { self.close_resources(end) } else { ResourceRows::default() };
         let span = end.since(start);
         let coverage = self.audit.coverage(&self.probes, span, self.tier());
         let self_cost = self.audit.self_cost(&self.probes, span);
@@ -202,16 +213,31 @@ impl Collector {
             times: Vec::new(),
             waits: Vec::new(),
             blame: Vec::new(),
-            blockio: Vec::new(),
-            memory: Vec::new(),
-            oom_kills: Vec::new(),
-            net: Vec::new(),
-            irqs: Vec::new(),
-            signals: Vec::new(),
-            locks: Vec::new(),
+            blockio: resources.blockio,
+            memory: resources.memory,
+            oom_kills: resources.oom_kills,
+            net: resources.net,
+            irqs: resources.irqs,
+            signals: resources.signals,
+            locks: resources.locks,
             coverage,
             self_cost,
         })
+    }
+
+    fn close_resources(&mut self, end: MonoNs) -> ResourceRows {
+        let window = self.number;
+        self.number = self.number.wrapping_add(1);
+        let next = self.number;
+        if let Err(error) = self.probes.set(|s| s.window = next) {
+            tracing::debug!(%error, "the programs do not know of the new window: maxima are those of two");
+        }
+        let (process, tasks) = (&mut self.process, &self.tasks);
+        let mut comm = |tgid: Tgid| match tgid {
+            Tgid(0) => "".into(),
+            tgid => process.comm(tgid, || known_comm(tasks, tgid)),
+        };
+        self.resources.close(&mut self.probes, &mut Closing { window, end, tasks, comm: &mut comm })
     }
 
     fn tier(&self) -> &'static str {

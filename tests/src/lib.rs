@@ -4,6 +4,8 @@
 //! test knows what happened before, during and after the observation without a single sleep.
 
 pub mod agent;
+pub mod disk;
+pub mod windows;
 pub mod workload;
 
 use std::path::{Path, PathBuf};

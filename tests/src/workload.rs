@@ -92,6 +92,14 @@ impl Workload {
             .to_owned()
     }
 
+    /// Waits for an end that it finds by itself.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("a child of ours")
+    }
+
     /// Lets it go and waits for its end.
     ///
     /// # Panics

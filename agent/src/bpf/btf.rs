@@ -3,6 +3,9 @@
 //! aya 0.14 has neither CO-RE nor a public lookup. One pass over the type section finds the structures by name;
 //! members are looked up through anonymous structs and unions. Format: Documentation/bpf/btf.rst.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
 
 /// Why the kernel's type information could not be used.
@@ -31,6 +34,7 @@ const PATH: &str = "/sys/kernel/btf/vmlinux";
 const MAGIC: u16 = 0xeb9f;
 
 const KIND_INT: u32 = 1;
+const KIND_PTR: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
@@ -52,6 +56,8 @@ pub(crate) struct Btf {
     strings: usize,
     /// Byte position of each type; index = type id − 1.
     types: Vec<u32>,
+    /// Structures that were looked for: a search walks all types (1 ms).
+    found: RefCell<HashMap<String, Option<usize>>>,
 }
 
 impl Btf {
@@ -87,7 +93,7 @@ impl Btf {
                     _ => return Err(malformed("a type is of an unknown kind")),
                 };
         }
-        Ok(Self { data, strings, types })
+        Ok(Self { data, strings, types, found: RefCell::default() })
     }
 
     fn word(&self, at: usize) -> Option<u32> {
@@ -101,16 +107,47 @@ impl Btf {
 
     /// Position of the structure called `name`.
     fn structure(&self, name: &str) -> Option<usize> {
+        let mut found = self.found.borrow_mut();
+        *found.entry(name.to_owned()).or_insert_with(|| self.find(KIND_STRUCT, name))
+    }
+
+    fn find(&self, kind: u32, name: &str) -> Option<usize> {
         self.types.iter().map(|&at| at as usize).find(|&at| {
-            self.word(at + 4).is_some_and(|info| info >> 24 & 0x1f == KIND_STRUCT)
+            self.word(at + 4).is_some_and(|info| info >> 24 & 0x1f == kind)
                 && self.word(at).is_some_and(|off| self.name(off) == name.as_bytes())
         })
+    }
+
+    /// Size in bytes of the structure called `name`.
+    pub(super) fn size(&self, name: &str) -> Option<u32> {
+        self.word(self.structure(name)? + 8)
+    }
+
+    /// Arguments of a tracepoint, and of each whether it is a pointer. `None`: this kernel has no such tracepoint.
+    ///
+    /// `typedef void (*btf_trace_NAME)(void *data, ...)`: include/trace/bpf_probe.h, since 5.0.
+    pub(super) fn tracepoint(&self, name: &str) -> Option<Vec<bool>> {
+        let typedef = self.find(KIND_TYPEDEF, &format!("btf_trace_{name}"))?;
+        let pointer = self.at(self.word(typedef + 8)?)?;
+        let function = self.at(self.word(pointer + 8)?)?;
+        let arguments = (self.word(function + 4)? & 0xffff) as usize;
+        (1..arguments)
+            .map(|index| {
+                let ty = self.at(self.word(function + 12 + index * 8 + 4)?)?;
+                Some(self.word(ty + 4)? >> 24 & 0x1f == KIND_PTR)
+            })
+            .collect()
+    }
+
+    /// Position of a type by its number.
+    fn at(&self, id: u32) -> Option<usize> {
+        Some(*self.types.get(id.checked_sub(1)? as usize)? as usize)
     }
 
     /// Position of the structure or union behind typedefs and qualifiers.
     fn resolve(&self, mut id: u32) -> Option<usize> {
         for _ in 0..32 {
-            let at = *self.types.get(id.checked_sub(1)? as usize)? as usize;
+            let at = self.at(id)?;
             match self.word(at + 4)? >> 24 & 0x1f {
                 KIND_STRUCT | KIND_UNION => return Some(at),
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {

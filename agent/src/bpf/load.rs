@@ -1,5 +1,6 @@
 //! Sizes, globals and loading of the object.
 
+use agent_common::abi::resources::Layout;
 use agent_common::abi::settings::Offsets;
 use agent_common::abi::syscalls::CACHE_SLOTS;
 use aya::EbpfLoader;
@@ -17,13 +18,15 @@ pub struct LoadSpec {
     pub filter: bool,
     /// Syscall accounting wanted: its maps shrink to one entry otherwise.
     pub syscalls: bool,
+    /// Resource probes wanted: likewise.
+    pub resources: bool,
     /// BPF-side debug messages reach `tracing`; otherwise they are not even in the verified program.
     pub debug: bool,
 }
 
 impl Default for LoadSpec {
     fn default() -> Self {
-        Self { rate_hz: 97, filter: false, syscalls: true, debug: false }
+        Self { rate_hz: 97, filter: false, syscalls: true, resources: true, debug: false }
     }
 }
 
@@ -62,22 +65,24 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         return Err(StartError::Denied { missing: missing.join(", ") });
     }
     raise_memlock();
-    let offsets = Btf::of_kernel().map(|b| b.offsets()).map_err(|e| StartError::Unsupported {
-        what: format!("the kernel's type information (BTF) is not usable ({e})"),
-        cure: "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".into(),
-    })?;
+    let (offsets, layout) =
+        Btf::of_kernel().map(|b| (b.offsets(), b.layout())).map_err(|e| StartError::Unsupported {
+            what: format!("the kernel's type information (BTF) is not usable ({e})"),
+            cure: "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".into(),
+        })?;
     // CPU numbers go up to the possible ones, not the online ones: a CPU may come later.
     let possible = aya::util::nr_cpus().map_err(|(_, e)| StartError::Broken(e.into()))? as u32;
     let sizes = Sizes {
         entry_slots: if spec.syscalls { entry_slots() } else { 4096 },
         cache_slots: if spec.syscalls { possible * CACHE_SLOTS } else { CACHE_SLOTS },
     };
-    let (offsets, mask) = (Plain::<Offsets>(offsets), sizes.entry_slots - 1);
+    let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
         .override_global("OFFSETS", &offsets, true)
+        .override_global("LAYOUT", &layout, true)
         .override_global("ENTRY_MASK", &mask, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("SYSCALL_ENTRY", sizes.entry_slots)
@@ -88,6 +93,11 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     }
     if !spec.syscalls {
         loader.map_max_entries("SYSCALLS", 1).map_max_entries("ENTRY_OVERFLOW", 1);
+    }
+    if !spec.resources {
+        for map in super::probes::RESOURCE_MAPS {
+            loader.map_max_entries(map, 1);
+        }
     }
     let ebpf = loader.load(object::bytes()).map_err(|e| StartError::Broken(e.into()))?;
     Ok((ebpf, sizes))

@@ -4,6 +4,7 @@
 
 mod btf;
 mod caps;
+mod layout;
 mod load;
 mod mapped;
 mod object;
@@ -14,5 +15,5 @@ mod verdict;
 pub use caps::missing_capabilities;
 pub use load::LoadSpec;
 pub use object::source_digest;
-pub use probes::Probes;
+pub use probes::{Counters, Probes, Resources};
 pub use verdict::{State, Verdict, probe_verdicts};

@@ -33,7 +33,7 @@ pub struct Verdict {
 }
 
 /// Program, feature, what is lost without it.
-pub(super) const PROGRAMS: [(&str, &str, &str); 8] = [
+pub(super) const PROGRAMS: [(&str, &str, &str); 34] = [
     ("process_fork", "process", "short-lived processes and the children of a filtered one"),
     ("process_exec", "process", "names of short-lived processes"),
     ("process_exit", "process", "exit codes, and the CPU time of processes shorter than a window"),
@@ -41,6 +41,32 @@ pub(super) const PROGRAMS: [(&str, &str, &str); 8] = [
     ("syscall_enter", "syscalls", "cheap syscall accounting: the checked variant is used"),
     ("syscall_exit_r", "syscalls", "syscall counts and errors"),
     ("syscall_enter_r", "syscalls", "syscall times and calls in flight"),
+    ("block_start", "blockio", "block requests: who made them, and how long they took"),
+    ("block_insert", "blockio", "the process behind requests that pass a scheduler"),
+    ("block_issue", "blockio", "time of block requests in queue and device"),
+    ("block_merge", "blockio", "requests merged into others: they look as if they hung"),
+    ("block_complete", "blockio", "block requests"),
+    ("reclaim_begin", "memory", "direct reclaim"),
+    ("reclaim_end", "memory", "direct reclaim"),
+    ("cg_reclaim_begin", "memory", "reclaim at a cgroup's limit"),
+    ("cg_reclaim_end", "memory", "reclaim at a cgroup's limit"),
+    ("compact_begin", "memory", "compaction"),
+    ("compact_end", "memory", "compaction"),
+    ("dirty_throttle", "memory", "who is held back for dirty pages"),
+    ("oom_victim", "memory", "who is killed for memory"),
+    ("softirq_entry", "irq", "softirq time by vector"),
+    ("softirq_exit", "irq", "softirq time by vector"),
+    ("hardirq_entry", "irq", "time in device interrupts"),
+    ("hardirq_exit", "irq", "time in device interrupts"),
+    ("signal_sent", "signals", "who sent a signal that ended a process"),
+    ("lock_begin", "locks", "waits for kernel locks, and who held them"),
+    ("lock_end", "locks", "waits for kernel locks, and who held them"),
+    ("sock_state", "net", "the owner of a socket that is closed already"),
+    ("tcp_retransmit", "net", "retransmits by process and peer"),
+    ("tcp_reset_sent", "net", "resets by process and peer"),
+    ("tcp_reset_recv", "net", "resets by process and peer"),
+    ("udp_queue_fail", "net", "datagrams dropped at a full receive buffer"),
+    ("sock_queue_full", "net", "packets dropped at a full raw socket"),
     ("oncpu_sample", "oncpu", "on-CPU samples and flame graphs"),
 ];
 
@@ -104,5 +130,6 @@ pub fn probe_verdicts() -> Result<Vec<Verdict>, crate::collector::StartError> {
     probes.attach_process();
     probes.attach_syscalls(true);
     probes.attach_sampling(97);
+    probes.attach_resources();
     Ok(probes.verdicts().to_vec())
 }

@@ -117,6 +117,7 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
         rate_hz: context.config.collector.rate_hz,
         filter: Filter::All,
         syscalls: context.config.collector.syscalls,
+        resources: true,
         proc: true,
     };
     let observing = observe::start(context, options).await?;

@@ -73,6 +73,7 @@ async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> 
         rate_hz: context.config.collector.rate_hz,
         filter: Filter::All,
         syscalls: context.config.collector.syscalls,
+        resources: true,
         proc: true,
     };
     let observing = observe::start(context, options).await?;

@@ -60,6 +60,7 @@ impl Feed {
             rate_hz: context.config.collector.rate_hz,
             filter: Filter::All,
             syscalls: context.config.collector.syscalls,
+            resources: true,
             proc: true,
         };
         let observing = observe::start(context, options).await?;

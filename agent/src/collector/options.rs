@@ -40,13 +40,15 @@ pub struct Options {
     pub filter: Filter,
     /// How syscalls are accounted.
     pub syscalls: SyscallTier,
+    /// Block I/O, memory, sockets, interrupts, signals and kernel locks.
+    pub resources: bool,
     /// Read `/proc` for host and processes at the end of each window.
     pub proc: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate_hz: 97, filter: Filter::All, syscalls: SyscallTier::Auto, proc: true }
+        Self { rate_hz: 97, filter: Filter::All, syscalls: SyscallTier::Auto, resources: true, proc: true }
     }
 }
 

@@ -134,6 +134,7 @@ fn options(config: &Config) -> Options {
         rate_hz: config.collector.rate_hz,
         filter: Filter::All,
         syscalls: config.collector.syscalls,
+        resources: true,
         proc: true,
     }
 }

@@ -1,9 +1,16 @@
 //! Where a window's contents come from: one file a feature.
 
+mod blockio;
 mod delta;
 pub mod host;
 pub mod in_flight;
+mod irq;
+mod locks;
+mod memory;
+mod net;
 pub mod oncpu;
 pub mod process;
+pub mod resources;
+mod signals;
 pub mod syscalls;
 pub mod task;

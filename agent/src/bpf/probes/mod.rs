@@ -2,6 +2,7 @@
 
 mod oncpu;
 mod process;
+mod resources;
 mod syscalls;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -14,6 +15,8 @@ use aya::{Ebpf, util};
 
 use self::oncpu::Oncpu;
 use self::process::Process;
+pub(super) use self::resources::RESOURCE_MAPS;
+pub use self::resources::{Counters, Resources};
 use self::syscalls::Syscalls;
 use super::load::{self, LoadSpec};
 use super::mapped::Mapped;
@@ -39,6 +42,7 @@ pub struct Probes {
     syscalls: Syscalls,
     oncpu: Oncpu,
     process: Process,
+    resources: Resources,
     cpus: Vec<u32>,
     map_bytes: u64,
 }
@@ -64,6 +68,7 @@ impl Probes {
             syscalls: Syscalls::new(&mut maps, &sizes)?,
             oncpu: Oncpu::new(&mut maps)?,
             process: Process::new(&mut maps)?,
+            resources: Resources::new(&mut maps)?,
             verdicts: Vec::new(),
             cpus,
             map_bytes,
@@ -169,9 +174,11 @@ fn raw<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut RawTracePoint, P
 /// File descriptor of a map of the kinds the object has.
 fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::RingBuf(data) => {
-            Ok(data.fd().as_fd())
-        }
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::RingBuf(data) => Ok(data.fd().as_fd()),
         _ => Err(StartError::Broken(anyhow::anyhow!("the object has a map of an unexpected kind"))),
     }
 }

@@ -1,0 +1,91 @@
+//! Which process has a socket open, by its inode. Only asked for sockets that are in trouble.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent_common::units::Tgid;
+
+use crate::source::task::TaskSample;
+
+/// One look at all descriptors takes about 2 µs each: no more often than this.
+const BETWEEN: Duration = Duration::from_secs(5);
+/// A look ends after this, and the next goes on where it ended.
+const BUDGET: Duration = Duration::from_millis(30);
+/// Inodes remembered; 24 B each. Then all are forgotten and looked for anew.
+const REMEMBERED: usize = 16_384;
+
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    known: HashMap<u32, Tgid>,
+    last: Option<Instant>,
+    resume: Tgid,
+}
+
+impl Owners {
+    /// Finds out who has these, as far as the budget allows.
+    pub(super) fn look_for(&mut self, inodes: impl Iterator<Item = u32>, tasks: &[Arc<TaskSample>]) {
+        let unknown = inodes.filter(|inode| *inode != 0 && !self.known.contains_key(inode)).count();
+        let now = Instant::now();
+        if unknown == 0 || self.last.is_some_and(|last| now - last < BETWEEN) {
+            return;
+        }
+        self.last = Some(now);
+        if self.known.len() > REMEMBERED {
+            self.known.clear();
+        }
+        let all: Vec<Tgid> = if tasks.is_empty() {
+            let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+            entries.filter_map(|e| e.file_name().to_str()?.parse().ok().map(Tgid)).collect()
+        } else {
+            tasks.iter().filter(|task| !task.kernel).map(|task| task.tgid).collect()
+        };
+        let from = all.iter().position(|tgid| *tgid >= self.resume).unwrap_or(0);
+        for tgid in all[from..].iter().chain(&all[..from]) {
+            if now.elapsed() > BUDGET {
+                self.resume = *tgid;
+                return;
+            }
+            self.descriptors(*tgid);
+        }
+        self.resume = Tgid(0);
+    }
+
+    fn descriptors(&mut self, tgid: Tgid) {
+        for entry in std::fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten() {
+            let Ok(link) = std::fs::read_link(entry.path()) else { continue };
+            if let Some(inode) = link.to_str().and_then(inode_of) {
+                // Of several that share it after a fork, the oldest.
+                self.known.entry(inode).or_insert(tgid);
+            }
+        }
+    }
+
+    /// Who has it; 0 when not known.
+    pub(super) fn of(&self, inode: u32) -> Tgid {
+        self.known.get(&inode).copied().unwrap_or(Tgid(0))
+    }
+}
+
+/// `socket:[1234]`
+fn inode_of(link: &str) -> Option<u32> {
+    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_socket_is_found() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("its link");
+        let inode = inode_of(link.to_str().expect("text")).expect("a socket");
+        let mut owners = Owners::default();
+        owners.descriptors(Tgid(std::process::id()));
+        assert_eq!(owners.of(inode), Tgid(std::process::id()));
+        assert_eq!(owners.of(0), Tgid(0));
+    }
+}
