@@ -5,6 +5,10 @@
 //! found; its figures are sent again when they have changed and [`AlertOptions::update_every`] has passed. No more than
 //! [`AlertOptions::burst`] alerts open at once, then one each [`AlertOptions::refill`]: what must wait is counted and
 //! opens later if it is still there.
+//!
+//! What hangs below a root ([`Suspicion::explained`]) does not open while the root's alert is open, nor for
+//! [`AlertOptions::resolve_after`] after the root last explained it: at the edge of a threshold the root may be missing
+//! for a second, and its symptoms must not be told in its place.
 
 use std::collections::HashMap;
 
@@ -35,7 +39,7 @@ impl Default for AlertOptions {
     /// at most 10 at once and 6 a minute after that.
     fn default() -> Self {
         Self {
-            min_confidence: 0.5,
+            min_confidence: crate::diagnose::ALERT_CONFIDENCE,
             resolve_after: DurNs(10_000_000_000),
             update_every: DurNs(30_000_000_000),
             update_change: 0.2,
@@ -67,6 +71,8 @@ pub struct Alerts {
     tokens: u32,
     refilled: Option<UnixNs>,
     held_back: u64,
+    /// Keys that an open alert explains, and when it last did.
+    explained: HashMap<String, UnixNs>,
 }
 
 impl Alerts {
@@ -74,19 +80,30 @@ impl Alerts {
     #[must_use]
     pub fn new(host: impl Into<String>, options: AlertOptions) -> Self {
         let tokens = options.burst;
-        Self { host: host.into(), options, open: HashMap::new(), tokens, refilled: None, held_back: 0 }
+        Self {
+            host: host.into(),
+            options,
+            open: HashMap::new(),
+            tokens,
+            refilled: None,
+            held_back: 0,
+            explained: HashMap::new(),
+        }
     }
 
     /// Takes what the rules say now ([`crate::diagnose::suspicions`], most lost time first). Gives the messages to send:
     /// resolved ones first, then updates, then newly open ones.
     pub fn update(&mut self, now: UnixNs, suspicions: &[Suspicion]) -> Vec<Alert> {
         self.refill(now);
+        let forget = self.options.resolve_after.0;
+        self.explained.retain(|_, then| since(now, *then) < forget);
         let mut updates = Vec::new();
         let mut opened = Vec::new();
         for suspicion in suspicions {
             if let Some(open) = self.open.get_mut(&suspicion.key) {
                 open.seen = now;
                 open.finding = suspicion.finding.clone();
+                self.explained.extend(suspicion.explained.iter().map(|key| (key.clone(), now)));
                 let due = since(now, open.sent) >= self.options.update_every.0;
                 if due && changed(open, self.options.update_change) {
                     (open.sent, open.sent_lost) = (now, open.finding.lost_ns_per_s);
@@ -94,12 +111,14 @@ impl Alerts {
                 }
             } else if suspicion.level == Level::Enter
                 && suspicion.finding.confidence >= self.options.min_confidence
+                && !self.explained.contains_key(&suspicion.key)
             {
                 if self.tokens == 0 {
                     self.held_back += 1;
                     continue;
                 }
                 self.tokens -= 1;
+                self.explained.extend(suspicion.explained.iter().map(|key| (key.clone(), now)));
                 let open = open(suspicion, now);
                 opened.push(message(&self.host, &open, AlertState::Open, now));
                 self.open.insert(suspicion.key.clone(), open);
@@ -221,7 +240,7 @@ mod tests {
             caused: Vec::new(),
             advice: "x".into(),
         };
-        Suspicion { key: format!("cpu-user/{pid}"), level, call: None, finding }
+        Suspicion::new(format!("cpu-user/{pid}"), level, finding)
     }
 
     fn alerts() -> Alerts {
@@ -302,6 +321,19 @@ mod tests {
         assert_eq!(alerts.update(at(0), &there), []);
         assert_eq!(alerts.update(at(5), &[]), []);
         assert_eq!(states(&alerts.update(at(10), &[])), [AlertState::Resolved], "10 s by the new clock");
+    }
+
+    #[test]
+    fn a_symptom_does_not_open_while_its_root_is_open_or_was_just_there() {
+        let mut alerts = alerts();
+        let mut root = suspicion(7, 100, Level::Enter);
+        root.explained = vec!["cpu-user/8".to_owned()];
+        let symptom = suspicion(8, 100, Level::Enter);
+        assert_eq!(alerts.update(at(0), std::slice::from_ref(&root)).len(), 1);
+        for second in 1..10 {
+            assert_eq!(alerts.update(at(second), std::slice::from_ref(&symptom)), [], "the root flickers");
+        }
+        assert_eq!(states(&alerts.update(at(10), &[symptom])), [AlertState::Resolved, AlertState::Open]);
     }
 
     #[test]

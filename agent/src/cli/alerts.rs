@@ -126,6 +126,7 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
     }
     let mut windows = observing.history().subscribe();
     let mut alerts = Alerts::new(&context.config.host, AlertOptions::default());
+    let mut trend = diagnose::Trend::default();
     let over = tokio::time::sleep(if follow { Duration::MAX } else { OBSERVE });
     tokio::pin!(over);
     let progress = (!follow).then(term::Progress::new);
@@ -140,8 +141,9 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
         if let Some(progress) = &progress {
             progress.tick("observing", begin.elapsed(), Some(OBSERVE));
         }
+        trend.push(&window);
         let kept = observing.history().last(Duration::from_nanos(diagnose::SPAN.0));
-        for alert in alerts.update(window.end_unix, &diagnose::suspicions(diagnose::recent(&kept))) {
+        for alert in alerts.update(window.end_unix, &diagnose::suspicions(diagnose::recent(&kept), &trend)) {
             if follow || alert.state == AlertState::Open {
                 printer.print(&alert)?;
             }

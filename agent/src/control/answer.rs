@@ -9,6 +9,7 @@ use flamegraphs::{FoldOptions, Sample, Symbolizer};
 use super::pid;
 use super::protocol::{Failure, FailureKind, Profile, Target};
 use crate::aggregate::{self, ReportOptions};
+use crate::diagnose;
 use crate::window::Window;
 
 /// What answers need beside the windows.
@@ -65,10 +66,12 @@ impl Answers {
         aggregate::syscalls(windows, pid)
     }
 
-    /// `agent report`.
+    /// `agent report`. Blocks while the symbolizer names the findings' stacks.
     #[must_use]
     pub fn report(&self, windows: &[Arc<Window>], top_n: usize) -> Report {
-        aggregate::report(&self.host, windows, &ReportOptions { top_n })
+        let mut report = aggregate::report(&self.host, windows, &ReportOptions { top_n });
+        diagnose::stacks::name(report.findings.iter_mut(), windows, &self.symbolizer);
+        report
     }
 }
 

@@ -58,6 +58,7 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
         let on_process: crate::observer::OnProcess = Box::new(move |tgid| symbolizer.observe(tgid.0));
         tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await??
     };
+    let names = symbolizer.clone();
     let board = Arc::new(AlertBoard::default());
     let daemon = Arc::new(Daemon {
         history: Arc::clone(observer.history()),
@@ -74,7 +75,7 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
     );
 
     let control = tokio::spawn(serve(socket, Arc::clone(&daemon)));
-    let pipeline = pipeline::Pipeline::new(&config, sink.clone(), Arc::clone(&board));
+    let pipeline = pipeline::Pipeline::new(&config, sink.clone(), Arc::clone(&board), names);
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), sink.clone())));
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::line;
 use agent_common::wire::topic::Channel;
+use flamegraphs::Symbolizer;
 
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::alert::{AlertOptions, Alerts};
 use crate::config::Config;
 use crate::control::AlertBoard;
-use crate::diagnose;
+use crate::diagnose::{self, Trend};
 use crate::history::Subscription;
 use crate::sink::mqtt::MqttSink;
 use crate::sink::spool::NewWindow;
@@ -27,18 +28,27 @@ pub(super) struct Pipeline {
     recent: VecDeque<Arc<Window>>,
     since_report: usize,
     alerts: Alerts,
+    trend: Trend,
+    symbolizer: Symbolizer,
     sink: MqttSink,
     board: Arc<AlertBoard>,
 }
 
 impl Pipeline {
-    pub(super) fn new(config: &Config, sink: MqttSink, board: Arc<AlertBoard>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        sink: MqttSink,
+        board: Arc<AlertBoard>,
+        symbolizer: Symbolizer,
+    ) -> Self {
         let points = PointsOptions { top_n: config.collector.processes, ..PointsOptions::new(&config.host) };
         Self {
             points,
             recent: VecDeque::with_capacity(REPORT_WINDOWS + 1),
             since_report: 0,
             alerts: Alerts::new(&config.host, AlertOptions::default()),
+            trend: Trend::default(),
+            symbolizer,
             sink,
             board,
         }
@@ -47,7 +57,7 @@ impl Pipeline {
     /// Until no more windows come.
     pub(super) async fn run(mut self, mut windows: Subscription) {
         while let Some(window) = windows.next().await {
-            self.window(window);
+            self.window(window).await;
         }
         // Whoever comes later must not find alerts of a host that nobody watches any more.
         for alert in self.board.open() {
@@ -55,7 +65,7 @@ impl Pipeline {
         }
     }
 
-    fn window(&mut self, window: Arc<Window>) {
+    async fn window(&mut self, window: Arc<Window>) {
         let points = aggregate::points(&window, &self.points);
         self.sink.publish_window(NewWindow {
             end: window.end_unix,
@@ -65,12 +75,14 @@ impl Pipeline {
         });
 
         let now = window.end_unix;
+        self.trend.push(&window);
         self.recent.push_back(window);
         if self.recent.len() > REPORT_WINDOWS {
             self.recent.pop_front();
         }
         let windows = self.recent.make_contiguous();
-        let suspicions = diagnose::suspicions(diagnose::recent(windows));
+        let recent = diagnose::recent(windows).to_vec();
+        let suspicions = diagnose::suspicions(&recent, &self.trend);
         let alerts = self.alerts.update(now, &suspicions);
         self.since_report += 1;
         if self.since_report >= REPORT_WINDOWS {
@@ -78,7 +90,7 @@ impl Pipeline {
             let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
             self.publish_json(Channel::Report, &report);
         }
-        for alert in alerts {
+        for alert in self.with_stacks(alerts, recent).await {
             tracing::info!(
                 state = ?alert.state,
                 class = %alert.finding.class,
@@ -89,6 +101,22 @@ impl Pipeline {
             );
             self.post(&alert);
         }
+    }
+
+    /// Names the stacks of newly open alerts; the symbolizer may take its time, other tasks go on.
+    async fn with_stacks(&self, alerts: Vec<Alert>, windows: Vec<Arc<Window>>) -> Vec<Alert> {
+        if alerts.iter().all(|alert| alert.state != AlertState::Open) {
+            return alerts;
+        }
+        let symbolizer = self.symbolizer.clone();
+        let unnamed = alerts.clone();
+        let named = tokio::task::spawn_blocking(move || {
+            let mut alerts = alerts;
+            let open = alerts.iter_mut().filter(|alert| alert.state == AlertState::Open);
+            diagnose::stacks::name(open.map(|alert| &mut alert.finding), &windows, &symbolizer);
+            alerts
+        });
+        named.await.unwrap_or(unnamed)
     }
 
     fn post(&self, alert: &Alert) {

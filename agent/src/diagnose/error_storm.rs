@@ -20,7 +20,7 @@
 use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
 
 use super::facts::{Facts, lasts};
-use super::{Rule, Suspicion, Verdict, evidence, level, verdict};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
 
 /// Kinds of calls, by what errors mean there.
@@ -66,7 +66,7 @@ const LEAVE: f64 = 0.5;
 
 pub(super) const RULE: Rule = Rule { name: "error_storm", classes: &["error-storm"], judge };
 
-fn judge(facts: &Facts) -> Verdict {
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {
         return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
     }
@@ -116,7 +116,11 @@ fn judge(facts: &Facts) -> Verdict {
             advice: advice(kind, &name, tgid.0),
         };
         let key = format!("error-storm/{tgid}/{name}");
-        suspicions.push(Suspicion { key, level, call: Some((*abi, *nr)), finding });
+        let mut suspicion = Suspicion::new(key, level, finding);
+        suspicion.call = Some((*abi, *nr));
+        suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        suspicion.culprit_unit = suspicion.unit;
+        suspicions.push(suspicion);
     }
     verdict(suspicions)
 }
@@ -136,7 +140,7 @@ fn advice(kind: Kind, name: &str, pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use crate::aggregate::testing::{calls, shared, task, window};
-    use crate::diagnose::findings;
+    use crate::diagnose::alarming as findings;
     use crate::window::{SyscallRow, Window};
     use std::sync::Arc;
 
@@ -188,7 +192,10 @@ mod tests {
         let windows = windows(800, |_| vec![calls(7, "p", READ, 700_000, 699_000, 300)]);
         let found = findings(&windows);
         assert_eq!(found.len(), 1);
-        assert_eq!((&*found[0].class, &*found[0].caused), ("error-storm", &["syscall-storm".to_owned()][..]));
+        assert_eq!(
+            (&*found[0].class, &*found[0].caused),
+            ("error-storm", &["cpu-kernel".to_owned(), "syscall-storm".to_owned()][..])
+        );
     }
 
     #[test]

@@ -3,29 +3,63 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use agent_common::units::{DurNs, Tgid};
+use agent_common::abi::sched::State;
+use agent_common::units::{DurNs, Tgid, Tid};
 
 use crate::aggregate::{self, Usage};
-use crate::window::{SyscallAbi, Window};
+use crate::window::{SyscallAbi, Wait, Window};
+
+mod devices;
+mod edges;
+mod futexes;
+mod process;
+mod units;
+
+pub(super) use devices::Device;
+pub(super) use edges::{Blocker, sends};
+pub(super) use process::{Process, Times};
+pub(super) use units::Unit;
 
 /// Share of the windows in which a rate may fall below its threshold and still count as lasting.
 const GAPS: f64 = 0.2;
 
 /// What some windows say about the host and its processes.
 #[derive(Debug)]
-pub(super) struct Facts {
+pub(super) struct Facts<'a> {
+    /// The windows.
+    pub(super) windows: &'a [Arc<Window>],
     /// Length of all windows.
     pub(super) span: DurNs,
     /// CPUs that are online.
     pub(super) cpus: f64,
     /// What each process used.
     pub(super) usage: Vec<Usage>,
+    /// Each process' thread time.
+    pub(super) processes: Vec<Process<'a>>,
+    /// Place in `processes`.
+    pub(super) by_tgid: HashMap<Tgid, usize>,
+    /// Process of a thread, place in `processes`.
+    pub(super) by_tid: HashMap<Tid, usize>,
+    /// Processes of one name and one parent: what is judged together.
+    pub(super) units: Vec<Unit>,
+    /// Time that threads of a unit waited for a CPU while threads of another ran there.
+    pub(super) blame: HashMap<(usize, usize), u64>,
+    /// Blocked time by who ended it: (process that waited, process that woke it) → ns.
+    pub(super) wakes: HashMap<(usize, usize), u64>,
+    /// Block devices, busiest first.
+    pub(super) devices: Vec<Device>,
     /// CPU time of each process (number, start), a window at a time, ns per second.
     pub(super) cpu: HashMap<(Tgid, u64), Vec<f64>>,
     /// What each process did with each call.
     pub(super) calls: HashMap<(Tgid, SyscallAbi, u16), Calls>,
+    /// All calls of a process.
+    pub(super) all_calls: HashMap<Tgid, u64>,
     /// Syscalls were observed.
     pub(super) has_syscalls: bool,
+    /// Thread states were observed.
+    pub(super) has_states: bool,
+    /// Waits were looked at.
+    pub(super) has_waits: bool,
     /// The kernel keeps run-queue times.
     pub(super) has_runq: bool,
     /// Share of wall time in which some task waited for a CPU.
@@ -47,40 +81,64 @@ pub(super) struct Calls {
     pub(super) error_rates: Vec<f64>,
 }
 
-impl Facts {
-    pub(super) fn new(windows: &[Arc<Window>]) -> Self {
+impl<'a> Facts<'a> {
+    pub(super) fn new(windows: &'a [Arc<Window>]) -> Self {
         let span = aggregate::span(windows);
+        let usage = aggregate::usage(windows);
+        let has_states = windows.iter().any(|window| !window.times.is_empty());
+        let (mut processes, by_tgid) = process::processes(windows, &usage, has_states);
+        let by_tid = process::owners(&processes);
+        let units = units::units(&mut processes);
         let mut facts = Self {
+            windows,
             span,
             cpus: windows.last().map_or(1, |window| window.host.cpus.len().max(1)) as f64,
-            usage: aggregate::usage(windows),
+            blame: HashMap::new(),
+            wakes: HashMap::new(),
+            devices: devices::devices(windows, span),
             cpu: HashMap::new(),
             calls: HashMap::new(),
+            all_calls: HashMap::new(),
             has_syscalls: windows.iter().any(|window| !window.syscalls.is_empty()),
-            has_runq: windows.iter().flat_map(|window| &window.tasks).any(|task| task.runq.is_some()),
-            cpu_pressure: pressure(windows, span),
+            has_states,
+            has_waits: windows.iter().any(|window| !window.waits.is_empty()),
+            has_runq: has_states
+                || windows.iter().flat_map(|window| &window.tasks).any(|task| task.runq.is_some()),
+            cpu_pressure: pressure(windows, span, |window| Some(window.host.pressure.cpu?.some.0)),
             steal: steal(windows),
+            usage,
+            processes,
+            by_tgid,
+            by_tid,
+            units,
         };
-        for (at, window) in windows.iter().enumerate() {
+        facts.add_calls();
+        facts.add_edges();
+        facts
+    }
+
+    fn add_calls(&mut self) {
+        for (at, window) in self.windows.iter().enumerate() {
             let seconds = window.span().as_secs_f64().max(1e-9);
-            for task in &window.tasks {
-                let series = facts.cpu.entry((task.tgid, task.start_boot_ns)).or_default();
-                series.resize(windows.len(), 0.0);
+            let count = self.windows.len();
+            for task in window.tasks.iter().filter(|task| task.user.0 + task.system.0 > 0) {
+                let series = self.cpu.entry((task.tgid, task.start_boot_ns)).or_default();
+                series.resize(count, 0.0);
                 series[at] += (task.user.0 + task.system.0) as f64 / seconds;
             }
             for row in &window.syscalls {
-                let calls = facts.calls.entry((row.tgid, row.abi, row.nr)).or_default();
+                *self.all_calls.entry(row.tgid).or_default() += row.count;
+                let calls = self.calls.entry((row.tgid, row.abi, row.nr)).or_default();
                 calls.count += row.count;
                 calls.errors += row.errors;
                 calls.timed += row.timed;
                 calls.total.0 += row.total.0;
-                calls.rates.resize(windows.len(), 0.0);
+                calls.rates.resize(count, 0.0);
                 calls.rates[at] += row.count as f64 / seconds;
-                calls.error_rates.resize(windows.len(), 0.0);
+                calls.error_rates.resize(count, 0.0);
                 calls.error_rates[at] += row.errors as f64 / seconds;
             }
         }
-        facts
     }
 
     /// An amount per second of the span.
@@ -90,7 +148,42 @@ impl Facts {
 
     /// Row of a process by number; the one that used most when the number was used twice.
     pub(super) fn process(&self, tgid: Tgid) -> Option<&Usage> {
-        self.usage.iter().filter(|row| row.tgid == tgid).max_by_key(|row| row.cpu())
+        let known = self.by_tgid.get(&tgid).and_then(|at| self.processes[*at].usage);
+        known.map(|at| &self.usage[at])
+    }
+
+    /// The processes of a unit.
+    pub(super) fn members(&self, unit: &Unit) -> impl Iterator<Item = &Process<'a>> {
+        unit.members.iter().map(|at| &self.processes[*at])
+    }
+
+    /// Sampled waits of a unit in one of these states.
+    pub(super) fn waits(&self, unit: &Unit, states: &'static [State]) -> impl Iterator<Item = &'a Wait> {
+        self.members(unit)
+            .flat_map(|process| process.waits.iter())
+            .filter(move |(state, _)| states.contains(state))
+            .map(|(_, wait)| *wait)
+    }
+
+    /// The unit of a process by number.
+    pub(super) fn unit_of(&self, tgid: Tgid) -> Option<&Unit> {
+        self.by_tgid.get(&tgid).map(|at| &self.units[self.processes[*at].unit])
+    }
+
+    /// A number of each window that all of them have, added up.
+    pub(super) fn sum(&self, of: impl Fn(&Window) -> u64) -> u64 {
+        self.windows.iter().map(|window| of(window)).sum()
+    }
+
+    /// A number of each window as a rate.
+    pub(super) fn rates(&self, of: impl Fn(&Window) -> u64) -> Vec<f64> {
+        self.windows.iter().map(|window| of(window) as f64 / window.span().as_secs_f64().max(1e-9)).collect()
+    }
+
+    /// CPU time nobody used, in CPUs.
+    pub(super) fn idle_cpus(&self) -> f64 {
+        let idle = self.sum(|window| window.host.cpu.idle.0 + window.host.cpu.iowait.0);
+        self.per_second(idle) / 1e9
     }
 }
 
@@ -100,8 +193,13 @@ pub(super) fn lasts(series: &[f64], limit: f64) -> bool {
     !series.is_empty() && below as f64 <= series.len() as f64 * GAPS
 }
 
-fn pressure(windows: &[Arc<Window>], span: DurNs) -> Option<f64> {
-    let some: Option<u64> = windows.iter().map(|window| Some(window.host.pressure.cpu?.some.0)).sum();
+/// Share of the span in which some task was held up, by one of the kernel's pressure files.
+pub(super) fn pressure(
+    windows: &[Arc<Window>],
+    span: DurNs,
+    of: impl Fn(&Window) -> Option<u64>,
+) -> Option<f64> {
+    let some: Option<u64> = windows.iter().map(|window| of(window)).sum();
     some.filter(|_| span.0 > 0).map(|some| some as f64 / span.0 as f64)
 }
 

@@ -5,18 +5,56 @@
 //! Each threshold has two values: one to enter, a lower one to stay ([`Level`]), so that an alert at the edge does not
 //! flap. What one finding explains is not reported beside it: it stands in its `caused`.
 
-mod cpu_hog;
-mod error_storm;
+mod chain;
+mod explain;
 mod facts;
+mod io;
+mod lost;
+pub mod stacks;
+mod trend;
+
+mod child;
+mod cpu;
+mod cpu_quota;
+mod cpu_steal;
+mod disk;
+mod dns;
+mod error_storm;
+mod fault_major_file;
+mod fault_minor;
+mod file_lock;
+mod fsync;
+mod futex;
+mod hang;
+mod host;
+mod ipc_peer;
+mod kernel_lock;
+mod leaks;
+mod net_accept_queue;
+mod net_connect;
+mod net_peer;
+mod net_retransmit;
+mod oom;
+mod priority_inversion;
+mod process_churn;
+mod reclaim;
+mod runq;
+mod single_thread;
+mod softirq;
+mod swap;
 mod syscall_storm;
+mod table_full;
+mod timer_storm;
+mod writeback;
 
 use std::sync::Arc;
 
 use agent_common::units::DurNs;
-use agent_common::wire::finding::{Evidence, Finding};
+use agent_common::wire::finding::{Culprit, Evidence, Finding};
 
 use crate::window::{SyscallAbi, Window};
 use facts::Facts;
+pub use trend::Trend;
 
 /// Span of the newest windows that a daemon has judged, once a second: short enough to tell within 10 s, long enough
 /// that a start-up or a build step does not count.
@@ -24,6 +62,10 @@ pub const SPAN: DurNs = DurNs(5_000_000_000);
 
 /// Shortest span that a rule judges: below it one busy moment is all there is.
 pub const MIN_SPAN: DurNs = DurNs(1_900_000_000);
+
+/// Confidence from which a finding opens an alert; what is below it is in reports only: it holds nobody back, or may be
+/// as it should be.
+pub const ALERT_CONFIDENCE: f64 = 0.5;
 
 /// What a rule says.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +101,41 @@ pub struct Suspicion {
     pub call: Option<(SyscallAbi, u16)>,
     /// The finding.
     pub finding: Finding,
+    /// Keys of what it explains: their alerts are held back.
+    pub explained: Vec<String>,
+    /// Place of the subject among the facts' units.
+    unit: Option<usize>,
+    /// Place of the culprit, where it is a process.
+    culprit_unit: Option<usize>,
+    /// How its waits lead to something else.
+    chain: Vec<Link>,
+}
+
+/// A step from a wait to what the one waited for did meanwhile.
+#[derive(Debug, Clone, PartialEq)]
+struct Link {
+    unit: usize,
+    class: &'static str,
+    culprit: Option<Culprit>,
+    culprit_unit: Option<usize>,
+    advice: String,
+}
+
+impl Suspicion {
+    /// A suspicion without relations to others.
+    #[must_use]
+    pub fn new(key: String, level: Level, finding: Finding) -> Self {
+        Self {
+            key,
+            level,
+            call: None,
+            finding,
+            explained: Vec::new(),
+            unit: None,
+            culprit_unit: None,
+            chain: Vec::new(),
+        }
+    }
 }
 
 /// A rule.
@@ -68,11 +145,45 @@ pub struct Rule {
     pub name: &'static str,
     /// The classes of its findings.
     pub classes: &'static [&'static str],
-    judge: fn(&Facts) -> Verdict,
+    judge: fn(&Facts, &Trend) -> Verdict,
 }
 
 /// All rules.
-pub static RULES: [Rule; 3] = [cpu_hog::RULE, syscall_storm::RULE, error_storm::RULE];
+pub static RULES: &[Rule] = &[
+    child::RULE,
+    cpu::RULE,
+    cpu_quota::RULE,
+    cpu_steal::RULE,
+    disk::RULE,
+    dns::RULE,
+    error_storm::RULE,
+    fault_major_file::RULE,
+    fault_minor::RULE,
+    file_lock::RULE,
+    fsync::RULE,
+    futex::RULE,
+    hang::RULE,
+    host::RULE,
+    ipc_peer::RULE,
+    kernel_lock::RULE,
+    leaks::RULE,
+    net_accept_queue::RULE,
+    net_connect::RULE,
+    net_peer::RULE,
+    net_retransmit::RULE,
+    oom::RULE,
+    priority_inversion::RULE,
+    process_churn::RULE,
+    reclaim::RULE,
+    runq::RULE,
+    single_thread::RULE,
+    softirq::RULE,
+    swap::RULE,
+    syscall_storm::RULE,
+    table_full::RULE,
+    timer_storm::RULE,
+    writeback::RULE,
+];
 
 /// The newest windows, as many as [`SPAN`] takes.
 #[must_use]
@@ -85,77 +196,63 @@ pub fn recent(windows: &[Arc<Window>]) -> &[Arc<Window>] {
     &windows[from.unwrap_or(0)..]
 }
 
-/// What each rule says about these windows.
+/// What each rule says about these windows, with the longer memory of a daemon.
 #[must_use]
-pub fn verdicts(windows: &[Arc<Window>]) -> Vec<(&'static str, Verdict)> {
+pub fn verdicts(windows: &[Arc<Window>], trend: &Trend) -> Vec<(&'static str, Verdict)> {
     let facts = Facts::new(windows);
-    RULES.iter().map(|rule| (rule.name, judge(rule, &facts))).collect()
+    RULES.iter().map(|rule| (rule.name, judge(rule, &facts, trend))).collect()
 }
 
-fn judge(rule: &Rule, facts: &Facts) -> Verdict {
+fn judge(rule: &Rule, facts: &Facts, trend: &Trend) -> Verdict {
     if facts.span.0 < MIN_SPAN.0 {
         let why =
             format!("{:.1} s observed, {:.1} s needed", facts.span.as_secs_f64(), MIN_SPAN.as_secs_f64());
         return Verdict::NotEnoughData { why };
     }
-    (rule.judge)(facts)
+    (rule.judge)(facts, trend)
 }
 
 /// All suspicions, most lost time first, without those that another one explains.
 #[must_use]
-pub fn suspicions(windows: &[Arc<Window>]) -> Vec<Suspicion> {
-    let all = verdicts(windows).into_iter().flat_map(|(_, verdict)| match verdict {
+pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
+    let all = verdicts(windows, trend).into_iter().flat_map(|(_, verdict)| match verdict {
         Verdict::Suspect(suspicions) => suspicions,
         Verdict::Ok | Verdict::NotEnoughData { .. } => Vec::new(),
     });
-    let mut suspicions = explain(all.collect());
+    let mut suspicions = explain::explain(all.collect());
     suspicions.sort_by(|a, b| {
-        b.finding.lost_ns_per_s.cmp(&a.finding.lost_ns_per_s).then_with(|| a.key.cmp(&b.key))
+        let alerts = |suspicion: &Suspicion| suspicion.finding.confidence >= ALERT_CONFIDENCE;
+        alerts(b)
+            .cmp(&alerts(a))
+            .then_with(|| b.finding.lost_ns_per_s.cmp(&a.finding.lost_ns_per_s))
+            .then_with(|| a.key.cmp(&b.key))
     });
     suspicions
 }
 
-/// What the rules find in these windows (all of them: for a daemon pass [`recent`]), most lost time first.
+/// What the rules find in these windows alone (all of them: for a daemon pass [`recent`]): what holds somebody back
+/// first, then what may be as it should be; in both most lost time first.
 #[must_use]
 pub fn findings(windows: &[Arc<Window>]) -> Vec<Finding> {
-    let firm = suspicions(windows).into_iter().filter(|suspicion| suspicion.level == Level::Enter);
+    let trend = Trend::of(windows);
+    let firm = suspicions(windows, &trend).into_iter().filter(|suspicion| suspicion.level == Level::Enter);
     firm.map(|suspicion| suspicion.finding).collect()
 }
 
-/// Classes that a class explains when they are about the same process (and the same call, where both name one).
-const EXPLAINS: [(&str, &[&str]); 2] =
-    [("error-storm", &["syscall-storm", "cpu-kernel"]), ("syscall-storm", &["cpu-kernel"])];
-
-/// Moves what is explained into the explanation's `caused`. The explanation is as firm and costs as much as the worst
-/// of what it explains.
-fn explain(mut suspicions: Vec<Suspicion>) -> Vec<Suspicion> {
-    for (class, caused) in EXPLAINS {
-        let causes: Vec<usize> =
-            (0..suspicions.len()).filter(|at| suspicions[*at].finding.class == class).collect();
-        let mut explained = Vec::new();
-        for cause in causes {
-            for (effect, other) in suspicions.iter().enumerate() {
-                let same_call = other.call.is_none() || other.call == suspicions[cause].call;
-                let same = other.finding.subject == suspicions[cause].finding.subject && same_call;
-                if same && caused.contains(&&*other.finding.class) && other.level <= suspicions[cause].level {
-                    explained.push((cause, effect));
-                }
-            }
-        }
-        for (cause, effect) in &explained {
-            let finding = suspicions[*effect].finding.clone();
-            let into = &mut suspicions[*cause].finding;
-            into.lost_ns_per_s = into.lost_ns_per_s.max(finding.lost_ns_per_s);
-            into.caused.push(finding.class);
-            into.caused.extend(finding.caused);
-        }
-        let mut at = 0;
-        suspicions.retain(|_| {
-            at += 1;
-            !explained.iter().any(|(_, effect)| *effect == at - 1)
-        });
-    }
-    suspicions
+/// What no rule can know here, for want of data, one line each.
+#[must_use]
+pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
+    let mut lines: Vec<String> = verdicts(windows, &Trend::of(windows))
+        .into_iter()
+        .filter_map(|(rule, verdict)| match verdict {
+            Verdict::NotEnoughData { why } => Some(format!("{rule}: {why}")),
+            _ => None,
+        })
+        .collect();
+    lines.push(
+        "memory bandwidth, cache misses: there are no hardware counters in the agent's data".to_owned(),
+    );
+    lines
 }
 
 /// A number behind a finding.
@@ -177,6 +274,12 @@ fn level(value: f64, enter: f64, leave: f64) -> Option<Level> {
 /// The verdict of what was found.
 fn verdict(suspicions: Vec<Suspicion>) -> Verdict {
     if suspicions.is_empty() { Verdict::Ok } else { Verdict::Suspect(suspicions) }
+}
+
+/// What would open an alert.
+#[cfg(test)]
+fn alarming(windows: &[Arc<Window>]) -> Vec<Finding> {
+    findings(windows).into_iter().filter(|finding| finding.confidence >= ALERT_CONFIDENCE).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
 
 use super::facts::{Facts, lasts};
-use super::{Rule, Suspicion, Verdict, evidence, level, verdict};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
 
 /// Calls a second.
@@ -36,7 +36,7 @@ const KERNEL_CPU: f64 = 0.15;
 
 pub(super) const RULE: Rule = Rule { name: "syscall_storm", classes: &["syscall-storm"], judge };
 
-fn judge(facts: &Facts) -> Verdict {
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {
         return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
     }
@@ -44,8 +44,7 @@ fn judge(facts: &Facts) -> Verdict {
     for ((tgid, abi, nr), calls) in &facts.calls {
         let rate = facts.per_second(calls.count);
         let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE) else { continue };
-        let all: u64 =
-            facts.calls.iter().filter(|((other, ..), _)| other == tgid).map(|(_, calls)| calls.count).sum();
+        let all = facts.all_calls.get(tgid).copied().unwrap_or(0);
         let share = calls.count as f64 / all.max(1) as f64;
         let least_share = if is_event_loop(facts, *tgid, all) { EVENT_CALL_SHARE } else { CALL_SHARE };
         let mean = (calls.timed * 2 > calls.count).then(|| calls.total.0 as f64 / calls.timed as f64);
@@ -84,7 +83,11 @@ fn judge(facts: &Facts) -> Verdict {
             advice: format!("{}; `agent flamegraph --pid {tgid}` shows who calls it", cure(&name)),
         };
         let key = format!("syscall-storm/{tgid}/{name}");
-        suspicions.push(Suspicion { key, level, call: Some((*abi, *nr)), finding });
+        let mut suspicion = Suspicion::new(key, level, finding);
+        suspicion.call = Some((*abi, *nr));
+        suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        suspicion.culprit_unit = suspicion.unit;
+        suspicions.push(suspicion);
     }
     verdict(suspicions)
 }
@@ -142,7 +145,7 @@ fn cure(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::aggregate::testing::{calls, shared, task, window};
-    use crate::diagnose::{Level, findings, suspicions};
+    use crate::diagnose::{Level, alarming as findings, suspicions};
     use crate::window::{SyscallRow, Window};
     use std::sync::Arc;
 
@@ -176,7 +179,7 @@ mod tests {
         assert!((value("of all its calls") - 90.0).abs() < 1e-6);
         assert!((value("CPU in the kernel") - 60.0).abs() < 1e-6);
         assert!((value("mean time of a call") - 200.0).abs() < 1e-6);
-        assert_eq!(finding.lost_ns_per_s, 540_000_000);
+        assert_eq!(finding.lost_ns_per_s, 600_000_000, "all its kernel time, which it explains");
         assert!((finding.share_pct - 60.0).abs() < 1e-9);
         assert!(finding.advice.starts_with("getppid asks for what rarely changes"), "{}", finding.advice);
     }
@@ -236,14 +239,15 @@ mod tests {
     #[test]
     fn between_the_thresholds_it_holds() {
         let windows = windows(300, 600, || vec![calls(7, "p", GETPPID, 15_000, 0, 200)]);
-        assert_eq!(suspicions(&windows)[0].level, Level::Hold);
+        assert_eq!(suspicions(&windows, &Trend::default())[0].level, Level::Hold);
         assert_eq!(findings(&windows), []);
     }
 
     #[test]
     fn unobserved_syscalls_are_not_judged() {
         let windows = windows(300, 600, Vec::new);
-        let verdicts = crate::diagnose::verdicts(&windows);
-        assert!(matches!(verdicts[1], ("syscall_storm", Verdict::NotEnoughData { .. })));
+        let verdicts = crate::diagnose::verdicts(&windows, &Trend::default());
+        let storm = verdicts.iter().find(|(rule, _)| *rule == "syscall_storm").unwrap();
+        assert!(matches!(storm.1, Verdict::NotEnoughData { .. }));
     }
 }

@@ -7,11 +7,13 @@ mod cpu;
 mod devices;
 mod memory;
 mod pressure;
+mod tables;
 
 pub use cpu::{CpuId, CpuTimes};
 pub use devices::{Disk, Interface};
 pub use memory::Memory;
 pub use pressure::{Pressure, PressureKind, Pressures};
+pub use tables::Tables;
 
 use std::fs::File;
 use std::io::Read;
@@ -53,6 +55,8 @@ pub struct HostSample {
     pub interfaces: Vec<Interface>,
     /// Pressure stall information.
     pub pressure: Pressures,
+    /// Tables that can be full.
+    pub tables: Tables,
 }
 
 /// Reads `/proc` and keeps what the next difference needs.
@@ -110,6 +114,7 @@ impl HostSource {
         let interfaces = self.interfaces.read().map(|interfaces| sample.interfaces = interfaces);
         self.check("/proc/net/dev", interfaces);
         sample.pressure = self.pressure.read();
+        sample.tables = tables::read(sample.threads);
         sample
     }
 

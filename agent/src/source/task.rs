@@ -76,6 +76,8 @@ pub struct TaskSample {
     pub state: TaskState,
     /// It is a kernel thread.
     pub kernel: bool,
+    /// Its nice value, -20 to 19.
+    pub nice: i32,
     /// Its threads.
     pub threads: u32,
     /// CPU time in user mode, in ticks of 10 ms.
@@ -118,6 +120,7 @@ impl Default for TaskSample {
             comm: "".into(),
             state: TaskState::Sleeping,
             kernel: false,
+            nice: 0,
             threads: 1,
             user: DurNs(0),
             system: DurNs(0),

@@ -309,6 +309,7 @@ impl Entry {
             comm: Arc::clone(&self.comm),
             state: now.state,
             kernel: now.kernel,
+            nice: now.nice,
             threads: now.threads,
             user: DurNs(forward(now.user_ticks, last.user_ticks) * reader.tick_ns),
             system: DurNs(forward(now.system_ticks, last.system_ticks) * reader.tick_ns),

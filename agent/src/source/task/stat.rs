@@ -68,6 +68,7 @@ pub(super) struct Values {
     pub(super) state: TaskState,
     pub(super) parent: u32,
     pub(super) kernel: bool,
+    pub(super) nice: i32,
     pub(super) min_flt: u64,
     pub(super) maj_flt: u64,
     pub(super) user_ticks: u64,
@@ -77,6 +78,9 @@ pub(super) struct Values {
     pub(super) virtual_bytes: u64,
     pub(super) rss_pages: u64,
 }
+
+/// Place of the nice value behind the state.
+const NICE: usize = 15;
 
 /// `PF_KTHREAD` (include/linux/sched.h, stable since 2.6.27).
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -89,10 +93,18 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat<'_>> {
     let comm = line.get(open + 1..close)?;
     let mut words = line.get(close + 2..)?.split(|&byte| byte == b' ');
     let state = TaskState::from_letter(*words.next()?.first()?);
-    // Fields 4 to 24 of proc(5); priority and nice, which may be negative, are not used.
+    // Fields 4 to 24 of proc(5); only nice may be negative (as may the priority, which is not used).
     let mut fields = [0u64; 21];
-    for field in &mut fields {
-        *field = number(words.next()?);
+    let mut nice = 0;
+    for (at, field) in fields.iter_mut().enumerate() {
+        let word = words.next()?;
+        *field = number(word);
+        if at == NICE {
+            nice = match word.strip_prefix(b"-") {
+                Some(digits) => -(number(digits) as i32),
+                None => number(word) as i32,
+            };
+        }
     }
     let [
         parent,
@@ -121,6 +133,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat<'_>> {
         state,
         parent: parent as u32,
         kernel: flags & PF_KTHREAD != 0,
+        nice,
         min_flt,
         maj_flt,
         user_ticks,
@@ -160,7 +173,7 @@ mod tests {
     use super::*;
 
     const LINE: &[u8] =
-        b"14355 (a) R (b\n) S 14346 14346 11854 0 -1 4194304 99 1 7 2 31 12 3 4 20 0 5 0 120276 \
+        b"14355 (a) R (b\n) S 14346 14346 11854 0 -1 4194304 99 1 7 2 31 12 3 4 20 -5 5 0 120276 \
         3133440 386 18446744073709551615 94114546421760 94114546441641 0 0 0\n";
 
     #[test]
@@ -171,6 +184,7 @@ mod tests {
             state: TaskState::Sleeping,
             parent: 14346,
             kernel: false,
+            nice: -5,
             min_flt: 99,
             maj_flt: 7,
             user_ticks: 31,

@@ -1,0 +1,132 @@
+//! The wait cascade: what did the one that is waited for do meanwhile?
+//!
+//! A unit's wait for a lock or a peer is charged to what the holder's threads did in their own non-idle time: if most of
+//! that was a wait as well (or waiting for a CPU), the cause is there. At most [`HOPS`] steps, no unit twice.
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::Evidence;
+
+use super::facts::{Blocker, Facts, Times, Unit};
+use super::{Link, evidence, io, runq};
+
+/// Steps that are followed.
+const HOPS: usize = 4;
+/// Share of the holder's non-idle time that names what it does.
+const MOST: f64 = 0.5;
+/// Share of the waiting that must be known.
+const KNOWN: f64 = 0.3;
+
+/// States that are one class of loss, with the class.
+const GROUPS: [(&str, &[State]); 15] = [
+    ("disk-read", &[State::DiskRead]),
+    ("disk-write", &[State::DiskWrite]),
+    ("fsync", &[State::Fsync]),
+    ("writeback", &[State::Writeback]),
+    ("fault-major-file", &[State::FaultFile]),
+    ("swap", &[State::Swap]),
+    ("reclaim", &[State::Reclaim]),
+    ("futex", &[State::FutexLock]),
+    ("kernel-lock", &[State::KernelLock]),
+    ("file-lock", &[State::FileLock]),
+    ("ipc-peer", &[State::Ipc]),
+    ("net-connect", &[State::NetConnect]),
+    ("net-peer", &[State::NetRecv, State::NetSend]),
+    ("dns", &[State::Dns]),
+    ("runq", &[State::RunqWoken, State::RunqPreempted, State::RunqThrottled]),
+];
+
+/// Who holds a unit up, and where that leads.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// The first one waited for.
+    pub(super) blocker: Option<Blocker>,
+    /// Where it leads; empty when the one waited for is at work itself.
+    pub(super) links: Vec<Link>,
+    /// The chain in words.
+    pub(super) evidence: Vec<Evidence>,
+}
+
+/// Follows the waits of a unit in these states, which are the class `class`.
+pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'static [State]) -> Followed {
+    let mut followed = Followed::default();
+    let mut seen = vec![(unit.at, class)];
+    let (mut at, mut waits) = (unit, states);
+    for hop in 0..HOPS {
+        let blockers = facts.blockers(at, waits);
+        let Some(first) = blockers.first().filter(|first| first.share >= KNOWN) else { break };
+        let process = &facts.processes[first.process];
+        let holder = &facts.units[process.unit];
+        let what = format!("{} (thread {}) {}, of them", process.comm, first.tid, first.how);
+        followed.evidence.push(evidence(what, first.share * 100.0, "%", Some(KNOWN * 100.0)));
+        if hop == 0 {
+            followed.blocker = Some(first.clone());
+        }
+        let times = meanwhile(facts, first, waits);
+        let busy = times.non_idle();
+        if busy == 0 {
+            break;
+        }
+        let top = GROUPS
+            .iter()
+            .map(|(class, states)| (*class, *states, times.sum(states) as f64 / busy as f64))
+            .max_by(|a, b| a.2.total_cmp(&b.2));
+        let Some((class, states, share)) = top.filter(|top| top.2 >= MOST) else {
+            let oncpu = times.of(State::Oncpu) as f64 / busy as f64;
+            followed.evidence.push(evidence(
+                format!("{} is on a CPU meanwhile, of its time", process.comm),
+                oncpu * 100.0,
+                "%",
+                None,
+            ));
+            break;
+        };
+        followed.evidence.push(evidence(
+            format!("{} is in {class} meanwhile, of its time", process.comm),
+            share * 100.0,
+            "%",
+            Some(MOST * 100.0),
+        ));
+        if seen.contains(&(holder.at, class)) {
+            break;
+        }
+        seen.push((holder.at, class));
+        followed.links.push(link(facts, holder, class));
+        (at, waits) = (holder, states);
+        if !matches!(class, "futex" | "kernel-lock" | "file-lock" | "ipc-peer") {
+            break;
+        }
+    }
+    followed
+}
+
+/// What the threads that are waited for did in their own time, the same waits left out.
+fn meanwhile(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
+    let process = &facts.processes[blocker.process];
+    let mut times = process.thread(blocker.tid).unwrap_or_else(|| process.times.clone());
+    for state in waits {
+        times.0[*state as usize] = 0;
+    }
+    times
+}
+
+fn link(facts: &Facts, holder: &Unit, class: &'static str) -> Link {
+    let (class, culprit, culprit_unit) = match class {
+        "runq" => runq::of_holder(facts, holder),
+        "disk-read" | "disk-write" | "fsync" | "writeback" | "fault-major-file" => {
+            let blame = io::blame(facts, holder);
+            (class, blame.culprit, blame.unit)
+        }
+        class => (class, Some(super::lost::process_culprit(holder)), Some(holder.at)),
+    };
+    Link {
+        unit: holder.at,
+        class,
+        culprit,
+        culprit_unit,
+        advice: format!(
+            "{} ({}) holds the others up: what it waits for itself ({class}) is the place to begin; \
+             `agent report --pid {}` shows it",
+            holder.comm, holder.tgid, holder.tgid
+        ),
+    }
+}

@@ -1,0 +1,78 @@
+//! # `child`: waiting for children that do not get on
+//!
+//! **Class** `child`; the culprit is the kind of child that is waited for.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to `wait` calls that return (child after child: work goes through them), and the children are on
+//! a CPU for at most [`COMPUTES`] of that time. Children that compute do the parent's work: a compiler driver, a shell
+//! script. One wait that lasts is a supervisor's.
+//!
+//! **Whose fault.** The child. Where its own wait is found (`disk-read`, …) that is the root, and this hangs below it.
+//!
+//! **Cure.** See what the child does: `agent report`; run children side by side.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agent_common::abi::sched::State;
+use agent_common::units::Tgid;
+use agent_common::wire::finding::Culprit;
+
+use super::facts::Facts;
+use super::lost::{loss, not, suspect};
+use super::{Rule, Trend, Verdict, evidence, verdict};
+
+/// CPU time of the children, share of the waiting.
+const COMPUTES: f64 = 0.5;
+/// Children that must have ended in the span.
+const CHILDREN: u64 = 3;
+
+pub(super) const RULE: Rule = Rule { name: "child", classes: &["child"], judge };
+
+const STATES: &[State] = &[State::Child];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_waits {
+        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let mut children: HashMap<Arc<str>, (u64, u64, Tgid)> = HashMap::new();
+        for exit in facts.windows.iter().flat_map(|window| &window.exits) {
+            if facts.members(unit).any(|process| process.tgid == exit.parent) {
+                let of = children.entry(Arc::clone(&exit.comm)).or_insert((0, 0, exit.tgid));
+                of.0 += 1;
+                of.1 += exit.cpu.0;
+            }
+        }
+        let (count, cpu) = children.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        let computes = cpu as f64 / lost.ns.max(1) as f64;
+        let Some((comm, (_, _, tgid))) =
+            children.into_iter().max_by_key(|(comm, (count, ..))| (*count, Arc::clone(comm)))
+        else {
+            continue;
+        };
+        if count < CHILDREN || computes > COMPUTES {
+            continue;
+        }
+        let mut suspicion = suspect(RULE.name, "child", unit, lost);
+        suspicion.culprit_unit = facts.by_tgid.get(&tgid).map(|at| facts.processes[*at].unit);
+        let finding = &mut suspicion.finding;
+        finding.culprit =
+            Some(Culprit { kind: "process".into(), pid: Some(tgid.0), comm: Some(comm.as_ref().into()) });
+        finding.confidence = finding.confidence.min(0.7);
+        finding.evidence.push(evidence("children that ended", facts.per_second(count), "1/s", None));
+        finding.evidence.push(evidence(
+            "of the waiting they were on a CPU",
+            computes * 100.0,
+            "%",
+            Some(COMPUTES * 100.0),
+        ));
+        finding.alternatives.push(not("healthy", "children that do the parent's work would be on a CPU"));
+        finding.advice =
+            format!("{} waits for {comm} after {comm}, which waits itself: look at what for", unit.comm);
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}

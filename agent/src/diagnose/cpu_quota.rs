@@ -1,0 +1,45 @@
+//! # `cpu_quota`: the CPU quota of its cgroup is used up
+//!
+//! **Class** `cpu-quota`; the culprit is the cgroup.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), ready to run in a cgroup that is throttled until its next period (`cpu.max`, `cpu.cfs_quota_us`).
+//!
+//! **Why.** CPU utilization looks low, and run-queue latency looks like a noisy neighbour; it is neither: the kernel holds
+//! the group back as it was told to. Many threads use a quota up in a few ms and then all stand still.
+//!
+//! **Cure.** Raise the quota (`CPUQuota=`, `resources.limits.cpu`), or make fewer threads ready at once (`GOMAXPROCS`, pool
+//! sizes that follow the quota).
+
+use agent_common::abi::sched::State;
+
+use super::facts::Facts;
+use super::lost::{culprit, loss, not, suspect};
+use super::{Rule, Trend, Verdict, evidence, verdict};
+
+pub(super) const RULE: Rule = Rule { name: "cpu_quota", classes: &["cpu-quota"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, &[State::RunqThrottled]) else { continue };
+        let mut suspicion = suspect(RULE.name, "cpu-quota", unit, lost);
+        let finding = &mut suspicion.finding;
+        finding.culprit = Some(culprit("cgroup", unit.cgroup.as_ref()));
+        finding.confidence = finding.confidence.max(0.85);
+        let cpu = facts.per_second(unit.times.of(State::Oncpu)) / 1e9;
+        finding.evidence.push(evidence("CPU it got", cpu * 100.0, "% of a core", None));
+        let other = unit.times.sum(&super::runq::STATES);
+        let why_not = format!("{:.0} ms/s of waiting for other reasons", facts.per_second(other) / 1e6);
+        finding.alternatives.push(not("runq-neighbour", why_not));
+        finding.advice = format!(
+            "the CPU quota of {} is used up: raise it (CPUQuota=, cpu.max), or run fewer threads at once",
+            unit.cgroup
+        );
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}

@@ -1,0 +1,144 @@
+//! Roots and symptoms: what one finding explains hangs below it.
+
+use super::{Level, Suspicion};
+
+/// Classes that a class explains when both are about the same process (and the same call, where both name one).
+const SAME: [(&str, &[&str]); 15] = [
+    ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
+    ("oom", &["memory-leak", "swap", "reclaim"]),
+    (
+        "swap",
+        &[
+            "reclaim",
+            "fault-major-file",
+            "fault-minor",
+            "cpu-kernel",
+            "disk-read",
+            "disk-write",
+            "kernel-lock",
+        ],
+    ),
+    ("reclaim", &["fault-major-file", "fault-minor", "cpu-kernel", "kernel-lock"]),
+    ("cpu-quota", &["runq-self", "runq-neighbour", "futex"]),
+    ("cpu-steal", &["runq-self", "runq-neighbour"]),
+    ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm"]),
+    ("timer-storm", &["syscall-storm", "cpu-kernel"]),
+    ("syscall-storm", &["cpu-kernel", "cpu-user"]),
+    ("process-churn", &["child", "cpu-kernel", "fault-minor", "runq-self"]),
+    ("fault-minor", &["cpu-kernel", "cpu-user"]),
+    ("net-retransmit", &["net-peer", "net-connect"]),
+    ("net-accept-queue", &["cpu-user", "cpu-kernel", "single-thread"]),
+    ("single-thread", &["cpu-user", "cpu-kernel"]),
+    ("dns", &["net-peer"]),
+];
+
+/// Classes that say no more than that somebody is busy: who makes others wait by it is their culprit, and that says it.
+const BUSY: [&str; 3] = ["cpu-user", "cpu-kernel", "single-thread"];
+
+/// Classes in which a process waits for another one, whose own trouble is then the root.
+const WAITS_FOR: [&str; 5] = ["ipc-peer", "net-peer", "child", "file-lock", "kernel-lock"];
+
+/// Host-wide findings, and the classes of processes that say the same with a name.
+const HOST: [(&str, &[&str]); 4] = [
+    ("host-cpu", &["runq-neighbour", "runq-self", "cpu-user", "cpu-kernel"]),
+    ("host-memory", &["swap", "reclaim", "oom", "memory-leak"]),
+    ("host-disk", &["disk-read", "disk-write", "fsync", "writeback", "fault-major-file"]),
+    ("host-network", &["net-retransmit", "net-peer", "softirq"]),
+];
+
+/// Moves what is explained into the explanation's `caused`.
+pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
+    follow_chains(&mut all);
+    for (class, effects) in SAME {
+        absorb(&mut all, |root, effect| {
+            let same_call = effect.call.is_none() || root.call.is_none() || effect.call == root.call;
+            let same = root.finding.subject == effect.finding.subject && same_call;
+            root.finding.class == class && same && effects.contains(&&*effect.finding.class)
+        });
+    }
+    absorb(&mut all, |root, effect| {
+        let culprit = root.culprit_unit.is_some() && root.culprit_unit == effect.unit;
+        let foreign = root.unit != root.culprit_unit;
+        culprit && foreign && BUSY.contains(&&*effect.finding.class)
+    });
+    absorb(&mut all, |root, effect| {
+        let waits = WAITS_FOR.contains(&&*effect.finding.class) && effect.unit != root.unit;
+        waits && effect.culprit_unit.is_some() && effect.culprit_unit == root.unit
+    });
+    for (host, named) in HOST {
+        absorb(&mut all, |root, effect| {
+            effect.finding.class == host && named.contains(&&*root.finding.class)
+        });
+    }
+    all
+}
+
+/// A wait whose chain ends elsewhere is that other thing's symptom: it takes the class of the chain's end.
+fn follow_chains(all: &mut Vec<Suspicion>) {
+    let mut at = 0;
+    while at < all.len() {
+        let Some(end) = all[at].chain.last().cloned() else {
+            at += 1;
+            continue;
+        };
+        let root = all.iter().position(|other| {
+            other.unit == Some(end.unit) && other.finding.class == end.class && other.chain.is_empty()
+        });
+        if let Some(root) = root.filter(|root| *root != at && all[*root].level >= all[at].level) {
+            let effect = all.remove(at);
+            let root = if root > at { root - 1 } else { root };
+            take(&mut all[root], effect);
+            continue;
+        }
+        let suspicion = &mut all[at];
+        let was = std::mem::replace(&mut suspicion.finding.class, end.class.to_owned());
+        suspicion.explained.push(suspicion.key.clone());
+        suspicion.key = format!("{}/{}", end.class, suspicion.key);
+        suspicion.finding.caused.push(was);
+        if end.culprit.is_some() {
+            suspicion.finding.culprit = end.culprit;
+            suspicion.culprit_unit = end.culprit_unit;
+        }
+        suspicion.finding.advice = end.advice;
+        suspicion.chain.clear();
+        at += 1;
+    }
+}
+
+/// Puts each effect below the first suspicion that is its root. A root is at least as firm as what it explains.
+fn absorb(all: &mut Vec<Suspicion>, explains: impl Fn(&Suspicion, &Suspicion) -> bool) {
+    let mut at = 0;
+    while at < all.len() {
+        let root = (0..all.len())
+            .find(|root| *root != at && explains(&all[*root], &all[at]) && firm(&all[*root], &all[at]));
+        match root {
+            Some(root) => {
+                let effect = all.remove(at);
+                let root = if root > at { root - 1 } else { root };
+                take(&mut all[root], effect);
+            }
+            None => at += 1,
+        }
+    }
+}
+
+/// A root that is only in reports must not hide what would open an alert.
+fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
+    root.level >= effect.level
+        && (root.finding.confidence >= super::ALERT_CONFIDENCE
+            || effect.finding.confidence < super::ALERT_CONFIDENCE
+            || effect.level == Level::Hold)
+}
+
+/// The explanation costs as much as the worst of what it explains.
+fn take(root: &mut Suspicion, effect: Suspicion) {
+    let into = &mut root.finding;
+    into.lost_ns_per_s = into.lost_ns_per_s.max(effect.finding.lost_ns_per_s);
+    for class in std::iter::once(effect.finding.class).chain(effect.finding.caused) {
+        if class != into.class && !into.caused.contains(&class) {
+            into.caused.push(class);
+        }
+    }
+    root.explained.push(effect.key);
+    root.explained.extend(effect.explained);
+}

@@ -1,0 +1,249 @@
+//! Who waits for whom: wakers, owners, who ran meanwhile.
+
+use std::collections::HashMap;
+
+use agent_common::abi::sched::State;
+use agent_common::units::{Tgid, Tid};
+
+use super::process::Process;
+use super::{Facts, Unit};
+use crate::window::{WaitTarget, Window};
+
+/// What a unit's waits in some states were ended by, most of it first.
+#[derive(Debug, Clone)]
+pub(in crate::diagnose) struct Blocker {
+    /// Process, place in [`Facts::processes`].
+    pub(in crate::diagnose) process: usize,
+    /// Its thread that did it most.
+    pub(in crate::diagnose) tid: Tid,
+    /// Share of the waiting (of what is known of it).
+    pub(in crate::diagnose) share: f64,
+    /// How it is known: `owner of the lock` or `ended the wait`.
+    pub(in crate::diagnose) how: &'static str,
+}
+
+impl Facts<'_> {
+    pub(super) fn add_edges(&mut self) {
+        for window in self.windows {
+            self.add_blame(window);
+            for wait in &window.waits {
+                let Some(waker) = &wait.waker else { continue };
+                let (Some(victim), Some(by)) = (self.by_tgid.get(&wait.tgid), self.by_tgid.get(&waker.tgid))
+                else {
+                    continue;
+                };
+                *self.wakes.entry((*victim, *by)).or_default() += wait.weight.0;
+            }
+        }
+    }
+
+    fn add_blame(&mut self, window: &Window) {
+        if self.has_states {
+            for row in &window.blame {
+                let (Some(victim), Some(by)) =
+                    (self.by_tgid.get(&row.victim), self.by_tgid.get(&row.culprit))
+                else {
+                    continue;
+                };
+                let units = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.blame.entry(units).or_default() += row.waited.0;
+            }
+            return;
+        }
+        // Nobody saw who ran: all who did share the blame by what they used.
+        let used: Vec<(usize, u64)> = window
+            .tasks
+            .iter()
+            .filter(|task| task.user.0 + task.system.0 > 0)
+            .filter_map(|task| Some((*self.by_tgid.get(&task.tgid)?, task.user.0 + task.system.0)))
+            .collect();
+        let all: u64 = used.iter().map(|(_, ns)| ns).sum();
+        for task in window.tasks.iter().filter(|task| task.runq.is_some_and(|runq| runq.0 > 0)) {
+            let Some(victim) = self.by_tgid.get(&task.tgid) else { continue };
+            let own = task.user.0 + task.system.0;
+            for (by, ns) in used.iter().filter(|(by, _)| by != victim) {
+                let share = *ns as f64 / (all - own).max(1) as f64;
+                let units = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.blame.entry(units).or_default() +=
+                    (task.runq.unwrap_or_default().0 as f64 * share) as u64;
+            }
+        }
+    }
+
+    /// Who ended (or owned what ended) the waits of a unit in these states.
+    pub(in crate::diagnose) fn blockers(&self, unit: &Unit, states: &'static [State]) -> Vec<Blocker> {
+        let mut by: HashMap<(usize, &'static str), (u64, HashMap<Tid, u64>)> = HashMap::new();
+        let mut total = 0;
+        for wait in self.waits(unit, states) {
+            let owner = match wait.target {
+                WaitTarget::Futex { owner: Some(owner), .. } if owner != wait.tid => Some(owner),
+                _ => None,
+            };
+            let (tid, process, how) = match (owner, &wait.waker) {
+                (Some(owner), _) if self.by_tid.contains_key(&owner) => {
+                    (owner, self.by_tid[&owner], "owns the lock")
+                }
+                (_, Some(waker)) => match self.by_tgid.get(&waker.tgid) {
+                    Some(process) => (waker.tid, *process, "ends the waits"),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            total += wait.weight.0;
+            let entry = by.entry((process, how)).or_default();
+            entry.0 += wait.weight.0;
+            *entry.1.entry(tid).or_default() += wait.weight.0;
+        }
+        let mut blockers: Vec<Blocker> = by
+            .into_iter()
+            .filter_map(|((process, how), (weight, tids))| {
+                let (tid, _) = tids.into_iter().max_by_key(|(tid, weight)| (*weight, tid.0))?;
+                Some(Blocker { process, tid, share: weight as f64 / total.max(1) as f64, how })
+            })
+            .collect();
+        blockers.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.process.cmp(&b.process)));
+        blockers
+    }
+
+    /// The two work together: one ends the other's waits, or made the other, or they are one program.
+    pub(in crate::diagnose) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
+        if one.at == other.at || (one.comm == other.comm && one.cgroup == other.cgroup) {
+            return true;
+        }
+        let made = |parent: &Unit, child: &Unit| {
+            self.members(parent).any(|process| process.tgid == child.parent && process.tgid != Tgid(1))
+        };
+        if made(one, other) || made(other, one) {
+            return true;
+        }
+        let between = |a: &Unit, b: &Unit| -> u64 {
+            let pairs = a.members.iter().flat_map(|a| b.members.iter().map(move |b| (*a, *b)));
+            pairs.filter_map(|pair| self.wakes.get(&pair)).sum()
+        };
+        let of = |unit: &Unit| -> u64 {
+            let own = self.wakes.iter().filter(|((victim, _), _)| self.processes[*victim].unit == unit.at);
+            own.map(|(_, weight)| weight).sum()
+        };
+        let partner = |a: &Unit, b: &Unit| between(a, b) as f64 >= 0.2 * of(a).max(1) as f64;
+        partner(one, other) && partner(other, one)
+    }
+}
+
+/// What tells a wait for an answer from a wait for work.
+pub(super) struct Partners {
+    /// Blocked time: (process that waited, process that woke it).
+    wakes: HashMap<(Tgid, Tgid), u64>,
+    /// On-CPU and non-idle time of each process, doubtful states left out.
+    active: HashMap<Tgid, (u64, u64)>,
+    /// Calls that send and calls that receive.
+    traffic: HashMap<Tgid, (u64, u64)>,
+    span: u64,
+}
+
+/// Share of the time that a process that works on a stream is on a CPU at least.
+const WORKS: f64 = 0.1;
+/// Sends for each receive from which a process asks and does not just listen.
+const ASKS: f64 = 0.3;
+/// First port that a kernel gives to those who connect (`ip_local_port_range`).
+const EPHEMERAL: u16 = 32_768;
+
+impl Partners {
+    pub(super) fn new(windows: &[std::sync::Arc<Window>], processes: &[Process], span: u64) -> Self {
+        use crate::syscall_names::name;
+        let mut wakes: HashMap<(Tgid, Tgid), u64> = HashMap::new();
+        let mut traffic: HashMap<Tgid, (u64, u64)> = HashMap::new();
+        for window in windows {
+            for wait in &window.waits {
+                if let Some(waker) = &wait.waker {
+                    *wakes.entry((wait.tgid, waker.tgid)).or_default() += wait.weight.0;
+                }
+            }
+            for row in &window.syscalls {
+                match name(row.abi, row.nr) {
+                    Some(name) if sends(name) => traffic.entry(row.tgid).or_default().0 += row.count,
+                    Some(name) if receives(name) => traffic.entry(row.tgid).or_default().1 += row.count,
+                    _ => {}
+                }
+            }
+        }
+        let active = processes.iter().map(|process| (process.tgid, process.activity())).collect();
+        Self { wakes, active, traffic, span }
+    }
+
+    /// What a wait is, where the state alone leaves open whether the thread waits for work.
+    pub(super) fn real(&self, state: State, wait: &crate::window::Wait) -> State {
+        let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
+        match state {
+            State::Ipc if call.is_some_and(sends) => State::Ipc,
+            State::Ipc => match &wait.waker {
+                Some(waker) if waker.tgid != wait.tgid && self.is_lost(wait.tgid, waker.tgid) => State::Ipc,
+                _ => State::Poll,
+            },
+            State::NetRecv => {
+                let serves = match wait.target {
+                    WaitTarget::Socket { local_port, peer, .. } => {
+                        local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
+                    }
+                    _ => false,
+                };
+                if serves || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
+            }
+            state => state,
+        }
+    }
+
+    /// Whether time in which `victim` waits for `by` keeps it from its work.
+    fn is_lost(&self, victim: Tgid, by: Tgid) -> bool {
+        let (oncpu, _) = self.active.get(&victim).copied().unwrap_or_default();
+        let (_, active) = self.active.get(&by).copied().unwrap_or_default();
+        let forth = self.wakes.get(&(victim, by)).copied().unwrap_or_default();
+        if let Some(back) = self.wakes.get(&(by, victim)).filter(|_| self.asks(victim)) {
+            // They ask and answer: who waits longer for the other is the one that asks.
+            return forth > *back;
+        }
+        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= 0.5 * self.span as f64
+    }
+
+    /// It sends about as often as it receives, or works on what it receives.
+    fn asks(&self, tgid: Tgid) -> bool {
+        let (sends, receives) = self.traffic.get(&tgid).copied().unwrap_or_default();
+        let (oncpu, _) = self.active.get(&tgid).copied().unwrap_or_default();
+        self.traffic.is_empty()
+            || sends as f64 >= ASKS * receives as f64
+            || oncpu as f64 >= WORKS * self.span as f64
+    }
+}
+
+pub(in crate::diagnose) fn sends(name: &str) -> bool {
+    matches!(
+        name,
+        "write"
+            | "writev"
+            | "pwrite64"
+            | "send"
+            | "sendto"
+            | "sendmsg"
+            | "sendmmsg"
+            | "vmsplice"
+            | "splice"
+            | "sendfile"
+            | "tee"
+            | "mq_timedsend"
+            | "msgsnd"
+    )
+}
+
+fn receives(name: &str) -> bool {
+    matches!(
+        name,
+        "read"
+            | "readv"
+            | "pread64"
+            | "recv"
+            | "recvfrom"
+            | "recvmsg"
+            | "recvmmsg"
+            | "mq_timedreceive"
+            | "msgrcv"
+    )
+}

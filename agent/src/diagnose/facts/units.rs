@@ -1,0 +1,65 @@
+//! What is judged together: processes of one name and one parent (the workers of a server, the jobs of a batch).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agent_common::units::Tgid;
+
+use super::process::{Process, Times};
+
+/// Processes of one name and one parent.
+#[derive(Debug)]
+pub(in crate::diagnose) struct Unit {
+    /// Place in [`super::Facts::units`].
+    pub(in crate::diagnose) at: usize,
+    pub(in crate::diagnose) comm: Arc<str>,
+    pub(in crate::diagnose) parent: Tgid,
+    /// Places in [`super::Facts::processes`]; the head first: the lowest number, the same one as long as it lives.
+    pub(in crate::diagnose) members: Vec<usize>,
+    /// Number of the head.
+    pub(in crate::diagnose) tgid: Tgid,
+    pub(in crate::diagnose) cgroup: Arc<str>,
+    pub(in crate::diagnose) kernel: bool,
+    /// Refined time of all members.
+    pub(in crate::diagnose) times: Times,
+}
+
+impl Unit {
+    /// What is the same as long as the cause is.
+    pub(in crate::diagnose) fn key(&self) -> String {
+        if self.members.len() > 1 { format!("{}@{}", self.comm, self.parent) } else { self.tgid.to_string() }
+    }
+}
+
+/// Puts the processes into units and marks each with its own.
+pub(super) fn units(processes: &mut [Process]) -> Vec<Unit> {
+    let mut places: HashMap<(Arc<str>, Tgid, bool), usize> = HashMap::new();
+    let mut units: Vec<Unit> = Vec::new();
+    for (number, process) in processes.iter_mut().enumerate() {
+        let key = (Arc::clone(&process.comm), process.parent, process.kernel);
+        let at = *places.entry(key).or_insert_with(|| {
+            units.push(Unit {
+                at: units.len(),
+                comm: Arc::clone(&process.comm),
+                parent: process.parent,
+                members: Vec::new(),
+                tgid: process.tgid,
+                cgroup: Arc::clone(&process.cgroup),
+                kernel: process.kernel,
+                times: Times::default(),
+            });
+            units.len() - 1
+        });
+        process.unit = at;
+        let unit = &mut units[at];
+        if process.tgid < unit.tgid {
+            unit.tgid = process.tgid;
+            unit.cgroup = Arc::clone(&process.cgroup);
+            unit.members.insert(0, number);
+        } else {
+            unit.members.push(number);
+        }
+        unit.times.absorb(&process.times);
+    }
+    units
+}

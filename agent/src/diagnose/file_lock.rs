@@ -1,0 +1,58 @@
+//! # `file_lock`: waiting for a lock on a file
+//!
+//! **Class** `file-lock`; the culprit is the process that held it: the one whose unlocking ended the waits.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to `flock` and `fcntl(F_SETLKW)`.
+//!
+//! **Why.** A lock file makes programs take turns (package managers, mail boxes, SQLite); who holds it while doing something
+//! slow holds all others up. What the holder does meanwhile is followed: that is then the root.
+//!
+//! **Cure.** Hold it for less, lock ranges in place of the file, SQLite: WAL mode.
+
+use agent_common::abi::sched::State;
+
+use super::facts::Facts;
+use super::lost::{culprit, loss, process_culprit, suspect};
+use super::{Rule, Trend, Verdict, chain, verdict};
+use crate::window::WaitTarget;
+
+pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &["file-lock"], judge };
+
+const STATES: &[State] = &[State::FileLock];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let followed = chain::follow(facts, unit, "file-lock", STATES);
+        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+            continue;
+        }
+        let mut suspicion = suspect(RULE.name, "file-lock", unit, lost);
+        let finding = &mut suspicion.finding;
+        if let Some(blocker) = &followed.blocker {
+            let holder = &facts.units[facts.processes[blocker.process].unit];
+            finding.culprit = Some(process_culprit(holder));
+            suspicion.culprit_unit = Some(holder.at);
+        } else {
+            let file = facts.waits(unit, STATES).find_map(|wait| match wait.target {
+                WaitTarget::File { dev, inode } => {
+                    Some(format!("inode {inode} on {}:{}", dev >> 20, dev & 0xf_ffff))
+                }
+                _ => None,
+            });
+            finding.culprit = file.map(|file| culprit("lock", file));
+            finding.confidence *= 0.8;
+        }
+        finding.evidence.extend(followed.evidence);
+        finding.advice =
+            format!("{} waits for its turn at a file: the holder must hold the lock for less", unit.comm);
+        suspicion.chain = followed.links;
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}

@@ -1,0 +1,81 @@
+//! # `futex`: waiting for a lock of the program's own
+//!
+//! **Class** `futex`; the culprit is the lock, with the process whose thread holds it.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to futex words that are locks: several threads wait for the same word and wake each other there,
+//! or the word names its owner. A thread parked until there is work waits for a word of its own and is idle.
+//!
+//! **Whose fault.** The holder: the owner in the lock's word (glibc mutexes), else who ended the waits. When it spends most
+//! of its own time in another wait (a disk, another lock, the run queue) that is the root, and this hangs below it.
+//!
+//! **Why.** More threads make it slower; only what is done under the lock counts.
+//!
+//! **Cure.** Hold it for less (no I/O, no allocation under it), split it, read-mostly structures, batches.
+
+use std::collections::HashMap;
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::Culprit;
+
+use super::facts::{Facts, Unit};
+use super::lost::{loss, not, suspect};
+use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+use crate::window::WaitTarget;
+
+pub(super) const RULE: Rule = Rule { name: "futex", classes: &["futex"], judge };
+
+const STATES: &[State] = &[State::FutexLock];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_waits {
+        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let followed = chain::follow(facts, unit, "futex", STATES);
+        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+            continue;
+        }
+        let mut suspicion = suspect(RULE.name, "futex", unit, lost);
+        let holder = followed.blocker.as_ref().map(|blocker| &facts.processes[blocker.process]);
+        let finding = &mut suspicion.finding;
+        let (word, share, waiters) = hottest(facts, unit);
+        finding.culprit = Some(Culprit {
+            kind: "lock".into(),
+            pid: Some(holder.map_or(unit.tgid, |holder| holder.tgid).0),
+            comm: Some(holder.map_or(unit.comm.as_ref(), |holder| holder.comm.as_ref()).into()),
+        });
+        suspicion.culprit_unit = holder.map(|holder| holder.unit);
+        finding.evidence.push(evidence(format!("of it for the word at {word:#x}"), share * 100.0, "%", None));
+        finding.evidence.push(evidence("threads that wait for it", waiters as f64, "count", None));
+        finding.evidence.extend(followed.evidence);
+        let runq = facts.per_second(unit.times.sum(&super::runq::STATES)) / 1e6;
+        finding.alternatives.push(not("runq-self", format!("{runq:.0} ms/s of waiting for a CPU")));
+        finding.advice = format!(
+            "threads of {} wait for one lock: hold it for less, or split it; the stacks show where it is taken",
+            unit.comm
+        );
+        suspicion.chain = followed.links;
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+/// The word with most of the waiting: address, its share, threads that wait for it.
+fn hottest(facts: &Facts, unit: &Unit) -> (u64, f64, usize) {
+    let mut words: HashMap<u64, (u64, Vec<u32>)> = HashMap::new();
+    let mut all = 0;
+    for wait in facts.waits(unit, STATES) {
+        all += wait.weight.0;
+        let WaitTarget::Futex { addr, .. } = wait.target else { continue };
+        let word = words.entry(addr).or_default();
+        word.0 += wait.weight.0;
+        if !word.1.contains(&wait.tid.0) {
+            word.1.push(wait.tid.0);
+        }
+    }
+    let top = words.into_iter().max_by_key(|(addr, (weight, _))| (*weight, *addr));
+    top.map_or((0, 0.0, 0), |(addr, (weight, tids))| (addr, weight as f64 / all.max(1) as f64, tids.len()))
+}

@@ -1,0 +1,76 @@
+//! # `ipc_peer`: waiting for another process of this host
+//!
+//! **Class** `ipc-peer`; the culprit is the process at the other end, known by who ended the waits.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to a pipe, local socket, message queue or semaphore. Sending counts always: there is something to
+//! deliver, and the other end does not take it. Receiving counts when the process has asked the other for something (they
+//! wake each other, and it waits longer than the other) or works on a stream that the other cannot fill fast enough; else
+//! it waits for work.
+//!
+//! **Whose fault.** The other end. What holds that one up itself (a finding of its own) is the root, and this hangs below.
+//!
+//! **Cure.** Look at the culprit: `agent report --pid …`; a larger buffer helps bursts only.
+
+use agent_common::abi::sched::State;
+
+use super::facts::{Facts, Unit};
+use super::lost::{loss, not, process_culprit, suspect};
+use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+
+pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
+
+const STATES: &[State] = &[State::Ipc];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_waits {
+        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let followed = chain::follow(facts, unit, "ipc-peer", STATES);
+        let mut suspicion = suspect(RULE.name, "ipc-peer", unit, lost);
+        let finding = &mut suspicion.finding;
+        let sends = sending(facts, unit);
+        finding.evidence.push(evidence(
+            "of it while sending (the other end does not take it)",
+            sends * 100.0,
+            "%",
+            None,
+        ));
+        if let Some(blocker) = &followed.blocker {
+            let peer = &facts.units[facts.processes[blocker.process].unit];
+            finding.culprit = Some(process_culprit(peer));
+            suspicion.culprit_unit = Some(peer.at);
+            let idle = 1.0 - peer.times.non_idle() as f64 / peer.times.all().max(1) as f64;
+            let what = format!("{} waits for work or a timer itself, of its time", peer.comm);
+            finding.evidence.push(evidence(what, idle * 100.0, "%", None));
+            finding.advice = format!(
+                "{} waits for {} ({}): `agent report --pid {}` shows what that one does",
+                unit.comm, peer.comm, peer.tgid, peer.tgid
+            );
+        } else {
+            finding.confidence *= 0.6;
+            finding.advice = format!("{} waits for another process; who it is could not be seen", unit.comm);
+        }
+        finding.alternatives.push(not("idle", "it has something to deliver, or has asked for an answer"));
+        finding.evidence.extend(followed.evidence);
+        suspicion.chain = followed.links;
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+/// Share of the waits that were made by sending.
+fn sending(facts: &Facts, unit: &Unit) -> f64 {
+    let (mut sends, mut all) = (0, 0);
+    for wait in facts.waits(unit, STATES) {
+        all += wait.weight.0;
+        let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
+        if call.is_some_and(super::facts::sends) {
+            sends += wait.weight.0;
+        }
+    }
+    sends as f64 / f64::max(all as f64, 1.0)
+}

@@ -1,0 +1,165 @@
+//! Lost time: the one measure of all rules that judge by states, and the suspicion made of it.
+//!
+//! A unit (processes of one name and parent) loses time in a state. Enter: [`SHARE_ENTER`] of its non-idle thread time
+//! and [`LOST_ENTER`] seconds a second; stay: [`SHARE_LEAVE`] and [`LOST_LEAVE`]; and in four of five windows at least
+//! what it takes to stay.
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::{Alternative, Culprit, Evidence, Finding, Subject};
+
+use super::facts::{Facts, Unit, lasts};
+use super::{Level, Suspicion, evidence, level};
+
+/// Share of the non-idle time of a unit.
+pub(super) const SHARE_ENTER: f64 = 0.20;
+/// The same, to stay.
+pub(super) const SHARE_LEAVE: f64 = 0.12;
+/// Seconds a second.
+pub(super) const LOST_ENTER: f64 = 0.10;
+/// The same, to stay, and in single windows.
+pub(super) const LOST_LEAVE: f64 = 0.06;
+
+/// How much a unit loses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loss {
+    /// Over the span.
+    pub(super) ns: u64,
+    /// Seconds a second.
+    pub(super) rate: f64,
+    /// Of its non-idle time, 0..=1.
+    pub(super) share: f64,
+    pub(super) level: Level,
+}
+
+/// What a unit loses in these states; `None` below the thresholds.
+pub(super) fn loss(facts: &Facts, unit: &Unit, states: &[State]) -> Option<Loss> {
+    loss_with(facts, unit, states, 0)
+}
+
+/// The same with time of these states that other accounts say more of (they were on a CPU then).
+pub(super) fn loss_with(facts: &Facts, unit: &Unit, states: &[State], more: u64) -> Option<Loss> {
+    let blocked = unit.times.sum(states);
+    let ns = blocked + more;
+    let loss = measure(facts, unit, ns)?;
+    let mut series = vec![0; facts.windows.len()];
+    for process in facts.members(unit) {
+        process.by_window(states, &mut series);
+    }
+    // What comes on top is known over the span only.
+    let on_top = facts.per_second(more) / 1e9;
+    let rates: Vec<f64> = series
+        .iter()
+        .zip(facts.windows)
+        .map(|(ns, window)| *ns as f64 / window.span().0.max(1) as f64 + on_top)
+        .collect();
+    lasts(&rates, LOST_LEAVE).then_some(loss)
+}
+
+/// Level of an amount, whenever in the span it was lost.
+pub(super) fn measure(facts: &Facts, unit: &Unit, ns: u64) -> Option<Loss> {
+    if unit.kernel {
+        return None;
+    }
+    let rate = facts.per_second(ns) / 1e9;
+    let share = (ns as f64 / unit.times.non_idle().max(1) as f64).min(1.0);
+    let level = level(share, SHARE_ENTER, SHARE_LEAVE)?.min(level(rate, LOST_ENTER, LOST_LEAVE)?);
+    Some(Loss { ns, rate, share, level })
+}
+
+/// The suspicion that a unit loses this, with the numbers that all have.
+pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss: Loss) -> Suspicion {
+    let mut numbers = vec![
+        evidence(format!("lost to {class}"), loss.rate * 1e3, "ms/s", Some(LOST_ENTER * 1e3)),
+        evidence("of its non-idle thread time", loss.share * 100.0, "%", Some(SHARE_ENTER * 100.0)),
+    ];
+    if unit.members.len() > 1 {
+        numbers.push(evidence("processes of this name", unit.members.len() as f64, "count", None));
+    }
+    let finding = Finding {
+        rule: rule.to_owned(),
+        class: class.to_owned(),
+        subject: subject(unit),
+        culprit: None,
+        lost_ns_per_s: (loss.rate * 1e9) as u64,
+        share_pct: loss.share * 100.0,
+        confidence: (0.6 + 0.3 * (loss.share / 0.6)).min(0.9),
+        evidence: numbers,
+        stacks: Vec::new(),
+        alternatives: Vec::new(),
+        caused: Vec::new(),
+        advice: String::new(),
+    };
+    Suspicion {
+        key: format!("{class}/{}", unit.key()),
+        level: loss.level,
+        call: None,
+        finding,
+        unit: Some(unit.at),
+        culprit_unit: None,
+        chain: Vec::new(),
+        explained: Vec::new(),
+    }
+}
+
+/// A suspicion about something that is no process, or that is not measured by states.
+pub(super) fn suspect_other(
+    rule: &'static str,
+    class: &'static str,
+    subject: Subject,
+    level: Level,
+    numbers: Vec<Evidence>,
+) -> Suspicion {
+    let name = match (subject.pid, &subject.comm) {
+        (Some(pid), _) => pid.to_string(),
+        (None, Some(comm)) => comm.clone(),
+        (None, None) => subject.kind.clone(),
+    };
+    Suspicion {
+        key: format!("{class}/{name}"),
+        level,
+        call: None,
+        finding: Finding {
+            rule: rule.to_owned(),
+            class: class.to_owned(),
+            subject,
+            culprit: None,
+            lost_ns_per_s: 0,
+            share_pct: 0.0,
+            confidence: 0.5,
+            evidence: numbers,
+            stacks: Vec::new(),
+            alternatives: Vec::new(),
+            caused: Vec::new(),
+            advice: String::new(),
+        },
+        unit: None,
+        culprit_unit: None,
+        chain: Vec::new(),
+        explained: Vec::new(),
+    }
+}
+
+/// The host as a subject.
+pub(super) fn host() -> Subject {
+    Subject { kind: "host".into(), pid: None, comm: None }
+}
+
+/// A unit as the subject of a finding.
+pub(super) fn subject(unit: &Unit) -> Subject {
+    Subject { kind: "process".into(), pid: Some(unit.tgid.0), comm: Some(unit.comm.as_ref().into()) }
+}
+
+/// A unit as the culprit.
+pub(super) fn process_culprit(unit: &Unit) -> Culprit {
+    Culprit { kind: "process".into(), pid: Some(unit.tgid.0), comm: Some(unit.comm.as_ref().into()) }
+}
+
+/// A culprit that is no process.
+pub(super) fn culprit(kind: &str, name: impl Into<String>) -> Culprit {
+    Culprit { kind: kind.into(), pid: None, comm: Some(name.into()) }
+}
+
+/// A class that was considered.
+pub(super) fn not(class: &str, why_not: impl Into<String>) -> Alternative {
+    Alternative { class: class.into(), why_not: why_not.into() }
+}

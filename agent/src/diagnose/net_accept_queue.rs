@@ -1,0 +1,99 @@
+//! # `net_accept_queue`: a listener does not accept fast enough
+//!
+//! **Class** `net-accept-queue`; subject and culprit are the process that listens.
+//!
+//! **What.** Connections are refused because the accept queue of a listening socket is full: at least [`RATE_ENTER`] a second
+//! (to stay: [`RATE_LEAVE`]), in at least [`WINDOWS`] of the windows (a client whose connection was refused tries again after
+//! one second, then two: the series has gaps).
+//!
+//! **Why.** The clients wait a second and more for a connection; the server sees nothing of it.
+//!
+//! **Cure.** Accept in a thread of its own, more workers, a longer queue (`listen(…)` and `net.core.somaxconn`) for bursts.
+
+use std::collections::HashMap;
+
+use agent_common::abi::sched::State;
+use agent_common::units::Tgid;
+use agent_common::wire::finding::{Culprit, Subject};
+
+use super::facts::Facts;
+use super::lost::{culprit, suspect_other};
+use super::{Rule, Trend, Verdict, evidence, level, verdict};
+
+/// Connections a second.
+const RATE_ENTER: f64 = 1.0;
+/// The same, to stay.
+const RATE_LEAVE: f64 = 0.3;
+/// Share of the windows.
+const WINDOWS: f64 = 0.4;
+
+pub(super) const RULE: Rule = Rule { name: "net_accept_queue", classes: &["net-accept-queue"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    let mut listeners: HashMap<(Tgid, u16), (u64, Vec<bool>, Option<(u32, u32)>, String)> = HashMap::new();
+    for (at, window) in facts.windows.iter().enumerate() {
+        for row in window.net.iter().filter(|row| row.accept_overflows > 0) {
+            let listener = listeners.entry((row.tgid, row.local_port)).or_default();
+            listener.0 += row.accept_overflows;
+            listener.1.resize(facts.windows.len(), false);
+            listener.1[at] = true;
+            listener.2 = row.accept_queue.or(listener.2);
+            listener.3 = row.comm.as_ref().to_owned();
+        }
+    }
+    let mut suspicions = Vec::new();
+    for ((tgid, port), (count, windows, queue, comm)) in listeners {
+        let rate = facts.per_second(count);
+        let in_windows = windows.iter().filter(|there| **there).count() as f64 / windows.len().max(1) as f64;
+        let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| in_windows >= WINDOWS) else {
+            continue;
+        };
+        let known = tgid != Tgid(0);
+        let subject = if known {
+            Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(comm.clone()) }
+        } else {
+            super::lost::host()
+        };
+        let mut numbers = vec![evidence(format!("refused at port {port}"), rate, "1/s", Some(RATE_ENTER))];
+        if let Some((waiting, limit)) = queue {
+            numbers.push(evidence(
+                "connections waiting",
+                f64::from(waiting),
+                "count",
+                Some(f64::from(limit)),
+            ));
+        }
+        let unit = facts.unit_of(tgid);
+        if let Some(unit) = unit {
+            let all = unit.times.all().max(1) as f64;
+            for (what, states) in [
+                ("of its time on a CPU", &[State::Oncpu][..]),
+                ("of its time waiting for a CPU", &super::runq::STATES[..]),
+                ("of its time asleep on a timer", &[State::Sleep][..]),
+            ] {
+                numbers.push(evidence(what, unit.times.sum(states) as f64 / all * 100.0, "%", None));
+            }
+        }
+        let mut suspicion = suspect_other(RULE.name, "net-accept-queue", subject, level, numbers);
+        suspicion.key = format!("net-accept-queue/{tgid}:{port}");
+        suspicion.unit = unit.map(|unit| unit.at);
+        suspicion.culprit_unit = suspicion.unit;
+        let finding = &mut suspicion.finding;
+        // Each one refused waits a second until its first SYN is sent again.
+        finding.lost_ns_per_s = (rate * 1e9) as u64;
+        finding.share_pct = 100.0;
+        finding.confidence = if known { 0.9 } else { 0.7 };
+        finding.culprit = Some(if known {
+            Culprit { kind: "process".into(), pid: Some(tgid.0), comm: Some(comm.clone()) }
+        } else {
+            culprit("host", format!("listener at port {port}"))
+        });
+        finding.advice = format!(
+            "{} does not accept as fast as connections come to port {port}: more workers, accept in a thread of its \
+             own, a longer queue (listen backlog, net.core.somaxconn)",
+            if known { comm.as_str() } else { "the listener" }
+        );
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}

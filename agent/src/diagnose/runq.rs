@@ -1,0 +1,204 @@
+//! # `runq`: ready to run, and not running
+//!
+//! **Classes** `runq-neighbour` (a foreign process runs meanwhile; it is the culprit) and `runq-self` (threads of its own
+//! program do).
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second, to
+//! waiting for a CPU (to stay: 12 %, 0.06 s/s), in four of five windows. Who ran on that CPU meanwhile is charged for
+//! each ns of it. Time held back by a CPU quota is `cpu-quota`, not this.
+//!
+//! - at least [`MOST`] of it behind **foreign** programs: `runq-neighbour`. Who works with the victim is not foreign:
+//!   the same program in the same cgroup, its parent or child, and who ends its waits and has its own ended by it
+//!   (client and server). Nor is one that the user told to go first (the victim has the higher nice value).
+//! - else `runq-self`: more threads are ready than there are CPUs to run them. It opens an alert from [`CROWDED`] times as
+//!   many, or when CPUs stand idle meanwhile (pinned); below that the program just uses what there is.
+//!
+//! **Why.** A CPU that is busy is in use; what matters is who waits, for how long, behind whom.
+//!
+//! **Cure.** Neighbour: a weight (`nice`, `CPUWeight=`), a quota (`CPUQuota=`) or CPUs of its own (`AllowedCPUs=`) for the
+//! culprit. Self: as many workers as CPUs; widen the affinity.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::Culprit;
+
+use super::facts::{Facts, Unit};
+use super::lost::{culprit, loss, not, process_culprit, suspect};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
+
+/// Share of the waiting that decides.
+const MOST: f64 = 0.5;
+/// Ready threads for each CPU from which a program has too many.
+const CROWDED: f64 = 2.0;
+/// Share of a CPU that stands idle while threads wait: they may not run there.
+const IDLE: f64 = 0.4;
+/// Victims of one culprit that are told one by one.
+const VICTIMS: usize = 3;
+/// Share of stolen time from which the hypervisor is an alternative.
+const STEAL: f64 = 0.10;
+
+pub(super) const RULE: Rule = Rule { name: "runq", classes: &["runq-neighbour", "runq-self"], judge };
+
+/// Waiting for a CPU that a quota does not explain.
+pub(super) const STATES: [State; 2] = [State::RunqWoken, State::RunqPreempted];
+
+/// Behind whom a unit waited.
+struct Behind<'a> {
+    /// Foreign programs: a unit of each, and the time; most first.
+    foreign: Vec<(&'a Unit, u64)>,
+    own: u64,
+    known: u64,
+}
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_runq {
+        return Verdict::NotEnoughData { why: "run-queue times are not known here".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in facts.units.iter().filter(|unit| !unit.kernel) {
+        let Some(lost) = loss(facts, unit, &STATES) else { continue };
+        if unit.times.of(State::RunqThrottled) > lost.ns {
+            continue;
+        }
+        let behind = behind(facts, unit);
+        let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
+        let found = if foreign as f64 >= MOST * behind.known.max(1) as f64 && behind.known > 0 {
+            neighbour(facts, unit, &behind, suspect(RULE.name, "runq-neighbour", unit, lost))
+        } else if behind.own > 0 {
+            Some(own(facts, unit, &behind, suspect(RULE.name, "runq-self", unit, lost)))
+        } else {
+            None
+        };
+        suspicions.extend(found);
+    }
+    verdict(few(suspicions))
+}
+
+/// The worst victims of each culprit; the others are told in a number.
+fn few(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
+    all.sort_by(|a, b| b.finding.lost_ns_per_s.cmp(&a.finding.lost_ns_per_s).then_with(|| a.key.cmp(&b.key)));
+    let mut kept: Vec<Suspicion> = Vec::new();
+    let mut more: HashMap<usize, usize> = HashMap::new();
+    for suspicion in all {
+        let same = kept.iter().filter(|other| {
+            other.culprit_unit == suspicion.culprit_unit && other.finding.class == suspicion.finding.class
+        });
+        match suspicion.culprit_unit {
+            Some(by) if same.count() >= VICTIMS => *more.entry(by).or_default() += 1,
+            _ => kept.push(suspicion),
+        }
+    }
+    for (by, count) in more {
+        if let Some(first) = kept.iter_mut().find(|suspicion| suspicion.culprit_unit == Some(by)) {
+            first.finding.evidence.push(evidence("others that wait behind it", count as f64, "count", None));
+        }
+    }
+    kept
+}
+
+fn behind<'a>(facts: &'a Facts, unit: &Unit) -> Behind<'a> {
+    let mut foreign: HashMap<(Arc<str>, Arc<str>), (&Unit, u64, u64)> = HashMap::new();
+    let (mut own, mut known) = (0, 0);
+    let nice = facts.members(unit).map(|process| process.nice).max().unwrap_or(0);
+    for ((_, by), ns) in facts.blame.iter().filter(|((victim, _), _)| *victim == unit.at) {
+        known += ns;
+        let other = &facts.units[*by];
+        if facts.work_together(unit, other) {
+            own += ns;
+            continue;
+        }
+        let others_nice = facts.members(other).map(|process| process.nice).min().unwrap_or(0);
+        if nice > others_nice {
+            // It was told to wait for others.
+            continue;
+        }
+        let program = (Arc::clone(&other.comm), Arc::clone(&other.cgroup));
+        let entry = foreign.entry(program).or_insert((other, 0, 0));
+        entry.1 += ns;
+        if *ns > entry.2 {
+            (entry.0, entry.2) = (other, *ns);
+        }
+    }
+    let mut foreign: Vec<(&Unit, u64)> = foreign.into_values().map(|(unit, ns, _)| (unit, ns)).collect();
+    foreign.sort_by_key(|(unit, ns)| (std::cmp::Reverse(*ns), unit.tgid));
+    Behind { foreign, own, known }
+}
+
+fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Option<Suspicion> {
+    let (first, ns) = *behind.foreign.first()?;
+    let share = ns as f64 / behind.known.max(1) as f64;
+    let finding = &mut suspicion.finding;
+    finding.culprit = Some(process_culprit(first));
+    suspicion.culprit_unit = Some(first.at);
+    finding.confidence *= (0.6 + 0.4 * share / 0.8).min(1.0);
+    for (other, ns) in behind.foreign.iter().take(3) {
+        let what = format!("of it {} ({}) in {} ran meanwhile", other.comm, other.tgid, other.cgroup);
+        finding.evidence.push(evidence(what, *ns as f64 / behind.known.max(1) as f64 * 100.0, "%", None));
+    }
+    let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
+    finding
+        .alternatives
+        .push(not("runq-self", format!("{own:.0} % of the waiting is behind its own threads")));
+    if unit.times.of(State::RunqThrottled) > 0 || facts.has_states {
+        let throttled = unit.times.of(State::RunqThrottled) as f64 / 1e6 / facts.span.as_secs_f64().max(1e-9);
+        finding.alternatives.push(not("cpu-quota", format!("its cgroup was throttled {throttled:.0} ms/s")));
+    }
+    let steal = facts.steal * 100.0;
+    finding.alternatives.push(not("cpu-steal", format!("the hypervisor took {steal:.0} % of the CPUs")));
+    if facts.steal >= STEAL {
+        finding.confidence *= 1.0 - facts.steal;
+    }
+    finding.advice = format!(
+        "{} ({}) keeps {} from running: lower its weight (nice, CPUWeight=), cap it (CPUQuota=) or give it CPUs of \
+         its own (AllowedCPUs=)",
+        first.comm, first.tgid, unit.comm
+    );
+    Some(suspicion)
+}
+
+fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Suspicion {
+    let ready = facts.per_second(unit.times.of(State::Oncpu) + unit.times.sum(&STATES)) / 1e9;
+    let idle = facts.idle_cpus();
+    let finding = &mut suspicion.finding;
+    finding.culprit = Some(process_culprit(unit));
+    suspicion.culprit_unit = Some(unit.at);
+    let crowded = ready / facts.cpus;
+    if crowded < CROWDED && idle < IDLE {
+        finding.confidence = finding.confidence.min(0.4);
+    }
+    let limit = CROWDED * facts.cpus;
+    finding.evidence.push(evidence("threads running or ready", ready, "threads", Some(limit)));
+    finding.evidence.push(evidence("CPUs", facts.cpus, "count", None));
+    finding.evidence.push(evidence("CPUs that stand idle", idle, "CPUs", Some(IDLE)));
+    let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
+    finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", Some(MOST * 100.0)));
+    finding.alternatives.push(not("runq-neighbour", format!("{:.0} % of it is behind others", 100.0 - own)));
+    finding.advice = if idle >= IDLE {
+        format!(
+            "{} may not run on the CPUs that stand idle: widen its affinity (taskset -p, AllowedCPUs=)",
+            unit.comm
+        )
+    } else {
+        format!(
+            "{} has more threads ready than there are CPUs: as many workers as CPUs, or more CPUs",
+            unit.comm
+        )
+    };
+    suspicion
+}
+
+/// What keeps the holder of a lock from running: class and culprit.
+pub(super) fn of_holder(facts: &Facts, holder: &Unit) -> (&'static str, Option<Culprit>, Option<usize>) {
+    if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
+        return ("cpu-quota", Some(culprit("cgroup", holder.cgroup.as_ref())), None);
+    }
+    let behind = behind(facts, holder);
+    match behind.foreign.first() {
+        Some((first, ns)) if *ns as f64 >= MOST * behind.known as f64 => {
+            ("priority-inversion", Some(process_culprit(first)), Some(first.at))
+        }
+        _ => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),
+    }
+}
