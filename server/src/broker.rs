@@ -29,7 +29,7 @@ use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
 /// Segment of the broker's log.
 pub const SEGMENT_BYTES: usize = 1 << 20;
 /// Segments a filter: 16 MiB hold 300 windows of a host with 300 processes. There is a log for each filter in use:
-/// metrics and status of all hosts, and `stored` of each host, whose messages are tiny.
+/// metrics, status, alerts and reports of all hosts, and `stored` of each host, whose messages are tiny.
 pub const SEGMENTS: usize = 16;
 /// Largest packet: the collector's largest window (32 MiB) with its head and topic.
 pub const MAX_PACKET: usize = (32 << 20) + (64 << 10);

@@ -104,6 +104,9 @@ pub struct Influx2 {
     /// File with the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust beside the well-known ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// InfluxDB 1.
@@ -120,6 +123,9 @@ pub struct Influx1 {
     /// File with the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust beside the well-known ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How long the embedded store keeps metrics, whichever bound comes first.

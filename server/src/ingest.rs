@@ -21,7 +21,7 @@ use agent_common::wire::topic::{self, Channel};
 
 use self::acks::Ticket;
 use crate::mqtt::{self, Link, Message};
-use crate::store::{Backoff, Store, Window};
+use crate::store::{Backoff, Note, Store, Window};
 pub use stats::{HostStatus, IngestStats, Latency, Rejected, StreamState};
 
 /// How to ingest.
@@ -168,6 +168,9 @@ struct Work {
     /// Count of connections.
     link: u64,
     queue: VecDeque<Pending>,
+    /// Alerts and reports that wait for the store.
+    notes: VecDeque<(Note, Ticket)>,
+    /// Bytes of both.
     queue_bytes: usize,
     /// `stored` messages to publish, latest of each stream.
     to_tell: BTreeMap<(String, String), Stored>,
@@ -195,6 +198,22 @@ impl Work {
         None
     }
 
+    /// Nothing waits for the store.
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.notes.is_empty()
+    }
+
+    fn push_note(&mut self, note: Note, ticket: Ticket) {
+        self.queue_bytes += note.len();
+        self.notes.push_back((note, ticket));
+    }
+
+    fn take_notes(&mut self) -> Vec<(Note, Ticket)> {
+        let notes = Vec::from(std::mem::take(&mut self.notes));
+        self.queue_bytes -= notes.iter().map(|(note, _)| note.len()).sum::<usize>();
+        notes
+    }
+
     fn take_batch(&mut self, options: &Options) -> Vec<Pending> {
         let mut bytes = 0;
         let mut batch = Vec::new();
@@ -210,7 +229,11 @@ impl Work {
         batch
     }
 
-    fn put_back(&mut self, batch: Vec<Pending>) {
+    fn put_back(&mut self, batch: Vec<Pending>, notes: Vec<(Note, Ticket)>) {
+        for (note, ticket) in notes.into_iter().rev() {
+            self.queue_bytes += note.len();
+            self.notes.push_front((note, ticket));
+        }
         for pending in batch.into_iter().rev() {
             self.queue_bytes += pending.bytes;
             self.queue.push_front(pending);

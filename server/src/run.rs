@@ -151,6 +151,11 @@ fn secret(file: &Path) -> Result<influx::Secret, StoreError> {
     })
 }
 
+fn open_influx(url: &str, api: influx::Api, ca_file: Option<&Path>) -> Result<Arc<dyn Store>, StoreError> {
+    let options = influx::Options { ca_file: ca_file.map(Into::into), ..influx::Options::new(url, api) };
+    Ok(Arc::new(influx::InfluxStore::open(options)?))
+}
+
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     match &config.store {
         StoreConfig::Embedded => {
@@ -161,19 +166,19 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
             };
             Ok(Arc::new(embedded::EmbeddedStore::open(&config.state_dir, options)?))
         }
-        StoreConfig::Influx2(Influx2 { url, org, bucket, token_file }) => {
+        StoreConfig::Influx2(Influx2 { url, org, bucket, token_file, ca_file }) => {
             let token = token_file.as_deref().map(secret).transpose()?;
             let api = influx::Api::V2 { org: org.clone(), bucket: bucket.clone(), token };
-            Ok(Arc::new(influx::InfluxStore::open(influx::Options::new(url, api))?))
+            open_influx(url, api, ca_file.as_deref())
         }
-        StoreConfig::Influx1(Influx1 { url, db, user, password_file }) => {
+        StoreConfig::Influx1(Influx1 { url, db, user, password_file, ca_file }) => {
             let login = match (user, password_file) {
                 (Some(user), Some(file)) => Some((user.clone(), secret(file)?)),
                 (Some(user), None) => Some((user.clone(), influx::Secret::new(""))),
                 (None, _) => None,
             };
             let api = influx::Api::V1 { db: db.clone(), login };
-            Ok(Arc::new(influx::InfluxStore::open(influx::Options::new(url, api))?))
+            open_influx(url, api, ca_file.as_deref())
         }
     }
 }

@@ -10,7 +10,7 @@ use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line::{FieldValue, Point};
 use server::store::embedded::{Counts, EmbeddedStore, FILE, Options, Reader, Selection};
-use server::store::{Store, StoreError, Window};
+use server::store::{Note, Store, StoreError, Window};
 
 /// 2023-11-14 22:13:20, a multiple of 20 s.
 const T0: u64 = 1_700_000_000_000_000_000;
@@ -62,6 +62,34 @@ fn assert_exactly(reader: &Reader, host: &str, last: u64) {
         (1..=last).map(|seq| (T0 + seq * SECOND, FieldValue::from(seq * 1_000 + 3))).collect();
     let got: Vec<_> = found[0].samples.iter().map(|s| (s.time.0, s.value.clone())).collect();
     assert_eq!(got, expected);
+}
+
+/// Files of version 1 had no alerts.
+#[test]
+fn a_file_of_the_first_version_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = open(dir.path());
+    store.write(&[window("h", 1)]).expect("write");
+    store.close().expect("close");
+    let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("open");
+    conn.execute_batch("DROP TABLE alert; DROP TABLE report; PRAGMA user_version=1").expect("as it was");
+    drop(conn);
+    let store = open(dir.path());
+    let report = |at: u64, json: &str| Note::Report { host: "h".into(), at: UnixNs(at), json: json.into() };
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos()
+            as u64;
+    assert_eq!(store.keep(&[report(now, "{}")]).expect("keep"), 1);
+    assert_eq!(store.keep(&[report(now + 5, "{}"), report(now - 1, "{\"old\":1}")]).expect("keep"), 0);
+    let reader = store.reader().expect("reader");
+    assert_eq!(reader.report("h").expect("report"), Some((UnixNs(now), "{}".to_owned())));
+    assert_exactly(&reader, "h", 1);
+    // What is past its time goes.
+    assert_eq!(
+        store.keep(&[Note::Report { host: "i".into(), at: UnixNs(T0), json: "{}".into() }]).expect("keep"),
+        1
+    );
+    assert_eq!(reader.reporting_hosts().expect("hosts"), ["h"]);
 }
 
 #[test]

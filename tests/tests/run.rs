@@ -87,7 +87,7 @@ impl Daemon {
 
     /// Windows in the store: how many, the least and the greatest number.
     fn windows(&self) -> Option<(u64, u64, u64)> {
-        let file = self.path("state/server/metrics.db");
+        let file = self.path("state-server/metrics.db");
         let store =
             rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
         store

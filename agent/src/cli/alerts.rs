@@ -238,7 +238,7 @@ async fn session(
 }
 
 /// `2026-11-22T21:22:43Z web-1 OPEN cpu-user worker (42): 900ms lost a second, 90 %; CPU 97 % of a core → …`
-fn line(alert: &Alert, paint: Paint) -> String {
+pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let finding = &alert.finding;
     let state = match alert.state {
         AlertState::Open => paint.red("OPEN    "),

@@ -14,17 +14,22 @@ use server::store::embedded::{FILE, Reader, Selection, Step, Tags};
 use super::term::{Side, Table};
 use super::{Context, Outcome, duration, key_value, term};
 
+/// Most alert messages shown: the latest.
+const MAX_ALERTS: usize = 1_000;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sudo agent query                                      which measurements there are
   sudo agent query s7mpa_cpu                            its fields and series
   sudo agent query s7mpa_cpu user_ns --last 5m          values, one a window
+  sudo agent query alerts --last 1d                     alerts from open to resolved, of all hosts
+  sudo agent query reports --json                       the latest report of each host
   sudo agent query s7mpa_process rss_bytes --tag comm=nginx --last 1d --step 1h --json
 
 agent/METRICS.md names every measurement and field with its unit.")]
 pub(super) struct QueryArgs {
-    /// Measurement; none lists them
+    /// Measurement, or `alerts`, or `reports`; none lists the measurements
     measurement: Option<String>,
 
     /// Field; none lists the series
@@ -61,6 +66,13 @@ pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
 
 fn query(context: &Context, args: &QueryArgs, path: &std::path::Path) -> anyhow::Result<()> {
     let reader = Reader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    if args.field.is_none() {
+        match args.measurement.as_deref() {
+            Some("alerts") => return print_alerts(context, args, &reader),
+            Some("reports") => return print_reports(context, &reader),
+            _ => {}
+        }
+    }
     let measurements = reader.measurements()?;
     let Some(measurement) = &args.measurement else {
         return list(context, "measurements", &measurements);
@@ -75,19 +87,61 @@ fn query(context: &Context, args: &QueryArgs, path: &std::path::Path) -> anyhow:
     if !fields.contains(field) {
         bail!("no field {field} in the store{}", nearest(field, &fields));
     }
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (from, to) = span(args);
     let selection = Selection {
         measurement: measurement.clone(),
         field: field.clone(),
         tags: args.tags.clone(),
-        from: UnixNs(now.saturating_sub(args.last).as_nanos() as u64),
-        // A window of this very second belongs to it.
-        to: UnixNs((now + Duration::from_secs(1)).as_nanos() as u64),
+        from,
+        to,
     };
     match args.step {
         Some(step) => print_steps(context, &reader, &selection, step),
         None => print_samples(context, &reader, &selection),
     }
+}
+
+fn span(args: &QueryArgs) -> (UnixNs, UnixNs) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let from = now.saturating_sub(args.last);
+    // A window of this very second belongs to it.
+    let to = now + Duration::from_secs(1);
+    (UnixNs(from.as_nanos() as u64), UnixNs(to.as_nanos() as u64))
+}
+
+/// The life of the alerts in this time, one line a message as `agent alerts` prints them.
+fn print_alerts(context: &Context, args: &QueryArgs, reader: &Reader) -> anyhow::Result<()> {
+    let host = match args.tags.as_slice() {
+        [] => None,
+        [(name, host)] if name == "host" => Some(host.as_str()),
+        _ => bail!("alerts are chosen by --tag host=NAME and --last alone"),
+    };
+    let (from, to) = span(args);
+    let alerts = reader.alerts(host, from, to, MAX_ALERTS)?;
+    if context.global.json {
+        return term::print_json(&json!({ "alerts": alerts }));
+    }
+    if alerts.is_empty() {
+        term::complain("no alert in this time; --last goes further back");
+    }
+    let text: String = alerts.iter().map(|alert| super::alerts::line(alert, context.paint) + "\n").collect();
+    Ok(term::print(&text)?)
+}
+
+/// The latest report of each host, as it came.
+fn print_reports(context: &Context, reader: &Reader) -> anyhow::Result<()> {
+    let mut reports = Vec::new();
+    let mut text = String::new();
+    for host in reader.reporting_hosts()? {
+        let Some((at, report)) = reader.report(&host)? else { continue };
+        let _ = writeln!(text, "{}  {}", term::utc(at.0), term::clean(&host));
+        let report: serde_json::Value = serde_json::from_str(&report).context("a report in the store")?;
+        reports.push(json!({ "host": host, "at_unix_ns": at.0, "report": report }));
+    }
+    if context.global.json {
+        return term::print_json(&json!({ "reports": reports }));
+    }
+    Ok(term::print(&text)?)
 }
 
 fn nearest(name: &str, all: &[String]) -> String {

@@ -58,7 +58,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     }
     let config = settings(global, &flags).config().map_err(usage)?;
     logging::start(&config.log, global.verbose, logging::Kind::Daemon);
-    let run_dir = config.run_dir.join("server");
+    let run_dir = config.server_run_dir();
     for dir in [&config.server_dir(), &run_dir] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
             format!("cannot make {}; set --state-dir and --run-dir to places of yours", dir.display())

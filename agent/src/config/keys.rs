@@ -292,6 +292,16 @@ pub static KEYS: &[Key] = &[
         Ok(())
     }),
     key!(
+        "server.influx_ca_file",
+        Kind::Text,
+        "",
+        "PEM file of the authorities to trust beside the well-known ones",
+        |c, v| {
+            c.server.influx_ca_file = path(v)?;
+            Ok(())
+        }
+    ),
+    key!(
         "log.level",
         Kind::Text,
         "",

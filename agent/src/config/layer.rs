@@ -317,6 +317,7 @@ fn blank() -> Config {
             influx_user: None,
             influx_token: None,
             influx_token_file: None,
+            influx_ca_file: None,
         },
         log: LogConfig { level: String::new(), json: false },
     }

@@ -133,6 +133,8 @@ pub struct ServerSettings {
     pub influx_token: Option<String>,
     /// File with it.
     pub influx_token_file: Option<PathBuf>,
+    /// PEM file of the authorities to trust beside the well-known ones.
+    pub influx_ca_file: Option<PathBuf>,
 }
 
 /// Which store.
@@ -165,6 +167,25 @@ impl Config {
     /// Directory of the server's store: the server user's alone.
     #[must_use]
     pub fn server_dir(&self) -> PathBuf {
-        self.state_dir.join("server")
+        server_part_of(&self.state_dir)
+    }
+
+    /// Directory of the server's passwords: the server user's alone.
+    #[must_use]
+    pub fn server_run_dir(&self) -> PathBuf {
+        server_part_of(&self.run_dir)
+    }
+}
+
+/// The server part's directory stands beside ours (`/var/lib/s7mpa-server`), not in it: so both are 0700, and no user
+/// has to be let through the other's.
+fn server_part_of(dir: &std::path::Path) -> PathBuf {
+    match dir.file_name() {
+        Some(name) => {
+            let mut name = name.to_owned();
+            name.push("-server");
+            dir.with_file_name(name)
+        }
+        None => dir.join("s7mpa-server"),
     }
 }

@@ -7,7 +7,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -74,12 +74,14 @@ pub fn server_config(
             org: settings.influx_org.clone(),
             bucket: settings.influx_bucket.clone(),
             token_file,
+            ca_file: settings.influx_ca_file.clone(),
         }),
         StoreKind::Influx1 => StoreConfig::Influx1(Influx1 {
             url: url()?,
             db: settings.influx_bucket.clone(),
             user: settings.influx_user.clone(),
             password_file: token_file,
+            ca_file: settings.influx_ca_file.clone(),
         }),
     };
     let broker = match &config.mqtt.url {
@@ -130,18 +132,12 @@ impl ServerChild {
 
     fn start_blocking(config: &Config) -> anyhow::Result<(Self, Ready)> {
         let owner = unprivileged(&config.server.user)?;
-        let run_dir = config.run_dir.join("server");
+        let run_dir = config.server_run_dir();
         for dir in [&config.server_dir(), &run_dir] {
             make_dir(dir, 0o700)?;
             if let Some((uid, gid)) = owner {
                 give(dir, uid, gid)?;
             }
-        }
-        if owner.is_some() {
-            // The server's user must get through to its own directories; the names in these stay hidden, the control
-            // socket is 0600 and the spool 0700.
-            open_for_passing(&config.run_dir)?;
-            open_for_passing(&config.state_dir)?;
         }
         let mut settings = server_config(config, &run_dir, owner)?;
         let (child, ready) = spawn(&settings, &config.log, owner)?;
@@ -241,16 +237,6 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<(Uid, Gid)>> {
         }
     }
     bail!("neither the user {name} nor nobody exists; make one: useradd --system --no-create-home {name}")
-}
-
-/// Lets others through a directory of root's, without letting them look.
-fn open_for_passing(dir: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot open {} for passing through", dir.display());
-    let mode = std::fs::metadata(dir).with_context(cannot)?.permissions().mode();
-    if mode & 0o001 == 0 {
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode | 0o011)).with_context(cannot)?;
-    }
-    Ok(())
 }
 
 /// Gives a directory and what a server of another user left in it to the server's user.
@@ -381,9 +367,11 @@ mod tests {
         settings.add_flag("server.store", "influx2", "--set");
         settings.add_flag("server.influx_url", "http://localhost:8086", "--set");
         settings.add_flag("server.influx_token", "hush", "--set");
+        settings.add_flag("server.influx_ca_file", "/etc/ca.pem", "--set");
         let config = server_config(&settings.config().unwrap(), dir.path(), None).unwrap();
         assert!(!serde_json::to_string(&config).unwrap().contains("hush"));
         let StoreConfig::Influx2(influx) = config.store else { panic!("{:?}", config.store) };
+        assert_eq!(influx.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
         assert_eq!(std::fs::read_to_string(influx.token_file.unwrap()).unwrap(), "hush");
     }
 

@@ -148,10 +148,10 @@ fn limits_of(config: &Config) -> Limits {
     }
 }
 
-/// State directory: everyone may pass, nobody may look; below it the spool is ours and the store the server's.
+/// Ours alone; the server part has its own directories beside them.
 fn make_dirs(config: &Config) -> anyhow::Result<()> {
     make_dir(&config.run_dir, 0o700)?;
-    make_dir(&config.state_dir, 0o711)?;
+    make_dir(&config.state_dir, 0o700)?;
     make_dir(&config.spool_dir(), 0o700)
 }
 

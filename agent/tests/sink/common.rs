@@ -15,7 +15,7 @@ use agent_common::wire::stored::Stored;
 use serde::{Deserialize, Serialize};
 use server::config::{BrokerConfig, ExternalBroker};
 use server::store::embedded::{EmbeddedStore, Options};
-use server::store::{Health, Store, StoreError, Window, Written};
+use server::store::{Health, Note, Store, StoreError, Window, Written};
 
 use crate::mosquitto::{Mosquitto, free_port};
 
@@ -106,6 +106,10 @@ impl Store for Slow {
     fn write(&self, windows: &[Window]) -> Result<Written, StoreError> {
         std::thread::sleep(self.delay);
         self.store.write(windows)
+    }
+
+    fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
+        self.store.keep(notes)
     }
 
     fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError> {

@@ -167,6 +167,7 @@ fn a_database_that_is_killed_and_comes_back_costs_nothing() {
         db: "s7mpa".into(),
         user: None,
         password_file: None,
+        ca_file: None,
     });
     let server = Child::start(&spec);
     let sinks = two_sinks(dir.path(), |host| server.sink_config(host));

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::acks::{Acks, Ticket};
 use super::{HostStatus, Ingest, Pending, StreamState, Work};
 use crate::mqtt::{Event, Failure, FailureKind, Full, Link, Message, Received};
-use crate::store::{Backoff, Store, StoreError, Window, WindowError, Written};
+use crate::store::{Backoff, Note, NoteError, Store, StoreError, Window, WindowError, Written};
 
 /// Entries of the per-host and per-stream tables: about 4 MiB with a small status each.
 const HOSTS: usize = 10_000;
@@ -36,9 +36,13 @@ pub(super) enum End {
 /// What a write came to.
 struct Outcome {
     batch: Vec<Pending>,
+    notes: Vec<(Note, Ticket)>,
     result: Result<Written, StoreError>,
     /// Windows of the batch that the store will never take, by index.
     hopeless: BTreeSet<usize>,
+    /// Notes that were new in the store, and those that it will never take.
+    new_notes: u64,
+    refused_notes: u64,
     /// What the store has of the streams in the batch.
     stored: Vec<(String, Stored)>,
 }
@@ -97,7 +101,7 @@ impl<'a> Session<'a> {
         shutdown: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> Result<End, Failure> {
         loop {
-            let retry_at = if self.writing.is_none() && !self.work.queue.is_empty() {
+            let retry_at = if self.writing.is_none() && !self.work.is_empty() {
                 self.write_after.min(self.next_status)
             } else {
                 self.next_status
@@ -121,10 +125,7 @@ impl<'a> Session<'a> {
             self.answer();
             self.write();
             self.report();
-            if self.work.shed
-                && self.work.queue.is_empty()
-                && self.writing.is_none()
-                && self.acks.next().is_none()
+            if self.work.shed && self.work.is_empty() && self.writing.is_none() && self.acks.next().is_none()
             {
                 self.work.shed = false;
                 return Ok(End::Reconnect);
@@ -140,7 +141,9 @@ impl<'a> Session<'a> {
                     None => topic::filter(&Channel::Metrics),
                 };
                 // At each connection, whether or not the broker remembers: subscribing twice does no harm.
-                for filter in [&metrics, &topic::filter(&Channel::Status)] {
+                // Each of a group takes all alerts and reports: the stores know them by their identity.
+                let others = [Channel::Status, Channel::Alert, Channel::Report].map(|c| topic::filter(&c));
+                for filter in std::iter::once(&metrics).chain(&others) {
                     let _ = self.link.subscribe(filter);
                     self.subscribing += 1;
                 }
@@ -149,7 +152,7 @@ impl<'a> Session<'a> {
             }
             Event::Subscribed { refused } => {
                 if refused {
-                    let text = "the broker does not allow the ingester to subscribe to metrics and status"
+                    let text = "the broker does not allow the ingester to subscribe to metrics, status, alerts and reports"
                         .to_owned();
                     return Err(Failure { kind: FailureKind::Credentials, text });
                 }
@@ -184,6 +187,10 @@ impl<'a> Session<'a> {
                 self.on_status(host, received);
                 self.acks.done(ticket);
             }
+            Channel::Alert | Channel::Report => {
+                let host = topic.host.into_owned();
+                self.on_note(topic.channel, &host, received, ticket);
+            }
             _ => self.acks.done(ticket),
         }
     }
@@ -198,12 +205,8 @@ impl<'a> Session<'a> {
         if bytes > self.ingest.options.max_payload {
             return self.reject(received, ticket, |r| &mut r.too_large, &"too large");
         }
-        // What comes after a message that was left to the broker cannot be acknowledged before it, so it comes again too.
-        let full = self.work.queue_bytes + bytes > self.ingest.options.backlog_bytes;
-        if self.work.shed || (full && !self.work.queue.is_empty()) {
-            self.work.shed = true;
-            self.ingest.shared.stats().shed += 1;
-            return;
+        if self.is_full(bytes) {
+            return self.shed();
         }
         let window = match Window::from_payload(received.payload()) {
             Ok(window) => window,
@@ -225,6 +228,40 @@ impl<'a> Session<'a> {
         if let Some(older) = self.work.push(Pending { window, bytes, ticket }) {
             self.acks.done(older);
         }
+    }
+
+    fn on_note(&mut self, channel: Channel, host: &str, received: &Received, ticket: Ticket) {
+        let payload = received.payload();
+        // So a retained alert is cleared when it is over.
+        if payload.is_empty() {
+            return self.acks.done(ticket);
+        }
+        if self.is_full(payload.len()) {
+            return self.shed();
+        }
+        let note = match channel {
+            Channel::Alert => Note::alert(host, payload),
+            _ => Note::report(host, payload, now()),
+        };
+        match note {
+            Ok(note) => self.work.push_note(note, ticket),
+            Err(e @ NoteError::TooLarge) => self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ NoteError::Binary) => self.reject(received, ticket, |r| &mut r.binary, &e),
+            Err(e @ NoteError::Json(_)) => self.reject(received, ticket, |r| &mut r.malformed, &e),
+            Err(e @ NoteError::Host) => self.reject(received, ticket, |r| &mut r.wrong_host, &e),
+        }
+    }
+
+    /// What comes after a message that was left to the broker cannot be acknowledged before it, so it comes again too.
+    fn is_full(&self, bytes: usize) -> bool {
+        let full = self.work.queue_bytes + bytes > self.ingest.options.backlog_bytes;
+        self.work.shed || (full && !self.work.is_empty())
+    }
+
+    /// Leaves a message to the broker.
+    fn shed(&mut self) {
+        self.work.shed = true;
+        self.ingest.shared.stats().shed += 1;
     }
 
     fn on_status(&self, host: String, received: &Received) {
@@ -286,12 +323,13 @@ impl<'a> Session<'a> {
 
     /// Begins the next write if there is something and nothing stands against it.
     fn write(&mut self) {
-        if self.writing.is_some() || self.work.queue.is_empty() || Instant::now() < self.write_after {
+        if self.writing.is_some() || self.work.is_empty() || Instant::now() < self.write_after {
             return;
         }
         let batch = self.work.take_batch(&self.ingest.options);
+        let notes = self.work.take_notes();
         let store = Arc::clone(&self.ingest.store);
-        self.writing = Some(tokio::task::spawn_blocking(move || write_batch(&*store, batch)));
+        self.writing = Some(tokio::task::spawn_blocking(move || write_batch(&*store, batch, notes)));
     }
 
     async fn finish_write(&mut self) -> Option<Outcome> {
@@ -302,10 +340,15 @@ impl<'a> Session<'a> {
     }
 
     fn on_outcome(&mut self, outcome: Outcome) {
-        let Outcome { batch, result, hopeless, stored } = outcome;
+        let Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored } = outcome;
         match result {
             Ok(written) => {
                 self.count(&batch, &written, &hopeless);
+                {
+                    let mut stats = self.ingest.shared.stats();
+                    stats.notes += new_notes;
+                    stats.rejected.store += refused_notes;
+                }
                 for index in hopeless {
                     let head = &batch[index].window.head;
                     let key = (head.host.clone(), head.stream.clone());
@@ -314,13 +357,13 @@ impl<'a> Session<'a> {
                 for (host, stored) in stored {
                     self.tell(host, stored);
                 }
-                for pending in &batch {
-                    self.acks.done(pending.ticket);
+                for ticket in batch.iter().map(|p| p.ticket).chain(notes.iter().map(|(_, ticket)| *ticket)) {
+                    self.acks.done(ticket);
                 }
             }
             Err(e) => {
                 self.write_after = Instant::now() + e.retry_after().unwrap_or(STORE_RETRY);
-                self.work.put_back(batch);
+                self.work.put_back(batch, notes);
                 let mut stats = self.ingest.shared.stats();
                 stats.store_failures += 1;
                 let text = e.to_string();
@@ -384,7 +427,7 @@ impl<'a> Session<'a> {
 
     /// Writes what is there once, tells it, and goes.
     async fn say_goodbye(&mut self) {
-        while !self.work.queue.is_empty() && self.ingest.shared.stats().store_error.is_none() {
+        while !self.work.is_empty() && self.ingest.shared.stats().store_error.is_none() {
             self.write_after = Instant::now();
             self.write();
             match self.finish_write().await {
@@ -428,11 +471,11 @@ async fn written(writing: &mut Option<JoinHandle<Outcome>>) -> Option<Outcome> {
 
 /// Writes a batch and asks what the store has of its streams. When the store will never take the batch, its windows
 /// are tried one by one, so that one bad window costs itself alone.
-fn write_batch(store: &dyn Store, batch: Vec<Pending>) -> Outcome {
+fn write_batch(store: &dyn Store, batch: Vec<Pending>, mut notes: Vec<(Note, Ticket)>) -> Outcome {
     let (windows, rest): (Vec<Window>, Vec<_>) =
         batch.into_iter().map(|p| (p.window, (p.bytes, p.ticket))).unzip();
     let mut hopeless = BTreeSet::new();
-    let mut result = store.write(&windows);
+    let mut result = if windows.is_empty() { Ok(Written::default()) } else { store.write(&windows) };
     if let Err(StoreError::Rejected { what }) = &result {
         tracing::warn!("the store rejected a batch, its windows are tried one by one: {what}");
         let mut all = Written::default();
@@ -474,12 +517,25 @@ fn write_batch(store: &dyn Store, batch: Vec<Pending>) -> Outcome {
             }
         }
     }
+    let (mut new_notes, mut refused_notes) = (0, 0);
+    if result.is_ok() && !notes.is_empty() {
+        let (kept, tickets): (Vec<Note>, Vec<Ticket>) = notes.into_iter().unzip();
+        match store.keep(&kept) {
+            Ok(new) => new_notes = new,
+            Err(StoreError::Rejected { what }) => {
+                tracing::error!("the store will never take these alerts: {what}");
+                refused_notes = kept.len() as u64;
+            }
+            Err(e) => result = Err(e),
+        }
+        notes = kept.into_iter().zip(tickets).collect();
+    }
     let batch = windows
         .into_iter()
         .zip(rest)
         .map(|(window, (bytes, ticket))| Pending { window, bytes, ticket })
         .collect();
-    Outcome { batch, result, hopeless, stored }
+    Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored }
 }
 
 fn now() -> UnixNs {

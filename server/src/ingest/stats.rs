@@ -15,11 +15,11 @@ pub struct Rejected {
     pub empty: u64,
     /// Not UTF-8.
     pub binary: u64,
-    /// The first line is not line protocol.
+    /// The first line is not line protocol; an alert or a report is not JSON.
     pub malformed: u64,
     /// The first line is no window head, or an incomplete one.
     pub head: u64,
-    /// The head is of another host than the topic: a collector must not write in another's name.
+    /// The head (the alert, the report) is of another host than the topic: a collector must not write in another's name.
     pub wrong_host: u64,
     /// The topic is none of ours.
     pub topic: u64,
@@ -121,6 +121,8 @@ pub struct IngestStats {
     pub duplicates: u64,
     /// Points of the new windows.
     pub points: u64,
+    /// Messages of alerts and reports that are new in the store.
+    pub notes: u64,
     /// Lines left out of windows because they were malformed.
     pub malformed_lines: u64,
     /// Points that the store will never take.

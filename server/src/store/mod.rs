@@ -7,11 +7,13 @@
 pub mod embedded;
 mod error;
 pub mod influx;
+mod note;
 mod window;
 
 use agent_common::wire::stored::Stored;
 
 pub use error::{Backoff, StoreError};
+pub use note::{MAX_NOTE_BYTES, Note, NoteError};
 pub use window::{Window, WindowError};
 
 /// A store of metrics windows.
@@ -20,6 +22,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// the same points again changes nothing). A window whose (host, stream, number) is in the store already is
     /// counted and left out. When this returns `Ok`, every window given is durable and may be acknowledged.
     fn write(&self, windows: &[Window]) -> Result<Written, StoreError>;
+
+    /// Keeps alerts and reports, as far as the store has a place for them. What is there already is left out: returns
+    /// how many were new. When this returns `Ok` they may be acknowledged.
+    fn keep(&self, notes: &[Note]) -> Result<u64, StoreError>;
 
     /// Which windows of a stream are in the store.
     fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError>;

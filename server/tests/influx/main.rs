@@ -8,7 +8,7 @@ use agent_common::units::UnixNs;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line::Point;
 use server::store::influx::{Api, InfluxStore, Options, Secret};
-use server::store::{Store, StoreError, Window};
+use server::store::{Note, Store, StoreError, Window};
 
 use servers::{Database, eventually, now_ns};
 
@@ -90,6 +90,41 @@ fn victoria_metrics_takes_windows_through_influxdb2_and_has_each_once() {
     assert_eq!(health.summary, format!("{}, bucket b", database.url()));
     store.close().expect("close");
     assert!(matches!(store.write(&all), Err(StoreError::Closed)));
+}
+
+#[test]
+fn alerts_are_points_of_their_own_measurement() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let database = Database::victoria_metrics(dir.path(), &[]);
+    let store = open(v2(database.url()));
+    let at = now_ns();
+    let json = serde_json::json!({
+        "id": "cpu-user/process/42/1", "host": "h", "state": "open", "opened_unix_ns": at, "at_unix_ns": at,
+        "finding": {
+            "rule": "cpu", "class": "cpu-user", "subject": {"kind": "process", "pid": 42, "comm": "a b,c=d"},
+            "culprit": null, "lost_ns_per_s": 900, "share_pct": 90.0, "confidence": 1.0, "evidence": [], "advice": ""
+        }
+    });
+    let alert = Note::alert("h", json.to_string().as_bytes()).expect("an alert");
+    let report = Note::report("h", b"{\"host\":\"h\"}", UnixNs(at)).expect("a report");
+    // Twice: the same point.
+    for _ in 0..2 {
+        assert_eq!(store.keep(&[alert.clone(), report.clone()]).expect("keep"), 1);
+    }
+    let mut text = String::new();
+    eventually("it is there", || {
+        database.get("/internal/force_flush", &[]);
+        text = database.get("/api/v1/export", &[("match[]", "alert_lost_ns_per_s")]);
+        !text.is_empty()
+    });
+    let found: serde_json::Value = serde_json::from_str(text.trim()).expect("one line of JSON");
+    let metric = &found["metric"];
+    assert_eq!(
+        (&metric["host"], &metric["pid"], &metric["comm"]),
+        (&"h".into(), &"42".into(), &"a b,c=d".into())
+    );
+    assert_eq!((&metric["class"], &metric["state"]), (&"cpu-user".into(), &"open".into()));
+    assert_eq!(found["values"][0], 900);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod bundle;
 mod catalogue;
 mod column;
+mod notes;
 mod read;
 mod roll;
 mod row;
@@ -27,7 +28,7 @@ pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
 use self::catalogue::Catalogue;
 use self::row::RowWriter;
 use self::varint::{Bytes, put};
-use super::{Backoff, Health, Store, StoreError, Window, Written};
+use super::{Backoff, Health, Note, Store, StoreError, Window, Written};
 
 /// Name of the file in the directory given to [`EmbeddedStore::open`].
 pub const FILE: &str = "metrics.db";
@@ -189,6 +190,14 @@ impl Store for EmbeddedStore {
                 Err(error)
             }
         }
+    }
+
+    fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        notes::write(&mut writer.conn, notes, self.options.max_age).map_err(|source| {
+            schema::error("cannot write to", &self.path, source).after(writer.backoff.failed())
+        })
     }
 
     fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError> {

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::bundle::{Times, read_bundle};
 use super::row::{Cell, Item, read, unpack};
+use super::varint::Damaged;
 use super::{catalogue, roll, schema};
 use crate::store::StoreError;
 
@@ -311,14 +312,22 @@ impl Reader {
             .map_err(|e| self.error(e))
     }
 
-    fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError> {
+    pub(super) fn conn(&self) -> &Connection {
+        &self.conn
+    }
+
+    pub(super) fn texts(&self, sql: &str) -> Result<Vec<String>, StoreError> {
         let read = || -> rusqlite::Result<Vec<String>> {
             self.conn.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
         };
         read().map_err(|e| self.error(e))
     }
 
-    fn error(&self, source: rusqlite::Error) -> StoreError {
+    pub(super) fn damaged(&self, source: Damaged) -> StoreError {
+        schema::damaged(&self.path, source)
+    }
+
+    pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
         schema::error("cannot read", &self.path, source)
     }
 }

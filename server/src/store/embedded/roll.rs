@@ -246,7 +246,7 @@ fn delete(conn: &mut Connection, slot: i64) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-fn count_deleted(conn: &Connection, what: &str, count: i64) -> rusqlite::Result<()> {
+pub(super) fn count_deleted(conn: &Connection, what: &str, count: i64) -> rusqlite::Result<()> {
     if count > 0 {
         conn.prepare_cached(
             "INSERT INTO deleted(what, count) VALUES (?, ?) ON CONFLICT(what) DO UPDATE SET count = count + excluded.count",

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// `PRAGMA application_id`: "s7mp". Tells `file` and us whose file this is.
 const APPLICATION_ID: i32 = 0x7337_6d70;
 /// `PRAGMA user_version`: of the tables and of the bytes in them.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 /// How long to wait for another process' lock: readers never hold one for long, a backup may.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -46,6 +46,17 @@ CREATE TABLE bundle(
 CREATE TABLE deleted(what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
+/// Since version 2 (`notes.rs`).
+/// * `alert`: one row a message of an alert; rows are written in the order of their arrival.
+/// * `report`: the latest of each host.
+const NOTES: &str = "
+CREATE TABLE alert(
+    id INTEGER PRIMARY KEY, host TEXT NOT NULL, alert TEXT NOT NULL, at_ns INTEGER NOT NULL, state TEXT NOT NULL,
+    json BLOB NOT NULL, UNIQUE(host, alert, at_ns, state));
+CREATE INDEX alert_at ON alert(at_ns);
+CREATE TABLE report(host TEXT PRIMARY KEY, at_ns INTEGER NOT NULL, json BLOB NOT NULL);
+";
+
 /// Opens the database for writing and makes the tables when they are not there.
 ///
 /// WAL: readers in other processes see a consistent state while we write. `synchronous=FULL`: a commit is on the disk
@@ -66,11 +77,15 @@ pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, St
                 return Err(foreign(path, "is another program's database"));
             }
             conn.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; COMMIT"
+                "BEGIN IMMEDIATE; {TABLES} {NOTES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; COMMIT"
             ))
             .map_err(|e| error("cannot make the tables in", path, e))?;
         }
         (APPLICATION_ID, VERSION) => {}
+        (APPLICATION_ID, 1) => {
+            conn.execute_batch(&format!("BEGIN IMMEDIATE; {NOTES} PRAGMA user_version={VERSION}; COMMIT"))
+                .map_err(|e| error("cannot bring up to date", path, e))?;
+        }
         (APPLICATION_ID, newer) => {
             return Err(foreign(path, &format!("is of version {newer}, this program reads {VERSION}")));
         }

@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::classify::Answer;
 use self::http::Http;
-use super::{Backoff, Health, Store, StoreError, Window, Written};
+use super::{Backoff, Health, Note, Store, StoreError, Window, Written};
 
 /// Lines after which a request is sent: what InfluxDB's own clients use. A window is never cut.
 const BATCH_LINES: u64 = 5_000;
@@ -270,6 +270,25 @@ impl Store for InfluxStore {
                 Ok(written)
             }
             Err(error) => Err(error.after(state.backoff.failed())),
+        }
+    }
+
+    /// Alerts are points of measurement `alert`; a report is no time series and stays with the broker, which retains it.
+    fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
+        let points: Vec<_> = notes.iter().filter_map(Note::to_point).collect();
+        if points.is_empty() {
+            return Ok(0);
+        }
+        match self.block_on(self.post(line::encode(&points)))? {
+            Answer::Done => Ok(points.len() as u64),
+            Answer::Partial { dropped, text } => {
+                tracing::warn!(dropped, "the database refused alerts: {text}");
+                Ok((points.len() as u64).saturating_sub(dropped))
+            }
+            Answer::TooLarge => {
+                Err(StoreError::Rejected { what: format!("{}: alerts too large", self.http.place()) })
+            }
+            Answer::Failed(error) => Err(error.after(self.state().backoff.failed())),
         }
     }
 
