@@ -10,7 +10,7 @@ use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::counters::{add, value_of};
-use crate::kernel::{KernelPtr, layout};
+use crate::kernel::{KernelPtr, layout, raw_argument};
 use crate::{drops, filter, settings};
 
 #[map]
@@ -58,7 +58,7 @@ fn disk_of(request: KernelPtr) -> Option<u32> {
 /// The request among the arguments of a `block_rq_*` tracepoint.
 #[inline(always)]
 fn request(ctx: &RawTracePointContext) -> KernelPtr {
-    let at = if layout!(block_request_arg) == 1 { ctx.arg::<u64>(1) } else { ctx.arg::<u64>(0) };
+    let at = if layout!(block_request_arg) == 1 { raw_argument::<8>(ctx) } else { raw_argument::<0>(ctx) };
     KernelPtr(at as *const u8)
 }
 

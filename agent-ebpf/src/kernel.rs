@@ -1,8 +1,11 @@
 //! Every read of a kernel structure. Offsets come from the running kernel's BTF ([`OFFSETS`], set at load).
 
+use core::arch::asm;
+
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::resources::Layout;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel,
     generated,
@@ -40,6 +43,25 @@ pub(crate) use layout;
 const PT_REGS_ORIG_AX: u32 = 120;
 /// `TS_COMPAT` in `thread_info.status` (arch/x86/include/asm/thread_info.h): the call came through the 32-bit gate.
 const TS_COMPAT: u32 = 2;
+
+/// Argument at `8 * n` bytes of a raw tracepoint, where which one it is depends on the kernel. In assembly: of two plain
+/// loads in two branches the compiler makes one at a computed address, which the verifier refuses
+/// ("dereference of modified ctx ptr").
+#[inline(always)]
+pub(crate) fn raw_argument<const BYTES: usize>(ctx: &RawTracePointContext) -> u64 {
+    let value: u64;
+    // SAFETY: the verifier checks that the tracepoint has an argument there.
+    unsafe {
+        asm!(
+            "{value} = *(u64 *)({ctx} + {offset})",
+            value = out(reg) value,
+            ctx = in(reg) ctx.as_ptr(),
+            offset = const BYTES,
+            options(nostack, readonly, pure),
+        );
+    }
+    value
+}
 
 /// An address in kernel memory that is only ever read through the checked helper.
 #[derive(Clone, Copy)]

@@ -251,7 +251,7 @@ pub fn tcp_retransmit(ctx: RawTracePointContext) -> i32 {
 /// listens.
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub fn tcp_reset_sent(ctx: RawTracePointContext) -> i32 {
-    net::try_trouble(ctx.arg(0), Trouble::Reset);
+    net::try_reset_sent(ctx.arg(0), ctx.arg(1));
     0
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::counters::{add, value_of};
-use crate::kernel::{KernelPtr, layout, offset};
+use crate::kernel::{KernelPtr, layout, offset, raw_argument};
 use crate::{drops, filter, open, settings};
 
 #[map]
@@ -71,7 +71,9 @@ pub(crate) fn try_compaction_end() {
 
 #[inline(always)]
 pub(crate) fn try_throttle(ctx: &RawTracePointContext) {
-    let pause = if layout!(writeback_pause_arg) == 6 { ctx.arg::<u64>(6) } else { ctx.arg::<u64>(10) } as i64;
+    let pause =
+        if layout!(writeback_pause_arg) == 6 { raw_argument::<48>(ctx) } else { raw_argument::<80>(ctx) };
+    let pause = pause as i64;
     // Without a pause the kernel passes 0 or less and lets the writer go on.
     if pause <= 0 {
         return;

@@ -62,6 +62,9 @@ fn key_of(socket: KernelPtr) -> Option<NetKey> {
     let state = socket.read::<u8>(layout!(sock_state))?;
     // These two are smaller structures with the same head: no process has them.
     if state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV {
+        if key.local_port == 0 {
+            key.local_port = u16::from_be(socket.read(layout!(sock_own_port)).unwrap_or_default());
+        }
         let inode = socket.follow(layout!(sock_socket)).and_then(|s| s.read::<u64>(layout!(socket_inode)));
         key.inode = inode.unwrap_or_default() as u32;
         // SAFETY: the value is copied; another CPU may replace it, never free it while this program runs.
@@ -75,9 +78,25 @@ fn key_of(socket: KernelPtr) -> Option<NetKey> {
     Some(key)
 }
 
+/// A reset that answers no packet is one of `close`: by then the socket has no descriptor left to be found by.
+#[inline(always)]
+pub(crate) fn try_reset_sent(socket: u64, packet: u64) {
+    let closer = if packet == 0 { (bpf_get_current_pid_tgid() >> 32) as u32 } else { 0 };
+    trouble_of(socket, Trouble::Reset, closer);
+}
+
 #[inline(always)]
 pub(crate) fn try_trouble(socket: u64, trouble: Trouble) {
+    trouble_of(socket, trouble, 0);
+}
+
+/// `owner`: the likely one where none is known.
+#[inline(always)]
+fn trouble_of(socket: u64, trouble: Trouble, owner: u32) {
     let Some(mut key) = key_of(KernelPtr(socket as *const u8)) else { return };
+    if key.tgid == 0 {
+        key.tgid = owner;
+    }
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(key.tgid)) {
         return;
     }

@@ -21,7 +21,14 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 3] = [("cc", "gcc"), ("strace", "strace"), ("mount", "mount")];
+const PROGRAMS: [(&str, &str); 6] = [
+    ("cc", "gcc"),
+    ("strace", "strace"),
+    ("mount", "mount"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
+    ("mkfs.ext4", "e2fsprogs"),
+];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
 const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];

@@ -15,7 +15,7 @@ pub struct NetKey {
     pub peer: [u8; 16],
     /// Inode of the socket, 0 when it has none (not yet accepted, or closed already).
     pub inode: u32,
-    /// Process that connected it, 0 when not seen.
+    /// Process that connected it, or closed it with a reset; 0 when not seen. Holds where the inode tells nothing.
     pub tgid: u32,
     /// Port at this end, 0 where the kernel chose it for a connection from here.
     pub local_port: u16,

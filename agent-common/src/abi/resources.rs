@@ -32,6 +32,8 @@ pub struct Layout {
     pub sock_state: u32,
     /// `sock.__sk_common.skc_num`: local port, host order
     pub sock_port: u32,
+    /// `inet_sock.inet_sport`: local port, network order; stays when `skc_num` is given back at the close
+    pub sock_own_port: u32,
     /// `sock.__sk_common.skc_dport`: peer's port, network order
     pub sock_peer_port: u32,
     /// `sock.__sk_common.skc_daddr`
@@ -67,7 +69,7 @@ pub struct Layout {
     /// 1: `mark_victim` has the task, not its number (since 6.9).
     pub oom_victim_is_task: u32,
 }
-assert_abi!(Layout, size = 116, align = 4, fields = [[u32; 29]]);
+assert_abi!(Layout, size = 120, align = 4, fields = [[u32; 30]]);
 
 impl Layout {
     /// What the object holds before the loader has looked.
@@ -84,6 +86,7 @@ impl Layout {
         sock_family: NO_OFFSET,
         sock_state: NO_OFFSET,
         sock_port: NO_OFFSET,
+        sock_own_port: NO_OFFSET,
         sock_peer_port: NO_OFFSET,
         sock_peer: NO_OFFSET,
         sock_peer6: NO_OFFSET,

@@ -36,6 +36,7 @@ impl Btf {
             sock_family: sock("__sk_common.skc_family"),
             sock_state: sock("__sk_common.skc_state"),
             sock_port: sock("__sk_common.skc_num"),
+            sock_own_port: self.offset("inet_sock", "inet_sport"),
             sock_peer_port: sock("__sk_common.skc_dport"),
             sock_peer: sock("__sk_common.skc_daddr"),
             sock_peer6: sock("__sk_common.skc_v6_daddr"),

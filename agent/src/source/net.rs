@@ -1,16 +1,20 @@
 //! Trouble of sockets: what the probes counted, and the queues of listening sockets.
 
+mod listeners;
 mod owners;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use agent_common::abi::net::{NET_MAX, NetKey, NetValue};
 use agent_common::units::Tgid;
 
+use self::listeners::Listeners;
 use self::owners::Owners;
 use super::resources::{Closing, Differences};
+use super::task::TaskSample;
 use crate::bpf::Resources;
 use crate::window::NetRow;
 
@@ -18,6 +22,7 @@ use crate::window::NetRow;
 pub(super) struct NetSource {
     values: Differences<NetKey, NetValue>,
     owners: Owners,
+    listeners: Listeners,
 }
 
 /// What makes sockets one row.
@@ -25,7 +30,10 @@ type Place = (Tgid, u16, Option<(IpAddr, u16)>);
 
 impl NetSource {
     pub(super) fn new() -> Self {
-        Self { values: Differences::default(), owners: Owners::default() }
+        let mut listeners = Listeners::default();
+        // What was refused before the first window belongs to none.
+        listeners.take(|| processes(&[]));
+        Self { values: Differences::default(), owners: Owners::default(), listeners }
     }
 
     pub(super) fn take(
@@ -34,20 +42,39 @@ impl NetSource {
         closing: &mut Closing<'_>,
     ) -> io::Result<Vec<NetRow>> {
         let changed = self.values.step(&mut maps.net, NET_MAX)?;
-        self.owners.look_for(changed.iter().map(|(key, ..)| key.inode), closing.tasks);
+        let listeners = self.listeners.take(|| processes(closing.tasks));
+        // One whose owner is known otherwise is not worth a search.
+        let inodes = changed.iter().filter(|(key, ..)| key.tgid == 0).map(|(key, ..)| key.inode);
+        self.owners.look_for(inodes.chain(listeners.iter().map(|l| l.inode)), || processes(closing.tasks));
         let mut rows: HashMap<Place, NetRow> = HashMap::new();
         for (key, before, now) in changed {
-            let tgid = if key.tgid == 0 { self.owners.of(key.inode) } else { Tgid(key.tgid) };
+            let tgid = Some(self.owners.of(key.inode)).filter(|tgid| tgid.0 != 0).unwrap_or(Tgid(key.tgid));
             let peer = peer(&key);
             let row = row(&mut rows, (tgid, key.local_port, peer), closing);
             row.retransmits += now.retransmits - before.retransmits;
             row.resets += now.resets - before.resets;
             row.receive_drops += now.receive_drops - before.receive_drops;
         }
+        for listener in listeners {
+            let place = (self.owners.of(listener.inode), listener.port, None);
+            let row = row(&mut rows, place, closing);
+            row.accept_overflows += u64::from(listener.drops);
+            let (queue, limit) = row.accept_queue.unwrap_or_default();
+            row.accept_queue = Some((queue + listener.queue, limit + listener.limit));
+        }
         let mut rows: Vec<NetRow> = rows.into_values().collect();
         rows.sort_unstable_by_key(|row| (row.tgid, row.local_port, row.peer));
         Ok(rows)
     }
+}
+
+/// Processes that can have sockets.
+fn processes(tasks: &[Arc<TaskSample>]) -> Vec<Tgid> {
+    if tasks.is_empty() {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        return entries.filter_map(|e| e.file_name().to_str()?.parse().ok().map(Tgid)).collect();
+    }
+    tasks.iter().filter(|task| !task.kernel).map(|task| task.tgid).collect()
 }
 
 fn row<'a>(rows: &'a mut HashMap<Place, NetRow>, place: Place, closing: &mut Closing<'_>) -> &'a mut NetRow {

@@ -88,7 +88,7 @@ pub struct NetRow {
     pub tgid: Tgid,
     /// Its name.
     pub comm: Arc<str>,
-    /// Port at this end.
+    /// Port at this end; 0 where the kernel chose it for a connection from here.
     pub local_port: u16,
     /// The other end; `None` for a listening or unconnected socket.
     pub peer: Option<(IpAddr, u16)>,
@@ -111,7 +111,7 @@ pub struct IrqRow {
     pub cpu: u32,
     /// Softirq: name (`net_rx`, `block`, …), times run, time.
     pub softirq: Vec<(&'static str, u64, DurNs)>,
-    /// Time in hard interrupts.
+    /// Time in the handlers of devices' interrupts; the timer's and other CPUs' interrupts have none.
     pub hardirq: DurNs,
 }
 
@@ -137,9 +137,9 @@ pub struct LockRow {
     pub tgid: Tgid,
     /// Its name.
     pub comm: Arc<str>,
-    /// Address of the lock.
+    /// Address of the lock; 0 in the row of those there was no room for.
     pub lock: u64,
-    /// `mutex`, `rwsem_read`, `rwsem_write`, `percpu_rwsem`, `rt_mutex`.
+    /// `mutex`, `rwsem_read`, `rwsem_write`, `percpu_rwsem`, `rt_mutex`, `semaphore`.
     pub kind: &'static str,
     /// Waits.
     pub count: u64,

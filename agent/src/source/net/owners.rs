@@ -1,17 +1,14 @@
 //! Which process has a socket open, by its inode. Only asked for sockets that are in trouble.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
 
-use crate::source::task::TaskSample;
-
 /// One look at all descriptors takes about 2 µs each: no more often than this.
 const BETWEEN: Duration = Duration::from_secs(5);
-/// A look ends after this, and the next goes on where it ended.
-const BUDGET: Duration = Duration::from_millis(30);
+/// A look ends after this much CPU time, and the next window goes on where it ended.
+const BUDGET: Duration = Duration::from_millis(20);
 /// Inodes remembered; 24 B each. Then all are forgotten and looked for anew.
 const REMEMBERED: usize = 16_384;
 
@@ -24,31 +21,31 @@ pub(super) struct Owners {
 
 impl Owners {
     /// Finds out who has these, as far as the budget allows.
-    pub(super) fn look_for(&mut self, inodes: impl Iterator<Item = u32>, tasks: &[Arc<TaskSample>]) {
+    pub(super) fn look_for(
+        &mut self,
+        inodes: impl Iterator<Item = u32>,
+        processes: impl FnOnce() -> Vec<Tgid>,
+    ) {
         let unknown = inodes.filter(|inode| *inode != 0 && !self.known.contains_key(inode)).count();
         let now = Instant::now();
         if unknown == 0 || self.last.is_some_and(|last| now - last < BETWEEN) {
             return;
         }
-        self.last = Some(now);
         if self.known.len() > REMEMBERED {
             self.known.clear();
         }
-        let all: Vec<Tgid> = if tasks.is_empty() {
-            let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-            entries.filter_map(|e| e.file_name().to_str()?.parse().ok().map(Tgid)).collect()
-        } else {
-            tasks.iter().filter(|task| !task.kernel).map(|task| task.tgid).collect()
-        };
+        let all = processes();
         let from = all.iter().position(|tgid| *tgid >= self.resume).unwrap_or(0);
+        let begin = cpu_time();
         for tgid in all[from..].iter().chain(&all[..from]) {
-            if now.elapsed() > BUDGET {
+            if cpu_time().saturating_sub(begin) > BUDGET {
                 self.resume = *tgid;
                 return;
             }
             self.descriptors(*tgid);
         }
         self.resume = Tgid(0);
+        self.last = Some(now);
     }
 
     fn descriptors(&mut self, tgid: Tgid) {
@@ -65,6 +62,12 @@ impl Owners {
     pub(super) fn of(&self, inode: u32) -> Tgid {
         self.known.get(&inode).copied().unwrap_or(Tgid(0))
     }
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .map_or(Duration::ZERO, Duration::from)
 }
 
 /// `socket:[1234]`
