@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod diagnose;
 pub mod doctor;
 pub mod history;
+pub mod notify;
 pub mod observer;
 pub mod sink;
 pub mod source;

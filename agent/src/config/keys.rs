@@ -302,6 +302,27 @@ pub static KEYS: &[Key] = &[
         }
     ),
     key!(
+        "alerts.exec",
+        Kind::Text,
+        "",
+        "Program that is run for each change of an alert, with its JSON on standard input",
+        |c, v| {
+            c.alerts.exec = path(v)?;
+            Ok(())
+        }
+    ),
+    key!(secret "alerts.webhook", "Where alerts are posted as Alertmanager's API v2 takes them: http(s)://host:9093/api/v2/alerts", |c, v| {
+        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
+            return Err("it is not a URL; write it as http://host:9093/api/v2/alerts".to_owned());
+        }
+        c.alerts.webhook = some(v);
+        Ok(())
+    }),
+    key!("alerts.timeout", Kind::Duration, "10s", "What one try of either may take", |c, v| {
+        c.alerts.timeout = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
         "log.level",
         Kind::Text,
         "",

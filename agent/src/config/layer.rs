@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig, MqttSettings,
+    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig, MqttSettings,
     ServerSettings, SpoolConfig, StoreKind,
 };
 use crate::collector::SyscallTier;
@@ -319,6 +319,7 @@ fn blank() -> Config {
             influx_token_file: None,
             influx_ca_file: None,
         },
+        alerts: AlertsConfig { exec: None, webhook: None, timeout: std::time::Duration::ZERO },
         log: LogConfig { level: String::new(), json: false },
     }
 }

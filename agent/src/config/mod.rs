@@ -43,6 +43,8 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// The server part.
     pub server: ServerSettings,
+    /// Who else is told of alerts.
+    pub alerts: AlertsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -135,6 +137,17 @@ pub struct ServerSettings {
     pub influx_token_file: Option<PathBuf>,
     /// PEM file of the authorities to trust beside the well-known ones.
     pub influx_ca_file: Option<PathBuf>,
+}
+
+/// Who else is told of alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertsConfig {
+    /// A program that is run for each change of an alert.
+    pub exec: Option<PathBuf>,
+    /// Where alerts are posted in Alertmanager's format. May hold a password.
+    pub webhook: Option<String>,
+    /// What one try of either may take.
+    pub timeout: Duration,
 }
 
 /// Which store.

@@ -20,6 +20,7 @@ use crate::config::{Config, Delivery};
 use crate::control::server::{ControlSocket, Daemon, serve};
 use crate::control::{AlertBoard, Answers};
 use crate::history::Limits;
+use crate::notify::Notifiers;
 use crate::observer::Observer;
 use crate::sink::mqtt::{self, MqttConfig, MqttSink};
 use crate::sink::spool::{self, Spool};
@@ -59,6 +60,7 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
         tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await??
     };
     let names = symbolizer.clone();
+    let notifiers = Notifiers::from_config(&config.alerts)?;
     let board = Arc::new(AlertBoard::default());
     let daemon = Arc::new(Daemon {
         history: Arc::clone(observer.history()),
@@ -75,7 +77,7 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
     );
 
     let control = tokio::spawn(serve(socket, Arc::clone(&daemon)));
-    let pipeline = pipeline::Pipeline::new(&config, sink.clone(), Arc::clone(&board), names);
+    let pipeline = pipeline::Pipeline::new(&config, sink.clone(), Arc::clone(&board), names, notifiers);
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), sink.clone())));
 

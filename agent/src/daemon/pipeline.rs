@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::line;
@@ -14,12 +15,16 @@ use crate::config::Config;
 use crate::control::AlertBoard;
 use crate::diagnose::{self, Trend};
 use crate::history::Subscription;
+use crate::notify::Notifiers;
 use crate::sink::mqtt::MqttSink;
 use crate::sink::spool::NewWindow;
 use crate::window::Window;
 
 /// Windows of a published report, and how many windows apart reports are.
 const REPORT_WINDOWS: usize = 10;
+
+/// What the notifiers may take for the last alerts when the daemon ends.
+const NOTIFIED: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub(super) struct Pipeline {
     symbolizer: Symbolizer,
     sink: MqttSink,
     board: Arc<AlertBoard>,
+    notifiers: Notifiers,
 }
 
 impl Pipeline {
@@ -40,6 +46,7 @@ impl Pipeline {
         sink: MqttSink,
         board: Arc<AlertBoard>,
         symbolizer: Symbolizer,
+        notifiers: Notifiers,
     ) -> Self {
         let points = PointsOptions { top_n: config.collector.processes, ..PointsOptions::new(&config.host) };
         Self {
@@ -51,6 +58,7 @@ impl Pipeline {
             symbolizer,
             sink,
             board,
+            notifiers,
         }
     }
 
@@ -63,6 +71,7 @@ impl Pipeline {
         for alert in self.board.open() {
             self.post(&Alert { state: AlertState::Resolved, ..alert });
         }
+        self.notifiers.close(NOTIFIED).await;
     }
 
     async fn window(&mut self, window: Arc<Window>) {
@@ -121,6 +130,7 @@ impl Pipeline {
 
     fn post(&self, alert: &Alert) {
         self.board.post(alert);
+        self.notifiers.send(alert);
         match serde_json::to_vec(alert) {
             Ok(json) => self.sink.publish_alert(&alert.id, json, alert.state != AlertState::Resolved),
             Err(error) => tracing::warn!(%error, "cannot write an alert as JSON"),

@@ -3,7 +3,8 @@
 use super::{Level, Suspicion};
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
-const SAME: [(&str, &[&str]); 15] = [
+const SAME: [(&str, &[&str]); 16] = [
+    ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
     ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
     ("oom", &["memory-leak", "swap", "reclaim"]),
     (
@@ -133,7 +134,10 @@ fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
 /// The explanation costs as much as the worst of what it explains.
 fn take(root: &mut Suspicion, effect: Suspicion) {
     let into = &mut root.finding;
-    into.lost_ns_per_s = into.lost_ns_per_s.max(effect.finding.lost_ns_per_s);
+    // That the culprit is busy costs nobody anything.
+    if root.unit == effect.unit || !BUSY.contains(&&*effect.finding.class) {
+        into.lost_ns_per_s = into.lost_ns_per_s.max(effect.finding.lost_ns_per_s);
+    }
     for class in std::iter::once(effect.finding.class).chain(effect.finding.caused) {
         if class != into.class && !into.caused.contains(&class) {
             into.caused.push(class);

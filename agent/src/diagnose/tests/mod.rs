@@ -1,3 +1,12 @@
+//! The rules on built windows: each fires on its cause and stays silent on the neighbouring one.
+
+mod cost;
+mod cpu;
+mod page;
+mod resources;
+mod scene;
+mod waits;
+
 use super::*;
 use crate::aggregate::testing::{MS, calls, shared, task, window};
 

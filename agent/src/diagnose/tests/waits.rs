@@ -1,0 +1,255 @@
+//! Locks, peers, children, hangs, and what they lead to.
+
+use agent_common::abi::sched::State::{
+    self, Child, DiskRead, Fsync, FutexLock, FutexWait, Ipc, KernelLock, NetRecv, Oncpu, Poll, RunqPreempted,
+    Sleep, Uninterruptible,
+};
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+
+use super::scene::*;
+use crate::aggregate::testing::{MS, calls, exit};
+use crate::window::{LockRow, WaitTarget, Window};
+
+const FLOCK: u16 = 73;
+const WAIT4: u16 = 61;
+const VFORK: u16 = 58;
+
+fn lock(tid: u32, addr: u64, ms: u64, by: u32, owner: Option<u32>) -> W {
+    W {
+        target: WaitTarget::Futex { addr, owner: owner.map(Tid) },
+        ..simple(10, tid, FutexLock, FUTEX, ms, Some((10, by)))
+    }
+}
+
+/// Four threads take turns at one lock.
+fn contention(window: &mut Window, holds: &[(State, u64)]) {
+    let mut thread = vec![(FutexLock, 750)];
+    thread.extend_from_slice(holds);
+    process(window, 10, "db", &[&thread[..]; 4]);
+    for tid in 10..14 {
+        let next = 10 + (tid - 9) % 4;
+        wait(window, &lock(tid, 0x1000, 750, next, None));
+    }
+    window.syscalls.push(calls(10, "db", FUTEX, 5_000, 0, 900));
+}
+
+#[test]
+fn threads_that_take_turns_wait_for_a_lock() {
+    let finding = alarm(&scene(|window| contention(window, &[(Oncpu, 250)])));
+    assert_eq!(finding.class, "futex");
+    assert_eq!(culprit(&finding), ("lock".into(), Some(10), "db".into()));
+    assert_eq!(finding.lost_ns_per_s, 3_000_000_000);
+    assert!(
+        finding.evidence.iter().any(|line| line.what.contains("0x1000") && line.value > 99.0),
+        "{finding:#?}"
+    );
+}
+
+#[test]
+fn parked_workers_are_idle_whatever_the_call_says() {
+    let windows = scene(|window| {
+        let parked: &[_] = &[(FutexLock, 950), (Oncpu, 50)];
+        process(window, 10, "go", &[parked; 4]);
+        for tid in 10..14 {
+            // Each waits for a word of its own.
+            wait(window, &lock(tid, u64::from(tid) * 64, 950, 10 + (tid - 9) % 4, None));
+        }
+    });
+    assert!(found(&windows).is_empty(), "{:#?}", found(&windows));
+}
+
+#[test]
+fn the_chain_ends_at_who_has_the_disk() {
+    let windows = scene(|window| {
+        contention(window, &[(Fsync, 240), (Oncpu, 10)]);
+        disk(window, 950);
+        requests(window, 10, crate::window::BlockOp::Write, 500, 10, 200);
+        process(window, 30, "backup", &[&[(Sleep, 900), (Oncpu, 100)]]);
+        requests(window, 30, crate::window::BlockOp::Write, 5_000, 10, 700);
+    });
+    let finding = alarm(&windows);
+    assert_eq!((&*finding.class, finding.subject.pid), ("fsync", Some(10)));
+    assert_eq!(culprit(&finding), ("process".into(), Some(30), "backup".into()));
+    assert_eq!(finding.caused, ["futex"]);
+    assert_eq!(finding.lost_ns_per_s, 3_000_000_000, "what waits for the lock waits for the disk");
+}
+
+#[test]
+fn a_holder_kept_from_running_is_an_inversion() {
+    let finding = alarm(&scene(|window| {
+        busy(window);
+        process(
+            window,
+            10,
+            "app",
+            &[&[(FutexLock, 900), (Oncpu, 100)], &[(RunqPreempted, 850), (Oncpu, 100), (Poll, 50)]],
+        );
+        wait(window, &lock(10, 0x1000, 900, 11, Some(11)));
+        process(window, 30, "burn", &[&[(Oncpu, 1000)]]);
+        blame(window, 10, 30, 850);
+        window.syscalls.push(calls(30, "burn", READ, 500, 0, 900));
+    }));
+    assert_eq!(finding.class, "priority-inversion");
+    assert_eq!(culprit(&finding).1, Some(30));
+}
+
+#[test]
+fn a_kernel_lock_names_its_holder() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "app", &[&[(KernelLock, 700), (Oncpu, 300)]]);
+        process(window, 20, "mapper", &[&[(Oncpu, 400), (Poll, 600)]]);
+        window.locks.push(LockRow {
+            tgid: Tgid(10),
+            comm: "app".into(),
+            lock: 0xffff_0000,
+            kind: "rwsem_write",
+            count: 100,
+            waited: DurNs(700 * MS),
+            holder: Some(Tid(20)),
+        });
+    }));
+    assert_eq!(finding.class, "kernel-lock");
+    assert_eq!(culprit(&finding), ("process".into(), Some(20), "mapper".into()));
+}
+
+#[test]
+fn a_file_lock_names_who_unlocks() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "apt", &[&[(State::FileLock, 900), (Oncpu, 100)]]);
+        process(window, 20, "dpkg", &[&[(Oncpu, 300), (Sleep, 700)]]);
+        wait(window, &simple(10, 10, State::FileLock, FLOCK, 900, Some((20, 20))));
+    }));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("file-lock", Some(20)));
+}
+
+#[test]
+fn a_full_pipe_is_its_readers_matter_and_an_empty_one_is_idle() {
+    let windows = scene(|window| {
+        process(window, 10, "gen", &[&[(Ipc, 900), (Oncpu, 100)]]);
+        process(window, 20, "slow", &[&[(Sleep, 950), (Oncpu, 50)]]);
+        wait(window, &simple(10, 10, Ipc, WRITE, 900, Some((20, 20))));
+        process(window, 30, "logger", &[&[(Ipc, 990), (Oncpu, 10)]]);
+        wait(window, &simple(30, 30, Ipc, READ, 990, Some((20, 20))));
+        window.syscalls.push(calls(10, "gen", WRITE, 500, 0, 900));
+        window.syscalls.push(calls(30, "logger", READ, 500, 0, 900));
+    });
+    let finding = alarm(&windows);
+    assert_eq!((&*finding.class, finding.subject.pid), ("ipc-peer", Some(10)));
+    assert_eq!(culprit(&finding), ("process".into(), Some(20), "slow".into()));
+    assert_eq!(found(&windows).len(), 1);
+}
+
+#[test]
+fn a_peer_with_its_own_trouble_is_the_root() {
+    let windows = scene(|window| {
+        process(window, 10, "client", &[&[(Ipc, 900), (Oncpu, 100)]]);
+        process(window, 20, "server", &[&[(DiskRead, 800), (Oncpu, 100), (Ipc, 100)]]);
+        wait(window, &simple(10, 10, Ipc, READ, 900, Some((20, 20))));
+        wait(window, &simple(20, 20, Ipc, READ, 100, Some((10, 10))));
+        window.syscalls.push(calls(10, "client", READ, 100, 0, 900));
+        window.syscalls.push(calls(10, "client", WRITE, 100, 0, 900));
+        disk(window, 900);
+        requests(window, 20, crate::window::BlockOp::Read, 100, 100, 700);
+    });
+    let finding = alarm(&windows);
+    assert_eq!((&*finding.class, finding.subject.pid), ("disk-read", Some(20)));
+    assert_eq!(finding.caused, ["ipc-peer"]);
+}
+
+fn socket(local_port: u16, port: u16, ms: u64) -> W {
+    let target = WaitTarget::Socket { protocol: 6, local_port, peer: Some(peer(port)) };
+    W { target, ..simple(10, 10, NetRecv, RECVFROM, ms, None) }
+}
+
+#[test]
+fn who_asks_waits_for_the_peer_and_who_serves_is_idle() {
+    let at = |local: u16, port: u16| {
+        scene(move |window| {
+            process(window, 10, "app", &[&[(NetRecv, 900), (Oncpu, 100)]]);
+            wait(window, &socket(local, port, 900));
+            window.syscalls.push(calls(10, "app", RECVFROM, 100, 0, 900));
+            window.syscalls.push(calls(10, "app", WRITE, 100, 0, 900));
+        })
+    };
+    let finding = alarm(&at(45_000, 5_432));
+    assert_eq!(finding.class, "net-peer");
+    assert_eq!(culprit(&finding), ("peer".into(), None, "10.0.0.2:5432".into()));
+    assert!(found(&at(5_432, 45_000)).is_empty());
+    assert_eq!(alarm(&at(45_000, 53)).class, "dns");
+}
+
+#[test]
+fn refined_states_share_what_was_accounted_by_weight() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "app", &[&[(Uninterruptible, 800), (Oncpu, 200)]]);
+        let refined = |state, ms| W { state, ..simple(10, 10, Uninterruptible, READ, ms, None) };
+        wait(window, &refined(State::Reclaim, 30));
+        wait(window, &refined(Uninterruptible, 10));
+    }));
+    assert_eq!((&*finding.class, finding.lost_ns_per_s), ("reclaim", 600_000_000));
+}
+
+#[test]
+fn a_vfork_parent_hangs_by_its_child() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "sh", &[&[(Child, 1000)]]);
+        open(window, 10, Child, 6, VFORK);
+        process(window, 11, "sh", &[&[(Sleep, 1000)]]);
+        change(window, 11, |sample| sample.parent = Tgid(10));
+    }));
+    assert_eq!((&*finding.class, finding.subject.pid), ("hang", Some(10)));
+    assert_eq!(culprit(&finding).1, Some(11));
+}
+
+#[test]
+fn uninterruptible_with_an_idle_disk_is_a_hang_and_with_a_busy_one_is_not() {
+    let at = |busy_ms: u64| {
+        scene(move |window| {
+            process(window, 10, "cp", &[&[(DiskRead, 1000)]]);
+            open(window, 10, DiskRead, 6, READ);
+            disk(window, busy_ms);
+        })
+    };
+    assert_eq!(alarm(&at(0)).class, "hang");
+    assert_eq!(alarm(&at(900)).class, "disk-read");
+}
+
+#[test]
+fn a_supervisor_waits_for_its_child_in_peace_and_a_script_of_sleepers_does_not() {
+    let script = |children: u32, cpu_ms: u64| {
+        scene(move |window| {
+            process(window, 10, "sh", &[&[(Child, 950), (Oncpu, 50)]]);
+            for child in 0..children {
+                let mut exit = exit(1_000 + child, 10, "slow", cpu_ms);
+                exit.at = MonoNs(1);
+                window.exits.push(exit);
+                wait(
+                    window,
+                    &simple(
+                        10,
+                        10,
+                        Child,
+                        WAIT4,
+                        950 / u64::from(children),
+                        Some((1_000 + child, 1_000 + child)),
+                    ),
+                );
+            }
+        })
+    };
+    let finding = alarm(&script(4, 1));
+    assert_eq!((&*finding.class, culprit(&finding).2), ("child", "slow".into()));
+    assert!(alarms(&script(4, 200)).is_empty(), "the children compute");
+    assert!(found(&script(0, 0)).is_empty(), "one that lasts");
+}
+
+#[test]
+fn an_idle_server_is_silent() {
+    let windows = scene(|window| {
+        process(window, 10, "nginx", &[&[(Poll, 999), (Oncpu, 1)], &[(FutexWait, 1000)]]);
+        process(window, 20, "sshd", &[&[(State::NetAccept, 1000)]]);
+        process(window, 30, "sh", &[&[(State::Device, 1000)]]);
+        process(window, 40, "cat", &[&[(Ipc, 1000)]]);
+    });
+    assert!(found(&windows).is_empty(), "{:#?}", found(&windows));
+}

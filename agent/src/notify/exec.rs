@@ -1,0 +1,75 @@
+//! A command for each alert: the alert as JSON on its standard input, the main fields in its environment.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use agent_common::wire::finding::Alert;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Deliver, NotifyError};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Exec {
+    command: PathBuf,
+    timeout: Duration,
+}
+
+impl Exec {
+    /// A program, without arguments.
+    #[must_use]
+    pub const fn new(command: PathBuf, timeout: Duration) -> Self {
+        Self { command, timeout }
+    }
+
+    async fn one(&self, alert: &Alert) -> Result<(), NotifyError> {
+        let again = |why: String| NotifyError::Again(format!("{}: {why}", self.command.display()));
+        let json = serde_json::to_vec(alert).map_err(|error| NotifyError::Never(error.to_string()))?;
+        let subject = &alert.finding.subject;
+        let mut child = tokio::process::Command::new(&self.command)
+            .env("S7MPA_ALERT_ID", &alert.id)
+            .env("S7MPA_ALERT_STATE", format!("{:?}", alert.state).to_lowercase())
+            .env("S7MPA_ALERT_HOST", &alert.host)
+            .env("S7MPA_ALERT_CLASS", &alert.finding.class)
+            .env("S7MPA_ALERT_PID", subject.pid.map(|pid| pid.to_string()).unwrap_or_default())
+            // A task may name itself anything but NUL, which no environment can hold.
+            .env("S7MPA_ALERT_COMM", subject.comm.as_deref().unwrap_or_default().replace('\0', ""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| again(error.to_string()))?;
+        let finished = async {
+            if let Some(mut stdin) = child.stdin.take() {
+                // A command that does not read its input is not wrong.
+                let _ = stdin.write_all(&json).await;
+            }
+            child.wait().await
+        };
+        match tokio::time::timeout(self.timeout, finished).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(again(status.to_string())),
+            Ok(Err(error)) => Err(again(error.to_string())),
+            Err(_) => Err(again(format!("not done within {:?}: killed", self.timeout))),
+        }
+    }
+}
+
+impl Deliver for Exec {
+    fn name(&self) -> &'static str {
+        "alerts.exec"
+    }
+
+    async fn deliver(&mut self, alerts: &[Alert]) -> Result<(), NotifyError> {
+        for alert in alerts {
+            self.one(alert).await?;
+        }
+        Ok(())
+    }
+
+    fn repeats(&self) -> bool {
+        false
+    }
+}
