@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig, MqttSettings,
-    ServerSettings, SpoolConfig, StoreKind,
+    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig,
+    MqttSettings, ServerSettings, SpoolConfig, StoreKind,
 };
 use crate::collector::SyscallTier;
 

@@ -51,25 +51,24 @@ const HOST: [(&str, &[&str]); 4] = [
 pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     follow_chains(&mut all);
     for (class, effects) in SAME {
-        absorb(&mut all, |root, effect| {
-            let same_call = effect.call.is_none() || root.call.is_none() || effect.call == root.call;
-            let same = root.finding.subject == effect.finding.subject && same_call;
-            root.finding.class == class && same && effects.contains(&&*effect.finding.class)
-        });
+        absorb(
+            &mut all,
+            |root| root.finding.class == class,
+            |effect| effects.contains(&&*effect.finding.class),
+            |root, effect| {
+                let same_call = effect.call.is_none() || root.call.is_none() || effect.call == root.call;
+                root.finding.subject == effect.finding.subject && same_call
+            },
+        );
     }
-    absorb(&mut all, |root, effect| {
-        let culprit = root.culprit_unit.is_some() && root.culprit_unit == effect.unit;
-        let foreign = root.unit != root.culprit_unit;
-        culprit && foreign && BUSY.contains(&&*effect.finding.class)
-    });
-    absorb(&mut all, |root, effect| {
-        let waits = WAITS_FOR.contains(&&*effect.finding.class) && effect.unit != root.unit;
-        waits && effect.culprit_unit.is_some() && effect.culprit_unit == root.unit
-    });
+    let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
+    let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
+    absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
+    let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
+    absorb(&mut all, |root| root.unit.is_some(), waits, |root, effect| effect.culprit_unit == root.unit);
     for (host, named) in HOST {
-        absorb(&mut all, |root, effect| {
-            effect.finding.class == host && named.contains(&&*root.finding.class)
-        });
+        let is_host = |effect: &Suspicion| effect.finding.class == host;
+        absorb(&mut all, |root| named.contains(&&*root.finding.class), is_host, |_, _| true);
     }
     all
 }
@@ -107,12 +106,24 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
 }
 
 /// Puts each effect below the first suspicion that is its root. A root is at least as firm as what it explains.
-fn absorb(all: &mut Vec<Suspicion>, explains: impl Fn(&Suspicion, &Suspicion) -> bool) {
+fn absorb(
+    all: &mut Vec<Suspicion>,
+    is_root: impl Fn(&Suspicion) -> bool,
+    is_effect: impl Fn(&Suspicion) -> bool,
+    belong: impl Fn(&Suspicion, &Suspicion) -> bool,
+) {
+    // Most classes are not there at all.
+    if !all.iter().any(&is_effect) || !all.iter().any(&is_root) {
+        return;
+    }
     let mut at = 0;
     while at < all.len() {
-        let root = (0..all.len())
-            .find(|root| *root != at && explains(&all[*root], &all[at]) && firm(&all[*root], &all[at]));
-        match root {
+        let effect = &all[at];
+        let root = is_effect(effect).then(|| {
+            let explains = |root: &Suspicion| is_root(root) && belong(root, effect) && firm(root, effect);
+            (0..all.len()).find(|root| *root != at && explains(&all[*root]))
+        });
+        match root.flatten() {
             Some(root) => {
                 let effect = all.remove(at);
                 let root = if root > at { root - 1 } else { root };

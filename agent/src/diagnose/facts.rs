@@ -23,6 +23,9 @@ pub(super) use units::Unit;
 /// Share of the windows in which a rate may fall below its threshold and still count as lasting.
 const GAPS: f64 = 0.2;
 
+/// Calls a second from which rules want to know the rate of each window: below the lowest of their thresholds.
+const OFTEN: f64 = 300.0;
+
 /// What some windows say about the host and its processes.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
@@ -42,10 +45,10 @@ pub(super) struct Facts<'a> {
     pub(super) by_tid: HashMap<Tid, usize>,
     /// Processes of one name and one parent: what is judged together.
     pub(super) units: Vec<Unit>,
-    /// Time that threads of a unit waited for a CPU while threads of another ran there.
-    pub(super) blame: HashMap<(usize, usize), u64>,
-    /// Blocked time by who ended it: (process that waited, process that woke it) → ns.
-    pub(super) wakes: HashMap<(usize, usize), u64>,
+    /// By unit: time that its threads waited for a CPU while threads of another unit ran there.
+    pub(super) blame: Vec<HashMap<usize, u64>>,
+    /// By unit: blocked time by the unit that ended it.
+    wakes: Vec<HashMap<usize, u64>>,
     /// Block devices, busiest first.
     pub(super) devices: Vec<Device>,
     /// CPU time of each process (number, start), a window at a time, ns per second.
@@ -75,7 +78,7 @@ pub(super) struct Calls {
     pub(super) errors: u64,
     pub(super) timed: u64,
     pub(super) total: DurNs,
-    /// Calls a second, a window at a time.
+    /// Calls a second, a window at a time; empty for a call that is rare.
     pub(super) rates: Vec<f64>,
     /// Errors a second, a window at a time.
     pub(super) error_rates: Vec<f64>,
@@ -93,8 +96,8 @@ impl<'a> Facts<'a> {
             windows,
             span,
             cpus: windows.last().map_or(1, |window| window.host.cpus.len().max(1)) as f64,
-            blame: HashMap::new(),
-            wakes: HashMap::new(),
+            blame: vec![HashMap::new(); units.len()],
+            wakes: vec![HashMap::new(); units.len()],
             devices: devices::devices(windows, span),
             cpu: HashMap::new(),
             calls: HashMap::new(),
@@ -126,16 +129,26 @@ impl<'a> Facts<'a> {
                 series.resize(count, 0.0);
                 series[at] += (task.user.0 + task.system.0) as f64 / seconds;
             }
-            for row in &window.syscalls {
-                *self.all_calls.entry(row.tgid).or_default() += row.count;
-                let calls = self.calls.entry((row.tgid, row.abi, row.nr)).or_default();
-                calls.count += row.count;
-                calls.errors += row.errors;
-                calls.timed += row.timed;
-                calls.total.0 += row.total.0;
-                calls.rates.resize(count, 0.0);
+        }
+        for row in self.windows.iter().flat_map(|window| &window.syscalls) {
+            *self.all_calls.entry(row.tgid).or_default() += row.count;
+            let calls = self.calls.entry((row.tgid, row.abi, row.nr)).or_default();
+            calls.count += row.count;
+            calls.errors += row.errors;
+            calls.timed += row.timed;
+            calls.total.0 += row.total.0;
+        }
+        let least = (OFTEN * self.span.as_secs_f64()) as u64;
+        for (at, window) in self.windows.iter().enumerate() {
+            let seconds = window.span().as_secs_f64().max(1e-9);
+            for row in window.syscalls.iter().filter(|row| row.count as f64 >= OFTEN * seconds / 10.0) {
+                let Some(calls) = self.calls.get_mut(&(row.tgid, row.abi, row.nr)) else { continue };
+                if calls.count < least {
+                    continue;
+                }
+                calls.rates.resize(self.windows.len(), 0.0);
                 calls.rates[at] += row.count as f64 / seconds;
-                calls.error_rates.resize(count, 0.0);
+                calls.error_rates.resize(self.windows.len(), 0.0);
                 calls.error_rates[at] += row.errors as f64 / seconds;
             }
         }

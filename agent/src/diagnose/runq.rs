@@ -102,7 +102,7 @@ fn behind<'a>(facts: &'a Facts, unit: &Unit) -> Behind<'a> {
     let mut foreign: HashMap<(Arc<str>, Arc<str>), (&Unit, u64, u64)> = HashMap::new();
     let (mut own, mut known) = (0, 0);
     let nice = facts.members(unit).map(|process| process.nice).max().unwrap_or(0);
-    for ((_, by), ns) in facts.blame.iter().filter(|((victim, _), _)| *victim == unit.at) {
+    for (by, ns) in &facts.blame[unit.at] {
         known += ns;
         let other = &facts.units[*by];
         if facts.work_together(unit, other) {

@@ -32,7 +32,9 @@ impl Receiver {
                     let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
                     let length = head
                         .lines()
-                        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok())
+                        .find_map(|line| {
+                            line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
+                        })
                         .unwrap();
                     if body.len() >= length {
                         assert!(head.starts_with("POST /api/v2/alerts HTTP/1.1"), "{head}");
@@ -144,7 +146,10 @@ async fn a_command_gets_the_alert_and_is_killed_when_it_hangs() {
         path
     };
     let out = dir.path().join("out");
-    let ok = script("ok", &format!("echo \"$S7MPA_ALERT_STATE $S7MPA_ALERT_CLASS\" >> {0}; cat >> {0}", out.display()));
+    let ok = script(
+        "ok",
+        &format!("echo \"$S7MPA_ALERT_STATE $S7MPA_ALERT_CLASS\" >> {0}; cat >> {0}", out.display()),
+    );
     let mut notifiers = Notifiers::default();
     let stats = notifiers.add(Exec::new(ok, TIMEOUT), LONG, SHORT);
     notifiers.send(&alert("a", AlertState::Open));

@@ -64,7 +64,8 @@ fn posted(alert: &Alert) -> Posted {
         finding.lost_ns_per_s / 1_000_000,
         finding.share_pct
     );
-    let evidence = finding.evidence.iter().map(|line| format!("{}: {:.2} {}", line.what, line.value, line.unit));
+    let evidence =
+        finding.evidence.iter().map(|line| format!("{}: {:.2} {}", line.what, line.value, line.unit));
     let mut annotations = BTreeMap::from([
         ("summary", summary),
         ("description", evidence.collect::<Vec<_>>().join("\n")),
@@ -79,7 +80,12 @@ fn posted(alert: &Alert) -> Posted {
         AlertState::Resolved => alert.at_unix_ns,
         AlertState::Open | AlertState::Update => alert.at_unix_ns + VALID_NS,
     };
-    Posted { labels, annotations, starts_at: crate::cli::term::utc(alert.opened_unix_ns), ends_at: crate::cli::term::utc(ends) }
+    Posted {
+        labels,
+        annotations,
+        starts_at: crate::cli::term::utc(alert.opened_unix_ns),
+        ends_at: crate::cli::term::utc(ends),
+    }
 }
 
 impl Deliver for Webhook {
@@ -96,7 +102,8 @@ impl Deliver for Webhook {
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .body(body);
         // The URL may hold a password: errors are told without it.
-        let answer = request.send().await.map_err(|error| NotifyError::Again(error.without_url().to_string()))?;
+        let answer =
+            request.send().await.map_err(|error| NotifyError::Again(error.without_url().to_string()))?;
         let status = answer.status();
         if status.is_success() {
             Ok(())

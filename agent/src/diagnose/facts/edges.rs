@@ -32,7 +32,8 @@ impl Facts<'_> {
                 else {
                     continue;
                 };
-                *self.wakes.entry((*victim, *by)).or_default() += wait.weight.0;
+                let (victim, by) = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.wakes[victim].entry(by).or_default() += wait.weight.0;
             }
         }
     }
@@ -45,8 +46,8 @@ impl Facts<'_> {
                 else {
                     continue;
                 };
-                let units = (self.processes[*victim].unit, self.processes[*by].unit);
-                *self.blame.entry(units).or_default() += row.waited.0;
+                let (victim, by) = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.blame[victim].entry(by).or_default() += row.waited.0;
             }
             return;
         }
@@ -63,8 +64,8 @@ impl Facts<'_> {
             let own = task.user.0 + task.system.0;
             for (by, ns) in used.iter().filter(|(by, _)| by != victim) {
                 let share = *ns as f64 / (all - own).max(1) as f64;
-                let units = (self.processes[*victim].unit, self.processes[*by].unit);
-                *self.blame.entry(units).or_default() +=
+                let (victim, by) = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.blame[victim].entry(by).or_default() +=
                     (task.runq.unwrap_or_default().0 as f64 * share) as u64;
             }
         }
@@ -116,14 +117,8 @@ impl Facts<'_> {
         if made(one, other) || made(other, one) {
             return true;
         }
-        let between = |a: &Unit, b: &Unit| -> u64 {
-            let pairs = a.members.iter().flat_map(|a| b.members.iter().map(move |b| (*a, *b)));
-            pairs.filter_map(|pair| self.wakes.get(&pair)).sum()
-        };
-        let of = |unit: &Unit| -> u64 {
-            let own = self.wakes.iter().filter(|((victim, _), _)| self.processes[*victim].unit == unit.at);
-            own.map(|(_, weight)| weight).sum()
-        };
+        let between = |a: &Unit, b: &Unit| self.wakes[a.at].get(&b.at).copied().unwrap_or(0);
+        let of = |unit: &Unit| self.wakes[unit.at].values().sum::<u64>();
         let partner = |a: &Unit, b: &Unit| between(a, b) as f64 >= 0.2 * of(a).max(1) as f64;
         partner(one, other) && partner(other, one)
     }

@@ -30,7 +30,8 @@ fn crowd(window: &mut crate::window::Window) {
     }
 }
 
-/// The bar is 20 ms on one CPU in a release build; this one has checks on and shares its CPU with other tests.
+/// The bar is 20 ms on one CPU of its own in a release build. Here the CPU is shared, and a debug build checks each
+/// pointer: it takes 10 times as long.
 #[test]
 fn five_windows_of_500_processes_are_judged_in_milliseconds() {
     let windows = scene(crowd);
@@ -42,5 +43,6 @@ fn five_windows_of_500_processes_are_judged_in_milliseconds() {
         least = least.min(start.elapsed());
     }
     println!("rules on 5 windows of 500 processes: {least:?}, the best of 10");
-    assert!(least.as_millis() < 100, "{least:?}");
+    let most = if cfg!(debug_assertions) { 1_000 } else { 40 };
+    assert!(least.as_millis() < most, "{least:?}");
 }

@@ -61,7 +61,11 @@ fn the_page_of_rules_is_not_stale() {
     if std::env::var_os("S7MPA_UPDATE").is_some() {
         std::fs::write(path, &page).unwrap();
     }
-    assert!(!page.contains("[`"), "a constant without a number: {:?}", page.split("[`").nth(1).map(|rest| &rest[..20]));
+    assert!(
+        !page.contains("[`"),
+        "a constant without a number: {:?}",
+        page.split("[`").nth(1).map(|rest| &rest[..20])
+    );
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(committed == page, "stale: run S7MPA_UPDATE=1 cargo test -p agent page");
 }
