@@ -6,6 +6,9 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 use aya_ebpf::programs::RawTracePointContext;
 
+/// 8.6 s: no softirq lasts as long; a begin this old is from before the programs were detached for a while.
+const STALE_NS: u64 = 1 << 33;
+
 #[map]
 static IRQS: PerCpuArray<IrqCpu> = PerCpuArray::with_max_entries(1, 0);
 
@@ -30,9 +33,13 @@ pub(crate) fn try_softirq_exit(ctx: &RawTracePointContext) {
             return;
         }
         (*cpu).soft_start_ns = 0;
+        let ns = bpf_ktime_get_ns().saturating_sub(start);
+        if ns > STALE_NS {
+            return;
+        }
         let hard = (*cpu).hardirq_ns - (*cpu).soft_hard_ns;
         (*cpu).softirqs[vector] += 1;
-        (*cpu).softirq_ns[vector] += bpf_ktime_get_ns().saturating_sub(start).saturating_sub(hard);
+        (*cpu).softirq_ns[vector] += ns.saturating_sub(hard);
     }
 }
 

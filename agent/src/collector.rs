@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_common::abi::syscalls::SyscallKey;
-use agent_common::units::{MonoNs, Tgid, UnixNs};
+use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
 
 use crate::bpf::{LoadSpec, Probes, Verdict};
 use crate::source::host::HostSource;
@@ -29,6 +29,9 @@ const DRAIN_AT: u64 = 65_536;
 
 /// Syscalls per second and CPU at which timing every call is too dear: 200,000 × 0.3 µs are 6 % of a CPU.
 const TIMES_MAX_PER_CPU: u64 = 200_000;
+/// Softirqs per second and CPU at which accounting each is too dear: 40,000 × 2 × 0.13 µs are 1 % of a CPU. They are
+/// then looked at for one window in [`CALM_WINDOWS`].
+const SOFTIRQS_MAX_PER_CPU: u64 = 40_000;
 /// Timing comes back after this many windows below half of it.
 const CALM_WINDOWS: u32 = 30;
 
@@ -43,6 +46,7 @@ pub struct Collector {
     in_flight: InFlightSource,
     resources: ResourceSource,
     number: u32,
+    softirqs_paused: u32,
     proc: Option<(HostSource, TaskSource)>,
     tasks: Vec<Arc<TaskSample>>,
     audit: Audit,
@@ -101,6 +105,7 @@ impl Collector {
             in_flight,
             resources: ResourceSource::new(),
             number: 0,
+            softirqs_paused: 0,
             proc,
             tasks: Vec::new(),
             start: mono_now(),
@@ -193,8 +198,11 @@ impl Collector {
                 self.probes.filter_remove(exit.tgid.0);
             }
         }
-        let resources =
-            if self.options.resources { self.close_resources(end) } else { ResourceRows::default() };
+        let resources = if self.options.resources {
+            self.close_resources(end, end.since(start))
+        } else {
+            ResourceRows::default()
+        };
         let span = end.since(start);
         let coverage = self.audit.coverage(&self.probes, span, self.tier());
         let self_cost = self.audit.self_cost(&self.probes, span);
@@ -225,7 +233,7 @@ impl Collector {
         })
     }
 
-    fn close_resources(&mut self, end: MonoNs) -> ResourceRows {
+    fn close_resources(&mut self, end: MonoNs, span: DurNs) -> ResourceRows {
         let window = self.number;
         self.number = self.number.wrapping_add(1);
         let next = self.number;
@@ -237,7 +245,26 @@ impl Collector {
             Tgid(0) => "".into(),
             tgid => process.comm(tgid, || known_comm(tasks, tgid)),
         };
-        self.resources.close(&mut self.probes, &mut Closing { window, end, tasks, comm: &mut comm })
+        let rows =
+            self.resources.close(&mut self.probes, &mut Closing { window, end, tasks, comm: &mut comm });
+        let softirqs: u64 = rows.irqs.iter().flat_map(|row| &row.softirq).map(|(_, count, _)| count).sum();
+        self.choose_softirqs(softirqs as f64 / span.as_secs_f64() / self.probes.cpus() as f64);
+        rows
+    }
+
+    fn choose_softirqs(&mut self, per_cpu: f64) {
+        if self.probes.softirqs() {
+            if per_cpu > SOFTIRQS_MAX_PER_CPU as f64 {
+                tracing::info!(per_cpu, "many softirqs: accounting them in one window of {CALM_WINDOWS}");
+                self.probes.set_softirqs(false);
+                self.softirqs_paused = CALM_WINDOWS;
+            }
+        } else if self.softirqs_paused > 0 {
+            self.softirqs_paused -= 1;
+            if self.softirqs_paused == 0 {
+                self.probes.set_softirqs(true);
+            }
+        }
     }
 
     fn tier(&self) -> &'static str {

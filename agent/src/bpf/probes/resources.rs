@@ -10,8 +10,10 @@ use agent_common::abi::net::{NetKey, NetValue};
 use agent_common::abi::resources::{OpenKey, OpenValue};
 use agent_common::abi::signals::SignalKey;
 use aya::maps::{Map, MapData, PerCpuArray};
+use aya::programs::ProgramError;
+use aya::programs::raw_trace_point::RawTracePointLinkId;
 
-use super::{Maps, Plain, Probes, map_fd};
+use super::{Maps, Plain, Probes, map_fd, raw};
 use crate::bpf::btf::Btf;
 use crate::bpf::sys::{self, Batch};
 use crate::collector::StartError;
@@ -21,7 +23,7 @@ pub(in crate::bpf) const RESOURCE_MAPS: [&str; 9] =
     ["BLOCKIO", "BLOCK_OPEN", "MEMORY", "OOM_KILLS", "NET", "SOCK_OWNER", "SIGNALS", "LOCKS", "THREAD_OPEN"];
 
 /// Tracepoints in the order of attaching: ends before begins, so that what is begun is also ended.
-const PROGRAMS: [(&str, &str); 21] = [
+const PROGRAMS: [(&str, &str); 19] = [
     ("block_complete", "block_rq_complete"),
     ("block_issue", "block_rq_issue"),
     ("reclaim_end", "mm_vmscan_direct_reclaim_end"),
@@ -32,8 +34,6 @@ const PROGRAMS: [(&str, &str); 21] = [
     ("compact_begin", "mm_compaction_begin"),
     ("dirty_throttle", "balance_dirty_pages"),
     ("oom_victim", "mark_victim"),
-    ("softirq_exit", "softirq_exit"),
-    ("softirq_entry", "softirq_entry"),
     ("hardirq_exit", "irq_handler_exit"),
     ("hardirq_entry", "irq_handler_entry"),
     ("signal_sent", "signal_generate"),
@@ -95,6 +95,7 @@ pub struct Resources {
     /// Reclaims, compactions and lock waits that have not ended.
     pub open: Counters<OpenKey, OpenValue>,
     irqs: PerCpuArray<MapData, Plain<IrqCpu>>,
+    softirqs: Option<[RawTracePointLinkId; 2]>,
 }
 
 impl Resources {
@@ -109,6 +110,7 @@ impl Resources {
             locks: Counters::new(maps, "LOCKS")?,
             open: Counters::new(maps, "THREAD_OPEN")?,
             irqs: maps.take("IRQS")?,
+            softirqs: None,
         })
     }
 
@@ -125,6 +127,7 @@ impl Probes {
         for (program, tracepoint) in PROGRAMS {
             self.attach_raw(program, tracepoint);
         }
+        self.load_softirqs();
         let kernel = Btf::of_kernel().ok();
         let has = |tracepoint| kernel.as_ref().is_some_and(|btf| btf.tracepoint(tracepoint).is_some());
         let merges = has("block_rq_merge");
@@ -142,6 +145,43 @@ impl Probes {
         if self.attach_raw("lock_end", "contention_end") {
             self.attach_raw("lock_begin", "contention_begin");
         }
+    }
+
+    /// Loads the softirq pair, and attaches it.
+    fn load_softirqs(&mut self) {
+        for program in ["softirq_entry", "softirq_exit"] {
+            let loaded = raw(&mut self.ebpf, program).and_then(|p| p.load());
+            if !self.record(program, loaded) {
+                return;
+            }
+        }
+        self.set_softirqs(true);
+    }
+
+    /// Switches the accounting of softirqs while the programs run.
+    pub fn set_softirqs(&mut self, on: bool) {
+        let changed = if let Some([entry, exit]) = self.resources.softirqs.take_if(|_| !on) {
+            raw(&mut self.ebpf, "softirq_entry")
+                .and_then(|p| p.detach(entry))
+                .and_then(|()| raw(&mut self.ebpf, "softirq_exit")?.detach(exit))
+        } else if on && self.resources.softirqs.is_none() {
+            let attach = |probes: &mut Self| -> Result<[RawTracePointLinkId; 2], ProgramError> {
+                let entry = raw(&mut probes.ebpf, "softirq_entry")?.attach("softirq_entry")?;
+                Ok([entry, raw(&mut probes.ebpf, "softirq_exit")?.attach("softirq_exit")?])
+            };
+            attach(self).map(|links| self.resources.softirqs = Some(links))
+        } else {
+            Ok(())
+        };
+        if changed.is_err() {
+            self.record("softirq_entry", changed);
+        }
+    }
+
+    /// Whether softirqs are accounted now.
+    #[must_use]
+    pub const fn softirqs(&self) -> bool {
+        self.resources.softirqs.is_some()
     }
 
     /// Maps of the resource probes.
