@@ -4,6 +4,8 @@
 //!
 //! **What.** The hypervisor takes at least [`ENTER`] of the CPUs' time (to stay: [`LEAVE`]), in four of five windows.
 //!
+//! Single percents are normal on shared machines, and five seconds are short.
+//!
 //! **Why.** Every process looks slow and the CPU looks busy; nothing in this system can be done about it.
 //!
 //! **Cure.** A bigger or less crowded machine type; CPUs that are not shared; fewer virtual CPUs.
@@ -13,9 +15,9 @@ use super::lost::{culprit, host, suspect_other};
 use super::{Rule, Trend, Verdict, evidence, level, verdict};
 
 /// Share of the CPUs' time.
-const ENTER: f64 = 0.10;
+const ENTER: f64 = 0.20;
 /// The same, to stay, and in single windows.
-const LEAVE: f64 = 0.05;
+const LEAVE: f64 = 0.10;
 
 pub(super) const RULE: Rule = Rule { name: "cpu_steal", classes: &["cpu-steal"], judge };
 

@@ -6,7 +6,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::{Tgid, Tid};
 
 use super::process::Process;
-use super::{Facts, Unit};
+use super::{Facts, Map, Unit};
 use crate::window::{WaitTarget, Window};
 
 /// What a unit's waits in some states were ended by, most of it first.
@@ -127,11 +127,11 @@ impl Facts<'_> {
 /// What tells a wait for an answer from a wait for work.
 pub(super) struct Partners {
     /// Blocked time: (process that waited, process that woke it).
-    wakes: HashMap<(Tgid, Tgid), u64>,
+    wakes: Map<(Tgid, Tgid), u64>,
     /// On-CPU and non-idle time of each process, doubtful states left out.
-    active: HashMap<Tgid, (u64, u64)>,
+    active: Map<Tgid, (u64, u64)>,
     /// Calls that send and calls that receive.
-    traffic: HashMap<Tgid, (u64, u64)>,
+    traffic: Map<Tgid, (u64, u64)>,
     span: u64,
 }
 
@@ -145,8 +145,8 @@ const EPHEMERAL: u16 = 32_768;
 impl Partners {
     pub(super) fn new(windows: &[std::sync::Arc<Window>], processes: &[Process], span: u64) -> Self {
         use crate::syscall_names::name;
-        let mut wakes: HashMap<(Tgid, Tgid), u64> = HashMap::new();
-        let mut traffic: HashMap<Tgid, (u64, u64)> = HashMap::new();
+        let mut wakes: Map<(Tgid, Tgid), u64> = Map::default();
+        let mut traffic: Map<Tgid, (u64, u64)> = Map::default();
         for window in windows {
             for wait in &window.waits {
                 if let Some(waker) = &wait.waker {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{Tgid, Tid};
 
+use super::Map;
 use super::edges::Partners;
 use super::futexes;
 use crate::aggregate::Usage;
@@ -84,7 +85,7 @@ pub(in crate::diagnose) struct Process<'a> {
     /// Of the time accounted under a state, the share that each refined state got.
     pub(super) mix: HashMap<State, Vec<(State, f64)>>,
     /// Its threads, accounted time.
-    pub(in crate::diagnose) threads: HashMap<Tid, (Arc<str>, Times)>,
+    pub(in crate::diagnose) threads: Map<Tid, (Arc<str>, Times)>,
     /// Waits that were looked at, with what they really were.
     pub(in crate::diagnose) waits: Vec<(State, &'a Wait)>,
     /// Oldest wait open at the end.
@@ -207,9 +208,9 @@ pub(super) fn processes<'a>(
     windows: &'a [Arc<Window>],
     usage: &[Usage],
     has_states: bool,
-) -> (Vec<Process<'a>>, HashMap<Tgid, usize>) {
+) -> (Vec<Process<'a>>, Map<Tgid, usize>) {
     let mut processes: Vec<Process<'a>> = Vec::with_capacity(usage.len());
-    let mut by_tgid: HashMap<Tgid, usize> = HashMap::with_capacity(usage.len());
+    let mut by_tgid: Map<Tgid, usize> = Map::with_capacity_and_hasher(usage.len(), Default::default());
     for (at, row) in usage.iter().enumerate() {
         if let Some(known) = by_tgid.get(&row.tgid) {
             let process = &mut processes[*known];
@@ -281,7 +282,7 @@ fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
         times: Times::default(),
         series: Vec::new(),
         mix: HashMap::new(),
-        threads: HashMap::new(),
+        threads: Map::default(),
         waits: Vec::new(),
         oldest: None,
         open: Vec::new(),
@@ -313,8 +314,8 @@ fn add_times(process: &mut Process, number: u32, times: &ProcessTimes, span: u64
 }
 
 /// Process of each thread.
-pub(super) fn owners(processes: &[Process]) -> HashMap<Tid, usize> {
-    let mut owners = HashMap::new();
+pub(super) fn owners(processes: &[Process]) -> Map<Tid, usize> {
+    let mut owners = Map::default();
     for (at, process) in processes.iter().enumerate() {
         owners.insert(Tid(process.tgid.0), at);
         owners.extend(process.threads.keys().map(|tid| (*tid, at)));
