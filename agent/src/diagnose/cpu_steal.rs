@@ -39,6 +39,6 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     finding.share_pct = facts.steal * 100.0;
     finding.confidence = 0.9;
     finding.advice =
-        "the machine under this one is crowded: another machine type, or CPUs that are not shared".to_owned();
+        "the machine under this one is crowded: another machine type, or CPUs that are not shared".into();
     verdict(vec![suspicion])
 }

@@ -66,6 +66,18 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
     let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
     absorb(&mut all, |root| root.unit.is_some(), waits, |root, effect| effect.culprit_unit == root.unit);
+    let suffers =
+        |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-connect" | "net-peer");
+    absorb(
+        &mut all,
+        |root| root.finding.class == "net-accept-queue",
+        suffers,
+        |root, effect| {
+            let peer = effect.finding.culprit.as_ref().filter(|culprit| culprit.kind == "peer");
+            let port = |text: &str| text.rsplit_once(':').map(|(_, port)| port.to_owned());
+            peer.and_then(|peer| port(peer.comm.as_deref()?)).is_some_and(|to| port(&root.key) == Some(to))
+        },
+    );
     for (host, named) in HOST {
         let is_host = |effect: &Suspicion| effect.finding.class == host;
         absorb(&mut all, |root| named.contains(&&*root.finding.class), is_host, |_, _| true);

@@ -34,7 +34,9 @@ pub(super) struct Mixed(u64);
 
 impl Hasher for Mixed {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
     }
 
     fn write_u16(&mut self, n: u16) {
@@ -68,6 +70,7 @@ const OFTEN: f64 = 300.0;
 
 /// What some windows say about the host and its processes.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one kind of data is there")]
 pub(super) struct Facts<'a> {
     /// The windows.
     pub(super) windows: &'a [Arc<Window>],
@@ -130,7 +133,7 @@ impl<'a> Facts<'a> {
         let usage = aggregate::usage(windows);
         let has_states = windows.iter().any(|window| !window.times.is_empty());
         let (mut processes, by_tgid) = process::processes(windows, &usage, has_states);
-        let by_tid = process::owners(&processes);
+        let owners = process::owners(&processes);
         let units = units::units(&mut processes);
         let mut facts = Self {
             windows,
@@ -152,7 +155,7 @@ impl<'a> Facts<'a> {
             usage,
             processes,
             by_tgid,
-            by_tid,
+            by_tid: owners,
             units,
         };
         facts.add_calls();

@@ -123,6 +123,6 @@ fn is_vfork(open: &OpenWait) -> bool {
 /// Who holds the lock that a process waits for.
 fn holder<'a>(facts: &'a Facts, tgid: agent_common::units::Tgid) -> Option<&'a super::facts::Unit> {
     let rows = facts.windows.iter().flat_map(|window| &window.locks);
-    let tid = rows.filter(|row| row.tgid == tgid).max_by_key(|row| row.waited)?.holder?;
-    facts.by_tid.get(&tid).map(|at| &facts.units[facts.processes[*at].unit])
+    let thread = rows.filter(|row| row.tgid == tgid).max_by_key(|row| row.waited)?.holder?;
+    facts.by_tid.get(&thread).map(|at| &facts.units[facts.processes[*at].unit])
 }

@@ -56,7 +56,7 @@ fn suspicion(
     finding.lost_ns_per_s = (share * 1e9) as u64;
     finding.share_pct = share * 100.0;
     finding.confidence = confidence;
-    finding.advice = advice.to_owned();
+    finding.advice = advice.into();
     suspicion
 }
 

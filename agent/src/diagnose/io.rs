@@ -39,7 +39,7 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
         blame.advice =
             "no block device was used meanwhile: a network file system, FUSE or a lock in the file \
                         system; the stacks say which"
-                .to_owned();
+                .into();
         blame.certainty = 0.5;
         return blame;
     };

@@ -29,21 +29,31 @@ const WINDOWS: f64 = 0.4;
 
 pub(super) const RULE: Rule = Rule { name: "net_accept_queue", classes: &["net-accept-queue"], judge };
 
+/// A listening socket over the span.
+#[derive(Default)]
+struct Listener {
+    refused: u64,
+    /// Windows in which it refused any.
+    windows: Vec<bool>,
+    queue: Option<(u32, u32)>,
+    comm: String,
+}
+
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    let mut listeners: HashMap<(Tgid, u16), (u64, Vec<bool>, Option<(u32, u32)>, String)> = HashMap::new();
+    let mut listeners: HashMap<(Tgid, u16), Listener> = HashMap::new();
     for (at, window) in facts.windows.iter().enumerate() {
         for row in window.net.iter().filter(|row| row.accept_overflows > 0) {
             let listener = listeners.entry((row.tgid, row.local_port)).or_default();
-            listener.0 += row.accept_overflows;
-            listener.1.resize(facts.windows.len(), false);
-            listener.1[at] = true;
-            listener.2 = row.accept_queue.or(listener.2);
-            listener.3 = row.comm.as_ref().to_owned();
+            listener.refused += row.accept_overflows;
+            listener.windows.resize(facts.windows.len(), false);
+            listener.windows[at] = true;
+            listener.queue = row.accept_queue.or(listener.queue);
+            row.comm.as_ref().clone_into(&mut listener.comm);
         }
     }
     let mut suspicions = Vec::new();
-    for ((tgid, port), (count, windows, queue, comm)) in listeners {
-        let rate = facts.per_second(count);
+    for ((tgid, port), Listener { refused, windows, queue, comm }) in listeners {
+        let rate = facts.per_second(refused);
         let in_windows = windows.iter().filter(|there| **there).count() as f64 / windows.len().max(1) as f64;
         let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| in_windows >= WINDOWS) else {
             continue;

@@ -54,7 +54,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             if let Some(peer) = row.peer {
                 *sent.peers.entry(peer).or_default() += row.retransmits;
             }
-            sent.comm = row.comm.as_ref().to_owned();
+            row.comm.as_ref().clone_into(&mut sent.comm);
         }
     }
     let packets: u64 =
@@ -102,8 +102,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.alternatives.push(not("net-peer", "the peer is not slow: what is sent to it gets lost"));
         finding.advice =
             "packets get lost on the way: look for full queues, policers and firewall drops there (tc -s qdisc, \
-             nft list ruleset, ethtool -S)"
-                .to_owned();
+             nft list ruleset, ethtool -S)".into();
         suspicions.push(suspicion);
     }
     verdict(suspicions)

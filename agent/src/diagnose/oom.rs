@@ -52,7 +52,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         } else {
             finding.culprit = Some(culprit("host", "memory"));
             finding.advice =
-                "the host ran out of memory: limit who takes most (MemoryMax=), or add memory".to_owned();
+                "the host ran out of memory: limit who takes most (MemoryMax=), or add memory".into();
         }
         suspicions.push(suspicion);
     }
@@ -64,7 +64,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let finding = &mut suspicion.finding;
         finding.lost_ns_per_s = 1_000_000_000;
         finding.confidence = 0.9;
-        finding.advice = "the kernel's log says who was killed and what had the memory (dmesg)".to_owned();
+        finding.advice = "the kernel's log says who was killed and what had the memory (dmesg)".into();
         suspicions.push(suspicion);
     }
     verdict(suspicions)

@@ -48,7 +48,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.advice =
                 "let the holder run: priority inheritance, a higher weight for it, a lower one for the \
                               culprit"
-                    .to_owned();
+                    .into();
             suspicions.push(suspicion);
         }
     }

@@ -10,6 +10,8 @@
 //! - at least [`MOST`] of it behind **foreign** programs: `runq-neighbour`. Who works with the victim is not foreign:
 //!   the same program in the same cgroup, its parent or child, and who ends its waits and has its own ended by it
 //!   (client and server). Nor is one that the user told to go first (the victim has the higher nice value).
+//!   Of two that wait for each other the one that wants more CPU time is the culprit (10 % more); the other way round it is in
+//!   reports only.
 //! - else `runq-self`: more threads are ready than there are CPUs to run them. It opens an alert from [`CROWDED`] times as
 //!   many, or when CPUs stand idle meanwhile (pinned); below that the program just uses what there is.
 //!
@@ -34,6 +36,8 @@ const MOST: f64 = 0.5;
 const CROWDED: f64 = 2.0;
 /// Share of a CPU that stands idle while threads wait: they may not run there.
 const IDLE: f64 = 0.4;
+/// How much more of the CPU the one of two must want, to be the culprit alone.
+const MORE: f64 = 1.1;
 /// Victims of one culprit that are told one by one.
 const VICTIMS: usize = 3;
 /// Share of stolen time from which the hypervisor is an alternative.
@@ -43,6 +47,9 @@ pub(super) const RULE: Rule = Rule { name: "runq", classes: &["runq-neighbour", 
 
 /// Waiting for a CPU that a quota does not explain.
 pub(super) const STATES: [State; 2] = [State::RunqWoken, State::RunqPreempted];
+
+/// Name and cgroup.
+type Program = (Arc<str>, Arc<str>);
 
 /// Behind whom a unit waited.
 struct Behind<'a> {
@@ -73,7 +80,28 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         };
         suspicions.extend(found);
     }
+    mutual(facts, &mut suspicions);
     verdict(few(suspicions))
+}
+
+/// Of two that wait for each other the one that wants more of the CPU is nobody's victim.
+fn mutual(facts: &Facts, all: &mut [Suspicion]) {
+    let wants = |unit: usize| {
+        let times = &facts.units[unit].times;
+        (times.of(State::Oncpu) + times.sum(&STATES)) as f64
+    };
+    let pairs: Vec<_> = all.iter().map(|suspicion| (suspicion.unit, suspicion.culprit_unit)).collect();
+    for suspicion in all {
+        let (Some(victim), Some(by)) = (suspicion.unit, suspicion.culprit_unit) else { continue };
+        let both = victim != by && pairs.contains(&(Some(by), Some(victim)));
+        if both && wants(victim) > MORE * wants(by) {
+            let finding = &mut suspicion.finding;
+            finding.confidence = finding.confidence.min(0.4);
+            finding
+                .alternatives
+                .push(not("healthy", "not ruled out: the other waits for it as well, and wants less"));
+        }
+    }
 }
 
 /// The worst victims of each culprit; the others are told in a number.
@@ -99,7 +127,7 @@ fn few(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
 }
 
 fn behind<'a>(facts: &'a Facts, unit: &Unit) -> Behind<'a> {
-    let mut foreign: HashMap<(Arc<str>, Arc<str>), (&Unit, u64, u64)> = HashMap::new();
+    let mut foreign: HashMap<Program, (&Unit, u64, u64)> = HashMap::new();
     let (mut own, mut known) = (0, 0);
     let nice = facts.members(unit).map(|process| process.nice).max().unwrap_or(0);
     for (by, ns) in &facts.blame[unit.at] {

@@ -126,7 +126,9 @@ impl Trend {
     #[must_use]
     pub fn of(windows: &[Arc<Window>]) -> Self {
         let mut trend = Self::default();
-        windows.iter().for_each(|window| trend.push(window));
+        for window in windows {
+            trend.push(window);
+        }
         trend
     }
 

@@ -27,7 +27,7 @@ const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(1);
 /// An open alert is sent again this often, so that a receiver that was restarted learns of it, and that Alertmanager
 /// does not take it for over.
-pub const AGAIN: Duration = Duration::from_secs(60);
+pub const AGAIN: Duration = Duration::from_mins(1);
 
 /// How a notifier fared.
 #[derive(Debug, Default)]

@@ -56,7 +56,7 @@ impl Receiver {
 }
 
 const SHORT: Duration = Duration::from_millis(10);
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn counts(stats: &NotifyStats) -> (u64, u64, u64) {

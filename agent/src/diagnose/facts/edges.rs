@@ -22,6 +22,9 @@ pub(in crate::diagnose) struct Blocker {
     pub(in crate::diagnose) how: &'static str,
 }
 
+/// Waiting that one process ended: all of it, and by thread.
+type Ended = (u64, HashMap<Tid, u64>);
+
 impl Facts<'_> {
     pub(super) fn add_edges(&mut self) {
         for window in self.windows {
@@ -73,7 +76,7 @@ impl Facts<'_> {
 
     /// Who ended (or owned what ended) the waits of a unit in these states.
     pub(in crate::diagnose) fn blockers(&self, unit: &Unit, states: &'static [State]) -> Vec<Blocker> {
-        let mut by: HashMap<(usize, &'static str), (u64, HashMap<Tid, u64>)> = HashMap::new();
+        let mut by: HashMap<(usize, &'static str), Ended> = HashMap::new();
         let mut total = 0;
         for wait in self.waits(unit, states) {
             let owner = match wait.target {

@@ -210,7 +210,7 @@ pub(super) fn processes<'a>(
     has_states: bool,
 ) -> (Vec<Process<'a>>, Map<Tgid, usize>) {
     let mut processes: Vec<Process<'a>> = Vec::with_capacity(usage.len());
-    let mut by_tgid: Map<Tgid, usize> = Map::with_capacity_and_hasher(usage.len(), Default::default());
+    let mut by_tgid: Map<Tgid, usize> = Map::default();
     for (at, row) in usage.iter().enumerate() {
         if let Some(known) = by_tgid.get(&row.tgid) {
             let process = &mut processes[*known];
@@ -265,7 +265,9 @@ pub(super) fn processes<'a>(
         }
     }
     let partners = Partners::new(windows, &processes, crate::aggregate::span(windows).0);
-    processes.iter_mut().for_each(|process| process.refine(&partners));
+    for process in &mut processes {
+        process.refine(&partners);
+    }
     (processes, by_tgid)
 }
 

@@ -107,6 +107,19 @@ fn who_is_told_to_go_last_is_no_victim_and_no_culprit_of_one_that_does_not_wait(
 }
 
 #[test]
+fn of_two_that_wait_for_each_other_the_one_that_wants_more_is_the_culprit() {
+    let finding = alarm(&scene(|window| {
+        busy(window);
+        process(window, 10, "db", &[&[(Oncpu, 300), (RunqPreempted, 300), (Poll, 400)]]);
+        process(window, 20, "burn", &[&[(Oncpu, 700), (RunqPreempted, 300)]]);
+        blame(window, 10, 20, 300);
+        blame(window, 20, 10, 300);
+        window.syscalls.push(calls(20, "burn", READ, 500, 0, 900));
+    }));
+    assert_eq!((finding.subject.pid, culprit(&finding).1), (Some(10), Some(20)));
+}
+
+#[test]
 fn between_the_thresholds_a_neighbour_holds_and_does_not_enter() {
     let at = |runq: u64| {
         scene(move |window| {

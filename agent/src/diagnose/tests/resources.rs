@@ -159,7 +159,12 @@ fn a_full_accept_queue_is_its_listeners() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "app", &[&[(State::Sleep, 900), (Oncpu, 100)]]);
         window.net.push(net(0, 20));
+        // Its clients see their first segments lost.
+        let mut client = net(30, 0);
+        (client.tgid, client.local_port, client.peer) = (Tgid(20), 45_000, Some(peer(8080)));
+        window.net.push(client);
     }));
+    assert_eq!(finding.caused, ["net-retransmit"]);
     assert_eq!((&*finding.class, culprit(&finding).1), ("net-accept-queue", Some(10)));
 }
 
@@ -234,7 +239,7 @@ fn threads_and_zombies_that_only_grow_leak() {
         for child in 0..3 * n as u32 {
             process(window, 100 + child, "child", &[&[]]);
             change(window, 100 + child, |sample| {
-                (sample.parent, sample.state) = (Tgid(10), TaskState::Zombie)
+                (sample.parent, sample.state) = (Tgid(10), TaskState::Zombie);
             });
         }
     });
