@@ -124,8 +124,8 @@ pub(super) fn wait(window: &mut Window, wait: &W) {
 }
 
 /// A wait accounted as what it was.
-pub(super) fn simple(tgid: u32, tid: u32, state: State, call: u16, ms: u64, by: Option<(u32, u32)>) -> W {
-    W { tgid, tid, accounted: state, state, nr: call, ms, target: WaitTarget::None, by }
+pub(super) fn simple(tgid: u32, thread: u32, state: State, call: u16, ms: u64, by: Option<(u32, u32)>) -> W {
+    W { tgid, tid: thread, accounted: state, state, nr: call, ms, target: WaitTarget::None, by }
 }
 
 /// Time that one waited while another ran.
