@@ -71,6 +71,7 @@ impl Answers {
     pub fn report(&self, windows: &[Arc<Window>], top_n: usize) -> Report {
         let mut report = aggregate::report(&self.host, windows, &ReportOptions { top_n });
         diagnose::stacks::name(report.findings.iter_mut(), windows, &self.symbolizer);
+        report.coverage.missing.extend(diagnose::unknown(windows));
         report
     }
 }

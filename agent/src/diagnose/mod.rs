@@ -239,18 +239,23 @@ pub fn findings(windows: &[Arc<Window>]) -> Vec<Finding> {
     firm.map(|suspicion| suspicion.finding).collect()
 }
 
-/// What no rule can know here, for want of data, one line each.
+/// What the rules cannot know of these windows, for want of data: one line a reason, with the rules that it silences.
 #[must_use]
 pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
-    let mut lines: Vec<String> = verdicts(windows, &Trend::of(windows))
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for (rule, verdict) in verdicts(windows, &Trend::of(windows)) {
+        let Verdict::NotEnoughData { why } = verdict else { continue };
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, rules)) => rules.push(rule),
+            None => reasons.push((why, vec![rule])),
+        }
+    }
+    let mut lines: Vec<String> = reasons
         .into_iter()
-        .filter_map(|(rule, verdict)| match verdict {
-            Verdict::NotEnoughData { why } => Some(format!("{rule}: {why}")),
-            _ => None,
-        })
+        .map(|(why, rules)| format!("{why}: not judged are {}", rules.join(", ")))
         .collect();
     lines.push(
-        "memory bandwidth, cache misses: there are no hardware counters in the agent's data".to_owned(),
+        "memory bandwidth and cache misses: not known, there are no hardware counters in the data".to_owned(),
     );
     lines
 }

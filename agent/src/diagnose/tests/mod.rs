@@ -28,6 +28,18 @@ fn an_empty_history_has_no_findings() {
 }
 
 #[test]
+fn what_cannot_be_known_is_said_once_a_reason() {
+    let lines = unknown(&shared((0..5).map(window).collect()));
+    let states = lines
+        .iter()
+        .filter(|line| line.starts_with("thread states are not observed: not judged are "))
+        .count();
+    assert_eq!(states, 1, "{lines:#?}");
+    assert!(lines.last().unwrap().starts_with("memory bandwidth"));
+    assert_eq!(unknown(&[]).len(), 2, "too short for any rule");
+}
+
+#[test]
 fn an_idle_host_is_silent() {
     let make = |index| {
         let mut window = window(index);
