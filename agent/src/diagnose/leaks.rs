@@ -146,7 +146,7 @@ fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option
             "time to the limit",
             to_limit.unwrap_or(f64::from(u32::MAX)) / 60.0,
             "min",
-            Some(kind.horizon / 60.0),
+            Some(horizon / 60.0),
         ),
     ];
     let subject =
