@@ -4,6 +4,9 @@ use agent::collector::{Collector, Filter, Options, SyscallTier};
 use agent::window::Window;
 
 /// Only the resource probes, on the whole host.
+///
+/// # Panics
+/// When they do not load.
 #[must_use]
 pub fn resources() -> Collector {
     Collector::start(Options {

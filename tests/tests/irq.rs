@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use tests::windows::{close, resources};
 
-/// NET_RX of all CPUs in `/proc/softirqs`.
+/// `NET_RX` of all CPUs in `/proc/softirqs`.
 fn net_rx() -> u64 {
     let text = std::fs::read_to_string("/proc/softirqs").expect("procfs");
     let line = text.lines().find_map(|line| line.trim().strip_prefix("NET_RX:")).expect("NET_RX");

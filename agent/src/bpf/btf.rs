@@ -125,7 +125,7 @@ impl Btf {
 
     /// Arguments of a tracepoint, and of each whether it is a pointer. `None`: this kernel has no such tracepoint.
     ///
-    /// `typedef void (*btf_trace_NAME)(void *data, ...)`: include/trace/bpf_probe.h, since 5.0.
+    /// `typedef void (*btf_trace_NAME)(void *data, ...)`: `include/trace/bpf_probe.h`, since 5.0.
     pub(super) fn tracepoint(&self, name: &str) -> Option<Vec<bool>> {
         let typedef = self.find(KIND_TYPEDEF, &format!("btf_trace_{name}"))?;
         let pointer = self.at(self.word(typedef + 8)?)?;

@@ -11,6 +11,7 @@ use crate::collector::StartError;
 
 /// What the maps are sized for.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent groups of probes")]
 pub struct LoadSpec {
     /// On-CPU samples per second and CPU.
     pub rate_hz: u32,

@@ -10,8 +10,8 @@ use agent_common::abi::net::{NetKey, NetValue};
 use agent_common::abi::resources::{OpenKey, OpenValue};
 use agent_common::abi::signals::SignalKey;
 use aya::maps::{Map, MapData, PerCpuArray};
-use aya::programs::ProgramError;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
+use aya::programs::{ProgramError, RawTracePoint};
 
 use super::{Maps, Plain, Probes, map_fd, raw};
 use crate::bpf::btf::Btf;
@@ -150,7 +150,7 @@ impl Probes {
     /// Loads the softirq pair, and attaches it.
     fn load_softirqs(&mut self) {
         for program in ["softirq_entry", "softirq_exit"] {
-            let loaded = raw(&mut self.ebpf, program).and_then(|p| p.load());
+            let loaded = raw(&mut self.ebpf, program).and_then(RawTracePoint::load);
             if !self.record(program, loaded) {
                 return;
             }

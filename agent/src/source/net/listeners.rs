@@ -19,12 +19,12 @@ const SEARCH_EVERY: u64 = 10;
 /// A page of answers; the kernel fills up to 32 KiB at once.
 const ANSWER_BYTES: usize = 32 << 10;
 
-/// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h).
+/// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`).
 const DIAG_BY_FAMILY: u16 = 20;
-/// `INET_DIAG_SKMEMINFO` (include/uapi/linux/inet_diag.h), and the place of `SK_MEMINFO_DROPS` in it.
+/// `INET_DIAG_SKMEMINFO` (`include/uapi/linux/inet_diag.h`), and the place of `SK_MEMINFO_DROPS` in it.
 const SKMEMINFO: u16 = 7;
 const SKMEMINFO_DROPS: usize = 8;
-/// `TCP_LISTEN` (include/net/tcp_states.h).
+/// `TCP_LISTEN` (`include/net/tcp_states.h`).
 const LISTEN: u32 = 10;
 /// `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_msg`.
 const HEADER: usize = 16;
