@@ -9,7 +9,7 @@ use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
 use crate::bpf::{LoadSpec, Probes, Verdict};
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
-use crate::source::oncpu::OncpuSource;
+use crate::source::oncpu::{Fresh, OncpuSource};
 use crate::source::process::ProcessSource;
 use crate::source::resources::{Closing, ResourceRows, ResourceSource};
 use crate::source::syscalls::SyscallSource;
@@ -42,6 +42,7 @@ pub struct Collector {
     options: Options,
     process: ProcessSource,
     oncpu: OncpuSource,
+    fresh: Vec<Fresh>,
     syscalls: SyscallSource,
     in_flight: InFlightSource,
     resources: ResourceSource,
@@ -101,6 +102,7 @@ impl Collector {
             audit: Audit::new(&probes, options.rate_hz),
             process: ProcessSource::default(),
             oncpu: OncpuSource::default(),
+            fresh: Vec::new(),
             syscalls: SyscallSource::default(),
             in_flight,
             resources: ResourceSource::new(),
@@ -126,16 +128,24 @@ impl Collector {
         self.probes.verdicts()
     }
 
-    /// Drains the ring buffers. Returns the processes sampled for the first time, so that their mappings can be
-    /// read while they live.
-    pub fn poll(&mut self) -> Vec<Tgid> {
+    /// Drains the ring buffers.
+    pub fn poll(&mut self) {
         self.drain_process();
         let oncpu = &mut self.oncpu;
         self.probes.drain_samples(|header, kernel, user| oncpu.sample(header, kernel, user));
+        // Who was forked and sampled between the two: its fork is told by now.
+        self.drain_process();
+        let process = &self.process;
+        self.fresh.extend(self.oncpu.take_fresh(|tgid| process.forked_by(tgid)));
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
             self.read_syscalls();
         }
-        self.oncpu.take_fresh()
+    }
+
+    /// The processes sampled for the first time since the last call, so that their mappings can be read while they
+    /// live, or those of their parents when they are gone already.
+    pub fn take_fresh(&mut self) -> Vec<Fresh> {
+        std::mem::take(&mut self.fresh)
     }
 
     fn drain_process(&mut self) {

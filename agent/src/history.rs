@@ -54,7 +54,7 @@ pub struct HistoryStats {
 /// Bounded memory of windows. Shared between the collector's thread and everyone who asks.
 #[derive(Debug)]
 pub struct History {
-    limits: Limits,
+    limits: Mutex<Limits>,
     kept: Mutex<Kept>,
     /// `None` once the writer has ended.
     windows: Mutex<Option<broadcast::Sender<Arc<Window>>>>,
@@ -83,7 +83,7 @@ impl History {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            limits,
+            limits: Mutex::new(limits),
             kept: Mutex::default(),
             windows: Mutex::new(Some(broadcast::Sender::new(SUBSCRIBER_WINDOWS))),
             lagged: Arc::default(),
@@ -98,6 +98,7 @@ impl History {
     /// Takes a window in, tells the subscribers, lets fall out what no longer fits.
     pub fn push(&self, window: Window) {
         let window = Arc::new(window);
+        let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = self.kept();
         let entry = Entry {
             base_bytes: base_bytes(&window),
@@ -106,12 +107,17 @@ impl History {
         };
         kept.bytes += entry.base_bytes + entry.sample_bytes;
         kept.entries.push_back(entry);
-        kept.trim(&self.limits);
+        kept.trim(&limits);
         drop(kept);
         if let Some(windows) = &*self.sender() {
             // No subscriber is no error.
             let _ = windows.send(window);
         }
+    }
+
+    /// Other limits, in force with the next window.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// No more windows will come: subscribers get what is on its way, then the end.

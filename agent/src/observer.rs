@@ -5,16 +5,29 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use agent_common::units::Tgid;
+use flamegraphs::Symbolizer;
 
 use crate::collector::{Collector, Options, StartError};
 use crate::history::{History, Limits};
+use crate::source::oncpu::Fresh;
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Called with each process that is sampled for the first time, on the collector's thread: must not block.
-pub type OnProcess = Box<dyn FnMut(Tgid) + Send>;
+pub type OnProcess = Box<dyn FnMut(Fresh) + Send>;
+
+/// Has the symbolizer read the mappings of each process while it lives. One that was forked has its parent's until
+/// then, and for good if it is gone already.
+#[must_use]
+pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
+    Box::new(move |Fresh { tgid, parent }| {
+        if let Some(parent) = parent {
+            symbolizer.forked(parent.0, tgid.0);
+        }
+        symbolizer.observe(tgid.0);
+    })
+}
 
 /// A collector at work. Dropping it detaches the probes.
 #[derive(Debug)]
@@ -95,16 +108,17 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         let wait = next_poll.min(next_window).saturating_duration_since(Instant::now());
         let ending = !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
         let now = Instant::now();
-        if ending || now >= next_poll {
-            collector.poll().into_iter().for_each(&mut on_process);
-            next_poll = after(next_poll, Collector::POLL, now);
-        }
         if ending || now >= next_window {
+            // Polls as well.
             if let Some(window) = collector.close_window() {
                 history.push(window);
             }
             next_window = after(next_window, WINDOW, now);
+        } else if now >= next_poll {
+            collector.poll();
         }
+        next_poll = if now >= next_poll { after(next_poll, Collector::POLL, now) } else { next_poll };
+        collector.take_fresh().into_iter().for_each(&mut on_process);
         if ending {
             return;
         }

@@ -13,6 +13,9 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The program under test.
+///
+/// # Panics
+/// When it is not built.
 #[must_use]
 pub fn path() -> PathBuf {
     let path = crate::programs().join("agent");
@@ -21,6 +24,9 @@ pub fn path() -> PathBuf {
 }
 
 /// `agent` with these arguments and nothing of the tests' environment.
+///
+/// # Panics
+/// When it is not built.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(path());
     command.args(args).stdin(Stdio::null()).env_remove("S7MPA_TOOLS").env("NO_COLOR", "1");
@@ -53,10 +59,33 @@ pub fn failure(args: &[&str]) -> String {
     text
 }
 
+/// A child that does not outlive the test when that fails.
+#[derive(Debug)]
+struct Kept(Option<Child>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Kept {
+    fn id(&self) -> u32 {
+        self.0.as_ref().map_or(0, Child::id)
+    }
+
+    fn output(mut self) -> Output {
+        self.0.take().expect("taken once").wait_with_output().expect("a child of ours")
+    }
+}
+
 /// An agent that observes: started, attached, not yet told to stop.
 #[derive(Debug)]
 pub struct Observing {
-    child: Child,
+    child: Kept,
     args: String,
     /// Ends with the agent, and has what it said on standard error.
     said: JoinHandle<String>,
@@ -77,6 +106,7 @@ impl Observing {
             .spawn()
             .expect("the agent starts");
         let stderr = child.stderr.take().expect("it is piped");
+        let child = Kept(Some(child));
         let (send, lines) = mpsc::channel();
         let said = std::thread::spawn(move || {
             let mut text = String::new();
@@ -98,7 +128,7 @@ impl Observing {
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     let text = said.join().expect("reads text");
-                    panic!("agent {args} ended with {:?}: {text}", child.wait());
+                    panic!("agent {args} ended with {}: {text}", child.output().status);
                 }
             }
         }
@@ -127,7 +157,7 @@ impl Observing {
     /// When it ends with an error.
     #[must_use]
     pub fn output(self) -> Vec<u8> {
-        let output = self.child.wait_with_output().expect("a child of ours");
+        let output = self.child.output();
         let text = self.said.join().expect("reads text");
         assert!(output.status.success(), "agent {} ended with {}: {text}", self.args, output.status);
         output.stdout

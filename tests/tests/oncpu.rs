@@ -79,10 +79,9 @@ fn captured_and_lost_make_up_what_the_clock_promises() {
         (expected / (97.0 * cpus * window) - 1.0).abs() < 0.01,
         "{coverage} in {window} s on {cpus} CPUs"
     );
-    let lost: u64 = coverage["lost"]
-        .as_object()
-        .map(|map| map.iter().filter(|(k, _)| k.contains("sample")).filter_map(|(_, v)| v.as_u64()).sum())
-        .unwrap_or(0);
+    let lost: u64 = coverage["lost"].as_object().map_or(0, |map| {
+        map.iter().filter(|(k, _)| k.contains("sample")).filter_map(|(_, v)| v.as_u64()).sum()
+    });
     let seen = (number("captured") + lost) as f64;
     assert!(
         (seen / expected - 1.0).abs() <= 0.01,
@@ -169,4 +168,38 @@ fn almost_every_kernel_frame_has_a_name() {
     let nameless = frames.iter().filter(|frame| frame.starts_with("0x") || frame.contains("unknown")).count();
     // User frames of libc without frame pointers are among these: 99 % is asked of kernel frames.
     assert!((nameless as f64) < 0.05 * frames.len() as f64, "{nameless} of {} frames nameless", frames.len());
+}
+
+#[test]
+fn children_that_are_gone_before_they_are_looked_at_have_their_parents_names() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("forked.folded").to_string_lossy().into_owned();
+    let observing = Observing::start(&[
+        "flamegraph",
+        "--all",
+        "--duration",
+        "10m",
+        "--rate",
+        "997",
+        "--format",
+        "folded",
+        "-o",
+        &out,
+    ]);
+    // It begins after the probes, and is asleep in `waitpid` whenever the clock ticks.
+    let mut workload = Workload::start("forked_spin", &[60, 40]);
+    workload.work();
+    let _ = observing.stop();
+    let folded = fs::read_to_string(&out).expect("the folded stacks");
+    let ours: Vec<&str> = folded.lines().filter(|line| line.starts_with("forked_spin;")).collect();
+    let user: Vec<&str> = ours.iter().copied().filter(|line| !line.contains("_[k]")).collect();
+    let (_, total) = leaves(&user.join("\n"));
+    let named: Vec<&str> = user.into_iter().filter(|line| line.contains(";spin_in_child")).collect();
+    let (_, named) = leaves(&named.join("\n"));
+    assert!(total > 1000, "{total} samples of 2.4 s at 997 Hz:\n{}", ours.join("\n"));
+    assert!(named * 100 >= total * 95, "{named} of {total} named:\n{}", ours.join("\n"));
+    workload.finish();
 }

@@ -14,7 +14,7 @@ use tests::agent;
 use tests::workload::Workload;
 
 /// Longest wait for what takes two seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A daemon in directories of its own.
 struct Daemon {
@@ -29,7 +29,11 @@ impl Daemon {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("our directory");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
         let log = fs::File::create(dir.path().join("log")).expect("a log");
+        let file = dir.path().join("agent.toml");
+        fs::write(&file, "").expect("a configuration");
         let child = agent::command(&["run", "--set", "host=tested"])
+            .arg("--config")
+            .arg(&file)
             .args(["--set", &format!("server.mqtt_listen=127.0.0.1:{port}")])
             .arg("--state-dir")
             .arg(dir.path().join("state"))
@@ -71,7 +75,9 @@ impl Daemon {
     fn stored(&self, measurement: &str, field: &str, tags: &[&str]) -> Option<u64> {
         let state = format!("state_dir={}", self.path("state").display());
         let mut args = vec!["--set", &state, "query", measurement, field, "--json"];
-        tags.iter().for_each(|tag| args.extend(["--tag", tag]));
+        for tag in tags {
+            args.extend(["--tag", tag]);
+        }
         let output = agent::run(&args);
         let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
         let series = answer["series"].as_array()?;
@@ -191,6 +197,97 @@ fn the_server_part_has_no_privileges() {
         "uid {}",
         status.0
     );
+}
+
+/// Threads of a process: name, effective capabilities, permitted, ambient, `NoNewPrivs`.
+fn threads(pid: u32) -> Vec<(String, u64, u64, u64, bool)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("status")).ok())
+        .filter_map(|text| {
+            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            let set = |name: &str| u64::from_str_radix(field(name)?, 16).ok();
+            let name = field("Name:")?.to_owned();
+            Some((name, set("CapEff:")?, set("CapPrm:")?, set("CapAmb:")?, field("NoNewPrivs:")? == "1"))
+        })
+        .collect()
+}
+
+#[test]
+fn each_thread_keeps_the_privileges_that_it_needs_and_no_others() {
+    const LOOK: u64 = 1 << 2 | 1 << 19; // DAC_READ_SEARCH, SYS_PTRACE
+    const PROBE: u64 = 1 << 38 | 1 << 39; // PERFMON, BPF
+    const NAMES: u64 = 1 << 34 | 1 << 40; // SYSLOG, CHECKPOINT_RESTORE
+    const TEND: u64 = 1 << 5 | 1 << 6 | 1 << 7; // KILL, SETGID, SETUID
+    if !tests::can_observe() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    daemon
+        .wait_for("a first window in the store", |daemon| daemon.windows().filter(|(count, ..)| *count > 0));
+    let pid = daemon.child.id();
+    let threads = threads(pid);
+    for (name, effective, permitted, ambient, no_new_privs) in &threads {
+        let allowed = match name.as_str() {
+            "agent" => TEND,
+            "collector" => LOOK | PROBE,
+            "symbolizer" => LOOK | NAMES,
+            _ => LOOK,
+        };
+        assert_eq!((effective & !allowed, permitted & !allowed, *ambient), (0, 0, 0), "{name}: {threads:?}");
+        assert!(no_new_privs, "{name}: {threads:?}");
+    }
+    let names: Vec<&str> = threads.iter().map(|(name, ..)| name.as_str()).collect();
+    for name in ["agent", "collector", "symbolizer", "mqtt", "spool"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    // And what is left is enough: the server part dies and comes back under its user.
+    let server = children(pid)[0];
+    kill(Pid::from_raw(server as i32), Signal::SIGKILL).expect("it runs");
+    daemon.wait_for("another server part", |_| children(pid).into_iter().find(|child| *child != server));
+    let (before, ..) = daemon.windows().expect("windows");
+    daemon.wait_for("two more windows", |daemon| daemon.windows().filter(|(count, ..)| *count >= before + 2));
+}
+
+#[test]
+fn a_hangup_takes_over_what_can_change_and_says_what_cannot() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    daemon
+        .wait_for("a first window in the store", |daemon| daemon.windows().filter(|(count, ..)| *count > 0));
+    let pid = daemon.child.id();
+    let server = children(pid)[0];
+    let hangup = || kill(Pid::from_raw(pid as i32), Signal::SIGHUP).expect("it runs");
+    let file = daemon.path("agent.toml");
+
+    fs::write(&file, "[collector]\nproceses = 7\n").expect("our directory");
+    hangup();
+    daemon.wait_for("word of the mistake", |d| {
+        d.log().contains("did you mean `collector.processes`").then_some(())
+    });
+
+    fs::write(&file, "[collector]\nprocesses = 7\nrate_hz = 49\n[server]\nretention = \"3d\"\n")
+        .expect("our directory");
+    hangup();
+    daemon.wait_for("word of the changes", |daemon| {
+        let log = daemon.log();
+        let line = |key: &str, what: &str| {
+            log.lines().any(|line| line.contains(&format!("key=\"{key}\"")) && line.contains(what))
+        };
+        (line("collector.processes", "configuration changed")
+            && line("collector.rate_hz", "next start")
+            && line("server.retention", "server part restarts"))
+        .then_some(())
+    });
+    daemon.wait_for("another server part", |_| children(pid).into_iter().find(|child| *child != server));
+    let (before, ..) = daemon.windows().expect("windows");
+    daemon.wait_for("two more windows", |daemon| daemon.windows().filter(|(count, ..)| *count >= before + 2));
+    let (count, first, last) = daemon.windows().expect("windows");
+    assert_eq!((first, count), (1, last), "no window was lost over the restart");
+    let log = daemon.log();
+    assert!(!log.contains("the server part died"), "{log}");
 }
 
 #[test]

@@ -21,10 +21,11 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("cc", "gcc"),
     ("strace", "strace"),
     ("mount", "mount"),
+    ("xz", "xz-utils"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),

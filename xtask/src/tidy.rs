@@ -28,6 +28,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     step("fmt", shell::run(shell::cargo().args(["fmt", "--all", "--check"])));
     step("object", digest::check(&root));
+    if !args.fast {
+        // METRICS.md, CONFIG.md, JSON.md: each is held by a test beside the table it is made from.
+        step(
+            "pages",
+            shell::run(shell::cargo().args([
+                "test",
+                "-q",
+                "-p",
+                "agent",
+                "-p",
+                "agent-common",
+                "--lib",
+                "page",
+            ])),
+        );
+    }
     long_files(&root)?;
     if !args.fast {
         step(

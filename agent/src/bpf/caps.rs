@@ -2,7 +2,7 @@
 
 /// The capabilities the collector needs, with their bit and what they are for.
 const NEEDED: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19)];
-/// Includes CAP_BPF and CAP_PERFMON.
+/// Includes `CAP_BPF` and `CAP_PERFMON`.
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// Names of the capabilities that are missing from the effective set.

@@ -104,8 +104,8 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     Ok((ebpf, sizes))
 }
 
-/// Before 5.11 map memory counts against `RLIMIT_MEMLOCK`. Without CAP_SYS_RESOURCE the soft limit still rises.
-fn raise_memlock() {
+/// Before 5.11 map memory counts against `RLIMIT_MEMLOCK`. Without `CAP_SYS_RESOURCE` the soft limit still rises.
+pub fn raise_memlock() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if setrlimit(Resource::RLIMIT_MEMLOCK, libc::RLIM_INFINITY, libc::RLIM_INFINITY).is_err()
         && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)

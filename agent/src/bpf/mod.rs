@@ -13,7 +13,7 @@ mod sys;
 mod verdict;
 
 pub use caps::missing_capabilities;
-pub use load::LoadSpec;
+pub use load::{LoadSpec, raise_memlock};
 pub use object::source_digest;
 pub use probes::{Counters, Probes, Resources};
 pub use verdict::{State, Verdict, probe_verdicts};

@@ -14,7 +14,7 @@ use super::ask::{self, Interrupt};
 use super::term::Paint;
 use super::{Context, Outcome, observe, term};
 use crate::alert::{AlertOptions, Alerts};
-use crate::collector::{Filter, Options};
+use crate::collector::Options;
 use crate::config::MqttUrl;
 use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
@@ -101,7 +101,7 @@ async fn of_daemon(mut client: Client, follow: bool, printer: &mut Printer) -> a
         match reply {
             Some(Reply::Alert(alert)) => printer.print(&alert)?,
             Some(Reply::Lagged(missed)) => {
-                term::complain(&format!("{missed} messages missed: read too slowly"))
+                term::complain(&format!("{missed} messages missed: read too slowly"));
             }
             Some(_) => bail!("the daemon answered something else"),
             None if follow => bail!("the daemon ended"),
@@ -113,13 +113,7 @@ async fn of_daemon(mut client: Client, follow: bool, printer: &mut Printer) -> a
 /// Without a daemon: the same rules, here.
 async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyhow::Result<()> {
     let mut interrupt = Interrupt::new()?;
-    let options = Options {
-        rate_hz: context.config.collector.rate_hz,
-        filter: Filter::All,
-        syscalls: context.config.collector.syscalls,
-        resources: true,
-        proc: true,
-    };
+    let options = Options::of_host(&context.config.collector);
     let observing = observe::start(context, options).await?;
     if follow {
         term::complain("no daemon runs: observing here until Ctrl-C");

@@ -12,7 +12,7 @@ use super::term::Progress;
 use crate::collector::{Options, StartError};
 use crate::control::Answers;
 use crate::history::{History, Limits};
-use crate::observer::{Observer, OnProcess};
+use crate::observer::{Observer, observe_with};
 
 /// How often the target is looked at while we wait for it.
 const LOOK: Duration = Duration::from_millis(50);
@@ -44,7 +44,7 @@ pub(super) async fn start(context: &Context, options: Options) -> anyhow::Result
         host: context.config.host.as_str().into(),
         rate_hz: options.rate_hz,
     };
-    let on_process: OnProcess = Box::new(move |tgid| symbolizer.observe(tgid.0));
+    let on_process = observe_with(symbolizer);
     let observer =
         tokio::task::spawn_blocking(move || Observer::start(options, Limits::COMMAND, on_process)).await?;
     Ok(Observing { observer: observer.map_err(explain)?, answers })

@@ -12,7 +12,7 @@ use clap::Args;
 use super::ask::{self, Interrupt};
 use super::term::{Paint, Side, Table};
 use super::{Context, Outcome, duration, observe, term};
-use crate::collector::{Filter, Options};
+use crate::collector::Options;
 use crate::control::protocol::{Reply, Request, Span};
 
 #[derive(Debug, Args)]
@@ -69,13 +69,7 @@ async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> 
         };
     }
     let mut interrupt = Interrupt::new()?;
-    let options = Options {
-        rate_hz: context.config.collector.rate_hz,
-        filter: Filter::All,
-        syscalls: context.config.collector.syscalls,
-        resources: true,
-        proc: true,
-    };
+    let options = Options::of_host(&context.config.collector);
     let observing = observe::start(context, options).await?;
     observing.wait(&mut interrupt, "observing", Some(args.duration), || false).await;
     let (history, answers) = observing.finish().await?;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::ask::Interrupt;
 use super::{Global, Outcome, logging, settings, usage};
-use crate::daemon;
+use crate::daemon::{self, Role, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,7 +17,8 @@ Examples:
 
 The server part (broker, store) runs as a process of its own, as user s7mpa or nobody, without privileges.
 The password of --mqtt comes from mqtt.password_file or S7MPA_MQTT_PASSWORD.
-SIGTERM and Ctrl-C end it in order; what the broker has not taken waits on disk.")]
+SIGTERM and Ctrl-C end it in order; what the broker has not taken waits on disk. SIGHUP has it read its
+configuration anew and say what changed.")]
 pub(super) struct RunArgs {
     /// Broker to send to, in place of the embedded one: mqtt://[user@]host[:port], mqtts:// for TLS
     #[arg(long, value_name = "URL")]
@@ -48,7 +49,12 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         ("run_dir", args.run_dir.clone(), "--run-dir"),
         ("log.format", args.log.clone(), "--log"),
     ];
-    let mut config = settings(global, &flags).config().map_err(usage)?;
+    let read = {
+        let global = global.clone();
+        move || settings(&global, &flags)
+    };
+    let settings = read();
+    let mut config = settings.config().map_err(usage)?;
     let live = std::io::stderr().is_terminal() && global.verbose == 0 && !config.log.json;
     if live && config.log.level.is_empty() {
         // For the server part, too: its news would push the summary line away.
@@ -65,10 +71,24 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         let denied = crate::collector::StartError::Denied { missing: missing.join(", ") };
         return Err(super::observe::explain(denied).into());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    crate::bpf::raise_memlock();
+    daemon::keep(Role::Start)?;
+    let source = Source { settings, read: Box::new(read), set_log_level: logging::set_level };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(|| {
+            if let Err(error) = daemon::keep(Role::Worker) {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "a thread keeps capabilities that it does not need"
+                );
+            }
+        })
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut interrupt = Interrupt::new()?;
-        daemon::run(config, live, interrupt.wait()).await
+        daemon::run(source, config, live, interrupt.wait()).await
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,12 @@
 //! `agent serve`.
 
+use std::io::IsTerminal as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ask::Interrupt;
 use super::{Failed, Global, Outcome, logging, settings, usage};
@@ -18,7 +20,7 @@ Examples:
   agent serve --mqtt mqtts://ingest@broker:8883 --set server.store=influx2 \\
       --set server.influx_url=http://influx:8086
 
-It needs no privileges. `agent run` starts one by itself unless it is given a broker.")]
+SIGHUP has it read its configuration anew. It needs no privileges. `agent run` starts one by itself unless it is given a broker.")]
 pub(super) struct ServeArgs {
     /// Broker to read from, in place of the embedded one
     #[arg(long, value_name = "URL")]
@@ -56,7 +58,8 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         let served = runtime.block_on(daemon::serve_from_stdin());
         return Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let config = settings(global, &flags).config().map_err(usage)?;
+    let read = || settings(global, &flags).config();
+    let mut config = read().map_err(usage)?;
     logging::start(&config.log, global.verbose, logging::Kind::Daemon);
     let run_dir = config.server_run_dir();
     for dir in [&config.server_dir(), &run_dir] {
@@ -64,14 +67,51 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
             format!("cannot make {}; set --state-dir and --run-dir to places of yours", dir.display())
         })?;
     }
-    let settings = daemon::server_config(&config, &run_dir, None)?;
     runtime.block_on(async {
         let mut interrupt = Interrupt::new()?;
-        let server = server::Server::start(settings).await?;
-        if let (Some(address), Some(file)) = (server.broker_address(), server.broker_password_file()) {
-            tracing::info!(%address, user = server::broker::USER, password_file = %file.display(), "broker listens");
+        let mut hangup = signal(SignalKind::hangup())?;
+        // A terminal that goes away is the end; from a service manager the signal means: read the configuration anew.
+        let terminal = std::io::stderr().is_terminal();
+        loop {
+            let settings = daemon::server_config(&config, &run_dir, None)?;
+            let again = serve_once(settings, &mut interrupt, &mut hangup).await?;
+            if !again || terminal {
+                return Ok::<_, Failed>(ExitCode::SUCCESS);
+            }
+            match read() {
+                Ok(new) => {
+                    tracing::info!("the configuration was read anew: starting again with it");
+                    logging::set_level(&new.log.level);
+                    config = new;
+                }
+                Err(errors) => {
+                    for error in errors {
+                        tracing::error!("{error}");
+                    }
+                    tracing::error!("the configuration was read anew and is wrong: nothing was changed");
+                }
+            }
         }
-        server.run(interrupt.wait()).await?;
-        Ok::<_, Failed>(ExitCode::SUCCESS)
     })
+}
+
+/// Serves until a signal, and closes the store in order. True: the signal was SIGHUP.
+async fn serve_once(
+    settings: server::Config,
+    interrupt: &mut Interrupt,
+    hangup: &mut Signal,
+) -> anyhow::Result<bool> {
+    let server = server::Server::start(settings).await?;
+    if let (Some(address), Some(file)) = (server.broker_address(), server.broker_password_file()) {
+        tracing::info!(%address, user = server::broker::USER, password_file = %file.display(), "broker listens");
+    }
+    let mut again = false;
+    let ended = async {
+        tokio::select! {
+            () = interrupt.wait() => {}
+            _ = hangup.recv() => again = true,
+        }
+    };
+    server.run(ended).await?;
+    Ok(again)
 }

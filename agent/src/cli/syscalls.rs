@@ -138,7 +138,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
         text.push_str("no system call returned, and none is open\n");
     }
     let total: u64 = report.rows.iter().map(|row| row.count).sum();
-    let mut foot = format!("{} calls in {}", total, term::span(Duration::from_secs_f64(report.window_s)),);
+    let mut foot = format!("{} calls in {}", total, term::span(Duration::from_secs_f64(report.window_s)));
     if report.rows.len() > limit {
         let _ = write!(foot, "; {} of {} rows shown (-n 0 for all)", limit, report.rows.len());
     }

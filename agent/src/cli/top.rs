@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::ask::{self, Interrupt};
 use super::observe::{self, Observing};
 use super::{Context, Outcome, report, term};
-use crate::collector::{Filter, Options};
+use crate::collector::Options;
 use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
 use crate::history::Subscription;
@@ -56,13 +56,7 @@ impl Feed {
             client.send(Request::Watch { top_n: TOP_N }).await?;
             return Ok(Self::Daemon(client));
         }
-        let options = Options {
-            rate_hz: context.config.collector.rate_hz,
-            filter: Filter::All,
-            syscalls: context.config.collector.syscalls,
-            resources: true,
-            proc: true,
-        };
+        let options = Options::of_host(&context.config.collector);
         let observing = observe::start(context, options).await?;
         let windows = observing.history().subscribe();
         Ok(Self::Ours(observing, windows))

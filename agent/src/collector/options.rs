@@ -2,6 +2,8 @@
 
 use agent_common::units::Tgid;
 
+use crate::config::CollectorConfig;
+
 /// What to observe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
@@ -44,6 +46,20 @@ pub struct Options {
     pub resources: bool,
     /// Read `/proc` for host and processes at the end of each window.
     pub proc: bool,
+}
+
+impl Options {
+    /// Everything on this host, as it is configured.
+    #[must_use]
+    pub const fn of_host(config: &CollectorConfig) -> Self {
+        Self {
+            rate_hz: config.rate_hz,
+            filter: Filter::All,
+            syscalls: config.syscalls,
+            resources: true,
+            proc: true,
+        }
+    }
 }
 
 impl Default for Options {

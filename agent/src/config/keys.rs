@@ -367,7 +367,8 @@ mod tests {
              `agent config check` names every mistake with file, line and cure, `agent config show` what is in force and\n\
              where it is from. A key `a.b` stands as `b` in the table `[a]` of the file, as `S7MPA_A_B` in the environment, as\n\
              `--set a.b=…` on the command line. Durations are written `500ms`, `10s`, `5m`, `2h`, `7d`; sizes `64MiB`.\n\n\
-             | key | default | meaning |\n|---|---|---|\n",
+             A daemon that gets SIGHUP reads all of it anew; the last column says what it takes for a change to be in force.\n\n\
+             | key | default | meaning | after SIGHUP |\n|---|---|---|---|\n",
         );
         for key in KEYS {
             let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
@@ -377,7 +378,13 @@ mod tests {
                 _ if key.secret => " (secret)".to_owned(),
                 _ => String::new(),
             };
-            let _ = writeln!(page, "| `{}` | {default} | {}{words} |", key.name, key.help);
+            let _ = writeln!(
+                page,
+                "| `{}` | {default} | {}{words} | {} |",
+                key.name,
+                key.help,
+                key.reload().text()
+            );
         }
         page
     }

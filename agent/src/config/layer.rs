@@ -220,6 +220,12 @@ impl Settings {
         self.values.insert(key.name, Setting { value, origin });
     }
 
+    /// The value in force of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Setting> {
+        self.values.get(key)
+    }
+
     /// Settings in the order of [`KEYS`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static Key, &Setting)> {
         KEYS.iter().filter_map(|key| Some((key, self.values.get(key.name)?)))

@@ -6,6 +6,7 @@
 mod keys;
 mod layer;
 mod mqtt_url;
+mod reload;
 mod values;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use keys::{KEYS, Key, Kind};
 pub use layer::{ConfigError, Origin, Setting, Settings};
 pub use mqtt_url::MqttUrl;
+pub use reload::Reload;
 pub use values::{parse_bytes, parse_duration};
 
 use crate::collector::SyscallTier;

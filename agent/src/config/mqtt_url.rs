@@ -101,9 +101,9 @@ impl fmt::Display for MqttUrl {
             write!(f, "{user}@")?;
         }
         if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?
+            write!(f, "[{}]", self.host)?;
         } else {
-            f.write_str(&self.host)?
+            f.write_str(&self.host)?;
         }
         write!(f, ":{}", self.port)
     }

@@ -31,6 +31,9 @@ const BACKOFF_MOST: Duration = Duration::from_secs(30);
 /// A child that lived this long has not died of what killed the last one.
 const CALM: Duration = Duration::from_mins(1);
 
+/// The token or password of the database, in the server's directory of secrets.
+const TOKEN_FILE: &str = "influx.token";
+
 /// The child's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,7 +63,7 @@ pub fn server_config(
     let token_file = match (&settings.influx_token_file, &settings.influx_token) {
         (Some(file), _) => Some(file.clone()),
         (None, Some(token)) => {
-            let path = run_dir.join("influx.token");
+            let path = run_dir.join(TOKEN_FILE);
             write_secret(&path, token, owner).with_context(|| format!("cannot write {}", path.display()))?;
             Some(path)
         }
@@ -121,16 +124,13 @@ pub struct ServerChild {
     due: Option<Instant>,
     backoff: Duration,
     said: bool,
+    /// Told to end, to be started again with other settings: since when.
+    restarting: Option<Instant>,
 }
 
 impl ServerChild {
-    /// Starts it and waits until its broker listens.
-    pub async fn start(config: &Config) -> anyhow::Result<(Self, Ready)> {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || Self::start_blocking(&config)).await?
-    }
-
-    fn start_blocking(config: &Config) -> anyhow::Result<(Self, Ready)> {
+    /// Starts it and waits until its broker listens. Blocks; on the thread that may change users.
+    pub fn start(config: &Config) -> anyhow::Result<(Self, Ready)> {
         let owner = unprivileged(&config.server.user)?;
         let run_dir = config.server_run_dir();
         for dir in [&config.server_dir(), &run_dir] {
@@ -152,6 +152,7 @@ impl ServerChild {
             due: None,
             backoff: BACKOFF_FIRST,
             said: false,
+            restarting: None,
         };
         Ok((child, ready))
     }
@@ -167,11 +168,16 @@ impl ServerChild {
         if let Some(child) = &mut self.child {
             match child.try_wait() {
                 Ok(None) => {
+                    if self.restarting.is_some_and(|since| since.elapsed() > STOP) {
+                        tracing::warn!("the server part did not end in time and is killed");
+                        let _ = child.kill();
+                    }
                     if self.said && self.started.elapsed() > CALM {
                         (self.said, self.backoff) = (false, BACKOFF_FIRST);
                     }
                     return;
                 }
+                Ok(Some(_)) if self.restarting.is_some() => {}
                 Ok(Some(status)) => {
                     if !self.said {
                         tracing::error!(%status, "the server part died; it is started again, windows wait in the spool");
@@ -181,7 +187,8 @@ impl ServerChild {
                 Err(error) => tracing::warn!(%error, "cannot look at the server part"),
             }
             self.child = None;
-            self.due = Some(Instant::now() + self.backoff);
+            let wait = if self.restarting.take().is_some() { Duration::ZERO } else { self.backoff };
+            self.due = Some(Instant::now() + wait);
             self.backoff = (self.backoff * 2).min(BACKOFF_MOST);
         }
         if self.due.is_some_and(|due| Instant::now() >= due) {
@@ -200,6 +207,24 @@ impl ServerChild {
                 }
             }
         }
+    }
+
+    /// Has it end in order and start again with other settings; [`Self::tend`] sees to it.
+    pub fn restart_with(&mut self, config: &Config) -> anyhow::Result<()> {
+        let run_dir = config.run_dir.join("server");
+        let mut config = config.clone();
+        if config.server.influx_token_file.is_none() && config.server.influx_token.take().is_some() {
+            // It was written when we could still write there.
+            config.server.influx_token_file = Some(run_dir.join(TOKEN_FILE));
+        }
+        let settings = server_config(&config, &run_dir, self.owner)?;
+        self.settings = server::Config { listen: self.settings.listen, ..settings };
+        self.log = config.log;
+        if let Some(child) = &mut self.child {
+            drop(child.stdin.take());
+            self.restarting = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Lets it close its store; kills it when it takes too long.

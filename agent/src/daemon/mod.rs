@@ -2,35 +2,51 @@
 
 mod child;
 mod pipeline;
+mod privileges;
+mod reload;
 mod secrets;
 mod summary;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use child::{Ready, ServerChild, serve_from_stdin, server_config};
+pub use privileges::{Role, keep};
+pub use reload::Source;
 pub use secrets::{mqtt_password_file, write_secret};
 
-use crate::collector::{Filter, Options};
+use self::reload::Reloader;
+use crate::collector::Options;
 use crate::config::{Config, Delivery};
 use crate::control::server::{ControlSocket, Daemon, serve};
 use crate::control::{AlertBoard, Answers};
 use crate::history::Limits;
 use crate::notify::Notifiers;
-use crate::observer::Observer;
+use crate::observer::{Observer, observe_with};
 use crate::sink::mqtt::{self, MqttConfig, MqttSink};
 use crate::sink::spool::{self, Spool};
 
 /// What the sink may take to send the last windows when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Runs until `stop`, then drains. `live`: a summary line on the terminal in place of logs.
-pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// Runs until `stop`, then drains. `live`: a summary line on the terminal in place of logs, and the terminal's end is ours.
+///
+/// Must be the whole of a multi-threaded runtime's `block_on`, on a thread of [`Role::Start`]; the runtime's own threads
+/// are [`Role::Worker`].
+pub async fn run(
+    source: Source,
+    config: Config,
+    live: bool,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let started = Instant::now();
+    let mut hangup = signal(SignalKind::hangup())?;
     let socket = ControlSocket::bind(&config.socket)?;
     make_dirs(&config)?;
 
@@ -38,29 +54,27 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
     let mqtt = if config.mqtt.url.is_some() {
         external(&config)?
     } else {
-        let (server, ready) = ServerChild::start(&config).await?;
+        let (server, ready) = tokio::task::block_in_place(|| ServerChild::start(&config))?;
         child = Some(server);
         embedded(&config, &ready)
     };
     mqtt.check().context("broker")?;
-    let limits = spool::Limits {
-        max_bytes: config.spool.max_bytes,
-        max_age: config.spool.max_age,
-        ..spool::Limits::default()
-    };
-    let spool = Spool::open(&config.spool_dir(), limits)?;
-    let sink = MqttSink::start(mqtt, spool).context("cannot start the MQTT sink")?;
+    let spool = Spool::open(&config.spool_dir(), spool_limits(&config))?;
+    let sink = privileges::with(Role::Worker, || MqttSink::start(mqtt, spool))?
+        .context("cannot start the MQTT sink")?;
 
-    let symbolizer =
-        Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let symbolizer = privileges::with(Role::Symbolizer, || Symbolizer::spawn(SymbolizerOptions::default()))?
+        .context("cannot start the symbolizer")?;
     let observer = {
         let symbolizer = symbolizer.clone();
-        let (options, limits) = (options(&config), limits_of(&config));
-        let on_process: crate::observer::OnProcess = Box::new(move |tgid| symbolizer.observe(tgid.0));
-        tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await??
+        let (options, limits) = (Options::of_host(&config.collector), limits_of(&config));
+        let on_process = observe_with(symbolizer);
+        let start = || privileges::with(Role::Collector, || Observer::start(options, limits, on_process));
+        tokio::task::block_in_place(start)??
     };
     let names = symbolizer.clone();
     let notifiers = Notifiers::from_config(&config.alerts)?;
+    keep(if child.is_some() { Role::Tend } else { Role::Wait })?;
     let board = Arc::new(AlertBoard::default());
     let daemon = Arc::new(Daemon {
         history: Arc::clone(observer.history()),
@@ -76,12 +90,29 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
         "observing"
     );
 
+    let processes = Arc::new(AtomicUsize::new(config.collector.processes));
+    let mut reloader = Reloader {
+        source,
+        history: Arc::clone(observer.history()),
+        sink: sink.clone(),
+        processes: Arc::clone(&processes),
+    };
     let control = tokio::spawn(serve(socket, Arc::clone(&daemon)));
-    let pipeline = pipeline::Pipeline::new(&config, sink.clone(), Arc::clone(&board), names, notifiers);
+    let pipeline = pipeline::Pipeline::new(
+        &config,
+        Arc::clone(&processes),
+        sink.clone(),
+        Arc::clone(&board),
+        names,
+        notifiers,
+    );
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), sink.clone())));
 
-    let died = watch(&observer, child.as_mut(), stop).await;
+    let hangups = Hangups { signal: &mut hangup, end: live };
+    let died = watch(&observer, child.as_mut(), stop, hangups, &mut reloader).await;
+    // It holds a handle on the history and the sink.
+    drop(reloader);
 
     tracing::info!("stopping");
     control.abort();
@@ -109,17 +140,31 @@ pub async fn run(config: Config, live: bool, stop: impl Future<Output = ()>) -> 
     died
 }
 
+/// SIGHUP, and whether it means the end: of a terminal that we show ourselves on. Otherwise: read the configuration anew.
+struct Hangups<'a> {
+    signal: &'a mut Signal,
+    end: bool,
+}
+
 /// Waits for the end: asked for, or the collector's thread has died.
 async fn watch(
     observer: &Observer,
     mut child: Option<&mut ServerChild>,
     stop: impl Future<Output = ()>,
+    hangups: Hangups<'_>,
+    reloader: &mut Reloader,
 ) -> anyhow::Result<()> {
     let mut beat = tokio::time::interval(Duration::from_millis(500));
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => return Ok(()),
+            _ = hangups.signal.recv() => {
+                if hangups.end {
+                    return Ok(());
+                }
+                reloader.reload(child.as_deref_mut());
+            }
             _ = beat.tick() => {
                 if observer.is_dead() {
                     anyhow::bail!("the collector's thread died; see the log above");
@@ -132,13 +177,11 @@ async fn watch(
     }
 }
 
-fn options(config: &Config) -> Options {
-    Options {
-        rate_hz: config.collector.rate_hz,
-        filter: Filter::All,
-        syscalls: config.collector.syscalls,
-        resources: true,
-        proc: true,
+fn spool_limits(config: &Config) -> spool::Limits {
+    spool::Limits {
+        max_bytes: config.spool.max_bytes,
+        max_age: config.spool.max_age,
+        ..spool::Limits::default()
     }
 }
 

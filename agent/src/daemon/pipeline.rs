@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent_common::wire::finding::{Alert, AlertState};
@@ -30,6 +31,7 @@ const NOTIFIED: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Pipeline {
     points: PointsOptions,
+    processes: Arc<AtomicUsize>,
     recent: VecDeque<Arc<Window>>,
     since_report: usize,
     alerts: Alerts,
@@ -41,16 +43,19 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
+    /// `processes`: how many are published one by one, which may change.
     pub(super) fn new(
         config: &Config,
+        processes: Arc<AtomicUsize>,
         sink: MqttSink,
         board: Arc<AlertBoard>,
         symbolizer: Symbolizer,
         notifiers: Notifiers,
     ) -> Self {
-        let points = PointsOptions { top_n: config.collector.processes, ..PointsOptions::new(&config.host) };
+        let points = PointsOptions::new(&config.host);
         Self {
             points,
+            processes,
             recent: VecDeque::with_capacity(REPORT_WINDOWS + 1),
             since_report: 0,
             alerts: Alerts::new(&config.host, AlertOptions::default()),
@@ -75,6 +80,7 @@ impl Pipeline {
     }
 
     async fn window(&mut self, window: Arc<Window>) {
+        self.points.top_n = self.processes.load(Ordering::Relaxed);
         let points = aggregate::points(&window, &self.points);
         self.sink.publish_window(NewWindow {
             end: window.end_unix,

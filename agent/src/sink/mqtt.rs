@@ -246,6 +246,11 @@ impl MqttSink {
         Ok(Self { shared, threads: Arc::new(Mutex::new(threads)) })
     }
 
+    /// Other limits of the spool, in force with the next window.
+    pub fn set_spool_limits(&self, limits: super::spool::Limits) {
+        lock(&self.shared.spool).set_limits(limits);
+    }
+
     /// Hands over a window. Never waits; when the disk hangs the oldest that was handed over falls out.
     pub fn publish_window(&self, window: NewWindow) {
         let mut hand_off = lock(&self.shared.hand_off);

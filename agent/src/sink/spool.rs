@@ -272,6 +272,10 @@ pub struct Spool {
     _lock: File,
 }
 
+fn segment_bytes(limits: &Limits) -> u64 {
+    (limits.max_bytes / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
+}
+
 impl Spool {
     /// Opens or makes the spool in `dir` (mode 0700).
     pub fn open(dir: &Path, limits: Limits) -> Result<Self, SpoolError> {
@@ -291,7 +295,7 @@ impl Spool {
         }
         let mut spool = Self {
             dir: dir.to_owned(),
-            segment_bytes: (limits.max_bytes / 8).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+            segment_bytes: segment_bytes(&limits),
             limits,
             streams: Vec::new(),
             stream: 0,
@@ -309,6 +313,12 @@ impl Spool {
         };
         spool.load()?;
         Ok(spool)
+    }
+
+    /// Other limits, in force with the next window.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.segment_bytes = segment_bytes(&limits);
+        self.limits = limits;
     }
 
     fn load(&mut self) -> Result<(), SpoolError> {

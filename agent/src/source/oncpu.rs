@@ -9,6 +9,18 @@ use flamegraphs::sample::Sample;
 
 use super::process::comm_str;
 
+/// A process sampled for the first time, or one that such a process was forked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fresh {
+    /// The process.
+    pub tgid: Tgid,
+    /// Who forked it, where it has not called exec since: it has that process' mappings, and may be gone already.
+    pub parent: Option<Tgid>,
+}
+
+/// Ancestors that are looked at for a process: forks without exec are rarely nested.
+const ANCESTORS: usize = 8;
+
 /// Samples since the last window.
 #[derive(Debug, Default)]
 pub struct OncpuSource {
@@ -51,9 +63,30 @@ impl OncpuSource {
         });
     }
 
-    /// Processes sampled for the first time since the last call.
-    pub fn take_fresh(&mut self) -> Vec<Tgid> {
-        std::mem::take(&mut self.fresh)
+    /// Processes sampled for the first time since the last call, parents before their children. The parent of one that
+    /// may be gone already comes along though it is known: its mappings of long ago, perhaps of its loader, are not
+    /// those that it passed on.
+    pub fn take_fresh(&mut self, forked_by: impl Fn(Tgid) -> Option<Tgid>) -> Vec<Fresh> {
+        let sampled = std::mem::take(&mut self.fresh);
+        let mut pending: HashSet<Tgid> = sampled.iter().copied().collect();
+        let mut again: HashSet<Tgid> = HashSet::new();
+        let mut fresh = Vec::with_capacity(sampled.len());
+        for tgid in sampled {
+            if !pending.remove(&tgid) {
+                continue;
+            }
+            let mut line = vec![Fresh { tgid, parent: forked_by(tgid) }];
+            while let Some(&Fresh { parent: Some(parent), .. }) = line.last()
+                && line.len() <= ANCESTORS
+                && !again.contains(&parent)
+            {
+                let known = !pending.remove(&parent) && !self.seen.insert(parent);
+                again.insert(parent);
+                line.push(Fresh { tgid: parent, parent: if known { None } else { forked_by(parent) } });
+            }
+            fresh.extend(line.into_iter().rev());
+        }
+        fresh
     }
 
     /// A process is gone: whoever gets its number is another one. So is what exec put in its place.
@@ -64,5 +97,29 @@ impl OncpuSource {
     /// Samples since the last call.
     pub fn take(&mut self) -> Vec<Sample> {
         std::mem::take(&mut self.samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampled(source: &mut OncpuSource, tgid: u32) {
+        source.sample(&SampleHeader { tgid, ..SampleHeader::default() }, &[], &[]);
+    }
+
+    #[test]
+    fn parents_come_before_their_children_and_each_once() {
+        // 1 forked 2, 2 forked 3; nobody knows who began 1.
+        let forked_by = |tgid: Tgid| (1 < tgid.0 && tgid.0 < 4).then(|| Tgid(tgid.0 - 1));
+        let mut source = OncpuSource::default();
+        sampled(&mut source, 3);
+        sampled(&mut source, 2);
+        sampled(&mut source, 9);
+        let order: Vec<(u32, Option<u32>)> =
+            source.take_fresh(forked_by).iter().map(|f| (f.tgid.0, f.parent.map(|p| p.0))).collect();
+        assert_eq!(order, [(1, None), (2, Some(1)), (3, Some(2)), (9, None)]);
+        sampled(&mut source, 1);
+        assert_eq!(source.take_fresh(forked_by), []);
     }
 }

@@ -22,6 +22,8 @@ pub struct ProcessSource {
     ended: Vec<Tgid>,
     exits: Vec<ProcessExit>,
     forks: u64,
+    /// Who forked whom, while both run the same program: until the child's exec, or the window after its end.
+    forked_by: HashMap<Tgid, Tgid>,
     /// Ended since the counters were last read, and not begun anew: their keys may go.
     reap: HashSet<Tgid>,
 }
@@ -34,10 +36,12 @@ impl ProcessSource {
             KIND_FORK => {
                 self.forks += 1;
                 self.name(tgid, &event.comm);
+                self.forked_by.insert(tgid, Tgid(event.parent_tgid));
                 // The number is in use again: what is counted under it from now on is somebody else's.
                 self.reap.remove(&tgid);
             }
             KIND_EXEC => {
+                self.forked_by.remove(&tgid);
                 self.name(tgid, &event.comm);
             }
             KIND_EXIT => self.exit(tgid, event),
@@ -103,6 +107,12 @@ impl ProcessSource {
         name
     }
 
+    /// Who forked this process, if it still runs, or ran to its end, what its parent ran then.
+    #[must_use]
+    pub fn forked_by(&self, tgid: Tgid) -> Option<Tgid> {
+        self.forked_by.get(&tgid).copied()
+    }
+
     /// Processes whose counters may be deleted after the reading that follows.
     pub fn take_reap(&mut self) -> HashSet<Tgid> {
         std::mem::take(&mut self.reap)
@@ -111,6 +121,10 @@ impl ProcessSource {
     /// Exits and the number of forks since the last call.
     pub fn take(&mut self) -> (Vec<ProcessExit>, u64) {
         let exits = std::mem::take(&mut self.exits);
+        // Their samples have been taken by now.
+        for exit in &exits {
+            self.forked_by.remove(&exit.tgid);
+        }
         // Names stay until the windows after have used them.
         if self.names.len() > REMEMBERED {
             for tgid in self.ended.drain(..) {
@@ -153,6 +167,19 @@ mod tests {
         let (exits, forks) = source.take();
         assert_eq!((exits.len(), forks), (1, 0));
         assert_eq!((exits[0].cpu, exits[0].code, exits[0].signal), (DurNs(9), 3, 0));
+    }
+
+    #[test]
+    fn a_child_has_its_parents_program_until_exec_and_until_its_samples_were_taken() {
+        let mut source = ProcessSource::default();
+        let fork = |tgid| ProcessEvent { parent_tgid: 5, ..event(KIND_FORK, tgid, 100, 0) };
+        source.event(&fork(7));
+        source.event(&fork(8));
+        source.event(&event(KIND_EXEC, 8, 100, 0));
+        source.event(&event(KIND_EXIT, 7, 100, 0));
+        assert_eq!((source.forked_by(Tgid(7)), source.forked_by(Tgid(8))), (Some(Tgid(5)), None));
+        source.take();
+        assert_eq!(source.forked_by(Tgid(7)), None);
     }
 
     #[test]

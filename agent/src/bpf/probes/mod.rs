@@ -108,8 +108,8 @@ impl Probes {
         let _ = self.filter.remove(&tgid);
     }
 
-    fn record(&mut self, program: &'static str, result: Result<(), ProgramError>) -> bool {
-        let verdict = Verdict::new(program, result.as_ref().map(|_| ()));
+    fn record(&mut self, program: &'static str, result: &Result<(), ProgramError>) -> bool {
+        let verdict = Verdict::new(program, result.as_ref().copied());
         let works = verdict.state == State::Works;
         if !works {
             tracing::warn!(program, state = ?verdict.state, detail = verdict.detail, "probe refused");
@@ -123,7 +123,7 @@ impl Probes {
         let result = raw(&mut self.ebpf, program)
             .and_then(|p| p.load().map(|()| p))
             .and_then(|p| p.attach(tracepoint).map(|_| ()));
-        self.record(program, result)
+        self.record(program, &result)
     }
 
     /// Losses since load, by reason.

@@ -40,7 +40,7 @@ impl Probes {
             Ok(())
         };
         let result = attach(&mut self.ebpf);
-        self.record("oncpu_sample", result);
+        self.record("oncpu_sample", &result);
     }
 
     /// Sampling ticks since load, all CPUs.

@@ -151,7 +151,7 @@ impl Probes {
     fn load_softirqs(&mut self) {
         for program in ["softirq_entry", "softirq_exit"] {
             let loaded = raw(&mut self.ebpf, program).and_then(RawTracePoint::load);
-            if !self.record(program, loaded) {
+            if !self.record(program, &loaded) {
                 return;
             }
         }
@@ -174,7 +174,7 @@ impl Probes {
             Ok(())
         };
         if changed.is_err() {
-            self.record("softirq_entry", changed);
+            self.record("softirq_entry", &changed);
         }
     }
 

@@ -77,7 +77,7 @@ impl Probes {
                 raw(&mut self.ebpf, "syscall_exit_r").and_then(|p| p.attach("sys_exit").map(|_| ())),
             ),
         };
-        self.record(program, result);
+        self.record(program, &result);
     }
 
     /// Loads the pair of programs that this kernel takes, the cheaper one first.
@@ -95,11 +95,11 @@ impl Probes {
             self.syscalls.programs = SyscallPrograms::Typed;
             return;
         };
-        self.record("syscall_exit", Err(refused));
+        self.record("syscall_exit", &Err(refused));
         match load_checked(&mut self.ebpf) {
             Ok(()) => self.syscalls.programs = SyscallPrograms::Checked,
             Err(e) => {
-                self.record("syscall_exit_r", Err(e));
+                self.record("syscall_exit_r", &Err(e));
             }
         }
     }
@@ -120,7 +120,7 @@ impl Probes {
                 ),
             };
             let result = result.map(|link| self.syscalls.enter_link = Some(link));
-            if self.record(program, result) {
+            if self.record(program, &result) {
                 let _ = self.set(|s| s.syscall_times = 1);
             }
         } else if !times && let Some(link) = self.syscalls.enter_link.take() {

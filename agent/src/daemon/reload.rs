@@ -1,0 +1,98 @@
+//! SIGHUP: reads the configuration anew and takes over what can change while everything runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{ServerChild, limits_of, spool_limits};
+use crate::config::{Config, Reload, Settings};
+use crate::history::History;
+use crate::sink::mqtt::MqttSink;
+
+/// Where the configuration comes from, and how it is read again.
+pub struct Source {
+    /// What is in force.
+    pub settings: Settings,
+    /// Reads all layers anew.
+    pub read: Box<dyn Fn() -> Settings + Send>,
+    /// Puts a log level in force.
+    pub set_log_level: fn(&str),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What takes over values while it runs.
+pub(super) struct Reloader {
+    pub(super) source: Source,
+    pub(super) history: Arc<History>,
+    pub(super) sink: MqttSink,
+    pub(super) processes: Arc<AtomicUsize>,
+}
+
+impl Reloader {
+    /// Reads the configuration anew. With a mistake in it, everything stays as it is.
+    pub(super) fn reload(&mut self, child: Option<&mut ServerChild>) {
+        let new = (self.source.read)();
+        let config = match new.config() {
+            Ok(config) => config,
+            Err(errors) => {
+                for error in errors {
+                    tracing::error!("{error}");
+                }
+                tracing::error!("the configuration was read anew and is wrong: nothing was changed");
+                return;
+            }
+        };
+        let mut server = false;
+        let mut changes = 0;
+        for key in self.source.settings.changed(&new) {
+            changes += 1;
+            let shown = |settings: &Settings| match settings.get(key.name) {
+                Some(_) if key.secret => "(secret)".to_owned(),
+                Some(setting) => setting.value.clone(),
+                None => String::new(),
+            };
+            let (from, to) = (shown(&self.source.settings), shown(&new));
+            match key.reload() {
+                Reload::Now => tracing::info!(key = key.name, from, to, "configuration changed"),
+                Reload::Server => {
+                    server = true;
+                    tracing::info!(
+                        key = key.name,
+                        from,
+                        to,
+                        "configuration changed; the server part restarts"
+                    );
+                }
+                Reload::Restart => {
+                    tracing::warn!(
+                        key = key.name,
+                        from,
+                        to,
+                        "changes with the next start of the daemon only"
+                    );
+                }
+            }
+        }
+        if changes == 0 {
+            tracing::info!("the configuration was read anew: nothing has changed");
+        }
+        self.apply(&config);
+        if let Some(child) = child.filter(|_| server)
+            && let Err(error) = child.restart_with(&config)
+        {
+            tracing::error!(error = format!("{error:#}"), "the server part goes on with its old settings");
+        }
+        self.source.settings = new;
+    }
+
+    fn apply(&self, config: &Config) {
+        (self.source.set_log_level)(&config.log.level);
+        self.processes.store(config.collector.processes, Ordering::Relaxed);
+        self.history.set_limits(limits_of(config));
+        self.sink.set_spool_limits(spool_limits(config));
+    }
+}
