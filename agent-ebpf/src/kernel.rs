@@ -1,6 +1,7 @@
 //! Every read of a kernel structure. Offsets come from the running kernel's BTF ([`OFFSETS`], set at load).
 
 use core::arch::asm;
+pub(crate) mod task;
 
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::resources::Layout;

@@ -21,6 +21,7 @@ mod net;
 mod oncpu;
 mod open;
 mod process;
+mod sched;
 mod settings;
 mod signals;
 mod syscalls;
@@ -57,6 +58,35 @@ pub fn syscall_enter_r(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn syscall_exit_r(ctx: RawTracePointContext) -> i32 {
     syscalls::try_exit(&Checked(&ctx));
+    0
+}
+
+/// `tp_btf/sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)`;
+/// `prev_state` since 5.18. Interrupts are off; `prev` is current. A thread's last switch has `TASK_DEAD`.
+#[btf_tracepoint(function = "sched_switch")]
+pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
+    sched::try_switch(&ctx);
+    0
+}
+
+/// `tp_btf/sched_waking(struct task_struct *p)`: before the wake-up, in the waker's context; interrupts are off.
+#[btf_tracepoint(function = "sched_waking")]
+pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {
+    sched::try_waking(&ctx);
+    0
+}
+
+/// `tp_btf/sched_wakeup_new(struct task_struct *p)`: the first wake-up of a thread, in its parent's context.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+pub fn sched_wakeup_new(ctx: BtfTracePointContext) -> i32 {
+    sched::try_wakeup_new(&ctx);
+    0
+}
+
+/// `tp_btf/task_rename(struct task_struct *task, const char *comm)`: exec and `PR_SET_NAME`.
+#[btf_tracepoint(function = "task_rename")]
+pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
+    sched::try_rename(&ctx);
     0
 }
 

@@ -23,11 +23,17 @@ pub enum Set {
     Times,
     /// On-CPU samples at 97 Hz.
     Oncpu,
+    /// Scheduler accounting.
+    Sched,
 }
 
 /// Attaches `set`, prints `ready`, waits for the end of standard input.
 pub fn run(set: Set) -> Result<(), StartError> {
-    let spec = LoadSpec { syscalls: matches!(set, Set::Counts | Set::Times), ..LoadSpec::default() };
+    let spec = LoadSpec {
+        syscalls: matches!(set, Set::Counts | Set::Times),
+        sched: set == Set::Sched,
+        ..LoadSpec::default()
+    };
     let mut probes = if set == Set::None { None } else { Some(Probes::load(&spec)?) };
     if let Some(probes) = &mut probes {
         match set {
@@ -37,6 +43,9 @@ pub fn run(set: Set) -> Result<(), StartError> {
             Set::Counts => probes.attach_syscalls(false),
             Set::Times => probes.attach_syscalls(true),
             Set::Oncpu => probes.attach_sampling(97),
+            Set::Sched => {
+                probes.attach_sched();
+            }
         }
     }
     let mut out = std::io::stdout();

@@ -18,10 +18,12 @@ use crate::window::{InFlight, SyscallRow, Window};
 
 mod audit;
 mod options;
+mod sched;
 
 pub use options::{Filter, Options, StartError, SyscallTier};
 
 use audit::Audit;
+use sched::Sched;
 
 /// Counters in the kernel's hash before a reading is made early: half of its 131,072, so that the other half is room
 /// for what 100 ms of process churn brings.
@@ -48,6 +50,7 @@ pub struct Collector {
     resources: ResourceSource,
     number: u32,
     softirqs_paused: u32,
+    sched: Sched,
     proc: Option<(HostSource, TaskSource)>,
     tasks: Vec<Arc<TaskSample>>,
     audit: Audit,
@@ -68,6 +71,7 @@ impl Collector {
             filter: matches!(options.filter, Filter::Tgids { .. }),
             syscalls: options.syscalls != SyscallTier::Off,
             resources: options.resources,
+            sched: options.sched,
             debug: tracing::enabled!(target: "bpf", tracing::Level::DEBUG),
         };
         let mut probes = Probes::load(&spec)?;
@@ -93,6 +97,11 @@ impl Collector {
         if options.resources {
             probes.attach_resources();
         }
+        let sched = if options.sched {
+            Sched::start(&mut probes, observed(&options.filter), mono_now())
+        } else {
+            Sched::default()
+        };
         if options.rate_hz > 0 {
             probes.attach_sampling(options.rate_hz);
         }
@@ -108,6 +117,7 @@ impl Collector {
             resources: ResourceSource::new(),
             number: 0,
             softirqs_paused: 0,
+            sched,
             proc,
             tasks: Vec::new(),
             start: mono_now(),
@@ -118,6 +128,7 @@ impl Collector {
             options,
         };
         collector.poll();
+        collector.sched.begin(&mut collector.probes, collector.start);
         tracing::info!(tier = collector.tier(), rate_hz = collector.options.rate_hz, "probes attached");
         Ok(collector)
     }
@@ -137,6 +148,7 @@ impl Collector {
         self.drain_process();
         let process = &self.process;
         self.fresh.extend(self.oncpu.take_fresh(|tgid| process.forked_by(tgid)));
+        self.sched.poll(&mut self.probes, mono_now());
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
             self.read_syscalls();
         }
@@ -189,6 +201,9 @@ impl Collector {
         if end <= start {
             return None;
         }
+        let (process, known) = (&mut self.process, &self.tasks);
+        let times =
+            self.sched.close(&mut self.probes, end, |tgid| process.comm(tgid, || known_comm(known, tgid)));
         let (host, tasks) = match &mut self.proc {
             Some((host, tasks)) => (host.sample(), tasks.sample()),
             None => (crate::source::host::HostSample::default(), Vec::new()),
@@ -228,7 +243,7 @@ impl Collector {
             syscalls,
             in_flight,
             samples: self.oncpu.take(),
-            times: Vec::new(),
+            times,
             waits: Vec::new(),
             blame: Vec::new(),
             blockio: resources.blockio,

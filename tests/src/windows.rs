@@ -13,7 +13,25 @@ pub fn resources() -> Collector {
         rate_hz: 0,
         filter: Filter::All,
         syscalls: SyscallTier::Off,
+        sched: false,
         resources: true,
+        proc: false,
+    })
+    .expect("the probes load")
+}
+
+/// Only the scheduler probes, on what passes `filter`.
+///
+/// # Panics
+/// When the probes do not load.
+#[must_use]
+pub fn sched(filter: Filter) -> Collector {
+    Collector::start(Options {
+        rate_hz: 0,
+        filter,
+        syscalls: SyscallTier::Off,
+        sched: true,
+        resources: false,
         proc: false,
     })
     .expect("the probes load")

@@ -38,11 +38,13 @@ pub enum DropReason {
     SignalMapFull = 15,
     /// The `LOCKS` map was full, its row for the rest as well: one lock wait was not counted.
     LockMapFull = 16,
+    /// Neither a thread's slot nor the next ones were free: one event of a thread was not accounted.
+    SchedSlotsFull = 17,
 }
 
 impl DropReason {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SyscallMapFull,
         Self::SyscallUnpaired,
         Self::SyscallEntryFull,
@@ -60,6 +62,7 @@ impl DropReason {
         Self::NetMapFull,
         Self::SignalMapFull,
         Self::LockMapFull,
+        Self::SchedSlotsFull,
     ];
 
     /// Stable identifier used in reports and metrics.
@@ -83,6 +86,7 @@ impl DropReason {
             Self::NetMapFull => "net_map_full",
             Self::SignalMapFull => "signal_map_full",
             Self::LockMapFull => "lock_map_full",
+            Self::SchedSlotsFull => "sched_slots_full",
         }
     }
 }

@@ -1,4 +1,15 @@
-//! Scheduler accounting: the exclusive states a thread's wall time is split into.
+//! Scheduler accounting: the exclusive states a thread's wall time is split into, and the slots they are added up in.
+
+pub mod calls;
+mod offsets;
+mod slot;
+
+pub use calls::{COMPAT, Call, NATIVE, futex_is_lock, nr_in_table, state_of_call};
+pub use offsets::SchedOffsets;
+pub use slot::{
+    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_WAIT_USER, NO_CALL, PROBES, SchedSlot, USED_CHUNK,
+    UsedChunk,
+};
 
 /// What a thread is doing. Each ns of its life is in exactly one of these; the number is the index into the
 /// accumulators of a thread's slot.

@@ -3,6 +3,8 @@
 //! aya 0.14 has neither CO-RE nor a public lookup. One pass over the type section finds the structures by name;
 //! members are looked up through anonymous structs and unions. Format: Documentation/bpf/btf.rst.
 
+mod sched;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -179,22 +181,37 @@ impl Btf {
         None
     }
 
+    /// Offset in bits of `path` (`a.b.c`) in the structure called `structure`.
+    fn bits(&self, structure: &str, path: &str) -> Option<u32> {
+        let mut at = self.structure(structure)?;
+        let mut bits = 0;
+        let mut steps = path.split('.').peekable();
+        while let Some(step) = steps.next() {
+            let (offset, ty) = self.member(at, step, 0)?;
+            bits += offset;
+            if steps.peek().is_some() {
+                at = self.resolve(ty)?;
+            }
+        }
+        Some(bits)
+    }
+
     /// Offset in bytes of `path` (`a.b.c`) in the structure called `structure`; [`NO_OFFSET`] if there is none.
     pub(crate) fn offset(&self, structure: &str, path: &str) -> u32 {
+        self.bits(structure, path).map_or(NO_OFFSET, |bits| bits / 8)
+    }
+
+    /// Whether an enumerator of `enum bpf_func_id`: the kernel has this helper.
+    fn has_helper(&self, helper: &str) -> bool {
         let find = || {
-            let mut at = self.structure(structure)?;
-            let mut bits = 0;
-            let mut steps = path.split('.').peekable();
-            while let Some(step) = steps.next() {
-                let (offset, ty) = self.member(at, step, 0)?;
-                bits += offset;
-                if steps.peek().is_some() {
-                    at = self.resolve(ty)?;
-                }
-            }
-            Some(bits / 8)
+            let at = self.find(KIND_ENUM, "bpf_func_id")?;
+            let count = (self.word(at + 4)? & 0xffff) as usize;
+            let names = (0..count).filter_map(|i| self.word(at + 12 + i * 8));
+            Some(
+                names.map(|name| self.name(name)).any(|name| name == format!("BPF_FUNC_{helper}").as_bytes()),
+            )
         };
-        find().unwrap_or(NO_OFFSET)
+        find().unwrap_or(false)
     }
 
     /// Everything the BPF programs ask for.

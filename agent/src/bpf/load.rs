@@ -1,6 +1,7 @@
 //! Sizes, globals and loading of the object.
 
 use agent_common::abi::resources::Layout;
+use agent_common::abi::sched::{SchedOffsets, USED_CHUNK};
 use agent_common::abi::settings::Offsets;
 use agent_common::abi::syscalls::CACHE_SLOTS;
 use aya::EbpfLoader;
@@ -21,23 +22,31 @@ pub struct LoadSpec {
     pub syscalls: bool,
     /// Resource probes wanted: likewise.
     pub resources: bool,
+    /// Scheduler accounting wanted: its maps shrink otherwise.
+    pub sched: bool,
     /// BPF-side debug messages reach `tracing`; otherwise they are not even in the verified program.
     pub debug: bool,
 }
 
 impl Default for LoadSpec {
     fn default() -> Self {
-        Self { rate_hz: 97, filter: false, syscalls: true, resources: true, debug: false }
+        Self { rate_hz: 97, filter: false, syscalls: true, sched: true, resources: true, debug: false }
     }
+}
+
+fn pid_max() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max");
+    text.ok().and_then(|s| s.trim().parse().ok()).unwrap_or(32_768)
 }
 
 /// Entry slots for this machine: `pid_max` rounded up to a power of two, at most 131,072 (3 MiB).
 pub(super) fn entry_slots() -> u32 {
-    let pid_max: u32 = std::fs::read_to_string("/proc/sys/kernel/pid_max")
-        .ok()
-        .and_then(|s| s.trim().parse().ok())
-        .unwrap_or(32_768);
-    pid_max.next_power_of_two().clamp(4096, 131_072)
+    pid_max().next_power_of_two().clamp(4096, 131_072)
+}
+
+/// Threads that can be accounted: `pid_max`, at most 32,768 (12 MiB).
+fn sched_slots() -> u32 {
+    pid_max().next_power_of_two().clamp(4096, 32_768)
 }
 
 /// Bytes of the samples ring buffer: 4 s of full-depth-70 samples of every CPU, a power of two, 256 KiB to 16 MiB.
@@ -50,6 +59,8 @@ fn ring_bytes(rate_hz: u32, cpus: usize) -> u32 {
 pub(super) struct Sizes {
     pub(super) entry_slots: u32,
     pub(super) cache_slots: u32,
+    pub(super) sched_slots: u32,
+    pub(super) possible_cpus: u32,
 }
 
 /// Plain data for a read-only global.
@@ -66,8 +77,9 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         return Err(StartError::Denied { missing: missing.join(", ") });
     }
     raise_memlock();
-    let (offsets, layout) =
-        Btf::of_kernel().map(|b| (b.offsets(), b.layout())).map_err(|e| StartError::Unsupported {
+    let (offsets, layout, sched) = Btf::of_kernel()
+        .map(|b| (b.offsets(), b.layout(), b.sched_offsets()))
+        .map_err(|e| StartError::Unsupported {
             what: format!("the kernel's type information (BTF) is not usable ({e})"),
             cure: "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".into(),
         })?;
@@ -76,8 +88,11 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     let sizes = Sizes {
         entry_slots: if spec.syscalls { entry_slots() } else { 4096 },
         cache_slots: if spec.syscalls { possible * CACHE_SLOTS } else { CACHE_SLOTS },
+        sched_slots: if spec.sched { sched_slots() } else { USED_CHUNK },
+        possible_cpus: possible,
     };
     let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
+    let (sched, sched_mask) = (Plain::<SchedOffsets>(sched), sizes.sched_slots - 1);
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -85,9 +100,14 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .override_global("OFFSETS", &offsets, true)
         .override_global("LAYOUT", &layout, true)
         .override_global("ENTRY_MASK", &mask, true)
+        .override_global("SCHED_OFFSETS", &sched, true)
+        .override_global("SCHED_MASK", &sched_mask, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("SYSCALL_ENTRY", sizes.entry_slots)
         .map_max_entries("SYSCALL_CACHE", sizes.cache_slots)
+        .map_max_entries("SCHED_SLOTS", sizes.sched_slots)
+        .map_max_entries("SCHED_USED", sizes.sched_slots / USED_CHUNK)
+        .map_max_entries("SCHED_DEAD", possible)
         .map_max_entries("SAMPLES", ring_bytes(spec.rate_hz, cpus));
     if !spec.filter {
         loader.map_max_entries("FILTER_TGIDS", 1);

@@ -33,7 +33,7 @@ pub struct Verdict {
 }
 
 /// Program, feature, what is lost without it.
-pub(super) const PROGRAMS: [(&str, &str, &str); 34] = [
+pub(super) const PROGRAMS: [(&str, &str, &str); 38] = [
     ("process_fork", "process", "short-lived processes and the children of a filtered one"),
     ("process_exec", "process", "names of short-lived processes"),
     ("process_exit", "process", "exit codes, and the CPU time of processes shorter than a window"),
@@ -67,6 +67,10 @@ pub(super) const PROGRAMS: [(&str, &str, &str); 34] = [
     ("tcp_reset_recv", "net", "resets by process and peer"),
     ("udp_queue_fail", "net", "datagrams dropped at a full receive buffer"),
     ("sock_queue_full", "net", "packets dropped at a full raw socket"),
+    ("sched_switch", "sched", "thread states: where each thread's time goes and what it waits for"),
+    ("sched_waking", "sched", "the time threads wait for a CPU after they were woken, and who woke them"),
+    ("sched_wakeup_new", "sched", "the first wait for a CPU of a new thread"),
+    ("task_rename", "sched", "new names of threads"),
     ("oncpu_sample", "oncpu", "on-CPU samples and flame graphs"),
 ];
 
@@ -129,6 +133,7 @@ pub fn probe_verdicts() -> Result<Vec<Verdict>, crate::collector::StartError> {
     let mut probes = super::Probes::load(&super::LoadSpec::default())?;
     probes.attach_process();
     probes.attach_syscalls(true);
+    probes.attach_sched();
     probes.attach_sampling(97);
     probes.attach_resources();
     Ok(probes.verdicts().to_vec())

@@ -166,7 +166,7 @@ fn options(context: &Context, args: &FlamegraphArgs, filter: Filter) -> Options 
         0 => 97,
         rate => rate,
     });
-    Options { rate_hz, filter, syscalls: SyscallTier::Off, resources: false, proc: false }
+    Options { rate_hz, filter, syscalls: SyscallTier::Off, sched: false, resources: false, proc: false }
 }
 
 /// The daemon samples at its own rate; another one needs probes of our own.

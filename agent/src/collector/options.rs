@@ -44,6 +44,8 @@ pub struct Options {
     pub syscalls: SyscallTier,
     /// Block I/O, memory, sockets, interrupts, signals and kernel locks.
     pub resources: bool,
+    /// Split the time of threads into states.
+    pub sched: bool,
     /// Read `/proc` for host and processes at the end of each window.
     pub proc: bool,
 }
@@ -57,6 +59,7 @@ impl Options {
             filter: Filter::All,
             syscalls: config.syscalls,
             resources: true,
+            sched: config.sched,
             proc: true,
         }
     }
@@ -64,7 +67,14 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rate_hz: 97, filter: Filter::All, syscalls: SyscallTier::Auto, resources: true, proc: true }
+        Self {
+            rate_hz: 97,
+            filter: Filter::All,
+            syscalls: SyscallTier::Auto,
+            sched: true,
+            resources: true,
+            proc: true,
+        }
     }
 }
 

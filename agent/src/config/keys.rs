@@ -141,6 +141,10 @@ pub static KEYS: &[Key] = &[
         };
         Ok(())
     }),
+    key!("collector.sched", Kind::Bool, "true", "Thread states, waits and wakers", |c, v| {
+        c.collector.sched = v == "true";
+        Ok(())
+    }),
     key!(
         "collector.processes",
         Kind::Integer,

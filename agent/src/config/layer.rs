@@ -294,7 +294,7 @@ fn blank() -> Config {
         state_dir: PathBuf::new(),
         run_dir: PathBuf::new(),
         socket: PathBuf::new(),
-        collector: CollectorConfig { rate_hz: 0, syscalls: SyscallTier::Off, processes: 0 },
+        collector: CollectorConfig { rate_hz: 0, syscalls: SyscallTier::Off, sched: false, processes: 0 },
         history: HistoryConfig {
             windows: std::time::Duration::ZERO,
             samples: std::time::Duration::ZERO,
@@ -401,7 +401,7 @@ mod tests {
             .filter(|(key, _)| key.name.starts_with("collector."))
             .map(|(_, setting)| setting.origin.to_string())
             .collect();
-        assert_eq!(origins, ["--rate", "a.toml:4", "S7MPA_COLLECTOR_PROCESSES"]);
+        assert_eq!(origins, ["--rate", "a.toml:4", "default", "S7MPA_COLLECTOR_PROCESSES"]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct CollectorConfig {
     pub rate_hz: u32,
     /// Syscall accounting.
     pub syscalls: SyscallTier,
+    /// Thread states, waits, wakers.
+    pub sched: bool,
     /// Processes published one by one; the rest is summed as `other`.
     pub processes: usize,
 }

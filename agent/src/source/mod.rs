@@ -11,6 +11,7 @@ mod net;
 pub mod oncpu;
 pub mod process;
 pub mod resources;
+pub mod sched;
 mod signals;
 pub mod syscalls;
 pub mod task;

@@ -3,6 +3,7 @@
 mod oncpu;
 mod process;
 mod resources;
+mod sched;
 mod syscalls;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -17,6 +18,7 @@ use self::oncpu::Oncpu;
 use self::process::Process;
 pub(super) use self::resources::RESOURCE_MAPS;
 pub use self::resources::{Counters, Resources};
+use self::sched::Sched;
 use self::syscalls::Syscalls;
 use super::load::{self, LoadSpec};
 use super::mapped::Mapped;
@@ -43,6 +45,7 @@ pub struct Probes {
     oncpu: Oncpu,
     process: Process,
     resources: Resources,
+    sched: Sched,
     cpus: Vec<u32>,
     map_bytes: u64,
 }
@@ -69,6 +72,7 @@ impl Probes {
             oncpu: Oncpu::new(&mut maps)?,
             process: Process::new(&mut maps)?,
             resources: Resources::new(&mut maps)?,
+            sched: Sched::new(&mut maps, &sizes)?,
             verdicts: Vec::new(),
             cpus,
             map_bytes,
@@ -156,6 +160,12 @@ impl Maps<'_> {
     fn mapped<T: Copy>(&self, name: &str, len: usize) -> Result<Mapped<T>, StartError> {
         let map = self.0.map(name).ok_or_else(|| no_map(name))?;
         Mapped::new(map_fd(map)?, len).map_err(|e| StartError::Broken(e.into()))
+    }
+
+    /// The same, to be written as well.
+    fn mapped_writable<T: Copy>(&self, name: &str, len: usize) -> Result<Mapped<T>, StartError> {
+        let map = self.0.map(name).ok_or_else(|| no_map(name))?;
+        Mapped::writable(map_fd(map)?, len).map_err(|e| StartError::Broken(e.into()))
     }
 }
 

@@ -1,0 +1,161 @@
+//! Splits each thread's wall time into exclusive states: see `agent_common::abi::sched`.
+//!
+//! Three events move a thread on: it is taken off a CPU, it is woken, it is put on a CPU. The first decides what it
+//! waits for.
+
+pub(crate) mod class;
+pub(crate) mod slots;
+
+use agent_common::abi::sched::{DEAD, FLAG_NEW, NO_CALL, State};
+use agent_common::abi::settings::{NO_OFFSET, Settings};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::programs::BtfTracePointContext;
+
+use self::slots::Slot;
+use crate::kernel::task::{Task, at};
+use crate::{filter, settings};
+
+const TASK_STOPPED: u32 = 0x04;
+const TASK_TRACED: u32 = 0x08;
+const TASK_UNINTERRUPTIBLE: u32 = 0x02;
+const TASK_PARKED: u32 = 0x40;
+const TASK_DEAD: u32 = 0x80;
+const TASK_NOLOAD: u32 = 0x400;
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+#[inline(always)]
+const fn is_blocked(state: u8) -> bool {
+    state > State::RunqThrottled as u8
+}
+
+/// Runnable from now on, but not running: `otherwise`, unless its group may not run.
+#[inline(always)]
+fn queued(task: Task, otherwise: State) -> u8 {
+    if task.throttled() { State::RunqThrottled as u8 } else { otherwise as u8 }
+}
+
+#[inline(always)]
+pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
+    let Some(settings) = settings::get() else { return };
+    let preempted = ctx.arg::<u64>(0) & 0xff != 0;
+    let (prev, next) = (Task::arg(ctx, 1), Task::arg(ctx, 2));
+    let now = now();
+    let (prev_tid, next_tid) = (prev.tid(), next.tid());
+    if prev_tid != 0 {
+        let state = if preempted {
+            0
+        } else if at!(switch_state) != NO_OFFSET {
+            ctx.arg::<u64>(3) as u32
+        } else {
+            prev.state()
+        };
+        leave(settings, prev, prev_tid, state, now);
+    }
+    if next_tid != 0 {
+        enter(settings, next, next_tid, now);
+    }
+}
+
+/// `prev` is taken off its CPU.
+#[inline(always)]
+fn leave(settings: &Settings, prev: Task, tid: u32, state: u32, now: u64) {
+    let slot = match Slot::of(tid) {
+        Some(slot) => slot,
+        None if state & TASK_DEAD != 0 || !passes(settings, prev) => return,
+        None => match Slot::claim(prev, tid, State::Oncpu, now, 0) {
+            Some(slot) => slot,
+            None => return,
+        },
+    };
+    if state == 0 {
+        slot.count_preempted();
+        slot.change(queued(prev, State::RunqPreempted), now);
+        return;
+    }
+    if state & TASK_DEAD != 0 {
+        slot.bury(now);
+        return;
+    }
+    let state = class::of(prev, slot, state, now);
+    slot.count_voluntary();
+    slot.change(state, now);
+}
+
+/// `next` is put on this CPU.
+#[inline(always)]
+fn enter(settings: &Settings, next: Task, tid: u32, now: u64) {
+    let Some(slot) = Slot::of(tid) else {
+        // Blocked or queued since before the agent came.
+        if passes_other(settings, next) {
+            let _ = Slot::claim(next, tid, State::Oncpu, now, 0);
+        }
+        return;
+    };
+    // Woken before this program's sister saw it leave: it was runnable all the time.
+    if slot.early() {
+        slot.clear_early();
+        if is_blocked(slot.state()) {
+            slot.correct(State::RunqWoken as u8);
+        }
+    }
+    slot.change(State::Oncpu as u8, now);
+}
+
+#[inline(always)]
+pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
+    let Some(settings) = settings::get() else { return };
+    let task = Task::arg(ctx, 0);
+    let tid = task.tid();
+    let Some(slot) = Slot::of(tid) else {
+        if passes_other(settings, task) {
+            let _ = Slot::claim(task, tid, State::RunqWoken, now(), 0);
+        }
+        return;
+    };
+    let state = slot.state();
+    if is_blocked(state) {
+        let now = now();
+        slot.change(queued(task, State::RunqWoken), now);
+    } else if state == State::Oncpu as u8 {
+        slot.set_early(now());
+    }
+}
+
+#[inline(always)]
+pub(crate) fn try_wakeup_new(ctx: &BtfTracePointContext) {
+    let Some(settings) = settings::get() else { return };
+    let task = Task::arg(ctx, 0);
+    let tid = task.tid();
+    // The current task is the parent: a child is in its cgroup, and in the filter since `sched_process_fork`.
+    if passes(settings, task) && Slot::of(tid).is_none() {
+        let _ = Slot::claim(task, tid, State::RunqWoken, now(), FLAG_NEW);
+    }
+}
+
+/// A thread changed its name (`task_rename` is before the change): the slot takes it over.
+#[inline(always)]
+pub(crate) fn try_rename(ctx: &BtfTracePointContext) {
+    if let Some(slot) = Slot::of(Task::arg(ctx, 0).tid()) {
+        slot.rename(ctx.arg::<*const u8>(1));
+    }
+}
+
+/// Whether `task`, which is the current one or in its cgroup, is observed.
+#[inline(always)]
+fn passes(settings: &Settings, task: Task) -> bool {
+    filter::passes(settings, task.tgid())
+}
+
+/// Whether `task`, of which only the process can be told, is observed. With a cgroup filter a thread comes in when it
+/// is current.
+#[inline(always)]
+fn passes_other(settings: &Settings, task: Task) -> bool {
+    settings.filter_cgroup == 0 && (settings.filter_tgids == 0 || filter::contains(task.tgid()))
+}
+
+const _: () = assert!(NO_CALL == u16::MAX && DEAD == u8::MAX);
