@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use agent_common::abi::sched::State;
+use agent_common::units::DurNs;
 use flamegraphs::sample::Sample;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use crate::window::{InFlight, ProcessExit, SyscallRow, Window};
+use crate::window::{IrqRow, ProcessTimes, ThreadTimes, Wait, Waker, Window};
 
 /// Windows a subscriber may lag behind before it loses the oldest: 32 seconds, 32 pointers.
 const SUBSCRIBER_WINDOWS: usize = 32;
@@ -20,7 +22,7 @@ const SUBSCRIBER_WINDOWS: usize = 32;
 pub struct Limits {
     /// Age of the oldest window.
     pub windows: Duration,
-    /// Age of the oldest window that still has its samples.
+    /// Age of the oldest window that still has its stacks: on-CPU samples and waits.
     pub samples: Duration,
     /// Bytes of all of it. The oldest samples go first, then the oldest windows.
     pub max_bytes: usize,
@@ -45,7 +47,7 @@ pub struct HistoryStats {
     pub aged_windows: u64,
     /// Windows that fell out before their age because of the byte limit.
     pub dropped_windows: u64,
-    /// Samples that fell out before their age because of the byte limit.
+    /// Samples and waits that fell out before their age because of the byte limit.
     pub dropped_samples: u64,
     /// Windows that subscribers missed because they lagged.
     pub lagged: u64,
@@ -72,9 +74,9 @@ struct Kept {
 #[derive(Debug)]
 struct Entry {
     window: Arc<Window>,
-    /// Bytes of everything but the samples.
+    /// Bytes of everything but the samples and waits.
     base_bytes: usize,
-    /// Bytes of the samples; 0 once they are gone.
+    /// Bytes of samples and waits, which hold the stacks; [`STRIPPED`] once they are gone.
     sample_bytes: usize,
 }
 
@@ -102,7 +104,7 @@ impl History {
         let mut kept = self.kept();
         let entry = Entry {
             base_bytes: base_bytes(&window),
-            sample_bytes: window.samples.iter().map(sample_bytes).sum(),
+            sample_bytes: stack_bytes(&window),
             window: Arc::clone(&window),
         };
         kept.bytes += entry.base_bytes + entry.sample_bytes;
@@ -231,12 +233,13 @@ impl Kept {
         if entry.is_stripped() {
             return 0;
         }
-        let lost = entry.window.samples.len() as u64;
+        let lost = (entry.window.samples.len() + entry.window.waits.len()) as u64;
         self.bytes -= entry.sample_bytes;
         entry.sample_bytes = STRIPPED;
         if lost > 0 {
             // A reader that still holds the window keeps the old one alive; a copy of the rest replaces it here.
-            Arc::make_mut(&mut entry.window).samples = Vec::new();
+            let rest = Arc::make_mut(&mut entry.window);
+            (rest.samples, rest.waits) = (Vec::new(), Vec::new());
         }
         lost
     }
@@ -268,21 +271,48 @@ fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Memory of a sample: itself and its frames.
-fn sample_bytes(sample: &Sample) -> usize {
-    size_of::<Sample>() + (sample.kernel.len() + sample.user.len()) * size_of::<u64>()
+/// Memory of a window's stacks.
+fn stack_bytes(window: &Window) -> usize {
+    let addresses = |stack: &[u64]| size_of_val(stack);
+    let sample = |one: &Sample| size_of::<Sample>() + addresses(&one.kernel) + addresses(&one.user);
+    let waker = |one: &Waker| addresses(&one.kernel) + addresses(&one.user);
+    let wait = |one: &Wait| {
+        let waker = one.waker.as_ref().map_or(0, waker);
+        size_of::<Wait>() + addresses(&one.kernel) + addresses(&one.user) + waker
+    };
+    window.samples.iter().map(sample).sum::<usize>() + window.waits.iter().map(wait).sum::<usize>()
 }
 
-/// Memory of a window without its samples. Names are shared and left out.
+/// Memory of a window without its stacks. Names are shared and left out.
 fn base_bytes(window: &Window) -> usize {
     let histogram: usize =
         window.syscalls.iter().map(|row| row.histogram.len() * size_of::<(u8, u64)>()).sum();
+    let states = |states: &[(State, DurNs)]| size_of_val(states);
+    let times: usize = window
+        .times
+        .iter()
+        .map(|process| {
+            let threads = process.threads.iter().map(|thread| size_of::<ThreadTimes>() + states(&thread.states));
+            let resting = process.resting.len() * size_of::<(State, u32)>();
+            size_of::<ProcessTimes>() + states(&process.states) + threads.sum::<usize>() + resting
+        })
+        .sum();
+    let irqs: usize = window.irqs.iter().map(|row| size_of::<IrqRow>() + size_of_val(&row.softirq[..])).sum();
     size_of::<Window>()
         + window.tasks.len() * (size_of::<crate::source::task::TaskSample>() + TASK_HEAP_BYTES)
-        + window.exits.len() * size_of::<ProcessExit>()
-        + window.syscalls.len() * size_of::<SyscallRow>()
+        + size_of_val(&window.exits[..])
+        + size_of_val(&window.syscalls[..])
         + histogram
-        + window.in_flight.len() * size_of::<InFlight>()
+        + size_of_val(&window.in_flight[..])
+        + times
+        + irqs
+        + size_of_val(&window.blame[..])
+        + size_of_val(&window.blockio[..])
+        + size_of_val(&window.memory[..])
+        + size_of_val(&window.oom_kills[..])
+        + size_of_val(&window.net[..])
+        + size_of_val(&window.signals[..])
+        + size_of_val(&window.locks[..])
 }
 
 /// Texts that hang on a task sample (cgroup path, container id): a typical length.
@@ -334,7 +364,7 @@ pub(crate) mod tests {
     #[test]
     fn bytes_bound_it_and_what_falls_out_is_counted() {
         let one = window(0, 10, 100);
-        let (base, heavy) = (base_bytes(&one), one.samples.iter().map(sample_bytes).sum::<usize>());
+        let (base, heavy) = (base_bytes(&one), stack_bytes(&one));
         let history = History::new(limits(1000, 1000, 8 * base + 2 * heavy));
         for n in 0..20 {
             history.push(window(n, 10, 100));
@@ -348,6 +378,20 @@ pub(crate) mod tests {
             stats.bytes as usize,
             stats.windows as usize * base + stats.windows_with_samples as usize * heavy
         );
+    }
+
+    #[test]
+    fn waits_are_counted_and_go_with_the_samples() {
+        let full = || Window { samples: Vec::new(), ..crate::recording::tests::full(0) };
+        let one = full();
+        assert!(stack_bytes(&one) > one.waits.len() * size_of::<Wait>());
+        assert!(base_bytes(&one) > base_bytes(&Window { times: Vec::new(), irqs: Vec::new(), ..full() }));
+        let history = History::new(limits(10, 1, usize::MAX));
+        for n in 0..3 {
+            history.push(Window { start: MonoNs(n * 1_000_000_000), end: MonoNs((n + 1) * 1_000_000_000), ..full() });
+        }
+        let all = history.all();
+        assert!(all[0].waits.is_empty() && all[2].waits.len() == 4 && all[0].times == all[2].times);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod history;
 pub mod notify;
 pub mod observer;
+pub mod recording;
 pub mod sink;
 pub mod source;
 pub mod syscall_names;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
+use serde::{Deserialize, Serialize};
 
 pub mod resources;
 pub mod sched;
+mod word;
 
 pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
 pub use sched::{OpenWait, ProcessTimes, RunqBlame, ThreadTimes, Wait, WaitTarget, Waker};
@@ -15,7 +17,8 @@ use crate::source::host::HostSample;
 use crate::source::task::{TaskSample, TaskTotals};
 
 /// One closed span of time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Window {
     /// Start, `CLOCK_MONOTONIC`.
     pub start: MonoNs,
@@ -65,7 +68,7 @@ pub struct Window {
 }
 
 /// Table a syscall number belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SyscallAbi {
     /// The native 64-bit table.
     Native,
@@ -74,7 +77,7 @@ pub enum SyscallAbi {
 }
 
 /// What one process did with one syscall in a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyscallRow {
     /// Process.
     pub tgid: Tgid,
@@ -99,7 +102,7 @@ pub struct SyscallRow {
 }
 
 /// A syscall that has not returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
     /// Process.
     pub tgid: Tgid,
@@ -116,7 +119,7 @@ pub struct InFlight {
 }
 
 /// A process that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessExit {
     /// Process.
     pub tgid: Tgid,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
 use crate::names::{NameId, Names};
-use crate::sample::{Sample, lookup_addr};
+use crate::sample::{Sample, Stacked, lookup_addr};
 
 /// What a stack's first frame is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,14 +77,40 @@ impl Folded {
 /// A name missing from `names` counts as [`Unnamed::Failed`] and shows as `[unknown]`.
 #[must_use]
 pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded {
+    fold_parts(samples.iter().map(|sample| (sample, None, None)), names, options)
+}
+
+/// Folds stacks with what stands on top of them: the reason, and the waker's stack upside down (its leaf, where it
+/// made the wake-up, touches the reason; its name is at the very top), marked with `_[w]`.
+#[must_use]
+pub fn fold_stacked(stacks: &[Stacked], names: &Names, options: &FoldOptions) -> Folded {
+    let parts =
+        stacks.iter().map(|one| (&one.sample, one.reason.as_deref(), one.waker.as_ref()));
+    fold_parts(parts, names, options)
+}
+
+/// A stack, the frame on top of it, and the stack on top of that.
+type Parts<'s> = (&'s Sample, Option<&'s str>, Option<&'s Sample>);
+
+fn fold_parts<'s>(
+    parts: impl Iterator<Item = Parts<'s>>,
+    names: &Names,
+    options: &FoldOptions,
+) -> Folded {
     let mut coverage = NameCoverage::default();
     let mut frames = Frames::new(names, options);
     let mut merged: HashMap<Vec<FrameId>, u64> = HashMap::new();
     let mut stack = Vec::new();
-    for sample in samples {
+    for (sample, reason, waker) in parts {
         stack.clear();
         frames.push_root(&mut stack, sample);
         frames.push_stack(&mut stack, sample, &mut coverage);
+        if let Some(reason) = reason {
+            stack.push(frames.intern(reason, ""));
+        }
+        if let Some(waker) = waker {
+            frames.push_waker(&mut stack, waker, &mut coverage);
+        }
         if stack.is_empty() {
             stack.push(frames.intern("[no stack]", ""));
         }
@@ -133,6 +159,8 @@ impl<'a> Frames<'a> {
     fn push_root(&mut self, stack: &mut Vec<FrameId>, sample: &Sample) {
         stack.push(match self.options.roots {
             Roots::Comm => self.intern(&sample.comm, ""),
+            // Nobody, or the idle task.
+            Roots::Process | Roots::Thread if sample.tgid == 0 => self.intern(&sample.comm, ""),
             Roots::Process => self.intern(&sample.comm, &format!("-{}", sample.tgid)),
             Roots::Thread => self.intern(&sample.comm, &format!("-{}/{}", sample.tgid, sample.tid)),
             Roots::None => return,
@@ -156,6 +184,21 @@ impl<'a> Frames<'a> {
         for (index, &addr) in sample.kernel.iter().enumerate().rev() {
             let name = self.names.kernel_id(lookup_addr(index, addr));
             stack.push(self.frame(name, true, coverage));
+        }
+    }
+
+    /// The waker upside down.
+    fn push_waker(&mut self, stack: &mut Vec<FrameId>, waker: &Sample, coverage: &mut NameCoverage) {
+        let from = stack.len();
+        self.push_root(stack, waker);
+        self.push_stack(stack, waker, coverage);
+        stack[from..].reverse();
+        if self.options.annotate {
+            for at in from..stack.len() {
+                let text = Arc::clone(&self.texts[stack[at] as usize]);
+                let plain = text.strip_suffix("_[k]").or_else(|| text.strip_suffix("_[j]")).unwrap_or(&text);
+                stack[at] = self.intern(plain, "_[w]");
+            }
         }
     }
 
@@ -272,6 +315,19 @@ mod tests {
         assert_eq!(text(&folded), "app;main;mid;leaf;k_entry_[k];k_leaf_[k] 3\n");
         let plain = FoldOptions { annotate: false, ..FoldOptions::default() };
         assert_eq!(text(&fold(&samples, &names(), &plain)), "app;main;mid;leaf;k_entry;k_leaf 3\n");
+    }
+
+    #[test]
+    fn a_reason_and_the_waker_upside_down_stand_on_the_leaf() {
+        let mut names = names();
+        names.set_user(9, 50, FrameName::named("w_leaf".into()));
+        names.set_user(9, 60, FrameName::named("w_main".into()));
+        let waker = Sample { tgid: 9, ..sample("poker", &[50, 61], &[100], 0) };
+        let one = Stacked { sample: sample("app", &[10, 31], &[100], 5), reason: Some("[futex_lock]".into()), waker: Some(waker) };
+        let folded = fold_stacked(&[one], &names, &FoldOptions::default());
+        let expected = "app;main;leaf;k_leaf_[k];[futex_lock];k_leaf_[w];w_leaf_[w];w_main_[w];poker_[w]";
+        assert_eq!(folded.stacks, [(expected.to_owned(), 5)]);
+        assert_eq!((folded.names.frames, folded.names.named), (6, 6));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub mod symbolize;
 
 pub use coverage::{NameCoverage, Unnamed};
 pub use fold::{FoldOptions, Folded, Roots};
-pub use names::Names;
-pub use sample::Sample;
-pub use svg::SvgOptions;
+pub use names::{FrameName, Names};
+pub use sample::{Sample, Stacked};
+pub use svg::{SvgOptions, Theme};
 pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats};

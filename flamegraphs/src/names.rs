@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::coverage::Unnamed;
 
 /// Index of a name in [`Names`].
 pub(crate) type NameId = u32;
 
 /// The text of a frame, and why it is not a real name if it is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameName {
     /// What to show: `main`, `[libfoo.so+0x1a2b]`, `[unknown]`. Without any annotation.
     pub text: Arc<str>,
@@ -65,6 +67,16 @@ impl Names {
     #[must_use]
     pub fn user(&self, tgid: u32, addr: u64) -> Option<&FrameName> {
         self.user_id(tgid, addr).map(|id| self.get(id))
+    }
+
+    /// All names of kernel addresses, in no particular order.
+    pub fn kernel_names(&self) -> impl Iterator<Item = (u64, &FrameName)> {
+        self.kernel.iter().map(|(addr, id)| (*addr, self.get(*id)))
+    }
+
+    /// All names of user addresses, with their processes, in no particular order.
+    pub fn user_names(&self) -> impl Iterator<Item = (u32, u64, &FrameName)> {
+        self.user.iter().flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, self.get(*id))))
     }
 
     pub(crate) fn kernel_id(&self, addr: u64) -> Option<NameId> {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A stack of addresses with its weight. Frames are leaf first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// `CLOCK_MONOTONIC` ns.
     pub at_ns: u64,
@@ -19,6 +21,17 @@ pub struct Sample {
     pub user: Box<[u64]>,
     /// What it stands for: samples, or ns.
     pub weight: u64,
+}
+
+/// A stack with what stands on top of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stacked {
+    /// The stack.
+    pub sample: Sample,
+    /// A frame on top of the leaf: why it waits.
+    pub reason: Option<Arc<str>>,
+    /// The stack that ended the wait; its weight does not count.
+    pub waker: Option<Sample>,
 }
 
 /// The address to look a frame up by, for the frame at `index` of a leaf-first stack.

@@ -20,6 +20,16 @@ const MAX_SUBTITLE: usize = 165;
 /// Weights that add up to more are scaled down: inferno keeps positions in f64, exact to 2^53.
 const MAX_TOTAL: u128 = 1 << 52;
 
+/// Colours of what has no tint of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Theme {
+    /// Code that ran: warm.
+    #[default]
+    Ran,
+    /// Code that waited: pale, so that the reasons stand out.
+    Waited,
+}
+
 /// What stands around the graph.
 #[derive(Debug, Clone)]
 pub struct SvgOptions {
@@ -35,6 +45,10 @@ pub struct SvgOptions {
     pub icicle: bool,
     /// Narrowest frame to draw, in per cent of the width; more is pruned above [`MAX_DRAWN`] frames.
     pub min_width_pct: f64,
+    /// Colours of the other frames.
+    pub theme: Theme,
+    /// Frames of exactly these names have these colours: red, green, blue.
+    pub tints: Vec<(String, [u8; 3])>,
 }
 
 impl Default for SvgOptions {
@@ -46,6 +60,8 @@ impl Default for SvgOptions {
             empty_reason: None,
             icicle: false,
             min_width_pct: 0.01,
+            theme: Theme::Ran,
+            tints: Vec::new(),
         }
     }
 }
@@ -65,7 +81,7 @@ pub fn write(folded: &Folded, options: &SvgOptions, mut out: impl Write) -> io::
         }
     }
 
-    let mut palette = palette(folded);
+    let mut palette = palette(folded, options);
     let (min_width, hidden) = min_width_pct(folded, total, options.min_width_pct);
     let subtitle = subtitle(options, min_width, hidden);
     let mut inferno = flamegraph::Options::default();
@@ -140,13 +156,14 @@ fn frame_weights(folded: &Folded) -> Vec<u64> {
 }
 
 /// One colour a name, by kind, the same in every graph.
-fn palette(folded: &Folded) -> PaletteMap {
+fn palette(folded: &Folded, options: &SvgOptions) -> PaletteMap {
     let mut palette = PaletteMap::default();
     palette.insert("", rgb(0xd8, 0xd8, 0xd8));
     let mut seen = HashSet::new();
     for frame in folded.stacks.iter().flat_map(|(stack, _)| stack.split(';')) {
         if seen.insert(frame) {
-            palette.insert(frame, colour(frame));
+            let tint = options.tints.iter().find(|(name, _)| name == frame);
+            palette.insert(frame, tint.map_or_else(|| colour(frame, options.theme), |(_, [r, g, b])| rgb(*r, *g, *b)));
         }
     }
     palette
@@ -156,24 +173,25 @@ const fn rgb(r: u8, g: u8, b: u8) -> Color {
     Color { r, g, b }
 }
 
-/// Kernel orange, run-time compiled green, unnamed grey, C++ and Rust yellow, other user code red; the
-/// shade comes from the name.
-fn colour(frame: &str) -> Color {
+/// Kernel orange, run-time compiled green, unnamed grey, C++ and Rust yellow, other user code red; who woke aqua; in
+/// the theme of waiting pale blue, the kernel's paler. The shade comes from the name.
+fn colour(frame: &str, theme: Theme) -> Color {
     // FNV-1a: stable across runs and machines, which std's hasher is not.
     let hash = frame
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let shade = ((hash >> 32) % 56) as u8;
-    if frame.ends_with("_[k]") {
-        rgb(220 + shade / 2, 130 + shade / 2, 20 + shade)
-    } else if frame.ends_with("_[j]") {
-        rgb(80 + shade, 190 + shade, 80 + shade)
-    } else if frame.starts_with('[') {
-        rgb(170 + shade, 170 + shade, 170 + shade)
-    } else if frame.contains("::") {
-        rgb(190 + shade, 190 + shade, 60 + shade)
-    } else {
-        rgb(200 + shade, 70 + shade, 60 + shade)
+    if frame.ends_with("_[w]") {
+        return rgb(90 + shade / 2, 190 + shade / 2, 200 + shade / 2);
+    }
+    match theme {
+        Theme::Ran if frame.ends_with("_[k]") => rgb(220 + shade / 2, 130 + shade / 2, 20 + shade),
+        Theme::Ran if frame.ends_with("_[j]") => rgb(80 + shade, 190 + shade, 80 + shade),
+        _ if frame.starts_with('[') => rgb(170 + shade, 170 + shade, 170 + shade),
+        Theme::Ran if frame.contains("::") => rgb(190 + shade, 190 + shade, 60 + shade),
+        Theme::Ran => rgb(200 + shade, 70 + shade, 60 + shade),
+        Theme::Waited if frame.ends_with("_[k]") => rgb(196 + shade / 3, 206 + shade / 3, 226 + shade / 3),
+        Theme::Waited => rgb(150 + shade / 2, 176 + shade / 2, 214 + shade / 2),
     }
 }
 
@@ -291,10 +309,23 @@ mod tests {
             ("a;[x+0x1]", 1),
         ]);
         assert_eq!(render(&profile, &SvgOptions::default()), render(&profile, &SvgOptions::default()));
-        let kinds = ["k_[k]", "jit_[j]", "[x+0x1]", "a::b", "main"].map(colour);
+        let kinds = ["k_[k]", "jit_[j]", "[x+0x1]", "a::b", "main", "w_[w]"].map(|name| colour(name, Theme::Ran));
         for (i, kind) in kinds.iter().enumerate() {
             assert!(kinds[i + 1..].iter().all(|other| other != kind));
         }
+    }
+
+    #[test]
+    fn a_reason_has_its_own_colour() {
+        let options = SvgOptions {
+            theme: Theme::Waited,
+            tints: vec![("[fsync]".to_owned(), [1, 2, 3])],
+            count_name: "ns".to_owned(),
+            ..SvgOptions::default()
+        };
+        let svg = render(&folded(&[("a;main;k_[k];[fsync]", 2_000), ("a;main;k_[k];[swap]", 1)]), &options);
+        assert_eq!(svg.matches("rgb(1,2,3)").count(), 1);
+        assert!(svg.contains("<title>[fsync] (2,000 ns, "), "{svg}");
     }
 
     #[test]

@@ -184,6 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn every_thread_state_is_a_metric() {
+        for name in ["s7mpa_thread_time", "s7mpa_host_time"] {
+            for state in crate::abi::sched::State::ALL {
+                assert!(field(name, &format!("{}_ns", state.name())).is_some(), "{name} {state:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_metric_is_found_by_name() {
         assert_eq!(field("s7mpa_process", "runq_ns").map(|field| field.kind), Some(Kind::Counter));
         assert_eq!(field("s7mpa_process", "nonsense"), None);

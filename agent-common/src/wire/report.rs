@@ -76,8 +76,11 @@ pub struct SyscallsRow {
 }
 
 /// `agent report --json`, and the payload of `s7mpa/v1/<host>/report`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// What there is to know, in one sentence.
+    #[serde(default)]
+    pub verdict: String,
     /// Observed time, seconds.
     pub window_s: f64,
     /// Host name.
@@ -91,10 +94,73 @@ pub struct Report {
     pub processes: Vec<ReportProcess>,
     /// Findings, most lost time first.
     pub findings: Vec<Finding>,
+    /// More about the process, where the report is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessDetail>,
+    /// What cannot be known here, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+}
+
+/// More about one process.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessDetail {
+    /// Its threads, most lost time first.
+    pub threads: Vec<ThreadRow>,
+    /// What its threads waited for, by the waits that were looked at, longest first.
+    pub waits: Vec<WaitRow>,
+    /// Who ran while its threads waited for a CPU, longest first.
+    pub ran_meanwhile: Vec<RanRow>,
+}
+
+/// One thread of a [`ProcessDetail`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThreadRow {
+    /// Thread.
+    pub tid: u32,
+    /// Its name.
+    pub comm: String,
+    /// As in [`ReportProcess`]; time on the CPU is `oncpu_ns`.
+    pub states: BTreeMap<String, u64>,
+    /// As in [`ReportProcess`].
+    pub lost_ns: u64,
+}
+
+/// Waits of one kind.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WaitRow {
+    /// Which state.
+    pub state: String,
+    /// The system call; absent in a page fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<String>,
+    /// What for: futex, file, pipe, peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Who ended most of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waker: Option<String>,
+    /// Waits that were looked at.
+    pub waits: u64,
+    /// Time that they stand for.
+    pub waited_ns: u64,
+    /// Longest of them.
+    pub max_ns: u64,
+}
+
+/// Who ran while others waited for a CPU.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RanRow {
+    /// Process; 0 for interrupts of an idle CPU.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// Thread time that was waited meanwhile.
+    pub waited_ns: u64,
 }
 
 /// One process of a [`Report`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReportProcess {
     /// Process.
     pub pid: u32,
@@ -102,8 +168,20 @@ pub struct ReportProcess {
     pub comm: String,
     /// cgroup path.
     pub cgroup: String,
-    /// Time per state in the window, ns: `oncpu_user_ns`, `oncpu_kernel_ns`, `runq_ns`, `offcpu_ns`, summed over threads.
+    /// Time per state, ns, summed over threads: `oncpu_user_ns`, `oncpu_kernel_ns` and the states of
+    /// [`crate::abi::sched::State`] with `_ns` (without `oncpu`). They add up to `wall_ns`. Where there is no scheduler
+    /// accounting, `runq_ns` and `offcpu_ns` stand for all waits for a CPU and all others.
     pub states: BTreeMap<String, u64>,
+    /// Threads at the end.
+    #[serde(default)]
+    pub threads: u64,
+    /// Threads × time: the sum of `states`.
+    #[serde(default)]
+    pub wall_ns: u64,
+    /// Time in states in which it was held up: waits for a CPU, storage, memory, locks. Waits that may be idleness
+    /// (for a peer, a child, input) are not in it.
+    #[serde(default)]
+    pub lost_ns: u64,
     /// Syscalls in the window.
     pub syscalls: u64,
     /// Of these, with an errno.

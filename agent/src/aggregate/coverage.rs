@@ -8,7 +8,8 @@ use crate::window::Window;
 
 /// Adds up. The tier is that of all windows, `mixed` where it changed between them; the share of named frames is
 /// weighted by the samples.
-pub(super) fn coverage(windows: &[Arc<Window>]) -> Coverage {
+#[must_use]
+pub fn coverage(windows: &[Arc<Window>]) -> Coverage {
     let mut sum = Coverage::default();
     let (mut named, mut weight) = (0.0, 0.0);
     for window in windows {

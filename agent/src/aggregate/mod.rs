@@ -4,17 +4,22 @@
 //! is not shown by itself is in a row `other`.
 
 mod coverage;
+mod detail;
+pub mod groups;
 mod points;
 mod report;
+mod stacks;
 mod syscalls;
 #[cfg(test)]
 pub(crate) mod testing;
 mod usage;
 
+pub use coverage::coverage;
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report};
+pub use stacks::{Mode, StackOptions, Stacks, reason, stacks, stacks_of_waits};
 pub use syscalls::syscalls;
-pub use usage::{Usage, rank, usage};
+pub use usage::{Bare, Usage, rank, rank_with, usage};
 
 use std::sync::Arc;
 

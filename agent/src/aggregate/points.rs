@@ -2,6 +2,7 @@
 
 mod host;
 mod process;
+mod resources;
 
 use agent_common::wire::line::{FieldValue, Point};
 
@@ -31,6 +32,7 @@ impl PointsOptions {
 #[must_use]
 pub fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let mut points = host::points(window, options);
+    points.extend(resources::points(window, options));
     points.extend(process::points(window, options));
     points
 }

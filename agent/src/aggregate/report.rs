@@ -1,10 +1,15 @@
 //! `agent report`: who used what, and what was found.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agent_common::abi::sched::State;
+use agent_common::units::Tgid;
+use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
 
-use super::{Usage, coverage, rank, span, usage};
+use super::{Usage, coverage, detail, rank_with, span, usage};
 use crate::diagnose;
 use crate::window::Window;
 
@@ -13,46 +18,154 @@ use crate::window::Window;
 pub struct ReportOptions {
     /// Processes with a row of their own; the rest is in the row `other`.
     pub top_n: usize,
+    /// One process alone: its row, its findings, and more about it.
+    pub pid: Option<Tgid>,
 }
 
 impl Default for ReportOptions {
     fn default() -> Self {
-        Self { top_n: 20 }
+        Self { top_n: 20, pid: None }
     }
 }
 
 /// Makes a report of the windows.
 #[must_use]
 pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
-    let (top, other) = rank(usage(windows), options.top_n);
+    let mut findings = diagnose::findings(windows);
+    let mut rows = usage(windows);
+    let processes = rows.iter().map(|row| row.processes).sum::<u64>();
+    if let Some(pid) = options.pid {
+        let is_it = |found: Option<u32>| found == Some(pid.0);
+        findings.retain(|finding| {
+            is_it(finding.subject.pid) || is_it(finding.culprit.as_ref().and_then(|culprit| culprit.pid))
+        });
+        rows.retain(|row| row.tgid == pid);
+    }
+    let named: Vec<Tgid> = findings.iter().flat_map(named).collect();
+    let (mut top, other) = rank_with(rows, options.top_n, &named);
+    let place = |row: &Usage| named.iter().position(|tgid| *tgid == row.tgid).unwrap_or(usize::MAX);
+    top.sort_by_key(|row| (place(row), Reverse((row.lost(), row.cpu())), row.tgid));
+    let mut coverage = coverage(windows);
+    let accounted = windows.iter().any(|window| !window.times.is_empty());
+    if !accounted && windows.iter().any(|window| !window.tasks.is_empty()) {
+        coverage.missing.push(UNACCOUNTED.to_owned());
+    }
+    let window_s = span(windows).as_secs_f64();
     Report {
-        window_s: span(windows).as_secs_f64(),
+        verdict: verdict(host, window_s, processes, &findings, options.pid, top.first()),
+        window_s,
         host: host.to_owned(),
-        coverage: coverage::coverage(windows),
+        coverage,
         self_cost: coverage::self_cost(windows),
         processes: top.iter().chain(&other).map(process).collect(),
-        findings: diagnose::findings(windows),
+        findings,
+        process: options.pid.map(|pid| detail::detail(windows, pid)),
+        unknown: diagnose::unknown(windows),
     }
 }
 
+const UNACCOUNTED: &str = "states: what threads waited for (no scheduler accounting: run-queue and blocked time are \
+                           /proc's, without reasons)";
+
+/// Processes that a finding names.
+fn named(finding: &Finding) -> impl Iterator<Item = Tgid> {
+    let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
+    finding.subject.pid.into_iter().chain(culprit).map(Tgid)
+}
+
+/// One sentence: the worst finding, or that there is none.
+fn verdict(
+    host: &str,
+    window_s: f64,
+    processes: u64,
+    findings: &[Finding],
+    pid: Option<Tgid>,
+    first: Option<&Usage>,
+) -> String {
+    let who = |kind: &str, pid: Option<u32>, comm: Option<&String>| match (pid, comm) {
+        (Some(pid), Some(comm)) => format!("{comm} ({pid})"),
+        (Some(pid), None) => format!("process {pid}"),
+        (None, Some(comm)) => comm.clone(),
+        (None, None) => format!("the {kind}"),
+    };
+    let firm = findings.iter().filter(|finding| finding.confidence >= diagnose::ALERT_CONFIDENCE).count();
+    let Some(worst) = findings.first() else {
+        return match (pid, first) {
+            (Some(pid), None) => format!("Process {pid} was not seen on {host} in {window_s:.0} s."),
+            (Some(pid), Some(row)) => {
+                format!("No rule finds anything wrong with {} ({pid}) in {window_s:.0} s.", row.comm)
+            }
+            (None, _) => format!(
+                "No rule finds anything that holds {host} back: {processes} processes over {window_s:.0} s."
+            ),
+        };
+    };
+    let subject = who(&worst.subject.kind, worst.subject.pid, worst.subject.comm.as_ref());
+    if worst.confidence < diagnose::ALERT_CONFIDENCE {
+        return format!(
+            "Nothing is clearly wrong; most time goes to {} in {subject}, which may be as it should be.",
+            worst.class
+        );
+    }
+    let mut text = format!(
+        "{subject} loses {:.0} ms of each second to {}",
+        worst.lost_ns_per_s as f64 / 1e6,
+        worst.class
+    );
+    if let Some(culprit) = &worst.culprit {
+        let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
+        if culprit != subject {
+            text.push_str(&format!(", because of {culprit}"));
+        }
+    }
+    match firm - 1 {
+        0 => text.push('.'),
+        1 => text.push_str("; 1 more finding."),
+        more => text.push_str(&format!("; {more} more findings.")),
+    }
+    text
+}
+
 fn process(row: &Usage) -> ReportProcess {
-    let states = [
-        ("oncpu_user_ns", row.user.0),
-        ("oncpu_kernel_ns", row.system.0),
-        ("runq_ns", row.runq.unwrap_or_default().0),
-        ("offcpu_ns", row.offcpu().0),
-    ];
+    let states = states(row);
     ReportProcess {
         pid: row.tgid.0,
         comm: row.comm.as_ref().to_owned(),
         cgroup: row.cgroup.as_ref().to_owned(),
-        states: states.map(|(name, ns)| (name.to_owned(), ns)).into(),
+        threads: row.threads,
+        wall_ns: states.values().sum(),
+        lost_ns: row.lost().0,
+        states,
         syscalls: row.syscalls,
         syscall_errors: row.syscall_errors,
         rss_bytes: row.rss_bytes,
         io_bytes: row.io_bytes(),
         short_lived: row.short_lived,
     }
+}
+
+/// Thread time by state. Time on the CPU is split into user and kernel as `/proc` splits it.
+pub(super) fn states(row: &Usage) -> BTreeMap<String, u64> {
+    let mut states = BTreeMap::new();
+    let oncpu = row.states[State::Oncpu as usize].0;
+    let system = if row.cpu().0 == 0 {
+        0
+    } else {
+        (u128::from(oncpu) * u128::from(row.system.0) / u128::from(row.cpu().0)) as u64
+    };
+    states.insert("oncpu_user_ns".to_owned(), row.bare.user.0 + oncpu - system);
+    states.insert("oncpu_kernel_ns".to_owned(), row.bare.system.0 + system);
+    for state in State::ALL.into_iter().skip(1) {
+        let time = row.states[state as usize].0;
+        if time > 0 {
+            states.insert(format!("{}_ns", state.name()), time);
+        }
+    }
+    if row.bare != super::Bare::default() {
+        states.insert("runq_ns".to_owned(), row.bare.runq.0);
+        states.insert("offcpu_ns".to_owned(), row.bare.offcpu.0);
+    }
+    states
 }
 
 #[cfg(test)]
@@ -68,7 +181,7 @@ mod tests {
             window.syscalls = (1..=30).map(|tgid| calls(tgid, "t", 0, u64::from(tgid), 1, 10)).collect();
             window.exits = vec![exit(100 + index as u32, 30, "short", 40)];
         }
-        let report = report("h", &shared(windows), &ReportOptions { top_n: 5 });
+        let report = report("h", &shared(windows), &ReportOptions { top_n: 5, pid: None });
         assert_eq!(report.processes.len(), 6);
         let other = report.processes.last().unwrap();
         assert_eq!((other.pid, &*other.comm), (0, "other"));

@@ -62,7 +62,7 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
         sum.in_flight += 1;
         sum.age = sum.age.max(Some(open.age));
     }
-    let coverage = coverage::coverage(windows);
+    let coverage = coverage(windows);
     let counts_only = coverage.syscall_tier == "counts";
     let mut rows: Vec<_> =
         sums.into_iter().map(|((tgid, abi, nr), sum)| row(tgid, abi, nr, &sum, counts_only)).collect();

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{DurNs, Tgid};
 
+use super::groups::is_lost;
 use crate::source::task::TaskState;
 use crate::window::{ProcessExit, Window};
 
@@ -65,6 +67,23 @@ pub struct Usage {
     pub state: Option<TaskState>,
     /// Processes that lived and died between two readings of `/proc`, folded in here.
     pub short_lived: u64,
+    /// Thread time by state, from the scheduler accounting, by the states' numbers.
+    pub states: [DurNs; STATES],
+    /// Thread time of the windows without scheduler accounting.
+    pub bare: Bare,
+}
+
+/// Thread time as `/proc` tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bare {
+    /// CPU in user mode.
+    pub user: DurNs,
+    /// CPU in kernel mode.
+    pub system: DurNs,
+    /// Runnable, not running.
+    pub runq: DurNs,
+    /// Neither.
+    pub offcpu: DurNs,
 }
 
 impl Usage {
@@ -84,6 +103,13 @@ impl Usage {
     #[must_use]
     pub fn offcpu(&self) -> DurNs {
         DurNs(self.thread_time.0.saturating_sub(self.cpu().0 + self.runq.unwrap_or_default().0))
+    }
+
+    /// Time in which its threads were held up for sure ([`is_lost`]).
+    #[must_use]
+    pub fn lost(&self) -> DurNs {
+        let states = State::ALL.into_iter().filter(|state| is_lost(*state));
+        DurNs(states.map(|state| self.states[state as usize].0).sum::<u64>() + self.bare.runq.0)
     }
 
     /// Adds another row's figures; names stay.
@@ -107,6 +133,13 @@ impl Usage {
         self.swap_bytes = sum(self.swap_bytes, other.swap_bytes);
         self.fds = sum(self.fds, other.fds);
         self.short_lived += other.short_lived;
+        for (sum, more) in self.states.iter_mut().zip(other.states) {
+            sum.0 += more.0;
+        }
+        self.bare.user.0 += other.bare.user.0;
+        self.bare.system.0 += other.bare.system.0;
+        self.bare.runq.0 += other.bare.runq.0;
+        self.bare.offcpu.0 += other.bare.offcpu.0;
     }
 }
 
@@ -138,7 +171,8 @@ pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, 
     }
     let seen: HashSet<Key> = rows.keys().copied().collect();
     let mut parents: HashMap<Key, Tgid> = HashMap::new();
-    for exit in windows.iter().flat_map(|window| &window.exits) {
+    let exits = windows.iter().flat_map(|window| window.exits.iter().map(move |exit| (window, exit)));
+    for (window, exit) in exits {
         let start = near(&seen, exit);
         let key = (exit.tgid, start.unwrap_or(exit.start_boot_ns));
         let row = rows.entry(key).or_insert_with(|| Usage {
@@ -149,7 +183,11 @@ pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, 
             cgroup: "/".into(),
             ..Usage::default()
         });
-        add_exit(exit, row);
+        let cpu = add_exit(exit, row);
+        if !window.times.iter().any(|times| times.tgid == exit.tgid) {
+            row.bare.user.0 += cpu.0.0;
+            row.bare.system.0 += cpu.1.0;
+        }
         latest.entry(exit.tgid).or_insert(key);
         if start.is_none() {
             row.short_lived = 1;
@@ -158,6 +196,7 @@ pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, 
     }
     for window in windows {
         add_syscalls(window, &mut rows, &mut latest);
+        add_times(window, &mut rows, &mut latest);
     }
     for open in windows.last().iter().flat_map(|window| &window.in_flight) {
         let Some(row) = latest.get(&open.tgid).and_then(|key| rows.get_mut(key)) else { continue };
@@ -172,10 +211,11 @@ pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, 
 
 fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
     let span = window.span().0;
+    let accounted: HashSet<Tgid> = window.times.iter().map(|times| times.tgid).collect();
     for task in &window.tasks {
         let row = rows.entry((task.tgid, task.start_boot_ns)).or_default();
         let lived = task.born.map_or(span, |born| born.0.min(span));
-        let one = Usage {
+        let mut one = Usage {
             thread_time: DurNs(lived * u64::from(task.threads)),
             user: task.user,
             system: task.system,
@@ -187,6 +227,10 @@ fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashM
             write_bytes: task.io.map(|io| io.write_bytes),
             ..Usage::default()
         };
+        if !accounted.contains(&task.tgid) {
+            let (runq, offcpu) = (one.runq.unwrap_or_default(), one.offcpu());
+            one.bare = Bare { user: one.user, system: one.system, runq, offcpu };
+        }
         row.absorb(&one);
         row.tgid = task.tgid;
         row.start_boot_ns = task.start_boot_ns;
@@ -205,8 +249,9 @@ fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashM
     }
 }
 
-/// What of an exit's life no sample holds yet. The kernel's exact run time is split by its tick counts.
-fn add_exit(exit: &ProcessExit, row: &mut Usage) {
+/// What of an exit's life no sample holds yet. The kernel's exact run time is split by its tick counts. Gives that CPU
+/// time, user and system.
+fn add_exit(exit: &ProcessExit, row: &mut Usage) -> (DurNs, DurNs) {
     let cpu = exit.cpu.0.saturating_sub(exit.before.cpu.0);
     let ticks = exit.utime.0 + exit.stime.0;
     let system =
@@ -218,6 +263,7 @@ fn add_exit(exit: &ProcessExit, row: &mut Usage) {
     row.min_flt += exit.min_flt.saturating_sub(exit.before.min_flt);
     row.maj_flt += exit.maj_flt.saturating_sub(exit.before.maj_flt);
     (row.processes, row.threads, row.rss_bytes, row.swap_bytes, row.fds) = (0, 0, 0, None, None);
+    (DurNs(cpu - system), DurNs(system))
 }
 
 /// Start under which a sample knows the process of this exit: `/proc` cuts it to ticks of 10 ms.
@@ -241,6 +287,21 @@ fn add_syscalls(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut Ha
         row.syscalls += call.count;
         row.syscall_errors += call.errors;
         row.syscall_time.0 += call.total.0;
+    }
+}
+
+fn add_times(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
+    for times in &window.times {
+        let key = *latest.entry(times.tgid).or_insert((times.tgid, 0));
+        let row = rows.entry(key).or_insert_with(|| Usage {
+            tgid: times.tgid,
+            comm: Arc::clone(&times.comm),
+            cgroup: "/".into(),
+            ..Usage::default()
+        });
+        for (state, time) in &times.states {
+            row.states[*state as usize].0 += time.0;
+        }
     }
 }
 
@@ -278,8 +339,9 @@ fn fold(
 }
 
 /// Criteria by which a process can be interesting.
-const CRITERIA: [fn(&Usage) -> u64; 8] = [
+const CRITERIA: [fn(&Usage) -> u64; 9] = [
     |row| row.cpu().0,
+    |row| row.lost().0,
     |row| row.runq.unwrap_or_default().0,
     |row| row.syscalls,
     Usage::io_bytes,
@@ -289,16 +351,24 @@ const CRITERIA: [fn(&Usage) -> u64; 8] = [
     |row| row.min_flt,
 ];
 
-/// The `top_n` most interesting rows, and the rest as one row `other` (`tgid` 0), absent when there is no rest.
-///
-/// The criteria choose in turn, each its highest row not chosen yet, so that the greatest by any one of them is in
-/// from 8 rows on. The chosen rows come by CPU and run-queue time, then syscalls, then memory.
+/// [`rank_with`] nobody in particular.
 #[must_use]
 pub fn rank(rows: Vec<Usage>, top_n: usize) -> (Vec<Usage>, Option<Usage>) {
-    let mut chosen = vec![false; rows.len()];
+    rank_with(rows, top_n, &[])
+}
+
+/// The `top_n` most interesting rows, and the rest as one row `other` (`tgid` 0), absent when there is no rest.
+///
+/// Those of `must` come in first; then the criteria choose in turn, each its highest row not chosen yet, so that the
+/// greatest by any one of them is in from 9 rows on. The chosen rows come by CPU and run-queue time, then syscalls,
+/// then memory.
+#[must_use]
+pub fn rank_with(rows: Vec<Usage>, top_n: usize, must: &[Tgid]) -> (Vec<Usage>, Option<Usage>) {
+    let mut chosen: Vec<bool> = rows.iter().map(|row| must.contains(&row.tgid)).collect();
     let orders: Vec<Vec<usize>> = CRITERIA.iter().map(|criterion| order(&rows, *criterion)).collect();
     let mut next = [0; CRITERIA.len()];
-    let mut left = top_n.min(rows.len());
+    let forced = chosen.iter().filter(|chosen| **chosen).count();
+    let mut left = top_n.min(rows.len()).saturating_sub(forced);
     while left > 0 {
         let before = left;
         for (order, at) in orders.iter().zip(&mut next) {

@@ -1,7 +1,8 @@
 //! `agent flamegraph`.
 
+mod picture;
+
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -12,13 +13,16 @@ use std::time::Duration;
 use agent_common::units::Tgid;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use flamegraphs::{FoldOptions, Roots, SvgOptions, svg};
+use flamegraphs::{FoldOptions, Roots};
 use serde_json::json;
 
 use super::ask::{self, Interrupt};
 use super::hold::Held;
+pub(super) use picture::svg;
+use picture::{empty_reason, subtitle};
 use super::observe::{self, Ended, Observing};
-use super::{Context, Outcome, duration, term};
+use super::{Context, Outcome, duration, record, term};
+use crate::aggregate::Mode;
 use crate::collector::{Filter, Options, SyscallTier};
 use crate::control::pid::{self, PidError};
 use crate::control::protocol::{Profile, Reply, Request, Span, Target};
@@ -36,6 +40,9 @@ Examples:
   sudo agent flamegraph -o build.svg -- make -j4        a command from its start, with all it starts
   sudo agent flamegraph --pid 4242 --last 5m            the past, from the daemon's memory
   sudo agent flamegraph --all --format folded | grep read
+  sudo agent flamegraph --pid 4242 --mode off-cpu       where it waits and what for
+  sudo agent flamegraph --pid 4242 --mode wakers        and who ends the waits
+  agent flamegraph --all --replay slow.s7rec            a recording, without root
 
 Ends early, with what it has, on Ctrl-C or when the process exits. With `-- command` the exit code is the
 command's (128 + signal if it was killed).")]
@@ -48,6 +55,18 @@ pub(super) struct FlamegraphArgs {
     /// All processes of the host
     #[arg(short, long, conflicts_with = "command")]
     all: bool,
+
+    /// What of
+    #[arg(short, long, value_name = "MODE", default_value = "on-cpu")]
+    mode: Mode,
+
+    /// Leave out waits for work: poll, sleep, accept, condition variables
+    #[arg(long)]
+    no_idle: bool,
+
+    /// A recording of `agent record`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["duration", "rate", "last", "command"])]
+    replay: Option<PathBuf>,
 
     /// How long [default: 10s; of a command: until it exits]
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
@@ -69,9 +88,9 @@ pub(super) struct FlamegraphArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "svg")]
     format: Format,
 
-    /// What stands at the bottom of each stack
-    #[arg(long, value_name = "WHAT", default_value = "comm")]
-    by: By,
+    /// What stands at the bottom of each stack [default: comm; process where waits are in it]
+    #[arg(long, value_name = "WHAT")]
+    by: Option<By>,
 
     /// Command to profile, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -112,7 +131,8 @@ pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
 }
 
 fn fold_options(args: &FlamegraphArgs) -> FoldOptions {
-    let roots = match args.by {
+    let usual = if args.mode.has_waits() { By::Process } else { By::Comm };
+    let roots = match args.by.unwrap_or(usual) {
         By::Comm => Roots::Comm,
         By::Process => Roots::Process,
         By::Thread => Roots::Thread,
@@ -122,6 +142,11 @@ fn fold_options(args: &FlamegraphArgs) -> FoldOptions {
 
 async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Profile> {
     let target = args.pid.map_or(Target::All, Target::Pid);
+    if let Some(path) = &args.replay {
+        let recording = record::open(path)?;
+        let answers = record::answers(&recording);
+        return Ok(answers.flamegraph(&recording.windows, target, fold_options(args), args.mode, args.no_idle)?);
+    }
     if let Some(last) = args.last {
         let mut client = ask::daemon_only(context, "--last").await?;
         return of_daemon(&mut client, target, Span::LastMs(last.as_millis() as u64), args).await;
@@ -148,7 +173,7 @@ async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Pro
         if !pid::is_alive(*pid, found) {
             bail!(PidError::ExitedSince { pid: *pid, comm: found.comm.clone() });
         }
-        observing.answers.symbolizer.observe(*pid);
+        observing.answers.names.observe(*pid);
     }
     let gone = || found.as_ref().is_some_and(|(pid, found)| !pid::is_alive(*pid, found));
     let ended = observing.wait(&mut interrupt, &what, Some(span), gone).await;
@@ -166,7 +191,8 @@ fn options(context: &Context, args: &FlamegraphArgs, filter: Filter) -> Options 
         0 => 97,
         rate => rate,
     });
-    Options { rate_hz, filter, syscalls: SyscallTier::Off, sched: false, resources: false, proc: false }
+    let sched = args.mode.has_waits();
+    Options { rate_hz, filter, syscalls: SyscallTier::Off, sched, resources: false, proc: false }
 }
 
 /// The daemon samples at its own rate; another one needs probes of our own.
@@ -195,7 +221,13 @@ async fn of_daemon(
         Span::NextMs(ms) => Some(Duration::from_millis(ms)),
         Span::LastMs(_) => None,
     };
-    let request = Request::Flamegraph { target, span, fold: fold_options(args) };
+    let request = Request::Flamegraph {
+        target,
+        span,
+        fold: fold_options(args),
+        mode: args.mode,
+        no_idle: args.no_idle,
+    };
     match ask::ask(client, request, &what, wait).await? {
         Reply::Flamegraph(profile) => Ok(profile),
         _ => bail!("the daemon answered something else"),
@@ -263,8 +295,9 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 
 async fn fold(observing: Observing, target: Target, args: &FlamegraphArgs) -> anyhow::Result<Profile> {
     let (history, answers): (std::sync::Arc<History>, Answers) = observing.finish().await?;
-    let options = fold_options(args);
-    Ok(tokio::task::spawn_blocking(move || answers.flamegraph(&history.all(), target, options)).await??)
+    let (options, mode, no_idle) = (fold_options(args), args.mode, args.no_idle);
+    let work = move || answers.flamegraph(&history.all(), target, options, mode, no_idle);
+    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
 /// Where the picture goes. Opened before the probes are attached; a file that we made goes again if nothing is written.
@@ -321,7 +354,11 @@ impl Output {
                 "comm": profile.comm,
                 "window_s": profile.window_s,
                 "rate_hz": profile.rate_hz,
+                "mode": profile.mode,
                 "samples": profile.samples,
+                "waits": profile.waits,
+                "waited_ns": profile.waited_ns,
+                "blocked_ns": profile.blocked_ns,
                 "stacks": profile.folded.stacks.len(),
                 "coverage": profile.coverage,
                 "names": profile.folded.names,
@@ -331,7 +368,7 @@ impl Output {
             let wrote = path.map(|path| format!("{}: ", path.display())).unwrap_or_default();
             let early = profile.ended_early.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
             term::complain(&format!("{wrote}{}{early}", subtitle(profile)));
-            if profile.samples == 0 {
+            if profile.folded.is_empty() {
                 term::complain(&empty_reason(profile));
             }
         }
@@ -358,59 +395,7 @@ const fn name(format: Format) -> &'static str {
 fn render(format: Format, profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     match format {
         Format::Folded => profile.folded.write_text(out),
-        Format::Svg => {
-            let options = SvgOptions {
-                title: title(profile),
-                subtitle: Some(subtitle(profile)),
-                empty_reason: (profile.samples == 0).then(|| empty_reason(profile)),
-                ..SvgOptions::default()
-            };
-            svg::write(&profile.folded, &options, out)
-        }
-    }
-}
-
-fn title(profile: &Profile) -> String {
-    let comm = profile.comm.as_deref().map(term::clean);
-    match (profile.target, comm) {
-        (Target::Pid(pid), Some(comm)) => format!("On-CPU time of {comm} ({pid})"),
-        (Target::Pid(pid), None) => format!("On-CPU time of process {pid}"),
-        (Target::All, Some(comm)) => format!("On-CPU time of {comm} and what it started"),
-        (Target::All, None) => "On-CPU time of all processes".to_owned(),
-    }
-}
-
-/// What the picture covers: samples, time, loss by reason, names.
-fn subtitle(profile: &Profile) -> String {
-    let coverage = &profile.coverage;
-    let mut text = format!(
-        "{} samples in {} at {} Hz; captured {} of {} expected",
-        profile.samples,
-        term::span(Duration::from_secs_f64(profile.window_s)),
-        profile.rate_hz,
-        coverage.captured,
-        coverage.expected,
-    );
-    for (reason, lost) in &coverage.lost {
-        let _ = write!(text, ", {lost} {reason}");
-    }
-    if profile.folded.names.frames > 0 {
-        let _ = write!(text, "; {}", profile.folded.names);
-    }
-    text
-}
-
-fn empty_reason(profile: &Profile) -> String {
-    let time = term::span(Duration::from_secs_f64(profile.window_s));
-    match profile.target {
-        Target::Pid(_) => format!(
-            "Not once on a CPU when sampled in {time}: it sleeps or waits. Try a longer --duration, or `agent syscalls --pid` \
-             to see what it waits in."
-        ),
-        Target::All if profile.comm.is_some() => {
-            format!("Too short for {} samples a second ({time}); try --rate 997.", profile.rate_hz)
-        }
-        Target::All => format!("No process ran when sampled in {time}."),
+        Format::Svg => picture::write(profile, out),
     }
 }
 
@@ -429,6 +414,10 @@ mod tests {
             window_s: 10.0,
             rate_hz: 97,
             samples,
+            mode: Mode::OnCpu,
+            waits: 0,
+            waited_ns: 0,
+            blocked_ns: None,
             coverage: Coverage {
                 expected: 1940,
                 captured: 1930,

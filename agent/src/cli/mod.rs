@@ -7,9 +7,11 @@ mod config;
 mod doctor;
 mod flamegraph;
 mod hold;
+mod html;
 mod logging;
 mod observe;
 mod query;
+mod record;
 mod report;
 mod run;
 mod serve;
@@ -104,6 +106,8 @@ enum Command {
     Top(top::TopArgs),
     /// Say who uses what and what holds this host back
     Report(report::ReportArgs),
+    /// Keep windows in a file, to be diagnosed later with `report --replay`
+    Record(record::RecordArgs),
     /// Show findings as a stream, one line each
     Alerts(alerts::AlertsArgs),
     /// Read the history in the embedded store
@@ -199,6 +203,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Syscalls(args) => on_runtime(&global, |context| syscalls::run(context, args)),
         Command::Top(args) => on_runtime(&global, |context| top::run(context, args)),
         Command::Report(args) => on_runtime(&global, |context| report::run(context, args)),
+        Command::Record(args) => on_runtime(&global, |context| record::run(context, args)),
         Command::Alerts(args) => on_runtime(&global, |context| alerts::run(context, args)),
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
@@ -272,6 +277,11 @@ mod tests {
             "agent syscalls --pid 7 --duration 5s --json",
             "agent top --once",
             "agent report --duration 10s --json",
+            "agent report --pid 42 --last 5m --html out.html",
+            "agent report --replay x.s7rec",
+            "agent record -o x.s7rec --duration 1m --pid 1 --pid 2",
+            "agent flamegraph --mode off-cpu --no-idle --pid 42",
+            "agent flamegraph --replay x.s7rec --all --mode wakers",
             "agent alerts --follow --json",
             "agent alerts --mqtt mqtts://user@broker --follow",
             "agent doctor --json",
@@ -296,6 +306,9 @@ mod tests {
             "agent flamegraph --last 5m -- true",
             "agent flamegraph --pid 1 --last 5m --duration 3s",
             "agent flamegraph --pid 1 --rate 0",
+            "agent record",
+            "agent report --replay x.s7rec --last 5m",
+            "agent flamegraph --replay x.s7rec -- true",
             "agent syscalls --duration 0s",
             "agent completions tcl",
         ] {

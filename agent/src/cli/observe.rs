@@ -37,16 +37,25 @@ pub(super) enum Ended {
 
 /// Attaches. What runs from here on is seen.
 pub(super) async fn start(context: &Context, options: Options) -> anyhow::Result<Observing> {
+    start_with(context, options, Limits::COMMAND).await
+}
+
+/// Attaches, with a memory of its own size.
+pub(super) async fn start_with(
+    context: &Context,
+    options: Options,
+    limits: Limits,
+) -> anyhow::Result<Observing> {
     let symbolizer =
         Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let answers = Answers {
-        symbolizer: symbolizer.clone(),
+        names: symbolizer.clone().into(),
         host: context.config.host.as_str().into(),
         rate_hz: options.rate_hz,
     };
     let on_process = observe_with(symbolizer);
     let observer =
-        tokio::task::spawn_blocking(move || Observer::start(options, Limits::COMMAND, on_process)).await?;
+        tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await?;
     Ok(Observing { observer: observer.map_err(explain)?, answers })
 }
 

@@ -1,25 +1,35 @@
 //! `agent report`.
 
-use std::fmt::Write;
+mod text;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::wire::finding::Finding;
+use agent_common::units::Tgid;
 use agent_common::wire::report::Report;
 use anyhow::bail;
 use clap::Args;
 
 use super::ask::{self, Interrupt};
-use super::term::{Paint, Side, Table};
-use super::{Context, Outcome, duration, observe, term};
+use super::html::Output;
+use super::{Context, Outcome, duration, observe, record, term};
+use crate::aggregate::ReportOptions;
 use crate::collector::Options;
-use crate::control::protocol::{Reply, Request, Span};
+use crate::control::protocol::{Page, Reply, Request, Span};
+use crate::control::{Answers, pid};
+use crate::window::Window;
+pub(super) use text::{calm, foot, groups, longest, number, render, share, stack};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sudo agent report                     ten seconds of this host
   sudo agent report --last 5m           the past, from the daemon's memory
+  sudo agent report --pid 4242          one process: threads, what they wait for, who runs meanwhile
+  sudo agent report --html out.html     a page with flame graphs, for a ticket or a colleague
+  agent report --replay slow.s7rec      a recording, without root
   sudo agent report --json | jq .findings")]
 pub(super) struct ReportArgs {
     /// How long
@@ -29,6 +39,18 @@ pub(super) struct ReportArgs {
     /// The past, from the daemon's memory
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "duration")]
     last: Option<Duration>,
+
+    /// One process alone
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Option<u32>,
+
+    /// A recording of `agent record`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["duration", "last"])]
+    replay: Option<PathBuf>,
+
+    /// Write a page in place of text: one file that needs nothing else; `-` for stdout
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Processes to print, 0 for all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
@@ -43,7 +65,16 @@ impl ReportArgs {
 }
 
 pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
-    let report = report(&context, &args).await?;
+    if let Some(path) = &args.html {
+        let mut output = Output::create(path)?;
+        let Answer::Page(page) = answer(&context, &args, true).await? else { unexpected()? };
+        output.write(&super::html::page(&page, args.rows))?;
+        if context.global.json {
+            term::print_json(&page.report)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Answer::Report(report) = answer(&context, &args, false).await? else { unexpected()? };
     if context.global.json {
         term::print_json(&report)?;
     } else {
@@ -52,7 +83,21 @@ pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> {
+enum Answer {
+    Report(Box<Report>),
+    Page(Box<Page>),
+}
+
+fn unexpected<T>() -> anyhow::Result<T> {
+    bail!("the daemon answered something else")
+}
+
+async fn answer(context: &Context, args: &ReportArgs, page: bool) -> anyhow::Result<Answer> {
+    let options = ReportOptions { top_n: args.top_n(), pid: args.pid.map(Tgid) };
+    if let Some(path) = &args.replay {
+        let recording = record::open(path)?;
+        return of_windows(&record::answers(&recording), &recording.windows, &options, page);
+    }
     let (span, client) = match args.last {
         Some(last) => {
             (Span::LastMs(last.as_millis() as u64), Some(ask::daemon_only(context, "--last").await?))
@@ -61,157 +106,48 @@ async fn report(context: &Context, args: &ReportArgs) -> anyhow::Result<Report> 
     };
     if let Some(mut client) = client {
         let wait = args.last.is_none().then_some(args.duration);
-        return match ask::ask(&mut client, Request::Report { span, top_n: args.top_n() }, "observing", wait)
-            .await?
-        {
-            Reply::Report(report) => Ok(*report),
-            _ => bail!("the daemon answered something else"),
+        let (top_n, pid) = (options.top_n, args.pid);
+        let request =
+            if page { Request::Page { span, top_n, pid } } else { Request::Report { span, top_n, pid } };
+        return match ask::ask(&mut client, request, "observing", wait).await? {
+            Reply::Report(report) => Ok(Answer::Report(report)),
+            Reply::Page(page) => Ok(Answer::Page(page)),
+            _ => unexpected(),
         };
     }
+    if let Some(pid) = args.pid {
+        pid::find(pid)?;
+    }
     let mut interrupt = Interrupt::new()?;
-    let options = Options::of_host(&context.config.collector);
-    let observing = observe::start(context, options).await?;
+    // The whole host even for one process: who holds it up is among the others.
+    let probes = Options::of_host(&context.config.collector);
+    let observing = observe::start(context, probes).await?;
+    if let Some(pid) = args.pid {
+        observing.answers.names.observe(pid);
+    }
     observing.wait(&mut interrupt, "observing", Some(args.duration), || false).await;
     let (history, answers) = observing.finish().await?;
-    let top_n = args.top_n();
-    Ok(tokio::task::spawn_blocking(move || answers.report(&history.all(), top_n)).await?)
+    tokio::task::spawn_blocking(move || of_windows(&answers, &history.all(), &options, page)).await?
 }
 
-/// Findings first, then who uses what, then what the report covers and what it cost.
-pub(super) fn render(report: &Report, rows: usize, paint: Paint) -> String {
-    let time = term::span(Duration::from_secs_f64(report.window_s));
-    let mut text = format!("{}\n\n", paint.bold(format!("{}, {time}", term::clean(&report.host))));
-    if report.findings.is_empty() {
-        let _ = writeln!(text, "{}\n", paint.green("No finding: nothing here crosses a rule's threshold."));
-    }
-    for (at, finding) in report.findings.iter().enumerate() {
-        text.push_str(&render_finding(at + 1, finding, paint));
-        text.push('\n');
-    }
-    text.push_str(&render_processes(report, rows, paint));
-    text.push('\n');
-    text.push_str(&paint.dim(foot(report)));
-    text.push('\n');
-    text
-}
-
-/// `12.3% of a CPU` of a state's time.
-fn pct(ns: u64, window_s: f64) -> String {
-    if window_s <= 0.0 || ns == 0 { String::new() } else { format!("{:.1}", ns as f64 / (window_s * 1e7)) }
-}
-
-fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
-    use Side::{Left, Right};
-    let mut table = Table::new(&[
-        ("PID", Right),
-        ("COMM", Left),
-        ("USER%", Right),
-        ("KERNEL%", Right),
-        ("WAIT%", Right),
-        ("SYSCALLS", Right),
-        ("ERRORS", Right),
-        ("RSS", Right),
-        ("IO", Right),
-        ("SHORT", Right),
-    ]);
-    let limit = if rows == 0 { usize::MAX } else { rows };
-    let some = |n: u64, text: fn(u64) -> String| if n == 0 { String::new() } else { text(n) };
-    for process in report.processes.iter().take(limit) {
-        let state = |name: &str| pct(process.states.get(name).copied().unwrap_or(0), report.window_s);
-        table.row(&[
-            if process.pid == 0 { String::new() } else { process.pid.to_string() },
-            process.comm.clone(),
-            state("oncpu_user_ns"),
-            state("oncpu_kernel_ns"),
-            state("runq_ns"),
-            some(process.syscalls, term::count),
-            some(process.syscall_errors, term::count),
-            some(process.rss_bytes, term::bytes),
-            some(process.io_bytes, term::bytes),
-            some(process.short_lived, |n| n.to_string()),
-        ]);
-    }
-    let mut text = table.render(paint);
-    if report.processes.len() > limit {
-        let _ = writeln!(
-            text,
-            "{}",
-            paint.dim(format!("{} more (-n 0 for all)", report.processes.len() - limit))
-        );
-    }
-    text
-}
-
-fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
-    let who = |kind: &str, pid: Option<u32>, comm: Option<&String>| {
-        let name = comm.map_or(kind, String::as_str);
-        pid.map_or_else(|| term::clean(name), |pid| format!("{} ({pid})", term::clean(name)))
-    };
-    let subject = who(&finding.subject.kind, finding.subject.pid, finding.subject.comm.as_ref());
-    let mut text = format!(
-        "{}. {} {}: {} lost a second, {:.0} % of its time (confidence {:.0} %)\n",
-        at,
-        paint.yellow(&finding.class),
-        paint.bold(&subject),
-        term::nanos(finding.lost_ns_per_s),
-        finding.share_pct,
-        finding.confidence * 100.0,
-    );
-    if let Some(culprit) = &finding.culprit {
-        let _ = writeln!(text, "   caused by {}", who(&culprit.kind, culprit.pid, culprit.comm.as_ref()));
-    }
-    for evidence in &finding.evidence {
-        let threshold =
-            evidence.threshold.map(|limit| format!(" (threshold {})", number(limit))).unwrap_or_default();
-        let _ =
-            writeln!(text, "   - {}: {} {}{threshold}", evidence.what, number(evidence.value), evidence.unit);
-    }
-    for stack in finding.stacks.iter().take(3) {
-        let _ = writeln!(text, "   {} {}", paint.dim("stack"), term::clean(stack));
-    }
-    for other in &finding.alternatives {
-        let _ = writeln!(text, "   {}", paint.dim(format!("not {}: {}", other.class, other.why_not)));
-    }
-    let _ = writeln!(text, "   → {}", finding.advice);
-    text
-}
-
-/// At most two decimals, none where they are zero.
-fn number(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn foot(report: &Report) -> String {
-    let coverage = &report.coverage;
-    let mut text = format!("covers: {} of {} samples", coverage.captured, coverage.expected);
-    for (reason, lost) in &coverage.lost {
-        let _ = write!(text, ", {lost} {reason}");
-    }
-    if let Some(named) = coverage.symbolized_pct {
-        let _ = write!(text, ", {named:.1} % of frames named");
-    }
-    if !coverage.syscall_tier.is_empty() {
-        let _ = write!(text, ", syscalls: {}", coverage.syscall_tier);
-    }
-    for missing in &coverage.missing {
-        let _ = write!(text, "\nmissing: {missing}");
-    }
-    let cost = &report.self_cost;
-    let _ = write!(
-        text,
-        "\nthe agent itself: {:.2} % of a core, {} resident, {} of kernel maps",
-        cost.cpu_pct,
-        term::bytes(cost.rss_bytes),
-        term::bytes(cost.map_bytes)
-    );
-    text
+fn of_windows(
+    answers: &Answers,
+    windows: &[Arc<Window>],
+    options: &ReportOptions,
+    page: bool,
+) -> anyhow::Result<Answer> {
+    Ok(if page {
+        Answer::Page(Box::new(answers.page(windows, options)?))
+    } else {
+        Answer::Report(Box::new(answers.report(windows, options)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use agent_common::wire::finding::Evidence;
-    use agent_common::wire::report::{Coverage, ReportProcess, SelfCost};
+    use agent_common::wire::report::{
+        Coverage, ProcessDetail, RanRow, ReportProcess, SelfCost, ThreadRow, WaitRow,
+    };
 
     use super::*;
 
@@ -254,14 +190,29 @@ mod tests {
             rss_bytes: 0,
             io_bytes: 0,
             short_lived: 0,
+            ..ReportProcess::default()
+        };
+        let wait = WaitRow {
+            syscall: Some(String::new()),
+            target: Some(String::new()),
+            waker: Some(String::new()),
+            ..WaitRow::default()
+        };
+        let detail = ProcessDetail {
+            threads: vec![ThreadRow::default()],
+            waits: vec![wait],
+            ran_meanwhile: vec![RanRow::default()],
         };
         let report = Report {
+            process: Some(detail),
+            unknown: vec![String::new()],
             window_s: 0.0,
             host: String::new(),
             coverage: coverage.clone(),
             self_cost: SelfCost::default(),
             processes: vec![process],
             findings: vec![alert.finding.clone()],
+            ..Report::default()
         };
         let row = SyscallsRow {
             pid: 0,
@@ -289,50 +240,5 @@ mod tests {
             let named = page.contains(&format!("`{key}`")) || page.contains(&format!("\"{key}\""));
             assert!(named, "{key} is not on agent/JSON.md");
         }
-    }
-
-    #[test]
-    fn the_report_ranks_covers_and_tells_its_cost() {
-        let mut finding =
-            crate::control::board::tests::alert("a", agent_common::wire::finding::AlertState::Open).finding;
-        finding.evidence.push(Evidence {
-            what: "CPU".to_owned(),
-            value: 97.25,
-            unit: "% of a core".to_owned(),
-            threshold: Some(80.0),
-        });
-        let report = Report {
-            window_s: 10.0,
-            host: "here".to_owned(),
-            coverage: Coverage {
-                expected: 1940,
-                captured: 1940,
-                symbolized_pct: Some(99.5),
-                ..Coverage::default()
-            },
-            self_cost: SelfCost { cpu_pct: 0.5, rss_bytes: 20 << 20, map_bytes: 3 << 20 },
-            processes: vec![ReportProcess {
-                pid: 42,
-                comm: "worker".to_owned(),
-                cgroup: "/".to_owned(),
-                states: [("oncpu_user_ns".to_owned(), 9_000_000_000)].into(),
-                syscalls: 12_345,
-                syscall_errors: 0,
-                rss_bytes: 1 << 20,
-                io_bytes: 0,
-                short_lived: 0,
-            }],
-            findings: vec![finding],
-        };
-        let text = render(&report, 0, Paint::plain());
-        assert!(text.contains("1. cpu-user worker (42): 900ms lost a second"), "{text}");
-        assert!(text.contains("   - CPU: 97.25 % of a core (threshold 80)"), "{text}");
-        assert!(
-            text.lines()
-                .any(|line| line.contains("worker") && line.contains("90.0") && line.contains("12.3k")),
-            "{text}"
-        );
-        assert!(text.contains("covers: 1940 of 1940 samples, 99.5 % of frames named"), "{text}");
-        assert!(text.contains("0.50 % of a core, 20.0 MiB resident"), "{text}");
     }
 }

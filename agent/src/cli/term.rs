@@ -40,6 +40,19 @@ impl Paint {
         Self { on: false }
     }
 
+    /// Colours, come what may.
+    #[cfg(test)]
+    pub(super) const fn always() -> Self {
+        Self { on: true }
+    }
+
+    /// On a background of about this colour: the 256 that all terminals have.
+    pub fn on_colour(self, text: impl Display, rgb: [u8; 3]) -> String {
+        // Dark letters on light cells and the other way round, by perceived brightness.
+        let light = u32::from(rgb[0]) * 3 + u32::from(rgb[1]) * 6 + u32::from(rgb[2]) > 1300;
+        self.wrap(&format!("48;5;{};{}", indexed(rgb), if light { "38;5;16" } else { "97" }), text)
+    }
+
     fn new(when: When, terminal: bool) -> Self {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -74,6 +87,13 @@ impl Paint {
     pub fn dim(self, text: impl Display) -> String {
         self.wrap("2", text)
     }
+}
+
+/// The nearest of the 216 colours that all terminals of 256 colours have.
+#[must_use]
+pub fn indexed(rgb: [u8; 3]) -> u8 {
+    let [r, g, b] = rgb.map(|part| ((u16::from(part) * 5 + 127) / 255) as u8);
+    16 + 36 * r + 6 * g + b
 }
 
 /// Writes a line to stderr. That stderr is gone is nothing anyone could be told.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use super::ask::{self, Interrupt};
 use super::observe::{self, Observing};
 use super::{Context, Outcome, report, term};
+use crate::aggregate::ReportOptions;
 use crate::collector::Options;
 use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
@@ -25,8 +26,8 @@ const TOP_N: usize = 200;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keys: q quit · P sort by CPU · M memory · s syscalls · e errors · r wait for a CPU · i disk bytes · h or ? help
-      ↑ ↓ PgUp PgDn scroll · space pause
+Keys: q quit · P sort by CPU · M memory · s syscalls · e errors · r wait for a CPU · i disk bytes · l lost time
+      t states or counters · h or ? help · ↑ ↓ PgUp PgDn scroll · space pause
 
 Where the output is not a terminal, `--once` is meant. `--json` prints one line a second; with `--once` one.")]
 pub(super) struct TopArgs {
@@ -70,7 +71,7 @@ impl Feed {
                 None => bail!("the daemon ended"),
             },
             Self::Ours(observing, windows) => match windows.next().await {
-                Some(window) => Ok(observing.answers.report(&[window], TOP_N)),
+                Some(window) => Ok(observing.answers.glance(&[window], &ReportOptions { top_n: TOP_N, pid: None })),
                 None => bail!("the collector ended"),
             },
         }

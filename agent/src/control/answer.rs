@@ -1,22 +1,60 @@
-//! Questions about windows, answered: the one path that daemon and self-attached commands share.
+//! Questions about windows, answered: the one path that daemon, self-attached commands and recordings share.
 
 use std::sync::Arc;
 
 use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, Report, SyscallsReport};
-use flamegraphs::{FoldOptions, Sample, Symbolizer};
+use flamegraphs::fold::fold_stacked;
+use flamegraphs::{FoldOptions, Folded, Names, Sample, Stacked, Symbolizer};
 
 use super::pid;
-use super::protocol::{Failure, FailureKind, Profile, Target};
-use crate::aggregate::{self, ReportOptions};
+use super::protocol::{Failure, FailureKind, Page, Profile, Target};
+use crate::aggregate::{self, Mode, ReportOptions, StackOptions};
 use crate::diagnose;
 use crate::window::Window;
+
+/// Where the names of addresses come from.
+#[derive(Debug, Clone)]
+pub enum Namer {
+    /// From the processes and the kernel of this moment.
+    Live(Symbolizer),
+    /// From a recording.
+    Recorded(Arc<Names>),
+}
+
+impl From<Symbolizer> for Namer {
+    fn from(symbolizer: Symbolizer) -> Self {
+        Self::Live(symbolizer)
+    }
+}
+
+impl Namer {
+    /// Keeps the mappings of a process, so that its frames get names even if it exits.
+    pub fn observe(&self, tgid: u32) {
+        if let Self::Live(symbolizer) = self {
+            symbolizer.observe(tgid);
+        }
+    }
+
+    /// Names and folds. Blocks while the symbolizer works.
+    pub fn fold(&self, stacks: &[Stacked], options: &FoldOptions) -> Result<Folded, Failure> {
+        let symbolizer = match self {
+            Self::Recorded(names) => return Ok(fold_stacked(stacks, names, options)),
+            Self::Live(symbolizer) => symbolizer,
+        };
+        let samples = stacks.iter().flat_map(|one| std::iter::once(&one.sample).chain(&one.waker)).cloned();
+        let (_, names) = symbolizer
+            .names(samples.collect())
+            .map_err(|error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}")))?;
+        Ok(fold_stacked(stacks, &names, options))
+    }
+}
 
 /// What answers need beside the windows.
 #[derive(Debug, Clone)]
 pub struct Answers {
     /// Names for addresses.
-    pub symbolizer: Symbolizer,
+    pub names: Namer,
     /// Host name.
     pub host: Arc<str>,
     /// On-CPU samples a second and CPU.
@@ -24,28 +62,23 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Folds the samples of `windows`. Blocks while the symbolizer works.
+    /// Folds the stacks of `windows`. Blocks while the symbolizer works.
     pub fn flamegraph(
         &self,
         windows: &[Arc<Window>],
         target: Target,
         fold: FoldOptions,
+        mode: Mode,
+        no_idle: bool,
     ) -> Result<Profile, Failure> {
-        let wanted = |sample: &&Sample| match target {
-            Target::All => true,
-            Target::Pid(pid) => sample.tgid == pid,
-        };
-        let samples: Vec<Sample> =
-            windows.iter().flat_map(|window| window.samples.iter().filter(wanted).cloned()).collect();
-        let comm = match target {
+        let pid = match target {
             Target::All => None,
-            Target::Pid(pid) => main_comm(windows, pid, &samples),
+            Target::Pid(pid) => Some(Tgid(pid)),
         };
-        let count = samples.iter().map(|sample| sample.weight).sum();
-        let folded = self
-            .symbolizer
-            .fold(samples, fold)
-            .map_err(|error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}")))?;
+        let options = StackOptions { mode, pid, no_idle, rate_hz: self.rate_hz };
+        let picked = aggregate::stacks(windows, &options);
+        let comm = pid.and_then(|pid| self.main_comm(windows, pid.0, &picked.stacks));
+        let folded = self.names.fold(&picked.stacks, &fold)?;
         let mut covered = coverage(windows);
         covered.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());
         Ok(Profile {
@@ -53,7 +86,11 @@ impl Answers {
             comm,
             window_s: seconds(windows),
             rate_hz: self.rate_hz,
-            samples: count,
+            mode,
+            samples: picked.samples,
+            waits: picked.waits,
+            waited_ns: picked.waited.0,
+            blocked_ns: picked.blocked.map(|time| time.0),
             coverage: covered,
             folded,
             ended_early: None,
@@ -66,25 +103,55 @@ impl Answers {
         aggregate::syscalls(windows, pid)
     }
 
-    /// `agent report`. Blocks while the symbolizer names the findings' stacks.
+    /// A report without stacks: nothing is named, so it is quick.
     #[must_use]
-    pub fn report(&self, windows: &[Arc<Window>], top_n: usize) -> Report {
-        let mut report = aggregate::report(&self.host, windows, &ReportOptions { top_n });
-        diagnose::stacks::name(report.findings.iter_mut(), windows, &self.symbolizer);
-        report.coverage.missing.extend(diagnose::unknown(windows));
+    pub fn glance(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
+        aggregate::report(&self.host, windows, options)
+    }
+
+    /// `agent report`: with the stacks that show each finding. Blocks while the symbolizer works.
+    #[must_use]
+    pub fn report(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
+        let mut report = self.glance(windows, options);
+        let fold = |samples: Vec<Sample>| {
+            let plain = |sample| Stacked { sample, reason: None, waker: None };
+            let stacks: Vec<Stacked> = samples.into_iter().map(plain).collect();
+            self.names.fold(&stacks, &FoldOptions::default())
+        };
+        diagnose::stacks::name(report.findings.iter_mut(), windows, fold);
         report
     }
-}
 
-/// The process' own name: `/proc`'s while it lives, else that of its exit, else that of its first sample.
-fn main_comm(windows: &[Arc<Window>], pid: u32, samples: &[Sample]) -> Option<String> {
-    let exited = || windows.iter().flat_map(|window| &window.exits).find(|exit| exit.tgid.0 == pid);
-    let first_sample = || samples.iter().find(|sample| sample.tid == pid).or(samples.first());
-    pid::find(pid)
-        .ok()
-        .map(|found| found.comm)
-        .or_else(|| exited().map(|exit| exit.comm.to_string()))
-        .or_else(|| first_sample().map(|sample| sample.comm.to_string()))
+    /// `agent report --html`: the report and its flame graphs.
+    pub fn page(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Result<Page, Failure> {
+        let target = options.pid.map_or(Target::All, |pid| Target::Pid(pid.0));
+        let fold = FoldOptions { roots: flamegraphs::Roots::Process, ..FoldOptions::default() };
+        let mut graphs = Vec::new();
+        for mode in [Mode::OnCpu, Mode::OffCpu] {
+            // Of a host the waits for work drown the others; of one process they are what it does.
+            let graph = self.flamegraph(windows, target, fold, mode, options.pid.is_none())?;
+            if !graph.folded.is_empty() {
+                graphs.push(graph);
+            }
+        }
+        let until_unix_ns = windows.last().map_or(0, |window| window.end_unix.0);
+        Ok(Page { report: self.report(windows, options), graphs, until_unix_ns })
+    }
+
+    /// The process' own name: `/proc`'s while it lives (not of a recording), else that of its exit, else that of its
+    /// first stack.
+    fn main_comm(&self, windows: &[Arc<Window>], pid: u32, stacks: &[Stacked]) -> Option<String> {
+        let live = || matches!(self.names, Namer::Live(_)).then(|| pid::find(pid).ok()).flatten();
+        let tasks = || windows.iter().rev().flat_map(|window| &window.tasks).find(|task| task.tgid.0 == pid);
+        let exited = || windows.iter().flat_map(|window| &window.exits).find(|exit| exit.tgid.0 == pid);
+        let first = || stacks.iter().map(|one| &one.sample).find(|sample| sample.tid == pid);
+        let first = || first().or_else(|| stacks.first().map(|one| &one.sample));
+        live()
+            .map(|found| found.comm)
+            .or_else(|| tasks().map(|task| task.comm.to_string()))
+            .or_else(|| exited().map(|exit| exit.comm.to_string()))
+            .or_else(|| first().map(|sample| sample.comm.to_string()))
+    }
 }
 
 /// Time that the windows span, seconds.
@@ -96,19 +163,5 @@ pub fn seconds(windows: &[Arc<Window>]) -> f64 {
 /// What all windows together cover.
 #[must_use]
 pub fn coverage(windows: &[Arc<Window>]) -> Coverage {
-    let mut sum = Coverage::default();
-    for window in windows {
-        sum.expected += window.coverage.expected;
-        sum.captured += window.coverage.captured;
-        for (reason, lost) in &window.coverage.lost {
-            *sum.lost.entry(reason.clone()).or_default() += lost;
-        }
-        for missing in &window.coverage.missing {
-            if !sum.missing.contains(missing) {
-                sum.missing.push(missing.clone());
-            }
-        }
-        window.coverage.syscall_tier.clone_into(&mut sum.syscall_tier);
-    }
-    sum
+    aggregate::coverage(windows)
 }

@@ -9,7 +9,7 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
-pub use answer::Answers;
+pub use answer::{Answers, Namer};
 pub use board::AlertBoard;
 pub use client::{Client, ClientError};
 

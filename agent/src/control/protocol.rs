@@ -9,10 +9,11 @@ use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
 use flamegraphs::{FoldOptions, Folded};
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::Mode;
 use crate::history::HistoryStats;
 
 /// Version of the protocol. Raised when an old client would misread an answer.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest request line: the longest real one is under 200 bytes.
 pub const MAX_REQUEST_BYTES: usize = 16 << 10;
@@ -51,6 +52,12 @@ pub enum Request {
         span: Span,
         /// How to fold.
         fold: FoldOptions,
+        /// Of what.
+        #[serde(default)]
+        mode: Mode,
+        /// Leave out waits for work.
+        #[serde(default)]
+        no_idle: bool,
     },
     /// `agent syscalls`.
     Syscalls {
@@ -65,6 +72,19 @@ pub enum Request {
         span: Span,
         /// Processes with a row of their own.
         top_n: usize,
+        /// One process alone.
+        #[serde(default)]
+        pid: Option<u32>,
+    },
+    /// `agent report --html`: a report and the flame graphs that belong to it.
+    Page {
+        /// When.
+        span: Span,
+        /// Processes with a row of their own.
+        top_n: usize,
+        /// One process alone.
+        #[serde(default)]
+        pid: Option<u32>,
     },
     /// A report a window until the client has enough.
     Watch {
@@ -110,6 +130,8 @@ pub enum Reply {
     Syscalls(SyscallsReport),
     /// To [`Request::Report`], and each of [`Request::Watch`].
     Report(Box<Report>),
+    /// To [`Request::Page`].
+    Page(Box<Page>),
     /// To [`Request::Alerts`], one each.
     Alert(Box<Alert>),
     /// Messages that this client missed because it read too slowly.
@@ -168,6 +190,17 @@ pub struct Status {
     pub open_alerts: u64,
 }
 
+/// A report and the flame graphs of the same windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The report.
+    pub report: Report,
+    /// Flame graphs, those with something to show.
+    pub graphs: Vec<Profile>,
+    /// End of the windows, ns since the epoch.
+    pub until_unix_ns: u64,
+}
+
 /// Folded stacks and what they cover.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
@@ -179,8 +212,20 @@ pub struct Profile {
     pub window_s: f64,
     /// Samples a second and CPU.
     pub rate_hz: u32,
-    /// Samples in it.
+    /// What it is of.
+    #[serde(default)]
+    pub mode: Mode,
+    /// On-CPU samples in it.
     pub samples: u64,
+    /// Waits in it.
+    #[serde(default)]
+    pub waits: u64,
+    /// Time that the waits stand for, ns.
+    #[serde(default)]
+    pub waited_ns: u64,
+    /// Time blocked in the same states according to the accounting of every switch, ns.
+    #[serde(default)]
+    pub blocked_ns: Option<u64>,
     /// What the probes covered in this time.
     pub coverage: Coverage,
     /// The stacks.
@@ -240,9 +285,12 @@ mod tests {
                 target: Target::Pid(7),
                 span: Span::LastMs(5000),
                 fold: FoldOptions::default(),
+                mode: Mode::Wakers,
+                no_idle: true,
             },
             Request::Syscalls { pid: None, span: Span::NextMs(1000) },
-            Request::Report { span: Span::NextMs(1000), top_n: 20 },
+            Request::Report { span: Span::NextMs(1000), top_n: 20, pid: Some(7) },
+            Request::Page { span: Span::LastMs(1000), top_n: 20, pid: None },
             Request::Watch { top_n: 20 },
             Request::Alerts { follow: true },
         ] {
@@ -255,9 +303,9 @@ mod tests {
     #[test]
     fn another_version_and_nonsense_are_refused_in_words() {
         for (text, word) in [
-            ("{\"v\":2,\"ask\":\"status\"}", "version 2"),
+            ("{\"v\":1,\"ask\":\"status\"}", "version 1"),
             ("{\"ask\":\"status\"}", "`v` is missing"),
-            ("{\"v\":1,\"ask\":\"fly\"}", "fly"),
+            ("{\"v\":2,\"ask\":\"fly\"}", "fly"),
             ("hello", "not a JSON"),
         ] {
             let failure = parse_request(text).unwrap_err();

@@ -19,6 +19,7 @@ use super::protocol::{
     parse_request,
 };
 use super::{AlertBoard, Answers};
+use crate::aggregate::ReportOptions;
 use crate::history::History;
 use crate::window::Window;
 
@@ -217,10 +218,13 @@ async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
 async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> Result<Reply, Failure> {
     let (span, pid) = match &request {
         Request::Flamegraph { span, target: Target::Pid(pid), .. }
-        | Request::Syscalls { span, pid: Some(pid) } => (*span, Some(*pid)),
-        Request::Flamegraph { span, .. } | Request::Syscalls { span, .. } | Request::Report { span, .. } => {
-            (*span, None)
-        }
+        | Request::Syscalls { span, pid: Some(pid) }
+        | Request::Report { span, pid: Some(pid), .. }
+        | Request::Page { span, pid: Some(pid), .. } => (*span, Some(*pid)),
+        Request::Flamegraph { span, .. }
+        | Request::Syscalls { span, .. }
+        | Request::Report { span, .. }
+        | Request::Page { span, .. } => (*span, None),
         // `converse` has answered these.
         Request::Status | Request::Watch { .. } | Request::Alerts { .. } => (Span::LastMs(0), None),
     };
@@ -237,17 +241,26 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
     let answers = daemon.answers.clone();
     // Folding and sums over minutes take CPU time that the socket's other clients should not wait for.
     tokio::task::spawn_blocking(move || match request {
-        Request::Flamegraph { target, fold, .. } => answers
-            .flamegraph(&windows, target, fold)
+        Request::Flamegraph { target, fold, mode, no_idle, .. } => answers
+            .flamegraph(&windows, target, fold, mode, no_idle)
             .map(|profile| Reply::Flamegraph(super::protocol::Profile { ended_early, ..profile })),
         Request::Syscalls { pid, .. } => Ok(Reply::Syscalls(answers.syscalls(&windows, pid.map(Tgid)))),
-        Request::Report { top_n, .. } => Ok(Reply::Report(Box::new(answers.report(&windows, top_n)))),
+        Request::Report { top_n, pid, .. } => {
+            Ok(Reply::Report(Box::new(answers.report(&windows, &report_options(top_n, pid)))))
+        }
+        Request::Page { top_n, pid, .. } => {
+            answers.page(&windows, &report_options(top_n, pid)).map(|page| Reply::Page(Box::new(page)))
+        }
         Request::Status | Request::Watch { .. } | Request::Alerts { .. } => {
             Err(Failure::new(FailureKind::Broken, "a stream is not a question"))
         }
     })
     .await
     .unwrap_or_else(|error| Err(Failure::new(FailureKind::Broken, error.to_string())))
+}
+
+fn report_options(top_n: usize, pid: Option<u32>) -> ReportOptions {
+    ReportOptions { top_n, pid: pid.map(Tgid) }
 }
 
 /// Windows and why they are fewer than asked for.
@@ -260,6 +273,7 @@ fn past(daemon: &Daemon, span: Duration, pid: Option<u32>) -> Result<Windows, Fa
             window.samples.iter().any(|sample| sample.tgid == pid)
                 || window.exits.iter().any(|exit| exit.tgid.0 == pid)
                 || window.syscalls.iter().any(|row| row.tgid.0 == pid)
+                || window.times.iter().any(|row| row.tgid.0 == pid)
         });
         if !seen {
             pid::find(pid).map_err(|error| Failure::new(FailureKind::NoProcess, error.to_string()))?;
@@ -339,7 +353,7 @@ async fn watch(client: &mut Connection, daemon: &Daemon, top_n: usize) -> io::Re
             window = subscription.next() => window,
         };
         let Some(window) = window else { return Ok(()) };
-        client.send(Reply::Report(Box::new(daemon.answers.report(&[window], top_n)))).await?;
+        client.send(Reply::Report(Box::new(daemon.answers.glance(&[window], &report_options(top_n, None))))).await?;
     }
 }
 

@@ -11,6 +11,7 @@ use super::board::tests::alert;
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
 use super::server::{ControlSocket, Daemon, ListenError, serve};
 use super::{AlertBoard, Answers, Client, ClientError, mono_now};
+use crate::aggregate::Mode;
 use crate::history::tests::window;
 use crate::history::{History, Limits};
 use crate::window::{SyscallAbi, SyscallRow, Window};
@@ -28,7 +29,7 @@ impl Fixture {
         let daemon = Arc::new(Daemon {
             history: Arc::new(History::new(Limits::COMMAND)),
             answers: Answers {
-                symbolizer: Symbolizer::spawn(SymbolizerOptions::default()).unwrap(),
+                names: Symbolizer::spawn(SymbolizerOptions::default()).unwrap().into(),
                 host: "here".into(),
                 rate_hz: 97,
             },
@@ -101,6 +102,8 @@ async fn the_past_is_answered_from_memory() {
         target: Target::Pid(42),
         span: Span::LastMs(60_000),
         fold: FoldOptions::default(),
+        mode: Mode::OnCpu,
+        no_idle: false,
     };
     let Reply::Flamegraph(profile) = fixture.ask(request).await.unwrap() else { panic!() };
     assert_eq!((profile.samples, profile.folded.total()), (15, 15));
@@ -108,7 +111,7 @@ async fn the_past_is_answered_from_memory() {
     assert_eq!(profile.ended_early.as_deref(), Some("the daemon remembers 5 s"));
 
     let Reply::Report(report) =
-        fixture.ask(Request::Report { span: Span::LastMs(5000), top_n: 5 }).await.unwrap()
+        fixture.ask(Request::Report { span: Span::LastMs(5000), top_n: 5, pid: None }).await.unwrap()
     else {
         panic!()
     };
@@ -130,6 +133,8 @@ async fn the_future_is_waited_for_and_ends_early_when_asked_to() {
         target: Target::Pid(us),
         span: Span::NextMs(3_600_000),
         fold: FoldOptions::default(),
+        mode: Mode::OnCpu,
+        no_idle: false,
     };
     let Reply::Flamegraph(profile) = fixture.ask_future(request, std::future::ready(())).await.unwrap()
     else {
@@ -176,7 +181,7 @@ async fn several_questions_go_over_one_connection_and_nonsense_is_answered() {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     for (line, word) in
-        [("nonsense\n", "bad_request"), ("{\"v\":1,\"ask\":\"status\"}\n", "\"host\":\"here\"")]
+        [("nonsense\n", "bad_request"), ("{\"v\":2,\"ask\":\"status\"}\n", "\"host\":\"here\"")]
     {
         write.write_all(line.as_bytes()).await.unwrap();
         let answer = lines.next_line().await.unwrap().unwrap();

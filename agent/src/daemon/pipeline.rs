@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::line;
 use agent_common::wire::topic::Channel;
-use flamegraphs::Symbolizer;
+use flamegraphs::{FoldOptions, Symbolizer};
 
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::alert::{AlertOptions, Alerts};
@@ -128,7 +128,8 @@ impl Pipeline {
         let named = tokio::task::spawn_blocking(move || {
             let mut alerts = alerts;
             let open = alerts.iter_mut().filter(|alert| alert.state == AlertState::Open);
-            diagnose::stacks::name(open.map(|alert| &mut alert.finding), &windows, &symbolizer);
+            let fold = |samples| symbolizer.fold(samples, FoldOptions::default());
+            diagnose::stacks::name(open.map(|alert| &mut alert.finding), &windows, fold);
             alerts
         });
         named.await.unwrap_or(unnamed)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::Finding;
-use flamegraphs::{FoldOptions, Sample, Symbolizer};
+use flamegraphs::{Folded, Sample};
 
 use crate::window::Window;
 
@@ -66,18 +66,19 @@ pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
     samples
 }
 
-/// Writes the heaviest stacks into each finding, with names. Blocks while the symbolizer works.
-pub fn name<'a>(
+/// Writes the heaviest stacks into each finding, with names: `fold` asks the symbolizer, or a recording. Blocks as long
+/// as that does.
+pub fn name<'a, E: std::fmt::Display>(
     findings: impl Iterator<Item = &'a mut Finding>,
     windows: &[Arc<Window>],
-    symbolizer: &Symbolizer,
+    fold: impl Fn(Vec<Sample>) -> Result<Folded, E>,
 ) {
     for finding in findings {
         let samples = samples(finding, windows);
         if samples.is_empty() {
             continue;
         }
-        match symbolizer.fold(samples, FoldOptions::default()) {
+        match fold(samples) {
             Ok(mut folded) => {
                 folded.stacks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
                 let heaviest = folded.stacks.into_iter().take(STACKS);

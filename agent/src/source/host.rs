@@ -21,9 +21,11 @@ use std::time::Instant;
 
 use agent_common::units::DurNs;
 use procfs::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// What the host did in a window.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HostSample {
     /// Time between the two readings that the differences belong to; zero in the first sample.
     pub span: DurNs,

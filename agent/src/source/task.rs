@@ -34,6 +34,7 @@ use agent_common::units::{DurNs, Tgid};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::sysinfo::sysinfo;
 use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 pub use stat::TaskState;
 
@@ -51,7 +52,8 @@ const KEPT_OPEN: usize = 2048;
 const REMEMBERED: u64 = 3;
 
 /// Storage I/O in a window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskIo {
     /// Bytes fetched from storage.
     pub read_bytes: u64,
@@ -60,7 +62,8 @@ pub struct TaskIo {
 }
 
 /// What a process used in a window (differences), and what it was at its end. Identity: `tgid` + `start_boot_ns`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskSample {
     /// The process.
     pub tgid: Tgid,
@@ -141,7 +144,8 @@ impl Default for TaskSample {
 }
 
 /// What a process had used over its life when it was last read: windows already hold this much of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TaskTotals {
     /// CPU time.
     pub cpu: DurNs,

@@ -4,9 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use agent_common::units::{DurNs, Tgid, Tid};
+use serde::{Deserialize, Serialize};
+
+use super::word::{self, Word};
 
 /// Direction of a block request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BlockOp {
     /// Read.
     Read,
@@ -19,7 +22,7 @@ pub enum BlockOp {
 }
 
 /// Requests of one process to one device that completed in a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockIoRow {
     /// Process that issued them: 0 and kernel threads for write-back.
     pub tgid: Tgid,
@@ -46,7 +49,8 @@ pub struct BlockIoRow {
 }
 
 /// Memory management on behalf of one process.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MemoryRow {
     /// Process.
     pub tgid: Tgid,
@@ -69,7 +73,7 @@ pub struct MemoryRow {
 }
 
 /// A process killed for memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OomKill {
     /// Who was killed.
     pub tgid: Tgid,
@@ -82,7 +86,7 @@ pub struct OomKill {
 }
 
 /// Trouble of TCP and UDP sockets, by local port and peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetRow {
     /// Process that owns the socket; 0 when not known.
     pub tgid: Tgid,
@@ -105,18 +109,20 @@ pub struct NetRow {
 }
 
 /// Interrupt time of one CPU.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IrqRow {
     /// CPU.
     pub cpu: u32,
     /// Softirq: name (`net_rx`, `block`, …), times run, time.
+    #[serde(deserialize_with = "word::softirqs")]
     pub softirq: Vec<(&'static str, u64, DurNs)>,
     /// Time in the handlers of devices' interrupts; the timer's and other CPUs' interrupts have none.
     pub hardirq: DurNs,
 }
 
 /// A signal that ends, dumps or stops a process, or an exception that raised one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalRow {
     /// Who got it.
     pub tgid: Tgid,
@@ -131,7 +137,7 @@ pub struct SignalRow {
 }
 
 /// A kernel lock that threads of a process waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRow {
     /// Process that waited.
     pub tgid: Tgid,
@@ -140,7 +146,8 @@ pub struct LockRow {
     /// Address of the lock; 0 in the row of those there was no room for.
     pub lock: u64,
     /// `mutex`, `rwsem_read`, `rwsem_write`, `percpu_rwsem`, `rt_mutex`, `semaphore`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "word::word")]
+    pub kind: Word,
     /// Waits.
     pub count: u64,
     /// Time in them.

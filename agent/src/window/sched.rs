@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+use serde::{Deserialize, Serialize};
 
 use super::SyscallAbi;
 
 /// One process' thread time in a window: for every thread alive the states add up to the time it was alive.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProcessTimes {
     /// Process.
     pub tgid: Tgid,
@@ -26,7 +28,7 @@ pub struct ProcessTimes {
 }
 
 /// One thread's time in a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadTimes {
     /// Thread.
     pub tid: Tid,
@@ -43,7 +45,7 @@ pub struct ThreadTimes {
 }
 
 /// A state that lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenWait {
     /// Thread.
     pub tid: Tid,
@@ -59,7 +61,7 @@ pub struct OpenWait {
 
 /// A wait that was looked at: taken when a thread's blocked time crosses a quantum, so that each ns of waiting has the
 /// same chance, long or short.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// When it ended.
     pub at: MonoNs,
@@ -90,7 +92,7 @@ pub struct Wait {
 }
 
 /// The thread that ended a wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waker {
     /// Process.
     pub tgid: Tgid,
@@ -105,7 +107,7 @@ pub struct Waker {
 }
 
 /// What a wait was for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WaitTarget {
     /// Not known, or nothing to name.
     #[default]
@@ -146,7 +148,7 @@ pub enum WaitTarget {
 }
 
 /// Time that one process' threads waited for a CPU while another process ran on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunqBlame {
     /// Who waited.
     pub victim: Tgid,

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::fold::{self, FoldOptions, Folded};
+use crate::names::Names;
 use crate::sample::Sample;
 use worker::Job;
 
@@ -133,6 +134,12 @@ impl Symbolizer {
 
     /// Names and folds `samples`. Blocks until done: not for an async task's thread.
     pub fn fold(&self, samples: Vec<Sample>, options: FoldOptions) -> Result<Folded, Error> {
+        let (samples, names) = self.names(samples)?;
+        Ok(fold::fold(&samples, &names, &options))
+    }
+
+    /// Names the addresses of `samples`, and gives them back. Blocks until done: not for an async task's thread.
+    pub fn names(&self, samples: Vec<Sample>) -> Result<(Vec<Sample>, Names), Error> {
         let deadline = Instant::now() + FOLD_TIMEOUT;
         let (reply, answer) = mpsc::sync_channel(1);
         let mut job = Job::Name { samples, reply };
@@ -145,13 +152,12 @@ impl Symbolizer {
             // Behind a storm of observes, ~50 µs each; a bounded queue has no timed send.
             std::thread::sleep(Duration::from_millis(1));
         }
-        let (samples, names) = answer
+        answer
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             .map_err(|error| match error {
                 RecvTimeoutError::Timeout => Error::Slow,
                 RecvTimeoutError::Disconnected => Error::Stopped,
-            })??;
-        Ok(fold::fold(&samples, &names, &options))
+            })?
     }
 
     /// What the symbolizer held after its last request.

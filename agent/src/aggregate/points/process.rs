@@ -7,6 +7,7 @@ use agent_common::wire::line::Point;
 
 use super::super::syscalls::Sum;
 use super::super::usage::{Key, Usage, owned, rank};
+use super::resources::thread_time;
 use super::{Optional, PointsOptions, point};
 use crate::syscall_names;
 use crate::window::{SyscallAbi, Window};
@@ -24,12 +25,14 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
             process = process.tag("container", container.as_ref());
         }
         points.push(fields(process, row, timed));
+        points.extend(thread_time(at("s7mpa_thread_time"), &row.states));
         let own = calls.remove(&(row.tgid, row.start_boot_ns)).unwrap_or_default();
         points.extend(syscalls(own, options.top_syscalls, &|| at("s7mpa_syscall")));
     }
     if let Some(other) = &other {
         let at = |measurement| tagged(point(measurement, window, options), other);
         points.push(fields(at("s7mpa_process"), other, timed));
+        points.extend(thread_time(at("s7mpa_thread_time"), &other.states));
         let mut all = HashMap::new();
         for ((abi, nr), sum) in calls.into_values().flatten() {
             merge(all.entry((abi, nr)).or_default(), &sum);

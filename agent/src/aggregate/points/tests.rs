@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::line::{self, FieldValue};
 use agent_common::wire::registry::{self, Origin};
@@ -8,7 +9,7 @@ use super::*;
 use crate::aggregate::testing::{MS, calls, exit, task, window};
 use crate::source::host::{CpuId, CpuTimes, Disk, HostSample, Interface, Pressure, Pressures};
 use crate::source::task::TaskIo;
-use crate::window::{InFlight, SyscallAbi};
+use crate::window::{InFlight, ProcessTimes, SyscallAbi};
 
 /// A window in which everything that can be there is there.
 fn full() -> Window {
@@ -50,6 +51,17 @@ fn full() -> Window {
             ));
         }
     }
+    let rich = crate::recording::tests::full(0);
+    (window.waits, window.blame, window.blockio, window.memory) = (rich.waits, rich.blame, rich.blockio, rich.memory);
+    (window.net, window.irqs, window.signals, window.locks) = (rich.net, rich.irqs, rich.signals, rich.locks);
+    window.times = (1..=60)
+        .map(|tgid| ProcessTimes {
+            tgid: Tgid(tgid),
+            comm: "t".into(),
+            states: State::ALL.map(|state| (state, DurNs(u64::from(tgid) * (state as u64 + 1)))).into(),
+            ..ProcessTimes::default()
+        })
+        .collect();
     window.exits = vec![exit(100, 60, "short", 8), exit(101, 99, "stray", 4)];
     window.syscalls.push(calls(100, "short", 0, 1000, 0, 100));
     window.in_flight = vec![InFlight {
@@ -137,6 +149,19 @@ fn totals_over_all_rows_are_exact() {
     assert_eq!((total("syscalls"), sum(&points, "s7mpa_syscall", "count")), (calls, calls));
     assert_eq!((total("syscall_ns"), sum(&points, "s7mpa_syscall", "total_ns")), (time, time));
     assert_eq!((total("syscall_errors"), sum(&points, "s7mpa_syscall", "errors")), (errors, errors));
+}
+
+#[test]
+fn thread_time_over_all_rows_is_the_hosts() {
+    let points = points(&full(), &options());
+    for state in State::ALL {
+        let field = format!("{}_ns", state.name());
+        let rows = sum(&points, "s7mpa_thread_time", &field);
+        assert_eq!(rows, 1830 * (state as i64 + 1));
+        assert_eq!(rows, sum(&points, "s7mpa_host_time", &field), "{field}");
+    }
+    let lost = sum(&points, "s7mpa_thread_time", "lost_ns");
+    assert!(lost > 0 && lost == sum(&points, "s7mpa_host_time", "lost_ns"));
 }
 
 #[test]

@@ -10,6 +10,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
 
+use crate::aggregate::groups::{Group, cells as bar_cells};
+use crate::cli::report::{groups, longest};
 use crate::cli::term;
 
 /// What rows are sorted by.
@@ -27,6 +29,8 @@ pub(super) enum Sort {
     Runq,
     /// Bytes read and written
     Io,
+    /// Time held up: for a CPU, storage, memory, locks
+    Lost,
 }
 
 impl Sort {
@@ -37,8 +41,9 @@ impl Sort {
             Self::Memory => process.rss_bytes,
             Self::Syscalls => process.syscalls,
             Self::Errors => process.syscall_errors,
-            Self::Runq => state("runq_ns"),
+            Self::Runq => runq(process),
             Self::Io => process.io_bytes,
+            Self::Lost => process.lost_ns,
         }
     }
 
@@ -51,9 +56,19 @@ impl Sort {
             Self::Errors => "ERR/s",
             Self::Runq => "WAIT%",
             Self::Io => "IO/s",
+            Self::Lost => "LOST%",
         }
     }
 }
+
+/// Time waited for a CPU, with scheduler accounting or without.
+fn runq(process: &ReportProcess) -> u64 {
+    let keys = ["runq_ns", "runq_woken_ns", "runq_preempted_ns", "runq_throttled_ns"];
+    keys.iter().filter_map(|key| process.states.get(*key)).sum()
+}
+
+/// Cells of a bar.
+const BAR: usize = 20;
 
 /// Largest first; the row `other` (pid 0) last, because it is no process.
 pub(super) fn sort(processes: &mut [ReportProcess], by: Sort) {
@@ -67,24 +82,30 @@ pub(super) struct Screen {
     scroll: usize,
     help: bool,
     paused: bool,
+    /// Thread states in place of counters.
+    states: bool,
     report: Option<Report>,
 }
 
-const HELP: [&str; 9] = [
+const HELP: [&str; 13] = [
     "P  sort by CPU time          M  by resident memory",
     "s  by system calls           e  by failed ones",
     "r  by wait for a CPU         i  by disk bytes",
+    "l  by lost time              t  states / counters",
     "↑ ↓ PgUp PgDn Home  scroll   space  pause",
     "",
     "CPU%, USER%, KERNEL%: of one CPU, all threads together",
     "WAIT%: runnable, but no CPU was free",
+    "LOST%: held up for a CPU, storage, memory or a lock",
+    "States: U user K kernel W CPU Q quota D storage M memory",
+    "  L lock N network P peer, child, input ? unknown . idle",
     "",
     "q  quit        h ?  close this",
 ];
 
 impl Screen {
     pub(super) const fn new(sort: Sort) -> Self {
-        Self { sort, scroll: 0, help: false, paused: false, report: None }
+        Self { sort, scroll: 0, help: false, paused: false, states: matches!(sort, Sort::Lost), report: None }
     }
 
     /// A new second.
@@ -116,6 +137,8 @@ impl Screen {
             KeyCode::Char('e' | 'E') => self.sort = Sort::Errors,
             KeyCode::Char('r' | 'R') => self.sort = Sort::Runq,
             KeyCode::Char('i' | 'I') => self.sort = Sort::Io,
+            KeyCode::Char('l' | 'L') => (self.sort, self.states) = (Sort::Lost, true),
+            KeyCode::Char('t' | 'T') => self.states = !self.states,
             KeyCode::Up | KeyCode::Char('k') => self.scroll = self.scroll.saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => self.scroll = (self.scroll + 1).min(last),
             KeyCode::PageUp => self.scroll = self.scroll.saturating_sub(10),
@@ -183,11 +206,18 @@ impl Screen {
         let heading = |name: &'static str, width: usize| {
             let style = Style::new().add_modifier(Modifier::REVERSED);
             let style = if name == self.sort.column() { style.add_modifier(Modifier::BOLD) } else { style };
-            Line::styled(format!("{name:>width$}"), style)
+            let left = name.starts_with('W') && self.states || name == "MOST WAITED";
+            Line::styled(if left { format!("{name:<width$}") } else { format!("{name:>width$}") }, style)
         };
-        let names = ["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s", "COMM"];
+        let (names, widths): (&[&'static str], &[u16]) = if self.states {
+            (&["PID", "CPU%", "LOST%", "WHERE TIME WENT", "MOST WAITED", "COMM"], &[7, 6, 6, BAR as u16, 20])
+        } else {
+            (
+                &["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s", "COMM"],
+                &[7, 6, 6, 7, 6, 8, 7, 9, 9],
+            )
+        };
         // The name first gives way to nothing: it is what people look for. Columns fall away from the right end.
-        let widths = [7, 6, 6, 7, 6, 8, 7, 9, 9];
         let mut shown = 0;
         let mut used = 12;
         while shown < widths.len() && used + widths[shown] < area.width {
@@ -196,7 +226,11 @@ impl Screen {
         }
         let rows = report.processes.iter().skip(self.scroll).take(area.height.saturating_sub(1).into()).map(
             |process| {
-                let mut cells = cells(process, report);
+                let mut cells: Vec<Line<'static>> = if self.states {
+                    state_cells(process, report)
+                } else {
+                    cells(process, report).into_iter().map(Line::raw).collect()
+                };
                 let comm = cells.split_off(names.len() - 1);
                 cells.truncate(shown);
                 cells.extend(comm);
@@ -206,7 +240,7 @@ impl Screen {
         let mut constraints: Vec<Constraint> =
             widths[..shown].iter().map(|width| Constraint::Length(*width)).collect();
         constraints.push(Constraint::Min(8));
-        let columns = names[..shown].iter().zip(widths).map(|(name, width)| heading(name, width.into()));
+        let columns = names[..shown].iter().zip(widths).map(|(name, width)| heading(name, (*width).into()));
         let header = columns.chain([heading("COMM", 0)]);
         let table = Table::new(rows, constraints).header(Row::new(header)).column_spacing(1);
         frame.render_widget(table, area);
@@ -227,12 +261,33 @@ fn cells(process: &ReportProcess, report: &Report) -> Vec<String> {
         share(Sort::Cpu.of(process), 6),
         share(state("oncpu_user_ns"), 6),
         share(state("oncpu_kernel_ns"), 7),
-        share(state("runq_ns"), 6),
+        share(runq(process), 6),
         number(process.syscalls, 8),
         number(process.syscall_errors, 7),
         bytes(process.rss_bytes),
         bytes(rate(process.io_bytes, report)),
         term::clean(&process.comm),
+    ]
+}
+
+/// Share of time lost, and all of it as a bar.
+fn state_cells(process: &ReportProcess, report: &Report) -> Vec<Line<'static>> {
+    let share = |ns: u64| if ns == 0 { String::new() } else { format!("{:>6.1}", pct(ns, report)) };
+    let sums = groups(&process.states);
+    let bar = Group::ALL.iter().zip(bar_cells(&sums, BAR)).filter(|(_, width)| *width > 0);
+    let bar = bar.map(|(group, width)| {
+        let [r, g, b] = group.rgb();
+        let style = Style::new().bg(Color::Indexed(term::indexed([r, g, b]))).fg(Color::Indexed(16));
+        Span::styled(group.letter().to_string().repeat(width), style)
+    });
+    let bar: Vec<Span<'static>> = bar.collect();
+    vec![
+        Line::raw(if process.pid == 0 { String::new() } else { format!("{:>7}", process.pid) }),
+        Line::raw(share(Sort::Cpu.of(process))),
+        Line::raw(share(process.lost_ns)),
+        Line::from(bar),
+        Line::raw(longest(process)),
+        Line::raw(term::clean(&process.comm)),
     ]
 }
 
@@ -287,6 +342,7 @@ mod tests {
             rss_bytes: rss,
             io_bytes: 0,
             short_lived: 0,
+            ..ReportProcess::default()
         }
     }
 
@@ -302,6 +358,7 @@ mod tests {
                 process(8, "busy\x1b", 970_000_000, 1 << 20),
             ],
             findings: Vec::new(),
+            ..Report::default()
         }
     }
 
@@ -327,6 +384,22 @@ mod tests {
         assert!(!press(&mut screen, 'M'));
         assert!(text(&screen, 100, 10)[3].ends_with("small"));
         assert!(press(&mut screen, 'q'));
+    }
+
+    #[test]
+    fn the_view_of_states_shows_where_time_went() {
+        let mut screen = Screen::new(Sort::Cpu);
+        let mut report = report();
+        report.processes[1].states =
+            [("fsync_ns".to_owned(), 750_000_000), ("poll_ns".to_owned(), 250_000_000)].into();
+        (report.processes[1].lost_ns, report.processes[1].wall_ns) = (750_000_000, 1_000_000_000);
+        screen.update(report);
+        press(&mut screen, 'l');
+        let lines = text(&screen, 100, 10);
+        assert!(lines[2].contains("LOST%") && lines[2].contains("WHERE TIME WENT"), "{lines:#?}");
+        assert!(lines[3].contains("75.0 DDDDDDDDDDDDDDD..... fsync 75%") && lines[3].ends_with("small"), "{lines:#?}");
+        press(&mut screen, 't');
+        assert!(text(&screen, 100, 10)[2].contains("SYSC/s"));
     }
 
     #[test]

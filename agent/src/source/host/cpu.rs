@@ -7,16 +7,18 @@ use std::collections::HashMap;
 
 use agent_common::units::DurNs;
 use procfs::{ProcError, ProcResult};
+use serde::{Deserialize, Serialize};
 
 use super::{HostSample, read_all};
 use crate::source::delta::{delta, forward};
 
 /// Number of a CPU.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CpuId(pub u32);
 
 /// Time by mode. Guest time is inside `user` (and `guest_nice` inside `nice`), as the kernel counts it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CpuTimes {
     /// User mode.
     pub user: DurNs,

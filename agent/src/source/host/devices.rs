@@ -7,6 +7,7 @@ use agent_common::units::DurNs;
 use procfs::net::DeviceStatus;
 use procfs::prelude::*;
 use procfs::{DiskStat, ProcResult};
+use serde::{Deserialize, Serialize};
 
 use crate::source::delta::delta;
 
@@ -14,7 +15,8 @@ use crate::source::delta::delta;
 const SECTOR: u64 = 512;
 
 /// One whole disk in a window.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Disk {
     /// Device name, e.g. `vda`.
     pub name: String,
@@ -103,7 +105,8 @@ impl DiskReader {
 }
 
 /// One network interface in a window.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Interface {
     /// Its name.
     pub name: String,

@@ -2,12 +2,14 @@
 
 use procfs::ProcResult;
 use procfs::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::read_all;
 use crate::source::delta::delta;
 
 /// Memory and swap: levels at the end of the window, paging inside it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// All memory the kernel manages.
     pub total_bytes: u64,

@@ -2,6 +2,7 @@
 
 use agent_common::units::DurNs;
 use procfs::parse_pressure_record;
+use serde::{Deserialize, Serialize};
 
 use super::read_all;
 use crate::source::delta::forward;
@@ -33,7 +34,8 @@ impl PressureKind {
 }
 
 /// Time lost to one resource in a window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pressure {
     /// At least one task was held up.
     pub some: DurNs,
@@ -42,7 +44,8 @@ pub struct Pressure {
 }
 
 /// The three resources. `None`: this kernel has no PSI (before 4.20, or not built in, or `psi=0`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pressures {
     /// CPU.
     pub cpu: Option<Pressure>,

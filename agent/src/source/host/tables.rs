@@ -1,9 +1,11 @@
 //! Tables of the kernel that can be full: threads, numbers for them, open files, tracked connections.
 
+use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// Entries in use and the most there can be; `None` where the kernel does not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Tables {
     /// Threads, and `kernel.threads-max`.
     pub threads: Option<(u64, u64)>,

@@ -1,7 +1,9 @@
 //! `/proc/PID/stat` and `schedstat`.
 
+use serde::{Deserialize, Serialize};
+
 /// State of a thread, as the kernel prints it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TaskState {
     /// `R`: running or on a run queue.
     Running,

@@ -1,0 +1,433 @@
+//! A report as text: the verdict, what was found, where the time of each process went, what all that rests on.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use agent_common::wire::finding::Finding;
+use agent_common::wire::report::{ProcessDetail, Report, ReportProcess};
+
+use crate::aggregate::groups::{Group, cells};
+use crate::cli::term::{self, Paint, Side, Table};
+use crate::diagnose::ALERT_CONFIDENCE;
+
+/// Cells of a bar.
+const BAR: usize = 24;
+
+/// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
+const FRAMES: usize = 6;
+
+/// The verdict first: at three in the morning nobody reads further than needed.
+pub(in crate::cli) fn render(report: &Report, rows: usize, paint: Paint) -> String {
+    let time = term::span(Duration::from_secs_f64(report.window_s));
+    let verdict = term::clean(&report.verdict);
+    let verdict = if calm(report) { paint.green(verdict) } else { paint.red(verdict) };
+    let mut text = format!("{verdict}\n{}\n\n", paint.dim(format!("{}, {time}", term::clean(&report.host))));
+    for (at, finding) in report.findings.iter().enumerate() {
+        text.push_str(&render_finding(at + 1, finding, paint));
+        text.push('\n');
+    }
+    text.push_str(&render_processes(report, rows, paint));
+    text.push('\n');
+    if let Some(detail) = &report.process {
+        text.push_str(&render_detail(detail, report.window_s, paint));
+    }
+    for unknown in &report.unknown {
+        let _ = writeln!(text, "{}", paint.dim(format!("not known here: {}", term::clean(unknown))));
+    }
+    text.push_str(&paint.dim(foot(report)));
+    text.push('\n');
+    text
+}
+
+/// Nothing is clearly wrong.
+pub(in crate::cli) fn calm(report: &Report) -> bool {
+    report.findings.iter().all(|finding| finding.confidence < ALERT_CONFIDENCE)
+}
+
+/// Percent of one CPU's or one thread's time; nothing for zero.
+fn pct(ns: u64, window_s: f64) -> String {
+    if window_s <= 0.0 || ns == 0 { String::new() } else { format!("{:.1}", ns as f64 / (window_s * 1e7)) }
+}
+
+/// Time of each group of states.
+pub(in crate::cli) fn groups<'a>(states: impl IntoIterator<Item = (&'a String, &'a u64)>) -> [u64; Group::ALL.len()] {
+    let mut sums = [0; Group::ALL.len()];
+    for (key, ns) in states {
+        let group = Group::of_key(key);
+        let at = Group::ALL.iter().position(|one| *one == group).unwrap_or(0);
+        sums[at] += ns;
+    }
+    sums
+}
+
+/// The wall time of all threads as one bar.
+fn bar<'a>(states: impl IntoIterator<Item = (&'a String, &'a u64)>) -> Vec<(char, usize, [u8; 3])> {
+    let sums = groups(states);
+    let widths = cells(&sums, BAR);
+    Group::ALL.iter().zip(widths).map(|(group, width)| (group.letter(), width, group.rgb())).collect()
+}
+
+fn letters(bar: &[(char, usize, [u8; 3])]) -> String {
+    bar.iter().flat_map(|(letter, width, _)| std::iter::repeat_n(*letter, *width)).collect()
+}
+
+/// Colours the letters of a bar where `line` has them.
+fn coloured(line: &str, bar: &[(char, usize, [u8; 3])], paint: Paint) -> String {
+    let plain = letters(bar);
+    let Some((before, after)) = line.split_once(&plain).filter(|_| !plain.is_empty()) else {
+        return line.to_owned();
+    };
+    let cells: String = bar
+        .iter()
+        .filter(|(_, width, _)| *width > 0)
+        .map(|(letter, width, rgb)| paint.on_colour(letter.to_string().repeat(*width), *rgb))
+        .collect();
+    format!("{before}{cells}{after}")
+}
+
+/// The state that is not running and took most, as `fsync 87%` of wall.
+pub(in crate::cli) fn longest(process: &ReportProcess) -> String {
+    let waits = process.states.iter().filter(|(key, ns)| !key.starts_with("oncpu_") && **ns > 0);
+    let busy = waits.clone().filter(|(key, _)| !matches!(Group::of_key(key), Group::Idle));
+    let Some((key, ns)) = busy.max_by_key(|(_, ns)| **ns).or_else(|| waits.max_by_key(|(_, ns)| **ns)) else {
+        return String::new();
+    };
+    let share = *ns as f64 * 100.0 / process.wall_ns.max(1) as f64;
+    format!("{} {share:.0}%", key.strip_suffix("_ns").unwrap_or(key))
+}
+
+fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
+    use Side::{Left, Right};
+    let mut table = Table::new(&[
+        ("PID", Right),
+        ("COMM", Left),
+        ("LOST%", Right),
+        ("WHERE ITS TIME WENT", Left),
+        ("MOST WAITED", Left),
+        ("USER%", Right),
+        ("KERNEL%", Right),
+        ("SYSCALLS", Right),
+        ("ERRORS", Right),
+        ("RSS", Right),
+        ("IO", Right),
+        ("SHORT", Right),
+    ]);
+    let limit = if rows == 0 { usize::MAX } else { rows };
+    let some = |n: u64, text: fn(u64) -> String| if n == 0 { String::new() } else { text(n) };
+    let mut bars = Vec::new();
+    for process in report.processes.iter().take(limit) {
+        let state = |name: &str| pct(process.states.get(name).copied().unwrap_or(0), report.window_s);
+        let bar = bar(&process.states);
+        table.row(&[
+            if process.pid == 0 { String::new() } else { process.pid.to_string() },
+            process.comm.clone(),
+            pct(process.lost_ns, report.window_s),
+            letters(&bar),
+            longest(process),
+            state("oncpu_user_ns"),
+            state("oncpu_kernel_ns"),
+            some(process.syscalls, term::count),
+            some(process.syscall_errors, term::count),
+            some(process.rss_bytes, term::bytes),
+            some(process.io_bytes, term::bytes),
+            some(process.short_lived, |n| n.to_string()),
+        ]);
+        bars.push(bar);
+    }
+    let mut text = with_bars(&table, &bars, paint);
+    if report.processes.len() > limit {
+        let _ = writeln!(
+            text,
+            "{}",
+            paint.dim(format!("{} more (-n 0 for all)", report.processes.len() - limit))
+        );
+    }
+    text.push_str(&legend(bars.iter().flatten(), paint));
+    text
+}
+
+fn with_bars(table: &Table, bars: &[Vec<(char, usize, [u8; 3])>], paint: Paint) -> String {
+    let plain = table.render(paint);
+    let mut lines = plain.lines();
+    let mut text = lines.next().map(|head| format!("{head}\n")).unwrap_or_default();
+    for (line, bar) in lines.zip(bars) {
+        text.push_str(&coloured(line, bar, paint));
+        text.push('\n');
+    }
+    text
+}
+
+/// What the letters mean, those that are there.
+fn legend<'a>(bars: impl Iterator<Item = &'a (char, usize, [u8; 3])>, paint: Paint) -> String {
+    let mut shown: Vec<char> = bars.filter(|(_, width, _)| *width > 0).map(|(letter, _, _)| *letter).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    let names: Vec<String> = Group::ALL
+        .iter()
+        .filter(|group| shown.contains(&group.letter()))
+        .map(|group| format!("{} {}", paint.on_colour(group.letter().to_string(), group.rgb()), group.name()))
+        .collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("{}\n", names.join("  ")) + &paint.dim("a bar is all threads × time; LOST%: held up, of one thread's time\n")
+}
+
+fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String {
+    use Side::{Left, Right};
+    let mut text = String::new();
+    if !detail.threads.is_empty() {
+        let mut table = Table::new(&[
+            ("TID", Right),
+            ("THREAD", Left),
+            ("LOST%", Right),
+            ("CPU%", Right),
+            ("WHERE ITS TIME WENT", Left),
+        ]);
+        let mut bars = Vec::new();
+        for thread in &detail.threads {
+            let bar = bar(&thread.states);
+            let ran = thread.states.get("oncpu_ns").copied().unwrap_or(0);
+            table.row(&[
+                thread.tid.to_string(),
+                thread.comm.clone(),
+                pct(thread.lost_ns, window_s),
+                pct(ran, window_s),
+                letters(&bar),
+            ]);
+            bars.push(bar);
+        }
+        text.push_str(&with_bars(&table, &bars, paint));
+        text.push('\n');
+    }
+    if !detail.waits.is_empty() {
+        let mut table = Table::new(&[
+            ("WAITED", Right),
+            ("FOR", Left),
+            ("IN", Left),
+            ("LONGEST", Right),
+            ("ENDED BY", Left),
+            ("WHAT", Left),
+        ]);
+        for wait in &detail.waits {
+            table.row(&[
+                term::nanos(wait.waited_ns),
+                wait.state.clone(),
+                wait.syscall.clone().unwrap_or_default(),
+                term::nanos(wait.max_ns),
+                wait.waker.clone().unwrap_or_default(),
+                wait.target.clone().unwrap_or_default(),
+            ]);
+        }
+        text.push_str(&table.render(paint));
+        text.push('\n');
+    }
+    if !detail.ran_meanwhile.is_empty() {
+        let mut table = Table::new(&[("WAITED FOR A CPU", Right), ("WHILE THIS RAN", Left), ("PID", Right)]);
+        for ran in &detail.ran_meanwhile {
+            table.row(&[term::nanos(ran.waited_ns), ran.comm.clone(), ran.pid.to_string()]);
+        }
+        text.push_str(&table.render(paint));
+        text.push('\n');
+    }
+    text
+}
+
+fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
+    let who = |kind: &str, pid: Option<u32>, comm: Option<&String>| {
+        let name = comm.map_or(kind, String::as_str);
+        pid.map_or_else(|| term::clean(name), |pid| format!("{} ({pid})", term::clean(name)))
+    };
+    let subject = who(&finding.subject.kind, finding.subject.pid, finding.subject.comm.as_ref());
+    let mut text = format!(
+        "{}. {} {}: {} lost a second, {:.0} % of its time (confidence {:.0} %)\n",
+        at,
+        paint.yellow(&finding.class),
+        paint.bold(&subject),
+        term::nanos(finding.lost_ns_per_s),
+        finding.share_pct,
+        finding.confidence * 100.0,
+    );
+    if let Some(culprit) = &finding.culprit {
+        let _ = writeln!(text, "   caused by {}", who(&culprit.kind, culprit.pid, culprit.comm.as_ref()));
+    }
+    for evidence in &finding.evidence {
+        let threshold =
+            evidence.threshold.map(|limit| format!(" (threshold {})", number(limit))).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "   - {}: {} {}{threshold}",
+            term::clean(&evidence.what),
+            number(evidence.value),
+            term::clean(&evidence.unit)
+        );
+    }
+    let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
+    for line in finding.stacks.iter().take(3) {
+        let weight = share(line).1;
+        let part = if total > 0 { format!("{:>3.0}%", weight as f64 * 100.0 / total as f64) } else { String::new() };
+        let _ = writeln!(text, "   {} {}", paint.dim(format!("stack {part}")), term::clean(&stack(line, FRAMES)));
+    }
+    for caused in &finding.caused {
+        let _ = writeln!(text, "   ↳ explains {}", term::clean(caused));
+    }
+    for other in &finding.alternatives {
+        let not = format!("not {}: {}", term::clean(&other.class), term::clean(&other.why_not));
+        let _ = writeln!(text, "   {}", paint.dim(not));
+    }
+    let _ = writeln!(text, "   → {}", term::clean(&finding.advice));
+    text
+}
+
+/// A folded line's stack and weight; 0 where it has none.
+pub(in crate::cli) fn share(line: &str) -> (&str, u64) {
+    match line.rsplit_once(' ').map(|(stack, weight)| (stack, weight.parse())) {
+        Some((stack, Ok(weight))) => (stack, weight),
+        _ => (line, 0),
+    }
+}
+
+/// `leaf < caller < …` of a folded line.
+pub(in crate::cli) fn stack(line: &str, frames: usize) -> String {
+    let (stack, _) = share(line);
+    let plain = |frame: &str| {
+        let short = ["_[k]", "_[j]", "_[w]"].iter().find_map(|suffix| frame.strip_suffix(suffix));
+        short.unwrap_or(frame).to_owned()
+    };
+    let mut shown: Vec<String> = stack.rsplit(';').take(frames).map(plain).collect();
+    if stack.split(';').count() > frames {
+        shown.push("…".to_owned());
+    }
+    shown.join(" < ")
+}
+
+/// At most two decimals, none where they are zero.
+pub(in crate::cli) fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// What it covers and what it cost.
+pub(in crate::cli) fn foot(report: &Report) -> String {
+    let coverage = &report.coverage;
+    let mut text = format!("covers: {} of {} samples", coverage.captured, coverage.expected);
+    for (reason, lost) in &coverage.lost {
+        let _ = write!(text, ", {lost} {reason}");
+    }
+    if let Some(named) = coverage.symbolized_pct {
+        let _ = write!(text, ", {named:.1} % of frames named");
+    }
+    if !coverage.syscall_tier.is_empty() {
+        let _ = write!(text, ", syscalls: {}", coverage.syscall_tier);
+    }
+    for missing in &coverage.missing {
+        let _ = write!(text, "\nmissing: {missing}");
+    }
+    let cost = &report.self_cost;
+    let _ = write!(
+        text,
+        "\nthe agent itself: {:.2} % of a core, {} resident, {} of kernel maps",
+        cost.cpu_pct,
+        term::bytes(cost.rss_bytes),
+        term::bytes(cost.map_bytes)
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::wire::finding::Evidence;
+    use agent_common::wire::report::{Coverage, SelfCost, ThreadRow, WaitRow};
+
+    use super::*;
+
+    #[test]
+    fn a_bar_is_all_of_the_wall_time_and_its_letters_are_explained() {
+        let states = [("oncpu_user_ns", 250), ("fsync_ns", 500), ("poll_ns", 249), ("swap_ns", 1)];
+        let states: std::collections::BTreeMap<String, u64> =
+            states.map(|(name, ns)| (name.to_owned(), ns)).into();
+        let bar = bar(&states);
+        assert_eq!(letters(&bar), "UUUUUUDDDDDDDDDDDD......");
+        let text = legend(bar.iter(), Paint::plain());
+        assert!(text.contains("U user code  D storage  . idle\n"), "{text}");
+        let painted = coloured(&format!("1  x  {}  y", letters(&bar)), &bar, Paint::always());
+        assert!(painted.starts_with("1  x  \x1b[") && painted.contains("DDDDDDDDDDDD\x1b[0m"), "{painted:?}");
+    }
+
+    #[test]
+    fn a_stack_is_read_from_its_leaf() {
+        assert_eq!(stack("app;main;work;sys_read_[k] 12", 2), "sys_read < work < …");
+        assert_eq!((share("a;b 7"), share("a;b c")), (("a;b", 7), ("a;b c", 0)));
+    }
+
+    #[test]
+    fn one_process_shows_its_threads_and_waits() {
+        let detail = ProcessDetail {
+            threads: vec![ThreadRow {
+                tid: 43,
+                comm: "io\x1b".to_owned(),
+                states: [("fsync_ns".to_owned(), 1_000_000_000)].into(),
+                lost_ns: 1_000_000_000,
+            }],
+            waits: vec![WaitRow {
+                state: "fsync".to_owned(),
+                syscall: Some("fsync".to_owned()),
+                waited_ns: 900_000_000,
+                ..WaitRow::default()
+            }],
+            ran_meanwhile: Vec::new(),
+        };
+        let text = render_detail(&detail, 1.0, Paint::plain());
+        assert!(text.contains("io\u{fffd}     100.0        DDDDDDDDDDDDDDDDDDDDDDDD\n"), "{text}");
+        assert!(text.contains(" 900ms  fsync  fsync      0ns"), "{text}");
+    }
+
+    #[test]
+    fn the_report_ranks_covers_and_tells_its_cost() {
+        let mut finding =
+            crate::control::board::tests::alert("a", agent_common::wire::finding::AlertState::Open).finding;
+        finding.evidence.push(Evidence {
+            what: "CPU".to_owned(),
+            value: 97.25,
+            unit: "% of a core".to_owned(),
+            threshold: Some(80.0),
+        });
+        let report = Report {
+            window_s: 10.0,
+            host: "here".to_owned(),
+            coverage: Coverage {
+                expected: 1940,
+                captured: 1940,
+                symbolized_pct: Some(99.5),
+                ..Coverage::default()
+            },
+            self_cost: SelfCost { cpu_pct: 0.5, rss_bytes: 20 << 20, map_bytes: 3 << 20 },
+            processes: vec![ReportProcess {
+                pid: 42,
+                comm: "worker".to_owned(),
+                cgroup: "/".to_owned(),
+                states: [("oncpu_user_ns".to_owned(), 9_000_000_000)].into(),
+                syscalls: 12_345,
+                syscall_errors: 0,
+                rss_bytes: 1 << 20,
+                io_bytes: 0,
+                short_lived: 0,
+                ..ReportProcess::default()
+            }],
+            findings: vec![finding],
+            ..Report::default()
+        };
+        let report = Report { verdict: "worker is slow".to_owned(), ..report };
+        let text = render(&report, 0, Paint::plain());
+        assert!(text.starts_with("worker is slow\nhere, 10s\n"), "{text}");
+        assert!(text.contains("1. cpu-user worker (42): 900ms lost a second"), "{text}");
+        assert!(text.contains("   - CPU: 97.25 % of a core (threshold 80)"), "{text}");
+        assert!(
+            text.lines()
+                .any(|line| line.contains("worker") && line.contains("90.0") && line.contains("12.3k")),
+            "{text}"
+        );
+        assert!(text.contains("covers: 1940 of 1940 samples, 99.5 % of frames named"), "{text}");
+        assert!(text.contains("0.50 % of a core, 20.0 MiB resident"), "{text}");
+    }
+}
