@@ -312,7 +312,7 @@ fn one_graph(graph: &Profile) -> String {
     let svg = flamegraph::svg(graph);
     let height = svg_height(&svg).unwrap_or(600);
     format!(
-        "<h2>{heading}</h2>\n<div class=\"card graph\">\n<iframe sandbox=\"allow-scripts\" title=\"{heading}\" loading=\"lazy\" \
+        "<h2>{heading}</h2>\n<div class=\"card graph\">\n<iframe sandbox=\"allow-scripts allow-modals\" title=\"{heading}\" \
          style=\"height:{height}px\" srcdoc=\"{}\"></iframe>\n</div>\n",
         text_kept(&svg)
     )
