@@ -322,7 +322,11 @@ fn one_graph(graph: &Profile) -> String {
 fn text_kept(svg: &str) -> String {
     // The prologue is XML's; a frame's document is HTML with the picture in it.
     let body = svg.find("<svg").map_or(svg, |at| &svg[at..]);
-    let document = format!("<!doctype html><style>body{{margin:0}}svg{{width:100%;height:auto}}</style>{body}");
+    // Zoom and search want to note themselves in the address, which a frame without an origin may not change.
+    let document = format!(
+        "<!doctype html><meta charset=\"utf-8\"><style>body{{margin:0}}body>svg{{width:100%;height:auto;display:block}}</style>\
+         <script>history.replaceState=function(){{}}</script>{body}"
+    );
     document.replace('&', "&amp;").replace('"', "&quot;")
 }
 
