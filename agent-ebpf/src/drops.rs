@@ -4,7 +4,9 @@ use agent_common::abi::drops::DropReason;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
-/// Index: [`DropReason`]. 9 × 8 bytes a CPU.
+use crate::counters;
+
+/// Index: [`DropReason`]. 19 × 8 bytes a CPU.
 #[map]
 static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(DropReason::ALL.len() as u32, 0);
 
@@ -16,7 +18,7 @@ pub(crate) fn count(reason: DropReason) {
 #[inline(always)]
 pub(crate) fn count_many(reason: DropReason, lost: u64) {
     if let Some(slot) = DROPS.get_ptr_mut(reason as u32) {
-        // SAFETY: a per-CPU slot, and preemption is off in every hook that counts.
-        unsafe { *slot += lost }
+        // Atomic though per CPU: where tracepoints leave preemption on (7.0 and later) another program may come between.
+        counters::add(slot, lost);
     }
 }

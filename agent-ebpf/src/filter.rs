@@ -1,9 +1,12 @@
 //! Which tasks are observed.
 
 use agent_common::abi::settings::Settings;
+use aya_ebpf::Global;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
+
+use crate::settings;
 
 /// Thread groups a filter may name, descendants included: 8192 × 64 B = 512 KiB, and only while a filter is used
 /// (user space shrinks the map to 1 entry otherwise).
@@ -12,9 +15,22 @@ const FILTER_MAX: u32 = 8192;
 #[map]
 static FILTER_TGIDS: HashMap<u32, u32> = HashMap::with_max_entries(FILTER_MAX, 0);
 
-/// Whether the current task, of thread group `tgid`, is observed.
+/// 1: the settings name a filter; set at load. Without one the verifier takes the checks out.
+#[unsafe(no_mangle)]
+static FILTERED: Global<u32> = Global::new(0);
+
+/// Whether the current task, of thread group `tgid`, is observed. Reads the settings only where there is a filter.
+#[inline(always)]
+pub(crate) fn observes(tgid: u32) -> bool {
+    FILTERED.load() == 0 || settings::get().is_none_or(|settings| passes(settings, tgid))
+}
+
+/// The same for who has the settings.
 #[inline(always)]
 pub(crate) fn passes(settings: &Settings, tgid: u32) -> bool {
+    if FILTERED.load() == 0 {
+        return true;
+    }
     if settings.filter_tgids != 0 && !contains(tgid) {
         return false;
     }

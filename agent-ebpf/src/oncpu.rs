@@ -1,8 +1,9 @@
 //! On-CPU samples: kernel and user stack by frame pointers, through a ring buffer.
 
 use agent_common::abi::drops::DropReason;
-use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks};
+use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks, missed_between};
 use aya_ebpf::EbpfContext;
+use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
@@ -12,7 +13,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use aya_ebpf::programs::PerfEventContext;
 
-use crate::{drops, filter, settings};
+use crate::{drops, filter};
 
 /// 1 MiB holds 1,800 samples of 70 frames: 9 s of 2 busy CPUs at 97 Hz. User space sizes it to the CPUs and rate.
 const SAMPLES_BYTES: u32 = 1 << 20;
@@ -38,9 +39,31 @@ static SAMPLE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0
 #[map]
 static SAMPLE_TICKS: PerCpuArray<SampleTicks> = PerCpuArray::with_max_entries(1, 0);
 
+/// Period of the sampling timer, ns; set at load.
+#[unsafe(no_mangle)]
+static SAMPLE_PERIOD: Global<u64> = Global::new(0);
+
+/// Notes a tick and how many before it did not come. On an idle CPU it may be none for seconds, although the timer is
+/// armed: see ARCHITECTURE.md.
+#[inline(always)]
+fn note_tick(ticks: *mut SampleTicks) -> u64 {
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: a per-CPU slot, written only from this CPU's timer.
+    unsafe {
+        let last = (*ticks).last_ns;
+        if last != 0 && now > last {
+            (*ticks).missed += missed_between(now - last, SAMPLE_PERIOD.load());
+        }
+        (*ticks).last_ns = now;
+    }
+    now
+}
+
 #[inline(always)]
 pub(crate) fn try_sample(ctx: &PerfEventContext) {
-    let (Some(settings), Some(ticks)) = (settings::get(), SAMPLE_TICKS.get_ptr_mut(0)) else { return };
+    let Some(ticks) = SAMPLE_TICKS.get_ptr_mut(0) else { return };
+    let now = note_tick(ticks);
     let pid_tgid = bpf_get_current_pid_tgid();
     let tgid = (pid_tgid >> 32) as u32;
     if pid_tgid == 0 {
@@ -48,7 +71,7 @@ pub(crate) fn try_sample(ctx: &PerfEventContext) {
         unsafe { (*ticks).idle += 1 };
         return;
     }
-    if !filter::passes(settings, tgid) {
+    if !filter::observes(tgid) {
         // SAFETY: as above.
         unsafe { (*ticks).filtered += 1 };
         return;
@@ -79,8 +102,7 @@ pub(crate) fn try_sample(ctx: &PerfEventContext) {
         drops::count(DropReason::UserStackFailed);
     }
     scratch.header = SampleHeader {
-        // SAFETY: no arguments.
-        at_ns: unsafe { bpf_ktime_get_ns() },
+        at_ns: now,
         // SAFETY: no arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
         tgid,

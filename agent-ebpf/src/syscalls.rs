@@ -56,9 +56,8 @@ const MAX_ERRNO: i64 = 4095;
 
 #[inline(always)]
 pub(crate) fn try_enter(current: &impl CurrentTask) {
-    let Some(settings) = settings::get() else { return };
     let (tgid, tid) = current.ids();
-    if !filter::passes(settings, tgid) {
+    if !filter::observes(tgid) {
         return;
     }
     let Some(slot) = SYSCALL_ENTRY.get_ptr_mut(tid & ENTRY_MASK.load()) else { return };
@@ -110,7 +109,7 @@ fn take_entry(tid: u32) -> Option<(u64, u16, u16)> {
 pub(crate) fn try_exit(current: &impl CurrentTask) {
     let Some(settings) = settings::get() else { return };
     let (tgid, tid) = current.ids();
-    if !filter::passes(settings, tgid) {
+    if !filter::observes(tgid) {
         return;
     }
     let ret = current.second();
@@ -119,7 +118,9 @@ pub(crate) fn try_exit(current: &impl CurrentTask) {
     let (nr, bucket, ns) = if let Some((start, nr, entry_flags)) = entry {
         flags |= entry_flags as u8;
         // SAFETY: no arguments.
-        let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(start);
+        let now = unsafe { bpf_ktime_get_ns() };
+        // The fast clock may step back by some ns from one CPU to the next.
+        let ns = if now > start { now - start } else { 0 };
         (nr, bucket_of(ns), ns)
     } else {
         let compat = current.compat();
@@ -167,24 +168,48 @@ fn count(key: SyscallKey, ns: u64) {
         drops::count(DropReason::NoScratch);
         return;
     };
-    // SAFETY: the slot belongs to this CPU and preemption is off in a syscall tracepoint, so no one else writes it.
-    // User space reads it through a mapping: the writes that change its owner are volatile, in the order of `seq`.
+    let (low, high) = key.words();
+    let words = slot.cast::<KeyWords>();
+    // SAFETY: the slot belongs to this CPU, and this program does not run twice at a time on one: preemption is off in a
+    // syscall tracepoint up to 6.19 (include/trace/bpf_probe.h, `__BPF_DECLARE_TRACE_SYSCALL`); where it is on, the kernel
+    // skips the second run and counts it (kernel/trace/bpf_trace.c, `__bpf_trace_run`:
+    // `bpf_prog_get_recursion_context`, without migration), which [`DropReason::ProgramSkipped`] shows. The key lies at
+    // the start of a slot, which is aligned to 64 bytes.
     unsafe {
-        if (*slot).key == key {
-            (*slot).value.count += 1;
-            (*slot).value.total_ns += ns;
-            if ns > (*slot).value.max_ns {
-                (*slot).value.max_ns = ns;
-            }
+        if (*words).low != low || (*words).high != high {
+            take_slot(slot, low, high, ns);
             return;
         }
+        (*slot).value.count += 1;
+        (*slot).value.total_ns += ns;
+        if ns > (*slot).value.max_ns {
+            (*slot).value.max_ns = ns;
+        }
+    }
+}
+
+/// A [`SyscallKey`] as it lies in memory, compared in two steps.
+#[repr(C)]
+struct KeyWords {
+    low: u64,
+    high: u32,
+}
+
+/// Writes a slot's key back and gives the slot to another. User space reads the slot through a mapping: the writes that
+/// change its owner are volatile, in the order of `seq`.
+#[inline(always)]
+fn take_slot(slot: *mut SyscallCache, low: u64, high: u32, ns: u64) {
+    let words = slot.cast::<KeyWords>();
+    // SAFETY: as in `count`.
+    unsafe {
         let seq = (*slot).seq;
         let (old_key, old) = ((*slot).key, (*slot).value);
         (&raw mut (*slot).seq).write_volatile(seq.wrapping_add(1));
         if old.count != 0 {
             write_back(&old_key, &old);
         }
-        (&raw mut (*slot).key).write_volatile(key);
+        (&raw mut (*words).low).write_volatile(low);
+        (&raw mut (*words).high).write_volatile(high);
         (&raw mut (*slot).value).write_volatile(SyscallValue { count: 1, total_ns: ns, max_ns: ns });
         (&raw mut (*slot).seq).write_volatile(seq.wrapping_add(2));
     }
@@ -193,7 +218,7 @@ fn count(key: SyscallKey, ns: u64) {
 #[inline(always)]
 fn write_back(key: &SyscallKey, more: &SyscallValue) {
     if let Some(value) = SYSCALLS.get_ptr_mut(key) {
-        // SAFETY: the key names this CPU and preemption is off, so no one else writes it.
+        // SAFETY: the key names this CPU, so no one else writes it (see `count`).
         unsafe {
             (*value).count += more.count;
             (*value).total_ns += more.total_ns;
@@ -206,7 +231,7 @@ fn write_back(key: &SyscallKey, more: &SyscallValue) {
     if SYSCALLS.insert(key, more, u64::from(BPF_NOEXIST)).is_err() {
         drops::count_many(DropReason::SyscallMapFull, more.count);
     } else if let Some(made) = KEYS_MADE.get_ptr_mut(0) {
-        // SAFETY: a per-CPU slot, preemption is off.
+        // SAFETY: a per-CPU slot that this program alone writes (see `count`).
         unsafe { *made += 1 }
     }
 }

@@ -4,8 +4,14 @@
 use agent::collector::{Collector, Filter, Options, SyscallTier};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options =
-        Options { rate_hz: 0, filter: Filter::All, syscalls: SyscallTier::Off, sched: false, resources: true, proc: false };
+    let options = Options {
+        rate_hz: 0,
+        filter: Filter::All,
+        syscalls: SyscallTier::Off,
+        sched: false,
+        resources: true,
+        proc: false,
+    };
     let collector = Collector::start(options)?;
     println!("attached");
     let mut line = String::new();

@@ -19,6 +19,7 @@ use crate::window::{InFlight, SyscallRow, Window};
 mod audit;
 mod options;
 mod sched;
+mod ticks;
 
 pub use options::{Filter, Options, StartError, SyscallTier};
 
@@ -69,6 +70,7 @@ impl Collector {
         let spec = LoadSpec {
             rate_hz: options.rate_hz.max(1),
             filter: matches!(options.filter, Filter::Tgids { .. }),
+            cgroup: matches!(options.filter, Filter::Cgroup(_)),
             syscalls: options.syscalls != SyscallTier::Off,
             resources: options.resources,
             sched: options.sched,
@@ -108,7 +110,7 @@ impl Collector {
         let proc = options.proc.then(|| (HostSource::new(), TaskSource::new()));
         let timing = probes.syscall_times();
         let mut collector = Self {
-            audit: Audit::new(&probes, options.rate_hz),
+            audit: Audit::new(&probes, options.rate_hz, mono_now()),
             process: ProcessSource::default(),
             oncpu: OncpuSource::default(),
             fresh: Vec::new(),
@@ -229,7 +231,8 @@ impl Collector {
             ResourceRows::default()
         };
         let span = end.since(start);
-        let coverage = self.audit.coverage(&self.probes, span, self.tier());
+        let samples = self.oncpu.take();
+        let coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
         let self_cost = self.audit.self_cost(&self.probes, span);
         self.choose_tier(calls, span.as_secs_f64());
         Some(Window {
@@ -242,8 +245,8 @@ impl Collector {
             forks,
             syscalls,
             in_flight,
-            samples: self.oncpu.take(),
             times,
+            samples,
             waits: Vec::new(),
             blame: Vec::new(),
             blockio: resources.blockio,

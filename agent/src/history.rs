@@ -292,7 +292,8 @@ fn base_bytes(window: &Window) -> usize {
         .times
         .iter()
         .map(|process| {
-            let threads = process.threads.iter().map(|thread| size_of::<ThreadTimes>() + states(&thread.states));
+            let threads =
+                process.threads.iter().map(|thread| size_of::<ThreadTimes>() + states(&thread.states));
             let resting = process.resting.len() * size_of::<(State, u32)>();
             size_of::<ProcessTimes>() + states(&process.states) + threads.sum::<usize>() + resting
         })
@@ -388,7 +389,11 @@ pub(crate) mod tests {
         assert!(base_bytes(&one) > base_bytes(&Window { times: Vec::new(), irqs: Vec::new(), ..full() }));
         let history = History::new(limits(10, 1, usize::MAX));
         for n in 0..3 {
-            history.push(Window { start: MonoNs(n * 1_000_000_000), end: MonoNs((n + 1) * 1_000_000_000), ..full() });
+            history.push(Window {
+                start: MonoNs(n * 1_000_000_000),
+                end: MonoNs((n + 1) * 1_000_000_000),
+                ..full()
+            });
         }
         let all = history.all();
         assert!(all[0].waits.is_empty() && all[2].waits.len() == 4 && all[0].times == all[2].times);

@@ -84,19 +84,14 @@ pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded 
 /// made the wake-up, touches the reason; its name is at the very top), marked with `_[w]`.
 #[must_use]
 pub fn fold_stacked(stacks: &[Stacked], names: &Names, options: &FoldOptions) -> Folded {
-    let parts =
-        stacks.iter().map(|one| (&one.sample, one.reason.as_deref(), one.waker.as_ref()));
+    let parts = stacks.iter().map(|one| (&one.sample, one.reason.as_deref(), one.waker.as_ref()));
     fold_parts(parts, names, options)
 }
 
 /// A stack, the frame on top of it, and the stack on top of that.
 type Parts<'s> = (&'s Sample, Option<&'s str>, Option<&'s Sample>);
 
-fn fold_parts<'s>(
-    parts: impl Iterator<Item = Parts<'s>>,
-    names: &Names,
-    options: &FoldOptions,
-) -> Folded {
+fn fold_parts<'s>(parts: impl Iterator<Item = Parts<'s>>, names: &Names, options: &FoldOptions) -> Folded {
     let mut coverage = NameCoverage::default();
     let mut frames = Frames::new(names, options);
     let mut merged: HashMap<Vec<FrameId>, u64> = HashMap::new();
@@ -323,7 +318,11 @@ mod tests {
         names.set_user(9, 50, FrameName::named("w_leaf".into()));
         names.set_user(9, 60, FrameName::named("w_main".into()));
         let waker = Sample { tgid: 9, ..sample("poker", &[50, 61], &[100], 0) };
-        let one = Stacked { sample: sample("app", &[10, 31], &[100], 5), reason: Some("[futex_lock]".into()), waker: Some(waker) };
+        let one = Stacked {
+            sample: sample("app", &[10, 31], &[100], 5),
+            reason: Some("[futex_lock]".into()),
+            waker: Some(waker),
+        };
         let folded = fold_stacked(&[one], &names, &FoldOptions::default());
         let expected = "app;main;leaf;k_leaf_[k];[futex_lock];k_leaf_[w];w_leaf_[w];w_main_[w];poker_[w]";
         assert_eq!(folded.stacks, [(expected.to_owned(), 5)]);

@@ -76,7 +76,9 @@ impl Names {
 
     /// All names of user addresses, with their processes, in no particular order.
     pub fn user_names(&self) -> impl Iterator<Item = (u32, u64, &FrameName)> {
-        self.user.iter().flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, self.get(*id))))
+        self.user
+            .iter()
+            .flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, self.get(*id))))
     }
 
     pub(crate) fn kernel_id(&self, addr: u64) -> Option<NameId> {

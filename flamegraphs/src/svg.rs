@@ -163,7 +163,10 @@ fn palette(folded: &Folded, options: &SvgOptions) -> PaletteMap {
     for frame in folded.stacks.iter().flat_map(|(stack, _)| stack.split(';')) {
         if seen.insert(frame) {
             let tint = options.tints.iter().find(|(name, _)| name == frame);
-            palette.insert(frame, tint.map_or_else(|| colour(frame, options.theme), |(_, [r, g, b])| rgb(*r, *g, *b)));
+            palette.insert(
+                frame,
+                tint.map_or_else(|| colour(frame, options.theme), |(_, [r, g, b])| rgb(*r, *g, *b)),
+            );
         }
     }
     palette
@@ -309,7 +312,8 @@ mod tests {
             ("a;[x+0x1]", 1),
         ]);
         assert_eq!(render(&profile, &SvgOptions::default()), render(&profile, &SvgOptions::default()));
-        let kinds = ["k_[k]", "jit_[j]", "[x+0x1]", "a::b", "main", "w_[w]"].map(|name| colour(name, Theme::Ran));
+        let kinds =
+            ["k_[k]", "jit_[j]", "[x+0x1]", "a::b", "main", "w_[w]"].map(|name| colour(name, Theme::Ran));
         for (i, kind) in kinds.iter().enumerate() {
             assert!(kinds[i + 1..].iter().all(|other| other != kind));
         }

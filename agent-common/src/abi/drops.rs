@@ -40,11 +40,14 @@ pub enum DropReason {
     LockMapFull = 16,
     /// Neither a thread's slot nor the next ones were free: one event of a thread was not accounted.
     SchedSlotsFull = 17,
+    /// The kernel skipped a run of a program because the same program was under way on that CPU, preempted: possible
+    /// since 7.0. Counted by the kernel, read by user space.
+    ProgramSkipped = 18,
 }
 
 impl DropReason {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SyscallMapFull,
         Self::SyscallUnpaired,
         Self::SyscallEntryFull,
@@ -63,6 +66,7 @@ impl DropReason {
         Self::SignalMapFull,
         Self::LockMapFull,
         Self::SchedSlotsFull,
+        Self::ProgramSkipped,
     ];
 
     /// Stable identifier used in reports and metrics.
@@ -87,6 +91,7 @@ impl DropReason {
             Self::SignalMapFull => "signal_map_full",
             Self::LockMapFull => "lock_map_full",
             Self::SchedSlotsFull => "sched_slots_full",
+            Self::ProgramSkipped => "program_skipped",
         }
     }
 }

@@ -24,6 +24,18 @@ pub struct SyscallKey {
 }
 assert_abi!(SyscallKey, size = 12, align = 4, fields = [u32, u16, u16, u8, u8, u16]);
 
+impl SyscallKey {
+    /// The key as it lies in memory on a little-endian machine: its first eight bytes and its last four.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(&self) -> (u64, u32) {
+        (
+            self.tgid as u64 | (self.nr as u64) << 32 | (self.cpu as u64) << 48,
+            self.bucket as u32 | (self.flags as u32) << 8 | (self.pad as u32) << 16,
+        )
+    }
+}
+
 /// Value of the `SYSCALLS` map. Cumulative while the key lives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -167,6 +179,14 @@ pub fn bucket_middle(bucket: u8) -> u64 {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_a_key_are_its_bytes() {
+        let key =
+            SyscallKey { tgid: 0x0403_0201, nr: 0x0605, cpu: 0x0807, bucket: 9, flags: 10, pad: 0x0c0b };
+        let (low, high) = key.words();
+        assert_eq!((low.to_le_bytes(), high.to_le_bytes()), ([1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12]));
+    }
 
     #[test]
     fn buckets_are_contiguous_and_hold_their_floor() {

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 
-/// What was covered: expected = captured + lost, by reason.
+/// What was covered: expected = captured + lost, by reason (of `lost`, those that begin with `sample_`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
     /// On-CPU samples (incl. idle ticks) that the rate, the CPUs and the time promise.
     pub expected: u64,
-    /// Samples (incl. idle ticks) that arrived.
+    /// Samples that arrived, ticks outside the filter, and idle ticks: those that came, and those that an idle CPU's
+    /// timer slept through, by its idle time.
     pub captured: u64,
     /// What was lost, by reason ([`crate::abi::drops::DropReason::name`] and the collector's own). Zeros left out.
     pub lost: BTreeMap<String, u64>,

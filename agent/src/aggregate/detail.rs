@@ -16,14 +16,19 @@ use crate::window::{WaitTarget, Window};
 const ROWS: usize = 20;
 
 pub(super) fn detail(windows: &[Arc<Window>], pid: Tgid) -> ProcessDetail {
-    ProcessDetail { threads: threads(windows, pid), waits: waits(windows, pid), ran_meanwhile: ran(windows, pid) }
+    ProcessDetail {
+        threads: threads(windows, pid),
+        waits: waits(windows, pid),
+        ran_meanwhile: ran(windows, pid),
+    }
 }
 
 fn threads(windows: &[Arc<Window>], pid: Tgid) -> Vec<ThreadRow> {
     let mut sums: HashMap<Tid, (Arc<str>, BTreeMap<State, u64>)> = HashMap::new();
     for process in windows.iter().flat_map(|window| &window.times).filter(|process| process.tgid == pid) {
         for thread in &process.threads {
-            let (comm, states) = sums.entry(thread.tid).or_insert_with(|| (Arc::clone(&thread.comm), BTreeMap::new()));
+            let (comm, states) =
+                sums.entry(thread.tid).or_insert_with(|| (Arc::clone(&thread.comm), BTreeMap::new()));
             if !thread.comm.is_empty() {
                 *comm = Arc::clone(&thread.comm);
             }
@@ -73,24 +78,33 @@ fn waits(windows: &[Arc<Window>], pid: Tgid) -> Vec<WaitRow> {
             state: state.name().to_owned(),
             syscall,
             target,
-            waker: sum.wakers.into_iter().max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0))).map(|(waker, _)| waker),
+            waker: sum
+                .wakers
+                .into_iter()
+                .max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(&a.0)))
+                .map(|(waker, _)| waker),
             waits: sum.waits,
             waited_ns: sum.waited,
             max_ns: sum.max.0,
         })
         .collect();
-    rows.sort_by(|a, b| (b.waited_ns, &a.state, &a.syscall, &a.target).cmp(&(a.waited_ns, &b.state, &b.syscall, &b.target)));
+    rows.sort_by(|a, b| {
+        (b.waited_ns, &a.state, &a.syscall, &a.target).cmp(&(a.waited_ns, &b.state, &b.syscall, &b.target))
+    });
     rows.truncate(ROWS);
     rows
 }
 
 fn target(target: &WaitTarget) -> Option<String> {
-    let end = |peer: &Option<(std::net::IpAddr, u16)>| peer.map(|(ip, port)| std::net::SocketAddr::new(ip, port));
+    let end =
+        |peer: &Option<(std::net::IpAddr, u16)>| peer.map(|(ip, port)| std::net::SocketAddr::new(ip, port));
     Some(match target {
         WaitTarget::None => return None,
         WaitTarget::Futex { addr, owner: Some(owner) } => format!("futex {addr:#x}, owned by thread {owner}"),
         WaitTarget::Futex { addr, owner: None } => format!("futex {addr:#x}"),
-        WaitTarget::File { dev, inode } => format!("inode {inode} of device {}:{}", dev >> 20, dev & 0xf_ffff),
+        WaitTarget::File { dev, inode } => {
+            format!("inode {inode} of device {}:{}", dev >> 20, dev & 0xf_ffff)
+        }
         WaitTarget::Pipe { inode } => format!("pipe {inode}"),
         WaitTarget::Unix { peer: Some(peer) } => format!("local socket of process {peer}"),
         WaitTarget::Unix { peer: None } => "local socket".to_owned(),
@@ -119,8 +133,10 @@ fn ran(windows: &[Arc<Window>], pid: Tgid) -> Vec<RanRow> {
         let comm = named.map(|task| &task.comm).or_else(|| timed().map(|times| &times.comm));
         comm.map(ToString::to_string).unwrap_or_default()
     };
-    let mut rows: Vec<RanRow> =
-        sums.into_iter().map(|(tgid, waited_ns)| RanRow { pid: tgid.0, comm: comm(tgid), waited_ns }).collect();
+    let mut rows: Vec<RanRow> = sums
+        .into_iter()
+        .map(|(tgid, waited_ns)| RanRow { pid: tgid.0, comm: comm(tgid), waited_ns })
+        .collect();
     rows.sort_by_key(|row| (Reverse(row.waited_ns), row.pid));
     rows.truncate(ROWS);
     rows

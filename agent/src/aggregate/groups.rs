@@ -52,7 +52,9 @@ impl Group {
             State::Oncpu => Self::User,
             State::RunqWoken | State::RunqPreempted => Self::Runq,
             State::RunqThrottled => Self::Quota,
-            State::DiskRead | State::DiskWrite | State::Fsync | State::Writeback | State::AsyncIo => Self::Disk,
+            State::DiskRead | State::DiskWrite | State::Fsync | State::Writeback | State::AsyncIo => {
+                Self::Disk
+            }
             State::FaultFile | State::Swap | State::Reclaim => Self::Memory,
             State::FutexLock | State::KernelLock | State::FileLock => Self::Lock,
             State::NetConnect | State::NetRecv | State::NetSend | State::Dns => Self::Net,

@@ -98,7 +98,8 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
         for wait in window.waits.iter().filter(|wait| passes(wait.tgid.0) && wanted(wait.state)) {
             picked.waits += 1;
             picked.waited.0 += wait.weight.0;
-            let waker = (options.mode == Mode::Wakers).then(|| wait.waker.as_ref().map_or_else(nobody, of_waker));
+            let waker =
+                (options.mode == Mode::Wakers).then(|| wait.waker.as_ref().map_or_else(nobody, of_waker));
             picked.stacks.push(Stacked {
                 sample: of_wait(wait),
                 reason: Some(Arc::clone(&reasons[wait.state as usize])),
@@ -178,7 +179,9 @@ mod tests {
         assert_eq!((waits.samples, waits.waits, waits.waited), (0, 12, DurNs(3_000_000_000)));
         assert_eq!(weight(&waits), waits.waited.0);
         assert_eq!(waits.blocked, Some(DurNs(3 * 1_080_000_000)), "fsync and poll");
-        assert!(waits.stacks.iter().all(|one| one.reason.as_deref() == Some("[fsync]") && one.waker.is_none()));
+        assert!(
+            waits.stacks.iter().all(|one| one.reason.as_deref() == Some("[fsync]") && one.waker.is_none())
+        );
         let wall = pick(Mode::Wall, None, false);
         assert_eq!(weight(&wall), waits.waited.0 + 9 * 10_000_000, "a sample at 100 Hz is 10 ms");
         let wakers = pick(Mode::Wakers, None, false);

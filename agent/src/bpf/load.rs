@@ -18,6 +18,8 @@ pub struct LoadSpec {
     pub rate_hz: u32,
     /// Whether a tgid filter will be used.
     pub filter: bool,
+    /// Whether a cgroup filter will be used.
+    pub cgroup: bool,
     /// Syscall accounting wanted: its maps shrink to one entry otherwise.
     pub syscalls: bool,
     /// Resource probes wanted: likewise.
@@ -30,7 +32,15 @@ pub struct LoadSpec {
 
 impl Default for LoadSpec {
     fn default() -> Self {
-        Self { rate_hz: 97, filter: false, syscalls: true, sched: true, resources: true, debug: false }
+        Self {
+            rate_hz: 97,
+            filter: false,
+            cgroup: false,
+            syscalls: true,
+            sched: true,
+            resources: true,
+            debug: false,
+        }
     }
 }
 
@@ -93,6 +103,8 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     };
     let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
     let (sched, sched_mask) = (Plain::<SchedOffsets>(sched), sizes.sched_slots - 1);
+    let filtered = u32::from(spec.filter || spec.cgroup);
+    let period = 1_000_000_000 / u64::from(spec.rate_hz.max(1));
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -102,6 +114,8 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .override_global("ENTRY_MASK", &mask, true)
         .override_global("SCHED_OFFSETS", &sched, true)
         .override_global("SCHED_MASK", &sched_mask, true)
+        .override_global("FILTERED", &filtered, true)
+        .override_global("SAMPLE_PERIOD", &period, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("SYSCALL_ENTRY", sizes.entry_slots)
         .map_max_entries("SYSCALL_CACHE", sizes.cache_slots)

@@ -148,10 +148,19 @@ pub(crate) fn lookup<K: Copy, V: Copy + Default>(map: BorrowedFd<'_>, key: &K) -
 
 /// Kernel memory a map holds, from its `fdinfo` (`memlock`; real use since 6.4, the worst case before).
 pub(crate) fn map_bytes(map: BorrowedFd<'_>) -> u64 {
-    let path = format!("/proc/self/fdinfo/{}", map.as_raw_fd());
+    fdinfo(map, "memlock:")
+}
+
+/// Runs of a program that the kernel skipped since it was loaded; 0 before 5.12.
+pub(crate) fn recursion_misses(program: BorrowedFd<'_>) -> u64 {
+    fdinfo(program, "recursion_misses:")
+}
+
+/// A number in the `fdinfo` of a BPF object; 0 where there is none.
+fn fdinfo(fd: BorrowedFd<'_>, key: &str) -> u64 {
+    let path = format!("/proc/self/fdinfo/{}", fd.as_raw_fd());
     std::fs::read_to_string(path)
         .ok()
-        .and_then(|info| info.lines().find_map(|l| l.strip_prefix("memlock:").map(|v| v.trim().to_owned())))
-        .and_then(|v| v.parse().ok())
+        .and_then(|info| info.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok()))
         .unwrap_or(0)
 }

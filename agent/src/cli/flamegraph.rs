@@ -18,8 +18,6 @@ use serde_json::json;
 
 use super::ask::{self, Interrupt};
 use super::hold::Held;
-pub(super) use picture::svg;
-use picture::{empty_reason, subtitle};
 use super::observe::{self, Ended, Observing};
 use super::{Context, Outcome, duration, record, term};
 use crate::aggregate::Mode;
@@ -28,6 +26,8 @@ use crate::control::pid::{self, PidError};
 use crate::control::protocol::{Profile, Reply, Request, Span, Target};
 use crate::control::{Answers, Client};
 use crate::history::History;
+pub(super) use picture::svg;
+use picture::{empty_reason, subtitle};
 
 /// Time observed when nobody says otherwise.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
@@ -145,7 +145,13 @@ async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Pro
     if let Some(path) = &args.replay {
         let recording = record::open(path)?;
         let answers = record::answers(&recording);
-        return Ok(answers.flamegraph(&recording.windows, target, fold_options(args), args.mode, args.no_idle)?);
+        return Ok(answers.flamegraph(
+            &recording.windows,
+            target,
+            fold_options(args),
+            args.mode,
+            args.no_idle,
+        )?);
     }
     if let Some(last) = args.last {
         let mut client = ask::daemon_only(context, "--last").await?;

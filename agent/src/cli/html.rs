@@ -46,7 +46,8 @@ impl Output {
     pub(super) fn write(&mut self, text: &str) -> anyhow::Result<()> {
         match &mut self.file {
             Some((file, path)) => {
-                file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+                file.write_all(text.as_bytes())
+                    .with_context(|| format!("cannot write {}", path.display()))?;
                 term::complain(&format!("{}: {}", path.display(), term::bytes(text.len() as u64)));
                 Ok(())
             }
@@ -140,22 +141,35 @@ fn one_finding(at: usize, finding: &Finding) -> String {
         let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
         let _ = writeln!(out, "<p>caused by <strong>{culprit}</strong></p>");
     }
-    list(&mut out, finding.evidence.iter().map(|evidence| {
-        let limit = evidence.threshold.map(|limit| format!(" <span class=\"dim\">(threshold {})</span>", number(limit)));
-        let (what, unit) = (text(&evidence.what), text(&evidence.unit));
-        format!("{what}: <strong>{}</strong> {unit}{}", number(evidence.value), limit.unwrap_or_default())
-    }));
+    list(
+        &mut out,
+        finding.evidence.iter().map(|evidence| {
+            let limit = evidence
+                .threshold
+                .map(|limit| format!(" <span class=\"dim\">(threshold {})</span>", number(limit)));
+            let (what, unit) = (text(&evidence.what), text(&evidence.unit));
+            format!("{what}: <strong>{}</strong> {unit}{}", number(evidence.value), limit.unwrap_or_default())
+        }),
+    );
     let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
     for line in &finding.stacks {
         let part = share(line).1 as f64 * 100.0 / total.max(1) as f64;
-        let _ = writeln!(out, "<pre><span class=\"dim\">{part:>3.0}%</span> {}</pre>", text(&stack(line, FRAMES)));
+        let _ = writeln!(
+            out,
+            "<pre><span class=\"dim\">{part:>3.0}%</span> {}</pre>",
+            text(&stack(line, FRAMES))
+        );
     }
     list(&mut out, finding.caused.iter().map(|caused| format!("explains {}", text(caused))));
     if !finding.alternatives.is_empty() {
         out.push_str("<details><summary>What else was considered</summary>\n");
-        list(&mut out, finding.alternatives.iter().map(|other| {
-            format!("not <code>{}</code>: {}", text(&other.class), text(&other.why_not))
-        }));
+        list(
+            &mut out,
+            finding
+                .alternatives
+                .iter()
+                .map(|other| format!("not <code>{}</code>: {}", text(&other.class), text(&other.why_not))),
+        );
         out.push_str("</details>\n");
     }
     let _ = writeln!(out, "<p class=\"advice\">→ {}</p>\n</div>", text(&finding.advice));
@@ -342,7 +356,10 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_leave_its_place() {
-        assert_eq!(text("<a href=\"x\">&'\u{1b}\u{202e}"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{fffd}\u{fffd}");
+        assert_eq!(
+            text("<a href=\"x\">&'\u{1b}\u{202e}"),
+            "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{fffd}\u{fffd}"
+        );
         let hostile = "</td><script>alert(1)</script>\" onload='x".to_owned();
         let process = ReportProcess {
             pid: 7,
@@ -384,11 +401,8 @@ mod tests {
     fn a_bar_is_all_of_the_time() {
         let states = [("oncpu_user_ns", 1), ("fsync_ns", 2), ("poll_ns", 4)];
         let html = bar(&states.map(|(name, ns)| (name.to_owned(), ns)).into());
-        let widths: f64 = html
-            .split("width:")
-            .skip(1)
-            .filter_map(|part| part.split('%').next()?.parse::<f64>().ok())
-            .sum();
+        let widths: f64 =
+            html.split("width:").skip(1).filter_map(|part| part.split('%').next()?.parse::<f64>().ok()).sum();
         assert!((widths - 100.0).abs() < 0.01, "{html}");
         assert!(html.find("oncpu_user") < html.find("fsync") && html.find("fsync") < html.find("poll"));
     }

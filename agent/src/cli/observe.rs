@@ -54,8 +54,7 @@ pub(super) async fn start_with(
         rate_hz: options.rate_hz,
     };
     let on_process = observe_with(symbolizer);
-    let observer =
-        tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await?;
+    let observer = tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await?;
     Ok(Observing { observer: observer.map_err(explain)?, answers })
 }
 

@@ -71,7 +71,9 @@ impl Feed {
                 None => bail!("the daemon ended"),
             },
             Self::Ours(observing, windows) => match windows.next().await {
-                Some(window) => Ok(observing.answers.glance(&[window], &ReportOptions { top_n: TOP_N, pid: None })),
+                Some(window) => {
+                    Ok(observing.answers.glance(&[window], &ReportOptions { top_n: TOP_N, pid: None }))
+                }
                 None => bail!("the collector ended"),
             },
         }

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use agent_common::units::DurNs;
+use agent_common::units::{DurNs, MonoNs};
 use agent_common::wire::report::{Coverage, SelfCost};
+
+use super::ticks::{CpuNow, Settled, Ticks, idle_times};
 
 use crate::bpf::{Probes, State};
 
@@ -11,32 +13,43 @@ use crate::bpf::{Probes, State};
 #[derive(Debug)]
 pub(super) struct Audit {
     rate_hz: u32,
-    ticks: u64,
+    ticks: Ticks,
     drops: HashMap<&'static str, u64>,
     cpu_ns: u64,
     /// Expected samples are whole ticks; the fraction is carried into the next window.
     carry: f64,
     page_bytes: u64,
+    tick_ns: u64,
 }
 
+/// Ticks that did not come to a CPU that was not idle.
+const TIMER_STOPPED: &str = "sample_timer_stopped";
+
 impl Audit {
-    pub(super) fn new(probes: &Probes, rate_hz: u32) -> Self {
+    pub(super) fn new(probes: &Probes, rate_hz: u32, now: MonoNs) -> Self {
         let mut audit = Self {
             rate_hz,
-            ticks: 0,
+            ticks: Ticks::new(rate_hz, now),
             drops: HashMap::new(),
             cpu_ns: 0,
             carry: 0.0,
             page_bytes: procfs::page_size(),
+            tick_ns: 1_000_000_000 / procfs::ticks_per_second().max(1),
         };
         // What came before the first window began belongs to none.
-        audit.coverage(probes, DurNs(0), "");
+        audit.coverage(probes, (now, now), 0, "");
         audit.self_cost(probes, DurNs(1));
         audit
     }
 
-    /// Coverage of a window of length `span`.
-    pub(super) fn coverage(&mut self, probes: &Probes, span: DurNs, tier: &str) -> Coverage {
+    /// Coverage of a window from start to end, in which `samples` arrived.
+    pub(super) fn coverage(
+        &mut self,
+        probes: &Probes,
+        (start, end): (MonoNs, MonoNs),
+        samples: u64,
+        tier: &str,
+    ) -> Coverage {
         let mut lost = std::collections::BTreeMap::new();
         for (reason, total) in probes.drops() {
             let before = self.drops.insert(reason.name(), total).unwrap_or(0);
@@ -44,25 +57,36 @@ impl Audit {
                 lost.insert(reason.name().to_owned(), total - before);
             }
         }
-        let ticks = probes.ticks();
-        let ticks = ticks.busy + ticks.idle + ticks.filtered;
-        let captured = ticks.saturating_sub(self.ticks);
-        self.ticks = ticks;
+        let ticks = self.ticks(probes, end);
+        if ticks.stopped > 0 {
+            lost.insert(TIMER_STOPPED.to_owned(), ticks.stopped);
+        }
         let sampling = probes.verdicts().iter().any(|v| v.feature == "oncpu" && v.state == State::Works);
         let expected = if sampling {
-            f64::from(self.rate_hz) * probes.cpus() as f64 * span.as_secs_f64() + self.carry
+            f64::from(self.rate_hz) * probes.cpus() as f64 * end.since(start).as_secs_f64() + self.carry
         } else {
             0.0
         };
         self.carry = expected.fract();
         Coverage {
             expected: expected as u64,
-            captured,
+            captured: samples + ticks.idle + ticks.filtered,
             lost,
             symbolized_pct: None,
             syscall_tier: tier.to_owned(),
             missing: missing(probes),
         }
+    }
+
+    fn ticks(&mut self, probes: &Probes, now: MonoNs) -> Settled {
+        let ticks = probes.ticks();
+        let idle = std::fs::read_to_string("/proc/stat").map(|stat| idle_times(&stat, self.tick_ns));
+        let idle = idle.unwrap_or_default();
+        let idle_ns = |cpu: &u32| idle.get(cpu).copied().unwrap_or(0);
+        self.ticks.settle(
+            now,
+            ticks.into_iter().map(|(cpu, ticks)| (cpu, CpuNow { ticks, idle_ns: idle_ns(&cpu) })),
+        )
     }
 
     /// CPU share of this process since the last call, its memory and its maps.

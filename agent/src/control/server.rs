@@ -353,7 +353,9 @@ async fn watch(client: &mut Connection, daemon: &Daemon, top_n: usize) -> io::Re
             window = subscription.next() => window,
         };
         let Some(window) = window else { return Ok(()) };
-        client.send(Reply::Report(Box::new(daemon.answers.glance(&[window], &report_options(top_n, None))))).await?;
+        client
+            .send(Reply::Report(Box::new(daemon.answers.glance(&[window], &report_options(top_n, None)))))
+            .await?;
     }
 }
 

@@ -78,7 +78,11 @@ pub async fn run(
     let board = Arc::new(AlertBoard::default());
     let daemon = Arc::new(Daemon {
         history: Arc::clone(observer.history()),
-        answers: Answers { names: symbolizer.into(), host: config.host.as_str().into(), rate_hz: config.collector.rate_hz },
+        answers: Answers {
+            names: symbolizer.into(),
+            host: config.host.as_str().into(),
+            rate_hz: config.collector.rate_hz,
+        },
         board: Arc::clone(&board),
         started,
     });

@@ -44,12 +44,21 @@ pub(crate) fn full(n: u64) -> Window {
         user: vec![0x1000, 0x2001].into(),
         weight: 3,
     }];
-    let open =
-        OpenWait { tid: Tid(43), state: State::Fsync, age: DurNs(7), syscall: Some((SyscallAbi::Native, 74)), arg: 3 };
+    let open = OpenWait {
+        tid: Tid(43),
+        state: State::Fsync,
+        age: DurNs(7),
+        syscall: Some((SyscallAbi::Native, 74)),
+        arg: 3,
+    };
     window.times = vec![ProcessTimes {
         tgid: Tgid(42),
         comm: "work;er <b>".into(),
-        states: vec![(State::Oncpu, DurNs(920 * MS)), (State::Fsync, DurNs(SECOND)), (State::Poll, DurNs(80 * MS))],
+        states: vec![
+            (State::Oncpu, DurNs(920 * MS)),
+            (State::Fsync, DurNs(SECOND)),
+            (State::Poll, DurNs(80 * MS)),
+        ],
         threads: vec![ThreadTimes {
             tid: Tid(43),
             comm: "io".into(),
@@ -119,7 +128,8 @@ pub(crate) fn full(n: u64) -> Window {
         receive_drops: 0,
     }];
     window.irqs = vec![IrqRow { cpu: 1, softirq: vec![("net_rx", 3, DurNs(4))], hardirq: DurNs(5) }];
-    window.signals = vec![SignalRow { tgid: Tgid(9), comm: "fat".into(), signal: 9, sender: Tgid(0), count: 1 }];
+    window.signals =
+        vec![SignalRow { tgid: Tgid(9), comm: "fat".into(), signal: 9, sender: Tgid(0), count: 1 }];
     window.locks = vec![LockRow {
         tgid: Tgid(42),
         comm: "work;er <b>".into(),
@@ -189,7 +199,8 @@ fn a_recording_gives_the_same_windows_report_and_graphs() {
         aggregate::report("here", &back.windows, &options),
         aggregate::report("here", &live, &options)
     );
-    let answers = |names| Answers { names: Namer::Recorded(Arc::new(names)), host: "here".into(), rate_hz: 97 };
+    let answers =
+        |names| Answers { names: Namer::Recorded(Arc::new(names)), host: "here".into(), rate_hz: 97 };
     let (ours, theirs) = (answers(names()), answers(back.names));
     for mode in [Mode::OnCpu, Mode::OffCpu, Mode::Wall, Mode::Wakers] {
         let fold = flamegraphs::FoldOptions::default();

@@ -152,12 +152,12 @@ impl Symbolizer {
             // Behind a storm of observes, ~50 µs each; a bounded queue has no timed send.
             std::thread::sleep(Duration::from_millis(1));
         }
-        answer
-            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            .map_err(|error| match error {
+        answer.recv_timeout(deadline.saturating_duration_since(Instant::now())).map_err(
+            |error| match error {
                 RecvTimeoutError::Timeout => Error::Slow,
                 RecvTimeoutError::Disconnected => Error::Stopped,
-            })?
+            },
+        )?
     }
 
     /// What the symbolizer held after its last request.

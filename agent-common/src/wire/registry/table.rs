@@ -236,11 +236,7 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
         name: "s7mpa_blockio",
         origin: Origin::Window,
         meaning: "Requests to a block device that completed.",
-        tags: &[
-            HOST,
-            tag("device", "Device name."),
-            tag("op", "`read`, `write`, `flush` or `discard`."),
-        ],
+        tags: &[HOST, tag("device", "Device name."), tag("op", "`read`, `write`, `flush` or `discard`.")],
         fields: &[
             counter("count", Unit::Count, "Requests."),
             counter("sequential", Unit::Count, "Of these, begun where the one before ended."),
@@ -311,10 +307,7 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
         origin: Origin::Window,
         meaning: "Kernel locks that threads waited for.",
         tags: &[HOST, tag("lock", "Kind, such as `mutex`.")],
-        fields: &[
-            counter("count", Unit::Count, "Waits."),
-            counter("waited_ns", Unit::Ns, "Time in them."),
-        ],
+        fields: &[counter("count", Unit::Count, "Waits."), counter("waited_ns", Unit::Ns, "Time in them.")],
     },
     Measurement {
         name: "s7mpa_process",

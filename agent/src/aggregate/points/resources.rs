@@ -106,9 +106,9 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
         *signals.entry(row.signal).or_default() += row.count;
     }
     points.extend(
-        signals
-            .into_iter()
-            .map(|(signal, count)| at("s7mpa_signals").tag("signal", signal.to_string()).field("count", count)),
+        signals.into_iter().map(|(signal, count)| {
+            at("s7mpa_signals").tag("signal", signal.to_string()).field("count", count)
+        }),
     );
     let mut locks: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for row in &window.locks {

@@ -52,7 +52,8 @@ fn full() -> Window {
         }
     }
     let rich = crate::recording::tests::full(0);
-    (window.waits, window.blame, window.blockio, window.memory) = (rich.waits, rich.blame, rich.blockio, rich.memory);
+    (window.waits, window.blame, window.blockio, window.memory) =
+        (rich.waits, rich.blame, rich.blockio, rich.memory);
     (window.net, window.irqs, window.signals, window.locks) = (rich.net, rich.irqs, rich.signals, rich.locks);
     window.times = (1..=60)
         .map(|tgid| ProcessTimes {

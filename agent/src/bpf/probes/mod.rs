@@ -132,9 +132,16 @@ impl Probes {
 
     /// Losses since load, by reason.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL
-            .into_iter()
-            .map(|r| (r, self.drops.get(&(r as u32), 0).map_or(0, |cpus| cpus.iter().sum::<u64>())))
+        DropReason::ALL.into_iter().map(|reason| match reason {
+            DropReason::ProgramSkipped => (reason, self.skipped()),
+            _ => (reason, self.drops.get(&(reason as u32), 0).map_or(0, |cpus| cpus.iter().sum::<u64>())),
+        })
+    }
+
+    /// Runs that the kernel skipped, all programs (`recursion_misses`, since 5.12).
+    fn skipped(&self) -> u64 {
+        let fds = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        fds.map(|fd| sys::recursion_misses(fd.as_fd())).sum()
     }
 
     /// Kernel memory of all maps (they are preallocated: it does not change).

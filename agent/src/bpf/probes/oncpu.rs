@@ -43,17 +43,10 @@ impl Probes {
         self.record("oncpu_sample", &result);
     }
 
-    /// Sampling ticks since load, all CPUs.
-    pub fn ticks(&self) -> SampleTicks {
-        let mut sum = SampleTicks::default();
-        if let Ok(cpus) = self.oncpu.ticks.get(&0, 0) {
-            for Plain(t) in cpus.iter() {
-                sum.busy += t.busy;
-                sum.idle += t.idle;
-                sum.filtered += t.filtered;
-            }
-        }
-        sum
+    /// Sampling ticks since load, by CPU.
+    pub fn ticks(&self) -> Vec<(u32, SampleTicks)> {
+        let Ok(values) = self.oncpu.ticks.get(&0, 0) else { return Vec::new() };
+        self.cpus.iter().filter_map(|cpu| Some((*cpu, values.get(*cpu as usize)?.0))).collect()
     }
 
     /// Takes the samples out of the ring: header, kernel frames, user frames, leaf first.

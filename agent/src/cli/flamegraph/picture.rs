@@ -58,7 +58,8 @@ pub(super) fn subtitle(profile: &Profile) -> String {
     let time = term::span(Duration::from_secs_f64(profile.window_s));
     let mut text = String::new();
     if profile.mode.has_waits() {
-        let _ = write!(text, "{} waits in {time} stand for {}", profile.waits, term::nanos(profile.waited_ns));
+        let _ =
+            write!(text, "{} waits in {time} stand for {}", profile.waits, term::nanos(profile.waited_ns));
         if let Some(blocked) = profile.blocked_ns.filter(|blocked| *blocked > 0) {
             let pct = profile.waited_ns as f64 * 100.0 / blocked as f64;
             let _ = write!(text, ", {pct:.0}% of {} blocked", term::nanos(blocked));
@@ -86,7 +87,9 @@ pub(super) fn empty_reason(profile: &Profile) -> String {
     let (samples, waits) = (profile.mode.has_samples(), profile.mode.has_waits());
     if waits && !samples {
         return match profile.blocked_ns {
-            None => format!("No waits were looked at in {time}: there is no scheduler accounting (`agent doctor` says why)."),
+            None => format!(
+                "No waits were looked at in {time}: there is no scheduler accounting (`agent doctor` says why)."
+            ),
             Some(0) => format!("It did not wait in {time}."),
             Some(blocked) => format!(
                 "It was blocked for {}, but no wait that long ended in {time}. Try a longer --duration, or `agent report`.",

@@ -50,7 +50,9 @@ fn pct(ns: u64, window_s: f64) -> String {
 }
 
 /// Time of each group of states.
-pub(in crate::cli) fn groups<'a>(states: impl IntoIterator<Item = (&'a String, &'a u64)>) -> [u64; Group::ALL.len()] {
+pub(in crate::cli) fn groups<'a>(
+    states: impl IntoIterator<Item = (&'a String, &'a u64)>,
+) -> [u64; Group::ALL.len()] {
     let mut sums = [0; Group::ALL.len()];
     for (key, ns) in states {
         let group = Group::of_key(key);
@@ -159,7 +161,8 @@ fn with_bars(table: &Table, bars: &[Vec<(char, usize, [u8; 3])>], paint: Paint) 
 
 /// What the letters mean, those that are there.
 fn legend<'a>(bars: impl Iterator<Item = &'a (char, usize, [u8; 3])>, paint: Paint) -> String {
-    let mut shown: Vec<char> = bars.filter(|(_, width, _)| *width > 0).map(|(letter, _, _)| *letter).collect();
+    let mut shown: Vec<char> =
+        bars.filter(|(_, width, _)| *width > 0).map(|(letter, _, _)| *letter).collect();
     shown.sort_unstable();
     shown.dedup();
     let names: Vec<String> = Group::ALL
@@ -170,7 +173,8 @@ fn legend<'a>(bars: impl Iterator<Item = &'a (char, usize, [u8; 3])>, paint: Pai
     if names.is_empty() {
         return String::new();
     }
-    format!("{}\n", names.join("  ")) + &paint.dim("a bar is all threads × time; LOST%: held up, of one thread's time\n")
+    format!("{}\n", names.join("  "))
+        + &paint.dim("a bar is all threads × time; LOST%: held up, of one thread's time\n")
 }
 
 fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String {
@@ -265,8 +269,10 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
     let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
     for line in finding.stacks.iter().take(3) {
         let weight = share(line).1;
-        let part = if total > 0 { format!("{:>3.0}%", weight as f64 * 100.0 / total as f64) } else { String::new() };
-        let _ = writeln!(text, "   {} {}", paint.dim(format!("stack {part}")), term::clean(&stack(line, FRAMES)));
+        let part =
+            if total > 0 { format!("{:>3.0}%", weight as f64 * 100.0 / total as f64) } else { String::new() };
+        let _ =
+            writeln!(text, "   {} {}", paint.dim(format!("stack {part}")), term::clean(&stack(line, FRAMES)));
     }
     for caused in &finding.caused {
         let _ = writeln!(text, "   ↳ explains {}", term::clean(caused));

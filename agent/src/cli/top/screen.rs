@@ -397,7 +397,10 @@ mod tests {
         press(&mut screen, 'l');
         let lines = text(&screen, 100, 10);
         assert!(lines[2].contains("LOST%") && lines[2].contains("WHERE TIME WENT"), "{lines:#?}");
-        assert!(lines[3].contains("75.0 DDDDDDDDDDDDDDD..... fsync 75%") && lines[3].ends_with("small"), "{lines:#?}");
+        assert!(
+            lines[3].contains("75.0 DDDDDDDDDDDDDDD..... fsync 75%") && lines[3].ends_with("small"),
+            "{lines:#?}"
+        );
         press(&mut screen, 't');
         assert!(text(&screen, 100, 10)[2].contains("SYSC/s"));
     }
