@@ -2,7 +2,7 @@
 //!
 //! # Format, version 1
 //! `s7rec\r\n\x1a`, the version (`u32`, little endian), then frames: kind (1 byte), length and CRC-32 of what follows
-//! (`u32` each, little endian), a zstd frame of MessagePack. Kinds, in this order:
+//! (`u32` each, little endian), a zstd frame of `MessagePack`. Kinds, in this order:
 //!
 //! | kind | content |
 //! |---|---|

@@ -77,7 +77,7 @@ impl Folded {
 /// A name missing from `names` counts as [`Unnamed::Failed`] and shows as `[unknown]`.
 #[must_use]
 pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded {
-    fold_parts(samples.iter().map(|sample| (sample, None, None)), names, options)
+    fold_parts(samples.iter().map(|sample| (sample, None, None)), names, *options)
 }
 
 /// Folds stacks with what stands on top of them: the reason, and the waker's stack upside down (its leaf, where it
@@ -85,15 +85,15 @@ pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded 
 #[must_use]
 pub fn fold_stacked(stacks: &[Stacked], names: &Names, options: &FoldOptions) -> Folded {
     let parts = stacks.iter().map(|one| (&one.sample, one.reason.as_deref(), one.waker.as_ref()));
-    fold_parts(parts, names, options)
+    fold_parts(parts, names, *options)
 }
 
 /// A stack, the frame on top of it, and the stack on top of that.
 type Parts<'s> = (&'s Sample, Option<&'s str>, Option<&'s Sample>);
 
-fn fold_parts<'s>(parts: impl Iterator<Item = Parts<'s>>, names: &Names, options: &FoldOptions) -> Folded {
+fn fold_parts<'s>(parts: impl Iterator<Item = Parts<'s>>, names: &Names, options: FoldOptions) -> Folded {
     let mut coverage = NameCoverage::default();
-    let mut frames = Frames::new(names, options);
+    let mut frames = Frames::new(names, &options);
     let mut merged: HashMap<Vec<FrameId>, u64> = HashMap::new();
     let mut stack = Vec::new();
     for (sample, reason, waker) in parts {
@@ -189,10 +189,10 @@ impl<'a> Frames<'a> {
         self.push_stack(stack, waker, coverage);
         stack[from..].reverse();
         if self.options.annotate {
-            for at in from..stack.len() {
-                let text = Arc::clone(&self.texts[stack[at] as usize]);
+            for frame in &mut stack[from..] {
+                let text = Arc::clone(&self.texts[*frame as usize]);
                 let plain = text.strip_suffix("_[k]").or_else(|| text.strip_suffix("_[j]")).unwrap_or(&text);
-                stack[at] = self.intern(plain, "_[w]");
+                *frame = self.intern(plain, "_[w]");
             }
         }
     }

@@ -115,15 +115,15 @@ fn verdict(
     if let Some(culprit) = &worst.culprit {
         let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
         if culprit != subject {
-            text.push_str(&format!(", because of {culprit}"));
+            text.push_str(", because of ");
+            text.push_str(&culprit);
         }
     }
     match firm - 1 {
-        0 => text.push('.'),
-        1 => text.push_str("; 1 more finding."),
-        more => text.push_str(&format!("; {more} more findings.")),
+        0 => text + ".",
+        1 => text + "; 1 more finding.",
+        more => format!("{text}; {more} more findings."),
     }
-    text
 }
 
 fn process(row: &Usage) -> ReportProcess {

@@ -44,6 +44,15 @@ pub(crate) fn full(n: u64) -> Window {
         user: vec![0x1000, 0x2001].into(),
         weight: 3,
     }];
+    window.coverage.lost = [("sample_ring_full".to_owned(), 3)].into();
+    window.coverage.symbolized_pct = Some(99.5);
+    waiting(&mut window, n);
+    resources(&mut window);
+    window
+}
+
+/// Thread states and waits.
+fn waiting(window: &mut Window, n: u64) {
     let open = OpenWait {
         tid: Tid(43),
         state: State::Fsync,
@@ -100,6 +109,10 @@ pub(crate) fn full(n: u64) -> Window {
     })
     .collect();
     window.blame = vec![RunqBlame { victim: Tgid(42), culprit: Tgid(7), waited: DurNs(9) }];
+}
+
+/// What the kernel's subsystems did.
+fn resources(window: &mut Window) {
     window.blockio = vec![BlockIoRow {
         tgid: Tgid(42),
         comm: "work;er <b>".into(),
@@ -139,9 +152,6 @@ pub(crate) fn full(n: u64) -> Window {
         waited: DurNs(6),
         holder: Some(Tid(7)),
     }];
-    window.coverage.lost = [("sample_ring_full".to_owned(), 3)].into();
-    window.coverage.symbolized_pct = Some(99.5);
-    window
 }
 
 fn names() -> Names {
