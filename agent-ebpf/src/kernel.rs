@@ -1,6 +1,7 @@
 //! Every read of a kernel structure. Offsets come from the running kernel's BTF ([`OFFSETS`], set at load).
 
 use core::arch::asm;
+use core::ffi::c_void;
 pub(crate) mod task;
 
 use agent_common::abi::COMM_LEN;
@@ -120,6 +121,8 @@ pub(crate) trait CurrentTask {
     fn orig_ax(&self) -> Option<i64>;
     /// Second argument of the tracepoint: the number at `sys_enter`, the result at `sys_exit`.
     fn second(&self) -> i64;
+    /// What the stack helper wants.
+    fn context(&self) -> *mut c_void;
 }
 
 /// `tp_btf`: plain loads, which the verifier checks against BTF. No helper call but one: each costs 10 ns and more
@@ -166,6 +169,11 @@ impl CurrentTask for Typed<'_> {
     fn second(&self) -> i64 {
         self.ctx.arg(1)
     }
+
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.ctx.as_ptr()
+    }
 }
 
 /// `raw_tp`: checked reads, for kernels that refuse [`Typed`] (5.10).
@@ -193,5 +201,10 @@ impl CurrentTask for Checked<'_> {
     #[inline(always)]
     fn second(&self) -> i64 {
         self.0.arg::<u64>(1) as i64
+    }
+
+    #[inline(always)]
+    fn context(&self) -> *mut c_void {
+        self.0.as_ptr()
     }
 }

@@ -6,6 +6,7 @@ use agent_common::abi::locks::{
     LOCKS_MAX, LockKey, LockValue,
 };
 use agent_common::abi::resources::{OPEN_LOCK, OpenValue};
+use agent_common::abi::sched::State;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
@@ -80,9 +81,9 @@ pub(crate) fn try_begin(ctx: &RawTracePointContext) {
         tgid,
         holder: holder(KernelPtr(lock as *const u8), kind),
         kind,
-        pad: 0,
+        context: 0,
     };
-    open::begin(ids as u32, OPEN_LOCK, &value);
+    open::begin(ids as u32, OPEN_LOCK, State::KernelLock, &value);
 }
 
 #[inline(always)]

@@ -3,6 +3,7 @@
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::memory::{MEMORY_MAX, MemoryValue, OOM_KILLS_MAX, OomValue};
 use agent_common::abi::resources::{OPEN_COMPACTION, OPEN_RECLAIM, OpenValue};
+use agent_common::abi::sched::State;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
@@ -10,6 +11,7 @@ use aya_ebpf::programs::RawTracePointContext;
 
 use crate::counters::{add, value_of};
 use crate::kernel::{KernelPtr, layout, offset, raw_argument};
+use crate::sched::slots::Slot;
 use crate::{drops, filter, open, settings};
 
 #[map]
@@ -32,7 +34,7 @@ fn begin(what: u32) {
     if filter::passes(settings, tgid) {
         // SAFETY: no arguments.
         let start_ns = unsafe { bpf_ktime_get_ns() };
-        open::begin(ids as u32, what, &OpenValue { start_ns, tgid, ..OpenValue::default() });
+        open::begin(ids as u32, what, State::Reclaim, &OpenValue { start_ns, tgid, ..OpenValue::default() });
     }
 }
 
@@ -79,9 +81,13 @@ pub(crate) fn try_throttle(ctx: &RawTracePointContext) {
         return;
     }
     let Some(settings) = settings::get() else { return };
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let ids = bpf_get_current_pid_tgid();
+    let tgid = (ids >> 32) as u32;
     if !filter::passes(settings, tgid) {
         return;
+    }
+    if let Some(slot) = Slot::of(ids as u32) {
+        slot.set_context(State::Writeback as u8);
     }
     let Some(value) = memory_of(tgid) else { return };
     // SAFETY: a map value; the sums are atomic.

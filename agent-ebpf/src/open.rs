@@ -3,18 +3,27 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::resources::{OpenKey, OpenValue, THREAD_OPEN_MAX};
+use agent_common::abi::sched::State;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 
 use crate::drops;
+use crate::sched::slots::Slot;
 
 #[map]
 static THREAD_OPEN: HashMap<OpenKey, OpenValue> = HashMap::with_max_entries(THREAD_OPEN_MAX, 0);
 
-/// A thread begins `what`; what it had begun of the same kind and never ended is forgotten.
+/// A thread begins `what`; what it had begun of the same kind and never ended is forgotten. If it blocks meanwhile, that
+/// is time in `state`.
 #[inline(always)]
-pub(crate) fn begin(tid: u32, what: u32, value: &OpenValue) {
+pub(crate) fn begin(tid: u32, what: u32, state: State, value: &OpenValue) {
+    let mut value = *value;
+    if let Some(slot) = Slot::of(tid) {
+        value.context = u32::from(slot.context());
+        slot.set_context(state as u8);
+    }
+    let value = &value;
     if THREAD_OPEN.insert(OpenKey { tid, what }, value, 0).is_err() {
         drops::count(DropReason::ThreadOpenFull);
     }
@@ -30,6 +39,9 @@ pub(crate) fn end(tid: u32, what: u32, lock: u64) -> Option<(OpenValue, u64)> {
         return None;
     }
     let _ = THREAD_OPEN.remove(key);
+    if let Some(slot) = Slot::of(tid) {
+        slot.set_context(value.context as u8);
+    }
     // SAFETY: no arguments.
     Some((value, unsafe { bpf_ktime_get_ns() }.saturating_sub(value.start_ns)))
 }

@@ -13,7 +13,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 
 use self::slots::Slot;
 use crate::kernel::task::{Task, at};
-use crate::{filter, settings};
+use crate::{filter, offcpu, runqlat, settings};
 
 const TASK_STOPPED: u32 = 0x04;
 const TASK_TRACED: u32 = 0x08;
@@ -56,9 +56,19 @@ pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
         };
         leave(settings, prev, prev_tid, state, now);
     }
-    if next_tid != 0 {
-        enter(settings, next, next_tid, now);
+    let Some(cpu) = runqlat::this_cpu() else { return };
+    let mut wanted = 0;
+    if next_tid != 0
+        && let Some((slot, since)) = enter(settings, next, next_tid, now)
+    {
+        if since != 0 {
+            runqlat::charge(cpu, slot, since, now);
+        }
+        if slot.wants_user() {
+            wanted = next_tid;
+        }
     }
+    runqlat::begin_turn(cpu, if next_tid == 0 { 0 } else { next.tgid() }, wanted, now);
 }
 
 /// `prev` is taken off its CPU.
@@ -86,15 +96,15 @@ fn leave(settings: &Settings, prev: Task, tid: u32, state: u32, now: u64) {
     slot.change(state, now);
 }
 
-/// `next` is put on this CPU.
+/// `next` is put on this CPU. Its slot, and since when it has waited for a CPU that others had (0: it has not).
 #[inline(always)]
-fn enter(settings: &Settings, next: Task, tid: u32, now: u64) {
+fn enter(settings: &Settings, next: Task, tid: u32, now: u64) -> Option<(Slot, u64)> {
     let Some(slot) = Slot::of(tid) else {
         // Blocked or queued since before the agent came.
         if passes_other(settings, next) {
             let _ = Slot::claim(next, tid, State::Oncpu, now, 0);
         }
-        return;
+        return None;
     };
     // Woken before this program's sister saw it leave: it was runnable all the time.
     if slot.early() {
@@ -103,7 +113,11 @@ fn enter(settings: &Settings, next: Task, tid: u32, now: u64) {
             slot.correct(State::RunqWoken as u8);
         }
     }
+    let state = slot.state();
+    let queued = state == State::RunqWoken as u8 || state == State::RunqPreempted as u8;
+    let since = if queued { slot.since() } else { 0 };
     slot.change(State::Oncpu as u8, now);
+    Some((slot, since))
 }
 
 #[inline(always)]
@@ -119,8 +133,9 @@ pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
     };
     let state = slot.state();
     if is_blocked(state) {
-        let now = now();
+        let (since, now) = (slot.since(), now());
         slot.change(queued(task, State::RunqWoken), now);
+        offcpu::ended(ctx, settings, task, slot, state, (since, now));
     } else if state == State::Oncpu as u8 {
         slot.set_early(now());
     }

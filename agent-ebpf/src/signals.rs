@@ -66,7 +66,10 @@ pub(crate) fn try_generate(ctx: &RawTracePointContext) {
         return;
     }
     let key = SignalKey { tgid, sender: sender(ctx.arg::<u64>(1)), signal };
-    if let Some(count) = value_of(&SIGNALS, &key, &0, DropReason::SignalMapFull) {
+    // On the stack, not `&0`: such a constant may share its place with a global of equal value, and the loader
+    // overwrites globals (every first signal counted as 1,000,000,001, after the sampling period without sampling).
+    let none = 0;
+    if let Some(count) = value_of(&SIGNALS, &key, &none, DropReason::SignalMapFull) {
         add(count, 1);
     }
 }

@@ -12,7 +12,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
 use crate::kernel::CurrentTask;
-use crate::{drops, filter, settings};
+use crate::{drops, filter, offcpu, settings};
 
 /// 131,072 × 104 B = 13 MiB of kernel memory, preallocated (kernels before 6.1 allow nothing else here): room for
 /// 3,000 processes with 40 (call, CPU, bucket) combinations each. User space drains early when it fills.
@@ -111,6 +111,9 @@ pub(crate) fn try_exit(current: &impl CurrentTask) {
     let (tgid, tid) = current.ids();
     if !filter::observes(tgid) {
         return;
+    }
+    if settings.wait_users != 0 {
+        offcpu::take_user(current.context(), tid);
     }
     let ret = current.second();
     let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };

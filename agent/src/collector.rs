@@ -100,7 +100,8 @@ impl Collector {
             probes.attach_resources();
         }
         let sched = if options.sched {
-            Sched::start(&mut probes, observed(&options.filter), mono_now())
+            let users = options.syscalls != SyscallTier::Off;
+            Sched::start(&mut probes, observed(&options.filter), users, mono_now())
         } else {
             Sched::default()
         };
@@ -146,11 +147,11 @@ impl Collector {
         self.drain_process();
         let oncpu = &mut self.oncpu;
         self.probes.drain_samples(|header, kernel, user| oncpu.sample(header, kernel, user));
+        self.sched.poll(&mut self.probes, mono_now(), |tgid| oncpu.seen(tgid));
         // Who was forked and sampled between the two: its fork is told by now.
         self.drain_process();
         let process = &self.process;
         self.fresh.extend(self.oncpu.take_fresh(|tgid| process.forked_by(tgid)));
-        self.sched.poll(&mut self.probes, mono_now());
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
             self.read_syscalls();
         }
@@ -204,7 +205,7 @@ impl Collector {
             return None;
         }
         let (process, known) = (&mut self.process, &self.tasks);
-        let times =
+        let sched =
             self.sched.close(&mut self.probes, end, |tgid| process.comm(tgid, || known_comm(known, tgid)));
         let (host, tasks) = match &mut self.proc {
             Some((host, tasks)) => (host.sample(), tasks.sample()),
@@ -245,10 +246,10 @@ impl Collector {
             forks,
             syscalls,
             in_flight,
-            times,
+            times: sched.times,
             samples,
-            waits: Vec::new(),
-            blame: Vec::new(),
+            waits: sched.waits,
+            blame: sched.blame,
             blockio: resources.blockio,
             memory: resources.memory,
             oom_kills: resources.oom_kills,

@@ -37,6 +37,23 @@ pub fn sched(filter: Filter) -> Collector {
     .expect("the probes load")
 }
 
+/// The scheduler probes, and system calls counted: waits have user stacks.
+///
+/// # Panics
+/// When the probes do not load.
+#[must_use]
+pub fn waits() -> Collector {
+    Collector::start(Options {
+        rate_hz: 0,
+        filter: Filter::All,
+        syscalls: SyscallTier::Counts,
+        sched: true,
+        resources: true,
+        proc: false,
+    })
+    .expect("the probes load")
+}
+
 /// The window that holds all of `work`, and what it returned.
 ///
 /// # Panics

@@ -43,11 +43,15 @@ pub enum DropReason {
     /// The kernel skipped a run of a program because the same program was under way on that CPU, preempted: possible
     /// since 7.0. Counted by the kernel, read by user space.
     ProgramSkipped = 18,
+    /// The waits ring buffer was full: one wait, or its user stack, was lost.
+    WaitRingFull = 19,
+    /// The `BLAME` map was full: nobody was charged with some time of waiting for a CPU.
+    BlameMapFull = 20,
 }
 
 impl DropReason {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::SyscallMapFull,
         Self::SyscallUnpaired,
         Self::SyscallEntryFull,
@@ -67,6 +71,8 @@ impl DropReason {
         Self::LockMapFull,
         Self::SchedSlotsFull,
         Self::ProgramSkipped,
+        Self::WaitRingFull,
+        Self::BlameMapFull,
     ];
 
     /// Stable identifier used in reports and metrics.
@@ -92,6 +98,8 @@ impl DropReason {
             Self::LockMapFull => "lock_map_full",
             Self::SchedSlotsFull => "sched_slots_full",
             Self::ProgramSkipped => "program_skipped",
+            Self::WaitRingFull => "wait_ring_full",
+            Self::BlameMapFull => "blame_map_full",
         }
     }
 }

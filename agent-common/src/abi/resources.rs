@@ -143,7 +143,7 @@ pub struct OpenValue {
     pub holder: u32,
     /// [`OPEN_LOCK`]: kind of the lock.
     pub kind: u32,
-    /// Padding.
-    pub pad: u32,
+    /// What the thread was in before, a [`super::sched::State`]; 0: nothing of this kind.
+    pub context: u32,
 }
 assert_abi!(OpenValue, size = 32, align = 8, fields = [u64, u64, u32, u32, u32, u32]);

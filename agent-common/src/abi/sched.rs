@@ -179,11 +179,21 @@ impl State {
     /// Waiting for work rather than held up in it: not part of a subject's non-idle time.
     #[must_use]
     pub const fn is_idle(self) -> bool {
-        matches!(
-            self,
-            Self::Sleep | Self::Poll | Self::KernelIdle | Self::FutexWait | Self::NetAccept | Self::Stopped
-        )
+        is_idle(self as u8)
     }
+}
+
+/// [`State::is_idle`] of a number.
+#[must_use]
+#[inline(always)]
+pub const fn is_idle(state: u8) -> bool {
+    const IDLE: u32 = 1 << State::Sleep as u32
+        | 1 << State::Poll as u32
+        | 1 << State::KernelIdle as u32
+        | 1 << State::FutexWait as u32
+        | 1 << State::NetAccept as u32
+        | 1 << State::Stopped as u32;
+    state < 32 && IDLE & 1 << state != 0
 }
 
 #[cfg(test)]

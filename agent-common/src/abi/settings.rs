@@ -18,10 +18,14 @@ pub struct Settings {
     pub debug: u32,
     /// Number of the window that runs: a maximum is one of a window.
     pub window: u32,
+    /// 1: waits are looked at.
+    pub waits: u32,
+    /// 1: `sys_exit` is observed, so the user stack of a wait can be taken there.
+    pub wait_users: u32,
     /// Padding.
     pub pad: u32,
 }
-assert_abi!(Settings, size = 32, align = 8, fields = [u32, u32, u64, u32, u32, u32, u32]);
+assert_abi!(Settings, size = 40, align = 8, fields = [u32, u32, u64, u32, u32, u32, u32, u32, u32]);
 
 /// Offsets into kernel structures, in bytes, from the running kernel's BTF. `u32::MAX`: not in this kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

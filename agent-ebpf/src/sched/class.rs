@@ -2,8 +2,10 @@
 
 use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
-    COMPAT, Call, FLAG_COMPAT, NATIVE, NO_CALL, State, nr_in_table, state_of_call,
+    COMPAT, Call, FLAG_COMPAT, NATIVE, NO_CALL, State, futex_is_lock, nr_in_table, state_of_call,
 };
+
+use aya_ebpf::helpers::bpf_probe_read_user;
 
 use super::slots::Slot;
 use super::{TASK_NOLOAD, TASK_PARKED, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE};
@@ -25,6 +27,8 @@ const ANON_INODE: u64 = 0x0904_1934;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// include/uapi/linux/futex.h
+const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
 /// Port 53 in network order.
 const DNS: u16 = 53u16.to_be();
 
@@ -36,6 +40,10 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     }
     let deep = state & TASK_UNINTERRUPTIBLE != 0;
     let context = slot.context();
+    if context == State::Writeback as u8 {
+        // The pause that was announced is this one.
+        slot.set_context(0);
+    }
     if prev.in_kernel_only() {
         if context != 0 {
             return context;
@@ -68,8 +76,21 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     }
     let index = nr_in_table(number as u64);
     let call = Call(if compat { COMPAT[index] } else { NATIVE[index] });
+    if call.0 == Call::FUTEX.0 && !deep {
+        slot.set_owner(if futex_is_lock(args[1], args[2]) { owner_of(args[0]) } else { 0 });
+    }
     let file = if call.wants_file() { kind_of(prev, slot, args[0] as u32, now) } else { 0 };
     state_of_call(call, args, deep, deep && prev.in_iowait(), file)
+}
+
+/// Thread that owns the lock at `word`, by one of two customs: the word is its tid (musl, robust and PI mutexes), or
+/// the word is 2 and the tid follows 8 bytes on (`__owner` of glibc's `pthread_mutex_t`). What a lock of another kind
+/// has there is no thread of the process: user space checks that.
+#[inline(always)]
+fn owner_of(word: u64) -> u32 {
+    // SAFETY: the helper checks the address; the thread that waits is current.
+    let Ok([value, _, owner]) = (unsafe { bpf_probe_read_user(word as *const [u32; 3]) }) else { return 0 };
+    if value > 2 { value & FUTEX_TID_MASK } else { owner }
 }
 
 /// Kind of descriptor `fd`, from the slot where it was the same file a moment ago.

@@ -5,12 +5,14 @@
 //! writes `early_ns` only.
 
 use agent_common::abi::drops::DropReason;
+use agent_common::abi::offcpu::QUANTUM_NS;
 use agent_common::abi::sched::{
-    DEAD, DEAD_RING, DeadRing, NO_CALL, PROBES, STATES, SchedSlot, State, USED_CHUNK, UsedChunk,
+    DEAD, DEAD_RING, DeadRing, FLAG_WAIT_USER, NO_CALL, PROBES, STATES, SchedSlot, State, USED_CHUNK,
+    UsedChunk,
 };
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_probe_read_kernel_str_bytes};
+use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_probe_read_kernel_str_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 
@@ -95,6 +97,8 @@ impl Slot {
             set!(slot, state, state as u8);
             set!(slot, nr, NO_CALL);
             set!(slot, flags, flags);
+            // SAFETY: no arguments.
+            set!(slot, debt_ns, u64::from(unsafe { bpf_get_prandom_u32() }) % QUANTUM_NS);
             set!(slot, comm, task.comm());
             set!(slot, tid, tid);
             if let Some(chunk) = SCHED_USED.get_ptr_mut(index / USED_CHUNK) {
@@ -107,6 +111,27 @@ impl Slot {
         }
         drops::count(DropReason::SchedSlotsFull);
         None
+    }
+
+    #[inline(always)]
+    pub(crate) fn tid(self) -> u32 {
+        get!(self, tid)
+    }
+
+    #[inline(always)]
+    pub(crate) fn tgid(self) -> u32 {
+        get!(self, tgid)
+    }
+
+    #[inline(always)]
+    pub(crate) fn comm(self) -> [u8; agent_common::abi::COMM_LEN] {
+        get!(self, comm)
+    }
+
+    /// When the present state began.
+    #[inline(always)]
+    pub(crate) fn since(self) -> u64 {
+        get!(self, since_ns)
     }
 
     #[inline(always)]
@@ -183,6 +208,77 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn context(self) -> u8 {
         get!(self, context)
+    }
+
+    /// Sets what it does in the kernel.
+    #[inline(always)]
+    pub(crate) fn set_context(self, state: u8) {
+        set!(self, context, state);
+    }
+
+    /// Blocked time since the last mark.
+    #[inline(always)]
+    pub(crate) fn debt(self) -> u64 {
+        get!(self, debt_ns)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_debt(self, ns: u64) {
+        set!(self, debt_ns, ns);
+    }
+
+    /// Time of waiting for a CPU that nobody has been charged with.
+    #[inline(always)]
+    pub(crate) fn queued(self) -> u64 {
+        get!(self, queued_ns)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_queued(self, ns: u64) {
+        set!(self, queued_ns, ns);
+    }
+
+    #[inline(always)]
+    pub(crate) fn nr(self) -> u16 {
+        get!(self, nr)
+    }
+
+    #[inline(always)]
+    pub(crate) fn arg(self) -> u64 {
+        get!(self, arg)
+    }
+
+    /// Who owns the lock it waits for, as the lock says.
+    #[inline(always)]
+    pub(crate) fn owner(self) -> u32 {
+        get!(self, owner)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_owner(self, tid: u32) {
+        set!(self, owner, tid);
+    }
+
+    /// The user stack of the wait with this number is wanted.
+    #[inline(always)]
+    pub(crate) fn want_user(self, wait: u32) {
+        set!(self, wait, wait);
+        set!(self, flags, get!(self, flags) | FLAG_WAIT_USER);
+    }
+
+    #[inline(always)]
+    pub(crate) fn wants_user(self) -> bool {
+        get!(self, flags) & FLAG_WAIT_USER != 0
+    }
+
+    /// The wait whose user stack is wanted, from now on no more.
+    #[inline(always)]
+    pub(crate) fn take_wanted(self) -> Option<u32> {
+        if !self.wants_user() {
+            return None;
+        }
+        set!(self, flags, get!(self, flags) & !FLAG_WAIT_USER);
+        Some(get!(self, wait))
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! Sizes, globals and loading of the object.
 
+use agent_common::abi::offcpu::{LOOK_BURST, LOOK_NS};
 use agent_common::abi::resources::Layout;
 use agent_common::abi::sched::{SchedOffsets, USED_CHUNK};
 use agent_common::abi::settings::Offsets;
@@ -65,6 +66,15 @@ fn ring_bytes(rate_hz: u32, cpus: usize) -> u32 {
     (per_second * 4).next_power_of_two().clamp(256 << 10, 16 << 20) as u32
 }
 
+/// Bytes of the waits ring buffer: 400 ms of looks at 1 KiB, a power of two, 512 KiB to 16 MiB.
+fn waits_bytes(cpus: usize) -> u32 {
+    let looks = 400_000_000 / LOOK_NS + LOOK_BURST;
+    (cpus as u64 * looks * 1024).next_power_of_two().clamp(512 << 10, 16 << 20) as u32
+}
+
+/// The smallest ring buffer.
+const PAGE: u32 = 4096;
+
 /// Sizes of the mapped arrays.
 pub(super) struct Sizes {
     pub(super) entry_slots: u32,
@@ -122,12 +132,17 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .map_max_entries("SCHED_SLOTS", sizes.sched_slots)
         .map_max_entries("SCHED_USED", sizes.sched_slots / USED_CHUNK)
         .map_max_entries("SCHED_DEAD", possible)
+        .map_max_entries("CPUS", possible)
+        .map_max_entries("WAITS", if spec.sched { waits_bytes(cpus) } else { PAGE })
         .map_max_entries("SAMPLES", ring_bytes(spec.rate_hz, cpus));
     if !spec.filter {
         loader.map_max_entries("FILTER_TGIDS", 1);
     }
     if !spec.syscalls {
         loader.map_max_entries("SYSCALLS", 1).map_max_entries("ENTRY_OVERFLOW", 1);
+    }
+    if !spec.sched {
+        loader.map_max_entries("BLAME", 1);
     }
     if !spec.resources {
         for map in super::probes::RESOURCE_MAPS {

@@ -1,43 +1,69 @@
-//! The collector's part of scheduler accounting.
+//! The collector's part of scheduler accounting: states, waits, and who ran while others waited.
 
 use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
 
 use crate::bpf::Probes;
+use crate::source::offcpu::OffcpuSource;
+use crate::source::runqlat::RunqlatSource;
 use crate::source::sched::SchedSource;
-use crate::window::ProcessTimes;
+use crate::window::{ProcessTimes, RunqBlame, Wait};
 
 /// Thread states of the running window; nothing where they are switched off or this kernel refuses them.
 #[derive(Debug, Default)]
 pub(super) struct Sched {
-    source: Option<SchedSource>,
+    sources: Option<Sources>,
+}
+
+#[derive(Debug)]
+struct Sources {
+    times: SchedSource,
+    waits: OffcpuSource,
+    blame: RunqlatSource,
+    complained: bool,
+}
+
+/// What it leaves in a window.
+#[derive(Debug, Default)]
+pub(super) struct SchedRows {
+    pub(super) times: Vec<ProcessTimes>,
+    pub(super) waits: Vec<Wait>,
+    pub(super) blame: Vec<RunqBlame>,
 }
 
 impl Sched {
-    /// Attaches the probes and looks at the threads that are there.
-    pub(super) fn start(probes: &mut Probes, observed: Vec<Tgid>, now: MonoNs) -> Self {
+    /// Attaches the probes and looks at the threads that are there. `users`: `sys_exit` is observed, where the user
+    /// stacks of waits are taken.
+    pub(super) fn start(probes: &mut Probes, observed: Vec<Tgid>, users: bool, now: MonoNs) -> Self {
         if !probes.attach_sched() {
             return Self::default();
         }
-        let mut source = SchedSource::default();
-        source.look_at_all(observed, now);
-        Self { source: Some(source) }
+        let mut times = SchedSource::default();
+        times.look_at_all(observed, now);
+        if let Err(error) = probes.look_at_waits(users) {
+            tracing::warn!(%error, "waits are not looked at");
+        }
+        let (waits, blame) = (OffcpuSource::new(), RunqlatSource::default());
+        Self { sources: Some(Sources { times, waits, blame, complained: false }) }
     }
 
     /// Begins the first window.
     pub(super) fn begin(&mut self, probes: &mut Probes, start: MonoNs) {
-        if let Some(source) = &mut self.source {
-            probes.threads(|slot| source.thread(slot, start));
-            source.begin(start);
-        }
+        let Some(sources) = &mut self.sources else { return };
+        probes.threads(|slot| sources.times.thread(slot, start));
+        sources.times.begin(start);
+        probes.drain_waits(|_| ());
+        let _ = sources.blame.take(probes.blame());
     }
 
-    /// Takes what threads left that have ended. At every poll.
-    pub(super) fn poll(&mut self, probes: &mut Probes, now: MonoNs) {
-        if let Some(source) = &mut self.source {
-            probes.bury_threads(|slot| source.thread(slot, now));
-        }
+    /// Takes what threads left that have ended, and the waits. At every poll. Calls `stacks` for each process whose
+    /// user stacks came.
+    pub(super) fn poll(&mut self, probes: &mut Probes, now: MonoNs, mut stacks: impl FnMut(Tgid)) {
+        let Some(sources) = &mut self.sources else { return };
+        probes.bury_threads(|slot| sources.times.thread(slot, now));
+        probes
+            .drain_waits(|record| sources.waits.record(&record).into_iter().flatten().for_each(&mut stacks));
     }
 
     /// Closes the running window.
@@ -46,9 +72,15 @@ impl Sched {
         probes: &mut Probes,
         now: MonoNs,
         comm: impl FnMut(Tgid) -> Arc<str>,
-    ) -> Vec<ProcessTimes> {
-        let Some(source) = &mut self.source else { return Vec::new() };
-        probes.threads(|slot| source.thread(slot, now));
-        source.close(now, comm)
+    ) -> SchedRows {
+        let Some(sources) = &mut self.sources else { return SchedRows::default() };
+        probes.threads(|slot| sources.times.thread(slot, now));
+        let blame = sources.blame.take(probes.blame()).unwrap_or_else(|error| {
+            if !std::mem::replace(&mut sources.complained, true) {
+                tracing::warn!(%error, "cannot read who ran while others waited for a CPU");
+            }
+            Vec::new()
+        });
+        SchedRows { times: sources.times.close(now, comm), waits: sources.waits.take(), blame }
     }
 }

@@ -1,6 +1,7 @@
 //! Where a window's contents come from: one file a feature.
 
 mod blockio;
+mod comms;
 mod delta;
 pub mod host;
 pub mod in_flight;
@@ -8,9 +9,11 @@ mod irq;
 mod locks;
 mod memory;
 mod net;
+pub mod offcpu;
 pub mod oncpu;
 pub mod process;
 pub mod resources;
+pub mod runqlat;
 pub mod sched;
 mod signals;
 pub mod syscalls;

@@ -1,13 +1,12 @@
 //! On-CPU samples from the probes, with the processes seen for the first time.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use agent_common::abi::oncpu::SampleHeader;
 use agent_common::units::Tgid;
 use flamegraphs::sample::Sample;
 
-use super::process::comm_str;
+use super::comms::Comms;
 
 /// A process sampled for the first time, or one that such a process was forked from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,33 +24,16 @@ const ANCESTORS: usize = 8;
 #[derive(Debug, Default)]
 pub struct OncpuSource {
     samples: Vec<Sample>,
-    seen: HashSet<Tgid>,
+    known: HashSet<Tgid>,
     fresh: Vec<Tgid>,
-    /// Samples share their names: a process has a few.
-    names: HashSet<Arc<str>>,
+    names: Comms,
 }
-
-/// Names kept before the set starts over.
-const NAMES: usize = 4096;
 
 impl OncpuSource {
     /// Takes one sample off the ring.
     pub fn sample(&mut self, header: &SampleHeader, kernel: &[u64], user: &[u64]) {
-        let tgid = Tgid(header.tgid);
-        if self.seen.insert(tgid) {
-            self.fresh.push(tgid);
-        }
-        let comm = comm_str(&header.comm);
-        let comm = if let Some(known) = self.names.get(comm.as_ref()) {
-            Arc::clone(known)
-        } else {
-            if self.names.len() >= NAMES {
-                self.names.clear();
-            }
-            let name: Arc<str> = comm.as_ref().into();
-            self.names.insert(Arc::clone(&name));
-            name
-        };
+        self.seen(Tgid(header.tgid));
+        let comm = self.names.get(&header.comm);
         self.samples.push(Sample {
             at_ns: header.at_ns,
             tgid: header.tgid,
@@ -61,6 +43,13 @@ impl OncpuSource {
             user: user.into(),
             weight: 1,
         });
+    }
+
+    /// There are stacks of this process.
+    pub fn seen(&mut self, tgid: Tgid) {
+        if self.known.insert(tgid) {
+            self.fresh.push(tgid);
+        }
     }
 
     /// Processes sampled for the first time since the last call, parents before their children. The parent of one that
@@ -80,7 +69,7 @@ impl OncpuSource {
                 && line.len() <= ANCESTORS
                 && !again.contains(&parent)
             {
-                let known = !pending.remove(&parent) && !self.seen.insert(parent);
+                let known = !pending.remove(&parent) && !self.known.insert(parent);
                 again.insert(parent);
                 line.push(Fresh { tgid: parent, parent: if known { None } else { forked_by(parent) } });
             }
@@ -91,7 +80,7 @@ impl OncpuSource {
 
     /// A process is gone: whoever gets its number is another one. So is what exec put in its place.
     pub fn forget(&mut self, tgid: Tgid) {
-        self.seen.remove(&tgid);
+        self.known.remove(&tgid);
     }
 
     /// Samples since the last call.

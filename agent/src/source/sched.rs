@@ -9,13 +9,12 @@ mod sums;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::{DEAD, FLAG_COMPAT, FLAG_NEW, NO_CALL, STATES, SchedSlot, State};
 use agent_common::units::{MonoNs, Tgid, Tid};
 
 use self::look::Resting;
 use self::sums::{Sums, settle};
-use super::process::comm_str;
+use super::comms::Comms;
 use crate::window::{OpenWait, ProcessTimes, SyscallAbi, ThreadTimes};
 
 /// What was read of one thread so far.
@@ -36,13 +35,10 @@ pub struct SchedSource {
     last: HashMap<(Tid, u64), Last>,
     resting: HashMap<Tid, Resting>,
     processes: HashMap<Tgid, Sums>,
-    names: HashMap<[u8; COMM_LEN], Arc<str>>,
+    names: Comms,
     start: MonoNs,
     turn: u32,
 }
-
-/// Names kept before the table starts over.
-const NAMES: usize = 8192;
 
 impl SchedSource {
     /// Looks at every thread of `tgids` once, after the probes were attached: those that have no slot yet rest in the
@@ -98,7 +94,7 @@ impl SchedSource {
         if let (true, Some(open)) = (unchanged, now_in) {
             sums.rest(open.state);
         } else {
-            let comm = name(&mut self.names, &slot.comm);
+            let comm = self.names.get(&slot.comm);
             sums.threads.push(ThreadTimes {
                 tid,
                 comm,
@@ -166,18 +162,6 @@ fn call_of(slot: &SchedSlot, state: State) -> Option<(SyscallAbi, u16)> {
     }
     let abi = if slot.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
     Some((abi, slot.nr))
-}
-
-fn name(names: &mut HashMap<[u8; COMM_LEN], Arc<str>>, comm: &[u8; COMM_LEN]) -> Arc<str> {
-    if let Some(known) = names.get(comm) {
-        return Arc::clone(known);
-    }
-    if names.len() >= NAMES {
-        names.clear();
-    }
-    let name: Arc<str> = comm_str(comm).as_ref().into();
-    names.insert(*comm, Arc::clone(&name));
-    name
 }
 
 #[cfg(test)]

@@ -83,6 +83,10 @@ offsets! {
     sock_daddr,
     #[doc = "`sock_common.skc_v6_daddr`"]
     sock_v6_daddr,
+    #[doc = "`sock.sk_peer_pid`: who made the other end of a local socket"]
+    sock_peer_pid,
+    #[doc = "`pid.numbers[0].nr`: its number in the first namespace"]
+    pid_numbers,
     #[doc = "0 where `sched_switch` has the state of the previous task as its fourth argument (since 5.18)"]
     switch_state,
     #[doc = "0 where the helper `bpf_task_pt_regs` exists (since 5.15)"]

@@ -33,7 +33,7 @@ pub struct SchedSlot {
     pub file: u64,
     /// When its kind was looked up.
     pub file_ns: u64,
-    /// Blocked time since the last sampled wait.
+    /// Blocked time since the last mark ([`crate::abi::offcpu`]).
     pub debt_ns: u64,
     /// When the slot was claimed.
     pub born_ns: u64,
@@ -43,17 +43,20 @@ pub struct SchedSlot {
     pub preempted: u64,
     /// Its name, NUL-padded.
     pub comm: [u8; COMM_LEN],
-    /// User instruction pointer and stack pointer of the sampled wait whose user stack is wanted.
-    pub user_ip: u64,
-    /// See `user_ip`.
-    pub user_sp: u64,
+    /// Time of waiting for a CPU that nobody has been charged with yet ([`crate::abi::runqlat`]).
+    pub queued_ns: u64,
+    /// Thread that owns the lock at `arg`, where its word or what is beside it says so: not to be trusted. 0: nothing
+    /// is said.
+    pub owner: u32,
+    /// Zero.
+    pub pad2: u32,
     /// [`FLAG_NEW`], [`FLAG_COMPAT`], [`FLAG_WAIT_USER`].
     pub flags: u16,
     /// Kind of `file` ([`super::Call`] says what that makes of a call).
     pub file_kind: u8,
     /// Zero.
     pub pad: u8,
-    /// Number of the sampled wait whose user stack is wanted.
+    /// Number of the wait whose user stack is wanted.
     pub wait: u32,
     /// Time in each state, ns; the present one's since `since_ns` is not in it.
     pub ns: [u64; STATES],
@@ -80,7 +83,8 @@ assert_abi!(
         u64,
         [u8; COMM_LEN],
         u64,
-        u64,
+        u32,
+        u32,
         u16,
         u8,
         u8,

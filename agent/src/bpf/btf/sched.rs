@@ -48,6 +48,8 @@ impl Btf {
             sock_dport: at("sock_common", "skc_dport"),
             sock_daddr: at("sock_common", "skc_daddr"),
             sock_v6_daddr: at("sock_common", "skc_v6_daddr"),
+            sock_peer_pid: at("sock", "sk_peer_pid"),
+            pid_numbers: at("pid", "numbers"),
             switch_state: there(
                 self.tracepoint("sched_switch").is_some_and(|arguments| arguments.len() == 4),
             ),

@@ -1,5 +1,6 @@
 //! Attached programs and typed reads of their maps: what all share here, each group of probes in its own file.
 
+mod offcpu;
 mod oncpu;
 mod process;
 mod resources;
@@ -14,6 +15,8 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, ProgramError, RawTracePoint};
 use aya::{Ebpf, util};
 
+use self::offcpu::Offcpu;
+pub use self::offcpu::WaitRecord;
 use self::oncpu::Oncpu;
 use self::process::Process;
 pub(super) use self::resources::RESOURCE_MAPS;
@@ -46,6 +49,7 @@ pub struct Probes {
     process: Process,
     resources: Resources,
     sched: Sched,
+    offcpu: Offcpu,
     cpus: Vec<u32>,
     map_bytes: u64,
 }
@@ -73,6 +77,7 @@ impl Probes {
             process: Process::new(&mut maps)?,
             resources: Resources::new(&mut maps)?,
             sched: Sched::new(&mut maps, &sizes)?,
+            offcpu: Offcpu::new(&mut maps)?,
             verdicts: Vec::new(),
             cpus,
             map_bytes,
@@ -198,4 +203,13 @@ fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
         | Map::RingBuf(data) => Ok(data.fd().as_fd()),
         _ => Err(StartError::Broken(anyhow::anyhow!("the object has a map of an unexpected kind"))),
     }
+}
+
+/// The header of a record of a ring, and the frames that follow it.
+fn split<H: Copy>(item: &[u8], frames: &mut Vec<u64>) -> Option<H> {
+    let (head, rest) = item.split_at_checked(size_of::<H>())?;
+    frames.clear();
+    frames.extend(rest.as_chunks().0.iter().map(|frame| u64::from_ne_bytes(*frame)));
+    // SAFETY: headers are `repr(C)` integers; the length was checked; unaligned reads are allowed.
+    Some(unsafe { head.as_ptr().cast::<H>().read_unaligned() })
 }

@@ -6,7 +6,7 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::{PerfEvent, ProgramError};
 
-use super::{Maps, Plain, Probes};
+use super::{Maps, Plain, Probes, split};
 use crate::collector::StartError;
 
 /// Maps of the sampling program.
@@ -53,14 +53,7 @@ impl Probes {
     pub fn drain_samples(&mut self, mut each: impl FnMut(&SampleHeader, &[u64], &[u64])) {
         let mut frames = Vec::with_capacity(256);
         while let Some(item) = self.oncpu.samples.next() {
-            let Some((head, rest)) = item.split_at_checked(size_of::<SampleHeader>()) else { continue };
-            // SAFETY: the header is `repr(C)` integers; the length was checked; unaligned reads are allowed.
-            let header = unsafe { head.as_ptr().cast::<SampleHeader>().read_unaligned() };
-            frames.clear();
-            frames.extend(
-                rest.chunks_exact(8)
-                    .map(|b| u64::from_ne_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])),
-            );
+            let Some(header) = split::<SampleHeader>(&item, &mut frames) else { continue };
             let kernel = usize::from(header.kernel_frames).min(frames.len());
             let user = (kernel + usize::from(header.user_frames)).min(frames.len());
             each(&header, &frames[..kernel], &frames[kernel..user]);

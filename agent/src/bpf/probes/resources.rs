@@ -53,7 +53,7 @@ pub struct Counters<K, V> {
 }
 
 impl<K: Copy + Default, V: Copy + Default> Counters<K, V> {
-    fn new(maps: &mut Maps<'_>, name: &str) -> Result<Self, StartError> {
+    pub(super) fn new(maps: &mut Maps<'_>, name: &str) -> Result<Self, StartError> {
         Ok(Self { map: maps.take_any(name)?, batch: Batch::new(256) })
     }
 
