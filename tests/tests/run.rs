@@ -291,6 +291,36 @@ fn a_hangup_takes_over_what_can_change_and_says_what_cannot() {
 }
 
 #[test]
+fn a_server_part_that_does_not_start_again_says_why_and_comes_back_when_it_can() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    daemon
+        .wait_for("a first window in the store", |daemon| daemon.windows().filter(|(count, ..)| *count > 0));
+    let pid = daemon.child.id();
+    let file = daemon.path("agent.toml");
+    let reload = |text: &str| {
+        fs::write(&file, text).expect("our directory");
+        kill(Pid::from_raw(pid as i32), Signal::SIGHUP).expect("it runs");
+    };
+    reload(
+        "[server]\nstore = \"influx2\"\ninflux_url = \"https://localhost:1\"\ninflux_ca_file = \"/no/such/ca.pem\"\n",
+    );
+    daemon.wait_for("word of the cause", |daemon| {
+        let log = daemon.log();
+        log.lines()
+            .any(|line| line.contains("the server part died") && line.contains("/no/such/ca.pem"))
+            .then_some(())
+    });
+    reload("");
+    let (before, ..) = daemon.windows().expect("windows");
+    daemon.wait_for("two more windows", |daemon| daemon.windows().filter(|(count, ..)| *count >= before + 2));
+    let (count, first, last) = daemon.windows().expect("windows");
+    assert_eq!((first, count), (1, last), "no window was lost while there was no server part");
+}
+
+#[test]
 fn commands_ask_the_daemon() {
     if !tests::can_observe() {
         return;
