@@ -1,12 +1,12 @@
 //! `agent bench-probe`: attaches one set of probes and holds them until its input closes, for
-//! `cargo xtask bench syscalls`, which times a workload meanwhile.
+//! `cargo xtask bench`, which times a workload meanwhile.
 
 use std::io::{Read as _, Write as _};
 
 use clap::ValueEnum;
 
 use crate::bpf::{LoadSpec, Probes};
-use crate::collector::StartError;
+use crate::collector::{Collector, Options, StartError, SyscallTier};
 
 /// What is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,38 +23,68 @@ pub enum Set {
     Times,
     /// On-CPU samples at 97 Hz.
     Oncpu,
-    /// Scheduler accounting.
+    /// Scheduler accounting, waits and who ran meanwhile, read as a running agent does.
     Sched,
+    /// The same with system calls counted, so that waits have user stacks.
+    SchedCounts,
 }
 
 /// Attaches `set`, prints `ready`, waits for the end of standard input.
 pub fn run(set: Set) -> Result<(), StartError> {
-    let spec = LoadSpec {
-        syscalls: matches!(set, Set::Counts | Set::Times),
-        sched: set == Set::Sched,
-        ..LoadSpec::default()
-    };
+    match set {
+        Set::Sched => collect(SyscallTier::Off),
+        Set::SchedCounts => collect(SyscallTier::Counts),
+        _ => hold(set),
+    }
+}
+
+fn hold(set: Set) -> Result<(), StartError> {
+    let spec =
+        LoadSpec { syscalls: matches!(set, Set::Counts | Set::Times), sched: false, ..LoadSpec::default() };
     let mut probes = if set == Set::None { None } else { Some(Probes::load(&spec)?) };
     if let Some(probes) = &mut probes {
         match set {
-            Set::None => {}
             Set::EmptyExit => probes.attach_empty(false)?,
             Set::EmptyPair => probes.attach_empty(true)?,
             Set::Counts => probes.attach_syscalls(false),
             Set::Times => probes.attach_syscalls(true),
             Set::Oncpu => probes.attach_sampling(97),
-            Set::Sched => {
-                probes.attach_sched();
-            }
+            Set::None | Set::Sched | Set::SchedCounts => {}
         }
     }
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "ready").and_then(|()| out.flush());
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    ready();
+    end_of_input();
     if let Some(probes) = &probes {
         for verdict in probes.verdicts() {
             eprintln!("{}: {:?} {}", verdict.program, verdict.state, verdict.detail);
         }
     }
     Ok(())
+}
+
+fn collect(syscalls: SyscallTier) -> Result<(), StartError> {
+    let options =
+        Options { rate_hz: 0, syscalls, sched: true, resources: false, proc: false, ..Options::default() };
+    let mut collector = Collector::start(options)?;
+    ready();
+    let ended = std::thread::spawn(end_of_input);
+    let mut polls = 0;
+    while !ended.is_finished() {
+        std::thread::sleep(Collector::POLL);
+        collector.poll();
+        polls += 1;
+        if polls % 10 == 0 {
+            let _ = collector.close_window();
+        }
+    }
+    Ok(())
+}
+
+fn ready() {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "ready").and_then(|()| out.flush());
+}
+
+fn end_of_input() {
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }

@@ -3,6 +3,7 @@
 
 mod flamegraph;
 mod proc;
+mod sched;
 mod self_cost;
 mod syscalls;
 mod workload;
@@ -30,6 +31,8 @@ pub(crate) struct Args {
 enum Which {
     /// ns that each tool adds to a syscall
     Syscalls(syscalls::Args),
+    /// µs that each tool adds to a switch
+    Sched(sched::Args),
     /// CPU, resident and map memory of `agent run`, idle and beside a build
     #[command(name = "self")]
     SelfCost(self_cost::Args),
@@ -41,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let built = Built::new(args.dev, args.no_build)?;
     match &args.which {
         Which::Syscalls(args) => syscalls::run(args, &built),
+        Which::Sched(args) => sched::run(args, &built),
         Which::SelfCost(args) => self_cost::run(args, &built),
         Which::Flamegraph(args) => flamegraph::run(args, &built),
     }
@@ -88,6 +92,18 @@ fn range(values: &[f64]) -> (f64, f64) {
         values.iter().copied().fold(f64::INFINITY, f64::min),
         values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
     )
+}
+
+/// Prints a figure beside its limit.
+fn bar(name: &str, ratio: f64, limit: f64) {
+    let verdict = if ratio.is_nan() {
+        "not measured"
+    } else if ratio <= limit {
+        "holds"
+    } else {
+        "MISSED"
+    };
+    println!("{name:<22}{ratio:>10.2}  (bar {limit})  {verdict}");
 }
 
 #[cfg(test)]

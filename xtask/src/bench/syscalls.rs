@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::workload::{Tool, Workload};
-use super::{Built, median, range};
+use super::{Built, bar, median, range};
 use crate::{apt, shell};
 
 #[derive(clap::Args)]
@@ -153,15 +153,4 @@ fn report(contenders: &[Contender]) {
     bar("counts / empty exit", added("ours, counts") / added("empty exit"), 1.6);
     bar("times / empty pair", added("ours, times") / added("empty pair"), 1.9);
     bar("times / syscount", added("ours, times") / added("syscount -L -P"), 0.5);
-}
-
-fn bar(name: &str, ratio: f64, limit: f64) {
-    let verdict = if ratio.is_nan() {
-        "not measured"
-    } else if ratio <= limit {
-        "holds"
-    } else {
-        "MISSED"
-    };
-    println!("{name:<22}{ratio:>10.2}  (bar {limit})  {verdict}");
 }
