@@ -3,6 +3,7 @@
 //! `diagnosis [--bare | --loaded] [--repeat N] [--record DIR] [--own] [--soak MINUTES] [-v] [CASE…]`
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -65,7 +66,17 @@ impl Args {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match judge() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn judge() -> Result<()> {
     let args = Args::parse()?;
     ensure!(nix::unistd::geteuid().is_root(), "loading BPF programs needs root: run this as root");
     let cases = args.cases()?;

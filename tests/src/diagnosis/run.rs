@@ -178,6 +178,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     for _ in 0..CLEAN {
         outcome.false_alerts.extend(second(watch, &stage, &mut paces)?.opened);
     }
+    stage.check()?;
     outcome.pace.0 = mean(&paces);
     paces.clear();
     stage.spoil()?;

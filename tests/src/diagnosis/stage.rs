@@ -124,6 +124,16 @@ impl Stage {
         &self.cast
     }
 
+    /// Fails when somebody of the cast is gone.
+    pub fn check(&mut self) -> Result<()> {
+        for actor in &mut self.cast {
+            if let Some(status) = actor.workload.ended() {
+                bail!("{} has ended with {status}", actor.name);
+            }
+        }
+        Ok(())
+    }
+
     /// Name of the disk that the case is about.
     #[must_use]
     pub fn disk(&self) -> Option<String> {

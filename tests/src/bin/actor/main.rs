@@ -8,6 +8,7 @@ mod locks;
 mod memory;
 mod net;
 mod process;
+mod web;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -66,12 +67,14 @@ const ROLES: [(&str, Role); 31] = [
 ];
 
 /// The same: roles of decoys, and of who holds what it should not.
-const MORE: [(&str, Role); 5] = [
+const MORE: [(&str, Role); 7] = [
     ("descriptors", process::descriptors),
     ("idle", net::idle),
     ("compile", process::compile),
     ("crunch", compute::crunch),
     ("read-paced", disk::read_paced),
+    ("nginx", web::nginx),
+    ("wrk", web::wrk),
 ];
 
 fn main() {

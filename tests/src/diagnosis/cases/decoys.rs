@@ -26,6 +26,11 @@ pub(super) const CASES: &[Case] = &[
     decoy(
         "web-server",
         &[Need::Network],
-        &[Role::new("client", "ask 7010 500").times(4), Role::new("server", "answer 7010 0")],
+        &[Role::new("nginx", "nginx {dir} 7010"), Role::new("wrk", "wrk 7010 16")],
+    ),
+    decoy(
+        "small-server",
+        &[Need::Network],
+        &[Role::new("server", "answer 7011 0"), Role::new("client", "ask 7011 500").times(4)],
     ),
 ];

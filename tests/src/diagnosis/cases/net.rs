@@ -10,7 +10,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NETWORK,
         cast: &[Role::new("victim", "ask 7000 300"), Role::new("server", "answer 7000 0")],
         fault: Fault::Packets(
-            "table inet lossy { chain out { type filter hook input priority 0; numgen random mod 100 < 8 drop; } }",
+            "table inet lossy {\n chain way {\n type filter hook input priority 0\n numgen random mod 100 < 8 drop\n }\n }\n",
         ),
         class: &["net-retransmit"],
         culprit: &[Whose::Peer(7000)],
@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
         needs: NETWORK,
         cast: &[Role::new("victim", "connect 7003 2 2000"), Role::new("server", "accept 7003 128 0")],
         fault: Fault::Packets(
-            "table inet closed { chain in { type filter hook input priority 0; tcp dport 7003 drop; } }",
+            "table inet closed {\n chain way {\n type filter hook input priority 0\n tcp dport 7003 drop\n }\n }\n",
         ),
         class: &["net-connect"],
         culprit: &[Whose::Peer(7003)],

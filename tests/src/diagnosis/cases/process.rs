@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "fd-leak",
         needs: &[],
-        cast: &[Role::new("victim", "descriptors 1000")],
+        cast: &[Role::new("victim", "descriptors 300")],
         fault: Fault::Spoils("victim"),
         class: &["fd-leak"],
         culprit: &[Whose::Role("victim")],
