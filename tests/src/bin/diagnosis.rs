@@ -1,6 +1,6 @@
 //! Judges the diagnosis by cases of which the cause is known: `cargo xtask bench diagnosis`.
 //!
-//! `diagnosis [--bare | --loaded] [--repeat N] [--record DIR] [--own] [--soak MINUTES] [-v] [CASE…]`
+//! `diagnosis [--bare | --loaded] [--repeat N] [--record DIR] [--own] [--soak MINUTES] [--ignore NAME]… [-v] [CASE…]`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +24,8 @@ struct Args {
     own: bool,
     soak: u64,
     verbose: bool,
+    /// Processes of others on a shared machine.
+    ignore: Vec<String>,
     cases: Vec<String>,
 }
 
@@ -39,6 +41,7 @@ impl Args {
                 "--own" => args.own = true,
                 "--repeat" => args.repeat = value()?.parse()?,
                 "--record" => args.record = Some(value()?.into()),
+                "--ignore" => args.ignore.push(value()?),
                 "--soak" => args.soak = value()?.parse()?,
                 "-v" | "--verbose" => args.verbose = true,
                 word if word.starts_with('-') => bail!("no option {word}"),
@@ -80,7 +83,7 @@ fn judge() -> Result<()> {
     let args = Args::parse()?;
     ensure!(nix::unistd::geteuid().is_root(), "loading BPF programs needs root: run this as root");
     let cases = args.cases()?;
-    let mut watch = Watch::start()?;
+    let mut watch = Watch::start(args.ignore.clone())?;
     if args.soak > 0 {
         return soak(&mut watch, args.soak);
     }

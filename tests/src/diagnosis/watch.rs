@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use agent::alert::{AlertOptions, Alerts};
 use agent::collector::{Collector, Options};
-use agent::diagnose::{self, Level, Trend};
+use agent::diagnose::{self, Level, Suspicion, Trend};
 use agent::window::Window;
 use agent_common::wire::finding::{AlertState, Finding};
 use anyhow::{Context as _, Result};
@@ -22,6 +22,8 @@ pub struct Watch {
     windows: VecDeque<Arc<Window>>,
     trend: Trend,
     alerts: Alerts,
+    /// Names of processes whose trouble is not told: of who else works on this host.
+    ignored: Vec<String>,
 }
 
 /// What one second brought.
@@ -37,13 +39,14 @@ pub struct Second {
 
 impl Watch {
     /// Attaches the probes.
-    pub fn start() -> Result<Self> {
+    pub fn start(ignored: Vec<String>) -> Result<Self> {
         let collector = Collector::start(Options::default()).context("the probes do not load")?;
         Ok(Self {
             collector,
             windows: VecDeque::new(),
             trend: Trend::default(),
             alerts: Alerts::new("here", AlertOptions::default()),
+            ignored,
         })
     }
 
@@ -76,7 +79,9 @@ impl Watch {
             self.windows.pop_front();
         }
         let recent = diagnose::recent(self.windows.make_contiguous()).to_vec();
-        let suspicions = diagnose::suspicions(&recent, &self.trend);
+        let mut suspicions = diagnose::suspicions(&recent, &self.trend);
+        let comm = |suspicion: &Suspicion| suspicion.finding.subject.comm.clone();
+        suspicions.retain(|suspicion| comm(suspicion).is_none_or(|comm| !self.ignored.contains(&comm)));
         let alerts = self.alerts.update(window.end_unix, &suspicions);
         let opened = alerts.into_iter().filter(|alert| alert.state == AlertState::Open);
         let firm = suspicions.into_iter().filter(|suspicion| suspicion.level == Level::Enter);

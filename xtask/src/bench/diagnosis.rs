@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Only decoys and idle time, for so long: whatever is said is false
     #[arg(long, value_name = "MINUTES")]
     soak: Option<u64>,
+    /// Leave out what is found about processes of this name, which others run on this host; may be repeated
+    #[arg(long, value_name = "NAME")]
+    ignore: Vec<String>,
     /// Print all that was found, with its numbers
     #[arg(long, short)]
     verbose: bool,
@@ -62,6 +65,9 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
         }
     }
     command.arg("--repeat").arg(args.repeat.to_string());
+    for name in &args.ignore {
+        command.args(["--ignore", name]);
+    }
     if let Some(dir) = &args.record {
         std::fs::create_dir_all(dir)?;
         command.arg("--record").arg(dir);

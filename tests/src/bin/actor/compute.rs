@@ -80,8 +80,8 @@ pub(crate) fn dispatch(args: &Args, meter: Meter) {
                 let (send, jobs) = mpsc::sync_channel::<()>(2);
                 scope.spawn(move || {
                     for () in jobs {
-                        compute(100);
-                        sleep_us(1_000);
+                        compute(200);
+                        sleep_us(4_000);
                         meter.add(1);
                     }
                 });

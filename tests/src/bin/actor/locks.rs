@@ -89,27 +89,27 @@ pub(crate) fn rename(args: &Args, meter: Meter) {
     });
 }
 
-/// `invert HELD`: threads that need a lock, and one of the lowest priority, bound to CPU 1, that holds it for `HELD` µs
-/// of work at a time.
+/// `invert HELD GAP`: threads that need a lock, and one of the lowest priority, bound to CPU 1, that holds it for `HELD` µs
+/// of work at a time, and does without for `GAP`.
 pub(crate) fn invert(args: &Args, meter: Meter) {
-    let held = args.number(0);
+    let (held, gap) = (args.number(0), args.number(1));
     let lock = Arc::new(Pthread::new());
     for _ in 0..3 {
         let lock = Arc::clone(&lock);
         thread::spawn(move || {
             loop {
-                lock.with(|| compute(50));
+                lock.with(|| compute(200));
                 meter.add(1);
-                sleep_us(500);
+                sleep_us(3_000);
             }
         });
     }
     bind(1);
     // SAFETY: 0 is the calling thread, on Linux.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
     loop {
         lock.with(|| compute(held));
-        sleep_us(4 * held);
+        sleep_us(gap);
     }
 }
 

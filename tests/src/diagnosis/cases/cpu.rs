@@ -62,8 +62,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "quota-threads",
         needs: &[Need::Cgroup],
-        cast: &[Role::new("victim", "mutex 6 2000 250 0")],
-        fault: Fault::Quota(15_000),
+        cast: &[Role::new("victim", "mutex 4 4000 800 0")],
+        fault: Fault::Quota(20_000),
         class: &["cpu-quota"],
         culprit: &[Whose::Cgroup],
         forbidden: &["runq-neighbour", "runq-self", "futex"],
@@ -72,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "dispatcher",
         needs: &[],
-        cast: &[Role::new("victim", "dispatch 6 50 1500")],
+        cast: &[Role::new("victim", "dispatch 4 100 2500")],
         fault: Fault::Spoils("victim"),
         class: &["single-thread"],
         culprit: VICTIM,
@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "inversion",
         needs: &[],
-        cast: &[Role::new("victim", "invert 1000"), Role::new("hog", "spin 1").on(1).late()],
+        cast: &[Role::new("victim", "invert 5000 100000"), Role::new("hog", "spin 1").on(1).late()],
         fault: Fault::Comes,
         class: &["priority-inversion"],
         culprit: &[Whose::Role("hog")],

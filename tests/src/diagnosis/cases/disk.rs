@@ -6,7 +6,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "fsync-storm",
         needs: &[Need::Mount(256)],
-        cast: &[Role::new("victim", "append {mount}/log 200")],
+        cast: &[Role::new("victim", "append {mount}/log 1000")],
         fault: Fault::Spoils("victim"),
         class: &["fsync"],
         culprit: &[Whose::Role("victim"), Whose::Disk],

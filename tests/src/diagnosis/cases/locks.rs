@@ -6,7 +6,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "futex",
         needs: &[],
-        cast: &[Role::new("victim", "mutex 6 2000 100 1200")],
+        cast: &[Role::new("victim", "mutex 6 8000 300 3000")],
         fault: Fault::Spoils("victim"),
         class: &["futex"],
         culprit: &[Whose::Role("victim")],
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "kernel-lock",
         needs: &[Need::Mount(64)],
-        cast: &[Role::new("victim", "rename {mount} 1 50"), Role::new("mover", "rename {mount} 8 0").late()],
+        cast: &[Role::new("victim", "rename {mount} 1 50"), Role::new("mover", "rename {mount} 3 0").late()],
         fault: Fault::Comes,
         class: &["kernel-lock"],
         culprit: &[Whose::Role("mover")],

@@ -36,11 +36,15 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "slow-children",
         needs: &[],
-        cast: &[Role::new("victim", "children 1000 sleep 0.1")],
+        // Each request starts a program, and that waits for a lock which another one has most of the time.
+        cast: &[
+            Role::new("victim", "children 1000 flock {dir}/lock true"),
+            Role::new("keeper", "flock {dir}/lock 60000 500"),
+        ],
         fault: Fault::Spoils("victim"),
-        class: &["child"],
-        culprit: &[Whose::Comm("sleep")],
-        forbidden: &["process-churn", "hang"],
+        class: &["child", "file-lock"],
+        culprit: &[Whose::Comm("flock"), Whose::Role("keeper")],
+        forbidden: &["process-churn", "hang", "disk-write"],
         harm: Harm::Throughput,
     },
     Case {
