@@ -4,7 +4,9 @@
 //! test knows what happened before, during and after the observation without a single sleep.
 
 pub mod agent;
+pub mod diagnosis;
 pub mod disk;
+pub mod meter;
 pub mod windows;
 pub mod workload;
 

@@ -92,6 +92,14 @@ impl Workload {
             .to_owned()
     }
 
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// When it cannot be asked for.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
     /// Waits for an end that it finds by itself.
     ///
     /// # Panics

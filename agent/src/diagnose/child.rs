@@ -5,7 +5,8 @@
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to `wait` calls that return (child after child: work goes through them), and the children are on
 //! a CPU for at most [`COMPUTES`] of that time. Children that compute do the parent's work: a compiler driver, a shell
-//! script. One wait that lasts is a supervisor's.
+//! script. One wait that lasts is a supervisor's. Nor is the time lost that the children spend waiting for a timer or for
+//! work of their own: a script that looks after something, with a `sleep` between.
 //!
 //! **Whose fault.** The child. Where its own wait is found (`disk-read`, …) that is the root, and this hangs below it.
 //!
@@ -18,12 +19,14 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tgid;
 use agent_common::wire::finding::Culprit;
 
-use super::facts::Facts;
+use super::facts::{Facts, Unit};
 use super::lost::{loss, not, suspect};
 use super::{Rule, Trend, Verdict, evidence, verdict};
 
 /// CPU time of the children, share of the waiting.
 const COMPUTES: f64 = 0.5;
+/// Of the children's time, what they rest for.
+const RESTS: f64 = 0.5;
 /// Children that must have ended in the span.
 const CHILDREN: u64 = 3;
 
@@ -46,6 +49,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 of.1 += exit.cpu.0;
             }
         }
+        let resting = resting(facts, unit);
         let (count, cpu) = children.values().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         let computes = cpu as f64 / lost.ns.max(1) as f64;
         let Some((comm, (_, _, tgid))) =
@@ -53,7 +57,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         else {
             continue;
         };
-        if count < CHILDREN || computes > COMPUTES {
+        if count < CHILDREN || computes > COMPUTES || resting > RESTS {
             continue;
         }
         let mut suspicion = suspect(RULE.name, "child", unit, lost);
@@ -69,10 +73,29 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             "%",
             Some(COMPUTES * 100.0),
         ));
+        finding.evidence.push(evidence(
+            "of their time the children wait for a timer or for work",
+            resting * 100.0,
+            "%",
+            Some(RESTS * 100.0),
+        ));
         finding.alternatives.push(not("healthy", "children that do the parent's work would be on a CPU"));
         finding.advice =
             format!("{} waits for {comm} after {comm}, which waits itself: look at what for", unit.comm);
         suspicions.push(suspicion);
     }
     verdict(suspicions)
+}
+
+/// Share of the children's time in which they wait for a timer or for work.
+fn resting(facts: &Facts, unit: &Unit) -> f64 {
+    let ended = facts.windows.iter().flat_map(|window| &window.exits);
+    let ended = ended.filter(|exit| facts.members(unit).any(|process| process.tgid == exit.parent));
+    let children = ended.filter_map(|exit| facts.by_tgid.get(&exit.tgid));
+    let (mut rest, mut all) = (0, 0);
+    for child in children.map(|at| &facts.processes[*at]) {
+        rest += child.times.all() - child.times.non_idle();
+        all += child.times.all();
+    }
+    rest as f64 / f64::max(all as f64, 1.0)
 }

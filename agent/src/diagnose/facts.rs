@@ -236,6 +236,16 @@ impl<'a> Facts<'a> {
         self.windows.iter().map(|window| of(window) as f64 / window.span().as_secs_f64().max(1e-9)).collect()
     }
 
+    /// Share of the time in which one CPU at least stood idle: that of the idlest.
+    pub(super) fn idlest_cpu(&self) -> f64 {
+        let mut idle: HashMap<u32, u64> = HashMap::new();
+        for (cpu, times) in self.windows.iter().flat_map(|window| &window.host.cpus) {
+            *idle.entry(cpu.0).or_default() += times.idle.0 + times.iowait.0;
+        }
+        let most = idle.into_values().max().unwrap_or(0);
+        (self.per_second(most) / 1e9).min(1.0)
+    }
+
     /// CPU time nobody used, in CPUs.
     pub(super) fn idle_cpus(&self) -> f64 {
         let idle = self.sum(|window| window.host.cpu.idle.0 + window.host.cpu.iowait.0);

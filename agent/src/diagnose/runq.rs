@@ -13,7 +13,8 @@
 //!   Of two that wait for each other the one that wants more CPU time is the culprit (10 % more); the other way round it is in
 //!   reports only.
 //! - else `runq-self`: more threads are ready than there are CPUs to run them. It opens an alert from [`CROWDED`] times as
-//!   many, or when CPUs stand idle meanwhile (pinned); below that the program just uses what there is.
+//!   many, or when a thread waits for longer than all CPUs can have been busy together (pinned); below that the program just
+//!   uses what there is, or its threads come in bursts.
 //!
 //! **Why.** A CPU that is busy is in use; what matters is who waits, for how long, behind whom.
 //!
@@ -34,8 +35,9 @@ use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
 const MOST: f64 = 0.5;
 /// Ready threads for each CPU from which a program has too many.
 const CROWDED: f64 = 2.0;
-/// Share of a CPU that stands idle while threads wait: they may not run there.
-const IDLE: f64 = 0.4;
+/// Share of the time by which a thread waits for longer than all CPUs can have been busy: there was one that it may not
+/// run on.
+const BARRED: f64 = 0.1;
 /// How much more of the CPU the one of two must want, to be the culprit alone.
 const MORE: f64 = 1.1;
 /// Victims of one culprit that are told one by one.
@@ -188,22 +190,28 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
 
 fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Suspicion {
     let ready = facts.per_second(unit.times.of(State::Oncpu) + unit.times.sum(&STATES)) / 1e9;
-    let idle = facts.idle_cpus();
+    let all_busy = 1.0 - facts.idlest_cpu();
+    let waits = facts.members(unit).flat_map(|process| process.threads.values());
+    let longest = waits.map(|(_, times)| times.sum(&STATES)).max().unwrap_or(0);
+    let longest = longest as f64 / facts.span.0.max(1) as f64;
+    let barred = longest >= all_busy + BARRED;
     let finding = &mut suspicion.finding;
     finding.culprit = Some(process_culprit(unit));
     suspicion.culprit_unit = Some(unit.at);
     let crowded = ready / facts.cpus;
-    if crowded < CROWDED && idle < IDLE {
+    if crowded < CROWDED && !barred {
         finding.confidence = finding.confidence.min(0.4);
     }
     let limit = CROWDED * facts.cpus;
     finding.evidence.push(evidence("threads running or ready", ready, "threads", Some(limit)));
     finding.evidence.push(evidence("CPUs", facts.cpus, "count", None));
-    finding.evidence.push(evidence("CPUs that stand idle", idle, "CPUs", Some(IDLE)));
+    finding.evidence.push(evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None));
+    let most = (all_busy + BARRED) * 100.0;
+    finding.evidence.push(evidence("one thread waits, of the time", longest * 100.0, "%", Some(most)));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
     finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", Some(MOST * 100.0)));
     finding.alternatives.push(not("runq-neighbour", format!("{:.0} % of it is behind others", 100.0 - own)));
-    finding.advice = if idle >= IDLE {
+    finding.advice = if barred {
         format!(
             "{} may not run on the CPUs that stand idle: widen its affinity (taskset -p, AllowedCPUs=)",
             unit.comm

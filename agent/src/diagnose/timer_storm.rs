@@ -3,8 +3,8 @@
 //! **Class** `timer-storm`; the culprit is the process.
 //!
 //! **What.** A process sleeps at least [`RATE_ENTER`] times a second (`nanosleep`, a timer, `poll` with nothing to wait for; to
-//! stay, and in four of five windows: [`RATE_LEAVE`]), sleeps are at least [`SHARE`] of all its calls, and it
-//! uses at least [`CPU`] of a core.
+//! stay, and in four of five windows: [`RATE_LEAVE`]), sleeps are at least [`SHARE`] of all its calls, it uses at
+//! least [`CPU`] of a core, and at most [`WORK`] ns of CPU for each sleep: it finds nothing to do.
 //!
 //! **Why.** Each wake-up costs an interrupt, two switches and a CPU that leaves its sleep state, and mostly finds nothing to
 //! do: polling in place of waiting.
@@ -28,6 +28,9 @@ const RATE_LEAVE: f64 = 1_000.0;
 const SHARE: f64 = 0.4;
 /// CPU time of the process, share of a core.
 const CPU: f64 = 0.03;
+
+/// CPU time of a turn, ns: who does more than look has work, and paces it.
+const WORK: f64 = 50_000.0;
 
 pub(super) const RULE: Rule = Rule { name: "timer_storm", classes: &["timer-storm"], judge };
 
@@ -62,7 +65,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         };
         let (Some(row), Some(unit)) = (facts.process(tgid), facts.unit_of(tgid)) else { continue };
         let cpu = facts.per_second(row.cpu().0) / 1e9;
-        if cpu < CPU {
+        let each = row.cpu().0 as f64 / count.max(1) as f64;
+        if cpu < CPU || each > WORK {
             continue;
         }
         let loss = Loss { ns: row.cpu().0, rate: cpu, share: 1.0, level };
@@ -77,6 +81,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             evidence("sleeps", rate, "1/s", Some(RATE_ENTER)),
             evidence("of all its calls", share * 100.0, "%", Some(SHARE * 100.0)),
             evidence("CPU", cpu * 100.0, "% of a core", Some(CPU * 100.0)),
+            evidence("CPU for each sleep", each / 1e3, "µs", Some(WORK / 1e3)),
         ];
         finding.alternatives.push(not("syscall-storm", "the call is a sleep: what costs is waking up"));
         finding.advice =

@@ -1,6 +1,7 @@
 //! `bench`: what it costs, against what others cost, in one run on one machine. Medians of several rounds, in
 //! which the contenders take turns, so that a noisy minute hits all of them.
 
+mod diagnosis;
 mod flamegraph;
 mod proc;
 mod sched;
@@ -38,6 +39,8 @@ enum Which {
     SelfCost(self_cost::Args),
     /// Time from the end of sampling to the SVG
     Flamegraph(flamegraph::Args),
+    /// Faults of which the cause is known: how many classes and culprits are told right, how soon, how many false alerts
+    Diagnosis(diagnosis::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -47,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::Sched(args) => sched::run(args, &built),
         Which::SelfCost(args) => self_cost::run(args, &built),
         Which::Flamegraph(args) => flamegraph::run(args, &built),
+        Which::Diagnosis(args) => diagnosis::run(args, &built),
     }
 }
 

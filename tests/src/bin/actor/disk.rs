@@ -1,0 +1,167 @@
+//! What reads and writes files and disks.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::sync::Arc;
+use std::thread;
+
+use tests::disk::Block;
+use tests::meter::Meter;
+
+use crate::locks::Pthread;
+use crate::{Args, compute, sleep_us};
+
+const MIB: u64 = 1 << 20;
+
+/// `chunks FILE`: adds up a file of 1 MiB in pieces of 64 KiB. Faulty: byte for byte.
+pub(crate) fn chunks(args: &Args, meter: Meter) {
+    std::fs::write(args.text(0), vec![3; MIB as usize]).expect("a file");
+    let mut file = File::open(args.text(0)).expect("just written");
+    let mut buffer = vec![0; 65_536];
+    let mut sum = 0_u64;
+    loop {
+        let size = if meter.faulty() { 1 } else { buffer.len() };
+        let count = file.read(&mut buffer[..size]).expect("a file");
+        sum = buffer[..count].iter().fold(sum, |sum, byte| std::hint::black_box(sum + u64::from(*byte)));
+        meter.add(count as u64);
+        if count == 0 {
+            file.seek(SeekFrom::Start(0)).expect("a file");
+            // Where the next one comes from.
+            sleep_us(200);
+        }
+    }
+}
+
+/// `append FILE GAP`: records of 4 KiB, one each `GAP` µs and more. Faulty: each is made durable at once.
+pub(crate) fn append(args: &Args, meter: Meter) {
+    let file = File::create(args.text(0)).expect("a file");
+    let gap = args.number(1);
+    for at in (0..1_000).cycle() {
+        file.write_all_at(&[5; 4096], at * 4096).expect("room");
+        if meter.faulty() {
+            file.sync_data().expect("a disk");
+        }
+        compute(100);
+        sleep_us(gap);
+        meter.add(1);
+    }
+}
+
+/// Opened past the page cache.
+fn direct(path: &str) -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_DIRECT).open(path).expect("a disk")
+}
+
+/// Places all over the first `size` bytes, the same each time.
+fn scattered(size: u64) -> impl Iterator<Item = u64> {
+    (0_u64..).map(move |n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (size / 8192) * 8192)
+}
+
+/// `read-direct DISK MIB`: records of 8 KiB from all over a disk.
+pub(crate) fn read_direct(args: &Args, meter: Meter) {
+    let disk = direct(args.text(0));
+    let mut block = Block::default();
+    for at in scattered(args.number(1) * MIB) {
+        disk.read_exact_at(&mut block.0, at).expect("a disk");
+        compute(20);
+        meter.add(1);
+    }
+}
+
+/// `read-paced FILE MIB GAP`: the same, with `GAP` µs of other things to wait for.
+pub(crate) fn read_paced(args: &Args, meter: Meter) {
+    let disk = direct(args.text(0));
+    let mut block = Block::default();
+    for at in scattered(args.number(1) * MIB) {
+        disk.read_exact_at(&mut block.0, at).expect("a disk");
+        compute(20);
+        sleep_us(args.number(2));
+        meter.add(1);
+    }
+}
+
+/// `write-direct DISK MIB THREADS`: as much as goes, and made durable.
+pub(crate) fn write_direct(args: &Args, meter: Meter) {
+    let (path, size) = (args.text(0), args.number(1) * MIB);
+    thread::scope(|scope| {
+        for _ in 0..args.number(2) {
+            scope.spawn(|| {
+                let disk = direct(path);
+                // In the upper half: nobody reads there.
+                for at in scattered(size / 2) {
+                    disk.write_all_at(&Block::default().0, size / 2 + at).expect("a disk");
+                    disk.sync_data().expect("a disk");
+                    meter.add(1);
+                }
+            });
+        }
+    });
+}
+
+/// `pour-file FILE MIB GAP`: writes and never asks for it to be durable; 256 KiB each `GAP` µs.
+pub(crate) fn pour_file(args: &Args, meter: Meter) {
+    let file = File::create(args.text(0)).expect("a file");
+    let (blocks, gap) = (args.number(1) * 4, args.number(2));
+    let block = vec![9; 262_144];
+    for at in (0..blocks).cycle() {
+        file.write_all_at(&block, at * 262_144).expect("room");
+        sleep_us(gap);
+        meter.add(1);
+    }
+}
+
+/// `mapped FILE MIB`: reads bytes all over a mapped file.
+pub(crate) fn mapped(args: &Args, meter: Meter) {
+    let size = (args.number(1) * MIB) as usize;
+    let file = File::open(args.text(0)).expect("a file");
+    let (access, private) = (libc::PROT_READ, libc::MAP_SHARED);
+    // SAFETY: a new mapping of a file of that size.
+    let map = unsafe { libc::mmap(std::ptr::null_mut(), size, access, private, file.as_raw_fd(), 0) };
+    assert_ne!(map, libc::MAP_FAILED, "a mapping");
+    // SAFETY: the mapping above, which stays; advice changes nothing but read-ahead.
+    unsafe { libc::madvise(map, size, libc::MADV_RANDOM) };
+    for at in scattered(size as u64) {
+        // SAFETY: inside of the mapping, which is readable and as long as the file.
+        std::hint::black_box(unsafe { map.cast::<u8>().add(at as usize).read_volatile() });
+        compute(20);
+        meter.add(1);
+    }
+}
+
+/// `evict FILE`: has the kernel forget a file's pages, over and over.
+pub(crate) fn evict(args: &Args, meter: Meter) {
+    let file = File::open(args.text(0)).expect("a file");
+    loop {
+        // SAFETY: advice on a descriptor of ours.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        meter.add(1);
+        sleep_us(20_000);
+    }
+}
+
+/// `journal FILE THREADS`: requests of several threads; a thread of its own writes a journal, and holds the lock that
+/// all need while it makes it durable.
+pub(crate) fn journal(args: &Args, meter: Meter) {
+    let mut file = File::create(args.text(0)).expect("a file");
+    let lock = Arc::new(Pthread::new());
+    for _ in 0..args.number(1) {
+        let lock = Arc::clone(&lock);
+        thread::spawn(move || {
+            loop {
+                lock.with(|| compute(20));
+                meter.add(1);
+                sleep_us(300);
+            }
+        });
+    }
+    loop {
+        lock.with(|| {
+            file.write_all(&[1; 4096]).expect("room");
+            file.sync_data().expect("a disk");
+        });
+        sleep_us(3_000);
+    }
+}

@@ -1,0 +1,121 @@
+//! What holds locks.
+
+use std::cell::UnsafeCell;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tests::meter::Meter;
+
+use crate::{Args, compute, sleep_us};
+
+/// A mutex of the C library, whose word names its owner.
+pub(crate) struct Pthread(UnsafeCell<libc::pthread_mutex_t>);
+
+// SAFETY: a pthread mutex is made to be used by several threads.
+unsafe impl Sync for Pthread {}
+// SAFETY: it is at one place: it is only used behind an `Arc`.
+unsafe impl Send for Pthread {}
+
+impl Pthread {
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER))
+    }
+
+    pub(crate) fn with<T>(&self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: initialised, and at this place as long as it lives.
+        assert_eq!(unsafe { libc::pthread_mutex_lock(self.0.get()) }, 0);
+        let result = work();
+        // SAFETY: locked above by this thread.
+        assert_eq!(unsafe { libc::pthread_mutex_unlock(self.0.get()) }, 0);
+        result
+    }
+}
+
+/// `mutex THREADS GAP FEW MANY`: requests with a wait of `GAP` µs before them; `FEW` µs of each under one lock. Faulty:
+/// `MANY` µs.
+pub(crate) fn mutex(args: &Args, meter: Meter) {
+    let (gap, few, many) = (args.number(1), args.number(2), args.number(3));
+    let lock = Mutex::new(0_u64);
+    thread::scope(|scope| {
+        for _ in 0..args.number(0) {
+            scope.spawn(|| {
+                loop {
+                    sleep_us(gap);
+                    let mut count = lock.lock().expect("nobody panics");
+                    compute(if meter.faulty() { many } else { few });
+                    *count += 1;
+                    drop(count);
+                    meter.add(1);
+                }
+            });
+        }
+    });
+}
+
+/// `flock FILE HELD GAP`: takes a file's lock for `HELD` µs and does without it for `GAP`.
+pub(crate) fn flock(args: &Args, meter: Meter) {
+    let file = File::create(args.text(0)).expect("a file");
+    let (held, gap) = (args.number(1), args.number(2));
+    loop {
+        file.lock().expect("a lock");
+        compute(20);
+        sleep_us(held);
+        file.unlock().expect("locked");
+        compute(50);
+        sleep_us(gap);
+        meter.add(1);
+    }
+}
+
+/// `rename DIRECTORY THREADS GAP`: renames files there.
+pub(crate) fn rename(args: &Args, meter: Meter) {
+    let (dir, gap) = (Path::new(args.text(0)), args.number(2));
+    let own = std::process::id();
+    thread::scope(|scope| {
+        for thread in 0..args.number(1) {
+            let (a, b) = (dir.join(format!("{own}-{thread}-a")), dir.join(format!("{own}-{thread}-b")));
+            scope.spawn(move || {
+                fs::write(&a, "").expect("a file");
+                loop {
+                    fs::rename(&a, &b).expect("a rename");
+                    fs::rename(&b, &a).expect("a rename");
+                    sleep_us(gap);
+                    meter.add(2);
+                }
+            });
+        }
+    });
+}
+
+/// `invert HELD GAP`: threads that need a lock, and one of the lowest priority, bound to CPU 1, that holds it for `HELD` µs
+/// of work at a time, and does without for `GAP`.
+pub(crate) fn invert(args: &Args, meter: Meter) {
+    let (held, gap) = (args.number(0), args.number(1));
+    let lock = Arc::new(Pthread::new());
+    for _ in 0..3 {
+        let lock = Arc::clone(&lock);
+        thread::spawn(move || {
+            loop {
+                lock.with(|| compute(200));
+                meter.add(1);
+                sleep_us(3_000);
+            }
+        });
+    }
+    bind(1);
+    // SAFETY: 0 is the calling thread, on Linux.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+    loop {
+        lock.with(|| compute(held));
+        sleep_us(gap);
+    }
+}
+
+/// Binds the calling thread to a CPU.
+fn bind(cpu: usize) {
+    let mut cpus = nix::sched::CpuSet::new();
+    cpus.set(cpu).expect("a CPU");
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus).expect("that CPU");
+}

@@ -1,0 +1,127 @@
+//! Programs that a diagnosis is tried on, all in one: `actor ROLE ARGUMENTS…`. Started under another name it has that
+//! name, as the kernel sees it. Each role does one thing over and over, counts it ([`Meter::add`]), and when it is told
+//! ([`Meter::faulty`]) does it in the way of its fault.
+
+mod compute;
+mod disk;
+mod locks;
+mod memory;
+mod net;
+mod process;
+mod web;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use tests::meter::Meter;
+
+/// The arguments of a role.
+struct Args(Vec<String>);
+
+impl Args {
+    fn text(&self, at: usize) -> &str {
+        self.0.get(at).unwrap_or_else(|| panic!("argument {at} is missing: {:?}", self.0))
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        self.text(at).parse().expect("a number")
+    }
+}
+
+/// A role: it returns when it has nothing more to do.
+type Role = fn(&Args, Meter);
+
+const ROLES: [(&str, Role); 31] = [
+    ("serve", compute::serve),
+    ("spin", compute::spin),
+    ("barrier", compute::barrier),
+    ("dispatch", compute::dispatch),
+    ("chunks", disk::chunks),
+    ("append", disk::append),
+    ("read-direct", disk::read_direct),
+    ("write-direct", disk::write_direct),
+    ("mapped", disk::mapped),
+    ("evict", disk::evict),
+    ("journal", disk::journal),
+    ("pour-file", disk::pour_file),
+    ("map", memory::map),
+    ("touch", memory::touch),
+    ("scan", memory::scan),
+    ("supervise", memory::supervise),
+    ("hoard", memory::hoard),
+    ("mutex", locks::mutex),
+    ("flock", locks::flock),
+    ("rename", locks::rename),
+    ("invert", locks::invert),
+    ("answer", net::answer),
+    ("ask", net::ask),
+    ("accept", net::accept),
+    ("connect", net::connect),
+    ("names", net::names),
+    ("resolve", net::resolve),
+    ("pour", process::pour),
+    ("drain", process::drain),
+    ("children", process::children),
+    ("vfork", process::vfork),
+];
+
+/// The same: roles of decoys, and of who holds what it should not.
+const MORE: [(&str, Role); 7] = [
+    ("descriptors", process::descriptors),
+    ("idle", net::idle),
+    ("compile", process::compile),
+    ("crunch", compute::crunch),
+    ("read-paced", disk::read_paced),
+    ("nginx", web::nginx),
+    ("wrk", web::wrk),
+];
+
+fn main() {
+    // SAFETY: sets a flag of this process: it is not to outlive the one that judges it.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    assert!(!args.is_empty(), "actor ROLE ARGUMENTS…");
+    let name = args.remove(0);
+    let role = ROLES.iter().chain(&MORE).find(|(known, _)| *known == name);
+    let (_, role) = role.unwrap_or_else(|| panic!("no role {name}"));
+    let (args, meter) = (Args(args), Meter::own());
+    // A job of another role has nobody to wait for.
+    if name != "hoard" {
+        rounds_a_us();
+        tests::workload::ready();
+    }
+    role(&args, meter);
+}
+
+/// Keeps a CPU for so long, by work, not by the clock: it takes longer when it has to share the CPU.
+fn compute(us: u64) {
+    let mut round = 0_u64;
+    while round < us * rounds_a_us() {
+        round = std::hint::black_box(round + 1);
+    }
+}
+
+/// How much work a microsecond is.
+fn rounds_a_us() -> u64 {
+    static ROUNDS: OnceLock<u64> = OnceLock::new();
+    const TRIED: u64 = 4_000_000;
+    *ROUNDS.get_or_init(|| {
+        let start = cpu_time();
+        let mut round = 0_u64;
+        while round < TRIED {
+            round = std::hint::black_box(round + 1);
+        }
+        (TRIED / (cpu_time() - start).as_micros().max(1) as u64).max(1)
+    })
+}
+
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every Linux has it").into()
+}
+
+fn sleep_us(us: u64) {
+    if us > 0 {
+        std::thread::sleep(Duration::from_micros(us));
+    }
+}

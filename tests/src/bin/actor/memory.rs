@@ -1,0 +1,102 @@
+//! What takes memory.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::process::{Command, Stdio};
+
+use tests::meter::Meter;
+
+use crate::{Args, compute, sleep_us};
+
+const MIB: u64 = 1 << 20;
+const PAGE: usize = 4096;
+
+/// New memory, zeroed by the kernel when it is first touched.
+fn fresh(size: usize) -> *mut u8 {
+    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping without a file.
+    let map = unsafe { libc::mmap(std::ptr::null_mut(), size, access, kind, -1, 0) };
+    assert_ne!(map, libc::MAP_FAILED, "memory");
+    // SAFETY: the mapping above; with pages of 4 KiB each touch is one fault.
+    unsafe { libc::madvise(map, size, libc::MADV_NOHUGEPAGE) };
+    map.cast()
+}
+
+/// Writes a byte of each page.
+fn touch_all(map: *mut u8, size: usize) {
+    for at in (0..size).step_by(PAGE) {
+        // SAFETY: inside of a mapping of `size` bytes.
+        unsafe { map.add(at).write_volatile(1) };
+    }
+}
+
+/// `map KIB`: uses a buffer for each request. Faulty: a new one each time.
+pub(crate) fn map(args: &Args, meter: Meter) {
+    let size = (args.number(0) << 10) as usize;
+    let kept = fresh(size);
+    loop {
+        if meter.faulty() {
+            let map = fresh(size);
+            touch_all(map, size);
+            // SAFETY: mapped above, and nobody else has it.
+            unsafe { libc::munmap(map.cast(), size) };
+        } else {
+            touch_all(kept, size);
+        }
+        compute(100);
+        sleep_us(20);
+        meter.add(1);
+    }
+}
+
+/// `touch MIB`: uses pages all over so much memory.
+pub(crate) fn touch(args: &Args, meter: Meter) {
+    let size = (args.number(0) * MIB) as usize;
+    let map = fresh(size);
+    touch_all(map, size);
+    let pages = size / PAGE;
+    for n in 0_u64.. {
+        let page = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % pages;
+        // SAFETY: inside of the mapping of `size` bytes.
+        unsafe { map.add(page * PAGE).write_volatile(n as u8) };
+        compute(20);
+        if n % 64 == 0 {
+            sleep_us(100);
+        }
+        meter.add(1);
+    }
+}
+
+/// `scan FILE MIB`: reads a file of holes from begin to end: pages without a disk.
+pub(crate) fn scan(args: &Args, meter: Meter) {
+    let size = args.number(1) * MIB;
+    let path = args.text(0);
+    File::create(path).and_then(|file| file.set_len(size)).expect("a file");
+    let file = File::open(path).expect("just made");
+    let mut buffer = vec![0; 65_536];
+    for at in (0..size).step_by(buffer.len()).cycle() {
+        file.read_exact_at(&mut buffer, at).expect("a file");
+        if at == 0 {
+            sleep_us(500);
+        }
+        meter.add(1);
+    }
+}
+
+/// `supervise MIB`: hands jobs to workers that need so much memory each, and waits for each.
+pub(crate) fn supervise(args: &Args, meter: Meter) {
+    let own = std::env::current_exe().expect("a path");
+    loop {
+        let worker = Command::new(&own).args(["hoard", args.text(0)]).stdin(Stdio::null()).output();
+        if worker.expect("it starts").status.success() {
+            meter.add(1);
+        }
+    }
+}
+
+/// `hoard MIB`: takes so much memory, and is done.
+pub(crate) fn hoard(args: &Args, _: Meter) {
+    let size = (args.number(0) * MIB) as usize;
+    touch_all(fresh(size), size);
+    sleep_us(50_000);
+}

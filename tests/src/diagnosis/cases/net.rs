@@ -1,0 +1,62 @@
+//! Networks. All on a loopback of the case's own.
+
+use crate::diagnosis::{Case, Fault, Harm, Need, Role, Whose};
+
+const NETWORK: &[Need] = &[Need::Network];
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "loss",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "ask 7000 300"), Role::new("server", "answer 7000 0")],
+        fault: Fault::Packets(
+            "table inet lossy {\n chain way {\n type filter hook input priority 0\n numgen random mod 100 < 8 drop\n }\n }\n",
+        ),
+        class: &["net-retransmit"],
+        culprit: &[Whose::Peer(7000)],
+        forbidden: &["net-peer", "net-connect", "ipc-peer"],
+        harm: Harm::Throughput,
+    },
+    Case {
+        name: "accept-queue",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "connect 7001 24 4000"), Role::new("server", "accept 7001 8 20000")],
+        fault: Fault::Spoils("server"),
+        class: &["net-accept-queue"],
+        culprit: &[Whose::Role("server"), Whose::Peer(7001)],
+        forbidden: &["net-retransmit", "net-connect", "runq-neighbour"],
+        harm: Harm::Throughput,
+    },
+    Case {
+        name: "slow-server",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "ask 7002 300"), Role::new("server", "answer 7002 4000")],
+        fault: Fault::Spoils("server"),
+        class: &["net-peer"],
+        culprit: &[Whose::Role("server"), Whose::Peer(7002)],
+        forbidden: &["net-retransmit", "net-connect"],
+        harm: Harm::Throughput,
+    },
+    Case {
+        name: "no-connection",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "connect 7003 2 2000"), Role::new("server", "accept 7003 128 0")],
+        fault: Fault::Packets(
+            "table inet closed {\n chain way {\n type filter hook input priority 0\n tcp dport 7003 drop\n }\n }\n",
+        ),
+        class: &["net-connect"],
+        culprit: &[Whose::Peer(7003)],
+        forbidden: &["net-accept-queue", "net-peer", "dns"],
+        harm: Harm::Throughput,
+    },
+    Case {
+        name: "no-names",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "resolve 2000"), Role::new("named", "names")],
+        fault: Fault::Spoils("named"),
+        class: &["dns"],
+        culprit: &[Whose::Peer(53), Whose::Role("named")],
+        forbidden: &["net-peer", "net-connect", "net-retransmit"],
+        harm: Harm::Throughput,
+    },
+];

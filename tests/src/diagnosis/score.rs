@@ -1,0 +1,102 @@
+//! What all outcomes come to.
+
+use std::collections::BTreeMap;
+
+use super::run::Outcome;
+
+/// Outcomes of one kind: bare, or beside a load.
+#[derive(Debug, Default)]
+pub struct Score {
+    /// Cases whose fault did harm.
+    pub cases: usize,
+    /// Void ones.
+    pub void: usize,
+    /// The expected class came first.
+    pub top1: usize,
+    /// It was among the first three.
+    pub top3: usize,
+    /// With the right culprit.
+    pub culprit: usize,
+    /// It opened an alert.
+    pub detected: usize,
+    /// A class that leads astray was told.
+    pub astray: usize,
+    /// Seconds to the alert, each case's.
+    pub seconds: Vec<usize>,
+    /// Seconds in which nothing was wrong, and alerts in them.
+    pub calm: (usize, usize),
+    /// Expected class: said class: times.
+    pub matrix: BTreeMap<String, BTreeMap<String, usize>>,
+}
+
+impl Score {
+    /// Of these outcomes.
+    pub fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Self {
+        let mut score = Self::default();
+        for outcome in outcomes {
+            score.calm.0 += outcome.calm;
+            score.calm.1 += outcome.false_alerts.len();
+            if outcome.case.is_decoy() {
+                score.calm.0 += super::run::FAULTY;
+                score.calm.1 += outcome.more.len();
+                score.say("healthy", if outcome.is_right() { "nothing" } else { outcome.said() });
+                continue;
+            }
+            if outcome.is_void() {
+                score.void += 1;
+                continue;
+            }
+            score.cases += 1;
+            score.top1 += usize::from(outcome.class_in(1));
+            score.top3 += usize::from(outcome.class_in(3));
+            score.culprit += usize::from(outcome.culprit());
+            score.detected += usize::from(outcome.detected.is_some());
+            score.astray += usize::from(outcome.forbidden().next().is_some());
+            score.seconds.extend(outcome.detected);
+            let said = if outcome.class_in(1) { outcome.case.class[0] } else { outcome.said() };
+            score.say(outcome.case.class[0], said);
+        }
+        score.seconds.sort_unstable();
+        score
+    }
+
+    fn say(&mut self, expected: &str, said: &str) {
+        *self.matrix.entry(expected.to_owned()).or_default().entry(said.to_owned()).or_default() += 1;
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn text(&self, title: &str) -> String {
+        let share = |count: usize| {
+            format!("{count}/{} = {:.0} %", self.cases, 100.0 * count as f64 / self.cases.max(1) as f64)
+        };
+        let at = |share: f64| {
+            self.seconds
+                .get(((self.seconds.len() as f64 * share) as usize).min(self.seconds.len().saturating_sub(1)))
+        };
+        let mut lines = vec![format!("== {title}: {} cases, {} void", self.cases, self.void)];
+        lines.push(format!("class first           {}", share(self.top1)));
+        lines.push(format!("class in first three  {}", share(self.top3)));
+        lines.push(format!("culprit               {}", share(self.culprit)));
+        lines.push(format!("alert opened          {}", share(self.detected)));
+        lines.push(format!("led astray            {}", share(self.astray)));
+        lines.push(format!(
+            "seconds to the alert  median {}, longest {}",
+            at(0.5).map_or("-".to_owned(), ToString::to_string),
+            self.seconds.last().map_or("-".to_owned(), ToString::to_string)
+        ));
+        let hours = self.calm.0 as f64 / 3600.0;
+        lines.push(format!(
+            "false alerts          {} in {} s that were well: {:.1} an hour",
+            self.calm.1,
+            self.calm.0,
+            self.calm.1 as f64 / hours.max(f64::MIN_POSITIVE)
+        ));
+        lines.push("expected → said".to_owned());
+        for (expected, said) in &self.matrix {
+            let said: Vec<_> = said.iter().map(|(class, count)| format!("{class} {count}")).collect();
+            lines.push(format!("  {expected:<20}→ {}", said.join(", ")));
+        }
+        lines.join("\n")
+    }
+}
