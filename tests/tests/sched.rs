@@ -2,13 +2,23 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::{FromRawFd as _, IntoRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use agent::collector::Filter;
 use agent::window::{ProcessTimes, ThreadTimes, Window};
 use agent_common::abi::sched::State;
 use agent_common::units::Tid;
+use tests::diagnosis::ground::Cgroup;
+use tests::disk::Loop;
 use tests::windows::{close, own, sched};
+use tests::workload::Workload;
+
+/// Tests run beside each other; one wants the CPUs for itself: a group whose quota is renewed may still have to wait for
+/// others to make room, which no event tells apart.
+static CPUS: RwLock<()> = RwLock::new(());
 
 fn tid() -> Tid {
     Tid(nix::unistd::gettid().as_raw().cast_unsigned())
@@ -19,7 +29,8 @@ fn process(window: &Window) -> &ProcessTimes {
 }
 
 fn thread(window: &Window, tid: Tid) -> &ThreadTimes {
-    process(window).threads.iter().find(|t| t.tid == tid).expect("the thread is in the window")
+    let mut threads = window.times.iter().flat_map(|process| &process.threads);
+    threads.find(|t| t.tid == tid).expect("the thread is in the window")
 }
 
 fn seconds(states: &[(State, agent_common::units::DurNs)], which: impl Fn(State) -> bool) -> f64 {
@@ -43,6 +54,7 @@ fn pipe() -> (std::fs::File, std::fs::File) {
 
 #[test]
 fn five_hundred_sleeps_of_ten_ms_are_five_seconds_of_sleep_and_the_states_are_the_wall() {
+    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
     let mut collector = sched(Filter::All);
     let sleeper = std::thread::spawn(|| {
         let (begin, mut slept) = (Instant::now(), Duration::ZERO);
@@ -61,6 +73,7 @@ fn five_hundred_sleeps_of_ten_ms_are_five_seconds_of_sleep_and_the_states_are_th
 
 #[test]
 fn run_and_queue_time_agree_with_schedstat() {
+    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
     let mut collector = sched(Filter::All);
     let spinners: Vec<_> = (0..3)
         .map(|_| {
@@ -91,7 +104,86 @@ fn run_and_queue_time_agree_with_schedstat() {
 }
 
 #[test]
+fn time_without_quota_is_what_the_cgroup_says() {
+    if !tests::can_observe() {
+        return;
+    }
+    let _cpus = CPUS.write().unwrap_or_else(PoisonError::into_inner);
+    let group = Cgroup::new().expect("a cgroup");
+    group.quota(40_000).expect("a quota");
+    // One thread, 2 s of CPU time at 40 %: 5 s.
+    let mut spinner = Workload::start("cpu_split", &[2]);
+    group.add(spinner.pid()).expect("a process");
+    let mut collector = sched(Filter::All);
+    spinner.work();
+    let throttled = group.throttled().expect("cpu.stat").as_secs_f64();
+    let window = close(&mut collector);
+    let states = &thread(&window, Tid(spinner.pid())).states;
+    assert!(throttled > 0.5, "{throttled}");
+    assert_near("throttled", seconds(states, |s| s == State::RunqThrottled), throttled, 2.0);
+    spinner.finish();
+}
+
+#[test]
+fn blocked_on_a_disk_is_what_delay_accounting_says() {
+    if !tests::can_observe() {
+        return;
+    }
+    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
+    let _on = DelayAccounting::on();
+    let dir = tempfile::tempdir().expect("a directory");
+    let disk = Loop::new(dir.path(), 64 << 20);
+    let group = Cgroup::new().expect("a cgroup");
+    // 8 KiB each 20 ms: the kernel counts a wait until the thread is back in a queue, here it ends as it is woken. On a
+    // virtual machine that is 50 µs apart and more.
+    let device = std::fs::metadata(&disk.0).expect("a disk").rdev();
+    group.read_bytes(&format!("{}:{}", device >> 8 & 0xfff, device & 0xff), 409_600).expect("a limit");
+    let mut reader =
+        Workload::spawn(Command::new(tests::programs().join("actor")).args(["read-direct", &disk.0, "60"]));
+    group.add(reader.pid()).expect("a process");
+    let mut collector = sched(Filter::All);
+    reader.begin();
+    std::thread::sleep(Duration::from_secs(1));
+    let before = delayed(reader.pid());
+    close(&mut collector);
+    std::thread::sleep(Duration::from_secs(5));
+    let delayed = delayed(reader.pid()) - before;
+    let window = close(&mut collector);
+    let states = &thread(&window, Tid(reader.pid())).states;
+    assert!(delayed > 2.0, "{delayed} s: {states:?}");
+    assert_near("blocked on the disk", seconds(states, |s| s == State::DiskRead), delayed, 2.0);
+}
+
+/// Time that a process waited for block I/O, s, to 10 ms: field 42 of its status.
+fn delayed(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    // Of those after the name field 3 comes first.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    fields[39].parse::<f64>().expect("ticks") / 100.0
+}
+
+/// `kernel.task_delayacct`, as it was before when the value goes.
+struct DelayAccounting(String);
+
+impl DelayAccounting {
+    const FILE: &str = "/proc/sys/kernel/task_delayacct";
+
+    fn on() -> Self {
+        let before = std::fs::read_to_string(Self::FILE).expect("since 5.14");
+        std::fs::write(Self::FILE, "1").expect("root");
+        Self(before)
+    }
+}
+
+impl Drop for DelayAccounting {
+    fn drop(&mut self) {
+        let _ = std::fs::write(Self::FILE, &self.0);
+    }
+}
+
+#[test]
 fn a_thread_blocked_throughout_is_there_with_its_state_and_age() {
+    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
     let (mut read, mut write) = pipe();
     let (send, receive) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {

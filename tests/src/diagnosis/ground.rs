@@ -86,6 +86,16 @@ impl Cgroup {
         self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], [us.to_string(), format!("{us} 100000")])
     }
 
+    /// Time that its threads were held back by the quota, by the kernel's own count.
+    pub fn throttled(&self) -> Result<Duration> {
+        let of = |dir: &&PathBuf| self.unified || dir.starts_with(Path::new(CGROUPS).join("cpu"));
+        let dir = self.dirs.iter().find(of).context("no cgroup controller cpu")?;
+        let stat = fs::read_to_string(dir.join("cpu.stat"))?;
+        let (key, unit) = if self.unified { ("throttled_usec ", 1000) } else { ("throttled_time ", 1) };
+        let line = stat.lines().find_map(|line| line.strip_prefix(key)).context("no throttled time")?;
+        Ok(Duration::from_nanos(line.parse::<u64>()? * unit))
+    }
+
     /// Memory, MiB.
     pub fn memory(&self, mib: u64) -> Result<()> {
         let bytes = (mib << 20).to_string();
