@@ -1,12 +1,18 @@
-//! Starts processes that end at once, one after the other. `short_processes COUNT`
+//! Starts processes that end at once, one after the other. `short_processes COUNT [RATE]`, with a rate no more than so
+//! many a second. Says `done SECONDS`.
+
+use std::time::{Duration, Instant};
 
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
 fn main() {
-    let count = tests::workload::argument(1, 12_000);
+    let (count, rate) = (tests::workload::argument(1, 12_000), tests::workload::argument(2, u64::MAX));
     tests::workload::ready();
-    for _ in 0..count {
+    let begin = Instant::now();
+    for started in 0..count {
+        let due = Duration::from_secs_f64(started as f64 / rate as f64);
+        std::thread::sleep(due.saturating_sub(begin.elapsed()));
         // SAFETY: one thread only, and the child does nothing but end.
         match unsafe { fork() }.expect("fork works") {
             // SAFETY: as above.
@@ -16,5 +22,5 @@ fn main() {
             }
         }
     }
-    tests::workload::done("");
+    tests::workload::done(&format!("{:.2}", begin.elapsed().as_secs_f64()));
 }
