@@ -36,6 +36,9 @@ const SAME: [(&str, &[&str]); 16] = [
 /// Classes that say no more than that somebody is busy: who makes others wait by it is their culprit, and that says it.
 const BUSY: [&str; 3] = ["cpu-user", "cpu-kernel", "single-thread"];
 
+/// Classes of waiting for a disk: who keeps it busy waits for it as well.
+const STORAGE: [&str; 5] = ["disk-read", "disk-write", "fsync", "writeback", "fault-major-file"];
+
 /// Classes in which a process waits for another one, whose own trouble is then the root.
 const WAITS_FOR: [&str; 5] = ["ipc-peer", "net-peer", "child", "file-lock", "kernel-lock"];
 
@@ -64,6 +67,13 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
     let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
     absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
+    let is_storage = |suspicion: &Suspicion| STORAGE.contains(&&*suspicion.finding.class);
+    absorb(
+        &mut all,
+        |root| is_foreign(root) && is_storage(root),
+        |effect| is_storage(effect) && !is_foreign(effect),
+        |root, effect| root.culprit_unit == effect.unit,
+    );
     let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
     absorb(&mut all, |root| root.unit.is_some(), waits, |root, effect| effect.culprit_unit == root.unit);
     let suffers =
@@ -157,8 +167,9 @@ fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
 /// The explanation costs as much as the worst of what it explains.
 fn take(root: &mut Suspicion, effect: Suspicion) {
     let into = &mut root.finding;
-    // That the culprit is busy costs nobody anything.
-    if root.unit == effect.unit || !BUSY.contains(&&*effect.finding.class) {
+    // That the culprit is busy, or waits for what it keeps busy, costs nobody anything.
+    let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&&*effect.finding.class));
+    if root.unit == effect.unit || !own_doing {
         into.lost_ns_per_s = into.lost_ns_per_s.max(effect.finding.lost_ns_per_s);
     }
     for class in std::iter::once(effect.finding.class).chain(effect.finding.caused) {

@@ -70,10 +70,12 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
             None,
         ));
     }
-    let waited = unit.times.sum(&STATES);
+    // What a journal or write-back waits for, kernel threads request.
+    let waited = unit.times.sum(&[State::DiskRead, State::FaultFile, State::DiskWrite]);
+    let own_requests = 2 * waited >= unit.times.sum(&STATES);
     let explained = own as f64 / waited.max(1) as f64;
     let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
-    if device.count > 0 && own > 0 && explained < EXPLAINED && busy < BUSY && in_cgroup {
+    if device.count > 0 && own > 0 && own_requests && explained < EXPLAINED && busy < BUSY && in_cgroup {
         let share = evidence(
             "of its waiting its requests were in the queue or the device",
             explained * 100.0,

@@ -58,6 +58,8 @@ struct Behind<'a> {
     /// Foreign programs: a unit of each, and the time; most first.
     foreign: Vec<(&'a Unit, u64)>,
     own: u64,
+    /// Behind whom it was told to wait: its nice value is higher.
+    excused: u64,
     known: u64,
 }
 
@@ -71,8 +73,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         if unit.times.of(State::RunqThrottled) > lost.ns {
             continue;
         }
-        let behind = behind(facts, unit);
+        let behind = behind(facts, unit, true);
         let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
+        if behind.excused as f64 > MOST * behind.known as f64 {
+            continue;
+        }
         let found = if foreign as f64 >= MOST * behind.known.max(1) as f64 && behind.known > 0 {
             neighbour(facts, unit, &behind, suspect(RULE.name, "runq-neighbour", unit, lost))
         } else if behind.own > 0 {
@@ -128,9 +133,9 @@ fn few(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     kept
 }
 
-fn behind<'a>(facts: &'a Facts, unit: &Unit) -> Behind<'a> {
+fn behind<'a>(facts: &'a Facts, unit: &Unit, excuses: bool) -> Behind<'a> {
     let mut foreign: HashMap<Program, (&Unit, u64, u64)> = HashMap::new();
-    let (mut own, mut known) = (0, 0);
+    let (mut own, mut excused, mut known) = (0, 0, 0);
     let nice = facts.members(unit).map(|process| process.nice).max().unwrap_or(0);
     for (by, ns) in &facts.blame[unit.at] {
         known += ns;
@@ -140,8 +145,8 @@ fn behind<'a>(facts: &'a Facts, unit: &Unit) -> Behind<'a> {
             continue;
         }
         let others_nice = facts.members(other).map(|process| process.nice).min().unwrap_or(0);
-        if nice > others_nice {
-            // It was told to wait for others.
+        if excuses && nice > others_nice {
+            excused += ns;
             continue;
         }
         let program = (Arc::clone(&other.comm), Arc::clone(&other.cgroup));
@@ -153,7 +158,7 @@ fn behind<'a>(facts: &'a Facts, unit: &Unit) -> Behind<'a> {
     }
     let mut foreign: Vec<(&Unit, u64)> = foreign.into_values().map(|(unit, ns, _)| (unit, ns)).collect();
     foreign.sort_by_key(|(unit, ns)| (std::cmp::Reverse(*ns), unit.tgid));
-    Behind { foreign, own, known }
+    Behind { foreign, own, excused, known }
 }
 
 fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Option<Suspicion> {
@@ -230,7 +235,8 @@ pub(super) fn of_holder(facts: &Facts, holder: &Unit) -> (&'static str, Option<C
     if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
         return ("cpu-quota", Some(culprit("cgroup", holder.cgroup.as_ref())), None);
     }
-    let behind = behind(facts, holder);
+    // That it was told to wait is the very point: those who need its lock were not.
+    let behind = behind(facts, holder, false);
     match behind.foreign.first() {
         Some((first, ns)) if *ns as f64 >= MOST * behind.known as f64 => {
             ("priority-inversion", Some(process_culprit(first)), Some(first.at))

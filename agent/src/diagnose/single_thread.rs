@@ -4,7 +4,7 @@
 //!
 //! **What.** Of a process with at least [`THREADS`] threads one is running or ready at least [`BUSY`] of the time (to stay:
 //! [`BUSY_LEAVE`]), while all others together are at most [`OTHERS`] of a thread. It opens an alert when the others wait
-//! for that thread: it ends at least half of their waits.
+//! for that thread: it ends at least half of their waits (those for a timer left out).
 //!
 //! **Why.** More CPUs or more workers change nothing: all work goes through one thread (a dispatcher, an event loop, a
 //! global interpreter lock).
@@ -49,7 +49,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 continue;
             };
             let (mut ended, mut all) = (0, 0);
-            for (_, wait) in process.waits.iter().filter(|(_, wait)| wait.tid != tid) {
+            // A timer ends by itself.
+            let others_waits = process.waits.iter().filter(|(state, _)| *state != State::Sleep);
+            for (_, wait) in others_waits.filter(|(_, wait)| wait.tid != tid) {
                 all += wait.weight.0;
                 ended += wait.waker.as_ref().filter(|waker| waker.tid == tid).map_or(0, |_| wait.weight.0);
             }

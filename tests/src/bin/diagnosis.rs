@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use tests::diagnosis::load::Load;
 use tests::diagnosis::recorded::Recorder;
-use tests::diagnosis::run::{Outcome, run};
+use tests::diagnosis::run::{Outcome, run, short};
 use tests::diagnosis::score::Score;
 use tests::diagnosis::watch::Watch;
 use tests::diagnosis::{Case, cases};
@@ -137,7 +137,7 @@ fn print(outcome: &Outcome) {
 fn soak(watch: &mut Watch, minutes: u64) -> Result<()> {
     let begin = Instant::now();
     let decoys: Vec<_> = cases::all().filter(|case| case.is_decoy()).collect();
-    let (mut alerts, mut seconds) = (0, 0);
+    let (mut alerts, mut others, mut seconds) = (0, 0, 0);
     for case in decoys.iter().cycle() {
         if begin.elapsed() > Duration::from_secs(minutes * 60) {
             break;
@@ -150,11 +150,14 @@ fn soak(watch: &mut Watch, minutes: u64) -> Result<()> {
             idle.extend(watch.second().opened);
         }
         for finding in &idle {
-            println!("      idle: {} {:?}", finding.class, finding.subject);
+            println!("      of others: {}", short(finding));
         }
-        alerts += outcome.false_alerts.len() + outcome.more.len() + idle.len();
+        others += outcome.others.len() + idle.len();
+        alerts += outcome.false_alerts.len() + outcome.more.len();
         seconds += outcome.calm + tests::diagnosis::run::FAULTY + 20;
     }
-    println!("{alerts} alerts in {seconds} s of decoys and idle");
+    println!(
+        "{alerts} alerts about decoys in {seconds} s of decoys and idle; {others} about what else ran here"
+    );
     Ok(())
 }

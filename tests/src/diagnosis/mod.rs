@@ -134,7 +134,7 @@ pub enum Fault {
     Memory(u64),
     /// Limit for reading the disk (or that of the file), bytes a second.
     ReadBytes(u64),
-    /// Dirty pages that the disk may have, MiB.
+    /// Dirty pages that the disk may have, MiB; and the late ones come.
     Dirty(u64),
     /// Rules for the packets of the network namespace.
     Packets(&'static str),

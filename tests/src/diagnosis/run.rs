@@ -32,7 +32,7 @@ pub struct Outcome {
     pub pace: (f64, f64),
     /// Seconds from the fault to the first alert of a right class, on this case's processes.
     pub detected: Option<usize>,
-    /// What the report at the end says of this case's processes, worst first; of all where nothing else runs.
+    /// What the report at the end says of this case's processes, worst first: others may be at work on this host.
     pub verdict: Vec<Judged>,
     /// What it says first of the whole host.
     pub first: Option<String>,
@@ -42,6 +42,8 @@ pub struct Outcome {
     pub calm: usize,
     /// Alerts of other classes while the fault was there.
     pub more: Vec<Finding>,
+    /// Alerts about processes that are not of the case: right or wrong is not known.
+    pub others: Vec<Finding>,
 }
 
 /// A finding and whether it is right.
@@ -127,6 +129,9 @@ impl fmt::Display for Outcome {
         for finding in &self.more {
             write!(f, "\n      also: {}", short(finding))?;
         }
+        for finding in &self.others {
+            write!(f, "\n      of others: {}", short(finding))?;
+        }
         Ok(())
     }
 }
@@ -140,7 +145,8 @@ fn described(judged: &Judged) -> String {
     format!("{}{} by {}{culprit}", mark(judged.class), judged.finding.class, mark(judged.culprit))
 }
 
-fn short(finding: &Finding) -> String {
+/// A finding in a few words.
+pub fn short(finding: &Finding) -> String {
     let comm = finding.subject.comm.as_deref().unwrap_or("");
     let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.comm.as_deref()).unwrap_or("?");
     format!("{} of {comm} by {culprit}, {:.0} ms/s", finding.class, finding.lost_ns_per_s as f64 / 1e6)
@@ -160,9 +166,16 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
         false_alerts: Vec::new(),
         calm: SETTLE + CLEAN,
         more: Vec::new(),
+        others: Vec::new(),
+    };
+    let mut false_alert = |second: Second, stage: &Stage| {
+        let (ours, others) =
+            second.opened.into_iter().partition::<Vec<_>, _>(|finding| concerns(finding, stage));
+        outcome.false_alerts.extend(ours);
+        outcome.others.extend(others);
     };
     for _ in 0..SETTLE {
-        outcome.false_alerts.extend(watch.second().opened);
+        false_alert(watch.second(), &stage);
     }
     let mut paces = Vec::new();
     let mut second = |watch: &mut Watch, stage: &Stage, paces: &mut Vec<f64>| -> Result<Second> {
@@ -176,7 +189,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
         Ok(second)
     };
     for _ in 0..CLEAN {
-        outcome.false_alerts.extend(second(watch, &stage, &mut paces)?.opened);
+        false_alert(second(watch, &stage, &mut paces)?, &stage);
     }
     stage.check()?;
     outcome.pace.0 = mean(&paces);
@@ -186,23 +199,26 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     for at in 1..=FAULTY {
         let second = second(watch, &stage, &mut paces)?;
         for finding in second.opened {
-            let concerns = !loaded || concerns(&finding, &stage);
+            let concerns = concerns(&finding, &stage);
             let right = concerns && case.class.contains(&&*finding.class);
             if right && outcome.detected.is_none() {
                 outcome.detected = Some(at);
             }
-            if concerns && !right {
-                outcome.more.push(finding);
+            match concerns {
+                true if !right => outcome.more.push(finding),
+                true => {}
+                false => outcome.others.push(finding),
             }
         }
         last = Some(second.findings);
     }
+    stage.check()?;
     outcome.pace.1 = mean(&paces[FAULTY - PACE..]);
     let findings = last.unwrap_or_default();
     outcome.first = findings.first().map(|finding| finding.class.clone());
     outcome.verdict = findings
         .into_iter()
-        .filter(|finding| !loaded || concerns(finding, &stage))
+        .filter(|finding| concerns(finding, &stage))
         .filter(|finding| finding.confidence >= agent::diagnose::ALERT_CONFIDENCE)
         .map(|finding| Judged {
             class: case.class.contains(&&*finding.class),

@@ -94,6 +94,13 @@ impl Stage {
                         file.write_all(&vec![3; 1 << 20])?;
                     }
                     file.sync_all()?;
+                    // Who reads it has it charged to its own cgroup.
+                    nix::fcntl::posix_fadvise(
+                        &file,
+                        0,
+                        0,
+                        nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED,
+                    )?;
                     stage.places.insert("{file}", text(path));
                 }
                 Need::Fifo => {
@@ -149,12 +156,7 @@ impl Stage {
                 let actors = self.cast.iter().filter(|actor| actor.name == name);
                 actors.for_each(|actor| actor.meter.spoil());
             }
-            Fault::Comes => {
-                let case = self.case;
-                for role in case.cast.iter().filter(|role| role.late) {
-                    self.enter(role)?;
-                }
-            }
+            Fault::Comes => self.comes()?,
             Fault::Quota(us) => self.group()?.quota(us)?,
             Fault::Memory(mib) => self.group()?.memory(mib)?,
             Fault::ReadBytes(bytes) => {
@@ -168,12 +170,18 @@ impl Stage {
                 fs::write(bdi.join("strict_limit"), "1").context("no strict_limit of a disk (since 6.2)")?;
                 fs::write(bdi.join("max_bytes"), (mib << 20).to_string())?;
                 self.limit = Some(bdi);
+                self.comes()?;
             }
             Fault::Packets(rules) => {
                 self.network.as_ref().context("the case has no network")?.rules(rules)?;
             }
         }
         Ok(())
+    }
+
+    fn comes(&mut self) -> Result<()> {
+        let case = self.case;
+        case.cast.iter().filter(|role| role.late).try_for_each(|role| self.enter(role))
     }
 
     fn group(&self) -> Result<&Cgroup> {

@@ -66,7 +66,7 @@ pub(crate) fn read_direct(args: &Args, meter: Meter) {
     let mut block = Block::default();
     for at in scattered(args.number(1) * MIB) {
         disk.read_exact_at(&mut block.0, at).expect("a disk");
-        compute(20);
+        compute(400);
         meter.add(1);
     }
 }
@@ -83,17 +83,20 @@ pub(crate) fn read_paced(args: &Args, meter: Meter) {
     }
 }
 
-/// `write-direct DISK MIB THREADS`: as much as goes, and made durable.
+/// `write-direct FILE MIB THREADS`: blocks of 256 KiB, as many as go.
 pub(crate) fn write_direct(args: &Args, meter: Meter) {
     let (path, size) = (args.text(0), args.number(1) * MIB);
+    let made = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    made.and_then(|file| file.set_len(size)).expect("a file");
+    let blocks = vec![Block::default(); 32];
+    // SAFETY: these bytes are the blocks', which are nothing but bytes and stay as long as the slice.
+    let bytes = unsafe { std::slice::from_raw_parts(blocks.as_ptr().cast::<u8>(), size_of_val(&*blocks)) };
     thread::scope(|scope| {
         for _ in 0..args.number(2) {
             scope.spawn(|| {
                 let disk = direct(path);
-                // In the upper half: nobody reads there.
-                for at in scattered(size / 2) {
-                    disk.write_all_at(&Block::default().0, size / 2 + at).expect("a disk");
-                    disk.sync_data().expect("a disk");
+                for at in scattered(size - bytes.len() as u64) {
+                    disk.write_all_at(bytes, at).expect("a disk");
                     meter.add(1);
                 }
             });
@@ -123,10 +126,15 @@ pub(crate) fn mapped(args: &Args, meter: Meter) {
     assert_ne!(map, libc::MAP_FAILED, "a mapping");
     // SAFETY: the mapping above, which stays; advice changes nothing but read-ahead.
     unsafe { libc::madvise(map, size, libc::MADV_RANDOM) };
-    for at in scattered(size as u64) {
+    for (n, at) in scattered(size as u64).enumerate() {
+        if n % 2_000 == 0 {
+            // What is not mapped can be evicted.
+            // SAFETY: the mapping above; its pages come back from the file.
+            unsafe { libc::madvise(map, size, libc::MADV_DONTNEED) };
+        }
         // SAFETY: inside of the mapping, which is readable and as long as the file.
         std::hint::black_box(unsafe { map.cast::<u8>().add(at as usize).read_volatile() });
-        compute(20);
+        compute(30);
         meter.add(1);
     }
 }
@@ -151,9 +159,9 @@ pub(crate) fn journal(args: &Args, meter: Meter) {
         let lock = Arc::clone(&lock);
         thread::spawn(move || {
             loop {
-                lock.with(|| compute(20));
+                lock.with(|| compute(100));
                 meter.add(1);
-                sleep_us(300);
+                sleep_us(4_000);
             }
         });
     }
@@ -162,6 +170,6 @@ pub(crate) fn journal(args: &Args, meter: Meter) {
             file.write_all(&[1; 4096]).expect("room");
             file.sync_data().expect("a disk");
         });
-        sleep_us(3_000);
+        sleep_us(30_000);
     }
 }

@@ -104,13 +104,16 @@ pub(crate) fn invert(args: &Args, meter: Meter) {
             }
         });
     }
-    bind(1);
-    // SAFETY: 0 is the calling thread, on Linux.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
-    loop {
-        lock.with(|| compute(held));
-        sleep_us(gap);
-    }
+    let holder = thread::spawn(move || {
+        bind(1);
+        // SAFETY: 0 is the calling thread, on Linux.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+        loop {
+            lock.with(|| compute(held));
+            sleep_us(gap);
+        }
+    });
+    holder.join().expect("it never ends");
 }
 
 /// Binds the calling thread to a CPU.

@@ -59,7 +59,7 @@ pub(crate) fn touch(args: &Args, meter: Meter) {
         let page = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % pages;
         // SAFETY: inside of the mapping of `size` bytes.
         unsafe { map.add(page * PAGE).write_volatile(n as u8) };
-        compute(20);
+        compute(5);
         if n % 64 == 0 {
             sleep_us(100);
         }

@@ -25,10 +25,10 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "disk-hog",
-        needs: &[Need::File(512)],
+        needs: &[Need::File(256)],
         cast: &[
             Role::new("victim", "read-direct {file} 256"),
-            Role::new("hog", "write-direct {file} 512 8").late(),
+            Role::new("hog", "write-direct {dir}/big 256 4").late(),
         ],
         fault: Fault::Comes,
         class: &["disk-read"],
@@ -49,10 +49,13 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "writeback",
         needs: &[Need::Mount(512)],
-        cast: &[Role::new("victim", "pour-file {mount}/data 64 1000")],
+        cast: &[
+            Role::new("victim", "pour-file {mount}/data 64 3000"),
+            Role::new("hog", "write-direct {mount}/big 256 8").late(),
+        ],
         fault: Fault::Dirty(4),
         class: &["writeback"],
-        culprit: &[Whose::Disk, Whose::Role("victim")],
+        culprit: &[Whose::Role("hog")],
         forbidden: &["hang", "fsync", "reclaim"],
         harm: Harm::Throughput,
     },

@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
         name: "swap",
         needs: &[Need::Swap(512), Need::Cgroup],
         cast: &[Role::new("victim", "touch 96")],
-        fault: Fault::Memory(72),
+        fault: Fault::Memory(64),
         class: &["swap"],
         culprit: &[Whose::Cgroup],
         forbidden: &["fault-major-file", "cpu-user", "hang", "disk-read", "oom"],
