@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
 
 use crate::bpf::{LoadSpec, Probes, Verdict};
+use crate::source::file_locks;
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
 use crate::source::oncpu::{Fresh, OncpuSource};
@@ -14,7 +16,7 @@ use crate::source::process::ProcessSource;
 use crate::source::resources::{Closing, ResourceRows, ResourceSource};
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::{TaskSample, TaskSource};
-use crate::window::{InFlight, SyscallRow, Window};
+use crate::window::{InFlight, ProcessTimes, SyscallRow, Window};
 
 mod audit;
 mod options;
@@ -231,6 +233,8 @@ impl Collector {
         } else {
             ResourceRows::default()
         };
+        let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
+        let file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
         let span = end.since(start);
         let samples = self.oncpu.take();
         let coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
@@ -250,6 +254,7 @@ impl Collector {
             samples,
             waits: sched.waits,
             blame: sched.blame,
+            file_locks,
             blockio: resources.blockio,
             memory: resources.memory,
             oom_kills: resources.oom_kills,

@@ -11,7 +11,7 @@ pub mod sched;
 mod word;
 
 pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
-pub use sched::{OpenWait, ProcessTimes, RunqBlame, ThreadTimes, Wait, WaitTarget, Waker};
+pub use sched::{FileLockRow, OpenWait, ProcessTimes, RunqBlame, ThreadTimes, Wait, WaitTarget, Waker};
 
 use crate::source::host::HostSample;
 use crate::source::task::{TaskSample, TaskTotals};
@@ -47,6 +47,8 @@ pub struct Window {
     pub waits: Vec<Wait>,
     /// Who ran while others waited for the CPU.
     pub blame: Vec<RunqBlame>,
+    /// Who waited for a file lock at the end of the window, and who held it.
+    pub file_locks: Vec<FileLockRow>,
     /// Block requests completed in it.
     pub blockio: Vec<BlockIoRow>,
     /// Reclaim, compaction, write-back throttling.

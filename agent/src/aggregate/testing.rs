@@ -29,6 +29,7 @@ pub(crate) fn window(index: u64) -> Window {
         times: Vec::new(),
         waits: Vec::new(),
         blame: Vec::new(),
+        file_locks: Vec::new(),
         blockio: Vec::new(),
         memory: Vec::new(),
         oom_kills: Vec::new(),

@@ -1,6 +1,7 @@
 //! # `file_lock`: waiting for a lock on a file
 //!
-//! **Class** `file-lock`; the culprit is the process that held it: the one whose unlocking ended the waits.
+//! **Class** `file-lock`; the culprit is the process that held it: the one whose unlocking ended the waits, or that still
+//! holds it (`/proc/locks`).
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to `flock` and `fcntl(F_SETLKW)`.

@@ -147,6 +147,19 @@ pub enum WaitTarget {
     },
 }
 
+/// A wait for a lock on a file that had not ended when the window did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileLockRow {
+    /// Who waits.
+    pub waiter: Tgid,
+    /// Who holds the lock.
+    pub holder: Tgid,
+    /// Device number of the file's file system (`major << 20 | minor`).
+    pub dev: u32,
+    /// Its inode.
+    pub inode: u64,
+}
+
 /// Time that one process' threads waited for a CPU while another process ran on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunqBlame {

@@ -98,6 +98,12 @@ impl Facts<'_> {
             entry.0 += wait.weight.0;
             *entry.1.entry(tid).or_default() += wait.weight.0;
         }
+        for (holder, weight) in self.file_lock_holders(unit, states) {
+            total += weight;
+            let entry = by.entry((holder, "holds the lock")).or_default();
+            entry.0 += weight;
+            *entry.1.entry(Tid(self.processes[holder].tgid.0)).or_default() += weight;
+        }
         let mut blockers: Vec<Blocker> = by
             .into_iter()
             .filter_map(|((process, how), (weight, tids))| {
@@ -107,6 +113,32 @@ impl Facts<'_> {
             .collect();
         blockers.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.process.cmp(&b.process)));
         blockers
+    }
+
+    /// Who held file locks that processes of a unit still waited for when a window ended, with the time waited in it.
+    fn file_lock_holders(&self, unit: &Unit, states: &'static [State]) -> Vec<(usize, u64)> {
+        if !states.contains(&State::FileLock) {
+            return Vec::new();
+        }
+        let mut holders = Vec::new();
+        for window in self.windows.iter().filter(|window| !window.file_locks.is_empty()) {
+            for row in &window.file_locks {
+                let (Some(waiter), Some(holder)) =
+                    (self.by_tgid.get(&row.waiter), self.by_tgid.get(&row.holder))
+                else {
+                    continue;
+                };
+                if self.processes[*waiter].unit != unit.at || waiter == holder {
+                    continue;
+                }
+                let times = window.times.iter().find(|times| times.tgid == row.waiter);
+                let waited = times.and_then(|times| {
+                    times.states.iter().find(|(state, _)| *state == State::FileLock).map(|(_, ns)| ns.0)
+                });
+                holders.push((*holder, waited.unwrap_or_default()));
+            }
+        }
+        holders
     }
 
     /// The two work together: one ends the other's waits, or made the other, or they are one program.

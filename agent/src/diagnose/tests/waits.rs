@@ -8,7 +8,7 @@ use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use super::scene::*;
 use crate::aggregate::testing::{MS, calls, exit};
-use crate::window::{LockRow, WaitTarget, Window};
+use crate::window::{FileLockRow, LockRow, WaitTarget, Window};
 
 const FLOCK: u16 = 73;
 const WAIT4: u16 = 61;
@@ -118,6 +118,17 @@ fn a_file_lock_names_who_unlocks() {
         process(window, 10, "apt", &[&[(State::FileLock, 900), (Oncpu, 100)]]);
         process(window, 20, "dpkg", &[&[(Oncpu, 300), (Sleep, 700)]]);
         wait(window, &simple(10, 10, State::FileLock, FLOCK, 900, Some((20, 20))));
+    }));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("file-lock", Some(20)));
+}
+
+#[test]
+fn a_file_lock_that_nobody_lets_go_names_who_holds_it() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "apt", &[&[(State::FileLock, 1000)]]);
+        process(window, 20, "stuck", &[&[(Sleep, 1000)]]);
+        let (waiter, holder) = (Tgid(10), Tgid(20));
+        window.file_locks.push(FileLockRow { waiter, holder, dev: 1, inode: 2 });
     }));
     assert_eq!((&*finding.class, culprit(&finding).1), ("file-lock", Some(20)));
 }
