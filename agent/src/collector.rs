@@ -207,8 +207,8 @@ impl Collector {
             return None;
         }
         let (process, known) = (&mut self.process, &self.tasks);
-        let sched =
-            self.sched.close(&mut self.probes, end, |tgid| process.comm(tgid, || known_comm(known, tgid)));
+        let comm = |tgid| process.comm(tgid, || known_comm(known, tgid));
+        let sched = self.sched.close(&mut self.probes, (start, end), comm);
         let (host, tasks) = match &mut self.proc {
             Some((host, tasks)) => (host.sample(), tasks.sample()),
             None => (crate::source::host::HostSample::default(), Vec::new()),

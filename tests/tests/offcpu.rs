@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use agent::collector::Collector;
 use agent::window::{ThreadTimes, Wait, WaitTarget, Window};
 use agent_common::abi::sched::State;
-use agent_common::units::{Tgid, Tid};
+use agent_common::units::{DurNs, Tgid, Tid};
 use tests::disk::Mounted;
 use tests::windows::{close, own, waits};
 use tests::workload::Workload;
@@ -182,6 +182,35 @@ fn waits_for_a_mutex_name_its_owner() {
         }
     }
     assert!(owned > 10, "{owned} waits whose owner is known");
+}
+
+#[test]
+fn a_wait_for_a_lock_that_is_never_let_go_is_told_with_its_owner() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mutex = Arc::new(Mutex(UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER)));
+    let mut collector = waits();
+    let hold = |time| {
+        let mutex = Arc::clone(&mutex);
+        let (send, receive) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            send.send(tid()).expect("the test listens");
+            mutex.hold(time);
+        });
+        (receive.recv().expect("it runs"), thread)
+    };
+    let (owner, holds) = hold(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(100));
+    let (waiter, waits) = hold(Duration::ZERO);
+    std::thread::sleep(Duration::from_millis(700));
+    let window = close(&mut collector);
+    let open = of(&window, waiter);
+    let [open] = open.as_slice() else { panic!("{open:?}") };
+    assert!(open.open && open.waited >= DurNs(500_000_000) && open.weight <= window.span(), "{open:?}");
+    let target = WaitTarget::Futex { addr: mutex.0.get() as u64, owner: Some(owner) };
+    assert_eq!((open.state, open.target), (State::FutexLock, target));
+    polled(&mut collector, vec![holds, waits]);
 }
 
 #[test]

@@ -95,7 +95,8 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
         if !options.mode.has_waits() {
             continue;
         }
-        for wait in window.waits.iter().filter(|wait| passes(wait.tgid.0) && wanted(wait.state)) {
+        for wait in window.waits.iter().filter(|wait| !wait.open && passes(wait.tgid.0) && wanted(wait.state))
+        {
             picked.waits += 1;
             picked.waited.0 += wait.weight.0;
             let waker =
@@ -117,7 +118,8 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
 /// Stacks of waits and of those who ended them, as samples: what the symbolizer is asked about.
 #[must_use]
 pub fn stacks_of_waits(waits: &[Wait]) -> Vec<Sample> {
-    waits.iter().flat_map(|wait| [Some(of_wait(wait)), wait.waker.as_ref().map(of_waker)]).flatten().collect()
+    let ended = waits.iter().filter(|wait| !wait.open);
+    ended.flat_map(|wait| [Some(of_wait(wait)), wait.waker.as_ref().map(of_waker)]).flatten().collect()
 }
 
 fn of_wait(wait: &Wait) -> Sample {

@@ -53,6 +53,7 @@ impl Sched {
         let Some(sources) = &mut self.sources else { return };
         probes.threads(|slot| sources.times.thread(slot, start));
         sources.times.begin(start);
+        sources.times.take_owned();
         probes.drain_waits(|_| ());
         let _ = sources.blame.take(probes.blame());
     }
@@ -66,11 +67,11 @@ impl Sched {
             .drain_waits(|record| sources.waits.record(&record).into_iter().flatten().for_each(&mut stacks));
     }
 
-    /// Closes the running window.
+    /// Closes the window that runs since `start`.
     pub(super) fn close(
         &mut self,
         probes: &mut Probes,
-        now: MonoNs,
+        (start, now): (MonoNs, MonoNs),
         comm: impl FnMut(Tgid) -> Arc<str>,
     ) -> SchedRows {
         let Some(sources) = &mut self.sources else { return SchedRows::default() };
@@ -81,6 +82,9 @@ impl Sched {
             }
             Vec::new()
         });
+        for lock in sources.times.take_owned() {
+            sources.waits.still_open(&lock, start, now);
+        }
         SchedRows { times: sources.times.close(now, comm), waits: sources.waits.take(), blame }
     }
 }

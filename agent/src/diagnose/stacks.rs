@@ -44,7 +44,7 @@ pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
     let Some(pid) = finding.subject.pid else { return Vec::new() };
     let states = states(&finding.class);
     let waits = windows.iter().flat_map(|window| &window.waits).filter(|wait| {
-        wait.tgid.0 == pid && (states.contains(&wait.state) || states.contains(&wait.accounted))
+        !wait.open && wait.tgid.0 == pid && (states.contains(&wait.state) || states.contains(&wait.accounted))
     });
     let mut samples: Vec<Sample> = waits
         .map(|wait| Sample {

@@ -88,6 +88,7 @@ fn waiting(window: &mut Window, n: u64) {
     .into_iter()
     .map(|target| Wait {
         at: MonoNs(n * SECOND + 5),
+        open: false,
         tgid: Tgid(42),
         tid: Tid(43),
         comm: "io".into(),

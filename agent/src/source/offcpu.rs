@@ -16,6 +16,7 @@ use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::functions::Functions;
 use super::comms::Comms;
+use super::sched::OwnedLock;
 use crate::bpf::WaitRecord;
 use crate::window::{SyscallAbi, Wait, WaitTarget, Waker};
 
@@ -98,6 +99,7 @@ impl OffcpuSource {
         let abi = if header.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
         Wait {
             at: MonoNs(header.at_ns),
+            open: false,
             tgid: Tgid(header.tgid),
             tid: Tid(header.tid),
             comm: self.comms.get(&header.comm),
@@ -143,6 +145,29 @@ impl OffcpuSource {
             }
             _ => WaitTarget::None,
         }
+    }
+
+    /// Takes a wait for a lock that has not ended, at the end of a window that began at `start`, if the lock has an owner.
+    pub fn still_open(&mut self, lock: &OwnedLock, start: MonoNs, end: MonoNs) {
+        if !self.is_thread(lock.tgid.0, lock.owner.0) {
+            return;
+        }
+        self.ready.push(Wait {
+            at: end,
+            open: true,
+            tgid: lock.tgid,
+            tid: lock.wait.tid,
+            comm: self.comms.get(&lock.comm),
+            accounted: lock.wait.state,
+            state: lock.wait.state,
+            syscall: lock.wait.syscall,
+            waited: lock.wait.age,
+            weight: lock.wait.age.min(end.since(start)),
+            target: WaitTarget::Futex { addr: lock.wait.arg, owner: Some(lock.owner) },
+            waker: None,
+            kernel: Box::default(),
+            user: Box::default(),
+        });
     }
 
     /// Whether `tid` is a thread of `tgid`: what lies beside a futex word need not be its owner.

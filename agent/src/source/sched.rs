@@ -9,8 +9,9 @@ mod sums;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::{DEAD, FLAG_COMPAT, FLAG_NEW, NO_CALL, STATES, SchedSlot, State};
-use agent_common::units::{MonoNs, Tgid, Tid};
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::look::Resting;
 use self::sums::{Sums, settle};
@@ -29,6 +30,22 @@ struct Last {
     turn: u32,
 }
 
+/// A wait for a lock that says whose it is, and that lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnedLock {
+    /// Process of the thread that waits.
+    pub tgid: Tgid,
+    /// The wait.
+    pub wait: OpenWait,
+    /// Name of the thread, as the kernel has it.
+    pub comm: [u8; COMM_LEN],
+    /// Thread that owns the lock, by what lies beside its word: it may be no thread at all.
+    pub owner: Tid,
+}
+
+/// Age from which a wait for such a lock is told before it ends: shorter ones are looked at when they do.
+const LASTS: DurNs = DurNs(200_000_000);
+
 /// Slots of the running window.
 #[derive(Debug, Default)]
 pub struct SchedSource {
@@ -36,6 +53,7 @@ pub struct SchedSource {
     resting: HashMap<Tid, Resting>,
     processes: HashMap<Tgid, Sums>,
     names: Comms,
+    owned: Vec<OwnedLock>,
     start: MonoNs,
     turn: u32,
 }
@@ -86,6 +104,13 @@ impl SchedSource {
             syscall: call_of(slot, state),
             arg: if state.is_blocked() { slot.arg } else { 0 },
         });
+        if let Some(wait) = now_in
+            && wait.state == State::FutexLock
+            && slot.owner != 0
+            && wait.age >= LASTS
+        {
+            self.owned.push(OwnedLock { tgid, wait, comm: slot.comm, owner: Tid(slot.owner) });
+        }
         let sums = self.processes.entry(tgid).or_default();
         sums.add(&delta);
         if let Some(open) = now_in {
@@ -116,6 +141,11 @@ impl SchedSource {
             };
             self.last.insert(key, last);
         }
+    }
+
+    /// The waits for locks with an owner that last, of all threads since the last call.
+    pub fn take_owned(&mut self) -> Vec<OwnedLock> {
+        std::mem::take(&mut self.owned)
     }
 
     /// Closes the window at `now`. Every live thread has been given to [`Self::thread`] with the same time.

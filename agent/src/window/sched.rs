@@ -63,8 +63,11 @@ pub struct OpenWait {
 /// same chance, long or short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
-    /// When it ended.
+    /// When it ended, or the end of the window.
     pub at: MonoNs,
+    /// It has not ended: a lock with a known owner is waited for. `weight` is its part of this window, and it has no stacks.
+    #[serde(default)]
+    pub open: bool,
     /// Process.
     pub tgid: Tgid,
     /// Thread.

@@ -102,6 +102,7 @@ pub(super) struct W {
 pub(super) fn wait(window: &mut Window, wait: &W) {
     window.waits.push(Wait {
         at: MonoNs(1),
+        open: false,
         tgid: Tgid(wait.tgid),
         tid: Tid(wait.tid),
         comm: "t".into(),

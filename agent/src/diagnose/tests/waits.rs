@@ -113,6 +113,19 @@ fn a_kernel_lock_names_its_holder() {
 }
 
 #[test]
+fn a_lock_that_is_never_let_go_names_who_holds_it() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "app", &[&[(FutexLock, 1000)], &[(FutexLock, 1000)], &[(Sleep, 1000)]]);
+        for tid in [10, 11] {
+            wait(window, &W { by: None, ..lock(tid, 0xa0, 1000, 12, Some(12)) });
+            window.waits.last_mut().expect("just put there").open = true;
+        }
+    }));
+    assert_eq!((&*finding.class, culprit(&finding)), ("futex", ("lock".into(), Some(10), "app".into())));
+    assert!(finding.evidence.iter().any(|one| one.what.contains("thread 12")), "{finding:?}");
+}
+
+#[test]
 fn a_file_lock_names_who_unlocks() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "apt", &[&[(State::FileLock, 900), (Oncpu, 100)]]);
