@@ -299,7 +299,8 @@ fn waits_for_fsync_name_the_file() {
     let thread = times(&window, tid());
     let blocked: f64 =
         thread.states.iter().filter(|(s, _)| s.is_blocked()).map(|(_, ns)| ns.as_secs_f64()).sum();
-    assert_near("weight of all waits", weight(of(&window, tid())), blocked, 0.02);
+    // A quantum of idle waiting is 80 ms.
+    assert_near("weight of all waits", weight(of(&window, tid())), blocked, 0.1);
     let blocked = accounted(&window, tid(), State::Fsync);
     let mine: Vec<_> = of(&window, tid()).into_iter().filter(|wait| wait.accounted == State::Fsync).collect();
     assert_near("weight of those in fsync", weight(mine.iter().copied()), blocked, 0.1 * blocked);
@@ -316,40 +317,31 @@ fn who_ran_while_another_was_ready_is_charged_with_its_waiting() {
     if !tests::can_observe() {
         return;
     }
-    let pin = || {
-        let mut set = nix::sched::CpuSet::new();
-        set.set(0).expect("CPU 0");
-        nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).expect("CPU 0 is there");
+    // Inherited by what the thread starts.
+    let pinned = |seconds: u64| {
+        let start = move || {
+            let mut set = nix::sched::CpuSet::new();
+            set.set(0).expect("CPU 0");
+            nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).expect("CPU 0 is there");
+            Workload::start("cpu_split", &[seconds])
+        };
+        std::thread::spawn(start).join().expect("it starts")
     };
-    let mut hog = std::thread::scope(|scope| {
-        scope
-            .spawn(|| {
-                pin();
-                Workload::start("cpu_split", &[3_000])
-            })
-            .join()
-            .expect("it starts")
-    });
-    let culprit = Tgid(hog.pid());
+    let (mut hog, mut victim) = (pinned(3_000), pinned(1));
+    let (culprit, tgid) = (Tgid(hog.pid()), Tgid(victim.pid()));
     let mut collector = waits();
     hog.begin();
     close(&mut collector);
-    let victim = std::thread::spawn(move || {
-        pin();
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(2) {}
-        tid()
-    });
-    let victim = polled(&mut collector, vec![victim])[0];
+    polled(&mut collector, vec![std::thread::spawn(move || (victim.work(), victim))]);
     let window = close(&mut collector);
-    let waited =
-        accounted(&window, victim, State::RunqPreempted) + accounted(&window, victim, State::RunqWoken);
+    let waited = [State::RunqPreempted, State::RunqWoken].map(|state| accounted(&window, Tid(tgid.0), state));
+    let waited: f64 = waited.iter().sum();
     assert!(waited > 0.5, "two on one CPU: {waited} s");
-    let rows = window.blame.iter().filter(|row| row.victim == own());
+    let rows = window.blame.iter().filter(|row| row.victim == tgid);
     let all: f64 = rows.clone().map(|row| row.waited.as_secs_f64()).sum();
-    // Others of this process waited a little as well.
-    assert!(all >= waited * 0.97, "{all} s of {waited} s are charged to somebody");
-    // Whenever the hog ran the victim waited, but for what little the window is longer than its life.
+    // A CPU remembers 32 turns: what was before them in one wait is charged to nobody. Other tests wake each other here.
+    assert!((0.9 * waited..=1.01 * waited).contains(&all), "{all} s of {waited} s are charged to somebody");
+    // Whenever the hog ran the victim waited, but for what little the window is longer than its work.
     let by_hog: f64 = rows.filter(|row| row.culprit == culprit).map(|row| row.waited.as_secs_f64()).sum();
     let ran = accounted(&window, Tid(culprit.0), State::Oncpu);
     assert_near("charged to the hog", by_hog, ran, 0.1 * ran);
