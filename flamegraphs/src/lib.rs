@@ -19,14 +19,21 @@
 
 pub mod coverage;
 pub mod fold;
+pub mod format;
+pub mod frame;
 pub mod names;
+pub mod pprof;
 pub mod sample;
 pub mod svg;
 pub mod symbolize;
+pub mod timeline;
 
 pub use coverage::{NameCoverage, Unnamed};
-pub use fold::{FoldOptions, Folded, Roots};
-pub use names::{FrameName, Names};
+pub use fold::{FoldOptions, Folded, Parts, Roots};
+pub use format::{About, Format, Unit};
+pub use frame::{Frame, Kind, Source};
+pub use names::{Code, FrameName, Inlined, Names};
 pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
 pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats};
+pub use timeline::{Point, Thread, Timeline};

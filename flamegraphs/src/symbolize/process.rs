@@ -206,7 +206,7 @@ impl Process {
         for &(slot, addr) in places {
             if let Some(name) = map.find(addr) {
                 let text = super::name::readable(name).into();
-                names[slot] = FrameName { text, unnamed: None, jit: true };
+                names[slot] = FrameName { jit: true, ..FrameName::named(text) };
             } else if names[slot].unnamed != Some(Unnamed::NotElf) {
                 names[slot] = FrameName::unnamed("[jit]", Unnamed::Anonymous);
             }
