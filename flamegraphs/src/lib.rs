@@ -18,12 +18,16 @@
 //! one place that reverses them. Only [`symbolize`] does I/O; [`fold`] and [`svg`] are pure.
 
 pub mod coverage;
+pub mod diff;
+pub mod firefox;
 pub mod fold;
 pub mod format;
 pub mod frame;
 pub mod names;
 pub mod pprof;
+pub mod read;
 pub mod sample;
+pub mod speedscope;
 pub mod svg;
 pub mod symbolize;
 pub mod timeline;

@@ -233,12 +233,7 @@ impl<'a> Loom<'a> {
         let module = code.and_then(|code| code.module.clone());
         let source = code.and_then(|code| code.source.clone());
         let from = self.expanded.len() as u32;
-        let outer = self.frame(Frame {
-            name: Arc::clone(&name.text),
-            kind,
-            module: module.clone(),
-            source,
-        });
+        let outer = self.frame(Frame { name: Arc::clone(&name.text), kind, module: module.clone(), source });
         self.expanded.push(outer);
         for inlined in name.inlined() {
             let frame = self.frame(Frame {
@@ -262,7 +257,11 @@ impl<'a> Loom<'a> {
 }
 
 /// The number of `value` in `list`, where it is put if it is new.
-pub(crate) fn intern<T: Clone + Eq + std::hash::Hash>(ids: &mut HashMap<T, u32>, list: &mut Vec<T>, value: T) -> u32 {
+pub(crate) fn intern<T: Clone + Eq + std::hash::Hash>(
+    ids: &mut HashMap<T, u32>,
+    list: &mut Vec<T>,
+    value: T,
+) -> u32 {
     if let Some(&id) = ids.get(&value) {
         return id;
     }
@@ -303,10 +302,8 @@ pub(crate) mod tests {
             user: user.into(),
             weight,
         };
-        let group = |sample, group: Option<&str>| Stacked {
-            group: group.map(Into::into),
-            ..Stacked::from(sample)
-        };
+        let group =
+            |sample, group: Option<&str>| Stacked { group: group.map(Into::into), ..Stacked::from(sample) };
         let stacks = [
             group(sample(1_000_000_000, 7, 7, &[10, 31], &[], 1), None),
             group(sample(1_010_000_000, 7, 8, &[40, 31], &[100], 1), None),

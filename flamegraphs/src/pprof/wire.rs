@@ -152,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_cut_message_ends_and_says_so() {
-        for broken in [&b"\x0a\x05ab"[..], b"\x08", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0b\x01"] {
+        for broken in
+            [&b"\x0a\x05ab"[..], b"\x08", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x0b\x01"]
+        {
             let mut rest = broken;
             assert_eq!(field(&mut rest), None);
             assert!(!rest.is_empty());
