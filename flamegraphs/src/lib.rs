@@ -23,6 +23,7 @@ pub mod firefox;
 pub mod fold;
 pub mod format;
 pub mod frame;
+pub mod html;
 pub mod names;
 pub mod pprof;
 pub mod read;
