@@ -23,6 +23,8 @@ pub mod firefox;
 pub mod fold;
 pub mod format;
 pub mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod html;
 pub mod names;
 pub mod pprof;
@@ -40,5 +42,5 @@ pub use frame::{Frame, Kind, Source};
 pub use names::{Code, FrameName, Inlined, Names};
 pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
-pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats};
+pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats, readable};
 pub use timeline::{Point, Thread, Timeline};

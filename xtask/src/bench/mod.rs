@@ -4,6 +4,7 @@
 mod flamegraph;
 mod proc;
 mod self_cost;
+mod symbolize;
 mod syscalls;
 mod workload;
 
@@ -35,14 +36,20 @@ enum Which {
     SelfCost(self_cost::Args),
     /// Time from the end of sampling to the SVG
     Flamegraph(flamegraph::Args),
+    /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
+    Symbolize(symbolize::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Which::Symbolize(args) = &args.which {
+        return symbolize::run(args);
+    }
     let built = Built::new(args.dev, args.no_build)?;
     match &args.which {
         Which::Syscalls(args) => syscalls::run(args, &built),
         Which::SelfCost(args) => self_cost::run(args, &built),
         Which::Flamegraph(args) => flamegraph::run(args, &built),
+        Which::Symbolize(args) => symbolize::run(args),
     }
 }
 
