@@ -192,7 +192,8 @@ fn the_vdso_is_named() {
     let samples = (start..end).step_by(8).map(|addr| sample(std::process::id(), &[addr])).collect();
     let folded = fold(&symbolizer(), samples);
     let names: Vec<&str> = folded.stacks.iter().map(|(stack, _)| stack.as_str()).collect();
-    assert!(names.contains(&"test;__vdso_clock_gettime"), "{names:?}");
+    assert!(names.iter().any(|name| name.ends_with("clock_gettime")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("LINUX")), "a version is no function: {names:?}");
 }
 
 #[test]

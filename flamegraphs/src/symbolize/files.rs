@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use blazesym::symbolize::evict::{self, Evict};
 use blazesym::symbolize::source::{Elf, Process, Source};
-use blazesym::symbolize::{Input, Symbolizer};
+use blazesym::symbolize::{Input, Reason, Symbolized, Symbolizer};
 
 use super::SymbolizerOptions;
 use super::cache::NameCache;
@@ -330,7 +330,15 @@ impl Files {
         process.perf_map = false;
         let stand_in = |reason| FrameName::unnamed("[vdso]", reason);
         match self.symbolizer.symbolize(&Source::Process(process), Input::AbsAddr(addrs)) {
-            Ok(symbols) => names_of(&symbols, &[], &"[vdso]".into(), |_, reason| stand_in(reason)),
+            Ok(mut symbols) => {
+                for symbol in &mut symbols {
+                    // The symbol of its version, at address 0, is no function.
+                    if symbol.as_sym().is_some_and(|symbol| symbol.name.starts_with("LINUX_")) {
+                        *symbol = Symbolized::Unknown(Reason::UnknownAddr);
+                    }
+                }
+                names_of(&symbols, &[], &"[vdso]".into(), |_, reason| stand_in(reason))
+            }
             Err(_) => addrs.iter().map(|_| stand_in(Unnamed::Failed)).collect(),
         }
     }
