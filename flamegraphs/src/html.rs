@@ -68,7 +68,10 @@ fn data<'a>(timeline: &'a Timeline, about: &About) -> Data<'a> {
     let start = timeline.span_ns().map_or(0, |(start, _)| start);
     let frames = timeline.frames.iter().map(|frame| {
         let kind = Kind::ALL.iter().position(|kind| *kind == frame.kind).unwrap_or_default();
-        let source = frame.source.as_ref().map(|source| format!("{}:{}", source.file, source.line));
+        let source = frame.source.as_ref().map(|source| match source.line {
+            0 => source.file.to_string(),
+            line => format!("{}:{line}", source.file),
+        });
         (&*frame.name, kind, frame.module.as_deref().unwrap_or_default(), source.unwrap_or_default())
     });
     let threads = timeline
