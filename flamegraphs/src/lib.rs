@@ -18,15 +18,29 @@
 //! one place that reverses them. Only [`symbolize`] does I/O; [`fold`] and [`svg`] are pure.
 
 pub mod coverage;
+pub mod diff;
+pub mod firefox;
 pub mod fold;
+pub mod format;
+pub mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+pub mod html;
 pub mod names;
+pub mod pprof;
+pub mod read;
 pub mod sample;
+pub mod speedscope;
 pub mod svg;
 pub mod symbolize;
+pub mod timeline;
 
 pub use coverage::{NameCoverage, Unnamed};
-pub use fold::{FoldOptions, Folded, Roots};
-pub use names::{FrameName, Names};
+pub use fold::{FoldOptions, Folded, Parts, Roots};
+pub use format::{About, Format, Unit};
+pub use frame::{Frame, Kind, Source};
+pub use names::{Code, FrameName, Inlined, Names};
 pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
-pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats};
+pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats, readable};
+pub use timeline::{Point, Thread, Timeline};

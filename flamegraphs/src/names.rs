@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Unnamed;
+use crate::frame::Source;
 
 /// Index of a name in [`Names`].
 pub(crate) type NameId = u32;
@@ -17,21 +18,54 @@ pub struct FrameName {
     pub text: Arc<str>,
     /// Why `text` is a stand-in; `None` for a real name.
     pub unnamed: Option<Unnamed>,
-    /// Compiled at run time (from a perf map).
+    /// Compiled at run time (from a perf map or jitdump).
     pub jit: bool,
+    /// What is known beyond the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Arc<Code>>,
+}
+
+/// What debug info and mappings know of an address.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Code {
+    /// Path of the file that the code was mapped from.
+    #[serde(default)]
+    pub module: Option<Arc<str>>,
+    /// The line of the function itself: with inlined functions that of the call to the first of them.
+    #[serde(default)]
+    pub source: Option<Source>,
+    /// Functions inlined there, the outermost first; what runs is the last.
+    #[serde(default)]
+    pub inlined: Vec<Inlined>,
+}
+
+/// An inlined function.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Inlined {
+    /// Its name.
+    pub text: Arc<str>,
+    /// The line in it.
+    #[serde(default)]
+    pub source: Option<Source>,
 }
 
 impl FrameName {
     /// A real name.
     #[must_use]
     pub fn named(text: Arc<str>) -> Self {
-        Self { text, unnamed: None, jit: false }
+        Self { text, unnamed: None, jit: false, code: None }
     }
 
     /// A stand-in with its reason.
     #[must_use]
     pub fn unnamed(text: impl Into<Arc<str>>, reason: Unnamed) -> Self {
-        Self { text: text.into(), unnamed: Some(reason), jit: false }
+        Self { text: text.into(), unnamed: Some(reason), jit: false, code: None }
+    }
+
+    /// Functions inlined at the address, the outermost first.
+    #[must_use]
+    pub fn inlined(&self) -> &[Inlined] {
+        self.code.as_ref().map_or(&[], |code| &code.inlined)
     }
 }
 

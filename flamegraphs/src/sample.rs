@@ -32,6 +32,14 @@ pub struct Stacked {
     pub reason: Option<Arc<str>>,
     /// The stack that ended the wait; its weight does not count.
     pub waker: Option<Sample>,
+    /// What the process belongs to: a container, a service. [`crate::Roots::Group`] puts it below.
+    pub group: Option<Arc<str>>,
+}
+
+impl From<Sample> for Stacked {
+    fn from(sample: Sample) -> Self {
+        Self { sample, reason: None, waker: None, group: None }
+    }
 }
 
 /// The address to look a frame up by, for the frame at `index` of a leaf-first stack.

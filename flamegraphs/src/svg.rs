@@ -6,7 +6,9 @@ use std::io::{self, Write};
 
 use inferno::flamegraph::{self, Palette, color::Color, color::PaletteMap};
 
+use crate::diff::Difference;
 use crate::fold::Folded;
+use crate::frame::Kind;
 
 /// Frames drawn at most: browsers get slow beyond some 10,000 groups, and a frame is ~350 bytes of SVG.
 /// Narrower frames than fit are left out, and the subtitle says so.
@@ -67,38 +69,81 @@ impl Default for SvgOptions {
 }
 
 /// Writes `folded` as SVG. An empty profile gives an SVG that says so, and why if the options know.
-pub fn write(folded: &Folded, options: &SvgOptions, mut out: impl Write) -> io::Result<()> {
+pub fn write(folded: &Folded, options: &SvgOptions, out: impl Write) -> io::Result<()> {
     let total: u128 = folded.stacks.iter().map(|(_, weight)| u128::from(*weight)).sum();
     if total == 0 {
         return write_empty(options, out);
     }
-    let shift = (128 - (total / MAX_TOTAL).leading_zeros()).min(63);
-    let mut lines = Vec::with_capacity(folded.stacks.len());
-    for (stack, weight) in &folded.stacks {
+    let shift = shift(total);
+    let lines = folded.stacks.iter().filter_map(|(stack, weight)| {
         let weight = weight >> shift;
-        if weight > 0 {
-            lines.push(format!("{stack} {weight}"));
-        }
-    }
-
+        (weight > 0).then(|| format!("{stack} {weight}"))
+    });
     let mut palette = palette(folded, options);
     let (min_width, hidden) = min_width_pct(folded, total, options.min_width_pct);
-    let subtitle = subtitle(options, min_width, hidden);
+    let mut inferno = inferno_options(options, &subtitle(options, min_width, hidden), min_width, shift);
+    inferno.palette_map = Some(&mut palette);
+    draw(inferno, lines, out)
+}
+
+/// Writes the profile after a change, coloured by what changed: a frame is red if it was itself on top more often than
+/// before, blue if less. Stacks that are gone have no width: [`Difference::changes`] names them.
+pub fn write_difference(difference: &Difference, options: &SvgOptions, out: impl Write) -> io::Result<()> {
+    let stacks = difference.stacks.iter().filter(|(_, _, after)| *after > 0);
+    let folded = Folded {
+        stacks: stacks.map(|(stack, _, after)| (stack.clone(), *after)).collect(),
+        ..Folded::default()
+    };
+    let total: u128 = folded.stacks.iter().map(|(_, weight)| u128::from(*weight)).sum();
+    if total == 0 {
+        return write_empty(options, out);
+    }
+    let before: u128 = difference.stacks.iter().map(|(_, before, _)| u128::from(*before)).sum();
+    let shift = shift(total.max(before));
+    // All of them: what is gone from below a frame counts against it, though it is not drawn itself.
+    let lines = difference
+        .stacks
+        .iter()
+        .map(|(stack, before, after)| format!("{stack} {} {}", before >> shift, after >> shift));
+    let (min_width, hidden) = min_width_pct(&folded, total, options.min_width_pct);
+    let inferno = inferno_options(options, &subtitle(options, min_width, hidden), min_width, shift);
+    draw(inferno, lines, out)
+}
+
+/// Bits that weights lose so that they add up to [`MAX_TOTAL`] at most.
+fn shift(total: u128) -> u32 {
+    (128 - (total / MAX_TOTAL).leading_zeros()).min(63)
+}
+
+fn inferno_options<'a>(
+    options: &SvgOptions,
+    subtitle: &str,
+    min_width: f64,
+    shift: u32,
+) -> flamegraph::Options<'a> {
     let mut inferno = flamegraph::Options::default();
     inferno.title = xml_text(&options.title);
-    inferno.subtitle = (!subtitle.is_empty()).then_some(subtitle);
+    inferno.subtitle = (!subtitle.is_empty()).then(|| subtitle.to_owned());
     inferno.count_name = xml_text(&options.count_name);
     inferno.min_width = min_width;
     inferno.factor = 2f64.powi(shift as i32);
     inferno.deterministic = true;
     inferno.colors = Palette::default();
-    inferno.palette_map = Some(&mut palette);
     if options.icicle {
         inferno.direction = flamegraph::Direction::Inverted;
     }
     // The stacks are in frame-wise order, which inferno would undo by sorting bytes; a "flame chart"
     // is the one mode that keeps the order it is given (reversed).
     inferno.flame_chart = true;
+    inferno
+}
+
+fn draw(
+    mut inferno: flamegraph::Options<'_>,
+    lines: impl Iterator<Item = String>,
+    mut out: impl Write,
+) -> io::Result<()> {
+    let lines: Vec<String> = lines.collect();
     flamegraph::from_lines(&mut inferno, lines.iter().rev().map(String::as_str), &mut out)
 }
 
@@ -176,25 +221,27 @@ const fn rgb(r: u8, g: u8, b: u8) -> Color {
     Color { r, g, b }
 }
 
-/// Kernel orange, run-time compiled green, unnamed grey, C++ and Rust yellow, other user code red; who woke aqua; in
-/// the theme of waiting pale blue, the kernel's paler. The shade comes from the name.
+/// Kernel orange, inlined pale blue, compiled at run time green, interpreted olive, unnamed grey, C++ and Rust yellow,
+/// other native code red; who woke aqua; in the theme of waiting pale blue, the kernel's paler. The shade comes from
+/// the name.
 fn colour(frame: &str, theme: Theme) -> Color {
     // FNV-1a: stable across runs and machines, which std's hasher is not.
     let hash = frame
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let shade = ((hash >> 32) % 56) as u8;
-    if frame.ends_with("_[w]") {
-        return rgb(90 + shade / 2, 190 + shade / 2, 200 + shade / 2);
-    }
-    match theme {
-        Theme::Ran if frame.ends_with("_[k]") => rgb(220 + shade / 2, 130 + shade / 2, 20 + shade),
-        Theme::Ran if frame.ends_with("_[j]") => rgb(80 + shade, 190 + shade, 80 + shade),
-        _ if frame.starts_with('[') => rgb(170 + shade, 170 + shade, 170 + shade),
-        Theme::Ran if frame.contains("::") => rgb(190 + shade, 190 + shade, 60 + shade),
-        Theme::Ran => rgb(200 + shade, 70 + shade, 60 + shade),
-        Theme::Waited if frame.ends_with("_[k]") => rgb(196 + shade / 3, 206 + shade / 3, 226 + shade / 3),
-        Theme::Waited => rgb(150 + shade / 2, 176 + shade / 2, 214 + shade / 2),
+    let (kind, name) = Kind::of_text(frame);
+    match (theme, kind) {
+        (_, Kind::Waker) => rgb(90 + shade / 2, 190 + shade / 2, 200 + shade / 2),
+        (Theme::Waited, Kind::Kernel) => rgb(196 + shade / 3, 206 + shade / 3, 226 + shade / 3),
+        (_, Kind::Unnamed) => rgb(170 + shade, 170 + shade, 170 + shade),
+        (Theme::Waited, _) => rgb(150 + shade / 2, 176 + shade / 2, 214 + shade / 2),
+        (Theme::Ran, Kind::Kernel) => rgb(220 + shade / 2, 130 + shade / 2, 20 + shade),
+        (Theme::Ran, Kind::Inlined) => rgb(120 + shade / 2, 190 + shade / 2, 220 + shade / 2),
+        (Theme::Ran, Kind::Jit) => rgb(80 + shade, 190 + shade, 80 + shade),
+        (Theme::Ran, Kind::Interpreted) => rgb(150 + shade / 2, 200 + shade / 2, 30 + shade),
+        (Theme::Ran, _) if name.contains("::") => rgb(190 + shade, 190 + shade, 60 + shade),
+        (Theme::Ran, _) => rgb(200 + shade, 70 + shade, 60 + shade),
     }
 }
 
@@ -236,182 +283,4 @@ fn write_empty(options: &SvgOptions, mut out: impl Write) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::coverage::NameCoverage;
-    use quick_xml::Reader;
-    use quick_xml::events::Event;
-
-    fn folded(stacks: &[(&str, u64)]) -> Folded {
-        let stacks = stacks.iter().map(|(stack, weight)| ((*stack).to_owned(), *weight)).collect();
-        Folded { stacks, names: NameCoverage::default() }
-    }
-
-    fn render(folded: &Folded, options: &SvgOptions) -> String {
-        let mut out = Vec::new();
-        write(folded, options, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        check(&text);
-        text
-    }
-
-    /// Well-formed: tags match, entities are known, no forbidden character, one root.
-    fn check(text: &str) {
-        assert!(
-            text.chars()
-                .all(|char| matches!(char, '\t' | '\n' | '\r' | ' '..) && char < '\u{fffe}'
-                    || char > '\u{ffff}')
-        );
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().check_comments = true;
-        let (mut depth, mut roots) = (0_u32, 0_u32);
-        loop {
-            match reader.read_event().unwrap() {
-                Event::Start(tag) => {
-                    roots += u32::from(depth == 0);
-                    depth += 1;
-                    for attribute in tag.attributes() {
-                        attribute.unwrap();
-                    }
-                }
-                Event::End(_) => depth -= 1,
-                Event::Text(text) => assert!(!text.contains(&b'<')),
-                Event::GeneralRef(entity) => {
-                    assert!(
-                        ["amp", "lt", "gt", "apos", "quot"].iter().any(|name| name.as_bytes() == &*entity)
-                    );
-                }
-                Event::Eof => break,
-                _ => {}
-            }
-        }
-        assert_eq!((depth, roots), (0, 1));
-    }
-
-    #[test]
-    fn title_subtitle_and_frames_are_in_the_svg_and_it_can_be_searched() {
-        let options = SvgOptions {
-            title: "app <1> & \"co\"".to_owned(),
-            subtitle: Some("expected 970, captured 968, lost 2; symbolized 99.0%".to_owned()),
-            ..SvgOptions::default()
-        };
-        let svg = render(&folded(&[("app;main;work", 7), ("app;main;work;sys_read_[k]", 3)]), &options);
-        assert!(svg.contains("app &lt;1&gt; &amp;"));
-        assert!(svg.contains("expected 970, captured 968, lost 2; symbolized 99.0%"));
-        assert!(svg.contains("<title>work (10 samples, 100.00%)</title>"));
-        assert!(svg.contains("<title>sys_read (3 samples, 30.00%)</title>"));
-        assert!(svg.contains("function search("));
-    }
-
-    #[test]
-    fn the_same_profile_gives_the_same_bytes_and_kinds_have_colours() {
-        let profile = folded(&[
-            ("a;main;core::fmt::write", 2),
-            ("a;main;k_[k]", 1),
-            ("a;main;jit_[j]", 1),
-            ("a;[x+0x1]", 1),
-        ]);
-        assert_eq!(render(&profile, &SvgOptions::default()), render(&profile, &SvgOptions::default()));
-        let kinds =
-            ["k_[k]", "jit_[j]", "[x+0x1]", "a::b", "main", "w_[w]"].map(|name| colour(name, Theme::Ran));
-        for (i, kind) in kinds.iter().enumerate() {
-            assert!(kinds[i + 1..].iter().all(|other| other != kind));
-        }
-    }
-
-    #[test]
-    fn a_reason_has_its_own_colour() {
-        let options = SvgOptions {
-            theme: Theme::Waited,
-            tints: vec![("[fsync]".to_owned(), [1, 2, 3])],
-            count_name: "ns".to_owned(),
-            ..SvgOptions::default()
-        };
-        let svg = render(&folded(&[("a;main;k_[k];[fsync]", 2_000), ("a;main;k_[k];[swap]", 1)]), &options);
-        assert_eq!(svg.matches("rgb(1,2,3)").count(), 1);
-        assert!(svg.contains("<title>[fsync] (2,000 ns, "), "{svg}");
-    }
-
-    #[test]
-    fn a_frame_is_drawn_once_though_a_namesake_sorts_into_it() {
-        let svg =
-            render(&folded(&[("a;foo", 1), ("a;foo;bar", 1), ("a;foo.part.0", 1)]), &SvgOptions::default());
-        assert_eq!(svg.matches("<title>foo (").count(), 1);
-        assert!(svg.contains("<title>foo (2 samples"));
-    }
-
-    #[test]
-    fn an_empty_profile_says_why() {
-        let svg = render(&Folded::default(), &SvgOptions::default());
-        assert!(svg.contains("no sample was taken"));
-        let options = SvgOptions {
-            empty_reason: Some("process 42 slept for all of the 10 s <idle>".to_owned()),
-            ..SvgOptions::default()
-        };
-        let svg = render(&folded(&[("a;b", 0)]), &options);
-        assert!(svg.contains("slept for all of the 10 s &lt;idle&gt;"));
-    }
-
-    #[test]
-    fn huge_weights_are_scaled_and_still_shown_right() {
-        let svg = render(
-            &folded(&[("a;b", u64::MAX), ("a;c", u64::MAX), ("a;d", u64::MAX)]),
-            &SvgOptions::default(),
-        );
-        assert!(svg.contains("33.33%"));
-        let svg = render(&folded(&[("a;b", 1 << 60)]), &SvgOptions::default());
-        assert!(svg.contains("1,152,921,504,606,846,976"), "factor scales back");
-    }
-
-    #[test]
-    fn a_big_graph_is_pruned_and_says_so() {
-        let stacks: Vec<_> = (0..60_000).map(|i| (format!("a;f{:03};g{i:05}", i / 100), 1)).collect();
-        let profile = Folded { stacks, names: NameCoverage::default() };
-        let svg = render(&profile, &SvgOptions::default());
-        let drawn = svg.matches("<title>").count();
-        assert!(drawn <= MAX_DRAWN + 1, "{drawn} frames");
-        assert!(svg.contains("% of the width not drawn"));
-        // Few samples but deep: nothing that can be seen is left out.
-        let stacks: Vec<_> = (0..400)
-            .map(|i| {
-                (format!("s{i:03};") + &(0..40).map(|j| format!("f{i}x{j}")).collect::<Vec<_>>().join(";"), 1)
-            })
-            .collect();
-        let svg = render(&Folded { stacks, names: NameCoverage::default() }, &SvgOptions::default());
-        assert_eq!(svg.matches("<title>").count(), 400 * 41 + 1);
-        assert!(!svg.contains("not drawn"));
-    }
-
-    #[test]
-    fn a_long_subtitle_is_cut_at_its_end() {
-        let options = SvgOptions { subtitle: Some("é".repeat(400)), ..SvgOptions::default() };
-        let text = subtitle(&options, 0.1, 7);
-        assert_eq!(text.chars().count(), MAX_SUBTITLE);
-        assert!(text.ends_with("é..; 7 frames under 0.10% of the width not drawn"), "{text}");
-        assert_eq!(subtitle(&SvgOptions::default(), 0.1, 0), "");
-    }
-
-    #[test]
-    fn frame_weights_are_those_of_the_drawn_frames() {
-        let mut weights =
-            frame_weights(&folded(&[("a", 1), ("a;b", 2), ("a;b;c", 4), ("a;d", 8), ("e;b", 16)]));
-        weights.sort_unstable();
-        assert_eq!(weights, [4, 6, 8, 15, 16, 16]);
-    }
-
-    #[test]
-    fn hostile_text_stays_well_formed() {
-        let text = "</text><script>alert(1)</script>&amp;]]>--\u{1}\u{fffe}\u{0}";
-        let options = SvgOptions {
-            title: text.to_owned(),
-            subtitle: Some(text.to_owned()),
-            count_name: text.to_owned(),
-            empty_reason: Some(text.to_owned()),
-            ..SvgOptions::default()
-        };
-        let frame = text.replace(|char: char| char.is_control() || char == '\u{fffe}', "?");
-        let svg = render(&folded(&[(&format!("{frame};{frame}"), 1)]), &options);
-        assert!(!svg.contains("<script>alert"));
-        assert!(!render(&Folded::default(), &options).contains("<script>"));
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ enum Command {
     Tools,
     /// Boot Debian's cloud kernels and run the agent and its exactness tests in each
     Vmtest(vmtest::Args),
-    /// Measure against other tools, in one run: syscalls, self, flamegraph; and the diagnosis by known faults
+    /// Measure against other tools, in one run; and the diagnosis by known faults
     Bench(bench::Args),
     /// Format, lints, committed object, file lengths, licences
     Tidy(tidy::Args),

@@ -6,6 +6,7 @@
 mod coverage;
 mod detail;
 pub mod groups;
+mod place;
 mod points;
 mod report;
 mod stacks;
@@ -15,6 +16,7 @@ pub(crate) mod testing;
 mod usage;
 
 pub use coverage::coverage;
+pub use place::places;
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report};
 pub use stacks::{Mode, StackOptions, Stacks, reason, stacks, stacks_of_waits};

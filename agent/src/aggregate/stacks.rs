@@ -84,7 +84,7 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
         if options.mode.has_samples() {
             for sample in window.samples.iter().filter(|sample| passes(sample.tgid)) {
                 picked.samples += sample.weight;
-                let mut one = Stacked { sample: sample.clone(), reason: None, waker: None };
+                let mut one = Stacked::from(sample.clone());
                 if options.mode == Mode::Wall {
                     one.sample.weight = sample.weight.saturating_mul(tick_ns);
                     one.reason = Some(Arc::clone(&reasons[State::Oncpu as usize]));
@@ -105,6 +105,7 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
                 sample: of_wait(wait),
                 reason: Some(Arc::clone(&reasons[wait.state as usize])),
                 waker,
+                group: None,
             });
         }
         for process in window.times.iter().filter(|process| passes(process.tgid.0)) {

@@ -1,10 +1,10 @@
 //! `agent flamegraph`.
 
+mod diff;
+mod output;
 mod picture;
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use agent_common::units::Tgid;
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
-use flamegraphs::{FoldOptions, Roots};
-use serde_json::json;
+use clap::{Args, Subcommand, ValueEnum};
+use flamegraphs::{FoldOptions, Parts, Roots};
 
 use super::ask::{self, Interrupt};
 use super::hold::Held;
@@ -26,27 +25,37 @@ use crate::control::pid::{self, PidError};
 use crate::control::protocol::{Profile, Reply, Request, Span, Target};
 use crate::control::{Answers, Client};
 use crate::history::History;
+use output::{Format, Output};
 pub(super) use picture::svg;
-use picture::{empty_reason, subtitle};
 
 /// Time observed when nobody says otherwise.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
 Examples:
   sudo agent flamegraph --pid 4242 -o out.svg           ten seconds of one process
   sudo agent flamegraph --all --duration 30s            the whole host
   sudo agent flamegraph -o build.svg -- make -j4        a command from its start, with all it starts
   sudo agent flamegraph --pid 4242 --last 5m            the past, from the daemon's memory
   sudo agent flamegraph --all --format folded | grep read
+  sudo agent flamegraph --all -o out.html               with a heat map: select a time, see its graph
+  sudo agent flamegraph --pid 4242 -o out.pb.gz         for `go tool pprof`
   sudo agent flamegraph --pid 4242 --mode off-cpu       where it waits and what for
   sudo agent flamegraph --pid 4242 --mode wakers        and who ends the waits
   agent flamegraph --all --replay slow.s7rec            a recording, without root
+  agent flamegraph diff before.folded after.pb.gz       what changed, in red and blue
 
 Ends early, with what it has, on Ctrl-C or when the process exits. With `-- command` the exit code is the
-command's (128 + signal if it was killed).")]
+command's (128 + signal if it was killed)."
+)]
 pub(super) struct FlamegraphArgs {
+    #[command(subcommand)]
+    what: Option<What>,
+
     /// One process
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..),
           required_unless_present_any = ["all", "command"], conflicts_with_all = ["all", "command"])]
@@ -80,30 +89,36 @@ pub(super) struct FlamegraphArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["duration", "rate", "command"])]
     last: Option<Duration>,
 
-    /// File to write, `-` for stdout [default: flamegraph.svg; folded text goes to stdout]
+    /// File to write, `-` for stdout [default: flamegraph with the format's ending; folded text goes to stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// What to write
-    #[arg(short, long, value_name = "FORMAT", default_value = "svg")]
-    format: Format,
+    /// What to write [default: what the file's name says, else svg]
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Format>,
 
     /// What stands at the bottom of each stack [default: comm; process where waits are in it]
     #[arg(long, value_name = "WHAT")]
     by: Option<By>,
+
+    /// The kernel's frames alone
+    #[arg(long)]
+    kernel: bool,
+
+    /// The frames of user space alone
+    #[arg(long, conflicts_with = "kernel")]
+    user: bool,
 
     /// Command to profile, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
-/// What to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A picture that a browser can search and zoom
-    Svg,
-    /// `comm;root;…;leaf count`, one stack a line
-    Folded,
+/// What to do in place of observing.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show what changed between two profiles
+    Diff(diff::DiffArgs),
 }
 
 /// What stands at the bottom of each stack.
@@ -115,9 +130,14 @@ enum By {
     Process,
     /// Thread names, PIDs and thread ids
     Thread,
+    /// Containers (or services), then thread names
+    Container,
 }
 
 pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
+    if let Some(What::Diff(args)) = &args.what {
+        return diff::run(&context, args).map(|()| ExitCode::SUCCESS).map_err(Into::into);
+    }
     // Now, not after ten seconds.
     let mut output = Output::open(&context, &args)?;
     let (profile, status) = if args.command.is_empty() {
@@ -126,7 +146,7 @@ pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
         let (profile, status) = of_command(&context, &args).await?;
         (profile, status)
     };
-    output.write(&context, &args, &profile)?;
+    output.write(&context, &profile)?;
     Ok(status.map_or(ExitCode::SUCCESS, exit_code))
 }
 
@@ -136,8 +156,14 @@ fn fold_options(args: &FlamegraphArgs) -> FoldOptions {
         By::Comm => Roots::Comm,
         By::Process => Roots::Process,
         By::Thread => Roots::Thread,
+        By::Container => Roots::Group,
     };
-    FoldOptions { roots, ..FoldOptions::default() }
+    let parts = match (args.kernel, args.user) {
+        (true, _) => Parts::Kernel,
+        (_, true) => Parts::User,
+        _ => Parts::Both,
+    };
+    FoldOptions { roots, parts, ..FoldOptions::default() }
 }
 
 async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Profile> {
@@ -151,6 +177,7 @@ async fn profile(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Pro
             fold_options(args),
             args.mode,
             args.no_idle,
+            output::format(args).has_times(),
         )?);
     }
     if let Some(last) = args.last {
@@ -198,7 +225,9 @@ fn options(context: &Context, args: &FlamegraphArgs, filter: Filter) -> Options 
         rate => rate,
     });
     let sched = args.mode.has_waits();
-    Options { rate_hz, filter, syscalls: SyscallTier::Off, sched, resources: false, proc: false }
+    // `/proc` says which container a process is in.
+    let proc = args.by == Some(By::Container) || output::format(args).has_times();
+    Options { rate_hz, filter, syscalls: SyscallTier::Off, sched, resources: false, proc }
 }
 
 /// The daemon samples at its own rate; another one needs probes of our own.
@@ -233,6 +262,7 @@ async fn of_daemon(
         fold: fold_options(args),
         mode: args.mode,
         no_idle: args.no_idle,
+        timeline: output::format(args).has_times(),
     };
     match ask::ask(client, request, &what, wait).await? {
         Reply::Flamegraph(profile) => Ok(profile),
@@ -302,157 +332,14 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 async fn fold(observing: Observing, target: Target, args: &FlamegraphArgs) -> anyhow::Result<Profile> {
     let (history, answers): (std::sync::Arc<History>, Answers) = observing.finish().await?;
     let (options, mode, no_idle) = (fold_options(args), args.mode, args.no_idle);
-    let work = move || answers.flamegraph(&history.all(), target, options, mode, no_idle);
+    let timeline = output::format(args).has_times();
+    let work = move || answers.flamegraph(&history.all(), target, options, mode, no_idle, timeline);
     Ok(tokio::task::spawn_blocking(work).await??)
-}
-
-/// Where the picture goes. Opened before the probes are attached; a file that we made goes again if nothing is written.
-#[derive(Debug)]
-struct Output {
-    file: Option<(File, PathBuf)>,
-    made: bool,
-    written: bool,
-}
-
-impl Output {
-    fn open(context: &Context, args: &FlamegraphArgs) -> anyhow::Result<Self> {
-        let path = match (&args.output, args.format) {
-            (Some(path), _) if path == Path::new("-") => None,
-            (Some(path), _) => Some(path.clone()),
-            (None, Format::Svg) => Some(PathBuf::from("flamegraph.svg")),
-            (None, Format::Folded) => None,
-        };
-        let Some(path) = path else {
-            if context.global.json {
-                bail!("--json and the {} both want stdout; name a file with -o", name(args.format));
-            }
-            return Ok(Self { file: None, made: false, written: false });
-        };
-        let made = !path.exists();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file: Some((file, path)), made, written: false })
-    }
-
-    fn write(&mut self, context: &Context, args: &FlamegraphArgs, profile: &Profile) -> anyhow::Result<()> {
-        match &mut self.file {
-            None => {
-                let mut out = io::BufWriter::new(io::stdout().lock());
-                render(args.format, profile, &mut out)?;
-                out.flush()?;
-            }
-            Some((file, path)) => {
-                if file.metadata()?.is_file() {
-                    file.set_len(0)?;
-                }
-                let mut out = io::BufWriter::new(&mut *file);
-                render(args.format, profile, &mut out)
-                    .and_then(|()| out.flush())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
-        }
-        self.written = true;
-        let path = self.file.as_ref().map(|(_, path)| path.as_path());
-        if context.global.json {
-            term::print_json(&json!({
-                "output": path.map(|path| path.display().to_string()),
-                "target": profile.target,
-                "comm": profile.comm,
-                "window_s": profile.window_s,
-                "rate_hz": profile.rate_hz,
-                "mode": profile.mode,
-                "samples": profile.samples,
-                "waits": profile.waits,
-                "waited_ns": profile.waited_ns,
-                "blocked_ns": profile.blocked_ns,
-                "stacks": profile.folded.stacks.len(),
-                "coverage": profile.coverage,
-                "names": profile.folded.names,
-                "ended_early": profile.ended_early,
-            }))?;
-        } else {
-            let wrote = path.map(|path| format!("{}: ", path.display())).unwrap_or_default();
-            let early = profile.ended_early.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-            term::complain(&format!("{wrote}{}{early}", subtitle(profile)));
-            if profile.folded.is_empty() {
-                term::complain(&empty_reason(profile));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let (Some((_, path)), true, false) = (&self.file, self.made, self.written) {
-            // Best effort: an empty file is no harm.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-const fn name(format: Format) -> &'static str {
-    match format {
-        Format::Svg => "SVG",
-        Format::Folded => "folded text",
-    }
-}
-
-fn render(format: Format, profile: &Profile, out: &mut impl Write) -> io::Result<()> {
-    match format {
-        Format::Folded => profile.folded.write_text(out),
-        Format::Svg => picture::write(profile, out),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use agent_common::wire::report::Coverage;
-    use flamegraphs::Folded;
-
     use super::*;
-
-    fn profile(samples: u64) -> Profile {
-        let stacks = if samples > 0 { vec![("worker;main;spin".to_owned(), samples)] } else { Vec::new() };
-        Profile {
-            target: Target::Pid(42),
-            comm: Some("worker".to_owned()),
-            window_s: 10.0,
-            rate_hz: 97,
-            samples,
-            mode: Mode::OnCpu,
-            waits: 0,
-            waited_ns: 0,
-            blocked_ns: None,
-            coverage: Coverage {
-                expected: 1940,
-                captured: 1930,
-                lost: [("sample_ring_full".to_owned(), 10)].into(),
-                ..Coverage::default()
-            },
-            folded: Folded { stacks, ..Folded::default() },
-            ended_early: None,
-        }
-    }
-
-    #[test]
-    fn the_picture_says_what_it_covers() {
-        let mut out = Vec::new();
-        render(Format::Svg, &profile(960), &mut out).unwrap();
-        let svg = String::from_utf8(out).unwrap();
-        assert!(svg.contains("On-CPU time of worker (42)"));
-        assert!(
-            svg.contains("960 samples in 10s at 97 Hz; captured 1930 of 1940 expected, 10 sample_ring_full")
-        );
-        assert!(svg.contains("spin"));
-    }
-
-    #[test]
-    fn an_empty_picture_says_why() {
-        let mut out = Vec::new();
-        render(Format::Svg, &profile(0), &mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().contains("it sleeps or waits"));
-    }
 
     #[test]
     fn the_exit_code_is_the_commands() {

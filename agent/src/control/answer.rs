@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, Report, SyscallsReport};
-use flamegraphs::fold::fold_stacked;
-use flamegraphs::{FoldOptions, Folded, Names, Sample, Stacked, Symbolizer};
+use flamegraphs::{FoldOptions, Folded, Names, Roots, Sample, Stacked, Symbolizer, Timeline};
 
 use super::pid;
 use super::protocol::{Failure, FailureKind, Page, Profile, Target};
@@ -38,15 +37,20 @@ impl Namer {
 
     /// Names and folds. Blocks while the symbolizer works.
     pub fn fold(&self, stacks: &[Stacked], options: &FoldOptions) -> Result<Folded, Failure> {
+        Ok(Folded::new(&self.timeline(stacks, options)?, options))
+    }
+
+    /// Names. Blocks while the symbolizer works.
+    pub fn timeline(&self, stacks: &[Stacked], options: &FoldOptions) -> Result<Timeline, Failure> {
         let symbolizer = match self {
-            Self::Recorded(names) => return Ok(fold_stacked(stacks, names, options)),
+            Self::Recorded(names) => return Ok(Timeline::new(stacks, names, options)),
             Self::Live(symbolizer) => symbolizer,
         };
         let samples = stacks.iter().flat_map(|one| std::iter::once(&one.sample).chain(&one.waker)).cloned();
         let (_, names) = symbolizer
             .names(samples.collect())
             .map_err(|error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}")))?;
-        Ok(fold_stacked(stacks, &names, options))
+        Ok(Timeline::new(stacks, &names, options))
     }
 }
 
@@ -62,7 +66,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Folds the stacks of `windows`. Blocks while the symbolizer works.
+    /// Folds the stacks of `windows`; with `timeline` each sample comes along by itself. Blocks while the symbolizer
+    /// works.
     pub fn flamegraph(
         &self,
         windows: &[Arc<Window>],
@@ -70,15 +75,23 @@ impl Answers {
         fold: FoldOptions,
         mode: Mode,
         no_idle: bool,
+        timeline: bool,
     ) -> Result<Profile, Failure> {
         let pid = match target {
             Target::All => None,
             Target::Pid(pid) => Some(Tgid(pid)),
         };
         let options = StackOptions { mode, pid, no_idle, rate_hz: self.rate_hz };
-        let picked = aggregate::stacks(windows, &options);
+        let mut picked = aggregate::stacks(windows, &options);
+        if timeline || fold.roots == Roots::Group {
+            let places = aggregate::places(windows);
+            for one in &mut picked.stacks {
+                one.group = places.get(&one.sample.tgid).cloned();
+            }
+        }
         let comm = pid.and_then(|pid| self.main_comm(windows, pid.0, &picked.stacks));
-        let folded = self.names.fold(&picked.stacks, &fold)?;
+        let each = self.names.timeline(&picked.stacks, &fold)?;
+        let folded = Folded::new(&each, &fold);
         let mut covered = coverage(windows);
         covered.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());
         Ok(Profile {
@@ -93,6 +106,8 @@ impl Answers {
             blocked_ns: picked.blocked.map(|time| time.0),
             coverage: covered,
             folded,
+            start_unix_ns: start_unix_ns(windows),
+            timeline: timeline.then_some(each),
             ended_early: None,
         })
     }
@@ -114,8 +129,7 @@ impl Answers {
     pub fn report(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
         let mut report = self.glance(windows, options);
         let fold = |samples: Vec<Sample>| {
-            let plain = |sample| Stacked { sample, reason: None, waker: None };
-            let stacks: Vec<Stacked> = samples.into_iter().map(plain).collect();
+            let stacks: Vec<Stacked> = samples.into_iter().map(Stacked::from).collect();
             self.names.fold(&stacks, &FoldOptions::default())
         };
         diagnose::stacks::name(report.findings.iter_mut(), windows, fold);
@@ -125,11 +139,11 @@ impl Answers {
     /// `agent report --html`: the report and its flame graphs.
     pub fn page(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Result<Page, Failure> {
         let target = options.pid.map_or(Target::All, |pid| Target::Pid(pid.0));
-        let fold = FoldOptions { roots: flamegraphs::Roots::Process, ..FoldOptions::default() };
+        let fold = FoldOptions { roots: Roots::Process, ..FoldOptions::default() };
         let mut graphs = Vec::new();
         for mode in [Mode::OnCpu, Mode::OffCpu] {
             // Of a host the waits for work drown the others; of one process they are what it does.
-            let graph = self.flamegraph(windows, target, fold, mode, options.pid.is_none())?;
+            let graph = self.flamegraph(windows, target, fold, mode, options.pid.is_none(), false)?;
             if !graph.folded.is_empty() {
                 graphs.push(graph);
             }
@@ -152,6 +166,11 @@ impl Answers {
             .or_else(|| exited().map(|exit| exit.comm.to_string()))
             .or_else(|| first().map(|sample| sample.comm.to_string()))
     }
+}
+
+/// Wall clock at the start of the first window; 0 without windows.
+fn start_unix_ns(windows: &[Arc<Window>]) -> u64 {
+    windows.first().map_or(0, |window| window.end_unix.0.saturating_sub(window.span().0))
 }
 
 /// Time that the windows span, seconds.

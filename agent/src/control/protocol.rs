@@ -6,7 +6,7 @@
 
 use agent_common::wire::finding::Alert;
 use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
-use flamegraphs::{FoldOptions, Folded};
+use flamegraphs::{FoldOptions, Folded, Timeline};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Mode;
@@ -58,6 +58,9 @@ pub enum Request {
         /// Leave out waits for work.
         #[serde(default)]
         no_idle: bool,
+        /// Each sample by itself too, with its time.
+        #[serde(default)]
+        timeline: bool,
     },
     /// `agent syscalls`.
     Syscalls {
@@ -230,6 +233,12 @@ pub struct Profile {
     pub coverage: Coverage,
     /// The stacks.
     pub folded: Folded,
+    /// Wall clock at the start, ns since the epoch.
+    #[serde(default)]
+    pub start_unix_ns: u64,
+    /// Each sample by itself, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
     /// Why it is shorter than was asked for, if it is.
     pub ended_early: Option<String>,
 }
@@ -287,6 +296,7 @@ mod tests {
                 fold: FoldOptions::default(),
                 mode: Mode::Wakers,
                 no_idle: true,
+                timeline: true,
             },
             Request::Syscalls { pid: None, span: Span::NextMs(1000) },
             Request::Report { span: Span::NextMs(1000), top_n: 20, pid: Some(7) },

@@ -241,8 +241,8 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
     let answers = daemon.answers.clone();
     // Folding and sums over minutes take CPU time that the socket's other clients should not wait for.
     tokio::task::spawn_blocking(move || match request {
-        Request::Flamegraph { target, fold, mode, no_idle, .. } => answers
-            .flamegraph(&windows, target, fold, mode, no_idle)
+        Request::Flamegraph { target, fold, mode, no_idle, timeline, .. } => answers
+            .flamegraph(&windows, target, fold, mode, no_idle, timeline)
             .map(|profile| Reply::Flamegraph(super::protocol::Profile { ended_early, ..profile })),
         Request::Syscalls { pid, .. } => Ok(Reply::Syscalls(answers.syscalls(&windows, pid.map(Tgid)))),
         Request::Report { top_n, pid, .. } => {

@@ -104,6 +104,7 @@ async fn the_past_is_answered_from_memory() {
         fold: FoldOptions::default(),
         mode: Mode::OnCpu,
         no_idle: false,
+        timeline: false,
     };
     let Reply::Flamegraph(profile) = fixture.ask(request).await.unwrap() else { panic!() };
     assert_eq!((profile.samples, profile.folded.total()), (15, 15));
@@ -135,6 +136,7 @@ async fn the_future_is_waited_for_and_ends_early_when_asked_to() {
         fold: FoldOptions::default(),
         mode: Mode::OnCpu,
         no_idle: false,
+        timeline: false,
     };
     let Reply::Flamegraph(profile) = fixture.ask_future(request, std::future::ready(())).await.unwrap()
     else {

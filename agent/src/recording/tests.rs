@@ -216,7 +216,7 @@ fn a_recording_gives_the_same_windows_report_and_graphs() {
     for mode in [Mode::OnCpu, Mode::OffCpu, Mode::Wall, Mode::Wakers] {
         let fold = flamegraphs::FoldOptions::default();
         let graph = |answers: &Answers, windows| {
-            answers.flamegraph(windows, Target::Pid(42), fold, mode, false).unwrap()
+            answers.flamegraph(windows, Target::Pid(42), fold, mode, false, true).unwrap()
         };
         let graph_back = graph(&theirs, &back.windows);
         assert_eq!(graph_back, graph(&ours, &live));

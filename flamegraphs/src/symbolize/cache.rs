@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::names::FrameName;
+use crate::frame::Source;
+use crate::names::{Code, FrameName, Inlined};
 
 /// Key, value, `Arc` header, and the map's share of empty slots.
 const ENTRY_BYTES: usize = 96;
@@ -68,7 +69,12 @@ impl NameCache {
 }
 
 fn bytes(name: &FrameName) -> usize {
-    ENTRY_BYTES + name.text.len()
+    let source = |source: &Option<Source>| source.as_ref().map_or(0, |source| source.file.len());
+    let inlined = |one: &Inlined| size_of::<Inlined>() + one.text.len() + source(&one.source);
+    let code = name.code.as_deref().map_or(0, |code| {
+        size_of::<Code>() + source(&code.source) + code.inlined.iter().map(inlined).sum::<usize>()
+    });
+    ENTRY_BYTES + name.text.len() + code
 }
 
 #[cfg(test)]

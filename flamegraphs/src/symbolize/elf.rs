@@ -1,28 +1,25 @@
 //! The little of ELF that is needed before a symbol table is: where segments lie, the build ID, and where
-//! the symbol tables are. Reads with `pread`, trusts nothing.
+//! symbols and debug info are. Reads with `pread`, trusts nothing.
+
+mod bytes;
+mod sections;
+mod snapshot;
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+pub(super) use bytes::{u16_at, u32_at, u64_at};
+pub(super) use sections::DebugLink;
+use sections::Sections;
+pub(crate) use snapshot::Content;
 
 /// Program or section headers looked at; a core dump may have 65,535, a program has some dozen.
 const MAX_HEADERS: u16 = 512;
 /// Notes larger than this are not read for a build ID.
 const MAX_NOTE: u64 = 4096;
 
-/// Larger compressed symbol tables are not read; libxul's is 2 MiB.
-const MAX_DEBUGDATA: u64 = 4 << 20;
-/// Symbol tables larger than this are not read: the largest programs (browsers with all symbols) have 100 MiB,
-/// and this is memory that whoever runs a program makes us take.
-const MAX_TABLES: u64 = 128 << 20;
-
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
-const SHT_SYMTAB: u32 = 2;
-const SHT_STRTAB: u32 = 3;
-const SHT_DYNSYM: u32 = 11;
 const NT_GNU_BUILD_ID: u32 = 3;
 
 /// A loadable segment.
@@ -39,13 +36,7 @@ pub(crate) struct Image {
     loads: Box<[Load]>,
     /// `NT_GNU_BUILD_ID`, if any.
     pub(crate) build_id: Option<Box<[u8]>>,
-    /// Has a full symbol table, not only the dynamic one.
-    pub(crate) has_symtab: bool,
-    /// Where headers, symbol and string tables lie: offset, size.
-    parts: Box<[(u64, u64)]>,
-    /// Where the section header lies that a snapshot must not show: without its section's content it is a
-    /// broken one, for which blazesym gives up on the file.
-    hidden: Option<u64>,
+    sections: Sections,
 }
 
 impl Image {
@@ -65,31 +56,12 @@ impl Image {
         };
         let (phentsize, phnum) = (u16_at(&header, counts)?, u16_at(&header, counts + 2)?);
         let (shentsize, shnum) = (u16_at(&header, counts + 4)?, u16_at(&header, counts + 6)?);
-        let mut image = Self {
-            loads: Box::default(),
-            build_id: None,
-            has_symtab: false,
-            parts: Box::default(),
-            hidden: None,
-        };
+        let mut image = Self { loads: Box::default(), build_id: None, sections: Sections::default() };
         image.read_segments(file, class64, &table(file, phoff, phentsize, phnum)?, phentsize.into());
         // No sections (stripped by sstrip) is fine.
-        if let Some(sections) = table(file, shoff, shentsize, shnum) {
-            let mut parts = vec![(0, header.len() as u64), (shoff, sections.len() as u64)];
-            image.read_sections(class64, &sections, shentsize.into(), &mut parts);
-            if !image.has_symtab {
-                let names = u16_at(&header, counts + 8)?;
-                if let Some((at, part)) = debugdata(file, class64, &sections, shentsize.into(), names.into())
-                {
-                    // A compressed symbol table can blow up; the distribution's are not made to.
-                    if file.metadata().ok()?.uid() == 0 && part.1 <= MAX_DEBUGDATA {
-                        parts.push(part);
-                    } else {
-                        image.hidden = shoff.checked_add(at);
-                    }
-                }
-            }
-            image.parts = parts.into();
+        if let Some(headers) = table(file, shoff, shentsize, shnum) {
+            let names = u16_at(&header, counts + 8)?;
+            image.sections = Sections::read(file, class64, shoff, &headers, shentsize.into(), names.into());
         }
         Some(image)
     }
@@ -120,53 +92,29 @@ impl Image {
         self.loads = loads.into();
     }
 
-    fn read_sections(&mut self, class64: bool, table: &[u8], entsize: usize, parts: &mut Vec<(u64, u64)>) {
-        for entry in table.chunks_exact(entsize.max(1)) {
-            match section(class64, entry) {
-                Some((SHT_SYMTAB, offset, size)) => {
-                    self.has_symtab |= size > 0;
-                    parts.push((offset, size));
-                }
-                Some((SHT_DYNSYM | SHT_STRTAB, offset, size)) => parts.push((offset, size)),
-                _ => {}
-            }
-        }
+    /// Has a full symbol table, not only the dynamic one.
+    pub(crate) fn has_symtab(&self) -> bool {
+        self.sections.has_symtab
     }
 
-    /// Bytes of all symbol and string tables: what a [`Self::snapshot`] takes.
-    pub(crate) fn symbol_bytes(&self) -> u64 {
-        self.parts.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size))
+    /// Has debug info.
+    pub(crate) fn has_debug_info(&self) -> bool {
+        self.sections.has_debug_info
     }
 
-    /// Copies headers and symbol tables of `file` into memory, at the offsets where they are in the file.
-    ///
-    /// blazesym maps what it reads, and a mapped file that is truncated by its owner kills whoever looks at
-    /// the mapping (SIGBUS). Nobody can truncate the copy, and its size is its memory: the holes are free.
-    pub(crate) fn snapshot(&self, file: &File) -> io::Result<File> {
-        if self.symbol_bytes() > MAX_TABLES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "symbol tables larger than 128 MiB"));
-        }
-        let copy = File::from(memfd_create(c"symbols", MFdFlags::MFD_CLOEXEC)?);
-        let mut buffer = vec![0; 64 * 1024];
-        for &(start, size) in &self.parts {
-            let mut done = 0;
-            while done < size {
-                let want = (size - done).min(buffer.len() as u64) as usize;
-                let Some(at) = start.checked_add(done) else { break };
-                // Short where the file ends early.
-                let got = file.read_at(&mut buffer[..want], at)?;
-                if got == 0 {
-                    break;
-                }
-                copy.write_all_at(&buffer[..got], at)?;
-                done += got as u64;
-            }
-        }
-        if let Some(header) = self.hidden {
-            // Its name becomes the empty one.
-            copy.write_all_at(&[0; 4], header)?;
-        }
-        Ok(copy)
+    /// What `.gnu_debuglink` says: the name of the file with its debug info, and that file's checksum.
+    pub(crate) fn debug_link(&self) -> Option<&DebugLink> {
+        self.sections.link.as_ref()
+    }
+
+    /// Where `.gopclntab` lies: offset and size.
+    pub(crate) fn pclntab(&self) -> Option<(u64, u64)> {
+        self.sections.pclntab
+    }
+
+    /// Address of `.text`; 0 without.
+    pub(crate) fn text_addr(&self) -> u64 {
+        self.sections.text_addr
     }
 
     /// The address inside the file's own address space of what lies at `offset` in the file.
@@ -176,33 +124,6 @@ impl Image {
             .find(|load| offset >= load.offset && offset - load.offset < load.filesz)
             .map(|load| load.vaddr.wrapping_add(offset - load.offset))
     }
-}
-
-/// Type, offset and size of a section.
-fn section(class64: bool, entry: &[u8]) -> Option<(u32, u64, u64)> {
-    let word = |at| u32_at(entry, at).map(u64::from);
-    let kind = u32_at(entry, 4)?;
-    Some(if class64 { (kind, u64_at(entry, 24)?, u64_at(entry, 32)?) } else { (kind, word(16)?, word(20)?) })
-}
-
-/// The compressed symbol table of a stripped file (Fedora's "mini debug info"): where its section header lies
-/// in `table`, and its offset and size.
-fn debugdata(
-    file: &File,
-    class64: bool,
-    table: &[u8],
-    entsize: usize,
-    names: usize,
-) -> Option<(u64, (u64, u64))> {
-    let (_, offset, size) = section(class64, table.chunks_exact(entsize.max(1)).nth(names)?)?;
-    let mut text = vec![0; size.min(64 * 1024) as usize];
-    file.read_exact_at(&mut text, offset).ok()?;
-    let (index, entry) = table.chunks_exact(entsize.max(1)).enumerate().find(|(_, entry)| {
-        let name = u32_at(entry, 0).and_then(|at| text.get(at as usize..));
-        name.is_some_and(|name| name.starts_with(b".gnu_debugdata\0"))
-    })?;
-    let (_, offset, size) = section(class64, entry)?;
-    Some(((index * entsize) as u64, (offset, size)))
 }
 
 /// A header table, cut to [`MAX_HEADERS`] entries.
@@ -228,18 +149,6 @@ fn build_id(mut notes: &[u8]) -> Option<Box<[u8]>> {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +158,8 @@ mod tests {
     fn the_test_program_itself_has_segments_and_symbols() {
         let image = Image::read(&File::open("/proc/self/exe").unwrap()).unwrap();
         assert!(!image.loads.is_empty());
-        assert!(image.has_symtab && image.symbol_bytes() > 0);
+        assert!(image.has_symtab() && image.bytes(Content::Symbols) > 0);
+        assert!(image.has_debug_info() && image.bytes(Content::Debug) > image.bytes(Content::Symbols));
         let load = image.loads[0];
         assert_eq!(image.vaddr(load.offset), Some(load.vaddr));
         assert_eq!(image.vaddr(u64::MAX), None);
@@ -270,7 +180,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
             if let Some(image) = Image::read(&file) {
-                let _ = (image.vaddr(seed), image.snapshot(&file));
+                let _ = (image.vaddr(seed), image.snapshot(&file, Content::Debug));
             }
         }
         let mut text = tempfile::tempfile().unwrap();

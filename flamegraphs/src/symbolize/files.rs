@@ -1,27 +1,34 @@
 //! The ELF files that processes map: opened once and held, so that a deleted binary or an exited
 //! container still gives names; and what blazesym caches of them, under a budget.
 
+mod answer;
+mod open;
+mod tables;
+
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use blazesym::symbolize::evict::{self, Evict};
 use blazesym::symbolize::source::{Elf, Process, Source};
-use blazesym::symbolize::{Input, Symbolized, Symbolizer};
+use blazesym::symbolize::{Input, Reason, Symbolized, Symbolizer};
 
+use super::SymbolizerOptions;
 use super::cache::NameCache;
+use super::debuginfod::{self, Debuginfod};
 use super::elf::Image;
 use super::maps::{Backing, Mapping};
-use super::name::readable;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
+use answer::names_of;
+pub(super) use open::open_plain;
+use open::{open_mapped, stamp};
+use tables::Tables;
 
 /// Files held open at most, one descriptor each; those whose tables are cached take two more. The usual limit
 /// of a service is 1,024.
@@ -30,11 +37,9 @@ const MAX_OPEN: usize = 256;
 const MAX_KNOWN: usize = 4096;
 /// Build IDs remembered at most (~100 bytes each); beyond it names are looked up anew.
 const MAX_CONTENTS: usize = 16 * 1024;
-/// Where distributions put separate symbol files, by build ID.
-const DEBUG_DIR: &str = "/usr/lib/debug/.build-id";
 
 /// A file as `maps` names it. The path is part of it: overlay mounts show one inode for many files.
-type Key = (u64, u64, String);
+pub(crate) type Key = (u64, u64, String);
 
 /// A mapped file; shared by all mappings of it.
 #[derive(Debug)]
@@ -42,8 +47,11 @@ pub(crate) struct MappedFile {
     ino: u64,
     deleted: bool,
     path: PathBuf,
+    /// The same, for frames.
+    module: Arc<str>,
     /// File name alone, for `[libfoo.so+0x1a2b]`.
     label: Arc<str>,
+    key: Key,
     opened: RefCell<Opened>,
 }
 
@@ -58,20 +66,12 @@ struct Opened {
     /// The tables that blazesym has, once it has been asked.
     cached: Option<Tables>,
     used: u64,
-}
-
-/// The symbol tables of a file, in memory of ours.
-#[derive(Debug)]
-struct Tables {
-    copy: File,
-    bytes: u64,
-}
-
-impl Tables {
-    /// What blazesym knows them by. Evict before the descriptor is closed: its number will be used again.
-    fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.copy.as_raw_fd()))
-    }
+    /// A process that has it mapped: its root has its debug files.
+    tgid: u32,
+    /// Its debug file may come in from a server.
+    awaits: bool,
+    /// Its debug info is broken.
+    plain: bool,
 }
 
 /// All mapped files, and blazesym.
@@ -84,19 +84,24 @@ pub(crate) struct Files {
     open: usize,
     table_bytes: u64,
     clock: u64,
-    budget: u64,
+    options: SymbolizerOptions,
+    debuginfod: Debuginfod,
     evicted: u64,
+    /// What blazesym is at work on: if it panics, this is what it cannot cope with.
+    at_work: Option<Key>,
+    /// What it could not cope with.
+    pub(super) shunned: HashSet<Key>,
 }
 
 impl Files {
-    pub(crate) fn new(budget: u64) -> Self {
+    pub(crate) fn new(options: SymbolizerOptions) -> Self {
+        let debug = options.debug_bytes > 0;
         Self {
             known: HashMap::new(),
-            // Names only: source lines and inlined functions cost ~100 times the memory.
             // Reload is off since a path here is memory of ours, which does not change.
             symbolizer: Symbolizer::builder()
-                .enable_code_info(false)
-                .enable_inlined_fns(false)
+                .enable_code_info(debug)
+                .enable_inlined_fns(debug)
                 .enable_demangling(false)
                 .enable_auto_reload(false)
                 .build(),
@@ -105,8 +110,11 @@ impl Files {
             open: 0,
             table_bytes: 0,
             clock: 0,
-            budget,
+            options,
+            debuginfod: Debuginfod::new(options.debuginfod),
             evicted: 0,
+            at_work: None,
+            shunned: HashSet::new(),
         }
     }
 
@@ -116,13 +124,31 @@ impl Files {
         if self.known.len() >= MAX_KNOWN {
             self.forget_unmapped();
         }
-        let file = self.known.entry((*dev, *ino, path.clone())).or_insert_with(|| {
-            let path = PathBuf::from(path);
-            let label = path.file_name().map_or("?".into(), |name| name.to_string_lossy().into());
-            let opened = RefCell::default();
-            Rc::new(MappedFile { ino: *ino, deleted: *deleted, path, label, opened })
-        });
+        let file = self
+            .known
+            .entry((*dev, *ino, path.clone()))
+            .or_insert_with(|| Rc::new(MappedFile::new(*dev, *ino, path, *deleted)));
         Some(Rc::clone(file))
+    }
+
+    /// The file at `path`, open.
+    pub(crate) fn of_path(&mut self, path: &Path) -> io::Result<Rc<MappedFile>> {
+        let handle = open_plain(path).ok_or(io::ErrorKind::NotFound)?;
+        let meta = handle.metadata()?;
+        let text = std::path::absolute(path)?.to_string_lossy().into_owned();
+        let (dev, ino) = (meta.dev(), meta.ino());
+        let file = self
+            .known
+            .entry((dev, ino, text))
+            .or_insert_with_key(|(dev, ino, text)| Rc::new(MappedFile::new(*dev, *ino, text, false)));
+        let file = Rc::clone(file);
+        {
+            let mut opened = file.opened.borrow_mut();
+            self.open += usize::from(opened.file.is_none());
+            opened.file = Some(handle);
+        }
+        self.open(std::process::id(), (0, 0), &file).map_err(|reason| io::Error::other(reason.as_str()))?;
+        Ok(file)
     }
 
     /// Opens `file` through process `tgid`'s `mapping`, if it is not open. Returns its headers.
@@ -139,6 +165,7 @@ impl Files {
             && let Some(handle) = open_mapped(tgid, mapping, file)
         {
             opened.file = Some(handle);
+            opened.tgid = tgid;
             self.open += 1;
         }
         let Some(handle) = &opened.file else {
@@ -155,13 +182,30 @@ impl Files {
             opened.stamp = stamp;
             opened.content = self.content(build_id);
             opened.image = image;
+            opened.awaits = false;
+            opened.plain = false;
         }
+        self.take_in(&mut opened);
         let result = opened.image.clone().ok_or(Unnamed::NotElf);
         drop(opened);
         if self.open > MAX_OPEN {
             self.close_oldest();
         }
         result
+    }
+
+    /// Forgets what was found without the debug file that a server has sent since.
+    fn take_in(&mut self, opened: &mut Opened) {
+        let id = opened.image.as_ref().and_then(|image| image.build_id.clone());
+        if opened.awaits
+            && let Some(id) = id
+            && debuginfod::cached(&id).is_some_and(|path| path.exists())
+        {
+            opened.awaits = false;
+            self.uncache(opened);
+            self.contents.remove(&id);
+            opened.content = self.content(Some(id));
+        }
     }
 
     /// The number of a content: one a build ID, a new one each time without.
@@ -203,31 +247,80 @@ impl Files {
 
     fn symbolize(&mut self, opened: &mut Opened, file: &MappedFile, vaddrs: &[u64]) -> Vec<FrameName> {
         let all = |reason| vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, reason)).collect();
-        if opened.cached.is_none() {
-            let (Some(handle), Some(image)) = (&opened.file, &opened.image) else {
-                return all(Unnamed::FileGone);
-            };
-            match tables(handle, image) {
-                Ok(cached) => {
-                    self.table_bytes += cached.bytes;
-                    opened.cached = Some(cached);
+        if self.shunned.contains(&file.key) {
+            return all(Unnamed::Failed);
+        }
+        loop {
+            if opened.cached.is_none() {
+                let (Some(handle), Some(image)) = (&opened.file, &opened.image) else {
+                    return all(Unnamed::FileGone);
+                };
+                let root = PathBuf::from(format!("/proc/{}/root", opened.tgid));
+                let debug_bytes = if opened.plain { 0 } else { self.options.debug_bytes };
+                match Tables::read(handle, image, (&file.path, &root), debug_bytes) {
+                    Ok(tables) => {
+                        self.table_bytes += tables.bytes;
+                        if !tables.debug
+                            && !opened.plain
+                            && let Some(id) = &image.build_id
+                        {
+                            opened.awaits = self.debuginfod.ask(id);
+                        }
+                        opened.cached = Some(tables);
+                    }
+                    Err(error) => {
+                        tracing::debug!(file = %file.path.display(), %error, "cannot read the symbol tables");
+                        return all(Unnamed::Failed);
+                    }
+                }
+            }
+            let Some(tables) = &opened.cached else { return all(Unnamed::Failed) };
+            self.at_work = Some(file.key.clone());
+            let answer = self.answers(tables, file, vaddrs);
+            self.at_work = None;
+            match answer {
+                Ok(names) => return names,
+                Err(error) if tables.debug => {
+                    tracing::debug!(file = %file.path.display(), %error, "its debug info is broken");
+                    opened.plain = true;
+                    self.uncache(opened);
                 }
                 Err(error) => {
-                    tracing::debug!(file = %file.path.display(), %error, "cannot read the symbol tables");
+                    tracing::debug!(file = %file.path.display(), %error, "cannot symbolize");
                     return all(Unnamed::Failed);
                 }
             }
         }
-        let Some(cached) = &opened.cached else { return all(Unnamed::Failed) };
-        let mut elf = Elf::new(cached.path());
+    }
+
+    /// What symbol tables and, if there is, debug info say; of a Go program without symbols its own table.
+    fn answers(
+        &self,
+        tables: &Tables,
+        file: &MappedFile,
+        vaddrs: &[u64],
+    ) -> Result<Vec<FrameName>, blazesym::Error> {
+        let mut elf = Elf::new(tables.path());
         elf.debug_syms = false;
-        match self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs)) {
-            Ok(symbols) => names_of(&symbols, |at, reason| stand_in(&file.label, vaddrs[at], reason)),
-            Err(error) => {
-                tracing::debug!(file = %file.path.display(), %error, "cannot symbolize");
-                all(Unnamed::Failed)
-            }
-        }
+        let symbols = self.symbolizer.symbolize(&Source::Elf(elf.clone()), Input::VirtOffset(vaddrs))?;
+        let debug = if tables.debug {
+            elf.debug_syms = true;
+            self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs))?
+        } else {
+            Vec::new()
+        };
+        let go = |at: usize| tables.go.as_ref().and_then(|go| go.find(vaddrs[at]));
+        Ok(names_of(&symbols, &debug, &file.module, |at, reason| match go(at) {
+            Some(name) => FrameName::named(name.into()),
+            None => stand_in(&file.label, vaddrs[at], reason),
+        }))
+    }
+
+    /// After a panic: what is never to be asked about again.
+    pub(crate) fn to_shun(&mut self) -> HashSet<Key> {
+        let mut shunned = std::mem::take(&mut self.shunned);
+        shunned.extend(self.at_work.take());
+        shunned
     }
 
     /// Names of addresses in the vDSO, given as our own process' addresses.
@@ -237,14 +330,22 @@ impl Files {
         process.perf_map = false;
         let stand_in = |reason| FrameName::unnamed("[vdso]", reason);
         match self.symbolizer.symbolize(&Source::Process(process), Input::AbsAddr(addrs)) {
-            Ok(symbols) => names_of(&symbols, |_, reason| stand_in(reason)),
+            Ok(mut symbols) => {
+                for symbol in &mut symbols {
+                    // The symbol of its version, at address 0, is no function.
+                    if symbol.as_sym().is_some_and(|symbol| symbol.name.starts_with("LINUX_")) {
+                        *symbol = Symbolized::Unknown(Reason::UnknownAddr);
+                    }
+                }
+                names_of(&symbols, &[], &"[vdso]".into(), |_, reason| stand_in(reason))
+            }
             Err(_) => addrs.iter().map(|_| stand_in(Unnamed::Failed)).collect(),
         }
     }
 
     /// Drops what blazesym holds of the files used longest ago, until it is within the budget.
     pub(crate) fn enforce_budget(&mut self) {
-        if self.table_bytes <= self.budget {
+        if self.table_bytes <= self.options.table_bytes {
             return;
         }
         let mut cached: Vec<(u64, Rc<MappedFile>)> = self
@@ -255,7 +356,7 @@ impl Files {
             .collect();
         cached.sort_unstable_by_key(|(used, _)| *used);
         for (_, file) in cached {
-            if self.table_bytes <= self.budget {
+            if self.table_bytes <= self.options.table_bytes {
                 break;
             }
             self.evicted += 1;
@@ -313,9 +414,22 @@ impl Files {
 }
 
 impl MappedFile {
+    fn new(dev: u64, ino: u64, path: &str, deleted: bool) -> Self {
+        let key = (dev, ino, path.to_owned());
+        let module = path.into();
+        let path = PathBuf::from(path);
+        let label = path.file_name().map_or("?".into(), |name| name.to_string_lossy().into());
+        Self { ino, deleted, path, module, label, key, opened: RefCell::default() }
+    }
+
     /// What distinguishes its content, once it has been opened.
     pub(crate) fn content(&self) -> u32 {
         self.opened.borrow().content
+    }
+
+    /// Path as the process sees it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// File name alone.
@@ -327,73 +441,4 @@ impl MappedFile {
 /// `[libfoo.so+0x1a2b]`.
 pub(crate) fn stand_in(label: &str, vaddr: u64, reason: Unnamed) -> FrameName {
     FrameName::unnamed(format!("[{label}+{vaddr:#x}]"), reason)
-}
-
-/// blazesym's answers as names; consecutive answers with one symbol share its text.
-fn names_of(symbols: &[Symbolized<'_>], stand_in: impl Fn(usize, Unnamed) -> FrameName) -> Vec<FrameName> {
-    let mut last: Option<(u64, FrameName)> = None;
-    symbols
-        .iter()
-        .enumerate()
-        .map(|(at, symbol)| match symbol {
-            Symbolized::Sym(symbol) => match &last {
-                Some((addr, name)) if *addr == symbol.addr => name.clone(),
-                _ => last.insert((symbol.addr, FrameName::named(readable(&symbol.name).into()))).1.clone(),
-            },
-            Symbolized::Unknown(blazesym::symbolize::Reason::IgnoredError) => stand_in(at, Unnamed::Failed),
-            Symbolized::Unknown(_) => stand_in(at, Unnamed::Stripped),
-        })
-        .collect()
-}
-
-/// Opens the very file that is mapped: through `map_files` (right for deleted files and other mount
-/// namespaces; needs `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`), else by path if the inode is the same.
-fn open_mapped(tgid: u32, (start, end): (u64, u64), file: &MappedFile) -> Option<File> {
-    if let Some(handle) = open_plain(Path::new(&format!("/proc/{tgid}/map_files/{start:x}-{end:x}"))) {
-        return Some(handle);
-    }
-    if file.deleted {
-        return None;
-    }
-    let relative = file.path.strip_prefix("/").unwrap_or(&file.path);
-    [Path::new(&format!("/proc/{tgid}/root")).join(relative), file.path.clone()].iter().find_map(|path| {
-        let handle = open_plain(path)?;
-        let meta = handle.metadata().ok()?;
-        // Overlay and btrfs show another device in `maps` than in `stat`, but the inode is what it is.
-        (meta.ino() == file.ino).then_some(handle)
-    })
-}
-
-/// Opens a regular file for reading, without waiting for anything.
-fn open_plain(path: &Path) -> Option<File> {
-    let handle =
-        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
-    handle.metadata().ok()?.is_file().then_some(handle)
-}
-
-fn stamp(meta: &std::fs::Metadata) -> (u64, i64, i64, i64) {
-    (meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ino() as i64)
-}
-
-/// Copies the symbol tables of `file`, or those of its separate symbol file if it is stripped and has one.
-fn tables(file: &File, image: &Image) -> io::Result<Tables> {
-    if let Some(debug) = debug_file(image)
-        && let Some(separate) = Image::read(&debug).filter(|separate| separate.has_symtab)
-    {
-        return Ok(Tables { copy: separate.snapshot(&debug)?, bytes: separate.symbol_bytes() });
-    }
-    Ok(Tables { copy: image.snapshot(file)?, bytes: image.symbol_bytes() })
-}
-
-/// The separate symbol file of a stripped `image`, if it is installed.
-fn debug_file(image: &Image) -> Option<File> {
-    if image.has_symtab {
-        return None;
-    }
-    let (first, rest) = image.build_id.as_ref()?.split_first()?;
-    let rest = rest.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    open_plain(&Path::new(DEBUG_DIR).join(format!("{first:02x}/{rest}.debug")))
 }

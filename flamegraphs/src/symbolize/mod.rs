@@ -4,8 +4,15 @@
 //! one thread for as long as the agent does; [`Symbolizer`] here is the handle that anyone may clone.
 
 mod cache;
+mod debug;
+mod debuginfod;
 mod elf;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod entries;
 mod files;
+mod go;
+mod jit;
+mod jitdump;
 mod kernel;
 mod maps;
 mod name;
@@ -14,6 +21,7 @@ mod plan;
 mod process;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,8 +29,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::fold::{self, FoldOptions, Folded};
-use crate::names::Names;
+use crate::names::{FrameName, Names};
 use crate::sample::Sample;
+pub use name::readable;
 use worker::Job;
 
 /// Requests waiting at most. An `observe` beyond it is dropped and counted, so a fork storm costs memory
@@ -40,14 +49,26 @@ pub struct SymbolizerOptions {
     pub name_bytes: usize,
     /// Memory for symbol tables of ELF files; the largest file (128 MiB at most) may add to it while it is read.
     pub table_bytes: u64,
+    /// Debug info of a file is read if it is no larger, for inlined functions and lines; 0 never does.
+    #[serde(default)]
+    pub debug_bytes: u64,
+    /// Debug files that are not here are asked for at debuginfod's servers, in the background.
+    #[serde(default)]
+    pub debuginfod: bool,
 }
 
 impl Default for SymbolizerOptions {
-    /// 8 MiB of names are some 60,000 frames: a host with 300 processes shows about 20,000. 16 MiB of tables
-    /// hold libc, libstdc++, OpenSSL and a dozen programs; a browser or compiler alone has more and is read
-    /// again when a new address of it turns up.
+    /// 12 MiB of names are some 60,000 frames with lines: a host with 300 processes shows about 20,000. 24 MiB of
+    /// tables hold libc with its debug info, libstdc++, OpenSSL and a dozen programs; a browser or compiler alone has
+    /// more and is read again when a new address of it turns up. Debuginfod is asked if the environment names servers,
+    /// as by every other tool.
     fn default() -> Self {
-        Self { name_bytes: 8 << 20, table_bytes: 16 << 20 }
+        Self {
+            name_bytes: 12 << 20,
+            table_bytes: 24 << 20,
+            debug_bytes: 96 << 20,
+            debuginfod: std::env::var_os("DEBUGINFOD_URLS").is_some_and(|urls| !urls.is_empty()),
+        }
     }
 }
 
@@ -64,7 +85,16 @@ pub enum Error {
     /// No answer in time: the thread is stuck on a file system that does not answer.
     #[error("the symbolizer gave no answer within {} s", FOLD_TIMEOUT.as_secs())]
     Slow,
-    /// A file that blazesym cannot cope with. The symbolizer has been made anew and can be used again.
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Files that blazesym cannot cope with. The symbolizer has been made anew and can be used again.
     #[error("the symbolizer failed: {message}")]
     Failed {
         /// The panic's message.
@@ -87,6 +117,9 @@ pub struct SymbolizerStats {
     pub name_bytes: usize,
     /// Memory of the symbol tables.
     pub table_bytes: u64,
+    /// Memory of the names of run-time compiled code.
+    #[serde(default)]
+    pub jit_bytes: usize,
     /// Memory of the kernel's symbol table.
     pub kernel_bytes: usize,
     /// `observe` calls dropped since the queue was full.
@@ -140,9 +173,13 @@ impl Symbolizer {
 
     /// Names the addresses of `samples`, and gives them back. Blocks until done: not for an async task's thread.
     pub fn names(&self, samples: Vec<Sample>) -> Result<(Vec<Sample>, Names), Error> {
+        self.ask(|reply| Job::Name { samples, reply })
+    }
+
+    fn ask<T>(&self, job: impl FnOnce(SyncSender<Result<T, Error>>) -> Job) -> Result<T, Error> {
         let deadline = Instant::now() + FOLD_TIMEOUT;
         let (reply, answer) = mpsc::sync_channel(1);
-        let mut job = Job::Name { samples, reply };
+        let mut job = job(reply);
         while let Err(error) = self.jobs.try_send(job) {
             match error {
                 TrySendError::Disconnected(_) => return Err(Error::Stopped),
@@ -158,6 +195,20 @@ impl Symbolizer {
                 RecvTimeoutError::Disconnected => Error::Stopped,
             },
         )?
+    }
+
+    /// Names of addresses of an ELF file, as `addr2line` and `nm` mean them, in order. Blocks until done.
+    ///
+    /// ```no_run
+    /// # use flamegraphs::{Symbolizer, SymbolizerOptions};
+    /// let symbolizer = Symbolizer::spawn(SymbolizerOptions::default())?;
+    /// for name in symbolizer.file("/usr/bin/true".into(), vec![0x1234])? {
+    ///     println!("{} {:?}", name.text, name.code);
+    /// }
+    /// # Ok::<(), flamegraphs::Error>(())
+    /// ```
+    pub fn file(&self, path: PathBuf, addrs: Vec<u64>) -> Result<Vec<FrameName>, Error> {
+        self.ask(|reply| Job::File { path, addrs, reply })
     }
 
     /// What the symbolizer held after its last request.

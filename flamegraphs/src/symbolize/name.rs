@@ -8,8 +8,13 @@ pub(crate) const MAX_NAME: usize = 256;
 /// Longest symbol that is demangled: demangling expands back-references, 100-fold at times.
 const MAX_MANGLED: usize = 8 * 1024;
 
-/// Demangles `symbol` if it is mangled, and shortens the result.
-pub(crate) fn readable(symbol: &str) -> Cow<'_, str> {
+/// Demangles a Rust or C++ `symbol`, and shortens what is longer than 256 bytes. A plain C name stays as it is.
+///
+/// ```
+/// assert_eq!(flamegraphs::readable("_ZN3foo3barEv"), "foo::bar()");
+/// assert_eq!(flamegraphs::readable("d"), "d");
+/// ```
+pub fn readable(symbol: &str) -> Cow<'_, str> {
     let name = demangle(symbol);
     if name.len() <= MAX_NAME { name } else { Cow::Owned(shorten(&name)) }
 }

@@ -1,18 +1,25 @@
 //! Mappings of processes, read early and kept after exit.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::elf::Image;
-use super::files::{Files, MappedFile, stand_in};
+use super::files::{Files, MappedFile, open_plain, stand_in};
+use super::jit::Jit;
+use super::jitdump::Dump;
 use super::maps::{self, Backing};
-use super::perf_map::{self, PerfMap};
+use super::perf_map;
 use super::plan::Plan;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
 
+/// Memory for the names of run-time compiled code of all processes: some 150,000 functions.
+const MAX_JIT: usize = 12 << 20;
 /// Processes remembered at most; ~2 KiB each.
 const MAX_PROCESSES: usize = 4096;
 /// Sets of mappings kept of one process: before and after an exec, a `dlclose`, or the tgid's reuse.
@@ -43,6 +50,7 @@ struct Process {
     /// Why there are no mappings.
     failed: Option<Unnamed>,
     used: u64,
+    jit: Jit,
 }
 
 /// All processes seen.
@@ -76,7 +84,7 @@ impl Processes {
         let Some(parent) = self.known.get(&parent) else { return };
         let generations = parent.generations.clone();
         let used = self.clock;
-        self.known.insert(child, Process { generations, ns_tgid: None, failed: None, used });
+        self.known.insert(child, Process { generations, used, ..Process::default() });
     }
 
     /// Finds out where `addrs` (sorted, unique) of process `tgid` lie. What needs no file is named at once;
@@ -131,6 +139,25 @@ impl Processes {
         }
         if !anonymous.is_empty() {
             process.name_jit(tgid, &anonymous, &mut plan.names);
+            self.enforce_jit(tgid);
+        }
+    }
+
+    /// Memory of the names of run-time compiled code.
+    pub(crate) fn jit_bytes(&self) -> usize {
+        self.known.values().map(|process| process.jit.bytes()).sum()
+    }
+
+    /// Forgets other processes' run-time compiled code, then that of `tgid` too, while it is too much. It is read again
+    /// when it is asked for.
+    fn enforce_jit(&mut self, tgid: u32) {
+        if self.jit_bytes() > MAX_JIT {
+            for (_, process) in self.known.iter_mut().filter(|(other, _)| **other != tgid) {
+                process.jit = Jit::default();
+            }
+            if let Some(process) = self.known.get_mut(&tgid).filter(|process| process.jit.bytes() > MAX_JIT) {
+                process.jit = Jit::default();
+            }
         }
     }
 
@@ -199,18 +226,40 @@ impl Process {
         self.generations.iter().find_map(|regions| find(regions, addr))
     }
 
-    /// Names `places` (slot, address) from the process' perf map.
-    fn name_jit(&self, tgid: u32, places: &[(usize, u64)], names: &mut [FrameName]) {
+    /// Names `places` (slot, address) from the process' perf map and jitdump.
+    fn name_jit(&mut self, tgid: u32, places: &[(usize, u64)], names: &mut [FrameName]) {
         let ns_tgid = perf_map::ns_tgid(tgid).or(self.ns_tgid).unwrap_or(tgid);
-        let map = PerfMap::load(tgid, ns_tgid).unwrap_or_default();
+        let mut jit = std::mem::take(&mut self.jit);
+        jit.refresh(tgid, ns_tgid, || self.open_dump(tgid, ns_tgid));
         for &(slot, addr) in places {
-            if let Some(name) = map.find(addr) {
-                let text = super::name::readable(name).into();
-                names[slot] = FrameName { text, unnamed: None, jit: true };
+            if let Some(name) = jit.find(addr) {
+                names[slot] = name;
             } else if names[slot].unnamed != Some(Unnamed::NotElf) {
                 names[slot] = FrameName::unnamed("[jit]", Unnamed::Anonymous);
             }
         }
+        self.jit = jit;
+    }
+
+    /// The jitdump that the process has mapped, or that lies where it usually does.
+    fn open_dump(&self, tgid: u32, ns_tgid: u32) -> Option<(File, PathBuf)> {
+        let regions = self.generations.iter().flat_map(|regions| regions.iter());
+        let mapped = regions.filter_map(|region| match &region.target {
+            Target::File(file) if Dump::is_name(file.path()) => {
+                let entry = format!("/proc/{tgid}/map_files/{:x}-{:x}", region.start, region.end);
+                let path = file.path();
+                let inside = path.strip_prefix("/").unwrap_or(path);
+                let paths =
+                    [entry.into(), Path::new(&format!("/proc/{tgid}/root")).join(inside), path.to_owned()];
+                paths.iter().find_map(|way| open_plain(way)).map(|handle| (handle, path.to_owned()))
+            }
+            _ => None,
+        });
+        let usual = format!("tmp/jit-{ns_tgid}.dump");
+        let uid = std::fs::metadata(format!("/proc/{tgid}")).map(|meta| meta.uid()).ok();
+        let usual = [Path::new(&format!("/proc/{tgid}/root")).join(&usual), Path::new("/").join(&usual)];
+        let usual = usual.into_iter().filter_map(|path| Some((perf_map::open_owned(&path, uid)?, path)));
+        mapped.chain(usual).next()
     }
 }
 

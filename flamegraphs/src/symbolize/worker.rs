@@ -2,7 +2,9 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,8 +14,12 @@ use super::kernel::Kallsyms;
 use super::plan::Plan;
 use super::process::Processes;
 use super::{Error, SymbolizerOptions, SymbolizerStats};
-use crate::names::Names;
+use crate::coverage::Unnamed;
+use crate::names::{FrameName, Names};
 use crate::sample::{Sample, lookup_addr};
+
+/// Times that a request is tried: each time one more file that makes blazesym panic is left out.
+const ATTEMPTS: u32 = 4;
 
 type Answer = Result<(Vec<Sample>, Names), Error>;
 
@@ -22,6 +28,7 @@ pub(super) enum Job {
     Observe { tgid: u32 },
     Forked { parent: u32, child: u32 },
     Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
+    File { path: PathBuf, addrs: Vec<u64>, reply: SyncSender<Result<Vec<FrameName>, Error>> },
 }
 
 struct State {
@@ -45,10 +52,14 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
                 let _ = symbolizer.settle(result, options, stats);
             }
             Job::Name { samples, reply } => {
-                let result = guarded(|| symbolizer.name(&samples));
-                let result = symbolizer.settle(result, options, stats);
+                let result = symbolizer.tried(options, stats, |symbolizer| symbolizer.name(&samples));
                 // The caller may have given up waiting.
                 let _ = reply.send(result.map(|names| (samples, names)));
+            }
+            Job::File { path, addrs, reply } => {
+                let result = symbolizer.tried(options, stats, |symbolizer| symbolizer.file(&path, &addrs));
+                let result = result.and_then(|names| names.map_err(|source| Error::File { path, source }));
+                let _ = reply.send(result);
             }
         }
     }
@@ -58,7 +69,7 @@ impl State {
     fn new(options: SymbolizerOptions) -> Self {
         Self {
             processes: Processes::default(),
-            files: Files::new(options.table_bytes),
+            files: Files::new(options),
             cache: NameCache::new(options.name_bytes),
             kernel: Kallsyms::default(),
         }
@@ -95,6 +106,34 @@ impl State {
         names
     }
 
+    fn file(&mut self, path: &Path, addrs: &[u64]) -> io::Result<Vec<FrameName>> {
+        let file = self.files.of_path(path)?;
+        let mut plan = Plan::default();
+        plan.names.resize(addrs.len(), FrameName::unnamed("[unknown]", Unnamed::Failed));
+        for (slot, &addr) in addrs.iter().enumerate() {
+            plan.ask(&file, addr, slot);
+        }
+        Ok(plan.finish(&mut self.files, &mut self.cache))
+    }
+
+    /// Runs `work`, again if it panics: without the file that it panicked over.
+    fn tried<T>(
+        &mut self,
+        options: SymbolizerOptions,
+        stats: &Mutex<SymbolizerStats>,
+        work: impl Fn(&mut Self) -> T,
+    ) -> Result<T, Error> {
+        let mut result = Err(Error::Stopped);
+        for _ in 0..ATTEMPTS {
+            let outcome = guarded(|| work(self));
+            result = self.settle(outcome, options, stats);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
     /// Brings the statistics up to date, and starts anew after a failure.
     fn settle<T>(
         &mut self,
@@ -104,7 +143,9 @@ impl State {
     ) -> Result<T, Error> {
         let result = result.map_err(|message| {
             tracing::error!(message, "the symbolizer failed and is made anew");
+            let shunned = self.files.to_shun();
             *self = Self::new(options);
+            self.files.shunned = shunned;
             Error::Failed { message }
         });
         self.report(u64::from(result.is_err()), &mut stats.lock().unwrap_or_else(PoisonError::into_inner));
@@ -120,6 +161,7 @@ impl State {
             names: self.cache.len(),
             name_bytes: self.cache.bytes(),
             table_bytes,
+            jit_bytes: self.processes.jit_bytes(),
             kernel_bytes: self.kernel.bytes(),
             observe_dropped_total: stats.observe_dropped_total,
             names_evicted_total: self.cache.evicted,

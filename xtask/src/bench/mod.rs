@@ -6,6 +6,7 @@ mod flamegraph;
 mod proc;
 mod sched;
 mod self_cost;
+mod symbolize;
 mod syscalls;
 mod workload;
 
@@ -41,9 +42,14 @@ enum Which {
     Flamegraph(flamegraph::Args),
     /// Faults of which the cause is known: how many classes and culprits are told right, how soon, how many false alerts
     Diagnosis(diagnosis::Args),
+    /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
+    Symbolize(symbolize::Args),
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Which::Symbolize(args) = &args.which {
+        return symbolize::run(args);
+    }
     let built = Built::new(args.dev, args.no_build)?;
     match &args.which {
         Which::Syscalls(args) => syscalls::run(args, &built),
@@ -51,6 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::SelfCost(args) => self_cost::run(args, &built),
         Which::Flamegraph(args) => flamegraph::run(args, &built),
         Which::Diagnosis(args) => diagnosis::run(args, &built),
+        Which::Symbolize(args) => symbolize::run(args),
     }
 }
 

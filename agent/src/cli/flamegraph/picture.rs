@@ -36,7 +36,7 @@ pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     svg::write(&profile.folded, &options, out)
 }
 
-fn title(profile: &Profile) -> String {
+pub(super) fn title(profile: &Profile) -> String {
     let what = match profile.mode {
         Mode::OnCpu => "On-CPU time",
         Mode::OffCpu => "Waits by reason",

@@ -1,0 +1,56 @@
+//! What processes belong to: a container, a service, the host.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::source::task::TaskSample;
+use crate::window::Window;
+
+/// Digits of a container's id that people and tools show.
+const ID: usize = 12;
+
+/// Stands for what is in no container and no service.
+const HOST: &str = "[host]";
+
+/// The place of every process seen in `windows`, by process: the newest counts.
+#[must_use]
+pub fn places(windows: &[Arc<Window>]) -> HashMap<u32, Arc<str>> {
+    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    let mut places = HashMap::new();
+    for task in windows.iter().flat_map(|window| &window.tasks) {
+        let name = place(task);
+        let shared = names.entry(name).or_insert_with_key(|name| name.as_str().into());
+        places.insert(task.tgid.0, Arc::clone(shared));
+    }
+    places
+}
+
+fn place(task: &TaskSample) -> String {
+    if let Some(id) = &task.container {
+        return id.chars().take(ID).collect();
+    }
+    let unit = task.cgroup.rsplit('/').find(|part| part.ends_with(".service"));
+    unit.unwrap_or(HOST).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::testing::task;
+
+    #[test]
+    fn a_container_comes_before_a_service_and_the_newest_place_counts() {
+        let of = |cgroup: &str, container: Option<&str>| {
+            let container = container.map(Into::into);
+            Arc::new(TaskSample { cgroup: cgroup.into(), container, ..task(7, "app", 0, 0) })
+        };
+        let window = |task| Arc::new(Window { tasks: vec![task], ..Window::default() });
+        let seen = |tasks: Vec<Arc<TaskSample>>| {
+            places(&tasks.into_iter().map(window).collect::<Vec<_>>())[&7].to_string()
+        };
+        assert_eq!(seen(vec![of("/system.slice/docker-x.scope", Some("0123456789abcdef"))]), "0123456789ab");
+        assert_eq!(seen(vec![of("/system.slice/nginx.service/worker", None)]), "nginx.service");
+        assert_eq!(seen(vec![of("/user.slice", None)]), "[host]");
+        assert_eq!(seen(vec![of("/", None), of("/system.slice/a.service", None)]), "a.service");
+    }
+}

@@ -1,0 +1,117 @@
+//! `agent flamegraph diff`.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use flamegraphs::diff::{Change, Difference};
+use flamegraphs::{FoldOptions, Folded, SvgOptions, read, svg};
+use serde_json::json;
+
+use super::{Context, term};
+
+/// Changes under this many points of per cent are noise in a profile of some thousand samples.
+const SMALLEST: f64 = 0.05;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads folded text and pprof, gzipped or not. The graph is that of AFTER; a frame is red where it was itself on top more
+often than before, blue where less. What is gone has no width there: the table names it.")]
+pub(super) struct DiffArgs {
+    /// Profile before the change
+    before: PathBuf,
+
+    /// Profile after it
+    after: PathBuf,
+
+    /// File to write, `-` for stdout
+    #[arg(short, long, value_name = "FILE", default_value = "flamegraph-diff.svg")]
+    output: PathBuf,
+
+    /// Compare weights as they are, not shares: for profiles of the same work
+    #[arg(long)]
+    absolute: bool,
+
+    /// Functions in the table
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
+    rows: usize,
+}
+
+pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
+    let (before, after) = (open(&args.before)?, open(&args.after)?);
+    let plain = Difference::new(&before, &after);
+    let mut changes = plain.changes();
+    changes.retain(|change| change.points().abs() >= SMALLEST);
+    let difference = if args.absolute { plain } else { plain.normalized() };
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let (old, new) = (name(&args.before), name(&args.after));
+    let options = SvgOptions {
+        title: format!("{new} against {old}"),
+        subtitle: Some(format!(
+            "red: more than in {old}, blue: less; {}",
+            scale(&before, &after, args.absolute)
+        )),
+        empty_reason: Some(format!("{new} has no samples")),
+        count_name: "of weight".to_owned(),
+        ..SvgOptions::default()
+    };
+    if args.output == Path::new("-") {
+        if context.global.json {
+            bail!("--json and the SVG both want stdout; name a file with -o");
+        }
+        svg::write_difference(&difference, &options, std::io::stdout().lock())?;
+        return Ok(());
+    }
+    let path = args.output.display();
+    let file = File::create(&args.output).with_context(|| format!("cannot write {path}"))?;
+    svg::write_difference(&difference, &options, BufWriter::new(file))
+        .with_context(|| format!("cannot write {path}"))?;
+    let shown = &changes[..changes.len().min(args.rows)];
+    if context.global.json {
+        let rows = shown.iter().map(|change| {
+            json!({"frame": change.frame, "before_pct": change.before_pct, "after_pct": change.after_pct})
+        });
+        return term::print_json(&json!({
+            "output": path.to_string(),
+            "before": before.total(),
+            "after": after.total(),
+            "changes": rows.collect::<Vec<_>>(),
+        }));
+    }
+    term::complain(&format!("{path}: {}", scale(&before, &after, args.absolute)));
+    term::print(&table(context, shown))?;
+    Ok(())
+}
+
+fn open(path: &Path) -> anyhow::Result<Folded> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    read::folded(file, &FoldOptions::default()).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn scale(before: &Folded, after: &Folded, absolute: bool) -> String {
+    let how = if absolute { "as they are" } else { "before scaled to after" };
+    format!("weight {} before, {} after, {how}", before.total(), after.total())
+}
+
+fn table(context: &Context, changes: &[Change]) -> String {
+    if changes.is_empty() {
+        return "no function's own share changed\n".to_owned();
+    }
+    let mut table = term::Table::new(&[
+        ("CHANGE", term::Side::Right),
+        ("BEFORE", term::Side::Right),
+        ("AFTER", term::Side::Right),
+        ("FUNCTION ITSELF", term::Side::Left),
+    ]);
+    for change in changes {
+        table.row(&[
+            format!("{:+.2}", change.points()),
+            format!("{:.2} %", change.before_pct),
+            format!("{:.2} %", change.after_pct),
+            term::clean(&change.frame),
+        ]);
+    }
+    table.render(context.paint)
+}

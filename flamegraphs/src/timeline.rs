@@ -1,0 +1,348 @@
+//! Samples and names → samples with readable stacks, each with its time and thread: what every format is written
+//! from. Pure: no I/O, no clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::coverage::{NameCoverage, Unnamed};
+use crate::fold::{FoldOptions, Parts, root};
+use crate::frame::{Frame, Kind};
+use crate::names::{NameId, Names};
+use crate::sample::{Sample, Stacked, lookup_addr};
+
+/// Index in [`Timeline::frames`].
+pub type FrameId = u32;
+
+/// Samples with readable stacks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Every frame, each once.
+    pub frames: Vec<Frame>,
+    /// Every stack, each once, root first. Threads and processes are not in them.
+    pub stacks: Vec<Box<[FrameId]>>,
+    /// Every thread.
+    pub threads: Vec<Thread>,
+    /// The samples, in the order they were given.
+    pub points: Vec<Point>,
+    /// How many frames have a name.
+    pub names: NameCoverage,
+}
+
+/// A thread that was sampled. One that changes its name is several.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Thread {
+    /// Process (thread group).
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// What the process belongs to: a container, a service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Arc<str>>,
+}
+
+/// One sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// `CLOCK_MONOTONIC` ns.
+    pub at_ns: u64,
+    /// Index in [`Timeline::threads`].
+    pub thread: u32,
+    /// Index in [`Timeline::stacks`].
+    pub stack: u32,
+    /// What it stands for: samples, or ns. Never zero.
+    pub weight: u64,
+}
+
+impl Timeline {
+    /// Names the frames of `stacks` with `names`. Of `options`, [`FoldOptions::parts`] says which, and
+    /// [`FoldOptions::roots`] how a waker is called.
+    ///
+    /// A name missing from `names` counts as [`Unnamed::Failed`] and shows as `[unknown]`.
+    #[must_use]
+    pub fn new<'s>(
+        stacks: impl IntoIterator<Item = &'s Stacked>,
+        names: &Names,
+        options: &FoldOptions,
+    ) -> Self {
+        let mut loom = Loom::new(names, *options);
+        for one in stacks {
+            let parts = (one.reason.as_ref(), one.waker.as_ref(), one.group.as_ref());
+            loom.add(&one.sample, parts);
+        }
+        loom.done
+    }
+
+    /// The same of plain samples.
+    pub(crate) fn of_samples(samples: &[Sample], names: &Names, options: &FoldOptions) -> Self {
+        let mut loom = Loom::new(names, *options);
+        for sample in samples {
+            loom.add(sample, (None, None, None));
+        }
+        loom.done
+    }
+
+    /// The frames of a point's stack, root first.
+    pub fn stack_of(&self, point: &Point) -> impl DoubleEndedIterator<Item = &Frame> {
+        self.stacks[point.stack as usize].iter().map(|&id| &self.frames[id as usize])
+    }
+
+    /// Sum of the weights.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.points.iter().fold(0, |sum, point| sum.saturating_add(point.weight))
+    }
+
+    /// Time of the first sample and of the last; `None` without samples. A sample at 0 has no time.
+    #[must_use]
+    pub fn span_ns(&self) -> Option<(u64, u64)> {
+        let times = self.points.iter().map(|point| point.at_ns).filter(|at| *at > 0);
+        Some((times.clone().min()?, times.max()?))
+    }
+
+    /// Every index is one of an entry: what came from elsewhere must be asked before it is indexed.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let frames = self.frames.len();
+        self.stacks.iter().flatten().all(|&id| (id as usize) < frames)
+            && self.points.iter().all(|point| {
+                (point.thread as usize) < self.threads.len() && (point.stack as usize) < self.stacks.len()
+            })
+    }
+}
+
+/// What comes with a sample: a reason, a waker, a group.
+type Extras<'s> = (Option<&'s Arc<str>>, Option<&'s Sample>, Option<&'s Arc<str>>);
+
+/// A timeline in the making.
+struct Loom<'a> {
+    names: &'a Names,
+    options: FoldOptions,
+    done: Timeline,
+    frames: HashMap<Frame, FrameId>,
+    stacks: HashMap<Box<[FrameId]>, u32>,
+    threads: HashMap<Thread, u32>,
+    /// The frames of a name as user and as kernel code, where it has been asked for: a range of `expanded`.
+    user: Vec<Option<(u32, u32)>>,
+    kernel: Vec<Option<(u32, u32)>>,
+    expanded: Vec<FrameId>,
+}
+
+impl<'a> Loom<'a> {
+    fn new(names: &'a Names, options: FoldOptions) -> Self {
+        let unset = vec![None; names.len()];
+        Self {
+            names,
+            options,
+            done: Timeline::default(),
+            frames: HashMap::new(),
+            stacks: HashMap::new(),
+            threads: HashMap::new(),
+            user: unset.clone(),
+            kernel: unset,
+            expanded: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, sample: &Sample, (reason, waker, group): Extras<'_>) {
+        let mut stack = Vec::with_capacity(sample.user.len() + sample.kernel.len());
+        self.push_stack(&mut stack, sample);
+        if let Some(reason) = reason {
+            stack.push(self.frame(Frame::new(Arc::clone(reason), Kind::Reason)));
+        }
+        if let Some(waker) = waker {
+            self.push_waker(&mut stack, waker);
+        }
+        if sample.weight == 0 {
+            return;
+        }
+        let thread = Thread {
+            tgid: sample.tgid,
+            tid: sample.tid,
+            comm: Arc::clone(&sample.comm),
+            group: group.cloned(),
+        };
+        let thread = intern(&mut self.threads, &mut self.done.threads, thread);
+        let stack = intern(&mut self.stacks, &mut self.done.stacks, stack.into_boxed_slice());
+        self.done.points.push(Point { at_ns: sample.at_ns, thread, stack, weight: sample.weight });
+    }
+
+    /// The one place where stacks turn from leaf first to root first: user frames, then the kernel's on top.
+    fn push_stack(&mut self, stack: &mut Vec<FrameId>, sample: &Sample) {
+        let user = if self.options.parts == Parts::Kernel { &[][..] } else { &sample.user };
+        let kernel = if self.options.parts == Parts::User { &[][..] } else { &sample.kernel };
+        let mut lost = false;
+        for (index, &addr) in user.iter().enumerate().rev() {
+            let name = self.names.user_id(sample.tgid, lookup_addr(index, addr));
+            // Code without frame pointers uses that register for something else, and the walk then strays
+            // through up to 126 addresses of nothing: that is one hole in the stack, not so many frames.
+            let reason = name.and_then(|id| self.names.get(id).unnamed);
+            let known = !matches!(reason, Some(Unnamed::Unmapped | Unnamed::ProcessGone));
+            if known || !lost {
+                self.push_name(stack, name, false);
+            }
+            lost = !known;
+        }
+        for (index, &addr) in kernel.iter().enumerate().rev() {
+            let name = self.names.kernel_id(lookup_addr(index, addr));
+            self.push_name(stack, name, true);
+        }
+    }
+
+    /// The waker upside down: its leaf, where it made the wake-up, touches the reason; its name is at the very top.
+    fn push_waker(&mut self, stack: &mut Vec<FrameId>, waker: &Sample) {
+        let from = stack.len();
+        if let Some(root) = root(self.options.roots, waker.tgid, waker.tid, &waker.comm) {
+            stack.push(self.frame(Frame::new(root, Kind::Waker)));
+        }
+        self.push_stack(stack, waker);
+        stack[from..].reverse();
+        for id in &mut stack[from..] {
+            let frame = self.done.frames[*id as usize].clone();
+            *id = self.frame(Frame { kind: Kind::Waker, ..frame });
+        }
+    }
+
+    /// The function at an address, and what is inlined into it there.
+    fn push_name(&mut self, stack: &mut Vec<FrameId>, name: Option<NameId>, kernel: bool) {
+        let Some(id) = name else {
+            self.done.names.count(kernel, Some(Unnamed::Failed));
+            let kind = if kernel { Kind::Kernel } else { Kind::Unnamed };
+            stack.push(self.frame(Frame::new("[unknown]", kind)));
+            return;
+        };
+        self.done.names.count(kernel, self.names.get(id).unnamed);
+        let known = if kernel { &self.kernel } else { &self.user }[id as usize];
+        let (from, to) = known.unwrap_or_else(|| self.expand(id, kernel));
+        stack.extend_from_slice(&self.expanded[from as usize..to as usize]);
+    }
+
+    fn expand(&mut self, id: NameId, kernel: bool) -> (u32, u32) {
+        let names = self.names;
+        let name = names.get(id);
+        let kind = match (kernel, name.jit, name.unnamed) {
+            (true, ..) => Kind::Kernel,
+            (_, true, _) => Kind::of_jit(&name.text),
+            (.., Some(_)) => Kind::Unnamed,
+            _ => Kind::Native,
+        };
+        let code = name.code.as_deref();
+        let module = code.and_then(|code| code.module.clone());
+        let source = code.and_then(|code| code.source.clone());
+        let from = self.expanded.len() as u32;
+        let outer = self.frame(Frame { name: Arc::clone(&name.text), kind, module: module.clone(), source });
+        self.expanded.push(outer);
+        for inlined in name.inlined() {
+            let frame = self.frame(Frame {
+                name: Arc::clone(&inlined.text),
+                // Where it runs says more than how it got there.
+                kind: if kernel { Kind::Kernel } else { Kind::Inlined },
+                module: module.clone(),
+                source: inlined.source.clone(),
+            });
+            self.expanded.push(frame);
+        }
+        let range = (from, self.expanded.len() as u32);
+        let slot = if kernel { &mut self.kernel } else { &mut self.user };
+        slot[id as usize] = Some(range);
+        range
+    }
+
+    fn frame(&mut self, frame: Frame) -> FrameId {
+        intern(&mut self.frames, &mut self.done.frames, frame)
+    }
+}
+
+/// The number of `value` in `list`, where it is put if it is new.
+pub(crate) fn intern<T: Clone + Eq + std::hash::Hash>(
+    ids: &mut HashMap<T, u32>,
+    list: &mut Vec<T>,
+    value: T,
+) -> u32 {
+    if let Some(&id) = ids.get(&value) {
+        return id;
+    }
+    let id = list.len() as u32;
+    list.push(value.clone());
+    ids.insert(value, id);
+    id
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::frame::Source;
+    use crate::names::{Code, FrameName, Inlined};
+
+    /// Two threads of one process and another process: native code with a function inlined into it, the kernel, a
+    /// library without symbols, a JIT.
+    pub(crate) fn example() -> Timeline {
+        let mut names = Names::default();
+        let source = |file: &str, line| Some(Source { file: file.into(), line });
+        let code = Code {
+            module: Some("/usr/bin/app".into()),
+            source: source("/src/main.c", 12),
+            inlined: vec![Inlined { text: "inner".into(), source: source("/src/inner.h", 3) }],
+        };
+        let work = FrameName { code: Some(Arc::new(code)), ..FrameName::named("work".into()) };
+        names.set_user(7, 10, work);
+        names.set_user(7, 30, FrameName::named("main".into()));
+        names.set_user(7, 40, FrameName::unnamed("[libz.so.1+0x28]", Unnamed::Stripped));
+        names.set_user(9, 50, FrameName { jit: true, ..FrameName::named("JS:*run".into()) });
+        names.set_kernel(100, FrameName::named("vfs_read".into()));
+        let sample = |at_ns, tgid, tid, user: &[u64], kernel: &[u64], weight| Sample {
+            at_ns,
+            tgid,
+            tid,
+            comm: if tgid == 7 { "app".into() } else { "node".into() },
+            kernel: kernel.into(),
+            user: user.into(),
+            weight,
+        };
+        let group =
+            |sample, group: Option<&str>| Stacked { group: group.map(Into::into), ..Stacked::from(sample) };
+        let stacks = [
+            group(sample(1_000_000_000, 7, 7, &[10, 31], &[], 1), None),
+            group(sample(1_010_000_000, 7, 8, &[40, 31], &[100], 1), None),
+            group(sample(1_500_000_000, 9, 9, &[50], &[], 2), Some("c0ffee")),
+            group(sample(2_020_000_000, 7, 7, &[10, 31], &[], 3), None),
+        ];
+        Timeline::new(&stacks, &names, &FoldOptions::default())
+    }
+
+    #[test]
+    fn inlined_functions_stand_on_the_one_they_are_in() {
+        let timeline = example();
+        let stack: Vec<(&str, Kind)> =
+            timeline.stack_of(&timeline.points[0]).map(|frame| (&*frame.name, frame.kind)).collect();
+        assert_eq!(stack, [("main", Kind::Native), ("work", Kind::Native), ("inner", Kind::Inlined)]);
+        let inner = timeline.stack_of(&timeline.points[0]).next_back().unwrap();
+        assert_eq!(inner.source, Some(Source { file: "/src/inner.h".into(), line: 3 }));
+        assert_eq!(inner.module.as_deref(), Some("/usr/bin/app"));
+    }
+
+    #[test]
+    fn each_frame_stack_and_thread_is_there_once() {
+        let timeline = example();
+        assert_eq!((timeline.threads.len(), timeline.stacks.len(), timeline.points.len()), (3, 3, 4));
+        assert_eq!(timeline.points[0].stack, timeline.points[3].stack);
+        assert_eq!(timeline.frames.len(), 6);
+        assert_eq!((timeline.total(), timeline.span_ns()), (7, Some((1_000_000_000, 2_020_000_000))));
+        assert_eq!((timeline.names.frames, timeline.names.named), (8, 7), "inlined ones are not counted");
+        assert!(timeline.is_sound());
+    }
+
+    #[test]
+    fn an_index_out_of_place_is_seen() {
+        let timeline = example();
+        let mut bad = timeline.clone();
+        bad.points[1].thread = 3;
+        assert!(!bad.is_sound());
+        let mut bad = timeline;
+        bad.stacks[0] = [99].into();
+        assert!(!bad.is_sound());
+    }
+}
