@@ -76,6 +76,7 @@ fn compare(file: &Path, addrs: &[u64]) -> Result<Sums, Box<dyn Error>> {
     let references = [addr2line(file, addrs)?, llvm_symbolizer(file, addrs)?];
     let aliases = aliases(file)?;
     let mut sums = Sums { asked: addrs.len(), ..Sums::default() };
+    let verbose = std::env::var_os("VERBOSE").is_some();
     for (at, addr) in addrs.iter().enumerate() {
         let theirs: Vec<&Chain> = references.iter().filter_map(|all| all.get(at)).collect();
         let names = theirs.iter().any(|chain| same_names(&ours[at], chain, &aliases));
@@ -87,6 +88,8 @@ fn compare(file: &Path, addrs: &[u64]) -> Result<Sums, Box<dyn Error>> {
         sums.inlined += usize::from(ours[at].len() > 1);
         if !names {
             println!("  {addr:#x}: {:?}, but {theirs:?}", ours[at]);
+        } else if !lines && verbose {
+            println!("  {addr:#x}: lines {:?}, but {theirs:?}", ours[at]);
         }
     }
     Ok(sums)
@@ -108,11 +111,10 @@ fn place(file: &str, line: u32) -> String {
 
 /// Equal, or aliases of one address; a clone (`foo.part.0`) is the function it is of.
 fn same_names(ours: &Chain, theirs: &Chain, aliases: &HashMap<String, u64>) -> bool {
-    let clone_of = |name: &str| name.split('.').next().unwrap_or(name).to_owned();
+    let clone = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
     let same = |a: &str, b: &str| {
-        a == b
-            || (aliases.contains_key(a) && aliases.get(a) == aliases.get(b))
-            || (a.contains('.') != b.contains('.') && clone_of(a) == clone_of(b))
+        let alias = aliases.get(a).is_some_and(|addr| aliases.get(b) == Some(addr));
+        a == b || alias || clone(a, b) || clone(b, a)
     };
     ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| same(&a.0, &b.0))
 }
@@ -168,7 +170,7 @@ fn llvm_symbolizer(file: &Path, addrs: &[u64]) -> Result<Vec<Chain>, Box<dyn Err
 fn aliases(file: &Path) -> Result<HashMap<String, u64>, Box<dyn Error>> {
     let mut found = HashMap::new();
     let notes = output(Command::new("readelf").arg("-nW").arg(file))?;
-    let id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ")).unwrap_or("").trim();
+    let id = notes.lines().find_map(|line| line.split("Build ID: ").nth(1)).unwrap_or("").trim();
     let (first, rest) = id.split_at_checked(2).unwrap_or_default();
     let debug = PathBuf::from(format!("/usr/lib/debug/.build-id/{first}/{rest}.debug"));
     for (path, flag) in [(file, "-D"), (file, "-a"), (debug.as_path(), "-a")] {

@@ -43,7 +43,7 @@ pub fn write(timeline: &Timeline, about: &About, mut out: impl Write) -> io::Res
         }
         let mut tables = Tables::default();
         let samples = tables.samples(timeline, &points, start, about.unit);
-        threads.push(tables.thread(thread, main, samples, &mut libs));
+        threads.push(tables.thread(thread, main, &samples, &mut libs));
     }
     let libs: Vec<Value> = libs.libs.list.iter().map(|path| library(path)).collect();
     let profile =
@@ -184,7 +184,7 @@ impl Tables {
         self.frames.id((function, category(frame.kind), line, depth))
     }
 
-    fn thread(mut self, thread: &Thread, main: bool, samples: Value, libs: &mut Self) -> Value {
+    fn thread(mut self, thread: &Thread, main: bool, samples: &Value, libs: &mut Self) -> Value {
         let resources: Vec<String> =
             self.functions.list.iter().filter_map(|(_, lib, _)| lib.clone()).collect();
         for path in resources {

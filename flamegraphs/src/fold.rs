@@ -129,7 +129,7 @@ impl Folded {
 /// A name missing from `names` counts as [`crate::Unnamed::Failed`] and shows as `[unknown]`.
 #[must_use]
 pub fn fold(samples: &[Sample], names: &Names, options: &FoldOptions) -> Folded {
-    Folded::new(&Timeline::of_samples(samples, names, options), options)
+    Folded::new(&Timeline::of_samples(samples, names, *options), options)
 }
 
 /// Folds stacks with what stands on top of them: the reason, and the waker's stack upside down (its leaf, where it

@@ -87,7 +87,7 @@ impl Kind {
         }
     }
 
-    /// What the name in a perf map or jitdump says: CPython's trampolines (`python -X perf`) begin with `py::`, and
+    /// What the name in a perf map or jitdump says: `CPython`'s trampolines (`python -X perf`) begin with `py::`, and
     /// V8 marks what its interpreter runs with `~`.
     #[must_use]
     pub fn of_jit(name: &str) -> Self {

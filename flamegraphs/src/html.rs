@@ -1,5 +1,5 @@
 //! A page that needs nothing else: a heat map of the samples by second and by offset in the second (after
-//! FlameScope), and a flame graph of whatever part of it is selected, to zoom, search and regroup in.
+//! `FlameScope`), and a flame graph of whatever part of it is selected, to zoom, search and regroup in.
 //!
 //! ```
 //! use flamegraphs::{About, Timeline, html};

@@ -77,8 +77,8 @@ impl Timeline {
     }
 
     /// The same of plain samples.
-    pub(crate) fn of_samples(samples: &[Sample], names: &Names, options: &FoldOptions) -> Self {
-        let mut loom = Loom::new(names, *options);
+    pub(crate) fn of_samples(samples: &[Sample], names: &Names, options: FoldOptions) -> Self {
+        let mut loom = Loom::new(names, options);
         for sample in samples {
             loom.add(sample, (None, None, None));
         }

@@ -193,7 +193,8 @@ impl<'a> Raw<'a> {
                 let (name, file) = self.functions.get(&function).copied().unwrap_or_default();
                 let (name, file) = (self.string(name), self.string(file));
                 let unnamed = kind == Kind::Native && name.starts_with('[');
-                let source = (!file.is_empty()).then(|| Source { file, line: line as u32 });
+                let source =
+                    Some(Source { file, line: line as u32 }).filter(|source| !source.file.is_empty());
                 let of = if unnamed { Kind::Unnamed } else { kind };
                 if kind == Kind::Native {
                     kind = Kind::Inlined;

@@ -1,6 +1,7 @@
 //! The readers of foreign input, for [`crate::fuzz`].
 
 use std::fs::File;
+use std::path::Path;
 
 use super::elf::{Content, Image};
 use super::go::GoTable;
@@ -19,7 +20,7 @@ pub(crate) fn perf_map(bytes: &[u8]) {
 }
 
 pub(crate) fn jitdump(file: File) {
-    let mut dump = Dump::new(file, "/tmp/jit-1.dump".into());
+    let mut dump = Dump::new(file, Path::new("/tmp/jit-1.dump"));
     dump.read_on();
     dump.read_on();
     for addr in ADDRS {

@@ -317,7 +317,7 @@ impl Files {
     }
 
     /// After a panic: what is never to be asked about again.
-    pub(crate) fn to_shun(&mut self) -> HashSet<Key> {
+    pub(crate) fn take_shunned(&mut self) -> HashSet<Key> {
         let mut shunned = std::mem::take(&mut self.shunned);
         shunned.extend(self.at_work.take());
         shunned

@@ -56,7 +56,7 @@ impl GoTable {
         };
         let room = bytes.len().checked_sub(functions)? / (2 * width);
         let count = place(0)?.min(room);
-        Some(Self { base, width, count, functions, names, bytes })
+        Some(Self { bytes, base, width, count, functions, names })
     }
 
     /// The function that covers `addr`.

@@ -43,7 +43,7 @@ struct Function {
 pub(super) struct Line {
     pub(super) addr: u64,
     pub(super) file: u32,
-    pub(super) line: u32,
+    pub(super) number: u32,
 }
 
 impl Functions {
@@ -95,7 +95,7 @@ impl Functions {
         let lines = &self.lines[function.lines.0 as usize..function.lines.1 as usize];
         let line = lines.partition_point(|line| line.addr <= addr).checked_sub(1).map(|at| lines[at]);
         let source = line.and_then(|line| {
-            Some(Source { file: Arc::clone(self.files.get(line.file as usize)?), line: line.line })
+            Some(Source { file: Arc::clone(self.files.get(line.file as usize)?), line: line.number })
         });
         Some((&self.text[function.name.0 as usize..function.name.1 as usize], source))
     }
@@ -136,7 +136,7 @@ impl Jit {
             }
         }
         if self.dump.is_none() {
-            self.dump = dump().map(|(file, path)| Dump::new(file, path));
+            self.dump = dump().map(|(file, path)| Dump::new(file, &path));
         }
         if let Some(dump) = &mut self.dump {
             dump.read_on();
@@ -145,12 +145,12 @@ impl Jit {
 
     /// The name of what is at `addr`.
     pub(super) fn find(&mut self, addr: u64) -> Option<FrameName> {
-        let (name, source, module) = match self.dump.as_mut().and_then(|dump| dump.find(addr)) {
-            Some(found) => found,
-            None => {
-                let (name, source) = self.map.find(addr)?;
-                (name, source, None)
-            }
+        let dumped = self.dump.as_mut().and_then(|dump| dump.find(addr));
+        let (name, source, module) = if let Some(found) = dumped {
+            found
+        } else {
+            let (name, source) = self.map.find(addr)?;
+            (name, source, None)
         };
         let code = source.is_some().then(|| Arc::new(Code { module, source, inlined: Vec::new() }));
         Some(FrameName { jit: true, code, ..FrameName::named(readable(name).into()) })
@@ -183,7 +183,7 @@ mod tests {
     fn a_line_holds_until_the_next() {
         let mut functions = Functions::default();
         let (a, b) = (functions.file("a.js"), functions.file("b.js"));
-        let line = |addr, file, line| Line { addr, file, line };
+        let line = |addr, file, number| Line { addr, file, number };
         functions.add(0x100, 0x40, "f", &[line(0x108, a, 3), line(0x120, b, 7)]);
         let mut at =
             |addr| functions.find(addr).unwrap().1.map(|source| format!("{}:{}", source.file, source.line));

@@ -1,4 +1,4 @@
-//! jitdump: what a JIT writes for `perf inject --jit` (Node `--perf-prof`, the JVM's and .NET's agents, CPython's
+//! jitdump: what a JIT writes for `perf inject --jit` (Node `--perf-prof`, the JVM's and .NET's agents, `CPython`'s
 //! `-X perf_jit`, Wasmtime, LLVM). The format is in the kernel's
 //! tools/perf/Documentation/jitdump-specification.txt.
 //!
@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::elf::{u32_at, u64_at};
@@ -32,6 +32,9 @@ const MAX_RECORDS: usize = 1 << 20;
 /// size; others count from the code.
 const ELF_HEADER: u64 = 64;
 
+/// A function: name, line, module.
+pub(super) type Found<'a> = (&'a str, Option<Source>, Option<Arc<str>>);
+
 /// A jitdump, read as far as it is written.
 #[derive(Debug)]
 pub(super) struct Dump {
@@ -48,7 +51,7 @@ pub(super) struct Dump {
 }
 
 impl Dump {
-    pub(super) fn new(file: File, path: PathBuf) -> Self {
+    pub(super) fn new(file: File, path: &Path) -> Self {
         let path = path.to_string_lossy().into();
         Self {
             file,
@@ -150,14 +153,14 @@ impl Dump {
         let mut rest = body.get(16..)?;
         let (mut lines, mut file) = (Vec::new(), None);
         for _ in 0..count {
-            let Some((addr, line)) = u64_at(rest, 0).zip(u32_at(rest, 8)) else { break };
+            let Some((addr, number)) = u64_at(rest, 0).zip(u32_at(rest, 8)) else { break };
             let Some(name) = rest.get(16..) else { break };
             let Some(len) = name.iter().position(|byte| *byte == 0) else { break };
             if &name[..len] != b"\xff" {
                 file = Some(self.functions.file(&String::from_utf8_lossy(&name[..len])));
             }
             if let Some(file) = file {
-                lines.push(Line { addr, file, line });
+                lines.push(Line { addr, file, number });
             }
             rest = &name[len + 1..];
         }
@@ -166,7 +169,7 @@ impl Dump {
     }
 
     /// Name, line, and the dump itself as the module.
-    pub(super) fn find(&mut self, addr: u64) -> Option<(&str, Option<Source>, Option<Arc<str>>)> {
+    pub(super) fn find(&mut self, addr: u64) -> Option<Found<'_>> {
         let (name, source) = self.functions.find(addr)?;
         Some((name, source, Some(Arc::clone(&self.path))))
     }
@@ -226,7 +229,7 @@ mod tests {
     #[test]
     fn functions_lines_and_moves_are_read_as_they_are_written() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut dump = Dump::new(file.try_clone().unwrap(), "/tmp/jit-7.dump".into());
+        let mut dump = Dump::new(file.try_clone().unwrap(), Path::new("/tmp/jit-7.dump"));
         dump.read_on();
         let second = load(0x2000, 64, "second");
         file.write_all(&header()).unwrap();
@@ -253,7 +256,7 @@ mod tests {
         file.write_all(&header()).unwrap();
         file.write_all(&lines(0x1000, &[(0x1040, 3, b"/a.js"), (0x1050, 4, b"\xff")])).unwrap();
         file.write_all(&load(0x1000, 32, "f")).unwrap();
-        let mut dump = Dump::new(file, "x".into());
+        let mut dump = Dump::new(file, Path::new("x"));
         dump.read_on();
         assert_eq!(at(&mut dump, 0x1001).as_deref(), Some("f /a.js:3"));
         assert_eq!(at(&mut dump, 0x1011).as_deref(), Some("f /a.js:4"));
@@ -274,7 +277,7 @@ mod tests {
             bytes.truncate(bytes.len() - round % 60);
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
-            let mut dump = Dump::new(file, "x".into());
+            let mut dump = Dump::new(file, Path::new("x"));
             dump.read_on();
             for addr in [0, 0x10, 0x18, 0x30, u64::MAX] {
                 dump.find(addr);

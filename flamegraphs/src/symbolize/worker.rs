@@ -143,7 +143,7 @@ impl State {
     ) -> Result<T, Error> {
         let result = result.map_err(|message| {
             tracing::error!(message, "the symbolizer failed and is made anew");
-            let shunned = self.files.to_shun();
+            let shunned = self.files.take_shunned();
             *self = Self::new(options);
             self.files.shunned = shunned;
             Error::Failed { message }
