@@ -232,6 +232,7 @@ fn times() -> Result<(), Box<dyn Error>> {
     for (what, debug_bytes) in
         [("symbols alone", 0), ("with debug info", SymbolizerOptions::default().debug_bytes)]
     {
+        let before = resident_kib();
         let symbolizer =
             Symbolizer::spawn(SymbolizerOptions { debug_bytes, ..SymbolizerOptions::default() })?;
         let mut took = Vec::new();
@@ -246,23 +247,22 @@ fn times() -> Result<(), Box<dyn Error>> {
         let stats = symbolizer.stats();
         println!(
             "1,000 addresses of libc, {what}: cold {:.1} ms, warm {:.2} ms (median of 10; {:.2}..{:.2}); \
-             tables {} KiB, names {} KiB",
+             counted {} KiB of tables, {} KiB of names; resident {:+} KiB",
             took[0],
             warm[5],
             warm[0],
             warm[9],
             stats.table_bytes >> 10,
-            stats.name_bytes >> 10
+            stats.name_bytes >> 10,
+            resident_kib() - before
         );
     }
-    let status = fs::read_to_string("/proc/self/status")?;
-    let lines = status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("Rss"));
-    println!(
-        "{}",
-        lines
-            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
     Ok(())
+}
+
+/// Memory of this process that is not a file's.
+fn resident_kib() -> i64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let lines = status.lines().filter(|line| line.starts_with("RssAnon") || line.starts_with("RssShmem"));
+    lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<i64>().ok()).sum()
 }

@@ -86,7 +86,8 @@ impl Answers {
         if timeline || fold.roots == Roots::Group {
             let places = aggregate::places(windows);
             for one in &mut picked.stacks {
-                one.group = places.get(&one.sample.tgid).cloned();
+                one.group =
+                    Some(places.get(&one.sample.tgid).map_or_else(|| "[not known]".into(), Arc::clone));
             }
         }
         let comm = pid.and_then(|pid| self.main_comm(windows, pid.0, &picked.stacks));
