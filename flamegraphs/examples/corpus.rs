@@ -73,7 +73,7 @@ impl std::fmt::Display for Sums {
 fn compare(file: &Path, addrs: &[u64]) -> Result<Sums, Box<dyn Error>> {
     let symbolizer = Symbolizer::spawn(SymbolizerOptions::default())?;
     let ours: Vec<Chain> = symbolizer.file(file.to_owned(), addrs.to_vec())?.iter().map(chain).collect();
-    let references = [addr2line(file, addrs)?, llvm_symbolizer(file, addrs)?];
+    let references = [addr2line(file, addrs)?, llvm_symbolizer(file, addrs)];
     let aliases = aliases(file)?;
     let mut sums = Sums { asked: addrs.len(), ..Sums::default() };
     let verbose = std::env::var_os("VERBOSE").is_some();
@@ -145,15 +145,15 @@ fn addr2line(file: &Path, addrs: &[u64]) -> Result<Vec<Chain>, Box<dyn Error>> {
 }
 
 /// Blocks of two lines a frame, the innermost first, an empty line behind each; nothing where it is not installed.
-fn llvm_symbolizer(file: &Path, addrs: &[u64]) -> Result<Vec<Chain>, Box<dyn Error>> {
+fn llvm_symbolizer(file: &Path, addrs: &[u64]) -> Vec<Chain> {
     let mut command = Command::new("llvm-symbolizer");
     command.args(["--no-demangle", "--functions=linkage", "--obj"]).arg(file).args(hex(addrs));
     let Ok(text) = output(&mut command) else {
         println!("  llvm-symbolizer is not here: addr2line alone");
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let blocks = text.split("\n\n").filter(|block| !block.trim().is_empty());
-    Ok(blocks
+    blocks
         .map(|block| {
             let lines: Vec<&str> = block.trim().lines().collect();
             let frames = lines.chunks(2).rev().map(|frame| {
@@ -163,7 +163,7 @@ fn llvm_symbolizer(file: &Path, addrs: &[u64]) -> Result<Vec<Chain>, Box<dyn Err
             });
             frames.collect()
         })
-        .collect())
+        .collect()
 }
 
 /// Readable names of functions by address: of the file and of its debug file.

@@ -304,7 +304,8 @@ mod tests {
         let threads = profile["threads"].as_array().unwrap();
         let start = timeline.span_ns().unwrap().0;
         for (id, thread) in timeline.threads.iter().enumerate() {
-            let found = threads.iter().find(|one| one["tid"] == thread.tid.to_string()).unwrap();
+            let tid = thread.tid.to_string();
+            let found = threads.iter().find(|one| one["tid"] == tid.as_str()).unwrap();
             assert_eq!(found["pid"], thread.tgid.to_string());
             let points: Vec<_> = timeline.points.iter().filter(|point| point.thread as usize == id).collect();
             assert_eq!(found["samples"]["length"], points.len());
