@@ -58,11 +58,9 @@ fn a_storm_of_processes_beside_ten_thousand_threads_loses_nothing_uncounted() {
     windows.push(collector.close_window().expect("time has passed"));
     storm.finish();
 
-    let ended: u64 = windows
-        .iter()
-        .flat_map(|window| &window.exits)
-        .filter(|exit| exit.parent == storm_pid)
-        .count() as u64;
+    let ended: u64 =
+        windows.iter().flat_map(|window| &window.exits).filter(|exit| exit.parent == storm_pid).count()
+            as u64;
     let uncounted = starts.saturating_sub(ended).saturating_sub(lost(&windows, "process_ring_full"));
     let mut all: BTreeMap<&str, u64> = BTreeMap::new();
     for (reason, count) in windows.iter().flat_map(|window| &window.coverage.lost) {
