@@ -1,7 +1,7 @@
 //! The wait cascade: what did the one that is waited for do meanwhile?
 //!
 //! A unit's wait for a lock or a peer is charged to what the holder's threads did in their own non-idle time: if most of
-//! that was a wait as well (or waiting for a CPU), the cause is there. At most [`HOPS`] steps, no unit twice.
+//! that was a wait as well (or waiting for a CPU), and long enough to explain the waiting, the cause is there. At most [`HOPS`] steps, no unit twice.
 
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::Evidence;
@@ -13,6 +13,8 @@ use super::{Link, evidence, io, runq};
 const HOPS: usize = 4;
 /// Share of the holder's non-idle time that names what it does.
 const MOST: f64 = 0.5;
+/// What the holder does so must last for at least this share of the time that the one who waits longest waits.
+const EXPLAINS: f64 = 0.3;
 /// Share of the waiting that must be known.
 const KNOWN: f64 = 0.3;
 
@@ -70,7 +72,10 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
             .iter()
             .map(|(class, states)| (*class, *states, times.sum(states) as f64 / busy as f64))
             .max_by(|a, b| a.2.total_cmp(&b.2));
-        let Some((class, states, share)) = top.filter(|top| top.2 >= MOST) else {
+        // A holder that sleeps does little else, and that little explains nothing.
+        let enough = (longest(facts, at, waits) as f64 * EXPLAINS) as u64;
+        let explains = |top: &(&str, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
+        let Some((class, states, share)) = top.filter(explains) else {
             let oncpu = times.of(State::Oncpu) as f64 / busy as f64;
             followed.evidence.push(evidence(
                 format!("{} is on a CPU meanwhile, of its time", process.comm),
@@ -97,6 +102,15 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         }
     }
     followed
+}
+
+/// Time in these states of the thread of a unit that has most of it.
+fn longest(facts: &Facts, unit: &Unit, states: &[State]) -> u64 {
+    let threads = facts.members(unit).flat_map(|process| {
+        let tids = process.threads.keys().filter_map(|tid| process.thread(*tid));
+        tids.map(|times| times.sum(states)).collect::<Vec<_>>()
+    });
+    threads.max().unwrap_or(0)
 }
 
 /// What the threads that are waited for did in their own time, the same waits left out.

@@ -2,8 +2,9 @@
 //!
 //! **Classes** `fd-leak`, `thread-leak`, `zombie-leak`, `memory-leak`; subject and culprit are the process.
 //!
-//! **What.** Over all that is remembered of a process (longer than the span), cut into four equal parts, each part grows at
-//! 30 % of the mean pace at least: no step, no plateau, no saw-tooth. And:
+//! **What.** Over all that is remembered of a process (longer than the span), or the newest quarter of it (a minute at
+//! most), cut into four equal parts, each part grows at 30 % of the mean pace at least: no step, no plateau, no saw-tooth.
+//! And:
 //!
 //! | class | observed at least | grown by | limit reached within | the limit |
 //! |---|---|---|---|---|
@@ -30,6 +31,10 @@ use agent_common::wire::finding::{Culprit, Subject};
 
 /// Equal parts that must all grow.
 const PARTS: usize = 4;
+/// Share of what is remembered that is looked at by itself, and its most, seconds.
+const NEWEST: f64 = 0.25;
+/// See [`NEWEST`].
+const NEWEST_MOST: f64 = 60.0;
 /// Growth to stay, as a share of that to enter.
 const STAY: f64 = 0.5;
 /// Time to the limit, as a multiple of the time observed.
@@ -46,6 +51,8 @@ struct Kind {
     seconds: f64,
     grown: f64,
     horizon: f64,
+    /// Some grows for good reasons and then no more.
+    caches: bool,
     advice: &'static str,
 }
 
@@ -59,6 +66,7 @@ const fn kind(measure: Measure) -> Kind {
             seconds: 6.0,
             grown: 50.0,
             horizon: DAY,
+            caches: true,
             advice: "opens and does not close: `ls -l /proc/PID/fd` shows what",
         },
         Measure::Threads => Kind {
@@ -69,6 +77,7 @@ const fn kind(measure: Measure) -> Kind {
             seconds: 6.0,
             grown: 20.0,
             horizon: DAY,
+            caches: false,
             advice: "starts threads that do not end: a pool with a bound, or join them",
         },
         Measure::Zombies => Kind {
@@ -79,6 +88,7 @@ const fn kind(measure: Measure) -> Kind {
             seconds: 6.0,
             grown: 10.0,
             horizon: DAY,
+            caches: false,
             advice: "does not wait for its children: call wait, or ignore SIGCHLD",
         },
         Measure::Memory => Kind {
@@ -89,6 +99,7 @@ const fn kind(measure: Measure) -> Kind {
             seconds: 60.0,
             grown: 50.0 * MIB,
             horizon: 4.0 * 3600.0,
+            caches: true,
             advice: "takes memory and keeps it: a heap profile says where; MemoryMax= with a restart bounds the harm",
         },
     }
@@ -124,16 +135,21 @@ fn left(life: &Life, measure: Measure, one: Option<f64>, other: Option<f64>) -> 
 
 fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option<Suspicion> {
     let kind = kind(measure);
-    let series: &Series = &life.series[measure as usize];
-    if series.seconds() < kind.seconds - 0.5 {
+    let all: &Series = &life.series[measure as usize];
+    if all.seconds() < kind.seconds - 0.5 {
         return None;
     }
+    // What was well for long has to grow for longer to be a leak.
+    let newest = all.newest((NEWEST * all.seconds()).min(NEWEST_MOST).max(kind.seconds));
+    [all, &newest].into_iter().find_map(|series| grows(tgid, life, &kind, series, limit))
+}
+
+fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f64>) -> Option<Suspicion> {
     let slope = series.steady_growth(PARTS)?;
     let grown = slope * series.seconds();
     let level = level(grown, kind.grown, kind.grown * STAY)?;
     let to_limit = limit.map(|limit| (limit - series.value()).max(0.0) / slope);
-    let caches = matches!(measure, Measure::Fds | Measure::Memory);
-    let horizon = if caches { kind.horizon.min(AHEAD * series.seconds()) } else { kind.horizon };
+    let horizon = if kind.caches { kind.horizon.min(AHEAD * series.seconds()) } else { kind.horizon };
     if to_limit.is_some_and(|seconds| seconds > horizon) {
         return None;
     }

@@ -237,8 +237,9 @@ pub(super) fn of_holder(facts: &Facts, holder: &Unit) -> (&'static str, Option<C
     }
     // That it was told to wait is the very point: those who need its lock were not.
     let behind = behind(facts, holder, false);
+    let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
     match behind.foreign.first() {
-        Some((first, ns)) if *ns as f64 >= MOST * behind.known as f64 => {
+        Some((first, _)) if foreign as f64 >= MOST * behind.known as f64 => {
             ("priority-inversion", Some(process_culprit(first)), Some(first.at))
         }
         _ => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),

@@ -1,10 +1,10 @@
 //! What five seconds cannot show: a compact memory of each process, fed with every window.
 //!
 //! Per process four series (descriptors, threads, zombie children, memory), each of at most [`POINTS`] points: when they
-//! are full every second one goes and the step doubles, so an hour costs as much as a minute (4 × 64 × 8 bytes a
-//! process, 1 MiB for 500).
+//! are full every second one goes and the step doubles, so an hour costs as much as a minute; beside them the newest
+//! [`POINTS`] windows as they are (2 × 4 × 64 × 16 bytes a process, 4 MiB for 500).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use agent_common::units::Tgid;
@@ -37,11 +37,16 @@ pub(super) struct Series {
     step: u32,
     skip: u32,
     last: (f64, f64),
+    recent: VecDeque<(f64, f64)>,
 }
 
 impl Series {
     fn push(&mut self, at: f64, value: f64) {
         self.last = (at, value);
+        if self.recent.len() == POINTS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, value));
         self.step = self.step.max(1);
         if self.skip > 0 {
             self.skip -= 1;
@@ -62,6 +67,18 @@ impl Series {
     /// Seconds from the first point to the last.
     pub(super) fn seconds(&self) -> f64 {
         self.points.first().map_or(0.0, |first| self.last.0 - first.0)
+    }
+
+    /// The newest part of it, of at least so many seconds, in the finest steps that reach so far back.
+    pub(super) fn newest(&self, seconds: f64) -> Self {
+        let from = self.last.0 - seconds;
+        let whole: Vec<(f64, f64)> = if self.recent.front().is_some_and(|first| first.0 <= from) {
+            self.recent.iter().copied().collect()
+        } else {
+            self.points.clone()
+        };
+        let at = whole.iter().rposition(|point| point.0 <= from + 1e-6).unwrap_or(0);
+        Self { points: whole[at..].to_vec(), last: self.last, ..Self::default() }
     }
 
     pub(super) const fn value(&self) -> f64 {

@@ -66,6 +66,8 @@ pub enum Need {
     Swap(u64),
     /// A cgroup for the first of the cast.
     Cgroup,
+    /// The same, with a memory limit from the start, MiB.
+    Limit(u64),
     /// A FIFO: `{fifo}`.
     Fifo,
 }

@@ -1,6 +1,7 @@
 //! Recordings of cases: what the rules are tried on where there is neither root nor BPF.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use agent::recording::{Head, Writer};
 use agent::window::Window;
@@ -68,6 +69,12 @@ fn only(window: &Window, stage: &Stage) -> Window {
     kept.extend(kernel);
     let of = |tgid: Tgid| kept.contains(&tgid);
     window.tasks.retain(|task| of(task.tgid));
+    let own =
+        |group: &str| group == "/" || stage.cgroup.as_ref().is_some_and(|own| group.contains(own.name()));
+    for task in window.tasks.iter_mut().filter(|task| !own(&task.cgroup)) {
+        // Where it lies on this host is nobody's business.
+        Arc::make_mut(task).cgroup = "/".into();
+    }
     window.exits.retain(|exit| of(exit.tgid));
     window.syscalls.retain(|row| of(row.tgid));
     window.in_flight.retain(|row| of(row.tgid));

@@ -15,11 +15,11 @@ pub const FALL: f64 = 0.30;
 
 /// Seconds until all is at its pace, and of the run without the fault.
 const SETTLE: usize = 2;
-const CLEAN: usize = 5;
+const CLEAN: usize = 4;
 /// Seconds of the run with the fault.
-pub const FAULTY: usize = 12;
+pub const FAULTY: usize = 10;
 /// Of the last ones the victim's pace is taken.
-const PACE: usize = 5;
+const PACE: usize = 4;
 
 /// What a case brought.
 #[derive(Debug)]

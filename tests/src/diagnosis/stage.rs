@@ -71,10 +71,16 @@ impl Stage {
         let dir = stage.dir.path().to_owned();
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         stage.places.insert("{dir}", text(dir.clone()));
+        stage.places.insert("{actor}", text(crate::programs().join("actor")));
         for need in case.needs {
             match need {
                 Need::Network => stage.network = Some(Network::new()?),
                 Need::Cgroup => stage.cgroup = Some(Cgroup::new()?),
+                Need::Limit(mib) => {
+                    let group = Cgroup::new()?;
+                    group.memory(*mib)?;
+                    stage.cgroup = Some(group);
+                }
                 Need::Swap(mib) => stage._swap = Some(Swap::new(*mib)?),
                 Need::Disk(mib) => {
                     let disk = Loop::new(&dir, mib << 20);
@@ -213,9 +219,10 @@ impl Stage {
             }
             command.env(VARIABLE, &meter);
             let (cpu, nice) = (role.cpu, role.nice);
-            // SAFETY: between fork and exec only two calls are made, neither of which allocates.
+            // SAFETY: between fork and exec only such calls are made as do not allocate.
             unsafe {
                 command.pre_exec(move || {
+                    libc::setpgid(0, 0);
                     if let Some(cpu) = cpu {
                         let mut cpus = nix::sched::CpuSet::new();
                         cpus.set(cpu)?;
@@ -239,6 +246,11 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        for actor in &self.cast {
+            let group = nix::unistd::Pid::from_raw(actor.pid().cast_signed());
+            // With what it has started.
+            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        }
         if let Some(bdi) = &self.limit {
             let _ = fs::write(bdi.join("max_ratio"), "100");
             let _ = fs::write(bdi.join("strict_limit"), "0");

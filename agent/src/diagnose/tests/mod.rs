@@ -1,5 +1,6 @@
 //! The rules on built windows: each fires on its cause and stays silent on the neighbouring one.
 
+mod causes;
 mod cost;
 mod cpu;
 mod page;

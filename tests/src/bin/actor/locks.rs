@@ -69,6 +69,13 @@ pub(crate) fn flock(args: &Args, meter: Meter) {
     }
 }
 
+/// `once FILE`: a job of another role: takes a file's lock, works a little, and is done.
+pub(crate) fn once(args: &Args, _: Meter) {
+    let file = File::create(args.text(0)).expect("a file");
+    file.lock().expect("a lock");
+    compute(100);
+}
+
 /// `rename DIRECTORY THREADS GAP`: renames files there.
 pub(crate) fn rename(args: &Args, meter: Meter) {
     let (dir, gap) = (Path::new(args.text(0)), args.number(2));

@@ -1,7 +1,5 @@
 //! What takes memory.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::process::{Command, Stdio};
 
 use tests::meter::Meter;
@@ -49,16 +47,14 @@ pub(crate) fn map(args: &Args, meter: Meter) {
     }
 }
 
-/// `touch MIB`: uses pages all over so much memory.
+/// `touch FEW MANY`: uses all pages of so many MiB, over and over. Faulty: of `MANY`.
 pub(crate) fn touch(args: &Args, meter: Meter) {
-    let size = (args.number(0) * MIB) as usize;
-    let map = fresh(size);
-    touch_all(map, size);
-    let pages = size / PAGE;
-    for n in 0_u64.. {
-        let page = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % pages;
-        // SAFETY: inside of the mapping of `size` bytes.
-        unsafe { map.add(page * PAGE).write_volatile(n as u8) };
+    let (few, many) = ((args.number(0) * MIB) as usize, (args.number(1) * MIB) as usize);
+    let map = fresh(many);
+    for n in 0_usize.. {
+        let size = if meter.faulty() { many } else { few };
+        // SAFETY: inside of the mapping of `many` bytes.
+        unsafe { map.add(n * PAGE % size).write_volatile(n as u8) };
         compute(5);
         if n % 64 == 0 {
             sleep_us(100);
@@ -67,27 +63,12 @@ pub(crate) fn touch(args: &Args, meter: Meter) {
     }
 }
 
-/// `scan FILE MIB`: reads a file of holes from begin to end: pages without a disk.
-pub(crate) fn scan(args: &Args, meter: Meter) {
-    let size = args.number(1) * MIB;
-    let path = args.text(0);
-    File::create(path).and_then(|file| file.set_len(size)).expect("a file");
-    let file = File::open(path).expect("just made");
-    let mut buffer = vec![0; 65_536];
-    for at in (0..size).step_by(buffer.len()).cycle() {
-        file.read_exact_at(&mut buffer, at).expect("a file");
-        if at == 0 {
-            sleep_us(500);
-        }
-        meter.add(1);
-    }
-}
-
-/// `supervise MIB`: hands jobs to workers that need so much memory each, and waits for each.
+/// `supervise FEW MANY`: hands jobs to workers that need so many MiB each, and waits for each. Faulty: `MANY`.
 pub(crate) fn supervise(args: &Args, meter: Meter) {
     let own = std::env::current_exe().expect("a path");
     loop {
-        let worker = Command::new(&own).args(["hoard", args.text(0)]).stdin(Stdio::null()).output();
+        let size = args.text(usize::from(meter.faulty()));
+        let worker = Command::new(&own).args(["hoard", size]).stdin(Stdio::null()).output();
         if worker.expect("it starts").status.success() {
             meter.add(1);
         }

@@ -76,14 +76,14 @@ pub(crate) fn accept(args: &Args, meter: Meter) {
     }
 }
 
-/// `connect PORT THREADS GAP`: a connection for each request, with a second of patience.
+/// `connect PORT THREADS GAP`: a connection for each request.
 pub(crate) fn connect(args: &Args, meter: Meter) {
     let (address, gap) = (local(args.number(0)), args.number(2));
     thread::scope(|scope| {
         for _ in 0..args.number(1) {
             scope.spawn(move || {
                 loop {
-                    let stream = TcpStream::connect_timeout(&address.into(), Duration::from_secs(1));
+                    let stream = TcpStream::connect(address);
                     if let Ok(mut stream) = stream
                         && stream.read_exact(&mut [0]).is_ok()
                     {

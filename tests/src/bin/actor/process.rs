@@ -43,7 +43,7 @@ pub(crate) fn children(args: &Args, meter: Meter) {
         if meter.faulty() {
             assert!(program.status().expect("it starts").success());
         } else {
-            compute(200);
+            compute(150);
             sleep_us(args.number(0));
         }
         meter.add(1);

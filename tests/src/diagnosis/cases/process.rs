@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "churn",
         needs: &[],
-        cast: &[Role::new("victim", "children 200 true")],
+        cast: &[Role::new("victim", "children 50 true")],
         fault: Fault::Spoils("victim"),
         class: &["process-churn"],
         culprit: &[Whose::Role("victim")],
@@ -38,12 +38,12 @@ pub(super) const CASES: &[Case] = &[
         needs: &[],
         // Each request starts a program, and that waits for a lock which another one has most of the time.
         cast: &[
-            Role::new("victim", "children 1000 flock {dir}/lock true"),
+            Role::new("victim", "children 1000 {actor} once {dir}/lock"),
             Role::new("keeper", "flock {dir}/lock 60000 500"),
         ],
         fault: Fault::Spoils("victim"),
         class: &["child", "file-lock"],
-        culprit: &[Whose::Comm("flock"), Whose::Role("keeper")],
+        culprit: &[Whose::Comm("actor"), Whose::Role("keeper")],
         forbidden: &["process-churn", "hang", "disk-write"],
         harm: Harm::Throughput,
     },
@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "fd-leak",
         needs: &[],
-        cast: &[Role::new("victim", "descriptors 300")],
+        cast: &[Role::new("victim", "descriptors 100")],
         fault: Fault::Spoils("victim"),
         class: &["fd-leak"],
         culprit: &[Whose::Role("victim")],

@@ -1,0 +1,195 @@
+//! What cases of known cause taught (`tests/src/diagnosis`): each once on windows of its own.
+
+use agent_common::abi::sched::State::{
+    Child, DiskRead, FileLock, Fsync, FutexLock, NetRecv, Oncpu, RunqPreempted, RunqWoken, Sleep,
+};
+use agent_common::units::{DurNs, MonoNs, Tgid};
+
+use super::scene::*;
+use crate::aggregate::testing::{MS, calls};
+use crate::window::{BlockOp, NetRow, ProcessExit, WaitTarget, Window};
+
+const SLEEP: u16 = 230;
+const WAIT4: u16 = 61;
+
+#[test]
+fn threads_that_wake_together_are_not_pinned() {
+    // Four threads of one burst wait for each other on two CPUs that are idle between the bursts.
+    let bursts = scene(|window| {
+        let thread: &[_] = &[(Oncpu, 200), (RunqWoken, 80), (Sleep, 720)];
+        process(window, 10, "app", &[thread, thread, thread, thread]);
+        blame(window, 10, 10, 320);
+        for (_, cpu) in &mut window.host.cpus {
+            cpu.idle = DurNs(600 * MS);
+        }
+    });
+    assert!(alarms(&bursts).is_empty(), "{:#?}", found(&bursts));
+    // Two that spin on one CPU while the other stands idle.
+    let pinned = scene(|window| {
+        let thread: &[_] = &[(Oncpu, 500), (RunqPreempted, 500)];
+        process(window, 10, "app", &[thread, thread]);
+        blame(window, 10, 10, 1_000);
+        window.syscalls.push(calls(10, "app", 0, 1_000, 0, 100));
+    });
+    assert_eq!(alarm(&pinned).class, "runq-self");
+}
+
+#[test]
+fn paced_work_is_no_timer_storm() {
+    let sleeps = |cpu_ms: u64| {
+        scene(move |window| {
+            process(window, 10, "app", &[&[(Oncpu, cpu_ms), (Sleep, 1000 - cpu_ms)]]);
+            window.syscalls.push(calls(10, "app", SLEEP, 4_000, 0, 100));
+        })
+    };
+    assert_eq!(alarms(&sleeps(100)), ["timer-storm"], "25 µs a turn: it finds nothing");
+    assert!(alarms(&sleeps(600)).is_empty(), "150 µs a turn: work");
+}
+
+/// A shell that waits for child after child; what the children, and one that they start, do with their time.
+fn shell(window: &mut Window, child: &[(agent_common::abi::sched::State, u64)], grandchild: u64) {
+    process(window, 10, "sh", &[&[(Child, 950), (Oncpu, 50)]]);
+    wait(window, &simple(10, 10, Child, WAIT4, 900, Some((1_000, 1_000))));
+    for n in 0..4 {
+        let tgid = 1_000 + n;
+        process(window, tgid, "step", &[child]);
+        change(window, tgid, |sample| sample.parent = Tgid(10));
+        window.exits.push(ProcessExit {
+            tgid: Tgid(tgid),
+            parent: Tgid(10),
+            comm: "step".into(),
+            start_boot_ns: 0,
+            at: MonoNs(1),
+            code: 0,
+            signal: 0,
+            cpu: DurNs(MS),
+            utime: DurNs(MS),
+            stime: DurNs(0),
+            min_flt: 0,
+            maj_flt: 0,
+            before: crate::source::task::TaskTotals::default(),
+        });
+    }
+    if grandchild > 0 {
+        process(window, 2_000, "cc1", &[&[(Oncpu, grandchild)]]);
+        change(window, 2_000, |sample| sample.parent = Tgid(1_000));
+    }
+}
+
+#[test]
+fn a_script_that_sleeps_is_idle_and_a_driver_waits_for_its_compiler() {
+    let silent = |windows: &[std::sync::Arc<Window>]| !alarms(windows).contains(&"child".to_owned());
+    assert!(silent(&scene(|window| shell(window, &[(Sleep, 240), (Oncpu, 1)], 0))));
+    assert!(silent(&scene(|window| shell(window, &[(Child, 240), (Oncpu, 1)], 900))));
+    assert!(!silent(&scene(|window| shell(window, &[(DiskRead, 240), (Oncpu, 1)], 0))));
+}
+
+/// A server on this host that sleeps over each request, and gets the CPU a little late.
+#[test]
+fn what_the_holder_does_in_passing_explains_nothing() {
+    let finding = alarm(&scene(|window| {
+        busy(window);
+        process(window, 10, "client", &[&[(FileLock, 900), (Oncpu, 100)]]);
+        process(window, 20, "keeper", &[&[(Sleep, 940), (RunqWoken, 40), (Oncpu, 20)]]);
+        process(window, 30, "other", &[&[(Oncpu, 900), (Sleep, 100)]]);
+        window.syscalls.push(calls(30, "other", 0, 1_000, 0, 100));
+        blame(window, 20, 30, 40);
+        wait(window, &simple(10, 10, FileLock, 73, 900, Some((20, 20))));
+    }));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("file-lock", Some(20)));
+}
+
+#[test]
+fn a_holder_that_was_told_to_wait_inverts_priorities() {
+    let finding = alarm(&scene(|window| {
+        busy(window);
+        process(window, 10, "app", &[&[(FutexLock, 800), (Oncpu, 200)]]);
+        process(window, 20, "batch", &[&[(RunqPreempted, 900), (Oncpu, 100)]]);
+        change(window, 20, |sample| sample.nice = 19);
+        process(window, 30, "burn", &[&[(Oncpu, 900), (Sleep, 100)]]);
+        window.syscalls.push(calls(30, "burn", 0, 1_000, 0, 100));
+        blame(window, 20, 30, 900);
+        let target = WaitTarget::Futex { addr: 0x1000, owner: Some(agent_common::units::Tid(20)) };
+        wait(window, &W { target, ..simple(10, 10, FutexLock, FUTEX, 800, Some((20, 20))) });
+    }));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("priority-inversion", Some(30)));
+}
+
+#[test]
+fn who_fills_a_disk_is_not_its_victim() {
+    let windows = scene(|window| {
+        process(window, 10, "db", &[&[(DiskRead, 800), (Oncpu, 200)]]);
+        process(window, 20, "copy", &[&[(Fsync, 950), (Oncpu, 50)]]);
+        disk(window, 980);
+        requests(window, 10, BlockOp::Read, 100, 300, 100);
+        requests(window, 20, BlockOp::Write, 900, 300, 900);
+    });
+    let finding = alarm(&windows);
+    assert_eq!((&*finding.class, culprit(&finding).1), ("disk-read", Some(20)));
+    assert_eq!(finding.caused, ["fsync"]);
+}
+
+#[test]
+fn a_journal_that_others_write_says_nothing_of_a_limit() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "db", &[&[(Fsync, 900), (Oncpu, 100)]]);
+        in_cgroup(window, 10, "/system.slice/db.service");
+        disk(window, 500);
+        requests(window, 10, BlockOp::Write, 10, 1, 5);
+    }));
+    assert_eq!((&*finding.class, &*culprit(&finding).0), ("fsync", "device"));
+}
+
+#[test]
+fn few_lost_segments_are_enough_where_one_connection_waits_for_them() {
+    let lossy = |again: u64| {
+        scene(move |window| {
+            process(window, 10, "client", &[&[(NetRecv, 900), (Oncpu, 100)]]);
+            process(window, 20, "server", &[&[(NetRecv, 990), (Oncpu, 10)]]);
+            let target = WaitTarget::Socket { protocol: 6, local_port: 40_000, peer: Some(peer(7_000)) };
+            wait(window, &W { target, ..simple(10, 10, NetRecv, RECVFROM, 900, None) });
+            window.syscalls.push(calls(10, "client", RECVFROM, 20, 0, 45 * MS));
+            window.syscalls.push(calls(10, "client", 44, 20, 0, 1_000));
+            // The server's end sends again.
+            window.net.push(NetRow {
+                tgid: Tgid(20),
+                comm: "server".into(),
+                local_port: 7_000,
+                peer: Some(peer(40_000)),
+                retransmits: again,
+                resets: 0,
+                accept_overflows: 0,
+                accept_queue: None,
+                receive_drops: 0,
+            });
+        })
+    };
+    let finding = alarm(&lossy(3));
+    assert_eq!((&*finding.class, finding.subject.pid), ("net-retransmit", Some(10)));
+    assert_eq!(culprit(&finding).0, "peer");
+    assert_eq!(alarm(&lossy(0)).class, "net-peer");
+}
+
+#[test]
+fn a_leak_that_begins_late_is_seen_soon() {
+    let mut trend = crate::diagnose::Trend::default();
+    let mut told = None;
+    let mut all = Vec::new();
+    for second in 0..60_u64 {
+        let mut window = host(second);
+        process(&mut window, 10, "app", &[&[(Oncpu, 10), (Sleep, 990)]]);
+        let leaked = second.saturating_sub(20) * 100;
+        change(&mut window, 10, |sample| {
+            (sample.fds, sample.fd_limit) = (Some(20 + leaked as u32), Some(20_000));
+        });
+        let window = std::sync::Arc::new(window);
+        trend.push(&window);
+        all.push(window);
+        let found = crate::diagnose::suspicions(crate::diagnose::recent(&all), &trend);
+        if told.is_none() && found.iter().any(|of| of.finding.class == "fd-leak") {
+            told = Some(second);
+        }
+    }
+    let told = told.expect("a leak");
+    assert!((26..=30).contains(&told), "{told}: after 20 s of calm");
+}
