@@ -2,12 +2,11 @@
 //! container still gives names; and what blazesym caches of them, under a budget.
 
 mod answer;
+mod mapped;
 mod open;
 mod tables;
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +25,8 @@ use super::maps::{Backing, Mapping};
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
 use answer::names_of;
+use mapped::Opened;
+pub(super) use mapped::{Key, MappedFile, stand_in};
 pub(super) use open::open_plain;
 use open::{open_mapped, stamp};
 use tables::Tables;
@@ -37,42 +38,6 @@ const MAX_OPEN: usize = 256;
 const MAX_KNOWN: usize = 4096;
 /// Build IDs remembered at most (~100 bytes each); beyond it names are looked up anew.
 const MAX_CONTENTS: usize = 16 * 1024;
-
-/// A file as `maps` names it. The path is part of it: overlay mounts show one inode for many files.
-pub(crate) type Key = (u64, u64, String);
-
-/// A mapped file; shared by all mappings of it.
-#[derive(Debug)]
-pub(crate) struct MappedFile {
-    ino: u64,
-    deleted: bool,
-    path: PathBuf,
-    /// The same, for frames.
-    module: Arc<str>,
-    /// File name alone, for `[libfoo.so+0x1a2b]`.
-    label: Arc<str>,
-    key: Key,
-    opened: RefCell<Opened>,
-}
-
-#[derive(Debug, Default)]
-struct Opened {
-    file: Option<File>,
-    image: Option<Arc<Image>>,
-    /// What distinguishes one content from another for [`NameCache`].
-    content: u32,
-    /// Size, mtime and ctime when `content` was given.
-    stamp: (u64, i64, i64, i64),
-    /// The tables that blazesym has, once it has been asked.
-    cached: Option<Tables>,
-    used: u64,
-    /// A process that has it mapped: its root has its debug files.
-    tgid: u32,
-    /// Its debug file may come in from a server.
-    awaits: bool,
-    /// Its debug info is broken.
-    plain: bool,
-}
 
 /// All mapped files, and blazesym.
 pub(crate) struct Files {
@@ -411,34 +376,4 @@ impl Files {
             }
         }
     }
-}
-
-impl MappedFile {
-    fn new(dev: u64, ino: u64, path: &str, deleted: bool) -> Self {
-        let key = (dev, ino, path.to_owned());
-        let module = path.into();
-        let path = PathBuf::from(path);
-        let label = path.file_name().map_or("?".into(), |name| name.to_string_lossy().into());
-        Self { ino, deleted, path, module, label, key, opened: RefCell::default() }
-    }
-
-    /// What distinguishes its content, once it has been opened.
-    pub(crate) fn content(&self) -> u32 {
-        self.opened.borrow().content
-    }
-
-    /// Path as the process sees it.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// File name alone.
-    pub(crate) fn label(&self) -> &str {
-        &self.label
-    }
-}
-
-/// `[libfoo.so+0x1a2b]`.
-pub(crate) fn stand_in(label: &str, vaddr: u64, reason: Unnamed) -> FrameName {
-    FrameName::unnamed(format!("[{label}+{vaddr:#x}]"), reason)
 }

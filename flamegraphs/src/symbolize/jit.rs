@@ -136,11 +136,21 @@ impl Jit {
             }
         }
         if self.dump.is_none() {
-            self.dump = dump().map(|(file, path)| Dump::new(file, &path));
+            self.attach(dump());
         }
         if let Some(dump) = &mut self.dump {
             dump.read_on();
         }
+    }
+
+    /// Its jitdump is open.
+    pub(super) fn has_dump(&self) -> bool {
+        self.dump.is_some()
+    }
+
+    /// Takes an open jitdump, to be read when its names are asked for.
+    pub(super) fn attach(&mut self, dump: Option<(File, PathBuf)>) {
+        self.dump = dump.map(|(file, path)| Dump::new(file, &path));
     }
 
     /// The name of what is at `addr`.

@@ -19,6 +19,7 @@ mod name;
 mod perf_map;
 mod plan;
 mod process;
+mod revisit;
 mod worker;
 
 use std::path::PathBuf;
@@ -154,8 +155,8 @@ impl Symbolizer {
         Ok(Self { jobs, stats })
     }
 
-    /// Reads the mappings of process `tgid` soon and keeps its files open, so that its frames get names even
-    /// if it exits. Call it at exec, and when a process is first sampled. Never blocks.
+    /// Reads the mappings of process `tgid` soon, and again ever more rarely while it lives, and keeps its files open,
+    /// so that its frames get names even if it exits. Call it at exec, and when a process is first sampled. Never blocks.
     pub fn observe(&self, tgid: u32) {
         self.send_or_count(Job::Observe { tgid });
     }

@@ -63,10 +63,10 @@ pub(crate) struct Processes {
 }
 
 impl Processes {
-    /// Reads the mappings of `tgid` and opens the files behind them, unless it is gone.
-    pub(crate) fn observe(&mut self, tgid: u32, files: &mut Files) {
-        self.refresh(tgid, files);
-        let Some(process) = self.known.get_mut(&tgid) else { return };
+    /// Reads the mappings of `tgid` and opens the files behind them, its jitdump too; says whether it lives.
+    pub(crate) fn observe(&mut self, tgid: u32, files: &mut Files) -> bool {
+        let alive = self.refresh(tgid, files);
+        let Some(process) = self.known.get_mut(&tgid) else { return false };
         if process.ns_tgid.is_none() {
             process.ns_tgid = perf_map::ns_tgid(tgid);
         }
@@ -77,6 +77,11 @@ impl Processes {
                 }
             }
         }
+        if alive && !process.jit.has_dump() && process.maps_dump() {
+            let dump = process.open_dump(tgid, process.ns_tgid.unwrap_or(tgid));
+            process.jit.attach(dump);
+        }
+        alive
     }
 
     /// A child has what its parent has until it execs; it may be gone before it is observed itself.
@@ -167,7 +172,8 @@ impl Processes {
     }
 
     /// Reads the mappings again if the process lives; keeps the old set if something is no longer in the new.
-    fn refresh(&mut self, tgid: u32, files: &mut Files) {
+    /// Says whether the process lives.
+    fn refresh(&mut self, tgid: u32, files: &mut Files) -> bool {
         self.clock += 1;
         if self.known.len() >= MAX_PROCESSES && !self.known.contains_key(&tgid) {
             self.forget_oldest();
@@ -188,8 +194,10 @@ impl Processes {
                 let regions: Rc<[Region]> = maps.iter().map(|map| region(map, files)).collect();
                 process.failed = None;
                 process.add(regions);
+                return true;
             }
         }
+        false
     }
 
     fn own_vdso(&mut self) -> Option<(u64, u64)> {
@@ -239,6 +247,14 @@ impl Process {
             }
         }
         self.jit = jit;
+    }
+
+    /// It has a jitdump mapped.
+    fn maps_dump(&self) -> bool {
+        let regions = self.generations.iter().flat_map(|regions| regions.iter());
+        regions
+            .into_iter()
+            .any(|region| matches!(&region.target, Target::File(file) if Dump::is_name(file.path())))
     }
 
     /// The jitdump that the process has mapped, or that lies where it usually does.

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use super::cache::NameCache;
 use super::files::Files;
 use super::kernel::Kallsyms;
 use super::plan::Plan;
 use super::process::Processes;
+use super::revisit::Revisits;
 use super::{Error, SymbolizerOptions, SymbolizerStats};
 use crate::coverage::Unnamed;
 use crate::names::{FrameName, Names};
@@ -41,9 +43,27 @@ struct State {
 /// Serves `queue` until the last handle is dropped.
 pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mutex<SymbolizerStats>) {
     let mut symbolizer = State::new(options);
-    while let Ok(job) = queue.recv() {
+    let mut revisits = Revisits::default();
+    loop {
+        let job = match revisits.wait(Instant::now()) {
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(wait) => queue.recv_timeout(wait),
+        };
+        let job = match job {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {
+                while let Some((stage, tgid)) = revisits.next(Instant::now()) {
+                    let result = guarded(|| symbolizer.processes.observe(tgid, &mut symbolizer.files));
+                    let alive = symbolizer.settle(result, options, stats).unwrap_or(false);
+                    revisits.again(stage, tgid, alive, Instant::now());
+                }
+                continue;
+            }
+        };
         match job {
             Job::Observe { tgid } => {
+                revisits.observed(tgid, Instant::now());
                 let result = guarded(|| symbolizer.processes.observe(tgid, &mut symbolizer.files));
                 let _ = symbolizer.settle(result, options, stats);
             }
