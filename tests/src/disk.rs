@@ -19,7 +19,7 @@ impl Loop {
     pub fn new(dir: &Path, bytes: u64) -> Self {
         let file = dir.join("disk");
         File::create(&file).and_then(|f| f.set_len(bytes)).expect("a file");
-        Self(run("losetup", &["--find", "--show", file.to_str().expect("a path in UTF-8")]))
+        Self(run("losetup", &["--find", "--show", "--direct-io=on", file.to_str().expect("a path in UTF-8")]))
     }
 
     /// `loop3`

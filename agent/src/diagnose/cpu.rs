@@ -2,9 +2,9 @@
 //!
 //! **Classes** `cpu-user` (most of its CPU time is in user mode) and `cpu-kernel` (at least half is in the kernel).
 //!
-//! **What.** Processes of one name and parent use at least [`CORES_ENTER`] of a core over the whole span (to stay, and in
-//! four of five windows: [`CORES_LEAVE`]), and that is at least [`BOUND`] of their non-idle time: they compute, they do not
-//! wait.
+//! **What.** Processes of one name and parent are on a CPU, or ready for one, at least [`CORES_ENTER`] of a core over the whole
+//! span (to stay: [`CORES_LEAVE`]) and get [`GOT`] of that at least, and it is at least [`BOUND`] of their non-idle time: they
+//! compute, they do not wait for anything else.
 //!
 //! **When it is an alert.** A CPU that is busy is in use, so this alone is in reports only. It opens an alert when the
 //! process touches nothing in all that time: below [`TOUCHES`] syscalls and page faults a second and no I/O, as a loop that
@@ -23,7 +23,11 @@ use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 const CORES_ENTER: f64 = 0.90;
 /// The same, to stay, and in single windows.
 const CORES_LEAVE: f64 = 0.70;
-/// CPU time of the non-idle time.
+/// Of what it wants it must get so much: else it waits more than it computes.
+const GOT: f64 = 0.4;
+/// What others take from it is not the same in each window.
+const LESS: f64 = 0.7;
+/// CPU time and waiting for it, of the non-idle time.
 const BOUND: f64 = 0.70;
 /// Syscalls, and page faults, a second and process.
 const TOUCHES: f64 = 50.0;
@@ -44,8 +48,12 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     let rows: Vec<_> =
         facts.members(unit).filter_map(|process| process.usage).map(|at| &facts.usage[at]).collect();
     let (user, system) = rows.iter().fold((0, 0), |sum, row| (sum.0 + row.user.0, sum.1 + row.system.0));
-    let cores = facts.per_second(user + system) / 1e9;
-    if cores < CORES_LEAVE {
+    let used = user + system;
+    // What it was ready for and others got, it wants as well.
+    let wanted = used + unit.times.sum(&super::runq::STATES);
+    let got = used as f64 / wanted.max(1) as f64;
+    let cores = facts.per_second(wanted) / 1e9;
+    if cores < CORES_LEAVE || got < GOT {
         return None;
     }
     let mut series = vec![0.0; facts.windows.len()];
@@ -53,8 +61,8 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         let of = facts.cpu.get(&(row.tgid, row.start_boot_ns)).into_iter().flatten();
         series.iter_mut().zip(of).for_each(|(sum, ns)| *sum += ns / 1e9);
     }
-    let share = ((user + system) as f64 / unit.times.non_idle().max(user + system).max(1) as f64).min(1.0);
-    if share < BOUND || !lasts(&series, CORES_LEAVE) {
+    let share = (wanted as f64 / unit.times.non_idle().max(wanted).max(1) as f64).min(1.0);
+    if share < BOUND || !lasts(&series, CORES_LEAVE * got * LESS) {
         return None;
     }
     let level = level(cores, CORES_ENTER, CORES_LEAVE)?;
@@ -74,12 +82,13 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         facts.has_syscalls && kernel <= 1.0 - SPIN_USER && syscalls < TOUCHES && faults < TOUCHES && io == 0;
     finding.confidence = if spins { 0.6 } else { 0.4 };
     finding.evidence = vec![
-        evidence("CPU", cores * 100.0, "% of a core", Some(CORES_ENTER * 100.0)),
-        evidence("of its non-idle time on a CPU", share * 100.0, "%", Some(BOUND * 100.0)),
+        evidence("CPU, or ready for one", cores * 100.0, "% of a core", Some(CORES_ENTER * 100.0)),
+        evidence("of that on a CPU", got * 100.0, "%", Some(GOT * 100.0)),
+        evidence("of its non-idle time that is", share * 100.0, "%", Some(BOUND * 100.0)),
         evidence("of its CPU time in the kernel", kernel * 100.0, "%", Some(50.0)),
         evidence("syscalls a process", syscalls, "1/s", Some(TOUCHES)),
         evidence("page faults a process", faults, "1/s", Some(TOUCHES)),
-        evidence("of the host's CPUs", cores / facts.cpus * 100.0, "%", None),
+        evidence("of the host's CPUs", facts.per_second(used) / 1e7 / facts.cpus, "%", None),
     ];
     if rows.len() > 1 {
         finding.evidence.push(evidence("processes of this name", count, "count", None));

@@ -15,6 +15,8 @@ const IDLE: f64 = 0.3;
 const HAS: f64 = 0.5;
 /// Share of a unit's waits that its requests' time must explain; below it they are held back before the device.
 const EXPLAINED: f64 = 0.3;
+/// The same when the device is saturated, by whomever: their time in its queue would show.
+const EXPLAINED_BUSY: f64 = 0.05;
 
 /// States in which a thread waits for a block device.
 pub(super) const STATES: [State; 5] =
@@ -75,12 +77,13 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     let own_requests = 2 * waited >= unit.times.sum(&STATES);
     let explained = own as f64 / waited.max(1) as f64;
     let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
-    if device.count > 0 && own > 0 && own_requests && explained < EXPLAINED && busy < BUSY && in_cgroup {
+    let least = if busy < BUSY { EXPLAINED } else { EXPLAINED_BUSY };
+    if device.count > 0 && own > 0 && own_requests && explained < least && in_cgroup {
         let share = evidence(
             "of its waiting its requests were in the queue or the device",
             explained * 100.0,
             "%",
-            Some(EXPLAINED * 100.0),
+            Some(least * 100.0),
         );
         blame.evidence.push(share);
         blame.alternatives.push(not("device", format!("{} is busy {:.0} % only", device.name, busy * 100.0)));

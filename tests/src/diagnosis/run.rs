@@ -169,8 +169,10 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
         others: Vec::new(),
     };
     let mut false_alert = |second: Second, stage: &Stage| {
-        let (ours, others) =
-            second.opened.into_iter().partition::<Vec<_>, _>(|finding| concerns(finding, stage));
+        let (ours, others) = second
+            .opened
+            .into_iter()
+            .partition::<Vec<_>, _>(|finding| concerns(finding, stage) && !is_by_others(finding, stage));
         outcome.false_alerts.extend(ours);
         outcome.others.extend(others);
     };
@@ -199,7 +201,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     for at in 1..=FAULTY {
         let second = second(watch, &stage, &mut paces)?;
         for finding in second.opened {
-            let concerns = concerns(&finding, &stage);
+            let concerns = concerns(&finding, &stage) && !is_by_others(&finding, &stage);
             let right = concerns && case.class.contains(&&*finding.class);
             if right && outcome.detected.is_none() {
                 outcome.detected = Some(at);
@@ -246,6 +248,15 @@ fn concerns(finding: &Finding, stage: &Stage) -> bool {
     ours(finding.subject.pid)
         || named(finding.subject.comm.as_ref())
         || finding.culprit.as_ref().is_some_and(|culprit| ours(culprit.pid) || named(culprit.comm.as_ref()))
+}
+
+/// A process that is not of the case is said to cause it: what runs beside it takes its share, and that is true.
+fn is_by_others(finding: &Finding, stage: &Stage) -> bool {
+    let Some(culprit) = finding.culprit.as_ref().filter(|culprit| culprit.kind == "process") else {
+        return false;
+    };
+    let ours = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
+    !culprit.pid.is_some_and(ours) && finding.class == "runq-neighbour"
 }
 
 fn is_culprit(whose: Whose, finding: &Finding, stage: &Stage) -> bool {

@@ -66,7 +66,7 @@ pub(crate) fn read_direct(args: &Args, meter: Meter) {
     let mut block = Block::default();
     for at in scattered(args.number(1) * MIB) {
         disk.read_exact_at(&mut block.0, at).expect("a disk");
-        compute(400);
+        compute(250);
         meter.add(1);
     }
 }
@@ -126,6 +126,10 @@ pub(crate) fn mapped(args: &Args, meter: Meter) {
     assert_ne!(map, libc::MAP_FAILED, "a mapping");
     // SAFETY: the mapping above, which stays; advice changes nothing but read-ahead.
     unsafe { libc::madvise(map, size, libc::MADV_RANDOM) };
+    for at in (0..size).step_by(4096) {
+        // SAFETY: as below.
+        std::hint::black_box(unsafe { map.cast::<u8>().add(at).read_volatile() });
+    }
     for (n, at) in scattered(size as u64).enumerate() {
         if n % 2_000 == 0 {
             // What is not mapped can be evicted.

@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "neighbour",
         needs: &[],
-        cast: &[Role::new("victim", "serve 800 200 0").on(1), Role::new("hog", "spin 1").on(1).late()],
+        cast: &[Role::new("victim", "serve 800 100 0").on(1), Role::new("hog", "spin 1").on(1).late()],
         fault: Fault::Comes,
         class: &["runq-neighbour"],
         culprit: &[Whose::Role("hog")],

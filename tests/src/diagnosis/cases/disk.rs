@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         needs: &[Need::File(256)],
         cast: &[
             Role::new("victim", "read-direct {file} 256"),
-            Role::new("hog", "write-direct {dir}/big 256 4").late(),
+            Role::new("hog", "write-direct {dir}/big 256 8").late(),
         ],
         fault: Fault::Comes,
         class: &["disk-read"],
