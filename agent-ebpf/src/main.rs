@@ -27,6 +27,7 @@ mod sched;
 mod settings;
 mod signals;
 mod syscalls;
+mod unwind;
 
 use aya_ebpf::macros::{btf_tracepoint, perf_event, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointContext};
@@ -92,10 +93,17 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// perf event, software CPU clock: an hrtimer per CPU, also on idle CPUs; never in NMI.
+/// perf event, software CPU clock: an hrtimer per CPU, also on idle CPUs; never in NMI. `bpf_loop` since 5.17.
 #[perf_event]
 pub fn oncpu_sample(ctx: PerfEventContext) -> i32 {
-    oncpu::try_sample(&ctx);
+    oncpu::try_sample::<true>(&ctx);
+    0
+}
+
+/// The same where [`oncpu_sample`] is refused.
+#[perf_event]
+pub fn oncpu_sample_b(ctx: PerfEventContext) -> i32 {
+    oncpu::try_sample::<false>(&ctx);
     0
 }
 

@@ -197,6 +197,7 @@ fn raw<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut RawTracePoint, P
 fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
     match map {
         Map::Array(data)
+        | Map::ArrayOfMaps(data)
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::PerCpuArray(data)

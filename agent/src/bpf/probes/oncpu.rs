@@ -54,9 +54,9 @@ impl Probes {
         let mut frames = Vec::with_capacity(256);
         while let Some(item) = self.oncpu.samples.next() {
             let Some(header) = split::<SampleHeader>(&item, &mut frames) else { continue };
-            let kernel = usize::from(header.kernel_frames).min(frames.len());
-            let user = (kernel + usize::from(header.user_frames)).min(frames.len());
-            each(&header, &frames[..kernel], &frames[kernel..user]);
+            let user = usize::from(header.user_frames).min(frames.len());
+            let kernel = (user + usize::from(header.kernel_frames)).min(frames.len());
+            each(&header, &frames[user..kernel], &frames[..user]);
         }
     }
 }
