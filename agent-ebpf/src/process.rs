@@ -121,6 +121,7 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
         drops::count(DropReason::ReadFailed);
         return;
     };
+    unwind::forget_process(event.tgid);
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(event.tgid)) {
         return;
     }

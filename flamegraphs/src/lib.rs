@@ -23,6 +23,7 @@ pub mod names;
 pub mod sample;
 pub mod svg;
 pub mod symbolize;
+pub mod unwind;
 
 pub use coverage::{NameCoverage, Unnamed};
 pub use fold::{FoldOptions, Folded, Roots};

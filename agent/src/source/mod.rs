@@ -18,3 +18,5 @@ pub mod sched;
 mod signals;
 pub mod syscalls;
 pub mod task;
+pub mod unwind;
+pub mod unwind;

@@ -136,7 +136,7 @@ impl Files {
         let mut opened = file.opened.borrow_mut();
         opened.used = self.clock;
         if opened.file.is_none()
-            && let Some(handle) = open_mapped(tgid, mapping, file)
+            && let Some(handle) = open_mapped(tgid, mapping, (file.ino, &file.path, file.deleted))
         {
             opened.file = Some(handle);
             self.open += 1;
@@ -348,19 +348,23 @@ fn names_of(symbols: &[Symbolized<'_>], stand_in: impl Fn(usize, Unnamed) -> Fra
 
 /// Opens the very file that is mapped: through `map_files` (right for deleted files and other mount
 /// namespaces; needs `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`), else by path if the inode is the same.
-fn open_mapped(tgid: u32, (start, end): (u64, u64), file: &MappedFile) -> Option<File> {
+pub(crate) fn open_mapped(
+    tgid: u32,
+    (start, end): (u64, u64),
+    (ino, path, deleted): (u64, &Path, bool),
+) -> Option<File> {
     if let Some(handle) = open_plain(Path::new(&format!("/proc/{tgid}/map_files/{start:x}-{end:x}"))) {
         return Some(handle);
     }
-    if file.deleted {
+    if deleted {
         return None;
     }
-    let relative = file.path.strip_prefix("/").unwrap_or(&file.path);
-    [Path::new(&format!("/proc/{tgid}/root")).join(relative), file.path.clone()].iter().find_map(|path| {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    [Path::new(&format!("/proc/{tgid}/root")).join(relative), path.to_path_buf()].iter().find_map(|path| {
         let handle = open_plain(path)?;
         let meta = handle.metadata().ok()?;
         // Overlay and btrfs show another device in `maps` than in `stat`, but the inode is what it is.
-        (meta.ino() == file.ino).then_some(handle)
+        (meta.ino() == ino).then_some(handle)
     })
 }
 

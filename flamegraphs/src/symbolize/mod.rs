@@ -4,10 +4,10 @@
 //! one thread for as long as the agent does; [`Symbolizer`] here is the handle that anyone may clone.
 
 mod cache;
-mod elf;
-mod files;
+pub(crate) mod elf;
+pub(crate) mod files;
 mod kernel;
-mod maps;
+pub mod maps;
 mod name;
 mod perf_map;
 mod plan;
