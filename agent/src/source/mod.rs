@@ -19,4 +19,3 @@ mod signals;
 pub mod syscalls;
 pub mod task;
 pub mod unwind;
-pub mod unwind;
