@@ -15,7 +15,7 @@ use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use aya_ebpf::programs::PerfEventContext;
 
 use crate::unwind::{Regs, Walk, Walker};
-use crate::{drops, filter, kernel};
+use crate::{drops, filter, kernel, unwind};
 
 /// 1 MiB holds 1,800 samples of 70 frames: 9 s of 2 busy CPUs at 97 Hz. User space sizes it to the CPUs and rate.
 const SAMPLES_BYTES: u32 = 1 << 20;
@@ -108,10 +108,14 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         drops::count(DropReason::NoScratch);
         return;
     };
-    let regs = user_regs(ctx, walk);
-    // SAFETY: `frames` is a map value with room for twice that.
-    let verdict = unsafe { walk.take::<LOOPS>(regs, tgid, frames.cast()) };
-    let user_bytes = if verdict == Verdict::NoProcess as u8 || verdict == Verdict::Compat as u8 {
+    let verdict = if LOOPS {
+        let regs = user_regs(ctx, walk);
+        // SAFETY: `frames` is a map value with room for twice that.
+        unsafe { walk.take(regs, tgid, frames.cast()) }
+    } else {
+        Verdict::NoTables as u8
+    };
+    let user_bytes = if Verdict::by_kernel(verdict) {
         // SAFETY: `frames` has room for STACK_BYTES.
         let user = unsafe {
             bpf_get_stack(ctx.as_ptr(), frames.cast(), STACK_BYTES as u32, u64::from(BPF_F_USER_STACK))
@@ -129,6 +133,10 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     if kernel_bytes == 0 && user_bytes == 0 {
         drops::count(DropReason::UserStackFailed);
     }
+    let stale = LOOPS && (verdict == Verdict::NoProcess as u8 || walk.is_stale());
+    if stale {
+        unwind::want(tgid, now);
+    }
     scratch.header = SampleHeader {
         at_ns: now,
         // SAFETY: no arguments.
@@ -140,7 +148,7 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         kernel_frames: (kernel_bytes / 8) as u16,
         user_frames: (user_bytes / 8) as u16,
         verdict,
-        stale: u8::from(verdict == Verdict::NoProcess as u8 || walk.is_stale()),
+        stale: u8::from(stale),
         pad: [0; 6],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };

@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
-pub(crate) use self::tables::{forget_process, inherit_process};
+pub(crate) use self::tables::{forget_process, inherit_process, want};
 use crate::kernel::KernelPtr;
 
 /// Who walks: a CPU's timer may interrupt a program on a tracepoint, and an interrupt wakes somebody meanwhile.
@@ -20,10 +20,12 @@ use crate::kernel::KernelPtr;
 pub(crate) enum Walker {
     /// The sampling timer.
     Oncpu = 0,
+    /// The end of a system call.
+    SysExit = 1,
 }
 
 /// Walkers.
-const WALKERS: u32 = 1;
+const WALKERS: u32 = 2;
 
 /// Index of a frame, as the verifier believes it.
 const FRAMES_MASK: u32 = 127;
@@ -112,13 +114,12 @@ impl Walk {
         Some(Regs { cs, pc, sp, bp })
     }
 
-    /// Takes the user stack of thread group `tgid`, leaf first, by `bpf_loop` (since 5.17) or, without `LOOPS`, by a loop
-    /// that the verifier follows to its end.
+    /// Takes the user stack of thread group `tgid`, leaf first, by `bpf_loop` (since 5.17).
     ///
     /// # Safety
     /// `frames` must be a place in a map value with room for [`MAX_FRAMES`] + 1.
     #[inline(always)]
-    pub(crate) unsafe fn take<const LOOPS: bool>(&mut self, regs: Regs, tgid: u32, frames: *mut u64) -> u8 {
+    pub(crate) unsafe fn take(&mut self, regs: Regs, tgid: u32, frames: *mut u64) -> u8 {
         self.frames = 0;
         self.stale = 0;
         match regs.cs {
@@ -136,18 +137,9 @@ impl Walk {
         (self.start, self.len) = (0, 0);
         (self.exact, self.pointers, self.guess) = (1, 0, 0);
         self.verdict = Verdict::Truncated as u32;
-        if LOOPS {
-            let mut step = Step { walk: self, frames };
-            // SAFETY: the callback takes what it is given here.
-            unsafe { bpf_loop(MAX_FRAMES as u32, next_frame as *mut c_void, (&raw mut step).cast(), 0) };
-        } else {
-            for _ in 0..MAX_FRAMES {
-                // SAFETY: as promised.
-                if unsafe { self.step(frames) } == DONE {
-                    break;
-                }
-            }
-        }
+        let mut step = Step { walk: self, frames };
+        // SAFETY: the callback takes what it is given here.
+        unsafe { bpf_loop(MAX_FRAMES as u32, next_frame as *mut c_void, (&raw mut step).cast(), 0) };
         self.verdict as u8
     }
 

@@ -111,7 +111,7 @@ impl Collector {
             Sched::default()
         };
         let unwinding = match probes.take_unwind() {
-            Some(maps) if options.rate_hz > 0 => Some(Unwinding::start(maps)?),
+            Some(maps) if options.rate_hz > 0 || options.sched => Some(Unwinding::start(maps)?),
             _ => None,
         };
         if let (Some(unwinding), Filter::Tgids { tgids, .. }) = (&unwinding, &options.filter) {
@@ -166,6 +166,7 @@ impl Collector {
         let sampled = self.oncpu.take_sampled();
         if let Some(unwinding) = &self.unwinding {
             unwinding.sampled(sampled);
+            unwinding.sampled(self.sched.take_stale());
         }
         let process = &self.process;
         self.fresh.extend(self.oncpu.take_fresh(|tgid| process.forked_by(tgid)));

@@ -266,11 +266,13 @@ pub enum Verdict {
     Astray = 11,
     /// A 32-bit process: frame pointers only.
     Compat = 12,
+    /// This kernel cannot walk by tables (no `bpf_loop`, before 5.17): frame pointers only.
+    NoTables = 13,
 }
 
 impl Verdict {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::None,
         Self::Complete,
         Self::FramePointers,
@@ -284,6 +286,7 @@ impl Verdict {
         Self::Fault,
         Self::Astray,
         Self::Compat,
+        Self::NoTables,
     ];
 
     /// The verdict of a number.
@@ -309,7 +312,15 @@ impl Verdict {
             Self::Fault => "fault",
             Self::Astray => "astray",
             Self::Compat => "compat",
+            Self::NoTables => "no_bpf_loop",
         }
+    }
+
+    /// Whether the stack of a verdict of this number was taken by the kernel's own helper, by frame pointers.
+    #[must_use]
+    #[inline(always)]
+    pub const fn by_kernel(number: u8) -> bool {
+        number == Self::NoProcess as u8 || number == Self::Compat as u8 || number == Self::NoTables as u8
     }
 
     /// Whether the outermost frame is there.
@@ -350,6 +361,6 @@ mod tests {
             assert_eq!(verdict as usize, number);
             assert_eq!(Verdict::of(number as u8), Some(verdict));
         }
-        assert_eq!(Verdict::of(13), None);
+        assert_eq!(Verdict::of(14), None);
     }
 }

@@ -6,10 +6,10 @@ use agent_common::abi::unwind::{
     MAPPING_STEPS, MAPPINGS, Mapping, PAGE_BITS, PAGES, PROCESSES, Page, ProcessMaps, ROW_STEPS, RULE_BITS, Row,
     Rule, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
 };
-use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP};
 use aya_ebpf::btf_maps::{self, ArrayOfMaps};
 use aya_ebpf::macros::{btf_map, map};
-use aya_ebpf::maps::{Array, HashMap};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 
 #[map]
 static UNWIND_PROCS: HashMap<u32, ProcessMaps> = HashMap::with_max_entries(PROCESSES, 0);
@@ -49,6 +49,32 @@ fn if_le(a: u64, b: u64, value: u64) -> u64 {
         );
     }
     mask
+}
+
+/// Processes that user space should look at now, not when it polls next: one that runs for 50 ms is over by then. When it is
+/// full, the poll does.
+#[map]
+static UNWIND_WANTED: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// When this CPU last asked.
+#[map]
+static WANTED_AT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// A CPU asks at most so often, ns: a wake-up costs some µs.
+const WANTED_NS: u64 = 2_000_000;
+
+/// Asks user space to look at the mappings of a process.
+#[inline(always)]
+pub(crate) fn want(tgid: u32, now: u64) {
+    let Some(last) = WANTED_AT.get_ptr_mut(0) else { return };
+    // SAFETY: a per-CPU slot; two programs that write it at once ask once more or less.
+    unsafe {
+        if now.wrapping_sub(*last) < WANTED_NS {
+            return;
+        }
+        *last = now;
+    }
+    let _ = UNWIND_WANTED.output::<u32>(tgid, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
 /// First and number of the mappings of a process.

@@ -14,7 +14,7 @@ mod syscalls;
 pub(crate) mod testing;
 mod usage;
 
-pub use coverage::coverage;
+pub use coverage::{coverage, unwound};
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report};
 pub use stacks::{Mode, StackOptions, Stacks, reason, stacks, stacks_of_waits};

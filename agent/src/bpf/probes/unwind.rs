@@ -1,12 +1,13 @@
 //! The maps that the unwinder looks things up in.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use agent_common::abi::unwind::{
     MAPPINGS, Mapping, PAGES, Page, ProcessMaps, Row, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
 };
-use aya::maps::{HashMap, Map, MapData};
+use aya::maps::{HashMap, Map, MapData, RingBuf};
 
 use super::{Maps, Plain, Probes, no_map};
 use crate::bpf::mapped::Mapped;
@@ -20,6 +21,7 @@ pub struct UnwindMaps {
     pages: Mapped<Page>,
     rules: Mapped<WideRule>,
     outer: MapData,
+    wanted: RingBuf<MapData>,
     slabs: Vec<Option<(OwnedFd, Mapped<u32>)>>,
 }
 
@@ -38,8 +40,25 @@ impl UnwindMaps {
             rules: maps.mapped_writable("UNWIND_RULES", WIDE_RULES as usize)?,
             processes: maps.take("UNWIND_PROCS")?,
             outer,
+            wanted: maps.take("UNWIND_WANTED")?,
             slabs: (0..SLABS).map(|_| None).collect(),
         })
+    }
+
+    /// Waits until a process is wanted, `patience` at most.
+    pub fn wait(&self, patience: Duration) {
+        let mut ring = libc::pollfd { fd: self.wanted.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor that is open. An interrupted wait is a short one.
+        unsafe { libc::poll(&raw mut ring, 1, patience.as_millis() as libc::c_int) };
+    }
+
+    /// Calls `each` for every process that the kernel side wants to be looked at.
+    pub fn wanted(&mut self, mut each: impl FnMut(u32)) {
+        while let Some(item) = self.wanted.next() {
+            if let Some(tgid) = item.first_chunk() {
+                each(u32::from_ne_bytes(*tgid));
+            }
+        }
     }
 
     /// From now on the process' mappings are these.

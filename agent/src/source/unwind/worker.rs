@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, TryRecvError};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ const REFRESH_MAX: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 /// Files remembered before those that no process uses are forgotten.
 const FILES: usize = 4096;
+/// How long the thread waits for the kernel side before it looks at what the collector has told.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Of each second, the thread makes tables for this part: a start or a build beside it does not take a whole CPU.
 const SHARE: u32 = 3;
 
@@ -199,19 +201,21 @@ impl Worker {
 
     fn run(mut self, events: &mpsc::Receiver<Event>) {
         loop {
-            let wait = if self.queue.is_empty() { Duration::from_secs(1) } else { Duration::ZERO };
-            match events.recv_timeout(wait) {
-                Ok(event) => {
-                    self.event(event);
-                    continue;
+            loop {
+                match events.try_recv() {
+                    Ok(event) => self.event(event),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {}
             }
+            let mut wanted = Vec::new();
+            self.maps.wanted(|tgid| wanted.push((Tgid(tgid), true)));
+            self.event(Event::Sampled(wanted));
             let now = Instant::now();
             let Some(tgid) = self.queue.pop_front() else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
+                self.maps.wait(PATIENCE);
                 continue;
             };
             self.queued.remove(&tgid);
