@@ -26,8 +26,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::kernel::{self, KernelPtr};
 use crate::kernel::task::{Task, at};
+use crate::kernel::{self, KernelPtr};
 use crate::sched::slots::Slot;
 use crate::unwind::{Walk, Walker};
 use crate::{drops, runqlat};
@@ -304,7 +304,11 @@ pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, tid: u32
 /// # Safety
 /// `frames` must be a place in a map value with room for 128.
 #[inline(always)]
-unsafe fn user_stack<const LOOPS: bool>(ctx: *mut core::ffi::c_void, tgid: u32, frames: *mut u8) -> (usize, u32) {
+unsafe fn user_stack<const LOOPS: bool>(
+    ctx: *mut core::ffi::c_void,
+    tgid: u32,
+    frames: *mut u8,
+) -> (usize, u32) {
     let mut verdict = Verdict::NoTables as u8;
     if LOOPS
         && let Some(walk) = Walk::of(Walker::SysExit)

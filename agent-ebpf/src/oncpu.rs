@@ -126,8 +126,7 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     };
     // SAFETY: user_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048). No frames are skipped: a perf
     // event's stack starts at the interrupted instruction.
-    let kernel =
-        unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user_bytes).cast(), STACK_BYTES as u32, 0) };
+    let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user_bytes).cast(), STACK_BYTES as u32, 0) };
     // Negative in user mode (-EFAULT): no kernel stack to take, so no failure worth a count there.
     let kernel_bytes = if kernel > 0 { kernel as usize & 0x3ff } else { 0 };
     if kernel_bytes == 0 && user_bytes == 0 {

@@ -91,7 +91,8 @@ fn reaches_start(name: &str, body: &str, through: &[&str]) {
     let dir = tempfile::tempdir().expect("a directory");
     let program = compile(dir.path(), name, &format!("{PRELUDE}{body}"), &[]);
     let stacks = stacks_of(dir.path(), &program);
-    let main: Vec<_> = stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f == "spin_hot")).collect();
+    let main: Vec<_> =
+        stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f == "spin_hot")).collect();
     let (whole, all) = share(&main, |frames| frames.iter().any(|frame| frame == "_start"));
     assert!(all > 800, "{all} samples of 2 s at 997 Hz");
     assert!(whole * 1000 >= all * 995, "{whole} of {all} reach _start: {main:#?}");
@@ -167,7 +168,8 @@ int main(void) {
     let dir = tempfile::tempdir().expect("a directory");
     let program = compile(dir.path(), "coroutine", &format!("{PRELUDE}{body}"), &[]);
     let stacks = stacks_of(dir.path(), &program);
-    let inside: Vec<_> = stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f == "spin_hot")).collect();
+    let inside: Vec<_> =
+        stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f == "spin_hot")).collect();
     let (whole, all) = share(&inside, |frames| {
         frames.iter().any(|f| f == "routine") && frames.iter().any(|f| f.contains("start_context"))
     });

@@ -44,7 +44,8 @@ impl Coverage {
         // Rounded down: 99.99 must not read as 100.
         let pct = (complete as f64 * 1000.0 / all as f64).floor() / 10.0;
         cut.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let cut: Vec<String> = cut.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+        let cut: Vec<String> =
+            cut.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
         let cut = if cut.is_empty() { String::new() } else { format!("; cut: {}", cut.join(", ")) };
         Some(format!("user stacks {pct:.1}% complete{cut}"))
     }

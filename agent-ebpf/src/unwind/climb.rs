@@ -3,8 +3,8 @@
 use core::ffi::c_void;
 
 use agent_common::abi::unwind::{
-    KIND_RBP, KIND_RSP, KIND_WIDE, RBP_AT_CFA, RBP_AT_RBP, RBP_AT_RSP, Rule, SPECIAL_END, SPECIAL_GAP, SPECIAL_PLT,
-    SPECIAL_SIGNAL, Verdict, WideRule, signal_frame,
+    KIND_RBP, KIND_RSP, KIND_WIDE, RBP_AT_CFA, RBP_AT_RBP, RBP_AT_RSP, Rule, SPECIAL_END, SPECIAL_GAP,
+    SPECIAL_PLT, SPECIAL_SIGNAL, Verdict, WideRule, signal_frame,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 

@@ -3,8 +3,8 @@
 use core::arch::asm;
 
 use agent_common::abi::unwind::{
-    MAPPING_STEPS, MAPPINGS, Mapping, PAGE_BITS, PAGES, PROCESSES, Page, ProcessMaps, ROW_STEPS, RULE_BITS, Row,
-    Rule, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
+    MAPPING_STEPS, MAPPINGS, Mapping, PAGE_BITS, PAGES, PROCESSES, Page, ProcessMaps, ROW_STEPS, RULE_BITS,
+    Row, Rule, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
 };
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP};
 use aya_ebpf::btf_maps::{self, ArrayOfMaps};
@@ -123,12 +123,19 @@ pub(super) fn mapping(first: u32, count: u32, at: u64) -> Option<&'static Mappin
 /// The rule in force at `vaddr` of the file whose page 0 is `pages`.
 #[inline(always)]
 pub(super) fn rule(pages: u32, vaddr: u64) -> Rule {
-    let Some(page) = UNWIND_PAGES.get(pages.wrapping_add((vaddr >> PAGE_BITS) as u32)) else { return Rule::GAP };
+    let Some(page) = UNWIND_PAGES.get(pages.wrapping_add((vaddr >> PAGE_BITS) as u32)) else {
+        return Rule::GAP;
+    };
     let (first, mut left) = (page.first, u64::from(page.count));
     if left == 0 {
         return Rule::GAP;
     }
-    let Some(slab) = ROW_SLABS.get_value(first / SLAB_ROWS, &0) else { return Rule::GAP };
+    // On the stack, written where the compiler must not look: a constant 0 would be merged with a global that is 0 in the
+    // object, and that the loader makes another number.
+    let mut only = 0u32;
+    // SAFETY: a local variable.
+    unsafe { (&raw mut only).write_volatile(0) };
+    let Some(slab) = ROW_SLABS.get_value(first / SLAB_ROWS, &only) else { return Rule::GAP };
     let key = (vaddr << RULE_BITS | ((1 << RULE_BITS) - 1)) & u64::from(u32::MAX);
     let mut place = u64::from(first);
     for _ in 0..ROW_STEPS {

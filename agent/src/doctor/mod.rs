@@ -2,6 +2,7 @@
 
 mod host;
 mod kernel;
+pub mod stacks;
 
 use std::path::Path;
 

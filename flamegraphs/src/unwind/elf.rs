@@ -121,13 +121,15 @@ fn by_section(file: &(impl Bytes + ?Sized), sections: &[u8], names: u64) -> Opti
         if enough {
             return Some(Frames::Eh { bytes, vaddr });
         }
-        let debug = named(b".debug_frame\0").filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0));
+        let debug = named(b".debug_frame\0")
+            .filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0));
         return Some(match debug.and_then(read) {
             Some((bytes, _)) => Frames::Debug { bytes },
             None => Frames::Eh { bytes, vaddr },
         });
     }
-    let entry = named(b".debug_frame\0").filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0))?;
+    let entry =
+        named(b".debug_frame\0").filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0))?;
     read(entry).map(|(bytes, _)| Frames::Debug { bytes })
 }
 

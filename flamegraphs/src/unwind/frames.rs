@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use gimli::{
-    BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EndianSlice, LittleEndian, UnwindContext,
-    UnwindOffset, UnwindSection,
+    BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EndianSlice, LittleEndian,
+    UnwindContext, UnwindOffset, UnwindSection,
 };
 
 use super::elf::Frames;

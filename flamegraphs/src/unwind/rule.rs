@@ -3,7 +3,10 @@
 use agent_common::abi::unwind::{
     KIND_RBP, KIND_RSP, RBP_AT_CFA, RBP_AT_RBP, RBP_AT_RSP, RBP_SAME, Rule, SPECIAL_PLT, WideRule,
 };
-use gimli::{CfaRule, EndianSlice, LittleEndian, Register, RegisterRule, UnwindExpression, UnwindSection, UnwindTableRow};
+use gimli::{
+    CfaRule, EndianSlice, LittleEndian, Register, RegisterRule, UnwindExpression, UnwindSection,
+    UnwindTableRow,
+};
 
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
 type Row = UnwindTableRow<usize>;
@@ -37,9 +40,9 @@ pub(super) fn form<'a, S: UnwindSection<Slice<'a>>>(row: &Row, section: &S, addr
     }
     let Some(saved) = saved(row.register(RBP), section) else { return Form::UNSUPPORTED };
     match row.cfa() {
-        CfaRule::RegisterAndOffset { register, offset } => base(*register)
-            .and_then(|base| direct(base, *offset, saved))
-            .unwrap_or(Form::UNSUPPORTED),
+        CfaRule::RegisterAndOffset { register, offset } => {
+            base(*register).and_then(|base| direct(base, *offset, saved)).unwrap_or(Form::UNSUPPORTED)
+        }
         CfaRule::Expression(expression) => bytes(expression, section)
             .and_then(|bytes| threshold(bytes).or_else(|| indirect(bytes, saved)))
             .unwrap_or(Form::UNSUPPORTED),
@@ -85,7 +88,10 @@ fn saved<'a, S: UnwindSection<Slice<'a>>>(rule: Option<RegisterRule<usize>>, sec
     }
 }
 
-fn bytes<'a, S: UnwindSection<Slice<'a>>>(expression: &UnwindExpression<usize>, section: &S) -> Option<&'a [u8]> {
+fn bytes<'a, S: UnwindSection<Slice<'a>>>(
+    expression: &UnwindExpression<usize>,
+    section: &S,
+) -> Option<&'a [u8]> {
     Some(expression.get(section).ok()?.0.slice())
 }
 

@@ -5,8 +5,8 @@ use agent_common::abi::unwind::{
     SPECIAL_UNSUPPORTED,
 };
 use gimli::{
-    BaseAddresses, CfaRule, CieOrFde, EhFrame, LittleEndian, Register, RegisterRule, UnwindContext, UnwindSection as _,
-    UnwindTableRow,
+    BaseAddresses, CfaRule, CieOrFde, EhFrame, LittleEndian, Register, RegisterRule, UnwindContext,
+    UnwindSection as _, UnwindTableRow,
 };
 
 use super::elf::{self, Frames};
@@ -65,7 +65,8 @@ fn compare(path: &str) -> (usize, usize) {
     let (mut agreed, mut left) = (0, 0);
     while let Some(entry) = entries.next().unwrap() {
         let CieOrFde::Fde(partial) = entry else { continue };
-        let function = partial.parse(|section, bases, offset| section.cie_from_offset(bases, offset)).unwrap();
+        let function =
+            partial.parse(|section, bases, offset| section.cie_from_offset(bases, offset)).unwrap();
         let inside = |at: u64| image.segments.iter().any(|s| at >= s.vaddr && at < s.vaddr + s.size);
         if !inside(function.initial_address()) || function.len() == 0 {
             continue;
@@ -88,7 +89,8 @@ fn compare(path: &str) -> (usize, usize) {
 /// The file of this process that is mapped under such a name.
 fn mapped(name: &str) -> String {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let path = maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| path.contains(name));
+    let path =
+        maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| path.contains(name));
     path.unwrap_or_else(|| panic!("{name} is not mapped:\n{maps}")).to_owned()
 }
 
@@ -121,7 +123,10 @@ fn every_row_is_in_its_page_and_in_order() {
         let rows = table.page(index);
         assert!(rows.is_empty() || rows[0].0 >> 20 == 0, "page {index} does not begin at its first byte");
         assert!(rows.is_sorted_by_key(|row| row.0 >> 20), "page {index}");
-        assert!(rows.windows(2).all(|two| two[0].0 >> 20 < two[1].0 >> 20), "page {index}: two rows of one byte");
+        assert!(
+            rows.windows(2).all(|two| two[0].0 >> 20 < two[1].0 >> 20),
+            "page {index}: two rows of one byte"
+        );
     }
     // 8 B a page and 4 B a row: what 500 such files would take is the bound on kernel memory.
     let bytes = table.page_count() * 8 + table.rows.len() * 4;

@@ -103,8 +103,10 @@ impl Tables {
             if len > 0 {
                 loaded.rows.push((slab, start, len));
             }
-            let rows: Vec<Row> =
-                table.rows[begin as usize..][..len as usize].iter().map(|row| self.global(maps, table, *row)).collect();
+            let rows: Vec<Row> = table.rows[begin as usize..][..len as usize]
+                .iter()
+                .map(|row| self.global(maps, table, *row))
+                .collect();
             maps.put_rows(slab, start, &rows);
             for page in page..end {
                 let (first, end) = (table.pages[page], table.pages[page + 1]);

@@ -1,9 +1,9 @@
 //! The thread that reads mappings and makes tables.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,13 +31,18 @@ const FILES: usize = 4096;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Of each second, the thread makes tables for this part: a start or a build beside it does not take a whole CPU.
 const SHARE: u32 = 3;
+/// A table that took long (a browser's takes a second) is no reason to let short-lived processes wait.
+const MAX_PAUSE: Duration = Duration::from_millis(10);
 
 /// What the thread is told.
 #[derive(Debug)]
 enum Event {
     /// Sampled; with `true`, in code that is not known.
     Sampled(Vec<(Tgid, bool)>),
-    Fork { parent: Tgid, child: Tgid },
+    Fork {
+        parent: Tgid,
+        child: Tgid,
+    },
     Exec(Tgid),
     Exit(Tgid),
     /// Answered when everything before has been done.
@@ -69,7 +74,8 @@ struct Shared([AtomicU64; 7]);
 impl Shared {
     fn put(&self, stats: &UnwindStats) {
         let UnwindStats { processes, tables, rows, slab_bytes, evicted, refused, busy_ns } = *stats;
-        for (to, from) in self.0.iter().zip([processes, tables, rows, slab_bytes, evicted, refused, busy_ns]) {
+        for (to, from) in self.0.iter().zip([processes, tables, rows, slab_bytes, evicted, refused, busy_ns])
+        {
             to.store(from, Ordering::Relaxed);
         }
     }
@@ -98,7 +104,9 @@ impl Unwinding {
         let thread = std::thread::Builder::new()
             .name("unwind".to_owned())
             .spawn(move || Worker::new(maps, seen).run(&received))
-            .map_err(|error| StartError::Broken(anyhow::Error::new(error).context("cannot start a thread")))?;
+            .map_err(|error| {
+                StartError::Broken(anyhow::Error::new(error).context("cannot start a thread"))
+            })?;
         Ok(Self { events: Some(events), thread: Some(thread), shared })
     }
 
@@ -227,7 +235,7 @@ impl Worker {
                 self.waiting.clear();
             } else if self.waiting.is_empty() {
                 // Nobody waits for it: in moderation.
-                std::thread::sleep(took * (SHARE - 1));
+                std::thread::sleep((took * (SHARE - 1)).min(MAX_PAUSE));
             }
         }
     }
