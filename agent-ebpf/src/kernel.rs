@@ -111,6 +111,21 @@ impl KernelPtr {
     }
 }
 
+/// The registers that the current task entered the kernel with: a `struct pt_regs`.
+#[inline(always)]
+pub(crate) fn user_regs() -> Option<KernelPtr> {
+    if task::at!(pt_regs_helper) == NO_OFFSET {
+        // SAFETY: no arguments.
+        let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+        let stack: usize = task.read(task::at!(task_stack))?;
+        return Some(KernelPtr((stack + task::THREAD_SIZE - task::PT_REGS) as *const u8));
+    }
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task_btf() };
+    // SAFETY: the current task.
+    Some(KernelPtr(unsafe { generated::bpf_task_pt_regs(task) } as *const u8))
+}
+
 /// What the syscall hooks ask about the current task. Two ways to read it, one piece of accounting.
 pub(crate) trait CurrentTask {
     /// Thread-group id, thread id.

@@ -27,6 +27,7 @@ mod sched;
 mod settings;
 mod signals;
 mod syscalls;
+mod unwind;
 
 use aya_ebpf::macros::{btf_tracepoint, perf_event, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointContext};
@@ -42,10 +43,10 @@ pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `tp_btf/sys_exit(struct pt_regs *regs, long ret)`, since 5.11. `regs->orig_ax` is −1 after `rt_sigreturn`.
+/// `tp_btf/sys_exit(struct pt_regs *regs, long ret)`, since 5.17 (`bpf_loop`). `regs->orig_ax` is −1 after `rt_sigreturn`.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
-    syscalls::try_exit(&Typed::new(&ctx));
+    syscalls::try_exit::<true>(&Typed::new(&ctx));
     0
 }
 
@@ -59,7 +60,7 @@ pub fn syscall_enter_r(ctx: RawTracePointContext) -> i32 {
 /// `raw_tp/sys_exit`, since 4.17: where [`syscall_exit`] is refused.
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub fn syscall_exit_r(ctx: RawTracePointContext) -> i32 {
-    syscalls::try_exit(&Checked(&ctx));
+    syscalls::try_exit::<false>(&Checked(&ctx));
     0
 }
 
@@ -92,10 +93,17 @@ pub fn task_rename(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// perf event, software CPU clock: an hrtimer per CPU, also on idle CPUs; never in NMI.
+/// perf event, software CPU clock: an hrtimer per CPU, also on idle CPUs; never in NMI. `bpf_loop` since 5.17.
 #[perf_event]
 pub fn oncpu_sample(ctx: PerfEventContext) -> i32 {
-    oncpu::try_sample(&ctx);
+    oncpu::try_sample::<true>(&ctx);
+    0
+}
+
+/// The same where [`oncpu_sample`] is refused.
+#[perf_event]
+pub fn oncpu_sample_r(ctx: PerfEventContext) -> i32 {
+    oncpu::try_sample::<false>(&ctx);
     0
 }
 

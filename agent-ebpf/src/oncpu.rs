@@ -1,10 +1,11 @@
-//! On-CPU samples: kernel and user stack by frame pointers, through a ring buffer.
+//! On-CPU samples: kernel stack by the kernel's unwinder, user stack by ours, through a ring buffer.
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks, missed_between};
+use agent_common::abi::unwind::Verdict;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP, bpf_perf_event_data};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
     bpf_get_stack, bpf_ktime_get_ns,
@@ -13,7 +14,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use aya_ebpf::programs::PerfEventContext;
 
-use crate::{drops, filter};
+use crate::unwind::{Regs, Walk, Walker};
+use crate::{drops, filter, kernel, unwind};
 
 /// 1 MiB holds 1,800 samples of 70 frames: 9 s of 2 busy CPUs at 97 Hz. User space sizes it to the CPUs and rate.
 const SAMPLES_BYTES: u32 = 1 << 20;
@@ -60,8 +62,27 @@ fn note_tick(ticks: *mut SampleTicks) -> u64 {
     now
 }
 
+/// Registers of user mode: those that were interrupted, or those that the kernel was entered with.
 #[inline(always)]
-pub(crate) fn try_sample(ctx: &PerfEventContext) {
+fn user_regs(ctx: &PerfEventContext, walk: &mut Walk) -> Regs {
+    let data = ctx.as_ptr().cast::<bpf_perf_event_data>();
+    // SAFETY: fields of the context, which the verifier knows.
+    let regs = unsafe {
+        Regs {
+            cs: (&raw const (*data).regs.cs).read_volatile(),
+            pc: (&raw const (*data).regs.rip).read_volatile(),
+            sp: (&raw const (*data).regs.rsp).read_volatile(),
+            bp: (&raw const (*data).regs.rbp).read_volatile(),
+        }
+    };
+    if regs.cs & 3 != 0 {
+        return regs;
+    }
+    kernel::user_regs().and_then(|saved| walk.saved(saved)).unwrap_or(regs)
+}
+
+#[inline(always)]
+pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     let Some(ticks) = SAMPLE_TICKS.get_ptr_mut(0) else { return };
     let now = note_tick(ticks);
     let pid_tgid = bpf_get_current_pid_tgid();
@@ -83,23 +104,37 @@ pub(crate) fn try_sample(ctx: &PerfEventContext) {
     // SAFETY: a per-CPU slot; the timer does not interrupt itself.
     let scratch = unsafe { &mut *scratch };
     let frames = scratch.frames.as_mut_ptr();
-    // SAFETY: `frames` has room for STACK_BYTES. No frames are skipped: a perf event's stack starts at the
-    // interrupted instruction.
-    let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), STACK_BYTES as u32, 0) };
+    let Some(walk) = Walk::of(Walker::Oncpu) else {
+        drops::count(DropReason::NoScratch);
+        return;
+    };
+    let verdict = if LOOPS {
+        let regs = user_regs(ctx, walk);
+        // SAFETY: `frames` is a map value with room for twice that.
+        unsafe { walk.take(regs, tgid, frames.cast()) }
+    } else {
+        Verdict::NoTables as u8
+    };
+    let user_bytes = if Verdict::by_kernel(verdict) {
+        // SAFETY: `frames` has room for STACK_BYTES.
+        let user = unsafe {
+            bpf_get_stack(ctx.as_ptr(), frames.cast(), STACK_BYTES as u32, u64::from(BPF_F_USER_STACK))
+        };
+        if user > 0 { user as usize & 0x3ff } else { 0 }
+    } else {
+        walk.frames() as usize * 8
+    };
+    // SAFETY: user_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048). No frames are skipped: a perf
+    // event's stack starts at the interrupted instruction.
+    let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user_bytes).cast(), STACK_BYTES as u32, 0) };
     // Negative in user mode (-EFAULT): no kernel stack to take, so no failure worth a count there.
     let kernel_bytes = if kernel > 0 { kernel as usize & 0x3ff } else { 0 };
-    // SAFETY: kernel_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048).
-    let user = unsafe {
-        bpf_get_stack(
-            ctx.as_ptr(),
-            frames.add(kernel_bytes).cast(),
-            STACK_BYTES as u32,
-            u64::from(BPF_F_USER_STACK),
-        )
-    };
-    let user_bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
     if kernel_bytes == 0 && user_bytes == 0 {
         drops::count(DropReason::UserStackFailed);
+    }
+    let stale = LOOPS && (verdict == Verdict::NoProcess as u8 || walk.is_stale());
+    if stale {
+        unwind::want(tgid, now);
     }
     scratch.header = SampleHeader {
         at_ns: now,
@@ -111,10 +146,13 @@ pub(crate) fn try_sample(ctx: &PerfEventContext) {
         cpu: unsafe { bpf_get_smp_processor_id() },
         kernel_frames: (kernel_bytes / 8) as u16,
         user_frames: (user_bytes / 8) as u16,
+        verdict,
+        stale: u8::from(stale),
+        pad: [0; 6],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };
     let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;
-    // SAFETY: `bytes` is at most 48 + 1023 + 1023, the size of the scratch area is 48 + 2048. User space drains on
+    // SAFETY: `bytes` is at most 56 + 1023 + 1023, the size of the scratch area is 56 + 2048. User space drains on
     // a timer: a wake-up per sample was millions of context switches elsewhere.
     let sent = unsafe { SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64) };
     if sent != 0 {

@@ -10,7 +10,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 
 use crate::kernel::{KernelPtr, offset};
-use crate::{drops, filter, settings, syscalls};
+use crate::{drops, filter, settings, syscalls, unwind};
 
 /// 2 MiB hold 20,000 events of 104 B: 7,000 process lives between two drains 100 ms apart.
 const EVENTS_BYTES: u32 = 1 << 21;
@@ -67,6 +67,7 @@ pub(crate) fn try_fork(ctx: &RawTracePointContext) {
     if child_tid != child_tgid {
         return;
     }
+    unwind::inherit_process(parent_tgid, child_tgid);
     if settings.filter_tgids != 0 {
         if !filter::contains(parent_tgid) || settings.follow_forks == 0 {
             return;
@@ -92,6 +93,7 @@ pub(crate) fn try_exec(ctx: &RawTracePointContext) {
         drops::count(DropReason::ReadFailed);
         return;
     };
+    unwind::forget_process(event.tgid);
     let old_tid = ctx.arg::<u64>(1) as u32;
     if old_tid != event.tgid {
         syscalls::thread_renamed(old_tid, event.tgid);
@@ -119,6 +121,7 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
         drops::count(DropReason::ReadFailed);
         return;
     };
+    unwind::forget_process(event.tgid);
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(event.tgid)) {
         return;
     }

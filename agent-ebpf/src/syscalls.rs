@@ -106,14 +106,14 @@ fn take_entry(tid: u32) -> Option<(u64, u16, u16)> {
 }
 
 #[inline(always)]
-pub(crate) fn try_exit(current: &impl CurrentTask) {
+pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     let Some(settings) = settings::get() else { return };
     let (tgid, tid) = current.ids();
     if !filter::observes(tgid) {
         return;
     }
     if settings.wait_users != 0 {
-        offcpu::take_user(current.context(), tid);
+        offcpu::take_user::<LOOPS>(current.context(), tid);
     }
     let ret = current.second();
     let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };

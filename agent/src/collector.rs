@@ -16,6 +16,7 @@ use crate::source::process::ProcessSource;
 use crate::source::resources::{Closing, ResourceRows, ResourceSource};
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::{TaskSample, TaskSource};
+use crate::source::unwind::Unwinding;
 use crate::window::{InFlight, ProcessTimes, SyscallRow, Window};
 
 mod audit;
@@ -27,6 +28,9 @@ pub use options::{Filter, Options, StartError, SyscallTier};
 
 use audit::Audit;
 use sched::Sched;
+
+/// How long the start waits for the unwind tables of the processes that are to be observed: those of one take some 10 ms.
+const TABLES_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Counters in the kernel's hash before a reading is made early: half of its 131,072, so that the other half is room
 /// for what 100 ms of process churn brings.
@@ -51,6 +55,7 @@ pub struct Collector {
     syscalls: SyscallSource,
     in_flight: InFlightSource,
     resources: ResourceSource,
+    unwinding: Option<Unwinding>,
     number: u32,
     softirqs_paused: u32,
     sched: Sched,
@@ -107,6 +112,13 @@ impl Collector {
         } else {
             Sched::default()
         };
+        let unwinding = match probes.take_unwind() {
+            Some(maps) if options.rate_hz > 0 || options.sched => Some(Unwinding::start(maps)?),
+            _ => None,
+        };
+        if let (Some(unwinding), Filter::Tgids { tgids, .. }) = (&unwinding, &options.filter) {
+            unwinding.prepare(tgids, TABLES_PATIENCE);
+        }
         if options.rate_hz > 0 {
             probes.attach_sampling(options.rate_hz);
         }
@@ -120,6 +132,7 @@ impl Collector {
             syscalls: SyscallSource::default(),
             in_flight,
             resources: ResourceSource::new(),
+            unwinding,
             number: 0,
             softirqs_paused: 0,
             sched,
@@ -152,6 +165,11 @@ impl Collector {
         self.sched.poll(&mut self.probes, mono_now(), |tgid| oncpu.seen(tgid));
         // Who was forked and sampled between the two: its fork is told by now.
         self.drain_process();
+        let sampled = self.oncpu.take_sampled();
+        if let Some(unwinding) = &self.unwinding {
+            unwinding.sampled(sampled);
+            unwinding.sampled(self.sched.take_stale());
+        }
         let process = &self.process;
         self.fresh.extend(self.oncpu.take_fresh(|tgid| process.forked_by(tgid)));
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
@@ -167,8 +185,12 @@ impl Collector {
 
     fn drain_process(&mut self) {
         let (process, oncpu, syscalls) = (&mut self.process, &mut self.oncpu, &mut self.syscalls);
+        let unwinding = self.unwinding.as_ref();
         self.probes.drain_process(|event| {
             oncpu.forget(Tgid(event.tgid));
+            if let Some(unwinding) = unwinding {
+                unwinding.event(event);
+            }
             if event.kind == agent_common::abi::process::KIND_FORK {
                 syscalls.alive(Tgid(event.tgid));
             }
@@ -236,9 +258,10 @@ impl Collector {
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
         let file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
         let span = end.since(start);
-        let samples = self.oncpu.take();
+        let (samples, unwound) = (self.oncpu.take(), self.oncpu.take_unwound());
         let coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
-        let self_cost = self.audit.self_cost(&self.probes, span);
+        let mut self_cost = self.audit.self_cost(&self.probes, span);
+        self_cost.map_bytes += self.unwinding.as_ref().map_or(0, |unwinding| unwinding.stats().slab_bytes);
         self.choose_tier(calls, span.as_secs_f64());
         Some(Window {
             start,
@@ -252,6 +275,7 @@ impl Collector {
             in_flight,
             times: sched.times,
             samples,
+            unwound,
             waits: sched.waits,
             blame: sched.blame,
             file_locks,

@@ -34,6 +34,7 @@ pub mod speedscope;
 pub mod svg;
 pub mod symbolize;
 pub mod timeline;
+pub mod unwind;
 
 pub use coverage::{NameCoverage, Unnamed};
 pub use fold::{FoldOptions, Folded, Parts, Roots};

@@ -15,6 +15,7 @@ pub mod sched;
 pub mod settings;
 pub mod signals;
 pub mod syscalls;
+pub mod unwind;
 
 /// Asserts size, alignment and absence of implicit padding of an ABI type at compile time.
 ///

@@ -6,7 +6,7 @@ use crate::assert_abi;
 /// Frames kept of each of the two stacks: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_FRAMES: usize = 127;
 
-/// Header of one sample; `kernel_frames` then `user_frames` addresses (u64, leaf first) follow it.
+/// Header of one sample; `user_frames` then `kernel_frames` addresses (u64, leaf first) follow it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SampleHeader {
@@ -20,14 +20,25 @@ pub struct SampleHeader {
     pub tid: u32,
     /// CPU that was sampled.
     pub cpu: u32,
-    /// Kernel frames that follow.
+    /// Kernel frames that follow the user frames.
     pub kernel_frames: u16,
-    /// User frames that follow the kernel frames.
+    /// User frames that follow.
     pub user_frames: u16,
+    /// How the walk up the user stack ended: a [`Verdict`](super::unwind::Verdict).
+    pub verdict: u8,
+    /// 1: the walk met code that user space should look at.
+    pub stale: u8,
+    /// Padding.
+    pub pad: [u8; 6],
     /// Task name, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
-assert_abi!(SampleHeader, size = 48, align = 8, fields = [u64, u64, u32, u32, u32, u16, u16, [u8; COMM_LEN]]);
+assert_abi!(
+    SampleHeader,
+    size = 56,
+    align = 8,
+    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, [u8; 6], [u8; COMM_LEN]]
+);
 
 /// Per-CPU count of timer ticks, so that captured + idle + lost can be held against expected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
+use crate::abi::unwind::Verdict;
 
 /// What was covered: expected = captured + lost, by reason (of `lost`, those that begin with `sample_`).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,9 +21,34 @@ pub struct Coverage {
     pub symbolized_pct: Option<f64>,
     /// `times` (entry and exit are seen) or `counts` (exit only).
     pub syscall_tier: String,
+    /// User stacks by how the walk up them ended ([`crate::abi::unwind::Verdict::name`]); samples of kernel threads, which
+    /// have none, are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unwound: BTreeMap<String, u64>,
     /// Features that this kernel or these permissions do not allow, with what is lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
+}
+
+impl Coverage {
+    /// `user stacks 98.2% complete; cut: 12 no table, 3 fault`; `None` where there are none.
+    #[must_use]
+    pub fn stacks_text(&self) -> Option<String> {
+        let all: u64 = self.unwound.values().sum();
+        let is_whole = |name: &str| Verdict::ALL.iter().any(|v| v.name() == name && v.is_complete());
+        let (whole, mut cut): (Vec<_>, Vec<_>) = self.unwound.iter().partition(|(name, _)| is_whole(name));
+        let complete: u64 = whole.iter().map(|(_, count)| **count).sum();
+        if all == 0 {
+            return None;
+        }
+        // Rounded down: 99.99 must not read as 100.
+        let pct = (complete as f64 * 1000.0 / all as f64).floor() / 10.0;
+        cut.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let cut: Vec<String> =
+            cut.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+        let cut = if cut.is_empty() { String::new() } else { format!("; cut: {}", cut.join(", ")) };
+        Some(format!("user stacks {pct:.1}% complete{cut}"))
+    }
 }
 
 /// What the agent itself cost.

@@ -27,9 +27,9 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_WORKER: u32 = 0x10 | 0x4000;
 
 /// `THREAD_SIZE` of x86-64 without KASAN, for kernels without `bpf_task_pt_regs`.
-const THREAD_SIZE: usize = 16_384;
+pub(super) const THREAD_SIZE: usize = 16_384;
 /// `sizeof(struct pt_regs)` of x86-64.
-const PT_REGS: usize = 168;
+pub(super) const PT_REGS: usize = 168;
 
 /// A pointer whose type the verifier knows: what it points to may be loaded, and followed.
 #[derive(Clone, Copy)]

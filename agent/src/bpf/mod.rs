@@ -15,5 +15,5 @@ mod verdict;
 pub use caps::missing_capabilities;
 pub use load::{LoadSpec, raise_memlock};
 pub use object::source_digest;
-pub use probes::{Counters, Probes, Resources, WaitRecord};
+pub use probes::{Counters, Probes, Resources, UnwindMaps, WaitRecord};
 pub use verdict::{State, Verdict, probe_verdicts};

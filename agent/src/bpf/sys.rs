@@ -1,10 +1,17 @@
 //! `bpf(2)` batch commands and map memory: what aya has no call for.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
+/// `BPF_MAP_CREATE`.
+const CREATE: libc::c_long = 0;
 /// `BPF_MAP_LOOKUP_ELEM`.
 const LOOKUP_ELEM: libc::c_long = 1;
+/// `BPF_MAP_UPDATE_ELEM`.
+const UPDATE_ELEM: libc::c_long = 2;
+/// `BPF_MAP_DELETE_ELEM`.
+const DELETE_ELEM: libc::c_long = 3;
 /// `BPF_MAP_LOOKUP_BATCH` (since 5.6).
 const LOOKUP_BATCH: libc::c_long = 24;
 /// `BPF_MAP_DELETE_BATCH` (since 5.6).
@@ -124,26 +131,88 @@ struct ElementAttr {
     flags: u64,
 }
 
-/// Looks one key up; `None` when it is not there.
-pub(crate) fn lookup<K: Copy, V: Copy + Default>(map: BorrowedFd<'_>, key: &K) -> Option<V> {
-    let mut value = V::default();
-    let mut attr = ElementAttr {
-        map_fd: map.as_raw_fd() as u32,
-        pad: 0,
-        key: std::ptr::from_ref(key) as u64,
-        value: std::ptr::from_mut(&mut value) as u64,
-        flags: 0,
-    };
-    // SAFETY: `attr` is the documented layout; `K` and `V` are the map's types in every use.
+impl ElementAttr {
+    fn new<K>(map: BorrowedFd<'_>, key: &K, value: u64) -> Self {
+        let key = std::ptr::from_ref(key) as u64;
+        Self { map_fd: map.as_raw_fd() as u32, pad: 0, key, value, flags: 0 }
+    }
+}
+
+/// `bpf(2)` on one element.
+fn element(command: libc::c_long, attr: &ElementAttr) -> io::Result<()> {
+    // SAFETY: `attr` is the documented layout; key and value are of the map's types in every use.
     let rc = unsafe {
         libc::syscall(
             libc::SYS_bpf,
-            LOOKUP_ELEM,
-            std::ptr::from_mut(&mut attr),
+            command,
+            std::ptr::from_ref(attr),
             size_of::<ElementAttr>() as libc::c_uint,
         )
     };
-    (rc == 0).then_some(value)
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The part of `union bpf_attr` that makes a map.
+#[repr(C)]
+#[derive(Default)]
+struct CreateAttr {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+}
+
+/// An array of one value of `bytes` that can be mapped: what can be an element of an array of maps with the same.
+pub(crate) fn make_mapped_array(name: &CStr, bytes: u32) -> io::Result<OwnedFd> {
+    const ARRAY: u32 = 2;
+    const MMAPABLE: u32 = 1 << 10;
+    let mut attr = CreateAttr {
+        map_type: ARRAY,
+        key_size: 4,
+        value_size: bytes,
+        max_entries: 1,
+        map_flags: MMAPABLE,
+        ..CreateAttr::default()
+    };
+    for (to, from) in attr.map_name.iter_mut().take(15).zip(name.to_bytes()) {
+        *to = *from;
+    }
+    // SAFETY: `attr` is the documented layout.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            CREATE,
+            std::ptr::from_ref(&attr),
+            size_of::<CreateAttr>() as libc::c_uint,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh descriptor of ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Puts a map into an array of maps.
+pub(crate) fn put_map(outer: BorrowedFd<'_>, key: u32, inner: BorrowedFd<'_>) -> io::Result<()> {
+    let value = inner.as_raw_fd();
+    element(UPDATE_ELEM, &ElementAttr::new(outer, &key, std::ptr::from_ref(&value) as u64))
+}
+
+/// Takes a map out of an array of maps.
+pub(crate) fn delete_map(outer: BorrowedFd<'_>, key: u32) -> io::Result<()> {
+    element(DELETE_ELEM, &ElementAttr::new(outer, &key, 0))
+}
+
+/// Looks one key up; `None` when it is not there.
+pub(crate) fn lookup<K: Copy, V: Copy + Default>(map: BorrowedFd<'_>, key: &K) -> Option<V> {
+    let mut value = V::default();
+    element(LOOKUP_ELEM, &ElementAttr::new(map, key, std::ptr::from_mut(&mut value) as u64)).ok()?;
+    Some(value)
 }
 
 /// Kernel memory a map holds, from its `fdinfo` (`memlock`; real use since 6.4, the worst case before).

@@ -33,7 +33,7 @@ pub struct Verdict {
 }
 
 /// Program, feature, what is lost without it.
-pub(super) const PROGRAMS: [(&str, &str, &str); 38] = [
+pub(super) const PROGRAMS: [(&str, &str, &str); 39] = [
     ("process_fork", "process", "short-lived processes and the children of a filtered one"),
     ("process_exec", "process", "names of short-lived processes"),
     ("process_exit", "process", "exit codes, and the CPU time of processes shorter than a window"),
@@ -71,7 +71,8 @@ pub(super) const PROGRAMS: [(&str, &str, &str); 38] = [
     ("sched_waking", "sched", "the time threads wait for a CPU after they were woken, and who woke them"),
     ("sched_wakeup_new", "sched", "the first wait for a CPU of a new thread"),
     ("task_rename", "sched", "new names of threads"),
-    ("oncpu_sample", "oncpu", "on-CPU samples and flame graphs"),
+    ("oncpu_sample", "oncpu", "user stacks without frame pointers: those are one frame deep"),
+    ("oncpu_sample_r", "oncpu", "on-CPU samples and flame graphs"),
 ];
 
 impl Verdict {

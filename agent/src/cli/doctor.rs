@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use agent_common::units::Tgid;
 use clap::Args;
 
 use super::term::Paint;
 use super::{Context, Outcome, ask, term};
 use crate::bpf::{State, Verdict};
 use crate::control::protocol::{Reply, Request};
+use crate::doctor::stacks::{self, Stacks};
 use crate::doctor::{Check, Diagnosis, Health, diagnose, is_replaced};
 
 #[derive(Debug, Args)]
@@ -19,10 +21,25 @@ process) cannot work here.
 
 Examples:
   sudo agent doctor
+  sudo agent doctor --pid 4242      how well its stacks can be read
   sudo agent doctor --json | jq '.probes[] | select(.state != \"works\")'")]
-pub(super) struct DoctorArgs {}
+pub(super) struct DoctorArgs {
+    /// Look at the stacks of this process instead: samples it for two seconds
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+}
 
-pub(super) async fn run(context: Context, _args: DoctorArgs) -> Outcome {
+pub(super) async fn run(context: Context, args: DoctorArgs) -> Outcome {
+    if let Some(pid) = args.pid {
+        let look = move || stacks::look_at(Tgid(pid));
+        let stacks = tokio::task::spawn_blocking(look).await?.map_err(super::observe::explain)?;
+        if context.global.json {
+            term::print_json(&stacks)?;
+        } else {
+            term::print(&render_stacks(&stacks))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let daemon = daemon_pid(&context).await;
     let probes = tokio::task::spawn_blocking(crate::bpf::probe_verdicts).await?;
     let diagnosis = diagnose(Path::new("/"), &context.config, daemon, probes);
@@ -68,6 +85,19 @@ fn render(diagnosis: &Diagnosis, paint: Paint) -> String {
         paint.red("The main job cannot work here: see the lines marked ✗.")
     };
     let _ = writeln!(text, "\n{verdict}");
+    text
+}
+
+fn render_stacks(stacks: &Stacks) -> String {
+    let mut text = format!("{}: {}\n", stacks.pid, stacks.verdict);
+    for code in &stacks.code {
+        let table = match (code.functions, &code.missing) {
+            (Some(functions), _) => format!("{functions} functions described"),
+            (None, Some(missing)) => format!("frame pointers ({missing})"),
+            (None, None) => "frame pointers".to_owned(),
+        };
+        let _ = writeln!(text, "  {:<50}  {table}", code.name);
+    }
     text
 }
 

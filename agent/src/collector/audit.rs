@@ -1,6 +1,6 @@
 //! Holds the collector to account: what it should have seen, what it saw, what it lost, and what it cost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use agent_common::units::{DurNs, MonoNs};
 use agent_common::wire::report::{Coverage, SelfCost};
@@ -50,7 +50,7 @@ impl Audit {
         samples: u64,
         tier: &str,
     ) -> Coverage {
-        let mut lost = std::collections::BTreeMap::new();
+        let mut lost = BTreeMap::new();
         for (reason, total) in probes.drops() {
             let before = self.drops.insert(reason.name(), total).unwrap_or(0);
             if total > before {
@@ -73,6 +73,7 @@ impl Audit {
             captured: samples + ticks.idle + ticks.filtered,
             lost,
             symbolized_pct: None,
+            unwound: BTreeMap::new(),
             syscall_tier: tier.to_owned(),
             missing: missing(probes),
         }

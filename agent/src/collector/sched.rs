@@ -67,6 +67,11 @@ impl Sched {
             .drain_waits(|record| sources.waits.record(&record).into_iter().flatten().for_each(&mut stacks));
     }
 
+    /// Processes whose stacks met code that the unwinder does not know, since the last call.
+    pub(super) fn take_stale(&mut self) -> Vec<(Tgid, bool)> {
+        self.sources.as_mut().map(|sources| sources.waits.take_stale()).unwrap_or_default()
+    }
+
     /// Closes the window that runs since `start`.
     pub(super) fn close(
         &mut self,

@@ -95,6 +95,7 @@ impl Answers {
         let folded = Folded::new(&each, &fold);
         let mut covered = coverage(windows);
         covered.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());
+        covered.unwound = aggregate::unwound(windows, pid);
         Ok(Profile {
             target,
             comm,

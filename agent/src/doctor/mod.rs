@@ -2,6 +2,7 @@
 
 mod host;
 mod kernel;
+pub mod stacks;
 
 use std::path::Path;
 
@@ -110,16 +111,17 @@ fn main_job(probes: &[Verdict]) -> bool {
     let any = |names: &[&str]| {
         probes.iter().any(|probe| names.contains(&probe.program) && probe.state == State::Works)
     };
-    any(&["syscall_exit", "syscall_exit_r"]) && any(&["oncpu_sample"])
+    any(&["syscall_exit", "syscall_exit_r"]) && any(&["oncpu_sample", "oncpu_sample_r"])
 }
 
-/// Does this verdict cost anything? A variant that another one replaces does not.
+/// Does this verdict cost anything? A variant that another one replaces does not, but for sampling: its other variant has no
+/// stacks without frame pointers.
 #[must_use]
 pub fn is_replaced(verdict: &Verdict, all: &[Verdict]) -> bool {
     let works = |name: &str| all.iter().any(|other| other.program == name && other.state == State::Works);
     match verdict.program.strip_suffix("_r") {
         Some(other) => works(other),
-        None => works(&format!("{}_r", verdict.program)),
+        None => verdict.program != "oncpu_sample" && works(&format!("{}_r", verdict.program)),
     }
 }
 

@@ -19,3 +19,4 @@ pub mod sched;
 mod signals;
 pub mod syscalls;
 pub mod task;
+pub mod unwind;

@@ -32,6 +32,8 @@ pub struct OffcpuSource {
     ready: Vec<Wait>,
     /// Those whose user stack is to come, by number.
     pending: HashMap<u32, Pending>,
+    /// Their user stacks met code that the unwinder does not know.
+    stale: Vec<(Tgid, bool)>,
     /// Whether a thread is one of a process, asked once a window.
     threads: HashMap<(u32, u32), bool>,
 }
@@ -74,16 +76,24 @@ impl OffcpuSource {
                 }
                 stacks
             }
-            WaitRecord::User { id, user } => {
+            WaitRecord::User { id, user, stale } => {
                 if let Some(Pending { mut wait, .. }) = self.pending.remove(id) {
                     if !user.is_empty() {
                         wait.user = (*user).into();
+                    }
+                    if *stale {
+                        self.stale.push((wait.tgid, true));
                     }
                     self.ready.push(wait);
                 }
                 [None, None]
             }
         }
+    }
+
+    /// Processes whose stacks met code that the unwinder does not know, since the last call.
+    pub fn take_stale(&mut self) -> Vec<(Tgid, bool)> {
+        std::mem::take(&mut self.stale)
     }
 
     fn wait(
@@ -228,8 +238,8 @@ mod tests {
         for (id, flags) in [(1, FLAG_WAIT_USER), (2, 0), (3, FLAG_WAIT_USER)] {
             ended(&mut source, &header(id, flags));
         }
-        source.record(&WaitRecord::User { id: 3, user: &[0x2000, 0x3000] });
-        source.record(&WaitRecord::User { id: 77, user: &[0x2000] });
+        source.record(&WaitRecord::User { id: 3, user: &[0x2000, 0x3000], stale: false });
+        source.record(&WaitRecord::User { id: 77, user: &[0x2000], stale: true });
         let first = source.take();
         assert_eq!(first.iter().map(|wait| wait.user.len()).collect::<Vec<_>>(), [2, 1], "oldest first");
         assert_eq!(source.take().len(), 1);

@@ -1,8 +1,9 @@
 //! On-CPU samples from the probes, with the processes seen for the first time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use agent_common::abi::oncpu::SampleHeader;
+use agent_common::abi::unwind::Verdict;
 use agent_common::units::Tgid;
 use flamegraphs::sample::Sample;
 
@@ -27,12 +28,25 @@ pub struct OncpuSource {
     known: HashSet<Tgid>,
     fresh: Vec<Tgid>,
     names: Comms,
+    unwound: Unwound,
+    /// Sampled since the last poll; true: in code that the unwinder does not know.
+    sampled: HashMap<Tgid, bool>,
 }
+
+/// How the walks up user stacks ended, by process.
+pub type Unwound = BTreeMap<Tgid, Verdicts>;
+
+/// Samples by how the walk up their user stack ended.
+pub type Verdicts = [u64; Verdict::ALL.len()];
 
 impl OncpuSource {
     /// Takes one sample off the ring.
     pub fn sample(&mut self, header: &SampleHeader, kernel: &[u64], user: &[u64]) {
-        self.seen(Tgid(header.tgid));
+        let tgid = Tgid(header.tgid);
+        self.seen(tgid);
+        let verdict = usize::from(header.verdict).min(Verdict::ALL.len() - 1);
+        self.unwound.entry(tgid).or_default()[verdict] += 1;
+        *self.sampled.entry(tgid).or_default() |= header.stale != 0;
         let comm = self.names.get(&header.comm);
         self.samples.push(Sample {
             at_ns: header.at_ns,
@@ -81,6 +95,16 @@ impl OncpuSource {
     /// A process is gone: whoever gets its number is another one. So is what exec put in its place.
     pub fn forget(&mut self, tgid: Tgid) {
         self.known.remove(&tgid);
+    }
+
+    /// Processes sampled since the last call; true: in code that the unwinder does not know.
+    pub fn take_sampled(&mut self) -> Vec<(Tgid, bool)> {
+        self.sampled.drain().collect()
+    }
+
+    /// How the walks of the samples since the last call ended.
+    pub fn take_unwound(&mut self) -> Unwound {
+        std::mem::take(&mut self.unwound)
     }
 
     /// Samples since the last call.

@@ -103,7 +103,7 @@ impl Image {
     }
 
     /// What `.gnu_debuglink` says: the name of the file with its debug info, and that file's checksum.
-    pub(crate) fn debug_link(&self) -> Option<&DebugLink> {
+    pub(in crate::symbolize) fn debug_link(&self) -> Option<&DebugLink> {
         self.sections.link.as_ref()
     }
 

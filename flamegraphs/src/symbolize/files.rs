@@ -27,8 +27,9 @@ use crate::names::FrameName;
 use answer::names_of;
 use mapped::Opened;
 pub(super) use mapped::{Key, MappedFile, stand_in};
+pub(crate) use open::open_mapped;
 pub(super) use open::open_plain;
-use open::{open_mapped, stamp};
+use open::stamp;
 use tables::Tables;
 
 /// Files held open at most, one descriptor each; those whose tables are cached take two more. The usual limit
@@ -127,7 +128,7 @@ impl Files {
         let mut opened = file.opened.borrow_mut();
         opened.used = self.clock;
         if opened.file.is_none()
-            && let Some(handle) = open_mapped(tgid, mapping, file)
+            && let Some(handle) = open_mapped(tgid, mapping, (file.ino, &file.path, file.deleted))
         {
             opened.file = Some(handle);
             opened.tgid = tgid;

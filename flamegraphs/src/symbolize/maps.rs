@@ -5,7 +5,7 @@ use std::io;
 
 /// What an executable mapping is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Backing {
+pub enum Backing {
     /// A file: device and inode as `maps` prints them, and the path as the process sees it.
     File {
         /// `major:minor`, packed.
@@ -27,17 +27,20 @@ pub(crate) enum Backing {
 
 /// One executable mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mapping {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
+pub struct Mapping {
+    /// First address.
+    pub start: u64,
+    /// Address behind the last.
+    pub end: u64,
     /// Offset of `start` in the file.
-    pub(crate) offset: u64,
-    pub(crate) backing: Backing,
+    pub offset: u64,
+    /// What it is made of.
+    pub backing: Backing,
 }
 
 /// Reads the executable mappings of `tgid`, sorted by address. Empty for a kernel thread and for a
 /// process that is exiting (its memory is gone though its entry is not).
-pub(crate) fn read(tgid: u32) -> io::Result<Vec<Mapping>> {
+pub fn read(tgid: u32) -> io::Result<Vec<Mapping>> {
     let text = fs::read(format!("/proc/{tgid}/maps"))?;
     Ok(parse(&text))
 }

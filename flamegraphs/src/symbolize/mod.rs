@@ -6,15 +6,15 @@
 mod cache;
 mod debug;
 mod debuginfod;
-mod elf;
+pub(crate) mod elf;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod entries;
-mod files;
+pub(crate) mod files;
 mod go;
 mod jit;
 mod jitdump;
 mod kernel;
-mod maps;
+pub mod maps;
 mod name;
 mod perf_map;
 mod plan;

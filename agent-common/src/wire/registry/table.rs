@@ -432,6 +432,13 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
         fields: &[counter("lost", Unit::Count, "Samples, events or calls.")],
     },
     Measurement {
+        name: "s7mpa_unwound",
+        origin: Origin::Window,
+        meaning: "User stacks of on-CPU samples, by how the walk up them ended. What did not happen has no point.",
+        tags: &[HOST, tag("verdict", "`complete`, `frame_pointers`, or why it was cut.")],
+        fields: &[counter("samples", Unit::Count, "Samples.")],
+    },
+    Measurement {
         name: "s7mpa_self",
         origin: Origin::Window,
         meaning: "What the collector itself cost.",

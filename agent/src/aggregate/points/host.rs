@@ -1,5 +1,6 @@
 //! Points about the host and about the agent itself.
 
+use agent_common::abi::unwind::Verdict;
 use agent_common::wire::line::Point;
 
 use super::{Optional, PointsOptions, point};
@@ -128,6 +129,13 @@ fn own(window: &Window, options: &PointsOptions) -> Vec<Point> {
     ];
     for (reason, lost) in coverage.lost.iter().filter(|(_, lost)| **lost > 0) {
         points.push(at("s7mpa_lost").tag("reason", reason.as_str()).field("lost", *lost));
+    }
+    let mut ends = [0; Verdict::ALL.len()];
+    for verdicts in window.unwound.values() {
+        ends.iter_mut().zip(verdicts).for_each(|(sum, count)| *sum += count);
+    }
+    for (verdict, samples) in Verdict::ALL.iter().zip(ends).filter(|(_, samples)| *samples > 0) {
+        points.push(at("s7mpa_unwound").tag("verdict", verdict.name()).field("samples", samples));
     }
     points
 }

@@ -6,6 +6,7 @@ mod process;
 mod resources;
 mod sched;
 mod syscalls;
+mod unwind;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -23,6 +24,7 @@ pub(super) use self::resources::RESOURCE_MAPS;
 pub use self::resources::{Counters, Resources};
 use self::sched::Sched;
 use self::syscalls::Syscalls;
+pub use self::unwind::UnwindMaps;
 use super::load::{self, LoadSpec};
 use super::mapped::Mapped;
 use super::sys;
@@ -50,6 +52,7 @@ pub struct Probes {
     resources: Resources,
     sched: Sched,
     offcpu: Offcpu,
+    unwind: Option<UnwindMaps>,
     cpus: Vec<u32>,
     map_bytes: u64,
 }
@@ -78,6 +81,7 @@ impl Probes {
             resources: Resources::new(&mut maps)?,
             sched: Sched::new(&mut maps, &sizes)?,
             offcpu: Offcpu::new(&mut maps)?,
+            unwind: Some(UnwindMaps::new(&mut maps)?),
             verdicts: Vec::new(),
             cpus,
             map_bytes,
@@ -197,6 +201,7 @@ fn raw<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut RawTracePoint, P
 fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
     match map {
         Map::Array(data)
+        | Map::ArrayOfMaps(data)
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::PerCpuArray(data)

@@ -27,6 +27,8 @@ pub enum WaitRecord<'a> {
         id: u32,
         /// The stack.
         user: &'a [u64],
+        /// It met code that the unwinder does not know.
+        stale: bool,
     },
 }
 
@@ -64,7 +66,7 @@ impl Probes {
                 }
                 KIND_USER => {
                     let Some(header) = split::<WaitUser>(&item, &mut frames) else { continue };
-                    each(WaitRecord::User { id: header.id, user: &frames });
+                    each(WaitRecord::User { id: header.id, user: &frames, stale: header.verdict >> 8 != 0 });
                 }
                 _ => {}
             }

@@ -24,23 +24,11 @@ impl Oncpu {
 impl Probes {
     /// Starts sampling every CPU at `rate_hz`.
     pub fn attach_sampling(&mut self, rate_hz: u32) {
-        let cpus = self.cpus.clone();
-        let attach = |ebpf: &mut Ebpf| -> Result<(), ProgramError> {
-            let program: &mut PerfEvent =
-                ebpf.program_mut("oncpu_sample").ok_or(ProgramError::NotLoaded)?.try_into()?;
-            program.load()?;
-            for cpu in cpus {
-                program.attach(
-                    PerfEventConfig::Software(SoftwareEvent::CpuClock),
-                    PerfEventScope::AllProcessesOneCpu { cpu },
-                    SamplePolicy::Frequency(u64::from(rate_hz)),
-                    false,
-                )?;
-            }
-            Ok(())
-        };
-        let result = attach(&mut self.ebpf);
-        self.record("oncpu_sample", &result);
+        let attached = ["oncpu_sample", "oncpu_sample_r"].into_iter().any(|name| {
+            let result = attach(&mut self.ebpf, name, &self.cpus, rate_hz);
+            self.record(name, &result)
+        });
+        tracing::debug!(attached, rate_hz, "sampling");
     }
 
     /// Sampling ticks since load, by CPU.
@@ -54,9 +42,24 @@ impl Probes {
         let mut frames = Vec::with_capacity(256);
         while let Some(item) = self.oncpu.samples.next() {
             let Some(header) = split::<SampleHeader>(&item, &mut frames) else { continue };
-            let kernel = usize::from(header.kernel_frames).min(frames.len());
-            let user = (kernel + usize::from(header.user_frames)).min(frames.len());
-            each(&header, &frames[..kernel], &frames[kernel..user]);
+            let user = usize::from(header.user_frames).min(frames.len());
+            let kernel = (user + usize::from(header.kernel_frames)).min(frames.len());
+            each(&header, &frames[user..kernel], &frames[..user]);
         }
     }
+}
+
+/// One event a CPU.
+fn attach(ebpf: &mut Ebpf, program: &str, cpus: &[u32], rate_hz: u32) -> Result<(), ProgramError> {
+    let program: &mut PerfEvent = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+    program.load()?;
+    for cpu in cpus {
+        program.attach(
+            PerfEventConfig::Software(SoftwareEvent::CpuClock),
+            PerfEventScope::AllProcessesOneCpu { cpu: *cpu },
+            SamplePolicy::Frequency(u64::from(rate_hz)),
+            false,
+        )?;
+    }
+    Ok(())
 }

@@ -76,6 +76,9 @@ pub(super) fn subtitle(profile: &Profile) -> String {
     for (reason, lost) in &coverage.lost {
         let _ = write!(text, ", {lost} {reason}");
     }
+    if let Some(stacks) = coverage.stacks_text().filter(|_| profile.mode.has_samples()) {
+        let _ = write!(text, "; {stacks}");
+    }
     if profile.folded.names.frames > 0 {
         let _ = write!(text, "; {}", profile.folded.names);
     }

@@ -323,6 +323,9 @@ pub(in crate::cli) fn foot(report: &Report) -> String {
     if let Some(named) = coverage.symbolized_pct {
         let _ = write!(text, ", {named:.1} % of frames named");
     }
+    if let Some(stacks) = coverage.stacks_text() {
+        let _ = write!(text, ", {stacks}");
+    }
     if !coverage.syscall_tier.is_empty() {
         let _ = write!(text, ", syscalls: {}", coverage.syscall_tier);
     }

@@ -4,28 +4,30 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::MappedFile;
-
 /// Opens the very file that is mapped: through `map_files` (right for deleted files and other mount
 /// namespaces; needs `CAP_SYS_ADMIN` or `CAP_CHECKPOINT_RESTORE`), through `exe` if it is the program itself, else by
 /// path if the inode is the same.
-pub(super) fn open_mapped(tgid: u32, (start, end): (u64, u64), file: &MappedFile) -> Option<File> {
+pub(crate) fn open_mapped(
+    tgid: u32,
+    (start, end): (u64, u64),
+    (ino, path, deleted): (u64, &Path, bool),
+) -> Option<File> {
     if let Some(handle) = open_plain(Path::new(&format!("/proc/{tgid}/map_files/{start:x}-{end:x}"))) {
         return Some(handle);
     }
     let same = |handle: &File| {
         // Overlay and btrfs show another device in `maps` than in `stat`, but the inode is what it is.
-        handle.metadata().is_ok_and(|meta| meta.ino() == file.ino)
+        handle.metadata().is_ok_and(|meta| meta.ino() == ino)
     };
     // Right for a deleted program too, and asks for less than `map_files` does.
     if let Some(handle) = open_plain(Path::new(&format!("/proc/{tgid}/exe"))).filter(same) {
         return Some(handle);
     }
-    if file.deleted {
+    if deleted {
         return None;
     }
-    let relative = file.path.strip_prefix("/").unwrap_or(&file.path);
-    [Path::new(&format!("/proc/{tgid}/root")).join(relative), file.path.clone()]
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    [Path::new(&format!("/proc/{tgid}/root")).join(relative), path.to_path_buf()]
         .iter()
         .find_map(|path| open_plain(path).filter(same))
 }

@@ -1,0 +1,217 @@
+//! User stacks without frame pointers, by tables that user space makes of `.eh_frame`: see `agent_common::abi::unwind`.
+
+mod climb;
+mod tables;
+
+use core::ffi::c_void;
+
+use agent_common::abi::oncpu::MAX_FRAMES;
+use agent_common::abi::unwind::{MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Rule, Verdict};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::PerCpuArray;
+
+pub(crate) use self::tables::{forget_process, inherit_process, want};
+use crate::kernel::KernelPtr;
+
+/// Who walks: a CPU's timer may interrupt a program on a tracepoint, and an interrupt wakes somebody meanwhile.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Walker {
+    /// The sampling timer.
+    Oncpu = 0,
+    /// The end of a system call.
+    SysExit = 1,
+}
+
+/// Walkers.
+const WALKERS: u32 = 2;
+
+/// Index of a frame, as the verifier believes it.
+const FRAMES_MASK: u32 = 127;
+
+/// Words read of a stack at once: from the return address down to where rbp usually is, below five other registers.
+const WORDS: usize = 8;
+/// Words of `struct pt_regs` of x86-64.
+const PT_REGS: usize = 21;
+/// `__USER_CS`, and `__USER32_CS` of a 32-bit process.
+const USER_CS: u64 = 0x33;
+const USER32_CS: u64 = 0x23;
+
+/// A walk under way. In a map, since registers and stack of a program forget in a loop what the verifier must know.
+#[repr(C)]
+pub(crate) struct Walk {
+    pc: u64,
+    sp: u64,
+    bp: u64,
+    /// The mapping that the last frame was in.
+    start: u64,
+    len: u64,
+    bias: u64,
+    pages: u32,
+    kind: u32,
+    /// The process' mappings.
+    first: u32,
+    count: u32,
+    frames: u32,
+    /// 1: `pc` is where it was interrupted, not a return address.
+    exact: u32,
+    /// 1: frame pointers were followed.
+    pointers: u32,
+    /// What to say if `pc` leads nowhere: it came from a frame pointer that need not have been one.
+    guess: u32,
+    verdict: u32,
+    /// 1: user space should look at the process' mappings again.
+    stale: u32,
+    words: [u64; PT_REGS],
+}
+
+/// 280 B a CPU and walker.
+#[map]
+static UNWIND_WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKERS, 0);
+
+/// Results of a step, as `bpf_loop` wants them.
+const GO_ON: i64 = 0;
+const DONE: i64 = 1;
+
+/// Neither a mapping that is known nor one of the `MAPPED_*`.
+const UNMAPPED: u32 = u32::MAX;
+
+/// What a step works on.
+#[repr(C)]
+struct Step {
+    walk: *mut Walk,
+    frames: *mut u64,
+}
+
+/// Registers of the frame to begin with.
+#[derive(Clone, Copy)]
+pub(crate) struct Regs {
+    pub(crate) cs: u64,
+    pub(crate) pc: u64,
+    pub(crate) sp: u64,
+    pub(crate) bp: u64,
+}
+
+impl Walk {
+    pub(crate) fn of(walker: Walker) -> Option<&'static mut Self> {
+        let walk = UNWIND_WALK.get_ptr_mut(walker as u32)?;
+        // SAFETY: a per-CPU slot that one program uses.
+        Some(unsafe { &mut *walk })
+    }
+
+    /// Registers of user mode from a `struct pt_regs` in kernel memory.
+    #[inline(always)]
+    pub(crate) fn saved(&mut self, regs: KernelPtr) -> Option<Regs> {
+        // SAFETY: the helper checks the address; there is room for it.
+        let failed = unsafe {
+            bpf_probe_read_kernel(self.words.as_mut_ptr().cast(), (PT_REGS * 8) as u32, regs.0.cast())
+        };
+        if failed != 0 {
+            return None;
+        }
+        let [_, _, _, _, bp, _, _, _, _, _, _, _, _, _, _, _, pc, cs, _, sp, _] = self.words;
+        Some(Regs { cs, pc, sp, bp })
+    }
+
+    /// Takes the user stack of thread group `tgid`, leaf first, by `bpf_loop` (since 5.17).
+    ///
+    /// # Safety
+    /// `frames` must be a place in a map value with room for [`MAX_FRAMES`] + 1.
+    #[inline(always)]
+    pub(crate) unsafe fn take(&mut self, regs: Regs, tgid: u32, frames: *mut u64) -> u8 {
+        self.frames = 0;
+        self.stale = 0;
+        match regs.cs {
+            USER_CS => {}
+            USER32_CS => return Verdict::Compat as u8,
+            _ => return Verdict::None as u8,
+        }
+        // Workers of io_uring look like this.
+        if regs.pc == 0 {
+            return Verdict::None as u8;
+        }
+        let Some((first, count)) = tables::process(tgid) else { return Verdict::NoProcess as u8 };
+        (self.first, self.count) = (first, count);
+        (self.pc, self.sp, self.bp) = (regs.pc, regs.sp, regs.bp);
+        (self.start, self.len) = (0, 0);
+        (self.exact, self.pointers, self.guess) = (1, 0, 0);
+        self.verdict = Verdict::Truncated as u32;
+        let mut step = Step { walk: self, frames };
+        // SAFETY: the callback takes what it is given here.
+        unsafe { bpf_loop(MAX_FRAMES as u32, next_frame as *mut c_void, (&raw mut step).cast(), 0) };
+        self.verdict as u8
+    }
+
+    /// Frames taken.
+    #[inline(always)]
+    pub(crate) fn frames(&self) -> u32 {
+        self.frames & FRAMES_MASK
+    }
+
+    /// Whether mappings were met that user space does not know or has no table for.
+    #[inline(always)]
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale != 0
+    }
+
+    /// Notes the frame at `pc` and goes on to its caller.
+    ///
+    /// # Safety
+    /// As of [`Self::take`].
+    #[inline(always)]
+    unsafe fn step(&mut self, frames: *mut u64) -> i64 {
+        let (taken, exact) = (self.frames, u64::from(self.exact & 1));
+        // A return address is behind the call, which may be the last instruction of its function.
+        let at = self.pc.wrapping_sub(exact ^ 1);
+        if at.wrapping_sub(self.start) >= self.len && !self.enter(at) {
+            return DONE;
+        }
+        // Whoever names the frames takes 1 off all but the leaf.
+        let shown = if taken == 0 { self.pc } else { at + 1 };
+        // SAFETY: as promised.
+        unsafe { frames.add((taken & FRAMES_MASK) as usize).write_volatile(shown) };
+        self.frames = taken + 1;
+        self.exact = 0;
+        let (rule, reason) = match self.kind {
+            MAPPED_TABLE => (tables::rule(self.pages, at.wrapping_sub(self.bias)), Verdict::NoTable),
+            MAPPED_BARE => (Rule::GAP, Verdict::NoTable),
+            MAPPED_JIT => (Rule::GAP, Verdict::Jit),
+            MAPPED_PENDING => (Rule::GAP, Verdict::Pending),
+            _ => (Rule::GAP, Verdict::NoMapping),
+        };
+        self.climb(rule, at, reason)
+    }
+
+    /// Finds the mapping of `at`. False where the address is but a guess that led nowhere.
+    #[inline(always)]
+    fn enter(&mut self, at: u64) -> bool {
+        if let Some(mapping) = tables::mapping(self.first, self.count, at)
+            && at.wrapping_sub(mapping.start) < mapping.end.wrapping_sub(mapping.start)
+        {
+            self.start = mapping.start;
+            self.len = mapping.end.wrapping_sub(mapping.start);
+            self.bias = mapping.bias;
+            self.pages = mapping.pages;
+            self.kind = mapping.kind;
+            self.stale |= u32::from(mapping.kind == MAPPED_PENDING);
+            return true;
+        }
+        if self.guess != 0 {
+            self.verdict = self.guess;
+            return false;
+        }
+        // Code that has come since: frame pointers.
+        (self.start, self.len) = (0, 0);
+        self.kind = UNMAPPED;
+        self.stale = 1;
+        true
+    }
+}
+
+/// Callback of `bpf_loop`.
+extern "C" fn next_frame(_index: u32, step: *mut c_void) -> i64 {
+    let step = step.cast::<Step>();
+    // SAFETY: `take` made it.
+    unsafe { (*(*step).walk).step((*step).frames) }
+}

@@ -1,0 +1,130 @@
+//! The maps that the unwinder looks things up in.
+
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::time::Duration;
+
+use agent_common::abi::unwind::{
+    MAPPINGS, Mapping, PAGES, Page, ProcessMaps, Row, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
+};
+use aya::maps::{HashMap, Map, MapData, RingBuf};
+
+use super::{Maps, Plain, Probes, no_map};
+use crate::bpf::mapped::Mapped;
+use crate::bpf::sys;
+use crate::collector::StartError;
+
+/// Where user space puts tables and mappings. Lives on the thread that makes them.
+pub struct UnwindMaps {
+    processes: HashMap<MapData, u32, Plain<ProcessMaps>>,
+    mappings: Mapped<Mapping>,
+    pages: Mapped<Page>,
+    rules: Mapped<WideRule>,
+    outer: MapData,
+    wanted: RingBuf<MapData>,
+    slabs: Vec<Option<(OwnedFd, Mapped<u32>)>>,
+}
+
+impl std::fmt::Debug for UnwindMaps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnwindMaps").finish_non_exhaustive()
+    }
+}
+
+impl UnwindMaps {
+    pub(super) fn new(maps: &mut Maps<'_>) -> Result<Self, StartError> {
+        let Map::ArrayOfMaps(outer) = maps.take_any("ROW_SLABS")? else { return Err(no_map("ROW_SLABS")) };
+        Ok(Self {
+            mappings: maps.mapped_writable("UNWIND_MAPS", MAPPINGS as usize)?,
+            pages: maps.mapped_writable("UNWIND_PAGES", PAGES as usize)?,
+            rules: maps.mapped_writable("UNWIND_RULES", WIDE_RULES as usize)?,
+            processes: maps.take("UNWIND_PROCS")?,
+            outer,
+            wanted: maps.take("UNWIND_WANTED")?,
+            slabs: (0..SLABS).map(|_| None).collect(),
+        })
+    }
+
+    /// Waits until a process is wanted, `patience` at most.
+    pub fn wait(&self, patience: Duration) {
+        let mut ring = libc::pollfd { fd: self.wanted.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor that is open. An interrupted wait is a short one.
+        unsafe { libc::poll(&raw mut ring, 1, patience.as_millis() as libc::c_int) };
+    }
+
+    /// Calls `each` for every process that the kernel side wants to be looked at.
+    pub fn wanted(&mut self, mut each: impl FnMut(u32)) {
+        while let Some(item) = self.wanted.next() {
+            if let Some(tgid) = item.first_chunk() {
+                each(u32::from_ne_bytes(*tgid));
+            }
+        }
+    }
+
+    /// From now on the process' mappings are these.
+    pub fn put_process(&mut self, tgid: u32, maps: ProcessMaps) -> io::Result<()> {
+        self.processes.insert(tgid, Plain(maps), 0).map_err(io::Error::other)
+    }
+
+    /// From now on nothing is known of the process.
+    pub fn drop_process(&mut self, tgid: u32) {
+        // One that exec has dropped already is not there.
+        let _ = self.processes.remove(&tgid);
+    }
+
+    /// Writes a mapping that no process refers to, or the same one with another table.
+    pub fn put_mapping(&mut self, index: u32, mapping: Mapping) {
+        self.mappings.set(index as usize, mapping);
+    }
+
+    /// The mapping at `index`, as it was written.
+    #[must_use]
+    pub fn mapping(&self, index: u32) -> Mapping {
+        self.mappings.get(index as usize)
+    }
+
+    /// Writes the place of a page's rows.
+    pub fn put_page(&mut self, index: u32, page: Page) {
+        self.pages.set(index as usize, page);
+    }
+
+    /// Writes a rule that no row refers to yet.
+    pub fn put_rule(&mut self, index: u32, rule: WideRule) {
+        self.rules.set(index as usize, rule);
+    }
+
+    /// Makes memory for [`SLAB_ROWS`] rows.
+    pub fn make_slab(&mut self, number: u32) -> io::Result<()> {
+        let bytes = SLAB_ROWS as usize * size_of::<Row>();
+        let slab = sys::make_mapped_array(c"row_slab", bytes as u32)?;
+        let rows = Mapped::writable(slab.as_fd(), SLAB_ROWS as usize)?;
+        sys::put_map(self.outer.fd().as_fd(), number, slab.as_fd())?;
+        self.slabs[number as usize] = Some((slab, rows));
+        Ok(())
+    }
+
+    /// Gives the memory of a slab back. Programs that are reading it keep it until they end.
+    pub fn drop_slab(&mut self, number: u32) {
+        if let Err(error) = sys::delete_map(self.outer.fd().as_fd(), number) {
+            tracing::warn!(%error, "cannot give memory of unwind tables back");
+            return;
+        }
+        self.slabs[number as usize] = None;
+    }
+
+    /// Writes rows that no page refers to yet.
+    pub fn put_rows(&mut self, slab: u32, start: u32, rows: &[Row]) {
+        if let Some((_, memory)) = &self.slabs[slab as usize] {
+            for (at, row) in rows.iter().enumerate() {
+                memory.set(start as usize + at, row.0);
+            }
+        }
+    }
+}
+
+impl Probes {
+    /// Hands out the unwinder's maps, once.
+    pub fn take_unwind(&mut self) -> Option<UnwindMaps> {
+        self.unwind.take()
+    }
+}

@@ -1,0 +1,8 @@
+//! Keeps the kernel side supplied with the mappings of processes and the unwind tables of their files.
+
+mod extents;
+mod process;
+mod tables;
+mod worker;
+
+pub use worker::{UnwindStats, Unwinding};

@@ -1,0 +1,458 @@
+//! The thread that reads mappings and makes tables.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
+use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps};
+use agent_common::units::Tgid;
+use flamegraphs::symbolize::maps::{self, Backing};
+use flamegraphs::unwind::{self, Table};
+
+use super::extents::Extents;
+use super::process::{Found, Plan};
+use super::tables::{TableId, Tables};
+use crate::bpf::UnwindMaps;
+use crate::collector::StartError;
+
+/// A process whose samples say that its mappings have changed is looked at again after this, then after twice as long,
+/// up to [`REFRESH_MAX`]: code without a mapping may be one that cannot be unwound whatever we do.
+const REFRESH_MIN: Duration = Duration::from_millis(200);
+const REFRESH_MAX: Duration = Duration::from_secs(30);
+/// A process that has not been sampled for so long may give its place to others.
+const IDLE: Duration = Duration::from_secs(60);
+/// Files remembered before those that no process uses are forgotten.
+const FILES: usize = 4096;
+/// How long the thread waits for the kernel side before it looks at what the collector has told.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Of each second, the thread makes tables for this part: a start or a build beside it does not take a whole CPU.
+const SHARE: u32 = 3;
+/// A table that took long (a browser's takes a second) is no reason to let short-lived processes wait.
+const MAX_PAUSE: Duration = Duration::from_millis(10);
+
+/// What the thread is told.
+#[derive(Debug)]
+enum Event {
+    /// Sampled; with `true`, in code that is not known.
+    Sampled(Vec<(Tgid, bool)>),
+    Fork {
+        parent: Tgid,
+        child: Tgid,
+    },
+    Exec(Tgid),
+    Exit(Tgid),
+    /// Answered when everything before has been done.
+    Settle(mpsc::Sender<()>),
+}
+
+/// What the tables hold and what became of them, cumulative where it counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnwindStats {
+    /// Processes whose mappings are known.
+    pub processes: u64,
+    /// Tables loaded.
+    pub tables: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Kernel memory of the rows, bytes.
+    pub slab_bytes: u64,
+    /// Tables dropped to make room.
+    pub evicted: u64,
+    /// Files and processes that there was no room for.
+    pub refused: u64,
+    /// CPU time spent on reading files and mappings, ns.
+    pub busy_ns: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared([AtomicU64; 7]);
+
+impl Shared {
+    fn put(&self, stats: &UnwindStats) {
+        let UnwindStats { processes, tables, rows, slab_bytes, evicted, refused, busy_ns } = *stats;
+        for (to, from) in self.0.iter().zip([processes, tables, rows, slab_bytes, evicted, refused, busy_ns])
+        {
+            to.store(from, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self) -> UnwindStats {
+        let [processes, tables, rows, slab_bytes, evicted, refused, busy_ns] =
+            [0, 1, 2, 3, 4, 5, 6].map(|at: usize| self.0[at].load(Ordering::Relaxed));
+        UnwindStats { processes, tables, rows, slab_bytes, evicted, refused, busy_ns }
+    }
+}
+
+/// The thread, from outside.
+#[derive(Debug)]
+pub struct Unwinding {
+    events: Option<mpsc::Sender<Event>>,
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+impl Unwinding {
+    /// Starts the thread.
+    pub fn start(maps: UnwindMaps) -> Result<Self, StartError> {
+        let (events, received) = mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let seen = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("unwind".to_owned())
+            .spawn(move || Worker::new(maps, seen).run(&received))
+            .map_err(|error| {
+                StartError::Broken(anyhow::Error::new(error).context("cannot start a thread"))
+            })?;
+        Ok(Self { events: Some(events), thread: Some(thread), shared })
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(events) = &self.events {
+            // A thread that is gone has panicked: stacks stay without tables and say so.
+            let _ = events.send(event);
+        }
+    }
+
+    /// These were sampled since the last call; with `true`, in code that is not known.
+    pub fn sampled(&self, processes: Vec<(Tgid, bool)>) {
+        if !processes.is_empty() {
+            self.tell(Event::Sampled(processes));
+        }
+    }
+
+    /// A process was forked, runs another program, or is gone.
+    pub fn event(&self, event: &ProcessEvent) {
+        let tgid = Tgid(event.tgid);
+        match event.kind {
+            KIND_FORK => self.tell(Event::Fork { parent: Tgid(event.parent_tgid), child: tgid }),
+            KIND_EXEC => self.tell(Event::Exec(tgid)),
+            KIND_EXIT => self.tell(Event::Exit(tgid)),
+            _ => {}
+        }
+    }
+
+    /// Waits until the tables of these are there, `patience` at most.
+    pub fn prepare(&self, processes: &[Tgid], patience: Duration) {
+        self.sampled(processes.iter().map(|tgid| (*tgid, true)).collect());
+        let (done, settled) = mpsc::channel();
+        self.tell(Event::Settle(done));
+        let _ = settled.recv_timeout(patience);
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn stats(&self) -> UnwindStats {
+        self.shared.get()
+    }
+}
+
+impl Drop for Unwinding {
+    fn drop(&mut self) {
+        drop(self.events.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the unwind thread panicked");
+        }
+    }
+}
+
+/// A file, as `maps` names it: device, inode, path.
+type FileKey = (u64, u64, String);
+
+#[derive(Debug)]
+struct Process {
+    first: u32,
+    count: u32,
+    tables: Vec<TableId>,
+    sampled: Instant,
+    /// Not looked at again before.
+    next: Instant,
+    pause: Duration,
+}
+
+struct Worker {
+    maps: UnwindMaps,
+    shared: Arc<Shared>,
+    stats: UnwindStats,
+    tables: Tables,
+    places: Extents,
+    processes: HashMap<Tgid, Process>,
+    files: HashMap<FileKey, Found>,
+    /// Build ID → table: the same library in two images.
+    contents: HashMap<Box<[u8]>, TableId>,
+    vdso: Option<Found>,
+    queue: VecDeque<Tgid>,
+    queued: HashSet<Tgid>,
+    waiting: Vec<mpsc::Sender<()>>,
+}
+
+impl Worker {
+    fn new(maps: UnwindMaps, shared: Arc<Shared>) -> Self {
+        Self {
+            maps,
+            shared,
+            stats: UnwindStats::default(),
+            tables: Tables::new(),
+            places: Extents::new(MAPPINGS),
+            processes: HashMap::new(),
+            files: HashMap::new(),
+            contents: HashMap::new(),
+            vdso: None,
+            queue: VecDeque::new(),
+            queued: HashSet::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn run(mut self, events: &mpsc::Receiver<Event>) {
+        loop {
+            loop {
+                match events.try_recv() {
+                    Ok(event) => self.event(event),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+            let mut wanted = Vec::new();
+            self.maps.wanted(|tgid| wanted.push((Tgid(tgid), true)));
+            self.event(Event::Sampled(wanted));
+            let now = Instant::now();
+            let Some(tgid) = self.queue.pop_front() else {
+                self.tables.trim(&mut self.maps, now);
+                self.publish();
+                self.maps.wait(PATIENCE);
+                continue;
+            };
+            self.queued.remove(&tgid);
+            self.look_at(tgid, now);
+            let took = now.elapsed();
+            self.stats.busy_ns += took.as_nanos() as u64;
+            self.publish();
+            if self.queue.is_empty() {
+                self.waiting.clear();
+            } else if self.waiting.is_empty() {
+                // Nobody waits for it: in moderation.
+                std::thread::sleep((took * (SHARE - 1)).min(MAX_PAUSE));
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Sampled(processes) => {
+                for (tgid, stale) in processes {
+                    let due = match self.processes.get_mut(&tgid) {
+                        Some(process) => {
+                            process.sampled = now;
+                            stale && now >= process.next
+                        }
+                        None => stale,
+                    };
+                    if due {
+                        self.enqueue(tgid);
+                    }
+                }
+            }
+            Event::Fork { parent, child } => self.fork(parent, child, now),
+            Event::Exec(tgid) => {
+                self.forget(tgid, now);
+                self.enqueue(tgid);
+            }
+            Event::Exit(tgid) => self.forget(tgid, now),
+            Event::Settle(done) => {
+                if !self.queue.is_empty() {
+                    self.waiting.push(done);
+                }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, tgid: Tgid) {
+        if self.queued.insert(tgid) {
+            self.queue.push_back(tgid);
+        }
+    }
+
+    /// The kernel side has let the child have its parent's list. It gets one of its own, since the parent's may go.
+    fn fork(&mut self, parent: Tgid, child: Tgid, now: Instant) {
+        self.forget(child, now);
+        let Some(parent) = self.processes.get(&parent) else { return };
+        let (first, count) = (parent.first, parent.count);
+        let tables = parent.tables.clone();
+        for table in &tables {
+            self.tables.used_by_one_more(*table);
+        }
+        let mappings: Vec<_> = (first..first + count).map(|at| self.maps.mapping(at)).collect();
+        self.give(child, Plan { mappings, tables, left_out: 0 }, now);
+    }
+
+    fn forget(&mut self, tgid: Tgid, now: Instant) {
+        self.queued.remove(&tgid);
+        self.queue.retain(|queued| *queued != tgid);
+        if self.processes.contains_key(&tgid) {
+            self.maps.drop_process(tgid.0);
+            self.release(tgid, now);
+        }
+    }
+
+    fn release(&mut self, tgid: Tgid, now: Instant) {
+        if let Some(process) = self.processes.remove(&tgid) {
+            self.places.give(process.first, process.count, now);
+            for table in process.tables {
+                self.tables.used_by_one_less(table, now);
+            }
+        }
+    }
+
+    fn look_at(&mut self, tgid: Tgid, now: Instant) {
+        // Gone, or a kernel thread.
+        let Ok(found) = maps::read(tgid.0) else { return self.forget(tgid, now) };
+        if found.is_empty() {
+            return;
+        }
+        let mut plan = Plan::default();
+        for mapping in &found {
+            let what = self.find(tgid, mapping, now);
+            if let Found::Table(id) = what
+                && !plan.tables.contains(&id)
+            {
+                // At once, so that the next file does not put it out.
+                self.tables.used_by_one_more(id);
+                plan.tables.push(id);
+            }
+            let loaded = if let Found::Table(id) = what { self.tables.get(id) } else { None };
+            plan.add(mapping, what, loaded);
+        }
+        self.stats.refused += plan.left_out as u64;
+        self.give(tgid, plan, now);
+    }
+
+    /// Gives a process its mappings, in place of those it had. Their tables count it as a user already.
+    fn give(&mut self, tgid: Tgid, plan: Plan, now: Instant) {
+        let pause = self.processes.get(&tgid).map_or(REFRESH_MIN, |p| (p.pause * 2).min(REFRESH_MAX));
+        let sampled = self.processes.get(&tgid).map_or(now, |p| p.sampled);
+        self.release(tgid, now);
+        let count = plan.mappings.len() as u32;
+        if self.processes.len() >= PROCESSES as usize {
+            self.evict_processes(now);
+        }
+        let Some(first) = self.places.take(count, now) else {
+            self.evict_processes(now);
+            self.stats.refused += 1;
+            self.maps.drop_process(tgid.0);
+            for table in plan.tables {
+                self.tables.used_by_one_less(table, now);
+            }
+            return;
+        };
+        for (at, mapping) in plan.mappings.into_iter().enumerate() {
+            self.maps.put_mapping(first + at as u32, mapping);
+        }
+        let process = Process { first, count, tables: plan.tables, sampled, next: now + pause, pause };
+        self.processes.insert(tgid, process);
+        if let Err(error) = self.maps.put_process(tgid.0, ProcessMaps { first, count }) {
+            tracing::debug!(%tgid, %error, "no room for another process' mappings");
+            self.stats.refused += 1;
+            self.release(tgid, now);
+        }
+    }
+
+    /// Processes that have not been sampled for long make room.
+    fn evict_processes(&mut self, now: Instant) {
+        let idle: Vec<Tgid> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| now.saturating_duration_since(process.sampled) > IDLE)
+            .map(|(tgid, _)| *tgid)
+            .collect();
+        for tgid in idle {
+            self.forget(tgid, now);
+        }
+    }
+
+    fn find(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Found {
+        match &mapping.backing {
+            Backing::Anonymous => Found::Jit,
+            Backing::Special(_) => Found::Bare,
+            Backing::Vdso => {
+                if self.vdso.is_none() {
+                    self.vdso = Some(own_vdso().map_or(Found::Bare, |table| self.load(&table, now)));
+                }
+                self.vdso.unwrap_or(Found::Bare)
+            }
+            Backing::File { dev, ino, path, .. } => {
+                let key = (*dev, *ino, path.clone());
+                match self.files.get(&key) {
+                    Some(Found::Table(id)) if self.tables.get(*id).is_none() => {}
+                    Some(Found::Pending) | None => {}
+                    Some(known) => return *known,
+                }
+                if self.files.len() >= FILES {
+                    self.files.clear();
+                }
+                let found = self.read(tgid, mapping, now);
+                self.files.insert(key, found);
+                found
+            }
+        }
+    }
+
+    fn read(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Found {
+        // Not there now is not there later: a file that cannot be opened is deleted or hidden.
+        let Some(file) = unwind::open(tgid.0, mapping) else { return Found::Bare };
+        let build_id = unwind::build_id(&file);
+        if let Some(id) = build_id.as_ref().and_then(|id| self.contents.get(id))
+            && self.tables.get(*id).is_some()
+        {
+            return Found::Table(*id);
+        }
+        let table = match unwind::build(&file) {
+            Ok(table) => table,
+            Err(error) => {
+                tracing::debug!(?mapping, %error, "no unwind table");
+                return Found::Bare;
+            }
+        };
+        let found = self.load(&table, now);
+        if let (Found::Table(id), Some(build_id)) = (found, build_id) {
+            if self.contents.len() >= FILES {
+                self.contents.clear();
+            }
+            self.contents.insert(build_id, id);
+        }
+        found
+    }
+
+    fn load(&mut self, table: &Table, now: Instant) -> Found {
+        if let Some(id) = self.tables.load(&mut self.maps, table, now) {
+            return Found::Table(id);
+        }
+        self.evict_processes(now);
+        self.stats.refused += 1;
+        Found::Pending
+    }
+
+    fn publish(&mut self) {
+        let (tables, rows, slabs) = self.tables.counts();
+        self.stats.processes = self.processes.len() as u64;
+        self.stats.tables = tables;
+        self.stats.rows = rows;
+        self.stats.slab_bytes = slabs * u64::from(agent_common::abi::unwind::SLAB_ROWS) * 4;
+        self.stats.evicted = self.tables.evicted;
+        self.shared.put(&self.stats);
+    }
+}
+
+/// The table of the vDSO, which is the same in all processes.
+fn own_vdso() -> Option<Table> {
+    use std::os::unix::fs::FileExt as _;
+    let own = maps::read(std::process::id()).ok()?;
+    let vdso = own.iter().find(|mapping| mapping.backing == Backing::Vdso)?;
+    let mut bytes = vec![0; (vdso.end - vdso.start) as usize];
+    std::fs::File::open("/proc/self/mem").ok()?.read_exact_at(&mut bytes, vdso.start).ok()?;
+    unwind::build(bytes.as_slice()).ok()
+}

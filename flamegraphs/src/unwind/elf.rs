@@ -1,0 +1,162 @@
+//! Where an ELF file has its code and its unwind information.
+
+use super::{Bytes, Error};
+
+/// Code of one file at most: pages for more would crowd out everybody else's.
+pub const MAX_CODE: u64 = 256 << 20;
+/// Unwind information of one file at most. Chromium's is 20 MiB.
+pub const MAX_FRAME_BYTES: u64 = 64 << 20;
+/// Program headers, and sections, looked at.
+const MAX_HEADERS: u64 = 1024;
+
+const PT_LOAD: u32 = 1;
+const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+const PF_X: u32 = 1;
+const EM_X86_64: u16 = 62;
+const SHF_COMPRESSED: u64 = 1 << 11;
+
+/// A loadable segment with code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Where it is in the file.
+    pub offset: u64,
+    /// Where it is in the file's own address space.
+    pub vaddr: u64,
+    /// Bytes in the file.
+    pub size: u64,
+}
+
+/// Unwind information: its bytes, and where they are in the file's own address space.
+#[derive(Debug)]
+pub(super) enum Frames {
+    /// `.eh_frame`
+    Eh { bytes: Vec<u8>, vaddr: u64 },
+    /// `.debug_frame`
+    Debug { bytes: Vec<u8> },
+}
+
+#[derive(Debug)]
+pub(super) struct Image {
+    pub(super) segments: Vec<Segment>,
+    pub(super) frames: Frames,
+}
+
+pub(super) fn read(file: &(impl Bytes + ?Sized)) -> Result<Image, Error> {
+    let header = file.bytes(0, 64).ok_or(Error::NotElf)?;
+    let is_ours = header.starts_with(b"\x7fELF\x02\x01") && u16_at(&header, 18) == Some(EM_X86_64);
+    if !is_ours {
+        return Err(Error::NotElf);
+    }
+    let field = |at| u64_at(&header, at).ok_or(Error::Malformed);
+    let count = |at| u16_at(&header, at).map(u64::from).ok_or(Error::Malformed);
+    let programs = table(file, field(32)?, count(54)?, count(56)?, 56).ok_or(Error::Malformed)?;
+    let (mut segments, mut loads, mut index) = (Vec::new(), Vec::new(), None);
+    for entry in programs.chunks_exact(56) {
+        let word = |at| u64_at(entry, at).ok_or(Error::Malformed);
+        let kind = (u32_at(entry, 0), u32_at(entry, 4));
+        let segment = Segment { offset: word(8)?, vaddr: word(16)?, size: word(32)? };
+        match kind {
+            (Some(PT_LOAD), Some(flags)) => {
+                loads.push(segment);
+                if flags & PF_X != 0 {
+                    segments.push(segment);
+                }
+            }
+            (Some(PT_GNU_EH_FRAME), _) => index = Some(segment),
+            _ => {}
+        }
+    }
+    check(&segments)?;
+    let sections = table(file, field(40)?, count(58)?, count(60)?, 64);
+    let frames = sections
+        .and_then(|sections| by_section(file, &sections, count(62).ok()?))
+        .or_else(|| by_index(file, index?, &loads))
+        .ok_or(Error::Bare)?;
+    Ok(Image { segments, frames })
+}
+
+/// Addresses add up, and there is not more code than fits.
+fn check(segments: &[Segment]) -> Result<(), Error> {
+    let (mut low, mut high) = (u64::MAX, 0);
+    for segment in segments {
+        low = low.min(segment.vaddr);
+        high = high.max(segment.vaddr.checked_add(segment.size).ok_or(Error::Malformed)?);
+        segment.offset.checked_add(segment.size).ok_or(Error::Malformed)?;
+    }
+    match high.checked_sub(low) {
+        Some(span) if span <= MAX_CODE => Ok(()),
+        Some(_) => Err(Error::Malformed),
+        None => Err(Error::Bare),
+    }
+}
+
+/// A header table, cut to [`MAX_HEADERS`] entries, each of which must have the size that the format says.
+fn table(file: &(impl Bytes + ?Sized), offset: u64, size: u64, count: u64, expected: u64) -> Option<Vec<u8>> {
+    if offset == 0 || size != expected {
+        return None;
+    }
+    file.bytes(offset, size * count.min(MAX_HEADERS))
+}
+
+/// `.eh_frame`; `.debug_frame` where there is none.
+fn by_section(file: &(impl Bytes + ?Sized), sections: &[u8], names: u64) -> Option<Frames> {
+    let header = |entry: &[u8]| Some((u64_at(entry, 16)?, u64_at(entry, 24)?, u64_at(entry, 32)?));
+    let (_, offset, size) = header(sections.chunks_exact(64).nth(names as usize)?)?;
+    let names = file.bytes(offset, size.min(1 << 20))?;
+    let named = |name: &[u8]| {
+        sections.chunks_exact(64).find(|entry| {
+            let found = u32_at(entry, 0).and_then(|at| names.get(at as usize..));
+            // SHT_NOBITS: a separate symbol file, whose code is elsewhere.
+            found.is_some_and(|found| found.starts_with(name)) && u32_at(entry, 4) != Some(8)
+        })
+    };
+    let read = |entry| {
+        let (vaddr, offset, size) = header(entry)?;
+        let bytes = (size > 0 && size <= MAX_FRAME_BYTES).then(|| file.bytes(offset, size))??;
+        Some((bytes, vaddr))
+    };
+    if let Some((bytes, vaddr)) = named(b".eh_frame\0").and_then(read) {
+        // What the compiler's own start files bring along is not yet a description of the program.
+        let enough = bytes.len() > 1024;
+        if enough {
+            return Some(Frames::Eh { bytes, vaddr });
+        }
+        let debug = named(b".debug_frame\0")
+            .filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0));
+        return Some(match debug.and_then(read) {
+            Some((bytes, _)) => Frames::Debug { bytes },
+            None => Frames::Eh { bytes, vaddr },
+        });
+    }
+    let entry =
+        named(b".debug_frame\0").filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0))?;
+    read(entry).map(|(bytes, _)| Frames::Debug { bytes })
+}
+
+/// Without sections: the index (`.eh_frame_hdr`) says where `.eh_frame` begins, and a terminator or its segment where it
+/// ends.
+fn by_index(file: &(impl Bytes + ?Sized), index: Segment, loads: &[Segment]) -> Option<Frames> {
+    let header = file.bytes(index.offset, 8)?;
+    // Version 1, and the pointer relative to itself, signed, 4 bytes: what every linker writes.
+    if header[0] != 1 || header[1] != 0x1b {
+        return None;
+    }
+    let relative = i32::from_le_bytes(header[4..8].try_into().ok()?);
+    let vaddr = index.vaddr.wrapping_add(4).wrapping_add_signed(relative.into());
+    let load = loads.iter().find(|l| vaddr >= l.vaddr && vaddr - l.vaddr < l.size)?;
+    let into = vaddr - load.vaddr;
+    let size = (load.size - into).min(MAX_FRAME_BYTES);
+    Some(Frames::Eh { bytes: file.bytes(load.offset.checked_add(into)?, size)?, vaddr })
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
