@@ -11,7 +11,7 @@ fn compile(dir: &Path, name: &str, source: &str, more: &[&str]) -> PathBuf {
     let (code, program) = (dir.join(format!("{name}.c")), dir.join(name));
     std::fs::write(&code, source).expect("the directory is ours");
     let output = Command::new("cc")
-        .args(["-O2", "-fomit-frame-pointer", "-fno-inline", "-o"])
+        .args(["-O2", "-fomit-frame-pointer", "-fno-inline", "-fno-optimize-sibling-calls", "-o"])
         .arg(&program)
         .arg(&code)
         .args(more)
@@ -92,7 +92,7 @@ fn reaches_start(name: &str, body: &str, through: &[&str]) {
     let program = compile(dir.path(), name, &format!("{PRELUDE}{body}"), &[]);
     let stacks = stacks_of(dir.path(), &program);
     let main: Vec<_> =
-        stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f == "spin_hot")).collect();
+        stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f.starts_with("spin_hot"))).collect();
     let (whole, all) = share(&main, |frames| frames.iter().any(|frame| frame == "_start"));
     assert!(all > 800, "{all} samples of 2 s at 997 Hz");
     assert!(whole * 1000 >= all * 995, "{whole} of {all} reach _start: {main:#?}");
@@ -148,7 +148,7 @@ int main(void) {
 }
 
 #[test]
-fn a_coroutine_ends_where_its_stack_begins() {
+fn a_coroutine_is_followed_to_its_start() {
     if !tests::can_observe() {
         return;
     }
@@ -169,9 +169,14 @@ int main(void) {
     let program = compile(dir.path(), "coroutine", &format!("{PRELUDE}{body}"), &[]);
     let stacks = stacks_of(dir.path(), &program);
     let inside: Vec<_> =
-        stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f == "spin_hot")).collect();
+        stacks.into_iter().filter(|(frames, _)| frames.iter().any(|f| f.starts_with("spin_hot"))).collect();
+    // glibc describes where a coroutine begins as a function like any other (and has no symbol for it): what it would
+    // return to is data, and the walk is marked as cut there.
     let (whole, all) = share(&inside, |frames| {
-        frames.iter().any(|f| f == "routine") && frames.iter().any(|f| f.contains("start_context"))
+        frames.iter().position(|f| f.starts_with("routine")).is_some_and(|at| {
+            let start = &frames[at - 1];
+            start.contains("libc") || start.contains("start_context")
+        })
     });
     assert!(all > 800, "{all} samples of 2 s at 997 Hz");
     assert!(whole * 1000 >= all * 995, "{whole} of {all} reach the coroutine's start: {inside:#?}");
