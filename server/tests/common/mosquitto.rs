@@ -46,6 +46,7 @@ pub(crate) struct Mosquitto {
     settings: String,
 }
 
+#[allow(dead_code, reason = "each test program uses its part")]
 impl Mosquitto {
     /// Starts it in `dir` with these further settings.
     pub(crate) fn start(dir: &Path, settings: &str) -> Self {
