@@ -230,7 +230,8 @@ fn each_thread_keeps_the_privileges_that_it_needs_and_no_others() {
     for (name, effective, permitted, ambient, no_new_privs) in &threads {
         let allowed = match name.as_str() {
             "agent" => TEND,
-            "collector" => LOOK | PROBE,
+            // The unwinder fills maps.
+            "collector" | "unwind" => LOOK | PROBE,
             "symbolizer" => LOOK | NAMES,
             _ => LOOK,
         };
@@ -238,7 +239,7 @@ fn each_thread_keeps_the_privileges_that_it_needs_and_no_others() {
         assert!(no_new_privs, "{name}: {threads:?}");
     }
     let names: Vec<&str> = threads.iter().map(|(name, ..)| name.as_str()).collect();
-    for name in ["agent", "collector", "symbolizer", "mqtt", "spool"] {
+    for name in ["agent", "collector", "unwind", "symbolizer", "mqtt", "spool"] {
         assert!(names.contains(&name), "{names:?}");
     }
     // And what is left is enough: the server part dies and comes back under its user.
