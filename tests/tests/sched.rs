@@ -57,24 +57,27 @@ fn five_hundred_sleeps_of_ten_ms_are_five_seconds_of_sleep_and_the_states_are_th
     let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
     let mut collector = sched(Filter::All);
     let sleeper = std::thread::spawn(|| {
-        let (begin, mut slept) = (Instant::now(), Duration::ZERO);
+        let begin = Instant::now();
         for _ in 0..500 {
             std::thread::sleep(Duration::from_millis(10));
-            slept += Duration::from_millis(10);
         }
-        (tid(), begin.elapsed(), slept)
+        (begin.elapsed().as_secs_f64(), schedstat())
     });
-    let (tid, alive, slept) = sleeper.join().expect("it sleeps");
+    let (alive, (tid, ran, queued)) = sleeper.join().expect("it sleeps");
     let window = close(&mut collector);
     let states = &thread(&window, tid).states;
-    assert_near("sleep", seconds(states, |s| s == State::Sleep), slept.as_secs_f64(), 2.0);
-    assert_near("all states", seconds(states, |_| true), alive.as_secs_f64(), 1.0);
+    let slept = seconds(states, |s| s == State::Sleep);
+    // A virtual machine's timers may be late: what the kernel does not call running or queued is sleep.
+    assert!(slept >= 5.0, "{slept} s");
+    assert_near("sleep", slept, alive - ran - queued, 2.0);
+    assert_near("all states", seconds(states, |_| true), alive, 1.0);
 }
 
 #[test]
 fn run_and_queue_time_agree_with_schedstat() {
     let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
     let mut collector = sched(Filter::All);
+    let before = stolen();
     let spinners: Vec<_> = (0..3)
         .map(|_| {
             std::thread::spawn(|| {
@@ -87,20 +90,37 @@ fn run_and_queue_time_agree_with_schedstat() {
                     while burst.elapsed() < Duration::from_millis(7) {}
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                let path = format!("/proc/self/task/{}/schedstat", tid());
-                let text = std::fs::read_to_string(path).expect("its own");
-                let ns: Vec<f64> = text.split_whitespace().map(|n| n.parse().expect("a number")).collect();
-                (tid(), ns[0] / 1e9, ns[1] / 1e9)
+                schedstat()
             })
         })
         .collect();
     let ended: Vec<_> = spinners.into_iter().map(|t| t.join().expect("it spins")).collect();
+    let stolen = stolen() - before;
     let window = close(&mut collector);
+    let (mut oncpu, mut wanted) = (0.0, stolen);
     for (tid, ran, queued) in ended {
         let states = &thread(&window, tid).states;
-        assert_near("on CPU", seconds(states, |s| s == State::Oncpu), ran, 2.0);
+        oncpu += seconds(states, |s| s == State::Oncpu);
+        wanted += ran;
         assert_near("queued", seconds(states, State::is_runq), queued, 2.0);
     }
+    // The kernel takes off what the hypervisor has stolen meanwhile.
+    assert_near("on CPU", oncpu, wanted, 2.0);
+}
+
+/// This thread, and how long it ran and was queued, s, as the kernel has it.
+fn schedstat() -> (Tid, f64, f64) {
+    let path = format!("/proc/self/task/{}/schedstat", tid());
+    let text = std::fs::read_to_string(path).expect("its own");
+    let ns: Vec<f64> = text.split_whitespace().map(|n| n.parse().expect("a number")).collect();
+    (tid(), ns[0] / 1e9, ns[1] / 1e9)
+}
+
+/// Time that the hypervisor gave to others in place of CPU 0, s, to 10 ms.
+fn stolen() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("every Linux has it");
+    let line = stat.lines().find(|line| line.starts_with("cpu0 ")).expect("CPU 0 is there");
+    line.split_whitespace().nth(8).expect("steal").parse::<f64>().expect("ticks") / 100.0
 }
 
 #[test]
