@@ -1,5 +1,6 @@
 //! From a frame to its caller's.
 
+use core::arch::asm;
 use core::ffi::c_void;
 
 use agent_common::abi::unwind::{
@@ -8,7 +9,7 @@ use agent_common::abi::unwind::{
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 
-use super::{DONE, GO_ON, WORDS, Walk, tables};
+use super::{DONE, GO_ON, PT_REGS, WORDS, Walk, tables};
 
 /// A frame by frame pointer is at most this large, or the register held something else.
 const MAX_FRAME: u64 = 1 << 20;
@@ -49,8 +50,16 @@ impl Walk {
     /// Reads words of the user's stack into the first of [`Walk::words`].
     #[inline(always)]
     fn read(&mut self, words: u32, from: u64) -> bool {
-        // SAFETY: the helper checks the address; callers ask for WORDS at most.
-        unsafe { bpf_probe_read_user(self.words.as_mut_ptr().cast(), words * 8, from as *const c_void) == 0 }
+        let mut bytes = u64::from(words) * 8;
+        // What callers checked the compiler knows, but the verifier before 6.16 does not: of `words - 1 < 8` it learns
+        // nothing about `words`.
+        // SAFETY: arithmetic on a register.
+        unsafe { asm!("{0} &= 127", inout(reg) bytes, options(nomem, nostack, pure)) };
+        const { assert!(WORDS * 8 < 128 && 127 <= PT_REGS * 8) };
+        // SAFETY: the helper checks the address; there is room for 127 bytes.
+        unsafe {
+            bpf_probe_read_user(self.words.as_mut_ptr().cast(), bytes as u32, from as *const c_void) == 0
+        }
     }
 
     /// The caller's registers, from CFA and the place of rbp, in words below it.

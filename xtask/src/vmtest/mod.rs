@@ -140,9 +140,11 @@ fn read(version: &str, transcript: &Transcript) -> Column {
     if programs.is_empty() {
         problems.push("doctor names no program".to_owned());
     }
-    // A program that a kernel refuses is well replaced by its twin for such kernels, `NAME_r`.
-    let replaced = |name: &str| programs.get(&format!("{name}_r")).is_some_and(|state| state == "works");
-    let refused = programs.iter().filter(|(name, state)| *state != "works" && !replaced(name));
+    // A program that needs what a kernel does not have is well replaced by its twin for such kernels, `NAME_r`.
+    let replaced = |name: &str, state: &str| {
+        !state.starts_with("broken") && programs.get(&format!("{name}_r")).is_some_and(|twin| twin == "works")
+    };
+    let refused = programs.iter().filter(|(name, state)| *state != "works" && !replaced(name, state));
     problems.extend(refused.map(|(name, state)| format!("{name}: {state}")));
     let results = transcript.lines("tests", "out");
     let tests: Verdicts = results
