@@ -19,16 +19,22 @@ static FILTER_TGIDS: HashMap<u32, u32> = HashMap::with_max_entries(FILTER_MAX, 0
 #[unsafe(no_mangle)]
 static FILTERED: Global<u32> = Global::new(0);
 
+/// Whether there is a filter.
+#[inline(always)]
+pub(crate) fn is_set() -> bool {
+    FILTERED.load() != 0
+}
+
 /// Whether the current task, of thread group `tgid`, is observed. Reads the settings only where there is a filter.
 #[inline(always)]
 pub(crate) fn observes(tgid: u32) -> bool {
-    FILTERED.load() == 0 || settings::get().is_none_or(|settings| passes(settings, tgid))
+    !is_set() || settings::get().is_none_or(|settings| passes(settings, tgid))
 }
 
 /// The same for who has the settings.
 #[inline(always)]
 pub(crate) fn passes(settings: &Settings, tgid: u32) -> bool {
-    if FILTERED.load() == 0 {
+    if !is_set() {
         return true;
     }
     if settings.filter_tgids != 0 && !contains(tgid) {

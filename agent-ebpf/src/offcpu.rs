@@ -30,7 +30,7 @@ use crate::kernel::task::{Task, at};
 use crate::kernel::{self, KernelPtr};
 use crate::sched::slots::Slot;
 use crate::unwind::{Walk, Walker};
-use crate::{drops, runqlat};
+use crate::{drops, runqlat, settings};
 
 /// User space sizes it to the CPUs: 400 ms of looks.
 const WAITS_BYTES: u32 = 1 << 20;
@@ -73,13 +73,12 @@ static WAIT_USER: PerCpuArray<UserScratch> = PerCpuArray::with_max_entries(1, 0)
 #[inline(always)]
 pub(crate) fn ended(
     ctx: &BtfTracePointContext,
-    settings: &Settings,
     task: Task,
     slot: Slot,
     state: u8,
     (since, now): (u64, u64),
 ) {
-    if settings.waits == 0 || now <= since {
+    if now <= since {
         return;
     }
     let shift = if is_idle(state) { IDLE_SHIFT } else { 0 };
@@ -88,7 +87,10 @@ pub(crate) fn ended(
         slot.set_debt(debt);
         return;
     }
-    let Some(cpu) = runqlat::this_cpu() else { return };
+    let (Some(settings), Some(cpu)) = (settings::get(), runqlat::this_cpu()) else { return };
+    if settings.waits == 0 {
+        return;
+    }
     if !may_look(cpu, now) {
         slot.set_debt(debt);
         return;
@@ -264,8 +266,8 @@ fn send(record: *const core::ffi::c_void, frames: usize) {
 
 /// At `sys_exit`: takes the user stack of the current thread if it is wanted.
 #[inline(always)]
-pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, tid: u32) {
-    let Some(cpu) = runqlat::this_cpu() else { return };
+pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: u32, tid: u32) {
+    let Some(cpu) = runqlat::of_cpu(cpu) else { return };
     // SAFETY: this CPU's entry. Where this program may be preempted, the word is the next thread's by then, and its
     // number another one.
     if unsafe { (&raw const (*cpu).wanted).read_volatile() } != tid {

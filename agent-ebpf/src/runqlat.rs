@@ -20,7 +20,12 @@ static BLAME: HashMap<BlameKey, u64> = HashMap::with_max_entries(BLAME_MAX, 0);
 #[inline(always)]
 pub(crate) fn this_cpu() -> Option<*mut Cpu> {
     // SAFETY: no arguments.
-    CPUS.get_ptr_mut(unsafe { bpf_get_smp_processor_id() } as u32)
+    of_cpu(unsafe { bpf_get_smp_processor_id() } as u32)
+}
+
+#[inline(always)]
+pub(crate) fn of_cpu(cpu: u32) -> Option<*mut Cpu> {
+    CPUS.get_ptr_mut(cpu)
 }
 
 /// A turn on this CPU begins: of a process (0: idle), and of a thread whose user stack is wanted (0: it is not).

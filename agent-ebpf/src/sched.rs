@@ -7,7 +7,7 @@ pub(crate) mod class;
 pub(crate) mod slots;
 
 use agent_common::abi::sched::{DEAD, FLAG_NEW, NO_CALL, State};
-use agent_common::abi::settings::{NO_OFFSET, Settings};
+use agent_common::abi::settings::NO_OFFSET;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::programs::BtfTracePointContext;
 
@@ -41,7 +41,6 @@ fn queued(task: Task, otherwise: State) -> u8 {
 
 #[inline(always)]
 pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
-    let Some(settings) = settings::get() else { return };
     let preempted = ctx.arg::<u64>(0) & 0xff != 0;
     let (prev, next) = (Task::arg(ctx, 1), Task::arg(ctx, 2));
     let now = now();
@@ -54,12 +53,12 @@ pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
         } else {
             prev.state()
         };
-        leave(settings, prev, prev_tid, state, now);
+        leave(prev, prev_tid, state, now);
     }
     let Some(cpu) = runqlat::this_cpu() else { return };
     let mut wanted = 0;
     if next_tid != 0
-        && let Some((slot, since)) = enter(settings, next, next_tid, now)
+        && let Some((slot, since)) = enter(next, next_tid, now)
     {
         if since != 0 {
             runqlat::charge(cpu, slot, since, now);
@@ -73,10 +72,10 @@ pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
 
 /// `prev` is taken off its CPU.
 #[inline(always)]
-fn leave(settings: &Settings, prev: Task, tid: u32, state: u32, now: u64) {
+fn leave(prev: Task, tid: u32, state: u32, now: u64) {
     let slot = match Slot::of(tid) {
         Some(slot) => slot,
-        None if state & TASK_DEAD != 0 || !passes(settings, prev) => return,
+        None if state & TASK_DEAD != 0 || !filter::observes(prev.tgid()) => return,
         None => match Slot::claim(prev, tid, State::Oncpu, now, 0) {
             Some(slot) => slot,
             None => return,
@@ -98,10 +97,10 @@ fn leave(settings: &Settings, prev: Task, tid: u32, state: u32, now: u64) {
 
 /// `next` is put on this CPU. Its slot, and since when it has waited for a CPU that others had (0: it has not).
 #[inline(always)]
-fn enter(settings: &Settings, next: Task, tid: u32, now: u64) -> Option<(Slot, u64)> {
+fn enter(next: Task, tid: u32, now: u64) -> Option<(Slot, u64)> {
     let Some(slot) = Slot::of(tid) else {
         // Blocked or queued since before the agent came.
-        if passes_other(settings, next) {
+        if passes_other(next) {
             let _ = Slot::claim(next, tid, State::Oncpu, now, 0);
         }
         return None;
@@ -122,11 +121,10 @@ fn enter(settings: &Settings, next: Task, tid: u32, now: u64) -> Option<(Slot, u
 
 #[inline(always)]
 pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
-    let Some(settings) = settings::get() else { return };
     let task = Task::arg(ctx, 0);
     let tid = task.tid();
     let Some(slot) = Slot::of(tid) else {
-        if passes_other(settings, task) {
+        if passes_other(task) {
             let _ = Slot::claim(task, tid, State::RunqWoken, now(), 0);
         }
         return;
@@ -135,7 +133,7 @@ pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
     if is_blocked(state) {
         let (since, now) = (slot.since(), now());
         slot.change(queued(task, State::RunqWoken), now);
-        offcpu::ended(ctx, settings, task, slot, state, (since, now));
+        offcpu::ended(ctx, task, slot, state, (since, now));
     } else if state == State::Oncpu as u8 {
         slot.set_early(now());
     }
@@ -143,11 +141,10 @@ pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
 
 #[inline(always)]
 pub(crate) fn try_wakeup_new(ctx: &BtfTracePointContext) {
-    let Some(settings) = settings::get() else { return };
     let task = Task::arg(ctx, 0);
     let tid = task.tid();
     // The current task is the parent: a child is in its cgroup, and in the filter since `sched_process_fork`.
-    if passes(settings, task) && Slot::of(tid).is_none() {
+    if filter::observes(task.tgid()) && Slot::of(tid).is_none() {
         let _ = Slot::claim(task, tid, State::RunqWoken, now(), FLAG_NEW);
     }
 }
@@ -160,17 +157,14 @@ pub(crate) fn try_rename(ctx: &BtfTracePointContext) {
     }
 }
 
-/// Whether `task`, which is the current one or in its cgroup, is observed.
-#[inline(always)]
-fn passes(settings: &Settings, task: Task) -> bool {
-    filter::passes(settings, task.tgid())
-}
-
 /// Whether `task`, of which only the process can be told, is observed. With a cgroup filter a thread comes in when it
 /// is current.
 #[inline(always)]
-fn passes_other(settings: &Settings, task: Task) -> bool {
-    settings.filter_cgroup == 0 && (settings.filter_tgids == 0 || filter::contains(task.tgid()))
+fn passes_other(task: Task) -> bool {
+    !filter::is_set()
+        || settings::get().is_some_and(|settings| {
+            settings.filter_cgroup == 0 && (settings.filter_tgids == 0 || filter::contains(task.tgid()))
+        })
 }
 
 const _: () = assert!(NO_CALL == u16::MAX && DEAD == u8::MAX);

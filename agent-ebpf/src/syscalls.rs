@@ -112,8 +112,10 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     if !filter::observes(tgid) {
         return;
     }
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
     if settings.wait_users != 0 {
-        offcpu::take_user::<LOOPS>(current.context(), tid);
+        offcpu::take_user::<LOOPS>(current.context(), cpu, tid);
     }
     let ret = current.second();
     let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };
@@ -152,8 +154,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     let key = SyscallKey {
         tgid,
         nr,
-        // SAFETY: no arguments.
-        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        cpu: cpu as u16,
         bucket,
         flags,
         pad: 0,
@@ -184,9 +185,11 @@ fn count(key: SyscallKey, ns: u64) {
             return;
         }
         (*slot).value.count += 1;
-        (*slot).value.total_ns += ns;
-        if ns > (*slot).value.max_ns {
-            (*slot).value.max_ns = ns;
+        if ns != 0 {
+            (*slot).value.total_ns += ns;
+            if ns > (*slot).value.max_ns {
+                (*slot).value.max_ns = ns;
+            }
         }
     }
 }

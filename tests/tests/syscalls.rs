@@ -1,6 +1,7 @@
 //! Syscall counts are exact, whatever threads, processes, signals and 32-bit entries do.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tests::agent::{Observing, sum};
 use tests::workload::Workload;
@@ -70,6 +71,35 @@ fn a_thread_asleep_in_one_call_appears_with_its_age() {
     assert!(age >= 2_900_000_000, "{age} in {report}");
     assert_eq!(sum(&report, pid, "pause", "count"), 0, "it has not returned: {report}");
     workload.finish();
+}
+
+#[test]
+fn where_calls_are_only_counted_blocked_time_comes_from_the_waits() {
+    if !tests::can_observe() {
+        return;
+    }
+    // Not for the agent: the reader waits for the last writer to close it.
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).expect("a pipe");
+    let pid = std::process::id();
+    let set = ["--set", "collector.syscalls=counts"];
+    let args = ["syscalls", "--pid", &pid.to_string(), "--duration", "10m", "--json"];
+    let observing = Observing::start(&[&set[..], &args[..]].concat());
+    let reader = std::thread::spawn(move || {
+        let begin = Instant::now();
+        while nix::unistd::read(&read, &mut [0; 1]).is_ok_and(|bytes| bytes > 0) {}
+        begin.elapsed().as_nanos() as f64
+    });
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(25));
+        nix::unistd::write(&write, &[1]).expect("somebody reads");
+    }
+    drop(write);
+    let read_for = reader.join().expect("it reads");
+    let report = observing.stop_json();
+    let blocked = sum(&report, pid, "read", "blocked_ns") as f64;
+    assert!((blocked / read_for - 1.0).abs() < 0.1, "{blocked} of {read_for} ns: {report}");
+    let untimed = |row: &serde_json::Value| row["syscall"] == "read" && row["total_ns"].is_null();
+    assert!(report["rows"].as_array().expect("rows").iter().any(untimed), "{report}");
 }
 
 #[test]

@@ -96,6 +96,10 @@ pub struct SyscallsRow {
     pub p95_ns: Option<u64>,
     /// 99th percentile, within 12.5 %.
     pub p99_ns: Option<u64>,
+    /// Time that its calls were blocked, ns: summed from the waits that scheduler accounting samples, one for each 10 ms of a
+    /// thread's blocked time (160 ms where it idles), whatever the tier. Absent without that accounting.
+    #[serde(default)]
+    pub blocked_ns: Option<u64>,
     /// Threads inside this call when the window closed.
     pub in_flight: u32,
     /// Age of the oldest of them, ns (at least this: it may have entered before the agent started).

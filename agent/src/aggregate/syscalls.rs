@@ -21,6 +21,7 @@ pub(super) struct Sum {
     pub(super) total: DurNs,
     pub(super) max: DurNs,
     pub(super) histogram: BTreeMap<u8, u64>,
+    blocked: DurNs,
     in_flight: u32,
     age: Option<DurNs>,
 }
@@ -55,6 +56,14 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
             sum.comm = Arc::clone(&row.comm);
             sum.add(row);
         }
+        for wait in window.waits.iter().filter(|wait| wanted(wait.tgid)) {
+            let Some((abi, nr)) = wait.syscall else { continue };
+            let sum = sums.entry((wait.tgid, abi, nr)).or_default();
+            if sum.comm.is_empty() {
+                sum.comm = Arc::clone(&wait.comm);
+            }
+            sum.blocked.0 += wait.weight.0;
+        }
     }
     for open in windows.last().iter().flat_map(|window| &window.in_flight).filter(|open| wanted(open.tgid)) {
         let sum = sums.entry((open.tgid, open.abi, open.nr)).or_default();
@@ -64,9 +73,15 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
     }
     let coverage = coverage(windows);
     let counts_only = coverage.syscall_tier == "counts";
-    let mut rows: Vec<_> =
-        sums.into_iter().map(|((tgid, abi, nr), sum)| row(tgid, abi, nr, &sum, counts_only)).collect();
-    let key = |row: &SyscallsRow| (row.total_ns, row.count, row.in_flight_age_ns);
+    let accounted = windows.iter().any(|window| !window.times.is_empty());
+    let mut rows: Vec<_> = sums
+        .into_iter()
+        .map(|((tgid, abi, nr), sum)| SyscallsRow {
+            blocked_ns: accounted.then_some(sum.blocked.0),
+            ..row(tgid, abi, nr, &sum, counts_only)
+        })
+        .collect();
+    let key = |row: &SyscallsRow| (row.total_ns.or(row.blocked_ns), row.count, row.in_flight_age_ns);
     rows.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| (a.pid, &a.syscall).cmp(&(b.pid, &b.syscall))));
     SyscallsReport { window_s: span(windows).as_secs_f64(), coverage, rows }
 }
@@ -85,6 +100,7 @@ fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool) -> Sy
         p50_ns: sum.percentile(0.50),
         p95_ns: sum.percentile(0.95),
         p99_ns: sum.percentile(0.99),
+        blocked_ns: None,
         in_flight: sum.in_flight,
         in_flight_age_ns: sum.age.map(|age| age.0),
     }
@@ -104,8 +120,8 @@ fn percentile(histogram: &BTreeMap<u8, u64>, share: f64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::testing::{calls, exit, shared, window};
-    use crate::window::InFlight;
+    use crate::aggregate::testing::{calls, exit, shared, wait, window};
+    use crate::window::{InFlight, ProcessTimes};
     use agent_common::abi::syscalls::bucket_of;
     use agent_common::units::Tid;
 
@@ -182,6 +198,19 @@ mod tests {
             (row.total_ns, row.max_ns, row.p50_ns, row.p95_ns, row.p99_ns),
             (None, None, None, None, None)
         );
+    }
+
+    #[test]
+    fn blocked_time_of_a_call_is_the_weight_of_its_waits_in_either_tier() {
+        let mut windows = vec![window(0)];
+        windows[0].syscalls = vec![calls(7, "a", READ, 10, 0, 0)];
+        windows[0].waits = [3, 4].map(|ms| wait(7, READ, ms)).into();
+        assert_eq!(syscalls(&shared(windows.clone()), None).rows[0].blocked_ns, None, "nobody accounts");
+        windows[0].times = vec![ProcessTimes { tgid: Tgid(7), ..ProcessTimes::default() }];
+        windows[0].waits.push(wait(8, READ, 9));
+        let report = syscalls(&shared(windows), None);
+        let blocked: Vec<_> = report.rows.iter().map(|row| (row.pid, row.blocked_ns)).collect();
+        assert_eq!(blocked, [(7, Some(7_000_000)), (8, Some(9_000_000))]);
     }
 
     #[test]

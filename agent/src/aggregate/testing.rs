@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::bucket_of;
-use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
 
 use crate::source::host::HostSample;
 use crate::source::task::{TaskIo, TaskSample, TaskTotals};
-use crate::window::{ProcessExit, SyscallAbi, SyscallRow, Window};
+use crate::window::{ProcessExit, SyscallAbi, SyscallRow, Wait, WaitTarget, Window};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 pub(crate) const MS: u64 = 1_000_000;
@@ -92,6 +93,26 @@ pub(crate) fn exit(tgid: u32, parent: u32, comm: &str, cpu_ms: u64) -> ProcessEx
         min_flt: 10,
         maj_flt: 1,
         before: TaskTotals::default(),
+    }
+}
+
+/// A wait in a call that stands for `ms`.
+pub(crate) fn wait(tgid: u32, nr: u16, ms: u64) -> Wait {
+    Wait {
+        at: MonoNs(0),
+        open: false,
+        tgid: Tgid(tgid),
+        tid: Tid(tgid),
+        comm: "waiter".into(),
+        accounted: State::Ipc,
+        state: State::Ipc,
+        syscall: Some((SyscallAbi::Native, nr)),
+        waited: DurNs(ms * MS),
+        weight: DurNs(ms * MS),
+        target: WaitTarget::None,
+        waker: None,
+        kernel: Box::default(),
+        user: Box::default(),
     }
 }
 

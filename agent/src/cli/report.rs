@@ -225,6 +225,7 @@ mod tests {
             p50_ns: None,
             p95_ns: None,
             p99_ns: None,
+            blocked_ns: None,
             in_flight: 0,
             in_flight_age_ns: None,
         };

@@ -24,7 +24,8 @@ Examples:
   sudo agent syscalls --json | jq '.rows[] | select(.errors > 0)'
 
 Calls that have not returned are in the table too, with their age: a hung process shows where it hangs.
-Times are within 12.5 %; a `-` means that only counts were taken.")]
+Times are within 12.5 %; a `-` means that only counts were taken. BLOCKED is how long the calls kept their threads off the
+CPUs, from waits sampled every 10 ms of blocked time.")]
 pub(super) struct SyscallsArgs {
     /// One process
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
@@ -85,7 +86,7 @@ async fn syscalls(context: &Context, args: &SyscallsArgs) -> anyhow::Result<Sysc
         SyscallTier::Off => SyscallTier::Auto,
         tier => tier,
     };
-    let options = Options { rate_hz: 0, filter, syscalls, sched: false, resources: false, proc: false };
+    let options = Options { rate_hz: 0, filter, syscalls, sched: true, resources: false, proc: false };
     let observing = observe::start(context, options).await?;
     if let Some((pid, found)) = &found
         && !pid::is_alive(*pid, found)
@@ -112,6 +113,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
         ("P95", Right),
         ("P99", Right),
         ("MAX", Right),
+        ("BLOCKED", Right),
         ("OPEN", Right),
         ("AGE", Right),
     ]);
@@ -129,6 +131,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
             time(row.p95_ns),
             time(row.p99_ns),
             time(row.max_ns),
+            row.blocked_ns.filter(|ns| *ns > 0).map(term::nanos).unwrap_or_default(),
             if row.in_flight == 0 { String::new() } else { row.in_flight.to_string() },
             row.in_flight_age_ns.map(term::nanos).unwrap_or_default(),
         ]);
@@ -186,6 +189,7 @@ mod tests {
             p50_ns: total_ns,
             p95_ns: total_ns,
             p99_ns: total_ns,
+            blocked_ns: Some(0),
             in_flight: 1,
             in_flight_age_ns: Some(5_000_000_000),
         };
@@ -196,7 +200,7 @@ mod tests {
         };
         let text = render(&report, 0, Paint::plain());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0].split_whitespace().count(), 12);
+        assert_eq!(lines[0].split_whitespace().count(), 13);
         assert!(lines[1].contains("1.50µs") && lines[1].ends_with("5.00s"), "{text}");
         assert!(lines[2].contains("  -  "), "{text}");
         assert_eq!(lines[3], "6 calls in 5s; counted and timed, nothing lost");
