@@ -71,13 +71,7 @@ static WAIT_USER: PerCpuArray<UserScratch> = PerCpuArray::with_max_entries(1, 0)
 
 /// A thread that waited in `state` since `since` is woken by the current one.
 #[inline(always)]
-pub(crate) fn ended(
-    ctx: &BtfTracePointContext,
-    task: Task,
-    slot: Slot,
-    state: u8,
-    (since, now): (u64, u64),
-) {
+pub(crate) fn ended(ctx: &BtfTracePointContext, task: Task, slot: Slot, state: u8, (since, now): (u64, u64)) {
     if now <= since {
         return;
     }

@@ -28,14 +28,22 @@ pub(crate) fn of_cpu(cpu: u32) -> Option<*mut Cpu> {
     CPUS.get_ptr_mut(cpu)
 }
 
-/// A turn on this CPU begins: of a process (0: idle), and of a thread whose user stack is wanted (0: it is not).
+/// The thread that was put on this CPU last.
 #[inline(always)]
-pub(crate) fn begin_turn(cpu: *mut Cpu, tgid: u32, wanted: u32, now: u64) {
+pub(crate) fn current(cpu: *mut Cpu) -> u32 {
+    // SAFETY: this CPU's entry, and interrupts are off in `sched_switch`.
+    unsafe { (*cpu).current }
+}
+
+/// A turn on this CPU begins: of a thread of a process (0: idle), and whether the thread's user stack is wanted.
+#[inline(always)]
+pub(crate) fn begin_turn(cpu: *mut Cpu, tid: u32, tgid: u32, wanted: bool, now: u64) {
     // SAFETY: this CPU's entry, and interrupts are off in `sched_switch`; the index is masked.
     unsafe {
         let turn = (*cpu).turn.wrapping_add(1);
         (*cpu).turn = turn;
-        (*cpu).wanted = wanted;
+        (*cpu).current = tid;
+        (*cpu).wanted = if wanted { tid } else { 0 };
         let entry = &raw mut (*cpu).turns[turn as usize & (TURNS - 1)];
         (*entry).since_ns = now;
         (*entry).tgid = tgid;

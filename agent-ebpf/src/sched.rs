@@ -56,18 +56,32 @@ pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
         leave(prev, prev_tid, state, now);
     }
     let Some(cpu) = runqlat::this_cpu() else { return };
-    let mut wanted = 0;
+    let left = runqlat::current(cpu);
+    if left != prev_tid {
+        unseen(left, now);
+    }
+    let mut wanted = false;
     if next_tid != 0
         && let Some((slot, since)) = enter(next, next_tid, now)
     {
         if since != 0 {
             runqlat::charge(cpu, slot, since, now);
         }
-        if slot.wants_user() {
-            wanted = next_tid;
-        }
+        wanted = slot.wants_user();
     }
-    runqlat::begin_turn(cpu, if next_tid == 0 { 0 } else { next.tgid() }, wanted, now);
+    runqlat::begin_turn(cpu, next_tid, if next_tid == 0 { 0 } else { next.tgid() }, wanted, now);
+}
+
+/// Thread `tid` was put on this CPU, and another one leaves it: it has left unseen (a kernel may keep events of some
+/// threads to itself, and skips a program that it is in the middle of). What for is not known, and it must not go on running.
+#[inline(always)]
+fn unseen(tid: u32, now: u64) {
+    if tid != 0
+        && let Some(slot) = Slot::of(tid)
+        && slot.state() == State::Oncpu as u8
+    {
+        slot.change(State::Interruptible as u8, now);
+    }
 }
 
 /// `prev` is taken off its CPU.

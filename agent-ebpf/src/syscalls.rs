@@ -151,14 +151,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
         }
         (nr, UNTIMED, 0)
     };
-    let key = SyscallKey {
-        tgid,
-        nr,
-        cpu: cpu as u16,
-        bucket,
-        flags,
-        pad: 0,
-    };
+    let key = SyscallKey { tgid, nr, cpu: cpu as u16, bucket, flags, pad: 0 };
     count(key, ns);
 }
 

@@ -146,6 +146,11 @@ impl Collector {
             options,
         };
         collector.poll();
+        // What came while all this was set up belongs to no window.
+        let (_, _) = (collector.oncpu.take(), collector.oncpu.take_unwound());
+        let now = mono_now();
+        collector.start = now;
+        collector.audit = Audit::new(&collector.probes, collector.options.rate_hz, now);
         collector.sched.begin(&mut collector.probes, collector.start);
         tracing::info!(tier = collector.tier(), rate_hz = collector.options.rate_hz, "probes attached");
         Ok(collector)

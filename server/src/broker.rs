@@ -45,14 +45,16 @@ const START: Duration = Duration::from_secs(10);
 pub enum BrokerError {
     /// Somebody else listens there.
     #[error(
-        "broker: {listen} is in use by another program (another agent? choose another port with `listen`)"
+        "broker: {listen} is in use by another program (another agent? choose another port with `server.mqtt_listen`)"
     )]
     PortInUse {
         /// The address.
         listen: SocketAddr,
     },
     /// The address is not ours, or the port needs a permission.
-    #[error("broker: cannot listen on {listen}")]
+    #[error(
+        "broker: cannot listen on {listen} (it has no privileges: a port below 1024 needs `net.ipv4.ip_unprivileged_port_start`)"
+    )]
     Listen {
         /// The address.
         listen: SocketAddr,

@@ -21,8 +21,10 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("cc", "gcc"),
+    ("c++", "g++"),
+    ("go", "golang-go"),
     ("strace", "strace"),
     ("mount", "mount"),
     ("xz", "xz-utils"),

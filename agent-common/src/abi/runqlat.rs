@@ -45,8 +45,8 @@ pub struct Cpu {
     pub wanted: u32,
     /// Waits that were looked at here.
     pub waits: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Thread that runs; 0: idle, or none seen yet.
+    pub current: u32,
     /// When the next wait may be looked at.
     pub look_ns: u64,
     /// Zero.

@@ -174,8 +174,15 @@ async fn of_broker(context: &Context, args: &AlertsArgs, printer: &mut Printer) 
     let mut was_connected = false;
     loop {
         let ended = tokio::select! {
-            () = interrupt.wait() => return Ok(()),
-            ended = session(&options, args.follow, printer, &mut was_connected) => ended?,
+            () = interrupt.wait() => None,
+            ended = session(&options, args.follow, printer, &mut was_connected) => Some(ended?),
+        };
+        let Some(ended) = ended else {
+            anyhow::ensure!(
+                was_connected,
+                "interrupted before the broker answered: nothing is known of its alerts"
+            );
+            return Ok(());
         };
         match ended {
             None => return Ok(()),

@@ -4,15 +4,17 @@
 //! this instead, which waits for a byte on an inherited pipe and then becomes the command: same PID, nothing
 //! missed. When the agent dies first, the pipe ends and the command is never run.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode};
 
 use clap::Args;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::unistd::{AccessFlags, access};
 
 use super::{Outcome, term};
 
@@ -47,6 +49,18 @@ pub(super) fn run(args: &HoldArgs) -> Outcome {
     Ok(ExitCode::from(if not_found { EXIT_NOT_FOUND } else { EXIT_NOT_RUNNABLE }))
 }
 
+/// Whether there is such a program.
+fn find(program: &OsStr) -> std::io::Result<()> {
+    let runs = |file: &Path| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = if program.as_encoded_bytes().contains(&b'/') {
+        runs(Path::new(program))
+    } else {
+        std::env::split_paths(&path).any(|dir| runs(&dir.join(program)))
+    };
+    if found { Ok(()) } else { Err(std::io::Error::from(std::io::ErrorKind::NotFound)) }
+}
+
 /// A child that waits.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -55,8 +69,9 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Starts the child; it waits.
+    /// Starts the child; it waits. A command that is not there is refused before anything is measured or written.
     pub(super) fn spawn(command: &[OsString]) -> std::io::Result<Self> {
+        find(&command[0])?;
         let (theirs, ours): (OwnedFd, OwnedFd) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let mut held = Command::new("/proc/self/exe");
         held.arg0("agent").arg(NAME).arg("--fd").arg(theirs.as_raw_fd().to_string()).arg("--").args(command);

@@ -113,10 +113,16 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("state_dir", Kind::Text, "/var/lib/s7mpa", "Spool and store", |c, v| {
-        c.state_dir = absolute(v)?;
-        Ok(())
-    }),
+    key!(
+        "state_dir",
+        Kind::Text,
+        "/var/lib/s7mpa",
+        "Spool; the store of the server part lies beside it, in the same name with -server",
+        |c, v| {
+            c.state_dir = absolute(v)?;
+            Ok(())
+        }
+    ),
     key!("run_dir", Kind::Text, "/run/s7mpa", "Control socket and secrets", |c, v| {
         c.run_dir = absolute(v)?;
         c.socket = c.run_dir.join("agent.sock");
@@ -332,8 +338,13 @@ pub static KEYS: &[Key] = &[
         "",
         "error, warn, info, debug, trace, or a filter; empty: by command",
         |c, v| {
-            v.parse::<tracing_subscriber::filter::Targets>()
-                .map_err(|_| format!("`{v}` is not a log level; write error, warn, info, debug or trace"))?;
+            let known = |part: &str| {
+                part.contains('=') || part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+            };
+            let filter = v.parse::<tracing_subscriber::filter::Targets>().ok();
+            filter.filter(|_| v.is_empty() || v.split(',').all(|part| known(part.trim()))).ok_or_else(
+                || format!("`{v}` is not a log level; write error, warn, info, debug or trace"),
+            )?;
             v.clone_into(&mut c.log.level);
             Ok(())
         }

@@ -39,7 +39,9 @@ pub enum PidError {
         comm: String,
     },
     /// A thread of the kernel.
-    #[error("{pid} ({comm}) is a kernel thread, not a program; `--all` shows the kernel's own work")]
+    #[error(
+        "{pid} ({comm}) is a kernel thread, not a program; `agent flamegraph --all` shows the kernel's own work"
+    )]
     KernelThread {
         /// The PID.
         pid: u32,

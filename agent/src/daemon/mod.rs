@@ -30,7 +30,7 @@ use crate::history::Limits;
 use crate::notify::Notifiers;
 use crate::observer::{Observer, observe_with};
 use crate::sink::mqtt::{self, MqttConfig, MqttSink};
-use crate::sink::spool::{self, Spool};
+use crate::sink::spool::{self, Spool, SpoolStats};
 
 /// What the sink may take to send the last windows when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -132,16 +132,28 @@ pub async fn run(
     }
     let stats = tokio::task::spawn_blocking(move || sink.close(DRAIN)).await?;
     match stats {
-        Ok(stats) if stats.spool.windows > 0 => {
-            tracing::info!(windows = stats.spool.windows, "kept on disk until the broker takes them");
-        }
-        Ok(_) => {}
+        Ok(stats) => told(&stats.spool),
         Err(error) => tracing::warn!(%error, "cannot close the spool"),
     }
     if let Some(child) = child {
         child.stop().await;
     }
     died
+}
+
+/// What becomes of the windows that no broker has taken.
+fn told(spool: &SpoolStats) {
+    let (memory, dropped) = (spool.in_memory, spool.dropped.total());
+    let disk = spool.windows - memory;
+    if memory + dropped > 0 {
+        tracing::warn!(
+            lost = memory + dropped,
+            "windows were lost: the disk or the spool's limits had no room for them"
+        );
+    }
+    if disk > 0 {
+        tracing::info!(windows = disk, "kept on disk until the broker takes them");
+    }
 }
 
 /// SIGHUP, and whether it means the end: of a terminal that we show ourselves on. Otherwise: read the configuration anew.

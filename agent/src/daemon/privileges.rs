@@ -11,8 +11,10 @@ use caps::{CapSet, Capability, CapsHashSet};
 const LOOK: [Capability; 2] = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
 /// Switch probes on and off.
 const PROBE: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
-/// `/proc/PID/map_files`, and addresses in `/proc/kallsyms`.
-const NAMES: [Capability; 2] = [Capability::CAP_CHECKPOINT_RESTORE, Capability::CAP_SYSLOG];
+/// Addresses in `/proc/kallsyms`: names of kernel frames, and classes of waits.
+const KERNEL: [Capability; 1] = [Capability::CAP_SYSLOG];
+/// `/proc/PID/map_files`.
+const FILES: [Capability; 1] = [Capability::CAP_CHECKPOINT_RESTORE];
 /// Start the server part under its own user, kill it if it does not end.
 const TEND: [Capability; 3] = [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_KILL];
 /// Make directories where the operator wants them and give the server's to its user; raise `RLIMIT_MEMLOCK` (before 5.11).
@@ -43,11 +45,11 @@ pub enum Role {
 impl Role {
     fn capabilities(self) -> CapsHashSet {
         let parts: &[&[Capability]] = match self {
-            Self::Start => &[&LOOK, &PROBE, &NAMES, &TEND, &PREPARE],
+            Self::Start => &[&LOOK, &PROBE, &KERNEL, &FILES, &TEND, &PREPARE],
             Self::Tend => &[&TEND],
             Self::Wait => &[],
-            Self::Collector => &[&LOOK, &PROBE],
-            Self::Symbolizer => &[&LOOK, &NAMES],
+            Self::Collector => &[&LOOK, &PROBE, &KERNEL],
+            Self::Symbolizer => &[&LOOK, &KERNEL, &FILES],
             Self::Worker => &[&LOOK],
         };
         parts.iter().copied().flatten().copied().collect()

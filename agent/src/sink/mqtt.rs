@@ -390,7 +390,11 @@ fn spool_thread(shared: &Shared) {
                     tracing::error!(error = e as &dyn std::error::Error, "a window was lost");
                 }
                 Ok(_) if in_memory && !failing => {
-                    tracing::error!("the spool's disk is full: windows are kept in memory and lost first");
+                    tracing::error!(
+                        directory = %lock(&shared.spool).directory().display(),
+                        "the spool's disk is full: new windows are kept in memory, the oldest are dropped when that is full, \
+                         and all of them are lost at exit unless the broker takes them"
+                    );
                 }
                 Ok(_) if failing && !in_memory => tracing::info!("the spool takes windows again"),
                 _ => {}

@@ -612,6 +612,12 @@ impl Spool {
         self.kept.is_empty()
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     /// Whether the disk had no room for the last window.
     #[must_use]
     pub const fn is_in_memory(&self) -> bool {

@@ -102,10 +102,14 @@ pub(super) fn empty_reason(profile: &Profile) -> String {
     }
     match profile.target {
         Target::Pid(_) => format!(
-            "Not once on a CPU when sampled in {time}: it sleeps or waits. Try `--mode off-cpu` or a longer --duration."
+            "Not once on a CPU when sampled in {time}: it sleeps, waits or has ended. Try `--mode off-cpu`."
         ),
         Target::All if profile.comm.is_some() => {
-            format!("Too short for {} samples a second ({time}); try --rate 997.", profile.rate_hz)
+            format!(
+                "Not once on a CPU when sampled {} times a second in {time}: it slept, or was too short. Try `--mode wall`, or \
+                 --rate 997.",
+                profile.rate_hz
+            )
         }
         Target::All => format!("No process ran when sampled in {time}."),
     }

@@ -59,6 +59,9 @@ pub(super) fn status(place: &str, status: u16, text: &str) -> Answer {
     let has = |words: &[&str]| words.iter().any(|word| said.to_ascii_lowercase().contains(word));
     let wrong = |what: String| Answer::Failed(misconfigured(format!("{place}: {what}"), None));
     match status {
+        200 if text.trim_start().starts_with('<') => {
+            wrong("that is a web page, not a write API: the URL is wrong, or a proxy asks for a login".into())
+        }
         200 | 204 => Answer::Done,
         300..=399 => wrong(format!("the server redirects ({status}): write its own address into the URL")),
         400 if has(&["http request to an https server", "plain http request"]) => {
