@@ -261,7 +261,7 @@ mod tests {
     fn an_empty_picture_says_why() {
         for format in [Format::Svg, Format::Html] {
             let text = String::from_utf8(rendered(format, 0)).unwrap();
-            assert!(text.contains("it sleeps or waits"), "{format:?}");
+            assert!(text.contains("it sleeps, waits or has ended"), "{format:?}");
         }
     }
 
