@@ -316,7 +316,8 @@ int main(void) { while (busy()) descend(20); return 0; }
     let source = format!("{PRELUDE}{body}");
     let compiler = [&["musl-gcc", "-static", "-fasynchronous-unwind-tables"], &BARE[..]].concat();
     let program = build(dir.path(), "musl", "c", &source, &compiler);
-    reaches(dir.path(), &program, "_start", &["descend", "main"]);
+    // Debian's musl describes none of its own functions: the walk ends where the program's own code does.
+    reaches(dir.path(), &program, "main", &["descend"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Where an ELF file has its code and its unwind information.
 
+use std::io::Read as _;
+
 use super::{Bytes, Error};
 
 /// Code of one file at most: pages for more would crowd out everybody else's.
@@ -38,7 +40,8 @@ pub(super) enum Frames {
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) segments: Vec<Segment>,
-    pub(super) frames: Frames,
+    /// At least one; where two describe a function, the first has it.
+    pub(super) frames: Vec<Frames>,
 }
 
 pub(super) fn read(file: &(impl Bytes + ?Sized)) -> Result<Image, Error> {
@@ -70,7 +73,8 @@ pub(super) fn read(file: &(impl Bytes + ?Sized)) -> Result<Image, Error> {
     let sections = table(file, field(40)?, count(58)?, count(60)?, 64);
     let frames = sections
         .and_then(|sections| by_section(file, &sections, count(62).ok()?))
-        .or_else(|| by_index(file, index?, &loads))
+        .filter(|frames| !frames.is_empty())
+        .or_else(|| Some(vec![by_index(file, index?, &loads)?]))
         .ok_or(Error::Bare)?;
     Ok(Image { segments, frames })
 }
@@ -98,8 +102,8 @@ fn table(file: &(impl Bytes + ?Sized), offset: u64, size: u64, count: u64, expec
     file.bytes(offset, size * count.min(MAX_HEADERS))
 }
 
-/// `.eh_frame`; `.debug_frame` where there is none.
-fn by_section(file: &(impl Bytes + ?Sized), sections: &[u8], names: u64) -> Option<Frames> {
+/// `.eh_frame` and `.debug_frame`: a program may have one, its C library the other. Go has the latter alone, compressed.
+fn by_section(file: &(impl Bytes + ?Sized), sections: &[u8], names: u64) -> Option<Vec<Frames>> {
     let header = |entry: &[u8]| Some((u64_at(entry, 16)?, u64_at(entry, 24)?, u64_at(entry, 32)?));
     let (_, offset, size) = header(sections.chunks_exact(64).nth(names as usize)?)?;
     let names = file.bytes(offset, size.min(1 << 20))?;
@@ -113,24 +117,24 @@ fn by_section(file: &(impl Bytes + ?Sized), sections: &[u8], names: u64) -> Opti
     let read = |entry| {
         let (vaddr, offset, size) = header(entry)?;
         let bytes = (size > 0 && size <= MAX_FRAME_BYTES).then(|| file.bytes(offset, size))??;
-        Some((bytes, vaddr))
+        let compressed = u64_at(entry, 8)? & SHF_COMPRESSED != 0;
+        Some((if compressed { inflate(&bytes)? } else { bytes }, vaddr))
     };
-    if let Some((bytes, vaddr)) = named(b".eh_frame\0").and_then(read) {
-        // What the compiler's own start files bring along is not yet a description of the program.
-        let enough = bytes.len() > 1024;
-        if enough {
-            return Some(Frames::Eh { bytes, vaddr });
-        }
-        let debug = named(b".debug_frame\0")
-            .filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0));
-        return Some(match debug.and_then(read) {
-            Some((bytes, _)) => Frames::Debug { bytes },
-            None => Frames::Eh { bytes, vaddr },
-        });
+    let eh = named(b".eh_frame\0").and_then(read).map(|(bytes, vaddr)| Frames::Eh { bytes, vaddr });
+    let debug = named(b".debug_frame\0").and_then(read).map(|(bytes, _)| Frames::Debug { bytes });
+    Some(eh.into_iter().chain(debug).collect())
+}
+
+/// Contents of a compressed section: an `Elf64_Chdr` (kind, size, alignment), then zlib's format.
+fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
+    const ZLIB: u32 = 1;
+    let size = u64_at(bytes, 8)?;
+    if u32_at(bytes, 0)? != ZLIB || size > MAX_FRAME_BYTES {
+        return None;
     }
-    let entry =
-        named(b".debug_frame\0").filter(|entry| u64_at(entry, 8).is_some_and(|f| f & SHF_COMPRESSED == 0))?;
-    read(entry).map(|(bytes, _)| Frames::Debug { bytes })
+    let mut whole = Vec::new();
+    flate2::read::ZlibDecoder::new(bytes.get(24..)?).take(size).read_to_end(&mut whole).ok()?;
+    (whole.len() as u64 == size).then_some(whole)
 }
 
 /// Without sections: the index (`.eh_frame_hdr`) says where `.eh_frame` begins, and a terminator or its segment where it

@@ -30,24 +30,39 @@ pub(super) struct Functions {
     pub(super) rows: Vec<(u64, Form)>,
 }
 
-pub(super) fn functions(frames: &Frames) -> Functions {
-    match frames {
-        Frames::Eh { bytes, vaddr } => {
-            let mut section = EhFrame::new(bytes, LittleEndian);
-            section.set_address_size(8);
-            read(&section, &BaseAddresses::default().set_eh_frame(*vaddr))
-        }
-        Frames::Debug { bytes } => {
-            let mut section = DebugFrame::new(bytes, LittleEndian);
-            section.set_address_size(8);
-            read(&section, &BaseAddresses::default())
+pub(super) fn functions(frames: &[Frames]) -> Functions {
+    let mut found = Functions::default();
+    for frames in frames {
+        let mut known: Vec<(u64, u64)> = found.functions.iter().map(|f| (f.start, f.end)).collect();
+        known.sort_unstable();
+        match frames {
+            Frames::Eh { bytes, vaddr } => {
+                let mut section = EhFrame::new(bytes, LittleEndian);
+                section.set_address_size(8);
+                read(&section, &BaseAddresses::default().set_eh_frame(*vaddr), &known, &mut found);
+            }
+            Frames::Debug { bytes } => {
+                let mut section = DebugFrame::new(bytes, LittleEndian);
+                section.set_address_size(8);
+                read(&section, &BaseAddresses::default(), &known, &mut found);
+            }
         }
     }
+    found
 }
 
-/// Everything up to the first entry that cannot be read: what follows it cannot be found.
-fn read<'a, S: UnwindSection<Slice<'a>>>(section: &S, bases: &BaseAddresses) -> Functions {
-    let mut found = Functions::default();
+/// Adds everything up to the first entry that cannot be read: what follows it cannot be found. Leaves out what begins in
+/// one of the `known` ranges, which are sorted.
+fn read<'a, S: UnwindSection<Slice<'a>>>(
+    section: &S,
+    bases: &BaseAddresses,
+    known: &[(u64, u64)],
+    found: &mut Functions,
+) {
+    let is_known = |at: u64| {
+        let behind = known.partition_point(|(start, _)| *start <= at);
+        behind > 0 && at < known[behind - 1].1
+    };
     let mut context = UnwindContext::new();
     // Hundreds of functions share one.
     let mut shared: HashMap<usize, CommonInformationEntry<Slice<'a>>> = HashMap::new();
@@ -64,6 +79,9 @@ fn read<'a, S: UnwindSection<Slice<'a>>>(section: &S, bases: &BaseAddresses) -> 
             Ok(fresh)
         });
         let Ok(function) = function else { continue };
+        if is_known(function.initial_address()) {
+            continue;
+        }
         let first = found.rows.len();
         if first >= MAX_ROWS {
             break;
@@ -85,5 +103,4 @@ fn read<'a, S: UnwindSection<Slice<'a>>>(section: &S, bases: &BaseAddresses) -> 
             found.functions.push(Function { start, end, rows });
         }
     }
-    found
 }

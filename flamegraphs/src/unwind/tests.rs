@@ -57,7 +57,7 @@ fn compare(path: &str) -> (usize, usize) {
     let file = File::open(path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let table = build(&file).unwrap_or_else(|e| panic!("{path}: {e}"));
     let image = elf::read(&file).unwrap();
-    let Frames::Eh { bytes, vaddr } = &image.frames else { panic!("{path} has no .eh_frame") };
+    let [Frames::Eh { bytes, vaddr }, ..] = &image.frames[..] else { panic!("{path} has no .eh_frame") };
     let section = EhFrame::new(bytes, LittleEndian);
     let bases = BaseAddresses::default().set_eh_frame(*vaddr);
     let mut context = UnwindContext::new();

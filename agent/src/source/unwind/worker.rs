@@ -21,7 +21,7 @@ use crate::collector::StartError;
 
 /// A process whose samples say that its mappings have changed is looked at again after this, then after twice as long,
 /// up to [`REFRESH_MAX`]: code without a mapping may be one that cannot be unwound whatever we do.
-const REFRESH_MIN: Duration = Duration::from_millis(200);
+const REFRESH_MIN: Duration = Duration::from_millis(20);
 const REFRESH_MAX: Duration = Duration::from_secs(30);
 /// A process that has not been sampled for so long may give its place to others.
 const IDLE: Duration = Duration::from_secs(60);
