@@ -145,7 +145,7 @@ impl<'a> Facts<'a> {
             cpu: HashMap::new(),
             calls: Map::default(),
             all_calls: Map::default(),
-            has_syscalls: windows.iter().any(|window| !window.syscalls.is_empty()),
+            has_syscalls: windows.iter().any(has_syscalls),
             has_states,
             has_waits: windows.iter().any(|window| !window.waits.is_empty()),
             has_runq: has_states
@@ -267,6 +267,11 @@ pub(super) fn pressure(
 ) -> Option<f64> {
     let some: Option<u64> = windows.iter().map(|window| of(window)).sum();
     some.filter(|_| span.0 > 0).map(|some| some as f64 / span.0 as f64)
+}
+
+/// Syscalls were observed, whether there were any or not.
+fn has_syscalls(window: &Arc<Window>) -> bool {
+    !window.syscalls.is_empty() || matches!(&*window.coverage.syscall_tier, "times" | "counts")
 }
 
 fn steal(windows: &[Arc<Window>]) -> f64 {

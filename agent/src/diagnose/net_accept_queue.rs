@@ -4,7 +4,8 @@
 //!
 //! **What.** Connections are refused because the accept queue of a listening socket is full: at least [`RATE_ENTER`] a second
 //! (to stay: [`RATE_LEAVE`]), in at least [`WINDOWS`] of the windows (a client whose connection was refused tries again after
-//! one second, then two: the series has gaps).
+//! one second, then two: the series has gaps). Or processes of this host lose time to connecting to that port (`net-connect`
+//! would tell it), and a second for each refused connection is at least [`EXPLAINS`] of that.
 //!
 //! **Why.** The clients wait a second and more for a connection; the server sees nothing of it.
 //!
@@ -17,7 +18,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Culprit, Subject};
 
 use super::facts::Facts;
-use super::lost::{culprit, suspect_other};
+use super::lost::{Loss, culprit, loss, suspect_other};
 use super::{Rule, Trend, Verdict, evidence, level, verdict};
 
 /// Connections a second.
@@ -26,6 +27,11 @@ const RATE_ENTER: f64 = 1.0;
 const RATE_LEAVE: f64 = 0.3;
 /// Share of the windows.
 const WINDOWS: f64 = 0.4;
+
+/// Of the clients' waiting.
+const EXPLAINS: f64 = 0.3;
+/// What a refused connection waits until its first SYN is sent again, ns.
+const AGAIN_NS: f64 = 1e9;
 
 pub(super) const RULE: Rule = Rule { name: "net_accept_queue", classes: &["net-accept-queue"], judge };
 
@@ -51,13 +57,16 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             row.comm.as_ref().clone_into(&mut listener.comm);
         }
     }
+    let clients: Vec<(u16, Loss)> = if listeners.is_empty() { Vec::new() } else { clients(facts) };
     let mut suspicions = Vec::new();
     for ((tgid, port), Listener { refused, windows, queue, comm }) in listeners {
         let rate = facts.per_second(refused);
         let in_windows = windows.iter().filter(|there| **there).count() as f64 / windows.len().max(1) as f64;
-        let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| in_windows >= WINDOWS) else {
-            continue;
-        };
+        let by_rate = level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| in_windows >= WINDOWS);
+        let waiting = clients.iter().filter(|(to, lost)| {
+            *to == port && refused as f64 * AGAIN_NS >= EXPLAINS * lost.ns as f64
+        });
+        let Some(level) = by_rate.max(waiting.map(|(_, lost)| lost.level).max()) else { continue };
         let known = tgid != Tgid(0);
         let subject = if known {
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(comm.clone()) }
@@ -89,8 +98,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.unit = unit.map(|unit| unit.at);
         suspicion.culprit_unit = suspicion.unit;
         let finding = &mut suspicion.finding;
-        // Each one refused waits a second until its first SYN is sent again.
-        finding.lost_ns_per_s = (rate * 1e9) as u64;
+        finding.lost_ns_per_s = (rate * AGAIN_NS) as u64;
         finding.share_pct = 100.0;
         finding.confidence = if known { 0.9 } else { 0.7 };
         finding.culprit = Some(if known {
@@ -106,4 +114,16 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicions.push(suspicion);
     }
     verdict(suspicions)
+}
+
+/// Ports that processes of this host lose time connecting to.
+fn clients(facts: &Facts) -> Vec<(u16, Loss)> {
+    const STATES: &[State] = &[State::NetConnect];
+    let losing = facts.units.iter().filter_map(|unit| Some((unit, loss(facts, unit, STATES)?)));
+    losing
+        .filter_map(|(unit, lost)| {
+            let (_, port, _) = super::net_peer::peer(facts, unit, STATES)?;
+            Some((port, lost))
+        })
+        .collect()
 }

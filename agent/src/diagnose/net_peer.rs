@@ -73,7 +73,7 @@ pub(super) fn name(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }
 
-/// The peer that a unit waits for most in these states, and its share.
+/// The peer that a unit waits for most in these states, and its share of what is known.
 pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Option<(IpAddr, u16, f64)> {
     let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
     let mut all = 0;
@@ -83,6 +83,21 @@ pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Opti
             *peers.entry(peer).or_default() += wait.weight.0;
         }
     }
-    let ((address, port), weight) = peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer))?;
-    Some((address, port, weight as f64 / f64::max(all as f64, 1.0)))
+    if let Some(((address, port), weight)) =
+        peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer))
+    {
+        return Some((address, port, weight as f64 / f64::max(all as f64, 1.0)));
+    }
+    // A wait that has not ended has not been looked at; but what nobody answers is sent again.
+    let mut again: HashMap<(IpAddr, u16), u64> = HashMap::new();
+    for row in facts.windows.iter().flat_map(|window| &window.net) {
+        if facts.members(unit).any(|process| process.tgid == row.tgid)
+            && let Some(peer) = row.peer
+        {
+            *again.entry(peer).or_default() += row.retransmits;
+        }
+    }
+    let all: u64 = again.values().sum();
+    let ((address, port), most) = again.into_iter().max_by_key(|(peer, again)| (*again, *peer))?;
+    (most > 0).then(|| (address, port, most as f64 / all as f64))
 }

@@ -220,7 +220,8 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     outcome.first = findings.first().map(|finding| finding.class.clone());
     outcome.verdict = findings
         .into_iter()
-        .filter(|finding| concerns(finding, &stage))
+        // What the load takes it took before as well: true, told, and not what this case is about.
+        .filter(|finding| concerns(finding, &stage) && !is_by_others(finding, &stage))
         .filter(|finding| finding.confidence >= agent::diagnose::ALERT_CONFIDENCE)
         .map(|finding| Judged {
             class: case.class.contains(&&*finding.class),
@@ -238,14 +239,18 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// It is about a process of the case, or one of them causes it, or it is about no process.
+/// It is about a process of the case, or one of them or its cgroup causes it.
 fn concerns(finding: &Finding, stage: &Stage) -> bool {
     let ours = |pid: Option<u32>| {
         let told = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
         pid.is_some_and(told)
     };
     let named = |comm: Option<&String>| comm.is_some_and(|comm| stage.cast().iter().any(|a| a.name == comm));
-    ours(finding.subject.pid)
+    // Who is killed in a cgroup may be a child of the cast's.
+    let group = stage.cgroup.as_ref().map(super::ground::Cgroup::name);
+    let in_group = |comm: Option<&String>| group.is_some_and(|group| comm.is_some_and(|c| c.contains(group)));
+    in_group(finding.culprit.as_ref().and_then(|culprit| culprit.comm.as_ref()))
+        || ours(finding.subject.pid)
         || named(finding.subject.comm.as_ref())
         || finding.culprit.as_ref().is_some_and(|culprit| ours(culprit.pid) || named(culprit.comm.as_ref()))
 }

@@ -163,10 +163,11 @@ impl Facts<'_> {
 pub(super) struct Partners {
     /// Blocked time: (process that waited, process that woke it).
     wakes: Map<(Tgid, Tgid), u64>,
-    /// On-CPU and non-idle time of each process, doubtful states left out.
+    /// On-CPU and non-idle time of each process in a window, doubtful states left out.
     active: Map<Tgid, (u64, u64)>,
     /// Calls that send and calls that receive.
     traffic: Map<Tgid, (u64, u64)>,
+    /// Length of a window.
     span: u64,
 }
 
@@ -196,8 +197,8 @@ impl Partners {
                 }
             }
         }
-        let active = processes.iter().map(|process| (process.tgid, process.activity())).collect();
-        Self { wakes, active, traffic, span }
+        let active = processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
+        Self { wakes, active, traffic, span: span / windows.len().max(1) as u64 }
     }
 
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
