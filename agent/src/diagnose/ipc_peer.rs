@@ -4,9 +4,9 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to a pipe, local socket, message queue or semaphore. Sending counts always: there is something to
-//! deliver, and the other end does not take it. Receiving counts when the process has asked the other for something (they
-//! wake each other, and it waits longer than the other) or works on a stream that the other cannot fill fast enough; else
-//! it waits for work.
+//! deliver, and the other end does not take it. Receiving counts when the other is at work meanwhile, or held up in it, for
+//! half of the time, and the process has asked it for something (they wake each other, and it waits longer than the other)
+//! or works on a stream that the other cannot fill fast enough; else it waits for work.
 //!
 //! **Whose fault.** The other end. What holds that one up itself (a finding of its own) is the root, and this hangs below.
 //!

@@ -31,9 +31,9 @@ const RATE_ENTER: f64 = 5.0;
 const RATE_LEAVE: f64 = 2.0;
 /// Segments a second on connections for which a process waits: each costs it [`RTO_MIN`] and more, so that one connection
 /// cannot lose many.
-const WAITED_ENTER: f64 = 1.0;
+const WAITED_ENTER: f64 = 0.4;
 /// The same, to stay.
-const WAITED_LEAVE: f64 = 0.5;
+const WAITED_LEAVE: f64 = 0.2;
 /// Of the waiting.
 const EXPLAINS: f64 = 0.3;
 /// Of the packets that the host sends.

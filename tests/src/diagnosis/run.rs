@@ -220,7 +220,6 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     outcome.first = findings.first().map(|finding| finding.class.clone());
     outcome.verdict = findings
         .into_iter()
-        // What the load takes it took before as well: true, told, and not what this case is about.
         .filter(|finding| concerns(finding, &stage) && !is_by_others(finding, &stage))
         .filter(|finding| finding.confidence >= agent::diagnose::ALERT_CONFIDENCE)
         .map(|finding| Judged {
@@ -255,13 +254,13 @@ fn concerns(finding: &Finding, stage: &Stage) -> bool {
         || finding.culprit.as_ref().is_some_and(|culprit| ours(culprit.pid) || named(culprit.comm.as_ref()))
 }
 
-/// A process that is not of the case is said to cause it: what runs beside it takes its share, and that is true.
+/// It is about a CPU that the case shares with what runs beside it: true, told, and not what the case is about.
 fn is_by_others(finding: &Finding, stage: &Stage) -> bool {
-    let Some(culprit) = finding.culprit.as_ref().filter(|culprit| culprit.kind == "process") else {
-        return false;
-    };
     let ours = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
-    !culprit.pid.is_some_and(ours) && finding.class == "runq-neighbour"
+    let culprit = finding.culprit.as_ref().filter(|culprit| culprit.kind == "process");
+    let by_running = matches!(&*finding.class, "runq-neighbour" | "priority-inversion");
+    by_running
+        && !(finding.subject.pid.is_some_and(ours) && culprit.is_some_and(|by| by.pid.is_some_and(ours)))
 }
 
 fn is_culprit(whose: Whose, finding: &Finding, stage: &Stage) -> bool {

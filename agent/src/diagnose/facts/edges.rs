@@ -167,12 +167,15 @@ pub(super) struct Partners {
     active: Map<Tgid, (u64, u64)>,
     /// Calls that send and calls that receive.
     traffic: Map<Tgid, (u64, u64)>,
-    /// Length of a window.
+    /// Length of a window, and how many there are.
     span: u64,
+    windows: u64,
 }
 
 /// Share of the time that a process that works on a stream is on a CPU at least.
 const WORKS: f64 = 0.1;
+/// Share of a wait in which who is waited for must be at work, or held up in it.
+const AT_IT: f64 = 0.5;
 /// Sends for each receive from which a process asks and does not just listen.
 const ASKS: f64 = 0.3;
 /// First port that a kernel gives to those who connect (`ip_local_port_range`).
@@ -198,7 +201,8 @@ impl Partners {
             }
         }
         let active = processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
-        Self { wakes, active, traffic, span: span / windows.len().max(1) as u64 }
+        let windows = windows.len().max(1) as u64;
+        Self { wakes, active, traffic, span: span / windows, windows }
     }
 
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
@@ -215,7 +219,8 @@ impl Partners {
                     WaitTarget::Socket { local_port, peer, .. } => {
                         local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
                     }
-                    _ => false,
+                    // Of another family: nobody knows who asks whom.
+                    _ => true,
                 };
                 if serves || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
             }
@@ -228,11 +233,15 @@ impl Partners {
         let (oncpu, _) = self.active.get(&victim).copied().unwrap_or_default();
         let (_, active) = self.active.get(&by).copied().unwrap_or_default();
         let forth = self.wakes.get(&(victim, by)).copied().unwrap_or_default();
+        // One that rests itself has not been asked, or has nothing to give.
+        if (active as f64) < AT_IT * self.span.min(forth / self.windows) as f64 {
+            return false;
+        }
         if let Some(back) = self.wakes.get(&(by, victim)).filter(|_| self.asks(victim)) {
             // They ask and answer: who waits longer for the other is the one that asks.
             return forth > *back;
         }
-        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= 0.5 * self.span as f64
+        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= AT_IT * self.span as f64
     }
 
     /// It sends about as often as it receives, or works on what it receives.

@@ -64,8 +64,8 @@ pub(super) const CASES: &[Case] = &[
         // Requests wait for a lock, its holder for its journal, and that for a disk which another program has.
         needs: &[Need::Mount(512)],
         cast: &[
-            Role::new("victim", "journal {mount}/log 2"),
-            Role::new("hog", "write-direct {mount}/big 256 32").late(),
+            Role::new("victim", "journal {mount}/log 1"),
+            Role::new("hog", "write-direct {mount}/big 256 64").late(),
         ],
         fault: Fault::Comes,
         class: &["fsync", "disk-write"],
