@@ -221,6 +221,19 @@ impl<'a> Facts<'a> {
             .map(|(_, wait)| *wait)
     }
 
+    /// Length of a typical wait of a unit in these states, ns: half of the waiting is in shorter ones. `None` where none has
+    /// been looked at.
+    pub(super) fn typical_wait(&self, unit: &Unit, states: &'static [State]) -> Option<u64> {
+        let mut waits: Vec<_> = self.waits(unit, states).map(|wait| (wait.waited.0, wait.weight.0)).collect();
+        waits.sort_unstable();
+        let all: u64 = waits.iter().map(|(_, weight)| weight).sum();
+        let mut sum = 0;
+        waits.into_iter().find_map(|(waited, weight)| {
+            sum += weight;
+            (2 * sum >= all).then_some(waited)
+        })
+    }
+
     /// The unit of a process by number.
     pub(super) fn unit_of(&self, tgid: Tgid) -> Option<&Unit> {
         self.by_tgid.get(&tgid).map(|at| &self.units[self.processes[*at].unit])

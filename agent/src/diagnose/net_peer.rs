@@ -4,7 +4,8 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to receiving as the side that connected and asked, or to sending into a full window. A server that
-//! waits for the next request is idle, and so is who listens without asking.
+//! waits for the next request is idle, and so is who listens without asking. It is in reports only when half of that time is in
+//! waits below 1 ms: the peer is not slow then, it is asked often.
 //!
 //! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
 //!
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{culprit, loss, process_culprit, suspect};
+use super::lost::{culprit, doubt_if_prompt, loss, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::window::WaitTarget;
 
@@ -59,6 +60,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         if finding.culprit.is_none() {
             finding.confidence *= 0.6;
         }
+        doubt_if_prompt(facts, unit, STATES, finding);
         let who =
             finding.culprit.as_ref().and_then(|culprit| culprit.comm.clone()).unwrap_or("the peer".into());
         finding.advice =
@@ -83,9 +85,7 @@ pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Opti
             *peers.entry(peer).or_default() += wait.weight.0;
         }
     }
-    if let Some(((address, port), weight)) =
-        peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer))
-    {
+    if let Some(((address, port), weight)) = peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer)) {
         return Some((address, port, weight as f64 / f64::max(all as f64, 1.0)));
     }
     // A wait that has not ended has not been looked at; but what nobody answers is sent again.

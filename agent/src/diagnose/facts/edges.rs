@@ -22,6 +22,13 @@ pub(in crate::diagnose) struct Blocker {
     pub(in crate::diagnose) how: &'static str,
 }
 
+/// Share of the waits of each of two that the other ends, from which they work together.
+const PARTNERS: f64 = 0.2;
+/// Share of the waits of one that the other ends, from which it works for that one.
+const DEPENDS: f64 = 0.6;
+/// The same, of the time.
+const DEPENDS_OF_SPAN: f64 = 0.1;
+
 /// Waiting that one process ended: all of it, and by thread.
 type Ended = (u64, HashMap<Tid, u64>);
 
@@ -141,7 +148,8 @@ impl Facts<'_> {
         holders
     }
 
-    /// The two work together: one ends the other's waits, or made the other, or they are one program.
+    /// The two work together: they end each other's waits, or one most of the other's, or it made the other, or they are one
+    /// program.
     pub(in crate::diagnose) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
         if one.at == other.at || (one.comm == other.comm && one.cgroup == other.cgroup) {
             return true;
@@ -154,8 +162,11 @@ impl Facts<'_> {
         }
         let between = |a: &Unit, b: &Unit| self.wakes[a.at].get(&b.at).copied().unwrap_or(0);
         let of = |unit: &Unit| self.wakes[unit.at].values().sum::<u64>();
-        let partner = |a: &Unit, b: &Unit| between(a, b) as f64 >= 0.2 * of(a).max(1) as f64;
-        partner(one, other) && partner(other, one)
+        let share = |a: &Unit, b: &Unit| between(a, b) as f64 / of(a).max(1) as f64;
+        let depends = |a: &Unit, b: &Unit| {
+            share(a, b) >= DEPENDS && between(a, b) as f64 >= DEPENDS_OF_SPAN * self.span.0 as f64
+        };
+        share(one, other).min(share(other, one)) >= PARTNERS || depends(one, other) || depends(other, one)
     }
 }
 
@@ -200,7 +211,8 @@ impl Partners {
                 }
             }
         }
-        let active = processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
+        let active =
+            processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
         let windows = windows.len().max(1) as u64;
         Self { wakes, active, traffic, span: span / windows, windows }
     }

@@ -1,7 +1,8 @@
 //! What cases of known cause taught (`tests/src/diagnosis`): each once on windows of its own.
 
 use agent_common::abi::sched::State::{
-    Child, DiskRead, FileLock, Fsync, FutexLock, NetConnect, NetRecv, Oncpu, RunqPreempted, RunqWoken, Sleep,
+    Child, DiskRead, FaultFile, FileLock, Fsync, FutexLock, Ipc, NetConnect, NetRecv, Oncpu, RunqPreempted,
+    RunqWoken, Sleep,
 };
 use agent_common::units::{DurNs, MonoNs, Tgid};
 
@@ -270,12 +271,13 @@ fn connecting(refused: u64, windows: std::ops::Range<u64>) -> Vec<std::sync::Arc
         };
         // It has not got through since: no wait has ended.
         wait(&mut window, &W { accounted: Sleep, ..simple(10, 10, Sleep, SLEEP, 1, None) });
-        if windows.contains(&index) && refused > 0 {
-            let (tgid, local_port) = (Tgid(20), 7_001);
+        if windows.contains(&index) {
+            let (tgid, local_port, accept_queue) = (Tgid(20), 7_001, Some((9, 8)));
             window.net.push(NetRow {
                 tgid,
                 local_port,
                 accept_overflows: refused,
+                accept_queue,
                 peer: None,
                 retransmits: 0,
                 ..net.clone()
@@ -298,6 +300,9 @@ fn few_refused_connections_are_enough_where_a_client_waits_for_them() {
     let finding = alarm(&connecting(2, 3..4));
     assert_eq!((&*finding.class, culprit(&finding).1), ("net-accept-queue", Some(20)));
     assert_eq!(finding.caused, ["net-connect"]);
+    // Who was refused often waits for long before it tries again, and the queue is as full as it was.
+    let finding = alarm(&connecting(0, 0..5));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("net-accept-queue", Some(20)));
 }
 
 #[test]
@@ -317,4 +322,63 @@ fn a_child_killed_for_memory_was_in_its_parents_cgroup() {
     windows[2].host.memory.oom_kills = Some(1);
     let finding = alarm(&crate::aggregate::testing::shared(windows));
     assert_eq!((&*finding.class, culprit(&finding).2), ("oom", "/small".into()));
+}
+
+#[test]
+fn a_peer_that_answers_at_once_is_not_slow() {
+    let waits = |length: u64| {
+        scene(move |window| {
+            process(window, 10, "client", &[&[(NetRecv, 600), (Oncpu, 400)]]);
+            let target = WaitTarget::Socket { protocol: 6, local_port: 40_000, peer: Some(peer(7_000)) };
+            wait(window, &W { target, ..simple(10, 10, NetRecv, RECVFROM, 600, None) });
+            window.waits.last_mut().expect("just put there").waited = DurNs(length);
+            window.syscalls.push(calls(10, "client", RECVFROM, 3_000, 0, 200_000));
+            window.syscalls.push(calls(10, "client", 44, 3_000, 0, 1_000));
+        })
+    };
+    assert_eq!(alarms(&waits(4 * MS)), ["net-peer"]);
+    assert!(alarms(&waits(MS / 5)).is_empty());
+    assert_eq!(found(&waits(MS / 5))[0].class, "net-peer", "it is in reports");
+}
+
+#[test]
+fn who_feeds_a_process_is_not_its_neighbour() {
+    let windows = scene(|window| {
+        busy(window);
+        process(window, 10, "writer", &[&[(RunqWoken, 300), (Oncpu, 300), (Sleep, 100), (Ipc, 300)]]);
+        process(window, 20, "reader", &[&[(Oncpu, 500), (Sleep, 500)]]);
+        wait(window, &simple(10, 10, Ipc, WRITE, 300, Some((20, 20))));
+        blame(window, 10, 20, 300);
+        window.syscalls.push(calls(10, "writer", WRITE, 500, 0, 900));
+        window.syscalls.push(calls(20, "reader", READ, 500, 0, 900));
+    });
+    assert_eq!(alarms(&windows), ["ipc-peer"]);
+}
+
+#[test]
+fn an_idle_end_of_a_pipe_is_not_waited_for() {
+    // A relay of what a shell prints: the shell once had to wait for it, and now does nothing.
+    let windows = scene(|window| {
+        process(window, 10, "relay", &[&[(Ipc, 990), (Oncpu, 10)]]);
+        process(window, 20, "sh", &[&[(Ipc, 10), (Child, 980), (Oncpu, 10)]]);
+        wait(window, &simple(10, 10, Ipc, READ, 990, Some((20, 20))));
+        wait(window, &simple(20, 20, Ipc, READ, 10, Some((10, 10))));
+        window.syscalls.push(calls(10, "relay", WRITE, 500, 0, 900));
+        window.syscalls.push(calls(10, "relay", READ, 500, 0, 900));
+    });
+    assert!(alarms(&windows).is_empty(), "{:#?}", found(&windows));
+}
+
+#[test]
+fn what_a_file_fault_takes_on_the_cpu_is_lost_to_it() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "db", &[&[(FaultFile, 200), (Oncpu, 800)]]);
+        change(window, 10, |sample| {
+            (sample.user, sample.system, sample.maj_flt) = (DurNs(400 * MS), DurNs(400 * MS), 4_000);
+        });
+        disk(window, 300);
+        requests(window, 10, BlockOp::Read, 4_000, 10, 190);
+        window.syscalls.push(calls(10, "db", READ, 100, 0, 900));
+    }));
+    assert_eq!((&*finding.class, finding.lost_ns_per_s / 1_000_000), ("fault-major-file", 600));
 }

@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "inversion",
         needs: &[],
-        cast: &[Role::new("victim", "invert 5000 200000"), Role::new("hog", "spin 1").on(1).late()],
+        cast: &[Role::new("victim", "invert 5000 400000"), Role::new("hog", "spin 1").on(1).late()],
         fault: Fault::Comes,
         class: &["priority-inversion"],
         culprit: &[Whose::Role("hog")],
