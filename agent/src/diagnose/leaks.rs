@@ -138,8 +138,12 @@ fn left(life: &Life, measure: Measure, one: Option<f64>, other: Option<f64>) -> 
 fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option<Suspicion> {
     let kind = kind(measure);
     // At the limit it cannot grow any more; how it came there still counts.
-    let all: &Series = &life.series[measure as usize];
-    let all = &limit.map_or_else(|| all.clone(), |limit| all.up_to(FULL * limit));
+    let mut all: &Series = &life.series[measure as usize];
+    let before;
+    if let Some(full) = limit.map(|limit| FULL * limit).filter(|full| all.value() >= *full) {
+        before = all.up_to(full);
+        all = &before;
+    }
     if all.seconds() < kind.seconds - 0.5 {
         return None;
     }
