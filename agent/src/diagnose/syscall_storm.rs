@@ -247,7 +247,7 @@ mod tests {
     fn unobserved_syscalls_are_not_judged() {
         let mut windows = windows(300, 600, Vec::new);
         for window in &mut windows {
-            std::sync::Arc::make_mut(window).coverage.syscall_tier.clear();
+            Arc::make_mut(window).coverage.syscall_tier.clear();
         }
         let verdicts = crate::diagnose::verdicts(&windows, &Trend::default());
         let storm = verdicts.iter().find(|(rule, _)| *rule == "syscall_storm").unwrap();
