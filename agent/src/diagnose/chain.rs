@@ -104,13 +104,15 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
     followed
 }
 
-/// Time in these states of the thread of a unit that has most of it.
+/// Time in which some thread of a unit is in these states, as far as it can be told: that of the thread which has most of
+/// it, or, of threads that come and go, all of it over the threads that there are at a time.
 fn longest(facts: &Facts, unit: &Unit, states: &[State]) -> u64 {
     let threads = facts.members(unit).flat_map(|process| {
         let tids = process.threads.keys().filter_map(|tid| process.thread(*tid));
         tids.map(|times| times.sum(states)).collect::<Vec<_>>()
     });
-    threads.max().unwrap_or(0)
+    let at_a_time = (unit.times.all() as f64 / facts.span.0.max(1) as f64).max(1.0);
+    threads.max().unwrap_or(0).max((unit.times.sum(states) as f64 / at_a_time) as u64)
 }
 
 /// What the threads that are waited for did in their own time, the same waits left out.

@@ -54,7 +54,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 of.0 += 1;
             }
         }
-        let resting = resting(facts, unit);
+        let resting = resting(facts, unit, &parents);
         let count: u64 = children.values().map(|(count, ..)| count).sum();
         let computes = computed(facts, unit, &parents) as f64 / lost.ns.max(1) as f64;
         let Some((comm, (_, tgid))) =
@@ -92,17 +92,20 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
+/// Whether a process was started by one of a unit, or by what that started.
+fn is_below(facts: &Facts, unit: &Unit, parents: &HashMap<Tgid, Tgid>, tgid: Tgid) -> bool {
+    let above = std::iter::successors(parents.get(&tgid).copied(), |tgid| parents.get(tgid).copied());
+    above.take(GENERATIONS).any(|above| facts.members(unit).any(|process| process.tgid == above))
+}
+
 /// Time of the children, and of what they started, on a CPU or ready for one: a compiler's driver waits for the compiler.
 /// That others run in their place is said of them.
 fn computed(facts: &Facts, unit: &Unit, parents: &HashMap<Tgid, Tgid>) -> u64 {
-    let is_ours = |tgid: Tgid| {
-        let mut above = std::iter::successors(parents.get(&tgid).copied(), |tgid| parents.get(tgid).copied());
-        above.by_ref().take(GENERATIONS).any(|above| facts.members(unit).any(|process| process.tgid == above))
-    };
-    let ours = facts.processes.iter().filter(|process| is_ours(process.tgid));
+    let below = |tgid| is_below(facts, unit, parents, tgid);
+    let ours = facts.processes.iter().filter(|process| below(process.tgid));
     let observed: u64 = ours.map(|process| process.times.sum(&BUSY)).sum();
     // One that came and went between two readings may have left no more than this.
-    let ended = facts.windows.iter().flat_map(|window| &window.exits).filter(|exit| is_ours(exit.tgid));
+    let ended = facts.windows.iter().flat_map(|window| &window.exits).filter(|exit| below(exit.tgid));
     observed.max(ended.map(|exit| exit.cpu.0).sum())
 }
 
@@ -113,15 +116,13 @@ fn parents(facts: &Facts) -> HashMap<Tgid, Tgid> {
     alive.chain(ended).filter(|(_, parent)| parent.0 > 1).collect()
 }
 
-/// Share of the children's time in which they wait for a timer or for work.
-fn resting(facts: &Facts, unit: &Unit) -> f64 {
-    let ended = facts.windows.iter().flat_map(|window| &window.exits);
-    let ended = ended.filter(|exit| facts.members(unit).any(|process| process.tgid == exit.parent));
-    let children = ended.filter_map(|exit| facts.by_tgid.get(&exit.tgid));
+/// Share of the time of the children, and of what they started, in which they wait for a timer or for work. That some
+/// of them wait for others of them is no time of its own.
+fn resting(facts: &Facts, unit: &Unit, parents: &HashMap<Tgid, Tgid>) -> f64 {
     let (mut rest, mut all) = (0, 0);
-    for child in children.map(|at| &facts.processes[*at]) {
-        rest += child.times.all() - child.times.non_idle();
-        all += child.times.all();
+    for child in facts.processes.iter().filter(|process| is_below(facts, unit, parents, process.tgid)) {
+        rest += child.resting();
+        all += child.resting() + child.times.non_idle() - child.times.of(State::Child);
     }
     rest as f64 / f64::max(all as f64, 1.0)
 }

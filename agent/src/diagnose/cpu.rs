@@ -23,8 +23,8 @@ use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 const CORES_ENTER: f64 = 0.90;
 /// The same, to stay, and in single windows.
 const CORES_LEAVE: f64 = 0.70;
-/// Of what it wants it must get so much: else it waits more than it computes.
-const GOT: f64 = 0.4;
+/// Of what it wants it must get so much: else it waits about as much as it computes, and that is the trouble.
+const GOT: f64 = 0.55;
 /// What others take from it is not the same in each window.
 const LESS: f64 = 0.7;
 /// CPU time and waiting for it, of the non-idle time.

@@ -3,7 +3,7 @@
 use super::{Level, Suspicion};
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
-const SAME: [(&str, &[&str]); 16] = [
+const SAME: [(&str, &[&str]); 17] = [
     ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
     ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
     ("oom", &["memory-leak", "swap", "reclaim"]),
@@ -20,6 +20,7 @@ const SAME: [(&str, &[&str]); 16] = [
         ],
     ),
     ("reclaim", &["fault-major-file", "fault-minor", "cpu-kernel", "kernel-lock"]),
+    ("fd-leak", &["table-full"]),
     ("cpu-quota", &["runq-self", "runq-neighbour", "futex"]),
     ("cpu-steal", &["runq-self", "runq-neighbour"]),
     ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm"]),
@@ -106,7 +107,13 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
         let root = all.iter().position(|other| {
             other.unit == Some(end.unit) && other.finding.class == end.class && other.chain.is_empty()
         });
-        if let Some(root) = root.filter(|root| *root != at && all[*root].level >= all[at].level) {
+        let root = root.filter(|root| *root != at && firm(&all[*root], &all[at]));
+        if root.is_none() && end.class == "runq-self" {
+            // It has not too many threads: then they only take their turns, as who shares a lock does.
+            all[at].chain.pop();
+            continue;
+        }
+        if let Some(root) = root {
             let effect = all.remove(at);
             let root = if root > at { root - 1 } else { root };
             take(&mut all[root], effect);

@@ -145,7 +145,7 @@ impl<'a> Facts<'a> {
             cpu: HashMap::new(),
             calls: Map::default(),
             all_calls: Map::default(),
-            has_syscalls: windows.iter().any(|window| !window.syscalls.is_empty()),
+            has_syscalls: windows.iter().any(has_syscalls),
             has_states,
             has_waits: windows.iter().any(|window| !window.waits.is_empty()),
             has_runq: has_states
@@ -221,6 +221,19 @@ impl<'a> Facts<'a> {
             .map(|(_, wait)| *wait)
     }
 
+    /// Length of a typical wait of a unit in these states, ns: half of the waiting is in shorter ones. `None` where none has
+    /// been looked at.
+    pub(super) fn typical_wait(&self, unit: &Unit, states: &'static [State]) -> Option<u64> {
+        let mut waits: Vec<_> = self.waits(unit, states).map(|wait| (wait.waited.0, wait.weight.0)).collect();
+        waits.sort_unstable();
+        let all: u64 = waits.iter().map(|(_, weight)| weight).sum();
+        let mut sum = 0;
+        waits.into_iter().find_map(|(waited, weight)| {
+            sum += weight;
+            (2 * sum >= all).then_some(waited)
+        })
+    }
+
     /// The unit of a process by number.
     pub(super) fn unit_of(&self, tgid: Tgid) -> Option<&Unit> {
         self.by_tgid.get(&tgid).map(|at| &self.units[self.processes[*at].unit])
@@ -267,6 +280,11 @@ pub(super) fn pressure(
 ) -> Option<f64> {
     let some: Option<u64> = windows.iter().map(|window| of(window)).sum();
     some.filter(|_| span.0 > 0).map(|some| some as f64 / span.0 as f64)
+}
+
+/// Syscalls were observed, whether there were any or not.
+fn has_syscalls(window: &Arc<Window>) -> bool {
+    !window.syscalls.is_empty() || matches!(&*window.coverage.syscall_tier, "times" | "counts")
 }
 
 fn steal(windows: &[Arc<Window>]) -> f64 {

@@ -48,8 +48,16 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     let busy = device.busy.unwrap_or(device.served as f64 / facts.span.0.max(1) as f64).min(1.0);
     blame.evidence.push(evidence(format!("{} busy", device.name), busy * 100.0, "%", Some(BUSY * 100.0)));
     let mine = |tgid| facts.by_tgid.get(&tgid).is_some_and(|at| facts.processes[*at].unit == unit.at);
-    let own: u64 =
-        device.users.iter().filter(|user| mine(user.tgid)).map(|user| user.queued + user.served).sum();
+    let (queued, served) = device
+        .users
+        .iter()
+        .filter(|user| mine(user.tgid))
+        .fold((0, 0), |sum, user| (sum.0 + user.queued, sum.1 + user.served));
+    // A thread waits for the device itself only while that is busy.
+    let at_most = device.busy.map_or(u64::MAX, |busy| {
+        (busy * facts.span.0 as f64 * waiting_threads(facts, unit).max(1) as f64) as u64
+    });
+    let own = queued + served.min(at_most);
     if device.count > 0 {
         let ms = |ns: u64| ns as f64 / device.count as f64 / 1e6;
         blame.evidence.push(evidence(
@@ -127,6 +135,12 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
         blame.certainty = 0.8;
     }
     blame
+}
+
+/// Threads of a unit that waited for storage.
+fn waiting_threads(facts: &Facts, unit: &Unit) -> usize {
+    let threads = facts.members(unit).flat_map(|process| process.threads.values());
+    threads.filter(|(_, times)| times.sum(&STATES) > 0).count()
 }
 
 /// The device that the unit's own requests spend their time in; the busiest when it has none (the file system writes

@@ -4,9 +4,10 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to a pipe, local socket, message queue or semaphore. Sending counts always: there is something to
-//! deliver, and the other end does not take it. Receiving counts when the process has asked the other for something (they
-//! wake each other, and it waits longer than the other) or works on a stream that the other cannot fill fast enough; else
-//! it waits for work.
+//! deliver, and the other end does not take it. Receiving counts when the other is at work meanwhile, or held up in it, for
+//! half of the time, and the process has asked it for something (they wake each other, and it waits longer than the other)
+//! or works on a stream that the other cannot fill fast enough; else it waits for work. It is in reports only when half of that
+//! time is in waits below 1 ms: the other is not slow then, it is asked often.
 //!
 //! **Whose fault.** The other end. What holds that one up itself (a finding of its own) is the root, and this hangs below.
 //!
@@ -15,7 +16,7 @@
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{loss, not, process_culprit, suspect};
+use super::lost::{doubt_if_prompt, loss, not, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 
 pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
@@ -54,6 +55,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.confidence *= 0.6;
             finding.advice = format!("{} waits for another process; who it is could not be seen", unit.comm);
         }
+        doubt_if_prompt(facts, unit, STATES, finding);
         finding.alternatives.push(not("idle", "it has something to deliver, or has asked for an answer"));
         finding.evidence.extend(followed.evidence);
         suspicion.chain = followed.links;

@@ -14,7 +14,7 @@
 //! | `memory-leak` | 60 s | 50 MiB | 4 hours | available memory and swap of the host |
 //!
 //! And for descriptors and memory the limit is no further away than [`AHEAD`] times what has been observed: a cache that fills
-//! up for ten seconds is no leak of a day. Half the growth is enough to stay. Little history is little confidence: it rises from 0.6 to 0.9 within a minute (memory:
+//! up for ten seconds is no leak of a day. What has come to [`FULL`] of its limit is judged by how it came there. Half the growth is enough to stay. Little history is little confidence: it rises from 0.6 to 0.9 within a minute (memory:
 //! ten).
 //!
 //! **Why.** The limit is hit at night. Memory is often taken for good reasons at first, so it must grow for longer.
@@ -35,6 +35,8 @@ const PARTS: usize = 4;
 const NEWEST: f64 = 0.25;
 /// See [`NEWEST`].
 const NEWEST_MOST: f64 = 60.0;
+/// Share of the limit from which it counts as reached.
+const FULL: f64 = 0.95;
 /// Growth to stay, as a share of that to enter.
 const STAY: f64 = 0.5;
 /// Time to the limit, as a multiple of the time observed.
@@ -135,7 +137,13 @@ fn left(life: &Life, measure: Measure, one: Option<f64>, other: Option<f64>) -> 
 
 fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option<Suspicion> {
     let kind = kind(measure);
-    let all: &Series = &life.series[measure as usize];
+    // At the limit it cannot grow any more; how it came there still counts.
+    let mut all: &Series = &life.series[measure as usize];
+    let before;
+    if let Some(full) = limit.map(|limit| FULL * limit).filter(|full| all.value() >= *full) {
+        before = all.up_to(full);
+        all = &before;
+    }
     if all.seconds() < kind.seconds - 0.5 {
         return None;
     }

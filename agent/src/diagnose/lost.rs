@@ -19,6 +19,9 @@ pub(super) const LOST_ENTER: f64 = 0.10;
 /// The same, to stay, and in single windows.
 pub(super) const LOST_LEAVE: f64 = 0.06;
 
+/// Typical wait for another one, ns, below which that one is not slow: it is asked often.
+pub(super) const PROMPT_NS: u64 = 1_000_000;
+
 /// How much a unit loses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Loss {
@@ -98,6 +101,17 @@ pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss
         culprit_unit: None,
         chain: Vec::new(),
         explained: Vec::new(),
+    }
+}
+
+/// Waits for an answer that are many and short: whoever asks in turns loses that time, and nobody is slow.
+pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [State], finding: &mut Finding) {
+    let Some(typical) = facts.typical_wait(unit, states) else { return };
+    let limit = PROMPT_NS as f64 / 1e6;
+    finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", Some(limit)));
+    if typical < PROMPT_NS {
+        finding.confidence = finding.confidence.min(0.4);
+        finding.alternatives.push(not("healthy", "not ruled out: each answer comes at once, it asks often"));
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to receiving as the side that connected and asked, or to sending into a full window. A server that
-//! waits for the next request is idle, and so is who listens without asking.
+//! waits for the next request is idle, and so is who listens without asking. It is in reports only when half of that time is in
+//! waits below 1 ms: the peer is not slow then, it is asked often.
 //!
 //! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
 //!
@@ -16,7 +17,7 @@ use std::net::IpAddr;
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{culprit, loss, process_culprit, suspect};
+use super::lost::{culprit, doubt_if_prompt, loss, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::window::WaitTarget;
 
@@ -59,6 +60,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         if finding.culprit.is_none() {
             finding.confidence *= 0.6;
         }
+        doubt_if_prompt(facts, unit, STATES, finding);
         let who =
             finding.culprit.as_ref().and_then(|culprit| culprit.comm.clone()).unwrap_or("the peer".into());
         finding.advice =
@@ -73,7 +75,7 @@ pub(super) fn name(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
 }
 
-/// The peer that a unit waits for most in these states, and its share.
+/// The peer that a unit waits for most in these states, and its share of what is known.
 pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Option<(IpAddr, u16, f64)> {
     let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
     let mut all = 0;
@@ -83,6 +85,19 @@ pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Opti
             *peers.entry(peer).or_default() += wait.weight.0;
         }
     }
-    let ((address, port), weight) = peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer))?;
-    Some((address, port, weight as f64 / f64::max(all as f64, 1.0)))
+    if let Some(((address, port), weight)) = peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer)) {
+        return Some((address, port, weight as f64 / f64::max(all as f64, 1.0)));
+    }
+    // A wait that has not ended has not been looked at; but what nobody answers is sent again.
+    let mut again: HashMap<(IpAddr, u16), u64> = HashMap::new();
+    for row in facts.windows.iter().flat_map(|window| &window.net) {
+        if facts.members(unit).any(|process| process.tgid == row.tgid)
+            && let Some(peer) = row.peer
+        {
+            *again.entry(peer).or_default() += row.retransmits;
+        }
+    }
+    let all: u64 = again.values().sum();
+    let ((address, port), most) = again.into_iter().max_by_key(|(peer, again)| (*again, *peer))?;
+    (most > 0).then(|| (address, port, most as f64 / all as f64))
 }

@@ -31,9 +31,9 @@ const RATE_ENTER: f64 = 5.0;
 const RATE_LEAVE: f64 = 2.0;
 /// Segments a second on connections for which a process waits: each costs it [`RTO_MIN`] and more, so that one connection
 /// cannot lose many.
-const WAITED_ENTER: f64 = 1.0;
-/// The same, to stay, and in single windows.
-const WAITED_LEAVE: f64 = 0.5;
+const WAITED_ENTER: f64 = 0.4;
+/// The same, to stay.
+const WAITED_LEAVE: f64 = 0.2;
 /// Of the waiting.
 const EXPLAINS: f64 = 0.3;
 /// Of the packets that the host sends.
@@ -148,15 +148,11 @@ fn waited(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     };
     let again =
         |window: &Window| window.net.iter().filter(|row| ours(row)).map(|row| row.retransmits).sum::<u64>();
-    let series: Vec<f64> = facts
-        .windows
-        .iter()
-        .map(|window| again(window) as f64 / window.span().as_secs_f64().max(1e-9))
-        .collect();
+    // The waiting has to last. What explains it in all need not be in each window: time-outs double.
     let rate = facts.per_second(facts.sum(again));
     let level = level(rate, WAITED_ENTER, WAITED_LEAVE)?;
     let explained = rate * RTO_MIN / 1e9 / lost.rate.max(1e-9);
-    if explained < EXPLAINS || !lasts(&series, WAITED_LEAVE) {
+    if explained < EXPLAINS {
         return None;
     }
     lost.level = lost.level.min(level);

@@ -15,13 +15,23 @@ use super::facts::Facts;
 use super::lost::{culprit, suspect_other};
 use super::swap::available;
 use super::{Level, Rule, Trend, Verdict, evidence, verdict};
+use crate::window::OomKill;
 
 pub(super) const RULE: Rule = Rule { name: "oom", classes: &["oom"], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions: Vec<super::Suspicion> = Vec::new();
-    for kill in facts.windows.iter().flat_map(|window| &window.oom_kills) {
-        let key = format!("oom/{}@{}", kill.comm, kill.cgroup);
+    let mut pending = false;
+    let newest = facts.windows.len().saturating_sub(1);
+    let kills = facts.windows.iter().enumerate();
+    for (at, kill) in kills.flat_map(|(at, window)| window.oom_kills.iter().map(move |kill| (at, kill))) {
+        let cgroup = cgroup(facts, kill);
+        if cgroup.is_empty() && at == newest {
+            // Whose child it was is known when it has ended.
+            pending = true;
+            continue;
+        }
+        let key = format!("oom/{}@{cgroup}", kill.comm);
         if let Some(known) = suspicions.iter_mut().find(|known| known.key == key) {
             known.finding.evidence[0].value += 1.0;
             continue;
@@ -41,13 +51,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.lost_ns_per_s = 1_000_000_000;
         finding.share_pct = 100.0;
         finding.confidence = 0.95;
-        let limited =
-            !kill.cgroup.is_empty() && &*kill.cgroup != "/" && available(facts) >= super::swap::PLENTY;
+        let limited = !cgroup.is_empty() && cgroup != "/" && available(facts) >= super::swap::PLENTY;
         if limited {
-            finding.culprit = Some(culprit("cgroup", kill.cgroup.as_ref()));
+            finding.culprit = Some(culprit("cgroup", cgroup));
             finding.advice = format!(
-                "{} reached its memory limit: raise it (MemoryMax=), or let {} use less",
-                kill.cgroup, kill.comm
+                "{cgroup} reached its memory limit: raise it (MemoryMax=), or let {} use less",
+                kill.comm
             );
         } else {
             finding.culprit = Some(culprit("host", "memory"));
@@ -56,9 +65,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         }
         suspicions.push(suspicion);
     }
-    let counted: f64 = suspicions.iter().map(|suspicion| suspicion.finding.evidence[0].value).sum();
+    // The two are not read at the same moment, so at the edges of the span they differ by some.
     let kernel = facts.sum(|window| window.host.memory.oom_kills.unwrap_or(0));
-    if kernel as f64 > counted {
+    if kernel > 0 && suspicions.is_empty() && !pending {
         let numbers = vec![evidence("processes killed for memory", kernel as f64, "count", Some(1.0))];
         let mut suspicion = suspect_other(RULE.name, "oom", super::lost::host(), Level::Enter, numbers);
         let finding = &mut suspicion.finding;
@@ -68,4 +77,14 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicions.push(suspicion);
     }
     verdict(suspicions)
+}
+
+/// The cgroup of who was killed; of one that came and went between two readings it is that of who started it.
+fn cgroup<'a>(facts: &'a Facts, kill: &'a OomKill) -> &'a str {
+    if !kill.cgroup.is_empty() {
+        return &kill.cgroup;
+    }
+    let mut exits = facts.windows.iter().flat_map(|window| &window.exits);
+    let parent = exits.find(|exit| exit.tgid == kill.tgid).map(|exit| exit.parent);
+    parent.and_then(|parent| facts.by_tgid.get(&parent)).map_or("", |at| &facts.processes[*at].cgroup)
 }

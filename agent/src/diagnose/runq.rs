@@ -6,12 +6,13 @@
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second, to
 //! waiting for a CPU (to stay: 12 %, 0.06 s/s), in four of five windows. Who ran on that CPU meanwhile is charged for
 //! each ns of it. Time held back by a CPU quota is `cpu-quota`, not this.
+//! Who ran must be known for at least [`KNOWN`] of it, else this is in reports only.
 //!
 //! - at least [`MOST`] of it behind **foreign** programs: `runq-neighbour`. Who works with the victim is not foreign:
 //!   the same program in the same cgroup, its parent or child, and who ends its waits and has its own ended by it
 //!   (client and server). Nor is one that the user told to go first (the victim has the higher nice value).
-//!   Of two that wait for each other the one that wants more CPU time is the culprit (10 % more); the other way round it is in
-//!   reports only.
+//!   Of two that wait for each other the one that would take more of a CPU of its own is the culprit (10 % more), of two that
+//!   would take as much the one that came later; the other way round it is in reports only.
 //! - else `runq-self`: more threads are ready than there are CPUs to run them. It opens an alert from [`CROWDED`] times as
 //!   many, or when a thread waits for longer than all CPUs can have been busy together (pinned); below that the program just
 //!   uses what there is, or its threads come in bursts.
@@ -33,6 +34,8 @@ use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
 
 /// Share of the waiting that decides.
 const MOST: f64 = 0.5;
+/// Share of the waiting of which it must be known who ran meanwhile.
+const KNOWN: f64 = 0.3;
 /// Ready threads for each CPU from which a program has too many.
 const CROWDED: f64 = 2.0;
 /// Share of the time by which a thread waits for longer than all CPUs can have been busy: there was one that it may not
@@ -40,6 +43,8 @@ const CROWDED: f64 = 2.0;
 const BARRED: f64 = 0.1;
 /// How much more of the CPU the one of two must want, to be the culprit alone.
 const MORE: f64 = 1.1;
+/// Programs that began so close together came together.
+const SAME_TIME_NS: u64 = 1_000_000_000;
 /// Victims of one culprit that are told one by one.
 const VICTIMS: usize = 3;
 /// Share of stolen time from which the hypervisor is an alternative.
@@ -85,30 +90,62 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         } else {
             None
         };
-        suspicions.extend(found);
+        suspicions.extend(found.map(|found| doubt(found, behind.known as f64 / lost.ns.max(1) as f64)));
     }
     mutual(facts, &mut suspicions);
     verdict(few(suspicions))
 }
 
-/// Of two that wait for each other the one that wants more of the CPU is nobody's victim.
+/// A verdict on a small part of the waiting is none on the whole.
+fn doubt(mut suspicion: Suspicion, known: f64) -> Suspicion {
+    let finding = &mut suspicion.finding;
+    let share = evidence("of it is known who ran", known.min(1.0) * 100.0, "%", Some(KNOWN * 100.0));
+    finding.evidence.push(share);
+    if known < KNOWN {
+        finding.confidence = finding.confidence.min(0.4);
+    }
+    suspicion
+}
+
+/// Of two that wait for each other one is nobody's victim: the one that would take more of a CPU that it had for itself, or,
+/// of two that would take as much, the one that came later.
 fn mutual(facts: &Facts, all: &mut [Suspicion]) {
-    let wants = |unit: usize| {
-        let times = &facts.units[unit].times;
-        (times.of(State::Oncpu) + times.sum(&STATES)) as f64
-    };
     let pairs: Vec<_> = all.iter().map(|suspicion| (suspicion.unit, suspicion.culprit_unit)).collect();
     for suspicion in all {
         let (Some(victim), Some(by)) = (suspicion.unit, suspicion.culprit_unit) else { continue };
-        let both = victim != by && pairs.contains(&(Some(by), Some(victim)));
-        if both && wants(victim) > MORE * wants(by) {
-            let finding = &mut suspicion.finding;
-            finding.confidence = finding.confidence.min(0.4);
-            finding
-                .alternatives
-                .push(not("healthy", "not ruled out: the other waits for it as well, and wants less"));
+        if victim == by || !pairs.contains(&(Some(by), Some(victim))) {
+            continue;
         }
+        let (own, other) = (demand(facts, victim), demand(facts, by));
+        let (own_start, other_start) = (started(facts, victim), started(facts, by));
+        let why_not = if own > MORE * other {
+            "the other waits for it as well, and would take less"
+        } else if other <= MORE * own && own_start > other_start + SAME_TIME_NS {
+            "the other waits for it as well, and was there before"
+        } else {
+            continue;
+        };
+        let finding = &mut suspicion.finding;
+        finding.confidence = finding.confidence.min(0.4);
+        finding.alternatives.push(not("healthy", format!("not ruled out: {why_not}")));
     }
+}
+
+/// CPUs that a unit would take if it never had to wait for one.
+fn demand(facts: &Facts, unit: usize) -> f64 {
+    let threads = facts.members(&facts.units[unit]).flat_map(|process| process.threads.values());
+    threads
+        .map(|(_, times)| {
+            let oncpu = times.of(State::Oncpu) as f64;
+            oncpu / f64::max((times.all() - times.sum(&STATES)) as f64, 1.0)
+        })
+        .sum()
+}
+
+/// When the first of a unit began, since boot, ns.
+fn started(facts: &Facts, unit: usize) -> u64 {
+    let rows = facts.members(&facts.units[unit]).filter_map(|process| process.usage);
+    rows.map(|at| facts.usage[at].start_boot_ns).min().unwrap_or(0)
 }
 
 /// The worst victims of each culprit; the others are told in a number.

@@ -19,13 +19,13 @@ use super::lost::{culprit, loss_with, not, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, evidence, verdict};
 
 /// Major faults a second from which they show in the kernel's time.
-const FAULTS: f64 = 100.0;
+pub(super) const FAULTS: f64 = 100.0;
 /// Share of major faults that swap-ins must make up.
-const FROM_SWAP: f64 = 0.5;
+pub(super) const FROM_SWAP: f64 = 0.5;
 /// Share of the host's memory that is available, from which a shortage is not the host's.
 pub(super) const PLENTY: f64 = 0.10;
 /// Bytes of a page, as `/proc/vmstat` was turned into bytes.
-const PAGE: f64 = 4096.0;
+pub(super) const PAGE: f64 = 4096.0;
 
 pub(super) const RULE: Rule = Rule { name: "swap", classes: &["swap"], judge };
 

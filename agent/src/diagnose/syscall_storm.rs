@@ -245,7 +245,10 @@ mod tests {
 
     #[test]
     fn unobserved_syscalls_are_not_judged() {
-        let windows = windows(300, 600, Vec::new);
+        let mut windows = windows(300, 600, Vec::new);
+        for window in &mut windows {
+            Arc::make_mut(window).coverage.syscall_tier.clear();
+        }
         let verdicts = crate::diagnose::verdicts(&windows, &Trend::default());
         let storm = verdicts.iter().find(|(rule, _)| *rule == "syscall_storm").unwrap();
         assert!(matches!(storm.1, Verdict::NotEnoughData { .. }));

@@ -81,6 +81,14 @@ impl Series {
         Self { points: whole[at..].to_vec(), last: self.last, ..Self::default() }
     }
 
+    /// Its beginning, until it first was that high; all of it if it never was.
+    pub(super) fn up_to(&self, value: f64) -> Self {
+        let end =
+            self.points.iter().position(|point| point.1 >= value).map_or(self.points.len(), |at| at + 1);
+        let last = if end < self.points.len() { self.points[end - 1] } else { self.last };
+        Self { points: self.points[..end].to_vec(), last, ..Self::default() }
+    }
+
     pub(super) const fn value(&self) -> f64 {
         self.last.1
     }
@@ -218,6 +226,15 @@ mod tests {
         assert_eq!(series(plateau).steady_growth(4), None, "a plateau");
         let saw = (0..40).map(|n| f64::from(n % 10));
         assert_eq!(series(saw).steady_growth(4), None, "a saw-tooth");
+    }
+
+    #[test]
+    fn growth_up_to_a_limit_is_what_came_before_it() {
+        let full = series((0..40).map(|n| f64::from(n.min(20)) * 5.0));
+        assert_eq!(full.steady_growth(4), None, "a plateau");
+        let before = full.up_to(95.0);
+        assert!((before.steady_growth(4).unwrap() - 5.0).abs() < 1e-9, "{before:?}");
+        assert!((full.up_to(1e9).seconds() - full.seconds()).abs() < 1e-9, "never that high");
     }
 
     #[test]

@@ -167,11 +167,13 @@ impl<K: Copy + Default + Eq + Hash, V: Copy + Default + PartialEq> Differences<K
 pub(super) struct Open<Id, K> {
     credited: HashMap<Id, (K, u64)>,
     due: HashMap<K, i64>,
+    /// Below 0, from the window before.
+    carried: HashMap<K, i64>,
 }
 
 impl<Id, K> Default for Open<Id, K> {
     fn default() -> Self {
-        Self { credited: HashMap::new(), due: HashMap::new() }
+        Self { credited: HashMap::new(), due: HashMap::new(), carried: HashMap::new() }
     }
 }
 
@@ -190,11 +192,13 @@ impl<Id: Eq + Hash, K: Copy + Eq + Hash> Open<Id, K> {
         self.due.retain(|_, ns| *ns != 0);
     }
 
-    /// Time of a key in this window: what the kernel counted, and what is open. A remainder below 0 is carried on.
+    /// Time of a key in this window: what the kernel counted, and what is open. A remainder below 0 is carried on for one
+    /// window: by then what ended between two readings is in the kernel's count, and what is not in it was lost.
     pub(super) fn time(&mut self, key: &K, counted: u64) -> u64 {
-        let sum = counted as i64 + self.due.remove(key).unwrap_or(0);
-        if sum < 0 {
-            self.due.insert(*key, sum);
+        let own = counted as i64 + self.due.remove(key).unwrap_or(0);
+        let sum = own + self.carried.remove(key).unwrap_or(0);
+        if own < 0 {
+            self.carried.insert(*key, own);
         }
         sum.max(0) as u64
     }
@@ -226,5 +230,18 @@ mod tests {
         assert_eq!(open.time(&"a", 0), 0);
         open.settle(std::iter::empty());
         assert_eq!(open.time(&"a", 500), 100);
+    }
+
+    #[test]
+    fn work_whose_end_was_not_counted_is_not_taken_off_for_good() {
+        let mut open: Open<u32, &str> = Open::default();
+        open.settle([(7, "a", 90_000)].into_iter());
+        assert_eq!(open.time(&"a", 0), 90_000);
+        open.settle(std::iter::empty());
+        assert_eq!(open.time(&"a", 100), 0);
+        open.settle(std::iter::empty());
+        assert_eq!(open.time(&"a", 100), 0, "as if it had ended between two readings");
+        open.settle(std::iter::empty());
+        assert_eq!(open.time(&"a", 100), 100);
     }
 }

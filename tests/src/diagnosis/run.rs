@@ -220,7 +220,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     outcome.first = findings.first().map(|finding| finding.class.clone());
     outcome.verdict = findings
         .into_iter()
-        .filter(|finding| concerns(finding, &stage))
+        .filter(|finding| concerns(finding, &stage) && !is_by_others(finding, &stage))
         .filter(|finding| finding.confidence >= agent::diagnose::ALERT_CONFIDENCE)
         .map(|finding| Judged {
             class: case.class.contains(&&*finding.class),
@@ -238,25 +238,29 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// It is about a process of the case, or one of them causes it, or it is about no process.
+/// It is about a process of the case, or one of them or its cgroup causes it.
 fn concerns(finding: &Finding, stage: &Stage) -> bool {
     let ours = |pid: Option<u32>| {
         let told = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
         pid.is_some_and(told)
     };
     let named = |comm: Option<&String>| comm.is_some_and(|comm| stage.cast().iter().any(|a| a.name == comm));
-    ours(finding.subject.pid)
+    // Who is killed in a cgroup may be a child of the cast's.
+    let group = stage.cgroup.as_ref().map(super::ground::Cgroup::name);
+    let in_group = |comm: Option<&String>| group.is_some_and(|group| comm.is_some_and(|c| c.contains(group)));
+    in_group(finding.culprit.as_ref().and_then(|culprit| culprit.comm.as_ref()))
+        || ours(finding.subject.pid)
         || named(finding.subject.comm.as_ref())
         || finding.culprit.as_ref().is_some_and(|culprit| ours(culprit.pid) || named(culprit.comm.as_ref()))
 }
 
-/// A process that is not of the case is said to cause it: what runs beside it takes its share, and that is true.
+/// It is about a CPU that the case shares with what runs beside it: true, told, and not what the case is about.
 fn is_by_others(finding: &Finding, stage: &Stage) -> bool {
-    let Some(culprit) = finding.culprit.as_ref().filter(|culprit| culprit.kind == "process") else {
-        return false;
-    };
     let ours = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
-    !culprit.pid.is_some_and(ours) && finding.class == "runq-neighbour"
+    let culprit = finding.culprit.as_ref().filter(|culprit| culprit.kind == "process");
+    let by_running = matches!(&*finding.class, "runq-neighbour" | "priority-inversion");
+    by_running
+        && !(finding.subject.pid.is_some_and(ours) && culprit.is_some_and(|by| by.pid.is_some_and(ours)))
 }
 
 fn is_culprit(whose: Whose, finding: &Finding, stage: &Stage) -> bool {

@@ -22,6 +22,13 @@ pub(in crate::diagnose) struct Blocker {
     pub(in crate::diagnose) how: &'static str,
 }
 
+/// Share of the waits of each of two that the other ends, from which they work together.
+const PARTNERS: f64 = 0.2;
+/// Share of the waits of one that the other ends, from which it works for that one.
+const DEPENDS: f64 = 0.6;
+/// The same, of the time.
+const DEPENDS_OF_SPAN: f64 = 0.1;
+
 /// Waiting that one process ended: all of it, and by thread.
 type Ended = (u64, HashMap<Tid, u64>);
 
@@ -141,7 +148,8 @@ impl Facts<'_> {
         holders
     }
 
-    /// The two work together: one ends the other's waits, or made the other, or they are one program.
+    /// The two work together: they end each other's waits, or one most of the other's, or it made the other, or they are one
+    /// program.
     pub(in crate::diagnose) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
         if one.at == other.at || (one.comm == other.comm && one.cgroup == other.cgroup) {
             return true;
@@ -154,8 +162,11 @@ impl Facts<'_> {
         }
         let between = |a: &Unit, b: &Unit| self.wakes[a.at].get(&b.at).copied().unwrap_or(0);
         let of = |unit: &Unit| self.wakes[unit.at].values().sum::<u64>();
-        let partner = |a: &Unit, b: &Unit| between(a, b) as f64 >= 0.2 * of(a).max(1) as f64;
-        partner(one, other) && partner(other, one)
+        let share = |a: &Unit, b: &Unit| between(a, b) as f64 / of(a).max(1) as f64;
+        let depends = |a: &Unit, b: &Unit| {
+            share(a, b) >= DEPENDS && between(a, b) as f64 >= DEPENDS_OF_SPAN * self.span.0 as f64
+        };
+        share(one, other).min(share(other, one)) >= PARTNERS || depends(one, other) || depends(other, one)
     }
 }
 
@@ -163,15 +174,19 @@ impl Facts<'_> {
 pub(super) struct Partners {
     /// Blocked time: (process that waited, process that woke it).
     wakes: Map<(Tgid, Tgid), u64>,
-    /// On-CPU and non-idle time of each process, doubtful states left out.
+    /// On-CPU and non-idle time of each process in a window, doubtful states left out.
     active: Map<Tgid, (u64, u64)>,
     /// Calls that send and calls that receive.
     traffic: Map<Tgid, (u64, u64)>,
+    /// Length of a window, and how many there are.
     span: u64,
+    windows: u64,
 }
 
 /// Share of the time that a process that works on a stream is on a CPU at least.
 const WORKS: f64 = 0.1;
+/// Share of a wait in which who is waited for must be at work, or held up in it.
+const AT_IT: f64 = 0.5;
 /// Sends for each receive from which a process asks and does not just listen.
 const ASKS: f64 = 0.3;
 /// First port that a kernel gives to those who connect (`ip_local_port_range`).
@@ -196,8 +211,10 @@ impl Partners {
                 }
             }
         }
-        let active = processes.iter().map(|process| (process.tgid, process.activity())).collect();
-        Self { wakes, active, traffic, span }
+        let active =
+            processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
+        let windows = windows.len().max(1) as u64;
+        Self { wakes, active, traffic, span: span / windows, windows }
     }
 
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
@@ -214,7 +231,8 @@ impl Partners {
                     WaitTarget::Socket { local_port, peer, .. } => {
                         local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
                     }
-                    _ => false,
+                    // Of another family: nobody knows who asks whom.
+                    _ => true,
                 };
                 if serves || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
             }
@@ -227,11 +245,15 @@ impl Partners {
         let (oncpu, _) = self.active.get(&victim).copied().unwrap_or_default();
         let (_, active) = self.active.get(&by).copied().unwrap_or_default();
         let forth = self.wakes.get(&(victim, by)).copied().unwrap_or_default();
+        // One that rests itself has not been asked, or has nothing to give.
+        if (active as f64) < AT_IT * self.span.min(forth / self.windows) as f64 {
+            return false;
+        }
         if let Some(back) = self.wakes.get(&(by, victim)).filter(|_| self.asks(victim)) {
             // They ask and answer: who waits longer for the other is the one that asks.
             return forth > *back;
         }
-        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= 0.5 * self.span as f64
+        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= AT_IT * self.span as f64
     }
 
     /// It sends about as often as it receives, or works on what it receives.

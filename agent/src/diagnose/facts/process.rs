@@ -130,10 +130,26 @@ impl Process<'_> {
         oncpu.max_by_key(|(tid, _, ns)| (*ns, std::cmp::Reverse(*tid)))
     }
 
-    /// On-CPU time, and all time that is surely not idle.
-    pub(super) fn activity(&self) -> (u64, u64) {
-        let sure = State::ALL.into_iter().filter(|state| !state.is_idle() && !DOUBTFUL.contains(state));
-        (self.accounted.of(State::Oncpu), sure.map(|state| self.accounted.of(state)).sum())
+    /// Time in which it waits for a timer or for work; that for a child is the child's.
+    pub(in crate::diagnose) fn resting(&self) -> u64 {
+        let child = self.accounted.of(State::Child).saturating_sub(self.times.of(State::Child));
+        (self.times.all() - self.times.non_idle()).saturating_sub(child)
+    }
+
+    /// On-CPU time, and all time that is surely not idle, both of a window in the middle of all: what has just begun is
+    /// nothing to judge what was before by.
+    pub(super) fn activity(&self, windows: usize) -> (u64, u64) {
+        let mut by_window = vec![(0, 0); windows];
+        for (window, state, ns) in &self.series {
+            let of = &mut by_window[*window as usize];
+            of.0 += if *state == State::Oncpu { *ns } else { 0 };
+            of.1 += if state.is_idle() || DOUBTFUL.contains(state) { 0 } else { *ns };
+        }
+        let middle = |mut values: Vec<u64>| {
+            values.sort_unstable();
+            values.get(windows / 2).copied().unwrap_or(0)
+        };
+        (middle(by_window.iter().map(|of| of.0).collect()), middle(by_window.iter().map(|of| of.1).collect()))
     }
 
     fn refine(&mut self, partners: &Partners) {

@@ -41,10 +41,10 @@ pub(crate) fn spin(args: &Args, meter: Meter) {
 pub(crate) fn barrier(args: &Args, meter: Meter) {
     let (few, many) = (args.number(0) as usize, args.number(1) as usize);
     while !meter.faulty() {
-        in_step(few, 1_000, meter);
+        in_step(few, 50, meter);
     }
     loop {
-        in_step(many, 1_000, meter);
+        in_step(many, 50, meter);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What reads and writes files and disks.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::Arc;
@@ -124,6 +124,8 @@ pub(crate) fn mapped(args: &Args, meter: Meter) {
     // SAFETY: a new mapping of a file of that size.
     let map = unsafe { libc::mmap(std::ptr::null_mut(), size, access, private, file.as_raw_fd(), 0) };
     assert_ne!(map, libc::MAP_FAILED, "a mapping");
+    // Read ahead, it is in memory at once.
+    drop(std::fs::read(args.text(0)).expect("a file"));
     // SAFETY: the mapping above, which stays; advice changes nothing but read-ahead.
     unsafe { libc::madvise(map, size, libc::MADV_RANDOM) };
     for at in (0..size).step_by(4096) {
@@ -157,8 +159,8 @@ pub(crate) fn evict(args: &Args, meter: Meter) {
 /// `journal FILE THREADS`: requests of several threads; a thread of its own writes a journal, and holds the lock that
 /// all need while it makes it durable.
 pub(crate) fn journal(args: &Args, meter: Meter) {
-    let mut file = File::create(args.text(0)).expect("a file");
-    let lock = Arc::new(Pthread::new());
+    let file = File::create(args.text(0)).expect("a file");
+    let (lock, records) = (Arc::new(Pthread::new()), vec![1; MIB as usize]);
     for _ in 0..args.number(1) {
         let lock = Arc::clone(&lock);
         thread::spawn(move || {
@@ -171,9 +173,9 @@ pub(crate) fn journal(args: &Args, meter: Meter) {
     }
     loop {
         lock.with(|| {
-            file.write_all(&[1; 4096]).expect("room");
+            file.write_all_at(&records, 0).expect("room");
             file.sync_data().expect("a disk");
         });
-        sleep_us(30_000);
+        sleep_us(20_000);
     }
 }

@@ -80,8 +80,10 @@ pub(crate) fn accept(args: &Args, meter: Meter) {
 pub(crate) fn connect(args: &Args, meter: Meter) {
     let (address, gap) = (local(args.number(0)), args.number(2));
     thread::scope(|scope| {
-        for _ in 0..args.number(1) {
+        for thread in 0..args.number(1) {
             scope.spawn(move || {
+                // Not all at once.
+                sleep_us(gap * thread / args.number(1));
                 loop {
                     let stream = TcpStream::connect(address);
                     if let Ok(mut stream) = stream

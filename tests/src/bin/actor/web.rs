@@ -27,6 +27,10 @@ pub(crate) fn nginx(args: &Args, _: Meter) {
 
 /// `wrk PORT CONNECTIONS`: becomes clients that ask as fast as they get answers.
 pub(crate) fn wrk(args: &Args, _: Meter) {
+    // The server takes a moment to listen.
+    while std::net::TcpStream::connect(("127.0.0.1", args.number(0) as u16)).is_err() {
+        crate::sleep_us(20_000);
+    }
     let url = format!("http://127.0.0.1:{}/", args.text(0));
     becomes("wrk", &["-t", "1", "-c", args.text(1), "-d", "3600", &url]);
 }

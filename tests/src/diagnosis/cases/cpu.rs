@@ -59,8 +59,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "quota-threads",
         needs: &[Need::Cgroup],
-        cast: &[Role::new("victim", "mutex 4 4000 800 0")],
-        fault: Fault::Quota(20_000),
+        cast: &[Role::new("victim", "mutex 4 4000 300 0")],
+        fault: Fault::Quota(10_000),
         class: &["cpu-quota"],
         culprit: &[Whose::Cgroup],
         forbidden: &["runq-neighbour", "runq-self", "futex"],
@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "inversion",
         needs: &[],
-        cast: &[Role::new("victim", "invert 5000 100000"), Role::new("hog", "spin 1").on(1).late()],
+        cast: &[Role::new("victim", "invert 5000 400000"), Role::new("hog", "spin 1").on(1).late()],
         fault: Fault::Comes,
         class: &["priority-inversion"],
         culprit: &[Whose::Role("hog")],

@@ -6,7 +6,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "fsync-storm",
         needs: &[Need::Mount(256)],
-        cast: &[Role::new("victim", "append {mount}/log 1000")],
+        cast: &[Role::new("victim", "append {mount}/log 300")],
         fault: Fault::Spoils("victim"),
         class: &["fsync"],
         culprit: &[Whose::Role("victim"), Whose::Disk],
@@ -50,8 +50,8 @@ pub(super) const CASES: &[Case] = &[
         name: "writeback",
         needs: &[Need::Mount(512)],
         cast: &[
-            Role::new("victim", "pour-file {mount}/data 64 3000"),
-            Role::new("hog", "write-direct {mount}/big 256 8").late(),
+            Role::new("victim", "pour-file {mount}/data 64 300"),
+            Role::new("hog", "write-direct {mount}/big 256 16").late(),
         ],
         fault: Fault::Dirty(4),
         class: &["writeback"],
@@ -64,8 +64,8 @@ pub(super) const CASES: &[Case] = &[
         // Requests wait for a lock, its holder for its journal, and that for a disk which another program has.
         needs: &[Need::Mount(512)],
         cast: &[
-            Role::new("victim", "journal {mount}/log 4"),
-            Role::new("hog", "write-direct {mount}/big 256 8").late(),
+            Role::new("victim", "journal {mount}/log 1"),
+            Role::new("hog", "write-direct {mount}/big 256 64").late(),
         ],
         fault: Fault::Comes,
         class: &["fsync", "disk-write"],

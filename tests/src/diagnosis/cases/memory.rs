@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "reclaim",
         needs: &[Need::Cgroup],
-        cast: &[Role::new("victim", "pour-file {dir}/data 64 2000")],
+        cast: &[Role::new("victim", "pour-file {dir}/data 64 100")],
         fault: Fault::Memory(16),
         class: &["reclaim"],
         culprit: &[Whose::Cgroup],

@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "accept-queue",
         needs: NETWORK,
-        cast: &[Role::new("victim", "connect 7001 16 10000"), Role::new("server", "accept 7001 6 20000")],
+        cast: &[Role::new("victim", "connect 7001 16 10000"), Role::new("server", "accept 7001 8 20000")],
         fault: Fault::Spoils("server"),
         class: &["net-accept-queue"],
         culprit: &[Whose::Role("server"), Whose::Peer(7001)],

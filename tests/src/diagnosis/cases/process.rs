@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "fd-leak",
         needs: &[],
-        cast: &[Role::new("victim", "descriptors 100")],
+        cast: &[Role::new("victim", "descriptors 150")],
         fault: Fault::Spoils("victim"),
         class: &["fd-leak"],
         culprit: &[Whose::Role("victim")],

@@ -1,0 +1,42 @@
+//! Faults of known cause, live: one of each kind of rule. All of them: `cargo xtask bench diagnosis`.
+
+use tests::diagnosis::run::{Outcome, run};
+use tests::diagnosis::watch::Watch;
+use tests::diagnosis::{Case, cases};
+
+/// 16 s each. Their faults do so much harm that a busy machine does not hide it, and they need nothing but a kernel.
+const CASES: [&str; 8] = [
+    "tiny-reads",
+    "neighbour",
+    "quota-threads",
+    "futex",
+    "file-lock",
+    "slow-consumer",
+    "no-connection",
+    "hang",
+];
+
+fn outcome(case: &Case, watch: &mut Watch) -> Outcome {
+    let outcome = run(case, watch, false, None).unwrap_or_else(|error| panic!("{error:#}"));
+    println!("{outcome}");
+    outcome
+}
+
+/// One test, so that no two of them run at a time.
+#[test]
+fn faults_are_told_with_their_culprit_within_ten_seconds() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mut watch = Watch::start(Vec::new()).expect("the probes load");
+    let is_told = |outcome: &Outcome| !outcome.is_void() && outcome.is_right();
+    let mut missed = Vec::new();
+    for name in CASES {
+        let case = cases::named(name).expect("one of the cases");
+        // What else this machine did for a moment may do the victim more harm than its fault: once more.
+        if !is_told(&outcome(case, &mut watch)) && !is_told(&outcome(case, &mut watch)) {
+            missed.push(name);
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
+}
