@@ -55,9 +55,13 @@ pub(super) fn entry_slots() -> u32 {
     pid_max().next_power_of_two().clamp(4096, 131_072)
 }
 
-/// Threads that can be accounted: `pid_max`, at most 32,768 (12 MiB).
+/// Threads that can be accounted: eight times those that there are now, at least 16,384 (6 MiB), at most 32,768; no more than
+/// `pid_max`.
 fn sched_slots() -> u32 {
-    pid_max().next_power_of_two().clamp(4096, 32_768)
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let threads = load.split(['/', ' ']).nth(4).and_then(|n| n.parse().ok()).unwrap_or(4096_u32);
+    let wanted = threads.saturating_mul(8).clamp(16_384, 32_768);
+    wanted.min(pid_max()).next_power_of_two()
 }
 
 /// Bytes of the samples ring buffer: 4 s of full-depth-70 samples of every CPU, a power of two, 256 KiB to 16 MiB.

@@ -238,7 +238,7 @@ async fn session(
     }
 }
 
-/// `2026-11-22T21:22:43Z web-1 OPEN cpu-user worker (42): 900ms lost a second, 90 %; CPU 97 % of a core → …`
+/// `2026-11-22T21:22:43Z web-1 OPEN cpu-user worker (42): 900ms lost per second, 90 %; CPU 97 % of a core → …`
 pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let finding = &alert.finding;
     let state = match alert.state {
@@ -250,7 +250,7 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let name = subject.comm.as_deref().unwrap_or(&subject.kind);
     let who = subject.pid.map_or_else(|| name.to_owned(), |pid| format!("{name} ({pid})"));
     let mut text = format!(
-        "{} {} {state} {} {}: {} lost a second, {:.0} %",
+        "{} {} {state} {} {}: {} lost per second, {:.0} %",
         term::utc(alert.at_unix_ns),
         term::clean(&alert.host),
         finding.class,
@@ -281,7 +281,7 @@ mod tests {
         let text = line(&alert("a", AlertState::Open), Paint::plain());
         assert_eq!(
             text,
-            "2023-11-14T22:13:21Z here OPEN     cpu-user worker (42): 900ms lost a second, 90 % → look at its flame graph"
+            "2023-11-14T22:13:21Z here OPEN     cpu-user worker (42): 900ms lost per second, 90 % → look at its flame graph"
         );
         let text = line(&alert("a", AlertState::Resolved), Paint::plain());
         assert!(text.ends_with("90 %, open for 1s"), "{text}");

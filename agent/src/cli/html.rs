@@ -130,7 +130,7 @@ fn one_finding(at: usize, finding: &Finding) -> String {
     let subject = &finding.subject;
     let mut out = format!(
         "<div class=\"card finding\">\n<h3>{at}. {} <span class=\"class\">{}</span></h3>\n\
-         <p>{} lost a second, {:.0} % of its time; confidence {:.0} %</p>\n",
+         <p>{} lost per second, {:.0} % of its time; confidence {:.0} %</p>\n",
         who(&subject.kind, subject.pid, subject.comm.as_ref()),
         text(&finding.class),
         term::nanos(finding.lost_ns_per_s),

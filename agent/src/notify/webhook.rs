@@ -59,7 +59,7 @@ fn posted(alert: &Alert) -> Posted {
     };
     let subject = name(finding.subject.pid, finding.subject.comm.as_ref(), &finding.subject.kind);
     let summary = format!(
-        "{} {subject}: {} ms lost a second, {:.0} % of its time",
+        "{} {subject}: {} ms lost per second, {:.0} % of its time",
         finding.class,
         finding.lost_ns_per_s / 1_000_000,
         finding.share_pct

@@ -244,7 +244,7 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
     };
     let subject = who(&finding.subject.kind, finding.subject.pid, finding.subject.comm.as_ref());
     let mut text = format!(
-        "{}. {} {}: {} lost a second, {:.0} % of its time (confidence {:.0} %)\n",
+        "{}. {} {}: {} lost per second, {:.0} % of its time (confidence {:.0} %)\n",
         at,
         paint.yellow(&finding.class),
         paint.bold(&subject),
@@ -429,7 +429,7 @@ mod tests {
         let report = Report { verdict: "worker is slow".to_owned(), ..report };
         let text = render(&report, 0, Paint::plain());
         assert!(text.starts_with("worker is slow\nhere, 10s\n"), "{text}");
-        assert!(text.contains("1. cpu-user worker (42): 900ms lost a second"), "{text}");
+        assert!(text.contains("1. cpu-user worker (42): 900ms lost per second"), "{text}");
         assert!(text.contains("   - CPU: 97.25 % of a core (threshold 80)"), "{text}");
         assert!(
             text.lines()
