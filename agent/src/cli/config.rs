@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::term::{Paint, Side, Table};
 use super::{Failed, Global, Outcome, settings, term, usage};
-use crate::config::DEFAULT_FILE;
+use crate::config::{Config, DEFAULT_FILE, StoreKind};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -26,11 +26,37 @@ or by flag (--set collector.rate_hz=49); the later wins."
     },
 }
 
+/// Files that are named and not there, and what a setting needs beside it.
+fn absent(config: &Config) -> Vec<String> {
+    let (mqtt, server) = (&config.mqtt, &config.server);
+    let files = [
+        ("mqtt.password_file", &mqtt.password_file),
+        ("mqtt.ca_file", &mqtt.ca_file),
+        ("mqtt.cert_file", &mqtt.cert_file),
+        ("mqtt.key_file", &mqtt.key_file),
+        ("server.influx_token_file", &server.influx_token_file),
+        ("server.influx_ca_file", &server.influx_ca_file),
+        ("alerts.exec", &config.alerts.exec),
+    ];
+    let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?)));
+    named
+        .filter(|(_, file)| !file.is_file())
+        .map(|(key, file)| format!("{key}: {} is not there, or no file", file.display()))
+        .chain(
+            (server.store != StoreKind::Embedded && server.influx_url.is_none())
+                .then(|| "server.store: this store needs server.influx_url".to_owned()),
+        )
+        .collect()
+}
+
 pub(super) fn run(global: &Global, command: &ConfigCommand) -> Outcome {
     let settings = settings(global, &[]);
     match command {
         ConfigCommand::Check => {
-            settings.config().map_err(usage)?;
+            let missing = absent(&settings.config().map_err(usage)?);
+            if !missing.is_empty() {
+                return Err(Failed::Usage(missing));
+            }
             let file = settings.file.map_or_else(
                 || format!("no file ({DEFAULT_FILE} is not there): defaults and environment"),
                 |file| file.display().to_string(),

@@ -110,7 +110,16 @@ async fn answer(context: &Context, args: &ReportArgs, page: bool) -> anyhow::Res
         let request =
             if page { Request::Page { span, top_n, pid } } else { Request::Report { span, top_n, pid } };
         return match ask::ask(&mut client, request, "observing", wait).await? {
-            Reply::Report(report) => Ok(Answer::Report(report)),
+            Reply::Report(report) => {
+                let short = |last: &Duration| report.window_s < last.as_secs_f64() * 0.9;
+                if args.last.as_ref().is_some_and(short) {
+                    term::complain(&format!(
+                        "the daemon remembers {} of it",
+                        term::span(Duration::from_secs_f64(report.window_s))
+                    ));
+                }
+                Ok(Answer::Report(report))
+            }
             Reply::Page(page) => Ok(Answer::Page(page)),
             _ => unexpected(),
         };

@@ -1,5 +1,7 @@
 //! The kernel: version, BTF, sysctls, lockdown, mounts.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use super::{Check, Health, read, sysctl};
@@ -183,7 +185,23 @@ fn delay_accounting(root: &Path) -> Check {
     }
 }
 
+/// Whether the kernel shows its addresses: zeros are what it shows to those it does not trust.
+fn shows_addresses(root: &Path) -> bool {
+    let mut first = [0; 4096];
+    let read = File::open(root.join("proc/kallsyms")).and_then(|mut file| file.read(&mut first));
+    let text = &first[..read.unwrap_or(0)];
+    text.split(|byte| *byte == b'\n').any(|line| {
+        let address = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        address.len() == 16 && address.iter().any(|digit| *digit != b'0')
+    })
+}
+
 fn modules(root: &Path) -> Check {
+    if root.join("proc/kallsyms").exists() && !shows_addresses(root) {
+        return Check::new("kernel symbols", Health::Warn, "/proc/kallsyms hides the addresses")
+            .lost("names of kernel functions in flame graphs, and what they tell of waits")
+            .cure("run with sudo or CAP_SYSLOG, and kernel.kptr_restrict=1 at most");
+    }
     match (root.join("proc/kallsyms").exists(), root.join("proc/modules").exists()) {
         (true, true) => Check::ok("kernel symbols", "/proc/kallsyms, /proc/modules"),
         (true, false) => Check::ok("kernel symbols", "/proc/kallsyms; a kernel without modules"),
@@ -223,6 +241,14 @@ mod tests {
                 assert!(check.cure.is_some() && check.lost.is_some(), "{check:?}");
             }
         }
+    }
+
+    #[test]
+    fn addresses_that_are_all_zero_are_hidden() {
+        let symbols =
+            |text| health(&[("proc/kallsyms", text), ("proc/modules", "")], "kernel symbols").health;
+        assert_eq!(symbols("0000000000000000 A fixed\n0000000000000000 T startup_64\n"), Health::Warn);
+        assert_eq!(symbols("0000000000000000 A fixed\nffffffff81000000 T startup_64\n"), Health::Ok);
     }
 
     #[test]
