@@ -88,11 +88,22 @@ impl Verdict {
     }
 }
 
+/// Whether the running kernel is older than this.
+fn kernel_before(major: u32, minor: u32) -> bool {
+    let release = nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) < (Some(major), Some(minor))
+}
+
 fn state_of(error: &ProgramError) -> State {
     let io = match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            // `unknown func bpf_…`: a helper that this kernel does not have yet.
-            if verifier_log.to_string().contains("unknown func") {
+            // A helper that this kernel does not have yet: `unknown func bpf_…`, 5.10 `invalid func unknown#…`. A function as
+            // an argument (since 5.13): a function too many.
+            let log = verifier_log.to_string();
+            let no_callbacks = log.contains("func_info doesn't match") && kernel_before(5, 13);
+            if log.contains("unknown func") || log.contains("invalid func unknown") || no_callbacks {
                 return State::Unsupported;
             }
             // The verifier only speaks when it has read the program: a refusal then is our defect.

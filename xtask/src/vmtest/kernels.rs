@@ -82,7 +82,7 @@ impl Apt {
 /// The kernel's image and its full version, fetched once and kept below `dir`.
 pub(crate) fn fetch(kernel: Kernel, dir: &Path) -> Result<(PathBuf, String)> {
     let dir = dir.join(kernel.name);
-    if let Some(found) = image(&dir.join("root/boot")) {
+    if let Some(found) = image(&dir.join("root"))? {
         return Ok(found);
     }
     eprintln!("fetching Linux {} from Debian {}", kernel.name, kernel.suite);
@@ -105,19 +105,34 @@ pub(crate) fn fetch(kernel: Kernel, dir: &Path) -> Result<(PathBuf, String)> {
     for deb in fs::read_dir(&debs)? {
         shell::run_quiet(Command::new("dpkg").arg("-x").arg(deb?.path()).arg(&tree))?;
     }
+    let found = image(&tree)?.with_context(|| format!("{wanted} has no vmlinuz"))?;
     // Modules are not needed and are most of it.
     for part in ["lib", "usr/lib"] {
         let _ = fs::remove_dir_all(tree.join(part).join("modules"));
     }
-    image(&tree.join("boot")).with_context(|| format!("{wanted} has no /boot/vmlinuz-*"))
+    Ok(found)
 }
 
-/// `vmlinuz-VERSION` in a directory.
-fn image(boot: &Path) -> Option<(PathBuf, String)> {
-    fs::read_dir(boot).ok()?.filter_map(Result::ok).find_map(|entry| {
-        let version = entry.file_name().to_str()?.strip_prefix("vmlinuz-")?.to_owned();
-        Some((entry.path(), version))
-    })
+/// The kernel's image in an unpacked package: `boot/vmlinuz-VERSION`; since 7.2 it lies with the modules, and is moved to where
+/// the others have it.
+fn image(tree: &Path) -> Result<Option<(PathBuf, String)>> {
+    let names = |dir: &Path| -> Vec<String> {
+        let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    };
+    let boot = tree.join("boot");
+    for version in names(&tree.join("usr/lib/modules")) {
+        let beside = tree.join("usr/lib/modules").join(&version).join("vmlinuz");
+        if beside.is_file() {
+            fs::create_dir_all(&boot)?;
+            fs::rename(beside, boot.join(format!("vmlinuz-{version}")))?;
+        }
+    }
+    let found = names(&boot).into_iter().find_map(|name| {
+        let version = name.strip_prefix("vmlinuz-")?.to_owned();
+        Some((boot.join(name), version))
+    });
+    Ok(found)
 }
 
 /// The kernels by name; `all` is every one.
