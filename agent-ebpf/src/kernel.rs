@@ -117,8 +117,7 @@ pub(crate) fn user_regs() -> Option<KernelPtr> {
     if task::at!(pt_regs_helper) == NO_OFFSET {
         // SAFETY: no arguments.
         let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
-        let stack: usize = task.read(task::at!(task_stack))?;
-        return Some(KernelPtr((stack + task::THREAD_SIZE - task::PT_REGS) as *const u8));
+        return task.read(task::at!(task_stack)).map(task::regs_on);
     }
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task_btf() };

@@ -15,7 +15,6 @@ use agent_common::abi::sched::{
     COMPAT, Call, FLAG_COMPAT, FLAG_WAIT_USER, NATIVE, NO_CALL, State, is_idle, nr_in_table,
 };
 use agent_common::abi::settings::Settings;
-use agent_common::abi::unwind::Verdict;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{bpf_get_task_stack, bpf_ringbuf_output};
@@ -30,7 +29,7 @@ use crate::kernel::task::{Task, at};
 use crate::kernel::{self, KernelPtr};
 use crate::sched::slots::Slot;
 use crate::unwind::{Walk, Walker};
-use crate::{drops, runqlat, settings};
+use crate::{drops, runqlat, settings, unwind};
 
 /// User space sizes it to the CPUs: 400 ms of looks.
 const WAITS_BYTES: u32 = 1 << 20;
@@ -276,8 +275,11 @@ pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: u32
     // SAFETY: a per-CPU slot that this program alone writes, and it is not run twice at a time on a CPU.
     let scratch = unsafe { &mut *scratch };
     let frames = scratch.frames.as_mut_ptr();
+    let saved = |walk: &mut Walk| walk.saved(kernel::user_regs()?);
     // SAFETY: `frames` is a map value with room for 128.
-    let (bytes, verdict) = unsafe { user_stack::<LOOPS>(ctx, slot.tgid(), frames) };
+    let user = unsafe { unwind::user_stack::<LOOPS>(ctx, Walker::SysExit, slot.tgid(), frames, saved) };
+    let bytes = user.bytes;
+    let verdict = u32::from(user.verdict) | u32::from(user.stale) << 8;
     scratch.header = WaitUser { kind: KIND_USER, id, frames: (bytes / 8) as u32, verdict };
     // SAFETY: header and frames are in the scratch area: 16 + 1023 of 1040.
     let sent = unsafe {
@@ -291,33 +293,4 @@ pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: u32
     if sent != 0 {
         drops::count(DropReason::WaitRingFull);
     }
-}
-
-/// The user stack of the current thread, of thread group `tgid`: its bytes, and how the walk ended. By frame pointers where
-/// its tables are not known, and where there is no `bpf_loop`: following the walk step by step here as well would be more
-/// than the verifiers of those kernels take.
-///
-/// # Safety
-/// `frames` must be a place in a map value with room for 128.
-#[inline(always)]
-unsafe fn user_stack<const LOOPS: bool>(
-    ctx: *mut core::ffi::c_void,
-    tgid: u32,
-    frames: *mut u8,
-) -> (usize, u32) {
-    let mut verdict = Verdict::NoTables as u8;
-    if LOOPS
-        && let Some(walk) = Walk::of(Walker::SysExit)
-        && let Some(regs) = kernel::user_regs().and_then(|saved| walk.saved(saved))
-    {
-        // SAFETY: as promised.
-        verdict = unsafe { walk.take(regs, tgid, frames.cast()) };
-        if !Verdict::by_kernel(verdict) {
-            return (walk.frames() as usize * 8, u32::from(verdict) | u32::from(walk.is_stale()) << 8);
-        }
-    }
-    // SAFETY: as promised.
-    let user = unsafe { bpf_get_stack(ctx, frames.cast(), STACK_BYTES as u32, u64::from(BPF_F_USER_STACK)) };
-    let stale = u32::from(verdict == Verdict::NoProcess as u8);
-    (if user > 0 { user as usize & 0x3ff } else { 0 }, u32::from(verdict) | stale << 8)
 }

@@ -2,10 +2,9 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks, missed_between};
-use agent_common::abi::unwind::Verdict;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP, bpf_perf_event_data};
+use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, bpf_perf_event_data};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
     bpf_get_stack, bpf_ktime_get_ns,
@@ -104,26 +103,13 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     // SAFETY: a per-CPU slot; the timer does not interrupt itself.
     let scratch = unsafe { &mut *scratch };
     let frames = scratch.frames.as_mut_ptr();
-    let Some(walk) = Walk::of(Walker::Oncpu) else {
-        drops::count(DropReason::NoScratch);
-        return;
+    // SAFETY: `frames` is a map value with room for twice that.
+    let user = unsafe {
+        unwind::user_stack::<LOOPS>(ctx.as_ptr(), Walker::Oncpu, tgid, frames, |walk| {
+            Some(user_regs(ctx, walk))
+        })
     };
-    let verdict = if LOOPS {
-        let regs = user_regs(ctx, walk);
-        // SAFETY: `frames` is a map value with room for twice that.
-        unsafe { walk.take(regs, tgid, frames.cast()) }
-    } else {
-        Verdict::NoTables as u8
-    };
-    let user_bytes = if Verdict::by_kernel(verdict) {
-        // SAFETY: `frames` has room for STACK_BYTES.
-        let user = unsafe {
-            bpf_get_stack(ctx.as_ptr(), frames.cast(), STACK_BYTES as u32, u64::from(BPF_F_USER_STACK))
-        };
-        if user > 0 { user as usize & 0x3ff } else { 0 }
-    } else {
-        walk.frames() as usize * 8
-    };
+    let user_bytes = user.bytes;
     // SAFETY: user_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048). No frames are skipped: a perf
     // event's stack starts at the interrupted instruction.
     let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user_bytes).cast(), STACK_BYTES as u32, 0) };
@@ -132,8 +118,7 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     if kernel_bytes == 0 && user_bytes == 0 {
         drops::count(DropReason::UserStackFailed);
     }
-    let stale = LOOPS && (verdict == Verdict::NoProcess as u8 || walk.is_stale());
-    if stale {
+    if user.stale {
         unwind::want(tgid, now);
     }
     scratch.header = SampleHeader {
@@ -146,8 +131,8 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         cpu: unsafe { bpf_get_smp_processor_id() },
         kernel_frames: (kernel_bytes / 8) as u16,
         user_frames: (user_bytes / 8) as u16,
-        verdict,
-        stale: u8::from(stale),
+        verdict: user.verdict,
+        stale: u8::from(user.stale),
         pad: [0; 6],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };

@@ -7,6 +7,8 @@ use core::ffi::c_void;
 
 use agent_common::abi::oncpu::MAX_FRAMES;
 use agent_common::abi::unwind::{MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Rule, Verdict};
+use aya_ebpf::bindings::BPF_F_USER_STACK;
+use aya_ebpf::helpers::bpf_get_stack;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
@@ -93,8 +95,51 @@ pub(crate) struct Regs {
     pub(crate) bp: u64,
 }
 
+/// A user stack that was taken.
+pub(crate) struct UserStack {
+    pub(crate) bytes: usize,
+    /// A [`Verdict`].
+    pub(crate) verdict: u8,
+    /// User space should look at the process' mappings.
+    pub(crate) stale: bool,
+}
+
+/// Bytes of the longest stack.
+const STACK_BYTES: u32 = (MAX_FRAMES * 8) as u32;
+
+/// Takes the user stack of the current thread, of thread group `tgid`, leaf first. By frame pointers where its tables are not
+/// known, and without `LOOPS`, where there is no `bpf_loop`: following the walk step by step would be more than the verifiers
+/// of those kernels take.
+///
+/// # Safety
+/// `frames` must be a place in a map value with room for [`MAX_FRAMES`] + 1.
+#[inline(always)]
+pub(crate) unsafe fn user_stack<const LOOPS: bool>(
+    ctx: *mut c_void,
+    walker: Walker,
+    tgid: u32,
+    frames: *mut u8,
+    regs: impl FnOnce(&mut Walk) -> Option<Regs>,
+) -> UserStack {
+    let mut verdict = Verdict::NoTables as u8;
+    if LOOPS
+        && let Some(walk) = Walk::of(walker)
+        && let Some(regs) = regs(walk)
+    {
+        // SAFETY: as promised.
+        verdict = unsafe { walk.take(regs, tgid, frames.cast()) };
+        if !Verdict::by_kernel(verdict) {
+            return UserStack { bytes: walk.frames() as usize * 8, verdict, stale: walk.is_stale() };
+        }
+    }
+    // SAFETY: as promised.
+    let user = unsafe { bpf_get_stack(ctx, frames.cast(), STACK_BYTES, u64::from(BPF_F_USER_STACK)) };
+    let bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
+    UserStack { bytes, verdict, stale: verdict == Verdict::NoProcess as u8 }
+}
+
 impl Walk {
-    pub(crate) fn of(walker: Walker) -> Option<&'static mut Self> {
+    fn of(walker: Walker) -> Option<&'static mut Self> {
         let walk = UNWIND_WALK.get_ptr_mut(walker as u32)?;
         // SAFETY: a per-CPU slot that one program uses.
         Some(unsafe { &mut *walk })
@@ -119,7 +164,7 @@ impl Walk {
     /// # Safety
     /// `frames` must be a place in a map value with room for [`MAX_FRAMES`] + 1.
     #[inline(always)]
-    pub(crate) unsafe fn take(&mut self, regs: Regs, tgid: u32, frames: *mut u64) -> u8 {
+    unsafe fn take(&mut self, regs: Regs, tgid: u32, frames: *mut u64) -> u8 {
         self.frames = 0;
         self.stale = 0;
         match regs.cs {
@@ -145,13 +190,13 @@ impl Walk {
 
     /// Frames taken.
     #[inline(always)]
-    pub(crate) fn frames(&self) -> u32 {
+    fn frames(&self) -> u32 {
         self.frames & FRAMES_MASK
     }
 
     /// Whether mappings were met that user space does not know or has no table for.
     #[inline(always)]
-    pub(crate) fn is_stale(&self) -> bool {
+    fn is_stale(&self) -> bool {
         self.stale != 0
     }
 

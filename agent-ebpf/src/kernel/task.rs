@@ -27,9 +27,15 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_WORKER: u32 = 0x10 | 0x4000;
 
 /// `THREAD_SIZE` of x86-64 without KASAN, for kernels without `bpf_task_pt_regs`.
-pub(super) const THREAD_SIZE: usize = 16_384;
+const THREAD_SIZE: usize = 16_384;
 /// `sizeof(struct pt_regs)` of x86-64.
-pub(super) const PT_REGS: usize = 168;
+const PT_REGS: usize = 168;
+
+/// Where the registers of user mode lie on a kernel stack.
+#[inline(always)]
+pub(super) fn regs_on(stack: usize) -> KernelPtr {
+    KernelPtr((stack + THREAD_SIZE - PT_REGS) as *const u8)
+}
 
 /// A pointer whose type the verifier knows: what it points to may be loaded, and followed.
 #[derive(Clone, Copy)]
@@ -122,8 +128,7 @@ impl Task {
     #[inline(always)]
     pub(crate) fn regs(self) -> Regs {
         if at!(pt_regs_helper) == NO_OFFSET {
-            let stack: usize = self.0.load(at!(task_stack));
-            return Regs::Checked(KernelPtr((stack + THREAD_SIZE - PT_REGS) as *const u8));
+            return Regs::Checked(regs_on(self.0.load(at!(task_stack))));
         }
         // SAFETY: a task of the tracepoint.
         Regs::Typed(Typed(unsafe { bpf_task_pt_regs(self.0.0.cast_mut().cast()) } as *const u8))
