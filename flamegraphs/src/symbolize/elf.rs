@@ -8,9 +8,10 @@ mod snapshot;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-pub(super) use bytes::{u16_at, u32_at, u64_at};
+pub(crate) use bytes::{u16_at, u32_at, u64_at};
 pub(super) use sections::DebugLink;
 use sections::Sections;
+pub(crate) use sections::{SHF_COMPRESSED, SHT_NOBITS};
 pub(crate) use snapshot::Content;
 
 /// Program or section headers looked at; a core dump may have 65,535, a program has some dozen.
@@ -18,7 +19,7 @@ const MAX_HEADERS: u16 = 512;
 /// Notes larger than this are not read for a build ID.
 const MAX_NOTE: u64 = 4096;
 
-const PT_LOAD: u32 = 1;
+pub(crate) const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 const NT_GNU_BUILD_ID: u32 = 3;
 

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use super::{Bytes, Error};
+use crate::symbolize::elf::{PT_LOAD, SHF_COMPRESSED, SHT_NOBITS, u16_at, u32_at, u64_at};
 
 /// Code of one file at most: pages for more would crowd out everybody else's.
 pub const MAX_CODE: u64 = 256 << 20;
@@ -11,11 +12,9 @@ pub const MAX_FRAME_BYTES: u64 = 64 << 20;
 /// Program headers, and sections, looked at.
 const MAX_HEADERS: u64 = 1024;
 
-const PT_LOAD: u32 = 1;
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const PF_X: u32 = 1;
 const EM_X86_64: u16 = 62;
-const SHF_COMPRESSED: u64 = 1 << 11;
 
 /// A loadable segment with code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,8 +109,8 @@ fn by_section(file: &(impl Bytes + ?Sized), sections: &[u8], names: u64) -> Opti
     let named = |name: &[u8]| {
         sections.chunks_exact(64).find(|entry| {
             let found = u32_at(entry, 0).and_then(|at| names.get(at as usize..));
-            // SHT_NOBITS: a separate symbol file, whose code is elsewhere.
-            found.is_some_and(|found| found.starts_with(name)) && u32_at(entry, 4) != Some(8)
+            // Without bits: a separate symbol file, whose code is elsewhere.
+            found.is_some_and(|found| found.starts_with(name)) && u32_at(entry, 4) != Some(SHT_NOBITS)
         })
     };
     let read = |entry| {
@@ -151,16 +150,4 @@ fn by_index(file: &(impl Bytes + ?Sized), index: Segment, loads: &[Segment]) -> 
     let into = vaddr - load.vaddr;
     let size = (load.size - into).min(MAX_FRAME_BYTES);
     Some(Frames::Eh { bytes: file.bytes(load.offset.checked_add(into)?, size)?, vaddr })
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
 }

@@ -12,9 +12,9 @@ const MAX_LINK: u64 = 4096;
 
 const SHT_SYMTAB: u32 = 2;
 const SHT_STRTAB: u32 = 3;
-const SHT_NOBITS: u32 = 8;
+pub(crate) const SHT_NOBITS: u32 = 8;
 const SHT_DYNSYM: u32 = 11;
-const SHF_COMPRESSED: u64 = 1 << 11;
+pub(crate) const SHF_COMPRESSED: u64 = 1 << 11;
 
 /// Sections of debug info that names, inlined functions and lines are read from.
 const DEBUG: [&[u8]; 13] = [
