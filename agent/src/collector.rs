@@ -123,9 +123,12 @@ impl Collector {
             probes.attach_sampling(options.rate_hz);
         }
         let proc = options.proc.then(|| (HostSource::new(), TaskSource::new()));
+        // What was sampled while all this was set up belongs to no window.
+        probes.drain_samples(|_, _, _| {});
+        let start = mono_now();
         let timing = probes.syscall_times();
         let mut collector = Self {
-            audit: Audit::new(&probes, options.rate_hz, mono_now()),
+            audit: Audit::new(&probes, options.rate_hz, start),
             process: ProcessSource::default(),
             oncpu: OncpuSource::default(),
             fresh: Vec::new(),
@@ -138,7 +141,7 @@ impl Collector {
             sched,
             proc,
             tasks: Vec::new(),
-            start: mono_now(),
+            start,
             keys_deleted: 0,
             timing,
             calm: 0,
@@ -146,11 +149,6 @@ impl Collector {
             options,
         };
         collector.poll();
-        // What came while all this was set up belongs to no window.
-        let (_, _) = (collector.oncpu.take(), collector.oncpu.take_unwound());
-        let now = mono_now();
-        collector.start = now;
-        collector.audit = Audit::new(&collector.probes, collector.options.rate_hz, now);
         collector.sched.begin(&mut collector.probes, collector.start);
         tracing::info!(tier = collector.tier(), rate_hz = collector.options.rate_hz, "probes attached");
         Ok(collector)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use agent_common::abi::drops::DropReason;
 use agent_common::units::{DurNs, MonoNs};
 use agent_common::wire::report::{Coverage, SelfCost};
 
@@ -14,6 +15,8 @@ use crate::bpf::{Probes, State};
 pub(super) struct Audit {
     rate_hz: u32,
     ticks: Ticks,
+    /// Windows so far.
+    windows: u64,
     drops: HashMap<&'static str, u64>,
     cpu_ns: u64,
     /// Expected samples are whole ticks; the fraction is carried into the next window.
@@ -24,12 +27,16 @@ pub(super) struct Audit {
 
 /// Ticks that did not come to a CPU that was not idle.
 const TIMER_STOPPED: &str = "sample_timer_stopped";
+/// [`DropReason::ProgramSkipped`] is asked for in each of the first windows, then in one of so many: to ask took a twelfth of
+/// an idle collector's time.
+const SKIPPED_EVERY: u64 = 10;
 
 impl Audit {
     pub(super) fn new(probes: &Probes, rate_hz: u32, now: MonoNs) -> Self {
         let mut audit = Self {
             rate_hz,
             ticks: Ticks::new(rate_hz, now),
+            windows: 0,
             drops: HashMap::new(),
             cpu_ns: 0,
             carry: 0.0,
@@ -51,7 +58,10 @@ impl Audit {
         tier: &str,
     ) -> Coverage {
         let mut lost = BTreeMap::new();
-        for (reason, total) in probes.drops() {
+        let due = self.windows < SKIPPED_EVERY || self.windows.is_multiple_of(SKIPPED_EVERY);
+        self.windows += 1;
+        let skipped = due.then(|| (DropReason::ProgramSkipped, probes.skipped()));
+        for (reason, total) in probes.drops().chain(skipped) {
             let before = self.drops.insert(reason.name(), total).unwrap_or(0);
             if total > before {
                 lost.insert(reason.name().to_owned(), total - before);

@@ -8,7 +8,6 @@ mod sched;
 mod syscalls;
 mod unwind;
 
-use std::cell::Cell;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use agent_common::abi::drops::DropReason;
@@ -56,12 +55,7 @@ pub struct Probes {
     unwind: Option<UnwindMaps>,
     cpus: Vec<u32>,
     map_bytes: u64,
-    /// How often [`Self::skipped`] was called, and its last answer.
-    skipped: Cell<(u64, u64)>,
 }
-
-/// See [`Probes::skipped`].
-const SKIPPED_EVERY: u64 = 10;
 
 impl std::fmt::Debug for Probes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -91,7 +85,6 @@ impl Probes {
             verdicts: Vec::new(),
             cpus,
             map_bytes,
-            skipped: Cell::new((0, 0)),
             ebpf,
         };
         // aya parses the kernel's whole BTF when a loader is made and drops it at once: give those 40 MB back.
@@ -146,26 +139,19 @@ impl Probes {
         self.record(program, &result)
     }
 
-    /// Losses since load, by reason.
+    /// Losses since load that the programs have counted, by reason.
     pub fn drops(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL.into_iter().map(|reason| match reason {
-            DropReason::ProgramSkipped => (reason, self.skipped()),
-            _ => (reason, self.drops.get(&(reason as u32), 0).map_or(0, |cpus| cpus.iter().sum::<u64>())),
+        let counted = DropReason::ALL.into_iter().filter(|reason| *reason != DropReason::ProgramSkipped);
+        counted.map(|reason| {
+            (reason, self.drops.get(&(reason as u32), 0).map_or(0, |cpus| cpus.iter().sum::<u64>()))
         })
     }
 
-    /// Runs that the kernel skipped, all programs (`recursion_misses`, since 5.12). A system call a program, a twelfth of what
-    /// an idle collector took: asked at the first [`SKIPPED_EVERY`] calls, then at each [`SKIPPED_EVERY`]th.
-    fn skipped(&self) -> u64 {
-        let (calls, last) = self.skipped.get();
-        if calls >= SKIPPED_EVERY && calls % SKIPPED_EVERY != 0 {
-            self.skipped.set((calls + 1, last));
-            return last;
-        }
+    /// Runs that the kernel skipped since load, all programs (`recursion_misses`, since 5.12): a system call a program.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
         let fds = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
-        let skipped = fds.map(|fd| sys::recursion_misses(fd.as_fd())).sum();
-        self.skipped.set((calls + 1, skipped));
-        skipped
+        fds.map(|fd| sys::recursion_misses(fd.as_fd())).sum()
     }
 
     /// Kernel memory of all maps (they are preallocated: it does not change).
