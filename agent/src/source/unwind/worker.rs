@@ -1,9 +1,8 @@
 //! The thread that reads mappings and makes tables.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -68,38 +67,19 @@ pub struct UnwindStats {
     pub busy_ns: u64,
 }
 
-#[derive(Debug, Default)]
-struct Shared([AtomicU64; 7]);
-
-impl Shared {
-    fn put(&self, stats: &UnwindStats) {
-        let UnwindStats { processes, tables, rows, slab_bytes, evicted, refused, busy_ns } = *stats;
-        for (to, from) in self.0.iter().zip([processes, tables, rows, slab_bytes, evicted, refused, busy_ns])
-        {
-            to.store(from, Ordering::Relaxed);
-        }
-    }
-
-    fn get(&self) -> UnwindStats {
-        let [processes, tables, rows, slab_bytes, evicted, refused, busy_ns] =
-            [0, 1, 2, 3, 4, 5, 6].map(|at: usize| self.0[at].load(Ordering::Relaxed));
-        UnwindStats { processes, tables, rows, slab_bytes, evicted, refused, busy_ns }
-    }
-}
-
 /// The thread, from outside.
 #[derive(Debug)]
 pub struct Unwinding {
     events: Option<mpsc::Sender<Event>>,
     thread: Option<JoinHandle<()>>,
-    shared: Arc<Shared>,
+    shared: Arc<Mutex<UnwindStats>>,
 }
 
 impl Unwinding {
     /// Starts the thread.
     pub fn start(maps: UnwindMaps) -> Result<Self, StartError> {
         let (events, received) = mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Mutex::default());
         let seen = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("unwind".to_owned())
@@ -146,7 +126,7 @@ impl Unwinding {
     /// What it holds.
     #[must_use]
     pub fn stats(&self) -> UnwindStats {
-        self.shared.get()
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,7 +155,7 @@ struct Process {
 
 struct Worker {
     maps: UnwindMaps,
-    shared: Arc<Shared>,
+    shared: Arc<Mutex<UnwindStats>>,
     stats: UnwindStats,
     tables: Tables,
     places: Extents,
@@ -190,7 +170,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(maps: UnwindMaps, shared: Arc<Shared>) -> Self {
+    fn new(maps: UnwindMaps, shared: Arc<Mutex<UnwindStats>>) -> Self {
         Self {
             maps,
             shared,
@@ -291,8 +271,9 @@ impl Worker {
     }
 
     fn forget(&mut self, tgid: Tgid, now: Instant) {
-        self.queued.remove(&tgid);
-        self.queue.retain(|queued| *queued != tgid);
+        if self.queued.remove(&tgid) {
+            self.queue.retain(|queued| *queued != tgid);
+        }
         if self.processes.contains_key(&tgid) {
             self.maps.drop_process(tgid.0);
             self.release(tgid, now);
@@ -443,7 +424,7 @@ impl Worker {
         self.stats.rows = rows;
         self.stats.slab_bytes = slabs * u64::from(agent_common::abi::unwind::SLAB_ROWS) * 4;
         self.stats.evicted = self.tables.evicted;
-        self.shared.put(&self.stats);
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
     }
 }
 
