@@ -90,11 +90,10 @@ fn verdict(
     };
     let firm = findings.iter().filter(|finding| finding.confidence >= diagnose::ALERT_CONFIDENCE).count();
     let Some(worst) = findings.first() else {
-        if first.is_some() && window_s < diagnose::MIN_SPAN.as_secs_f64() {
-            return format!(
-                "Too short to judge: {window_s:.1} s observed, {:.1} s needed.",
-                diagnose::MIN_SPAN.as_secs_f64()
-            );
+        if first.is_some()
+            && let Some(why) = diagnose::too_short(window_s)
+        {
+            return format!("Too short to judge: {why}.");
         }
         return match (pid, first) {
             (Some(pid), None) => format!("Process {pid} was not seen on {host} in {window_s:.0} s."),

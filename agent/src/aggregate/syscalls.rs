@@ -74,19 +74,15 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
     let coverage = coverage(windows);
     let counts_only = coverage.syscall_tier == "counts";
     let accounted = windows.iter().any(|window| !window.times.is_empty());
-    let mut rows: Vec<_> = sums
-        .into_iter()
-        .map(|((tgid, abi, nr), sum)| SyscallsRow {
-            blocked_ns: accounted.then_some(sum.blocked.0),
-            ..row(tgid, abi, nr, &sum, counts_only)
-        })
-        .collect();
+    let rows = sums.into_iter();
+    let mut rows: Vec<_> =
+        rows.map(|((tgid, abi, nr), sum)| row(tgid, abi, nr, &sum, counts_only, accounted)).collect();
     let key = |row: &SyscallsRow| (row.total_ns.or(row.blocked_ns), row.count, row.in_flight_age_ns);
     rows.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| (a.pid, &a.syscall).cmp(&(b.pid, &b.syscall))));
     SyscallsReport { window_s: span(windows).as_secs_f64(), coverage, rows }
 }
 
-fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool) -> SyscallsRow {
+fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool, accounted: bool) -> SyscallsRow {
     // Nothing timed is "unknown" where calls returned without a time, and 0 where none returned.
     let timed = sum.timed > 0 || (sum.count == 0 && !counts_only);
     SyscallsRow {
@@ -100,7 +96,7 @@ fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool) -> Sy
         p50_ns: sum.percentile(0.50),
         p95_ns: sum.percentile(0.95),
         p99_ns: sum.percentile(0.99),
-        blocked_ns: None,
+        blocked_ns: accounted.then_some(sum.blocked.0),
         in_flight: sum.in_flight,
         in_flight_age_ns: sum.age.map(|age| age.0),
     }

@@ -16,7 +16,7 @@ use agent_common::abi::sched::State;
 
 use super::disk::storage;
 use super::facts::{Facts, Unit};
-use super::fault_minor::kernel_without_calls;
+use super::fault_minor::{kernel_without_calls, rows};
 use super::swap::{FAULTS, FROM_SWAP, PAGE};
 use super::{Rule, Trend, Verdict, evidence, verdict};
 
@@ -44,8 +44,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 /// Major and minor faults of a unit.
 fn faults(facts: &Facts, unit: &Unit) -> (u64, u64) {
-    let rows = facts.members(unit).filter_map(|process| process.usage).map(|at| &facts.usage[at]);
-    rows.fold((0, 0), |sum, row| (sum.0 + row.maj_flt, sum.1 + row.min_flt))
+    rows(facts, unit).fold((0, 0), |sum, row| (sum.0 + row.maj_flt, sum.1 + row.min_flt))
 }
 
 /// Time on the CPU in major faults that read files.

@@ -72,7 +72,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-fn rows<'a>(facts: &'a Facts, unit: &'a Unit) -> impl Iterator<Item = &'a crate::aggregate::Usage> {
+/// What `/proc` says of the processes of a unit.
+pub(super) fn rows<'a>(
+    facts: &'a Facts,
+    unit: &'a Unit,
+) -> impl Iterator<Item = &'a crate::aggregate::Usage> {
     facts.members(unit).filter_map(|process| process.usage).map(|at| &facts.usage[at])
 }
 

@@ -104,13 +104,21 @@ pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss
     }
 }
 
+/// Below [`super::ALERT_CONFIDENCE`].
+const DOUBT: f64 = 0.4;
+
+/// It may as well be as it should: no alert, and in reports behind what is sure.
+pub(super) fn doubt(finding: &mut Finding) {
+    finding.confidence = finding.confidence.min(DOUBT);
+}
+
 /// Waits for an answer that are many and short: whoever asks in turns loses that time, and nobody is slow.
 pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [State], finding: &mut Finding) {
     let Some(typical) = facts.typical_wait(unit, states) else { return };
     let limit = PROMPT_NS as f64 / 1e6;
     finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", Some(limit)));
     if typical < PROMPT_NS {
-        finding.confidence = finding.confidence.min(0.4);
+        doubt(finding);
         finding.alternatives.push(not("healthy", "not ruled out: each answer comes at once, it asks often"));
     }
 }

@@ -204,12 +204,17 @@ pub fn verdicts(windows: &[Arc<Window>], trend: &Trend) -> Vec<(&'static str, Ve
 }
 
 fn judge(rule: &Rule, facts: &Facts, trend: &Trend) -> Verdict {
-    if facts.span.0 < MIN_SPAN.0 {
-        let why =
-            format!("{:.1} s observed, {:.1} s needed", facts.span.as_secs_f64(), MIN_SPAN.as_secs_f64());
-        return Verdict::NotEnoughData { why };
+    match too_short(facts.span.as_secs_f64()) {
+        Some(why) => Verdict::NotEnoughData { why },
+        None => (rule.judge)(facts, trend),
     }
-    (rule.judge)(facts, trend)
+}
+
+/// Why so many seconds are not enough to judge by, if they are not.
+#[must_use]
+pub fn too_short(seconds: f64) -> Option<String> {
+    let needed = MIN_SPAN.as_secs_f64();
+    (seconds < needed).then(|| format!("{seconds:.1} s observed, {needed:.1} s needed"))
 }
 
 /// All suspicions, most lost time first, without those that another one explains.

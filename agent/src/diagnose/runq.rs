@@ -29,7 +29,7 @@ use agent_common::abi::sched::State;
 use agent_common::wire::finding::Culprit;
 
 use super::facts::{Facts, Unit};
-use super::lost::{culprit, loss, not, process_culprit, suspect};
+use super::lost::{culprit, doubt, loss, not, process_culprit, suspect};
 use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
 
 /// Share of the waiting that decides.
@@ -90,19 +90,19 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         } else {
             None
         };
-        suspicions.extend(found.map(|found| doubt(found, behind.known as f64 / lost.ns.max(1) as f64)));
+        suspicions.extend(found.map(|found| weigh(found, behind.known as f64 / lost.ns.max(1) as f64)));
     }
     mutual(facts, &mut suspicions);
     verdict(few(suspicions))
 }
 
 /// A verdict on a small part of the waiting is none on the whole.
-fn doubt(mut suspicion: Suspicion, known: f64) -> Suspicion {
+fn weigh(mut suspicion: Suspicion, known: f64) -> Suspicion {
     let finding = &mut suspicion.finding;
     let share = evidence("of it is known who ran", known.min(1.0) * 100.0, "%", Some(KNOWN * 100.0));
     finding.evidence.push(share);
     if known < KNOWN {
-        finding.confidence = finding.confidence.min(0.4);
+        doubt(finding);
     }
     suspicion
 }
@@ -126,7 +126,7 @@ fn mutual(facts: &Facts, all: &mut [Suspicion]) {
             continue;
         };
         let finding = &mut suspicion.finding;
-        finding.confidence = finding.confidence.min(0.4);
+        doubt(finding);
         finding.alternatives.push(not("healthy", format!("not ruled out: {why_not}")));
     }
 }
@@ -242,7 +242,7 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
     suspicion.culprit_unit = Some(unit.at);
     let crowded = ready / facts.cpus;
     if crowded < CROWDED && !barred {
-        finding.confidence = finding.confidence.min(0.4);
+        doubt(finding);
     }
     let limit = CROWDED * facts.cpus;
     finding.evidence.push(evidence("threads running or ready", ready, "threads", Some(limit)));
