@@ -16,4 +16,5 @@ pub use caps::missing_capabilities;
 pub use load::{LoadSpec, raise_memlock};
 pub use object::source_digest;
 pub use probes::{Counters, Probes, Resources, UnwindMaps, WaitRecord};
+pub(crate) use verdict::version;
 pub use verdict::{State, Verdict, probe_verdicts};

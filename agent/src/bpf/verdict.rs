@@ -88,21 +88,24 @@ impl Verdict {
     }
 }
 
-/// Whether the running kernel is older than this.
-fn kernel_before(major: u32, minor: u32) -> bool {
-    let release = nix::sys::utsname::uname().ok().map(|name| name.release().to_string_lossy().into_owned());
-    let release = release.unwrap_or_default();
+/// The first two numbers of a kernel's release, `6.1.0-50-cloud-amd64`; 0 for those that are not there.
+pub(crate) fn version(release: &str) -> (u32, u32) {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) < (Some(major), Some(minor))
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
+
+/// Since when functions can be arguments.
+const CALLBACKS: (u32, u32) = (5, 13);
 
 fn state_of(error: &ProgramError) -> State {
     let io = match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             // A helper that this kernel does not have yet: `unknown func bpf_…`, 5.10 `invalid func unknown#…`. A function as
-            // an argument (since 5.13): a function too many.
+            // an argument: a function too many.
             let log = verifier_log.to_string();
-            let no_callbacks = log.contains("func_info doesn't match") && kernel_before(5, 13);
+            let no_callbacks = log.contains("func_info doesn't match")
+                && std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                    .is_ok_and(|release| version(&release) < CALLBACKS);
             if log.contains("unknown func") || log.contains("invalid func unknown") || no_callbacks {
                 return State::Unsupported;
             }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::term::{Paint, Side, Table};
 use super::{Failed, Global, Outcome, settings, term, usage};
-use crate::config::{Config, DEFAULT_FILE, StoreKind};
+use crate::config::{Config, DEFAULT_FILE, NEEDS_URL, StoreKind};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -44,7 +44,7 @@ fn absent(config: &Config) -> Vec<String> {
         .map(|(key, file)| format!("{key}: {} is not there, or no file", file.display()))
         .chain(
             (server.store != StoreKind::Embedded && server.influx_url.is_none())
-                .then(|| "server.store: this store needs server.influx_url".to_owned()),
+                .then(|| NEEDS_URL.to_owned()),
         )
         .collect()
 }

@@ -377,6 +377,17 @@ mod tests {
     }
 
     #[test]
+    fn a_log_level_is_a_level_and_not_the_name_of_a_target() {
+        for right in ["", "debug", "warn,agent=trace"] {
+            assert!(file(&format!("[log]\nlevel = \"{right}\"\n")).is_ok(), "{right}");
+        }
+        for wrong in ["loud", "info,loud"] {
+            let errors = file(&format!("[log]\nlevel = \"{wrong}\"\n")).unwrap_err();
+            assert!(errors[0].contains("is not a log level"), "{errors:?}");
+        }
+    }
+
+    #[test]
     fn broken_toml_names_the_line() {
         let errors = file("host = \"a\"\nsocket =\n").unwrap_err();
         assert!(errors[0].starts_with("a.toml:2: "), "{errors:?}");

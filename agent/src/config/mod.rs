@@ -154,6 +154,9 @@ pub struct AlertsConfig {
     pub timeout: Duration,
 }
 
+/// Said where [`ServerSettings::influx_url`] is missing.
+pub const NEEDS_URL: &str = "server.store needs server.influx_url";
+
 /// Which store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {

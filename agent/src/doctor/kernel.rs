@@ -28,9 +28,7 @@ fn version(root: &Path) -> Check {
             .lost("everything that comes from /proc")
             .cure("mount -t proc proc /proc");
     };
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found >= OLDEST_TESTED {
+    if crate::bpf::version(&release) >= OLDEST_TESTED {
         Check::ok("kernel", release)
     } else {
         let (major, minor) = OLDEST_TESTED;

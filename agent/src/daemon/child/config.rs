@@ -28,7 +28,7 @@ pub fn server_config(
         }
         (None, None) => None,
     };
-    let url = || settings.influx_url.clone().context("server.store needs server.influx_url");
+    let url = || settings.influx_url.clone().context(crate::config::NEEDS_URL);
     let store = match settings.store {
         StoreKind::Embedded => StoreConfig::Embedded,
         StoreKind::Influx2 => StoreConfig::Influx2(Influx2 {
