@@ -36,3 +36,17 @@ pub fn can_observe() -> bool {
     assert!(std::env::var_os("REQUIRE_BPF").is_none(), "REQUIRE_BPF is set and this is not root");
     false
 }
+
+/// Folded stacks: their frames, root first, and their counts.
+///
+/// # Panics
+/// When a line has no count.
+#[must_use]
+pub fn folded(text: &str) -> Vec<(Vec<String>, u64)> {
+    let stacks = text.lines().map(|line| {
+        let (stack, count) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no count in {line:?}"));
+        let count = count.parse().unwrap_or_else(|_| panic!("no count in {line:?}"));
+        (stack.split(';').map(str::to_owned).collect(), count)
+    });
+    stacks.collect()
+}

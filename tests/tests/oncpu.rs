@@ -10,11 +10,8 @@ use tests::workload::Workload;
 fn leaves(folded: &str) -> (std::collections::BTreeMap<String, u64>, u64) {
     let mut leaves = std::collections::BTreeMap::new();
     let mut total = 0;
-    for line in folded.lines() {
-        let (stack, count) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no count in {line:?}"));
-        let count: u64 = count.parse().unwrap_or_else(|_| panic!("no count in {line:?}"));
-        let leaf = stack.rsplit(';').next().unwrap_or_default();
-        *leaves.entry(leaf.to_owned()).or_default() += count;
+    for (mut stack, count) in tests::folded(folded) {
+        *leaves.entry(stack.pop().unwrap_or_default()).or_default() += count;
         total += count;
     }
     (leaves, total)

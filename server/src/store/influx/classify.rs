@@ -191,6 +191,8 @@ mod tests {
         );
         assert!(failed(404, "404 page not found").contains("the URL is wrong"));
         assert!(failed(301, "").contains("redirects"));
+        assert!(failed(200, "<html>log in</html>").contains("web page"));
+        assert!(matches!(status("http://h", 200, "{}"), Answer::Done));
         assert!(failed(400, "Client sent an HTTP request to an HTTPS server.").contains("https://"));
         assert!(status("http://h", 404, r#"{"error":"database not found: \"x\""}"#).database_missing());
         assert!(matches!(status("http://h", 413, ""), Answer::TooLarge));
