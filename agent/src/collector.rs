@@ -378,6 +378,7 @@ impl Collector {
                 abi: call.abi,
                 nr: call.nr,
                 age: call.age(now),
+                at_least: call.at_least,
             })
             .collect()
     }

@@ -18,7 +18,7 @@ use flamegraphs::{FoldOptions, Parts, Roots};
 use super::ask::{self, Interrupt};
 use super::hold::Held;
 use super::observe::{self, Ended, Observing};
-use super::{Context, Outcome, duration, record, term};
+use super::{Context, Failed, Outcome, duration, record, term};
 use crate::aggregate::Mode;
 use crate::collector::{Filter, Options, SyscallTier};
 use crate::control::pid::{self, PidError};
@@ -137,6 +137,9 @@ enum By {
 pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
     if let Some(What::Diff(args)) = &args.what {
         return diff::run(&context, args).map(|()| ExitCode::SUCCESS).map_err(Into::into);
+    }
+    if let Some(wrong) = output::misnamed(&args) {
+        return Err(Failed::Usage(vec![wrong]));
     }
     // Now, not after ten seconds.
     let mut output = Output::open(&context, &args)?;

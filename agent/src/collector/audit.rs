@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use agent_common::abi::drops::DropReason;
 use agent_common::units::{DurNs, MonoNs};
-use agent_common::wire::report::{Coverage, SelfCost};
+use agent_common::wire::report::{Coverage, SelfCost, TIMER_STOPPED};
 
 use super::ticks::{CpuNow, Settled, Ticks, idle_times};
-
 use crate::bpf::{Probes, State};
 
 /// Last values of cumulative figures.
@@ -25,8 +24,6 @@ pub(super) struct Audit {
     tick_ns: u64,
 }
 
-/// Ticks that did not come to a CPU that was not idle.
-const TIMER_STOPPED: &str = "sample_timer_stopped";
 /// [`DropReason::ProgramSkipped`] is asked for in each of the first windows, then in one of so many: to ask took a twelfth of
 /// an idle collector's time.
 const SKIPPED_EVERY: u64 = 10;

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use child::{Ready, ServerChild, serve_from_stdin, server_config};
+pub use child::{NO_USER, Ready, ServerChild, serve_from_stdin, server_config};
 pub use privileges::{Role, keep};
 pub use reload::Source;
 pub use secrets::{mqtt_password_file, write_secret};
