@@ -219,6 +219,11 @@ impl Collector {
         }
     }
 
+    /// The running window is the last: closing it asks for everything once more.
+    pub fn end(&mut self) {
+        self.audit.end();
+    }
+
     /// Closes the running window and starts the next. `None` when no time has passed.
     pub fn close_window(&mut self) -> Option<Window> {
         self.poll();

@@ -31,7 +31,7 @@ pub(crate) fn window(index: u64) -> Window {
         waits: Vec::new(),
         blame: Vec::new(),
         file_locks: Vec::new(),
-        unwound: Default::default(),
+        unwound: std::collections::BTreeMap::default(),
         blockio: Vec::new(),
         memory: Vec::new(),
         oom_kills: Vec::new(),

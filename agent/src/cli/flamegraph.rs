@@ -52,6 +52,7 @@ Examples:
 Ends early, with what it has, on Ctrl-C or when the process exits. With `-- command` the exit code is the
 command's (128 + signal if it was killed)."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 pub(super) struct FlamegraphArgs {
     #[command(subcommand)]
     what: Option<What>,

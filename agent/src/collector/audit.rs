@@ -16,6 +16,8 @@ pub(super) struct Audit {
     ticks: Ticks,
     /// Windows so far.
     windows: u64,
+    /// The window to come is the last.
+    ending: bool,
     drops: HashMap<&'static str, u64>,
     cpu_ns: u64,
     /// Expected samples are whole ticks; the fraction is carried into the next window.
@@ -34,6 +36,7 @@ impl Audit {
             rate_hz,
             ticks: Ticks::new(rate_hz, now),
             windows: 0,
+            ending: false,
             drops: HashMap::new(),
             cpu_ns: 0,
             carry: 0.0,
@@ -46,6 +49,11 @@ impl Audit {
         audit
     }
 
+    /// The window to come is the last: nothing is left for a later one.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
     /// Coverage of a window from start to end, in which `samples` arrived.
     pub(super) fn coverage(
         &mut self,
@@ -55,7 +63,7 @@ impl Audit {
         tier: &str,
     ) -> Coverage {
         let mut lost = BTreeMap::new();
-        let due = self.windows < SKIPPED_EVERY || self.windows.is_multiple_of(SKIPPED_EVERY);
+        let due = self.ending || self.windows < SKIPPED_EVERY || self.windows.is_multiple_of(SKIPPED_EVERY);
         self.windows += 1;
         let skipped = due.then(|| (DropReason::ProgramSkipped, probes.skipped()));
         for (reason, total) in probes.drops().chain(skipped) {
