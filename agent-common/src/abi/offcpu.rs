@@ -141,7 +141,8 @@ assert_abi!(
     ]
 );
 
-/// User stack of a thread whose wait was looked at, taken as its system call returns: `frames` addresses follow.
+/// User stack of a thread whose wait was looked at, taken as its system call returns: `frames` words follow, addresses,
+/// then [`PythonFrame`](super::python::PythonFrame)s.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct WaitUser {

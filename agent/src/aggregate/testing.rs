@@ -32,6 +32,7 @@ pub(crate) fn window(index: u64) -> Window {
         blame: Vec::new(),
         file_locks: Vec::new(),
         unwound: Default::default(),
+        pythons: Default::default(),
         blockio: Vec::new(),
         memory: Vec::new(),
         oom_kills: Vec::new(),

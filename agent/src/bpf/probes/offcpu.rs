@@ -25,7 +25,7 @@ pub enum WaitRecord<'a> {
     User {
         /// Number of the wait.
         id: u32,
-        /// The stack.
+        /// The stack, Python frames behind the native ones.
         user: &'a [u64],
         /// It met code that the unwinder does not know.
         stale: bool,
@@ -66,7 +66,11 @@ impl Probes {
                 }
                 KIND_USER => {
                     let Some(header) = split::<WaitUser>(&item, &mut frames) else { continue };
-                    each(WaitRecord::User { id: header.id, user: &frames, stale: header.verdict >> 8 != 0 });
+                    each(WaitRecord::User {
+                        id: header.id,
+                        user: &frames,
+                        stale: header.verdict >> 8 & 1 != 0,
+                    });
                 }
                 _ => {}
             }

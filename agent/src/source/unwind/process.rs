@@ -28,6 +28,8 @@ pub(super) enum Found {
 pub(super) struct Plan {
     pub(super) mappings: Vec<Mapping>,
     pub(super) tables: Vec<TableId>,
+    /// Address of CPython's list of interpreters, and its layout.
+    pub(super) python: Option<(u64, u32)>,
     /// Mappings left out, beyond the limit.
     pub(super) left_out: usize,
 }
