@@ -279,7 +279,7 @@ pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: u32
     // SAFETY: `frames` is a map value with room for that.
     let user = unsafe { unwind::user_stack::<LOOPS>(ctx, Walker::SysExit, slot.tgid(), frames, saved) };
     let bytes = user.bytes;
-    let verdict = u32::from(user.verdict) | u32::from(user.stale) << 8;
+    let verdict = u32::from(user.verdict) | u32::from(user.stale) << 8 | u32::from(user.python_frames) << 16;
     scratch.header = WaitUser { kind: KIND_USER, id, frames: (bytes / 8) as u32, verdict };
     // SAFETY: header and frames are in the scratch area.
     let sent = unsafe {

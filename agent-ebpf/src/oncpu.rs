@@ -134,7 +134,8 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         verdict: user.verdict,
         stale: u8::from(user.stale),
         python: user.python,
-        pad: [0; 5],
+        python_frames: user.python_frames,
+        pad: [0; 4],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };
     let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;

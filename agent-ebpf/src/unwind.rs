@@ -107,6 +107,8 @@ pub(crate) struct UserStack {
     pub(crate) stale: bool,
     /// A [`PythonVerdict`].
     pub(crate) python: u8,
+    /// How many of them are Python's.
+    pub(crate) python_frames: u8,
 }
 
 /// Bytes of the longest stack.
@@ -137,15 +139,21 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
         // SAFETY: as promised.
         verdict = unsafe { walk.take(regs, tgid, frames.cast()) };
         if !Verdict::by_kernel(verdict) {
-            let bytes = (walk.frames() + walk.python.frames()) as usize * 8;
-            return UserStack { bytes, verdict, stale: walk.is_stale(), python: walk.python.verdict() };
+            let python_frames = walk.python.frames();
+            return UserStack {
+                bytes: (walk.frames() + python_frames) as usize * 8,
+                verdict,
+                stale: walk.is_stale(),
+                python: walk.python.verdict(),
+                python_frames: python_frames as u8,
+            };
         }
     }
     // SAFETY: as promised.
     let user = unsafe { bpf_get_stack(ctx, frames.cast(), STACK_BYTES, u64::from(BPF_F_USER_STACK)) };
     let bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
     let stale = verdict == Verdict::NoProcess as u8;
-    UserStack { bytes, verdict, stale, python: PythonVerdict::None as u8 }
+    UserStack { bytes, verdict, stale, python: PythonVerdict::None as u8, python_frames: 0 }
 }
 
 impl Walk {

@@ -152,7 +152,8 @@ pub struct WaitUser {
     pub id: u32,
     /// Frames.
     pub frames: u32,
-    /// How the walk ended: a [`Verdict`](super::unwind::Verdict), and 256 where it met code that user space should look at.
+    /// How the walk ended: a [`Verdict`](super::unwind::Verdict), 256 where it met code that user space should look at, and
+    /// the number of Python frames << 16.
     pub verdict: u32,
 }
 assert_abi!(WaitUser, size = 16, align = 4, fields = [u32, u32, u32, u32]);

@@ -30,8 +30,10 @@ pub struct SampleHeader {
     pub stale: u8,
     /// How the walk up the Python frames ended: a [`PythonVerdict`](super::python::PythonVerdict).
     pub python: u8,
+    /// How many of the user frames are Python's.
+    pub python_frames: u8,
     /// Padding.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
     /// Task name, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
@@ -39,7 +41,7 @@ assert_abi!(
     SampleHeader,
     size = 56,
     align = 8,
-    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, [u8; 5], [u8; COMM_LEN]]
+    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, u8, [u8; 4], [u8; COMM_LEN]]
 );
 
 /// Per-CPU count of timer ticks, so that captured + idle + lost can be held against expected.
