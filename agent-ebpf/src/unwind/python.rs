@@ -134,8 +134,7 @@ impl super::Walk {
         let previous = word(layout.frame_previous);
         let mark = word(layout.entry_byte) >> ((layout.entry_byte & 7) * 8) & 0xff;
         let at = if layout.code_start == 0 {
-            let index = i64::from(instr as i32) >> (layout.lasti_bytes & 1);
-            index
+            i64::from(instr as i32) >> (layout.lasti_bytes & 1)
         } else {
             (instr.wrapping_sub(code).wrapping_sub(u64::from(layout.code_start)) as i64) >> 1
         };
