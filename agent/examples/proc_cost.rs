@@ -28,7 +28,7 @@ fn main() {
     println!("host                 {:>9.1?} a sample", fastest(|| drop(black_box(host.sample()))));
     let start = cpu();
     let mut tasks = TaskSource::new();
-    println!("tasks, first reading {:>9.1?} CPU", cpu() - start);
+    println!("tasks, first reading {:>9.1?} CPU", cpu().saturating_sub(start));
     let seconds = 22;
     let (mut spent, mut count) = (Duration::ZERO, 0);
     for second in 0..seconds {
@@ -36,7 +36,7 @@ fn main() {
         let start = cpu();
         count = black_box(tasks.sample()).len();
         // Young processes are read whole: not what a running agent pays.
-        spent += if second < 2 { Duration::ZERO } else { cpu() - start };
+        spent += if second < 2 { Duration::ZERO } else { cpu().saturating_sub(start) };
     }
     let each = spent / (seconds - 2);
     let per_process = each.as_secs_f64() * 1e6 / count as f64;

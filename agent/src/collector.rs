@@ -226,6 +226,11 @@ impl Collector {
         }
     }
 
+    /// The running window is the last: closing it asks for everything once more.
+    pub fn end(&mut self) {
+        self.audit.end();
+    }
+
     /// Closes the running window and starts the next. `None` when no time has passed.
     pub fn close_window(&mut self) -> Option<Window> {
         self.poll();
@@ -387,6 +392,7 @@ impl Collector {
                 abi: call.abi,
                 nr: call.nr,
                 age: call.age(now),
+                at_least: call.at_least,
             })
             .collect()
     }

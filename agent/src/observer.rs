@@ -126,6 +126,9 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         let wait = next_poll.min(next_window).saturating_duration_since(Instant::now());
         let ending = !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
         let now = Instant::now();
+        if ending {
+            collector.end();
+        }
         if ending || now >= next_window {
             // Polls as well.
             if let Some(window) = collector.close_window() {

@@ -122,8 +122,11 @@ pub struct InFlight {
     pub abi: SyscallAbi,
     /// Number in the table.
     pub nr: u16,
-    /// How long it has been open: at least this where the entry was not seen.
+    /// How long it has been open.
     pub age: DurNs,
+    /// Its entry was not seen: it is at least that old.
+    #[serde(default)]
+    pub at_least: bool,
 }
 
 /// A process that ended.

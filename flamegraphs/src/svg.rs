@@ -16,7 +16,7 @@ pub const MAX_DRAWN: usize = 10_000;
 /// Frames this wide (in per cent; about a pixel) are drawn, however many they are.
 const VISIBLE_PCT: f64 = 0.1;
 
-/// Characters of the subtitle: 1,200 pixels of 12-pixel monospace.
+/// Characters of a line of the subtitle, which has two: 1,200 pixels of 12-pixel monospace.
 const MAX_SUBTITLE: usize = 165;
 
 /// Weights that add up to more are scaled down: inferno keeps positions in f64, exact to 2^53.
@@ -144,26 +144,58 @@ fn draw(
     mut out: impl Write,
 ) -> io::Result<()> {
     let lines: Vec<String> = lines.collect();
-    flamegraph::from_lines(&mut inferno, lines.iter().rev().map(String::as_str), &mut out)
+    let mut picture = Vec::new();
+    flamegraph::from_lines(&mut inferno, lines.iter().rev().map(String::as_str), &mut picture)?;
+    out.write_all(&in_two_lines(picture))
 }
 
-/// The second line, with a note on what is not drawn, cut to what fits: it is centred, so a longer one would
-/// lose both its ends.
+/// Where [`subtitle`] breaks, if it does: the picture has a line of text there, which does not break by itself.
+fn in_two_lines(picture: Vec<u8>) -> Vec<u8> {
+    let find = |from: usize, what: &str| {
+        picture[from..].windows(what.len()).position(|window| window == what.as_bytes()).map(|at| from + at)
+    };
+    let found = find(0, "<text id=\"subtitle\"").and_then(|element| {
+        let begin = find(element, ">")? + 1;
+        let end = find(begin, "</text>")?;
+        let broken = find(begin, "\n").filter(|at| *at < end)?;
+        Some((begin, broken, end))
+    });
+    let Some((begin, broken, end)) = found else { return picture };
+    let mut split = picture[..begin].to_vec();
+    split.extend_from_slice(b"<tspan x=\"50%\" dy=\"-8\">");
+    split.extend_from_slice(&picture[begin..broken]);
+    split.extend_from_slice(b"</tspan><tspan x=\"50%\" dy=\"14\">");
+    split.extend_from_slice(&picture[broken + 1..end]);
+    split.extend_from_slice(b"</tspan>");
+    split.extend_from_slice(&picture[end..]);
+    split
+}
+
+/// The lines below the title, with a note on what is not drawn, cut to what fits: they are centred, so a longer one would
+/// lose both its ends. Broken where something new begins.
 fn subtitle(options: &SvgOptions, min_width: f64, hidden: usize) -> String {
     let mut note = String::new();
     if hidden > 0 {
         let _ = write!(note, "{hidden} frames under {min_width:.2}% of the width not drawn");
     }
-    let mut text = xml_text(options.subtitle.as_deref().unwrap_or_default());
+    let text = xml_text(options.subtitle.as_deref().unwrap_or_default());
     if !text.is_empty() && !note.is_empty() {
         note.insert_str(0, "; ");
     }
-    let room = MAX_SUBTITLE.saturating_sub(note.len());
-    if text.chars().count() > room {
-        text = text.chars().take(room.saturating_sub(2)).collect();
-        text.push_str("..");
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() + note.len() <= MAX_SUBTITLE {
+        return text + &note;
     }
-    text + &note
+    let ends = |at: &usize| matches!(chars[*at - 1], ';' | ',') && chars[*at] == ' ';
+    let broken = (1..chars.len().min(MAX_SUBTITLE)).rev().find(ends).unwrap_or(chars.len().min(MAX_SUBTITLE));
+    let (first, rest) = chars.split_at(broken);
+    let room = MAX_SUBTITLE.saturating_sub(note.len());
+    let mut second: String = rest.iter().collect::<String>().trim_start().to_owned();
+    if second.chars().count() > room {
+        second = second.chars().take(room.saturating_sub(2)).collect();
+        second.push_str("..");
+    }
+    format!("{}\n{second}{note}", first.iter().collect::<String>())
 }
 
 /// The width in per cent under which frames are left out so that some [`MAX_DRAWN`] are drawn, and how
@@ -258,27 +290,27 @@ fn xml_text(text: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    xml_text(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn write_empty(options: &SvgOptions, mut out: impl Write) -> io::Result<()> {
     let reason = options.empty_reason.as_deref().unwrap_or("no sample was taken in the window");
-    write!(
-        out,
+    let picture = format!(
         concat!(
             "<?xml version=\"1.0\" standalone=\"no\"?>\n",
             "<svg version=\"1.1\" width=\"1200\" height=\"120\" viewBox=\"0 0 1200 120\" ",
             "xmlns=\"http://www.w3.org/2000/svg\" font-family=\"monospace\" text-anchor=\"middle\">\n",
             "<rect width=\"100%\" height=\"100%\" fill=\"#f8f8f8\"/>\n",
             "<text id=\"title\" x=\"600\" y=\"30\" font-size=\"17\">{}</text>\n",
-            "<text id=\"subtitle\" x=\"600\" y=\"55\" font-size=\"12\">{}</text>\n",
+            "<text id=\"subtitle\" x=\"50%\" y=\"55\" font-size=\"12\">{}</text>\n",
             "<text id=\"empty\" x=\"600\" y=\"90\" font-size=\"14\">Nothing to show: {}</text>\n",
             "</svg>\n"
         ),
-        escaped(&options.title),
-        escaped(options.subtitle.as_deref().unwrap_or_default()),
-        escaped(reason),
-    )?;
+        escaped(&xml_text(&options.title)),
+        escaped(&subtitle(options, 0.0, 0)),
+        escaped(&xml_text(reason)),
+    );
+    out.write_all(&in_two_lines(picture.into_bytes()))?;
     out.flush()
 }
 

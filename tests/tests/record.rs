@@ -22,7 +22,8 @@ fn a_recording_is_diagnosed_when_its_processes_are_gone() {
     let file = dir.path().join("x.s7rec");
     let path = file.to_string_lossy().into_owned();
     let mut workload = Workload::start("cpu_split", &[4]);
-    let pid = workload.pid().to_string();
+    let id = workload.pid();
+    let pid = id.to_string();
     let observing = Observing::start(&["record", "-o", &path]);
     workload.work();
     let _ = observing.stop();
@@ -39,7 +40,7 @@ fn a_recording_is_diagnosed_when_its_processes_are_gone() {
     };
     let report: Value = serde_json::from_str(&text(&replay(&["report", "--json", "-n", "0"]))).expect("JSON");
     let rows = report["processes"].as_array().expect("processes");
-    let row = rows.iter().find(|row| row["pid"].to_string() == pid).expect("the workload's row");
+    let row = rows.iter().find(|row| row["pid"] == id).expect("the workload's row");
     let state = |name: &str| row["states"][name].as_u64().unwrap_or(0);
     assert!(state("oncpu_user_ns") > 1_000_000_000, "{row}");
     for row in rows {

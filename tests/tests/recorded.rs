@@ -52,7 +52,7 @@ fn a_recorded_case_is_told_as_it_was_live() {
         let case = cases::named(&name).unwrap_or_else(|| panic!("no case {name}"));
         let windows = recording::read(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(windows.len() >= 10, "{name}: {} windows", windows.len());
-        faults.extend(fault(&case, &windows).map(|fault| format!("{name}: {fault}")));
+        faults.extend(fault(case, &windows).map(|fault| format!("{name}: {fault}")));
         seen += 1;
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

@@ -36,7 +36,10 @@ fn calls_of_ten_thousand_threads_in_turn_are_exact_after_twelve_thousand_process
     let pid = workload.pid();
     workload.work();
     let report = observing.stop_json();
-    assert_eq!(sum(&report, pid, "getppid", "count"), MILLION, "coverage {}", report["coverage"]);
+    // From 7.0 on the kernel skips a program that it is in the middle of on that CPU, and says how often.
+    let (count, lost) = (sum(&report, pid, "getppid", "count"), &report["coverage"]["lost"]);
+    let skipped = lost["program_skipped"].as_u64().unwrap_or(0);
+    assert!(count <= MILLION && count + skipped >= MILLION, "{count} and {skipped}: {}", report["coverage"]);
     workload.finish();
 }
 
@@ -87,7 +90,11 @@ fn where_calls_are_only_counted_blocked_time_comes_from_the_waits() {
     let reader = std::thread::spawn(move || {
         let begin = Instant::now();
         while nix::unistd::read(&read, &mut [0; 1]).is_ok_and(|bytes| bytes > 0) {}
-        begin.elapsed().as_nanos() as f64
+        let wall = begin.elapsed().as_nanos() as f64;
+        // On a slow machine it is ready, and has no CPU, for much of it.
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("every Linux has it");
+        let ran_and_queued = text.split_whitespace().take(2).map(|ns| ns.parse::<f64>().expect("a number"));
+        wall - ran_and_queued.sum::<f64>()
     });
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(25));

@@ -102,4 +102,31 @@ impl DropReason {
             Self::BlameMapFull => "blame_map_full",
         }
     }
+
+    /// In words, behind a number.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SyscallMapFull => "calls not counted (table full)",
+            Self::SyscallUnpaired => "calls not timed (begun before)",
+            Self::SyscallEntryFull => "calls not timed (table full)",
+            Self::SampleRingFull => "samples lost (buffer full)",
+            Self::ProcessRingFull => "process events lost (buffer full)",
+            Self::ReadFailed => "kernel reads failed",
+            Self::NoScratch => "events lost (no buffer)",
+            Self::KernelStackFailed => "kernel stacks not read",
+            Self::UserStackFailed => "user stacks not read",
+            Self::FilterFull => "children not observed (table full)",
+            Self::BlockOpenFull | Self::BlockMapFull => "disk requests not counted (table full)",
+            Self::ThreadOpenFull => "reclaims or lock waits not counted (table full)",
+            Self::MemoryMapFull => "memory events not counted (table full)",
+            Self::NetMapFull => "socket events not counted (table full)",
+            Self::SignalMapFull => "signals not counted (table full)",
+            Self::LockMapFull => "lock waits not counted (table full)",
+            Self::SchedSlotsFull => "thread events not accounted (table full)",
+            Self::ProgramSkipped => "events missed (probe busy)",
+            Self::WaitRingFull => "waits lost (buffer full)",
+            Self::BlameMapFull => "waits for a CPU not charged (table full)",
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
+use crate::abi::drops::DropReason;
 use crate::abi::python::PythonVerdict;
 use crate::abi::unwind::Verdict;
 
@@ -34,7 +35,22 @@ pub struct Coverage {
     pub missing: Vec<String>,
 }
 
+/// Reason in [`Coverage::lost`]: a CPU that was not idle had no tick of the sampling timer.
+pub const TIMER_STOPPED: &str = "sample_timer_stopped";
+
 impl Coverage {
+    /// What was lost: `29 samples lost (buffer full)`, one text a reason.
+    pub fn losses(&self) -> impl Iterator<Item = String> {
+        self.lost.iter().map(|(reason, lost)| {
+            let known = DropReason::ALL.into_iter().find(|known| known.name() == reason);
+            match known.map(DropReason::words) {
+                Some(words) => format!("{lost} {words}"),
+                None if reason == TIMER_STOPPED => format!("{lost} samples lost (timer held back)"),
+                None => format!("{lost} {}", reason.replace('_', " ")),
+            }
+        })
+    }
+
     /// `user stacks 98.2% complete; cut: 12 no table, 3 fault`, and the same of Python's; `None` where there are none.
     #[must_use]
     pub fn stacks_text(&self) -> Option<String> {
@@ -114,8 +130,11 @@ pub struct SyscallsRow {
     pub blocked_ns: Option<u64>,
     /// Threads inside this call when the window closed.
     pub in_flight: u32,
-    /// Age of the oldest of them, ns (at least this: it may have entered before the agent started).
+    /// Age of the oldest of them, ns.
     pub in_flight_age_ns: Option<u64>,
+    /// It is older: it began before the agent, or while calls were only counted, and was first seen that long ago.
+    #[serde(default)]
+    pub in_flight_age_at_least: bool,
 }
 
 /// `agent report --json`, and the payload of `s7mpa/v1/<host>/report`.

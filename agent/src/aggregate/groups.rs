@@ -9,6 +9,8 @@ pub enum Group {
     User,
     /// Ran in kernel mode.
     Kernel,
+    /// Ran; in which mode is not told, as of single threads.
+    Ran,
     /// Waited for a CPU.
     Runq,
     /// Waited for its cgroup's CPU quota.
@@ -31,9 +33,10 @@ pub enum Group {
 
 impl Group {
     /// In the order of a bar.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::User,
         Self::Kernel,
+        Self::Ran,
         Self::Runq,
         Self::Quota,
         Self::Disk,
@@ -45,11 +48,11 @@ impl Group {
         Self::Idle,
     ];
 
-    /// The group of a state; time on the CPU as user time.
+    /// The group of a state.
     #[must_use]
     pub const fn of(state: State) -> Self {
         match state {
-            State::Oncpu => Self::User,
+            State::Oncpu => Self::Ran,
             State::RunqWoken | State::RunqPreempted => Self::Runq,
             State::RunqThrottled => Self::Quota,
             State::DiskRead | State::DiskWrite | State::Fsync | State::Writeback | State::AsyncIo => {
@@ -74,7 +77,7 @@ impl Group {
     pub fn of_key(key: &str) -> Self {
         match key {
             "oncpu_kernel_ns" => Self::Kernel,
-            "oncpu_user_ns" | "oncpu_ns" => Self::User,
+            "oncpu_user_ns" => Self::User,
             "runq_ns" => Self::Runq,
             _ => {
                 let name = key.strip_suffix("_ns").unwrap_or(key);
@@ -89,6 +92,7 @@ impl Group {
         match self {
             Self::User => 'U',
             Self::Kernel => 'K',
+            Self::Ran => 'R',
             Self::Runq => 'W',
             Self::Quota => 'Q',
             Self::Disk => 'D',
@@ -107,6 +111,7 @@ impl Group {
         match self {
             Self::User => "user code",
             Self::Kernel => "kernel code",
+            Self::Ran => "ran",
             Self::Runq => "waits for a CPU",
             Self::Quota => "CPU quota used up",
             Self::Disk => "storage",
@@ -125,6 +130,7 @@ impl Group {
         match self {
             Self::User => [0x3a, 0x9d, 0x5d],
             Self::Kernel => [0xa3, 0xcf, 0x62],
+            Self::Ran => [0x5f, 0xb5, 0x60],
             Self::Runq => [0xf0, 0xa5, 0x1e],
             Self::Quota => [0xd9, 0x5f, 0x0e],
             Self::Disk => [0xc8, 0x3e, 0x35],
@@ -144,7 +150,7 @@ pub const fn is_lost(state: State) -> bool {
     match Group::of(state) {
         Group::Runq | Group::Quota | Group::Disk | Group::Memory | Group::Lock | Group::Other => true,
         Group::Net => !matches!(state, State::NetRecv),
-        Group::User | Group::Kernel | Group::Peer | Group::Idle => false,
+        Group::User | Group::Kernel | Group::Ran | Group::Peer | Group::Idle => false,
     }
 }
 

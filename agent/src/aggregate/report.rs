@@ -9,7 +9,8 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
 
-use super::{Usage, coverage, detail, rank_with, span, usage};
+use super::usage::usage_with;
+use super::{Usage, coverage, detail, rank_with, span};
 use crate::diagnose;
 use crate::window::Window;
 
@@ -32,7 +33,7 @@ impl Default for ReportOptions {
 #[must_use]
 pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
     let mut findings = diagnose::findings(windows);
-    let mut rows = usage(windows);
+    let mut rows = usage_with(windows, options.pid);
     let processes = rows.iter().map(|row| row.processes).sum::<u64>();
     if let Some(pid) = options.pid {
         let is_it = |found: Option<u32>| found == Some(pid.0);
@@ -51,8 +52,13 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
         coverage.missing.push(UNACCOUNTED.to_owned());
     }
     let window_s = span(windows).as_secs_f64();
+    let mut verdict = verdict(host, window_s, processes, &findings, options.pid, top.first());
+    if let Some(exit) = options.pid.and_then(|pid| exit_of(windows, pid)) {
+        verdict.push(' ');
+        verdict.push_str(&exit);
+    }
     Report {
-        verdict: verdict(host, window_s, processes, &findings, options.pid, top.first()),
+        verdict,
         window_s,
         host: host.to_owned(),
         coverage,
@@ -66,6 +72,16 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
 
 const UNACCOUNTED: &str = "states: what threads waited for (no scheduler accounting: run-queue and blocked time are \
                            /proc's, without reasons)";
+
+/// That a process is gone, and how it ended: what is said of it is of its last moments.
+fn exit_of(windows: &[Arc<Window>], pid: Tgid) -> Option<String> {
+    let exit = windows.iter().rev().flat_map(|window| &window.exits).find(|exit| exit.tgid == pid)?;
+    let after = windows.first().map_or(0.0, |first| exit.at.since(first.start).0 as f64 / 1e9);
+    Some(match exit.signal {
+        0 => format!("It ended after {after:.1} s of this, with exit code {}.", exit.code),
+        signal => format!("It was ended after {after:.1} s of this, by signal {signal}."),
+    })
+}
 
 /// Processes that a finding names.
 fn named(finding: &Finding) -> impl Iterator<Item = Tgid> {
@@ -175,8 +191,28 @@ pub(super) fn states(row: &Usage) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use agent_common::units::MonoNs;
+
     use super::*;
     use crate::aggregate::testing::{MS, SECOND, calls, exit, shared, task, window};
+
+    #[test]
+    fn a_process_that_ended_is_reported_when_it_is_asked_for() {
+        let mut windows = vec![window(0), window(1)];
+        windows[0].tasks = vec![task(30, "make", 1, 1).into()];
+        windows[0].exits = vec![exit(100, 30, "short", 40)];
+        windows[0].exits[0].code = 3;
+        windows[0].exits[0].at = MonoNs(windows[0].start.0 + 500 * MS);
+        let asked = ReportOptions { pid: Some(Tgid(100)), ..ReportOptions::default() };
+        let report = report("h", &shared(windows), &asked);
+        assert!(
+            report.verdict.ends_with("It ended after 0.5 s of this, with exit code 3."),
+            "{}",
+            report.verdict
+        );
+        let [only] = &report.processes[..] else { panic!("{:?}", report.processes) };
+        assert_eq!((only.pid, only.states["oncpu_user_ns"]), (100, 30 * MS));
+    }
 
     #[test]
     fn states_add_up_to_the_thread_time_and_rows_to_the_host() {

@@ -24,6 +24,7 @@ pub(super) struct Sum {
     blocked: DurNs,
     in_flight: u32,
     age: Option<DurNs>,
+    at_least: bool,
 }
 
 impl Sum {
@@ -69,7 +70,9 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
         let sum = sums.entry((open.tgid, open.abi, open.nr)).or_default();
         sum.comm = Arc::clone(&open.comm);
         sum.in_flight += 1;
-        sum.age = sum.age.max(Some(open.age));
+        if sum.age < Some(open.age) {
+            (sum.age, sum.at_least) = (Some(open.age), open.at_least);
+        }
     }
     let coverage = coverage(windows);
     let counts_only = coverage.syscall_tier == "counts";
@@ -99,6 +102,7 @@ fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool, accou
         blocked_ns: accounted.then_some(sum.blocked.0),
         in_flight: sum.in_flight,
         in_flight_age_ns: sum.age.map(|age| age.0),
+        in_flight_age_at_least: sum.at_least,
     }
 }
 
@@ -132,6 +136,7 @@ mod tests {
             abi: SyscallAbi::Native,
             nr,
             age: DurNs(age),
+            at_least: false,
         }
     }
 

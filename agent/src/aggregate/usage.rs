@@ -155,15 +155,20 @@ fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
 /// syscalls, which know only the number, go to the later one.
 #[must_use]
 pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
+    usage_with(windows, None)
+}
+
+/// The same, where one process keeps its own row however short it lived.
+pub(super) fn usage_with(windows: &[Arc<Window>], kept: Option<Tgid>) -> Vec<Usage> {
     let windows: Vec<&Window> = windows.iter().map(AsRef::as_ref).collect();
-    owned(&windows).0.into_values().collect()
+    owned(&windows, kept).0.into_values().collect()
 }
 
 /// Identity of a process: number and start (`CLOCK_BOOTTIME` ns).
 pub(super) type Key = (Tgid, u64);
 
 /// The rows by process, and for each number that made syscalls the row that has them.
-pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, Key>) {
+pub(super) fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, HashMap<Tgid, Key>) {
     let mut rows: HashMap<Key, Usage> = HashMap::new();
     let mut latest: HashMap<Tgid, Key> = HashMap::new();
     for window in windows {
@@ -189,7 +194,7 @@ pub(super) fn owned(windows: &[&Window]) -> (HashMap<Key, Usage>, HashMap<Tgid, 
             row.bare.system.0 += cpu.1.0;
         }
         latest.entry(exit.tgid).or_insert(key);
-        if start.is_none() {
+        if start.is_none() && kept != Some(exit.tgid) {
             row.short_lived = 1;
             parents.insert(key, exit.parent);
         }

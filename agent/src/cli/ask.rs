@@ -3,12 +3,24 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Context;
+use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
-use crate::control::{Client, ClientError};
 
-/// The daemon's socket, if a daemon answers there and may be asked.
-pub(super) async fn daemon(context: &Context) -> Result<Option<Client>, ClientError> {
-    if context.global.no_daemon { Ok(None) } else { Client::connect(&context.config.socket).await }
+/// The daemon's socket, if a daemon answers there and may be asked. Who names a socket wants the daemon behind it.
+pub(super) async fn daemon(context: &Context) -> anyhow::Result<Option<Client>> {
+    if context.global.no_daemon {
+        return Ok(None);
+    }
+    let client = Client::connect(&context.config.socket).await?;
+    if client.is_none()
+        && let Some(socket) = &context.global.socket
+    {
+        anyhow::bail!(
+            "no daemon answers at {}; without --socket this attaches its own probes",
+            socket.display()
+        );
+    }
+    Ok(client)
 }
 
 /// The daemon, for what only a daemon can do.

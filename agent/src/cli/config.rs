@@ -6,7 +6,8 @@ use clap::Subcommand;
 
 use super::term::{Paint, Side, Table};
 use super::{Failed, Global, Outcome, settings, term, usage};
-use crate::config::{Config, DEFAULT_FILE, NEEDS_URL, StoreKind};
+use crate::config::{Config, DEFAULT_FILE, NEEDS_URL, SERVER_USER, StoreKind};
+use crate::daemon::NO_USER;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -26,7 +27,7 @@ or by flag (--set collector.rate_hz=49); the later wins."
     },
 }
 
-/// Files that are named and not there, and what a setting needs beside it.
+/// Files and users that are named and not there, and what a setting needs beside it.
 fn absent(config: &Config) -> Vec<String> {
     let (mqtt, server) = (&config.mqtt, &config.server);
     let files = [
@@ -46,7 +47,13 @@ fn absent(config: &Config) -> Vec<String> {
             (server.store != StoreKind::Embedded && server.influx_url.is_none())
                 .then(|| NEEDS_URL.to_owned()),
         )
+        .chain(no_user(&server.user))
         .collect()
+}
+
+fn no_user(name: &str) -> Option<String> {
+    let there = name == SERVER_USER || !matches!(nix::unistd::User::from_name(name), Ok(None));
+    (!there).then(|| format!("server.user: {name} {NO_USER} {name}"))
 }
 
 pub(super) fn run(global: &Global, command: &ConfigCommand) -> Outcome {

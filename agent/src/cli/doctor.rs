@@ -10,7 +10,7 @@ use clap::Args;
 use super::term::Paint;
 use super::{Context, Outcome, ask, term};
 use crate::bpf::{State, Verdict};
-use crate::control::protocol::{Reply, Request};
+use crate::control::protocol::{Reply, Request, Status};
 use crate::doctor::stacks::{self, Stacks};
 use crate::doctor::{Check, Diagnosis, Health, diagnose, is_replaced};
 
@@ -40,7 +40,7 @@ pub(super) async fn run(context: Context, args: DoctorArgs) -> Outcome {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let daemon = daemon_pid(&context).await;
+    let daemon = daemon_status(&context).await;
     let probes = tokio::task::spawn_blocking(crate::bpf::probe_verdicts).await?;
     let diagnosis = diagnose(Path::new("/"), &context.config, daemon, probes);
     if context.global.json {
@@ -51,7 +51,7 @@ pub(super) async fn run(context: Context, args: DoctorArgs) -> Outcome {
     Ok(if diagnosis.works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn daemon_pid(context: &Context) -> Result<Option<u32>, String> {
+async fn daemon_status(context: &Context) -> Result<Option<Box<Status>>, String> {
     let Some(mut client) = ask::daemon(context).await.map_err(|error| error.to_string())? else {
         return Ok(None);
     };
@@ -60,7 +60,7 @@ async fn daemon_pid(context: &Context) -> Result<Option<u32>, String> {
         client.ask(Request::Status, std::future::pending()),
     );
     match asked.await {
-        Ok(Ok(Reply::Status(status))) => Ok(Some(status.pid)),
+        Ok(Ok(Reply::Status(status))) => Ok(Some(Box::new(status))),
         Ok(Ok(_)) => Err("the daemon answered something else".to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the daemon does not answer within 2 s".to_owned()),

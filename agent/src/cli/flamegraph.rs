@@ -18,7 +18,7 @@ use flamegraphs::{FoldOptions, Parts, Roots};
 use super::ask::{self, Interrupt};
 use super::hold::Held;
 use super::observe::{self, Ended, Observing};
-use super::{Context, Outcome, duration, record, term};
+use super::{Context, Failed, Outcome, duration, record, term};
 use crate::aggregate::Mode;
 use crate::collector::{Filter, Options, SyscallTier};
 use crate::control::pid::{self, PidError};
@@ -52,6 +52,7 @@ Examples:
 Ends early, with what it has, on Ctrl-C or when the process exits. With `-- command` the exit code is the
 command's (128 + signal if it was killed)."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 pub(super) struct FlamegraphArgs {
     #[command(subcommand)]
     what: Option<What>,
@@ -137,6 +138,9 @@ enum By {
 pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
     if let Some(What::Diff(args)) = &args.what {
         return diff::run(&context, args).map(|()| ExitCode::SUCCESS).map_err(Into::into);
+    }
+    if let Some(wrong) = output::misnamed(&args) {
+        return Err(Failed::Usage(vec![wrong]));
     }
     // Now, not after ten seconds.
     let mut output = Output::open(&context, &args)?;

@@ -237,6 +237,7 @@ mod tests {
             blocked_ns: None,
             in_flight: 0,
             in_flight_age_ns: None,
+            in_flight_age_at_least: false,
         };
         let syscalls = SyscallsReport { window_s: 0.0, coverage, rows: vec![row] };
         let mut all = std::collections::BTreeSet::new();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent_common::units::Tgid;
-use agent_common::wire::report::{Coverage, SyscallsReport};
+use agent_common::wire::report::{Coverage, SyscallsReport, SyscallsRow};
 use anyhow::bail;
 use clap::Args;
 
@@ -133,9 +133,10 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
             time(row.max_ns),
             row.blocked_ns.filter(|ns| *ns > 0).map(term::nanos).unwrap_or_default(),
             if row.in_flight == 0 { String::new() } else { row.in_flight.to_string() },
-            row.in_flight_age_ns.map(term::nanos).unwrap_or_default(),
+            age(row),
         ]);
     }
+    table.narrow(term::room(), &["P50", "P95", "BLOCKED", "P99", "ERRORS"]);
     let mut text = table.render(paint);
     if report.rows.is_empty() {
         text.push_str("no system call returned, and none is open\n");
@@ -151,6 +152,11 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
     text
 }
 
+fn age(row: &SyscallsRow) -> String {
+    let bound = if row.in_flight_age_at_least { "≥" } else { "" };
+    row.in_flight_age_ns.map(|ns| format!("{bound}{}", term::nanos(ns))).unwrap_or_default()
+}
+
 /// How the calls were seen and what was lost.
 fn coverage(coverage: &Coverage) -> String {
     let mut text = match coverage.syscall_tier.as_str() {
@@ -161,8 +167,8 @@ fn coverage(coverage: &Coverage) -> String {
     if coverage.lost.is_empty() {
         text.push_str(", nothing lost");
     }
-    for (reason, lost) in &coverage.lost {
-        let _ = write!(text, ", {lost} {reason}");
+    for loss in coverage.losses() {
+        let _ = write!(text, ", {loss}");
     }
     for missing in &coverage.missing {
         let _ = write!(text, "; {missing}");
@@ -172,8 +178,6 @@ fn coverage(coverage: &Coverage) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agent_common::wire::report::SyscallsRow;
-
     use super::*;
 
     #[test]
@@ -192,6 +196,7 @@ mod tests {
             blocked_ns: Some(0),
             in_flight: 1,
             in_flight_age_ns: Some(5_000_000_000),
+            in_flight_age_at_least: true,
         };
         let report = SyscallsReport {
             window_s: 5.0,
@@ -201,7 +206,7 @@ mod tests {
         let text = render(&report, 0, Paint::plain());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0].split_whitespace().count(), 13);
-        assert!(lines[1].contains("1.50µs") && lines[1].ends_with("5.00s"), "{text}");
+        assert!(lines[1].contains("1.50µs") && lines[1].ends_with("≥5.00s"), "{text}");
         assert!(lines[2].contains("  -  "), "{text}");
         assert_eq!(lines[3], "6 calls in 5s; counted and timed, nothing lost");
     }

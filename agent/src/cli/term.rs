@@ -195,6 +195,16 @@ pub enum Side {
     Right,
 }
 
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// Columns of the terminal that stdout is; `None` where it is none: then nothing is left out.
+#[must_use]
+pub fn room() -> Option<usize> {
+    let size = io::stdout().is_terminal().then(ratatui::crossterm::terminal::size)?.ok()?;
+    Some(usize::from(size.0)).filter(|columns| *columns > 0)
+}
+
 /// A table with aligned columns.
 #[derive(Debug)]
 pub struct Table {
@@ -215,14 +225,34 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| clean(cell)).collect());
     }
 
-    /// The text, headings in bold.
-    #[must_use]
-    pub fn render(&self, paint: Paint) -> String {
+    /// Leaves out the columns of these headings, the first first, until a line is no longer than `room`.
+    pub fn narrow(&mut self, room: Option<usize>, headings: &[&str]) {
+        let Some(room) = room else { return };
+        for heading in headings {
+            if self.widths().iter().map(|width| width + GAP).sum::<usize>() <= room + GAP {
+                return;
+            }
+            if let Some(at) = self.columns.iter().position(|(name, _)| name == heading) {
+                self.columns.remove(at);
+                for row in &mut self.rows {
+                    row.remove(at);
+                }
+            }
+        }
+    }
+
+    fn widths(&self) -> Vec<usize> {
         let width = |at: usize| {
             let cells = self.rows.iter().map(|row| row[at].chars().count());
             cells.chain([self.columns[at].0.chars().count()]).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
+        (0..self.columns.len()).map(width).collect()
+    }
+
+    /// The text, headings in bold.
+    #[must_use]
+    pub fn render(&self, paint: Paint) -> String {
+        let widths = self.widths();
         let line = |cells: &[String]| {
             let mut text = String::new();
             for (at, cell) in cells.iter().enumerate() {
@@ -231,7 +261,7 @@ impl Table {
                     Side::Left => text.extend([cell.as_str(), &fill]),
                     Side::Right => text.extend([&fill, cell.as_str()]),
                 }
-                text.push_str("  ");
+                text.push_str(&" ".repeat(GAP));
             }
             text.truncate(text.trim_end().len());
             text
@@ -364,6 +394,17 @@ mod tests {
         table.row(&["a\x1b[2J".to_owned(), "1000".to_owned()]);
         table.row(&["bé".to_owned(), "7".to_owned()]);
         assert_eq!(table.render(Paint::plain()), "NAME      N\na\u{fffd}[2J  1000\nbé        7\n");
+    }
+
+    #[test]
+    fn a_narrow_table_leaves_out_what_it_is_told_to_and_no_more() {
+        let mut table = Table::new(&[("PID", Side::Right), ("RSS", Side::Right), ("COMM", Side::Left)]);
+        table.row(&["1".to_owned(), "2".to_owned(), "make".to_owned()]);
+        table.narrow(Some(14), &["RSS", "COMM"]);
+        table.narrow(None, &["RSS"]);
+        assert_eq!(table.render(Paint::plain()), "PID  RSS  COMM\n  1    2  make\n");
+        table.narrow(Some(13), &["RSS", "COMM"]);
+        assert_eq!(table.render(Paint::plain()), "PID  COMM\n  1  make\n");
     }
 
     #[test]

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use agent_common::abi::drops::DropReason;
 use agent_common::units::{DurNs, MonoNs};
-use agent_common::wire::report::{Coverage, SelfCost};
+use agent_common::wire::report::{Coverage, SelfCost, TIMER_STOPPED};
 
 use super::ticks::{CpuNow, Settled, Ticks, idle_times};
-
 use crate::bpf::{Probes, State};
 
 /// Last values of cumulative figures.
@@ -17,6 +16,8 @@ pub(super) struct Audit {
     ticks: Ticks,
     /// Windows so far.
     windows: u64,
+    /// The window to come is the last.
+    ending: bool,
     drops: HashMap<&'static str, u64>,
     cpu_ns: u64,
     /// Expected samples are whole ticks; the fraction is carried into the next window.
@@ -25,8 +26,6 @@ pub(super) struct Audit {
     tick_ns: u64,
 }
 
-/// Ticks that did not come to a CPU that was not idle.
-const TIMER_STOPPED: &str = "sample_timer_stopped";
 /// [`DropReason::ProgramSkipped`] is asked for in each of the first windows, then in one of so many: to ask took a twelfth of
 /// an idle collector's time.
 const SKIPPED_EVERY: u64 = 10;
@@ -37,6 +36,7 @@ impl Audit {
             rate_hz,
             ticks: Ticks::new(rate_hz, now),
             windows: 0,
+            ending: false,
             drops: HashMap::new(),
             cpu_ns: 0,
             carry: 0.0,
@@ -49,6 +49,11 @@ impl Audit {
         audit
     }
 
+    /// The window to come is the last: nothing is left for a later one.
+    pub(super) fn end(&mut self) {
+        self.ending = true;
+    }
+
     /// Coverage of a window from start to end, in which `samples` arrived.
     pub(super) fn coverage(
         &mut self,
@@ -58,7 +63,7 @@ impl Audit {
         tier: &str,
     ) -> Coverage {
         let mut lost = BTreeMap::new();
-        let due = self.windows < SKIPPED_EVERY || self.windows.is_multiple_of(SKIPPED_EVERY);
+        let due = self.ending || self.windows < SKIPPED_EVERY || self.windows.is_multiple_of(SKIPPED_EVERY);
         self.windows += 1;
         let skipped = due.then(|| (DropReason::ProgramSkipped, probes.skipped()));
         for (reason, total) in probes.drops().chain(skipped) {

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use super::{Config, Delivery, StoreKind, parse_bytes, parse_duration};
 use crate::collector::SyscallTier;
 
+/// Default of `server.user`: it may be missing, another one may not.
+pub const SERVER_USER: &str = "s7mpa";
+
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -50,6 +53,17 @@ impl Key {
     #[must_use]
     pub fn env(&self) -> String {
         format!("S7MPA_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The table whose name is nearest to a mistyped one.
+    #[must_use]
+    pub fn nearest_table(name: &str) -> Option<&'static str> {
+        let tables = KEYS.iter().filter_map(|key| key.name.split_once('.')).map(|(table, _)| table);
+        tables
+            .map(|table| (strsim::jaro_winkler(name, table), table))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, table)| table)
     }
 
     /// The key whose name is nearest to a mistyped one.
@@ -235,7 +249,7 @@ pub static KEYS: &[Key] = &[
         "server.user",
         Kind::Text,
         "s7mpa",
-        "User of the server process; `nobody` where it does not exist",
+        "User of the server process; `nobody` where s7mpa does not exist",
         |c, v| {
             v.clone_into(&mut c.server.user);
             Ok(())
@@ -410,6 +424,7 @@ mod tests {
         assert_eq!(Key::nearest("rate_hz"), Some("collector.rate_hz"));
         assert_eq!(Key::nearest("mqtt.retention"), Some("server.retention"));
         assert_eq!(Key::nearest("zzz"), None);
+        assert_eq!((Key::nearest_table("colector"), Key::nearest_table("zzz")), (Some("collector"), None));
     }
 
     #[test]
@@ -429,6 +444,7 @@ mod tests {
 
     #[test]
     fn keys_are_unique() {
+        assert_eq!(Key::find("server.user").unwrap().default, SERVER_USER);
         for (at, key) in KEYS.iter().enumerate() {
             assert!(KEYS[at + 1..].iter().all(|other| other.name != key.name), "{}", key.name);
         }

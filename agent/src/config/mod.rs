@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use keys::{KEYS, Key, Kind};
+pub use keys::{KEYS, Key, Kind, SERVER_USER};
 pub use layer::{ConfigError, Origin, Setting, Settings};
 pub use mqtt_url::MqttUrl;
 pub use reload::Reload;

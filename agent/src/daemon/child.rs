@@ -19,7 +19,7 @@ use nix::unistd::{Gid, Uid, User};
 pub use self::config::server_config;
 pub use self::process::{Ready, serve_from_stdin};
 use super::make_dir;
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, LogConfig, SERVER_USER};
 
 /// How long it may take to close its store.
 const STOP: Duration = Duration::from_secs(8);
@@ -179,12 +179,16 @@ impl ServerChild {
     }
 }
 
-/// Whom the server part runs as: nobody else when we are not root ourselves.
+/// Said where the user that the server part is to run as does not exist.
+pub const NO_USER: &str = "does not exist; make it: useradd --system --no-create-home";
+
+/// Whom the server part runs as: nobody else when we are not root ourselves; `nobody` only where nobody said otherwise.
 fn unprivileged(name: &str) -> anyhow::Result<Option<(Uid, Gid)>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
     }
-    for name in [name, "nobody"] {
+    let substitute = (name == SERVER_USER).then_some("nobody");
+    for name in [Some(name), substitute].into_iter().flatten() {
         if let Some(user) =
             User::from_name(name).with_context(|| format!("cannot look up the user {name}"))?
         {
@@ -196,7 +200,7 @@ fn unprivileged(name: &str) -> anyhow::Result<Option<(Uid, Gid)>> {
             return Ok(Some((user.uid, user.gid)));
         }
     }
-    bail!("neither the user {name} nor nobody exists; make one: useradd --system --no-create-home {name}")
+    bail!("server.user: {name} {NO_USER} {name}")
 }
 
 /// Gives a directory and what a server of another user left in it to the server's user.

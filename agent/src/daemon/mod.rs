@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use child::{Ready, ServerChild, serve_from_stdin, server_config};
+pub use child::{NO_USER, Ready, ServerChild, serve_from_stdin, server_config};
 pub use privileges::{Role, keep};
 pub use reload::Source;
 pub use secrets::{mqtt_password_file, write_secret};
@@ -216,12 +216,12 @@ fn make_dirs(config: &Config) -> anyhow::Result<()> {
     make_dir(&config.spool_dir(), 0o700)
 }
 
+/// Makes a directory with this mode, if it is not there. Those above it are open to all: the server's user passes them, too.
 fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
+    path.parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::DirBuilder::new().recursive(true).mode(mode).create(path))
         .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 

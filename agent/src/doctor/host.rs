@@ -1,15 +1,23 @@
 //! The host around it: namespaces, `/proc`, the daemon, the state directory.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Check, Health, read};
+use crate::cli::term;
 use crate::config::{Config, DEFAULT_FILE};
+use crate::control::protocol::Status;
 
 /// Inode of the first PID namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-pub(super) fn checks(root: &Path, config: &Config, daemon: Result<Option<u32>, String>) -> Vec<Check> {
+pub(super) fn checks(
+    root: &Path,
+    config: &Config,
+    daemon: Result<Option<Box<Status>>, String>,
+) -> Vec<Check> {
     vec![hidepid(root), pid_namespace(root), configuration(), daemon_check(config, daemon), state_dir(config)]
 }
 
@@ -51,11 +59,9 @@ fn configuration() -> Check {
     )
 }
 
-fn daemon_check(config: &Config, daemon: Result<Option<u32>, String>) -> Check {
+fn daemon_check(config: &Config, daemon: Result<Option<Box<Status>>, String>) -> Check {
     match daemon {
-        Ok(Some(pid)) => {
-            Check::ok("daemon", format!("answers at {} (process {pid})", config.socket.display()))
-        }
+        Ok(Some(status)) => running(config, &status),
         Ok(None) => Check::new("daemon", Health::Note, format!("none at {}", config.socket.display()))
             .lost("--last, the history, alerts while nobody looks")
             .cure("sudo agent run"),
@@ -63,6 +69,38 @@ fn daemon_check(config: &Config, daemon: Result<Option<u32>, String>) -> Check {
             .lost("answers from the daemon")
             .cure("run as root; else restart the daemon"),
     }
+}
+
+/// What the daemon says of itself: another version than this one, and what it lacks, count here.
+fn running(config: &Config, status: &Status) -> Check {
+    let (up, own) = (Duration::from_secs(status.uptime_s), &status.self_cost);
+    let mut found = format!(
+        "answers at {}: process {}, up {}, {:.1} % of a core, {}, {} open alerts",
+        config.socket.display(),
+        status.pid,
+        term::span(up),
+        own.cpu_pct,
+        term::bytes(own.rss_bytes),
+        status.open_alerts,
+    );
+    let losses: Vec<String> = status.coverage.losses().collect();
+    if !losses.is_empty() {
+        let _ = write!(found, "; in the last second {}", losses.join(", "));
+    }
+    let missing = &status.coverage.missing;
+    if !missing.is_empty() {
+        return Check::new("daemon", Health::Warn, found)
+            .lost(missing.join("; "))
+            .cure("the lines of the probes below say why; restart the daemon when they are cured");
+    }
+    if status.version != env!("CARGO_PKG_VERSION") {
+        return Check::new("daemon", Health::Note, found).cure(format!(
+            "it is version {}, this is {}: restart it",
+            status.version,
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    Check::ok("daemon", found)
 }
 
 fn state_dir(config: &Config) -> Check {
@@ -75,16 +113,12 @@ fn state_dir(config: &Config) -> Check {
         (true, Ok(free)) if free < config.spool.max_bytes => Check::new(
             "state directory",
             Health::Warn,
-            format!("{}: {} free", dir.display(), crate::cli::term::bytes(free)),
+            format!("{}: {} free", dir.display(), term::bytes(free)),
         )
         .lost("windows that wait for the broker, when the disk is full")
-        .cure(format!(
-            "free some space, or lower spool.max_bytes ({})",
-            crate::cli::term::bytes(config.spool.max_bytes)
-        )),
+        .cure(format!("free some space, or lower spool.max_bytes ({})", term::bytes(config.spool.max_bytes))),
         (true, free) => {
-            let free =
-                free.map(|free| format!(", {} free", crate::cli::term::bytes(free))).unwrap_or_default();
+            let free = free.map(|free| format!(", {} free", term::bytes(free))).unwrap_or_default();
             Check::ok("state directory", format!("{}{free}", dir.display()))
         }
         (false, _) => {

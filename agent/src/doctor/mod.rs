@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::bpf::{State, Verdict};
 use crate::collector::StartError;
+use crate::control::protocol::Status;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,7 +81,7 @@ pub struct Diagnosis {
 pub fn diagnose(
     root: &Path,
     config: &crate::config::Config,
-    daemon: Result<Option<u32>, String>,
+    daemon: Result<Option<Box<Status>>, String>,
     probes: Result<Vec<Verdict>, StartError>,
 ) -> Diagnosis {
     let mut checks = kernel::checks(root);

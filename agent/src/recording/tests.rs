@@ -34,6 +34,7 @@ pub(crate) fn full(n: u64) -> Window {
         abi: SyscallAbi::Compat,
         nr: 7,
         age: DurNs(9 * SECOND),
+        at_least: true,
     }];
     window.samples = vec![Sample {
         at_ns: n * SECOND + 1,

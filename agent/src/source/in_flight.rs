@@ -30,6 +30,8 @@ pub struct Call {
     pub nr: u16,
     /// When it began, or was first seen.
     pub since: MonoNs,
+    /// It was first seen then, and began earlier.
+    pub at_least: bool,
 }
 
 /// A thread in a call whose start was not seen.
@@ -102,6 +104,7 @@ impl InFlightSource {
             abi: if e.flags & u16::from(FLAG_COMPAT) != 0 { SyscallAbi::Compat } else { SyscallAbi::Native },
             nr: e.nr,
             since: MonoNs(e.start_ns),
+            at_least: false,
         }));
         calls
     }
@@ -116,6 +119,7 @@ impl InFlightSource {
                 abi: SyscallAbi::Native,
                 nr: seen.nr,
                 since: seen.since,
+                at_least: true,
             })
             .collect()
     }

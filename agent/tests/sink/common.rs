@@ -130,6 +130,7 @@ impl Store for Slow {
 }
 
 /// Body of a child process.
+#[expect(clippy::exit, reason = "a process of its own, with no test to report")]
 pub(crate) fn serve_if_child() {
     let Ok(spec) = std::env::var(SPEC) else { return };
     let spec: ServerSpec = serde_json::from_str(&spec).expect("specification");

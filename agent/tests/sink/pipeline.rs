@@ -202,6 +202,7 @@ fn a_database_that_is_killed_and_comes_back_costs_nothing() {
 /// The embedded broker evicts the oldest messages of a slow subscriber without a word.
 #[test]
 fn what_the_embedded_broker_evicts_is_sent_again() {
+    const EACH: u64 = 250;
     let dir = tempfile::tempdir().expect("tempdir");
     let spec = ServerSpec { store_delay: Duration::from_millis(300), ..ServerSpec::embedded(dir.path()) };
     let server = Child::start(&spec);
@@ -211,7 +212,6 @@ fn what_the_embedded_broker_evicts_is_sent_again() {
         let config = MqttConfig { window: 200, window_bytes: 8 << 20, ..server.sink_config(host) };
         hosts.push(start_sink(config, dir.path()));
     }
-    const EACH: u64 = 250;
     for sink in &hosts {
         // Not more at once than the hand-off takes.
         for n in 0..EACH {

@@ -25,10 +25,10 @@ fn open(dir: &Path) -> Spool {
 
 /// (number, window) of all that is kept, in the order of sending.
 fn kept(spool: &mut Spool) -> Vec<(u64, NewWindow)> {
-    let mut seen = std::collections::BTreeMap::<WindowId, ()>::new();
+    let mut seen = std::collections::BTreeMap::new();
     let mut all = Vec::new();
     while let Some(id) = spool.next_not_in(&seen) {
-        seen.insert(id, ());
+        seen.insert(id, true);
         all.extend(spool.read(id).map(|stored| (stored.seq, stored.window)));
     }
     all
@@ -233,6 +233,7 @@ fn files_that_are_not_ours_are_put_aside() {
 }
 
 /// Body of the child processes: `kill` writes until it is killed, `full` until there is no room.
+#[expect(clippy::exit, reason = "a process of its own, with no test to report")]
 pub(crate) fn write_if_child() {
     let Ok(what) = std::env::var(WRITER) else { return };
     let (mode, dir) = what.split_once(':').expect("mode:directory");
@@ -318,7 +319,7 @@ fn full(spool: &mut Spool) {
     assert_eq!(stats.dropped.total(), stats.dropped.disk_full, "{stats:?}");
 
     // The windows in memory are of a stream of their own, and can be read and acknowledged.
-    let seen: std::collections::BTreeMap<WindowId, ()> = std::collections::BTreeMap::new();
+    let seen: std::collections::BTreeMap<WindowId, bool> = std::collections::BTreeMap::new();
     let all = kept(spool);
     assert_eq!(all.len() as u64, stats.windows);
     assert_eq!(all.last().map(|(_, w)| w.clone()), Some(window(200, WINDOW)));

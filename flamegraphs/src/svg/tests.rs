@@ -139,11 +139,21 @@ fn a_big_graph_is_pruned_and_says_so() {
 
 #[test]
 fn a_long_subtitle_is_cut_at_its_end() {
-    let options = SvgOptions { subtitle: Some("é".repeat(400)), ..SvgOptions::default() };
+    let options = SvgOptions { subtitle: Some("é".repeat(800)), ..SvgOptions::default() };
     let text = subtitle(&options, 0.1, 7);
-    assert_eq!(text.chars().count(), MAX_SUBTITLE);
+    assert_eq!(text.lines().map(|line| line.chars().count()).collect::<Vec<_>>(), [MAX_SUBTITLE; 2]);
     assert!(text.ends_with("é..; 7 frames under 0.10% of the width not drawn"), "{text}");
     assert_eq!(subtitle(&SvgOptions::default(), 0.1, 0), "");
+}
+
+#[test]
+fn a_subtitle_of_two_lines_is_broken_between_two_things() {
+    let subtitle = format!("{}, 12 lost; {}", "a".repeat(MAX_SUBTITLE - 12), "named".repeat(5));
+    let options = SvgOptions { subtitle: Some(subtitle), ..SvgOptions::default() };
+    for picture in [render(&folded(&[("a", 1)]), &options), render(&Folded::default(), &options)] {
+        assert!(picture.contains("aaa, 12 lost;</tspan><tspan x=\"50%\" dy=\"14\">named"), "{picture}");
+        assert!(picture.contains("named</tspan></text>"), "{picture}");
+    }
 }
 
 #[test]

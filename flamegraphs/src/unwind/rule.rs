@@ -38,7 +38,7 @@ pub(super) fn form<'a, S: UnwindSection<Slice<'a>>>(row: &Row, section: &S, addr
         Some(RegisterRule::Undefined) | None => return Form::END,
         _ => return Form::UNSUPPORTED,
     }
-    let Some(saved) = saved(row.register(RBP), section) else { return Form::UNSUPPORTED };
+    let Some(saved) = saved(row.register(RBP).as_ref(), section) else { return Form::UNSUPPORTED };
     match row.cfa() {
         CfaRule::RegisterAndOffset { register, offset } => {
             base(*register).and_then(|base| direct(base, *offset, saved)).unwrap_or(Form::UNSUPPORTED)
@@ -75,12 +75,12 @@ fn direct(base: u32, offset: i64, (rbp, rbp_offset): Saved) -> Option<Form> {
     }))
 }
 
-fn saved<'a, S: UnwindSection<Slice<'a>>>(rule: Option<RegisterRule<usize>>, section: &S) -> Option<Saved> {
+fn saved<'a, S: UnwindSection<Slice<'a>>>(rule: Option<&RegisterRule<usize>>, section: &S) -> Option<Saved> {
     match rule {
         None | Some(RegisterRule::Undefined | RegisterRule::SameValue) => Some((RBP_SAME, 0)),
-        Some(RegisterRule::Offset(offset)) => Some((RBP_AT_CFA, offset)),
+        Some(RegisterRule::Offset(offset)) => Some((RBP_AT_CFA, *offset)),
         Some(RegisterRule::Expression(expression)) => {
-            let (register, offset, rest) = breg(bytes(&expression, section)?)?;
+            let (register, offset, rest) = breg(bytes(expression, section)?)?;
             let at = if register == KIND_RBP { RBP_AT_RBP } else { RBP_AT_RSP };
             rest.is_empty().then_some((at, offset))
         }

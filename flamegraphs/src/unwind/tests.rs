@@ -65,8 +65,7 @@ fn compare(path: &str) -> (usize, usize) {
     let (mut agreed, mut left) = (0, 0);
     while let Some(entry) = entries.next().unwrap() {
         let CieOrFde::Fde(partial) = entry else { continue };
-        let function =
-            partial.parse(|section, bases, offset| section.cie_from_offset(bases, offset)).unwrap();
+        let function = partial.parse(gimli::UnwindSection::cie_from_offset).unwrap();
         let inside = |at: u64| image.segments.iter().any(|s| at >= s.vaddr && at < s.vaddr + s.size);
         if !inside(function.initial_address()) || function.len() == 0 {
             continue;

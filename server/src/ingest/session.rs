@@ -368,7 +368,9 @@ impl<'a> Session<'a> {
                 stats.store_failures += 1;
                 let text = e.to_string();
                 if stats.store_error.as_ref() != Some(&text) {
-                    tracing::error!(error = &e as &dyn std::error::Error, "the store does not take windows");
+                    // Its sources say the same again: for who looks closer.
+                    tracing::debug!(error = &e as &dyn std::error::Error, "why");
+                    tracing::error!(error = %e, "the store does not take windows");
                 }
                 stats.store_error = Some(text);
             }

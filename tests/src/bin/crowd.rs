@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+static ENDED: AtomicBool = AtomicBool::new(false);
+
 fn main() {
     let (threads, pause) =
         (tests::workload::argument(1, 10_000), Duration::from_millis(tests::workload::argument(2, 1000)));
-    static ENDED: AtomicBool = AtomicBool::new(false);
     for _ in 0..threads {
         let thread = std::thread::Builder::new().stack_size(16 << 10);
         let sleep = move || {

@@ -16,6 +16,7 @@ use tests::diagnosis::{Case, cases};
 
 /// What was asked for.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 struct Args {
     bare: bool,
     loaded: bool,

@@ -37,5 +37,5 @@ fn main() {
         play(near_read, near_write.try_clone().expect("a descriptor"), turns / 2, work);
     });
     let each = |time: Duration| time.as_nanos() as f64 / turns as f64;
-    done(&format!("{:.1} {:.1}", each(begin.elapsed()), each(cpu() - before)));
+    done(&format!("{:.1} {:.1}", each(begin.elapsed()), each(cpu().saturating_sub(before))));
 }

@@ -83,7 +83,7 @@ impl Cgroup {
 
     /// CPU time, µs in 100 ms.
     pub fn quota(&self, us: u64) -> Result<()> {
-        self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], [us.to_string(), format!("{us} 100000")])
+        self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], &[us.to_string(), format!("{us} 100000")])
     }
 
     /// Time that its threads were held back by the quota, by the kernel's own count.
@@ -99,16 +99,16 @@ impl Cgroup {
     /// Memory, MiB.
     pub fn memory(&self, mib: u64) -> Result<()> {
         let bytes = (mib << 20).to_string();
-        self.set("memory", ["memory.limit_in_bytes", "memory.max"], [bytes.clone(), bytes])
+        self.set("memory", ["memory.limit_in_bytes", "memory.max"], &[bytes.clone(), bytes])
     }
 
     /// What it may read of a device (`major:minor`), bytes a second.
     pub fn read_bytes(&self, device: &str, bytes: u64) -> Result<()> {
         let files = ["blkio.throttle.read_bps_device", "io.max"];
-        self.set("blkio", files, [format!("{device} {bytes}"), format!("{device} rbps={bytes}")])
+        self.set("blkio", files, &[format!("{device} {bytes}"), format!("{device} rbps={bytes}")])
     }
 
-    fn set(&self, controller: &str, files: [&str; 2], values: [String; 2]) -> Result<()> {
+    fn set(&self, controller: &str, files: [&str; 2], values: &[String; 2]) -> Result<()> {
         let version = usize::from(self.unified);
         let of = |dir: &&PathBuf| self.unified || dir.starts_with(Path::new(CGROUPS).join(controller));
         let dir = self.dirs.iter().find(of).with_context(|| format!("no cgroup controller {controller}"))?;

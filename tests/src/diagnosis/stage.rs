@@ -42,7 +42,7 @@ pub struct Stage {
     /// The cgroup, where the case has one.
     pub cgroup: Option<Cgroup>,
     network: Option<Network>,
-    _swap: Option<Swap>,
+    swap: Option<Swap>,
     mounted: Option<Mounted>,
     disk: Option<Loop>,
     places: HashMap<&'static str, String>,
@@ -60,7 +60,7 @@ impl Stage {
             cast: Vec::new(),
             cgroup: None,
             network: None,
-            _swap: None,
+            swap: None,
             mounted: None,
             disk: None,
             places: HashMap::new(),
@@ -81,7 +81,7 @@ impl Stage {
                     group.memory(*mib)?;
                     stage.cgroup = Some(group);
                 }
-                Need::Swap(mib) => stage._swap = Some(Swap::new(*mib)?),
+                Need::Swap(mib) => stage.swap = Some(Swap::new(*mib)?),
                 Need::Disk(mib) => {
                     let disk = Loop::new(&dir, mib << 20);
                     stage.places.insert("{disk}", disk.0.clone());

@@ -60,6 +60,9 @@ impl Watch {
     }
 
     /// Lets a second pass.
+    ///
+    /// # Panics
+    /// When the clock stands still.
     pub fn second(&mut self) -> Second {
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(1) {

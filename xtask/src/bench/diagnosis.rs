@@ -20,6 +20,7 @@ const PROGRAMS: [(&str, &str); 5] = [
 const UNPACKED: [&str; 2] = ["nginx-light", "wrk"];
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command")]
 pub(crate) struct Args {
     /// Only with nothing beside it
     #[arg(long, conflicts_with = "loaded")]

@@ -99,7 +99,7 @@ const fn state(state: State) -> Call {
     Call(state as u8)
 }
 
-/// x86-64 numbers (arch/x86/entry/syscalls/syscall_64.tbl).
+/// x86-64 numbers (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub const NATIVE: [u8; TABLE] = fill(&[
     // read pread64 readv recvfrom recvmsg getdents getdents64 splice preadv recvmmsg copy_file_range preadv2
     (Call::READ, &[0, 17, 19, 45, 47, 78, 217, 275, 295, 299, 326, 327]),
@@ -139,7 +139,7 @@ pub const NATIVE: [u8; TABLE] = fill(&[
     (state(State::AsyncIo), &[208, 333]),
 ]);
 
-/// i386 numbers (arch/x86/entry/syscalls/syscall_32.tbl).
+/// i386 numbers (`arch/x86/entry/syscalls/syscall_32.tbl`).
 pub const COMPAT: [u8; TABLE] = fill(&[
     // read getdents readv pread64 getdents64 preadv recvmmsg recvfrom recvmsg preadv2 recvmmsg_time64 splice
     (Call::READ, &[3, 141, 145, 180, 220, 313, 333, 337, 371, 372, 377, 378, 417]),
@@ -212,7 +212,7 @@ pub const fn state_of_call(call: Call, args: [u64; 3], deep: bool, iowait: bool,
         return deep_state(call, iowait, file);
     }
     match call {
-        Call::READ => read_state(file),
+        Call::READ | Call::IOCTL => read_state(file),
         Call::WRITE | Call::SENDFILE => write_state(file),
         Call::FUTEX => {
             if futex_is_lock(args[1], args[2]) {
@@ -249,7 +249,6 @@ pub const fn state_of_call(call: Call, args: [u64; 3], deep: bool, iowait: bool,
                 State::NetConnect as u8
             }
         }
-        Call::IOCTL => read_state(file),
         Call::OPEN => State::Ipc as u8,
         Call::FCNTL => State::FileLock as u8,
         Call::SOCKETCALL => match args[0] {

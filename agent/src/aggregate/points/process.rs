@@ -13,7 +13,7 @@ use crate::syscall_names;
 use crate::window::{SyscallAbi, Window};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
-    let (rows, owners) = owned(&[window]);
+    let (rows, owners) = owned(&[window], None);
     let (top, other) = rank(rows.into_values().collect(), options.top_n);
     let mut calls = calls(window, &owners);
     let timed = window.coverage.syscall_tier == "times";

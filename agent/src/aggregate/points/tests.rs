@@ -76,6 +76,7 @@ fn full() -> Window {
         abi: SyscallAbi::Native,
         nr: 0,
         age: DurNs(9),
+        at_least: true,
     }];
     window
 }

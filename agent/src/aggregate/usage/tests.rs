@@ -114,6 +114,7 @@ fn calls_of_a_process_that_nothing_else_knows_are_not_lost() {
         abi: SyscallAbi::Native,
         nr: 0,
         age: DurNs(77),
+        at_least: true,
     }];
     let rows = usage(&shared(windows));
     let row = find(&rows, 5);

@@ -76,6 +76,24 @@ pub(super) fn format(args: &FlamegraphArgs) -> Format {
     args.format.or_else(|| Format::of_path(args.output.as_deref()?)).unwrap_or(Format::Svg)
 }
 
+/// Why the file's name does not go with what is to be written, if it does not: a picture that no browser opens as one is
+/// found out late.
+pub(super) fn misnamed(args: &FlamegraphArgs) -> Option<String> {
+    let path = args.output.as_deref().filter(|path| path.extension().is_some())?;
+    let said = match (args.format, Format::of_path(path)) {
+        (None, None) => {
+            "says no format; end it in .svg, .html, .folded, .pb.gz, .json or .speedscope.json, or say --format"
+        }
+        // A page that reads either goes by what is in it.
+        (Some(Format::Speedscope), Some(Format::Firefox)) => return None,
+        (Some(format), Some(named)) if format != named => {
+            "is the name of another format than --format; leave one of them out"
+        }
+        _ => return None,
+    };
+    Some(format!("{} {said}", path.display()))
+}
+
 /// Where the profile goes. Opened before the probes are attached; a file that we made goes again if nothing is written.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -244,7 +262,8 @@ mod tests {
 
     #[test]
     fn every_format_says_what_it_covers() {
-        let covers = "960 samples in 10s at 97 Hz; captured 1930 of 1940 expected, 10 sample_ring_full";
+        let covers =
+            "960 samples in 10s at 97 Hz; captured 1930 of 1940 expected, 10 samples lost (buffer full)";
         for format in [Format::Svg, Format::Html, Format::Firefox] {
             let text = String::from_utf8(rendered(format, 960)).unwrap();
             assert!(text.contains("On-CPU time of worker (42)") && text.contains(covers), "{format:?}");
@@ -270,6 +289,26 @@ mod tests {
         let mut bad = profile(1);
         bad.timeline.as_mut().unwrap().points[0].stack = 9;
         assert!(render(Format::Html, &bad, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_name_that_does_not_go_with_the_format_is_refused() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: FlamegraphArgs,
+        }
+        let misnamed = |words: &str| {
+            let line = ["agent", "--all"].into_iter().chain(words.split(' '));
+            misnamed(&<Line as clap::Parser>::parse_from(line).args)
+        };
+        for right in
+            ["-o a.svg", "-o -", "-o /dev/stdout", "-o a.json -f speedscope", "-o a.dat -f pprof", "-f html"]
+        {
+            assert_eq!(misnamed(right), None, "{right}");
+        }
+        assert!(misnamed("-o a.png").unwrap().starts_with("a.png says no format"));
+        assert!(misnamed("-o a.svg -f folded").unwrap().contains("another format"));
     }
 
     #[test]

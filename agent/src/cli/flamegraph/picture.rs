@@ -73,8 +73,8 @@ pub(super) fn subtitle(profile: &Profile) -> String {
             profile.samples, profile.rate_hz, coverage.captured, coverage.expected,
         );
     }
-    for (reason, lost) in &coverage.lost {
-        let _ = write!(text, ", {lost} {reason}");
+    for loss in coverage.losses() {
+        let _ = write!(text, ", {loss}");
     }
     if let Some(stacks) = coverage.stacks_text().filter(|_| profile.mode.has_samples()) {
         let _ = write!(text, "; {stacks}");

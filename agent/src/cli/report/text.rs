@@ -136,6 +136,7 @@ fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
         ]);
         bars.push(bar);
     }
+    table.narrow(term::room(), &["SHORT", "RSS", "ERRORS", "IO", "SYSCALLS", "KERNEL%", "USER%"]);
     let mut text = with_bars(&table, &bars, paint);
     if report.processes.len() > limit {
         let _ = writeln!(
@@ -223,6 +224,7 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
                 wait.target.clone().unwrap_or_default(),
             ]);
         }
+        table.narrow(term::room(), &["LONGEST", "ENDED BY"]);
         text.push_str(&table.render(paint));
         text.push('\n');
     }
@@ -317,8 +319,8 @@ pub(in crate::cli) fn number(value: f64) -> String {
 pub(in crate::cli) fn foot(report: &Report) -> String {
     let coverage = &report.coverage;
     let mut text = format!("covers: {} of {} samples", coverage.captured, coverage.expected);
-    for (reason, lost) in &coverage.lost {
-        let _ = write!(text, ", {lost} {reason}");
+    for loss in coverage.losses() {
+        let _ = write!(text, ", {loss}");
     }
     if let Some(named) = coverage.symbolized_pct {
         let _ = write!(text, ", {named:.1} % of frames named");

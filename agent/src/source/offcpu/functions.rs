@@ -308,7 +308,7 @@ impl Functions {
 fn parse(input: impl BufRead) -> Vec<(u64, u64, Says)> {
     let mut symbols: Vec<(u64, Option<Says>)> = Vec::with_capacity(80_000);
     for line in input.split(b'\n').map_while(Result::ok) {
-        let mut words = line.split(|byte| byte.is_ascii_whitespace());
+        let mut words = line.split(u8::is_ascii_whitespace);
         let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else {
             continue;
         };
@@ -341,7 +341,8 @@ impl Functions {
     pub(super) fn of_names(names: &[&str]) -> (Self, impl Fn(&str) -> u64) {
         let at = |index: usize| 0xffff_ffff_8100_0000 + index as u64 * 0x100;
         let lines = names.iter().chain([&"the_end"]).enumerate();
-        let text: String = lines.map(|(index, name)| format!("{:x} t {name}\n", at(index))).collect();
+        let lines: Vec<String> = lines.map(|(index, name)| format!("{:x} t {name}\n", at(index))).collect();
+        let text = lines.concat();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let address_of =
             move |name: &str| at(names.iter().position(|known| known == name).expect("a known name")) + 0x10;

@@ -65,14 +65,10 @@ impl Tables {
     /// Copies a table to where the kernel side finds it. `None`: there is no room, not even without the tables that no
     /// process uses.
     pub(super) fn load(&mut self, maps: &mut UnwindMaps, table: &Table, now: Instant) -> Option<TableId> {
-        let placed = self.place(maps, table, now);
-        let loaded = match placed {
-            Some(loaded) => loaded,
-            None => {
-                self.evict_idle(maps, now);
-                self.place(maps, table, now)?
-            }
-        };
+        let loaded = self.place(maps, table, now).or_else(|| {
+            self.evict_idle(maps, now);
+            self.place(maps, table, now)
+        })?;
         let id = TableId(self.next);
         self.next += 1;
         self.loaded.insert(id, loaded);

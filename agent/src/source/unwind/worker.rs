@@ -25,7 +25,7 @@ use crate::collector::StartError;
 const REFRESH_MIN: Duration = Duration::from_millis(20);
 const REFRESH_MAX: Duration = Duration::from_secs(30);
 /// A process that has not been sampled for so long may give its place to others.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Files remembered before those that no process uses are forgotten.
 const FILES: usize = 4096;
 /// How long the thread waits for the kernel side before it looks at what the collector has told.
