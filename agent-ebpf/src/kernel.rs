@@ -125,6 +125,14 @@ pub(crate) fn user_regs() -> Option<KernelPtr> {
     Some(KernelPtr(unsafe { generated::bpf_task_pt_regs(task) } as *const u8))
 }
 
+/// FS base of the current thread, by which user space tells its threads apart; 0 where it is not known. The kernel notes it
+/// whenever a thread sets it.
+#[inline(always)]
+pub(crate) fn fs_base() -> u64 {
+    // SAFETY: no arguments.
+    KernelPtr(unsafe { bpf_get_current_task() } as *const u8).value(offset!(task_fsbase))
+}
+
 /// What the syscall hooks ask about the current task. Two ways to read it, one piece of accounting.
 pub(crate) trait CurrentTask {
     /// Thread-group id, thread id.

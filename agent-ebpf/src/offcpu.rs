@@ -58,7 +58,7 @@ pub(crate) struct Scratch {
 #[repr(C)]
 pub(crate) struct UserScratch {
     header: WaitUser,
-    frames: [u8; 1024],
+    frames: [u8; unwind::USER_BYTES],
 }
 
 /// A wait is put together here: 4 KiB a CPU.
@@ -276,12 +276,12 @@ pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: u32
     let scratch = unsafe { &mut *scratch };
     let frames = scratch.frames.as_mut_ptr();
     let saved = |walk: &mut Walk| walk.saved(kernel::user_regs()?);
-    // SAFETY: `frames` is a map value with room for 128.
+    // SAFETY: `frames` is a map value with room for that.
     let user = unsafe { unwind::user_stack::<LOOPS>(ctx, Walker::SysExit, slot.tgid(), frames, saved) };
     let bytes = user.bytes;
-    let verdict = u32::from(user.verdict) | u32::from(user.stale) << 8;
+    let verdict = u32::from(user.verdict) | u32::from(user.stale) << 8 | u32::from(user.python_frames) << 16;
     scratch.header = WaitUser { kind: KIND_USER, id, frames: (bytes / 8) as u32, verdict };
-    // SAFETY: header and frames are in the scratch area: 16 + 1023 of 1040.
+    // SAFETY: header and frames are in the scratch area.
     let sent = unsafe {
         bpf_ringbuf_output(
             core::ptr::addr_of!(WAITS).cast_mut().cast(),

@@ -21,8 +21,8 @@ const SAMPLES_BYTES: u32 = 1 << 20;
 
 /// Bytes of one full stack.
 const STACK_BYTES: usize = MAX_FRAMES * 8;
-/// Room for the user stack behind the longest kernel stack, rounded up so that the verifier's bound is a mask.
-const FRAMES_BYTES: usize = 2048;
+/// Room for the kernel stack behind the longest user stack with Python frames, with what the verifier's bounds are above.
+const FRAMES_BYTES: usize = unwind::USER_BYTES + 1024;
 
 #[repr(C)]
 pub(crate) struct Scratch {
@@ -33,7 +33,7 @@ pub(crate) struct Scratch {
 #[map]
 static SAMPLES: RingBuf = RingBuf::with_byte_size(SAMPLES_BYTES, 0);
 
-/// A sample is put together here: 2.1 KB a CPU, more than a BPF stack holds.
+/// A sample is put together here: 3.1 KiB a CPU, more than a BPF stack holds.
 #[map]
 static SAMPLE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
@@ -103,14 +103,14 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     // SAFETY: a per-CPU slot; the timer does not interrupt itself.
     let scratch = unsafe { &mut *scratch };
     let frames = scratch.frames.as_mut_ptr();
-    // SAFETY: `frames` is a map value with room for twice that.
+    // SAFETY: `frames` is a map value with room for that.
     let user = unsafe {
         unwind::user_stack::<LOOPS>(ctx.as_ptr(), Walker::Oncpu, tgid, frames, |walk| {
             Some(user_regs(ctx, walk))
         })
     };
     let user_bytes = user.bytes;
-    // SAFETY: user_bytes ≤ 1023, so STACK_BYTES (1016) more fit into FRAMES_BYTES (2048). No frames are skipped: a perf
+    // SAFETY: user_bytes ≤ USER_BYTES, so STACK_BYTES (1016) more fit into FRAMES_BYTES. No frames are skipped: a perf
     // event's stack starts at the interrupted instruction.
     let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user_bytes).cast(), STACK_BYTES as u32, 0) };
     // Negative in user mode (-EFAULT): no kernel stack to take, so no failure worth a count there.
@@ -133,11 +133,13 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         user_frames: (user_bytes / 8) as u16,
         verdict: user.verdict,
         stale: u8::from(user.stale),
-        pad: [0; 6],
+        python: user.python,
+        python_frames: user.python_frames,
+        pad: [0; 4],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };
     let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;
-    // SAFETY: `bytes` is at most 56 + 1023 + 1023, the size of the scratch area is 56 + 2048. User space drains on
+    // SAFETY: `bytes` is at most 56 + USER_BYTES + 1023, the size of the scratch area is one more. User space drains on
     // a timer: a wake-up per sample was millions of context switches elsewhere.
     let sent = unsafe { SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64) };
     if sent != 0 {

@@ -1,11 +1,13 @@
 //! User stacks without frame pointers, by tables that user space makes of `.eh_frame`: see `agent_common::abi::unwind`.
 
 mod climb;
+mod python;
 mod tables;
 
 use core::ffi::c_void;
 
 use agent_common::abi::oncpu::MAX_FRAMES;
+use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::{MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Rule, Verdict};
 use aya_ebpf::bindings::BPF_F_USER_STACK;
 use aya_ebpf::helpers::bpf_get_stack;
@@ -65,10 +67,11 @@ pub(crate) struct Walk {
     verdict: u32,
     /// 1: user space should look at the process' mappings again.
     stale: u32,
+    python: python::Walk,
     words: [u64; PT_REGS],
 }
 
-/// 280 B a CPU and walker.
+/// 336 B a CPU and walker.
 #[map]
 static UNWIND_WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKERS, 0);
 
@@ -102,17 +105,24 @@ pub(crate) struct UserStack {
     pub(crate) verdict: u8,
     /// User space should look at the process' mappings.
     pub(crate) stale: bool,
+    /// A [`PythonVerdict`].
+    pub(crate) python: u8,
+    /// How many of them are Python's.
+    pub(crate) python_frames: u8,
 }
 
 /// Bytes of the longest stack.
 const STACK_BYTES: u32 = (MAX_FRAMES * 8) as u32;
 
-/// Takes the user stack of the current thread, of thread group `tgid`, leaf first. By frame pointers where its tables are not
+/// Room for a user stack: as many Python frames behind as many native ones, by the verifier's bounds.
+pub(crate) const USER_BYTES: usize = 2 * (FRAMES_MASK as usize + 1) * 8;
+
+/// Takes the user stack of the current thread, of thread group `tgid`, leaf first, the native frames, then Python's. By frame pointers where its tables are not
 /// known, and without `LOOPS`, where there is no `bpf_loop`: following the walk step by step would be more than the verifiers
 /// of those kernels take.
 ///
 /// # Safety
-/// `frames` must be a place in a map value with room for [`MAX_FRAMES`] + 1.
+/// `frames` must be a place in a map value with room for [`USER_BYTES`].
 #[inline(always)]
 pub(crate) unsafe fn user_stack<const LOOPS: bool>(
     ctx: *mut c_void,
@@ -129,13 +139,21 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
         // SAFETY: as promised.
         verdict = unsafe { walk.take(regs, tgid, frames.cast()) };
         if !Verdict::by_kernel(verdict) {
-            return UserStack { bytes: walk.frames() as usize * 8, verdict, stale: walk.is_stale() };
+            let python_frames = walk.python.frames();
+            return UserStack {
+                bytes: (walk.frames() + python_frames) as usize * 8,
+                verdict,
+                stale: walk.is_stale(),
+                python: walk.python.verdict(),
+                python_frames: python_frames as u8,
+            };
         }
     }
     // SAFETY: as promised.
     let user = unsafe { bpf_get_stack(ctx, frames.cast(), STACK_BYTES, u64::from(BPF_F_USER_STACK)) };
     let bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
-    UserStack { bytes, verdict, stale: verdict == Verdict::NoProcess as u8 }
+    let stale = verdict == Verdict::NoProcess as u8;
+    UserStack { bytes, verdict, stale, python: PythonVerdict::None as u8, python_frames: 0 }
 }
 
 impl Walk {
@@ -162,11 +180,12 @@ impl Walk {
     /// Takes the user stack of thread group `tgid`, leaf first, by `bpf_loop` (since 5.17).
     ///
     /// # Safety
-    /// `frames` must be a place in a map value with room for [`MAX_FRAMES`] + 1.
+    /// `frames` must be a place in a map value with room for [`USER_BYTES`].
     #[inline(always)]
     unsafe fn take(&mut self, regs: Regs, tgid: u32, frames: *mut u64) -> u8 {
         self.frames = 0;
         self.stale = 0;
+        self.python.clear();
         match regs.cs {
             USER_CS => {}
             USER32_CS => return Verdict::Compat as u8,
@@ -176,8 +195,8 @@ impl Walk {
         if regs.pc == 0 {
             return Verdict::None as u8;
         }
-        let Some((first, count)) = tables::process(tgid) else { return Verdict::NoProcess as u8 };
-        (self.first, self.count) = (first, count);
+        let Some(maps) = tables::process(tgid) else { return Verdict::NoProcess as u8 };
+        (self.first, self.count) = (maps.first, maps.count);
         (self.pc, self.sp, self.bp) = (regs.pc, regs.sp, regs.bp);
         (self.start, self.len) = (0, 0);
         (self.exact, self.pointers, self.guess) = (1, 0, 0);
@@ -185,6 +204,9 @@ impl Walk {
         let mut step = Step { walk: self, frames };
         // SAFETY: the callback takes what it is given here.
         unsafe { bpf_loop(MAX_FRAMES as u32, next_frame as *mut c_void, (&raw mut step).cast(), 0) };
+        if maps.python != 0 {
+            self.take_python(&maps, &mut step);
+        }
         self.verdict as u8
     }
 

@@ -186,6 +186,13 @@ impl Collector {
         std::mem::take(&mut self.fresh)
     }
 
+    /// Code objects that Python stacks have named since the last call, by process, to be read while they are there.
+    pub fn take_code(&mut self) -> Vec<(Tgid, Vec<u64>)> {
+        let mut code = self.oncpu.take_code();
+        code.extend(self.sched.take_code());
+        code
+    }
+
     fn drain_process(&mut self) {
         let (process, oncpu, syscalls) = (&mut self.process, &mut self.oncpu, &mut self.syscalls);
         let unwinding = self.unwinding.as_ref();
@@ -266,7 +273,8 @@ impl Collector {
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
         let file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
         let span = end.since(start);
-        let (samples, unwound) = (self.oncpu.take(), self.oncpu.take_unwound());
+        let (samples, unwound, pythons) =
+            (self.oncpu.take(), self.oncpu.take_unwound(), self.oncpu.take_pythons());
         let coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
         let mut self_cost = self.audit.self_cost(&self.probes, span);
         self_cost.map_bytes += self.unwinding.as_ref().map_or(0, |unwinding| unwinding.stats().slab_bytes);
@@ -284,6 +292,7 @@ impl Collector {
             times: sched.times,
             samples,
             unwound,
+            pythons,
             waits: sched.waits,
             blame: sched.blame,
             file_locks,

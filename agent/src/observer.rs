@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use agent_common::units::Tgid;
 use flamegraphs::Symbolizer;
 
 use crate::collector::{Collector, Options, StartError};
@@ -14,18 +15,35 @@ use crate::source::oncpu::Fresh;
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Called with each process that is sampled for the first time, on the collector's thread: must not block.
-pub type OnProcess = Box<dyn FnMut(Fresh) + Send>;
+/// What is worth reading of a process while it lives.
+#[derive(Debug)]
+pub enum Seen {
+    /// It was sampled for the first time.
+    Process(Fresh),
+    /// These code objects were in its Python stacks.
+    Code {
+        /// The process.
+        tgid: Tgid,
+        /// Their addresses.
+        addrs: Vec<u64>,
+    },
+}
 
-/// Has the symbolizer read the mappings of each process while it lives. One that was forked has its parent's until
-/// then, and for good if it is gone already.
+/// Called on the collector's thread: must not block.
+pub type OnProcess = Box<dyn FnMut(Seen) + Send>;
+
+/// Has the symbolizer read the mappings of each process, and the code objects of Python, while it lives. One that was
+/// forked has its parent's until then, and for good if it is gone already.
 #[must_use]
 pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
-    Box::new(move |Fresh { tgid, parent }| {
-        if let Some(parent) = parent {
-            symbolizer.forked(parent.0, tgid.0);
+    Box::new(move |seen| match seen {
+        Seen::Process(Fresh { tgid, parent }) => {
+            if let Some(parent) = parent {
+                symbolizer.forked(parent.0, tgid.0);
+            }
+            symbolizer.observe(tgid.0);
         }
-        symbolizer.observe(tgid.0);
+        Seen::Code { tgid, addrs } => symbolizer.read_code(tgid.0, addrs),
     })
 }
 
@@ -121,7 +139,9 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
             collector.poll();
         }
         next_poll = if now >= next_poll { after(next_poll, Collector::POLL, now) } else { next_poll };
-        collector.take_fresh().into_iter().for_each(&mut on_process);
+        collector.take_fresh().into_iter().map(Seen::Process).for_each(&mut on_process);
+        let code = collector.take_code().into_iter();
+        code.map(|(tgid, addrs)| Seen::Code { tgid, addrs }).for_each(&mut on_process);
         if ending {
             return;
         }

@@ -14,7 +14,7 @@ pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, Oom
 pub use sched::{FileLockRow, OpenWait, ProcessTimes, RunqBlame, ThreadTimes, Wait, WaitTarget, Waker};
 
 use crate::source::host::HostSample;
-use crate::source::oncpu::Unwound;
+use crate::source::oncpu::{Pythons, Unwound};
 use crate::source::task::{TaskSample, TaskTotals};
 
 /// One closed span of time.
@@ -44,6 +44,9 @@ pub struct Window {
     pub samples: Vec<flamegraphs::sample::Sample>,
     /// How the walks up their user stacks ended, by process.
     pub unwound: Unwound,
+    /// How the walks up their Python frames ended, by process.
+    #[serde(default)]
+    pub pythons: Pythons,
     /// Where the threads of each process spent it, by process.
     pub times: Vec<ProcessTimes>,
     /// Waits that were looked at.

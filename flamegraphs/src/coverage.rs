@@ -33,6 +33,8 @@ pub enum Unnamed {
     KernelUnknown,
     /// The symbolizer failed on it; see the log.
     Failed,
+    /// A Python function whose code object could not be read in time, or is none.
+    PythonCode,
 }
 
 impl Unnamed {
@@ -51,6 +53,7 @@ impl Unnamed {
             Self::KernelUnreadable => "/proc/kallsyms unreadable",
             Self::KernelUnknown => "unknown kernel address",
             Self::Failed => "symbolizer failed",
+            Self::PythonCode => "Python code not read in time",
         }
     }
 }
@@ -73,6 +76,13 @@ pub struct NameCoverage {
     pub kernel_frames: u64,
     /// Kernel frames with a name.
     pub kernel_named: u64,
+    /// Stacks with Python frames.
+    #[serde(default)]
+    pub python_stacks: u64,
+    /// Of those, stacks whose Python frames do not fit the calls of the interpreter among their native frames: what native
+    /// functions lie between Python's is not certain.
+    #[serde(default)]
+    pub python_misfits: u64,
     /// Frames without a name, by reason. The values add up to `frames - named`.
     pub unnamed: BTreeMap<Unnamed, u64>,
 }
@@ -91,12 +101,20 @@ impl NameCoverage {
         }
     }
 
+    /// Counts a stack with Python frames.
+    pub(crate) fn count_python(&mut self, fits: bool) {
+        self.python_stacks += 1;
+        self.python_misfits += u64::from(!fits);
+    }
+
     /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Self) {
         self.frames += other.frames;
         self.named += other.named;
         self.kernel_frames += other.kernel_frames;
         self.kernel_named += other.kernel_named;
+        self.python_stacks += other.python_stacks;
+        self.python_misfits += other.python_misfits;
         for (reason, count) in &other.unnamed {
             *self.unnamed.entry(*reason).or_default() += count;
         }
@@ -136,6 +154,9 @@ impl fmt::Display for NameCoverage {
         reasons.sort_by_key(|(reason, count)| (std::cmp::Reverse(**count), **reason));
         for (i, (reason, count)) in reasons.iter().enumerate() {
             write!(f, "{}{count} {reason}", if i == 0 { "; unnamed: " } else { ", " })?;
+        }
+        if self.python_misfits > 0 {
+            write!(f, "; {} of {} Python stacks out of step", self.python_misfits, self.python_stacks)?;
         }
         Ok(())
     }

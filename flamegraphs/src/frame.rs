@@ -87,16 +87,24 @@ impl Kind {
         }
     }
 
-    /// What the name in a perf map or jitdump says: `CPython`'s trampolines (`python -X perf`) begin with `py::`, and
-    /// V8 marks what its interpreter runs with `~`.
+    /// What the name of code that is compiled at run time or interpreted says: `CPython`'s trampolines (`python -X perf`)
+    /// begin with `py::`, V8 marks what its interpreter runs with `~`, and what we read of `CPython` itself ends in the
+    /// line of a file.
     #[must_use]
     pub fn of_jit(name: &str) -> Self {
         let interpreted = name.starts_with("py::")
+            || ends_in_line(name)
             || ["JS:~", "LazyCompile:~", "Function:~", "Script:~", "Eval:~"]
                 .iter()
                 .any(|mark| name.starts_with(mark));
         if interpreted { Self::Interpreted } else { Self::Jit }
     }
+}
+
+/// `Worker.run (worker.py:12)`
+fn ends_in_line(name: &str) -> bool {
+    let line = name.strip_suffix(')').and_then(|rest| rest.rsplit_once(':'));
+    line.is_some_and(|(rest, line)| rest.contains(" (") && line.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// One level of a stack.
@@ -144,6 +152,8 @@ mod tests {
             assert!(found == kind || kind.suffix().is_empty() || kind == Kind::Interpreted, "{kind:?}");
         }
         assert_eq!(Kind::of_text("py::f:/x.py_[j]"), (Kind::Interpreted, "py::f:/x.py"));
+        assert_eq!(Kind::of_text("f (x.py:3)_[j]"), (Kind::Interpreted, "f (x.py:3)"));
+        assert_eq!(Kind::of_text("void [x] A::f(int)_[j]"), (Kind::Jit, "void [x] A::f(int)"));
         assert_eq!(Kind::of_text("JS:*hot_[j]"), (Kind::Jit, "JS:*hot"));
         assert_eq!(Kind::of_text("[libc.so.6+0x1]"), (Kind::Unnamed, "[libc.so.6+0x1]"));
         for odd in ["", "é", "aé", "_[k", "日本"] {

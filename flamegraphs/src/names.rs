@@ -23,6 +23,32 @@ pub struct FrameName {
     /// What is known beyond the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Arc<Code>>,
+    /// What it has to do with an interpreter.
+    #[serde(default, skip_serializing_if = "Role::is_none")]
+    pub role: Role,
+}
+
+/// What a frame has to do with an interpreter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Nothing.
+    #[default]
+    None,
+    /// The interpreter's loop: interpreted functions stand for it.
+    Loop,
+    /// A function that it runs.
+    Function,
+}
+
+impl Role {
+    /// It has nothing to do with one.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// What debug info and mappings know of an address.
@@ -53,13 +79,13 @@ impl FrameName {
     /// A real name.
     #[must_use]
     pub fn named(text: Arc<str>) -> Self {
-        Self { text, unnamed: None, jit: false, code: None }
+        Self { text, unnamed: None, jit: false, code: None, role: Role::None }
     }
 
     /// A stand-in with its reason.
     #[must_use]
     pub fn unnamed(text: impl Into<Arc<str>>, reason: Unnamed) -> Self {
-        Self { text: text.into(), unnamed: Some(reason), jit: false, code: None }
+        Self { text: text.into(), unnamed: Some(reason), jit: false, code: None, role: Role::None }
     }
 
     /// Functions inlined at the address, the outermost first.

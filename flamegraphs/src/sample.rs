@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agent_common::abi::python::PythonFrame;
 use serde::{Deserialize, Serialize};
 
 /// A stack of addresses with its weight. Frames are leaf first.
@@ -17,7 +18,7 @@ pub struct Sample {
     pub comm: Arc<str>,
     /// Kernel addresses, leaf first; empty in user mode.
     pub kernel: Box<[u64]>,
-    /// User addresses, leaf first; empty for kernel threads.
+    /// User addresses, leaf first, and behind them Python frames ([`PythonFrame`]), leaf first; empty for kernel threads.
     pub user: Box<[u64]>,
     /// What it stands for: samples, or ns.
     pub weight: u64,
@@ -45,8 +46,8 @@ impl From<Sample> for Stacked {
 /// The address to look a frame up by, for the frame at `index` of a leaf-first stack.
 ///
 /// All but the leaf are return addresses: they point behind the call, and when the call is the last
-/// instruction of a function (it never returns) that is already the next function.
+/// instruction of a function (it never returns) that is already the next function. A Python frame is its own.
 #[must_use]
 pub fn lookup_addr(index: usize, addr: u64) -> u64 {
-    if index == 0 { addr } else { addr.saturating_sub(1) }
+    if index == 0 || PythonFrame::of(addr).is_some() { addr } else { addr.saturating_sub(1) }
 }

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use agent_common::abi::python::PythonFrame;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
 use crate::fold::{FoldOptions, Parts, root};
 use crate::frame::{Frame, Kind};
-use crate::names::{NameId, Names};
+use crate::names::{NameId, Names, Role};
+use crate::python;
 use crate::sample::{Sample, Stacked, lookup_addr};
 
 /// Index in [`Timeline::frames`].
@@ -174,9 +176,19 @@ impl<'a> Loom<'a> {
     fn push_stack(&mut self, stack: &mut Vec<FrameId>, sample: &Sample) {
         let user = if self.options.parts == Parts::Kernel { &[][..] } else { &sample.user };
         let kernel = if self.options.parts == Parts::User { &[][..] } else { &sample.kernel };
+        let named = |index: usize| self.names.user_id(sample.tgid, lookup_addr(index, user[index]));
+        let python = user.last().is_some_and(|word| PythonFrame::of(*word).is_some());
+        let order = if python {
+            let is_loop = |index| named(index).is_some_and(|id| self.names.get(id).role == Role::Loop);
+            let merged = python::merge(user, is_loop);
+            self.done.names.count_python(merged.fits);
+            merged.order
+        } else {
+            (0..user.len()).collect()
+        };
         let mut lost = false;
-        for (index, &addr) in user.iter().enumerate().rev() {
-            let name = self.names.user_id(sample.tgid, lookup_addr(index, addr));
+        for index in order.into_iter().rev() {
+            let name = self.names.user_id(sample.tgid, lookup_addr(index, user[index]));
             // Code without frame pointers uses that register for something else, and the walk then strays
             // through up to 126 addresses of nothing: that is one hole in the stack, not so many frames.
             let reason = name.and_then(|id| self.names.get(id).unnamed);
@@ -225,6 +237,7 @@ impl<'a> Loom<'a> {
         let name = names.get(id);
         let kind = match (kernel, name.jit, name.unnamed) {
             (true, ..) => Kind::Kernel,
+            (.., None) if name.role == Role::Function => Kind::Interpreted,
             (_, true, _) => Kind::of_jit(&name.text),
             (.., Some(_)) => Kind::Unnamed,
             _ => Kind::Native,

@@ -9,6 +9,7 @@ pub mod net;
 pub mod offcpu;
 pub mod oncpu;
 pub mod process;
+pub mod python;
 pub mod resources;
 pub mod runqlat;
 pub mod sched;

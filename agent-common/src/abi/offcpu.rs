@@ -141,7 +141,8 @@ assert_abi!(
     ]
 );
 
-/// User stack of a thread whose wait was looked at, taken as its system call returns: `frames` addresses follow.
+/// User stack of a thread whose wait was looked at, taken as its system call returns: `frames` words follow, addresses,
+/// then [`PythonFrame`](super::python::PythonFrame)s.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct WaitUser {
@@ -151,7 +152,8 @@ pub struct WaitUser {
     pub id: u32,
     /// Frames.
     pub frames: u32,
-    /// How the walk ended: a [`Verdict`](super::unwind::Verdict), and 256 where it met code that user space should look at.
+    /// How the walk ended: a [`Verdict`](super::unwind::Verdict), 256 where it met code that user space should look at, and
+    /// the number of Python frames << 16.
     pub verdict: u32,
 }
 assert_abi!(WaitUser, size = 16, align = 4, fields = [u32, u32, u32, u32]);

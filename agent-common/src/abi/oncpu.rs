@@ -6,7 +6,7 @@ use crate::assert_abi;
 /// Frames kept of each of the two stacks: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_FRAMES: usize = 127;
 
-/// Header of one sample; `user_frames` then `kernel_frames` addresses (u64, leaf first) follow it.
+/// Header of one sample; `user_frames` then `kernel_frames` words (u64, leaf first) follow it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SampleHeader {
@@ -22,14 +22,18 @@ pub struct SampleHeader {
     pub cpu: u32,
     /// Kernel frames that follow the user frames.
     pub kernel_frames: u16,
-    /// User frames that follow.
+    /// User frames that follow: addresses, then [`PythonFrame`](super::python::PythonFrame)s.
     pub user_frames: u16,
     /// How the walk up the user stack ended: a [`Verdict`](super::unwind::Verdict).
     pub verdict: u8,
     /// 1: the walk met code that user space should look at.
     pub stale: u8,
+    /// How the walk up the Python frames ended: a [`PythonVerdict`](super::python::PythonVerdict).
+    pub python: u8,
+    /// How many of the user frames are Python's.
+    pub python_frames: u8,
     /// Padding.
-    pub pad: [u8; 6],
+    pub pad: [u8; 4],
     /// Task name, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
@@ -37,7 +41,7 @@ assert_abi!(
     SampleHeader,
     size = 56,
     align = 8,
-    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, [u8; 6], [u8; COMM_LEN]]
+    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, u8, [u8; 4], [u8; COMM_LEN]]
 );
 
 /// Per-CPU count of timer ticks, so that captured + idle + lost can be held against expected.

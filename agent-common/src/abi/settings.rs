@@ -59,6 +59,8 @@ pub struct Offsets {
     pub task_thread_status: u32,
     /// `task_struct.group_leader`
     pub task_group_leader: u32,
+    /// `task_struct.thread.fsbase` (x86): where the thread's own memory is
+    pub task_fsbase: u32,
     /// `signal_struct.live.counter`
     pub signal_live: u32,
     /// `signal_struct.group_exit_code`
@@ -95,6 +97,7 @@ impl Offsets {
         task_comm: NO_OFFSET,
         task_thread_status: NO_OFFSET,
         task_group_leader: NO_OFFSET,
+        task_fsbase: NO_OFFSET,
         signal_live: NO_OFFSET,
         signal_group_exit_code: NO_OFFSET,
         signal_utime: NO_OFFSET,

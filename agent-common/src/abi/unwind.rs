@@ -24,14 +24,14 @@ pub const MAPPINGS: u32 = 32_768;
 pub const PROCESS_MAPPINGS: u32 = 2048;
 /// Steps of a binary search that finds one of [`PROCESS_MAPPINGS`].
 pub const MAPPING_STEPS: u32 = 11;
-/// Processes at most: 72 B each, 288 KiB.
+/// Processes at most: 88 B each, 352 KiB.
 pub const PROCESSES: u32 = 4096;
 /// With a number in `UNWIND_WANTED`: it runs another program since a moment ago. Thread-group ids end below (`PID_MAX_LIMIT`).
 pub const WANTED_EXECUTED: u32 = 1 << 31;
 /// Distinct rules that do not fit into a row: 16 B each, 64 KiB.
 pub const WIDE_RULES: u32 = 4096;
 
-/// Where the mappings of a process lie in `UNWIND_MAPS`, sorted by address.
+/// Where the mappings of a process lie in `UNWIND_MAPS`, sorted by address, and its interpreter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ProcessMaps {
@@ -39,8 +39,14 @@ pub struct ProcessMaps {
     pub first: u32,
     /// How many; none: frame pointers only.
     pub count: u32,
+    /// Address of CPython's list of interpreters; 0: it is no Python process.
+    pub python: u64,
+    /// Index in `PYTHON_LAYOUTS`.
+    pub layout: u32,
+    /// Padding.
+    pub pad: u32,
 }
-assert_abi!(ProcessMaps, size = 8, align = 4, fields = [u32, u32]);
+assert_abi!(ProcessMaps, size = 24, align = 8, fields = [u32, u32, u64, u32, u32]);
 
 /// An executable mapping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

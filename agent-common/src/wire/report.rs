@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use crate::abi::drops::DropReason;
+use crate::abi::python::PythonVerdict;
 use crate::abi::unwind::Verdict;
 
 /// What was covered: expected = captured + lost, by reason (of `lost`, those that begin with `sample_`).
@@ -26,6 +27,9 @@ pub struct Coverage {
     /// have none, are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unwound: BTreeMap<String, u64>,
+    /// Stacks of Python processes by how the walk up their Python frames ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pythons: BTreeMap<String, u64>,
     /// Features that this kernel or these permissions do not allow, with what is lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
@@ -47,24 +51,32 @@ impl Coverage {
         })
     }
 
-    /// `user stacks 98.2% complete; cut: 12 no table, 3 fault`; `None` where there are none.
+    /// `user stacks 98.2% complete; cut: 12 no table, 3 fault`, and the same of Python's; `None` where there are none.
     #[must_use]
     pub fn stacks_text(&self) -> Option<String> {
-        let all: u64 = self.unwound.values().sum();
         let is_whole = |name: &str| Verdict::ALL.iter().any(|v| v.name() == name && v.is_complete());
-        let (whole, mut cut): (Vec<_>, Vec<_>) = self.unwound.iter().partition(|(name, _)| is_whole(name));
-        let complete: u64 = whole.iter().map(|(_, count)| **count).sum();
-        if all == 0 {
-            return None;
-        }
-        // Rounded down: 99.99 must not read as 100.
-        let pct = (complete as f64 * 1000.0 / all as f64).floor() / 10.0;
-        cut.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let cut: Vec<String> =
-            cut.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
-        let cut = if cut.is_empty() { String::new() } else { format!("; cut: {}", cut.join(", ")) };
-        Some(format!("user stacks {pct:.1}% complete{cut}"))
+        let native = ended("user stacks", &self.unwound, is_whole)?;
+        let is_whole = |name: &str| name == PythonVerdict::Complete.name();
+        let python = ended("; Python stacks", &self.pythons, is_whole).unwrap_or_default();
+        Some(native + &python)
     }
+}
+
+/// `what 98.2% complete; cut: 12 no table, 3 fault`; `None` where there are none.
+fn ended(what: &str, counts: &BTreeMap<String, u64>, is_whole: impl Fn(&str) -> bool) -> Option<String> {
+    let all: u64 = counts.values().sum();
+    let (whole, mut cut): (Vec<_>, Vec<_>) = counts.iter().partition(|(name, _)| is_whole(name));
+    let complete: u64 = whole.iter().map(|(_, count)| **count).sum();
+    if all == 0 {
+        return None;
+    }
+    // Rounded down: 99.99 must not read as 100.
+    let pct = (complete as f64 * 1000.0 / all as f64).floor() / 10.0;
+    cut.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let cut: Vec<String> =
+        cut.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+    let cut = if cut.is_empty() { String::new() } else { format!("; cut: {}", cut.join(", ")) };
+    Some(format!("{what} {pct:.1}% complete{cut}"))
 }
 
 /// What the agent itself cost.

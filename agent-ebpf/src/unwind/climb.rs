@@ -49,7 +49,7 @@ impl Walk {
 
     /// Reads words of the user's stack into the first of [`Walk::words`].
     #[inline(always)]
-    fn read(&mut self, words: u32, from: u64) -> bool {
+    pub(super) fn read(&mut self, words: u32, from: u64) -> bool {
         let mut bytes = u64::from(words) * 8;
         // What callers checked the compiler knows, but the verifier before 6.16 does not: of `words - 1 < 8` it learns
         // nothing about `words`.

@@ -90,14 +90,14 @@ fn ask(what: u32, now: u64, why: u32, pause: u64) {
     let _ = UNWIND_WANTED.output::<u32>(what, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// First and number of the mappings of a process.
+/// The mappings of a process, and its interpreter.
 #[inline(always)]
-pub(super) fn process(tgid: u32) -> Option<(u32, u32)> {
+pub(super) fn process(tgid: u32) -> Option<ProcessMaps> {
     let maps = UNWIND_PROCS.get_ptr(tgid)?;
-    // SAFETY: a map value; user space replaces it as a whole, so at worst the two are of different moments, and what
+    // SAFETY: a map value; user space replaces it as a whole, so at worst its parts are of different moments, and what
     // is found by them is checked.
     let maps = unsafe { maps.read_volatile() };
-    (maps.count != 0).then_some((maps.first, maps.count))
+    (maps.count != 0).then_some(maps)
 }
 
 /// A forked child has its parent's mappings until user space knows better.

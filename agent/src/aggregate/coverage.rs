@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, SelfCost};
@@ -40,6 +41,20 @@ pub fn coverage(windows: &[Arc<Window>]) -> Coverage {
     }
     sum.symbolized_pct = (weight > 0.0).then(|| named / weight);
     sum.unwound = unwound(windows, None);
+    sum.pythons = pythons(windows, None);
+    sum
+}
+
+/// User stacks of one Python process, or of all, by how the walk up their Python frames ended.
+#[must_use]
+pub fn pythons(windows: &[Arc<Window>], pid: Option<Tgid>) -> BTreeMap<String, u64> {
+    let mut sum = BTreeMap::new();
+    let processes = windows.iter().flat_map(|window| &window.pythons);
+    for (_, verdicts) in processes.filter(|(tgid, _)| pid.is_none_or(|pid| **tgid == pid)) {
+        for (verdict, count) in PythonVerdict::ALL.iter().zip(verdicts).filter(|(_, count)| **count > 0) {
+            *sum.entry(verdict.name().to_owned()).or_default() += count;
+        }
+    }
     sum
 }
 
@@ -102,9 +117,14 @@ mod tests {
         let mut second = window(1);
         second.unwound.insert(Tgid(7), [0, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         second.unwound.insert(Tgid(8), [0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0]);
+        second.pythons.insert(Tgid(7), [0, 999, 1, 0, 0]);
         let windows = [Arc::new(first), Arc::new(second)];
         let sum = coverage(&windows);
-        assert_eq!(sum.stacks_text().unwrap(), "user stacks 96.0% complete; cut: 4 no table, 3 jit, 1 fault");
+        assert_eq!(
+            sum.stacks_text().unwrap(),
+            "user stacks 96.0% complete; cut: 4 no table, 3 jit, 1 fault; Python stacks 99.9% complete; cut: 1 truncated"
+        );
+        assert_eq!(pythons(&windows, Some(Tgid(8))), BTreeMap::new());
         assert_eq!(unwound(&windows, Some(Tgid(8))), [("jit".to_owned(), 3)].into());
         assert_eq!(unwound(&windows, Some(Tgid(2))), BTreeMap::new());
         assert_eq!(Coverage::default().stacks_text(), None);

@@ -15,7 +15,7 @@ mod syscalls;
 pub(crate) mod testing;
 mod usage;
 
-pub use coverage::{coverage, unwound};
+pub use coverage::{coverage, pythons, unwound};
 pub use place::places;
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report};

@@ -32,6 +32,7 @@ pub(crate) fn window(index: u64) -> Window {
         blame: Vec::new(),
         file_locks: Vec::new(),
         unwound: std::collections::BTreeMap::default(),
+        pythons: std::collections::BTreeMap::default(),
         blockio: Vec::new(),
         memory: Vec::new(),
         oom_kills: Vec::new(),

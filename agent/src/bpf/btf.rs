@@ -237,6 +237,7 @@ impl Btf {
             task_comm: task("comm"),
             task_thread_status: task("thread_info.status"),
             task_group_leader: task("group_leader"),
+            task_fsbase: task("thread.fsbase"),
             signal_live: signal("live.counter"),
             signal_group_exit_code: signal("group_exit_code"),
             signal_utime: signal("utime"),

@@ -71,7 +71,11 @@ pub(super) const PROGRAMS: [(&str, &str, &str); 39] = [
     ("sched_waking", "sched", "the time threads wait for a CPU after they were woken, and who woke them"),
     ("sched_wakeup_new", "sched", "the first wait for a CPU of a new thread"),
     ("task_rename", "sched", "new names of threads"),
-    ("oncpu_sample", "oncpu", "user stacks without frame pointers: those are one frame deep"),
+    (
+        "oncpu_sample",
+        "oncpu",
+        "user stacks without frame pointers: those are one frame deep; frames of Python",
+    ),
     ("oncpu_sample_r", "oncpu", "on-CPU samples and flame graphs"),
 ];
 

@@ -89,6 +89,7 @@ impl Audit {
             lost,
             symbolized_pct: None,
             unwound: BTreeMap::new(),
+            pythons: BTreeMap::new(),
             syscall_tier: tier.to_owned(),
             missing: missing(probes),
         }

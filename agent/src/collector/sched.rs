@@ -72,6 +72,11 @@ impl Sched {
         self.sources.as_mut().map(|sources| sources.waits.take_stale()).unwrap_or_default()
     }
 
+    /// Code objects in the Python frames of waits since the last call.
+    pub(super) fn take_code(&mut self) -> Vec<(Tgid, Vec<u64>)> {
+        self.sources.as_mut().map(|sources| sources.waits.take_code()).unwrap_or_default()
+    }
+
     /// Closes the window that runs since `start`.
     pub(super) fn close(
         &mut self,

@@ -96,6 +96,7 @@ impl Answers {
         let mut covered = coverage(windows);
         covered.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());
         covered.unwound = aggregate::unwound(windows, pid);
+        covered.pythons = aggregate::pythons(windows, pid);
         Ok(Profile {
             target,
             comm,

@@ -22,6 +22,9 @@ pub struct Stacks {
     pub pid: u32,
     /// Samples by how the walk up their user stack ended; none where it did not run.
     pub unwound: BTreeMap<String, u64>,
+    /// Samples by how the walk up their Python frames ended; none if it is no Python process.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pythons: BTreeMap<String, u64>,
     /// The same in words.
     pub verdict: String,
     /// What its code is made of, in the order of addresses.
@@ -58,9 +61,10 @@ pub fn look_at(pid: Tgid) -> Result<Stacks, StartError> {
     }
     let window = collector.close_window().map(std::sync::Arc::new);
     let unwound = crate::aggregate::unwound(window.as_slice(), Some(pid));
-    let coverage = Coverage { unwound, ..Coverage::default() };
+    let pythons = crate::aggregate::pythons(window.as_slice(), Some(pid));
+    let coverage = Coverage { unwound, pythons, ..Coverage::default() };
     let verdict = coverage.stacks_text().unwrap_or_else(|| "no samples: it did not run in 2 s".to_owned());
-    Ok(Stacks { pid: pid.0, unwound: coverage.unwound, verdict, code })
+    Ok(Stacks { pid: pid.0, unwound: coverage.unwound, pythons: coverage.pythons, verdict, code })
 }
 
 fn code_of(pid: Tgid) -> Vec<Code> {

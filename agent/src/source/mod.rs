@@ -13,6 +13,7 @@ mod net;
 pub mod offcpu;
 pub mod oncpu;
 pub mod process;
+mod python;
 pub mod resources;
 pub mod runqlat;
 pub mod sched;

@@ -16,6 +16,7 @@ use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::functions::Functions;
 use super::comms::Comms;
+use super::python::CodeSeen;
 use super::sched::OwnedLock;
 use crate::bpf::WaitRecord;
 use crate::window::{SyscallAbi, Wait, WaitTarget, Waker};
@@ -34,6 +35,7 @@ pub struct OffcpuSource {
     pending: HashMap<u32, Pending>,
     /// Their user stacks met code that the unwinder does not know.
     stale: Vec<(Tgid, bool)>,
+    code: CodeSeen,
     /// Whether a thread is one of a process, asked once a window.
     threads: HashMap<(u32, u32), bool>,
 }
@@ -78,6 +80,7 @@ impl OffcpuSource {
             }
             WaitRecord::User { id, user, stale } => {
                 if let Some(Pending { mut wait, .. }) = self.pending.remove(id) {
+                    self.code.stack(wait.tgid, user);
                     if !user.is_empty() {
                         wait.user = (*user).into();
                     }
@@ -94,6 +97,11 @@ impl OffcpuSource {
     /// Processes whose stacks met code that the unwinder does not know, since the last call.
     pub fn take_stale(&mut self) -> Vec<(Tgid, bool)> {
         std::mem::take(&mut self.stale)
+    }
+
+    /// Code objects in the Python frames of waits since the last call.
+    pub fn take_code(&mut self) -> Vec<(Tgid, Vec<u64>)> {
+        self.code.take()
     }
 
     fn wait(

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use agent_common::abi::oncpu::SampleHeader;
+use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::Tgid;
 use flamegraphs::sample::Sample;
 
 use super::comms::Comms;
+use super::python::CodeSeen;
 
 /// A process sampled for the first time, or one that such a process was forked from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +31,20 @@ pub struct OncpuSource {
     fresh: Vec<Tgid>,
     names: Comms,
     unwound: Unwound,
+    pythons: Pythons,
+    code: CodeSeen,
     /// Sampled since the last poll; true: in code that the unwinder does not know.
     sampled: HashMap<Tgid, bool>,
 }
 
 /// How the walks up user stacks ended, by process.
 pub type Unwound = BTreeMap<Tgid, Verdicts>;
+
+/// How the walks up Python frames ended, by process.
+pub type Pythons = BTreeMap<Tgid, PythonVerdicts>;
+
+/// Samples by how the walk up their Python frames ended.
+pub type PythonVerdicts = [u64; PythonVerdict::ALL.len()];
 
 /// Samples by how the walk up their user stack ended.
 pub type Verdicts = [u64; Verdict::ALL.len()];
@@ -46,6 +56,11 @@ impl OncpuSource {
         self.seen(tgid);
         let verdict = usize::from(header.verdict).min(Verdict::ALL.len() - 1);
         self.unwound.entry(tgid).or_default()[verdict] += 1;
+        if header.python != PythonVerdict::None as u8 {
+            let verdict = usize::from(header.python).min(PythonVerdict::ALL.len() - 1);
+            self.pythons.entry(tgid).or_default()[verdict] += 1;
+            self.code.stack(tgid, user);
+        }
         *self.sampled.entry(tgid).or_default() |= header.stale != 0;
         let comm = self.names.get(&header.comm);
         self.samples.push(Sample {
@@ -105,6 +120,16 @@ impl OncpuSource {
     /// How the walks of the samples since the last call ended.
     pub fn take_unwound(&mut self) -> Unwound {
         std::mem::take(&mut self.unwound)
+    }
+
+    /// How the walks up Python frames of the samples since the last call ended.
+    pub fn take_pythons(&mut self) -> Pythons {
+        std::mem::take(&mut self.pythons)
+    }
+
+    /// Code objects sampled since the last call.
+    pub fn take_code(&mut self) -> Vec<(Tgid, Vec<u64>)> {
+        self.code.take()
     }
 
     /// Samples since the last call.

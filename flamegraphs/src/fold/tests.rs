@@ -112,7 +112,7 @@ fn a_sample_without_frames_is_not_lost() {
 fn coverage_counts_each_frame_by_reason() {
     let mut names = names();
     names.set_user(7, 40, FrameName::unnamed("[libfoo.so+0x28]", Unnamed::Stripped));
-    names.set_user(7, 50, FrameName { text: "Lapp;run".into(), unnamed: None, jit: true, code: None });
+    names.set_user(7, 50, FrameName { jit: true, ..FrameName::named("Lapp;run".into()) });
     let samples = [sample("app", &[10, 41, 51, 99], &[100], 1000)];
     let folded = fold(&samples, &names, &FoldOptions::default());
     assert_eq!(text(&folded), "app;[unknown];Lapp:run_[j];[libfoo.so+0x28];leaf;k_leaf_[k] 1000\n");

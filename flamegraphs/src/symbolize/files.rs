@@ -24,6 +24,7 @@ use super::elf::Image;
 use super::maps::{Backing, Mapping};
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
+use crate::python::Interpreter;
 use answer::names_of;
 use mapped::Opened;
 pub(super) use mapped::{Key, MappedFile, stand_in};
@@ -144,10 +145,13 @@ impl Files {
             let image = Image::read(handle).map(Arc::new);
             let build_id = image.as_ref().and_then(|image| image.build_id.clone());
             let build_id = build_id.filter(|_| opened.content == 0);
+            let may_be = Interpreter::may_be_in(&file.path);
+            let python = may_be.then(|| Interpreter::read(handle, &file.path)).flatten();
             self.uncache(&mut opened);
             opened.stamp = stamp;
             opened.content = self.content(build_id);
             opened.image = image;
+            opened.python = python.map(Rc::new);
             opened.awaits = false;
             opened.plain = false;
         }

@@ -11,6 +11,7 @@ pub(crate) mod elf;
 pub(crate) mod entries;
 pub(crate) mod files;
 mod go;
+mod interpreted;
 mod jit;
 mod jitdump;
 mod kernel;
@@ -121,6 +122,9 @@ pub struct SymbolizerStats {
     /// Memory of the names of run-time compiled code.
     #[serde(default)]
     pub jit_bytes: usize,
+    /// Memory of what was read of interpreted functions.
+    #[serde(default)]
+    pub interpreted_bytes: usize,
     /// Memory of the kernel's symbol table.
     pub kernel_bytes: usize,
     /// `observe` calls dropped since the queue was full.
@@ -164,6 +168,12 @@ impl Symbolizer {
     /// `child` was forked by `parent`: it has the parent's mappings until it is observed itself. Never blocks.
     pub fn forked(&self, parent: u32, child: u32) {
         self.send_or_count(Job::Forked { parent, child });
+    }
+
+    /// Reads the code objects at `addrs` of Python process `tgid` soon: it may be gone, or they may, when its frames are
+    /// named. Never blocks.
+    pub fn read_code(&self, tgid: u32, addrs: Vec<u64>) {
+        self.send_or_count(Job::Code { tgid, addrs });
     }
 
     /// Names and folds `samples`. Blocks until done: not for an async task's thread.

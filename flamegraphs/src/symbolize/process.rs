@@ -8,18 +8,24 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use agent_common::abi::python::PythonFrame;
+
 use super::elf::Image;
 use super::files::{Files, MappedFile, open_plain, stand_in};
+use super::interpreted::{self, Interpreted, Span};
 use super::jit::Jit;
 use super::jitdump::Dump;
 use super::maps::{self, Backing};
 use super::perf_map;
 use super::plan::Plan;
 use crate::coverage::Unnamed;
-use crate::names::FrameName;
+use crate::names::{Code, FrameName, Role};
+use crate::python::{self, Interpreter};
 
 /// Memory for the names of run-time compiled code of all processes: some 150,000 functions.
 const MAX_JIT: usize = 12 << 20;
+/// Memory for what was read of code objects of all processes: some 20,000 functions.
+const MAX_INTERPRETED: usize = 12 << 20;
 /// Processes remembered at most; ~2 KiB each.
 const MAX_PROCESSES: usize = 4096;
 /// Sets of mappings kept of one process: before and after an exec, a `dlclose`, or the tgid's reuse.
@@ -51,6 +57,9 @@ struct Process {
     failed: Option<Unnamed>,
     used: u64,
     jit: Jit,
+    interpreted: Interpreted,
+    /// Who forked it: what it has not been asked itself in time, that one may know.
+    parent: Option<u32>,
 }
 
 /// All processes seen.
@@ -85,16 +94,23 @@ impl Processes {
     }
 
     /// A child has what its parent has until it execs; it may be gone before it is observed itself.
-    pub(crate) fn forked(&mut self, parent: u32, child: u32) {
-        let Some(parent) = self.known.get(&parent) else { return };
+    pub(crate) fn forked(&mut self, parent_tgid: u32, child: u32) {
+        let Some(parent) = self.known.get(&parent_tgid) else { return };
         let generations = parent.generations.clone();
         let used = self.clock;
-        self.known.insert(child, Process { generations, used, ..Process::default() });
+        let process = Process { generations, used, parent: Some(parent_tgid), ..Process::default() };
+        self.known.insert(child, process);
     }
 
     /// Finds out where `addrs` (sorted, unique) of process `tgid` lie. What needs no file is named at once;
-    /// the rest goes on `plan`, which asks each file once for all processes.
-    pub(crate) fn locate(&mut self, tgid: u32, addrs: &[u64], files: &mut Files, plan: &mut Plan) {
+    /// the rest goes on `plan`, which asks each file once for all processes. Python frames are of samples from `span`.
+    pub(crate) fn locate(
+        &mut self,
+        tgid: u32,
+        (addrs, span): (&[u64], Span),
+        files: &mut Files,
+        plan: &mut Plan,
+    ) {
         self.refresh(tgid, files);
         let own_vdso = self.own_vdso();
         let Some(process) = self.known.get_mut(&tgid) else { return };
@@ -102,10 +118,14 @@ impl Processes {
         let base = plan.names.len();
         plan.names.resize(base + addrs.len(), FrameName::unnamed("[unknown]", missing));
 
-        let mut anonymous = Vec::new();
+        let (mut anonymous, mut interpreted) = (Vec::new(), Vec::new());
         // Sorted addresses come region by region: open once, not once an address.
         let mut last: Option<(*const Region, Result<Arc<Image>, Unnamed>)> = None;
         for (slot, &addr) in (base..).zip(addrs) {
+            if let Some(frame) = PythonFrame::of(addr) {
+                interpreted.push((slot, frame));
+                continue;
+            }
             let Some(region) = process.find(addr) else { continue };
             let within = addr - region.start;
             match &region.target {
@@ -128,6 +148,12 @@ impl Processes {
                             last.insert((region, image)).1.clone()
                         }
                     };
+                    if let Some(python) = file.interpreter()
+                        && python.is_loop(offset)
+                    {
+                        plan.names[slot] = a_loop(file);
+                        continue;
+                    }
                     let found = image.and_then(|image| image.vaddr(offset).ok_or(Unnamed::Stripped));
                     match found {
                         Ok(vaddr) => plan.ask(file, vaddr, slot),
@@ -146,6 +172,58 @@ impl Processes {
             process.name_jit(tgid, &anonymous, &mut plan.names);
             self.enforce_jit(tgid);
         }
+        if !interpreted.is_empty() {
+            self.name_interpreted(tgid, (&interpreted, span), files, &mut plan.names);
+        }
+    }
+
+    /// Reads the code objects at `addrs` of a Python process, as long as it lives.
+    pub(crate) fn read_code(&mut self, tgid: u32, addrs: &[u64], files: &mut Files) {
+        if !self.known.contains_key(&tgid) {
+            self.refresh(tgid, files);
+        }
+        let Some(process) = self.known.get_mut(&tgid) else { return };
+        let Some(interpreter) = process.interpreter(tgid, files) else { return };
+        let Some(memory) = interpreted::memory(tgid) else { return };
+        process.interpreted.read(&interpreter, &memory, addrs, interpreted::now_ns());
+        if self.interpreted_bytes() > MAX_INTERPRETED {
+            for (_, process) in self.known.iter_mut().filter(|(other, _)| **other != tgid) {
+                process.interpreted = Interpreted::default();
+            }
+            if let Some(process) = self.known.get_mut(&tgid)
+                && process.interpreted.bytes() > MAX_INTERPRETED
+            {
+                process.interpreted = Interpreted::default();
+            }
+        }
+    }
+
+    fn name_interpreted(
+        &mut self,
+        tgid: u32,
+        (frames, span): (&[(usize, PythonFrame)], Span),
+        files: &mut Files,
+        names: &mut [FrameName],
+    ) {
+        let find = |processes: &Self, frame| {
+            let own = processes.known.get(&tgid)?;
+            let parent = || processes.known.get(&own.parent?)?.interpreted.find(frame, span);
+            own.interpreted.find(frame, span).or_else(parent)
+        };
+        let unread = frames.iter().filter(|(_, frame)| find(self, *frame).is_none());
+        let mut unread: Vec<u64> = unread.map(|(_, frame)| frame.code()).filter(|code| *code != 0).collect();
+        unread.dedup();
+        if !unread.is_empty() {
+            self.read_code(tgid, &unread, files);
+        }
+        for &(slot, frame) in frames {
+            names[slot] = find(self, frame).unwrap_or_else(|| interpreted::stand_in(frame));
+        }
+    }
+
+    /// Memory of what was read of code objects.
+    pub(crate) fn interpreted_bytes(&self) -> usize {
+        self.known.values().map(|process| process.interpreted.bytes()).sum()
     }
 
     /// Memory of the names of run-time compiled code.
@@ -234,6 +312,18 @@ impl Process {
         self.generations.iter().find_map(|regions| find(regions, addr))
     }
 
+    /// The CPython that it runs.
+    fn interpreter(&self, tgid: u32, files: &mut Files) -> Option<Rc<Interpreter>> {
+        self.generations.iter().flat_map(|regions| regions.iter()).find_map(|region| {
+            let Target::File(file) = &region.target else { return None };
+            if !Interpreter::may_be_in(file.path()) {
+                return None;
+            }
+            let _ = files.open(tgid, (region.start, region.end), file);
+            file.interpreter()
+        })
+    }
+
     /// Names `places` (slot, address) from the process' perf map and jitdump.
     fn name_jit(&mut self, tgid: u32, places: &[(usize, u64)], names: &mut [FrameName]) {
         let ns_tgid = perf_map::ns_tgid(tgid).or(self.ns_tgid).unwrap_or(tgid);
@@ -289,6 +379,12 @@ impl Region {
             _ => false,
         }
     }
+}
+
+/// A frame of the interpreter's loop in `file`.
+fn a_loop(file: &MappedFile) -> FrameName {
+    let code = Code { module: Some(Arc::clone(file.module())), ..Code::default() };
+    FrameName { role: Role::Loop, code: Some(Arc::new(code)), ..FrameName::named(python::LOOP.into()) }
 }
 
 fn region(map: &maps::Mapping, files: &mut Files) -> Region {

@@ -29,6 +29,7 @@ type Answer = Result<(Vec<Sample>, Names), Error>;
 pub(super) enum Job {
     Observe { tgid: u32 },
     Forked { parent: u32, child: u32 },
+    Code { tgid: u32, addrs: Vec<u64> },
     Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
     File { path: PathBuf, addrs: Vec<u64>, reply: SyncSender<Result<Vec<FrameName>, Error>> },
 }
@@ -71,6 +72,11 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
                 let result = guarded(|| symbolizer.processes.forked(parent, child));
                 let _ = symbolizer.settle(result, options, stats);
             }
+            Job::Code { tgid, addrs } => {
+                let State { processes, files, .. } = &mut symbolizer;
+                let result = guarded(|| processes.read_code(tgid, &addrs, files));
+                let _ = symbolizer.settle(result, options, stats);
+            }
             Job::Name { samples, reply } => {
                 let result = symbolizer.tried(options, stats, |symbolizer| symbolizer.name(&samples));
                 // The caller may have given up waiting.
@@ -99,6 +105,8 @@ impl State {
     fn name(&mut self, samples: &[Sample]) -> Names {
         let mut kernel: Vec<u64> = Vec::new();
         let mut user: HashMap<u32, Vec<u64>> = HashMap::new();
+        let times = samples.iter().map(|sample| sample.at_ns).filter(|at| *at > 0);
+        let span = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
         for sample in samples {
             kernel.extend(lookups(&sample.kernel));
             if !sample.user.is_empty() {
@@ -115,7 +123,7 @@ impl State {
         let mut plan = Plan::default();
         for (tgid, addrs) in &mut user {
             sort_unique(addrs);
-            self.processes.locate(*tgid, addrs, &mut self.files, &mut plan);
+            self.processes.locate(*tgid, (addrs, span), &mut self.files, &mut plan);
         }
         let mut found = plan.finish(&mut self.files, &mut self.cache).into_iter();
         for (tgid, addrs) in &user {
@@ -182,6 +190,7 @@ impl State {
             name_bytes: self.cache.bytes(),
             table_bytes,
             jit_bytes: self.processes.jit_bytes(),
+            interpreted_bytes: self.processes.interpreted_bytes(),
             kernel_bytes: self.kernel.bytes(),
             observe_dropped_total: stats.observe_dropped_total,
             names_evicted_total: self.cache.evicted,

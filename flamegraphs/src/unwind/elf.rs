@@ -16,7 +16,7 @@ const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
 const PF_X: u32 = 1;
 const EM_X86_64: u16 = 62;
 
-/// A loadable segment with code.
+/// A loadable segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
     /// Where it is in the file.
@@ -43,12 +43,36 @@ pub(super) struct Image {
     pub(super) frames: Vec<Frames>,
 }
 
-pub(super) fn read(file: &(impl Bytes + ?Sized)) -> Result<Image, Error> {
-    let header = file.bytes(0, 64).ok_or(Error::NotElf)?;
+/// The file's header, if it is one for x86-64.
+fn header(file: &(impl Bytes + ?Sized)) -> Option<Vec<u8>> {
+    let header = file.bytes(0, 64)?;
     let is_ours = header.starts_with(b"\x7fELF\x02\x01") && u16_at(&header, 18) == Some(EM_X86_64);
-    if !is_ours {
-        return Err(Error::NotElf);
-    }
+    is_ours.then_some(header)
+}
+
+/// All loadable segments.
+pub(super) fn loads(file: &(impl Bytes + ?Sized)) -> Option<Vec<Segment>> {
+    let header = header(file)?;
+    let count = |at| u16_at(&header, at).map(u64::from);
+    let programs = table(file, u64_at(&header, 32)?, count(54)?, count(56)?, 56)?;
+    let loads = programs.chunks_exact(56).filter(|entry| u32_at(entry, 0) == Some(PT_LOAD));
+    loads
+        .map(|entry| {
+            let word = |at| u64_at(entry, at);
+            Some(Segment { offset: word(8)?, vaddr: word(16)?, size: word(32)? })
+        })
+        .collect()
+}
+
+/// The table of sections.
+pub(super) fn sections(file: &(impl Bytes + ?Sized)) -> Option<Vec<u8>> {
+    let header = header(file)?;
+    let count = |at| u16_at(&header, at).map(u64::from);
+    table(file, u64_at(&header, 40)?, count(58)?, count(60)?, 64)
+}
+
+pub(super) fn read(file: &(impl Bytes + ?Sized)) -> Result<Image, Error> {
+    let header = header(file).ok_or(Error::NotElf)?;
     let field = |at| u64_at(&header, at).ok_or(Error::Malformed);
     let count = |at| u16_at(&header, at).map(u64::from).ok_or(Error::Malformed);
     let programs = table(file, field(32)?, count(54)?, count(56)?, 56).ok_or(Error::Malformed)?;

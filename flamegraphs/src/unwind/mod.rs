@@ -65,6 +65,24 @@ pub fn build(file: &(impl Bytes + ?Sized)) -> Result<Table, Error> {
     Ok(table::pack(functions, image.segments))
 }
 
+/// All loadable segments of an ELF file.
+pub(crate) fn segments(file: &(impl Bytes + ?Sized)) -> Option<Vec<Segment>> {
+    elf::loads(file)
+}
+
+/// The headers of an ELF file's sections, 64 bytes each.
+pub(crate) fn sections(file: &(impl Bytes + ?Sized)) -> Option<Vec<u8>> {
+    elf::sections(file)
+}
+
+/// Start and end of the functions that a file's unwind information describes, sorted.
+pub(crate) fn functions(file: &(impl Bytes + ?Sized)) -> Vec<(u64, u64)> {
+    let found = elf::read(file).map(|image| frames::functions(&image.frames).functions).unwrap_or_default();
+    let mut ranges: Vec<(u64, u64)> = found.iter().map(|function| (function.start, function.end)).collect();
+    ranges.sort_unstable();
+    ranges
+}
+
 /// Opens the very file behind a mapping of a process, whatever its path leads to by now.
 pub fn open(tgid: u32, mapping: &Mapping) -> Option<File> {
     let Backing::File { ino, path, deleted, .. } = &mapping.backing else { return None };

@@ -439,6 +439,17 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
         fields: &[counter("samples", Unit::Count, "Samples.")],
     },
     Measurement {
+        name: "s7mpa_python_stacks",
+        origin: Origin::Window,
+        meaning: "On-CPU samples of Python processes, by how the walk up their Python frames ended. What did not happen has \
+                  no point.",
+        tags: &[
+            HOST,
+            tag("verdict", "`complete`, or why it was cut; `no_thread`: a thread without Python code."),
+        ],
+        fields: &[counter("samples", Unit::Count, "Samples.")],
+    },
+    Measurement {
         name: "s7mpa_self",
         origin: Origin::Window,
         meaning: "What the collector itself cost.",

@@ -1,5 +1,6 @@
 //! Points about the host and about the agent itself.
 
+use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::wire::line::Point;
 
@@ -136,6 +137,13 @@ fn own(window: &Window, options: &PointsOptions) -> Vec<Point> {
     }
     for (verdict, samples) in Verdict::ALL.iter().zip(ends).filter(|(_, samples)| *samples > 0) {
         points.push(at("s7mpa_unwound").tag("verdict", verdict.name()).field("samples", samples));
+    }
+    let mut ends = [0; PythonVerdict::ALL.len()];
+    for verdicts in window.pythons.values() {
+        ends.iter_mut().zip(verdicts).for_each(|(sum, count)| *sum += count);
+    }
+    for (verdict, samples) in PythonVerdict::ALL.iter().zip(ends).filter(|(_, samples)| *samples > 0) {
+        points.push(at("s7mpa_python_stacks").tag("verdict", verdict.name()).field("samples", samples));
     }
     points
 }

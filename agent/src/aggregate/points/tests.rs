@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::sched::State;
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::{DurNs, Tgid, Tid};
@@ -65,6 +66,7 @@ fn full() -> Window {
         })
         .collect();
     window.unwound = [(Tgid(60), [1; Verdict::ALL.len()])].into();
+    window.pythons = [(Tgid(60), [1; PythonVerdict::ALL.len()])].into();
     window.exits = vec![exit(100, 60, "short", 8), exit(101, 99, "stray", 4)];
     window.syscalls.push(calls(100, "short", 0, 1000, 0, 100));
     window.in_flight = vec![InFlight {

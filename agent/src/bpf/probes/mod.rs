@@ -11,6 +11,7 @@ mod unwind;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use agent_common::abi::drops::DropReason;
+use agent_common::abi::python::PythonFrame;
 use agent_common::abi::settings::Settings;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, ProgramError, RawTracePoint};
@@ -211,6 +212,17 @@ fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
     }
 }
 
+/// Makes sure that only the last `python` words of a user stack look like Python frames: what a walk by frame pointers
+/// takes for addresses may look like anything.
+fn tell_native(user: &mut [u64], python: usize) {
+    let native = user.len().saturating_sub(python);
+    for word in &mut user[..native] {
+        if PythonFrame::of(*word).is_some() {
+            *word = !0;
+        }
+    }
+}
+
 /// The header of a record of a ring, and the frames that follow it.
 fn split<H: Copy>(item: &[u8], frames: &mut Vec<u64>) -> Option<H> {
     let (head, rest) = item.split_at_checked(size_of::<H>())?;
@@ -218,4 +230,19 @@ fn split<H: Copy>(item: &[u8], frames: &mut Vec<u64>) -> Option<H> {
     frames.extend(rest.as_chunks().0.iter().map(|frame| u64::from_ne_bytes(*frame)));
     // SAFETY: headers are `repr(C)` integers; the length was checked; unaligned reads are allowed.
     Some(unsafe { head.as_ptr().cast::<H>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stray_word_is_no_python_frame() {
+        let frame = PythonFrame::new(0x1000, 3, true).0;
+        let mut user = [0x7000, frame, frame];
+        tell_native(&mut user, 1);
+        assert_eq!(user, [0x7000, !0, frame]);
+        tell_native(&mut user, 0);
+        assert_eq!(user, [0x7000, !0, !0]);
+    }
 }

@@ -4,7 +4,7 @@ use agent_common::abi::offcpu::{KIND_USER, KIND_WAIT, WaitHeader, WaitUser};
 use agent_common::abi::runqlat::BlameKey;
 use aya::maps::{MapData, RingBuf};
 
-use super::{Counters, Maps, Probes, split};
+use super::{Counters, Maps, Probes, split, tell_native};
 use crate::collector::StartError;
 
 /// One record of the waits ring. Frames are addresses, leaf first.
@@ -25,7 +25,7 @@ pub enum WaitRecord<'a> {
     User {
         /// Number of the wait.
         id: u32,
-        /// The stack.
+        /// The stack, Python frames behind the native ones.
         user: &'a [u64],
         /// It met code that the unwinder does not know.
         stale: bool,
@@ -58,6 +58,8 @@ impl Probes {
             match kind {
                 KIND_WAIT => {
                     let Some(header) = split::<WaitHeader>(&item, &mut frames) else { continue };
+                    let user = frames.len().saturating_sub(header.waker_user.into());
+                    tell_native(&mut frames[user..], 0);
                     let rest = frames.as_slice();
                     let (kernel, rest) = rest.split_at(rest.len().min(header.kernel_frames.into()));
                     let (waker_kernel, rest) = rest.split_at(rest.len().min(header.waker_kernel.into()));
@@ -66,7 +68,12 @@ impl Probes {
                 }
                 KIND_USER => {
                     let Some(header) = split::<WaitUser>(&item, &mut frames) else { continue };
-                    each(WaitRecord::User { id: header.id, user: &frames, stale: header.verdict >> 8 != 0 });
+                    tell_native(&mut frames, (header.verdict >> 16 & 0xff) as usize);
+                    each(WaitRecord::User {
+                        id: header.id,
+                        user: &frames,
+                        stale: header.verdict >> 8 & 1 != 0,
+                    });
                 }
                 _ => {}
             }

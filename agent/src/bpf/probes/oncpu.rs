@@ -6,7 +6,7 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::{PerfEvent, ProgramError};
 
-use super::{Maps, Plain, Probes, split};
+use super::{Maps, Plain, Probes, split, tell_native};
 use crate::collector::StartError;
 
 /// Maps of the sampling program.
@@ -37,12 +37,14 @@ impl Probes {
         self.cpus.iter().filter_map(|cpu| Some((*cpu, values.get(*cpu as usize)?.0))).collect()
     }
 
-    /// Takes the samples out of the ring: header, kernel frames, user frames, leaf first.
+    /// Takes the samples out of the ring: header, kernel frames, user frames, leaf first, Python's
+    /// behind the native ones.
     pub fn drain_samples(&mut self, mut each: impl FnMut(&SampleHeader, &[u64], &[u64])) {
         let mut frames = Vec::with_capacity(256);
         while let Some(item) = self.oncpu.samples.next() {
             let Some(header) = split::<SampleHeader>(&item, &mut frames) else { continue };
             let user = usize::from(header.user_frames).min(frames.len());
+            tell_native(&mut frames[..user], header.python_frames.into());
             let kernel = (user + usize::from(header.kernel_frames)).min(frames.len());
             each(&header, &frames[user..kernel], &frames[..user]);
         }

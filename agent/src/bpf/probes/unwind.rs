@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
+use agent_common::abi::python::{LAYOUTS, PythonLayout};
 use agent_common::abi::unwind::{
     MAPPINGS, Mapping, PAGES, Page, ProcessMaps, Row, SLAB_ROWS, SLABS, WANTED_EXECUTED, WIDE_RULES, WideRule,
 };
-use aya::maps::{HashMap, Map, MapData, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 
 use super::{Maps, Plain, Probes, no_map};
 use crate::bpf::mapped::Mapped;
@@ -20,6 +21,8 @@ pub struct UnwindMaps {
     mappings: Mapped<Mapping>,
     pages: Mapped<Page>,
     rules: Mapped<WideRule>,
+    layouts: Array<MapData, Plain<PythonLayout>>,
+    known_layouts: Vec<PythonLayout>,
     outer: MapData,
     wanted: RingBuf<MapData>,
     slabs: Vec<Option<(OwnedFd, Mapped<u32>)>>,
@@ -38,6 +41,8 @@ impl UnwindMaps {
             mappings: maps.mapped_writable("UNWIND_MAPS", MAPPINGS as usize)?,
             pages: maps.mapped_writable("UNWIND_PAGES", PAGES as usize)?,
             rules: maps.mapped_writable("UNWIND_RULES", WIDE_RULES as usize)?,
+            layouts: maps.take("PYTHON_LAYOUTS")?,
+            known_layouts: Vec::new(),
             processes: maps.take("UNWIND_PROCS")?,
             outer,
             wanted: maps.take("UNWIND_WANTED")?,
@@ -92,6 +97,19 @@ impl UnwindMaps {
     /// Writes a rule that no row refers to yet.
     pub fn put_rule(&mut self, index: u32, rule: WideRule) {
         self.rules.set(index as usize, rule);
+    }
+
+    /// The number of a layout, new or known; `None` where there is no room.
+    pub fn layout(&mut self, layout: &PythonLayout) -> Option<u32> {
+        if let Some(known) = self.known_layouts.iter().position(|known| known == layout) {
+            return Some(known as u32);
+        }
+        let number = self.known_layouts.len() as u32;
+        if number >= LAYOUTS || self.layouts.set(number, Plain(*layout), 0).is_err() {
+            return None;
+        }
+        self.known_layouts.push(*layout);
+        Some(number)
     }
 
     /// Makes memory for [`SLAB_ROWS`] rows.

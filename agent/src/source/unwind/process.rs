@@ -28,6 +28,8 @@ pub(super) enum Found {
 pub(super) struct Plan {
     pub(super) mappings: Vec<Mapping>,
     pub(super) tables: Vec<TableId>,
+    /// Address of CPython's list of interpreters, and its layout.
+    pub(super) python: Option<(u64, u32)>,
     /// Mappings left out, beyond the limit.
     pub(super) left_out: usize,
 }
@@ -35,6 +37,11 @@ pub(super) struct Plan {
 impl Plan {
     /// In the order of addresses, as `/proc/PID/maps` has them.
     pub(super) fn add(&mut self, mapping: &maps::Mapping, found: Found, loaded: Option<&Loaded>) {
+        // `[vsyscall]`, whose code the kernel emulates. The search compares signed numbers: with it there, the library below
+        // was never found.
+        if mapping.start >= 1 << 63 {
+            return;
+        }
         if self.mappings.len() >= PROCESS_MAPPINGS as usize {
             self.left_out += 1;
             return;
@@ -78,6 +85,17 @@ fn vaddr(segments: &[Segment], offset: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_above_user_memory_is_left_out() {
+        let mut plan = Plan::default();
+        for start in [0x1000, 0xffff_ffff_ff60_0000] {
+            let backing = maps::Backing::Special("[vsyscall]".to_owned());
+            let mapping = maps::Mapping { start, end: start + 0x1000, offset: 0, backing };
+            plan.add(&mapping, Found::Bare, None);
+        }
+        assert_eq!(plan.mappings.iter().map(|mapping| mapping.start).collect::<Vec<_>>(), [0x1000]);
+    }
 
     #[test]
     fn a_mapping_begins_where_its_segments_page_begins() {

@@ -1,6 +1,7 @@
 //! The thread that reads mappings and makes tables.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::Path;
 use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
 use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps};
 use agent_common::units::Tgid;
+use flamegraphs::python::Interpreter;
 use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
 
@@ -149,6 +151,7 @@ struct Process {
     first: u32,
     count: u32,
     tables: Vec<TableId>,
+    python: Option<(u64, u32)>,
     sampled: Instant,
     /// Not looked at again before.
     next: Instant,
@@ -163,6 +166,8 @@ struct Worker {
     places: Extents,
     processes: HashMap<Tgid, Process>,
     files: HashMap<FileKey, Found>,
+    /// Interpreters, in files that may have one.
+    pythons: HashMap<FileKey, Option<Arc<Interpreter>>>,
     /// Build ID → table: the same library in two images.
     contents: HashMap<Box<[u8]>, TableId>,
     vdso: Option<Found>,
@@ -185,6 +190,7 @@ impl Worker {
             places: Extents::new(MAPPINGS),
             processes: HashMap::new(),
             files: HashMap::new(),
+            pythons: HashMap::new(),
             contents: HashMap::new(),
             vdso: None,
             queue: VecDeque::new(),
@@ -293,12 +299,12 @@ impl Worker {
         self.forget(child, now);
         let Some(parent) = self.processes.get(&parent) else { return };
         let (first, count) = (parent.first, parent.count);
-        let tables = parent.tables.clone();
+        let (tables, python) = (parent.tables.clone(), parent.python);
         for table in &tables {
             self.tables.used_by_one_more(*table);
         }
         let mappings: Vec<_> = (first..first + count).map(|at| self.maps.mapping(at)).collect();
-        self.give(child, Plan { mappings, tables, left_out: 0 }, now);
+        self.give(child, Plan { mappings, tables, python, left_out: 0 }, now);
     }
 
     fn forget(&mut self, tgid: Tgid, now: Instant) {
@@ -338,6 +344,7 @@ impl Worker {
             }
             let loaded = if let Found::Table(id) = what { self.tables.get(id) } else { None };
             plan.add(mapping, what, loaded);
+            plan.python = plan.python.or_else(|| self.python(tgid, mapping));
         }
         self.stats.refused += plan.left_out as u64;
         self.give(tgid, plan, now);
@@ -364,9 +371,12 @@ impl Worker {
         for (at, mapping) in plan.mappings.into_iter().enumerate() {
             self.maps.put_mapping(first + at as u32, mapping);
         }
-        let process = Process { first, count, tables: plan.tables, sampled, next: now + pause, pause };
-        self.processes.insert(tgid, process);
-        if let Err(error) = self.maps.put_process(tgid.0, ProcessMaps { first, count }) {
+        let (tables, python, next) = (plan.tables, plan.python, now + pause);
+        self.processes.insert(tgid, Process { first, count, tables, python, sampled, next, pause });
+        let (list, layout) = python.unwrap_or_default();
+        if let Err(error) =
+            self.maps.put_process(tgid.0, ProcessMaps { first, count, python: list, layout, pad: 0 })
+        {
             tracing::debug!(%tgid, %error, "no room for another process' mappings");
             self.stats.refused += 1;
             self.release(tgid, now);
@@ -411,6 +421,25 @@ impl Worker {
                 found
             }
         }
+    }
+
+    /// The interpreter that a process has mapped there: where its list begins, and the number of its layout.
+    fn python(&mut self, tgid: Tgid, mapping: &maps::Mapping) -> Option<(u64, u32)> {
+        let Backing::File { dev, ino, path, .. } = &mapping.backing else { return None };
+        let file = Path::new(path);
+        if !Interpreter::may_be_in(file) {
+            return None;
+        }
+        if self.pythons.len() >= FILES {
+            self.pythons.clear();
+        }
+        let known = self.pythons.entry((*dev, *ino, path.clone()));
+        let interpreter = known.or_insert_with(|| {
+            let found = unwind::open(tgid.0, mapping).and_then(|open| Interpreter::read(&open, file));
+            found.map(Arc::new)
+        });
+        let interpreter = interpreter.as_ref()?;
+        Some((interpreter.list_in(mapping)?, self.maps.layout(&interpreter.layout)?))
     }
 
     fn read(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Found {

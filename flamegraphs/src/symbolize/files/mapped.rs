@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::tables::Tables;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
+use crate::python::Interpreter;
 use crate::symbolize::elf::Image;
 
 /// A file as `maps` names it. The path is part of it: overlay mounts show one inode for many files.
@@ -44,6 +46,8 @@ pub(super) struct Opened {
     pub(super) awaits: bool,
     /// Its debug info is broken.
     pub(super) plain: bool,
+    /// The CPython in it.
+    pub(super) python: Option<Rc<Interpreter>>,
 }
 
 impl MappedFile {
@@ -60,9 +64,19 @@ impl MappedFile {
         self.opened.borrow().content
     }
 
+    /// The CPython in it, once it has been opened.
+    pub(crate) fn interpreter(&self) -> Option<Rc<Interpreter>> {
+        self.opened.borrow().python.clone()
+    }
+
     /// Path as the process sees it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same, for frames.
+    pub(crate) fn module(&self) -> &Arc<str> {
+        &self.module
     }
 
     /// File name alone.

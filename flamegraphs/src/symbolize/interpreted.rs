@@ -1,0 +1,117 @@
+//! Names of interpreted functions: what was read of the code objects of one Python process.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use agent_common::abi::python::PythonFrame;
+
+use crate::coverage::Unnamed;
+use crate::names::{self, FrameName, Role};
+use crate::python::{Code, Fingerprint, Interpreter, Memory};
+
+/// Times of the samples to be named, the first and the last: `CLOCK_MONOTONIC` ns.
+pub(super) type Span = (u64, u64);
+
+/// Code objects of a process, by address.
+#[derive(Debug, Default)]
+pub(super) struct Interpreted {
+    known: HashMap<u64, Known>,
+    bytes: usize,
+}
+
+/// A code object. Its memory may become another's: what was read is held against the object's fingerprint whenever the
+/// function is sampled again.
+#[derive(Debug)]
+struct Known {
+    print: Fingerprint,
+    code: Rc<Code>,
+    /// When it was last seen to be this one.
+    seen_ns: u64,
+    /// What was there before, and when it was last seen.
+    before: Option<(Rc<Code>, u64)>,
+}
+
+/// Map entry, counts.
+const ENTRY_BYTES: usize = 112;
+
+impl Interpreted {
+    /// Reads the code objects at `addrs`, or sees that they are still those that were read.
+    pub(super) fn read(
+        &mut self,
+        interpreter: &Interpreter,
+        memory: &impl Memory,
+        addrs: &[u64],
+        now_ns: u64,
+    ) {
+        for &addr in addrs {
+            if let Some(known) = self.known.get_mut(&addr) {
+                match interpreter.fingerprint(memory, addr) {
+                    Some(print) if print == known.print => {
+                        known.seen_ns = now_ns;
+                        continue;
+                    }
+                    // Gone: what was read is what was sampled.
+                    None => continue,
+                    Some(_) => {}
+                }
+            }
+            let Some((print, code)) = interpreter.code(memory, addr) else { continue };
+            self.bytes += ENTRY_BYTES + code.bytes();
+            let code = Rc::new(code);
+            let old = self.known.remove(&addr);
+            let before = old.map(|old| {
+                self.bytes = self.bytes.saturating_sub(old.before.map_or(0, |(code, _)| code.bytes()));
+                (old.code, old.seen_ns)
+            });
+            self.known.insert(addr, Known { print, code, seen_ns: now_ns, before });
+        }
+    }
+
+    /// The name of a frame of a sample from `span`; `None` if its code was never read.
+    pub(super) fn find(&self, frame: PythonFrame, span: Span) -> Option<FrameName> {
+        let known = self.known.get(&frame.code())?;
+        let name = |code: &Code| {
+            let source = Some(code.source(frame.instr()));
+            let code_of = names::Code { module: None, source, inlined: Vec::new() };
+            FrameName {
+                code: Some(Arc::new(code_of)),
+                role: Role::Function,
+                ..FrameName::named(Arc::clone(&code.text))
+            }
+        };
+        let now = name(&known.code);
+        Some(match &known.before {
+            // It was seen when the last of these samples had been taken.
+            Some((before, seen_ns)) if *seen_ns >= span.1 => name(before),
+            Some((before, seen_ns)) if *seen_ns > span.0 && before.text != known.code.text => {
+                FrameName { text: format!("{} or {}", before.text, now.text).into(), ..now }
+            }
+            _ => now,
+        })
+    }
+
+    /// Memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A frame whose code was not read.
+pub(super) fn stand_in(frame: PythonFrame) -> FrameName {
+    FrameName::unnamed(format!("[python {:#x}]", frame.code()), Unnamed::PythonCode)
+}
+
+/// The memory of a process.
+pub(super) fn memory(tgid: u32) -> Option<File> {
+    File::open(PathBuf::from(format!("/proc/{tgid}/mem"))).ok()
+}
+
+/// `CLOCK_MONOTONIC`
+pub(super) fn now_ns() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |time| time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs())
+}

@@ -1,0 +1,212 @@
+//! Stacks of CPython: its functions from `<module>` to the leaf, in each version that is here, Debian's at least.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tests::agent::{self, Observing};
+use tests::workload::Workload;
+
+/// Seven, two and one tenths of the time: a method, a callback through C, a generator below 20 calls of itself. Says what
+/// each really took.
+const PROGRAM: &str = "\
+import sys, threading, time
+
+spent = {}
+
+def spin(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        for i in range(300):
+            i * i
+    return seconds
+
+class Worker:
+    def seventy(self):
+        spin(0.07)
+
+    @staticmethod
+    def twenty():
+        sorted([0.01, 0.01], key=lambda part: spin(part))
+
+def pieces():
+    for _ in range(2):
+        yield spin(0.005)
+
+def ten(depth):
+    if depth:
+        ten(depth - 1)
+    else:
+        list(pieces())
+
+def run(rounds):
+    for _ in range(rounds):
+        for name, work in (('seventy', Worker().seventy), ('twenty', Worker.twenty), ('ten', lambda: ten(20))):
+            start = time.thread_time()
+            work()
+            spent[name] = spent.get(name, 0) + time.thread_time() - start
+
+def main(rounds, threads):
+    print('ready', flush=True)
+    sys.stdin.readline()
+    if threads:
+        all = [threading.Thread(target=run, args=(rounds,)) for _ in range(threads)]
+        for one in all:
+            one.start()
+        for one in all:
+            one.join()
+    else:
+        run(rounds)
+    print('done', *(100 * spent[name] / sum(spent.values()) for name in ('seventy', 'twenty', 'ten')), flush=True)
+    sys.stdin.readline()
+
+main(int(sys.argv[1]), int(sys.argv[2]))
+";
+
+/// The interpreters that are here, each version once; Debian's is required.
+fn interpreters() -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    let names = (9..=13).map(|minor| format!("python3.{minor}"));
+    for name in ["/usr/bin/python3".to_owned()].into_iter().chain(names) {
+        let version = Command::new(&name).arg("-V").output();
+        let Ok(version) = version else { continue };
+        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+        found.entry(version).or_insert_with(|| PathBuf::from(name));
+    }
+    assert!(found.values().any(|path| path == Path::new("/usr/bin/python3")), "these tests need python3");
+    println!("tested: {}", found.keys().cloned().collect::<Vec<_>>().join(", "));
+    found
+}
+
+/// Folded stacks of a run, and what the program said of itself.
+fn run(interpreter: &Path, rounds: u32, threads: u32) -> (Vec<(Vec<String>, u64)>, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (script, out) = (dir.path().join("shares.py"), dir.path().join("out.folded"));
+    std::fs::write(&script, PROGRAM).expect("the directory is ours");
+    let mut workload = Workload::spawn(
+        Command::new(interpreter).arg(&script).arg(rounds.to_string()).arg(threads.to_string()),
+    );
+    let observing = Observing::start(&[
+        "flamegraph",
+        "--pid",
+        &workload.pid().to_string(),
+        "--duration",
+        "10m",
+        "--format",
+        "folded",
+        "--rate",
+        "997",
+        "-o",
+        &out.to_string_lossy(),
+    ]);
+    let truth = workload.work();
+    let _ = observing.stop();
+    workload.finish();
+    (tests::folded(&std::fs::read_to_string(&out).expect("the folded stacks")), truth)
+}
+
+/// The functions of a stack in Python, root first, without file and line.
+fn functions(stack: &[String]) -> Vec<&str> {
+    stack
+        .iter()
+        .filter_map(|frame| frame.split_once(" (").filter(|(_, file)| file.contains(".py:")))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// Whether there are native frames between the method and the callback.
+fn through_c(stack: &[String]) -> bool {
+    let place = |part: &str| stack.iter().position(|frame| frame.contains(part));
+    let (method, callback) = (place("twenty ("), place("<lambda> ("));
+    method.zip(callback).is_some_and(|(method, callback)| callback > method + 1)
+}
+
+#[test]
+fn shares_and_stacks_of_every_version_are_right() {
+    if !tests::can_observe() {
+        return;
+    }
+    for (version, interpreter) in interpreters() {
+        let (stacks, truth) = run(&interpreter, 30, 0);
+        let all: u64 = stacks.iter().map(|(_, count)| count).sum();
+        assert!(all > 1500, "{version}: {all} samples of 3 s at 997 Hz");
+        let (mut right, mut shares) = (0, BTreeMap::<&str, u64>::new());
+        for (stack, count) in &stacks {
+            let names = functions(stack);
+            let has =
+                |name: &str| names.iter().filter(|known| known.rsplit('.').next() == Some(name)).count();
+            let part = ["seventy", "twenty", "ten"].into_iter().find(|name| has(name) > 0);
+            let whole = match part {
+                // The callback stands on the C function that calls it.
+                Some("twenty") => !names.contains(&"spin") || through_c(stack),
+                Some("ten") => has("pieces") == 0 || has("ten") == 21,
+                _ => true,
+            };
+            *shares.entry(part.unwrap_or_default()).or_default() += count;
+            if names.starts_with(&["<module>", "main", "run"]) && whole {
+                right += count;
+            }
+        }
+        assert!(right * 100 >= all * 99, "{version}: {right} of {all} are whole: {stacks:#?}");
+        for (name, truth) in ["seventy", "twenty", "ten"].into_iter().zip(truth.split(' ')) {
+            let truth: f64 = truth.parse().expect("a share");
+            let share = 100.0 * *shares.get(name).unwrap_or(&0) as f64 / all as f64;
+            assert!(
+                (share - truth).abs() <= 3.0,
+                "{version}: {name}: {share:.2} % sampled, {truth:.2} % true"
+            );
+        }
+        let loops =
+            stacks.iter().filter(|(stack, _)| stack.iter().any(|frame| frame == "_PyEval_EvalFrameDefault"));
+        let loops: u64 = loops.map(|(_, count)| count).sum();
+        assert!(loops * 100 <= all, "{version}: {loops} of {all} show the interpreter's loop: {stacks:#?}");
+    }
+}
+
+#[test]
+fn every_thread_has_its_own_python_stack() {
+    if !tests::can_observe() {
+        return;
+    }
+    for (version, interpreter) in interpreters() {
+        let (stacks, _) = run(&interpreter, 8, 3);
+        let all: u64 = stacks.iter().map(|(_, count)| count).sum();
+        let right = stacks.iter().filter(|(stack, _)| {
+            let names = functions(stack);
+            names.first().is_some_and(|name| name.ends_with("_bootstrap")) && names.contains(&"run")
+        });
+        let right: u64 = right.map(|(_, count)| count).sum();
+        assert!(right * 100 >= all * 98, "{version}: {right} of {all} are whole: {stacks:#?}");
+    }
+}
+
+#[test]
+fn a_script_that_ends_at_once_keeps_its_names() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let (script, out) = (dir.path().join("short.py"), dir.path().join("out.folded"));
+    let text = "import time\ndef short():\n    end = time.thread_time() + 0.5\n    while time.thread_time() < end:\n        sum(range(100))\nshort()\n";
+    std::fs::write(&script, text).expect("the directory is ours");
+    let output = agent::run(&[
+        "flamegraph",
+        "--rate",
+        "997",
+        "--format",
+        "folded",
+        "-o",
+        &out.to_string_lossy(),
+        "--",
+        "/usr/bin/python3",
+        &script.to_string_lossy(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stacks = tests::folded(&std::fs::read_to_string(&out).expect("the folded stacks"));
+    let count = |text: &str| -> u64 {
+        let with = stacks.iter().filter(|(stack, _)| stack.iter().any(|frame| frame.starts_with(text)));
+        with.map(|(_, count)| count).sum()
+    };
+    let (named, lost) = (count("short (short.py:2)"), count("[python"));
+    assert!(named > 200 && lost * 10 <= named, "{named} named, {lost} not: {stacks:#?}");
+}
