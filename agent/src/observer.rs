@@ -11,6 +11,7 @@ use flamegraphs::Symbolizer;
 use crate::collector::{Collector, Options, StartError};
 use crate::history::{History, Limits};
 use crate::source::oncpu::Fresh;
+use crate::source::spaces::Mappings;
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -20,6 +21,13 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub enum Seen {
     /// It was sampled for the first time.
     Process(Fresh),
+    /// It had these mappings then, or as it ended.
+    Mapped {
+        /// The process.
+        tgid: Tgid,
+        /// They.
+        mappings: Mappings,
+    },
     /// These code objects were in its Python stacks.
     Code {
         /// The process.
@@ -43,6 +51,7 @@ pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
             }
             symbolizer.observe(tgid.0);
         }
+        Seen::Mapped { tgid, mappings } => symbolizer.mapped(tgid.0, mappings),
         Seen::Code { tgid, addrs } => symbolizer.read_code(tgid.0, addrs),
     })
 }
@@ -140,6 +149,9 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         }
         next_poll = if now >= next_poll { after(next_poll, Collector::POLL, now) } else { next_poll };
         collector.take_fresh().into_iter().map(Seen::Process).for_each(&mut on_process);
+        // After a child has got its parent's.
+        let mapped = collector.take_mapped().into_iter();
+        mapped.map(|(tgid, mappings)| Seen::Mapped { tgid, mappings }).for_each(&mut on_process);
         let code = collector.take_code().into_iter();
         code.map(|(tgid, addrs)| Seen::Code { tgid, addrs }).for_each(&mut on_process);
         if ending {

@@ -170,6 +170,12 @@ impl Symbolizer {
         self.send_or_count(Job::Forked { parent, child });
     }
 
+    /// Process `tgid` has, or had, these executable mappings, sorted by address: for one that is gone by the time that it is
+    /// observed. Its files are opened now. Never blocks.
+    pub fn mapped(&self, tgid: u32, mappings: Arc<Vec<maps::Mapping>>) {
+        self.send_or_count(Job::Mapped { tgid, mappings });
+    }
+
     /// Reads the code objects at `addrs` of Python process `tgid` soon: it may be gone, or they may, when its frames are
     /// named. Never blocks.
     pub fn read_code(&self, tgid: u32, addrs: Vec<u64>) {
