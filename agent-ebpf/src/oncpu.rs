@@ -2,7 +2,7 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks, missed_between};
-use agent_common::abi::unwind::Verdict;
+use agent_common::abi::python::PythonVerdict;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, bpf_perf_event_data};
@@ -111,7 +111,7 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
             Some(user_regs(ctx, walk))
         })
     };
-    let copied = LOOPS && user.verdict == Verdict::NoProcess as u8;
+    let copied = LOOPS && user.elsewhere;
     // SAFETY: there is room for that.
     let user_bytes = if copied { unsafe { unwind::copy_stack(Walker::Oncpu, frames) } } else { user.bytes };
     // SAFETY: user_bytes ≤ COPY_BYTES, so STACK_BYTES (1016) more fit into FRAMES_BYTES. No frames are skipped: a perf
@@ -137,8 +137,8 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         user_frames: (user_bytes / 8) as u16,
         verdict: user.verdict,
         stale: u8::from(user.stale),
-        python: user.python,
-        python_frames: user.python_frames,
+        python: if copied { PythonVerdict::None as u8 } else { user.python },
+        python_frames: if copied { 0 } else { user.python_frames },
         copied: u8::from(copied),
         pad: [0; 3],
         comm: bpf_get_current_comm().unwrap_or_default(),

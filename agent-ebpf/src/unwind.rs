@@ -15,7 +15,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel, bpf_probe_re
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
-pub(crate) use self::tables::{forget_process, inherit_process, want, want_executed};
+pub(crate) use self::tables::{forget_process, inherit_process, want};
 use crate::kernel::KernelPtr;
 
 /// Who walks: a CPU's timer may interrupt a program on a tracepoint, and an interrupt wakes somebody meanwhile.
@@ -67,11 +67,15 @@ pub(crate) struct Walk {
     verdict: u32,
     /// 1: user space should look at the process' mappings again.
     stale: u32,
+    /// 1: the process may have more mapped than is known.
+    young: u32,
+    /// Instruction, stack and frame pointer that it began with.
+    begin: [u64; 3],
     python: python::Walk,
     words: [u64; PT_REGS],
 }
 
-/// 336 B a CPU and walker.
+/// 368 B a CPU and walker.
 #[map]
 static UNWIND_WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKERS, 0);
 
@@ -109,6 +113,8 @@ pub(crate) struct UserStack {
     pub(crate) python: u8,
     /// How many of them are Python's.
     pub(crate) python_frames: u8,
+    /// User space may know better: [`copy_stack`] is for it.
+    pub(crate) elsewhere: bool,
 }
 
 /// Bytes of the longest stack.
@@ -149,6 +155,7 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
                 stale: walk.is_stale(),
                 python: walk.python.verdict(),
                 python_frames: python_frames as u8,
+                elsewhere: walk.young != 0 && verdict == Verdict::NoMapping as u8,
             };
         }
     }
@@ -156,11 +163,11 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
     let user = unsafe { bpf_get_stack(ctx, frames.cast(), STACK_BYTES, u64::from(BPF_F_USER_STACK)) };
     let bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
     let stale = verdict == Verdict::NoProcess as u8;
-    UserStack { bytes, verdict, stale, python: PythonVerdict::None as u8, python_frames: 0 }
+    UserStack { bytes, verdict, stale, python: PythonVerdict::None as u8, python_frames: 0, elsewhere: stale }
 }
 
-/// Copies registers and stack of a thread whose process is not known, for user space to walk: it knows the mappings by the time
-/// it reads this. Bytes copied. To be called where [`user_stack`] has just said so.
+/// Copies registers and stack of a thread whose process is not known, or not known well, for user space to walk: it knows the
+/// mappings by the time it reads this. Bytes copied. To be called where [`user_stack`] has just said so.
 ///
 /// # Safety
 /// `to` must be a place in a map value with room for [`COPY_BYTES`].
@@ -168,19 +175,19 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
 pub(crate) unsafe fn copy_stack(walker: Walker, to: *mut u8) -> usize {
     let Some(walk) = Walk::of(walker) else { return 0 };
     // SAFETY: as promised.
-    unsafe { to.cast::<[u64; 3]>().write([walk.pc, walk.sp, walk.bp]) };
-    let from = walk.sp as *const c_void;
-    // SAFETY: as promised; the helper checks the address, and fails where the stack ends before.
-    let fits = |bytes: usize| unsafe { bpf_probe_read_user(to.add(24).cast(), bytes as u32, from) } == 0;
-    let sizes = [
-        COPIED_BYTES,
-        COPIED_BYTES / 2,
-        COPIED_BYTES / 4,
-        COPIED_BYTES / 8,
-        COPIED_BYTES / 16,
-        COPIED_BYTES / 32,
-    ];
-    24 + sizes.into_iter().find(|bytes| fits(*bytes)).unwrap_or(0)
+    unsafe { to.cast::<[u64; 3]>().write(walk.begin) };
+    let mut copied = 0;
+    // Ever smaller pieces: a read fails as a whole where the stack ends before.
+    let mut piece = COPIED_BYTES / 2;
+    while piece >= COPIED_BYTES / 32 {
+        let from = walk.begin[1].wrapping_add(copied as u64) as *const c_void;
+        // SAFETY: as promised: the pieces add up to less than COPIED_BYTES. The helper checks the address.
+        if unsafe { bpf_probe_read_user(to.add(24 + copied).cast(), piece as u32, from) } == 0 {
+            copied += piece;
+        }
+        piece /= 2;
+    }
+    24 + copied
 }
 
 impl Walk {
@@ -223,8 +230,9 @@ impl Walk {
             return Verdict::None as u8;
         }
         (self.pc, self.sp, self.bp) = (regs.pc, regs.sp, regs.bp);
+        self.begin = [regs.pc, regs.sp, regs.bp];
         let Some(maps) = tables::process(tgid) else { return Verdict::NoProcess as u8 };
-        (self.first, self.count) = (maps.first, maps.count);
+        (self.first, self.count, self.young) = (maps.first, maps.count, maps.young);
         (self.start, self.len) = (0, 0);
         (self.exact, self.pointers, self.guess) = (1, 0, 0);
         self.verdict = Verdict::Truncated as u32;

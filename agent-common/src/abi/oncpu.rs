@@ -6,7 +6,7 @@ use crate::assert_abi;
 /// Frames kept of each of the two stacks: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_FRAMES: usize = 127;
 
-/// Bytes of a stack copied at most; where less than that is there, half of it, and so on.
+/// Bytes of a stack copied: less than this, and up to a 32nd of it less than there is.
 pub const COPIED_BYTES: usize = 16_384;
 
 /// Header of one sample; `user_frames` then `kernel_frames` words (u64, leaf first) follow it.

@@ -26,8 +26,6 @@ pub const PROCESS_MAPPINGS: u32 = 2048;
 pub const MAPPING_STEPS: u32 = 11;
 /// Processes at most: 88 B each, 352 KiB.
 pub const PROCESSES: u32 = 4096;
-/// With a number in `UNWIND_WANTED`: it runs another program since a moment ago. Thread-group ids end below (`PID_MAX_LIMIT`).
-pub const WANTED_EXECUTED: u32 = 1 << 31;
 /// Distinct rules that do not fit into a row: 16 B each, 64 KiB.
 pub const WIDE_RULES: u32 = 4096;
 
@@ -43,8 +41,8 @@ pub struct ProcessMaps {
     pub python: u64,
     /// Index in `PYTHON_LAYOUTS`.
     pub layout: u32,
-    /// Padding.
-    pub pad: u32,
+    /// 1: it began a moment ago, and may well have more mapped than these.
+    pub young: u32,
 }
 assert_abi!(ProcessMaps, size = 24, align = 8, fields = [u32, u32, u64, u32, u32]);
 

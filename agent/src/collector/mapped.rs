@@ -25,7 +25,7 @@ pub(super) struct Mapped {
     spaces: Spaces,
     /// For the symbolizer.
     told: Vec<(Tgid, Mappings)>,
-    /// How many mappings of a process it knows: before its last exec, and since.
+    /// How many mappings of each program of a process it knows.
     known: HashMap<Tgid, Vec<usize>>,
 }
 

@@ -36,8 +36,8 @@ pub struct OncpuSource {
     code: CodeSeen,
     /// Stacks that were copied since the last poll.
     copied: Vec<CopiedStack>,
-    /// Samples whose stacks are being walked: number, place in `samples`.
-    walking: HashMap<u64, usize>,
+    /// Samples whose stacks are being walked: number, place in `samples`, and the verdict until then.
+    walking: HashMap<u64, (usize, usize)>,
     /// Stacks copied so far.
     number: u64,
     /// Sampled since the last poll; true: in code that the unwinder does not know.
@@ -99,7 +99,8 @@ impl OncpuSource {
     fn copied<'a>(&mut self, header: &SampleHeader, words: &'a [u64]) -> &'a [u64] {
         let Some((&[pc, sp, bp], stack)) = words.split_first_chunk() else { return &[] };
         self.number += 1;
-        self.walking.insert(self.number, self.samples.len());
+        let verdict = usize::from(header.verdict).min(Verdict::ALL.len() - 1);
+        self.walking.insert(self.number, (self.samples.len(), verdict));
         self.copied.push(CopiedStack {
             id: self.number,
             tgid: Tgid(header.tgid),
@@ -111,15 +112,14 @@ impl OncpuSource {
 
     /// A stack was walked. One that comes too late for its window is left out.
     pub fn walked(&mut self, walked: Walked) {
-        let Some(sample) = self.walking.remove(&walked.id).and_then(|at| self.samples.get_mut(at)) else {
-            return;
-        };
+        let Some((place, before)) = self.walking.remove(&walked.id) else { return };
+        let Some(sample) = self.samples.get_mut(place) else { return };
         if walked.verdict == Verdict::NoProcess {
             return;
         }
         sample.user = walked.frames.into();
         let verdicts = self.unwound.entry(Tgid(sample.tgid)).or_default();
-        verdicts[Verdict::NoProcess as usize] = verdicts[Verdict::NoProcess as usize].saturating_sub(1);
+        verdicts[before] = verdicts[before].saturating_sub(1);
         verdicts[walked.verdict as usize] += 1;
     }
 

@@ -16,13 +16,28 @@ const PROCESSES: usize = 16_384;
 /// The executable mappings of a process, by address.
 pub type Mappings = Arc<Vec<Mapping>>;
 
+/// Programs of one process that are remembered: a script begins with two, and what it calls by exec is more.
+const PROGRAMS: usize = 8;
+
+/// What a process had mapped since its fork or an exec.
 #[derive(Debug, Clone)]
-struct Space {
-    /// Since when they are these: the fork or the exec.
+struct Program {
     since: MonoNs,
     mappings: Mappings,
-    /// What was there before the exec.
-    before: Option<Mappings>,
+}
+
+/// Its programs, the last last.
+#[derive(Debug, Clone)]
+struct Space(Vec<Program>);
+
+impl Space {
+    fn new(since: MonoNs, mappings: Mappings) -> Self {
+        Self(vec![Program { since, mappings }])
+    }
+
+    fn mappings(&self) -> Mappings {
+        self.0.last().map(|program| Arc::clone(&program.mappings)).unwrap_or_default()
+    }
 }
 
 /// All processes that began while we looked, and those that forked them.
@@ -42,8 +57,8 @@ impl Spaces {
                 MappingChange::Exit => self.gone.push_back((at, tgid)),
                 // What was mapped before we looked is not known of the others: they live, and `/proc` tells.
                 MappingChange::Map(mapping) => {
-                    if let Some(space) = self.known.get_mut(&tgid) {
-                        put(Arc::make_mut(&mut space.mappings), mapping);
+                    if let Some(program) = self.known.get_mut(&tgid).and_then(|space| space.0.last_mut()) {
+                        put(Arc::make_mut(&mut program.mappings), mapping);
                     }
                 }
             }
@@ -54,26 +69,29 @@ impl Spaces {
     pub fn trim(&mut self, now: MonoNs) {
         while let Some((at, tgid)) = self.gone.pop_front_if(|(at, _)| now.since(*at).0 > REMEMBERED_NS) {
             // Its number may be another one's by now.
-            if self.known.get(&tgid).is_some_and(|space| space.since <= at) {
+            let is_gone = |space: &Space| space.0.last().is_none_or(|program| program.since <= at);
+            if self.known.get(&tgid).is_some_and(is_gone) {
                 self.known.remove(&tgid);
             }
         }
     }
 
-    /// What process `tgid` had mapped at that time, with what it mapped since, and before the exec that came before that. Empty
-    /// where nothing is known.
+    /// What the program that process `tgid` ran at that time had, or came to have, mapped; and what the one before had. Empty where
+    /// nothing is known.
     #[must_use]
     pub fn at(&self, tgid: Tgid, at: MonoNs) -> (Mappings, Mappings) {
-        let Some(space) = self.known.get(&tgid) else { return Default::default() };
-        let before = space.before.clone().unwrap_or_default();
-        if at >= space.since { (Arc::clone(&space.mappings), before) } else { (before, Mappings::default()) }
+        let Some(Space(programs)) = self.known.get(&tgid) else { return Default::default() };
+        let begun = programs.partition_point(|program| program.since <= at);
+        let of = |place: usize| {
+            programs.get(place).map(|program| Arc::clone(&program.mappings)).unwrap_or_default()
+        };
+        (begun.checked_sub(1).map(of).unwrap_or_default(), begun.checked_sub(2).map(of).unwrap_or_default())
     }
 
-    /// All that is known of a process: before its last exec, and since.
+    /// All that is known of a process, the last program last.
     pub fn of(&self, tgid: Tgid) -> impl Iterator<Item = &Mappings> {
-        let space = self.known.get(&tgid);
-        let all = space.into_iter().flat_map(|space| space.before.iter().chain([&space.mappings]));
-        all.filter(|mappings| !mappings.is_empty())
+        let programs = self.known.get(&tgid).into_iter().flat_map(|space| &space.0);
+        programs.map(|program| &program.mappings).filter(|mappings| !mappings.is_empty())
     }
 
     fn fork(&mut self, at: MonoNs, parent: Tgid, child: Tgid) {
@@ -82,16 +100,18 @@ impl Spaces {
         }
         let parents = self.known.entry(parent).or_insert_with(|| {
             // One from before: what it has, its child has.
-            let mappings = Arc::new(maps::read(parent.0).unwrap_or_default());
-            Space { since: MonoNs(0), mappings, before: None }
+            Space::new(MonoNs(0), Arc::new(maps::read(parent.0).unwrap_or_default()))
         });
-        let mappings = Arc::clone(&parents.mappings);
-        self.known.insert(child, Space { since: at, mappings, before: None });
+        let mappings = parents.mappings();
+        self.known.insert(child, Space::new(at, mappings));
     }
 
     fn exec(&mut self, at: MonoNs, tgid: Tgid) {
-        let before = self.known.get(&tgid).map(|space| Arc::clone(&space.mappings));
-        self.known.insert(tgid, Space { since: at, mappings: Mappings::default(), before });
+        let Space(programs) = self.known.entry(tgid).or_insert(Space(Vec::new()));
+        if programs.len() >= PROGRAMS {
+            programs.remove(0);
+        }
+        programs.push(Program { since: at, mappings: Mappings::default() });
     }
 }
 

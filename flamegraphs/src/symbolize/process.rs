@@ -28,8 +28,8 @@ const MAX_JIT: usize = 12 << 20;
 const MAX_INTERPRETED: usize = 12 << 20;
 /// Processes remembered at most; ~2 KiB each.
 const MAX_PROCESSES: usize = 4096;
-/// Sets of mappings kept of one process: before and after an exec, a `dlclose`, or the tgid's reuse.
-const MAX_GENERATIONS: usize = 3;
+/// Sets of mappings kept of one process: before and after an exec (a script has several), a `dlclose`, or the tgid's reuse.
+const MAX_GENERATIONS: usize = 6;
 
 /// What an executable mapping is, with the file resolved.
 #[derive(Debug, Clone)]
