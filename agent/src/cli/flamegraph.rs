@@ -269,7 +269,7 @@ async fn of_daemon(
         timeline: output::format(args).has_times(),
     };
     match ask::ask(client, request, &what, wait).await? {
-        Reply::Flamegraph(profile) => Ok(profile),
+        Reply::Flamegraph(profile) => Ok(*profile),
         _ => bail!("the daemon answered something else"),
     }
 }
