@@ -15,18 +15,13 @@ use crate::source::oncpu::Fresh;
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What is worth reading of a process while it lives.
+/// What is worth reading of processes while they live.
 #[derive(Debug)]
 pub enum Seen {
-    /// It was sampled for the first time.
+    /// One was sampled for the first time.
     Process(Fresh),
-    /// These code objects were in its Python stacks.
-    Code {
-        /// The process.
-        tgid: Tgid,
-        /// Their addresses.
-        addrs: Vec<u64>,
-    },
+    /// Code objects were in Python stacks: processes, and addresses in them.
+    Code(Vec<(Tgid, Vec<u64>)>),
 }
 
 /// Called on the collector's thread: must not block.
@@ -43,7 +38,9 @@ pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
             }
             symbolizer.observe(tgid.0);
         }
-        Seen::Code { tgid, addrs } => symbolizer.read_code(tgid.0, addrs),
+        Seen::Code(code) => {
+            symbolizer.read_code(code.into_iter().map(|(tgid, addrs)| (tgid.0, addrs)).collect());
+        }
     })
 }
 
@@ -140,8 +137,10 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         }
         next_poll = if now >= next_poll { after(next_poll, Collector::POLL, now) } else { next_poll };
         collector.take_fresh().into_iter().map(Seen::Process).for_each(&mut on_process);
-        let code = collector.take_code().into_iter();
-        code.map(|(tgid, addrs)| Seen::Code { tgid, addrs }).for_each(&mut on_process);
+        let code = collector.take_code();
+        if !code.is_empty() {
+            on_process(Seen::Code(code));
+        }
         if ending {
             return;
         }

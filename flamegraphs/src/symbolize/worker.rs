@@ -29,7 +29,7 @@ type Answer = Result<(Vec<Sample>, Names), Error>;
 pub(super) enum Job {
     Observe { tgid: u32 },
     Forked { parent: u32, child: u32 },
-    Code { tgid: u32, addrs: Vec<u64> },
+    Code { code: Vec<(u32, Vec<u64>)> },
     Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
     File { path: PathBuf, addrs: Vec<u64>, reply: SyncSender<Result<Vec<FrameName>, Error>> },
 }
@@ -72,9 +72,11 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
                 let result = guarded(|| symbolizer.processes.forked(parent, child));
                 let _ = symbolizer.settle(result, options, stats);
             }
-            Job::Code { tgid, addrs } => {
+            Job::Code { code } => {
                 let State { processes, files, .. } = &mut symbolizer;
-                let result = guarded(|| processes.read_code(tgid, &addrs, files));
+                let result = guarded(|| {
+                    code.iter().for_each(|(tgid, addrs)| processes.read_code(*tgid, addrs, files));
+                });
                 let _ = symbolizer.settle(result, options, stats);
             }
             Job::Name { samples, reply } => {
