@@ -101,6 +101,7 @@ pub(crate) fn try_exec(ctx: &RawTracePointContext) {
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(event.tgid)) {
         return;
     }
+    unwind::want_executed(event.tgid, event.at_ns);
     debug!(ctx, "exec {}", event.tgid);
     send(event);
 }

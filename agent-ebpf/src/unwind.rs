@@ -15,7 +15,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
-pub(crate) use self::tables::{forget_process, inherit_process, want};
+pub(crate) use self::tables::{forget_process, inherit_process, want, want_executed};
 use crate::kernel::KernelPtr;
 
 /// Who walks: a CPU's timer may interrupt a program on a tracepoint, and an interrupt wakes somebody meanwhile.

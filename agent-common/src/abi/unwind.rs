@@ -26,6 +26,8 @@ pub const PROCESS_MAPPINGS: u32 = 2048;
 pub const MAPPING_STEPS: u32 = 11;
 /// Processes at most: 88 B each, 352 KiB.
 pub const PROCESSES: u32 = 4096;
+/// With a number in `UNWIND_WANTED`: it runs another program since a moment ago. Thread-group ids end below (`PID_MAX_LIMIT`).
+pub const WANTED_EXECUTED: u32 = 1 << 31;
 /// Distinct rules that do not fit into a row: 16 B each, 64 KiB.
 pub const WIDE_RULES: u32 = 4096;
 

@@ -4,7 +4,7 @@ use core::arch::asm;
 
 use agent_common::abi::unwind::{
     MAPPING_STEPS, MAPPINGS, Mapping, PAGE_BITS, PAGES, PROCESSES, Page, ProcessMaps, ROW_STEPS, RULE_BITS,
-    Row, Rule, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
+    Row, Rule, SLAB_ROWS, SLABS, WANTED_EXECUTED, WIDE_RULES, WideRule,
 };
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP};
 use aya_ebpf::btf_maps::{self, ArrayOfMaps};
@@ -56,25 +56,38 @@ fn if_le(a: u64, b: u64, value: u64) -> u64 {
 #[map]
 static UNWIND_WANTED: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// When this CPU last asked.
+/// When this CPU last asked because of a sample, and because of an exec.
 #[map]
-static WANTED_AT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+static WANTED_AT: PerCpuArray<u64> = PerCpuArray::with_max_entries(2, 0);
 
 /// A CPU asks at most so often, ns: a wake-up costs some µs.
-const WANTED_NS: u64 = 2_000_000;
+const SAMPLED_NS: u64 = 2_000_000;
+/// So often after an exec, when the mappings are read twice.
+const EXECUTED_NS: u64 = 5_000_000;
 
-/// Asks user space to look at the mappings of a process.
+/// Asks user space to look at the mappings of a process that was sampled.
 #[inline(always)]
 pub(crate) fn want(tgid: u32, now: u64) {
-    let Some(last) = WANTED_AT.get_ptr_mut(0) else { return };
+    ask(tgid, now, 0, SAMPLED_NS);
+}
+
+/// Asks user space to look at the mappings of a process that runs another program: before its first sample, if it can.
+#[inline(always)]
+pub(crate) fn want_executed(tgid: u32, now: u64) {
+    ask(tgid | WANTED_EXECUTED, now, 1, EXECUTED_NS);
+}
+
+#[inline(always)]
+fn ask(what: u32, now: u64, why: u32, pause: u64) {
+    let Some(last) = WANTED_AT.get_ptr_mut(why) else { return };
     // SAFETY: a per-CPU slot; two programs that write it at once ask once more or less.
     unsafe {
-        if now.wrapping_sub(*last) < WANTED_NS {
+        if now.wrapping_sub(*last) < pause {
             return;
         }
         *last = now;
     }
-    let _ = UNWIND_WANTED.output::<u32>(tgid, u64::from(BPF_RB_FORCE_WAKEUP));
+    let _ = UNWIND_WANTED.output::<u32>(what, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
 /// The mappings of a process, and its interpreter.

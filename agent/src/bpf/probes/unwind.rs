@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_common::abi::python::{LAYOUTS, PythonLayout};
 use agent_common::abi::unwind::{
-    MAPPINGS, Mapping, PAGES, Page, ProcessMaps, Row, SLAB_ROWS, SLABS, WIDE_RULES, WideRule,
+    MAPPINGS, Mapping, PAGES, Page, ProcessMaps, Row, SLAB_ROWS, SLABS, WANTED_EXECUTED, WIDE_RULES, WideRule,
 };
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 
@@ -53,15 +53,16 @@ impl UnwindMaps {
     /// Waits until a process is wanted, `patience` at most.
     pub fn wait(&self, patience: Duration) {
         let mut ring = libc::pollfd { fd: self.wanted.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let ms = patience.as_micros().div_ceil(1000) as libc::c_int;
         // SAFETY: one descriptor that is open. An interrupted wait is a short one.
-        unsafe { libc::poll(&raw mut ring, 1, patience.as_millis() as libc::c_int) };
+        unsafe { libc::poll(&raw mut ring, 1, ms) };
     }
 
-    /// Calls `each` for every process that the kernel side wants to be looked at.
-    pub fn wanted(&mut self, mut each: impl FnMut(u32)) {
+    /// Calls `each` for every process that the kernel side wants to be looked at, and whether it has called exec just now.
+    pub fn wanted(&mut self, mut each: impl FnMut(u32, bool)) {
         while let Some(item) = self.wanted.next() {
-            if let Some(tgid) = item.first_chunk() {
-                each(u32::from_ne_bytes(*tgid));
+            if let Some(what) = item.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)) {
+                each(what & !WANTED_EXECUTED, what & WANTED_EXECUTED != 0);
             }
         }
     }

@@ -24,6 +24,8 @@ use crate::collector::StartError;
 /// up to [`REFRESH_MAX`]: code without a mapping may be one that cannot be unwound whatever we do.
 const REFRESH_MIN: Duration = Duration::from_millis(20);
 const REFRESH_MAX: Duration = Duration::from_secs(30);
+/// After an exec the program itself is mapped; its libraries are so much later.
+const LINKED: Duration = Duration::from_millis(2);
 /// A process that has not been sampled for so long may give its place to others.
 const IDLE: Duration = Duration::from_mins(1);
 /// Files remembered before those that no process uses are forgotten.
@@ -171,6 +173,10 @@ struct Worker {
     vdso: Option<Found>,
     queue: VecDeque<Tgid>,
     queued: HashSet<Tgid>,
+    /// Those that the kernel side has told of as they called exec, until the collector tells of it.
+    executed: HashSet<Tgid>,
+    /// To be looked at again, and when.
+    again: VecDeque<(Instant, Tgid)>,
     waiting: Vec<mpsc::Sender<()>>,
 }
 
@@ -189,6 +195,8 @@ impl Worker {
             vdso: None,
             queue: VecDeque::new(),
             queued: HashSet::new(),
+            executed: HashSet::new(),
+            again: VecDeque::new(),
             waiting: Vec::new(),
         }
     }
@@ -202,14 +210,13 @@ impl Worker {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            let mut wanted = Vec::new();
-            self.maps.wanted(|tgid| wanted.push((Tgid(tgid), true)));
-            self.event(Event::Sampled(wanted));
             let now = Instant::now();
+            self.take_wanted(now);
             let Some(tgid) = self.queue.pop_front() else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
-                self.maps.wait(PATIENCE);
+                let due = self.again.front().map(|(due, _)| due.saturating_duration_since(now));
+                self.maps.wait(due.map_or(PATIENCE, |due| due.min(PATIENCE)));
                 continue;
             };
             self.queued.remove(&tgid);
@@ -224,6 +231,26 @@ impl Worker {
                 std::thread::sleep((took * (SHARE - 1)).min(MAX_PAUSE));
             }
         }
+    }
+
+    /// What the kernel side wants, and what was put off until now.
+    fn take_wanted(&mut self, now: Instant) {
+        let (mut sampled, mut executed) = (Vec::new(), Vec::new());
+        self.maps.wanted(
+            |tgid, exec| {
+                if exec { executed.push(Tgid(tgid)) } else { sampled.push((Tgid(tgid), true)) }
+            },
+        );
+        for tgid in executed {
+            self.forget(tgid, now);
+            self.executed.insert(tgid);
+            self.enqueue(tgid);
+            self.again.push_back((now + LINKED, tgid));
+        }
+        while let Some((_, tgid)) = self.again.pop_front_if(|(due, _)| *due <= now) {
+            self.enqueue(tgid);
+        }
+        self.event(Event::Sampled(sampled));
     }
 
     fn event(&mut self, event: Event) {
@@ -244,11 +271,15 @@ impl Worker {
                 }
             }
             Event::Fork { parent, child } => self.fork(parent, child, now),
+            Event::Exec(tgid) if self.executed.remove(&tgid) => {}
             Event::Exec(tgid) => {
                 self.forget(tgid, now);
                 self.enqueue(tgid);
             }
-            Event::Exit(tgid) => self.forget(tgid, now),
+            Event::Exit(tgid) => {
+                self.executed.remove(&tgid);
+                self.forget(tgid, now);
+            }
             Event::Settle(done) => {
                 if !self.queue.is_empty() {
                     self.waiting.push(done);
