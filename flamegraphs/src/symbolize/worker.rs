@@ -75,7 +75,9 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
             Job::Code { code } => {
                 let State { processes, files, .. } = &mut symbolizer;
                 let result = guarded(|| {
-                    code.iter().for_each(|(tgid, addrs)| processes.read_code(*tgid, addrs, files));
+                    for (tgid, addrs) in &code {
+                        processes.read_code(*tgid, addrs, files);
+                    }
                 });
                 let _ = symbolizer.settle(result, options, stats);
             }
