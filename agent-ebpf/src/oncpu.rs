@@ -2,6 +2,7 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks, missed_between};
+use agent_common::abi::unwind::Verdict;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, bpf_perf_event_data};
@@ -21,8 +22,9 @@ const SAMPLES_BYTES: u32 = 1 << 20;
 
 /// Bytes of one full stack.
 const STACK_BYTES: usize = MAX_FRAMES * 8;
-/// Room for the kernel stack behind the longest user stack with Python frames, with what the verifier's bounds are above.
-const FRAMES_BYTES: usize = unwind::USER_BYTES + 1024;
+/// Room for the kernel stack behind the longest user stack, which is one that was copied.
+const FRAMES_BYTES: usize = unwind::COPY_BYTES + 1024;
+const _: () = assert!(unwind::COPY_BYTES >= unwind::USER_BYTES);
 
 #[repr(C)]
 pub(crate) struct Scratch {
@@ -33,7 +35,7 @@ pub(crate) struct Scratch {
 #[map]
 static SAMPLES: RingBuf = RingBuf::with_byte_size(SAMPLES_BYTES, 0);
 
-/// A sample is put together here: 3.1 KiB a CPU, more than a BPF stack holds.
+/// A sample is put together here: 17.2 KiB a CPU, more than a BPF stack holds.
 #[map]
 static SAMPLE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
@@ -109,8 +111,10 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
             Some(user_regs(ctx, walk))
         })
     };
-    let user_bytes = user.bytes;
-    // SAFETY: user_bytes ≤ USER_BYTES, so STACK_BYTES (1016) more fit into FRAMES_BYTES. No frames are skipped: a perf
+    let copied = LOOPS && user.verdict == Verdict::NoProcess as u8;
+    // SAFETY: there is room for that.
+    let user_bytes = if copied { unsafe { unwind::copy_stack(Walker::Oncpu, frames) } } else { user.bytes };
+    // SAFETY: user_bytes ≤ COPY_BYTES, so STACK_BYTES (1016) more fit into FRAMES_BYTES. No frames are skipped: a perf
     // event's stack starts at the interrupted instruction.
     let kernel = unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user_bytes).cast(), STACK_BYTES as u32, 0) };
     // Negative in user mode (-EFAULT): no kernel stack to take, so no failure worth a count there.
@@ -135,11 +139,12 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         stale: u8::from(user.stale),
         python: user.python,
         python_frames: user.python_frames,
-        pad: [0; 4],
+        copied: u8::from(copied),
+        pad: [0; 3],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };
     let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;
-    // SAFETY: `bytes` is at most 56 + USER_BYTES + 1023, the size of the scratch area is one more. User space drains on
+    // SAFETY: `bytes` is at most 56 + COPY_BYTES + 1023, the size of the scratch area is one more. User space drains on
     // a timer: a wake-up per sample was millions of context switches elsewhere.
     let sent = unsafe { SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64) };
     if sent != 0 {

@@ -6,12 +6,12 @@ mod tables;
 
 use core::ffi::c_void;
 
-use agent_common::abi::oncpu::MAX_FRAMES;
+use agent_common::abi::oncpu::{COPIED_BYTES, MAX_FRAMES};
 use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::{MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Rule, Verdict};
 use aya_ebpf::bindings::BPF_F_USER_STACK;
 use aya_ebpf::helpers::bpf_get_stack;
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel, bpf_probe_read_user};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
@@ -117,6 +117,9 @@ const STACK_BYTES: u32 = (MAX_FRAMES * 8) as u32;
 /// Room for a user stack: as many Python frames behind as many native ones, by the verifier's bounds.
 pub(crate) const USER_BYTES: usize = 2 * (FRAMES_MASK as usize + 1) * 8;
 
+/// Room for a stack that is copied, with its registers.
+pub(crate) const COPY_BYTES: usize = COPIED_BYTES + 24;
+
 /// Takes the user stack of the current thread, of thread group `tgid`, leaf first, the native frames, then Python's. By frame pointers where its tables are not
 /// known, and without `LOOPS`, where there is no `bpf_loop`: following the walk step by step would be more than the verifiers
 /// of those kernels take.
@@ -154,6 +157,30 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
     let bytes = if user > 0 { user as usize & 0x3ff } else { 0 };
     let stale = verdict == Verdict::NoProcess as u8;
     UserStack { bytes, verdict, stale, python: PythonVerdict::None as u8, python_frames: 0 }
+}
+
+/// Copies registers and stack of a thread whose process is not known, for user space to walk: it knows the mappings by the time
+/// it reads this. Bytes copied. To be called where [`user_stack`] has just said so.
+///
+/// # Safety
+/// `to` must be a place in a map value with room for [`COPY_BYTES`].
+#[inline(always)]
+pub(crate) unsafe fn copy_stack(walker: Walker, to: *mut u8) -> usize {
+    let Some(walk) = Walk::of(walker) else { return 0 };
+    // SAFETY: as promised.
+    unsafe { to.cast::<[u64; 3]>().write([walk.pc, walk.sp, walk.bp]) };
+    let from = walk.sp as *const c_void;
+    // SAFETY: as promised; the helper checks the address, and fails where the stack ends before.
+    let fits = |bytes: usize| unsafe { bpf_probe_read_user(to.add(24).cast(), bytes as u32, from) } == 0;
+    let sizes = [
+        COPIED_BYTES,
+        COPIED_BYTES / 2,
+        COPIED_BYTES / 4,
+        COPIED_BYTES / 8,
+        COPIED_BYTES / 16,
+        COPIED_BYTES / 32,
+    ];
+    24 + sizes.into_iter().find(|bytes| fits(*bytes)).unwrap_or(0)
 }
 
 impl Walk {
@@ -195,9 +222,9 @@ impl Walk {
         if regs.pc == 0 {
             return Verdict::None as u8;
         }
+        (self.pc, self.sp, self.bp) = (regs.pc, regs.sp, regs.bp);
         let Some(maps) = tables::process(tgid) else { return Verdict::NoProcess as u8 };
         (self.first, self.count) = (maps.first, maps.count);
-        (self.pc, self.sp, self.bp) = (regs.pc, regs.sp, regs.bp);
         (self.start, self.len) = (0, 0);
         (self.exact, self.pointers, self.guess) = (1, 0, 0);
         self.verdict = Verdict::Truncated as u32;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
+use agent_common::wire::report::MAPPINGS_LOST;
 
 use crate::bpf::{LoadSpec, Probes, Verdict};
 use crate::source::file_locks;
@@ -14,12 +15,14 @@ use crate::source::in_flight::InFlightSource;
 use crate::source::oncpu::{Fresh, OncpuSource};
 use crate::source::process::ProcessSource;
 use crate::source::resources::{Closing, ResourceRows, ResourceSource};
+use crate::source::spaces::Mappings;
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::{TaskSample, TaskSource};
 use crate::source::unwind::Unwinding;
 use crate::window::{InFlight, ProcessTimes, SyscallRow, Window};
 
 mod audit;
+mod mapped;
 mod options;
 mod sched;
 mod ticks;
@@ -27,6 +30,7 @@ mod ticks;
 pub use options::{Filter, Options, StartError, SyscallTier};
 
 use audit::Audit;
+use mapped::Mapped;
 use sched::Sched;
 
 /// How long the start waits for the unwind tables of the processes that are to be observed: those of one take some 10 ms.
@@ -56,6 +60,7 @@ pub struct Collector {
     in_flight: InFlightSource,
     resources: ResourceSource,
     unwinding: Option<Unwinding>,
+    mapped: Mapped,
     number: u32,
     softirqs_paused: u32,
     sched: Sched,
@@ -119,6 +124,7 @@ impl Collector {
         if let (Some(unwinding), Filter::Tgids { tgids, .. }) = (&unwinding, &options.filter) {
             unwinding.prepare(tgids, TABLES_PATIENCE);
         }
+        let mapped = if options.rate_hz > 0 { Mapped::start(&probes) } else { Mapped::default() };
         if options.rate_hz > 0 {
             probes.attach_sampling(options.rate_hz);
         }
@@ -136,6 +142,7 @@ impl Collector {
             in_flight,
             resources: ResourceSource::new(),
             unwinding,
+            mapped,
             number: 0,
             softirqs_paused: 0,
             sched,
@@ -174,10 +181,20 @@ impl Collector {
             unwinding.sampled(self.sched.take_stale());
         }
         let process = &self.process;
-        self.fresh.extend(self.oncpu.take_fresh(|tgid| process.forked_by(tgid)));
+        let fresh = self.oncpu.take_fresh(|tgid| process.forked_by(tgid));
+        self.mapped.take(&fresh, mono_now());
+        self.fresh.extend(fresh);
+        if let Some(unwinding) = &self.unwinding {
+            self.mapped.walk(&mut self.oncpu, unwinding);
+        }
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
             self.read_syscalls();
         }
+    }
+
+    /// Mappings of processes that were sampled, for when they are gone.
+    pub fn take_mapped(&mut self) -> Vec<(Tgid, Mappings)> {
+        self.mapped.take_told()
     }
 
     /// The processes sampled for the first time since the last call, so that their mappings can be read while they
@@ -273,11 +290,19 @@ impl Collector {
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
         let file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
         let span = end.since(start);
+        if let Some(unwinding) = &self.unwinding {
+            Mapped::finish(&mut self.oncpu, unwinding);
+        }
         let (samples, unwound, pythons) =
             (self.oncpu.take(), self.oncpu.take_unwound(), self.oncpu.take_pythons());
-        let coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
+        let mut coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
+        let not_told = self.mapped.take_lost();
+        if not_told > 0 {
+            coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_told);
+        }
         let mut self_cost = self.audit.self_cost(&self.probes, span);
         self_cost.map_bytes += self.unwinding.as_ref().map_or(0, |unwinding| unwinding.stats().slab_bytes);
+        self_cost.map_bytes += self.mapped.bytes();
         self.choose_tier(calls, span.as_secs_f64());
         Some(Window {
             start,

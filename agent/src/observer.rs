@@ -11,6 +11,7 @@ use flamegraphs::Symbolizer;
 use crate::collector::{Collector, Options, StartError};
 use crate::history::{History, Limits};
 use crate::source::oncpu::Fresh;
+use crate::source::spaces::Mappings;
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -20,6 +21,13 @@ const WINDOW: Duration = Duration::from_secs(1);
 pub enum Seen {
     /// One was sampled for the first time.
     Process(Fresh),
+    /// One had these mappings then, or as it ended.
+    Mapped {
+        /// The process.
+        tgid: Tgid,
+        /// They.
+        mappings: Mappings,
+    },
     /// Code objects were in Python stacks: processes, and addresses in them.
     Code(Vec<(Tgid, Vec<u64>)>),
 }
@@ -38,6 +46,7 @@ pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
             }
             symbolizer.observe(tgid.0);
         }
+        Seen::Mapped { tgid, mappings } => symbolizer.mapped(tgid.0, mappings),
         Seen::Code(code) => {
             symbolizer.read_code(code.into_iter().map(|(tgid, addrs)| (tgid.0, addrs)).collect());
         }
@@ -137,6 +146,9 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         }
         next_poll = if now >= next_poll { after(next_poll, Collector::POLL, now) } else { next_poll };
         collector.take_fresh().into_iter().map(Seen::Process).for_each(&mut on_process);
+        // After a child has got its parent's.
+        let mapped = collector.take_mapped().into_iter();
+        mapped.map(|(tgid, mappings)| Seen::Mapped { tgid, mappings }).for_each(&mut on_process);
         let code = collector.take_code();
         if !code.is_empty() {
             on_process(Seen::Code(code));

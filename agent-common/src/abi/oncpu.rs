@@ -6,6 +6,9 @@ use crate::assert_abi;
 /// Frames kept of each of the two stacks: the kernel's own limit (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_FRAMES: usize = 127;
 
+/// Bytes of a stack copied at most; where less than that is there, half of it, and so on.
+pub const COPIED_BYTES: usize = 16_384;
+
 /// Header of one sample; `user_frames` then `kernel_frames` words (u64, leaf first) follow it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -32,8 +35,11 @@ pub struct SampleHeader {
     pub python: u8,
     /// How many of the user frames are Python's.
     pub python_frames: u8,
+    /// 1: the process' mappings are not known to the kernel side, and the user frames are none: instruction, stack and frame
+    /// pointer, then words of the stack.
+    pub copied: u8,
     /// Padding.
-    pub pad: [u8; 4],
+    pub pad: [u8; 3],
     /// Task name, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
@@ -41,7 +47,7 @@ assert_abi!(
     SampleHeader,
     size = 56,
     align = 8,
-    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, u8, [u8; 4], [u8; COMM_LEN]]
+    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, u8, u8, [u8; 3], [u8; COMM_LEN]]
 );
 
 /// Per-CPU count of timer ticks, so that captured + idle + lost can be held against expected.

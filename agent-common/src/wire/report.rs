@@ -38,6 +38,9 @@ pub struct Coverage {
 /// Reason in [`Coverage::lost`]: a CPU that was not idle had no tick of the sampling timer.
 pub const TIMER_STOPPED: &str = "sample_timer_stopped";
 
+/// Reason in [`Coverage::lost`]: the kernel had no room to tell what a process mapped.
+pub const MAPPINGS_LOST: &str = "mapping_ring_full";
+
 impl Coverage {
     /// What was lost: `29 samples lost (buffer full)`, one text a reason.
     pub fn losses(&self) -> impl Iterator<Item = String> {
@@ -46,6 +49,7 @@ impl Coverage {
             match known.map(DropReason::words) {
                 Some(words) => format!("{lost} {words}"),
                 None if reason == TIMER_STOPPED => format!("{lost} samples lost (timer held back)"),
+                None if reason == MAPPINGS_LOST => format!("{lost} mappings not told (buffer full)"),
                 None => format!("{lost} {}", reason.replace('_', " ")),
             }
         })

@@ -7,6 +7,7 @@ mod caps;
 mod layout;
 mod load;
 mod mapped;
+mod mappings;
 mod object;
 mod probes;
 mod sys;
@@ -14,6 +15,7 @@ mod verdict;
 
 pub use caps::missing_capabilities;
 pub use load::{LoadSpec, raise_memlock};
+pub use mappings::{MappingChange, MappingEvent, MappingEvents};
 pub use object::source_digest;
 pub use probes::{Counters, Probes, Resources, UnwindMaps, WaitRecord};
 pub(crate) use verdict::version;

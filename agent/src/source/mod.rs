@@ -18,6 +18,7 @@ pub mod resources;
 pub mod runqlat;
 pub mod sched;
 mod signals;
+pub mod spaces;
 pub mod syscalls;
 pub mod task;
 pub mod unwind;

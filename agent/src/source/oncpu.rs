@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use agent_common::abi::oncpu::SampleHeader;
 use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
-use agent_common::units::Tgid;
+use agent_common::units::{MonoNs, Tgid};
 use flamegraphs::sample::Sample;
 
 use super::comms::Comms;
 use super::python::CodeSeen;
+use super::unwind::{Copied, Walked};
 
 /// A process sampled for the first time, or one that such a process was forked from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,27 @@ pub struct OncpuSource {
     unwound: Unwound,
     pythons: Pythons,
     code: CodeSeen,
+    /// Stacks that were copied since the last poll.
+    copied: Vec<CopiedStack>,
+    /// Samples whose stacks are being walked: number, place in `samples`.
+    walking: HashMap<u64, usize>,
+    /// Stacks copied so far.
+    number: u64,
     /// Sampled since the last poll; true: in code that the unwinder does not know.
     sampled: HashMap<Tgid, bool>,
+}
+
+/// The stack of a process that the kernel side did not know yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedStack {
+    /// Its number.
+    pub id: u64,
+    /// The process.
+    pub tgid: Tgid,
+    /// When.
+    pub at: MonoNs,
+    /// The stack.
+    pub copied: Copied,
 }
 
 /// How the walks up user stacks ended, by process.
@@ -63,6 +83,7 @@ impl OncpuSource {
         }
         *self.sampled.entry(tgid).or_default() |= header.stale != 0;
         let comm = self.names.get(&header.comm);
+        let user = if header.copied != 0 { self.copied(header, user) } else { user };
         self.samples.push(Sample {
             at_ns: header.at_ns,
             tgid: header.tgid,
@@ -72,6 +93,45 @@ impl OncpuSource {
             user: user.into(),
             weight: 1,
         });
+    }
+
+    /// Puts a copied stack aside for whoever walks it: until then its leaf is all there is.
+    fn copied<'a>(&mut self, header: &SampleHeader, words: &'a [u64]) -> &'a [u64] {
+        let Some((&[pc, sp, bp], stack)) = words.split_first_chunk() else { return &[] };
+        self.number += 1;
+        self.walking.insert(self.number, self.samples.len());
+        self.copied.push(CopiedStack {
+            id: self.number,
+            tgid: Tgid(header.tgid),
+            at: MonoNs(header.at_ns),
+            copied: Copied { pc, sp, bp, stack: stack.into() },
+        });
+        &words[..1]
+    }
+
+    /// A stack was walked. One that comes too late for its window is left out.
+    pub fn walked(&mut self, walked: Walked) {
+        let Some(sample) = self.walking.remove(&walked.id).and_then(|at| self.samples.get_mut(at)) else {
+            return;
+        };
+        if walked.verdict == Verdict::NoProcess {
+            return;
+        }
+        sample.user = walked.frames.into();
+        let verdicts = self.unwound.entry(Tgid(sample.tgid)).or_default();
+        verdicts[Verdict::NoProcess as usize] = verdicts[Verdict::NoProcess as usize].saturating_sub(1);
+        verdicts[walked.verdict as usize] += 1;
+    }
+
+    /// Stacks are being walked.
+    #[must_use]
+    pub fn is_walking(&self) -> bool {
+        !self.walking.is_empty()
+    }
+
+    /// Stacks copied since the last call.
+    pub fn take_copied(&mut self) -> Vec<CopiedStack> {
+        std::mem::take(&mut self.copied)
     }
 
     /// There are stacks of this process.
@@ -134,6 +194,7 @@ impl OncpuSource {
 
     /// Samples since the last call.
     pub fn take(&mut self) -> Vec<Sample> {
+        self.walking.clear();
         std::mem::take(&mut self.samples)
     }
 }
@@ -144,6 +205,26 @@ mod tests {
 
     fn sampled(source: &mut OncpuSource, tgid: u32) {
         source.sample(&SampleHeader { tgid, ..SampleHeader::default() }, &[], &[]);
+    }
+
+    #[test]
+    fn a_copied_stack_is_its_leaf_until_it_is_walked() {
+        let mut source = OncpuSource::default();
+        let header =
+            SampleHeader { tgid: 7, copied: 1, verdict: Verdict::NoProcess as u8, ..SampleHeader::default() };
+        for _ in 0..2 {
+            source.sample(&header, &[], &[0x10, 0x7f00, 0, 1, 2, 3]);
+        }
+        let [first, second] = &source.take_copied()[..] else { panic!("two stacks") };
+        assert_eq!((&*first.copied.stack, second.copied.sp), (&[1, 2, 3][..], 0x7f00));
+        source.walked(Walked { id: second.id, frames: vec![0x10, 0x20], verdict: Verdict::Complete });
+        assert!(source.is_walking());
+        let unwound = source.take_unwound()[&Tgid(7)];
+        assert_eq!((unwound[Verdict::NoProcess as usize], unwound[Verdict::Complete as usize]), (1, 1));
+        let stacks: Vec<Vec<u64>> = source.take().iter().map(|sample| sample.user.to_vec()).collect();
+        assert_eq!(stacks, [vec![0x10], vec![0x10, 0x20]]);
+        source.walked(Walked { id: first.id, frames: vec![0x30], verdict: Verdict::Complete });
+        assert!(!source.is_walking() && source.take().is_empty());
     }
 
     #[test]

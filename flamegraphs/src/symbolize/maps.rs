@@ -38,6 +38,15 @@ pub struct Mapping {
     pub backing: Backing,
 }
 
+impl Mapping {
+    /// From `start` to `end`, from this offset of the file with this device (`major << 32 | minor`) and inode, under the
+    /// name that the kernel gives it.
+    #[must_use]
+    pub fn new((start, end): (u64, u64), offset: u64, (dev, ino): (u64, u64), name: &str) -> Self {
+        Self { start, end, offset, backing: backing(name, dev, ino) }
+    }
+}
+
 /// Reads the executable mappings of `tgid`, sorted by address. Empty for a kernel thread and for a
 /// process that is exiting (its memory is gone though its entry is not).
 pub fn read(tgid: u32) -> io::Result<Vec<Mapping>> {

@@ -170,6 +170,12 @@ impl Symbolizer {
         self.send_or_count(Job::Forked { parent, child });
     }
 
+    /// Process `tgid` has, or had, these executable mappings, sorted by address: for one that is gone by the time that it is
+    /// observed. Its files are opened now. Never blocks.
+    pub fn mapped(&self, tgid: u32, mappings: Arc<Vec<maps::Mapping>>) {
+        self.send_or_count(Job::Mapped { tgid, mappings });
+    }
+
     /// Reads code objects of Python processes soon, by tgid and addresses: they may be gone when their frames are named.
     /// Never blocks.
     pub fn read_code(&self, code: Vec<(u32, Vec<u64>)>) {

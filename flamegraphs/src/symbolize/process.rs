@@ -79,18 +79,21 @@ impl Processes {
         if process.ns_tgid.is_none() {
             process.ns_tgid = perf_map::ns_tgid(tgid);
         }
-        if let Some(regions) = process.generations.first() {
-            for region in regions.iter() {
-                if let Target::File(file) = &region.target {
-                    let _ = files.open(tgid, (region.start, region.end), file);
-                }
-            }
-        }
+        process.open_files(tgid, files);
         if alive && !process.jit.has_dump() && process.maps_dump() {
             let dump = process.open_dump(tgid, process.ns_tgid.unwrap_or(tgid));
             process.jit.attach(dump);
         }
         alive
+    }
+
+    /// It has these mappings, or had them when it lived.
+    pub(crate) fn mapped(&mut self, tgid: u32, mappings: &[maps::Mapping], files: &mut Files) {
+        let regions: Rc<[Region]> = mappings.iter().map(|map| region(map, files)).collect();
+        let process = self.entry(tgid);
+        process.failed = None;
+        process.add(regions);
+        process.open_files(tgid, files);
     }
 
     /// A child has what its parent has until it execs; it may be gone before it is observed itself.
@@ -252,12 +255,7 @@ impl Processes {
     /// Reads the mappings again if the process lives; keeps the old set if something is no longer in the new.
     /// Says whether the process lives.
     fn refresh(&mut self, tgid: u32, files: &mut Files) -> bool {
-        self.clock += 1;
-        if self.known.len() >= MAX_PROCESSES && !self.known.contains_key(&tgid) {
-            self.forget_oldest();
-        }
-        let process = self.known.entry(tgid).or_default();
-        process.used = self.clock;
+        let process = self.entry(tgid);
         let maps = match maps::read(tgid) {
             // Exiting: the mappings are gone before the entry is.
             Ok(maps) if maps.is_empty() => Err(Unnamed::ProcessGone),
@@ -276,6 +274,17 @@ impl Processes {
             }
         }
         false
+    }
+
+    /// The process, new if it is not known.
+    fn entry(&mut self, tgid: u32) -> &mut Process {
+        self.clock += 1;
+        if self.known.len() >= MAX_PROCESSES && !self.known.contains_key(&tgid) {
+            self.forget_oldest();
+        }
+        let process = self.known.entry(tgid).or_default();
+        process.used = self.clock;
+        process
     }
 
     fn own_vdso(&mut self) -> Option<(u64, u64)> {
@@ -305,6 +314,15 @@ impl Process {
         }
         self.generations.insert(0, regions);
         self.generations.truncate(MAX_GENERATIONS);
+    }
+
+    /// Opens what it has mapped, so that it stays to be read.
+    fn open_files(&self, tgid: u32, files: &mut Files) {
+        for region in self.generations.first().into_iter().flat_map(|regions| regions.iter()) {
+            if let Target::File(file) = &region.target {
+                let _ = files.open(tgid, (region.start, region.end), file);
+            }
+        }
     }
 
     /// The region that covers `addr`, in the latest mappings that have one.

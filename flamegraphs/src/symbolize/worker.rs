@@ -6,12 +6,13 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::cache::NameCache;
 use super::files::Files;
 use super::kernel::Kallsyms;
+use super::maps::Mapping;
 use super::plan::Plan;
 use super::process::Processes;
 use super::revisit::Revisits;
@@ -29,6 +30,7 @@ type Answer = Result<(Vec<Sample>, Names), Error>;
 pub(super) enum Job {
     Observe { tgid: u32 },
     Forked { parent: u32, child: u32 },
+    Mapped { tgid: u32, mappings: Arc<Vec<Mapping>> },
     Code { code: Vec<(u32, Vec<u64>)> },
     Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
     File { path: PathBuf, addrs: Vec<u64>, reply: SyncSender<Result<Vec<FrameName>, Error>> },
@@ -70,6 +72,11 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
             }
             Job::Forked { parent, child } => {
                 let result = guarded(|| symbolizer.processes.forked(parent, child));
+                let _ = symbolizer.settle(result, options, stats);
+            }
+            Job::Mapped { tgid, mappings } => {
+                let State { processes, files, .. } = &mut symbolizer;
+                let result = guarded(|| processes.mapped(tgid, &mappings, files));
                 let _ = symbolizer.settle(result, options, stats);
             }
             Job::Code { code } => {

@@ -39,6 +39,8 @@ pub(super) enum Frames {
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) segments: Vec<Segment>,
+    /// Where the program begins; 0: it is none.
+    pub(super) entry: u64,
     /// At least one; where two describe a function, the first has it.
     pub(super) frames: Vec<Frames>,
 }
@@ -99,7 +101,7 @@ pub(super) fn read(file: &(impl Bytes + ?Sized)) -> Result<Image, Error> {
         .filter(|frames| !frames.is_empty())
         .or_else(|| Some(vec![by_index(file, index?, &loads)?]))
         .ok_or(Error::Bare)?;
-    Ok(Image { segments, frames })
+    Ok(Image { segments, entry: field(24)?, frames })
 }
 
 /// Addresses add up, and there is not more code than fits.

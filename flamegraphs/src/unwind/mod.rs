@@ -62,7 +62,7 @@ impl Bytes for File {
 pub fn build(file: &(impl Bytes + ?Sized)) -> Result<Table, Error> {
     let image = elf::read(file)?;
     let functions = frames::functions(&image.frames);
-    Ok(table::pack(functions, image.segments))
+    Ok(table::pack(functions, image.segments, image.entry))
 }
 
 /// All loadable segments of an ELF file.

@@ -28,8 +28,11 @@ pub struct Table {
     pub functions: usize,
 }
 
-/// Sorts functions by address, describes what lies between them, and cuts the whole at pages.
-pub(super) fn pack(mut found: Functions, segments: Vec<Segment>) -> Table {
+/// Bytes of code from where a program begins that have no caller: the dynamic linker does not describe its first function.
+const ENTRY: u64 = 64;
+
+/// Sorts functions by address, describes what lies between them, and cuts the whole at pages. `entry`: where the program begins.
+pub(super) fn pack(mut found: Functions, segments: Vec<Segment>, entry: u64) -> Table {
     let low = segments.iter().map(|s| s.vaddr).min().unwrap_or(0);
     let high = segments.iter().map(|s| s.vaddr.saturating_add(s.size)).max().unwrap_or(0);
     found.functions.sort_unstable_by_key(|f| (f.start, f.end));
@@ -41,7 +44,7 @@ pub(super) fn pack(mut found: Functions, segments: Vec<Segment>) -> Table {
             continue;
         }
         if function.start - done >= PADDING {
-            packer.push(done, Form::GAP);
+            packer.gap(done, function.start, entry);
         }
         for &(at, form) in &found.rows[function.rows.0..function.rows.1] {
             if at >= function.start && at < function.end.min(high) {
@@ -51,7 +54,7 @@ pub(super) fn pack(mut found: Functions, segments: Vec<Segment>) -> Table {
         done = function.end.min(high);
         packer.table.functions += 1;
     }
-    packer.push(done, Form::GAP);
+    packer.gap(done, high, entry);
     packer.finish(high, segments)
 }
 
@@ -68,6 +71,15 @@ impl Packer {
         let first_page = low >> PAGE_BITS;
         let table = Table { first_page, pages: vec![0], ..Table::default() };
         Self { table, wide: HashMap::new(), rule: Rule::GAP, last: first_page << PAGE_BITS }
+    }
+
+    /// From `from` to `to` nothing is described.
+    fn gap(&mut self, from: u64, to: u64, entry: u64) {
+        self.push(from, Form::GAP);
+        if entry != 0 && (from..to).contains(&entry) {
+            self.push(entry, Form::END);
+            self.push(entry.saturating_add(ENTRY).min(to), Form::GAP);
+        }
     }
 
     /// From `at` on, `form` holds. Addresses do not go down.

@@ -69,7 +69,7 @@ impl Watch {
             thread::sleep(Collector::POLL);
             self.collector.poll();
         }
-        let _ = self.collector.take_fresh();
+        let _ = (self.collector.take_fresh(), self.collector.take_mapped());
         let window = Arc::new(self.collector.close_window().expect("a second has passed"));
         self.judge(window)
     }

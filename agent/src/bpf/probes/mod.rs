@@ -30,6 +30,7 @@ use super::load::{self, LoadSpec};
 use super::mapped::Mapped;
 use super::sys;
 use super::verdict::{State, Verdict};
+use crate::bpf::MappingEvents;
 use crate::collector::StartError;
 
 /// Plain data in maps.
@@ -92,6 +93,11 @@ impl Probes {
         // SAFETY: no preconditions.
         unsafe { libc::malloc_trim(0) };
         Ok(probes)
+    }
+
+    /// Begins to tell what processes map.
+    pub fn mapping_events(&self) -> std::io::Result<MappingEvents> {
+        MappingEvents::open(&self.cpus)
     }
 
     /// How each program fared so far.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use agent_common::abi::python::{LAYOUTS, PythonLayout};
 use agent_common::abi::unwind::{
-    MAPPINGS, Mapping, PAGES, Page, ProcessMaps, Row, SLAB_ROWS, SLABS, WANTED_EXECUTED, WIDE_RULES, WideRule,
+    KIND_WIDE, MAPPINGS, Mapping, PAGE_BITS, PAGES, Page, ProcessMaps, RULE_BITS, Row, Rule, SLAB_ROWS,
+    SLABS, WANTED_EXECUTED, WIDE_RULES, WideRule,
 };
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 
@@ -87,6 +88,31 @@ impl UnwindMaps {
     #[must_use]
     pub fn mapping(&self, index: u32) -> Mapping {
         self.mappings.get(index as usize)
+    }
+
+    /// The rule in force at an address of the file whose page 0 is `pages`, and the one that it refers to.
+    #[must_use]
+    pub fn rule(&self, pages: u32, vaddr: u64) -> (Rule, Option<WideRule>) {
+        let index = pages.wrapping_add((vaddr >> PAGE_BITS) as u32) as usize;
+        if index >= PAGES as usize {
+            return (Rule::GAP, None);
+        }
+        let page = self.pages.get(index);
+        let Some(Some((_, rows))) = self.slabs.get((page.first / SLAB_ROWS) as usize) else {
+            return (Rule::GAP, None);
+        };
+        let within = (vaddr & ((1 << PAGE_BITS) - 1)) as u32;
+        let first = page.first % SLAB_ROWS;
+        let end = first.saturating_add(page.count).min(SLAB_ROWS);
+        let row = |at: u32| Row(rows.get(at as usize));
+        let (mut low, mut high) = (first, end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if row(middle).0 >> RULE_BITS <= within { low = middle + 1 } else { high = middle }
+        }
+        let rule = if low == first { Rule::GAP } else { row(low - 1).rule() };
+        let wide = rule.kind() == KIND_WIDE && rule.index() < WIDE_RULES;
+        (rule, wide.then(|| self.rules.get(rule.index() as usize)))
     }
 
     /// Writes the place of a page's rows.

@@ -3,6 +3,8 @@
 mod extents;
 mod process;
 mod tables;
+mod walk;
 mod worker;
 
-pub use worker::{UnwindStats, Unwinding};
+pub use walk::Copied;
+pub use worker::{UnwindStats, Unwinding, Walked, Young};

@@ -57,7 +57,7 @@ impl Plan {
     }
 }
 
-fn translate(mapping: &maps::Mapping, loaded: &Loaded) -> Option<Mapping> {
+pub(super) fn translate(mapping: &maps::Mapping, loaded: &Loaded) -> Option<Mapping> {
     let vaddr = vaddr(&loaded.segments, mapping.offset)?;
     let bias = mapping.start.wrapping_sub(vaddr);
     // Only what the table has pages for.

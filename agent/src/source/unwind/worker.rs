@@ -8,17 +8,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
-use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps};
+use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps, Rule, Verdict};
 use agent_common::units::Tgid;
 use flamegraphs::python::Interpreter;
 use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
 
 use super::extents::Extents;
-use super::process::{Found, Plan};
+use super::process::{Found, Plan, translate};
 use super::tables::{TableId, Tables};
+use super::walk::{Code, Copied, walk};
 use crate::bpf::UnwindMaps;
 use crate::collector::StartError;
+use crate::source::spaces::Mappings;
 
 /// A process whose samples say that its mappings have changed is looked at again after this, then after twice as long,
 /// up to [`REFRESH_MAX`]: code without a mapping may be one that cannot be unwound whatever we do.
@@ -48,8 +50,36 @@ enum Event {
     },
     Exec(Tgid),
     Exit(Tgid),
+    /// Stacks that were copied, to be walked here.
+    Copied(Vec<Young>),
     /// Answered when everything before has been done.
     Settle(mpsc::Sender<()>),
+}
+
+/// A stack of a process that the kernel side did not know yet.
+#[derive(Debug)]
+pub struct Young {
+    /// The sample's number.
+    pub id: u64,
+    /// The process: gone already, perhaps.
+    pub tgid: Tgid,
+    /// What it has, or had, mapped.
+    pub mappings: Mappings,
+    /// What it had before it called exec.
+    pub before: Mappings,
+    /// The stack.
+    pub copied: Copied,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Walked {
+    /// The sample's number.
+    pub id: u64,
+    /// Its frames, leaf first.
+    pub frames: Vec<u64>,
+    /// How the walk ended.
+    pub verdict: Verdict,
 }
 
 /// What the tables hold and what became of them, cumulative where it counts.
@@ -77,21 +107,23 @@ pub struct Unwinding {
     events: Option<mpsc::Sender<Event>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Mutex<UnwindStats>>,
+    walked: mpsc::Receiver<Walked>,
 }
 
 impl Unwinding {
     /// Starts the thread.
     pub fn start(maps: UnwindMaps) -> Result<Self, StartError> {
         let (events, received) = mpsc::channel();
+        let (done, walked) = mpsc::channel();
         let shared = Arc::new(Mutex::default());
         let seen = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("unwind".to_owned())
-            .spawn(move || Worker::new(maps, seen).run(&received))
+            .spawn(move || Worker::new(maps, seen, done).run(&received))
             .map_err(|error| {
                 StartError::Broken(anyhow::Error::new(error).context("cannot start a thread"))
             })?;
-        Ok(Self { events: Some(events), thread: Some(thread), shared })
+        Ok(Self { events: Some(events), thread: Some(thread), shared, walked })
     }
 
     fn tell(&self, event: Event) {
@@ -106,6 +138,19 @@ impl Unwinding {
         if !processes.is_empty() {
             self.tell(Event::Sampled(processes));
         }
+    }
+
+    /// Has these walked; [`Self::walked`] brings them.
+    pub fn walk(&self, young: Vec<Young>) {
+        if !young.is_empty() {
+            self.tell(Event::Copied(young));
+        }
+    }
+
+    /// The next one that was walked, within `patience`.
+    #[must_use]
+    pub fn walked(&self, patience: Duration) -> Option<Walked> {
+        self.walked.recv_timeout(patience).ok()
     }
 
     /// A process was forked, runs another program, or is gone.
@@ -178,10 +223,11 @@ struct Worker {
     /// To be looked at again, and when.
     again: VecDeque<(Instant, Tgid)>,
     waiting: Vec<mpsc::Sender<()>>,
+    done: mpsc::Sender<Walked>,
 }
 
 impl Worker {
-    fn new(maps: UnwindMaps, shared: Arc<Mutex<UnwindStats>>) -> Self {
+    fn new(maps: UnwindMaps, shared: Arc<Mutex<UnwindStats>>, done: mpsc::Sender<Walked>) -> Self {
         Self {
             maps,
             shared,
@@ -198,6 +244,7 @@ impl Worker {
             executed: HashSet::new(),
             again: VecDeque::new(),
             waiting: Vec::new(),
+            done,
         }
     }
 
@@ -280,6 +327,13 @@ impl Worker {
                 self.executed.remove(&tgid);
                 self.forget(tgid, now);
             }
+            Event::Copied(young) => {
+                for young in young {
+                    let walked = self.walk(young, now);
+                    // The collector may have gone.
+                    let _ = self.done.send(walked);
+                }
+            }
             Event::Settle(done) => {
                 if !self.queue.is_empty() {
                     self.waiting.push(done);
@@ -334,7 +388,7 @@ impl Worker {
         }
         let mut plan = Plan::default();
         for mapping in &found {
-            let what = self.find(tgid, mapping, now);
+            let what = self.find(tgid, mapping, false, now);
             if let Found::Table(id) = what
                 && !plan.tables.contains(&id)
             {
@@ -396,7 +450,7 @@ impl Worker {
         }
     }
 
-    fn find(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Found {
+    fn find(&mut self, tgid: Tgid, mapping: &maps::Mapping, gone: bool, now: Instant) -> Found {
         match &mapping.backing {
             Backing::Anonymous => Found::Jit,
             Backing::Special(_) => Found::Bare,
@@ -416,9 +470,13 @@ impl Worker {
                 if self.files.len() >= FILES {
                     self.files.clear();
                 }
+                // Not there now is not there later: a file that cannot be opened is deleted or hidden. But where the process is
+                // gone it is only not to be found.
                 let found = self.read(tgid, mapping, now);
-                self.files.insert(key, found);
-                found
+                if found.is_some() || !gone {
+                    self.files.insert(key, found.unwrap_or(Found::Bare));
+                }
+                found.unwrap_or(Found::Bare)
             }
         }
     }
@@ -442,20 +500,20 @@ impl Worker {
         Some((interpreter.list_in(mapping)?, self.maps.layout(&interpreter.layout)?))
     }
 
-    fn read(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Found {
-        // Not there now is not there later: a file that cannot be opened is deleted or hidden.
-        let Some(file) = unwind::open(tgid.0, mapping) else { return Found::Bare };
+    /// `None`: it cannot be opened.
+    fn read(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Option<Found> {
+        let file = unwind::open(tgid.0, mapping)?;
         let build_id = unwind::build_id(&file);
         if let Some(id) = build_id.as_ref().and_then(|id| self.contents.get(id))
             && self.tables.get(*id).is_some()
         {
-            return Found::Table(*id);
+            return Some(Found::Table(*id));
         }
         let table = match unwind::build(&file) {
             Ok(table) => table,
             Err(error) => {
                 tracing::debug!(?mapping, %error, "no unwind table");
-                return Found::Bare;
+                return Some(Found::Bare);
             }
         };
         let found = self.load(&table, now);
@@ -465,7 +523,7 @@ impl Worker {
             }
             self.contents.insert(build_id, id);
         }
-        found
+        Some(found)
     }
 
     fn load(&mut self, table: &Table, now: Instant) -> Found {
@@ -477,6 +535,40 @@ impl Worker {
         Found::Pending
     }
 
+    fn walk(&mut self, mut young: Young, now: Instant) -> Walked {
+        if young.mappings.is_empty() {
+            // From before the agent came: it lives.
+            young.mappings = maps::read(young.tgid.0).unwrap_or_default().into();
+        }
+        // In the middle of an exec, or of its end, it has registers of a program that it no longer has.
+        let within = |mappings: &Mappings| find(mappings, young.copied.pc).is_some();
+        if young.copied.stack.is_empty() || (!within(&young.mappings) && within(&young.before)) {
+            return Walked { id: young.id, frames: Vec::new(), verdict: Verdict::None };
+        }
+        let (frames, verdict) = walk(&young.copied, |at| self.code(&young, at, now));
+        let verdict = if young.mappings.is_empty() { Verdict::NoProcess } else { verdict };
+        Walked { id: young.id, frames, verdict }
+    }
+
+    /// What the kernel side would find at an address.
+    fn code(&mut self, young: &Young, at: u64, now: Instant) -> Option<Code> {
+        let mapping = find(&young.mappings, at)?;
+        let nothing = |reason| Some(Code { rule: Rule::GAP, wide: None, reason });
+        match self.find(young.tgid, mapping, true, now) {
+            Found::Table(id) => {
+                let found = self.tables.get(id).and_then(|loaded| translate(mapping, loaded));
+                let Some(found) = found.filter(|found| (found.start..found.end).contains(&at)) else {
+                    return nothing(Verdict::NoTable);
+                };
+                let (rule, wide) = self.maps.rule(found.pages, at.wrapping_sub(found.bias));
+                Some(Code { rule, wide, reason: Verdict::NoTable })
+            }
+            Found::Bare => nothing(Verdict::NoTable),
+            Found::Jit => nothing(Verdict::Jit),
+            Found::Pending => nothing(Verdict::Pending),
+        }
+    }
+
     fn publish(&mut self) {
         let (tables, rows, slabs) = self.tables.counts();
         self.stats.processes = self.processes.len() as u64;
@@ -486,6 +578,11 @@ impl Worker {
         self.stats.evicted = self.tables.evicted;
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
     }
+}
+
+fn find(mappings: &Mappings, at: u64) -> Option<&maps::Mapping> {
+    let place = mappings.partition_point(|mapping| mapping.start <= at);
+    mappings[..place].last().filter(|mapping| at < mapping.end)
 }
 
 /// The table of the vDSO, which is the same in all processes.
