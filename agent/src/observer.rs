@@ -16,25 +16,20 @@ use crate::source::spaces::Mappings;
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What is worth reading of a process while it lives.
+/// What is worth reading of processes while they live.
 #[derive(Debug)]
 pub enum Seen {
-    /// It was sampled for the first time.
+    /// One was sampled for the first time.
     Process(Fresh),
-    /// It had these mappings then, or as it ended.
+    /// One had these mappings then, or as it ended.
     Mapped {
         /// The process.
         tgid: Tgid,
         /// They.
         mappings: Mappings,
     },
-    /// These code objects were in its Python stacks.
-    Code {
-        /// The process.
-        tgid: Tgid,
-        /// Their addresses.
-        addrs: Vec<u64>,
-    },
+    /// Code objects were in Python stacks: processes, and addresses in them.
+    Code(Vec<(Tgid, Vec<u64>)>),
 }
 
 /// Called on the collector's thread: must not block.
@@ -52,7 +47,9 @@ pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
             symbolizer.observe(tgid.0);
         }
         Seen::Mapped { tgid, mappings } => symbolizer.mapped(tgid.0, mappings),
-        Seen::Code { tgid, addrs } => symbolizer.read_code(tgid.0, addrs),
+        Seen::Code(code) => {
+            symbolizer.read_code(code.into_iter().map(|(tgid, addrs)| (tgid.0, addrs)).collect());
+        }
     })
 }
 
@@ -152,8 +149,10 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         // After a child has got its parent's.
         let mapped = collector.take_mapped().into_iter();
         mapped.map(|(tgid, mappings)| Seen::Mapped { tgid, mappings }).for_each(&mut on_process);
-        let code = collector.take_code().into_iter();
-        code.map(|(tgid, addrs)| Seen::Code { tgid, addrs }).for_each(&mut on_process);
+        let code = collector.take_code();
+        if !code.is_empty() {
+            on_process(Seen::Code(code));
+        }
         if ending {
             return;
         }

@@ -45,7 +45,6 @@ pub enum Role {
 impl Role {
     /// It has nothing to do with one.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }

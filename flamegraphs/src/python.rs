@@ -62,6 +62,12 @@ impl Interpreter {
         Some(mapping.start.wrapping_sub(vaddr).wrapping_add(self.interpreters))
     }
 
+    /// Of how many pieces of code the interpreter's loop consists: two where a compiler split it by profile.
+    #[must_use]
+    pub fn loop_parts(&self) -> usize {
+        self.loops.len()
+    }
+
     /// Whether the code at `offset` of the file is the interpreter's loop.
     pub(crate) fn is_loop(&self, offset: u64) -> bool {
         self.loops.iter().any(|range| range.contains(&offset))

@@ -181,6 +181,40 @@ fn every_thread_has_its_own_python_stack() {
 }
 
 #[test]
+fn a_wait_stands_on_the_python_function_that_waits() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let (script, out) = (dir.path().join("wait.py"), dir.path().join("out.folded"));
+    let text = "import time\ndef idle():\n    for _ in range(30):\n        time.sleep(0.1)\nidle()\n";
+    std::fs::write(&script, text).expect("the directory is ours");
+    let output = agent::run(&[
+        "flamegraph",
+        "--mode",
+        "off-cpu",
+        "--format",
+        "folded",
+        "-o",
+        &out.to_string_lossy(),
+        "--",
+        "/usr/bin/python3",
+        &script.to_string_lossy(),
+    ]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stacks = tests::folded(&std::fs::read_to_string(&out).expect("the folded stacks"));
+    let slept =
+        stacks.iter().filter(|(stack, _)| stack.last().is_some_and(|frame| frame.starts_with("[sleep]")));
+    let (mut all, mut right) = (0, 0);
+    for (stack, ns) in slept {
+        all += ns;
+        right += if functions(stack) == ["<module>", "idle"] { *ns } else { 0 };
+    }
+    // One that has just begun to wait is told without its stack.
+    assert!(all > 2_000_000_000 && right * 100 >= all * 90, "{right} of {all} ns: {stacks:#?}");
+}
+
+#[test]
 fn a_script_that_ends_at_once_keeps_its_names() {
     if !tests::can_observe() {
         return;

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("cc", "gcc"),
     ("c++", "g++"),
     ("go", "golang-go"),
@@ -32,6 +32,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("python3", "python3"),
 ];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.

@@ -121,12 +121,7 @@ impl super::Walk {
     #[inline(always)]
     unsafe fn python_frame(&mut self, frames: *mut u64) -> Option<i64> {
         let layout = self.python.layout()?;
-        let frame = self.python.frame;
-        if frame == 0 {
-            self.python.verdict = PythonVerdict::Complete as u32;
-            return Some(DONE);
-        }
-        if !self.read(layout.frame_words, frame) {
+        if !self.read(layout.frame_words, self.python.frame) {
             return None;
         }
         let word = |at: u32| self.words[(at >> 3 & WORDS_MASK) as usize];
@@ -149,6 +144,10 @@ impl super::Walk {
         unsafe { frames.add(place as usize).write_volatile(noted.0) };
         self.python.frames += 1;
         self.python.frame = previous;
+        if previous == 0 {
+            self.python.verdict = PythonVerdict::Complete as u32;
+            return Some(DONE);
+        }
         Some(GO_ON)
     }
 }

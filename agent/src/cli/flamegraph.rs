@@ -231,7 +231,9 @@ fn options(context: &Context, args: &FlamegraphArgs, filter: Filter) -> Options 
     let sched = args.mode.has_waits();
     // `/proc` says which container a process is in.
     let proc = args.by == Some(By::Container) || output::format(args).has_times();
-    Options { rate_hz, filter, syscalls: SyscallTier::Off, sched, resources: false, proc }
+    // The user stack of a wait is taken as its system call returns.
+    let syscalls = if sched { SyscallTier::Counts } else { SyscallTier::Off };
+    Options { rate_hz, filter, syscalls, sched, resources: false, proc }
 }
 
 /// The daemon samples at its own rate; another one needs probes of our own.
@@ -269,7 +271,7 @@ async fn of_daemon(
         timeline: output::format(args).has_times(),
     };
     match ask::ask(client, request, &what, wait).await? {
-        Reply::Flamegraph(profile) => Ok(profile),
+        Reply::Flamegraph(profile) => Ok(*profile),
         _ => bail!("the daemon answered something else"),
     }
 }

@@ -128,7 +128,7 @@ pub enum Reply {
     /// To [`Request::Status`].
     Status(Status),
     /// To [`Request::Flamegraph`].
-    Flamegraph(Profile),
+    Flamegraph(Box<Profile>),
     /// To [`Request::Syscalls`].
     Syscalls(SyscallsReport),
     /// To [`Request::Report`], and each of [`Request::Watch`].

@@ -243,7 +243,7 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
     tokio::task::spawn_blocking(move || match request {
         Request::Flamegraph { target, fold, mode, no_idle, timeline, .. } => answers
             .flamegraph(&windows, target, fold, mode, no_idle, timeline)
-            .map(|profile| Reply::Flamegraph(super::protocol::Profile { ended_early, ..profile })),
+            .map(|profile| Reply::Flamegraph(Box::new(super::protocol::Profile { ended_early, ..profile }))),
         Request::Syscalls { pid, .. } => Ok(Reply::Syscalls(answers.syscalls(&windows, pid.map(Tgid)))),
         Request::Report { top_n, pid, .. } => {
             Ok(Reply::Report(Box::new(answers.report(&windows, &report_options(top_n, pid)))))

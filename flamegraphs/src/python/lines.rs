@@ -17,14 +17,14 @@ impl Table {
     pub(super) fn line(self, table: &[u8], first: u32, instr: u32) -> Option<u32> {
         let line = match self {
             Self::Lnotab => lnotab(table, first, instr),
-            Self::Linetable => linetable(table, first, instr),
-            Self::Locations => locations(table, first, instr),
-        }?;
+            Self::Linetable => linetable(table, first, instr)?,
+            Self::Locations => locations(table, first, instr)?,
+        };
         u32::try_from(line).ok().filter(|line| *line > 0)
     }
 }
 
-fn lnotab(table: &[u8], first: u32, instr: u32) -> Option<i64> {
+fn lnotab(table: &[u8], first: u32, instr: u32) -> i64 {
     let (mut line, mut at) = (i64::from(first), 0);
     for [bytes, lines] in table.as_chunks().0 {
         at += u32::from(*bytes);
@@ -33,7 +33,7 @@ fn lnotab(table: &[u8], first: u32, instr: u32) -> Option<i64> {
         }
         line += i64::from(lines.cast_signed());
     }
-    Some(line)
+    line
 }
 
 fn linetable(table: &[u8], first: u32, instr: u32) -> Option<i64> {

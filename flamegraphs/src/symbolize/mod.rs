@@ -176,10 +176,10 @@ impl Symbolizer {
         self.send_or_count(Job::Mapped { tgid, mappings });
     }
 
-    /// Reads the code objects at `addrs` of Python process `tgid` soon: it may be gone, or they may, when its frames are
-    /// named. Never blocks.
-    pub fn read_code(&self, tgid: u32, addrs: Vec<u64>) {
-        self.send_or_count(Job::Code { tgid, addrs });
+    /// Reads code objects of Python processes soon, by tgid and addresses: they may be gone when their frames are named.
+    /// Never blocks.
+    pub fn read_code(&self, code: Vec<(u32, Vec<u64>)>) {
+        self.send_or_count(Job::Code { code });
     }
 
     /// Names and folds `samples`. Blocks until done: not for an async task's thread.

@@ -31,7 +31,7 @@ pub(super) enum Job {
     Observe { tgid: u32 },
     Forked { parent: u32, child: u32 },
     Mapped { tgid: u32, mappings: Arc<Vec<Mapping>> },
-    Code { tgid: u32, addrs: Vec<u64> },
+    Code { code: Vec<(u32, Vec<u64>)> },
     Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
     File { path: PathBuf, addrs: Vec<u64>, reply: SyncSender<Result<Vec<FrameName>, Error>> },
 }
@@ -79,9 +79,13 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
                 let result = guarded(|| processes.mapped(tgid, &mappings, files));
                 let _ = symbolizer.settle(result, options, stats);
             }
-            Job::Code { tgid, addrs } => {
+            Job::Code { code } => {
                 let State { processes, files, .. } = &mut symbolizer;
-                let result = guarded(|| processes.read_code(tgid, &addrs, files));
+                let result = guarded(|| {
+                    for (tgid, addrs) in &code {
+                        processes.read_code(*tgid, addrs, files);
+                    }
+                });
                 let _ = symbolizer.settle(result, options, stats);
             }
             Job::Name { samples, reply } => {

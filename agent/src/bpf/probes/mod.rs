@@ -219,7 +219,7 @@ fn map_fd(map: &Map) -> Result<BorrowedFd<'_>, StartError> {
 }
 
 /// Makes sure that only the last `python` words of a user stack look like Python frames: what a walk by frame pointers
-/// takes for addresses may look like anything.
+/// takes for addresses may look like anything, and so may the words of a stack that is walked later.
 fn tell_native(user: &mut [u64], python: usize) {
     let native = user.len().saturating_sub(python);
     for word in &mut user[..native] {

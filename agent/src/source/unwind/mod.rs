@@ -2,6 +2,7 @@
 
 mod extents;
 mod process;
+mod python;
 mod tables;
 mod walk;
 mod worker;

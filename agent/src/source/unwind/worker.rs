@@ -1,7 +1,6 @@
 //! The thread that reads mappings and makes tables.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::Path;
 use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,12 +9,12 @@ use std::time::{Duration, Instant};
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
 use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps, Rule, Verdict};
 use agent_common::units::Tgid;
-use flamegraphs::python::Interpreter;
 use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
 
 use super::extents::Extents;
 use super::process::{Found, Plan, translate};
+use super::python::Pythons;
 use super::tables::{TableId, Tables};
 use super::walk::{Code, Copied, walk};
 use crate::bpf::UnwindMaps;
@@ -212,7 +211,7 @@ struct Worker {
     processes: HashMap<Tgid, Process>,
     files: HashMap<FileKey, Found>,
     /// Interpreters, in files that may have one.
-    pythons: HashMap<FileKey, Option<Arc<Interpreter>>>,
+    pythons: Pythons,
     /// Build ID → table: the same library in two images.
     contents: HashMap<Box<[u8]>, TableId>,
     vdso: Option<Found>,
@@ -232,7 +231,7 @@ impl Worker {
             places: Extents::new(MAPPINGS),
             processes: HashMap::new(),
             files: HashMap::new(),
-            pythons: HashMap::new(),
+            pythons: Pythons::default(),
             contents: HashMap::new(),
             vdso: None,
             queue: VecDeque::new(),
@@ -369,7 +368,7 @@ impl Worker {
             }
             let loaded = if let Found::Table(id) = what { self.tables.get(id) } else { None };
             plan.add(mapping, what, loaded);
-            plan.python = plan.python.or_else(|| self.python(tgid, mapping));
+            plan.python = plan.python.or_else(|| self.pythons.find(&mut self.maps, tgid, mapping));
         }
         self.stats.refused += plan.left_out as u64;
         self.give(tgid, plan, now);
@@ -453,26 +452,6 @@ impl Worker {
         }
     }
 
-    /// The interpreter that a process has mapped there: where its list begins, and the number of its layout.
-    fn python(&mut self, tgid: Tgid, mapping: &maps::Mapping) -> Option<(u64, u32)> {
-        let Backing::File { dev, ino, path, .. } = &mapping.backing else { return None };
-        let file = Path::new(path);
-        if !Interpreter::may_be_in(file) {
-            return None;
-        }
-        if self.pythons.len() >= FILES {
-            self.pythons.clear();
-        }
-        let known = self.pythons.entry((*dev, *ino, path.clone()));
-        let interpreter = known.or_insert_with(|| {
-            let found = unwind::open(tgid.0, mapping).and_then(|open| Interpreter::read(&open, file));
-            found.map(Arc::new)
-        });
-        let interpreter = interpreter.as_ref()?;
-        Some((interpreter.list_in(mapping)?, self.maps.layout(&interpreter.layout)?))
-    }
-
-    /// `None`: it cannot be opened.
     fn read(&mut self, tgid: Tgid, mapping: &maps::Mapping, now: Instant) -> Option<Found> {
         let file = unwind::open(tgid.0, mapping)?;
         let build_id = unwind::build_id(&file);

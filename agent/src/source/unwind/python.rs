@@ -1,0 +1,41 @@
+//! Which processes run CPython, and where the kernel side finds its frames.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use agent_common::units::Tgid;
+use flamegraphs::python::Interpreter;
+use flamegraphs::symbolize::maps::{Backing, Mapping};
+use flamegraphs::unwind;
+
+use crate::bpf::UnwindMaps;
+
+/// Files remembered before all are forgotten: only those called Python.
+const FILES: usize = 1024;
+
+/// Files that may have an interpreter, by device, inode and path.
+#[derive(Debug, Default)]
+pub(super) struct Pythons(HashMap<(u64, u64, String), Option<Interpreter>>);
+
+impl Pythons {
+    /// The interpreter that a process has mapped there: where its list of interpreters begins, and the number of its layout.
+    pub(super) fn find(
+        &mut self,
+        maps: &mut UnwindMaps,
+        tgid: Tgid,
+        mapping: &Mapping,
+    ) -> Option<(u64, u32)> {
+        let Backing::File { dev, ino, path, .. } = &mapping.backing else { return None };
+        let file = Path::new(path);
+        if !Interpreter::may_be_in(file) {
+            return None;
+        }
+        if self.0.len() >= FILES {
+            self.0.clear();
+        }
+        let known = self.0.entry((*dev, *ino, path.clone()));
+        let read = || Interpreter::read(&unwind::open(tgid.0, mapping)?, file);
+        let interpreter = known.or_insert_with(read).as_ref()?;
+        Some((interpreter.list_in(mapping)?, maps.layout(&interpreter.layout)?))
+    }
+}
