@@ -356,3 +356,47 @@ func main() {
     let program = build(dir.path(), "routine", "go", source, &["go", "build"]);
     reaches(dir.path(), &program, "runtime.goexit.abi0", &["main.measure", "main.main.func1"]);
 }
+
+/// 300 processes, each of which computes for some ms: nobody could read what they have mapped, or who they are, in time.
+#[test]
+fn processes_that_live_for_some_ms_have_whole_stacks_with_names() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = compile(dir.path(), "short", SHORT);
+    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
+    let runs = format!("i=0; while [ $i -lt 300 ]; do {}; i=$((i+1)); done", program.display());
+    let run = tests::agent::run(&["flamegraph", "--rate", "997", "-o", &out, "--", "sh", "-c", &runs]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let folded = std::fs::read_to_string(&out).expect("the folded stacks");
+    let (mut all, mut whole) = (0, 0);
+    for (frames, count) in tests::folded(&folded) {
+        if frames.first().is_some_and(|comm| comm == "short") && frames.iter().any(|f| names(f, "spin_hot")) {
+            all += count;
+            let is_whole = ["main", "deeper"].iter().all(|name| frames.iter().any(|f| names(f, name)));
+            whole += u64::from(is_whole) * count;
+        }
+    }
+    assert!(all > 400, "{all} samples: {}", String::from_utf8_lossy(&run.stderr));
+    assert!(whole * 100 >= all * 98, "{whole} of {all} reach main: {}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// Some ms, below two frames.
+const SHORT: &str = r"
+#include <time.h>
+static volatile unsigned long sink;
+__attribute__((noinline)) void spin_hot(void) {
+    struct timespec begin, now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begin);
+    do {
+        for (int i = 0; i < 20000; i++) sink += i;
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec < 4000000);
+}
+__attribute__((noinline)) int deeper(int depth) {
+    if (depth == 0) { spin_hot(); return 1; }
+    return deeper(depth - 1) + 1;
+}
+int main(void) { return deeper(5) != 6; }
+";
