@@ -69,7 +69,8 @@ fn interpreters() -> BTreeMap<String, PathBuf> {
     let names = (9..=13).map(|minor| format!("python3.{minor}"));
     for name in ["/usr/bin/python3".to_owned()].into_iter().chain(names) {
         let version = Command::new(&name).arg("-V").output();
-        let Ok(version) = version else { continue };
+        // One that is only a wrapper for versions to come says nothing.
+        let Some(version) = version.ok().filter(|output| output.status.success()) else { continue };
         let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
         found.entry(version).or_insert_with(|| PathBuf::from(name));
     }
