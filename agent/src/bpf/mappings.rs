@@ -12,7 +12,7 @@ use flamegraphs::symbolize::maps::Mapping;
 /// Data of one CPU's ring, a power of two: some 1,500 records, of 200 short-lived processes between two polls.
 const RING: usize = 256 << 10;
 
-/// `struct perf_event_attr`, version 5 (include/uapi/linux/perf_event.h).
+/// `struct perf_event_attr`, version 5 (`include/uapi/linux/perf_event.h`).
 #[repr(C)]
 #[derive(Default)]
 struct Attr {
@@ -124,7 +124,8 @@ impl MappingEvents {
 
 #[derive(Debug)]
 struct Ring {
-    memory: *mut u8,
+    /// Words, so that those of the first page are aligned as they must be.
+    memory: *mut AtomicU64,
     tail: u64,
     _event: OwnedFd,
 }
@@ -166,15 +167,15 @@ impl Ring {
     }
 
     fn place(&self, offset: usize) -> &AtomicU64 {
-        // SAFETY: both words lie aligned in the first page, which is mapped as long as this lives.
-        unsafe { &*self.memory.add(offset).cast::<AtomicU64>() }
+        // SAFETY: both words lie in the first page, which is mapped as long as this lives.
+        unsafe { &*self.memory.byte_add(offset) }
     }
 
     /// Calls `each` with type, `misc` and body of every record, and gives its room back.
     fn drain(&mut self, mut each: impl FnMut(u32, u16, &[u8])) {
         let head = self.place(DATA_HEAD).load(Ordering::Acquire);
         // SAFETY: behind the first page lie RING bytes; the kernel writes none between tail and head.
-        let data = unsafe { std::slice::from_raw_parts(self.memory.add(page()), RING) };
+        let data = unsafe { std::slice::from_raw_parts(self.memory.byte_add(page()).cast::<u8>(), RING) };
         let mut record = Vec::new();
         while self.tail < head {
             let at = self.tail as usize % RING;

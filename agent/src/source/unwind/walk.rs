@@ -82,7 +82,7 @@ impl Walk<'_> {
         let offset = at.wrapping_sub(self.copied.sp);
         let word = self.copied.stack.get(usize::try_from(offset / 8).unwrap_or(usize::MAX));
         match word {
-            Some(word) if offset % 8 == 0 => Ok(*word),
+            Some(word) if offset.is_multiple_of(8) => Ok(*word),
             // More than was copied: the rest of the stack is there, but not here.
             None if offset < MAX_FRAME => Err(Verdict::Truncated),
             _ => Err(Verdict::Fault),
