@@ -51,7 +51,7 @@ fn if_le(a: u64, b: u64, value: u64) -> u64 {
     mask
 }
 
-/// Processes that user space should look at now, not when it polls next: one that runs for 50 ms is over by then. When it is
+/// Processes that user space should look at now, not when it polls next: a script of 50 ms is over by then. When it is
 /// full, the poll does.
 #[map]
 static UNWIND_WANTED: RingBuf = RingBuf::with_byte_size(4096, 0);
@@ -60,8 +60,9 @@ static UNWIND_WANTED: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 static WANTED_AT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// A CPU asks at most so often, ns: a wake-up costs some µs.
-const WANTED_NS: u64 = 2_000_000;
+/// A CPU asks at most so often, ns: to read the mappings costs 100 µs, and what is too short-lived for the next poll is walked from
+/// a copy.
+const WANTED_NS: u64 = 50_000_000;
 
 /// Asks user space to look at the mappings of a process.
 #[inline(always)]

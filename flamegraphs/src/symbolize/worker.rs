@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cache::NameCache;
 use super::files::Files;
@@ -23,6 +23,9 @@ use crate::sample::{Sample, lookup_addr};
 
 /// Times that a request is tried: each time one more file that makes blazesym panic is left out.
 const ATTEMPTS: u32 = 4;
+
+/// How often statistics are brought up to date while processes are looked at.
+const STATISTICS: Duration = Duration::from_millis(100);
 
 type Answer = Result<(Vec<Sample>, Names), Error>;
 
@@ -41,6 +44,8 @@ struct State {
     files: Files,
     cache: NameCache,
     kernel: Kallsyms,
+    /// When the statistics were brought up to date after a look.
+    looked: Instant,
 }
 
 /// Serves `queue` until the last handle is dropped.
@@ -67,27 +72,23 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
         match job {
             Job::Observe { tgid } => {
                 revisits.observed(tgid, Instant::now());
-                let result = guarded(|| symbolizer.processes.observe(tgid, &mut symbolizer.files));
-                let _ = symbolizer.settle(result, options, stats);
+                symbolizer.look(options, stats, |State { processes, files, .. }| {
+                    processes.observe(tgid, files);
+                });
             }
             Job::Forked { parent, child } => {
-                let result = guarded(|| symbolizer.processes.forked(parent, child));
-                let _ = symbolizer.settle(result, options, stats);
+                symbolizer.look(options, stats, |State { processes, .. }| processes.forked(parent, child));
             }
             Job::Mapped { tgid, mappings } => {
-                let State { processes, files, .. } = &mut symbolizer;
-                let result = guarded(|| processes.mapped(tgid, &mappings, files));
-                let _ = symbolizer.settle(result, options, stats);
-            }
-            Job::Code { code } => {
-                let State { processes, files, .. } = &mut symbolizer;
-                let result = guarded(|| {
-                    for (tgid, addrs) in &code {
-                        processes.read_code(*tgid, addrs, files);
-                    }
+                symbolizer.look(options, stats, |State { processes, files, .. }| {
+                    processes.mapped(tgid, &mappings, files);
                 });
-                let _ = symbolizer.settle(result, options, stats);
             }
+            Job::Code { code } => symbolizer.look(options, stats, |State { processes, files, .. }| {
+                for (tgid, addrs) in &code {
+                    processes.read_code(*tgid, addrs, files);
+                }
+            }),
             Job::Name { samples, reply } => {
                 let result = symbolizer.tried(options, stats, |symbolizer| symbolizer.name(&samples));
                 // The caller may have given up waiting.
@@ -109,6 +110,7 @@ impl State {
             files: Files::new(options),
             cache: NameCache::new(options.name_bytes),
             kernel: Kallsyms::default(),
+            looked: Instant::now(),
         }
     }
 
@@ -171,6 +173,21 @@ impl State {
             }
         }
         result
+    }
+
+    /// Looks at a process. Statistics go over all of them: not after each.
+    fn look(
+        &mut self,
+        options: SymbolizerOptions,
+        stats: &Mutex<SymbolizerStats>,
+        work: impl FnOnce(&mut Self),
+    ) {
+        let outcome = guarded(|| work(self));
+        let now = Instant::now();
+        if outcome.is_err() || now.saturating_duration_since(self.looked) > STATISTICS {
+            let _ = self.settle(outcome, options, stats);
+            self.looked = now;
+        }
     }
 
     /// Brings the statistics up to date, and starts anew after a failure.
