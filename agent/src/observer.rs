@@ -15,6 +15,8 @@ use crate::source::spaces::Mappings;
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
+/// Windows after which memory that was given back goes back to the kernel: some ms of work.
+const TRIM_EVERY: u32 = 60;
 
 /// What is worth reading of processes while they live.
 #[derive(Debug)]
@@ -128,6 +130,7 @@ impl Drop for Observer {
 fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>, mut on_process: OnProcess) {
     let mut next_poll = Instant::now() + Collector::POLL;
     let mut next_window = Instant::now() + WINDOW;
+    let mut windows = 0_u32;
     loop {
         let wait = next_poll.min(next_window).saturating_duration_since(Instant::now());
         let ending = !matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Timeout));
@@ -139,6 +142,12 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
             // Polls as well.
             if let Some(window) = collector.close_window() {
                 history.push(window);
+            }
+            windows += 1;
+            if windows % TRIM_EVERY == 1 {
+                // What was read for the start is large, and gone.
+                // SAFETY: no preconditions.
+                unsafe { libc::malloc_trim(0) };
             }
             next_window = after(next_window, WINDOW, now);
         } else if now >= next_poll {
