@@ -102,6 +102,7 @@ pub(crate) fn wait(tgid: u32, nr: u16, ms: u64) -> Wait {
     Wait {
         at: MonoNs(0),
         open: false,
+        peer: None,
         tgid: Tgid(tgid),
         tid: Tid(tgid),
         comm: "waiter".into(),

@@ -114,6 +114,9 @@ pub(super) fn doubt(finding: &mut Finding) {
 
 /// Waits for an answer that are many and short: whoever asks in turns loses that time, and nobody is slow.
 pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [State], finding: &mut Finding) {
+    if facts.waits(unit, states).all(|wait| wait.open) {
+        return;
+    }
     let Some(typical) = facts.typical_wait(unit, states) else { return };
     let limit = PROMPT_NS as f64 / 1e6;
     finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", Some(limit)));
@@ -121,6 +124,14 @@ pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [Stat
         doubt(finding);
         finding.alternatives.push(not("healthy", "not ruled out: each answer comes at once, it asks often"));
     }
+}
+
+/// The oldest wait of a unit in these states that had not ended, for evidence.
+pub(super) fn oldest(facts: &Facts, unit: &Unit, states: &'static [State]) -> Option<Evidence> {
+    let open = facts.waits(unit, states).filter(|wait| wait.open);
+    let oldest = open.max_by_key(|wait| (wait.waited, wait.tid))?;
+    let what = format!("thread {} ({}) still waits, since", oldest.tid, oldest.comm);
+    Some(evidence(what, oldest.waited.as_secs_f64(), "s", None))
 }
 
 /// A suspicion about something that is no process, or that is not measured by states.

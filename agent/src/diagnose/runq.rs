@@ -267,17 +267,22 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
     suspicion
 }
 
-/// What keeps the holder of a lock from running: class and culprit.
-pub(super) fn of_holder(facts: &Facts, holder: &Unit) -> (&'static str, Option<Culprit>, Option<usize>) {
+/// What keeps the holder of a lock, or a peer, from running: class and culprit.
+pub(super) fn of_holder(
+    facts: &Facts,
+    holder: &Unit,
+    is_lock: bool,
+) -> (&'static str, Option<Culprit>, Option<usize>) {
     if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
-        return ("cpu-quota", Some(culprit("cgroup", holder.cgroup.as_ref())), None);
+        return ("cpu-quota", Some(culprit("cgroup", holder.cpu_cgroup.as_ref())), None);
     }
     // That it was told to wait is the very point: those who need its lock were not.
     let behind = behind(facts, holder, false);
     let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
     match behind.foreign.first() {
         Some((first, _)) if foreign as f64 >= MOST * behind.known as f64 => {
-            ("priority-inversion", Some(process_culprit(first)), Some(first.at))
+            let class = if is_lock { "priority-inversion" } else { "runq-neighbour" };
+            (class, Some(process_culprit(first)), Some(first.at))
         }
         _ => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),
     }

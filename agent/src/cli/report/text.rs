@@ -194,7 +194,7 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
             let bar = bar(&thread.states);
             let ran = thread.states.get("oncpu_ns").copied().unwrap_or(0);
             table.row(&[
-                thread.tid.to_string(),
+                if thread.tid == 0 { String::new() } else { thread.tid.to_string() },
                 thread.comm.clone(),
                 pct(thread.lost_ns, window_s),
                 pct(ran, window_s),
@@ -203,6 +203,7 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
             bars.push(bar);
         }
         text.push_str(&with_bars(&table, &bars, paint));
+        text.push_str(&legend(bars.iter().flatten(), paint));
         text.push('\n');
     }
     if !detail.waits.is_empty() {
@@ -220,7 +221,12 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
                 wait.state.clone(),
                 wait.syscall.clone().unwrap_or_default(),
                 term::nanos(wait.max_ns),
-                wait.waker.clone().unwrap_or_default(),
+                match (&wait.waker, wait.open) {
+                    (Some(waker), false) => waker.clone(),
+                    (Some(peer), true) => format!("not ended: {peer}"),
+                    (None, true) => "not ended".to_owned(),
+                    (None, false) => String::new(),
+                },
                 wait.target.clone().unwrap_or_default(),
             ]);
         }
