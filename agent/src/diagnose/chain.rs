@@ -86,7 +86,7 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         let Some(first) = blockers.first().filter(|first| first.share >= KNOWN) else { break };
         let process = &facts.processes[first.process];
         let holder = &facts.units[process.unit];
-        let what = format!("{} (thread {}) {}, of them", process.comm, first.tid, first.how);
+        let what = format!("{} (thread {}) {}, of this waiting", process.comm, first.tid, first.how);
         followed.evidence.push(evidence(what, first.share * 100.0, "%", Some(KNOWN * 100.0)));
         if hop == 0 {
             followed.blocker = Some(first.clone());

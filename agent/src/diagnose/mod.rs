@@ -342,14 +342,16 @@ pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
         .map(|(why, rules)| format!("{why}: not judged are {}", rules.join(", ")))
         .collect();
     lines.push(
-        "memory bandwidth and cache misses: not known, there are no hardware counters in the data".to_owned(),
+        "memory bandwidth and cache misses: there are no hardware counters in the data".to_owned(),
     );
     lines
 }
 
 /// A number behind a finding.
 fn evidence(what: impl Into<String>, value: f64, unit: &str, threshold: Option<f64>) -> Evidence {
-    Evidence { what: what.into(), value, unit: unit.to_owned(), threshold }
+    // Percentages are computed: no digits that are none.
+    let round = |value: f64| (value * 1e6).round() / 1e6;
+    Evidence { what: what.into(), value: round(value), unit: unit.to_owned(), threshold: threshold.map(round) }
 }
 
 /// Value above the threshold to enter, above the one to stay, or below both.

@@ -4,7 +4,7 @@
 //!
 //! **What.** A process makes one syscall at least [`RATE_ENTER`] times a second (to stay: [`RATE_LEAVE`]; in four of
 //! five windows at least that), it is at least [`CALL_SHARE`] of all its calls ([`EVENT_CALL_SHARE`] for a process
-//! whose calls that wait for events are [`EVENT_SHARE`] of all: it reads until there is no more), a call takes [`MEAN_NS`] at most (where
+//! whose calls that wait for events are [`EVENT_SHARE`] of all: it reads until there is no more), a call takes [`MEAN_NS`] ns at most (where
 //! calls are timed), and the process spends at least [`KERNEL_CPU`] of a core in the kernel.
 //!
 //! **Why.** Crossing into the kernel costs 0.1 to 1 µs whatever is done there: time that buying in bulk saves. A server

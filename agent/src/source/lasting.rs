@@ -101,7 +101,9 @@ impl LastingWaits {
         self.name_ends();
         let held = lasting.iter().filter_map(|wait| {
             let known = self.known.get(&(wait.wait.tid, wait.since))?;
-            Some((*wait, known.held?))
+            // Who is at the other end decides, and is not known yet.
+            let decided = known.end.as_ref().is_none_or(|end| !end.only_stopped);
+            Some((*wait, known.held.filter(|_| decided)?))
         });
         held.collect()
     }
@@ -115,7 +117,7 @@ impl LastingWaits {
         for known in self.known.values_mut() {
             let Some(end) = known.end.take() else { continue };
             let peer = self.ends.of(&end);
-            if end.only_stopped_child && !peer.is_some_and(|peer| is_stopped_child(peer, end.of)) {
+            if end.only_stopped && !peer.is_some_and(is_stopped) {
                 known.held = None;
             } else if let Some(held) = &mut known.held {
                 held.peer = peer;
@@ -142,12 +144,22 @@ impl LastingWaits {
         let sends = syscall_names::sends(call);
         if let Some(inode) = inode_of(&link, "socket:[") {
             let unix = self.sockets.unix(wait.tgid, inode)?;
-            // Whoever was connected to waits for the next request, with or without an answer that was not read.
+            let peer = self.sockets.unix(wait.tgid, unix.peer);
+            let serves = match (unix.named, peer.is_some_and(|peer| peer.named)) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            };
+            let mut end = End::socket(wait.tgid, unix.peer);
             if !sends && (unix.named || unix.unread == 0) {
-                return None;
+                // Whoever was connected to waits for the next request, with or without an answer that was not read. Who has
+                // connected, or made the other one, waits for it where that stands still.
+                if serves != Some(false) && !has_stopped_child(wait.tgid) {
+                    return None;
+                }
+                end.only_stopped = true;
             }
-            let held = Held { target: WaitTarget::Unix { peer: None, serves: Some(unix.named) }, peer: None };
-            return Some((held, Some(End::socket(wait.tgid, unix.peer))));
+            return Some((Held { target: WaitTarget::Unix { peer: None, serves }, peer: None }, Some(end)));
         }
         let is_pipe = link.starts_with("pipe:[");
         let meta = fs::metadata(path).ok()?;
@@ -156,7 +168,10 @@ impl LastingWaits {
         }
         let held = Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None };
         // Nobody can say whether who reads has asked for something: what it has made and now stands still, it has.
-        Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped_child: !sends })))
+        if !sends && !has_stopped_child(wait.tgid) {
+            return None;
+        }
+        Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped: !sends })))
     }
 
     fn net(&mut self, wait: &Lasting) -> Option<(Held, Option<End>)> {
@@ -212,9 +227,20 @@ pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
     (file.read_at(&mut bytes, at).ok()? > 0).then_some(bytes)
 }
 
-/// `peer` was made by `of`, and stands still.
-fn is_stopped_child(peer: Tgid, of: Tgid) -> bool {
-    ends::state(peer).is_some_and(|(letter, parent)| letter == b'T' && parent == of)
+/// It stands still, by a signal.
+fn is_stopped(process: Tgid) -> bool {
+    ends::state(process) == Some(b'T')
+}
+
+/// A process that this one has made stands still.
+fn has_stopped_child(tgid: Tgid) -> bool {
+    /// Threads whose children are looked at.
+    const THREADS: usize = 32;
+    let threads = fs::read_dir(format!("/proc/{tgid}/task")).into_iter().flatten().flatten();
+    threads.take(THREADS).any(|thread| {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        children.split_whitespace().any(|child| child.parse().is_ok_and(|child| is_stopped(Tgid(child))))
+    })
 }
 
 #[cfg(test)]
@@ -254,7 +280,7 @@ mod tests {
         let held = waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]);
         assert!(held.is_empty(), "nothing was asked: {held:?}");
         let held = waits.held(&[lasting(State::Ipc, write, ours.as_raw_fd())]);
-        assert!(matches!(held[0].1.target, WaitTarget::Unix { serves: Some(false), .. }), "{held:?}");
+        assert!(matches!(held[0].1.target, WaitTarget::Unix { serves: None, .. }), "{held:?}");
         waits.held(&[]);
         ours.write_all(b"a question").expect("written");
         assert_eq!(waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]).len(), 1);

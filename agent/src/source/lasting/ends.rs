@@ -21,13 +21,13 @@ pub(super) struct End {
     pub(super) link: String,
     /// One that reads is looked for; else one that writes.
     pub(super) reads: bool,
-    /// It counts only when who has it was made by who waits, and stands still.
-    pub(super) only_stopped_child: bool,
+    /// It counts only when who has it stands still.
+    pub(super) only_stopped: bool,
 }
 
 impl End {
     pub(super) fn socket(of: Tgid, inode: u32) -> Self {
-        Self { of, link: format!("socket:[{inode}]"), reads: true, only_stopped_child: false }
+        Self { of, link: format!("socket:[{inode}]"), reads: true, only_stopped: false }
     }
 }
 
@@ -69,14 +69,12 @@ impl Ends {
         let holders = self.found.get(&end.link)?;
         let fits = holders.iter().filter(|(_, reads, writes)| if end.reads { *reads } else { *writes });
         let others = fits.map(|(tgid, ..)| *tgid).filter(|tgid| *tgid != end.of);
-        others.min_by_key(|tgid| (state(*tgid).is_none_or(|(letter, _)| letter != b'T'), *tgid))
+        others.min_by_key(|tgid| (state(*tgid) != Some(b'T'), *tgid))
     }
 }
 
-/// Letter of a process' state, and its parent.
-pub(super) fn state(tgid: Tgid) -> Option<(u8, Tgid)> {
+/// Letter of a process' state.
+pub(super) fn state(tgid: Tgid) -> Option<u8> {
     let stat = fs::read_to_string(format!("/proc/{tgid}/stat")).ok()?;
-    let mut fields = stat.rsplit(") ").next()?.split(' ');
-    let letter = *fields.next()?.as_bytes().first()?;
-    Some((letter, Tgid(fields.next()?.parse().ok()?)))
+    stat.rsplit(") ").next()?.bytes().next()
 }
