@@ -9,8 +9,8 @@ pub use calls::{
 };
 pub use offsets::SchedOffsets;
 pub use slot::{
-    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL, PROBES, SchedSlot, USED_CHUNK,
-    UsedChunk,
+    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL, PROBES,
+    SchedSlot, USED_CHUNK, UsedChunk,
 };
 
 /// What a thread is doing. Each ns of its life is in exactly one of these; the number is the index into the

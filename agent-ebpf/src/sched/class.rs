@@ -2,8 +2,8 @@
 
 use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
-    COMPAT, Call, FLAG_COMPAT, FLAG_SHARED, NATIVE, NO_CALL, State, futex_is_lock, futex_is_shared, nr_in_table,
-    state_of_call, state_of_poll,
+    COMPAT, Call, FLAG_COMPAT, FLAG_SHARED, NATIVE, NO_CALL, State, futex_is_lock, futex_is_shared,
+    nr_in_table, state_of_call, state_of_poll,
 };
 
 use aya_ebpf::helpers::bpf_probe_read_user;

@@ -128,7 +128,8 @@ fn verdict(
             (Some(pid), None) => format!("Process {pid} was not seen on {host} in {window_s:.0} s."),
             (Some(pid), Some(row)) if row.lost().0 as f64 >= HELD_UP * window_s * 1e9 => {
                 let lost = |state: &State| is_lost(*state) || matches!(state, State::Ipc | State::NetRecv);
-                let most = State::ALL.into_iter().filter(lost).max_by_key(|state| row.states[*state as usize]);
+                let most =
+                    State::ALL.into_iter().filter(lost).max_by_key(|state| row.states[*state as usize]);
                 format!(
                     "{} ({pid}) was held up {:.0} ms of each second, most of it in {}, and no rule can say by whom.",
                     row.comm,

@@ -110,7 +110,8 @@ impl Usage {
     /// Time in which its threads were held up for sure ([`is_lost`]).
     #[must_use]
     pub fn lost(&self) -> DurNs {
-        let held = |state: State| is_lost(state) || self.refined && matches!(state, State::Ipc | State::NetRecv);
+        let held =
+            |state: State| is_lost(state) || self.refined && matches!(state, State::Ipc | State::NetRecv);
         let states = State::ALL.into_iter().filter(|state| held(*state));
         DurNs(states.map(|state| self.states[state as usize].0).sum::<u64>() + self.bare.runq.0)
     }

@@ -97,8 +97,11 @@ impl Sched {
             Vec::new()
         });
         let times = sources.times.close(now, comm);
-        let (locks, others): (Vec<_>, Vec<_>) =
-            sources.times.take_lasting().into_iter().partition(|lasting| lasting.wait.state == State::FutexLock);
+        let (locks, others): (Vec<_>, Vec<_>) = sources
+            .times
+            .take_lasting()
+            .into_iter()
+            .partition(|lasting| lasting.wait.state == State::FutexLock);
         locks.iter().for_each(|lock| sources.waits.still_locked(lock, start, now));
         for (lasting, held) in sources.lasting.held(&others) {
             sources.waits.still_open(&lasting, held, start, now);

@@ -93,7 +93,10 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         }
         let times = meanwhile(facts, first, waits);
         let busy = times.non_idle();
-        let rest = [(Rests::Stopped, "is stopped by a signal", State::Stopped), (Rests::Sleeps, "sleeps on a timer", State::Sleep)];
+        let rest = [
+            (Rests::Stopped, "is stopped by a signal", State::Stopped),
+            (Rests::Sleeps, "sleeps on a timer", State::Sleep),
+        ];
         let wall = times.all().max(1) as f64;
         let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MOST * wall);
         if busy == 0 && rests.is_none() {

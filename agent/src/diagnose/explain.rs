@@ -178,7 +178,8 @@ fn take(root: &mut Suspicion, effect: Suspicion) {
     // That the culprit is busy, or waits for what it keeps busy, costs nobody anything.
     let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&&*effect.finding.class));
     if root.unit == effect.unit || !own_doing {
-        if effect.finding.lost_ns_per_s > into.lost_ns_per_s && root.unit == effect.unit {
+        let more = effect.finding.lost_ns_per_s > into.lost_ns_per_s;
+        if more && root.unit == effect.unit && !BUSY.contains(&&*effect.finding.class) {
             into.share_pct = into.share_pct.max(effect.finding.share_pct);
             let what = format!("lost to {} by it", effect.finding.class);
             let lost = effect.finding.lost_ns_per_s as f64 / 1e6;

@@ -19,7 +19,7 @@
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{doubt, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
+use super::lost::{doubt, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 
 pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
@@ -72,6 +72,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.evidence.push(open);
         }
         doubt_if_prompt(facts, unit, STATES, finding);
+        let other = suspicion.culprit_unit.map(|at| &facts.units[at]);
+        doubt_if_awaited(facts, unit, STATES, other, finding);
         finding.alternatives.push(not("idle", "it has something to deliver, or has asked for an answer"));
         finding.evidence.extend(followed.evidence);
         suspicion.chain = followed.links;

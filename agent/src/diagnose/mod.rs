@@ -258,7 +258,8 @@ impl Own {
         let by = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
         if self.fresh && by == Some(self.tgid.0) && finding.subject.pid != by {
             lost::doubt(finding);
-            finding.advice = "this is the agent's own start: it takes seconds once, look again after it".to_owned();
+            finding.advice =
+                "this is the agent's own start: it takes seconds once, look again after it".to_owned();
         }
     }
 }
@@ -315,12 +316,10 @@ pub fn refined(windows: &[Arc<Window>], pid: Option<Tgid>) -> HashMap<Tgid, Refi
     let facts = Facts::new(windows);
     let rows = facts.processes.iter().filter(|_| facts.has_states).map(|process| {
         let tids = process.threads.iter().filter(|_| pid == Some(process.tgid));
-        let threads = tids.filter_map(|(tid, (comm, _))| Some((*tid, Arc::clone(comm), process.thread(*tid)?.0)));
-        let of = Refined {
-            accounted: process.accounted.0,
-            states: process.times.0,
-            threads: threads.collect(),
-        };
+        let threads =
+            tids.filter_map(|(tid, (comm, _))| Some((*tid, Arc::clone(comm), process.thread(*tid)?.0)));
+        let of =
+            Refined { accounted: process.accounted.0, states: process.times.0, threads: threads.collect() };
         (process.tgid, of)
     });
     rows.collect()
@@ -341,9 +340,7 @@ pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
         .into_iter()
         .map(|(why, rules)| format!("{why}: not judged are {}", rules.join(", ")))
         .collect();
-    lines.push(
-        "memory bandwidth and cache misses: there are no hardware counters in the data".to_owned(),
-    );
+    lines.push("memory bandwidth and cache misses: there are no hardware counters in the data".to_owned());
     lines
 }
 
@@ -351,7 +348,12 @@ pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
 fn evidence(what: impl Into<String>, value: f64, unit: &str, threshold: Option<f64>) -> Evidence {
     // Percentages are computed: no digits that are none.
     let round = |value: f64| (value * 1e6).round() / 1e6;
-    Evidence { what: what.into(), value: round(value), unit: unit.to_owned(), threshold: threshold.map(round) }
+    Evidence {
+        what: what.into(),
+        value: round(value),
+        unit: unit.to_owned(),
+        threshold: threshold.map(round),
+    }
 }
 
 /// Value above the threshold to enter, above the one to stay, or below both.

@@ -6,7 +6,8 @@
 //! stay: 12 %, 0.06 s/s), to receiving as the side that connected and asked, or to sending into a full window. A server that
 //! waits for the next request is idle, and so is who listens without asking. It is in reports only when half of that time is in
 //! waits below 1 ms: the peer is not slow then, it is asked often. A wait that has not ended counts when the last data went
-//! after the last came, and before the wait began. A poll of one connection is a wait for it, with a time-out.
+//! after the last came, and before the wait began; it is in reports only when the other end is on another host, or waits for
+//! events itself: it may have nothing to tell yet. A poll of one connection is a wait for it, with a time-out.
 //!
 //! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
 //!
@@ -18,7 +19,7 @@ use std::net::IpAddr;
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{culprit, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
+use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::window::WaitTarget;
 
@@ -63,6 +64,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.confidence *= 0.6;
         }
         doubt_if_prompt(facts, unit, STATES, finding);
+        let other = suspicion.culprit_unit.map(|at| &facts.units[at]);
+        doubt_if_awaited(facts, unit, STATES, other, finding);
         let who =
             finding.culprit.as_ref().and_then(|culprit| culprit.comm.clone()).unwrap_or("the peer".into());
         let at_rest = followed.advice(facts, unit).filter(|_| suspicion.culprit_unit.is_some());

@@ -89,7 +89,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let switches = facts.by_tgid.get(tgid).map_or(0, |at| facts.processes[*at].voluntary);
         if switches as f64 >= CONVERSATION * calls.count as f64 {
             doubt(&mut finding);
-            let why_not = "not ruled out: each call waits for another process, or wakes one: they talk to each other";
+            let why_not =
+                "not ruled out: each call waits for another process, or wakes one: they talk to each other";
             finding.alternatives.push(Alternative { class: "healthy".into(), why_not: why_not.into() });
         }
         let key = format!("syscall-storm/{tgid}/{name}");

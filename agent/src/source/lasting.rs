@@ -215,9 +215,7 @@ fn fifo(wait: &Lasting, call: &str) -> Option<Held> {
     let path = std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()?;
     let base = if path.starts_with('/') { "root" } else { "cwd/" };
     let meta = fs::metadata(format!("/proc/{}/{base}{path}", wait.tgid)).ok()?;
-    meta.file_type()
-        .is_fifo()
-        .then(|| Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None })
+    meta.file_type().is_fifo().then(|| Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None })
 }
 
 /// Up to `N` bytes of a process' memory; zero beyond what can be read.

@@ -16,8 +16,8 @@ use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::functions::Functions;
 use super::comms::Comms;
-use super::python::CodeSeen;
 use super::lasting::{Held, Lasting};
+use super::python::CodeSeen;
 use crate::bpf::WaitRecord;
 use crate::syscall_names;
 use crate::window::{SyscallAbi, Wait, WaitTarget, Waker};
@@ -118,9 +118,8 @@ impl OffcpuSource {
         let abi = if header.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
         let syscall = (header.nr != NO_CALL).then_some((abi, header.nr));
         // Its stack says no more than that it polls; its descriptor has said for what.
-        let polls = syscall.is_some_and(|(abi, nr)| {
-            syscall_names::name(abi, nr).is_some_and(syscall_names::polls)
-        });
+        let polls =
+            syscall.is_some_and(|(abi, nr)| syscall_names::name(abi, nr).is_some_and(syscall_names::polls));
         Wait {
             at: MonoNs(header.at_ns),
             open: false,
@@ -213,9 +212,8 @@ impl OffcpuSource {
 
     /// Whether `tid` can own a lock that a thread of `tgid` waits for: what lies beside a futex word need not be its owner.
     fn is_owner(&mut self, tgid: u32, tid: u32, shared: bool) -> bool {
-        let mut is_thread = |path: String, key| {
-            *self.threads.entry(key).or_insert_with(|| Path::new(&path).exists())
-        };
+        let mut is_thread =
+            |path: String, key| *self.threads.entry(key).or_insert_with(|| Path::new(&path).exists());
         tid != 0
             && (is_thread(format!("/proc/{tgid}/task/{tid}"), (tgid, tid))
                 // Threads are not listed there, and are there all the same.

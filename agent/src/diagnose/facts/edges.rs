@@ -154,7 +154,9 @@ impl Facts<'_> {
     /// The two work together: they end each other's waits, or one most of the other's, or it made the other, or they are one
     /// program.
     pub(in crate::diagnose) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
-        if one.at == other.at || (one.comm == other.comm && one.cgroup == other.cgroup && one.cpu_cgroup == other.cpu_cgroup) {
+        if one.at == other.at
+            || (one.comm == other.comm && one.cgroup == other.cgroup && one.cpu_cgroup == other.cpu_cgroup)
+        {
             return true;
         }
         let made = |parent: &Unit, child: &Unit| {

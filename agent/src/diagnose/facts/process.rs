@@ -352,7 +352,8 @@ fn adopt(windows: &[Arc<Window>], processes: &mut [Process], by_tgid: &Map<Tgid,
                     break;
                 }
                 known => {
-                    above = known.map_or_else(|| parents.get(&above).copied().unwrap_or_default(), |p| p.parent);
+                    above =
+                        known.map_or_else(|| parents.get(&above).copied().unwrap_or_default(), |p| p.parent);
                 }
             }
         }

@@ -19,7 +19,8 @@ fn lasts(window: &mut Window, of: &W, peer: Option<u32>) {
 
 /// The threads of a process rest in a state for whole windows.
 fn rests(window: &mut Window, tgid: u32, comm: &str, state: agent_common::abi::sched::State, threads: u32) {
-    let states: Vec<&[_]> = vec![&[(state, 1000)]; threads as usize];
+    let whole = [(state, 1000)];
+    let states: Vec<&[_]> = vec![&whole; threads as usize];
     process(window, tgid, comm, &states);
     let times = window.times.last_mut().expect("just put there");
     times.threads.clear();
@@ -77,7 +78,9 @@ fn a_local_server_that_never_waits_is_slow_and_its_own_wait_for_work_is_none() {
         for client in 10..13 {
             process(window, client, "app", &[&[(Ipc, 950), (Oncpu, 50)]]);
             wait(window, &local(client, false, 950, 20));
-            window.syscalls.extend([calls(client, "app", READ, 80, 0, 900), calls(client, "app", WRITE, 80, 0, 900)]);
+            window
+                .syscalls
+                .extend([calls(client, "app", READ, 80, 0, 900), calls(client, "app", WRITE, 80, 0, 900)]);
         }
         process(window, 20, "authd", &[&[(Oncpu, 1000)]]);
     });
@@ -120,7 +123,8 @@ fn the_agent_is_no_subject_and_its_start_no_alarm() {
             window.own = Tgid(own);
         })
     };
-    let subjects = |own| -> Vec<_> { found(&at_work(own)).into_iter().filter_map(|of| of.subject.pid).collect() };
+    let subjects =
+        |own| -> Vec<_> { found(&at_work(own)).into_iter().filter_map(|of| of.subject.pid).collect() };
     assert!(subjects(0).contains(&10) && !subjects(10).contains(&10));
     let of_app: Vec<_> = found(&at_work(10)).into_iter().filter(|of| of.subject.pid == Some(20)).collect();
     assert!(of_app.iter().all(|of| of.confidence < ALERT_CONFIDENCE), "it has just begun: {of_app:#?}");

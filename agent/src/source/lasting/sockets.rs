@@ -30,7 +30,7 @@ const DATA_SEGMENTS_OUT: usize = 156;
 /// `struct unix_diag_req`, `struct unix_diag_msg`, and its attributes (`include/uapi/linux/unix_diag.h`).
 const UNIX_REQUEST: usize = 24;
 const UNIX_MESSAGE: usize = 16;
-const SHOW_NAME_PEER_QUEUES: u32 = 1 | 4 | 0x20;
+const SHOW_NAME_PEER_QUEUES: u32 = 1 | 4 | 0x10;
 const NAME: u16 = 0;
 const PEER: u16 = 2;
 const QUEUES: u16 = 4;
@@ -144,7 +144,11 @@ fn list(diag: &OwnedFd) -> nix::Result<Vec<Tcp>> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         let mut request = [0; HEADER + 56];
         head(&mut request, libc::NLM_F_REQUEST | libc::NLM_F_DUMP);
-        request[HEADER..HEADER + 3].copy_from_slice(&[family as u8, libc::IPPROTO_TCP as u8, 1 << (INFO - 1)]);
+        request[HEADER..HEADER + 3].copy_from_slice(&[
+            family as u8,
+            libc::IPPROTO_TCP as u8,
+            1 << (INFO - 1),
+        ]);
         request[HEADER + 4..HEADER + 8].copy_from_slice(&STATES.to_ne_bytes());
         send(diag.as_raw_fd(), &request, MsgFlags::empty())?;
         let mut answer = vec![0; ANSWER_BYTES];

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 
-use agent_common::abi::sched::calls::file;
 use agent_common::abi::COMM_LEN;
+use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
     Call, NATIVE, State, futex_is_lock, futex_is_shared, nr_in_table, state_of_call, state_of_poll,
 };
@@ -86,7 +86,16 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
     let mut comm = [0; COMM_LEN];
     let name = stat.split_once('(').and_then(|(_, rest)| Some(rest.rsplit_once(") ")?.0)).unwrap_or_default();
     comm.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = byte);
-    let whole = Resting { tgid, state: State::Oncpu, since: now, nr: None, arg: 0, comm, owner: Tid(0), shared: false };
+    let whole = Resting {
+        tgid,
+        state: State::Oncpu,
+        since: now,
+        nr: None,
+        arg: 0,
+        comm,
+        owner: Tid(0),
+        shared: false,
+    };
     let rest = |state, nr, arg| Some(whole.within(state, nr, arg));
     match letter {
         // It gets a slot when it leaves the CPU.
