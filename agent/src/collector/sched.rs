@@ -102,7 +102,9 @@ impl Sched {
             .take_lasting()
             .into_iter()
             .partition(|lasting| lasting.wait.state == State::FutexLock);
-        locks.iter().for_each(|lock| sources.waits.still_locked(lock, start, now));
+        for lock in &locks {
+            sources.waits.still_locked(lock, start, now);
+        }
         for (lasting, held) in sources.lasting.held(&others) {
             sources.waits.still_open(&lasting, held, start, now);
         }

@@ -92,8 +92,6 @@ pub(super) struct Facts<'a> {
     pub(super) blame: Vec<Map<usize, u64>>,
     /// By unit: blocked time by the unit that ended it.
     wakes: Vec<Map<usize, u64>>,
-    /// The agent's own unit, where it is known.
-    pub(super) own: Option<usize>,
     /// Block devices, busiest first.
     pub(super) devices: Vec<Device>,
     /// CPU time of each process (number, start), a window at a time, ns per second.
@@ -143,7 +141,6 @@ impl<'a> Facts<'a> {
             cpus: windows.last().map_or(1, |window| window.host.cpus.len().max(1)) as f64,
             blame: vec![Map::default(); units.len()],
             wakes: vec![Map::default(); units.len()],
-            own: windows.last().and_then(|window| by_tgid.get(&window.own)).map(|at| processes[*at].unit),
             devices: devices::devices(windows, span),
             cpu: HashMap::new(),
             calls: Map::default(),

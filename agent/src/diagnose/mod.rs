@@ -258,8 +258,8 @@ impl Own {
         let by = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
         if self.fresh && by == Some(self.tgid.0) && finding.subject.pid != by {
             lost::doubt(finding);
-            finding.advice =
-                "this is the agent's own start: it takes seconds once, look again after it".to_owned();
+            "this is the agent's own start: it takes seconds once, look again after it"
+                .clone_into(&mut finding.advice);
         }
     }
 }

@@ -64,9 +64,6 @@ pub(super) const DOUBTFUL: [State; 7] = [
     State::Device,
 ];
 
-/// Share of its threads' time from which a process stands still.
-const STOPPED: f64 = 0.9;
-
 /// A process over the span.
 #[derive(Debug)]
 pub(in crate::diagnose) struct Process<'a> {
@@ -129,7 +126,9 @@ impl Process<'_> {
             let ns = accounted.of(state);
             if let Some(own) = self.own_mix.get(&(tid, state)) {
                 let all = own.iter().map(|(_, weight)| weight).sum::<u64>().max(1) as f64;
-                own.iter().for_each(|(to, weight)| times.add(*to, (ns as f64 * *weight as f64 / all) as u64));
+                for (to, weight) in own {
+                    times.add(*to, (ns as f64 * *weight as f64 / all) as u64);
+                }
                 continue;
             }
             match self.mix.get(&state) {
@@ -144,12 +143,6 @@ impl Process<'_> {
     pub(in crate::diagnose) fn busiest_thread(&self) -> Option<(Tid, &Arc<str>, u64)> {
         let oncpu = self.threads.iter().map(|(tid, (comm, times))| (*tid, comm, times.of(State::Oncpu)));
         oncpu.max_by_key(|(tid, _, ns)| (*ns, std::cmp::Reverse(*tid)))
-    }
-
-    /// It was stopped by a signal, nearly all the time.
-    pub(in crate::diagnose) fn is_stopped(&self) -> bool {
-        let all = self.times.all();
-        all > 0 && self.times.of(State::Stopped) as f64 >= STOPPED * all as f64
     }
 
     /// Time in which it waits for a timer or for work; that for a child is the child's.

@@ -37,9 +37,12 @@ impl Unit {
     }
 }
 
+/// Name, parent, whether it is a kernel thread, cgroup, and the one whose CPU quota holds it.
+type Key = (Arc<str>, Tgid, bool, Arc<str>, Arc<str>);
+
 /// Puts the processes into units and marks each with its own.
 pub(super) fn units(processes: &mut [Process]) -> Vec<Unit> {
-    let mut places: HashMap<(Arc<str>, Tgid, bool, Arc<str>, Arc<str>), usize> = HashMap::new();
+    let mut places: HashMap<Key, usize> = HashMap::new();
     let mut units: Vec<Unit> = Vec::new();
     for (number, process) in processes.iter_mut().enumerate() {
         let key = (
