@@ -7,12 +7,12 @@
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::offcpu::{
     IDLE_SHIFT, KIND_USER, KIND_WAIT, LOOK_BURST, LOOK_NS, QUANTUM_NS, TARGET_FILE, TARGET_FUTEX,
-    TARGET_PIPE, TARGET_SOCKET, TARGET_UNIX, WaitHeader, WaitUser,
+    TARGET_PIPE, TARGET_SOCKET, TARGET_UNIX, UNIX_ASKS, UNIX_SERVES, WaitHeader, WaitUser,
 };
 use agent_common::abi::oncpu::MAX_FRAMES;
 use agent_common::abi::runqlat::Cpu;
 use agent_common::abi::sched::{
-    COMPAT, Call, FLAG_COMPAT, FLAG_WAIT_USER, NATIVE, NO_CALL, State, is_idle, nr_in_table,
+    COMPAT, Call, FLAG_COMPAT, FLAG_SHARED, FLAG_WAIT_USER, NATIVE, NO_CALL, State, is_idle, nr_in_table,
 };
 use agent_common::abi::settings::Settings;
 use aya_ebpf::EbpfContext;
@@ -139,7 +139,7 @@ fn next_id(cpu: *mut Cpu) -> u32 {
 /// Everything but the stacks.
 #[inline(always)]
 fn describe(header: &mut WaitHeader, settings: &Settings, task: Task, slot: Slot) {
-    let (nr, flags) = (slot.nr(), slot.flags() & FLAG_COMPAT);
+    let (nr, flags) = (slot.nr(), slot.flags() & (FLAG_COMPAT | FLAG_SHARED));
     header.tgid = slot.tgid();
     header.tid = slot.tid();
     header.comm = slot.comm();
@@ -167,11 +167,17 @@ fn describe(header: &mut WaitHeader, settings: &Settings, task: Task, slot: Slot
     if call.0 == Call::FUTEX.0 {
         header.target = TARGET_FUTEX;
         header.owner = slot.owner();
-    } else if (call.wants_file() || call.0 == State::Fsync as u8)
+    } else if (call.wants_file() || call.0 == State::Fsync as u8 || is_polled(call, header.accounted))
         && let Some(file) = task.file(header.arg as u32)
     {
         let _ = target(header, file);
     }
+}
+
+/// A `poll` that is told by its one descriptor, which is then the argument.
+#[inline(always)]
+const fn is_polled(call: Call, state: u8) -> bool {
+    call.0 == Call::POLL.0 && state != State::Poll as u8 && state != State::Sleep as u8
 }
 
 /// What is behind the descriptor.
@@ -193,6 +199,7 @@ fn socket(header: &mut WaitHeader, sock: KernelPtr) -> Option<()> {
     match sock.read::<u16>(at!(sock_family))? {
         AF_UNIX => {
             header.target = TARGET_UNIX;
+            header.local_port = role(sock).unwrap_or(0);
             let pid = sock.follow(at!(sock_peer_pid))?;
             header.owner = pid.read(at!(pid_numbers))?;
         }
@@ -215,6 +222,16 @@ fn socket(header: &mut WaitHeader, sock: KernelPtr) -> Option<()> {
         _ => {}
     }
     Some(())
+}
+
+/// Which end of a local connection this is: one that was accepted has its listener's name.
+#[inline(always)]
+fn role(sock: KernelPtr) -> Option<u16> {
+    if sock.read::<u64>(at!(unix_addr))? != 0 {
+        return Some(UNIX_SERVES);
+    }
+    let peer = sock.follow(at!(unix_peer))?;
+    (peer.read::<u64>(at!(unix_addr))? != 0).then_some(UNIX_ASKS)
 }
 
 /// The three stacks, one behind the other. Returns the bytes of all.

@@ -330,6 +330,7 @@ impl Collector {
             locks: resources.locks,
             coverage,
             self_cost,
+            own: Tgid(std::process::id()),
         })
     }
 

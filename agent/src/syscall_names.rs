@@ -29,6 +29,50 @@ pub fn display(abi: SyscallAbi, nr: u16) -> Cow<'static, str> {
     }
 }
 
+/// A call that hands something over.
+#[must_use]
+pub fn sends(name: &str) -> bool {
+    matches!(
+        name,
+        "write"
+            | "writev"
+            | "pwrite64"
+            | "send"
+            | "sendto"
+            | "sendmsg"
+            | "sendmmsg"
+            | "vmsplice"
+            | "splice"
+            | "sendfile"
+            | "tee"
+            | "mq_timedsend"
+            | "msgsnd"
+    )
+}
+
+/// A call that takes something.
+#[must_use]
+pub fn receives(name: &str) -> bool {
+    matches!(
+        name,
+        "read"
+            | "readv"
+            | "pread64"
+            | "recv"
+            | "recvfrom"
+            | "recvmsg"
+            | "recvmmsg"
+            | "mq_timedreceive"
+            | "msgrcv"
+    )
+}
+
+/// A call that waits for any of several descriptors.
+#[must_use]
+pub fn polls(name: &str) -> bool {
+    matches!(name, "poll" | "ppoll" | "ppoll_time64")
+}
+
 /// The native table; "" where a number has no call.
 #[rustfmt::skip]
 static X86_64: [&str; 470] = [

@@ -73,6 +73,8 @@ pub struct Window {
     pub coverage: Coverage,
     /// What the collector cost in it.
     pub self_cost: SelfCost,
+    /// The collector's own process; 0 in old recordings.
+    pub own: Tgid,
 }
 
 /// Table a syscall number belongs to.

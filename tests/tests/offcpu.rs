@@ -275,7 +275,7 @@ fn waits_for_a_network_peer_and_a_local_one_name_it() {
     let local: Vec<_> = mine.iter().filter(|wait| wait.state == State::Ipc).collect();
     assert!(local.len() > 10, "{mine:?}");
     for wait in local {
-        assert_eq!(wait.target, WaitTarget::Unix { peer: Some(own()) });
+        assert_eq!(wait.target, WaitTarget::Unix { peer: Some(own()), serves: None });
         assert_eq!(wait.waker.as_ref().map(|waker| waker.tid), Some(answers), "{wait:?}");
     }
 }

@@ -35,10 +35,15 @@ pub const TARGET_FUTEX: u8 = 1;
 pub const TARGET_FILE: u8 = 2;
 /// A pipe: `inode`.
 pub const TARGET_PIPE: u8 = 3;
-/// A local socket: `owner` is the peer's process.
+/// A local socket: `owner` is the peer's process, `local_port` one of the `UNIX_*`.
 pub const TARGET_UNIX: u8 = 4;
 /// A network socket: `protocol`, ports, `peer`.
 pub const TARGET_SOCKET: u8 = 5;
+
+/// The local socket has no name, and its other end has: it connected. Neither end of a pair has one: 0.
+pub const UNIX_ASKS: u16 = 1;
+/// It has a name: it was accepted.
+pub const UNIX_SERVES: u16 = 2;
 
 /// One wait. `kernel_frames` of the thread that waited, then `waker_kernel` and `waker_user` of the one that ended
 /// it follow, u64 each, leaf first.
@@ -55,7 +60,7 @@ pub struct WaitHeader {
     pub waited_ns: u64,
     /// Blocked time that it stands for.
     pub weight_ns: u64,
-    /// First argument of the system call.
+    /// First argument of the system call; of a `poll` of one descriptor that is told by it, the descriptor.
     pub arg: u64,
     /// User instruction pointer of the thread that waited; 0 in a kernel thread.
     pub user_ip: u64,
@@ -79,13 +84,14 @@ pub struct WaitHeader {
     pub protocol: u16,
     /// Address family of `peer`: 2 or 10; 0: not connected.
     pub family: u16,
-    /// Port at this end.
+    /// Port at this end; of a local socket [`UNIX_SERVES`], [`UNIX_ASKS`] or 0.
     pub local_port: u16,
     /// Port at the other end.
     pub peer_port: u16,
     /// Number of the system call, [`super::sched::NO_CALL`].
     pub nr: u16,
-    /// [`super::sched::FLAG_COMPAT`], [`super::sched::FLAG_WAIT_USER`] (its user stack will follow).
+    /// [`super::sched::FLAG_COMPAT`], [`super::sched::FLAG_SHARED`], [`super::sched::FLAG_WAIT_USER`] (its user stack will
+    /// follow).
     pub flags: u16,
     /// State it was accounted as.
     pub accounted: u8,

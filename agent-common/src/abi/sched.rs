@@ -4,11 +4,13 @@ pub mod calls;
 mod offsets;
 mod slot;
 
-pub use calls::{COMPAT, Call, NATIVE, futex_is_lock, nr_in_table, state_of_call};
+pub use calls::{
+    COMPAT, Call, NATIVE, futex_is_lock, futex_is_shared, nr_in_table, state_of_call, state_of_poll,
+};
 pub use offsets::SchedOffsets;
 pub use slot::{
-    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_WAIT_USER, NO_CALL, PROBES, SchedSlot, USED_CHUNK,
-    UsedChunk,
+    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL, PROBES,
+    SchedSlot, USED_CHUNK, UsedChunk,
 };
 
 /// What a thread is doing. Each ns of its life is in exactly one of these; the number is the index into the

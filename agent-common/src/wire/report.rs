@@ -203,7 +203,10 @@ pub struct WaitRow {
     /// What for: futex, file, pipe, peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Who ended most of it.
+    /// They have not ended, and hold their threads up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
+    /// Who ended most of it; who is at the other end of those that have not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waker: Option<String>,
     /// Waits that were looked at.

@@ -2,7 +2,8 @@
 
 use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
-    COMPAT, Call, FLAG_COMPAT, NATIVE, NO_CALL, State, futex_is_lock, nr_in_table, state_of_call,
+    COMPAT, Call, FLAG_COMPAT, FLAG_SHARED, NATIVE, NO_CALL, State, futex_is_lock, futex_is_shared,
+    nr_in_table, state_of_call, state_of_poll,
 };
 
 use aya_ebpf::helpers::bpf_probe_read_user;
@@ -29,6 +30,9 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 /// include/uapi/linux/futex.h
 const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
+/// include/net/tcp_states.h
+const TCP_SYN_SENT: u8 = 2;
+const TCP_LISTEN: u8 = 10;
 /// Port 53 in network order.
 const DNS: u16 = 53u16.to_be();
 
@@ -53,7 +57,7 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     }
     let regs = prev.regs();
     let number = regs.call();
-    let flags = slot.flags() & !FLAG_COMPAT;
+    let flags = slot.flags() & !(FLAG_COMPAT | FLAG_SHARED);
     if number < 0 {
         slot.set_call(NO_CALL, 0, flags);
         if context != 0 {
@@ -70,7 +74,8 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     }
     let compat = prev.compat();
     let args = regs.args(compat);
-    slot.set_call(number as u16, args[0], if compat { flags | FLAG_COMPAT } else { flags });
+    let flags = if compat { flags | FLAG_COMPAT } else { flags };
+    slot.set_call(number as u16, args[0], flags);
     if context != 0 {
         return context;
     }
@@ -78,9 +83,31 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     let call = Call(if compat { COMPAT[index] } else { NATIVE[index] });
     if call.0 == Call::FUTEX.0 && !deep {
         slot.set_owner(if futex_is_lock(args[1], args[2]) { owner_of(args[0]) } else { 0 });
+        if futex_is_shared(args[1]) {
+            slot.set_call(number as u16, args[0], flags | FLAG_SHARED);
+        }
     }
-    let file = if call.wants_file() { kind_of(prev, slot, args[0] as u32, now) } else { 0 };
+    // One descriptor: who polls it waits for it, with a time-out.
+    let polled = if call.0 == Call::POLL.0 && args[1] == 1 && !deep { polled(args[0]) } else { None };
+    let fd = polled.map_or(args[0] as u32, |(fd, _)| fd);
+    let wanted = call.wants_file() || polled.is_some();
+    let file = if wanted { kind_of(prev, slot, fd, now) } else { 0 };
+    if let Some((fd, events)) = polled {
+        let state = state_of_poll(file, events);
+        if state != State::Poll as u8 {
+            slot.set_call(number as u16, u64::from(fd), flags);
+        }
+        return state;
+    }
     state_of_call(call, args, deep, deep && prev.in_iowait(), file)
+}
+
+/// Descriptor and events of the one `struct pollfd` at an address.
+#[inline(always)]
+fn polled(entry: u64) -> Option<(u32, u16)> {
+    // SAFETY: the helper checks the address; the thread that waits is current.
+    let words = unsafe { bpf_probe_read_user(entry as *const [u32; 2]) }.ok()?;
+    Some((words[0], words[1] as u16))
 }
 
 /// Thread that owns the lock at `word`, by one of two customs: the word is its tid (musl, robust and PI mutexes), or
@@ -129,10 +156,15 @@ fn look_up(file: KernelPtr) -> Option<u8> {
 #[inline(always)]
 fn socket(file: KernelPtr) -> Option<u8> {
     let sock = file.follow(at!(file_private_data))?.follow(at!(socket_sk))?;
-    Some(match sock.read::<u16>(at!(sock_family))? {
+    let family = sock.read::<u16>(at!(sock_family))?;
+    let state = sock.read::<u8>(at!(sock_state))?;
+    Some(match family {
+        AF_UNIX | AF_INET | AF_INET6 if state == TCP_LISTEN => file::LISTENER,
         AF_UNIX => file::UNIX,
         AF_INET | AF_INET6 => {
-            if sock.read::<u16>(at!(sock_dport))? == DNS {
+            if state == TCP_SYN_SENT {
+                file::CONNECTING
+            } else if sock.read::<u16>(at!(sock_dport))? == DNS {
                 file::DNS
             } else {
                 file::INET

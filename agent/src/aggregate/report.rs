@@ -9,6 +9,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
 
+use super::groups::is_lost;
 use super::usage::usage_with;
 use super::{Usage, coverage, detail, rank_with, span};
 use crate::diagnose;
@@ -34,6 +35,15 @@ impl Default for ReportOptions {
 pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
     let mut findings = diagnose::findings(windows);
     let mut rows = usage_with(windows, options.pid);
+    let refined = diagnose::refined(windows, options.pid);
+    for row in &mut rows {
+        let Some(process) = refined.get(&row.tgid) else { continue };
+        let seen = process.states.iter().zip(process.accounted);
+        for (ns, (seen, accounted)) in row.states.iter_mut().zip(seen) {
+            ns.0 = (ns.0 + seen).saturating_sub(accounted);
+        }
+        row.refined = true;
+    }
     let processes = rows.iter().map(|row| row.processes).sum::<u64>();
     if let Some(pid) = options.pid {
         let is_it = |found: Option<u32>| found == Some(pid.0);
@@ -65,10 +75,13 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
         self_cost: coverage::self_cost(windows),
         processes: top.iter().chain(&other).map(process).collect(),
         findings,
-        process: options.pid.map(|pid| detail::detail(windows, pid)),
+        process: options.pid.map(|pid| detail::detail(windows, pid, refined.get(&pid))),
         unknown: diagnose::unknown(windows),
     }
 }
+
+/// Seconds a second that a process' threads are held up, from which that is said without a finding.
+const HELD_UP: f64 = 0.2;
 
 const UNACCOUNTED: &str = "states: what threads waited for (no scheduler accounting: run-queue and blocked time are \
                            /proc's, without reasons)";
@@ -113,6 +126,17 @@ fn verdict(
         }
         return match (pid, first) {
             (Some(pid), None) => format!("Process {pid} was not seen on {host} in {window_s:.0} s."),
+            (Some(pid), Some(row)) if row.lost().0 as f64 >= HELD_UP * window_s * 1e9 => {
+                let lost = |state: &State| is_lost(*state) || matches!(state, State::Ipc | State::NetRecv);
+                let most =
+                    State::ALL.into_iter().filter(lost).max_by_key(|state| row.states[*state as usize]);
+                format!(
+                    "{} ({pid}) was held up {:.0} ms of each second, most of it in {}, and no rule can say by whom.",
+                    row.comm,
+                    row.lost().0 as f64 / window_s.max(1e-9) / 1e6,
+                    most.map_or("", State::name)
+                )
+            }
             (Some(pid), Some(row)) => {
                 format!("No rule finds anything wrong with {} ({pid}) in {window_s:.0} s.", row.comm)
             }

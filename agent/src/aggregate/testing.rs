@@ -42,6 +42,7 @@ pub(crate) fn window(index: u64) -> Window {
         locks: Vec::new(),
         coverage: Coverage { syscall_tier: "times".into(), ..Coverage::default() },
         self_cost: SelfCost::default(),
+        own: Tgid(0),
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn task(tgid: u32, comm: &str, user_ms: u64, system_ms: u64) -> TaskS
         context_switches: Some(0),
         io: Some(TaskIo::default()),
         cgroup: "/".into(),
+        cpu_cgroup: None,
         ..TaskSample::default()
     }
 }
@@ -102,6 +104,7 @@ pub(crate) fn wait(tgid: u32, nr: u16, ms: u64) -> Wait {
     Wait {
         at: MonoNs(0),
         open: false,
+        peer: None,
         tgid: Tgid(tgid),
         tid: Tid(tgid),
         comm: "waiter".into(),

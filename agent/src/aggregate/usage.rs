@@ -69,6 +69,8 @@ pub struct Usage {
     pub short_lived: u64,
     /// Thread time by state, from the scheduler accounting, by the states' numbers.
     pub states: [DurNs; STATES],
+    /// `states` are those that the rules see: what is in doubtful ones is held up.
+    pub refined: bool,
     /// Thread time of the windows without scheduler accounting.
     pub bare: Bare,
 }
@@ -108,7 +110,9 @@ impl Usage {
     /// Time in which its threads were held up for sure ([`is_lost`]).
     #[must_use]
     pub fn lost(&self) -> DurNs {
-        let states = State::ALL.into_iter().filter(|state| is_lost(*state));
+        let held =
+            |state: State| is_lost(state) || self.refined && matches!(state, State::Ipc | State::NetRecv);
+        let states = State::ALL.into_iter().filter(|state| held(*state));
         DurNs(states.map(|state| self.states[state as usize].0).sum::<u64>() + self.bare.runq.0)
     }
 

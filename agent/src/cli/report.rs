@@ -205,6 +205,7 @@ mod tests {
             syscall: Some(String::new()),
             target: Some(String::new()),
             waker: Some(String::new()),
+            open: true,
             ..WaitRow::default()
         };
         let detail = ProcessDetail {

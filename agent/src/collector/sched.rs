@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use agent_common::abi::sched::State;
 use agent_common::units::{MonoNs, Tgid};
 
 use crate::bpf::Probes;
+use crate::source::lasting::LastingWaits;
 use crate::source::offcpu::OffcpuSource;
 use crate::source::runqlat::RunqlatSource;
 use crate::source::sched::SchedSource;
@@ -21,6 +23,7 @@ struct Sources {
     times: SchedSource,
     waits: OffcpuSource,
     blame: RunqlatSource,
+    lasting: LastingWaits,
     complained: bool,
 }
 
@@ -45,7 +48,8 @@ impl Sched {
             tracing::warn!(%error, "waits are not looked at");
         }
         let (waits, blame) = (OffcpuSource::new(), RunqlatSource::default());
-        Self { sources: Some(Sources { times, waits, blame, complained: false }) }
+        let lasting = LastingWaits::default();
+        Self { sources: Some(Sources { times, waits, blame, lasting, complained: false }) }
     }
 
     /// Begins the first window.
@@ -53,7 +57,7 @@ impl Sched {
         let Some(sources) = &mut self.sources else { return };
         probes.threads(|slot| sources.times.thread(slot, start));
         sources.times.begin(start);
-        sources.times.take_owned();
+        sources.times.take_lasting();
         probes.drain_waits(|_| ());
         let _ = sources.blame.take(probes.blame());
     }
@@ -92,9 +96,18 @@ impl Sched {
             }
             Vec::new()
         });
-        for lock in sources.times.take_owned() {
-            sources.waits.still_open(&lock, start, now);
+        let times = sources.times.close(now, comm);
+        let (locks, others): (Vec<_>, Vec<_>) = sources
+            .times
+            .take_lasting()
+            .into_iter()
+            .partition(|lasting| lasting.wait.state == State::FutexLock);
+        for lock in &locks {
+            sources.waits.still_locked(lock, start, now);
         }
-        SchedRows { times: sources.times.close(now, comm), waits: sources.waits.take(), blame }
+        for (lasting, held) in sources.lasting.held(&others) {
+            sources.waits.still_open(&lasting, held, start, now);
+        }
+        SchedRows { times, waits: sources.waits.take(), blame }
     }
 }

@@ -46,43 +46,80 @@ pub(super) struct Followed {
     pub(super) links: Vec<Link>,
     /// The chain in words.
     pub(super) evidence: Vec<Evidence>,
+    /// Why the first one waited for does nothing.
+    pub(super) rests: Option<Rests>,
+}
+
+/// How one that others wait for does nothing itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rests {
+    /// A signal stopped it.
+    Stopped,
+    /// It sleeps on a timer.
+    Sleeps,
+}
+
+impl Followed {
+    /// What to do where the one waited for does nothing, if it does.
+    pub(super) fn advice(&self, facts: &Facts, unit: &Unit) -> Option<String> {
+        let by = &facts.processes[self.blocker.as_ref()?.process];
+        Some(match self.rests? {
+            Rests::Stopped => format!(
+                "{} ({}), for which {} waits, was stopped by a signal: `kill -CONT {}` lets it go on; see who stopped it",
+                by.comm, by.tgid, unit.comm, by.tgid
+            ),
+            Rests::Sleeps => format!(
+                "{} ({}) sleeps on a timer while {} waits for it: it must not sleep there",
+                by.comm, by.tgid, unit.comm
+            ),
+        })
+    }
 }
 
 /// Follows the waits of a unit in these states, which are the class `class`.
 pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'static [State]) -> Followed {
     let mut followed = Followed::default();
     let mut seen = vec![(unit.at, class)];
-    let (mut at, mut waits) = (unit, states);
+    let (mut at, mut waits, mut via) = (unit, states, class);
     for hop in 0..HOPS {
         let blockers = facts.blockers(at, waits);
         let Some(first) = blockers.first().filter(|first| first.share >= KNOWN) else { break };
         let process = &facts.processes[first.process];
         let holder = &facts.units[process.unit];
-        let what = format!("{} (thread {}) {}, of them", process.comm, first.tid, first.how);
+        let what = format!("{} (thread {}) {}, of this waiting", process.comm, first.tid, first.how);
         followed.evidence.push(evidence(what, first.share * 100.0, "%", Some(KNOWN * 100.0)));
         if hop == 0 {
             followed.blocker = Some(first.clone());
         }
         let times = meanwhile(facts, first, waits);
         let busy = times.non_idle();
-        if busy == 0 {
+        let rest = [
+            (Rests::Stopped, "is stopped by a signal", State::Stopped),
+            (Rests::Sleeps, "sleeps on a timer", State::Sleep),
+        ];
+        let wall = times.all().max(1) as f64;
+        let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MOST * wall);
+        if busy == 0 && rests.is_none() {
             break;
         }
+        let say = |followed: &mut Followed, what: &str, ns: u64| {
+            let what = format!("{} {what} meanwhile, of its time", process.comm);
+            followed.evidence.push(evidence(what, ns as f64 / wall * 100.0, "%", None));
+        };
         let top = GROUPS
             .iter()
-            .map(|(class, states)| (*class, *states, times.sum(states) as f64 / busy as f64))
+            .map(|(class, states)| (*class, *states, times.sum(states) as f64 / busy.max(1) as f64))
             .max_by(|a, b| a.2.total_cmp(&b.2));
         // A holder that sleeps does little else, and that little explains nothing.
         let enough = (longest(facts, at, waits) as f64 * EXPLAINS) as u64;
         let explains = |top: &(&str, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
         let Some((class, states, share)) = top.filter(explains) else {
-            let oncpu = times.of(State::Oncpu) as f64 / busy as f64;
-            followed.evidence.push(evidence(
-                format!("{} is on a CPU meanwhile, of its time", process.comm),
-                oncpu * 100.0,
-                "%",
-                None,
-            ));
+            if let Some((how, what, state)) = rests {
+                say(&mut followed, what, times.of(state));
+                followed.rests = Some(how).filter(|_| hop == 0);
+            } else {
+                say(&mut followed, "is on a CPU", times.of(State::Oncpu));
+            }
             break;
         };
         followed.evidence.push(evidence(
@@ -95,7 +132,9 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
             break;
         }
         seen.push((holder.at, class));
-        followed.links.push(link(facts, holder, class));
+        let is_lock = matches!(via, "futex" | "kernel-lock" | "file-lock");
+        followed.links.push(link(facts, holder, class, is_lock));
+        via = class;
         (at, waits) = (holder, states);
         if !matches!(class, "futex" | "kernel-lock" | "file-lock" | "ipc-peer") {
             break;
@@ -125,24 +164,24 @@ fn meanwhile(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
     times
 }
 
-fn link(facts: &Facts, holder: &Unit, class: &'static str) -> Link {
+fn link(facts: &Facts, holder: &Unit, class: &'static str, is_lock: bool) -> Link {
     let (class, culprit, culprit_unit) = match class {
-        "runq" => runq::of_holder(facts, holder),
+        "runq" => runq::of_holder(facts, holder, is_lock),
         "disk-read" | "disk-write" | "fsync" | "writeback" | "fault-major-file" => {
             let blame = io::blame(facts, holder);
             (class, blame.culprit, blame.unit)
         }
         class => (class, Some(super::lost::process_culprit(holder)), Some(holder.at)),
     };
-    Link {
-        unit: holder.at,
-        class,
-        culprit,
-        culprit_unit,
-        advice: format!(
-            "{} ({}) holds the others up: what it waits for itself ({class}) is the place to begin; \
-             `agent report --pid {}` shows it",
-            holder.comm, holder.tgid, holder.tgid
-        ),
-    }
+    let what = match class {
+        "priority-inversion" | "runq-neighbour" => "it waits for a CPU that another program has".to_owned(),
+        "runq-self" => "it waits for a CPU that its own threads have".to_owned(),
+        "cpu-quota" => "the CPU quota of its cgroup is used up".to_owned(),
+        class => format!("what it waits for itself ({class}) is the place to begin"),
+    };
+    let advice = format!(
+        "{} ({}) holds the others up: {what}; `agent report --pid {}` shows it",
+        holder.comm, holder.tgid, holder.tgid
+    );
+    Link { unit: holder.at, class, culprit, culprit_unit, advice }
 }

@@ -28,16 +28,27 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let Some(lost) = loss(facts, unit, &[State::RunqThrottled]) else { continue };
         let mut suspicion = suspect(RULE.name, "cpu-quota", unit, lost);
         let finding = &mut suspicion.finding;
-        finding.culprit = Some(culprit("cgroup", unit.cgroup.as_ref()));
+        finding.culprit = Some(culprit("cgroup", unit.cpu_cgroup.as_ref()));
         finding.confidence = finding.confidence.max(0.85);
         let cpu = facts.per_second(unit.times.of(State::Oncpu)) / 1e9;
         finding.evidence.push(evidence("CPU it got", cpu * 100.0, "% of a core", None));
+        // Who is in the same group may use it up.
+        let group = facts.units.iter().filter(|other| other.cpu_cgroup == unit.cpu_cgroup && !other.kernel);
+        if let Some(most) = group
+            .filter(|other| other.at != unit.at && &*unit.cpu_cgroup != "/")
+            .max_by_key(|other| other.times.of(State::Oncpu))
+            .filter(|most| most.times.of(State::Oncpu) > unit.times.of(State::Oncpu))
+        {
+            let took = facts.per_second(most.times.of(State::Oncpu)) / 1e7;
+            let what = format!("{} ({}) in the same group got", most.comm, most.tgid);
+            finding.evidence.push(evidence(what, took, "% of a core", None));
+        }
         let other = unit.times.sum(&super::runq::STATES);
         let why_not = format!("{:.0} ms/s of waiting for other reasons", facts.per_second(other) / 1e6);
         finding.alternatives.push(not("runq-neighbour", why_not));
         finding.advice = format!(
             "the CPU quota of {} is used up: raise it (CPUQuota=, cpu.max), or run fewer threads at once",
-            unit.cgroup
+            unit.cpu_cgroup
         );
         suspicions.push(suspicion);
     }

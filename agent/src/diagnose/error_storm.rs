@@ -77,6 +77,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let (enter, least_share) = kind.limits();
         let rate = facts.per_second(calls.errors);
         let share = calls.errors as f64 / calls.count.max(1) as f64;
+        // A wait with a time-out is a sleep: `timer-storm` judges it.
+        if super::timer_storm::is_sleep(&name, calls) {
+            continue;
+        }
         let Some(level) = level(rate, enter, enter * LEAVE) else { continue };
         if share < least_share || !lasts(&calls.error_rates, enter * LEAVE) {
             continue;
@@ -84,7 +88,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let Some(row) = facts.process(*tgid) else { continue };
         // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
         let lost = if calls.timed > 0 {
-            calls.total.0 as f64 * share
+            // Time blocked costs nobody anything.
+            (calls.total.0 as f64 * share).min(row.system.0 as f64)
         } else {
             row.system.0 as f64 * calls.errors as f64 / row.syscalls.max(1) as f64
         };

@@ -3,7 +3,7 @@
 use super::{Level, Suspicion};
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
-const SAME: [(&str, &[&str]); 17] = [
+const SAME: [(&str, &[&str]); 18] = [
     ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
     ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
     ("oom", &["memory-leak", "swap", "reclaim"]),
@@ -26,10 +26,11 @@ const SAME: [(&str, &[&str]); 17] = [
     ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm"]),
     ("timer-storm", &["syscall-storm", "cpu-kernel"]),
     ("syscall-storm", &["cpu-kernel", "cpu-user"]),
-    ("process-churn", &["child", "cpu-kernel", "fault-minor", "runq-self"]),
+    ("process-churn", &["child", "cpu-kernel", "fault-minor", "runq-self", "runq-neighbour"]),
     ("fault-minor", &["cpu-kernel", "cpu-user"]),
     ("net-retransmit", &["net-peer", "net-connect"]),
     ("net-accept-queue", &["cpu-user", "cpu-kernel", "single-thread"]),
+    ("futex", &["single-thread"]),
     ("single-thread", &["cpu-user", "cpu-kernel"]),
     ("dns", &["net-peer"]),
 ];
@@ -108,8 +109,8 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
             other.unit == Some(end.unit) && other.finding.class == end.class && other.chain.is_empty()
         });
         let root = root.filter(|root| *root != at && firm(&all[*root], &all[at]));
-        if root.is_none() && end.class == "runq-self" {
-            // It has not too many threads: then they only take their turns, as who shares a lock does.
+        if root.is_none() && matches!(end.class, "runq-self" | "runq-neighbour") {
+            // It has not too many threads, or hardly waits: then they only take their turns, as who shares a lock does.
             all[at].chain.pop();
             continue;
         }
@@ -177,6 +178,13 @@ fn take(root: &mut Suspicion, effect: Suspicion) {
     // That the culprit is busy, or waits for what it keeps busy, costs nobody anything.
     let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&&*effect.finding.class));
     if root.unit == effect.unit || !own_doing {
+        let more = effect.finding.lost_ns_per_s > into.lost_ns_per_s;
+        if more && root.unit == effect.unit && !BUSY.contains(&&*effect.finding.class) {
+            into.share_pct = into.share_pct.max(effect.finding.share_pct);
+            let what = format!("lost to {} by it", effect.finding.class);
+            let lost = effect.finding.lost_ns_per_s as f64 / 1e6;
+            into.evidence.push(super::evidence(what, lost, "ms/s", None));
+        }
         into.lost_ns_per_s = into.lost_ns_per_s.max(effect.finding.lost_ns_per_s);
     }
     for class in std::iter::once(effect.finding.class).chain(effect.finding.caused) {

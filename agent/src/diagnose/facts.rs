@@ -17,7 +17,7 @@ mod process;
 mod units;
 
 pub(super) use devices::Device;
-pub(super) use edges::{Blocker, sends};
+pub(super) use edges::Blocker;
 pub(super) use process::{Process, Times};
 pub(super) use units::Unit;
 

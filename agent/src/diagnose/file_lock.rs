@@ -49,9 +49,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.culprit = file.map(|file| culprit("lock", file));
             finding.confidence *= 0.8;
         }
-        finding.evidence.extend(followed.evidence);
-        finding.advice =
-            format!("{} waits for its turn at a file: the holder must hold the lock for less", unit.comm);
+        finding.evidence.extend(followed.evidence.iter().cloned());
+        finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
+            format!("{} waits for its turn at a file: the holder must hold the lock for less", unit.comm)
+        });
         suspicion.chain = followed.links;
         suspicions.push(suspicion);
     }

@@ -11,15 +11,19 @@
 //!
 //! **Why.** More threads make it slower; only what is done under the lock counts.
 //!
+//! **Deadlock.** Threads that own locks the next one waits for, in a ring: the finding says so. A wait that has not ended counts
+//! when the lock names its owner, also one of another process where the word is shared.
+//!
 //! **Cure.** Hold it for less (no I/O, no allocation under it), split it, read-mostly structures, batches.
 
 use std::collections::HashMap;
 
 use agent_common::abi::sched::State;
+use agent_common::units::Tid;
 use agent_common::wire::finding::Culprit;
 
 use super::facts::{Facts, Unit};
-use super::lost::{loss, not, suspect};
+use super::lost::{loss, not, oldest, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::window::WaitTarget;
 
@@ -50,17 +54,74 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.culprit_unit = holder.map(|holder| holder.unit);
         finding.evidence.push(evidence(format!("of it for the word at {word:#x}"), share * 100.0, "%", None));
         finding.evidence.push(evidence("threads that wait for it", waiters as f64, "count", None));
-        finding.evidence.extend(followed.evidence);
+        finding.evidence.extend(followed.evidence.iter().cloned());
+        if let Some(open) = oldest(facts, unit, STATES) {
+            finding.evidence.push(open);
+        }
         let runq = facts.per_second(unit.times.sum(&super::runq::STATES)) / 1e6;
         finding.alternatives.push(not("runq-self", format!("{runq:.0} ms/s of waiting for a CPU")));
-        finding.advice = format!(
-            "threads of {} wait for one lock: hold it for less, or split it; the stacks show where it is taken",
-            unit.comm
-        );
+        finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
+            format!(
+                "threads of {} wait for one lock: hold it for less, or split it; the stacks show where it is taken",
+                unit.comm
+            )
+        });
+        if let Some(ring) = ring(facts, unit) {
+            let names: Vec<String> = ring.iter().map(|tid| named(facts, *tid)).collect();
+            finding.evidence.push(evidence(
+                format!("threads that wait for each other in a ring: {}", names.join(", ")),
+                ring.len() as f64,
+                "threads",
+                None,
+            ));
+            finding.confidence = 0.95;
+            finding.advice = format!(
+                "a deadlock: {} each hold a lock that the next one waits for, and none goes on again; take the locks in one \
+                 order, and restart {}",
+                names.join(", "),
+                unit.comm
+            );
+        }
         suspicion.chain = followed.links;
         suspicions.push(suspicion);
     }
     verdict(suspicions)
+}
+
+/// Threads that wait for locks of each other in a ring, by the waits that had not ended at the end.
+fn ring(facts: &Facts, unit: &Unit) -> Option<Vec<Tid>> {
+    /// Longest ring that is looked for.
+    const LONGEST: usize = 16;
+    let window = facts.windows.last()?;
+    let owners: HashMap<Tid, Tid> = window
+        .waits
+        .iter()
+        .filter(|wait| wait.open)
+        .filter_map(|wait| match wait.target {
+            WaitTarget::Futex { owner: Some(owner), .. } => Some((wait.tid, owner)),
+            _ => None,
+        })
+        .collect();
+    let ours = |tid: &&Tid| facts.by_tid.get(tid).is_some_and(|at| facts.processes[*at].unit == unit.at);
+    let mut waiting: Vec<&Tid> = owners.keys().filter(ours).collect();
+    waiting.sort_unstable();
+    waiting.into_iter().find_map(|first| {
+        let mut ring = vec![*first];
+        let mut at = *owners.get(first)?;
+        while at != *first && ring.len() < LONGEST {
+            ring.push(at);
+            at = *owners.get(&at)?;
+        }
+        (at == *first && ring.len() > 1).then_some(ring)
+    })
+}
+
+fn named(facts: &Facts, tid: Tid) -> String {
+    let process = facts.by_tid.get(&tid).map(|at| &facts.processes[*at]);
+    match process.and_then(|process| process.threads.get(&tid)) {
+        Some((comm, _)) if !comm.is_empty() => format!("{comm} ({tid})"),
+        _ => format!("thread {tid}"),
+    }
 }
 
 /// The word with most of the waiting: address, its share, threads that wait for it.

@@ -2,7 +2,7 @@
 //!
 //! **Class** `hang`; the culprit is the child (`vfork`) or the holder of the lock where that can be told.
 //!
-//! **What.** A thread has been in one uninterruptible wait for at least [`AGE_ENTER`] (to stay: [`AGE_LEAVE`]): for a lock of
+//! **What.** A thread has been in one uninterruptible wait for at least [`AGE_ENTER`] s (to stay: [`AGE_LEAVE`] s): for a lock of
 //! the kernel or for none of the known reasons; for a disk only when no disk does anything; in `vfork` or `clone` until the
 //! child calls `exec` or ends. It has not come back: no kill reaches it, and no counter moves.
 //!
@@ -13,7 +13,6 @@
 //! `vfork` the child must get on.
 
 use agent_common::abi::sched::State;
-use agent_common::units::DurNs;
 use agent_common::wire::finding::Culprit;
 
 use super::facts::Facts;
@@ -22,10 +21,10 @@ use super::{Rule, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
 use crate::window::OpenWait;
 
-/// Age of the wait.
-const AGE_ENTER: DurNs = DurNs(4_000_000_000);
+/// Age of the wait, s.
+const AGE_ENTER: f64 = 4.0;
 /// The same, to stay.
-const AGE_LEAVE: DurNs = DurNs(3_000_000_000);
+const AGE_LEAVE: f64 = 3.0;
 /// Share of the time in which a disk has requests open, below which none is worked on.
 const DISK_IDLE: f64 = 0.05;
 
@@ -44,7 +43,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             else {
                 continue;
             };
-            let Some(level) = level(stuck.age.0 as f64, AGE_ENTER.0 as f64, AGE_LEAVE.0 as f64) else {
+            let Some(level) = level(stuck.age.as_secs_f64(), AGE_ENTER, AGE_LEAVE) else {
                 continue;
             };
             let loss = Loss { ns: facts.span.0, rate: 1.0, share: 1.0, level };
@@ -56,7 +55,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 format!("thread {} has been in {}", stuck.tid, stuck.state.name()),
                 stuck.age.as_secs_f64(),
                 "s",
-                Some(AGE_ENTER.as_secs_f64()),
+                Some(AGE_ENTER),
             )];
             if let Some((abi, nr)) = stuck.syscall {
                 let what = format!("in the call {}, first argument", syscall_names::display(abi, nr));

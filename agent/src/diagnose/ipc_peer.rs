@@ -7,16 +7,19 @@
 //! deliver, and the other end does not take it. Receiving counts when the other is at work meanwhile, or held up in it, for
 //! half of the time, and the process has asked it for something (they wake each other, and it waits longer than the other)
 //! or works on a stream that the other cannot fill fast enough; else it waits for work. It is in reports only when half of that
-//! time is in waits below 1 ms: the other is not slow then, it is asked often.
+//! time is in waits below 1 ms: the other is not slow then, it is asked often. A wait that has not ended counts when
+//! something was sent that the other end has not read, when it is a child that stands still, or when who waits has something to
+//! deliver. Who was connected to (local sockets) waits for work; who connected and blocks until there is an answer does not.
 //!
 //! **Whose fault.** The other end. What holds that one up itself (a finding of its own) is the root, and this hangs below.
 //!
-//! **Cure.** Look at the culprit: `agent report --pid …`; a larger buffer helps bursts only.
+//! **Cure.** Look at the culprit: `agent report --pid …`; a larger buffer helps bursts only. One that a signal stopped goes
+//! on by `kill -CONT`.
 
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{doubt_if_prompt, loss, not, process_culprit, suspect};
+use super::lost::{doubt, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 
 pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
@@ -47,15 +50,30 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let idle = 1.0 - peer.times.non_idle() as f64 / peer.times.all().max(1) as f64;
             let what = format!("{} waits for work or a timer itself, of its time", peer.comm);
             finding.evidence.push(evidence(what, idle * 100.0, "%", None));
-            finding.advice = format!(
-                "{} waits for {} ({}): `agent report --pid {}` shows what that one does",
-                unit.comm, peer.comm, peer.tgid, peer.tgid
-            );
+            finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
+                format!(
+                    "{} waits for {} ({}): `agent report --pid {}` shows what that one does",
+                    unit.comm, peer.comm, peer.tgid, peer.tgid
+                )
+            });
+            if waits_for_a_person(facts, blocker.process) {
+                doubt(finding);
+                finding.alternatives.push(not("healthy", "not ruled out: the other end waits for a person"));
+            }
+        } else if opening(facts, unit) {
+            finding.confidence = 0.8;
+            finding.advice =
+                format!("{} opens a FIFO to write into it that nobody reads: start its reader", unit.comm);
         } else {
             finding.confidence *= 0.6;
             finding.advice = format!("{} waits for another process; who it is could not be seen", unit.comm);
         }
+        if let Some(open) = oldest(facts, unit, STATES) {
+            finding.evidence.push(open);
+        }
         doubt_if_prompt(facts, unit, STATES, finding);
+        let other = suspicion.culprit_unit.map(|at| &facts.units[at]);
+        doubt_if_awaited(facts, unit, STATES, other, finding);
         finding.alternatives.push(not("idle", "it has something to deliver, or has asked for an answer"));
         finding.evidence.extend(followed.evidence);
         suspicion.chain = followed.links;
@@ -64,13 +82,30 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
+/// Share of its time in which a process waits for a terminal, from which it waits for a person.
+const PERSON: f64 = 0.5;
+
+/// A pager, say: what it is given waits until somebody has read on.
+fn waits_for_a_person(facts: &Facts, process: usize) -> bool {
+    let threads = &facts.processes[process];
+    let open = threads.open.iter().chain(&threads.oldest);
+    let waits = open.clone().filter(|open| open.state == State::Device).count();
+    waits > 0 && waits as f64 >= PERSON * open.count() as f64
+}
+
+/// It waits for the other end of a FIFO to be opened.
+fn opening(facts: &Facts, unit: &Unit) -> bool {
+    let mut calls = facts.waits(unit, STATES).filter_map(|wait| wait.syscall);
+    calls.any(|(abi, nr)| matches!(crate::syscall_names::name(abi, nr), Some("open" | "openat")))
+}
+
 /// Share of the waits that were made by sending.
 fn sending(facts: &Facts, unit: &Unit) -> f64 {
     let (mut sends, mut all) = (0, 0);
     for wait in facts.waits(unit, STATES) {
         all += wait.weight.0;
         let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
-        if call.is_some_and(super::facts::sends) {
+        if call.is_some_and(crate::syscall_names::sends) {
             sends += wait.weight.0;
         }
     }

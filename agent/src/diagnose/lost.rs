@@ -114,12 +114,53 @@ pub(super) fn doubt(finding: &mut Finding) {
 
 /// Waits for an answer that are many and short: whoever asks in turns loses that time, and nobody is slow.
 pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [State], finding: &mut Finding) {
+    if facts.waits(unit, states).all(|wait| wait.open) {
+        return;
+    }
     let Some(typical) = facts.typical_wait(unit, states) else { return };
     let limit = PROMPT_NS as f64 / 1e6;
     finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", Some(limit)));
     if typical < PROMPT_NS {
         doubt(finding);
         finding.alternatives.push(not("healthy", "not ruled out: each answer comes at once, it asks often"));
+    }
+}
+
+/// The oldest wait of a unit in these states that had not ended, for evidence.
+pub(super) fn oldest(facts: &Facts, unit: &Unit, states: &'static [State]) -> Option<Evidence> {
+    let open = facts.waits(unit, states).filter(|wait| wait.open);
+    let oldest = open.max_by_key(|wait| (wait.waited, wait.tid))?;
+    let what = format!("thread {} ({}) still waits, since", oldest.tid, oldest.comm);
+    Some(evidence(what, oldest.waited.as_secs_f64(), "s", None))
+}
+
+/// Share of its threads' time from which a process waits for events and does nothing else.
+const AT_REST: f64 = 0.95;
+
+/// Waits for an answer of which none has ended: one that gives it only when something has happened (a queue that is empty,
+/// say) is not slow. A peer of this host that is stopped, sleeps or works is no such one; of others nobody can say.
+pub(super) fn doubt_if_awaited(
+    facts: &Facts,
+    unit: &Unit,
+    states: &'static [State],
+    peer: Option<&Unit>,
+    finding: &mut Finding,
+) {
+    let sends = |wait: &crate::window::Wait| {
+        let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
+        call.is_some_and(|name| crate::syscall_names::sends(name) || name.starts_with("open"))
+    };
+    if facts.waits(unit, states).any(|wait| !wait.open || sends(wait)) {
+        return;
+    }
+    let rests = peer.is_none_or(|peer| {
+        let idle = [State::Poll, State::NetAccept, State::FutexWait];
+        peer.times.sum(&idle) as f64 >= AT_REST * peer.times.all().max(1) as f64
+    });
+    if rests {
+        doubt(finding);
+        let why_not = "not ruled out: the other end may have nothing to tell yet";
+        finding.alternatives.push(not("healthy", why_not));
     }
 }
 

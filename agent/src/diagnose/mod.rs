@@ -47,9 +47,11 @@ mod table_full;
 mod timer_storm;
 mod writeback;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use agent_common::units::DurNs;
+use agent_common::abi::sched::STATES;
+use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::finding::{Culprit, Evidence, Finding};
 
 use crate::window::{SyscallAbi, Window};
@@ -59,6 +61,9 @@ pub use trend::Trend;
 /// Span of the newest windows that a daemon has judged, once a second: short enough to tell within 10 s, long enough
 /// that a start-up or a build step does not count.
 pub const SPAN: DurNs = DurNs(5_000_000_000);
+
+/// Windows from which one can be left out.
+const FEW: usize = 4;
 
 /// Shortest span that a rule judges: below it one busy moment is all there is.
 pub const MIN_SPAN: DurNs = DurNs(1_900_000_000);
@@ -217,6 +222,48 @@ pub fn too_short(seconds: f64) -> Option<String> {
     (seconds < needed).then(|| format!("{seconds:.1} s observed, {needed:.1} s needed"))
 }
 
+/// The agent among what it looks at.
+struct Own {
+    /// 0: not known.
+    tgid: Tgid,
+    /// It has just begun.
+    fresh: bool,
+}
+
+/// For so long it makes ready: reads the tables of all programs, ns.
+const START_NS: u64 = 15_000_000_000;
+
+fn own(windows: &[Arc<Window>]) -> Own {
+    let tgid = windows.last().map(|window| window.own).unwrap_or_default();
+    let first = windows.first().filter(|_| tgid.0 != 0);
+    let start = first.and_then(|first| {
+        let task = first.tasks.iter().find(|task| task.tgid == tgid)?;
+        Some((first.start.0, task.start_boot_ns))
+    });
+    Own { tgid, fresh: start.is_some_and(|(at, began)| at < began + START_NS) }
+}
+
+impl Own {
+    /// What it loses is no trouble of the host: what it costs is told apart, and only what it leaks is worth a finding.
+    fn is_silent(&self, suspicion: &Suspicion) -> bool {
+        let leaks = ["fd-leak", "thread-leak", "zombie-leak", "memory-leak", "table-full", "oom"];
+        self.tgid.0 != 0
+            && suspicion.finding.subject.pid == Some(self.tgid.0)
+            && !leaks.contains(&&*suspicion.finding.class)
+    }
+
+    /// Whom its own start holds up is as it will be in a moment.
+    fn weigh(&self, suspicion: &mut Suspicion) {
+        let finding = &mut suspicion.finding;
+        let by = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
+        if self.fresh && by == Some(self.tgid.0) && finding.subject.pid != by {
+            lost::doubt(finding);
+            "this is the agent's own start: it takes seconds once, look again after it"
+                .clone_into(&mut finding.advice);
+        }
+    }
+}
+
 /// All suspicions, most lost time first, without those that another one explains.
 #[must_use]
 pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
@@ -224,7 +271,13 @@ pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
         Verdict::Suspect(suspicions) => suspicions,
         Verdict::Ok | Verdict::NotEnoughData { .. } => Vec::new(),
     });
-    let mut suspicions = explain::explain(all.collect());
+    let own = own(windows);
+    let mut all: Vec<Suspicion> = all.collect();
+    for suspicion in &mut all {
+        own.weigh(suspicion);
+    }
+    all.retain(|suspicion| !own.is_silent(suspicion));
+    let mut suspicions = explain::explain(all);
     suspicions.sort_by(|a, b| {
         let alerts = |suspicion: &Suspicion| suspicion.finding.confidence >= ALERT_CONFIDENCE;
         alerts(b)
@@ -239,9 +292,37 @@ pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
 /// first, then what may be as it should be; in both most lost time first.
 #[must_use]
 pub fn findings(windows: &[Arc<Window>]) -> Vec<Finding> {
+    // A look that begins with the agent has its start in the first second.
+    let windows = if windows.len() > FEW && own(windows).fresh { &windows[1..] } else { windows };
     let trend = Trend::of(windows);
     let firm = suspicions(windows, &trend).into_iter().filter(|suspicion| suspicion.level == Level::Enter);
     firm.map(|suspicion| suspicion.finding).collect()
+}
+
+/// One process' thread time, by the states' numbers.
+#[derive(Debug, Clone)]
+pub struct Refined {
+    /// As it was accounted.
+    pub accounted: [u64; STATES],
+    /// As the rules see it: waits told by their stacks and ends, waits for work under an idle state.
+    pub states: [u64; STATES],
+    /// The same of its threads, for the process that was asked for: those that never woke where a wait of theirs is known.
+    pub threads: Vec<(Tid, Arc<str>, [u64; STATES])>,
+}
+
+/// Where the time went as the rules see it.
+#[must_use]
+pub fn refined(windows: &[Arc<Window>], pid: Option<Tgid>) -> HashMap<Tgid, Refined> {
+    let facts = Facts::new(windows);
+    let rows = facts.processes.iter().filter(|_| facts.has_states).map(|process| {
+        let tids = process.threads.iter().filter(|_| pid == Some(process.tgid));
+        let threads =
+            tids.filter_map(|(tid, (comm, _))| Some((*tid, Arc::clone(comm), process.thread(*tid)?.0)));
+        let of =
+            Refined { accounted: process.accounted.0, states: process.times.0, threads: threads.collect() };
+        (process.tgid, of)
+    });
+    rows.collect()
 }
 
 /// What the rules cannot know of these windows, for want of data: one line a reason, with the rules that it silences.
@@ -259,15 +340,20 @@ pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
         .into_iter()
         .map(|(why, rules)| format!("{why}: not judged are {}", rules.join(", ")))
         .collect();
-    lines.push(
-        "memory bandwidth and cache misses: not known, there are no hardware counters in the data".to_owned(),
-    );
+    lines.push("memory bandwidth and cache misses: there are no hardware counters in the data".to_owned());
     lines
 }
 
 /// A number behind a finding.
 fn evidence(what: impl Into<String>, value: f64, unit: &str, threshold: Option<f64>) -> Evidence {
-    Evidence { what: what.into(), value, unit: unit.to_owned(), threshold }
+    // Percentages are computed: no digits that are none.
+    let round = |value: f64| (value * 1e6).round() / 1e6;
+    Evidence {
+        what: what.into(),
+        value: round(value),
+        unit: unit.to_owned(),
+        threshold: threshold.map(round),
+    }
 }
 
 /// Value above the threshold to enter, above the one to stay, or below both.

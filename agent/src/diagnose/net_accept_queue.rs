@@ -6,7 +6,8 @@
 //! (to stay: [`RATE_LEAVE`]), in at least [`WINDOWS`] of the windows (a client whose connection was refused tries again after
 //! one second, then two: the series has gaps). Or processes of this host lose time to connecting to that port (`net-connect`
 //! would tell it), and a second for each refused connection is at least [`EXPLAINS`] of that, or the queue is found full in
-//! four of five windows: who has been refused again and again tries once in many seconds.
+//! four of five windows: who has been refused again and again tries once in many seconds. Or the queue stands full in four of
+//! five windows and any connection is refused.
 //!
 //! **Why.** The clients wait a second and more for a connection; the server sees nothing of it.
 //!
@@ -20,7 +21,7 @@ use agent_common::wire::finding::{Culprit, Subject};
 
 use super::facts::{Facts, lasts};
 use super::lost::{Loss, culprit, loss, suspect_other};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Level, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::window::NetRow;
 
 /// Connections a second.
@@ -76,7 +77,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             *to == port && (stands_full || refused as f64 * AGAIN_NS >= EXPLAINS * lost.ns as f64)
         });
         let waiting: Vec<Loss> = waiting.map(|(_, lost)| *lost).collect();
-        let Some(level) = by_rate.max(waiting.iter().map(|lost| lost.level).max()) else { continue };
+        // Who is refused tries once in many seconds at last.
+        let by_queue = (stands_full && refused > 0).then_some(Level::Enter);
+        let by_clients = waiting.iter().map(|lost| lost.level).max();
+        let Some(level) = by_rate.max(by_clients).max(by_queue) else { continue };
         let known = tgid != Tgid(0);
         let subject = if known {
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(comm.clone()) }

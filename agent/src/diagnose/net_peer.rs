@@ -5,7 +5,9 @@
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to receiving as the side that connected and asked, or to sending into a full window. A server that
 //! waits for the next request is idle, and so is who listens without asking. It is in reports only when half of that time is in
-//! waits below 1 ms: the peer is not slow then, it is asked often.
+//! waits below 1 ms: the peer is not slow then, it is asked often. A wait that has not ended counts when the last data went
+//! after the last came, and before the wait began; it is in reports only when the other end is on another host, or waits for
+//! events itself: it may have nothing to tell yet. A poll of one connection is a wait for it, with a time-out.
 //!
 //! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
 //!
@@ -17,7 +19,7 @@ use std::net::IpAddr;
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{culprit, doubt_if_prompt, loss, process_culprit, suspect};
+use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::window::WaitTarget;
 
@@ -47,27 +49,65 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.culprit = Some(culprit("peer", name(address, port)));
         }
         let local = peer.is_none_or(|(address, ..)| address.is_loopback());
-        let followed = chain::follow(facts, unit, "net-peer", STATES);
+        let mut followed = chain::follow(facts, unit, "net-peer", STATES);
+        let evidence_of_chain = std::mem::take(&mut followed.evidence);
         if let Some(blocker) = followed.blocker.as_ref().filter(|_| local) {
             let other = &facts.units[facts.processes[blocker.process].unit];
             if other.at != unit.at && !other.kernel {
                 finding.culprit = Some(process_culprit(other));
                 suspicion.culprit_unit = Some(other.at);
-                finding.evidence.extend(followed.evidence);
-                suspicion.chain = followed.links;
+                finding.evidence.extend(evidence_of_chain);
+                suspicion.chain = std::mem::take(&mut followed.links);
             }
         }
         if finding.culprit.is_none() {
             finding.confidence *= 0.6;
         }
         doubt_if_prompt(facts, unit, STATES, finding);
+        let other = suspicion.culprit_unit.map(|at| &facts.units[at]);
+        doubt_if_awaited(facts, unit, STATES, other, finding);
         let who =
             finding.culprit.as_ref().and_then(|culprit| culprit.comm.clone()).unwrap_or("the peer".into());
-        finding.advice =
-            format!("{} waits for {who}: look there, or ask less often (batches, a cache)", unit.comm);
+        let at_rest = followed.advice(facts, unit).filter(|_| suspicion.culprit_unit.is_some());
+        finding.advice = at_rest.unwrap_or_else(|| {
+            format!("{} waits for {who}: look there, or ask less often (batches, a cache)", unit.comm)
+        });
+        if let Some(open) = oldest(facts, unit, STATES) {
+            finding.evidence.push(open);
+        }
+        if let Some(delay) = delayed_ack(facts, unit, suspicion.culprit_unit) {
+            let finding = &mut suspicion.finding;
+            finding.evidence.push(evidence("half of it in waits up to", delay, "ms", None));
+            finding.alternatives.push(not(
+                "a slow peer",
+                "both ends wait for each other at once, for the 40 ms of a delayed acknowledgement",
+            ));
+            finding.advice = format!(
+                "{} writes a request in pieces and then reads: one write (writev), or TCP_NODELAY, spares it the delayed \
+                 acknowledgement of the other end",
+                unit.comm
+            );
+        }
         suspicions.push(suspicion);
     }
     verdict(suspicions)
+}
+
+/// Typical wait, ms, where client and server wait for each other at once: the client sends the rest of its request only when
+/// the server has acknowledged the beginning, which that puts off for 40 ms (Nagle's algorithm and delayed
+/// acknowledgements).
+fn delayed_ack(facts: &Facts, unit: &Unit, peer: Option<usize>) -> Option<f64> {
+    const DELAY_MS: std::ops::Range<f64> = 35.0..60.0;
+    /// Share of the wall time that both spend in receiving.
+    const BOTH: f64 = 0.8;
+    let peer = &facts.units[peer?];
+    let receiving = |unit: &Unit| {
+        let waiting = unit.members.iter().flat_map(|at| facts.processes[*at].threads.values());
+        waiting.map(|(_, times)| times.of(State::NetRecv)).max().unwrap_or(0)
+    };
+    let at_once = receiving(unit).min(receiving(peer)) as f64 >= BOTH * facts.span.0 as f64;
+    let typical = facts.typical_wait(unit, STATES)? as f64 / 1e6;
+    (at_once && DELAY_MS.contains(&typical)).then_some(typical)
 }
 
 /// `1.2.3.4:80`, `[::1]:80`.

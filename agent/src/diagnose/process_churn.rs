@@ -3,7 +3,7 @@
 //! **Class** `process-churn`; subject and culprit are the process that makes them.
 //!
 //! **What.** One process has at least [`RATE_ENTER`] children a second that end (to stay, and in four of five windows:
-//! [`RATE_LEAVE`]), and they use at most [`WORK`] of CPU each: most of that is being made, loading a program and being
+//! [`RATE_LEAVE`]), and they use at most [`WORK`] ms of CPU each: most of that is being made, loading a program and being
 //! taken apart. Children that work longer are a build's or a batch's.
 //!
 //! **Why.** A start costs 0.3 to 2 ms whatever the program does; a script that calls `sed` for each line spends its time so,
@@ -25,8 +25,8 @@ use super::{Rule, Trend, Verdict, evidence, level, verdict};
 const RATE_ENTER: f64 = 50.0;
 /// The same, to stay, and in single windows.
 const RATE_LEAVE: f64 = 25.0;
-/// CPU time of a child, ns.
-const WORK: f64 = 5e6;
+/// CPU time of a child, ms.
+const WORK: f64 = 5.0;
 /// What making, loading and taking apart a process costs at least, ns.
 const START: f64 = 300e3;
 
@@ -57,7 +57,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let rate = facts.per_second(children.count);
         let each = children.cpu as f64 / children.count.max(1) as f64;
         let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE)
-            .filter(|_| each <= WORK && lasts(&children.series, RATE_LEAVE))
+            .filter(|_| each / 1e6 <= WORK && lasts(&children.series, RATE_LEAVE))
         else {
             continue;
         };
@@ -68,7 +68,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let lost = facts.per_second(own) + rate * f64::max(each, START);
         let numbers = vec![
             evidence("children that ended", rate, "1/s", Some(RATE_ENTER)),
-            evidence("CPU time of each", each / 1e6, "ms", Some(WORK / 1e6)),
+            evidence("CPU time of each", each / 1e6, "ms", Some(WORK)),
             evidence(
                 "its own kernel time, most of it making them",
                 facts.per_second(own) / 1e6,

@@ -45,6 +45,8 @@ const BARRED: f64 = 0.1;
 const MORE: f64 = 1.1;
 /// Programs that began so close together came together.
 const SAME_TIME_NS: u64 = 1_000_000_000;
+/// Nice value below which there is none.
+const LOWEST: i32 = 19;
 /// Victims of one culprit that are told one by one.
 const VICTIMS: usize = 3;
 /// Share of stolen time from which the hypervisor is an alternative.
@@ -222,9 +224,10 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     if facts.steal >= STEAL {
         finding.confidence *= 1.0 - facts.steal;
     }
+    let lowest = facts.members(first).all(|process| process.nice >= LOWEST);
+    let weight = if lowest { "" } else { "lower its weight (nice, CPUWeight=), " };
     finding.advice = format!(
-        "{} ({}) keeps {} from running: lower its weight (nice, CPUWeight=), cap it (CPUQuota=) or give it CPUs of \
-         its own (AllowedCPUs=)",
+        "{} ({}) keeps {} from running: {weight}cap it (CPUQuota=) or give it CPUs of its own (AllowedCPUs=)",
         first.comm, first.tgid, unit.comm
     );
     Some(suspicion)
@@ -249,9 +252,10 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
     finding.evidence.push(evidence("CPUs", facts.cpus, "count", None));
     finding.evidence.push(evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None));
     let most = (all_busy + BARRED) * 100.0;
-    finding.evidence.push(evidence("one thread waits, of the time", longest * 100.0, "%", Some(most)));
+    let most = Some(most).filter(|most| *most <= 100.0);
+    finding.evidence.push(evidence("one thread waits, of the time", longest * 100.0, "%", most));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
-    finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", Some(MOST * 100.0)));
+    finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", None));
     finding.alternatives.push(not("runq-neighbour", format!("{:.0} % of it is behind others", 100.0 - own)));
     finding.advice = if barred {
         format!(
@@ -267,17 +271,22 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
     suspicion
 }
 
-/// What keeps the holder of a lock from running: class and culprit.
-pub(super) fn of_holder(facts: &Facts, holder: &Unit) -> (&'static str, Option<Culprit>, Option<usize>) {
+/// What keeps the holder of a lock, or a peer, from running: class and culprit.
+pub(super) fn of_holder(
+    facts: &Facts,
+    holder: &Unit,
+    is_lock: bool,
+) -> (&'static str, Option<Culprit>, Option<usize>) {
     if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
-        return ("cpu-quota", Some(culprit("cgroup", holder.cgroup.as_ref())), None);
+        return ("cpu-quota", Some(culprit("cgroup", holder.cpu_cgroup.as_ref())), None);
     }
     // That it was told to wait is the very point: those who need its lock were not.
     let behind = behind(facts, holder, false);
     let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
     match behind.foreign.first() {
         Some((first, _)) if foreign as f64 >= MOST * behind.known as f64 => {
-            ("priority-inversion", Some(process_culprit(first)), Some(first.at))
+            let class = if is_lock { "priority-inversion" } else { "runq-neighbour" };
+            (class, Some(process_culprit(first)), Some(first.at))
         }
         _ => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),
     }

@@ -4,7 +4,7 @@
 //!
 //! **What.** A process makes one syscall at least [`RATE_ENTER`] times a second (to stay: [`RATE_LEAVE`]; in four of
 //! five windows at least that), it is at least [`CALL_SHARE`] of all its calls ([`EVENT_CALL_SHARE`] for a process
-//! whose calls that wait for events are [`EVENT_SHARE`] of all: it reads until there is no more), a call takes [`MEAN_NS`] at most (where
+//! whose calls that wait for events are [`EVENT_SHARE`] of all: it reads until there is no more), a call takes [`MEAN_NS`] ns at most (where
 //! calls are timed), and the process spends at least [`KERNEL_CPU`] of a core in the kernel.
 //!
 //! **Why.** Crossing into the kernel costs 0.1 to 1 µs whatever is done there: time that buying in bulk saves. A server
@@ -16,6 +16,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
 
 use super::facts::{Facts, lasts};
+use super::lost::doubt;
 use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
 
@@ -33,6 +34,9 @@ const EVENT_SHARE: f64 = 0.05;
 const MEAN_NS: f64 = 5_000.0;
 /// Kernel CPU of the process, share of a core.
 const KERNEL_CPU: f64 = 0.15;
+
+/// Times a process blocks, for each of the calls, from which they are a conversation: what costs is the switching.
+const CONVERSATION: f64 = 0.4;
 
 pub(super) const RULE: Rule = Rule { name: "syscall_storm", classes: &["syscall-storm"], judge };
 
@@ -68,7 +72,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let subject =
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(row.comm.as_ref().to_owned()) };
         let why_not = format!("{:.0} % of its CPU time is in the kernel, and {name} is why", of_cpu * 100.0);
-        let finding = Finding {
+        let mut finding = Finding {
             rule: RULE.name.to_owned(),
             class: "syscall-storm".to_owned(),
             culprit: Some(Culprit { kind: "process".into(), pid: subject.pid, comm: subject.comm.clone() }),
@@ -82,6 +86,13 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             caused: Vec::new(),
             advice: format!("{}; `agent flamegraph --pid {tgid}` shows who calls it", cure(&name)),
         };
+        let switches = facts.by_tgid.get(tgid).map_or(0, |at| facts.processes[*at].voluntary);
+        if switches as f64 >= CONVERSATION * calls.count as f64 {
+            doubt(&mut finding);
+            let why_not =
+                "not ruled out: each call waits for another process, or wakes one: they talk to each other";
+            finding.alternatives.push(Alternative { class: "healthy".into(), why_not: why_not.into() });
+        }
         let key = format!("syscall-storm/{tgid}/{name}");
         let mut suspicion = Suspicion::new(key, level, finding);
         suspicion.call = Some((*abi, *nr));

@@ -2,7 +2,7 @@
 //!
 //! **Class** `timer-storm`; the culprit is the process.
 //!
-//! **What.** A process sleeps at least [`RATE_ENTER`] times a second (`nanosleep`, a timer, `poll` with nothing to wait for; to
+//! **What.** A process sleeps at least [`RATE_ENTER`] times a second (`nanosleep`, a timer, a futex with a time-out that nobody wakes; to
 //! stay, and in four of five windows: [`RATE_LEAVE`]), sleeps are at least [`SHARE`] of all its calls, it uses at
 //! least [`CPU`] of a core, and at most [`WORK`] ns of CPU for each sleep: it finds nothing to do.
 //!
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use agent_common::units::Tgid;
 
-use super::facts::{Facts, lasts};
+use super::facts::{Calls, Facts, lasts};
 use super::lost::{Loss, not, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
@@ -32,6 +32,25 @@ const CPU: f64 = 0.03;
 /// CPU time of a turn, ns: who does more than look has work, and paces it.
 const WORK: f64 = 50_000.0;
 
+/// Mean time of a failing call from which it has waited, ns.
+const WAITED: f64 = 20_000.0;
+/// Share of the calls that fail, from which waiting is all they do.
+const FAILS: f64 = 0.9;
+
+/// A call that sleeps, or waits for what never comes until its time is over.
+pub(super) fn is_sleep(name: &str, calls: &Calls) -> bool {
+    match name {
+        "nanosleep" | "clock_nanosleep" | "timerfd_settime" | "setitimer" | "timer_settime" => true,
+        "futex" | "rt_sigtimedwait" | "semtimedop" | "mq_timedreceive" => timed_out(calls),
+        _ => false,
+    }
+}
+
+fn timed_out(calls: &Calls) -> bool {
+    let mean = calls.total.0 as f64 / calls.timed.max(1) as f64;
+    calls.errors as f64 >= FAILS * calls.count as f64 && mean >= WAITED
+}
+
 pub(super) const RULE: Rule = Rule { name: "timer_storm", classes: &["timer-storm"], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
@@ -41,14 +60,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut sleeps: HashMap<Tgid, (u64, Vec<f64>)> = HashMap::new();
     for ((tgid, abi, nr), calls) in &facts.calls {
         let name = syscall_names::name(*abi, *nr);
-        if name.is_some_and(|name| {
-            matches!(
-                name,
-                "nanosleep" | "clock_nanosleep" | "timerfd_settime" | "setitimer" | "timer_settime"
-            )
-        }) {
+        if name.is_some_and(|name| is_sleep(name, calls)) {
             let of = sleeps.entry(*tgid).or_insert_with(|| (0, vec![0.0; calls.rates.len()]));
-            of.0 += calls.count;
+            of.0 += if timed_out(calls) { calls.errors } else { calls.count };
             let length = of.1.len().max(calls.rates.len());
             of.1.resize(length, 0.0);
             of.1.iter_mut().zip(&calls.rates).for_each(|(sum, rate)| *sum += rate);

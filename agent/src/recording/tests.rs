@@ -90,6 +90,7 @@ fn waiting(window: &mut Window, n: u64) {
     .map(|target| Wait {
         at: MonoNs(n * SECOND + 5),
         open: false,
+        peer: None,
         tgid: Tgid(42),
         tid: Tid(43),
         comm: "io".into(),

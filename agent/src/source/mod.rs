@@ -7,6 +7,7 @@ pub mod file_locks;
 pub mod host;
 pub mod in_flight;
 mod irq;
+pub mod lasting;
 mod locks;
 mod memory;
 mod net;

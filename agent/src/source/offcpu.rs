@@ -9,16 +9,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use agent_common::abi::offcpu::{
-    TARGET_FILE, TARGET_FUTEX, TARGET_PIPE, TARGET_SOCKET, TARGET_UNIX, WaitHeader,
+    TARGET_FILE, TARGET_FUTEX, TARGET_PIPE, TARGET_SOCKET, TARGET_UNIX, UNIX_ASKS, UNIX_SERVES, WaitHeader,
 };
-use agent_common::abi::sched::{FLAG_COMPAT, FLAG_WAIT_USER, NO_CALL, State};
+use agent_common::abi::sched::{FLAG_COMPAT, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL, State};
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::functions::Functions;
 use super::comms::Comms;
+use super::lasting::{Held, Lasting};
 use super::python::CodeSeen;
-use super::sched::OwnedLock;
 use crate::bpf::WaitRecord;
+use crate::syscall_names;
 use crate::window::{SyscallAbi, Wait, WaitTarget, Waker};
 
 const AF_INET: u16 = 2;
@@ -115,15 +116,20 @@ impl OffcpuSource {
         let waker_kernel = class::without_probe(&self.functions, waker_kernel);
         let by_nobody = header.waker_tid == 0 || class::by_interrupt(&self.functions, waker_kernel);
         let abi = if header.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
+        let syscall = (header.nr != NO_CALL).then_some((abi, header.nr));
+        // Its stack says no more than that it polls; its descriptor has said for what.
+        let polls =
+            syscall.is_some_and(|(abi, nr)| syscall_names::name(abi, nr).is_some_and(syscall_names::polls));
         Wait {
             at: MonoNs(header.at_ns),
             open: false,
+            peer: None,
             tgid: Tgid(header.tgid),
             tid: Tid(header.tid),
             comm: self.comms.get(&header.comm),
             accounted,
-            state: class::state_of(&self.functions, accounted, kernel),
-            syscall: (header.nr != NO_CALL).then_some((abi, header.nr)),
+            state: if polls { accounted } else { class::state_of(&self.functions, accounted, kernel) },
+            syscall,
             waited: DurNs(header.waited_ns),
             weight: DurNs(header.weight_ns),
             target: self.target(header),
@@ -143,11 +149,20 @@ impl OffcpuSource {
         match header.target {
             TARGET_FUTEX => WaitTarget::Futex {
                 addr: header.arg,
-                owner: self.is_thread(header.tgid, header.owner).then_some(Tid(header.owner)),
+                owner: self
+                    .is_owner(header.tgid, header.owner, header.flags & FLAG_SHARED != 0)
+                    .then_some(Tid(header.owner)),
             },
             TARGET_FILE => WaitTarget::File { dev: header.dev, inode: header.inode },
             TARGET_PIPE => WaitTarget::Pipe { inode: header.inode },
-            TARGET_UNIX => WaitTarget::Unix { peer: (header.owner != 0).then_some(Tgid(header.owner)) },
+            TARGET_UNIX => WaitTarget::Unix {
+                peer: (header.owner != 0).then_some(Tgid(header.owner)),
+                serves: match header.local_port {
+                    UNIX_SERVES => Some(true),
+                    UNIX_ASKS => Some(false),
+                    _ => None,
+                },
+            },
             TARGET_SOCKET => {
                 let [a, b, c, d, ..] = header.peer;
                 let address: Option<IpAddr> = match header.family {
@@ -166,35 +181,43 @@ impl OffcpuSource {
     }
 
     /// Takes a wait for a lock that has not ended, at the end of a window that began at `start`, if the lock has an owner.
-    pub fn still_open(&mut self, lock: &OwnedLock, start: MonoNs, end: MonoNs) {
-        if !self.is_thread(lock.tgid.0, lock.owner.0) {
-            return;
+    pub fn still_locked(&mut self, lock: &Lasting, start: MonoNs, end: MonoNs) {
+        if self.is_owner(lock.tgid.0, lock.owner.0, lock.shared) {
+            let target = WaitTarget::Futex { addr: lock.wait.arg, owner: Some(lock.owner) };
+            self.still_open(lock, Held { target, peer: None }, start, end);
         }
+    }
+
+    /// Takes a wait that has not ended, and holds its thread up.
+    pub fn still_open(&mut self, lasting: &Lasting, held: Held, start: MonoNs, end: MonoNs) {
+        let Lasting { tgid, wait, .. } = *lasting;
         self.ready.push(Wait {
             at: end,
             open: true,
-            tgid: lock.tgid,
-            tid: lock.wait.tid,
-            comm: self.comms.get(&lock.comm),
-            accounted: lock.wait.state,
-            state: lock.wait.state,
-            syscall: lock.wait.syscall,
-            waited: lock.wait.age,
-            weight: lock.wait.age.min(end.since(start)),
-            target: WaitTarget::Futex { addr: lock.wait.arg, owner: Some(lock.owner) },
+            peer: held.peer,
+            tgid,
+            tid: wait.tid,
+            comm: self.comms.get(&lasting.comm),
+            accounted: wait.state,
+            state: wait.state,
+            syscall: wait.syscall,
+            waited: wait.age,
+            weight: wait.age.min(end.since(start)),
+            target: held.target,
             waker: None,
             kernel: Box::default(),
             user: Box::default(),
         });
     }
 
-    /// Whether `tid` is a thread of `tgid`: what lies beside a futex word need not be its owner.
-    fn is_thread(&mut self, tgid: u32, tid: u32) -> bool {
+    /// Whether `tid` can own a lock that a thread of `tgid` waits for: what lies beside a futex word need not be its owner.
+    fn is_owner(&mut self, tgid: u32, tid: u32, shared: bool) -> bool {
+        let mut is_thread =
+            |path: String, key| *self.threads.entry(key).or_insert_with(|| Path::new(&path).exists());
         tid != 0
-            && *self
-                .threads
-                .entry((tgid, tid))
-                .or_insert_with(|| Path::new(&format!("/proc/{tgid}/task/{tid}")).exists())
+            && (is_thread(format!("/proc/{tgid}/task/{tid}"), (tgid, tid))
+                // Threads are not listed there, and are there all the same.
+                || shared && is_thread(format!("/proc/{tid}"), (0, tid)))
     }
 
     /// Closes the window: its waits, oldest first. One whose user stack has not come for a whole window (its thread does

@@ -9,13 +9,14 @@ mod sums;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use agent_common::abi::COMM_LEN;
-use agent_common::abi::sched::{DEAD, FLAG_COMPAT, FLAG_NEW, NO_CALL, STATES, SchedSlot, State};
-use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+use agent_common::abi::sched::{DEAD, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, NO_CALL, STATES, SchedSlot, State};
+use agent_common::units::{MonoNs, Tgid, Tid};
 
 use self::look::Resting;
+pub(super) use self::look::call;
 use self::sums::{Sums, settle};
 use super::comms::Comms;
+use super::lasting::{LASTS, LONG, Lasting};
 use crate::window::{OpenWait, ProcessTimes, SyscallAbi, ThreadTimes};
 
 /// What was read of one thread so far.
@@ -30,22 +31,6 @@ struct Last {
     turn: u32,
 }
 
-/// A wait for a lock that says whose it is, and that lasts.
-#[derive(Debug, Clone, Copy)]
-pub struct OwnedLock {
-    /// Process of the thread that waits.
-    pub tgid: Tgid,
-    /// The wait.
-    pub wait: OpenWait,
-    /// Name of the thread, as the kernel has it.
-    pub comm: [u8; COMM_LEN],
-    /// Thread that owns the lock, by what lies beside its word: it may be no thread at all.
-    pub owner: Tid,
-}
-
-/// Age from which a wait for such a lock is told before it ends: shorter ones are looked at when they do.
-const LASTS: DurNs = DurNs(200_000_000);
-
 /// Slots of the running window.
 #[derive(Debug, Default)]
 pub struct SchedSource {
@@ -53,7 +38,7 @@ pub struct SchedSource {
     resting: HashMap<Tid, Resting>,
     processes: HashMap<Tgid, Sums>,
     names: Comms,
-    owned: Vec<OwnedLock>,
+    lasting: Vec<Lasting>,
     start: MonoNs,
     turn: u32,
 }
@@ -104,12 +89,15 @@ impl SchedSource {
             syscall: call_of(slot, state),
             arg: if state.is_blocked() { slot.arg } else { 0 },
         });
-        if let Some(wait) = now_in
-            && wait.state == State::FutexLock
-            && slot.owner != 0
-            && wait.age >= LASTS
-        {
-            self.owned.push(OwnedLock { tgid, wait, comm: slot.comm, owner: Tid(slot.owner) });
+        if let Some(wait) = now_in {
+            self.lasts(Lasting {
+                tgid,
+                wait,
+                since: MonoNs(slot.since_ns),
+                comm: slot.comm,
+                owner: Tid(slot.owner),
+                shared: slot.flags & FLAG_SHARED != 0,
+            });
         }
         let sums = self.processes.entry(tgid).or_default();
         sums.add(&delta);
@@ -143,19 +131,33 @@ impl SchedSource {
         }
     }
 
-    /// The waits for locks with an owner that last, of all threads since the last call.
-    pub fn take_owned(&mut self) -> Vec<OwnedLock> {
-        std::mem::take(&mut self.owned)
+    /// Notes a wait that lasts, if it may hold the thread up.
+    fn lasts(&mut self, wait: Lasting) {
+        let lasts = match wait.wait.state {
+            State::FutexLock => wait.owner.0 != 0 && wait.wait.age >= LASTS,
+            State::Ipc | State::NetRecv | State::NetSend | State::NetConnect => wait.wait.age >= LONG,
+            _ => false,
+        };
+        if lasts {
+            self.lasting.push(wait);
+        }
+    }
+
+    /// The waits that last and may hold their threads up, of all threads since the last call.
+    pub fn take_lasting(&mut self) -> Vec<Lasting> {
+        std::mem::take(&mut self.lasting)
     }
 
     /// Closes the window at `now`. Every live thread has been given to [`Self::thread`] with the same time.
     pub fn close(&mut self, now: MonoNs, mut comm: impl FnMut(Tgid) -> Arc<str>) -> Vec<ProcessTimes> {
         let span = now.since(self.start);
-        for (tid, rest) in &self.resting {
+        for (tid, rest) in std::mem::take(&mut self.resting) {
             let sums = self.processes.entry(rest.tgid).or_default();
             sums.add_one(rest.state, span);
             sums.rest(rest.state);
-            sums.open(rest.open(*tid, now));
+            sums.open(rest.open(tid, now));
+            self.lasts(rest.lasting(tid, now));
+            self.resting.insert(tid, rest);
         }
         // A slot that was freed without being seen dead: its ring was overrun and it was taken again.
         let turn = self.turn;

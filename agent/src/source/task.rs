@@ -109,6 +109,9 @@ pub struct TaskSample {
     pub fd_limit: Option<u64>,
     /// Path in the cgroup hierarchy (v2; else that of the memory, systemd or pids hierarchy).
     pub cgroup: Arc<str>,
+    /// The cgroup whose CPU quota holds it, where that is another one: one above, or one of another hierarchy (v1).
+    #[serde(default)]
+    pub cpu_cgroup: Option<Arc<str>>,
     /// Id of its container.
     pub container: Option<Arc<str>>,
 }
@@ -138,6 +141,7 @@ impl Default for TaskSample {
             fds: None,
             fd_limit: None,
             cgroup: "".into(),
+            cpu_cgroup: None,
             container: None,
         }
     }

@@ -65,9 +65,13 @@ pub struct OpenWait {
 pub struct Wait {
     /// When it ended, or the end of the window.
     pub at: MonoNs,
-    /// It has not ended: a lock with a known owner is waited for. `weight` is its part of this window, and it has no stacks.
+    /// It has not ended, and holds its thread up: a lock with a known owner is waited for, or an answer. `weight` is its part
+    /// of this window, and it has no stacks.
     #[serde(default)]
     pub open: bool,
+    /// Process at the other end of what is waited for, where it was looked for: `open` ones have no waker.
+    #[serde(default)]
+    pub peer: Option<Tgid>,
     /// Process.
     pub tgid: Tgid,
     /// Thread.
@@ -136,8 +140,11 @@ pub enum WaitTarget {
     },
     /// A local socket.
     Unix {
-        /// Process at the other end, where it is known.
+        /// Process at the other end, where it is known: who made it.
         peer: Option<Tgid>,
+        /// Whether this end was connected to; `None` where that is not known.
+        #[serde(default)]
+        serves: Option<bool>,
     },
     /// A network socket.
     Socket {

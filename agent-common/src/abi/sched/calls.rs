@@ -68,6 +68,10 @@ pub mod file {
     pub const TIMER: u8 = 8;
     /// Anything else that is read for events: inotify, signalfd, netlink.
     pub const EVENTS: u8 = 9;
+    /// Socket that listens.
+    pub const LISTENER: u8 = 10;
+    /// Network socket whose connection is being made.
+    pub const CONNECTING: u8 = 11;
 }
 
 /// Tables cover numbers below this.
@@ -201,6 +205,34 @@ pub const fn futex_is_lock(op: u64, value: u64) -> bool {
         && (value == CONTENDED || (value & WAITERS != 0 && value != 0xffff_ffff))
 }
 
+/// Whether a futex wait is one for a word that other processes share: without `FUTEX_PRIVATE_FLAG`.
+#[must_use]
+#[inline(always)]
+pub const fn futex_is_shared(op: u64) -> bool {
+    const PRIVATE: u64 = 128;
+    op & PRIVATE == 0
+}
+
+const POLLIN: u16 = 1;
+const POLLOUT: u16 = 4;
+
+/// The state of a thread that polls one descriptor of this kind for `events`: a wait with a time-out for what is behind
+/// it. What is polled for events of many kinds, or by who has nothing else to do, stays [`State::Poll`].
+#[must_use]
+#[inline(always)]
+pub const fn state_of_poll(file: u8, events: u16) -> u8 {
+    match file {
+        file::CONNECTING => State::NetConnect as u8,
+        file::INET if events & POLLIN != 0 => State::NetRecv as u8,
+        file::DNS if events & POLLIN != 0 => State::Dns as u8,
+        file::INET | file::DNS if events & POLLOUT != 0 => State::NetSend as u8,
+        file::PIPE | file::UNIX if events & (POLLIN | POLLOUT) != 0 => State::Ipc as u8,
+        file::LISTENER => State::NetAccept as u8,
+        file::TIMER => State::Sleep as u8,
+        _ => State::Poll as u8,
+    }
+}
+
 /// The state of a thread that blocks in a call.
 ///
 /// A number of [`State`], as the programs keep it. `args`: the first three. `deep`: uninterruptible. `iowait`:
@@ -293,10 +325,11 @@ const fn read_state(kind: u8) -> u8 {
         file::PIPE | file::UNIX | file::EVENT => State::Ipc as u8,
         file::INET => State::NetRecv as u8,
         file::DNS => State::Dns as u8,
+        file::CONNECTING => State::NetConnect as u8,
         file::DISK => State::DiskRead as u8,
         file::DEVICE => State::Device as u8,
         file::TIMER => State::Sleep as u8,
-        file::EVENTS => State::Poll as u8,
+        file::EVENTS | file::LISTENER => State::Poll as u8,
         _ => State::Interruptible as u8,
     }
 }
@@ -306,6 +339,7 @@ const fn write_state(kind: u8) -> u8 {
     match kind {
         file::PIPE | file::UNIX | file::EVENT | file::EVENTS => State::Ipc as u8,
         file::INET | file::DNS => State::NetSend as u8,
+        file::CONNECTING => State::NetConnect as u8,
         file::DISK => State::DiskWrite as u8,
         file::DEVICE => State::Device as u8,
         _ => State::Interruptible as u8,

@@ -77,6 +77,8 @@ offsets! {
     sock_family,
     #[doc = "`sock_common.skc_num`: port at this end, host order"]
     sock_num,
+    #[doc = "`sock_common.skc_state` (`TCP_LISTEN` and so on, of local sockets too)"]
+    sock_state,
     #[doc = "`sock_common.skc_dport`: port at the other end, network order"]
     sock_dport,
     #[doc = "`sock_common.skc_daddr`"]
@@ -85,6 +87,10 @@ offsets! {
     sock_v6_daddr,
     #[doc = "`sock.sk_peer_pid`: who made the other end of a local socket"]
     sock_peer_pid,
+    #[doc = "`unix_sock.addr`: the name of a local socket; one that was accepted has its listener's"]
+    unix_addr,
+    #[doc = "`unix_sock.peer`: the other end of a local socket"]
+    unix_peer,
     #[doc = "`pid.numbers[0].nr`: its number in the first namespace"]
     pid_numbers,
     #[doc = "0 where `sched_switch` has the state of the previous task as its fourth argument (since 5.18)"]

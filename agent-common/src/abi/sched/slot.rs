@@ -25,7 +25,7 @@ pub struct SchedSlot {
     pub context: u8,
     /// Number of the system call it blocks in, [`NO_CALL`]; table by [`FLAG_COMPAT`].
     pub nr: u16,
-    /// First argument of that call.
+    /// First argument of that call; of a `poll` of one descriptor that is told by it, the descriptor.
     pub arg: u64,
     /// Woken at this time while it was still on its way off the CPU; 0: not.
     pub early_ns: u64,
@@ -50,7 +50,7 @@ pub struct SchedSlot {
     pub owner: u32,
     /// Zero.
     pub pad2: u32,
-    /// [`FLAG_NEW`], [`FLAG_COMPAT`], [`FLAG_WAIT_USER`].
+    /// [`FLAG_NEW`], [`FLAG_COMPAT`], [`FLAG_WAIT_USER`], [`FLAG_SHARED`].
     pub flags: u16,
     /// Kind of `file` ([`super::Call`] says what that makes of a call).
     pub file_kind: u8,
@@ -103,6 +103,8 @@ pub const FLAG_NEW: u16 = 1;
 pub const FLAG_COMPAT: u16 = 2;
 /// A user stack of this thread is wanted.
 pub const FLAG_WAIT_USER: u16 = 4;
+/// The futex waited for may be shared with other processes, whose threads may own it.
+pub const FLAG_SHARED: u16 = 8;
 
 /// Slots looked at for a thread: beyond that it is not accounted, which is counted.
 pub const PROBES: u32 = 8;

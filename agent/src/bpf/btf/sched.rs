@@ -45,10 +45,13 @@ impl Btf {
             sock_protocol: at("sock", "sk_protocol"),
             sock_family: at("sock_common", "skc_family"),
             sock_num: at("sock_common", "skc_num"),
+            sock_state: at("sock_common", "skc_state"),
             sock_dport: at("sock_common", "skc_dport"),
             sock_daddr: at("sock_common", "skc_daddr"),
             sock_v6_daddr: at("sock_common", "skc_v6_daddr"),
             sock_peer_pid: at("sock", "sk_peer_pid"),
+            unix_addr: at("unix_sock", "addr"),
+            unix_peer: at("unix_sock", "peer"),
             pid_numbers: at("pid", "numbers"),
             switch_state: there(
                 self.tracepoint("sched_switch").is_some_and(|arguments| arguments.len() == 4),

@@ -194,7 +194,7 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
             let bar = bar(&thread.states);
             let ran = thread.states.get("oncpu_ns").copied().unwrap_or(0);
             table.row(&[
-                thread.tid.to_string(),
+                if thread.tid == 0 { String::new() } else { thread.tid.to_string() },
                 thread.comm.clone(),
                 pct(thread.lost_ns, window_s),
                 pct(ran, window_s),
@@ -203,6 +203,7 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
             bars.push(bar);
         }
         text.push_str(&with_bars(&table, &bars, paint));
+        text.push_str(&legend(bars.iter().flatten(), paint));
         text.push('\n');
     }
     if !detail.waits.is_empty() {
@@ -220,7 +221,12 @@ fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String 
                 wait.state.clone(),
                 wait.syscall.clone().unwrap_or_default(),
                 term::nanos(wait.max_ns),
-                wait.waker.clone().unwrap_or_default(),
+                match (&wait.waker, wait.open) {
+                    (Some(waker), false) => waker.clone(),
+                    (Some(peer), true) => format!("not ended: {peer}"),
+                    (None, true) => "not ended".to_owned(),
+                    (None, false) => String::new(),
+                },
                 wait.target.clone().unwrap_or_default(),
             ]);
         }
@@ -255,18 +261,19 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
         finding.confidence * 100.0,
     );
     if let Some(culprit) = &finding.culprit {
-        let _ = writeln!(text, "   caused by {}", who(&culprit.kind, culprit.pid, culprit.comm.as_ref()));
+        let of = if culprit.kind == "lock" && culprit.pid.is_some() { "a lock that is held by " } else { "" };
+        let _ = writeln!(text, "   caused by {of}{}", who(&culprit.kind, culprit.pid, culprit.comm.as_ref()));
     }
     for evidence in &finding.evidence {
         let threshold =
             evidence.threshold.map(|limit| format!(" (threshold {})", number(limit))).unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "   - {}: {} {}{threshold}",
+        let line = format!(
+            "   - {}: {} {}",
             term::clean(&evidence.what),
             number(evidence.value),
             term::clean(&evidence.unit)
         );
+        let _ = writeln!(text, "{}{threshold}", line.trim_end());
     }
     let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
     for line in finding.stacks.iter().take(3) {
@@ -300,13 +307,26 @@ pub(in crate::cli) fn stack(line: &str, frames: usize) -> String {
     let (stack, _) = share(line);
     let plain = |frame: &str| {
         let short = ["_[k]", "_[j]", "_[w]"].iter().find_map(|suffix| frame.strip_suffix(suffix));
-        short.unwrap_or(frame).to_owned()
+        shortened(short.unwrap_or(frame))
     };
     let mut shown: Vec<String> = stack.rsplit(';').take(frames).map(plain).collect();
     if stack.split(';').count() > frames {
         shown.push("…".to_owned());
     }
     shown.join(" < ")
+}
+
+/// Names of generic code run to 1000 letters: beginning and end tell which it is.
+fn shortened(frame: &str) -> String {
+    const LONGEST: usize = 100;
+    const BEGIN: usize = 62;
+    let letters = frame.chars().count();
+    if letters <= LONGEST {
+        return frame.to_owned();
+    }
+    let begin: String = frame.chars().take(BEGIN).collect();
+    let end: String = frame.chars().skip(letters - (LONGEST - BEGIN - 1)).collect();
+    format!("{begin}…{end}")
 }
 
 /// At most two decimals, none where they are zero.

@@ -7,7 +7,7 @@ use agent_common::units::{Tgid, Tid};
 
 use super::process::Process;
 use super::{Facts, Map, Unit};
-use crate::window::{WaitTarget, Window};
+use crate::window::{Wait, WaitTarget, Window};
 
 /// What a unit's waits in some states were ended by, most of it first.
 #[derive(Debug, Clone)]
@@ -98,7 +98,10 @@ impl Facts<'_> {
                     Some(process) => (waker.tid, *process, "ends the waits"),
                     None => continue,
                 },
-                _ => continue,
+                (_, None) => match wait.peer.and_then(|peer| Some((peer, self.by_tgid.get(&peer)?))) {
+                    Some((peer, process)) => (Tid(peer.0), *process, "is at the other end"),
+                    None => continue,
+                },
             };
             total += wait.weight.0;
             let entry = by.entry((process, how)).or_default();
@@ -151,7 +154,9 @@ impl Facts<'_> {
     /// The two work together: they end each other's waits, or one most of the other's, or it made the other, or they are one
     /// program.
     pub(in crate::diagnose) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
-        if one.at == other.at || (one.comm == other.comm && one.cgroup == other.cgroup) {
+        if one.at == other.at
+            || (one.comm == other.comm && one.cgroup == other.cgroup && one.cpu_cgroup == other.cpu_cgroup)
+        {
             return true;
         }
         let made = |parent: &Unit, child: &Unit| {
@@ -194,7 +199,7 @@ const EPHEMERAL: u16 = 32_768;
 
 impl Partners {
     pub(super) fn new(windows: &[std::sync::Arc<Window>], processes: &[Process], span: u64) -> Self {
-        use crate::syscall_names::name;
+        use crate::syscall_names::{name, receives, sends};
         let mut wakes: Map<(Tgid, Tgid), u64> = Map::default();
         let mut traffic: Map<Tgid, (u64, u64)> = Map::default();
         for window in windows {
@@ -218,38 +223,47 @@ impl Partners {
     }
 
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
-    pub(super) fn real(&self, state: State, wait: &crate::window::Wait) -> State {
+    pub(super) fn real(&self, state: State, wait: &Wait) -> State {
         let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
         match state {
-            State::Ipc if call.is_some_and(sends) => State::Ipc,
+            State::NetRecv if wait.open && serves(wait) => State::Poll,
+            _ if wait.open => state,
+            State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
             State::Ipc => match &wait.waker {
-                Some(waker) if waker.tgid != wait.tgid && self.is_lost(wait.tgid, waker.tgid) => State::Ipc,
+                Some(waker) if waker.tgid != wait.tgid && self.is_lost(wait, waker.tgid) => State::Ipc,
                 _ => State::Poll,
             },
             State::NetRecv => {
-                let serves = match wait.target {
-                    WaitTarget::Socket { local_port, peer, .. } => {
-                        local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
-                    }
-                    // Of another family: nobody knows who asks whom.
-                    _ => true,
-                };
-                if serves || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
+                // On this host who answers is seen; a poll that nobody ended has only timed out.
+                let timed_out = polls(wait) && wait.waker.is_none() && is_local(wait);
+                if serves(wait) || timed_out || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
             }
             state => state,
         }
     }
 
-    /// Whether time in which `victim` waits for `by` keeps it from its work.
-    fn is_lost(&self, victim: Tgid, by: Tgid) -> bool {
+    /// Whether a wait that `by` ended keeps who waited from its work.
+    fn is_lost(&self, wait: &Wait, by: Tgid) -> bool {
+        let victim = wait.tgid;
         let (oncpu, _) = self.active.get(&victim).copied().unwrap_or_default();
         let (_, active) = self.active.get(&by).copied().unwrap_or_default();
         let forth = self.wakes.get(&(victim, by)).copied().unwrap_or_default();
+        let back = self.wakes.get(&(by, victim));
+        let works = active as f64 >= AT_IT * self.span.min(forth / self.windows) as f64;
+        match wait.target {
+            WaitTarget::Unix { serves: Some(true), .. } => return false,
+            // Who connected, and blocks in a read, has asked: one that sleeps before it answers costs as much as one that
+            // works. A server whom clients never let wait is at work.
+            WaitTarget::Unix { serves: Some(false), .. } if !polls(wait) => {
+                return self.asks(victim) && (works || back.is_some());
+            }
+            _ => {}
+        }
         // One that rests itself has not been asked, or has nothing to give.
-        if (active as f64) < AT_IT * self.span.min(forth / self.windows) as f64 {
+        if !works {
             return false;
         }
-        if let Some(back) = self.wakes.get(&(by, victim)).filter(|_| self.asks(victim)) {
+        if let Some(back) = back.filter(|_| self.asks(victim)) {
             // They ask and answer: who waits longer for the other is the one that asks.
             return forth > *back;
         }
@@ -266,36 +280,24 @@ impl Partners {
     }
 }
 
-pub(in crate::diagnose) fn sends(name: &str) -> bool {
-    matches!(
-        name,
-        "write"
-            | "writev"
-            | "pwrite64"
-            | "send"
-            | "sendto"
-            | "sendmsg"
-            | "sendmmsg"
-            | "vmsplice"
-            | "splice"
-            | "sendfile"
-            | "tee"
-            | "mq_timedsend"
-            | "msgsnd"
-    )
+/// The end that was connected to, or that may as well be: who waits there waits for the next request.
+fn serves(wait: &Wait) -> bool {
+    match wait.target {
+        WaitTarget::Socket { local_port, peer, .. } => {
+            local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
+        }
+        // Of another family: nobody knows who asks whom.
+        _ => true,
+    }
 }
 
-fn receives(name: &str) -> bool {
-    matches!(
-        name,
-        "read"
-            | "readv"
-            | "pread64"
-            | "recv"
-            | "recvfrom"
-            | "recvmsg"
-            | "recvmmsg"
-            | "mq_timedreceive"
-            | "msgrcv"
-    )
+/// The other end is on this host.
+fn is_local(wait: &Wait) -> bool {
+    matches!(wait.target, WaitTarget::Socket { peer: Some((address, _)), .. } if address.is_loopback())
+}
+
+/// It waits with a time-out, as who waits for events does.
+fn polls(wait: &Wait) -> bool {
+    let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
+    call.is_some_and(crate::syscall_names::polls)
 }

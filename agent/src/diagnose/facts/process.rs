@@ -71,9 +71,15 @@ pub(in crate::diagnose) struct Process<'a> {
     pub(in crate::diagnose) comm: Arc<str>,
     pub(in crate::diagnose) parent: Tgid,
     pub(in crate::diagnose) cgroup: Arc<str>,
+    /// Whose CPU quota holds it: the nearest cgroup above it that has one, or its own.
+    pub(in crate::diagnose) cpu_cgroup: Arc<str>,
     /// A kernel thread: never a subject.
     pub(in crate::diagnose) kernel: bool,
     pub(in crate::diagnose) nice: i32,
+    /// Times that its threads blocked.
+    pub(in crate::diagnose) voluntary: u64,
+    /// A reading of `/proc` has met it.
+    sampled: bool,
     /// Place in [`super::Facts::usage`].
     pub(in crate::diagnose) usage: Option<usize>,
     /// Place in [`super::Facts::units`].
@@ -84,7 +90,9 @@ pub(in crate::diagnose) struct Process<'a> {
     pub(super) series: Vec<(u32, State, u64)>,
     /// Of the time accounted under a state, the share that each refined state got.
     pub(super) mix: HashMap<State, Vec<(State, f64)>>,
-    /// Its threads, accounted time.
+    /// The same of one thread, by its own waits.
+    own_mix: Map<(Tid, State), Vec<(State, u64)>>,
+    /// Its threads, accounted time; those that never woke where a wait of theirs is known.
     pub(in crate::diagnose) threads: Map<Tid, (Arc<str>, Times)>,
     /// Waits that were looked at, with what they really were.
     pub(in crate::diagnose) waits: Vec<(State, &'a Wait)>,
@@ -94,7 +102,7 @@ pub(in crate::diagnose) struct Process<'a> {
     pub(in crate::diagnose) open: Vec<OpenWait>,
     /// Time of threads that stayed in one state for a whole window.
     resting: Times,
-    accounted: Times,
+    pub(in crate::diagnose) accounted: Times,
 }
 
 impl Process<'_> {
@@ -116,6 +124,13 @@ impl Process<'_> {
         let mut times = Times::default();
         for state in State::ALL {
             let ns = accounted.of(state);
+            if let Some(own) = self.own_mix.get(&(tid, state)) {
+                let all = own.iter().map(|(_, weight)| weight).sum::<u64>().max(1) as f64;
+                for (to, weight) in own {
+                    times.add(*to, (ns as f64 * *weight as f64 / all) as u64);
+                }
+                continue;
+            }
             match self.mix.get(&state) {
                 Some(mix) => mix.iter().for_each(|(to, share)| times.add(*to, (ns as f64 * share) as u64)),
                 None => times.add(idle_unless_known(state), ns),
@@ -163,9 +178,12 @@ impl Process<'_> {
         let mut weights: HashMap<State, Vec<(State, u64)>> = HashMap::new();
         for (state, wait) in &self.waits {
             let of = weights.entry(wait.accounted).or_default();
-            match of.iter_mut().find(|(known, _)| known == state) {
-                Some((_, weight)) => *weight += wait.weight.0,
-                None => of.push((*state, wait.weight.0)),
+            let own = self.own_mix.entry((wait.tid, wait.accounted)).or_default();
+            for of in [of, own] {
+                match of.iter_mut().find(|(known, _)| known == state) {
+                    Some((_, weight)) => *weight += wait.weight.0,
+                    None => of.push((*state, wait.weight.0)),
+                }
             }
         }
         for accounted in State::ALL {
@@ -245,8 +263,11 @@ pub(super) fn processes<'a>(
     for window in windows {
         for task in &window.tasks {
             if let Some(at) = by_tgid.get(&task.tgid) {
-                processes[*at].kernel = task.kernel;
-                processes[*at].nice = task.nice;
+                let process = &mut processes[*at];
+                process.kernel = task.kernel;
+                process.nice = task.nice;
+                process.cpu_cgroup = Arc::clone(task.cpu_cgroup.as_ref().unwrap_or(&task.cgroup));
+                process.sampled = true;
             }
         }
     }
@@ -277,14 +298,59 @@ pub(super) fn processes<'a>(
         for wait in &window.waits {
             if let Some(at) = by_tgid.get(&wait.tgid) {
                 processes[*at].waits.push((state_of(wait), wait));
+                if wait.open {
+                    add_open(&mut processes[*at], wait, window);
+                }
             }
         }
     }
+    adopt(windows, &mut processes, &by_tgid);
     let partners = Partners::new(windows, &processes, crate::aggregate::span(windows).0);
     for process in &mut processes {
         process.refine(&partners);
     }
     (processes, by_tgid)
+}
+
+/// Name of a process of which nothing was seen but that it ran ([`crate::source::process`]).
+const NAMELESS: &str = "<exited>";
+
+/// Gives those that no reading of `/proc` has met the parent that their end told of, and the cgroup of the nearest forebear
+/// that was met: they are the same batch as those that lived a little longer.
+fn adopt(windows: &[Arc<Window>], processes: &mut [Process], by_tgid: &Map<Tgid, usize>) {
+    const GENERATIONS: usize = 4;
+    let exits = windows.iter().flat_map(|window| &window.exits);
+    let parents: HashMap<Tgid, Tgid> = exits.map(|exit| (exit.tgid, exit.parent)).collect();
+    let exits = windows.iter().flat_map(|window| &window.exits);
+    let names: HashMap<Tgid, &Arc<str>> = exits.map(|exit| (exit.tgid, &exit.comm)).collect();
+    for at in 0..processes.len() {
+        if processes[at].sampled {
+            continue;
+        }
+        if let Some(name) = names.get(&processes[at].tgid) {
+            processes[at].comm = Arc::clone(name);
+        } else if &*processes[at].comm == NAMELESS {
+            // It came and went between two readings, and nobody saw how: not to be judged alone.
+            processes[at].kernel = true;
+        }
+        if processes[at].parent == Tgid(0) {
+            processes[at].parent = parents.get(&processes[at].tgid).copied().unwrap_or_default();
+        }
+        let mut above = processes[at].parent;
+        for _ in 0..GENERATIONS {
+            match by_tgid.get(&above).map(|place| &processes[*place]) {
+                Some(forebear) if forebear.sampled => {
+                    let groups = (Arc::clone(&forebear.cgroup), Arc::clone(&forebear.cpu_cgroup));
+                    (processes[at].cgroup, processes[at].cpu_cgroup) = groups;
+                    break;
+                }
+                known => {
+                    above =
+                        known.map_or_else(|| parents.get(&above).copied().unwrap_or_default(), |p| p.parent);
+                }
+            }
+        }
+    }
 }
 
 fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
@@ -293,6 +359,9 @@ fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
         comm: Arc::clone(comm),
         parent: Tgid(0),
         cgroup: "/".into(),
+        cpu_cgroup: "/".into(),
+        voluntary: 0,
+        sampled: false,
         kernel: false,
         nice: 0,
         usage: None,
@@ -300,6 +369,7 @@ fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
         times: Times::default(),
         series: Vec::new(),
         mix: HashMap::new(),
+        own_mix: Map::default(),
         threads: Map::default(),
         waits: Vec::new(),
         oldest: None,
@@ -307,6 +377,17 @@ fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
         resting: Times::default(),
         accounted: Times::default(),
     }
+}
+
+/// A thread that did not wake is not listed: its wait tells where it was.
+fn add_open(process: &mut Process, wait: &Wait, window: &Window) {
+    let times = window.times.iter().find(|times| times.tgid == wait.tgid);
+    if times.is_some_and(|times| times.threads.iter().any(|thread| thread.tid == wait.tid)) {
+        return;
+    }
+    let known = process.threads.entry(wait.tid);
+    let (_, times) = known.or_insert_with(|| (Arc::clone(&wait.comm), Times::default()));
+    times.add(wait.accounted, wait.weight.0);
 }
 
 fn add_times(process: &mut Process, number: u32, times: &ProcessTimes, span: u64) {
@@ -327,6 +408,7 @@ fn add_times(process: &mut Process, number: u32, times: &ProcessTimes, span: u64
             known.1.add(*state, ns.0);
         }
         process.open.extend(thread.now);
+        process.voluntary += thread.voluntary;
     }
     process.oldest = times.oldest;
 }

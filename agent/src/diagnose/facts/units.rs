@@ -1,4 +1,5 @@
-//! What is judged together: processes of one name and one parent (the workers of a server, the jobs of a batch).
+//! What is judged together: processes of one name, one parent and one cgroup (the workers of a server, the jobs of a batch).
+//! Two services of one interpreter have the same parent, and cgroups of their own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(in crate::diagnose) struct Unit {
     /// Number of the head.
     pub(in crate::diagnose) tgid: Tgid,
     pub(in crate::diagnose) cgroup: Arc<str>,
+    pub(in crate::diagnose) cpu_cgroup: Arc<str>,
     pub(in crate::diagnose) kernel: bool,
     /// Refined time of all members.
     pub(in crate::diagnose) times: Times,
@@ -27,16 +29,29 @@ pub(in crate::diagnose) struct Unit {
 impl Unit {
     /// What is the same as long as the cause is.
     pub(in crate::diagnose) fn key(&self) -> String {
-        if self.members.len() > 1 { format!("{}@{}", self.comm, self.parent) } else { self.tgid.to_string() }
+        if self.members.len() > 1 {
+            format!("{}@{}{}", self.comm, self.parent, self.cgroup.trim_end_matches('/'))
+        } else {
+            self.tgid.to_string()
+        }
     }
 }
 
+/// Name, parent, whether it is a kernel thread, cgroup, and the one whose CPU quota holds it.
+type Key = (Arc<str>, Tgid, bool, Arc<str>, Arc<str>);
+
 /// Puts the processes into units and marks each with its own.
 pub(super) fn units(processes: &mut [Process]) -> Vec<Unit> {
-    let mut places: HashMap<(Arc<str>, Tgid, bool), usize> = HashMap::new();
+    let mut places: HashMap<Key, usize> = HashMap::new();
     let mut units: Vec<Unit> = Vec::new();
     for (number, process) in processes.iter_mut().enumerate() {
-        let key = (Arc::clone(&process.comm), process.parent, process.kernel);
+        let key = (
+            Arc::clone(&process.comm),
+            process.parent,
+            process.kernel,
+            Arc::clone(&process.cgroup),
+            Arc::clone(&process.cpu_cgroup),
+        );
         let at = *places.entry(key).or_insert_with(|| {
             units.push(Unit {
                 at: units.len(),
@@ -45,6 +60,7 @@ pub(super) fn units(processes: &mut [Process]) -> Vec<Unit> {
                 members: Vec::new(),
                 tgid: process.tgid,
                 cgroup: Arc::clone(&process.cgroup),
+                cpu_cgroup: Arc::clone(&process.cpu_cgroup),
                 kernel: process.kernel,
                 times: Times::default(),
             });
@@ -54,7 +70,6 @@ pub(super) fn units(processes: &mut [Process]) -> Vec<Unit> {
         let unit = &mut units[at];
         if process.tgid < unit.tgid {
             unit.tgid = process.tgid;
-            unit.cgroup = Arc::clone(&process.cgroup);
             unit.members.insert(0, number);
         } else {
             unit.members.push(number);

@@ -3,6 +3,7 @@
 mod causes;
 mod cost;
 mod cpu;
+mod open;
 mod page;
 mod resources;
 mod scene;

@@ -103,6 +103,7 @@ pub(super) fn wait(window: &mut Window, wait: &W) {
     window.waits.push(Wait {
         at: MonoNs(1),
         open: false,
+        peer: None,
         tgid: Tgid(wait.tgid),
         tid: Tid(wait.tid),
         comm: "t".into(),

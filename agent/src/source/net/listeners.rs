@@ -20,20 +20,20 @@ const SEARCH_EVERY: u64 = 10;
 const ANSWER_BYTES: usize = 32 << 10;
 
 /// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`).
-const DIAG_BY_FAMILY: u16 = 20;
+pub(in crate::source) const DIAG_BY_FAMILY: u16 = 20;
 /// `INET_DIAG_SKMEMINFO` (`include/uapi/linux/inet_diag.h`), and the place of `SK_MEMINFO_DROPS` in it.
 const SKMEMINFO: u16 = 7;
 const SKMEMINFO_DROPS: usize = 8;
 /// `TCP_LISTEN` (`include/net/tcp_states.h`).
 const LISTEN: u32 = 10;
 /// `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_msg`.
-const HEADER: usize = 16;
+pub(in crate::source) const HEADER: usize = 16;
 const REQUEST: usize = 56;
-const MESSAGE: usize = 72;
+pub(in crate::source) const MESSAGE: usize = 72;
 
 /// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listener {
+pub(in crate::source) struct Listener {
     pub(super) port: u16,
     pub(super) inode: u32,
     /// Connections waiting to be accepted.
@@ -56,7 +56,7 @@ struct Namespace {
 
 /// All network namespaces that processes live in.
 #[derive(Debug, Default)]
-pub(super) struct Listeners {
+pub(in crate::source) struct Listeners {
     namespaces: HashMap<u64, Namespace>,
     refused: HashSet<u64>,
     round: u64,
@@ -118,7 +118,7 @@ impl Listeners {
 }
 
 /// A diagnostic socket in another network namespace. It stays there; the thread that enters it ends.
-fn open_in(space: &File) -> io::Result<OwnedFd> {
+pub(in crate::source) fn open_in(space: &File) -> io::Result<OwnedFd> {
     let open = || {
         nix::sched::setns(space, nix::sched::CloneFlags::CLONE_NEWNET)?;
         socket(
@@ -193,11 +193,11 @@ fn listener(message: &[u8]) -> Option<Listener> {
     Some(listener)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+pub(in crate::source) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+pub(in crate::source) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 

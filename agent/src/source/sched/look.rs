@@ -4,10 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 
+use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::calls::file;
-use agent_common::abi::sched::{Call, NATIVE, State, nr_in_table, state_of_call};
+use agent_common::abi::sched::{
+    Call, NATIVE, State, futex_is_lock, futex_is_shared, nr_in_table, state_of_call, state_of_poll,
+};
 use agent_common::units::{MonoNs, Tgid, Tid};
 
+use crate::source::lasting::{Lasting, memory};
 use crate::window::{OpenWait, SyscallAbi};
 
 /// A thread that has been in one state since before it was looked at.
@@ -18,9 +22,30 @@ pub(super) struct Resting {
     since: MonoNs,
     nr: Option<u16>,
     arg: u64,
+    comm: [u8; COMM_LEN],
+    /// Owner of the lock that it waits for; 0: none is known.
+    owner: Tid,
+    shared: bool,
 }
 
 impl Resting {
+    /// The same thread in this state.
+    const fn within(mut self, state: State, nr: Option<u16>, arg: u64) -> Self {
+        (self.state, self.nr, self.arg) = (state, nr, arg);
+        self
+    }
+
+    pub(super) fn lasting(&self, tid: Tid, now: MonoNs) -> Lasting {
+        Lasting {
+            tgid: self.tgid,
+            wait: self.open(tid, now),
+            since: self.since,
+            comm: self.comm,
+            owner: self.owner,
+            shared: self.shared,
+        }
+    }
+
     pub(super) fn open(&self, tid: Tid, now: MonoNs) -> OpenWait {
         OpenWait {
             tid,
@@ -58,7 +83,20 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
     let letter = fields.next()?;
     let flags: u32 = fields.nth(5)?.parse().ok()?;
     let kernel = flags & PF_KTHREAD != 0;
-    let rest = |state, nr, arg| Some(Resting { tgid, state, since: now, nr, arg });
+    let mut comm = [0; COMM_LEN];
+    let name = stat.split_once('(').and_then(|(_, rest)| Some(rest.rsplit_once(") ")?.0)).unwrap_or_default();
+    comm.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = byte);
+    let whole = Resting {
+        tgid,
+        state: State::Oncpu,
+        since: now,
+        nr: None,
+        arg: 0,
+        comm,
+        owner: Tid(0),
+        shared: false,
+    };
+    let rest = |state, nr, arg| Some(whole.within(state, nr, arg));
     match letter {
         // It gets a slot when it leaves the CPU.
         "R" => rest(State::Oncpu, None, 0),
@@ -72,6 +110,19 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
                 return rest(if deep { State::Uninterruptible } else { State::Interruptible }, None, 0);
             };
             let call = Call(NATIVE[nr_in_table(u64::from(nr))]);
+            if call == Call::POLL
+                && args[1] == 1
+                && let Some([fd, events]) = words(tgid, args[0])
+            {
+                let state = state_of_poll(sockets.kind_of(tgid, fd), events as u16);
+                let state = State::from_index(usize::from(state)).unwrap_or(State::Poll);
+                return rest(state, Some(nr), if state == State::Poll { args[0] } else { u64::from(fd) });
+            }
+            let mut whole = whole;
+            if call == Call::FUTEX && futex_is_lock(args[1], args[2]) {
+                (whole.owner, whole.shared) = (owner_of(tgid, args[0]), futex_is_shared(args[1]));
+            }
+            let rest = |state, nr, arg| Some(whole.within(state, nr, arg));
             let kind = if call.wants_file() { sockets.kind_of(tgid, args[0] as u32) } else { 0 };
             let number = state_of_call(call, args, deep, false, kind);
             let state = State::from_index(usize::from(number)).unwrap_or(State::Interruptible);
@@ -81,8 +132,25 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
     }
 }
 
+/// Words of a process' memory.
+fn words<const N: usize>(tgid: Tgid, at: u64) -> Option<[u32; N]> {
+    const { assert!(N <= 3) };
+    let bytes: [u8; 12] = memory(tgid, at)?;
+    let mut words = [0; N];
+    let (chunks, _) = bytes.as_chunks::<4>();
+    words.iter_mut().zip(chunks).for_each(|(word, bytes)| *word = u32::from_ne_bytes(*bytes));
+    Some(words)
+}
+
+/// Owner of the lock at an address, by the customs that the programs know (`agent-ebpf/src/sched/class.rs`).
+fn owner_of(tgid: Tgid, word: u64) -> Tid {
+    const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
+    let Some([value, _, owner]) = words(tgid, word) else { return Tid(0) };
+    Tid(if value > 2 { value & FUTEX_TID_MASK } else { owner })
+}
+
 /// `232 0x4 0x7ff… … sp pc`: number and first three arguments. `None` outside of a call.
-fn call(text: &str) -> Option<(u16, [u64; 3])> {
+pub(in crate::source) fn call(text: &str) -> Option<(u16, [u64; 3])> {
     let mut words = text.split_whitespace();
     let nr = u16::try_from(words.next()?.parse::<i64>().ok()?).ok()?;
     let mut arg = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
@@ -93,6 +161,8 @@ fn call(text: &str) -> Option<(u16, [u64; 3])> {
 struct Sockets {
     unix: HashSet<u64>,
     netlink: HashSet<u64>,
+    /// Network sockets that listen, whose connection is being made, and whose other end is port 53.
+    inet: HashMap<u64, u8>,
 }
 
 impl Sockets {
@@ -101,7 +171,26 @@ impl Sockets {
             let text = fs::read_to_string(path).unwrap_or_default();
             text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(at)?.parse().ok()).collect()
         };
-        Self { unix: column("/proc/net/unix", 6), netlink: column("/proc/net/netlink", 9) }
+        let mut inet = HashMap::new();
+        let unix = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let accepts = |line: &&str| line.split_whitespace().nth(3) == Some("00010000");
+        let inode = |line: &str, at: usize| line.split_whitespace().nth(at)?.parse().ok();
+        inet.extend(unix.lines().filter(accepts).filter_map(|line| Some((inode(line, 6)?, file::LISTENER))));
+        for table in ["tcp", "tcp6", "udp", "udp6"] {
+            let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
+            for line in text.lines().skip(1) {
+                let mut fields = line.split_whitespace();
+                let (peer, state) = (fields.nth(2).unwrap_or_default(), fields.next());
+                let kind = match state {
+                    Some("0A") => file::LISTENER,
+                    Some("02") => file::CONNECTING,
+                    _ if peer.ends_with(":0035") => file::DNS,
+                    _ => continue,
+                };
+                inet.extend(inode(line, 9).map(|inode| (inode, kind)));
+            }
+        }
+        Self { unix: column("/proc/net/unix", 6), netlink: column("/proc/net/netlink", 9), inet }
     }
 
     fn kind_of(&self, tgid: Tgid, fd: u32) -> u8 {
@@ -112,7 +201,9 @@ impl Sockets {
             return file::PIPE;
         }
         if let Some(inode) = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']')?.parse().ok()) {
-            return if self.unix.contains(&inode) {
+            return if let Some(kind) = self.inet.get(&inode) {
+                *kind
+            } else if self.unix.contains(&inode) {
                 file::UNIX
             } else if self.netlink.contains(&inode) {
                 file::EVENTS

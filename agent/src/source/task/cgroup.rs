@@ -24,6 +24,33 @@ pub(super) fn path(text: &str) -> &str {
     V1_ORDER.iter().find_map(v1).unwrap_or("/")
 }
 
+/// Where hierarchies with CPU quotas are mounted: v2, v1 alone, v1 with its accounting, v2 beside v1.
+const CPU_V2: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+const CPU_V1: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"];
+
+/// Path of the cgroup whose CPU quota holds the process: the nearest one that has any, in the hierarchy that has the CPU
+/// controller. The path in a v1 hierarchy itself where none has: it is what is judged together.
+pub(super) fn with_quota(text: &str) -> Option<&str> {
+    let lines = text.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        parts.next()?;
+        Some((parts.next()?, parts.next()?))
+    });
+    let lines: Vec<_> = lines.collect();
+    let v1 = lines.iter().find(|(controllers, _)| controllers.split(',').any(|name| name == "cpu"));
+    let (path, roots, file, none) = match v1 {
+        Some((_, path)) => (*path, CPU_V1, "cpu.cfs_quota_us", "-1"),
+        None => (lines.iter().find(|(controllers, _)| controllers.is_empty())?.1, CPU_V2, "cpu.max", "max"),
+    };
+    let has_quota = |group: &&str| {
+        let read = |root: &&str| std::fs::read_to_string(format!("{root}{group}/{file}")).ok();
+        roots.iter().find_map(read).is_some_and(|quota| !quota.starts_with(none))
+    };
+    let above = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
+    let held = above.filter(|path| !path.is_empty() && *path != "/").find(has_quota);
+    held.or(v1.map(|(_, path)| *path).filter(|path| *path != "/"))
+}
+
 /// Prefixes that runtimes put before the id in a systemd scope's name.
 const PREFIXES: [&str; 5] = ["docker-", "cri-containerd-", "crio-", "libpod-", "containerd-"];
 

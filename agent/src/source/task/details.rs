@@ -24,6 +24,7 @@ pub(super) struct Io {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) cgroup: Arc<str>,
+    pub(super) cpu_cgroup: Option<Arc<str>>,
     pub(super) container: Option<Arc<str>>,
 }
 
@@ -98,7 +99,9 @@ impl Reader {
         let path = cgroup::path(text);
         // On a hybrid host the container may be named in a hierarchy other than the one shown.
         let container = cgroup::container(path).or_else(|| text.lines().find_map(cgroup::container));
-        Some(Place { cgroup: path.into(), container: container.map(Into::into) })
+        let cpu = cgroup::with_quota(text);
+        let cpu_cgroup = cpu.filter(|cpu| *cpu != path).map(Into::into);
+        Some(Place { cgroup: path.into(), cpu_cgroup, container: container.map(Into::into) })
     }
 }
 

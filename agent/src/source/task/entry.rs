@@ -79,7 +79,7 @@ impl Entry {
             fd_limit: None,
             swap_bytes: None,
             comm: String::from_utf8_lossy(stat.comm).into(),
-            place: Place { cgroup: "/".into(), container: None },
+            place: Place { cgroup: "/".into(), cpu_cgroup: None, container: None },
             ran: true,
             readings: 1,
             idle: None,
@@ -327,6 +327,7 @@ impl Entry {
             fds: self.fds,
             fd_limit: self.fd_limit,
             cgroup: Arc::clone(&self.place.cgroup),
+            cpu_cgroup: self.place.cpu_cgroup.clone(),
             container: self.place.container.clone(),
         }
     }

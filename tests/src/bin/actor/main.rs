@@ -7,6 +7,7 @@ mod disk;
 mod locks;
 mod memory;
 mod net;
+mod peers;
 mod process;
 mod web;
 
@@ -66,8 +67,8 @@ const ROLES: [(&str, Role); 31] = [
     ("vfork", process::vfork),
 ];
 
-/// The same: roles of decoys, and of who holds what it should not.
-const MORE: [(&str, Role); 7] = [
+/// The same: roles of decoys, of peers, and of who holds what it should not.
+const MORE: [(&str, Role); 14] = [
     ("descriptors", process::descriptors),
     ("idle", net::idle),
     ("compile", process::compile),
@@ -75,6 +76,13 @@ const MORE: [(&str, Role); 7] = [
     ("read-paced", disk::read_paced),
     ("nginx", web::nginx),
     ("wrk", web::wrk),
+    ("answer-local", peers::answer_local),
+    ("ask-local", peers::ask_local),
+    ("ask-patient", peers::ask_patient),
+    ("wait-for-one", peers::wait_for_one),
+    ("keep-alive", peers::keep_alive),
+    ("deadlock", peers::deadlock),
+    ("shared-mutex", peers::shared_mutex),
 ];
 
 fn main() {

@@ -33,4 +33,9 @@ pub(super) const CASES: &[Case] = &[
         &[Need::Network],
         &[Role::new("server", "answer 7011 0"), Role::new("client", "ask 7011 500").times(4)],
     ),
+    decoy(
+        "one-descriptor",
+        &[Need::Network],
+        &[Role::new("server", "wait-for-one 7012"), Role::new("client", "keep-alive 7012")],
+    ),
 ];

@@ -14,6 +14,29 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "deadlock",
+        needs: &[],
+        cast: &[Role::new("victim", "deadlock 3000")],
+        fault: Fault::Spoils("victim"),
+        class: &["futex"],
+        culprit: &[Whose::Role("victim")],
+        forbidden: &["runq-self", "runq-neighbour", "kernel-lock", "ipc-peer"],
+        harm: Harm::Throughput,
+    },
+    Case {
+        name: "shared-mutex",
+        needs: &[],
+        cast: &[
+            Role::new("victim", "shared-mutex {dir}/lock 50 1000"),
+            Role::new("keeper", "shared-mutex {dir}/lock 30000 500").late(),
+        ],
+        fault: Fault::Comes,
+        class: &["futex"],
+        culprit: &[Whose::Role("keeper")],
+        forbidden: &["runq-self", "hang", "file-lock", "ipc-peer"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "file-lock",
         needs: &[],
         cast: &[

@@ -38,6 +38,16 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "patient-client",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "ask-patient 7004 300"), Role::new("server", "answer 7004 4000")],
+        fault: Fault::Spoils("server"),
+        class: &["net-peer"],
+        culprit: &[Whose::Role("server"), Whose::Peer(7004)],
+        forbidden: &["net-retransmit", "net-connect"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "no-connection",
         needs: NETWORK,
         cast: &[Role::new("victim", "connect 7003 2 2000"), Role::new("server", "accept 7003 128 0")],

@@ -24,6 +24,32 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "local-server",
+        needs: &[],
+        cast: &[
+            Role::new("server", "answer-local {dir}/socket 4000"),
+            Role::new("victim", "ask-local {dir}/socket 300").times(3),
+        ],
+        fault: Fault::Spoils("server"),
+        class: &["ipc-peer"],
+        culprit: &[Whose::Role("server")],
+        forbidden: &["futex", "hang", "net-peer"],
+        harm: Harm::Throughput,
+    },
+    Case {
+        name: "stopped-peer",
+        needs: &[],
+        cast: &[
+            Role::new("server", "answer-local {dir}/socket 0"),
+            Role::new("victim", "ask-local {dir}/socket 300"),
+        ],
+        fault: Fault::Spoils("server"),
+        class: &["ipc-peer"],
+        culprit: &[Whose::Role("server")],
+        forbidden: &["futex", "hang", "net-peer"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "churn",
         needs: &[],
         cast: &[Role::new("victim", "children 50 true")],

@@ -1,0 +1,313 @@
+//! Waits that last: who is at the other end, and whether it owes something.
+//!
+//! A wait is looked at as it ends. Of one that does not end nobody would hear, and most that last are no loss: a server
+//! waits for the next request. A thread is held up when it has something to deliver (it writes, or opens a FIFO to write
+//! into it), waits for a lock that has an owner, or has asked and got no answer. That is told by the kernel's books: a TCP
+//! connection knows when data last came and went, a local socket what the other end has not read. Each wait is looked at
+//! once, after [`LONG`].
+
+mod ends;
+mod sockets;
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+
+use agent_common::abi::COMM_LEN;
+use agent_common::abi::sched::State;
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+
+use self::ends::{End, Ends};
+use self::sockets::{Sockets, Tcp};
+use crate::syscall_names;
+use crate::window::{OpenWait, WaitTarget};
+
+/// Age from which a wait for a lock that has an owner is told before it ends: shorter ones are looked at when they do.
+pub const LASTS: DurNs = DurNs(200_000_000);
+/// The same of a wait for a peer: the other end has to be looked for.
+pub const LONG: DurNs = DurNs(1_000_000_000);
+/// New waits looked at a window, 30 µs each: 2 ms. The others are looked at in the next windows.
+const LOOKS: usize = 64;
+/// A request was sent before the wait began, as far as clocks of 4 ms and a thread that was kept from running can say.
+const SLACK_MS: u64 = 100;
+
+/// A wait that lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct Lasting {
+    /// Process of the thread that waits.
+    pub tgid: Tgid,
+    /// The wait.
+    pub wait: OpenWait,
+    /// When it began, or was first seen.
+    pub since: MonoNs,
+    /// Name of the thread, as the kernel has it.
+    pub comm: [u8; COMM_LEN],
+    /// Thread that owns the lock, by what lies beside its word: it may be no thread at all. 0: nothing is said.
+    pub owner: Tid,
+    /// The lock may be shared with other processes.
+    pub shared: bool,
+}
+
+/// What holds a thread up that waits for a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// What it waits for.
+    pub target: WaitTarget,
+    /// Process at the other end.
+    pub peer: Option<Tgid>,
+}
+
+#[derive(Debug)]
+struct Known {
+    held: Option<Held>,
+    /// The other end, as long as it is not known whose it is.
+    end: Option<End>,
+    turn: u32,
+}
+
+/// The waits that were looked at, as long as they last.
+#[derive(Debug, Default)]
+pub struct LastingWaits {
+    known: HashMap<(Tid, MonoNs), Known>,
+    sockets: Sockets,
+    ends: Ends,
+    turn: u32,
+}
+
+impl LastingWaits {
+    /// Those of these waits for a peer that hold their thread up.
+    pub fn held(&mut self, lasting: &[Lasting]) -> Vec<(Lasting, Held)> {
+        self.turn = self.turn.wrapping_add(1);
+        let turn = self.turn;
+        let mut looks = 0;
+        for wait in lasting {
+            let key = (wait.wait.tid, wait.since);
+            if let Some(known) = self.known.get_mut(&key) {
+                known.turn = turn;
+                continue;
+            }
+            if looks == LOOKS {
+                continue;
+            }
+            looks += 1;
+            let (held, end) = match self.look(wait) {
+                Some((held, end)) => (Some(held), end),
+                None => (None, None),
+            };
+            self.known.insert(key, Known { held, end, turn });
+        }
+        self.sockets.forget();
+        self.known.retain(|_, known| known.turn == turn);
+        self.name_ends();
+        let held = lasting.iter().filter_map(|wait| {
+            let known = self.known.get(&(wait.wait.tid, wait.since))?;
+            // Who is at the other end decides, and is not known yet.
+            let decided = known.end.as_ref().is_none_or(|end| !end.only_stopped);
+            Some((*wait, known.held.filter(|_| decided)?))
+        });
+        held.collect()
+    }
+
+    /// Looks for who has the other ends that are not known yet.
+    fn name_ends(&mut self) {
+        let wanted = self.known.values().filter_map(|known| known.end.as_ref());
+        if !self.ends.look_for(wanted) {
+            return;
+        }
+        for known in self.known.values_mut() {
+            let Some(end) = known.end.take() else { continue };
+            let peer = self.ends.of(&end);
+            if end.only_stopped && !peer.is_some_and(is_stopped) {
+                known.held = None;
+            } else if let Some(held) = &mut known.held {
+                held.peer = peer;
+                if let (WaitTarget::Unix { peer: named, .. }, Some(_)) = (&mut held.target, peer) {
+                    *named = peer;
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, wait: &Lasting) -> Option<(Held, Option<End>)> {
+        let call = wait.wait.syscall.and_then(|(abi, nr)| syscall_names::name(abi, nr))?;
+        match wait.wait.state {
+            State::Ipc if matches!(call, "open" | "openat") => Some((fifo(wait, call)?, None)),
+            State::Ipc => self.local(wait, call),
+            State::NetRecv | State::NetSend | State::NetConnect => self.net(wait),
+            _ => None,
+        }
+    }
+
+    /// A pipe, a FIFO or a local socket.
+    fn local(&mut self, wait: &Lasting, call: &str) -> Option<(Held, Option<End>)> {
+        let (path, link) = descriptor(wait)?;
+        let sends = syscall_names::sends(call);
+        if let Some(inode) = inode_of(&link, "socket:[") {
+            let unix = self.sockets.unix(wait.tgid, inode)?;
+            let peer = self.sockets.unix(wait.tgid, unix.peer);
+            let serves = match (unix.named, peer.is_some_and(|peer| peer.named)) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            };
+            let mut end = End::socket(wait.tgid, unix.peer);
+            if !sends && (unix.named || unix.unread == 0) {
+                // Whoever was connected to waits for the next request, with or without an answer that was not read. Who has
+                // connected, or made the other one, waits for it where that stands still.
+                if serves != Some(false) && !has_stopped_child(wait.tgid) {
+                    return None;
+                }
+                end.only_stopped = true;
+            }
+            return Some((Held { target: WaitTarget::Unix { peer: None, serves }, peer: None }, Some(end)));
+        }
+        let is_pipe = link.starts_with("pipe:[");
+        let meta = fs::metadata(path).ok()?;
+        if !is_pipe && !meta.file_type().is_fifo() {
+            return None;
+        }
+        let held = Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None };
+        // Nobody can say whether who reads has asked for something: what it has made and now stands still, it has.
+        if !sends && !has_stopped_child(wait.tgid) {
+            return None;
+        }
+        Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped: !sends })))
+    }
+
+    fn net(&mut self, wait: &Lasting) -> Option<(Held, Option<End>)> {
+        let (_, link) = descriptor(wait)?;
+        let inode = inode_of(&link, "socket:[")?;
+        let (tcp, other) = self.sockets.tcp(wait.tgid, inode)?;
+        if wait.wait.state == State::NetRecv && !has_asked(&tcp, wait.wait.age) {
+            return None;
+        }
+        let peer = (tcp.peer.1 != 0).then(|| (tcp.peer.0.to_canonical(), tcp.peer.1));
+        let target = WaitTarget::Socket { protocol: libc::IPPROTO_TCP as u16, local_port: tcp.local.1, peer };
+        Some((Held { target, peer: None }, other.map(|inode| End::socket(wait.tgid, inode))))
+    }
+}
+
+/// The last data went after the last came, and before this wait began.
+fn has_asked(tcp: &Tcp, age: DurNs) -> bool {
+    tcp.segments_sent > 0 && tcp.sent_ms <= tcp.received_ms && tcp.sent_ms + SLACK_MS >= age.0 / 1_000_000
+}
+
+/// Path in `/proc` of the descriptor in the call's first argument, and what it is.
+fn descriptor(wait: &Lasting) -> Option<(String, String)> {
+    let path = format!("/proc/{}/fd/{}", wait.tgid, wait.wait.arg as u32);
+    let link = fs::read_link(&path).ok()?.to_str()?.to_owned();
+    Some((path, link))
+}
+
+fn inode_of(link: &str, kind: &str) -> Option<u32> {
+    link.strip_prefix(kind)?.strip_suffix(']')?.parse().ok()
+}
+
+/// A FIFO that is opened to write into it: nobody has it open to read. Who opens one to read waits for work.
+fn fifo(wait: &Lasting, call: &str) -> Option<Held> {
+    let text = fs::read_to_string(format!("/proc/{}/task/{}/syscall", wait.tgid, wait.wait.tid)).ok()?;
+    let (_, args) = super::sched::call(&text)?;
+    let (path, flags) = if call == "open" { (args[0], args[1]) } else { (args[1], args[2]) };
+    if flags as i32 & libc::O_ACCMODE == libc::O_RDONLY {
+        return None;
+    }
+    let bytes: [u8; 256] = memory(wait.tgid, path)?;
+    let path = std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()?;
+    let base = if path.starts_with('/') { "root" } else { "cwd/" };
+    let meta = fs::metadata(format!("/proc/{}/{base}{path}", wait.tgid)).ok()?;
+    meta.file_type().is_fifo().then(|| Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None })
+}
+
+/// Up to `N` bytes of a process' memory; zero beyond what can be read.
+pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let file = fs::File::open(format!("/proc/{tgid}/mem")).ok()?;
+    (file.read_at(&mut bytes, at).ok()? > 0).then_some(bytes)
+}
+
+/// It stands still, by a signal.
+fn is_stopped(process: Tgid) -> bool {
+    ends::state(process) == Some(b'T')
+}
+
+/// A process that this one has made stands still.
+fn has_stopped_child(tgid: Tgid) -> bool {
+    /// Threads whose children are looked at.
+    const THREADS: usize = 32;
+    let threads = fs::read_dir(format!("/proc/{tgid}/task")).into_iter().flatten().flatten();
+    threads.take(THREADS).any(|thread| {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        children.split_whitespace().any(|child| child.parse().is_ok_and(|child| is_stopped(Tgid(child))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::window::SyscallAbi;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn lasting(state: State, nr: u16, fd: i32) -> Lasting {
+        let tgid = Tgid(std::process::id());
+        Lasting {
+            tgid,
+            wait: OpenWait {
+                tid: Tid(tgid.0),
+                state,
+                age: DurNs(SECOND),
+                syscall: Some((SyscallAbi::Native, nr)),
+                arg: fd as u64,
+            },
+            since: MonoNs(u64::from(nr) + fd as u64),
+            comm: [0; COMM_LEN],
+            owner: Tid(0),
+            shared: false,
+        }
+    }
+
+    #[test]
+    fn who_writes_is_held_up_and_who_reads_only_with_a_question_unread() {
+        let mut waits = LastingWaits::default();
+        let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let (read, write) = (0, 1);
+        let held = waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]);
+        assert!(held.is_empty(), "nothing was asked: {held:?}");
+        let held = waits.held(&[lasting(State::Ipc, write, ours.as_raw_fd())]);
+        assert!(matches!(held[0].1.target, WaitTarget::Unix { serves: None, .. }), "{held:?}");
+        waits.held(&[]);
+        ours.write_all(b"a question").expect("written");
+        assert_eq!(waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]).len(), 1);
+        waits.held(&[]);
+        theirs.read_exact(&mut [0; 10]).expect("it is there");
+        assert!(waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]).is_empty(), "it was read");
+    }
+
+    #[test]
+    fn a_connection_knows_who_owes_an_answer() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut client = std::net::TcpStream::connect(server.local_addr().expect("bound")).expect("a way");
+        let (mut accepted, _) = server.accept().expect("a client");
+        let held = |fd: &std::net::TcpStream| {
+            LastingWaits::default().held(&[lasting(State::NetRecv, 0, fd.as_raw_fd())]).len()
+        };
+        assert_eq!(held(&client), 0, "nothing was sent");
+        client.write_all(b"a question").expect("sent");
+        let long = Lasting {
+            wait: OpenWait { age: DurNs(100), ..lasting(State::NetRecv, 0, client.as_raw_fd()).wait },
+            ..lasting(State::NetRecv, 0, client.as_raw_fd())
+        };
+        let open = LastingWaits::default().held(&[long]);
+        assert_eq!(open.len(), 1, "asked, and no answer");
+        assert!(matches!(open[0].1.target, WaitTarget::Socket { peer: Some(_), .. }), "{open:?}");
+        accepted.read_exact(&mut [0; 10]).expect("the question");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        accepted.write_all(b"the answer").expect("sent");
+        client.read_exact(&mut [0; 10]).expect("the answer");
+        assert_eq!(held(&client), 0, "answered");
+    }
+}

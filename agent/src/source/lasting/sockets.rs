@@ -1,0 +1,233 @@
+//! What the kernel's books say of one socket: `sock_diag`, asked in the network namespace of its process.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+use agent_common::units::Tgid;
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use crate::source::net::listeners::{DIAG_BY_FAMILY, HEADER, MESSAGE, open_in, u16_at, u32_at};
+
+/// Namespaces whose diagnostic socket is kept: one descriptor each.
+const NAMESPACES_MAX: usize = 64;
+/// A page of answers; the kernel fills up to 32 KiB at once.
+const ANSWER_BYTES: usize = 32 << 10;
+/// Share of the time that listing connections may take: one in this many.
+const REST: u32 = 100;
+
+/// Bits of states (`include/net/tcp_states.h`): established, SYN sent, close wait, listening.
+const STATES: u32 = 1 << 1 | 1 << 2 | 1 << 8 | 1 << LISTEN;
+const LISTEN: u8 = 10;
+/// `INET_DIAG_INFO`, and places in `struct tcp_info` (`include/uapi/linux/tcp.h`).
+const INFO: u16 = 2;
+const LAST_DATA_SENT: usize = 44;
+const LAST_DATA_RECEIVED: usize = 52;
+const DATA_SEGMENTS_OUT: usize = 156;
+/// `struct unix_diag_req`, `struct unix_diag_msg`, and its attributes (`include/uapi/linux/unix_diag.h`).
+const UNIX_REQUEST: usize = 24;
+const UNIX_MESSAGE: usize = 16;
+const SHOW_NAME_PEER_QUEUES: u32 = 1 | 4 | 0x10;
+const NAME: u16 = 0;
+const PEER: u16 = 2;
+const QUEUES: u16 = 4;
+
+/// A TCP socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tcp {
+    state: u8,
+    inode: u32,
+    pub(super) local: (IpAddr, u16),
+    pub(super) peer: (IpAddr, u16),
+    /// Segments with data sent.
+    pub(super) segments_sent: u32,
+    /// Since data was last sent.
+    pub(super) sent_ms: u64,
+    /// Since data last came, or the connection was made.
+    pub(super) received_ms: u64,
+}
+
+/// A local socket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unix {
+    /// Inode of the other end.
+    pub(super) peer: u32,
+    /// What was sent and not read, in the kernel's bytes.
+    pub(super) unread: u32,
+    /// It was accepted.
+    pub(super) named: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    /// By the namespace's inode; none where it cannot be entered.
+    spaces: HashMap<u64, Option<OwnedFd>>,
+    /// The connections of a namespace, for as long as one round of looks takes.
+    listed: HashMap<u64, Vec<Tcp>>,
+    /// Connections are not listed again before.
+    not_before: Option<Instant>,
+}
+
+impl Sockets {
+    /// What was listed is old.
+    pub(super) fn forget(&mut self) {
+        self.listed.clear();
+    }
+
+    /// The TCP socket with this inode, and the inode of the other end where that is in the same namespace: of the listener
+    /// when nobody has accepted it.
+    pub(super) fn tcp(&mut self, tgid: Tgid, inode: u32) -> Option<(Tcp, Option<u32>)> {
+        let space = self.enter(tgid)?;
+        if !self.listed.contains_key(&space) {
+            let now = Instant::now();
+            if self.not_before.is_some_and(|at| now < at) {
+                return None;
+            }
+            let all = list(self.spaces.get(&space)?.as_ref()?).unwrap_or_default();
+            // Up to some thousand connections it is asked at each window.
+            self.not_before = Some(now + (now.elapsed() * REST).saturating_sub(Duration::from_millis(500)));
+            self.listed.insert(space, all);
+        }
+        let all = self.listed.get(&space)?;
+        let one = *all.iter().find(|tcp| tcp.inode == inode)?;
+        let mirrored = |tcp: &&Tcp| tcp.local == one.peer && tcp.peer == one.local && tcp.inode != 0;
+        let listens = |tcp: &&Tcp| tcp.state == LISTEN && tcp.local.1 == one.peer.1;
+        let here = all.iter().any(|tcp| tcp.local.0 == one.peer.0) || one.peer.0.to_canonical().is_loopback();
+        let listener = || all.iter().find(listens).filter(|_| here);
+        let other = all.iter().find(mirrored).or_else(listener);
+        Some((one, other.map(|tcp| tcp.inode)))
+    }
+
+    /// The local socket with this inode.
+    pub(super) fn unix(&mut self, tgid: Tgid, inode: u32) -> Option<Unix> {
+        let space = self.enter(tgid)?;
+        let diag = self.spaces.get(&space)?.as_ref()?;
+        send(diag.as_raw_fd(), &unix_request(inode), MsgFlags::empty()).ok()?;
+        let mut answer = vec![0; ANSWER_BYTES];
+        let length = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty()).ok()?;
+        let message = answer.get(HEADER..length)?;
+        (u16_at(&answer, 4)? == DIAG_BY_FAMILY).then_some(())?;
+        let mut unix = Unix { peer: 0, unread: 0, named: false };
+        each(message.get(UNIX_MESSAGE..)?, |kind, value| match kind {
+            NAME => unix.named = true,
+            PEER => unix.peer = u32_at(value, 0).unwrap_or(0),
+            QUEUES => unix.unread = u32_at(value, 4).unwrap_or(0),
+            _ => {}
+        });
+        Some(unix)
+    }
+
+    /// Makes sure that there is a socket in the namespace of a process, whose inode it gives.
+    fn enter(&mut self, tgid: Tgid) -> Option<u64> {
+        let path = format!("/proc/{tgid}/ns/net");
+        let space = fs::metadata(&path).ok()?.ino();
+        if !self.spaces.contains_key(&space) {
+            if self.spaces.len() >= NAMESPACES_MAX {
+                self.spaces.clear();
+            }
+            let opened = File::open(&path).and_then(|space| open_in(&space));
+            if let Err(error) = &opened {
+                tracing::debug!(%error, %tgid, "sockets of this network namespace cannot be looked at");
+            }
+            self.spaces.insert(space, opened.ok());
+        }
+        Some(space)
+    }
+}
+
+/// All TCP sockets that wait for something, or are waited for.
+fn list(diag: &OwnedFd) -> nix::Result<Vec<Tcp>> {
+    let mut all = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut request = [0; HEADER + 56];
+        head(&mut request, libc::NLM_F_REQUEST | libc::NLM_F_DUMP);
+        request[HEADER..HEADER + 3].copy_from_slice(&[
+            family as u8,
+            libc::IPPROTO_TCP as u8,
+            1 << (INFO - 1),
+        ]);
+        request[HEADER + 4..HEADER + 8].copy_from_slice(&STATES.to_ne_bytes());
+        send(diag.as_raw_fd(), &request, MsgFlags::empty())?;
+        let mut answer = vec![0; ANSWER_BYTES];
+        loop {
+            let length = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            if parse(&answer[..length], &mut all) {
+                break;
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn head(request: &mut [u8], flags: i32) {
+    let length = request.len() as u32;
+    request[..4].copy_from_slice(&length.to_ne_bytes());
+    request[4..6].copy_from_slice(&DIAG_BY_FAMILY.to_ne_bytes());
+    request[6..8].copy_from_slice(&(flags as u16).to_ne_bytes());
+}
+
+fn unix_request(inode: u32) -> [u8; HEADER + UNIX_REQUEST] {
+    let mut request = [0; HEADER + UNIX_REQUEST];
+    head(&mut request, libc::NLM_F_REQUEST);
+    let body = &mut request[HEADER..];
+    body[0] = libc::AF_UNIX as u8;
+    body[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+    body[8..12].copy_from_slice(&inode.to_ne_bytes());
+    body[12..16].copy_from_slice(&SHOW_NAME_PEER_QUEUES.to_ne_bytes());
+    // Any cookie.
+    body[16..24].copy_from_slice(&u64::MAX.to_ne_bytes());
+    request
+}
+
+/// Adds the sockets of one answer. True after the last, or when it is not an answer.
+fn parse(mut bytes: &[u8], all: &mut Vec<Tcp>) -> bool {
+    while let (Some(length), Some(kind)) = (u32_at(bytes, 0), u16_at(bytes, 4)) {
+        let Some(message) = bytes.get(..length as usize).filter(|m| m.len() >= HEADER) else { return true };
+        if kind != DIAG_BY_FAMILY {
+            return true;
+        }
+        all.extend(tcp(&message[HEADER..]));
+        bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
+    }
+    false
+}
+
+fn tcp(message: &[u8]) -> Option<Tcp> {
+    let port = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let is_v4 = i32::from(*message.first()?) == libc::AF_INET;
+    let address = |at: usize| -> Option<IpAddr> {
+        let bytes: [u8; 16] = message.get(at..at + 16)?.try_into().ok()?;
+        let [a, b, c, d, ..] = bytes;
+        Some(if is_v4 { Ipv4Addr::new(a, b, c, d).into() } else { Ipv6Addr::from(bytes).to_canonical() })
+    };
+    let mut tcp = Tcp {
+        state: *message.get(1)?,
+        inode: u32_at(message, 68)?,
+        local: (address(8)?, port(4)?),
+        peer: (address(24)?, port(6)?),
+        segments_sent: 0,
+        sent_ms: 0,
+        received_ms: 0,
+    };
+    each(message.get(MESSAGE..)?, |kind, value| {
+        if kind == INFO {
+            let number = |at| u32_at(value, at).unwrap_or(0);
+            tcp.segments_sent = number(DATA_SEGMENTS_OUT);
+            tcp.sent_ms = u64::from(number(LAST_DATA_SENT));
+            tcp.received_ms = u64::from(number(LAST_DATA_RECEIVED));
+        }
+    });
+    Some(tcp)
+}
+
+/// The attributes behind a message: kind and value.
+fn each(mut attributes: &[u8], mut of: impl FnMut(u16, &[u8])) {
+    while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
+        let length = usize::from(length.max(4));
+        of(kind, attributes.get(4..length).unwrap_or_default());
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
