@@ -105,7 +105,7 @@ fn config_check_names_file_line_value_and_cure() {
     let output = run(&["config", "check", "--config", &file.to_string_lossy()]);
     assert_eq!(output.status.code(), Some(2));
     let text = stderr(&output);
-    assert!(text.contains("agent.toml:4: unknown key `histroy`"), "{text}");
+    assert!(text.contains("agent.toml:4: unknown key `[histroy]`; did you mean `[history]`?"), "{text}");
     assert!(text.contains("agent.toml:7: mqtt.delivery: `maybe` is not one of store, broker"), "{text}");
     assert_eq!(text.lines().count(), 2, "{text}");
 
