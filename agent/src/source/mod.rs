@@ -3,6 +3,7 @@
 mod blockio;
 mod comms;
 mod delta;
+mod diag;
 pub mod file_locks;
 pub mod host;
 pub mod in_flight;

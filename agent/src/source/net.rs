@@ -1,6 +1,6 @@
 //! Trouble of sockets: what the probes counted, and the queues of listening sockets.
 
-pub(super) mod listeners;
+mod listeners;
 mod owners;
 
 use std::collections::HashMap;

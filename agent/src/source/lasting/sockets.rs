@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
-use nix::sys::socket::{MsgFlags, recv, send};
 
-use crate::source::net::listeners::{DIAG_BY_FAMILY, HEADER, MESSAGE, open_in, u16_at, u32_at};
+use crate::source::diag::{Diag, INET_MESSAGE, attributes, u32_at};
 
 /// Namespaces whose diagnostic socket is kept: one descriptor each.
 const NAMESPACES_MAX: usize = 64;
-/// A page of answers; the kernel fills up to 32 KiB at once.
-const ANSWER_BYTES: usize = 32 << 10;
 /// Share of the time that listing connections may take: one in this many.
 const REST: u32 = 100;
 
@@ -64,7 +61,7 @@ pub(super) struct Unix {
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     /// By the namespace's inode; none where it cannot be entered.
-    spaces: HashMap<u64, Option<OwnedFd>>,
+    spaces: HashMap<u64, Option<Diag>>,
     /// The connections of a namespace, for as long as one round of looks takes.
     listed: HashMap<u64, Vec<Tcp>>,
     /// Connections are not listed again before.
@@ -105,19 +102,20 @@ impl Sockets {
     pub(super) fn unix(&mut self, tgid: Tgid, inode: u32) -> Option<Unix> {
         let space = self.enter(tgid)?;
         let diag = self.spaces.get(&space)?.as_ref()?;
-        send(diag.as_raw_fd(), &unix_request(inode), MsgFlags::empty()).ok()?;
-        let mut answer = vec![0; ANSWER_BYTES];
-        let length = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty()).ok()?;
-        let message = answer.get(HEADER..length)?;
-        (u16_at(&answer, 4)? == DIAG_BY_FAMILY).then_some(())?;
-        let mut unix = Unix { peer: 0, unread: 0, named: false };
-        each(message.get(UNIX_MESSAGE..)?, |kind, value| match kind {
-            NAME => unix.named = true,
-            PEER => unix.peer = u32_at(value, 0).unwrap_or(0),
-            QUEUES => unix.unread = u32_at(value, 4).unwrap_or(0),
-            _ => {}
-        });
-        Some(unix)
+        let mut found = None;
+        diag.one(&unix_request(inode), |message| {
+            let Some(rest) = message.get(UNIX_MESSAGE..) else { return };
+            let mut unix = Unix { peer: 0, unread: 0, named: false };
+            attributes(rest, |kind, value| match kind {
+                NAME => unix.named = true,
+                PEER => unix.peer = u32_at(value, 0).unwrap_or(0),
+                QUEUES => unix.unread = u32_at(value, 4).unwrap_or(0),
+                _ => {}
+            });
+            found = Some(unix);
+        })
+        .ok()?;
+        found
     }
 
     /// Makes sure that there is a socket in the namespace of a process, whose inode it gives.
@@ -128,7 +126,7 @@ impl Sockets {
             if self.spaces.len() >= NAMESPACES_MAX {
                 self.spaces.clear();
             }
-            let opened = File::open(&path).and_then(|space| open_in(&space));
+            let opened = File::open(&path).and_then(|space| Diag::open_in(&space));
             if let Err(error) = &opened {
                 tracing::debug!(%error, %tgid, "sockets of this network namespace cannot be looked at");
             }
@@ -139,60 +137,21 @@ impl Sockets {
 }
 
 /// All TCP sockets that wait for something, or are waited for.
-fn list(diag: &OwnedFd) -> nix::Result<Vec<Tcp>> {
+fn list(diag: &Diag) -> io::Result<Vec<Tcp>> {
     let mut all = Vec::new();
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        let mut request = [0; HEADER + 56];
-        head(&mut request, libc::NLM_F_REQUEST | libc::NLM_F_DUMP);
-        request[HEADER..HEADER + 3].copy_from_slice(&[
-            family as u8,
-            libc::IPPROTO_TCP as u8,
-            1 << (INFO - 1),
-        ]);
-        request[HEADER + 4..HEADER + 8].copy_from_slice(&STATES.to_ne_bytes());
-        send(diag.as_raw_fd(), &request, MsgFlags::empty())?;
-        let mut answer = vec![0; ANSWER_BYTES];
-        loop {
-            let length = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            if parse(&answer[..length], &mut all) {
-                break;
-            }
-        }
-    }
+    diag.tcp(STATES, INFO, |message| all.extend(tcp(message)))?;
     Ok(all)
 }
 
-fn head(request: &mut [u8], flags: i32) {
-    let length = request.len() as u32;
-    request[..4].copy_from_slice(&length.to_ne_bytes());
-    request[4..6].copy_from_slice(&DIAG_BY_FAMILY.to_ne_bytes());
-    request[6..8].copy_from_slice(&(flags as u16).to_ne_bytes());
-}
-
-fn unix_request(inode: u32) -> [u8; HEADER + UNIX_REQUEST] {
-    let mut request = [0; HEADER + UNIX_REQUEST];
-    head(&mut request, libc::NLM_F_REQUEST);
-    let body = &mut request[HEADER..];
-    body[0] = libc::AF_UNIX as u8;
-    body[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
-    body[8..12].copy_from_slice(&inode.to_ne_bytes());
-    body[12..16].copy_from_slice(&SHOW_NAME_PEER_QUEUES.to_ne_bytes());
+fn unix_request(inode: u32) -> [u8; UNIX_REQUEST] {
+    let mut request = [0; UNIX_REQUEST];
+    request[0] = libc::AF_UNIX as u8;
+    request[4..8].copy_from_slice(&u32::MAX.to_ne_bytes());
+    request[8..12].copy_from_slice(&inode.to_ne_bytes());
+    request[12..16].copy_from_slice(&SHOW_NAME_PEER_QUEUES.to_ne_bytes());
     // Any cookie.
-    body[16..24].copy_from_slice(&u64::MAX.to_ne_bytes());
+    request[16..24].copy_from_slice(&u64::MAX.to_ne_bytes());
     request
-}
-
-/// Adds the sockets of one answer. True after the last, or when it is not an answer.
-fn parse(mut bytes: &[u8], all: &mut Vec<Tcp>) -> bool {
-    while let (Some(length), Some(kind)) = (u32_at(bytes, 0), u16_at(bytes, 4)) {
-        let Some(message) = bytes.get(..length as usize).filter(|m| m.len() >= HEADER) else { return true };
-        if kind != DIAG_BY_FAMILY {
-            return true;
-        }
-        all.extend(tcp(&message[HEADER..]));
-        bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
-    }
-    false
 }
 
 fn tcp(message: &[u8]) -> Option<Tcp> {
@@ -212,7 +171,7 @@ fn tcp(message: &[u8]) -> Option<Tcp> {
         sent_ms: 0,
         received_ms: 0,
     };
-    each(message.get(MESSAGE..)?, |kind, value| {
+    attributes(message.get(INET_MESSAGE..)?, |kind, value| {
         if kind == INFO {
             let number = |at| u32_at(value, at).unwrap_or(0);
             tcp.segments_sent = number(DATA_SEGMENTS_OUT);
@@ -221,13 +180,4 @@ fn tcp(message: &[u8]) -> Option<Tcp> {
         }
     });
     Some(tcp)
-}
-
-/// The attributes behind a message: kind and value.
-fn each(mut attributes: &[u8], mut of: impl FnMut(u16, &[u8])) {
-    while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
-        let length = usize::from(length.max(4));
-        of(kind, attributes.get(4..length).unwrap_or_default());
-        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
 }

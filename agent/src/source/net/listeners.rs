@@ -6,34 +6,26 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 use agent_common::units::Tgid;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+
+use crate::source::diag::{Diag, INET_MESSAGE, attributes, u32_at};
 
 /// Namespaces looked at: two descriptors and 50 µs a window each. The others are counted in a log line.
 const NAMESPACES_MAX: usize = 64;
 /// Windows between two searches for new namespaces.
 const SEARCH_EVERY: u64 = 10;
-/// A page of answers; the kernel fills up to 32 KiB at once.
-const ANSWER_BYTES: usize = 32 << 10;
 
-/// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`).
-pub(in crate::source) const DIAG_BY_FAMILY: u16 = 20;
 /// `INET_DIAG_SKMEMINFO` (`include/uapi/linux/inet_diag.h`), and the place of `SK_MEMINFO_DROPS` in it.
 const SKMEMINFO: u16 = 7;
 const SKMEMINFO_DROPS: usize = 8;
 /// `TCP_LISTEN` (`include/net/tcp_states.h`).
 const LISTEN: u32 = 10;
-/// `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_msg`.
-pub(in crate::source) const HEADER: usize = 16;
-const REQUEST: usize = 56;
-pub(in crate::source) const MESSAGE: usize = 72;
 
 /// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source) struct Listener {
+pub(super) struct Listener {
     pub(super) port: u16,
     pub(super) inode: u32,
     /// Connections waiting to be accepted.
@@ -47,7 +39,7 @@ pub(in crate::source) struct Listener {
 
 #[derive(Debug)]
 struct Namespace {
-    diag: OwnedFd,
+    diag: Diag,
     /// Refused so far, by socket.
     last: HashMap<u64, u32>,
     /// Sockets are new to us, not new: their counts begin with what they are.
@@ -56,7 +48,7 @@ struct Namespace {
 
 /// All network namespaces that processes live in.
 #[derive(Debug, Default)]
-pub(in crate::source) struct Listeners {
+pub(super) struct Listeners {
     namespaces: HashMap<u64, Namespace>,
     refused: HashSet<u64>,
     round: u64,
@@ -97,7 +89,7 @@ impl Listeners {
                 continue;
             }
             let opened = if self.namespaces.len() < NAMESPACES_MAX {
-                File::open(&path).and_then(|space| open_in(&space))
+                File::open(&path).and_then(|space| Diag::open_in(&space))
             } else {
                 Err(io::Error::other(format!("{NAMESPACES_MAX} are watched already")))
             };
@@ -117,61 +109,11 @@ impl Listeners {
     }
 }
 
-/// A diagnostic socket in another network namespace. It stays there; the thread that enters it ends.
-pub(in crate::source) fn open_in(space: &File) -> io::Result<OwnedFd> {
-    let open = || {
-        nix::sched::setns(space, nix::sched::CloneFlags::CLONE_NEWNET)?;
-        socket(
-            AddressFamily::Netlink,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::NetlinkSockDiag,
-        )
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, open)?;
-        thread.join().map_err(|_| io::Error::other("the thread panicked"))?.map_err(io::Error::from)
-    })
-}
-
-/// All listening TCP sockets of the namespace.
-fn listening(diag: &OwnedFd) -> io::Result<Vec<Listener>> {
+/// All listening TCP sockets of the namespace, with their memory counters.
+fn listening(diag: &Diag) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        send(diag.as_raw_fd(), &request(family as u8), MsgFlags::empty())?;
-        let mut answer = vec![0; ANSWER_BYTES];
-        loop {
-            let length = recv(diag.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-            if parse(&answer[..length], &mut listeners) {
-                break;
-            }
-        }
-    }
+    diag.tcp(1 << LISTEN, SKMEMINFO, |message| listeners.extend(listener(message)))?;
     Ok(listeners)
-}
-
-/// `NLM_F_REQUEST | NLM_F_DUMP`: listening TCP sockets with their memory counters.
-fn request(family: u8) -> [u8; HEADER + REQUEST] {
-    let mut bytes = [0; HEADER + REQUEST];
-    bytes[..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
-    bytes[4..6].copy_from_slice(&DIAG_BY_FAMILY.to_ne_bytes());
-    bytes[6..8].copy_from_slice(&((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
-    bytes[HEADER..HEADER + 3].copy_from_slice(&[family, libc::IPPROTO_TCP as u8, 1 << (SKMEMINFO - 1)]);
-    bytes[HEADER + 4..HEADER + 8].copy_from_slice(&(1u32 << LISTEN).to_ne_bytes());
-    bytes
-}
-
-/// Adds the sockets of one answer. True after the last, or when it is not an answer.
-fn parse(mut bytes: &[u8], listeners: &mut Vec<Listener>) -> bool {
-    while let (Some(length), Some(kind)) = (u32_at(bytes, 0), u16_at(bytes, 4)) {
-        let Some(message) = bytes.get(..length as usize).filter(|m| m.len() >= HEADER) else { return true };
-        if kind != DIAG_BY_FAMILY {
-            return true;
-        }
-        listeners.extend(listener(&message[HEADER..]));
-        bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
-    }
-    false
 }
 
 fn listener(message: &[u8]) -> Option<Listener> {
@@ -183,22 +125,12 @@ fn listener(message: &[u8]) -> Option<Listener> {
         inode: u32_at(message, 68)?,
         drops: 0,
     };
-    let mut attributes = message.get(MESSAGE..)?;
-    while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
+    attributes(message.get(INET_MESSAGE..)?, |kind, value| {
         if kind == SKMEMINFO {
-            listener.drops = u32_at(attributes, 4 + SKMEMINFO_DROPS * 4).unwrap_or(0);
+            listener.drops = u32_at(value, SKMEMINFO_DROPS * 4).unwrap_or(0);
         }
-        attributes = attributes.get(usize::from(length.max(4)).next_multiple_of(4)..).unwrap_or_default();
-    }
+    });
     Some(listener)
-}
-
-pub(in crate::source) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-pub(in crate::source) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -207,13 +139,7 @@ mod tests {
 
     #[test]
     fn a_waiting_connection_is_seen_in_the_queue_of_its_port() {
-        let diag = socket(
-            AddressFamily::Netlink,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::NetlinkSockDiag,
-        )
-        .expect("everybody may ask");
+        let diag = Diag::open().expect("everybody may ask");
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = server.local_addr().expect("bound").port();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");
@@ -222,16 +148,5 @@ mod tests {
         assert_eq!(own.len(), 1, "{all:?}");
         assert_eq!((own[0].queue, own[0].drops), (1, 0));
         assert!(own[0].limit >= 128 && own[0].inode != 0, "{own:?}");
-    }
-
-    #[test]
-    fn a_damaged_answer_ends_the_reading() {
-        let mut listeners = Vec::new();
-        assert!(!parse(&[], &mut listeners));
-        assert!(parse(&[255; 40], &mut listeners));
-        let mut short = request(2).to_vec();
-        short[0] = 3;
-        assert!(parse(&short, &mut listeners));
-        assert!(listeners.is_empty());
     }
 }

@@ -1,0 +1,132 @@
+//! `sock_diag`: what the kernel's books say of sockets, asked over netlink in the network namespace they are in.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+
+/// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`).
+const BY_FAMILY: u16 = 20;
+/// `struct nlmsghdr`, `struct inet_diag_req_v2`.
+const HEADER: usize = 16;
+const INET_REQUEST: usize = 56;
+/// `struct inet_diag_msg`: what comes before the attributes of a TCP socket.
+pub(super) const INET_MESSAGE: usize = 72;
+/// A page of answers; the kernel fills up to 32 KiB at once.
+const ANSWER_BYTES: usize = 32 << 10;
+
+/// A socket for such questions.
+#[derive(Debug)]
+pub(super) struct Diag(OwnedFd);
+
+impl Diag {
+    /// In the namespace of the calling thread.
+    pub(super) fn open() -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let protocol = SockProtocol::NetlinkSockDiag;
+        Ok(Self(socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?))
+    }
+
+    /// In another namespace. It stays there; the thread that enters it ends.
+    pub(super) fn open_in(space: &File) -> io::Result<Self> {
+        let open = || {
+            nix::sched::setns(space, nix::sched::CloneFlags::CLONE_NEWNET)?;
+            Self::open()
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, open)?;
+            thread.join().map_err(|_| io::Error::other("the thread panicked"))?
+        })
+    }
+
+    /// Calls `each` with the message of every TCP socket in these states (bits), with the attribute of this kind.
+    pub(super) fn tcp(&self, states: u32, attribute: u16, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let mut request = [0; INET_REQUEST];
+            request[..3].copy_from_slice(&[family as u8, libc::IPPROTO_TCP as u8, 1 << (attribute - 1)]);
+            request[4..8].copy_from_slice(&states.to_ne_bytes());
+            self.send(&request, libc::NLM_F_DUMP)?;
+            let mut answer = vec![0; ANSWER_BYTES];
+            loop {
+                let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+                if messages(&answer[..length], &mut each) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the message of the one socket that a request is about; not where there is none.
+    pub(super) fn one(&self, request: &[u8], each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.send(request, 0)?;
+        let mut answer = vec![0; ANSWER_BYTES];
+        let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        messages(&answer[..length], each);
+        Ok(())
+    }
+
+    fn send(&self, request: &[u8], flags: i32) -> io::Result<()> {
+        send(self.0.as_raw_fd(), &question(request, flags), MsgFlags::empty())?;
+        Ok(())
+    }
+}
+
+/// A request with its head.
+fn question(request: &[u8], flags: i32) -> Vec<u8> {
+    let length = (HEADER + request.len()) as u32;
+    let mut bytes = length.to_ne_bytes().to_vec();
+    bytes.extend(BY_FAMILY.to_ne_bytes());
+    bytes.extend(((libc::NLM_F_REQUEST | flags) as u16).to_ne_bytes());
+    bytes.resize(HEADER, 0);
+    bytes.extend(request);
+    bytes
+}
+
+/// Calls `each` with the messages of one answer. True after the last, or when it is not an answer.
+fn messages(mut bytes: &[u8], mut each: impl FnMut(&[u8])) -> bool {
+    while let (Some(length), Some(kind)) = (u32_at(bytes, 0), u16_at(bytes, 4)) {
+        let Some(message) = bytes.get(..length as usize).filter(|m| m.len() >= HEADER) else { return true };
+        if kind != BY_FAMILY {
+            return true;
+        }
+        each(&message[HEADER..]);
+        bytes = bytes.get((length as usize).next_multiple_of(4)..).unwrap_or_default();
+    }
+    false
+}
+
+/// Calls `each` with kind and value of the attributes behind a message.
+pub(super) fn attributes(mut bytes: &[u8], mut each: impl FnMut(u16, &[u8])) {
+    while let (Some(length), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2)) {
+        let length = usize::from(length.max(4));
+        each(kind, bytes.get(4..length).unwrap_or_default());
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_answer_ends_the_reading() {
+        let mut found = 0;
+        let mut read = |bytes: &[u8]| messages(bytes, |_| found += 1);
+        assert!(!read(&[]));
+        assert!(read(&[255; 40]));
+        let mut short = question(&[0; INET_REQUEST], libc::NLM_F_DUMP);
+        short[0] = 3;
+        assert!(read(&short));
+        assert_eq!(found, 0);
+    }
+}
