@@ -48,26 +48,28 @@ pub fn coverage(windows: &[Arc<Window>]) -> Coverage {
 /// User stacks of one Python process, or of all, by how the walk up their Python frames ended.
 #[must_use]
 pub fn pythons(windows: &[Arc<Window>], pid: Option<Tgid>) -> BTreeMap<String, u64> {
-    let mut sum = BTreeMap::new();
-    let processes = windows.iter().flat_map(|window| &window.pythons);
-    for (_, verdicts) in processes.filter(|(tgid, _)| pid.is_none_or(|pid| **tgid == pid)) {
-        for (verdict, count) in PythonVerdict::ALL.iter().zip(verdicts).filter(|(_, count)| **count > 0) {
-            *sum.entry(verdict.name().to_owned()).or_default() += count;
-        }
-    }
-    sum
+    ended(windows.iter().flat_map(|window| &window.pythons), pid, PythonVerdict::ALL.map(PythonVerdict::name))
 }
 
 /// User stacks of one process, or of all, by how the walk up them ended.
 #[must_use]
 pub fn unwound(windows: &[Arc<Window>], pid: Option<Tgid>) -> BTreeMap<String, u64> {
+    let mut sum =
+        ended(windows.iter().flat_map(|window| &window.unwound), pid, Verdict::ALL.map(Verdict::name));
+    sum.remove(Verdict::None.name());
+    sum
+}
+
+/// Adds up by verdict, of one process or of all. What did not happen is left out.
+fn ended<'a, const N: usize>(
+    processes: impl Iterator<Item = (&'a Tgid, &'a [u64; N])>,
+    pid: Option<Tgid>,
+    names: [&str; N],
+) -> BTreeMap<String, u64> {
     let mut sum = BTreeMap::new();
-    let processes = windows.iter().flat_map(|window| &window.unwound);
     for (_, verdicts) in processes.filter(|(tgid, _)| pid.is_none_or(|pid| **tgid == pid)) {
-        for (verdict, count) in Verdict::ALL.iter().zip(verdicts).filter(|(_, count)| **count > 0) {
-            if *verdict != Verdict::None {
-                *sum.entry(verdict.name().to_owned()).or_default() += count;
-            }
+        for (name, count) in names.iter().zip(verdicts).filter(|(_, count)| **count > 0) {
+            *sum.entry((*name).to_owned()).or_default() += count;
         }
     }
     sum

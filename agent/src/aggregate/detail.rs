@@ -8,7 +8,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::report::{ProcessDetail, RanRow, ThreadRow, WaitRow};
 
-use super::groups::is_lost;
+use super::groups::is_held_up;
 use crate::diagnose::Refined;
 use crate::syscall_names;
 use crate::window::{WaitTarget, Window};
@@ -29,7 +29,6 @@ fn threads(windows: &[Arc<Window>], pid: Tgid, refined: Option<&Refined>) -> Vec
     let named = |times: &[(State, u64)]| -> BTreeMap<String, u64> {
         times.iter().map(|(state, ns)| (format!("{}_ns", state.name()), *ns)).collect()
     };
-    let held = |state: State| is_lost(state) || matches!(state, State::Ipc | State::NetRecv);
     let mut rows: Vec<ThreadRow> = Vec::new();
     for (tid, comm, times) in refined.iter().flat_map(|refined| &refined.threads) {
         let states: Vec<(State, u64)> =
@@ -37,7 +36,7 @@ fn threads(windows: &[Arc<Window>], pid: Tgid, refined: Option<&Refined>) -> Vec
         rows.push(ThreadRow {
             tid: tid.0,
             comm: comm.to_string(),
-            lost_ns: states.iter().filter(|(state, _)| held(*state)).map(|(_, ns)| ns).sum(),
+            lost_ns: states.iter().filter(|(state, _)| is_held_up(*state)).map(|(_, ns)| ns).sum(),
             states: named(&states),
         });
     }

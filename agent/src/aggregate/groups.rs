@@ -154,6 +154,12 @@ pub const fn is_lost(state: State) -> bool {
     }
 }
 
+/// Held up, in time as the rules see it ([`crate::diagnose::Refined`]): they have told waits for a peer from idleness.
+#[must_use]
+pub const fn is_held_up(state: State) -> bool {
+    is_lost(state) || matches!(state, State::Ipc | State::NetRecv)
+}
+
 /// Splits `width` cells among `parts` by their size: what has any size at all is rounded fairly, and the cells add up.
 #[must_use]
 pub fn cells(parts: &[u64], width: usize) -> Vec<usize> {

@@ -9,7 +9,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
 
-use super::groups::is_lost;
+use super::groups::is_held_up;
 use super::usage::usage_with;
 use super::{Usage, coverage, detail, rank_with, span};
 use crate::diagnose;
@@ -33,9 +33,8 @@ impl Default for ReportOptions {
 /// Makes a report of the windows.
 #[must_use]
 pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
-    let mut findings = diagnose::findings(windows);
+    let diagnose::Diagnosis { mut findings, refined, unknown } = diagnose::diagnose(windows, options.pid);
     let mut rows = usage_with(windows, options.pid);
-    let refined = diagnose::refined(windows, options.pid);
     for row in &mut rows {
         let Some(process) = refined.get(&row.tgid) else { continue };
         let seen = process.states.iter().zip(process.accounted);
@@ -76,7 +75,7 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
         processes: top.iter().chain(&other).map(process).collect(),
         findings,
         process: options.pid.map(|pid| detail::detail(windows, pid, refined.get(&pid))),
-        unknown: diagnose::unknown(windows),
+        unknown,
     }
 }
 
@@ -127,9 +126,8 @@ fn verdict(
         return match (pid, first) {
             (Some(pid), None) => format!("Process {pid} was not seen on {host} in {window_s:.0} s."),
             (Some(pid), Some(row)) if row.lost().0 as f64 >= HELD_UP * window_s * 1e9 => {
-                let lost = |state: &State| is_lost(*state) || matches!(state, State::Ipc | State::NetRecv);
-                let most =
-                    State::ALL.into_iter().filter(lost).max_by_key(|state| row.states[*state as usize]);
+                let held = State::ALL.into_iter().filter(|state| is_held_up(*state));
+                let most = held.max_by_key(|state| row.states[*state as usize]);
                 format!(
                     "{} ({pid}) was held up {:.0} ms of each second, most of it in {}, and no rule can say by whom.",
                     row.comm,

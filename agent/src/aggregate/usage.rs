@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{DurNs, Tgid};
 
-use super::groups::is_lost;
+use super::groups::{is_held_up, is_lost};
 use crate::source::task::TaskState;
 use crate::window::{ProcessExit, Window};
 
@@ -110,8 +110,7 @@ impl Usage {
     /// Time in which its threads were held up for sure ([`is_lost`]).
     #[must_use]
     pub fn lost(&self) -> DurNs {
-        let held =
-            |state: State| is_lost(state) || self.refined && matches!(state, State::Ipc | State::NetRecv);
+        let held = if self.refined { is_held_up } else { is_lost };
         let states = State::ALL.into_iter().filter(|state| held(*state));
         DurNs(states.map(|state| self.states[state as usize].0).sum::<u64>() + self.bare.runq.0)
     }

@@ -203,9 +203,15 @@ pub fn recent(windows: &[Arc<Window>]) -> &[Arc<Window>] {
 
 /// What each rule says about these windows, with the longer memory of a daemon.
 #[must_use]
-pub fn verdicts(windows: &[Arc<Window>], trend: &Trend) -> Vec<(&'static str, Verdict)> {
-    let facts = Facts::new(windows);
-    RULES.iter().map(|rule| (rule.name, judge(rule, &facts, trend))).collect()
+pub fn verdicts(windows: &[Arc<Window>], trend: &Trend) -> Verdicts {
+    by_rule(&Facts::new(windows), trend)
+}
+
+/// Rules and what they say.
+pub type Verdicts = Vec<(&'static str, Verdict)>;
+
+fn by_rule(facts: &Facts, trend: &Trend) -> Verdicts {
+    RULES.iter().map(|rule| (rule.name, judge(rule, facts, trend))).collect()
 }
 
 fn judge(rule: &Rule, facts: &Facts, trend: &Trend) -> Verdict {
@@ -267,11 +273,14 @@ impl Own {
 /// All suspicions, most lost time first, without those that another one explains.
 #[must_use]
 pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
-    let all = verdicts(windows, trend).into_iter().flat_map(|(_, verdict)| match verdict {
+    ranked(verdicts(windows, trend), &own(windows))
+}
+
+fn ranked(verdicts: Verdicts, own: &Own) -> Vec<Suspicion> {
+    let all = verdicts.into_iter().flat_map(|(_, verdict)| match verdict {
         Verdict::Suspect(suspicions) => suspicions,
         Verdict::Ok | Verdict::NotEnoughData { .. } => Vec::new(),
     });
-    let own = own(windows);
     let mut all: Vec<Suspicion> = all.collect();
     for suspicion in &mut all {
         own.weigh(suspicion);
@@ -288,15 +297,32 @@ pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
     suspicions
 }
 
-/// What the rules find in these windows alone (all of them: for a daemon pass [`recent`]): what holds somebody back
-/// first, then what may be as it should be; in both most lost time first.
+/// What there is to say of some windows.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    /// What the rules find: what holds somebody back first, then what may be as it should be; in both most lost time first.
+    pub findings: Vec<Finding>,
+    /// Where the time of each process went as the rules see it.
+    pub refined: HashMap<Tgid, Refined>,
+    /// What the rules cannot know, for want of data: one line a reason, with the rules that it silences.
+    pub unknown: Vec<String>,
+}
+
+/// Looks at these windows alone (all of them: for a daemon pass [`recent`]). Of process `pid` the threads are told, too.
 #[must_use]
-pub fn findings(windows: &[Arc<Window>]) -> Vec<Finding> {
+pub fn diagnose(windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
+    let facts = Facts::new(windows);
+    let verdicts = by_rule(&facts, &Trend::of(windows));
+    let (refined, unknown) = (refined(&facts, pid), unknown(&verdicts));
+    let own_now = own(windows);
     // A look that begins with the agent has its start in the first second.
-    let windows = if windows.len() > FEW && own(windows).fresh { &windows[1..] } else { windows };
-    let trend = Trend::of(windows);
-    let firm = suspicions(windows, &trend).into_iter().filter(|suspicion| suspicion.level == Level::Enter);
-    firm.map(|suspicion| suspicion.finding).collect()
+    let suspicions = if windows.len() > FEW && own_now.fresh {
+        suspicions(&windows[1..], &Trend::of(&windows[1..]))
+    } else {
+        ranked(verdicts, &own_now)
+    };
+    let firm = suspicions.into_iter().filter(|suspicion| suspicion.level == Level::Enter);
+    Diagnosis { findings: firm.map(|suspicion| suspicion.finding).collect(), refined, unknown }
 }
 
 /// One process' thread time, by the states' numbers.
@@ -310,10 +336,7 @@ pub struct Refined {
     pub threads: Vec<(Tid, Arc<str>, [u64; STATES])>,
 }
 
-/// Where the time went as the rules see it.
-#[must_use]
-pub fn refined(windows: &[Arc<Window>], pid: Option<Tgid>) -> HashMap<Tgid, Refined> {
-    let facts = Facts::new(windows);
+fn refined(facts: &Facts, pid: Option<Tgid>) -> HashMap<Tgid, Refined> {
     let rows = facts.processes.iter().filter(|_| facts.has_states).map(|process| {
         let tids = process.threads.iter().filter(|_| pid == Some(process.tgid));
         let threads =
@@ -325,13 +348,11 @@ pub fn refined(windows: &[Arc<Window>], pid: Option<Tgid>) -> HashMap<Tgid, Refi
     rows.collect()
 }
 
-/// What the rules cannot know of these windows, for want of data: one line a reason, with the rules that it silences.
-#[must_use]
-pub fn unknown(windows: &[Arc<Window>]) -> Vec<String> {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for (rule, verdict) in verdicts(windows, &Trend::of(windows)) {
+fn unknown(verdicts: &[(&'static str, Verdict)]) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (rule, verdict) in verdicts {
         let Verdict::NotEnoughData { why } = verdict else { continue };
-        match reasons.iter_mut().find(|(known, _)| *known == why) {
+        match reasons.iter_mut().find(|(known, _)| known == why) {
             Some((_, rules)) => rules.push(rule),
             None => reasons.push((why, vec![rule])),
         }
@@ -375,7 +396,8 @@ fn verdict(suspicions: Vec<Suspicion>) -> Verdict {
 /// What would open an alert.
 #[cfg(test)]
 fn alarming(windows: &[Arc<Window>]) -> Vec<Finding> {
-    findings(windows).into_iter().filter(|finding| finding.confidence >= ALERT_CONFIDENCE).collect()
+    let findings = diagnose(windows, None).findings;
+    findings.into_iter().filter(|finding| finding.confidence >= ALERT_CONFIDENCE).collect()
 }
 
 #[cfg(test)]

@@ -24,21 +24,21 @@ fn the_newest_windows_that_make_up_the_span_are_judged() {
 
 #[test]
 fn an_empty_history_has_no_findings() {
-    assert_eq!(findings(&[]), []);
+    assert_eq!(diagnose(&[], None).findings, []);
     let verdicts = verdicts(&[], &Trend::default());
     assert!(verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::NotEnoughData { .. })));
 }
 
 #[test]
 fn what_cannot_be_known_is_said_once_a_reason() {
-    let lines = unknown(&shared((0..5).map(window).collect()));
+    let lines = diagnose(&shared((0..5).map(window).collect()), None).unknown;
     let states = lines
         .iter()
         .filter(|line| line.starts_with("thread states are not observed: not judged are "))
         .count();
     assert_eq!(states, 1, "{lines:#?}");
     assert!(lines.last().unwrap().starts_with("memory bandwidth"));
-    assert_eq!(unknown(&[]).len(), 2, "too short for any rule");
+    assert_eq!(diagnose(&[], None).unknown.len(), 2, "too short for any rule");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn an_idle_host_is_silent() {
         window
     };
     let windows = shared((0..5).map(make).collect());
-    assert_eq!(findings(&windows), []);
+    assert_eq!(diagnose(&windows, None).findings, []);
     let verdicts = verdicts(&windows, &Trend::of(&windows));
     assert!(verdicts.iter().all(|(_, verdict)| !matches!(verdict, Verdict::Suspect(_))));
 }
@@ -65,7 +65,7 @@ fn the_cause_is_reported_and_not_its_effect() {
         window.syscalls = vec![calls(7, "p", 110, 900_000, 0, 300)];
         window
     };
-    let found = findings(&shared((0..5).map(make).collect()));
+    let found = diagnose(&shared((0..5).map(make).collect()), None).findings;
     let of = |class: &str| found.iter().find(|finding| finding.class == class);
     assert_eq!(found.len(), 2, "{found:#?}");
     assert_eq!(of("syscall-storm").unwrap().caused, ["cpu-kernel"]);

@@ -185,7 +185,7 @@ pub(super) fn peer(port: u16) -> (IpAddr, u16) {
 
 /// All findings.
 pub(super) fn found(windows: &[Arc<Window>]) -> Vec<Finding> {
-    crate::diagnose::findings(windows)
+    crate::diagnose::diagnose(windows, None).findings
 }
 
 /// Classes that would open an alert, most lost time first.
