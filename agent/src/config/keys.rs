@@ -59,22 +59,23 @@ impl Key {
     #[must_use]
     pub fn nearest_table(name: &str) -> Option<&'static str> {
         let tables = KEYS.iter().filter_map(|key| key.name.split_once('.')).map(|(table, _)| table);
-        tables
-            .map(|table| (strsim::jaro_winkler(name, table), table))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, table)| table)
+        most_like(tables.map(|table| (strsim::jaro_winkler(name, table), table)))
     }
 
     /// The key whose name is nearest to a mistyped one.
     #[must_use]
     pub fn nearest(name: &str) -> Option<&'static str> {
-        KEYS.iter()
-            .map(|key| (strsim::jaro_winkler(name, key.name).max(same_last_part(name, key.name)), key.name))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, name)| name)
+        most_like(
+            KEYS.iter().map(|key| {
+                (strsim::jaro_winkler(name, key.name).max(same_last_part(name, key.name)), key.name)
+            }),
+        )
     }
+}
+
+/// The most like of names with their likeness, if it is like enough to be meant.
+fn most_like(names: impl Iterator<Item = (f64, &'static str)>) -> Option<&'static str> {
+    names.filter(|(likeness, _)| *likeness > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
 /// Likeness of the part behind the last dot: finds a right name in the wrong section.
