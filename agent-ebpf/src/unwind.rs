@@ -126,9 +126,9 @@ pub(crate) const USER_BYTES: usize = 2 * (FRAMES_MASK as usize + 1) * 8;
 /// Room for a stack that is copied, with its registers.
 pub(crate) const COPY_BYTES: usize = COPIED_BYTES + 24;
 
-/// Takes the user stack of the current thread, of thread group `tgid`, leaf first, the native frames, then Python's. By frame pointers where its tables are not
-/// known, and without `LOOPS`, where there is no `bpf_loop`: following the walk step by step would be more than the verifiers
-/// of those kernels take.
+/// Takes the user stack of the current thread, of thread group `tgid`, leaf first, the native frames, then Python's. By frame
+/// pointers where its tables are not known, and without `LOOPS`, where there is no `bpf_loop`: following the walk step by step
+/// would be more than the verifiers of those kernels take.
 ///
 /// # Safety
 /// `frames` must be a place in a map value with room for [`USER_BYTES`].

@@ -5,7 +5,8 @@ mod offsets;
 mod slot;
 
 pub use calls::{
-    COMPAT, Call, NATIVE, futex_is_lock, futex_is_shared, nr_in_table, state_of_call, state_of_poll,
+    COMPAT, Call, NATIVE, futex_is_lock, futex_is_shared, futex_owner, nr_in_table, state_of_call,
+    state_of_poll,
 };
 pub use offsets::SchedOffsets;
 pub use slot::{

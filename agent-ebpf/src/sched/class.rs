@@ -3,7 +3,7 @@
 use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
     COMPAT, Call, FLAG_COMPAT, FLAG_SHARED, NATIVE, NO_CALL, State, futex_is_lock, futex_is_shared,
-    nr_in_table, state_of_call, state_of_poll,
+    futex_owner, nr_in_table, state_of_call, state_of_poll,
 };
 
 use aya_ebpf::helpers::bpf_probe_read_user;
@@ -28,8 +28,6 @@ const ANON_INODE: u64 = 0x0904_1934;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// include/uapi/linux/futex.h
-const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
 /// include/net/tcp_states.h
 const TCP_SYN_SENT: u8 = 2;
 const TCP_LISTEN: u8 = 10;
@@ -110,14 +108,11 @@ fn polled(entry: u64) -> Option<(u32, u16)> {
     Some((words[0], words[1] as u16))
 }
 
-/// Thread that owns the lock at `word`, by one of two customs: the word is its tid (musl, robust and PI mutexes), or
-/// the word is 2 and the tid follows 8 bytes on (`__owner` of glibc's `pthread_mutex_t`). What a lock of another kind
-/// has there is no thread of the process: user space checks that.
+/// Thread that owns the lock at `word`, as far as it says so.
 #[inline(always)]
 fn owner_of(word: u64) -> u32 {
     // SAFETY: the helper checks the address; the thread that waits is current.
-    let Ok([value, _, owner]) = (unsafe { bpf_probe_read_user(word as *const [u32; 3]) }) else { return 0 };
-    if value > 2 { value & FUTEX_TID_MASK } else { owner }
+    unsafe { bpf_probe_read_user(word as *const [u32; 3]) }.map_or(0, futex_owner)
 }
 
 /// Kind of descriptor `fd`, from the slot where it was the same file a moment ago.

@@ -205,6 +205,17 @@ pub const fn futex_is_lock(op: u64, value: u64) -> bool {
         && (value == CONTENDED || (value & WAITERS != 0 && value != 0xffff_ffff))
 }
 
+/// Thread that owns a lock, by its word and the two behind it and one of two customs: the word is its tid (musl, robust and PI
+/// mutexes), or it is 2 and the tid follows 8 bytes on (`__owner` of glibc's `pthread_mutex_t`). What a lock of another kind
+/// has there is no thread of the process: user space checks that.
+#[must_use]
+#[inline(always)]
+pub const fn futex_owner([word, _, owner]: [u32; 3]) -> u32 {
+    /// include/uapi/linux/futex.h
+    const TID_MASK: u32 = 0x3fff_ffff;
+    if word > 2 { word & TID_MASK } else { owner }
+}
+
 /// Whether a futex wait is one for a word that other processes share: without `FUTEX_PRIVATE_FLAG`.
 #[must_use]
 #[inline(always)]

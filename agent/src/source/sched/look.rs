@@ -7,7 +7,8 @@ use std::os::unix::fs::FileTypeExt as _;
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
-    Call, NATIVE, State, futex_is_lock, futex_is_shared, nr_in_table, state_of_call, state_of_poll,
+    Call, NATIVE, State, futex_is_lock, futex_is_shared, futex_owner, nr_in_table, state_of_call,
+    state_of_poll,
 };
 use agent_common::units::{MonoNs, Tgid, Tid};
 
@@ -142,11 +143,9 @@ fn words<const N: usize>(tgid: Tgid, at: u64) -> Option<[u32; N]> {
     Some(words)
 }
 
-/// Owner of the lock at an address, by the customs that the programs know (`agent-ebpf/src/sched/class.rs`).
+/// Owner of the lock at an address, as far as it says so.
 fn owner_of(tgid: Tgid, word: u64) -> Tid {
-    const FUTEX_TID_MASK: u32 = 0x3fff_ffff;
-    let Some([value, _, owner]) = words(tgid, word) else { return Tid(0) };
-    Tid(if value > 2 { value & FUTEX_TID_MASK } else { owner })
+    Tid(words(tgid, word).map_or(0, futex_owner))
 }
 
 /// `232 0x4 0x7ff… … sp pc`: number and first three arguments. `None` outside of a call.
