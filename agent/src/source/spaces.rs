@@ -65,8 +65,13 @@ impl Spaces {
         }
     }
 
-    /// Forgets those that are gone for long.
+    /// Forgets those that are gone for long; all, where that does not keep them few: ends that the kernel had no room to tell
+    /// add up.
     pub fn trim(&mut self, now: MonoNs) {
+        if self.known.len() > PROCESSES {
+            self.known.clear();
+            self.gone.clear();
+        }
         while let Some((at, tgid)) = self.gone.pop_front_if(|(at, _)| now.since(*at).0 > REMEMBERED_NS) {
             // Its number may be another one's by now.
             let is_gone = |space: &Space| space.0.last().is_none_or(|program| program.since <= at);
@@ -95,9 +100,6 @@ impl Spaces {
     }
 
     fn fork(&mut self, at: MonoNs, parent: Tgid, child: Tgid) {
-        if self.known.len() >= PROCESSES {
-            return;
-        }
         let parents = self.known.entry(parent).or_insert_with(|| {
             // One from before: what it has, its child has.
             Space::new(MonoNs(0), Arc::new(maps::read(parent.0).unwrap_or_default()))
@@ -174,6 +176,18 @@ mod tests {
         spaces.take(vec![event(1600, 10, MappingChange::Exit)]);
         spaces.trim(MonoNs(1600 + REMEMBERED_NS + 1));
         assert_eq!(starts(&spaces, 10, 1600), None);
+    }
+
+    #[test]
+    fn processes_whose_end_was_not_told_do_not_add_up() {
+        let mut spaces = Spaces::default();
+        let begun = |tgid| event(1, tgid, MappingChange::Exec);
+        spaces.take((1..=PROCESSES as u32).map(begun).collect());
+        spaces.trim(MonoNs(2));
+        assert_eq!(spaces.known.len(), PROCESSES);
+        spaces.take(vec![begun(PROCESSES as u32 + 1)]);
+        spaces.trim(MonoNs(3));
+        assert_eq!(spaces.known.len(), 0);
     }
 
     #[test]
