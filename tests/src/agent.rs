@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::workload::Workload;
+
 /// Longest wait for something that takes a second on an idle machine; an emulated CPU is 50 times slower.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -40,6 +42,35 @@ pub fn command(args: &[&str]) -> Command {
 #[must_use]
 pub fn run(args: &[&str]) -> Output {
     command(args).output().expect("the agent starts")
+}
+
+/// Folded stacks of a command, sampled with these further arguments, and what the agent said of them.
+///
+/// # Panics
+/// When either fails.
+#[must_use]
+pub fn folded_of_command(args: &[&str], command: &[&str]) -> (String, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
+    let output = run(&[&["flamegraph", "--format", "folded", "-o", &out], args, &["--"], command].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    (std::fs::read_to_string(&out).expect("the folded stacks"), said)
+}
+
+/// Folded stacks of a workload while it works, 997 times a second, and what it printed when it was done.
+///
+/// # Panics
+/// When either fails.
+#[must_use]
+pub fn folded_of(mut workload: Workload) -> (String, String) {
+    let pid = workload.pid().to_string();
+    let args = ["flamegraph", "--pid", &pid, "--duration", "10m", "--rate", "997", "--format", "folded"];
+    let observing = Observing::start(&args);
+    let printed = workload.work();
+    let folded = String::from_utf8(observing.stop()).expect("text");
+    workload.finish();
+    (folded, printed)
 }
 
 /// What a command that failed told its user.

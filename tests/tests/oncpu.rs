@@ -22,28 +22,9 @@ fn shares_of_three_functions_come_out_within_two_points() {
     if !tests::can_observe() {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let out = dir.path().join("split.folded");
-    let mut workload = Workload::start("cpu_split", &[10]);
-    let pid = workload.pid().to_string();
-    let out_text = out.to_string_lossy().into_owned();
     // At 997 Hz, ten seconds have a standard error of 0.5 points at most.
-    let observing = Observing::start(&[
-        "flamegraph",
-        "--pid",
-        &pid,
-        "--duration",
-        "10m",
-        "--rate",
-        "997",
-        "--format",
-        "folded",
-        "-o",
-        &out_text,
-    ]);
-    let truth: Vec<f64> = workload.work().split(' ').map(|text| text.parse().expect("a share")).collect();
-    let _ = observing.stop();
-    let folded = fs::read_to_string(&out).expect("the folded stacks");
+    let (folded, truth) = agent::folded_of(Workload::start("cpu_split", &[10]));
+    let truth: Vec<f64> = truth.split(' ').map(|text| text.parse().expect("a share")).collect();
     let (leaves, total) = leaves(&folded);
     assert!(total > 5000, "{total} samples in 10 s at 997 Hz: {folded}");
     for (name, truth) in ["spin_seventy", "spin_twenty", "spin_ten"].into_iter().zip(truth) {
@@ -52,7 +33,6 @@ fn shares_of_three_functions_come_out_within_two_points() {
     }
     // Frame pointers were kept: the spinning functions stand on main.
     assert!(folded.lines().any(|l| l.contains("main") && l.contains(";spin_seventy ")), "{folded}");
-    workload.finish();
 }
 
 #[test]
@@ -111,24 +91,10 @@ fn a_flame_graph_of_a_command_covers_it_from_its_start() {
     if !tests::can_observe() {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let out = dir.path().join("out.folded");
     let program = tests::programs().join("cpu_split");
     // Its input is closed, so it begins at once and ends by itself.
-    let output = agent::run(&[
-        "flamegraph",
-        "--format",
-        "folded",
-        "--rate",
-        "997",
-        "-o",
-        &out.to_string_lossy(),
-        "--",
-        &program.to_string_lossy(),
-        "2",
-    ]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let (leaves, total) = leaves(&fs::read_to_string(&out).expect("the folded stacks"));
+    let (folded, _) = agent::folded_of_command(&["--rate", "997"], &[&program.to_string_lossy(), "2"]);
+    let (leaves, total) = leaves(&folded);
     let seventy = leaves.get("spin_seventy").copied().unwrap_or(0);
     // Two seconds of CPU time at 997 Hz.
     assert!((1700..2500).contains(&total), "{total} samples: {leaves:?}");

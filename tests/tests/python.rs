@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::agent::{self, Observing};
+use tests::agent;
 use tests::workload::Workload;
 
 /// Seven, two and one tenths of the time: a method, a callback through C, a generator below 20 calls of itself. Says what
@@ -82,28 +82,22 @@ fn interpreters() -> BTreeMap<String, PathBuf> {
 /// Folded stacks of a run, and what the program said of itself.
 fn run(interpreter: &Path, rounds: u32, threads: u32) -> (Vec<(Vec<String>, u64)>, String) {
     let dir = tempfile::tempdir().expect("a directory");
-    let (script, out) = (dir.path().join("shares.py"), dir.path().join("out.folded"));
+    let script = dir.path().join("shares.py");
     std::fs::write(&script, PROGRAM).expect("the directory is ours");
-    let mut workload = Workload::spawn(
+    let workload = Workload::spawn(
         Command::new(interpreter).arg(&script).arg(rounds.to_string()).arg(threads.to_string()),
     );
-    let observing = Observing::start(&[
-        "flamegraph",
-        "--pid",
-        &workload.pid().to_string(),
-        "--duration",
-        "10m",
-        "--format",
-        "folded",
-        "--rate",
-        "997",
-        "-o",
-        &out.to_string_lossy(),
-    ]);
-    let truth = workload.work();
-    let _ = observing.stop();
-    workload.finish();
-    (tests::folded(&std::fs::read_to_string(&out).expect("the folded stacks")), truth)
+    let (folded, truth) = agent::folded_of(workload);
+    (tests::folded(&folded), truth)
+}
+
+/// Stacks of Debian's interpreter running a script of this name and text, sampled with these further arguments.
+fn of_script(args: &[&str], name: &str, text: &str) -> Vec<(Vec<String>, u64)> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = dir.path().join(name);
+    std::fs::write(&script, text).expect("the directory is ours");
+    let (folded, _) = agent::folded_of_command(args, &["/usr/bin/python3", &script.to_string_lossy()]);
+    tests::folded(&folded)
 }
 
 /// The functions of a stack in Python, root first, without file and line.
@@ -186,24 +180,8 @@ fn a_wait_stands_on_the_python_function_that_waits() {
     if !tests::can_observe() {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let (script, out) = (dir.path().join("wait.py"), dir.path().join("out.folded"));
     let text = "import time\ndef idle():\n    for _ in range(30):\n        time.sleep(0.1)\nidle()\n";
-    std::fs::write(&script, text).expect("the directory is ours");
-    let output = agent::run(&[
-        "flamegraph",
-        "--mode",
-        "off-cpu",
-        "--format",
-        "folded",
-        "-o",
-        &out.to_string_lossy(),
-        "--",
-        "/usr/bin/python3",
-        &script.to_string_lossy(),
-    ]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let stacks = tests::folded(&std::fs::read_to_string(&out).expect("the folded stacks"));
+    let stacks = of_script(&["--mode", "off-cpu"], "wait.py", text);
     let slept =
         stacks.iter().filter(|(stack, _)| stack.last().is_some_and(|frame| frame.starts_with("[sleep]")));
     let (mut all, mut right) = (0, 0);
@@ -220,24 +198,8 @@ fn a_script_that_ends_at_once_keeps_its_names() {
     if !tests::can_observe() {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
-    let (script, out) = (dir.path().join("short.py"), dir.path().join("out.folded"));
     let text = "import time\ndef short():\n    end = time.thread_time() + 0.5\n    while time.thread_time() < end:\n        sum(range(100))\nshort()\n";
-    std::fs::write(&script, text).expect("the directory is ours");
-    let output = agent::run(&[
-        "flamegraph",
-        "--rate",
-        "997",
-        "--format",
-        "folded",
-        "-o",
-        &out.to_string_lossy(),
-        "--",
-        "/usr/bin/python3",
-        &script.to_string_lossy(),
-    ]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let stacks = tests::folded(&std::fs::read_to_string(&out).expect("the folded stacks"));
+    let stacks = of_script(&["--rate", "997"], "short.py", text);
     let count = |text: &str| -> u64 {
         let with = stacks.iter().filter(|(stack, _)| stack.iter().any(|frame| frame.starts_with(text)));
         with.map(|(_, count)| count).sum()

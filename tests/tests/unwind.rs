@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::agent::Observing;
+use tests::agent;
 use tests::workload::Workload;
 
 /// Writes `source` and has `compiler` make a program of it.
@@ -31,26 +31,8 @@ fn compile(dir: &Path, name: &str, source: &str) -> PathBuf {
 }
 
 /// Stacks in `spin_hot` of a program's two seconds of work.
-fn stacks_of(dir: &Path, program: &Path) -> Vec<(Vec<String>, u64)> {
-    let out = dir.join("out.folded");
-    let mut workload = Workload::spawn(&mut Command::new(program));
-    let observing = Observing::start(&[
-        "flamegraph",
-        "--pid",
-        &workload.pid().to_string(),
-        "--duration",
-        "10m",
-        "--format",
-        "folded",
-        "--rate",
-        "997",
-        "-o",
-        &out.to_string_lossy(),
-    ]);
-    workload.work();
-    let _ = observing.stop();
-    workload.finish();
-    let folded = std::fs::read_to_string(&out).expect("the folded stacks");
+fn stacks_of(program: &Path) -> Vec<(Vec<String>, u64)> {
+    let (folded, _) = agent::folded_of(Workload::spawn(&mut Command::new(program)));
     let mut stacks = tests::folded(&folded);
     stacks.retain(|(frames, _)| frames.iter().any(|frame| names(frame, "spin_hot")));
     let all: u64 = stacks.iter().map(|(_, count)| count).sum();
@@ -104,13 +86,13 @@ fn reaches_start(name: &str, body: &str, through: &[&str]) {
     }
     let dir = tempfile::tempdir().expect("a directory");
     let program = compile(dir.path(), name, &format!("{PRELUDE}{body}"));
-    reaches(dir.path(), &program, "_start", through);
+    reaches(&program, "_start", through);
 }
 
 /// Runs `program` and asserts that at least 99.5 % of its samples in `spin_hot` reach `root`, and 90 % pass through each of
 /// `through`.
-fn reaches(dir: &Path, program: &Path, root: &str, through: &[&str]) {
-    let hot = stacks_of(dir, program);
+fn reaches(program: &Path, root: &str, through: &[&str]) {
+    let hot = stacks_of(program);
     let (whole, all) = share(&hot, |frames| frames.iter().any(|frame| frame == root));
     assert!(whole * 1000 >= all * 995, "{whole} of {all} reach {root}: {hot:#?}");
     for function in through {
@@ -181,7 +163,7 @@ int main(void) {
 ";
     let dir = tempfile::tempdir().expect("a directory");
     let program = compile(dir.path(), "coroutine", &format!("{PRELUDE}{body}"));
-    let inside = stacks_of(dir.path(), &program);
+    let inside = stacks_of(&program);
     // glibc describes where a coroutine begins as a function like any other (and has no symbol for it): what it would
     // return to is data, and the walk is marked as cut there.
     let (whole, all) = share(&inside, |frames| {
@@ -229,7 +211,7 @@ int main() {
     let dir = tempfile::tempdir().expect("a directory");
     let source = format!("{PRELUDE}{body}");
     let program = build(dir.path(), "shapes", "cc", &source, &[&["c++", "-std=c++17"], &BARE[..]].concat());
-    reaches(dir.path(), &program, "_start", &["measure", "each", "main"]);
+    reaches(&program, "_start", &["measure", "each", "main"]);
 }
 
 #[test]
@@ -261,7 +243,7 @@ fn main() {
     let dir = tempfile::tempdir().expect("a directory");
     let compiler = ["rustc", "-Copt-level=2", "-Cforce-frame-pointers=no", "-Cdebuginfo=0"];
     let program = build(dir.path(), "closures", "rs", source, &compiler);
-    reaches(dir.path(), &program, "_start", &["measure", "each", "main"]);
+    reaches(&program, "_start", &["measure", "each", "main"]);
 }
 
 #[test]
@@ -292,7 +274,7 @@ int main(void) {{
         library.display()
     );
     let program = compile(dir.path(), "loads", &format!("{PRELUDE}{body}"));
-    let hot = stacks_of(dir.path(), &program);
+    let hot = stacks_of(&program);
     let (whole, all) = share(&hot, |frames| {
         ["_start", "main", "late"].iter().all(|name| frames.iter().any(|frame| frame.starts_with(name)))
     });
@@ -314,7 +296,7 @@ int main(void) { while (busy()) descend(20); return 0; }
     let compiler = [&["musl-gcc", "-static", "-fasynchronous-unwind-tables"], &BARE[..]].concat();
     let program = build(dir.path(), "musl", "c", &source, &compiler);
     // Debian's musl describes none of its own functions: the walk ends where the program's own code does.
-    reaches(dir.path(), &program, "main", &["descend"]);
+    reaches(&program, "main", &["descend"]);
 }
 
 #[test]
@@ -354,7 +336,7 @@ func main() {
 "#;
     let dir = tempfile::tempdir().expect("a directory");
     let program = build(dir.path(), "routine", "go", source, &["go", "build"]);
-    reaches(dir.path(), &program, "runtime.goexit.abi0", &["main.measure", "main.main.func1"]);
+    reaches(&program, "runtime.goexit.abi0", &["main.measure", "main.main.func1"]);
 }
 
 /// 300 processes, each of which computes for some ms: nobody could read what they have mapped, or who they are, in time.
@@ -365,11 +347,8 @@ fn processes_that_live_for_some_ms_have_whole_stacks_with_names() {
     }
     let dir = tempfile::tempdir().expect("a directory");
     let program = compile(dir.path(), "short", SHORT);
-    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
     let runs = format!("i=0; while [ $i -lt 300 ]; do {}; i=$((i+1)); done", program.display());
-    let run = tests::agent::run(&["flamegraph", "--rate", "997", "-o", &out, "--", "sh", "-c", &runs]);
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let folded = std::fs::read_to_string(&out).expect("the folded stacks");
+    let (folded, said) = agent::folded_of_command(&["--rate", "997"], &["sh", "-c", &runs]);
     let (mut all, mut whole) = (0, 0);
     for (frames, count) in tests::folded(&folded) {
         if frames.first().is_some_and(|comm| comm == "short") && frames.iter().any(|f| names(f, "spin_hot")) {
@@ -378,8 +357,8 @@ fn processes_that_live_for_some_ms_have_whole_stacks_with_names() {
             whole += u64::from(is_whole) * count;
         }
     }
-    assert!(all > 400, "{all} samples: {}", String::from_utf8_lossy(&run.stderr));
-    assert!(whole * 100 >= all * 98, "{whole} of {all} reach main: {}", String::from_utf8_lossy(&run.stderr));
+    assert!(all > 400, "{all} samples: {said}");
+    assert!(whole * 100 >= all * 98, "{whole} of {all} reach main: {said}");
 }
 
 /// Some ms, below two frames.
