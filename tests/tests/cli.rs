@@ -56,17 +56,24 @@ fn without_root_the_missing_capability_is_named() {
     std::fs::copy(agent::path(), &copy).expect("a copy anybody can reach");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), open).expect("a mode");
-    let output = std::process::Command::new(&copy)
-        .args(["syscalls", "--duration", "1s"])
-        .env_remove("S7MPA_TOOLS")
-        .current_dir("/")
-        .uid(65534)
-        .gid(65534)
-        .output()
-        .expect("it starts");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
-    assert!(text.contains("CAP_BPF") && text.contains("CAP_PERFMON"), "{text}");
+    // No daemon ever ran here; root's daemon runs or ran here.
+    let (absent, closed) = (dir.path().join("absent"), dir.path().join("closed"));
+    std::fs::create_dir(&closed).expect("a directory");
+    std::fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("a mode");
+    for run_dir in [absent, closed] {
+        let output = std::process::Command::new(&copy)
+            .args(["syscalls", "--duration", "1s"])
+            .env_remove("S7MPA_TOOLS")
+            .env("S7MPA_RUN_DIR", &run_dir)
+            .current_dir("/")
+            .uid(65534)
+            .gid(65534)
+            .output()
+            .expect("it starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(text.contains("CAP_BPF") && text.contains("CAP_PERFMON"), "{}: {text}", run_dir.display());
+    }
 }
 
 #[test]

@@ -3,29 +3,40 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Context;
-use crate::control::Client;
+use crate::collector::StartError;
 use crate::control::protocol::{Reply, Request};
+use crate::control::{Client, ClientError};
 
-/// The daemon's socket, if a daemon answers there and may be asked. Who names a socket wants the daemon behind it.
+/// The daemon, if one answers and may be asked; else the caller attaches. Who names a socket wants the daemon behind it.
 pub(super) async fn daemon(context: &Context) -> anyhow::Result<Option<Client>> {
     if context.global.no_daemon {
         return Ok(None);
     }
-    let client = Client::connect(&context.config.socket).await?;
-    if client.is_none()
-        && let Some(socket) = &context.global.socket
-    {
-        anyhow::bail!(
+    let named = context.global.socket.is_some();
+    match Client::connect(&context.config.socket).await {
+        Ok(None) if named => anyhow::bail!(
             "no daemon answers at {}; without --socket this attaches its own probes",
-            socket.display()
-        );
+            context.config.socket.display()
+        ),
+        // Nobody but root can tell whether a daemon is behind that socket.
+        Err(denied @ ClientError::Denied { .. }) if !named => {
+            let missing = crate::bpf::missing_capabilities();
+            if missing.is_empty() {
+                return Ok(None);
+            }
+            let attaching = StartError::Denied { missing: missing.join(", ") };
+            anyhow::bail!("{denied}; without a daemon: {attaching}")
+        }
+        connected => Ok(connected?),
     }
-    Ok(client)
 }
 
 /// The daemon, for what only a daemon can do.
 pub(super) async fn daemon_only(context: &Context, what: &str) -> anyhow::Result<Client> {
-    match daemon(context).await? {
+    if context.global.no_daemon {
+        anyhow::bail!("{what} needs the daemon, which --no-daemon leaves out");
+    }
+    match Client::connect(&context.config.socket).await? {
         Some(client) => Ok(client),
         None => anyhow::bail!(
             "{what} needs the daemon, and none answers at {}; start it with `sudo agent run`",
