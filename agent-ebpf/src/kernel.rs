@@ -6,6 +6,7 @@ pub(crate) mod task;
 
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::resources::Layout;
+use agent_common::abi::runqlat::Cpu;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::{
@@ -13,6 +14,8 @@ use aya_ebpf::helpers::{
     generated,
 };
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
+
+use crate::runqlat;
 
 /// Overridden by the loader before the programs are verified, so that dead branches cost nothing.
 #[unsafe(no_mangle)]
@@ -41,8 +44,12 @@ macro_rules! layout {
 }
 pub(crate) use layout;
 
-/// `pt_regs.orig_ax` of x86-64: part of the user ABI (`struct user_regs_struct`), the same in every kernel.
+/// `pt_regs` of x86-64: part of the user ABI (`struct user_regs_struct`), the same in every kernel.
+const PT_REGS_R11: u32 = 48;
+const PT_REGS_CX: u32 = 88;
 const PT_REGS_ORIG_AX: u32 = 120;
+const PT_REGS_IP: u32 = 128;
+const PT_REGS_FLAGS: u32 = 144;
 /// `TS_COMPAT` in `thread_info.status` (arch/x86/include/asm/thread_info.h): the call came through the 32-bit gate.
 const TS_COMPAT: u32 = 2;
 
@@ -135,8 +142,8 @@ pub(crate) fn fs_base() -> u64 {
 
 /// What the syscall hooks ask about the current task. Two ways to read it, one piece of accounting.
 pub(crate) trait CurrentTask {
-    /// Thread-group id, thread id.
-    fn ids(&self) -> (u32, u32);
+    /// Thread-group id, thread id. `cpu` is the one it runs on.
+    fn ids(&self, cpu: *mut Cpu) -> (u32, u32);
     /// Whether the current system call came through the 32-bit gate.
     fn compat(&self) -> bool;
     /// Syscall number that `regs` left with: −1 after `rt_sigreturn`. `None` when it cannot be read.
@@ -147,54 +154,68 @@ pub(crate) trait CurrentTask {
     fn context(&self) -> *mut c_void;
 }
 
-/// `tp_btf`: plain loads, which the verifier checks against BTF. No helper call but one: each costs 10 ns and more
-/// where returns are guarded (SRSO, retpolines). Needs `bpf_get_current_task_btf`, since 5.11.
-pub(crate) struct Typed<'a> {
-    ctx: &'a BtfTracePointContext,
-    task: *const u8,
+/// `tp_btf`: plain loads, which the verifier checks against BTF. Each helper call costs 10 ns and more where returns are
+/// guarded (SRSO, retpolines): the current task is asked for once a turn on a CPU, then its registers tell it again.
+/// Needs `bpf_get_current_task_btf`, since 5.11, and `cmpxchg`, since 5.12.
+pub(crate) struct Typed<'a>(pub(crate) &'a BtfTracePointContext);
+
+impl Typed<'_> {
+    /// First argument: the user registers of the call, on the thread's own kernel stack.
+    #[inline(always)]
+    fn regs(&self) -> *const u8 {
+        self.0.arg(0)
+    }
+
+    #[inline(always)]
+    fn reg(&self, offset: u32) -> u64 {
+        // SAFETY: a `struct pt_regs *`, which the verifier knows.
+        unsafe { self.regs().add(offset as usize).cast::<u64>().read_volatile() }
+    }
 }
 
-impl<'a> Typed<'a> {
-    #[inline(always)]
-    pub(crate) fn new(ctx: &'a BtfTracePointContext) -> Self {
-        // SAFETY: no arguments.
-        Self { ctx, task: unsafe { bpf_get_current_task_btf() } as *const u8 }
-    }
-
-    #[inline(always)]
-    fn task_u32(&self, offset: u32) -> u32 {
-        // SAFETY: the verifier checks that a u32 lies at this offset of `task_struct`; the loader leaves out the
-        // programs that use this when an offset is unknown.
-        unsafe { self.task.add(offset as usize).cast::<u32>().read_volatile() }
-    }
+/// The current task, a pointer that the verifier knows.
+#[inline(always)]
+fn current_task() -> task::Typed {
+    // SAFETY: no arguments.
+    task::Typed(unsafe { bpf_get_current_task_btf() } as *const u8)
 }
 
 impl CurrentTask for Typed<'_> {
     #[inline(always)]
-    fn ids(&self) -> (u32, u32) {
-        (self.task_u32(offset!(task_tgid)), self.task_u32(offset!(task_pid)))
+    fn ids(&self, cpu: *mut Cpu) -> (u32, u32) {
+        let regs = self.regs() as u64;
+        if let Some(ids) = runqlat::caller(cpu, regs) {
+            return ids;
+        }
+        let at = runqlat::noted(cpu);
+        let task = current_task();
+        let ids = (task.load(offset!(task_tgid)), task.load(offset!(task_pid)));
+        runqlat::note_caller(cpu, at, regs, ids);
+        ids
     }
 
     #[inline(always)]
     fn compat(&self) -> bool {
-        self.task_u32(offset!(task_thread_status)) & TS_COMPAT != 0
+        // The 64-bit gate alone leaves the return address in rcx and the flags in r11 as well (SYSCALL does).
+        if self.reg(PT_REGS_CX) == self.reg(PT_REGS_IP) && self.reg(PT_REGS_R11) == self.reg(PT_REGS_FLAGS) {
+            return false;
+        }
+        current_task().load::<u32>(offset!(task_thread_status)) & TS_COMPAT != 0
     }
 
     #[inline(always)]
     fn orig_ax(&self) -> Option<i64> {
-        let regs: *const u8 = self.ctx.arg(0);
-        // SAFETY: the first argument is a `struct pt_regs *`, which the verifier knows.
-        Some(unsafe { regs.add(PT_REGS_ORIG_AX as usize).cast::<i64>().read_volatile() })
+        Some(self.reg(PT_REGS_ORIG_AX) as i64)
     }
 
     #[inline(always)]
     fn second(&self) -> i64 {
-        self.ctx.arg(1)
+        self.0.arg(1)
     }
 
     #[inline(always)]
     fn context(&self) -> *mut c_void {
-        self.ctx.as_ptr()
+        self.0.as_ptr()
     }
 }
 
@@ -203,7 +224,7 @@ pub(crate) struct Checked<'a>(pub(crate) &'a RawTracePointContext);
 
 impl CurrentTask for Checked<'_> {
     #[inline(always)]
-    fn ids(&self) -> (u32, u32) {
+    fn ids(&self, _cpu: *mut Cpu) -> (u32, u32) {
         let pid_tgid = bpf_get_current_pid_tgid();
         ((pid_tgid >> 32) as u32, pid_tgid as u32)
     }

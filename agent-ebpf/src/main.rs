@@ -35,18 +35,18 @@ use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointCo
 use crate::kernel::{Checked, Typed};
 use crate::net::Trouble;
 
-/// `tp_btf/sys_enter(struct pt_regs *regs, long id)`, since 5.11 (`bpf_get_current_task_btf`). `id` is −1 for a
+/// `tp_btf/sys_enter(struct pt_regs *regs, long id)`, since 5.12 (`cmpxchg`). `id` is −1 for a
 /// number the caller made up.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
-    syscalls::try_enter(&Typed::new(&ctx));
+    syscalls::try_enter(&Typed(&ctx));
     0
 }
 
 /// `tp_btf/sys_exit(struct pt_regs *regs, long ret)`, since 5.17 (`bpf_loop`). `regs->orig_ax` is −1 after `rt_sigreturn`.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
-    syscalls::try_exit::<true>(&Typed::new(&ctx));
+    syscalls::try_exit::<true>(&Typed(&ctx));
     0
 }
 

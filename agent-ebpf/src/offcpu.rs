@@ -276,8 +276,7 @@ fn send(record: *const core::ffi::c_void, frames: usize) {
 
 /// At `sys_exit`: takes the user stack of the current thread if it is wanted.
 #[inline(always)]
-pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: u32, tid: u32) {
-    let Some(cpu) = runqlat::of_cpu(cpu) else { return };
+pub(crate) fn take_user<const LOOPS: bool>(ctx: *mut core::ffi::c_void, cpu: *mut Cpu, tid: u32) {
     // SAFETY: this CPU's entry. Where this program may be preempted, the word is the next thread's by then, and its
     // number another one.
     if unsafe { (&raw const (*cpu).wanted).read_volatile() } != tid {

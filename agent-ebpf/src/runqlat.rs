@@ -1,4 +1,6 @@
-//! Charges time of waiting for a CPU to who ran on it meanwhile.
+//! What each CPU remembers of its turns: charges time of waiting for a CPU to who ran on it meanwhile.
+
+use core::arch::asm;
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::runqlat::{BLAME_MAX, BlameKey, CHARGE_NS, Cpu, TURNS};
@@ -43,10 +45,61 @@ pub(crate) fn begin_turn(cpu: *mut Cpu, tid: u32, tgid: u32, wanted: bool, now: 
         let turn = (*cpu).turn.wrapping_add(1);
         (*cpu).turn = turn;
         (*cpu).current = tid;
+        // Odd: no address of registers, and another number for each turn.
+        (&raw mut (*cpu).caller).write_volatile(u64::from(turn) << 1 | 1);
         (*cpu).wanted = if wanted { tid } else { 0 };
         let entry = &raw mut (*cpu).turns[turn as usize & (TURNS - 1)];
         (*entry).since_ns = now;
         (*entry).tgid = tgid;
+    }
+}
+
+/// Whom this CPU's last caller is noted to be, if it entered the kernel with `regs`: thread group, thread.
+#[inline(always)]
+pub(crate) fn caller(cpu: *mut Cpu, regs: u64) -> Option<(u32, u32)> {
+    // SAFETY: this CPU's entry. Ids before registers: where the program may be preempted between the two, the turn that
+    // came between has changed the registers.
+    let (ids, noted) = unsafe {
+        ((&raw const (*cpu).caller_ids).read_volatile(), (&raw const (*cpu).caller).read_volatile())
+    };
+    (noted == regs).then_some(((ids >> 32) as u32, ids as u32))
+}
+
+/// Notes who enters the kernel with `regs`, unless another turn has begun since `at`, which [`noted`] gave.
+#[inline(always)]
+pub(crate) fn note_caller(cpu: *mut Cpu, at: u64, regs: u64, (tgid, tid): (u32, u32)) {
+    if at == 0 {
+        return;
+    }
+    // SAFETY: this CPU's entry. A turn that comes between makes the exchange fail; the ids count for nothing then.
+    unsafe {
+        (&raw mut (*cpu).caller_ids).write_volatile(u64::from(tgid) << 32 | u64::from(tid));
+        asm!(
+            "r0 = cmpxchg_64({caller} + 0, r0, {regs})",
+            caller = in(reg) &raw mut (*cpu).caller,
+            regs = in(reg) regs,
+            inout("r0") at => _,
+            options(nostack),
+        );
+    }
+}
+
+/// What this CPU has noted of its caller.
+#[inline(always)]
+pub(crate) fn noted(cpu: *mut Cpu) -> u64 {
+    // SAFETY: this CPU's entry.
+    unsafe { (&raw const (*cpu).caller).read_volatile() }
+}
+
+/// The current thread has got another number: what was noted of it is no longer so.
+#[inline(always)]
+pub(crate) fn forget_caller() {
+    if let Some(cpu) = this_cpu() {
+        // SAFETY: this CPU's entry. Odd where turns are seen, 0 where they are not.
+        unsafe {
+            let armed = if noted(cpu) == 0 { 0 } else { u64::from((*cpu).turn) << 1 | 1 };
+            (&raw mut (*cpu).caller).write_volatile(armed);
+        }
     }
 }
 

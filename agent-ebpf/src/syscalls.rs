@@ -12,7 +12,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
 use crate::kernel::CurrentTask;
-use crate::{drops, filter, offcpu, settings};
+use crate::{drops, filter, offcpu, runqlat, settings};
 
 /// 131,072 × 104 B = 13 MiB of kernel memory, preallocated (kernels before 6.1 allow nothing else here): room for
 /// 3,000 processes with 40 (call, CPU, bucket) combinations each. User space drains early when it fills.
@@ -56,7 +56,8 @@ const MAX_ERRNO: i64 = 4095;
 
 #[inline(always)]
 pub(crate) fn try_enter(current: &impl CurrentTask) {
-    let (tgid, tid) = current.ids();
+    let Some(cpu) = runqlat::this_cpu() else { return };
+    let (tgid, tid) = current.ids(cpu);
     if !filter::observes(tgid) {
         return;
     }
@@ -108,15 +109,17 @@ fn take_entry(tid: u32) -> Option<(u64, u16, u16)> {
 #[inline(always)]
 pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     let Some(settings) = settings::get() else { return };
-    let (tgid, tid) = current.ids();
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+    let Some(turns) = runqlat::of_cpu(cpu) else {
+        drops::count(DropReason::NoScratch);
+        return;
+    };
+    let (tgid, tid) = current.ids(turns);
     if !filter::observes(tgid) {
         return;
     }
-    // SAFETY: no arguments.
-    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
-    if settings.wait_users != 0 {
-        offcpu::take_user::<LOOPS>(current.context(), cpu, tid);
-    }
+    offcpu::take_user::<LOOPS>(current.context(), turns, tid);
     let ret = current.second();
     let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };
     let entry = if settings.syscall_times != 0 { take_entry(tid) } else { None };
@@ -258,6 +261,7 @@ pub(crate) fn thread_gone(tid: u32) {
 /// A thread that was not the leader has called exec: it takes the leader's tid, and its entry goes along.
 #[inline(always)]
 pub(crate) fn thread_renamed(old_tid: u32, tid: u32) {
+    runqlat::forget_caller();
     let mask = ENTRY_MASK.load();
     let (Some(from), Some(to)) =
         (SYSCALL_ENTRY.get_ptr_mut(old_tid & mask), SYSCALL_ENTRY.get_ptr_mut(tid & mask))

@@ -17,9 +17,9 @@ pub enum Set {
     EmptyExit,
     /// Empty programs on `sys_enter` and `sys_exit`.
     EmptyPair,
-    /// Ours, counting.
+    /// Ours, counting; turns on the CPUs are seen, as in a daemon.
     Counts,
-    /// Ours, timing.
+    /// The same, timing.
     Times,
     /// On-CPU samples at 97 Hz.
     Oncpu,
@@ -39,10 +39,13 @@ pub fn run(set: Set) -> Result<(), StartError> {
 }
 
 fn hold(set: Set) -> Result<(), StartError> {
-    let spec =
-        LoadSpec { syscalls: matches!(set, Set::Counts | Set::Times), sched: false, ..LoadSpec::default() };
+    let ours = matches!(set, Set::Counts | Set::Times);
+    let spec = LoadSpec { syscalls: ours, sched: ours, ..LoadSpec::default() };
     let mut probes = if set == Set::None { None } else { Some(Probes::load(&spec)?) };
     if let Some(probes) = &mut probes {
+        if ours {
+            probes.attach_sched();
+        }
         match set {
             Set::EmptyExit => probes.attach_empty(false)?,
             Set::EmptyPair => probes.attach_empty(true)?,

@@ -49,9 +49,19 @@ pub struct Cpu {
     pub current: u32,
     /// When the next wait may be looked at.
     pub look_ns: u64,
+    /// Who made the last system call of this turn: the address of its user registers, which lie on its own kernel stack.
+    /// An odd number: none yet. 0: turns are not seen here, so nobody is noted.
+    pub caller: u64,
+    /// Thread group (high half) and thread of `caller`.
+    pub caller_ids: u64,
     /// Zero.
-    pub pad2: [u64; 5],
+    pub pad2: [u64; 3],
     /// The last turns.
     pub turns: [Turn; TURNS],
 }
-assert_abi!(Cpu, size = 576, align = 64, fields = [u32, u32, u32, u32, u64, [u64; 5], [Turn; TURNS]]);
+assert_abi!(
+    Cpu,
+    size = 576,
+    align = 64,
+    fields = [u32, u32, u32, u32, u64, u64, u64, [u64; 3], [Turn; TURNS]]
+);
