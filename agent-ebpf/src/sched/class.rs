@@ -13,7 +13,8 @@ use super::{TASK_NOLOAD, TASK_PARKED, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUP
 use crate::kernel::KernelPtr;
 use crate::kernel::task::{Task, at};
 
-/// How long a file's kind is believed: its address may be another file's by then.
+/// How long the kind of a descriptor is believed: it may be another file's by then. (The file's address would cost a
+/// helper call, and is used again just as soon.)
 const FILE_BELIEVED_NS: u64 = 1_000_000;
 
 const S_IFMT: u16 = 0o170_000;
@@ -118,13 +119,12 @@ fn owner_of(word: u64) -> u32 {
 /// Kind of descriptor `fd`, from the slot where it was the same file a moment ago.
 #[inline(always)]
 fn kind_of(prev: Task, slot: Slot, fd: u32, now: u64) -> u8 {
-    let Some(file) = prev.file(fd) else { return 0 };
     let (known, kind, when) = slot.file();
-    if known == file.0 as u64 && now - when < FILE_BELIEVED_NS {
+    if known == fd && now - when < FILE_BELIEVED_NS {
         return kind;
     }
-    let kind = look_up(file).unwrap_or(0);
-    slot.set_file(file.0 as u64, kind, now);
+    let Some(kind) = prev.file(fd).and_then(look_up) else { return 0 };
+    slot.set_file(fd, kind, now);
     kind
 }
 

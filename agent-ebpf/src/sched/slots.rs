@@ -293,15 +293,15 @@ impl Slot {
         get!(self, flags)
     }
 
-    /// File of the last descriptor, its kind, and when that was looked up.
+    /// The last descriptor, the kind of its file, and when that was looked up.
     #[inline(always)]
-    pub(crate) fn file(self) -> (u64, u8, u64) {
-        (get!(self, file), get!(self, file_kind), get!(self, file_ns))
+    pub(crate) fn file(self) -> (u32, u8, u64) {
+        (get!(self, fd), get!(self, file_kind), get!(self, file_ns))
     }
 
     #[inline(always)]
-    pub(crate) fn set_file(self, file: u64, kind: u8, now: u64) {
-        set!(self, file, file);
+    pub(crate) fn set_file(self, fd: u32, kind: u8, now: u64) {
+        set!(self, fd, fd);
         set!(self, file_kind, kind);
         set!(self, file_ns, now);
     }

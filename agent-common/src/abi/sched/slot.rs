@@ -29,35 +29,35 @@ pub struct SchedSlot {
     pub arg: u64,
     /// Woken at this time while it was still on its way off the CPU; 0: not.
     pub early_ns: u64,
-    /// `struct file` of the last descriptor waited for.
-    pub file: u64,
+    /// [`FLAG_NEW`], [`FLAG_COMPAT`], [`FLAG_WAIT_USER`], [`FLAG_SHARED`].
+    pub flags: u16,
+    /// Kind of the file at `fd` ([`super::Call`] says what that makes of a call).
+    pub file_kind: u8,
+    /// Zero.
+    pub pad: u8,
+    /// The last descriptor waited for.
+    pub fd: u32,
     /// When its kind was looked up.
     pub file_ns: u64,
     /// Blocked time since the last mark ([`crate::abi::offcpu`]).
     pub debt_ns: u64,
-    /// When the slot was claimed.
-    pub born_ns: u64,
+    /// Time of waiting for a CPU that nobody has been charged with yet ([`crate::abi::runqlat`]).
+    pub queued_ns: u64,
     /// Switches away because it blocked.
     pub voluntary: u64,
     /// Switches away because another had to run.
     pub preempted: u64,
-    /// Its name, NUL-padded.
-    pub comm: [u8; COMM_LEN],
-    /// Time of waiting for a CPU that nobody has been charged with yet ([`crate::abi::runqlat`]).
-    pub queued_ns: u64,
     /// Thread that owns the lock at `arg`, where its word or what is beside it says so: not to be trusted. 0: nothing
     /// is said.
     pub owner: u32,
-    /// Zero.
-    pub pad2: u32,
-    /// [`FLAG_NEW`], [`FLAG_COMPAT`], [`FLAG_WAIT_USER`], [`FLAG_SHARED`].
-    pub flags: u16,
-    /// Kind of `file` ([`super::Call`] says what that makes of a call).
-    pub file_kind: u8,
-    /// Zero.
-    pub pad: u8,
     /// Number of the wait whose user stack is wanted.
     pub wait: u32,
+    /// When the slot was claimed.
+    pub born_ns: u64,
+    /// Its name, NUL-padded.
+    pub comm: [u8; COMM_LEN],
+    /// Zero: what each switch needs fills one cache line, and the sums begin with one.
+    pub pad2: u64,
     /// Time in each state, ns; the present one's since `since_ns` is not in it.
     pub ns: [u64; STATES],
 }
@@ -75,20 +75,20 @@ assert_abi!(
         u16,
         u64,
         u64,
-        u64,
-        u64,
-        u64,
-        u64,
-        u64,
-        u64,
-        [u8; COMM_LEN],
-        u64,
-        u32,
-        u32,
         u16,
         u8,
         u8,
         u32,
+        u64,
+        u64,
+        u64,
+        u64,
+        u64,
+        u32,
+        u32,
+        u64,
+        [u8; COMM_LEN],
+        u64,
         [u64; STATES]
     ]
 );
