@@ -72,10 +72,18 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `tp_btf/sched_waking(struct task_struct *p)`: before the wake-up, in the waker's context; interrupts are off.
+/// `tp_btf/sched_waking(struct task_struct *p)`: before the wake-up, in the waker's context; interrupts are off. `bpf_loop`
+/// since 5.17.
 #[btf_tracepoint(function = "sched_waking")]
 pub fn sched_waking(ctx: BtfTracePointContext) -> i32 {
-    sched::try_waking(&ctx);
+    sched::try_waking::<true>(&ctx);
+    0
+}
+
+/// The same where [`sched_waking`] is refused.
+#[btf_tracepoint(function = "sched_waking")]
+pub fn sched_waking_r(ctx: BtfTracePointContext) -> i32 {
+    sched::try_waking::<false>(&ctx);
     0
 }
 

@@ -16,7 +16,7 @@ use agent_common::abi::sched::{
 };
 use agent_common::abi::settings::Settings;
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP};
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::helpers::generated::{bpf_get_task_stack, bpf_ringbuf_output};
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_get_stack,
@@ -36,8 +36,8 @@ const WAITS_BYTES: u32 = 1 << 20;
 
 /// Bytes of one full stack.
 const STACK_BYTES: usize = MAX_FRAMES * 8;
-/// Three stacks, the second and third behind what the first really took: at most 1023 bytes each by their masks.
-const FRAMES_BYTES: usize = 4096 - size_of::<WaitHeader>();
+/// A user stack, then two of the kernel's, each behind what the one before really took: at most 1023 bytes each by their masks.
+const FRAMES_BYTES: usize = unwind::USER_BYTES + 2048;
 
 const S_IFMT: u16 = 0o170_000;
 const S_IFIFO: u16 = 0o010_000;
@@ -61,7 +61,7 @@ pub(crate) struct UserScratch {
     frames: [u8; unwind::USER_BYTES],
 }
 
-/// A wait is put together here: 4 KiB a CPU.
+/// A wait is put together here: 4.2 KiB a CPU.
 #[map]
 static WAIT_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
@@ -70,7 +70,13 @@ static WAIT_USER: PerCpuArray<UserScratch> = PerCpuArray::with_max_entries(1, 0)
 
 /// A thread that waited in `state` since `since` is woken by the current one.
 #[inline(always)]
-pub(crate) fn ended(ctx: &BtfTracePointContext, task: Task, slot: Slot, state: u8, (since, now): (u64, u64)) {
+pub(crate) fn ended<const LOOPS: bool>(
+    ctx: &BtfTracePointContext,
+    task: Task,
+    slot: Slot,
+    state: u8,
+    (since, now): (u64, u64),
+) {
     if now <= since {
         return;
     }
@@ -107,7 +113,7 @@ pub(crate) fn ended(ctx: &BtfTracePointContext, task: Task, slot: Slot, state: u
         ..WaitHeader::default()
     };
     describe(header, settings, task, slot);
-    let bytes = stacks(ctx, task, header, scratch.frames.as_mut_ptr());
+    let bytes = stacks::<LOOPS>(ctx, task, header, scratch.frames.as_mut_ptr());
     send(core::ptr::from_ref(scratch).cast(), bytes);
 }
 
@@ -236,31 +242,42 @@ fn role(sock: KernelPtr) -> Option<u16> {
 
 /// The three stacks, one behind the other. Returns the bytes of all.
 #[inline(always)]
-fn stacks(ctx: &BtfTracePointContext, task: Task, header: &mut WaitHeader, frames: *mut u8) -> usize {
-    // SAFETY: `frames` has room for three stacks; the task sleeps, and cannot run before this ends.
-    let kernel =
-        unsafe { bpf_get_task_stack(task.0.0.cast_mut().cast(), frames.cast(), STACK_BYTES as u32, 0) };
+fn stacks<const LOOPS: bool>(
+    ctx: &BtfTracePointContext,
+    task: Task,
+    header: &mut WaitHeader,
+    frames: *mut u8,
+) -> usize {
+    let mut waker = 0;
+    if header.waker_tid != 0 {
+        let saved = |walk: &mut Walk| walk.saved(kernel::user_regs()?);
+        // SAFETY: `frames` is a map value with room for that.
+        let user = unsafe {
+            unwind::user_stack::<LOOPS>(ctx.as_ptr(), Walker::Waking, header.waker_tgid, frames, saved)
+        };
+        header.waker_user = (user.bytes / 8) as u8;
+        header.waker_python = user.python_frames;
+        header.waker_stale = u8::from(user.stale);
+        // SAFETY: `user.bytes` is less than USER_BYTES, and STACK_BYTES have room behind it.
+        let taken =
+            unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(user.bytes).cast(), STACK_BYTES as u32, 0) };
+        let kernel_bytes = if taken > 0 { taken as usize & 0x3ff } else { 0 };
+        header.waker_kernel = (kernel_bytes / 8) as u8;
+        waker = user.bytes + kernel_bytes;
+    }
+    // SAFETY: FRAMES_BYTES has room for three stacks; the task sleeps, and cannot run before this ends.
+    let kernel = unsafe {
+        bpf_get_task_stack(task.0.0.cast_mut().cast(), frames.add(waker).cast(), STACK_BYTES as u32, 0)
+    };
     let kernel_bytes = if kernel > 0 { kernel as usize & 0x3ff } else { 0 };
     header.kernel_frames = (kernel_bytes / 8) as u8;
-    if header.waker_tid == 0 {
-        return kernel_bytes;
-    }
-    let here = |at: usize, flags: u64| {
-        // SAFETY: `at` is at most 2046, and FRAMES_BYTES is 3072 and more.
-        let taken = unsafe { bpf_get_stack(ctx.as_ptr(), frames.add(at).cast(), STACK_BYTES as u32, flags) };
-        if taken > 0 { taken as usize & 0x3ff } else { 0 }
-    };
-    let waker_kernel = here(kernel_bytes, 0);
-    header.waker_kernel = (waker_kernel / 8) as u8;
-    let waker_user = here(kernel_bytes + waker_kernel, u64::from(BPF_F_USER_STACK));
-    header.waker_user = (waker_user / 8) as u8;
-    kernel_bytes + waker_kernel + waker_user
+    waker + kernel_bytes
 }
 
 #[inline(always)]
 fn send(record: *const core::ffi::c_void, frames: usize) {
     let bytes = size_of::<WaitHeader>() + frames;
-    // SAFETY: header and frames are in the scratch area, whose size is 4096; `frames` is at most 3 × 1023.
+    // SAFETY: header and frames are in the scratch area; `frames` is at most FRAMES_BYTES.
     let sent = unsafe {
         bpf_ringbuf_output(
             core::ptr::addr_of!(WAITS).cast_mut().cast(),

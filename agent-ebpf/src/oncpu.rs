@@ -1,10 +1,9 @@
 //! On-CPU samples: kernel stack by the kernel's unwinder, user stack by ours, through a ring buffer.
 
 use agent_common::abi::drops::DropReason;
-use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks, missed_between};
+use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks};
 use agent_common::abi::python::PythonVerdict;
 use aya_ebpf::EbpfContext;
-use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, bpf_perf_event_data};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_smp_processor_id,
@@ -42,27 +41,6 @@ static SAMPLE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0
 #[map]
 static SAMPLE_TICKS: PerCpuArray<SampleTicks> = PerCpuArray::with_max_entries(1, 0);
 
-/// Period of the sampling timer, ns; set at load.
-#[unsafe(no_mangle)]
-static SAMPLE_PERIOD: Global<u64> = Global::new(0);
-
-/// Notes a tick and how many before it did not come. On an idle CPU it may be none for seconds, although the timer is
-/// armed: see ARCHITECTURE.md.
-#[inline(always)]
-fn note_tick(ticks: *mut SampleTicks) -> u64 {
-    // SAFETY: no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    // SAFETY: a per-CPU slot, written only from this CPU's timer.
-    unsafe {
-        let last = (*ticks).last_ns;
-        if last != 0 && now > last {
-            (*ticks).missed += missed_between(now - last, SAMPLE_PERIOD.load());
-        }
-        (*ticks).last_ns = now;
-    }
-    now
-}
-
 /// Registers of user mode: those that were interrupted, or those that the kernel was entered with.
 #[inline(always)]
 fn user_regs(ctx: &PerfEventContext, walk: &mut Walk) -> Regs {
@@ -85,7 +63,6 @@ fn user_regs(ctx: &PerfEventContext, walk: &mut Walk) -> Regs {
 #[inline(always)]
 pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     let Some(ticks) = SAMPLE_TICKS.get_ptr_mut(0) else { return };
-    let now = note_tick(ticks);
     let pid_tgid = bpf_get_current_pid_tgid();
     let tgid = (pid_tgid >> 32) as u32;
     if pid_tgid == 0 {
@@ -98,6 +75,10 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         unsafe { (*ticks).filtered += 1 };
         return;
     }
+    // SAFETY: as above.
+    unsafe { (*ticks).busy += 1 };
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
     let Some(scratch) = SAMPLE_SCRATCH.get_ptr_mut(0) else {
         drops::count(DropReason::NoScratch);
         return;
@@ -149,10 +130,7 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
     let sent = unsafe { SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64) };
     if sent != 0 {
         drops::count(DropReason::SampleRingFull);
-        return;
     }
-    // SAFETY: as above.
-    unsafe { (*ticks).busy += 1 };
 }
 
 #[inline(always)]

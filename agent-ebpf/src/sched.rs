@@ -134,7 +134,7 @@ fn enter(next: Task, tid: u32, now: u64) -> Option<(Slot, u64)> {
 }
 
 #[inline(always)]
-pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
+pub(crate) fn try_waking<const LOOPS: bool>(ctx: &BtfTracePointContext) {
     let task = Task::arg(ctx, 0);
     let tid = task.tid();
     let Some(slot) = Slot::of(tid) else {
@@ -147,7 +147,7 @@ pub(crate) fn try_waking(ctx: &BtfTracePointContext) {
     if is_blocked(state) {
         let (since, now) = (slot.since(), now());
         slot.change(queued(task, State::RunqWoken), now);
-        offcpu::ended(ctx, task, slot, state, (since, now));
+        offcpu::ended::<LOOPS>(ctx, task, slot, state, (since, now));
     } else if state == State::Oncpu as u8 {
         slot.set_early(now());
     }

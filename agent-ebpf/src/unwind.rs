@@ -26,10 +26,12 @@ pub(crate) enum Walker {
     Oncpu = 0,
     /// The end of a system call.
     SysExit = 1,
+    /// Who wakes a thread.
+    Waking = 2,
 }
 
 /// Walkers.
-const WALKERS: u32 = 2;
+const WALKERS: u32 = 3;
 
 /// Index of a frame, as the verifier believes it.
 const FRAMES_MASK: u32 = 127;

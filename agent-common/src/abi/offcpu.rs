@@ -45,8 +45,8 @@ pub const UNIX_ASKS: u16 = 1;
 /// It has a name: it was accepted.
 pub const UNIX_SERVES: u16 = 2;
 
-/// One wait. `kernel_frames` of the thread that waited, then `waker_kernel` and `waker_user` of the one that ended
-/// it follow, u64 each, leaf first.
+/// One wait. `waker_user` and `waker_kernel` of the thread that ended it, then `kernel_frames` of the one that waited
+/// follow, u64 each, leaf first; user frames are addresses, then [`PythonFrame`](super::python::PythonFrame)s.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct WaitHeader {
@@ -103,8 +103,12 @@ pub struct WaitHeader {
     pub waker_kernel: u8,
     /// See `kernel_frames`.
     pub waker_user: u8,
+    /// How many of `waker_user` are Python's.
+    pub waker_python: u8,
+    /// 1: `waker_user` met code that user space should look at.
+    pub waker_stale: u8,
     /// Zero.
-    pub pad: [u8; 7],
+    pub pad: [u8; 5],
     /// Name of the thread that waited.
     pub comm: [u8; COMM_LEN],
     /// Name of the thread that ended it.
@@ -141,7 +145,9 @@ assert_abi!(
         u8,
         u8,
         u8,
-        [u8; 7],
+        u8,
+        u8,
+        [u8; 5],
         [u8; COMM_LEN],
         [u8; COMM_LEN]
     ]

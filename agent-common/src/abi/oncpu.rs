@@ -54,60 +54,11 @@ assert_abi!(
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SampleTicks {
-    /// Ticks that hit a task that passes the filter and whose sample was sent.
+    /// Ticks that hit a task that passes the filter: a sample each, or a count of what became of it.
     pub busy: u64,
     /// Ticks that hit the idle task.
     pub idle: u64,
     /// Ticks that hit a task outside the filter.
     pub filtered: u64,
-    /// Ticks that did not come: whole periods between one tick and the next, less the one that is due.
-    pub missed: u64,
-    /// Time of the last tick, `CLOCK_MONOTONIC` ns; 0 before the first.
-    pub last_ns: u64,
 }
-assert_abi!(SampleTicks, size = 40, align = 8, fields = [u64, u64, u64, u64, u64]);
-
-/// A tick may be this part of a period early or late and is still the one that was due.
-pub const TICK_SLACK: u64 = 8;
-
-/// Ticks missed between two that are `gap_ns` apart.
-#[must_use]
-#[inline(always)]
-pub const fn missed_between(gap_ns: u64, period_ns: u64) -> u64 {
-    if gap_ns < period_ns || period_ns == 0 {
-        return 0;
-    }
-    (gap_ns + period_ns / TICK_SLACK) / period_ns - 1
-}
-
-/// Ticks missed for certain since the last one, `since_ns` ago: never more than [`missed_between`] will say of the
-/// gap once it ends.
-#[must_use]
-pub const fn missed_so_far(since_ns: u64, period_ns: u64) -> u64 {
-    if period_ns == 0 {
-        return 0;
-    }
-    (since_ns.saturating_sub(period_ns / TICK_SLACK) / period_ns).saturating_sub(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{missed_between, missed_so_far};
-
-    #[test]
-    fn a_late_tick_is_not_a_missed_one() {
-        // The timer keeps its grid: 1.6 periods and then 0.4 are two ticks in two periods.
-        assert_eq!([160, 40, 199, 201, 230].map(|gap| missed_between(gap, 100)), [0, 0, 1, 1, 1]);
-        assert_eq!(missed_between(187, 100), 0);
-        assert_eq!(missed_between(40_050, 100), 399);
-    }
-
-    #[test]
-    fn a_gap_that_lasts_never_counts_more_than_when_it_ends() {
-        for gap in 0..1000 {
-            assert!(missed_so_far(gap, 100) <= missed_between(gap, 100), "{gap}");
-            assert!(missed_so_far(gap, 100) <= missed_so_far(gap + 1, 100), "{gap}");
-        }
-        assert_eq!(missed_so_far(1050, 100), 9);
-    }
-}
+assert_abi!(SampleTicks, size = 24, align = 8, fields = [u64, u64, u64]);

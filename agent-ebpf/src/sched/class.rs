@@ -87,11 +87,10 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
         }
     }
     // One descriptor: who polls it waits for it, with a time-out.
-    let polled = if call.0 == Call::POLL.0 && args[1] == 1 && !deep { polled(args[0]) } else { None };
-    let fd = polled.map_or(args[0] as u32, |(fd, _)| fd);
-    let wanted = call.wants_file() || polled.is_some();
-    let file = if wanted { kind_of(prev, slot, fd, now) } else { 0 };
-    if let Some((fd, events)) = polled {
+    let polls_one = call.0 == Call::POLL.0 && args[1] == 1 && !deep;
+    let (fd, events) = if polls_one { pollfd(args[0]) } else { (args[0] as u32, 0) };
+    let file = if call.wants_file() || polls_one { kind_of(prev, slot, fd, now) } else { 0 };
+    if polls_one {
         let state = state_of_poll(file, events);
         if state != State::Poll as u8 {
             slot.set_call(number as u16, u64::from(fd), flags);
@@ -101,12 +100,12 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     state_of_call(call, args, deep, deep && prev.in_iowait(), file)
 }
 
-/// Descriptor and events of the one `struct pollfd` at an address.
+/// Descriptor and events of the `struct pollfd` at an address; a descriptor that nobody has where it cannot be read.
 #[inline(always)]
-fn polled(entry: u64) -> Option<(u32, u16)> {
+fn pollfd(entry: u64) -> (u32, u16) {
     // SAFETY: the helper checks the address; the thread that waits is current.
-    let words = unsafe { bpf_probe_read_user(entry as *const [u32; 2]) }.ok()?;
-    Some((words[0], words[1] as u16))
+    let words = unsafe { bpf_probe_read_user(entry as *const u64) }.unwrap_or(u64::MAX);
+    (words as u32, (words >> 32) as u16)
 }
 
 /// Thread that owns the lock at `word`, as far as it says so.

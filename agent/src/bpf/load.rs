@@ -118,7 +118,6 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
     let (sched, sched_mask) = (Plain::<SchedOffsets>(sched), sizes.sched_slots - 1);
     let filtered = u32::from(spec.filter || spec.cgroup);
-    let period = 1_000_000_000 / u64::from(spec.rate_hz.max(1));
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -129,7 +128,6 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .override_global("SCHED_OFFSETS", &sched, true)
         .override_global("SCHED_MASK", &sched_mask, true)
         .override_global("FILTERED", &filtered, true)
-        .override_global("SAMPLE_PERIOD", &period, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("SYSCALL_ENTRY", sizes.entry_slots)
         .map_max_entries("SYSCALL_CACHE", sizes.cache_slots)

@@ -33,7 +33,7 @@ pub struct Verdict {
 }
 
 /// Program, feature, what is lost without it.
-pub(super) const PROGRAMS: [(&str, &str, &str); 39] = [
+pub(super) const PROGRAMS: [(&str, &str, &str); 40] = [
     ("process_fork", "process", "short-lived processes and the children of a filtered one"),
     ("process_exec", "process", "names of short-lived processes"),
     ("process_exit", "process", "exit codes, and the CPU time of processes shorter than a window"),
@@ -68,7 +68,8 @@ pub(super) const PROGRAMS: [(&str, &str, &str); 39] = [
     ("udp_queue_fail", "net", "datagrams dropped at a full receive buffer"),
     ("sock_queue_full", "net", "packets dropped at a full raw socket"),
     ("sched_switch", "sched", "thread states: where each thread's time goes and what it waits for"),
-    ("sched_waking", "sched", "the time threads wait for a CPU after they were woken, and who woke them"),
+    ("sched_waking", "sched", "wakers' user stacks without frame pointers: those are one frame deep"),
+    ("sched_waking_r", "sched", "the time threads wait for a CPU after they were woken, and who woke them"),
     ("sched_wakeup_new", "sched", "the first wait for a CPU of a new thread"),
     ("task_rename", "sched", "new names of threads"),
     (

@@ -34,7 +34,7 @@ impl Audit {
     pub(super) fn new(probes: &Probes, rate_hz: u32, now: MonoNs) -> Self {
         let mut audit = Self {
             rate_hz,
-            ticks: Ticks::new(rate_hz, now),
+            ticks: Ticks::new(rate_hz),
             windows: 0,
             ending: false,
             drops: HashMap::new(),

@@ -1,12 +1,12 @@
 //! The sampling equation: expected = captured + lost, also where an idle CPU's timer stands still.
 //!
-//! Three sources that know nothing of each other: the clock (expected), what arrived in user space (samples) and what
-//! the kernel counted (idle and filtered ticks, and ticks that did not come). A sample that vanishes on its way leaves
-//! the equation open.
+//! Expected is what the clock says; captured is what arrived in user space, and the ticks that hit the idle task or a
+//! process outside the filter; lost is what the kernel side counted as lost, and the ticks that did not reach it. A
+//! sample that vanishes on its way leaves the equation open.
 
 use std::collections::HashMap;
 
-use agent_common::abi::oncpu::{SampleTicks, missed_so_far};
+use agent_common::abi::oncpu::SampleTicks;
 use agent_common::units::MonoNs;
 
 /// One CPU's cumulative figures at the end of a window.
@@ -32,47 +32,60 @@ pub(super) struct Settled {
 
 #[derive(Debug, Clone, Copy)]
 struct Last {
+    /// Values of the first call: ticks before it belong to no window.
+    begin: MonoNs,
+    ticks_before: u64,
+    /// Ticks said to be missed since then.
+    missed: u64,
     idle: u64,
     filtered: u64,
-    missed: u64,
     idle_ns: u64,
-    /// Idle ticks of the window before that are not yet known to be missed: at most [`SPARE_MAX`].
+    /// Idle ticks of the window before that did not come, or came early: at most [`SPARE_MAX`].
     spare: u64,
 }
 
-/// A gap that has not ended counts up to two ticks less than it will ([`missed_so_far`]): these are the next window's.
+/// Whether a tick falls before or after the end of a window is not known to the tick, nor of idle time.
 const SPARE_MAX: u64 = 2;
+
+/// A tick may be this part of a period late and is still the one that was due.
+const SLACK: u64 = 8;
 
 /// Last values by CPU.
 #[derive(Debug)]
 pub(super) struct Ticks {
     period_ns: u64,
-    /// A CPU that has not ticked yet has been due since then.
-    attached: MonoNs,
     last: HashMap<u32, Last>,
 }
 
 impl Ticks {
-    pub(super) fn new(rate_hz: u32, attached: MonoNs) -> Self {
-        Self { period_ns: 1_000_000_000 / u64::from(rate_hz.max(1)), attached, last: HashMap::new() }
+    pub(super) fn new(rate_hz: u32) -> Self {
+        Self { period_ns: 1_000_000_000 / u64::from(rate_hz.max(1)), last: HashMap::new() }
     }
 
     /// Settles the time since the last call; a CPU seen for the first time only leaves its values.
     pub(super) fn settle(&mut self, now: MonoNs, cpus: impl Iterator<Item = (u32, CpuNow)>) -> Settled {
         let mut sum = Settled::default();
         for (cpu, CpuNow { ticks, idle_ns }) in cpus {
-            let since = if ticks.last_ns == 0 { self.attached.0 } else { ticks.last_ns };
-            let missed = ticks.missed + missed_so_far(now.0.saturating_sub(since), self.period_ns);
-            let new = Last { idle: ticks.idle, filtered: ticks.filtered, missed, idle_ns, spare: 0 };
-            let Some(old) = self.last.insert(cpu, new) else { continue };
-            let (idle, filtered) =
-                (new.idle.saturating_sub(old.idle), new.filtered.saturating_sub(old.filtered));
-            let missed = missed.saturating_sub(old.missed);
+            let so_far = ticks.busy + ticks.idle + ticks.filtered;
+            let Some(last) = self.last.get_mut(&cpu) else {
+                let (idle, filtered) = (ticks.idle, ticks.filtered);
+                let first =
+                    Last { begin: now, ticks_before: so_far, missed: 0, idle, filtered, idle_ns, spare: 0 };
+                self.last.insert(cpu, first);
+                continue;
+            };
+            let idle = ticks.idle.saturating_sub(last.idle);
+            let filtered = ticks.filtered.saturating_sub(last.filtered);
+            // The timer keeps its grid: what is due follows from the time alone, what is missing from all that came.
+            let due = now.since(last.begin).0.saturating_sub(self.period_ns / SLACK) / self.period_ns;
+            let all_missed = due.saturating_sub(so_far.saturating_sub(last.ticks_before));
+            let missed = all_missed.saturating_sub(last.missed);
             // Of the ticks that idle time is worth, those that did not hit the idle task were slept through.
-            let worth = idle_ns.saturating_sub(old.idle_ns).div_ceil(self.period_ns) + old.spare;
+            let worth = idle_ns.saturating_sub(last.idle_ns).div_ceil(self.period_ns) + last.spare;
             let asleep = missed.min(worth.saturating_sub(idle));
-            let spare = worth.saturating_sub(idle + asleep).min(SPARE_MAX);
-            self.last.insert(cpu, Last { spare, ..new });
+            last.spare = worth.saturating_sub(idle + asleep).min(SPARE_MAX);
+            last.missed += missed;
+            (last.idle, last.filtered, last.idle_ns) = (ticks.idle, ticks.filtered, idle_ns);
             sum.idle += idle + asleep;
             sum.filtered += filtered;
             sum.stopped += missed - asleep;
@@ -103,8 +116,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn cpu(idle: u64, missed: u64, last_ns: u64, idle_ns: u64) -> CpuNow {
-        CpuNow { ticks: SampleTicks { busy: 0, idle, filtered: 0, missed, last_ns }, idle_ns }
+    fn cpu(busy: u64, idle: u64, idle_ns: u64) -> CpuNow {
+        CpuNow { ticks: SampleTicks { busy, idle, filtered: 0 }, idle_ns }
     }
 
     fn one(ticks: &mut Ticks, at: u64, now: CpuNow) -> Settled {
@@ -113,33 +126,49 @@ mod tests {
 
     #[test]
     fn an_idle_cpu_sleeps_through_its_ticks() {
-        let mut ticks = Ticks::new(100, MonoNs(0));
-        one(&mut ticks, SECOND, cpu(100, 0, SECOND, SECOND));
-        // No tick for a second, and the gap has not ended.
-        let settled = one(&mut ticks, 2 * SECOND, cpu(100, 0, SECOND, 2 * SECOND));
+        let mut ticks = Ticks::new(100);
+        one(&mut ticks, SECOND, cpu(0, 100, SECOND));
+        let settled = one(&mut ticks, 2 * SECOND, cpu(0, 100, 2 * SECOND));
         assert_eq!(
             settled,
-            Settled { idle: 98, filtered: 0, stopped: 0 },
+            Settled { idle: 99, filtered: 0, stopped: 0 },
             "all but the one that may be late"
         );
-        // It ends: 149 were missed, and one came.
-        let settled = one(&mut ticks, 5 * SECOND / 2, cpu(101, 149, 5 * SECOND / 2, 5 * SECOND / 2));
-        assert_eq!(settled, Settled { idle: 52, filtered: 0, stopped: 0 });
+        // One came late, after the window; the grid goes on.
+        let settled = one(&mut ticks, 5 * SECOND / 2, cpu(0, 101, 5 * SECOND / 2));
+        assert_eq!(settled, Settled { idle: 50, filtered: 0, stopped: 0 });
+    }
+
+    #[test]
+    fn gaps_of_any_length_add_up_to_the_ticks_that_were_due() {
+        let mut ticks = Ticks::new(100);
+        one(&mut ticks, 0, cpu(0, 0, 0));
+        // A tick comes at 1.9, 3.0, 4.9, 6.0, … periods: each gap of 1.1 hides one that was skipped.
+        let came = |periods: u64| periods * 2 / 3;
+        let idle: u64 = (1..=10)
+            .map(|second| one(&mut ticks, second * SECOND, cpu(0, came(100 * second), second * SECOND)).idle)
+            .sum();
+        assert!((998..=1000).contains(&idle), "{idle}");
+    }
+
+    #[test]
+    fn a_busy_cpu_that_ticks_has_lost_nothing_wherever_the_windows_end() {
+        let mut ticks = Ticks::new(100);
+        one(&mut ticks, SECOND, cpu(3, 0, 0));
+        for step in 1..100 {
+            let at = SECOND + step * 13_700_000;
+            // On the grid of 10 ms from 1.004 s, 1 ms late.
+            let came = 3 + (at - SECOND + 5_000_000) / 10_000_000;
+            assert_eq!(one(&mut ticks, at, cpu(came, 0, 0)), Settled::default(), "{step}");
+        }
     }
 
     #[test]
     fn a_busy_cpu_without_ticks_has_lost_samples() {
-        let mut ticks = Ticks::new(100, MonoNs(0));
-        one(&mut ticks, SECOND, cpu(0, 0, SECOND, 0));
-        let settled = one(&mut ticks, 2 * SECOND, cpu(0, 50, 2 * SECOND, SECOND / 10));
-        assert_eq!(settled, Settled { idle: 10, filtered: 0, stopped: 40 });
-    }
-
-    #[test]
-    fn a_cpu_that_never_ticked_counts_from_the_start() {
-        let mut ticks = Ticks::new(100, MonoNs(0));
-        one(&mut ticks, 0, cpu(0, 0, 0, 7));
-        assert_eq!(one(&mut ticks, SECOND, cpu(0, 0, 0, SECOND)).idle, 98);
+        let mut ticks = Ticks::new(100);
+        one(&mut ticks, SECOND, cpu(100, 0, 0));
+        let settled = one(&mut ticks, 2 * SECOND, cpu(150, 0, SECOND / 10));
+        assert_eq!(settled, Settled { idle: 10, filtered: 0, stopped: 39 });
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl OffcpuSource {
         match record {
             WaitRecord::Wait { header, kernel, waker_kernel, waker_user } => {
                 let wait = self.wait(header, kernel, waker_kernel, waker_user);
+                if let Some(waker) = &wait.waker {
+                    self.code.stack(waker.tgid, &waker.user);
+                    if header.waker_stale != 0 {
+                        self.stale.push((waker.tgid, true));
+                    }
+                }
                 let stacks = [
                     (header.user_ip != 0).then_some(wait.tgid),
                     wait.waker.as_ref().filter(|waker| !waker.user.is_empty()).map(|waker| waker.tgid),

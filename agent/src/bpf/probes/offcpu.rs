@@ -58,12 +58,10 @@ impl Probes {
             match kind {
                 KIND_WAIT => {
                     let Some(header) = split::<WaitHeader>(&item, &mut frames) else { continue };
-                    let user = frames.len().saturating_sub(header.waker_user.into());
-                    tell_native(&mut frames[user..], 0);
-                    let rest = frames.as_slice();
-                    let (kernel, rest) = rest.split_at(rest.len().min(header.kernel_frames.into()));
-                    let (waker_kernel, rest) = rest.split_at(rest.len().min(header.waker_kernel.into()));
-                    let waker_user = &rest[..rest.len().min(header.waker_user.into())];
+                    let user = frames.len().min(header.waker_user.into());
+                    tell_native(&mut frames[..user], header.waker_python.into());
+                    let (waker_user, rest) = frames.split_at(user);
+                    let (waker_kernel, kernel) = rest.split_at(rest.len().min(header.waker_kernel.into()));
                     each(WaitRecord::Wait { header: &header, kernel, waker_kernel, waker_user });
                 }
                 KIND_USER => {

@@ -11,13 +11,8 @@ use crate::bpf::load::Sizes;
 use crate::bpf::mapped::Mapped;
 use crate::collector::StartError;
 
-/// Program and tracepoint, in the order they are attached: a thread is seen to leave only when it can be seen to wake.
-const PROGRAMS: [(&str, &str); 4] = [
-    ("sched_wakeup_new", "sched_wakeup_new"),
-    ("sched_waking", "sched_waking"),
-    ("sched_switch", "sched_switch"),
-    ("task_rename", "task_rename"),
-];
+/// Tracepoints in the order they are attached: a thread is seen to leave only when it can be seen to wake.
+const TRACEPOINTS: [&str; 4] = ["sched_wakeup_new", "sched_waking", "sched_switch", "task_rename"];
 
 /// Looks at a slot that is being written: some µs.
 const SETTLE_TRIES: u32 = 1000;
@@ -50,17 +45,26 @@ impl Probes {
             Ok(btf) => btf,
             Err(error) => return self.record("sched_switch", &Err(ProgramError::Btf(error))),
         };
-        for (program, tracepoint) in PROGRAMS {
-            let load = |ebpf: &mut Ebpf| typed(ebpf, program)?.load(tracepoint, &btf);
-            if let Err(refused) = load(&mut self.ebpf) {
-                let verdict = self.record(program, &Err(refused));
-                if program != "task_rename" {
-                    return verdict;
-                }
+        let mut programs = TRACEPOINTS;
+        for program in &mut programs {
+            let tracepoint = *program;
+            let mut load = |program| {
+                let load = |ebpf: &mut Ebpf| typed(ebpf, program)?.load(tracepoint, &btf);
+                load(&mut self.ebpf).map_err(|refused| self.record(program, &Err(refused)))
+            };
+            let mut loaded = load(tracepoint);
+            if loaded.is_err() && tracepoint == "sched_waking" {
+                *program = "sched_waking_r";
+                loaded = load(program);
+            }
+            if let Err(works) = loaded
+                && tracepoint != "task_rename"
+            {
+                return works;
             }
         }
         let mut works = true;
-        for (program, _) in PROGRAMS {
+        for program in programs {
             let result = typed(&mut self.ebpf, program).and_then(|p| p.attach().map(|_| ()));
             works &= self.record(program, &result) || program == "task_rename";
         }
