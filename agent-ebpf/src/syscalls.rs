@@ -15,7 +15,8 @@ use crate::kernel::CurrentTask;
 use crate::{drops, filter, offcpu, runqlat, settings};
 
 /// 131,072 × 104 B = 13 MiB of kernel memory, preallocated (kernels before 6.1 allow nothing else here): room for
-/// 3,000 processes with 40 (call, CPU, bucket) combinations each. User space drains early when it fills.
+/// 3,000 processes with 40 (call, CPU, bucket) combinations each. User space makes it smaller for few CPUs, since every
+/// reading walks all of it, and drains early when it fills.
 const SYSCALLS_MAX: u32 = 131_072;
 
 /// Slots of [`SYSCALL_ENTRY`]; user space sizes it to `pid_max` up to this: 131,072 × 24 B = 3 MiB.
@@ -108,7 +109,6 @@ fn take_entry(tid: u32) -> Option<(u64, u16, u16)> {
 
 #[inline(always)]
 pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
-    let Some(settings) = settings::get() else { return };
     // SAFETY: no arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
     let Some(turns) = runqlat::of_cpu(cpu) else {
@@ -122,8 +122,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     offcpu::take_user::<LOOPS>(current.context(), turns, tid);
     let ret = current.second();
     let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };
-    let entry = if settings.syscall_times != 0 { take_entry(tid) } else { None };
-    let (nr, bucket, ns) = if let Some((start, nr, entry_flags)) = entry {
+    let (nr, bucket, ns) = if let Some((start, nr, entry_flags)) = take_entry(tid) {
         flags |= entry_flags as u8;
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
@@ -149,7 +148,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
             // The child's first return to user mode: its parent's call, not one of its own.
             return;
         }
-        if settings.syscall_times != 0 {
+        if settings::get().is_some_and(|settings| settings.syscall_times != 0) {
             drops::count(DropReason::SyscallUnpaired);
         }
         (nr, UNTIMED, 0)

@@ -36,9 +36,9 @@ use sched::Sched;
 /// How long the start waits for the unwind tables of the processes that are to be observed: those of one take some 10 ms.
 const TABLES_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Counters in the kernel's hash before a reading is made early: half of its 131,072, so that the other half is room
-/// for what 100 ms of process churn brings.
-const DRAIN_AT: u64 = 65_536;
+/// The kernel's hash of counters is read early when this part of it is full: the rest is room for what 100 ms of process
+/// churn brings.
+const DRAIN_AT: u64 = 2;
 
 /// Syscalls per second and CPU at which timing every call is too dear: 200,000 × 0.3 µs are 6 % of a CPU.
 const TIMES_MAX_PER_CPU: u64 = 200_000;
@@ -187,7 +187,7 @@ impl Collector {
         if let Some(unwinding) = &self.unwinding {
             self.mapped.walk(&mut self.oncpu, unwinding);
         }
-        if self.probes.keys_made().saturating_sub(self.keys_deleted) > DRAIN_AT {
+        if self.probes.keys_made().saturating_sub(self.keys_deleted) > self.probes.keys_room() / DRAIN_AT {
             self.read_syscalls();
         }
     }

@@ -55,6 +55,11 @@ pub(super) fn entry_slots() -> u32 {
     pid_max().next_power_of_two().clamp(4096, 131_072)
 }
 
+/// Counters for this machine, whose keys name a CPU: 32,768 a CPU, at most 131,072 (13 MiB). Every reading walks them all.
+fn syscall_keys(cpus: u32) -> u32 {
+    cpus.saturating_mul(32_768).clamp(32_768, 131_072)
+}
+
 /// Threads that can be accounted: eight times those that there are now, at least 16,384 (6 MiB), at most 32,768; no more than
 /// `pid_max`.
 fn sched_slots() -> u32 {
@@ -84,6 +89,7 @@ pub(super) struct Sizes {
     pub(super) entry_slots: u32,
     pub(super) cache_slots: u32,
     pub(super) sched_slots: u32,
+    pub(super) syscall_keys: u32,
     pub(super) possible_cpus: u32,
 }
 
@@ -113,6 +119,7 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         entry_slots: if spec.syscalls { entry_slots() } else { 4096 },
         cache_slots: if spec.syscalls { possible * CACHE_SLOTS } else { CACHE_SLOTS },
         sched_slots: if spec.sched { sched_slots() } else { USED_CHUNK },
+        syscall_keys: if spec.syscalls { syscall_keys(possible) } else { 1 },
         possible_cpus: possible,
     };
     let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
@@ -129,6 +136,7 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .override_global("SCHED_MASK", &sched_mask, true)
         .override_global("FILTERED", &filtered, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
+        .map_max_entries("SYSCALLS", sizes.syscall_keys)
         .map_max_entries("SYSCALL_ENTRY", sizes.entry_slots)
         .map_max_entries("SYSCALL_CACHE", sizes.cache_slots)
         .map_max_entries("SCHED_SLOTS", sizes.sched_slots)
@@ -141,7 +149,7 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         loader.map_max_entries("FILTER_TGIDS", 1);
     }
     if !spec.syscalls {
-        loader.map_max_entries("SYSCALLS", 1).map_max_entries("ENTRY_OVERFLOW", 1);
+        loader.map_max_entries("ENTRY_OVERFLOW", 1);
     }
     if !spec.sched {
         loader.map_max_entries("BLAME", 1);

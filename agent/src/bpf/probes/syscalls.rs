@@ -41,6 +41,7 @@ pub(super) struct Syscalls {
     entries: Mapped<SyscallEntry>,
     cache: Mapped<SyscallCache>,
     keys_made: PerCpuArray<MapData, u64>,
+    keys_room: u64,
     programs: SyscallPrograms,
     enter_link: Option<EnterLink>,
 }
@@ -54,6 +55,7 @@ impl Syscalls {
             batch: Batch::new(4096),
             cached: std::collections::HashMap::new(),
             keys_made: maps.take("KEYS_MADE")?,
+            keys_room: sizes.syscall_keys.into(),
             programs: SyscallPrograms::None,
             enter_link: None,
         })
@@ -124,7 +126,7 @@ impl Probes {
                 let _ = self.set(|s| s.syscall_times = 1);
             }
         } else if !times && let Some(link) = self.syscalls.enter_link.take() {
-            // First stop pairing, then stop filling: the other order would pair exits with entries long past.
+            // From here on a call without an entry is no loss; those that are under way are still timed.
             let _ = self.set(|s| s.syscall_times = 0);
             let detached = match link {
                 EnterLink::Typed(id) => typed(&mut self.ebpf, "syscall_enter").and_then(|p| p.detach(id)),
@@ -247,6 +249,12 @@ impl Probes {
     /// Counters ever made.
     pub fn keys_made(&self) -> u64 {
         self.syscalls.keys_made.get(&0, 0).map_or(0, |cpus| cpus.iter().sum())
+    }
+
+    /// Counters that there is room for.
+    #[must_use]
+    pub const fn keys_room(&self) -> u64 {
+        self.syscalls.keys_room
     }
 
     /// Syscalls in flight whose entry was seen.

@@ -1,7 +1,7 @@
 //! The maps that the unwinder looks things up in.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use agent_common::abi::python::{LAYOUTS, PythonLayout};
@@ -51,11 +51,14 @@ impl UnwindMaps {
         })
     }
 
-    /// Waits until a process is wanted, `patience` at most.
-    pub fn wait(&self, patience: Duration) {
-        let mut ring = libc::pollfd { fd: self.wanted.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one descriptor that is open. An interrupted wait is a short one.
-        unsafe { libc::poll(&raw mut ring, 1, patience.as_millis() as libc::c_int) };
+    /// Waits until a process is wanted or `bell` rings, `patience` at most.
+    pub fn wait(&self, bell: BorrowedFd<'_>, patience: Duration) {
+        let ready = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut fds = [ready(self.wanted.as_raw_fd()), ready(bell.as_raw_fd())];
+        // SAFETY: two descriptors that are open. An interrupted wait is a short one.
+        unsafe {
+            libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, patience.as_millis() as libc::c_int)
+        };
     }
 
     /// Calls `each` for every process that the kernel side wants to be looked at.

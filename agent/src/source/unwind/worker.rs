@@ -1,6 +1,7 @@
 //! The thread that reads mappings and makes tables.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::os::fd::AsFd as _;
 use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps, Rule, Verdict}
 use agent_common::units::Tgid;
 use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::extents::Extents;
 use super::process::{Found, Plan, translate};
@@ -31,8 +33,9 @@ const YOUNG: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_mins(1);
 /// Files remembered before those that no process uses are forgotten.
 const FILES: usize = 4096;
-/// How long the thread waits for the kernel side before it looks at what the collector has told.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// How long the thread waits for the kernel side, or for the collector to ring, before it looks at what is told without
+/// ringing.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Of each second, the thread makes tables for this part: a start or a build beside it does not take a whole CPU.
 const SHARE: u32 = 3;
 /// A table that took long (a browser's takes a second) is no reason to let short-lived processes wait.
@@ -104,6 +107,8 @@ pub struct UnwindStats {
 #[derive(Debug)]
 pub struct Unwinding {
     events: Option<mpsc::Sender<Event>>,
+    /// Rung when the thread is to look at its events now.
+    bell: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Mutex<UnwindStats>>,
     walked: mpsc::Receiver<Walked>,
@@ -116,13 +121,18 @@ impl Unwinding {
         let (done, walked) = mpsc::channel();
         let shared = Arc::new(Mutex::default());
         let seen = Arc::clone(&shared);
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(|error| {
+            StartError::Broken(anyhow::Error::new(error).context("cannot make an eventfd"))
+        })?;
+        let bell = Arc::new(bell);
+        let heard = Arc::clone(&bell);
         let thread = std::thread::Builder::new()
             .name("unwind".to_owned())
-            .spawn(move || Worker::new(maps, seen, done).run(&received))
+            .spawn(move || Worker::new(maps, seen, done).run(&received, &heard))
             .map_err(|error| {
                 StartError::Broken(anyhow::Error::new(error).context("cannot start a thread"))
             })?;
-        Ok(Self { events: Some(events), thread: Some(thread), shared, walked })
+        Ok(Self { events: Some(events), bell, thread: Some(thread), shared, walked })
     }
 
     fn tell(&self, event: Event) {
@@ -132,10 +142,20 @@ impl Unwinding {
         }
     }
 
+    /// What was told is to be looked at now.
+    fn ring(&self) {
+        // A counter that is full has been rung.
+        let _ = self.bell.write(1);
+    }
+
     /// These were sampled since the last call; with `true`, in code that is not known.
     pub fn sampled(&self, processes: Vec<(Tgid, bool)>) {
+        let stale = processes.iter().any(|(_, stale)| *stale);
         if !processes.is_empty() {
             self.tell(Event::Sampled(processes));
+        }
+        if stale {
+            self.ring();
         }
     }
 
@@ -143,6 +163,7 @@ impl Unwinding {
     pub fn walk(&self, young: Vec<Young>) {
         if !young.is_empty() {
             self.tell(Event::Copied(young));
+            self.ring();
         }
     }
 
@@ -157,7 +178,10 @@ impl Unwinding {
         let tgid = Tgid(event.tgid);
         match event.kind {
             KIND_FORK => self.tell(Event::Fork { parent: Tgid(event.parent_tgid), child: tgid }),
-            KIND_EXEC => self.tell(Event::Exec(tgid)),
+            KIND_EXEC => {
+                self.tell(Event::Exec(tgid));
+                self.ring();
+            }
             KIND_EXIT => self.tell(Event::Exit(tgid)),
             _ => {}
         }
@@ -168,6 +192,7 @@ impl Unwinding {
         self.sampled(processes.iter().map(|tgid| (*tgid, true)).collect());
         let (done, settled) = mpsc::channel();
         self.tell(Event::Settle(done));
+        self.ring();
         let _ = settled.recv_timeout(patience);
     }
 
@@ -181,6 +206,7 @@ impl Unwinding {
 impl Drop for Unwinding {
     fn drop(&mut self) {
         drop(self.events.take());
+        self.ring();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the unwind thread panicked");
         }
@@ -241,8 +267,10 @@ impl Worker {
         }
     }
 
-    fn run(mut self, events: &mpsc::Receiver<Event>) {
+    fn run(mut self, events: &mpsc::Receiver<Event>, bell: &EventFd) {
         loop {
+            // Before the events: what is told from here on rings again.
+            let _ = bell.read();
             loop {
                 match events.try_recv() {
                     Ok(event) => self.event(event),
@@ -257,7 +285,7 @@ impl Worker {
             let Some(tgid) = self.queue.pop_front() else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
-                self.maps.wait(PATIENCE);
+                self.maps.wait(bell.as_fd(), PATIENCE);
                 continue;
             };
             self.queued.remove(&tgid);
