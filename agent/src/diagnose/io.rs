@@ -17,6 +17,8 @@ const HAS: f64 = 0.5;
 const EXPLAINED: f64 = 0.3;
 /// The same when the device is saturated, by whomever: their time in its queue would show.
 const EXPLAINED_BUSY: f64 = 0.05;
+/// And what is not explained comes to this a request: a thread takes some 0.1 ms to run again, a limit holds for longer.
+const HELD: u64 = 500_000;
 
 /// States in which a thread waits for a block device.
 pub(super) const STATES: [State; 5] =
@@ -48,11 +50,11 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     let busy = device.busy.unwrap_or(device.served as f64 / facts.span.0.max(1) as f64).min(1.0);
     blame.evidence.push(evidence(format!("{} busy", device.name), busy * 100.0, "%", Some(BUSY * 100.0)));
     let mine = |tgid| facts.by_tgid.get(&tgid).is_some_and(|at| facts.processes[*at].unit == unit.at);
-    let (queued, served) = device
+    let (requests, queued, served) = device
         .users
         .iter()
         .filter(|user| mine(user.tgid))
-        .fold((0, 0), |sum, user| (sum.0 + user.queued, sum.1 + user.served));
+        .fold((0, 0, 0), |sum, user| (sum.0 + user.count, sum.1 + user.queued, sum.2 + user.served));
     // A thread waits for the device itself only while that is busy.
     let at_most = device.busy.map_or(u64::MAX, |busy| {
         (busy * facts.span.0 as f64 * waiting_threads(facts, unit).max(1) as f64) as u64
@@ -86,7 +88,8 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     let explained = own as f64 / waited.max(1) as f64;
     let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
     let least = if busy < BUSY { EXPLAINED } else { EXPLAINED_BUSY };
-    if device.count > 0 && own > 0 && own_requests && explained < least && in_cgroup {
+    let held = waited.saturating_sub(own) > HELD * requests;
+    if device.count > 0 && own > 0 && own_requests && explained < least && held && in_cgroup {
         let share = evidence(
             "of its waiting its requests were in the queue or the device",
             explained * 100.0,

@@ -48,6 +48,20 @@ fn requests_held_back_before_an_idle_disk_are_the_cgroups_limit() {
 }
 
 #[test]
+fn small_requests_of_a_fast_disk_are_not_held_back() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "db", &[&[(FaultFile, 800), (Oncpu, 200)]]);
+        disk(window, 300);
+        requests(window, 10, BlockOp::Read, 8_000, 20, 150);
+        in_cgroup(window, 10, "/app");
+    }));
+    assert_eq!(
+        (&*finding.class, culprit(&finding)),
+        ("fault-major-file", ("device".into(), None, "vda".into()))
+    );
+}
+
+#[test]
 fn each_kind_of_storage_wait_has_its_class() {
     for (state, class) in [
         (DiskWrite, "disk-write"),
