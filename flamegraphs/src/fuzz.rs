@@ -11,7 +11,7 @@ use crate::symbolize::entries;
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ENTRIES: [Entry; 7] = [
+pub const ENTRIES: [Entry; 8] = [
     ("perf_map", entries::perf_map),
     ("jitdump", |bytes| entries::jitdump(file(bytes))),
     ("maps", entries::maps),
@@ -19,6 +19,7 @@ pub const ENTRIES: [Entry; 7] = [
     ("go_table", entries::go_table),
     ("name", entries::name),
     ("profile", profile),
+    ("python", crate::python::fuzz),
 ];
 
 /// Runs the entry `name`.

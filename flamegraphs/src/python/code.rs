@@ -140,7 +140,8 @@ impl Layout {
     fn table(&self, memory: &impl Memory, addr: u64) -> Option<Box<[u8]>> {
         let mut head = [0; 64];
         memory.read(addr, &mut head);
-        let size = usize::try_from(u64_at(&head, self.bytes as usize - 16)?).ok()?.min(MAX_TABLE);
+        let size = u64_at(&head, (self.bytes as usize).checked_sub(16)?)?;
+        let size = usize::try_from(size).ok()?.min(MAX_TABLE);
         let mut table = vec![0; size];
         let read = memory.read(addr.checked_add(self.bytes.into())?, &mut table);
         table.truncate(read);
