@@ -20,8 +20,24 @@ fn resident() -> u64 {
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
 }
 
-fn lost(windows: &[Window], reason: &str) -> u64 {
-    windows.iter().filter_map(|window| window.coverage.lost.get(reason)).sum()
+/// What the test asks of all windows: kept whole, those of a minute would be most of the memory.
+#[derive(Default)]
+struct Seen {
+    ended: u64,
+    lost: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    fn add(&mut self, window: &Window, parent: Tgid) {
+        self.ended += window.exits.iter().filter(|exit| exit.parent == parent).count() as u64;
+        for (reason, count) in &window.coverage.lost {
+            *self.lost.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    fn lost(&self, reason: &str) -> u64 {
+        self.lost.get(reason).copied().unwrap_or(0)
+    }
 }
 
 #[test]
@@ -42,55 +58,40 @@ fn a_storm_of_processes_beside_ten_thousand_threads_loses_nothing_uncounted() {
         let took = storm.work();
         (storm, took)
     });
-    let (mut windows, mut peak, mut closed) = (Vec::new(), 0, Instant::now());
-    while !worker.is_finished() || windows.len() < 2 {
+    let (mut seen, mut windows, mut peak, mut closed) = (Seen::default(), 0, 0, Instant::now());
+    while !worker.is_finished() || windows < 2 {
         std::thread::sleep(Collector::POLL);
         collector.poll();
         if closed.elapsed() >= Duration::from_secs(1) {
             closed = Instant::now();
-            windows.push(slim(collector.close_window().expect("time has passed"), Tgid(crowd.pid())));
+            seen.add(&collector.close_window().expect("time has passed"), storm_pid);
+            windows += 1;
             peak = peak.max(resident());
         }
     }
     let (storm, took) = worker.join().expect("it ends well");
     // Whoever of the crowd slept through a window is in the next.
     std::thread::sleep(Duration::from_millis(1200));
-    windows.push(collector.close_window().expect("time has passed"));
+    let last = collector.close_window().expect("time has passed");
+    seen.add(&last, storm_pid);
     storm.finish();
 
-    let ended: u64 =
-        windows.iter().flat_map(|window| &window.exits).filter(|exit| exit.parent == storm_pid).count()
-            as u64;
-    let uncounted = starts.saturating_sub(ended).saturating_sub(lost(&windows, "process_ring_full"));
-    let mut all: BTreeMap<&str, u64> = BTreeMap::new();
-    for (reason, count) in windows.iter().flat_map(|window| &window.coverage.lost) {
-        *all.entry(reason.as_str()).or_default() += count;
-    }
+    let uncounted = starts.saturating_sub(seen.ended).saturating_sub(seen.lost("process_ring_full"));
     eprintln!(
-        "{starts} processes in {took} s, {ended} ends seen, lost {all:?}; {} MiB before, {} MiB at most",
+        "{starts} processes in {took} s, {} ends seen, lost {:?}; {} MiB before, {} MiB at most",
+        seen.ended,
+        seen.lost,
         before >> 20,
         peak >> 20
     );
-    assert_eq!(uncounted, 0, "{all:?}");
+    assert_eq!(uncounted, 0, "{:?}", seen.lost);
     assert!(peak < MEMORY, "{} MiB", peak >> 20);
-    let last = windows.last().expect("a window");
     let times = last.times.iter().find(|row| row.tgid == Tgid(crowd.pid())).expect("the crowd");
     let resting: u64 = times.resting.iter().map(|(_, threads)| u64::from(*threads)).sum();
-    let seen = times.threads.iter().map(|thread| thread.tid).collect::<std::collections::HashSet<Tid>>();
-    let without_slot = lost(&windows, "sched_slots_full");
+    let moved =
+        times.threads.iter().map(|thread| thread.tid).collect::<std::collections::HashSet<Tid>>().len();
     assert!(
-        seen.len() as u64 + resting > THREADS || without_slot > 0,
-        "{} threads moved, {resting} rested",
-        seen.len()
+        moved as u64 + resting > THREADS || seen.lost("sched_slots_full") > 0,
+        "{moved} threads moved, {resting} rested"
     );
-}
-
-/// What the test asks of a window: it keeps many.
-fn slim(mut window: Window, crowd: Tgid) -> Window {
-    window.times.retain(|row| row.tgid == crowd);
-    window.tasks.clear();
-    window.syscalls.clear();
-    window.waits.clear();
-    window.samples.clear();
-    window
 }
