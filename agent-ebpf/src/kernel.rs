@@ -45,11 +45,18 @@ macro_rules! layout {
 pub(crate) use layout;
 
 /// `pt_regs` of x86-64: part of the user ABI (`struct user_regs_struct`), the same in every kernel.
-const PT_REGS_R11: u32 = 48;
-const PT_REGS_CX: u32 = 88;
-const PT_REGS_ORIG_AX: u32 = 120;
-const PT_REGS_IP: u32 = 128;
-const PT_REGS_FLAGS: u32 = 144;
+mod pt_regs {
+    pub(super) const BX: u32 = 40;
+    pub(super) const R11: u32 = 48;
+    pub(super) const CX: u32 = 88;
+    pub(super) const DX: u32 = 96;
+    pub(super) const SI: u32 = 104;
+    pub(super) const DI: u32 = 112;
+    pub(super) const ORIG_AX: u32 = 120;
+    pub(super) const IP: u32 = 128;
+    pub(super) const FLAGS: u32 = 144;
+    pub(super) const SP: u32 = 152;
+}
 /// `TS_COMPAT` in `thread_info.status` (arch/x86/include/asm/thread_info.h): the call came through the 32-bit gate.
 const TS_COMPAT: u32 = 2;
 
@@ -184,20 +191,20 @@ impl CurrentTask for Typed<'_> {
     #[inline(always)]
     fn ids(&self, cpu: *mut Cpu) -> (u32, u32) {
         let regs = self.regs() as u64;
-        if let Some(ids) = runqlat::caller(cpu, regs) {
-            return ids;
-        }
-        let at = runqlat::noted(cpu);
-        let task = current_task();
-        let ids = (task.load(offset!(task_tgid)), task.load(offset!(task_pid)));
-        runqlat::note_caller(cpu, at, regs, ids);
-        ids
+        runqlat::caller(cpu, regs).unwrap_or_else(|found| {
+            let task = current_task();
+            let ids = (task.load(offset!(task_tgid)), task.load(offset!(task_pid)));
+            runqlat::note_caller(cpu, found, regs, ids);
+            ids
+        })
     }
 
     #[inline(always)]
     fn compat(&self) -> bool {
         // The 64-bit gate alone leaves the return address in rcx and the flags in r11 as well (SYSCALL does).
-        if self.reg(PT_REGS_CX) == self.reg(PT_REGS_IP) && self.reg(PT_REGS_R11) == self.reg(PT_REGS_FLAGS) {
+        if self.reg(pt_regs::CX) == self.reg(pt_regs::IP)
+            && self.reg(pt_regs::R11) == self.reg(pt_regs::FLAGS)
+        {
             return false;
         }
         current_task().load::<u32>(offset!(task_thread_status)) & TS_COMPAT != 0
@@ -205,7 +212,7 @@ impl CurrentTask for Typed<'_> {
 
     #[inline(always)]
     fn orig_ax(&self) -> Option<i64> {
-        Some(self.reg(PT_REGS_ORIG_AX) as i64)
+        Some(self.reg(pt_regs::ORIG_AX) as i64)
     }
 
     #[inline(always)]
@@ -238,7 +245,7 @@ impl CurrentTask for Checked<'_> {
 
     #[inline(always)]
     fn orig_ax(&self) -> Option<i64> {
-        KernelPtr(self.0.arg::<u64>(0) as *const u8).read(PT_REGS_ORIG_AX)
+        KernelPtr(self.0.arg::<u64>(0) as *const u8).read(pt_regs::ORIG_AX)
     }
 
     #[inline(always)]

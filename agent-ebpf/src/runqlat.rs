@@ -37,6 +37,13 @@ pub(crate) fn current(cpu: *mut Cpu) -> u32 {
     unsafe { (*cpu).current }
 }
 
+/// What a CPU notes while nobody has made a system call in this turn: an odd number, which is no address of registers, and
+/// another one for each turn.
+#[inline(always)]
+fn nobody_in(turn: u32) -> u64 {
+    u64::from(turn) << 1 | 1
+}
+
 /// A turn on this CPU begins: of a thread of a process (0: idle), and whether the thread's user stack is wanted.
 #[inline(always)]
 pub(crate) fn begin_turn(cpu: *mut Cpu, tid: u32, tgid: u32, wanted: bool, now: u64) {
@@ -45,8 +52,7 @@ pub(crate) fn begin_turn(cpu: *mut Cpu, tid: u32, tgid: u32, wanted: bool, now: 
         let turn = (*cpu).turn.wrapping_add(1);
         (*cpu).turn = turn;
         (*cpu).current = tid;
-        // Odd: no address of registers, and another number for each turn.
-        (&raw mut (*cpu).caller).write_volatile(u64::from(turn) << 1 | 1);
+        (&raw mut (*cpu).caller).write_volatile(nobody_in(turn));
         (*cpu).wanted = if wanted { tid } else { 0 };
         let entry = &raw mut (*cpu).turns[turn as usize & (TURNS - 1)];
         (*entry).since_ns = now;
@@ -54,21 +60,21 @@ pub(crate) fn begin_turn(cpu: *mut Cpu, tid: u32, tgid: u32, wanted: bool, now: 
     }
 }
 
-/// Whom this CPU's last caller is noted to be, if it entered the kernel with `regs`: thread group, thread.
+/// Thread group and thread of who is noted to enter the kernel with `regs`; in `Err` what is noted in place of them.
 #[inline(always)]
-pub(crate) fn caller(cpu: *mut Cpu, regs: u64) -> Option<(u32, u32)> {
+pub(crate) fn caller(cpu: *mut Cpu, regs: u64) -> Result<(u32, u32), u64> {
     // SAFETY: this CPU's entry. Ids before registers: where the program may be preempted between the two, the turn that
     // came between has changed the registers.
     let (ids, noted) = unsafe {
         ((&raw const (*cpu).caller_ids).read_volatile(), (&raw const (*cpu).caller).read_volatile())
     };
-    (noted == regs).then_some(((ids >> 32) as u32, ids as u32))
+    if noted == regs { Ok(((ids >> 32) as u32, ids as u32)) } else { Err(noted) }
 }
 
-/// Notes who enters the kernel with `regs`, unless another turn has begun since `at`, which [`noted`] gave.
+/// Notes who enters the kernel with `regs` in place of what [`caller`] found, unless another turn has begun since.
 #[inline(always)]
-pub(crate) fn note_caller(cpu: *mut Cpu, at: u64, regs: u64, (tgid, tid): (u32, u32)) {
-    if at == 0 {
+pub(crate) fn note_caller(cpu: *mut Cpu, found: u64, regs: u64, (tgid, tid): (u32, u32)) {
+    if found == 0 {
         return;
     }
     // SAFETY: this CPU's entry. A turn that comes between makes the exchange fail; the ids count for nothing then.
@@ -78,27 +84,21 @@ pub(crate) fn note_caller(cpu: *mut Cpu, at: u64, regs: u64, (tgid, tid): (u32, 
             "r0 = cmpxchg_64({caller} + 0, r0, {regs})",
             caller = in(reg) &raw mut (*cpu).caller,
             regs = in(reg) regs,
-            inout("r0") at => _,
+            inout("r0") found => _,
             options(nostack),
         );
     }
-}
-
-/// What this CPU has noted of its caller.
-#[inline(always)]
-pub(crate) fn noted(cpu: *mut Cpu) -> u64 {
-    // SAFETY: this CPU's entry.
-    unsafe { (&raw const (*cpu).caller).read_volatile() }
 }
 
 /// The current thread has got another number: what was noted of it is no longer so.
 #[inline(always)]
 pub(crate) fn forget_caller() {
     if let Some(cpu) = this_cpu() {
-        // SAFETY: this CPU's entry. Odd where turns are seen, 0 where they are not.
+        // SAFETY: this CPU's entry. Where turns are not seen it is 0 and stays so.
         unsafe {
-            let armed = if noted(cpu) == 0 { 0 } else { u64::from((*cpu).turn) << 1 | 1 };
-            (&raw mut (*cpu).caller).write_volatile(armed);
+            if (*cpu).caller != 0 {
+                (&raw mut (*cpu).caller).write_volatile(nobody_in((*cpu).turn));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use agent_common::abi::settings::NO_OFFSET;
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use super::{KernelPtr, TS_COMPAT};
+use super::{KernelPtr, TS_COMPAT, pt_regs};
 
 /// Overridden by the loader before the programs are verified.
 #[unsafe(no_mangle)]
@@ -165,23 +165,21 @@ impl Regs {
     /// Number of the system call; −1 in a page fault or an interrupt.
     #[inline(always)]
     pub(crate) fn call(self) -> i64 {
-        self.at(120) as i64
+        self.at(pt_regs::ORIG_AX) as i64
     }
 
     /// First three arguments of a system call.
     #[inline(always)]
     pub(crate) fn args(self, compat: bool) -> [u64; 3] {
         if compat {
-            // bx cx dx
-            return [self.at(40) & 0xffff_ffff, self.at(88) & 0xffff_ffff, self.at(96) & 0xffff_ffff];
+            return [pt_regs::BX, pt_regs::CX, pt_regs::DX].map(|offset| self.at(offset) & 0xffff_ffff);
         }
-        // di si dx
-        [self.at(112), self.at(104), self.at(96)]
+        [pt_regs::DI, pt_regs::SI, pt_regs::DX].map(|offset| self.at(offset))
     }
 
     /// User instruction pointer and stack pointer.
     #[inline(always)]
     pub(crate) fn user(self) -> (u64, u64) {
-        (self.at(128), self.at(152))
+        (self.at(pt_regs::IP), self.at(pt_regs::SP))
     }
 }
