@@ -1,9 +1,17 @@
 //! Which capabilities this process has.
 
+use crate::collector::StartError;
+
 /// The capabilities the collector needs, with their bit and what they are for.
 const NEEDED: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19)];
 /// Includes `CAP_BPF` and `CAP_PERFMON`.
 const CAP_SYS_ADMIN: u32 = 21;
+
+/// Whether this process may attach probes; if not, the error names what is missing.
+pub fn may_attach() -> Result<(), StartError> {
+    let missing = missing_capabilities();
+    if missing.is_empty() { Ok(()) } else { Err(StartError::Denied { missing: missing.join(", ") }) }
+}
 
 /// Names of the capabilities that are missing from the effective set.
 #[must_use]

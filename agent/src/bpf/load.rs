@@ -57,7 +57,7 @@ pub(super) fn entry_slots() -> u32 {
 
 /// Counters for this machine, whose keys name a CPU: 32,768 a CPU, at most 131,072 (13 MiB). Every reading walks them all.
 fn syscall_keys(cpus: u32) -> u32 {
-    cpus.saturating_mul(32_768).clamp(32_768, 131_072)
+    cpus.saturating_mul(32_768).min(131_072)
 }
 
 /// Threads that can be accounted: eight times those that there are now, at least 16,384 (6 MiB), at most 32,768; no more than
@@ -102,10 +102,7 @@ unsafe impl<T: Copy + 'static> aya::Pod for Plain<T> {}
 
 /// Loads the object's maps; programs are loaded one by one later.
 pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), StartError> {
-    let missing = super::missing_capabilities();
-    if !missing.is_empty() {
-        return Err(StartError::Denied { missing: missing.join(", ") });
-    }
+    super::may_attach()?;
     raise_memlock();
     let (offsets, layout, sched) = Btf::of_kernel()
         .map(|b| (b.offsets(), b.layout(), b.sched_offsets()))

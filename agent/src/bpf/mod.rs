@@ -13,7 +13,7 @@ mod probes;
 mod sys;
 mod verdict;
 
-pub use caps::missing_capabilities;
+pub use caps::{may_attach, missing_capabilities};
 pub use load::{LoadSpec, raise_memlock};
 pub use mappings::{MappingChange, MappingEvent, MappingEvents};
 pub use object::source_digest;

@@ -3,7 +3,6 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Context;
-use crate::collector::StartError;
 use crate::control::protocol::{Reply, Request};
 use crate::control::{Client, ClientError};
 
@@ -19,14 +18,10 @@ pub(super) async fn daemon(context: &Context) -> anyhow::Result<Option<Client>> 
             context.config.socket.display()
         ),
         // Nobody but root can tell whether a daemon is behind that socket.
-        Err(denied @ ClientError::Denied { .. }) if !named => {
-            let missing = crate::bpf::missing_capabilities();
-            if missing.is_empty() {
-                return Ok(None);
-            }
-            let attaching = StartError::Denied { missing: missing.join(", ") };
-            anyhow::bail!("{denied}; without a daemon: {attaching}")
-        }
+        Err(denied @ ClientError::Denied { .. }) if !named => match crate::bpf::may_attach() {
+            Ok(()) => Ok(None),
+            Err(attaching) => anyhow::bail!("{denied}; without a daemon: {attaching}"),
+        },
         connected => Ok(connected?),
     }
 }

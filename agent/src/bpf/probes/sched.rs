@@ -4,15 +4,24 @@ use std::mem::offset_of;
 
 use agent_common::abi::sched::{DEAD, DEAD_RING, DeadRing, SchedSlot, USED_CHUNK, UsedChunk};
 use aya::programs::ProgramError;
-use aya::{Btf, Ebpf};
+use aya::Btf;
 
 use super::{Maps, Probes, typed};
 use crate::bpf::load::Sizes;
 use crate::bpf::mapped::Mapped;
 use crate::collector::StartError;
 
-/// Tracepoints in the order they are attached: a thread is seen to leave only when it can be seen to wake.
-const TRACEPOINTS: [&str; 4] = ["sched_wakeup_new", "sched_waking", "sched_switch", "task_rename"];
+/// Tracepoints in the order they are attached: a thread is seen to leave only when it can be seen to wake. With the
+/// programs for each, of which the first that the kernel takes is attached.
+const TRACEPOINTS: [(&str, &[&str]); 4] = [
+    ("sched_wakeup_new", &["sched_wakeup_new"]),
+    ("sched_waking", &["sched_waking", "sched_waking_r"]),
+    ("sched_switch", &["sched_switch"]),
+    (RENAME, &[RENAME]),
+];
+
+/// The one that the others can do without.
+const RENAME: &str = "task_rename";
 
 /// Looks at a slot that is being written: some µs.
 const SETTLE_TRIES: u32 = 1000;
@@ -45,28 +54,22 @@ impl Probes {
             Ok(btf) => btf,
             Err(error) => return self.record("sched_switch", &Err(ProgramError::Btf(error))),
         };
-        let mut programs = TRACEPOINTS;
-        for program in &mut programs {
-            let tracepoint = *program;
-            let mut load = |program| {
-                let load = |ebpf: &mut Ebpf| typed(ebpf, program)?.load(tracepoint, &btf);
-                load(&mut self.ebpf).map_err(|refused| self.record(program, &Err(refused)))
-            };
-            let mut loaded = load(tracepoint);
-            if loaded.is_err() && tracepoint == "sched_waking" {
-                *program = "sched_waking_r";
-                loaded = load(program);
-            }
-            if let Err(works) = loaded
-                && tracepoint != "task_rename"
-            {
-                return works;
+        let mut loaded = Vec::new();
+        for (tracepoint, programs) in TRACEPOINTS {
+            let taken = programs.iter().copied().find(|program| {
+                let result = typed(&mut self.ebpf, program).and_then(|p| p.load(tracepoint, &btf));
+                result.is_ok() || self.record(program, &result)
+            });
+            match taken {
+                Some(program) => loaded.push(program),
+                None if tracepoint == RENAME => {}
+                None => return false,
             }
         }
         let mut works = true;
-        for program in programs {
+        for program in loaded {
             let result = typed(&mut self.ebpf, program).and_then(|p| p.attach().map(|_| ()));
-            works &= self.record(program, &result) || program == "task_rename";
+            works &= self.record(program, &result) || program == RENAME;
         }
         works
     }
