@@ -58,15 +58,15 @@ pub fn folded_of_command(args: &[&str], command: &[&str]) -> (String, String) {
     (std::fs::read_to_string(&out).expect("the folded stacks"), said)
 }
 
-/// Folded stacks of a workload while it works, 997 times a second, and what it printed when it was done.
+/// Folded stacks of a workload while it works, taken with these further arguments, and what it printed when it was done.
 ///
 /// # Panics
 /// When either fails.
 #[must_use]
-pub fn folded_of(mut workload: Workload) -> (String, String) {
+pub fn folded_of(args: &[&str], mut workload: Workload) -> (String, String) {
     let pid = workload.pid().to_string();
-    let args = ["flamegraph", "--pid", &pid, "--duration", "10m", "--rate", "997", "--format", "folded"];
-    let observing = Observing::start(&args);
+    let fixed = ["flamegraph", "--pid", &pid, "--duration", "10m", "--format", "folded"];
+    let observing = Observing::start(&[&fixed, args].concat());
     let printed = workload.work();
     let folded = String::from_utf8(observing.stop()).expect("text");
     workload.finish();

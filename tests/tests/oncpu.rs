@@ -23,7 +23,7 @@ fn shares_of_three_functions_come_out_within_two_points() {
         return;
     }
     // At 997 Hz, ten seconds have a standard error of 0.5 points at most.
-    let (folded, truth) = agent::folded_of(Workload::start("cpu_split", &[10]));
+    let (folded, truth) = agent::folded_of(&["--rate", "997"], Workload::start("cpu_split", &[10]));
     let truth: Vec<f64> = truth.split(' ').map(|text| text.parse().expect("a share")).collect();
     let (leaves, total) = leaves(&folded);
     assert!(total > 5000, "{total} samples in 10 s at 997 Hz: {folded}");

@@ -87,7 +87,7 @@ fn run(interpreter: &Path, rounds: u32, threads: u32) -> (Vec<(Vec<String>, u64)
     let workload = Workload::spawn(
         Command::new(interpreter).arg(&script).arg(rounds.to_string()).arg(threads.to_string()),
     );
-    let (folded, truth) = agent::folded_of(workload);
+    let (folded, truth) = agent::folded_of(&["--rate", "997"], workload);
     (tests::folded(&folded), truth)
 }
 

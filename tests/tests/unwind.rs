@@ -32,7 +32,7 @@ fn compile(dir: &Path, name: &str, source: &str) -> PathBuf {
 
 /// Stacks in `spin_hot` of a program's two seconds of work.
 fn stacks_of(program: &Path) -> Vec<(Vec<String>, u64)> {
-    let (folded, _) = agent::folded_of(Workload::spawn(&mut Command::new(program)));
+    let (folded, _) = agent::folded_of(&["--rate", "997"], Workload::spawn(&mut Command::new(program)));
     let mut stacks = tests::folded(&folded);
     stacks.retain(|(frames, _)| frames.iter().any(|frame| names(frame, "spin_hot")));
     let all: u64 = stacks.iter().map(|(_, count)| count).sum();
@@ -386,13 +386,8 @@ fn the_stack_of_who_ends_a_wait_is_whole() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let mut workload = Workload::spawn(&mut Command::new(compile(dir.path(), "wakes", WAKES)));
-    let pid = workload.pid().to_string();
-    let args = ["flamegraph", "--mode", "wakers", "--pid", &pid, "--duration", "1m", "--format", "folded"];
-    let observing = agent::Observing::start(&args);
-    let _ = workload.work();
-    let folded = String::from_utf8(observing.stop()).expect("text");
-    workload.finish();
+    let workload = Workload::spawn(&mut Command::new(compile(dir.path(), "wakes", WAKES)));
+    let (folded, _) = agent::folded_of(&["--mode", "wakers"], workload);
     let mut woken = tests::folded(&folded);
     let is_waker = |frame: &str, function: &str| frame.ends_with("_[w]") && names(frame, function);
     woken.retain(|(frames, _)| frames.iter().any(|frame| is_waker(frame, "anon_pipe_write")));
