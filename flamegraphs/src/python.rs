@@ -88,21 +88,9 @@ impl Interpreter {
 /// code object.
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn fuzz(bytes: &[u8]) {
-    struct Here<'a>(&'a [u8]);
-    const BASE: u64 = 0x1000;
-    impl Memory for Here<'_> {
-        fn read(&self, addr: u64, bytes: &mut [u8]) -> usize {
-            let Some(rest) = addr.checked_sub(BASE).and_then(|at| self.0.get(at as usize..)) else {
-                return 0;
-            };
-            let count = rest.len().min(bytes.len());
-            bytes[..count].copy_from_slice(&rest[..count]);
-            count
-        }
-    }
     let _ = Interpreter::read(bytes, Path::new("python3.11"));
     let Some((layout, memory)) = build::any(bytes) else { return };
-    if let Some((_, code)) = layout.read(&Here(memory), BASE) {
+    if let Some((_, code)) = layout.read(&code::Fake(memory), code::BASE) {
         for instr in [0, 1, 100, u32::MAX] {
             let _ = code.source(Some(instr));
         }

@@ -44,7 +44,7 @@ struct Last {
     spare: u64,
 }
 
-/// Whether a tick falls before or after the end of a window is not known to the tick, nor of idle time.
+/// A tick and the idle time that it stands for may fall into different windows.
 const SPARE_MAX: u64 = 2;
 
 /// A tick may be this part of a period late and is still the one that was due.
@@ -137,6 +137,13 @@ mod tests {
         // One came late, after the window; the grid goes on.
         let settled = one(&mut ticks, 5 * SECOND / 2, cpu(0, 101, 5 * SECOND / 2));
         assert_eq!(settled, Settled { idle: 50, filtered: 0, stopped: 0 });
+    }
+
+    #[test]
+    fn a_cpu_that_never_ticked_counts_from_the_start() {
+        let mut ticks = Ticks::new(100);
+        one(&mut ticks, 0, cpu(0, 0, 7));
+        assert_eq!(one(&mut ticks, SECOND, cpu(0, 0, SECOND)).idle, 99);
     }
 
     #[test]

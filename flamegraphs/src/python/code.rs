@@ -30,6 +30,25 @@ impl Memory for File {
     }
 }
 
+/// Bytes as the memory of a process, from [`BASE`] on.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) struct Fake<B>(pub(super) B);
+
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) const BASE: u64 = 0x1000;
+
+#[cfg(any(test, feature = "fuzz"))]
+impl<B: AsRef<[u8]>> Memory for Fake<B> {
+    fn read(&self, addr: u64, bytes: &mut [u8]) -> usize {
+        let Some(rest) = addr.checked_sub(BASE).and_then(|at| self.0.as_ref().get(at as usize..)) else {
+            return 0;
+        };
+        let count = rest.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&rest[..count]);
+        count
+    }
+}
+
 /// Where objects of a version have what is read, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -181,7 +200,6 @@ fn short(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
 
     const LAYOUT: Layout = Layout {
         name: 128,
@@ -194,23 +212,7 @@ mod tests {
         bytes: 32,
     };
 
-    /// Memory from an address on.
-    struct Fake(Vec<u8>, Cell<usize>);
-
-    const BASE: u64 = 0x1000;
-
-    impl Memory for Fake {
-        fn read(&self, addr: u64, bytes: &mut [u8]) -> usize {
-            self.1.set(self.1.get() + 1);
-            let Some(from) = addr.checked_sub(BASE).filter(|at| *at < self.0.len() as u64) else { return 0 };
-            let rest = &self.0[from as usize..];
-            let count = rest.len().min(bytes.len());
-            bytes[..count].copy_from_slice(&rest[..count]);
-            count
-        }
-    }
-
-    impl Fake {
+    impl Fake<Vec<u8>> {
         fn put(&mut self, at: usize, bytes: &[u8]) {
             self.0[at..at + bytes.len()].copy_from_slice(bytes);
         }
@@ -227,8 +229,8 @@ mod tests {
         }
     }
 
-    fn memory() -> Fake {
-        let mut fake = Fake(vec![0; 4096], Cell::new(0));
+    fn memory() -> Fake<Vec<u8>> {
+        let mut fake = Fake(vec![0; 4096]);
         for (field, target) in [(128, 0x400), (112, 0x600), (136, 0x800_u64)] {
             fake.put(field, &(BASE + target).to_le_bytes());
         }
