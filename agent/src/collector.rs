@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
-use agent_common::wire::report::MAPPINGS_LOST;
+use agent_common::wire::report::{MAPPINGS_LOST, UNWIND_NO_ROOM};
 
 use crate::bpf::{LoadSpec, Probes, Verdict};
 use crate::source::file_locks;
@@ -301,8 +301,14 @@ impl Collector {
             coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_told);
         }
         let mut self_cost = self.audit.self_cost(&self.probes, span);
-        self_cost.map_bytes += self.unwinding.as_ref().map_or(0, |unwinding| unwinding.stats().slab_bytes);
         self_cost.map_bytes += self.mapped.bytes();
+        if let Some(unwinding) = &self.unwinding {
+            self_cost.unwind = unwinding.take_cost();
+            self_cost.map_bytes += self_cost.unwind.bytes;
+            if self_cost.unwind.refused > 0 {
+                coverage.lost.insert(UNWIND_NO_ROOM.to_owned(), self_cost.unwind.refused);
+            }
+        }
         self.choose_tier(calls, span.as_secs_f64());
         Some(Window {
             start,

@@ -41,6 +41,9 @@ pub const TIMER_STOPPED: &str = "sample_timer_stopped";
 /// Reason in [`Coverage::lost`]: the kernel had no room to tell what a process mapped.
 pub const MAPPINGS_LOST: &str = "mapping_ring_full";
 
+/// Reason in [`Coverage::lost`]: files or processes for whose unwind tables there was no room.
+pub const UNWIND_NO_ROOM: &str = "unwind_no_room";
+
 impl Coverage {
     /// What was lost: `29 samples lost (buffer full)`, one text a reason.
     pub fn losses(&self) -> impl Iterator<Item = String> {
@@ -49,6 +52,9 @@ impl Coverage {
             match known.map(DropReason::words) {
                 Some(words) => format!("{lost} {words}"),
                 None if reason == TIMER_STOPPED => format!("{lost} samples lost (timer held back)"),
+                None if reason == UNWIND_NO_ROOM => {
+                    format!("{lost} files or processes without unwind tables (no room)")
+                }
                 None if reason == MAPPINGS_LOST => format!("{lost} mappings not told (buffer full)"),
                 None => format!("{lost} {}", reason.replace('_', " ")),
             }
@@ -92,6 +98,28 @@ pub struct SelfCost {
     pub rss_bytes: u64,
     /// Kernel memory of the maps.
     pub map_bytes: u64,
+    /// What unwinding without frame pointers took.
+    #[serde(default)]
+    pub unwind: UnwindCost,
+}
+
+/// Unwind tables of programs and libraries: what is loaded, and what that took in the time reported on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnwindCost {
+    /// Processes whose mappings the kernel side knows.
+    pub processes: u64,
+    /// Tables loaded, one a content.
+    pub tables: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Kernel memory of the rows (part of `map_bytes`).
+    pub bytes: u64,
+    /// CPU time of the thread that reads files and mappings, ns.
+    pub cpu_ns: u64,
+    /// Tables dropped to make room.
+    pub evicted: u64,
+    /// Files and processes that there was no room for.
+    pub refused: u64,
 }
 
 /// `agent syscalls --json`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::Tgid;
-use agent_common::wire::report::{Coverage, SelfCost};
+use agent_common::wire::report::{Coverage, SelfCost, UnwindCost};
 
 use crate::window::Window;
 
@@ -75,13 +75,18 @@ fn ended<'a, const N: usize>(
     sum
 }
 
-/// CPU weighted by the windows' lengths, memory as of the last.
+/// CPU weighted by the windows' lengths, memory as of the last, what was counted summed up.
 pub(super) fn self_cost(windows: &[Arc<Window>]) -> SelfCost {
     let span: f64 = windows.iter().map(|window| window.span().as_secs_f64()).sum();
     let spent: f64 =
         windows.iter().map(|window| window.self_cost.cpu_pct * window.span().as_secs_f64()).sum();
-    let last = windows.last().map(|window| window.self_cost.clone()).unwrap_or_default();
-    SelfCost { cpu_pct: if span > 0.0 { spent / span } else { 0.0 }, ..last }
+    let mut cost = windows.last().map(|window| window.self_cost.clone()).unwrap_or_default();
+    cost.cpu_pct = if span > 0.0 { spent / span } else { 0.0 };
+    let sum = |of: fn(&UnwindCost) -> u64| windows.iter().map(|window| of(&window.self_cost.unwind)).sum();
+    cost.unwind.cpu_ns = sum(|unwind| unwind.cpu_ns);
+    cost.unwind.evicted = sum(|unwind| unwind.evicted);
+    cost.unwind.refused = sum(|unwind| unwind.refused);
+    cost
 }
 
 #[cfg(test)]
@@ -136,11 +141,14 @@ mod tests {
     fn own_cost_is_weighted_by_time() {
         let mut first = window(0);
         first.self_cost.cpu_pct = 1.0;
+        first.self_cost.unwind = UnwindCost { tables: 9, cpu_ns: 3, refused: 1, ..UnwindCost::default() };
         let mut second = window(1);
         second.end.0 += 2_000_000_000;
-        second.self_cost = SelfCost { cpu_pct: 5.0, rss_bytes: 7, map_bytes: 8 };
+        let unwind = UnwindCost { tables: 4, cpu_ns: 5, ..UnwindCost::default() };
+        second.self_cost = SelfCost { cpu_pct: 5.0, rss_bytes: 7, map_bytes: 8, unwind };
         let cost = self_cost(&[Arc::new(first), Arc::new(second)]);
-        assert_eq!(cost, SelfCost { cpu_pct: 4.0, rss_bytes: 7, map_bytes: 8 });
+        let unwind = UnwindCost { tables: 4, cpu_ns: 8, refused: 1, ..UnwindCost::default() };
+        assert_eq!(cost, SelfCost { cpu_pct: 4.0, rss_bytes: 7, map_bytes: 8, unwind });
         assert_eq!(self_cost(&[]), SelfCost::default());
     }
 }

@@ -119,6 +119,7 @@ impl Audit {
             cpu_pct: used as f64 * 100.0 / span.0.max(1) as f64,
             rss_bytes: pages * self.page_bytes,
             map_bytes: probes.map_bytes(),
+            ..SelfCost::default()
         }
     }
 }

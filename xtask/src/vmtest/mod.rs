@@ -127,7 +127,7 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
 fn read(version: &str, transcript: &Transcript) -> Column {
     let mut problems = Vec::new();
     if !transcript.complete() {
-        problems.push("it did not come to its end".to_owned());
+        problems.push(format!("it did not come to its end; it said last:\n  {}", transcript.tail()));
     }
     let mut programs = BTreeMap::new();
     match serde_json::from_str::<Value>(&transcript.lines("doctor", "out").join("\n")) {

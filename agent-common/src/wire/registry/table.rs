@@ -458,6 +458,13 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
             gauge("cpu_pct", Unit::Pct, "CPU, percent of one core."),
             gauge("rss_bytes", Unit::Bytes, "Resident memory."),
             gauge("map_bytes", Unit::Bytes, "Kernel memory of the BPF maps."),
+            gauge("unwind_processes", Unit::Count, "Processes whose mappings the unwinder knows."),
+            gauge("unwind_tables", Unit::Count, "Unwind tables loaded, one a program or library."),
+            gauge("unwind_rows", Unit::Count, "Rows of them."),
+            gauge("unwind_bytes", Unit::Bytes, "Kernel memory of the rows; part of `map_bytes`."),
+            counter("unwind_cpu_ns", Unit::Ns, "CPU time of the thread that reads mappings and makes tables."),
+            counter("unwind_evicted", Unit::Count, "Tables dropped to make room."),
+            counter("unwind_refused", Unit::Count, "Files and processes that there was no room for."),
         ],
     },
 ];

@@ -126,7 +126,14 @@ fn own(window: &Window, options: &PointsOptions) -> Vec<Point> {
         at("s7mpa_self")
             .field("cpu_pct", window.self_cost.cpu_pct)
             .field("rss_bytes", window.self_cost.rss_bytes)
-            .field("map_bytes", window.self_cost.map_bytes),
+            .field("map_bytes", window.self_cost.map_bytes)
+            .field("unwind_processes", window.self_cost.unwind.processes)
+            .field("unwind_tables", window.self_cost.unwind.tables)
+            .field("unwind_rows", window.self_cost.unwind.rows)
+            .field("unwind_bytes", window.self_cost.unwind.bytes)
+            .field("unwind_cpu_ns", window.self_cost.unwind.cpu_ns)
+            .field("unwind_evicted", window.self_cost.unwind.evicted)
+            .field("unwind_refused", window.self_cost.unwind.refused),
     ];
     for (reason, lost) in coverage.lost.iter().filter(|(_, lost)| **lost > 0) {
         points.push(at("s7mpa_lost").tag("reason", reason.as_str()).field("lost", *lost));

@@ -432,7 +432,12 @@ mod tests {
                 symbolized_pct: Some(99.5),
                 ..Coverage::default()
             },
-            self_cost: SelfCost { cpu_pct: 0.5, rss_bytes: 20 << 20, map_bytes: 3 << 20 },
+            self_cost: SelfCost {
+                cpu_pct: 0.5,
+                rss_bytes: 20 << 20,
+                map_bytes: 3 << 20,
+                ..SelfCost::default()
+            },
             processes: vec![ReportProcess {
                 pid: 42,
                 comm: "worker".to_owned(),

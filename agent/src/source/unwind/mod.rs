@@ -8,4 +8,4 @@ mod walk;
 mod worker;
 
 pub use walk::Copied;
-pub use worker::{UnwindStats, Unwinding, Walked, Young};
+pub use worker::{Unwinding, Walked, Young};

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
 use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps, Rule, Verdict};
 use agent_common::units::Tgid;
+use agent_common::wire::report::UnwindCost;
 use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::time::{ClockId, clock_gettime};
 
 use super::extents::Extents;
 use super::process::{Found, Plan, translate};
@@ -84,25 +86,6 @@ pub struct Walked {
     pub verdict: Verdict,
 }
 
-/// What the tables hold and what became of them, cumulative where it counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UnwindStats {
-    /// Processes whose mappings are known.
-    pub processes: u64,
-    /// Tables loaded.
-    pub tables: u64,
-    /// Rows of all tables.
-    pub rows: u64,
-    /// Kernel memory of the rows, bytes.
-    pub slab_bytes: u64,
-    /// Tables dropped to make room.
-    pub evicted: u64,
-    /// Files and processes that there was no room for.
-    pub refused: u64,
-    /// CPU time spent on reading files and mappings, ns.
-    pub busy_ns: u64,
-}
-
 /// The thread, from outside.
 #[derive(Debug)]
 pub struct Unwinding {
@@ -110,7 +93,7 @@ pub struct Unwinding {
     /// Rung when the thread is to look at its events now.
     bell: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
-    shared: Arc<Mutex<UnwindStats>>,
+    shared: Arc<Mutex<UnwindCost>>,
     walked: mpsc::Receiver<Walked>,
 }
 
@@ -196,10 +179,13 @@ impl Unwinding {
         let _ = settled.recv_timeout(patience);
     }
 
-    /// What it holds.
+    /// What it holds, and what that took since the last call.
     #[must_use]
-    pub fn stats(&self) -> UnwindStats {
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn take_cost(&self) -> UnwindCost {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = *shared;
+        (shared.cpu_ns, shared.evicted, shared.refused) = (0, 0, 0);
+        cost
     }
 }
 
@@ -230,8 +216,11 @@ struct Process {
 
 struct Worker {
     maps: UnwindMaps,
-    shared: Arc<Mutex<UnwindStats>>,
-    stats: UnwindStats,
+    shared: Arc<Mutex<UnwindCost>>,
+    /// CPU time of this thread that has been published.
+    cpu_ns: u64,
+    /// Files and processes that there was no room for, not published yet.
+    refused: u64,
     tables: Tables,
     places: Extents,
     processes: HashMap<Tgid, Process>,
@@ -248,11 +237,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(maps: UnwindMaps, shared: Arc<Mutex<UnwindStats>>, done: mpsc::Sender<Walked>) -> Self {
+    fn new(maps: UnwindMaps, shared: Arc<Mutex<UnwindCost>>, done: mpsc::Sender<Walked>) -> Self {
         Self {
             maps,
             shared,
-            stats: UnwindStats::default(),
+            cpu_ns: 0,
+            refused: 0,
             tables: Tables::new(),
             places: Extents::new(MAPPINGS),
             processes: HashMap::new(),
@@ -291,7 +281,6 @@ impl Worker {
             self.queued.remove(&tgid);
             self.look_at(tgid, now);
             let took = now.elapsed();
-            self.stats.busy_ns += took.as_nanos() as u64;
             self.publish();
             if self.queue.is_empty() {
                 self.waiting.clear();
@@ -398,7 +387,7 @@ impl Worker {
             plan.add(mapping, what, loaded);
             plan.python = plan.python.or_else(|| self.pythons.find(&mut self.maps, tgid, mapping));
         }
-        self.stats.refused += plan.left_out as u64;
+        self.refused += plan.left_out as u64;
         self.give(tgid, plan, now);
     }
 
@@ -413,7 +402,7 @@ impl Worker {
         }
         let Some(first) = self.places.take(count, now) else {
             self.evict_processes(now);
-            self.stats.refused += 1;
+            self.refused += 1;
             self.maps.drop_process(tgid.0);
             for table in plan.tables {
                 self.tables.used_by_one_less(table, now);
@@ -431,7 +420,7 @@ impl Worker {
             self.maps.put_process(tgid.0, ProcessMaps { first, count, python: list, layout, young })
         {
             tracing::debug!(%tgid, %error, "no room for another process' mappings");
-            self.stats.refused += 1;
+            self.refused += 1;
             self.release(tgid, now);
         }
     }
@@ -510,7 +499,7 @@ impl Worker {
             return Found::Table(id);
         }
         self.evict_processes(now);
-        self.stats.refused += 1;
+        self.refused += 1;
         Found::Pending
     }
 
@@ -550,12 +539,16 @@ impl Worker {
 
     fn publish(&mut self) {
         let (tables, rows, slabs) = self.tables.counts();
-        self.stats.processes = self.processes.len() as u64;
-        self.stats.tables = tables;
-        self.stats.rows = rows;
-        self.stats.slab_bytes = slabs * u64::from(agent_common::abi::unwind::SLAB_ROWS) * 4;
-        self.stats.evicted = self.tables.evicted;
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
+        let cpu_ns = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .map_or(self.cpu_ns, |time| Duration::from(time).as_nanos() as u64);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.processes = self.processes.len() as u64;
+        (shared.tables, shared.rows) = (tables, rows);
+        shared.bytes = slabs * u64::from(agent_common::abi::unwind::SLAB_ROWS) * 4;
+        shared.cpu_ns += cpu_ns - self.cpu_ns;
+        shared.evicted += std::mem::take(&mut self.tables.evicted);
+        shared.refused += std::mem::take(&mut self.refused);
+        self.cpu_ns = cpu_ns;
     }
 }
 
