@@ -8,6 +8,8 @@ mod sched;
 mod self_cost;
 mod symbolize;
 mod syscalls;
+mod tables;
+mod unwind;
 mod workload;
 
 use std::path::PathBuf;
@@ -42,6 +44,8 @@ enum Which {
     Flamegraph(flamegraph::Args),
     /// Faults of which the cause is known: how many classes and culprits are told right, how soon, how many false alerts
     Diagnosis(diagnosis::Args),
+    /// Stacks without frame pointers beside profile-bee's and perf's; the tables of many programs
+    Unwind(unwind::Args),
     /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
     Symbolize(symbolize::Args),
 }
@@ -57,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::SelfCost(args) => self_cost::run(args, &built),
         Which::Flamegraph(args) => flamegraph::run(args, &built),
         Which::Diagnosis(args) => diagnosis::run(args, &built),
+        Which::Unwind(args) => unwind::run(args, &built),
         Which::Symbolize(args) => symbolize::run(args),
     }
 }

@@ -462,7 +462,11 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
             gauge("unwind_tables", Unit::Count, "Unwind tables loaded, one a program or library."),
             gauge("unwind_rows", Unit::Count, "Rows of them."),
             gauge("unwind_bytes", Unit::Bytes, "Kernel memory of the rows; part of `map_bytes`."),
-            counter("unwind_cpu_ns", Unit::Ns, "CPU time of the thread that reads mappings and makes tables."),
+            counter(
+                "unwind_cpu_ns",
+                Unit::Ns,
+                "CPU time of the thread that reads mappings and makes tables.",
+            ),
             counter("unwind_evicted", Unit::Count, "Tables dropped to make room."),
             counter("unwind_refused", Unit::Count, "Files and processes that there was no room for."),
         ],

@@ -3,8 +3,8 @@
 use std::mem::offset_of;
 
 use agent_common::abi::sched::{DEAD, DEAD_RING, DeadRing, SchedSlot, USED_CHUNK, UsedChunk};
-use aya::programs::ProgramError;
 use aya::Btf;
+use aya::programs::ProgramError;
 
 use super::{Maps, Probes, typed};
 use crate::bpf::load::Sizes;
