@@ -37,7 +37,7 @@ impl Workload {
         self.stdin.as_mut().context("it has been told to go")?.write_all(b"go\n").context("it is gone")
     }
 
-    /// Gives the word, waits, returns the two numbers it says: ns by the wall clock, ns of CPU time.
+    /// Gives the word, waits, returns the two numbers it says: ns by the wall clock, and ns of CPU time or of work.
     pub(super) fn work(&mut self) -> Result<(f64, f64)> {
         self.begin()?;
         let line = self.line()?;
