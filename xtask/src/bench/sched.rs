@@ -25,11 +25,13 @@ const TURNS: &str = "150000";
 /// The CPU they are pinned to: not 0, which takes most interrupts.
 const CPU: &str = "1";
 /// Turns of the program that works between its switches.
-const SWITCHES: &str = "100000";
+const SWITCHES: &str = "30000";
 /// Runs of it a round: its figure is a small difference.
-const BUSY_RUNS: usize = 3;
-/// Its work: makes a turn 10 µs where a switch takes 2.
-const WORK: &str = "8000";
+const BUSY_RUNS: usize = 5;
+/// ns of a turn of it: 100,000 switches a second.
+const TURN_NS: f64 = 10_000.0;
+/// Units of work that are tried to find out how many make such a turn.
+const TRIED: f64 = 8_000.0;
 
 /// Others' tools: each does a part of what ours do.
 const OTHERS: [&str; 4] = ["cpudist", "runqlat", "wakeuptime", "offcputime"];
@@ -48,7 +50,7 @@ struct Contender {
     command: Vec<String>,
     ours: bool,
     us: Vec<f64>,
-    /// Time of the program that works between its switches, over that of its work alone.
+    /// ns a turn of the program that works between its switches, without the work: what the CPU's speed does to that is no cost.
     busy: Vec<f64>,
 }
 
@@ -63,10 +65,11 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
         Some(apt::unpack(&["libbpf-tools"], &shell::root().join("target/tools-sched"))?)
     };
     let mut contenders = contenders(built, tools.as_deref());
+    let work = work(built)?;
     for round in 0..args.rounds {
         eprintln!("round {} of {}", round + 1, args.rounds);
         for contender in &mut contenders {
-            if let Err(error) = measure(contender, built, tools.as_deref()) {
+            if let Err(error) = measure(contender, built, tools.as_deref(), &work) {
                 eprintln!("  {}: {error:#}", contender.name);
             }
         }
@@ -99,7 +102,18 @@ fn find(tools: &Path, program: &str) -> Option<PathBuf> {
     ["usr/sbin", "usr/bin"].map(|dir| tools.join(dir).join(program)).into_iter().find(|file| file.is_file())
 }
 
-fn measure(contender: &mut Contender, built: &Built, tools: Option<&Path>) -> Result<()> {
+/// Units of work that make a turn of [`TURN_NS`].
+fn work(built: &Built) -> Result<String> {
+    let (turn, work) = switches(built, &TRIED.to_string())?;
+    Ok(format!("{:.0}", TRIED * ((TURN_NS - (turn - work)) / work).max(0.0)))
+}
+
+/// ns of a turn, and of the work in it.
+fn switches(built: &Built, work: &str) -> Result<(f64, f64)> {
+    Workload::start(Command::new(built.program("switches")).args([SWITCHES, work]))?.work()
+}
+
+fn measure(contender: &mut Contender, built: &Built, tools: Option<&Path>, work: &str) -> Result<()> {
     let mut command = Command::new(&contender.command[0]);
     command.args(&contender.command[1..]);
     let (_ours, _theirs);
@@ -113,9 +127,8 @@ fn measure(contender: &mut Contender, built: &Built, tools: Option<&Path>) -> Re
     }
     contender.us.push(pipe()?);
     for _ in 0..BUSY_RUNS {
-        let mut switches = Workload::start(Command::new(built.program("switches")).args([SWITCHES, WORK]))?;
-        let (turn, work) = switches.work()?;
-        contender.busy.push(turn / work);
+        let (turn, work) = switches(built, work)?;
+        contender.busy.push(turn - work);
     }
     Ok(())
 }
@@ -145,12 +158,18 @@ fn report(contenders: &[Contender]) {
             format!("{low:.2}..{high:.2}"),
             us / clean.0,
             (us - clean.0) * 1000.0 / 2.0,
-            (1.0 - clean.1 / busy) * 100.0,
+            lost(clean.1, busy),
         );
     }
     println!();
     let ours = of(OURS[1].0).map_or((f64::NAN, f64::NAN), |ours| (median(&ours.us), median(&ours.busy)));
     bar("pipe, ours / nothing", ours.0 / clean.0, 1.25);
     bar("ns added to a switch", (ours.0 - clean.0) * 500.0, 300.0);
-    bar("% lost at 100 k/s", (1.0 - clean.1 / ours.1) * 100.0, 3.0);
+    bar("% lost at 100 k/s", lost(clean.1, ours.1), 3.0);
+}
+
+/// Percent of its speed that a program at 100,000 switches a second loses, each of which takes so long.
+fn lost(clean: f64, ours: f64) -> f64 {
+    let more = ours - clean;
+    100.0 * more / (TURN_NS + more)
 }
