@@ -76,6 +76,9 @@ struct Figures {
     shares: [f64; LEAVES.len()],
 }
 
+/// Runs one of the tools once.
+type Tool<'a> = Box<dyn Fn() -> Result<Figures> + 'a>;
+
 pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
     if !shell::is_root() {
         bail!("sampling the whole host needs root: run this as root");
@@ -88,7 +91,7 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
     let deep = compile(&dir)?;
     let stats = BpfStats::on()?;
     let seconds = args.seconds;
-    let mut tools: Vec<(&str, Box<dyn Fn() -> Result<Figures>>)> =
+    let mut tools: Vec<(&str, Tool<'_>)> =
         vec![("agent flamegraph", Box::new(|| agent(built, &dir, seconds)))];
     if !args.ours {
         apt::install_missing(&[("perf", "linux-perf")])?;
@@ -221,16 +224,11 @@ fn folded(text: &str, figures: &mut Figures) {
     let (mut kept, mut whole, mut shares) = (0.0, 0.0, [0.0; LEAVES.len()]);
     for (stack, count) in text.lines().filter_map(|line| line.rsplit_once(' ')) {
         let count: f64 = count.parse().unwrap_or(0.0);
-        let named = |frame: &str, name: &str| {
-            frame.split(['+', ' ', '_', '[']).next().is_some() && frame.starts_with(name)
-        };
-        let Some(leaf) = LEAVES.iter().position(|leaf| stack.split(';').any(|frame| named(frame, leaf)))
-        else {
-            continue;
-        };
+        let has = |name: &str| stack.split(';').any(|frame| frame.starts_with(name));
+        let Some(leaf) = LEAVES.iter().position(|leaf| has(leaf)) else { continue };
         kept += count;
         shares[leaf] += count;
-        if stack.split(';').any(|frame| named(frame, "_start")) {
+        if has("_start") {
             whole += count;
         }
     }
