@@ -1,9 +1,11 @@
 //! `bench`: what it costs, against what others cost, in one run on one machine. Medians of several rounds, in
 //! which the contenders take turns, so that a noisy minute hits all of them.
 
+mod daemon;
 mod diagnosis;
 mod flamegraph;
 mod proc;
+mod programs;
 mod sched;
 mod self_cost;
 mod symbolize;
@@ -44,7 +46,7 @@ enum Which {
     Flamegraph(flamegraph::Args),
     /// Faults of which the cause is known: how many classes and culprits are told right, how soon, how many false alerts
     Diagnosis(diagnosis::Args),
-    /// Stacks without frame pointers beside profile-bee's and perf's; the tables of many programs
+    /// Stacks without frame pointers beside profile-bee's and perf's; tables of many programs; Debian's programs under load
     Unwind(unwind::Args),
     /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
     Symbolize(symbolize::Args),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::daemon::Daemon;
 use super::{Built, median, proc};
 use crate::shell;
 
@@ -22,33 +23,17 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
     if !shell::is_root() {
         bail!("loading BPF programs needs root: run this as root");
     }
-    let state = shell::root().join("target/bench-self");
-    let _ = std::fs::remove_dir_all(&state);
-    std::fs::create_dir_all(&state)?;
-    let child = Command::new(built.program("agent"))
-        .arg("run")
-        .arg("--set")
-        .arg(format!("state_dir={}", state.join("state").display()))
-        .arg("--set")
-        .arg(format!("run_dir={}", state.join("run").display()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(state.join("log"))?)
-        .spawn()
-        .context("cannot start the agent")?;
-    let mut agent = Stopped(child);
+    let mut agent = Daemon::start(built, "bench-self")?;
     std::thread::sleep(WARM_UP);
-    if let Some(status) = agent.0.try_wait()? {
-        bail!("agent run ended with {status}: see {}", state.join("log").display());
-    }
+    agent.check()?;
     let span = Duration::from_secs(args.seconds);
     println!("{:<10}{:<20}{:>14}{:>14}{:>14}", "", "process", "% of a core", "RSS MiB", "maps MiB");
-    measure("idle", agent.0.id(), span);
-    let target = state.join("target");
+    measure("idle", agent.pid(), span);
+    let target = agent.dir().join("target");
     let mut cargo = shell::cargo();
     cargo.args(["build", "--package", "server", "--quiet", "--target-dir"]).arg(&target).stdin(Stdio::null());
     let mut load = Stopped(cargo.spawn().context("cannot start the build")?);
-    measure("building", agent.0.id(), span);
+    measure("building", agent.pid(), span);
     if let Some(status) = load.0.try_wait()? {
         eprintln!("the build ended early ({status}): part of the phase was idle");
     }

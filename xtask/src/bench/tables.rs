@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::daemon::Daemon;
 use super::workload::Workload;
 use super::{Built, bar};
-use crate::shell;
 
 /// Processes.
 const PROCESSES: usize = 300;
@@ -29,32 +29,24 @@ pub(super) fn run(built: &Built) -> Result<()> {
     let files = programs(FILES + LATER);
     let (first, later) = files.split_at(files.len().saturating_sub(LATER));
     println!("\n{PROCESSES} processes that map {} programs and libraries", first.len());
-    let state = shell::root().join("target/bench-tables");
-    let _ = fs::remove_dir_all(&state);
-    fs::create_dir_all(&state)?;
     let start = |processes: usize, files: &[PathBuf]| -> Result<Workload> {
         let mut command = Command::new(built.program("many_files"));
         Workload::start(command.arg(processes.to_string()).args(files))
     };
-    let many = start(PROCESSES, first)?;
-    let set = |name: &str| format!("{name}={}", state.join(name).display());
-    let mut daemon = Command::new(built.program("agent"))
-        .args(["run", "--set", &set("state_dir"), "--set", &set("run_dir")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(state.join("log"))?)
-        .spawn()
-        .context("cannot start the agent")?;
-    let measured = measure(built, &state, || start(LATER, later));
-    let _ = Command::new("kill").args(["-INT", &daemon.id().to_string()]).status();
-    daemon.wait()?;
-    many.kill();
-    let (all, change) = measured?;
-    let unwind = |key: &str| super::unwind::number(&all, &["self", "unwind", key]).unwrap_or(f64::NAN);
+    // They end when this goes.
+    let _many = start(PROCESSES, first)?;
+    let daemon = Daemon::start(built, "bench-tables")?;
+    std::thread::sleep(SETTLE);
+    let all = daemon.report(SETTLE)?;
+    let _later = start(LATER, later)?;
+    std::thread::sleep(CHANGE);
+    let change = daemon.report(CHANGE)?;
+    let change = number(&change, &["self", "unwind", "cpu_ns"]).context("the report tells no cost")?;
+    let unwind = |key: &str| number(&all, &["self", "unwind", key]).unwrap_or(f64::NAN);
     for key in ["processes", "tables", "rows", "evicted", "refused"] {
         println!("{key:<22}{:>10.0}", unwind(key));
     }
-    let maps = super::unwind::number(&all, &["self", "map_bytes"]).unwrap_or(f64::NAN);
+    let maps = number(&all, &["self", "map_bytes"]).unwrap_or(f64::NAN);
     println!("{:<22}{:>10.1}", "all maps, MiB", maps / MIB);
     bar("rows in kernel, MiB", unwind("bytes") / MIB, 32.0);
     bar("CPU s to make them", unwind("cpu_ns") / 1e9, 3.0);
@@ -64,27 +56,9 @@ pub(super) fn run(built: &Built) -> Result<()> {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// The report when all are known, and CPU ns that unwinding took while the later ones came.
-fn measure(built: &Built, state: &Path, later: impl Fn() -> Result<Workload>) -> Result<(Value, f64)> {
-    std::thread::sleep(SETTLE);
-    let all = report(built, state, SETTLE)?;
-    let later = later()?;
-    std::thread::sleep(CHANGE);
-    let change = report(built, state, CHANGE)?;
-    later.kill();
-    let ns =
-        super::unwind::number(&change, &["self", "unwind", "cpu_ns"]).context("the report tells no cost")?;
-    Ok((all, ns))
-}
-
-fn report(built: &Built, state: &Path, last: Duration) -> Result<Value> {
-    let socket = state.join("run_dir/agent.sock");
-    let text = shell::capture(
-        Command::new(built.program("agent"))
-            .args(["report", "--json", "--last", &format!("{}s", last.as_secs()), "--socket"])
-            .arg(socket),
-    )?;
-    Ok(serde_json::from_str(&text)?)
+/// The number at `path` of a JSON document.
+fn number(value: &Value, path: &[&str]) -> Option<f64> {
+    path.iter().try_fold(value, |value, key| value.get(key))?.as_f64()
 }
 
 /// So many ELF files of this host, spread over all of them; two with the same beginning count once.

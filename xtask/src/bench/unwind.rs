@@ -1,6 +1,6 @@
 //! `bench unwind`: stacks of 40 frames without frame pointers, from ours, `profile-bee --dwarf` and `perf record --call-graph
 //! dwarf`: how many are kept and whole, who has the time, what a sample costs in the kernel, CPU, memory and bytes written.
-//! Then the tables of many programs: how much memory they take, and how much CPU time.
+//! Then the tables of many programs: how much memory they take, and how much CPU time. Then Debian's own programs under load.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use super::workload::Workload;
-use super::{Built, bar, median, proc, tables};
+use super::{Built, bar, median, proc, programs, tables};
 use crate::{apt, shell};
 
 #[derive(clap::Args)]
@@ -30,6 +29,9 @@ pub(crate) struct Args {
     /// Only the tables of many programs
     #[arg(long)]
     tables: bool,
+    /// Only Debian's programs under load
+    #[arg(long)]
+    programs: bool,
 }
 
 /// Samples a second and CPU: enough of them in a few seconds.
@@ -89,6 +91,9 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
     let dir = shell::root().join("target/bench-unwind");
     fs::create_dir_all(&dir)?;
     let deep = compile(&dir)?;
+    if args.programs {
+        return programs::run(built);
+    }
     let stats = BpfStats::on()?;
     let seconds = args.seconds;
     let mut tools: Vec<(&str, Tool<'_>)> =
@@ -119,7 +124,8 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
     drop(stats);
     let expected = cpus as f64 * seconds as f64 * RATE.parse::<f64>()?;
     report(&tools.iter().map(|(name, _)| *name).collect::<Vec<_>>(), &figures, expected);
-    tables::run(built)
+    tables::run(built)?;
+    programs::run(built)
 }
 
 fn compile(dir: &Path) -> Result<PathBuf> {
@@ -315,9 +321,4 @@ fn profile_bee() -> Option<PathBuf> {
         }
     }
     Some(program)
-}
-
-/// The number at `path` of a JSON document.
-pub(super) fn number(value: &Value, path: &[&str]) -> Option<f64> {
-    path.iter().try_fold(value, |value, key| value.get(key))?.as_f64()
 }
