@@ -1,4 +1,4 @@
-//! `bench unwind`: stacks of 40 frames without frame pointers, from ours, `profile-bee --dwarf` and `perf record --call-graph
+//! `bench unwind`: stacks of 35 frames without frame pointers, from ours, `profile-bee --dwarf` and `perf record --call-graph
 //! dwarf`: how many are kept and whole, who has the time, what a sample costs in the kernel, CPU, memory and bytes written.
 //! Then the tables of many programs: how much memory they take, and how much CPU time. Then Debian's own programs under load.
 
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 /// Samples a second and CPU: enough of them in a few seconds.
 const RATE: &str = "997";
 
-/// Functions that share the time as 1 : 2 : 3 : 4 : 6, below 32 frames of recursion.
+/// Functions that share the time as 1 : 2 : 3 : 4 : 6, below 30 frames of recursion.
 const LEAVES: [&str; 5] = ["leaf_a", "leaf_b", "leaf_c", "leaf_d", "leaf_e"];
 const DEEP: &str = r#"
 #include <stdio.h>
@@ -55,7 +55,7 @@ int main(void) {
     puts("ready");
     fflush(stdout);
     if (!fgets(line, sizeof line, stdin)) return 0;
-    for (;;) descend(32);
+    for (;;) descend(29);
 }
 "#;
 
