@@ -62,14 +62,14 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn of(tid: u32) -> Option<Self> {
         let first = Self { at: SCHED_SLOTS.get_ptr_mut(tid & SCHED_MASK.load())? };
-        match get!(first, tid) {
-            held if held == tid && get!(first, state) != DEAD => Some(first),
-            0 => None,
-            _ => Self::further(tid),
+        if get!(first, tid) == tid && get!(first, state) != DEAD {
+            return Some(first);
         }
+        Self::further(tid)
     }
 
-    /// Another thread, or one with this number that is dead and not yet cleared away, is in the first place.
+    /// Another thread, or one with this number that is dead and not yet cleared away, is in the first place, or was when this
+    /// thread came: that it is free now says nothing.
     #[inline(always)]
     fn further(tid: u32) -> Option<Self> {
         for probe in 1..PROBES {
