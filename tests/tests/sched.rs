@@ -202,6 +202,50 @@ impl Drop for DelayAccounting {
 }
 
 #[test]
+fn a_thread_outlives_another_in_whose_place_it_would_be() {
+    if !tests::can_observe() {
+        return;
+    }
+    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut collector = sched(Filter::All);
+    let mut first = Command::new("sleep").arg("60").spawn().expect("coreutils");
+    // Slots are a power of two of 16,384 or 32,768: numbers so far apart share a place.
+    let number_max: u32 = std::fs::read_to_string("/proc/sys/kernel/pid_max")
+        .expect("a limit")
+        .trim()
+        .parse()
+        .expect("a number");
+    let apart = if number_max > 65_536 { 32_768 } else { 16_384 };
+    let wanted = if first.id() + apart < number_max { first.id() + apart } else { first.id() - apart };
+    // Another process may take the number first.
+    let mut second = (0..100)
+        .find_map(|_| {
+            std::fs::write("/proc/sys/kernel/ns_last_pid", (wanted - 1).to_string()).expect("root");
+            let second = Workload::start("getppid_loop", &[100_000]);
+            if second.pid() == wanted {
+                return Some(second);
+            }
+            second.finish();
+            None
+        })
+        .expect("that number");
+    first.kill().expect("it lives");
+    first.wait().expect("it is a child");
+    // The dead one's place is free after these.
+    for _ in 0..2 {
+        collector.poll();
+        close(&mut collector);
+    }
+    second.work();
+    std::thread::sleep(Duration::from_millis(500));
+    let window = close(&mut collector);
+    let row = window.times.iter().find(|process| process.tgid.0 == wanted).expect("it is in the window");
+    assert_near("states", seconds(&row.states, |_| true), window.span().as_secs_f64(), 1.0);
+    assert!(seconds(&row.states, |state| state == State::Oncpu) > 0.0, "{row:?}");
+    second.finish();
+}
+
+#[test]
 fn a_thread_blocked_throughout_is_there_with_its_state_and_age() {
     let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
     let (mut read, mut write) = pipe();
