@@ -62,14 +62,16 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn of(tid: u32) -> Option<Self> {
         let first = Self { at: SCHED_SLOTS.get_ptr_mut(tid & SCHED_MASK.load())? };
-        if get!(first, tid) == tid && get!(first, state) != DEAD {
-            return Some(first);
+        // Read once each: a dead one may be cleared away meanwhile.
+        let (held, dead) = (get!(first, tid), get!(first, state) == DEAD);
+        if dead || (held != tid && held != 0) {
+            return Self::further(tid);
         }
-        Self::further(tid)
+        (held == tid).then_some(first)
     }
 
-    /// Another thread, or one with this number that is dead and not yet cleared away, is in the first place, or was when this
-    /// thread came: that it is free now says nothing.
+    /// Another thread, or one with this number that is dead, is in the first place, or was when this thread came: a place that was
+    /// given back is free, and says [`DEAD`].
     #[inline(always)]
     fn further(tid: u32) -> Option<Self> {
         for probe in 1..PROBES {
@@ -94,12 +96,13 @@ impl Slot {
             set!(slot, tgid, task.tgid());
             set!(slot, since_ns, now);
             set!(slot, born_ns, now);
-            set!(slot, state, state as u8);
             set!(slot, nr, NO_CALL);
             set!(slot, flags, flags);
             // SAFETY: no arguments.
             set!(slot, debt_ns, u64::from(unsafe { bpf_get_prandom_u32() }) % QUANTUM_NS);
             set!(slot, comm, task.comm());
+            // Both at last: in between those who look for another thread behind this place would stop here.
+            set!(slot, state, state as u8);
             set!(slot, tid, tid);
             if let Some(chunk) = SCHED_USED.get_ptr_mut(index / USED_CHUNK) {
                 // SAFETY: within the chunk.
