@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::SyscallKey;
-use agent_common::units::{DurNs, MonoNs, Tgid, UnixNs};
+use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::report::{MAPPINGS_LOST, UNWIND_NO_ROOM};
 
 use crate::bpf::{LoadSpec, Probes, Verdict};
+use crate::clock;
 use crate::source::file_locks;
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
@@ -106,14 +107,14 @@ impl Collector {
         let times = matches!(options.syscalls, SyscallTier::Times | SyscallTier::Auto);
         if options.syscalls != SyscallTier::Off {
             probes.attach_syscalls(times);
-            in_flight.look_at_all(observed(&options.filter), mono_now());
+            in_flight.look_at_all(observed(&options.filter), clock::mono());
         }
         if options.resources {
             probes.attach_resources();
         }
         let sched = if options.sched {
             let users = options.syscalls != SyscallTier::Off;
-            Sched::start(&mut probes, observed(&options.filter), users, mono_now())
+            Sched::start(&mut probes, observed(&options.filter), users, clock::mono())
         } else {
             Sched::default()
         };
@@ -131,7 +132,7 @@ impl Collector {
         let proc = options.proc.then(|| (HostSource::new(), TaskSource::new()));
         // What was sampled while all this was set up belongs to no window.
         probes.drain_samples(|_, _, _| {});
-        let start = mono_now();
+        let start = clock::mono();
         let timing = probes.syscall_times();
         let mut collector = Self {
             audit: Audit::new(&probes, options.rate_hz, start),
@@ -172,7 +173,7 @@ impl Collector {
         self.drain_process();
         let oncpu = &mut self.oncpu;
         self.probes.drain_samples(|header, kernel, user| oncpu.sample(header, kernel, user));
-        self.sched.poll(&mut self.probes, mono_now(), |tgid| oncpu.seen(tgid));
+        self.sched.poll(&mut self.probes, clock::mono(), |tgid| oncpu.seen(tgid));
         // Who was forked and sampled between the two: its fork is told by now.
         self.drain_process();
         let sampled = self.oncpu.take_sampled();
@@ -182,7 +183,7 @@ impl Collector {
         }
         let process = &self.process;
         let fresh = self.oncpu.take_fresh(|tgid| process.forked_by(tgid));
-        self.mapped.take(&fresh, mono_now());
+        self.mapped.take(&fresh, clock::mono());
         self.fresh.extend(fresh);
         if let Some(unwinding) = &self.unwinding {
             self.mapped.walk(&mut self.oncpu, unwinding);
@@ -255,7 +256,7 @@ impl Collector {
         if syscalls_on {
             self.read_syscalls();
         }
-        let (end, end_unix) = (mono_now(), unix_now());
+        let (end, end_unix) = (clock::mono(), clock::unix());
         let start = std::mem::replace(&mut self.start, end);
         if end <= start {
             return None;
@@ -471,17 +472,4 @@ fn observed(filter: &Filter) -> Vec<Tgid> {
             entries.filter_map(|e| e.file_name().to_str().and_then(|n| n.parse().ok()).map(Tgid)).collect()
         }
     }
-}
-
-fn mono_now() -> MonoNs {
-    MonoNs(clock(nix::time::ClockId::CLOCK_MONOTONIC))
-}
-
-fn unix_now() -> UnixNs {
-    UnixNs(clock(nix::time::ClockId::CLOCK_REALTIME))
-}
-
-fn clock(id: nix::time::ClockId) -> u64 {
-    // Both clocks exist on every Linux; 0 would only close an empty window.
-    nix::time::clock_gettime(id).map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }

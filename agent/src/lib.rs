@@ -5,6 +5,7 @@ pub mod alert;
 pub mod bench_probe;
 pub mod bpf;
 pub mod cli;
+mod clock;
 pub mod collector;
 pub mod config;
 pub mod control;

@@ -8,6 +8,7 @@ use agent_common::wire::report::{Coverage, SelfCost, TIMER_STOPPED};
 
 use super::ticks::{CpuNow, Settled, Ticks, idle_times};
 use crate::bpf::{Probes, State};
+use crate::clock;
 
 /// Last values of cumulative figures.
 #[derive(Debug)]
@@ -108,8 +109,7 @@ impl Audit {
 
     /// CPU share of this process since the last call, its memory and its maps.
     pub(super) fn self_cost(&mut self, probes: &Probes, span: DurNs) -> SelfCost {
-        let cpu_ns = nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID)
-            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+        let cpu_ns = clock::process_cpu_ns();
         let used = cpu_ns.saturating_sub(std::mem::replace(&mut self.cpu_ns, cpu_ns));
         let pages: u64 = std::fs::read_to_string("/proc/self/statm")
             .ok()

@@ -12,16 +12,3 @@ mod tests;
 pub use answer::{Answers, Namer};
 pub use board::AlertBoard;
 pub use client::{Client, ClientError};
-
-use agent_common::units::MonoNs;
-
-/// `CLOCK_MONOTONIC`, the clock of windows and samples.
-///
-/// # Panics
-/// On a system without that clock.
-#[must_use]
-pub fn mono_now() -> MonoNs {
-    let now = nix::time::ClockId::CLOCK_MONOTONIC.now().map(std::time::Duration::from);
-    // SANITY: CLOCK_MONOTONIC exists on every Linux.
-    MonoNs(now.expect("CLOCK_MONOTONIC").as_nanos() as u64)
-}

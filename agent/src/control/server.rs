@@ -312,7 +312,7 @@ async fn future(
         })?;
     }
     let mut subscription = daemon.history.subscribe();
-    let begin = super::mono_now();
+    let begin = crate::clock::mono();
     let (mut windows, mut seen) = (Vec::new(), Duration::ZERO);
     let mut enough = false;
     while seen < span {

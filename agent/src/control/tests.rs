@@ -10,7 +10,7 @@ use flamegraphs::{FoldOptions, Symbolizer, SymbolizerOptions};
 use super::board::tests::alert;
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
 use super::server::{ControlSocket, Daemon, ListenError, serve};
-use super::{AlertBoard, Answers, Client, ClientError, mono_now};
+use super::{AlertBoard, Answers, Client, ClientError};
 use crate::aggregate::Mode;
 use crate::history::tests::window;
 use crate::history::{History, Limits};
@@ -68,7 +68,7 @@ impl Fixture {
 
 /// A window that begins now and spans a second: the clock of the test need not wait for it.
 fn now() -> Window {
-    let start = mono_now();
+    let start = crate::clock::mono();
     Window { start, end: MonoNs(start.0 + 1_000_000_000), ..with_calls(0) }
 }
 

@@ -33,7 +33,6 @@ use std::sync::Arc;
 use agent_common::units::{DurNs, Tgid};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::sysinfo::sysinfo;
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 pub use stat::TaskState;
@@ -242,7 +241,8 @@ impl TaskSource {
     /// Reads all processes. A process that vanishes midway is simply not there.
     pub fn sample(&mut self) -> Vec<Arc<TaskSample>> {
         self.turn += 1;
-        let turn = Turn { number: self.turn, boot_ns: boot_ns(), last_boot_ns: self.last_boot_ns };
+        let turn =
+            Turn { number: self.turn, boot_ns: crate::clock::boot_ns(), last_boot_ns: self.last_boot_ns };
         self.last_boot_ns = turn.boot_ns;
         self.io.swap_used = sysinfo().is_ok_and(|info| info.swap_free() < info.swap_total());
         let mut samples = Vec::with_capacity(self.tasks.len() + 16);
@@ -304,11 +304,6 @@ fn tgids() -> Vec<u32> {
     directory.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn boot_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME)
-        .map_or(0, |time| time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -365,9 +360,8 @@ mod tests {
         let mut source = TaskSource::new();
         let me = std::process::id();
         let spin = || {
-            let spent = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().tv_nsec();
-            let start = spent();
-            while spent() - start < 60_000_000 {
+            let end = crate::clock::thread_cpu() + std::time::Duration::from_millis(60);
+            while crate::clock::thread_cpu() < end {
                 std::hint::spin_loop();
             }
         };

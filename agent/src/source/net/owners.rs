@@ -36,9 +36,9 @@ impl Owners {
         }
         let all = processes();
         let from = all.iter().position(|tgid| *tgid >= self.resume).unwrap_or(0);
-        let begin = cpu_time();
+        let begin = crate::clock::thread_cpu();
         for tgid in all[from..].iter().chain(&all[..from]) {
-            if cpu_time().saturating_sub(begin) > BUDGET {
+            if crate::clock::thread_cpu().saturating_sub(begin) > BUDGET {
                 self.resume = *tgid;
                 return;
             }
@@ -62,12 +62,6 @@ impl Owners {
     pub(super) fn of(&self, inode: u32) -> Tgid {
         self.known.get(&inode).copied().unwrap_or(Tgid(0))
     }
-}
-
-/// CPU time of this thread.
-fn cpu_time() -> Duration {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)
-        .map_or(Duration::ZERO, Duration::from)
 }
 
 /// `socket:[1234]`

@@ -14,7 +14,6 @@ use agent_common::wire::report::UnwindCost;
 use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::time::{ClockId, clock_gettime};
 
 use super::extents::Extents;
 use super::process::{Found, Plan, translate};
@@ -22,6 +21,7 @@ use super::python::Pythons;
 use super::tables::{TableId, Tables};
 use super::walk::{Code, Copied, walk};
 use crate::bpf::UnwindMaps;
+use crate::clock;
 use crate::collector::StartError;
 use crate::source::spaces::Mappings;
 
@@ -539,8 +539,7 @@ impl Worker {
 
     fn publish(&mut self) {
         let (tables, rows, slabs) = self.tables.counts();
-        let cpu_ns = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-            .map_or(self.cpu_ns, |time| Duration::from(time).as_nanos() as u64);
+        let cpu_ns = clock::thread_cpu().as_nanos() as u64;
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.processes = self.processes.len() as u64;
         (shared.tables, shared.rows) = (tables, rows);
