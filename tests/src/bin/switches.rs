@@ -1,5 +1,5 @@
 //! Two threads on one CPU that wake each other in turn, with some work between: so many switches, each of which costs.
-//! Says `done TURN WORK`: ns a turn, and ns of it that were work. By their ratio runs compare, however fast the CPU is just now.
+//! Says `done TURN WORK`: ns a turn, and ns of it that were work: what the rest takes is compared.
 //! `switches TURNS WORK`; a unit of work is about 1 ns.
 
 use std::io::{PipeReader, PipeWriter, Read, Write};

@@ -1,7 +1,7 @@
 //! `agent run` with everything on and a state of its own, as long as this lives.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Daemon {
     }
 
     /// Where it keeps what it writes, and others may.
-    pub(super) fn dir(&self) -> &std::path::Path {
+    pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -67,7 +67,6 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.pid().to_string()]).stderr(Stdio::null()).status();
-        let _ = self.child.wait();
+        super::proc::interrupt(&mut self.child);
     }
 }

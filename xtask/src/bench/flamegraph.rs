@@ -1,7 +1,7 @@
 //! `bench flamegraph`: from the end of sampling to the SVG of the whole host, against perf and inferno's tools on the
 //! same load.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
     }
     let dir = shell::root().join("target/bench-flamegraph");
     std::fs::create_dir_all(&dir)?;
-    let inferno = inferno();
+    let inferno = super::peer("inferno", &[], "tools-inferno");
     let mut ours = Vec::new();
     let mut theirs = Vec::new();
     for round in 0..args.rounds {
@@ -89,19 +89,4 @@ fn perf(inferno: &Path, dir: &Path, seconds: u64) -> Result<f64> {
     );
     shell::run_quiet(Command::new("sh").args(["-c", &line]))?;
     Ok(closed.elapsed().as_secs_f64())
-}
-
-/// inferno's command-line tools, built once below `target`.
-fn inferno() -> Option<PathBuf> {
-    let root = shell::root().join("target/tools-inferno");
-    if !root.join("bin/inferno-flamegraph").is_file() {
-        eprintln!("building inferno's tools, to compare with");
-        let mut install = shell::cargo();
-        install.args(["install", "inferno", "--quiet", "--root"]).arg(&root);
-        if let Err(error) = shell::run(&mut install) {
-            eprintln!("{error:#}: measured alone");
-            return None;
-        }
-    }
-    Some(root.join("bin"))
 }

@@ -93,6 +93,22 @@ impl Built {
     }
 }
 
+/// The directory of the programs of a crate that we are compared with, built once below `target`.
+fn peer(name: &str, flags: &[&str], dir: &str) -> Option<PathBuf> {
+    let root = shell::root().join("target").join(dir);
+    // What cargo writes when it has installed something.
+    if !root.join(".crates.toml").is_file() {
+        eprintln!("building {name}, to compare with: some minutes");
+        let mut install = shell::cargo();
+        install.args(["install", name, "--quiet", "--root"]).arg(&root).args(flags);
+        if let Err(error) = shell::run(&mut install) {
+            eprintln!("{error:#}: measured without it");
+            return None;
+        }
+    }
+    Some(root.join("bin"))
+}
+
 /// The middle value; of an even number, the mean of the two.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

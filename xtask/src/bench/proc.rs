@@ -1,6 +1,8 @@
 //! What `/proc` says about a process: CPU time, resident memory, memory of its BPF maps, its links to probes.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -42,16 +44,41 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
 
 /// Bytes of kernel memory of the BPF maps it holds: `memlock` of each map, once.
 pub(super) fn maps(pid: u32) -> u64 {
-    let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return 0 };
-    let mut maps = std::collections::BTreeMap::new();
-    for text in fds.filter_map(|fd| fs::read_to_string(fd.ok()?.path()).ok()) {
-        let field =
-            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-        if let (Some(id), Some(bytes)) = (field("map_id:"), field("memlock:")) {
-            maps.insert(id, bytes);
-        }
-    }
+    let maps: BTreeMap<_, _> = descriptors(pid)
+        .filter_map(|info| Some((info.number("map_id:")?, info.number("memlock:")?)))
+        .collect();
     maps.values().sum()
+}
+
+/// Runs and ns of the `perf_event` program that it holds and that ran most often (with `kernel.bpf_stats_enabled`).
+pub(super) fn sampling(pid: u32) -> Option<(u64, u64)> {
+    /// `BPF_PROG_TYPE_PERF_EVENT`.
+    const PERF_EVENT: u64 = 7;
+    let programs = descriptors(pid).filter(|info| info.number("prog_type:") == Some(PERF_EVENT));
+    programs
+        .filter_map(|info| Some((info.number("run_cnt:")?, info.number("run_time_ns:")?)))
+        .filter(|(runs, _)| *runs > 0)
+        .max()
+}
+
+/// What `/proc/PID/fdinfo` says of a descriptor.
+struct FdInfo(String);
+
+impl FdInfo {
+    fn number(&self, key: &str) -> Option<u64> {
+        self.0.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+    }
+}
+
+fn descriptors(pid: u32) -> impl Iterator<Item = FdInfo> {
+    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten();
+    infos.filter_map(|info| fs::read_to_string(info.ok()?.path()).ok()).map(FdInfo)
+}
+
+/// Interrupts a child as Ctrl-C does, and waits for it.
+pub(super) fn interrupt(child: &mut Child) {
+    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
+    let _ = child.wait();
 }
 
 /// Command name.

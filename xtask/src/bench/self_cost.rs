@@ -1,6 +1,6 @@
 //! `bench self`: what `agent run` with everything on takes of the host, idle and beside a build.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -72,7 +72,6 @@ struct Stopped(Child);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).stderr(Stdio::null()).status();
-        let _ = self.0.wait();
+        proc::interrupt(&mut self.0);
     }
 }

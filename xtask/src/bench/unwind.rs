@@ -37,6 +37,9 @@ pub(crate) struct Args {
 /// Samples a second and CPU: enough of them in a few seconds.
 const RATE: &str = "997";
 
+/// The tool that ours must agree with.
+const PERF: &str = "perf record --call-graph dwarf";
+
 /// Functions that share the time as 1 : 2 : 3 : 4 : 6, below 30 frames of recursion.
 const LEAVES: [&str; 5] = ["leaf_a", "leaf_b", "leaf_c", "leaf_d", "leaf_e"];
 const DEEP: &str = r#"
@@ -100,11 +103,15 @@ pub(super) fn run(args: &Args, built: &Built) -> Result<()> {
         vec![("agent flamegraph", Box::new(|| agent(built, &dir, seconds)))];
     if !args.ours {
         apt::install_missing(&[("perf", "linux-perf")])?;
-        if let Some(bee) = profile_bee() {
+        if let Some(bee) = super::peer("profile-bee", &["--locked", "--no-default-features"], "tools-unwind")
+        {
             let dir = &dir;
-            tools.push(("profile-bee --dwarf", Box::new(move || profile_bee_run(&bee, dir, seconds))));
+            tools.push((
+                "profile-bee --dwarf",
+                Box::new(move || profile_bee(&bee.join("probee"), dir, seconds)),
+            ));
         }
-        tools.push(("perf record --call-graph dwarf", Box::new(|| perf(&dir, seconds))));
+        tools.push((PERF, Box::new(|| perf(&dir, seconds))));
     }
     let cpus = std::thread::available_parallelism()?.get();
     let mut figures: Vec<Vec<Figures>> = tools.iter().map(|_| Vec::new()).collect();
@@ -156,7 +163,8 @@ fn report(names: &[&str], figures: &[Vec<Figures>], expected: f64) {
             of(figures, &|figures| figures.rss_mib),
             of(figures, &|figures| figures.bytes),
         );
-        shares.insert(*name, [0, 1, 2, 3, 4].map(|leaf| of(figures, &|figures| figures.shares[leaf])));
+        let share = |leaf: usize| of(figures, &|figures| figures.shares[leaf]);
+        shares.insert(*name, std::array::from_fn::<f64, { LEAVES.len() }, _>(share));
     }
     println!();
     for (name, shares) in &shares {
@@ -168,33 +176,30 @@ fn report(names: &[&str], figures: &[Vec<Figures>], expected: f64) {
     let ours = &figures[0];
     bar("% of stacks cut", 100.0 - of(ours, &|figures| figures.whole), 0.5);
     bar("µs a sample, kernel", of(ours, &|figures| figures.kernel_ns.unwrap_or(f64::NAN)) / 1e3, 5.0);
-    if let (Some(ours), Some(perf)) = (shares.get(names[0]), names.last().and_then(|name| shares.get(name)))
-        && names.len() > 1
-    {
+    if let (Some(ours), Some(perf)) = (shares.get(names[0]), shares.get(PERF)) {
         let apart = ours.iter().zip(perf).map(|(ours, perf)| (ours - perf).abs()).fold(0.0, f64::max);
         bar("points apart from perf", apart, 2.0);
     }
 }
 
 fn agent(built: &Built, dir: &Path, seconds: u64) -> Result<Figures> {
-    let out = dir.join("agent.folded");
     let mut command = Command::new(built.program("agent"));
     let span = format!("{seconds}s");
-    command.args(["flamegraph", "--all", "--no-daemon", "--rate", RATE, "--duration", &span, "-o"]).arg(&out);
-    let mut figures = watch(&mut command)?;
-    figures.bytes = fs::metadata(&out)?.size() as f64;
-    folded(&fs::read_to_string(&out)?, &mut figures);
-    Ok(figures)
+    command.args(["flamegraph", "--all", "--no-daemon", "--rate", RATE, "--duration", &span]);
+    writes_folded(&mut command, &dir.join("agent.folded"))
 }
 
-fn profile_bee_run(program: &Path, dir: &Path, seconds: u64) -> Result<Figures> {
-    let out = dir.join("bee.folded");
+fn profile_bee(program: &Path, dir: &Path, seconds: u64) -> Result<Figures> {
     let mut command = Command::new(program);
-    let span = (seconds * 1000).to_string();
-    command.args(["--dwarf", "--frequency", RATE, "--time", &span, "-o"]).arg(&out);
-    let mut figures = watch(&mut command)?;
-    figures.bytes = fs::metadata(&out)?.size() as f64;
-    folded(&fs::read_to_string(&out)?, &mut figures);
+    command.args(["--dwarf", "--frequency", RATE, "--time", &(seconds * 1000).to_string()]);
+    writes_folded(&mut command, &dir.join("bee.folded"))
+}
+
+/// Runs a tool that writes folded stacks where `-o` says.
+fn writes_folded(command: &mut Command, out: &Path) -> Result<Figures> {
+    let mut figures = watch(command.arg("-o").arg(out))?;
+    figures.bytes = fs::metadata(out)?.size() as f64;
+    folded(&fs::read_to_string(out)?, &mut figures);
     Ok(figures)
 }
 
@@ -257,7 +262,7 @@ fn watch(command: &mut Command) -> Result<Figures> {
         figures.cpu_s = proc::cpu(pid).map_or(figures.cpu_s, |cpu| cpu.as_secs_f64().max(figures.cpu_s));
         let rss = proc::resident(pid).unwrap_or(0) as f64 / (1024.0 * 1024.0);
         figures.rss_mib = figures.rss_mib.max(rss);
-        if let Some((runs, ns)) = busiest(pid) {
+        if let Some((runs, ns)) = proc::sampling(pid) {
             figures.kernel_ns = Some(ns as f64 / runs as f64);
         }
         if let Some(status) = child.try_wait()? {
@@ -268,24 +273,6 @@ fn watch(command: &mut Command) -> Result<Figures> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// Runs and time of the `perf_event` program that a process holds.
-fn busiest(pid: u32) -> Option<(u64, u64)> {
-    /// `BPF_PROG_TYPE_PERF_EVENT`.
-    const PERF_EVENT: u64 = 7;
-    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).ok()?;
-    infos
-        .filter_map(|info| fs::read_to_string(info.ok()?.path()).ok())
-        .filter_map(|text| {
-            let field = |name: &str| {
-                text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-            };
-            (field("prog_type:")? == PERF_EVENT).then_some(())?;
-            Some((field("run_cnt:")?, field("run_time_ns:")?))
-        })
-        .filter(|(runs, _)| *runs > 0)
-        .max()
 }
 
 /// `kernel.bpf_stats_enabled`, as it was before when this goes.
@@ -305,20 +292,4 @@ impl Drop for BpfStats {
     fn drop(&mut self) {
         let _ = fs::write(BPF_STATS, &self.0);
     }
-}
-
-/// profile-bee, built once below `target`.
-fn profile_bee() -> Option<PathBuf> {
-    let root = shell::root().join("target/tools-unwind");
-    let program = root.join("bin/probee");
-    if !program.is_file() {
-        eprintln!("building profile-bee, to compare with (some ten minutes)");
-        let mut install = shell::cargo();
-        install.args(["install", "profile-bee", "--locked", "--no-default-features", "--quiet", "--root"]);
-        if let Err(error) = shell::run(install.arg(&root)) {
-            eprintln!("{error:#}: measured without it");
-            return None;
-        }
-    }
-    Some(program)
 }

@@ -89,7 +89,6 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
+        super::proc::interrupt(&mut self.child);
     }
 }
