@@ -66,11 +66,12 @@ fn addr2line(program: &Path, addrs: &[u64]) -> Vec<String> {
     command.args(["-a", "-i", "-f", "-e"]).arg(program);
     let out = command.args(addrs.iter().map(|addr| format!("{addr:#x}"))).output().expect("binutils");
     let text = String::from_utf8(out.stdout).unwrap();
-    let blocks = text.split("0x").filter(|block| !block.is_empty());
+    // An address starts a line; a random directory's name may hold "0x" too.
+    let lines: Vec<&str> = text.lines().collect();
+    let blocks = lines.split(|line| line.starts_with("0x")).skip(1);
     blocks
         .map(|block| {
-            let lines: Vec<&str> = block.lines().skip(1).collect();
-            let frames = lines.chunks(2).rev().map(|frame| {
+            let frames = block.chunks(2).rev().map(|frame| {
                 let place = frame[1].rsplit('/').next().unwrap();
                 format!("{} {}", frame[0], place.split(" (").next().unwrap())
             });
