@@ -2,7 +2,7 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::syscalls::{
-    CACHE_SLOTS, FLAG_COMPAT, FLAG_ERROR, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED,
+    CACHE_SLOTS, FLAG_COMPAT, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED,
     bucket_of, cache_slot,
 };
 use aya_ebpf::Global;
@@ -121,9 +121,10 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     }
     offcpu::take_user::<LOOPS>(current.context(), turns, tid);
     let ret = current.second();
-    let mut flags = if (-MAX_ERRNO..0).contains(&ret) { FLAG_ERROR } else { 0 };
+    let errno = if (-MAX_ERRNO..0).contains(&ret) { ret.unsigned_abs() as u16 } else { 0 };
+    let mut flags = 0;
     let (nr, bucket, ns) = if let Some((start, nr, entry_flags)) = take_entry(tid) {
-        flags |= entry_flags as u8;
+        flags = entry_flags as u8;
         // SAFETY: no arguments.
         let now = unsafe { bpf_ktime_get_ns() };
         // The fast clock may step back by some ns from one CPU to the next.
@@ -132,7 +133,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
     } else {
         let compat = current.compat();
         if compat {
-            flags |= FLAG_COMPAT;
+            flags = FLAG_COMPAT;
         }
         let Some(orig_ax) = current.orig_ax() else {
             drops::count(DropReason::ReadFailed);
@@ -153,7 +154,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
         }
         (nr, UNTIMED, 0)
     };
-    let key = SyscallKey { tgid, nr, cpu: cpu as u16, bucket, flags, pad: 0 };
+    let key = SyscallKey { tgid, nr, cpu: cpu as u16, bucket, flags, errno };
     count(key, ns);
 }
 

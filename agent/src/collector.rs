@@ -13,6 +13,7 @@ use crate::clock;
 use crate::source::file_locks;
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
+use crate::source::standstill::StandstillSource;
 use crate::source::oncpu::{Fresh, OncpuSource};
 use crate::source::process::ProcessSource;
 use crate::source::resources::{Closing, ResourceRows, ResourceSource};
@@ -59,6 +60,7 @@ pub struct Collector {
     fresh: Vec<Fresh>,
     syscalls: SyscallSource,
     in_flight: InFlightSource,
+    standstill: StandstillSource,
     resources: ResourceSource,
     unwinding: Option<Unwinding>,
     mapped: Mapped,
@@ -141,6 +143,7 @@ impl Collector {
             fresh: Vec::new(),
             syscalls: SyscallSource::default(),
             in_flight,
+            standstill: StandstillSource::default(),
             resources: ResourceSource::new(),
             unwinding,
             mapped,
@@ -289,7 +292,9 @@ impl Collector {
             ResourceRows::default()
         };
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
-        let file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
+        let mut file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
+        file_locks.extend(file_locks::tries(&syscalls));
+        let standstills = self.standstill.close(&sched.times, &tasks, (start, end));
         let span = end.since(start);
         if let Some(unwinding) = &self.unwinding {
             Mapped::finish(&mut self.oncpu, unwinding);
@@ -328,6 +333,7 @@ impl Collector {
             waits: sched.waits,
             blame: sched.blame,
             file_locks,
+            standstills,
             blockio: resources.blockio,
             memory: resources.memory,
             oom_kills: resources.oom_kills,
@@ -438,13 +444,16 @@ impl Collector {
             .map(|((tgid, abi, nr), delta)| {
                 let mut histogram: Vec<(u8, u64)> = delta.histogram.into_iter().collect();
                 histogram.sort_unstable();
+                let mut errnos: Vec<(u16, u64)> = delta.errnos.into_iter().collect();
+                errnos.sort_unstable();
                 SyscallRow {
                     tgid,
                     comm: self.process.comm(tgid, || known_comm(&self.tasks, tgid)),
                     abi,
                     nr,
                     count: delta.count,
-                    errors: delta.errors,
+                    errors: errnos.iter().map(|(_, calls)| calls).sum(),
+                    errnos,
                     timed: delta.timed,
                     total: delta.total,
                     max: delta.max,

@@ -29,6 +29,23 @@ pub fn display(abi: SyscallAbi, nr: u16) -> Cow<'static, str> {
     }
 }
 
+/// Name of an errno, as the kernel's headers have it; those that never leave the kernel but for a tracer, too
+/// (include/linux/errno.h: the call is begun again, or ends with `EINTR`).
+#[must_use]
+pub fn errno(errno: u16) -> Cow<'static, str> {
+    use nix::errno::Errno;
+    match errno {
+        512 => Cow::Borrowed("ERESTARTSYS"),
+        513 => Cow::Borrowed("ERESTARTNOINTR"),
+        514 => Cow::Borrowed("ERESTARTNOHAND"),
+        516 => Cow::Borrowed("ERESTART_RESTARTBLOCK"),
+        _ => match Errno::from_raw(i32::from(errno)) {
+            Errno::UnknownErrno => Cow::Owned(format!("errno {errno}")),
+            known => Cow::Owned(format!("{known:?}")),
+        },
+    }
+}
+
 /// A call that hands something over.
 #[must_use]
 pub fn sends(name: &str) -> bool {

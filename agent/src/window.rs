@@ -11,7 +11,7 @@ pub mod sched;
 mod word;
 
 pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
-pub use sched::{FileLockRow, OpenWait, ProcessTimes, RunqBlame, ThreadTimes, Wait, WaitTarget, Waker};
+pub use sched::{FileLockRow, OpenWait, ProcessTimes, RunqBlame, Standstill, ThreadTimes, Wait, WaitTarget, Waker};
 
 use crate::source::host::HostSample;
 use crate::source::oncpu::{Pythons, Unwound};
@@ -55,6 +55,8 @@ pub struct Window {
     pub blame: Vec<RunqBlame>,
     /// Who waited for a file lock at the end of the window, and who held it.
     pub file_locks: Vec<FileLockRow>,
+    /// Processes in which each thread waits for another one, at its end.
+    pub standstills: Vec<Standstill>,
     /// Block requests completed in it.
     pub blockio: Vec<BlockIoRow>,
     /// Reclaim, compaction, write-back throttling.
@@ -101,6 +103,9 @@ pub struct SyscallRow {
     pub count: u64,
     /// Of these, with an errno.
     pub errors: u64,
+    /// Of `errors`: (errno, calls), ascending; empty in recordings of before there was this.
+    #[serde(default)]
+    pub errnos: Vec<(u16, u64)>,
     /// Of `count`, with a time.
     pub timed: u64,
     /// Time in the timed ones.

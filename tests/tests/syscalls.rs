@@ -136,6 +136,9 @@ fn every_error_is_counted_as_one() {
     let report = observing.stop_json();
     assert_eq!(sum(&report, pid, "close", "count"), 20_000, "{report}");
     assert_eq!(sum(&report, pid, "close", "errors"), 20_000, "{report}");
+    let rows = report["rows"].as_array().unwrap();
+    let close = rows.iter().find(|row| row["pid"] == pid && row["syscall"] == "close").unwrap();
+    assert_eq!(close["errnos"], serde_json::json!([{ "errno": "EBADF", "count": 20_000 }]));
     workload.finish();
 }
 

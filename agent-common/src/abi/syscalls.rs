@@ -1,4 +1,4 @@
-//! Syscall accounting: a sparse latency histogram keyed by (process, call, CPU, latency bucket).
+//! Syscall accounting: a sparse latency histogram keyed by (process, call, CPU, latency bucket, errno).
 //!
 //! One hash entry holds what one CPU saw of one (tgid, syscall, outcome, bucket). No two CPUs share an entry,
 //! so its counters never bounce between caches, and only combinations that happened cost memory.
@@ -17,10 +17,10 @@ pub struct SyscallKey {
     pub cpu: u16,
     /// Latency bucket ([`bucket_of`]), or [`UNTIMED`].
     pub bucket: u8,
-    /// [`FLAG_ERROR`], [`FLAG_COMPAT`].
+    /// [`FLAG_COMPAT`].
     pub flags: u8,
-    /// Zero.
-    pub pad: u16,
+    /// The errno that the call returned; 0: it worked.
+    pub errno: u16,
 }
 assert_abi!(SyscallKey, size = 12, align = 4, fields = [u32, u16, u16, u8, u8, u16]);
 
@@ -31,7 +31,7 @@ impl SyscallKey {
     pub const fn words(&self) -> (u64, u32) {
         (
             self.tgid as u64 | (self.nr as u64) << 32 | (self.cpu as u64) << 48,
-            self.bucket as u32 | (self.flags as u32) << 8 | (self.pad as u32) << 16,
+            self.bucket as u32 | (self.flags as u32) << 8 | (self.errno as u32) << 16,
         )
     }
 }
@@ -77,7 +77,7 @@ pub const fn cache_slot(key: &SyscallKey) -> u32 {
     // Neighbouring calls and buckets of a process fall into different slots; processes are spread by the multiplier
     // (2^32 / golden ratio).
     let mixed = key.tgid.wrapping_mul(0x9e37_79b9) >> 16;
-    (mixed ^ (key.nr as u32).wrapping_mul(7) ^ (key.bucket as u32) ^ ((key.flags as u32) << 6))
+    (mixed ^ (key.nr as u32).wrapping_mul(7) ^ (key.bucket as u32) ^ ((key.errno as u32) << 6))
         & (CACHE_SLOTS - 1)
 }
 
@@ -100,10 +100,8 @@ pub struct SyscallEntry {
 }
 assert_abi!(SyscallEntry, size = 24, align = 8, fields = [u64, u32, u32, u16, u16, u32]);
 
-/// The call returned an errno (−4095..−1).
-pub const FLAG_ERROR: u8 = 1;
 /// The call used the 32-bit table (`int 0x80` or a 32-bit process): `nr` is an i386 number.
-pub const FLAG_COMPAT: u8 = 2;
+pub const FLAG_COMPAT: u8 = 1;
 
 /// Bucket of calls that were counted but not timed.
 pub const UNTIMED: u8 = 255;
@@ -183,7 +181,7 @@ mod tests {
     #[test]
     fn the_words_of_a_key_are_its_bytes() {
         let key =
-            SyscallKey { tgid: 0x0403_0201, nr: 0x0605, cpu: 0x0807, bucket: 9, flags: 10, pad: 0x0c0b };
+            SyscallKey { tgid: 0x0403_0201, nr: 0x0605, cpu: 0x0807, bucket: 9, flags: 10, errno: 0x0c0b };
         let (low, high) = key.words();
         assert_eq!((low.to_le_bytes(), high.to_le_bytes()), ([1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12]));
     }

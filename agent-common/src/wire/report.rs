@@ -146,6 +146,9 @@ pub struct SyscallsRow {
     pub count: u64,
     /// Of these, with an errno.
     pub errors: u64,
+    /// Of `errors`: which, the commonest first.
+    #[serde(default)]
+    pub errnos: Vec<ErrnoCount>,
     /// Time in them, ns; absent in the `counts` tier, as are the next four.
     pub total_ns: Option<u64>,
     /// Longest.
@@ -167,6 +170,15 @@ pub struct SyscallsRow {
     /// It is older: it began before the agent, or while calls were only counted, and was first seen that long ago.
     #[serde(default)]
     pub in_flight_age_at_least: bool,
+}
+
+/// Calls that failed with one errno.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrnoCount {
+    /// Name: `ENOENT`.
+    pub errno: String,
+    /// Calls.
+    pub count: u64,
 }
 
 /// `agent report --json`, and the payload of `s7mpa/v1/<host>/report`.

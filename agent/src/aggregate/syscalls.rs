@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent_common::abi::syscalls::{UNTIMED, bucket_middle};
 use agent_common::units::{DurNs, Tgid};
-use agent_common::wire::report::{SyscallsReport, SyscallsRow};
+use agent_common::wire::report::{ErrnoCount, SyscallsReport, SyscallsRow};
 
 use super::{coverage, span};
 use crate::syscall_names;
@@ -17,6 +17,7 @@ pub(super) struct Sum {
     pub(super) comm: Arc<str>,
     pub(super) count: u64,
     pub(super) errors: u64,
+    errnos: BTreeMap<u16, u64>,
     pub(super) timed: u64,
     pub(super) total: DurNs,
     pub(super) max: DurNs,
@@ -31,6 +32,9 @@ impl Sum {
     pub(super) fn add(&mut self, row: &SyscallRow) {
         self.count += row.count;
         self.errors += row.errors;
+        for (errno, calls) in &row.errnos {
+            *self.errnos.entry(*errno).or_default() += calls;
+        }
         self.timed += row.timed;
         self.total.0 += row.total.0;
         self.max = self.max.max(row.max);
@@ -94,6 +98,7 @@ fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool, accou
         syscall: syscall_names::display(abi, nr).into_owned(),
         count: sum.count,
         errors: sum.errors,
+        errnos: errnos(&sum.errnos),
         total_ns: timed.then_some(sum.total.0),
         max_ns: timed.then_some(sum.max.0),
         p50_ns: sum.percentile(0.50),
@@ -104,6 +109,17 @@ fn row(tgid: Tgid, abi: SyscallAbi, nr: u16, sum: &Sum, counts_only: bool, accou
         in_flight_age_ns: sum.age.map(|age| age.0),
         in_flight_age_at_least: sum.at_least,
     }
+}
+
+/// By name, the commonest first.
+fn errnos(sum: &BTreeMap<u16, u64>) -> Vec<ErrnoCount> {
+    let named = |(errno, count): (&u16, &u64)| ErrnoCount {
+        errno: syscall_names::errno(*errno).into_owned(),
+        count: *count,
+    };
+    let mut rows: Vec<_> = sum.iter().map(named).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+    rows
 }
 
 /// The bucket in which the `share`-th of all calls lies (nearest rank), by its middle.

@@ -230,6 +230,7 @@ mod tests {
             syscall: String::new(),
             count: 0,
             errors: 0,
+            errnos: Vec::new(),
             total_ns: None,
             max_ns: None,
             p50_ns: None,

@@ -108,6 +108,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
         ("SYSCALL", Left),
         ("COUNT", Right),
         ("ERRORS", Right),
+        ("ERRNO", Left),
         ("TOTAL", Right),
         ("P50", Right),
         ("P95", Right),
@@ -126,6 +127,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
             row.syscall.clone(),
             row.count.to_string(),
             if row.errors == 0 { String::new() } else { row.errors.to_string() },
+            errno(row),
             time(row.total_ns),
             time(row.p50_ns),
             time(row.p95_ns),
@@ -136,7 +138,7 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
             age(row),
         ]);
     }
-    table.narrow(term::room(), &["P50", "P95", "BLOCKED", "P99", "ERRORS"]);
+    table.narrow(term::room(), &["P50", "P95", "BLOCKED", "P99", "ERRNO", "ERRORS"]);
     let mut text = table.render(paint);
     if report.rows.is_empty() {
         text.push_str("no system call returned, and none is open\n");
@@ -150,6 +152,15 @@ fn render(report: &SyscallsReport, rows: usize, paint: Paint) -> String {
     text.push_str(&paint.dim(foot));
     text.push('\n');
     text
+}
+
+/// The commonest, and how many other ones there are.
+fn errno(row: &SyscallsRow) -> String {
+    match row.errnos.as_slice() {
+        [] => String::new(),
+        [one] => one.errno.clone(),
+        [most, others @ ..] => format!("{} +{}", most.errno, others.len()),
+    }
 }
 
 fn age(row: &SyscallsRow) -> String {
@@ -179,6 +190,7 @@ fn coverage(coverage: &Coverage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_common::wire::report::ErrnoCount;
 
     #[test]
     fn the_table_shows_open_calls_and_what_was_not_timed() {
@@ -188,6 +200,7 @@ mod tests {
             syscall: syscall.to_owned(),
             count: 3,
             errors: 1,
+            errnos: vec![ErrnoCount { errno: "EAGAIN".to_owned(), count: 1 }],
             total_ns,
             max_ns: total_ns,
             p50_ns: total_ns,
@@ -205,7 +218,7 @@ mod tests {
         };
         let text = render(&report, 0, Paint::plain());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0].split_whitespace().count(), 13);
+        assert_eq!(lines[0].split_whitespace().count(), 14);
         assert!(lines[1].contains("1.50µs") && lines[1].ends_with("≥5.00s"), "{text}");
         assert!(lines[2].contains("  -  "), "{text}");
         assert_eq!(lines[3], "6 calls in 5s; counted and timed, nothing lost");

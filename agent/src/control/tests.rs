@@ -80,6 +80,7 @@ fn with_calls(n: u64) -> Window {
         nr: 39,
         count: 10,
         errors: 1,
+        errnos: vec![(2, 1)],
         timed: 0,
         total: DurNs(0),
         max: DurNs(0),

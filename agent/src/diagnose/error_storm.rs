@@ -10,16 +10,21 @@
 //! | waits and non-blocking I/O (`EAGAIN`, `EINTR`, `ETIMEDOUT` are answers there) | 10,000 | 90 % |
 //! | path look-ups (`ENOENT` is an answer there) | 5,000 | 50 % |
 //! | any other | 1,000 | 50 % |
+//! | refused a resource: `ENOSPC`, `EDQUOT`, `EROFS`, `EIO`, `EMFILE`, `ENFILE`, `ENOMEM`, `ENOBUFS`, no process or thread more (`EAGAIN` of `clone`), no local port (`EADDRNOTAVAIL`) | 2 | 5 % |
 //!
 //! **Why.** A loop that retries what cannot work, a missing file searched again and again, a closed descriptor: the
 //! program does not look at the result, and the work is for nothing.
 //!
-//! **Cure.** See which errno it is (`strace -f -Z -e trace=<call> -p <pid>` shows failing calls only, at a price), and
-//! who calls: `agent flamegraph --pid …`.
+//! Who is refused a resource and sleeps before the next try looks idle: that sleep counts as lost.
+//!
+//! **Cure.** The errno is in the finding; who calls: `agent flamegraph --pid …`; with which arguments: `strace -f -Z -e
+//! trace=<call> -p <pid>` shows failing calls only, at a price.
 
 use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
 
 use super::facts::{Facts, lasts};
+use super::lost::process_culprit;
+use super::refusals::{self, Refusal};
 use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
 
@@ -70,7 +75,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {
         return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
     }
-    let mut suspicions = Vec::new();
+    let mut suspicions: Vec<Suspicion> = refused(facts).collect();
     for ((tgid, abi, nr), calls) in &facts.calls {
         let name = syscall_names::display(*abi, *nr);
         let kind = Kind::of(name.strip_prefix("i386:").unwrap_or(&name));
@@ -86,6 +91,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             continue;
         }
         let Some(row) = facts.process(*tgid) else { continue };
+        let unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        if suspicions.iter().any(|known| known.unit == unit && known.call == Some((*abi, *nr))) {
+            continue;
+        }
+        let most = calls.errnos.iter().max_by_key(|(errno, count)| (*count, *errno));
+        let errno = most.map_or_else(|| "an errno".into(), |(errno, _)| syscall_names::errno(*errno));
         // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
         let lost = if calls.timed > 0 {
             // Time blocked costs nobody anything.
@@ -111,26 +122,40 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             share_pct: (100.0 * lost / non_idle as f64).min(100.0),
             confidence: if kind == Kind::Waits { 0.7 } else { 0.85 },
             evidence: vec![
-                evidence(format!("{name} errors"), rate, "1/s", Some(enter)),
+                evidence(format!("{name} fails, mostly with {errno}"), rate, "1/s", Some(enter)),
                 evidence(format!("of its {name} calls"), share * 100.0, "%", Some(least_share * 100.0)),
                 evidence(format!("{name} calls"), facts.per_second(calls.count), "1/s", None),
             ],
             stacks: Vec::new(),
             alternatives,
             caused: Vec::new(),
-            advice: advice(kind, &name, tgid.0),
+            advice: advice(kind, &name, &errno, tgid.0),
         };
         let key = format!("error-storm/{tgid}/{name}");
         let mut suspicion = Suspicion::new(key, level, finding);
         suspicion.call = Some((*abi, *nr));
-        suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        suspicion.unit = unit;
         suspicion.culprit_unit = suspicion.unit;
         suspicions.push(suspicion);
     }
     verdict(suspicions)
 }
 
-fn advice(kind: Kind, name: &str, pid: u32) -> String {
+/// What is refused for want of a resource.
+fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
+    refusals::lasting(facts, |refusal| matches!(refusal, Refusal::Resource(_))).map(|(refused, unit, level)| {
+        let mut suspicion = refused.suspect(facts, RULE.name, "error-storm", level);
+        suspicion.culprit_unit = Some(unit.at);
+        let finding = &mut suspicion.finding;
+        finding.culprit = Some(process_culprit(unit));
+        if let Refusal::Resource(why) = refused.refusal {
+            finding.advice = format!("{} is refused, and tries again: {why}", unit.comm);
+        }
+        suspicion
+    })
+}
+
+fn advice(kind: Kind, name: &str, errno: &str, pid: u32) -> String {
     let cause = match kind {
         Kind::Waits => "is tried again without waiting until it can work",
         Kind::LooksUp => "asks for paths that are not there: keep the answer, or shorten the search path",
@@ -138,7 +163,8 @@ fn advice(kind: Kind, name: &str, pid: u32) -> String {
     };
     let bare = name.strip_prefix("i386:").unwrap_or(name);
     format!(
-        "{name} {cause}; `strace -f -Z -e trace={bare} -p {pid}` shows the errno, `agent flamegraph --pid {pid}` the caller"
+        "{name} ({errno}) {cause}; `agent flamegraph --pid {pid}` shows the caller, `strace -f -Z -e trace={bare} -p {pid}` \
+         the arguments"
     )
 }
 
@@ -174,7 +200,7 @@ mod tests {
         let numbers: Vec<_> = finding.evidence.iter().map(|number| (&*number.what, number.value)).collect();
         assert_eq!(
             numbers,
-            [("close errors", 2_400.0), ("of its close calls", 80.0), ("close calls", 3_000.0)]
+            [("close fails, mostly with an errno", 2_400.0), ("of its close calls", 80.0), ("close calls", 3_000.0)]
         );
         assert_eq!(finding.lost_ns_per_s, 1_200_000);
         assert!(finding.advice.contains("-e trace=close -p 7"));

@@ -3,7 +3,7 @@
 use super::{Level, Suspicion};
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
-const SAME: [(&str, &[&str]); 18] = [
+const SAME: [(&str, &[&str]); 21] = [
     ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
     ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
     ("oom", &["memory-leak", "swap", "reclaim"]),
@@ -20,7 +20,10 @@ const SAME: [(&str, &[&str]); 18] = [
         ],
     ),
     ("reclaim", &["fault-major-file", "fault-minor", "cpu-kernel", "kernel-lock"]),
-    ("fd-leak", &["table-full"]),
+    ("fd-leak", &["table-full", "error-storm"]),
+    ("table-full", &["error-storm"]),
+    ("file-lock", &["timer-storm"]),
+    ("net-connect", &["timer-storm"]),
     ("cpu-quota", &["runq-self", "runq-neighbour", "futex"]),
     ("cpu-steal", &["runq-self", "runq-neighbour"]),
     ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm"]),

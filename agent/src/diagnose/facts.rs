@@ -7,6 +7,7 @@ use std::sync::Arc;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
 
+use super::refusals::{self, Refused};
 use crate::aggregate::{self, Usage};
 use crate::window::{SyscallAbi, Wait, Window};
 
@@ -98,6 +99,8 @@ pub(super) struct Facts<'a> {
     pub(super) cpu: HashMap<(Tgid, u64), Vec<f64>>,
     /// What each process did with each call.
     pub(super) calls: Map<(Tgid, SyscallAbi, u16), Calls>,
+    /// What units are refused.
+    pub(super) refused: Vec<Refused>,
     /// All calls of a process.
     pub(super) all_calls: Map<Tgid, u64>,
     /// Syscalls were observed.
@@ -119,6 +122,7 @@ pub(super) struct Facts<'a> {
 pub(super) struct Calls {
     pub(super) count: u64,
     pub(super) errors: u64,
+    pub(super) errnos: Map<u16, u64>,
     pub(super) timed: u64,
     pub(super) total: DurNs,
     /// Calls a second, a window at a time; empty for a call that is rare.
@@ -144,6 +148,7 @@ impl<'a> Facts<'a> {
             devices: devices::devices(windows, span),
             cpu: HashMap::new(),
             calls: Map::default(),
+            refused: Vec::new(),
             all_calls: Map::default(),
             has_syscalls: windows.iter().any(has_syscalls),
             has_states,
@@ -159,6 +164,7 @@ impl<'a> Facts<'a> {
             units,
         };
         facts.add_calls();
+        facts.refused = refusals::refused(&facts);
         facts.add_edges();
         facts
     }
@@ -178,6 +184,9 @@ impl<'a> Facts<'a> {
             let calls = self.calls.entry((row.tgid, row.abi, row.nr)).or_default();
             calls.count += row.count;
             calls.errors += row.errors;
+            for (errno, count) in &row.errnos {
+                *calls.errnos.entry(*errno).or_default() += count;
+            }
             calls.timed += row.timed;
             calls.total.0 += row.total.0;
         }

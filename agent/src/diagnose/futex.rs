@@ -12,7 +12,10 @@
 //! **Why.** More threads make it slower; only what is done under the lock counts.
 //!
 //! **Deadlock.** Threads that own locks the next one waits for, in a ring: the finding says so. A wait that has not ended counts
-//! when the lock names its owner, also one of another process where the word is shared.
+//! when the lock names its owner, also one of another process where the word is shared. Where no lock names its owner
+//! (semaphores, Python's locks): every thread of a process has waited for [`STILL_ENTER`] s (to stay: [`STILL_LEAVE`]) for
+//! another one, none with a time-out. Nothing but a signal ends that; of a process that the agent has seen moving before it
+//! is an alert.
 //!
 //! **Cure.** Hold it for less (no I/O, no allocation under it), split it, read-mostly structures, batches.
 
@@ -23,16 +26,23 @@ use agent_common::units::Tid;
 use agent_common::wire::finding::Culprit;
 
 use super::facts::{Facts, Unit};
-use super::lost::{loss, not, oldest, suspect};
-use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+use super::lost::{Loss, doubt, loss, not, oldest, suspect};
+use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, level, verdict};
 use crate::window::WaitTarget;
 
 pub(super) const RULE: Rule = Rule { name: "futex", classes: &["futex"], judge };
 
 const STATES: &[State] = &[State::FutexLock];
 
+/// Age of a standstill, s.
+const STILL_ENTER: f64 = 5.0;
+/// The same, to stay.
+const STILL_LEAVE: f64 = 4.0;
+/// Confidence where it was seen to stop.
+const STOPPED: f64 = 0.6;
+
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_waits {
+    if !facts.has_waits && !facts.has_states {
         return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
     }
     let mut suspicions = Vec::new();
@@ -85,7 +95,44 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.chain = followed.links;
         suspicions.push(suspicion);
     }
+    let still: Vec<Suspicion> =
+        standstills(facts).filter(|still| !suspicions.iter().any(|known| known.unit == still.unit)).collect();
+    suspicions.extend(still);
     verdict(suspicions)
+}
+
+/// Processes in which every thread waits for another one.
+fn standstills(facts: &Facts) -> impl Iterator<Item = Suspicion> {
+    let still = facts.windows.last().into_iter().flat_map(|window| &window.standstills);
+    still.filter_map(|still| {
+        let age = still.age.as_secs_f64();
+        let level = level(age, STILL_ENTER, STILL_LEAVE)?;
+        let unit = facts.unit_of(still.tgid)?;
+        let loss = Loss { ns: facts.span.0, rate: 1.0, share: 1.0, level };
+        let mut suspicion = suspect(RULE.name, "futex", unit, loss);
+        suspicion.key = format!("futex/{}/standstill", still.tgid);
+        suspicion.culprit_unit = Some(unit.at);
+        let finding = &mut suspicion.finding;
+        finding.subject.pid = Some(still.tgid.0);
+        finding.culprit =
+            Some(Culprit { kind: "lock".into(), pid: Some(still.tgid.0), comm: Some(unit.comm.as_ref().into()) });
+        finding.evidence = vec![
+            evidence("every thread waits for another one, for at least", age, "s", Some(STILL_ENTER)),
+            evidence("threads, none with a time-out", f64::from(still.threads), "count", None),
+        ];
+        finding.confidence = STOPPED;
+        if !still.moved {
+            doubt(finding);
+            let why_not = "not ruled out: it has not moved since the agent came, and may wait for a signal";
+            finding.alternatives.push(not("healthy", why_not));
+        }
+        finding.advice = format!(
+            "nothing but a signal ends this: most likely a deadlock of {} ({}). Its stacks say which locks (`gdb -p {} -batch \
+             -ex 'thread apply all bt'`, `py-spy dump -p {}`): take them in one order, and restart it",
+            unit.comm, still.tgid, still.tgid, still.tgid
+        );
+        Some(suspicion)
+    })
 }
 
 /// Threads that wait for locks of each other in a ring, by the waits that had not ended at the end.

@@ -10,6 +10,7 @@ mod explain;
 mod facts;
 mod io;
 mod lost;
+mod refusals;
 pub mod stacks;
 mod trend;
 

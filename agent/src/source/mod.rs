@@ -21,6 +21,7 @@ pub mod runqlat;
 pub mod sched;
 mod signals;
 pub mod spaces;
+pub mod standstill;
 pub mod syscalls;
 pub mod task;
 pub mod unwind;

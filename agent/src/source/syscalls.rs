@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use agent_common::abi::syscalls::{FLAG_COMPAT, FLAG_ERROR, SyscallKey, SyscallValue, UNTIMED, bucket_floor};
+use agent_common::abi::syscalls::{FLAG_COMPAT, SyscallKey, SyscallValue, UNTIMED, bucket_floor};
 use agent_common::units::{DurNs, Tgid};
 
 use crate::window::SyscallAbi;
@@ -12,8 +12,8 @@ use crate::window::SyscallAbi;
 pub struct Delta {
     /// Calls that returned.
     pub count: u64,
-    /// Of these, with an errno.
-    pub errors: u64,
+    /// Of these, with an errno: how many with which.
+    pub errnos: HashMap<u16, u64>,
     /// Of `count`, with a time.
     pub timed: u64,
     /// Time in them.
@@ -62,8 +62,8 @@ impl SyscallSource {
         let abi = if key.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
         let delta = self.deltas.entry((Tgid(key.tgid), abi, key.nr)).or_default();
         delta.count += count;
-        if key.flags & FLAG_ERROR != 0 {
-            delta.errors += count;
+        if key.errno != 0 {
+            *delta.errnos.entry(key.errno).or_default() += count;
         }
         if key.bucket != UNTIMED {
             delta.timed += count;
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use agent_common::abi::syscalls::bucket_of;
 
-    const KEY: SyscallKey = SyscallKey { tgid: 7, nr: 39, cpu: 0, bucket: 20, flags: 0, pad: 0 };
+    const KEY: SyscallKey = SyscallKey { tgid: 7, nr: 39, cpu: 0, bucket: 20, flags: 0, errno: 0 };
 
     fn value(count: u64) -> SyscallValue {
         SyscallValue { count, total_ns: count * 100, max_ns: 100 }
@@ -145,11 +145,12 @@ mod tests {
         let bucket = bucket_of(1000);
         source.begin([]);
         source.counter(&KEY, &value(10));
-        source.counter(&SyscallKey { cpu: 1, flags: FLAG_ERROR, bucket, ..KEY }, &value(5));
+        source.counter(&SyscallKey { cpu: 1, errno: 2, bucket, ..KEY }, &value(5));
         source.end(|_| None);
         let deltas = source.take();
         let delta = &deltas[&(Tgid(7), SyscallAbi::Native, 39)];
-        assert_eq!((delta.count, delta.errors, delta.timed, delta.total), (15, 5, 15, DurNs(1500)));
+        assert_eq!((delta.count, delta.timed, delta.total), (15, 15, DurNs(1500)));
+        assert_eq!(delta.errnos, HashMap::from([(2, 5)]));
         assert_eq!(delta.histogram, HashMap::from([(20, 10), (bucket, 5)]));
     }
 

@@ -157,7 +157,7 @@ pub enum WaitTarget {
     },
 }
 
-/// A wait for a lock on a file that had not ended when the window did.
+/// A wait for a lock on a file that had not ended when the window did, or tries for one that another process had then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileLockRow {
     /// Who waits.
@@ -168,6 +168,19 @@ pub struct FileLockRow {
     pub dev: u32,
     /// Its inode.
     pub inode: u64,
+}
+
+/// A process of which every thread waits, without a time-out, for another one of the same process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standstill {
+    /// Process.
+    pub tgid: Tgid,
+    /// Its threads.
+    pub threads: u32,
+    /// For how long already (at least).
+    pub age: DurNs,
+    /// It has moved while it was observed.
+    pub moved: bool,
 }
 
 /// Time that one process' threads waited for a CPU while another process ran on it.

@@ -145,7 +145,8 @@ impl Facts<'_> {
                 let waited = times.and_then(|times| {
                     times.states.iter().find(|(state, _)| *state == State::FileLock).map(|(_, ns)| ns.0)
                 });
-                holders.push((*holder, waited.unwrap_or_default()));
+                // Who only tries for it waits elsewhere, all the time for all that is known.
+                holders.push((*holder, waited.unwrap_or(window.span().0)));
             }
         }
         holders

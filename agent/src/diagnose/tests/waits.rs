@@ -7,8 +7,8 @@ use agent_common::abi::sched::State::{
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use super::scene::*;
-use crate::aggregate::testing::{MS, calls, exit};
-use crate::window::{FileLockRow, LockRow, WaitTarget, Window};
+use crate::aggregate::testing::{MS, SECOND, calls, exit};
+use crate::window::{FileLockRow, LockRow, Standstill, WaitTarget, Window};
 
 const FLOCK: u16 = 73;
 const WAIT4: u16 = 61;
@@ -123,6 +123,22 @@ fn a_lock_that_is_never_let_go_names_who_holds_it() {
     }));
     assert_eq!((&*finding.class, culprit(&finding)), ("futex", ("lock".into(), Some(10), "app".into())));
     assert!(finding.evidence.iter().any(|one| one.what.contains("thread 12")), "{finding:?}");
+}
+
+#[test]
+fn a_process_whose_threads_all_wait_for_each_other_is_a_deadlock_if_it_was_seen_to_stop() {
+    let still = |moved, seconds| {
+        scene(|window| {
+            process(window, 10, "app", &[&[(FutexWait, 1000)], &[(FutexWait, 1000)]]);
+            let age = DurNs(seconds * SECOND);
+            window.standstills.push(Standstill { tgid: Tgid(10), threads: 2, age, moved });
+        })
+    };
+    let finding = alarm(&still(true, 5));
+    assert_eq!((&*finding.class, culprit(&finding)), ("futex", ("lock".into(), Some(10), "app".into())));
+    assert_eq!(found(&still(true, 3)), [], "it may yet go on");
+    let doubtful = crate::diagnose::diagnose(&still(false, 60), None).findings;
+    assert!(doubtful[0].confidence < crate::diagnose::ALERT_CONFIDENCE, "{doubtful:?}");
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
             }
             let rest = |state, nr, arg| Some(whole.within(state, nr, arg));
             let kind = if call.wants_file() { sockets.kind_of(tgid, args[0] as u32) } else { 0 };
-            let number = state_of_call(call, args, deep, false, kind);
+            let number = state_of_call(call, [args[0], args[1], args[2]], deep, false, kind);
             let state = State::from_index(usize::from(number)).unwrap_or(State::Interruptible);
             rest(state, Some(nr), args[0])
         }
@@ -148,12 +148,12 @@ fn owner_of(tgid: Tgid, word: u64) -> Tid {
     Tid(words(tgid, word).map_or(0, futex_owner))
 }
 
-/// `232 0x4 0x7ff… … sp pc`: number and first three arguments. `None` outside of a call.
-pub(in crate::source) fn call(text: &str) -> Option<(u16, [u64; 3])> {
+/// `232 0x4 0x7ff… … sp pc`: number and arguments. `None` outside of a call.
+pub(in crate::source) fn call(text: &str) -> Option<(u16, [u64; 6])> {
     let mut words = text.split_whitespace();
     let nr = u16::try_from(words.next()?.parse::<i64>().ok()?).ok()?;
     let mut arg = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
-    Some((nr, [arg()?, arg()?, arg()?]))
+    Some((nr, [arg()?, arg()?, arg()?, arg()?, arg()?, arg()?]))
 }
 
 /// Inodes of sockets that are no network sockets.
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_call_is_read_with_its_arguments() {
-        assert_eq!(call("202 0x7f00 0x80 0x2 0x0 0x0 0x0 0x7ffe 0x7f01\n"), Some((202, [0x7f00, 0x80, 2])));
+        assert_eq!(call("202 0x7f00 0x80 0x2 0x0 0x0 0x0 0x7ffe 0x7f01\n"), Some((202, [0x7f00, 0x80, 2, 0, 0, 0])));
         assert_eq!(call("-1 0x7ffe 0x7f01\n"), None, "a page fault");
         assert_eq!(call("running\n"), None);
         assert_eq!(call(""), None);
