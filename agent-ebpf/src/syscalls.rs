@@ -2,8 +2,8 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::syscalls::{
-    CACHE_SLOTS, FLAG_COMPAT, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED,
-    bucket_of, cache_slot,
+    CACHE_SLOTS, FLAG_COMPAT, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED, bucket_of,
+    cache_slot,
 };
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_NOEXIST};

@@ -11,7 +11,9 @@ pub mod sched;
 mod word;
 
 pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
-pub use sched::{FileLockRow, OpenWait, ProcessTimes, RunqBlame, Standstill, ThreadTimes, Wait, WaitTarget, Waker};
+pub use sched::{
+    FileLockRow, OpenWait, ProcessTimes, RunqBlame, Standstill, ThreadTimes, Wait, WaitTarget, Waker,
+};
 
 use crate::source::host::HostSample;
 use crate::source::oncpu::{Pythons, Unwound};

@@ -143,16 +143,18 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 /// What is refused for want of a resource.
 fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    refusals::lasting(facts, |refusal| matches!(refusal, Refusal::Resource(_))).map(|(refused, unit, level)| {
-        let mut suspicion = refused.suspect(facts, RULE.name, "error-storm", level);
-        suspicion.culprit_unit = Some(unit.at);
-        let finding = &mut suspicion.finding;
-        finding.culprit = Some(process_culprit(unit));
-        if let Refusal::Resource(why) = refused.refusal {
-            finding.advice = format!("{} is refused, and tries again: {why}", unit.comm);
-        }
-        suspicion
-    })
+    refusals::lasting(facts, |refusal| matches!(refusal, Refusal::Resource(_))).map(
+        |(refused, unit, level)| {
+            let mut suspicion = refused.suspect(facts, RULE.name, "error-storm", level);
+            suspicion.culprit_unit = Some(unit.at);
+            let finding = &mut suspicion.finding;
+            finding.culprit = Some(process_culprit(unit));
+            if let Refusal::Resource(why) = refused.refusal {
+                finding.advice = format!("{} is refused, and tries again: {why}", unit.comm);
+            }
+            suspicion
+        },
+    )
 }
 
 fn advice(kind: Kind, name: &str, errno: &str, pid: u32) -> String {
@@ -200,7 +202,11 @@ mod tests {
         let numbers: Vec<_> = finding.evidence.iter().map(|number| (&*number.what, number.value)).collect();
         assert_eq!(
             numbers,
-            [("close fails, mostly with an errno", 2_400.0), ("of its close calls", 80.0), ("close calls", 3_000.0)]
+            [
+                ("close fails, mostly with an errno", 2_400.0),
+                ("of its close calls", 80.0),
+                ("close calls", 3_000.0)
+            ]
         );
         assert_eq!(finding.lost_ns_per_s, 1_200_000);
         assert!(finding.advice.contains("-e trace=close -p 7"));

@@ -72,6 +72,13 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
     let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
     absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
+    let storm = |suspicion: &Suspicion| suspicion.finding.class == "syscall-storm";
+    absorb(
+        &mut all,
+        |root| storm(root) && is_foreign(root),
+        storm,
+        |root, effect| root.culprit_unit == effect.unit,
+    );
     let is_storage = |suspicion: &Suspicion| STORAGE.contains(&&*suspicion.finding.class);
     absorb(
         &mut all,

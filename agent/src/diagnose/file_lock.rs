@@ -5,7 +5,7 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to `flock` and `fcntl(F_SETLKW)`. Or they try (`F_SETLK`, `LOCK_NB`) and are refused twice a second
-//! (to stay, and in four of five windows: once), in half of their calls: then what they sleep between is lost.
+//! (to stay, and in four of five windows: once), in one of ten calls: then what they sleep between is lost, if it is 0.1 s a second.
 //!
 //! **Why.** A lock file makes programs take turns (package managers, mail boxes, SQLite); who holds it while doing something
 //! slow holds all others up. What the holder does meanwhile is followed: that is then the root.
@@ -15,7 +15,7 @@
 use agent_common::abi::sched::State;
 
 use super::facts::Facts;
-use super::lost::{culprit, loss, process_culprit, suspect};
+use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
 use super::refusals::{self, Refusal};
 use super::{Rule, Suspicion, Trend, Verdict, chain, verdict};
 use crate::window::WaitTarget;
@@ -58,29 +58,34 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.chain = followed.links;
         suspicions.push(suspicion);
     }
-    let tried: Vec<Suspicion> = tried(facts)
-        .filter(|tried| !suspicions.iter().any(|waits| waits.unit == tried.unit))
-        .collect();
+    let tried: Vec<Suspicion> =
+        tried(facts).filter(|tried| !suspicions.iter().any(|waits| waits.unit == tried.unit)).collect();
     suspicions.extend(tried);
     verdict(suspicions)
 }
 
 /// Who tries for a lock again and again, and sleeps between.
 fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    refusals::lasting(facts, |refusal| refusal == Refusal::Lock).map(|(refused, unit, level)| {
-        let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);
-        let followed = chain::follow(facts, unit, "file-lock", STATES);
-        let finding = &mut suspicion.finding;
-        finding.evidence.extend(followed.evidence.iter().cloned());
-        finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
-            format!("{} tries for a lock that another process has: that one must hold it for less", unit.comm)
-        });
-        if let Some(blocker) = &followed.blocker {
-            let holder = &facts.units[facts.processes[blocker.process].unit];
-            finding.culprit = Some(process_culprit(holder));
-            suspicion.culprit_unit = Some(holder.at);
-        }
-        suspicion.chain = followed.links;
-        suspicion
-    })
+    let lasting = refusals::lasting(facts, |refusal| refusal == Refusal::Lock);
+    lasting.filter(|(refused, _, level)| refused.loss(facts, *level).rate >= LOST_ENTER).map(
+        |(refused, unit, level)| {
+            let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);
+            let followed = chain::follow(facts, unit, "file-lock", STATES);
+            let finding = &mut suspicion.finding;
+            finding.evidence.extend(followed.evidence.iter().cloned());
+            finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
+                format!(
+                    "{} tries for a lock that another process has: that one must hold it for less",
+                    unit.comm
+                )
+            });
+            if let Some(blocker) = &followed.blocker {
+                let holder = &facts.units[facts.processes[blocker.process].unit];
+                finding.culprit = Some(process_culprit(holder));
+                suspicion.culprit_unit = Some(holder.at);
+            }
+            suspicion.chain = followed.links;
+            suspicion
+        },
+    )
 }

@@ -11,6 +11,9 @@
 //! something was sent that the other end has not read, when it is a child that stands still, or when who waits has something to
 //! deliver. Who was connected to (local sockets) waits for work; who connected and blocks until there is an answer does not.
 //!
+//! A process that another one stops and lets go on, again and again, waits for that one: a tracer (`strace`, a debugger), or
+//! signals (`cpulimit`). Half of the time is in stops below [`STOP_NS`] ns then; what was stopped for longer was put aside.
+//!
 //! **Whose fault.** The other end. What holds that one up itself (a finding of its own) is the root, and this hangs below.
 //!
 //! **Cure.** Look at the culprit: `agent report --pid …`; a larger buffer helps bursts only. One that a signal stopped goes
@@ -19,12 +22,20 @@
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
-use super::lost::{doubt, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+use super::lost::{
+    doubt, doubt_if_awaited, doubt_if_prompt, loss, measure, not, oldest, process_culprit, suspect,
+};
+use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
 
 pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
 
 const STATES: &[State] = &[State::Ipc];
+const STOPS: &[State] = &[State::Stopped];
+
+/// Longest typical stop of a process that is stopped again and again, ns.
+const STOP_NS: u64 = 200_000_000;
+/// Share of its stops that the same process ends.
+const ENDS: f64 = 0.5;
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_waits {
@@ -79,7 +90,33 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.chain = followed.links;
         suspicions.push(suspicion);
     }
+    suspicions.extend(facts.units.iter().filter_map(|unit| stopped(facts, unit)));
     verdict(suspicions)
+}
+
+/// Who is stopped again and again by one that lets it go on.
+fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
+    let lost = measure(facts, unit, unit.times.of(State::Stopped))?;
+    let typical = facts.typical_wait(unit, STOPS).filter(|typical| *typical <= STOP_NS)?;
+    let blockers = facts.blockers(unit, STOPS);
+    let by = blockers.first().filter(|by| by.share >= ENDS)?;
+    let by = &facts.units[facts.processes[by.process].unit];
+    if by.at == unit.at {
+        return None;
+    }
+    let mut suspicion = suspect(RULE.name, "ipc-peer", unit, lost);
+    suspicion.key = format!("ipc-peer/{}/stopped", unit.key());
+    suspicion.culprit_unit = Some(by.at);
+    let finding = &mut suspicion.finding;
+    finding.culprit = Some(process_culprit(by));
+    finding.evidence.push(evidence("half of it in stops up to", typical as f64 / 1e6, "ms", None));
+    finding.alternatives.push(not("hang", "it goes on after each stop"));
+    finding.advice = format!(
+        "{} ({}) stops {} and lets it go on, again and again: a tracer, a debugger or a limit by signals; end it, or trace \
+         less",
+        by.comm, by.tgid, unit.comm
+    );
+    Some(suspicion)
 }
 
 /// Share of its time in which a process waits for a terminal, from which it waits for a person.

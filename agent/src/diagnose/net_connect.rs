@@ -50,9 +50,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         );
         suspicions.push(suspicion);
     }
-    let refused: Vec<Suspicion> = refused(facts)
-        .filter(|refused| !suspicions.iter().any(|waits| waits.unit == refused.unit))
-        .collect();
+    let refused: Vec<Suspicion> =
+        refused(facts).filter(|refused| !suspicions.iter().any(|waits| waits.unit == refused.unit)).collect();
     suspicions.extend(refused);
     verdict(suspicions)
 }

@@ -15,8 +15,10 @@ const RATE_ENTER: f64 = 2.0;
 const RATE_LEAVE: f64 = 1.0;
 /// Share of the calls that are refused.
 const SHARE: f64 = 0.05;
-/// The same where one in many is as it should be: a lock that is tried, a peer that is looked for.
-const SHARE_OF_TRIES: f64 = 0.5;
+/// The same for a peer that is looked for: one of several may not be there.
+const SHARE_OF_PEERS: f64 = 0.5;
+/// The same for a lock that is tried for: who fails at the last of several lets go of the others, by the same call.
+const SHARE_OF_LOCKS: f64 = 0.1;
 /// Sleeps for each refusal from which they are not because of it.
 const SLEEPS: f64 = 2.5;
 /// That it goes on is sure; that nobody expects it is not.
@@ -59,11 +61,13 @@ pub(super) fn refusal(name: &str, errno: u16) -> Option<Refusal> {
         }
         libc::ENOSPC => resource("no space or no inodes are left on the file system: `df -h`, `df -i`"),
         libc::EDQUOT => resource("the user's disk quota is used up: `quota`"),
-        libc::EROFS => {
-            resource("the file system is read-only: `dmesg` says whether an error made it so (`errors=remount-ro`)")
-        }
+        libc::EROFS => resource(
+            "the file system is read-only: `dmesg` says whether an error made it so (`errors=remount-ro`)",
+        ),
         libc::EIO => resource("the device fails: `dmesg`, `smartctl -a`; copy what is still readable"),
-        libc::EMFILE => resource("its descriptors are used up: raise LimitNOFILE=, or find what it does not close"),
+        libc::EMFILE => {
+            resource("its descriptors are used up: raise LimitNOFILE=, or find what it does not close")
+        }
         libc::ENFILE => resource("the host's table of open files is full: raise fs.file-max"),
         libc::EAGAIN if matches!(name, "clone" | "clone3" | "fork" | "vfork") => resource(
             "no more processes or threads are allowed: pids.max of its cgroup (TasksMax=), RLIMIT_NPROC, kernel.pid_max",
@@ -88,16 +92,28 @@ pub(super) fn refused(facts: &Facts) -> Vec<Refused> {
     let mut all: Vec<Refused> = Vec::new();
     for (window, of) in facts.windows.iter().enumerate() {
         let seconds = of.span().as_secs_f64().max(1e-9);
-        for (row, errno, count) in
-            of.syscalls.iter().flat_map(|row| row.errnos.iter().map(move |(errno, count)| (row, *errno, *count)))
+        for (row, errno, count) in of
+            .syscalls
+            .iter()
+            .flat_map(|row| row.errnos.iter().map(move |(errno, count)| (row, *errno, *count)))
         {
             let name = syscall_names::name(row.abi, row.nr).unwrap_or_default();
-            let (Some(refusal), Some(unit)) = (refusal(name, errno), facts.unit_of(row.tgid)) else { continue };
+            let (Some(refusal), Some(unit)) = (refusal(name, errno), facts.unit_of(row.tgid)) else {
+                continue;
+            };
             let key = (unit.at, row.abi, row.nr, errno);
             let at = all.iter().position(|one| (one.unit, one.abi, one.nr, one.errno) == key);
             let at = at.unwrap_or_else(|| {
                 let rates = vec![0.0; facts.windows.len()];
-                all.push(Refused { unit: unit.at, abi: row.abi, nr: row.nr, errno, refusal, count: 0, rates });
+                all.push(Refused {
+                    unit: unit.at,
+                    abi: row.abi,
+                    nr: row.nr,
+                    errno,
+                    refusal,
+                    count: 0,
+                    rates,
+                });
                 all.len() - 1
             });
             all[at].count += count;
@@ -124,7 +140,11 @@ pub(super) fn lasting<'a>(
 impl Refused {
     /// Whether it goes on and on.
     fn level(&self, facts: &Facts) -> Option<Level> {
-        let least = if matches!(self.refusal, Refusal::Resource(_)) { SHARE } else { SHARE_OF_TRIES };
+        let least = match self.refusal {
+            Refusal::Resource(_) => SHARE,
+            Refusal::Peer => SHARE_OF_PEERS,
+            Refusal::Lock => SHARE_OF_LOCKS,
+        };
         let level = level(facts.per_second(self.count), RATE_ENTER, RATE_LEAVE)?;
         (self.share(facts) >= least && lasts(&self.rates, RATE_LEAVE)).then_some(level)
     }
@@ -149,7 +169,8 @@ impl Refused {
         for process in facts.members(unit) {
             let calls = facts.calls.iter().filter(|((tgid, abi, nr), _)| {
                 let name = syscall_names::name(*abi, *nr);
-                *tgid == process.tgid && name.is_some_and(|name| matches!(name, "nanosleep" | "clock_nanosleep"))
+                *tgid == process.tgid
+                    && name.is_some_and(|name| matches!(name, "nanosleep" | "clock_nanosleep"))
             });
             sleeps += calls.map(|(_, calls)| calls.count).sum::<u64>();
             // One thread's of each: which one it is that tries is not known.
@@ -165,7 +186,13 @@ impl Refused {
     }
 
     /// The suspicion of it.
-    pub(super) fn suspect(&self, facts: &Facts, rule: &'static str, class: &'static str, level: Level) -> Suspicion {
+    pub(super) fn suspect(
+        &self,
+        facts: &Facts,
+        rule: &'static str,
+        class: &'static str,
+        level: Level,
+    ) -> Suspicion {
         let unit = &facts.units[self.unit];
         let errno = syscall_names::errno(self.errno);
         let call = syscall_names::display(self.abi, self.nr);
@@ -179,7 +206,12 @@ impl Refused {
         finding.evidence.splice(
             0..0,
             [
-                evidence(format!("{call} is refused: {errno}"), facts.per_second(self.count), "1/s", Some(RATE_ENTER)),
+                evidence(
+                    format!("{call} is refused: {errno}"),
+                    facts.per_second(self.count),
+                    "1/s",
+                    Some(RATE_ENTER),
+                ),
                 evidence(format!("of its {call} calls"), self.share(facts) * 100.0, "%", None),
             ],
         );

@@ -12,10 +12,12 @@
 //!
 //! **Cure.** By call: bigger buffers, vectored or batched calls, caching the answer, waiting instead of polling.
 
+use std::collections::HashMap;
+
 use agent_common::units::Tgid;
 use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
 
-use super::facts::{Facts, lasts};
+use super::facts::{Facts, Unit, lasts};
 use super::lost::doubt;
 use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
@@ -86,6 +88,13 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             caused: Vec::new(),
             advice: format!("{}; `agent flamegraph --pid {tgid}` shows who calls it", cure(&name)),
         };
+        if let Some((by, rate)) = signaller(facts, &name, rate) {
+            finding.culprit = Some(super::lost::process_culprit(by));
+            finding.evidence.push(evidence(format!("signals that {} sends", by.comm), rate, "1/s", None));
+            finding.advice = format!("{} ({}) sends it one signal after another: see why", by.comm, by.tgid);
+        }
+        let culprit_unit =
+            finding.culprit.as_ref().and_then(|by| facts.unit_of(Tgid(by.pid?))).map(|by| by.at);
         let switches = facts.by_tgid.get(tgid).map_or(0, |at| facts.processes[*at].voluntary);
         if switches as f64 >= CONVERSATION * calls.count as f64 {
             doubt(&mut finding);
@@ -97,10 +106,31 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let mut suspicion = Suspicion::new(key, level, finding);
         suspicion.call = Some((*abi, *nr));
         suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
-        suspicion.culprit_unit = suspicion.unit;
+        suspicion.culprit_unit = culprit_unit;
         suspicions.push(suspicion);
     }
     verdict(suspicions)
+}
+
+/// Who sends signals about as often as a process returns from them, and how often.
+fn signaller<'a>(facts: &'a Facts, returns: &str, rate: f64) -> Option<(&'a Unit, f64)> {
+    /// Signals for each return: some are lost while one is pending.
+    const OF_RETURNS: f64 = 0.5;
+    if !returns.ends_with("rt_sigreturn") {
+        return None;
+    }
+    let mut senders: HashMap<usize, u64> = HashMap::new();
+    for ((tgid, abi, nr), calls) in &facts.calls {
+        let sends = ["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"];
+        if syscall_names::name(*abi, *nr).is_some_and(|name| sends.contains(&name))
+            && let Some(unit) = facts.unit_of(*tgid)
+        {
+            *senders.entry(unit.at).or_default() += calls.count - calls.errors;
+        }
+    }
+    let (unit, count) = senders.into_iter().max_by_key(|(unit, count)| (*count, *unit))?;
+    let sent = facts.per_second(count);
+    (sent >= OF_RETURNS * rate).then(|| (&facts.units[unit], sent))
 }
 
 /// Whether enough of all its calls wait for events.

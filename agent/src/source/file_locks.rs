@@ -41,7 +41,8 @@ pub fn tries(calls: &[SyscallRow]) -> Vec<FileLockRow> {
 /// Locks of others on files that this process has open.
 fn others(tgid: Tgid, held: &[Held]) -> Vec<FileLockRow> {
     let proc = Path::new("/proc").join(tgid.to_string());
-    let devices = std::fs::read_to_string(proc.join("mountinfo")).map(|text| mounts(&text)).unwrap_or_default();
+    let devices =
+        std::fs::read_to_string(proc.join("mountinfo")).map(|text| mounts(&text)).unwrap_or_default();
     // `stat` would wait for a file system that does not answer.
     let infos = std::fs::read_dir(proc.join("fdinfo")).into_iter().flatten().flatten().take(FILES);
     let open = infos.filter_map(|info| file_open(&std::fs::read_to_string(info.path()).ok()?, &devices));
@@ -149,7 +150,8 @@ mod tests {
 
     #[test]
     fn an_open_file_is_told_by_its_mount_and_inode() {
-        let devices = mounts("21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n");
+        let devices =
+            mounts("21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n");
         let info = "pos:\t0\nflags:\t02\nmnt_id:\t21\nino:\t10695\n";
         assert_eq!(file_open(info, &devices), Some((254 << 20 | 1, 10_695)));
         assert_eq!(file_open("pos:\t0\nmnt_id:\t21\n", &devices), None, "before 5.14");

@@ -78,7 +78,8 @@ impl StandstillSource {
 fn all_wait(row: &ProcessTimes) -> Option<u32> {
     let waits = |state: State| matches!(state, State::FutexWait | State::FutexLock);
     let threads: u32 = row.resting.iter().map(|(_, threads)| threads).sum();
-    (threads > 1 && row.threads.is_empty() && row.resting.iter().all(|(state, _)| waits(*state))).then_some(threads)
+    (threads > 1 && row.threads.is_empty() && row.resting.iter().all(|(state, _)| waits(*state)))
+        .then_some(threads)
 }
 
 /// Each thread is in a wait for a private futex that has no time-out.
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_wait_without_a_time_out_for_a_word_of_its_own_is_told_by_the_arguments() {
-        let line = |op: &str, time: &str| format!("202 0x7f00 {op} 0x0 {time} 0x0 0xffffffff 0x7ffc 0x7f11\n");
+        let line =
+            |op: &str, time: &str| format!("202 0x7f00 {op} 0x0 {time} 0x0 0xffffffff 0x7ffc 0x7f11\n");
         assert!(waits_forever(&line("0x189", "0x0")), "a semaphore");
         assert!(waits_forever(&line("0x80", "0x0")), "a lock");
         assert!(!waits_forever(&line("0x189", "0x7ffc00")), "with a time-out");
@@ -130,7 +132,8 @@ mod tests {
     fn the_age_is_that_of_the_first_window_and_ends_when_something_moves() {
         let mut source = StandstillSource::default();
         let me = std::process::id();
-        let row = ProcessTimes { tgid: Tgid(me), resting: vec![(State::FutexWait, 2)], ..ProcessTimes::default() };
+        let row =
+            ProcessTimes { tgid: Tgid(me), resting: vec![(State::FutexWait, 2)], ..ProcessTimes::default() };
         let at = |second: u64| (MonoNs(second * 1_000_000_000), MonoNs((second + 1) * 1_000_000_000));
         source.close(&[], &[], at(0));
         let mut close = |rows: &[ProcessTimes], second| {
@@ -141,7 +144,10 @@ mod tests {
         };
         close(std::slice::from_ref(&row), 1);
         let found = close(std::slice::from_ref(&row), 2);
-        assert_eq!(found, [Standstill { tgid: Tgid(me), threads: 2, age: DurNs(2_000_000_000), moved: true }]);
+        assert_eq!(
+            found,
+            [Standstill { tgid: Tgid(me), threads: 2, age: DurNs(2_000_000_000), moved: true }]
+        );
         assert_eq!(close(&[], 3), []);
         close(std::slice::from_ref(&row), 4);
         assert_eq!(close(&[row], 5)[0].age, DurNs(2_000_000_000));

@@ -80,6 +80,9 @@ pub struct TaskSample {
     pub kernel: bool,
     /// Its nice value, -20 to 19.
     pub nice: i32,
+    /// Real-time priority of its main thread, 1 to 99; 100: `SCHED_DEADLINE`; 0: it has none.
+    #[serde(default)]
+    pub real_time: u8,
     /// Its threads.
     pub threads: u32,
     /// CPU time in user mode, in ticks of 10 ms.
@@ -126,6 +129,7 @@ impl Default for TaskSample {
             state: TaskState::Sleeping,
             kernel: false,
             nice: 0,
+            real_time: 0,
             threads: 1,
             user: DurNs(0),
             system: DurNs(0),

@@ -1,6 +1,6 @@
 //! Who waits for whom: wakers, owners, who ran meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use agent_common::abi::sched::State;
 use agent_common::units::{Tgid, Tid};
@@ -182,6 +182,8 @@ pub(super) struct Partners {
     wakes: Map<(Tgid, Tgid), u64>,
     /// On-CPU and non-idle time of each process in a window, doubtful states left out.
     active: Map<Tgid, (u64, u64)>,
+    /// Processes with block requests of their own for much of the time.
+    block_io: HashSet<Tgid>,
     /// Calls that send and calls that receive.
     traffic: Map<Tgid, (u64, u64)>,
     /// Length of a window, and how many there are.
@@ -193,6 +195,8 @@ pub(super) struct Partners {
 const WORKS: f64 = 0.1;
 /// Share of a wait in which who is waited for must be at work, or held up in it.
 const AT_IT: f64 = 0.5;
+/// Share of the time in which a process has block requests open, at least, where its asynchronous I/O is storage's.
+const BLOCK_IO: f64 = 0.1;
 /// Sends for each receive from which a process asks and does not just listen.
 const ASKS: f64 = 0.3;
 /// First port that a kernel gives to those who connect (`ip_local_port_range`).
@@ -219,8 +223,14 @@ impl Partners {
         }
         let active =
             processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
+        let mut requests: Map<Tgid, u64> = Map::default();
+        for row in windows.iter().flat_map(|window| &window.blockio) {
+            *requests.entry(row.tgid).or_default() += row.queued.0 + row.served.0;
+        }
+        let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
+        let block_io = requests.into_iter().filter_map(much).collect();
         let windows = windows.len().max(1) as u64;
-        Self { wakes, active, traffic, span: span / windows, windows }
+        Self { wakes, active, block_io, traffic, span: span / windows, windows }
     }
 
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
@@ -230,6 +240,12 @@ impl Partners {
             State::NetRecv if wait.open && serves(wait) => State::Poll,
             _ if wait.open => state,
             State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
+            // A terminal that does not take what it is told.
+            State::Device if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
+            // A ring serves sockets and storage alike.
+            State::Poll if call == Some("io_uring_enter") && self.block_io.contains(&wait.tgid) => {
+                State::AsyncIo
+            }
             State::Ipc => match &wait.waker {
                 Some(waker) if waker.tgid != wait.tgid && self.is_lost(wait, waker.tgid) => State::Ipc,
                 _ => State::Poll,

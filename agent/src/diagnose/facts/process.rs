@@ -76,6 +76,7 @@ pub(in crate::diagnose) struct Process<'a> {
     /// A kernel thread: never a subject.
     pub(in crate::diagnose) kernel: bool,
     pub(in crate::diagnose) nice: i32,
+    pub(in crate::diagnose) real_time: u8,
     /// Times that its threads blocked.
     pub(in crate::diagnose) voluntary: u64,
     /// A reading of `/proc` has met it.
@@ -266,6 +267,7 @@ pub(super) fn processes<'a>(
                 let process = &mut processes[*at];
                 process.kernel = task.kernel;
                 process.nice = task.nice;
+                process.real_time = task.real_time;
                 process.cpu_cgroup = Arc::clone(task.cpu_cgroup.as_ref().unwrap_or(&task.cgroup));
                 process.sampled = true;
             }
@@ -364,6 +366,7 @@ fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
         sampled: false,
         kernel: false,
         nice: 0,
+        real_time: 0,
         usage: None,
         unit: 0,
         times: Times::default(),

@@ -180,6 +180,68 @@ fn a_full_pipe_is_its_readers_matter_and_an_empty_one_is_idle() {
 }
 
 #[test]
+fn a_terminal_that_does_not_take_what_it_is_told_holds_up_who_writes() {
+    let finding = alarm(&scene(|window| {
+        process(window, 10, "app", &[&[(State::Device, 900), (Oncpu, 100)]]);
+        process(window, 20, "term", &[&[(Sleep, 950), (Oncpu, 50)]]);
+        wait(window, &simple(10, 10, State::Device, WRITE, 900, Some((20, 20))));
+    }));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("ipc-peer", Some(20)));
+}
+
+#[test]
+fn who_is_stopped_again_and_again_waits_for_its_tracer_and_who_is_put_aside_does_not() {
+    let stopped = |ms: u64| {
+        scene(|window| {
+            process(window, 10, "app", &[&[(State::Stopped, 800), (Oncpu, 200)]]);
+            process(window, 20, "strace", &[&[(Oncpu, 700), (Child, 300)]]);
+            for _ in 0..800 / ms {
+                wait(window, &simple(10, 10, State::Stopped, READ, ms, Some((20, 20))));
+            }
+        })
+    };
+    let finding = alarm(&stopped(1));
+    assert_eq!((&*finding.class, culprit(&finding).1), ("ipc-peer", Some(20)));
+    assert_eq!(found(&stopped(800)), [], "job control");
+}
+
+#[test]
+fn a_ring_is_storage_for_who_has_block_requests() {
+    const IO_URING_ENTER: u16 = 426;
+    let ring = |served: u64| {
+        scene(|window| {
+            process(window, 10, "db", &[&[(Poll, 800), (Oncpu, 200)]]);
+            wait(window, &simple(10, 10, Poll, IO_URING_ENTER, 800, None));
+            disk(window, 900);
+            requests(window, 10, crate::window::BlockOp::Read, 100, 100, served);
+        })
+    };
+    assert_eq!(alarm(&ring(700)).class, "disk-read");
+    let idle = scene(|window| {
+        process(window, 10, "proxy", &[&[(Poll, 800), (Oncpu, 200)]]);
+        wait(window, &simple(10, 10, Poll, IO_URING_ENTER, 800, None));
+    });
+    assert_eq!(found(&idle), []);
+}
+
+#[test]
+fn a_storm_of_signals_is_their_senders() {
+    const KILL: u16 = 62;
+    const RT_SIGRETURN: u16 = 15;
+    let windows = scene(|window| {
+        process(window, 10, "app", &[&[(Oncpu, 1000)]]);
+        process(window, 20, "notifier", &[&[(Oncpu, 1000)]]);
+        for tgid in [10, 20] {
+            change(window, tgid, |sample| (sample.user, sample.system) = (DurNs(0), DurNs(900 * MS)));
+        }
+        window.syscalls.push(calls(10, "app", RT_SIGRETURN, 200_000, 0, 500));
+        window.syscalls.push(calls(20, "notifier", KILL, 300_000, 0, 2_000));
+    });
+    let finding = alarm(&windows);
+    assert_eq!((finding.subject.pid, culprit(&finding).1), (Some(10), Some(20)), "{finding:?}");
+}
+
+#[test]
 fn a_peer_with_its_own_trouble_is_the_root() {
     let windows = scene(|window| {
         process(window, 10, "client", &[&[(Ipc, 900), (Oncpu, 100)]]);

@@ -232,7 +232,10 @@ mod tests {
 
     #[test]
     fn a_call_is_read_with_its_arguments() {
-        assert_eq!(call("202 0x7f00 0x80 0x2 0x0 0x0 0x0 0x7ffe 0x7f01\n"), Some((202, [0x7f00, 0x80, 2, 0, 0, 0])));
+        assert_eq!(
+            call("202 0x7f00 0x80 0x2 0x0 0x0 0x0 0x7ffe 0x7f01\n"),
+            Some((202, [0x7f00, 0x80, 2, 0, 0, 0]))
+        );
         assert_eq!(call("-1 0x7ffe 0x7f01\n"), None, "a page fault");
         assert_eq!(call("running\n"), None);
         assert_eq!(call(""), None);

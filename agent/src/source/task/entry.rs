@@ -310,6 +310,7 @@ impl Entry {
             state: now.state,
             kernel: now.kernel,
             nice: now.nice,
+            real_time: now.real_time,
             threads: now.threads,
             user: DurNs(forward(now.user_ticks, last.user_ticks) * reader.tick_ns),
             system: DurNs(forward(now.system_ticks, last.system_ticks) * reader.tick_ns),

@@ -71,6 +71,7 @@ pub(super) struct Values {
     pub(super) parent: u32,
     pub(super) kernel: bool,
     pub(super) nice: i32,
+    pub(super) real_time: u8,
     pub(super) min_flt: u64,
     pub(super) maj_flt: u64,
     pub(super) user_ticks: u64,
@@ -81,7 +82,8 @@ pub(super) struct Values {
     pub(super) rss_pages: u64,
 }
 
-/// Place of the nice value behind the state.
+/// Places of the priority and the nice value behind the state.
+const PRIORITY: usize = 14;
 const NICE: usize = 15;
 
 /// `PF_KTHREAD` (include/linux/sched.h, stable since 2.6.27).
@@ -95,17 +97,18 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat<'_>> {
     let comm = line.get(open + 1..close)?;
     let mut words = line.get(close + 2..)?.split(|&byte| byte == b' ');
     let state = TaskState::from_letter(*words.next()?.first()?);
-    // Fields 4 to 24 of proc(5); only nice may be negative (as may the priority, which is not used).
+    // Fields 4 to 24 of proc(5); only the priority and nice may be negative.
     let mut fields = [0u64; 21];
-    let mut nice = 0;
+    let (mut nice, mut real_time) = (0, 0);
     for (at, field) in fields.iter_mut().enumerate() {
         let word = words.next()?;
         *field = number(word);
-        if at == NICE {
-            nice = match word.strip_prefix(b"-") {
-                Some(digits) => -(number(digits) as i32),
-                None => number(word) as i32,
-            };
+        match (at, word.strip_prefix(b"-")) {
+            // −1 − the priority: −2 to −100, and −101 for `SCHED_DEADLINE`.
+            (PRIORITY, Some(digits)) => real_time = number(digits).saturating_sub(1) as u8,
+            (NICE, Some(digits)) => nice = -(number(digits) as i32),
+            (NICE, None) => nice = number(word) as i32,
+            _ => {}
         }
     }
     let [
@@ -136,6 +139,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat<'_>> {
         parent: parent as u32,
         kernel: flags & PF_KTHREAD != 0,
         nice,
+        real_time,
         min_flt,
         maj_flt,
         user_ticks,
@@ -187,6 +191,7 @@ mod tests {
             parent: 14346,
             kernel: false,
             nice: -5,
+            real_time: 0,
             min_flt: 99,
             maj_flt: 7,
             user_ticks: 31,
@@ -197,6 +202,9 @@ mod tests {
             rss_pages: 386,
         };
         assert_eq!(stat.values, expected);
+        let line = String::from_utf8_lossy(LINE).replace(" 20 -5 5 ", " -51 0 5 ");
+        let values = parse(line.as_bytes()).unwrap().values;
+        assert_eq!((values.real_time, values.nice), (50, 0), "chrt -f 50");
     }
 
     #[test]
