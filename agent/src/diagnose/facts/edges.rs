@@ -239,9 +239,8 @@ impl Partners {
         match state {
             State::NetRecv if wait.open && serves(wait) => State::Poll,
             _ if wait.open => state,
-            State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
-            // A terminal that does not take what it is told.
-            State::Device if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
+            // The other end, a terminal too, does not take what it is told.
+            State::Ipc | State::Device if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
             // A ring serves sockets and storage alike.
             State::Poll if call == Some("io_uring_enter") && self.block_io.contains(&wait.tgid) => {
                 State::AsyncIo
