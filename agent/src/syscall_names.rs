@@ -84,6 +84,15 @@ pub fn receives(name: &str) -> bool {
     )
 }
 
+/// A call that sends a signal.
+#[must_use]
+pub fn signals(name: &str) -> bool {
+    matches!(
+        name,
+        "kill" | "tkill" | "tgkill" | "rt_sigqueueinfo" | "rt_tgsigqueueinfo" | "pidfd_send_signal"
+    )
+}
+
 /// A call that waits for any of several descriptors.
 #[must_use]
 pub fn polls(name: &str) -> bool {

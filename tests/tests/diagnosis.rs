@@ -5,14 +5,16 @@ use tests::diagnosis::watch::Watch;
 use tests::diagnosis::{Case, cases};
 
 /// 16 s each. Their faults do so much harm that a busy machine does not hide it, and they need nothing but a kernel.
-const CASES: [&str; 8] = [
+const CASES: [&str; 10] = [
     "tiny-reads",
     "neighbour",
     "quota-threads",
     "futex",
     "file-lock",
     "slow-consumer",
+    "try-lock",
     "no-connection",
+    "refused",
     "hang",
 ];
 

@@ -74,10 +74,13 @@ pub const CACHE_SLOTS: u32 = 256;
 #[must_use]
 #[inline(always)]
 pub const fn cache_slot(key: &SyscallKey) -> u32 {
-    // Neighbouring calls and buckets of a process fall into different slots; processes are spread by the multiplier
-    // (2^32 / golden ratio).
+    // Neighbouring calls and buckets of a process fall into different slots, and what fails into another one than what
+    // works; processes are spread by the multiplier (2^32 / golden ratio).
     let mixed = key.tgid.wrapping_mul(0x9e37_79b9) >> 16;
-    (mixed ^ (key.nr as u32).wrapping_mul(7) ^ (key.bucket as u32) ^ ((key.errno as u32) << 6))
+    (mixed
+        ^ (key.nr as u32).wrapping_mul(7)
+        ^ (key.bucket as u32)
+        ^ ((key.errno as u32) ^ ((key.errno as u32) >> 8)).wrapping_mul(0x9d))
         & (CACHE_SLOTS - 1)
 }
 
@@ -184,6 +187,16 @@ mod tests {
             SyscallKey { tgid: 0x0403_0201, nr: 0x0605, cpu: 0x0807, bucket: 9, flags: 10, errno: 0x0c0b };
         let (low, high) = key.words();
         assert_eq!((low.to_le_bytes(), high.to_le_bytes()), ([1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12]));
+    }
+
+    #[test]
+    fn what_fails_is_in_another_slot_than_what_works() {
+        let slot =
+            |errno| cache_slot(&SyscallKey { tgid: 7, nr: 1, bucket: 40, errno, ..SyscallKey::default() });
+        // EINTR EAGAIN ENOMEM EMFILE ENOSPC EPIPE ECONNRESET EINPROGRESS ERESTARTSYS
+        for errno in [4, 11, 12, 24, 28, 32, 104, 115, 512] {
+            assert_ne!(slot(errno), slot(0), "{errno}");
+        }
     }
 
     #[test]

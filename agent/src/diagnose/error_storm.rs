@@ -10,12 +10,9 @@
 //! | waits and non-blocking I/O (`EAGAIN`, `EINTR`, `ETIMEDOUT` are answers there) | 10,000 | 90 % |
 //! | path look-ups (`ENOENT` is an answer there) | 5,000 | 50 % |
 //! | any other | 1,000 | 50 % |
-//! | refused a resource: `ENOSPC`, `EDQUOT`, `EROFS`, `EIO`, `EMFILE`, `ENFILE`, `ENOMEM`, `ENOBUFS`, no process or thread more (`EAGAIN` of `clone`), no local port (`EADDRNOTAVAIL`) | 2 | 5 % |
 //!
 //! **Why.** A loop that retries what cannot work, a missing file searched again and again, a closed descriptor: the
 //! program does not look at the result, and the work is for nothing.
-//!
-//! Who is refused a resource and sleeps before the next try looks idle: that sleep counts as lost.
 //!
 //! **Cure.** The errno is in the finding; who calls: `agent flamegraph --pid …`; with which arguments: `strace -f -Z -e
 //! trace=<call> -p <pid>` shows failing calls only, at a price.
@@ -23,8 +20,6 @@
 use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
 
 use super::facts::{Facts, lasts};
-use super::lost::process_culprit;
-use super::refusals::{self, Refusal};
 use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::syscall_names;
 
@@ -75,7 +70,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {
         return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
     }
-    let mut suspicions: Vec<Suspicion> = refused(facts).collect();
+    let mut suspicions = Vec::new();
     for ((tgid, abi, nr), calls) in &facts.calls {
         let name = syscall_names::display(*abi, *nr);
         let kind = Kind::of(name.strip_prefix("i386:").unwrap_or(&name));
@@ -91,10 +86,6 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             continue;
         }
         let Some(row) = facts.process(*tgid) else { continue };
-        let unit = facts.unit_of(*tgid).map(|unit| unit.at);
-        if suspicions.iter().any(|known| known.unit == unit && known.call == Some((*abi, *nr))) {
-            continue;
-        }
         let most = calls.errnos.iter().max_by_key(|(errno, count)| (*count, *errno));
         let errno = most.map_or_else(|| "an errno".into(), |(errno, _)| syscall_names::errno(*errno));
         // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
@@ -134,27 +125,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let key = format!("error-storm/{tgid}/{name}");
         let mut suspicion = Suspicion::new(key, level, finding);
         suspicion.call = Some((*abi, *nr));
-        suspicion.unit = unit;
+        suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
         suspicion.culprit_unit = suspicion.unit;
         suspicions.push(suspicion);
     }
     verdict(suspicions)
-}
-
-/// What is refused for want of a resource.
-fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    refusals::lasting(facts, |refusal| matches!(refusal, Refusal::Resource(_))).map(
-        |(refused, unit, level)| {
-            let mut suspicion = refused.suspect(facts, RULE.name, "error-storm", level);
-            suspicion.culprit_unit = Some(unit.at);
-            let finding = &mut suspicion.finding;
-            finding.culprit = Some(process_culprit(unit));
-            if let Refusal::Resource(why) = refused.refusal {
-                finding.advice = format!("{} is refused, and tries again: {why}", unit.comm);
-            }
-            suspicion
-        },
-    )
 }
 
 fn advice(kind: Kind, name: &str, errno: &str, pid: u32) -> String {
@@ -194,7 +169,9 @@ mod tests {
 
     #[test]
     fn closing_what_is_not_open_is_a_storm() {
-        let windows = windows(10, |_| vec![calls(7, "p", CLOSE, 3_000, 2_400, 500)]);
+        let mut row = calls(7, "p", CLOSE, 3_000, 2_400, 500);
+        row.errnos = vec![(4, 400), (9, 2_000)];
+        let windows = windows(10, |_| vec![row.clone()]);
         let found = findings(&windows);
         assert_eq!(found.len(), 1);
         let finding = &found[0];
@@ -203,7 +180,7 @@ mod tests {
         assert_eq!(
             numbers,
             [
-                ("close fails, mostly with an errno", 2_400.0),
+                ("close fails, mostly with EBADF", 2_400.0),
                 ("of its close calls", 80.0),
                 ("close calls", 3_000.0)
             ]

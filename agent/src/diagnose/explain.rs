@@ -1,9 +1,11 @@
 //! Roots and symptoms: what one finding explains hangs below it.
 
 use super::{Level, Suspicion};
+use crate::syscall_names;
+use crate::window::SyscallAbi;
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
-const SAME: [(&str, &[&str]); 21] = [
+const SAME: [(&str, &[&str]); 19] = [
     ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
     ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
     ("oom", &["memory-leak", "swap", "reclaim"]),
@@ -20,13 +22,11 @@ const SAME: [(&str, &[&str]); 21] = [
         ],
     ),
     ("reclaim", &["fault-major-file", "fault-minor", "cpu-kernel", "kernel-lock"]),
-    ("fd-leak", &["table-full", "error-storm"]),
-    ("table-full", &["error-storm"]),
+    ("fd-leak", &["table-full"]),
     ("file-lock", &["timer-storm"]),
-    ("net-connect", &["timer-storm"]),
     ("cpu-quota", &["runq-self", "runq-neighbour", "futex"]),
     ("cpu-steal", &["runq-self", "runq-neighbour"]),
-    ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm"]),
+    ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm", "refused"]),
     ("timer-storm", &["syscall-storm", "cpu-kernel"]),
     ("syscall-storm", &["cpu-kernel", "cpu-user"]),
     ("process-churn", &["child", "cpu-kernel", "fault-minor", "runq-self", "runq-neighbour"]),
@@ -72,11 +72,17 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
     let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
     absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
+    // That a process is out of descriptors says its table.
+    let no_descriptor =
+        |effect: &Suspicion| effect.finding.class == "refused" && effect.key.ends_with("EMFILE");
+    let is_table = |root: &Suspicion| matches!(&*root.finding.class, "fd-leak" | "table-full");
+    absorb(&mut all, is_table, no_descriptor, |root, effect| root.unit.is_some() && root.unit == effect.unit);
     let storm = |suspicion: &Suspicion| suspicion.finding.class == "syscall-storm";
+    let sends = |suspicion: &Suspicion| storm(suspicion) && suspicion.call.is_some_and(is_signal);
     absorb(
         &mut all,
         |root| storm(root) && is_foreign(root),
-        storm,
+        sends,
         |root, effect| root.culprit_unit == effect.unit,
     );
     let is_storage = |suspicion: &Suspicion| STORAGE.contains(&&*suspicion.finding.class);
@@ -87,7 +93,9 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
         |root, effect| root.culprit_unit == effect.unit,
     );
     let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
-    absorb(&mut all, |root| root.unit.is_some(), waits, |root, effect| effect.culprit_unit == root.unit);
+    // What one is refused now and then explains nothing of what others wait for it.
+    let has_trouble = |root: &Suspicion| root.unit.is_some() && root.finding.class != "refused";
+    absorb(&mut all, has_trouble, waits, |root, effect| effect.culprit_unit == root.unit);
     let suffers =
         |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-connect" | "net-peer");
     absorb(
@@ -105,6 +113,11 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
         absorb(&mut all, |root| named.contains(&&*root.finding.class), is_host, |_, _| true);
     }
     all
+}
+
+/// It sends a signal.
+fn is_signal((abi, nr): (SyscallAbi, u16)) -> bool {
+    syscall_names::name(abi, nr).is_some_and(syscall_names::signals)
 }
 
 /// A wait whose chain ends elsewhere is that other thing's symptom: it takes the class of the chain's end.

@@ -16,7 +16,7 @@ use agent_common::abi::sched::State;
 
 use super::facts::Facts;
 use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
-use super::refusals::{self, Refusal};
+use super::refusals::{self, Want};
 use super::{Rule, Suspicion, Trend, Verdict, chain, verdict};
 use crate::window::WaitTarget;
 
@@ -66,7 +66,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 /// Who tries for a lock again and again, and sleeps between.
 fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    let lasting = refusals::lasting(facts, |refusal| refusal == Refusal::Lock);
+    let lasting = refusals::lasting(facts, |want| want == Want::Lock);
     lasting.filter(|(refused, _, level)| refused.loss(facts, *level).rate >= LOST_ENTER).map(
         |(refused, unit, level)| {
             let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);

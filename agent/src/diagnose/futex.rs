@@ -14,8 +14,8 @@
 //! **Deadlock.** Threads that own locks the next one waits for, in a ring: the finding says so. A wait that has not ended counts
 //! when the lock names its owner, also one of another process where the word is shared. Where no lock names its owner
 //! (semaphores, Python's locks): every thread of a process has waited for [`STILL_ENTER`] s (to stay: [`STILL_LEAVE`]) for
-//! another one, none with a time-out. Nothing but a signal ends that; of a process that the agent has seen moving before it
-//! is an alert.
+//! another one, none with a time-out. Nothing but a signal ends that; of a process that the agent has seen at work before, and
+//! that has no handlers for signals of its own use, it is an alert.
 //!
 //! **Cure.** Hold it for less (no I/O, no allocation under it), split it, read-mostly structures, batches.
 
@@ -95,8 +95,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.chain = followed.links;
         suspicions.push(suspicion);
     }
-    let still: Vec<Suspicion> =
-        standstills(facts).filter(|still| !suspicions.iter().any(|known| known.unit == still.unit)).collect();
+    let still: Vec<Suspicion> = standstills(facts)
+        .filter(|still| !suspicions.iter().any(|known| known.finding.subject == still.finding.subject))
+        .collect();
     suspicions.extend(still);
     verdict(suspicions)
 }
@@ -121,9 +122,9 @@ fn standstills(facts: &Facts) -> impl Iterator<Item = Suspicion> {
             evidence("threads, none with a time-out", f64::from(still.threads), "count", None),
         ];
         finding.confidence = STOPPED;
-        if !still.moved {
+        if !still.stopped {
             doubt(finding);
-            let why_not = "not ruled out: it has not moved since the agent came, and may wait for a signal";
+            let why_not = "not ruled out: it may wait for a signal, or was not seen to run before";
             finding.alternatives.push(not("healthy", why_not));
         }
         finding.advice = format!(

@@ -12,7 +12,8 @@
 //! deliver. Who was connected to (local sockets) waits for work; who connected and blocks until there is an answer does not.
 //!
 //! A process that another one stops and lets go on, again and again, waits for that one: a tracer (`strace`, a debugger), or
-//! signals (`cpulimit`). Half of the time is in stops below [`STOP_NS`] ns then; what was stopped for longer was put aside.
+//! signals (`cpulimit`). At least [`STOPS_A_SECOND`] stops a second of at most [`STOP_NS`] ns cost it as much as above, and last;
+//! what was stopped for longer was put aside. One that was started by its tracer is in reports only.
 //!
 //! **Whose fault.** The other end. What holds that one up itself (a finding of its own) is the root, and this hangs below.
 //!
@@ -21,18 +22,22 @@
 
 use agent_common::abi::sched::State;
 
-use super::facts::{Facts, Unit};
+use super::facts::{Facts, Unit, lasts};
 use super::lost::{
-    doubt, doubt_if_awaited, doubt_if_prompt, loss, measure, not, oldest, process_culprit, suspect,
+    LOST_LEAVE, doubt, doubt_if_awaited, doubt_if_prompt, loss, measure, not, oldest, process_culprit,
+    suspect,
 };
 use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
+use crate::window::Wait;
 
 pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
 
 const STATES: &[State] = &[State::Ipc];
 const STOPS: &[State] = &[State::Stopped];
 
-/// Longest typical stop of a process that is stopped again and again, ns.
+/// Stops a second from which a process is stopped again and again.
+const STOPS_A_SECOND: f64 = 3.0;
+/// Longest of them, ns.
 const STOP_NS: u64 = 200_000_000;
 /// Share of its stops that the same process ends.
 const ENDS: f64 = 0.5;
@@ -96,8 +101,20 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 /// Who is stopped again and again by one that lets it go on.
 fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
-    let lost = measure(facts, unit, unit.times.of(State::Stopped))?;
-    let typical = facts.typical_wait(unit, STOPS).filter(|typical| *typical <= STOP_NS)?;
+    let short = |wait: &&Wait| !wait.open && wait.waited.0 <= STOP_NS;
+    let (mut ns, mut stops) = (0, 0.0);
+    let mut series = vec![0.0; facts.windows.len()];
+    for wait in facts.waits(unit, STOPS).filter(short) {
+        ns += wait.weight.0;
+        stops += wait.weight.0 as f64 / wait.waited.0.max(1) as f64;
+        if let Some(at) = facts.windows.iter().position(|window| wait.at <= window.end) {
+            series[at] += wait.weight.0 as f64 / facts.windows[at].span().0.max(1) as f64;
+        }
+    }
+    let lost = measure(facts, unit, ns)?;
+    if !lasts(&series, LOST_LEAVE) || stops / facts.span.as_secs_f64().max(1e-9) < STOPS_A_SECOND {
+        return None;
+    }
     let blockers = facts.blockers(unit, STOPS);
     let by = blockers.first().filter(|by| by.share >= ENDS)?;
     let by = &facts.units[facts.processes[by.process].unit];
@@ -109,8 +126,13 @@ fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     suspicion.culprit_unit = Some(by.at);
     let finding = &mut suspicion.finding;
     finding.culprit = Some(process_culprit(by));
-    finding.evidence.push(evidence("half of it in stops up to", typical as f64 / 1e6, "ms", None));
+    let rate = stops / facts.span.as_secs_f64().max(1e-9);
+    finding.evidence.push(evidence("stops", rate, "1/s", Some(STOPS_A_SECOND)));
     finding.alternatives.push(not("hang", "it goes on after each stop"));
+    if facts.members(unit).any(|process| facts.members(by).any(|parent| parent.tgid == process.parent)) {
+        doubt(finding);
+        finding.alternatives.push(not("healthy", "not ruled out: it was started to be traced"));
+    }
     finding.advice = format!(
         "{} ({}) stops {} and lets it go on, again and again: a tracer, a debugger or a limit by signals; end it, or trace \
          less",

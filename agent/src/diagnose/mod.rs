@@ -39,6 +39,7 @@ mod oom;
 mod priority_inversion;
 mod process_churn;
 mod reclaim;
+mod refused;
 mod runq;
 mod single_thread;
 mod softirq;
@@ -181,6 +182,7 @@ pub static RULES: &[Rule] = &[
     priority_inversion::RULE,
     process_churn::RULE,
     reclaim::RULE,
+    refused::RULE,
     runq::RULE,
     single_thread::RULE,
     softirq::RULE,

@@ -4,8 +4,8 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to connections that take long to stand: an address that does not answer, a full accept queue there,
-//! packets lost on the way. Or they are refused twice a second (to stay, and in four of five windows: once), in half of their
-//! `connect` (or send) calls: `ECONNREFUSED`, no way to the host or the network.
+//! packets lost on the way. Or they are refused twice a second (to stay, and in four of five windows: once): half of their
+//! `connect` calls with `ECONNREFUSED` (or not waited for, and ended by resets), nine of ten with no way to the host or network.
 //!
 //! **Why.** The program does nothing meanwhile, and nothing of it shows as CPU or disk.
 //!
@@ -19,7 +19,7 @@ use agent_common::abi::sched::State;
 use super::facts::{Facts, Unit};
 use super::lost::{culprit, loss, suspect};
 use super::net_peer::{name, peer};
-use super::refusals::{self, Refusal};
+use super::refusals::{self, Want};
 use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
 
 pub(super) const RULE: Rule = Rule { name: "net_connect", classes: &["net-connect"], judge };
@@ -58,29 +58,34 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 /// Who is refused, and tries again.
 fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    refusals::lasting(facts, |refusal| refusal == Refusal::Peer).map(|(refused, unit, level)| {
+    let wanted = refusals::lasting(facts, |want| matches!(want, Want::Peer | Want::Way));
+    wanted.map(|(refused, unit, level)| {
         let mut suspicion = refused.suspect(facts, RULE.name, "net-connect", level);
         let finding = &mut suspicion.finding;
-        let to = who_resets(facts, unit);
-        finding.advice = format!(
-            "{} is refused and tries again: {}nothing listens there, or a firewall rejects it (`ss -ltnp`, `nft list \
-             ruleset`)",
-            unit.comm,
-            to.as_ref().map(|to| format!("{to}; ")).unwrap_or_default(),
-        );
-        finding.culprit = to.map(|to| culprit("peer", to));
+        let peer = (refused.want == Want::Peer).then(|| who_resets(facts, unit, refused.count)).flatten();
+        let who = peer.as_deref().unwrap_or("the address");
+        finding.advice = if refused.want == Want::Peer {
+            format!(
+                "{} is refused and tries again: nothing listens at {who}, or a firewall rejects it (`ss -ltnp`, `nft list \
+                 ruleset`)",
+                unit.comm
+            )
+        } else {
+            format!("{} finds no way to where it connects, and tries again: `ip route get`, `ip neigh`", unit.comm)
+        };
+        finding.culprit = peer.map(|peer| culprit("peer", peer));
         suspicion
     })
 }
 
-/// The peer that resets most of a unit's connections.
-fn who_resets(facts: &Facts, unit: &Unit) -> Option<String> {
+/// The peer that resets most of a unit's connections, if it is most of those refused.
+fn who_resets(facts: &Facts, unit: &Unit, refused: u64) -> Option<String> {
     let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
     for row in facts.windows.iter().flat_map(|window| &window.net).filter(|row| row.resets > 0) {
-        if let Some(peer) = row.peer.filter(|_| facts.members(unit).any(|process| process.tgid == row.tgid)) {
+        if let Some(peer) = row.peer.filter(|_| facts.unit_of(row.tgid).is_some_and(|of| of.at == unit.at)) {
             *peers.entry(peer).or_default() += row.resets;
         }
     }
-    let ((address, port), _) = peers.into_iter().max_by_key(|(peer, resets)| (*resets, *peer))?;
-    Some(name(address, port))
+    let ((address, port), resets) = peers.into_iter().max_by_key(|(peer, resets)| (*resets, *peer))?;
+    (2 * resets >= refused).then(|| name(address, port))
 }

@@ -1,38 +1,173 @@
-//! What a process is refused and tries again: calls that fail for want of something that others have, or that is not
-//! there. Once is an answer; twice a second, on and on, is a program that does not get on.
+//! What processes are refused and try again: calls that fail for want of something that others have, or that is not there.
+//! Once is an answer; twice a second, on and on, is a program that does not get on. The rules are `refused` (resources),
+//! `file_lock` and `net_connect`.
 
 use agent_common::abi::sched::State;
+use agent_common::units::Tid;
 
-use super::facts::{Facts, Unit, lasts};
+use super::facts::{Facts, Map, Unit, lasts};
 use super::lost::{Loss, suspect};
 use super::{Level, Suspicion, evidence, level};
 use crate::syscall_names;
 use crate::window::SyscallAbi;
 
 /// Refusals a second.
-const RATE_ENTER: f64 = 2.0;
-/// The same, to stay, and in single windows.
-const RATE_LEAVE: f64 = 1.0;
-/// Share of the calls that are refused.
-const SHARE: f64 = 0.05;
-/// The same for a peer that is looked for: one of several may not be there.
-const SHARE_OF_PEERS: f64 = 0.5;
-/// The same for a lock that is tried for: who fails at the last of several lets go of the others, by the same call.
-const SHARE_OF_LOCKS: f64 = 0.1;
-/// Sleeps for each refusal from which they are not because of it.
+const RATE: f64 = 2.0;
+/// The same where few are an answer like any other: all local ports in use are some 28,000 connections in the minute of
+/// `TIME_WAIT`.
+const RATE_OF_PORTS: f64 = 100.0;
+/// Of the rate: to stay, and in single windows.
+const LEAVE: f64 = 0.5;
+/// Tries for each sleep, and sleeps for each try, up to which the one is because of the other: a timer of the same process
+/// keeps another time.
 const SLEEPS: f64 = 2.5;
 /// That it goes on is sure; that nobody expects it is not.
 const CONFIDENCE: f64 = 0.75;
 
 /// What is not to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Want {
     /// A thing of the host or of a limit: why, and what to do.
     Resource(&'static str),
-    /// Who should be at the other end.
+    /// Who should be at the other end, and listens there.
     Peer,
+    /// A way to where it should be.
+    Way,
     /// A lock on a file that another process has.
     Lock,
+}
+
+/// An errno that refuses something: to which calls (`*` at the end: all that begin so), from which share of them, and what.
+struct Line {
+    errno: i32,
+    calls: &'static [&'static str],
+    share: f64,
+    want: Want,
+}
+
+const fn resource(errno: i32, calls: &'static [&'static str], share: f64, why: &'static str) -> Line {
+    Line { errno, calls, share, want: Want::Resource(why) }
+}
+
+/// Calls that put something into a file system.
+const FILES: &[&str] = &[
+    "write*",
+    "pwrite*",
+    "fallocate",
+    "truncate*",
+    "ftruncate*",
+    "open",
+    "openat*",
+    "creat",
+    "mkdir*",
+    "rename*",
+    "link*",
+    "symlink*",
+    "fsync",
+    "fdatasync",
+    "copy_file_range",
+    "sendfile*",
+    "splice",
+];
+/// Calls that make a descriptor.
+const DESCRIPTORS: &[&str] = &[
+    "open",
+    "openat*",
+    "creat",
+    "accept*",
+    "socket",
+    "socketpair",
+    "pipe*",
+    "dup*",
+    "epoll_create*",
+    "eventfd*",
+    "timerfd_create",
+    "signalfd*",
+    "memfd_create",
+    "pidfd_open",
+];
+const PROCESSES: &[&str] = &["clone*", "fork", "vfork"];
+
+/// Every one that is not an everyday answer of its call. Of those of which a part is (a lock that is tried for, one of several
+/// peers), the share says what is not.
+static TABLE: &[Line] = &[
+    resource(
+        libc::ENOSPC,
+        FILES,
+        0.05,
+        "no space or no inodes are left on the file system: `df -h`, `df -i`",
+    ),
+    resource(libc::EDQUOT, FILES, 0.05, "the user's disk quota is used up: `quota`"),
+    resource(
+        libc::ENOSPC,
+        &["inotify_add_watch"],
+        0.5,
+        "the user's watches are used up: raise fs.inotify.max_user_watches",
+    ),
+    resource(
+        libc::EMFILE,
+        &["inotify_init*"],
+        0.5,
+        "the user's inotify instances are used up: raise fs.inotify.max_user_instances",
+    ),
+    resource(
+        libc::EROFS,
+        &["write*", "pwrite*", "fallocate", "ftruncate*", "fsync", "fdatasync"],
+        0.05,
+        "the file system has become read-only: `dmesg` says whether an error made it so (`errors=remount-ro`)",
+    ),
+    resource(
+        libc::EIO,
+        &["fsync", "fdatasync", "msync", "pwrite*"],
+        0.05,
+        "the device fails: `dmesg`, `smartctl -a`",
+    ),
+    resource(
+        libc::EMFILE,
+        DESCRIPTORS,
+        0.05,
+        "its descriptors are used up: raise LimitNOFILE=, or find what it does not close",
+    ),
+    resource(libc::ENFILE, DESCRIPTORS, 0.05, "the host's table of open files is full: raise fs.file-max"),
+    resource(
+        libc::EAGAIN,
+        PROCESSES,
+        0.05,
+        "no more processes or threads are allowed: pids.max of its cgroup (TasksMax=), RLIMIT_NPROC, kernel.pid_max",
+    ),
+    resource(
+        libc::ENOMEM,
+        PROCESSES,
+        0.05,
+        "the kernel has no memory for it: `free -m`, vm.overcommit_memory",
+    ),
+    resource(
+        libc::ENOMEM,
+        &["mmap*", "mprotect"],
+        0.5,
+        "no more memory is given to it: RLIMIT_AS, vm.max_map_count, vm.overcommit_memory",
+    ),
+    resource(
+        libc::EADDRNOTAVAIL,
+        &["connect"],
+        0.05,
+        "no local port is free for it: keep connections, widen net.ipv4.ip_local_port_range; or the address is none of this \
+         host's (::1 where IPv6 is off)",
+    ),
+    Line { errno: libc::ECONNREFUSED, calls: &["connect"], share: 0.5, want: Want::Peer },
+    Line { errno: libc::EHOSTUNREACH, calls: &["connect"], share: 0.9, want: Want::Way },
+    Line { errno: libc::ENETUNREACH, calls: &["connect"], share: 0.9, want: Want::Way },
+    // Who fails at the last of several locks lets go of the others, by the same call.
+    Line { errno: libc::EAGAIN, calls: &["fcntl*", "flock"], share: 0.1, want: Want::Lock },
+];
+
+/// What an errno of a call refuses; `None` for an answer like any other.
+fn line(call: &str, errno: u16) -> Option<&'static Line> {
+    let is = |pattern: &&str| match pattern.strip_suffix('*') {
+        Some(prefix) => call.starts_with(prefix),
+        None => call == *pattern,
+    };
+    TABLE.iter().find(|line| line.errno == i32::from(errno) && line.calls.iter().any(is))
 }
 
 /// One call of a unit that is refused with one errno.
@@ -41,112 +176,70 @@ pub(super) struct Refused {
     /// Place among [`Facts::units`].
     unit: usize,
     abi: SyscallAbi,
-    pub(super) nr: u16,
+    nr: u16,
     pub(super) errno: u16,
-    pub(super) refusal: Refusal,
-    count: u64,
+    pub(super) want: Want,
+    share: f64,
+    pub(super) count: u64,
     /// A second, a window at a time.
     rates: Vec<f64>,
 }
 
-/// What an errno of a call refuses; `None` for an answer like any other.
-pub(super) fn refusal(name: &str, errno: u16) -> Option<Refusal> {
-    let resource = |what| Some(Refusal::Resource(what));
-    match i32::from(errno) {
-        libc::ENOSPC if name == "inotify_add_watch" => {
-            resource("the user's watches are used up: raise fs.inotify.max_user_watches")
-        }
-        libc::EMFILE if name.starts_with("inotify_init") => {
-            resource("the user's inotify instances are used up: raise fs.inotify.max_user_instances")
-        }
-        libc::ENOSPC => resource("no space or no inodes are left on the file system: `df -h`, `df -i`"),
-        libc::EDQUOT => resource("the user's disk quota is used up: `quota`"),
-        libc::EROFS => resource(
-            "the file system is read-only: `dmesg` says whether an error made it so (`errors=remount-ro`)",
-        ),
-        libc::EIO => resource("the device fails: `dmesg`, `smartctl -a`; copy what is still readable"),
-        libc::EMFILE => {
-            resource("its descriptors are used up: raise LimitNOFILE=, or find what it does not close")
-        }
-        libc::ENFILE => resource("the host's table of open files is full: raise fs.file-max"),
-        libc::EAGAIN if matches!(name, "clone" | "clone3" | "fork" | "vfork") => resource(
-            "no more processes or threads are allowed: pids.max of its cgroup (TasksMax=), RLIMIT_NPROC, kernel.pid_max",
-        ),
-        libc::ENOMEM if matches!(name, "mmap" | "mprotect" | "mremap" | "brk" | "madvise") => resource(
-            "no more memory is given to it: RLIMIT_AS, vm.max_map_count, vm.overcommit_memory with its limit",
-        ),
-        libc::ENOMEM | libc::ENOBUFS => resource("the kernel has no memory for it: `free -m`, `dmesg`"),
-        libc::EADDRNOTAVAIL if matches!(name, "connect" | "bind") => resource(
-            "no local port or address is free for it: keep connections, widen net.ipv4.ip_local_port_range, tcp_tw_reuse",
-        ),
-        libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EHOSTDOWN | libc::ENETDOWN => {
-            Some(Refusal::Peer)
-        }
-        libc::EAGAIN if matches!(name, "fcntl" | "fcntl64" | "flock") => Some(Refusal::Lock),
-        _ => None,
-    }
-}
-
 /// All that units are refused.
 pub(super) fn refused(facts: &Facts) -> Vec<Refused> {
-    let mut all: Vec<Refused> = Vec::new();
+    let mut all: Map<(usize, SyscallAbi, u16, u16), Refused> = Map::default();
     for (window, of) in facts.windows.iter().enumerate() {
         let seconds = of.span().as_secs_f64().max(1e-9);
-        for (row, errno, count) in of
-            .syscalls
-            .iter()
-            .flat_map(|row| row.errnos.iter().map(move |(errno, count)| (row, *errno, *count)))
-        {
-            let name = syscall_names::name(row.abi, row.nr).unwrap_or_default();
-            let (Some(refusal), Some(unit)) = (refusal(name, errno), facts.unit_of(row.tgid)) else {
-                continue;
-            };
-            let key = (unit.at, row.abi, row.nr, errno);
-            let at = all.iter().position(|one| (one.unit, one.abi, one.nr, one.errno) == key);
-            let at = at.unwrap_or_else(|| {
-                let rates = vec![0.0; facts.windows.len()];
-                all.push(Refused {
-                    unit: unit.at,
-                    abi: row.abi,
-                    nr: row.nr,
-                    errno,
-                    refusal,
-                    count: 0,
-                    rates,
+        for row in of.syscalls.iter().filter(|row| !row.errnos.is_empty()) {
+            let call = syscall_names::name(row.abi, row.nr).unwrap_or_default();
+            for (errno, count) in &row.errnos {
+                let late = call == "connect" && i32::from(*errno) == libc::EINPROGRESS;
+                let errno = if late { libc::ECONNREFUSED as u16 } else { *errno };
+                let (Some(line), Some(unit)) = (line(call, errno), facts.unit_of(row.tgid)) else { continue };
+                // Who does not wait for a connection hears later that it was refused: its resets tell it.
+                let resets =
+                    || of.net.iter().filter(|net| net.tgid == row.tgid).map(|net| net.resets).sum::<u64>();
+                let count = if late { resets().min(*count) } else { *count };
+                let (abi, nr, want, share) = (row.abi, row.nr, line.want, line.share);
+                let one = all.entry((unit.at, abi, nr, errno)).or_insert_with(|| {
+                    let rates = vec![0.0; facts.windows.len()];
+                    Refused { unit: unit.at, abi, nr, errno, want, share, count: 0, rates }
                 });
-                all.len() - 1
-            });
-            all[at].count += count;
-            all[at].rates[window] += count as f64 / seconds;
+                one.count += count;
+                one.rates[window] += count as f64 / seconds;
+            }
         }
     }
-    all
+    all.into_values().collect()
 }
 
 /// What units are refused of this kind, and goes on; of each unit what it is refused most.
 pub(super) fn lasting<'a>(
     facts: &'a Facts,
-    is: impl Fn(Refusal) -> bool,
+    is: impl Fn(Want) -> bool,
 ) -> impl Iterator<Item = (&'a Refused, &'a Unit, Level)> {
-    let mut wanted: Vec<&Refused> = facts.refused.iter().filter(|one| is(one.refusal)).collect();
-    wanted.sort_by_key(|one| (one.unit, std::cmp::Reverse(one.count), one.nr, one.errno));
-    wanted.dedup_by_key(|one| one.unit);
-    wanted.into_iter().filter_map(|one| {
-        let unit = Some(&facts.units[one.unit]).filter(|unit| !unit.kernel)?;
-        Some((one, unit, one.level(facts)?))
-    })
+    let mut wanted: Vec<_> = facts
+        .refused
+        .iter()
+        .filter(|one| is(one.want) && !facts.units[one.unit].kernel)
+        .filter_map(|one| Some((one, &facts.units[one.unit], one.level(facts)?)))
+        .collect();
+    wanted.sort_by_key(|(one, ..)| (one.unit, std::cmp::Reverse(one.count), one.nr, one.errno));
+    wanted.dedup_by_key(|(one, ..)| one.unit);
+    wanted.into_iter()
 }
 
 impl Refused {
+    /// Refusals a second from which it is told.
+    fn least(&self) -> f64 {
+        if i32::from(self.errno) == libc::EADDRNOTAVAIL { RATE_OF_PORTS } else { RATE }
+    }
+
     /// Whether it goes on and on.
     fn level(&self, facts: &Facts) -> Option<Level> {
-        let least = match self.refusal {
-            Refusal::Resource(_) => SHARE,
-            Refusal::Peer => SHARE_OF_PEERS,
-            Refusal::Lock => SHARE_OF_LOCKS,
-        };
-        let level = level(facts.per_second(self.count), RATE_ENTER, RATE_LEAVE)?;
-        (self.share(facts) >= least && lasts(&self.rates, RATE_LEAVE)).then_some(level)
+        let leave = self.least() * LEAVE;
+        let level = level(facts.per_second(self.count), self.least(), leave)?;
+        (self.part(facts) >= self.share && lasts(&self.rates, leave)).then_some(level)
     }
 
     /// Calls of this kind, and the time in them, ns.
@@ -156,30 +249,31 @@ impl Refused {
         calls.fold((0, 0), |(count, ns), calls| (count + calls.count, ns + calls.total.0))
     }
 
-    /// Of these, those refused.
-    fn share(&self, facts: &Facts) -> f64 {
+    /// Of these, those refused, 0..=1.
+    fn part(&self, facts: &Facts) -> f64 {
         self.count as f64 / self.calls(facts).0.max(1) as f64
     }
 
-    /// What it costs: the time in the refused calls, and what is slept before it is tried again.
+    /// What it costs: the time in the refused calls, and what is slept before it is tried again: that of the thread which
+    /// blocks about as often as the unit is refused, and sleeps most.
     pub(super) fn loss(&self, facts: &Facts, level: Level) -> Loss {
         let unit = &facts.units[self.unit];
-        let in_them = (self.calls(facts).1 as f64 * self.share(facts)) as u64;
-        let (mut sleeps, mut asleep) = (0, 0);
-        for process in facts.members(unit) {
-            let calls = facts.calls.iter().filter(|((tgid, abi, nr), _)| {
-                let name = syscall_names::name(*abi, *nr);
-                *tgid == process.tgid
-                    && name.is_some_and(|name| matches!(name, "nanosleep" | "clock_nanosleep"))
-            });
-            sleeps += calls.map(|(_, calls)| calls.count).sum::<u64>();
-            // One thread's of each: which one it is that tries is not known.
-            let threads = process.threads.values().map(|(_, times)| times.of(State::Sleep));
-            asleep += threads.max().unwrap_or(0);
+        let in_them = (self.calls(facts).1 as f64 * self.part(facts)) as u64;
+        let mut threads: Map<Tid, (u64, u64)> = Map::default();
+        let members: Vec<_> = facts.members(unit).map(|process| process.tgid).collect();
+        for times in
+            facts.windows.iter().flat_map(|window| &window.times).filter(|of| members.contains(&of.tgid))
+        {
+            for thread in &times.threads {
+                let asleep = thread.states.iter().filter(|(state, _)| *state == State::Sleep);
+                let of = threads.entry(thread.tid).or_default();
+                of.0 += thread.voluntary;
+                of.1 += asleep.map(|(_, ns)| ns.0).sum::<u64>();
+            }
         }
-        if sleeps as f64 > SLEEPS * self.count as f64 {
-            asleep = 0;
-        }
+        let because = self.count as f64 / SLEEPS..=self.count as f64 * SLEEPS;
+        let asleep = threads.into_values().filter(|(blocked, _)| because.contains(&(*blocked as f64)));
+        let asleep = asleep.map(|(_, ns)| ns).max().unwrap_or(0);
         let ns = in_them + asleep;
         let busy = (unit.times.non_idle() + asleep).max(1);
         Loss { ns, rate: facts.per_second(ns) / 1e9, share: (ns as f64 / busy as f64).min(1.0), level }
@@ -203,18 +297,56 @@ impl Refused {
         finding.confidence = CONFIDENCE;
         // How much is lost decides nothing here.
         finding.evidence.iter_mut().for_each(|number| number.threshold = None);
-        finding.evidence.splice(
-            0..0,
-            [
-                evidence(
-                    format!("{call} is refused: {errno}"),
-                    facts.per_second(self.count),
-                    "1/s",
-                    Some(RATE_ENTER),
-                ),
-                evidence(format!("of its {call} calls"), self.share(facts) * 100.0, "%", None),
-            ],
-        );
+        let rate = facts.per_second(self.count);
+        let first = [
+            evidence(format!("{call} is refused: {errno}"), rate, "1/s", Some(self.least())),
+            evidence(format!("of its {call} calls"), self.part(facts) * 100.0, "%", Some(self.share * 100.0)),
+        ];
+        finding.evidence.splice(0..0, first);
         suspicion
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyday_answers_refuse_nothing() {
+        let want = |call: &str, errno: i32| line(call, errno as u16).map(|line| line.want);
+        for (call, errno) in [
+            ("read", libc::EAGAIN),
+            ("read", libc::EIO),
+            ("futex", libc::EAGAIN),
+            ("access", libc::EROFS),
+            ("openat", libc::EROFS),
+            ("mremap", libc::ENOMEM),
+            ("mlock", libc::ENOMEM),
+            ("madvise", libc::ENOMEM),
+            ("recvmsg", libc::ENOBUFS),
+            ("sendto", libc::ECONNREFUSED),
+            ("bind", libc::EADDRNOTAVAIL),
+            ("perf_event_open", libc::ENOSPC),
+            ("add_key", libc::EDQUOT),
+            ("connect", libc::ENOENT),
+        ] {
+            assert_eq!(want(call, errno), None, "{call}");
+        }
+        assert!(matches!(want("pwrite64", libc::ENOSPC), Some(Want::Resource(why)) if why.contains("df -h")));
+        assert!(
+            matches!(want("inotify_add_watch", libc::ENOSPC), Some(Want::Resource(why)) if why.contains("watches"))
+        );
+        assert!(
+            matches!(want("inotify_init1", libc::EMFILE), Some(Want::Resource(why)) if why.contains("instances"))
+        );
+        assert!(
+            matches!(want("accept4", libc::EMFILE), Some(Want::Resource(why)) if why.contains("LimitNOFILE"))
+        );
+        assert!(
+            matches!(want("clone3", libc::EAGAIN), Some(Want::Resource(why)) if why.contains("pids.max"))
+        );
+        assert_eq!(want("connect", libc::ECONNREFUSED), Some(Want::Peer));
+        assert_eq!(want("connect", libc::ENETUNREACH), Some(Want::Way));
+        assert_eq!(want("fcntl64", libc::EAGAIN), Some(Want::Lock));
     }
 }

@@ -225,11 +225,11 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
         finding.confidence *= 1.0 - facts.steal;
     }
     let real_time = facts.members(first).map(|process| process.real_time).max().unwrap_or(0);
-    if real_time > 0 {
+    if real_time > 0 && !first.kernel {
         finding.evidence.push(evidence("its real-time priority", f64::from(real_time), "", None));
         finding.advice = format!(
             "{} ({}) runs with real-time priority {real_time}: others get a CPU only while it blocks, whatever their weight; \
-             `chrt -o -p 0 {}` makes it one of many, AllowedCPUs= gives it a CPU of its own",
+             `chrt -a -o -p 0 {}` makes it one of many, AllowedCPUs= gives it a CPU of its own",
             first.comm, first.tgid, first.tgid
         );
         return Some(suspicion);

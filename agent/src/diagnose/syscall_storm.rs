@@ -121,8 +121,7 @@ fn signaller<'a>(facts: &'a Facts, returns: &str, rate: f64) -> Option<(&'a Unit
     }
     let mut senders: HashMap<usize, u64> = HashMap::new();
     for ((tgid, abi, nr), calls) in &facts.calls {
-        let sends = ["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"];
-        if syscall_names::name(*abi, *nr).is_some_and(|name| sends.contains(&name))
+        if syscall_names::name(*abi, *nr).is_some_and(syscall_names::signals)
             && let Some(unit) = facts.unit_of(*tgid)
         {
             *senders.entry(unit.at).or_default() += calls.count - calls.errors;

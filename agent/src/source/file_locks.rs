@@ -2,6 +2,7 @@
 //! no wait says whose it is. Nor does who only tries for a lock wait at all.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use agent_common::units::Tgid;
@@ -17,40 +18,61 @@ pub fn waits() -> Vec<FileLockRow> {
     std::fs::read_to_string(LOCKS).map(|text| parse(&text)).unwrap_or_default()
 }
 
-/// Processes that try for locks of which a window is told, and descriptors of each: the most that are looked at.
-const TRIERS: usize = 16;
-const FILES: usize = 1024;
+/// Descriptors that are looked at in a window, those of all processes that try: 15 µs each. The others' holders are not told.
+const LOOKS: usize = 512;
+/// What is read of a descriptor's `fdinfo`: the mount and the inode stand at its beginning, and an epoll's is long.
+const FDINFO: u64 = 256;
+/// Holders of one lock that are told: readers can be many.
+const HOLDERS: usize = 4;
+
+/// Locks by file: kind (`FLOCK`, `POSIX`), whether for writing, and who has it.
+type Locks<'a> = HashMap<(u32, u64), Vec<(&'a str, bool, Tgid)>>;
 
 /// Who has a lock on a file that a process has open which was refused locks in this window.
 #[must_use]
 pub fn tries(calls: &[SyscallRow]) -> Vec<FileLockRow> {
-    let refused = |row: &&SyscallRow| {
-        let locks = matches!(syscall_names::name(row.abi, row.nr), Some("fcntl" | "fcntl64" | "flock"));
-        locks && row.errnos.iter().any(|(errno, _)| i32::from(*errno) == libc::EAGAIN)
+    let refused = |row: &SyscallRow| {
+        let kind = match syscall_names::name(row.abi, row.nr)? {
+            "flock" => "FLOCK",
+            "fcntl" | "fcntl64" => "POSIX",
+            _ => return None,
+        };
+        row.errnos.iter().any(|(errno, _)| i32::from(*errno) == libc::EAGAIN).then_some((row.tgid, kind))
     };
-    let mut tgids: Vec<Tgid> = calls.iter().filter(refused).map(|row| row.tgid).collect();
-    tgids.dedup();
-    if tgids.is_empty() {
+    let triers: Vec<_> = calls.iter().filter_map(refused).collect();
+    if triers.is_empty() {
         return Vec::new();
     }
     let Ok(text) = std::fs::read_to_string(LOCKS) else { return Vec::new() };
-    let held = held(&text);
-    tgids.into_iter().take(TRIERS).flat_map(|tgid| others(tgid, &held)).collect()
+    let locks = locks(&text);
+    let mut looks = LOOKS;
+    triers.into_iter().flat_map(|(tgid, kind)| others(tgid, kind, &locks, &mut looks)).collect()
 }
 
-/// Locks of others on files that this process has open.
-fn others(tgid: Tgid, held: &[Held]) -> Vec<FileLockRow> {
+/// Locks of this kind that others have on files that this process has open.
+fn others(tgid: Tgid, kind: &str, locks: &Locks, looks: &mut usize) -> Vec<FileLockRow> {
     let proc = Path::new("/proc").join(tgid.to_string());
-    let devices =
-        std::fs::read_to_string(proc.join("mountinfo")).map(|text| mounts(&text)).unwrap_or_default();
-    // `stat` would wait for a file system that does not answer.
-    let infos = std::fs::read_dir(proc.join("fdinfo")).into_iter().flatten().flatten().take(FILES);
-    let open = infos.filter_map(|info| file_open(&std::fs::read_to_string(info.path()).ok()?, &devices));
+    let mut devices = None;
     let mut rows: Vec<FileLockRow> = Vec::new();
-    for (dev, inode) in open {
-        let others = held.iter().filter(|lock| (lock.dev, lock.inode) == (dev, inode) && lock.owner != tgid);
-        for lock in others {
-            let row = FileLockRow { waiter: tgid, holder: lock.owner, dev, inode };
+    for info in std::fs::read_dir(proc.join("fdinfo")).into_iter().flatten().flatten() {
+        if *looks == 0 {
+            break;
+        }
+        *looks -= 1;
+        // `stat` would wait for a file system that does not answer.
+        let Some((mount, inode)) = open_file(&beginning(&info.path())) else { continue };
+        if !locks.keys().any(|(_, locked)| *locked == inode) {
+            continue;
+        }
+        let mounts =
+            || std::fs::read_to_string(proc.join("mountinfo")).map(|text| mounts(&text)).unwrap_or_default();
+        let Some(dev) = devices.get_or_insert_with(mounts).get(&mount).copied() else { continue };
+        let held = locks.get(&(dev, inode)).into_iter().flatten();
+        let held: Vec<_> = held.filter(|(of, _, owner)| *of == kind && *owner != tgid).collect();
+        // A writer keeps all others out; readers keep out who wants to write.
+        let writers = held.iter().any(|(_, writes, _)| *writes);
+        for (.., holder) in held.into_iter().filter(|(_, writes, _)| *writes == writers).take(HOLDERS) {
+            let row = FileLockRow { waiter: tgid, tried: true, holder: *holder, dev, inode };
             if !rows.contains(&row) {
                 rows.push(row);
             }
@@ -59,7 +81,14 @@ fn others(tgid: Tgid, held: &[Held]) -> Vec<FileLockRow> {
     rows
 }
 
-/// `36 35 fe:00 / /mnt rw …` in decimal: mount → device.
+/// The first bytes of a file; nothing where it cannot be read.
+fn beginning(path: &Path) -> String {
+    let mut text = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FDINFO).read_to_end(&mut text));
+    read.map(|_| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+}
+
+/// `36 35 254:0 / /mnt rw …`: mount → device.
 fn mounts(text: &str) -> HashMap<u32, u32> {
     let mount = |line: &str| {
         let mut words = line.split(' ');
@@ -70,28 +99,21 @@ fn mounts(text: &str) -> HashMap<u32, u32> {
     text.lines().filter_map(mount).collect()
 }
 
-/// Device and inode of a descriptor, from its `mnt_id:` and `ino:` (Linux 5.14).
-fn file_open(info: &str, devices: &HashMap<u32, u32>) -> Option<(u32, u64)> {
+/// Mount and inode of a descriptor, from its `mnt_id:` and `ino:` (Linux 5.14).
+fn open_file(info: &str) -> Option<(u32, u64)> {
     let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    Some((*devices.get(&value("mnt_id:")?.parse().ok()?)?, value("ino:")?.parse().ok()?))
+    Some((value("mnt_id:")?.parse().ok()?, value("ino:")?.parse().ok()?))
 }
 
-/// A lock that a process holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
-    owner: Tgid,
-    dev: u32,
-    inode: u64,
-}
-
-fn held(text: &str) -> Vec<Held> {
-    let lock = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
-        let owner = Tgid(words.get(3)?.parse().ok()?);
-        let (dev, inode) = file_of(words.get(4)?)?;
-        Some(Held { owner, dev, inode })
-    };
-    text.lines().filter(|line| !line.contains("->")).filter_map(lock).collect()
+fn locks(text: &str) -> Locks<'_> {
+    let mut locks = Locks::new();
+    for line in text.lines().filter(|line| !line.contains("->")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, kind, _, mode, owner, file, ..] = words[..] else { continue };
+        let (Ok(owner), Some(file)) = (owner.parse().map(Tgid), file_of(file)) else { continue };
+        locks.entry(file).or_default().push((kind, mode == "WRITE", owner));
+    }
+    locks
 }
 
 /// `1: POSIX ADVISORY WRITE 4242 fe:00:1234 0 EOF`, and for each who waits for it `1: -> …` (Documentation/filesystems/locks.rst).
@@ -114,7 +136,7 @@ fn parse(text: &str) -> Vec<FileLockRow> {
             continue;
         };
         if held == number {
-            rows.push(FileLockRow { waiter, holder, dev, inode });
+            rows.push(FileLockRow { waiter, tried: false, holder, dev, inode });
         }
     }
     rows
@@ -141,20 +163,20 @@ mod tests {
                     3: OFDLCK ADVISORY  WRITE -1 fe:00:10722 0 EOF\n\
                     3: -> POSIX  ADVISORY  WRITE 70 fe:00:10722 0 EOF\nnonsense\n";
         let dev = 0xfe << 20 | 1;
-        let row = |waiter| FileLockRow { waiter: Tgid(waiter), holder: Tgid(80), dev, inode: 10_695 };
+        let row =
+            |waiter| FileLockRow { waiter: Tgid(waiter), tried: false, holder: Tgid(80), dev, inode: 10_695 };
         assert_eq!(parse(text), [row(88), row(99)], "nobody owns the third");
-        let held = held(text);
-        let owners: Vec<_> = held.iter().map(|lock| (lock.owner.0, lock.dev, lock.inode)).collect();
-        assert_eq!(owners, [(17, 0xfe << 20, 10_707), (80, dev, 10_695)]);
+        let locks = locks(text);
+        assert_eq!(locks[&(dev, 10_695)], [("FLOCK", true, Tgid(80))]);
+        assert_eq!(locks.len(), 2, "nobody owns the third");
     }
 
     #[test]
     fn an_open_file_is_told_by_its_mount_and_inode() {
-        let devices =
-            mounts("21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n");
-        let info = "pos:\t0\nflags:\t02\nmnt_id:\t21\nino:\t10695\n";
-        assert_eq!(file_open(info, &devices), Some((254 << 20 | 1, 10_695)));
-        assert_eq!(file_open("pos:\t0\nmnt_id:\t21\n", &devices), None, "before 5.14");
+        let text = "21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n";
+        assert_eq!(mounts(text)[&21], 254 << 20 | 1);
+        assert_eq!(open_file("pos:\t0\nflags:\t02\nmnt_id:\t21\nino:\t10695\n"), Some((21, 10_695)));
+        assert_eq!(open_file("pos:\t0\nmnt_id:\t21\n"), None, "before 5.14");
     }
 
     #[test]
@@ -173,8 +195,8 @@ mod tests {
         let mut call = crate::aggregate::testing::calls(own, "t", 73, 10, 10, 500);
         call.errnos = vec![(11, 10)];
         let rows = tries(&[call]);
-        let held_by: Vec<_> = rows.iter().map(|row| (row.waiter.0, row.holder.0)).collect();
-        assert!(held_by.contains(&(own, holder.id())), "{rows:?}");
+        let held_by: Vec<_> = rows.iter().map(|row| (row.waiter.0, row.tried, row.holder.0)).collect();
+        assert!(held_by.contains(&(own, true, holder.id())), "{rows:?}");
         drop(holder.stdin.take());
         holder.wait().unwrap();
     }

@@ -2,11 +2,13 @@
 //! goes on again but by a signal.
 //!
 //! The kernel accounts each wait as a futex's, be it a lock's or a parked worker's; that a whole process is in such waits is
-//! seen when nothing of it has changed in a window. That none has a time-out and all are private to the process is in the
-//! arguments, once, from `/proc/PID/task/TID/syscall`.
+//! seen when nothing of it has changed in a window. That none has a time-out and all are for words that nobody else can reach
+//! is in the arguments, once, from `/proc/PID/task/TID/syscall`. A process with handlers for signals of its own use may wait for
+//! one of those.
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
@@ -17,28 +19,53 @@ use super::task::TaskSample;
 use crate::syscall_names;
 use crate::window::{ProcessTimes, Standstill, SyscallAbi};
 
-/// Threads looked at in a window (each costs 10 µs); who is left out is looked at in the next.
+/// Threads looked at in a window, 10 µs each. A process with more of them than that is not judged; who is left out is looked at
+/// in the next.
 const LOOKS: usize = 256;
 /// `FUTEX_PRIVATE_FLAG`, in the second argument.
 const PRIVATE: u64 = 128;
+/// Windows in which a process has run, from which one that does so no more has stopped.
+const RAN: u32 = 4;
+/// Signals with a use of a program's own: `HUP`, `USR1`, `USR2`, `ALRM`, `CHLD`, `VTALRM`, `PROF`, `IO`, and those from 34 on
+/// (32 and 33 are the C library's). A handler of any other ends the program, or tells that it crashed.
+const OWN_SIGNALS: u64 = {
+    let mut mask = !0 << 33;
+    let mut own: &[u64] = &[1, 10, 12, 14, 17, 26, 27, 29];
+    while let [signal, rest @ ..] = own {
+        mask |= 1 << (*signal - 1);
+        own = rest;
+    }
+    mask
+};
 
-/// What is known of a process of which nothing moves.
-#[derive(Debug)]
-struct Still {
-    /// Start of the first window in which nothing moved.
-    since: MonoNs,
-    /// It has moved while it was observed.
-    moved: bool,
-    /// Whether no thread has a time-out; `None`: not looked at yet.
-    forever: Option<bool>,
-    /// Number of the last window in which nothing moved.
+/// What is known of a process.
+#[derive(Debug, Default)]
+struct Known {
+    /// Windows in which it ran.
+    ran: u32,
+    /// Start of the first window of those in which nothing of it moved.
+    since: Option<MonoNs>,
+    /// How its threads wait, once it was looked at.
+    waits: Option<Waits>,
+    /// Number of the last window with it.
     turn: u64,
+}
+
+/// How the threads of a process wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// One has a time-out, or waits for something else.
+    ForMore,
+    /// All for one another, but a signal may be what they wait for.
+    ForSignals,
+    /// All for one another.
+    ForEachOther,
 }
 
 /// Remembers who stands still.
 #[derive(Debug, Default)]
 pub struct StandstillSource {
-    still: HashMap<Tgid, Still>,
+    known: HashMap<Tgid, Known>,
     turn: u64,
 }
 
@@ -48,28 +75,43 @@ impl StandstillSource {
         &mut self,
         times: &[ProcessTimes],
         tasks: &[Arc<TaskSample>],
+        window: (MonoNs, MonoNs),
+    ) -> Vec<Standstill> {
+        self.close_with(times, tasks, window, look)
+    }
+
+    fn close_with(
+        &mut self,
+        times: &[ProcessTimes],
+        tasks: &[Arc<TaskSample>],
         (start, end): (MonoNs, MonoNs),
+        look: impl Fn(Tgid) -> Waits,
     ) -> Vec<Standstill> {
         self.turn += 1;
-        let (turn, mut looks) = (self.turn, 0);
+        let (turn, mut looks) = (self.turn, LOOKS);
         let mut found = Vec::new();
-        for (tgid, threads) in times.iter().filter_map(|row| Some((row.tgid, all_wait(row)?))) {
-            let sample = tasks.binary_search_by_key(&tgid, |task| task.tgid).map(|at| &tasks[at]);
+        for row in times {
+            let known = self.known.entry(row.tgid).or_default();
+            known.turn = turn;
+            let Some(threads) = all_wait(row) else {
+                known.ran = known.ran.saturating_add(u32::from(!row.threads.is_empty()));
+                (known.since, known.waits) = (None, None);
+                continue;
+            };
+            let sample = tasks.binary_search_by_key(&row.tgid, |task| task.tgid).map(|at| &tasks[at]);
             if sample.is_ok_and(|sample| sample.threads != threads) {
                 continue;
             }
-            let fresh = Still { since: start, moved: turn > 1, forever: None, turn };
-            let still = self.still.entry(tgid).or_insert(fresh);
-            if still.forever.is_none() && looks < LOOKS {
-                looks += threads as usize;
-                still.forever = Some(none_times_out(tgid));
+            let since = *known.since.get_or_insert(start);
+            if known.waits.is_none() && threads as usize <= looks {
+                looks -= threads as usize;
+                known.waits = Some(look(row.tgid));
             }
-            still.turn = turn;
-            if still.forever == Some(true) {
-                found.push(Standstill { tgid, threads, age: end.since(still.since), moved: still.moved });
-            }
+            let Some(waits @ (Waits::ForEachOther | Waits::ForSignals)) = known.waits else { continue };
+            let stopped = waits == Waits::ForEachOther && known.ran >= RAN;
+            found.push(Standstill { tgid: row.tgid, threads, age: end.since(since), stopped });
         }
-        self.still.retain(|_, still| still.turn == turn);
+        self.known.retain(|_, known| known.turn == turn);
         found
     }
 }
@@ -82,23 +124,39 @@ fn all_wait(row: &ProcessTimes) -> Option<u32> {
         .then_some(threads)
 }
 
-/// Each thread is in a wait for a private futex that has no time-out.
-fn none_times_out(tgid: Tgid) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{tgid}/task")) else { return false };
-    let mut any = false;
-    let all = threads.flatten().all(|thread| {
-        any = true;
-        fs::read_to_string(thread.path().join("syscall")).is_ok_and(|text| waits_forever(&text))
-    });
-    any && all
+/// Looks at all threads of a process.
+fn look(tgid: Tgid) -> Waits {
+    let Ok(threads) = fs::read_dir(format!("/proc/{tgid}/task")) else { return Waits::ForMore };
+    let threads: Vec<_> = threads.flatten().map(|thread| thread.path()).collect();
+    let status = |thread: &Path| fs::read_to_string(thread.join("status")).unwrap_or_default();
+    // A join waits for a word with the number of the thread, as the process knows it.
+    let is_thread = |number: u64| threads.iter().any(|thread| own_number(&status(thread)) == Some(number));
+    let call = |thread: &PathBuf| fs::read_to_string(thread.join("syscall"));
+    let forever = threads.iter().all(|thread| call(thread).is_ok_and(|text| waits_forever(&text, is_thread)));
+    if threads.is_empty() || !forever {
+        return Waits::ForMore;
+    }
+    if handles(&status(&threads[0])) & OWN_SIGNALS != 0 { Waits::ForSignals } else { Waits::ForEachOther }
+}
+
+/// `NSpid:	4242	17`: its number in its own namespace is the last.
+fn own_number(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
+}
+
+/// `SigCgt:	0000000180014a07`: signals with a handler. All where it cannot be read.
+fn handles(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(!0)
 }
 
 /// `202 0x7f… 0x189 0x0 0x0 …`: `futex(word, operation, value, time-out)`; `futex_wait` has its flags and time-out elsewhere.
-fn waits_forever(text: &str) -> bool {
+/// Who joins a thread waits for a word with its number, which the kernel clears as if other processes saw it.
+fn waits_forever(text: &str, is_thread: impl Fn(u64) -> bool) -> bool {
     let Some((nr, args)) = call(text) else { return false };
     match syscall_names::name(SyscallAbi::Native, nr) {
-        Some("futex") => args[1] & PRIVATE != 0 && args[3] == 0,
-        Some("futex_wait") => args[3] & PRIVATE != 0 && args[4] == 0,
+        Some("futex") => args[3] == 0 && (args[1] & PRIVATE != 0 || is_thread(args[2])),
+        Some("futex_wait") => args[4] == 0 && args[3] & PRIVATE != 0,
         _ => false,
     }
 }
@@ -112,12 +170,23 @@ mod tests {
     fn a_wait_without_a_time_out_for_a_word_of_its_own_is_told_by_the_arguments() {
         let line =
             |op: &str, time: &str| format!("202 0x7f00 {op} 0x0 {time} 0x0 0xffffffff 0x7ffc 0x7f11\n");
+        let waits_forever = |text: &str| waits_forever(text, |number| [700, 701].contains(&number));
         assert!(waits_forever(&line("0x189", "0x0")), "a semaphore");
         assert!(waits_forever(&line("0x80", "0x0")), "a lock");
         assert!(!waits_forever(&line("0x189", "0x7ffc00")), "with a time-out");
         assert!(!waits_forever(&line("0x109", "0x0")), "shared with other processes");
+        let join = "202 0x7f00 0x109 0x2bd 0x0 0x0 0xffffffff 0x7ffc 0x7f11\n";
+        assert!(waits_forever(join), "for the end of thread 701");
         assert!(!waits_forever("0 0x0 0x0 0x0 0x0 0x0 0x0 0x7ffc 0x7f11\n"), "a read");
         assert!(!waits_forever("running\n"));
+    }
+
+    #[test]
+    fn handlers_of_signals_for_ones_own_use_are_told_from_those_of_the_end() {
+        let handles = |mask: u64| handles(&format!("SigIgn:\t0\nSigCgt:\t{mask:016x}\n")) & OWN_SIGNALS != 0;
+        assert!(!handles(1 << 1 | 1 << 14 | 1 << 10 | 1 << 31 | 1 << 32), "INT TERM SEGV, the C library's");
+        assert!(handles(1 << 13) && handles(1 << 16) && handles(1 << 33), "ALRM, CHLD, a real-time one");
+        assert_eq!(own_number("Tgid:\t7\nNSpid:\t4242\t17\n"), Some(17));
     }
 
     #[test]
@@ -129,27 +198,54 @@ mod tests {
     }
 
     #[test]
+    fn the_threads_of_this_test_wait_for_more_and_two_that_lock_each_other_out_do_not() {
+        assert_eq!(look(Tgid(std::process::id())), Waits::ForMore);
+        let deadlock = "import threading as t\na,b=t.Lock(),t.Lock()\ng=t.Barrier(2)\n\
+                        def f(x,y):\n x.acquire();g.wait();y.acquire()\n\
+                        [t.Thread(target=f,args=p).start() for p in ((a,b),(b,a))]\n";
+        let mut python = std::process::Command::new("python3").args(["-c", deadlock]).spawn().unwrap();
+        let tgid = Tgid(python.id());
+        let stands = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            look(tgid) == Waits::ForEachOther
+        });
+        python.kill().unwrap();
+        python.wait().unwrap();
+        assert!(stands);
+    }
+
+    #[test]
     fn the_age_is_that_of_the_first_window_and_ends_when_something_moves() {
         let mut source = StandstillSource::default();
-        let me = std::process::id();
-        let row =
-            ProcessTimes { tgid: Tgid(me), resting: vec![(State::FutexWait, 2)], ..ProcessTimes::default() };
-        let at = |second: u64| (MonoNs(second * 1_000_000_000), MonoNs((second + 1) * 1_000_000_000));
-        source.close(&[], &[], at(0));
-        let mut close = |rows: &[ProcessTimes], second| {
-            for still in source.still.values_mut() {
-                still.forever = Some(true);
-            }
-            source.close(rows, &[], at(second))
+        let rests =
+            ProcessTimes { tgid: Tgid(7), resting: vec![(State::FutexWait, 2)], ..ProcessTimes::default() };
+        let thread = crate::window::ThreadTimes {
+            tid: agent_common::units::Tid(7),
+            comm: "t".into(),
+            states: Vec::new(),
+            voluntary: 1,
+            preempted: 0,
+            now: None,
         };
-        close(std::slice::from_ref(&row), 1);
-        let found = close(std::slice::from_ref(&row), 2);
-        assert_eq!(
-            found,
-            [Standstill { tgid: Tgid(me), threads: 2, age: DurNs(2_000_000_000), moved: true }]
-        );
-        assert_eq!(close(&[], 3), []);
-        close(std::slice::from_ref(&row), 4);
-        assert_eq!(close(&[row], 5)[0].age, DurNs(2_000_000_000));
+        let runs = ProcessTimes { threads: vec![thread], ..rests.clone() };
+        let mut second = 0;
+        let mut close = |row: &ProcessTimes, waits| {
+            second += 1;
+            let window = (MonoNs(second * 1_000_000_000), MonoNs((second + 1) * 1_000_000_000));
+            source.close_with(std::slice::from_ref(row), &[], window, |_| waits)
+        };
+        let still = |seconds: u64, stopped| {
+            [Standstill { tgid: Tgid(7), threads: 2, age: DurNs(seconds * 1_000_000_000), stopped }]
+        };
+        assert_eq!(close(&rests, Waits::ForEachOther), still(1, false), "it was not seen to run");
+        assert_eq!(close(&rests, Waits::ForEachOther), still(2, false));
+        for _ in 0..RAN {
+            assert_eq!(close(&runs, Waits::ForEachOther), []);
+        }
+        assert_eq!(close(&rests, Waits::ForEachOther), still(1, true));
+        assert_eq!(close(&runs, Waits::ForEachOther), []);
+        assert_eq!(close(&rests, Waits::ForSignals), still(1, false));
+        assert_eq!(close(&runs, Waits::ForMore), []);
+        assert_eq!(close(&rests, Waits::ForMore), []);
     }
 }

@@ -107,6 +107,9 @@ pub struct Waker {
     pub tid: Tid,
     /// Its name.
     pub comm: Arc<str>,
+    /// It ended the wait by closing its end, or by its own end.
+    #[serde(default)]
+    pub closes: bool,
     /// Its kernel stack, leaf first.
     pub kernel: Box<[u64]>,
     /// Its user stack, leaf first.
@@ -162,6 +165,9 @@ pub enum WaitTarget {
 pub struct FileLockRow {
     /// Who waits.
     pub waiter: Tgid,
+    /// It does not wait: it tries, is refused, and tries again.
+    #[serde(default)]
+    pub tried: bool,
     /// Who holds the lock.
     pub holder: Tgid,
     /// Device number of the file's file system (`major << 20 | minor`).
@@ -179,8 +185,8 @@ pub struct Standstill {
     pub threads: u32,
     /// For how long already (at least).
     pub age: DurNs,
-    /// It has moved while it was observed.
-    pub moved: bool,
+    /// It was seen to run, and has no use for a signal: nothing but its end is left to it.
+    pub stopped: bool,
 }
 
 /// Time that one process' threads waited for a CPU while another process ran on it.

@@ -145,8 +145,12 @@ impl Facts<'_> {
                 let waited = times.and_then(|times| {
                     times.states.iter().find(|(state, _)| *state == State::FileLock).map(|(_, ns)| ns.0)
                 });
-                // Who only tries for it waits elsewhere, all the time for all that is known.
-                holders.push((*holder, waited.unwrap_or(window.span().0)));
+                match waited {
+                    Some(waited) if !row.tried => holders.push((*holder, waited)),
+                    // Who only tries for it waits elsewhere, all the time for all that is known.
+                    None if row.tried => holders.push((*holder, window.span().0)),
+                    _ => {}
+                }
             }
         }
         holders
@@ -182,6 +186,8 @@ pub(super) struct Partners {
     wakes: Map<(Tgid, Tgid), u64>,
     /// On-CPU and non-idle time of each process in a window, doubtful states left out.
     active: Map<Tgid, (u64, u64)>,
+    /// Processes that are no kernel threads.
+    programs: HashSet<Tgid>,
     /// Processes with block requests of their own for much of the time.
     block_io: HashSet<Tgid>,
     /// Calls that send and calls that receive.
@@ -195,7 +201,7 @@ pub(super) struct Partners {
 const WORKS: f64 = 0.1;
 /// Share of a wait in which who is waited for must be at work, or held up in it.
 const AT_IT: f64 = 0.5;
-/// Share of the time in which a process has block requests open, at least, where its asynchronous I/O is storage's.
+/// Time in block requests, those at once added up, from which a process' asynchronous I/O is storage's, share of the span.
 const BLOCK_IO: f64 = 0.1;
 /// Sends for each receive from which a process asks and does not just listen.
 const ASKS: f64 = 0.3;
@@ -230,7 +236,9 @@ impl Partners {
         let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
         let block_io = requests.into_iter().filter_map(much).collect();
         let windows = windows.len().max(1) as u64;
-        Self { wakes, active, block_io, traffic, span: span / windows, windows }
+        let programs =
+            processes.iter().filter(|process| !process.kernel).map(|process| process.tgid).collect();
+        Self { wakes, active, programs, block_io, traffic, span: span / windows, windows }
     }
 
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
@@ -239,8 +247,11 @@ impl Partners {
         match state {
             State::NetRecv if wait.open && serves(wait) => State::Poll,
             _ if wait.open => state,
-            // The other end, a terminal too, does not take what it is told.
-            State::Ipc | State::Device if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
+            // The other end does not take what it is told; of a device, where that is a program: a terminal.
+            State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
+            State::Device if call.is_some_and(crate::syscall_names::sends) && self.by_program(wait) => {
+                State::Ipc
+            }
             // A ring serves sockets and storage alike.
             State::Poll if call == Some("io_uring_enter") && self.block_io.contains(&wait.tgid) => {
                 State::AsyncIo
@@ -250,12 +261,19 @@ impl Partners {
                 _ => State::Poll,
             },
             State::NetRecv => {
-                // On this host who answers is seen; a poll that nobody ended has only timed out.
-                let timed_out = polls(wait) && wait.waker.is_none() && is_local(wait);
-                if serves(wait) || timed_out || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
+                // On this host who answers is seen; a poll that nobody ended has only timed out, and an end that is closed was
+                // not asked for anything.
+                let answered = wait.waker.as_ref().is_some_and(|waker| !waker.closes);
+                let unasked = polls(wait) && !answered && is_local(wait);
+                if serves(wait) || unasked || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
             }
             state => state,
         }
+    }
+
+    /// A process that is no kernel thread ended it.
+    fn by_program(&self, wait: &Wait) -> bool {
+        wait.waker.as_ref().is_some_and(|waker| self.programs.contains(&waker.tgid))
     }
 
     /// Whether a wait that `by` ended keeps who waited from its work.

@@ -117,6 +117,7 @@ pub(super) fn wait(window: &mut Window, wait: &W) {
             tgid: Tgid(tgid),
             tid: Tid(tid),
             comm: "w".into(),
+            closes: false,
             kernel: Box::default(),
             user: Box::default(),
         }),

@@ -127,11 +127,11 @@ fn a_lock_that_is_never_let_go_names_who_holds_it() {
 
 #[test]
 fn a_process_whose_threads_all_wait_for_each_other_is_a_deadlock_if_it_was_seen_to_stop() {
-    let still = |moved, seconds| {
+    let still = |stopped, seconds| {
         scene(|window| {
             process(window, 10, "app", &[&[(FutexWait, 1000)], &[(FutexWait, 1000)]]);
             let age = DurNs(seconds * SECOND);
-            window.standstills.push(Standstill { tgid: Tgid(10), threads: 2, age, moved });
+            window.standstills.push(Standstill { tgid: Tgid(10), threads: 2, age, stopped });
         })
     };
     let finding = alarm(&still(true, 5));
@@ -157,7 +157,7 @@ fn a_file_lock_that_nobody_lets_go_names_who_holds_it() {
         process(window, 10, "apt", &[&[(State::FileLock, 1000)]]);
         process(window, 20, "stuck", &[&[(Sleep, 1000)]]);
         let (waiter, holder) = (Tgid(10), Tgid(20));
-        window.file_locks.push(FileLockRow { waiter, holder, dev: 1, inode: 2 });
+        window.file_locks.push(FileLockRow { waiter, tried: false, holder, dev: 1, inode: 2 });
     }));
     assert_eq!((&*finding.class, culprit(&finding).1), ("file-lock", Some(20)));
 }
@@ -197,6 +197,7 @@ fn who_is_stopped_again_and_again_waits_for_its_tracer_and_who_is_put_aside_does
             process(window, 20, "strace", &[&[(Oncpu, 700), (Child, 300)]]);
             for _ in 0..800 / ms {
                 wait(window, &simple(10, 10, State::Stopped, READ, ms, Some((20, 20))));
+                window.waits.last_mut().expect("just put there").at = window.end;
             }
         })
     };
@@ -278,6 +279,27 @@ fn who_asks_waits_for_the_peer_and_who_serves_is_idle() {
     assert_eq!(culprit(&finding), ("peer".into(), None, "10.0.0.2:5432".into()));
     assert!(found(&at(5_432, 45_000)).is_empty());
     assert_eq!(alarm(&at(45_000, 53)).class, "dns");
+}
+
+#[test]
+fn a_poll_that_the_peer_ends_by_closing_was_not_for_an_answer() {
+    const POLL: u16 = 7;
+    let ended = |closes: bool| {
+        scene(move |window| {
+            process(window, 10, "app", &[&[(NetRecv, 900), (Oncpu, 100)]]);
+            process(window, 20, "server", &[&[(Oncpu, 700), (NetRecv, 300)]]);
+            let target = WaitTarget::Socket {
+                protocol: 6,
+                local_port: 45_000,
+                peer: Some((std::net::Ipv4Addr::LOCALHOST.into(), 5_432)),
+            };
+            wait(window, &W { target, ..simple(10, 10, NetRecv, POLL, 900, Some((20, 20))) });
+            window.waits.last_mut().and_then(|wait| wait.waker.as_mut()).expect("just put there").closes =
+                closes;
+        })
+    };
+    assert_eq!(alarm(&ended(false)).class, "net-peer");
+    assert_eq!(found(&ended(true)), []);
 }
 
 #[test]

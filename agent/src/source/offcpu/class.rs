@@ -68,6 +68,11 @@ pub(super) fn by_interrupt(functions: &Functions, frames: &[u64]) -> bool {
     frames.iter().any(|frame| functions.says(*frame) == Some(Says::Interrupt))
 }
 
+/// Whether who ended the wait did so by closing its end of it: by the waker's frames.
+pub(super) fn by_closing(functions: &Functions, frames: &[u64]) -> bool {
+    frames.iter().any(|frame| functions.says(*frame) == Some(Says::Closes))
+}
+
 /// The frames without the probe's own on top.
 pub(super) fn without_probe<'a>(functions: &Functions, frames: &'a [u64]) -> &'a [u64] {
     let own = frames.iter().take(NEAR).rposition(|frame| functions.says(*frame) == Some(Says::Probe));
@@ -163,6 +168,7 @@ mod tests {
             "hrtimer_wakeup",
             "asm_sysvec_apic_timer_interrupt",
             "pipe_write",
+            "__tcp_close",
         ];
         let (functions, address_of) = Functions::of_names(&names);
         let frames: Vec<u64> = names[..6].iter().map(|name| address_of(name)).collect();
@@ -170,6 +176,7 @@ mod tests {
         assert!(by_interrupt(&functions, &frames));
         let frames = [address_of("try_to_wake_up"), address_of("pipe_write")];
         assert_eq!(without_probe(&functions, &frames), frames);
-        assert!(!by_interrupt(&functions, &frames));
+        assert!(!by_interrupt(&functions, &frames) && !by_closing(&functions, &frames));
+        assert!(by_closing(&functions, &[frames[0], address_of("__tcp_close")]));
     }
 }

@@ -19,16 +19,19 @@ pub(super) enum Says {
     Faults,
     /// The processor was interrupted: what is below has nothing to do with it.
     Interrupt,
+    /// It closes a socket, or ends.
+    Closes,
     /// A frame of the probe itself.
     Probe,
 }
 
-use Says::{Block, Faults, Interrupt, Probe, Waits, Writes};
+use Says::{Block, Closes, Faults, Interrupt, Probe, Waits, Writes};
 
 /// Functions by what they say. `*` at the end: all that begin so.
-const TABLE: [(Says, &[&str]); 26] = [
+const TABLE: [(Says, &[&str]); 27] = [
     (Probe, &["bpf_trace_run*", "__bpf_trace_*", "__traceiter_*", "bpf_prog_*", "bpf_get_stack*"]),
     (Interrupt, &["asm_sysvec_*", "asm_common_interrupt", "sysvec_*", "common_interrupt", "irq_exit_rcu"]),
+    (Closes, &["__tcp_close", "tcp_close", "tcp_shutdown", "inet_shutdown", "unix_release_sock", "do_exit"]),
     (
         Waits(State::KernelLock),
         &[

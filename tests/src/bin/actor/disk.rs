@@ -1,7 +1,7 @@
 //! What reads and writes files and disks.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::Arc;
@@ -46,6 +46,33 @@ pub(crate) fn append(args: &Args, meter: Meter) {
         compute(100);
         sleep_us(gap);
         meter.add(1);
+    }
+}
+
+/// `replace FILE GAP`: writes 64 KiB beside a file and puts it in its place. When there is no room it tries again after 20 ms.
+pub(crate) fn replace(args: &Args, meter: Meter) {
+    let (path, gap) = (args.text(0), args.number(1));
+    let beside = format!("{path}.new");
+    loop {
+        if std::fs::write(&beside, [5; 65_536]).is_err() {
+            sleep_us(20_000);
+            continue;
+        }
+        std::fs::rename(&beside, path).expect("both are there");
+        compute(100);
+        sleep_us(gap);
+        meter.add(1);
+    }
+}
+
+/// `fill FILE`: writes until there is no room, and takes what becomes free.
+pub(crate) fn fill(args: &Args, meter: Meter) {
+    let mut file = File::create(args.text(0)).expect("a file");
+    loop {
+        match file.write(&[6; 65_536]) {
+            Ok(count) => meter.add(count as u64),
+            Err(_) => sleep_us(600_000),
+        }
     }
 }
 

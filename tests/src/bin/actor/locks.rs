@@ -69,6 +69,47 @@ pub(crate) fn flock(args: &Args, meter: Meter) {
     }
 }
 
+/// `try-lock FILE HELD GAP`: as `flock`, but it does not wait for the lock: it tries again after 5 ms.
+pub(crate) fn try_lock(args: &Args, meter: Meter) {
+    let file = File::create(args.text(0)).expect("a file");
+    let (held, gap) = (args.number(1), args.number(2));
+    loop {
+        if file.try_lock().is_err() {
+            sleep_us(5_000);
+            continue;
+        }
+        compute(20);
+        sleep_us(held);
+        file.unlock().expect("locked");
+        compute(50);
+        sleep_us(gap);
+        meter.add(1);
+    }
+}
+
+/// `mutual GAP`: two threads that take two locks, of which nobody can see the owner, in one order. Faulty: each in its own.
+pub(crate) fn mutual(args: &Args, meter: Meter) {
+    let gap = args.number(0);
+    let (one, two) = (Mutex::new(()), Mutex::new(()));
+    let work = |mine: &Mutex<()>, others: &Mutex<()>| {
+        loop {
+            let faulty = meter.faulty();
+            let (first, second) = if faulty { (mine, others) } else { (&one, &two) };
+            let held = first.lock().expect("nobody panics");
+            sleep_us(if faulty { 5_000 } else { 0 });
+            let both = second.lock().expect("nobody panics");
+            compute(100);
+            drop((held, both));
+            meter.add(1);
+            sleep_us(gap);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| work(&one, &two));
+        scope.spawn(|| work(&two, &one));
+    });
+}
+
 /// `once FILE`: a job of another role: takes a file's lock, works a little, and is done.
 pub(crate) fn once(args: &Args, _: Meter) {
     let file = File::create(args.text(0)).expect("a file");

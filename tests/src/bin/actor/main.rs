@@ -67,8 +67,8 @@ const ROLES: [(&str, Role); 31] = [
     ("vfork", process::vfork),
 ];
 
-/// The same: roles of decoys, of peers, and of who holds what it should not.
-const MORE: [(&str, Role); 14] = [
+/// The same: roles of decoys, of peers, of who holds what it should not, and of who is refused.
+const MORE: [(&str, Role); 19] = [
     ("descriptors", process::descriptors),
     ("idle", net::idle),
     ("compile", process::compile),
@@ -83,6 +83,11 @@ const MORE: [(&str, Role); 14] = [
     ("keep-alive", peers::keep_alive),
     ("deadlock", peers::deadlock),
     ("shared-mutex", peers::shared_mutex),
+    ("try-lock", locks::try_lock),
+    ("mutual", locks::mutual),
+    ("replace", disk::replace),
+    ("fill", disk::fill),
+    ("leave", net::leave),
 ];
 
 fn main() {

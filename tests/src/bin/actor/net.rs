@@ -76,6 +76,21 @@ pub(crate) fn accept(args: &Args, meter: Meter) {
     }
 }
 
+/// `leave PORT`: takes a connection, answers, closes it. Faulty: it listens no more.
+pub(crate) fn leave(args: &Args, meter: Meter) {
+    let server = TcpListener::bind(local(args.number(0))).expect("a port");
+    while !meter.faulty() {
+        let (mut stream, _) = server.accept().expect("a connection");
+        // Who has given up meanwhile does not take the answer.
+        let _ = stream.write_all(&[1]);
+        meter.add(1);
+    }
+    drop(server);
+    loop {
+        sleep_us(1_000_000);
+    }
+}
+
 /// `connect PORT THREADS GAP`: a connection for each request.
 pub(crate) fn connect(args: &Args, meter: Meter) {
     let (address, gap) = (local(args.number(0)), args.number(2));

@@ -60,6 +60,19 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "full-disk",
+        needs: &[Need::Mount(64)],
+        cast: &[
+            Role::new("victim", "replace {mount}/data 1000"),
+            Role::new("hog", "fill {mount}/full").late(),
+        ],
+        fault: Fault::Comes,
+        class: &["refused"],
+        culprit: &[Whose::Role("victim")],
+        forbidden: &["timer-storm", "hang", "syscall-storm"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "cascade",
         // Requests wait for a lock, its holder for its journal, and that for a disk which another program has.
         needs: &[Need::Mount(512)],

@@ -60,6 +60,16 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "refused",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "connect 7005 2 2000"), Role::new("server", "leave 7005")],
+        fault: Fault::Spoils("server"),
+        class: &["net-connect"],
+        culprit: &[Whose::Peer(7005)],
+        forbidden: &["net-accept-queue", "net-peer", "dns", "timer-storm", "refused"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "no-names",
         needs: NETWORK,
         cast: &[Role::new("victim", "resolve 2000"), Role::new("named", "names")],
