@@ -58,6 +58,10 @@ const HOST: [(&str, &[&str]); 4] = [
 /// Moves what is explained into the explanation's `caused`.
 pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     follow_chains(&mut all);
+    // Who is refused by the peer loses nothing on the way to it.
+    let is_refused = |root: &Suspicion| root.finding.class == "net-connect" && root.call.is_some();
+    let on_the_way = |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-peer");
+    absorb(&mut all, is_refused, on_the_way, |root, effect| root.finding.subject == effect.finding.subject);
     for (class, effects) in SAME {
         absorb(
             &mut all,

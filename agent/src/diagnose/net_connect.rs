@@ -30,8 +30,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
         return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
     }
-    let mut suspicions = Vec::new();
+    let mut suspicions: Vec<Suspicion> = refused(facts).collect();
     for unit in &facts.units {
+        if suspicions.iter().any(|refused| refused.unit == Some(unit.at)) {
+            continue;
+        }
         let Some(lost) = loss(facts, unit, STATES) else { continue };
         let mut suspicion = suspect(RULE.name, "net-connect", unit, lost);
         let finding = &mut suspicion.finding;
@@ -50,9 +53,6 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         );
         suspicions.push(suspicion);
     }
-    let refused: Vec<Suspicion> =
-        refused(facts).filter(|refused| !suspicions.iter().any(|waits| waits.unit == refused.unit)).collect();
-    suspicions.extend(refused);
     verdict(suspicions)
 }
 

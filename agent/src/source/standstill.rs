@@ -55,11 +55,11 @@ struct Known {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waits {
     /// One has a time-out, or waits for something else.
-    ForMore,
+    More,
     /// All for one another, but a signal may be what they wait for.
-    ForSignals,
+    Signals,
     /// All for one another.
-    ForEachOther,
+    EachOther,
 }
 
 /// Remembers who stands still.
@@ -107,8 +107,8 @@ impl StandstillSource {
                 looks -= threads as usize;
                 known.waits = Some(look(row.tgid));
             }
-            let Some(waits @ (Waits::ForEachOther | Waits::ForSignals)) = known.waits else { continue };
-            let stopped = waits == Waits::ForEachOther && known.ran >= RAN;
+            let Some(waits @ (Waits::EachOther | Waits::Signals)) = known.waits else { continue };
+            let stopped = waits == Waits::EachOther && known.ran >= RAN;
             found.push(Standstill { tgid: row.tgid, threads, age: end.since(since), stopped });
         }
         self.known.retain(|_, known| known.turn == turn);
@@ -126,7 +126,7 @@ fn all_wait(row: &ProcessTimes) -> Option<u32> {
 
 /// Looks at all threads of a process.
 fn look(tgid: Tgid) -> Waits {
-    let Ok(threads) = fs::read_dir(format!("/proc/{tgid}/task")) else { return Waits::ForMore };
+    let Ok(threads) = fs::read_dir(format!("/proc/{tgid}/task")) else { return Waits::More };
     let threads: Vec<_> = threads.flatten().map(|thread| thread.path()).collect();
     let status = |thread: &Path| fs::read_to_string(thread.join("status")).unwrap_or_default();
     // A join waits for a word with the number of the thread, as the process knows it.
@@ -134,17 +134,17 @@ fn look(tgid: Tgid) -> Waits {
     let call = |thread: &PathBuf| fs::read_to_string(thread.join("syscall"));
     let forever = threads.iter().all(|thread| call(thread).is_ok_and(|text| waits_forever(&text, is_thread)));
     if threads.is_empty() || !forever {
-        return Waits::ForMore;
+        return Waits::More;
     }
-    if handles(&status(&threads[0])) & OWN_SIGNALS != 0 { Waits::ForSignals } else { Waits::ForEachOther }
+    if handles(&status(&threads[0])) & OWN_SIGNALS != 0 { Waits::Signals } else { Waits::EachOther }
 }
 
-/// `NSpid:	4242	17`: its number in its own namespace is the last.
+/// `NSpid: 4242 17`: its number in its own namespace is the last.
 fn own_number(status: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
-/// `SigCgt:	0000000180014a07`: signals with a handler. All where it cannot be read.
+/// `SigCgt: 0000000180014a07`: signals with a handler. All where it cannot be read.
 fn handles(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(!0)
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_threads_of_this_test_wait_for_more_and_two_that_lock_each_other_out_do_not() {
-        assert_eq!(look(Tgid(std::process::id())), Waits::ForMore);
+        assert_eq!(look(Tgid(std::process::id())), Waits::More);
         let deadlock = "import threading as t\na,b=t.Lock(),t.Lock()\ng=t.Barrier(2)\n\
                         def f(x,y):\n x.acquire();g.wait();y.acquire()\n\
                         [t.Thread(target=f,args=p).start() for p in ((a,b),(b,a))]\n";
@@ -207,7 +207,7 @@ mod tests {
         let tgid = Tgid(python.id());
         let stands = (0..100).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(50));
-            look(tgid) == Waits::ForEachOther
+            look(tgid) == Waits::EachOther
         });
         python.kill().unwrap();
         python.wait().unwrap();
@@ -237,15 +237,15 @@ mod tests {
         let still = |seconds: u64, stopped| {
             [Standstill { tgid: Tgid(7), threads: 2, age: DurNs(seconds * 1_000_000_000), stopped }]
         };
-        assert_eq!(close(&rests, Waits::ForEachOther), still(1, false), "it was not seen to run");
-        assert_eq!(close(&rests, Waits::ForEachOther), still(2, false));
+        assert_eq!(close(&rests, Waits::EachOther), still(1, false), "it was not seen to run");
+        assert_eq!(close(&rests, Waits::EachOther), still(2, false));
         for _ in 0..RAN {
-            assert_eq!(close(&runs, Waits::ForEachOther), []);
+            assert_eq!(close(&runs, Waits::EachOther), []);
         }
-        assert_eq!(close(&rests, Waits::ForEachOther), still(1, true));
-        assert_eq!(close(&runs, Waits::ForEachOther), []);
-        assert_eq!(close(&rests, Waits::ForSignals), still(1, false));
-        assert_eq!(close(&runs, Waits::ForMore), []);
-        assert_eq!(close(&rests, Waits::ForMore), []);
+        assert_eq!(close(&rests, Waits::EachOther), still(1, true));
+        assert_eq!(close(&runs, Waits::EachOther), []);
+        assert_eq!(close(&rests, Waits::Signals), still(1, false));
+        assert_eq!(close(&runs, Waits::More), []);
+        assert_eq!(close(&rests, Waits::More), []);
     }
 }

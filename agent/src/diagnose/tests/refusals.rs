@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_common::abi::sched::State::{Oncpu, Sleep};
+use agent_common::abi::sched::State::{NetConnect, Oncpu, Sleep};
 use agent_common::units::{DurNs, Tgid};
 
 use super::scene::{WRITE, alarm, change, culprit, found, process, scene};
@@ -111,6 +111,15 @@ fn who_is_refused_a_connection_names_the_peer() {
         });
     });
     let finding = alarm(&windows);
+    assert_eq!((&*finding.class, culprit(&finding).2), ("net-connect", "127.0.0.1:5432".into()));
+    // It waits meanwhile, and sends again to a port of a connection that has just been closed.
+    let again = windows.iter().map(|window| {
+        let mut window = Window::clone(window);
+        window.net[0].retransmits = 70;
+        window.times[0].states.push((NetConnect, DurNs(800_000_000)));
+        window
+    });
+    let finding = alarm(&crate::aggregate::testing::shared(again.collect()));
     assert_eq!((&*finding.class, culprit(&finding).2), ("net-connect", "127.0.0.1:5432".into()));
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn replace(args: &Args, meter: Meter) {
     let (path, gap) = (args.text(0), args.number(1));
     let beside = format!("{path}.new");
     loop {
-        if std::fs::write(&beside, [5; 65_536]).is_err() {
+        if std::fs::write(&beside, vec![5; 65_536]).is_err() {
             sleep_us(20_000);
             continue;
         }
@@ -68,8 +68,9 @@ pub(crate) fn replace(args: &Args, meter: Meter) {
 /// `fill FILE`: writes until there is no room, and takes what becomes free.
 pub(crate) fn fill(args: &Args, meter: Meter) {
     let mut file = File::create(args.text(0)).expect("a file");
+    let block = vec![6; 65_536];
     loop {
-        match file.write(&[6; 65_536]) {
+        match file.write(&block) {
             Ok(count) => meter.add(count as u64),
             Err(_) => sleep_us(600_000),
         }
