@@ -137,7 +137,11 @@ pub(super) fn oldest(facts: &Facts, unit: &Unit, states: &'static [State]) -> Op
 /// Share of its threads' time from which a process waits for events and does nothing else.
 const AT_REST: f64 = 0.95;
 
-/// Waits for an answer of which none has ended: one that gives it only when something has happened (a queue that is empty,
+/// Share of the waiting that has ended, or delivers something, from which the rest is as real: who hears now and then that the other
+/// end is there has waited a moment for that.
+const SURE: f64 = 0.2;
+
+/// Waits for an answer of which hardly any has ended: one that gives it only when something has happened (a queue that is empty,
 /// say) is not slow. A peer of this host that is stopped, sleeps or works is no such one; of others nobody can say.
 pub(super) fn doubt_if_awaited(
     facts: &Facts,
@@ -150,7 +154,12 @@ pub(super) fn doubt_if_awaited(
         let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
         call.is_some_and(|name| crate::syscall_names::sends(name) || name.starts_with("open"))
     };
-    if facts.waits(unit, states).any(|wait| !wait.open || sends(wait)) {
+    let (mut sure, mut all) = (0, 0);
+    for wait in facts.waits(unit, states) {
+        all += wait.weight.0;
+        sure += if !wait.open || sends(wait) { wait.weight.0 } else { 0 };
+    }
+    if sure as f64 >= SURE * all as f64 {
         return;
     }
     let rests = peer.is_none_or(|peer| {

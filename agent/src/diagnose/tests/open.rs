@@ -69,6 +69,22 @@ fn who_waits_for_one_that_was_stopped_names_it_and_who_waits_for_work_is_idle() 
 }
 
 #[test]
+fn a_moments_wait_that_ended_makes_a_long_one_no_surer() {
+    let ended = |ms: u64| {
+        scene(move |window| {
+            process(window, 10, "client", &[&[(NetRecv, 990), (Oncpu, 10)]]);
+            let target = WaitTarget::Socket { protocol: 6, local_port: 40_000, peer: Some(peer(80)) };
+            let by = |ms, by| W { target, ..simple(10, 10, NetRecv, READ, ms, by) };
+            lasts(window, &by(990 - ms, None), Some(20));
+            wait(window, &by(ms, Some((20, 20))));
+            rests(window, 20, "server", Poll, 1);
+        })
+    };
+    assert!(alarms(&ended(10)).is_empty(), "it tells now and then that it is there");
+    assert_eq!(alarm(&ended(500)).class, "net-peer");
+}
+
+#[test]
 fn a_local_server_that_never_waits_is_slow_and_its_own_wait_for_work_is_none() {
     let local = |tgid: u32, serves, ms, by| W {
         target: WaitTarget::Unix { peer: None, serves: Some(serves) },
