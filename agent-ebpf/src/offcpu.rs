@@ -173,6 +173,12 @@ fn describe(header: &mut WaitHeader, settings: &Settings, task: Task, slot: Slot
     if call.0 == Call::FUTEX.0 {
         header.target = TARGET_FUTEX;
         header.owner = slot.owner();
+        if header.waker_tgid == header.tgid
+            && let Some(waker) = Slot::of(header.waker_tid)
+            && waker.word() == header.arg
+        {
+            header.takes_turns = 1;
+        }
     } else if (call.wants_file() || call.0 == State::Fsync as u8 || is_polled(call, header.accounted))
         && let Some(file) = task.file(header.arg as u32)
     {

@@ -107,8 +107,10 @@ pub struct WaitHeader {
     pub waker_python: u8,
     /// 1: `waker_user` met code that user space should look at.
     pub waker_stale: u8,
+    /// 1: the word ([`TARGET_FUTEX`]) is the last that the waker itself has waited for.
+    pub takes_turns: u8,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
     /// Name of the thread that waited.
     pub comm: [u8; COMM_LEN],
     /// Name of the thread that ended it.
@@ -147,7 +149,8 @@ assert_abi!(
         u8,
         u8,
         u8,
-        [u8; 5],
+        u8,
+        [u8; 4],
         [u8; COMM_LEN],
         [u8; COMM_LEN]
     ]

@@ -81,6 +81,7 @@ pub(crate) fn of(prev: Task, slot: Slot, state: u32, now: u64) -> u8 {
     let index = nr_in_table(number as u64);
     let call = Call(if compat { COMPAT[index] } else { NATIVE[index] });
     if call.0 == Call::FUTEX.0 && !deep {
+        slot.set_word(args[0]);
         slot.set_owner(if futex_is_lock(args[1], args[2]) { owner_of(args[0]) } else { 0 });
         if futex_is_shared(args[1]) {
             slot.set_call(number as u16, args[0], flags | FLAG_SHARED);

@@ -97,6 +97,7 @@ impl Slot {
             set!(slot, since_ns, now);
             set!(slot, born_ns, now);
             set!(slot, nr, NO_CALL);
+            set!(slot, word, 0);
             set!(slot, flags, flags);
             // SAFETY: no arguments.
             set!(slot, debt_ns, u64::from(unsafe { bpf_get_prandom_u32() }) % QUANTUM_NS);
@@ -255,6 +256,17 @@ impl Slot {
     #[inline(always)]
     pub(crate) fn owner(self) -> u32 {
         get!(self, owner)
+    }
+
+    /// The last futex word that it waited for.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u64 {
+        get!(self, word)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_word(self, word: u64) {
+        set!(self, word, word);
     }
 
     #[inline(always)]

@@ -104,6 +104,7 @@ fn waiting(window: &mut Window, n: u64) {
             tgid: Tgid(7),
             tid: Tid(7),
             comm: "jbd2".into(),
+            takes_turns: false,
             closes: false,
             kernel: vec![0xffff_ffff_8100_0020].into(),
             user: Box::default(),

@@ -107,6 +107,9 @@ pub struct Waker {
     pub tid: Tid,
     /// Its name.
     pub comm: Arc<str>,
+    /// It has waited for the same futex word itself, and for no other one since.
+    #[serde(default)]
+    pub takes_turns: bool,
     /// It ended the wait by closing its end, or by its own end.
     #[serde(default)]
     pub closes: bool,

@@ -56,8 +56,8 @@ pub struct SchedSlot {
     pub born_ns: u64,
     /// Its name, NUL-padded.
     pub comm: [u8; COMM_LEN],
-    /// Zero: what each switch needs fills one cache line, and the sums begin with one.
-    pub pad2: u64,
+    /// The last futex word that it waited for. (What each switch needs fills one cache line, and the sums begin with one.)
+    pub word: u64,
     /// Time in each state, ns; the present one's since `since_ns` is not in it.
     pub ns: [u64; STATES],
 }

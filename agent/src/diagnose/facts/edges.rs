@@ -241,6 +241,11 @@ impl Partners {
         Self { wakes, active, programs, block_io, traffic, span: span / windows, windows }
     }
 
+    /// Length of all windows, ns.
+    pub(super) const fn whole(&self) -> u64 {
+        self.span * self.windows
+    }
+
     /// What a wait is, where the state alone leaves open whether the thread waits for work.
     pub(super) fn real(&self, state: State, wait: &Wait) -> State {
         let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));

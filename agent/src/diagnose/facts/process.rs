@@ -172,7 +172,7 @@ impl Process<'_> {
         for (state, wait) in &mut self.waits {
             *state = partners.real(*state, wait);
         }
-        let real = futexes::real_states(&self.waits);
+        let real = futexes::real_states(&self.waits, partners.whole());
         for ((state, _), real) in self.waits.iter_mut().zip(real) {
             *state = real;
         }

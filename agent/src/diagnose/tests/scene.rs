@@ -117,6 +117,7 @@ pub(super) fn wait(window: &mut Window, wait: &W) {
             tgid: Tgid(tgid),
             tid: Tid(tid),
             comm: "w".into(),
+            takes_turns: false,
             closes: false,
             kernel: Box::default(),
             user: Box::default(),

@@ -142,6 +142,40 @@ fn a_process_whose_threads_all_wait_for_each_other_is_a_deadlock_if_it_was_seen_
 }
 
 #[test]
+fn who_keeps_a_lock_long_and_waits_for_it_seldom_holds_it_all_the_same() {
+    let kept = |takes_turns: bool| {
+        scene(move |window| {
+            process(window, 10, "app", &[&[(FutexWait, 900), (Oncpu, 100)], &[(Sleep, 980), (Oncpu, 20)]]);
+            let target = WaitTarget::Futex { addr: 0xa0, owner: None };
+            wait(window, &W { target, ..simple(10, 10, FutexWait, FUTEX, 900, Some((10, 11))) });
+            window
+                .waits
+                .last_mut()
+                .and_then(|wait| wait.waker.as_mut())
+                .expect("just put there")
+                .takes_turns = takes_turns;
+        })
+    };
+    let finding = alarm(&kept(true));
+    assert_eq!((&*finding.class, culprit(&finding)), ("futex", ("lock".into(), Some(10), "app".into())));
+    assert_eq!(found(&kept(false)), [], "a worker that is given work");
+    let pool = scene(|window| {
+        process(window, 10, "app", &[&[(FutexWait, 900), (Oncpu, 100)]; 2]);
+        for (tid, by) in [(10, 11), (11, 10)] {
+            let target = WaitTarget::Futex { addr: 0xa0, owner: None };
+            wait(window, &W { target, ..simple(10, tid, FutexWait, FUTEX, 900, Some((10, by))) });
+            window
+                .waits
+                .last_mut()
+                .and_then(|wait| wait.waker.as_mut())
+                .expect("just put there")
+                .takes_turns = true;
+        }
+    });
+    assert_eq!(found(&pool), [], "workers that give each other work: nobody has what both wait for");
+}
+
+#[test]
 fn a_file_lock_names_who_unlocks() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "apt", &[&[(State::FileLock, 900), (Oncpu, 100)]]);

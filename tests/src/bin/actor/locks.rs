@@ -69,6 +69,33 @@ pub(crate) fn flock(args: &Args, meter: Meter) {
     }
 }
 
+/// `hold SLOW`: one thread keeps a lock for a moment, again and again, and another one needs it for its requests. Faulty: it is
+/// kept for `SLOW` µs, asleep.
+pub(crate) fn hold(args: &Args, meter: Meter) {
+    let slow = args.number(0);
+    let lock = Mutex::new(());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                let held = lock.lock().expect("nobody panics");
+                compute(20);
+                sleep_us(if meter.faulty() { slow } else { 0 });
+                drop(held);
+                sleep_us(1_000);
+            }
+        });
+        scope.spawn(|| {
+            loop {
+                let held = lock.lock().expect("nobody panics");
+                compute(100);
+                drop(held);
+                meter.add(1);
+                sleep_us(500);
+            }
+        });
+    });
+}
+
 /// `try-lock FILE HELD GAP`: as `flock`, but it does not wait for the lock: it tries again after 5 ms.
 pub(crate) fn try_lock(args: &Args, meter: Meter) {
     let file = File::create(args.text(0)).expect("a file");

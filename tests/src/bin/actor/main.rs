@@ -68,7 +68,7 @@ const ROLES: [(&str, Role); 31] = [
 ];
 
 /// The same: roles of decoys, of peers, of who holds what it should not, and of who is refused.
-const MORE: [(&str, Role); 19] = [
+const MORE: [(&str, Role); 20] = [
     ("descriptors", process::descriptors),
     ("idle", net::idle),
     ("compile", process::compile),
@@ -85,6 +85,7 @@ const MORE: [(&str, Role); 19] = [
     ("shared-mutex", peers::shared_mutex),
     ("try-lock", locks::try_lock),
     ("mutual", locks::mutual),
+    ("hold", locks::hold),
     ("replace", disk::replace),
     ("fill", disk::fill),
     ("leave", net::leave),

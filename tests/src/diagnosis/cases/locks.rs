@@ -63,6 +63,16 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "slow-holder",
+        needs: &[],
+        cast: &[Role::new("victim", "hold 40000")],
+        fault: Fault::Spoils("victim"),
+        class: &["futex"],
+        culprit: &[Whose::Role("victim")],
+        forbidden: &["runq-self", "runq-neighbour", "kernel-lock", "ipc-peer", "hang"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "mutual",
         needs: &[],
         cast: &[Role::new("victim", "mutual 500")],
