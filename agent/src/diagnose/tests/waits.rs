@@ -160,7 +160,7 @@ fn who_keeps_a_lock_long_and_waits_for_it_seldom_holds_it_all_the_same() {
     assert_eq!((&*finding.class, culprit(&finding)), ("futex", ("lock".into(), Some(10), "app".into())));
     assert_eq!(found(&kept(false)), [], "a worker that is given work");
     let pool = scene(|window| {
-        process(window, 10, "app", &[&[(FutexWait, 900), (Oncpu, 100)]; 2]);
+        process(window, 10, "app", &[&[(FutexWait, 900), (Oncpu, 100)][..]; 2]);
         for (tid, by) in [(10, 11), (11, 10)] {
             let target = WaitTarget::Futex { addr: 0xa0, owner: None };
             wait(window, &W { target, ..simple(10, tid, FutexWait, FUTEX, 900, Some((10, by))) });
