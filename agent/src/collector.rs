@@ -292,8 +292,7 @@ impl Collector {
             ResourceRows::default()
         };
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
-        let mut file_locks = if sched.times.iter().any(waited) { file_locks::waits() } else { Vec::new() };
-        file_locks.extend(file_locks::tries(&syscalls));
+        let file_locks = file_locks::rows(sched.times.iter().any(waited), &syscalls);
         let standstills = self.standstill.close(&sched.times, &tasks, (start, end));
         let span = end.since(start);
         if let Some(unwinding) = &self.unwinding {

@@ -5,7 +5,7 @@ use tests::diagnosis::watch::Watch;
 use tests::diagnosis::{Case, cases};
 
 /// 16 s each. Their faults do so much harm that a busy machine does not hide it, and they need nothing but a kernel.
-const CASES: [&str; 10] = [
+const CASES: [&str; 11] = [
     "tiny-reads",
     "neighbour",
     "quota-threads",
@@ -13,6 +13,7 @@ const CASES: [&str; 10] = [
     "file-lock",
     "slow-consumer",
     "try-lock",
+    "slow-holder",
     "no-connection",
     "refused",
     "hang",

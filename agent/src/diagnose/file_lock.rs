@@ -14,10 +14,11 @@
 
 use agent_common::abi::sched::State;
 
-use super::facts::Facts;
+use super::chain::{self, Followed};
+use super::facts::{Facts, Unit};
 use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
 use super::refusals::{self, Want};
-use super::{Rule, Suspicion, Trend, Verdict, chain, verdict};
+use super::{Rule, Suspicion, Trend, Verdict, verdict};
 use crate::window::WaitTarget;
 
 pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &["file-lock"], judge };
@@ -37,11 +38,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         }
         let mut suspicion = suspect(RULE.name, "file-lock", unit, lost);
         let finding = &mut suspicion.finding;
-        if let Some(blocker) = &followed.blocker {
-            let holder = &facts.units[facts.processes[blocker.process].unit];
-            finding.culprit = Some(process_culprit(holder));
-            suspicion.culprit_unit = Some(holder.at);
-        } else {
+        if followed.blocker.is_none() {
             let file = facts.waits(unit, STATES).find_map(|wait| match wait.target {
                 WaitTarget::File { dev, inode } => {
                     Some(format!("inode {inode} on {}:{}", dev >> 20, dev & 0xf_ffff))
@@ -51,11 +48,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.culprit = file.map(|file| culprit("lock", file));
             finding.confidence *= 0.8;
         }
-        finding.evidence.extend(followed.evidence.iter().cloned());
-        finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
-            format!("{} waits for its turn at a file: the holder must hold the lock for less", unit.comm)
-        });
-        suspicion.chain = followed.links;
+        blame(facts, unit, followed, "waits for its turn at a file: the holder", &mut suspicion);
         suspicions.push(suspicion);
     }
     let tried: Vec<Suspicion> =
@@ -66,26 +59,28 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 /// Who tries for a lock again and again, and sleeps between.
 fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    let lasting = refusals::lasting(facts, |want| want == Want::Lock);
-    lasting.filter(|(refused, _, level)| refused.loss(facts, *level).rate >= LOST_ENTER).map(
-        |(refused, unit, level)| {
-            let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);
-            let followed = chain::follow(facts, unit, "file-lock", STATES);
-            let finding = &mut suspicion.finding;
-            finding.evidence.extend(followed.evidence.iter().cloned());
-            finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
-                format!(
-                    "{} tries for a lock that another process has: that one must hold it for less",
-                    unit.comm
-                )
-            });
-            if let Some(blocker) = &followed.blocker {
-                let holder = &facts.units[facts.processes[blocker.process].unit];
-                finding.culprit = Some(process_culprit(holder));
-                suspicion.culprit_unit = Some(holder.at);
-            }
-            suspicion.chain = followed.links;
-            suspicion
-        },
-    )
+    refusals::lasting(facts, |want| want == Want::Lock).filter_map(|(refused, unit, level)| {
+        let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);
+        if (suspicion.finding.lost_ns_per_s as f64) < LOST_ENTER * 1e9 {
+            return None;
+        }
+        let followed = chain::follow(facts, unit, "file-lock", STATES);
+        blame(facts, unit, followed, "tries for a lock that another process has: that one", &mut suspicion);
+        Some(suspicion)
+    })
+}
+
+/// Names who has the lock, and where that leads; `what` the unit does where that one is at work.
+fn blame(facts: &Facts, unit: &Unit, followed: Followed, what: &str, suspicion: &mut Suspicion) {
+    let finding = &mut suspicion.finding;
+    if let Some(blocker) = &followed.blocker {
+        let holder = &facts.units[facts.processes[blocker.process].unit];
+        finding.culprit = Some(process_culprit(holder));
+        suspicion.culprit_unit = Some(holder.at);
+    }
+    finding.evidence.extend(followed.evidence.iter().cloned());
+    finding.advice = followed
+        .advice(facts, unit)
+        .unwrap_or_else(|| format!("{} {what} must hold the lock for less", unit.comm));
+    suspicion.chain = followed.links;
 }

@@ -112,7 +112,8 @@ fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         }
     }
     let lost = measure(facts, unit, ns)?;
-    if !lasts(&series, LOST_LEAVE) || stops / facts.span.as_secs_f64().max(1e-9) < STOPS_A_SECOND {
+    let rate = stops / facts.span.as_secs_f64().max(1e-9);
+    if !lasts(&series, LOST_LEAVE) || rate < STOPS_A_SECOND {
         return None;
     }
     let blockers = facts.blockers(unit, STOPS);
@@ -126,7 +127,6 @@ fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     suspicion.culprit_unit = Some(by.at);
     let finding = &mut suspicion.finding;
     finding.culprit = Some(process_culprit(by));
-    let rate = stops / facts.span.as_secs_f64().max(1e-9);
     finding.evidence.push(evidence("stops", rate, "1/s", Some(STOPS_A_SECOND)));
     finding.alternatives.push(not("hang", "it goes on after each stop"));
     if facts.members(unit).any(|process| facts.members(by).any(|parent| parent.tgid == process.parent)) {

@@ -11,14 +11,11 @@
 //!
 //! **Cure.** Keep connections (pools), shorter time-outs, the address that answers.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use agent_common::abi::sched::State;
 
 use super::facts::{Facts, Unit};
 use super::lost::{culprit, loss, suspect};
-use super::net_peer::{name, peer};
+use super::net_peer::{most_of, name, peer};
 use super::refusals::{self, Want};
 use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
 
@@ -80,12 +77,6 @@ fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
 
 /// The peer that resets most of a unit's connections, if it is most of those refused.
 fn who_resets(facts: &Facts, unit: &Unit, refused: u64) -> Option<String> {
-    let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
-    for row in facts.windows.iter().flat_map(|window| &window.net).filter(|row| row.resets > 0) {
-        if let Some(peer) = row.peer.filter(|_| facts.unit_of(row.tgid).is_some_and(|of| of.at == unit.at)) {
-            *peers.entry(peer).or_default() += row.resets;
-        }
-    }
-    let ((address, port), resets) = peers.into_iter().max_by_key(|(peer, resets)| (*resets, *peer))?;
-    (2 * resets >= refused).then(|| name(address, port))
+    let worst = most_of(facts, unit, |row| row.resets)?;
+    (2 * worst.count >= refused).then(|| name(worst.address, worst.port))
 }

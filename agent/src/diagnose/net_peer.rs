@@ -6,8 +6,8 @@
 //! stay: 12 %, 0.06 s/s), to receiving as the side that connected and asked, or to sending into a full window. A server that
 //! waits for the next request is idle, and so is who listens without asking. It is in reports only when half of that time is in
 //! waits below 1 ms: the peer is not slow then, it is asked often. A wait that has not ended counts when the last data went
-//! after the last came, and before the wait began; it is in reports only when the other end is on another host, or waits for
-//! events itself: it may have nothing to tell yet. A poll of one connection is a wait for it, with a time-out.
+//! after the last came, and before the wait began; it is in reports only when less than a fifth of the waiting has ended and the
+//! other end is on another host, or waits for events itself: it may have nothing to tell yet. A poll of one connection is a wait for it, with a time-out.
 //!
 //! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
 //!
@@ -21,7 +21,7 @@ use agent_common::abi::sched::State;
 use super::facts::{Facts, Unit};
 use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, chain, evidence, verdict};
-use crate::window::WaitTarget;
+use crate::window::{NetRow, WaitTarget};
 
 pub(super) const RULE: Rule = Rule { name: "net_peer", classes: &["net-peer"], judge };
 
@@ -129,15 +129,28 @@ pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Opti
         return Some((address, port, weight as f64 / f64::max(all as f64, 1.0)));
     }
     // A wait that has not ended has not been looked at; but what nobody answers is sent again.
-    let mut again: HashMap<(IpAddr, u16), u64> = HashMap::new();
-    for row in facts.windows.iter().flat_map(|window| &window.net) {
-        if facts.members(unit).any(|process| process.tgid == row.tgid)
-            && let Some(peer) = row.peer
-        {
-            *again.entry(peer).or_default() += row.retransmits;
+    let worst = most_of(facts, unit, |row| row.retransmits)?;
+    Some((worst.address, worst.port, worst.count as f64 / worst.all as f64))
+}
+
+/// The peer with most of a trouble of a unit's sockets.
+pub(super) struct Worst {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) count: u64,
+    /// That of all peers.
+    all: u64,
+}
+
+/// See [`Worst`]; `None` where there is none of that trouble.
+pub(super) fn most_of(facts: &Facts, unit: &Unit, trouble: impl Fn(&NetRow) -> u64) -> Option<Worst> {
+    let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
+    for row in facts.windows.iter().flat_map(|window| &window.net).filter(|row| trouble(row) > 0) {
+        if let Some(peer) = row.peer.filter(|_| facts.unit_of(row.tgid).is_some_and(|of| of.at == unit.at)) {
+            *peers.entry(peer).or_default() += trouble(row);
         }
     }
-    let all: u64 = again.values().sum();
-    let ((address, port), most) = again.into_iter().max_by_key(|(peer, again)| (*again, *peer))?;
-    (most > 0).then(|| (address, port, most as f64 / all as f64))
+    let all = peers.values().sum();
+    let ((address, port), count) = peers.into_iter().max_by_key(|(peer, count)| (*count, *peer))?;
+    Some(Worst { address, port, count, all })
 }

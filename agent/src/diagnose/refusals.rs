@@ -177,7 +177,7 @@ pub(super) struct Refused {
     unit: usize,
     abi: SyscallAbi,
     nr: u16,
-    pub(super) errno: u16,
+    errno: u16,
     pub(super) want: Want,
     share: f64,
     pub(super) count: u64,
@@ -256,7 +256,7 @@ impl Refused {
 
     /// What it costs: the time in the refused calls, and what is slept before it is tried again: that of the thread which
     /// blocks about as often as the unit is refused, and sleeps most.
-    pub(super) fn loss(&self, facts: &Facts, level: Level) -> Loss {
+    fn loss(&self, facts: &Facts, level: Level) -> Loss {
         let unit = &facts.units[self.unit];
         let in_them = (self.calls(facts).1 as f64 * self.part(facts)) as u64;
         let mut threads: Map<Tid, (u64, u64)> = Map::default();

@@ -88,13 +88,14 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             caused: Vec::new(),
             advice: format!("{}; `agent flamegraph --pid {tgid}` shows who calls it", cure(&name)),
         };
+        let unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        let mut culprit_unit = unit;
         if let Some((by, rate)) = signaller(facts, &name, rate) {
+            culprit_unit = Some(by.at);
             finding.culprit = Some(super::lost::process_culprit(by));
             finding.evidence.push(evidence(format!("signals that {} sends", by.comm), rate, "1/s", None));
             finding.advice = format!("{} ({}) sends it one signal after another: see why", by.comm, by.tgid);
         }
-        let culprit_unit =
-            finding.culprit.as_ref().and_then(|by| facts.unit_of(Tgid(by.pid?))).map(|by| by.at);
         let switches = facts.by_tgid.get(tgid).map_or(0, |at| facts.processes[*at].voluntary);
         if switches as f64 >= CONVERSATION * calls.count as f64 {
             doubt(&mut finding);
@@ -105,7 +106,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let key = format!("syscall-storm/{tgid}/{name}");
         let mut suspicion = Suspicion::new(key, level, finding);
         suspicion.call = Some((*abi, *nr));
-        suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        suspicion.unit = unit;
         suspicion.culprit_unit = culprit_unit;
         suspicions.push(suspicion);
     }

@@ -12,12 +12,6 @@ use crate::window::{FileLockRow, SyscallRow};
 
 const LOCKS: &str = "/proc/locks";
 
-/// The waits of this moment. To be asked when somebody waits: the kernel lists every lock of the host.
-#[must_use]
-pub fn waits() -> Vec<FileLockRow> {
-    std::fs::read_to_string(LOCKS).map(|text| parse(&text)).unwrap_or_default()
-}
-
 /// Descriptors that are looked at in a window, those of all processes that try: 15 µs each. The others' holders are not told.
 const LOOKS: usize = 512;
 /// What is read of a descriptor's `fdinfo`: the mount and the inode stand at its beginning, and an epoll's is long.
@@ -25,32 +19,51 @@ const FDINFO: u64 = 256;
 /// Holders of one lock that are told: readers can be many.
 const HOLDERS: usize = 4;
 
-/// Locks by file: kind (`FLOCK`, `POSIX`), whether for writing, and who has it.
-type Locks<'a> = HashMap<(u32, u64), Vec<(&'a str, bool, Tgid)>>;
+/// A line of `/proc/locks`.
+struct Lock<'a> {
+    number: &'a str,
+    /// Its owner waits for the lock of the same number before it.
+    waits: bool,
+    /// `FLOCK`, `POSIX`.
+    kind: &'a str,
+    writes: bool,
+    /// `None`: a lock of an open file, which no process owns.
+    owner: Option<Tgid>,
+    dev: u32,
+    inode: u64,
+}
 
-/// Who has a lock on a file that a process has open which was refused locks in this window.
+/// Locks by inode.
+type ByInode<'a> = HashMap<u64, Vec<&'a Lock<'a>>>;
+
+/// Who waits for a lock at this moment (to be asked when somebody `waited` in this window: the kernel lists every lock of the
+/// host), and who was refused one in it, with who holds it.
 #[must_use]
-pub fn tries(calls: &[SyscallRow]) -> Vec<FileLockRow> {
-    let refused = |row: &SyscallRow| {
-        let kind = match syscall_names::name(row.abi, row.nr)? {
-            "flock" => "FLOCK",
-            "fcntl" | "fcntl64" => "POSIX",
-            _ => return None,
-        };
-        row.errnos.iter().any(|(errno, _)| i32::from(*errno) == libc::EAGAIN).then_some((row.tgid, kind))
-    };
+pub fn rows(waited: bool, calls: &[SyscallRow]) -> Vec<FileLockRow> {
     let triers: Vec<_> = calls.iter().filter_map(refused).collect();
-    if triers.is_empty() {
+    if !waited && triers.is_empty() {
         return Vec::new();
     }
     let Ok(text) = std::fs::read_to_string(LOCKS) else { return Vec::new() };
-    let locks = locks(&text);
-    let mut looks = LOOKS;
-    triers.into_iter().flat_map(|(tgid, kind)| others(tgid, kind, &locks, &mut looks)).collect()
+    let locks: Vec<Lock> = text.lines().filter_map(parse).collect();
+    let mut rows = if waited { waits(&locks) } else { Vec::new() };
+    let (locks, mut looks) = (held(&locks), LOOKS);
+    rows.extend(triers.into_iter().flat_map(|(tgid, kind)| others(tgid, kind, &locks, &mut looks)));
+    rows
+}
+
+/// Process that was refused locks, and of which kind.
+fn refused(row: &SyscallRow) -> Option<(Tgid, &'static str)> {
+    let kind = match syscall_names::name(row.abi, row.nr)? {
+        "flock" => "FLOCK",
+        "fcntl" | "fcntl64" => "POSIX",
+        _ => return None,
+    };
+    row.errnos.iter().any(|(errno, _)| i32::from(*errno) == libc::EAGAIN).then_some((row.tgid, kind))
 }
 
 /// Locks of this kind that others have on files that this process has open.
-fn others(tgid: Tgid, kind: &str, locks: &Locks, looks: &mut usize) -> Vec<FileLockRow> {
+fn others(tgid: Tgid, kind: &str, locks: &ByInode, looks: &mut usize) -> Vec<FileLockRow> {
     let proc = Path::new("/proc").join(tgid.to_string());
     let mut devices = None;
     let mut rows: Vec<FileLockRow> = Vec::new();
@@ -61,18 +74,17 @@ fn others(tgid: Tgid, kind: &str, locks: &Locks, looks: &mut usize) -> Vec<FileL
         *looks -= 1;
         // `stat` would wait for a file system that does not answer.
         let Some((mount, inode)) = open_file(&beginning(&info.path())) else { continue };
-        if !locks.keys().any(|(_, locked)| *locked == inode) {
-            continue;
-        }
+        let Some(locks) = locks.get(&inode) else { continue };
         let mounts =
             || std::fs::read_to_string(proc.join("mountinfo")).map(|text| mounts(&text)).unwrap_or_default();
         let Some(dev) = devices.get_or_insert_with(mounts).get(&mount).copied() else { continue };
-        let held = locks.get(&(dev, inode)).into_iter().flatten();
-        let held: Vec<_> = held.filter(|(of, _, owner)| *of == kind && *owner != tgid).collect();
+        let theirs = |lock: &&&Lock| lock.dev == dev && lock.kind == kind && lock.owner != Some(tgid);
+        let held: Vec<_> = locks.iter().filter(theirs).collect();
         // A writer keeps all others out; readers keep out who wants to write.
-        let writers = held.iter().any(|(_, writes, _)| *writes);
-        for (.., holder) in held.into_iter().filter(|(_, writes, _)| *writes == writers).take(HOLDERS) {
-            let row = FileLockRow { waiter: tgid, tried: true, holder: *holder, dev, inode };
+        let writers = held.iter().any(|lock| lock.writes);
+        for lock in held.into_iter().filter(|lock| lock.writes == writers).take(HOLDERS) {
+            let Some(holder) = lock.owner else { continue };
+            let row = FileLockRow { waiter: tgid, tried: true, holder, dev, inode };
             if !rows.contains(&row) {
                 rows.push(row);
             }
@@ -105,38 +117,46 @@ fn open_file(info: &str) -> Option<(u32, u64)> {
     Some((value("mnt_id:")?.parse().ok()?, value("ino:")?.parse().ok()?))
 }
 
-fn locks(text: &str) -> Locks<'_> {
-    let mut locks = Locks::new();
-    for line in text.lines().filter(|line| !line.contains("->")) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, kind, _, mode, owner, file, ..] = words[..] else { continue };
-        let (Ok(owner), Some(file)) = (owner.parse().map(Tgid), file_of(file)) else { continue };
-        locks.entry(file).or_default().push((kind, mode == "WRITE", owner));
-    }
-    locks
+/// `1: POSIX ADVISORY WRITE 4242 fe:00:1234 0 EOF`, and for each who waits for it `1: -> …` (Documentation/filesystems/locks.rst).
+fn parse(line: &str) -> Option<Lock<'_>> {
+    let (number, rest) = line.split_once(':')?;
+    let rest = rest.trim_start();
+    let (waits, rest) = rest.strip_prefix("->").map_or((false, rest), |rest| (true, rest));
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let [kind, _, mode, owner, file, ..] = words[..] else { return None };
+    let (dev, inode) = file_of(file)?;
+    Some(Lock {
+        number,
+        waits,
+        kind,
+        writes: mode == "WRITE",
+        owner: owner.parse().ok().map(Tgid),
+        dev,
+        inode,
+    })
 }
 
-/// `1: POSIX ADVISORY WRITE 4242 fe:00:1234 0 EOF`, and for each who waits for it `1: -> …` (Documentation/filesystems/locks.rst).
-fn parse(text: &str) -> Vec<FileLockRow> {
+/// Those that somebody has.
+fn held<'a>(locks: &'a [Lock<'a>]) -> ByInode<'a> {
+    let mut held = ByInode::new();
+    for lock in locks.iter().filter(|lock| !lock.waits && lock.owner.is_some()) {
+        held.entry(lock.inode).or_default().push(lock);
+    }
+    held
+}
+
+/// Who waits, and for whom.
+fn waits(locks: &[Lock]) -> Vec<FileLockRow> {
     let mut rows = Vec::new();
-    let mut holder: Option<(&str, Tgid)> = None;
-    for line in text.lines() {
-        let Some((number, rest)) = line.split_once(':') else { continue };
-        let waits = rest.trim_start().starts_with("->");
-        let words: Vec<&str> = rest.split_whitespace().skip(usize::from(waits)).collect();
-        // −1: a lock of an open file, which no process owns.
-        let owner = words.get(3).and_then(|pid| pid.parse().ok()).map(Tgid);
-        if !waits {
-            holder = owner.map(|owner| (number, owner));
+    let mut held: Option<&Lock> = None;
+    for lock in locks {
+        if !lock.waits {
+            held = Some(lock);
             continue;
         }
-        let (Some(waiter), Some((held, holder)), Some((dev, inode))) =
-            (owner, holder, words.get(4).and_then(|file| file_of(file)))
-        else {
-            continue;
-        };
-        if held == number {
-            rows.push(FileLockRow { waiter, tried: false, holder, dev, inode });
+        let of = held.filter(|held| held.number == lock.number).and_then(|held| held.owner);
+        if let (Some(waiter), Some(holder)) = (lock.owner, of) {
+            rows.push(FileLockRow { waiter, tried: false, holder, dev: lock.dev, inode: lock.inode });
         }
     }
     rows
@@ -165,10 +185,13 @@ mod tests {
         let dev = 0xfe << 20 | 1;
         let row =
             |waiter| FileLockRow { waiter: Tgid(waiter), tried: false, holder: Tgid(80), dev, inode: 10_695 };
-        assert_eq!(parse(text), [row(88), row(99)], "nobody owns the third");
-        let locks = locks(text);
-        assert_eq!(locks[&(dev, 10_695)], [("FLOCK", true, Tgid(80))]);
-        assert_eq!(locks.len(), 2, "nobody owns the third");
+        let locks: Vec<Lock> = text.lines().filter_map(parse).collect();
+        assert_eq!(waits(&locks), [row(88), row(99)], "nobody owns the third");
+        let held = held(&locks);
+        let of: Vec<_> =
+            held[&10_695].iter().map(|lock| (lock.dev, lock.kind, lock.writes, lock.owner)).collect();
+        assert_eq!(of, [(dev, "FLOCK", true, Some(Tgid(80)))]);
+        assert_eq!(held.len(), 2, "nobody owns the third");
     }
 
     #[test]
@@ -194,7 +217,7 @@ mod tests {
         let own = std::process::id();
         let mut call = crate::aggregate::testing::calls(own, "t", 73, 10, 10, 500);
         call.errnos = vec![(11, 10)];
-        let rows = tries(&[call]);
+        let rows = rows(false, &[call]);
         let held_by: Vec<_> = rows.iter().map(|row| (row.waiter.0, row.tried, row.holder.0)).collect();
         assert!(held_by.contains(&(own, true, holder.id())), "{rows:?}");
         drop(holder.stdin.take());

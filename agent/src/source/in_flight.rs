@@ -133,7 +133,8 @@ impl Call {
     }
 }
 
-fn threads(tgid: Tgid) -> impl Iterator<Item = Tid> {
+/// The threads of a process.
+pub(super) fn threads(tgid: Tgid) -> impl Iterator<Item = Tid> {
     let entries = fs::read_dir(format!("/proc/{tgid}/task")).into_iter().flatten().flatten();
     entries.filter_map(|e| e.file_name().to_str().and_then(|n| n.parse().ok()).map(Tid))
 }

@@ -19,6 +19,7 @@ use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::ends::{End, Ends};
 use self::sockets::{Sockets, Tcp};
+use super::in_flight::threads;
 use crate::syscall_names;
 use crate::window::{OpenWait, WaitTarget};
 
@@ -234,9 +235,8 @@ fn is_stopped(process: Tgid) -> bool {
 fn has_stopped_child(tgid: Tgid) -> bool {
     /// Threads whose children are looked at.
     const THREADS: usize = 32;
-    let threads = fs::read_dir(format!("/proc/{tgid}/task")).into_iter().flatten().flatten();
-    threads.take(THREADS).any(|thread| {
-        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    threads(tgid).take(THREADS).any(|tid| {
+        let children = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/children")).unwrap_or_default();
         children.split_whitespace().any(|child| child.parse().is_ok_and(|child| is_stopped(Tgid(child))))
     })
 }

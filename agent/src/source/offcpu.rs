@@ -144,7 +144,7 @@ impl OffcpuSource {
                 tid: Tid(header.waker_tid),
                 comm: self.comms.get(&header.waker_comm),
                 takes_turns: header.takes_turns != 0,
-                closes: class::by_closing(&self.functions, waker_kernel),
+                closes: polls && class::by_closing(&self.functions, waker_kernel),
                 kernel: waker_kernel.into(),
                 user: waker_user.into(),
             }),

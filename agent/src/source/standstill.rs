@@ -8,12 +8,12 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
-use agent_common::units::{MonoNs, Tgid};
+use agent_common::units::{MonoNs, Tgid, Tid};
 
+use super::in_flight::threads;
 use super::sched::call;
 use super::task::TaskSample;
 use crate::syscall_names;
@@ -126,17 +126,19 @@ fn all_wait(row: &ProcessTimes) -> Option<u32> {
 
 /// Looks at all threads of a process.
 fn look(tgid: Tgid) -> Waits {
-    let Ok(threads) = fs::read_dir(format!("/proc/{tgid}/task")) else { return Waits::More };
-    let threads: Vec<_> = threads.flatten().map(|thread| thread.path()).collect();
-    let status = |thread: &Path| fs::read_to_string(thread.join("status")).unwrap_or_default();
+    let tids: Vec<Tid> = threads(tgid).collect();
+    let read = |tid: &Tid, file: &str| {
+        fs::read_to_string(format!("/proc/{tgid}/task/{tid}/{file}")).unwrap_or_default()
+    };
     // A join waits for a word with the number of the thread, as the process knows it.
-    let is_thread = |number: u64| threads.iter().any(|thread| own_number(&status(thread)) == Some(number));
-    let call = |thread: &PathBuf| fs::read_to_string(thread.join("syscall"));
-    let forever = threads.iter().all(|thread| call(thread).is_ok_and(|text| waits_forever(&text, is_thread)));
-    if threads.is_empty() || !forever {
-        return Waits::More;
+    let is_thread = |number: u64| tids.iter().any(|tid| own_number(&read(tid, "status")) == Some(number));
+    match tids.first() {
+        Some(first) if tids.iter().all(|tid| waits_forever(&read(tid, "syscall"), is_thread)) => {
+            let own = handles(&read(first, "status")) & OWN_SIGNALS;
+            if own != 0 { Waits::Signals } else { Waits::EachOther }
+        }
+        _ => Waits::More,
     }
-    if handles(&status(&threads[0])) & OWN_SIGNALS != 0 { Waits::Signals } else { Waits::EachOther }
 }
 
 /// `NSpid: 4242 17`: its number in its own namespace is the last.
@@ -220,7 +222,7 @@ mod tests {
         let rests =
             ProcessTimes { tgid: Tgid(7), resting: vec![(State::FutexWait, 2)], ..ProcessTimes::default() };
         let thread = crate::window::ThreadTimes {
-            tid: agent_common::units::Tid(7),
+            tid: Tid(7),
             comm: "t".into(),
             states: Vec::new(),
             voluntary: 1,

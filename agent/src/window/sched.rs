@@ -110,7 +110,7 @@ pub struct Waker {
     /// It has waited for the same futex word itself, and for no other one since.
     #[serde(default)]
     pub takes_turns: bool,
-    /// It ended the wait by closing its end, or by its own end.
+    /// It ended a poll by closing its end, or by its own end; of other waits it is not asked.
     #[serde(default)]
     pub closes: bool,
     /// Its kernel stack, leaf first.

@@ -1,8 +1,8 @@
 //! Locks and idle waits among futex waits.
 //!
 //! The kernel sees one system call for both. A lock's word is waited for by several threads that also wake each other
-//! there (who holds it long waits for it seldom: that it did is noted), or names its owner; a parked worker waits for a word of its own, or is woken by somebody who never waits for
-//! that word (a dispatcher).
+//! there (who holds it long waits for it seldom: that it did is noted), or names its owner; a parked worker waits for a word
+//! of its own, or is woken by somebody who never waits for that word (a dispatcher).
 
 use std::collections::{HashMap, HashSet};
 

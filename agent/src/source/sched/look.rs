@@ -12,6 +12,7 @@ use agent_common::abi::sched::{
 };
 use agent_common::units::{MonoNs, Tgid, Tid};
 
+use crate::source::in_flight::threads;
 use crate::source::lasting::{Lasting, memory};
 use crate::window::{OpenWait, SyscallAbi};
 
@@ -66,8 +67,7 @@ pub(super) fn all(tgids: impl IntoIterator<Item = Tgid>, now: MonoNs) -> HashMap
     let sockets = Sockets::read();
     let mut found = HashMap::new();
     for tgid in tgids {
-        let tasks = fs::read_dir(format!("/proc/{tgid}/task")).into_iter().flatten().flatten();
-        for tid in tasks.filter_map(|e| e.file_name().to_str()?.parse().ok().map(Tid)) {
+        for tid in threads(tgid) {
             if let Some(rest) = one(tgid, tid, now, &sockets) {
                 found.insert(tid, rest);
             }

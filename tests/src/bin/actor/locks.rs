@@ -56,10 +56,23 @@ pub(crate) fn mutex(args: &Args, meter: Meter) {
 
 /// `flock FILE HELD GAP`: takes a file's lock for `HELD` µs and does without it for `GAP`.
 pub(crate) fn flock(args: &Args, meter: Meter) {
+    take_turns(args, meter, |file| file.lock().expect("a lock"));
+}
+
+/// `try-lock FILE HELD GAP`: as `flock`, but it does not wait for the lock: it tries again after 5 ms.
+pub(crate) fn try_lock(args: &Args, meter: Meter) {
+    take_turns(args, meter, |file| {
+        while file.try_lock().is_err() {
+            sleep_us(5_000);
+        }
+    });
+}
+
+fn take_turns(args: &Args, meter: Meter, take: impl Fn(&File)) {
     let file = File::create(args.text(0)).expect("a file");
     let (held, gap) = (args.number(1), args.number(2));
     loop {
-        file.lock().expect("a lock");
+        take(&file);
         compute(20);
         sleep_us(held);
         file.unlock().expect("locked");
@@ -94,24 +107,6 @@ pub(crate) fn hold(args: &Args, meter: Meter) {
             }
         });
     });
-}
-
-/// `try-lock FILE HELD GAP`: as `flock`, but it does not wait for the lock: it tries again after 5 ms.
-pub(crate) fn try_lock(args: &Args, meter: Meter) {
-    let file = File::create(args.text(0)).expect("a file");
-    let (held, gap) = (args.number(1), args.number(2));
-    loop {
-        if file.try_lock().is_err() {
-            sleep_us(5_000);
-            continue;
-        }
-        compute(20);
-        sleep_us(held);
-        file.unlock().expect("locked");
-        compute(50);
-        sleep_us(gap);
-        meter.add(1);
-    }
 }
 
 /// `mutual GAP`: two threads that take two locks, of which nobody can see the owner, in one order. Faulty: each in its own.
