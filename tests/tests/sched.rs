@@ -16,8 +16,8 @@ use tests::disk::Loop;
 use tests::windows::{close, own, sched};
 use tests::workload::Workload;
 
-/// Tests run beside each other; one wants the CPUs for itself: a group whose quota is renewed may still have to wait for
-/// others to make room, which no event tells apart.
+/// Tests run beside each other; two want to be alone. A group whose quota is renewed may still have to wait for others to
+/// make room, which no event tells apart; and what rests is known by process: others' pipes are this process's too.
 static CPUS: RwLock<()> = RwLock::new(());
 
 fn tid() -> Tid {
@@ -247,7 +247,7 @@ fn a_thread_outlives_another_in_whose_place_it_would_be() {
 
 #[test]
 fn a_thread_blocked_throughout_is_there_with_its_state_and_age() {
-    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
+    let _cpus = CPUS.write().unwrap_or_else(PoisonError::into_inner);
     let (mut read, mut write) = pipe();
     let (send, receive) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
