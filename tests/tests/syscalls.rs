@@ -1,6 +1,7 @@
 //! Syscall counts are exact, whatever threads, processes, signals and 32-bit entries do.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tests::agent::{Observing, sum};
@@ -81,28 +82,26 @@ fn where_calls_are_only_counted_blocked_time_comes_from_the_waits() {
     if !tests::can_observe() {
         return;
     }
-    // Not for the agent: the reader waits for the last writer to close it.
-    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).expect("a pipe");
-    let pid = std::process::id();
+    let mut reader =
+        Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("every Linux has it");
+    let (pid, mut bytes) = (reader.id(), reader.stdin.take().expect("it is piped"));
+    // On a slow machine it is ready, and has no CPU, for much of the time.
+    let ran_and_queued = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("it lives");
+        text.split_whitespace().take(2).map(|ns| ns.parse::<f64>().expect("a number")).sum::<f64>()
+    };
     let set = ["--set", "collector.syscalls=counts"];
     let args = ["syscalls", "--pid", &pid.to_string(), "--duration", "10m", "--json"];
     let observing = Observing::start(&[&set[..], &args[..]].concat());
-    let reader = std::thread::spawn(move || {
-        let begin = Instant::now();
-        while nix::unistd::read(&read, &mut [0; 1]).is_ok_and(|bytes| bytes > 0) {}
-        let wall = begin.elapsed().as_nanos() as f64;
-        // On a slow machine it is ready, and has no CPU, for much of it.
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("every Linux has it");
-        let ran_and_queued = text.split_whitespace().take(2).map(|ns| ns.parse::<f64>().expect("a number"));
-        wall - ran_and_queued.sum::<f64>()
-    });
+    let (begin, before) = (Instant::now(), ran_and_queued());
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(25));
-        nix::unistd::write(&write, &[1]).expect("somebody reads");
+        bytes.write_all(&[1]).expect("somebody reads");
     }
-    drop(write);
-    let read_for = reader.join().expect("it reads");
+    let read_for = begin.elapsed().as_nanos() as f64 - (ran_and_queued() - before);
     let report = observing.stop_json();
+    drop(bytes);
+    reader.wait().expect("it is a child");
     let blocked = sum(&report, pid, "read", "blocked_ns") as f64;
     assert!((blocked / read_for - 1.0).abs() < 0.1, "{blocked} of {read_for} ns: {report}");
     let untimed = |row: &serde_json::Value| row["syscall"] == "read" && row["total_ns"].is_null();

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
-use agent_common::abi::unwind::{MAPPINGS, PROCESSES, ProcessMaps, Rule, Verdict};
+use agent_common::abi::unwind::{MAPPINGS, Mapping, PROCESSES, ProcessMaps, Rule, Verdict};
 use agent_common::units::Tgid;
 use agent_common::wire::report::UnwindCost;
 use flamegraphs::symbolize::maps::{self, Backing};
@@ -25,12 +25,15 @@ use crate::clock;
 use crate::collector::StartError;
 use crate::source::spaces::Mappings;
 
-/// A process whose samples say that its mappings have changed is looked at again after this, then after twice as long,
-/// up to [`REFRESH_MAX`]: code without a mapping may be one that cannot be unwound whatever we do.
+/// A process whose samples say that its mappings have changed is looked at again after this at the soonest; each time that
+/// they have not after twice as long, up to [`REFRESH_MAX`]: code without a mapping may be one that cannot be unwound
+/// whatever we do.
 const REFRESH_MIN: Duration = Duration::from_millis(20);
 const REFRESH_MAX: Duration = Duration::from_secs(30);
-/// A process that has not been looked at so often that it waits this long is one whose libraries are yet to come, perhaps.
-const YOUNG: Duration = Duration::from_millis(100);
+/// One part in so many of the time is spent on reading a process' mappings, however often they change: Java has thousands.
+const LOOKS: u32 = 50;
+/// Stacks are copied, for what has just been mapped, unless so many looks in vain were needed to wait this long.
+const HOPELESS: Duration = Duration::from_millis(100);
 /// A process that has not been sampled for so long may give its place to others.
 const IDLE: Duration = Duration::from_mins(1);
 /// Files remembered before those that no process uses are forgotten.
@@ -315,8 +318,14 @@ impl Worker {
             }
             Event::Exit(tgid) => self.forget(tgid, now),
             Event::Copied(young) => {
-                for young in young {
-                    let walked = self.walk(young, now);
+                // Of processes that began before the agent: they live, and `/proc` tells.
+                let mut told: HashMap<Tgid, Mappings> = HashMap::new();
+                for mut young in young {
+                    if young.mappings.is_empty() {
+                        let tell = || maps::read(young.tgid.0).unwrap_or_default().into();
+                        young.mappings = Arc::clone(told.entry(young.tgid).or_insert_with(tell));
+                    }
+                    let walked = self.walk(&young, now);
                     // The collector may have gone.
                     let _ = self.done.send(walked);
                 }
@@ -339,13 +348,12 @@ impl Worker {
     fn fork(&mut self, parent: Tgid, child: Tgid, now: Instant) {
         self.forget(child, now);
         let Some(parent) = self.processes.get(&parent) else { return };
-        let (first, count) = (parent.first, parent.count);
+        let mappings = self.mappings(parent);
         let (tables, python) = (parent.tables.clone(), parent.python);
         for table in &tables {
             self.tables.used_by_one_more(*table);
         }
-        let mappings: Vec<_> = (first..first + count).map(|at| self.maps.mapping(at)).collect();
-        self.give(child, Plan { mappings, tables, python, left_out: 0 }, now);
+        self.give(child, Plan { mappings, tables, python, left_out: 0 }, REFRESH_MIN, now);
     }
 
     fn forget(&mut self, tgid: Tgid, now: Instant) {
@@ -369,7 +377,9 @@ impl Worker {
 
     fn look_at(&mut self, tgid: Tgid, now: Instant) {
         // Gone, or a kernel thread.
+        let begin = Instant::now();
         let Ok(found) = maps::read(tgid.0) else { return self.forget(tgid, now) };
+        let took = begin.elapsed();
         if found.is_empty() {
             return;
         }
@@ -388,12 +398,20 @@ impl Worker {
             plan.python = plan.python.or_else(|| self.pythons.find(&mut self.maps, tgid, mapping));
         }
         self.refused += plan.left_out as u64;
-        self.give(tgid, plan, now);
+        let pause = match self.processes.get(&tgid) {
+            Some(process) if self.mappings(process) == plan.mappings => (process.pause * 2).min(REFRESH_MAX),
+            _ => REFRESH_MIN.max(took * LOOKS),
+        };
+        self.give(tgid, plan, pause, now);
+    }
+
+    /// What the kernel side has of a process.
+    fn mappings(&self, process: &Process) -> Vec<Mapping> {
+        (process.first..process.first + process.count).map(|at| self.maps.mapping(at)).collect()
     }
 
     /// Gives a process its mappings, in place of those it had. Their tables count it as a user already.
-    fn give(&mut self, tgid: Tgid, plan: Plan, now: Instant) {
-        let pause = self.processes.get(&tgid).map_or(REFRESH_MIN, |p| (p.pause * 2).min(REFRESH_MAX));
+    fn give(&mut self, tgid: Tgid, plan: Plan, pause: Duration, now: Instant) {
         let sampled = self.processes.get(&tgid).map_or(now, |p| p.sampled);
         self.release(tgid, now);
         let count = plan.mappings.len() as u32;
@@ -412,7 +430,7 @@ impl Worker {
         for (at, mapping) in plan.mappings.into_iter().enumerate() {
             self.maps.put_mapping(first + at as u32, mapping);
         }
-        let young = u32::from(pause < YOUNG);
+        let young = u32::from(pause < HOPELESS);
         let (tables, python, next) = (plan.tables, plan.python, now + pause);
         self.processes.insert(tgid, Process { first, count, tables, python, sampled, next, pause });
         let (list, layout) = python.unwrap_or_default();
@@ -503,17 +521,13 @@ impl Worker {
         Found::Pending
     }
 
-    fn walk(&mut self, mut young: Young, now: Instant) -> Walked {
-        if young.mappings.is_empty() {
-            // From before the agent came: it lives.
-            young.mappings = maps::read(young.tgid.0).unwrap_or_default().into();
-        }
+    fn walk(&mut self, young: &Young, now: Instant) -> Walked {
         // In the middle of an exec, or of its end, it has registers of a program that it no longer has.
         let within = |mappings: &Mappings| find(mappings, young.copied.pc).is_some();
         if young.copied.stack.is_empty() || (!within(&young.mappings) && within(&young.before)) {
             return Walked { id: young.id, frames: Vec::new(), verdict: Verdict::None };
         }
-        let (frames, verdict) = walk(&young.copied, |at| self.code(&young, at, now));
+        let (frames, verdict) = walk(&young.copied, |at| self.code(young, at, now));
         let verdict = if young.mappings.is_empty() { Verdict::NoProcess } else { verdict };
         Walked { id: young.id, frames, verdict }
     }
