@@ -2,7 +2,6 @@
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::oncpu::{MAX_FRAMES, SampleHeader, SampleTicks};
-use agent_common::abi::python::PythonVerdict;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, bpf_perf_event_data};
 use aya_ebpf::helpers::{
@@ -21,9 +20,8 @@ const SAMPLES_BYTES: u32 = 1 << 20;
 
 /// Bytes of one full stack.
 const STACK_BYTES: usize = MAX_FRAMES * 8;
-/// Room for the kernel stack behind the longest user stack, which is one that was copied.
-const FRAMES_BYTES: usize = unwind::COPY_BYTES + 1024;
-const _: () = assert!(unwind::COPY_BYTES >= unwind::USER_BYTES);
+/// Room for the longest user stack, for one that is copied, and for the kernel's.
+const FRAMES_BYTES: usize = unwind::USER_BYTES + unwind::COPY_BYTES + 1024;
 
 #[repr(C)]
 pub(crate) struct Scratch {
@@ -34,7 +32,7 @@ pub(crate) struct Scratch {
 #[map]
 static SAMPLES: RingBuf = RingBuf::with_byte_size(SAMPLES_BYTES, 0);
 
-/// A sample is put together here: 17.2 KiB a CPU, more than a BPF stack holds.
+/// A sample is put together here: 19.1 KiB a CPU, more than a BPF stack holds.
 #[map]
 static SAMPLE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
@@ -100,10 +98,14 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
             Some(user_regs(ctx, walk))
         })
     };
-    let copied = LOOPS && user.elsewhere;
-    // SAFETY: there is room for that.
-    let user_bytes = if copied { unsafe { unwind::copy_stack(Walker::Oncpu, frames) } } else { user.bytes };
-    // SAFETY: user_bytes ≤ COPY_BYTES, so STACK_BYTES (1016) more fit into FRAMES_BYTES. No frames are skipped: a perf
+    let copied = if LOOPS && user.elsewhere {
+        // SAFETY: behind USER_BYTES there is room for that.
+        unsafe { unwind::copy_stack(Walker::Oncpu, frames.add(user.bytes)) }
+    } else {
+        0
+    };
+    let user_bytes = user.bytes + copied;
+    // SAFETY: user_bytes ≤ USER_BYTES + COPY_BYTES, so STACK_BYTES (1016) more fit into FRAMES_BYTES. No frames are skipped: a perf
     // event's stack starts at the interrupted instruction. In user mode there is none, which it finds out for 0.8 µs.
     let kernel = if in_user_mode(ctx) {
         0
@@ -129,14 +131,14 @@ pub(crate) fn try_sample<const LOOPS: bool>(ctx: &PerfEventContext) {
         user_frames: (user_bytes / 8) as u16,
         verdict: user.verdict,
         stale: u8::from(user.stale),
-        python: if copied { PythonVerdict::None as u8 } else { user.python },
-        python_frames: if copied { 0 } else { user.python_frames },
-        copied: u8::from(copied),
-        pad: [0; 3],
+        python: user.python,
+        python_frames: user.python_frames,
+        copied: (copied / 8) as u16,
+        pad: [0; 2],
         comm: bpf_get_current_comm().unwrap_or_default(),
     };
     let bytes = size_of::<SampleHeader>() + kernel_bytes + user_bytes;
-    // SAFETY: `bytes` is at most 56 + COPY_BYTES + 1023, the size of the scratch area is one more. User space drains on
+    // SAFETY: `bytes` is at most 56 + USER_BYTES + COPY_BYTES + 1023, the size of the scratch area is one more. User space drains on
     // a timer: a wake-up per sample was millions of context switches elsewhere.
     let sent = unsafe { SAMPLES_output(core::ptr::from_ref(scratch).cast(), bytes as u64) };
     if sent != 0 {

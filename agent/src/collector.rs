@@ -133,7 +133,7 @@ impl Collector {
         }
         let proc = options.proc.then(|| (HostSource::new(), TaskSource::new()));
         // What was sampled while all this was set up belongs to no window.
-        probes.drain_samples(|_, _, _| {});
+        probes.drain_samples(|_, _, _, _| {});
         let start = clock::mono();
         let timing = probes.syscall_times();
         let mut collector = Self {
@@ -175,7 +175,7 @@ impl Collector {
     pub fn poll(&mut self) {
         self.drain_process();
         let oncpu = &mut self.oncpu;
-        self.probes.drain_samples(|header, kernel, user| oncpu.sample(header, kernel, user));
+        self.probes.drain_samples(|header, kernel, user, copied| oncpu.sample(header, kernel, user, copied));
         self.sched.poll(&mut self.probes, clock::mono(), |tgid| oncpu.seen(tgid));
         // Who was forked and sampled between the two: its fork is told by now.
         self.drain_process();

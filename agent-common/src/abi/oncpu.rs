@@ -25,7 +25,7 @@ pub struct SampleHeader {
     pub cpu: u32,
     /// Kernel frames that follow the user frames.
     pub kernel_frames: u16,
-    /// User frames that follow: addresses, then [`PythonFrame`](super::python::PythonFrame)s.
+    /// User frames that follow: addresses, then [`PythonFrame`](super::python::PythonFrame)s, then what was copied.
     pub user_frames: u16,
     /// How the walk up the user stack ended: a [`Verdict`](super::unwind::Verdict).
     pub verdict: u8,
@@ -35,11 +35,11 @@ pub struct SampleHeader {
     pub python: u8,
     /// How many of the user frames are Python's.
     pub python_frames: u8,
-    /// 1: the process' mappings are not known to the kernel side, and the user frames are none: instruction, stack and frame
-    /// pointer, then words of the stack.
-    pub copied: u8,
+    /// The process' mappings are not known to the kernel side, and so many of the user frames are none: instruction, stack and
+    /// frame pointer, then words of the stack.
+    pub copied: u16,
     /// Padding.
-    pub pad: [u8; 3],
+    pub pad: [u8; 2],
     /// Task name, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
@@ -47,7 +47,7 @@ assert_abi!(
     SampleHeader,
     size = 56,
     align = 8,
-    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, u8, u8, [u8; 3], [u8; COMM_LEN]]
+    fields = [u64, u64, u32, u32, u32, u16, u16, u8, u8, u8, u8, u16, [u8; 2], [u8; COMM_LEN]]
 );
 
 /// Per-CPU count of timer ticks, so that captured + idle + lost can be held against expected.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use agent_common::abi::oncpu::SampleHeader;
-use agent_common::abi::python::PythonVerdict;
+use agent_common::abi::python::{PythonFrame, PythonVerdict};
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::{MonoNs, Tgid};
 use flamegraphs::sample::Sample;
@@ -71,7 +71,7 @@ pub type Verdicts = [u64; Verdict::ALL.len()];
 
 impl OncpuSource {
     /// Takes one sample off the ring.
-    pub fn sample(&mut self, header: &SampleHeader, kernel: &[u64], user: &[u64]) {
+    pub fn sample(&mut self, header: &SampleHeader, kernel: &[u64], user: &[u64], copied: &[u64]) {
         let tgid = Tgid(header.tgid);
         self.seen(tgid);
         let verdict = usize::from(header.verdict).min(Verdict::ALL.len() - 1);
@@ -83,7 +83,7 @@ impl OncpuSource {
         }
         *self.sampled.entry(tgid).or_default() |= header.stale != 0;
         let comm = self.names.get(&header.comm);
-        let user = if header.copied != 0 { self.copied(header, user) } else { user };
+        self.copied(header, copied);
         self.samples.push(Sample {
             at_ns: header.at_ns,
             tgid: header.tgid,
@@ -95,9 +95,9 @@ impl OncpuSource {
         });
     }
 
-    /// Puts a copied stack aside for whoever walks it: until then its leaf is all there is.
-    fn copied<'a>(&mut self, header: &SampleHeader, words: &'a [u64]) -> &'a [u64] {
-        let Some((&[pc, sp, bp], stack)) = words.split_first_chunk() else { return &[] };
+    /// Puts a copied stack aside for whoever walks it.
+    fn copied(&mut self, header: &SampleHeader, words: &[u64]) {
+        let Some((&[pc, sp, bp], stack)) = words.split_first_chunk() else { return };
         self.number += 1;
         let verdict = usize::from(header.verdict).min(Verdict::ALL.len() - 1);
         self.walking.insert(self.number, (self.samples.len(), verdict));
@@ -107,17 +107,18 @@ impl OncpuSource {
             at: MonoNs(header.at_ns),
             copied: Copied { pc, sp, bp, stack: stack.into() },
         });
-        &words[..1]
     }
 
-    /// A stack was walked. One that comes too late for its window is left out.
+    /// A stack was walked: in place of the native frames that there are. One that comes too late for its window is left out.
     pub fn walked(&mut self, walked: Walked) {
         let Some((place, before)) = self.walking.remove(&walked.id) else { return };
         let Some(sample) = self.samples.get_mut(place) else { return };
         if walked.verdict == Verdict::NoProcess {
             return;
         }
-        sample.user = walked.frames.into();
+        let is_native = |word: &&u64| PythonFrame::of(**word).is_none();
+        let python = sample.user.iter().skip_while(is_native);
+        sample.user = walked.frames.iter().chain(python).copied().collect();
         let verdicts = self.unwound.entry(Tgid(sample.tgid)).or_default();
         verdicts[before] = verdicts[before].saturating_sub(1);
         verdicts[walked.verdict as usize] += 1;
@@ -204,16 +205,16 @@ mod tests {
     use super::*;
 
     fn sampled(source: &mut OncpuSource, tgid: u32) {
-        source.sample(&SampleHeader { tgid, ..SampleHeader::default() }, &[], &[]);
+        source.sample(&SampleHeader { tgid, ..SampleHeader::default() }, &[], &[], &[]);
     }
 
     #[test]
-    fn a_copied_stack_is_its_leaf_until_it_is_walked() {
+    fn a_copied_stack_that_is_walked_takes_the_place_of_the_native_frames() {
         let mut source = OncpuSource::default();
-        let header =
-            SampleHeader { tgid: 7, copied: 1, verdict: Verdict::NoProcess as u8, ..SampleHeader::default() };
+        let header = SampleHeader { tgid: 7, verdict: Verdict::NoProcess as u8, ..SampleHeader::default() };
+        let python = PythonFrame::new(0x7000, 3, true).0;
         for _ in 0..2 {
-            source.sample(&header, &[], &[0x10, 0x7f00, 0, 1, 2, 3]);
+            source.sample(&header, &[], &[0x10, 0x15, python], &[0x10, 0x7f00, 0, 1, 2, 3]);
         }
         let [first, second] = &source.take_copied()[..] else { panic!("two stacks") };
         assert_eq!((&*first.copied.stack, second.copied.sp), (&[1, 2, 3][..], 0x7f00));
@@ -222,7 +223,7 @@ mod tests {
         let unwound = source.take_unwound()[&Tgid(7)];
         assert_eq!((unwound[Verdict::NoProcess as usize], unwound[Verdict::Complete as usize]), (1, 1));
         let stacks: Vec<Vec<u64>> = source.take().iter().map(|sample| sample.user.to_vec()).collect();
-        assert_eq!(stacks, [vec![0x10], vec![0x10, 0x20]]);
+        assert_eq!(stacks, [vec![0x10, 0x15, python], vec![0x10, 0x20, python]]);
         source.walked(Walked { id: first.id, frames: vec![0x30], verdict: Verdict::Complete });
         assert!(!source.is_walking() && source.take().is_empty());
     }

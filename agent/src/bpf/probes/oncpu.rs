@@ -37,16 +37,18 @@ impl Probes {
         self.cpus.iter().filter_map(|cpu| Some((*cpu, values.get(*cpu as usize)?.0))).collect()
     }
 
-    /// Takes the samples out of the ring: header, kernel frames, user frames, leaf first, Python's
-    /// behind the native ones.
-    pub fn drain_samples(&mut self, mut each: impl FnMut(&SampleHeader, &[u64], &[u64])) {
+    /// Takes the samples out of the ring: header, kernel frames, user frames, leaf first, Python's behind the native
+    /// ones, and what was copied.
+    pub fn drain_samples(&mut self, mut each: impl FnMut(&SampleHeader, &[u64], &[u64], &[u64])) {
         let mut frames = Vec::with_capacity(256);
         while let Some(item) = self.oncpu.samples.next() {
             let Some(header) = split::<SampleHeader>(&item, &mut frames) else { continue };
             let user = usize::from(header.user_frames).min(frames.len());
-            tell_native(&mut frames[..user], header.python_frames.into());
-            let kernel = (user + usize::from(header.kernel_frames)).min(frames.len());
-            each(&header, &frames[user..kernel], &frames[..user]);
+            let (user, kernel) = frames.split_at_mut(user);
+            let (user, copied) = user.split_at_mut(user.len().saturating_sub(header.copied.into()));
+            tell_native(user, header.python_frames.into());
+            tell_native(copied, 0);
+            each(&header, &kernel[..kernel.len().min(header.kernel_frames.into())], user, copied);
         }
     }
 }
