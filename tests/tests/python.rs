@@ -207,3 +207,67 @@ fn a_script_that_ends_at_once_keeps_its_names() {
     let (named, lost) = (count("short (short.py:2)"), count("[python"));
     assert!(named > 200 && lost * 10 <= named, "{named} named, {lost} not: {stacks:#?}");
 }
+
+/// A library for every 100 ms: each is sampled before anybody could have read where it lies.
+const LOADS: &str = "\
+import ctypes, sys
+
+def call(path):
+    ctypes.CDLL(path).spin_hot(100)
+
+def main(libraries):
+    for path in libraries:
+        call(path)
+
+main(sys.argv[1:])
+";
+
+const LIBRARY: &str = r"
+#include <time.h>
+static volatile unsigned long sink;
+void spin_hot(int ms) {
+    struct timespec begin, now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    do {
+        for (int i = 0; i < 20000; i++) sink += i;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < ms);
+}
+";
+
+#[test]
+fn python_stands_below_a_library_that_has_just_been_loaded() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = dir.path().join("late.c");
+    std::fs::write(&source, LIBRARY).expect("the directory is ours");
+    let script = dir.path().join("loads.py");
+    std::fs::write(&script, LOADS).expect("the directory is ours");
+    let libraries: Vec<String> =
+        (0..10).map(|n| dir.path().join(format!("{n}.so")).to_string_lossy().into_owned()).collect();
+    for library in &libraries {
+        let arguments = ["-O2", "-fomit-frame-pointer", "-shared", "-fPIC", "-o", library];
+        let status = Command::new("cc").args(arguments).arg(&source).status().expect("these tests need cc");
+        assert!(status.success());
+    }
+    let script = script.to_string_lossy();
+    let command: Vec<&str> =
+        ["/usr/bin/python3", &script].into_iter().chain(libraries.iter().map(String::as_str)).collect();
+    let (folded, _) = agent::folded_of_command(&["--rate", "997"], &command);
+    let (mut all, mut whole, mut wrong) = (0, 0, Vec::new());
+    for (stack, count) in tests::folded(&folded) {
+        if !stack.iter().any(|frame| frame.starts_with("spin_hot")) {
+            continue;
+        }
+        all += count;
+        if functions(&stack) == ["<module>", "main", "call"] && stack.iter().any(|frame| frame == "_start") {
+            whole += count;
+        } else {
+            wrong.push((count, stack));
+        }
+    }
+    assert!(all > 800, "{all} samples of 1 s at 997 Hz");
+    assert!(whole * 100 >= all * 98, "{whole} of {all}: {wrong:#?}");
+}
