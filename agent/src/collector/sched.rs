@@ -8,6 +8,7 @@ use agent_common::units::{MonoNs, Tgid};
 use crate::bpf::Probes;
 use crate::source::lasting::LastingWaits;
 use crate::source::offcpu::OffcpuSource;
+use crate::source::polled::Polled;
 use crate::source::runqlat::RunqlatSource;
 use crate::source::sched::SchedSource;
 use crate::window::{ProcessTimes, RunqBlame, Wait};
@@ -24,6 +25,7 @@ struct Sources {
     waits: OffcpuSource,
     blame: RunqlatSource,
     lasting: LastingWaits,
+    polled: Polled,
     complained: bool,
 }
 
@@ -48,8 +50,8 @@ impl Sched {
             tracing::warn!(%error, "waits are not looked at");
         }
         let (waits, blame) = (OffcpuSource::new(), RunqlatSource::default());
-        let lasting = LastingWaits::default();
-        Self { sources: Some(Sources { times, waits, blame, lasting, complained: false }) }
+        let (lasting, polled) = (LastingWaits::default(), Polled::default());
+        Self { sources: Some(Sources { times, waits, blame, lasting, polled, complained: false }) }
     }
 
     /// Begins the first window.
@@ -108,6 +110,8 @@ impl Sched {
         for (lasting, held) in sources.lasting.held(&others) {
             sources.waits.still_open(&lasting, held, start, now);
         }
-        SchedRows { times, waits: sources.waits.take(), blame }
+        let mut waits = sources.waits.take();
+        sources.polled.name(&mut waits, now);
+        SchedRows { times, waits, blame }
     }
 }

@@ -7,7 +7,6 @@
 //! once, after [`LONG`].
 
 mod ends;
-mod sockets;
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,8 +17,8 @@ use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::ends::{End, Ends};
-use self::sockets::{Sockets, Tcp};
 use super::in_flight::threads;
+use super::sockets::{Sockets, Tcp, inode_of};
 use crate::syscall_names;
 use crate::window::{OpenWait, WaitTarget};
 
@@ -143,7 +142,7 @@ impl LastingWaits {
     fn local(&mut self, wait: &Lasting, call: &str) -> Option<(Held, Option<End>)> {
         let (path, link) = descriptor(wait)?;
         let sends = syscall_names::sends(call);
-        if let Some(inode) = inode_of(&link, "socket:[") {
+        if let Some(inode) = inode_of(&link) {
             let unix = self.sockets.unix(wait.tgid, inode)?;
             let peer = self.sockets.unix(wait.tgid, unix.peer);
             let serves = match (unix.named, peer.is_some_and(|peer| peer.named)) {
@@ -177,7 +176,7 @@ impl LastingWaits {
 
     fn net(&mut self, wait: &Lasting) -> Option<(Held, Option<End>)> {
         let (_, link) = descriptor(wait)?;
-        let inode = inode_of(&link, "socket:[")?;
+        let inode = inode_of(&link)?;
         let (tcp, other) = self.sockets.tcp(wait.tgid, inode)?;
         if wait.wait.state == State::NetRecv && !has_asked(&tcp, wait.wait.age) {
             return None;
@@ -198,10 +197,6 @@ fn descriptor(wait: &Lasting) -> Option<(String, String)> {
     let path = format!("/proc/{}/fd/{}", wait.tgid, wait.wait.arg as u32);
     let link = fs::read_link(&path).ok()?.to_str()?.to_owned();
     Some((path, link))
-}
-
-fn inode_of(link: &str, kind: &str) -> Option<u32> {
-    link.strip_prefix(kind)?.strip_suffix(']')?.parse().ok()
 }
 
 /// A FIFO that is opened to write into it: nobody has it open to read. Who opens one to read waits for work.

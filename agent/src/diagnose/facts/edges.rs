@@ -192,6 +192,10 @@ pub(super) struct Partners {
     block_io: HashSet<Tgid>,
     /// Calls that send and calls that receive.
     traffic: Map<Tgid, (u64, u64)>,
+    /// Waits for many descriptors at once: (process that waited, thread that woke it).
+    polls: Map<(Tgid, Tid), u64>,
+    /// Time in which these threads did not wait for work.
+    at_it: Map<Tid, u64>,
     /// Length of a window, and how many there are.
     span: u64,
     windows: u64,
@@ -205,6 +209,16 @@ const AT_IT: f64 = 0.5;
 const BLOCK_IO: f64 = 0.1;
 /// Sends for each receive from which a process asks and does not just listen.
 const ASKS: f64 = 0.3;
+/// States in which a thread may wait for work; one that sleeps on a timer lets who asked it wait.
+const AT_REST: [State; 7] = [
+    State::Poll,
+    State::NetAccept,
+    State::NetRecv,
+    State::Ipc,
+    State::FutexWait,
+    State::FutexLock,
+    State::KernelIdle,
+];
 /// First port that a kernel gives to those who connect (`ip_local_port_range`).
 const EPHEMERAL: u16 = 32_768;
 
@@ -235,10 +249,22 @@ impl Partners {
         }
         let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
         let block_io = requests.into_iter().filter_map(much).collect();
+        let mut polls: Map<(Tgid, Tid), u64> = Map::default();
+        let mut at_it: Map<Tid, u64> = Map::default();
+        let by_tgid: Map<Tgid, &Process> = processes.iter().map(|process| (process.tgid, process)).collect();
+        for wait in windows.iter().flat_map(|window| &window.waits).filter(|wait| waits_for_many(wait)) {
+            let Some(waker) = &wait.waker else { continue };
+            *polls.entry((wait.tgid, waker.tid)).or_default() += wait.weight.0;
+            at_it.entry(waker.tid).or_insert_with(|| {
+                let threads = by_tgid.get(&waker.tgid).map(|process| &process.threads);
+                let times = threads.and_then(|threads| threads.get(&waker.tid)).map(|(_, times)| times);
+                times.map_or(0, |times| times.all() - times.sum(&AT_REST))
+            });
+        }
         let windows = windows.len().max(1) as u64;
         let programs =
             processes.iter().filter(|process| !process.kernel).map(|process| process.tgid).collect();
-        Self { wakes, active, programs, block_io, traffic, span: span / windows, windows }
+        Self { wakes, active, programs, block_io, traffic, polls, at_it, span: span / windows, windows }
     }
 
     /// Length of all windows, ns.
@@ -261,6 +287,10 @@ impl Partners {
             State::Poll if call == Some("io_uring_enter") && self.block_io.contains(&wait.tgid) => {
                 State::AsyncIo
             }
+            State::Poll if waits_for_many(wait) && self.is_held_up(wait) => match wait.target {
+                WaitTarget::Unix { .. } => State::Ipc,
+                _ => State::NetRecv,
+            },
             State::Ipc => match &wait.waker {
                 Some(waker) if waker.tgid != wait.tgid && self.is_lost(wait, waker.tgid) => State::Ipc,
                 _ => State::Poll,
@@ -309,6 +339,19 @@ impl Partners {
         oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= AT_IT * self.span as f64
     }
 
+    /// Who waits for many has connected to the one that ended it and asks that one, whose thread was not waiting for work
+    /// itself meanwhile: it works, is held up, or sleeps.
+    fn is_held_up(&self, wait: &Wait) -> bool {
+        let Some(waker) = &wait.waker else { return false };
+        let connected = match wait.target {
+            WaitTarget::Unix { serves, .. } => serves == Some(false),
+            _ => !serves(wait),
+        };
+        let waited = self.polls.get(&(wait.tgid, waker.tid)).copied().unwrap_or(0).min(self.whole());
+        let at_it = self.at_it.get(&waker.tid).copied().unwrap_or(0);
+        connected && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
+    }
+
     /// It sends about as often as it receives, or works on what it receives.
     fn asks(&self, tgid: Tgid) -> bool {
         let (sends, receives) = self.traffic.get(&tgid).copied().unwrap_or_default();
@@ -333,6 +376,12 @@ fn serves(wait: &Wait) -> bool {
 /// The other end is on this host.
 fn is_local(wait: &Wait) -> bool {
     matches!(wait.target, WaitTarget::Socket { peer: Some((address, _)), .. } if address.is_loopback())
+}
+
+/// It waits for many descriptors at once, and it is known which of them ended that.
+fn waits_for_many(wait: &Wait) -> bool {
+    wait.accounted == State::Poll
+        && matches!(wait.target, WaitTarget::Socket { .. } | WaitTarget::Unix { .. })
 }
 
 /// It waits with a time-out, as who waits for events does.

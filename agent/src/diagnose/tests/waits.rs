@@ -1,5 +1,7 @@
 //! Locks, peers, children, hangs, and what they lead to.
 
+use std::sync::Arc;
+
 use agent_common::abi::sched::State::{
     self, Child, DiskRead, Fsync, FutexLock, FutexWait, Ipc, KernelLock, NetRecv, Oncpu, Poll, RunqPreempted,
     Sleep, Uninterruptible,
@@ -334,6 +336,39 @@ fn a_poll_that_the_peer_ends_by_closing_was_not_for_an_answer() {
     };
     assert_eq!(alarm(&ended(false)).class, "net-peer");
     assert_eq!(found(&ended(true)), []);
+}
+
+/// A client that waits for many connections at once (`epoll_wait`) for 900 of 1000 ms, and is told by a server whose thread does
+/// this meanwhile.
+fn event_loop(local_port: u16, server: &'static [(State, u64)]) -> Vec<Arc<Window>> {
+    const EPOLL_WAIT: u16 = 232;
+    scene(move |window| {
+        process(window, 10, "loop", &[&[(Poll, 900), (Oncpu, 100)]]);
+        process(window, 20, "server", &[server]);
+        let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+        let target = WaitTarget::Socket { protocol: 6, local_port, peer: Some((loopback, 5_432)) };
+        wait(window, &W { target, ..simple(10, 10, Poll, EPOLL_WAIT, 900, Some((20, 20))) });
+    })
+}
+
+#[test]
+fn an_event_loop_waits_for_the_server_that_it_has_asked() {
+    for busy in
+        [&[(Oncpu, 900), (NetRecv, 100)], &[(Sleep, 900), (NetRecv, 100)], &[(DiskRead, 900), (NetRecv, 100)]]
+    {
+        let finding = alarm(&event_loop(45_000, busy));
+        assert_eq!((&*finding.class, finding.subject.pid), ("net-peer", Some(10)), "{busy:?}");
+        assert_eq!(culprit(&finding), ("process".into(), Some(20), "server".into()));
+    }
+}
+
+#[test]
+fn an_event_loop_that_serves_or_has_a_quiet_server_waits_for_work() {
+    let busy = &[(Sleep, 900), (NetRecv, 100)];
+    assert!(found(&event_loop(5_432, busy)).is_empty());
+    for quiet in [&[(NetRecv, 990), (Oncpu, 10)], &[(Poll, 990), (Oncpu, 10)]] {
+        assert!(found(&event_loop(45_000, quiet)).is_empty(), "{quiet:?}");
+    }
 }
 
 #[test]

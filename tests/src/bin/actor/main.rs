@@ -79,6 +79,7 @@ const MORE: [(&str, Role); 20] = [
     ("answer-local", peers::answer_local),
     ("ask-local", peers::ask_local),
     ("ask-patient", peers::ask_patient),
+    ("ask-loop", peers::ask_loop),
     ("wait-for-one", peers::wait_for_one),
     ("keep-alive", peers::keep_alive),
     ("deadlock", peers::deadlock),

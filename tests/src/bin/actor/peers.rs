@@ -106,6 +106,37 @@ pub(crate) fn ask_patient(args: &Args, meter: Meter) {
     }
 }
 
+/// `ask-loop PORT GAP`: one thread asks `answer` on two connections at once and polls both, `GAP` µs between two rounds: in
+/// `poll`, as event loops do.
+pub(crate) fn ask_loop(args: &Args, meter: Meter) {
+    const ANSWER: usize = 16_384;
+    let mut streams: Vec<(TcpStream, usize)> = (0..2).map(|_| (connected(args.number(0)), 0)).collect();
+    for (stream, _) in &mut streams {
+        stream.set_nodelay(true).expect("a connection");
+        stream.set_nonblocking(true).expect("a connection");
+    }
+    let mut part = vec![0; ANSWER];
+    loop {
+        for (stream, left) in &mut streams {
+            stream.write_all(&[1; 64]).expect("a server");
+            *left = ANSWER;
+        }
+        while streams.iter().any(|(_, left)| *left > 0) {
+            let fds: Vec<RawFd> = streams.iter().map(|(stream, _)| stream.as_raw_fd()).collect();
+            let ready = readable(&fds, 5_000);
+            for (stream, left) in &mut streams {
+                if ready.contains(&stream.as_raw_fd()) {
+                    *left -= stream.read(&mut part).expect("a server").min(*left);
+                }
+            }
+        }
+        compute(100);
+        // A timer of the loop's.
+        readable(&[], (args.number(1) / 1000) as i32);
+        meter.add(1);
+    }
+}
+
 /// `wait-for-one PORT`: a server that polls its one descriptor: first the listening one, then that of its client.
 pub(crate) fn wait_for_one(args: &Args, meter: Meter) {
     let server = TcpListener::bind(local(args.number(0))).expect("a port");

@@ -38,4 +38,10 @@ pub(super) const CASES: &[Case] = &[
         &[Need::Network],
         &[Role::new("server", "wait-for-one 7012"), Role::new("client", "keep-alive 7012")],
     ),
+    // An event loop that now and then asks a server which answers at once.
+    decoy(
+        "quiet-loop",
+        &[Need::Network],
+        &[Role::new("server", "answer 7013 0"), Role::new("client", "ask-loop 7013 300000")],
+    ),
 ];

@@ -48,6 +48,16 @@ pub(super) const CASES: &[Case] = &[
         harm: Harm::Throughput,
     },
     Case {
+        name: "loop-client",
+        needs: NETWORK,
+        cast: &[Role::new("victim", "ask-loop 7006 1000"), Role::new("server", "answer 7006 4000")],
+        fault: Fault::Spoils("server"),
+        class: &["net-peer"],
+        culprit: &[Whose::Role("server"), Whose::Peer(7006)],
+        forbidden: &["net-retransmit", "net-connect"],
+        harm: Harm::Throughput,
+    },
+    Case {
         name: "no-connection",
         needs: NETWORK,
         cast: &[Role::new("victim", "connect 7003 2 2000"), Role::new("server", "accept 7003 128 0")],

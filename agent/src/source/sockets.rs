@@ -1,6 +1,6 @@
 //! What the kernel's books say of one socket: `sock_diag`, asked in the network namespace of its process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -74,9 +74,31 @@ impl Sockets {
         self.listed.clear();
     }
 
+    /// A TCP connection between two of these, as the first of them has it: one that it made before one that it accepted.
+    pub(super) fn between(&mut self, tgid: Tgid, ours: &HashSet<u32>, theirs: &HashSet<u32>) -> Option<Tcp> {
+        let all = self.list(tgid)?;
+        let ends: HashSet<_> =
+            all.iter().filter(|tcp| theirs.contains(&tcp.inode)).map(|tcp| (tcp.peer, tcp.local)).collect();
+        let connected = |tcp: &&Tcp| ours.contains(&tcp.inode) && ends.contains(&(tcp.local, tcp.peer));
+        let serves = |one: &Tcp| all.iter().any(|tcp| tcp.state == LISTEN && tcp.local.1 == one.local.1);
+        all.iter().filter(connected).min_by_key(|tcp| serves(tcp)).copied()
+    }
+
     /// The TCP socket with this inode, and the inode of the other end where that is in the same namespace: of the listener
     /// when nobody has accepted it.
     pub(super) fn tcp(&mut self, tgid: Tgid, inode: u32) -> Option<(Tcp, Option<u32>)> {
+        let all = self.list(tgid)?;
+        let one = *all.iter().find(|tcp| tcp.inode == inode)?;
+        let mirrored = |tcp: &&Tcp| tcp.local == one.peer && tcp.peer == one.local && tcp.inode != 0;
+        let listens = |tcp: &&Tcp| tcp.state == LISTEN && tcp.local.1 == one.peer.1;
+        let here = all.iter().any(|tcp| tcp.local.0 == one.peer.0) || one.peer.0.to_canonical().is_loopback();
+        let listener = || all.iter().find(listens).filter(|_| here);
+        let other = all.iter().find(mirrored).or_else(listener);
+        Some((one, other.map(|tcp| tcp.inode)))
+    }
+
+    /// The connections and listeners in the namespace of a process.
+    fn list(&mut self, tgid: Tgid) -> Option<&[Tcp]> {
         let space = self.enter(tgid)?;
         if !self.listed.contains_key(&space) {
             let now = Instant::now();
@@ -88,14 +110,7 @@ impl Sockets {
             self.not_before = Some(now + (now.elapsed() * REST).saturating_sub(Duration::from_millis(500)));
             self.listed.insert(space, all);
         }
-        let all = self.listed.get(&space)?;
-        let one = *all.iter().find(|tcp| tcp.inode == inode)?;
-        let mirrored = |tcp: &&Tcp| tcp.local == one.peer && tcp.peer == one.local && tcp.inode != 0;
-        let listens = |tcp: &&Tcp| tcp.state == LISTEN && tcp.local.1 == one.peer.1;
-        let here = all.iter().any(|tcp| tcp.local.0 == one.peer.0) || one.peer.0.to_canonical().is_loopback();
-        let listener = || all.iter().find(listens).filter(|_| here);
-        let other = all.iter().find(mirrored).or_else(listener);
-        Some((one, other.map(|tcp| tcp.inode)))
+        self.listed.get(&space).map(Vec::as_slice)
     }
 
     /// The local socket with this inode.
@@ -141,6 +156,11 @@ fn list(diag: &Diag) -> io::Result<Vec<Tcp>> {
     let mut all = Vec::new();
     diag.tcp(STATES, INFO, |message| all.extend(tcp(message)))?;
     Ok(all)
+}
+
+/// Inode of the socket that a descriptor is, by what `/proc/PID/fd` calls it.
+pub(super) fn inode_of(link: &str) -> Option<u32> {
+    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 fn unix_request(inode: u32) -> [u8; UNIX_REQUEST] {
