@@ -68,7 +68,7 @@ const ROLES: [(&str, Role); 31] = [
 ];
 
 /// The same: roles of decoys, of peers, of who holds what it should not, and of who is refused.
-const MORE: [(&str, Role); 20] = [
+const MORE: [(&str, Role); 21] = [
     ("descriptors", process::descriptors),
     ("idle", net::idle),
     ("compile", process::compile),
