@@ -8,6 +8,8 @@
 //! waits below 1 ms: the peer is not slow then, it is asked often. A wait that has not ended counts when the last data went
 //! after the last came, and before the wait began; it is in reports only when less than a fifth of the waiting has ended and the
 //! other end is on another host, or waits for events itself: it may have nothing to tell yet. A poll of one connection is a wait for it, with a time-out.
+//! Of waits for many at once (an event loop) those count which a process of this host has ended, to which it has connected, and whose
+//! thread was not waiting for work itself for half of that time; those for another host are not told from waits for work.
 //!
 //! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
 //!
