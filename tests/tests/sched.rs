@@ -246,6 +246,30 @@ fn a_thread_outlives_another_in_whose_place_it_would_be() {
 }
 
 #[test]
+fn a_thread_that_runs_throughout_has_a_row_in_every_window() {
+    let _cpus = CPUS.read().unwrap_or_else(PoisonError::into_inner);
+    let (send, receive) = std::sync::mpsc::channel();
+    let spinner = std::thread::spawn(move || {
+        send.send(tid()).expect("the test listens");
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(4) {}
+    });
+    let tid = receive.recv().expect("it runs");
+    let mut collector = sched(Filter::All);
+    let mut windows = Vec::new();
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(200));
+        windows.push(close(&mut collector));
+    }
+    // Before its first switch and after: each has all of its time.
+    for window in &windows {
+        let states = &thread(window, tid).states;
+        assert_near("all states", seconds(states, |_| true), window.span().as_secs_f64(), 1.0);
+    }
+    spinner.join().expect("it spins");
+}
+
+#[test]
 fn a_thread_blocked_throughout_is_there_with_its_state_and_age() {
     let _cpus = CPUS.write().unwrap_or_else(PoisonError::into_inner);
     let (mut read, mut write) = pipe();

@@ -104,7 +104,9 @@ impl SchedSource {
         if let Some(open) = now_in {
             sums.open(open);
         }
-        if let (true, Some(open)) = (unchanged, now_in) {
+        // One that runs all the time has no switch either, and is no rest.
+        let waits = now_in.filter(|open| open.state.is_blocked());
+        if let (true, Some(open)) = (unchanged, waits) {
             sums.rest(open.state);
         } else {
             let comm = self.names.get(&slot.comm);
@@ -154,7 +156,18 @@ impl SchedSource {
         for (tid, rest) in std::mem::take(&mut self.resting) {
             let sums = self.processes.entry(rest.tgid).or_default();
             sums.add_one(rest.state, span);
-            sums.rest(rest.state);
+            if rest.state.is_blocked() {
+                sums.rest(rest.state);
+            } else {
+                sums.threads.push(ThreadTimes {
+                    tid,
+                    comm: self.names.get(&rest.comm),
+                    states: vec![(rest.state, span)],
+                    voluntary: 0,
+                    preempted: 0,
+                    now: Some(rest.open(tid, now)),
+                });
+            }
             sums.open(rest.open(tid, now));
             self.lasts(rest.lasting(tid, now));
             self.resting.insert(tid, rest);

@@ -19,9 +19,9 @@ pub struct ProcessTimes {
     pub comm: Arc<str>,
     /// Sum over its threads, those that ended included; states without time left out, ascending.
     pub states: Vec<(State, DurNs)>,
-    /// Threads that changed state in the window or ran in it.
+    /// Threads that changed state in the window, or ran or were ready throughout.
     pub threads: Vec<ThreadTimes>,
-    /// Threads that stayed in one state throughout, by state. Their time is in `states`.
+    /// Threads that stayed in one wait throughout, by state. Their time is in `states`.
     pub resting: Vec<(State, u32)>,
     /// Oldest wait that is still open at the end of the window and not idle ([`State::is_idle`]).
     pub oldest: Option<OpenWait>,

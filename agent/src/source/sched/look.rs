@@ -24,7 +24,7 @@ pub(super) struct Resting {
     since: MonoNs,
     nr: Option<u16>,
     arg: u64,
-    comm: [u8; COMM_LEN],
+    pub(super) comm: [u8; COMM_LEN],
     /// Owner of the lock that it waits for; 0: none is known.
     owner: Tid,
     shared: bool,

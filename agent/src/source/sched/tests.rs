@@ -61,6 +61,18 @@ fn a_thread_blocked_throughout_rests_and_has_its_age() {
 }
 
 #[test]
+fn a_thread_that_runs_throughout_has_a_row() {
+    let mut source = SchedSource::default();
+    source.begin(MonoNs(0));
+    source.thread(&slot(9, State::Oncpu, 100 * MS, 2, &[]), MonoNs(1000 * MS));
+    source.close(MonoNs(1000 * MS), |_| "".into());
+    source.thread(&slot(9, State::Oncpu, 100 * MS, 2, &[]), MonoNs(2000 * MS));
+    let row = close(&mut source, 2000 * MS);
+    assert!(row.resting.is_empty(), "{row:?}");
+    assert_eq!(row.threads[0].states, [(State::Oncpu, DurNs(1000 * MS))]);
+}
+
+#[test]
 fn a_state_that_turns_out_to_be_another_leaves_nothing_negative() {
     let mut source = SchedSource::default();
     source.begin(MonoNs(0));
