@@ -33,7 +33,7 @@ impl Diag {
         Ok(Self(socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?))
     }
 
-    /// In another namespace, which takes CAP_SYS_ADMIN. It stays there; the thread that enters it ends.
+    /// In another namespace, which takes `CAP_SYS_ADMIN`. It stays there; the thread that enters it ends.
     pub(super) fn open_in(space: &File) -> io::Result<Self> {
         if fs::metadata("/proc/thread-self/ns/net").is_ok_and(|own| Some(own.ino()) == inode(space)) {
             return Self::open();

@@ -118,7 +118,7 @@ impl OncpuSource {
         }
         let is_native = |word: &&u64| PythonFrame::of(**word).is_none();
         let python = sample.user.iter().skip_while(is_native);
-        sample.user = walked.frames.iter().chain(python).copied().collect();
+        sample.user = walked.frames.into_iter().chain(python.copied()).collect();
         let verdicts = self.unwound.entry(Tgid(sample.tgid)).or_default();
         verdicts[before] = verdicts[before].saturating_sub(1);
         verdicts[walked.verdict as usize] += 1;

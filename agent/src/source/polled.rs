@@ -46,7 +46,7 @@ impl Polled {
                     continue;
                 }
                 looks += 1;
-                let target = self.between(pair.0, pair.1).unwrap_or_default();
+                let target = self.between(pair, &sockets_of(pair.0), &sockets_of(pair.1)).unwrap_or_default();
                 self.known.insert(pair, (now, target));
             }
             wait.target = self.known[&pair].1;
@@ -54,21 +54,23 @@ impl Polled {
         self.sockets.forget();
     }
 
-    fn between(&mut self, one: Tgid, other: Tgid) -> Option<WaitTarget> {
-        let (ours, theirs) = (sockets_of(one), sockets_of(other));
+    /// A connection between two processes that have these sockets, as the first of them has it.
+    fn between(
+        &mut self,
+        (one, other): (Tgid, Tgid),
+        ours: &HashSet<u32>,
+        theirs: &HashSet<u32>,
+    ) -> Option<WaitTarget> {
         if ours.is_empty() || theirs.is_empty() {
             return None;
         }
-        if let Some(Tcp { local, peer, .. }) = self.sockets.between(one, &ours, &theirs) {
+        if let Some(Tcp { local, peer, .. }) = self.sockets.between(one, ours, theirs) {
             let peer = Some((peer.0.to_canonical(), peer.1));
-            return Some(WaitTarget::Socket {
-                protocol: libc::IPPROTO_TCP as u16,
-                local_port: local.1,
-                peer,
-            });
+            let protocol = libc::IPPROTO_TCP as u16;
+            return Some(WaitTarget::Socket { protocol, local_port: local.1, peer });
         }
-        for inode in ours.into_iter().take(LOCAL) {
-            let Some(Unix { peer, named, .. }) = self.sockets.unix(one, inode) else { continue };
+        for inode in ours.iter().take(LOCAL) {
+            let Some(Unix { peer, named, .. }) = self.sockets.unix(one, *inode) else { continue };
             if theirs.contains(&peer) {
                 let serves = named || !self.sockets.unix(one, peer)?.named;
                 return Some(WaitTarget::Unix { peer: Some(other), serves: Some(serves) });
@@ -88,28 +90,35 @@ fn sockets_of(tgid: Tgid) -> HashSet<u32> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsRawFd as _;
+    use std::os::fd::{AsRawFd, RawFd};
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
 
+    fn inode(of: &impl AsRawFd) -> HashSet<u32> {
+        let fd: RawFd = of.as_raw_fd();
+        let link = fs::read_link(format!("/proc/self/fd/{fd}")).expect("open");
+        HashSet::from([inode_of(link.to_str().expect("text")).expect("a socket")])
+    }
+
+    /// What is found between the ends of a connection within this process.
+    fn found(one: &impl AsRawFd, other: &impl AsRawFd) -> Option<WaitTarget> {
+        let own = Tgid(std::process::id());
+        Polled::default().between((own, own), &inode(one), &inode(other))
+    }
+
     #[test]
     fn the_connection_between_two_is_found_with_who_made_it() {
-        let own = Tgid(std::process::id());
         let server = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let client = TcpStream::connect(server.local_addr().expect("bound")).expect("a way");
-        let (accepted, _) = server.accept().expect("a client");
-        let inode = |fd: i32| {
-            let link = fs::read_link(format!("/proc/self/fd/{fd}")).expect("open");
-            HashSet::from([inode_of(link.to_str().expect("text")).expect("a socket")])
+        let at = server.local_addr().expect("bound");
+        let client = TcpStream::connect(at).expect("a way");
+        let (accepted, from) = server.accept().expect("a client");
+        let socket = |local_port, peer: std::net::SocketAddr| {
+            Some(WaitTarget::Socket { protocol: 6, local_port, peer: Some((peer.ip(), peer.port())) })
         };
-        let (asks, serves) = (inode(client.as_raw_fd()), inode(accepted.as_raw_fd()));
-        let mut sockets = Sockets::default();
-        let found = sockets.between(own, &asks, &serves).expect("they are connected");
-        assert_eq!(found.peer, server.local_addr().map(|at| (at.ip(), at.port())).expect("bound"));
-        let found = sockets.between(own, &serves, &asks).expect("they are connected");
-        assert_eq!(found.local.1, server.local_addr().expect("bound").port());
-        assert!(sockets.between(own, &asks, &inode(server.as_raw_fd())).is_none());
+        assert_eq!(found(&client, &accepted), socket(from.port(), at));
+        assert_eq!(found(&accepted, &client), socket(at.port(), from));
+        assert_eq!(found(&client, &server), None);
     }
 
     #[test]
@@ -117,14 +126,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("socket");
         let server = UnixListener::bind(&path).expect("a name");
-        let _client = UnixStream::connect(&path).expect("a way");
-        let _accepted = server.accept().expect("a client");
-        let own = Tgid(std::process::id());
-        // Both ends are this process': either may be met first.
-        let found = Polled::default().between(own, own);
-        assert!(
-            matches!(found, Some(WaitTarget::Unix { peer: Some(tgid), serves: Some(_) }) if tgid == own),
-            "{found:?}"
-        );
+        let client = UnixStream::connect(&path).expect("a way");
+        let (accepted, _) = server.accept().expect("a client");
+        let peer = Some(Tgid(std::process::id()));
+        assert_eq!(found(&client, &accepted), Some(WaitTarget::Unix { peer, serves: Some(false) }));
+        assert_eq!(found(&accepted, &client), Some(WaitTarget::Unix { peer, serves: Some(true) }));
+        assert_eq!(found(&client, &server), None);
     }
 }
