@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::time::{Duration, Instant};
 
 use agent_common::abi::sched::State;
 use agent_common::units::{MonoNs, Tgid};
@@ -10,8 +11,9 @@ use agent_common::units::{MonoNs, Tgid};
 use super::sockets::{Sockets, Tcp, Unix, inode_of};
 use crate::window::{Wait, WaitTarget};
 
-/// Pairs of processes looked at a window: some 100 µs each where they have few descriptors.
-const LOOKS: usize = 8;
+/// No pair of processes is looked at in a window after this much time; a look takes 0.1 ms where they have few descriptors, and
+/// 4 ms where both have as many as are looked at.
+const BUDGET: Duration = Duration::from_millis(2);
 /// Descriptors looked at of a process, 2 µs each.
 const DESCRIPTORS: usize = 1024;
 /// Local sockets asked for of a pair, 10 µs each.
@@ -31,7 +33,7 @@ impl Polled {
     /// Gives the waits that another process has ended the connection to that one.
     pub fn name(&mut self, waits: &mut [Wait], now: MonoNs) {
         self.known.retain(|_, (at, _)| now.since(*at).0 < REMEMBERED_NS);
-        let mut looks = 0;
+        let begin = Instant::now();
         for wait in waits {
             let (State::Poll, WaitTarget::None, Some(waker)) = (wait.accounted, wait.target, &wait.waker)
             else {
@@ -42,10 +44,9 @@ impl Polled {
             }
             let pair = (wait.tgid, waker.tgid);
             if !self.known.contains_key(&pair) {
-                if looks == LOOKS {
+                if begin.elapsed() > BUDGET {
                     continue;
                 }
-                looks += 1;
                 let target = self.between(pair, &sockets_of(pair.0), &sockets_of(pair.1)).unwrap_or_default();
                 self.known.insert(pair, (now, target));
             }
