@@ -4,6 +4,7 @@
 //! test knows what happened before, during and after the observation without a single sleep.
 
 pub mod agent;
+pub mod compile;
 pub mod diagnosis;
 pub mod disk;
 pub mod meter;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::agent;
+use tests::compile::{BARE, build};
 use tests::workload::Workload;
 
 /// Seven, two and one tenths of the time: a method, a callback through C, a generator below 20 calls of itself. Says what
@@ -241,20 +242,14 @@ fn python_stands_below_a_library_that_has_just_been_loaded() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let source = dir.path().join("late.c");
-    std::fs::write(&source, LIBRARY).expect("the directory is ours");
     let script = dir.path().join("loads.py");
     std::fs::write(&script, LOADS).expect("the directory is ours");
-    let libraries: Vec<String> =
-        (0..10).map(|n| dir.path().join(format!("{n}.so")).to_string_lossy().into_owned()).collect();
-    for library in &libraries {
-        let arguments = ["-O2", "-fomit-frame-pointer", "-shared", "-fPIC", "-o", library];
-        let status = Command::new("cc").args(arguments).arg(&source).status().expect("these tests need cc");
-        assert!(status.success());
-    }
-    let script = script.to_string_lossy();
+    let compiler = [&["cc", "-shared", "-fPIC"], &BARE[..]].concat();
+    let libraries = (0..10).map(|number| build(dir.path(), &format!("{number}.so"), "c", LIBRARY, &compiler));
+    let paths: Vec<String> =
+        std::iter::once(script).chain(libraries).map(|path| path.to_string_lossy().into_owned()).collect();
     let command: Vec<&str> =
-        ["/usr/bin/python3", &script].into_iter().chain(libraries.iter().map(String::as_str)).collect();
+        std::iter::once("/usr/bin/python3").chain(paths.iter().map(String::as_str)).collect();
     let (folded, _) = agent::folded_of_command(&["--rate", "997"], &command);
     let (mut all, mut whole, mut wrong) = (0, 0, Vec::new());
     for (stack, count) in tests::folded(&folded) {

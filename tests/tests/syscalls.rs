@@ -83,9 +83,11 @@ fn where_calls_are_only_counted_blocked_time_comes_from_the_waits() {
         return;
     }
     // It waits for a line that never ends: each byte ends a call.
-    let mut reader = Command::new(tests::programs().join("sleeper"));
-    let mut reader =
-        reader.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it is built with the tests");
+    let mut reader = Command::new(tests::programs().join("sleeper"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it is built with the tests");
     let (pid, mut bytes) = (reader.id(), reader.stdin.take().expect("it is piped"));
     // On a slow machine it is ready, and has no CPU, for much of the time.
     let ran_and_queued = || {

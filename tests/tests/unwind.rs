@@ -4,26 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::agent;
+use tests::compile::{BARE, build};
 use tests::workload::Workload;
-
-/// Writes `source` and has `compiler` make a program of it.
-fn build(dir: &Path, name: &str, ending: &str, source: &str, compiler: &[&str]) -> PathBuf {
-    let (code, program) = (dir.join(format!("{name}.{ending}")), dir.join(name));
-    std::fs::write(&code, source).expect("the directory is ours");
-    let output = Command::new(compiler[0])
-        .args(&compiler[1..])
-        .arg("-o")
-        .arg(&program)
-        .arg(&code)
-        .env("GOCACHE", dir.join("cache"))
-        .output()
-        .unwrap_or_else(|e| panic!("these tests need {}: {e}", compiler[0]));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    program
-}
-
-/// How C and C++ are compiled: without frame pointers.
-const BARE: [&str; 4] = ["-O2", "-fomit-frame-pointer", "-fno-inline", "-fno-optimize-sibling-calls"];
 
 /// Builds a C program without frame pointers.
 fn compile(dir: &Path, name: &str, source: &str) -> PathBuf {
@@ -259,7 +241,7 @@ int late(int n) { spin_hot(n); return n; }
 ";
     let compiler = [&["cc", "-shared", "-fPIC"], &BARE[..]].concat();
     for number in 0..10 {
-        build(dir.path(), &format!("{number}.so"), "c", library, &compiler);
+        let _ = build(dir.path(), &format!("{number}.so"), "c", library, &compiler);
     }
     // Another one each 200 ms: also when the process has long been known.
     let body = format!(

@@ -11,6 +11,7 @@ use crate::source::offcpu::OffcpuSource;
 use crate::source::polled::Polled;
 use crate::source::runqlat::RunqlatSource;
 use crate::source::sched::SchedSource;
+use crate::source::sockets::Sockets;
 use crate::window::{ProcessTimes, RunqBlame, Wait};
 
 /// Thread states of the running window; nothing where they are switched off or this kernel refuses them.
@@ -26,6 +27,7 @@ struct Sources {
     blame: RunqlatSource,
     lasting: LastingWaits,
     polled: Polled,
+    sockets: Sockets,
     complained: bool,
 }
 
@@ -49,9 +51,17 @@ impl Sched {
         if let Err(error) = probes.look_at_waits(users) {
             tracing::warn!(%error, "waits are not looked at");
         }
-        let (waits, blame) = (OffcpuSource::new(), RunqlatSource::default());
-        let (lasting, polled) = (LastingWaits::default(), Polled::default());
-        Self { sources: Some(Sources { times, waits, blame, lasting, polled, complained: false }) }
+        Self {
+            sources: Some(Sources {
+                times,
+                waits: OffcpuSource::new(),
+                blame: RunqlatSource::default(),
+                lasting: LastingWaits::default(),
+                polled: Polled::default(),
+                sockets: Sockets::default(),
+                complained: false,
+            }),
+        }
     }
 
     /// Begins the first window.
@@ -107,11 +117,12 @@ impl Sched {
         for lock in &locks {
             sources.waits.still_locked(lock, start, now);
         }
-        for (lasting, held) in sources.lasting.held(&others) {
+        for (lasting, held) in sources.lasting.held(&others, &mut sources.sockets) {
             sources.waits.still_open(&lasting, held, start, now);
         }
         let mut waits = sources.waits.take();
-        sources.polled.name(&mut waits, now);
+        sources.polled.name(&mut waits, &mut sources.sockets, now);
+        sources.sockets.forget();
         SchedRows { times, waits, blame }
     }
 }

@@ -17,10 +17,6 @@ pub(super) const INET_MESSAGE: usize = 72;
 /// A page of answers; the kernel fills up to 32 KiB at once.
 const ANSWER_BYTES: usize = 32 << 10;
 
-fn inode(file: &File) -> Option<u64> {
-    file.metadata().ok().map(|meta| meta.ino())
-}
-
 /// A socket for such questions.
 #[derive(Debug)]
 pub(super) struct Diag(OwnedFd);
@@ -35,7 +31,7 @@ impl Diag {
 
     /// In another namespace, which takes `CAP_SYS_ADMIN`. It stays there; the thread that enters it ends.
     pub(super) fn open_in(space: &File) -> io::Result<Self> {
-        if fs::metadata("/proc/thread-self/ns/net").is_ok_and(|own| Some(own.ino()) == inode(space)) {
+        if fs::metadata("/proc/thread-self/ns/net")?.ino() == space.metadata()?.ino() {
             return Self::open();
         }
         let open = || {

@@ -69,14 +69,13 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct LastingWaits {
     known: HashMap<(Tid, MonoNs), Known>,
-    sockets: Sockets,
     ends: Ends,
     turn: u32,
 }
 
 impl LastingWaits {
     /// Those of these waits for a peer that hold their thread up.
-    pub fn held(&mut self, lasting: &[Lasting]) -> Vec<(Lasting, Held)> {
+    pub fn held(&mut self, lasting: &[Lasting], sockets: &mut Sockets) -> Vec<(Lasting, Held)> {
         self.turn = self.turn.wrapping_add(1);
         let turn = self.turn;
         let mut looks = 0;
@@ -90,13 +89,12 @@ impl LastingWaits {
                 continue;
             }
             looks += 1;
-            let (held, end) = match self.look(wait) {
+            let (held, end) = match look(wait, sockets) {
                 Some((held, end)) => (Some(held), end),
                 None => (None, None),
             };
             self.known.insert(key, Known { held, end, turn });
         }
-        self.sockets.forget();
         self.known.retain(|_, known| known.turn == turn);
         self.name_ends();
         let held = lasting.iter().filter_map(|wait| {
@@ -127,64 +125,60 @@ impl LastingWaits {
             }
         }
     }
+}
 
-    fn look(&mut self, wait: &Lasting) -> Option<(Held, Option<End>)> {
-        let call = wait.wait.syscall.and_then(|(abi, nr)| syscall_names::name(abi, nr))?;
-        match wait.wait.state {
-            State::Ipc if matches!(call, "open" | "openat") => Some((fifo(wait, call)?, None)),
-            State::Ipc => self.local(wait, call),
-            State::NetRecv | State::NetSend | State::NetConnect => self.net(wait),
-            _ => None,
-        }
+/// What holds its thread up, and the other end where it has to be looked for.
+fn look(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
+    let call = wait.wait.syscall.and_then(|(abi, nr)| syscall_names::name(abi, nr))?;
+    match wait.wait.state {
+        State::Ipc if matches!(call, "open" | "openat") => Some((fifo(wait, call)?, None)),
+        State::Ipc => local(wait, call, sockets),
+        State::NetRecv | State::NetSend | State::NetConnect => net(wait, sockets),
+        _ => None,
     }
+}
 
-    /// A pipe, a FIFO or a local socket.
-    fn local(&mut self, wait: &Lasting, call: &str) -> Option<(Held, Option<End>)> {
-        let (path, link) = descriptor(wait)?;
-        let sends = syscall_names::sends(call);
-        if let Some(inode) = inode_of(&link) {
-            let unix = self.sockets.unix(wait.tgid, inode)?;
-            let peer = self.sockets.unix(wait.tgid, unix.peer);
-            let serves = match (unix.named, peer.is_some_and(|peer| peer.named)) {
-                (true, _) => Some(true),
-                (false, true) => Some(false),
-                (false, false) => None,
-            };
-            let mut end = End::socket(wait.tgid, unix.peer);
-            if !sends && (unix.named || unix.unread == 0) {
-                // Whoever was connected to waits for the next request, with or without an answer that was not read. Who has
-                // connected, or made the other one, waits for it where that stands still.
-                if serves != Some(false) && !has_stopped_child(wait.tgid) {
-                    return None;
-                }
-                end.only_stopped = true;
+/// A pipe, a FIFO or a local socket.
+fn local(wait: &Lasting, call: &str, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
+    let (path, link) = descriptor(wait)?;
+    let sends = syscall_names::sends(call);
+    if let Some(inode) = inode_of(&link) {
+        let unix = sockets.unix(wait.tgid, inode)?;
+        let serves = sockets.serves(wait.tgid, unix);
+        let mut end = End::socket(wait.tgid, unix.peer);
+        if !sends && (unix.named || unix.unread == 0) {
+            // Whoever was connected to waits for the next request, with or without an answer that was not read. Who has
+            // connected, or made the other one, waits for it where that stands still.
+            if serves != Some(false) && !has_stopped_child(wait.tgid) {
+                return None;
             }
-            return Some((Held { target: WaitTarget::Unix { peer: None, serves }, peer: None }, Some(end)));
+            end.only_stopped = true;
         }
-        let is_pipe = link.starts_with("pipe:[");
-        let meta = fs::metadata(path).ok()?;
-        if !is_pipe && !meta.file_type().is_fifo() {
-            return None;
-        }
-        let held = Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None };
-        // Nobody can say whether who reads has asked for something: what it has made and now stands still, it has.
-        if !sends && !has_stopped_child(wait.tgid) {
-            return None;
-        }
-        Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped: !sends })))
+        return Some((Held { target: WaitTarget::Unix { peer: None, serves }, peer: None }, Some(end)));
     }
+    let is_pipe = link.starts_with("pipe:[");
+    let meta = fs::metadata(path).ok()?;
+    if !is_pipe && !meta.file_type().is_fifo() {
+        return None;
+    }
+    let held = Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None };
+    // Nobody can say whether who reads has asked for something: what it has made and now stands still, it has.
+    if !sends && !has_stopped_child(wait.tgid) {
+        return None;
+    }
+    Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped: !sends })))
+}
 
-    fn net(&mut self, wait: &Lasting) -> Option<(Held, Option<End>)> {
-        let (_, link) = descriptor(wait)?;
-        let inode = inode_of(&link)?;
-        let (tcp, other) = self.sockets.tcp(wait.tgid, inode)?;
-        if wait.wait.state == State::NetRecv && !has_asked(&tcp, wait.wait.age) {
-            return None;
-        }
-        let peer = (tcp.peer.1 != 0).then(|| (tcp.peer.0.to_canonical(), tcp.peer.1));
-        let target = WaitTarget::Socket { protocol: libc::IPPROTO_TCP as u16, local_port: tcp.local.1, peer };
-        Some((Held { target, peer: None }, other.map(|inode| End::socket(wait.tgid, inode))))
+fn net(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
+    let (_, link) = descriptor(wait)?;
+    let inode = inode_of(&link)?;
+    let (tcp, other) = sockets.tcp(wait.tgid, inode)?;
+    if wait.wait.state == State::NetRecv && !has_asked(&tcp, wait.wait.age) {
+        return None;
     }
+    let peer = (tcp.peer.1 != 0).then(|| (tcp.peer.0.to_canonical(), tcp.peer.1));
+    let target = WaitTarget::Socket { protocol: libc::IPPROTO_TCP as u16, local_port: tcp.local.1, peer };
+    Some((Held { target, peer: None }, other.map(|inode| End::socket(wait.tgid, inode))))
 }
 
 /// The last data went after the last came, and before this wait began.
@@ -265,21 +259,28 @@ mod tests {
         }
     }
 
+    fn held_up(waits: &mut LastingWaits, lasting: &[Lasting]) -> Vec<(Lasting, Held)> {
+        waits.held(lasting, &mut Sockets::default())
+    }
+
     #[test]
     fn who_writes_is_held_up_and_who_reads_only_with_a_question_unread() {
         let mut waits = LastingWaits::default();
         let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
         let (read, write) = (0, 1);
-        let held = waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]);
+        let held = held_up(&mut waits, &[lasting(State::Ipc, read, ours.as_raw_fd())]);
         assert!(held.is_empty(), "nothing was asked: {held:?}");
-        let held = waits.held(&[lasting(State::Ipc, write, ours.as_raw_fd())]);
+        let held = held_up(&mut waits, &[lasting(State::Ipc, write, ours.as_raw_fd())]);
         assert!(matches!(held[0].1.target, WaitTarget::Unix { serves: None, .. }), "{held:?}");
-        waits.held(&[]);
+        held_up(&mut waits, &[]);
         ours.write_all(b"a question").expect("written");
-        assert_eq!(waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]).len(), 1);
-        waits.held(&[]);
+        assert_eq!(held_up(&mut waits, &[lasting(State::Ipc, read, ours.as_raw_fd())]).len(), 1);
+        held_up(&mut waits, &[]);
         theirs.read_exact(&mut [0; 10]).expect("it is there");
-        assert!(waits.held(&[lasting(State::Ipc, read, ours.as_raw_fd())]).is_empty(), "it was read");
+        assert!(
+            held_up(&mut waits, &[lasting(State::Ipc, read, ours.as_raw_fd())]).is_empty(),
+            "it was read"
+        );
     }
 
     #[test]
@@ -287,22 +288,22 @@ mod tests {
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let mut client = std::net::TcpStream::connect(server.local_addr().expect("bound")).expect("a way");
         let (mut accepted, _) = server.accept().expect("a client");
-        let held = |fd: &std::net::TcpStream| {
-            LastingWaits::default().held(&[lasting(State::NetRecv, 0, fd.as_raw_fd())]).len()
+        let owed = |fd: &std::net::TcpStream| {
+            held_up(&mut LastingWaits::default(), &[lasting(State::NetRecv, 0, fd.as_raw_fd())]).len()
         };
-        assert_eq!(held(&client), 0, "nothing was sent");
+        assert_eq!(owed(&client), 0, "nothing was sent");
         client.write_all(b"a question").expect("sent");
         let long = Lasting {
             wait: OpenWait { age: DurNs(100), ..lasting(State::NetRecv, 0, client.as_raw_fd()).wait },
             ..lasting(State::NetRecv, 0, client.as_raw_fd())
         };
-        let open = LastingWaits::default().held(&[long]);
+        let open = held_up(&mut LastingWaits::default(), &[long]);
         assert_eq!(open.len(), 1, "asked, and no answer");
         assert!(matches!(open[0].1.target, WaitTarget::Socket { peer: Some(_), .. }), "{open:?}");
         accepted.read_exact(&mut [0; 10]).expect("the question");
         std::thread::sleep(std::time::Duration::from_millis(20));
         accepted.write_all(b"the answer").expect("sent");
         client.read_exact(&mut [0; 10]).expect("the answer");
-        assert_eq!(held(&client), 0, "answered");
+        assert_eq!(owed(&client), 0, "answered");
     }
 }

@@ -21,7 +21,7 @@ pub mod resources;
 pub mod runqlat;
 pub mod sched;
 mod signals;
-mod sockets;
+pub mod sockets;
 pub mod spaces;
 pub mod standstill;
 pub mod syscalls;

@@ -1,14 +1,14 @@
 //! Which connection ends the waits of a process that waits for many at once (`epoll_wait`, `poll`): the one between it and
 //! whoever ended them. The kernel side says who that was; the descriptors of both say the rest.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::time::{Duration, Instant};
 
 use agent_common::abi::sched::State;
 use agent_common::units::{MonoNs, Tgid};
 
-use super::sockets::{Sockets, Tcp, Unix, inode_of};
+use super::sockets::{Sockets, Tcp, inodes_of};
 use crate::window::{Wait, WaitTarget};
 
 /// No pair of processes is looked at in a window after this much time; a look takes 0.1 ms where they have few descriptors, and
@@ -24,14 +24,13 @@ const REMEMBERED_NS: u64 = 20_000_000_000;
 /// What pairs of processes have between them.
 #[derive(Debug, Default)]
 pub struct Polled {
-    sockets: Sockets,
     /// By who waits and who ends its waits: when it was looked at, and what was found.
     known: HashMap<(Tgid, Tgid), (MonoNs, WaitTarget)>,
 }
 
 impl Polled {
     /// Gives the waits that another process has ended the connection to that one.
-    pub fn name(&mut self, waits: &mut [Wait], now: MonoNs) {
+    pub fn name(&mut self, waits: &mut [Wait], sockets: &mut Sockets, now: MonoNs) {
         self.known.retain(|_, (at, _)| now.since(*at).0 < REMEMBERED_NS);
         let begin = Instant::now();
         for wait in waits {
@@ -43,58 +42,52 @@ impl Polled {
                 continue;
             }
             let pair = (wait.tgid, waker.tgid);
-            if !self.known.contains_key(&pair) {
-                if begin.elapsed() > BUDGET {
-                    continue;
+            wait.target = match self.known.entry(pair) {
+                Entry::Occupied(known) => known.get().1,
+                Entry::Vacant(_) if begin.elapsed() > BUDGET => continue,
+                Entry::Vacant(unknown) => {
+                    let inodes = |tgid| inodes_of(tgid, DESCRIPTORS).collect();
+                    let target = between(sockets, pair, &inodes(pair.0), &inodes(pair.1));
+                    unknown.insert((now, target.unwrap_or_default())).1
                 }
-                let target = self.between(pair, &sockets_of(pair.0), &sockets_of(pair.1)).unwrap_or_default();
-                self.known.insert(pair, (now, target));
-            }
-            wait.target = self.known[&pair].1;
+            };
         }
-        self.sockets.forget();
-    }
-
-    /// A connection between two processes that have these sockets, as the first of them has it.
-    fn between(
-        &mut self,
-        (one, other): (Tgid, Tgid),
-        ours: &HashSet<u32>,
-        theirs: &HashSet<u32>,
-    ) -> Option<WaitTarget> {
-        if ours.is_empty() || theirs.is_empty() {
-            return None;
-        }
-        if let Some(Tcp { local, peer, .. }) = self.sockets.between(one, ours, theirs) {
-            let peer = Some((peer.0.to_canonical(), peer.1));
-            let protocol = libc::IPPROTO_TCP as u16;
-            return Some(WaitTarget::Socket { protocol, local_port: local.1, peer });
-        }
-        for inode in ours.iter().take(LOCAL) {
-            let Some(Unix { peer, named, .. }) = self.sockets.unix(one, *inode) else { continue };
-            if theirs.contains(&peer) {
-                let serves = named || !self.sockets.unix(one, peer)?.named;
-                return Some(WaitTarget::Unix { peer: Some(other), serves: Some(serves) });
-            }
-        }
-        None
     }
 }
 
-/// Inodes of the sockets that a process has open.
-fn sockets_of(tgid: Tgid) -> HashSet<u32> {
-    let entries = fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten();
-    let inode = |entry: fs::DirEntry| inode_of(fs::read_link(entry.path()).ok()?.to_str()?);
-    entries.take(DESCRIPTORS).filter_map(inode).collect()
+/// A connection between two processes that have these sockets, as the first of them has it.
+fn between(
+    sockets: &mut Sockets,
+    (one, other): (Tgid, Tgid),
+    ours: &HashSet<u32>,
+    theirs: &HashSet<u32>,
+) -> Option<WaitTarget> {
+    if ours.is_empty() || theirs.is_empty() {
+        return None;
+    }
+    if let Some(Tcp { local, peer, .. }) = sockets.between(one, ours, theirs) {
+        let peer = Some((peer.0.to_canonical(), peer.1));
+        let protocol = libc::IPPROTO_TCP as u16;
+        return Some(WaitTarget::Socket { protocol, local_port: local.1, peer });
+    }
+    for inode in ours.iter().take(LOCAL) {
+        let Some(unix) = sockets.unix(one, *inode) else { continue };
+        if theirs.contains(&unix.peer) {
+            return Some(WaitTarget::Unix { peer: Some(other), serves: sockets.serves(one, unix) });
+        }
+    }
+    None
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::{AsRawFd, RawFd};
     use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
+    use crate::source::sockets::inode_of;
 
     fn inode(of: &impl AsRawFd) -> HashSet<u32> {
         let fd: RawFd = of.as_raw_fd();
@@ -105,7 +98,7 @@ mod tests {
     /// What is found between the ends of a connection within this process.
     fn found(one: &impl AsRawFd, other: &impl AsRawFd) -> Option<WaitTarget> {
         let own = Tgid(std::process::id());
-        Polled::default().between((own, own), &inode(one), &inode(other))
+        between(&mut Sockets::default(), (own, own), &inode(one), &inode(other))
     }
 
     #[test]

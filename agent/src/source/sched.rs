@@ -155,6 +155,7 @@ impl SchedSource {
         let span = now.since(self.start);
         for (tid, rest) in std::mem::take(&mut self.resting) {
             let sums = self.processes.entry(rest.tgid).or_default();
+            let open = rest.open(tid, now);
             sums.add_one(rest.state, span);
             if rest.state.is_blocked() {
                 sums.rest(rest.state);
@@ -165,10 +166,10 @@ impl SchedSource {
                     states: vec![(rest.state, span)],
                     voluntary: 0,
                     preempted: 0,
-                    now: Some(rest.open(tid, now)),
+                    now: Some(open),
                 });
             }
-            sums.open(rest.open(tid, now));
+            sums.open(open);
             self.lasts(rest.lasting(tid, now));
             self.resting.insert(tid, rest);
         }

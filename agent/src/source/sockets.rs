@@ -58,8 +58,9 @@ pub(super) struct Unix {
     pub(super) named: bool,
 }
 
+/// The books of all network namespaces.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
+pub struct Sockets {
     /// By the namespace's inode; none where it cannot be entered.
     spaces: HashMap<u64, Option<Diag>>,
     /// The connections of a namespace, for as long as one round of looks takes.
@@ -69,8 +70,8 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// What was listed is old.
-    pub(super) fn forget(&mut self) {
+    /// What was listed is old: the looks of a window are over.
+    pub fn forget(&mut self) {
         self.listed.clear();
     }
 
@@ -133,6 +134,14 @@ impl Sockets {
         found
     }
 
+    /// Whether this end of a local connection was connected to, or made it; nobody can say of a pair that was made at once.
+    pub(super) fn serves(&mut self, tgid: Tgid, unix: Unix) -> Option<bool> {
+        if unix.named {
+            return Some(true);
+        }
+        self.unix(tgid, unix.peer).is_some_and(|peer| peer.named).then_some(false)
+    }
+
     /// Makes sure that there is a socket in the namespace of a process, whose inode it gives.
     fn enter(&mut self, tgid: Tgid) -> Option<u64> {
         let path = format!("/proc/{tgid}/ns/net");
@@ -161,6 +170,12 @@ fn list(diag: &Diag) -> io::Result<Vec<Tcp>> {
 /// Inode of the socket that a descriptor is, by what `/proc/PID/fd` calls it.
 pub(super) fn inode_of(link: &str) -> Option<u32> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Inodes of the sockets among a process' first `most` descriptors, 2 µs a descriptor.
+pub(super) fn inodes_of(tgid: Tgid, most: usize) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten().take(most);
+    entries.filter_map(|entry| inode_of(fs::read_link(entry.path()).ok()?.to_str()?))
 }
 
 fn unix_request(inode: u32) -> [u8; UNIX_REQUEST] {

@@ -210,7 +210,7 @@ const BLOCK_IO: f64 = 0.1;
 /// Sends for each receive from which a process asks and does not just listen.
 const ASKS: f64 = 0.3;
 /// States in which a thread may wait for work; one that sleeps on a timer lets who asked it wait.
-const AT_REST: [State; 7] = [
+const AWAITS_WORK: [State; 7] = [
     State::Poll,
     State::NetAccept,
     State::NetRecv,
@@ -223,14 +223,28 @@ const AT_REST: [State; 7] = [
 const EPHEMERAL: u16 = 32_768;
 
 impl Partners {
-    pub(super) fn new(windows: &[std::sync::Arc<Window>], processes: &[Process], span: u64) -> Self {
+    pub(super) fn new(
+        windows: &[std::sync::Arc<Window>],
+        processes: &[Process],
+        by_tgid: &Map<Tgid, usize>,
+        span: u64,
+    ) -> Self {
         use crate::syscall_names::{name, receives, sends};
         let mut wakes: Map<(Tgid, Tgid), u64> = Map::default();
         let mut traffic: Map<Tgid, (u64, u64)> = Map::default();
+        let mut polls: Map<(Tgid, Tid), u64> = Map::default();
+        let mut at_it: Map<Tid, u64> = Map::default();
         for window in windows {
             for wait in &window.waits {
-                if let Some(waker) = &wait.waker {
-                    *wakes.entry((wait.tgid, waker.tgid)).or_default() += wait.weight.0;
+                let Some(waker) = &wait.waker else { continue };
+                *wakes.entry((wait.tgid, waker.tgid)).or_default() += wait.weight.0;
+                if waits_for_many(wait) {
+                    *polls.entry((wait.tgid, waker.tid)).or_default() += wait.weight.0;
+                    at_it.entry(waker.tid).or_insert_with(|| {
+                        let process = by_tgid.get(&waker.tgid).map(|at| &processes[*at]);
+                        let thread = process.and_then(|process| process.threads.get(&waker.tid));
+                        thread.map_or(0, |(_, times)| times.all() - times.sum(&AWAITS_WORK))
+                    });
                 }
             }
             for row in &window.syscalls {
@@ -249,18 +263,6 @@ impl Partners {
         }
         let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
         let block_io = requests.into_iter().filter_map(much).collect();
-        let mut polls: Map<(Tgid, Tid), u64> = Map::default();
-        let mut at_it: Map<Tid, u64> = Map::default();
-        let by_tgid: Map<Tgid, &Process> = processes.iter().map(|process| (process.tgid, process)).collect();
-        for wait in windows.iter().flat_map(|window| &window.waits).filter(|wait| waits_for_many(wait)) {
-            let Some(waker) = &wait.waker else { continue };
-            *polls.entry((wait.tgid, waker.tid)).or_default() += wait.weight.0;
-            at_it.entry(waker.tid).or_insert_with(|| {
-                let threads = by_tgid.get(&waker.tgid).map(|process| &process.threads);
-                let times = threads.and_then(|threads| threads.get(&waker.tid)).map(|(_, times)| times);
-                times.map_or(0, |times| times.all() - times.sum(&AT_REST))
-            });
-        }
         let windows = windows.len().max(1) as u64;
         let programs =
             processes.iter().filter(|process| !process.kernel).map(|process| process.tgid).collect();
@@ -343,13 +345,9 @@ impl Partners {
     /// itself meanwhile: it works, is held up, or sleeps.
     fn is_held_up(&self, wait: &Wait) -> bool {
         let Some(waker) = &wait.waker else { return false };
-        let connected = match wait.target {
-            WaitTarget::Unix { serves, .. } => serves == Some(false),
-            _ => !serves(wait),
-        };
         let waited = self.polls.get(&(wait.tgid, waker.tid)).copied().unwrap_or(0).min(self.whole());
         let at_it = self.at_it.get(&waker.tid).copied().unwrap_or(0);
-        connected && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
+        !serves(wait) && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
     }
 
     /// It sends about as often as it receives, or works on what it receives.
@@ -368,6 +366,7 @@ fn serves(wait: &Wait) -> bool {
         WaitTarget::Socket { local_port, peer, .. } => {
             local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
         }
+        WaitTarget::Unix { serves, .. } => serves != Some(false),
         // Of another family: nobody knows who asks whom.
         _ => true,
     }

@@ -307,7 +307,7 @@ pub(super) fn processes<'a>(
         }
     }
     adopt(windows, &mut processes, &by_tgid);
-    let partners = Partners::new(windows, &processes, crate::aggregate::span(windows).0);
+    let partners = Partners::new(windows, &processes, &by_tgid, crate::aggregate::span(windows).0);
     for process in &mut processes {
         process.refine(&partners);
     }

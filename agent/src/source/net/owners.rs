@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
 
+use crate::source::sockets::inodes_of;
+
 /// One look at all descriptors takes about 2 µs each: no more often than this.
 const BETWEEN: Duration = Duration::from_secs(5);
 /// A look ends after this much CPU time, and the next window goes on where it ended.
@@ -49,12 +51,9 @@ impl Owners {
     }
 
     fn descriptors(&mut self, tgid: Tgid) {
-        for entry in std::fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten() {
-            let Ok(link) = std::fs::read_link(entry.path()) else { continue };
-            if let Some(inode) = link.to_str().and_then(inode_of) {
-                // Of several that share it after a fork, the oldest.
-                self.known.entry(inode).or_insert(tgid);
-            }
+        for inode in inodes_of(tgid, usize::MAX) {
+            // Of several that share it after a fork, the oldest.
+            self.known.entry(inode).or_insert(tgid);
         }
     }
 
@@ -64,16 +63,12 @@ impl Owners {
     }
 }
 
-/// `socket:[1234]`
-fn inode_of(link: &str) -> Option<u32> {
-    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsRawFd as _;
 
     use super::*;
+    use crate::source::sockets::inode_of;
 
     #[test]
     fn the_owner_of_a_socket_is_found() {

@@ -14,6 +14,7 @@ use agent_common::units::{MonoNs, Tgid, Tid};
 
 use crate::source::in_flight::threads;
 use crate::source::lasting::{Lasting, memory};
+use crate::source::sockets::inode_of;
 use crate::window::{OpenWait, SyscallAbi};
 
 /// A thread that has been in one state since before it was looked at.
@@ -199,7 +200,7 @@ impl Sockets {
         if target.starts_with("pipe:") {
             return file::PIPE;
         }
-        if let Some(inode) = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']')?.parse().ok()) {
+        if let Some(inode) = inode_of(&target).map(u64::from) {
             return if let Some(kind) = self.inet.get(&inode) {
                 *kind
             } else if self.unix.contains(&inode) {

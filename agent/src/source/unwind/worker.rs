@@ -376,8 +376,8 @@ impl Worker {
     }
 
     fn look_at(&mut self, tgid: Tgid, now: Instant) {
-        // Gone, or a kernel thread.
         let begin = Instant::now();
+        // Gone, or a kernel thread.
         let Ok(found) = maps::read(tgid.0) else { return self.forget(tgid, now) };
         let took = begin.elapsed();
         if found.is_empty() {

@@ -4,6 +4,20 @@ use crate::diagnosis::{Case, Fault, Harm, Need, Role, Whose};
 
 const NETWORK: &[Need] = &[Need::Network];
 
+/// Somebody waits for the answers of a server that comes to sleep before it gives them.
+const fn of_a_slow_server(name: &'static str, cast: &'static [Role], culprit: &'static [Whose]) -> Case {
+    Case {
+        name,
+        needs: NETWORK,
+        cast,
+        fault: Fault::Spoils("server"),
+        class: &["net-peer"],
+        culprit,
+        forbidden: &["net-retransmit", "net-connect"],
+        harm: Harm::Throughput,
+    }
+}
+
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "loss",
@@ -27,36 +41,21 @@ pub(super) const CASES: &[Case] = &[
         forbidden: &["net-retransmit", "net-connect", "runq-neighbour"],
         harm: Harm::Throughput,
     },
-    Case {
-        name: "slow-server",
-        needs: NETWORK,
-        cast: &[Role::new("victim", "ask 7002 300"), Role::new("server", "answer 7002 4000")],
-        fault: Fault::Spoils("server"),
-        class: &["net-peer"],
-        culprit: &[Whose::Role("server"), Whose::Peer(7002)],
-        forbidden: &["net-retransmit", "net-connect"],
-        harm: Harm::Throughput,
-    },
-    Case {
-        name: "patient-client",
-        needs: NETWORK,
-        cast: &[Role::new("victim", "ask-patient 7004 300"), Role::new("server", "answer 7004 4000")],
-        fault: Fault::Spoils("server"),
-        class: &["net-peer"],
-        culprit: &[Whose::Role("server"), Whose::Peer(7004)],
-        forbidden: &["net-retransmit", "net-connect"],
-        harm: Harm::Throughput,
-    },
-    Case {
-        name: "loop-client",
-        needs: NETWORK,
-        cast: &[Role::new("victim", "ask-loop 7006 1000"), Role::new("server", "answer 7006 4000")],
-        fault: Fault::Spoils("server"),
-        class: &["net-peer"],
-        culprit: &[Whose::Role("server"), Whose::Peer(7006)],
-        forbidden: &["net-retransmit", "net-connect"],
-        harm: Harm::Throughput,
-    },
+    of_a_slow_server(
+        "slow-server",
+        &[Role::new("victim", "ask 7002 300"), Role::new("server", "answer 7002 4000")],
+        &[Whose::Role("server"), Whose::Peer(7002)],
+    ),
+    of_a_slow_server(
+        "patient-client",
+        &[Role::new("victim", "ask-patient 7004 300"), Role::new("server", "answer 7004 4000")],
+        &[Whose::Role("server"), Whose::Peer(7004)],
+    ),
+    of_a_slow_server(
+        "loop-client",
+        &[Role::new("victim", "ask-loop 7006 1000"), Role::new("server", "answer 7006 4000")],
+        &[Whose::Role("server"), Whose::Peer(7006)],
+    ),
     Case {
         name: "no-connection",
         needs: NETWORK,
