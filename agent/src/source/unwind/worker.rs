@@ -32,8 +32,8 @@ const REFRESH_MIN: Duration = Duration::from_millis(20);
 const REFRESH_MAX: Duration = Duration::from_secs(30);
 /// One part in so many of the time is spent on reading a process' mappings, however often they change: Java has thousands.
 const LOOKS: u32 = 50;
-/// Stacks are copied, for what has just been mapped, unless so many looks in vain were needed to wait this long.
-const HOPELESS: Duration = Duration::from_millis(100);
+/// Looks in vain, one behind the other, after which stacks that lead into code without a mapping are copied no more.
+const HOPELESS: u32 = 3;
 /// A process that has not been sampled for so long may give its place to others.
 const IDLE: Duration = Duration::from_mins(1);
 /// Files remembered before those that no process uses are forgotten.
@@ -214,7 +214,8 @@ struct Process {
     sampled: Instant,
     /// Not looked at again before.
     next: Instant,
-    pause: Duration,
+    /// Looks since the last one that found something new.
+    vain: u32,
 }
 
 struct Worker {
@@ -353,7 +354,7 @@ impl Worker {
         for table in &tables {
             self.tables.used_by_one_more(*table);
         }
-        self.give(child, Plan { mappings, tables, python, left_out: 0 }, REFRESH_MIN, now);
+        self.give(child, Plan { mappings, tables, python, left_out: 0 }, (0, REFRESH_MIN), now);
     }
 
     fn forget(&mut self, tgid: Tgid, now: Instant) {
@@ -376,10 +377,10 @@ impl Worker {
     }
 
     fn look_at(&mut self, tgid: Tgid, now: Instant) {
-        let begin = Instant::now();
+        let begin = clock::thread_cpu();
         // Gone, or a kernel thread.
         let Ok(found) = maps::read(tgid.0) else { return self.forget(tgid, now) };
-        let took = begin.elapsed();
+        let took = clock::thread_cpu().saturating_sub(begin);
         if found.is_empty() {
             return;
         }
@@ -398,11 +399,12 @@ impl Worker {
             plan.python = plan.python.or_else(|| self.pythons.find(&mut self.maps, tgid, mapping));
         }
         self.refused += plan.left_out as u64;
-        let pause = match self.processes.get(&tgid) {
-            Some(process) if self.mappings(process) == plan.mappings => (process.pause * 2).min(REFRESH_MAX),
-            _ => REFRESH_MIN.max(took * LOOKS),
+        let vain = match self.processes.get(&tgid) {
+            Some(process) if self.mappings(process) == plan.mappings => process.vain.saturating_add(1),
+            _ => 0,
         };
-        self.give(tgid, plan, pause, now);
+        let pause = REFRESH_MIN.max(took * LOOKS).saturating_mul(2u32.saturating_pow(vain)).min(REFRESH_MAX);
+        self.give(tgid, plan, (vain, pause), now);
     }
 
     /// What the kernel side has of a process.
@@ -411,7 +413,7 @@ impl Worker {
     }
 
     /// Gives a process its mappings, in place of those it had. Their tables count it as a user already.
-    fn give(&mut self, tgid: Tgid, plan: Plan, pause: Duration, now: Instant) {
+    fn give(&mut self, tgid: Tgid, plan: Plan, (vain, pause): (u32, Duration), now: Instant) {
         let sampled = self.processes.get(&tgid).map_or(now, |p| p.sampled);
         self.release(tgid, now);
         let count = plan.mappings.len() as u32;
@@ -430,9 +432,9 @@ impl Worker {
         for (at, mapping) in plan.mappings.into_iter().enumerate() {
             self.maps.put_mapping(first + at as u32, mapping);
         }
-        let young = u32::from(pause < HOPELESS);
+        let young = u32::from(vain < HOPELESS);
         let (tables, python, next) = (plan.tables, plan.python, now + pause);
-        self.processes.insert(tgid, Process { first, count, tables, python, sampled, next, pause });
+        self.processes.insert(tgid, Process { first, count, tables, python, sampled, next, vain });
         let (list, layout) = python.unwrap_or_default();
         if let Err(error) =
             self.maps.put_process(tgid.0, ProcessMaps { first, count, python: list, layout, young })
