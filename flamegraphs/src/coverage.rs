@@ -25,6 +25,12 @@ pub enum Unnamed {
     Stripped,
     /// The file is not a readable ELF file.
     NotElf,
+    /// The file, or the process, is on a file system that does not answer (FUSE, NFS). It is left alone until it does.
+    NoAnswer,
+    /// The file, or all files of its user, took more memory or time than they may.
+    OverBudget,
+    /// The path leads to a device, a FIFO or an interface of the kernel: it was not opened.
+    NotAFile,
     /// Kernel addresses are hidden from us (`kernel.kptr_restrict`, lockdown, missing `CAP_SYSLOG`).
     KernelHidden,
     /// `/proc/kallsyms` cannot be read.
@@ -49,11 +55,32 @@ impl Unnamed {
             Self::FileGone => "file gone",
             Self::Stripped => "stripped",
             Self::NotElf => "not an ELF file",
+            Self::NoAnswer => "file system does not answer",
+            Self::OverBudget => "over budget",
+            Self::NotAFile => "not a regular file",
             Self::KernelHidden => "hidden by kptr_restrict",
             Self::KernelUnreadable => "/proc/kallsyms unreadable",
             Self::KernelUnknown => "unknown kernel address",
             Self::Failed => "symbolizer failed",
             Self::PythonCode => "Python code not read in time",
+        }
+    }
+}
+
+impl From<opener::Blocked> for Unnamed {
+    fn from(blocked: opener::Blocked) -> Self {
+        match blocked {
+            opener::Blocked::OverTime => Self::OverBudget,
+            _ => Self::NoAnswer,
+        }
+    }
+}
+
+impl From<opener::Refused> for Unnamed {
+    fn from(refused: opener::Refused) -> Self {
+        match refused {
+            opener::Refused::NotRegular(_) | opener::Refused::OfKernel => Self::NotAFile,
+            _ => Self::FileGone,
         }
     }
 }

@@ -13,7 +13,7 @@ pub type Entry = (&'static str, fn(&[u8]));
 /// All of them.
 pub const ENTRIES: [Entry; 8] = [
     ("perf_map", entries::perf_map),
-    ("jitdump", |bytes| entries::jitdump(file(bytes))),
+    ("jitdump", |bytes| entries::jitdump(&file(bytes))),
     ("maps", entries::maps),
     ("elf", |bytes| entries::elf(&file(bytes))),
     ("go_table", entries::go_table),

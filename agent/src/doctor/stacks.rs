@@ -91,6 +91,13 @@ fn code_of(pid: Tgid) -> Vec<Code> {
 }
 
 fn table_of(pid: Tgid, mapping: &maps::Mapping) -> Result<usize, String> {
-    let file = unwind::open(pid.0, mapping).ok_or("cannot be opened any more")?;
-    unwind::build(&file).map(|table| table.functions).map_err(|error| error.to_string())
+    let mapped = unwind::mapped(pid.0, mapping).ok_or("no file")?;
+    let build = move || {
+        let file =
+            mapped.open().and_then(|held| Ok(held.reader()?)).map_err(|refused| refused.to_string())?;
+        unwind::build(&file).map(|table| table.functions).map_err(|error| error.to_string())
+    };
+    opener::Workers::new("doctor")
+        .run(opener::Owner::of_process(pid.0), build)
+        .map_err(|blocked| blocked.to_string())?
 }

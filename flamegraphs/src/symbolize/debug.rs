@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use opener::file::{self, Held, Root};
+
 use super::debuginfod;
 use super::elf::{DebugLink, Image};
-use super::files::open_plain;
 
 /// Where distributions put them.
 const DEBUG_DIR: &str = "usr/lib/debug";
@@ -16,17 +17,23 @@ const MAX_CHECKED: u64 = 512 << 20;
 
 /// The debug file of `image`, which lies at `path` below `root` (of a process that maps it). In this order: by build
 /// ID, here and below `root`; by the name in its `.gnu_debuglink`; in debuginfod's cache. Whatever the way, build IDs
-/// must be the same, or else the checksum right.
-pub(super) fn find(image: &Image, path: &Path, root: &Path) -> Option<(File, Image)> {
+/// must be the same, or else the checksum right. Both are easily forged: with `trusted`, only a file that nobody but root can
+/// have written is taken. May wait for file systems.
+pub(super) fn find(image: &Image, path: &Path, root: Root, trusted: bool) -> Option<(File, Image)> {
     let id = image.build_id.as_deref();
     let by_id = id.into_iter().flat_map(|id| {
         let file = by_build_id(id);
-        [Path::new("/").join(&file), root.join(&file)]
+        [(Root::Own, file.clone()), (root, file)]
     });
     let by_link = image.debug_link().into_iter().flat_map(|link| by_link(link, path, root));
-    let cached = id.and_then(debuginfod::cached);
-    by_id.chain(by_link).chain(cached).find_map(|path| {
-        let file = open_plain(&path)?;
+    let open = |(root, path): (Root, PathBuf)| {
+        file::below(root, &path).ok().filter(|held| !trusted || held.is_trusted())
+    };
+    // The cache is ours: what is in it came from the servers that the operator names.
+    let cached = || id.and_then(debuginfod::cached).and_then(|path| file::at(&path).ok());
+    let found = by_id.chain(by_link).filter_map(open);
+    found.chain(std::iter::once_with(cached).flatten()).find_map(|held: Held| {
+        let file = held.reader().ok()?;
         let its = Image::read(&file)?;
         let right = match (id, its.build_id.as_deref()) {
             (Some(one), Some(other)) => one == other,
@@ -42,13 +49,16 @@ fn by_build_id(id: &[u8]) -> PathBuf {
     Path::new(DEBUG_DIR).join(format!(".build-id/{first}/{rest}.debug"))
 }
 
-/// As gdb looks for them.
-fn by_link(link: &DebugLink, path: &Path, root: &Path) -> Vec<PathBuf> {
+/// As gdb looks for them. A link is a file name: one with directories in it is somebody's trick.
+fn by_link(link: &DebugLink, path: &Path, root: Root) -> Vec<(Root, PathBuf)> {
+    if link.name.contains('/') {
+        return Vec::new();
+    }
     let dir = path.parent().unwrap_or(Path::new("/"));
     let dir = dir.strip_prefix("/").unwrap_or(dir);
     let places = [dir.to_owned(), dir.join(".debug"), Path::new(DEBUG_DIR).join(dir)];
-    let roots = [root, Path::new("/")];
-    roots.iter().flat_map(|root| places.iter().map(|place| root.join(place).join(&link.name))).collect()
+    let roots = [root, Root::Own];
+    roots.iter().flat_map(|root| places.iter().map(|place| (*root, place.join(&link.name)))).collect()
 }
 
 /// Bytes as hexadecimal digits.
@@ -83,16 +93,12 @@ mod tests {
         let file = by_build_id(&[0xab, 0xcd, 0x01]);
         assert_eq!(file, Path::new("usr/lib/debug/.build-id/ab/cd01.debug"));
         let link = DebugLink { name: "x.debug".to_owned(), crc: 0 };
-        let places = by_link(&link, Path::new("/opt/app/bin/x"), Path::new("/proc/7/root"));
-        let want = [
-            "/proc/7/root/opt/app/bin/x.debug",
-            "/proc/7/root/opt/app/bin/.debug/x.debug",
-            "/proc/7/root/usr/lib/debug/opt/app/bin/x.debug",
-            "/opt/app/bin/x.debug",
-            "/opt/app/bin/.debug/x.debug",
-            "/usr/lib/debug/opt/app/bin/x.debug",
-        ];
-        assert_eq!(places, want.map(PathBuf::from));
+        let places = by_link(&link, Path::new("/opt/app/bin/x"), Root::Of(7));
+        let want = ["opt/app/bin/x.debug", "opt/app/bin/.debug/x.debug", "usr/lib/debug/opt/app/bin/x.debug"];
+        let below = |root| want.map(|path| (root, PathBuf::from(path)));
+        assert_eq!(places, [below(Root::Of(7)), below(Root::Own)].concat());
+        let trick = DebugLink { name: "../../dev/watchdog".to_owned(), crc: 0 };
+        assert_eq!(by_link(&trick, Path::new("/opt/x"), Root::Own), []);
         assert_eq!(by_build_id(&[]), Path::new("usr/lib/debug/.build-id//.debug"));
     }
 }

@@ -19,10 +19,10 @@ pub(crate) fn perf_map(bytes: &[u8]) {
     assert!(functions.bytes() < 64 * bytes.len() + 64);
 }
 
-pub(crate) fn jitdump(file: File) {
-    let mut dump = Dump::new(file, Path::new("/tmp/jit-1.dump"));
-    dump.read_on();
-    dump.read_on();
+pub(crate) fn jitdump(file: &File) {
+    let mut dump = Dump::new(Path::new("/tmp/jit-1.dump"));
+    dump.read_on(file);
+    dump.read_on(file);
     for addr in ADDRS {
         dump.find(addr);
     }

@@ -1,37 +1,40 @@
 //! The ELF files that processes map: opened once and held, so that a deleted binary or an exited
 //! container still gives names; and what blazesym caches of them, under a budget.
+//!
+//! What touches a file runs on a worker of `opener`: its file system may never answer.
 
 mod answer;
+mod look;
 mod mapped;
-mod open;
 mod tables;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use blazesym::symbolize::evict::{self, Evict};
 use blazesym::symbolize::source::{Elf, Process, Source};
 use blazesym::symbolize::{Input, Reason, Symbolized, Symbolizer};
 
+use opener::file::Root;
+use opener::{Owner, Place, Workers};
+
 use super::SymbolizerOptions;
+use super::asker::Asker;
 use super::cache::NameCache;
 use super::debuginfod::{self, Debuginfod};
 use super::elf::Image;
 use super::maps::{Backing, Mapping};
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
-use crate::python::Interpreter;
 use answer::names_of;
+use look::Looked;
 use mapped::Opened;
 pub(super) use mapped::{Key, MappedFile, stand_in};
-pub(crate) use open::open_mapped;
-pub(super) use open::open_plain;
-use open::stamp;
-use tables::Tables;
+use tables::{Tables, Wanted};
 
 /// Files held open at most, one descriptor each; those whose tables are cached take two more. The usual limit
 /// of a service is 1,024.
@@ -43,6 +46,10 @@ const MAX_CONTENTS: usize = 16 * 1024;
 
 /// All mapped files, and blazesym.
 pub(crate) struct Files {
+    /// Threads that touch files and processes.
+    pub(super) workers: Workers,
+    /// No file is read for the question under way after this.
+    pub(super) deadline: Option<Instant>,
     known: HashMap<Key, Rc<MappedFile>>,
     symbolizer: Symbolizer,
     /// Build ID (or number) → content id: the same library in two images is symbolized once.
@@ -64,6 +71,8 @@ impl Files {
     pub(crate) fn new(options: SymbolizerOptions) -> Self {
         let debug = options.debug_bytes > 0;
         Self {
+            workers: Workers::new("symbolizer"),
+            deadline: None,
             known: HashMap::new(),
             // Reload is off since a path here is memory of ours, which does not change.
             symbolizer: Symbolizer::builder()
@@ -85,75 +94,68 @@ impl Files {
         }
     }
 
-    /// The file behind `mapping`, if a file is behind it.
-    pub(crate) fn intern(&mut self, mapping: &Mapping) -> Option<Rc<MappedFile>> {
+    /// The file behind `mapping` of a process in this space, if a file is behind it.
+    pub(crate) fn intern(&mut self, mapping: &Mapping, space: u64) -> Option<Rc<MappedFile>> {
         let Backing::File { dev, ino, path, deleted } = &mapping.backing else { return None };
         if self.known.len() >= MAX_KNOWN {
             self.forget_unmapped();
         }
         let file = self
             .known
-            .entry((*dev, *ino, path.clone()))
-            .or_insert_with(|| Rc::new(MappedFile::new(*dev, *ino, path, *deleted)));
+            .entry((*dev, *ino, path.clone(), space))
+            .or_insert_with_key(|key| Rc::new(MappedFile::new(key, *deleted)));
         Some(Rc::clone(file))
     }
 
     /// The file at `path`, open.
     pub(crate) fn of_path(&mut self, path: &Path) -> io::Result<Rc<MappedFile>> {
-        let handle = open_plain(path).ok_or(io::ErrorKind::NotFound)?;
-        let meta = handle.metadata()?;
-        let text = std::path::absolute(path)?.to_string_lossy().into_owned();
-        let (dev, ino) = (meta.dev(), meta.ino());
-        let file = self
-            .known
-            .entry((dev, ino, text))
-            .or_insert_with_key(|(dev, ino, text)| Rc::new(MappedFile::new(*dev, *ino, text, false)));
+        let path = std::path::absolute(path)?;
+        let wanted = path.clone();
+        let read = move || look::read(Arc::new(opener::file::at(&wanted)?), &wanted);
+        let looked = self.workers.run(Owner::own(), read).map_err(io::Error::other)?;
+        let looked = looked.map_err(|refused| match refused {
+            opener::Refused::Unreachable(error) => error,
+            refused => io::Error::other(refused),
+        })?;
+        let (dev, ino) = looked.held.identity().ok_or(io::ErrorKind::NotFound)?;
+        let key = (dev, ino, path.to_string_lossy().into_owned(), 0);
+        let file = self.known.entry(key).or_insert_with_key(|key| Rc::new(MappedFile::new(key, false)));
         let file = Rc::clone(file);
-        {
-            let mut opened = file.opened.borrow_mut();
-            self.open += usize::from(opened.file.is_none());
-            opened.file = Some(handle);
-        }
-        self.open(std::process::id(), (0, 0), &file).map_err(|reason| io::Error::other(reason.as_str()))?;
-        Ok(file)
+        let mut opened = file.opened.borrow_mut();
+        self.take(&mut opened, looked, Asker::own());
+        let is_elf = opened.image.is_some();
+        drop(opened);
+        if is_elf { Ok(file) } else { Err(io::Error::other(Unnamed::NotElf.as_str())) }
     }
 
-    /// Opens `file` through process `tgid`'s `mapping`, if it is not open. Returns its headers.
+    /// Opens `file` through the asker's `mapping`, if it is not open. Returns its headers.
     pub(crate) fn open(
         &mut self,
-        tgid: u32,
+        asker: Asker,
         mapping: (u64, u64),
         file: &MappedFile,
     ) -> Result<Arc<Image>, Unnamed> {
         self.clock += 1;
         let mut opened = file.opened.borrow_mut();
         opened.used = self.clock;
-        if opened.file.is_none()
-            && let Some(handle) = open_mapped(tgid, mapping, (file.ino, &file.path, file.deleted))
-        {
-            opened.file = Some(handle);
-            opened.tgid = tgid;
-            self.open += 1;
-        }
-        let Some(handle) = &opened.file else {
-            // Its names may still be cached.
-            return opened.image.clone().ok_or(Unnamed::FileGone);
+        let known = opened.stamp.filter(|_| opened.image.is_some());
+        let looked = match &opened.file {
+            // Not written to in place since: then its build ID would not be to be trusted.
+            Some(held) if opened.stamp == held.stamp() => None,
+            Some(held) => {
+                let (held, path) = (Arc::clone(held), file.path.clone());
+                Some(self.touch(asker.owner().on(file.dev), move || look::read(held, &path)))
+            }
+            None => {
+                let mapped = file.mapped(asker.tgid, mapping);
+                Some(self.touch(asker.owner().on(file.dev), move || look::open(&mapped, known)))
+            }
         };
-        let stamp = handle.metadata().map(|meta| stamp(&meta)).unwrap_or_default();
-        if opened.image.is_none() || stamp != opened.stamp {
-            // New, or written to in place since: then its build ID is not to be trusted.
-            let image = Image::read(handle).map(Arc::new);
-            let build_id = image.as_ref().and_then(|image| image.build_id.clone());
-            let build_id = build_id.filter(|_| opened.content == 0);
-            let may_be = Interpreter::may_be_in(&file.path);
-            let python = may_be.then(|| Interpreter::read(handle, &file.path)).flatten();
-            self.uncache(&mut opened);
-            opened.stamp = stamp;
-            opened.content = self.content(build_id);
-            opened.image = image;
-            opened.python = python.map(Rc::new);
-            opened.awaits = false;
-            opened.plain = false;
+        match looked {
+            None => {}
+            Some(Ok(looked)) => self.take(&mut opened, looked, asker),
+            // Its names may still be cached.
+            Some(Err(reason)) => return opened.image.clone().ok_or(reason),
         }
         self.take_in(&mut opened);
         let result = opened.image.clone().ok_or(Unnamed::NotElf);
@@ -162,6 +164,43 @@ impl Files {
             self.close_oldest();
         }
         result
+    }
+
+    /// Runs what touches a file on a thread that may be given up.
+    fn touch<T: Send + 'static, E: Into<Unnamed> + Send + 'static>(
+        &self,
+        owner: Owner,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Unnamed> {
+        if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+            return Err(Unnamed::OverBudget);
+        }
+        self.workers.run(owner, work)?.map_err(Into::into)
+    }
+
+    /// Takes what was read of a file.
+    fn take(&mut self, opened: &mut Opened, Looked { held, stamp, contents }: Looked, asker: Asker) {
+        self.open += usize::from(opened.file.is_none());
+        opened.trusted = held.is_trusted() && asker.space == 0;
+        // Whoever can write what is in it pays for reading it. A file system of the asker's may call anything root's.
+        opened.uid = match held.uid() {
+            0 if !opened.trusted => asker.uid,
+            uid => uid,
+        };
+        opened.tgid = asker.tgid;
+        opened.file = Some(held);
+        let Some(contents) = contents else { return };
+        let build_id = contents.image.as_ref().and_then(|image| image.build_id.clone());
+        // A build ID says what is in a file only where nobody but root can have written both. And not of a file that was written
+        // to in place.
+        let shared = build_id.filter(|_| opened.trusted && opened.content == 0);
+        self.uncache(opened);
+        opened.stamp = stamp;
+        opened.content = self.content(shared);
+        opened.image = contents.image.map(Arc::new);
+        opened.python = contents.python.map(Arc::new);
+        opened.awaits = false;
+        opened.plain = false;
     }
 
     /// Forgets what was found without the debug file that a server has sent since.
@@ -173,8 +212,11 @@ impl Files {
         {
             opened.awaits = false;
             self.uncache(opened);
-            self.contents.remove(&id);
-            opened.content = self.content(Some(id));
+            let shared = opened.trusted.then(|| {
+                self.contents.remove(&id);
+                id
+            });
+            opened.content = self.content(shared);
         }
     }
 
@@ -206,7 +248,8 @@ impl Files {
             let mut found = self.symbolize(&mut opened, file, &missing).into_iter();
             for (name, &vaddr) in names.iter_mut().zip(vaddrs).filter(|(name, _)| name.is_none()) {
                 let fresh = found.next().unwrap_or_else(|| stand_in(&file.label, vaddr, Unnamed::Failed));
-                if !matches!(fresh.unnamed, Some(Unnamed::Failed | Unnamed::FileGone)) {
+                let for_now = [Unnamed::Failed, Unnamed::FileGone, Unnamed::NoAnswer, Unnamed::OverBudget];
+                if fresh.unnamed.is_none_or(|reason| !for_now.contains(&reason)) {
                     cache.insert(content, vaddr, fresh.clone());
                 }
                 *name = Some(fresh);
@@ -222,13 +265,22 @@ impl Files {
         }
         loop {
             if opened.cached.is_none() {
-                let (Some(handle), Some(image)) = (&opened.file, &opened.image) else {
+                let (Some(held), Some(image)) = (opened.file.clone(), opened.image.clone()) else {
                     return all(Unnamed::FileGone);
                 };
-                let root = PathBuf::from(format!("/proc/{}/root", opened.tgid));
-                let debug_bytes = if opened.plain { 0 } else { self.options.debug_bytes };
-                match Tables::read(handle, image, (&file.path, &root), debug_bytes) {
-                    Ok(tables) => {
+                let wanted = Wanted {
+                    path: file.path.clone(),
+                    root: Root::Of(opened.tgid),
+                    trusted: opened.trusted,
+                    debug_bytes: if opened.plain { 0 } else { self.options.debug_bytes },
+                };
+                let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
+                let its = Arc::clone(&image);
+                let read = move || -> io::Result<Tables> { Tables::read(&held.reader()?, &its, &wanted) };
+                let read = self.touch(owner, move || Ok::<_, Unnamed>(read()));
+                match read {
+                    Err(reason) => return all(reason),
+                    Ok(Ok(tables)) => {
                         self.table_bytes += tables.bytes;
                         if !tables.debug
                             && !opened.plain
@@ -238,15 +290,18 @@ impl Files {
                         }
                         opened.cached = Some(tables);
                     }
-                    Err(error) => {
+                    Ok(Err(error)) => {
                         tracing::debug!(file = %file.path.display(), %error, "cannot read the symbol tables");
-                        return all(Unnamed::Failed);
+                        let too_large = error.kind() == io::ErrorKind::FileTooLarge;
+                        return all(if too_large { Unnamed::OverBudget } else { Unnamed::Failed });
                     }
                 }
             }
             let Some(tables) = &opened.cached else { return all(Unnamed::Failed) };
             self.at_work = Some(file.key.clone());
+            let begin = thread_cpu();
             let answer = self.answers(tables, file, vaddrs);
+            opener::charge(opened.uid, thread_cpu().saturating_sub(begin));
             self.at_work = None;
             match answer {
                 Ok(names) => return names,
@@ -381,4 +436,10 @@ impl Files {
             }
         }
     }
+}
+
+/// CPU time of this thread.
+fn thread_cpu() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -1,8 +1,6 @@
 //! Names of interpreted functions: what was read of the code objects of one Python process.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,28 +35,56 @@ struct Known {
 /// Map entry, counts.
 const ENTRY_BYTES: usize = 112;
 
-impl Interpreted {
-    /// Reads the code objects at `addrs`, or sees that they are still those that were read.
-    pub(super) fn read(
-        &mut self,
-        interpreter: &Interpreter,
-        memory: &impl Memory,
-        addrs: &[u64],
-        now_ns: u64,
-    ) {
-        for &addr in addrs {
-            if let Some(known) = self.known.get_mut(&addr) {
-                match interpreter.fingerprint(memory, addr) {
-                    Some(print) if print == known.print => {
-                        known.seen_ns = now_ns;
-                        continue;
-                    }
-                    // Gone: what was read is what was sampled.
-                    None => continue,
-                    Some(_) => {}
-                }
+/// Code objects that are read at a question: the rest are read when they are sampled again.
+const MAX_READ: usize = 4096;
+
+/// An address, and what was there when it was last read.
+pub(super) type Wanted = (u64, Option<Fingerprint>);
+
+/// What is at an address now.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// What was there before.
+    Same,
+    /// This.
+    New(Fingerprint, Code),
+}
+
+/// Reads code objects, or sees that they are still those that were read. May wait for the process' file systems.
+pub(super) fn fetch(interpreter: &Interpreter, memory: &impl Memory, wanted: &[Wanted]) -> Vec<(u64, Read)> {
+    let read = |&(addr, known): &Wanted| {
+        if known.is_some() {
+            // Gone: what was read is what was sampled.
+            let print = interpreter.fingerprint(memory, addr)?;
+            if Some(print) == known {
+                return Some((addr, Read::Same));
             }
-            let Some((print, code)) = interpreter.code(memory, addr) else { continue };
+        }
+        let (print, code) = interpreter.code(memory, addr)?;
+        Some((addr, Read::New(print, code)))
+    };
+    wanted.iter().filter_map(read).collect()
+}
+
+impl Interpreted {
+    /// What to [`fetch`] of these addresses.
+    pub(super) fn wanted(&self, addrs: &[u64]) -> Vec<Wanted> {
+        let print = |addr| self.known.get(addr).map(|known| known.print);
+        addrs.iter().take(MAX_READ).map(|addr| (*addr, print(addr))).collect()
+    }
+
+    /// Takes what was read at `now_ns`.
+    pub(super) fn take(&mut self, read: Vec<(u64, Read)>, now_ns: u64) {
+        for (addr, read) in read {
+            let (print, code) = match read {
+                Read::Same => {
+                    if let Some(known) = self.known.get_mut(&addr) {
+                        known.seen_ns = now_ns;
+                    }
+                    continue;
+                }
+                Read::New(print, code) => (print, code),
+            };
             self.bytes += ENTRY_BYTES + code.bytes();
             let code = Rc::new(code);
             let old = self.known.remove(&addr);
@@ -102,11 +128,6 @@ impl Interpreted {
 /// A frame whose code was not read.
 pub(super) fn stand_in(frame: PythonFrame) -> FrameName {
     FrameName::unnamed(format!("[python {:#x}]", frame.code()), Unnamed::PythonCode)
-}
-
-/// The memory of a process.
-pub(super) fn memory(tgid: u32) -> Option<File> {
-    File::open(PathBuf::from(format!("/proc/{tgid}/mem"))).ok()
 }
 
 /// `CLOCK_MONOTONIC`

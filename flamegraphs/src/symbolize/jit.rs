@@ -1,10 +1,13 @@
 //! Names of code that is compiled at run time: functions by address, from a perf map or a jitdump.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use opener::file::{self, Mapped, Root};
+use opener::{Held, Refused, Stamp};
+
+use super::asker::Asker;
 use super::jitdump::Dump;
 use super::name::readable;
 use super::perf_map;
@@ -13,25 +16,28 @@ use crate::names::{Code, FrameName};
 
 /// Overlapping functions looked at: JITs reuse memory and append the new function.
 const MAX_OVERLAP: usize = 16;
-/// Memory of one process' functions, beyond which no more are taken: some 700,000.
-pub(super) const MAX_BYTES: usize = 64 << 20;
+/// Memory of one process' functions, beyond which no more are taken: some 250,000.
+const MAX_BYTES: usize = 24 << 20;
 
 /// Functions by address.
 #[derive(Debug, Default)]
 pub(super) struct Functions {
+    /// In the order in which they came.
     list: Vec<Function>,
+    /// Places in `list`, by address and then by place, as far as `list` had been filled then.
+    order: Vec<u32>,
     text: String,
     lines: Vec<Line>,
     files: Vec<Arc<str>>,
-    sorted: bool,
+    file_bytes: usize,
+    /// The newest function that begins at an address, once one has been moved: a dump may move each many times.
+    newest: Option<HashMap<u64, u32>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Function {
     start: u64,
     size: u64,
-    /// Of all that cover an address the one that came last counts.
-    turn: u32,
     /// Place of the name in `text`.
     name: (u32, u32),
     /// Its lines.
@@ -46,52 +52,68 @@ pub(super) struct Line {
     pub(super) number: u32,
 }
 
+/// Memory of an entry of `newest`, with its share of empty slots.
+const NEWEST_BYTES: usize = 32;
+/// The same of an entry of `files`, beside its text.
+const FILE_BYTES: usize = 32;
+
 impl Functions {
     /// Adds a function; `lines` by address.
     pub(super) fn add(&mut self, start: u64, size: u64, name: &str, lines: &[Line]) {
-        if self.bytes() >= MAX_BYTES {
+        if self.is_full() {
             return;
         }
         let (text, line) = (self.text.len() as u32, self.lines.len() as u32);
         self.text.push_str(name);
         self.lines.extend_from_slice(lines);
-        self.list.push(Function {
-            start,
-            size,
-            turn: self.list.len() as u32,
-            name: (text, self.text.len() as u32),
-            lines: (line, self.lines.len() as u32),
-        });
-        self.sorted = false;
+        let name = (text, self.text.len() as u32);
+        self.push(Function { start, size, name, lines: (line, self.lines.len() as u32) });
     }
 
     /// A function is at another address from now on.
     pub(super) fn moved(&mut self, from: u64, to: u64) {
-        if let Some(&old) = self.list.iter().rev().find(|function| function.start == from)
-            && self.bytes() < MAX_BYTES
-        {
-            self.list.push(Function { start: to, turn: self.list.len() as u32, lines: (0, 0), ..old });
-            self.sorted = false;
+        let list = &self.list;
+        let all = || list.iter().zip(0..).map(|(function, place)| (function.start, place)).collect();
+        let newest = self.newest.get_or_insert_with(all);
+        let old = newest.get(&from).and_then(|place| list.get(*place as usize)).copied();
+        if let Some(old) = old.filter(|_| !self.is_full()) {
+            self.push(Function { start: to, lines: (0, 0), ..old });
         }
     }
 
-    /// The number of a source file.
-    pub(super) fn file(&mut self, path: &str) -> u32 {
+    fn push(&mut self, function: Function) {
+        if let Some(newest) = &mut self.newest {
+            newest.insert(function.start, self.list.len() as u32);
+        }
+        self.list.push(function);
+    }
+
+    /// The number of a source file; `None` if no more are taken.
+    pub(super) fn file(&mut self, path: &str) -> Option<u32> {
         if self.files.last().is_none_or(|last| **last != *path) {
+            if self.is_full() {
+                return None;
+            }
+            self.file_bytes += path.len() + FILE_BYTES;
             self.files.push(path.into());
         }
-        (self.files.len() - 1) as u32
+        Some((self.files.len() - 1) as u32)
     }
 
-    /// The function that covers `addr`: name and line.
+    /// The function that covers `addr`: name and line. Of all that do the one that came last counts.
     pub(super) fn find(&mut self, addr: u64) -> Option<(&str, Option<Source>)> {
-        if !self.sorted {
-            self.list.sort_unstable_by_key(|function| (function.start, function.turn));
-            self.sorted = true;
+        let list = &self.list;
+        if self.order.len() < list.len() {
+            self.order.extend(self.order.len() as u32..list.len() as u32);
+            self.order.sort_unstable_by_key(|place| (list[*place as usize].start, *place));
         }
-        let next = self.list.partition_point(|function| function.start <= addr);
-        let covering = self.list[..next].iter().rev().take(MAX_OVERLAP);
-        let function = covering.filter(|one| addr - one.start < one.size).max_by_key(|one| one.turn)?;
+        let next = self.order.partition_point(|place| list[*place as usize].start <= addr);
+        let near = self.order[..next].iter().rev().take(MAX_OVERLAP);
+        let covers = |place: &&u32| {
+            let function = list[**place as usize];
+            addr - function.start < function.size
+        };
+        let function = list[*near.filter(covers).max()? as usize];
         let lines = &self.lines[function.lines.0 as usize..function.lines.1 as usize];
         let line = lines.partition_point(|line| line.addr <= addr).checked_sub(1).map(|at| lines[at]);
         let source = line.and_then(|line| {
@@ -100,12 +122,18 @@ impl Functions {
         Some((&self.text[function.name.0 as usize..function.name.1 as usize], source))
     }
 
+    /// No more functions are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes() >= MAX_BYTES
+    }
+
     /// Memory.
     pub(super) fn bytes(&self) -> usize {
-        self.list.len() * size_of::<Function>()
+        self.list.len() * (size_of::<Function>() + size_of::<u32>())
             + self.lines.len() * size_of::<Line>()
             + self.text.len()
-            + self.files.len() * 64
+            + self.file_bytes
+            + self.newest.as_ref().map_or(0, |newest| newest.len() * NEWEST_BYTES)
     }
 }
 
@@ -114,33 +142,64 @@ impl Functions {
 #[derive(Debug, Default)]
 pub(super) struct Jit {
     map: Functions,
-    /// Size, time and inode of the perf map when it was read.
-    stamp: Option<(u64, i64, i64, u64)>,
-    dump: Option<Dump>,
+    /// The perf map's stamp when it was read.
+    stamp: Option<Stamp>,
+    dump: Option<(Held, Dump)>,
+}
+
+/// Where the perf map and the jitdump of a process may be.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) asker: Asker,
+    /// Jitdumps that it has mapped.
+    pub(super) dumps: Vec<Mapped>,
+}
+
+impl Places {
+    /// Opens the map, or the dump, where programs put it: a file of root or of the process' user. `/tmp` is open to all, so it
+    /// may be a pipe that never ends or somebody else's invention.
+    fn open_usual(&self, name: &str) -> Result<(Held, PathBuf), Refused> {
+        let path = PathBuf::from(name);
+        let Asker { tgid, uid, .. } = self.asker;
+        // A container's /tmp is its own; it is out of reach when the process is gone.
+        let held = file::owned(Root::Of(tgid), &path, uid).or_else(|_| file::owned(Root::Own, &path, uid));
+        held.inspect_err(|error| tracing::debug!(path = name, %error, "ignored")).map(|held| (held, path))
+    }
+
+    fn open_map(&self) -> Result<Held, Refused> {
+        Ok(self.open_usual(&format!("/tmp/perf-{}.map", self.asker.ns_tgid))?.0)
+    }
+
+    /// The jitdump that the process has mapped, or that lies where it usually does. May wait for file systems.
+    pub(super) fn open_dump(&self) -> Option<(Held, PathBuf)> {
+        let mapped = self.dumps.iter().find_map(|mapped| Some((mapped.open().ok()?, mapped.path.clone())));
+        mapped.or_else(|| self.open_usual(&format!("/tmp/jit-{}.dump", self.asker.ns_tgid)).ok())
+    }
 }
 
 impl Jit {
-    /// Reads what is new. `dump` opens the process' jitdump, if it has one.
-    pub(super) fn refresh(
-        &mut self,
-        tgid: u32,
-        ns_tgid: u32,
-        dump: impl FnOnce() -> Option<(File, PathBuf)>,
-    ) {
-        if let Some(file) = perf_map::open(tgid, ns_tgid) {
-            let stamp =
-                file.metadata().ok().map(|meta| (meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ino()));
+    /// Reads what is new. May wait for file systems.
+    pub(super) fn refresh(&mut self, places: &Places) {
+        if let Ok(held) = places.open_map() {
+            let stamp = held.stamp();
             if stamp != self.stamp {
-                self.map = perf_map::read(file).map(|text| perf_map::parse(&text)).unwrap_or_default();
+                self.map = held.reader().map(perf_map::read).unwrap_or_default();
                 self.stamp = stamp;
             }
         }
         if self.dump.is_none() {
-            self.attach(dump());
+            self.attach(places.open_dump());
         }
-        if let Some(dump) = &mut self.dump {
-            dump.read_on();
+        if let Some((held, dump)) = &mut self.dump
+            && let Ok(file) = held.reader()
+        {
+            dump.read_on(&file);
         }
+    }
+
+    /// It has more functions than are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.map.is_full() || self.dump.as_ref().is_some_and(|(_, dump)| dump.is_full())
     }
 
     /// Its jitdump is open.
@@ -149,13 +208,13 @@ impl Jit {
     }
 
     /// Takes an open jitdump, to be read when its names are asked for.
-    pub(super) fn attach(&mut self, dump: Option<(File, PathBuf)>) {
-        self.dump = dump.map(|(file, path)| Dump::new(file, &path));
+    pub(super) fn attach(&mut self, dump: Option<(Held, PathBuf)>) {
+        self.dump = dump.map(|(held, path)| (held, Dump::new(&path)));
     }
 
     /// The name of what is at `addr`.
     pub(super) fn find(&mut self, addr: u64) -> Option<FrameName> {
-        let dumped = self.dump.as_mut().and_then(|dump| dump.find(addr));
+        let dumped = self.dump.as_mut().and_then(|(_, dump)| dump.find(addr));
         let (name, source, module) = if let Some(found) = dumped {
             found
         } else {
@@ -168,7 +227,7 @@ impl Jit {
 
     /// Memory.
     pub(super) fn bytes(&self) -> usize {
-        self.map.bytes() + self.dump.as_ref().map_or(0, Dump::bytes)
+        self.map.bytes() + self.dump.as_ref().map_or(0, |(_, dump)| dump.bytes())
     }
 }
 
@@ -192,7 +251,7 @@ mod tests {
     #[test]
     fn a_line_holds_until_the_next() {
         let mut functions = Functions::default();
-        let (a, b) = (functions.file("a.js"), functions.file("b.js"));
+        let (a, b) = (functions.file("a.js").unwrap(), functions.file("b.js").unwrap());
         let line = |addr, file, number| Line { addr, file, number };
         functions.add(0x100, 0x40, "f", &[line(0x108, a, 3), line(0x120, b, 7)]);
         let mut at =
@@ -202,5 +261,21 @@ mod tests {
         assert_eq!(at(0x13f).as_deref(), Some("b.js:7"));
         functions.moved(0x100, 0x900);
         assert_eq!(functions.find(0x910).unwrap().0, "f");
+    }
+
+    #[test]
+    fn a_million_moves_and_long_paths_cost_their_owner_names_and_no_more() {
+        let mut functions = Functions::default();
+        functions.add(0, 16, "f", &[]);
+        for number in 0..1_000_000 {
+            functions.moved(number * 16, (number + 1) * 16);
+        }
+        assert!(functions.is_full());
+        assert_eq!(functions.find(16 * 1000).unwrap().0, "f");
+        let mut functions = Functions::default();
+        let path = "x".repeat(1 << 20);
+        let taken = (0..1000).filter(|n| functions.file(&format!("{n}{path}")).is_some()).count();
+        assert!(taken <= MAX_BYTES / path.len());
+        assert!(functions.bytes() < MAX_BYTES + 2 * path.len());
     }
 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::elf::{u32_at, u64_at};
 use super::jit::{Functions, Line};
@@ -28,6 +29,10 @@ const MAX_NAME: usize = 4096;
 const MAX_DEBUG: usize = 4 << 20;
 /// Records read at a question: the rest comes with the next ones. A second's worth of a busy JIT is some 10,000.
 const MAX_RECORDS: usize = 1 << 20;
+/// Time for reading at a question, looked at every [`RECORDS_A_LOOK`] records: a dump with many records comes later, not in the
+/// way of everybody else's.
+const MAX_TIME: Duration = Duration::from_millis(500);
+const RECORDS_A_LOOK: usize = 1024;
 /// V8 counts a line's address from the beginning of the ELF file that perf makes of the function, whose header has this
 /// size; others count from the code.
 const ELF_HEADER: u64 = 64;
@@ -38,7 +43,6 @@ pub(super) type Found<'a> = (&'a str, Option<Source>, Option<Arc<str>>);
 /// A jitdump, read as far as it is written.
 #[derive(Debug)]
 pub(super) struct Dump {
-    file: File,
     path: Arc<str>,
     /// Read up to here; 0 before the header.
     offset: u64,
@@ -51,10 +55,9 @@ pub(super) struct Dump {
 }
 
 impl Dump {
-    pub(super) fn new(file: File, path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         let path = path.to_string_lossy().into();
         Self {
-            file,
             path,
             offset: 0,
             broken: false,
@@ -71,28 +74,30 @@ impl Dump {
         pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
     }
 
-    /// Reads the whole records that have been added.
-    pub(super) fn read_on(&mut self) {
+    /// Reads the whole records that have been added to the dump, which is `file`.
+    pub(super) fn read_on(&mut self, file: &File) {
         if self.offset == 0 && !self.broken {
             let mut header = [0; HEADER as usize];
-            if self.file.read_exact_at(&mut header, 0).is_err() {
+            if file.read_exact_at(&mut header, 0).is_err() {
                 return;
             }
             let size = u32_at(&header, 8).map_or(0, u64::from);
             self.broken = u32_at(&header, 0) != Some(MAGIC) || size < HEADER;
             self.offset = size;
         }
-        for _ in 0..MAX_RECORDS {
-            if self.broken || self.next_record().is_none() {
+        let begin = Instant::now();
+        for record in 0..MAX_RECORDS {
+            let late = record % RECORDS_A_LOOK == 0 && begin.elapsed() > MAX_TIME;
+            if late || self.broken || self.next_record(file).is_none() {
                 break;
             }
         }
     }
 
     /// `None` where no whole record is left.
-    fn next_record(&mut self) -> Option<()> {
+    fn next_record(&mut self, file: &File) -> Option<()> {
         let mut head = [0; RECORD];
-        self.file.read_exact_at(&mut head, self.offset).ok()?;
+        file.read_exact_at(&mut head, self.offset).ok()?;
         let (kind, size) = (u32_at(&head, 0)?, u32_at(&head, 4)?);
         let end = self.offset.checked_add(u64::from(size))?;
         if (size as usize) < RECORD {
@@ -100,7 +105,7 @@ impl Dump {
             self.broken = size != 0;
             return None;
         }
-        if end > self.file.metadata().ok()?.len() {
+        if end > file.metadata().ok()?.len() {
             return None;
         }
         let most = match kind {
@@ -109,7 +114,7 @@ impl Dump {
             _ => 0,
         };
         let mut body = vec![0; (size as usize - RECORD).min(most)];
-        self.file.read_exact_at(&mut body, self.offset + RECORD as u64).ok()?;
+        file.read_exact_at(&mut body, self.offset + RECORD as u64).ok()?;
         self.offset = end;
         // A record that makes no sense is left out; its size led past it.
         let _ = match kind {
@@ -157,7 +162,7 @@ impl Dump {
             let Some(name) = rest.get(16..) else { break };
             let Some(len) = name.iter().position(|byte| *byte == 0) else { break };
             if &name[..len] != b"\xff" {
-                file = Some(self.functions.file(&String::from_utf8_lossy(&name[..len])));
+                file = self.functions.file(&String::from_utf8_lossy(&name[..len]));
             }
             if let Some(file) = file {
                 lines.push(Line { addr, file, number });
@@ -172,6 +177,11 @@ impl Dump {
     pub(super) fn find(&mut self, addr: u64) -> Option<Found<'_>> {
         let (name, source) = self.functions.find(addr)?;
         Some((name, source, Some(Arc::clone(&self.path))))
+    }
+
+    /// No more functions are taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.functions.is_full()
     }
 
     /// Memory.
@@ -229,22 +239,22 @@ mod tests {
     #[test]
     fn functions_lines_and_moves_are_read_as_they_are_written() {
         let mut file = tempfile::tempfile().unwrap();
-        let mut dump = Dump::new(file.try_clone().unwrap(), Path::new("/tmp/jit-7.dump"));
-        dump.read_on();
+        let mut dump = Dump::new(Path::new("/tmp/jit-7.dump"));
+        dump.read_on(&file);
         let second = load(0x2000, 64, "second");
         file.write_all(&header()).unwrap();
         file.write_all(&lines(0x1000, &[(0x1000, 3, b"/a.js"), (0x1010, 4, b"\xff"), (0x1018, 1, b"/b.js")]))
             .unwrap();
         file.write_all(&load(0x1000, 32, "JS:~first /a.js:3")).unwrap();
         file.write_all(&second[..50]).unwrap();
-        dump.read_on();
+        dump.read_on(&file);
         assert_eq!(at(&mut dump, 0x1014).as_deref(), Some("JS:~first /a.js:3 /a.js:4"));
         assert_eq!(at(&mut dump, 0x101f).as_deref(), Some("JS:~first /a.js:3 /b.js:1"));
         assert_eq!(at(&mut dump, 0x2000), None, "half a record");
         file.write_all(&second[50..]).unwrap();
         file.write_all(&record(3, &[], &[])).unwrap();
         file.write_all(&record(CODE_MOVE, &[0, 0x2000, 0x2000, 0x9000, 64, 1], &[])).unwrap();
-        dump.read_on();
+        dump.read_on(&file);
         assert_eq!(at(&mut dump, 0x2000).as_deref(), Some("second"));
         assert_eq!(at(&mut dump, 0x9030).as_deref(), Some("second"));
         assert!(dump.bytes() > 0);
@@ -256,8 +266,8 @@ mod tests {
         file.write_all(&header()).unwrap();
         file.write_all(&lines(0x1000, &[(0x1040, 3, b"/a.js"), (0x1050, 4, b"\xff")])).unwrap();
         file.write_all(&load(0x1000, 32, "f")).unwrap();
-        let mut dump = Dump::new(file, Path::new("x"));
-        dump.read_on();
+        let mut dump = Dump::new(Path::new("x"));
+        dump.read_on(&file);
         assert_eq!(at(&mut dump, 0x1001).as_deref(), Some("f /a.js:3"));
         assert_eq!(at(&mut dump, 0x1011).as_deref(), Some("f /a.js:4"));
     }
@@ -277,8 +287,8 @@ mod tests {
             bytes.truncate(bytes.len() - round % 60);
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
-            let mut dump = Dump::new(file, Path::new("x"));
-            dump.read_on();
+            let mut dump = Dump::new(Path::new("x"));
+            dump.read_on(&file);
             for addr in [0, 0x10, 0x18, 0x30, u64::MAX] {
                 dump.find(addr);
             }

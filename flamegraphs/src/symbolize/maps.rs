@@ -1,6 +1,5 @@
 //! `/proc/<tgid>/maps`: the executable mappings of a process.
 
-use std::fs;
 use std::io;
 
 /// What an executable mapping is made of.
@@ -48,10 +47,10 @@ impl Mapping {
 }
 
 /// Reads the executable mappings of `tgid`, sorted by address. Empty for a kernel thread and for a
-/// process that is exiting (its memory is gone though its entry is not).
+/// process that is exiting (its memory is gone though its entry is not). May wait for the process' memory lock: see
+/// [`opener::Workers`].
 pub fn read(tgid: u32) -> io::Result<Vec<Mapping>> {
-    let text = fs::read(format!("/proc/{tgid}/maps"))?;
-    Ok(parse(&text))
+    Ok(parse(&opener::process::maps(tgid)?))
 }
 
 /// Parses the text of a `maps` file; lines that do not look like one are left out.

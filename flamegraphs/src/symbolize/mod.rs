@@ -3,6 +3,7 @@
 //! blazesym's `Symbolizer` is the unit of caching, is neither `Send` nor cheap to make, and so lives on
 //! one thread for as long as the agent does; [`Symbolizer`] here is the handle that anyone may clone.
 
+mod asker;
 mod cache;
 mod debug;
 mod debuginfod;

@@ -1,22 +1,19 @@
 //! Mappings of processes, read early and kept after exit.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
 
+use super::asker::Asker;
 use super::elf::Image;
-use super::files::{Files, MappedFile, open_plain, stand_in};
+use super::files::{Files, MappedFile, stand_in};
 use super::interpreted::{self, Interpreted, Span};
-use super::jit::Jit;
+use super::jit::{Jit, Places};
 use super::jitdump::Dump;
 use super::maps::{self, Backing};
-use super::perf_map;
 use super::plan::Plan;
 use crate::coverage::Unnamed;
 use crate::names::{Code, FrameName, Role};
@@ -52,7 +49,8 @@ struct Region {
 struct Process {
     /// Latest first.
     generations: Vec<Rc<[Region]>>,
-    ns_tgid: Option<u32>,
+    /// Who it is, once it has been looked at while it lived.
+    asker: Option<Asker>,
     /// Why there are no mappings.
     failed: Option<Unnamed>,
     used: u64,
@@ -76,21 +74,22 @@ impl Processes {
     pub(crate) fn observe(&mut self, tgid: u32, files: &mut Files) -> bool {
         let alive = self.refresh(tgid, files);
         let Some(process) = self.known.get_mut(&tgid) else { return false };
-        if process.ns_tgid.is_none() {
-            process.ns_tgid = perf_map::ns_tgid(tgid);
-        }
         process.open_files(tgid, files);
         if alive && !process.jit.has_dump() && process.maps_dump() {
-            let dump = process.open_dump(tgid, process.ns_tgid.unwrap_or(tgid));
-            process.jit.attach(dump);
+            let places = process.jit_places(tgid);
+            if let Ok(dump) = files.workers.run(places.asker.owner(), move || places.open_dump()) {
+                process.jit.attach(dump);
+            }
         }
         alive
     }
 
     /// It has these mappings, or had them when it lived.
     pub(crate) fn mapped(&mut self, tgid: u32, mappings: &[maps::Mapping], files: &mut Files) {
-        let regions: Rc<[Region]> = mappings.iter().map(|map| region(map, files)).collect();
         let process = self.entry(tgid);
+        process.look(tgid);
+        let space = process.asker(tgid).space;
+        let regions: Rc<[Region]> = mappings.iter().map(|map| region(map, space, files)).collect();
         process.failed = None;
         process.add(regions);
         process.open_files(tgid, files);
@@ -101,7 +100,9 @@ impl Processes {
         let Some(parent) = self.known.get(&parent_tgid) else { return };
         let generations = parent.generations.clone();
         let used = self.clock;
-        let process = Process { generations, used, parent: Some(parent_tgid), ..Process::default() };
+        // It has its parent's user and namespaces, too, until it is looked at itself.
+        let asker = parent.asker.map(|asker| Asker { tgid: child, ..asker });
+        let process = Process { generations, asker, used, parent: Some(parent_tgid), ..Process::default() };
         self.known.insert(child, process);
     }
 
@@ -117,6 +118,7 @@ impl Processes {
         self.refresh(tgid, files);
         let own_vdso = self.own_vdso();
         let Some(process) = self.known.get_mut(&tgid) else { return };
+        let asker = process.asker(tgid);
         let missing = process.failed.unwrap_or(Unnamed::Unmapped);
         let base = plan.names.len();
         plan.names.resize(base + addrs.len(), FrameName::unnamed("[unknown]", missing));
@@ -147,7 +149,7 @@ impl Processes {
                     let image = match &last {
                         Some((known, image)) if std::ptr::eq(*known, region) => image.clone(),
                         _ => {
-                            let image = files.open(tgid, (region.start, region.end), file);
+                            let image = files.open(asker, (region.start, region.end), file);
                             last.insert((region, image)).1.clone()
                         }
                     };
@@ -172,8 +174,8 @@ impl Processes {
             }
         }
         if !anonymous.is_empty() {
-            process.name_jit(tgid, &anonymous, &mut plan.names);
-            self.enforce_jit(tgid);
+            process.name_jit(tgid, &anonymous, files, &mut plan.names);
+            self.enforce_jit();
         }
         if !interpreted.is_empty() {
             self.name_interpreted(tgid, (&interpreted, span), files, &mut plan.names);
@@ -187,17 +189,18 @@ impl Processes {
         }
         let Some(process) = self.known.get_mut(&tgid) else { return };
         let Some(interpreter) = process.interpreter(tgid, files) else { return };
-        let Some(memory) = interpreted::memory(tgid) else { return };
-        process.interpreted.read(&interpreter, &memory, addrs, interpreted::now_ns());
-        if self.interpreted_bytes() > MAX_INTERPRETED {
-            for (_, process) in self.known.iter_mut().filter(|(other, _)| **other != tgid) {
-                process.interpreted = Interpreted::default();
-            }
-            if let Some(process) = self.known.get_mut(&tgid)
-                && process.interpreted.bytes() > MAX_INTERPRETED
-            {
-                process.interpreted = Interpreted::default();
-            }
+        let wanted = process.interpreted.wanted(addrs);
+        let read = move || {
+            let memory = opener::process::memory(tgid).ok()?;
+            Some(interpreted::fetch(&interpreter, &memory, &wanted))
+        };
+        let Ok(Some(read)) = files.workers.run(process.asker(tgid).owner(), read) else { return };
+        process.interpreted.take(read, interpreted::now_ns());
+        // The largest goes first: who has much costs himself names, not others.
+        while self.interpreted_bytes() > MAX_INTERPRETED
+            && let Some(largest) = self.known.values_mut().max_by_key(|process| process.interpreted.bytes())
+        {
+            largest.interpreted = Interpreted::default();
         }
     }
 
@@ -234,16 +237,13 @@ impl Processes {
         self.known.values().map(|process| process.jit.bytes()).sum()
     }
 
-    /// Forgets other processes' run-time compiled code, then that of `tgid` too, while it is too much. It is read again
-    /// when it is asked for.
-    fn enforce_jit(&mut self, tgid: u32) {
-        if self.jit_bytes() > MAX_JIT {
-            for (_, process) in self.known.iter_mut().filter(|(other, _)| **other != tgid) {
-                process.jit = Jit::default();
-            }
-            if let Some(process) = self.known.get_mut(&tgid).filter(|process| process.jit.bytes() > MAX_JIT) {
-                process.jit = Jit::default();
-            }
+    /// Forgets run-time compiled code while it is too much, that of the process with most of it first. It is read again when it
+    /// is asked for.
+    fn enforce_jit(&mut self) {
+        while self.jit_bytes() > MAX_JIT
+            && let Some(largest) = self.known.values_mut().max_by_key(|process| process.jit.bytes())
+        {
+            largest.jit = Jit::default();
         }
     }
 
@@ -256,18 +256,22 @@ impl Processes {
     /// Says whether the process lives.
     fn refresh(&mut self, tgid: u32, files: &mut Files) -> bool {
         let process = self.entry(tgid);
-        let maps = match maps::read(tgid) {
+        process.look(tgid);
+        let asker = process.asker(tgid);
+        let maps = match files.workers.run(asker.owner(), move || maps::read(tgid)) {
             // Exiting: the mappings are gone before the entry is.
-            Ok(maps) if maps.is_empty() => Err(Unnamed::ProcessGone),
-            Ok(maps) => Ok(maps),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Unnamed::ProcessDenied),
-            Err(_) => Err(Unnamed::ProcessGone),
+            Ok(Ok(maps)) if maps.is_empty() => Err(Unnamed::ProcessGone),
+            Ok(Ok(maps)) => Ok(maps),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(Unnamed::ProcessDenied),
+            Ok(Err(_)) => Err(Unnamed::ProcessGone),
+            Err(blocked) => Err(blocked.into()),
         };
         match maps {
             // What is not in the mappings we have is a stray address more likely than an exec we missed.
             Err(reason) => process.failed = process.generations.is_empty().then_some(reason),
             Ok(maps) => {
-                let regions: Rc<[Region]> = maps.iter().map(|map| region(map, files)).collect();
+                let space = asker.space;
+                let regions: Rc<[Region]> = maps.iter().map(|map| region(map, space, files)).collect();
                 process.failed = None;
                 process.add(regions);
                 return true;
@@ -305,6 +309,15 @@ impl Processes {
 }
 
 impl Process {
+    /// Looks who it is.
+    fn look(&mut self, tgid: u32) {
+        self.asker = Asker::of(tgid).or(self.asker);
+    }
+
+    fn asker(&self, tgid: u32) -> Asker {
+        self.asker.unwrap_or(Asker::gone(tgid))
+    }
+
     fn add(&mut self, regions: Rc<[Region]>) {
         if let Some(latest) = self.generations.first()
             && latest.iter().all(|old| find(&regions, old.start).is_some_and(|new| new.same_place(old)))
@@ -320,7 +333,7 @@ impl Process {
     fn open_files(&self, tgid: u32, files: &mut Files) {
         for region in self.generations.first().into_iter().flat_map(|regions| regions.iter()) {
             if let Target::File(file) = &region.target {
-                let _ = files.open(tgid, (region.start, region.end), file);
+                let _ = files.open(self.asker(tgid), (region.start, region.end), file);
             }
         }
     }
@@ -331,30 +344,39 @@ impl Process {
     }
 
     /// The CPython that it runs.
-    fn interpreter(&self, tgid: u32, files: &mut Files) -> Option<Rc<Interpreter>> {
+    fn interpreter(&self, tgid: u32, files: &mut Files) -> Option<Arc<Interpreter>> {
         self.generations.iter().flat_map(|regions| regions.iter()).find_map(|region| {
             let Target::File(file) = &region.target else { return None };
             if !Interpreter::may_be_in(file.path()) {
                 return None;
             }
-            let _ = files.open(tgid, (region.start, region.end), file);
+            let _ = files.open(self.asker(tgid), (region.start, region.end), file);
             file.interpreter()
         })
     }
 
     /// Names `places` (slot, address) from the process' perf map and jitdump.
-    fn name_jit(&mut self, tgid: u32, places: &[(usize, u64)], names: &mut [FrameName]) {
-        let ns_tgid = perf_map::ns_tgid(tgid).or(self.ns_tgid).unwrap_or(tgid);
+    fn name_jit(&mut self, tgid: u32, slots: &[(usize, u64)], files: &Files, names: &mut [FrameName]) {
+        let places = self.jit_places(tgid);
         let mut jit = std::mem::take(&mut self.jit);
-        jit.refresh(tgid, ns_tgid, || self.open_dump(tgid, ns_tgid));
-        for &(slot, addr) in places {
-            if let Some(name) = jit.find(addr) {
+        let read = move || {
+            jit.refresh(&places);
+            jit
+        };
+        let missing = match files.workers.run(self.asker(tgid).owner(), read) {
+            Ok(jit) => {
+                self.jit = jit;
+                if self.jit.is_full() { Unnamed::OverBudget } else { Unnamed::Anonymous }
+            }
+            Err(blocked) => blocked.into(),
+        };
+        for &(slot, addr) in slots {
+            if let Some(name) = self.jit.find(addr) {
                 names[slot] = name;
             } else if names[slot].unnamed != Some(Unnamed::NotElf) {
-                names[slot] = FrameName::unnamed("[jit]", Unnamed::Anonymous);
+                names[slot] = FrameName::unnamed("[jit]", missing);
             }
         }
-        self.jit = jit;
     }
 
     /// It has a jitdump mapped.
@@ -365,25 +387,16 @@ impl Process {
             .any(|region| matches!(&region.target, Target::File(file) if Dump::is_name(file.path())))
     }
 
-    /// The jitdump that the process has mapped, or that lies where it usually does.
-    fn open_dump(&self, tgid: u32, ns_tgid: u32) -> Option<(File, PathBuf)> {
+    /// Where its perf map and jitdump may be.
+    fn jit_places(&self, tgid: u32) -> Places {
         let regions = self.generations.iter().flat_map(|regions| regions.iter());
         let mapped = regions.filter_map(|region| match &region.target {
             Target::File(file) if Dump::is_name(file.path()) => {
-                let entry = format!("/proc/{tgid}/map_files/{:x}-{:x}", region.start, region.end);
-                let path = file.path();
-                let inside = path.strip_prefix("/").unwrap_or(path);
-                let paths =
-                    [entry.into(), Path::new(&format!("/proc/{tgid}/root")).join(inside), path.to_owned()];
-                paths.iter().find_map(|way| open_plain(way)).map(|handle| (handle, path.to_owned()))
+                Some(file.mapped(tgid, (region.start, region.end)))
             }
             _ => None,
         });
-        let usual = format!("tmp/jit-{ns_tgid}.dump");
-        let uid = std::fs::metadata(format!("/proc/{tgid}")).map(|meta| meta.uid()).ok();
-        let usual = [Path::new(&format!("/proc/{tgid}/root")).join(&usual), Path::new("/").join(&usual)];
-        let usual = usual.into_iter().filter_map(|path| Some((perf_map::open_owned(&path, uid)?, path)));
-        mapped.chain(usual).next()
+        Places { asker: self.asker(tgid), dumps: mapped.collect() }
     }
 }
 
@@ -405,9 +418,9 @@ fn a_loop(file: &MappedFile) -> FrameName {
     FrameName { role: Role::Loop, code: Some(Arc::new(code)), ..FrameName::named(python::LOOP.into()) }
 }
 
-fn region(map: &maps::Mapping, files: &mut Files) -> Region {
+fn region(map: &maps::Mapping, space: u64, files: &mut Files) -> Region {
     let target = match &map.backing {
-        Backing::File { .. } => files.intern(map).map_or(Target::Anonymous, Target::File),
+        Backing::File { .. } => files.intern(map, space).map_or(Target::Anonymous, Target::File),
         Backing::Anonymous => Target::Anonymous,
         Backing::Vdso => Target::Vdso,
         Backing::Special(name) => Target::Special(name.as_str().into()),

@@ -24,6 +24,9 @@ use crate::sample::{Sample, lookup_addr};
 /// Times that a request is tried: each time one more file that makes blazesym panic is left out.
 const ATTEMPTS: u32 = 4;
 
+/// Time for reading files at a question; what is not read by then is left unnamed, and read at the next.
+const NAMES_TIME: Duration = Duration::from_secs(20);
+
 /// How often statistics are brought up to date while processes are looked at.
 const STATISTICS: Duration = Duration::from_millis(100);
 
@@ -126,6 +129,7 @@ impl State {
                 user.entry(sample.tgid).or_default().extend(lookups(&sample.user));
             }
         }
+        self.files.deadline = Some(Instant::now() + NAMES_TIME);
         let mut names = Names::default();
         sort_unique(&mut kernel);
         for (&addr, name) in kernel.iter().zip(self.kernel.names(&kernel)) {
@@ -144,6 +148,7 @@ impl State {
                 names.set_user(*tgid, addr, name);
             }
         }
+        self.files.deadline = None;
         names
     }
 

@@ -83,10 +83,12 @@ pub(crate) fn functions(file: &(impl Bytes + ?Sized)) -> Vec<(u64, u64)> {
     ranges
 }
 
-/// Opens the very file behind a mapping of a process, whatever its path leads to by now.
-pub fn open(tgid: u32, mapping: &Mapping) -> Option<File> {
+/// The very file behind a mapping of a process, whatever its path leads to by now, to be opened.
+#[must_use]
+pub fn mapped(tgid: u32, mapping: &Mapping) -> Option<opener::file::Mapped> {
     let Backing::File { ino, path, deleted, .. } = &mapping.backing else { return None };
-    crate::symbolize::files::open_mapped(tgid, (mapping.start, mapping.end), (*ino, path.as_ref(), *deleted))
+    let range = (mapping.start, mapping.end);
+    Some(opener::file::Mapped { tgid, range, ino: *ino, path: path.into(), deleted: *deleted })
 }
 
 /// Identifies the contents of an ELF file: the build ID, where it has one.

@@ -3,11 +3,26 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use opener::file::Root;
 
 use crate::symbolize::debug;
 use crate::symbolize::elf::{Content, Image};
 use crate::symbolize::go::GoTable;
+
+/// What to look for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Path of the file, as the process sees it.
+    pub(super) path: PathBuf,
+    /// Root of a process that has it mapped.
+    pub(super) root: Root,
+    /// The file is one that only root can have written: so must its debug file be.
+    pub(super) trusted: bool,
+    /// Bytes of debug info at most.
+    pub(super) debug_bytes: u64,
+}
 
 /// The symbol tables, and debug info, of a file, in memory of ours.
 #[derive(Debug)]
@@ -21,20 +36,15 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Copies them from `file`, or from its separate debug file if it has one and less itself. `debug_bytes` of debug
-    /// info at most; `root` is that of a process that has it mapped.
-    pub(super) fn read(
-        file: &File,
-        image: &Image,
-        (path, root): (&Path, &Path),
-        debug_bytes: u64,
-    ) -> io::Result<Self> {
+    /// Copies them from `file`, or from its separate debug file if it has one and less itself. May wait for file systems.
+    pub(super) fn read(file: &File, image: &Image, wanted: &Wanted) -> io::Result<Self> {
+        let Wanted { debug_bytes, .. } = *wanted;
         let fits = |image: &Image| {
             debug_bytes > 0 && image.has_debug_info() && image.bytes(Content::Debug) <= debug_bytes
         };
         if !fits(image)
             && (debug_bytes > 0 || !image.has_symtab())
-            && let Some((separate, its)) = debug::find(image, path, root)
+            && let Some((separate, its)) = debug::find(image, &wanted.path, wanted.root, wanted.trusted)
             && (fits(&its) || (!image.has_symtab() && its.has_symtab()))
         {
             return Self::copy(&separate, &its, fits(&its));

@@ -1,0 +1,51 @@
+//! Stacks of processes that the kernel side did not know yet.
+
+use std::time::Instant;
+
+use agent_common::abi::unwind::{Rule, Verdict};
+use flamegraphs::symbolize::maps;
+
+use super::files::Of;
+use super::handle::{Walked, Young};
+use super::process::{Found, translate};
+use super::walk::{Code, walk};
+use super::worker::Worker;
+use crate::source::spaces::Mappings;
+
+impl Worker {
+    pub(super) fn walk(&mut self, young: &Young, now: Instant) -> Walked {
+        // In the middle of an exec, or of its end, it has registers of a program that it no longer has.
+        let within = |mappings: &Mappings| find(mappings, young.copied.pc).is_some();
+        if young.copied.stack.is_empty() || (!within(&young.mappings) && within(&young.before)) {
+            return Walked { id: young.id, frames: Vec::new(), verdict: Verdict::None };
+        }
+        let of = Of { gone: true, ..Of::process(young.tgid) };
+        let (frames, verdict) = walk(&young.copied, |at| self.code((young, of), at, now));
+        let verdict = if young.mappings.is_empty() { Verdict::NoProcess } else { verdict };
+        Walked { id: young.id, frames, verdict }
+    }
+
+    /// What the kernel side would find at an address.
+    fn code(&mut self, (young, of): (&Young, Of), at: u64, now: Instant) -> Option<Code> {
+        let mapping = find(&young.mappings, at)?;
+        let nothing = |reason| Some(Code { rule: Rule::GAP, wide: None, reason });
+        match self.find(of, mapping, now) {
+            Found::Table(id) => {
+                let found = self.tables.get(id).and_then(|loaded| translate(mapping, loaded));
+                let Some(found) = found.filter(|found| (found.start..found.end).contains(&at)) else {
+                    return nothing(Verdict::NoTable);
+                };
+                let (rule, wide) = self.maps.rule(found.pages, at.wrapping_sub(found.bias));
+                Some(Code { rule, wide, reason: Verdict::NoTable })
+            }
+            Found::Bare => nothing(Verdict::NoTable),
+            Found::Jit => nothing(Verdict::Jit),
+            Found::Pending => nothing(Verdict::Pending),
+        }
+    }
+}
+
+fn find(mappings: &Mappings, at: u64) -> Option<&maps::Mapping> {
+    let place = mappings.partition_point(|mapping| mapping.start <= at);
+    mappings[..place].last().filter(|mapping| at < mapping.end)
+}
