@@ -20,6 +20,8 @@ const FILES: usize = 4096;
 /// A file, as `maps` names it: device, inode, path; and the [space](opener::process::space) in which the path counts.
 pub(super) type FileKey = (u64, u64, String, u64);
 
+type BuildId = Box<[u8]>;
+
 /// The process that has something mapped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Of {
@@ -138,7 +140,7 @@ impl Worker {
 }
 
 /// Opens a file and reads its build ID.
-fn look(mapped: &Mapped) -> Result<(Arc<Held>, Option<Box<[u8]>>), Refused> {
+fn look(mapped: &Mapped) -> Result<(Arc<Held>, Option<BuildId>), Refused> {
     let held = mapped.open()?;
     let build_id = unwind::build_id(&held.reader()?);
     Ok((Arc::new(held), build_id))
