@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::blocked::Place;
 
-    const QUICK: Patience = Patience { still: Duration::from_millis(50), most: Duration::from_secs(60) };
+    const QUICK: Patience = Patience { still: Duration::from_millis(50), most: Duration::from_mins(1) };
 
     #[test]
     fn a_call_that_does_not_return_is_given_up_and_its_place_left_alone_until_it_does() {
