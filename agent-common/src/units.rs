@@ -27,6 +27,11 @@ unit!(
     MonoNs(u64)
 );
 unit!(
+    /// A point in time: `CLOCK_BOOTTIME`, nanoseconds. The clock of processes' starts; unlike [`MonoNs`] it goes on while the
+    /// host is suspended.
+    BootNs(u64)
+);
+unit!(
     /// A point in time: `CLOCK_REALTIME`, nanoseconds since the Unix epoch.
     UnixNs(u64)
 );
@@ -41,6 +46,22 @@ unit!(
 
 impl MonoNs {
     /// Time from `earlier` to `self`; zero if `earlier` is later (two CPUs' clocks may differ by some ns).
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> DurNs {
+        DurNs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl BootNs {
+    /// Time from `earlier` to `self`; zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> DurNs {
+        DurNs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl UnixNs {
+    /// Time from `earlier` to `self`; zero if `earlier` is later (the clock was set back).
     #[must_use]
     pub const fn since(self, earlier: Self) -> DurNs {
         DurNs(self.0.saturating_sub(earlier.0))

@@ -1,7 +1,8 @@
 //! Holds the resource probes, and nothing else, until its input ends: for measuring what they cost others.
 //! `cargo run --release -p agent --example resource_probes`
 
-use agent::collector::{Collector, Filter, Options, SyscallTier};
+use agent::collector::{Collector, Filter, Options};
+use agent::config::SyscallTier;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {

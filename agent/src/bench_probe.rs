@@ -5,8 +5,10 @@ use std::io::{Read as _, Write as _};
 
 use clap::ValueEnum;
 
+use crate::bpf::StartError;
 use crate::bpf::{LoadSpec, Probes};
-use crate::collector::{Collector, Options, StartError, SyscallTier};
+use crate::collector::{Collector, Options};
+use crate::config::SyscallTier;
 
 /// What is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

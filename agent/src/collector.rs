@@ -8,8 +8,9 @@ use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::report::{MAPPINGS_LOST, UNWIND_NO_ROOM};
 
-use crate::bpf::{LoadSpec, Probes, Verdict};
+use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
 use crate::clock;
+use crate::config::SyscallTier;
 use crate::source::file_locks;
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
@@ -19,9 +20,9 @@ use crate::source::resources::{Closing, ResourceRows, ResourceSource};
 use crate::source::spaces::Mappings;
 use crate::source::standstill::StandstillSource;
 use crate::source::syscalls::SyscallSource;
-use crate::source::task::{TaskSample, TaskSource};
+use crate::source::task::TaskSource;
 use crate::source::unwind::Unwinding;
-use crate::window::{InFlight, ProcessTimes, SyscallRow, Window};
+use crate::window::{InFlight, ProcessTimes, SyscallRow, TaskSample, Window};
 
 mod audit;
 mod mapped;
@@ -29,7 +30,7 @@ mod options;
 mod sched;
 mod ticks;
 
-pub use options::{Filter, Options, StartError, SyscallTier};
+pub use options::{Filter, Options};
 
 use audit::Audit;
 use mapped::Mapped;
@@ -269,7 +270,7 @@ impl Collector {
         let sched = self.sched.close(&mut self.probes, (start, end), comm);
         let (host, tasks) = match &mut self.proc {
             Some((host, tasks)) => (host.sample(), tasks.sample()),
-            None => (crate::source::host::HostSample::default(), Vec::new()),
+            None => (crate::window::HostSample::default(), Vec::new()),
         };
         self.tasks.clone_from(&tasks);
         let in_flight = if syscalls_on { self.calls_in_flight(end) } else { Vec::new() };

@@ -300,7 +300,7 @@ fn base_bytes(window: &Window) -> usize {
         .sum();
     let irqs: usize = window.irqs.iter().map(|row| size_of::<IrqRow>() + size_of_val(&row.softirq[..])).sum();
     size_of::<Window>()
-        + window.tasks.len() * (size_of::<crate::source::task::TaskSample>() + TASK_HEAP_BYTES)
+        + window.tasks.len() * (size_of::<crate::window::TaskSample>() + TASK_HEAP_BYTES)
         + size_of_val(&window.exits[..])
         + size_of_val(&window.syscalls[..])
         + histogram
@@ -340,7 +340,7 @@ pub(crate) mod tests {
         Window {
             samples: vec![sample; samples],
             coverage: Coverage { expected: 97, captured: 97, ..Coverage::default() },
-            ..crate::aggregate::testing::window(n)
+            ..diagnosis::testing::window(n)
         }
     }
 
@@ -383,7 +383,7 @@ pub(crate) mod tests {
 
     #[test]
     fn waits_are_counted_and_go_with_the_samples() {
-        let full = || Window { samples: Vec::new(), ..crate::recording::tests::full(0) };
+        let full = || Window { samples: Vec::new(), ..diagnosis::testing::full(0) };
         let one = full();
         assert!(stack_bytes(&one) > one.waits.len() * size_of::<Wait>());
         assert!(base_bytes(&one) > base_bytes(&Window { times: Vec::new(), irqs: Vec::new(), ..full() }));

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use agent_common::units::Tgid;
 use flamegraphs::Symbolizer;
 
-use crate::collector::{Collector, Options, StartError};
+use crate::bpf::StartError;
+use crate::collector::{Collector, Options};
 use crate::history::{History, Limits};
 use crate::source::oncpu::Fresh;
 use crate::source::spaces::Mappings;

@@ -1,94 +1,16 @@
-//! Recordings: windows in a file, to be diagnosed later and elsewhere, without root and without BPF.
-//!
-//! # Format, version 1
-//! `s7rec\r\n\x1a`, the version (`u32`, little endian), then frames: kind (1 byte), length and CRC-32 of what follows
-//! (`u32` each, little endian), a zstd frame of `MessagePack`. Kinds, in this order:
-//!
-//! | kind | content |
-//! |---|---|
-//! | `H` | [`Head`], once |
-//! | `N` | names of addresses that the next window is the first to hold |
-//! | `W` | a [`Window`], compressed with the text of the window before as dictionary |
-//! | `E` | the number of windows; a recording without it was cut off |
-//!
-//! Structures are maps with field names: a field that is new is at its default in an older recording, and one that is
-//! gone is skipped. Most of a window is what the window before said too (idle processes, names, cgroups), which the
-//! dictionary takes away. Stacks are addresses, which mean nothing on another day: their names come along.
+//! Recordings on disk: windows → a file, a file → windows. The format is [`diagnosis::recording`]'s.
 
-mod read;
-mod share;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agent_common::units::UnixNs;
-use flamegraphs::{FrameName, Names};
-use serde::{Deserialize, Serialize};
-
+pub use diagnosis::recording::{Fault, Head, Recording};
 pub use write::{Keep, Writer};
 
 use crate::window::Window;
-
-/// First bytes of every recording. Line ends and ^Z tell a file that was transferred as text.
-const MAGIC: [u8; 8] = *b"s7rec\r\n\x1a";
-
-/// The version written, and the newest that is read.
-pub const VERSION: u32 = 1;
-
-/// Kind, length, checksum.
-const FRAME_HEAD: usize = 9;
-
-/// Largest frame in the file and unpacked. A window of a busy 64-CPU host with stacks unpacks to some 10 MiB.
-const MAX_FRAME: usize = 64 << 20;
-const MAX_UNPACKED: usize = 256 << 20;
-
-const KIND_HEAD: u8 = b'H';
-const KIND_NAMES: u8 = b'N';
-const KIND_WINDOW: u8 = b'W';
-const KIND_END: u8 = b'E';
-
-/// What a recording is of.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Head {
-    /// Host name.
-    pub host: String,
-    /// On-CPU samples a second and CPU.
-    pub rate_hz: u32,
-    /// Version of the program that wrote it.
-    pub agent: String,
-    /// Kernel release.
-    pub kernel: String,
-    /// When it began.
-    pub began: UnixNs,
-    /// On-CPU samples are in it.
-    pub samples: bool,
-}
-
-/// A recording in memory.
-#[derive(Debug, Clone)]
-pub struct Recording {
-    /// What it is of.
-    pub head: Head,
-    /// All whole windows, oldest first.
-    pub windows: Vec<Arc<Window>>,
-    /// Names of the addresses in them.
-    pub names: Names,
-    /// Why there are no more: the file is cut off or damaged from here on.
-    pub damage: Option<Error>,
-}
-
-/// Name of an address.
-#[derive(Debug, Serialize, Deserialize)]
-struct NameRow {
-    /// Process; `None` for the kernel.
-    tgid: Option<u32>,
-    addr: u64,
-    name: FrameName,
-}
 
 /// What is wrong with a recording.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -98,12 +20,12 @@ pub struct Error {
     pub path: PathBuf,
     /// What.
     #[source]
-    pub what: Fault,
+    pub what: Cause,
 }
 
-/// What is wrong with a recording, and where.
+/// Why a recording cannot be written or read.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Fault {
+pub enum Cause {
     /// The system refused.
     #[error("cannot {what}")]
     Io {
@@ -113,49 +35,30 @@ pub enum Fault {
         #[source]
         source: Arc<std::io::Error>,
     },
-    /// Something else.
-    #[error("not a recording of `agent record`: it does not begin with s7rec")]
-    NotARecording,
-    /// From a newer program.
-    #[error("format version {found}; this agent ({}) reads up to {VERSION}", env!("CARGO_PKG_VERSION"))]
-    Version {
-        /// Version in the file.
-        found: u32,
-    },
-    /// The end is missing: the recorder was killed, or the disk was full.
-    #[error("cut off at byte {offset}, after {windows} whole windows")]
-    Truncated {
-        /// Where the last whole frame ends.
-        offset: u64,
-        /// Windows before it.
-        windows: usize,
-    },
-    /// It holds something that was not written.
-    #[error("damaged at byte {offset}, after {windows} whole windows: {why}")]
-    Damaged {
-        /// Where the frame begins.
-        offset: u64,
-        /// Windows before it.
-        windows: usize,
-        /// What is wrong.
-        why: String,
-    },
+    /// What is in it is wrong.
+    #[error(transparent)]
+    Format(#[from] Fault),
 }
 
-impl Recording {
-    /// Reads a recording. What is whole of a damaged one is kept, and [`Self::damage`] says what is wrong; an error is
-    /// a file of which nothing can be read.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let wrong = |what| Error { path: path.to_owned(), what };
-        let bytes = std::fs::read(path)
-            .map_err(|source| wrong(Fault::Io { what: "read the file", source: Arc::new(source) }))?;
-        let (recording, damage) = read::parse(&bytes).map_err(wrong)?;
-        Ok(Self { damage: damage.map(wrong), ..recording })
-    }
+/// Reads a recording. What is whole of a damaged one is kept, and [`Recording::damage`] says what is wrong; an error is
+/// a file of which nothing can be read.
+pub fn open(path: &Path) -> Result<Recording, Error> {
+    let bytes = std::fs::read(path).map_err(|source| failed(path, "read the file", source))?;
+    Recording::parse(&bytes).map_err(|fault| wrong(path, fault))
 }
 
-/// The windows of a recording, oldest first. A damaged one is an error: [`Recording::open`] reads what is whole of it.
+/// The windows of a recording, oldest first. A damaged one is an error: [`open`] reads what is whole of it.
 pub fn read(path: &Path) -> Result<Vec<Arc<Window>>, Error> {
-    let recording = Recording::open(path)?;
-    recording.damage.map_or(Ok(recording.windows), Err)
+    let recording = open(path)?;
+    recording.damage.map_or(Ok(recording.windows), |fault| Err(wrong(path, fault)))
+}
+
+/// What is in this file is wrong.
+#[must_use]
+pub fn wrong(path: &Path, fault: Fault) -> Error {
+    Error { path: path.to_owned(), what: fault.into() }
+}
+
+fn failed(path: &Path, what: &'static str, source: std::io::Error) -> Error {
+    Error { path: path.to_owned(), what: Cause::Io { what, source: Arc::new(source) } }
 }

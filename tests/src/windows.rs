@@ -1,6 +1,7 @@
 //! The collector inside the test: what a piece of work left in the windows.
 
-use agent::collector::{Collector, Filter, Options, SyscallTier};
+use agent::collector::{Collector, Filter, Options};
+use agent::config::SyscallTier;
 use agent::window::Window;
 
 /// Only the resource probes, on the whole host.

@@ -92,7 +92,7 @@ pub(super) fn self_cost(windows: &[Arc<Window>]) -> SelfCost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::testing::window;
+    use diagnosis::testing::window;
 
     #[test]
     fn losses_add_up_by_reason_and_a_change_of_tier_is_said() {

@@ -8,10 +8,10 @@ use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::report::{ProcessDetail, RanRow, ThreadRow, WaitRow};
 
-use super::groups::is_held_up;
 use crate::diagnose::Refined;
 use crate::syscall_names;
 use crate::window::{WaitTarget, Window};
+use diagnosis::groups::is_held_up;
 
 /// Rows of each table: what is behind them is in the sums.
 const ROWS: usize = 20;

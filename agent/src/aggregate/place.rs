@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::source::task::TaskSample;
+use crate::window::TaskSample;
 use crate::window::Window;
 
 /// Digits of a container's id that people and tools show.
@@ -36,7 +36,7 @@ fn place(task: &TaskSample) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::testing::task;
+    use diagnosis::testing::task;
 
     #[test]
     fn a_container_comes_before_a_service_and_the_newest_place_counts() {

@@ -8,9 +8,9 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tgid;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
+use diagnosis::groups::is_held_up;
+use diagnosis::usage::usage_with;
 
-use super::groups::is_held_up;
-use super::usage::usage_with;
 use super::{Usage, coverage, detail, rank_with, span};
 use crate::diagnose;
 use crate::window::Window;
@@ -216,7 +216,7 @@ mod tests {
     use agent_common::units::MonoNs;
 
     use super::*;
-    use crate::aggregate::testing::{MS, SECOND, calls, exit, shared, task, window};
+    use diagnosis::testing::{MS, SECOND, calls, exit, shared, task, window};
 
     #[test]
     fn a_process_that_ended_is_reported_when_it_is_asked_for() {

@@ -163,7 +163,7 @@ fn nobody() -> Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::tests::full;
+    use diagnosis::testing::full;
 
     fn pick(mode: Mode, pid: Option<Tgid>, no_idle: bool) -> Stacks {
         let windows: Vec<Arc<Window>> = (0..3).map(|n| Arc::new(full(n))).collect();

@@ -136,10 +136,10 @@ fn percentile(histogram: &BTreeMap<u8, u64>, share: f64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::testing::{calls, exit, shared, wait, window};
     use crate::window::{InFlight, ProcessTimes};
     use agent_common::abi::syscalls::bucket_of;
     use agent_common::units::Tid;
+    use diagnosis::testing::{calls, exit, shared, wait, window};
 
     const GETPPID: u16 = 110;
     const READ: u16 = 0;

@@ -1,6 +1,6 @@
 //! Which capabilities this process has.
 
-use crate::collector::StartError;
+use crate::bpf::StartError;
 
 /// The capabilities the collector needs, with their bit and what they are for.
 const NEEDED: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19)];

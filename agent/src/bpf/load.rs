@@ -9,7 +9,7 @@ use aya::EbpfLoader;
 
 use super::btf::Btf;
 use super::object;
-use crate::collector::StartError;
+use crate::bpf::StartError;
 
 /// What the maps are sized for.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 mod btf;
 mod caps;
+mod error;
 mod layout;
 mod load;
 mod mapped;
@@ -14,6 +15,7 @@ mod sys;
 mod verdict;
 
 pub use caps::{may_attach, missing_capabilities};
+pub use error::StartError;
 pub use load::{LoadSpec, raise_memlock};
 pub use mappings::{MappingChange, MappingEvent, MappingEvents};
 pub use object::source_digest;

@@ -149,7 +149,7 @@ fn chain(error: &ProgramError) -> String {
 }
 
 /// Loads and attaches every program once and reports how each fared. For `agent doctor`.
-pub fn probe_verdicts() -> Result<Vec<Verdict>, crate::collector::StartError> {
+pub fn probe_verdicts() -> Result<Vec<Verdict>, crate::bpf::StartError> {
     let mut probes = super::Probes::load(&super::LoadSpec::default())?;
     probes.attach_process();
     probes.attach_syscalls(true);

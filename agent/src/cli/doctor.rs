@@ -32,7 +32,8 @@ pub(super) struct DoctorArgs {
 pub(super) async fn run(context: Context, args: DoctorArgs) -> Outcome {
     if let Some(pid) = args.pid {
         let look = move || stacks::look_at(Tgid(pid));
-        let stacks = tokio::task::spawn_blocking(look).await?.map_err(super::observe::explain)?;
+        let stacks =
+            tokio::task::spawn_blocking(look).await?.map_err(|error| super::observe::explain(&error))?;
         if context.global.json {
             term::print_json(&stacks)?;
         } else {

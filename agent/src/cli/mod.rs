@@ -181,7 +181,7 @@ pub fn main() -> ExitCode {
         }
         Err(Failed::Error(error)) if term::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failed::Error(error)) => {
-            term::complain(&format!("{} {}", paint.red("error:"), term::chain(&error)));
+            term::complain(&format!("{} {}", paint.red("error:"), term::chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }

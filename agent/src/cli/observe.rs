@@ -9,7 +9,8 @@ use flamegraphs::{Symbolizer, SymbolizerOptions};
 use super::Context;
 use super::ask::Interrupt;
 use super::term::Progress;
-use crate::collector::{Options, StartError};
+use crate::bpf::StartError;
+use crate::collector::Options;
 use crate::control::Answers;
 use crate::history::{History, Limits};
 use crate::observer::{Observer, observe_with};
@@ -55,18 +56,18 @@ pub(super) async fn start_with(
     };
     let on_process = observe_with(symbolizer);
     let observer = tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await?;
-    Ok(Observing { observer: observer.map_err(explain)?, answers })
+    Ok(Observing { observer: observer.map_err(|error| explain(&error))?, answers })
 }
 
 /// Says what still works where probes cannot be attached.
-pub(super) fn explain(error: StartError) -> anyhow::Error {
-    let hint = match &error {
+pub(super) fn explain(error: &StartError) -> anyhow::Error {
+    let hint = match error {
         StartError::Denied { .. } => {
             "run it with sudo. Without these work: doctor, config, completions, query, serve, alerts --mqtt"
         }
         StartError::Unsupported { .. } | StartError::Broken(_) => "`agent doctor` says what works here",
     };
-    let text = super::term::chain(&anyhow::Error::new(error));
+    let text = super::term::chain(error);
     anyhow::anyhow!("{text}; {hint}")
 }
 

@@ -16,7 +16,7 @@ use super::{Context, Outcome, duration, observe};
 use crate::collector::{Filter, Options};
 use crate::control::{Namer, pid};
 use crate::history::{Limits, Subscription};
-use crate::recording::{Head, Recording, Writer};
+use crate::recording::{self, Head, Recording, Writer};
 use crate::window::Window;
 
 /// Windows in memory: what a slow disk may lag behind.
@@ -170,12 +170,13 @@ async fn rest(
 
 /// Opens a recording for a command; what is wrong with it is said, and what is whole is used.
 pub(super) fn open(path: &std::path::Path) -> anyhow::Result<Recording> {
-    let recording = Recording::open(path)?;
-    if let Some(damage) = &recording.damage {
+    let recording = recording::open(path)?;
+    if let Some(fault) = &recording.damage {
+        let damage = recording::wrong(path, fault.clone());
         if recording.windows.is_empty() {
-            return Err(damage.clone().into());
+            return Err(damage.into());
         }
-        term::complain(&format!("warning: {}", term::chain(&anyhow::Error::new(damage.clone()))));
+        term::complain(&format!("warning: {}", term::chain(&damage)));
     }
     anyhow::ensure!(!recording.windows.is_empty(), "recording {} has no windows", path.display());
     Ok(recording)

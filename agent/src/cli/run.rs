@@ -66,7 +66,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         if live { logging::Kind::Live } else { logging::Kind::Daemon },
     );
     // A daemon that may not attach says so at once, not after broker and store are up.
-    crate::bpf::may_attach().map_err(super::observe::explain)?;
+    crate::bpf::may_attach().map_err(|error| super::observe::explain(&error))?;
     crate::bpf::raise_memlock();
     daemon::keep(Role::Start)?;
     let source = Source { settings, read: Box::new(read), set_log_level: logging::set_level };

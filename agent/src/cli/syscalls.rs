@@ -12,7 +12,8 @@ use clap::Args;
 use super::ask::{self, Interrupt};
 use super::term::{Paint, Side, Table};
 use super::{Context, Outcome, duration, observe, term};
-use crate::collector::{Filter, Options, SyscallTier};
+use crate::collector::{Filter, Options};
+use crate::config::SyscallTier;
 use crate::control::pid::{self, PidError};
 use crate::control::protocol::{Reply, Request, Span};
 

@@ -1,8 +1,8 @@
-//! What a collector is started with, and why it may not start.
+//! What a collector is started with.
 
 use agent_common::units::Tgid;
 
-use crate::config::CollectorConfig;
+use crate::config::{CollectorConfig, SyscallTier};
 
 /// What to observe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,19 +18,6 @@ pub enum Filter {
     },
     /// Tasks of this cgroup (v2 id).
     Cgroup(u64),
-}
-
-/// How syscalls are accounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SyscallTier {
-    /// `Times` until the host's rate makes that too dear, then `Counts`.
-    Auto,
-    /// Exit only: counts and errors.
-    Counts,
-    /// Entry and exit: counts, errors, times, histogram.
-    Times,
-    /// Not at all.
-    Off,
 }
 
 /// What a collector is started with.
@@ -76,28 +63,4 @@ impl Default for Options {
             proc: true,
         }
     }
-}
-
-/// Why a collector could not start at all. A single refused probe is a verdict, not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The process may not load BPF programs.
-    #[error(
-        "this needs root, or the capabilities CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE; missing here: {missing}"
-    )]
-    Denied {
-        /// Names of the missing capabilities.
-        missing: String,
-    },
-    /// The kernel cannot do it.
-    #[error("{what}: {cure}")]
-    Unsupported {
-        /// What is missing.
-        what: String,
-        /// What to do.
-        cure: String,
-    },
-    /// It should have worked.
-    #[error("cannot load the BPF object")]
-    Broken(#[source] anyhow::Error),
 }

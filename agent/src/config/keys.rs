@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Config, Delivery, StoreKind, parse_bytes, parse_duration};
-use crate::collector::SyscallTier;
+use super::{Config, Delivery, StoreKind, SyscallTier, parse_bytes, parse_duration};
 
 /// Default of `server.user`: it may be missing, another one may not.
 pub const SERVER_USER: &str = "s7mpa";

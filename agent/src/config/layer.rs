@@ -9,9 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig,
-    MqttSettings, ServerSettings, SpoolConfig, StoreKind,
+    MqttSettings, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
-use crate::collector::SyscallTier;
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
 const NOT_SETTINGS: [&str; 4] = ["S7MPA_CONFIG", "S7MPA_TOOLS", "S7MPA_UPDATE", "S7MPA_OUTAGE_S"];

@@ -19,8 +19,6 @@ pub use mqtt_url::MqttUrl;
 pub use reload::Reload;
 pub use values::{parse_bytes, parse_duration};
 
-use crate::collector::SyscallTier;
-
 /// Where the configuration file is looked for. Missing there is fine; missing where `--config` points is not.
 pub const DEFAULT_FILE: &str = "/etc/s7mpa/agent.toml";
 
@@ -49,6 +47,19 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// Logs.
     pub log: LogConfig,
+}
+
+/// How syscalls are accounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyscallTier {
+    /// `Times` until the host's rate makes that too dear, then `Counts`.
+    Auto,
+    /// Exit only: counts and errors.
+    Counts,
+    /// Entry and exit: counts, errors, times, histogram.
+    Times,
+    /// Not at all.
+    Off,
 }
 
 /// Probes.

@@ -75,4 +75,11 @@ mod tests {
         assert_eq!(parse_bytes("512"), Ok(512));
         assert!(parse_bytes("lots").is_err());
     }
+
+    #[test]
+    fn spans_read_as_they_are_written() {
+        for text in ["10s", "2.5s", "5m", "1m30s"] {
+            assert_eq!(agent_common::text::span(parse_duration(text).unwrap()), text);
+        }
+    }
 }

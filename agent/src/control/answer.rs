@@ -133,7 +133,8 @@ impl Answers {
         let mut report = self.glance(windows, options);
         let fold = |samples: Vec<Sample>| {
             let stacks: Vec<Stacked> = samples.into_iter().map(Stacked::from).collect();
-            self.names.fold(&stacks, &FoldOptions::default())
+            let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
+            self.names.fold(&stacks, &FoldOptions::default()).inspect_err(failed).ok()
         };
         diagnose::stacks::name(report.findings.iter_mut(), windows, fold);
         report

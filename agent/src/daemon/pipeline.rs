@@ -110,7 +110,7 @@ impl Pipeline {
                 state = ?alert.state,
                 class = %alert.finding.class,
                 pid = alert.finding.subject.pid,
-                comm = alert.finding.subject.comm.as_deref().map(crate::cli::term::clean),
+                comm = alert.finding.subject.comm.as_deref().map(agent_common::text::clean),
                 lost_ms_per_s = alert.finding.lost_ns_per_s / 1_000_000,
                 "alert"
             );
@@ -128,7 +128,8 @@ impl Pipeline {
         let named = tokio::task::spawn_blocking(move || {
             let mut alerts = alerts;
             let open = alerts.iter_mut().filter(|alert| alert.state == AlertState::Open);
-            let fold = |samples| symbolizer.fold(samples, FoldOptions::default());
+            let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
+            let fold = |samples| symbolizer.fold(samples, FoldOptions::default()).inspect_err(failed).ok();
             diagnose::stacks::name(open.map(|alert| &mut alert.finding), &windows, fold);
             alerts
         });

@@ -3,8 +3,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::cli::term::{self, Progress};
+use agent_common::text;
+
 use crate::control::server::Daemon;
+use crate::progress::Progress;
 use crate::sink::mqtt::{MqttSink, SinkStats};
 use crate::window::Window;
 
@@ -21,33 +23,33 @@ pub(super) async fn run(daemon: Arc<Daemon>, sink: MqttSink) {
 fn line(host: &str, window: &Window, alerts: usize, sink: &SinkStats) -> String {
     let seconds = window.span().as_secs_f64().max(0.001);
     let calls: u64 = window.syscalls.iter().map(|row| row.count).sum();
-    let mut text = format!(
+    let mut line = format!(
         "{}: {} processes, {} syscalls/s, {}/{} samples",
-        term::clean(host),
+        text::clean(host),
         window.tasks.len(),
-        term::count((calls as f64 / seconds) as u64),
+        text::count((calls as f64 / seconds) as u64),
         window.coverage.captured,
         window.coverage.expected,
     );
     match alerts {
-        0 => text.push_str(", no alert"),
-        1 => text.push_str(", 1 alert"),
+        0 => line.push_str(", no alert"),
+        1 => line.push_str(", 1 alert"),
         n => {
-            let _ = write!(text, ", {n} alerts");
+            let _ = write!(line, ", {n} alerts");
         }
     }
     match &sink.error {
         None if sink.connected => {
-            let _ = write!(text, ", {} stored", term::count(sink.acked));
+            let _ = write!(line, ", {} stored", text::count(sink.acked));
         }
-        None => text.push_str(", connecting"),
+        None => line.push_str(", connecting"),
         Some(error) => {
-            let _ = write!(text, ", {} windows wait: {}", sink.spool.windows, term::clean(error));
+            let _ = write!(line, ", {} windows wait: {}", sink.spool.windows, text::clean(error));
         }
     }
     let cost = &window.self_cost;
-    let _ = write!(text, "; agent {:.1} % CPU, {}", cost.cpu_pct, term::bytes(cost.rss_bytes));
-    text
+    let _ = write!(line, "; agent {:.1} % CPU, {}", cost.cpu_pct, text::bytes(cost.rss_bytes));
+    line
 }
 
 #[cfg(test)]

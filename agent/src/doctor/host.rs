@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use agent_common::text;
+
 use super::{Check, Health, read};
-use crate::cli::term;
 use crate::config::{Config, DEFAULT_FILE};
 use crate::control::protocol::Status;
 
@@ -78,9 +79,9 @@ fn running(config: &Config, status: &Status) -> Check {
         "answers at {}: process {}, up {}, {:.1} % of a core, {}, {} open alerts",
         config.socket.display(),
         status.pid,
-        term::span(up),
+        text::span(up),
         own.cpu_pct,
-        term::bytes(own.rss_bytes),
+        text::bytes(own.rss_bytes),
         status.open_alerts,
     );
     let losses: Vec<String> = status.coverage.losses().collect();
@@ -113,12 +114,12 @@ fn state_dir(config: &Config) -> Check {
         (true, Ok(free)) if free < config.spool.max_bytes => Check::new(
             "state directory",
             Health::Warn,
-            format!("{}: {} free", dir.display(), term::bytes(free)),
+            format!("{}: {} free", dir.display(), text::bytes(free)),
         )
         .lost("windows that wait for the broker, when the disk is full")
-        .cure(format!("free some space, or lower spool.max_bytes ({})", term::bytes(config.spool.max_bytes))),
+        .cure(format!("free some space, or lower spool.max_bytes ({})", text::bytes(config.spool.max_bytes))),
         (true, free) => {
-            let free = free.map(|free| format!(", {} free", term::bytes(free))).unwrap_or_default();
+            let free = free.map(|free| format!(", {} free", text::bytes(free))).unwrap_or_default();
             Check::ok("state directory", format!("{}{free}", dir.display()))
         }
         (false, _) => {

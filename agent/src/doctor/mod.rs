@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::bpf::StartError;
 use crate::bpf::{State, Verdict};
-use crate::collector::StartError;
 use crate::control::protocol::Status;
 
 /// How a check came out.

@@ -9,7 +9,9 @@ use flamegraphs::symbolize::maps::{self, Backing};
 use flamegraphs::unwind;
 use serde::Serialize;
 
-use crate::collector::{Collector, Filter, Options, StartError, SyscallTier};
+use crate::bpf::StartError;
+use crate::collector::{Collector, Filter, Options};
+use crate::config::SyscallTier;
 
 /// Samples are taken for so long, at this rate: enough for a share within 2 points of a busy process.
 const SPAN: Duration = Duration::from_secs(2);

@@ -83,8 +83,8 @@ fn posted(alert: &Alert) -> Posted {
     Posted {
         labels,
         annotations,
-        starts_at: crate::cli::term::utc(alert.opened_unix_ns),
-        ends_at: crate::cli::term::utc(ends),
+        starts_at: agent_common::text::utc(alert.opened_unix_ns),
+        ends_at: agent_common::text::utc(ends),
     }
 }
 

@@ -1,163 +1,15 @@
 use std::io::Write as _;
 
-use agent_common::abi::sched::State;
-use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
-use flamegraphs::{Sample, Unnamed};
+use agent_common::units::{MonoNs, Tgid};
+use diagnosis::recording::{KIND_WINDOW, checksum};
+use diagnosis::testing::full;
+use flamegraphs::{FrameName, Names, Unnamed};
 
 use super::*;
-use crate::aggregate::testing::{MS, SECOND, calls, exit, task, window};
 use crate::aggregate::{self, Mode, ReportOptions};
 use crate::control::protocol::Target;
 use crate::control::{Answers, Namer};
-use crate::source::host::{CpuId, CpuTimes, Disk, Pressure};
-use crate::window::{
-    BlockIoRow, BlockOp, InFlight, IrqRow, LockRow, MemoryRow, NetRow, OomKill, OpenWait, ProcessTimes,
-    RunqBlame, SignalRow, SyscallAbi, ThreadTimes, Wait, WaitTarget, Waker,
-};
-
-/// A window in which every field holds something.
-pub(crate) fn full(n: u64) -> Window {
-    let mut window = window(n);
-    window.host.cpus = vec![(CpuId(3), CpuTimes { user: DurNs(5), ..CpuTimes::default() })];
-    window.host.disks = vec![Disk { name: "vda".into(), flushes: Some(1), ..Disk::default() }];
-    window.host.pressure.io = Some(Pressure { some: DurNs(1), full: None });
-    for tgid in 1..=20 {
-        window.tasks.push(task(tgid, &format!("idle{tgid}"), 0, 0).into());
-    }
-    window.tasks.push(task(42, "work;er <b>", 900 + n, 20).into());
-    window.exits = vec![exit(100 + n as u32, 42, "short", 5)];
-    window.syscalls = vec![calls(42, "work;er <b>", 1, 100_000, 7, 900)];
-    window.in_flight = vec![InFlight {
-        tgid: Tgid(42),
-        tid: Tid(43),
-        comm: "work;er <b>".into(),
-        abi: SyscallAbi::Compat,
-        nr: 7,
-        age: DurNs(9 * SECOND),
-        at_least: true,
-    }];
-    window.samples = vec![Sample {
-        at_ns: n * SECOND + 1,
-        tgid: 42,
-        tid: 42,
-        comm: "work;er <b>".into(),
-        kernel: vec![0xffff_ffff_8100_0010].into(),
-        user: vec![0x1000, 0x2001].into(),
-        weight: 3,
-    }];
-    window.coverage.lost = [("sample_ring_full".to_owned(), 3)].into();
-    window.coverage.symbolized_pct = Some(99.5);
-    waiting(&mut window, n);
-    resources(&mut window);
-    window
-}
-
-/// Thread states and waits.
-fn waiting(window: &mut Window, n: u64) {
-    let open = OpenWait {
-        tid: Tid(43),
-        state: State::Fsync,
-        age: DurNs(7),
-        syscall: Some((SyscallAbi::Native, 74)),
-        arg: 3,
-    };
-    window.times = vec![ProcessTimes {
-        tgid: Tgid(42),
-        comm: "work;er <b>".into(),
-        states: vec![
-            (State::Oncpu, DurNs(920 * MS)),
-            (State::Fsync, DurNs(SECOND)),
-            (State::Poll, DurNs(80 * MS)),
-        ],
-        threads: vec![ThreadTimes {
-            tid: Tid(43),
-            comm: "io".into(),
-            states: vec![(State::Fsync, DurNs(SECOND))],
-            voluntary: 3,
-            preempted: 1,
-            now: Some(open),
-        }],
-        resting: vec![(State::Poll, 1)],
-        oldest: Some(open),
-    }];
-    window.waits = [
-        WaitTarget::None,
-        WaitTarget::Futex { addr: 0xdead_beef, owner: Some(Tid(42)) },
-        WaitTarget::File { dev: 0x80_0001, inode: 77 },
-        WaitTarget::Socket { protocol: 6, local_port: 80, peer: Some(("::1".parse().unwrap(), 443)) },
-    ]
-    .into_iter()
-    .map(|target| Wait {
-        at: MonoNs(n * SECOND + 5),
-        open: false,
-        peer: None,
-        tgid: Tgid(42),
-        tid: Tid(43),
-        comm: "io".into(),
-        accounted: State::Uninterruptible,
-        state: State::Fsync,
-        syscall: Some((SyscallAbi::Native, 74)),
-        waited: DurNs(3 * MS),
-        weight: DurNs(250 * MS),
-        target,
-        waker: (target == WaitTarget::None).then(|| Waker {
-            tgid: Tgid(7),
-            tid: Tid(7),
-            comm: "jbd2".into(),
-            takes_turns: false,
-            closes: false,
-            kernel: vec![0xffff_ffff_8100_0020].into(),
-            user: Box::default(),
-        }),
-        kernel: vec![0xffff_ffff_8100_0030].into(),
-        user: vec![0x3000].into(),
-    })
-    .collect();
-    window.blame = vec![RunqBlame { victim: Tgid(42), culprit: Tgid(7), waited: DurNs(9) }];
-}
-
-/// What the kernel's subsystems did.
-fn resources(window: &mut Window) {
-    window.blockio = vec![BlockIoRow {
-        tgid: Tgid(42),
-        comm: "work;er <b>".into(),
-        device: "vda".into(),
-        op: BlockOp::Flush,
-        count: 1,
-        sequential: 0,
-        bytes: 0,
-        queued: DurNs(1),
-        served: DurNs(2),
-        max: DurNs(3),
-        errors: 0,
-    }];
-    window.memory = vec![MemoryRow { tgid: Tgid(42), reclaims: 2, ..MemoryRow::default() }];
-    window.oom_kills =
-        vec![OomKill { tgid: Tgid(9), comm: "fat".into(), cgroup: "/x".into(), rss_bytes: 1 << 30 }];
-    window.net = vec![NetRow {
-        tgid: Tgid(0),
-        comm: "".into(),
-        local_port: 22,
-        peer: Some(("10.0.0.1".parse().unwrap(), 9)),
-        retransmits: 3,
-        resets: 0,
-        accept_overflows: 0,
-        accept_queue: Some((1, 128)),
-        receive_drops: 0,
-    }];
-    window.irqs = vec![IrqRow { cpu: 1, softirq: vec![("net_rx", 3, DurNs(4))], hardirq: DurNs(5) }];
-    window.signals =
-        vec![SignalRow { tgid: Tgid(9), comm: "fat".into(), signal: 9, sender: Tgid(0), count: 1 }];
-    window.locks = vec![LockRow {
-        tgid: Tgid(42),
-        comm: "work;er <b>".into(),
-        lock: 0xffff_8880_0000_0000,
-        kind: "mutex",
-        count: 5,
-        waited: DurNs(6),
-        holder: Some(Tid(7)),
-    }];
-}
+use crate::window::Window;
 
 fn names() -> Names {
     let mut names = Names::default();
@@ -189,7 +41,9 @@ fn record(windows: &[Window], samples: bool) -> (Vec<u8>, Vec<usize>) {
 }
 
 fn parse(bytes: &[u8]) -> Result<(Recording, Option<Fault>), Fault> {
-    read::parse(bytes)
+    let mut recording = Recording::parse(bytes)?;
+    let damage = recording.damage.take();
+    Ok((recording, damage))
 }
 
 fn windows(count: u64) -> Vec<Window> {
@@ -202,7 +56,7 @@ fn a_recording_gives_the_same_windows_report_and_graphs() {
     let (bytes, _) = record(&live, true);
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().write_all(&bytes).unwrap();
-    let back = Recording::open(file.path()).unwrap();
+    let back = open(file.path()).unwrap();
     assert!(back.damage.is_none());
     assert_eq!(back.head, head(true));
     assert!(back.windows.iter().map(AsRef::as_ref).eq(&live));
@@ -317,7 +171,7 @@ fn garbage_with_right_checksums_is_refused() {
         let mut bytes = whole[..ends[0]].to_vec();
         bytes.push(kind);
         bytes.extend((packed.len() as u32).to_le_bytes());
-        bytes.extend(write::checksum(kind, &packed).to_le_bytes());
+        bytes.extend(checksum(kind, &packed).to_le_bytes());
         bytes.extend(packed);
         let (back, fault) = parse(&bytes).unwrap();
         assert!(back.windows.len() == 1 && fault.is_some());
@@ -340,11 +194,11 @@ fn other_files_and_versions_are_told_apart() {
     let fault = parse(&bytes).unwrap_err();
     assert!(fault.to_string().contains("version 9"), "{fault}");
     let path = Path::new("/nonexistent/x.s7rec");
-    let error = Recording::open(path).unwrap_err();
+    let error = open(path).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/x.s7rec"));
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().write_all(&bytes[..4]).unwrap();
-    let text = crate::cli::term::chain(&anyhow::Error::new(read(file.path()).unwrap_err()));
+    let text = agent_common::text::chain(&read(file.path()).unwrap_err());
     assert!(text.contains("cut off at byte 4") && text.contains("recording /"), "{text}");
 }
 

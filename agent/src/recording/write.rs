@@ -4,16 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use diagnosis::recording::{
+    FRAME_HEAD, Head, KIND_END, KIND_HEAD, KIND_NAMES, KIND_WINDOW, MAGIC, MAX_FRAME, NameRow, VERSION,
+    checksum,
+};
 use flamegraphs::sample::lookup_addr;
 use flamegraphs::{Names, Sample};
 use serde::Serialize;
 
-use super::{
-    Error, FRAME_HEAD, Fault, Head, KIND_END, KIND_HEAD, KIND_NAMES, KIND_WINDOW, MAGIC, MAX_FRAME, NameRow,
-    VERSION,
-};
+use super::{Error, failed};
 use crate::window::Window;
 
 /// zstd's own default; with the dictionary, level 9 saves 6 % more and takes four times as long.
@@ -45,11 +45,8 @@ impl Writer {
     pub fn create(path: &Path, head: &Head) -> Result<Self, Error> {
         use std::os::unix::fs::OpenOptionsExt;
         let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-        let failed = |source| Error {
-            path: path.to_owned(),
-            what: Fault::Io { what: "make the file", source: Arc::new(source) },
-        };
-        Self::new(BufWriter::new(file.map_err(failed)?), path, head)
+        let file = file.map_err(|source| failed(path, "make the file", source))?;
+        Self::new(BufWriter::new(file), path, head)
     }
 }
 
@@ -162,17 +159,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn failed(&self, source: io::Error) -> Error {
-        let what = Fault::Io { what: "write the recording", source: Arc::new(source) };
-        Error { path: self.path.clone(), what }
+        failed(&self.path, "write the recording", source)
     }
-}
-
-/// CRC-32 of kind and content.
-pub(super) fn checksum(kind: u8, packed: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&[kind]);
-    crc.update(packed);
-    crc.finalize()
 }
 
 fn pack(value: &impl Serialize) -> io::Result<Vec<u8>> {

@@ -215,7 +215,7 @@ mod tests {
         let mut line = [0];
         std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut line).unwrap();
         let own = std::process::id();
-        let mut call = crate::aggregate::testing::calls(own, "t", 73, 10, 10, 500);
+        let mut call = diagnosis::testing::calls(own, "t", 73, 10, 10, 500);
         call.errnos = vec![(11, 10)];
         let rows = rows(false, &[call]);
         let held_by: Vec<_> = rows.iter().map(|row| (row.waiter.0, row.tried, row.holder.0)).collect();

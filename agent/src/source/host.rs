@@ -9,57 +9,13 @@ mod memory;
 mod pressure;
 mod tables;
 
-pub use cpu::{CpuId, CpuTimes};
-pub use devices::{Disk, Interface};
-pub use memory::Memory;
-pub use pressure::{Pressure, PressureKind, Pressures};
-pub use tables::Tables;
-
 use std::fs::File;
 use std::io::Read;
 use std::time::Instant;
 
 use agent_common::units::DurNs;
+use diagnosis::window::HostSample;
 use procfs::prelude::*;
-use serde::{Deserialize, Serialize};
-
-/// What the host did in a window.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HostSample {
-    /// Time between the two readings that the differences belong to; zero in the first sample.
-    pub span: DurNs,
-    /// Time of all CPUs together.
-    pub cpu: CpuTimes,
-    /// Time per CPU that is online, with its number.
-    pub cpus: Vec<(CpuId, CpuTimes)>,
-    /// Load averages over 1, 5 and 15 minutes.
-    pub load: [f64; 3],
-    /// Threads on a run queue or running (incl. the reader).
-    pub runnable: u32,
-    /// Threads blocked on disk.
-    pub blocked: u32,
-    /// Threads on the host.
-    pub threads: u32,
-    /// Context switches in the window.
-    pub context_switches: u64,
-    /// Processes and threads made in the window.
-    pub forks: u64,
-    /// Interrupts served in the window.
-    pub interrupts: u64,
-    /// Time since boot.
-    pub uptime: DurNs,
-    /// Memory and swap.
-    pub memory: Memory,
-    /// Whole disks, by name.
-    pub disks: Vec<Disk>,
-    /// Network interfaces of the agent's network namespace, by name.
-    pub interfaces: Vec<Interface>,
-    /// Pressure stall information.
-    pub pressure: Pressures,
-    /// Tables that can be full.
-    pub tables: Tables,
-}
 
 /// Reads `/proc` and keeps what the next difference needs.
 #[derive(Debug)]

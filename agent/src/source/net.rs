@@ -14,9 +14,8 @@ use agent_common::units::Tgid;
 use self::listeners::Listeners;
 use self::owners::Owners;
 use super::resources::{Closing, Differences};
-use super::task::TaskSample;
 use crate::bpf::Resources;
-use crate::window::NetRow;
+use crate::window::{NetRow, TaskSample};
 
 #[derive(Debug)]
 pub(super) struct NetSource {

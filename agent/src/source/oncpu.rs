@@ -1,11 +1,12 @@
 //! On-CPU samples from the probes, with the processes seen for the first time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use agent_common::abi::oncpu::SampleHeader;
 use agent_common::abi::python::{PythonFrame, PythonVerdict};
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::{MonoNs, Tgid};
+use diagnosis::window::{Pythons, Unwound};
 use flamegraphs::sample::Sample;
 
 use super::comms::Comms;
@@ -56,18 +57,6 @@ pub struct CopiedStack {
     /// The stack.
     pub copied: Copied,
 }
-
-/// How the walks up user stacks ended, by process.
-pub type Unwound = BTreeMap<Tgid, Verdicts>;
-
-/// How the walks up Python frames ended, by process.
-pub type Pythons = BTreeMap<Tgid, PythonVerdicts>;
-
-/// Samples by how the walk up their Python frames ended.
-pub type PythonVerdicts = [u64; PythonVerdict::ALL.len()];
-
-/// Samples by how the walk up their user stack ended.
-pub type Verdicts = [u64; Verdict::ALL.len()];
 
 impl OncpuSource {
     /// Takes one sample off the ring.

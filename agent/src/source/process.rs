@@ -6,8 +6,8 @@ use std::sync::Arc;
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
 use agent_common::units::{DurNs, MonoNs, Tgid};
 
-use crate::source::task::TaskTotals;
 use crate::window::ProcessExit;
+use crate::window::TaskTotals;
 
 /// Names kept of processes that have ended: samples and counters of theirs may still be on the way.
 const REMEMBERED: usize = 65_536;

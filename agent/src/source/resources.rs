@@ -14,9 +14,8 @@ use super::locks::LockSource;
 use super::memory::MemorySource;
 use super::net::NetSource;
 use super::signals::SignalSource;
-use super::task::TaskSample;
 use crate::bpf::{Counters, Probes};
-use crate::window::{BlockIoRow, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
+use crate::window::{BlockIoRow, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow, TaskSample};
 
 /// Windows without a change after which a key is deleted.
 const IDLE_WINDOWS: u32 = 60;

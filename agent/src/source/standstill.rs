@@ -15,9 +15,8 @@ use agent_common::units::{MonoNs, Tgid, Tid};
 
 use super::in_flight::threads;
 use super::sched::call;
-use super::task::TaskSample;
 use crate::syscall_names;
-use crate::window::{ProcessTimes, Standstill, SyscallAbi};
+use crate::window::{ProcessTimes, Standstill, SyscallAbi, TaskSample};
 
 /// Threads looked at in a window, 10 µs each. A process with more of them than that is not judged; who is left out is looked at
 /// in the next.

@@ -5,8 +5,8 @@ use agent_common::abi::unwind::Verdict;
 use agent_common::wire::line::Point;
 
 use super::{Optional, PointsOptions, point};
-use crate::source::host::{CpuTimes, PressureKind};
 use crate::window::Window;
+use crate::window::{CpuTimes, PressureKind};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let at = |measurement| point(measurement, window, options);

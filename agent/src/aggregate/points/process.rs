@@ -6,11 +6,11 @@ use agent_common::units::DurNs;
 use agent_common::wire::line::Point;
 
 use super::super::syscalls::Sum;
-use super::super::usage::{Key, Usage, owned, rank};
 use super::resources::thread_time;
 use super::{Optional, PointsOptions, point};
 use crate::syscall_names;
 use crate::window::{SyscallAbi, Window};
+use diagnosis::usage::{Key, Usage, owned, rank};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let (rows, owners) = owned(&[window], None);

@@ -6,9 +6,9 @@ use agent_common::abi::sched::{STATES, State};
 use agent_common::units::DurNs;
 use agent_common::wire::line::Point;
 
-use super::super::groups::is_lost;
 use super::{PointsOptions, point};
 use crate::window::{BlockOp, Window};
+use diagnosis::groups::is_lost;
 
 /// Fields of thread time; those without time are left out. `None` where there is none at all.
 pub(super) fn thread_time(mut at: Point, states: &[DurNs; STATES]) -> Option<Point> {

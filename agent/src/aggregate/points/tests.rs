@@ -8,10 +8,10 @@ use agent_common::wire::line::{self, FieldValue};
 use agent_common::wire::registry::{self, Origin};
 
 use super::*;
-use crate::aggregate::testing::{MS, calls, exit, task, window};
-use crate::source::host::{CpuId, CpuTimes, Disk, HostSample, Interface, Pressure, Pressures};
-use crate::source::task::TaskIo;
+use crate::window::TaskIo;
+use crate::window::{CpuId, CpuTimes, Disk, HostSample, Interface, Pressure, Pressures};
 use crate::window::{InFlight, ProcessTimes, SyscallAbi};
+use diagnosis::testing::{MS, calls, exit, task, window};
 
 /// A window in which everything that can be there is there.
 fn full() -> Window {
@@ -53,7 +53,7 @@ fn full() -> Window {
             ));
         }
     }
-    let rich = crate::recording::tests::full(0);
+    let rich = diagnosis::testing::full(0);
     (window.waits, window.blame, window.blockio, window.memory) =
         (rich.waits, rich.blame, rich.blockio, rich.memory);
     (window.net, window.irqs, window.signals, window.locks) = (rich.net, rich.irqs, rich.signals, rich.locks);
@@ -138,7 +138,7 @@ fn totals_over_all_rows_are_exact() {
     let points = points(&window, &options());
     let rows = points.iter().filter(|point| point.measurement == "s7mpa_process").count();
     assert_eq!(rows, 11, "ten and `other`");
-    let tasks = |of: fn(&crate::source::task::TaskSample) -> u64| -> i64 {
+    let tasks = |of: fn(&crate::window::TaskSample) -> u64| -> i64 {
         window.tasks.iter().map(|task| of(task) as i64).sum()
     };
     let total = |field| sum(&points, "s7mpa_process", field);

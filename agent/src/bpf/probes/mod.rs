@@ -31,7 +31,7 @@ use super::mapped::Mapped;
 use super::sys;
 use super::verdict::{State, Verdict};
 use crate::bpf::MappingEvents;
-use crate::collector::StartError;
+use crate::bpf::StartError;
 
 /// Plain data in maps.
 #[repr(transparent)]

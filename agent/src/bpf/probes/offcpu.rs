@@ -5,7 +5,7 @@ use agent_common::abi::runqlat::BlameKey;
 use aya::maps::{MapData, RingBuf};
 
 use super::{Counters, Maps, Probes, split, tell_native};
-use crate::collector::StartError;
+use crate::bpf::StartError;
 
 /// One record of the waits ring. Frames are addresses, leaf first.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, S
 use aya::programs::{PerfEvent, ProgramError};
 
 use super::{Maps, Plain, Probes, split, tell_native};
-use crate::collector::StartError;
+use crate::bpf::StartError;
 
 /// Maps of the sampling program.
 pub(super) struct Oncpu {

@@ -4,7 +4,7 @@ use agent_common::abi::process::ProcessEvent;
 use aya::maps::{MapData, RingBuf};
 
 use super::{Maps, Probes};
-use crate::collector::StartError;
+use crate::bpf::StartError;
 
 /// Map of the process programs.
 pub(super) struct Process {

@@ -14,9 +14,9 @@ use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{ProgramError, RawTracePoint};
 
 use super::{Maps, Plain, Probes, map_fd, raw};
+use crate::bpf::StartError;
 use crate::bpf::btf::Btf;
 use crate::bpf::sys::{self, Batch};
-use crate::collector::StartError;
 
 /// Maps that shrink to one entry where the resource probes are not used.
 pub(in crate::bpf) const RESOURCE_MAPS: [&str; 9] =

@@ -7,9 +7,9 @@ use aya::Btf;
 use aya::programs::ProgramError;
 
 use super::{Maps, Probes, typed};
+use crate::bpf::StartError;
 use crate::bpf::load::Sizes;
 use crate::bpf::mapped::Mapped;
-use crate::collector::StartError;
 
 /// Tracepoints in the order they are attached: a thread is seen to leave only when it can be seen to wake. With the
 /// programs for each, of which the first that the kernel takes is attached.

@@ -10,10 +10,10 @@ use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::{Btf, Ebpf};
 
 use super::{Maps, Probes, map_fd, raw, typed};
+use crate::bpf::StartError;
 use crate::bpf::load::Sizes;
 use crate::bpf::mapped::Mapped;
 use crate::bpf::sys::{self, Batch};
-use crate::collector::StartError;
 
 /// Looks at a cache slot that is changing hands: some µs.
 const SETTLE_TRIES: u32 = 1000;

@@ -12,9 +12,9 @@ use agent_common::abi::unwind::{
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 
 use super::{Maps, Plain, Probes, no_map};
+use crate::bpf::StartError;
 use crate::bpf::mapped::Mapped;
 use crate::bpf::sys;
-use crate::collector::StartError;
 
 /// Where user space puts tables and mappings. Lives on the thread that makes them.
 pub struct UnwindMaps {

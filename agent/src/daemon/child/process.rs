@@ -123,7 +123,7 @@ pub async fn serve_from_stdin() -> anyhow::Result<()> {
     let started = match server::Server::start(settings).await {
         Ok(started) => started,
         Err(error) => {
-            let why = crate::cli::term::chain(&anyhow::Error::new(error));
+            let why = agent_common::text::chain(&error);
             say(&Hello::Failed(why.clone()));
             bail!(why);
         }

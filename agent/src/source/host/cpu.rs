@@ -6,60 +6,17 @@
 use std::collections::HashMap;
 
 use agent_common::units::DurNs;
+use diagnosis::window::{CpuId, CpuTimes, HostSample};
 use procfs::{ProcError, ProcResult};
-use serde::{Deserialize, Serialize};
 
-use super::{HostSample, read_all};
+use super::read_all;
 use crate::source::delta::{delta, forward};
 
-/// Number of a CPU.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CpuId(pub u32);
-
-/// Time by mode. Guest time is inside `user` (and `guest_nice` inside `nice`), as the kernel counts it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CpuTimes {
-    /// User mode.
-    pub user: DurNs,
-    /// User mode of niced processes.
-    pub nice: DurNs,
-    /// Kernel mode.
-    pub system: DurNs,
-    /// Idle.
-    pub idle: DurNs,
-    /// Idle while a thread of this CPU waits for a disk.
-    pub iowait: DurNs,
-    /// Hard interrupts.
-    pub irq: DurNs,
-    /// Soft interrupts.
-    pub softirq: DurNs,
-    /// The hypervisor ran somebody else.
-    pub steal: DurNs,
-    /// Running a guest (part of `user`).
-    pub guest: DurNs,
-    /// Running a niced guest (part of `nice`).
-    pub guest_nice: DurNs,
-}
-
-impl CpuTimes {
-    /// All modes: the wall time of the CPU.
-    #[must_use]
-    pub const fn total(&self) -> DurNs {
-        DurNs(self.busy().0 + self.idle.0 + self.iowait.0 + self.steal.0)
-    }
-
-    /// Time in which this host's code ran.
-    #[must_use]
-    pub const fn busy(&self) -> DurNs {
-        DurNs(self.user.0 + self.nice.0 + self.system.0 + self.irq.0 + self.softirq.0)
-    }
-
-    fn from_ticks(ticks: [u64; 10], before: [u64; 10], tick_ns: u64) -> Self {
-        let [user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice] =
-            std::array::from_fn(|mode| DurNs(forward(ticks[mode], before[mode]) * tick_ns));
-        Self { user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice }
-    }
+/// The times between two readings.
+fn between(ticks: [u64; 10], before: [u64; 10], tick_ns: u64) -> CpuTimes {
+    let [user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice] =
+        std::array::from_fn(|mode| DurNs(forward(ticks[mode], before[mode]) * tick_ns));
+    CpuTimes { user, nice, system, idle, iowait, irq, softirq, steal, guest, guest_nice }
 }
 
 /// What `/proc/stat` says.
@@ -130,11 +87,11 @@ fn difference(stat: &Stat, last: Option<&Stat>, ticks_per_second: u64, sample: &
         return;
     };
     let tick_ns = 1_000_000_000 / ticks_per_second.max(1);
-    sample.cpu = CpuTimes::from_ticks(stat.total, last.total, tick_ns);
+    sample.cpu = between(stat.total, last.total, tick_ns);
     let before: HashMap<_, _> = last.cpus.iter().copied().collect();
     // A CPU that has just come online has no difference yet: its counters go on from where they were.
     let of = |(id, ticks): &(CpuId, [u64; 10])| {
-        (*id, CpuTimes::from_ticks(*ticks, before.get(id).copied().unwrap_or(*ticks), tick_ns))
+        (*id, between(*ticks, before.get(id).copied().unwrap_or(*ticks), tick_ns))
     };
     sample.cpus = stat.cpus.iter().map(of).collect();
     sample.context_switches = delta(stat.context_switches, last.context_switches);

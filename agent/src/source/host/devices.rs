@@ -4,64 +4,32 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use agent_common::units::DurNs;
+use diagnosis::window::{Disk, Interface};
 use procfs::net::DeviceStatus;
 use procfs::prelude::*;
 use procfs::{DiskStat, ProcResult};
-use serde::{Deserialize, Serialize};
 
 use crate::source::delta::delta;
 
 /// Bytes of a sector in `/proc/diskstats`, whatever the device's own sector size is.
 const SECTOR: u64 = 512;
 
-/// One whole disk in a window.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Disk {
-    /// Device name, e.g. `vda`.
-    pub name: String,
-    /// Reads completed.
-    pub reads: u64,
-    /// Bytes read.
-    pub read_bytes: u64,
-    /// Time of all reads added up, from queueing to completion.
-    pub read_time: DurNs,
-    /// Writes completed.
-    pub writes: u64,
-    /// Bytes written.
-    pub write_bytes: u64,
-    /// Time of all writes added up.
-    pub write_time: DurNs,
-    /// Flushes completed; `None` before Linux 5.5.
-    pub flushes: Option<u64>,
-    /// Time of all flushes added up.
-    pub flush_time: Option<DurNs>,
-    /// Time in which at least one request was open.
-    pub busy: DurNs,
-    /// Open requests × time: divided by the span it is the mean queue length.
-    pub queue_time: DurNs,
-    /// Requests open at the end of the window.
-    pub in_flight: u64,
-}
-
-impl Disk {
-    fn difference(now: &DiskStat, last: &DiskStat) -> Self {
-        let ms = |now, last| DurNs(delta(now, last) * 1_000_000);
-        let both = |now: Option<u64>, last: Option<u64>| Some((now?, last?));
-        Self {
-            name: now.name.clone(),
-            reads: delta(now.reads, last.reads),
-            read_bytes: delta(now.sectors_read, last.sectors_read) * SECTOR,
-            read_time: ms(now.time_reading, last.time_reading),
-            writes: delta(now.writes, last.writes),
-            write_bytes: delta(now.sectors_written, last.sectors_written) * SECTOR,
-            write_time: ms(now.time_writing, last.time_writing),
-            flushes: both(now.flushes, last.flushes).map(|(now, last)| delta(now, last)),
-            flush_time: both(now.time_flushing, last.time_flushing).map(|(now, last)| ms(now, last)),
-            busy: ms(now.time_in_progress, last.time_in_progress),
-            queue_time: ms(now.weighted_time_in_progress, last.weighted_time_in_progress),
-            in_flight: now.in_progress,
-        }
+fn disk_between(now: &DiskStat, last: &DiskStat) -> Disk {
+    let ms = |now, last| DurNs(delta(now, last) * 1_000_000);
+    let both = |now: Option<u64>, last: Option<u64>| Some((now?, last?));
+    Disk {
+        name: now.name.clone(),
+        reads: delta(now.reads, last.reads),
+        read_bytes: delta(now.sectors_read, last.sectors_read) * SECTOR,
+        read_time: ms(now.time_reading, last.time_reading),
+        writes: delta(now.writes, last.writes),
+        write_bytes: delta(now.sectors_written, last.sectors_written) * SECTOR,
+        write_time: ms(now.time_writing, last.time_writing),
+        flushes: both(now.flushes, last.flushes).map(|(now, last)| delta(now, last)),
+        flush_time: both(now.time_flushing, last.time_flushing).map(|(now, last)| ms(now, last)),
+        busy: ms(now.time_in_progress, last.time_in_progress),
+        queue_time: ms(now.weighted_time_in_progress, last.weighted_time_in_progress),
+        in_flight: now.in_progress,
     }
 }
 
@@ -91,7 +59,7 @@ impl DiskReader {
             if !shown(&stat, is_whole) {
                 continue;
             }
-            disks.push(Disk::difference(&stat, self.last.get(&stat.name).unwrap_or(&stat)));
+            disks.push(disk_between(&stat, self.last.get(&stat.name).unwrap_or(&stat)));
             self.last.insert(stat.name.clone(), stat);
         }
         if self.last.len() > disks.len() {
@@ -104,46 +72,18 @@ impl DiskReader {
     }
 }
 
-/// One network interface in a window.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Bytes received.
-    pub rx_bytes: u64,
-    /// Packets received.
-    pub rx_packets: u64,
-    /// Receive errors.
-    pub rx_errors: u64,
-    /// Packets dropped on receipt (incl. FIFO overruns).
-    pub rx_dropped: u64,
-    /// Bytes sent.
-    pub tx_bytes: u64,
-    /// Packets sent.
-    pub tx_packets: u64,
-    /// Send errors.
-    pub tx_errors: u64,
-    /// Packets dropped on sending (incl. FIFO overruns).
-    pub tx_dropped: u64,
-    /// Collisions.
-    pub collisions: u64,
-}
-
-impl Interface {
-    fn difference(now: &DeviceStatus, last: &DeviceStatus) -> Self {
-        Self {
-            name: now.name.clone(),
-            rx_bytes: delta(now.recv_bytes, last.recv_bytes),
-            rx_packets: delta(now.recv_packets, last.recv_packets),
-            rx_errors: delta(now.recv_errs, last.recv_errs),
-            rx_dropped: delta(now.recv_drop, last.recv_drop) + delta(now.recv_fifo, last.recv_fifo),
-            tx_bytes: delta(now.sent_bytes, last.sent_bytes),
-            tx_packets: delta(now.sent_packets, last.sent_packets),
-            tx_errors: delta(now.sent_errs, last.sent_errs),
-            tx_dropped: delta(now.sent_drop, last.sent_drop) + delta(now.sent_fifo, last.sent_fifo),
-            collisions: delta(now.sent_colls, last.sent_colls),
-        }
+fn interface_between(now: &DeviceStatus, last: &DeviceStatus) -> Interface {
+    Interface {
+        name: now.name.clone(),
+        rx_bytes: delta(now.recv_bytes, last.recv_bytes),
+        rx_packets: delta(now.recv_packets, last.recv_packets),
+        rx_errors: delta(now.recv_errs, last.recv_errs),
+        rx_dropped: delta(now.recv_drop, last.recv_drop) + delta(now.recv_fifo, last.recv_fifo),
+        tx_bytes: delta(now.sent_bytes, last.sent_bytes),
+        tx_packets: delta(now.sent_packets, last.sent_packets),
+        tx_errors: delta(now.sent_errs, last.sent_errs),
+        tx_dropped: delta(now.sent_drop, last.sent_drop) + delta(now.sent_fifo, last.sent_fifo),
+        collisions: delta(now.sent_colls, last.sent_colls),
     }
 }
 
@@ -156,9 +96,8 @@ pub(super) struct InterfaceReader {
 impl InterfaceReader {
     pub(super) fn read(&mut self) -> ProcResult<Vec<Interface>> {
         let now = procfs::net::dev_status()?;
-        let of = |status: &DeviceStatus| {
-            Interface::difference(status, self.last.get(&status.name).unwrap_or(status))
-        };
+        let of =
+            |status: &DeviceStatus| interface_between(status, self.last.get(&status.name).unwrap_or(status));
         let mut interfaces: Vec<_> = now.values().map(of).collect();
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
         self.last = now;
@@ -192,13 +131,13 @@ mod tests {
             queue_time: DurNs(100_000_000),
             in_flight: 2,
         };
-        assert_eq!(Disk::difference(&now, &last), expected, "the read time wrapped at 32 bits");
+        assert_eq!(disk_between(&now, &last), expected, "the read time wrapped at 32 bits");
     }
 
     #[test]
     fn old_kernels_have_no_flushes() {
         let last = disk(" 8 0 sda 1 0 1 1 1 0 1 1 0 1 1");
-        assert_eq!(Disk::difference(&last, &last).flushes, None);
+        assert_eq!(disk_between(&last, &last).flushes, None);
     }
 
     #[test]
@@ -217,7 +156,7 @@ mod tests {
             let all = procfs::net::InterfaceDeviceStatus::from_read(text.as_bytes()).unwrap().0;
             all["eth0"].clone()
         };
-        let interface = Interface::difference(&status(50, 9), &status(1000, 3));
+        let interface = interface_between(&status(50, 9), &status(1000, 3));
         assert_eq!((interface.rx_bytes, interface.tx_bytes), (50, 50));
         assert_eq!(interface.rx_dropped, 6);
     }

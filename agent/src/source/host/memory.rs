@@ -1,55 +1,11 @@
 //! `/proc/meminfo` and `/proc/vmstat`: memory, swap, paging.
 
+use diagnosis::window::Memory;
 use procfs::ProcResult;
 use procfs::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::read_all;
 use crate::source::delta::delta;
-
-/// Memory and swap: levels at the end of the window, paging inside it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Memory {
-    /// All memory the kernel manages.
-    pub total_bytes: u64,
-    /// Not used for anything.
-    pub free_bytes: u64,
-    /// What a new program could get without swapping (kernel's estimate; free + cached before 3.14).
-    pub available_bytes: u64,
-    /// Block device buffers.
-    pub buffers_bytes: u64,
-    /// Page cache, without buffers and swap cache.
-    pub cached_bytes: u64,
-    /// Anonymous pages.
-    pub anon_bytes: u64,
-    /// Shared memory and tmpfs.
-    pub shmem_bytes: u64,
-    /// Kernel slabs.
-    pub slab_bytes: u64,
-    /// Slabs that can be reclaimed.
-    pub slab_reclaimable_bytes: u64,
-    /// Waiting to be written back.
-    pub dirty_bytes: u64,
-    /// Being written back.
-    pub writeback_bytes: u64,
-    /// Promised to processes.
-    pub committed_bytes: u64,
-    /// Swap space.
-    pub swap_total_bytes: u64,
-    /// Swap space that is free.
-    pub swap_free_bytes: u64,
-    /// Read in from swap in the window.
-    pub swap_in_bytes: u64,
-    /// Written out to swap in the window.
-    pub swap_out_bytes: u64,
-    /// Page faults in the window.
-    pub faults: u64,
-    /// Page faults that had to read from storage in the window.
-    pub major_faults: u64,
-    /// Processes killed for lack of memory in the window; `None` before Linux 4.13.
-    pub oom_kills: Option<u64>,
-}
 
 /// The counters of `/proc/vmstat` that are used.
 ///

@@ -1,71 +1,11 @@
 //! `/proc/pressure/{cpu,memory,io}`: time in which tasks were held up for lack of a resource.
 
 use agent_common::units::DurNs;
+use diagnosis::window::{Pressure, PressureKind, Pressures};
 use procfs::parse_pressure_record;
-use serde::{Deserialize, Serialize};
 
 use super::read_all;
 use crate::source::delta::forward;
-
-/// A resource that can run short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PressureKind {
-    /// CPU time.
-    Cpu,
-    /// Memory.
-    Memory,
-    /// Storage.
-    Io,
-}
-
-impl PressureKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Cpu, Self::Memory, Self::Io];
-
-    /// Its file name below `/proc/pressure`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-            Self::Io => "io",
-        }
-    }
-}
-
-/// Time lost to one resource in a window.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Pressure {
-    /// At least one task was held up.
-    pub some: DurNs,
-    /// All tasks that were not idle were held up at once. `None` for the CPU before Linux 5.13.
-    pub full: Option<DurNs>,
-}
-
-/// The three resources. `None`: this kernel has no PSI (before 4.20, or not built in, or `psi=0`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Pressures {
-    /// CPU.
-    pub cpu: Option<Pressure>,
-    /// Memory.
-    pub memory: Option<Pressure>,
-    /// Storage.
-    pub io: Option<Pressure>,
-}
-
-impl Pressures {
-    /// One of them.
-    #[must_use]
-    pub const fn of(&self, kind: PressureKind) -> Option<Pressure> {
-        match kind {
-            PressureKind::Cpu => self.cpu,
-            PressureKind::Memory => self.memory,
-            PressureKind::Io => self.io,
-        }
-    }
-}
 
 /// Cumulative µs: some, full.
 ///

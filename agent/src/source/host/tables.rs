@@ -1,21 +1,8 @@
 //! Tables of the kernel that can be full: threads, numbers for them, open files, tracked connections.
 
-use serde::{Deserialize, Serialize};
 use std::fs;
 
-/// Entries in use and the most there can be; `None` where the kernel does not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Tables {
-    /// Threads, and `kernel.threads-max`.
-    pub threads: Option<(u64, u64)>,
-    /// Threads, and `kernel.pid_max`: each has a number.
-    pub pids: Option<(u64, u64)>,
-    /// Open files, and `fs.file-max`.
-    pub files: Option<(u64, u64)>,
-    /// Connections that netfilter tracks, and its limit; `None` without conntrack.
-    pub conntrack: Option<(u64, u64)>,
-}
+use diagnosis::window::Tables;
 
 fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::sync::Arc;
 
 use agent_common::units::{DurNs, Tgid};
+use diagnosis::window::{TaskIo, TaskSample, TaskState, TaskTotals};
 
 use super::details::{self, Io, Place};
-use super::stat::{self, Sched, TaskState, Values};
-use super::{ROTATION, Reader, TaskIo, TaskSample, TaskTotals, Turn};
+use super::stat::{self, Sched, Values};
+use super::{ROTATION, Reader, Turn};
 use crate::source::delta::forward;
 
 /// Threads of a process whose `schedstat` is read in one window; with more they take turns.

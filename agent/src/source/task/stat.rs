@@ -1,61 +1,6 @@
 //! `/proc/PID/stat` and `schedstat`.
 
-use serde::{Deserialize, Serialize};
-
-/// State of a thread, as the kernel prints it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum TaskState {
-    /// `R`: running or on a run queue.
-    Running,
-    /// `S`: asleep, can be interrupted.
-    Sleeping,
-    /// `D`: asleep, cannot be interrupted (disk, and much else).
-    DiskSleep,
-    /// `Z`: ended, not yet reaped.
-    Zombie,
-    /// `T`: stopped by a signal.
-    Stopped,
-    /// `t`: stopped by a tracer.
-    Traced,
-    /// `I`: idle kernel thread.
-    Idle,
-    /// `X`: being removed.
-    Dead,
-    /// Anything else (`P` parked, `K` wake-kill, `W`).
-    Other,
-}
-
-impl TaskState {
-    fn from_letter(letter: u8) -> Self {
-        match letter {
-            b'R' => Self::Running,
-            b'S' => Self::Sleeping,
-            b'D' => Self::DiskSleep,
-            b'Z' => Self::Zombie,
-            b'T' => Self::Stopped,
-            b't' => Self::Traced,
-            b'I' => Self::Idle,
-            b'X' | b'x' => Self::Dead,
-            _ => Self::Other,
-        }
-    }
-
-    /// The kernel's letter (`?` for [`Self::Other`]).
-    #[must_use]
-    pub const fn letter(self) -> char {
-        match self {
-            Self::Running => 'R',
-            Self::Sleeping => 'S',
-            Self::DiskSleep => 'D',
-            Self::Zombie => 'Z',
-            Self::Stopped => 'T',
-            Self::Traced => 't',
-            Self::Idle => 'I',
-            Self::Dead => 'X',
-            Self::Other => '?',
-        }
-    }
-}
+use diagnosis::window::TaskState;
 
 /// The fields of `stat` that are used. Times in ticks, memory in pages, all cumulative or levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::walk::Copied;
 use super::worker::Worker;
+use crate::bpf::StartError;
 use crate::bpf::UnwindMaps;
-use crate::collector::StartError;
 use crate::source::spaces::Mappings;
 
 /// What the thread is told.

@@ -1,0 +1,224 @@
+//! Roots and symptoms: what one finding explains hangs below it.
+
+use crate::suspicion::{ALERT_CONFIDENCE, Level, Suspicion, evidence};
+use crate::syscall_names;
+use crate::window::SyscallAbi;
+
+/// Classes that a class explains when both are about the same process (and the same call, where both name one).
+const SAME: [(&str, &[&str]); 19] = [
+    ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
+    ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
+    ("oom", &["memory-leak", "swap", "reclaim"]),
+    (
+        "swap",
+        &[
+            "reclaim",
+            "fault-major-file",
+            "fault-minor",
+            "cpu-kernel",
+            "disk-read",
+            "disk-write",
+            "kernel-lock",
+        ],
+    ),
+    ("reclaim", &["fault-major-file", "fault-minor", "cpu-kernel", "kernel-lock"]),
+    ("fd-leak", &["table-full"]),
+    ("file-lock", &["timer-storm"]),
+    ("cpu-quota", &["runq-self", "runq-neighbour", "futex"]),
+    ("cpu-steal", &["runq-self", "runq-neighbour"]),
+    ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm", "refused"]),
+    ("timer-storm", &["syscall-storm", "cpu-kernel"]),
+    ("syscall-storm", &["cpu-kernel", "cpu-user"]),
+    ("process-churn", &["child", "cpu-kernel", "fault-minor", "runq-self", "runq-neighbour"]),
+    ("fault-minor", &["cpu-kernel", "cpu-user"]),
+    ("net-retransmit", &["net-peer", "net-connect"]),
+    ("net-accept-queue", &["cpu-user", "cpu-kernel", "single-thread"]),
+    ("futex", &["single-thread"]),
+    ("single-thread", &["cpu-user", "cpu-kernel"]),
+    ("dns", &["net-peer"]),
+];
+
+/// Classes that say no more than that somebody is busy: who makes others wait by it is their culprit, and that says it.
+const BUSY: [&str; 3] = ["cpu-user", "cpu-kernel", "single-thread"];
+
+/// Classes of waiting for a disk: who keeps it busy waits for it as well.
+const STORAGE: [&str; 5] = ["disk-read", "disk-write", "fsync", "writeback", "fault-major-file"];
+
+/// Classes in which a process waits for another one, whose own trouble is then the root.
+const WAITS_FOR: [&str; 5] = ["ipc-peer", "net-peer", "child", "file-lock", "kernel-lock"];
+
+/// Host-wide findings, and the classes of processes that say the same with a name.
+const HOST: [(&str, &[&str]); 4] = [
+    ("host-cpu", &["runq-neighbour", "runq-self", "cpu-user", "cpu-kernel"]),
+    ("host-memory", &["swap", "reclaim", "oom", "memory-leak"]),
+    ("host-disk", &["disk-read", "disk-write", "fsync", "writeback", "fault-major-file"]),
+    ("host-network", &["net-retransmit", "net-peer", "softirq"]),
+];
+
+/// Moves what is explained into the explanation's `caused`.
+pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
+    follow_chains(&mut all);
+    // Who is refused by the peer loses nothing on the way to it.
+    let is_refused = |root: &Suspicion| root.finding.class == "net-connect" && root.call.is_some();
+    let on_the_way = |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-peer");
+    absorb(&mut all, is_refused, on_the_way, |root, effect| root.finding.subject == effect.finding.subject);
+    for (class, effects) in SAME {
+        absorb(
+            &mut all,
+            |root| root.finding.class == class,
+            |effect| effects.contains(&&*effect.finding.class),
+            |root, effect| {
+                let same_call = effect.call.is_none() || root.call.is_none() || effect.call == root.call;
+                root.finding.subject == effect.finding.subject && same_call
+            },
+        );
+    }
+    let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
+    let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
+    absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
+    // That a process is out of descriptors says its table.
+    let no_descriptor =
+        |effect: &Suspicion| effect.finding.class == "refused" && effect.key.ends_with("EMFILE");
+    let is_table = |root: &Suspicion| matches!(&*root.finding.class, "fd-leak" | "table-full");
+    absorb(&mut all, is_table, no_descriptor, |root, effect| root.unit.is_some() && root.unit == effect.unit);
+    let storm = |suspicion: &Suspicion| suspicion.finding.class == "syscall-storm";
+    let sends = |suspicion: &Suspicion| storm(suspicion) && suspicion.call.is_some_and(is_signal);
+    absorb(
+        &mut all,
+        |root| storm(root) && is_foreign(root),
+        sends,
+        |root, effect| root.culprit_unit == effect.unit,
+    );
+    let is_storage = |suspicion: &Suspicion| STORAGE.contains(&&*suspicion.finding.class);
+    absorb(
+        &mut all,
+        |root| is_foreign(root) && is_storage(root),
+        |effect| is_storage(effect) && !is_foreign(effect),
+        |root, effect| root.culprit_unit == effect.unit,
+    );
+    let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
+    // What one is refused now and then explains nothing of what others wait for it.
+    let has_trouble = |root: &Suspicion| root.unit.is_some() && root.finding.class != "refused";
+    absorb(&mut all, has_trouble, waits, |root, effect| effect.culprit_unit == root.unit);
+    let suffers =
+        |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-connect" | "net-peer");
+    absorb(
+        &mut all,
+        |root| root.finding.class == "net-accept-queue",
+        suffers,
+        |root, effect| {
+            let peer = effect.finding.culprit.as_ref().filter(|culprit| culprit.kind == "peer");
+            let port = |text: &str| text.rsplit_once(':').map(|(_, port)| port.to_owned());
+            peer.and_then(|peer| port(peer.comm.as_deref()?)).is_some_and(|to| port(&root.key) == Some(to))
+        },
+    );
+    for (host, named) in HOST {
+        let is_host = |effect: &Suspicion| effect.finding.class == host;
+        absorb(&mut all, |root| named.contains(&&*root.finding.class), is_host, |_, _| true);
+    }
+    all
+}
+
+/// It sends a signal.
+fn is_signal((abi, nr): (SyscallAbi, u16)) -> bool {
+    syscall_names::name(abi, nr).is_some_and(syscall_names::signals)
+}
+
+/// A wait whose chain ends elsewhere is that other thing's symptom: it takes the class of the chain's end.
+fn follow_chains(all: &mut Vec<Suspicion>) {
+    let mut at = 0;
+    while at < all.len() {
+        let Some(end) = all[at].chain.last().cloned() else {
+            at += 1;
+            continue;
+        };
+        let root = all.iter().position(|other| {
+            other.unit == Some(end.unit) && other.finding.class == end.class && other.chain.is_empty()
+        });
+        let root = root.filter(|root| *root != at && firm(&all[*root], &all[at]));
+        if root.is_none() && matches!(end.class, "runq-self" | "runq-neighbour") {
+            // It has not too many threads, or hardly waits: then they only take their turns, as who shares a lock does.
+            all[at].chain.pop();
+            continue;
+        }
+        if let Some(root) = root {
+            let effect = all.remove(at);
+            let root = if root > at { root - 1 } else { root };
+            take(&mut all[root], effect);
+            continue;
+        }
+        let suspicion = &mut all[at];
+        let was = std::mem::replace(&mut suspicion.finding.class, end.class.to_owned());
+        suspicion.explained.push(suspicion.key.clone());
+        suspicion.key = format!("{}/{}", end.class, suspicion.key);
+        suspicion.finding.caused.push(was);
+        if end.culprit.is_some() {
+            suspicion.finding.culprit = end.culprit;
+            suspicion.culprit_unit = end.culprit_unit;
+        }
+        suspicion.finding.advice = end.advice;
+        suspicion.chain.clear();
+        at += 1;
+    }
+}
+
+/// Puts each effect below the first suspicion that is its root. A root is at least as firm as what it explains.
+fn absorb(
+    all: &mut Vec<Suspicion>,
+    is_root: impl Fn(&Suspicion) -> bool,
+    is_effect: impl Fn(&Suspicion) -> bool,
+    belong: impl Fn(&Suspicion, &Suspicion) -> bool,
+) {
+    // Most classes are not there at all.
+    if !all.iter().any(&is_effect) || !all.iter().any(&is_root) {
+        return;
+    }
+    let mut at = 0;
+    while at < all.len() {
+        let effect = &all[at];
+        let root = is_effect(effect).then(|| {
+            let explains = |root: &Suspicion| is_root(root) && belong(root, effect) && firm(root, effect);
+            (0..all.len()).find(|root| *root != at && explains(&all[*root]))
+        });
+        match root.flatten() {
+            Some(root) => {
+                let effect = all.remove(at);
+                let root = if root > at { root - 1 } else { root };
+                take(&mut all[root], effect);
+            }
+            None => at += 1,
+        }
+    }
+}
+
+/// A root that is only in reports must not hide what would open an alert.
+fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
+    root.level >= effect.level
+        && (root.finding.confidence >= ALERT_CONFIDENCE
+            || effect.finding.confidence < ALERT_CONFIDENCE
+            || effect.level == Level::Hold)
+}
+
+/// The explanation costs as much as the worst of what it explains.
+fn take(root: &mut Suspicion, effect: Suspicion) {
+    let into = &mut root.finding;
+    // That the culprit is busy, or waits for what it keeps busy, costs nobody anything.
+    let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&&*effect.finding.class));
+    if root.unit == effect.unit || !own_doing {
+        let more = effect.finding.lost_ns_per_s > into.lost_ns_per_s;
+        if more && root.unit == effect.unit && !BUSY.contains(&&*effect.finding.class) {
+            into.share_pct = into.share_pct.max(effect.finding.share_pct);
+            let what = format!("lost to {} by it", effect.finding.class);
+            let lost = effect.finding.lost_ns_per_s as f64 / 1e6;
+            into.evidence.push(evidence(what, lost, "ms/s", None));
+        }
+        into.lost_ns_per_s = into.lost_ns_per_s.max(effect.finding.lost_ns_per_s);
+    }
+    for class in std::iter::once(effect.finding.class).chain(effect.finding.caused) {
+        if class != into.class && !into.caused.contains(&class) {
+            into.caused.push(class);
+        }
+    }
+    root.explained.push(effect.key);
+    root.explained.extend(effect.explained);
+}

@@ -1,0 +1,303 @@
+//! What the rules look at, worked out once for all of them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use agent_common::abi::sched::State;
+use agent_common::units::{DurNs, Tgid, Tid};
+
+use crate::rules::refusals::{self, Refused};
+use crate::usage::{self, Usage};
+use crate::window::{SyscallAbi, Wait, Window};
+
+mod devices;
+mod edges;
+mod futexes;
+mod process;
+mod units;
+
+pub(super) use devices::Device;
+pub(super) use edges::Blocker;
+pub(super) use process::{Process, Times};
+pub(super) use units::Unit;
+
+/// Share of the windows in which a rate may fall below its threshold and still count as lasting.
+const GAPS: f64 = 0.2;
+
+/// A map by kernel numbers. They come from the kernel, which hands them out in turn, so nobody can choose colliding ones,
+/// and the default hash took a third of the time of all rules.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixed>>;
+
+/// Multiplies by an odd constant and turns: the usual hash for small integers.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u16(&mut self, n: u16) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.write_u64(n as u64);
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.write_u64(n as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // The map takes its bucket from the low bits and its tag from the high ones: bring what was mixed down.
+        self.0.rotate_left(26)
+    }
+}
+
+/// Calls a second from which rules want to know the rate of each window: below the lowest of their thresholds.
+const OFTEN: f64 = 300.0;
+
+/// What some windows say about the host and its processes.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one kind of data is there")]
+pub(super) struct Facts<'a> {
+    /// The windows.
+    pub(super) windows: &'a [Arc<Window>],
+    /// Length of all windows.
+    pub(super) span: DurNs,
+    /// CPUs that are online.
+    pub(super) cpus: f64,
+    /// What each process used.
+    pub(super) usage: Vec<Usage>,
+    /// Each process' thread time.
+    pub(super) processes: Vec<Process<'a>>,
+    /// Place in `processes`.
+    pub(super) by_tgid: Map<Tgid, usize>,
+    /// Process of a thread, place in `processes`.
+    pub(super) by_tid: Map<Tid, usize>,
+    /// Processes of one name and one parent: what is judged together.
+    pub(super) units: Vec<Unit>,
+    /// By unit: time that its threads waited for a CPU while threads of another unit ran there.
+    pub(super) blame: Vec<Map<usize, u64>>,
+    /// By unit: blocked time by the unit that ended it.
+    wakes: Vec<Map<usize, u64>>,
+    /// Block devices, busiest first.
+    pub(super) devices: Vec<Device>,
+    /// CPU time of each process (number, start), a window at a time, ns per second.
+    pub(super) cpu: HashMap<(Tgid, u64), Vec<f64>>,
+    /// What each process did with each call.
+    pub(super) calls: Map<(Tgid, SyscallAbi, u16), Calls>,
+    /// What units are refused.
+    pub(super) refused: Vec<Refused>,
+    /// All calls of a process.
+    pub(super) all_calls: Map<Tgid, u64>,
+    /// Syscalls were observed.
+    pub(super) has_syscalls: bool,
+    /// Thread states were observed.
+    pub(super) has_states: bool,
+    /// Waits were looked at.
+    pub(super) has_waits: bool,
+    /// The kernel keeps run-queue times.
+    pub(super) has_runq: bool,
+    /// Share of wall time in which some task waited for a CPU.
+    pub(super) cpu_pressure: Option<f64>,
+    /// Share of the CPUs' wall time that the hypervisor gave to somebody else.
+    pub(super) steal: f64,
+}
+
+/// One process' use of one call.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls {
+    pub(super) count: u64,
+    pub(super) errors: u64,
+    pub(super) errnos: Map<u16, u64>,
+    pub(super) timed: u64,
+    pub(super) total: DurNs,
+    /// Calls a second, a window at a time; empty for a call that is rare.
+    pub(super) rates: Vec<f64>,
+    /// Errors a second, a window at a time.
+    pub(super) error_rates: Vec<f64>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(windows: &'a [Arc<Window>]) -> Self {
+        let span = usage::span(windows);
+        let usage = usage::usage(windows);
+        let has_states = windows.iter().any(|window| !window.times.is_empty());
+        let (mut processes, by_tgid) = process::processes(windows, &usage, has_states);
+        let owners = process::owners(&processes);
+        let units = units::units(&mut processes);
+        let mut facts = Self {
+            windows,
+            span,
+            cpus: windows.last().map_or(1, |window| window.host.cpus.len().max(1)) as f64,
+            blame: vec![Map::default(); units.len()],
+            wakes: vec![Map::default(); units.len()],
+            devices: devices::devices(windows, span),
+            cpu: HashMap::new(),
+            calls: Map::default(),
+            refused: Vec::new(),
+            all_calls: Map::default(),
+            has_syscalls: windows.iter().any(has_syscalls),
+            has_states,
+            has_waits: windows.iter().any(|window| !window.waits.is_empty()),
+            has_runq: has_states
+                || windows.iter().flat_map(|window| &window.tasks).any(|task| task.runq.is_some()),
+            cpu_pressure: pressure(windows, span, |window| Some(window.host.pressure.cpu?.some.0)),
+            steal: steal(windows),
+            usage,
+            processes,
+            by_tgid,
+            by_tid: owners,
+            units,
+        };
+        facts.add_calls();
+        facts.refused = refusals::refused(&facts);
+        facts.add_edges();
+        facts
+    }
+
+    fn add_calls(&mut self) {
+        for (at, window) in self.windows.iter().enumerate() {
+            let seconds = window.span().as_secs_f64().max(1e-9);
+            let count = self.windows.len();
+            for task in window.tasks.iter().filter(|task| task.user.0 + task.system.0 > 0) {
+                let series = self.cpu.entry((task.tgid, task.start_boot_ns)).or_default();
+                series.resize(count, 0.0);
+                series[at] += (task.user.0 + task.system.0) as f64 / seconds;
+            }
+        }
+        for row in self.windows.iter().flat_map(|window| &window.syscalls) {
+            *self.all_calls.entry(row.tgid).or_default() += row.count;
+            let calls = self.calls.entry((row.tgid, row.abi, row.nr)).or_default();
+            calls.count += row.count;
+            calls.errors += row.errors;
+            for (errno, count) in &row.errnos {
+                *calls.errnos.entry(*errno).or_default() += count;
+            }
+            calls.timed += row.timed;
+            calls.total.0 += row.total.0;
+        }
+        let least = (OFTEN * self.span.as_secs_f64()) as u64;
+        for (at, window) in self.windows.iter().enumerate() {
+            let seconds = window.span().as_secs_f64().max(1e-9);
+            for row in window.syscalls.iter().filter(|row| row.count as f64 >= OFTEN * seconds / 10.0) {
+                let Some(calls) = self.calls.get_mut(&(row.tgid, row.abi, row.nr)) else { continue };
+                if calls.count < least {
+                    continue;
+                }
+                calls.rates.resize(self.windows.len(), 0.0);
+                calls.rates[at] += row.count as f64 / seconds;
+                calls.error_rates.resize(self.windows.len(), 0.0);
+                calls.error_rates[at] += row.errors as f64 / seconds;
+            }
+        }
+    }
+
+    /// An amount per second of the span.
+    pub(super) fn per_second(&self, amount: u64) -> f64 {
+        amount as f64 / self.span.as_secs_f64().max(1e-9)
+    }
+
+    /// Row of a process by number; the one that used most when the number was used twice.
+    pub(super) fn process(&self, tgid: Tgid) -> Option<&Usage> {
+        let known = self.by_tgid.get(&tgid).and_then(|at| self.processes[*at].usage);
+        known.map(|at| &self.usage[at])
+    }
+
+    /// The processes of a unit.
+    pub(super) fn members(&self, unit: &Unit) -> impl Iterator<Item = &Process<'a>> {
+        unit.members.iter().map(|at| &self.processes[*at])
+    }
+
+    /// Sampled waits of a unit in one of these states.
+    pub(super) fn waits(&self, unit: &Unit, states: &'static [State]) -> impl Iterator<Item = &'a Wait> {
+        self.members(unit)
+            .flat_map(|process| process.waits.iter())
+            .filter(move |(state, _)| states.contains(state))
+            .map(|(_, wait)| *wait)
+    }
+
+    /// Length of a typical wait of a unit in these states, ns: half of the waiting is in shorter ones. `None` where none has
+    /// been looked at.
+    pub(super) fn typical_wait(&self, unit: &Unit, states: &'static [State]) -> Option<u64> {
+        let mut waits: Vec<_> = self.waits(unit, states).map(|wait| (wait.waited.0, wait.weight.0)).collect();
+        waits.sort_unstable();
+        let all: u64 = waits.iter().map(|(_, weight)| weight).sum();
+        let mut sum = 0;
+        waits.into_iter().find_map(|(waited, weight)| {
+            sum += weight;
+            (2 * sum >= all).then_some(waited)
+        })
+    }
+
+    /// The unit of a process by number.
+    pub(super) fn unit_of(&self, tgid: Tgid) -> Option<&Unit> {
+        self.by_tgid.get(&tgid).map(|at| &self.units[self.processes[*at].unit])
+    }
+
+    /// A number of each window that all of them have, added up.
+    pub(super) fn sum(&self, of: impl Fn(&Window) -> u64) -> u64 {
+        self.windows.iter().map(|window| of(window)).sum()
+    }
+
+    /// A number of each window as a rate.
+    pub(super) fn rates(&self, of: impl Fn(&Window) -> u64) -> Vec<f64> {
+        self.windows.iter().map(|window| of(window) as f64 / window.span().as_secs_f64().max(1e-9)).collect()
+    }
+
+    /// Share of the time in which one CPU at least stood idle: that of the idlest.
+    pub(super) fn idlest_cpu(&self) -> f64 {
+        let mut idle: HashMap<u32, u64> = HashMap::new();
+        for (cpu, times) in self.windows.iter().flat_map(|window| &window.host.cpus) {
+            *idle.entry(cpu.0).or_default() += times.idle.0 + times.iowait.0;
+        }
+        let most = idle.into_values().max().unwrap_or(0);
+        (self.per_second(most) / 1e9).min(1.0)
+    }
+
+    /// CPU time nobody used, in CPUs.
+    pub(super) fn idle_cpus(&self) -> f64 {
+        let idle = self.sum(|window| window.host.cpu.idle.0 + window.host.cpu.iowait.0);
+        self.per_second(idle) / 1e9
+    }
+}
+
+/// Whether a value lasted: at or above the limit in all windows but one in five.
+pub(super) fn lasts(series: &[f64], limit: f64) -> bool {
+    let below = series.iter().filter(|value| **value < limit).count();
+    !series.is_empty() && below as f64 <= series.len() as f64 * GAPS
+}
+
+/// Share of the span in which some task was held up, by one of the kernel's pressure files.
+pub(super) fn pressure(
+    windows: &[Arc<Window>],
+    span: DurNs,
+    of: impl Fn(&Window) -> Option<u64>,
+) -> Option<f64> {
+    let some: Option<u64> = windows.iter().map(|window| of(window)).sum();
+    some.filter(|_| span.0 > 0).map(|some| some as f64 / span.0 as f64)
+}
+
+/// Syscalls were observed, whether there were any or not.
+fn has_syscalls(window: &Arc<Window>) -> bool {
+    !window.syscalls.is_empty() || matches!(&*window.coverage.syscall_tier, "times" | "counts")
+}
+
+fn steal(windows: &[Arc<Window>]) -> f64 {
+    let total: u64 = windows.iter().map(|window| window.host.cpu.total().0).sum();
+    let steal: u64 = windows.iter().map(|window| window.host.cpu.steal.0).sum();
+    if total == 0 { 0.0 } else { steal as f64 / total as f64 }
+}

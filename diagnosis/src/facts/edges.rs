@@ -1,0 +1,390 @@
+//! Who waits for whom: wakers, owners, who ran meanwhile.
+
+use std::collections::{HashMap, HashSet};
+
+use agent_common::abi::sched::State;
+use agent_common::units::{Tgid, Tid};
+
+use super::process::Process;
+use super::{Facts, Map, Unit};
+use crate::window::{Wait, WaitTarget, Window};
+
+/// What a unit's waits in some states were ended by, most of it first.
+#[derive(Debug, Clone)]
+pub(crate) struct Blocker {
+    /// Process, place in [`Facts::processes`].
+    pub(crate) process: usize,
+    /// Its thread that did it most.
+    pub(crate) tid: Tid,
+    /// Share of the waiting (of what is known of it).
+    pub(crate) share: f64,
+    /// How it is known: `owner of the lock` or `ended the wait`.
+    pub(crate) how: &'static str,
+}
+
+/// Share of the waits of each of two that the other ends, from which they work together.
+const PARTNERS: f64 = 0.2;
+/// Share of the waits of one that the other ends, from which it works for that one.
+const DEPENDS: f64 = 0.6;
+/// The same, of the time.
+const DEPENDS_OF_SPAN: f64 = 0.1;
+
+/// Waiting that one process ended: all of it, and by thread.
+type Ended = (u64, HashMap<Tid, u64>);
+
+impl Facts<'_> {
+    pub(super) fn add_edges(&mut self) {
+        for window in self.windows {
+            self.add_blame(window);
+            for wait in &window.waits {
+                let Some(waker) = &wait.waker else { continue };
+                let (Some(victim), Some(by)) = (self.by_tgid.get(&wait.tgid), self.by_tgid.get(&waker.tgid))
+                else {
+                    continue;
+                };
+                let (victim, by) = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.wakes[victim].entry(by).or_default() += wait.weight.0;
+            }
+        }
+    }
+
+    fn add_blame(&mut self, window: &Window) {
+        if self.has_states {
+            for row in &window.blame {
+                let (Some(victim), Some(by)) =
+                    (self.by_tgid.get(&row.victim), self.by_tgid.get(&row.culprit))
+                else {
+                    continue;
+                };
+                let (victim, by) = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.blame[victim].entry(by).or_default() += row.waited.0;
+            }
+            return;
+        }
+        // Nobody saw who ran: all who did share the blame by what they used.
+        let used: Vec<(usize, u64)> = window
+            .tasks
+            .iter()
+            .filter(|task| task.user.0 + task.system.0 > 0)
+            .filter_map(|task| Some((*self.by_tgid.get(&task.tgid)?, task.user.0 + task.system.0)))
+            .collect();
+        let all: u64 = used.iter().map(|(_, ns)| ns).sum();
+        for task in window.tasks.iter().filter(|task| task.runq.is_some_and(|runq| runq.0 > 0)) {
+            let Some(victim) = self.by_tgid.get(&task.tgid) else { continue };
+            let own = task.user.0 + task.system.0;
+            for (by, ns) in used.iter().filter(|(by, _)| by != victim) {
+                let share = *ns as f64 / (all - own).max(1) as f64;
+                let (victim, by) = (self.processes[*victim].unit, self.processes[*by].unit);
+                *self.blame[victim].entry(by).or_default() +=
+                    (task.runq.unwrap_or_default().0 as f64 * share) as u64;
+            }
+        }
+    }
+
+    /// Who ended (or owned what ended) the waits of a unit in these states.
+    pub(crate) fn blockers(&self, unit: &Unit, states: &'static [State]) -> Vec<Blocker> {
+        let mut by: HashMap<(usize, &'static str), Ended> = HashMap::new();
+        let mut total = 0;
+        for wait in self.waits(unit, states) {
+            let owner = match wait.target {
+                WaitTarget::Futex { owner: Some(owner), .. } if owner != wait.tid => Some(owner),
+                _ => None,
+            };
+            let (tid, process, how) = match (owner, &wait.waker) {
+                (Some(owner), _) if self.by_tid.contains_key(&owner) => {
+                    (owner, self.by_tid[&owner], "owns the lock")
+                }
+                (_, Some(waker)) => match self.by_tgid.get(&waker.tgid) {
+                    Some(process) => (waker.tid, *process, "ends the waits"),
+                    None => continue,
+                },
+                (_, None) => match wait.peer.and_then(|peer| Some((peer, self.by_tgid.get(&peer)?))) {
+                    Some((peer, process)) => (Tid(peer.0), *process, "is at the other end"),
+                    None => continue,
+                },
+            };
+            total += wait.weight.0;
+            let entry = by.entry((process, how)).or_default();
+            entry.0 += wait.weight.0;
+            *entry.1.entry(tid).or_default() += wait.weight.0;
+        }
+        for (holder, weight) in self.file_lock_holders(unit, states) {
+            total += weight;
+            let entry = by.entry((holder, "holds the lock")).or_default();
+            entry.0 += weight;
+            *entry.1.entry(Tid(self.processes[holder].tgid.0)).or_default() += weight;
+        }
+        let mut blockers: Vec<Blocker> = by
+            .into_iter()
+            .filter_map(|((process, how), (weight, tids))| {
+                let (tid, _) = tids.into_iter().max_by_key(|(tid, weight)| (*weight, tid.0))?;
+                Some(Blocker { process, tid, share: weight as f64 / total.max(1) as f64, how })
+            })
+            .collect();
+        blockers.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.process.cmp(&b.process)));
+        blockers
+    }
+
+    /// Who held file locks that processes of a unit still waited for when a window ended, with the time waited in it.
+    fn file_lock_holders(&self, unit: &Unit, states: &'static [State]) -> Vec<(usize, u64)> {
+        if !states.contains(&State::FileLock) {
+            return Vec::new();
+        }
+        let mut holders = Vec::new();
+        for window in self.windows.iter().filter(|window| !window.file_locks.is_empty()) {
+            for row in &window.file_locks {
+                let (Some(waiter), Some(holder)) =
+                    (self.by_tgid.get(&row.waiter), self.by_tgid.get(&row.holder))
+                else {
+                    continue;
+                };
+                if self.processes[*waiter].unit != unit.at || waiter == holder {
+                    continue;
+                }
+                let times = window.times.iter().find(|times| times.tgid == row.waiter);
+                let waited = times.and_then(|times| {
+                    times.states.iter().find(|(state, _)| *state == State::FileLock).map(|(_, ns)| ns.0)
+                });
+                match waited {
+                    Some(waited) if !row.tried => holders.push((*holder, waited)),
+                    // Who only tries for it waits elsewhere, all the time for all that is known.
+                    None if row.tried => holders.push((*holder, window.span().0)),
+                    _ => {}
+                }
+            }
+        }
+        holders
+    }
+
+    /// The two work together: they end each other's waits, or one most of the other's, or it made the other, or they are one
+    /// program.
+    pub(crate) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
+        if one.at == other.at
+            || (one.comm == other.comm && one.cgroup == other.cgroup && one.cpu_cgroup == other.cpu_cgroup)
+        {
+            return true;
+        }
+        let made = |parent: &Unit, child: &Unit| {
+            self.members(parent).any(|process| process.tgid == child.parent && process.tgid != Tgid(1))
+        };
+        if made(one, other) || made(other, one) {
+            return true;
+        }
+        let between = |a: &Unit, b: &Unit| self.wakes[a.at].get(&b.at).copied().unwrap_or(0);
+        let of = |unit: &Unit| self.wakes[unit.at].values().sum::<u64>();
+        let share = |a: &Unit, b: &Unit| between(a, b) as f64 / of(a).max(1) as f64;
+        let depends = |a: &Unit, b: &Unit| {
+            share(a, b) >= DEPENDS && between(a, b) as f64 >= DEPENDS_OF_SPAN * self.span.0 as f64
+        };
+        share(one, other).min(share(other, one)) >= PARTNERS || depends(one, other) || depends(other, one)
+    }
+}
+
+/// What tells a wait for an answer from a wait for work.
+pub(super) struct Partners {
+    /// Blocked time: (process that waited, process that woke it).
+    wakes: Map<(Tgid, Tgid), u64>,
+    /// On-CPU and non-idle time of each process in a window, doubtful states left out.
+    active: Map<Tgid, (u64, u64)>,
+    /// Processes that are no kernel threads.
+    programs: HashSet<Tgid>,
+    /// Processes with block requests of their own for much of the time.
+    block_io: HashSet<Tgid>,
+    /// Calls that send and calls that receive.
+    traffic: Map<Tgid, (u64, u64)>,
+    /// Waits for many descriptors at once: (process that waited, thread that woke it).
+    polls: Map<(Tgid, Tid), u64>,
+    /// Time in which these threads did not wait for work.
+    at_it: Map<Tid, u64>,
+    /// Length of a window, and how many there are.
+    span: u64,
+    windows: u64,
+}
+
+/// Share of the time that a process that works on a stream is on a CPU at least.
+const WORKS: f64 = 0.1;
+/// Share of a wait in which who is waited for must be at work, or held up in it.
+const AT_IT: f64 = 0.5;
+/// Time in block requests, those at once added up, from which a process' asynchronous I/O is storage's, share of the span.
+const BLOCK_IO: f64 = 0.1;
+/// Sends for each receive from which a process asks and does not just listen.
+const ASKS: f64 = 0.3;
+/// States in which a thread may wait for work; one that sleeps on a timer lets who asked it wait.
+const AWAITS_WORK: [State; 7] = [
+    State::Poll,
+    State::NetAccept,
+    State::NetRecv,
+    State::Ipc,
+    State::FutexWait,
+    State::FutexLock,
+    State::KernelIdle,
+];
+/// First port that a kernel gives to those who connect (`ip_local_port_range`).
+const EPHEMERAL: u16 = 32_768;
+
+impl Partners {
+    pub(super) fn new(
+        windows: &[std::sync::Arc<Window>],
+        processes: &[Process],
+        by_tgid: &Map<Tgid, usize>,
+        span: u64,
+    ) -> Self {
+        use crate::syscall_names::{name, receives, sends};
+        let mut wakes: Map<(Tgid, Tgid), u64> = Map::default();
+        let mut traffic: Map<Tgid, (u64, u64)> = Map::default();
+        let mut polls: Map<(Tgid, Tid), u64> = Map::default();
+        let mut at_it: Map<Tid, u64> = Map::default();
+        for window in windows {
+            for wait in &window.waits {
+                let Some(waker) = &wait.waker else { continue };
+                *wakes.entry((wait.tgid, waker.tgid)).or_default() += wait.weight.0;
+                if waits_for_many(wait) {
+                    *polls.entry((wait.tgid, waker.tid)).or_default() += wait.weight.0;
+                    at_it.entry(waker.tid).or_insert_with(|| {
+                        let process = by_tgid.get(&waker.tgid).map(|at| &processes[*at]);
+                        let thread = process.and_then(|process| process.threads.get(&waker.tid));
+                        thread.map_or(0, |(_, times)| times.all() - times.sum(&AWAITS_WORK))
+                    });
+                }
+            }
+            for row in &window.syscalls {
+                match name(row.abi, row.nr) {
+                    Some(name) if sends(name) => traffic.entry(row.tgid).or_default().0 += row.count,
+                    Some(name) if receives(name) => traffic.entry(row.tgid).or_default().1 += row.count,
+                    _ => {}
+                }
+            }
+        }
+        let active =
+            processes.iter().map(|process| (process.tgid, process.activity(windows.len()))).collect();
+        let mut requests: Map<Tgid, u64> = Map::default();
+        for row in windows.iter().flat_map(|window| &window.blockio) {
+            *requests.entry(row.tgid).or_default() += row.queued.0 + row.served.0;
+        }
+        let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
+        let block_io = requests.into_iter().filter_map(much).collect();
+        let windows = windows.len().max(1) as u64;
+        let programs =
+            processes.iter().filter(|process| !process.kernel).map(|process| process.tgid).collect();
+        Self { wakes, active, programs, block_io, traffic, polls, at_it, span: span / windows, windows }
+    }
+
+    /// Length of all windows, ns.
+    pub(super) const fn whole(&self) -> u64 {
+        self.span * self.windows
+    }
+
+    /// What a wait is, where the state alone leaves open whether the thread waits for work.
+    pub(super) fn real(&self, state: State, wait: &Wait) -> State {
+        let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
+        match state {
+            State::NetRecv if wait.open && serves(wait) => State::Poll,
+            _ if wait.open => state,
+            // The other end does not take what it is told; of a device, where that is a program: a terminal.
+            State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
+            State::Device if call.is_some_and(crate::syscall_names::sends) && self.by_program(wait) => {
+                State::Ipc
+            }
+            // A ring serves sockets and storage alike.
+            State::Poll if call == Some("io_uring_enter") && self.block_io.contains(&wait.tgid) => {
+                State::AsyncIo
+            }
+            State::Poll if waits_for_many(wait) && self.is_held_up(wait) => match wait.target {
+                WaitTarget::Unix { .. } => State::Ipc,
+                _ => State::NetRecv,
+            },
+            State::Ipc => match &wait.waker {
+                Some(waker) if waker.tgid != wait.tgid && self.is_lost(wait, waker.tgid) => State::Ipc,
+                _ => State::Poll,
+            },
+            State::NetRecv => {
+                // On this host who answers is seen; a poll that nobody ended has only timed out, and an end that is closed was
+                // not asked for anything.
+                let answered = wait.waker.as_ref().is_some_and(|waker| !waker.closes);
+                let unasked = polls(wait) && !answered && is_local(wait);
+                if serves(wait) || unasked || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
+            }
+            state => state,
+        }
+    }
+
+    /// A process that is no kernel thread ended it.
+    fn by_program(&self, wait: &Wait) -> bool {
+        wait.waker.as_ref().is_some_and(|waker| self.programs.contains(&waker.tgid))
+    }
+
+    /// Whether a wait that `by` ended keeps who waited from its work.
+    fn is_lost(&self, wait: &Wait, by: Tgid) -> bool {
+        let victim = wait.tgid;
+        let (oncpu, _) = self.active.get(&victim).copied().unwrap_or_default();
+        let (_, active) = self.active.get(&by).copied().unwrap_or_default();
+        let forth = self.wakes.get(&(victim, by)).copied().unwrap_or_default();
+        let back = self.wakes.get(&(by, victim));
+        let works = active as f64 >= AT_IT * self.span.min(forth / self.windows) as f64;
+        match wait.target {
+            WaitTarget::Unix { serves: Some(true), .. } => return false,
+            // Who connected, and blocks in a read, has asked: one that sleeps before it answers costs as much as one that
+            // works. A server whom clients never let wait is at work.
+            WaitTarget::Unix { serves: Some(false), .. } if !polls(wait) => {
+                return self.asks(victim) && (works || back.is_some());
+            }
+            _ => {}
+        }
+        // One that rests itself has not been asked, or has nothing to give.
+        if !works {
+            return false;
+        }
+        if let Some(back) = back.filter(|_| self.asks(victim)) {
+            // They ask and answer: who waits longer for the other is the one that asks.
+            return forth > *back;
+        }
+        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= AT_IT * self.span as f64
+    }
+
+    /// Who waits for many has connected to the one that ended it and asks that one, whose thread was not waiting for work
+    /// itself meanwhile: it works, is held up, or sleeps.
+    fn is_held_up(&self, wait: &Wait) -> bool {
+        let Some(waker) = &wait.waker else { return false };
+        let waited = self.polls.get(&(wait.tgid, waker.tid)).copied().unwrap_or(0).min(self.whole());
+        let at_it = self.at_it.get(&waker.tid).copied().unwrap_or(0);
+        !serves(wait) && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
+    }
+
+    /// It sends about as often as it receives, or works on what it receives.
+    fn asks(&self, tgid: Tgid) -> bool {
+        let (sends, receives) = self.traffic.get(&tgid).copied().unwrap_or_default();
+        let (oncpu, _) = self.active.get(&tgid).copied().unwrap_or_default();
+        self.traffic.is_empty()
+            || sends as f64 >= ASKS * receives as f64
+            || oncpu as f64 >= WORKS * self.span as f64
+    }
+}
+
+/// The end that was connected to, or that may as well be: who waits there waits for the next request.
+fn serves(wait: &Wait) -> bool {
+    match wait.target {
+        WaitTarget::Socket { local_port, peer, .. } => {
+            local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
+        }
+        WaitTarget::Unix { serves, .. } => serves != Some(false),
+        // Of another family: nobody knows who asks whom.
+        _ => true,
+    }
+}
+
+/// The other end is on this host.
+fn is_local(wait: &Wait) -> bool {
+    matches!(wait.target, WaitTarget::Socket { peer: Some((address, _)), .. } if address.is_loopback())
+}
+
+/// It waits for many descriptors at once, and it is known which of them ended that.
+fn waits_for_many(wait: &Wait) -> bool {
+    wait.accounted == State::Poll
+        && matches!(wait.target, WaitTarget::Socket { .. } | WaitTarget::Unix { .. })
+}
+
+/// It waits with a time-out, as who waits for events does.
+fn polls(wait: &Wait) -> bool {
+    let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
+    call.is_some_and(crate::syscall_names::polls)
+}

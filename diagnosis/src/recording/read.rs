@@ -1,0 +1,146 @@
+//! Bytes → windows. Pure; whatever the bytes are, the answer is a value.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use flamegraphs::{FrameName, Names};
+use serde::de::DeserializeOwned;
+
+use super::share::Sharer;
+use super::{
+    FRAME_HEAD, Fault, Head, KIND_END, KIND_HEAD, KIND_NAMES, KIND_WINDOW, MAGIC, MAX_FRAME, MAX_UNPACKED,
+    NameRow, Recording, VERSION,
+};
+use crate::window::Window;
+
+/// The recording as far as it is whole, and why not further. An error is no recording at all.
+pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Fault> {
+    let Some(rest) = bytes.strip_prefix(&MAGIC) else {
+        return Err(if MAGIC.starts_with(bytes) && !bytes.is_empty() {
+            Fault::Truncated { offset: bytes.len() as u64, windows: 0 }
+        } else {
+            Fault::NotARecording
+        });
+    };
+    let Some((version, _)) = rest.split_first_chunk::<4>() else {
+        return Err(Fault::Truncated { offset: bytes.len() as u64, windows: 0 });
+    };
+    let found = u32::from_le_bytes(*version);
+    if found == 0 || found > VERSION {
+        return Err(Fault::Version { found });
+    }
+    let mut reader = Reader { bytes, at: MAGIC.len() + 4, dictionary: Vec::new(), windows: Vec::new() };
+    let first = reader.frame()?;
+    let head: Head = match first.kind {
+        KIND_HEAD => reader.value(&first, &[])?.0,
+        kind => return Err(reader.damaged(first.offset, format!("kind {kind:#04x} where the head belongs"))),
+    };
+    let mut names = Names::default();
+    let mut texts: HashMap<Arc<str>, FrameName> = HashMap::new();
+    let damage = reader.body(&mut |row: NameRow| {
+        // A name is in many rows and many processes: one copy of each.
+        let known = texts.get(&row.name.text).filter(|known| **known == row.name).cloned();
+        let name = known.unwrap_or_else(|| {
+            texts.insert(Arc::clone(&row.name.text), row.name.clone());
+            row.name
+        });
+        match row.tgid {
+            Some(tgid) => names.set_user(tgid, row.addr, name),
+            None => names.set_kernel(row.addr, name),
+        }
+    });
+    Ok(Recording { head, windows: reader.windows, names, damage: damage.err() })
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Text of the last window.
+    dictionary: Vec<u8>,
+    windows: Vec<Arc<Window>>,
+}
+
+struct Frame<'a> {
+    kind: u8,
+    offset: usize,
+    packed: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn body(&mut self, name: &mut dyn FnMut(NameRow)) -> Result<(), Fault> {
+        let mut sharer = Sharer::default();
+        loop {
+            let frame = self.frame()?;
+            match frame.kind {
+                KIND_NAMES => self.value::<Vec<NameRow>>(&frame, &[])?.0.into_iter().for_each(&mut *name),
+                KIND_WINDOW => {
+                    let (mut window, text) = self.value::<Window>(&frame, &self.dictionary)?;
+                    if window.end <= window.start {
+                        return Err(self.damaged(frame.offset, "a window without any time".to_owned()));
+                    }
+                    sharer.share(&mut window);
+                    self.windows.push(Arc::new(window));
+                    self.dictionary = text;
+                }
+                KIND_END => {
+                    let (count, _): (u64, _) = self.value(&frame, &[])?;
+                    if count != self.windows.len() as u64 {
+                        return Err(self.damaged(frame.offset, format!("{count} windows were written")));
+                    }
+                    if self.at < self.bytes.len() {
+                        return Err(self.damaged(self.at, "more bytes behind the end".to_owned()));
+                    }
+                    return Ok(());
+                }
+                kind => return Err(self.damaged(frame.offset, format!("unknown kind {kind:#04x}"))),
+            }
+        }
+    }
+
+    /// The next frame, its checksum verified.
+    fn frame(&mut self) -> Result<Frame<'a>, Fault> {
+        let offset = self.at;
+        let truncated = Fault::Truncated { offset: offset as u64, windows: self.windows.len() };
+        let rest = &self.bytes[offset..];
+        let Some((head, rest)) = rest.split_first_chunk::<FRAME_HEAD>() else { return Err(truncated) };
+        let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = *head;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        if length > MAX_FRAME {
+            return Err(self.damaged(offset, format!("a frame of {length} bytes")));
+        }
+        let Some(packed) = rest.get(..length) else { return Err(truncated) };
+        if super::checksum(kind, packed) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Err(self.damaged(offset, "the checksum does not match".to_owned()));
+        }
+        self.at = offset + FRAME_HEAD + length;
+        Ok(Frame { kind, offset, packed })
+    }
+
+    /// What a frame holds, and its text unpacked.
+    fn value<T: DeserializeOwned>(
+        &self,
+        frame: &Frame<'_>,
+        dictionary: &[u8],
+    ) -> Result<(T, Vec<u8>), Fault> {
+        let bad = |why: String| self.damaged(frame.offset, why);
+        let size = zstd::zstd_safe::get_frame_content_size(frame.packed).ok().flatten();
+        let size = size.ok_or_else(|| bad("not a zstd frame with a size".to_owned()))?;
+        if size > MAX_UNPACKED as u64 {
+            return Err(bad(format!("{size} bytes unpacked")));
+        }
+        let text = zstd::bulk::Decompressor::with_dictionary(dictionary)
+            .and_then(|mut unpack| unpack.decompress(frame.packed, size as usize))
+            .map_err(|error| bad(format!("cannot be unpacked: {error}")))?;
+        let mut rest = &text[..];
+        let value = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest));
+        let value = value.map_err(|error| bad(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(bad(format!("{} bytes too many", rest.len())));
+        }
+        Ok((value, text))
+    }
+
+    fn damaged(&self, offset: usize, why: String) -> Fault {
+        Fault::Damaged { offset: offset as u64, windows: self.windows.len(), why }
+    }
+}

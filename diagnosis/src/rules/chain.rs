@@ -1,0 +1,187 @@
+//! The wait cascade: what did the one that is waited for do meanwhile?
+//!
+//! A unit's wait for a lock or a peer is charged to what the holder's threads did in their own non-idle time: if most of
+//! that was a wait as well (or waiting for a CPU), and long enough to explain the waiting, the cause is there. At most [`HOPS`] steps, no unit twice.
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::Evidence;
+
+use super::{Link, evidence, io, runq};
+use crate::facts::{Blocker, Facts, Times, Unit};
+
+/// Steps that are followed.
+const HOPS: usize = 4;
+/// Share of the holder's non-idle time that names what it does.
+const MOST: f64 = 0.5;
+/// What the holder does so must last for at least this share of the time that the one who waits longest waits.
+const EXPLAINS: f64 = 0.3;
+/// Share of the waiting that must be known.
+const KNOWN: f64 = 0.3;
+
+/// States that are one class of loss, with the class.
+const GROUPS: [(&str, &[State]); 15] = [
+    ("disk-read", &[State::DiskRead]),
+    ("disk-write", &[State::DiskWrite]),
+    ("fsync", &[State::Fsync]),
+    ("writeback", &[State::Writeback]),
+    ("fault-major-file", &[State::FaultFile]),
+    ("swap", &[State::Swap]),
+    ("reclaim", &[State::Reclaim]),
+    ("futex", &[State::FutexLock]),
+    ("kernel-lock", &[State::KernelLock]),
+    ("file-lock", &[State::FileLock]),
+    ("ipc-peer", &[State::Ipc]),
+    ("net-connect", &[State::NetConnect]),
+    ("net-peer", &[State::NetRecv, State::NetSend]),
+    ("dns", &[State::Dns]),
+    ("runq", &[State::RunqWoken, State::RunqPreempted, State::RunqThrottled]),
+];
+
+/// Who holds a unit up, and where that leads.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// The first one waited for.
+    pub(super) blocker: Option<Blocker>,
+    /// Where it leads; empty when the one waited for is at work itself.
+    pub(super) links: Vec<Link>,
+    /// The chain in words.
+    pub(super) evidence: Vec<Evidence>,
+    /// Why the first one waited for does nothing.
+    pub(super) rests: Option<Rests>,
+}
+
+/// How one that others wait for does nothing itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rests {
+    /// A signal stopped it.
+    Stopped,
+    /// It sleeps on a timer.
+    Sleeps,
+}
+
+impl Followed {
+    /// What to do where the one waited for does nothing, if it does.
+    pub(super) fn advice(&self, facts: &Facts, unit: &Unit) -> Option<String> {
+        let by = &facts.processes[self.blocker.as_ref()?.process];
+        Some(match self.rests? {
+            Rests::Stopped => format!(
+                "{} ({}), for which {} waits, was stopped by a signal: `kill -CONT {}` lets it go on; see who stopped it",
+                by.comm, by.tgid, unit.comm, by.tgid
+            ),
+            Rests::Sleeps => format!(
+                "{} ({}) sleeps on a timer while {} waits for it: it must not sleep there",
+                by.comm, by.tgid, unit.comm
+            ),
+        })
+    }
+}
+
+/// Follows the waits of a unit in these states, which are the class `class`.
+pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'static [State]) -> Followed {
+    let mut followed = Followed::default();
+    let mut seen = vec![(unit.at, class)];
+    let (mut at, mut waits, mut via) = (unit, states, class);
+    for hop in 0..HOPS {
+        let blockers = facts.blockers(at, waits);
+        let Some(first) = blockers.first().filter(|first| first.share >= KNOWN) else { break };
+        let process = &facts.processes[first.process];
+        let holder = &facts.units[process.unit];
+        let what = format!("{} (thread {}) {}, of this waiting", process.comm, first.tid, first.how);
+        followed.evidence.push(evidence(what, first.share * 100.0, "%", Some(KNOWN * 100.0)));
+        if hop == 0 {
+            followed.blocker = Some(first.clone());
+        }
+        let times = meanwhile(facts, first, waits);
+        let busy = times.non_idle();
+        let rest = [
+            (Rests::Stopped, "is stopped by a signal", State::Stopped),
+            (Rests::Sleeps, "sleeps on a timer", State::Sleep),
+        ];
+        let wall = times.all().max(1) as f64;
+        let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MOST * wall);
+        if busy == 0 && rests.is_none() {
+            break;
+        }
+        let say = |followed: &mut Followed, what: &str, ns: u64| {
+            let what = format!("{} {what} meanwhile, of its time", process.comm);
+            followed.evidence.push(evidence(what, ns as f64 / wall * 100.0, "%", None));
+        };
+        let top = GROUPS
+            .iter()
+            .map(|(class, states)| (*class, *states, times.sum(states) as f64 / busy.max(1) as f64))
+            .max_by(|a, b| a.2.total_cmp(&b.2));
+        // A holder that sleeps does little else, and that little explains nothing.
+        let enough = (longest(facts, at, waits) as f64 * EXPLAINS) as u64;
+        let explains = |top: &(&str, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
+        let Some((class, states, share)) = top.filter(explains) else {
+            if let Some((how, what, state)) = rests {
+                say(&mut followed, what, times.of(state));
+                followed.rests = Some(how).filter(|_| hop == 0);
+            } else {
+                say(&mut followed, "is on a CPU", times.of(State::Oncpu));
+            }
+            break;
+        };
+        followed.evidence.push(evidence(
+            format!("{} is in {class} meanwhile, of its time", process.comm),
+            share * 100.0,
+            "%",
+            Some(MOST * 100.0),
+        ));
+        if seen.contains(&(holder.at, class)) {
+            break;
+        }
+        seen.push((holder.at, class));
+        let is_lock = matches!(via, "futex" | "kernel-lock" | "file-lock");
+        followed.links.push(link(facts, holder, class, is_lock));
+        via = class;
+        (at, waits) = (holder, states);
+        if !matches!(class, "futex" | "kernel-lock" | "file-lock" | "ipc-peer") {
+            break;
+        }
+    }
+    followed
+}
+
+/// Time in which some thread of a unit is in these states, as far as it can be told: that of the thread which has most of
+/// it, or, of threads that come and go, all of it over the threads that there are at a time.
+fn longest(facts: &Facts, unit: &Unit, states: &[State]) -> u64 {
+    let threads = facts.members(unit).flat_map(|process| {
+        let tids = process.threads.keys().filter_map(|tid| process.thread(*tid));
+        tids.map(|times| times.sum(states)).collect::<Vec<_>>()
+    });
+    let at_a_time = (unit.times.all() as f64 / facts.span.0.max(1) as f64).max(1.0);
+    threads.max().unwrap_or(0).max((unit.times.sum(states) as f64 / at_a_time) as u64)
+}
+
+/// What the threads that are waited for did in their own time, the same waits left out.
+fn meanwhile(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
+    let process = &facts.processes[blocker.process];
+    let mut times = process.thread(blocker.tid).unwrap_or_else(|| process.times.clone());
+    for state in waits {
+        times.0[*state as usize] = 0;
+    }
+    times
+}
+
+fn link(facts: &Facts, holder: &Unit, class: &'static str, is_lock: bool) -> Link {
+    let (class, culprit, culprit_unit) = match class {
+        "runq" => runq::of_holder(facts, holder, is_lock),
+        "disk-read" | "disk-write" | "fsync" | "writeback" | "fault-major-file" => {
+            let blame = io::blame(facts, holder);
+            (class, blame.culprit, blame.unit)
+        }
+        class => (class, Some(super::lost::process_culprit(holder)), Some(holder.at)),
+    };
+    let what = match class {
+        "priority-inversion" | "runq-neighbour" => "it waits for a CPU that another program has".to_owned(),
+        "runq-self" => "it waits for a CPU that its own threads have".to_owned(),
+        "cpu-quota" => "the CPU quota of its cgroup is used up".to_owned(),
+        class => format!("what it waits for itself ({class}) is the place to begin"),
+    };
+    let advice = format!(
+        "{} ({}) holds the others up: {what}; `agent report --pid {}` shows it",
+        holder.comm, holder.tgid, holder.tgid
+    );
+    Link { unit: holder.at, class, culprit, culprit_unit, advice }
+}

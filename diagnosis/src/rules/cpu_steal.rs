@@ -1,0 +1,44 @@
+//! # `cpu_steal`: the hypervisor runs somebody else
+//!
+//! **Class** `cpu-steal`; subject and culprit are the host.
+//!
+//! **What.** The hypervisor takes at least [`ENTER`] of the CPUs' time (to stay: [`LEAVE`]), in four of five windows.
+//!
+//! Single percents are normal on shared machines, and five seconds are short.
+//!
+//! **Why.** Every process looks slow and the CPU looks busy; nothing in this system can be done about it.
+//!
+//! **Cure.** A bigger or less crowded machine type; CPUs that are not shared; fewer virtual CPUs.
+
+use super::lost::{culprit, host, suspect_other};
+use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use crate::facts::{Facts, lasts};
+
+/// Share of the CPUs' time.
+const ENTER: f64 = 0.20;
+/// The same, to stay, and in single windows.
+const LEAVE: f64 = 0.10;
+
+pub(super) const RULE: Rule = Rule { name: "cpu_steal", classes: &["cpu-steal"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    let shares: Vec<f64> = facts
+        .windows
+        .iter()
+        .map(|window| window.host.cpu.steal.0 as f64 / window.host.cpu.total().0.max(1) as f64)
+        .collect();
+    let Some(level) = level(facts.steal, ENTER, LEAVE).filter(|_| lasts(&shares, LEAVE)) else {
+        return Verdict::Ok;
+    };
+    let numbers =
+        vec![evidence("stolen by the hypervisor", facts.steal * 100.0, "% of the CPUs", Some(ENTER * 100.0))];
+    let mut suspicion = suspect_other(RULE.name, "cpu-steal", host(), level, numbers);
+    let finding = &mut suspicion.finding;
+    finding.culprit = Some(culprit("host", "hypervisor"));
+    finding.lost_ns_per_s = (facts.steal * facts.cpus * 1e9) as u64;
+    finding.share_pct = facts.steal * 100.0;
+    finding.confidence = 0.9;
+    finding.advice =
+        "the machine under this one is crowded: another machine type, or CPUs that are not shared".into();
+    verdict(vec![suspicion])
+}

@@ -1,0 +1,229 @@
+//! # `error_storm`: a call that keeps failing
+//!
+//! **Class** `error-storm`.
+//!
+//! **What.** A process gets errno from one syscall at a rate and a share that its kind of call does not have when all
+//! is well (to enter; half the rate to stay; in four of five windows at least that):
+//!
+//! | kind of call | errors a second | share of its calls |
+//! |---|---|---|
+//! | waits and non-blocking I/O (`EAGAIN`, `EINTR`, `ETIMEDOUT` are answers there) | 10,000 | 90 % |
+//! | path look-ups (`ENOENT` is an answer there) | 5,000 | 50 % |
+//! | any other | 1,000 | 50 % |
+//!
+//! **Why.** A loop that retries what cannot work, a missing file searched again and again, a closed descriptor: the
+//! program does not look at the result, and the work is for nothing.
+//!
+//! **Cure.** The errno is in the finding; who calls: `agent flamegraph --pid …`; with which arguments: `strace -f -Z -e
+//! trace=<call> -p <pid>` shows failing calls only, at a price.
+
+use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
+
+use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use crate::facts::{Facts, lasts};
+use crate::syscall_names;
+
+/// Kinds of calls, by what errors mean there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Waits,
+    LooksUp,
+    Other,
+}
+
+impl Kind {
+    /// By the call's name (without the table's prefix).
+    fn of(name: &str) -> Self {
+        match name {
+            "read" | "pread64" | "readv" | "preadv" | "preadv2" | "write" | "pwrite64" | "writev"
+            | "pwritev" | "pwritev2" | "recv" | "recvfrom" | "recvmsg" | "recvmmsg" | "send" | "sendto"
+            | "sendmsg" | "sendmmsg" | "accept" | "accept4" | "connect" | "splice" | "sendfile" | "futex"
+            | "futex_wait" | "futex_waitv" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "poll"
+            | "ppoll" | "select" | "pselect6" | "nanosleep" | "clock_nanosleep" | "rt_sigtimedwait"
+            | "rt_sigsuspend" | "pause" | "wait4" | "waitid" | "restart_syscall" | "io_getevents"
+            | "io_uring_enter" | "mq_timedreceive" | "mq_timedsend" | "semop" | "semtimedop" | "msgrcv"
+            | "msgsnd" => Self::Waits,
+            "open" | "openat" | "openat2" | "stat" | "lstat" | "stat64" | "lstat64" | "newfstatat"
+            | "fstatat64" | "statx" | "access" | "faccessat" | "faccessat2" | "readlink" | "readlinkat"
+            | "execve" | "getxattr" | "lgetxattr" | "fgetxattr" | "unlink" | "unlinkat" | "mkdir"
+            | "mkdirat" => Self::LooksUp,
+            _ => Self::Other,
+        }
+    }
+
+    /// Errors a second, and share of the calls.
+    const fn limits(self) -> (f64, f64) {
+        match self {
+            Self::Waits => (10_000.0, 0.9),
+            Self::LooksUp => (5_000.0, 0.5),
+            Self::Other => (1_000.0, 0.5),
+        }
+    }
+}
+
+/// Rate to stay, and in single windows, as a share of the rate to enter.
+const LEAVE: f64 = 0.5;
+
+pub(super) const RULE: Rule = Rule { name: "error_storm", classes: &["error-storm"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_syscalls {
+        return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for ((tgid, abi, nr), calls) in &facts.calls {
+        let name = syscall_names::display(*abi, *nr);
+        let kind = Kind::of(name.strip_prefix("i386:").unwrap_or(&name));
+        let (enter, least_share) = kind.limits();
+        let rate = facts.per_second(calls.errors);
+        let share = calls.errors as f64 / calls.count.max(1) as f64;
+        // A wait with a time-out is a sleep: `timer-storm` judges it.
+        if super::timer_storm::is_sleep(&name, calls) {
+            continue;
+        }
+        let Some(level) = level(rate, enter, enter * LEAVE) else { continue };
+        if share < least_share || !lasts(&calls.error_rates, enter * LEAVE) {
+            continue;
+        }
+        let Some(row) = facts.process(*tgid) else { continue };
+        let most = calls.errnos.iter().max_by_key(|(errno, count)| (*count, *errno));
+        let errno = most.map_or_else(|| "an errno".into(), |(errno, _)| syscall_names::errno(*errno));
+        // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
+        let lost = if calls.timed > 0 {
+            // Time blocked costs nobody anything.
+            (calls.total.0 as f64 * share).min(row.system.0 as f64)
+        } else {
+            row.system.0 as f64 * calls.errors as f64 / row.syscalls.max(1) as f64
+        };
+        let subject =
+            Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(row.comm.as_ref().to_owned()) };
+        let non_idle = (row.cpu().0 + row.runq.unwrap_or_default().0).max(1);
+        let mut alternatives = Vec::new();
+        if kind == Kind::Waits {
+            let why_not =
+                format!("{:.0} % of the calls fail: more than one for each that works", share * 100.0);
+            alternatives.push(Alternative { class: "healthy".into(), why_not });
+        }
+        let finding = Finding {
+            rule: RULE.name.to_owned(),
+            class: "error-storm".to_owned(),
+            culprit: Some(Culprit { kind: "process".into(), pid: subject.pid, comm: subject.comm.clone() }),
+            subject,
+            lost_ns_per_s: facts.per_second(lost as u64) as u64,
+            share_pct: (100.0 * lost / non_idle as f64).min(100.0),
+            confidence: if kind == Kind::Waits { 0.7 } else { 0.85 },
+            evidence: vec![
+                evidence(format!("{name} fails, mostly with {errno}"), rate, "1/s", Some(enter)),
+                evidence(format!("of its {name} calls"), share * 100.0, "%", Some(least_share * 100.0)),
+                evidence(format!("{name} calls"), facts.per_second(calls.count), "1/s", None),
+            ],
+            stacks: Vec::new(),
+            alternatives,
+            caused: Vec::new(),
+            advice: advice(kind, &name, &errno, tgid.0),
+        };
+        let key = format!("error-storm/{tgid}/{name}");
+        let mut suspicion = Suspicion::new(key, level, finding);
+        suspicion.call = Some((*abi, *nr));
+        suspicion.unit = facts.unit_of(*tgid).map(|unit| unit.at);
+        suspicion.culprit_unit = suspicion.unit;
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+fn advice(kind: Kind, name: &str, errno: &str, pid: u32) -> String {
+    let cause = match kind {
+        Kind::Waits => "is tried again without waiting until it can work",
+        Kind::LooksUp => "asks for paths that are not there: keep the answer, or shorten the search path",
+        Kind::Other => "fails and is called again: the program does not look at the result",
+    };
+    let bare = name.strip_prefix("i386:").unwrap_or(name);
+    format!(
+        "{name} ({errno}) {cause}; `agent flamegraph --pid {pid}` shows the caller, `strace -f -Z -e trace={bare} -p {pid}` \
+         the arguments"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::alarming as findings;
+    use crate::testing::{calls, shared, task, window};
+    use crate::window::{SyscallRow, Window};
+    use std::sync::Arc;
+
+    const READ: u16 = 0;
+    const CLOSE: u16 = 3;
+    const RECVFROM: u16 = 45;
+    const OPENAT: u16 = 257;
+
+    fn windows(system_ms: u64, rows: impl Fn(usize) -> Vec<SyscallRow>) -> Vec<Arc<Window>> {
+        let make = |index: usize| {
+            let mut window = window(index as u64);
+            window.tasks = vec![task(7, "p", 100, system_ms).into()];
+            window.syscalls = rows(index);
+            window
+        };
+        shared((0..5).map(make).collect())
+    }
+
+    #[test]
+    fn closing_what_is_not_open_is_a_storm() {
+        let mut row = calls(7, "p", CLOSE, 3_000, 2_400, 500);
+        row.errnos = vec![(4, 400), (9, 2_000)];
+        let windows = windows(10, |_| vec![row.clone()]);
+        let found = findings(&windows);
+        assert_eq!(found.len(), 1);
+        let finding = &found[0];
+        assert_eq!((&*finding.rule, &*finding.class), ("error_storm", "error-storm"));
+        let numbers: Vec<_> = finding.evidence.iter().map(|number| (&*number.what, number.value)).collect();
+        assert_eq!(
+            numbers,
+            [
+                ("close fails, mostly with EBADF", 2_400.0),
+                ("of its close calls", 80.0),
+                ("close calls", 3_000.0)
+            ]
+        );
+        assert_eq!(finding.lost_ns_per_s, 1_200_000);
+        assert!(finding.advice.contains("-e trace=close -p 7"));
+    }
+
+    #[test]
+    fn a_server_that_reads_until_there_is_no_more_is_silent() {
+        let windows = windows(400, |_| {
+            vec![
+                calls(7, "nginx", RECVFROM, 120_000, 60_000, 900),
+                calls(7, "nginx", 1, 60_000, 0, 900),
+                calls(7, "nginx", 232, 60_000, 0, 900),
+            ]
+        });
+        assert_eq!(findings(&windows), []);
+    }
+
+    #[test]
+    fn retrying_without_waiting_is_a_storm_that_explains_the_other_findings() {
+        let windows = windows(800, |_| vec![calls(7, "p", READ, 700_000, 699_000, 300)]);
+        let found = findings(&windows);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (&*found[0].class, &*found[0].caused),
+            ("error-storm", &["cpu-kernel".to_owned(), "syscall-storm".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn a_compiler_searching_its_include_path_is_silent() {
+        let windows = windows(200, |index| {
+            let burst = if index < 2 { 9_000 } else { 100 };
+            vec![calls(7, "cc1", OPENAT, burst, burst * 9 / 10, 1_500)]
+        });
+        assert_eq!(findings(&windows), [], "a burst");
+    }
+
+    #[test]
+    fn a_path_that_is_never_there_is_a_storm() {
+        let windows = windows(200, |_| vec![calls(7, "p", OPENAT, 9_000, 8_999, 1_500)]);
+        assert!(findings(&windows)[0].advice.contains("paths that are not there"));
+    }
+}

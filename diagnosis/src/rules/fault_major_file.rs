@@ -1,0 +1,60 @@
+//! # `fault_major_file`: page faults that read files
+//!
+//! **Class** `fault-major-file`. The culprit is the process that has the device, or the device.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to page faults on mapped files (or their own code) that are not in memory. A fast disk answers so
+//! soon that the kernel's own part counts as well: from 100 such faults a second their share of the kernel time that no
+//! call explains.
+//!
+//! **Why.** A mapped file is read page by page, at whatever instruction touches it. Where it is read again and again the
+//! page cache is too small: then `reclaim` or `swap` is the root.
+//!
+//! **Cure.** Read ahead (`madvise(MADV_WILLNEED)`, `MAP_POPULATE`), more memory for the cache, `read` in place of `mmap`.
+
+use agent_common::abi::sched::State;
+
+use super::disk::storage;
+use super::fault_minor::{kernel_without_calls, rows};
+use super::swap::{FAULTS, FROM_SWAP, PAGE};
+use super::{Rule, Trend, Verdict, evidence, verdict};
+use crate::facts::{Facts, Unit};
+
+pub(super) const RULE: Rule = Rule { name: "fault_major_file", classes: &["fault-major-file"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let (major, minor) = faults(facts, unit);
+        let more = oncpu(facts, unit, major, minor);
+        let found = storage(facts, RULE.name, "fault-major-file", unit, &[State::FaultFile], more);
+        let Some(mut suspicion) = found else { continue };
+        let finding = &mut suspicion.finding;
+        finding.evidence.push(evidence("major faults", facts.per_second(major), "1/s", None));
+        finding
+            .advice
+            .push_str("; read mapped files ahead (MADV_WILLNEED, MAP_POPULATE) or give the cache memory");
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+/// Major and minor faults of a unit.
+fn faults(facts: &Facts, unit: &Unit) -> (u64, u64) {
+    rows(facts, unit).fold((0, 0), |sum, row| (sum.0 + row.maj_flt, sum.1 + row.min_flt))
+}
+
+/// Time on the CPU in major faults that read files.
+fn oncpu(facts: &Facts, unit: &Unit, major: u64, minor: u64) -> u64 {
+    let swapped = facts.sum(|window| window.host.memory.swap_in_bytes) as f64 / PAGE;
+    if unit.times.of(State::FaultFile) == 0
+        || facts.per_second(major) < FAULTS
+        || swapped >= FROM_SWAP * major as f64
+    {
+        return 0;
+    }
+    (kernel_without_calls(facts, unit) as f64 * major as f64 / (major + minor) as f64) as u64
+}

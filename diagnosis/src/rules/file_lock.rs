@@ -1,0 +1,86 @@
+//! # `file_lock`: waiting for a lock on a file
+//!
+//! **Class** `file-lock`; the culprit is the process that held it: the one whose unlocking ended the waits, or that still
+//! holds it (`/proc/locks`).
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to `flock` and `fcntl(F_SETLKW)`. Or they try (`F_SETLK`, `LOCK_NB`) and are refused twice a second
+//! (to stay, and in four of five windows: once), in one of ten calls: then what they sleep between is lost, if it is 0.1 s a second.
+//!
+//! **Why.** A lock file makes programs take turns (package managers, mail boxes, SQLite); who holds it while doing something
+//! slow holds all others up. What the holder does meanwhile is followed: that is then the root.
+//!
+//! **Cure.** Hold it for less, lock ranges in place of the file, SQLite: WAL mode.
+
+use agent_common::abi::sched::State;
+
+use super::chain::{self, Followed};
+use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
+use super::refusals::{self, Want};
+use super::{Rule, Suspicion, Trend, Verdict, verdict};
+use crate::facts::{Facts, Unit};
+use crate::window::WaitTarget;
+
+pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &["file-lock"], judge };
+
+const STATES: &[State] = &[State::FileLock];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let followed = chain::follow(facts, unit, "file-lock", STATES);
+        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+            continue;
+        }
+        let mut suspicion = suspect(RULE.name, "file-lock", unit, lost);
+        let finding = &mut suspicion.finding;
+        if followed.blocker.is_none() {
+            let file = facts.waits(unit, STATES).find_map(|wait| match wait.target {
+                WaitTarget::File { dev, inode } => {
+                    Some(format!("inode {inode} on {}:{}", dev >> 20, dev & 0xf_ffff))
+                }
+                _ => None,
+            });
+            finding.culprit = file.map(|file| culprit("lock", file));
+            finding.confidence *= 0.8;
+        }
+        blame(facts, unit, followed, "waits for its turn at a file: the holder", &mut suspicion);
+        suspicions.push(suspicion);
+    }
+    let tried: Vec<Suspicion> =
+        tried(facts).filter(|tried| !suspicions.iter().any(|waits| waits.unit == tried.unit)).collect();
+    suspicions.extend(tried);
+    verdict(suspicions)
+}
+
+/// Who tries for a lock again and again, and sleeps between.
+fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
+    refusals::lasting(facts, |want| want == Want::Lock).filter_map(|(refused, unit, level)| {
+        let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);
+        if (suspicion.finding.lost_ns_per_s as f64) < LOST_ENTER * 1e9 {
+            return None;
+        }
+        let followed = chain::follow(facts, unit, "file-lock", STATES);
+        blame(facts, unit, followed, "tries for a lock that another process has: that one", &mut suspicion);
+        Some(suspicion)
+    })
+}
+
+/// Names who has the lock, and where that leads; `what` the unit does where that one is at work.
+fn blame(facts: &Facts, unit: &Unit, followed: Followed, what: &str, suspicion: &mut Suspicion) {
+    let finding = &mut suspicion.finding;
+    if let Some(blocker) = &followed.blocker {
+        let holder = &facts.units[facts.processes[blocker.process].unit];
+        finding.culprit = Some(process_culprit(holder));
+        suspicion.culprit_unit = Some(holder.at);
+    }
+    finding.evidence.extend(followed.evidence.iter().cloned());
+    finding.advice = followed
+        .advice(facts, unit)
+        .unwrap_or_else(|| format!("{} {what} must hold the lock for less", unit.comm));
+    suspicion.chain = followed.links;
+}

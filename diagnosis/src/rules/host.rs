@@ -1,0 +1,167 @@
+//! # `host`: the machine as a whole
+//!
+//! **Classes** `host-cpu`, `host-memory`, `host-disk`, `host-network`; subject is the host.
+//!
+//! **What.**
+//!
+//! | class | enter | stay | |
+//! |---|---|---|---|
+//! | `host-cpu` | some task waits for a CPU 80 % of the time and no CPU is idle | 60 % | in reports only: a full CPU is in use |
+//! | `host-memory` | all tasks wait for memory 10 % of the time, or below 3 % is available | 5 %, 5 % | |
+//! | `host-disk` | a device is busy 95 % of the time and all tasks wait for storage 20 % of it | 85 %, 10 % | |
+//! | `host-network` | 1 % of an interface's packets are dropped or faulty, and 100 a second | 0.5 %, 50 | |
+//!
+//! (Waiting as in `/proc/pressure`.) In four of five windows. What a process' finding says with a name hangs the host's below
+//! it.
+//!
+//! **Why.** It is the bound of all rules that name processes: what is left when each of them loses too little alone.
+//!
+//! **Cure.** Less to do for this machine, or a larger one; who uses it is in the report's table.
+
+use super::lost::{culprit, host, suspect_other};
+use super::{Level, Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use crate::facts::{Facts, lasts, pressure};
+use crate::window::Window;
+
+pub(super) const RULE: Rule =
+    Rule { name: "host", classes: &["host-cpu", "host-memory", "host-disk", "host-network"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    let mut suspicions: Vec<Suspicion> = Vec::new();
+    suspicions.extend(cpu(facts));
+    suspicions.extend(memory(facts));
+    suspicions.extend(disks(facts));
+    suspicions.extend(network(facts));
+    verdict(suspicions)
+}
+
+/// A share of each window.
+fn shares(facts: &Facts, of: impl Fn(&Window) -> Option<u64>) -> Vec<f64> {
+    let share = |window: &Window| of(window).unwrap_or(0) as f64 / window.span().0.max(1) as f64;
+    facts.windows.iter().map(|window| share(window)).collect()
+}
+
+fn suspicion(
+    class: &'static str,
+    level: Level,
+    share: f64,
+    confidence: f64,
+    what: &str,
+    advice: &str,
+    numbers: Vec<agent_common::wire::finding::Evidence>,
+) -> Suspicion {
+    let mut suspicion = suspect_other(RULE.name, class, host(), level, numbers);
+    let finding = &mut suspicion.finding;
+    finding.culprit = Some(culprit("host", what));
+    finding.lost_ns_per_s = (share * 1e9) as u64;
+    finding.share_pct = share * 100.0;
+    finding.confidence = confidence;
+    finding.advice = advice.into();
+    suspicion
+}
+
+fn cpu(facts: &Facts) -> Option<Suspicion> {
+    let share = facts.cpu_pressure?;
+    let idle = facts.idle_cpus();
+    let level = level(share, 0.8, 0.6).filter(|_| idle < 0.05 * facts.cpus)?;
+    if !lasts(&shares(facts, |window| Some(window.host.pressure.cpu?.some.0)), 0.6) {
+        return None;
+    }
+    let numbers = vec![
+        evidence("some task waits for a CPU", share * 100.0, "% of the time", Some(80.0)),
+        evidence("CPUs that stand idle", idle, "CPUs", Some(0.05 * facts.cpus)),
+    ];
+    let advice = "all CPUs are in use: fewer tasks at once, weights for those that matter, or more CPUs";
+    Some(suspicion("host-cpu", level, share, 0.4, "CPU", advice, numbers))
+}
+
+fn memory(facts: &Facts) -> Option<Suspicion> {
+    let full = |window: &Window| Some(window.host.pressure.memory?.full?.0);
+    let share = pressure(facts.windows, facts.span, full).unwrap_or(0.0);
+    let available = super::swap::available(facts);
+    let known = facts.windows.iter().any(|window| window.host.memory.total_bytes > 0);
+    let by_pressure = level(share, 0.10, 0.05).filter(|_| lasts(&shares(facts, full), 0.05));
+    let by_amount = level(1.0 - available, 0.97, 0.95).filter(|_| known);
+    let level = by_pressure.max(by_amount)?;
+    let numbers = vec![
+        evidence("all tasks wait for memory", share * 100.0, "% of the time", Some(10.0)),
+        evidence("memory available", available * 100.0, "%", Some(3.0)),
+    ];
+    let advice = "the host is short of memory: who has it is in the report's table; limit it, or add memory";
+    Some(suspicion("host-memory", level, share, 0.7, "memory", advice, numbers))
+}
+
+fn disks(facts: &Facts) -> Option<Suspicion> {
+    let full = |window: &Window| Some(window.host.pressure.io?.full?.0);
+    let share = pressure(facts.windows, facts.span, full)?;
+    let device = facts.devices.first()?;
+    let busy = device.busy?;
+    let level = level(share, 0.20, 0.10)?.min(level(busy, 0.95, 0.85)?);
+    if !lasts(&shares(facts, full), 0.10) {
+        return None;
+    }
+    let numbers = vec![
+        evidence("all tasks wait for storage", share * 100.0, "% of the time", Some(20.0)),
+        evidence(format!("{} busy", device.name), busy * 100.0, "%", Some(95.0)),
+        evidence(format!("{} serves a request in", device.name), device.mean_served() / 1e6, "ms", None),
+        evidence(format!("{} requests failed", device.name), device.errors as f64, "count", None),
+        evidence(format!("{} longest request", device.name), device.max as f64 / 1e6, "ms", None),
+    ];
+    let advice =
+        "the disk has all it can do: who uses it is in the report's table; spread it, cache, or a faster one";
+    let mut found = suspicion("host-disk", level, share, 0.7, "disk", advice, numbers);
+    found.finding.culprit = Some(culprit("device", device.name.as_ref()));
+    if let Some(user) = device.users.first() {
+        let had = device.share(|other| other.tgid == user.tgid) * 100.0;
+        let what = format!("{} ({}) has of its time", user.comm, user.tgid);
+        found.finding.evidence.push(evidence(what, had, "%", None));
+        found.finding.evidence.push(evidence(
+            "of that flushes",
+            user.flushes as f64 / user.count.max(1) as f64 * 100.0,
+            "%",
+            None,
+        ));
+        found.finding.evidence.push(evidence(
+            "bytes of it",
+            facts.per_second(user.bytes) / f64::from(1 << 20),
+            "MiB/s",
+            None,
+        ));
+    }
+    Some(found)
+}
+
+fn network(facts: &Facts) -> Option<Suspicion> {
+    let mut worst: Option<(String, f64, f64)> = None;
+    let names: Vec<&str> =
+        facts.windows.last()?.host.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    for name in names {
+        let of = |window: &Window| {
+            let found = window.host.interfaces.iter().find(|interface| interface.name == name);
+            found.map_or((0, 0), |interface| {
+                let bad =
+                    interface.rx_dropped + interface.tx_dropped + interface.rx_errors + interface.tx_errors;
+                (bad, interface.rx_packets + interface.tx_packets + bad)
+            })
+        };
+        let bad = facts.sum(|window| of(window).0);
+        let all = facts.sum(|window| of(window).1);
+        let share = bad as f64 / all.max(1) as f64;
+        if lasts(&facts.rates(|window| of(window).0), 50.0)
+            && worst.as_ref().is_none_or(|worst| worst.1 < share)
+        {
+            worst = Some((name.to_owned(), share, facts.per_second(bad)));
+        }
+    }
+    let (name, share, rate) = worst?;
+    let level = level(share, 0.01, 0.005)?.min(level(rate, 100.0, 50.0)?);
+    let numbers = vec![
+        evidence(format!("{name}: dropped or faulty"), share * 100.0, "% of its packets", Some(1.0)),
+        evidence(format!("{name}: dropped or faulty"), rate, "1/s", Some(100.0)),
+    ];
+    let advice =
+        "packets are dropped at the interface: larger rings (ethtool -G), more queues, a faster link";
+    let mut found = suspicion("host-network", level, share, 0.7, "network", advice, numbers);
+    found.finding.culprit = Some(culprit("device", name));
+    Some(found)
+}

@@ -1,0 +1,194 @@
+//! Which device a unit waits for, and who keeps it busy.
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::{Alternative, Culprit, Evidence};
+
+use super::evidence;
+use super::lost::{culprit, not, process_culprit};
+use crate::facts::{Device, Facts, Unit};
+
+/// Share of the time with requests open from which a device is saturated.
+pub(super) const BUSY: f64 = 0.8;
+/// Below this it is idle: whoever waits for it waits for something else, or for one request at a time.
+const IDLE: f64 = 0.3;
+/// Share of a device's time from which one process has it.
+const HAS: f64 = 0.5;
+/// Share of a unit's waits that its requests' time must explain; below it they are held back before the device.
+const EXPLAINED: f64 = 0.3;
+/// The same when the device is saturated, by whomever: their time in its queue would show.
+const EXPLAINED_BUSY: f64 = 0.05;
+/// And what is not explained comes to this a request: a thread takes some 0.1 ms to run again, a limit holds for longer.
+const HELD: u64 = 500_000;
+
+/// States in which a thread waits for a block device.
+pub(super) const STATES: [State; 5] =
+    [State::DiskRead, State::DiskWrite, State::Fsync, State::Writeback, State::FaultFile];
+
+/// Who is to blame for a unit's waits for storage.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    pub(super) culprit: Option<Culprit>,
+    pub(super) unit: Option<usize>,
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) alternatives: Vec<Alternative>,
+    pub(super) advice: String,
+    /// 0..=1.
+    pub(super) certainty: f64,
+}
+
+/// See [`Blame`].
+pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
+    let mut blame = Blame::default();
+    let Some(device) = device(facts, unit) else {
+        blame.advice =
+            "no block device was used meanwhile: a network file system, FUSE or a lock in the file \
+                        system; the stacks say which"
+                .into();
+        blame.certainty = 0.5;
+        return blame;
+    };
+    let busy = device.busy.unwrap_or(device.served as f64 / facts.span.0.max(1) as f64).min(1.0);
+    blame.evidence.push(evidence(format!("{} busy", device.name), busy * 100.0, "%", Some(BUSY * 100.0)));
+    let mine = |tgid| facts.by_tgid.get(&tgid).is_some_and(|at| facts.processes[*at].unit == unit.at);
+    let (requests, queued, served) = device
+        .users
+        .iter()
+        .filter(|user| mine(user.tgid))
+        .fold((0, 0, 0), |sum, user| (sum.0 + user.count, sum.1 + user.queued, sum.2 + user.served));
+    // A thread waits for the device itself only while that is busy.
+    let at_most = device.busy.map_or(u64::MAX, |busy| {
+        (busy * facts.span.0 as f64 * waiting_threads(facts, unit).max(1) as f64) as u64
+    });
+    let own = queued + served.min(at_most);
+    if device.count > 0 {
+        let ms = |ns: u64| ns as f64 / device.count as f64 / 1e6;
+        blame.evidence.push(evidence(
+            format!("{} serves a request in", device.name),
+            ms(device.served),
+            "ms",
+            None,
+        ));
+        blame.evidence.push(evidence(
+            format!("{} queues a request for", device.name),
+            ms(device.queued),
+            "ms",
+            None,
+        ));
+        let sequential = device.sequential as f64 / device.count as f64;
+        blame.evidence.push(evidence(
+            format!("{} sequential requests", device.name),
+            sequential * 100.0,
+            "%",
+            None,
+        ));
+    }
+    // What a journal or write-back waits for, kernel threads request.
+    let waited = unit.times.sum(&[State::DiskRead, State::FaultFile, State::DiskWrite]);
+    let own_requests = 2 * waited >= unit.times.sum(&STATES);
+    let explained = own as f64 / waited.max(1) as f64;
+    let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
+    let least = if busy < BUSY { EXPLAINED } else { EXPLAINED_BUSY };
+    let held = waited.saturating_sub(own) > HELD * requests;
+    if device.count > 0 && own > 0 && own_requests && explained < least && held && in_cgroup {
+        let share = evidence(
+            "of its waiting its requests were in the queue or the device",
+            explained * 100.0,
+            "%",
+            Some(least * 100.0),
+        );
+        blame.evidence.push(share);
+        blame.alternatives.push(not("device", format!("{} is busy {:.0} % only", device.name, busy * 100.0)));
+        blame.culprit = Some(culprit("cgroup", unit.cgroup.as_ref()));
+        blame.advice = format!(
+            "its requests are held back before they reach {}: look at the I/O limit of {} (io.max, \
+             blkio.throttle.*)",
+            device.name, unit.cgroup
+        );
+        blame.certainty = 0.8;
+        return blame;
+    }
+    if let Some((other, share)) = hog(facts, unit, device).filter(|_| busy >= IDLE) {
+        let what = format!("{} ({}) has of {}'s time", other.comm, other.tgid, device.name);
+        blame.evidence.push(evidence(what, share * 100.0, "%", Some(HAS * 100.0)));
+        blame.culprit = Some(process_culprit(other));
+        blame.unit = Some(other.at);
+        blame.advice = format!(
+            "{} ({}) keeps {} busy: limit it (io.max, IOWeight=, ionice), move it or its files to another device",
+            other.comm, other.tgid, device.name
+        );
+        blame.certainty = 0.9;
+        return blame;
+    }
+    blame.culprit = Some(culprit("device", device.name.as_ref()));
+    if busy >= BUSY {
+        blame.advice = format!(
+            "{} is saturated, mostly by {} itself: fewer or larger requests, a cache, or a faster device",
+            device.name, unit.comm
+        );
+        blame.certainty = 0.9;
+    } else {
+        blame
+            .alternatives
+            .push(not("device saturation", format!("{} is busy {:.0} % only", device.name, busy * 100.0)));
+        blame.advice = format!(
+            "{} waits for one request after the other while {} could serve more: keep several in flight \
+             (read-ahead, threads, io_uring), or batch them",
+            unit.comm, device.name
+        );
+        blame.certainty = 0.8;
+    }
+    blame
+}
+
+/// Threads of a unit that waited for storage.
+fn waiting_threads(facts: &Facts, unit: &Unit) -> usize {
+    let threads = facts.members(unit).flat_map(|process| process.threads.values());
+    threads.filter(|(_, times)| times.sum(&STATES) > 0).count()
+}
+
+/// The device that the unit's own requests spend their time in; the busiest when it has none (the file system writes
+/// for it).
+fn device<'a>(facts: &'a Facts, unit: &Unit) -> Option<&'a Device> {
+    let mine = |device: &Device| -> u64 {
+        let own = device.users.iter().filter(|user| {
+            facts.by_tgid.get(&user.tgid).is_some_and(|at| facts.processes[*at].unit == unit.at)
+        });
+        own.map(|user| user.queued + user.served).sum()
+    };
+    let own = facts.devices.iter().max_by_key(|device| mine(device)).filter(|device| mine(device) > 0);
+    own.or_else(|| facts.devices.iter().find(|device| device.count > 0 || device.busy.unwrap_or(0.0) > 0.01))
+}
+
+/// Another unit that has most of the device; what kernel threads write back is charged to who wrote most.
+fn hog<'a>(facts: &'a Facts, unit: &Unit, device: &Device) -> Option<(&'a Unit, f64)> {
+    let mut shares: Vec<(usize, u64)> = Vec::new();
+    let mut kernel = 0;
+    for user in &device.users {
+        match facts.by_tgid.get(&user.tgid).map(|at| &facts.units[facts.processes[*at].unit]) {
+            Some(of) if !of.kernel => match shares.iter_mut().find(|(at, _)| *at == of.at) {
+                Some((_, served)) => *served += user.served,
+                None => shares.push((of.at, user.served)),
+            },
+            _ => kernel += user.served,
+        }
+    }
+    if kernel > 0 {
+        let written = |of: &Unit| -> u64 {
+            let rows = facts.members(of).filter_map(|process| process.usage);
+            rows.map(|at| facts.usage[at].write_bytes.unwrap_or(0)).sum()
+        };
+        let all: u64 = facts.units.iter().map(written).sum();
+        for of in facts.units.iter().filter(|of| !of.kernel) {
+            let part = (kernel as f64 * written(of) as f64 / all.max(1) as f64) as u64;
+            match shares.iter_mut().find(|(at, _)| *at == of.at) {
+                Some((_, served)) => *served += part,
+                None if part > 0 => shares.push((of.at, part)),
+                None => {}
+            }
+        }
+    }
+    let all: u64 = shares.iter().map(|(_, served)| served).sum();
+    let (at, served) = shares.into_iter().max_by_key(|(at, served)| (*served, std::cmp::Reverse(*at)))?;
+    let share = served as f64 / all.max(1) as f64;
+    (at != unit.at && share >= HAS).then(|| (&facts.units[at], share))
+}

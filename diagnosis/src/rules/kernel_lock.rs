@@ -1,0 +1,82 @@
+//! # `kernel_lock`: waiting for a lock inside the kernel
+//!
+//! **Class** `kernel-lock`; the culprit is the process that holds it where that can be told, else the lock.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to mutexes, semaphores and rwsems of the kernel.
+//!
+//! **Why.** Some things exist once for a process, a directory or a file system: `mmap_lock` (threads that map and fault at
+//! the same time), a directory's lock (many files made in it), a superblock. The stacks say which.
+//!
+//! **Cure.** Spread what is shared: fewer `mmap` and `munmap` in threaded programs, several directories, per-process instead
+//! of per-thread workers.
+
+use std::collections::HashMap;
+
+use agent_common::abi::sched::State;
+use agent_common::units::Tid;
+
+use super::lost::{culprit, loss_with, process_culprit, suspect};
+use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+use crate::facts::{Facts, Unit};
+use crate::window::LockRow;
+
+pub(super) const RULE: Rule = Rule { name: "kernel_lock", classes: &["kernel-lock"], judge };
+
+const STATES: &[State] = &[State::KernelLock];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let rows = rows(facts, unit);
+        // The lock tracepoints see what the state may have under another name (a wait inside a page fault).
+        let traced: u64 = rows.iter().map(|row| row.waited.0).sum();
+        let more = traced
+            .saturating_sub(unit.times.of(State::KernelLock))
+            .min(unit.times.of(State::Uninterruptible));
+        let Some(lost) = loss_with(facts, unit, STATES, more) else { continue };
+        let followed = chain::follow(facts, unit, "kernel-lock", STATES);
+        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+            continue;
+        }
+        let mut suspicion = suspect(RULE.name, "kernel-lock", unit, lost);
+        let finding = &mut suspicion.finding;
+        let mut locks: HashMap<(u64, &str), (u64, Option<Tid>)> = HashMap::new();
+        for row in rows {
+            let lock = locks.entry((row.lock, row.kind)).or_default();
+            lock.0 += row.waited.0;
+            lock.1 = row.holder.or(lock.1);
+        }
+        let top = locks.into_iter().max_by_key(|(lock, (waited, _))| (*waited, *lock));
+        let holder = top.and_then(|(_, (_, holder))| facts.by_tid.get(&holder?));
+        let holder = holder.copied().or_else(|| followed.blocker.as_ref().map(|blocker| blocker.process));
+        if let Some(((lock, kind), (waited, _))) = top {
+            let what = format!("of it for the {kind} at {lock:#x}");
+            let share = waited as f64 / lost.ns.max(1) as f64;
+            finding.evidence.push(evidence(what, (share * 100.0).min(100.0), "%", None));
+        }
+        if let Some(holder) = holder.map(|holder| &facts.units[facts.processes[holder].unit]) {
+            finding.culprit = Some(process_culprit(holder));
+            suspicion.culprit_unit = Some(holder.at);
+        } else {
+            finding.culprit = top.map(|((lock, kind), _)| culprit("lock", format!("{kind} {lock:#x}")));
+        }
+        finding.evidence.extend(followed.evidence);
+        finding.advice = format!(
+            "{} waits for a lock of the kernel; the stacks show which: spread what is shared (mappings, directories, \
+             files), or do it less often",
+            unit.comm
+        );
+        suspicion.chain = followed.links;
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+fn rows<'a>(facts: &Facts<'a>, unit: &Unit) -> Vec<&'a LockRow> {
+    let all = facts.windows.iter().flat_map(|window| &window.locks);
+    all.filter(|row| facts.members(unit).any(|process| process.tgid == row.tgid)).collect()
+}

@@ -1,0 +1,190 @@
+//! # `leaks`: what only grows
+//!
+//! **Classes** `fd-leak`, `thread-leak`, `zombie-leak`, `memory-leak`; subject and culprit are the process.
+//!
+//! **What.** Over all that is remembered of a process (longer than the span), or the newest quarter of it (a minute at
+//! most), cut into four equal parts, each part grows at 30 % of the mean pace at least: no step, no plateau, no saw-tooth.
+//! And:
+//!
+//! | class | observed at least | grown by | limit reached within | the limit |
+//! |---|---|---|---|---|
+//! | `fd-leak` | 6 s | 50 descriptors | 1 day | `RLIMIT_NOFILE` |
+//! | `thread-leak` | 6 s | 20 threads | 1 day | `kernel.threads-max`, `pid_max` |
+//! | `zombie-leak` | 6 s | 10 zombies | 1 day | `pid_max` |
+//! | `memory-leak` | 60 s | 50 MiB | 4 hours | available memory and swap of the host |
+//!
+//! And for descriptors and memory the limit is no further away than [`AHEAD`] times what has been observed: a cache that fills
+//! up for ten seconds is no leak of a day. What has come to [`FULL`] of its limit is judged by how it came there. Half the growth is enough to stay. Little history is little confidence: it rises from 0.6 to 0.9 within a minute (memory:
+//! ten).
+//!
+//! **Why.** The limit is hit at night. Memory is often taken for good reasons at first, so it must grow for longer.
+//!
+//! **Cure.** `ls -l /proc/PID/fd` (which files), `/proc/PID/task` (which threads), `wait` for children; for memory a heap
+//! profile, or a limit with a restart.
+
+use super::lost::suspect_other;
+use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use crate::facts::Facts;
+use crate::trend::{Life, Measure, Series};
+use agent_common::units::Tgid;
+use agent_common::wire::finding::{Culprit, Subject};
+
+/// Equal parts that must all grow.
+const PARTS: usize = 4;
+/// Share of what is remembered that is looked at by itself, and its most, seconds.
+const NEWEST: f64 = 0.25;
+/// See [`NEWEST`].
+const NEWEST_MOST: f64 = 60.0;
+/// Share of the limit from which it counts as reached.
+const FULL: f64 = 0.95;
+/// Growth to stay, as a share of that to enter.
+const STAY: f64 = 0.5;
+/// Time to the limit, as a multiple of the time observed.
+const AHEAD: f64 = 200.0;
+const DAY: f64 = 86_400.0;
+const MIB: f64 = 1_048_576.0;
+
+/// What makes growth a leak.
+struct Kind {
+    class: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    scale: f64,
+    seconds: f64,
+    grown: f64,
+    horizon: f64,
+    /// Some grows for good reasons and then no more.
+    caches: bool,
+    advice: &'static str,
+}
+
+const fn kind(measure: Measure) -> Kind {
+    match measure {
+        Measure::Fds => Kind {
+            class: "fd-leak",
+            what: "open descriptors",
+            unit: "count",
+            scale: 1.0,
+            seconds: 6.0,
+            grown: 50.0,
+            horizon: DAY,
+            caches: true,
+            advice: "opens and does not close: `ls -l /proc/PID/fd` shows what",
+        },
+        Measure::Threads => Kind {
+            class: "thread-leak",
+            what: "threads",
+            unit: "count",
+            scale: 1.0,
+            seconds: 6.0,
+            grown: 20.0,
+            horizon: DAY,
+            caches: false,
+            advice: "starts threads that do not end: a pool with a bound, or join them",
+        },
+        Measure::Zombies => Kind {
+            class: "zombie-leak",
+            what: "zombie children",
+            unit: "count",
+            scale: 1.0,
+            seconds: 6.0,
+            grown: 10.0,
+            horizon: DAY,
+            caches: false,
+            advice: "does not wait for its children: call wait, or ignore SIGCHLD",
+        },
+        Measure::Memory => Kind {
+            class: "memory-leak",
+            what: "memory",
+            unit: "MiB",
+            scale: MIB,
+            seconds: 60.0,
+            grown: 50.0 * MIB,
+            horizon: 4.0 * 3600.0,
+            caches: true,
+            advice: "takes memory and keeps it: a heap profile says where; MemoryMax= with a restart bounds the harm",
+        },
+    }
+}
+
+pub(super) const RULE: Rule =
+    Rule { name: "leaks", classes: &["fd-leak", "thread-leak", "zombie-leak", "memory-leak"], judge };
+
+fn judge(_: &Facts, trend: &Trend) -> Verdict {
+    let mut suspicions = Vec::new();
+    for (tgid, life) in trend.lives() {
+        for measure in Measure::ALL {
+            let limit = match measure {
+                Measure::Fds => life.fd_limit.map(|limit| limit as f64),
+                Measure::Threads => left(life, measure, trend.threads_left, trend.pids_left),
+                Measure::Zombies => left(life, measure, trend.pids_left, None),
+                Measure::Memory => Some(life.series[measure as usize].value() + trend.memory_left),
+            };
+            suspicions.extend(leak(tgid, life, measure, limit));
+        }
+    }
+    verdict(suspicions)
+}
+
+/// Where a table of the host ends for a process that has some of it.
+fn left(life: &Life, measure: Measure, one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    let least = match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    least.map(|least| least + life.series[measure as usize].value())
+}
+
+fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option<Suspicion> {
+    let kind = kind(measure);
+    // At the limit it cannot grow any more; how it came there still counts.
+    let mut all: &Series = &life.series[measure as usize];
+    let before;
+    if let Some(full) = limit.map(|limit| FULL * limit).filter(|full| all.value() >= *full) {
+        before = all.up_to(full);
+        all = &before;
+    }
+    if all.seconds() < kind.seconds - 0.5 {
+        return None;
+    }
+    // What was well for long has to grow for longer to be a leak.
+    let newest = all.newest((NEWEST * all.seconds()).min(NEWEST_MOST).max(kind.seconds));
+    [all, &newest].into_iter().find_map(|series| grows(tgid, life, &kind, series, limit))
+}
+
+fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f64>) -> Option<Suspicion> {
+    let slope = series.steady_growth(PARTS)?;
+    let grown = slope * series.seconds();
+    let level = level(grown, kind.grown, kind.grown * STAY)?;
+    let to_limit = limit.map(|limit| (limit - series.value()).max(0.0) / slope);
+    let horizon = if kind.caches { kind.horizon.min(AHEAD * series.seconds()) } else { kind.horizon };
+    if to_limit.is_some_and(|seconds| seconds > horizon) {
+        return None;
+    }
+    let numbers = vec![
+        evidence(kind.what, series.value() / kind.scale, kind.unit, limit.map(|limit| limit / kind.scale)),
+        evidence("grown by", grown / kind.scale, kind.unit, Some(kind.grown / kind.scale)),
+        evidence("within", series.seconds(), "s", Some(kind.seconds)),
+        evidence("growth", slope / kind.scale * 60.0, &format!("{} a minute", kind.unit), None),
+        evidence(
+            "time to the limit",
+            to_limit.unwrap_or(f64::from(u32::MAX)) / 60.0,
+            "min",
+            Some(horizon / 60.0),
+        ),
+    ];
+    let subject =
+        Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(life.comm.as_ref().into()) };
+    let mut suspicion = suspect_other(RULE.name, kind.class, subject, level, numbers);
+    let finding = &mut suspicion.finding;
+    finding.culprit =
+        Some(Culprit { kind: "process".into(), pid: Some(tgid.0), comm: Some(life.comm.as_ref().into()) });
+    // Nothing is lost yet; at the limit all is. The share of the way there stands for it.
+    let share = limit.map_or(0.0, |limit| series.value() / limit.max(1.0)).min(1.0);
+    finding.lost_ns_per_s = (share * 1e9) as u64;
+    finding.share_pct = share * 100.0;
+    finding.confidence = (0.6 + 0.3 * series.seconds() / (10.0 * kind.seconds)).min(0.9);
+    finding.advice = format!("{} {}", life.comm, kind.advice.replace("PID", &tgid.to_string()));
+    let _ = &life.cgroup;
+    Some(suspicion)
+}

@@ -1,0 +1,96 @@
+//! The rules: facts → suspicions. One rule, one file; its doc comment is its page in `RULES.md`.
+//!
+//! What several rules need is in `lost` (how much a process loses in a state), `chain` (who holds it up, and who that one),
+//! `io` (who keeps a disk busy) and `refusals` (calls that fail again and again).
+
+mod chain;
+mod io;
+pub(crate) mod lost;
+pub(crate) mod refusals;
+
+mod child;
+mod cpu;
+mod cpu_quota;
+mod cpu_steal;
+mod disk;
+mod dns;
+mod error_storm;
+mod fault_major_file;
+mod fault_minor;
+mod file_lock;
+mod fsync;
+mod futex;
+mod hang;
+mod host;
+mod ipc_peer;
+mod kernel_lock;
+mod leaks;
+mod net_accept_queue;
+mod net_connect;
+mod net_peer;
+mod net_retransmit;
+mod oom;
+mod priority_inversion;
+mod process_churn;
+mod reclaim;
+mod refused;
+mod runq;
+mod single_thread;
+mod softirq;
+mod swap;
+mod syscall_storm;
+mod table_full;
+mod timer_storm;
+mod writeback;
+
+use crate::facts::Facts;
+use crate::suspicion::{Level, Link, Suspicion, Verdict, evidence, level, verdict};
+use crate::trend::Trend;
+
+/// A rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its file name.
+    pub name: &'static str,
+    /// The classes of its findings.
+    pub classes: &'static [&'static str],
+    pub(crate) judge: fn(&Facts, &Trend) -> Verdict,
+}
+
+/// All rules.
+pub static RULES: &[Rule] = &[
+    child::RULE,
+    cpu::RULE,
+    cpu_quota::RULE,
+    cpu_steal::RULE,
+    disk::RULE,
+    dns::RULE,
+    error_storm::RULE,
+    fault_major_file::RULE,
+    fault_minor::RULE,
+    file_lock::RULE,
+    fsync::RULE,
+    futex::RULE,
+    hang::RULE,
+    host::RULE,
+    ipc_peer::RULE,
+    kernel_lock::RULE,
+    leaks::RULE,
+    net_accept_queue::RULE,
+    net_connect::RULE,
+    net_peer::RULE,
+    net_retransmit::RULE,
+    oom::RULE,
+    priority_inversion::RULE,
+    process_churn::RULE,
+    reclaim::RULE,
+    refused::RULE,
+    runq::RULE,
+    single_thread::RULE,
+    softirq::RULE,
+    swap::RULE,
+    syscall_storm::RULE,
+    table_full::RULE,
+    timer_storm::RULE,
+    writeback::RULE,
+];

@@ -1,0 +1,82 @@
+//! # `net_connect`: waiting until a connection stands
+//!
+//! **Class** `net-connect`; the culprit is the peer's address and port.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to connections that take long to stand: an address that does not answer, a full accept queue there,
+//! packets lost on the way. Or they are refused twice a second (to stay, and in four of five windows: once): half of their
+//! `connect` calls with `ECONNREFUSED` (or not waited for, and ended by resets), nine of ten with no way to the host or network.
+//!
+//! **Why.** The program does nothing meanwhile, and nothing of it shows as CPU or disk.
+//!
+//! **Cure.** Keep connections (pools), shorter time-outs, the address that answers.
+
+use agent_common::abi::sched::State;
+
+use super::lost::{culprit, loss, suspect};
+use super::net_peer::{most_of, name, peer};
+use super::refusals::{self, Want};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
+use crate::facts::{Facts, Unit};
+
+pub(super) const RULE: Rule = Rule { name: "net_connect", classes: &["net-connect"], judge };
+
+const STATES: &[State] = &[State::NetConnect];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions: Vec<Suspicion> = refused(facts).collect();
+    for unit in &facts.units {
+        if suspicions.iter().any(|refused| refused.unit == Some(unit.at)) {
+            continue;
+        }
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let mut suspicion = suspect(RULE.name, "net-connect", unit, lost);
+        let finding = &mut suspicion.finding;
+        if let Some((address, port, share)) = peer(facts, unit, STATES) {
+            finding.evidence.push(evidence(
+                format!("of it for {}", name(address, port)),
+                share * 100.0,
+                "%",
+                None,
+            ));
+            finding.culprit = Some(culprit("peer", name(address, port)));
+        }
+        finding.advice = format!(
+            "{} waits for connections to stand: keep them (a pool), shorten the time-out, see whether the address answers",
+            unit.comm
+        );
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+/// Who is refused, and tries again.
+fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
+    let wanted = refusals::lasting(facts, |want| matches!(want, Want::Peer | Want::Way));
+    wanted.map(|(refused, unit, level)| {
+        let mut suspicion = refused.suspect(facts, RULE.name, "net-connect", level);
+        let finding = &mut suspicion.finding;
+        let peer = (refused.want == Want::Peer).then(|| who_resets(facts, unit, refused.count)).flatten();
+        let who = peer.as_deref().unwrap_or("the address");
+        finding.advice = if refused.want == Want::Peer {
+            format!(
+                "{} is refused and tries again: nothing listens at {who}, or a firewall rejects it (`ss -ltnp`, `nft list \
+                 ruleset`)",
+                unit.comm
+            )
+        } else {
+            format!("{} finds no way to where it connects, and tries again: `ip route get`, `ip neigh`", unit.comm)
+        };
+        finding.culprit = peer.map(|peer| culprit("peer", peer));
+        suspicion
+    })
+}
+
+/// The peer that resets most of a unit's connections, if it is most of those refused.
+fn who_resets(facts: &Facts, unit: &Unit, refused: u64) -> Option<String> {
+    let worst = most_of(facts, unit, |row| row.resets)?;
+    (2 * worst.count >= refused).then(|| name(worst.address, worst.port))
+}

@@ -1,0 +1,158 @@
+//! # `net_peer`: waiting for the other end of a connection
+//!
+//! **Class** `net-peer`; the culprit is the peer's address and port, or the process when it is on this host.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to receiving as the side that connected and asked, or to sending into a full window. A server that
+//! waits for the next request is idle, and so is who listens without asking. It is in reports only when half of that time is in
+//! waits below 1 ms: the peer is not slow then, it is asked often. A wait that has not ended counts when the last data went
+//! after the last came, and before the wait began; it is in reports only when less than a fifth of the waiting has ended and the
+//! other end is on another host, or waits for events itself: it may have nothing to tell yet. A poll of one connection is a wait for it, with a time-out.
+//! Of waits for many at once (an event loop) those count which a process of this host has ended, to which it has connected, and whose
+//! thread was not waiting for work itself for half of that time; those for another host are not told from waits for work.
+//!
+//! **Why.** The time is the other end's, or the way's. Segments sent again on the same connection make it `net-retransmit`.
+//!
+//! **Cure.** Look at the peer; fewer round trips (pipelining, batches), connections that are kept, a cache.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use agent_common::abi::sched::State;
+
+use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
+use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+use crate::facts::{Facts, Unit};
+use crate::window::{NetRow, WaitTarget};
+
+pub(super) const RULE: Rule = Rule { name: "net_peer", classes: &["net-peer"], judge };
+
+const STATES: &[State] = &[State::NetRecv, State::NetSend];
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_waits {
+        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        let Some(lost) = loss(facts, unit, STATES) else { continue };
+        let mut suspicion = suspect(RULE.name, "net-peer", unit, lost);
+        let finding = &mut suspicion.finding;
+        let send = unit.times.of(State::NetSend) as f64 / lost.ns.max(1) as f64;
+        finding.evidence.push(evidence("of it while sending (the window is full)", send * 100.0, "%", None));
+        let peer = peer(facts, unit, STATES);
+        if let Some((address, port, share)) = peer {
+            finding.evidence.push(evidence(
+                format!("of it for {}", name(address, port)),
+                share * 100.0,
+                "%",
+                None,
+            ));
+            finding.culprit = Some(culprit("peer", name(address, port)));
+        }
+        let local = peer.is_none_or(|(address, ..)| address.is_loopback());
+        let mut followed = chain::follow(facts, unit, "net-peer", STATES);
+        let evidence_of_chain = std::mem::take(&mut followed.evidence);
+        if let Some(blocker) = followed.blocker.as_ref().filter(|_| local) {
+            let other = &facts.units[facts.processes[blocker.process].unit];
+            if other.at != unit.at && !other.kernel {
+                finding.culprit = Some(process_culprit(other));
+                suspicion.culprit_unit = Some(other.at);
+                finding.evidence.extend(evidence_of_chain);
+                suspicion.chain = std::mem::take(&mut followed.links);
+            }
+        }
+        if finding.culprit.is_none() {
+            finding.confidence *= 0.6;
+        }
+        doubt_if_prompt(facts, unit, STATES, finding);
+        let other = suspicion.culprit_unit.map(|at| &facts.units[at]);
+        doubt_if_awaited(facts, unit, STATES, other, finding);
+        let who =
+            finding.culprit.as_ref().and_then(|culprit| culprit.comm.clone()).unwrap_or("the peer".into());
+        let at_rest = followed.advice(facts, unit).filter(|_| suspicion.culprit_unit.is_some());
+        finding.advice = at_rest.unwrap_or_else(|| {
+            format!("{} waits for {who}: look there, or ask less often (batches, a cache)", unit.comm)
+        });
+        if let Some(open) = oldest(facts, unit, STATES) {
+            finding.evidence.push(open);
+        }
+        if let Some(delay) = delayed_ack(facts, unit, suspicion.culprit_unit) {
+            let finding = &mut suspicion.finding;
+            finding.evidence.push(evidence("half of it in waits up to", delay, "ms", None));
+            finding.alternatives.push(not(
+                "a slow peer",
+                "both ends wait for each other at once, for the 40 ms of a delayed acknowledgement",
+            ));
+            finding.advice = format!(
+                "{} writes a request in pieces and then reads: one write (writev), or TCP_NODELAY, spares it the delayed \
+                 acknowledgement of the other end",
+                unit.comm
+            );
+        }
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+/// Typical wait, ms, where client and server wait for each other at once: the client sends the rest of its request only when
+/// the server has acknowledged the beginning, which that puts off for 40 ms (Nagle's algorithm and delayed
+/// acknowledgements).
+fn delayed_ack(facts: &Facts, unit: &Unit, peer: Option<usize>) -> Option<f64> {
+    const DELAY_MS: std::ops::Range<f64> = 35.0..60.0;
+    /// Share of the wall time that both spend in receiving.
+    const BOTH: f64 = 0.8;
+    let peer = &facts.units[peer?];
+    let receiving = |unit: &Unit| {
+        let waiting = unit.members.iter().flat_map(|at| facts.processes[*at].threads.values());
+        waiting.map(|(_, times)| times.of(State::NetRecv)).max().unwrap_or(0)
+    };
+    let at_once = receiving(unit).min(receiving(peer)) as f64 >= BOTH * facts.span.0 as f64;
+    let typical = facts.typical_wait(unit, STATES)? as f64 / 1e6;
+    (at_once && DELAY_MS.contains(&typical)).then_some(typical)
+}
+
+/// `1.2.3.4:80`, `[::1]:80`.
+pub(super) fn name(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// The peer that a unit waits for most in these states, and its share of what is known.
+pub(super) fn peer(facts: &Facts, unit: &Unit, states: &'static [State]) -> Option<(IpAddr, u16, f64)> {
+    let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
+    let mut all = 0;
+    for wait in facts.waits(unit, states) {
+        all += wait.weight.0;
+        if let WaitTarget::Socket { peer: Some(peer), .. } = wait.target {
+            *peers.entry(peer).or_default() += wait.weight.0;
+        }
+    }
+    if let Some(((address, port), weight)) = peers.into_iter().max_by_key(|(peer, weight)| (*weight, *peer)) {
+        return Some((address, port, weight as f64 / f64::max(all as f64, 1.0)));
+    }
+    // A wait that has not ended has not been looked at; but what nobody answers is sent again.
+    let worst = most_of(facts, unit, |row| row.retransmits)?;
+    Some((worst.address, worst.port, worst.count as f64 / worst.all as f64))
+}
+
+/// The peer with most of a trouble of a unit's sockets.
+pub(super) struct Worst {
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) count: u64,
+    /// That of all peers.
+    all: u64,
+}
+
+/// See [`Worst`]; `None` where there is none of that trouble.
+pub(super) fn most_of(facts: &Facts, unit: &Unit, trouble: impl Fn(&NetRow) -> u64) -> Option<Worst> {
+    let mut peers: HashMap<(IpAddr, u16), u64> = HashMap::new();
+    for row in facts.windows.iter().flat_map(|window| &window.net).filter(|row| trouble(row) > 0) {
+        if let Some(peer) = row.peer.filter(|_| facts.unit_of(row.tgid).is_some_and(|of| of.at == unit.at)) {
+            *peers.entry(peer).or_default() += trouble(row);
+        }
+    }
+    let all = peers.values().sum();
+    let ((address, port), count) = peers.into_iter().max_by_key(|(peer, count)| (*count, *peer))?;
+    Some(Worst { address, port, count, all })
+}

@@ -1,0 +1,56 @@
+//! # `priority_inversion`: the holder of a lock is kept from running
+//!
+//! **Class** `priority-inversion`; the culprit is who runs instead.
+//!
+//! **What.** Processes lose time (20 % of their non-idle time, 0.1 s/s; to stay: 12 %, 0.06 s/s) to a lock, and the thread
+//! that holds it spends at least half of its own non-idle time ready but not running, behind a third program.
+//!
+//! **Why.** Who waits for the lock waits for a CPU without knowing: whatever its own priority, it gets on as fast as the
+//! holder does.
+//!
+//! **Cure.** Priority inheritance (`PTHREAD_PRIO_INHERIT`), the holder's priority not below that of the others, a lower
+//! weight for the culprit.
+
+use agent_common::abi::sched::State;
+
+use super::lost::{loss, not, suspect};
+use super::{Rule, Trend, Verdict, chain, verdict};
+use crate::facts::Facts;
+
+/// Locks, with the class that waiting for one has.
+const LOCKS: [(&str, &[State]); 3] = [
+    ("futex", &[State::FutexLock]),
+    ("kernel-lock", &[State::KernelLock]),
+    ("file-lock", &[State::FileLock]),
+];
+
+pub(super) const RULE: Rule = Rule { name: "priority_inversion", classes: &["priority-inversion"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_waits {
+        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in &facts.units {
+        for (class, states) in LOCKS {
+            let Some(lost) = loss(facts, unit, states) else { continue };
+            let followed = chain::follow(facts, unit, class, states);
+            let Some(link) = followed.links.first().filter(|link| link.class == "priority-inversion") else {
+                continue;
+            };
+            let mut suspicion = suspect(RULE.name, "priority-inversion", unit, lost);
+            suspicion.culprit_unit = link.culprit_unit;
+            let finding = &mut suspicion.finding;
+            finding.culprit.clone_from(&link.culprit);
+            finding.evidence.extend(followed.evidence);
+            finding.alternatives.push(not(class, "the holder does not run: the lock is not what is slow"));
+            finding.caused.push(class.to_owned());
+            finding.advice =
+                "let the holder run: priority inheritance, a higher weight for it, a lower one for the \
+                              culprit"
+                    .into();
+            suspicions.push(suspicion);
+        }
+    }
+    verdict(suspicions)
+}

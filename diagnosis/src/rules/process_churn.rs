@@ -1,0 +1,99 @@
+//! # `process_churn`: processes are made and end at once
+//!
+//! **Class** `process-churn`; subject and culprit are the process that makes them.
+//!
+//! **What.** One process has at least [`RATE_ENTER`] children a second that end (to stay, and in four of five windows:
+//! [`RATE_LEAVE`]), and they use at most [`WORK`] ms of CPU each: most of that is being made, loading a program and being
+//! taken apart. Children that work longer are a build's or a batch's.
+//!
+//! **Why.** A start costs 0.3 to 2 ms whatever the program does; a script that calls `sed` for each line spends its time so,
+//! and no single process is ever seen to use much.
+//!
+//! **Cure.** Do it in one process (a built-in, a filter for all lines, a library), or keep workers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agent_common::units::Tgid;
+use agent_common::wire::finding::{Culprit, Subject};
+
+use super::lost::{not, suspect_other};
+use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use crate::facts::{Facts, lasts};
+
+/// Children a second.
+const RATE_ENTER: f64 = 50.0;
+/// The same, to stay, and in single windows.
+const RATE_LEAVE: f64 = 25.0;
+/// CPU time of a child, ms.
+const WORK: f64 = 5.0;
+/// What making, loading and taking apart a process costs at least, ns.
+const START: f64 = 300e3;
+
+pub(super) const RULE: Rule = Rule { name: "process_churn", classes: &["process-churn"], judge };
+
+#[derive(Default)]
+struct Children {
+    count: u64,
+    cpu: u64,
+    series: Vec<f64>,
+    comms: HashMap<Arc<str>, u64>,
+}
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    let mut parents: HashMap<Tgid, Children> = HashMap::new();
+    for (at, window) in facts.windows.iter().enumerate() {
+        for exit in window.exits.iter().filter(|exit| exit.parent.0 > 1) {
+            let children = parents.entry(exit.parent).or_default();
+            children.count += 1;
+            children.cpu += exit.cpu.0;
+            children.series.resize(facts.windows.len(), 0.0);
+            children.series[at] += 1.0 / window.span().as_secs_f64().max(1e-9);
+            *children.comms.entry(Arc::clone(&exit.comm)).or_default() += 1;
+        }
+    }
+    let mut suspicions = Vec::new();
+    for (tgid, children) in parents {
+        let rate = facts.per_second(children.count);
+        let each = children.cpu as f64 / children.count.max(1) as f64;
+        let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE)
+            .filter(|_| each / 1e6 <= WORK && lasts(&children.series, RATE_LEAVE))
+        else {
+            continue;
+        };
+        let unit = facts.unit_of(tgid);
+        let comm = unit.map(|unit| unit.comm.as_ref().to_owned());
+        let subject = Subject { kind: "process".into(), pid: Some(tgid.0), comm: comm.clone() };
+        let own = facts.process(tgid).map_or(0, |row| row.system.0);
+        let lost = facts.per_second(own) + rate * f64::max(each, START);
+        let numbers = vec![
+            evidence("children that ended", rate, "1/s", Some(RATE_ENTER)),
+            evidence("CPU time of each", each / 1e6, "ms", Some(WORK)),
+            evidence(
+                "its own kernel time, most of it making them",
+                facts.per_second(own) / 1e6,
+                "ms/s",
+                None,
+            ),
+        ];
+        let mut suspicion = suspect_other(RULE.name, "process-churn", subject.clone(), level, numbers);
+        suspicion.unit = unit.map(|unit| unit.at);
+        suspicion.culprit_unit = suspicion.unit;
+        let finding = &mut suspicion.finding;
+        finding.culprit = Some(Culprit { kind: "process".into(), pid: Some(tgid.0), comm });
+        finding.lost_ns_per_s = lost as u64;
+        finding.share_pct = (lost / 1e7).min(100.0);
+        finding.confidence = 0.85;
+        let top = children.comms.iter().max_by_key(|(comm, count)| (**count, Arc::clone(comm)));
+        let name = top.map_or("a program", |(comm, _)| comm.as_ref());
+        finding
+            .alternatives
+            .push(not("healthy", format!("{:.1} ms of CPU each: little but being started", each / 1e6)));
+        finding.advice = format!(
+            "{} starts {name} {rate:.0} times a second: do it in one process, or keep workers",
+            finding.subject.comm.as_deref().unwrap_or("it")
+        );
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}

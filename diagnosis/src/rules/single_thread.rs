@@ -1,0 +1,89 @@
+//! # `single_thread`: one thread is the bottleneck of many
+//!
+//! **Class** `single-thread`; the culprit is the process, the evidence names the thread.
+//!
+//! **What.** Of a process with at least [`THREADS`] threads one is running or ready at least [`BUSY`] of the time (to stay:
+//! [`BUSY_LEAVE`]), while all others together are at most [`OTHERS`] of a thread. It opens an alert when the others wait
+//! for that thread: it ends at least half of their waits (those for a timer left out).
+//!
+//! **Why.** More CPUs or more workers change nothing: all work goes through one thread (a dispatcher, an event loop, a
+//! global interpreter lock).
+//!
+//! **Cure.** Take work out of that thread; several dispatchers; see what it does: `agent flamegraph --pid …`.
+
+use agent_common::abi::sched::State;
+
+use super::lost::{Loss, not, process_culprit, suspect};
+use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use crate::facts::Facts;
+
+/// Threads of a process that could share the work.
+const THREADS: usize = 3;
+/// Share of the time.
+const BUSY: f64 = 0.90;
+/// The same, to stay.
+const BUSY_LEAVE: f64 = 0.75;
+/// Time on a CPU of all other threads, in threads.
+const OTHERS: f64 = 0.4;
+/// Share of the others' waits that the busy thread ends.
+const ENDS: f64 = 0.5;
+
+pub(super) const RULE: Rule = Rule { name: "single_thread", classes: &["single-thread"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    if !facts.has_states {
+        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
+    }
+    let mut suspicions = Vec::new();
+    for unit in facts.units.iter().filter(|unit| !unit.kernel) {
+        for process in facts.members(unit) {
+            let threads = process.usage.map_or(process.threads.len(), |at| facts.usage[at].threads as usize);
+            let Some((tid, comm, oncpu)) = process.busiest_thread().filter(|_| threads >= THREADS) else {
+                continue;
+            };
+            let runq = process.threads[&tid].1.sum(&super::runq::STATES);
+            let busy = facts.per_second(oncpu + runq) / 1e9;
+            let others = facts.per_second(process.times.of(State::Oncpu).saturating_sub(oncpu)) / 1e9;
+            let Some(level) = level(busy, BUSY, BUSY_LEAVE).filter(|_| others <= OTHERS && oncpu > runq)
+            else {
+                continue;
+            };
+            let (mut ended, mut all) = (0, 0);
+            // A timer ends by itself.
+            let others_waits = process.waits.iter().filter(|(state, _)| *state != State::Sleep);
+            for (_, wait) in others_waits.filter(|(_, wait)| wait.tid != tid) {
+                all += wait.weight.0;
+                ended += wait.waker.as_ref().filter(|waker| waker.tid == tid).map_or(0, |_| wait.weight.0);
+            }
+            let ends = ended as f64 / all.max(1) as f64;
+            let share = (oncpu + runq) as f64 / process.times.non_idle().max(1) as f64;
+            let loss = Loss { ns: oncpu, rate: facts.per_second(oncpu) / 1e9, share: share.min(1.0), level };
+            let mut suspicion = suspect(RULE.name, "single-thread", unit, loss);
+            suspicion.culprit_unit = Some(unit.at);
+            let finding = &mut suspicion.finding;
+            finding.culprit = Some(process_culprit(unit));
+            finding.confidence = if ends >= ENDS { 0.8 } else { 0.4 };
+            finding.evidence = vec![
+                evidence(
+                    format!("thread {comm} ({tid}) is running or ready"),
+                    busy * 100.0,
+                    "% of the time",
+                    Some(BUSY * 100.0),
+                ),
+                evidence("all other threads on a CPU", others * 100.0, "% of a core", Some(OTHERS * 100.0)),
+                evidence("threads", threads as f64, "count", Some(THREADS as f64)),
+                evidence("of the others' waits that thread ends", ends * 100.0, "%", Some(ENDS * 100.0)),
+                evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None),
+            ];
+            finding.alternatives.push(not("cpu-user", "only one of its threads is bound by the CPU"));
+            finding.advice = format!(
+                "all work of {} goes through its thread {comm} ({tid}): take work out of it, or have several of it; \
+                 `agent flamegraph --pid {}` shows what it does",
+                unit.comm, process.tgid
+            );
+            suspicions.push(suspicion);
+            break;
+        }
+    }
+    verdict(suspicions)
+}

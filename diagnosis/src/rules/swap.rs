@@ -1,0 +1,113 @@
+//! # `swap`: memory comes back from swap
+//!
+//! **Class** `swap`. The culprit is the cgroup at its limit while the host has memory, or the process that takes most.
+//!
+//! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
+//! stay: 12 %, 0.06 s/s), to page faults that read swap. A compressed device (zram) answers without a wait: there the
+//! kernel time of such faults counts, when at least [`FAULTS`] major faults a second are swap-ins.
+//!
+//! **Why.** What is needed does not fit: each page in throws another out, which is soon needed again. It gets slower by
+//! orders of magnitude at once.
+//!
+//! **Cure.** A higher limit (`MemoryMax=`), more memory, fewer workers; find what grew (`memory-leak`).
+
+use agent_common::abi::sched::State;
+
+use super::fault_minor::kernel_without_calls;
+use super::lost::{culprit, loss_with, not, process_culprit, suspect};
+use super::{Rule, Trend, Verdict, evidence, verdict};
+use crate::facts::{Facts, Unit};
+
+/// Major faults a second from which they show in the kernel's time.
+pub(super) const FAULTS: f64 = 100.0;
+/// Share of major faults that swap-ins must make up.
+pub(super) const FROM_SWAP: f64 = 0.5;
+/// Share of the host's memory that is available, from which a shortage is not the host's.
+pub(super) const PLENTY: f64 = 0.10;
+/// Bytes of a page, as `/proc/vmstat` was turned into bytes.
+pub(super) const PAGE: f64 = 4096.0;
+
+pub(super) const RULE: Rule = Rule { name: "swap", classes: &["swap"], judge };
+
+fn judge(facts: &Facts, _: &Trend) -> Verdict {
+    let swapped_in = facts.sum(|window| window.host.memory.swap_in_bytes);
+    let mut suspicions = Vec::new();
+    for unit in facts.units.iter().filter(|unit| !unit.kernel) {
+        let major: u64 =
+            facts.members(unit).filter_map(|process| process.usage).map(|at| facts.usage[at].maj_flt).sum();
+        let pages = swapped_in as f64 / PAGE;
+        let thrashes = facts.per_second(major) >= FAULTS && pages >= FROM_SWAP * major as f64;
+        let more = if thrashes { kernel_without_calls(facts, unit) } else { 0 };
+        let Some(lost) = loss_with(facts, unit, &[State::Swap], more) else { continue };
+        let mut suspicion = suspect(RULE.name, "swap", unit, lost);
+        let finding = &mut suspicion.finding;
+        finding.evidence.push(evidence("major faults", facts.per_second(major), "1/s", Some(FAULTS)));
+        finding.evidence.push(evidence(
+            "read from swap",
+            facts.per_second(swapped_in) / f64::from(1 << 20),
+            "MiB/s",
+            None,
+        ));
+        let out = facts.sum(|window| window.host.memory.swap_out_bytes);
+        finding.evidence.push(evidence(
+            "written to swap",
+            facts.per_second(out) / f64::from(1 << 20),
+            "MiB/s",
+            None,
+        ));
+        let why_not = format!(
+            "{:.0} ms/s of faults that read files",
+            facts.per_second(unit.times.of(State::FaultFile)) / 1e6
+        );
+        finding.alternatives.push(not("fault-major-file", why_not));
+        let (culprit, culprit_unit, advice) = short_of_memory(facts, unit);
+        finding.culprit = Some(culprit);
+        finding.evidence.push(evidence(
+            "host memory available",
+            available(facts) * 100.0,
+            "%",
+            Some(PLENTY * 100.0),
+        ));
+        finding.advice = advice;
+        suspicion.culprit_unit = culprit_unit;
+        suspicions.push(suspicion);
+    }
+    verdict(suspicions)
+}
+
+/// Share of the host's memory that is available.
+pub(super) fn available(facts: &Facts) -> f64 {
+    let worst = facts.windows.iter().map(|window| {
+        let memory = &window.host.memory;
+        memory.available_bytes as f64 / memory.total_bytes.max(1) as f64
+    });
+    worst.fold(1.0, f64::min)
+}
+
+/// Who makes memory short for a unit: its cgroup's limit while the host has plenty, else who has most of it.
+pub(super) fn short_of_memory(
+    facts: &Facts,
+    unit: &Unit,
+) -> (agent_common::wire::finding::Culprit, Option<usize>, String) {
+    let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
+    if available(facts) >= PLENTY && in_cgroup {
+        let advice = format!(
+            "{} is at its memory limit while the host has memory: raise it (MemoryMax=, MemoryHigh=), or let {} \
+             use less",
+            unit.cgroup, unit.comm
+        );
+        return (culprit("cgroup", unit.cgroup.as_ref()), None, advice);
+    }
+    let held = |of: &Unit| -> u64 {
+        let rows = facts.members(of).filter_map(|process| process.usage);
+        rows.map(|at| facts.usage[at].rss_bytes + facts.usage[at].swap_bytes.unwrap_or(0)).sum()
+    };
+    let most = facts.units.iter().max_by_key(|of| (held(of), std::cmp::Reverse(of.tgid))).unwrap_or(unit);
+    let advice = format!(
+        "the host is out of memory, and {} ({}) has most of it ({:.0} MiB): limit it (MemoryMax=), or add memory",
+        most.comm,
+        most.tgid,
+        held(most) as f64 / f64::from(1 << 20)
+    );
+    (process_culprit(most), Some(most.at), advice)
+}

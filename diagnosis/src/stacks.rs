@@ -1,0 +1,86 @@
+//! The stacks that show a finding: of its waits, or of its time on a CPU.
+
+use std::sync::Arc;
+
+use agent_common::abi::sched::State;
+use agent_common::wire::finding::Finding;
+use flamegraphs::{Folded, Sample};
+
+use crate::window::Window;
+
+/// Stacks of a finding.
+const STACKS: usize = 3;
+/// Waits and samples that are named for one finding: more change the order of the first three no more.
+const MOST: usize = 512;
+
+/// States whose waits show a class; empty for those that show on a CPU.
+fn states(class: &str) -> &'static [State] {
+    match class {
+        "disk-read" => &[State::DiskRead],
+        "disk-write" => &[State::DiskWrite],
+        "fsync" => &[State::Fsync],
+        "writeback" => &[State::Writeback],
+        "fault-major-file" => &[State::FaultFile],
+        "swap" => &[State::Swap],
+        "reclaim" => &[State::Reclaim],
+        "futex" => &[State::FutexLock, State::FutexWait],
+        "kernel-lock" => &[State::KernelLock],
+        "file-lock" => &[State::FileLock],
+        "ipc-peer" => &[State::Ipc],
+        "net-peer" | "net-retransmit" => &[State::NetRecv, State::NetSend],
+        "net-connect" => &[State::NetConnect],
+        "net-accept-queue" => &[State::NetAccept],
+        "dns" => &[State::Dns],
+        "child" => &[State::Child],
+        "timer-storm" => &[State::Sleep],
+        "hang" => &[State::Uninterruptible, State::KernelLock, State::Child],
+        _ => &[],
+    }
+}
+
+/// What shows a finding, heaviest first.
+#[must_use]
+pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
+    let Some(pid) = finding.subject.pid else { return Vec::new() };
+    let states = states(&finding.class);
+    let waits = windows.iter().flat_map(|window| &window.waits).filter(|wait| {
+        !wait.open && wait.tgid.0 == pid && (states.contains(&wait.state) || states.contains(&wait.accounted))
+    });
+    let mut samples: Vec<Sample> = waits
+        .map(|wait| Sample {
+            at_ns: wait.at.0,
+            tgid: wait.tgid.0,
+            tid: wait.tid.0,
+            comm: Arc::clone(&wait.comm),
+            kernel: wait.kernel.clone(),
+            user: wait.user.clone(),
+            weight: wait.weight.0,
+        })
+        .collect();
+    if samples.is_empty() {
+        let oncpu = windows.iter().flat_map(|window| &window.samples).filter(|sample| sample.tgid == pid);
+        samples = oncpu.cloned().collect();
+    }
+    samples.sort_by_key(|sample| std::cmp::Reverse(sample.weight));
+    samples.truncate(MOST);
+    samples
+}
+
+/// Writes the heaviest stacks into each finding, with names: `fold` asks the symbolizer, or a recording; a finding of
+/// which it has none stays without. Blocks as long as that does.
+pub fn name<'a>(
+    findings: impl Iterator<Item = &'a mut Finding>,
+    windows: &[Arc<Window>],
+    fold: impl Fn(Vec<Sample>) -> Option<Folded>,
+) {
+    for finding in findings {
+        let samples = samples(finding, windows);
+        if samples.is_empty() {
+            continue;
+        }
+        let Some(mut folded) = fold(samples) else { continue };
+        folded.stacks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let heaviest = folded.stacks.into_iter().take(STACKS);
+        finding.stacks = heaviest.map(|(stack, weight)| format!("{stack} {weight}")).collect();
+    }
+}

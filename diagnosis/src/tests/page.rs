@@ -1,0 +1,84 @@
+//! `RULES.md`, made of the rules' own doc comments and of reports from real runs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::RULES;
+
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rules");
+
+/// The doc comment of a file, without its marks.
+fn reference(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text.lines().take_while(|line| line.starts_with("//!"));
+    lines.map(|line| line.strip_prefix("//! ").unwrap_or_else(|| &line[3..])).collect::<Vec<_>>().join("\n")
+}
+
+/// Constants of a file: the numbers behind their names in its reference.
+fn constants(file: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let of = |line: &str| {
+        let rest = line.trim_start_matches("pub(super) ").strip_prefix("const ")?;
+        let (name, rest) = rest.split_once(": ")?;
+        let (_, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+        Some((name.to_owned(), value.replace('_', "").trim_end_matches(".0").to_owned()))
+    };
+    text.lines().filter_map(of).collect()
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Rules\n\n\
+         What a finding can say, from the rules' own doc comments. A rule judges the newest five seconds, once a second;\n\
+         `agent report` judges all of its span. Time lost to a wait is measured per thread and added up over the processes of\n\
+         one name and parent; threads that wait for work are no part of it. A threshold has two values: to enter, and a lower\n\
+         one to stay. What one finding explains stands in its `caused`, and its alert is held back. Findings with a confidence\n\
+         below 50 % are in reports only.\n\n\
+         Not known here, and said so in place of a guess: memory bandwidth and cache misses (there are no hardware counters\n\
+         in the agent's data), what a remote peer does, memory limits of cgroups (only that they were reached).\n",
+    );
+    for rule in RULES {
+        let file = Path::new(DIRECTORY).join(format!("{}.rs", rule.name));
+        let mut text = reference(&file).replacen("# ", "## ", 1);
+        for (name, value) in constants(&file) {
+            text = text.replace(&format!("[`{name}`]"), &value);
+        }
+        let _ = write!(page, "\n{text}\n");
+        for class in rule.classes {
+            let example = Path::new(DIRECTORY).join("examples").join(format!("{class}.txt"));
+            if let Ok(example) = std::fs::read_to_string(example) {
+                let _ = write!(page, "\nFrom a real run:\n\n```text\n{}\n```\n", example.trim_end());
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_of_rules_is_not_stale() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/RULES.md");
+    let page = page();
+    if std::env::var_os("S7MPA_UPDATE").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    assert!(
+        !page.contains("[`"),
+        "a constant without a number: {:?}",
+        page.split("[`").nth(1).map(|rest| &rest[..20])
+    );
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == page, "stale: run S7MPA_UPDATE=1 cargo test -p diagnosis page");
+}
+
+#[test]
+fn every_class_of_the_contract_has_a_rule() {
+    let contract = "cpu-user cpu-kernel syscall-storm softirq runq-neighbour runq-self cpu-quota cpu-steal \
+                    priority-inversion single-thread disk-read disk-write fsync writeback fault-minor fault-major-file \
+                    swap reclaim oom futex kernel-lock file-lock ipc-peer net-peer net-connect net-retransmit \
+                    net-accept-queue dns child hang timer-storm process-churn fd-leak thread-leak zombie-leak memory-leak \
+                    table-full";
+    let known: Vec<_> = RULES.iter().flat_map(|rule| rule.classes).collect();
+    for class in contract.split_whitespace() {
+        assert!(known.contains(&&class), "{class}");
+    }
+}

@@ -1,0 +1,425 @@
+//! What each process used over some windows, short-lived ones folded under their parents.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use agent_common::abi::sched::{STATES, State};
+use agent_common::units::{DurNs, Tgid};
+
+use crate::groups::{is_held_up, is_lost};
+use crate::window::{ProcessExit, TaskState, Window};
+
+/// What one process used. Sums over the windows, levels as of the last window it was in.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Usage {
+    /// The process; 0 for the row `other`.
+    pub tgid: Tgid,
+    /// Its start, `CLOCK_BOOTTIME` ns; 0 when not known.
+    pub start_boot_ns: u64,
+    /// Its name.
+    pub comm: Arc<str>,
+    /// Its parent.
+    pub parent: Tgid,
+    /// Its cgroup path.
+    pub cgroup: Arc<str>,
+    /// Its container.
+    pub container: Option<Arc<str>>,
+    /// Processes in this row: 1, more in `other`, 0 for one that has ended.
+    pub processes: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// Thread time: the sum over its threads of the time each was there.
+    pub thread_time: DurNs,
+    /// CPU in user mode.
+    pub user: DurNs,
+    /// CPU in kernel mode.
+    pub system: DurNs,
+    /// Time runnable but not running; `None` where the kernel does not say.
+    pub runq: Option<DurNs>,
+    /// Times switched in; `None` as above.
+    pub context_switches: Option<u64>,
+    /// Minor faults.
+    pub min_flt: u64,
+    /// Major faults.
+    pub maj_flt: u64,
+    /// Bytes read from storage; `None` without the right to know.
+    pub read_bytes: Option<u64>,
+    /// Bytes written to storage.
+    pub write_bytes: Option<u64>,
+    /// Syscalls that returned.
+    pub syscalls: u64,
+    /// Of these, with an errno.
+    pub syscall_errors: u64,
+    /// Time in the timed ones.
+    pub syscall_time: DurNs,
+    /// Age of the oldest call in flight at the end.
+    pub in_flight_age: Option<DurNs>,
+    /// Resident memory.
+    pub rss_bytes: u64,
+    /// Swapped out.
+    pub swap_bytes: Option<u64>,
+    /// Open descriptors.
+    pub fds: Option<u64>,
+    /// Limit on them.
+    pub fd_limit: Option<u64>,
+    /// State of its main thread.
+    pub state: Option<TaskState>,
+    /// Processes that lived and died between two readings of `/proc`, folded in here.
+    pub short_lived: u64,
+    /// Thread time by state, from the scheduler accounting, by the states' numbers.
+    pub states: [DurNs; STATES],
+    /// `states` are those that the rules see: what is in doubtful ones is held up.
+    pub refined: bool,
+    /// Thread time of the windows without scheduler accounting.
+    pub bare: Bare,
+}
+
+/// Thread time as `/proc` tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bare {
+    /// CPU in user mode.
+    pub user: DurNs,
+    /// CPU in kernel mode.
+    pub system: DurNs,
+    /// Runnable, not running.
+    pub runq: DurNs,
+    /// Neither.
+    pub offcpu: DurNs,
+}
+
+impl Usage {
+    /// CPU in both modes.
+    #[must_use]
+    pub const fn cpu(&self) -> DurNs {
+        DurNs(self.user.0 + self.system.0)
+    }
+
+    /// Bytes to and from storage.
+    #[must_use]
+    pub fn io_bytes(&self) -> u64 {
+        self.read_bytes.unwrap_or(0) + self.write_bytes.unwrap_or(0)
+    }
+
+    /// Thread time that was neither on a CPU nor waiting for one.
+    #[must_use]
+    pub fn offcpu(&self) -> DurNs {
+        DurNs(self.thread_time.0.saturating_sub(self.cpu().0 + self.runq.unwrap_or_default().0))
+    }
+
+    /// Time in which its threads were held up for sure ([`is_lost`]).
+    #[must_use]
+    pub fn lost(&self) -> DurNs {
+        let held = if self.refined { is_held_up } else { is_lost };
+        let states = State::ALL.into_iter().filter(|state| held(*state));
+        DurNs(states.map(|state| self.states[state as usize].0).sum::<u64>() + self.bare.runq.0)
+    }
+
+    /// Adds another row's figures; names stay.
+    pub fn absorb(&mut self, other: &Self) {
+        self.processes += other.processes;
+        self.threads += other.threads;
+        self.thread_time.0 += other.thread_time.0;
+        self.user.0 += other.user.0;
+        self.system.0 += other.system.0;
+        self.runq = sum(self.runq.map(|ns| ns.0), other.runq.map(|ns| ns.0)).map(DurNs);
+        self.context_switches = sum(self.context_switches, other.context_switches);
+        self.min_flt += other.min_flt;
+        self.maj_flt += other.maj_flt;
+        self.read_bytes = sum(self.read_bytes, other.read_bytes);
+        self.write_bytes = sum(self.write_bytes, other.write_bytes);
+        self.syscalls += other.syscalls;
+        self.syscall_errors += other.syscall_errors;
+        self.syscall_time.0 += other.syscall_time.0;
+        self.in_flight_age = self.in_flight_age.max(other.in_flight_age);
+        self.rss_bytes += other.rss_bytes;
+        self.swap_bytes = sum(self.swap_bytes, other.swap_bytes);
+        self.fds = sum(self.fds, other.fds);
+        self.short_lived += other.short_lived;
+        for (sum, more) in self.states.iter_mut().zip(other.states) {
+            sum.0 += more.0;
+        }
+        self.bare.user.0 += other.bare.user.0;
+        self.bare.system.0 += other.bare.system.0;
+        self.bare.runq.0 += other.bare.runq.0;
+        self.bare.offcpu.0 += other.bare.offcpu.0;
+    }
+}
+
+/// Sum of what is known.
+fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    if a.is_none() && b.is_none() { None } else { Some(a.unwrap_or(0) + b.unwrap_or(0)) }
+}
+
+/// Length of all windows together.
+#[must_use]
+pub fn span(windows: &[Arc<Window>]) -> DurNs {
+    DurNs(windows.iter().map(|window| window.span().0).sum())
+}
+
+/// Adds the windows up: one row a process, in no particular order.
+///
+/// A process that no reading of `/proc` has seen and that ended is short-lived: its figures go to the nearest
+/// forebear that has a row (its own row stays when there is none). A number that was used twice is two rows;
+/// syscalls, which know only the number, go to the later one.
+#[must_use]
+pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
+    usage_with(windows, None)
+}
+
+/// The same, where one process keeps its own row however short it lived.
+pub fn usage_with(windows: &[Arc<Window>], kept: Option<Tgid>) -> Vec<Usage> {
+    let windows: Vec<&Window> = windows.iter().map(AsRef::as_ref).collect();
+    owned(&windows, kept).0.into_values().collect()
+}
+
+/// Identity of a process: number and start (`CLOCK_BOOTTIME` ns).
+pub type Key = (Tgid, u64);
+
+/// The rows by process, and for each number that made syscalls the row that has them.
+pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, HashMap<Tgid, Key>) {
+    let mut rows: HashMap<Key, Usage> = HashMap::new();
+    let mut latest: HashMap<Tgid, Key> = HashMap::new();
+    for window in windows {
+        add_tasks(window, &mut rows, &mut latest);
+    }
+    let seen: HashSet<Key> = rows.keys().copied().collect();
+    let mut parents: HashMap<Key, Tgid> = HashMap::new();
+    let exits = windows.iter().flat_map(|window| window.exits.iter().map(move |exit| (window, exit)));
+    for (window, exit) in exits {
+        let start = near(&seen, exit);
+        let key = (exit.tgid, start.unwrap_or(exit.start_boot_ns));
+        let row = rows.entry(key).or_insert_with(|| Usage {
+            tgid: exit.tgid,
+            start_boot_ns: exit.start_boot_ns,
+            comm: Arc::clone(&exit.comm),
+            parent: exit.parent,
+            cgroup: "/".into(),
+            ..Usage::default()
+        });
+        let cpu = add_exit(exit, row);
+        if !window.times.iter().any(|times| times.tgid == exit.tgid) {
+            row.bare.user.0 += cpu.0.0;
+            row.bare.system.0 += cpu.1.0;
+        }
+        latest.entry(exit.tgid).or_insert(key);
+        if start.is_none() && kept != Some(exit.tgid) {
+            row.short_lived = 1;
+            parents.insert(key, exit.parent);
+        }
+    }
+    for window in windows {
+        add_syscalls(window, &mut rows, &mut latest);
+        add_times(window, &mut rows, &mut latest);
+    }
+    for open in windows.last().iter().flat_map(|window| &window.in_flight) {
+        let Some(row) = latest.get(&open.tgid).and_then(|key| rows.get_mut(key)) else { continue };
+        row.in_flight_age = row.in_flight_age.max(Some(open.age));
+    }
+    let moved = fold(&mut rows, &parents, &latest);
+    for key in latest.values_mut() {
+        *key = moved.get(key).copied().unwrap_or(*key);
+    }
+    (rows, latest)
+}
+
+fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
+    let span = window.span().0;
+    let accounted: HashSet<Tgid> = window.times.iter().map(|times| times.tgid).collect();
+    for task in &window.tasks {
+        let row = rows.entry((task.tgid, task.start_boot_ns)).or_default();
+        let lived = task.born.map_or(span, |born| born.0.min(span));
+        let mut one = Usage {
+            thread_time: DurNs(lived * u64::from(task.threads)),
+            user: task.user,
+            system: task.system,
+            runq: task.runq,
+            context_switches: task.context_switches,
+            min_flt: task.min_flt,
+            maj_flt: task.maj_flt,
+            read_bytes: task.io.map(|io| io.read_bytes),
+            write_bytes: task.io.map(|io| io.write_bytes),
+            ..Usage::default()
+        };
+        if !accounted.contains(&task.tgid) {
+            let (runq, offcpu) = (one.runq.unwrap_or_default(), one.offcpu());
+            one.bare = Bare { user: one.user, system: one.system, runq, offcpu };
+        }
+        row.absorb(&one);
+        row.tgid = task.tgid;
+        row.start_boot_ns = task.start_boot_ns;
+        row.comm = Arc::clone(&task.comm);
+        row.parent = task.parent;
+        row.cgroup = Arc::clone(&task.cgroup);
+        row.container.clone_from(&task.container);
+        row.processes = 1;
+        row.threads = u64::from(task.threads);
+        row.rss_bytes = task.rss_bytes;
+        row.swap_bytes = task.swap_bytes;
+        row.fds = task.fds.map(u64::from);
+        row.fd_limit = task.fd_limit;
+        row.state = Some(task.state);
+        latest.insert(task.tgid, (task.tgid, task.start_boot_ns));
+    }
+}
+
+/// What of an exit's life no sample holds yet. The kernel's exact run time is split by its tick counts. Gives that CPU
+/// time, user and system.
+fn add_exit(exit: &ProcessExit, row: &mut Usage) -> (DurNs, DurNs) {
+    let cpu = exit.cpu.0.saturating_sub(exit.before.cpu.0);
+    let ticks = exit.utime.0 + exit.stime.0;
+    let system =
+        if ticks == 0 { 0 } else { (u128::from(cpu) * u128::from(exit.stime.0) / u128::from(ticks)) as u64 };
+    row.user.0 += cpu - system;
+    row.system.0 += system;
+    // How long it lived is not in the event: its CPU time is the least it was there.
+    row.thread_time.0 += cpu;
+    row.min_flt += exit.min_flt.saturating_sub(exit.before.min_flt);
+    row.maj_flt += exit.maj_flt.saturating_sub(exit.before.maj_flt);
+    (row.processes, row.threads, row.rss_bytes, row.swap_bytes, row.fds) = (0, 0, 0, None, None);
+    (DurNs(cpu - system), DurNs(system))
+}
+
+/// Start under which a sample knows the process of this exit: `/proc` cuts it to ticks of 10 ms.
+fn near(seen: &HashSet<Key>, exit: &ProcessExit) -> Option<u64> {
+    const TICK_NS: u64 = 10_000_000;
+    let cut = exit.start_boot_ns / TICK_NS * TICK_NS;
+    [exit.start_boot_ns, cut, cut.saturating_sub(TICK_NS), cut + TICK_NS]
+        .into_iter()
+        .find(|start| seen.contains(&(exit.tgid, *start)))
+}
+
+fn add_syscalls(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
+    for call in &window.syscalls {
+        let key = *latest.entry(call.tgid).or_insert((call.tgid, 0));
+        let row = rows.entry(key).or_insert_with(|| Usage {
+            tgid: call.tgid,
+            comm: Arc::clone(&call.comm),
+            cgroup: "/".into(),
+            ..Usage::default()
+        });
+        row.syscalls += call.count;
+        row.syscall_errors += call.errors;
+        row.syscall_time.0 += call.total.0;
+    }
+}
+
+fn add_times(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
+    for times in &window.times {
+        let key = *latest.entry(times.tgid).or_insert((times.tgid, 0));
+        let row = rows.entry(key).or_insert_with(|| Usage {
+            tgid: times.tgid,
+            comm: Arc::clone(&times.comm),
+            cgroup: "/".into(),
+            ..Usage::default()
+        });
+        for (state, time) in &times.states {
+            row.states[*state as usize].0 += time.0;
+        }
+    }
+}
+
+/// Moves short-lived processes under their nearest forebear that has a row of its own. Gives where each went.
+fn fold(
+    rows: &mut HashMap<Key, Usage>,
+    parents: &HashMap<Key, Tgid>,
+    latest: &HashMap<Tgid, Key>,
+) -> HashMap<Key, Key> {
+    let mut moved = HashMap::new();
+    for (key, parent) in parents {
+        let mut at = *parent;
+        // A chain of parents is no longer than there are exits; a loop (numbers reused) ends here too.
+        let target = (0..=parents.len()).find_map(|_| {
+            let found = *latest.get(&at)?;
+            match parents.get(&found) {
+                Some(next) => {
+                    at = *next;
+                    None
+                }
+                None => Some(found),
+            }
+        });
+        let Some(target) = target.filter(|target| target != key && rows.contains_key(target)) else {
+            continue;
+        };
+        if let Some(row) = rows.remove(key)
+            && let Some(into) = rows.get_mut(&target)
+        {
+            into.absorb(&row);
+            moved.insert(*key, target);
+        }
+    }
+    moved
+}
+
+/// Criteria by which a process can be interesting.
+const CRITERIA: [fn(&Usage) -> u64; 9] = [
+    |row| row.cpu().0,
+    |row| row.lost().0,
+    |row| row.runq.unwrap_or_default().0,
+    |row| row.syscalls,
+    Usage::io_bytes,
+    |row| row.rss_bytes,
+    |row| row.syscall_errors,
+    |row| row.maj_flt,
+    |row| row.min_flt,
+];
+
+/// [`rank_with`] nobody in particular.
+#[must_use]
+pub fn rank(rows: Vec<Usage>, top_n: usize) -> (Vec<Usage>, Option<Usage>) {
+    rank_with(rows, top_n, &[])
+}
+
+/// The `top_n` most interesting rows, and the rest as one row `other` (`tgid` 0), absent when there is no rest.
+///
+/// Those of `must` come in first; then the criteria choose in turn, each its highest row not chosen yet, so that the
+/// greatest by any one of them is in from 9 rows on. The chosen rows come by CPU and run-queue time, then syscalls,
+/// then memory.
+#[must_use]
+pub fn rank_with(rows: Vec<Usage>, top_n: usize, must: &[Tgid]) -> (Vec<Usage>, Option<Usage>) {
+    let mut chosen: Vec<bool> = rows.iter().map(|row| must.contains(&row.tgid)).collect();
+    let orders: Vec<Vec<usize>> = CRITERIA.iter().map(|criterion| order(&rows, *criterion)).collect();
+    let mut next = [0; CRITERIA.len()];
+    let forced = chosen.iter().filter(|chosen| **chosen).count();
+    let mut left = top_n.min(rows.len()).saturating_sub(forced);
+    while left > 0 {
+        let before = left;
+        for (order, at) in orders.iter().zip(&mut next) {
+            while order.get(*at).is_some_and(|row| chosen[*row]) {
+                *at += 1;
+            }
+            if let Some(row) = order.get(*at).filter(|_| left > 0) {
+                chosen[*row] = true;
+                left -= 1;
+            }
+        }
+        if left == before {
+            break;
+        }
+    }
+    let mut other: Option<Usage> = None;
+    let mut top = Vec::with_capacity(top_n.min(rows.len()));
+    for (row, chosen) in rows.into_iter().zip(chosen) {
+        if chosen {
+            top.push(row);
+        } else {
+            let fresh = || Usage { comm: "other".into(), cgroup: "".into(), ..Usage::default() };
+            other.get_or_insert_with(fresh).absorb(&row);
+        }
+    }
+    let key = |row: &Usage| (row.cpu().0 + row.runq.unwrap_or_default().0, row.syscalls, row.rss_bytes);
+    top.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| a.tgid.cmp(&b.tgid)));
+    (top, other)
+}
+
+/// Rows with anything to say on a criterion, highest first.
+fn order(rows: &[Usage], criterion: fn(&Usage) -> u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows.len()).filter(|row| criterion(&rows[*row]) > 0).collect();
+    order.sort_by_key(|row| {
+        (std::cmp::Reverse(criterion(&rows[*row])), rows[*row].tgid, rows[*row].start_boot_ns)
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests;
