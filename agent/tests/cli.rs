@@ -195,3 +195,22 @@ fn the_held_child_runs_its_command_only_when_released() {
         assert_eq!(child.wait().unwrap().code(), Some(code), "{command}");
     }
 }
+
+#[test]
+fn a_secret_on_the_command_line_is_warned_about_and_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    // A state directory that cannot be: it ends at once.
+    let state = format!("{}/x\0", dir.path().display()).replace('\0', "");
+    std::fs::write(&state, "").unwrap();
+    let args = ["serve", "--mqtt", "mqtt://me:hush@localhost:1", "--state-dir", &state, "--run-dir", &state];
+    let said = stderr(&run(&args));
+    assert!(said.contains("--mqtt carries a secret") && said.contains("mqtt.password_file"), "{said}");
+    assert!(!said.contains("hush"), "{said}");
+    let said = stderr(&run(&["doctor", "--set", "server.influx_token=hush"]));
+    assert!(
+        said.contains("--set server.influx_token=… carries a secret") && !said.contains("hush"),
+        "{said}"
+    );
+    let said = stderr(&run(&["doctor", "--set", "mqtt.url=mqtt://me@localhost"]));
+    assert!(!said.contains("carries a secret"), "{said}");
+}

@@ -44,5 +44,5 @@ pub use frame::{Frame, Kind, Source};
 pub use names::{Code, FrameName, Inlined, Names, Role};
 pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
-pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats, readable};
+pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats, readable, set_debuginfod};
 pub use timeline::{Point, Thread, Timeline};

@@ -6,7 +6,8 @@
 //! * its log is 100 MB × 10 a filter unless told otherwise → [`SEGMENT_BYTES`] × [`SEGMENTS`];
 //! * it cannot be stopped → it lives as long as the process;
 //! * it answers a wrong password by closing the connection → [`crate::mqtt::Failure`] says so;
-//! * a port in use is only logged by its thread → the port is tried before, and connected to afterwards;
+//! * a port in use is only logged by its thread → the port is tried before, and afterwards the listener must be a
+//!   socket of this process: another user's program on the port gets no password ([`sockets::claim`]);
 //! * it drops a link whose acknowledgements are not in order → the ingester's are (`ingest/acks.rs`);
 //! * it closes connections that bring too large packets, and counts them nowhere → [`refusals`];
 //! * one group of a shared subscription has one cursor whatever the filter → one filter a group.
@@ -16,7 +17,8 @@ mod refused;
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 
 pub use refused::{layer as refusals, refused};
 use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
+use sockets::Listener;
 
 /// Segment of the broker's log.
 pub const SEGMENT_BYTES: usize = 1 << 20;
@@ -43,13 +46,16 @@ const START: Duration = Duration::from_secs(10);
 /// Why the broker does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// Somebody else listens there.
+    /// Another program listens there.
     #[error(
-        "broker: {listen} is in use by another program (another agent? choose another port with `server.mqtt_listen`)"
+        "broker: {listen} is in use by {}: end it, or choose another port with `server.mqtt_listen`",
+        holder.as_ref().map_or_else(|| "another program".to_owned(), ToString::to_string)
     )]
     PortInUse {
         /// The address.
         listen: SocketAddr,
+        /// Who has it, as far as this user can tell.
+        holder: Option<Listener>,
     },
     /// The address is not ours, or the port needs a permission.
     #[error(
@@ -98,7 +104,7 @@ impl Broker {
         let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // rumqttd binds by itself, in a thread that can only log: see first whether it will succeed.
         let probe = TcpListener::bind(listen).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BrokerError::PortInUse { listen },
+            io::ErrorKind::AddrInUse => in_use(listen),
             _ => BrokerError::Listen { listen, source },
         })?;
         let address = probe.local_addr().map_err(|source| BrokerError::Listen { listen, source })?;
@@ -114,20 +120,34 @@ impl Broker {
             .spawn(move || broker.start().map_err(|e| e.to_string()))
             .map_err(|source| BrokerError::Listen { listen, source })?;
         let begun = Instant::now();
-        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
-            let why = if ended.is_finished() {
-                match ended.join() {
+        let listener = loop {
+            if let Some(listener) =
+                sockets::claim(address).map_err(|source| BrokerError::Listen { listen, source })?
+            {
+                break listener;
+            }
+            if ended.is_finished() {
+                let why = match ended.join() {
                     Ok(Err(why)) => why,
                     _ => "its thread ended".into(),
-                }
-            } else if begun.elapsed() > START {
-                format!("nothing listens after {START:?}")
-            } else {
-                thread::sleep(Duration::from_millis(5));
-                continue;
-            };
-            return Err(BrokerError::Start { listen: address, why });
-        }
+                };
+                // Between the trial and rumqttd's own bind another program was faster.
+                return Err(match sockets::who_listens(address) {
+                    Ok(Some(_)) => in_use(address),
+                    _ => BrokerError::Start { listen: address, why },
+                });
+            }
+            if begun.elapsed() > START {
+                return Err(BrokerError::Start {
+                    listen: address,
+                    why: format!("nothing listens after {START:?}"),
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
+        // Open for good: should rumqttd's thread die, its port stays this process', and whoever connects there waits for
+        // an answer in place of giving the password to another program.
+        let _ = listener.into_raw_fd();
         tracing::info!(%address, "broker listens");
         Ok(Self { address, password_file })
     }
@@ -136,6 +156,10 @@ impl Broker {
     pub fn url(&self) -> String {
         format!("mqtt://{}", self.address)
     }
+}
+
+fn in_use(listen: SocketAddr) -> BrokerError {
+    BrokerError::PortInUse { listen, holder: sockets::who_listens(listen).ok().flatten() }
 }
 
 fn config(listen: SocketAddr, password: String) -> rumqttd::Config {

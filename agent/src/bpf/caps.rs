@@ -7,8 +7,9 @@ const NEEDED: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SY
 /// Includes `CAP_BPF` and `CAP_PERFMON`.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// Whether this process may attach probes; if not, the error names what is missing.
+/// Whether this process may attach probes here; if not, the error names what is missing.
 pub fn may_attach() -> Result<(), StartError> {
+    super::supported()?;
     let missing = missing_capabilities();
     if missing.is_empty() { Ok(()) } else { Err(StartError::Denied { missing: missing.join(", ") }) }
 }

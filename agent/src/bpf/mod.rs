@@ -2,6 +2,7 @@
 //!
 //! [`Probes`] hands out plain values; what they mean is the business of [`crate::source`].
 
+mod arch;
 mod btf;
 mod caps;
 mod error;
@@ -14,6 +15,7 @@ mod probes;
 mod sys;
 mod verdict;
 
+pub use arch::supported;
 pub use caps::{may_attach, missing_capabilities};
 pub use error::StartError;
 pub use load::{LoadSpec, raise_memlock};

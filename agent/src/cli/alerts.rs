@@ -77,7 +77,10 @@ impl Printer {
 pub(super) async fn run(context: Context, args: AlertsArgs) -> Outcome {
     let mut printer =
         Printer { json: context.global.json, paint: context.paint, host: args.host.clone(), printed: 0 };
-    if args.mqtt.is_some() {
+    if let Some(url) = &args.mqtt {
+        if url.password.as_ref().is_some_and(|password| !password.is_empty()) {
+            tracing::warn!("{}", crate::config::exposed_by("mqtt.url", "--mqtt"));
+        }
         of_broker(&context, &args, &mut printer).await?;
     } else if let Some(client) = ask::daemon(&context).await? {
         of_daemon(client, args.follow, &mut printer).await?;

@@ -5,6 +5,7 @@ mod ask;
 mod completions;
 mod config;
 mod doctor;
+mod environment;
 mod flamegraph;
 mod hold;
 mod html;
@@ -162,7 +163,10 @@ type Outcome = Result<ExitCode, Failed>;
 /// Parses the command line, runs the command, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    // Clap reads one of our variables, so it comes first.
+    let parsed = Cli::try_parse();
+    environment::take();
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` are "errors" that go to stdout; a broken pipe there is no failure.
@@ -223,6 +227,7 @@ fn on_runtime<F: Future<Output = Outcome>>(global: &Global, command: impl FnOnce
     let settings = settings(global, &[]);
     let config = settings.config().map_err(usage)?;
     logging::start(&config.log, global.verbose, logging::Kind::Command);
+    warn_of_exposed(&settings);
     let context = Context { config, global: global.clone(), paint: term::Paint::stdout(global.color) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(command(context))
@@ -235,9 +240,7 @@ fn usage(errors: Vec<crate::config::ConfigError>) -> Failed {
 
 /// All layers, with a command's own flags (`key`, value, flag) on top of the environment and below `--set`.
 fn settings(global: &Global, flags: &[(&str, Option<String>, &str)]) -> Settings {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut settings = Settings::load(global.config.as_deref(), env);
+    let mut settings = Settings::load(global.config.as_deref(), environment::taken());
     if let Some(socket) = &global.socket {
         let absolute = std::path::absolute(socket).unwrap_or_else(|_| socket.clone());
         settings.add_flag("socket", &absolute.to_string_lossy(), "--socket");
@@ -251,6 +254,13 @@ fn settings(global: &Global, flags: &[(&str, Option<String>, &str)]) -> Settings
         settings.add_flag(key, value, "--set");
     }
     settings
+}
+
+/// Warns about secrets on the command line.
+fn warn_of_exposed(settings: &Settings) {
+    for exposed in settings.exposed() {
+        tracing::warn!("{exposed}");
+    }
 }
 
 #[cfg(test)]

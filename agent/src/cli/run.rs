@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::ask::Interrupt;
-use super::{Global, Outcome, logging, settings, usage};
+use super::{Global, Outcome, logging, settings, usage, warn_of_exposed};
 use crate::daemon::{self, Role, Source};
 
 #[derive(Debug, Args)]
@@ -65,6 +65,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         global.verbose,
         if live { logging::Kind::Live } else { logging::Kind::Daemon },
     );
+    warn_of_exposed(&settings);
     // A daemon that may not attach says so at once, not after broker and store are up.
     crate::bpf::may_attach().map_err(|error| super::observe::explain(&error))?;
     crate::bpf::raise_memlock();

@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ask::Interrupt;
-use super::{Failed, Global, Outcome, logging, settings, usage};
+use super::{Failed, Global, Outcome, environment, logging, settings, usage, warn_of_exposed};
 use crate::config::Settings;
 use crate::daemon;
 
@@ -52,15 +52,17 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         nix::sys::prctl::set_name(c"agent-server")?;
         // The file may be root's alone: the daemon passes on what we need of it.
         let mut settings = Settings::defaults();
-        settings.add_env(std::env::vars().filter(|(name, _)| name.starts_with("S7MPA_LOG_")));
+        settings.add_env(environment::taken().filter(|(name, _)| name.starts_with("S7MPA_LOG_")));
         logging::start(&settings.config().map_err(usage)?.log, global.verbose, logging::Kind::Daemon);
         // What is wrong goes to the daemon, which says it.
         let served = runtime.block_on(daemon::serve_from_stdin());
         return Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let read = || settings(global, &flags).config();
-    let mut config = read().map_err(usage)?;
+    let first = settings(global, &flags);
+    let mut config = first.config().map_err(usage)?;
     logging::start(&config.log, global.verbose, logging::Kind::Daemon);
+    warn_of_exposed(&first);
     let run_dir = config.server_run_dir();
     for dir in [&config.server_dir(), &run_dir] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {

@@ -6,6 +6,8 @@ use super::{Config, Delivery, StoreKind, SyscallTier, parse_bytes, parse_duratio
 
 /// Default of `server.user`: it may be missing, another one may not.
 pub const SERVER_USER: &str = "s7mpa";
+/// Likewise of `plugin.user`.
+pub const PLUGIN_USER: &str = "s7mpa-plugin";
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Key {
     /// `collector.rate_hz` → `S7MPA_COLLECTOR_RATE_HZ`.
     #[must_use]
     pub fn env(&self) -> String {
-        format!("S7MPA_{}", self.name.replace('.', "_").to_uppercase())
+        env_name(self.name)
     }
 
     /// The table whose name is nearest to a mistyped one.
@@ -70,6 +72,11 @@ impl Key {
             }),
         )
     }
+}
+
+/// `collector.rate_hz` → `S7MPA_COLLECTOR_RATE_HZ`.
+pub(super) fn env_name(key: &str) -> String {
+    format!("S7MPA_{}", key.replace('.', "_").to_uppercase())
 }
 
 /// The most like of names with their likeness, if it is like enough to be meant.
@@ -329,7 +336,7 @@ pub static KEYS: &[Key] = &[
         "alerts.exec",
         Kind::Text,
         "",
-        "Program that is run for each change of an alert, with its JSON on standard input",
+        "Program that is run for each change of an alert as plugin.user, with its JSON on standard input",
         |c, v| {
             c.alerts.exec = path(v)?;
             Ok(())
@@ -346,6 +353,27 @@ pub static KEYS: &[Key] = &[
         c.alerts.timeout = parse_duration(v)?;
         Ok(())
     }),
+    key!(
+        "plugin.user",
+        Kind::Text,
+        "s7mpa-plugin",
+        "User that foreign programs (alerts.exec, debuginfod-find) run as; `nobody` where s7mpa-plugin does not exist",
+        |c, v| {
+            v.clone_into(&mut c.plugin.user);
+            Ok(())
+        }
+    ),
+    key!(
+        "plugin.write_dirs",
+        Kind::Text,
+        "/tmp:/var/tmp",
+        "Directories that they may write to, separated by `:`; enforced where the kernel has Landlock",
+        |c, v| {
+            let dirs = v.split(':').filter(|dir| !dir.is_empty());
+            c.plugin.write_dirs = dirs.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        }
+    ),
     key!(
         "log.level",
         Kind::Text,

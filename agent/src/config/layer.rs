@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig,
-    MqttSettings, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
+    MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
@@ -98,6 +98,8 @@ pub struct Settings {
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
     errors: Vec<ConfigError>,
+    /// Flags that carry a secret, and what to use in their place.
+    exposed: Vec<String>,
 }
 
 impl Settings {
@@ -209,9 +211,18 @@ impl Settings {
     pub fn add_flag(&mut self, key: &str, value: &str, flag: &str) {
         let origin = Origin::Flag(flag.to_owned());
         match Key::find(key) {
-            Some(key) => self.set(key, value.to_owned(), origin),
+            Some(key) => {
+                self.exposed.extend(super::exposed::exposed(key, value, flag));
+                self.set(key, value.to_owned(), origin);
+            }
             None => self.unknown(key.to_owned(), origin),
         }
+    }
+
+    /// Flags that carry a secret, which every local user can read: one sentence each.
+    #[must_use]
+    pub fn exposed(&self) -> &[String] {
+        &self.exposed
     }
 
     fn unknown(&mut self, key: String, origin: Origin) {
@@ -329,6 +340,7 @@ fn blank() -> Config {
             influx_ca_file: None,
         },
         alerts: AlertsConfig { exec: None, webhook: None, timeout: std::time::Duration::ZERO },
+        plugin: PluginConfig { user: String::new(), write_dirs: Vec::new() },
         log: LogConfig { level: String::new(), json: false },
     }
 }

@@ -3,6 +3,7 @@
 //! The file is not the running type: [`keys::KEYS`] names each setting once (key, kind, default, meaning), the
 //! layers are texts with an origin ([`layer`]), and [`Config`] is made of them when all are known.
 
+mod exposed;
 mod keys;
 mod layer;
 mod mqtt_url;
@@ -13,7 +14,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use keys::{KEYS, Key, Kind, SERVER_USER};
+pub use exposed::exposed_by;
+use keys::env_name;
+pub use keys::{KEYS, Key, Kind, PLUGIN_USER, SERVER_USER};
 pub use layer::{ConfigError, Origin, Setting, Settings};
 pub use mqtt_url::MqttUrl;
 pub use reload::Reload;
@@ -45,6 +48,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// Who else is told of alerts.
     pub alerts: AlertsConfig,
+    /// Foreign programs.
+    pub plugin: PluginConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -60,6 +65,15 @@ pub enum SyscallTier {
     Times,
     /// Not at all.
     Off,
+}
+
+/// Foreign programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginConfig {
+    /// Whom they run as.
+    pub user: String,
+    /// Directories that they may write to.
+    pub write_dirs: Vec<PathBuf>,
 }
 
 /// Probes.
@@ -198,25 +212,28 @@ impl Config {
     /// Directory of the server's store: the server user's alone.
     #[must_use]
     pub fn server_dir(&self) -> PathBuf {
-        server_part_of(&self.state_dir)
+        beside(&self.state_dir, "server")
     }
 
     /// Directory of the server's passwords: the server user's alone.
     #[must_use]
     pub fn server_run_dir(&self) -> PathBuf {
-        server_part_of(&self.run_dir)
+        beside(&self.run_dir, "server")
+    }
+
+    /// Directory of foreign programs: their user's alone.
+    #[must_use]
+    pub fn plugin_dir(&self) -> PathBuf {
+        beside(&self.state_dir, "plugin")
     }
 }
 
-/// The server part's directory stands beside ours (`/var/lib/s7mpa-server`), not in it: so both are 0700, and no user
-/// has to be let through the other's.
-fn server_part_of(dir: &std::path::Path) -> PathBuf {
-    match dir.file_name() {
-        Some(name) => {
-            let mut name = name.to_owned();
-            name.push("-server");
-            dir.with_file_name(name)
-        }
-        None => dir.join("s7mpa-server"),
-    }
+/// The directories of other users stand beside ours (`/var/lib/s7mpa-server`), not in it: so all are 0700, and no user
+/// has to be let through another's.
+fn beside(dir: &std::path::Path, part: &str) -> PathBuf {
+    let name = dir.file_name().unwrap_or("s7mpa".as_ref());
+    let mut name = name.to_owned();
+    name.push("-");
+    name.push(part);
+    if dir.file_name().is_some() { dir.with_file_name(name) } else { dir.join(name) }
 }

@@ -5,12 +5,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::{Check, Health, read, sysctl};
+use crate::bpf::StartError;
 
 /// Oldest kernel that is tested.
 const OLDEST_TESTED: (u32, u32) = (5, 10);
 
 pub(super) fn checks(root: &Path) -> Vec<Check> {
-    let mut checks = vec![version(root), btf(root), capabilities(root), lockdown(root)];
+    let mut checks = vec![architecture(), version(root), btf(root), capabilities(root), lockdown(root)];
     checks.extend([
         kptr_restrict(root),
         paranoid(root),
@@ -35,6 +36,16 @@ fn version(root: &Path) -> Check {
         Check::new("kernel", Health::Warn, release)
             .lost(format!("nothing is promised below {major}.{minor}, the oldest kernel this is tested on"))
             .cure("use a newer kernel")
+    }
+}
+
+fn architecture() -> Check {
+    match crate::bpf::supported() {
+        Ok(()) => Check::ok("architecture", std::env::consts::ARCH),
+        Err(StartError::Unsupported { what, cure }) => {
+            Check::new("architecture", Health::Fail, what).lost("every probe").cure(cure)
+        }
+        Err(error) => Check::new("architecture", Health::Fail, error.to_string()),
     }
 }
 

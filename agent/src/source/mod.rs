@@ -3,7 +3,6 @@
 mod blockio;
 mod comms;
 mod delta;
-mod diag;
 pub mod file_locks;
 pub mod host;
 pub mod in_flight;

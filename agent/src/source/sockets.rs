@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
 
-use crate::source::diag::{Diag, INET_MESSAGE, attributes, u32_at};
+use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes, u32_at};
+pub(super) use sockets::inode_of;
 
 /// Namespaces whose diagnostic socket is kept: one descriptor each.
 const NAMESPACES_MAX: usize = 64;
@@ -18,7 +19,6 @@ const REST: u32 = 100;
 
 /// Bits of states (`include/net/tcp_states.h`): established, SYN sent, close wait, listening.
 const STATES: u32 = 1 << 1 | 1 << 2 | 1 << 8 | 1 << LISTEN;
-const LISTEN: u8 = 10;
 /// `INET_DIAG_INFO`, and places in `struct tcp_info` (`include/uapi/linux/tcp.h`).
 const INFO: u16 = 2;
 const LAST_DATA_SENT: usize = 44;
@@ -167,15 +167,9 @@ fn list(diag: &Diag) -> io::Result<Vec<Tcp>> {
     Ok(all)
 }
 
-/// Inode of the socket that a descriptor is, by what `/proc/PID/fd` calls it.
-pub(super) fn inode_of(link: &str) -> Option<u32> {
-    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
-/// Inodes of the sockets among a process' first `most` descriptors, 2 µs a descriptor.
+/// Inodes of the sockets among a process' first `most` descriptors.
 pub(super) fn inodes_of(tgid: Tgid, most: usize) -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten().take(most);
-    entries.filter_map(|entry| inode_of(fs::read_link(entry.path()).ok()?.to_str()?))
+    sockets::inodes_of(tgid.0, most)
 }
 
 fn unix_request(inode: u32) -> [u8; UNIX_REQUEST] {

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use super::debug::hex;
 
@@ -14,6 +15,18 @@ use super::debug::hex;
 const MAX_RUNNING: usize = 2;
 /// Build IDs asked for at most; a host has some hundred.
 const MAX_ASKED: usize = 4096;
+
+/// Asks for the debug file of a build ID, in hexadecimal digits, without waiting; says whether it may come in.
+type Fetch = dyn Fn(&str) -> bool + Send + Sync;
+
+/// Where files arrive, and who fetches them; of a process that starts no client itself.
+static ELSEWHERE: OnceLock<(PathBuf, Box<Fetch>)> = OnceLock::new();
+
+/// From now on files are fetched by `fetch`, which must not block, and arrive below `cache` as debuginfod's client lays
+/// them there. The first call counts.
+pub fn set_debuginfod(cache: PathBuf, fetch: impl Fn(&str) -> bool + Send + Sync + 'static) {
+    let _ = ELSEWHERE.set((cache, Box::new(fetch)));
+}
 
 /// Downloads.
 #[derive(Debug, Default)]
@@ -41,6 +54,9 @@ impl Debuginfod {
         if !self.asked.insert(build_id.into()) {
             return true;
         }
+        if let Some((_, fetch)) = ELSEWHERE.get() {
+            return fetch(&hex(build_id));
+        }
         let mut command = Command::new("debuginfod-find");
         command.arg("debuginfo").arg(hex(build_id));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -57,6 +73,9 @@ impl Debuginfod {
 
 /// Where the client keeps the debug file of `build_id`, there or not.
 pub(super) fn cached(build_id: &[u8]) -> Option<PathBuf> {
+    if let Some((cache, _)) = ELSEWHERE.get() {
+        return Some(cache.join(hex(build_id)).join("debuginfo"));
+    }
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let dir = var("DEBUGINFOD_CACHE_PATH")
         .or_else(|| Some(var("XDG_CACHE_HOME")?.join("debuginfod_client")))

@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::fold::{self, FoldOptions, Folded};
 use crate::names::{FrameName, Names};
 use crate::sample::Sample;
+pub use debuginfod::set_debuginfod;
 pub use name::readable;
 use worker::Job;
 

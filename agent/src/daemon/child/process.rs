@@ -49,10 +49,6 @@ pub(super) fn start(
         // Takes the supplementary groups away as well; exec as another user drops all capabilities.
         command.uid(uid.as_raw()).gid(gid.as_raw());
     }
-    // The environment may hold secrets; of ours the child needs the log's form alone.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("S7MPA_")) {
-        command.env_remove(name);
-    }
     command
         .env("S7MPA_LOG_LEVEL", &log.level)
         .env("S7MPA_LOG_FORMAT", if log.json { "json" } else { "text" });

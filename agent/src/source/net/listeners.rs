@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use agent_common::units::Tgid;
 
-use crate::source::diag::{Diag, INET_MESSAGE, attributes, u32_at};
+use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes, u32_at};
 
 /// Namespaces looked at: two descriptors and 50 µs a window each. The others are counted in a log line.
 const NAMESPACES_MAX: usize = 64;
@@ -20,8 +20,6 @@ const SEARCH_EVERY: u64 = 10;
 /// `INET_DIAG_SKMEMINFO` (`include/uapi/linux/inet_diag.h`), and the place of `SK_MEMINFO_DROPS` in it.
 const SKMEMINFO: u16 = 7;
 const SKMEMINFO_DROPS: usize = 8;
-/// `TCP_LISTEN` (`include/net/tcp_states.h`).
-const LISTEN: u32 = 10;
 
 /// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

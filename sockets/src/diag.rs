@@ -13,26 +13,39 @@ const BY_FAMILY: u16 = 20;
 const HEADER: usize = 16;
 const INET_REQUEST: usize = 56;
 /// `struct inet_diag_msg`: what comes before the attributes of a TCP socket.
-pub(super) const INET_MESSAGE: usize = 72;
+pub const INET_MESSAGE: usize = 72;
 /// A page of answers; the kernel fills up to 32 KiB at once.
 const ANSWER_BYTES: usize = 32 << 10;
+/// `TCP_LISTEN` (`include/net/tcp_states.h`).
+pub const LISTEN: u8 = 10;
 
 /// A socket for such questions.
 #[derive(Debug)]
-pub(super) struct Diag(OwnedFd);
+pub struct Diag(OwnedFd);
 
 impl Diag {
     /// In the namespace of the calling thread.
-    pub(super) fn open() -> io::Result<Self> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let protocol = SockProtocol::NetlinkSockDiag;
-        Ok(Self(socket(AddressFamily::Netlink, SockType::Datagram, flags, protocol)?))
+    pub fn open() -> io::Result<Self> {
+        Ok(Self(Self::make()?))
     }
 
-    /// In another namespace, which takes `CAP_SYS_ADMIN`. It stays there; the thread that enters it ends.
-    pub(super) fn open_in(space: &File) -> io::Result<Self> {
+    pub(crate) const fn of(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    pub(crate) fn make() -> nix::Result<OwnedFd> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag)
+    }
+
+    /// In another namespace. The daemon asks its netns process; a command, which has `CAP_SYS_ADMIN` itself, enters on a thread
+    /// that ends.
+    pub fn open_in(space: &File) -> io::Result<Self> {
         if fs::metadata("/proc/thread-self/ns/net")?.ino() == space.metadata()?.ino() {
             return Self::open();
+        }
+        if let Some(made) = crate::netns::ask(space) {
+            return made;
         }
         let open = || {
             nix::sched::setns(space, nix::sched::CloneFlags::CLONE_NEWNET)?;
@@ -45,7 +58,7 @@ impl Diag {
     }
 
     /// Calls `each` with the message of every TCP socket in these states (bits), with the attribute of this kind.
-    pub(super) fn tcp(&self, states: u32, attribute: u16, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub fn tcp(&self, states: u32, attribute: u16, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let mut request = [0; INET_REQUEST];
             request[..3].copy_from_slice(&[family as u8, libc::IPPROTO_TCP as u8, 1 << (attribute - 1)]);
@@ -63,7 +76,7 @@ impl Diag {
     }
 
     /// Calls `each` with the message of the one socket that a request is about; not where there is none.
-    pub(super) fn one(&self, request: &[u8], each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub fn one(&self, request: &[u8], each: impl FnMut(&[u8])) -> io::Result<()> {
         self.send(request, 0)?;
         let mut answer = vec![0; ANSWER_BYTES];
         let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
@@ -102,7 +115,7 @@ fn messages(mut bytes: &[u8], mut each: impl FnMut(&[u8])) -> bool {
 }
 
 /// Calls `each` with kind and value of the attributes behind a message.
-pub(super) fn attributes(mut bytes: &[u8], mut each: impl FnMut(u16, &[u8])) {
+pub fn attributes(mut bytes: &[u8], mut each: impl FnMut(u16, &[u8])) {
     while let (Some(length), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2)) {
         let length = usize::from(length.max(4));
         each(kind, bytes.get(4..length).unwrap_or_default());
@@ -110,8 +123,14 @@ pub(super) fn attributes(mut bytes: &[u8], mut each: impl FnMut(u16, &[u8])) {
     }
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+/// The number at a place, in the machine's byte order.
+pub fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// A port at a place.
+pub fn u16_be_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

@@ -1,0 +1,144 @@
+//! Who listens on an address: this process, or who else.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+
+use nix::sys::socket::{getsockopt, sockopt};
+
+use crate::diag::{Diag, LISTEN, u16_be_at, u32_at};
+use crate::inodes_of;
+
+/// Any attribute: none is looked at.
+const NO_ATTRIBUTE: u16 = 1;
+
+/// A socket that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// User that made it.
+    pub uid: u32,
+    /// A process that has it and its name, where this process may look.
+    pub process: Option<(u32, String)>,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.process {
+            Some((pid, comm)) => write!(f, "process {pid} ({comm}) of uid {}", self.uid),
+            None => write!(f, "a process of uid {}", self.uid),
+        }
+    }
+}
+
+/// Who listens where connections to `address` would end, in this network namespace.
+pub fn who_listens(address: SocketAddr) -> io::Result<Option<Listener>> {
+    let mut found = None;
+    Diag::open()?.tcp(1 << LISTEN, NO_ATTRIBUTE, |message| {
+        let (Some(uid), Some(inode)) = (u32_at(message, 64), u32_at(message, 68)) else { return };
+        if local(message).is_some_and(|local| covers(local, address)) {
+            found = Some((uid, inode));
+        }
+    })?;
+    Ok(found.map(|(uid, inode)| Listener { uid, process: process_of(inode) }))
+}
+
+/// The local address of a `struct inet_diag_msg`.
+fn local(message: &[u8]) -> Option<SocketAddr> {
+    let bytes: [u8; 16] = message.get(8..24)?.try_into().ok()?;
+    let [a, b, c, d, ..] = bytes;
+    let is_v4 = i32::from(*message.first()?) == libc::AF_INET;
+    let ip: IpAddr = if is_v4 { Ipv4Addr::new(a, b, c, d).into() } else { Ipv6Addr::from(bytes).into() };
+    Some(SocketAddr::new(ip, u16_be_at(message, 4)?))
+}
+
+/// A listener on `local` takes the connections to `address`, or keeps others from listening there.
+fn covers(local: SocketAddr, address: SocketAddr) -> bool {
+    let canonical = |ip: IpAddr| ip.to_canonical();
+    let same = canonical(local.ip()) == canonical(address.ip());
+    // `::` takes IPv4 as well, unless it is asked not to: too many are named rather than none.
+    let any = local.ip().is_unspecified() || address.ip().is_unspecified();
+    local.port() == address.port() && (same || any)
+}
+
+/// A process that has the socket, of those that this one may look into.
+fn process_of(inode: u32) -> Option<(u32, String)> {
+    let pids = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pid = pids.find(|pid| inodes_of(*pid, usize::MAX).any(|found| found == inode))?;
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    // A process may name itself anything.
+    let comm = comm.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    Some((pid, comm))
+}
+
+/// A second descriptor of this process' own socket that listens on `address`; `None` when it has none: whoever answers
+/// there is someone else.
+///
+/// While the descriptor is open nobody else can listen there, even if the first one is closed.
+pub fn claim(address: SocketAddr) -> io::Result<Option<OwnedFd>> {
+    let numbers: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in numbers {
+        // SAFETY: used at once to make a descriptor of our own; when another thread has closed or replaced it, that
+        // fails or gives a descriptor that the next lines find to be another socket.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        let Ok(copy) = borrowed.try_clone_to_owned() else { continue };
+        let listens = getsockopt(&copy, sockopt::AcceptConn).unwrap_or(false);
+        let listener = std::net::TcpListener::from(copy);
+        // Fails for a socket of another family.
+        if listens && listener.local_addr().is_ok_and(|local| local == address) {
+            return Ok(Some(listener.into()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn ours_is_claimed_and_held_when_it_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let claimed = claim(address).unwrap().expect("it is ours");
+        drop(listener);
+        assert_eq!(TcpListener::bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(claimed);
+        assert!(TcpListener::bind(address).is_ok());
+    }
+
+    #[test]
+    fn a_connection_is_no_listener_and_another_port_is_not_ours() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(claim(client.local_addr().unwrap()).unwrap().is_none());
+    }
+
+    #[test]
+    fn who_listens_is_found_with_user_and_process() {
+        for at in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+            let listener = TcpListener::bind(at).unwrap();
+            let address = listener.local_addr().unwrap();
+            let found = who_listens(address).unwrap().expect("someone listens");
+            assert_eq!(found.uid, nix::unistd::geteuid().as_raw(), "{at}");
+            assert_eq!(found.process.map(|(pid, _)| pid), Some(std::process::id()), "{at}");
+            drop(listener);
+            assert_eq!(who_listens(address).unwrap(), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_all_addresses_covers_each() {
+        let covers = |local: &str, address: &str| covers(local.parse().unwrap(), address.parse().unwrap());
+        assert!(covers("0.0.0.0:1", "127.0.0.1:1") && covers("[::]:1", "127.0.0.1:1"));
+        assert!(covers("[::ffff:127.0.0.1]:1", "127.0.0.1:1"));
+        assert!(!covers("127.0.0.2:1", "127.0.0.1:1") && !covers("127.0.0.1:2", "127.0.0.1:1"));
+    }
+}

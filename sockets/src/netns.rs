@@ -1,0 +1,77 @@
+//! The netns process: it makes diagnostic sockets in other network namespaces.
+//!
+//! To enter a namespace takes `CAP_SYS_ADMIN`, which opens everything else too. So the collector does not have it: it
+//! hands the namespace's descriptor to a process that has this capability and does this one thing.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+
+use crate::diag::Diag;
+use crate::pass;
+
+/// Longest wait for a socket, in seconds: entering a namespace takes microseconds.
+const PATIENCE_S: i64 = 5;
+/// A request is one byte with a descriptor, an answer an error number with one.
+const REQUEST: &[u8] = &[1];
+const ANSWER: usize = size_of::<i32>();
+
+/// The netns process' socket, of a daemon that has one; `None` when it has failed.
+static PROCESS: OnceLock<Mutex<Option<OwnedFd>>> = OnceLock::new();
+
+/// From now on other namespaces are entered by the process at the other end. Said once, by the daemon.
+pub fn set_process(socket: OwnedFd) -> io::Result<()> {
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_S, 0))?;
+    PROCESS.set(Mutex::new(Some(socket))).map_err(|_| io::Error::other("there is a netns process already"))
+}
+
+/// A diagnostic socket in another namespace by way of the netns process; `None` where there is none.
+pub(crate) fn ask(space: &File) -> Option<io::Result<Diag>> {
+    let mut process = PROCESS.get()?.lock().unwrap_or_else(PoisonError::into_inner);
+    let answer = match &*process {
+        Some(socket) => exchange(socket, space),
+        None => Err(io::Error::other("the netns process is gone; restart the daemon")),
+    };
+    // An answer that comes late would be taken for that of the next question.
+    if answer.is_err() {
+        *process = None;
+    }
+    Some(answer.and_then(|made| made.map(Diag::of)))
+}
+
+/// The outer error is the process' end, the inner one the namespace's.
+fn exchange(socket: &OwnedFd, space: &File) -> io::Result<io::Result<OwnedFd>> {
+    pass::send(socket, REQUEST, &[space.as_fd()])?;
+    let (bytes, descriptors) = pass::receive(socket, ANSWER)?;
+    let errno: [u8; ANSWER] =
+        bytes.try_into().map_err(|_| io::Error::other("the netns process has ended"))?;
+    match (i32::from_ne_bytes(errno), descriptors.into_iter().next()) {
+        (0, Some(made)) => Ok(Ok(made)),
+        (0, None) => Err(io::Error::other("the netns process has sent no socket")),
+        (errno, _) => Ok(Err(io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// The process' side: answers until the collector is gone. Its one thread goes from namespace to namespace.
+pub fn serve(socket: &OwnedFd) -> io::Result<()> {
+    loop {
+        let (bytes, spaces) = pass::receive(socket, REQUEST.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let made = spaces.first().ok_or(nix::Error::EBADF).and_then(|space| {
+            // Refuses whatever is not a network namespace.
+            setns(space, CloneFlags::CLONE_NEWNET)?;
+            Diag::make()
+        });
+        match made {
+            Ok(made) => pass::send(socket, &0_i32.to_ne_bytes(), &[made.as_fd()])?,
+            Err(errno) => pass::send(socket, &(errno as i32).to_ne_bytes(), &[])?,
+        }
+    }
+}
