@@ -4,6 +4,7 @@
 mod daemon;
 mod diagnosis;
 mod flamegraph;
+mod memory;
 mod proc;
 mod programs;
 mod sched;
@@ -39,7 +40,7 @@ enum Which {
     Syscalls(syscalls::Args),
     /// µs that each tool adds to a switch
     Sched(sched::Args),
-    /// CPU, resident and map memory of `agent run`, idle and beside a build
+    /// CPU and memory by kind of `agent run`, idle and beside a build, and of `agent flamegraph --all`
     #[command(name = "self")]
     SelfCost(self_cost::Args),
     /// Time from the end of sampling to the SVG

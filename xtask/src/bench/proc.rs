@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Bytes a page: x86-64, and aarch64 as distributions build it.
-const PAGE: u64 = 4096;
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, 100 on every Linux that matters here.
 const TICK_NS: u64 = 10_000_000;
 
@@ -34,12 +32,6 @@ pub(super) fn cpu(pid: u32) -> Option<Duration> {
     let fields: Vec<&str> = stat.rsplit(") ").next()?.split(' ').collect();
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Duration::from_nanos(ticks * TICK_NS))
-}
-
-/// Resident bytes.
-pub(super) fn resident(pid: u32) -> Option<u64> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    Some(statm.split(' ').nth(1)?.parse::<u64>().ok()? * PAGE)
 }
 
 /// Bytes of kernel memory of the BPF maps it holds: `memlock` of each map, once.

@@ -260,7 +260,7 @@ fn watch(command: &mut Command) -> Result<Figures> {
     loop {
         let pid = child.id();
         figures.cpu_s = proc::cpu(pid).map_or(figures.cpu_s, |cpu| cpu.as_secs_f64().max(figures.cpu_s));
-        let rss = proc::resident(pid).unwrap_or(0) as f64 / (1024.0 * 1024.0);
+        let rss = super::memory::Memory::of(pid).unwrap_or_default().resident as f64 / (1024.0 * 1024.0);
         figures.rss_mib = figures.rss_mib.max(rss);
         if let Some((runs, ns)) = proc::sampling(pid) {
             figures.kernel_ns = Some(ns as f64 / runs as f64);
