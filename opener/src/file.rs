@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::living;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 
 /// Symbolic links are followed inside the root that is given, and none of `/proc`'s that lead elsewhere.
@@ -207,7 +208,7 @@ pub fn owned(root: Root, path: &Path, uid: u32) -> Result<Held, Refused> {
 fn open(root: Root, path: &Path, flags: OFlags) -> Result<Held, Refused> {
     let root = match root {
         Root::Own => PathBuf::from("/"),
-        Root::Of(tgid) => PathBuf::from(format!("/proc/{tgid}/root")),
+        Root::Of(tgid) => PathBuf::from(format!("/proc/{}/root", living(tgid))),
     };
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, root, directory, Mode::empty())?;
@@ -235,7 +236,7 @@ impl Mapped {
     /// `CAP_CHECKPOINT_RESTORE`), through `exe` if it is the program itself, else by path if the inode is the same. May wait for
     /// its file system.
     pub fn open(&self) -> Result<Held, Refused> {
-        let (tgid, (start, end)) = (self.tgid, self.range);
+        let (tgid, (start, end)) = (living(self.tgid), self.range);
         let entry = |name: &str| {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             // These two links lead to what is mapped, whatever it is called by now: to no other file.

@@ -19,10 +19,12 @@
 
 mod blocked;
 pub mod file;
+mod living;
 pub mod process;
 mod progress;
 mod workers;
 
 pub use blocked::{Blocked, Counts, Owner, Place, blocked, charge};
 pub use file::{Held, Refused, Stamp};
+pub use living::living;
 pub use workers::{Patience, Workers};

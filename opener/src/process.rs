@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 
+use crate::living;
+
 /// Text of `maps` at most. A process may have 65,530 mappings of paths as long as it likes; a large Java program has 1 MiB.
 const MAX_MAPS_BYTES: u64 = 16 << 20;
 /// Text of `status` at most: one has 1.5 KiB, and a line of groups that may have 65,536.
@@ -15,12 +17,17 @@ const MAX_STATUS_BYTES: u64 = 512 << 10;
 
 /// The text of `/proc/PID/maps`, cut at 16 MiB. May wait for the process.
 pub fn maps(tgid: u32) -> io::Result<Vec<u8>> {
-    read(&format!("/proc/{tgid}/maps"), MAX_MAPS_BYTES)
+    let of = |number: u32| read(&format!("/proc/{number}/maps"), MAX_MAPS_BYTES);
+    let text = of(tgid)?;
+    match text.is_empty().then(|| living(tgid)) {
+        Some(thread) if thread != tgid => of(thread),
+        _ => Ok(text),
+    }
 }
 
 /// The memory of a process. Reading it may wait for the file systems that are mapped into it.
 pub fn memory(tgid: u32) -> io::Result<File> {
-    File::open(format!("/proc/{tgid}/mem"))
+    File::open(format!("/proc/{}/mem", living(tgid)))
 }
 
 /// Reads a file of `/proc` up to `limit` bytes.

@@ -83,7 +83,8 @@ pub fn find(pid: u32) -> Result<Found, PidError> {
     if stat.flags().is_ok_and(|flags| flags.contains(StatFlags::PF_KTHREAD)) {
         return Err(PidError::KernelThread { pid, comm: stat.comm });
     }
-    if matches!(stat.state, 'Z' | 'X' | 'x') {
+    // Of a main thread that ended before the others only an entry is left, and the process works on.
+    if matches!(stat.state, 'Z' | 'X' | 'x') && stat.num_threads <= 1 {
         return Err(PidError::Exited { pid, comm: stat.comm, parent: stat.ppid });
     }
     let status = process.status().map_err(unreadable)?;

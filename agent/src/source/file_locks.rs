@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use agent_common::units::Tgid;
+use opener::living;
 
 use crate::syscall_names;
 use crate::window::{FileLockRow, SyscallRow};
@@ -64,7 +65,7 @@ fn refused(row: &SyscallRow) -> Option<(Tgid, &'static str)> {
 
 /// Locks of this kind that others have on files that this process has open.
 fn others(tgid: Tgid, kind: &str, locks: &ByInode, looks: &mut usize) -> Vec<FileLockRow> {
-    let proc = Path::new("/proc").join(tgid.to_string());
+    let proc = Path::new("/proc").join(living(tgid.0).to_string());
     let mut devices = None;
     let mut rows: Vec<FileLockRow> = Vec::new();
     for info in std::fs::read_dir(proc.join("fdinfo")).into_iter().flatten().flatten() {

@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+use opener::living;
 
 use self::ends::{End, Ends};
 use super::in_flight::threads;
@@ -188,7 +189,7 @@ fn has_asked(tcp: &Tcp, age: DurNs) -> bool {
 
 /// Path in `/proc` of the descriptor in the call's first argument, and what it is.
 fn descriptor(wait: &Lasting) -> Option<(String, String)> {
-    let path = format!("/proc/{}/fd/{}", wait.tgid, wait.wait.arg as u32);
+    let path = format!("/proc/{}/fd/{}", living(wait.tgid.0), wait.wait.arg as u32);
     let link = fs::read_link(&path).ok()?.to_str()?.to_owned();
     Some((path, link))
 }
@@ -204,14 +205,14 @@ fn fifo(wait: &Lasting, call: &str) -> Option<Held> {
     let bytes: [u8; 256] = memory(wait.tgid, path)?;
     let path = std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()?;
     let base = if path.starts_with('/') { "root" } else { "cwd/" };
-    let meta = fs::metadata(format!("/proc/{}/{base}{path}", wait.tgid)).ok()?;
+    let meta = fs::metadata(format!("/proc/{}/{base}{path}", living(wait.tgid.0))).ok()?;
     meta.file_type().is_fifo().then(|| Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None })
 }
 
 /// Up to `N` bytes of a process' memory; zero beyond what can be read.
 pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    let file = fs::File::open(format!("/proc/{tgid}/mem")).ok()?;
+    let file = fs::File::open(format!("/proc/{}/mem", living(tgid.0))).ok()?;
     (file.read_at(&mut bytes, at).ok()? > 0).then_some(bytes)
 }
 

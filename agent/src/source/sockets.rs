@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
-
+use opener::living;
 use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes, u32_at};
 pub(super) use sockets::inode_of;
 
@@ -144,7 +144,7 @@ impl Sockets {
 
     /// Makes sure that there is a socket in the namespace of a process, whose inode it gives.
     fn enter(&mut self, tgid: Tgid) -> Option<u64> {
-        let path = format!("/proc/{tgid}/ns/net");
+        let path = format!("/proc/{}/ns/net", living(tgid.0));
         let space = fs::metadata(&path).ok()?.ino();
         if !self.spaces.contains_key(&space) {
             if self.spaces.len() >= NAMESPACES_MAX {
@@ -169,7 +169,7 @@ fn list(diag: &Diag) -> io::Result<Vec<Tcp>> {
 
 /// Inodes of the sockets among a process' first `most` descriptors.
 pub(super) fn inodes_of(tgid: Tgid, most: usize) -> impl Iterator<Item = u32> {
-    sockets::inodes_of(tgid.0, most)
+    sockets::inodes_of(living(tgid.0), most)
 }
 
 fn unix_request(inode: u32) -> [u8; UNIX_REQUEST] {

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
+use opener::living;
 
 /// A look at all descriptors of the host takes about 2 µs each: no more often than this.
 const BETWEEN: Duration = Duration::from_secs(2);
@@ -51,7 +52,8 @@ impl Ends {
             if now.elapsed() > BUDGET {
                 break;
             }
-            for entry in fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten().flatten() {
+            for entry in fs::read_dir(format!("/proc/{}/fd", living(tgid.0))).into_iter().flatten().flatten()
+            {
                 let Ok(link) = fs::read_link(entry.path()) else { continue };
                 let Some(holders) = link.to_str().and_then(|link| found.get_mut(link)) else { continue };
                 // The link's own permissions say what it was opened for.

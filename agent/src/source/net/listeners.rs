@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
 use agent_common::units::Tgid;
+use opener::living;
 
 use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes, u32_at};
 
@@ -81,7 +82,7 @@ impl Listeners {
     fn search(&mut self, processes: &[Tgid]) {
         let mut seen = HashSet::new();
         for tgid in processes {
-            let path = format!("/proc/{tgid}/ns/net");
+            let path = format!("/proc/{}/ns/net", living(tgid.0));
             let Ok(inode) = std::fs::metadata(&path).map(|meta| meta.ino()) else { continue };
             if !seen.insert(inode) || self.namespaces.contains_key(&inode) || self.refused.contains(&inode) {
                 continue;

@@ -11,6 +11,7 @@ use agent_common::abi::sched::{
     state_of_poll,
 };
 use agent_common::units::{MonoNs, Tgid, Tid};
+use opener::living;
 
 use crate::source::in_flight::threads;
 use crate::source::lasting::{Lasting, memory};
@@ -194,7 +195,7 @@ impl Sockets {
     }
 
     fn kind_of(&self, tgid: Tgid, fd: u32) -> u8 {
-        let path = format!("/proc/{tgid}/fd/{fd}");
+        let path = format!("/proc/{}/fd/{fd}", living(tgid.0));
         let Ok(target) = fs::read_link(&path) else { return 0 };
         let target = target.to_string_lossy();
         if target.starts_with("pipe:") {
