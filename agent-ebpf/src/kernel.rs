@@ -5,6 +5,7 @@ use core::ffi::c_void;
 pub(crate) mod task;
 
 use agent_common::abi::COMM_LEN;
+use agent_common::abi::process::numbered;
 use agent_common::abi::resources::Layout;
 use agent_common::abi::runqlat::Cpu;
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
@@ -149,7 +150,7 @@ pub(crate) fn fs_base() -> u64 {
 
 /// What the syscall hooks ask about the current task. Two ways to read it, one piece of accounting.
 pub(crate) trait CurrentTask {
-    /// Thread-group id, thread id. `cpu` is the one it runs on.
+    /// Process ([`numbered`]), thread id. `cpu` is the one it runs on.
     fn ids(&self, cpu: *mut Cpu) -> (u32, u32);
     /// Whether the current system call came through the 32-bit gate.
     fn compat(&self) -> bool;
@@ -193,7 +194,8 @@ impl CurrentTask for Typed<'_> {
         let regs = self.regs() as u64;
         runqlat::caller(cpu, regs).unwrap_or_else(|found| {
             let task = current_task();
-            let ids = (task.load(offset!(task_tgid)), task.load(offset!(task_pid)));
+            let start = task.follow(offset!(task_group_leader)).load(offset!(task_start_boottime));
+            let ids = (numbered(task.load(offset!(task_tgid)), start), task.load(offset!(task_pid)));
             runqlat::note_caller(cpu, found, regs, ids);
             ids
         })
@@ -233,7 +235,11 @@ impl CurrentTask for Checked<'_> {
     #[inline(always)]
     fn ids(&self, _cpu: *mut Cpu) -> (u32, u32) {
         let pid_tgid = bpf_get_current_pid_tgid();
-        ((pid_tgid >> 32) as u32, pid_tgid as u32)
+        // SAFETY: no arguments.
+        let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+        let start =
+            task.follow(offset!(task_group_leader)).map_or(0, |l| l.value(offset!(task_start_boottime)));
+        (numbered((pid_tgid >> 32) as u32, start), pid_tgid as u32)
     }
 
     #[inline(always)]

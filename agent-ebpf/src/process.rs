@@ -10,7 +10,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 
 use crate::kernel::{KernelPtr, offset};
-use crate::{drops, filter, settings, syscalls, unwind};
+use crate::{drops, filter, sched, settings, syscalls, unwind};
 
 /// 2 MiB hold 20,000 events of 104 B: 7,000 process lives between two drains 100 ms apart.
 const EVENTS_BYTES: u32 = 1 << 21;
@@ -97,6 +97,7 @@ pub(crate) fn try_exec(ctx: &RawTracePointContext) {
     let old_tid = ctx.arg::<u64>(1) as u32;
     if old_tid != event.tgid {
         syscalls::thread_renamed(old_tid, event.tgid);
+        sched::thread_renamed(old_tid, event.tgid);
     }
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(event.tgid)) {
         return;
@@ -122,6 +123,7 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
         return;
     };
     unwind::forget_process(event.tgid);
+    sched::process_gone(event.tgid, event.at_ns);
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(event.tgid)) {
         return;
     }

@@ -37,6 +37,17 @@ pub(crate) fn current(cpu: *mut Cpu) -> u32 {
     unsafe { (*cpu).current }
 }
 
+/// The thread on this CPU has got another number.
+#[inline(always)]
+pub(crate) fn rename_current(cpu: *mut Cpu, old: u32, new: u32) {
+    // SAFETY: this CPU's entry.
+    unsafe {
+        if (*cpu).current == old {
+            (*cpu).current = new;
+        }
+    }
+}
+
 /// What a CPU notes while nobody has made a system call in this turn: an odd number, which is no address of registers, and
 /// another one for each turn.
 #[inline(always)]

@@ -6,7 +6,7 @@
 pub(crate) mod class;
 pub(crate) mod slots;
 
-use agent_common::abi::sched::{DEAD, FLAG_NEW, NO_CALL, State};
+use agent_common::abi::sched::{DEAD, FLAG_NEW, IN_EXEC, NO_CALL, STATES, State};
 use agent_common::abi::settings::NO_OFFSET;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::programs::BtfTracePointContext;
@@ -45,20 +45,20 @@ pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
     let (prev, next) = (Task::arg(ctx, 1), Task::arg(ctx, 2));
     let now = now();
     let (prev_tid, next_tid) = (prev.tid(), next.tid());
+    let state = if preempted {
+        0
+    } else if at!(switch_state) != NO_OFFSET {
+        ctx.arg::<u64>(3) as u32
+    } else {
+        prev.state()
+    };
     if prev_tid != 0 {
-        let state = if preempted {
-            0
-        } else if at!(switch_state) != NO_OFFSET {
-            ctx.arg::<u64>(3) as u32
-        } else {
-            prev.state()
-        };
         leave(prev, prev_tid, state, now);
     }
     let Some(cpu) = runqlat::this_cpu() else { return };
     let left = runqlat::current(cpu);
     if left != prev_tid {
-        unseen(left, now);
+        unseen(left, prev, state, now);
     }
     let mut wanted = false;
     if next_tid != 0
@@ -72,15 +72,58 @@ pub(crate) fn try_switch(ctx: &BtfTracePointContext) {
     runqlat::begin_turn(cpu, next_tid, if next_tid == 0 { 0 } else { next.tgid() }, wanted, now);
 }
 
-/// Thread `tid` was put on this CPU, and another one leaves it: it has left unseen (a kernel may keep events of some
-/// threads to itself, and skips a program that it is in the middle of). What for is not known, and it must not go on running.
+/// Thread `tid` was put on this CPU, and `prev`, of another number, leaves it. Either exec has exchanged the numbers of two
+/// threads of a process meanwhile, or `tid` has left unseen (a kernel may keep events of some threads to itself, and skips a
+/// program that it is in the middle of): what for is not known, and it must not go on running.
 #[inline(always)]
-fn unseen(tid: u32, now: u64) {
-    if tid != 0
-        && let Some(slot) = Slot::of(tid)
-        && slot.state() == State::Oncpu as u8
-    {
+fn unseen(tid: u32, prev: Task, state: u32, now: u64) {
+    if tid == 0 {
+        return;
+    }
+    let Some(slot) = Slot::of(tid) else { return };
+    let process = prev.tgid();
+    if slot.tgid() == process {
+        // The old leader: its number is that of the thread in exec by now, and so is its slot.
+        if tid == process && state & TASK_DEAD != 0 {
+            return;
+        }
+        // That thread, before the exec is told: the leader's slot goes on for it.
+        if prev.tid() == process {
+            return slot.bury(now);
+        }
+    }
+    if slot.state() == State::Oncpu as u8 {
         slot.change(State::Interruptible as u8, now);
+    }
+}
+
+/// A thread that was not the leader has called exec, and has the leader's number: from now on it has its slot as well.
+#[inline(always)]
+pub(crate) fn thread_renamed(old_tid: u32, tid: u32) {
+    let now = now();
+    let Some(old) = Slot::of(old_tid) else { return };
+    if old.tgid() != tid {
+        return;
+    }
+    old.bury(now);
+    // One that is still on its way off a CPU has left it running: then both have run, and the sums are right.
+    if let Some(slot) = Slot::of(tid)
+        && slot.state() == IN_EXEC
+    {
+        slot.change(State::Oncpu as u8, now);
+    }
+    if let Some(cpu) = runqlat::this_cpu() {
+        runqlat::rename_current(cpu, old_tid, tid);
+    }
+}
+
+/// A process has ended. Where an exec failed after the leader's end, nobody has come for its slot.
+#[inline(always)]
+pub(crate) fn process_gone(tgid: u32, now: u64) {
+    if let Some(slot) = Slot::of(tgid)
+        && slot.state() == IN_EXEC
+    {
+        slot.bury(now);
     }
 }
 
@@ -101,7 +144,11 @@ fn leave(prev: Task, tid: u32, state: u32, now: u64) {
         return;
     }
     if state & TASK_DEAD != 0 {
-        slot.bury(now);
+        if prev.gives_way_to_exec() {
+            slot.change(IN_EXEC, now);
+        } else {
+            slot.bury(now);
+        }
         return;
     }
     let state = class::of(prev, slot, state, now);
@@ -182,3 +229,4 @@ fn passes_other(task: Task) -> bool {
 }
 
 const _: () = assert!(NO_CALL == u16::MAX && DEAD == u8::MAX);
+const _: () = assert!(IN_EXEC as usize >= State::ALL.len() && (IN_EXEC as usize) < STATES);

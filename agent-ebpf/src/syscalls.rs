@@ -1,6 +1,7 @@
 //! Counts and times every syscall per (process, call): see `agent_common::abi::syscalls`.
 
 use agent_common::abi::drops::DropReason;
+use agent_common::abi::process::tgid_of;
 use agent_common::abi::syscalls::{
     CACHE_SLOTS, FLAG_COMPAT, SyscallCache, SyscallEntry, SyscallKey, SyscallValue, UNTIMED, bucket_of,
     cache_slot,
@@ -58,7 +59,8 @@ const MAX_ERRNO: i64 = 4095;
 #[inline(always)]
 pub(crate) fn try_enter(current: &impl CurrentTask) {
     let Some(cpu) = runqlat::this_cpu() else { return };
-    let (tgid, tid) = current.ids(cpu);
+    let (process, tid) = current.ids(cpu);
+    let tgid = tgid_of(process);
     if !filter::observes(tgid) {
         return;
     }
@@ -115,8 +117,8 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
         drops::count(DropReason::NoScratch);
         return;
     };
-    let (tgid, tid) = current.ids(turns);
-    if !filter::observes(tgid) {
+    let (process, tid) = current.ids(turns);
+    if !filter::observes(tgid_of(process)) {
         return;
     }
     offcpu::take_user::<LOOPS>(current.context(), turns, tid);
@@ -154,7 +156,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
         }
         (nr, UNTIMED, 0)
     };
-    let key = SyscallKey { tgid, nr, cpu: cpu as u16, bucket, flags, errno };
+    let key = SyscallKey { process, nr, cpu: cpu as u16, bucket, flags, errno };
     count(key, ns);
 }
 

@@ -1,13 +1,14 @@
-//! The kernel's clocks. Each exists on every Linux; 0 would only close an empty window.
+//! The kernel's clocks, as its own programs read them (a time namespace has others). Each exists on every Linux; 0 would only close an empty window.
 
 use std::time::Duration;
 
+use agent_common::clocks::{kernel_boottime, kernel_monotonic};
 use agent_common::units::{MonoNs, UnixNs};
 use nix::time::ClockId;
 
 /// `CLOCK_MONOTONIC`, the clock of windows and samples.
 pub(crate) fn mono() -> MonoNs {
-    MonoNs(ns(ClockId::CLOCK_MONOTONIC))
+    MonoNs(kernel_monotonic(ns(ClockId::CLOCK_MONOTONIC)))
 }
 
 /// `CLOCK_REALTIME`.
@@ -17,7 +18,7 @@ pub(crate) fn unix() -> UnixNs {
 
 /// `CLOCK_BOOTTIME`, ns: the clock of processes' starts.
 pub(crate) fn boot_ns() -> u64 {
-    ns(ClockId::CLOCK_BOOTTIME)
+    kernel_boottime(ns(ClockId::CLOCK_BOOTTIME))
 }
 
 /// CPU time of this process, ns.

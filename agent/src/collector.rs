@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_common::abi::process::{generation_of, numbered, tgid_of};
 use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid};
@@ -11,6 +12,7 @@ use agent_common::wire::report::{MAPPINGS_LOST, UNWIND_NO_ROOM};
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
 use crate::clock;
 use crate::config::SyscallTier;
+use crate::namespaces;
 use crate::source::file_locks;
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
@@ -83,6 +85,9 @@ impl Collector {
 
     /// Loads and attaches.
     pub fn start(options: Options) -> Result<Self, StartError> {
+        if let Some((what, cure)) = namespaces::obstacle() {
+            return Err(StartError::Unsupported { what, cure });
+        }
         let spec = LoadSpec {
             rate_hz: options.rate_hz.max(1),
             filter: matches!(options.filter, Filter::Tgids { .. }),
@@ -224,7 +229,7 @@ impl Collector {
                 unwinding.event(event);
             }
             if event.kind == agent_common::abi::process::KIND_FORK {
-                syscalls.alive(Tgid(event.tgid));
+                syscalls.alive(numbered(event.tgid, event.start_boot_ns));
             }
             process.event(event);
         });
@@ -441,14 +446,16 @@ impl Collector {
             .syscalls
             .take()
             .into_iter()
-            .map(|((tgid, abi, nr), delta)| {
+            .map(|((process, abi, nr), delta)| {
+                let tgid = Tgid(tgid_of(process));
                 let mut histogram: Vec<(u8, u64)> = delta.histogram.into_iter().collect();
                 histogram.sort_unstable();
                 let mut errnos: Vec<(u16, u64)> = delta.errnos.into_iter().collect();
                 errnos.sort_unstable();
                 SyscallRow {
                     tgid,
-                    comm: self.process.comm(tgid, || known_comm(&self.tasks, tgid)),
+                    generation: generation_of(process),
+                    comm: self.process.comm_of(process, || known_comm(&self.tasks, tgid)),
                     abi,
                     nr,
                     count: delta.count,
@@ -461,7 +468,7 @@ impl Collector {
                 }
             })
             .collect();
-        rows.sort_unstable_by_key(|r| (r.tgid, r.abi, r.nr));
+        rows.sort_unstable_by_key(|r| (r.tgid, r.generation, r.abi, r.nr));
         rows
     }
 }

@@ -11,6 +11,7 @@ pub mod control;
 pub mod daemon;
 pub mod doctor;
 pub mod history;
+mod namespaces;
 pub mod notify;
 pub mod observer;
 mod progress;

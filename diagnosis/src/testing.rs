@@ -77,6 +77,7 @@ pub fn task(tgid: u32, comm: &str, user_ms: u64, system_ms: u64) -> TaskSample {
 pub fn calls(tgid: u32, comm: &str, nr: u16, count: u64, errors: u64, ns: u64) -> SyscallRow {
     SyscallRow {
         tgid: Tgid(tgid),
+        generation: 0,
         comm: comm.into(),
         abi: SyscallAbi::Native,
         nr,

@@ -1,11 +1,15 @@
 //! What each process used over some windows, short-lived ones folded under their parents.
 
+mod owners;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use agent_common::abi::process::generation;
 use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{DurNs, Tgid};
 
+pub use self::owners::Owners;
 use crate::groups::{is_held_up, is_lost};
 use crate::window::{ProcessExit, TaskState, Window};
 
@@ -159,8 +163,8 @@ pub fn span(windows: &[Arc<Window>]) -> DurNs {
 /// Adds the windows up: one row a process, in no particular order.
 ///
 /// A process that no reading of `/proc` has seen and that ended is short-lived: its figures go to the nearest
-/// forebear that has a row (its own row stays when there is none). A number that was used twice is two rows;
-/// syscalls, which know only the number, go to the later one.
+/// forebear that has a row (its own row stays when there is none). A number that was used twice is two rows, each with its
+/// own syscalls; thread states, which know only the number, go to the later one.
 #[must_use]
 pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
     usage_with(windows, None)
@@ -175,12 +179,12 @@ pub fn usage_with(windows: &[Arc<Window>], kept: Option<Tgid>) -> Vec<Usage> {
 /// Identity of a process: number and start (`CLOCK_BOOTTIME` ns).
 pub type Key = (Tgid, u64);
 
-/// The rows by process, and for each number that made syscalls the row that has them.
-pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, HashMap<Tgid, Key>) {
+/// The rows by process, and which of them has what windows know by number.
+pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, Owners) {
     let mut rows: HashMap<Key, Usage> = HashMap::new();
-    let mut latest: HashMap<Tgid, Key> = HashMap::new();
+    let mut owners = Owners::default();
     for window in windows {
-        add_tasks(window, &mut rows, &mut latest);
+        add_tasks(window, &mut rows, &mut owners.latest);
     }
     let seen: HashSet<Key> = rows.keys().copied().collect();
     let mut parents: HashMap<Key, Tgid> = HashMap::new();
@@ -201,25 +205,24 @@ pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, H
             row.bare.user.0 += cpu.0.0;
             row.bare.system.0 += cpu.1.0;
         }
-        latest.entry(exit.tgid).or_insert(key);
+        owners.latest.entry(exit.tgid).or_insert(key);
+        owners.ended.insert((exit.tgid, generation(exit.start_boot_ns)), key);
         if start.is_none() && kept != Some(exit.tgid) {
             row.short_lived = 1;
             parents.insert(key, exit.parent);
         }
     }
     for window in windows {
-        add_syscalls(window, &mut rows, &mut latest);
-        add_times(window, &mut rows, &mut latest);
+        add_syscalls(window, &mut rows, &mut owners);
+        add_times(window, &mut rows, &mut owners.latest);
     }
     for open in windows.last().iter().flat_map(|window| &window.in_flight) {
-        let Some(row) = latest.get(&open.tgid).and_then(|key| rows.get_mut(key)) else { continue };
+        let Some(row) = owners.latest.get(&open.tgid).and_then(|key| rows.get_mut(key)) else { continue };
         row.in_flight_age = row.in_flight_age.max(Some(open.age));
     }
-    let moved = fold(&mut rows, &parents, &latest);
-    for key in latest.values_mut() {
-        *key = moved.get(key).copied().unwrap_or(*key);
-    }
-    (rows, latest)
+    let moved = fold(&mut rows, &parents, &owners.latest);
+    owners.follow(&moved);
+    (rows, owners)
 }
 
 fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
@@ -288,9 +291,10 @@ fn near(seen: &HashSet<Key>, exit: &ProcessExit) -> Option<u64> {
         .find(|start| seen.contains(&(exit.tgid, *start)))
 }
 
-fn add_syscalls(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
+fn add_syscalls(window: &Window, rows: &mut HashMap<Key, Usage>, owners: &mut Owners) {
     for call in &window.syscalls {
-        let key = *latest.entry(call.tgid).or_insert((call.tgid, 0));
+        let key = owners.of(call);
+        owners.latest.entry(call.tgid).or_insert(key);
         let row = rows.entry(key).or_insert_with(|| Usage {
             tgid: call.tgid,
             comm: Arc::clone(&call.comm),

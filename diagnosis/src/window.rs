@@ -99,6 +99,9 @@ pub enum SyscallAbi {
 pub struct SyscallRow {
     /// Process.
     pub tgid: Tgid,
+    /// Which of the processes that had this number in turn ([`agent_common::abi::process::generation`]).
+    #[serde(default)]
+    pub generation: u16,
     /// Its name when last seen.
     pub comm: Arc<str>,
     /// Table.

@@ -52,7 +52,7 @@ pub struct Cpu {
     /// Who made the last system call of this turn: the address of its user registers, which lie on its own kernel stack.
     /// An odd number: none yet. 0: turns are not seen here, so nobody is noted.
     pub caller: u64,
-    /// Thread group (high half) and thread of `caller`.
+    /// Process (high half, [`crate::abi::process::numbered`]) and thread of `caller`.
     pub caller_ids: u64,
     /// Zero.
     pub pad2: [u64; 3],

@@ -10,7 +10,7 @@ pub use calls::{
 };
 pub use offsets::SchedOffsets;
 pub use slot::{
-    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL, PROBES,
+    DEAD, DEAD_RING, DeadRing, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, FLAG_WAIT_USER, IN_EXEC, NO_CALL, PROBES,
     SchedSlot, USED_CHUNK, UsedChunk,
 };
 

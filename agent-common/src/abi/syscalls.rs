@@ -9,8 +9,8 @@ use crate::assert_abi;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct SyscallKey {
-    /// Thread-group id of the caller.
-    pub tgid: u32,
+    /// Process of the caller ([`crate::abi::process::numbered`]): a number that is used again is another process.
+    pub process: u32,
     /// Syscall number of the ABI in `flags`.
     pub nr: u16,
     /// CPU the call returned on.
@@ -30,7 +30,7 @@ impl SyscallKey {
     #[inline(always)]
     pub const fn words(&self) -> (u64, u32) {
         (
-            self.tgid as u64 | (self.nr as u64) << 32 | (self.cpu as u64) << 48,
+            self.process as u64 | (self.nr as u64) << 32 | (self.cpu as u64) << 48,
             self.bucket as u32 | (self.flags as u32) << 8 | (self.errno as u32) << 16,
         )
     }
@@ -76,7 +76,7 @@ pub const CACHE_SLOTS: u32 = 256;
 pub const fn cache_slot(key: &SyscallKey) -> u32 {
     // Neighbouring calls and buckets of a process fall into different slots, and what fails into another one than what
     // works; processes are spread by the multiplier (2^32 / golden ratio).
-    let mixed = key.tgid.wrapping_mul(0x9e37_79b9) >> 16;
+    let mixed = key.process.wrapping_mul(0x9e37_79b9) >> 16;
     (mixed
         ^ (key.nr as u32).wrapping_mul(7)
         ^ (key.bucket as u32)
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn the_words_of_a_key_are_its_bytes() {
         let key =
-            SyscallKey { tgid: 0x0403_0201, nr: 0x0605, cpu: 0x0807, bucket: 9, flags: 10, errno: 0x0c0b };
+            SyscallKey { process: 0x0403_0201, nr: 0x0605, cpu: 0x0807, bucket: 9, flags: 10, errno: 0x0c0b };
         let (low, high) = key.words();
         assert_eq!((low.to_le_bytes(), high.to_le_bytes()), ([1, 2, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12]));
     }
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_fails_is_in_another_slot_than_what_works() {
         let slot =
-            |errno| cache_slot(&SyscallKey { tgid: 7, nr: 1, bucket: 40, errno, ..SyscallKey::default() });
+            |errno| cache_slot(&SyscallKey { process: 7, nr: 1, bucket: 40, errno, ..SyscallKey::default() });
         // EINTR EAGAIN ENOMEM EMFILE ENOSPC EPIPE ECONNRESET EINPROGRESS ERESTARTSYS
         for errno in [4, 11, 12, 24, 28, 32, 104, 115, 512] {
             assert_ne!(slot(errno), slot(0), "{errno}");

@@ -111,6 +111,15 @@ impl Task {
         self.0.follow(at!(task_cfs_rq)).load::<i32>(at!(cfs_rq_throttle_count)) != 0
     }
 
+    /// Whether it leads a process in which another thread has called exec: that one waits for its end, and takes its number
+    /// over (fs/exec.c, `de_thread`).
+    #[inline(always)]
+    pub(crate) fn gives_way_to_exec(self) -> bool {
+        at!(signal_exec_task) != NO_OFFSET
+            && self.tid() == self.tgid()
+            && self.0.follow(at!(task_signal)).load::<u64>(at!(signal_exec_task)) != 0
+    }
+
     #[inline(always)]
     pub(crate) fn comm(self) -> [u8; COMM_LEN] {
         let words: [u64; 2] = [self.0.load(at!(task_comm)), self.0.load(at!(task_comm) + 8)];

@@ -1,8 +1,9 @@
 //! `agent syscalls`: one row a (process, call), percentiles from the sparse histogram.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use agent_common::abi::process::generation;
 use agent_common::abi::syscalls::{UNTIMED, bucket_middle};
 use agent_common::units::{DurNs, Tgid};
 use agent_common::wire::report::{ErrnoCount, SyscallsReport, SyscallsRow};
@@ -49,21 +50,42 @@ impl Sum {
     }
 }
 
+/// Number and generation: processes that had one number in turn are different ones.
+type Process = (Tgid, u16);
+
+/// The processes that ended in a window.
+fn ended(window: &Window) -> impl Iterator<Item = Process> {
+    window.exits.iter().map(|exit| (exit.tgid, generation(exit.start_boot_ns)))
+}
+
+/// The process that had a number last.
+fn process(latest: &HashMap<Tgid, u16>, tgid: Tgid) -> Process {
+    (tgid, latest.get(&tgid).copied().unwrap_or_default())
+}
+
 /// Adds the windows up. Sums are exact; percentiles are those of the timed calls, within 12.5 %; what is in flight is
 /// as of the last window. A process that lived for a moment has its own rows.
 #[must_use]
 pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
-    let mut sums: HashMap<(Tgid, SyscallAbi, u16), Sum> = HashMap::new();
+    let mut sums: HashMap<(Process, SyscallAbi, u16), Sum> = HashMap::new();
+    // What else is known of a number belongs to the process that had it last.
+    let mut latest: HashMap<Tgid, u16> = HashMap::new();
+    let ended: HashSet<Process> = windows.iter().flat_map(|window| ended(window)).collect();
     let wanted = |tgid: Tgid| only.is_none_or(|only| only == tgid);
     for window in windows {
         for row in window.syscalls.iter().filter(|row| wanted(row.tgid)) {
-            let sum = sums.entry((row.tgid, row.abi, row.nr)).or_default();
+            let process = (row.tgid, row.generation);
+            let last = latest.entry(row.tgid).or_insert(row.generation);
+            if !ended.contains(&process) || ended.contains(&(row.tgid, *last)) {
+                *last = row.generation;
+            }
+            let sum = sums.entry((process, row.abi, row.nr)).or_default();
             sum.comm = Arc::clone(&row.comm);
             sum.add(row);
         }
         for wait in window.waits.iter().filter(|wait| wanted(wait.tgid)) {
             let Some((abi, nr)) = wait.syscall else { continue };
-            let sum = sums.entry((wait.tgid, abi, nr)).or_default();
+            let sum = sums.entry((process(&latest, wait.tgid), abi, nr)).or_default();
             if sum.comm.is_empty() {
                 sum.comm = Arc::clone(&wait.comm);
             }
@@ -71,7 +93,7 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
         }
     }
     for open in windows.last().iter().flat_map(|window| &window.in_flight).filter(|open| wanted(open.tgid)) {
-        let sum = sums.entry((open.tgid, open.abi, open.nr)).or_default();
+        let sum = sums.entry((process(&latest, open.tgid), open.abi, open.nr)).or_default();
         sum.comm = Arc::clone(&open.comm);
         sum.in_flight += 1;
         if sum.age < Some(open.age) {
@@ -83,7 +105,7 @@ pub fn syscalls(windows: &[Arc<Window>], only: Option<Tgid>) -> SyscallsReport {
     let accounted = windows.iter().any(|window| !window.times.is_empty());
     let rows = sums.into_iter();
     let mut rows: Vec<_> =
-        rows.map(|((tgid, abi, nr), sum)| row(tgid, abi, nr, &sum, counts_only, accounted)).collect();
+        rows.map(|(((tgid, _), abi, nr), sum)| row(tgid, abi, nr, &sum, counts_only, accounted)).collect();
     let key = |row: &SyscallsRow| (row.total_ns.or(row.blocked_ns), row.count, row.in_flight_age_ns);
     rows.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| (a.pid, &a.syscall).cmp(&(b.pid, &b.syscall))));
     SyscallsReport { window_s: span(windows).as_secs_f64(), coverage, rows }

@@ -104,6 +104,7 @@ unsafe impl<T: Copy + 'static> aya::Pod for Plain<T> {}
 pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), StartError> {
     super::may_attach()?;
     raise_memlock();
+    super::descriptors::ensure(cpus)?;
     let (offsets, layout, sched) = Btf::of_kernel()
         .map(|b| (b.offsets(), b.layout(), b.sched_offsets()))
         .map_err(|e| StartError::Unsupported {

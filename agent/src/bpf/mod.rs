@@ -5,6 +5,7 @@
 mod arch;
 mod btf;
 mod caps;
+mod descriptors;
 mod error;
 mod layout;
 mod load;

@@ -151,8 +151,18 @@ pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
         let (profile, status) = of_command(&context, &args).await?;
         (profile, status)
     };
+    if let Some(why) = not_sampled(&profile) {
+        return Err(anyhow::anyhow!("nothing could be sampled: {why}").into());
+    }
     output.write(&context, &profile)?;
     Ok(status.map_or(ExitCode::SUCCESS, exit_code))
+}
+
+/// Why there are no samples, where the kernel refused to take any: an empty picture would say that nothing ran.
+fn not_sampled(profile: &Profile) -> Option<&str> {
+    let (mode, coverage) = (profile.mode, &profile.coverage);
+    let wanted = mode.has_samples() && !mode.has_waits() && coverage.expected == 0;
+    wanted.then(|| coverage.missing.iter().find(|missing| missing.starts_with("oncpu:")))?.map(String::as_str)
 }
 
 fn fold_options(args: &FlamegraphArgs) -> FoldOptions {

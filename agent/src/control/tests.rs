@@ -75,6 +75,7 @@ fn now() -> Window {
 fn with_calls(n: u64) -> Window {
     let row = SyscallRow {
         tgid: Tgid(42),
+        generation: 0,
         comm: "worker".into(),
         abi: SyscallAbi::Native,
         nr: 39,

@@ -1,25 +1,30 @@
 //! The host around it: namespaces, `/proc`, the daemon, the state directory.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use agent_common::clocks::{self, Offsets};
 use agent_common::text;
 
 use super::{Check, Health, read};
 use crate::config::{Config, DEFAULT_FILE};
 use crate::control::protocol::Status;
-
-/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+use crate::namespaces::{self, PidNamespace};
 
 pub(super) fn checks(
     root: &Path,
     config: &Config,
     daemon: Result<Option<Box<Status>>, String>,
 ) -> Vec<Check> {
-    vec![hidepid(root), pid_namespace(root), configuration(), daemon_check(config, daemon), state_dir(config)]
+    vec![
+        hidepid(root),
+        pid_namespace(root),
+        time_namespace(),
+        configuration(),
+        daemon_check(config, daemon),
+        state_dir(config),
+    ]
 }
 
 fn hidepid(root: &Path) -> Check {
@@ -42,12 +47,33 @@ fn hidepid(root: &Path) -> Check {
 }
 
 fn pid_namespace(root: &Path) -> Check {
-    match std::fs::metadata(root.join("proc/self/ns/pid")).map(|data| data.ino()) {
-        Ok(INITIAL_PID_NAMESPACE) => Check::ok("PID namespace", "the host's"),
-        Ok(_) => Check::new("PID namespace", Health::Warn, "a container's")
-            .lost("the kernel counts PIDs of the host, /proc here shows others: names and --pid do not match")
-            .cure("give the container the host's PIDs (docker run --pid=host)"),
-        Err(_) => Check::new("PID namespace", Health::Note, "unknown"),
+    let refused = |found| {
+        Check::new("PID namespace", Health::Fail, found)
+            .lost("everything that observes: the kernel counts PIDs of the host, /proc here shows others")
+            .cure(namespaces::HOST_PIDS)
+    };
+    match namespaces::pid_namespace(root) {
+        PidNamespace::Host => Check::ok("PID namespace", "the host's"),
+        PidNamespace::Container => refused("a container's"),
+        PidNamespace::ForeignProc => refused("the host's, with the /proc of another one"),
+        PidNamespace::Unknown => Check::new("PID namespace", Health::Note, "unknown"),
+    }
+}
+
+fn time_namespace() -> Check {
+    match clocks::offsets() {
+        Ok(offsets) if offsets == Offsets::default() => Check::ok("time namespace", "the kernel's clocks"),
+        Ok(offsets) => Check::ok(
+            "time namespace",
+            format!(
+                "clocks of its own, {} s (monotonic) and {} s (boot) ahead of the kernel's: taken into account",
+                offsets.monotonic_ns / 1_000_000_000,
+                offsets.boottime_ns / 1_000_000_000
+            ),
+        ),
+        Err(unknown) => Check::new("time namespace", Health::Fail, unknown.to_string())
+            .lost("everything that observes: times of the kernel and of this process cannot be compared")
+            .cure("start the agent outside of it"),
     }
 }
 

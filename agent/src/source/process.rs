@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
+use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent, numbered, tgid_of};
 use agent_common::units::{DurNs, MonoNs, Tgid};
 
 use crate::window::ProcessExit;
@@ -12,6 +12,9 @@ use crate::window::TaskTotals;
 /// Names kept of processes that have ended: samples and counters of theirs may still be on the way.
 const REMEMBERED: usize = 65_536;
 
+/// Windows for which the name of an ended process stands for its counters.
+const LAGGING: u64 = 3;
+
 /// Exits between which the two of one process can lie: they are made on different CPUs at the same moment.
 const TWINS: usize = 64;
 
@@ -19,13 +22,16 @@ const TWINS: usize = 64;
 #[derive(Debug, Default)]
 pub struct ProcessSource {
     names: HashMap<Tgid, Arc<str>>,
+    /// Names of processes that have ended, by [`numbered`], and the window in which they did.
+    ended_names: HashMap<u32, (Arc<str>, u64)>,
     ended: Vec<Tgid>,
+    window: u64,
     exits: Vec<ProcessExit>,
     forks: u64,
     /// Who forked whom, while both run the same program: until the child's exec, or the window after its end.
     forked_by: HashMap<Tgid, Tgid>,
-    /// Ended since the counters were last read, and not begun anew: their keys may go.
-    reap: HashSet<Tgid>,
+    /// Ended since the counters were last read, by [`numbered`]: their keys may go.
+    reap: HashSet<u32>,
 }
 
 impl ProcessSource {
@@ -37,8 +43,8 @@ impl ProcessSource {
                 self.forks += 1;
                 self.name(tgid, &event.comm);
                 self.forked_by.insert(tgid, Tgid(event.parent_tgid));
-                // The number is in use again: what is counted under it from now on is somebody else's.
-                self.reap.remove(&tgid);
+                // One with the same number and generation: what is counted from now on is this one's.
+                self.reap.remove(&numbered(event.tgid, event.start_boot_ns));
             }
             KIND_EXEC => {
                 self.forked_by.remove(&tgid);
@@ -87,9 +93,11 @@ impl ProcessSource {
             }
             return;
         }
+        let process = numbered(tgid.0, exit.start_boot_ns);
+        self.ended_names.insert(process, (Arc::clone(&exit.comm), self.window));
         self.exits.push(exit);
         self.ended.push(tgid);
-        self.reap.insert(tgid);
+        self.reap.insert(process);
     }
 
     /// Name of a process: from its events, else `known`.
@@ -107,6 +115,14 @@ impl ProcessSource {
         name
     }
 
+    /// Name of a process by [`numbered`]: its own, where another one has its number by now.
+    pub fn comm_of(&mut self, process: u32, known: impl FnOnce() -> Option<Arc<str>>) -> Arc<str> {
+        match self.ended_names.get(&process) {
+            Some((name, _)) => Arc::clone(name),
+            None => self.comm(Tgid(tgid_of(process)), known),
+        }
+    }
+
     /// Who forked this process, if it still runs, or ran to its end, what its parent ran then.
     #[must_use]
     pub fn forked_by(&self, tgid: Tgid) -> Option<Tgid> {
@@ -114,7 +130,7 @@ impl ProcessSource {
     }
 
     /// Processes whose counters may be deleted after the reading that follows.
-    pub fn take_reap(&mut self) -> HashSet<Tgid> {
+    pub fn take_reap(&mut self) -> HashSet<u32> {
         std::mem::take(&mut self.reap)
     }
 
@@ -125,6 +141,10 @@ impl ProcessSource {
         for exit in &exits {
             self.forked_by.remove(&exit.tgid);
         }
+        // Counters that lag are in the next window.
+        self.window += 1;
+        let window = self.window;
+        self.ended_names.retain(|_, (_, ended)| *ended + LAGGING > window);
         // Names stay until the windows after have used them.
         if self.names.len() > REMEMBERED {
             for tgid in self.ended.drain(..) {
@@ -183,12 +203,32 @@ mod tests {
     }
 
     #[test]
-    fn a_number_in_use_again_is_not_reaped() {
+    fn a_number_in_use_again_is_another_process_with_its_own_name() {
+        let mut source = ProcessSource::default();
+        let named = |comm: &[u8; 4], event: ProcessEvent| {
+            let mut named = event;
+            named.comm[..4].copy_from_slice(comm);
+            named
+        };
+        source.event(&named(b"1st\0", event(KIND_EXIT, 7, 100, 5)));
+        source.event(&named(b"2nd\0", event(KIND_FORK, 7, 200, 0)));
+        let (first, second) = (numbered(7, 100), numbered(7, 200));
+        assert_ne!(first, second);
+        assert_eq!(source.take_reap(), HashSet::from([first]), "the second lives");
+        assert_eq!(source.take().1, 1);
+        assert_eq!((&*source.comm_of(first, || None), &*source.comm_of(second, || None)), ("1st", "2nd"));
+        assert_eq!(&*source.comm(Tgid(7), || None), "2nd");
+        for _ in 0..LAGGING {
+            source.take();
+        }
+        assert!(source.ended_names.is_empty());
+    }
+
+    #[test]
+    fn a_number_in_use_again_by_its_like_is_not_reaped() {
         let mut source = ProcessSource::default();
         source.event(&event(KIND_EXIT, 7, 100, 5));
-        source.event(&event(KIND_FORK, 7, 200, 0));
-        source.event(&event(KIND_EXIT, 8, 100, 5));
-        assert_eq!(source.take_reap(), HashSet::from([Tgid(8)]));
-        assert_eq!(source.take().1, 1);
+        source.event(&event(KIND_FORK, 7, 100, 0));
+        assert!(source.take_reap().is_empty());
     }
 }

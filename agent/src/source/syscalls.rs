@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use agent_common::abi::syscalls::{FLAG_COMPAT, SyscallKey, SyscallValue, UNTIMED, bucket_floor};
-use agent_common::units::{DurNs, Tgid};
+use agent_common::units::DurNs;
 
 use crate::window::SyscallAbi;
 
@@ -24,8 +24,8 @@ pub struct Delta {
     pub histogram: HashMap<u8, u64>,
 }
 
-/// Who called what.
-pub type CallKey = (Tgid, SyscallAbi, u16);
+/// Who called what: the process as [`agent_common::abi::process::numbered`] has it.
+pub type CallKey = (u32, SyscallAbi, u16);
 
 /// What was read of one counter so far.
 #[derive(Debug, Clone, Copy)]
@@ -40,13 +40,13 @@ struct Last {
 pub struct SyscallSource {
     last: HashMap<SyscallKey, Last>,
     deltas: HashMap<CallKey, Delta>,
-    dead: HashSet<Tgid>,
+    dead: HashSet<u32>,
     turn: u32,
 }
 
 impl SyscallSource {
     /// Starts a reading. `ended`: processes that have ended before it and made no call since.
-    pub fn begin(&mut self, ended: impl IntoIterator<Item = Tgid>) {
+    pub fn begin(&mut self, ended: impl IntoIterator<Item = u32>) {
         self.turn = self.turn.wrapping_add(1);
         self.dead.extend(ended);
     }
@@ -60,7 +60,7 @@ impl SyscallSource {
         }
         let count = value.count - last.value.count;
         let abi = if key.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
-        let delta = self.deltas.entry((Tgid(key.tgid), abi, key.nr)).or_default();
+        let delta = self.deltas.entry((key.process, abi, key.nr)).or_default();
         delta.count += count;
         if key.errno != 0 {
             *delta.errnos.entry(key.errno).or_default() += count;
@@ -85,8 +85,7 @@ impl SyscallSource {
         let mut delete = Vec::new();
         let mut waiting = HashSet::new();
         self.last.retain(|key, last| {
-            let tgid = Tgid(key.tgid);
-            if !self.dead.contains(&tgid) {
+            if !self.dead.contains(&key.process) {
                 return true;
             }
             // Unseen once may be a slot that changed hands during the reading; unseen twice is gone everywhere.
@@ -97,7 +96,7 @@ impl SyscallSource {
             }
             let keep = unseen < 2;
             if keep {
-                waiting.insert(tgid);
+                waiting.insert(key.process);
             }
             keep
         });
@@ -105,9 +104,9 @@ impl SyscallSource {
         delete
     }
 
-    /// A number is in use again: what is counted under it belongs to a live process.
-    pub fn alive(&mut self, tgid: Tgid) {
-        self.dead.remove(&tgid);
+    /// A process has begun. Where one before it had the same number and generation, what is counted from now on belongs to it.
+    pub fn alive(&mut self, process: u32) {
+        self.dead.remove(&process);
     }
 
     /// Differences since the last call.
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
     use agent_common::abi::syscalls::bucket_of;
 
-    const KEY: SyscallKey = SyscallKey { tgid: 7, nr: 39, cpu: 0, bucket: 20, flags: 0, errno: 0 };
+    const KEY: SyscallKey = SyscallKey { process: 7, nr: 39, cpu: 0, bucket: 20, flags: 0, errno: 0 };
 
     fn value(count: u64) -> SyscallValue {
         SyscallValue { count, total_ns: count * 100, max_ns: 100 }
@@ -148,7 +147,7 @@ mod tests {
         source.counter(&SyscallKey { cpu: 1, errno: 2, bucket, ..KEY }, &value(5));
         source.end(|_| None);
         let deltas = source.take();
-        let delta = &deltas[&(Tgid(7), SyscallAbi::Native, 39)];
+        let delta = &deltas[&(7, SyscallAbi::Native, 39)];
         assert_eq!((delta.count, delta.timed, delta.total), (15, 15, DurNs(1500)));
         assert_eq!(delta.errnos, HashMap::from([(2, 5)]));
         assert_eq!(delta.histogram, HashMap::from([(20, 10), (bucket, 5)]));
@@ -170,7 +169,7 @@ mod tests {
     #[test]
     fn counts_of_an_ended_process_written_back_late_are_not_counted_again() {
         let mut source = SyscallSource::default();
-        source.begin([Tgid(7)]);
+        source.begin([7]);
         source.counter(&KEY, &value(10));
         // 6 in the hash, 4 still in the cache: the hash entry goes.
         assert_eq!(source.end(|_| Some(value(4))), [KEY]);
@@ -196,11 +195,11 @@ mod tests {
     #[test]
     fn a_number_in_use_again_counts_from_what_the_cache_still_holds() {
         let mut source = SyscallSource::default();
-        source.begin([Tgid(7)]);
+        source.begin([7]);
         source.counter(&KEY, &value(10));
         source.end(|_| Some(value(4)));
         source.take();
-        source.alive(Tgid(7));
+        source.alive(7);
         source.begin([]);
         source.counter(&KEY, &value(9));
         assert!(source.end(|_| None).is_empty());
@@ -217,7 +216,7 @@ mod tests {
         );
         source.end(|_| None);
         let deltas = source.take();
-        let delta = &deltas[&(Tgid(7), SyscallAbi::Native, 39)];
+        let delta = &deltas[&(7, SyscallAbi::Native, 39)];
         assert_eq!((delta.count, delta.timed, delta.total), (4, 0, DurNs(0)));
         assert!(delta.histogram.is_empty());
     }

@@ -30,9 +30,10 @@ mod stat;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use agent_common::clocks;
 use agent_common::units::Tgid;
 use diagnosis::window::{TaskSample, TaskTotals};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::sysinfo::sysinfo;
 
 use entry::Entry;
@@ -74,6 +75,8 @@ struct Reader {
     buffer: Vec<u8>,
     path: String,
     tick_ns: u64,
+    /// By how many ticks the starts that `/proc` shows are ahead of the kernel's.
+    ahead_ticks: i64,
     page_bytes: u64,
     /// The kernel keeps run-queue times.
     sched_info: bool,
@@ -102,7 +105,8 @@ impl TaskSource {
     /// Takes the first reading, so that the first [`Self::sample`] already has differences.
     #[must_use]
     pub fn new() -> Self {
-        let may_keep = descriptors();
+        let may_keep = may_keep();
+        let tick_ns = 1_000_000_000 / procfs::ticks_per_second().max(1);
         let sched_info =
             std::fs::read_to_string("/proc/self/schedstat").is_ok_and(|text| text.trim() != "0 0 0");
         if !sched_info {
@@ -114,7 +118,8 @@ impl TaskSource {
             io: Reader {
                 buffer: vec![0; 8192],
                 path: String::new(),
-                tick_ns: 1_000_000_000 / procfs::ticks_per_second().max(1),
+                tick_ns,
+                ahead_ticks: clocks::offsets().unwrap_or_default().boottime_ns / tick_ns.cast_signed(),
                 page_bytes: procfs::page_size(),
                 sched_info,
                 kept_open: 0,
@@ -179,13 +184,9 @@ impl TaskSource {
     }
 }
 
-/// Descriptors that may be kept open: half of what the process may have. The soft limit of 1,024 that systemd and
-/// shells give is for programs that use `select(2)`; it is raised towards the hard one as far as needed.
-fn descriptors() -> usize {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 256 };
-    let wanted = (2 * KEPT_OPEN as u64).clamp(soft, hard.max(soft));
-    let allowed = if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok() { wanted } else { soft };
-    (allowed as usize / 2).min(KEPT_OPEN)
+/// Descriptors that may be kept open: half of what the process may have.
+fn may_keep() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft as usize / 2).min(KEPT_OPEN)
 }
 
 /// The numbers in `/proc`.

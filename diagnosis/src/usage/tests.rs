@@ -2,7 +2,7 @@ use agent_common::units::Tid;
 
 use super::*;
 use crate::testing::{MS, SECOND, calls, exit, shared, task, window};
-use crate::window::{InFlight, SyscallAbi};
+use crate::window::{InFlight, SyscallAbi, SyscallRow};
 use crate::window::{TaskIo, TaskTotals};
 
 fn find(rows: &[Usage], tgid: u32) -> &Usage {
@@ -93,6 +93,23 @@ fn a_number_used_twice_is_two_rows() {
     rows.sort_by_key(|row| row.start_boot_ns);
     let shown: Vec<_> = rows.iter().map(|row| (&*row.comm, row.user.0 / MS, row.syscalls)).collect();
     assert_eq!(shown, [("old", 100, 0), ("new", 50, 3)]);
+}
+
+#[test]
+fn calls_under_a_number_used_twice_stay_with_their_process() {
+    let mut windows = vec![window(0)];
+    let (first, mut second) = (exit(7, 1, "first", 400), exit(7, 1, "second", 40));
+    second.start_boot_ns += SECOND;
+    let of = |exit: &ProcessExit, count| SyscallRow {
+        generation: generation(exit.start_boot_ns),
+        ..calls(7, &exit.comm, 0, count, 0, 1)
+    };
+    windows[0].syscalls = vec![of(&second, 20), of(&first, 10)];
+    windows[0].exits = vec![first, second];
+    let mut rows = usage(&shared(windows));
+    rows.sort_by_key(|row| row.start_boot_ns);
+    let shown: Vec<_> = rows.iter().map(|row| (&*row.comm, row.cpu().0 / MS, row.syscalls)).collect();
+    assert_eq!(shown, [("first", 400, 10), ("second", 40, 20)]);
 }
 
 #[test]

@@ -43,6 +43,10 @@ offsets! {
     task_cfs_rq,
     #[doc = "`cfs_rq.throttle_count`"]
     cfs_rq_throttle_count,
+    #[doc = "`task_struct.signal`"]
+    task_signal,
+    #[doc = "`signal_struct.group_exec_task` (`group_exit_task` before 5.17): the thread that has called exec"]
+    signal_exec_task,
     #[doc = "`task_struct.files`"]
     task_files,
     #[doc = "`files_struct.fdt`"]

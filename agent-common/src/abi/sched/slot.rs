@@ -19,7 +19,7 @@ pub struct SchedSlot {
     pub since_ns: u64,
     /// Odd while `ns`, `since_ns` and `state` change.
     pub seq: u32,
-    /// The present state ([`super::State`]), or [`DEAD`].
+    /// The present state ([`super::State`]), [`IN_EXEC`] or [`DEAD`].
     pub state: u8,
     /// What the thread does in the kernel meanwhile, a [`super::State`]; 0: nothing known.
     pub context: u8,
@@ -95,6 +95,9 @@ assert_abi!(
 
 /// `state` of a slot whose thread is gone.
 pub const DEAD: u8 = 255;
+/// `state` of a leader's slot from its end until the thread that has called exec has taken over its number, and the slot
+/// with it. Outside of the states: the time in it belongs to no thread.
+pub const IN_EXEC: u8 = 30;
 /// `nr` of a wait outside of system calls.
 pub const NO_CALL: u16 = u16::MAX;
 /// The thread was seen from its beginning: before `born_ns` it was not.

@@ -10,7 +10,7 @@ use super::resources::thread_time;
 use super::{Optional, PointsOptions, point};
 use crate::syscall_names;
 use crate::window::{SyscallAbi, Window};
-use diagnosis::usage::{Key, Usage, owned, rank};
+use diagnosis::usage::{Key, Owners, Usage, owned, rank};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let (rows, owners) = owned(&[window], None);
@@ -79,11 +79,10 @@ fn fields(point: Point, row: &Usage, timed: bool) -> Point {
 type Calls = HashMap<(SyscallAbi, u16), Sum>;
 
 /// The calls of each row, those of short-lived processes with the row they were folded into.
-fn calls(window: &Window, owners: &HashMap<agent_common::units::Tgid, Key>) -> HashMap<Key, Calls> {
+fn calls(window: &Window, owners: &Owners) -> HashMap<Key, Calls> {
     let mut calls: HashMap<Key, Calls> = HashMap::new();
     for row in &window.syscalls {
-        let owner = owners.get(&row.tgid).copied().unwrap_or((row.tgid, 0));
-        calls.entry(owner).or_default().entry((row.abi, row.nr)).or_default().add(row);
+        calls.entry(owners.of(row)).or_default().entry((row.abi, row.nr)).or_default().add(row);
     }
     calls
 }

@@ -28,6 +28,8 @@ impl Btf {
             task_throttled: at("task_struct", "throttled"),
             task_cfs_rq: at("task_struct", "se.cfs_rq"),
             cfs_rq_throttle_count: at("cfs_rq", "throttle_count"),
+            task_signal: at("task_struct", "signal"),
+            signal_exec_task: either("signal_struct", "group_exec_task", "group_exit_task"),
             task_files: at("task_struct", "files"),
             files_fdt: at("files_struct", "fdt"),
             fdtable_max_fds: at("fdtable", "max_fds"),

@@ -35,6 +35,11 @@ impl Reader {
         self.fill(&mut opened)
     }
 
+    /// A start that `stat` shows, as the kernel has it.
+    pub(super) const fn kernel_ticks(&self, shown: u64) -> u64 {
+        shown.saturating_add_signed(-self.ahead_ticks)
+    }
+
     /// Its path, in the shared buffer.
     pub(super) fn path(&mut self, tgid: u32, file: &str) -> &str {
         self.path.clear();

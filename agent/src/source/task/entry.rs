@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use agent_common::units::{DurNs, Tgid};
 use diagnosis::window::{TaskIo, TaskSample, TaskState, TaskTotals};
+use opener::living;
 
 use super::details::{self, Io, Place};
 use super::stat::{self, Sched, Values};
@@ -26,6 +27,8 @@ const SLOW_ROTATION: u64 = 3;
 #[derive(Debug)]
 pub(super) struct Entry {
     tgid: u32,
+    /// The thread that has its memory and descriptors: the main one, or one that lives after that one's end.
+    living: u32,
     /// The reading in which it was last there.
     pub(super) turn: u64,
     /// `schedstat` of the main thread and `stat`, kept open: an open file of `/proc` belongs to this process for good
@@ -65,9 +68,13 @@ impl Entry {
     pub(super) fn open(tgid: u32, reader: &mut Reader, turn: Turn) -> Option<(Self, Arc<TaskSample>)> {
         let mut stat_file = File::open(reader.path(tgid, "stat")).ok()?;
         let stat = stat::parse(reader.fill(&mut stat_file)?)?;
-        let values = stat.values;
+        let mut values = stat.values;
+        let comm = String::from_utf8_lossy(stat.comm).into();
+        values.start_ticks = reader.kernel_ticks(values.start_ticks);
+        let living = fill_in(tgid, tgid, &mut values, reader);
         let mut entry = Self {
             tgid,
+            living,
             turn: turn.number,
             sched_file: None,
             stat_file: None,
@@ -79,7 +86,7 @@ impl Entry {
             fds: None,
             fd_limit: None,
             swap_bytes: None,
-            comm: String::from_utf8_lossy(stat.comm).into(),
+            comm,
             place: Place { cgroup: "/".into(), cpu_cgroup: None, container: None },
             ran: true,
             readings: 1,
@@ -209,14 +216,17 @@ impl Entry {
             None => reader.file(self.tgid, "stat")?,
         };
         let stat = stat::parse(bytes)?;
-        if stat.values.start_ticks != self.values.start_ticks {
-            return None;
-        }
         if stat.comm != self.comm.as_bytes() {
             self.comm = String::from_utf8_lossy(stat.comm).into();
             self.stale = true;
         }
-        self.values = stat.values;
+        let mut values = stat.values;
+        values.start_ticks = reader.kernel_ticks(values.start_ticks);
+        if values.start_ticks != self.values.start_ticks {
+            return None;
+        }
+        self.living = fill_in(self.tgid, self.living, &mut values, reader);
+        self.values = values;
         Some(())
     }
 
@@ -259,7 +269,7 @@ impl Entry {
             None => reader.file(self.tgid, "io"),
         };
         self.io = io.map(details::parse_io).or(self.io);
-        let fds = reader.fds(self.tgid);
+        let fds = reader.fds(self.living);
         if fds != self.fds {
             self.fds = fds;
             self.stale = true;
@@ -272,7 +282,7 @@ impl Entry {
         if self.values.kernel {
             return;
         }
-        self.swap_bytes = if reader.swap_used { reader.swap_bytes(self.tgid) } else { Some(0) };
+        self.swap_bytes = if reader.swap_used { reader.swap_bytes(self.living) } else { Some(0) };
         if !all {
             return;
         }
@@ -333,6 +343,22 @@ impl Entry {
             container: self.place.container.clone(),
         }
     }
+}
+
+/// Completes what `stat` says of a process whose main thread has ended before the others: state and memory are those of a
+/// thread that lives, `known` where it still does. Returns that thread; of other processes the main one.
+fn fill_in(tgid: u32, known: u32, values: &mut Values, reader: &mut Reader) -> u32 {
+    if values.state != TaskState::Zombie || values.threads <= 1 {
+        return tgid;
+    }
+    let mut read = |tid| {
+        let found = stat::parse(reader.file(tid, "stat")?)?.values;
+        (tid != tgid && !matches!(found.state, TaskState::Zombie | TaskState::Dead)).then_some((tid, found))
+    };
+    let Some((tid, found)) = read(known).or_else(|| read(living(tgid))) else { return tgid };
+    values.state = found.state;
+    (values.virtual_bytes, values.rss_pages) = (found.virtual_bytes, found.rss_pages);
+    tid
 }
 
 fn add(sum: Sched, one: &Sched) -> Sched {

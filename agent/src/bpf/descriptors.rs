@@ -1,0 +1,41 @@
+//! File descriptors of the collector: every map, program and perf event is one.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::StartError;
+
+/// Maps, programs, links, the runtime's own and the first files of the symbolizer: 170 were counted, with room to spare.
+const FIXED: u64 = 256;
+/// A sampling and a mapping event, on each CPU.
+const A_CPU: u64 = 2;
+/// Beyond that the symbolizer's and the unwinder's open files, and those of `/proc` that are kept open.
+const COMFORT: u64 = 4096;
+
+/// Raises the limit as far as it helps; the least that the collector needs is an error if it is not to be had.
+///
+/// The soft limit of 1,024 that systemd and shells give is for programs that use `select(2)`. The hard one is raised too where
+/// that is allowed (CAP_SYS_RESOURCE).
+pub(super) fn ensure(cpus: usize) -> Result<(), StartError> {
+    let need = FIXED + A_CPU * cpus as u64;
+    let have = raise(need + COMFORT);
+    if have >= need {
+        return Ok(());
+    }
+    Err(StartError::Unsupported {
+        what: format!("at most {have} files may be open here (RLIMIT_NOFILE), and the probes need {need}"),
+        cure: format!("raise the limit: `ulimit -n {}`, or LimitNOFILE= of the systemd unit", need + COMFORT),
+    })
+}
+
+/// Raises the limit towards `wanted`. Returns the one in force.
+fn raise(wanted: u64) -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return wanted };
+    if soft >= wanted {
+        return soft;
+    }
+    let tries = [(wanted, wanted.max(hard)), (wanted.min(hard), hard)];
+    tries
+        .into_iter()
+        .find(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard).is_ok())
+        .map_or(soft, |(soft, _)| soft)
+}
