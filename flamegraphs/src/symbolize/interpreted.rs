@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
+use agent_common::clocks::kernel_monotonic;
 
 use crate::coverage::Unnamed;
 use crate::names::{self, FrameName, Role};
@@ -130,9 +131,10 @@ pub(super) fn stand_in(frame: PythonFrame) -> FrameName {
     FrameName::unnamed(format!("[python {:#x}]", frame.code()), Unnamed::PythonCode)
 }
 
-/// `CLOCK_MONOTONIC`
+/// `CLOCK_MONOTONIC` as the kernel's programs read it, the clock of samples.
 pub(super) fn now_ns() -> u64 {
     use nix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |time| time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs())
+    let own = clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |time| time.tv_sec().unsigned_abs() * 1_000_000_000 + time.tv_nsec().unsigned_abs());
+    kernel_monotonic(own)
 }
