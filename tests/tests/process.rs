@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use ::agent::collector::{Collector, Filter, Options, SyscallTier};
+use ::agent::collector::{Collector, Filter, Options};
+use ::agent::config::SyscallTier;
 use agent_common::abi::sched::State;
 use agent_common::units::Tgid;
 use serde_json::Value;
