@@ -21,7 +21,7 @@ pub struct Offsets {
 #[error("this process is in a time namespace whose offsets /proc/self/timens_offsets does not tell")]
 pub struct Unknown;
 
-/// The first time namespace (`PROC_TIME_INIT_INO`, include/linux/proc_ns.h).
+/// The first time namespace (`PROC_TIME_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL: &str = "time:[4026531834]";
 
 /// The offsets, read once. They cannot change: they are set before the first process enters the namespace.

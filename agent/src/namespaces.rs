@@ -6,7 +6,7 @@ use std::path::Path;
 
 use agent_common::clocks;
 
-/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_PID: u64 = 0xEFFF_FFFC;
 
 /// What helps where a container has PIDs of its own.

@@ -10,7 +10,7 @@ pub const KIND_EXEC: u32 = 2;
 /// `kind` of a [`ProcessEvent`]: the last thread of the group is gone.
 pub const KIND_EXIT: u32 = 3;
 
-/// Bits of a thread-group id: Linux gives no number above `PID_MAX_LIMIT`, 2^22 (include/linux/threads.h).
+/// Bits of a thread-group id: Linux gives no number above `PID_MAX_LIMIT`, 2^22 (`include/linux/threads.h`).
 pub const TGID_BITS: u32 = 22;
 
 /// Tells the processes apart that have one number in turn: ten bits of the start. One in a thousand that follow each other

@@ -14,7 +14,7 @@ const COMFORT: u64 = 4096;
 /// Raises the limit as far as it helps; the least that the collector needs is an error if it is not to be had.
 ///
 /// The soft limit of 1,024 that systemd and shells give is for programs that use `select(2)`. The hard one is raised too where
-/// that is allowed (CAP_SYS_RESOURCE).
+/// that is allowed (`CAP_SYS_RESOURCE`).
 pub(super) fn ensure(cpus: usize) -> Result<(), StartError> {
     let need = FIXED + A_CPU * cpus as u64;
     let have = raise(need + COMFORT);
