@@ -117,6 +117,9 @@ int main(void) {
 }
 "#;
 
+/// Programs that a thread execs, one after the other.
+const IMAGES: u64 = 100;
+
 fn compiled(dir: &Path, name: &str, source: &str) -> std::path::PathBuf {
     build(dir, name, "c", source, &["gcc", "-O1", "-pthread"])
 }
@@ -179,7 +182,6 @@ fn times_and_calls_of_a_thread_that_execs_are_all_accounted() {
     if !tests::can_observe() {
         return;
     }
-    const IMAGES: u64 = 100;
     let dir = tempfile::tempdir().expect("a directory");
     let program = compiled(dir.path(), "exec_thread", EXEC_THREAD);
     let mut collector = Collector::start(Options {
