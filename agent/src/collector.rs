@@ -7,7 +7,7 @@ use agent_common::abi::process::{generation_of, numbered, tgid_of};
 use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid};
-use agent_common::wire::report::{MAPPINGS_LOST, UNWIND_NO_ROOM};
+use agent_common::wire::report::{LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
 
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
 use crate::clock;
@@ -75,6 +75,8 @@ pub struct Collector {
     audit: Audit,
     start: MonoNs,
     keys_deleted: u64,
+    /// What had been given up at the end of the last window.
+    blocked: opener::Counts,
     timing: bool,
     calm: u32,
 }
@@ -160,6 +162,7 @@ impl Collector {
             tasks: Vec::new(),
             start,
             keys_deleted: 0,
+            blocked: opener::blocked(),
             timing,
             calm: 0,
             probes,
@@ -310,6 +313,16 @@ impl Collector {
         let not_told = self.mapped.take_lost();
         if not_told > 0 {
             coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_told);
+        }
+        let (now, last) = (opener::blocked(), self.blocked);
+        self.blocked = now;
+        for (reason, count) in [
+            (NO_ANSWER, now.gave_up_total - last.gave_up_total),
+            (LEFT_ALONE, now.refused_total - last.refused_total),
+        ] {
+            if count > 0 {
+                coverage.lost.insert(reason.to_owned(), count);
+            }
         }
         let mut self_cost = self.audit.self_cost(&self.probes, span);
         self_cost.map_bytes += self.mapped.bytes();

@@ -14,6 +14,7 @@ pub mod history;
 mod namespaces;
 pub mod notify;
 pub mod observer;
+pub mod output;
 mod progress;
 pub mod recording;
 pub mod sink;

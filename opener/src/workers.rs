@@ -23,6 +23,8 @@ pub struct Patience {
 impl Patience {
     /// For names and tables: a disk that is busy answers within a second, and the largest file is read within ten.
     pub const NAMES: Self = Self { still: Duration::from_secs(1), most: Duration::from_secs(10) };
+    /// For unwind tables: while one file is waited for, short-lived processes go unread.
+    pub const TABLES: Self = Self { still: Duration::from_millis(250), most: Duration::from_secs(5) };
     /// For the collector, whose rings hold four seconds.
     pub const COLLECTOR: Self = Self { still: Duration::from_millis(100), most: Duration::from_millis(500) };
 }

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod compile;
 pub mod diagnosis;
 pub mod disk;
+pub mod fuse;
 pub mod meter;
 pub mod windows;
 pub mod workload;

@@ -4,6 +4,7 @@ mod apt;
 mod bench;
 mod build_ebpf;
 mod digest;
+mod opens;
 mod run;
 mod shell;
 mod test;

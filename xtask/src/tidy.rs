@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::{digest, shell};
+use crate::{digest, opens, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     step("fmt", shell::run(shell::cargo().args(["fmt", "--all", "--check"])));
     step("object", digest::check(&root));
+    step("opens", opens::check(&root));
     if !args.fast {
         // METRICS.md, CONFIG.md, JSON.md, RULES.md: each is held by a test beside the table it is made from.
         step(

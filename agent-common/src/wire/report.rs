@@ -44,6 +44,13 @@ pub const MAPPINGS_LOST: &str = "mapping_ring_full";
 /// Reason in [`Coverage::lost`]: files or processes for whose unwind tables there was no room.
 pub const UNWIND_NO_ROOM: &str = "unwind_no_room";
 
+/// Reason in [`Coverage::lost`]: files or processes that were given up, since their file system does not answer.
+pub const NO_ANSWER: &str = "file_system_no_answer";
+
+/// Reason in [`Coverage::lost`]: looks at files or processes that were left out, since their file system does not answer or the files
+/// of their user have used up their time.
+pub const LEFT_ALONE: &str = "files_left_alone";
+
 impl Coverage {
     /// What was lost: `29 samples lost (buffer full)`, one text a reason.
     pub fn losses(&self) -> impl Iterator<Item = String> {
@@ -54,6 +61,12 @@ impl Coverage {
                 None if reason == TIMER_STOPPED => format!("{lost} samples lost (timer held back)"),
                 None if reason == UNWIND_NO_ROOM => {
                     format!("{lost} files or processes without unwind tables (no room)")
+                }
+                None if reason == NO_ANSWER => {
+                    format!("{lost} files or processes given up (file system does not answer)")
+                }
+                None if reason == LEFT_ALONE => {
+                    format!("{lost} looks at files left out (no answer, or their user is over budget)")
                 }
                 None if reason == MAPPINGS_LOST => format!("{lost} mappings not told (buffer full)"),
                 None => format!("{lost} {}", reason.replace('_', " ")),

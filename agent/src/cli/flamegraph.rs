@@ -26,7 +26,9 @@ use crate::control::pid::{self, PidError};
 use crate::control::protocol::{Profile, Reply, Request, Span, Target};
 use crate::control::{Answers, Client};
 use crate::history::History;
+use crate::output::OutputMode;
 use output::{Format, Output};
+
 pub(super) use picture::svg;
 
 /// Time observed when nobody says otherwise.
@@ -95,6 +97,9 @@ pub(super) struct FlamegraphArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    #[command(flatten)]
+    output_mode: OutputMode,
+
     /// What to write [default: what the file's name says, else svg]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<Format>,
@@ -144,7 +149,7 @@ pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
         return Err(Failed::Usage(vec![wrong]));
     }
     // Now, not after ten seconds.
-    let mut output = Output::open(&context, &args)?;
+    let output = Output::open(&context, &args)?;
     let (profile, status) = if args.command.is_empty() {
         (profile(&context, &args).await?, None)
     } else {

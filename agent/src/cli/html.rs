@@ -5,7 +5,6 @@
 //! are in frames without an origin.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use super::term;
 use crate::aggregate::Mode;
 use crate::aggregate::groups::Group;
 use crate::control::protocol::{Page, Profile};
+use crate::output::{self, OutputMode};
 
 /// Frames of a stack in a finding.
 const FRAMES: usize = 16;
@@ -30,23 +30,26 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 /// Where the page goes. Opened before the probes are attached.
 #[derive(Debug)]
 pub(super) struct Output {
-    file: Option<(File, PathBuf)>,
+    file: Option<(output::Output, PathBuf)>,
 }
 
 impl Output {
     /// `-` is stdout.
-    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
+    pub(super) fn create(path: &Path, mode: OutputMode) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             return Ok(Self { file: None });
         }
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            output::Output::create(path, mode).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { file: Some((file, path.to_owned())) })
     }
 
-    pub(super) fn write(&mut self, text: &str) -> anyhow::Result<()> {
-        match &mut self.file {
-            Some((file, path)) => {
-                file.write_all(text.as_bytes())
+    pub(super) fn write(self, text: &str) -> anyhow::Result<()> {
+        match self.file {
+            Some((mut file, path)) => {
+                file.file()
+                    .write_all(text.as_bytes())
+                    .and_then(|()| file.finish())
                     .with_context(|| format!("cannot write {}", path.display()))?;
                 term::complain(&format!("{}: {}", path.display(), term::bytes(text.len() as u64)));
                 Ok(())

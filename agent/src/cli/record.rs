@@ -16,6 +16,7 @@ use super::{Context, Outcome, duration, observe};
 use crate::collector::{Filter, Options};
 use crate::control::{Namer, pid};
 use crate::history::{Limits, Subscription};
+use crate::output::OutputMode;
 use crate::recording::{self, Head, Recording, Writer};
 use crate::window::Window;
 
@@ -32,11 +33,14 @@ Examples:
   agent flamegraph --replay slow.s7rec --all --mode off-cpu
 
 The file holds names of processes, files and functions, peers' addresses, stacks; no contents. It is readable by its
-owner alone. A recording that was cut off keeps its whole windows.")]
+owner alone, unless --output-mode says otherwise. A recording that was cut off keeps its whole windows.")]
 pub(super) struct RecordArgs {
     /// File to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+
+    #[command(flatten)]
+    output_mode: OutputMode,
 
     /// How long [default: until Ctrl-C]
     #[arg(short, long, value_name = "TIME", value_parser = duration)]
@@ -65,7 +69,7 @@ pub(super) async fn run(context: Context, args: RecordArgs) -> Outcome {
     };
     let mut interrupt = Interrupt::new()?;
     // Now, not after the probes are attached.
-    let mut writer = Writer::create(&args.output, &head)?;
+    let mut writer = Writer::create(&args.output, args.output_mode, &head)?;
     let filter = match args.pid.as_slice() {
         [] => Filter::All,
         pids => Filter::Tgids { tgids: pids.iter().copied().map(Tgid).collect(), follow: true },

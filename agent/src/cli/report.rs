@@ -19,6 +19,7 @@ use crate::aggregate::ReportOptions;
 use crate::collector::Options;
 use crate::control::protocol::{Page, Reply, Request, Span};
 use crate::control::{Answers, pid};
+use crate::output::OutputMode;
 use crate::window::Window;
 pub(super) use text::{calm, foot, groups, longest, number, render, share, stack};
 
@@ -52,6 +53,9 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
+    #[command(flatten)]
+    output_mode: OutputMode,
+
     /// Processes to print, 0 for all
     #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
     rows: usize,
@@ -66,7 +70,7 @@ impl ReportArgs {
 
 pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
     if let Some(path) = &args.html {
-        let mut output = Output::create(path)?;
+        let output = Output::create(path, args.output_mode)?;
         let Answer::Page(page) = answer(&context, &args, true).await? else { unexpected()? };
         output.write(&super::html::page(&page, args.rows))?;
         if context.global.json {

@@ -1,6 +1,7 @@
 //! `agent run`: collector, memory, rules, sink, control socket, and the server part as a process of its own.
 
 mod child;
+mod naming;
 mod pipeline;
 mod privileges;
 mod reload;

@@ -10,6 +10,7 @@ use agent_common::wire::line;
 use agent_common::wire::topic::Channel;
 use flamegraphs::{FoldOptions, Symbolizer};
 
+use super::naming::Naming;
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::alert::{AlertOptions, Alerts};
 use crate::config::Config;
@@ -27,6 +28,15 @@ const REPORT_WINDOWS: usize = 10;
 /// What the notifiers may take for the last alerts when the daemon ends.
 const NOTIFIED: Duration = Duration::from_secs(3);
 
+/// Names the stacks of newly open alerts. Blocks while the symbolizer works.
+fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<Window>]) -> Vec<Alert> {
+    let open = alerts.iter_mut().filter(|alert| alert.state == AlertState::Open);
+    let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
+    let fold = |samples| symbolizer.fold(samples, FoldOptions::default()).inspect_err(failed).ok();
+    diagnose::stacks::name(open.map(|alert| &mut alert.finding), windows, fold);
+    alerts
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -36,7 +46,7 @@ pub(super) struct Pipeline {
     since_report: usize,
     alerts: Alerts,
     trend: Trend,
-    symbolizer: Symbolizer,
+    naming: Naming,
     sink: MqttSink,
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
@@ -60,7 +70,7 @@ impl Pipeline {
             since_report: 0,
             alerts: Alerts::new(&config.host, AlertOptions::default()),
             trend: Trend::default(),
-            symbolizer,
+            naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
             sink,
             board,
             notifiers,
@@ -105,7 +115,11 @@ impl Pipeline {
             let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
             self.publish_json(Channel::Report, &report);
         }
-        for alert in self.with_stacks(alerts, recent).await {
+        let mut changed = self.naming.name(alerts, recent).await;
+        let open = self.board.open();
+        let late = self.naming.take_late().await.into_iter();
+        changed.extend(late.filter(|late| open.iter().any(|open| open.id == late.id)));
+        for alert in changed {
             tracing::info!(
                 state = ?alert.state,
                 class = %alert.finding.class,
@@ -116,24 +130,6 @@ impl Pipeline {
             );
             self.post(&alert);
         }
-    }
-
-    /// Names the stacks of newly open alerts; the symbolizer may take its time, other tasks go on.
-    async fn with_stacks(&self, alerts: Vec<Alert>, windows: Vec<Arc<Window>>) -> Vec<Alert> {
-        if alerts.iter().all(|alert| alert.state != AlertState::Open) {
-            return alerts;
-        }
-        let symbolizer = self.symbolizer.clone();
-        let unnamed = alerts.clone();
-        let named = tokio::task::spawn_blocking(move || {
-            let mut alerts = alerts;
-            let open = alerts.iter_mut().filter(|alert| alert.state == AlertState::Open);
-            let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
-            let fold = |samples| symbolizer.fold(samples, FoldOptions::default()).inspect_err(failed).ok();
-            diagnose::stacks::name(open.map(|alert| &mut alert.finding), &windows, fold);
-            alerts
-        });
-        named.await.unwrap_or(unnamed)
     }
 
     fn post(&self, alert: &Alert) {

@@ -14,6 +14,7 @@ use flamegraphs::{Names, Sample};
 use serde::Serialize;
 
 use super::{Error, failed};
+use crate::output::{Output, OutputMode};
 use crate::window::Window;
 
 /// zstd's own default; with the dictionary, level 9 saves 6 % more and takes four times as long.
@@ -41,10 +42,10 @@ pub struct Writer<W: Write = BufWriter<File>> {
 }
 
 impl Writer {
-    /// Makes the file, readable by its owner alone: it names all processes.
-    pub fn create(path: &Path, head: &Head) -> Result<Self, Error> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    /// Makes the file. It names all processes: [`OutputMode::PRIVATE`] unless its user wants it otherwise.
+    pub fn create(path: &Path, mode: OutputMode, head: &Head) -> Result<Self, Error> {
+        // In its place at once: a recording that is cut off keeps its whole windows.
+        let file = Output::create(path, mode).and_then(Output::finish);
         let file = file.map_err(|source| failed(path, "make the file", source))?;
         Self::new(BufWriter::new(file), path, head)
     }

@@ -10,7 +10,7 @@ mod ends;
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::State;
@@ -20,6 +20,7 @@ use opener::living;
 use self::ends::{End, Ends};
 use super::in_flight::threads;
 use super::sockets::{Sockets, Tcp, inode_of};
+use super::touch;
 use crate::syscall_names;
 use crate::window::{OpenWait, WaitTarget};
 
@@ -158,7 +159,7 @@ fn local(wait: &Lasting, call: &str, sockets: &mut Sockets) -> Option<(Held, Opt
         return Some((Held { target: WaitTarget::Unix { peer: None, serves }, peer: None }, Some(end)));
     }
     let is_pipe = link.starts_with("pipe:[");
-    let meta = fs::metadata(path).ok()?;
+    let meta = touch::metadata(wait.tgid, &path).ok()??;
     if !is_pipe && !meta.file_type().is_fifo() {
         return None;
     }
@@ -187,10 +188,10 @@ fn has_asked(tcp: &Tcp, age: DurNs) -> bool {
     tcp.segments_sent > 0 && tcp.sent_ms <= tcp.received_ms && tcp.sent_ms + SLACK_MS >= age.0 / 1_000_000
 }
 
-/// Path in `/proc` of the descriptor in the call's first argument, and what it is.
+/// Path below the process' directory in `/proc` of the descriptor in the call's first argument, and what it is.
 fn descriptor(wait: &Lasting) -> Option<(String, String)> {
-    let path = format!("/proc/{}/fd/{}", living(wait.tgid.0), wait.wait.arg as u32);
-    let link = fs::read_link(&path).ok()?.to_str()?.to_owned();
+    let path = format!("fd/{}", wait.wait.arg as u32);
+    let link = fs::read_link(format!("/proc/{}/{path}", living(wait.tgid.0))).ok()?.to_str()?.to_owned();
     Some((path, link))
 }
 
@@ -202,18 +203,11 @@ fn fifo(wait: &Lasting, call: &str) -> Option<Held> {
     if flags as i32 & libc::O_ACCMODE == libc::O_RDONLY {
         return None;
     }
-    let bytes: [u8; 256] = memory(wait.tgid, path)?;
+    let bytes: [u8; 256] = touch::memory(wait.tgid, path)?;
     let path = std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()?;
     let base = if path.starts_with('/') { "root" } else { "cwd/" };
-    let meta = fs::metadata(format!("/proc/{}/{base}{path}", living(wait.tgid.0))).ok()?;
+    let meta = touch::metadata(wait.tgid, &format!("{base}{path}")).ok()??;
     meta.file_type().is_fifo().then(|| Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None })
-}
-
-/// Up to `N` bytes of a process' memory; zero beyond what can be read.
-pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let file = fs::File::open(format!("/proc/{}/mem", living(tgid.0))).ok()?;
-    (file.read_at(&mut bytes, at).ok()? > 0).then_some(bytes)
 }
 
 /// It stands still, by a signal.

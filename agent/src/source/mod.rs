@@ -25,4 +25,5 @@ pub mod spaces;
 pub mod standstill;
 pub mod syscalls;
 pub mod task;
+mod touch;
 pub mod unwind;

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
-use flamegraphs::symbolize::maps::{self, Mapping};
+use flamegraphs::symbolize::maps::Mapping;
 
+use super::touch;
 use crate::bpf::{MappingChange, MappingEvent};
 
 /// How long a process that has gone is remembered: its samples are read within a tenth of this.
@@ -102,7 +103,7 @@ impl Spaces {
     fn fork(&mut self, at: MonoNs, parent: Tgid, child: Tgid) {
         let parents = self.known.entry(parent).or_insert_with(|| {
             // One from before: what it has, its child has.
-            Space::new(MonoNs(0), Arc::new(maps::read(parent.0).unwrap_or_default()))
+            Space::new(MonoNs(0), Arc::new(touch::mappings(parent)))
         });
         let mappings = parents.mappings();
         self.known.insert(child, Space::new(at, mappings));

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use agent::output::OutputMode;
 use agent::recording::{Head, Writer};
 use agent::window::Window;
 use agent_common::units::{Tgid, UnixNs};
@@ -32,7 +33,7 @@ impl Recorder {
             samples: true,
         };
         Ok(Self {
-            writer: Writer::create(path, &head)?,
+            writer: Writer::create(path, OutputMode::PRIVATE, &head)?,
             symbolizer: Symbolizer::spawn(SymbolizerOptions::default())?,
             own,
         })

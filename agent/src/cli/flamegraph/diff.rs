@@ -11,6 +11,7 @@ use flamegraphs::{FoldOptions, Folded, SvgOptions, read, svg};
 use serde_json::json;
 
 use super::{Context, term};
+use crate::output::{self, OutputMode};
 
 /// Changes under this many points of per cent are noise in a profile of some thousand samples.
 const SMALLEST: f64 = 0.05;
@@ -29,6 +30,9 @@ pub(super) struct DiffArgs {
     /// File to write, `-` for stdout
     #[arg(short, long, value_name = "FILE", default_value = "flamegraph-diff.svg")]
     output: PathBuf,
+
+    #[command(flatten)]
+    output_mode: OutputMode,
 
     /// Compare weights as they are, not shares: for profiles of the same work
     #[arg(long)]
@@ -65,8 +69,10 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let path = args.output.display();
-    let file = File::create(&args.output).with_context(|| format!("cannot write {path}"))?;
-    svg::write_difference(&difference, &options, BufWriter::new(file))
+    let cannot = || format!("cannot write {path}");
+    let mut file = output::Output::create(&args.output, args.output_mode).with_context(cannot)?;
+    svg::write_difference(&difference, &options, BufWriter::new(file.file()))
+        .and_then(|()| file.finish())
         .with_context(|| format!("cannot write {path}"))?;
     let shown = &changes[..changes.len().min(args.rows)];
     if context.global.json {

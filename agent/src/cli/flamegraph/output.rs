@@ -1,6 +1,5 @@
 //! Where a profile goes, and in which format.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use serde_json::json;
 use super::picture::{self, empty_reason, subtitle, title};
 use super::{Context, FlamegraphArgs, term};
 use crate::control::protocol::Profile;
+use crate::output;
 
 /// What to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -94,13 +94,11 @@ pub(super) fn misnamed(args: &FlamegraphArgs) -> Option<String> {
     Some(format!("{} {said}", path.display()))
 }
 
-/// Where the profile goes. Opened before the probes are attached; a file that we made goes again if nothing is written.
+/// Where the profile goes. Opened before the probes are attached; nothing is at the path before all is written.
 #[derive(Debug)]
 pub(super) struct Output {
     format: Format,
-    file: Option<(File, PathBuf)>,
-    made: bool,
-    written: bool,
+    file: Option<(output::Output, PathBuf)>,
 }
 
 impl Output {
@@ -115,33 +113,30 @@ impl Output {
             if context.global.json {
                 bail!("--json and the {} both want stdout; name a file with -o", format.name());
             }
-            return Ok(Self { format, file: None, made: false, written: false });
+            return Ok(Self { format, file: None });
         };
-        let made = !path.exists();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = output::Output::create(&path, args.output_mode);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { format, file: Some((file, path)), made, written: false })
+        Ok(Self { format, file: Some((file, path)) })
     }
 
-    pub(super) fn write(&mut self, context: &Context, profile: &Profile) -> anyhow::Result<()> {
-        match &mut self.file {
+    pub(super) fn write(self, context: &Context, profile: &Profile) -> anyhow::Result<()> {
+        let path = match self.file {
             None => {
                 let mut out = io::BufWriter::new(io::stdout().lock());
                 render(self.format, profile, &mut out)?;
                 out.flush()?;
+                None
             }
-            Some((file, path)) => {
-                if file.metadata()?.is_file() {
-                    file.set_len(0)?;
-                }
-                let mut out = io::BufWriter::new(&mut *file);
-                render(self.format, profile, &mut out)
-                    .and_then(|()| out.flush())
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+            Some((mut file, path)) => {
+                let cannot = || format!("cannot write {}", path.display());
+                let mut out = io::BufWriter::new(file.file());
+                render(self.format, profile, &mut out).and_then(|()| out.flush()).with_context(cannot)?;
+                drop(out);
+                file.finish().with_context(cannot)?;
+                Some(path)
             }
-        }
-        self.written = true;
-        let path = self.file.as_ref().map(|(_, path)| path.as_path());
+        };
         if context.global.json {
             term::print_json(&json!({
                 "output": path.map(|path| path.display().to_string()),
@@ -168,15 +163,6 @@ impl Output {
             }
         }
         Ok(())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if let (Some((_, path)), true, false) = (&self.file, self.made, self.written) {
-            // Best effort: an empty file is no harm.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 

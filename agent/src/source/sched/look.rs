@@ -14,8 +14,9 @@ use agent_common::units::{MonoNs, Tgid, Tid};
 use opener::living;
 
 use crate::source::in_flight::threads;
-use crate::source::lasting::{Lasting, memory};
+use crate::source::lasting::Lasting;
 use crate::source::sockets::inode_of;
+use crate::source::touch;
 use crate::window::{OpenWait, SyscallAbi};
 
 /// A thread that has been in one state since before it was looked at.
@@ -138,7 +139,7 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
 /// Words of a process' memory.
 fn words<const N: usize>(tgid: Tgid, at: u64) -> Option<[u32; N]> {
     const { assert!(N <= 3) };
-    let bytes: [u8; 12] = memory(tgid, at)?;
+    let bytes: [u8; 12] = touch::memory(tgid, at)?;
     let mut words = [0; N];
     let (chunks, _) = bytes.as_chunks::<4>();
     words.iter_mut().zip(chunks).for_each(|(word, bytes)| *word = u32::from_ne_bytes(*bytes));
@@ -219,11 +220,12 @@ impl Sockets {
                 _ => file::EVENTS,
             };
         }
-        match fs::metadata(&path).map(|m| m.file_type()) {
-            Ok(kind) if kind.is_fifo() => file::PIPE,
-            Ok(kind) if kind.is_char_device() => file::DEVICE,
-            Ok(_) => file::DISK,
-            Err(_) => 0,
+        match touch::metadata(tgid, &format!("fd/{fd}")).map(|meta| meta.map(|meta| meta.file_type())) {
+            Ok(Some(kind)) if kind.is_fifo() => file::PIPE,
+            Ok(Some(kind)) if kind.is_char_device() => file::DEVICE,
+            // What has a path and does not answer is on a file system with a server.
+            Ok(Some(_)) | Err(_) => file::DISK,
+            Ok(None) => 0,
         }
     }
 }

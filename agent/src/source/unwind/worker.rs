@@ -11,7 +11,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::report::UnwindCost;
 use flamegraphs::symbolize::maps;
 use nix::sys::eventfd::EventFd;
-use opener::{Blocked, Owner, Workers};
+use opener::{Blocked, Owner, Patience, Workers};
 
 use super::extents::Extents;
 use super::files::FileKey;
@@ -60,7 +60,7 @@ impl Worker {
     pub(super) fn new(maps: UnwindMaps, shared: Arc<Mutex<UnwindCost>>, done: mpsc::Sender<Walked>) -> Self {
         Self {
             maps,
-            workers: Workers::new("unwind"),
+            workers: Workers::with_patience("unwind", Patience::TABLES),
             shared,
             cpu_ns: 0,
             refused: 0,

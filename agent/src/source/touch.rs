@@ -1,0 +1,35 @@
+//! What the collector's own thread asks of other processes and may have to wait for.
+//!
+//! The thread drains rings that hold four seconds: a `stat` that a dead file system never answers must not be its own. Each
+//! question is asked on a worker of `opener`, and a process whose answer does not come is left alone until it does.
+
+use std::fs::Metadata;
+use std::os::unix::fs::FileExt as _;
+
+use agent_common::units::Tgid;
+use flamegraphs::symbolize::maps::{self, Mapping};
+use opener::{Owner, Patience, Workers, living, process};
+
+static WORKERS: Workers = Workers::with_patience("collector", Patience::COLLECTOR);
+
+/// What `stat` says of `<path>` below the process' directory in `/proc`; symbolic links are followed. An error if there is no answer.
+pub(super) fn metadata(tgid: Tgid, path: &str) -> Result<Option<Metadata>, opener::Blocked> {
+    let path = format!("/proc/{}/{path}", living(tgid.0));
+    WORKERS.run(Owner::of_process(tgid.0), move || std::fs::metadata(path).ok())
+}
+
+/// Up to `N` bytes of a process' memory; zero beyond what can be read.
+pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
+    let read = move || {
+        let mut bytes = [0; N];
+        let memory = process::memory(tgid.0).ok()?;
+        (memory.read_at(&mut bytes, at).ok()? > 0).then_some(bytes)
+    };
+    WORKERS.run(Owner::of_process(tgid.0), read).ok().flatten()
+}
+
+/// The executable mappings of a process; none if it is gone or does not answer.
+pub(super) fn mappings(tgid: Tgid) -> Vec<Mapping> {
+    let read = move || maps::read(tgid.0).unwrap_or_default();
+    WORKERS.run(Owner::of_process(tgid.0), read).unwrap_or_default()
+}
