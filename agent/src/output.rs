@@ -133,6 +133,7 @@ fn refused(path: &Path, why: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -203,7 +204,6 @@ mod tests {
     fn what_the_shell_has_opened_is_written_to_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let file = File::create(dir.path().join("log")).unwrap();
-        use std::os::fd::AsRawFd as _;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         assert!(matches!(Output::create(path.as_ref(), OutputMode::PRIVATE), Ok(Output::Stream(_))));
         assert!(matches!(Output::create("/dev/null".as_ref(), OutputMode::PRIVATE), Ok(Output::Stream(_))));

@@ -216,8 +216,8 @@ fn roots_programs_take_no_names_from_debug_files_that_others_can_write() {
 fn elf(symbols: u64, strings: u64) -> Vec<u8> {
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
     elf.resize(16, 0);
-    let half = |elf: &mut Vec<u8>, values: &[u16]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
-    let long = |elf: &mut Vec<u8>, values: &[u64]| values.iter().for_each(|v| elf.extend(v.to_le_bytes()));
+    let half = |elf: &mut Vec<u8>, values: &[u16]| elf.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    let long = |elf: &mut Vec<u8>, values: &[u64]| elf.extend(values.iter().flat_map(|v| v.to_le_bytes()));
     half(&mut elf, &[2, 62, 1, 0]);
     // Entry, program headers, section headers, flags and sizes.
     long(&mut elf, &[0x1000, 64, 120]);

@@ -79,7 +79,9 @@ mod tests {
         let wait = Mutex::new(wait);
         let work = move |mut alerts: Vec<Alert>, _: &[Arc<Window>]| {
             wait.lock().unwrap().recv().unwrap();
-            alerts.iter_mut().for_each(|alert| alert.finding.stacks = vec!["a;b 1".to_owned()]);
+            for alert in &mut alerts {
+                alert.finding.stacks = vec!["a;b 1".to_owned()];
+            }
             alerts
         };
         let mut naming = Naming::new(Arc::new(work));

@@ -97,9 +97,9 @@ impl Server {
             INIT => {
                 let mut init = Vec::new();
                 // Version, read-ahead, flags, requests in the background, bytes written at once.
-                [7, 31, MAX_READ as u32, 0, 0, MAX_READ as u32]
-                    .iter()
-                    .for_each(|w| init.extend(w.to_ne_bytes()));
+                for value in [7, 31, MAX_READ as u32, 0, 0, MAX_READ as u32] {
+                    init.extend(value.to_ne_bytes());
+                }
                 init.resize(64, 0);
                 Ok(init)
             }
@@ -109,13 +109,17 @@ impl Server {
                 let node = place.ok_or(libc::ENOENT)? as u64 + ROOT + 1;
                 let mut entry = Vec::new();
                 // Node, generation, valid for a second both, no nanoseconds.
-                [node, 0, 1, 1, 0].iter().for_each(|w| entry.extend(w.to_ne_bytes()));
+                for value in [node, 0, 1, 1, 0] {
+                    entry.extend(value.to_ne_bytes());
+                }
                 entry.extend(self.attributes(node)?);
                 Ok(entry)
             }
             GETATTR => {
                 let mut answer = Vec::new();
-                [1_u64, 0].iter().for_each(|w| answer.extend(w.to_ne_bytes()));
+                for value in [1_u64, 0] {
+                    answer.extend(value.to_ne_bytes());
+                }
                 answer.extend(self.attributes(node)?);
                 Ok(answer)
             }
@@ -144,9 +148,13 @@ impl Server {
         };
         let mut attributes = Vec::new();
         // Inode, size, blocks, times.
-        [node, size, size.div_ceil(512), 0, 0, 0].iter().for_each(|w| attributes.extend(w.to_ne_bytes()));
+        for value in [node, size, size.div_ceil(512), 0, 0, 0] {
+            attributes.extend(value.to_ne_bytes());
+        }
         // Nanoseconds of the times, mode, links, user, group, device, block size, flags.
-        [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0].iter().for_each(|w: &u32| attributes.extend(w.to_ne_bytes()));
+        for value in [0, 0, 0, mode, 1, 0, 0, 0, 4096, 0_u32] {
+            attributes.extend(value.to_ne_bytes());
+        }
         Ok(attributes)
     }
 }
