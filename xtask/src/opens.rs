@@ -31,7 +31,7 @@ const CALLS: [&str; 16] = [
 ];
 
 /// What leads from a process to its files and memory: whoever follows it is at the mercy of that process.
-const LEADS_ON: [&str; 7] = ["map_files", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
+const LEADS_ON: [&str; 7] = ["map_files/", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
 
 /// Where paths may be opened without `opener`, and why.
 const ALLOWED: [(&str, &str); 20] = [

@@ -208,7 +208,8 @@ impl Files {
         let id = opened.image.as_ref().and_then(|image| image.build_id.clone());
         if opened.awaits
             && let Some(id) = id
-            && debuginfod::cached(&id).is_some_and(|path| path.exists())
+            && let Some(path) = debuginfod::cached(&id)
+            && let Ok(true) = self.workers.run(Owner::own(), move || opener::file::at(&path).is_ok())
         {
             opened.awaits = false;
             self.uncache(opened);
