@@ -3,6 +3,13 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
+
+use agent_common::units::UnixNs;
+use agent_common::wire::head::WindowHead;
+use agent_common::wire::line::Point;
+use server::store::embedded::EmbeddedStore;
+use server::store::{Store, Window};
 
 fn agent(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
@@ -213,4 +220,45 @@ fn a_secret_on_the_command_line_is_warned_about_and_not_repeated() {
     );
     let said = stderr(&run(&["doctor", "--set", "mqtt.url=mqtt://me@localhost"]));
     assert!(!said.contains("carries a secret"), "{said}");
+}
+
+/// A collector whose clock is a day ahead: its last minutes are read by its own clock, and the skew is said.
+#[test]
+fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
+    const SECOND: u64 = 1_000_000_000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = dir.path().join("state");
+    let store = EmbeddedStore::open(&dir.path().join("state-server"), Default::default()).expect("a store");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    for (host, ahead) in [("ahead", 86_400 * SECOND), ("right", 0)] {
+        // The second is an hour older than the first.
+        let windows = [(2, now), (1, now - 3_600 * SECOND)].map(|(seq, end)| {
+            let end = UnixNs(end + ahead);
+            let stream = "0123456789abcdef".to_owned();
+            let head = WindowHead { host: host.to_owned(), stream, seq, points: 1, span_ns: SECOND, end };
+            Window::from_points(head, &[Point::new("m", end).tag("host", host).field("v", seq)])
+        });
+        store.write(&windows).expect("written");
+    }
+    drop(store);
+    let query = |args: &[&str]| {
+        let state = state.to_string_lossy().into_owned();
+        let output = run(&[&["query", "--state-dir", &state, "m", "v"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (stdout(&output), stderr(&output))
+    };
+    for args in [&["--json"][..], &["--json", "--step", "1h"]] {
+        let (out, said) = query(args);
+        let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let found = answer["series"].as_array().expect("series").iter().map(|series| {
+            let samples = series["samples"].as_array().or(series["steps"].as_array()).expect("samples");
+            (series["tags"]["host"].as_str().expect("a host"), samples.len())
+        });
+        assert_eq!(found.collect::<Vec<_>>(), [("ahead", 1), ("right", 1)], "{out}");
+        assert!(said.contains("ahead: its clock is 23h59m ahead") && !said.contains("right"), "{said}");
+    }
+    let (out, said) = query(&["--tag", "host=right", "--last", "2h"]);
+    assert!(out.lines().count() == 3 && said.is_empty(), "{out}{said}");
+    let (out, said) = query(&["--tag", "host=ahead"]);
+    assert!(out.lines().count() == 2 && said.contains("its clock"), "{out}{said}");
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use agent_common::wire::text::clean;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::NameCoverage;
@@ -197,7 +198,7 @@ impl Texts {
 /// control characters, no blank ends, and no last word that reads as a count (`worker 5` alone on a line
 /// would be taken for stack `worker` with a differential).
 fn frame_text(name: &str, suffix: &str) -> String {
-    let mut frame: String = name.trim().chars().map(clean).collect();
+    let mut frame: String = clean(name.trim()).chars().map(in_line).collect();
     if frame.is_empty() {
         frame.push('?');
     }
@@ -214,13 +215,11 @@ fn frame_text(name: &str, suffix: &str) -> String {
     frame
 }
 
-/// A character as it may stand in a folded stack and in XML 1.0.
-fn clean(char: char) -> char {
+/// A clean character as it may stand in a folded stack.
+fn in_line(char: char) -> char {
     match char {
         ';' => ':',
         char if char.is_whitespace() => ' ',
-        char if char.is_control() => '?',
-        '\u{fffe}' | '\u{ffff}' => '?',
         char => char,
     }
 }

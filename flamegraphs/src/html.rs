@@ -12,6 +12,7 @@
 
 use std::io::{self, Write};
 
+use agent_common::wire::text::{clean, clean_json};
 use serde::Serialize;
 
 use crate::format::{About, Unit};
@@ -59,7 +60,7 @@ pub fn write(timeline: &Timeline, about: &About, mut out: impl Write) -> io::Res
         body = include_str!("html/body.html"),
         script = include_str!("html/page.js"),
         // A script element ends at `</`, whatever is around it.
-        data = data.replace('<', "\\u003c"),
+        data = clean_json(&data).replace('<', "\\u003c"),
     )?;
     out.flush()
 }
@@ -103,14 +104,7 @@ fn data<'a>(timeline: &'a Timeline, about: &About) -> Data<'a> {
 
 /// Foreign text as it may stand in an element.
 fn text(foreign: &str) -> String {
-    let clean = |char: char| match char {
-        char if char.is_control() => '\u{fffd}',
-        // Marks that turn the direction of writing make a name look like another.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        char => char,
-    };
-    let text: String = foreign.chars().map(clean).collect();
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    clean(foreign).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use agent_common::wire::text::clean;
+
 use crate::fold::{FoldOptions, Folded};
 use crate::pprof::{self, ReadError};
 
@@ -34,7 +36,9 @@ pub fn folded(mut input: impl Read, options: &FoldOptions) -> Result<Folded, Rea
 /// The stacks of folded text: frame-wise sorted, each once.
 fn lines(text: &str) -> Result<Vec<(String, u64)>, &'static str> {
     let mut stacks: Vec<(String, u64)> = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+    for line in
+        text.lines().map(|line| clean(line.trim())).filter(|line| !line.is_empty() && !line.starts_with("# "))
+    {
         let (stack, weight) = line.rsplit_once(' ').ok_or("a line of folded stacks has no count")?;
         let weight = weight.parse().map_err(|_| "a line of folded stacks has no count at its end")?;
         if weight > 0 {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use agent_common::wire::text::clean;
 use inferno::flamegraph::{self, Palette, color::Color, color::PaletteMap};
 
 use crate::diff::Difference;
@@ -277,16 +278,9 @@ fn colour(frame: &str, theme: Theme) -> Color {
     }
 }
 
-/// Text without the characters that XML 1.0 forbids even when escaped.
+/// Text without the characters that XML 1.0 forbids even when escaped, nor any that hides or turns what it shows.
 fn xml_text(text: &str) -> String {
-    text.chars()
-        .map(|char| match char {
-            '\u{fffe}' | '\u{ffff}' => '?',
-            char if char.is_whitespace() => ' ',
-            char if char.is_control() => '?',
-            char => char,
-        })
-        .collect()
+    clean(text).chars().map(|char| if char.is_whitespace() { ' ' } else { char }).collect()
 }
 
 fn escaped(text: &str) -> String {

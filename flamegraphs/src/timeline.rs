@@ -1,10 +1,12 @@
 //! Samples and names → samples with readable stacks, each with its time and thread: what every format is written
 //! from. Pure: no I/O, no clock.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
+use agent_common::wire::text::clean;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
@@ -75,7 +77,7 @@ impl Timeline {
             let parts = (one.reason.as_ref(), one.waker.as_ref(), one.group.as_ref());
             loom.add(&one.sample, parts);
         }
-        loom.done
+        loom.done.cleaned()
     }
 
     /// The same of plain samples.
@@ -84,7 +86,22 @@ impl Timeline {
         for sample in samples {
             loom.add(sample, (None, None, None));
         }
-        loom.done
+        loom.done.cleaned()
+    }
+
+    /// With every name made safe to show: symbols, paths, comms and groups are other users' words. Each format is made
+    /// of a timeline, so none of them meets a raw one.
+    pub(crate) fn cleaned(mut self) -> Self {
+        for frame in &mut self.frames {
+            clean_arc(&mut frame.name);
+            frame.module.iter_mut().for_each(clean_arc);
+            frame.source.iter_mut().for_each(|source| clean_arc(&mut source.file));
+        }
+        for thread in &mut self.threads {
+            clean_arc(&mut thread.comm);
+            thread.group.iter_mut().for_each(clean_arc);
+        }
+        self
     }
 
     /// The frames of a point's stack, root first.
@@ -113,6 +130,12 @@ impl Timeline {
             && self.points.iter().all(|point| {
                 (point.thread as usize) < self.threads.len() && (point.stack as usize) < self.stacks.len()
             })
+    }
+}
+
+fn clean_arc(text: &mut Arc<str>) {
+    if let Cow::Owned(clean) = clean(text) {
+        *text = clean.into();
     }
 }
 

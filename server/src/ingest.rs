@@ -11,11 +11,12 @@ mod acks;
 mod session;
 mod stats;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use agent_common::units::UnixNs;
 use agent_common::wire::stored::{RangeSet, Stored};
 use agent_common::wire::topic::{self, Channel};
 
@@ -67,6 +68,13 @@ impl Options {
             status_every: Duration::from_secs(10),
         }
     }
+}
+
+/// Entries of the per-host and per-stream tables: about 4 MiB with a small status each.
+const HOSTS: usize = 10_000;
+
+fn now() -> UnixNs {
+    UnixNs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64)
 }
 
 /// A window that waits for the store.
@@ -176,6 +184,8 @@ struct Work {
     to_tell: BTreeMap<(String, String), Stored>,
     /// Windows that the store will never take. They are told as stored, or they would be sent for ever.
     hopeless: BTreeMap<(String, String), RangeSet>,
+    /// Hosts whose clock was warned about, at most [`HOSTS`].
+    warned_of_clock: BTreeSet<String>,
     /// Messages were left to the broker because of [`Options::backlog_bytes`].
     shed: bool,
 }

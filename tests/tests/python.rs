@@ -205,7 +205,9 @@ fn a_script_that_ends_at_once_keeps_its_names() {
         let with = stacks.iter().filter(|(stack, _)| stack.iter().any(|frame| frame.starts_with(text)));
         with.map(|(_, count)| count).sum()
     };
-    let (named, lost) = (count("short (short.py:2)"), count("[python"));
+    // A code object that could not be read. The interpreter's own frames (`[python3.11+0x…]`) are unnamed wherever its
+    // debug symbols are not installed: that is no loss.
+    let (named, lost) = (count("short (short.py:2)"), count("[python 0x"));
     assert!(named > 200 && lost * 10 <= named, "{named} named, {lost} not: {stacks:#?}");
 }
 

@@ -4,6 +4,8 @@ mod apt;
 mod bench;
 mod build_ebpf;
 mod digest;
+mod fresh;
+mod lint;
 mod opens;
 mod run;
 mod shell;
@@ -27,7 +29,7 @@ enum Command {
     BuildEbpf(build_ebpf::Args),
     /// Build the agent and run its main job: `agent run` on embedded defaults
     Run(run::Args),
-    /// Run all tests, installing what they need (says so)
+    /// Lint and run all tests, installing what they need (says so)
     Test(test::Args),
     /// Fetch and unpack the servers that tests talk to; prints the directory (`S7MPA_TOOLS`)
     Tools,

@@ -1,5 +1,5 @@
-//! `test`: everything, with what it needs. Unit tests run as whoever calls; integration tests (kernel, whole
-//! program, real servers) as root with `REQUIRE_BPF=1`, so that none is skipped.
+//! `test`: everything, with what it needs. Lints first; unit tests run as whoever calls; integration tests (kernel,
+//! whole program, real servers) as root. Nothing is skipped.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -9,14 +9,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, shell};
+use crate::{apt, fresh, lint, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Unit tests only: no root, no packages
-    #[arg(long)]
+    /// Unit tests only: no root, no packages, no lints
+    #[arg(long, conflicts_with = "fresh")]
     unit: bool,
-    /// Only tests whose name contains this
+    /// In an empty system that is made for it and removed: bookworm (Debian 12), trixie (Debian 13), noble (Ubuntu 24.04)
+    #[arg(long, value_name = "SUITE", num_args = 0..=1, require_equals = true, default_missing_value = "bookworm")]
+    fresh: Option<fresh::Suite>,
+    /// Only tests whose name contains this, and no lints
     filter: Option<String>,
 }
 
@@ -43,12 +46,16 @@ const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];
 pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "agent-ebpf"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(suite) = args.fresh {
+        return fresh::run(suite, args.filter.as_deref());
+    }
     let start = Instant::now();
     let mut results = Vec::new();
     let filter = args.filter.as_slice();
     if !args.unit {
         apt::install_missing(&PROGRAMS)?;
     }
+    let lints = (!args.unit && args.filter.is_none()).then(lint::all);
     let mut unit = shell::cargo();
     unit.args(["test", "--no-fail-fast"]).args(SELECTION).args(["--lib", "--bins"]).args(filter);
     let mut ok = cargo_test(&mut unit, &mut results)?;
@@ -63,8 +70,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         as_root_runner(&mut integration, &tools)?;
         ok &= cargo_test(&mut integration, &mut results)?;
     }
-    closing_lines(&results, start);
-    if ok { Ok(()) } else { bail!("tests failed") }
+    closing_lines(&results, lints.as_deref(), start);
+    match lints.as_deref() {
+        _ if !ok => bail!("tests failed"),
+        Some([_, ..]) => bail!("lints failed"),
+        _ => Ok(()),
+    }
 }
 
 /// Where the servers are, after fetching them where they are not there yet.
@@ -117,10 +128,15 @@ fn cargo_test(command: &mut Command, results: &mut Vec<String>) -> Result<bool> 
     Ok(child.wait()?.success())
 }
 
-/// Repeats what each runner said last, and the sum.
-fn closing_lines(results: &[String], start: Instant) {
+/// Repeats what each lint and each runner said last, and the sum.
+fn closing_lines(results: &[String], lints: Option<&[String]>, start: Instant) {
     let (mut passed, mut failed) = (0, 0);
     println!("\n==== results");
+    match lints {
+        None => println!("lints: not run (--unit, or a filter)"),
+        Some([]) => println!("lints: fmt, deny and clippy found nothing"),
+        Some(failed) => failed.iter().for_each(|lint| println!("lint FAILED: {lint}")),
+    }
     for line in results {
         println!("{line}");
         let (p, f) = counts(line);

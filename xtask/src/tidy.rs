@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::{digest, opens, shell};
+use crate::{digest, lint, opens, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             failed.push(name);
         }
     };
-    step("fmt", shell::run(shell::cargo().args(["fmt", "--all", "--check"])));
+    step("fmt", lint::fmt());
     step("object", digest::check(&root));
     step("opens", opens::check(&root));
     if !args.fast {
@@ -49,23 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     long_files(&root)?;
     if !args.fast {
-        step(
-            "clippy",
-            shell::run(
-                shell::cargo()
-                    .args(["clippy", "--workspace", "--exclude", "agent-ebpf", "--all-targets"])
-                    .args(["--", "-D", "warnings"]),
-            ),
-        );
+        step("clippy", lint::clippy());
     }
-    if shell::which("cargo-deny").is_some() {
-        step(
-            "deny",
-            shell::run(shell::cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"])),
-        );
-    } else {
-        eprintln!("deny: not checked, there is no cargo-deny here (cargo install cargo-deny)");
-    }
+    step("deny", lint::deny());
     if failed.is_empty() { Ok(()) } else { bail!("not tidy: {}", failed.join(", ")) }
 }
 

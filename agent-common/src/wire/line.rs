@@ -6,15 +6,16 @@
 
 mod encode;
 mod parse;
+mod problem;
+mod scan;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 pub use encode::{Skipped, encode, encode_into};
-pub use parse::{
-    Line, LineError, Lines, MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem, Value, lines, parse, text,
-};
+pub use parse::{Line, Lines, Value, lines, parse};
+pub use problem::{LineError, MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem, text};
 
 use crate::units::UnixNs;
 

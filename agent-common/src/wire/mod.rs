@@ -6,4 +6,5 @@ pub mod line;
 pub mod registry;
 pub mod report;
 pub mod stored;
+pub mod text;
 pub mod topic;

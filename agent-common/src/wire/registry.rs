@@ -108,14 +108,14 @@ pub struct Measurement {
 
 /// All measurements.
 #[must_use]
-pub fn measurements() -> &'static [Measurement] {
-    table::MEASUREMENTS
+pub fn measurements() -> impl Iterator<Item = &'static Measurement> {
+    table::GROUPS.into_iter().flatten()
 }
 
 /// One measurement.
 #[must_use]
 pub fn measurement(name: &str) -> Option<&'static Measurement> {
-    measurements().iter().find(|measurement| measurement.name == name)
+    measurements().find(|measurement| measurement.name == name)
 }
 
 /// One metric.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::text::is_hostile;
+
 /// What all topics begin with.
 pub const PREFIX: &str = "s7mpa/v1/";
 
@@ -93,7 +95,12 @@ pub fn shared_filter(group: &str, channel: &Channel) -> String {
 /// Takes a topic apart; `None` when it is not one of ours.
 pub fn parse(topic: &str) -> Option<Topic<'_>> {
     let mut levels = topic.strip_prefix(PREFIX)?.split('/');
-    let host = unescape(levels.next().filter(|host| !host.is_empty())?)?;
+    let level = levels.next().filter(|host| !host.is_empty())?;
+    let host = unescape(level)?;
+    // A broker's access list compares topics as they are: a second spelling of a host would pass by it.
+    if escape(&host) != level {
+        return None;
+    }
     let name = levels.next()?;
     let channel = Channel::ALL.into_iter().find(|channel| channel.name() == name)?;
     let id = levels.next();
@@ -104,9 +111,10 @@ pub fn parse(topic: &str) -> Option<Topic<'_>> {
     Some(Topic { host, channel, id })
 }
 
-/// A host name is one level: `/`, the wildcards and control characters are written `%2F`. Real host names have none.
+/// A host name is one level: `/`, the wildcards, control and invisible characters are written `%2F`. Real host names
+/// have none.
 fn escape(host: &str) -> Cow<'_, str> {
-    let plain = |c: char| !matches!(c, '/' | '+' | '#' | '%' | '$') && !c.is_control();
+    let plain = |c: char| !matches!(c, '/' | '+' | '#' | '%' | '$') && !is_hostile(c);
     if !host.is_empty() && host.chars().all(plain) {
         return host.into();
     }
@@ -156,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_channel_comes_back_from_its_topic() {
-        for host in ["web-1", "a/b", "50%", "+", "", "ü\n"] {
+        for host in ["web-1", "a/b", "50%", "+", "", "ü\n", "a\u{202e}b\u{200b}"] {
             for channel in Channel::ALL {
                 let topic = of(host, &channel);
                 assert_eq!(parse(&topic), Some(Topic { host: host.into(), channel, id: None }), "{topic}");
@@ -189,6 +197,10 @@ mod tests {
             "s7mpa/v2/h/metrics",
             "s7mpa/v1/%zz/metrics",
             "s7mpa/v1/%f/metrics",
+            // Other spellings of `web`, `a/b` and ``.
+            "s7mpa/v1/%77eb/metrics",
+            "s7mpa/v1/a%2fb/metrics",
+            "s7mpa/v1/%2B%/metrics",
         ] {
             assert_eq!(parse(topic), None, "{topic}");
         }

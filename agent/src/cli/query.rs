@@ -1,16 +1,19 @@
 //! `agent query`: reads the history in the embedded store.
 
+mod spans;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use agent_common::units::{DurNs, UnixNs};
+use agent_common::units::DurNs;
 use agent_common::wire::line::FieldValue;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-use server::store::embedded::{FILE, Reader, Selection, Step, Tags};
+use server::store::embedded::{FILE, Reader, Selection, Series, Step, Tags};
 
+use self::spans::{HOST, Spans};
 use super::term::{Side, Table};
 use super::{Context, Outcome, duration, key_value, term};
 
@@ -87,26 +90,24 @@ fn query(context: &Context, args: &QueryArgs, path: &std::path::Path) -> anyhow:
     if !fields.contains(field) {
         bail!("no field {field} in the store{}", nearest(field, &fields));
     }
-    let (from, to) = span(args);
-    let selection = Selection {
-        measurement: measurement.clone(),
-        field: field.clone(),
-        tags: args.tags.clone(),
-        from,
-        to,
-    };
+    let spans = Spans::of(args, &reader)?;
+    let selections = spans.0.iter().map(|span| {
+        let mut tags = args.tags.clone();
+        tags.extend(span.host.clone().map(|host| (HOST.to_owned(), host)));
+        let (measurement, field) = (measurement.clone(), field.clone());
+        Selection { measurement, field, tags, from: span.from, to: span.to }
+    });
+    let selections: Vec<Selection> = selections.collect();
     match args.step {
-        Some(step) => print_steps(context, &reader, &selection, step),
-        None => print_samples(context, &reader, &selection),
+        Some(step) => {
+            let read = |selection: &Selection| reader.query_steps(selection, DurNs(step.as_nanos() as u64));
+            print_steps(context, &selections[0], step, &spans.read(&selections, read, |(tags, _)| tags)?)
+        }
+        None => {
+            let series = spans.read(&selections, |selection| reader.query(selection), |one| &one.tags)?;
+            print_samples(context, &selections[0], &series)
+        }
     }
-}
-
-fn span(args: &QueryArgs) -> (UnixNs, UnixNs) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let from = now.saturating_sub(args.last);
-    // A window of this very second belongs to it.
-    let to = now + Duration::from_secs(1);
-    (UnixNs(from.as_nanos() as u64), UnixNs(to.as_nanos() as u64))
 }
 
 /// The life of the alerts in this time, one line a message as `agent alerts` prints them.
@@ -116,8 +117,12 @@ fn print_alerts(context: &Context, args: &QueryArgs, reader: &Reader) -> anyhow:
         [(name, host)] if name == "host" => Some(host.as_str()),
         _ => bail!("alerts are chosen by --tag host=NAME and --last alone"),
     };
-    let (from, to) = span(args);
-    let alerts = reader.alerts(host, from, to, MAX_ALERTS)?;
+    let mut alerts = Vec::new();
+    let spans = Spans::of(args, reader)?;
+    for span in &spans.0 {
+        let found = reader.alerts(span.host.as_deref().or(host), span.from, span.to, MAX_ALERTS)?;
+        alerts.extend(found.into_iter().filter(|alert| spans.is_of(span, Some(&alert.host))));
+    }
     if context.global.json {
         return term::print_json(&json!({ "alerts": alerts }));
     }
@@ -201,8 +206,7 @@ fn value(value: &FieldValue) -> serde_json::Value {
     }
 }
 
-fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> anyhow::Result<()> {
-    let series = reader.query(selection)?;
+fn print_samples(context: &Context, selection: &Selection, series: &[Series]) -> anyhow::Result<()> {
     if context.global.json {
         let all: Vec<_> = series
             .iter()
@@ -220,7 +224,7 @@ fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> a
         }));
     }
     let mut text = String::new();
-    for series in &series {
+    for series in series {
         text.push_str(&context.paint.bold(shown(&series.tags)));
         text.push('\n');
         for sample in &series.samples {
@@ -237,11 +241,10 @@ fn print_samples(context: &Context, reader: &Reader, selection: &Selection) -> a
 
 fn print_steps(
     context: &Context,
-    reader: &Reader,
     selection: &Selection,
     step: Duration,
+    series: &[(Tags, Vec<Step>)],
 ) -> anyhow::Result<()> {
-    let series = reader.query_steps(selection, DurNs(step.as_nanos() as u64))?;
     let mean = |step: &Step| if step.count == 0 { 0.0 } else { step.sum / step.count as f64 };
     if context.global.json {
         let all: Vec<_> = series
@@ -263,7 +266,7 @@ fn print_steps(
         }));
     }
     let mut text = String::new();
-    for (tags, steps) in &series {
+    for (tags, steps) in series {
         text.push_str(&context.paint.bold(shown(tags)));
         text.push('\n');
         let mut table = Table::new(&[

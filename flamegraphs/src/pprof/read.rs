@@ -37,7 +37,7 @@ pub fn read(mut input: impl Read) -> Result<Timeline, ReadError> {
         MultiGzDecoder::new(&bytes[..]).take(MAX_BYTES).read_to_end(&mut plain)?;
         bytes = plain;
     }
-    Raw::parse(&bytes)?.timeline()
+    Ok(Raw::parse(&bytes)?.timeline()?.cleaned())
 }
 
 #[derive(Default)]

@@ -142,6 +142,9 @@ pub struct IngestStats {
     pub latency: Latency,
     /// Streams by `host/stream`, at most 10,000.
     pub streams: BTreeMap<String, StreamState>,
+    /// Hosts whose clock is ahead of ours by more than [`crate::store::SKEW_TOLERANCE`], and by how much, ns; at most
+    /// 10,000. Their windows are stored with the times that they have.
+    pub clocks_ahead_ns: BTreeMap<String, u64>,
     /// What is wrong with the broker now, in one line.
     pub error: Option<String>,
     /// What is wrong with the store now, in one line.

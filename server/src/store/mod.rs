@@ -10,11 +10,17 @@ pub mod influx;
 mod note;
 mod window;
 
+use std::time::Duration;
+
 use agent_common::wire::stored::Stored;
 
 pub use error::{Backoff, StoreError};
 pub use note::{MAX_NOTE_BYTES, Note, NoteError};
 pub use window::{Window, WindowError};
+
+/// How far a host's clock may be ahead of ours unremarked. Clocks that are kept by NTP differ by less than a second; a
+/// window takes some milliseconds to us, which makes it look late, never early.
+pub const SKEW_TOLERANCE: Duration = Duration::from_secs(10);
 
 /// A store of metrics windows.
 pub trait Store: Send + Sync + std::fmt::Debug {

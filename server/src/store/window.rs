@@ -33,11 +33,14 @@ pub enum WindowError {
     /// Nothing in it.
     #[error("empty payload")]
     Empty,
+    /// A point carries the name of another host than the head: a collector must not write in another's name.
+    #[error("point {0} below the head is of another host")]
+    Host(u64),
 }
 
 impl Window {
     /// Reads a metrics payload: the head, then its points. A malformed line below the head costs this line alone: the
-    /// window's number must not stay open for ever because of it.
+    /// window's number must not stay open for ever because of it. A point of another host costs the window.
     pub fn from_payload(payload: &[u8]) -> Result<Self, WindowError> {
         let text = line::text(payload)?;
         let mut all = line::lines(text);
@@ -46,7 +49,12 @@ impl Window {
         let (mut points, mut malformed, mut first_error) = (0, 0, None);
         for line in all {
             match line {
-                Ok(_) => points += 1,
+                Ok(line) => {
+                    points += 1;
+                    if line.tags().any(|(name, value)| name == "host" && value != head.host) {
+                        return Err(WindowError::Host(points + malformed));
+                    }
+                }
                 Err(error) => {
                     malformed += 1;
                     first_error.get_or_insert(error);
@@ -101,6 +109,24 @@ mod tests {
         assert_eq!((window.points, window.malformed, window.missing()), (2, 1, 0));
         assert_eq!(window.first_error.map(|e| e.line), Some(3));
         assert_eq!(window.lines, "m a=1i 5\nm b=2i 5\n");
+    }
+
+    #[test]
+    fn a_point_in_the_name_of_another_host_is_refused() {
+        for line in [
+            "m,host=i a=1i 5",
+            "m,a=b,host=i a=1i 5",
+            "m,host=h,host=i a=1i 5",
+            "m,host=i,host=h a=1i 5",
+            "m,host=h\\ x a=1i 5",
+        ] {
+            let payload = format!("{HEAD}m,host=h a=1i 5\nbad\n{line}\n");
+            assert_eq!(Window::from_payload(payload.as_bytes()), Err(WindowError::Host(3)), "{line}");
+        }
+        // What VictoriaMetrics would read as a tag of its own is malformed.
+        let payload = format!("{HEAD}m,host=h,a=b\\\\,host=i a=1i 5\n");
+        let window = Window::from_payload(payload.as_bytes()).expect("a window");
+        assert_eq!((window.points, window.malformed, &*window.lines), (0, 1, ""));
     }
 
     #[test]

@@ -105,6 +105,8 @@ fn errors_name_line_and_column() {
     assert_eq!(problem("m c=1i 99999999999999999999"), (1, 8, P::BadTime));
     assert_eq!(problem("m c=1i 5 6"), (1, 9, P::Trailing));
     assert_eq!(problem("m,ä=ü c=1i,d 5"), (1, 13, P::BadField));
+    // For VictoriaMetrics the name ends before this comma: no tag may follow that we do not see.
+    assert_eq!(problem("m,a=b\\\\,host=x c=1i 5"), (1, 13, P::BadTag));
     assert_eq!(problem("m\u{1}"), (1, 2, P::Control));
     assert_eq!(problem(&"m".repeat(MAX_LINE_BYTES + 1)), (1, 1, P::TooLong));
     let error = text(b"m a=1i 5\nm b\xff=1i 5\n").expect_err("not text");

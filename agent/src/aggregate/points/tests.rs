@@ -104,7 +104,7 @@ fn every_point_is_registered_and_everything_registered_is_published() {
         tags.extend(point.tags.iter().map(|(key, _)| key.to_string()));
         fields.extend(point.fields.iter().map(|(key, _)| key.to_string()));
     }
-    let known = registry::measurements().iter().filter(|measurement| measurement.origin == Origin::Window);
+    let known = registry::measurements().filter(|measurement| measurement.origin == Origin::Window);
     let registered: BTreeMap<_, _> = known
         .map(|measurement| {
             let tags = measurement.tags.iter().map(|tag| tag.name.to_owned()).collect();

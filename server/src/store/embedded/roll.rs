@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::bundle::Builder;
 use super::row::{Item, read, unpack};
+use super::stream::Due;
 use super::varint::Damaged;
-use super::{Due, Options, schema};
+use super::{Options, schema};
 
 /// Length of a slot, by the end of the windows: ten minutes. Longer slots compress better (0.200 instead of 0.212
 /// bytes a sample for an hour) but the head, which takes 2 bytes a sample, would be longer too.

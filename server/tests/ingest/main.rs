@@ -1,6 +1,9 @@
 //! The ingester against real brokers, with what a network may bring.
 
-#[path = "common/mosquitto.rs"]
+mod notes;
+mod refused;
+
+#[path = "../common/mosquitto.rs"]
 mod mosquitto;
 
 use std::collections::BTreeSet;
@@ -37,19 +40,27 @@ fn runtime() -> Runtime {
     Runtime::new().expect("runtime")
 }
 
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64
+}
+
 /// A window of host `h` with three points.
 fn payload(seq: u64) -> Vec<u8> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
+    payload_at(seq, now_ns())
+}
+
+/// The same, which ends then.
+fn payload_at(seq: u64, end: u64) -> Vec<u8> {
     let head = WindowHead {
         host: "h".into(),
         stream: STREAM.into(),
         seq,
         points: 3,
         span_ns: 1_000_000_000,
-        end: UnixNs(now),
+        end: UnixNs(end),
     };
     let mut points = vec![head.to_point()];
-    points.extend((0..3_u64).map(|n| Point::new("m", UnixNs(now)).tag("n", n.to_string()).field("v", seq)));
+    points.extend((0..3_u64).map(|n| Point::new("m", UnixNs(end)).tag("n", n.to_string()).field("v", seq)));
     line::encode(&points).into_bytes()
 }
 
@@ -173,128 +184,6 @@ fn metrics(payload: impl Into<Vec<u8>>) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn what_is_no_window_is_rejected_by_reason_and_the_stream_goes_on() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    runtime().block_on(async {
-        let server = Running::embedded(dir.path()).await;
-        let mut publisher = Publisher::connect(&server.options).await;
-        let head = |text: &str| metrics(format!("s7mpa_window,host=h,stream={STREAM} {text} 5\n"));
-        let mut messages = vec![metrics(payload(1))];
-        messages.extend([metrics(""), metrics([0xff, 0xfe, 0x00, 0x80]), metrics(vec![0x80; 256 << 10])]);
-        messages.extend([metrics("{\"json\":true}"), metrics(vec![b'x'; 256 << 10])]);
-        messages.extend([metrics("cpu,host=h usage=1 5\n"), head("seq=0i,points=0i,span_ns=1i")]);
-        messages.push(head("points=0i,span_ns=1i"));
-        messages.push(("s7mpa/v1/another/metrics".into(), payload(2)));
-        messages.push(metrics(payload(2)));
-        publisher.publish(messages).await;
-        until("both good windows stored", || server.ingest.stats().stored == 2).await;
-        let stats = server.stop().await;
-        let r = stats.rejected;
-        assert_eq!((r.empty, r.binary, r.malformed, r.head, r.wrong_host), (1, 2, 2, 3, 1), "{stats:?}");
-        assert_eq!((r.total(), stats.received, stats.points), (9, 11, 6), "{stats:?}");
-        assert_eq!(stats.streams[&format!("h/{STREAM}")].contiguous, 2);
-    });
-}
-
-/// rumqttd drops a link whose acknowledgements do not come in the order of its messages: what is rejected at once must
-/// not overtake a window that waits for the store. Without a spool that sends again, what was lost would be seen.
-#[test]
-fn bursts_of_large_and_bad_messages_leave_the_embedded_brokers_link_alone() {
-    const BURSTS: u64 = 20;
-    let dir = tempfile::tempdir().expect("tempdir");
-    runtime().block_on(async {
-        let server = Running::embedded(dir.path()).await;
-        let mut publisher = Publisher::connect(&server.options).await;
-        for burst in 0..BURSTS {
-            let good = |n: u64| metrics(large(burst * 3 + n, 256 << 10));
-            publisher
-                .publish([
-                    good(1),
-                    metrics(vec![b'x'; 256 << 10]),
-                    metrics(vec![0x80; 1 << 20]),
-                    good(2),
-                    ("s7mpa/v1/h/status".to_owned(), b"{}".to_vec()),
-                    metrics(vec![b'x'; 5 << 20]),
-                    good(3),
-                    metrics(""),
-                ])
-                .await;
-            until("the burst is stored", || server.ingest.stats().stored == burst * 3 + 3).await;
-        }
-        until("all rejected", || server.ingest.stats().rejected.total() == 4 * BURSTS).await;
-        let stats = server.stop().await;
-        assert_eq!((stats.connections, stats.received, stats.duplicates), (1, 7 * BURSTS, 0), "{stats:?}");
-    });
-}
-
-#[test]
-fn a_malformed_line_costs_itself_and_is_counted() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    runtime().block_on(async {
-        let server = Running::embedded(dir.path()).await;
-        let mut publisher = Publisher::connect(&server.options).await;
-        let mut window = payload(1);
-        window.extend_from_slice(b"this is no line\n");
-        publisher.publish([metrics(window)]).await;
-        until("stored", || server.ingest.stats().stored == 1).await;
-        let stats = server.stop().await;
-        assert_eq!((stats.points, stats.malformed_lines, stats.rejected.total()), (3, 1, 0));
-    });
-}
-
-/// Mosquitto lets 64 MiB through. An ingester with a packet limit would break the connection there, get the message
-/// again, and never get past it.
-#[test]
-fn sixty_four_mebibytes_are_rejected_and_the_stream_goes_on() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    let broker = Mosquitto::start(dir.path(), "");
-    runtime().block_on(async {
-        let server = Running::behind(Options::new(broker.url(), "p"), dir.path(), "ingest", None).await;
-        let mut publisher = Publisher::connect(&server.options).await;
-        publisher.publish([metrics(payload(1)), metrics(vec![b'x'; 64 << 20]), metrics(payload(2))]).await;
-        until("both good windows stored", || server.ingest.stats().stored == 2).await;
-        let stats = server.stop().await;
-        assert_eq!((stats.rejected.too_large, stats.connections), (1, 1), "{stats:?}");
-    });
-}
-
-/// The embedded broker throws out who sends too much, before it has read it.
-#[test]
-fn the_embedded_broker_refuses_sixty_four_mebibytes_from_one_counts_it_and_serves_the_others() {
-    tracing_subscriber::registry().with(broker::refusals()).try_init().expect("the only subscriber here");
-    let dir = tempfile::tempdir().expect("tempdir");
-    runtime().block_on(async {
-        let server = Running::embedded(dir.path()).await;
-        let mut good = Publisher::connect(&server.options).await;
-        let mut bad =
-            Publisher::connect(&Options { client_id: "bad".into(), ..server.options.clone() }).await;
-        bad.0
-            .publish(Message { topic: TOPIC.into(), payload: vec![b'x'; 64 << 20], retain: false })
-            .expect("room");
-        good.publish([metrics(payload(1))]).await;
-        loop {
-            if let Event::Closed(failure) = bad.0.next().await {
-                assert_eq!(failure.kind, FailureKind::Closed, "{failure}");
-                break;
-            }
-        }
-        good.publish([metrics(payload(2))]).await;
-        until("both good windows stored", || server.ingest.stats().stored == 2).await;
-        // Behind a small packet in one read, too: another form of the same error.
-        for _ in 0..2 {
-            let mut bad =
-                Publisher::connect(&Options { client_id: "worse".into(), ..server.options.clone() }).await;
-            for payload in [Vec::new(), vec![b'x'; 64 << 20]] {
-                bad.0.publish(Message { topic: TOPIC.into(), payload, retain: false }).expect("room");
-            }
-            while !matches!(bad.0.next().await, Event::Closed(_)) {}
-        }
-        until("all counted", || server.ingest.stats().refused_by_broker == 3).await;
-        assert_eq!(server.stop().await.connections, 1);
-    });
-}
-
-#[test]
 fn duplicates_do_no_harm_and_are_counted() {
     let dir = tempfile::tempdir().expect("tempdir");
     runtime().block_on(async {
@@ -388,76 +277,6 @@ fn two_ingesters_share_the_work() {
             a.stop().await;
             b.stop().await;
         }
-    });
-}
-
-fn alert(id: &str, state: AlertState, at: u64) -> Alert {
-    let subject = Subject { kind: "process".into(), pid: Some(42), comm: Some("a b,c".into()) };
-    let finding = Finding {
-        rule: "cpu".into(),
-        class: "cpu-user".into(),
-        subject,
-        culprit: None,
-        lost_ns_per_s: 900_000_000,
-        share_pct: 90.0,
-        confidence: 0.5,
-        evidence: Vec::new(),
-        stacks: Vec::new(),
-        alternatives: Vec::new(),
-        caused: Vec::new(),
-        advice: "look".into(),
-    };
-    Alert { id: id.into(), host: "h".into(), state, opened_unix_ns: 1, at_unix_ns: at, finding }
-}
-
-/// Alerts come again after each reconnect (they are retained), reports too.
-#[test]
-fn alerts_and_the_latest_report_are_stored_once_and_read_back() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    runtime().block_on(async {
-        let server = Running::embedded(dir.path()).await;
-        let mut publisher = Publisher::connect(&server.options).await;
-        let now =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
-        let states = [AlertState::Open, AlertState::Update, AlertState::Resolved];
-        let life: Vec<Alert> = (0_u64..).zip(states).map(|(n, state)| alert("a", state, now + n)).collect();
-        let message =
-            |alert: &Alert| (topic::alert("h", &alert.id), serde_json::to_vec(alert).expect("JSON"));
-        let report =
-            |n: u32| ("s7mpa/v1/h/report".to_owned(), format!("{{\"host\":\"h\",\"n\":{n}}}").into_bytes());
-        let mut messages = vec![report(1), metrics(payload(1))];
-        for _ in 0..2 {
-            messages.extend(life.iter().map(message));
-            // Clears the retained one.
-            messages.push((topic::alert("h", "a"), Vec::new()));
-        }
-        messages.extend([
-            (topic::alert("another", "a"), message(&life[0]).1),
-            (topic::alert("h", "b"), b"{}".to_vec()),
-            (topic::alert("h", "c"), vec![0xff; 100]),
-            (topic::alert("h", "d"), vec![b' '; MAX_NOTE_BYTES + 1]),
-            ("s7mpa/v1/h/report".to_owned(), b"{\"host\":\"i\"}".to_vec()),
-            report(2),
-        ]);
-        publisher.publish(messages).await;
-        let reader = Reader::open(&dir.path().join("state").join(FILE)).expect("reader");
-        let latest = || reader.report("h").expect("report").map(|(_, json)| json);
-        until("the last report", || latest().as_deref() == Some("{\"host\":\"h\",\"n\":2}")).await;
-        let read = |host, from| reader.alerts(host, UnixNs(from), UnixNs(u64::MAX), 10).expect("alerts");
-        assert_eq!(read(None, now), life);
-        assert_eq!(read(Some("h"), now + 1), life[1..]);
-        assert_eq!(read(Some("i"), now), []);
-        assert_eq!(reader.alerts(None, UnixNs(0), UnixNs(u64::MAX), 1).expect("alerts"), life[2..]);
-        assert_eq!(reader.reporting_hosts().expect("hosts"), ["h"]);
-        let stats = server.stop().await;
-        let r = stats.rejected;
-        assert_eq!(
-            (r.wrong_host, r.malformed, r.binary, r.too_large, r.total()),
-            (2, 1, 1, 1, 5),
-            "{stats:?}"
-        );
-        assert_eq!(stats.notes, 5, "three steps of the alert, two reports: {stats:?}");
-        assert_eq!((stats.connections, stats.stored), (1, 1), "{stats:?}");
     });
 }
 

@@ -1,0 +1,115 @@
+//! What the writer remembers of a stream: its windows' numbers, and how many of them wait at the head.
+
+use std::collections::HashMap;
+
+use agent_common::wire::stored::RangeSet;
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+
+use super::roll;
+use super::varint::{self, Bytes, put};
+
+#[derive(Debug, Clone)]
+pub(super) struct Stream {
+    pub(super) id: i64,
+    pub(super) stored: RangeSet,
+    /// Windows at the head, by slot.
+    pub(super) head: HashMap<i64, u64>,
+    /// Slot of the window that came last.
+    pub(super) open: i64,
+    /// Windows in a row that belong to it.
+    pub(super) calm: u64,
+}
+
+/// A slot is rolled when so many windows in a row belonged to another one. At a slot's border windows of both may come
+/// mixed (a spool being sent beside live windows); rolling then would make a slot of each few.
+const CALM: u64 = 30;
+/// Windows of a stream at the head above which a slot is rolled calm or not, the open one included: 8 MB.
+const MAX_HEAD_WINDOWS: u64 = 3_600;
+/// What may be rolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Every slot but the open one.
+    Except(i64),
+    /// The open one too.
+    Any,
+}
+
+impl Stream {
+    pub(super) fn arrived(&mut self, end_ns: i64) {
+        let slot = roll::slot_of(end_ns);
+        *self.head.entry(slot).or_default() += 1;
+        self.calm = if self.open == slot { self.calm + 1 } else { 1 };
+        self.open = slot;
+    }
+
+    /// Whether to roll now, and what.
+    pub(super) fn due(&self) -> Option<Due> {
+        if self.head.values().sum::<u64>() > MAX_HEAD_WINDOWS {
+            let crowded = self.head.get(&self.open).is_some_and(|open| *open > MAX_HEAD_WINDOWS / 2);
+            return Some(if crowded { Due::Any } else { Due::Except(self.open) });
+        }
+        (self.calm >= CALM && self.head.len() > 1).then_some(Due::Except(self.open))
+    }
+}
+
+/// Ranges kept of a stream. Each is a gap, that is windows which the collector's spool dropped; above this the oldest
+/// are forgotten, which can at worst store a window twice.
+pub(super) const MAX_RANGES: usize = 1024;
+
+pub(super) fn load_stream(conn: &Connection, host: &str, name: &str) -> rusqlite::Result<Option<Stream>> {
+    conn.prepare_cached("SELECT id, stored FROM stream WHERE host = ? AND name = ?")?
+        .query_row([host, name], |row| {
+            let packed = row.get_ref(1)?.as_blob()?;
+            let stored = unpack_ranges(packed).map_err(|e| {
+                rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, e.into())
+            })?;
+            let id = row.get(0)?;
+            Ok(Stream { id, stored, head: head_slots(conn, id)?, open: i64::MIN, calm: 0 })
+        })
+        .optional()
+}
+
+/// How many windows of each slot are at the head.
+pub(super) fn head_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashMap<i64, u64>> {
+    let mut slots = HashMap::new();
+    let mut statement = conn.prepare_cached("SELECT end_ns FROM head WHERE stream = ?")?;
+    let mut rows = statement.query([stream])?;
+    while let Some(row) = rows.next()? {
+        *slots.entry(roll::slot_of(row.get(0)?)).or_default() += 1;
+    }
+    Ok(slots)
+}
+
+pub(super) fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusqlite::Result<Stream> {
+    if let Some(stream) = load_stream(tx, host, name)? {
+        return Ok(stream);
+    }
+    let id = tx
+        .prepare_cached("INSERT INTO stream(host, name, stored) VALUES (?, ?, x'') RETURNING id")?
+        .query_row([host, name], |row| row.get(0))?;
+    Ok(Stream { id, stored: RangeSet::default(), head: HashMap::new(), open: i64::MIN, calm: 0 })
+}
+
+/// Ranges as varints: gap to the last, length.
+pub(super) fn pack_ranges(set: &RangeSet) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut last = 0;
+    for &(lo, hi) in set.ranges() {
+        put(&mut out, lo - last);
+        put(&mut out, hi - lo);
+        last = hi;
+    }
+    out
+}
+
+fn unpack_ranges(packed: &[u8]) -> Result<RangeSet, varint::Damaged> {
+    let mut bytes = Bytes(packed);
+    let mut set = RangeSet::default();
+    let mut last = 0_u64;
+    while !bytes.is_empty() {
+        let lo = last.saturating_add(bytes.varint()?);
+        last = lo.saturating_add(bytes.varint()?);
+        set.insert_range(lo, last);
+    }
+    Ok(set)
+}
