@@ -1,7 +1,11 @@
 //! Text for people: amounts, times, errors, and foreign words made harmless. Pure.
 
+mod hostile;
+
 use std::error::Error;
 use std::time::Duration;
+
+pub use hostile::{clean, clean_json, clean_output, cleaned, is_hostile, make_clean};
 
 /// An error with its causes on one line.
 #[must_use]
@@ -60,12 +64,6 @@ fn scaled(mut value: f64, step: f64, units: &[&str], gap: &str) -> String {
         ..99.95 => format!("{value:.1}{gap}{unit}"),
         _ => format!("{value:.0}{gap}{unit}"),
     }
-}
-
-/// Control characters of foreign names (a comm may hold any byte) must not reach the terminal.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// `10s`, `2.5s`, `3m20s`.

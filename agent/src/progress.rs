@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use agent_common::text::span;
+use agent_common::text::{clean_output, span};
 
 /// A line on stderr that rewrites itself; silent where stderr is not a terminal.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Progress {
     pub fn show(&self, text: &str) {
         if self.on {
             let mut err = io::stderr().lock();
-            let _ = write!(err, "\r\x1b[K{text}");
+            let _ = write!(err, "\r\x1b[K{}", clean_output(text));
             let _ = err.flush();
         }
     }

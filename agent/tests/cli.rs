@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use agent_common::units::UnixNs;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line::Point;
-use server::store::embedded::EmbeddedStore;
+use server::store::embedded::{self, EmbeddedStore};
 use server::store::{Store, Window};
 
 fn agent(args: &[&str]) -> Command {
@@ -228,7 +228,8 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
     const SECOND: u64 = 1_000_000_000;
     let dir = tempfile::tempdir().expect("a directory");
     let state = dir.path().join("state");
-    let store = EmbeddedStore::open(&dir.path().join("state-server"), Default::default()).expect("a store");
+    let store =
+        EmbeddedStore::open(&dir.path().join("state-server"), embedded::Options::default()).expect("a store");
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
     for (host, ahead) in [("ahead", 86_400 * SECOND), ("right", 0)] {
         // The second is an hour older than the first.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use agent_common::wire::text::clean;
+use agent_common::text::cleaned;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::NameCoverage;
@@ -198,7 +198,7 @@ impl Texts {
 /// control characters, no blank ends, and no last word that reads as a count (`worker 5` alone on a line
 /// would be taken for stack `worker` with a differential).
 fn frame_text(name: &str, suffix: &str) -> String {
-    let mut frame: String = clean(name.trim()).chars().map(in_line).collect();
+    let mut frame: String = cleaned(name.trim()).chars().map(in_line).collect();
     if frame.is_empty() {
         frame.push('?');
     }

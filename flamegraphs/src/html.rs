@@ -12,7 +12,7 @@
 
 use std::io::{self, Write};
 
-use agent_common::wire::text::{clean, clean_json};
+use agent_common::text::{clean_json, cleaned};
 use serde::Serialize;
 
 use crate::format::{About, Unit};
@@ -104,7 +104,7 @@ fn data<'a>(timeline: &'a Timeline, about: &About) -> Data<'a> {
 
 /// Foreign text as it may stand in an element.
 fn text(foreign: &str) -> String {
-    clean(foreign).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    cleaned(foreign).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use agent_common::wire::text::clean;
+use agent_common::text::cleaned;
 
 use crate::fold::{FoldOptions, Folded};
 use crate::pprof::{self, ReadError};
@@ -36,8 +36,10 @@ pub fn folded(mut input: impl Read, options: &FoldOptions) -> Result<Folded, Rea
 /// The stacks of folded text: frame-wise sorted, each once.
 fn lines(text: &str) -> Result<Vec<(String, u64)>, &'static str> {
     let mut stacks: Vec<(String, u64)> = Vec::new();
-    for line in
-        text.lines().map(|line| clean(line.trim())).filter(|line| !line.is_empty() && !line.starts_with("# "))
+    for line in text
+        .lines()
+        .map(|line| cleaned(line.trim()))
+        .filter(|line| !line.is_empty() && !line.starts_with("# "))
     {
         let (stack, weight) = line.rsplit_once(' ').ok_or("a line of folded stacks has no count")?;
         let weight = weight.parse().map_err(|_| "a line of folded stacks has no count at its end")?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use agent_common::wire::text::clean;
+use agent_common::text::cleaned;
 use inferno::flamegraph::{self, Palette, color::Color, color::PaletteMap};
 
 use crate::diff::Difference;
@@ -280,7 +280,7 @@ fn colour(frame: &str, theme: Theme) -> Color {
 
 /// Text without the characters that XML 1.0 forbids even when escaped, nor any that hides or turns what it shows.
 fn xml_text(text: &str) -> String {
-    clean(text).chars().map(|char| if char.is_whitespace() { ' ' } else { char }).collect()
+    cleaned(text).chars().map(|char| if char.is_whitespace() { ' ' } else { char }).collect()
 }
 
 fn escaped(text: &str) -> String {

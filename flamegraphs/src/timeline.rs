@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
-use agent_common::wire::text::clean;
+use agent_common::text::cleaned;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
@@ -134,7 +134,7 @@ impl Timeline {
 }
 
 fn clean_arc(text: &mut Arc<str>) {
-    if let Cow::Owned(clean) = clean(text) {
+    if let Cow::Owned(clean) = cleaned(text) {
         *text = clean.into();
     }
 }

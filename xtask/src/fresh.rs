@@ -39,7 +39,7 @@ impl Suite {
             Self::Noble => ["noble", "noble-updates", "noble-security"]
                 .map(|suite| format!("deb {ubuntu} {suite} main universe\n"))
                 .concat(),
-            Self::Bookworm | Self::Trixie => own.iter().map(|line| format!("{line}\n")).collect(),
+            Self::Bookworm | Self::Trixie => own.join("\n") + "\n",
         }
     }
 }
@@ -107,11 +107,8 @@ fn lines(targets: &str, suite: &str) -> Vec<String> {
 fn acquire() -> Result<String> {
     let all = shell::capture(Command::new("apt-config").arg("dump"))?;
     let wanted = ["Acquire::http", "Acquire::https", "Acquire::Check", "Acquire::Retries", "Acquire::Force"];
-    Ok(all
-        .lines()
-        .filter(|line| wanted.iter().any(|name| line.starts_with(name)))
-        .map(|line| format!("{line}\n"))
-        .collect())
+    let lines = all.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name)));
+    Ok(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
 fn rustup_home() -> Result<std::path::PathBuf> {

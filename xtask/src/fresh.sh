@@ -68,6 +68,8 @@ mkdir -p "$CARGO_HOME/registry"
 cat >"$root/fresh-mounts" <<'MOUNTS'
 set -eu
 root=$1
+# A root that is no mount point has no line in /proc/mounts.
+mount --bind "$root" "$root"
 for tree in proc sys dev; do
     mount --rbind "/$tree" "$root/$tree"
 done

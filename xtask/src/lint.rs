@@ -49,12 +49,14 @@ pub(crate) fn deny() -> Result<()> {
 
 /// All of them, the quick ones first. Says what failed.
 pub(crate) fn all() -> Vec<String> {
-    let lints: [(&str, fn() -> Result<()>); 3] = [("fmt", fmt), ("deny", deny), ("clippy", clippy)];
-    let failed = lints.into_iter().filter_map(|(name, lint)| {
-        eprintln!("==== {name}");
-        lint().err().map(|error| format!("{name}: {error:#}"))
-    });
-    failed.collect()
+    let mut failed = Vec::new();
+    let mut judge = |name: &str, result: Result<()>| {
+        failed.extend(result.err().map(|error| format!("{name}: {error:#}")));
+    };
+    judge("fmt", fmt());
+    judge("deny", deny());
+    judge("clippy", clippy());
+    failed
 }
 
 impl Component {

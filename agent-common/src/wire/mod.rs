@@ -1,10 +1,10 @@
 //! Collector ↔ server messages. Metrics travel as InfluxDB line protocol, everything else as JSON.
 
+mod clean;
 pub mod finding;
 pub mod head;
 pub mod line;
 pub mod registry;
 pub mod report;
 pub mod stored;
-pub mod text;
 pub mod topic;

@@ -107,7 +107,6 @@ pub struct Measurement {
 }
 
 /// All measurements.
-#[must_use]
 pub fn measurements() -> impl Iterator<Item = &'static Measurement> {
     table::GROUPS.into_iter().flatten()
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::text::is_hostile;
+use crate::text::is_hostile;
 
 /// What all topics begin with.
 pub const PREFIX: &str = "s7mpa/v1/";

@@ -69,8 +69,10 @@ impl Printer {
             return Ok(());
         }
         self.printed += 1;
-        let text = if self.json { serde_json::to_string(alert)? } else { line(alert, self.paint) };
-        Ok(term::print(&format!("{text}\n"))?)
+        if self.json {
+            return term::print_json_line(alert);
+        }
+        Ok(term::print(&format!("{}\n", line(alert, self.paint)))?)
     }
 }
 
@@ -228,9 +230,19 @@ async fn session(
             Event::Subscribed { refused: false } => subscribed = true,
             Event::Received(message) if !message.payload().is_empty() => {
                 match serde_json::from_slice::<Alert>(message.payload()) {
+                    // Who may write on one host's topics must not speak in another's name.
+                    Ok(alert)
+                        if topic::parse(message.topic()).is_none_or(|topic| topic.host != alert.host) =>
+                    {
+                        tracing::warn!(
+                            topic = message.topic(),
+                            host = alert.host,
+                            "an alert of another host than its topic"
+                        );
+                    }
                     Ok(alert) => printer.print(&alert)?,
                     Err(error) => {
-                        tracing::warn!(topic = %term::clean(message.topic()), %error, "not an alert");
+                        tracing::warn!(topic = message.topic(), %error, "not an alert");
                     }
                 }
             }
@@ -243,6 +255,7 @@ async fn session(
 
 /// `2026-11-22T21:22:43Z web-1 OPEN cpu-user worker (42): 900ms lost per second, 90 %; CPU 97 % of a core → …`
 pub(super) fn line(alert: &Alert, paint: Paint) -> String {
+    let alert = alert.clone().cleaned();
     let finding = &alert.finding;
     let state = match alert.state {
         AlertState::Open => paint.red("OPEN    "),
@@ -255,9 +268,9 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let mut text = format!(
         "{} {} {state} {} {}: {} lost per second, {:.0} %",
         term::utc(alert.at_unix_ns),
-        term::clean(&alert.host),
+        alert.host,
         finding.class,
-        paint.bold(term::clean(&who)),
+        paint.bold(&who),
         term::nanos(finding.lost_ns_per_s),
         finding.share_pct,
     );
@@ -288,6 +301,24 @@ mod tests {
         );
         let text = line(&alert("a", AlertState::Resolved), Paint::plain());
         assert!(text.ends_with("90 %, open for 1s"), "{text}");
+    }
+
+    #[test]
+    fn an_alert_of_a_hostile_host_is_one_harmless_line() {
+        let mut alert = alert("a", AlertState::Open);
+        let hostile = "x\u{1b}[2J\u{202e}\nFORGED";
+        alert.host = hostile.to_owned();
+        alert.finding.advice = hostile.to_owned();
+        alert.finding.subject.comm = Some(hostile.to_owned());
+        alert.finding.evidence = vec![agent_common::wire::finding::Evidence {
+            what: hostile.to_owned(),
+            value: 1.0,
+            unit: hostile.to_owned(),
+            threshold: None,
+        }];
+        let text = line(&alert, Paint::plain());
+        assert!(!text.chars().any(agent_common::text::is_hostile), "{text:?}");
+        assert_eq!(text.matches("x\\u{1b}[2J\\u{202e}\\nFORGED").count(), 5, "{text}");
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn render_stacks(stacks: &Stacks) -> String {
             (None, Some(missing)) => format!("frame pointers ({missing})"),
             (None, None) => "frame pointers".to_owned(),
         };
-        let _ = writeln!(text, "  {:<50}  {table}", code.name);
+        let _ = writeln!(text, "  {:<50}  {table}", term::clean(&code.name));
     }
     text
 }
@@ -112,7 +112,8 @@ fn render_check(text: &mut String, check: &Check, width: usize, paint: Paint) {
     let _ = writeln!(text, "{mark} {:width$}  {}", check.name, term::clean(&check.found));
     for (what, said) in [("lost", &check.lost), ("cure", &check.cure)] {
         if let Some(said) = said {
-            let _ = writeln!(text, "  {:width$}  {} {said}", "", paint.dim(format!("{what}:")));
+            let (what, said) = (paint.dim(format!("{what}:")), term::clean(said));
+            let _ = writeln!(text, "  {:width$}  {what} {said}", "");
         }
     }
 }

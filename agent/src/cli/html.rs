@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent_common::text::cleaned;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{ProcessDetail, Report, ReportProcess};
 use anyhow::Context as _;
@@ -62,16 +63,14 @@ impl Output {
 /// Foreign text as it may stand in an element and in a quoted attribute.
 fn text(foreign: &str) -> String {
     let mut safe = String::with_capacity(foreign.len());
-    for char in foreign.chars() {
+    // Marks that turn the direction of writing make a name look like another.
+    for char in cleaned(foreign).chars() {
         match char {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            char if char.is_control() => safe.push('\u{fffd}'),
-            // Marks that turn the direction of writing make a name look like another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => safe.push('\u{fffd}'),
             char => safe.push(char),
         }
     }
@@ -361,7 +360,7 @@ mod tests {
     fn foreign_text_cannot_leave_its_place() {
         assert_eq!(
             text("<a href=\"x\">&'\u{1b}\u{202e}"),
-            "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{fffd}\u{fffd}"
+            "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\\u{1b}\\u{202e}"
         );
         let hostile = "</td><script>alert(1)</script>\" onload='x".to_owned();
         let process = ReportProcess {

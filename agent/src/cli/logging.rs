@@ -1,8 +1,9 @@
 //! Where `tracing` messages go: stderr, text or JSON lines.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
+use agent_common::text;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, reload};
@@ -35,10 +36,10 @@ pub(super) fn set_level(level: &str) {
 pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
     let filter = move |level: &str| EnvFilter::try_new(level_of(level, verbose, kind)).unwrap_or_default();
     let (in_force, handle) = reload::Layer::new(filter(&config.level));
-    let layer = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    let layer = if config.json && kind == Kind::Daemon {
+    let json = config.json && kind == Kind::Daemon;
+    let ansi = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let layer = fmt::layer().with_writer(move || Stderr { json, ansi }).with_ansi(ansi);
+    let layer = if json {
         layer.json().flatten_event(true).boxed()
     } else if kind == Kind::Command {
         layer.without_time().with_target(false).boxed()
@@ -53,6 +54,37 @@ pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
     }
 }
 
+/// stderr, one event a write, other people's words in it made harmless: a line break would forge a line of the log.
+/// (Values of fields have no escapes of their own: `tracing-subscriber` writes them out, so colours are ours.)
+#[derive(Debug, Clone, Copy)]
+struct Stderr {
+    json: bool,
+    ansi: bool,
+}
+
+impl Stderr {
+    fn line(self, event: &str) -> String {
+        let line = event.strip_suffix('\n').unwrap_or(event);
+        let clean = match self {
+            Self { json: true, .. } => text::clean_json(line),
+            Self { ansi: true, .. } => text::clean_output(line),
+            _ => text::cleaned(line),
+        };
+        clean.replace('\n', "\\n") + "\n"
+    }
+}
+
+impl Write for Stderr {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        io::stderr().lock().write_all(self.line(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The filter for a configured level (which may be empty). An odd one was refused with the configuration.
 fn level_of(level: &str, verbose: u8, kind: Kind) -> &str {
     match (level, verbose, kind) {
@@ -62,5 +94,20 @@ fn level_of(level: &str, verbose: u8, kind: Kind) -> &str {
         ("", 1, _) => "info,agent=debug,server=debug,flamegraphs=debug",
         ("", _, _) => "debug",
         (level, _, _) => level,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_harmless_line() {
+        let event = "\u{1b}[33m WARN\u{1b}[0m x\u{202e}\nFORGED\u{9b}2J\n";
+        let of = |json, ansi| Stderr { json, ansi }.line(event);
+        assert_eq!(of(false, true), "\u{1b}[33m WARN\u{1b}[0m x\\u{202e}\\nFORGED\\u{9b}2J\n");
+        assert_eq!(of(false, false), "\\u{1b}[33m WARN\\u{1b}[0m x\\u{202e}\\nFORGED\\u{9b}2J\n");
+        let json = Stderr { json: true, ansi: false }.line("{\"comm\":\"a\u{202e}\"}\n");
+        assert_eq!(json, "{\"comm\":\"a\\u202e\"}\n");
     }
 }

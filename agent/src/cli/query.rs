@@ -98,15 +98,12 @@ fn query(context: &Context, args: &QueryArgs, path: &std::path::Path) -> anyhow:
         Selection { measurement, field, tags, from: span.from, to: span.to }
     });
     let selections: Vec<Selection> = selections.collect();
-    match args.step {
-        Some(step) => {
-            let read = |selection: &Selection| reader.query_steps(selection, DurNs(step.as_nanos() as u64));
-            print_steps(context, &selections[0], step, &spans.read(&selections, read, |(tags, _)| tags)?)
-        }
-        None => {
-            let series = spans.read(&selections, |selection| reader.query(selection), |one| &one.tags)?;
-            print_samples(context, &selections[0], &series)
-        }
+    if let Some(step) = args.step {
+        let read = |selection: &Selection| reader.query_steps(selection, DurNs(step.as_nanos() as u64));
+        print_steps(context, &selections[0], step, &spans.read(&selections, read, |(tags, _)| tags)?)
+    } else {
+        let series = spans.read(&selections, |selection| reader.query(selection), |one| &one.tags)?;
+        print_samples(context, &selections[0], &series)
     }
 }
 

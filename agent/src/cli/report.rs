@@ -71,10 +71,12 @@ impl ReportArgs {
 pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
     if let Some(path) = &args.html {
         let output = Output::create(path, args.output_mode)?;
-        let Answer::Page(page) = answer(&context, &args, true).await? else { unexpected()? };
+        let Answer::Page(mut page) = answer(&context, &args, true).await? else { unexpected()? };
+        let report = page.report.clone();
+        page.report = page.report.cleaned();
         output.write(&super::html::page(&page, args.rows))?;
         if context.global.json {
-            term::print_json(&page.report)?;
+            term::print_json(&report)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -82,7 +84,7 @@ pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
     if context.global.json {
         term::print_json(&report)?;
     } else {
-        term::print(&render(&report, args.rows, context.paint))?;
+        term::print(&render(&report.cleaned(), args.rows, context.paint))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -50,7 +50,7 @@ pub(super) async fn run(context: Context, args: SyscallsArgs) -> Outcome {
     if context.global.json {
         term::print_json(&report)?;
     } else {
-        term::print(&render(&report, args.rows, context.paint))?;
+        term::print(&render(&report.cleaned(), args.rows, context.paint))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 pub use crate::progress::Progress;
 pub use agent_common::text::{bytes, chain, clean, count, nanos, span, utc};
+use agent_common::text::{clean_json, clean_output};
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,23 +99,30 @@ pub fn indexed(rgb: [u8; 3]) -> u8 {
     16 + 36 * r + 6 * g + b
 }
 
-/// Writes a line to stderr. That stderr is gone is nothing anyone could be told.
+/// Writes a line to stderr, one whatever is in it. That stderr is gone is nothing anyone could be told.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", clean_output(text).replace('\n', "\\n"));
 }
 
 /// Writes to stdout and flushes.
 pub fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    write(&clean_output(text))
 }
 
 /// Writes pretty JSON to stdout.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    Ok(print(&text)?)
+    Ok(write(&format!("{}\n", clean_json(&serde_json::to_string_pretty(value)?)))?)
+}
+
+/// Writes JSON as one line to stdout.
+pub fn print_json_line(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    Ok(write(&format!("{}\n", clean_json(&serde_json::to_string(value)?)))?)
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// The reader of our output went away, which is success: `agent report | head`.
@@ -225,7 +233,7 @@ mod tests {
         let mut table = Table::new(&[("NAME", Side::Left), ("N", Side::Right)]);
         table.row(&["a\x1b[2J".to_owned(), "1000".to_owned()]);
         table.row(&["bé".to_owned(), "7".to_owned()]);
-        assert_eq!(table.render(Paint::plain()), "NAME      N\na\u{fffd}[2J  1000\nbé        7\n");
+        assert_eq!(table.render(Paint::plain()), "NAME           N\na\\u{1b}[2J  1000\nbé             7\n");
     }
 
     #[test]

@@ -105,7 +105,7 @@ async fn lines(feed: &mut Feed, args: &TopArgs, interrupt: &mut Interrupt) -> an
             report = feed.next() => report?,
         };
         screen::sort(&mut report.processes, args.sort);
-        term::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+        term::print_json_line(&report)?;
         if args.once {
             return Ok(());
         }
@@ -123,7 +123,7 @@ async fn once(
         report = feed.next() => report?,
     };
     screen::sort(&mut report.processes, args.sort);
-    Ok(term::print(&report::render(&report, args.rows, context.paint))?)
+    Ok(term::print(&report::render(&report.cleaned(), args.rows, context.paint))?)
 }
 
 async fn live(feed: &mut Feed, args: &TopArgs, interrupt: &mut Interrupt) -> anyhow::Result<()> {

@@ -25,6 +25,8 @@ impl Exec {
 
     async fn one(&self, alert: &Alert) -> Result<(), NotifyError> {
         let again = |why: String| NotifyError::Again(format!("{}: {why}", self.command.display()));
+        // A task may name itself anything: commands print it, and NUL fits into no environment.
+        let alert = &alert.clone().cleaned();
         let json = serde_json::to_vec(alert).map_err(|error| NotifyError::Never(error.to_string()))?;
         let subject = &alert.finding.subject;
         let mut child = tokio::process::Command::new(&self.command)
@@ -33,8 +35,7 @@ impl Exec {
             .env("S7MPA_ALERT_HOST", &alert.host)
             .env("S7MPA_ALERT_CLASS", &alert.finding.class)
             .env("S7MPA_ALERT_PID", subject.pid.map(|pid| pid.to_string()).unwrap_or_default())
-            // A task may name itself anything but NUL, which no environment can hold.
-            .env("S7MPA_ALERT_COMM", subject.comm.as_deref().unwrap_or_default().replace('\0', ""))
+            .env("S7MPA_ALERT_COMM", subject.comm.as_deref().unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -43,6 +43,7 @@ impl Webhook {
 }
 
 fn posted(alert: &Alert) -> Posted {
+    let alert = &alert.clone().cleaned();
     let finding = &alert.finding;
     let mut labels = BTreeMap::from([
         ("alertname", finding.class.clone()),

@@ -136,7 +136,7 @@ fn what_names_another_host_than_its_topic_is_refused_and_counted() {
             metrics(text.replace("m,n=2", &format!("m,{tags},n=2")))
         };
         let on = |channel: &str, json: &str| (format!("s7mpa/v1/h/{channel}"), json.as_bytes().to_vec());
-        let mut forged = super::notes::alert("a", AlertState::Open, 5);
+        let mut forged = notes::alert("a", AlertState::Open, 5);
         forged.host = "i".into();
         publisher
             .publish([

@@ -409,7 +409,7 @@ mod tests {
             ran_meanwhile: Vec::new(),
         };
         let text = render_detail(&detail, 1.0, Paint::plain());
-        assert!(text.contains("io\u{fffd}     100.0        DDDDDDDDDDDDDDDDDDDDDDDD\n"), "{text}");
+        assert!(text.contains("io\\u{1b}  100.0        DDDDDDDDDDDDDDDDDDDDDDDD\n"), "{text}");
         assert!(text.contains(" 900ms  fsync  fsync      0ns"), "{text}");
     }
 

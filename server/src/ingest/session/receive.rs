@@ -1,7 +1,6 @@
 //! What arrives: checked, then queued for the store, or counted and acknowledged.
 
 use agent_common::units::UnixNs;
-use agent_common::wire::text::clean;
 use agent_common::wire::topic::{self, Channel};
 use serde::Deserialize;
 
@@ -92,7 +91,8 @@ impl Session<'_> {
             let warned = &mut self.work.warned_of_clock;
             if warned.len() < HOSTS && warned.insert(host.to_owned()) {
                 tracing::warn!(
-                    host = %clean(host), ahead_s = ahead / 1_000_000_000,
+                    host,
+                    ahead_s = ahead / 1_000_000_000,
                     "the clock of this host is ahead of ours: its points are stored with its times; set its clock"
                 );
             }

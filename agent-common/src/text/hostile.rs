@@ -43,15 +43,29 @@ pub fn is_hostile(c: char) -> bool {
 
 /// The text with each hostile character written as Rust writes it: `\n`, `\u{1b}`, `\u{202e}`. The result is one line.
 #[must_use]
-pub fn clean(text: &str) -> Cow<'_, str> {
+pub fn cleaned(text: &str) -> Cow<'_, str> {
     replace(text, is_hostile, |out, c| out.extend(c.escape_default()))
 }
 
-/// What a program prints, its own line breaks and colours (`ESC [ … m`) kept, everything else as [`clean`] has it.
-/// The last gate to the terminal: it does not replace cleaning each foreign word, which may hold a line break.
+/// The same as a text of its own.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    cleaned(text).into_owned()
+}
+
+/// The same in place.
+pub fn make_clean(text: &mut String) {
+    if let Cow::Owned(clean) = cleaned(text) {
+        *text = clean;
+    }
+}
+
+/// What a program prints: line breaks, tabs and colours (`ESC [ … m`) stay, everything else is as [`clean`] has it. The
+/// last gate to the terminal. It does not replace cleaning each foreign word, which may hold a line break.
 #[must_use]
 pub fn clean_output(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| is_hostile(c) && c != '\n') {
+    let hostile = |c| is_hostile(c) && !matches!(c, '\n' | '\t');
+    if !text.chars().any(hostile) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len());
@@ -63,7 +77,7 @@ pub fn clean_output(text: &str) -> Cow<'_, str> {
             rest = &rest[length..];
             continue;
         }
-        if is_hostile(c) && c != '\n' {
+        if hostile(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -87,21 +101,6 @@ pub fn clean_json(json: &str) -> Cow<'_, str> {
             }
         },
     )
-}
-
-/// A text as a part of a file's name: [`clean`], and no separator, blank or leading dot; at most 64 bytes.
-#[must_use]
-pub fn file_name(text: &str) -> String {
-    let mut name = String::new();
-    for c in clean(text).chars() {
-        let c =
-            if c == '/' || c == '\\' || c.is_whitespace() || (c == '.' && name.is_empty()) { '_' } else { c };
-        if name.len() + c.len_utf8() > 64 {
-            break;
-        }
-        name.push(c);
-    }
-    name
 }
 
 fn replace(text: &str, which: impl Fn(char) -> bool, with: impl Fn(&mut String, char)) -> Cow<'_, str> {
@@ -161,7 +160,7 @@ mod tests {
         assert_eq!(clean_output("\u{1b}[1;31mred\u{1b}[0m\nnext"), "\u{1b}[1;31mred\u{1b}[0m\nnext");
         assert_eq!(clean_output("a\u{1b}[2Jb\u{1b}]0;title\u{7}"), "a\\u{1b}[2Jb\\u{1b}]0;title\\u{7}");
         assert_eq!(clean_output("a\u{1b}[1"), "a\\u{1b}[1");
-        assert_eq!(clean_output("\u{202e}\n"), "\\u{202e}\n");
+        assert_eq!(clean_output("\u{202e}\t\n"), "\\u{202e}\t\n");
     }
 
     #[test]
@@ -171,12 +170,5 @@ mod tests {
         let shown = clean_json(&json);
         assert!(!shown.chars().any(|c| is_hostile(c) && c != '\n'), "{shown:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")["comm"], text);
-    }
-
-    #[test]
-    fn a_file_name_stays_in_its_directory_and_visible() {
-        assert_eq!(file_name("../../etc/passwd"), "_._.._etc_passwd");
-        assert_eq!(file_name("a b\u{202e}\n"), "a_b_u{202e}_n");
-        assert_eq!(file_name(&"ü".repeat(100)).len(), 64);
     }
 }

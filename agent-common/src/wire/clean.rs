@@ -1,0 +1,78 @@
+//! Copies of messages in which every foreign word is safe to show: for texts, screens and pages made of them.
+
+use super::finding::{Alert, Finding};
+use super::report::{Coverage, ProcessDetail, Report, SyscallsReport};
+use crate::text::make_clean;
+
+impl Alert {
+    /// With every text cleaned.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        make_clean(&mut self.id);
+        make_clean(&mut self.host);
+        clean_finding(&mut self.finding);
+        self
+    }
+}
+
+impl Report {
+    /// With every text cleaned.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        make_clean(&mut self.verdict);
+        make_clean(&mut self.host);
+        clean_coverage(&mut self.coverage);
+        for process in &mut self.processes {
+            make_clean(&mut process.comm);
+            make_clean(&mut process.cgroup);
+        }
+        self.findings.iter_mut().for_each(clean_finding);
+        self.process.iter_mut().for_each(clean_detail);
+        self.unknown.iter_mut().for_each(make_clean);
+        self
+    }
+}
+
+impl SyscallsReport {
+    /// With every text cleaned.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        clean_coverage(&mut self.coverage);
+        for row in &mut self.rows {
+            make_clean(&mut row.comm);
+            make_clean(&mut row.syscall);
+            row.errnos.iter_mut().for_each(|errno| make_clean(&mut errno.errno));
+        }
+        self
+    }
+}
+
+fn clean_finding(finding: &mut Finding) {
+    let Finding { rule, class, subject, culprit, evidence, stacks, alternatives, caused, advice, .. } =
+        finding;
+    let whom = culprit.iter_mut().flat_map(|culprit| [Some(&mut culprit.kind), culprit.comm.as_mut()]);
+    let whom = whom.chain([Some(&mut subject.kind), subject.comm.as_mut()]).flatten();
+    whom.chain([rule, class, advice]).chain(stacks).chain(caused).for_each(make_clean);
+    for one in evidence {
+        make_clean(&mut one.what);
+        make_clean(&mut one.unit);
+    }
+    for other in alternatives {
+        make_clean(&mut other.class);
+        make_clean(&mut other.why_not);
+    }
+}
+
+fn clean_coverage(coverage: &mut Coverage) {
+    make_clean(&mut coverage.syscall_tier);
+    coverage.missing.iter_mut().for_each(make_clean);
+}
+
+fn clean_detail(detail: &mut ProcessDetail) {
+    detail.threads.iter_mut().for_each(|thread| make_clean(&mut thread.comm));
+    detail.ran_meanwhile.iter_mut().for_each(|ran| make_clean(&mut ran.comm));
+    for wait in &mut detail.waits {
+        make_clean(&mut wait.state);
+        [&mut wait.syscall, &mut wait.target, &mut wait.waker].into_iter().flatten().for_each(make_clean);
+    }
+}
