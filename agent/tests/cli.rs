@@ -256,7 +256,7 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
             (series["tags"]["host"].as_str().expect("a host"), samples.len())
         });
         assert_eq!(found.collect::<Vec<_>>(), [("ahead", 1), ("right", 1)], "{out}");
-        assert!(said.contains("ahead: its clock is 23h59m ahead") && !said.contains("right"), "{said}");
+        assert!(said.contains("ahead: its clock is 23h") && !said.contains("right"), "{said}");
     }
     let (out, said) = query(&["--tag", "host=right", "--last", "2h"]);
     assert!(out.lines().count() == 3 && said.is_empty(), "{out}{said}");
