@@ -156,7 +156,7 @@ fn musl_programs_are_named() {
     let dir = TempDir::new().unwrap();
     if !Command::new("musl-gcc").arg("--version").stdout(Stdio::null()).status().is_ok_and(|it| it.success())
     {
-        return cannot("there is no musl-gcc (package musl-tools)");
+        cannot("there is no musl-gcc (package musl-tools)");
     }
     fs::write(dir.path().join("c.c"), program::PROGRAM).unwrap();
     for flags in ["", "-static"] {
@@ -177,7 +177,7 @@ fn a_program_on_an_overlay_is_named() {
         format!("{} --mount sh -c '{}' /bin/true", "unshare", script.replace("exec all/layered", "true"));
     let probe = Command::new("sh").args(["-c", &probe]).stderr(Stdio::null()).status();
     if !probe.is_ok_and(|status| status.success()) {
-        return cannot("an overlay cannot be mounted (needs root, unshare and overlayfs)");
+        cannot("an overlay cannot be mounted (needs root, unshare and overlayfs)");
     }
     let mut command = Command::new("unshare");
     let running = Running::start(command.args(["--mount", "sh", "-c", script]).arg(&program));

@@ -154,7 +154,7 @@ fn a_process_in_other_namespaces_is_named_from_its_own_files() {
     let probe =
         Command::new("unshare").args(["--mount", "--pid", "--fork", "true"]).stderr(Stdio::null()).status();
     if !probe.is_ok_and(|status| status.success()) {
-        return cannot("namespaces cannot be made (needs root and unshare)");
+        cannot("namespaces cannot be made (needs root and unshare)");
     }
     let mut running = Running::start(&mut command);
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.tgid)).unwrap();
@@ -200,7 +200,7 @@ fn kernel_frames_are_named_and_marked() {
         let folded = fold(&symbolizer, vec![Sample { kernel: [1 << 63].into(), ..sample(0, &[]) }]);
         assert!(symbolizer.stats().kernel_trouble.is_some(), "hidden, and not said");
         assert_eq!(only(&folded), "test;[kernel]_[k]");
-        return cannot("/proc/kallsyms hides its addresses (needs root and kernel.kptr_restrict < 2)");
+        cannot("/proc/kallsyms hides its addresses (needs root and kernel.kptr_restrict < 2)");
     };
     let symbolizer = symbolizer();
     let stack = Sample { kernel: [schedule + 8, panic + 9].into(), ..sample(0, &[]) };
