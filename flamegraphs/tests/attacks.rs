@@ -194,7 +194,7 @@ fn roots_programs_take_no_names_from_debug_files_that_others_can_write() {
     let dir = open_dir();
     let program = compile(dir.path(), "trusted", &[BUILD_ID]);
     if !opener::file::at(&program).unwrap().is_trusted() {
-        return cannot("temporary files are on a file system that users may fill");
+        cannot("temporary files are on a file system that users may fill");
     }
     compile(dir.path(), "forged", &[&EVIL[..], &[BUILD_ID, "-g"]].concat());
     shell(
