@@ -10,6 +10,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod doctor;
+mod heap;
 pub mod history;
 mod namespaces;
 pub mod notify;

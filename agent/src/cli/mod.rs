@@ -163,6 +163,7 @@ type Outcome = Result<ExitCode, Failed>;
 /// Parses the command line, runs the command, says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
+    crate::heap::keep_small();
     // Clap reads one of our variables, so it comes first.
     let parsed = Cli::try_parse();
     environment::take();

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agent_common::abi::unwind::Verdict;
 use agent_common::units::{MonoNs, Tgid};
 
 use crate::bpf::{MappingChange, MappingEvents, Probes};
 use crate::source::oncpu::{CopiedStack, Fresh, OncpuSource};
 use crate::source::spaces::{Mappings, Spaces};
-use crate::source::unwind::{Unwinding, Young};
+use crate::source::unwind::{Unwinding, Walked, Young};
 
 /// How long the end of a window waits for stacks that are being walked: a file that was never seen takes some ms.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -69,7 +70,9 @@ impl Mapped {
             let (mappings, before) = self.spaces.at(tgid, at);
             Young { id, tgid, mappings, before, copied }
         });
-        unwinding.walk(young.collect());
+        for id in unwinding.walk(young.collect()) {
+            oncpu.walked(Walked { id, frames: Vec::new(), verdict: Verdict::NoProcess });
+        }
         while let Some(walked) = unwinding.walked(Duration::ZERO) {
             oncpu.walked(walked);
         }

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use agent_common::abi::unwind::{PAGE_BITS, Row, Rule, WIDE_RULES, WideRule};
 
 use super::elf::Segment;
-use super::frames::Functions;
+use super::frames::{Function, Functions};
 use super::rule::Form;
 
 /// Bytes between two functions that are padding, not a function without a description.
 const PADDING: u64 = 16;
+
+/// Rows of one file at most: 16 MiB of them here for a while.
+const MAX_ROWS: usize = 4 << 20;
 
 /// The unwind table of a file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -32,27 +35,36 @@ pub struct Table {
 const ENTRY: u64 = 64;
 
 /// Sorts functions by address, describes what lies between them, and cuts the whole at pages. `entry`: where the program begins.
-pub(super) fn pack(mut found: Functions, segments: Vec<Segment>, entry: u64) -> Table {
+pub(super) fn pack(mut found: Functions<'_>, segments: Vec<Segment>, entry: u64) -> Table {
     let low = segments.iter().map(|s| s.vaddr).min().unwrap_or(0);
     let high = segments.iter().map(|s| s.vaddr.saturating_add(s.size)).max().unwrap_or(0);
-    found.functions.sort_unstable_by_key(|f| (f.start, f.end));
+    let mut functions = std::mem::take(&mut found.functions);
+    functions.sort_unstable_by_key(|f| (f.start, f.end));
     let mut packer = Packer::new(low);
     let mut done = 0;
-    for function in &found.functions {
+    for function in &functions {
         // A function of another one's address is what the linker left of one it dropped.
         if function.start < low.max(done) || function.start >= high {
             continue;
         }
-        if function.start - done >= PADDING {
-            packer.gap(done, function.start, entry);
+        if packer.table.rows.len() >= MAX_ROWS {
+            break;
         }
-        for &(at, form) in &found.rows[function.rows.0..function.rows.1] {
-            if at >= function.start && at < function.end.min(high) {
+        let &Function { start, end, .. } = function;
+        let mut described = false;
+        found.rows(function, |at, form| {
+            // One without rows is none.
+            if !std::mem::replace(&mut described, true) && start - done >= PADDING {
+                packer.gap(done, start, entry);
+            }
+            if at >= start && at < end.min(high) {
                 packer.push(at, form);
             }
+        });
+        if described {
+            done = end.min(high);
+            packer.table.functions += 1;
         }
-        done = function.end.min(high);
-        packer.table.functions += 1;
     }
     packer.gap(done, high, entry);
     packer.finish(high, segments)

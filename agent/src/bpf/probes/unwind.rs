@@ -1,5 +1,6 @@
 //! The maps that the unwinder looks things up in.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -26,8 +27,14 @@ pub struct UnwindMaps {
     known_layouts: Vec<PythonLayout>,
     outer: MapData,
     wanted: RingBuf<MapData>,
-    slabs: Vec<Option<(OwnedFd, Mapped<u32>)>>,
+    slabs: Vec<Option<OwnedFd>>,
+    /// Slabs that are mapped, the one used last at the end.
+    in_reach: RefCell<Vec<(u32, Mapped<u32>)>>,
 }
+
+/// Slabs mapped at once, 512 KiB each: all that is mapped counts as resident, and 24 MiB of rows are the kernel side's to
+/// read. A file's rows lie in one or two; to map one takes 10 µs.
+const IN_REACH: usize = 6;
 
 impl std::fmt::Debug for UnwindMaps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -48,6 +55,7 @@ impl UnwindMaps {
             outer,
             wanted: maps.take("UNWIND_WANTED")?,
             slabs: (0..SLABS).map(|_| None).collect(),
+            in_reach: RefCell::default(),
         })
     }
 
@@ -100,19 +108,19 @@ impl UnwindMaps {
             return (Rule::GAP, None);
         }
         let page = self.pages.get(index);
-        let Some(Some((_, rows))) = self.slabs.get((page.first / SLAB_ROWS) as usize) else {
-            return (Rule::GAP, None);
-        };
         let within = (vaddr & ((1 << PAGE_BITS) - 1)) as u32;
         let first = page.first % SLAB_ROWS;
         let end = first.saturating_add(page.count).min(SLAB_ROWS);
-        let row = |at: u32| Row(rows.get(at as usize));
-        let (mut low, mut high) = (first, end);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if row(middle).0 >> RULE_BITS <= within { low = middle + 1 } else { high = middle }
-        }
-        let rule = if low == first { Rule::GAP } else { row(low - 1).rule() };
+        let find = |rows: &Mapped<u32>| {
+            let row = |at: u32| Row(rows.get(at as usize));
+            let (mut low, mut high) = (first, end);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if row(middle).0 >> RULE_BITS <= within { low = middle + 1 } else { high = middle }
+            }
+            if low == first { Rule::GAP } else { row(low - 1).rule() }
+        };
+        let Some(rule) = self.with_slab(page.first / SLAB_ROWS, find) else { return (Rule::GAP, None) };
         let wide = rule.kind() == KIND_WIDE && rule.index() < WIDE_RULES;
         (rule, wide.then(|| self.rules.get(rule.index() as usize)))
     }
@@ -144,9 +152,8 @@ impl UnwindMaps {
     pub fn make_slab(&mut self, number: u32) -> io::Result<()> {
         let bytes = SLAB_ROWS as usize * size_of::<Row>();
         let slab = sys::make_mapped_array(c"row_slab", bytes as u32)?;
-        let rows = Mapped::writable(slab.as_fd(), SLAB_ROWS as usize)?;
         sys::put_map(self.outer.fd().as_fd(), number, slab.as_fd())?;
-        self.slabs[number as usize] = Some((slab, rows));
+        self.slabs[number as usize] = Some(slab);
         Ok(())
     }
 
@@ -157,15 +164,38 @@ impl UnwindMaps {
             return;
         }
         self.slabs[number as usize] = None;
+        self.in_reach.get_mut().retain(|(mapped, _)| *mapped != number);
     }
 
     /// Writes rows that no page refers to yet.
     pub fn put_rows(&mut self, slab: u32, start: u32, rows: &[Row]) {
-        if let Some((_, memory)) = &self.slabs[slab as usize] {
+        let write = |memory: &Mapped<u32>| {
             for (at, row) in rows.iter().enumerate() {
                 memory.set(start as usize + at, row.0);
             }
+        };
+        if self.with_slab(slab, write).is_none() {
+            tracing::warn!(slab, "cannot map memory of unwind tables: some stacks end there");
         }
+    }
+
+    /// What `look` makes of a slab's rows. `None`: there is no such slab, or it cannot be mapped.
+    fn with_slab<T>(&self, number: u32, look: impl FnOnce(&Mapped<u32>) -> T) -> Option<T> {
+        let mut in_reach = self.in_reach.borrow_mut();
+        let known = in_reach.iter().position(|(mapped, _)| *mapped == number);
+        let slab = match known {
+            Some(at) => in_reach.remove(at).1,
+            None => {
+                let slab = self.slabs.get(number as usize)?.as_ref()?;
+                Mapped::writable(slab.as_fd(), SLAB_ROWS as usize).ok()?
+            }
+        };
+        if in_reach.len() >= IN_REACH {
+            in_reach.remove(0);
+        }
+        let found = look(&slab);
+        in_reach.push((number, slab));
+        Some(found)
     }
 }
 

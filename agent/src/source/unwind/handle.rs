@@ -1,5 +1,6 @@
 //! The thread, from outside.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,7 +30,7 @@ pub(super) enum Event {
     Exec(Tgid),
     Exit(Tgid),
     /// Stacks that were copied, to be walked here.
-    Copied(Vec<Young>),
+    Copied(Vec<(Young, Charge)>),
     /// Answered when everything before has been done.
     Settle(mpsc::Sender<()>),
 }
@@ -47,6 +48,33 @@ pub struct Young {
     pub before: Mappings,
     /// The stack.
     pub copied: Copied,
+}
+
+/// Stacks that wait to be walked, in bytes: 256 of the largest. The thread gets little of a busy CPU, and then more stacks
+/// come than it can walk; those beyond this stay as the kernel side has walked them.
+const WAITING_BYTES: usize = 4 << 20;
+
+/// The part of [`WAITING_BYTES`] that a stack takes until it has been walked.
+#[derive(Debug)]
+pub(super) struct Charge {
+    waiting: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Charge {
+    /// `None` where there is no room.
+    fn of(young: &Young, waiting: &Arc<AtomicUsize>) -> Option<Self> {
+        let bytes = size_of::<Young>() + size_of_val(&young.copied.stack[..]);
+        let before = waiting.fetch_add(bytes, Ordering::Relaxed);
+        let charge = Self { waiting: Arc::clone(waiting), bytes };
+        (before + bytes <= WAITING_BYTES).then_some(charge)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What became of it.
@@ -69,6 +97,7 @@ pub struct Unwinding {
     thread: Option<JoinHandle<()>>,
     shared: Arc<Mutex<UnwindCost>>,
     walked: mpsc::Receiver<Walked>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Unwinding {
@@ -89,7 +118,7 @@ impl Unwinding {
             .map_err(|error| {
                 StartError::Broken(anyhow::Error::new(error).context("cannot start a thread"))
             })?;
-        Ok(Self { events: Some(events), bell, thread: Some(thread), shared, walked })
+        Ok(Self { events: Some(events), bell, thread: Some(thread), shared, walked, waiting: Arc::default() })
     }
 
     fn tell(&self, event: Event) {
@@ -116,12 +145,22 @@ impl Unwinding {
         }
     }
 
-    /// Has these walked; [`Self::walked`] brings them.
-    pub fn walk(&self, young: Vec<Young>) {
-        if !young.is_empty() {
-            self.tell(Event::Copied(young));
+    /// Has these walked; [`Self::walked`] brings them. Returns the numbers of those that there is no room for.
+    #[must_use]
+    pub fn walk(&self, young: Vec<Young>) -> Vec<u64> {
+        let mut refused = Vec::new();
+        let mut taken = Vec::with_capacity(young.len());
+        for young in young {
+            match Charge::of(&young, &self.waiting) {
+                Some(charge) => taken.push((young, charge)),
+                None => refused.push(young.id),
+            }
+        }
+        if !taken.is_empty() {
+            self.tell(Event::Copied(taken));
             self.ring();
         }
+        refused
     }
 
     /// The next one that was walked, within `patience`.
@@ -170,5 +209,27 @@ impl Drop for Unwinding {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the unwind thread panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_that_wait_take_no_more_than_their_room_and_give_it_back() {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let young = |id| Young {
+            id,
+            tgid: Tgid(7),
+            mappings: Mappings::default(),
+            before: Mappings::default(),
+            copied: Copied { pc: 0, sp: 0, bp: 0, stack: vec![0; 2048].into() },
+        };
+        let charges: Vec<_> = (0..1000).filter_map(|id| Charge::of(&young(id), &waiting)).collect();
+        assert!((200..=256).contains(&charges.len()), "{}", charges.len());
+        assert!(waiting.load(Ordering::Relaxed) <= WAITING_BYTES);
+        drop(charges);
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
     }
 }

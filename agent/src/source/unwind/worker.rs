@@ -138,7 +138,7 @@ impl Worker {
             Event::Copied(young) => {
                 // Of processes that began before the agent: they live, and `/proc` tells.
                 let mut told: HashMap<Tgid, Mappings> = HashMap::new();
-                for mut young in young {
+                for (mut young, _charge) in young {
                     if young.mappings.is_empty() {
                         let tell = || self.maps_of(young.tgid).ok().flatten().unwrap_or_default().into();
                         young.mappings = Arc::clone(told.entry(young.tgid).or_insert_with(tell));
