@@ -38,6 +38,7 @@ pub(super) enum Rows {
 }
 
 /// What a file's unwind information says.
+#[expect(clippy::struct_field_names, reason = "it is what it lists")]
 pub(super) struct Functions<'a> {
     /// In no order.
     pub(super) functions: Vec<Function>,
@@ -54,8 +55,7 @@ enum Section<'a> {
 type Shared<'a> = HashMap<usize, CommonInformationEntry<Slice<'a>>>;
 
 pub(super) fn functions(frames: &[Frames]) -> Functions<'_> {
-    let mut found =
-        Functions { functions: Vec::new(), sections: Vec::new(), context: UnwindContext::new() };
+    let mut found = Functions { functions: Vec::new(), sections: Vec::new(), context: UnwindContext::new() };
     for (number, frames) in frames.iter().enumerate().take(usize::from(u8::MAX)) {
         let mut known: Vec<(u64, u64)> = found.functions.iter().map(|f| (f.start, f.end)).collect();
         known.sort_unstable();
@@ -157,9 +157,8 @@ fn rows<'a, S: UnwindSection<Slice<'a>>>(
 ) {
     let offset = S::Offset::from(offset as usize);
     let function: gimli::Result<FrameDescriptionEntry<Slice<'a>>> =
-        section.fde_from_offset(bases, offset, |section, bases, offset| {
-            common(shared, section, bases, offset)
-        });
+        section
+            .fde_from_offset(bases, offset, |section, bases, offset| common(shared, section, bases, offset));
     let Ok(function) = function else { return };
     let Ok(mut rows) = function.rows(section, bases, context) else { return };
     let address = function.cie().return_address_register();

@@ -183,12 +183,11 @@ impl UnwindMaps {
     fn with_slab<T>(&self, number: u32, look: impl FnOnce(&Mapped<u32>) -> T) -> Option<T> {
         let mut in_reach = self.in_reach.borrow_mut();
         let known = in_reach.iter().position(|(mapped, _)| *mapped == number);
-        let slab = match known {
-            Some(at) => in_reach.remove(at).1,
-            None => {
-                let slab = self.slabs.get(number as usize)?.as_ref()?;
-                Mapped::writable(slab.as_fd(), SLAB_ROWS as usize).ok()?
-            }
+        let slab = if let Some(at) = known {
+            in_reach.remove(at).1
+        } else {
+            let slab = self.slabs.get(number as usize)?.as_ref()?;
+            Mapped::writable(slab.as_fd(), SLAB_ROWS as usize).ok()?
         };
         if in_reach.len() >= IN_REACH {
             in_reach.remove(0);
