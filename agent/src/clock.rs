@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_common::clocks::{kernel_boottime, kernel_monotonic};
-use agent_common::units::{MonoNs, UnixNs};
+use agent_common::units::{BootNs, MonoNs, UnixNs};
 use nix::time::ClockId;
 
 /// `CLOCK_MONOTONIC`, the clock of windows and samples.
@@ -16,9 +16,9 @@ pub(crate) fn unix() -> UnixNs {
     UnixNs(ns(ClockId::CLOCK_REALTIME))
 }
 
-/// `CLOCK_BOOTTIME`, ns: the clock of processes' starts.
-pub(crate) fn boot_ns() -> u64 {
-    kernel_boottime(ns(ClockId::CLOCK_BOOTTIME))
+/// `CLOCK_BOOTTIME`, the clock of processes' starts.
+pub(crate) fn boot() -> BootNs {
+    BootNs(kernel_boottime(ns(ClockId::CLOCK_BOOTTIME)))
 }
 
 /// CPU time of this process, ns.

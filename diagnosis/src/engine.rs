@@ -71,17 +71,17 @@ struct Own {
     fresh: bool,
 }
 
-/// For so long it makes ready: reads the tables of all programs, ns.
-const START_NS: u64 = 15_000_000_000;
+/// For so long it makes ready: reads the tables of all programs.
+const START: DurNs = DurNs(15_000_000_000);
 
 fn own(windows: &[Arc<Window>]) -> Own {
     let tgid = windows.last().map(|window| window.own).unwrap_or_default();
     let first = windows.first().filter(|_| tgid.0 != 0);
-    let start = first.and_then(|first| {
+    let age = first.and_then(|first| {
         let task = first.tasks.iter().find(|task| task.tgid == tgid)?;
-        Some((first.start.0, task.start_boot_ns))
+        Some(first.start_boot()?.since(task.start_boot_ns))
     });
-    Own { tgid, fresh: start.is_some_and(|(at, began)| at < began + START_NS) }
+    Own { tgid, fresh: age.is_some_and(|age| age < START) }
 }
 
 impl Own {

@@ -5,9 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
-use agent_common::units::{DurNs, Tgid, Tid};
+use agent_common::units::{BootNs, DurNs, Tgid, Tid};
 
-use crate::rules::refusals::{self, Refused};
 use crate::usage::{self, Usage};
 use crate::window::{SyscallAbi, Wait, Window};
 
@@ -15,11 +14,13 @@ mod devices;
 mod edges;
 mod futexes;
 mod process;
+mod refusals;
 mod units;
 
 pub(super) use devices::Device;
 pub(super) use edges::Blocker;
 pub(super) use process::{Process, Times};
+pub(super) use refusals::{Refused, Want};
 pub(super) use units::Unit;
 
 /// Share of the windows in which a rate may fall below its threshold and still count as lasting.
@@ -96,7 +97,7 @@ pub(super) struct Facts<'a> {
     /// Block devices, busiest first.
     pub(super) devices: Vec<Device>,
     /// CPU time of each process (number, start), a window at a time, ns per second.
-    pub(super) cpu: HashMap<(Tgid, u64), Vec<f64>>,
+    pub(super) cpu: HashMap<(Tgid, BootNs), Vec<f64>>,
     /// What each process did with each call.
     pub(super) calls: Map<(Tgid, SyscallAbi, u16), Calls>,
     /// What units are refused.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::bucket_of;
-use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
+use agent_common::units::{BootNs, DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
 use flamegraphs::Sample;
 
@@ -26,7 +26,8 @@ pub fn window(index: u64) -> Window {
         start: MonoNs(index * SECOND),
         end: MonoNs((index + 1) * SECOND),
         end_unix: UnixNs((1_700_000_000 + index) * SECOND),
-        host: HostSample::default(),
+        // Nothing was ever suspended: both clocks show the same.
+        host: HostSample { uptime: DurNs((index + 1) * SECOND), ..HostSample::default() },
         tasks: Vec::new(),
         exits: Vec::new(),
         forks: 0,
@@ -58,7 +59,7 @@ pub fn window(index: u64) -> Window {
 pub fn task(tgid: u32, comm: &str, user_ms: u64, system_ms: u64) -> TaskSample {
     TaskSample {
         tgid: Tgid(tgid),
-        start_boot_ns: u64::from(tgid) * 10 * MS,
+        start_boot_ns: BootNs(u64::from(tgid) * 10 * MS),
         parent: Tgid(1),
         comm: comm.into(),
         user: DurNs(user_ms * MS),
@@ -98,7 +99,7 @@ pub fn exit(tgid: u32, parent: u32, comm: &str, cpu_ms: u64) -> ProcessExit {
         tgid: Tgid(tgid),
         parent: Tgid(parent),
         comm: comm.into(),
-        start_boot_ns: u64::from(tgid) * 10 * MS,
+        start_boot_ns: BootNs(u64::from(tgid) * 10 * MS),
         at: MonoNs(0),
         code: 0,
         signal: 0,

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use agent_common::units::Tgid;
+use agent_common::units::{BootNs, Tgid};
 
 use crate::window::TaskState;
 use crate::window::Window;
@@ -137,7 +137,7 @@ pub(super) struct Life {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Trend {
-    lives: HashMap<(Tgid, u64), Life>,
+    lives: HashMap<(Tgid, BootNs), Life>,
     windows: u64,
     seconds: f64,
     /// Memory that a process could still get: available and free swap, bytes.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent_common::abi::process::generation;
 use agent_common::abi::sched::{STATES, State};
-use agent_common::units::{DurNs, Tgid};
+use agent_common::units::{BootNs, DurNs, Tgid};
 
 pub use self::owners::Owners;
 use crate::groups::{is_held_up, is_lost};
@@ -18,8 +18,8 @@ use crate::window::{ProcessExit, TaskState, Window};
 pub struct Usage {
     /// The process; 0 for the row `other`.
     pub tgid: Tgid,
-    /// Its start, `CLOCK_BOOTTIME` ns; 0 when not known.
-    pub start_boot_ns: u64,
+    /// Its start; 0 when not known.
+    pub start_boot_ns: BootNs,
     /// Its name.
     pub comm: Arc<str>,
     /// Its parent.
@@ -176,8 +176,8 @@ pub fn usage_with(windows: &[Arc<Window>], kept: Option<Tgid>) -> Vec<Usage> {
     owned(&windows, kept).0.into_values().collect()
 }
 
-/// Identity of a process: number and start (`CLOCK_BOOTTIME` ns).
-pub type Key = (Tgid, u64);
+/// Identity of a process: number and start.
+pub type Key = (Tgid, BootNs);
 
 /// The rows by process, and which of them has what windows know by number.
 pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, Owners) {
@@ -206,7 +206,7 @@ pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, O
             row.bare.system.0 += cpu.1.0;
         }
         owners.latest.entry(exit.tgid).or_insert(key);
-        owners.ended.insert((exit.tgid, generation(exit.start_boot_ns)), key);
+        owners.ended.insert((exit.tgid, generation(exit.start_boot_ns.0)), key);
         if start.is_none() && kept != Some(exit.tgid) {
             row.short_lived = 1;
             parents.insert(key, exit.parent);
@@ -283,11 +283,13 @@ fn add_exit(exit: &ProcessExit, row: &mut Usage) -> (DurNs, DurNs) {
 }
 
 /// Start under which a sample knows the process of this exit: `/proc` cuts it to ticks of 10 ms.
-fn near(seen: &HashSet<Key>, exit: &ProcessExit) -> Option<u64> {
+fn near(seen: &HashSet<Key>, exit: &ProcessExit) -> Option<BootNs> {
     const TICK_NS: u64 = 10_000_000;
-    let cut = exit.start_boot_ns / TICK_NS * TICK_NS;
-    [exit.start_boot_ns, cut, cut.saturating_sub(TICK_NS), cut + TICK_NS]
+    let exact = exit.start_boot_ns.0;
+    let cut = exact / TICK_NS * TICK_NS;
+    [exact, cut, cut.saturating_sub(TICK_NS), cut + TICK_NS]
         .into_iter()
+        .map(BootNs)
         .find(|start| seen.contains(&(exit.tgid, *start)))
 }
 
@@ -309,7 +311,7 @@ fn add_syscalls(window: &Window, rows: &mut HashMap<Key, Usage>, owners: &mut Ow
 
 fn add_times(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashMap<Tgid, Key>) {
     for times in &window.times {
-        let key = *latest.entry(times.tgid).or_insert((times.tgid, 0));
+        let key = *latest.entry(times.tgid).or_insert((times.tgid, BootNs(0)));
         let row = rows.entry(key).or_insert_with(|| Usage {
             tgid: times.tgid,
             comm: Arc::clone(&times.comm),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_common::units::{DurNs, MonoNs, Tgid, Tid, UnixNs};
+use agent_common::units::{BootNs, DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
 use serde::{Deserialize, Serialize};
 
@@ -154,8 +154,8 @@ pub struct ProcessExit {
     pub parent: Tgid,
     /// Its name.
     pub comm: Arc<str>,
-    /// Start, `CLOCK_BOOTTIME` ns.
-    pub start_boot_ns: u64,
+    /// When it began.
+    pub start_boot_ns: BootNs,
     /// When.
     pub at: MonoNs,
     /// Exit code, where it called exit.
@@ -181,5 +181,13 @@ impl Window {
     #[must_use]
     pub const fn span(&self) -> DurNs {
         self.end.since(self.start)
+    }
+
+    /// Its start on the clock of processes' starts; `None` where the host was not read. [`Self::start`] is another clock:
+    /// it stands still while the host is suspended.
+    #[must_use]
+    pub fn start_boot(&self) -> Option<BootNs> {
+        let end = self.host.uptime.0;
+        (end > 0).then(|| BootNs(end.saturating_sub(self.span().0)))
     }
 }

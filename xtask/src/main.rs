@@ -5,6 +5,7 @@ mod bench;
 mod build_ebpf;
 mod digest;
 mod fresh;
+mod layers;
 mod lint;
 mod opens;
 mod run;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::{digest, lint, opens, shell};
+use crate::{digest, layers, lint, opens, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step("object", digest::check(&root));
     step("opens", opens::check(&root));
     if !args.fast {
+        step("layers", layers::check(&root));
         // METRICS.md, CONFIG.md, JSON.md, RULES.md: each is held by a test beside the table it is made from.
         step(
             "pages",

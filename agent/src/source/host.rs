@@ -64,7 +64,7 @@ impl HostSource {
         let stat = self.stat.read_into(&mut sample);
         self.check("/proc/stat", stat);
         let levels = load(&mut sample);
-        self.check("/proc/loadavg, /proc/uptime", levels);
+        self.check("/proc/loadavg", levels);
         let memory = self.memory.read().map(|memory| sample.memory = memory);
         self.check("/proc/meminfo", memory);
         let disks = self.disks.read().map(|disks| sample.disks = disks);
@@ -87,13 +87,13 @@ impl HostSource {
     }
 }
 
-/// Load averages and uptime.
+/// Load averages and time since boot.
 fn load(sample: &mut HostSample) -> procfs::ProcResult<()> {
     let load = procfs::LoadAverage::current()?;
     sample.load = [f64::from(load.one), f64::from(load.five), f64::from(load.fifteen)];
     sample.threads = load.max;
-    let uptime = procfs::Uptime::current()?;
-    sample.uptime = DurNs((uptime.uptime * 1e9) as u64);
+    // By the kernel's clock, as the starts of processes are: /proc/uptime has the time namespace's.
+    sample.uptime = DurNs(crate::clock::boot().0);
     Ok(())
 }
 

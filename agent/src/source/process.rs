@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent, numbered, tgid_of};
-use agent_common::units::{DurNs, MonoNs, Tgid};
+use agent_common::units::{BootNs, DurNs, MonoNs, Tgid};
 
 use crate::window::ProcessExit;
 use crate::window::TaskTotals;
@@ -69,7 +69,7 @@ impl ProcessSource {
             tgid,
             parent: Tgid(event.parent_tgid),
             comm: self.name(tgid, &event.comm),
-            start_boot_ns: event.start_boot_ns,
+            start_boot_ns: BootNs(event.start_boot_ns),
             at: MonoNs(event.at_ns),
             code: (event.exit_status >> 8 & 0xff) as u8,
             signal: (event.exit_status & 0x7f) as u8,
@@ -93,7 +93,7 @@ impl ProcessSource {
             }
             return;
         }
-        let process = numbered(tgid.0, exit.start_boot_ns);
+        let process = numbered(tgid.0, exit.start_boot_ns.0);
         self.ended_names.insert(process, (Arc::clone(&exit.comm), self.window));
         self.exits.push(exit);
         self.ended.push(tgid);

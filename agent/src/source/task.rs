@@ -31,7 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::clocks;
-use agent_common::units::Tgid;
+use agent_common::units::{BootNs, Tgid};
 use diagnosis::window::{TaskSample, TaskTotals};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::sysinfo::sysinfo;
@@ -57,8 +57,8 @@ pub struct TaskSource {
     io: Reader,
     /// Number of the reading, from 1.
     turn: u64,
-    /// `CLOCK_BOOTTIME` at the start of the last reading.
-    last_boot_ns: u64,
+    /// Start of the last reading.
+    last: Option<BootNs>,
 }
 
 /// A process that vanished.
@@ -90,9 +90,10 @@ struct Reader {
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     number: u64,
-    /// `CLOCK_BOOTTIME` now and at the last reading; 0 in the first.
-    boot_ns: u64,
-    last_boot_ns: u64,
+    /// When it began.
+    now: BootNs,
+    /// When the one before it began.
+    last: Option<BootNs>,
 }
 
 impl Default for TaskSource {
@@ -127,7 +128,7 @@ impl TaskSource {
                 swap_used: true,
             },
             turn: 0,
-            last_boot_ns: 0,
+            last: None,
         };
         source.sample();
         source
@@ -136,9 +137,8 @@ impl TaskSource {
     /// Reads all processes. A process that vanishes midway is simply not there.
     pub fn sample(&mut self) -> Vec<Arc<TaskSample>> {
         self.turn += 1;
-        let turn =
-            Turn { number: self.turn, boot_ns: crate::clock::boot_ns(), last_boot_ns: self.last_boot_ns };
-        self.last_boot_ns = turn.boot_ns;
+        let turn = Turn { number: self.turn, now: crate::clock::boot(), last: self.last };
+        self.last = Some(turn.now);
         self.io.swap_used = sysinfo().is_ok_and(|info| info.swap_free() < info.swap_total());
         let mut samples = Vec::with_capacity(self.tasks.len() + 16);
         for tgid in tgids() {
@@ -167,8 +167,8 @@ impl TaskSource {
     /// What the samples handed out so far hold of a process: subtract it from its life's totals when it has ended.
     /// Call it after the window's [`Self::sample`].
     #[must_use]
-    pub fn before(&self, tgid: Tgid, start_boot_ns: u64) -> TaskTotals {
-        let ticks = start_boot_ns / self.io.tick_ns;
+    pub fn before(&self, tgid: Tgid, start: BootNs) -> TaskTotals {
+        let ticks = start.0 / self.io.tick_ns;
         let here = self.tasks.get(&tgid.0).map(|entry| (entry.start_ticks(), entry.totals()));
         let gone = self.gone.get(&tgid.0).map(|gone| (gone.start_ticks, gone.totals));
         let of = |known: Option<(u64, TaskTotals)>| known.filter(|known| known.0.abs_diff(ticks) <= 1);
@@ -222,7 +222,7 @@ mod tests {
         let totals = source.before(Tgid(child.id()), sample.start_boot_ns);
         assert!(totals.min_flt > 0, "{totals:?}");
         assert_eq!(
-            source.before(Tgid(child.id()), sample.start_boot_ns + 60_000_000_000),
+            source.before(Tgid(child.id()), BootNs(sample.start_boot_ns.0 + 60_000_000_000)),
             TaskTotals::default()
         );
         for _ in 0..REMEMBERED {

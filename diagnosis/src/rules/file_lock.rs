@@ -16,9 +16,9 @@ use agent_common::abi::sched::State;
 
 use super::chain::{self, Followed};
 use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
-use super::refusals::{self, Want};
+use super::refusals;
 use super::{Rule, Suspicion, Trend, Verdict, verdict};
-use crate::facts::{Facts, Unit};
+use crate::facts::{Facts, Unit, Want};
 use crate::window::WaitTarget;
 
 pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &["file-lock"], judge };

@@ -6,7 +6,7 @@
 mod chain;
 mod io;
 pub(crate) mod lost;
-pub(crate) mod refusals;
+mod refusals;
 
 mod child;
 mod cpu;

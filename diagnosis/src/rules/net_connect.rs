@@ -15,9 +15,9 @@ use agent_common::abi::sched::State;
 
 use super::lost::{culprit, loss, suspect};
 use super::net_peer::{most_of, name, peer};
-use super::refusals::{self, Want};
+use super::refusals;
 use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
-use crate::facts::{Facts, Unit};
+use crate::facts::{Facts, Unit, Want};
 
 pub(super) const RULE: Rule = Rule { name: "net_connect", classes: &["net-connect"], judge };
 

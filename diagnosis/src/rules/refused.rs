@@ -23,9 +23,9 @@
 //! **Cure.** Give it what it wants, or raise the limit: the finding says which. Who calls: `agent flamegraph --pid …`.
 
 use super::lost::process_culprit;
-use super::refusals::{self, Want};
+use super::refusals;
 use super::{Rule, Suspicion, Trend, Verdict, verdict};
-use crate::facts::Facts;
+use crate::facts::{Facts, Want};
 
 pub(super) const RULE: Rule = Rule { name: "refused", classes: &["refused"], judge };
 

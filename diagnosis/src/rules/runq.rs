@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
+use agent_common::units::{BootNs, DurNs};
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{culprit, doubt, loss, not, process_culprit, suspect};
@@ -44,7 +45,7 @@ const BARRED: f64 = 0.1;
 /// How much more of the CPU the one of two must want, to be the culprit alone.
 const MORE: f64 = 1.1;
 /// Programs that began so close together came together.
-const SAME_TIME_NS: u64 = 1_000_000_000;
+const SAME_TIME: DurNs = DurNs(1_000_000_000);
 /// Nice value below which there is none.
 const LOWEST: i32 = 19;
 /// Victims of one culprit that are told one by one.
@@ -122,7 +123,7 @@ fn mutual(facts: &Facts, all: &mut [Suspicion]) {
         let (own_start, other_start) = (started(facts, victim), started(facts, by));
         let why_not = if own > MORE * other {
             "the other waits for it as well, and would take less"
-        } else if other <= MORE * own && own_start > other_start + SAME_TIME_NS {
+        } else if other <= MORE * own && own_start.since(other_start) > SAME_TIME {
             "the other waits for it as well, and was there before"
         } else {
             continue;
@@ -144,10 +145,10 @@ fn demand(facts: &Facts, unit: usize) -> f64 {
         .sum()
 }
 
-/// When the first of a unit began, since boot, ns.
-fn started(facts: &Facts, unit: usize) -> u64 {
+/// When the first of a unit began.
+fn started(facts: &Facts, unit: usize) -> BootNs {
     let rows = facts.members(&facts.units[unit]).filter_map(|process| process.usage);
-    rows.map(|at| facts.usage[at].start_boot_ns).min().unwrap_or(0)
+    rows.map(|at| facts.usage[at].start_boot_ns).min().unwrap_or_default()
 }
 
 /// The worst victims of each culprit; the others are told in a number.

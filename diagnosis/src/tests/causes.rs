@@ -4,7 +4,7 @@ use agent_common::abi::sched::State::{
     Child, DiskRead, FaultFile, FileLock, Fsync, FutexLock, Ipc, NetConnect, NetRecv, Oncpu, RunqPreempted,
     RunqWoken, Sleep,
 };
-use agent_common::units::{DurNs, MonoNs, Tgid};
+use agent_common::units::{BootNs, DurNs, MonoNs, Tgid};
 
 use super::scene::*;
 use crate::testing::{MS, calls};
@@ -60,7 +60,7 @@ fn shell(window: &mut Window, child: &[(agent_common::abi::sched::State, u64)], 
             tgid: Tgid(tgid),
             parent: Tgid(10),
             comm: "step".into(),
-            start_boot_ns: 0,
+            start_boot_ns: BootNs(0),
             at: MonoNs(1),
             code: 0,
             signal: 0,

@@ -1,13 +1,15 @@
 //! Waits that have not ended, who serves whom, and the agent itself.
 
+use std::sync::Arc;
+
 use agent_common::abi::sched::State::{
     FutexLock, FutexWait, Ipc, NetAccept, NetRecv, Oncpu, Poll, RunqPreempted, Sleep, Stopped,
 };
-use agent_common::units::{Tgid, Tid};
+use agent_common::units::{BootNs, Tgid, Tid};
 
 use super::scene::*;
 use crate::ALERT_CONFIDENCE;
-use crate::testing::calls;
+use crate::testing::{SECOND, calls};
 use crate::window::{WaitTarget, Window};
 
 /// A wait that lasts, of a thread that did not wake; who is at the other end.
@@ -144,6 +146,28 @@ fn the_agent_is_no_subject_and_its_start_no_alarm() {
     assert!(subjects(0).contains(&10) && !subjects(10).contains(&10));
     let of_app: Vec<_> = found(&at_work(10)).into_iter().filter(|of| of.subject.pid == Some(20)).collect();
     assert!(of_app.iter().all(|of| of.confidence < ALERT_CONFIDENCE), "it has just begun: {of_app:#?}");
+}
+
+#[test]
+fn the_time_a_host_was_suspended_makes_the_agent_no_younger() {
+    const HOUR: u64 = 3_600 * SECOND;
+    // The host slept an hour before the agent began: its start, on the clock that counts sleep, is later than all times of
+    // windows on the one that does not.
+    let windows = |age: u64| {
+        scene(move |window| {
+            busy(window);
+            process(window, 10, "agent", &[&[(Oncpu, 1000)]]);
+            process(window, 20, "app", &[&[(RunqPreempted, 600), (Oncpu, 300), (Poll, 100)]]);
+            blame(window, 20, 10, 600);
+            window.own = Tgid(10);
+            window.host.uptime.0 += HOUR + age;
+            change(window, 10, |task| task.start_boot_ns = BootNs(HOUR));
+        })
+    };
+    let app =
+        |windows: &[Arc<Window>]| found(windows).into_iter().find(|of| of.subject.pid == Some(20)).unwrap();
+    assert!(app(&windows(60 * SECOND)).confidence >= ALERT_CONFIDENCE, "at work for a minute");
+    assert!(app(&windows(5 * SECOND)).confidence < ALERT_CONFIDENCE, "it has just begun");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use agent_common::units::Tgid;
+use agent_common::units::{BootNs, Tgid};
 
 use super::Key;
 use crate::window::SyscallRow;
@@ -20,7 +20,7 @@ impl Owners {
     /// The row of some calls; one of its own where no other source knows the process.
     pub fn of(&self, call: &SyscallRow) -> Key {
         let ended = self.ended.get(&(call.tgid, call.generation));
-        ended.or_else(|| self.latest.get(&call.tgid)).copied().unwrap_or((call.tgid, 0))
+        ended.or_else(|| self.latest.get(&call.tgid)).copied().unwrap_or((call.tgid, BootNs(0)))
     }
 
     /// Rows were folded into others.

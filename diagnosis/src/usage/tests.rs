@@ -43,7 +43,7 @@ fn an_exit_adds_what_no_sample_holds() {
     let mut windows = vec![window(0), window(1)];
     windows[0].tasks = vec![task(7, "a", 300, 100).into()];
     let mut end = exit(7, 1, "a", 600);
-    end.start_boot_ns += 3 * MS;
+    end.start_boot_ns.0 += 3 * MS;
     end.before = TaskTotals { cpu: DurNs(400 * MS), min_flt: 4, maj_flt: 1 };
     windows[1].exits = vec![end];
     let rows = usage(&shared(windows));
@@ -86,7 +86,7 @@ fn a_number_used_twice_is_two_rows() {
     let mut windows = vec![window(0), window(1)];
     windows[0].tasks = vec![task(7, "old", 100, 0).into()];
     let mut new = task(7, "new", 50, 0);
-    new.start_boot_ns += 5 * SECOND;
+    new.start_boot_ns.0 += 5 * SECOND;
     windows[1].tasks = vec![new.into()];
     windows[1].syscalls = vec![calls(7, "new", 0, 3, 0, 1)];
     let mut rows = usage(&shared(windows));

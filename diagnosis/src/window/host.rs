@@ -27,7 +27,7 @@ pub struct HostSample {
     pub forks: u64,
     /// Interrupts served in the window.
     pub interrupts: u64,
-    /// Time since boot.
+    /// Time since boot, time asleep included: the end of the window as [`agent_common::units::BootNs`].
     pub uptime: DurNs,
     /// Memory and swap.
     pub memory: Memory,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_common::units::{DurNs, Tgid};
+use agent_common::units::{BootNs, DurNs, Tgid};
 use serde::{Deserialize, Serialize};
 
 /// State of a thread, as the kernel prints it.
@@ -78,8 +78,8 @@ pub struct TaskIo {
 pub struct TaskSample {
     /// The process.
     pub tgid: Tgid,
-    /// Its start, `CLOCK_BOOTTIME` ns, cut to clock ticks (10 ms) by the kernel.
-    pub start_boot_ns: u64,
+    /// Its start, cut to clock ticks (10 ms) by the kernel.
+    pub start_boot_ns: BootNs,
     /// Age at the end of the window, if it began inside the window.
     pub born: Option<DurNs>,
     /// Its parent.
@@ -134,7 +134,7 @@ impl Default for TaskSample {
     fn default() -> Self {
         Self {
             tgid: Tgid(0),
-            start_boot_ns: 0,
+            start_boot_ns: BootNs(0),
             born: None,
             parent: Tgid(0),
             comm: "".into(),

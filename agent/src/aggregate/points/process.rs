@@ -46,7 +46,7 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
 fn tagged(point: Point, row: &Usage) -> Point {
     point
         .tag("pid", row.tgid.0.to_string())
-        .tag("start", (row.start_boot_ns / 1_000_000).to_string())
+        .tag("start", (row.start_boot_ns.0 / 1_000_000).to_string())
         .tag("comm", row.comm.as_ref())
 }
 

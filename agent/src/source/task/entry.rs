@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
-use agent_common::units::{DurNs, Tgid};
+use agent_common::units::{BootNs, DurNs, Tgid};
 use diagnosis::window::{TaskIo, TaskSample, TaskState, TaskTotals};
 use opener::living;
 
@@ -101,9 +101,9 @@ impl Entry {
         }
         entry.read_activity(reader);
         entry.read_rotation(reader, true);
-        let start_ns = values.start_ticks * reader.tick_ns;
+        let start = BootNs(values.start_ticks * reader.tick_ns);
         // A tick of slack: the start is cut to ticks.
-        let born = turn.last_boot_ns > 0 && start_ns + reader.tick_ns > turn.last_boot_ns;
+        let born = turn.last.is_some_and(|last| start.0 + reader.tick_ns > last.0);
         let mut last = values;
         if born {
             last = Values { user_ticks: 0, system_ticks: 0, min_flt: 0, maj_flt: 0, ..values };
@@ -111,7 +111,7 @@ impl Entry {
             moved.io = entry.io.unwrap_or_default();
         }
         let mut sample = entry.sample(&last, moved, reader);
-        sample.born = born.then(|| DurNs(turn.boot_ns.saturating_sub(start_ns)));
+        sample.born = born.then(|| turn.now.since(start));
         Some((entry, Arc::new(sample)))
     }
 
@@ -314,7 +314,7 @@ impl Entry {
         let now = &self.values;
         TaskSample {
             tgid: Tgid(self.tgid),
-            start_boot_ns: now.start_ticks * reader.tick_ns,
+            start_boot_ns: BootNs(now.start_ticks * reader.tick_ns),
             born: None,
             parent: Tgid(now.parent),
             comm: Arc::clone(&self.comm),
