@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::abi::process::{generation_of, numbered, tgid_of};
+use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
-use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::report::{LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
 
@@ -24,12 +23,13 @@ use crate::source::standstill::StandstillSource;
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::TaskSource;
 use crate::source::unwind::Unwinding;
-use crate::window::{InFlight, ProcessTimes, SyscallRow, TaskSample, Window};
+use crate::window::{ProcessTimes, TaskSample, Window};
 
 mod audit;
 mod mapped;
 mod options;
 mod sched;
+mod syscalls;
 mod ticks;
 
 pub use options::{Filter, Options};
@@ -45,8 +45,6 @@ const TABLES_PATIENCE: Duration = Duration::from_secs(2);
 /// churn brings.
 const DRAIN_AT: u64 = 2;
 
-/// Syscalls per second and CPU at which timing every call is too dear: 200,000 × 0.3 µs are 6 % of a CPU.
-const TIMES_MAX_PER_CPU: u64 = 200_000;
 /// Softirqs per second and CPU at which accounting each is too dear: 40,000 × 2 × 0.13 µs are 1 % of a CPU. They are
 /// then looked at for one window in [`CALM_WINDOWS`].
 const SOFTIRQS_MAX_PER_CPU: u64 = 40_000;
@@ -238,24 +236,6 @@ impl Collector {
         });
     }
 
-    /// Reads the syscall counters into differences and deletes those of processes that have ended.
-    fn read_syscalls(&mut self) {
-        // Exits first: what a process did before its exit event is in the counters by now.
-        self.drain_process();
-        self.syscalls.begin(self.process.take_reap());
-        let syscalls = &mut self.syscalls;
-        if let Err(error) = self.probes.read_syscalls(|key, value| syscalls.counter(key, value)) {
-            tracing::warn!(%error, "cannot read the syscall counters; they are read again with the next window");
-            return;
-        }
-        let probes = &self.probes;
-        let delete: Vec<SyscallKey> = self.syscalls.end(|key| probes.cached(key));
-        match self.probes.delete_syscalls(&delete) {
-            Ok(deleted) => self.keys_deleted += deleted,
-            Err(error) => tracing::warn!(%error, "cannot delete syscall counters of ended processes"),
-        }
-    }
-
     /// The running window is the last: closing it asks for everything once more.
     pub fn end(&mut self) {
         self.audit.end();
@@ -397,92 +377,6 @@ impl Collector {
                 self.probes.set_softirqs(true);
             }
         }
-    }
-
-    fn tier(&self) -> &'static str {
-        match (self.options.syscalls, self.timing) {
-            (SyscallTier::Off, _) => "off",
-            (_, true) => "times",
-            (_, false) => "counts",
-        }
-    }
-
-    /// `Auto`: times until that is too dear, then counts until the host has been calm for a while.
-    fn choose_tier(&mut self, calls: u64, seconds: f64) {
-        if self.options.syscalls != SyscallTier::Auto {
-            return;
-        }
-        let per_cpu = calls as f64 / seconds.max(1e-3) / self.probes.cpus() as f64;
-        let max = TIMES_MAX_PER_CPU as f64;
-        if self.timing && per_cpu > max {
-            tracing::info!(per_cpu, "many syscalls: counting them without times from now on");
-            self.timing = self.probes.set_syscall_times(false);
-            self.calm = 0;
-        } else if !self.timing && self.probes.can_time() {
-            self.calm = if per_cpu < max / 2.0 { self.calm + 1 } else { 0 };
-            if self.calm >= CALM_WINDOWS {
-                tracing::info!(per_cpu, "fewer syscalls: timing them again");
-                self.timing = self.probes.set_syscall_times(true);
-            }
-        }
-    }
-
-    fn calls_in_flight(&mut self, now: MonoNs) -> Vec<InFlight> {
-        let filter = &self.options.filter;
-        let passes = |tgid: Tgid| match filter {
-            Filter::Tgids { tgids, follow } => *follow || tgids.contains(&tgid),
-            Filter::All | Filter::Cgroup(_) => true,
-        };
-        let probes = &self.probes;
-        let calls = if self.timing {
-            self.in_flight.timed(probes.in_flight(), |tid| probes.entry_slot(tid), passes)
-        } else {
-            self.in_flight.look_on(observed(filter).into_iter(), now);
-            self.in_flight.counted(passes)
-        };
-        calls
-            .into_iter()
-            .map(|call| InFlight {
-                tgid: call.tgid,
-                tid: call.tid,
-                comm: self.process.comm(call.tgid, || known_comm(&self.tasks, call.tgid)),
-                abi: call.abi,
-                nr: call.nr,
-                age: call.age(now),
-                at_least: call.at_least,
-            })
-            .collect()
-    }
-
-    fn syscall_rows(&mut self) -> Vec<SyscallRow> {
-        let mut rows: Vec<SyscallRow> = self
-            .syscalls
-            .take()
-            .into_iter()
-            .map(|((process, abi, nr), delta)| {
-                let tgid = Tgid(tgid_of(process));
-                let mut histogram: Vec<(u8, u64)> = delta.histogram.into_iter().collect();
-                histogram.sort_unstable();
-                let mut errnos: Vec<(u16, u64)> = delta.errnos.into_iter().collect();
-                errnos.sort_unstable();
-                SyscallRow {
-                    tgid,
-                    generation: generation_of(process),
-                    comm: self.process.comm_of(process, || known_comm(&self.tasks, tgid)),
-                    abi,
-                    nr,
-                    count: delta.count,
-                    errors: errnos.iter().map(|(_, calls)| calls).sum(),
-                    errnos,
-                    timed: delta.timed,
-                    total: delta.total,
-                    max: delta.max,
-                    histogram,
-                }
-            })
-            .collect();
-        rows.sort_unstable_by_key(|r| (r.tgid, r.generation, r.abi, r.nr));
-        rows
     }
 }
 

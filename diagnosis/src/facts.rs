@@ -15,12 +15,14 @@ mod edges;
 mod futexes;
 mod process;
 mod refusals;
+mod times;
 mod units;
 
 pub(super) use devices::Device;
 pub(super) use edges::Blocker;
-pub(super) use process::{Process, Times};
+pub(super) use process::Process;
 pub(super) use refusals::{Refused, Want};
+pub(super) use times::Times;
 pub(super) use units::Unit;
 
 /// Share of the windows in which a rate may fall below its threshold and still count as lasting.

@@ -1,5 +1,6 @@
 //! `agent report`.
 
+mod bars;
 mod text;
 
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ use crate::control::protocol::{Page, Reply, Request, Span};
 use crate::control::{Answers, pid};
 use crate::output::OutputMode;
 use crate::window::Window;
-pub(super) use text::{calm, foot, groups, longest, number, render, share, stack};
+pub(super) use bars::groups;
+pub(super) use text::{calm, foot, longest, number, render, share, stack};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -7,51 +7,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use agent_common::abi::sched::{STATES, State};
+use agent_common::abi::sched::State;
 use agent_common::units::{Tgid, Tid};
 
 use super::Map;
 use super::edges::Partners;
 use super::futexes;
+use super::times::Times;
 use crate::usage::Usage;
 use crate::window::{OpenWait, ProcessTimes, Wait, WaitTarget, Window};
-
-/// Time by state, ns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Times(pub(crate) [u64; STATES]);
-
-impl Default for Times {
-    fn default() -> Self {
-        Self([0; STATES])
-    }
-}
-
-impl Times {
-    pub(crate) const fn of(&self, state: State) -> u64 {
-        self.0[state as usize]
-    }
-
-    pub(crate) fn sum(&self, states: &[State]) -> u64 {
-        states.iter().map(|state| self.of(*state)).sum()
-    }
-
-    pub(crate) fn all(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    pub(super) const fn add(&mut self, state: State, ns: u64) {
-        self.0[state as usize] += ns;
-    }
-
-    /// Time in states that are work or loss, not waiting for work.
-    pub(crate) fn non_idle(&self) -> u64 {
-        State::ALL.into_iter().filter(|state| !state.is_idle()).map(|state| self.of(state)).sum()
-    }
-
-    pub(super) fn absorb(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(sum, ns)| *sum += ns);
-    }
-}
 
 /// States in which a thread may as well wait for work: they count as lost only as far as waits that ended show it.
 pub(super) const DOUBTFUL: [State; 7] = [

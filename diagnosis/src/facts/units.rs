@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use agent_common::units::Tgid;
 
-use super::process::{Process, Times};
+use super::process::Process;
+use super::times::Times;
 
 /// Processes of one name and one parent.
 #[derive(Debug)]

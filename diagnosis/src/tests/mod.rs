@@ -5,6 +5,7 @@ mod cost;
 mod cpu;
 mod open;
 mod page;
+mod peers;
 mod refusals;
 mod resources;
 mod scene;

@@ -233,14 +233,16 @@ fn against(package: &str, layers: &[&str], imports: &[Import]) -> Vec<String> {
 
 /// Circles that are not known, and known ones that are gone.
 fn new_circles(package: &str, imports: &[Import]) -> Vec<String> {
-    let known: Vec<_> = KNOWN_CIRCLES.iter().filter(|(of, ..)| *of == package).map(|(_, a, b)| (*a, *b)).collect();
+    let known: Vec<_> =
+        KNOWN_CIRCLES.iter().filter(|(of, ..)| *of == package).map(|(_, a, b)| (*a, *b)).collect();
     let found = circles(imports);
     let new = found.iter().filter(|(pair, _)| !known.contains(pair)).map(|((from, to), import)| {
         format!("{import}: {from} and {to} of crate {package} import each other")
     });
-    let gone = known.iter().filter(|pair| !found.iter().any(|(other, _)| other == *pair)).map(|(from, to)| {
-        format!("{package}: {from} and {to} are no circle any more: take them off KNOWN_CIRCLES")
-    });
+    let gone =
+        known.iter().filter(|pair| !found.iter().any(|(other, _)| other == *pair)).map(|(from, to)| {
+            format!("{package}: {from} and {to} are no circle any more: take them off KNOWN_CIRCLES")
+        });
     new.chain(gone).collect()
 }
 

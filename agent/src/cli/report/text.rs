@@ -6,12 +6,10 @@ use std::time::Duration;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{ProcessDetail, Report, ReportProcess};
 
-use crate::aggregate::groups::{Group, cells};
+use super::bars::{bar, legend, letters, with_bars};
+use crate::aggregate::groups::Group;
 use crate::cli::term::{self, Paint, Side, Table};
 use crate::diagnose::ALERT_CONFIDENCE;
-
-/// Cells of a bar.
-const BAR: usize = 24;
 
 /// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
 const FRAMES: usize = 6;
@@ -47,44 +45,6 @@ pub(in crate::cli) fn calm(report: &Report) -> bool {
 /// Percent of one CPU's or one thread's time; nothing for zero.
 fn pct(ns: u64, window_s: f64) -> String {
     if window_s <= 0.0 || ns == 0 { String::new() } else { format!("{:.1}", ns as f64 / (window_s * 1e7)) }
-}
-
-/// Time of each group of states.
-pub(in crate::cli) fn groups<'a>(
-    states: impl IntoIterator<Item = (&'a String, &'a u64)>,
-) -> [u64; Group::ALL.len()] {
-    let mut sums = [0; Group::ALL.len()];
-    for (key, ns) in states {
-        let group = Group::of_key(key);
-        let at = Group::ALL.iter().position(|one| *one == group).unwrap_or(0);
-        sums[at] += ns;
-    }
-    sums
-}
-
-/// The wall time of all threads as one bar.
-fn bar<'a>(states: impl IntoIterator<Item = (&'a String, &'a u64)>) -> Vec<(char, usize, [u8; 3])> {
-    let sums = groups(states);
-    let widths = cells(&sums, BAR);
-    Group::ALL.iter().zip(widths).map(|(group, width)| (group.letter(), width, group.rgb())).collect()
-}
-
-fn letters(bar: &[(char, usize, [u8; 3])]) -> String {
-    bar.iter().flat_map(|(letter, width, _)| std::iter::repeat_n(*letter, *width)).collect()
-}
-
-/// Colours the letters of a bar where `line` has them.
-fn coloured(line: &str, bar: &[(char, usize, [u8; 3])], paint: Paint) -> String {
-    let plain = letters(bar);
-    let Some((before, after)) = line.split_once(&plain).filter(|_| !plain.is_empty()) else {
-        return line.to_owned();
-    };
-    let cells: String = bar
-        .iter()
-        .filter(|(_, width, _)| *width > 0)
-        .map(|(letter, width, rgb)| paint.on_colour(letter.to_string().repeat(*width), *rgb))
-        .collect();
-    format!("{before}{cells}{after}")
 }
 
 /// The state that is not running and took most, as `fsync 87%` of wall.
@@ -147,35 +107,6 @@ fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
     }
     text.push_str(&legend(bars.iter().flatten(), paint));
     text
-}
-
-fn with_bars(table: &Table, bars: &[Vec<(char, usize, [u8; 3])>], paint: Paint) -> String {
-    let plain = table.render(paint);
-    let mut lines = plain.lines();
-    let mut text = lines.next().map(|head| format!("{head}\n")).unwrap_or_default();
-    for (line, bar) in lines.zip(bars) {
-        text.push_str(&coloured(line, bar, paint));
-        text.push('\n');
-    }
-    text
-}
-
-/// What the letters mean, those that are there.
-fn legend<'a>(bars: impl Iterator<Item = &'a (char, usize, [u8; 3])>, paint: Paint) -> String {
-    let mut shown: Vec<char> =
-        bars.filter(|(_, width, _)| *width > 0).map(|(letter, _, _)| *letter).collect();
-    shown.sort_unstable();
-    shown.dedup();
-    let names: Vec<String> = Group::ALL
-        .iter()
-        .filter(|group| shown.contains(&group.letter()))
-        .map(|group| format!("{} {}", paint.on_colour(group.letter().to_string(), group.rgb()), group.name()))
-        .collect();
-    if names.is_empty() {
-        return String::new();
-    }
-    format!("{}\n", names.join("  "))
-        + &paint.dim("a bar is all threads × time; LOST%: held up, of one thread's time\n")
 }
 
 fn render_detail(detail: &ProcessDetail, window_s: f64, paint: Paint) -> String {
@@ -371,19 +302,6 @@ mod tests {
     use agent_common::wire::report::{Coverage, SelfCost, ThreadRow, WaitRow};
 
     use super::*;
-
-    #[test]
-    fn a_bar_is_all_of_the_wall_time_and_its_letters_are_explained() {
-        let states = [("oncpu_user_ns", 250), ("fsync_ns", 500), ("poll_ns", 249), ("swap_ns", 1)];
-        let states: std::collections::BTreeMap<String, u64> =
-            states.map(|(name, ns)| (name.to_owned(), ns)).into();
-        let bar = bar(&states);
-        assert_eq!(letters(&bar), "UUUUUUDDDDDDDDDDDD......");
-        let text = legend(bar.iter(), Paint::plain());
-        assert!(text.contains("U user code  D storage  . idle\n"), "{text}");
-        let painted = coloured(&format!("1  x  {}  y", letters(&bar)), &bar, Paint::always());
-        assert!(painted.starts_with("1  x  \x1b[") && painted.contains("DDDDDDDDDDDD\x1b[0m"), "{painted:?}");
-    }
 
     #[test]
     fn a_stack_is_read_from_its_leaf() {

@@ -1,0 +1,316 @@
+//! All settings.
+
+use std::path::PathBuf;
+
+use super::super::{Delivery, StoreKind, SyscallTier, parse_bytes, parse_duration};
+use super::{Key, Kind};
+
+const TIERS: Kind = Kind::Choice(&["auto", "counts", "times", "off"]);
+
+/// All settings, in the order `config show` prints them.
+pub static KEYS: &[Key] = &[
+    key!(
+        "host",
+        Kind::Text,
+        "",
+        "Name of this host in topics and tags; empty: the kernel's host name",
+        |c, v| {
+            if v.contains(['/', '+', '#', '\0']) {
+                return Err(format!("`{v}` cannot stand in an MQTT topic; leave out / + and #"));
+            }
+            if !v.is_empty() {
+                v.clone_into(&mut c.host);
+            }
+            Ok(())
+        }
+    ),
+    key!(
+        "state_dir",
+        Kind::Text,
+        "/var/lib/s7mpa",
+        "Spool; the store of the server part lies beside it, in the same name with -server",
+        |c, v| {
+            c.state_dir = absolute(v)?;
+            Ok(())
+        }
+    ),
+    key!("run_dir", Kind::Text, "/run/s7mpa", "Control socket and secrets", |c, v| {
+        c.run_dir = absolute(v)?;
+        c.socket = c.run_dir.join("agent.sock");
+        Ok(())
+    }),
+    key!("socket", Kind::Text, "", "Control socket of the daemon; empty: agent.sock in run_dir", |c, v| {
+        if let Some(socket) = path(v)? {
+            c.socket = socket;
+        }
+        Ok(())
+    }),
+    key!("collector.rate_hz", Kind::Integer, "97", "On-CPU samples a second and CPU; 0: none", |c, v| {
+        c.collector.rate_hz = within(v, 0, 9973)?;
+        Ok(())
+    }),
+    key!("collector.syscalls", TIERS, "auto", "Syscall accounting", |c, v| {
+        c.collector.syscalls = match v {
+            "counts" => SyscallTier::Counts,
+            "times" => SyscallTier::Times,
+            "off" => SyscallTier::Off,
+            _ => SyscallTier::Auto,
+        };
+        Ok(())
+    }),
+    key!("collector.sched", Kind::Bool, "true", "Thread states, waits and wakers", |c, v| {
+        c.collector.sched = v == "true";
+        Ok(())
+    }),
+    key!(
+        "collector.processes",
+        Kind::Integer,
+        "100",
+        "Processes published one by one; the rest is `other`",
+        |c, v| {
+            c.collector.processes = within(v, 1, 10_000)?;
+            Ok(())
+        }
+    ),
+    key!("history.windows", Kind::Duration, "10m", "Windows kept in memory", |c, v| {
+        c.history.windows = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
+        "history.samples",
+        Kind::Duration,
+        "5m",
+        "Stack samples kept in memory (`flamegraph --last`)",
+        |c, v| {
+            c.history.samples = parse_duration(v)?;
+            Ok(())
+        }
+    ),
+    key!("history.max_bytes", Kind::Bytes, "16MiB", "Memory of windows and samples together", |c, v| {
+        c.history.max_bytes = parse_bytes(v)?;
+        Ok(())
+    }),
+    key!("mqtt.url", Kind::Text, "", "Broker, mqtt://… or mqtts://…; empty: the embedded one", |c, v| {
+        c.mqtt.url = some(v).map(|url| url.parse()).transpose()?;
+        Ok(())
+    }),
+    key!("mqtt.user", Kind::Text, "", "User, unless the URL names one", |c, v| {
+        c.mqtt.user = some(v);
+        Ok(())
+    }),
+    key!(secret "mqtt.password", "Password, unless the URL names one", |c, v| {
+        c.mqtt.password = some(v);
+        Ok(())
+    }),
+    key!("mqtt.password_file", Kind::Text, "", "File with the password", |c, v| {
+        c.mqtt.password_file = path(v)?;
+        Ok(())
+    }),
+    key!("mqtt.ca_file", Kind::Text, "", "Certificates to trust in place of the system's (PEM)", |c, v| {
+        c.mqtt.ca_file = path(v)?;
+        Ok(())
+    }),
+    key!(
+        "mqtt.cert_file",
+        Kind::Text,
+        "",
+        "Our certificates for a broker that asks for them (PEM)",
+        |c, v| {
+            c.mqtt.cert_file = path(v)?;
+            Ok(())
+        }
+    ),
+    key!("mqtt.key_file", Kind::Text, "", "The key to them (PEM)", |c, v| {
+        c.mqtt.key_file = path(v)?;
+        Ok(())
+    }),
+    key!(
+        "mqtt.delivery",
+        Kind::Choice(&["store", "broker"]),
+        "store",
+        "What counts as delivered: the store has it, or the broker (for consumers such as Telegraf)",
+        |c, v| {
+            c.mqtt.delivery = if v == "broker" { Delivery::Broker } else { Delivery::Store };
+            Ok(())
+        }
+    ),
+    key!("spool.max_bytes", Kind::Bytes, "256MiB", "Disk for windows that wait for the broker", |c, v| {
+        c.spool.max_bytes = parse_bytes(v)?;
+        Ok(())
+    }),
+    key!("spool.max_age", Kind::Duration, "24h", "Age of the oldest window that waits", |c, v| {
+        c.spool.max_age = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
+        "server.user",
+        Kind::Text,
+        "s7mpa",
+        "User of the server process; `nobody` where s7mpa does not exist",
+        |c, v| {
+            v.clone_into(&mut c.server.user);
+            Ok(())
+        }
+    ),
+    key!("server.mqtt_listen", Kind::Text, "127.0.0.1:7677", "Where the embedded broker listens", |c, v| {
+        c.server.mqtt_listen =
+            v.parse().map_err(|_| format!("`{v}` is not an address with a port, such as 127.0.0.1:7677"))?;
+        Ok(())
+    }),
+    key!(
+        "server.store",
+        Kind::Choice(&["embedded", "influx2", "influx1"]),
+        "embedded",
+        "Where points are kept",
+        |c, v| {
+            c.server.store = match v {
+                "influx2" => StoreKind::Influx2,
+                "influx1" => StoreKind::Influx1,
+                _ => StoreKind::Embedded,
+            };
+            Ok(())
+        }
+    ),
+    key!("server.retention", Kind::Duration, "14d", "How long the embedded store keeps points", |c, v| {
+        c.server.retention = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
+        "server.max_bytes",
+        Kind::Bytes,
+        "2GiB",
+        "Size of the embedded store; the oldest points go first",
+        |c, v| {
+            c.server.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
+    key!("server.influx_url", Kind::Text, "", "InfluxDB: http(s)://host:port[/prefix]", |c, v| {
+        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
+            return Err(format!("`{v}` is not a URL; write it as http://host:8086 or https://host"));
+        }
+        c.server.influx_url = some(v);
+        Ok(())
+    }),
+    key!("server.influx_org", Kind::Text, "s7mpa", "InfluxDB 2: organisation", |c, v| {
+        v.clone_into(&mut c.server.influx_org);
+        Ok(())
+    }),
+    key!("server.influx_bucket", Kind::Text, "s7mpa", "InfluxDB 2: bucket; InfluxDB 1: database", |c, v| {
+        v.clone_into(&mut c.server.influx_bucket);
+        Ok(())
+    }),
+    key!("server.influx_user", Kind::Text, "", "InfluxDB 1: user", |c, v| {
+        c.server.influx_user = some(v);
+        Ok(())
+    }),
+    key!(secret "server.influx_token", "InfluxDB 2: token; InfluxDB 1: password", |c, v| {
+        c.server.influx_token = some(v);
+        Ok(())
+    }),
+    key!("server.influx_token_file", Kind::Text, "", "File with the token or password", |c, v| {
+        c.server.influx_token_file = path(v)?;
+        Ok(())
+    }),
+    key!(
+        "server.influx_ca_file",
+        Kind::Text,
+        "",
+        "PEM file of the authorities to trust beside the well-known ones",
+        |c, v| {
+            c.server.influx_ca_file = path(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "alerts.exec",
+        Kind::Text,
+        "",
+        "Program that is run for each change of an alert as plugin.user, with its JSON on standard input",
+        |c, v| {
+            c.alerts.exec = path(v)?;
+            Ok(())
+        }
+    ),
+    key!(secret "alerts.webhook", "Where alerts are posted as Alertmanager's API v2 takes them: http(s)://host:9093/api/v2/alerts", |c, v| {
+        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
+            return Err("it is not a URL; write it as http://host:9093/api/v2/alerts".to_owned());
+        }
+        c.alerts.webhook = some(v);
+        Ok(())
+    }),
+    key!("alerts.timeout", Kind::Duration, "10s", "What one try of either may take", |c, v| {
+        c.alerts.timeout = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
+        "plugin.user",
+        Kind::Text,
+        "s7mpa-plugin",
+        "User that foreign programs (alerts.exec, debuginfod-find) run as; `nobody` where s7mpa-plugin does not exist",
+        |c, v| {
+            v.clone_into(&mut c.plugin.user);
+            Ok(())
+        }
+    ),
+    key!(
+        "plugin.write_dirs",
+        Kind::Text,
+        "/tmp:/var/tmp",
+        "Directories that they may write to, separated by `:`; enforced where the kernel has Landlock",
+        |c, v| {
+            let dirs = v.split(':').filter(|dir| !dir.is_empty());
+            c.plugin.write_dirs = dirs.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        }
+    ),
+    key!(
+        "log.level",
+        Kind::Text,
+        "",
+        "error, warn, info, debug, trace, or a filter; empty: by command",
+        |c, v| {
+            let known = |part: &str| {
+                part.contains('=') || part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+            };
+            let filter = v.parse::<tracing_subscriber::filter::Targets>().ok();
+            filter.filter(|_| v.is_empty() || v.split(',').all(|part| known(part.trim()))).ok_or_else(
+                || format!("`{v}` is not a log level; write error, warn, info, debug or trace"),
+            )?;
+            v.clone_into(&mut c.log.level);
+            Ok(())
+        }
+    ),
+    key!("log.format", Kind::Choice(&["text", "json"]), "text", "Form of the daemon's log", |c, v| {
+        c.log.json = v == "json";
+        Ok(())
+    }),
+];
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
+    text: &str,
+    low: T,
+    high: T,
+) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(value) if value >= low && value <= high => Ok(value),
+        _ => Err(format!("`{text}` is not a whole number between {low} and {high}")),
+    }
+}
+
+fn path(text: &str) -> Result<Option<PathBuf>, String> {
+    some(text).map(|text| absolute(&text)).transpose()
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(format!("`{text}` is not an absolute path; start it with /"))
+    }
+}
