@@ -148,7 +148,7 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
             continue;
         }
         let suspicion = &mut all[at];
-        let was = std::mem::replace(&mut suspicion.finding.class, end.class.to_owned());
+        let was = std::mem::replace(&mut suspicion.finding.class, end.class.into());
         suspicion.explained.push(suspicion.key.clone());
         suspicion.key = format!("{}/{}", end.class, suspicion.key);
         suspicion.finding.caused.push(was);

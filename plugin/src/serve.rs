@@ -86,7 +86,7 @@ fn fields(alert: &Alert) -> Vec<(&'static str, String)> {
         ("S7MPA_ALERT_ID", alert.id.clone()),
         ("S7MPA_ALERT_STATE", format!("{:?}", alert.state).to_lowercase()),
         ("S7MPA_ALERT_HOST", alert.host.clone()),
-        ("S7MPA_ALERT_CLASS", alert.finding.class.clone()),
+        ("S7MPA_ALERT_CLASS", alert.finding.class.to_string()),
         ("S7MPA_ALERT_PID", subject.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         ("S7MPA_ALERT_COMM", subject.comm.as_deref().unwrap_or_default().to_owned()),
     ]

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             ])),
         );
     }
-    long_files(&root)?;
+    step("file lengths", long_files(&root));
     if !args.fast {
         step("clippy", lint::clippy());
     }
@@ -56,16 +56,43 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { bail!("not tidy: {}", failed.join(", ")) }
 }
 
-/// Names files that have grown too long: a warning, since splitting takes thought.
+/// Part of the files that may be longer: a table, a test of one subject.
+const MAX_LONG_PCT: usize = 2;
+
+/// Names files that have grown too long. Each is a warning, since splitting takes thought; too many are an error.
 fn long_files(root: &Path) -> Result<()> {
     let list =
         shell::capture(std::process::Command::new("git").arg("-C").arg(root).args(["ls-files", "*.rs"]))?;
+    let (mut long, mut all) = (0, 0);
     for name in list.lines() {
         let Ok(text) = fs::read_to_string(root.join(name)) else { continue };
         let lines = text.lines().count();
+        all += 1;
         if lines > MAX_LINES {
+            long += 1;
             eprintln!("warning: {name} has {lines} lines; {MAX_LINES} are enough for one subject");
         }
     }
+    too_many(long, all)
+}
+
+fn too_many(long: usize, all: usize) -> Result<()> {
+    if long * 100 > all * MAX_LONG_PCT {
+        bail!(
+            "{long} of {all} files have more than {MAX_LINES} lines, {MAX_LONG_PCT} % may: split them by subject"
+        );
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_many;
+
+    #[test]
+    fn two_files_of_a_hundred_may_be_long() {
+        assert!(too_many(2, 100).is_ok() && too_many(0, 0).is_ok());
+        let error = too_many(3, 100).unwrap_err().to_string();
+        assert!(error.contains("3 of 100 files"), "{error}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::class::Class;
+
 /// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Subject {
@@ -56,8 +58,8 @@ pub struct Alternative {
 pub struct Finding {
     /// The rule's file name.
     pub rule: String,
-    /// Stable class name, e.g. `cpu-user`, `syscall-storm`.
-    pub class: String,
+    /// What kind of trouble it is, e.g. `cpu-user`, `syscall-storm`.
+    pub class: Class,
     /// What it is about.
     pub subject: Subject,
     /// Who causes it, where that is known.
@@ -78,7 +80,7 @@ pub struct Finding {
     pub alternatives: Vec<Alternative>,
     /// Classes of findings that this one explains.
     #[serde(default)]
-    pub caused: Vec<String>,
+    pub caused: Vec<Class>,
     /// What to do about it.
     pub advice: String,
 }

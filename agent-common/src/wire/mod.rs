@@ -1,5 +1,6 @@
 //! Collector ↔ server messages. Metrics travel as InfluxDB line protocol, everything else as JSON.
 
+mod class;
 mod clean;
 pub mod finding;
 pub mod head;

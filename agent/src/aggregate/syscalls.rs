@@ -55,7 +55,7 @@ type Process = (Tgid, u16);
 
 /// The processes that ended in a window.
 fn ended(window: &Window) -> impl Iterator<Item = Process> {
-    window.exits.iter().map(|exit| (exit.tgid, generation(exit.start_boot_ns)))
+    window.exits.iter().map(|exit| (exit.tgid, generation(exit.start_boot_ns.0)))
 }
 
 /// The process that had a number last.

@@ -68,7 +68,7 @@ pub(crate) mod tests {
             at_unix_ns: 1_700_000_001_000_000_000,
             finding: Finding {
                 rule: "cpu_hog".to_owned(),
-                class: "cpu-user".to_owned(),
+                class: "cpu-user".into(),
                 subject: Subject {
                     kind: "process".to_owned(),
                     pid: Some(42),

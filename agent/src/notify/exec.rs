@@ -33,7 +33,7 @@ impl Exec {
             .env("S7MPA_ALERT_ID", &alert.id)
             .env("S7MPA_ALERT_STATE", format!("{:?}", alert.state).to_lowercase())
             .env("S7MPA_ALERT_HOST", &alert.host)
-            .env("S7MPA_ALERT_CLASS", &alert.finding.class)
+            .env("S7MPA_ALERT_CLASS", alert.finding.class.name())
             .env("S7MPA_ALERT_PID", subject.pid.map(|pid| pid.to_string()).unwrap_or_default())
             .env("S7MPA_ALERT_COMM", subject.comm.as_deref().unwrap_or_default())
             .stdin(Stdio::piped())

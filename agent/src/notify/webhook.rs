@@ -46,7 +46,7 @@ fn posted(alert: &Alert) -> Posted {
     let alert = &alert.clone().cleaned();
     let finding = &alert.finding;
     let mut labels = BTreeMap::from([
-        ("alertname", finding.class.clone()),
+        ("alertname", finding.class.to_string()),
         ("host", alert.host.clone()),
         ("rule", finding.rule.clone()),
         ("alert_id", alert.id.clone()),

@@ -17,7 +17,7 @@
 //! **Cure.** The errno is in the finding; who calls: `agent flamegraph --pid …`; with which arguments: `strace -f -Z -e
 //! trace=<call> -p <pid>` shows failing calls only, at a price.
 
-use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
+use agent_common::wire::finding::{Alternative, Class, Culprit, Finding, Subject};
 
 use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
@@ -106,7 +106,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         }
         let finding = Finding {
             rule: RULE.name.to_owned(),
-            class: "error-storm".to_owned(),
+            class: Class::ErrorStorm,
             culprit: Some(Culprit { kind: "process".into(), pid: subject.pid, comm: subject.comm.clone() }),
             subject,
             lost_ns_per_s: facts.per_second(lost as u64) as u64,
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(
             (&*found[0].class, &*found[0].caused),
-            ("error-storm", &["cpu-kernel".to_owned(), "syscall-storm".to_owned()][..])
+            ("error-storm", &["cpu-kernel".into(), "syscall-storm".into()][..])
         );
     }
 

@@ -80,7 +80,7 @@ pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss
     }
     let finding = Finding {
         rule: rule.to_owned(),
-        class: class.to_owned(),
+        class: class.into(),
         subject: subject(unit),
         culprit: None,
         lost_ns_per_s: (loss.rate * 1e9) as u64,
@@ -192,7 +192,7 @@ pub(super) fn suspect_other(
         call: None,
         finding: Finding {
             rule: rule.to_owned(),
-            class: class.to_owned(),
+            class: class.into(),
             subject,
             culprit: None,
             lost_ns_per_s: 0,

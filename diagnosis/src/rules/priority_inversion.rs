@@ -44,7 +44,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.culprit.clone_from(&link.culprit);
             finding.evidence.extend(followed.evidence);
             finding.alternatives.push(not(class, "the holder does not run: the lock is not what is slow"));
-            finding.caused.push(class.to_owned());
+            finding.caused.push(class.into());
             finding.advice =
                 "let the holder run: priority inheritance, a higher weight for it, a lower one for the \
                               culprit"

@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 
 use agent_common::units::Tgid;
-use agent_common::wire::finding::{Alternative, Culprit, Finding, Subject};
+use agent_common::wire::finding::{Alternative, Class, Culprit, Finding, Subject};
 
 use super::lost::doubt;
 use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
@@ -76,7 +76,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let why_not = format!("{:.0} % of its CPU time is in the kernel, and {name} is why", of_cpu * 100.0);
         let mut finding = Finding {
             rule: RULE.name.to_owned(),
-            class: "syscall-storm".to_owned(),
+            class: Class::SyscallStorm,
             culprit: Some(Culprit { kind: "process".into(), pid: subject.pid, comm: subject.comm.clone() }),
             subject,
             lost_ns_per_s: (kernel * share * 1e9) as u64,

@@ -196,7 +196,7 @@ fn one_dispatcher_with_idle_workers_is_a_single_thread() {
     });
     let finding = alarm(&windows);
     assert_eq!(finding.class, "single-thread");
-    assert!(finding.caused.contains(&"cpu-user".to_owned()));
+    assert!(finding.caused.contains(&"cpu-user".into()));
 }
 
 #[test]

@@ -168,5 +168,5 @@ fn a_refusal_now_and_then_hides_no_busy_process() {
         refused(window, WRITE, 10, ENOSPC, 2);
     });
     let classes: Vec<_> = found(&windows).into_iter().map(|finding| finding.class).collect();
-    assert!(classes.len() > 1 && classes.contains(&"refused".to_owned()), "{classes:?}");
+    assert!(classes.len() > 1 && classes.contains(&"refused".into()), "{classes:?}");
 }

@@ -84,7 +84,7 @@ fn swap_explains_reclaim_and_the_limit_is_the_cgroups() {
         process(window, 10, "app", &[&[(Swap, 500), (Reclaim, 300), (Oncpu, 200)]]);
         in_cgroup(window, 10, "/small");
     }));
-    assert_eq!((&*finding.class, &*finding.caused), ("swap", &["reclaim".to_owned()][..]));
+    assert_eq!((&*finding.class, &*finding.caused), ("swap", &["reclaim".into()][..]));
     assert_eq!(culprit(&finding), ("cgroup".into(), None, "/small".into()));
 }
 
@@ -152,7 +152,7 @@ fn lost_segments_explain_a_slow_peer() {
         wait(window, &W { target, ..simple(10, 10, State::NetSend, WRITE, 900, None) });
         window.net.push(net(50, 0));
     }));
-    assert_eq!((&*finding.class, &*finding.caused), ("net-retransmit", &["net-peer".to_owned()][..]));
+    assert_eq!((&*finding.class, &*finding.caused), ("net-retransmit", &["net-peer".into()][..]));
     assert_eq!(culprit(&finding), ("peer".into(), None, "10.0.0.2:9000".into()));
 }
 

@@ -192,7 +192,11 @@ pub(super) fn found(windows: &[Arc<Window>]) -> Vec<Finding> {
 
 /// Classes that would open an alert, most lost time first.
 pub(super) fn alarms(windows: &[Arc<Window>]) -> Vec<String> {
-    found(windows).into_iter().filter(|of| of.confidence >= ALERT_CONFIDENCE).map(|of| of.class).collect()
+    found(windows)
+        .into_iter()
+        .filter(|of| of.confidence >= ALERT_CONFIDENCE)
+        .map(|of| of.class.to_string())
+        .collect()
 }
 
 /// The one finding that would open an alert.
@@ -205,7 +209,7 @@ pub(super) fn alarm(windows: &[Arc<Window>]) -> Finding {
 /// Classes and levels of all suspicions.
 pub(super) fn levels(windows: &[Arc<Window>]) -> Vec<(String, crate::Level)> {
     let all = suspicions(windows, &Trend::of(windows));
-    all.into_iter().map(|of| (of.finding.class, of.level)).collect()
+    all.into_iter().map(|of| (of.finding.class.to_string(), of.level)).collect()
 }
 
 /// Who it is caused by: kind, number, name.

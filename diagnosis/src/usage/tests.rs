@@ -99,9 +99,9 @@ fn a_number_used_twice_is_two_rows() {
 fn calls_under_a_number_used_twice_stay_with_their_process() {
     let mut windows = vec![window(0)];
     let (first, mut second) = (exit(7, 1, "first", 400), exit(7, 1, "second", 40));
-    second.start_boot_ns += SECOND;
+    second.start_boot_ns.0 += SECOND;
     let of = |exit: &ProcessExit, count| SyscallRow {
-        generation: generation(exit.start_boot_ns),
+        generation: generation(exit.start_boot_ns.0),
         ..calls(7, &exit.comm, 0, count, 0, 1)
     };
     windows[0].syscalls = vec![of(&second, 20), of(&first, 10)];

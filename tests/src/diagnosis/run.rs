@@ -85,13 +85,13 @@ impl Outcome {
     /// What was said first.
     #[must_use]
     pub fn said(&self) -> &str {
-        self.verdict.first().map_or("nothing", |judged| &judged.finding.class)
+        self.verdict.first().map_or("nothing", |judged| judged.finding.class.name())
     }
 
     /// Forbidden classes that opened an alert or stand first.
     pub fn forbidden(&self) -> impl Iterator<Item = &str> {
-        let first = self.verdict.first().map(|judged| judged.finding.class.as_str());
-        let all = self.more.iter().map(|finding| finding.class.as_str()).chain(first);
+        let first = self.verdict.first().map(|judged| judged.finding.class.name());
+        let all = self.more.iter().map(|finding| finding.class.name()).chain(first);
         all.filter(|class| self.case.forbidden.contains(class))
     }
 
@@ -217,7 +217,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     stage.check()?;
     outcome.pace.1 = mean(&paces[FAULTY - PACE..]);
     let findings = last.unwrap_or_default();
-    outcome.first = findings.first().map(|finding| finding.class.clone());
+    outcome.first = findings.first().map(|finding| finding.class.to_string());
     outcome.verdict = findings
         .into_iter()
         .filter(|finding| concerns(finding, &stage) && !is_by_others(finding, &stage))

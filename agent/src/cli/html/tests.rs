@@ -17,7 +17,7 @@ fn foreign_text_cannot_leave_its_place() {
     let mut finding =
         crate::control::board::tests::alert("a", agent_common::wire::finding::AlertState::Open).finding;
     finding.subject.comm = Some(hostile.clone());
-    finding.class.clone_from(&hostile);
+    finding.class = hostile.as_str().into();
     finding.advice.clone_from(&hostile);
     finding.stacks = vec![format!("{hostile};{hostile} 7")];
     let report = Report {
