@@ -1,6 +1,6 @@
 //! Copies of messages in which every foreign word is safe to show: for texts, screens and pages made of them.
 
-use super::finding::{Alert, Finding};
+use super::finding::{Alert, Class, Finding};
 use super::report::{Coverage, ProcessDetail, Report, SyscallsReport};
 use crate::text::make_clean;
 
@@ -52,7 +52,15 @@ fn clean_finding(finding: &mut Finding) {
         finding;
     let whom = culprit.iter_mut().flat_map(|culprit| [Some(&mut culprit.kind), culprit.comm.as_mut()]);
     let whom = whom.chain([Some(&mut subject.kind), subject.comm.as_mut()]).flatten();
-    whom.chain([rule, class, advice]).chain(stacks).chain(caused).for_each(make_clean);
+    whom.chain([rule, advice]).chain(stacks).for_each(make_clean);
+    // Only names that this program does not know are foreign text.
+    for class in std::iter::once(class).chain(caused) {
+        if let Class::External(name) = class {
+            let mut text = name.to_string();
+            make_clean(&mut text);
+            *name = text.into();
+        }
+    }
     for one in evidence {
         make_clean(&mut one.what);
         make_clean(&mut one.unit);

@@ -1,14 +1,11 @@
 //! Parser of the line protocol: strict, bounded, and it goes on after a bad line.
 
-mod scanner;
-
 use std::borrow::Cow;
 
 use super::problem::LineError;
 use super::scan::{Scanner, find_unescaped, unescape};
 use super::{FieldValue, Point};
 use crate::units::UnixNs;
-use scanner::{Scanner, find_unescaped, unescape};
 
 /// The points of a payload, in order. Empty lines and comments (`#`) are passed over.
 pub fn parse(text: &str) -> impl Iterator<Item = Result<Point, LineError>> {
