@@ -243,8 +243,8 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
     }
     drop(store);
     let query = |args: &[&str]| {
-        let state = state.to_string_lossy().into_owned();
-        let output = run(&[&["query", "--state-dir", &state, "m", "v"], args].concat());
+        let state = format!("state_dir={}", state.display());
+        let output = run(&[&["--set", &state, "query", "m", "v"], args].concat());
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         (stdout(&output), stderr(&output))
     };

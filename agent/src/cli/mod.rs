@@ -180,13 +180,13 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(Failed::Usage(lines)) => {
             for text in lines {
-                term::complain(&format!("{} {text}", paint.red("error:")));
+                term::complain_of_error(paint, &text);
             }
             ExitCode::from(EXIT_USAGE)
         }
         Err(Failed::Error(error)) if term::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failed::Error(error)) => {
-            term::complain(&format!("{} {}", paint.red("error:"), term::chain(error.as_ref())));
+            term::complain_of_error(paint, &term::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

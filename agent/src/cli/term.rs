@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 pub use crate::progress::Progress;
 pub use agent_common::text::{bytes, chain, clean, count, nanos, span, utc};
-use agent_common::text::{clean_json, clean_output};
+use agent_common::text::{clean_json, clean_output, cleaned};
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -99,9 +99,15 @@ pub fn indexed(rgb: [u8; 3]) -> u8 {
     16 + 36 * r + 6 * g + b
 }
 
-/// Writes a line to stderr, one whatever is in it. That stderr is gone is nothing anyone could be told.
+/// Writes a line to stderr, one whatever is in it: a path may hold a colour or a line break. That stderr is gone is
+/// nothing anyone could be told.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", clean_output(text).replace('\n', "\\n"));
+    let _ = writeln!(io::stderr(), "{}", cleaned(text));
+}
+
+/// The same of what ends a command.
+pub fn complain_of_error(paint: Paint, text: &str) {
+    let _ = writeln!(io::stderr(), "{} {}", paint.red("error:"), cleaned(text));
 }
 
 /// Writes to stdout and flushes.
