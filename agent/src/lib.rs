@@ -15,10 +15,10 @@ pub mod history;
 mod namespaces;
 pub mod notify;
 pub mod observer;
+pub mod outbox;
 pub mod output;
 mod progress;
 pub mod recording;
-pub mod sink;
 pub mod source;
 
 pub use diagnosis::{self as diagnose, alert, syscall_names, window};

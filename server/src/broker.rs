@@ -5,7 +5,7 @@
 //!   acknowledged end to end, the collector sends them again;
 //! * its log is 100 MB × 10 a filter unless told otherwise → [`SEGMENT_BYTES`] × [`SEGMENTS`];
 //! * it cannot be stopped → it lives as long as the process;
-//! * it answers a wrong password by closing the connection → [`crate::mqtt::Failure`] says so;
+//! * it answers a wrong password by closing the connection → [`link::Failure`] says so;
 //! * a port in use is only logged by its thread → the port is tried before, and afterwards the listener must be a
 //!   socket of this process: another user's program on the port gets no password ([`sockets::claim`]);
 //! * it drops a link whose acknowledgements are not in order → the ingester's are (`ingest/acks.rs`);
@@ -25,6 +25,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use agent_common::settings::BrokerAccess;
 pub use refused::{layer as refusals, refused};
 use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
 use sockets::Listener;
@@ -150,6 +151,15 @@ impl Broker {
         let _ = listener.into_raw_fd();
         tracing::info!(%address, "broker listens");
         Ok(Self { address, password_file })
+    }
+
+    /// What clients on this host need.
+    pub fn access(&self) -> BrokerAccess {
+        BrokerAccess {
+            user: Some(USER.to_owned()),
+            password: Some(self.password_file.clone().into()),
+            ..BrokerAccess::new(self.url())
+        }
     }
 
     /// URL for clients on this host.

@@ -19,17 +19,17 @@ use std::time::{Duration, SystemTime};
 use agent_common::units::UnixNs;
 use agent_common::wire::stored::{RangeSet, Stored};
 use agent_common::wire::topic::{self, Channel};
+use link::{Backoff, Link, Message};
 
 use self::acks::Ticket;
-use crate::mqtt::{self, Link, Message};
-use crate::store::{Backoff, Note, Store, Window};
+use crate::store::{Note, Store, Window};
 pub use stats::{HostStatus, IngestStats, Latency, Rejected, StreamState};
 
 /// How to ingest.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The connection. The client id is also the ingester's name in its own status topic.
-    pub broker: mqtt::Options,
+    pub broker: link::Options,
     /// Group of a shared subscription, for several ingesters. `None`: this one takes everything.
     pub group: Option<String>,
     /// Largest payload that is looked at.
@@ -54,9 +54,9 @@ pub struct Options {
 
 impl Options {
     /// Defaults for a connection.
-    pub fn new(broker: mqtt::Options) -> Self {
+    pub fn new(broker: link::Options) -> Self {
         Self {
-            broker: mqtt::Options { manual_acks: true, ..broker },
+            broker: link::Options { manual_acks: true, ..broker },
             group: None,
             max_payload: crate::broker::MAX_PACKET,
             batch_windows: 64,

@@ -4,11 +4,10 @@
 //! where the broker listens or how the ingester is.
 
 pub mod broker;
-pub mod config;
 pub mod ingest;
-pub mod mqtt;
 mod run;
 pub mod store;
 
+pub use agent_common::settings::server as config;
 pub use config::Config;
 pub use run::{Server, ServerError, run};

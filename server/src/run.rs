@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_common::settings::Content;
+use link::Failure;
+
 use crate::broker::{self, Broker, BrokerError};
 use crate::config::{BrokerConfig, Config, Influx1, Influx2, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
-use crate::mqtt::{self, Failure};
 use crate::store::{Store, StoreError, embedded, influx};
 
 /// Why the server does not run.
@@ -49,13 +51,16 @@ impl Server {
     /// Opens the store and starts the broker. Nothing is ingested before [`Server::run`].
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         check(&config)?;
-        let store = {
-            let config = config.clone();
-            tokio::task::spawn_blocking(move || open_store(&config))
-                .await
-                .map_err(|_| ServerError::Panic("opening the store"))??
-        };
+        let store = open(&config).await?;
         Self::with_store(config, store).await
+    }
+
+    /// The same beside an embedded broker that runs already and goes on when this server ends: a store can be replaced
+    /// without it.
+    pub async fn beside(broker: &Broker, config: Config) -> Result<Self, ServerError> {
+        check(&config)?;
+        let store = open(&config).await?;
+        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store))
     }
 
     /// The same with a store that is open already.
@@ -67,23 +72,29 @@ impl Server {
                 let broker = tokio::task::spawn_blocking(move || Broker::start(listen, &runtime_dir))
                     .await
                     .map_err(|_| ServerError::Panic("starting the broker"))??;
-                let link = mqtt::Options {
-                    user: Some(broker::USER.into()),
-                    password_file: Some(broker.password_file.clone()),
-                    ..mqtt::Options::new(broker.url(), client_id(&config))
-                };
+                let link = link_to(&broker, &config);
                 (Some(broker), link)
             }
             // The broker keeps what arrives while the ingester is away, unless the client id is not its own for good.
             BrokerConfig::External(external) => {
                 let clean_session = config.ingest.group.is_some() && config.ingest.client_id.is_none();
-                (None, mqtt::Options { clean_session, ..external.link_options(client_id(&config)) })
+                (
+                    None,
+                    link::Options {
+                        clean_session,
+                        ..link::Options::new(external.clone(), client_id(&config))
+                    },
+                )
             }
         };
+        Ok(Self::reading(broker, link, config, store))
+    }
+
+    fn reading(broker: Option<Broker>, link: link::Options, config: Config, store: Arc<dyn Store>) -> Self {
         let refused_by_broker = broker.as_ref().map(|_| broker::refused as fn() -> u64);
         let options =
             ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
-        Ok(Self { broker, ingest: Ingest::new(options, Arc::clone(&store)), store })
+        Self { broker, ingest: Ingest::new(options, Arc::clone(&store)), store }
     }
 
     /// Where the embedded broker listens.
@@ -130,7 +141,7 @@ fn check(config: &Config) -> Result<(), ServerError> {
         ));
     }
     if let BrokerConfig::External(external) = &config.broker {
-        mqtt::check(&external.link_options(client_id(config)))?;
+        link::check(&link::Options::new(external.clone(), client_id(config)))?;
     }
     Ok(())
 }
@@ -143,9 +154,13 @@ fn client_id(config: &Config) -> String {
     }
 }
 
-fn secret(file: &Path) -> Result<influx::Secret, StoreError> {
-    std::fs::read_to_string(file).map(influx::Secret::new).map_err(|source| StoreError::Misconfigured {
-        what: format!("cannot read the secret in {}", file.display()),
+fn link_to(broker: &Broker, config: &Config) -> link::Options {
+    link::Options::new(broker.access(), client_id(config))
+}
+
+fn secret(content: &Content) -> Result<influx::Secret, StoreError> {
+    content.read().map(influx::Secret::new).map_err(|source| StoreError::Misconfigured {
+        what: format!("cannot read the secret in {content}"),
         retry_after: Duration::from_secs(1),
         source: Some(source.into()),
     })
@@ -154,6 +169,14 @@ fn secret(file: &Path) -> Result<influx::Secret, StoreError> {
 fn open_influx(url: &str, api: influx::Api, ca_file: Option<&Path>) -> Result<Arc<dyn Store>, StoreError> {
     let options = influx::Options { ca_file: ca_file.map(Into::into), ..influx::Options::new(url, api) };
     Ok(Arc::new(influx::InfluxStore::open(options)?))
+}
+
+async fn open(config: &Config) -> Result<Arc<dyn Store>, ServerError> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || open_store(&config))
+        .await
+        .map_err(|_| ServerError::Panic("opening the store"))?
+        .map_err(ServerError::from)
 }
 
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
@@ -166,14 +189,14 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
             };
             Ok(Arc::new(embedded::EmbeddedStore::open(&config.state_dir, options)?))
         }
-        StoreConfig::Influx2(Influx2 { url, org, bucket, token_file, ca_file }) => {
-            let token = token_file.as_deref().map(secret).transpose()?;
+        StoreConfig::Influx2(Influx2 { url, org, bucket, token, ca_file }) => {
+            let token = token.as_ref().map(secret).transpose()?;
             let api = influx::Api::V2 { org: org.clone(), bucket: bucket.clone(), token };
             open_influx(url, api, ca_file.as_deref())
         }
-        StoreConfig::Influx1(Influx1 { url, db, user, password_file, ca_file }) => {
-            let login = match (user, password_file) {
-                (Some(user), Some(file)) => Some((user.clone(), secret(file)?)),
+        StoreConfig::Influx1(Influx1 { url, db, user, password, ca_file }) => {
+            let login = match (user, password) {
+                (Some(user), Some(password)) => Some((user.clone(), secret(password)?)),
                 (Some(user), None) => Some((user.clone(), influx::Secret::new(""))),
                 (None, _) => None,
             };

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod compile;
+pub mod daemon;
 pub mod diagnosis;
 pub mod disk;
 pub mod fuse;

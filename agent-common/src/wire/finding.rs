@@ -113,3 +113,38 @@ pub struct Alert {
     /// The finding behind it.
     pub finding: Finding,
 }
+
+/// For tests of whatever takes alerts.
+#[doc(hidden)]
+pub mod testing {
+    use super::{Alert, AlertState, Finding, Subject};
+
+    /// An alert of this id and state.
+    pub fn alert(id: &str, state: AlertState) -> Alert {
+        Alert {
+            id: id.to_owned(),
+            host: "here".to_owned(),
+            state,
+            opened_unix_ns: 1_700_000_000_000_000_000,
+            at_unix_ns: 1_700_000_001_000_000_000,
+            finding: Finding {
+                rule: "cpu_hog".to_owned(),
+                class: "cpu-user".into(),
+                subject: Subject {
+                    kind: "process".to_owned(),
+                    pid: Some(42),
+                    comm: Some("worker".to_owned()),
+                },
+                culprit: None,
+                lost_ns_per_s: 900_000_000,
+                share_pct: 90.0,
+                confidence: 0.9,
+                evidence: Vec::new(),
+                stacks: Vec::new(),
+                alternatives: Vec::new(),
+                caused: Vec::new(),
+                advice: "look at its flame graph".to_owned(),
+            },
+        }
+    }
+}

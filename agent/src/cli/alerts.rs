@@ -1,32 +1,25 @@
 //! `agent alerts`.
 
+#[cfg(feature = "relay")]
+mod broker;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use agent_common::wire::finding::{Alert, AlertState};
-use agent_common::wire::topic::{self, Channel};
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
-use server::mqtt::{Event, Link};
 
 use super::ask::{self, Interrupt};
 use super::term::Paint;
 use super::{Context, Outcome, observe, term};
 use crate::alert::{AlertOptions, Alerts};
 use crate::collector::Options;
-use crate::config::MqttUrl;
 use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
 use crate::diagnose;
 
-/// A broker sends retained alerts right after the subscription; this long without one means that there are no more.
-const QUIET: Duration = Duration::from_millis(700);
-/// Longest wait for a broker, where it matters.
-const CONNECT: Duration = Duration::from_secs(15);
-/// First wait before connecting again, doubled up to the second.
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MOST: Duration = Duration::from_secs(15);
 /// What an observation without a daemon takes before it can say what is open.
 const OBSERVE: Duration = Duration::from_secs(7);
 
@@ -46,8 +39,9 @@ pub(super) struct AlertsArgs {
     follow: bool,
 
     /// Ask a broker for the alerts of all its hosts: mqtt://[user@]host[:port], mqtts:// for TLS
+    #[cfg(feature = "relay")]
     #[arg(long, value_name = "URL")]
-    mqtt: Option<MqttUrl>,
+    mqtt: Option<crate::config::MqttUrl>,
 
     /// Only alerts of this host
     #[arg(long, value_name = "HOST")]
@@ -79,20 +73,27 @@ impl Printer {
 pub(super) async fn run(context: Context, args: AlertsArgs) -> Outcome {
     let mut printer =
         Printer { json: context.global.json, paint: context.paint, host: args.host.clone(), printed: 0 };
+    #[cfg(feature = "relay")]
     if let Some(url) = &args.mqtt {
         if url.password.as_ref().is_some_and(|password| !password.is_empty()) {
             tracing::warn!("{}", crate::config::exposed_by("mqtt.url", "--mqtt"));
         }
-        of_broker(&context, &args, &mut printer).await?;
-    } else if let Some(client) = ask::daemon(&context).await? {
+        broker::print(&context, url, args.follow, &mut printer).await?;
+        return Ok(done(&printer, &context, args.follow));
+    }
+    if let Some(client) = ask::daemon(&context).await? {
         of_daemon(client, args.follow, &mut printer).await?;
     } else {
         of_ours(&context, args.follow, &mut printer).await?;
     }
-    if printer.printed == 0 && !args.follow && !context.global.json {
+    Ok(done(&printer, &context, args.follow))
+}
+
+fn done(printer: &Printer, context: &Context, follow: bool) -> ExitCode {
+    if printer.printed == 0 && !follow && !context.global.json {
         term::complain("no alert is open");
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 async fn of_daemon(mut client: Client, follow: bool, printer: &mut Printer) -> anyhow::Result<()> {
@@ -153,106 +154,6 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
     Ok(())
 }
 
-/// From a broker: its retained alerts, then, with `follow`, what comes. A broken connection is made again.
-async fn of_broker(context: &Context, args: &AlertsArgs, printer: &mut Printer) -> anyhow::Result<()> {
-    let mut interrupt = Interrupt::new()?;
-    let dir = tempfile::Builder::new()
-        .prefix("s7mpa-")
-        .tempdir()
-        .context("cannot make a directory for the password")?;
-    let mut config = context.config.clone();
-    config.mqtt.url.clone_from(&args.mqtt);
-    let Some(url) = &config.mqtt.url else { bail!("no broker") };
-    let options = server::mqtt::Options {
-        user: url.user.clone().or_else(|| config.mqtt.user.clone()),
-        password_file: crate::daemon::mqtt_password_file(&config, dir.path())?,
-        ca_file: config.mqtt.ca_file.clone(),
-        cert_file: config.mqtt.cert_file.clone(),
-        key_file: config.mqtt.key_file.clone(),
-        timeout: CONNECT,
-        ..server::mqtt::Options::new(
-            url.without_login(),
-            format!("s7mpa-alerts-{}-{}", context.config.host, std::process::id()),
-        )
-    };
-    let mut backoff = BACKOFF_FIRST;
-    let mut was_connected = false;
-    loop {
-        let ended = tokio::select! {
-            () = interrupt.wait() => None,
-            ended = session(&options, args.follow, printer, &mut was_connected) => Some(ended?),
-        };
-        let Some(ended) = ended else {
-            anyhow::ensure!(
-                was_connected,
-                "interrupted before the broker answered: nothing is known of its alerts"
-            );
-            return Ok(());
-        };
-        match ended {
-            None => return Ok(()),
-            // A wrong name or password will not become right; neither will a first connection be waited for.
-            Some(failure) if !was_connected || !args.follow => bail!(failure),
-            Some(failure) => term::complain(&format!("{failure}; connecting again")),
-        }
-        tokio::select! {
-            () = interrupt.wait() => return Ok(()),
-            () = tokio::time::sleep(backoff) => backoff = (backoff * 2).min(BACKOFF_MOST),
-        }
-    }
-}
-
-/// One connection. `None`: everything was printed.
-async fn session(
-    options: &server::mqtt::Options,
-    follow: bool,
-    printer: &mut Printer,
-    was_connected: &mut bool,
-) -> anyhow::Result<Option<server::mqtt::Failure>> {
-    let mut link = Link::open(options)?;
-    let mut subscribed = false;
-    loop {
-        let event = if subscribed && !follow {
-            let Ok(event) = tokio::time::timeout(QUIET, link.next()).await else {
-                link.disconnect().await;
-                return Ok(None);
-            };
-            event
-        } else {
-            link.next().await
-        };
-        match event {
-            Event::Connected { .. } => {
-                *was_connected = true;
-                link.subscribe(&topic::filter(&Channel::Alert))?;
-            }
-            Event::Subscribed { refused: true } => bail!("the broker does not let us read alerts"),
-            Event::Subscribed { refused: false } => subscribed = true,
-            Event::Received(message) if !message.payload().is_empty() => {
-                match serde_json::from_slice::<Alert>(message.payload()) {
-                    // Who may write on one host's topics must not speak in another's name.
-                    Ok(alert)
-                        if topic::parse(message.topic()).is_none_or(|topic| topic.host != alert.host) =>
-                    {
-                        tracing::warn!(
-                            topic = message.topic(),
-                            host = alert.host,
-                            "an alert of another host than its topic"
-                        );
-                    }
-                    Ok(alert) => printer.print(&alert)?,
-                    Err(error) => {
-                        tracing::warn!(topic = message.topic(), %error, "not an alert");
-                    }
-                }
-            }
-            Event::Closed(failure) => return Ok(Some(failure)),
-            // An empty payload clears a retained alert that is over.
-            Event::Received(_) | Event::Sent(_) | Event::Acked(_) | Event::Alive => {}
-        }
-    }
-}
-
 /// `2026-11-22T21:22:43Z web-1 OPEN cpu-user worker (42): 900ms lost per second, 90 %; CPU 97 % of a core → …`
 pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let alert = alert.clone().cleaned();
@@ -290,7 +191,7 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::board::tests::alert;
+    use agent_common::wire::finding::testing::alert;
 
     #[test]
     fn an_alert_is_one_line() {

@@ -49,7 +49,9 @@ pub(super) fn start(config: &LogConfig, verbose: u8, kind: Kind) {
     // The filter is the layer's alone: the broker's refusals are counted whether they are shown or not. A second start
     // in one process (tests) keeps the first.
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(in_force));
-    if subscriber.with(server::broker::refusals()).try_init().is_ok() {
+    #[cfg(feature = "relay")]
+    let subscriber = subscriber.with(server::broker::refusals());
+    if subscriber.try_init().is_ok() {
         let _ = SET_LEVEL.set(Box::new(move |level| drop(handle.reload(filter(level)))));
     }
 }
@@ -91,7 +93,7 @@ fn level_of(level: &str, verbose: u8, kind: Kind) -> &str {
         ("", 0, Kind::Command | Kind::Live) => "warn",
         // The broker tells each packet at `info`, and calls every connection that closes an error.
         ("", 0, Kind::Daemon) => "info,rumqttd=warn,rumqttd::server::broker=off",
-        ("", 1, _) => "info,agent=debug,server=debug,flamegraphs=debug",
+        ("", 1, _) => "info,agent=debug,relay=debug,server=debug,flamegraphs=debug",
         ("", _, _) => "debug",
         (level, _, _) => level,
     }

@@ -11,10 +11,16 @@ mod hold;
 mod html;
 mod logging;
 mod observe;
+#[cfg(feature = "relay")]
 mod query;
 mod record;
+#[cfg(feature = "relay")]
+mod relay;
 mod report;
+#[cfg(feature = "relay")]
+mod root;
 mod run;
+#[cfg(feature = "relay")]
 mod serve;
 mod syscalls;
 pub mod term;
@@ -27,6 +33,9 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::{Config, Settings};
+
+/// The hidden command that is the unprivileged half of `agent run`.
+pub(crate) const RELAY: &str = "relay";
 
 /// Exit code of wrong usage and wrong configuration (clap's own).
 const EXIT_USAGE: u8 = 2;
@@ -98,6 +107,7 @@ enum Command {
     /// Watch this host: the daemon, with broker, store and everything
     Run(run::RunArgs),
     /// Run the server part alone: broker, ingest, store
+    #[cfg(feature = "relay")]
     Serve(serve::ServeArgs),
     /// Draw where the CPU time of a process, a command or the host goes
     Flamegraph(flamegraph::FlamegraphArgs),
@@ -112,6 +122,7 @@ enum Command {
     /// Show findings as a stream, one line each
     Alerts(alerts::AlertsArgs),
     /// Read the history in the embedded store
+    #[cfg(feature = "relay")]
     Query(query::QueryArgs),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
@@ -120,6 +131,10 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// The unprivileged half of `run`, started by it
+    #[cfg(feature = "relay")]
+    #[command(name = RELAY, hide = true)]
+    Relay,
     /// Wait for a byte, then run a command (how `flamegraph -- cmd` holds its child)
     #[command(name = hold::NAME, hide = true)]
     Hold(hold::HoldArgs),
@@ -203,6 +218,9 @@ fn dispatch(cli: Cli) -> Outcome {
         }
         Command::Config(command) => config::run(&global, &command),
         Command::Run(args) => run::run(&global, &args),
+        #[cfg(feature = "relay")]
+        Command::Relay => relay::run(),
+        #[cfg(feature = "relay")]
         Command::Serve(args) => serve::run(&global, &args),
         Command::Flamegraph(args) => on_runtime(&global, |context| flamegraph::run(context, args)),
         Command::Syscalls(args) => on_runtime(&global, |context| syscalls::run(context, args)),
@@ -210,6 +228,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Report(args) => on_runtime(&global, |context| report::run(context, args)),
         Command::Record(args) => on_runtime(&global, |context| record::run(context, args)),
         Command::Alerts(args) => on_runtime(&global, |context| alerts::run(context, args)),
+        #[cfg(feature = "relay")]
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }

@@ -53,12 +53,11 @@ pub(super) struct QueryArgs {
 
 pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
     let path = context.config.server_dir().join(FILE);
+    let root = nix::unistd::geteuid().is_root();
+    // The file is another user's: root's SQLite does not read it.
+    super::root::drop(&context.config, "the store")?;
     if !path.exists() {
-        let hint = if nix::unistd::geteuid().is_root() {
-            "has `agent run` been run here?"
-        } else {
-            "run this with sudo"
-        };
+        let hint = if root { "has `agent run` been run here?" } else { "run this with sudo" };
         return Err(
             anyhow::anyhow!("there is no store at {} that we may read; {hint}", path.display()).into()
         );

@@ -189,7 +189,7 @@ mod tests {
         use agent_common::wire::finding::{AlertState, Alternative, Culprit, Evidence};
         use agent_common::wire::report::{SyscallsReport, SyscallsRow};
 
-        let mut alert = crate::control::board::tests::alert("a", AlertState::Open);
+        let mut alert = agent_common::wire::finding::testing::alert("a", AlertState::Open);
         let evidence =
             Evidence { what: String::new(), value: 0.0, unit: String::new(), threshold: Some(0.0) };
         alert.finding.evidence.push(evidence);

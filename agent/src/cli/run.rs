@@ -15,7 +15,7 @@ Examples:
   sudo agent run                                   all in one: probes, broker and store on this host
   sudo agent run --mqtt mqtts://me@broker:8883     a bare collector for a broker elsewhere
 
-The server part (broker, store) runs as a process of its own, as user s7mpa or nobody, without privileges.
+Spool, MQTT, broker and store are in a process of their own, as user s7mpa or nobody, without privileges; this one has no network.
 The password of --mqtt comes from mqtt.password_file or S7MPA_MQTT_PASSWORD.
 SIGTERM and Ctrl-C end it in order; what the broker has not taken waits on disk. SIGHUP has it read its
 configuration anew and say what changed.")]

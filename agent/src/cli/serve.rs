@@ -9,8 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ask::Interrupt;
-use super::{Failed, Global, Outcome, environment, logging, settings, usage, warn_of_exposed};
-use crate::config::Settings;
+use super::{Failed, Global, Outcome, logging, root, settings, usage, warn_of_exposed};
 use crate::daemon;
 
 #[derive(Debug, Args)]
@@ -20,7 +19,8 @@ Examples:
   agent serve --mqtt mqtts://ingest@broker:8883 --set server.store=influx2 \\
       --set server.influx_url=http://influx:8086
 
-SIGHUP has it read its configuration anew. It needs no privileges. `agent run` starts one by itself unless it is given a broker.")]
+SIGHUP has it read its configuration anew. It needs no privileges: as root it becomes the user of server.user at once, and needs files that one may read. `agent run`
+starts one by itself unless it is given a broker.")]
 pub(super) struct ServeArgs {
     /// Broker to read from, in place of the embedded one
     #[arg(long, value_name = "URL")]
@@ -33,10 +33,6 @@ pub(super) struct ServeArgs {
     /// Secrets [default: /run/s7mpa]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<String>,
-
-    /// Settings come from the daemon on stdin
-    #[arg(long, hide = true)]
-    child: bool,
 }
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
@@ -45,37 +41,29 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         ("state_dir", args.state_dir.clone(), "--state-dir"),
         ("run_dir", args.run_dir.clone(), "--run-dir"),
     ];
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if args.child {
-        nix::sys::prctl::set_no_new_privs()?;
-        // Without this it would be called `exe`, the last part of the path it was started by.
-        nix::sys::prctl::set_name(c"agent-server")?;
-        // The file may be root's alone: the daemon passes on what we need of it.
-        let mut settings = Settings::defaults();
-        settings.add_env(environment::taken().filter(|(name, _)| name.starts_with("S7MPA_LOG_")));
-        logging::start(&settings.config().map_err(usage)?.log, global.verbose, logging::Kind::Daemon);
-        // What is wrong goes to the daemon, which says it.
-        let served = runtime.block_on(daemon::serve_from_stdin());
-        return Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
-    }
     let read = || settings(global, &flags).config();
     let first = settings(global, &flags);
     let mut config = first.config().map_err(usage)?;
     logging::start(&config.log, global.verbose, logging::Kind::Daemon);
     warn_of_exposed(&first);
+    if nix::unistd::geteuid().is_root() {
+        daemon::make_relay_dirs(&config)?;
+        root::drop(&config, "its store")?;
+    }
     let run_dir = config.server_run_dir();
     for dir in [&config.server_dir(), &run_dir] {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
             format!("cannot make {}; set --state-dir and --run-dir to places of yours", dir.display())
         })?;
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = Interrupt::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
         // A terminal that goes away is the end; from a service manager the signal means: read the configuration anew.
         let terminal = std::io::stderr().is_terminal();
         loop {
-            let settings = daemon::server_config(&config, &run_dir, None)?;
+            let settings = daemon::server_config(&config, &run_dir)?;
             let again = serve_once(settings, &mut interrupt, &mut hangup).await?;
             if !again || terminal {
                 return Ok::<_, Failed>(ExitCode::SUCCESS);

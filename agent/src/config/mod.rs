@@ -22,6 +22,8 @@ pub use mqtt_url::MqttUrl;
 pub use reload::Reload;
 pub use values::{parse_bytes, parse_duration};
 
+pub use agent_common::settings::relay::Delivery;
+
 /// Where the configuration file is looked for. Missing there is fine; missing where `--config` points is not.
 pub const DEFAULT_FILE: &str = "/etc/s7mpa/agent.toml";
 
@@ -121,15 +123,6 @@ pub struct MqttSettings {
     pub delivery: Delivery,
 }
 
-/// What counts as delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// The store has it (`stored` topic).
-    Store,
-    /// The broker acknowledged it: for consumers other than our own ingest.
-    Broker,
-}
-
 /// What waits on disk for the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpoolConfig {
@@ -203,19 +196,19 @@ pub struct LogConfig {
 }
 
 impl Config {
-    /// Directory of the collector's spool: root's alone.
+    /// Directory of the spool: the relay's user's alone.
     #[must_use]
     pub fn spool_dir(&self) -> PathBuf {
-        self.state_dir.join("spool")
+        self.server_dir().join("spool")
     }
 
-    /// Directory of the server's store: the server user's alone.
+    /// Directory of the store: the relay's user's alone.
     #[must_use]
     pub fn server_dir(&self) -> PathBuf {
         beside(&self.state_dir, "server")
     }
 
-    /// Directory of the server's passwords: the server user's alone.
+    /// Directory of the broker's password: the relay's user's alone.
     #[must_use]
     pub fn server_run_dir(&self) -> PathBuf {
         beside(&self.run_dir, "server")

@@ -31,8 +31,8 @@ impl Key {
     pub fn reload(&self) -> Reload {
         match self.name {
             "collector.processes" | "log.level" => Reload::Now,
-            // Its user, its address and its secret are given to it once, with privileges that the daemon has dropped.
-            "server.user" | "server.mqtt_listen" | "server.influx_token" => Reload::Restart,
+            // Its user and its address stay the same while it is restarted.
+            "server.user" | "server.mqtt_listen" => Reload::Restart,
             name if name.starts_with("history.") || name.starts_with("spool.") => Reload::Now,
             name if name.starts_with("server.") => Reload::Server,
             _ => Reload::Restart,

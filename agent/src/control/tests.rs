@@ -7,7 +7,6 @@ use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::finding::AlertState;
 use flamegraphs::{FoldOptions, Symbolizer, SymbolizerOptions};
 
-use super::board::tests::alert;
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
 use super::server::{ControlSocket, Daemon, ListenError, serve};
 use super::{AlertBoard, Answers, Client, ClientError};
@@ -15,6 +14,7 @@ use crate::aggregate::Mode;
 use crate::history::tests::window;
 use crate::history::{History, Limits};
 use crate::window::{SyscallAbi, SyscallRow, Window};
+use agent_common::wire::finding::testing::alert;
 
 /// A daemon without a collector: the test pushes the windows.
 struct Fixture {

@@ -71,7 +71,7 @@ mod tests {
     use std::sync::{Mutex, mpsc};
 
     use super::*;
-    use crate::control::board::tests::alert;
+    use agent_common::wire::finding::testing::alert;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn alerts_do_not_wait_for_names_that_are_late_and_get_them_by_an_update() {

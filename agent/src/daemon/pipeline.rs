@@ -5,21 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use agent_common::pair::NewWindow;
+use agent_common::units::UnixNs;
 use agent_common::wire::finding::{Alert, AlertState};
-use agent_common::wire::line;
-use agent_common::wire::topic::Channel;
+use agent_common::wire::line::{self, Point};
 use flamegraphs::{FoldOptions, Symbolizer};
+use notifier::Notifiers;
 
 use super::naming::Naming;
+use super::relay::RelayHandle;
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::alert::{AlertOptions, Alerts};
 use crate::config::Config;
 use crate::control::AlertBoard;
 use crate::diagnose::{self, Trend};
 use crate::history::Subscription;
-use crate::notify::Notifiers;
-use crate::sink::mqtt::MqttSink;
-use crate::sink::spool::NewWindow;
 use crate::window::Window;
 
 /// Windows of a published report, and how many windows apart reports are.
@@ -47,7 +47,9 @@ pub(super) struct Pipeline {
     alerts: Alerts,
     trend: Trend,
     naming: Naming,
-    sink: MqttSink,
+    relay: RelayHandle,
+    /// Windows that were lost until now.
+    lost: u64,
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
 }
@@ -57,7 +59,7 @@ impl Pipeline {
     pub(super) fn new(
         config: &Config,
         processes: Arc<AtomicUsize>,
-        sink: MqttSink,
+        relay: RelayHandle,
         board: Arc<AlertBoard>,
         symbolizer: Symbolizer,
         notifiers: Notifiers,
@@ -71,7 +73,8 @@ impl Pipeline {
             alerts: Alerts::new(&config.host, AlertOptions::default()),
             trend: Trend::default(),
             naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
-            sink,
+            relay,
+            lost: 0,
             board,
             notifiers,
         }
@@ -91,8 +94,9 @@ impl Pipeline {
 
     async fn window(&mut self, window: Arc<Window>) {
         self.points.top_n = self.processes.load(Ordering::Relaxed);
-        let points = aggregate::points(&window, &self.points);
-        self.sink.publish_window(NewWindow {
+        let mut points = aggregate::points(&window, &self.points);
+        points.extend(self.lost_windows(window.end_unix));
+        self.relay.window(NewWindow {
             end: window.end_unix,
             span: window.span(),
             points: points.len() as u64,
@@ -113,7 +117,7 @@ impl Pipeline {
         if self.since_report >= REPORT_WINDOWS {
             self.since_report = 0;
             let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
-            self.publish_json(Channel::Report, &report);
+            self.relay.report(&report);
         }
         let mut changed = self.naming.name(alerts, recent).await;
         let open = self.board.open();
@@ -135,16 +139,19 @@ impl Pipeline {
     fn post(&self, alert: &Alert) {
         self.board.post(alert);
         self.notifiers.send(alert);
-        match serde_json::to_vec(alert) {
-            Ok(json) => self.sink.publish_alert(&alert.id, json, alert.state != AlertState::Resolved),
-            Err(error) => tracing::warn!(%error, "cannot write an alert as JSON"),
-        }
+        self.relay.alert(alert);
     }
 
-    fn publish_json(&self, channel: Channel, value: &impl serde::Serialize) {
-        match serde_json::to_vec(value) {
-            Ok(json) => self.sink.publish(channel, json, true),
-            Err(error) => tracing::warn!(%error, "cannot write a message as JSON"),
-        }
+    /// A point that says how many windows were lost since the last one, if any were.
+    fn lost_windows(&mut self, time: UnixNs) -> Option<Point> {
+        let lost = self.relay.figures().lost();
+        let more = lost.saturating_sub(self.lost);
+        self.lost = self.lost.max(lost);
+        (more > 0).then(|| {
+            Point::new("s7mpa_lost", time)
+                .tag("host", self.points.host.clone())
+                .tag("reason", "window_not_kept")
+                .field("lost", more)
+        })
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{ServerChild, limits_of, spool_limits};
+use super::limits_of;
+use super::relay::Relay;
 use crate::config::{Config, Reload, Settings};
 use crate::history::History;
-use crate::sink::mqtt::MqttSink;
 
 /// Where the configuration comes from, and how it is read again.
 pub struct Source {
@@ -28,13 +28,12 @@ impl std::fmt::Debug for Source {
 pub(super) struct Reloader {
     pub(super) source: Source,
     pub(super) history: Arc<History>,
-    pub(super) sink: MqttSink,
     pub(super) processes: Arc<AtomicUsize>,
 }
 
 impl Reloader {
     /// Reads the configuration anew. With a mistake in it, everything stays as it is.
-    pub(super) fn reload(&mut self, child: Option<&mut ServerChild>) {
+    pub(super) fn reload(&mut self, relay: &mut Relay) {
         let new = (self.source.read)();
         let config = match new.config() {
             Ok(config) => config,
@@ -46,7 +45,6 @@ impl Reloader {
                 return;
             }
         };
-        let mut server = false;
         let mut changes = 0;
         for key in self.source.settings.changed(&new) {
             changes += 1;
@@ -59,7 +57,6 @@ impl Reloader {
             match key.reload() {
                 Reload::Now => tracing::info!(key = key.name, from, to, "configuration changed"),
                 Reload::Server => {
-                    server = true;
                     tracing::info!(
                         key = key.name,
                         from,
@@ -81,10 +78,8 @@ impl Reloader {
             tracing::info!("the configuration was read anew: nothing has changed");
         }
         self.apply(&config);
-        if let Some(child) = child.filter(|_| server)
-            && let Err(error) = child.restart_with(&config)
-        {
-            tracing::error!(error = format!("{error:#}"), "the server part goes on with its old settings");
+        if let Err(error) = relay.change(&config) {
+            tracing::error!(error = format!("{error:#}"), "the relay goes on with its old settings");
         }
         self.source.settings = new;
     }
@@ -93,6 +88,5 @@ impl Reloader {
         (self.source.set_log_level)(&config.log.level);
         self.processes.store(config.collector.processes, Ordering::Relaxed);
         self.history.set_limits(limits_of(config));
-        self.sink.set_spool_limits(spool_limits(config));
     }
 }

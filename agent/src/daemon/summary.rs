@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use agent_common::text;
 
+use super::relay::{Figures, RelayHandle};
 use crate::control::server::Daemon;
 use crate::progress::Progress;
-use crate::sink::mqtt::{MqttSink, SinkStats};
 use crate::window::Window;
 
-pub(super) async fn run(daemon: Arc<Daemon>, sink: MqttSink) {
+pub(super) async fn run(daemon: Arc<Daemon>, relay: RelayHandle) {
     let progress = Progress::new();
     let mut windows = daemon.history.subscribe();
     progress.show(&format!("{}: attaching…", daemon.answers.host));
     while let Some(window) = windows.next().await {
-        progress.show(&line(&daemon.answers.host, &window, daemon.board.open().len(), &sink.stats()));
+        progress.show(&line(&daemon.answers.host, &window, daemon.board.open().len(), &relay.figures()));
     }
 }
 
 /// `web-1: 13.0k syscalls/s, 190/194 samples, 2 alerts, stored 841, agent 0.6 % CPU 31.0 MiB`
-fn line(host: &str, window: &Window, alerts: usize, sink: &SinkStats) -> String {
+fn line(host: &str, window: &Window, alerts: usize, figures: &Figures) -> String {
     let seconds = window.span().as_secs_f64().max(0.001);
     let calls: u64 = window.syscalls.iter().map(|row| row.count).sum();
     let mut line = format!(
@@ -38,14 +38,22 @@ fn line(host: &str, window: &Window, alerts: usize, sink: &SinkStats) -> String 
             let _ = write!(line, ", {n} alerts");
         }
     }
+    let sink = &figures.sink;
+    let waiting = sink.spool.windows + figures.windows.waiting;
     match &sink.error {
+        _ if !figures.connected => {
+            let _ = write!(line, ", {waiting} windows wait: the relay is being started");
+        }
         None if sink.connected => {
             let _ = write!(line, ", {} stored", text::count(sink.acked));
         }
         None => line.push_str(", connecting"),
         Some(error) => {
-            let _ = write!(line, ", {} windows wait: {}", sink.spool.windows, text::clean(error));
+            let _ = write!(line, ", {waiting} windows wait: {}", text::clean(error));
         }
+    }
+    if figures.lost() > 0 {
+        let _ = write!(line, ", {} windows lost", text::count(figures.lost()));
     }
     let cost = &window.self_cost;
     let _ = write!(line, "; agent {:.1} % CPU, {}", cost.cpu_pct, text::bytes(cost.rss_bytes));
@@ -54,14 +62,22 @@ fn line(host: &str, window: &Window, alerts: usize, sink: &SinkStats) -> String 
 
 #[cfg(test)]
 mod tests {
+    use agent_common::pair::SinkFigures;
+
     use super::*;
+    use crate::outbox::Counts;
 
     #[test]
     fn the_line_names_what_waits_and_why() {
         let window = crate::history::tests::window(1, 3, 3);
-        let ok = SinkStats { connected: true, acked: 7, ..SinkStats::default() };
+        let figures = |sink| Figures { sink, connected: true, ..Figures::default() };
+        let ok = figures(SinkFigures { connected: true, acked: 7, ..SinkFigures::default() });
         assert!(line("here", &window, 0, &ok).contains("97/97 samples, no alert, 7 stored; agent 0.0 % CPU"));
-        let broken = SinkStats { error: Some("refused".to_owned()), ..SinkStats::default() };
+        let broken = figures(SinkFigures { error: Some("refused".to_owned()), ..SinkFigures::default() });
         assert!(line("here", &window, 2, &broken).contains("2 alerts, 0 windows wait: refused;"));
+        let windows = Counts { lost: 3, waiting: 9, ..Counts::default() };
+        let dead = Figures { windows, ..Figures::default() };
+        let shown = line("here", &window, 0, &dead);
+        assert!(shown.contains("9 windows wait: the relay is being started, 3 windows lost;"), "{shown}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent_common::wire::finding::Alert;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Deliver, NotifyError};
+use notifier::{Deliver, NotifyError};
 
 /// See the module.
 #[derive(Debug)]
@@ -72,5 +72,50 @@ impl Deliver for Exec {
 
     fn repeats(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use agent_common::wire::finding::AlertState;
+    use agent_common::wire::finding::testing::alert;
+    use notifier::Notifiers;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(10);
+    const LONG: Duration = Duration::from_hours(1);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn a_command_gets_the_alert_and_is_killed_when_it_hangs() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let script = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let out = dir.path().join("out");
+        let ok = script(
+            "ok",
+            &format!("echo \"$S7MPA_ALERT_STATE $S7MPA_ALERT_CLASS\" >> {0}; cat >> {0}", out.display()),
+        );
+        let mut notifiers = Notifiers::default();
+        let stats = notifiers.add(Exec::new(ok, TIMEOUT), LONG, SHORT);
+        notifiers.send(&alert("a", AlertState::Open));
+        notifiers.close(TIMEOUT).await;
+        assert_eq!(stats.sent.load(Ordering::Relaxed), 1);
+        let text = std::fs::read_to_string(&out).unwrap();
+        let (first, json) = text.split_once('\n').unwrap();
+        assert_eq!(first, "open cpu-user");
+        assert_eq!(serde_json::from_str::<Alert>(json).unwrap().id, "a");
+
+        let mut hangs = Exec::new(script("hangs", "exec sleep 1000"), Duration::from_millis(100));
+        let error = hangs.deliver(&[alert("b", AlertState::Open)]).await.unwrap_err();
+        assert!(error.to_string().contains("killed"), "{error}");
     }
 }

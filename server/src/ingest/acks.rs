@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::mqtt::Receipt;
+use link::Receipt;
 
 /// Stands for a message until it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,14 +8,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use agent_common::wire::topic::{self, Channel};
+use link::{Backoff, Event, Failure, FailureKind, Full, Link, Message};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::write::{Outcome, written};
 use super::acks::Acks;
 use super::{Ingest, Work};
-use crate::mqtt::{Event, Failure, FailureKind, Full, Link, Message};
-use crate::store::Backoff;
 
 /// How long the last write and the goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -142,7 +141,7 @@ impl<'a> Session<'a> {
                     let mut stats = self.ingest.shared.stats();
                     stats.connected = true;
                     stats.error = None;
-                    tracing::info!(broker = %self.ingest.options.broker.url, "ingester subscribed");
+                    tracing::info!(broker = %self.ingest.options.broker.broker.url, "ingester subscribed");
                 }
             }
             Event::Received(received) => self.on_message(&received),

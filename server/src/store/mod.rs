@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
 
-pub use error::{Backoff, StoreError};
+pub use error::StoreError;
 pub use note::{MAX_NOTE_BYTES, Note, NoteError};
 pub use window::{Window, WindowError};
 

@@ -19,11 +19,11 @@ use agent_common::wire::head::WindowHead;
 use agent_common::wire::line::{self, Point};
 use agent_common::wire::stored::Stored;
 use agent_common::wire::topic;
+use link::{Event, FailureKind, Link, Message, Options};
 use mosquitto::{Mosquitto, PATIENCE, eventually, free_port};
 use server::broker::{self, Broker, BrokerError};
 use server::config::{Influx2, StoreConfig};
 use server::ingest::{self, Ingest, IngestStats};
-use server::mqtt::{Event, FailureKind, Link, Message, Options};
 use server::store::embedded::{self, EmbeddedStore, FILE, Reader};
 use server::store::{MAX_NOTE_BYTES, Store};
 use server::{Config, Server};
@@ -95,8 +95,8 @@ impl Running {
         let server = Server::start(config).await.expect("server");
         let mut options =
             Options::new(format!("mqtt://{}", server.broker_address().expect("embedded")), "publisher");
-        options.user = Some(broker::USER.into());
-        options.password_file = server.broker_password_file();
+        options.broker.user = Some(broker::USER.into());
+        options.broker.password = server.broker_password_file().map(Into::into);
         let (ingest, store) = (server.ingest().clone(), Arc::clone(server.store()));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -258,8 +258,8 @@ fn two_ingesters_share_the_work() {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let embedded = Broker::start(address, dir.path()).expect("broker");
         let mut options = Options::new(embedded.url(), "p");
-        options.user = Some(broker::USER.into());
-        options.password_file = Some(embedded.password_file.clone());
+        options.broker.user = Some(broker::USER.into());
+        options.broker.password = Some(embedded.password_file.clone().into());
         for (name, options) in [("mosquitto", Options::new(mosquitto.url(), "p")), ("rumqttd", options)] {
             let dir = dir.path().join(name);
             let a = Running::behind(options.clone(), &dir, "a", Some("s7mpa")).await;
@@ -287,7 +287,7 @@ fn the_authorities_of_a_database_elsewhere_are_read_from_the_named_file() {
             url: "https://localhost:1".into(),
             org: String::new(),
             bucket: String::new(),
-            token_file: None,
+            token: None,
             ca_file: Some("/no/such/file".into()),
         }),
         ..Config::default()

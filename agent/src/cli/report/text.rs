@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn the_report_ranks_covers_and_tells_its_cost() {
         let mut finding =
-            crate::control::board::tests::alert("a", agent_common::wire::finding::AlertState::Open).finding;
+            agent_common::wire::finding::testing::alert("a", agent_common::wire::finding::AlertState::Open)
+                .finding;
         finding.evidence.push(Evidence {
             what: "CPU".to_owned(),
             value: 97.25,

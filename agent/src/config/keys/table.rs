@@ -28,13 +28,13 @@ pub static KEYS: &[Key] = &[
         "state_dir",
         Kind::Text,
         "/var/lib/s7mpa",
-        "Spool; the store of the server part lies beside it, in the same name with -server",
+        "State; spool and store of the process without privileges lie beside it, in the same name with -server",
         |c, v| {
             c.state_dir = absolute(v)?;
             Ok(())
         }
     ),
-    key!("run_dir", Kind::Text, "/run/s7mpa", "Control socket and secrets", |c, v| {
+    key!("run_dir", Kind::Text, "/run/s7mpa", "Control socket; the broker's password lies beside it, in the same name with -server", |c, v| {
         c.run_dir = absolute(v)?;
         c.socket = c.run_dir.join("agent.sock");
         Ok(())
@@ -146,7 +146,7 @@ pub static KEYS: &[Key] = &[
         "server.user",
         Kind::Text,
         "s7mpa",
-        "User of the server process; `nobody` where s7mpa does not exist",
+        "User of the process without privileges; `nobody` where s7mpa does not exist",
         |c, v| {
             v.clone_into(&mut c.server.user);
             Ok(())

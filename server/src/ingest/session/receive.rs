@@ -2,12 +2,12 @@
 
 use agent_common::units::UnixNs;
 use agent_common::wire::topic::{self, Channel};
+use link::Received;
 use serde::Deserialize;
 
 use super::super::acks::Ticket;
 use super::super::{HOSTS, HostStatus, Pending, Rejected, now};
 use super::Session;
-use crate::mqtt::Received;
 use crate::store::{Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
 
 /// Largest status that is kept.

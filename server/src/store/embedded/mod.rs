@@ -23,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agent_common::wire::line;
 use agent_common::wire::stored::Stored;
+use link::Backoff;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
@@ -30,7 +31,7 @@ pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
 use self::catalogue::Catalogue;
 use self::row::RowWriter;
 use self::stream::{Due, MAX_RANGES, Stream, find_stream, head_slots, load_stream, pack_ranges};
-use super::{Backoff, Health, Note, Store, StoreError, Window, Written};
+use super::{Health, Note, Store, StoreError, Window, Written};
 
 /// Name of the file in the directory given to [`EmbeddedStore::open`].
 pub const FILE: &str = "metrics.db";

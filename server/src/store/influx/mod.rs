@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use agent_common::wire::line;
 use agent_common::wire::stored::{RangeSet, Stored};
+use link::Backoff;
 use tokio::runtime::{Builder, Runtime};
 
 use self::classify::Answer;
 use self::http::Http;
-use super::{Backoff, Health, Note, Store, StoreError, Window, Written};
+use super::{Health, Note, Store, StoreError, Window, Written};
 
 /// Lines after which a request is sent: what InfluxDB's own clients use. A window is never cut.
 const BATCH_LINES: u64 = 5_000;

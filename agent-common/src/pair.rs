@@ -1,0 +1,35 @@
+//! What the two halves of the agent say to each other over their socket pair.
+//!
+//! ```text
+//! privileged process                                unprivileged process (relay)
+//!   Hello: settings                          ─────▶
+//!                                            ◀─────  Ready: stream and number that windows go on with
+//!   Item: windows, reports, alerts, …        ─────▶
+//!                                            ◀─────  Ack: on disk, or delivered
+//!                                            ◀─────  Figures, Question
+//!   Answer, Change, Close                    ─────▶
+//! ```
+//!
+//! Both run the same binary, so there is one version and no negotiation. The privileged process takes what the other one
+//! sends as hostile: frames are small ([`MAX_TO_PRIVILEGED`]), few, and of known form, or the connection ends.
+
+mod figures;
+mod frame;
+mod message;
+mod stream;
+
+pub use figures::{Dropped, SinkFigures, SpoolFigures};
+pub use frame::{Decoder, Frame, FrameError, HEADER_BYTES, encode};
+pub use message::{
+    Ack, Answer, FromRelay, Hello, Item, ItemHead, MessageError, NewWindow, Question, Ready, ToRelay,
+};
+pub use stream::{Kind, Stream};
+
+/// Version of these messages. Both halves are the same binary; another version is somebody else's program.
+pub const VERSION: u32 = 1;
+
+/// Largest frame that the relay may send. Its largest message is an acknowledgement of 64 ranges or a line of figures.
+pub const MAX_TO_PRIVILEGED: usize = 16 << 10;
+
+/// Largest frame to the relay: the largest window (32 MiB) and its head.
+pub const MAX_TO_RELAY: usize = (32 << 20) + (64 << 10);

@@ -1,0 +1,7 @@
+//! Settings that one process of s7mpa hands to another, or that several of its crates share.
+
+mod broker;
+pub mod relay;
+pub mod server;
+
+pub use broker::{BrokerAccess, Content};

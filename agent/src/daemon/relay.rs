@@ -1,0 +1,314 @@
+//! The relay as the daemon sees it: windows, alerts and reports go in, figures come back, a dead one is replaced.
+//!
+//! The relay is this program anew, as another user and without privileges. It has the network, this process has none. The
+//! two talk over a socket pair ([`agent_common::pair`]); when it ends, the other side is gone. (A parent death signal would
+//! fire when the *thread* that started it ends, and would not let the spool close.)
+
+mod connection;
+mod dirs;
+mod process;
+mod settings;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use agent_common::pair::{FromRelay, NewWindow, Ready, SinkFigures, Stream, ToRelay};
+use agent_common::settings::BrokerAccess;
+use agent_common::wire::finding::{Alert, AlertState};
+use anyhow::{Context as _, bail};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use self::connection::Broken;
+use self::process::Process;
+pub use self::process::{NO_USER, Owner, unprivileged};
+use self::settings::relay_settings;
+pub use self::settings::{broker_access, server_config};
+use crate::config::Config;
+use crate::outbox::{Counts, Outbox};
+
+/// How long the relay may take to open spool and store and to listen.
+const START: Duration = Duration::from_secs(20);
+/// How long it may take to close them, beyond the time that it is given to send.
+const STOP: Duration = Duration::from_secs(8);
+/// First wait before one that died is started again; doubled up to the second.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_MOST: Duration = Duration::from_secs(30);
+/// One that lived this long has not died of what killed the last one.
+const CALM: Duration = Duration::from_mins(1);
+
+/// What the connection's task and everybody else share.
+#[derive(Debug, Default)]
+struct Shared {
+    outbox: Mutex<Outbox>,
+    /// There is something to send.
+    wake: Notify,
+    figures: Mutex<Figures>,
+    /// Messages that are not items, as frames. They go first.
+    control: Mutex<Vec<Vec<u8>>>,
+    /// Send what there is, then say goodbye: the time that the relay is given.
+    closing: Mutex<Option<Duration>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the relay and what it was given fare.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Figures {
+    /// As the relay said last.
+    pub(super) sink: SinkFigures,
+    /// It runs and answers.
+    pub(super) connected: bool,
+    /// Relays that were started after the first.
+    pub(super) restarts: u64,
+    /// Windows in this process.
+    pub(super) windows: Counts,
+    /// Windows that fell out of the spools of relays that have ended.
+    pub(super) lost_before: u64,
+}
+
+impl Figures {
+    /// Windows that are lost for good, wherever they fell out.
+    #[must_use]
+    pub(super) const fn lost(&self) -> u64 {
+        self.windows.lost.saturating_add(self.lost_before).saturating_add(self.sink.spool.dropped.total())
+    }
+}
+
+/// Hands over to the relay. Clones share it. Nothing here waits.
+#[derive(Debug, Clone)]
+pub(super) struct RelayHandle {
+    shared: Arc<Shared>,
+}
+
+impl RelayHandle {
+    /// Hands over a window.
+    pub(super) fn window(&self, window: NewWindow) {
+        lock(&self.shared.outbox).window(window);
+        self.shared.wake.notify_one();
+    }
+
+    /// Hands over a change of an alert.
+    pub(super) fn alert(&self, alert: &Alert) {
+        self.state(Stream::Alert, &alert.id, alert.state == AlertState::Resolved, alert);
+    }
+
+    /// Hands over a report.
+    pub(super) fn report(&self, report: &impl serde::Serialize) {
+        self.state(Stream::Report, "", false, report);
+    }
+
+    fn state(&self, stream: Stream, key: &str, over: bool, value: &impl serde::Serialize) {
+        match serde_json::to_vec(value) {
+            Ok(json) => lock(&self.shared.outbox).state(stream, key, over, json),
+            Err(error) => tracing::warn!(%error, "cannot write a message as JSON"),
+        }
+        self.shared.wake.notify_one();
+    }
+
+    /// How everything fares.
+    #[must_use]
+    pub(super) fn figures(&self) -> Figures {
+        let windows = lock(&self.shared.outbox).counts(Stream::Metrics);
+        Figures { windows, ..lock(&self.shared.figures).clone() }
+    }
+}
+
+/// One relay process and the task that talks to it.
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    task: JoinHandle<Result<(), Broken>>,
+    since: Instant,
+}
+
+/// The relay: one process after the other.
+#[derive(Debug)]
+pub(super) struct Relay {
+    handle: RelayHandle,
+    settings: agent_common::settings::relay::Settings,
+    /// The operator's settings of the broker, whose files are read anew when the relay asks.
+    broker: Arc<Mutex<Option<BrokerAccess>>>,
+    owner: Owner,
+    running: Option<Running>,
+    /// When to start it again.
+    due: Instant,
+    backoff: Duration,
+    /// The last failure that was logged.
+    said: Option<String>,
+}
+
+impl Relay {
+    /// Starts it and waits until it works. Blocks; on the thread that may change users, in a runtime.
+    pub(super) fn start(config: &Config) -> anyhow::Result<Self> {
+        let owner = unprivileged(&config.server.user)?;
+        dirs::make(config, owner)?;
+        let settings = relay_settings(config)?;
+        let handle = RelayHandle { shared: Arc::default() };
+        let mut relay = Self {
+            handle,
+            settings,
+            broker: Arc::new(Mutex::new(broker_access(config))),
+            owner,
+            running: None,
+            due: Instant::now(),
+            backoff: BACKOFF_FIRST,
+            said: None,
+        };
+        let (started, ready) = oneshot::channel();
+        relay.spawn(Some(started))?;
+        match wait_for(ready) {
+            Ok(Ok(ready)) => {
+                if let (Some(address), Some(server)) = (ready.broker, &mut relay.settings.server) {
+                    // A free port that was chosen stays the same for the next one.
+                    server.listen = address;
+                }
+                Ok(relay)
+            }
+            Ok(Err(why)) => bail!(why),
+            Err(error) => {
+                let status = relay.running.take().map(|mut running| running.process.kill_and_wait());
+                bail!("the relay does not start ({}): {error}", status.unwrap_or_default())
+            }
+        }
+    }
+
+    /// For whoever has something for it.
+    #[must_use]
+    pub(super) fn handle(&self) -> RelayHandle {
+        self.handle.clone()
+    }
+
+    fn spawn(&mut self, started: Option<oneshot::Sender<Result<Ready, String>>>) -> anyhow::Result<()> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().context("cannot make a socket pair")?;
+        ours.set_nonblocking(true)?;
+        let process = Process::spawn(theirs, self.owner)?;
+        let stream = tokio::net::UnixStream::from_std(ours)?;
+        let broker = Arc::clone(&self.broker);
+        let question = move || match &*lock(&broker) {
+            Some(access) => access.embed(),
+            None => Err(std::io::Error::other("the broker is the relay's own")),
+        };
+        let talk = connection::Talk {
+            shared: Arc::clone(&self.handle.shared),
+            settings: self.settings.clone(),
+            broker: Arc::new(question),
+            started,
+        };
+        let task = tokio::spawn(talk.run(stream));
+        self.running = Some(Running { process, task, since: Instant::now() });
+        Ok(())
+    }
+
+    /// Starts it again when it has died, with back-off; says why, and the same not again until it has been calm for a
+    /// minute.
+    pub(super) async fn tend(&mut self) {
+        if let Some(running) = &mut self.running {
+            if !running.task.is_finished() {
+                if self.said.is_some() && running.since.elapsed() > CALM {
+                    (self.said, self.backoff) = (None, BACKOFF_FIRST);
+                }
+                return;
+            }
+            let broken = (&mut running.task).await;
+            let status = running.process.kill_and_wait();
+            let why = match broken {
+                Ok(Ok(())) => status,
+                Ok(Err(broken)) => format!("{broken} ({status})"),
+                Err(error) => error.to_string(),
+            };
+            self.running = None;
+            if self.said.as_ref() != Some(&why) {
+                tracing::error!(why, "the relay died; it is started again, windows wait in this process");
+                self.said = Some(why);
+            }
+            self.back_off();
+        }
+        if Instant::now() >= self.due {
+            match self.spawn(None) {
+                Ok(()) => lock(&self.handle.shared.figures).restarts += 1,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "cannot start the relay");
+                    self.back_off();
+                }
+            }
+        }
+    }
+
+    fn back_off(&mut self) {
+        self.due = Instant::now() + self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MOST);
+    }
+
+    /// Passes on what was read anew. Where it listens and where its files are stays as it is.
+    pub(super) fn change(&mut self, config: &Config) -> anyhow::Result<()> {
+        let new = relay_settings(config)?;
+        *lock(&self.broker) = broker_access(config);
+        let old = &mut self.settings;
+        old.log = new.log;
+        (old.spool.max_bytes, old.spool.max_age) = (new.spool.max_bytes, new.spool.max_age);
+        if let (Some(old), Some(new)) = (&mut old.server, new.server) {
+            (old.store, old.retention) = (new.store, new.retention);
+        }
+        let change = ToRelay::Change(Box::new(old.clone()));
+        lock(&self.handle.shared.control).push(change.encode());
+        self.handle.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Has it send what there is, for `most`, and close spool and store; kills it when it takes too long.
+    pub(super) async fn stop(mut self, most: Duration) -> Figures {
+        let shared = Arc::clone(&self.handle.shared);
+        if let Some(mut running) = self.running.take() {
+            *lock(&shared.closing) = Some(most);
+            shared.wake.notify_one();
+            let ended = tokio::time::timeout(most + STOP, &mut running.task).await;
+            if ended.is_err() {
+                tracing::warn!("the relay did not end in time and is killed");
+            }
+            running.process.end(STOP).await;
+        }
+        lock(&shared.outbox).disconnected();
+        self.handle.figures()
+    }
+}
+
+/// Makes the directories of spool, store and password, and gives them to the relay's user.
+pub fn make_relay_dirs(config: &Config) -> anyhow::Result<()> {
+    dirs::make(config, unprivileged(&config.server.user)?)
+}
+
+/// Waits for the first answer without a runtime's help.
+fn wait_for(mut ready: oneshot::Receiver<Result<Ready, String>>) -> anyhow::Result<Result<Ready, String>> {
+    let begin = Instant::now();
+    loop {
+        match ready.try_recv() {
+            Ok(answer) => return Ok(answer),
+            Err(oneshot::error::TryRecvError::Empty) if begin.elapsed() < START => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(oneshot::error::TryRecvError::Empty) => bail!("no word within {START:?}"),
+            Err(oneshot::error::TryRecvError::Closed) => bail!("it ended at once; see its message above"),
+        }
+    }
+}
+
+/// The first message of a relay.
+fn first(message: FromRelay) -> Result<Result<Ready, String>, Broken> {
+    match message {
+        // A number from which windows can be counted for ever, in a stream whose name goes into topics and line protocol.
+        FromRelay::Ready(ready)
+            if ready.next_seq <= u64::MAX / 2
+                && ready.windows.len() == 16
+                && ready.windows.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            Ok(Ok(ready))
+        }
+        FromRelay::Failed(why) => Ok(Err(connection::shown(&why))),
+        FromRelay::Ready(_) | FromRelay::Ack(_) | FromRelay::Figures(_) | FromRelay::Question(_) => {
+            Err(Broken::OutOfTurn)
+        }
+    }
+}

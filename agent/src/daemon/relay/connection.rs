@@ -1,0 +1,237 @@
+//! The task that talks to one relay. What it reads is hostile: the relay parses what strangers send.
+//!
+//! Frames are at most 16 KiB ([`MAX_TO_PRIVILEGED`]), some hundreds a second ([`Budget`]), of known form, in turn, and
+//! acknowledge only what was sent. Anything else ends the connection, and with it the relay. What is written waits in the
+//! outbox, which is bounded: a relay that does not read costs windows, which are counted, and no memory.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent_common::pair::{
+    Answer, Decoder, Frame, FrameError, FromRelay, Hello, MAX_TO_PRIVILEGED, MessageError, Question, Ready,
+    ToRelay, VERSION,
+};
+use agent_common::settings::BrokerAccess;
+use agent_common::settings::relay::Settings;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::oneshot;
+
+use super::{START, Shared, first, lock};
+use crate::outbox::NeverSent;
+
+/// Frames that may come at once, and how many more each second. After a broker was away all open alerts of a host are
+/// acknowledged within a second or two, in pieces.
+const BURST: u32 = 2048;
+const PER_SECOND: u32 = 256;
+/// Least time between two answers to the same question.
+const ANSWER_AGAIN: Duration = Duration::from_secs(5);
+/// Longest text of the relay's that is shown.
+const TEXT: usize = 1000;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    /// The socket.
+    #[error("its socket: {0}")]
+    Io(#[from] io::Error),
+    /// Bytes that are no frame.
+    #[error("it breaks the protocol: {0}")]
+    Frame(#[from] FrameError),
+    /// A frame that is no message.
+    #[error("it breaks the protocol: {0}")]
+    Message(#[from] MessageError),
+    /// An acknowledgement of nothing.
+    #[error("it breaks the protocol: {0}")]
+    NeverSent(#[from] NeverSent),
+    /// A message that does not belong there.
+    #[error("it breaks the protocol: a message out of turn")]
+    OutOfTurn,
+    /// More than its budget.
+    #[error("it breaks the protocol: more than {PER_SECOND} messages a second")]
+    Flood,
+    /// No first message.
+    #[error("no word within {START:?}")]
+    Silent,
+    /// It cannot work.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A bucket of tokens, one a frame.
+#[derive(Debug)]
+struct Budget {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Budget {
+    const fn new(now: Instant) -> Self {
+        Self { tokens: BURST as f64, filled: now }
+    }
+
+    fn take(&mut self, now: Instant) -> Result<(), Broken> {
+        let more = now.duration_since(self.filled).as_secs_f64() * f64::from(PER_SECOND);
+        self.tokens = (self.tokens + more).min(f64::from(BURST)) - 1.0;
+        self.filled = now;
+        if self.tokens < 0.0 { Err(Broken::Flood) } else { Ok(()) }
+    }
+}
+
+/// Reads the broker's access anew.
+pub(super) type ReadBroker = dyn Fn() -> io::Result<BrokerAccess> + Send + Sync;
+
+/// See the module.
+pub(super) struct Talk {
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Settings,
+    pub(super) broker: Arc<ReadBroker>,
+    /// Who waits for the first message.
+    pub(super) started: Option<oneshot::Sender<Result<Ready, String>>>,
+}
+
+impl Talk {
+    /// Until the relay ends or breaks the protocol. `Ok`: it ended.
+    pub(super) async fn run(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Broken> {
+        let settings = self.settings.clone();
+        let hello = ToRelay::Hello(Box::new(Hello { version: VERSION, settings })).encode();
+        let mut frames = Frames::new();
+        let greeting = async {
+            stream.write_all(&hello).await?;
+            frames.next(&mut stream).await
+        };
+        let message = tokio::time::timeout(START, greeting).await.map_err(|_| Broken::Silent)??;
+        let Some(frame) = message else { return Ok(()) };
+        let ready = first(FromRelay::decode(&frame)?)?;
+        let started = self.started.take();
+        if let (Some(_), Ok(ready)) = (&started, &ready) {
+            // It is the first one: windows go on where its spool left off. Later relays go on with ours.
+            lock(&self.shared.outbox).go_on(ready.windows.clone(), ready.next_seq);
+        }
+        let failed = ready.as_ref().err().cloned();
+        if let Some(started) = started {
+            // Who started it may have lost patience.
+            let _ = started.send(ready);
+        }
+        if let Some(why) = failed {
+            return Err(Broken::Failed(why));
+        }
+        // They were for another one, and are in the settings.
+        lock(&self.shared.control).clear();
+        lock(&self.shared.outbox).connected();
+        lock(&self.shared.figures).connected = true;
+        let (read, write) = tokio::io::split(stream);
+        let ended = tokio::select! {
+            ended = self.read(frames, read) => ended,
+            ended = self.write(write) => ended,
+        };
+        lock(&self.shared.outbox).disconnected();
+        let mut figures = lock(&self.shared.figures);
+        figures.connected = false;
+        figures.lost_before = figures.lost_before.saturating_add(figures.sink.spool.dropped.total());
+        figures.sink.spool.dropped = agent_common::pair::Dropped::default();
+        ended
+    }
+
+    async fn read(&self, mut frames: Frames, mut read: impl AsyncRead + Unpin) -> Result<(), Broken> {
+        let mut budget = Budget::new(Instant::now());
+        let mut answered: Option<Instant> = None;
+        while let Some(frame) = frames.next(&mut read).await? {
+            budget.take(Instant::now())?;
+            match FromRelay::decode(&frame)? {
+                FromRelay::Ack(ack) => lock(&self.shared.outbox).ack(&ack)?,
+                FromRelay::Figures(mut figures) => {
+                    figures.error = figures.error.map(|error| shown(&error));
+                    figures.error_kind = figures.error_kind.map(|kind| shown(&kind));
+                    figures.broker = shown(&figures.broker);
+                    lock(&self.shared.figures).sink = *figures;
+                }
+                FromRelay::Question(Question::Broker) => {
+                    // More often than that it gets no answer.
+                    if answered.is_none_or(|at| at.elapsed() >= ANSWER_AGAIN) {
+                        answered = Some(Instant::now());
+                        self.answer().await;
+                    }
+                }
+                FromRelay::Ready(_) | FromRelay::Failed(_) => return Err(Broken::OutOfTurn),
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&self) {
+        let broker = Arc::clone(&self.broker);
+        // The operator's files may lie on a disk that hangs.
+        let read = tokio::task::spawn_blocking(move || broker()).await;
+        let answer = match read {
+            Ok(Ok(access)) => Answer::Broker(access),
+            Ok(Err(error)) => Answer::Failed(error.to_string()),
+            Err(error) => Answer::Failed(error.to_string()),
+        };
+        lock(&self.shared.control).push(ToRelay::Answer(Box::new(answer)).encode());
+        self.shared.wake.notify_one();
+    }
+
+    /// Sends what there is as it comes. Ends with an error alone.
+    async fn write(&self, mut write: impl AsyncWrite + Unpin) -> Result<(), Broken> {
+        let mut said_goodbye = false;
+        loop {
+            let woken = self.shared.wake.notified();
+            let control = std::mem::take(&mut *lock(&self.shared.control));
+            for frame in control {
+                write.write_all(&frame).await?;
+            }
+            let item = lock(&self.shared.outbox).next_to_send();
+            if let Some(item) = item {
+                write.write_all(&item.encode()).await?;
+                continue;
+            }
+            let closing = *lock(&self.shared.closing);
+            if let Some(within) = closing
+                && !said_goodbye
+            {
+                said_goodbye = true;
+                let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+                write.write_all(&ToRelay::Close { within_ms }.encode()).await?;
+            }
+            woken.await;
+        }
+    }
+}
+
+/// A foreign text, of bounded length and on one line.
+pub(super) fn shown(text: &str) -> String {
+    agent_common::text::clean(&text.chars().take(TEXT).collect::<String>())
+}
+
+/// Frames as they come.
+#[derive(Debug)]
+struct Frames {
+    decoder: Decoder,
+    buffer: Vec<u8>,
+}
+
+impl Frames {
+    fn new() -> Self {
+        Self { decoder: Decoder::new(MAX_TO_PRIVILEGED), buffer: vec![0; MAX_TO_PRIVILEGED] }
+    }
+
+    /// The next frame; `None` at the end. Cancel-safe.
+    async fn next(&mut self, read: &mut (impl AsyncRead + Unpin)) -> Result<Option<Frame>, Broken> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(Some(frame));
+            }
+            match read.read(&mut self.buffer).await {
+                Ok(0) => return Ok(None),
+                Ok(read) => self.decoder.push(&self.buffer[..read]),
+                // A process that was killed with unread bytes in its socket.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The relay's settings and the server part's, made of the daemon's.
+
+use std::path::Path;
+
+use agent_common::settings::relay::{Log, Settings, Spool, Webhook};
+use agent_common::settings::server::{self, BrokerConfig, Influx1, Influx2, Retention, StoreConfig};
+use agent_common::settings::{BrokerAccess, Content};
+use anyhow::Context as _;
+
+use crate::config::{Config, StoreKind};
+
+/// What the relay is told. Files that only root may read are in it as text.
+pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
+    let broker = broker_access(config).map(|access| access.embed()).transpose().context("broker")?;
+    let server = match broker {
+        Some(_) => None,
+        None => Some(server_config(config, &config.server_run_dir())?),
+    };
+    Ok(Settings {
+        host: config.host.clone(),
+        log: Log { level: config.log.level.clone(), json: config.log.json },
+        broker,
+        delivery: config.mqtt.delivery,
+        spool: Spool {
+            dir: config.spool_dir(),
+            max_bytes: config.spool.max_bytes,
+            max_age: config.spool.max_age,
+        },
+        server,
+        webhook: config
+            .alerts
+            .webhook
+            .clone()
+            .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
+    })
+}
+
+/// The operator's broker; `None`: the embedded one.
+#[must_use]
+pub fn broker_access(config: &Config) -> Option<BrokerAccess> {
+    let mqtt = &config.mqtt;
+    let url = mqtt.url.as_ref()?;
+    let text = |text: &String| Content::Text(text.clone());
+    let file = |file: &std::path::PathBuf| Content::File(file.clone());
+    // The password of the URL beats the configured ones.
+    let password = url.password.as_ref().map(text);
+    let password = password.or_else(|| mqtt.password_file.as_ref().map(file));
+    Some(BrokerAccess {
+        url: url.without_login(),
+        user: url.user.clone().or_else(|| mqtt.user.clone()),
+        password: password.or_else(|| mqtt.password.as_ref().map(text)),
+        ca: mqtt.ca_file.as_ref().map(file),
+        cert: mqtt.cert_file.as_ref().map(file),
+        key: mqtt.key_file.as_ref().map(file),
+    })
+}
+
+/// The settings of the server part.
+pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::Config> {
+    let settings = &config.server;
+    let token = match (&settings.influx_token_file, &settings.influx_token) {
+        (Some(file), _) => Some(Content::File(file.clone()).embed("server.influx_token_file")?),
+        (None, token) => token.clone().map(Content::Text),
+    };
+    let url = || settings.influx_url.clone().context(crate::config::NEEDS_URL);
+    let store = match settings.store {
+        StoreKind::Embedded => StoreConfig::Embedded,
+        StoreKind::Influx2 => StoreConfig::Influx2(Influx2 {
+            url: url()?,
+            org: settings.influx_org.clone(),
+            bucket: settings.influx_bucket.clone(),
+            token,
+            ca_file: settings.influx_ca_file.clone(),
+        }),
+        StoreKind::Influx1 => StoreConfig::Influx1(Influx1 {
+            url: url()?,
+            db: settings.influx_bucket.clone(),
+            user: settings.influx_user.clone(),
+            password: token,
+            ca_file: settings.influx_ca_file.clone(),
+        }),
+    };
+    let broker = match broker_access(config) {
+        None => BrokerConfig::Embedded,
+        Some(access) => BrokerConfig::External(access.embed().context("broker")?),
+    };
+    Ok(server::Config {
+        listen: settings.mqtt_listen,
+        state_dir: config.server_dir(),
+        runtime_dir: run_dir.to_owned(),
+        broker,
+        store,
+        retention: Retention {
+            days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
+            max_bytes: settings.max_bytes,
+        },
+        ..server::Config::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[(&str, &str)]) -> Config {
+        let mut settings = crate::config::Settings::defaults();
+        for (key, value) in flags {
+            settings.add_flag(key, value, "--set");
+        }
+        settings.config().unwrap()
+    }
+
+    #[test]
+    fn secrets_of_files_that_only_root_may_read_reach_the_relay_as_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let password = dir.path().join("password");
+        std::fs::write(&password, "hush\n").unwrap();
+        let config =
+            config(&[("mqtt.url", "mqtts://me@broker"), ("mqtt.password_file", password.to_str().unwrap())]);
+        let settings = relay_settings(&config).unwrap();
+        assert!(settings.server.is_none(), "a bare collector");
+        let access = settings.broker.unwrap();
+        assert_eq!(access.password.unwrap().read_secret().unwrap(), "hush");
+        assert_eq!(access.user.as_deref(), Some("me"));
+        std::fs::remove_file(password).unwrap();
+        let error = format!("{:#}", relay_settings(&config).unwrap_err());
+        assert!(error.contains("password file /"), "{error}");
+    }
+
+    #[test]
+    fn the_password_of_the_url_beats_the_configured_ones() {
+        let secret = |flags: &[(&str, &str)]| {
+            broker_access(&config(flags)).unwrap().password.unwrap().read_secret().unwrap()
+        };
+        let configured = ("mqtt.password", "configured");
+        assert_eq!(secret(&[configured, ("mqtt.url", "mqtt://me@broker")]), "configured");
+        assert_eq!(secret(&[configured, ("mqtt.url", "mqtt://me:url@broker")]), "url");
+    }
+
+    #[test]
+    fn no_log_shows_a_token_or_a_webhook() {
+        let config = config(&[
+            ("server.store", "influx2"),
+            ("server.influx_url", "http://localhost:8086"),
+            ("server.influx_token", "hush"),
+            ("alerts.webhook", "http://me:hush@host"),
+            ("server.influx_ca_file", "/etc/ca.pem"),
+        ]);
+        let settings = relay_settings(&config).unwrap();
+        assert!(!format!("{settings:?}").contains("hush"));
+        let Some(StoreConfig::Influx2(influx)) = settings.server.map(|server| server.store) else { panic!() };
+        assert_eq!(influx.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+        assert_eq!(influx.token.unwrap().read_secret().unwrap(), "hush");
+    }
+
+    #[test]
+    fn a_store_elsewhere_needs_its_url() {
+        let error =
+            server_config(&config(&[("server.store", "influx1")]), Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("server.influx_url"));
+    }
+}

@@ -1,0 +1,196 @@
+//! What the relay has not acknowledged: kept in memory, sent again to the next relay when one dies.
+//!
+//! Pure: no I/O, no clock. [`crate::daemon`] moves items between this and the socket.
+//!
+//! A window stays until the relay has it on disk, a message until the broker has it. Of states (alerts, reports) only the
+//! latest of each key is kept; an open alert stays after it was acknowledged, for a relay that starts anew has to learn of
+//! it. All of it together is bounded ([`MAX_BYTES`]): the oldest windows fall out first, and are counted.
+
+mod queue;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent_common::pair::{Ack, Item, ItemHead, Kind, MAX_TO_RELAY, NewWindow, Stream};
+
+use self::queue::{Entry, Queue};
+
+/// Memory of everything that waits: about two minutes of a host with 300 processes.
+pub const MAX_BYTES: usize = 8 << 20;
+/// What an item costs beside its payload: head, map entries.
+const ITEM_BYTES: usize = 256;
+/// Largest payload: the frame has a head as well.
+const MAX_PAYLOAD: usize = MAX_TO_RELAY - (32 << 10);
+/// Keys of a stream of states: the open alerts of a host on its worst day.
+const MAX_KEYS: usize = 4096;
+/// Which streams make room first.
+const EVICTED_FIRST: [Stream; 6] =
+    [Stream::Metrics, Stream::Profile, Stream::Log, Stream::Event, Stream::Report, Stream::Alert];
+
+/// The relay acknowledges what it was never sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it acknowledges {} {seq}, which was never sent to it", stream.name())]
+pub struct NeverSent {
+    stream: Stream,
+    seq: u64,
+}
+
+/// How a stream fared. Counts since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Handed over.
+    pub handed: u64,
+    /// Acknowledged.
+    pub acked: u64,
+    /// Replaced by a later state of the same key before it was acknowledged.
+    pub replaced: u64,
+    /// Fell out before the relay had it, as far as is known.
+    pub lost: u64,
+    /// Kept and not acknowledged.
+    pub waiting: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outbox {
+    /// The stream of windows that metrics count in.
+    windows: String,
+    queues: BTreeMap<Stream, Queue>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new(MAX_BYTES)
+    }
+}
+
+impl Outbox {
+    /// Empty, with this bound. Windows can be handed over after [`Outbox::go_on`].
+    #[must_use]
+    pub fn new(max_bytes: usize) -> Self {
+        let queues = Stream::ALL.into_iter().map(|stream| (stream, Queue::default())).collect();
+        Self { windows: String::new(), queues, bytes: 0, max_bytes }
+    }
+
+    /// Windows go on with this number in this stream. For the first relay; later ones have to go on with ours.
+    pub fn go_on(&mut self, windows: String, next_seq: u64) {
+        self.windows = windows;
+        self.queue(Stream::Metrics).next_seq = next_seq.max(1);
+    }
+
+    /// Takes a window.
+    pub fn window(&mut self, window: NewWindow) {
+        let NewWindow { end, span, points, lines } = window;
+        let head = ItemHead {
+            windows: self.windows.clone(),
+            end,
+            span,
+            points,
+            ..ItemHead::new(Stream::Metrics, 0)
+        };
+        self.push(head, lines.into_bytes());
+    }
+
+    /// Takes a state: the latest of `key`, and the last one if it is `over`.
+    pub fn state(&mut self, stream: Stream, key: &str, over: bool, payload: Vec<u8>) {
+        self.push(ItemHead { key: key.to_owned(), over, ..ItemHead::new(stream, 0) }, payload);
+    }
+
+    /// Takes news.
+    pub fn news(&mut self, stream: Stream, payload: Vec<u8>) {
+        self.push(ItemHead::new(stream, 0), payload);
+    }
+
+    fn push(&mut self, mut head: ItemHead, payload: Vec<u8>) {
+        let (stream, cost) = (head.stream, payload.len() + head.key.len() + ITEM_BYTES);
+        let queue = self.queue(stream);
+        queue.counts.handed += 1;
+        head.seq = queue.next_seq;
+        queue.next_seq += 1;
+        let mut freed = 0;
+        if stream.kind() == Kind::State {
+            freed = queue.replace(&head.key, head.seq);
+        }
+        let refused = payload.len() > MAX_PAYLOAD || queue.by_key.len() > MAX_KEYS;
+        if refused {
+            queue.by_key.remove(&head.key);
+            queue.counts.lost += 1;
+        } else {
+            queue.unsent.insert(head.seq);
+            queue
+                .items
+                .insert(head.seq, Entry { item: Arc::new(Item { head, payload }), cost, acked: false });
+        }
+        self.bytes = self.bytes - freed + if refused { 0 } else { cost };
+        self.make_room();
+    }
+
+    /// Lets the oldest fall out until the bound is kept. One item may always be there.
+    fn make_room(&mut self) {
+        while self.bytes > self.max_bytes {
+            let many = self.queues.values().map(|queue| queue.items.len()).sum::<usize>() > 1;
+            let oldest = EVICTED_FIRST.into_iter().find(|stream| !self.queue(*stream).items.is_empty());
+            let (true, Some(stream)) = (many, oldest) else { return };
+            let freed = self.queue(stream).evict_oldest();
+            self.bytes -= freed;
+        }
+    }
+
+    /// A relay has begun: it is to get everything that is kept.
+    pub fn connected(&mut self) {
+        for queue in self.queues.values_mut() {
+            queue.connected();
+        }
+    }
+
+    /// The relay is gone: what fell out while it had it, and was not acknowledged, counts as lost.
+    pub fn disconnected(&mut self) {
+        for queue in self.queues.values_mut() {
+            queue.disconnected();
+        }
+    }
+
+    /// The next item for the relay; it counts as sent.
+    pub fn next_to_send(&mut self) -> Option<Arc<Item>> {
+        Stream::ALL.into_iter().find_map(|stream| self.queue(stream).next_to_send())
+    }
+
+    /// Whether nothing waits to be sent.
+    #[must_use]
+    pub fn all_sent(&self) -> bool {
+        self.queues.values().all(|queue| queue.unsent.is_empty())
+    }
+
+    /// Lets go of what the relay has. What it says is checked: it may be hostile.
+    pub fn ack(&mut self, ack: &Ack) -> Result<(), NeverSent> {
+        let queue = self.queue(ack.stream);
+        if let Some((_, seq)) = ack.ranges.iter().find(|(from, to)| *to > queue.sent_max || *from == 0) {
+            return Err(NeverSent { stream: ack.stream, seq: *seq });
+        }
+        let forward = ack.ranges.iter().filter(|(from, to)| from <= to);
+        let freed: usize = forward.map(|(from, to)| queue.ack(*from, *to)).sum();
+        self.bytes -= freed;
+        Ok(())
+    }
+
+    /// How a stream fared.
+    #[must_use]
+    pub fn counts(&self, stream: Stream) -> Counts {
+        self.queues.get(&stream).map(Queue::counts).unwrap_or_default()
+    }
+
+    /// Bytes that are kept.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn queue(&mut self, stream: Stream) -> &mut Queue {
+        self.queues.entry(stream).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! The process: what comes over the socket pair goes to spool, broker and webhook; what they have is acknowledged.
+
+mod pair;
+mod server_part;
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agent_common::pair::{
+    Answer, FromRelay, Item, ItemHead, Kind, Question, Ready, Stream, ToRelay, VERSION,
+};
+use agent_common::settings::relay::{Log, Settings};
+use agent_common::text;
+use agent_common::wire::finding::Alert;
+use notifier::{AGAIN, Notifiers, PAUSE};
+use tokio::sync::{mpsc, watch};
+
+pub use self::pair::{HelloError, accept};
+use self::pair::{Reader, Writer};
+use self::server_part::ServerPart;
+use crate::sink::{MqttConfig, MqttSink};
+use crate::spool::{self, NewWindow, Spool};
+use crate::webhook::Webhook;
+
+/// What the sink may take to send the last windows when the collector is gone without a word.
+const DRAIN: Duration = Duration::from_secs(3);
+/// What the notifiers may take for the last alerts.
+const NOTIFIED: Duration = Duration::from_secs(3);
+/// How often the collector learns of the figures.
+const FIGURES: Duration = Duration::from_secs(1);
+/// Least time between two questions for the broker's access.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Messages that wait to be written. An acknowledgement is some bytes.
+const TO_WRITE: usize = 64;
+
+/// Everything that runs in this process.
+struct Parts {
+    sink: MqttSink,
+    notifiers: Notifiers,
+    server: Option<ServerPart>,
+    ready: Ready,
+}
+
+/// Works until the collector says so or is gone, or `stop`. `set_log` puts the log's level in force.
+pub async fn run(
+    stream: UnixStream,
+    settings: Settings,
+    set_log: fn(&Log),
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let (reader, mut writer) = pair::split(stream)?;
+    let parts = match start(&settings).await {
+        Ok(parts) => parts,
+        Err(why) => {
+            writer.send(&FromRelay::Failed(why.clone())).await?;
+            return Err(std::io::Error::other(why));
+        }
+    };
+    writer.send(&FromRelay::Ready(parts.ready)).await?;
+    let relay = Relay { sink: parts.sink, notifiers: parts.notifiers, server: parts.server, set_log };
+    relay.work(reader, writer, stop).await;
+    Ok(())
+}
+
+/// Starts the server part, if there is to be one, and the sink. An error is one line.
+async fn start(settings: &Settings) -> Result<Parts, String> {
+    let server = match &settings.server {
+        Some(config) => Some(ServerPart::start(config.clone()).await.map_err(|e| text::chain(&e))?),
+        None => None,
+    };
+    let broker = match (&settings.broker, &server) {
+        (Some(broker), _) => broker.clone(),
+        (None, Some(server)) => server.broker().access(),
+        (None, None) => return Err("no broker is configured".to_owned()),
+    };
+    let config = MqttConfig { delivery: settings.delivery, ..MqttConfig::new(&settings.host, broker) };
+    config.check().map_err(|e| format!("broker: {e}"))?;
+    let spool = Spool::open(&settings.spool.dir, limits(settings)).map_err(|e| text::chain(&e))?;
+    let (windows, next_seq) = spool.next();
+    let ready = Ready {
+        version: VERSION,
+        windows: windows.to_owned(),
+        next_seq,
+        broker: server.as_ref().map(|server| server.broker().address),
+    };
+    let sink = MqttSink::start(config, spool).map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
+    let mut notifiers = Notifiers::default();
+    if let Some(webhook) = &settings.webhook {
+        let url = webhook.url.read_secret().map_err(|e| format!("alerts.webhook: {e}"))?;
+        let webhook = Webhook::new(&url, webhook.timeout).map_err(|e| e.to_string())?;
+        notifiers.add(webhook, AGAIN, PAUSE);
+    }
+    Ok(Parts { sink, notifiers, server, ready })
+}
+
+fn limits(settings: &Settings) -> spool::Limits {
+    spool::Limits {
+        max_bytes: settings.spool.max_bytes,
+        max_age: settings.spool.max_age,
+        ..spool::Limits::default()
+    }
+}
+
+struct Relay {
+    sink: MqttSink,
+    notifiers: Notifiers,
+    server: Option<ServerPart>,
+    set_log: fn(&Log),
+}
+
+impl Relay {
+    async fn work(mut self, reader: Reader, writer: Writer, stop: impl Future<Output = ()>) {
+        let (to_write, outgoing) = mpsc::channel(TO_WRITE);
+        let (end, mut ended) = watch::channel(());
+        let figures = Arc::new(self.sink.clone());
+        let writing = tokio::spawn(write(writer, outgoing, figures, end));
+        let within = {
+            let reading = self.read(reader, to_write);
+            tokio::pin!(reading);
+            tokio::select! {
+                within = &mut reading => within,
+                () = stop => DRAIN,
+                // The collector does not read any longer: it is gone.
+                _ = ended.changed() => DRAIN,
+            }
+        };
+        self.close(within, writing).await;
+    }
+
+    /// Takes messages until the collector says what time there is for the rest, or is gone.
+    async fn read(&mut self, mut reader: Reader, to_write: mpsc::Sender<FromRelay>) -> Duration {
+        let mut tend = tokio::time::interval(Duration::from_millis(500));
+        let mut asked: Option<Instant> = None;
+        loop {
+            // A disk that hangs holds the windows in the collector, which counts what falls out.
+            self.sink.room().await;
+            let message = tokio::select! {
+                message = reader.next() => message,
+                () = self.sink.broker_refuses() => {
+                    if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
+                        asked = Some(Instant::now());
+                        // The writer ends only when the collector does, which the reader sees.
+                        let _ = to_write.send(FromRelay::Question(Question::Broker)).await;
+                    }
+                    continue;
+                }
+                _ = tend.tick() => {
+                    if let Some(server) = &mut self.server {
+                        server.tend().await;
+                    }
+                    continue;
+                }
+            };
+            match message {
+                Ok(Some(ToRelay::Item(item))) => self.take(item),
+                Ok(Some(ToRelay::Change(settings))) => self.change(*settings),
+                Ok(Some(ToRelay::Answer(answer))) => match *answer {
+                    Answer::Broker(broker) => self.sink.set_broker(broker),
+                    Answer::Failed(why) => tracing::warn!(why, "the broker's access cannot be read anew"),
+                },
+                Ok(Some(ToRelay::Close { within_ms })) => return Duration::from_millis(within_ms),
+                Ok(Some(ToRelay::Hello(_))) => tracing::warn!("a second greeting is ignored"),
+                Ok(None) => {
+                    tracing::warn!("the collector is gone");
+                    return DRAIN;
+                }
+                Err(error) => {
+                    tracing::error!(error = text::chain(&error), "the collector sends what is no message");
+                    return DRAIN;
+                }
+            }
+        }
+    }
+
+    fn take(&self, Item { head, payload }: Item) {
+        let origin = Some((head.stream, head.seq));
+        match (head.stream, head.stream.kind()) {
+            (Stream::Metrics, _) => {
+                let Ok(lines) = String::from_utf8(payload) else {
+                    tracing::error!("a window is no text");
+                    return;
+                };
+                let ItemHead { windows, seq, end, span, points, .. } = head;
+                self.sink.publish_window(&windows, seq, NewWindow { end, span, points, lines });
+            }
+            (Stream::Alert, _) => {
+                match serde_json::from_slice::<Alert>(&payload) {
+                    Ok(alert) => self.notifiers.send(&alert),
+                    Err(error) => tracing::error!(%error, "an alert is no JSON of ours"),
+                }
+                self.sink.publish_alert(&head.key, payload, !head.over, origin);
+            }
+            (stream, kind) => {
+                self.sink.publish(stream.channel(), payload, kind == Kind::State, origin);
+            }
+        }
+    }
+
+    /// Takes over what can change while everything runs.
+    fn change(&mut self, settings: Settings) {
+        (self.set_log)(&settings.log);
+        self.sink.set_spool_limits(limits(&settings));
+        if let (Some(server), Some(config)) = (&mut self.server, settings.server) {
+            server.change(config);
+        }
+    }
+
+    async fn close(self, within: Duration, writing: tokio::task::JoinHandle<()>) {
+        let Self { sink, notifiers, server, .. } = self;
+        let closing = tokio::task::spawn_blocking(move || sink.close(within));
+        let (closed, ()) = tokio::join!(closing, notifiers.close(NOTIFIED));
+        match closed {
+            Ok(Ok(figures)) => what_is_left(&figures),
+            Ok(Err(error)) => tracing::warn!(error = text::chain(&error), "cannot close the spool"),
+            Err(error) => tracing::error!(%error, "closing the spool failed"),
+        }
+        // The last acknowledgements have gone out; the writer ends with the sink's handles.
+        let _ = tokio::time::timeout(Duration::from_secs(1), writing).await;
+        if let Some(server) = server {
+            server.stop().await;
+        }
+    }
+}
+
+/// What becomes of the windows that no broker has taken.
+fn what_is_left(figures: &agent_common::pair::SinkFigures) {
+    let spool = &figures.spool;
+    let lost = spool.in_memory + spool.dropped.total();
+    if lost > 0 {
+        tracing::warn!(lost, "windows were lost: the disk or the spool's limits had no room for them");
+    }
+    let disk = spool.windows - spool.in_memory;
+    if disk > 0 {
+        tracing::info!(windows = disk, "kept on disk until the broker takes them");
+    }
+}
+
+/// Writes acknowledgements and figures as they come. Ends with the sink, with an acknowledgement of all it has, or with
+/// the collector.
+async fn write(
+    mut writer: Writer,
+    mut messages: mpsc::Receiver<FromRelay>,
+    sink: Arc<MqttSink>,
+    end: watch::Sender<()>,
+) {
+    let mut figures = tokio::time::interval(FIGURES);
+    loop {
+        let message = tokio::select! {
+            acks = sink.acks() => {
+                let Some(acks) = acks else { break };
+                for ack in acks {
+                    if writer.send(&FromRelay::Ack(ack)).await.is_err() {
+                        let _ = end.send(());
+                        return;
+                    }
+                }
+                continue;
+            }
+            // The reader has ended when this is closed; acknowledgements go on until the sink has ended.
+            Some(message) = messages.recv() => message,
+            _ = figures.tick() => FromRelay::Figures(Box::new(sink.stats())),
+        };
+        if writer.send(&message).await.is_err() {
+            let _ = end.send(());
+            return;
+        }
+    }
+    let _ = writer.send(&FromRelay::Figures(Box::new(sink.stats()))).await;
+}

@@ -1,0 +1,140 @@
+//! The server part in this process: a broker that stays, and ingester and store that can be replaced.
+
+use std::time::{Duration, Instant};
+
+use agent_common::settings::server::Config;
+use agent_common::text;
+use link::Backoff;
+use server::broker::Broker;
+use server::{Server, ServerError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Waits before a server that failed is started again.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_MOST: Duration = Duration::from_secs(30);
+/// A server that ran this long has not failed for what the last one failed for.
+const CALM: Duration = Duration::from_mins(1);
+/// How long it may take to close its store.
+const STOP: Duration = Duration::from_secs(6);
+
+/// See the module.
+pub(super) struct ServerPart {
+    broker: Broker,
+    config: Config,
+    running: Option<Running>,
+    due: Instant,
+    backoff: Backoff,
+    /// The last failure that was logged.
+    said: Option<String>,
+}
+
+struct Running {
+    task: JoinHandle<Result<(), ServerError>>,
+    stop: Option<oneshot::Sender<()>>,
+    since: Instant,
+    /// Told to end, to be started again with other settings.
+    restarting: bool,
+}
+
+impl ServerPart {
+    /// Starts broker, ingester and store.
+    pub(super) async fn start(config: Config) -> Result<Self, ServerError> {
+        let (listen, dir) = (config.listen, config.runtime_dir.clone());
+        let broker = tokio::task::spawn_blocking(move || Broker::start(listen, &dir))
+            .await
+            .map_err(|_| ServerError::Panic("starting the broker"))??;
+        let running = Running::start(&broker, &config).await?;
+        Ok(Self {
+            broker,
+            config,
+            running: Some(running),
+            due: Instant::now(),
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MOST),
+            said: None,
+        })
+    }
+
+    /// The broker.
+    pub(super) const fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Has ingester and store end and start again with another store. Where the broker listens and where files are does
+    /// not change.
+    pub(super) fn change(&mut self, config: Config) {
+        if (&config.store, &config.retention) == (&self.config.store, &self.config.retention) {
+            return;
+        }
+        self.config = Config { store: config.store, retention: config.retention, ..self.config.clone() };
+        self.backoff.succeeded();
+        self.said = None;
+        self.due = Instant::now();
+        if let Some(running) = &mut self.running {
+            running.restarting = true;
+            running.stop.take();
+        }
+    }
+
+    /// Starts it again when it has ended, with back-off. Says why, and the same not again until it ran for a minute.
+    pub(super) async fn tend(&mut self) {
+        if let Some(running) = &mut self.running {
+            if !running.task.is_finished() {
+                if self.said.is_some() && running.since.elapsed() > CALM {
+                    self.said = None;
+                    self.backoff.succeeded();
+                }
+                return;
+            }
+            let restarting = running.restarting;
+            let why = match (&mut running.task).await {
+                Ok(Ok(())) => "it ended".to_owned(),
+                Ok(Err(error)) => text::chain(&error),
+                Err(error) => error.to_string(),
+            };
+            self.running = None;
+            if !restarting {
+                self.failed(why);
+            }
+        }
+        if Instant::now() >= self.due {
+            match Running::start(&self.broker, &self.config).await {
+                Ok(running) => self.running = Some(running),
+                Err(error) => self.failed(text::chain(&error)),
+            }
+        }
+    }
+
+    fn failed(&mut self, why: String) {
+        self.due = Instant::now() + self.backoff.failed();
+        if self.said.as_ref() != Some(&why) {
+            tracing::error!(why, "the server part failed; it is started again, windows wait in the spool");
+            self.said = Some(why);
+        }
+    }
+
+    /// Lets it close its store.
+    pub(super) async fn stop(self) {
+        let Some(Running { task, stop, .. }) = self.running else { return };
+        drop(stop);
+        match tokio::time::timeout(STOP, task).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(error = text::chain(&error), "the server part"),
+            Ok(Err(error)) => tracing::error!(%error, "the server part"),
+            Err(_) => tracing::warn!("the server part did not end in time"),
+        }
+    }
+}
+
+impl Running {
+    async fn start(broker: &Broker, config: &Config) -> Result<Self, ServerError> {
+        let server = Server::beside(broker, config.clone()).await?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            // Dropping the sender is the word.
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(server.run(shutdown));
+        Ok(Self { task, stop: Some(stop), since: Instant::now(), restarting: false })
+    }
+}

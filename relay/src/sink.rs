@@ -1,0 +1,392 @@
+//! MQTT sink: windows out of the spool, and reports, alerts and status beside them.
+//!
+//! Whoever publishes hands over and goes on: nothing here waits for the disk or the network, but [`MqttSink::room`]. Two
+//! threads do the work: *spool* writes windows to disk, *mqtt* sends them in order, [`MqttConfig::window`] at a time, and
+//! lets go of each when it is acknowledged:
+//!
+//! * [`Delivery::Store`]: when an ingester's `stored` message says that the store has it. Windows that are not named in
+//!   time are sent again; the store leaves out what it has.
+//! * [`Delivery::Broker`]: when the broker has it. For consumers that do not answer, such as Telegraf.
+//!
+//! What the collector need not keep any longer is told by [`MqttSink::acks`]: a window when it is on the disk (or
+//! delivered, where the disk is full), a message when the broker has it, or when it was given up and counted.
+
+mod hand_off;
+mod send;
+mod session;
+mod status;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use agent_common::pair::{Ack, SinkFigures, Stream};
+use agent_common::settings::BrokerAccess;
+pub use agent_common::settings::relay::Delivery;
+use agent_common::units::{DurNs, UnixNs};
+use agent_common::wire::stored::{MAX_RANGES, RangeSet};
+use agent_common::wire::topic::{self, Channel};
+use link::{Failure, Message};
+use tokio::sync::Notify;
+
+use self::hand_off::{HandOff, Origin, Waiting};
+use self::status::Status;
+use crate::spool::{NewWindow, Spool, SpoolError, Taken};
+
+/// Where and how to send.
+#[derive(Debug, Clone)]
+pub struct MqttConfig {
+    /// Host name in topics and heads.
+    pub host: String,
+    /// The broker.
+    pub broker: BrokerAccess,
+    /// See [`Delivery`].
+    pub delivery: Delivery,
+    /// Windows that may be on their way. 32 keep a catch-up busy over a round trip of 100 ms at 300 windows/s.
+    pub window: usize,
+    /// Bytes that may be on their way (one window always may). The embedded broker keeps 16 MiB for all hosts.
+    pub window_bytes: usize,
+    /// A window that was not acknowledged for this long is sent again; doubled at each time, up to a minute.
+    pub resend_after: Duration,
+    /// First wait after a failed connection, doubled with jitter …
+    pub backoff_first: Duration,
+    /// … up to this.
+    pub backoff_most: Duration,
+    /// Interval of pings.
+    pub keep_alive: Duration,
+    /// Interval of `status` messages.
+    pub status_every: Duration,
+}
+
+impl MqttConfig {
+    /// Defaults.
+    #[must_use]
+    pub fn new(host: impl Into<String>, broker: impl Into<BrokerAccess>) -> Self {
+        Self {
+            host: host.into(),
+            broker: broker.into(),
+            delivery: Delivery::default(),
+            window: 32,
+            window_bytes: 4 << 20,
+            resend_after: Duration::from_secs(2),
+            backoff_first: Duration::from_millis(250),
+            backoff_most: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+            status_every: Duration::from_secs(30),
+        }
+    }
+
+    /// Checks URL, password and certificates without connecting.
+    pub fn check(&self) -> Result<(), Failure> {
+        link::check(&self.link_options(self.broker.clone()))
+    }
+
+    fn link_options(&self, broker: BrokerAccess) -> link::Options {
+        let offline =
+            Status { state: "offline", host: &self.host, why: Some("connection lost"), ..Status::default() };
+        link::Options {
+            keep_alive: self.keep_alive,
+            last_will: Some(offline.message()),
+            ..link::Options::new(broker, format!("s7mpa-{}", self.host))
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: MqttConfig,
+    /// How the broker is reached: it may change while the sink runs.
+    broker: Mutex<BrokerAccess>,
+    hand_off: Mutex<HandOff>,
+    acks: Mutex<BTreeMap<Stream, RangeSet>>,
+    wake_spool: Condvar,
+    wake_mqtt: Notify,
+    /// There is room for another window.
+    wake_room: Notify,
+    /// There are acknowledgements.
+    wake_acks: Notify,
+    /// The broker does not take us in: what its access is made of may have been replaced.
+    wake_broker: Notify,
+    spool: Mutex<Spool>,
+    stats: Mutex<SinkFigures>,
+    /// The threads have ended.
+    closed: AtomicBool,
+}
+
+/// The data behind a lock is consistent after each statement, so a panic elsewhere is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Handle of a running sink; clones share it.
+#[derive(Debug, Clone)]
+pub struct MqttSink {
+    shared: Arc<Shared>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl MqttSink {
+    /// Starts the threads. A broker that cannot be reached is no error: windows are kept.
+    pub fn start(config: MqttConfig, spool: Spool) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            stats: Mutex::new(SinkFigures { broker: config.broker.url.clone(), ..SinkFigures::default() }),
+            broker: Mutex::new(config.broker.clone()),
+            config,
+            hand_off: Mutex::default(),
+            acks: Mutex::default(),
+            wake_spool: Condvar::new(),
+            wake_mqtt: Notify::new(),
+            wake_room: Notify::new(),
+            wake_acks: Notify::new(),
+            wake_broker: Notify::new(),
+            spool: Mutex::new(spool),
+            closed: AtomicBool::new(false),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let for_spool = Arc::clone(&shared);
+        let for_mqtt = Arc::clone(&shared);
+        let threads = vec![
+            thread::Builder::new().name("spool".into()).spawn(move || spool_thread(&for_spool))?,
+            thread::Builder::new()
+                .name("mqtt".into())
+                .spawn(move || runtime.block_on(session::run(&for_mqtt)))?,
+        ];
+        Ok(Self { shared, threads: Arc::new(Mutex::new(threads)) })
+    }
+
+    /// Other limits of the spool, in force with the next window.
+    pub fn set_spool_limits(&self, limits: crate::spool::Limits) {
+        lock(&self.shared.spool).set_limits(limits);
+    }
+
+    /// Another way to reach the broker, from the next connection on.
+    pub fn set_broker(&self, broker: BrokerAccess) {
+        *lock(&self.shared.broker) = broker;
+    }
+
+    /// Resolves when the broker has refused us, or a file was of no use: its access should be read anew.
+    pub async fn broker_refuses(&self) {
+        self.shared.wake_broker.notified().await;
+    }
+
+    /// Hands over the window with this number in this stream of windows. Wait for [`MqttSink::room`] before it.
+    pub fn publish_window(&self, stream: &str, seq: u64, window: NewWindow) {
+        let mut hand_off = lock(&self.shared.hand_off);
+        hand_off.bytes += window.lines.len();
+        hand_off.windows.push_back(Waiting { stream: stream.to_owned(), seq, window });
+        self.shared.wake_spool.notify_one();
+    }
+
+    /// Waits while a disk that hangs holds the windows that were handed over.
+    pub async fn room(&self) {
+        loop {
+            let room = self.shared.wake_room.notified();
+            if lock(&self.shared.hand_off).has_room() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Hands over a JSON message for a channel of this host. With `retain` only the latest matters: it is sent again
+    /// after each reconnect, and an empty one clears it. `origin`: what is acknowledged when the broker has it.
+    pub fn publish(
+        &self,
+        channel: Channel,
+        json: impl Into<Vec<u8>>,
+        retain: bool,
+        origin: Option<(Stream, u64)>,
+    ) {
+        let topic = topic::of(&self.shared.config.host, &channel);
+        self.put([(Message { topic, payload: json.into(), retain }, origin)]);
+    }
+
+    /// Hands over an alert: retained while it is open, cleared (an empty message) when it is over.
+    pub fn publish_alert(
+        &self,
+        id: &str,
+        json: impl Into<Vec<u8>>,
+        open: bool,
+        origin: Option<(Stream, u64)>,
+    ) {
+        let topic = topic::alert(&self.shared.config.host, id);
+        let alert = Message { topic: topic.clone(), payload: json.into(), retain: open };
+        if open {
+            self.put([(alert, origin)]);
+        } else {
+            // Retained messages are sent first: with the other one the broker has both.
+            self.put([(Message { topic, payload: Vec::new(), retain: true }, None), (alert, origin)]);
+        }
+    }
+
+    fn put<const N: usize>(&self, messages: [(Message, Option<Origin>); N]) {
+        let mut hand_off = lock(&self.shared.hand_off);
+        let done: Vec<Origin> =
+            messages.into_iter().flat_map(|(message, origin)| hand_off.put(message, origin)).collect();
+        drop(hand_off);
+        self.shared.acknowledge(done);
+        self.shared.wake_mqtt.notify_one();
+    }
+
+    /// Waits for what the collector need not keep any longer; `None` when the sink is closed and all was said.
+    pub async fn acks(&self) -> Option<Vec<Ack>> {
+        loop {
+            let more = self.shared.wake_acks.notified();
+            // Looked at first: what is acknowledged before the end is found below.
+            let closed = self.shared.closed.load(Ordering::Acquire);
+            let acks = std::mem::take(&mut *lock(&self.shared.acks));
+            if !acks.is_empty() {
+                let parts = |(stream, set): (&Stream, &RangeSet)| {
+                    let stream = *stream;
+                    let parts: Vec<Ack> = set
+                        .ranges()
+                        .chunks(MAX_RANGES)
+                        .map(|ranges| Ack { stream, ranges: ranges.to_vec() })
+                        .collect();
+                    parts
+                };
+                return Some(acks.iter().flat_map(parts).collect());
+            }
+            if closed {
+                return None;
+            }
+            more.await;
+        }
+    }
+
+    /// Figures. Never waits for the disk.
+    #[must_use]
+    pub fn stats(&self) -> SinkFigures {
+        self.shared.stats()
+    }
+
+    /// Takes no more, sends what there is and waits for acknowledgements until `deadline` from now; what remains
+    /// stays in the spool for the next start. Without a connection it does not wait.
+    pub fn close(self, deadline: Duration) -> Result<SinkFigures, SpoolError> {
+        lock(&self.shared.hand_off).closing = Some(Instant::now() + deadline);
+        self.shared.wake_spool.notify_one();
+        self.shared.wake_mqtt.notify_one();
+        for thread in lock(&self.threads).drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the MQTT sink panicked");
+            }
+        }
+        let stats = self.stats();
+        let closed = lock(&self.shared.spool).close();
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.wake_acks.notify_one();
+        closed.map(|()| stats)
+    }
+}
+
+impl Shared {
+    fn acknowledge(&self, origins: impl IntoIterator<Item = Origin>) {
+        let mut acks = lock(&self.acks);
+        let mut any = false;
+        for (stream, seq) in origins {
+            any |= acks.entry(stream).or_default().insert(seq);
+        }
+        if any {
+            self.wake_acks.notify_one();
+        }
+    }
+
+    /// Windows that were in memory alone count as done when they are delivered, or dropped.
+    fn acknowledge_released(&self) {
+        let released = lock(&self.spool).take_released();
+        self.acknowledge(released.into_iter().map(|seq| (Stream::Metrics, seq)));
+    }
+
+    fn stats(&self) -> SinkFigures {
+        let dropped_messages = lock(&self.hand_off).dropped_messages;
+        // While a slow disk holds the spool, its last known figures will do: whoever asks must not wait for the disk.
+        let fresh = match self.spool.try_lock() {
+            Ok(spool) => Some(spool.stats()),
+            Err(TryLockError::Poisoned(spool)) => Some(spool.into_inner().stats()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let mut stats = lock(&self.stats);
+        if let Some(fresh) = fresh {
+            stats.spool = fresh;
+        }
+        let spool = stats.spool.clone();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let oldest_age =
+            spool.oldest_end.map(|UnixNs(end)| DurNs((now.as_nanos() as u64).saturating_sub(end)));
+        SinkFigures { dropped_messages, acked: spool.acked, oldest_age, spool, ..stats.clone() }
+    }
+}
+
+/// Puts windows into the spool as they come, and syncs it when it is time.
+fn spool_thread(shared: &Shared) {
+    // An error is logged when it begins and when it ends, not once a second.
+    let mut failing = false;
+    // On the disk, not yet synced.
+    let mut unsynced: Vec<u64> = Vec::new();
+    loop {
+        let (windows, closing) = next_windows(shared, unsynced.is_empty());
+        for Waiting { stream, seq, window } in &windows {
+            let (result, in_memory) = {
+                let mut spool = lock(&shared.spool);
+                let result = spool.append(stream, *seq, window);
+                (result, spool.is_in_memory())
+            };
+            match &result {
+                Err(e) if !failing => {
+                    tracing::error!(error = e as &dyn std::error::Error, "a window was lost");
+                }
+                Ok(_) if in_memory && !failing => {
+                    tracing::error!(
+                        directory = %lock(&shared.spool).directory().display(),
+                        "the spool's disk is full: new windows are kept in memory, the oldest are dropped when that is full, \
+                         and all of them are lost at exit unless the broker takes them"
+                    );
+                }
+                Ok(_) if failing && !in_memory => tracing::info!("the spool takes windows again"),
+                _ => {}
+            }
+            failing = result.is_err() || in_memory;
+            match result {
+                Ok(Taken::Disk | Taken::Duplicate) => unsynced.push(*seq),
+                Ok(Taken::Memory) => {}
+                // Lost and counted: it would not fare better if it came again.
+                Err(_) => shared.acknowledge([(Stream::Metrics, *seq)]),
+            }
+            shared.wake_mqtt.notify_one();
+        }
+        shared.acknowledge_released();
+        if !unsynced.is_empty() {
+            let due = lock(&shared.spool).sync_due(closing);
+            if let Some(file) = due {
+                match file.sync_data() {
+                    Ok(()) => shared.acknowledge(unsynced.drain(..).map(|seq| (Stream::Metrics, seq))),
+                    Err(error) => tracing::warn!(%error, "cannot sync the spool"),
+                }
+            }
+        }
+        if closing && lock(&shared.hand_off).windows.is_empty() {
+            lock(&shared.hand_off).spooled = true;
+            shared.wake_mqtt.notify_one();
+            return;
+        }
+    }
+}
+
+/// Waits for windows, for the end, and, with windows to sync, no longer than a second. True: the end.
+fn next_windows(shared: &Shared, synced: bool) -> (std::collections::VecDeque<Waiting>, bool) {
+    let mut hand_off = lock(&shared.hand_off);
+    while hand_off.windows.is_empty() && hand_off.closing.is_none() {
+        if synced {
+            hand_off = shared.wake_spool.wait(hand_off).unwrap_or_else(PoisonError::into_inner);
+        } else {
+            let waited = shared.wake_spool.wait_timeout(hand_off, Duration::from_secs(1));
+            hand_off = waited.unwrap_or_else(PoisonError::into_inner).0;
+            break;
+        }
+    }
+    hand_off.bytes = 0;
+    shared.wake_room.notify_one();
+    (std::mem::take(&mut hand_off.windows), hand_off.closing.is_some())
+}

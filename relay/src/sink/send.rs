@@ -1,0 +1,179 @@
+//! What a session sends, in which order, and when it is done.
+
+use std::time::{Duration, Instant};
+
+use agent_common::wire::head::WindowHead;
+use agent_common::wire::line;
+use agent_common::wire::topic::{self, Channel};
+use link::Message;
+
+use super::hand_off::Retained;
+use super::session::{GOODBYE, Sent, Session, What, set_error};
+use super::{Status, lock};
+use crate::spool::WindowId;
+
+/// With a connection and without a single acknowledgement for this long, somebody should know.
+const SILENCE: Duration = Duration::from_mins(1);
+/// Messages that are not windows and that the broker may owe an answer for. The others wait where the oldest can be
+/// dropped.
+const MESSAGES_ON_THEIR_WAY: usize = 32;
+impl Session<'_> {
+    /// Gives the link as much as it may have.
+    pub(super) fn send(&mut self) {
+        if !self.connected || self.goodbye_sent {
+            return;
+        }
+        if Instant::now() >= self.next_status {
+            self.next_status = Instant::now() + self.shared.config.status_every;
+            let status = Status {
+                state: "online",
+                host: &self.shared.config.host,
+                version: Some(env!("CARGO_PKG_VERSION")),
+                why: None,
+                sink: Some(self.shared.stats()),
+            };
+            let message = status.message();
+            let mut hand_off = lock(&self.shared.hand_off);
+            hand_off.unsent.push_back(message.topic.clone());
+            hand_off.retained.insert(message.topic, Retained { payload: message.payload, origin: None });
+        }
+        self.send_messages();
+        if self.ready {
+            self.send_windows();
+        }
+        let mut stats = lock(&self.shared.stats);
+        stats.on_their_way = self.sent.len() as u64;
+        if self.ready && !self.sent.is_empty() && self.last_ack.elapsed() > SILENCE {
+            stats.error_kind = Some("unacknowledged".into());
+            stats.error = Some(format!(
+                "broker {}: nobody acknowledges windows (no `agent serve` behind it? other consumers want delivery = \
+                 \"broker\")",
+                self.shared.config.broker.url
+            ));
+        } else if stats.error_kind.as_deref() == Some("unacknowledged") {
+            set_error(&mut stats, None);
+        }
+    }
+
+    fn send_messages(&mut self) {
+        while self.unnumbered.len() + self.unacked.len() < self.shared.config.window + MESSAGES_ON_THEIR_WAY {
+            let mut hand_off = lock(&self.shared.hand_off);
+            let (message, what) = if let Some(topic) = hand_off.unsent.pop_front() {
+                let Some(Retained { payload, origin }) = hand_off.retained.get(&topic) else { continue };
+                let message = Message { topic: topic.clone(), payload: payload.clone(), retain: true };
+                (message, What::Retained(topic, *origin))
+            } else if let Some(outgoing) = hand_off.messages.pop_front() {
+                (outgoing.message.clone(), What::Message(outgoing))
+            } else {
+                return;
+            };
+            if self.link.publish(message).is_err() {
+                match what {
+                    What::Retained(topic, _) => hand_off.unsent.push_front(topic),
+                    What::Message(outgoing) => hand_off.messages.push_front(outgoing),
+                    What::Window(_) | What::Goodbye => {}
+                }
+                return;
+            }
+            drop(hand_off);
+            self.unnumbered.push_back(what);
+            lock(&self.shared.stats).messages += 1;
+        }
+    }
+
+    fn send_windows(&mut self) {
+        let now = Instant::now();
+        // What fell out of the spool meanwhile is not on its way any more.
+        let gone: Vec<WindowId> = {
+            let spool = lock(&self.shared.spool);
+            self.sent.keys().filter(|id| !spool.contains(**id)).copied().collect()
+        };
+        for id in gone {
+            if let Some(sent) = self.sent.remove(&id) {
+                self.sent_bytes -= sent.bytes;
+            }
+        }
+        let late: Vec<WindowId> = self
+            .sent
+            .iter()
+            .filter(|(_, sent)| now >= sent.at + self.resend_after(sent.times))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            if !self.send_window(id, now) {
+                return;
+            }
+            lock(&self.shared.stats).resent += 1;
+        }
+        while self.sent.len() < self.shared.config.window.max(1)
+            && (self.sent_bytes < self.shared.config.window_bytes || self.sent.is_empty())
+        {
+            let Some(id) = lock(&self.shared.spool).next_not_in(&self.sent) else { return };
+            if !self.send_window(id, now) {
+                return;
+            }
+            lock(&self.shared.stats).published += u64::from(self.sent.get(&id).is_some_and(|s| s.times == 1));
+        }
+    }
+
+    /// `false` when the link takes no more for now.
+    fn send_window(&mut self, id: WindowId, now: Instant) -> bool {
+        let Some(stored) = lock(&self.shared.spool).read(id) else { return true };
+        let head = WindowHead {
+            host: self.shared.config.host.clone(),
+            stream: stored.stream,
+            seq: stored.seq,
+            points: stored.window.points,
+            span_ns: stored.window.span.0,
+            end: stored.window.end,
+        };
+        let mut payload = line::encode(&[head.to_point()]);
+        payload.push_str(&stored.window.lines);
+        let bytes = payload.len();
+        let topic = topic::of(&self.shared.config.host, &Channel::Metrics);
+        if self.link.publish(Message { topic, payload: payload.into_bytes(), retain: false }).is_err() {
+            return false;
+        }
+        self.unnumbered.push_back(What::Window(id));
+        let sent = self.sent.entry(id).or_insert(Sent { at: now, times: 0, bytes });
+        if sent.times == 0 {
+            self.sent_bytes += bytes;
+        }
+        sent.at = now;
+        sent.times += 1;
+        true
+    }
+
+    /// Whether it is time to go. Sends the goodbye first.
+    pub(super) fn finished(&mut self) -> bool {
+        let (deadline, spooled, quiet) = {
+            let hand_off = lock(&self.shared.hand_off);
+            let Some(deadline) = hand_off.closing else { return false };
+            (deadline, hand_off.spooled, hand_off.messages.is_empty() && hand_off.unsent.is_empty())
+        };
+        if !self.connected {
+            return true;
+        }
+        let late = Instant::now() >= deadline;
+        let all_gone = spooled
+            && quiet
+            && self.unnumbered.is_empty()
+            && self.unacked.is_empty()
+            && lock(&self.shared.spool).is_empty();
+        if !self.goodbye_sent && (all_gone || late) {
+            let offline = Status {
+                state: "offline",
+                host: &self.shared.config.host,
+                version: Some(env!("CARGO_PKG_VERSION")),
+                why: Some("stopped"),
+                sink: None,
+            };
+            if self.link.publish(offline.message()).is_err() {
+                return true;
+            }
+            self.unnumbered.push_back(What::Goodbye);
+            self.goodbye_sent = true;
+        }
+        self.goodbye_sent && (self.goodbye_acked || Instant::now() >= deadline + GOODBYE)
+    }
+}
