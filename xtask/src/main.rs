@@ -5,6 +5,7 @@ mod bench;
 mod build_ebpf;
 mod digest;
 mod fresh;
+mod halves;
 mod layers;
 mod lint;
 mod opens;

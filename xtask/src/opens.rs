@@ -34,7 +34,7 @@ const CALLS: [&str; 16] = [
 const LEADS_ON: [&str; 7] = ["map_files/", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
 
 /// Where paths may be opened without `opener`, and why.
-const ALLOWED: [(&str, &str); 20] = [
+const ALLOWED: [(&str, &str); 19] = [
     ("agent/src/bpf/", "the kernel's own: BTF, limits, features"),
     ("agent/src/cli/", "paths that the user of the command names"),
     ("agent/src/recording/", "paths that the user of the command names"),
@@ -43,7 +43,6 @@ const ALLOWED: [(&str, &str); 20] = [
     ("agent/src/config/", "configuration, which root owns"),
     ("agent/src/control/", "our own socket and its directory"),
     ("agent/src/daemon/", "our own directories"),
-    ("agent/src/sink/", "our own spool"),
     ("agent/src/doctor/", "the kernel's own, and our directories"),
     ("agent/src/collector.rs", "the list of processes"),
     ("agent/src/collector/", "the kernel's own, of the host and of ourselves"),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, fresh, lint, shell};
+use crate::{apt, fresh, halves, lint, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -69,6 +69,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         integration.args(["test", "--no-fail-fast"]).args(SELECTION).args(["--test", "*"]).args(filter);
         as_root_runner(&mut integration, &tools)?;
         ok &= cargo_test(&mut integration, &mut results)?;
+    }
+    if let Err(error) = halves::check() {
+        eprintln!("{error:#}");
+        results.push("test the_privileged_half_compiles_by_itself ... FAILED".to_owned());
+        ok = false;
     }
     closing_lines(&results, lints.as_deref(), start);
     match lints.as_deref() {
