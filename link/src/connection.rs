@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::failure::{Failure, FailureKind, Target};
+use crate::explain::Target;
+use crate::failure::{Failure, FailureKind};
 use crate::options::{Message, Options, mqtt_options};
 
 /// Requests that may wait for the connection's task. One is a few words plus its payload; owners keep their own,

@@ -14,6 +14,7 @@
 mod address;
 mod backoff;
 mod connection;
+mod explain;
 mod failure;
 mod options;
 mod tls;

@@ -1,14 +1,13 @@
 //! Where and how to connect.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::settings::{BrokerAccess, Content};
+use agent_common::settings::BrokerAccess;
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 
 use crate::address::Address;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::tls::tls;
 
 /// Largest packet that MQTT can carry. A receiver that allows less breaks the connection at such a packet, gets it
@@ -88,7 +87,7 @@ pub(crate) fn mqtt_options(options: &Options) -> Result<(Address, MqttOptions), 
     if let Some(user) = &options.broker.user {
         let password = match &options.broker.password {
             Some(password) => {
-                password.read_secret().map_err(|e| unreadable("password file", password, &e))?
+                password.read_secret().map_err(|e| Failure::unreadable("password file", password, &e))?
             }
             None => String::new(),
         };
@@ -103,9 +102,4 @@ pub(crate) fn mqtt_options(options: &Options) -> Result<(Address, MqttOptions), 
         )?))));
     }
     Ok((address, mqtt))
-}
-
-/// A file of the operator's that is of no use.
-pub(crate) fn unreadable(what: &str, content: &Content, error: &dyn fmt::Display) -> Failure {
-    Failure::new(FailureKind::Config, format!("{what} {content}: {error}"))
 }

@@ -9,7 +9,6 @@ use pki_types::pem::PemObject as _;
 use pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::failure::{Failure, FailureKind};
-use crate::options::unreadable;
 
 /// rustls with the *ring* provider, named here: a process-wide default is nobody's to set in a library.
 pub(crate) fn tls(broker: &BrokerAccess) -> Result<ClientConfig, Failure> {
@@ -21,7 +20,7 @@ pub(crate) fn tls(broker: &BrokerAccess) -> Result<ClientConfig, Failure> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(cert), Some(key)) => {
             let chain = certificates("client certificate", cert)?;
-            let wrong = |e: &dyn std::fmt::Display| unreadable("client key", key, e);
+            let wrong = |e: &dyn std::fmt::Display| Failure::unreadable("client key", key, e);
             let pem = key.read().map_err(|e| wrong(&e))?;
             let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(&e))?;
             builder.with_client_auth_cert(chain, key).map_err(|e| wrong(&e))
@@ -38,10 +37,10 @@ fn roots(ca: Option<&Content>) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {
         for certificate in certificates("CA file", ca)? {
-            roots.add(certificate).map_err(|e| unreadable("CA file", ca, &e))?;
+            roots.add(certificate).map_err(|e| Failure::unreadable("CA file", ca, &e))?;
         }
         if roots.is_empty() {
-            return Err(unreadable("CA file", ca, &"no certificate in it"));
+            return Err(Failure::unreadable("CA file", ca, &"no certificate in it"));
         }
     } else {
         // Systems carry the odd certificate that cannot be parsed; the others still count.
@@ -57,8 +56,8 @@ fn roots(ca: Option<&Content>) -> Result<RootCertStore, Failure> {
 }
 
 fn certificates(what: &str, content: &Content) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let pem = content.read().map_err(|e| unreadable(what, content, &e))?;
+    let pem = content.read().map_err(|e| Failure::unreadable(what, content, &e))?;
     CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<Result<_, _>>()
-        .map_err(|e| unreadable(what, content, &e))
+        .map_err(|e| Failure::unreadable(what, content, &e))
 }

@@ -34,9 +34,6 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::{Config, Settings};
 
-/// The hidden command that is the unprivileged half of `agent run`.
-pub(crate) const RELAY: &str = "relay";
-
 /// Exit code of wrong usage and wrong configuration (clap's own).
 const EXIT_USAGE: u8 = 2;
 
@@ -133,7 +130,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// The unprivileged half of `run`, started by it
     #[cfg(feature = "relay")]
-    #[command(name = RELAY, hide = true)]
+    #[command(name = crate::daemon::RELAY, hide = true)]
     Relay,
     /// Wait for a byte, then run a command (how `flamegraph -- cmd` holds its child)
     #[command(name = hold::NAME, hide = true)]

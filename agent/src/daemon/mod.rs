@@ -17,7 +17,7 @@ use flamegraphs::{Symbolizer, SymbolizerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use privileges::{Role, keep};
-pub use relay::{NO_USER, Owner, broker_access, make_relay_dirs, server_config, unprivileged};
+pub use relay::{NO_USER, Owner, RELAY, broker_access, make_relay_dirs, server_config, unprivileged};
 pub use reload::Source;
 
 use self::relay::{Figures, Relay};

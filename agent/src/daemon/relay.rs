@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use self::connection::Broken;
 use self::process::Process;
-pub use self::process::{NO_USER, Owner, unprivileged};
+pub use self::process::{NO_USER, Owner, RELAY, unprivileged};
 use self::settings::relay_settings;
 pub use self::settings::{broker_access, server_config};
 use crate::config::Config;

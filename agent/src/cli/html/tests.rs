@@ -15,7 +15,8 @@ fn foreign_text_cannot_leave_its_place() {
         ..ReportProcess::default()
     };
     let mut finding =
-        agent_common::wire::finding::testing::alert("a", agent_common::wire::finding::AlertState::Open).finding;
+        agent_common::wire::finding::testing::alert("a", agent_common::wire::finding::AlertState::Open)
+            .finding;
     finding.subject.comm = Some(hostile.clone());
     finding.class = hostile.as_str().into();
     finding.advice.clone_from(&hostile);

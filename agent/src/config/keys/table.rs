@@ -34,11 +34,17 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("run_dir", Kind::Text, "/run/s7mpa", "Control socket; the broker's password lies beside it, in the same name with -server", |c, v| {
-        c.run_dir = absolute(v)?;
-        c.socket = c.run_dir.join("agent.sock");
-        Ok(())
-    }),
+    key!(
+        "run_dir",
+        Kind::Text,
+        "/run/s7mpa",
+        "Control socket; the broker's password lies beside it, in the same name with -server",
+        |c, v| {
+            c.run_dir = absolute(v)?;
+            c.socket = c.run_dir.join("agent.sock");
+            Ok(())
+        }
+    ),
     key!("socket", Kind::Text, "", "Control socket of the daemon; empty: agent.sock in run_dir", |c, v| {
         if let Some(socket) = path(v)? {
             c.socket = socket;

@@ -11,6 +11,9 @@ use nix::unistd::{Gid, Uid, User};
 
 use crate::config::SERVER_USER;
 
+/// The hidden command that is the unprivileged half of `agent run`.
+pub const RELAY: &str = "relay";
+
 /// A user and its group; `None`: the daemon's own, where that is not root.
 pub type Owner = Option<(Uid, Gid)>;
 
@@ -41,7 +44,7 @@ impl Process {
     pub(super) fn spawn(theirs: UnixStream, owner: Owner) -> anyhow::Result<Self> {
         // Not by its path: the other user may not be let through to it.
         let mut command = Command::new("/proc/self/exe");
-        command.arg0("agent").arg(crate::cli::RELAY).current_dir("/");
+        command.arg0("agent").arg(RELAY).current_dir("/");
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
         if let Some((uid, gid)) = owner {
             // Takes the supplementary groups away as well; exec as another user drops all capabilities.
