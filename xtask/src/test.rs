@@ -41,10 +41,6 @@ const PROGRAMS: [(&str, &str); 11] = [
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
 const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];
 
-/// The packages that are tested: all but the BPF object, which is committed and built by `build-ebpf`. Always the
-/// same selection, so that features are unified once and nothing is built twice.
-pub(crate) const SELECTION: [&str; 3] = ["--workspace", "--exclude", "agent-ebpf"];
-
 pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(suite) = args.fresh {
         return fresh::run(suite, args.filter.as_deref());
@@ -57,16 +53,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let lints = (!args.unit && args.filter.is_none()).then(lint::all);
     let mut unit = shell::cargo();
-    unit.args(["test", "--no-fail-fast"]).args(SELECTION).args(["--lib", "--bins"]).args(filter);
+    unit.args(["test", "--no-fail-fast"]).args(shell::SELECTION).args(["--lib", "--bins"]).args(filter);
     let mut ok = cargo_test(&mut unit, &mut results)?;
     if !args.unit {
         let tools = servers()?;
         mount_tracefs()?;
         // The whole-program tests run the `agent` that lies beside their own directory.
         let mut build = shell::cargo();
-        shell::run(build.arg("build").args(SELECTION).arg("--bins"))?;
+        shell::run(build.arg("build").args(shell::SELECTION).arg("--bins"))?;
         let mut integration = shell::cargo();
-        integration.args(["test", "--no-fail-fast"]).args(SELECTION).args(["--test", "*"]).args(filter);
+        integration
+            .args(["test", "--no-fail-fast"])
+            .args(shell::SELECTION)
+            .args(["--test", "*"])
+            .args(filter);
         as_root_runner(&mut integration, &tools)?;
         ok &= cargo_test(&mut integration, &mut results)?;
     }

@@ -79,7 +79,7 @@ impl Built {
         let dir = shell::root().join("target").join(if dev { "debug" } else { "release" });
         if !no_build {
             let mut cargo = shell::cargo();
-            cargo.arg("build").args(crate::test::SELECTION).arg("--bins");
+            cargo.arg("build").args(shell::SELECTION).arg("--bins");
             if !dev {
                 cargo.arg("--release");
             }

@@ -19,7 +19,9 @@ const LAYERS: [(&str, &[&str]); 2] = [
         "agent",
         &[
             "clock",
+            "heap",
             "namespaces",
+            "output",
             "progress",
             "config",
             "bpf",

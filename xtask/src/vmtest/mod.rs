@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Builds what runs inside and packs it.
 fn archive() -> Result<Vec<u8>> {
-    let selection = crate::test::SELECTION;
+    let selection = shell::SELECTION;
     shell::run(shell::cargo().arg("build").args(selection).arg("--bins"))?;
     let messages = shell::capture(
         shell::cargo()
