@@ -1,16 +1,18 @@
-//! Alerts for a program of the user's. The webhook is the relay's.
+//! Alerts for a program of the user's, which the plugin process runs. The webhook is the relay's.
 
 mod exec;
+mod line;
 
 pub use exec::Exec;
+pub use line::Line;
 use notifier::{AGAIN, Notifiers, PAUSE};
 
-/// The notifiers that the configuration names and that this process has.
+/// The notifiers of this process. `plugin`: to the process that runs `alerts.exec`, if that is set.
 #[must_use]
-pub fn from_config(config: &crate::config::AlertsConfig) -> Notifiers {
+pub fn from_plugin(plugin: Option<Line>) -> Notifiers {
     let mut notifiers = Notifiers::default();
-    if let Some(command) = &config.exec {
-        notifiers.add(Exec::new(command.clone(), config.timeout), AGAIN, PAUSE);
+    if let Some(line) = plugin {
+        notifiers.add(Exec::new(line), AGAIN, PAUSE);
     }
     notifiers
 }

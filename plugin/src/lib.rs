@@ -50,7 +50,34 @@ pub struct Settings {
     pub log_json: bool,
 }
 
+/// Programs, their libraries and settings, name resolution. Not `/var/lib` and `/run` as a whole: the store and the
+/// broker's password are there, and where no users were made both run as `nobody`.
+const READABLE: &[&str] = &[
+    "/bin",
+    "/dev",
+    "/etc",
+    "/home",
+    "/lib",
+    "/lib64",
+    "/opt",
+    "/proc",
+    "/sbin",
+    "/srv",
+    "/sys",
+    "/usr",
+    "/run/NetworkManager",
+    "/run/resolvconf",
+    "/run/systemd/resolve",
+];
+
 impl Settings {
+    /// What programs may read beside the directories that they may write to: the system's, and where the program for
+    /// alerts lies.
+    pub(crate) fn readable(&self) -> Vec<PathBuf> {
+        let own = self.exec.as_ref().and_then(|exec| exec.parent()).map(Into::into);
+        READABLE.iter().map(Into::into).chain(own).collect()
+    }
+
     /// Where debuginfod's client keeps files, if they are fetched.
     #[must_use]
     pub fn debuginfod_cache(&self) -> Option<PathBuf> {

@@ -95,8 +95,7 @@ fn fields(alert: &Alert) -> Vec<(&'static str, String)> {
 /// Gives away all that the process and its programs do not need. While there is one thread.
 pub fn confine(settings: &Settings) -> Result<(), sandbox::Error> {
     let reach = Reach {
-        // Programs, their libraries and settings; user permissions bind as well.
-        read: vec!["/".into()],
+        read: settings.readable(),
         write: settings
             .write_dirs
             .iter()

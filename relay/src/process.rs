@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use agent_common::pair::{
     Answer, FromRelay, Item, ItemHead, Kind, Question, Ready, Stream, ToRelay, VERSION,
 };
+use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};
 use agent_common::text;
 use agent_common::wire::finding::Alert;
 use notifier::{AGAIN, Notifiers, PAUSE};
+use server::broker::Broker;
 use tokio::sync::{mpsc, watch};
 
 pub use self::pair::{HelloError, accept};
@@ -71,7 +73,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
     };
     let broker = match (&settings.broker, &server) {
         (Some(broker), _) => broker.clone(),
-        (None, Some(server)) => server.broker().access(),
+        (None, Some(server)) => server.broker().map_or_else(nowhere, Broker::access),
         (None, None) => return Err("no broker is configured".to_owned()),
     };
     let config = MqttConfig { delivery: settings.delivery, ..MqttConfig::new(&settings.host, broker) };
@@ -82,7 +84,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         version: VERSION,
         windows: windows.to_owned(),
         next_seq,
-        broker: server.as_ref().map(|server| server.broker().address),
+        broker: server.as_ref().and_then(|server| server.broker()).map(|broker| broker.address),
     };
     let sink = MqttSink::start(config, spool).map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
     let mut notifiers = Notifiers::default();
@@ -92,6 +94,11 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         notifiers.add(webhook, AGAIN, PAUSE);
     }
     Ok(Parts { sink, notifiers, server, ready })
+}
+
+/// The access to an embedded broker that does not listen yet: no login for whoever has its port meanwhile.
+fn nowhere() -> BrokerAccess {
+    BrokerAccess::new("mqtt://127.0.0.1:1")
 }
 
 fn limits(settings: &Settings) -> spool::Limits {
@@ -146,8 +153,10 @@ impl Relay {
                     continue;
                 }
                 _ = tend.tick() => {
-                    if let Some(server) = &mut self.server {
-                        server.tend().await;
+                    if let Some(server) = &mut self.server
+                        && let Some(access) = server.tend().await
+                    {
+                        self.sink.set_broker(access);
                     }
                     continue;
                 }

@@ -3,12 +3,13 @@
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sandbox::{Process, Status};
 use serde_json::Value;
 
 use crate::agent;
@@ -40,13 +41,22 @@ impl Daemon {
     /// When it does not come up.
     #[must_use]
     pub fn start_in(dir: tempfile::TempDir, args: &[&str]) -> Self {
+        Self::start_by(agent::command(&[]), dir, free_port(), args)
+    }
+
+    /// The same by a command that becomes the agent with the arguments behind it, with its broker on a port.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_by(mut command: Command, dir: tempfile::TempDir, port: u16, args: &[&str]) -> Self {
         // The relay runs as another user: it must get through.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("our directory");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port();
         let log = fs::File::create(dir.path().join("log")).expect("a log");
         let file = dir.path().join("agent.toml");
         fs::write(&file, "").expect("a configuration");
-        let child = agent::command(&["run", "--set", "host=tested"])
+        let child = command
+            .args(["run", "--set", "host=tested"])
             .arg("--config")
             .arg(&file)
             .args(["--set", &format!("server.mqtt_listen=127.0.0.1:{port}")])
@@ -55,6 +65,7 @@ impl Daemon {
             .arg("--run-dir")
             .arg(dir.path().join("run"))
             .args(args)
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -84,18 +95,30 @@ impl Daemon {
         std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"))
     }
 
+    /// The privileged process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All its processes.
+    #[must_use]
+    pub fn family(&self) -> Vec<(u32, Status)> {
+        Status::family(Path::new("/proc"), self.pid())
+    }
+
+    /// One of its processes, if it runs.
+    #[must_use]
+    pub fn find(&self, process: Process) -> Option<(u32, Status)> {
+        self.family().into_iter().find(|(_, status)| status.comm == process.comm())
+    }
+
     /// The unprivileged process.
     ///
     /// # Panics
     /// When there is none.
     pub fn relay(&mut self) -> u32 {
-        let pid = self.child.id();
-        self.wait_for("the relay", |_| {
-            children(pid).into_iter().find(|child| {
-                fs::read_to_string(format!("/proc/{child}/comm"))
-                    .is_ok_and(|comm| comm.trim() == "agent-relay")
-            })
-        })
+        self.wait_for("the relay", |daemon| daemon.find(Process::Relay)).0
     }
 
     /// A file in its directory.
@@ -115,17 +138,39 @@ impl Daemon {
     /// # Panics
     /// When there is none for a minute, or the daemon ended.
     pub fn wait_for<T>(&mut self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+        self.try_wait_for(look)
+            .unwrap_or_else(|| panic!("{what} did not come within {PATIENCE:?}: {}", self.log()))
+    }
+
+    /// The same; `None` when there is no answer for a minute.
+    ///
+    /// # Panics
+    /// When the daemon ended.
+    pub fn try_wait_for<T>(&mut self, look: impl Fn(&Self) -> Option<T>) -> Option<T> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             if let Some(found) = look(self) {
-                return found;
+                return Some(found);
             }
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                panic!("agent run ended with {status} before {what}: {}", self.log());
+                panic!("agent run ended with {status}: {}", self.log());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("{what} did not come within {PATIENCE:?}: {}", self.log());
+        None
+    }
+
+    /// Waits for so many windows in the store.
+    pub fn wait_for_windows(&mut self, least: u64) {
+        self.wait_for("windows in the store", |daemon| {
+            daemon.windows().filter(|(count, ..)| *count >= least)
+        });
+    }
+
+    /// Waits for so many more.
+    pub fn wait_for_more_windows(&mut self, more: u64) {
+        let before = self.windows().map_or(0, |(count, ..)| count);
+        self.wait_for_windows(before + more);
     }
 
     /// `agent query …`: sum of a counter's samples.
@@ -201,12 +246,49 @@ impl Drop for Daemon {
     }
 }
 
-/// Children of a process.
+/// A directory that other users get through: those of the processes without privileges.
+///
+/// # Panics
+/// When there is no room for one.
 #[must_use]
-pub fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().filter_map(Result::ok);
-    tasks
-        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
+pub fn directory() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("our directory");
+    dir
+}
+
+/// A port that nobody listens on now.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").port()
+}
+
+/// The unit that is shipped.
+#[must_use]
+pub fn unit() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/systemd/s7mpa-agent.service"))
+}
+
+/// Whether a daemon shows the full accept queue of a process in a network namespace of its own.
+///
+/// # Panics
+/// When there is no `unshare`, `ip` or `python3`.
+pub fn full_listener_of_another_namespace(daemon: &mut Daemon) -> bool {
+    // A queue of one, and clients that nobody accepts, again and again.
+    const CROWD: &str = "import socket,time\ns=socket.socket();s.bind(('127.0.0.1',4321));s.listen(0);c=[]\n\
+        for i in range(3000):\n k=socket.socket();k.setblocking(False);k.connect_ex(('127.0.0.1',4321));c.append(k)\n \
+        if len(c)>99:\n  c.pop(0).close()\n time.sleep(0.1)";
+    let script = format!("ip link set lo up; exec python3 -c \"{CROWD}\"");
+    let mut other = Command::new("unshare").args(["-n", "sh", "-c", &script]).spawn().expect("unshare");
+    let socket = daemon.path("run/agent.sock").display().to_string();
+    let seen = daemon.try_wait_for(|_| {
+        let output = agent::run(&["--socket", &socket, "report", "--json", "--duration", "3s"]);
+        String::from_utf8_lossy(&output.stdout).contains("4321").then_some(())
+    });
+    other.kill().expect("ours");
+    other.wait().expect("ours");
+    seen.is_some()
 }

@@ -5,7 +5,8 @@ use std::fs;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tests::daemon::{Daemon, children};
+use sandbox::Process;
+use tests::daemon::Daemon;
 
 /// A line of `/proc/PID/status`.
 fn status(pid: u32, name: &str) -> String {
@@ -78,14 +79,14 @@ fn a_relay_that_is_killed_again_and_again_costs_nothing() {
         return;
     }
     let mut daemon = Daemon::start();
-    let pid = daemon.child.id();
     for round in 1..=4 {
         daemon.wait_for("more windows in the store", |daemon| {
             daemon.windows().filter(|(count, ..)| *count >= 3 * round)
         });
         let relay = daemon.relay();
         kill(Pid::from_raw(relay as i32), Signal::SIGKILL).expect("it runs");
-        daemon.wait_for("another relay", |_| children(pid).into_iter().find(|child| *child != relay));
+        daemon
+            .wait_for("another relay", |daemon| daemon.find(Process::Relay).filter(|(pid, _)| *pid != relay));
     }
     let (_, _, last) = daemon.windows().expect("windows");
     daemon.wait_for("the windows of meanwhile", |daemon| {

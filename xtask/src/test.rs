@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("cc", "gcc"),
     ("c++", "g++"),
     ("go", "golang-go"),
@@ -36,6 +36,8 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("mkfs.ext4", "e2fsprogs"),
     ("python3", "python3"),
+    // Its groups of system calls; nothing of it runs.
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::term::{Paint, Side, Table};
 use super::{Failed, Global, Outcome, settings, term, usage};
-use crate::config::{Config, DEFAULT_FILE, NEEDS_URL, SERVER_USER, StoreKind};
+use crate::config::{Config, DEFAULT_FILE, NEEDS_URL, PLUGIN_USER, SERVER_USER, StoreKind};
 use crate::daemon::NO_USER;
 
 #[derive(Debug, Subcommand)]
@@ -47,13 +47,14 @@ fn absent(config: &Config) -> Vec<String> {
             (server.store != StoreKind::Embedded && server.influx_url.is_none())
                 .then(|| NEEDS_URL.to_owned()),
         )
-        .chain(no_user(&server.user))
+        .chain(no_user("server.user", &server.user, SERVER_USER))
+        .chain(no_user("plugin.user", &config.plugin.user, PLUGIN_USER))
         .collect()
 }
 
-fn no_user(name: &str) -> Option<String> {
-    let there = name == SERVER_USER || !matches!(nix::unistd::User::from_name(name), Ok(None));
-    (!there).then(|| format!("server.user: {name} {NO_USER} {name}"))
+fn no_user(key: &str, name: &str, default: &str) -> Option<String> {
+    let there = name == default || !matches!(nix::unistd::User::from_name(name), Ok(None));
+    (!there).then(|| format!("{key}: {name} {NO_USER} {name}"))
 }
 
 pub(super) fn run(global: &Global, command: &ConfigCommand) -> Outcome {

@@ -11,6 +11,7 @@ mod hold;
 mod html;
 mod logging;
 mod observe;
+mod parts;
 #[cfg(feature = "relay")]
 mod query;
 mod record;
@@ -135,6 +136,15 @@ enum Command {
     /// Wait for a byte, then run a command (how `flamegraph -- cmd` holds its child)
     #[command(name = hold::NAME, hide = true)]
     Hold(hold::HoldArgs),
+    /// Start processes for a daemon
+    #[command(name = crate::daemon::launcher::NAME, hide = true)]
+    Launcher(parts::LauncherArgs),
+    /// Make diagnostic sockets for a daemon
+    #[command(name = crate::daemon::NETNS, hide = true)]
+    Netns,
+    /// Run foreign programs for a daemon
+    #[command(name = crate::daemon::plugin::NAME, hide = true)]
+    Plugin(parts::PluginArgs),
     /// Attach one set of probes until stdin closes (for `cargo xtask bench syscalls`)
     #[command(hide = true)]
     BenchProbe {
@@ -210,6 +220,9 @@ fn dispatch(cli: Cli) -> Outcome {
         // These come first: they work with a broken configuration.
         Command::Completions(args) => completions::run(&args),
         Command::Hold(args) => hold::run(&args),
+        Command::Launcher(args) => parts::launcher(&args),
+        Command::Netns => parts::netns(),
+        Command::Plugin(args) => parts::plugin(&args),
         Command::BenchProbe { probes } => {
             crate::bench_probe::run(probes).map(|()| ExitCode::SUCCESS).map_err(Failed::from)
         }

@@ -47,8 +47,7 @@ pub(super) async fn start_with(
     options: Options,
     limits: Limits,
 ) -> anyhow::Result<Observing> {
-    let symbolizer =
-        Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let symbolizer = Symbolizer::spawn(symbolizer_options()).context("cannot start the symbolizer")?;
     let answers = Answers {
         names: symbolizer.clone().into(),
         host: context.config.host.as_str().into(),
@@ -57,6 +56,19 @@ pub(super) async fn start_with(
     let on_process = observe_with(symbolizer);
     let observer = tokio::task::spawn_blocking(move || Observer::start(options, limits, on_process)).await?;
     Ok(Observing { observer: observer.map_err(|error| explain(&error))?, answers })
+}
+
+/// No foreign program runs as root: the daemon has debuginfod's client run by the plugin process, a command goes without.
+fn symbolizer_options() -> SymbolizerOptions {
+    let options = SymbolizerOptions::default();
+    if options.debuginfod && nix::unistd::geteuid().is_root() {
+        tracing::warn!(
+            "a command run as root asks no debuginfod servers (the daemon does, as another user): fetch what is missing \
+             with `debuginfod-find debuginfo FILE` first"
+        );
+        return SymbolizerOptions { debuginfod: false, ..options };
+    }
+    options
 }
 
 /// Says what still works where probes cannot be attached.

@@ -4,15 +4,21 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use agent_common::settings::relay::Settings;
+use sandbox::Process;
+use sandbox::landlock::Reach;
+
 use super::{Outcome, logging};
 use crate::config::LogConfig;
+use crate::daemon::Refusals;
 
 pub(super) fn run() -> Outcome {
-    nix::sys::prctl::set_no_new_privs()?;
+    sandbox::keep(Process::Relay, &[])?;
     // Without this it would be called `exe`, the last part of the path it was started by.
     nix::sys::prctl::set_name(c"agent-relay")?;
     let stdin = io::stdin().as_fd().try_clone_to_owned().context("standard input")?;
@@ -20,8 +26,10 @@ pub(super) fn run() -> Outcome {
     let settings = relay::process::accept(&stream)?;
     let log = LogConfig { level: settings.log.level.clone(), json: settings.log.json };
     logging::start(&log, 0, logging::Kind::Daemon);
+    confine(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let worked = runtime.block_on(async {
+        tokio::spawn(tell_of_refusals());
         let mut term = signal(SignalKind::terminate())?;
         let stop = async {
             term.recv().await;
@@ -30,4 +38,36 @@ pub(super) fn run() -> Outcome {
     });
     // What is wrong went to the daemon, which says it.
     Ok(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Files: the system's to read (certificates, resolver, time zone), spool, store and password to write. Ports: the embedded
+/// broker's. While there is one thread.
+fn confine(settings: &Settings) -> anyhow::Result<()> {
+    let server = settings.server.as_ref();
+    let own = server.map(|server| [server.state_dir.clone(), server.runtime_dir.clone()]);
+    if let Some(server) = server {
+        // The database's temporary files: it would try directories that are closed to it now.
+        // SAFETY: nobody else reads or writes the environment: this is the only thread.
+        unsafe { std::env::set_var("SQLITE_TMPDIR", &server.state_dir) };
+    }
+    let reach = Reach {
+        read: ["/etc", "/usr", "/lib", "/lib64", "/run", "/proc", "/dev"].map(Into::into).to_vec(),
+        write: own.into_iter().flatten().chain([settings.spool.dir.clone(), "/dev/null".into()]).collect(),
+        listen: Some(server.map(|server| server.listen.port()).into_iter().collect()),
+    };
+    // Its directory is there; a spool that is not yet is made before nobody can.
+    std::fs::create_dir_all(&settings.spool.dir).context("the spool's directory")?;
+    sandbox::landlock::confine(Process::Relay, &reach)?;
+    sandbox::seccomp::confine(Process::Relay)?;
+    Ok(())
+}
+
+/// Says which system calls the filter has refused.
+async fn tell_of_refusals() {
+    let mut beat = tokio::time::interval(Duration::from_secs(2));
+    let mut refusals = Refusals::of(Process::Relay);
+    loop {
+        beat.tick().await;
+        refusals.tell();
+    }
 }

@@ -9,7 +9,7 @@ use crate::daemon;
 /// Becomes the relay's user, where this is root: `what` was written by that user, or comes from the network. All threads
 /// of the process do (setuid of the C library).
 pub(super) fn drop(config: &Config, what: &str) -> anyhow::Result<()> {
-    let Some((uid, gid)) = daemon::unprivileged(&config.server.user)? else { return Ok(()) };
+    let Some((uid, gid)) = daemon::relay_owner(config)? else { return Ok(()) };
     let cannot = || format!("cannot become the user that may read {what}");
     setgroups(&[]).with_context(cannot)?;
     setgid(gid).with_context(cannot)?;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::ask::Interrupt;
 use super::{Global, Outcome, logging, settings, usage, warn_of_exposed};
-use crate::daemon::{self, Role, Source};
+use crate::daemon::{self, Source};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -69,23 +69,12 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
     // A daemon that may not attach says so at once, not after broker and store are up.
     crate::bpf::may_attach().map_err(|error| super::observe::explain(&error))?;
     crate::bpf::raise_memlock();
-    daemon::keep(Role::Start)?;
+    let processes = daemon::prepare(&config)?;
     let source = Source { settings, read: Box::new(read), set_log_level: logging::set_level };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .on_thread_start(|| {
-            if let Err(error) = daemon::keep(Role::Worker) {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "a thread keeps capabilities that it does not need"
-                );
-            }
-        })
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = Interrupt::new()?;
-        daemon::run(source, config, live, interrupt.wait()).await
+        daemon::run(source, config, processes, live, interrupt.wait()).await
     })?;
     Ok(ExitCode::SUCCESS)
 }

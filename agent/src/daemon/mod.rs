@@ -1,8 +1,11 @@
 //! `agent run`: collector, memory, rules, control socket, and the relay as a process of its own.
 
+pub mod launcher;
 mod naming;
 mod pipeline;
-mod privileges;
+pub mod plugin;
+mod processes;
+mod refusals;
 mod relay;
 mod reload;
 mod summary;
@@ -16,10 +19,12 @@ use anyhow::Context as _;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub use privileges::{Role, keep};
-pub use relay::{NO_USER, Owner, RELAY, broker_access, make_relay_dirs, server_config, unprivileged};
+pub use processes::{NETNS, Processes};
+pub(crate) use refusals::Refusals;
+pub use relay::{NO_USER, Owner, RELAY, broker_access, make_relay_dirs, relay_owner, server_config};
 pub use reload::Source;
 
+use self::plugin::PluginChild;
 use self::relay::{Figures, Relay};
 use self::reload::Reloader;
 use crate::collector::Options;
@@ -32,36 +37,49 @@ use crate::observer::{Observer, observe_with};
 /// What the relay may take to send the last windows when the daemon ends.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// Makes directories, starts the other processes, then gives away what the collector does not need.
+///
+/// Must be called while there is one thread, before the runtime is made: later threads have what this one keeps.
+pub fn prepare(config: &Config) -> anyhow::Result<Processes> {
+    make_dirs(config)?;
+    make_relay_dirs(config)?;
+    let processes = Processes::start(config)?;
+    sandbox::keep(sandbox::Process::Collector, &[])?;
+    Ok(processes)
+}
+
 /// Runs until `stop`, then drains. `live`: a summary line on the terminal in place of logs, and the terminal's end is ours.
 ///
-/// Must be the whole of a multi-threaded runtime's `block_on`, on a thread of [`Role::Start`]; the runtime's own threads
-/// are [`Role::Worker`].
+/// Must be the whole of a multi-threaded runtime's `block_on`; the runtime was made after [`prepare`].
 pub async fn run(
     source: Source,
     config: Config,
+    processes: Processes,
     live: bool,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let mut hangup = signal(SignalKind::hangup())?;
     let socket = ControlSocket::bind(&config.socket)?;
-    make_dirs(&config)?;
-
-    let mut relay = tokio::task::block_in_place(|| Relay::start(&config))?;
+    let Processes { launcher, mut plugin } = processes;
+    let mut relay = tokio::task::block_in_place(|| Relay::start(&config, launcher))?;
     let handle = relay.handle();
 
-    let symbolizer = privileges::with(Role::Symbolizer, || Symbolizer::spawn(SymbolizerOptions::default()))?
-        .context("cannot start the symbolizer")?;
+    if let Some(plugin) = &plugin {
+        plugin.fetch_debug_files();
+    }
+    let symbolizer =
+        Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let observer = {
         let symbolizer = symbolizer.clone();
         let (options, limits) = (Options::of_host(&config.collector), limits_of(&config));
         let on_process = observe_with(symbolizer);
-        let start = || privileges::with(Role::Collector, || Observer::start(options, limits, on_process));
-        tokio::task::block_in_place(start)??
+        tokio::task::block_in_place(|| Observer::start(options, limits, on_process))?
     };
     let names = symbolizer.clone();
-    let notifiers = crate::notify::from_config(&config.alerts);
-    keep(Role::Tend)?;
+    let notifiers = crate::notify::from_plugin(plugin.as_ref().and_then(PluginChild::alerts));
+    // Everything is loaded and attached: from here on no program starts and no other socket opens.
+    sandbox::seccomp::confine(sandbox::Process::Collector)?;
     let board = Arc::new(AlertBoard::default());
     let daemon = Arc::new(Daemon {
         history: Arc::clone(observer.history()),
@@ -97,7 +115,7 @@ pub async fn run(
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), handle.clone())));
 
     let hangups = Hangups { signal: &mut hangup, end: live };
-    let died = watch(&observer, &mut relay, stop, hangups, &mut reloader).await;
+    let died = watch(&observer, (&mut relay, plugin.as_mut()), stop, hangups, &mut reloader).await;
     // It holds a handle on the history.
     drop(reloader);
 
@@ -134,12 +152,13 @@ struct Hangups<'a> {
 /// Waits for the end: asked for, or the collector's thread has died.
 async fn watch(
     observer: &Observer,
-    relay: &mut Relay,
+    (relay, mut plugin): (&mut Relay, Option<&mut PluginChild>),
     stop: impl Future<Output = ()>,
     hangups: Hangups<'_>,
     reloader: &mut Reloader,
 ) -> anyhow::Result<()> {
     let mut beat = tokio::time::interval(Duration::from_millis(500));
+    let mut refusals = Refusals::of(sandbox::Process::Collector);
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -155,6 +174,10 @@ async fn watch(
                     anyhow::bail!("the collector's thread died; see the log above");
                 }
                 relay.tend().await;
+                if let Some(plugin) = &mut plugin {
+                    plugin.tend();
+                }
+                refusals.tell();
             }
         }
     }

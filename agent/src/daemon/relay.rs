@@ -21,10 +21,12 @@ use tokio::task::JoinHandle;
 
 use self::connection::Broken;
 use self::process::Process;
-pub use self::process::{NO_USER, Owner, RELAY, unprivileged};
+pub(super) use self::process::unprivileged;
+pub use self::process::{NO_USER, Owner, RELAY};
 use self::settings::relay_settings;
 pub use self::settings::{broker_access, server_config};
-use crate::config::Config;
+use crate::config::{Config, SERVER_USER};
+use crate::daemon::launcher::Launcher;
 use crate::outbox::{Counts, Outbox};
 
 /// How long the relay may take to open spool and store and to listen.
@@ -131,7 +133,7 @@ pub(super) struct Relay {
     settings: agent_common::settings::relay::Settings,
     /// The operator's settings of the broker, whose files are read anew when the relay asks.
     broker: Arc<Mutex<Option<BrokerAccess>>>,
-    owner: Owner,
+    launcher: Launcher,
     running: Option<Running>,
     /// When to start it again.
     due: Instant,
@@ -141,17 +143,15 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Starts it and waits until it works. Blocks; on the thread that may change users, in a runtime.
-    pub(super) fn start(config: &Config) -> anyhow::Result<Self> {
-        let owner = unprivileged(&config.server.user)?;
-        dirs::make(config, owner)?;
+    /// Starts it and waits until it works. Blocks; in a runtime. Its directories are there ([`make_relay_dirs`]).
+    pub(super) fn start(config: &Config, launcher: Launcher) -> anyhow::Result<Self> {
         let settings = relay_settings(config)?;
         let handle = RelayHandle { shared: Arc::default() };
         let mut relay = Self {
             handle,
             settings,
             broker: Arc::new(Mutex::new(broker_access(config))),
-            owner,
+            launcher,
             running: None,
             due: Instant::now(),
             backoff: BACKOFF_FIRST,
@@ -184,7 +184,7 @@ impl Relay {
     fn spawn(&mut self, started: Option<oneshot::Sender<Result<Ready, String>>>) -> anyhow::Result<()> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().context("cannot make a socket pair")?;
         ours.set_nonblocking(true)?;
-        let process = Process::spawn(theirs, self.owner)?;
+        let process = Process::spawn(&self.launcher, &theirs)?;
         let stream = tokio::net::UnixStream::from_std(ours)?;
         let broker = Arc::clone(&self.broker);
         let question = move || match &*lock(&broker) {
@@ -277,7 +277,12 @@ impl Relay {
 
 /// Makes the directories of spool, store and password, and gives them to the relay's user.
 pub fn make_relay_dirs(config: &Config) -> anyhow::Result<()> {
-    dirs::make(config, unprivileged(&config.server.user)?)
+    dirs::make(config, relay_owner(config)?)
+}
+
+/// Whom the relay runs as.
+pub fn relay_owner(config: &Config) -> anyhow::Result<Owner> {
+    unprivileged("server.user", &config.server.user, SERVER_USER)
 }
 
 /// Waits for the first answer without a runtime's help.

@@ -1,5 +1,6 @@
 //! What works on this kernel and with these permissions, what is lost, and what to do about it.
 
+mod confinement;
 mod host;
 mod kernel;
 pub mod stacks;
@@ -85,7 +86,9 @@ pub fn diagnose(
     probes: Result<Vec<Verdict>, StartError>,
 ) -> Diagnosis {
     let mut checks = kernel::checks(root);
+    let running = daemon.as_ref().ok().and_then(|daemon| daemon.as_ref()).map(|status| status.pid);
     checks.extend(host::checks(root, config, daemon));
+    checks.extend(confinement::checks(root, running));
     let probes = match probes {
         Ok(probes) => probes,
         Err(error) => {

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Config;
 use agent_common::text;
 use link::Backoff;
-use server::broker::Broker;
+use server::broker::{Broker, BrokerError};
 use server::{Server, ServerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,7 +21,8 @@ const STOP: Duration = Duration::from_secs(6);
 
 /// See the module.
 pub(super) struct ServerPart {
-    broker: Broker,
+    /// `None` while another program has its port.
+    broker: Option<Broker>,
     config: Config,
     running: Option<Running>,
     due: Instant,
@@ -38,26 +40,43 @@ struct Running {
 }
 
 impl ServerPart {
-    /// Starts broker, ingester and store.
+    /// Starts broker, ingester and store. Another program on the broker's port is no failure: it is named, and the port is
+    /// tried again ([`Self::tend`]).
     pub(super) async fn start(config: Config) -> Result<Self, ServerError> {
-        let (listen, dir) = (config.listen, config.runtime_dir.clone());
-        let broker = tokio::task::spawn_blocking(move || Broker::start(listen, &dir))
-            .await
-            .map_err(|_| ServerError::Panic("starting the broker"))??;
-        let running = Running::start(&broker, &config).await?;
-        Ok(Self {
-            broker,
+        let mut part = Self {
+            broker: None,
             config,
-            running: Some(running),
+            running: None,
             due: Instant::now(),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MOST),
             said: None,
-        })
+        };
+        match part.start_broker().await {
+            Ok(broker) => {
+                part.running = Some(Running::start(&broker, &part.config).await?);
+                part.broker = Some(broker);
+            }
+            // With a port that is chosen freely there is always another one.
+            Err(ServerError::Broker(error @ BrokerError::PortInUse { .. })) => {
+                part.failed(text::chain(&error));
+            }
+
+            Err(error) => return Err(error),
+        }
+        Ok(part)
     }
 
-    /// The broker.
-    pub(super) const fn broker(&self) -> &Broker {
-        &self.broker
+    async fn start_broker(&self) -> Result<Broker, ServerError> {
+        let (listen, dir) = (self.config.listen, self.config.runtime_dir.clone());
+        tokio::task::spawn_blocking(move || Broker::start(listen, &dir))
+            .await
+            .map_err(|_| ServerError::Panic("starting the broker"))?
+            .map_err(ServerError::from)
+    }
+
+    /// The broker, once it has its port.
+    pub(super) const fn broker(&self) -> Option<&Broker> {
+        self.broker.as_ref()
     }
 
     /// Has ingester and store end and start again with another store. Where the broker listens and where files are does
@@ -76,15 +95,16 @@ impl ServerPart {
         }
     }
 
-    /// Starts it again when it has ended, with back-off. Says why, and the same not again until it ran for a minute.
-    pub(super) async fn tend(&mut self) {
+    /// Starts it again when it has ended, with back-off. Says why, and the same not again until it ran for a minute. The
+    /// broker's access, if it has got its port just now.
+    pub(super) async fn tend(&mut self) -> Option<BrokerAccess> {
         if let Some(running) = &mut self.running {
             if !running.task.is_finished() {
                 if self.said.is_some() && running.since.elapsed() > CALM {
                     self.said = None;
                     self.backoff.succeeded();
                 }
-                return;
+                return None;
             }
             let restarting = running.restarting;
             let why = match (&mut running.task).await {
@@ -97,12 +117,26 @@ impl ServerPart {
                 self.failed(why);
             }
         }
-        if Instant::now() >= self.due {
-            match Running::start(&self.broker, &self.config).await {
+        if Instant::now() < self.due {
+            return None;
+        }
+        let mut access = None;
+        if self.broker.is_none() {
+            match self.start_broker().await {
+                Ok(broker) => {
+                    access = Some(broker.access());
+                    self.broker = Some(broker);
+                }
+                Err(error) => self.failed(text::chain(&error)),
+            }
+        }
+        if let Some(broker) = &self.broker {
+            match Running::start(broker, &self.config).await {
                 Ok(running) => self.running = Some(running),
                 Err(error) => self.failed(text::chain(&error)),
             }
         }
+        access
     }
 
     fn failed(&mut self, why: String) {

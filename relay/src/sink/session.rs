@@ -223,7 +223,7 @@ impl<'a> Session<'a> {
     fn on_ready(&mut self, backoff: &mut Backoff) {
         self.ready = true;
         backoff.succeeded();
-        tracing::info!(broker = %self.shared.config.broker.url, "connected");
+        tracing::info!(broker = %lock(&self.shared.broker).url, "connected");
     }
 
     fn on_message(&mut self, message: &Received) {

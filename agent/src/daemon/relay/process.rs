@@ -1,15 +1,13 @@
-//! The relay as a process: whom it runs as, what it gets, how it ends.
+//! The relay as a process: whom it runs as, how it is started, how it ends.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use nix::unistd::{Gid, Uid, User};
 
-use crate::config::SERVER_USER;
+use crate::daemon::launcher::{Launched, Launcher, Part};
 
 /// The hidden command that is the unprivileged half of `agent run`.
 pub const RELAY: &str = "relay";
@@ -17,45 +15,16 @@ pub const RELAY: &str = "relay";
 /// A user and its group; `None`: the daemon's own, where that is not root.
 pub type Owner = Option<(Uid, Gid)>;
 
-/// Variables of the daemon that the relay gets: where certificates are, proxies, names of the system.
-const PASSED: [&str; 12] = [
-    "PATH",
-    "LANG",
-    "TZ",
-    "RUST_BACKTRACE",
-    "NO_COLOR",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "http_proxy",
-    "https_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-];
-
 /// One relay.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    child: Launched,
 }
 
 impl Process {
     /// Starts one. Its end of the socket pair is its standard input.
-    pub(super) fn spawn(theirs: UnixStream, owner: Owner) -> anyhow::Result<Self> {
-        // Not by its path: the other user may not be let through to it.
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("agent").arg(RELAY).current_dir("/");
-        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-        if let Some((uid, gid)) = owner {
-            // Takes the supplementary groups away as well; exec as another user drops all capabilities.
-            command.uid(uid.as_raw()).gid(gid.as_raw());
-        }
-        // The environment may hold secrets: what the relay needs of them it is told.
-        command.env_clear();
-        command.envs(PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        // Ctrl-C on the terminal is for the daemon, which then ends the relay in order.
-        command.process_group(0);
-        Ok(Self { child: command.spawn().context("cannot start the relay")? })
+    pub(super) fn spawn(launcher: &Launcher, theirs: &UnixStream) -> anyhow::Result<Self> {
+        Ok(Self { child: launcher.start(Part::Relay, theirs.as_fd(), &[])? })
     }
 
     /// Has it end, in whatever state it is, and says how it did.
@@ -65,7 +34,7 @@ impl Process {
             Ok(Some(status)) => Ok(status),
             _ => self.child.kill().and_then(|()| self.child.wait()),
         };
-        ended.map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string())
+        ended.map_or_else(|error| error.to_string(), |status| status.to_string())
     }
 
     /// Waits for its end; kills it when it takes too long.
@@ -82,24 +51,25 @@ impl Process {
     }
 }
 
-/// Said where the user that the relay is to run as does not exist.
+/// Said where a configured user does not exist.
 pub const NO_USER: &str = "does not exist; make it: useradd --system --no-create-home";
 
-/// Whom the relay runs as: nobody else when we are not root ourselves; `nobody` only where no user was chosen.
-pub fn unprivileged(name: &str) -> anyhow::Result<Owner> {
+/// Whom a process without privileges runs as: nobody else when we are not root ourselves; `nobody` only where no user was
+/// chosen, and `default` does not exist.
+pub(in crate::daemon) fn unprivileged(key: &str, name: &str, default: &str) -> anyhow::Result<Owner> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
     }
-    let substitute = (name == SERVER_USER).then_some("nobody");
+    let substitute = (name == default).then_some("nobody");
     for name in [Some(name), substitute].into_iter().flatten() {
         if let Some(user) =
             User::from_name(name).with_context(|| format!("cannot look up the user {name}"))?
         {
             if user.uid.is_root() {
-                bail!("server.user is {name}, which is root: the relay needs no privileges and gets none");
+                bail!("{key} is {name}, which is root: this process needs no privileges and gets none");
             }
             return Ok(Some((user.uid, user.gid)));
         }
     }
-    bail!("server.user: {name} {NO_USER} {name}")
+    bail!("{key}: {name} {NO_USER} {name}")
 }

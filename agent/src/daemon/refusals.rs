@@ -1,0 +1,35 @@
+//! System calls that a process' filter has refused: each is a feature that is dead, or an attack.
+
+use sandbox::Process;
+
+use crate::window::SyscallAbi;
+
+/// How many were logged.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    process: Process,
+    logged: u64,
+}
+
+impl Refusals {
+    /// Of this process, which is `process`.
+    pub(crate) const fn of(process: Process) -> Self {
+        Self { process, logged: 0 }
+    }
+
+    /// Logs those since the last call.
+    pub(crate) fn tell(&mut self) {
+        let (count, last) = sandbox::seccomp::refusals();
+        if count > self.logged {
+            let last = last.and_then(|number| u16::try_from(number).ok());
+            let last = last.map(|number| crate::syscall_names::display(SyscallAbi::Native, number));
+            tracing::error!(
+                process = self.process.comm(),
+                count,
+                last = last.as_deref(),
+                "the system call filter has refused calls that this process is not meant to make"
+            );
+            self.logged = count;
+        }
+    }
+}
