@@ -6,6 +6,7 @@
 pub mod abi;
 #[cfg(feature = "std")]
 pub mod clocks;
+pub mod le;
 #[cfg(feature = "std")]
 pub mod pair;
 #[cfg(feature = "std")]
@@ -13,5 +14,6 @@ pub mod settings;
 #[cfg(feature = "std")]
 pub mod text;
 pub mod units;
+pub mod unwind;
 #[cfg(feature = "std")]
 pub mod wire;

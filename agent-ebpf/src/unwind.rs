@@ -1,14 +1,15 @@
 //! User stacks without frame pointers, by tables that user space makes of `.eh_frame`: see `agent_common::abi::unwind`.
 
-mod climb;
 mod python;
 mod tables;
+mod window;
 
 use core::ffi::c_void;
 
 use agent_common::abi::oncpu::{COPIED_BYTES, MAX_FRAMES};
 use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::{MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Rule, Verdict};
+use agent_common::unwind::Frame;
 use aya_ebpf::bindings::BPF_F_USER_STACK;
 use aya_ebpf::helpers::bpf_get_stack;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel, bpf_probe_read_user};
@@ -16,6 +17,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::PerCpuArray;
 
 pub(crate) use self::tables::{forget_process, inherit_process, want};
+use self::window::Window;
 use crate::kernel::KernelPtr;
 
 /// Who walks: a CPU's timer may interrupt a program on a tracepoint, and an interrupt wakes somebody meanwhile.
@@ -36,10 +38,6 @@ const WALKERS: u32 = 3;
 /// Index of a frame, as the verifier believes it.
 const FRAMES_MASK: u32 = 127;
 
-/// Words read of a stack at once: from the return address down to where rbp usually is, below five other registers.
-const WORDS: usize = 8;
-/// Words of a stack read at once, a power of two: a copy of 64 words takes little longer than one of 8, and is good for several frames.
-const WINDOW: usize = 64;
 /// Words of `struct pt_regs` of x86-64.
 const PT_REGS: usize = 21;
 /// `__USER_CS`, and `__USER32_CS` of a 32-bit process.
@@ -49,9 +47,7 @@ const USER32_CS: u64 = 0x23;
 /// A walk under way. In a map, since registers and stack of a program forget in a loop what the verifier must know.
 #[repr(C)]
 pub(crate) struct Walk {
-    pc: u64,
-    sp: u64,
-    bp: u64,
+    frame: Frame,
     /// The mapping that the last frame was in.
     start: u64,
     len: u64,
@@ -62,12 +58,6 @@ pub(crate) struct Walk {
     first: u32,
     count: u32,
     frames: u32,
-    /// 1: `pc` is where it was interrupted, not a return address.
-    exact: u32,
-    /// 1: frame pointers were followed.
-    pointers: u32,
-    /// What to say if `pc` leads nowhere: it came from a frame pointer that need not have been one.
-    guess: u32,
     verdict: u32,
     /// 1: user space should look at the process' mappings again.
     stale: u32,
@@ -77,15 +67,10 @@ pub(crate) struct Walk {
     begin: [u64; 3],
     python: python::Walk,
     words: [u64; PT_REGS],
-    /// The stack from here on is in [`Self::window`], so many bytes.
-    window_at: u64,
-    window_bytes: u64,
-    /// 1: the stack ends sooner than a whole window.
-    narrow: u64,
-    window: [u64; WINDOW],
+    window: Window,
 }
 
-/// 904 B a CPU and walker.
+/// 1008 B a CPU and walker.
 #[map]
 static UNWIND_WALK: PerCpuArray<Walk> = PerCpuArray::with_max_entries(WALKERS, 0);
 
@@ -239,13 +224,12 @@ impl Walk {
         if regs.pc == 0 {
             return Verdict::None as u8;
         }
-        (self.pc, self.sp, self.bp) = (regs.pc, regs.sp, regs.bp);
+        self.frame = Frame::begin(regs.pc, regs.sp, regs.bp);
         self.begin = [regs.pc, regs.sp, regs.bp];
         let Some(maps) = tables::process(tgid) else { return Verdict::NoProcess as u8 };
         (self.first, self.count, self.young) = (maps.first, maps.count, maps.young);
         (self.start, self.len) = (0, 0);
-        (self.exact, self.pointers, self.guess) = (1, 0, 0);
-        (self.window_bytes, self.narrow) = (0, 0);
+        self.window.clear();
         self.verdict = Verdict::Truncated as u32;
         let mut step = Step { walk: self, frames };
         // SAFETY: the callback takes what it is given here.
@@ -274,18 +258,15 @@ impl Walk {
     /// As of [`Self::take`].
     #[inline(always)]
     unsafe fn step(&mut self, frames: *mut u64) -> i64 {
-        let (taken, exact) = (self.frames, u64::from(self.exact & 1));
-        // A return address is behind the call, which may be the last instruction of its function.
-        let at = self.pc.wrapping_sub(exact ^ 1);
+        let (taken, at) = (self.frames, self.frame.at());
         if at.wrapping_sub(self.start) >= self.len && !self.enter(at) {
             return DONE;
         }
         // Whoever names the frames takes 1 off all but the leaf.
-        let shown = if taken == 0 { self.pc } else { at + 1 };
+        let shown = if taken == 0 { self.frame.pc } else { at + 1 };
         // SAFETY: as promised.
         unsafe { frames.add((taken & FRAMES_MASK) as usize).write_volatile(shown) };
         self.frames = taken + 1;
-        self.exact = 0;
         let (rule, reason) = match self.kind {
             MAPPED_TABLE => (tables::rule(self.pages, at.wrapping_sub(self.bias)), Verdict::NoTable),
             MAPPED_BARE => (Rule::GAP, Verdict::NoTable),
@@ -293,7 +274,20 @@ impl Walk {
             MAPPED_PENDING => (Rule::GAP, Verdict::Pending),
             _ => (Rule::GAP, Verdict::NoMapping),
         };
-        self.climb(rule, at, reason)
+        match self.frame.climb(&mut self.window, (rule, tables::wide), at, reason) {
+            Ok(()) => GO_ON,
+            Err(verdict) => {
+                self.verdict = verdict as u32;
+                DONE
+            }
+        }
+    }
+
+    /// Reads words of the user's memory into the first of [`Walk::words`].
+    #[inline(always)]
+    fn read(&mut self, words: u32, from: u64) -> bool {
+        const { assert!(127 <= PT_REGS * 8) };
+        window::read(self.words.as_mut_ptr().cast(), words, from)
     }
 
     /// Finds the mapping of `at`. False where the address is but a guess that led nowhere.
@@ -310,8 +304,8 @@ impl Walk {
             self.stale |= u32::from(mapping.kind == MAPPED_PENDING);
             return true;
         }
-        if self.guess != 0 {
-            self.verdict = self.guess;
+        if self.frame.guess != 0 {
+            self.verdict = self.frame.guess;
             return false;
         }
         // Code that has come since: frame pointers.

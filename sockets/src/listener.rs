@@ -8,7 +8,9 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{getsockopt, sockopt};
 
-use crate::diag::{Diag, LISTEN, u16_be_at, u32_at};
+use agent_common::le::u32_at;
+
+use crate::diag::{Diag, LISTEN, u16_be_at};
 use crate::inodes_of;
 
 /// Any attribute: none is looked at.

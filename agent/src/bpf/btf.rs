@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use agent_common::abi::settings::{NO_OFFSET, Offsets};
+use agent_common::le::{u16_at, u32_at};
 
 /// Why the kernel's type information could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +73,7 @@ impl Btf {
     fn parse(data: Vec<u8>) -> Result<Self, BtfError> {
         let malformed = |what| BtfError::Malformed { path: PATH, what };
         let word = |at: usize| u32_at(&data, at).ok_or(malformed("it is cut short"));
-        let magic = data.get(..2).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes);
-        if magic != Some(MAGIC) {
+        if u16_at(&data, 0) != Some(MAGIC) {
             return Err(malformed("its magic number is wrong"));
         }
         let header = word(4)? as usize;
@@ -247,10 +247,6 @@ impl Btf {
             signal_sum_sched_runtime: signal("sum_sched_runtime"),
         }
     }
-}
-
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use agent_common::le::{u32_at, u64_at};
 use agent_common::units::{MonoNs, Tgid};
 use flamegraphs::symbolize::maps::Mapping;
 
@@ -111,7 +112,7 @@ impl MappingEvents {
         for ring in &mut self.rings {
             ring.drain(|kind, misc, body| {
                 if kind == RECORD_LOST {
-                    self.lost += word(body, 8).unwrap_or(0);
+                    self.lost += u64_at(body, 8).unwrap_or(0);
                 } else {
                     events.extend(event(kind, misc, body));
                 }
@@ -179,7 +180,7 @@ impl Ring {
         let mut record = Vec::new();
         while self.tail < head {
             let at = self.tail as usize % RING;
-            let header = u64::from_ne_bytes(*data[at..].first_chunk().unwrap_or(&[0; 8]));
+            let header = u64_at(data, at).unwrap_or(0);
             let size = (header >> 48) as usize;
             if size < 8 || size as u64 > head - self.tail {
                 // Not what the kernel promises: what is left is not understood.
@@ -204,34 +205,31 @@ impl Drop for Ring {
     }
 }
 
-fn word(body: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(*body.get(at..)?.first_chunk()?))
-}
-
-fn half(body: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*body.get(at..)?.first_chunk()?))
-}
-
 /// Reads a record; threads that come and go, and names that are set, are none.
 fn event(kind: u32, misc: u16, body: &[u8]) -> Option<MappingEvent> {
-    let (tgid, second) = (half(body, 0)?, half(body, 4)?);
+    let (tgid, second) = (u32_at(body, 0)?, u32_at(body, 4)?);
     let what = match kind {
         // pid, ppid, tid, ptid: of a process, not of a thread, both numbers of the child are the same.
-        RECORD_FORK if tgid == half(body, 8)? => MappingChange::Fork { parent: Tgid(second) },
-        RECORD_EXIT if tgid == half(body, 8)? => MappingChange::Exit,
+        RECORD_FORK if tgid == u32_at(body, 8)? => MappingChange::Fork { parent: Tgid(second) },
+        RECORD_EXIT if tgid == u32_at(body, 8)? => MappingChange::Exit,
         RECORD_COMM if misc & BY_EXEC != 0 => MappingChange::Exec,
         RECORD_MMAP2 => {
             // pid, tid, address, length, offset, major, minor, inode, generation, protection, flags, name, time.
-            let (start, len) = (word(body, 8)?, word(body, 16)?);
-            let device = u64::from(half(body, 32)?) << 32 | u64::from(half(body, 36)?);
+            let (start, len) = (u64_at(body, 8)?, u64_at(body, 16)?);
+            let device = u64::from(u32_at(body, 32)?) << 32 | u64::from(u32_at(body, 36)?);
             let name = body.get(64..body.len().checked_sub(8)?)?.split(|byte| *byte == 0).next()?;
             let name = String::from_utf8_lossy(name);
             let end = start.checked_add(len)?;
-            MappingChange::Map(Mapping::new((start, end), word(body, 24)?, (device, word(body, 40)?), &name))
+            MappingChange::Map(Mapping::new(
+                (start, end),
+                u64_at(body, 24)?,
+                (device, u64_at(body, 40)?),
+                &name,
+            ))
         }
         _ => return None,
     };
-    let at = MonoNs(word(body, body.len().checked_sub(8)?)?);
+    let at = MonoNs(u64_at(body, body.len().checked_sub(8)?)?);
     Some(MappingEvent { at, tgid: Tgid(tgid), what })
 }
 

@@ -7,9 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
+use agent_common::le::u32_at;
 use agent_common::units::Tgid;
 use opener::living;
-use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes, u32_at};
+use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes};
 pub(super) use sockets::inode_of;
 
 /// Namespaces whose diagnostic socket is kept: one descriptor each.

@@ -8,10 +8,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
+use agent_common::le::u32_at;
 use agent_common::units::Tgid;
 use opener::living;
 
-use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes, u32_at};
+use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes};
 
 /// Namespaces looked at: two descriptors and 50 µs a window each. The others are counted in a log line.
 const NAMESPACES_MAX: usize = 64;

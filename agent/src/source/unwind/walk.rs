@@ -1,13 +1,8 @@
-//! Up a user stack that was copied, by the rules that the kernel side goes by (`agent-ebpf/src/unwind/climb.rs`).
+//! Up a user stack that was copied, by the steps that the kernel side takes.
 
 use agent_common::abi::oncpu::MAX_FRAMES;
-use agent_common::abi::unwind::{
-    KIND_RBP, KIND_RSP, KIND_WIDE, RBP_AT_CFA, RBP_AT_RBP, RBP_AT_RSP, Rule, SPECIAL_END, SPECIAL_GAP,
-    SPECIAL_PLT, SPECIAL_SIGNAL, Verdict, WideRule, signal_frame,
-};
-
-/// A frame by frame pointer is at most this large, or the register held something else.
-const MAX_FRAME: u64 = 1 << 20;
+use agent_common::abi::unwind::{Rule, Verdict, WideRule};
+use agent_common::unwind::{Frame, MAX_FRAME, Stack};
 
 /// Registers and stack of a thread in user mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,153 +30,51 @@ pub(super) struct Code {
 
 /// Frames, leaf first, and how the walk ended. `code` tells of an address; nothing is mapped where it says nothing.
 pub(super) fn walk(copied: &Copied, mut code: impl FnMut(u64) -> Option<Code>) -> (Vec<u64>, Verdict) {
-    let mut walk = Walk {
-        copied,
-        pc: copied.pc,
-        sp: copied.sp,
-        bp: copied.bp,
-        exact: true,
-        pointers: false,
-        guess: None,
-    };
+    let mut frame = Frame::begin(copied.pc, copied.sp, copied.bp);
+    let mut stack = Words(copied);
     let mut frames = Vec::new();
     while frames.len() < MAX_FRAMES {
-        // A return address is behind the call, which may be the last instruction of its function.
-        let at = if walk.exact { walk.pc } else { walk.pc.wrapping_sub(1) };
+        let at = frame.at();
         let found = code(at);
-        if let (None, Some(guess)) = (found, walk.guess) {
-            return (frames, guess);
+        if found.is_none() && frame.guess != 0 {
+            return (frames, Verdict::of(frame.guess as u8).unwrap_or(Verdict::NoMapping));
         }
         // Whoever names the frames takes 1 off all but the leaf.
-        frames.push(if frames.is_empty() { walk.pc } else { at.wrapping_add(1) });
-        walk.exact = false;
-        let found = found.unwrap_or(Code { rule: Rule::GAP, wide: None, reason: Verdict::NoMapping });
-        if let Err(verdict) = walk.climb(found, at) {
+        frames.push(if frames.is_empty() { frame.pc } else { at.wrapping_add(1) });
+        let nothing = Code { rule: Rule::GAP, wide: None, reason: Verdict::NoMapping };
+        let Code { rule, wide, reason } = found.unwrap_or(nothing);
+        if let Err(verdict) = frame.climb(&mut stack, (rule, |_| wide.as_ref()), at, reason) {
             return (frames, verdict);
         }
     }
     (frames, Verdict::Truncated)
 }
 
-struct Walk<'a> {
-    copied: &'a Copied,
-    pc: u64,
-    sp: u64,
-    bp: u64,
-    /// `pc` is where it was interrupted, not a return address.
-    exact: bool,
-    /// Frame pointers were followed.
-    pointers: bool,
-    /// What to say if `pc` leads nowhere: it came from a frame pointer that need not have been one.
-    guess: Option<Verdict>,
-}
+/// The stack that was copied.
+struct Words<'a>(&'a Copied);
 
-impl Walk<'_> {
-    /// The word at an address of the stack; what is deeper than was copied cannot be read.
-    fn word(&self, at: u64) -> Result<u64, Verdict> {
-        let offset = at.wrapping_sub(self.copied.sp);
-        let word = self.copied.stack.get(usize::try_from(offset / 8).unwrap_or(usize::MAX));
-        match word {
-            Some(word) if offset.is_multiple_of(8) => Ok(*word),
-            // More than was copied: the rest of the stack is there, but not here.
-            None if offset < MAX_FRAME => Err(Verdict::Truncated),
-            _ => Err(Verdict::Fault),
+impl Stack for Words<'_> {
+    /// What is deeper than was copied cannot be read.
+    fn read(&mut self, words: u32, from: u64) -> Result<u32, Verdict> {
+        let offset = from.wrapping_sub(self.0.sp);
+        let (place, len) = (offset / 8, self.0.stack.len() as u64);
+        if offset.is_multiple_of(8) && place < len && u64::from(words) <= len - place {
+            return Ok(place as u32);
         }
+        // More than was copied: the rest of the stack is there, but not here.
+        let deeper = offset.is_multiple_of(8) && offset < MAX_FRAME;
+        Err(if deeper { Verdict::Truncated } else { Verdict::Fault })
     }
 
-    fn climb(&mut self, Code { rule, wide, reason }: Code, at: u64) -> Result<(), Verdict> {
-        match rule.kind() {
-            kind @ (KIND_RSP | KIND_RBP) => {
-                let base = if kind == KIND_RSP { self.sp } else { self.bp };
-                self.frame(base.wrapping_add(u64::from(rule.middle()) * 8), rule.low())
-            }
-            KIND_WIDE => self.wide(wide.ok_or(Verdict::Unsupported)?),
-            _ => match rule.middle() {
-                SPECIAL_GAP => self.pointer(reason),
-                SPECIAL_END => Err(self.top()),
-                SPECIAL_SIGNAL => self.signal(),
-                SPECIAL_PLT => {
-                    let pushed = if at & 15 >= u64::from(rule.low()) { 8 } else { 0 };
-                    self.frame(self.sp.wrapping_add(8 + pushed), 0)
-                }
-                _ => Err(Verdict::Unsupported),
-            },
-        }
-    }
-
-    /// The outermost frame is there.
-    fn top(&self) -> Verdict {
-        if self.pointers { Verdict::FramePointers } else { Verdict::Complete }
-    }
-
-    fn go_on(&mut self, pc: u64, sp: u64) -> Result<(), Verdict> {
-        (self.pc, self.sp, self.guess) = (pc, sp, None);
-        if pc == 0 { Err(self.top()) } else { Ok(()) }
-    }
-
-    /// The caller's registers, from CFA and the place of rbp, in words below it.
-    fn frame(&mut self, cfa: u64, below: u32) -> Result<(), Verdict> {
-        if cfa <= self.sp {
-            return Err(Verdict::Astray);
-        }
-        if below != 0 {
-            self.bp = self.word(cfa.wrapping_sub(u64::from(below) * 8))?;
-        }
-        let pc = self.word(cfa.wrapping_sub(8))?;
-        self.go_on(pc, cfa)
-    }
-
-    fn wide(&mut self, rule: WideRule) -> Result<(), Verdict> {
-        let base = if u32::from(rule.base) == KIND_RSP { self.sp } else { self.bp };
-        let mut cfa = base.wrapping_add(i64::from(rule.offset) as u64);
-        if rule.deref != 0 {
-            cfa = self.word(cfa)?.wrapping_add(i64::from(rule.add) as u64);
-        }
-        if cfa <= self.sp {
-            return Err(Verdict::Astray);
-        }
-        let base = match rule.rbp {
-            RBP_AT_CFA => Some(cfa),
-            RBP_AT_RBP => Some(self.bp),
-            RBP_AT_RSP => Some(self.sp),
-            _ => None,
-        };
-        if let Some(base) = base {
-            self.bp = self.word(base.wrapping_add(i64::from(rule.rbp_offset) as u64))?;
-        }
-        let pc = self.word(cfa.wrapping_sub(8))?;
-        self.go_on(pc, cfa)
-    }
-
-    /// The kernel has put the registers of whoever was interrupted on the stack, perhaps on another one.
-    fn signal(&mut self) -> Result<(), Verdict> {
-        let register = |offset| self.word(self.sp.wrapping_add(offset));
-        let (bp, sp) = (register(signal_frame::RBP)?, register(signal_frame::RSP)?);
-        let pc = register(signal_frame::RIP)?;
-        (self.bp, self.exact) = (bp, true);
-        self.go_on(pc, sp)
-    }
-
-    /// By frame pointer.
-    fn pointer(&mut self, reason: Verdict) -> Result<(), Verdict> {
-        let bp = self.bp;
-        if bp == 0 && self.guess.is_some() {
-            return Err(Verdict::FramePointers);
-        }
-        if bp < self.sp || bp - self.sp > MAX_FRAME || bp & 7 != 0 {
-            return Err(reason);
-        }
-        let (Ok(next), Ok(pc)) = (self.word(bp), self.word(bp + 8)) else { return Err(reason) };
-        (self.bp, self.pointers) = (next, true);
-        self.go_on(pc, bp + 16)?;
-        self.guess = Some(reason);
-        Ok(())
+    fn word(&self, place: u32) -> u64 {
+        self.0.stack.get(place as usize).copied().unwrap_or(0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_common::abi::unwind::KIND_RSP;
 
     fn rule(cfa: i64, rbp: i64) -> Code {
         Code { rule: Rule::narrow(KIND_RSP, cfa, rbp).unwrap(), wide: None, reason: Verdict::NoTable }
