@@ -12,7 +12,6 @@ use crate::bpf::StartError;
 use crate::collector::{Collector, Options};
 use crate::history::{History, Limits};
 use crate::source::oncpu::Fresh;
-use crate::source::spaces::Mappings;
 
 /// Length of a window.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -24,12 +23,12 @@ const TRIM_EVERY: u32 = 60;
 pub enum Seen {
     /// One was sampled for the first time.
     Process(Fresh),
-    /// One had these mappings then, or as it ended.
+    /// One has, or had, mapped this.
     Mapped {
         /// The process.
         tgid: Tgid,
         /// They.
-        mappings: Mappings,
+        what: flamegraphs::Mapped,
     },
     /// Code objects were in Python stacks: processes, and addresses in them.
     Code(Vec<(Tgid, Vec<u64>)>),
@@ -49,7 +48,7 @@ pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
             }
             symbolizer.observe(tgid.0);
         }
-        Seen::Mapped { tgid, mappings } => symbolizer.mapped(tgid.0, mappings),
+        Seen::Mapped { tgid, what } => symbolizer.mapped(tgid.0, what),
         Seen::Code(code) => {
             symbolizer.read_code(code.into_iter().map(|(tgid, addrs)| (tgid.0, addrs)).collect());
         }
@@ -158,7 +157,7 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         collector.take_fresh().into_iter().map(Seen::Process).for_each(&mut on_process);
         // After a child has got its parent's.
         let mapped = collector.take_mapped().into_iter();
-        mapped.map(|(tgid, mappings)| Seen::Mapped { tgid, mappings }).for_each(&mut on_process);
+        mapped.map(|(tgid, what)| Seen::Mapped { tgid, what }).for_each(&mut on_process);
         let code = collector.take_code();
         if !code.is_empty() {
             on_process(Seen::Code(code));

@@ -64,7 +64,7 @@ fn names() -> Names {
     let mut names = Names::default();
     let native = |text: &str, line| {
         let module = Some("/usr/bin/server".into());
-        let code = Code { module, source: source(line), inlined: Vec::new() };
+        let code = Code { module, source: source(line), ..Code::default() };
         FrameName { code: Some(Arc::new(code)), ..FrameName::named(text.into()) }
     };
     names.set_user(1, 0x10, native("main", 12));

@@ -5,6 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use agent_common::text::cleaned;
+
+use crate::names::NotRead;
+
 /// Why a frame has no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,7 +116,16 @@ pub struct NameCoverage {
     pub python_misfits: u64,
     /// Frames without a name, by reason. The values add up to `frames - named`.
     pub unnamed: BTreeMap<Unnamed, u64>,
+    /// Frames whose inlined functions are missing, or have no names, since a part of the debug info was not found: by what
+    /// was not found and by the program or library.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_read: BTreeMap<NotRead, BTreeMap<String, u64>>,
 }
+
+/// Programs of which [`NameCoverage::not_read`] tells, of each kind.
+const MAX_NOT_READ: usize = 256;
+/// Of these, shown.
+const SHOWN_NOT_READ: usize = 3;
 
 impl NameCoverage {
     /// Counts one frame.
@@ -125,6 +138,21 @@ impl NameCoverage {
                 self.kernel_named += u64::from(kernel);
             }
             Some(reason) => *self.unnamed.entry(reason).or_default() += 1,
+        }
+    }
+
+    /// Counts a frame of `module` whose inlined functions are not known.
+    pub(crate) fn count_not_read(&mut self, what: NotRead, module: &str) {
+        // A path is its owner's words.
+        self.add_not_read(what, &cleaned(module), 1);
+    }
+
+    fn add_not_read(&mut self, what: NotRead, module: &str, count: u64) {
+        let modules = self.not_read.entry(what).or_default();
+        if let Some(known) = modules.get_mut(module) {
+            *known += count;
+        } else if modules.len() < MAX_NOT_READ {
+            modules.insert(module.to_owned(), count);
         }
     }
 
@@ -144,6 +172,11 @@ impl NameCoverage {
         self.python_misfits += other.python_misfits;
         for (reason, count) in &other.unnamed {
             *self.unnamed.entry(*reason).or_default() += count;
+        }
+        for (what, modules) in &other.not_read {
+            for (module, count) in modules {
+                self.add_not_read(*what, module, *count);
+            }
         }
     }
 
@@ -185,6 +218,16 @@ impl fmt::Display for NameCoverage {
         if self.python_misfits > 0 {
             write!(f, "; {} of {} Python stacks out of step", self.python_misfits, self.python_stacks)?;
         }
+        for (what, modules) in &self.not_read {
+            let mut names: Vec<_> = modules.iter().collect();
+            names.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+            let shown: Vec<&str> = names.iter().take(SHOWN_NOT_READ).map(|(name, _)| name.as_str()).collect();
+            write!(f, "; inlined functions missing in {}", shown.join(", "))?;
+            if names.len() > shown.len() {
+                write!(f, " and {} more", names.len() - shown.len())?;
+            }
+            write!(f, " ({})", what.as_str())?;
+        }
         Ok(())
     }
 }
@@ -205,6 +248,24 @@ mod tests {
             "symbolized 25.0% (kernel 100.0%); unnamed: 2 stripped, 1 broken stacks"
         );
         assert_eq!(coverage.unnamed.values().sum::<u64>(), coverage.frames - coverage.named);
+    }
+
+    #[test]
+    fn programs_without_a_part_of_their_debug_info_are_told() {
+        let mut coverage = NameCoverage::default();
+        for module in ["/bin/d", "/bin/a", "/bin/c", "/bin/b", "/bin/b"] {
+            coverage.count_not_read(NotRead::SplitDwarf, module);
+        }
+        let mut sum = NameCoverage::default();
+        sum.add(&coverage);
+        assert_eq!(
+            sum.to_string(),
+            "symbolized 100.0%; inlined functions missing in /bin/b, /bin/a, /bin/c and 1 more (its .dwo or .dwp was not found)"
+        );
+        for number in 0..2 * MAX_NOT_READ {
+            sum.count_not_read(NotRead::Supplement, &number.to_string());
+        }
+        assert_eq!(sum.not_read[&NotRead::Supplement].len(), MAX_NOT_READ);
     }
 
     #[test]

@@ -229,10 +229,9 @@ impl Tables {
             "prefix": self.stacks.list.iter().map(|stack| stack.0).collect::<Vec<_>>(),
             "frame": self.stacks.list.iter().map(|stack| stack.1).collect::<Vec<_>>(),
         });
-        let process = thread
-            .group
-            .as_ref()
-            .map_or_else(|| thread.comm.to_string(), |group| format!("{} in {group}", thread.comm));
+        let name = thread.process_name();
+        let process =
+            thread.group.as_ref().map_or_else(|| name.to_string(), |group| format!("{name} in {group}"));
         json!({
             "frameTable": frame_table,
             "funcTable": function_table,

@@ -17,14 +17,14 @@ use crate::timeline::{Thread, Timeline};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Roots {
-    /// `comm`: threads and processes of one name together.
+    /// `process`: processes of one name together.
     #[default]
     Comm,
-    /// `comm-tgid`: one tower a process (and thread name).
+    /// `process-tgid`: one tower a process.
     Process,
-    /// `comm-tgid/tid`: one tower a thread.
+    /// `comm-tgid/tid`: one tower a thread, under its latest name.
     Thread,
-    /// `group;comm`: one tower a container or service ([`Stacked::group`]), `[host]` for what is in none.
+    /// `group;process`: one tower a container or service ([`Stacked::group`]), `[host]` for what is in none.
     Group,
     /// No root frame of our own: all stacks together.
     None,
@@ -141,12 +141,14 @@ pub fn fold_stacked(stacks: &[Stacked], names: &Names, options: &FoldOptions) ->
 }
 
 /// A thread as the frame that its stacks stand on. Process 0 is nobody, or the idle task.
-pub(crate) fn root(roots: Roots, tgid: u32, tid: u32, comm: &Arc<str>) -> Option<Arc<str>> {
+pub(crate) fn root(roots: Roots, thread: &Thread) -> Option<Arc<str>> {
+    let Thread { tgid, tid, comm, .. } = thread;
+    let process = thread.process_name();
     match roots {
         Roots::None => None,
-        Roots::Process if tgid != 0 => Some(format!("{comm}-{tgid}").into()),
-        Roots::Thread if tgid != 0 => Some(format!("{comm}-{tgid}/{tid}").into()),
-        Roots::Comm | Roots::Group | Roots::Process | Roots::Thread => Some(Arc::clone(comm)),
+        Roots::Process if *tgid != 0 => Some(format!("{process}-{tgid}").into()),
+        Roots::Thread if *tgid != 0 => Some(format!("{comm}-{tgid}/{tid}").into()),
+        Roots::Comm | Roots::Group | Roots::Process | Roots::Thread => Some(Arc::clone(process)),
     }
 }
 
@@ -163,7 +165,7 @@ struct Texts {
 impl Texts {
     fn roots(&mut self, thread: &Thread, roots: Roots) -> Vec<TextId> {
         let group = (roots == Roots::Group).then(|| thread.group.as_deref().unwrap_or("[host]"));
-        let own = root(roots, thread.tgid, thread.tid, &thread.comm);
+        let own = root(roots, thread);
         group.into_iter().chain(own.as_deref()).map(|text| self.intern(text, "")).collect()
     }
 

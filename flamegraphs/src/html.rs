@@ -33,7 +33,7 @@ struct Data<'a> {
     frames: Vec<(&'a str, usize, &'a str, String)>,
     stacks: &'a [Box<[u32]>],
     /// Process, thread, name, group.
-    threads: Vec<(u32, u32, &'a str, &'a str)>,
+    threads: Vec<(u32, u32, &'a str, &'a str, &'a str)>,
     /// Columns of the samples.
     at: Vec<i64>,
     thread: Vec<u32>,
@@ -75,10 +75,10 @@ fn data<'a>(timeline: &'a Timeline, about: &About) -> Data<'a> {
         });
         (&*frame.name, kind, frame.module.as_deref().unwrap_or_default(), source.unwrap_or_default())
     });
-    let threads = timeline
-        .threads
-        .iter()
-        .map(|thread| (thread.tgid, thread.tid, &*thread.comm, thread.group.as_deref().unwrap_or_default()));
+    let threads = timeline.threads.iter().map(|thread| {
+        let group = thread.group.as_deref().unwrap_or_default();
+        (thread.tgid, thread.tid, &*thread.comm, group, &**thread.process_name())
+    });
     let points = &timeline.points;
     Data {
         kinds: Kind::ALL.map(Kind::as_str),

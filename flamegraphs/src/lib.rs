@@ -19,6 +19,7 @@
 
 pub mod coverage;
 pub mod diff;
+mod elf;
 pub mod firefox;
 pub mod fold;
 pub mod format;
@@ -41,8 +42,10 @@ pub use coverage::{NameCoverage, Unnamed};
 pub use fold::{FoldOptions, Folded, Parts, Roots};
 pub use format::{About, Format, Unit};
 pub use frame::{Frame, Kind, Source};
-pub use names::{Code, FrameName, Inlined, Names, Role};
+pub use names::{Code, FrameName, Inlined, Names, NotRead, Role};
 pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
-pub use symbolize::{Error, Symbolizer, SymbolizerOptions, SymbolizerStats, readable, set_debuginfod};
+pub use symbolize::{
+    Error, Mapped, Symbolizer, SymbolizerOptions, SymbolizerStats, brief, readable, set_debuginfod,
+};
 pub use timeline::{Point, Thread, Timeline};

@@ -62,6 +62,31 @@ pub struct Code {
     /// Functions inlined there, the outermost first; what runs is the last.
     #[serde(default)]
     pub inlined: Vec<Inlined>,
+    /// Debug info of this place that was not read: functions inlined there are missing, or have no names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_read: Option<NotRead>,
+}
+
+/// A part of a program's debug info that is in another file, which was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotRead {
+    /// What several programs have in common, put into a file of its own by `dwz`.
+    Supplement,
+    /// Split DWARF (`-gsplit-dwarf`): the `.dwo` files, or the `.dwp` of all of them.
+    SplitDwarf,
+}
+
+impl NotRead {
+    /// What was not found, in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Supplement => "its dwz supplement was not found",
+            Self::SplitDwarf => "its .dwo or .dwp was not found",
+        }
+    }
 }
 
 /// An inlined function.
@@ -101,6 +126,8 @@ pub struct Names {
     frames: Vec<FrameName>,
     kernel: HashMap<u64, NameId>,
     user: HashMap<u32, HashMap<u64, NameId>>,
+    /// Of addresses at which something else was in turn: names, and from when on they hold, in order.
+    turns: HashMap<u32, HashMap<u64, Vec<(u64, NameId)>>>,
 }
 
 impl Names {
@@ -116,16 +143,28 @@ impl Names {
         self.user.entry(tgid).or_default().insert(addr, id);
     }
 
+    /// Sets the name of an address of process `tgid` from this time on (`CLOCK_MONOTONIC` ns; 0: at all times), until that of
+    /// another name of it.
+    pub fn set_user_from(&mut self, tgid: u32, addr: u64, from_ns: u64, name: FrameName) {
+        if from_ns == 0 {
+            return self.set_user(tgid, addr, name);
+        }
+        let id = self.push(name);
+        let turns = self.turns.entry(tgid).or_default().entry(addr).or_default();
+        let place = turns.partition_point(|(from, _)| *from <= from_ns);
+        turns.insert(place, (from_ns, id));
+    }
+
     /// The name of a kernel address.
     #[must_use]
     pub fn kernel(&self, addr: u64) -> Option<&FrameName> {
         self.kernel_id(addr).map(|id| self.get(id))
     }
 
-    /// The name of an address of process `tgid`.
+    /// The name of an address of process `tgid` in a sample of this time; 0: it does not matter which of several.
     #[must_use]
-    pub fn user(&self, tgid: u32, addr: u64) -> Option<&FrameName> {
-        self.user_id(tgid, addr).map(|id| self.get(id))
+    pub fn user(&self, tgid: u32, addr: u64, at_ns: u64) -> Option<&FrameName> {
+        self.user_id(tgid, addr, at_ns).map(|id| self.get(id))
     }
 
     /// All names of kernel addresses, in no particular order.
@@ -133,19 +172,26 @@ impl Names {
         self.kernel.iter().map(|(addr, id)| (*addr, self.get(*id)))
     }
 
-    /// All names of user addresses, with their processes, in no particular order.
-    pub fn user_names(&self) -> impl Iterator<Item = (u32, u64, &FrameName)> {
-        self.user
-            .iter()
-            .flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, self.get(*id))))
+    /// All names of user addresses, with their processes and the times from which on they hold, in no particular order.
+    pub fn user_names(&self) -> impl Iterator<Item = (u32, u64, u64, &FrameName)> {
+        let always =
+            self.user.iter().flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, 0, *id)));
+        let turns = self.turns.iter().flat_map(|(tgid, names)| {
+            names.iter().flat_map(|(addr, turns)| turns.iter().map(|(from, id)| (*tgid, *addr, *from, *id)))
+        });
+        always.chain(turns).map(|(tgid, addr, from, id)| (tgid, addr, from, self.get(id)))
     }
 
     pub(crate) fn kernel_id(&self, addr: u64) -> Option<NameId> {
         self.kernel.get(&addr).copied()
     }
 
-    pub(crate) fn user_id(&self, tgid: u32, addr: u64) -> Option<NameId> {
-        self.user.get(&tgid)?.get(&addr).copied()
+    pub(crate) fn user_id(&self, tgid: u32, addr: u64, at_ns: u64) -> Option<NameId> {
+        let always = || self.user.get(&tgid)?.get(&addr).copied();
+        let Some(turns) = self.turns.get(&tgid).and_then(|turns| turns.get(&addr)) else { return always() };
+        let next = turns.partition_point(|(from, _)| *from <= at_ns);
+        let before = next.checked_sub(1).and_then(|at| turns.get(at));
+        before.map(|(_, id)| *id).or_else(always).or_else(|| Some(turns.first()?.1))
     }
 
     pub(crate) fn get(&self, id: NameId) -> &FrameName {
@@ -164,5 +210,29 @@ impl Names {
         }
         // SANITY: non-empty after the push; 2^32 names would be > 100 GiB.
         (self.frames.len() - 1) as NameId
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_the_name_of_its_time() {
+        let mut names = Names::default();
+        let name = |text: &str| FrameName::named(text.into());
+        names.set_user_from(7, 0x10, 200, name("beta"));
+        names.set_user_from(7, 0x10, 100, name("alpha"));
+        names.set_user_from(7, 0x20, 0, name("main"));
+        let text = |names: &Names, addr, at| {
+            names.user(7, addr, at).map(|name| name.text.to_string()).unwrap_or_default()
+        };
+        let at = |addr, at| text(&names, addr, at);
+        assert_eq!([50, 100, 199, 200].map(|time| at(0x10, time)), ["alpha", "alpha", "alpha", "beta"]);
+        assert_eq!([at(0x20, 5), at(0x30, 5)], ["main", ""]);
+        // What was known before the first change.
+        names.set_user(7, 0x10, name("gamma"));
+        assert_eq!([50, 100].map(|time| text(&names, 0x10, time)), ["gamma", "alpha"]);
+        assert_eq!(names.user_names().count(), 4);
     }
 }

@@ -44,6 +44,7 @@ const WAKER: &str = "[waker]";
 const LABEL_PID: &str = "pid";
 const LABEL_TID: &str = "tid";
 const LABEL_THREAD: &str = "thread";
+const LABEL_PROCESS: &str = "process";
 const LABEL_GROUP: &str = "container";
 
 /// Writes `timeline`. Samples of one thread and stack are one with their weights added; threads are labels, as are
@@ -89,6 +90,10 @@ fn encode(timeline: &Timeline, about: &About) -> Vec<u8> {
         sample.message(3, &label(&mut tables, LABEL_TID, 3, thread.tid.into()));
         let comm = tables.string(&thread.comm);
         sample.message(3, &label(&mut tables, LABEL_THREAD, 2, comm));
+        if let Some(process) = &thread.process {
+            let process = tables.string(process);
+            sample.message(3, &label(&mut tables, LABEL_PROCESS, 2, process));
+        }
         if let Some(group) = &thread.group {
             let group = tables.string(group);
             sample.message(3, &label(&mut tables, LABEL_GROUP, 2, group));

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use agent_common::abi::python::PythonLayout;
 
+use crate::elf::{Bytes, Segment};
 use crate::symbolize::maps::Mapping;
-use crate::unwind::{Bytes, Segment};
 
 pub(crate) use code::{Code, Fingerprint, Memory};
 pub use merge::{Merged, merge};

@@ -29,17 +29,21 @@ pub struct Sample {
 pub struct Stacked {
     /// The stack.
     pub sample: Sample,
+    /// Name of the process, where it is known: its threads may be called otherwise, each time.
+    pub process: Option<Arc<str>>,
     /// A frame on top of the leaf: why it waits.
     pub reason: Option<Arc<str>>,
     /// The stack that ended the wait; its weight does not count.
     pub waker: Option<Sample>,
+    /// Name of the waker's process.
+    pub waker_process: Option<Arc<str>>,
     /// What the process belongs to: a container, a service. [`crate::Roots::Group`] puts it below.
     pub group: Option<Arc<str>>,
 }
 
 impl From<Sample> for Stacked {
     fn from(sample: Sample) -> Self {
-        Self { sample, reason: None, waker: None, group: None }
+        Self { sample, process: None, reason: None, waker: None, waker_process: None, group: None }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Timeline {
     pub names: NameCoverage,
 }
 
-/// A thread that was sampled. One that changes its name is several.
+/// A thread that was sampled. One that changes its name has the last; where its process' name is not known it is several.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Thread {
     /// Process (thread group).
@@ -43,9 +43,20 @@ pub struct Thread {
     pub tid: u32,
     /// Its name.
     pub comm: Arc<str>,
+    /// Its process' name, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Arc<str>>,
     /// What the process belongs to: a container, a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Arc<str>>,
+}
+
+impl Thread {
+    /// Its process' name; its own where that is not known.
+    #[must_use]
+    pub fn process_name(&self) -> &Arc<str> {
+        self.process.as_ref().unwrap_or(&self.comm)
+    }
 }
 
 /// One sample.
@@ -74,8 +85,15 @@ impl Timeline {
     ) -> Self {
         let mut loom = Loom::new(names, *options);
         for one in stacks {
-            let parts = (one.reason.as_ref(), one.waker.as_ref(), one.group.as_ref());
-            loom.add(&one.sample, parts);
+            loom.add(
+                &one.sample,
+                Extras {
+                    process: one.process.as_ref(),
+                    reason: one.reason.as_ref(),
+                    waker: one.waker.as_ref().map(|waker| (waker, one.waker_process.as_ref())),
+                    group: one.group.as_ref(),
+                },
+            );
         }
         loom.done.cleaned()
     }
@@ -84,7 +102,7 @@ impl Timeline {
     pub(crate) fn of_samples(samples: &[Sample], names: &Names, options: FoldOptions) -> Self {
         let mut loom = Loom::new(names, options);
         for sample in samples {
-            loom.add(sample, (None, None, None));
+            loom.add(sample, Extras::default());
         }
         loom.done.cleaned()
     }
@@ -99,6 +117,7 @@ impl Timeline {
         }
         for thread in &mut self.threads {
             clean_arc(&mut thread.comm);
+            thread.process.iter_mut().for_each(clean_arc);
             thread.group.iter_mut().for_each(clean_arc);
         }
         self
@@ -139,8 +158,14 @@ fn clean_arc(text: &mut Arc<str>) {
     }
 }
 
-/// What comes with a sample: a reason, a waker, a group.
-type Extras<'s> = (Option<&'s Arc<str>>, Option<&'s Sample>, Option<&'s Arc<str>>);
+/// What comes with a sample: the name of its process, a reason, a waker with the name of its process, a group.
+#[derive(Clone, Copy, Default)]
+struct Extras<'s> {
+    process: Option<&'s Arc<str>>,
+    reason: Option<&'s Arc<str>>,
+    waker: Option<(&'s Sample, Option<&'s Arc<str>>)>,
+    group: Option<&'s Arc<str>>,
+}
 
 /// A timeline in the making.
 struct Loom<'a> {
@@ -150,6 +175,8 @@ struct Loom<'a> {
     frames: HashMap<Frame, FrameId>,
     stacks: HashMap<Box<[FrameId]>, u32>,
     threads: HashMap<Thread, u32>,
+    /// When each thread got the name that it has.
+    renamed: Vec<u64>,
     /// The frames of a name as user and as kernel code, where it has been asked for: a range of `expanded`.
     user: Vec<Option<(u32, u32)>>,
     kernel: Vec<Option<(u32, u32)>>,
@@ -166,40 +193,50 @@ impl<'a> Loom<'a> {
             frames: HashMap::new(),
             stacks: HashMap::new(),
             threads: HashMap::new(),
+            renamed: Vec::new(),
             user: unset.clone(),
             kernel: unset,
             expanded: Vec::new(),
         }
     }
 
-    fn add(&mut self, sample: &Sample, (reason, waker, group): Extras<'_>) {
+    fn add(&mut self, sample: &Sample, Extras { process, reason, waker, group }: Extras<'_>) {
         let mut stack = Vec::with_capacity(sample.user.len() + sample.kernel.len());
         self.push_stack(&mut stack, sample);
         if let Some(reason) = reason {
             stack.push(self.frame(Frame::new(Arc::clone(reason), Kind::Reason)));
         }
-        if let Some(waker) = waker {
-            self.push_waker(&mut stack, waker);
+        if let Some((waker, process)) = waker {
+            self.push_waker(&mut stack, waker, process);
         }
         if sample.weight == 0 {
             return;
         }
-        let thread = Thread {
-            tgid: sample.tgid,
-            tid: sample.tid,
-            comm: Arc::clone(&sample.comm),
-            group: group.cloned(),
-        };
-        let thread = intern(&mut self.threads, &mut self.done.threads, thread);
+        let thread = self.thread(sample, process, group);
         let stack = intern(&mut self.stacks, &mut self.done.stacks, stack.into_boxed_slice());
         self.done.points.push(Point { at_ns: sample.at_ns, thread, stack, weight: sample.weight });
+    }
+
+    /// The thread of a sample, under its latest name.
+    fn thread(&mut self, sample: &Sample, process: Option<&Arc<str>>, group: Option<&Arc<str>>) -> u32 {
+        let (tgid, tid) = (sample.tgid, sample.tid);
+        let comm = if process.is_some() { "".into() } else { Arc::clone(&sample.comm) };
+        let thread = Thread { tgid, tid, comm, process: process.cloned(), group: group.cloned() };
+        let id = intern(&mut self.threads, &mut self.done.threads, thread);
+        self.renamed.resize(self.done.threads.len(), 0);
+        if process.is_some() && sample.at_ns >= self.renamed[id as usize] {
+            self.renamed[id as usize] = sample.at_ns;
+            self.done.threads[id as usize].comm = Arc::clone(&sample.comm);
+        }
+        id
     }
 
     /// The one place where stacks turn from leaf first to root first: user frames, then the kernel's on top.
     fn push_stack(&mut self, stack: &mut Vec<FrameId>, sample: &Sample) {
         let user = if self.options.parts == Parts::Kernel { &[][..] } else { &sample.user };
         let kernel = if self.options.parts == Parts::User { &[][..] } else { &sample.kernel };
-        let named = |index: usize| self.names.user_id(sample.tgid, lookup_addr(index, user[index]));
+        let named =
+            |index: usize| self.names.user_id(sample.tgid, lookup_addr(index, user[index]), sample.at_ns);
         let python = user.last().is_some_and(|word| PythonFrame::of(*word).is_some());
         let order = if python {
             let is_loop = |index| named(index).is_some_and(|id| self.names.get(id).role == Role::Loop);
@@ -211,7 +248,7 @@ impl<'a> Loom<'a> {
         };
         let mut lost = false;
         for index in order.into_iter().rev() {
-            let name = self.names.user_id(sample.tgid, lookup_addr(index, user[index]));
+            let name = named(index);
             // Code without frame pointers uses that register for something else, and the walk then strays
             // through up to 126 addresses of nothing: that is one hole in the stack, not so many frames.
             let reason = name.and_then(|id| self.names.get(id).unnamed);
@@ -228,9 +265,12 @@ impl<'a> Loom<'a> {
     }
 
     /// The waker upside down: its leaf, where it made the wake-up, touches the reason; its name is at the very top.
-    fn push_waker(&mut self, stack: &mut Vec<FrameId>, waker: &Sample) {
+    fn push_waker(&mut self, stack: &mut Vec<FrameId>, waker: &Sample, process: Option<&Arc<str>>) {
         let from = stack.len();
-        if let Some(root) = root(self.options.roots, waker.tgid, waker.tid, &waker.comm) {
+        let comm = Arc::clone(&waker.comm);
+        let thread =
+            Thread { tgid: waker.tgid, tid: waker.tid, comm, process: process.cloned(), group: None };
+        if let Some(root) = root(self.options.roots, &thread) {
             stack.push(self.frame(Frame::new(root, Kind::Waker)));
         }
         self.push_stack(stack, waker);
@@ -249,7 +289,13 @@ impl<'a> Loom<'a> {
             stack.push(self.frame(Frame::new("[unknown]", kind)));
             return;
         };
-        self.done.names.count(kernel, self.names.get(id).unnamed);
+        let named = self.names.get(id);
+        self.done.names.count(kernel, named.unnamed);
+        if let Some(code) = &named.code
+            && let (Some(what), Some(module)) = (code.not_read, &code.module)
+        {
+            self.done.names.count_not_read(what, module);
+        }
         let known = if kernel { &self.kernel } else { &self.user }[id as usize];
         let (from, to) = known.unwrap_or_else(|| self.expand(id, kernel));
         stack.extend_from_slice(&self.expanded[from as usize..to as usize]);
@@ -322,6 +368,7 @@ pub(crate) mod tests {
             module: Some("/usr/bin/app".into()),
             source: source("/src/main.c", 12),
             inlined: vec![Inlined { text: "inner".into(), source: source("/src/inner.h", 3) }],
+            not_read: None,
         };
         let work = FrameName { code: Some(Arc::new(code)), ..FrameName::named("work".into()) };
         names.set_user(7, 10, work);
@@ -369,6 +416,28 @@ pub(crate) mod tests {
         assert_eq!((timeline.total(), timeline.span_ns()), (7, Some((1_000_000_000, 2_020_000_000))));
         assert_eq!((timeline.names.frames, timeline.names.named), (8, 7), "inlined ones are not counted");
         assert!(timeline.is_sound());
+    }
+
+    #[test]
+    fn a_thread_that_changes_its_name_is_one_of_its_process() {
+        let request = |at_ns, comm: &str| {
+            let (kernel, user) = ([].into(), [].into());
+            let sample = Sample { at_ns, tgid: 7, tid: 8, comm: comm.into(), kernel, user, weight: 1 };
+            Stacked { process: Some("server".into()), ..Stacked::from(sample) }
+        };
+        let stacks = [request(10, "req 1"), request(30, "req 3"), request(20, "req 2")];
+        let timeline = Timeline::new(&stacks, &Names::default(), &FoldOptions::default());
+        let threads: Vec<(&str, &str)> =
+            timeline.threads.iter().map(|one| (&**one.process_name(), &*one.comm)).collect();
+        assert_eq!(threads, [("server", "req 3")]);
+        for (roots, root) in [
+            (crate::Roots::Comm, "server"),
+            (crate::Roots::Process, "server-7"),
+            (crate::Roots::Thread, "req 3-7/8"),
+        ] {
+            let folded = crate::Folded::new(&timeline, &FoldOptions { roots, ..FoldOptions::default() });
+            assert_eq!(folded.stacks, [(root.to_owned(), 3)]);
+        }
     }
 
     #[test]

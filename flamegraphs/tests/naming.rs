@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use flamegraphs::{FrameName, Unnamed};
+use flamegraphs::{FrameName, NotRead, Unnamed};
 use program::{Mapped, Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
 
@@ -93,6 +93,90 @@ fn inlined_functions_and_lines_are_those_of_addr2line() {
         let inlined: Vec<&str> = deepest.inlined().iter().map(|one| &*one.text).collect();
         assert_eq!(inlined, ["inner", "innermost"], "{flags}");
         assert_eq!(deepest.code.as_ref().unwrap().module.as_deref(), program.to_str());
+    }
+}
+
+/// What every address of `outer` in `program` is called.
+fn told_of_outer(program: &Path) -> (Vec<String>, Vec<FrameName>) {
+    let addrs: Vec<u64> = function(program, "outer").collect();
+    let names = symbolizer().file(program.to_owned(), addrs).unwrap();
+    (names.iter().map(told).collect(), names)
+}
+
+#[test]
+fn inlined_functions_are_found_in_a_supplement() {
+    for flags in ["-g", "-g -gdwarf-4"] {
+        let dir = TempDir::new().unwrap();
+        let program = build(dir.path(), flags);
+        let (whole, _) = told_of_outer(&program);
+        // The path in the programs is relative to themselves; `dwz` wants two of them.
+        run(
+            dir.path(),
+            "cp nested twin && dwz -m common.dwz nested twin && readelf -S nested | grep -q altlink",
+        );
+        let (ours, _) = told_of_outer(&program);
+        assert_eq!(ours, whole, "{flags}");
+        assert!(ours.iter().any(|told| told.contains("> innermost")), "{ours:?}");
+
+        fs::rename(dir.path().join("common.dwz"), dir.path().join("elsewhere")).unwrap();
+        let (without, names) = told_of_outer(&program);
+        assert!(without.iter().all(|told| !told.contains("innermost")), "{without:?}");
+        let missing = names.iter().filter_map(|name| name.code.as_ref()?.not_read);
+        assert!(missing.clone().count() > 0 && missing.clone().all(|what| what == NotRead::Supplement));
+
+        // Another file of that name is not the one that belongs to it.
+        let other = dir.path().join("other");
+        fs::create_dir(&other).unwrap();
+        let source = NESTED.replace("innermost", "somewhere");
+        fs::write(other.join("nested.c"), source).unwrap();
+        run(
+            &other,
+            &format!(
+                "cc -O2 {flags} -o nested nested.c && cp nested twin && dwz -m ../common.dwz nested twin"
+            ),
+        );
+        let (wrong, _) = told_of_outer(&program);
+        assert_eq!(wrong, without, "{flags}");
+    }
+}
+
+#[test]
+fn inlined_functions_are_found_in_split_debug_info() {
+    for flags in ["-g -gsplit-dwarf", "-gdwarf-4 -gsplit-dwarf"] {
+        let dir = TempDir::new().unwrap();
+        let (whole, _) = told_of_outer(&build(dir.path(), flags.trim_end_matches("-gsplit-dwarf")));
+        // Compiled and linked at once, the `.dwo` has the program's name.
+        let program = build(dir.path(), flags);
+        let dwo = dir.path().join("nested.dwo");
+        assert!(dwo.exists(), "{:?}", fs::read_dir(dir.path()).unwrap().collect::<Vec<_>>());
+        assert_eq!(told_of_outer(&program).0, whole, "{flags}");
+
+        // That of Debian 12 crashes over DWARF 5.
+        if flags.contains("dwarf-4") {
+            run(dir.path(), "dwp -e nested -o nested.dwp && mv nested.dwo away");
+            assert_eq!(told_of_outer(&program).0, whole, "{flags}, packed");
+            fs::remove_file(dir.path().join("nested.dwp")).unwrap();
+        } else {
+            fs::remove_file(&dwo).unwrap();
+        }
+        let (without, names) = told_of_outer(&program);
+        assert!(without.iter().all(|told| told.starts_with("outer") && !told.contains('>')), "{without:?}");
+        assert!(names.iter().all(|name| name.code.as_ref().unwrap().not_read == Some(NotRead::SplitDwarf)));
+    }
+}
+
+#[test]
+fn bytes_of_a_name_that_are_no_text_are_replaced_and_the_name_is_shown() {
+    let dir = TempDir::new().unwrap();
+    let program = build(dir.path(), "");
+    let mut bytes = fs::read(&program).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"\0outer\0").unwrap() + 1;
+    bytes[at + 1..at + 3].copy_from_slice(b"\xff\xfe");
+    let addrs: Vec<u64> = function(&program, "outer").collect();
+    let copy = dir.path().join("copy");
+    fs::write(&copy, bytes).unwrap();
+    for name in symbolizer().file(copy, addrs).unwrap() {
+        assert_eq!((&*name.text, name.unnamed), ("o\u{fffd}\u{fffd}er", None));
     }
 }
 
@@ -223,7 +307,7 @@ fn a_jitdump_that_the_process_has_mapped_names_its_code_with_lines() {
     let symbolizer = symbolizer();
     let (samples, names) = symbolizer.names(stack.clone()).unwrap();
     drop(marker);
-    let name = names.user(samples[0].tgid, code.addr + 5).unwrap();
+    let name = names.user(samples[0].tgid, code.addr + 5, 0).unwrap();
     assert_eq!((told(name).as_str(), name.jit), ("py::handle app.py:11", true));
     assert_eq!(only(&fold(&symbolizer, stack)), "test;py::handle_[j]", "kept, though the mapping has gone");
     assert!(symbolizer.stats().jit_bytes > 0);

@@ -248,8 +248,15 @@ impl Mapped {
             Some(stamp) if stamp.ino == self.ino => Ok(file),
             _ => Err(Refused::Another),
         };
-        match entry(&format!("map_files/{start:x}-{end:x}")) {
+        let name = format!("map_files/{start:x}-{end:x}");
+        match entry(&name) {
             Err(Refused::Unreachable(_)) => {}
+            // Another library may have been mapped there since: then neither its name nor its inode is the same.
+            Ok(file) if !self.is_named(&format!("/proc/{tgid}/{name}")) => {
+                if let Ok(file) = same(file) {
+                    return Ok(file);
+                }
+            }
             opened => return opened,
         }
         // Right for a deleted program too, and asks for less than `map_files` does.
@@ -259,5 +266,12 @@ impl Mapped {
         }
         let own = || below(Root::Own, &self.path).and_then(same);
         below(Root::Of(tgid), &self.path).and_then(same).or_else(|_| own())
+    }
+
+    /// A link of `map_files` leads to a file of this name.
+    fn is_named(&self, link: &str) -> bool {
+        let Ok(name) = std::fs::read_link(link) else { return false };
+        let name = name.as_os_str().as_encoded_bytes();
+        name.strip_suffix(b" (deleted)").unwrap_or(name) == self.path.as_os_str().as_encoded_bytes()
     }
 }

@@ -29,6 +29,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("c++", "g++"),
     ("go", "golang-go"),
     ("strace", "strace"),
+    ("dwz", "dwz"),
     ("mount", "mount"),
     ("xz", "xz-utils"),
     ("musl-gcc", "musl-tools"),

@@ -3,16 +3,16 @@
 //! The kernel side copies the stack of a process that it does not know. What such a process has mapped the kernel tells as
 //! it happens, so its stack can be walked and named when it is gone.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::{MonoNs, Tgid};
+use flamegraphs::symbolize::maps::{Backing, Mapping};
 
-use crate::bpf::{MappingChange, MappingEvents, Probes};
+use crate::bpf::{MappingChange, MappingEvent, MappingEvents, Probes};
 use crate::source::oncpu::{CopiedStack, Fresh, OncpuSource};
-use crate::source::spaces::{Mappings, Spaces};
+use crate::source::spaces::Spaces;
 use crate::source::unwind::{Unwinding, Walked, Young};
 
 /// How long the end of a window waits for stacks that are being walked: a file that was never seen takes some ms.
@@ -25,7 +25,11 @@ pub(super) struct Mapped {
     events: Option<MappingEvents>,
     spaces: Spaces,
     /// For the symbolizer.
-    told: Vec<(Tgid, Mappings)>,
+    told: Vec<(Tgid, flamegraphs::Mapped)>,
+    /// For the unwinder: processes that have mapped more files.
+    grown: Vec<Tgid>,
+    /// For the window.
+    remapped: BTreeSet<Tgid>,
     /// How many mappings of each program of a process it knows.
     known: HashMap<Tgid, Vec<usize>>,
 }
@@ -50,11 +54,12 @@ impl Mapped {
             .filter(|event| event.what == MappingChange::Exit && self.known.contains_key(&event.tgid))
             .map(|event| event.tgid)
             .collect();
+        self.tell_later(&events);
         self.spaces.take(events);
         for tgid in fresh.iter().map(|fresh| fresh.tgid).chain(ended.iter().copied()) {
-            let now: Vec<usize> = self.spaces.of(tgid).map(|mappings| mappings.len()).collect();
+            let now = self.spaces.sizes(tgid);
             if self.known.get(&tgid) != Some(&now) {
-                self.told.extend(self.spaces.of(tgid).map(|mappings| (tgid, Arc::clone(mappings))));
+                self.told.extend(self.spaces.of(tgid).into_iter().map(|what| (tgid, what)));
                 self.known.insert(tgid, now);
             }
         }
@@ -62,6 +67,28 @@ impl Mapped {
             self.known.remove(&tgid);
         }
         self.spaces.trim(now);
+    }
+
+    /// What processes that the symbolizer knows have mapped since: a library may be in the place of another.
+    fn tell_later(&mut self, events: &[MappingEvent]) {
+        let mut later: HashMap<Tgid, Vec<(u64, Mapping)>> = HashMap::new();
+        for MappingEvent { at, tgid, what } in events {
+            // Of generated code there are hundreds a second, which says nothing.
+            if let MappingChange::Map(mapping) = what
+                && matches!(mapping.backing, Backing::File { .. })
+                && self.known.contains_key(tgid)
+            {
+                later.entry(*tgid).or_default().push((at.0, mapping.clone()));
+            }
+        }
+        self.grown.extend(later.keys());
+        self.remapped.extend(later.keys());
+        self.told.extend(later.into_iter().map(|(tgid, later)| (tgid, flamegraphs::Mapped::Later(later))));
+    }
+
+    /// Has the unwinder look at processes that have mapped more files.
+    pub(super) fn look(&mut self, unwinding: &Unwinding) {
+        unwinding.sampled(self.grown.drain(..).map(|tgid| (tgid, true)).collect());
     }
 
     /// Has the stacks walked that were copied, and takes those that were.
@@ -87,8 +114,13 @@ impl Mapped {
         }
     }
 
+    /// Processes that have mapped more files since the last call.
+    pub(super) fn take_remapped(&mut self) -> Vec<Tgid> {
+        std::mem::take(&mut self.remapped).into_iter().collect()
+    }
+
     /// What the symbolizer is to know.
-    pub(super) fn take_told(&mut self) -> Vec<(Tgid, Mappings)> {
+    pub(super) fn take_told(&mut self) -> Vec<(Tgid, flamegraphs::Mapped)> {
         std::mem::take(&mut self.told)
     }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
+use flamegraphs::Mapped;
 use flamegraphs::symbolize::maps::Mapping;
 
 use super::touch;
@@ -25,6 +26,43 @@ const PROGRAMS: usize = 8;
 struct Program {
     since: MonoNs,
     mappings: Mappings,
+    /// What was mapped in place of something else, when, and what that was.
+    displaced: Vec<(MonoNs, Mapping, Vec<Mapping>)>,
+}
+
+/// Mappings in place of others that are remembered of a program, ~300 B each: until somebody samples it, for whom they are
+/// kept.
+const DISPLACED: usize = 64;
+
+impl Program {
+    fn new(since: MonoNs, mappings: Mappings) -> Self {
+        Self { since, mappings, displaced: Vec::new() }
+    }
+
+    fn map(&mut self, at: MonoNs, new: Mapping) {
+        let old = put(Arc::make_mut(&mut self.mappings), new.clone());
+        if old.iter().any(|old| old.backing != new.backing) {
+            if self.displaced.len() >= DISPLACED {
+                self.displaced.remove(0);
+            }
+            self.displaced.push((at, new, old));
+        }
+    }
+
+    /// What it had mapped before anything took another's place.
+    fn first(&self) -> Mappings {
+        if self.displaced.is_empty() {
+            return Arc::clone(&self.mappings);
+        }
+        let mut first: Vec<Mapping> = Vec::clone(&self.mappings);
+        first.retain(|mapping| !self.displaced.iter().any(|(_, new, _)| overlap(mapping, new)));
+        for old in self.displaced.iter().flat_map(|(.., old)| old) {
+            if !first.iter().any(|known| overlap(known, old)) {
+                put(&mut first, old.clone());
+            }
+        }
+        Arc::new(first)
+    }
 }
 
 /// Its programs, the last last.
@@ -33,7 +71,7 @@ struct Space(Vec<Program>);
 
 impl Space {
     fn new(since: MonoNs, mappings: Mappings) -> Self {
-        Self(vec![Program { since, mappings }])
+        Self(vec![Program::new(since, mappings)])
     }
 
     fn mappings(&self) -> Mappings {
@@ -59,7 +97,7 @@ impl Spaces {
                 // What was mapped before we looked is not known of the others: they live, and `/proc` tells.
                 MappingChange::Map(mapping) => {
                     if let Some(program) = self.known.get_mut(&tgid).and_then(|space| space.0.last_mut()) {
-                        put(Arc::make_mut(&mut program.mappings), mapping);
+                        program.map(at, mapping);
                     }
                 }
             }
@@ -94,10 +132,24 @@ impl Spaces {
         (begun.checked_sub(1).map(of).unwrap_or_default(), begun.checked_sub(2).map(of).unwrap_or_default())
     }
 
+    /// How many mappings each program of a process has; the last program last.
+    pub fn sizes(&self, tgid: Tgid) -> Vec<usize> {
+        self.programs(tgid).map(|program| program.mappings.len()).collect()
+    }
+
     /// All that is known of a process, the last program last.
-    pub fn of(&self, tgid: Tgid) -> impl Iterator<Item = &Mappings> {
+    pub fn of(&self, tgid: Tgid) -> Vec<Mapped> {
+        let told = self.programs(tgid).map(|program| {
+            let began = Mapped::Program { since_ns: program.since.0, mappings: program.first() };
+            let later = program.displaced.iter().map(|(at, new, _)| (at.0, new.clone())).collect();
+            [began, Mapped::Later(later)]
+        });
+        told.flatten().filter(|told| !matches!(told, Mapped::Later(later) if later.is_empty())).collect()
+    }
+
+    fn programs(&self, tgid: Tgid) -> impl Iterator<Item = &Program> {
         let programs = self.known.get(&tgid).into_iter().flat_map(|space| &space.0);
-        programs.map(|program| &program.mappings).filter(|mappings| !mappings.is_empty())
+        programs.filter(|program| !program.mappings.is_empty())
     }
 
     fn fork(&mut self, at: MonoNs, parent: Tgid, child: Tgid) {
@@ -114,15 +166,20 @@ impl Spaces {
         if programs.len() >= PROGRAMS {
             programs.remove(0);
         }
-        programs.push(Program { since: at, mappings: Mappings::default() });
+        programs.push(Program::new(at, Mappings::default()));
     }
 }
 
-/// A mapping takes the place of what was there.
-fn put(mappings: &mut Vec<Mapping>, new: Mapping) {
-    mappings.retain(|old| old.end <= new.start || new.end <= old.start);
+fn overlap(one: &Mapping, other: &Mapping) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+/// A mapping takes the place of what was there, which is returned.
+fn put(mappings: &mut Vec<Mapping>, new: Mapping) -> Vec<Mapping> {
+    let old = mappings.extract_if(.., |old| overlap(old, &new)).collect();
     let place = mappings.partition_point(|old| old.start < new.start);
     mappings.insert(place, new);
+    old
 }
 
 #[cfg(test)]
@@ -196,5 +253,27 @@ mod tests {
         let mut all = vec![mapping(0x1000), mapping(0x2000), mapping(0x4000)];
         put(&mut all, Mapping::new((0x1800, 0x3000), 0, (1, 2), "/x"));
         assert_eq!(all.iter().map(|mapping| mapping.start).collect::<Vec<_>>(), [0x1800, 0x4000]);
+    }
+
+    #[test]
+    fn what_was_mapped_in_turn_is_told_with_its_times() {
+        let plugin = |name| Mapping::new((0x5000, 0x6000), 0, (1, 7), name);
+        let mut spaces = Spaces::default();
+        spaces.take(vec![
+            event(1, 10, MappingChange::Exec),
+            event(2, 10, MappingChange::Map(mapping(0x3000))),
+            event(3, 10, MappingChange::Map(plugin("/alpha"))),
+            event(4, 10, MappingChange::Map(plugin("/beta"))),
+            // Its protection changes.
+            event(5, 10, MappingChange::Map(plugin("/beta"))),
+            event(6, 10, MappingChange::Map(plugin("/alpha"))),
+        ]);
+        let [Mapped::Program { since_ns: 1, mappings }, Mapped::Later(later)] = &spaces.of(Tgid(10))[..]
+        else {
+            panic!("{:?}", spaces.of(Tgid(10)));
+        };
+        assert_eq!(**mappings, [mapping(0x3000), plugin("/alpha")]);
+        assert_eq!(*later, [(4, plugin("/beta")), (6, plugin("/alpha"))]);
+        assert_eq!(spaces.sizes(Tgid(10)), [2]);
     }
 }

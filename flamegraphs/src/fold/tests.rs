@@ -51,7 +51,7 @@ fn a_reason_and_the_waker_upside_down_stand_on_the_leaf() {
         sample: sample("app", &[10, 31], &[100], 5),
         reason: Some("[futex_lock]".into()),
         waker: Some(waker),
-        group: None,
+        ..Stacked::from(sample("app", &[10, 31], &[100], 5))
     };
     let folded = fold_stacked(&[one], &names, &FoldOptions::default());
     let expected = "app;main;leaf;k_leaf_[k];[futex_lock];k_leaf_[w];w_leaf_[w];w_main_[w];poker_[w]";

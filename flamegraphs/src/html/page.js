@@ -101,10 +101,10 @@ $("whole").addEventListener("click", () => { select(null); regroup(); });
 
 // ---- where
 const group_of = {
-  comm: (thread) => [thread[2]],
-  process: (thread) => [thread[0] ? `${thread[2]}-${thread[0]}` : thread[2]],
+  comm: (thread) => [thread[4]],
+  process: (thread) => [thread[0] ? `${thread[4]}-${thread[0]}` : thread[4]],
   thread: (thread) => [thread[0] ? `${thread[2]}-${thread[0]}/${thread[1]}` : thread[2]],
-  group: (thread) => [thread[3] || "[host]", thread[2]],
+  group: (thread) => [thread[3] || "[host]", thread[4]],
   none: () => [],
 };
 let tree = null, zoomed = null, boxes = [];

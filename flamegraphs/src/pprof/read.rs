@@ -7,7 +7,9 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 
 use super::wire::{Value, field};
-use super::{INTERPRETED, JIT, KERNEL, LABEL_GROUP, LABEL_PID, LABEL_THREAD, LABEL_TID, REASON, WAKER};
+use super::{
+    INTERPRETED, JIT, KERNEL, LABEL_GROUP, LABEL_PID, LABEL_PROCESS, LABEL_THREAD, LABEL_TID, REASON, WAKER,
+};
 use crate::frame::{Frame, Kind, Source};
 use crate::timeline::{FrameId, Point, Thread, Timeline, intern};
 
@@ -205,12 +207,13 @@ impl<'a> Raw<'a> {
     }
 
     fn thread(&self, sample: &RawSample) -> Thread {
-        let mut thread = Thread { tgid: 0, tid: 0, comm: "".into(), group: None };
+        let mut thread = Thread { tgid: 0, tid: 0, comm: "".into(), process: None, group: None };
         for &(key, text, number) in &sample.labels {
             match &*self.string(key) {
                 LABEL_PID => thread.tgid = number as u32,
                 LABEL_TID => thread.tid = number as u32,
                 LABEL_THREAD => thread.comm = self.string(text),
+                LABEL_PROCESS => thread.process = Some(self.string(text)),
                 LABEL_GROUP => thread.group = Some(self.string(text)),
                 _ => {}
             }

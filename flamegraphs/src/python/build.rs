@@ -7,14 +7,13 @@ use agent_common::abi::python::{ENTRY_ALWAYS, ENTRY_BELOW, ENTRY_FLAG, PythonLay
 
 use super::code::{self, Table};
 use super::{Interpreter, LOOP};
-use crate::symbolize::elf::{u32_at, u64_at};
-use crate::unwind::{self, Bytes, Segment};
+use crate::elf::{Bytes, SHT_DYNSYM, Section, Segment, i32_at, u32_at, u64_at};
+use crate::unwind;
 
 /// Dynamic symbols and their names, read at most: CPython has 3,000.
 const MAX_TABLE: u64 = 4 << 20;
 /// Code of the loop at most: it has 35 to 60 KiB.
 const MAX_LOOP: u64 = 1 << 20;
-const SHT_DYNSYM: u32 = 11;
 
 /// `_Py_DebugOffsets` begins so (3.13).
 const COOKIE: &[u8] = b"xdebugpy";
@@ -191,9 +190,7 @@ fn at(file: &(impl Bytes + ?Sized), segments: &[Segment], addr: u64, len: u64) -
 }
 
 fn offset(segments: &[Segment], addr: u64) -> Option<u64> {
-    let segment =
-        segments.iter().find(|segment| addr >= segment.vaddr && addr - segment.vaddr < segment.size)?;
-    segment.offset.checked_add(addr - segment.vaddr)
+    segments.iter().find_map(|segment| segment.offset_of(addr))
 }
 
 /// Address and size of dynamic symbols; `None` if there are none at all.
@@ -201,11 +198,11 @@ fn symbols<const N: usize>(
     file: &(impl Bytes + ?Sized),
     names: [&str; N],
 ) -> Option<[Option<(u64, u64)>; N]> {
-    let sections = unwind::sections(file)?;
-    let header = sections.chunks_exact(64).find(|entry| u32_at(entry, 4) == Some(SHT_DYNSYM))?;
-    let texts = sections.chunks_exact(64).nth(u32_at(header, 40)? as usize)?;
-    let body = |entry| file.bytes(u64_at(entry, 24)?, u64_at(entry, 32).filter(|size| *size <= MAX_TABLE)?);
-    let (table, texts) = (body(header)?, body(texts)?);
+    let elf = unwind::headers(file)?;
+    let symbols = elf.sections.iter().find(|section| section.kind == SHT_DYNSYM)?;
+    let body =
+        |section: &Section| (section.size <= MAX_TABLE).then(|| file.bytes(section.offset, section.size))?;
+    let (table, texts) = (body(symbols)?, body(elf.sections.get(symbols.link as usize)?)?);
     let mut found = [None; N];
     for symbol in table.chunks_exact(24) {
         let (Some(name), Some(addr), Some(size)) = (u32_at(symbol, 0), u64_at(symbol, 8), u64_at(symbol, 16))
@@ -233,7 +230,7 @@ fn loops(file: &(impl Bytes + ?Sized), segments: &[Segment], addr: u64, size: u6
     let mut hits: Vec<(u64, u64)> = Vec::new();
     for (place, window) in code.windows(6).enumerate() {
         let [0x0f, 0x80..=0x8f, distance @ ..] = window else { continue };
-        let Some(distance) = distance.first_chunk().map(|bytes| i32::from_le_bytes(*bytes)) else { continue };
+        let Some(distance) = i32_at(distance, 0) else { continue };
         let target = addr.wrapping_add(place as u64 + 6).wrapping_add_signed(distance.into());
         if target.wrapping_sub(addr) < size {
             continue;

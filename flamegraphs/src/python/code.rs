@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 pub(super) use super::lines::Table;
+use crate::elf::{u32_at, u64_at};
 use crate::frame::Source;
-use crate::symbolize::elf::{u32_at, u64_at};
 
 /// Bytes of a code object that are read: all of what is asked for lies in them.
 const CODE_BYTES: usize = 160;

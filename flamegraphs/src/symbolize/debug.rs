@@ -15,11 +15,14 @@ const DEBUG_DIR: &str = "usr/lib/debug";
 /// A debug file that a checksum alone proves to be the right one is read whole for it; this much at most.
 const MAX_CHECKED: u64 = 512 << 20;
 
+/// Where a file was found.
+pub(super) type Found = (Root, PathBuf);
+
 /// The debug file of `image`, which lies at `path` below `root` (of a process that maps it). In this order: by build
 /// ID, here and below `root`; by the name in its `.gnu_debuglink`; in debuginfod's cache. Whatever the way, build IDs
 /// must be the same, or else the checksum right. Both are easily forged: with `trusted`, only a file that nobody but root can
-/// have written is taken. May wait for file systems.
-pub(super) fn find(image: &Image, path: &Path, root: Root, trusted: bool) -> Option<(File, Image)> {
+/// have written is taken. Says where it is, too. May wait for file systems.
+pub(super) fn find(image: &Image, path: &Path, root: Root, trusted: bool) -> Option<(File, Image, Found)> {
     let id = image.build_id.as_deref();
     let by_id = id.into_iter().flat_map(|id| {
         let file = by_build_id(id);
@@ -27,23 +30,27 @@ pub(super) fn find(image: &Image, path: &Path, root: Root, trusted: bool) -> Opt
     });
     let by_link = image.debug_link().into_iter().flat_map(|link| by_link(link, path, root));
     let open = |(root, path): (Root, PathBuf)| {
-        file::below(root, &path).ok().filter(|held| !trusted || held.is_trusted())
+        let held = file::below(root, &path).ok().filter(|held| !trusted || held.is_trusted())?;
+        Some((held, (root, path)))
     };
     // The cache is ours: what is in it came from the servers that the operator names.
-    let cached = || id.and_then(debuginfod::cached).and_then(|path| file::at(&path).ok());
+    let cached = || {
+        let path = id.and_then(debuginfod::cached)?;
+        Some((file::at(&path).ok()?, (Root::Own, path)))
+    };
     let found = by_id.chain(by_link).filter_map(open);
-    found.chain(std::iter::once_with(cached).flatten()).find_map(|held: Held| {
+    found.chain(std::iter::once_with(cached).flatten()).find_map(|(held, found): (Held, Found)| {
         let file = held.reader().ok()?;
         let its = Image::read(&file)?;
         let right = match (id, its.build_id.as_deref()) {
             (Some(one), Some(other)) => one == other,
             _ => image.debug_link().is_some_and(|link| crc(&file) == Some(link.crc)),
         };
-        right.then_some((file, its))
+        right.then_some((file, its, found))
     })
 }
 
-fn by_build_id(id: &[u8]) -> PathBuf {
+pub(super) fn by_build_id(id: &[u8]) -> PathBuf {
     let hex = hex(id);
     let (first, rest) = hex.split_at_checked(2).unwrap_or_default();
     Path::new(DEBUG_DIR).join(format!(".build-id/{first}/{rest}.debug"))

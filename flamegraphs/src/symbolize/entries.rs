@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
+use opener::file::Root;
+
 use super::elf::{Content, Image};
 use super::go::GoTable;
 use super::jitdump::Dump;
+use super::spread::{Places, Spread};
 use super::{maps, name, perf_map};
 
 /// Addresses asked for: the ends, and what small inputs hold.
@@ -41,6 +44,11 @@ pub(crate) fn elf(file: &File) {
     for content in [Content::Symbols, Content::Debug] {
         // Sizes may be made up: a refusal is an answer.
         let _ = image.snapshot(file, content);
+    }
+    // Of debug info in several files this one is all that there is.
+    let nowhere = Places { root: Root::Own, path: "/nonexistent/program".into(), trusted: true };
+    if let Some(own) = Spread::read(file, &nowhere, 1 << 20) {
+        let _ = ADDRS.map(|addr| own.find(addr).map(|name| name.inlined.len()));
     }
     if let Some(table) = GoTable::read(file, &image) {
         let _ = ADDRS.map(|addr| table.find(addr));

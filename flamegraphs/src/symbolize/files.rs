@@ -31,6 +31,7 @@ use super::maps::{Backing, Mapping};
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
 use answer::names_of;
+pub(super) use answer::{DebugName, Line};
 use look::Looked;
 use mapped::Opened;
 pub(super) use mapped::{Key, MappedFile, stand_in};
@@ -329,12 +330,15 @@ impl Files {
         let mut elf = Elf::new(tables.path());
         elf.debug_syms = false;
         let symbols = self.symbolizer.symbolize(&Source::Elf(elf.clone()), Input::VirtOffset(vaddrs))?;
-        let debug = if tables.debug {
+        let found = if tables.debug && tables.spread.is_none() {
             elf.debug_syms = true;
             self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs))?
         } else {
             Vec::new()
         };
+        let debug = tables
+            .debug_names(vaddrs)
+            .unwrap_or_else(|| found.iter().map(|found| found.as_sym().map(DebugName::of)).collect());
         let go = |at: usize| tables.go.as_ref().and_then(|go| go.find(vaddrs[at]));
         Ok(names_of(&symbols, &debug, &file.module, |at, reason| match go(at) {
             Some(name) => FrameName::named(name.into()),

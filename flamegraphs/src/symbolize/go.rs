@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::elf::{Image, u32_at, u64_at};
+use super::elf::Image;
+use crate::elf::{u32_at, u64_at};
 
 /// Larger tables are not read; Kubernetes' programs have some 20 MiB.
 const MAX_TABLE: u64 = 64 << 20;

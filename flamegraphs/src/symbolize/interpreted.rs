@@ -102,7 +102,7 @@ impl Interpreted {
         let known = self.known.get(&frame.code())?;
         let name = |code: &Code| {
             let source = Some(code.source(frame.instr()));
-            let code_of = names::Code { module: None, source, inlined: Vec::new() };
+            let code_of = names::Code { source, ..names::Code::default() };
             FrameName {
                 code: Some(Arc::new(code_of)),
                 role: Role::Function,

@@ -221,7 +221,7 @@ impl Jit {
             let (name, source) = self.map.find(addr)?;
             (name, source, None)
         };
-        let code = source.is_some().then(|| Arc::new(Code { module, source, inlined: Vec::new() }));
+        let code = source.is_some().then(|| Arc::new(Code { module, source, ..Code::default() }));
         Some(FrameName { jit: true, code, ..FrameName::named(readable(name).into()) })
     }
 

@@ -21,7 +21,10 @@ mod name;
 mod perf_map;
 mod plan;
 mod process;
+mod program;
 mod revisit;
+mod space;
+mod spread;
 mod worker;
 
 use std::path::PathBuf;
@@ -35,7 +38,8 @@ use crate::fold::{self, FoldOptions, Folded};
 use crate::names::{FrameName, Names};
 use crate::sample::Sample;
 pub use debuginfod::set_debuginfod;
-pub use name::readable;
+pub use name::{brief, readable};
+pub use process::Mapped;
 use worker::Job;
 
 /// Requests waiting at most. An `observe` beyond it is dropped and counted, so a fork storm costs memory
@@ -172,10 +176,10 @@ impl Symbolizer {
         self.send_or_count(Job::Forked { parent, child });
     }
 
-    /// Process `tgid` has, or had, these executable mappings, sorted by address: for one that is gone by the time that it is
-    /// observed. Its files are opened now. Never blocks.
-    pub fn mapped(&self, tgid: u32, mappings: Arc<Vec<maps::Mapping>>) {
-        self.send_or_count(Job::Mapped { tgid, mappings });
+    /// What process `tgid` has, or had, mapped: for one that is gone by the time that it is observed, and for libraries that
+    /// come and go. Its files are opened now. Never blocks.
+    pub fn mapped(&self, tgid: u32, what: Mapped) {
+        self.send_or_count(Job::Mapped { tgid, what });
     }
 
     /// Reads code objects of Python processes soon, by tgid and addresses: they may be gone when their frames are named.

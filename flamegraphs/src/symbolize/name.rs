@@ -66,6 +66,30 @@ fn shorten(name: &str) -> String {
     cut(name)
 }
 
+/// A readable name as short as a person needs it: generic arguments are left out, `Vec<..>`; of `<Vec<T> as Trait>` those
+/// within.
+#[must_use]
+pub fn brief(name: &str) -> String {
+    let qualified = name.strip_prefix('<').and_then(|rest| {
+        let mut depth = 1_usize;
+        let mut last = '\0';
+        let end = rest.char_indices().find_map(|(at, char)| {
+            depth = match char {
+                '<' => depth + 1,
+                '>' if last != '-' => depth - 1,
+                _ => depth,
+            };
+            last = char;
+            (depth == 0).then_some(at)
+        })?;
+        Some(rest.split_at(end))
+    });
+    match qualified {
+        Some((within, rest)) => format!("<{}>{}", collapse(within, 0), collapse(&rest[1..], 0)),
+        None => collapse(name, 0),
+    }
+}
+
 /// `name` with every `<…>` nested deeper than `keep` replaced by `<..>`.
 fn collapse(name: &str, keep: usize) -> String {
     let mut out = String::with_capacity(MAX_NAME * 2);
@@ -149,6 +173,27 @@ mod tests {
             "{short}"
         );
         assert_eq!(short, shorten(&name));
+    }
+
+    #[test]
+    fn a_brief_name_has_no_generic_arguments() {
+        for (name, want) in [
+            ("alloc::vec::Vec<T,A>::push", "alloc::vec::Vec<..>::push"),
+            (
+                "<alloc::vec::Vec<T> as core::ops::Drop>::drop",
+                "<alloc::vec::Vec<..> as core::ops::Drop>::drop",
+            ),
+            ("<fn(u8) -> v<w> as a<b>>::c::<d>", "<fn(u8) -> v<..> as a<..>>::c::<..>"),
+            (
+                "std::vector<int, std::allocator<int> >::push_back(int const&)",
+                "std::vector<..>::push_back(int const&)",
+            ),
+            ("main", "main"),
+            ("<unbalanced", "<..>"),
+            ("", ""),
+        ] {
+            assert_eq!(brief(name), want);
+        }
     }
 
     #[test]

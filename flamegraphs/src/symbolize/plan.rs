@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::cache::NameCache;
 use super::files::{Files, MappedFile};
+use crate::coverage::Unnamed;
 use crate::names::FrameName;
 
 /// An address to ask for, and the slot its name goes to.
@@ -18,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) names: Vec<FrameName>,
     /// Addresses in our own vDSO.
     pub(crate) vdso: Vec<Place>,
+    /// Slots whose names belong together, since it is not known which is right: the first, and one more.
+    either: Vec<(usize, usize)>,
     /// By content, in order of first use.
     files: BTreeMap<u32, (Rc<MappedFile>, Vec<Place>)>,
 }
@@ -32,7 +35,15 @@ impl Plan {
             .push((vaddr, slot));
     }
 
-    /// Asks the files, each once, and returns the names by slot.
+    /// A slot for another name of what is in `slot`: it is one of them.
+    pub(crate) fn also(&mut self, slot: usize) -> usize {
+        let other = self.names.len();
+        self.names.push(FrameName::unnamed("[unknown]", Unnamed::Unmapped));
+        self.either.push((slot, other));
+        other
+    }
+
+    /// Asks the files, each once, and returns the names by slot; behind them are those that [`Self::also`] has added.
     pub(crate) fn finish(mut self, files: &mut Files, cache: &mut NameCache) -> Vec<FrameName> {
         for (file, mut places) in std::mem::take(&mut self.files).into_values() {
             self.fill(&mut places, |vaddrs| files.names(&file, vaddrs, cache));
@@ -41,6 +52,13 @@ impl Plan {
         if !self.vdso.is_empty() {
             let mut places = std::mem::take(&mut self.vdso);
             self.fill(&mut places, |addrs| files.vdso_names(addrs));
+        }
+        for (slot, other) in std::mem::take(&mut self.either) {
+            let (one, other) = (&self.names[slot], &self.names[other]);
+            if one.text != other.text {
+                let text = format!("{} or {}", one.text, other.text).into();
+                self.names[slot] = FrameName { text, unnamed: one.unnamed.or(other.unnamed), ..one.clone() };
+            }
         }
         self.names
     }

@@ -2,22 +2,20 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
 
 use super::asker::Asker;
 use super::elf::Image;
-use super::files::{Files, MappedFile, stand_in};
+use super::files::{Files, stand_in};
 use super::interpreted::{self, Interpreted, Span};
-use super::jit::{Jit, Places};
-use super::jitdump::Dump;
+use super::jit::Jit;
 use super::maps::{self, Backing};
 use super::plan::Plan;
+use super::program::{Process, Region, Target, a_loop, region};
 use crate::coverage::Unnamed;
-use crate::names::{Code, FrameName, Role};
-use crate::python::{self, Interpreter};
+use crate::names::FrameName;
 
 /// Memory for the names of run-time compiled code of all processes: some 150,000 functions.
 const MAX_JIT: usize = 12 << 20;
@@ -25,39 +23,19 @@ const MAX_JIT: usize = 12 << 20;
 const MAX_INTERPRETED: usize = 12 << 20;
 /// Processes remembered at most; ~2 KiB each.
 const MAX_PROCESSES: usize = 4096;
-/// Sets of mappings kept of one process: before and after an exec (a script has several), a `dlclose`, or the tgid's reuse.
-const MAX_GENERATIONS: usize = 6;
 
-/// What an executable mapping is, with the file resolved.
-#[derive(Debug, Clone)]
-enum Target {
-    File(Rc<MappedFile>),
-    Anonymous,
-    Vdso,
-    Special(Arc<str>),
-}
-
-#[derive(Debug, Clone)]
-struct Region {
-    start: u64,
-    end: u64,
-    offset: u64,
-    target: Target,
-}
-
-#[derive(Debug, Default)]
-struct Process {
-    /// Latest first.
-    generations: Vec<Rc<[Region]>>,
-    /// Who it is, once it has been looked at while it lived.
-    asker: Option<Asker>,
-    /// Why there are no mappings.
-    failed: Option<Unnamed>,
-    used: u64,
-    jit: Jit,
-    interpreted: Interpreted,
-    /// Who forked it: what it has not been asked itself in time, that one may know.
-    parent: Option<u32>,
+/// What a process has mapped, told by the kernel as it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapped {
+    /// The executable mappings of the program that it runs, or ran, sorted by address.
+    Program {
+        /// When it began, by exec or fork: `CLOCK_MONOTONIC` ns.
+        since_ns: u64,
+        /// They.
+        mappings: Arc<Vec<maps::Mapping>>,
+    },
+    /// More, each in place of what was there, with the time: `CLOCK_MONOTONIC` ns.
+    Later(Vec<(u64, maps::Mapping)>),
 }
 
 /// All processes seen.
@@ -84,95 +62,95 @@ impl Processes {
         alive
     }
 
-    /// It has these mappings, or had them when it lived.
-    pub(crate) fn mapped(&mut self, tgid: u32, mappings: &[maps::Mapping], files: &mut Files) {
+    /// It has, or had, mapped this since its program began.
+    pub(crate) fn mapped(&mut self, tgid: u32, told: &Mapped, files: &mut Files) {
         let process = self.entry(tgid);
         process.look(tgid);
         let space = process.asker(tgid).space;
-        let regions: Rc<[Region]> = mappings.iter().map(|map| region(map, space, files)).collect();
         process.failed = None;
-        process.add(regions);
+        match told {
+            Mapped::Program { since_ns, mappings } => {
+                // 0: it runs since before anybody looked.
+                if *since_ns > 0 {
+                    process.space.began(*since_ns);
+                }
+                mappings.iter().for_each(|map| process.space.mapped(*since_ns, region(map, space, files)));
+            }
+            Mapped::Later(later) => {
+                for (at_ns, map) in later {
+                    process.space.mapped(*at_ns, region(map, space, files));
+                }
+            }
+        }
         process.open_files(tgid, files);
     }
 
     /// A child has what its parent has until it execs; it may be gone before it is observed itself.
     pub(crate) fn forked(&mut self, parent_tgid: u32, child: u32) {
         let Some(parent) = self.known.get(&parent_tgid) else { return };
-        let generations = parent.generations.clone();
+        let space = parent.space.clone();
         let used = self.clock;
         // It has its parent's user and namespaces, too, until it is looked at itself.
         let asker = parent.asker.map(|asker| Asker { tgid: child, ..asker });
-        let process = Process { generations, asker, used, parent: Some(parent_tgid), ..Process::default() };
+        let process = Process { space, asker, used, parent: Some(parent_tgid), ..Process::default() };
         self.known.insert(child, process);
     }
 
-    /// Finds out where `addrs` (sorted, unique) of process `tgid` lie. What needs no file is named at once;
-    /// the rest goes on `plan`, which asks each file once for all processes. Python frames are of samples from `span`.
+    /// Of addresses and times those at which something else is at the address than at the time before, sorted.
+    pub(crate) fn turns(&self, tgid: u32, mut asked: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+        let Some(process) = self.known.get(&tgid) else { return Vec::new() };
+        asked.sort_unstable();
+        asked.dedup();
+        let mut last: Option<(u64, Vec<&Region>)> = None;
+        asked.retain(|&(addr, at)| {
+            let found = process.space.find(addr, at);
+            let same = last.as_ref().is_some_and(|(known, before)| {
+                *known == addr
+                    && before.len() == found.len()
+                    && before.iter().zip(&found).all(|(a, b)| std::ptr::eq(*a, *b))
+            });
+            last = Some((addr, found));
+            !same
+        });
+        asked
+    }
+
+    /// Those of `addrs` at which process `tgid` had more than one thing in turn.
+    pub(crate) fn contested(&self, tgid: u32, addrs: &[u64]) -> Vec<u64> {
+        let Some(process) = self.known.get(&tgid) else { return Vec::new() };
+        addrs.iter().copied().filter(|addr| process.space.is_contested(*addr)).collect()
+    }
+
+    /// Finds out where `addrs` (sorted, unique) of process `tgid` lie; each with the time that it was sampled at, 0 where that
+    /// does not matter. What needs no file is named at once; the rest goes on `plan`, which asks each file once for all
+    /// processes. Python frames are of samples from `span`. Returns the first of their slots.
     pub(crate) fn locate(
         &mut self,
         tgid: u32,
-        (addrs, span): (&[u64], Span),
+        (addrs, span): (&[(u64, u64)], Span),
         files: &mut Files,
         plan: &mut Plan,
-    ) {
-        self.refresh(tgid, files);
-        let own_vdso = self.own_vdso();
-        let Some(process) = self.known.get_mut(&tgid) else { return };
-        let asker = process.asker(tgid);
+    ) -> usize {
+        let (own_vdso, base) = (self.own_vdso(), plan.names.len());
+        let Some(process) = self.known.get_mut(&tgid) else { return base };
         let missing = process.failed.unwrap_or(Unnamed::Unmapped);
-        let base = plan.names.len();
         plan.names.resize(base + addrs.len(), FrameName::unnamed("[unknown]", missing));
 
-        let (mut anonymous, mut interpreted) = (Vec::new(), Vec::new());
-        // Sorted addresses come region by region: open once, not once an address.
-        let mut last: Option<(*const Region, Result<Arc<Image>, Unnamed>)> = None;
-        for (slot, &addr) in (base..).zip(addrs) {
+        let mut interpreted = Vec::new();
+        let asker = process.asker(tgid);
+        let mut places = Placing { asker, own_vdso, anonymous: Vec::new(), last: None };
+        for (slot, &(addr, at)) in (base..).zip(addrs) {
             if let Some(frame) = PythonFrame::of(addr) {
                 interpreted.push((slot, frame));
                 continue;
             }
-            let Some(region) = process.find(addr) else { continue };
-            let within = addr - region.start;
-            match &region.target {
-                Target::Anonymous => anonymous.push((slot, addr)),
-                Target::Special(label) => {
-                    plan.names[slot] = FrameName::unnamed(Arc::clone(label), Unnamed::Stripped);
-                }
-                Target::Vdso => match own_vdso {
-                    Some((start, end)) if end - start == region.end - region.start => {
-                        plan.vdso.push((start + within, slot));
-                    }
-                    _ => plan.names[slot] = FrameName::unnamed("[vdso]", Unnamed::Stripped),
-                },
-                Target::File(file) => {
-                    let offset = within.saturating_add(region.offset);
-                    let image = match &last {
-                        Some((known, image)) if std::ptr::eq(*known, region) => image.clone(),
-                        _ => {
-                            let image = files.open(asker, (region.start, region.end), file);
-                            last.insert((region, image)).1.clone()
-                        }
-                    };
-                    if let Some(python) = file.interpreter()
-                        && python.is_loop(offset)
-                    {
-                        plan.names[slot] = a_loop(file);
-                        continue;
-                    }
-                    let found = image.and_then(|image| image.vaddr(offset).ok_or(Unnamed::Stripped));
-                    match found {
-                        Ok(vaddr) => plan.ask(file, vaddr, slot),
-                        Err(reason) => {
-                            plan.names[slot] = stand_in(file.label(), offset, reason);
-                            if reason == Unnamed::NotElf {
-                                // A JIT may map its code from a file (.NET's memfd): the perf map knows.
-                                anonymous.push((slot, addr));
-                            }
-                        }
-                    }
-                }
+            // Where it is not known which of two it was, both are named.
+            for (nth, region) in process.space.find(addr, at).into_iter().enumerate() {
+                let slot = if nth == 0 { slot } else { plan.also(slot) };
+                places.place(region, addr, slot, files, plan);
             }
         }
+        let anonymous = places.anonymous;
         if !anonymous.is_empty() {
             process.name_jit(tgid, &anonymous, files, &mut plan.names);
             self.enforce_jit();
@@ -180,6 +158,7 @@ impl Processes {
         if !interpreted.is_empty() {
             self.name_interpreted(tgid, (&interpreted, span), files, &mut plan.names);
         }
+        base
     }
 
     /// Reads the code objects at `addrs` of a Python process, as long as it lives.
@@ -254,10 +233,12 @@ impl Processes {
 
     /// Reads the mappings again if the process lives; keeps the old set if something is no longer in the new.
     /// Says whether the process lives.
-    fn refresh(&mut self, tgid: u32, files: &mut Files) -> bool {
+    pub(crate) fn refresh(&mut self, tgid: u32, files: &mut Files) -> bool {
         let process = self.entry(tgid);
         process.look(tgid);
         let asker = process.asker(tgid);
+        // Before the look: what is mapped meanwhile comes after it.
+        let at = interpreted::now_ns();
         let maps = match files.workers.run(asker.owner(), move || maps::read(tgid)) {
             // Exiting: the mappings are gone before the entry is.
             Ok(Ok(maps)) if maps.is_empty() => Err(Unnamed::ProcessGone),
@@ -268,12 +249,12 @@ impl Processes {
         };
         match maps {
             // What is not in the mappings we have is a stray address more likely than an exec we missed.
-            Err(reason) => process.failed = process.generations.is_empty().then_some(reason),
+            Err(reason) => process.failed = process.space.is_empty().then_some(reason),
             Ok(maps) => {
                 let space = asker.space;
-                let regions: Rc<[Region]> = maps.iter().map(|map| region(map, space, files)).collect();
+                let regions = maps.iter().map(|map| region(map, space, files)).collect();
                 process.failed = None;
-                process.add(regions);
+                process.space.seen(at, regions);
                 return true;
             }
         }
@@ -308,128 +289,55 @@ impl Processes {
     }
 }
 
-impl Process {
-    /// Looks who it is.
-    fn look(&mut self, tgid: u32) {
-        self.asker = Asker::of(tgid).or(self.asker);
-    }
+/// Where the addresses of one process lie.
+struct Placing<'p> {
+    asker: Asker,
+    own_vdso: Option<(u64, u64)>,
+    /// Slots of addresses in anonymous memory.
+    anonymous: Vec<(usize, u64)>,
+    /// Sorted addresses come region by region: open once, not once an address.
+    last: Option<(&'p Region, Result<Arc<Image>, Unnamed>)>,
+}
 
-    fn asker(&self, tgid: u32) -> Asker {
-        self.asker.unwrap_or(Asker::gone(tgid))
-    }
-
-    fn add(&mut self, regions: Rc<[Region]>) {
-        if let Some(latest) = self.generations.first()
-            && latest.iter().all(|old| find(&regions, old.start).is_some_and(|new| new.same_place(old)))
-        {
-            self.generations[0] = regions;
-            return;
-        }
-        self.generations.insert(0, regions);
-        self.generations.truncate(MAX_GENERATIONS);
-    }
-
-    /// Opens what it has mapped, so that it stays to be read.
-    fn open_files(&self, tgid: u32, files: &mut Files) {
-        for region in self.generations.first().into_iter().flat_map(|regions| regions.iter()) {
-            if let Target::File(file) = &region.target {
-                let _ = files.open(self.asker(tgid), (region.start, region.end), file);
+impl<'p> Placing<'p> {
+    /// Asks for the name of `addr`, which is in `region`.
+    fn place(&mut self, region: &'p Region, addr: u64, slot: usize, files: &mut Files, plan: &mut Plan) {
+        let within = addr - region.range.start;
+        match &region.target {
+            Target::Anonymous => self.anonymous.push((slot, addr)),
+            Target::Special(label) => {
+                plan.names[slot] = FrameName::unnamed(Arc::clone(label), Unnamed::Stripped);
             }
-        }
-    }
-
-    /// The region that covers `addr`, in the latest mappings that have one.
-    fn find(&self, addr: u64) -> Option<&Region> {
-        self.generations.iter().find_map(|regions| find(regions, addr))
-    }
-
-    /// The CPython that it runs.
-    fn interpreter(&self, tgid: u32, files: &mut Files) -> Option<Arc<Interpreter>> {
-        self.generations.iter().flat_map(|regions| regions.iter()).find_map(|region| {
-            let Target::File(file) = &region.target else { return None };
-            if !Interpreter::may_be_in(file.path()) {
-                return None;
-            }
-            let _ = files.open(self.asker(tgid), (region.start, region.end), file);
-            file.interpreter()
-        })
-    }
-
-    /// Names `places` (slot, address) from the process' perf map and jitdump.
-    fn name_jit(&mut self, tgid: u32, slots: &[(usize, u64)], files: &Files, names: &mut [FrameName]) {
-        let places = self.jit_places(tgid);
-        let mut jit = std::mem::take(&mut self.jit);
-        let read = move || {
-            jit.refresh(&places);
-            jit
-        };
-        let missing = match files.workers.run(self.asker(tgid).owner(), read) {
-            Ok(jit) => {
-                self.jit = jit;
-                if self.jit.is_full() { Unnamed::OverBudget } else { Unnamed::Anonymous }
-            }
-            Err(blocked) => blocked.into(),
-        };
-        for &(slot, addr) in slots {
-            if let Some(name) = self.jit.find(addr) {
-                names[slot] = name;
-            } else if names[slot].unnamed != Some(Unnamed::NotElf) {
-                names[slot] = FrameName::unnamed("[jit]", missing);
+            Target::Vdso => match self.own_vdso {
+                Some((start, end)) if end - start == region.range.end - region.range.start => {
+                    plan.vdso.push((start + within, slot));
+                }
+                _ => plan.names[slot] = FrameName::unnamed("[vdso]", Unnamed::Stripped),
+            },
+            Target::File(file) => {
+                let offset = within.saturating_add(region.offset);
+                let image = match &self.last {
+                    Some((known, image)) if std::ptr::eq(*known, region) => image.clone(),
+                    _ => {
+                        let image = files.open(self.asker, (region.range.start, region.range.end), file);
+                        self.last.insert((region, image)).1.clone()
+                    }
+                };
+                if file.interpreter().is_some_and(|python| python.is_loop(offset)) {
+                    plan.names[slot] = a_loop(file);
+                    return;
+                }
+                match image.and_then(|image| image.vaddr(offset).ok_or(Unnamed::Stripped)) {
+                    Ok(vaddr) => plan.ask(file, vaddr, slot),
+                    Err(reason) => {
+                        plan.names[slot] = stand_in(file.label(), offset, reason);
+                        if reason == Unnamed::NotElf {
+                            // A JIT may map its code from a file (.NET's memfd): the perf map knows.
+                            self.anonymous.push((slot, addr));
+                        }
+                    }
+                }
             }
         }
     }
-
-    /// It has a jitdump mapped.
-    fn maps_dump(&self) -> bool {
-        let regions = self.generations.iter().flat_map(|regions| regions.iter());
-        regions
-            .into_iter()
-            .any(|region| matches!(&region.target, Target::File(file) if Dump::is_name(file.path())))
-    }
-
-    /// Where its perf map and jitdump may be.
-    fn jit_places(&self, tgid: u32) -> Places {
-        let regions = self.generations.iter().flat_map(|regions| regions.iter());
-        let mapped = regions.filter_map(|region| match &region.target {
-            Target::File(file) if Dump::is_name(file.path()) => {
-                Some(file.mapped(tgid, (region.start, region.end)))
-            }
-            _ => None,
-        });
-        Places { asker: self.asker(tgid), dumps: mapped.collect() }
-    }
-}
-
-impl Region {
-    fn same_place(&self, old: &Self) -> bool {
-        let shift = old.start - self.start;
-        match (&self.target, &old.target) {
-            (Target::File(a), Target::File(b)) => Rc::ptr_eq(a, b) && self.offset + shift == old.offset,
-            (Target::Anonymous, Target::Anonymous) | (Target::Vdso, Target::Vdso) => true,
-            (Target::Special(a), Target::Special(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-/// A frame of the interpreter's loop in `file`.
-fn a_loop(file: &MappedFile) -> FrameName {
-    let code = Code { module: Some(Arc::clone(file.module())), ..Code::default() };
-    FrameName { role: Role::Loop, code: Some(Arc::new(code)), ..FrameName::named(python::LOOP.into()) }
-}
-
-fn region(map: &maps::Mapping, space: u64, files: &mut Files) -> Region {
-    let target = match &map.backing {
-        Backing::File { .. } => files.intern(map, space).map_or(Target::Anonymous, Target::File),
-        Backing::Anonymous => Target::Anonymous,
-        Backing::Vdso => Target::Vdso,
-        Backing::Special(name) => Target::Special(name.as_str().into()),
-    };
-    Region { start: map.start, end: map.end, offset: map.offset, target }
-}
-
-/// The region that covers `addr`; regions are sorted, as `maps` is.
-fn find(regions: &[Region], addr: u64) -> Option<&Region> {
-    let next = regions.partition_point(|region| region.start <= addr);
-    regions.get(next.checked_sub(1)?).filter(|region| addr < region.end)
 }

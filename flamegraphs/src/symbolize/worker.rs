@@ -6,15 +6,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cache::NameCache;
 use super::files::Files;
 use super::kernel::Kallsyms;
-use super::maps::Mapping;
 use super::plan::Plan;
-use super::process::Processes;
+use super::process::{Mapped, Processes};
 use super::revisit::Revisits;
 use super::{Error, SymbolizerOptions, SymbolizerStats};
 use crate::coverage::Unnamed;
@@ -36,7 +35,7 @@ type Answer = Result<(Vec<Sample>, Names), Error>;
 pub(super) enum Job {
     Observe { tgid: u32 },
     Forked { parent: u32, child: u32 },
-    Mapped { tgid: u32, mappings: Arc<Vec<Mapping>> },
+    Mapped { tgid: u32, what: Mapped },
     Code { code: Vec<(u32, Vec<u64>)> },
     Name { samples: Vec<Sample>, reply: SyncSender<Answer> },
     File { path: PathBuf, addrs: Vec<u64>, reply: SyncSender<Result<Vec<FrameName>, Error>> },
@@ -82,9 +81,9 @@ pub(super) fn run(queue: &Receiver<Job>, options: SymbolizerOptions, stats: &Mut
             Job::Forked { parent, child } => {
                 symbolizer.look(options, stats, |State { processes, .. }| processes.forked(parent, child));
             }
-            Job::Mapped { tgid, mappings } => {
+            Job::Mapped { tgid, what } => {
                 symbolizer.look(options, stats, |State { processes, files, .. }| {
-                    processes.mapped(tgid, &mappings, files);
+                    processes.mapped(tgid, &what, files);
                 });
             }
             Job::Code { code } => symbolizer.look(options, stats, |State { processes, files, .. }| {
@@ -138,14 +137,27 @@ impl State {
         let mut user: Vec<_> = user.into_iter().collect();
         user.sort_unstable_by_key(|(tgid, _)| *tgid);
         let mut plan = Plan::default();
-        for (tgid, addrs) in &mut user {
-            sort_unique(addrs);
-            self.processes.locate(*tgid, (addrs, span), &mut self.files, &mut plan);
+        let mut asked = Vec::with_capacity(user.len());
+        for (tgid, mut addrs) in user {
+            sort_unique(&mut addrs);
+            self.processes.refresh(tgid, &mut self.files);
+            let contested = self.processes.contested(tgid, &addrs);
+            let mut places: Vec<(u64, u64)> = addrs.iter().map(|addr| (*addr, 0)).collect();
+            if !contested.is_empty() {
+                places.retain(|(addr, _)| contested.binary_search(addr).is_err());
+                let of = samples.iter().filter(|sample| sample.tgid == tgid);
+                let times = of.flat_map(|sample| lookups(&sample.user).map(|addr| (addr, sample.at_ns)));
+                let times = times.filter(|(addr, _)| contested.binary_search(addr).is_ok()).collect();
+                places.extend(self.processes.turns(tgid, times));
+                places.sort_unstable();
+            }
+            let first = self.processes.locate(tgid, (&places, span), &mut self.files, &mut plan);
+            asked.push((tgid, first, places));
         }
-        let mut found = plan.finish(&mut self.files, &mut self.cache).into_iter();
-        for (tgid, addrs) in &user {
-            for (&addr, name) in addrs.iter().zip(&mut found) {
-                names.set_user(*tgid, addr, name);
+        let found = plan.finish(&mut self.files, &mut self.cache);
+        for (tgid, first, places) in asked {
+            for (&(addr, from_ns), name) in places.iter().zip(found.get(first..).unwrap_or_default()) {
+                names.set_user_from(tgid, addr, from_ns, name.clone());
             }
         }
         self.files.deadline = None;

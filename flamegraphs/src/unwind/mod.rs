@@ -7,11 +7,12 @@ mod elf;
 mod frames;
 mod rule;
 mod table;
+mod trampoline;
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
 
+pub use crate::elf::Bytes;
+use crate::elf::Elf;
 use crate::symbolize::maps::{Backing, Mapping};
 
 pub use elf::{MAX_CODE, MAX_FRAME_BYTES, Segment};
@@ -31,37 +32,14 @@ pub enum Error {
     Malformed,
 }
 
-/// What is read of a file: its bytes by offset.
-pub trait Bytes {
-    /// `len` bytes from `offset` on; `None` where the file ends before.
-    fn bytes(&self, offset: u64, len: u64) -> Option<Vec<u8>>;
-}
-
-impl Bytes for [u8] {
-    fn bytes(&self, offset: u64, len: u64) -> Option<Vec<u8>> {
-        let start = usize::try_from(offset).ok()?;
-        let end = start.checked_add(usize::try_from(len).ok()?)?;
-        Some(self.get(start..end)?.to_vec())
-    }
-}
-
-impl Bytes for File {
-    fn bytes(&self, offset: u64, len: u64) -> Option<Vec<u8>> {
-        // What the headers say may be more than there is: that is not a reason to ask for the memory.
-        let end = offset.checked_add(len)?;
-        if end > self.metadata().ok()?.len() {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(len).ok()?];
-        let read: io::Result<()> = self.read_exact_at(&mut bytes, offset);
-        read.ok().map(|()| bytes)
-    }
-}
-
 /// The table of an ELF file.
 pub fn build(file: &(impl Bytes + ?Sized)) -> Result<Table, Error> {
     let image = elf::read(file)?;
-    let functions = frames::functions(&image.frames);
+    let mut functions = frames::functions(&image.frames);
+    trampoline::add(&mut functions.functions, file, &image.segments);
+    if functions.functions.is_empty() {
+        return Err(Error::Bare);
+    }
     Ok(table::pack(functions, image.segments, image.entry))
 }
 
@@ -70,9 +48,9 @@ pub(crate) fn segments(file: &(impl Bytes + ?Sized)) -> Option<Vec<Segment>> {
     elf::loads(file)
 }
 
-/// The headers of an ELF file's sections, 64 bytes each.
-pub(crate) fn sections(file: &(impl Bytes + ?Sized)) -> Option<Vec<u8>> {
-    elf::sections(file)
+/// The headers of an ELF file for x86-64.
+pub(crate) fn headers(file: &(impl Bytes + ?Sized)) -> Option<Elf> {
+    elf::headers(file)
 }
 
 /// Start and end of the functions that a file's unwind information describes, sorted.
@@ -93,7 +71,7 @@ pub fn mapped(tgid: u32, mapping: &Mapping) -> Option<opener::file::Mapped> {
 
 /// Identifies the contents of an ELF file: the build ID, where it has one.
 pub fn build_id(file: &File) -> Option<Box<[u8]>> {
-    crate::symbolize::elf::Image::read(file)?.build_id
+    Some(Elf::read(file)?.build_id(file)?.1)
 }
 
 #[cfg(test)]

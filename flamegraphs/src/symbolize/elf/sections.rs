@@ -1,23 +1,19 @@
 //! The sections that names come from.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
-use super::{u32_at, u64_at};
+use crate::elf::{
+    Bytes as _, Elf, SHF_COMPRESSED, SHT_DYNSYM, SHT_STRTAB, SHT_SYMTAB, Section, u32_at, u64_at,
+};
 
 /// Larger compressed symbol tables are not read; libxul's is 2 MiB.
 const MAX_DEBUGDATA: u64 = 4 << 20;
 /// A `.gnu_debuglink` is a file name and a number.
 const MAX_LINK: u64 = 4096;
 
-const SHT_SYMTAB: u32 = 2;
-const SHT_STRTAB: u32 = 3;
-pub(crate) const SHT_NOBITS: u32 = 8;
-const SHT_DYNSYM: u32 = 11;
-pub(crate) const SHF_COMPRESSED: u64 = 1 << 11;
-
 /// Sections of debug info that names, inlined functions and lines are read from.
-const DEBUG: [&[u8]; 13] = [
+const DEBUG: [&[u8]; 11] = [
     b".debug_abbrev",
     b".debug_addr",
     b".debug_aranges",
@@ -29,10 +25,10 @@ const DEBUG: [&[u8]; 13] = [
     b".debug_str",
     b".debug_str_offsets",
     b".debug_types",
-    // Where `dwz` has put what several files have in common.
-    b".gnu_debugaltlink",
-    b".debug_sup",
 ];
+
+/// Those of them that are text.
+const TEXTS: [&[u8]; 2] = [b".debug_line_str", b".debug_str"];
 
 /// The file that has the debug info, by name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +46,17 @@ pub(super) type Part = (u64, u64);
 pub(super) struct Sections {
     pub(super) has_symtab: bool,
     pub(super) has_debug_info: bool,
+    /// A part of it may be in other files.
+    pub(super) may_be_spread: bool,
     pub(super) link: Option<DebugLink>,
     pub(super) pclntab: Option<Part>,
     pub(super) text_addr: u64,
     /// Headers, symbol and string tables.
     pub(super) symbols: Vec<Part>,
+    /// Those of `symbols` and `debug` that are text: names, each with a zero behind it.
+    pub(super) texts: Vec<Part>,
+    /// The notes with the build ID.
+    pub(super) notes: Option<Part>,
     /// Debug info, and its size unpacked.
     pub(super) debug: Vec<Part>,
     pub(super) debug_bytes: u64,
@@ -67,44 +69,15 @@ pub(super) struct Sections {
     mini: Option<(Part, u64)>,
 }
 
-/// One header.
-struct Section<'a> {
-    name: &'a [u8],
-    kind: u32,
-    flags: u64,
-    addr: u64,
-    part: Part,
-    /// Where the header lies.
-    header: u64,
-}
-
 impl Sections {
-    /// Picks them out of the section headers `table`, which lie at `shoff`.
-    pub(super) fn read(
-        file: &File,
-        class64: bool,
-        shoff: u64,
-        table: &[u8],
-        entsize: usize,
-        names: usize,
-    ) -> Self {
+    /// Picks them out of the section headers of `elf`, which is what `file` is.
+    pub(super) fn read(file: &File, elf: &Elf) -> Self {
         let mut found = Self::default();
-        found.symbols.extend([(0, 64), (shoff, table.len() as u64)]);
-        let entries = || table.chunks_exact(entsize.max(1));
-        let text = entries().nth(names).and_then(|entry| header(class64, entry)).map(|(.., part)| part);
-        let text = text.and_then(|part| contents(file, part, 64 * 1024)).unwrap_or_default();
+        found.symbols.extend([(0, 64), elf.section_table]);
         // What compresses can be made to blow up; the distribution's files are not.
         let trusted = file.metadata().is_ok_and(|meta| meta.uid() == 0);
-        for (index, entry) in entries().enumerate() {
-            let Some((name, kind, flags, part)) = header(class64, entry) else { continue };
-            let addr = if class64 { u64_at(entry, 16) } else { None }.unwrap_or(0);
-            let name = text.get(name as usize..).and_then(|tail| tail.split(|byte| *byte == 0).next());
-            let Some(at) = shoff.checked_add((index * entsize) as u64) else { continue };
-            found.take(
-                file,
-                trusted,
-                &Section { name: name.unwrap_or_default(), kind, flags, addr, part, header: at },
-            );
+        for section in &elf.sections {
+            found.take(file, trusted, section, elf.name(section));
         }
         // Compressed symbols are for those who have no others.
         if let Some((part, header)) = found.mini {
@@ -117,32 +90,45 @@ impl Sections {
         found
     }
 
-    fn take(&mut self, file: &File, trusted: bool, section: &Section<'_>) {
-        let empty = section.kind == SHT_NOBITS || section.part.1 == 0;
-        match (section.kind, section.name) {
+    fn take(&mut self, file: &File, trusted: bool, section: &Section, name: &[u8]) {
+        let empty = !section.has_bytes();
+        match (section.kind, name) {
             (SHT_SYMTAB, _) => {
                 self.has_symtab |= !empty;
-                self.symbols.push(section.part);
+                self.symbols.push(section.part());
             }
-            (SHT_DYNSYM | SHT_STRTAB, _) => self.symbols.push(section.part),
-            (_, b".gnu_debugdata") if trusted && section.part.1 <= MAX_DEBUGDATA => {
-                self.mini = Some((section.part, section.header));
+            (SHT_DYNSYM, _) => self.symbols.push(section.part()),
+            (SHT_STRTAB, _) => {
+                self.symbols.push(section.part());
+                self.texts.push(section.part());
+            }
+            (_, b".gnu_debugdata") if trusted && section.size <= MAX_DEBUGDATA => {
+                self.mini = Some((section.part(), section.header));
             }
             (_, b".gnu_debugdata") => self.hidden.push(section.header),
             (_, b".gnu_debuglink") => {
                 self.hidden.push(section.header);
-                self.link = contents(file, section.part, MAX_LINK).and_then(|bytes| link(&bytes));
+                self.link = contents(file, section.part(), MAX_LINK).and_then(|bytes| link(&bytes));
+            }
+            // Not for blazesym, which would open whatever path is in it.
+            (_, b".gnu_debugaltlink" | b".debug_sup") => {
+                self.hidden.push(section.header);
+                self.may_be_spread |= !empty;
             }
             (_, b".text") => self.text_addr = section.addr,
-            (_, b".gopclntab" | b".data.rel.ro.gopclntab") if !empty => self.pclntab = Some(section.part),
+            (_, b".gopclntab" | b".data.rel.ro.gopclntab") if !empty => self.pclntab = Some(section.part()),
             (_, name) if !empty && DEBUG.contains(&name) => {
                 let packed = section.flags & SHF_COMPRESSED != 0;
-                let size = if packed { unpacked(file, section.part) } else { Some(section.part.1) };
+                let size = if packed { unpacked(file, section.part()) } else { Some(section.size) };
                 match size {
                     Some(size) if trusted || !packed => {
                         self.has_debug_info |= name == b".debug_info";
+                        self.may_be_spread |= name == b".debug_addr";
+                        if !packed && TEXTS.contains(&name) {
+                            self.texts.push(section.part());
+                        }
                         self.debug_bytes = self.debug_bytes.saturating_add(size);
-                        self.debug.push(section.part);
+                        self.debug.push(section.part());
                         self.debug_headers.push(section.header);
                     }
                     _ => self.hidden.push(section.header),
@@ -156,21 +142,8 @@ impl Sections {
     }
 }
 
-/// Name, type, flags, offset and size of a section.
-fn header(class64: bool, entry: &[u8]) -> Option<(u32, u32, u64, Part)> {
-    let word = |at| u32_at(entry, at).map(u64::from);
-    let (name, kind) = (u32_at(entry, 0)?, u32_at(entry, 4)?);
-    Some(if class64 {
-        (name, kind, u64_at(entry, 8)?, (u64_at(entry, 24)?, u64_at(entry, 32)?))
-    } else {
-        (name, kind, word(8)?, (word(16)?, word(20)?))
-    })
-}
-
 fn contents(file: &File, (offset, size): Part, most: u64) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; size.min(most) as usize];
-    file.read_exact_at(&mut bytes, offset).ok()?;
-    Some(bytes)
+    file.bytes(offset, size.min(most))
 }
 
 /// Size of a compressed section's content, as its header says (`Elf64_Chdr`; of 32-bit files none is read).

@@ -42,6 +42,8 @@ impl Image {
     ///
     /// blazesym maps what it reads, and a mapped file that is truncated by its owner kills whoever looks at
     /// the mapping (SIGBUS). Nobody can truncate the copy, and its size is its memory: the holes are free.
+    ///
+    /// blazesym gives up on a name that is not UTF-8. Its bytes are replaced by [`NOT_TEXT`] in the copy.
     pub(crate) fn snapshot(&self, file: &File, content: Content) -> io::Result<File> {
         if self.bytes(content) > MAX_TABLES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "symbol tables larger than 128 MiB"));
@@ -50,7 +52,8 @@ impl Image {
         let debug: &[_] = if content == Content::Debug { &self.sections.debug } else { &[] };
         let mut buffer = vec![0; 64 * 1024];
         for &(start, size) in self.sections.symbols.iter().chain(debug) {
-            copy_part(file, &copy, (start, size), &mut buffer)?;
+            let change = if self.sections.texts.contains(&(start, size)) { readable_text } else { as_it_is };
+            copy_part(file, &copy, (start, size), (&mut buffer, change))?;
         }
         let unread: &[_] = if content == Content::Debug { &[] } else { &self.sections.debug_headers };
         for &header in self.sections.hidden.iter().chain(unread) {
@@ -61,7 +64,39 @@ impl Image {
     }
 }
 
-fn copy_part(file: &File, copy: &File, (start, size): (u64, u64), buffer: &mut [u8]) -> io::Result<()> {
+/// Stands for a byte of a name that is not UTF-8, and of the same length: ASCII's own substitute. Shown as U+FFFD.
+pub(crate) const NOT_TEXT: char = '\u{1a}';
+
+/// Changes bytes in place; says how many of them are done, the others come again with what follows.
+type Change = fn(&mut [u8], bool) -> usize;
+
+fn as_it_is(bytes: &mut [u8], _end: bool) -> usize {
+    bytes.len()
+}
+
+/// Replaces what is not UTF-8 by [`NOT_TEXT`]. A character that is cut at the end of `bytes` is not done, unless nothing
+/// follows.
+fn readable_text(bytes: &mut [u8], end: bool) -> usize {
+    let mut done = 0;
+    while let Err(error) = std::str::from_utf8(&bytes[done..]) {
+        done += error.valid_up_to();
+        let wrong = match error.error_len() {
+            Some(wrong) => wrong,
+            None if end => bytes.len() - done,
+            None => return done,
+        };
+        bytes[done..done + wrong].fill(NOT_TEXT as u8);
+        done += wrong;
+    }
+    bytes.len()
+}
+
+fn copy_part(
+    file: &File,
+    copy: &File,
+    (start, size): (u64, u64),
+    (buffer, change): (&mut [u8], Change),
+) -> io::Result<()> {
     let mut done = 0;
     while done < size {
         let want = (size - done).min(buffer.len() as u64) as usize;
@@ -71,8 +106,37 @@ fn copy_part(file: &File, copy: &File, (start, size): (u64, u64), buffer: &mut [
         if got == 0 {
             break;
         }
+        let end = done + got as u64 >= size || got < want;
+        let got = change(&mut buffer[..got], end);
         copy.write_all_at(&buffer[..got], at)?;
         done += got as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// Names copied in pieces of `size` bytes.
+    fn copied(text: &[u8], size: usize) -> Vec<u8> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text).unwrap();
+        let copy = tempfile::tempfile().unwrap();
+        copy_part(&file, &copy, (0, text.len() as u64), (&mut vec![0; size], readable_text)).unwrap();
+        let mut bytes = vec![0; text.len()];
+        copy.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn names_that_are_not_text_keep_their_length_and_the_others_are_as_they_were() {
+        let text = "main\0größe_日本\0".as_bytes();
+        let bad = [text, b"\xff\xfe bad\0\xe6\x97\0", text, b"\xe6"].concat();
+        let want = [text, b"\x1a\x1a bad\0\x1a\x1a\0", text, b"\x1a"].concat();
+        for size in 4..=bad.len() {
+            assert_eq!(copied(&bad, size), want, "in pieces of {size} bytes");
+        }
+    }
 }

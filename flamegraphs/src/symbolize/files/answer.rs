@@ -1,5 +1,6 @@
 //! blazesym's answers → names.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -7,15 +8,54 @@ use blazesym::symbolize::{CodeInfo, Reason, Sym, Symbolized};
 
 use crate::coverage::Unnamed;
 use crate::frame::Source;
-use crate::names::{Code, FrameName, Inlined};
+use crate::names::{Code, FrameName, Inlined, NotRead};
+use crate::symbolize::elf::NOT_TEXT;
 use crate::symbolize::name::readable;
+
+/// What debug info says of an address.
+#[derive(Debug)]
+pub(in crate::symbolize) struct DebugName<'s> {
+    /// The function, not demangled; empty if it is not told.
+    pub(in crate::symbolize) name: Cow<'s, str>,
+    /// The line of the function itself.
+    pub(in crate::symbolize) source: Option<Line<'s>>,
+    /// Functions inlined there, the outermost first.
+    pub(in crate::symbolize) inlined: Vec<(Cow<'s, str>, Option<Line<'s>>)>,
+    /// What of it is in a file that was not found.
+    pub(in crate::symbolize) not_read: Option<NotRead>,
+}
+
+/// A line of a source file; 0: not known which.
+#[derive(Debug)]
+pub(in crate::symbolize) struct Line<'s> {
+    pub(in crate::symbolize) path: Cow<'s, str>,
+    pub(in crate::symbolize) line: u32,
+}
+
+impl<'s> DebugName<'s> {
+    pub(super) fn of(sym: &'s Sym<'_>) -> Self {
+        let place = |info: &CodeInfo<'_>| Line {
+            path: info.to_path().to_string_lossy().into_owned().into(),
+            line: info.line.unwrap_or(0),
+        };
+        let inlined = sym.inlined.iter();
+        Self {
+            name: Cow::Borrowed(&*sym.name),
+            source: sym.code_info.as_deref().map(place),
+            inlined: inlined
+                .map(|one| (Cow::Borrowed(&*one.name), one.code_info.as_ref().map(place)))
+                .collect(),
+            not_read: None,
+        }
+    }
+}
 
 /// Names of `symbols`, in order; texts that occur more than once are shared. `debug` is what debug info says of the same
 /// addresses, if there is any; `module` is the file they are in; `stand_in` makes the name of one that has none, by its
 /// index.
 pub(super) fn names_of(
     symbols: &[Symbolized<'_>],
-    debug: &[Symbolized<'_>],
+    debug: &[Option<DebugName<'_>>],
     module: &Arc<str>,
     stand_in: impl Fn(usize, Unnamed) -> FrameName,
 ) -> Vec<FrameName> {
@@ -23,7 +63,7 @@ pub(super) fn names_of(
     let mut texts = Texts::default();
     let mut names = Vec::with_capacity(symbols.len());
     for (at, symbol) in symbols.iter().enumerate() {
-        let info = debug.get(at).and_then(Symbolized::as_sym);
+        let info = debug.get(at).and_then(Option::as_ref);
         let Some(raw) = raw_name(symbol.as_sym(), info) else {
             let failed = matches!(symbol, Symbolized::Unknown(Reason::IgnoredError));
             let reason = if failed { Unnamed::Failed } else { Unnamed::Stripped };
@@ -42,9 +82,10 @@ pub(super) fn names_of(
 /// The symbol is the linkage name, which has what the bare name in small debug info (`-g1`, Rust's
 /// `line-tables-only`) lacks: namespaces; and it tells clones (`foo.part.0`) apart. Where it is another C name, debug
 /// info knows which alias is the one written in the source.
-fn raw_name<'s>(symbol: Option<&'s Sym<'_>>, debug: Option<&'s Sym<'_>>) -> Option<&'s str> {
-    let name = |sym: Option<&'s Sym<'_>>| sym.map(|sym| &*sym.name).filter(|name| !name.is_empty());
-    match (name(symbol), name(debug)) {
+fn raw_name<'s>(symbol: Option<&'s Sym<'_>>, debug: Option<&'s DebugName<'_>>) -> Option<&'s str> {
+    let symbol = symbol.map(|symbol| &*symbol.name).filter(|name| !name.is_empty());
+    let debug = debug.map(|debug| &*debug.name).filter(|name| !name.is_empty());
+    match (symbol, debug) {
         (Some(symbol), Some(debug)) => {
             let clone = symbol.strip_prefix(debug).is_some_and(|rest| rest.starts_with('.'));
             let mangled = symbol.starts_with("_Z") || symbol.starts_with("_R");
@@ -66,28 +107,32 @@ impl Texts {
         if let Some(known) = self.names.get(name) {
             return Arc::clone(known);
         }
-        let text = Arc::<str>::from(readable(name));
+        let text = if name.contains(NOT_TEXT) {
+            Arc::from(readable(&name.replace(NOT_TEXT, "\u{fffd}")))
+        } else {
+            Arc::from(readable(name))
+        };
         self.names.insert(name.to_owned(), Arc::clone(&text));
         text
     }
 
-    fn source(&mut self, info: &CodeInfo<'_>) -> Source {
-        let path = info.to_path().to_string_lossy().into_owned();
-        let file = match self.files.get(&path) {
-            Some(known) => Arc::clone(known),
-            None => Arc::clone(self.files.entry(path.clone()).or_insert_with(|| path.into())),
-        };
-        Source { file, line: info.line.unwrap_or(0) }
+    fn source(&mut self, place: &Line<'_>) -> Source {
+        let file = self.files.get(&*place.path).cloned().unwrap_or_else(|| {
+            let path = place.path.to_string();
+            Arc::clone(self.files.entry(path.clone()).or_insert_with(|| path.into()))
+        });
+        Source { file, line: place.line }
     }
 
-    fn code(&mut self, info: &Sym<'_>, module: &Arc<str>) -> Option<Arc<Code>> {
-        let source = info.code_info.as_deref().map(|info| self.source(info));
-        let inlined = info.inlined.iter().map(|one| Inlined {
-            text: if one.name.is_empty() { "[inlined]".into() } else { self.readable(&one.name) },
-            source: one.code_info.as_ref().map(|info| self.source(info)),
+    fn code(&mut self, info: &DebugName<'_>, module: &Arc<str>) -> Option<Arc<Code>> {
+        let source = info.source.as_ref().map(|place| self.source(place));
+        let inlined = info.inlined.iter().map(|(name, place)| Inlined {
+            text: if name.is_empty() { "[inlined]".into() } else { self.readable(name) },
+            source: place.as_ref().map(|place| self.source(place)),
         });
         let inlined: Vec<Inlined> = inlined.collect();
-        let any = source.is_some() || !inlined.is_empty();
-        any.then(|| Arc::new(Code { module: Some(Arc::clone(module)), source, inlined }))
+        let not_read = info.not_read;
+        let any = source.is_some() || !inlined.is_empty() || not_read.is_some();
+        any.then(|| Arc::new(Code { module: Some(Arc::clone(module)), source, inlined, not_read }))
     }
 }
