@@ -1,12 +1,14 @@
 //! The collector: attaches the probes, drains them, closes one window a second.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
-use agent_common::units::{DurNs, MonoNs, Tgid};
+use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 use agent_common::wire::report::{LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
+use flamegraphs::Sample;
 
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
 use crate::clock;
@@ -17,13 +19,13 @@ use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
 use crate::source::oncpu::{Fresh, OncpuSource};
 use crate::source::process::ProcessSource;
+use crate::source::process_names::{self, ProcessNames};
 use crate::source::resources::{Closing, ResourceRows, ResourceSource};
-use crate::source::spaces::Mappings;
 use crate::source::standstill::StandstillSource;
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::TaskSource;
 use crate::source::unwind::Unwinding;
-use crate::window::{ProcessTimes, TaskSample, Window};
+use crate::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, Wait, Window};
 
 mod audit;
 mod mapped;
@@ -57,6 +59,7 @@ pub struct Collector {
     probes: Probes,
     options: Options,
     process: ProcessSource,
+    names: ProcessNames,
     oncpu: OncpuSource,
     fresh: Vec<Fresh>,
     syscalls: SyscallSource,
@@ -145,6 +148,7 @@ impl Collector {
         let mut collector = Self {
             audit: Audit::new(&probes, options.rate_hz, start),
             process: ProcessSource::default(),
+            names: ProcessNames::default(),
             oncpu: OncpuSource::default(),
             fresh: Vec::new(),
             syscalls: SyscallSource::default(),
@@ -196,6 +200,7 @@ impl Collector {
         self.mapped.take(&fresh, clock::mono());
         self.fresh.extend(fresh);
         if let Some(unwinding) = &self.unwinding {
+            self.mapped.look(unwinding);
             self.mapped.walk(&mut self.oncpu, unwinding);
         }
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > self.probes.keys_room() / DRAIN_AT {
@@ -204,7 +209,7 @@ impl Collector {
     }
 
     /// Mappings of processes that were sampled, for when they are gone.
-    pub fn take_mapped(&mut self) -> Vec<(Tgid, Mappings)> {
+    pub fn take_mapped(&mut self) -> Vec<(Tgid, flamegraphs::Mapped)> {
         self.mapped.take_told()
     }
 
@@ -223,6 +228,7 @@ impl Collector {
 
     fn drain_process(&mut self) {
         let (process, oncpu, syscalls) = (&mut self.process, &mut self.oncpu, &mut self.syscalls);
+        let names = &mut self.names;
         let unwinding = self.unwinding.as_ref();
         self.probes.drain_process(|event| {
             oncpu.forget(Tgid(event.tgid));
@@ -232,6 +238,7 @@ impl Collector {
             if event.kind == agent_common::abi::process::KIND_FORK {
                 syscalls.alive(numbered(event.tgid, event.start_boot_ns));
             }
+            names.event(event);
             process.event(event);
         });
     }
@@ -270,11 +277,7 @@ impl Collector {
                 exit.before = tasks.before(exit.tgid, exit.start_boot_ns);
             }
         }
-        if matches!(self.options.filter, Filter::Tgids { .. }) {
-            for exit in &exits {
-                self.probes.filter_remove(exit.tgid.0);
-            }
-        }
+        self.unfilter(&exits);
         let resources = if self.options.resources {
             self.close_resources(end, end.since(start))
         } else {
@@ -289,6 +292,7 @@ impl Collector {
         }
         let (samples, unwound, pythons) =
             (self.oncpu.take(), self.oncpu.take_unwound(), self.oncpu.take_pythons());
+        let names = names_of(&mut self.names, &samples, &sched.waits);
         let mut coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
         let not_told = self.mapped.take_lost();
         if not_told > 0 {
@@ -326,6 +330,8 @@ impl Collector {
             in_flight,
             times: sched.times,
             samples,
+            names,
+            remapped: self.mapped.take_remapped(),
             unwound,
             pythons,
             waits: sched.waits,
@@ -343,6 +349,15 @@ impl Collector {
             self_cost,
             own: Tgid(std::process::id()),
         })
+    }
+
+    /// Processes that have ended are not looked for any more.
+    fn unfilter(&mut self, exits: &[ProcessExit]) {
+        if matches!(self.options.filter, Filter::Tgids { .. }) {
+            for exit in exits {
+                self.probes.filter_remove(exit.tgid.0);
+            }
+        }
     }
 
     fn close_resources(&mut self, end: MonoNs, span: DurNs) -> ResourceRows {
@@ -378,6 +393,21 @@ impl Collector {
             }
         }
     }
+}
+
+/// Names of the processes that samples and waits, with those who ended them, are of.
+fn names_of(names: &mut ProcessNames, samples: &[Sample], waits: &[Wait]) -> Vec<ProcessName> {
+    let waiting = waits.iter().map(|wait| (wait.tgid, wait.tid, wait.at, &wait.comm));
+    let waking = waits
+        .iter()
+        .filter_map(|wait| wait.waker.as_ref().map(|waker| (waker.tgid, waker.tid, wait.at, &waker.comm)));
+    let running = samples.iter().map(|one| (Tgid(one.tgid), Tid(one.tid), MonoNs(one.at_ns), &one.comm));
+    let mut tgids = BTreeSet::new();
+    for (tgid, tid, at, comm) in running.chain(waiting).chain(waking).filter(|(tgid, ..)| tgid.0 != 0) {
+        names.sampled(tgid, tid, at, comm);
+        tgids.insert(tgid);
+    }
+    names.of(tgids, process_names::read)
 }
 
 fn known_comm(tasks: &[Arc<TaskSample>], tgid: Tgid) -> Option<Arc<str>> {

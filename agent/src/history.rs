@@ -305,6 +305,8 @@ fn base_bytes(window: &Window) -> usize {
         + size_of_val(&window.syscalls[..])
         + histogram
         + size_of_val(&window.in_flight[..])
+        + size_of_val(&window.names[..])
+        + size_of_val(&window.remapped[..])
         + times
         + irqs
         + size_of_val(&window.blame[..])

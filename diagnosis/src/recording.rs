@@ -87,8 +87,16 @@ pub struct NameRow {
     pub tgid: Option<u32>,
     /// The address.
     pub addr: u64,
+    /// From when on: `CLOCK_MONOTONIC` ns; 0: in all windows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub from_ns: u64,
     /// Its name.
     pub name: FrameName,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is wrong with a recording, and where.

@@ -1,11 +1,14 @@
 //! The stacks that show a finding: of its waits, or of its time on a CPU.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::Finding;
 use flamegraphs::{Folded, Sample};
 
+use super::scaffolding;
 use crate::window::Window;
 
 /// Stacks of a finding.
@@ -61,8 +64,15 @@ pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
         let oncpu = windows.iter().flat_map(|window| &window.samples).filter(|sample| sample.tgid == pid);
         samples = oncpu.cloned().collect();
     }
-    samples.sort_by_key(|sample| std::cmp::Reverse(sample.weight));
+    samples.sort_by_key(|sample| Reverse(sample.weight));
     samples.truncate(MOST);
+    // A thread may have another name in each of them.
+    if let Some(comm) = &finding.subject.comm {
+        let comm: Arc<str> = comm.as_str().into();
+        for sample in &mut samples {
+            sample.comm = Arc::clone(&comm);
+        }
+    }
     samples
 }
 
@@ -78,9 +88,16 @@ pub fn name<'a>(
         if samples.is_empty() {
             continue;
         }
-        let Some(mut folded) = fold(samples) else { continue };
-        folded.stacks.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let heaviest = folded.stacks.into_iter().take(STACKS);
+        let Some(folded) = fold(samples) else { continue };
+        // Stacks that differ in scaffolding alone are one.
+        let mut stacks: BTreeMap<String, u64> = BTreeMap::new();
+        for (stack, weight) in folded.stacks {
+            let sum = stacks.entry(scaffolding::without(&stack)).or_default();
+            *sum = sum.saturating_add(weight);
+        }
+        let mut stacks: Vec<_> = stacks.into_iter().collect();
+        stacks.sort_by_key(|(_, weight)| Reverse(*weight));
+        let heaviest = stacks.into_iter().take(STACKS);
         finding.stacks = heaviest.map(|(stack, weight)| format!("{stack} {weight}")).collect();
     }
 }

@@ -34,6 +34,8 @@ pub fn window(index: u64) -> Window {
         syscalls: Vec::new(),
         in_flight: Vec::new(),
         samples: Vec::new(),
+        names: Vec::new(),
+        remapped: Vec::new(),
         times: Vec::new(),
         waits: Vec::new(),
         blame: Vec::new(),

@@ -23,6 +23,17 @@ pub use sched::{
 pub use task::{TaskIo, TaskSample, TaskState, TaskTotals};
 pub use unwound::{PythonVerdicts, Pythons, Unwound, Verdicts};
 
+/// What a process is called from a time on: it has begun to run another program, or was seen for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessName {
+    /// The process.
+    pub tgid: Tgid,
+    /// From when on; 0: since before anybody looked.
+    pub since: MonoNs,
+    /// Its main thread's name then.
+    pub comm: Arc<str>,
+}
+
 /// One closed span of time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -48,6 +59,10 @@ pub struct Window {
     pub in_flight: Vec<InFlight>,
     /// On-CPU samples taken in it.
     pub samples: Vec<flamegraphs::sample::Sample>,
+    /// Names of the processes that samples and waits are of.
+    pub names: Vec<ProcessName>,
+    /// Processes that have mapped more files in it: an address may be another function's than before.
+    pub remapped: Vec<Tgid>,
     /// How the walks up their user stacks ended, by process.
     pub unwound: Unwound,
     /// How the walks up their Python frames ended, by process.

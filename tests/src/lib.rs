@@ -10,6 +10,7 @@ pub mod diagnosis;
 pub mod disk;
 pub mod fuse;
 pub mod meter;
+pub mod stacks;
 pub mod systemd;
 pub mod windows;
 pub mod workload;

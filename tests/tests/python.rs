@@ -117,6 +117,63 @@ fn through_c(stack: &[String]) -> bool {
     method.zip(callback).is_some_and(|(method, callback)| callback > method + 1)
 }
 
+/// Two threads, each of which has an interpreter of its own run a function for a second.
+const NESTED: &str = "\
+import sys, threading
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+code = '''
+import time
+def in_subinterpreter(until):
+    while time.thread_time() < until:
+        for i in range(300):
+            i * i
+in_subinterpreter(1)
+'''
+
+def outside():
+    own = interpreters.create()
+    run = interpreters.run_string if hasattr(interpreters, 'run_string') else interpreters.exec
+    run(own, code)
+
+threads = [threading.Thread(target=outside) for _ in range(2)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+";
+
+#[test]
+fn frames_of_an_interpreter_within_another_stand_on_its_call() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let script = dir.path().join("nested.py");
+    std::fs::write(&script, NESTED).expect("the directory is ours");
+    for (version, interpreter) in interpreters() {
+        // Before 3.11 nothing tells which of them called which.
+        if version.starts_with("Python 3.9.") || version.starts_with("Python 3.10.") {
+            continue;
+        }
+        let command = [&*interpreter.to_string_lossy(), &*script.to_string_lossy()];
+        let (folded, said) = agent::folded_of_command(&["--rate", "997"], &command);
+        let (mut all, mut right) = (0, 0);
+        for (stack, count) in tests::folded(&folded) {
+            let place = |function: &str| stack.iter().position(|frame| frame.starts_with(function));
+            let Some(inner) = place("in_subinterpreter (") else { continue };
+            all += count;
+            // Its thread's own function, something in C, and its code.
+            right += u64::from(place("outside (").is_some_and(|outer| outer + 1 < inner)) * count;
+        }
+        // Two threads share one lock in 3.11.
+        assert!(all > 300, "{version}: {all} samples: {said}\n{folded}");
+        assert!(right * 100 >= all * 95, "{version}: {right} of {all}: {said}\n{folded}");
+    }
+}
+
 #[test]
 fn shares_and_stacks_of_every_version_are_right() {
     if !tests::can_observe() {

@@ -1,5 +1,6 @@
 //! Windows → stacks with weights, for flame graphs of time on the CPU, of waits, of both, and of who ended the waits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
@@ -80,11 +81,13 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
     let wanted = |state: State| state.is_blocked() && !(options.no_idle && state.is_idle());
     let tick_ns = 1_000_000_000 / u64::from(options.rate_hz.max(1));
     let reasons = State::ALL.map(reason);
+    let names = Processes::of(windows);
     for window in windows {
         if options.mode.has_samples() {
             for sample in window.samples.iter().filter(|sample| passes(sample.tgid)) {
                 picked.samples += sample.weight;
                 let mut one = Stacked::from(sample.clone());
+                one.process = names.at(sample);
                 if options.mode == Mode::Wall {
                     one.sample.weight = sample.weight.saturating_mul(tick_ns);
                     one.reason = Some(Arc::clone(&reasons[State::Oncpu as usize]));
@@ -101,11 +104,14 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
             picked.waited.0 += wait.weight.0;
             let waker =
                 (options.mode == Mode::Wakers).then(|| wait.waker.as_ref().map_or_else(nobody, of_waker));
+            let waker = waker.map(|waker| Sample { at_ns: wait.at.0, ..waker });
+            let sample = of_wait(wait);
             picked.stacks.push(Stacked {
-                sample: of_wait(wait),
+                process: names.at(&sample),
+                waker_process: waker.as_ref().and_then(|waker| names.at(waker)),
                 reason: Some(Arc::clone(&reasons[wait.state as usize])),
                 waker,
-                group: None,
+                ..Stacked::from(sample)
             });
         }
         for process in window.times.iter().filter(|process| passes(process.tgid.0)) {
@@ -116,11 +122,39 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
     picked
 }
 
+/// What processes were called, and since when.
+struct Processes(HashMap<u32, Vec<(u64, Arc<str>)>>);
+
+impl Processes {
+    fn of(windows: &[Arc<Window>]) -> Self {
+        let mut names: HashMap<u32, Vec<(u64, Arc<str>)>> = HashMap::new();
+        for row in windows.iter().flat_map(|window| &window.names) {
+            let known = names.entry(row.tgid.0).or_default();
+            match known.binary_search_by_key(&row.since.0, |(since, _)| *since) {
+                Ok(place) => known[place].1 = Arc::clone(&row.comm),
+                Err(place) => known.insert(place, (row.since.0, Arc::clone(&row.comm))),
+            }
+        }
+        Self(names)
+    }
+
+    /// What the process of a sample was called then.
+    fn at(&self, sample: &Sample) -> Option<Arc<str>> {
+        let known = self.0.get(&sample.tgid)?;
+        let next = known.partition_point(|(since, _)| *since <= sample.at_ns);
+        known.get(next.saturating_sub(1)).map(|(_, comm)| Arc::clone(comm))
+    }
+}
+
 /// Stacks of waits and of those who ended them, as samples: what the symbolizer is asked about.
 #[must_use]
 pub fn stacks_of_waits(waits: &[Wait]) -> Vec<Sample> {
     let ended = waits.iter().filter(|wait| !wait.open);
-    ended.flat_map(|wait| [Some(of_wait(wait)), wait.waker.as_ref().map(of_waker)]).flatten().collect()
+    let both = |wait: &Wait| {
+        let waker = wait.waker.as_ref().map(|waker| Sample { at_ns: wait.at.0, ..of_waker(waker) });
+        [Some(of_wait(wait)), waker]
+    };
+    ended.flat_map(both).flatten().collect()
 }
 
 fn of_wait(wait: &Wait) -> Sample {

@@ -131,13 +131,13 @@ enum What {
 /// What stands at the bottom of each stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
-    /// Thread names
+    /// Process names
     Comm,
-    /// Thread names and PIDs
+    /// Process names and PIDs
     Process,
     /// Thread names, PIDs and thread ids
     Thread,
-    /// Containers (or services), then thread names
+    /// Containers (or services), then process names
     Container,
 }
 

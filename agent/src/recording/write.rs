@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use agent_common::units::Tgid;
 use diagnosis::recording::{
     FRAME_HEAD, Head, KIND_END, KIND_HEAD, KIND_NAMES, KIND_WINDOW, MAGIC, MAX_FRAME, NameRow, VERSION,
     checksum,
@@ -37,6 +38,8 @@ pub struct Writer<W: Write = BufWriter<File>> {
     dictionary: Vec<u8>,
     /// Addresses whose names are in the file; the kernel is `None`.
     named: HashMap<Option<u32>, HashSet<u64>>,
+    /// Processes in which an address may have had several names.
+    remapped: HashSet<u32>,
     windows: u64,
     bytes: u64,
 }
@@ -60,6 +63,7 @@ impl<W: Write> Writer<W> {
             keep: Keep { samples: head.samples },
             dictionary: Vec::new(),
             named: HashMap::new(),
+            remapped: HashSet::new(),
             windows: 0,
             bytes: 0,
         };
@@ -83,11 +87,15 @@ impl<W: Write> Writer<W> {
             let known = |addr: u64| named.is_some_and(|named| named.contains(&addr));
             stack.iter().enumerate().any(|(index, addr)| !known(lookup_addr(index, *addr)))
         };
+        // A library may be in the place of another.
+        let remapped = |sample: &Sample| window.remapped.contains(&Tgid(sample.tgid));
         let mut samples = crate::aggregate::stacks_of_waits(&window.waits);
         if self.keep.samples {
             samples.extend(window.samples.iter().cloned());
         }
-        samples.retain(|sample| new(None, &sample.kernel) || new(Some(sample.tgid), &sample.user));
+        samples.retain(|sample| {
+            remapped(sample) || new(None, &sample.kernel) || new(Some(sample.tgid), &sample.user)
+        });
         samples
     }
 
@@ -101,16 +109,24 @@ impl<W: Write> Writer<W> {
         for exit in &window.exits {
             self.named.remove(&Some(exit.tgid.0));
         }
-        let kernel = names.kernel_names().map(|(addr, name)| (None, addr, name));
-        let user = names.user_names().map(|(tgid, addr, name)| (Some(tgid), addr, name));
+        for tgid in &window.remapped {
+            self.named.remove(&Some(tgid.0));
+            self.remapped.insert(tgid.0);
+        }
+        let kernel = names.kernel_names().map(|(addr, name)| (None, addr, 0, name));
+        let user = names.user_names().map(|(tgid, addr, from, name)| (Some(tgid), addr, from, name));
         let mut rows: Vec<NameRow> = Vec::new();
-        for (tgid, addr, name) in kernel.chain(user) {
-            if self.named.entry(tgid).or_default().insert(addr) {
-                rows.push(NameRow { tgid, addr, name: name.clone() });
+        for (tgid, addr, from, name) in kernel.chain(user) {
+            let fresh = self.named.entry(tgid).or_default().insert(addr);
+            if fresh || from > 0 {
+                // Names in earlier windows stay what they were.
+                let again = tgid.is_some_and(|tgid| self.remapped.contains(&tgid));
+                let from_ns = if from == 0 && again { window.start.0 } else { from };
+                rows.push(NameRow { tgid, addr, from_ns, name: name.clone() });
             }
         }
         if !rows.is_empty() {
-            rows.sort_unstable_by_key(|row| (row.tgid, row.addr));
+            rows.sort_unstable_by_key(|row| (row.tgid, row.addr, row.from_ns));
             self.frame(KIND_NAMES, &pack(&rows)?, false)?;
         }
         let text = if self.keep.samples || window.samples.is_empty() {

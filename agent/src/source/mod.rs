@@ -15,6 +15,7 @@ pub mod offcpu;
 pub mod oncpu;
 pub mod polled;
 pub mod process;
+pub mod process_names;
 mod python;
 pub mod resources;
 pub mod runqlat;

@@ -35,6 +35,7 @@ impl Sharer {
             syscalls,
             in_flight,
             samples,
+            names,
             times,
             waits,
             blockio,
@@ -49,6 +50,7 @@ impl Sharer {
         let own = own.chain(syscalls.iter_mut().map(|row| &mut row.comm));
         let own = own.chain(in_flight.iter_mut().map(|row| &mut row.comm));
         let own = own.chain(samples.iter_mut().map(|row| &mut row.comm));
+        let own = own.chain(names.iter_mut().map(|row| &mut row.comm));
         let own = own.chain(memory.iter_mut().map(|row| &mut row.comm));
         let own = own.chain(net.iter_mut().map(|row| &mut row.comm));
         let own = own.chain(signals.iter_mut().map(|row| &mut row.comm));
