@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("cc", "gcc"),
     ("c++", "g++"),
     ("go", "golang-go"),
