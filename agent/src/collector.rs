@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
-use agent_common::wire::report::{LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
+use agent_common::wire::report::{Coverage, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
 use flamegraphs::Sample;
 
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::SyscallTier;
 use crate::namespaces;
 use crate::source::file_locks;
+use crate::source::frozen::FrozenSource;
 use crate::source::host::HostSource;
 use crate::source::in_flight::InFlightSource;
 use crate::source::oncpu::{Fresh, OncpuSource};
@@ -65,6 +66,7 @@ pub struct Collector {
     syscalls: SyscallSource,
     in_flight: InFlightSource,
     standstill: StandstillSource,
+    frozen: FrozenSource,
     resources: ResourceSource,
     unwinding: Option<Unwinding>,
     mapped: Mapped,
@@ -154,6 +156,7 @@ impl Collector {
             syscalls: SyscallSource::default(),
             in_flight,
             standstill: StandstillSource::default(),
+            frozen: FrozenSource::default(),
             resources: ResourceSource::new(),
             unwinding,
             mapped,
@@ -286,6 +289,7 @@ impl Collector {
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
         let file_locks = file_locks::rows(sched.times.iter().any(waited), &syscalls);
         let standstills = self.standstill.close(&sched.times, &tasks, (start, end));
+        let frozen = self.frozen.close(&sched.times, (start, end));
         let span = end.since(start);
         if let Some(unwinding) = &self.unwinding {
             Mapped::finish(&mut self.oncpu, unwinding);
@@ -298,16 +302,7 @@ impl Collector {
         if not_told > 0 {
             coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_told);
         }
-        let (now, last) = (opener::blocked(), self.blocked);
-        self.blocked = now;
-        for (reason, count) in [
-            (NO_ANSWER, now.gave_up_total - last.gave_up_total),
-            (LEFT_ALONE, now.refused_total - last.refused_total),
-        ] {
-            if count > 0 {
-                coverage.lost.insert(reason.to_owned(), count);
-            }
-        }
+        self.count_blocked(&mut coverage);
         let mut self_cost = self.audit.self_cost(&self.probes, span);
         self_cost.map_bytes += self.mapped.bytes();
         if let Some(unwinding) = &self.unwinding {
@@ -338,6 +333,8 @@ impl Collector {
             blame: sched.blame,
             file_locks,
             standstills,
+            frozen,
+            priorities: sched.priorities,
             blockio: resources.blockio,
             memory: resources.memory,
             oom_kills: resources.oom_kills,
@@ -356,6 +353,20 @@ impl Collector {
         if matches!(self.options.filter, Filter::Tgids { .. }) {
             for exit in exits {
                 self.probes.filter_remove(exit.tgid.0);
+            }
+        }
+    }
+
+    /// Counts what did not answer since the last window.
+    fn count_blocked(&mut self, coverage: &mut Coverage) {
+        let (now, last) = (opener::blocked(), self.blocked);
+        self.blocked = now;
+        for (reason, count) in [
+            (NO_ANSWER, now.gave_up_total - last.gave_up_total),
+            (LEFT_ALONE, now.refused_total - last.refused_total),
+        ] {
+            if count > 0 {
+                coverage.lost.insert(reason.to_owned(), count);
             }
         }
     }

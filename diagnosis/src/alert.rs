@@ -238,6 +238,7 @@ mod tests {
             stacks: Vec::new(),
             alternatives: Vec::new(),
             caused: Vec::new(),
+            headline: None,
             advice: "x".into(),
         };
         Suspicion::new(format!("cpu-user/{pid}"), level, finding)

@@ -120,7 +120,7 @@ fn ranked(verdicts: Verdicts, own: &Own) -> Vec<Suspicion> {
     for suspicion in &mut all {
         own.weigh(suspicion);
     }
-    all.retain(|suspicion| !own.is_silent(suspicion));
+    all.retain(|suspicion| !own.is_silent(suspicion) && !suspicion.contradicts_itself());
     let mut suspicions = explain(all);
     suspicions.sort_by(|a, b| {
         let alerts = |suspicion: &Suspicion| suspicion.finding.confidence >= ALERT_CONFIDENCE;

@@ -6,8 +6,8 @@ use crate::window::SyscallAbi;
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
 const SAME: [(&str, &[&str]); 19] = [
-    ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour"]),
-    ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock"]),
+    ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour", "runq-self"]),
+    ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock", "ipc-peer"]),
     ("oom", &["memory-leak", "swap", "reclaim"]),
     (
         "swap",
@@ -73,6 +73,13 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
             },
         );
     }
+    // Who has waited for a lock waits for a CPU before it has it.
+    absorb(
+        &mut all,
+        |root| root.finding.class == "kernel-lock",
+        |effect| effect.finding.class == "runq-self",
+        ready_in_lock,
+    );
     let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
     let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
     absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
@@ -97,6 +104,8 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
         |root, effect| root.culprit_unit == effect.unit,
     );
     let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
+    let is_frozen = |root: &Suspicion| root.finding.class == "frozen";
+    absorb(&mut all, is_frozen, is_foreign, |root, effect| root.unit == effect.culprit_unit);
     // What one is refused now and then explains nothing of what others wait for it.
     let has_trouble = |root: &Suspicion| root.unit.is_some() && root.finding.class != "refused";
     absorb(&mut all, has_trouble, waits, |root, effect| effect.culprit_unit == root.unit);
@@ -119,6 +128,14 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     all
 }
 
+/// The threads of a program wait for a CPU on their way to a lock of the kernel, which costs them more.
+fn ready_in_lock(lock: &Suspicion, ready: &Suspicion) -> bool {
+    lock.finding.class == "kernel-lock"
+        && ready.finding.class == "runq-self"
+        && lock.unit == ready.unit
+        && lock.finding.lost_ns_per_s >= ready.finding.lost_ns_per_s
+}
+
 /// It sends a signal.
 fn is_signal((abi, nr): (SyscallAbi, u16)) -> bool {
     syscall_names::name(abi, nr).is_some_and(syscall_names::signals)
@@ -136,6 +153,9 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
             other.unit == Some(end.unit) && other.finding.class == end.class && other.chain.is_empty()
         });
         let root = root.filter(|root| *root != at && firm(&all[*root], &all[at]));
+        // Who holds the lock waits for a CPU that others have who wait for it as well, or will: the lock is what they lose it by.
+        let is_within = root.is_some_and(|root| ready_in_lock(&all[at], &all[root]));
+        let root = root.filter(|_| !is_within);
         if root.is_none() && matches!(end.class, "runq-self" | "runq-neighbour") {
             // It has not too many threads, or hardly waits: then they only take their turns, as who shares a lock does.
             all[at].chain.pop();

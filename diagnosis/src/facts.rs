@@ -8,7 +8,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::{BootNs, DurNs, Tgid, Tid};
 
 use crate::usage::{self, Usage};
-use crate::window::{SyscallAbi, Wait, Window};
+use crate::window::{FrozenRow, SyscallAbi, Wait, Window};
 
 mod devices;
 mod edges;
@@ -19,7 +19,7 @@ mod times;
 mod units;
 
 pub(super) use devices::Device;
-pub(super) use edges::Blocker;
+pub(super) use edges::{AT_THE_OTHER_END, Blocker};
 pub(super) use process::Process;
 pub(super) use refusals::{Refused, Want};
 pub(super) use times::Times;
@@ -96,6 +96,10 @@ pub(super) struct Facts<'a> {
     pub(super) blame: Vec<Map<usize, u64>>,
     /// By unit: blocked time by the unit that ended it.
     wakes: Vec<Map<usize, u64>>,
+    /// Processes that a cgroup keeps frozen.
+    pub(super) frozen: Map<Tgid, &'a FrozenRow>,
+    /// Claims of threads to a CPU, the newest of each; less is more.
+    pub(super) priorities: Map<Tid, i32>,
     /// Block devices, busiest first.
     pub(super) devices: Vec<Device>,
     /// CPU time of each process (number, start), a window at a time, ns per second.
@@ -148,6 +152,15 @@ impl<'a> Facts<'a> {
             cpus: windows.last().map_or(1, |window| window.host.cpus.len().max(1)) as f64,
             blame: vec![Map::default(); units.len()],
             wakes: vec![Map::default(); units.len()],
+            frozen: windows
+                .last()
+                .into_iter()
+                .flat_map(|window| window.frozen.iter().map(|row| (row.tgid, row)))
+                .collect(),
+            priorities: windows
+                .iter()
+                .flat_map(|window| window.priorities.iter().map(|row| (row.tid, row.priority)))
+                .collect(),
             devices: devices::devices(windows, span),
             cpu: HashMap::new(),
             calls: Map::default(),

@@ -1,6 +1,6 @@
 //! What a rule answers: suspicions, each a finding and how firm it is.
 
-use agent_common::wire::finding::{Culprit, Evidence, Finding};
+use agent_common::wire::finding::{Culprit, Evidence, Finding, Side};
 
 use crate::window::SyscallAbi;
 
@@ -63,6 +63,14 @@ pub(crate) struct Link {
 }
 
 impl Suspicion {
+    /// It would open an alert, and its own numbers speak against it: it is not shown. A doubtful one says in its alternatives why
+    /// it may be none.
+    pub(crate) fn contradicts_itself(&self) -> bool {
+        self.level == Level::Enter
+            && self.finding.confidence >= ALERT_CONFIDENCE
+            && !self.finding.evidence.iter().all(Evidence::holds)
+    }
+
     /// A suspicion without relations to others.
     #[must_use]
     pub fn new(key: String, level: Level, finding: Finding) -> Self {
@@ -88,7 +96,13 @@ pub(crate) fn evidence(what: impl Into<String>, value: f64, unit: &str, threshol
         value: round(value),
         unit: unit.to_owned(),
         threshold: threshold.map(round),
+        side: Side::Above,
     }
+}
+
+/// A number that speaks for a finding at its threshold or below.
+pub(crate) fn evidence_below(what: impl Into<String>, value: f64, unit: &str, threshold: f64) -> Evidence {
+    Evidence { side: Side::Below, ..evidence(what, value, unit, Some(threshold)) }
 }
 
 /// Value above the threshold to enter, above the one to stay, or below both.

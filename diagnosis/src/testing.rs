@@ -41,6 +41,8 @@ pub fn window(index: u64) -> Window {
         blame: Vec::new(),
         file_locks: Vec::new(),
         standstills: Vec::new(),
+        frozen: Vec::new(),
+        priorities: Vec::new(),
         unwound: std::collections::BTreeMap::default(),
         pythons: std::collections::BTreeMap::default(),
         blockio: Vec::new(),

@@ -18,7 +18,8 @@ pub use host::{
 };
 pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
 pub use sched::{
-    FileLockRow, OpenWait, ProcessTimes, RunqBlame, Standstill, ThreadTimes, Wait, WaitTarget, Waker,
+    FileLockRow, FrozenRow, OpenWait, ProcessTimes, RunqBlame, Standstill, ThreadPriority, ThreadTimes, Wait,
+    WaitTarget, Waker,
 };
 pub use task::{TaskIo, TaskSample, TaskState, TaskTotals};
 pub use unwound::{PythonVerdicts, Pythons, Unwound, Verdicts};
@@ -78,6 +79,10 @@ pub struct Window {
     pub file_locks: Vec<FileLockRow>,
     /// Processes in which each thread waits for another one, at its end.
     pub standstills: Vec<Standstill>,
+    /// Processes that a cgroup keeps frozen, at its end.
+    pub frozen: Vec<FrozenRow>,
+    /// Priorities of threads that compete for a CPU in processes where others wait for a lock.
+    pub priorities: Vec<ThreadPriority>,
     /// Block requests completed in it.
     pub blockio: Vec<BlockIoRow>,
     /// Reclaim, compaction, write-back throttling.

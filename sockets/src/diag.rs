@@ -59,10 +59,25 @@ impl Diag {
     }
 
     /// Calls `each` with the message of every TCP socket in these states (bits), with the attribute of this kind.
-    pub fn tcp(&self, states: u32, attribute: u16, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub fn tcp(&self, states: u32, attribute: u16, each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.dump(libc::IPPROTO_TCP, states, 1 << (attribute - 1), each)
+    }
+
+    /// The same of every UDP socket, without attributes.
+    pub fn udp(&self, states: u32, each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.dump(libc::IPPROTO_UDP, states, 0, each)
+    }
+
+    fn dump(
+        &self,
+        protocol: i32,
+        states: u32,
+        attributes: u8,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
         for family in [libc::AF_INET, libc::AF_INET6] {
             let mut request = [0; INET_REQUEST];
-            request[..3].copy_from_slice(&[family as u8, libc::IPPROTO_TCP as u8, 1 << (attribute - 1)]);
+            request[..3].copy_from_slice(&[family as u8, protocol as u8, attributes]);
             request[4..8].copy_from_slice(&states.to_ne_bytes());
             self.send(&request, libc::NLM_F_DUMP)?;
             let mut answer = vec![0; ANSWER_BYTES];

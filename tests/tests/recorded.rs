@@ -1,6 +1,7 @@
 //! Recordings of cases of known cause, judged without root and without BPF.
 //!
-//! Made by `cargo xtask bench diagnosis --bare --record DIR --own CASE…`: only the case's processes are in them.
+//! Made by `cargo xtask bench diagnosis --bare --record DIR --own CASE…`: only the case's processes are in them. Each is judged
+//! once alone, and once with distractors: a build, and a program that computes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,10 @@ use agent::diagnose::{self, ALERT_CONFIDENCE, Level, Trend};
 use agent::recording;
 use agent::window::Window;
 use agent_common::wire::finding::Finding;
+use tests::diagnosis::beside::beside;
 use tests::diagnosis::{Case, cases};
 
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/recordings");
-
 /// What a daemon says after each window that could open an alert, and at the end.
 fn judge(windows: &[Arc<Window>]) -> Vec<Vec<Finding>> {
     let mut trend = Trend::default();
@@ -30,6 +31,9 @@ fn judge(windows: &[Arc<Window>]) -> Vec<Vec<Finding>> {
 /// What is wrong with the verdict on a recorded case.
 fn fault(case: &Case, windows: &[Arc<Window>]) -> Option<String> {
     let seconds = judge(windows);
+    if case.is_decoy() {
+        return seconds.iter().flatten().next().map(|said| format!("{} is said: {said:#?}", said.class));
+    }
     let Some(first) = seconds.last().and_then(|last| last.first()) else {
         return Some("nothing is said".to_owned());
     };
@@ -53,6 +57,8 @@ fn a_recorded_case_is_told_as_it_was_live() {
         let windows = recording::read(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(windows.len() >= 10, "{name}: {} windows", windows.len());
         faults.extend(fault(case, &windows).map(|fault| format!("{name}: {fault}")));
+        let beside = fault(case, &beside(&windows));
+        faults.extend(beside.map(|fault| format!("{name}, with distractors: {fault}")));
         seen += 1;
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));

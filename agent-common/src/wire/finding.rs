@@ -20,9 +20,9 @@ pub struct Subject {
 /// Who causes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Culprit {
-    /// `process`, `lock`, `device`, `cgroup`, `peer` or `host`.
+    /// `process`, `thread`, `lock`, `device`, `cgroup`, `peer` or `host`.
     pub kind: String,
-    /// The process, where it is one.
+    /// The process, or thread, where it is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pid: Option<u32>,
     /// Task name, device name, cgroup path, peer address.
@@ -39,9 +39,51 @@ pub struct Evidence {
     pub value: f64,
     /// Its unit.
     pub unit: String,
-    /// The threshold it crossed, in the same unit.
+    /// The threshold to alert, in the same unit, where the number is a condition of the finding.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub threshold: Option<f64>,
+    /// On which side of the threshold it is one.
+    #[serde(skip_serializing_if = "Side::is_above", default)]
+    pub side: Side,
+}
+
+/// On which side of its threshold a number is a reason to alert.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// At it or above.
+    #[default]
+    Above,
+    /// At it or below.
+    Below,
+}
+
+impl Side {
+    /// It is the usual one, which is not written.
+    #[must_use]
+    pub fn is_above(&self) -> bool {
+        *self == Self::Above
+    }
+
+    /// As in "alert above 5".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Above => "above",
+            Self::Below => "below",
+        }
+    }
+}
+
+impl Evidence {
+    /// The number is on the side of its threshold that speaks for the finding; without a threshold it speaks for none.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.threshold.is_none_or(|threshold| match self.side {
+            Side::Above => self.value >= threshold,
+            Side::Below => self.value <= threshold,
+        })
+    }
 }
 
 /// A class that was considered and lost.
@@ -81,6 +123,9 @@ pub struct Finding {
     /// Classes of findings that this one explains.
     #[serde(default)]
     pub caused: Vec<Class>,
+    /// What its first line says besides the class: another wait that is as much to blame.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub headline: Option<String>,
     /// What to do about it.
     pub advice: String,
 }
@@ -143,6 +188,7 @@ pub mod testing {
                 stacks: Vec::new(),
                 alternatives: Vec::new(),
                 caused: Vec::new(),
+                headline: None,
                 advice: "look at its flame graph".to_owned(),
             },
         }

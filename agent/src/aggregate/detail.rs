@@ -127,6 +127,10 @@ fn target(target: &WaitTarget) -> Option<String> {
         WaitTarget::None => return None,
         WaitTarget::Futex { addr, owner: Some(owner) } => format!("futex {addr:#x}, owned by thread {owner}"),
         WaitTarget::Futex { addr, owner: None } => format!("futex {addr:#x}"),
+        WaitTarget::Orphaned { addr, owner } => {
+            format!("futex {addr:#x}, owned by thread {owner}, which is gone")
+        }
+        WaitTarget::FileServer { .. } => "the server of a file system".to_owned(),
         WaitTarget::File { dev, inode } => {
             format!("inode {inode} of device {}:{}", dev >> 20, dev & 0xf_ffff)
         }

@@ -111,6 +111,8 @@ fn verdict(
     first: Option<&Usage>,
 ) -> String {
     let who = |kind: &str, pid: Option<u32>, comm: Option<&String>| match (pid, comm) {
+        (Some(pid), Some(comm)) if kind == "thread" => format!("thread {comm} ({pid})"),
+        (Some(pid), None) if kind == "thread" => format!("thread {pid}"),
         (Some(pid), Some(comm)) => format!("{comm} ({pid})"),
         (Some(pid), None) => format!("process {pid}"),
         (None, Some(comm)) => comm.clone(),
@@ -161,6 +163,10 @@ fn verdict(
             text.push_str(", because of ");
             text.push_str(&culprit);
         }
+    }
+    if let Some(headline) = &worst.headline {
+        text.push_str(": ");
+        text.push_str(headline);
     }
     match firm - 1 {
         0 => text + ".",

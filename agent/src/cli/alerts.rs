@@ -216,6 +216,7 @@ mod tests {
             value: 1.0,
             unit: hostile.to_owned(),
             threshold: None,
+            side: agent_common::wire::finding::Side::Above,
         }];
         let text = line(&alert, Paint::plain());
         assert!(!text.chars().any(agent_common::text::is_hostile), "{text:?}");

@@ -139,6 +139,9 @@ fn one_finding(at: usize, finding: &Finding) -> String {
         finding.share_pct,
         finding.confidence * 100.0,
     );
+    if let Some(headline) = &finding.headline {
+        let _ = writeln!(out, "<p><strong>{}</strong></p>", text(headline));
+    }
     if let Some(culprit) = &finding.culprit {
         let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
         let _ = writeln!(out, "<p>caused by <strong>{culprit}</strong></p>");
@@ -146,9 +149,10 @@ fn one_finding(at: usize, finding: &Finding) -> String {
     list(
         &mut out,
         finding.evidence.iter().map(|evidence| {
-            let limit = evidence
-                .threshold
-                .map(|limit| format!(" <span class=\"dim\">(threshold {})</span>", number(limit)));
+            let limit = evidence.threshold.map(|limit| {
+                let side = evidence.side.name();
+                format!(" <span class=\"dim\">(alert {side} {})</span>", number(limit))
+            });
             let (what, unit) = (text(&evidence.what), text(&evidence.unit));
             format!("{what}: <strong>{}</strong> {unit}{}", number(evidence.value), limit.unwrap_or_default())
         }),

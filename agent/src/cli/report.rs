@@ -186,13 +186,19 @@ mod tests {
 
     #[test]
     fn every_field_is_on_the_reference_page() {
-        use agent_common::wire::finding::{AlertState, Alternative, Culprit, Evidence};
+        use agent_common::wire::finding::{AlertState, Alternative, Culprit, Evidence, Side};
         use agent_common::wire::report::{SyscallsReport, SyscallsRow};
 
         let mut alert = agent_common::wire::finding::testing::alert("a", AlertState::Open);
-        let evidence =
-            Evidence { what: String::new(), value: 0.0, unit: String::new(), threshold: Some(0.0) };
+        let evidence = Evidence {
+            what: String::new(),
+            value: 0.0,
+            unit: String::new(),
+            threshold: Some(0.0),
+            side: Side::Below,
+        };
         alert.finding.evidence.push(evidence);
+        alert.finding.headline = Some(String::new());
         alert.finding.alternatives.push(Alternative { class: String::new(), why_not: String::new() });
         alert.finding.culprit =
             Some(Culprit { kind: String::new(), pid: Some(1), comm: Some(String::new()) });

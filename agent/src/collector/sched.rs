@@ -9,10 +9,12 @@ use crate::bpf::Probes;
 use crate::source::lasting::LastingWaits;
 use crate::source::offcpu::OffcpuSource;
 use crate::source::polled::Polled;
+use crate::source::priorities::PrioritySource;
 use crate::source::runqlat::RunqlatSource;
 use crate::source::sched::SchedSource;
+use crate::source::servers::Servers;
 use crate::source::sockets::Sockets;
-use crate::window::{ProcessTimes, RunqBlame, Wait};
+use crate::window::{ProcessTimes, RunqBlame, ThreadPriority, Wait};
 
 /// Thread states of the running window; nothing where they are switched off or this kernel refuses them.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ struct Sources {
     blame: RunqlatSource,
     lasting: LastingWaits,
     polled: Polled,
+    servers: Servers,
+    priorities: PrioritySource,
     sockets: Sockets,
     complained: bool,
 }
@@ -37,6 +41,7 @@ pub(super) struct SchedRows {
     pub(super) times: Vec<ProcessTimes>,
     pub(super) waits: Vec<Wait>,
     pub(super) blame: Vec<RunqBlame>,
+    pub(super) priorities: Vec<ThreadPriority>,
 }
 
 impl Sched {
@@ -58,6 +63,8 @@ impl Sched {
                 blame: RunqlatSource::default(),
                 lasting: LastingWaits::default(),
                 polled: Polled::default(),
+                servers: Servers::default(),
+                priorities: PrioritySource::default(),
                 sockets: Sockets::default(),
                 complained: false,
             }),
@@ -122,7 +129,9 @@ impl Sched {
         }
         let mut waits = sources.waits.take();
         sources.polled.name(&mut waits, &mut sources.sockets, now);
+        sources.servers.name(&mut waits, &mut sources.sockets, now);
         sources.sockets.forget();
-        SchedRows { times, waits, blame }
+        let priorities = sources.priorities.close(&times, &waits, now, now.since(start).0);
+        SchedRows { times, waits, blame, priorities }
     }
 }

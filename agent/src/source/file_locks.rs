@@ -2,12 +2,12 @@
 //! no wait says whose it is. Nor does who only tries for a lock wait at all.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::path::Path;
 
 use agent_common::units::Tgid;
 use opener::living;
 
+use super::mounts::{self, Mount};
 use crate::syscall_names;
 use crate::window::{FileLockRow, SyscallRow};
 
@@ -15,8 +15,6 @@ const LOCKS: &str = "/proc/locks";
 
 /// Descriptors that are looked at in a window, those of all processes that try: 15 µs each. The others' holders are not told.
 const LOOKS: usize = 512;
-/// What is read of a descriptor's `fdinfo`: the mount and the inode stand at its beginning, and an epoll's is long.
-const FDINFO: u64 = 256;
 /// Holders of one lock that are told: readers can be many.
 const HOLDERS: usize = 4;
 
@@ -66,7 +64,7 @@ fn refused(row: &SyscallRow) -> Option<(Tgid, &'static str)> {
 /// Locks of this kind that others have on files that this process has open.
 fn others(tgid: Tgid, kind: &str, locks: &ByInode, looks: &mut usize) -> Vec<FileLockRow> {
     let proc = Path::new("/proc").join(living(tgid.0).to_string());
-    let mut devices = None;
+    let mut mounted = None;
     let mut rows: Vec<FileLockRow> = Vec::new();
     for info in std::fs::read_dir(proc.join("fdinfo")).into_iter().flatten().flatten() {
         if *looks == 0 {
@@ -74,48 +72,23 @@ fn others(tgid: Tgid, kind: &str, locks: &ByInode, looks: &mut usize) -> Vec<Fil
         }
         *looks -= 1;
         // `stat` would wait for a file system that does not answer.
-        let Some((mount, inode)) = open_file(&beginning(&info.path())) else { continue };
+        let Some((mount, inode)) = mounts::open_file(&info.path()) else { continue };
         let Some(locks) = locks.get(&inode) else { continue };
-        let mounts =
-            || std::fs::read_to_string(proc.join("mountinfo")).map(|text| mounts(&text)).unwrap_or_default();
-        let Some(dev) = devices.get_or_insert_with(mounts).get(&mount).copied() else { continue };
-        let theirs = |lock: &&&Lock| lock.dev == dev && lock.kind == kind && lock.owner != Some(tgid);
+        let mounts: &HashMap<u32, Mount> = mounted.get_or_insert_with(|| mounts::of(tgid));
+        let Some(Mount { dev, .. }) = mounts.get(&mount) else { continue };
+        let theirs = |lock: &&&Lock| lock.dev == *dev && lock.kind == kind && lock.owner != Some(tgid);
         let held: Vec<_> = locks.iter().filter(theirs).collect();
         // A writer keeps all others out; readers keep out who wants to write.
         let writers = held.iter().any(|lock| lock.writes);
         for lock in held.into_iter().filter(|lock| lock.writes == writers).take(HOLDERS) {
             let Some(holder) = lock.owner else { continue };
-            let row = FileLockRow { waiter: tgid, tried: true, holder, dev, inode };
+            let row = FileLockRow { waiter: tgid, tried: true, holder, dev: *dev, inode };
             if !rows.contains(&row) {
                 rows.push(row);
             }
         }
     }
     rows
-}
-
-/// The first bytes of a file; nothing where it cannot be read.
-fn beginning(path: &Path) -> String {
-    let mut text = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FDINFO).read_to_end(&mut text));
-    read.map(|_| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
-}
-
-/// `36 35 254:0 / /mnt rw …`: mount → device.
-fn mounts(text: &str) -> HashMap<u32, u32> {
-    let mount = |line: &str| {
-        let mut words = line.split(' ');
-        let id = words.next()?.parse().ok()?;
-        let (major, minor) = words.nth(1)?.split_once(':')?;
-        Some((id, major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?))
-    };
-    text.lines().filter_map(mount).collect()
-}
-
-/// Mount and inode of a descriptor, from its `mnt_id:` and `ino:` (Linux 5.14).
-fn open_file(info: &str) -> Option<(u32, u64)> {
-    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    Some((value("mnt_id:")?.parse().ok()?, value("ino:")?.parse().ok()?))
 }
 
 /// `1: POSIX ADVISORY WRITE 4242 fe:00:1234 0 EOF`, and for each who waits for it `1: -> …` (Documentation/filesystems/locks.rst).
@@ -193,14 +166,6 @@ mod tests {
             held[&10_695].iter().map(|lock| (lock.dev, lock.kind, lock.writes, lock.owner)).collect();
         assert_eq!(of, [(dev, "FLOCK", true, Some(Tgid(80)))]);
         assert_eq!(held.len(), 2, "nobody owns the third");
-    }
-
-    #[test]
-    fn an_open_file_is_told_by_its_mount_and_inode() {
-        let text = "21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n";
-        assert_eq!(mounts(text)[&21], 254 << 20 | 1);
-        assert_eq!(open_file("pos:\t0\nflags:\t02\nmnt_id:\t21\nino:\t10695\n"), Some((21, 10_695)));
-        assert_eq!(open_file("pos:\t0\nmnt_id:\t21\n"), None, "before 5.14");
     }
 
     #[test]

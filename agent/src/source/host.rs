@@ -73,6 +73,7 @@ impl HostSource {
         self.check("/proc/net/dev", interfaces);
         sample.pressure = self.pressure.read();
         sample.tables = tables::read(sample.threads);
+        sample.local_ports = tables::local_ports();
         sample
     }
 

@@ -6,7 +6,8 @@
 //! connection knows when data last came and went, a local socket what the other end has not read. Each wait is looked at
 //! once, after [`LONG`].
 
-mod ends;
+pub(super) mod ends;
+mod served;
 
 use std::collections::HashMap;
 use std::fs;
@@ -131,13 +132,32 @@ impl LastingWaits {
 
 /// What holds its thread up, and the other end where it has to be looked for.
 fn look(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
-    let call = wait.wait.syscall.and_then(|(abi, nr)| syscall_names::name(abi, nr))?;
+    let call = wait.wait.syscall.and_then(|(abi, nr)| syscall_names::name(abi, nr)).unwrap_or_default();
     match wait.wait.state {
-        State::Ipc if matches!(call, "open" | "openat") => Some((fifo(wait, call)?, None)),
+        // A file system that does not answer is told by its mount, before the path is looked at.
+        State::Ipc if matches!(call, "open" | "openat") => match served::held(wait) {
+            Some(served) => Some(served),
+            None => Some((fifo(wait, call)?, None)),
+        },
         State::Ipc => local(wait, call, sockets),
         State::NetRecv | State::NetSend | State::NetConnect => net(wait, sockets),
+        State::Dns => name_server(wait, sockets),
+        state if is_for_files(state) => served::held(wait),
         _ => None,
     }
+}
+
+/// A wait in which a thread may wait for a file system's server.
+pub(super) const fn is_for_files(state: State) -> bool {
+    matches!(
+        state,
+        State::DiskRead
+            | State::DiskWrite
+            | State::Fsync
+            | State::FaultFile
+            | State::Interruptible
+            | State::Uninterruptible
+    )
 }
 
 /// A pipe, a FIFO or a local socket.
@@ -168,7 +188,7 @@ fn local(wait: &Lasting, call: &str, sockets: &mut Sockets) -> Option<(Held, Opt
     if !sends && !has_stopped_child(wait.tgid) {
         return None;
     }
-    Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped: !sends })))
+    Some((held, Some(End { of: wait.tgid, link, reads: sends, only_stopped: !sends, connection: None })))
 }
 
 fn net(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
@@ -181,6 +201,16 @@ fn net(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
     let peer = (tcp.peer.1 != 0).then(|| (tcp.peer.0.to_canonical(), tcp.peer.1));
     let target = WaitTarget::Socket { protocol: libc::IPPROTO_TCP as u16, local_port: tcp.local.1, peer };
     Some((Held { target, peer: None }, other.map(|inode| End::socket(wait.tgid, inode))))
+}
+
+/// A name server of this host that owes an answer.
+fn name_server(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
+    let (_, link) = descriptor(wait)?;
+    let (local_port, peer) = sockets.udp(wait.tgid, inode_of(&link)?)?;
+    let protocol = libc::IPPROTO_UDP as u16;
+    let server = sockets.server(wait.tgid, protocol, peer);
+    let target = WaitTarget::Socket { protocol, local_port, peer: Some(peer) };
+    Some((Held { target, peer: None }, server.map(|inode| End::socket(wait.tgid, inode))))
 }
 
 /// The last data went after the last came, and before this wait began.

@@ -3,10 +3,10 @@
 
 mod class;
 mod functions;
+mod owner;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use agent_common::abi::offcpu::{
     TARGET_FILE, TARGET_FUTEX, TARGET_PIPE, TARGET_SOCKET, TARGET_UNIX, UNIX_ASKS, UNIX_SERVES, WaitHeader,
@@ -15,6 +15,7 @@ use agent_common::abi::sched::{FLAG_COMPAT, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 
 use self::functions::Functions;
+use self::owner::Owners;
 use super::comms::Comms;
 use super::lasting::{Held, Lasting};
 use super::python::CodeSeen;
@@ -24,6 +25,8 @@ use crate::window::{SyscallAbi, Wait, WaitTarget, Waker};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// The minor number of a device as the kernel keeps it.
+const MINOR: u32 = 0xf_ffff;
 
 /// Waits of the running window.
 #[derive(Debug, Default)]
@@ -37,8 +40,7 @@ pub struct OffcpuSource {
     /// Their user stacks met code that the unwinder does not know.
     stale: Vec<(Tgid, bool)>,
     code: CodeSeen,
-    /// Whether a thread is one of a process, asked once a window.
-    threads: HashMap<(u32, u32), bool>,
+    owners: Owners,
 }
 
 #[derive(Debug)]
@@ -126,6 +128,12 @@ impl OffcpuSource {
         // Its stack says no more than that it polls; its descriptor has said for what.
         let polls =
             syscall.is_some_and(|(abi, nr)| syscall_names::name(abi, nr).is_some_and(syscall_names::polls));
+        let mut state = if polls { accounted } else { class::state_of(&self.functions, accounted, kernel) };
+        let mut target = self.target(header);
+        if !polls && class::by_file_server(&self.functions, accounted, kernel, waker_kernel) {
+            let connection = if let WaitTarget::File { dev, .. } = target { dev & MINOR } else { 0 };
+            (state, target) = (State::Ipc, WaitTarget::FileServer { connection });
+        }
         Wait {
             at: MonoNs(header.at_ns),
             open: false,
@@ -134,11 +142,11 @@ impl OffcpuSource {
             tid: Tid(header.tid),
             comm: self.comms.get(&header.comm),
             accounted,
-            state: if polls { accounted } else { class::state_of(&self.functions, accounted, kernel) },
+            state,
             syscall,
             waited: DurNs(header.waited_ns),
             weight: DurNs(header.weight_ns),
-            target: self.target(header),
+            target,
             waker: (!by_nobody).then(|| Waker {
                 tgid: Tgid(header.waker_tgid),
                 tid: Tid(header.waker_tid),
@@ -158,6 +166,7 @@ impl OffcpuSource {
             TARGET_FUTEX => WaitTarget::Futex {
                 addr: header.arg,
                 owner: self
+                    .owners
                     .is_owner(header.tgid, header.owner, header.flags & FLAG_SHARED != 0)
                     .then_some(Tid(header.owner)),
             },
@@ -188,12 +197,18 @@ impl OffcpuSource {
         }
     }
 
-    /// Takes a wait for a lock that has not ended, at the end of a window that began at `start`, if the lock has an owner.
+    /// Takes a wait for a lock that has not ended, at the end of a window that began at `start`, if the lock has an
+    /// owner, or had one that has ended.
     pub fn still_locked(&mut self, lock: &Lasting, start: MonoNs, end: MonoNs) {
-        if self.is_owner(lock.tgid.0, lock.owner.0, lock.shared) {
-            let target = WaitTarget::Futex { addr: lock.wait.arg, owner: Some(lock.owner) };
-            self.still_open(lock, Held { target, peer: None }, start, end);
-        }
+        let (addr, owner) = (lock.wait.arg, lock.owner);
+        let target = if self.owners.is_owner(lock.tgid.0, owner.0, lock.shared) {
+            WaitTarget::Futex { addr, owner: Some(owner) }
+        } else if self.owners.is_gone(lock) {
+            WaitTarget::Orphaned { addr, owner }
+        } else {
+            return;
+        };
+        self.still_open(lock, Held { target, peer: None }, start, end);
     }
 
     /// Takes a wait that has not ended, and holds its thread up.
@@ -207,7 +222,7 @@ impl OffcpuSource {
             tid: wait.tid,
             comm: self.comms.get(&lasting.comm),
             accounted: wait.state,
-            state: wait.state,
+            state: if matches!(held.target, WaitTarget::FileServer { .. }) { State::Ipc } else { wait.state },
             syscall: wait.syscall,
             waited: wait.age,
             weight: wait.age.min(end.since(start)),
@@ -218,20 +233,10 @@ impl OffcpuSource {
         });
     }
 
-    /// Whether `tid` can own a lock that a thread of `tgid` waits for: what lies beside a futex word need not be its owner.
-    fn is_owner(&mut self, tgid: u32, tid: u32, shared: bool) -> bool {
-        let mut is_thread =
-            |path: String, key| *self.threads.entry(key).or_insert_with(|| Path::new(&path).exists());
-        tid != 0
-            && (is_thread(format!("/proc/{tgid}/task/{tid}"), (tgid, tid))
-                // Threads are not listed there, and are there all the same.
-                || shared && is_thread(format!("/proc/{tid}"), (0, tid)))
-    }
-
     /// Closes the window: its waits, oldest first. One whose user stack has not come for a whole window (its thread does
     /// not get to run, or died in the call) goes without.
     pub fn take(&mut self) -> Vec<Wait> {
-        self.threads.clear();
+        self.owners.next_window();
         self.functions.refresh();
         let mut waits = std::mem::take(&mut self.ready);
         for pending in self.pending.values_mut() {

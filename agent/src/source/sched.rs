@@ -16,7 +16,7 @@ use self::look::Resting;
 pub(super) use self::look::call;
 use self::sums::{Sums, settle};
 use super::comms::Comms;
-use super::lasting::{LASTS, LONG, Lasting};
+use super::lasting::{LASTS, LONG, Lasting, is_for_files};
 use crate::window::{OpenWait, ProcessTimes, SyscallAbi, ThreadTimes};
 
 /// What was read of one thread so far.
@@ -137,8 +137,10 @@ impl SchedSource {
     fn lasts(&mut self, wait: Lasting) {
         let lasts = match wait.wait.state {
             State::FutexLock => wait.owner.0 != 0 && wait.wait.age >= LASTS,
-            State::Ipc | State::NetRecv | State::NetSend | State::NetConnect => wait.wait.age >= LONG,
-            _ => false,
+            State::Ipc | State::NetRecv | State::NetSend | State::NetConnect | State::Dns => {
+                wait.wait.age >= LONG
+            }
+            state => is_for_files(state) && wait.wait.age >= LONG,
         };
         if lasts {
             self.lasting.push(wait);

@@ -20,6 +20,8 @@ const REST: u32 = 100;
 
 /// Bits of states (`include/net/tcp_states.h`): established, SYN sent, close wait, listening.
 const STATES: u32 = 1 << 1 | 1 << 2 | 1 << 8 | 1 << LISTEN;
+/// The same of UDP sockets: connected, not connected.
+const UDP: u32 = 1 << 1 | 1 << 7;
 /// `INET_DIAG_INFO`, and places in `struct tcp_info` (`include/uapi/linux/tcp.h`).
 const INFO: u16 = 2;
 const LAST_DATA_SENT: usize = 44;
@@ -59,6 +61,15 @@ pub(super) struct Unix {
     pub(super) named: bool,
 }
 
+/// A UDP socket.
+#[derive(Debug, Clone, Copy)]
+struct Udp {
+    inode: u32,
+    local: (IpAddr, u16),
+    /// Port 0: not connected.
+    peer: (IpAddr, u16),
+}
+
 /// The books of all network namespaces.
 #[derive(Debug, Default)]
 pub struct Sockets {
@@ -66,6 +77,8 @@ pub struct Sockets {
     spaces: HashMap<u64, Option<Diag>>,
     /// The connections of a namespace, for as long as one round of looks takes.
     listed: HashMap<u64, Vec<Tcp>>,
+    /// The same of UDP.
+    datagrams: HashMap<u64, Vec<Udp>>,
     /// Connections are not listed again before.
     not_before: Option<Instant>,
 }
@@ -74,6 +87,44 @@ impl Sockets {
     /// What was listed is old: the looks of a window are over.
     pub fn forget(&mut self) {
         self.listed.clear();
+        self.datagrams.clear();
+    }
+
+    /// Port of a connected UDP socket with this inode, and its other end.
+    pub(super) fn udp(&mut self, tgid: Tgid, inode: u32) -> Option<(u16, (IpAddr, u16))> {
+        let one = self.list_udp(tgid)?.iter().find(|udp| udp.inode == inode && udp.peer.1 != 0)?;
+        Some((one.local.1, (one.peer.0.to_canonical(), one.peer.1)))
+    }
+
+    /// Inode of the socket that serves an address of the namespace of a process: one that listens or is not connected, bound
+    /// to that address, or to all of them where it is a loopback address.
+    pub(super) fn server(
+        &mut self,
+        tgid: Tgid,
+        protocol: u16,
+        (address, port): (IpAddr, u16),
+    ) -> Option<u32> {
+        let fits = |local: (IpAddr, u16)| {
+            let own = local.0.to_canonical();
+            local.1 == port && (own == address || own.is_unspecified() && address.is_loopback())
+        };
+        if i32::from(protocol) == libc::IPPROTO_UDP {
+            let all = self.list_udp(tgid)?;
+            return all.iter().find(|udp| udp.peer.1 == 0 && fits(udp.local)).map(|udp| udp.inode);
+        }
+        let all = self.list(tgid)?;
+        all.iter().find(|tcp| tcp.state == LISTEN && fits(tcp.local)).map(|tcp| tcp.inode)
+    }
+
+    fn list_udp(&mut self, tgid: Tgid) -> Option<&[Udp]> {
+        let space = self.enter(tgid)?;
+        if !self.datagrams.contains_key(&space) {
+            let mut all = Vec::new();
+            let of = |one: Tcp| Udp { inode: one.inode, local: one.local, peer: one.peer };
+            self.spaces.get(&space)?.as_ref()?.udp(UDP, |message| all.extend(tcp(message).map(of))).ok()?;
+            self.datagrams.insert(space, all);
+        }
+        self.datagrams.get(&space).map(Vec::as_slice)
     }
 
     /// A TCP connection between two of these, as the first of them has it: one that it made before one that it accepted.
@@ -210,4 +261,36 @@ fn tcp(message: &[u8]) -> Option<Tcp> {
         }
     });
     Some(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn who_serves_an_address_is_told_by_what_is_bound_there() {
+        let own = Tgid(std::process::id());
+        let inode = |socket: &UdpSocket| {
+            let link = fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("open");
+            inode_of(link.to_str().expect("text")).expect("a socket")
+        };
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let at = server.local_addr().expect("bound");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        client.connect(at).expect("a way");
+        let mut sockets = Sockets::default();
+        let (_, peer) = sockets.udp(own, inode(&client)).expect("it is connected");
+        assert_eq!(peer, (at.ip(), at.port()));
+        assert_eq!(sockets.udp(own, inode(&server)), None, "it is not");
+        assert_eq!(sockets.server(own, 17, peer), Some(inode(&server)));
+        let everywhere = UdpSocket::bind("0.0.0.0:0").expect("a port");
+        let port = everywhere.local_addr().expect("bound").port();
+        sockets.forget();
+        assert_eq!(sockets.server(own, 17, (Ipv4Addr::LOCALHOST.into(), port)), Some(inode(&everywhere)));
+        let elsewhere = Ipv4Addr::new(192, 0, 2, 1).into();
+        assert_eq!(sockets.server(own, 17, (elsewhere, port)), None, "no address of this host");
+    }
 }

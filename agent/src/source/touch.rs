@@ -18,6 +18,16 @@ pub(super) fn metadata(tgid: Tgid, path: &str) -> Result<Option<Metadata>, opene
     WORKERS.run(Owner::of_process(tgid.0), move || std::fs::metadata(path).ok())
 }
 
+/// Path of a process' working directory, or of the directory behind a descriptor of it; none if there is no answer.
+pub(super) fn directory(tgid: Tgid, fd: Option<i32>) -> Option<String> {
+    let link = match fd {
+        Some(fd) => format!("/proc/{}/fd/{fd}", living(tgid.0)),
+        None => format!("/proc/{}/cwd", living(tgid.0)),
+    };
+    let read = move || Some(std::fs::read_link(link).ok()?.to_str()?.to_owned());
+    WORKERS.run(Owner::of_process(tgid.0), read).ok().flatten()
+}
+
 /// Up to `N` bytes of a process' memory; zero beyond what can be read.
 pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
     let read = move || {
@@ -26,6 +36,12 @@ pub(super) fn memory<const N: usize>(tgid: Tgid, at: u64) -> Option<[u8; N]> {
         (memory.read_at(&mut bytes, at).ok()? > 0).then_some(bytes)
     };
     WORKERS.run(Owner::of_process(tgid.0), read).ok().flatten()
+}
+
+/// The text of a process' mappings; empty if it is gone or does not answer.
+pub(super) fn maps_text(tgid: Tgid) -> Vec<u8> {
+    let read = move || process::maps(tgid.0).unwrap_or_default();
+    WORKERS.run(Owner::of_process(tgid.0), read).unwrap_or_default()
 }
 
 /// The executable mappings of a process; none if it is gone or does not answer.

@@ -22,6 +22,9 @@ pub(crate) struct Blocker {
     pub(crate) how: &'static str,
 }
 
+/// How a process is known whose socket or file system is waited for.
+pub(crate) const AT_THE_OTHER_END: &str = "is at the other end";
+
 /// Share of the waits of each of two that the other ends, from which they work together.
 const PARTNERS: f64 = 0.2;
 /// Share of the waits of one that the other ends, from which it works for that one.
@@ -99,7 +102,7 @@ impl Facts<'_> {
                     None => continue,
                 },
                 (_, None) => match wait.peer.and_then(|peer| Some((peer, self.by_tgid.get(&peer)?))) {
-                    Some((peer, process)) => (Tid(peer.0), *process, "is at the other end"),
+                    Some((peer, process)) => (Tid(peer.0), *process, AT_THE_OTHER_END),
                     None => continue,
                 },
             };
@@ -196,6 +199,8 @@ pub(super) struct Partners {
     polls: Map<(Tgid, Tid), u64>,
     /// Time in which these threads did not wait for work.
     at_it: Map<Tid, u64>,
+    /// First port that the kernel gives to those who connect.
+    first_local_port: u16,
     /// Length of a window, and how many there are.
     span: u64,
     windows: u64,
@@ -219,8 +224,9 @@ const AWAITS_WORK: [State; 7] = [
     State::FutexLock,
     State::KernelIdle,
 ];
-/// First port that a kernel gives to those who connect (`ip_local_port_range`).
-const EPHEMERAL: u16 = 32_768;
+/// First port that a kernel gives to those who connect, where the host has not said: the default of
+/// `net.ipv4.ip_local_port_range` since 2.6.
+const FIRST_LOCAL_PORT: u16 = 32_768;
 
 impl Partners {
     pub(super) fn new(
@@ -263,10 +269,23 @@ impl Partners {
         }
         let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
         let block_io = requests.into_iter().filter_map(much).collect();
+        let local_ports = windows.iter().rev().find_map(|window| window.host.local_ports);
+        let first_local_port = local_ports.map_or(FIRST_LOCAL_PORT, |(first, _)| first);
         let windows = windows.len().max(1) as u64;
         let programs =
             processes.iter().filter(|process| !process.kernel).map(|process| process.tgid).collect();
-        Self { wakes, active, programs, block_io, traffic, polls, at_it, span: span / windows, windows }
+        Self {
+            wakes,
+            active,
+            programs,
+            block_io,
+            traffic,
+            polls,
+            at_it,
+            first_local_port,
+            span: span / windows,
+            windows,
+        }
     }
 
     /// Length of all windows, ns.
@@ -278,8 +297,10 @@ impl Partners {
     pub(super) fn real(&self, state: State, wait: &Wait) -> State {
         let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
         match state {
-            State::NetRecv if wait.open && serves(wait) => State::Poll,
+            State::NetRecv if wait.open && self.serves(wait) => State::Poll,
             _ if wait.open => state,
+            // Who asks a file system waits for its server's answer.
+            State::Ipc if matches!(wait.target, WaitTarget::FileServer { .. }) => State::Ipc,
             // The other end does not take what it is told; of a device, where that is a program: a terminal.
             State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
             State::Device if call.is_some_and(crate::syscall_names::sends) && self.by_program(wait) => {
@@ -302,7 +323,11 @@ impl Partners {
                 // not asked for anything.
                 let answered = wait.waker.as_ref().is_some_and(|waker| !waker.closes);
                 let unasked = polls(wait) && !answered && is_local(wait);
-                if serves(wait) || unasked || !self.asks(wait.tgid) { State::Poll } else { State::NetRecv }
+                if self.serves(wait) || unasked || !self.asks(wait.tgid) {
+                    State::Poll
+                } else {
+                    State::NetRecv
+                }
             }
             state => state,
         }
@@ -347,7 +372,20 @@ impl Partners {
         let Some(waker) = &wait.waker else { return false };
         let waited = self.polls.get(&(wait.tgid, waker.tid)).copied().unwrap_or(0).min(self.whole());
         let at_it = self.at_it.get(&waker.tid).copied().unwrap_or(0);
-        !serves(wait) && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
+        !self.serves(wait) && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
+    }
+
+    /// The end that was connected to, or that may as well be: who waits there waits for the next request.
+    fn serves(&self, wait: &Wait) -> bool {
+        match wait.target {
+            WaitTarget::Socket { local_port, peer, .. } => {
+                // Of two ports that a kernel may have given, the lower one is more likely to have been asked for.
+                local_port < self.first_local_port || peer.is_none_or(|(_, port)| port >= local_port)
+            }
+            WaitTarget::Unix { serves, .. } => serves != Some(false),
+            // Of another family: nobody knows who asks whom.
+            _ => true,
+        }
     }
 
     /// It sends about as often as it receives, or works on what it receives.
@@ -357,18 +395,6 @@ impl Partners {
         self.traffic.is_empty()
             || sends as f64 >= ASKS * receives as f64
             || oncpu as f64 >= WORKS * self.span as f64
-    }
-}
-
-/// The end that was connected to, or that may as well be: who waits there waits for the next request.
-fn serves(wait: &Wait) -> bool {
-    match wait.target {
-        WaitTarget::Socket { local_port, peer, .. } => {
-            local_port < EPHEMERAL || peer.is_none_or(|(_, port)| port >= local_port)
-        }
-        WaitTarget::Unix { serves, .. } => serves != Some(false),
-        // Of another family: nobody knows who asks whom.
-        _ => true,
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Process<'a> {
     /// Times that its threads blocked.
     pub(crate) voluntary: u64,
     /// A reading of `/proc` has met it.
-    sampled: bool,
+    pub(crate) sampled: bool,
     /// Place in [`super::Facts::usage`].
     pub(crate) usage: Option<usize>,
     /// Place in [`super::Facts::units`].

@@ -4,6 +4,7 @@
 //! that was a wait as well (or waiting for a CPU), and long enough to explain the waiting, the cause is there. At most [`HOPS`] steps, no unit twice.
 
 use agent_common::abi::sched::State;
+use agent_common::units::Tid;
 use agent_common::wire::finding::Evidence;
 
 use super::{Link, evidence, io, runq};
@@ -15,6 +16,9 @@ const HOPS: usize = 4;
 const MOST: f64 = 0.5;
 /// What the holder does so must last for at least this share of the time that the one who waits longest waits.
 const EXPLAINS: f64 = 0.3;
+/// Share of the holder's time from which another wait of it is named first, and from which it is named at all.
+const ALSO: f64 = 1.0 / 3.0;
+const NAMED: f64 = 0.1;
 /// Share of the waiting that must be known.
 const KNOWN: f64 = 0.3;
 
@@ -48,6 +52,8 @@ pub(super) struct Followed {
     pub(super) evidence: Vec<Evidence>,
     /// Why the first one waited for does nothing.
     pub(super) rests: Option<Rests>,
+    /// Of the first one's time: a wait that is as much to blame as what else it does.
+    pub(super) also: Option<(&'static str, f64)>,
 }
 
 /// How one that others wait for does nothing itself.
@@ -55,11 +61,25 @@ pub(super) struct Followed {
 pub(super) enum Rests {
     /// A signal stopped it.
     Stopped,
+    /// A cgroup keeps it frozen.
+    Frozen,
     /// It sleeps on a timer.
     Sleeps,
 }
 
 impl Followed {
+    /// That the one waited for is in another wait for much of its time, if it is.
+    pub(super) fn headline(&self, facts: &Facts) -> Option<String> {
+        let by = &facts.processes[self.blocker.as_ref()?.process];
+        let (class, share) = self.also?;
+        Some(format!(
+            "{} ({}), which holds it, is in {class} for {:.0} % of its time",
+            by.comm,
+            by.tgid,
+            share * 100.0
+        ))
+    }
+
     /// What to do where the one waited for does nothing, if it does.
     pub(super) fn advice(&self, facts: &Facts, unit: &Unit) -> Option<String> {
         let by = &facts.processes[self.blocker.as_ref()?.process];
@@ -68,6 +88,17 @@ impl Followed {
                 "{} ({}), for which {} waits, was stopped by a signal: `kill -CONT {}` lets it go on; see who stopped it",
                 by.comm, by.tgid, unit.comm, by.tgid
             ),
+            Rests::Frozen => {
+                let row = facts.frozen.get(&by.tgid)?;
+                format!(
+                    "{} ({}), for which {} waits, is frozen by cgroup {}: {}",
+                    by.comm,
+                    by.tgid,
+                    unit.comm,
+                    row.cgroup,
+                    super::frozen::thaw(row)
+                )
+            }
             Rests::Sleeps => format!(
                 "{} ({}) sleeps on a timer while {} waits for it: it must not sleep there",
                 by.comm, by.tgid, unit.comm
@@ -99,6 +130,11 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         ];
         let wall = times.all().max(1) as f64;
         let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MOST * wall);
+        let rests = if facts.frozen.contains_key(&process.tgid) {
+            Some((Rests::Frozen, "is frozen by its cgroup", State::Poll))
+        } else {
+            rests
+        };
         if busy == 0 && rests.is_none() {
             break;
         }
@@ -114,16 +150,32 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         let enough = (longest(facts, at, waits) as f64 * EXPLAINS) as u64;
         let explains = |top: &(&str, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
         let Some((class, states, share)) = top.filter(explains) else {
+            if let Some((Rests::Frozen, what, _)) = rests {
+                say(&mut followed, what, times.all());
+                followed.rests = Some(Rests::Frozen).filter(|_| hop == 0);
+                break;
+            }
             if let Some((how, what, state)) = rests {
                 say(&mut followed, what, times.of(state));
                 followed.rests = Some(how).filter(|_| hop == 0);
             } else {
                 say(&mut followed, "is on a CPU", times.of(State::Oncpu));
             }
+            let mut other: Vec<_> = GROUPS
+                .iter()
+                .map(|(class, states)| (*class, times.sum(states)))
+                .filter(|(_, ns)| *ns as f64 >= NAMED * wall)
+                .collect();
+            other.sort_by_key(|(class, ns)| (std::cmp::Reverse(*ns), *class));
+            for (class, ns) in &other {
+                say(&mut followed, &format!("is in {}", named(class)), *ns);
+            }
+            let most = other.first().map(|(class, ns)| (named(class), *ns as f64 / wall));
+            followed.also = most.filter(|(_, share)| hop == 0 && *share >= ALSO);
             break;
         };
         followed.evidence.push(evidence(
-            format!("{} is in {class} meanwhile, of its time", process.comm),
+            format!("{} is in {} meanwhile, of its non-idle time", process.comm, named(class)),
             share * 100.0,
             "%",
             Some(MOST * 100.0),
@@ -133,7 +185,8 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         }
         seen.push((holder.at, class));
         let is_lock = matches!(via, "futex" | "kernel-lock" | "file-lock");
-        followed.links.push(link(facts, holder, class, is_lock));
+        let waiting = is_lock.then_some((at, waits, first.tid));
+        followed.links.push(link(facts, holder, class, waiting));
         via = class;
         (at, waits) = (holder, states);
         if !matches!(class, "futex" | "kernel-lock" | "file-lock" | "ipc-peer") {
@@ -164,9 +217,19 @@ fn meanwhile(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
     times
 }
 
-fn link(facts: &Facts, holder: &Unit, class: &'static str, is_lock: bool) -> Link {
+/// A group of states as it is called in text.
+fn named(class: &'static str) -> &'static str {
+    if class == "runq" { "the run queue" } else { class }
+}
+
+fn link(
+    facts: &Facts,
+    holder: &Unit,
+    class: &'static str,
+    waiting: Option<(&Unit, &'static [State], Tid)>,
+) -> Link {
     let (class, culprit, culprit_unit) = match class {
-        "runq" => runq::of_holder(facts, holder, is_lock),
+        "runq" => runq::of_holder(facts, holder, waiting),
         "disk-read" | "disk-write" | "fsync" | "writeback" | "fault-major-file" => {
             let blame = io::blame(facts, holder);
             (class, blame.culprit, blame.unit)
@@ -174,6 +237,9 @@ fn link(facts: &Facts, holder: &Unit, class: &'static str, is_lock: bool) -> Lin
         class => (class, Some(super::lost::process_culprit(holder)), Some(holder.at)),
     };
     let what = match class {
+        "priority-inversion" if culprit.as_ref().is_some_and(|by| by.kind == "thread") => {
+            "it waits for a CPU that another thread of its own has".to_owned()
+        }
         "priority-inversion" | "runq-neighbour" => "it waits for a CPU that another program has".to_owned(),
         "runq-self" => "it waits for a CPU that its own threads have".to_owned(),
         "cpu-quota" => "the CPU quota of its cgroup is used up".to_owned(),

@@ -20,7 +20,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{loss, not, suspect};
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
 /// CPU time of the children, share of the waiting.
@@ -72,17 +72,17 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             Some(Culprit { kind: "process".into(), pid: Some(tgid.0), comm: Some(comm.as_ref().into()) });
         finding.confidence = finding.confidence.min(0.7);
         finding.evidence.push(evidence("children that ended", facts.per_second(count), "1/s", None));
-        finding.evidence.push(evidence(
+        finding.evidence.push(evidence_below(
             "of the waiting they, or what they started, were on a CPU or ready for one",
             computes * 100.0,
             "%",
-            Some(COMPUTES * 100.0),
+            COMPUTES * 100.0,
         ));
-        finding.evidence.push(evidence(
+        finding.evidence.push(evidence_below(
             "of their time the children wait for a timer or for work",
             resting * 100.0,
             "%",
-            Some(RESTS * 100.0),
+            RESTS * 100.0,
         ));
         finding.alternatives.push(not("healthy", "children that do the parent's work would be on a CPU"));
         finding.advice =

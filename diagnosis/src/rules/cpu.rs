@@ -3,7 +3,7 @@
 //! **Classes** `cpu-user` (most of its CPU time is in user mode) and `cpu-kernel` (at least half is in the kernel).
 //!
 //! **What.** Processes of one name and parent are on a CPU, or ready for one, at least [`CORES_ENTER`] of a core over the whole
-//! span (to stay: [`CORES_LEAVE`]) and get [`GOT`] of that at least, and it is at least [`BOUND`] of their non-idle time: they
+//! span (to stay: [`CORES_LEAVE`]) and get [`MIN_CPU_GRANTED_RATIO`] of that at least, and it is at least [`BOUND`] of their non-idle time: they
 //! compute, they do not wait for anything else.
 //!
 //! **When it is an alert.** A CPU that is busy is in use, so this alone is in reports only. It opens an alert when the
@@ -16,20 +16,24 @@
 use agent_common::units::Tgid;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Cores.
 const CORES_ENTER: f64 = 0.90;
 /// The same, to stay, and in single windows.
 const CORES_LEAVE: f64 = 0.70;
-/// Of what it wants it must get so much: else it waits about as much as it computes, and that is the trouble.
-const GOT: f64 = 0.55;
-/// What others take from it is not the same in each window.
-const LESS: f64 = 0.7;
+/// Share of the CPU it wants that it must get: below it, it waits about as much as it computes, and that is the trouble. At
+/// 0.5 both weigh the same; the rest is what two halves of a span differ by.
+const MIN_CPU_GRANTED_RATIO: f64 = 0.55;
+/// Share of its mean CPU that it must have in a single window: what others take from it is not the same in each.
+const MIN_WINDOW_RATIO: f64 = 0.7;
 /// CPU time and waiting for it, of the non-idle time.
 const BOUND: f64 = 0.70;
-/// Syscalls, and page faults, a second and process.
+/// Syscalls, and page faults, a second and process, from which it does something for somebody. A loop that never ends makes none
+/// itself; the runtimes around one do: Java's timer 20 a second, a Python thread that waits for the GIL one in 5 ms only while
+/// there is one. Whoever serves, reads or writes at that pace has a request or a block in 20 ms. (A Go program's monitor sleeps up to 100
+/// times a second: of a Go loop there is no alert, which errs on the side of silence.)
 const TOUCHES: f64 = 50.0;
 /// User share of the CPU time of a process that spins.
 const SPIN_USER: f64 = 0.95;
@@ -53,7 +57,7 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     let wanted = used + unit.times.sum(&super::runq::STATES);
     let got = used as f64 / wanted.max(1) as f64;
     let cores = facts.per_second(wanted) / 1e9;
-    if cores < CORES_LEAVE || got < GOT {
+    if cores < CORES_LEAVE || got < MIN_CPU_GRANTED_RATIO {
         return None;
     }
     let mut series = vec![0.0; facts.windows.len()];
@@ -62,7 +66,7 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         series.iter_mut().zip(of).for_each(|(sum, ns)| *sum += ns / 1e9);
     }
     let share = (wanted as f64 / unit.times.non_idle().max(wanted).max(1) as f64).min(1.0);
-    if share < BOUND || !lasts(&series, CORES_LEAVE * got * LESS) {
+    if share < BOUND || !lasts(&series, CORES_LEAVE * got * MIN_WINDOW_RATIO) {
         return None;
     }
     let level = level(cores, CORES_ENTER, CORES_LEAVE)?;
@@ -83,11 +87,15 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     finding.confidence = if spins { 0.6 } else { 0.4 };
     finding.evidence = vec![
         evidence("CPU, or ready for one", cores * 100.0, "% of a core", Some(CORES_ENTER * 100.0)),
-        evidence("of that on a CPU", got * 100.0, "%", Some(GOT * 100.0)),
+        evidence("of that on a CPU", got * 100.0, "%", Some(MIN_CPU_GRANTED_RATIO * 100.0)),
         evidence("of its non-idle time that is", share * 100.0, "%", Some(BOUND * 100.0)),
-        evidence("of its CPU time in the kernel", kernel * 100.0, "%", Some(50.0)),
-        evidence("syscalls a process", syscalls, "1/s", Some(TOUCHES)),
-        evidence("page faults a process", faults, "1/s", Some(TOUCHES)),
+        if kernel >= 0.5 {
+            evidence("of its CPU time in the kernel", kernel * 100.0, "%", Some(50.0))
+        } else {
+            evidence_below("of its CPU time in the kernel", kernel * 100.0, "%", 50.0)
+        },
+        evidence_below("syscalls a process", syscalls, "1/s", TOUCHES),
+        evidence_below("page faults a process", faults, "1/s", TOUCHES),
         evidence("of the host's CPUs", facts.per_second(used) / 1e7 / facts.cpus, "%", None),
     ];
     if rows.len() > 1 {

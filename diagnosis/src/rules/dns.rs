@@ -1,6 +1,7 @@
 //! # `dns`: waiting for a name to be looked up
 //!
-//! **Class** `dns`; the culprit is the peer's address and port.
+//! **Class** `dns`; the culprit is the name server: the process where it is on this host, and what that does meanwhile is told; else
+//! its address and port.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to answers of a name server.
@@ -12,7 +13,7 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{culprit, loss, suspect};
-use super::net_peer::{name, peer};
+use super::net_peer::{name, name_process, peer};
 use super::{Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
@@ -38,10 +39,14 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             ));
             finding.culprit = Some(culprit("peer", name(address, port)));
         }
-        finding.advice = format!(
-            "{} waits for names: a cache on this host, a server that answers, `options timeout:1 attempts:2` in resolv.conf",
-            unit.comm
-        );
+        let followed = name_process(facts, unit, "dns", STATES, &mut suspicion);
+        suspicion.finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
+            format!(
+                "{} waits for names: a cache on this host, a server that answers, `options timeout:1 attempts:2` in \
+                 resolv.conf",
+                unit.comm
+            )
+        });
         suspicions.push(suspicion);
     }
     verdict(suspicions)

@@ -120,6 +120,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             stacks: Vec::new(),
             alternatives,
             caused: Vec::new(),
+            headline: None,
             advice: advice(kind, &name, &errno, tgid.0),
         };
         let key = format!("error-storm/{tgid}/{name}");

@@ -12,7 +12,7 @@
 //! **Cure.** Keep memory (`M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`, arenas), reuse buffers, huge pages.
 
 use super::lost::{measure, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Faults a second.
@@ -52,7 +52,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let finding = &mut suspicion.finding;
         finding.culprit = Some(process_culprit(unit));
         finding.evidence.push(evidence("minor faults", rate, "1/s", Some(RATE_ENTER)));
-        finding.evidence.push(evidence("kernel time a fault", mean, "ns", Some(MEAN_NS)));
+        finding.evidence.push(evidence_below("kernel time a fault", mean, "ns", MEAN_NS));
         let calls: u64 = facts.members(unit).filter_map(|process| facts.all_calls.get(&process.tgid)).sum();
         finding.alternatives.push(not(
             "syscall-storm",

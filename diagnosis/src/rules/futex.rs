@@ -7,7 +7,8 @@
 //! or the word names its owner. A thread parked until there is work waits for a word of its own and is idle.
 //!
 //! **Whose fault.** The holder: the owner in the lock's word (glibc mutexes), else who ended the waits. When it spends most
-//! of its own time in another wait (a disk, another lock, the run queue) that is the root, and this hangs below it.
+//! of its own time in another wait (a disk, another lock, the run queue) that is the root, and this hangs below it. A wait that takes
+//! a third of its time is named in the finding's first line.
 //!
 //! **Why.** More threads make it slower; only what is done under the lock counts.
 //!
@@ -16,6 +17,9 @@
 //! (semaphores, Python's locks): every thread of a process has waited for [`STILL_ENTER`] s (to stay: [`STILL_LEAVE`]) for
 //! another one, none with a time-out. Nothing but a signal ends that; of a process that the agent has seen at work before, and
 //! that has no handlers for signals of its own use, it is an alert.
+//!
+//! **Owner gone.** A thread that ended with a mutex of the C library taken: the finding says so. Such a wait is looked at when it has
+//! lasted for two seconds, and the lock must be one by all of its words.
 //!
 //! **Cure.** Hold it for less (no I/O, no allocation under it), split it, read-mostly structures, batches.
 
@@ -38,6 +42,8 @@ const STATES: &[State] = &[State::FutexLock];
 const STILL_ENTER: f64 = 5.0;
 /// The same, to stay.
 const STILL_LEAVE: f64 = 4.0;
+/// Confidence that the owner of a lock is gone: the lock is one of the C library by all of its words.
+const ORPHANED: f64 = 0.9;
 /// Confidence where it was seen to stop.
 const STOPPED: f64 = 0.6;
 
@@ -65,6 +71,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.evidence.push(evidence(format!("of it for the word at {word:#x}"), share * 100.0, "%", None));
         finding.evidence.push(evidence("threads that wait for it", waiters as f64, "count", None));
         finding.evidence.extend(followed.evidence.iter().cloned());
+        finding.headline = followed.headline(facts);
         if let Some(open) = oldest(facts, unit, STATES) {
             finding.evidence.push(open);
         }
@@ -89,6 +96,23 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 "a deadlock: {} each hold a lock that the next one waits for, and none goes on again; take the locks in one \
                  order, and restart {}",
                 names.join(", "),
+                unit.comm
+            );
+        }
+        if let Some((word, owner, waits)) = orphaned(facts, unit) {
+            let finding = &mut suspicion.finding;
+            let gone = super::runq::thread_culprit(facts, owner);
+            finding.culprit = Some(Culprit { kind: "thread".into(), ..gone });
+            suspicion.culprit_unit = None;
+            let what = format!(
+                "the owner of the lock at {word:#x}, thread {owner}, is gone: threads that wait for it"
+            );
+            finding.evidence.push(evidence(what, waits as f64, "count", Some(1.0)));
+            finding.confidence = ORPHANED;
+            finding.headline = Some(format!("the owner (thread {owner}) is gone, nobody will unlock"));
+            finding.advice = format!(
+                "thread {owner} ended with the lock at {word:#x} taken, and nobody will unlock it: restart {}; a robust mutex \
+                 (PTHREAD_MUTEX_ROBUST) tells the next one that its owner died",
                 unit.comm
             );
         }
@@ -134,6 +158,20 @@ fn standstills(facts: &Facts) -> impl Iterator<Item = Suspicion> {
         );
         Some(suspicion)
     })
+}
+
+/// The lock that most of a unit's threads wait for at the end whose owner has ended: its word, the owner, the threads.
+fn orphaned(facts: &Facts, unit: &Unit) -> Option<(u64, Tid, usize)> {
+    let mut locks: HashMap<(u64, Tid), usize> = HashMap::new();
+    let window = facts.windows.last()?;
+    let ours = |tgid| facts.by_tgid.get(&tgid).is_some_and(|at| facts.processes[*at].unit == unit.at);
+    for wait in window.waits.iter().filter(|wait| wait.open && ours(wait.tgid)) {
+        if let WaitTarget::Orphaned { addr, owner } = wait.target {
+            *locks.entry((addr, owner)).or_default() += 1;
+        }
+    }
+    let ((word, owner), waits) = locks.into_iter().max_by_key(|(lock, waits)| (*waits, *lock))?;
+    Some((word, owner, waits))
 }
 
 /// Threads that wait for locks of each other in a ring, by the waits that had not ended at the end.

@@ -1,10 +1,12 @@
 //! # `hang`: stuck in the kernel
 //!
-//! **Class** `hang`; the culprit is the child (`vfork`) or the holder of the lock where that can be told.
+//! **Class** `hang`; the culprit is the child (`vfork`), the server of the file system, or the holder of the lock, where that can
+//! be told.
 //!
 //! **What.** A thread has been in one uninterruptible wait for at least [`AGE_ENTER`] s (to stay: [`AGE_LEAVE`] s): for a lock of
 //! the kernel or for none of the known reasons; for a disk only when no disk does anything; in `vfork` or `clone` until the
-//! child calls `exec` or ends. It has not come back: no kill reaches it, and no counter moves.
+//! child calls `exec` or ends. It has not come back: no kill reaches it, and no counter moves. Or it has waited as long for the
+//! answer of the process that serves a file system (FUSE), which is then the culprit.
 //!
 //! **Why.** A frozen file system, a dead network file system or FUSE server, a driver that lost a request: what waits looks
 //! idle to everything that counts work done.
@@ -13,18 +15,21 @@
 //! `vfork` the child must get on.
 
 use agent_common::abi::sched::State;
-use agent_common::wire::finding::Culprit;
+use agent_common::units::{Tgid, Tid};
+use agent_common::wire::finding::{Culprit, Finding};
 
 use super::lost::{Loss, not, process_culprit, suspect};
 use super::{Rule, Trend, Verdict, evidence, level, verdict};
-use crate::facts::Facts;
+use crate::facts::{Facts, Process, Unit};
 use crate::syscall_names;
-use crate::window::OpenWait;
+use crate::window::{OpenWait, Wait, WaitTarget};
 
 /// Age of the wait, s.
 const AGE_ENTER: f64 = 4.0;
 /// The same, to stay.
 const AGE_LEAVE: f64 = 3.0;
+/// Share of its time that a server is stopped, from which that is why it does not answer.
+const STOPPED: f64 = 0.5;
 /// Share of the time in which a disk has requests open, below which none is worked on.
 const DISK_IDLE: f64 = 0.05;
 
@@ -38,11 +43,16 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in facts.units.iter().filter(|unit| !unit.kernel) {
         for process in facts.members(unit) {
-            let open = process.open.iter().chain(&process.oldest);
-            let Some(stuck) = open.filter(|open| is_stuck(open, disks_idle)).max_by_key(|open| open.age)
-            else {
+            // One that a cgroup keeps frozen is told so.
+            if facts.frozen.contains_key(&process.tgid) {
                 continue;
-            };
+            }
+            let served = served(facts, process.tgid);
+            let is_served = |open: &OpenWait| served.is_some_and(|wait| wait.tid == open.tid);
+            let open = process.open.iter().chain(&process.oldest);
+            let stuck = open.filter(|open| is_stuck(open, disks_idle) || is_served(open));
+            let Some(stuck) = stuck.max_by_key(|open| open.age) else { continue };
+            let served = served.filter(|wait| wait.tid == stuck.tid);
             let Some(level) = level(stuck.age.as_secs_f64(), AGE_ENTER, AGE_LEAVE) else {
                 continue;
             };
@@ -68,7 +78,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 .filter(|other| other.parent == process.tgid)
                 .max_by_key(|other| other.tgid);
             let holder = holder(facts, process.tgid);
-            if let Some(child) = child.filter(|_| forks) {
+            let server = served.and_then(|wait| wait.peer).and_then(|tgid| facts.by_tgid.get(&tgid));
+            if let Some(server) = server.map(|at| &facts.processes[*at]) {
+                suspicion.culprit_unit = Some(server.unit);
+                blame_server(finding, unit, stuck.tid, server);
+            } else if let Some(child) = child.filter(|_| forks) {
                 finding.culprit = Some(Culprit {
                     kind: "process".into(),
                     pid: Some(child.tgid.0),
@@ -104,6 +118,44 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
+/// Names the server of a file system, and what it does in place of answering.
+fn blame_server(finding: &mut Finding, unit: &Unit, waits: Tid, server: &Process) {
+    let who = format!("{} ({})", server.comm, server.tgid);
+    finding.culprit = Some(Culprit {
+        kind: "process".into(),
+        pid: Some(server.tgid.0),
+        comm: Some(server.comm.as_ref().into()),
+    });
+    finding.headline = Some(format!("it waits for the file system that {who} serves"));
+    let all = server.times.all().max(1) as f64;
+    for (what, states) in [
+        ("is stopped by a signal", &[State::Stopped][..]),
+        ("sleeps on a timer", &[State::Sleep][..]),
+        ("is on a CPU or ready for one", &[State::Oncpu, State::RunqWoken, State::RunqPreempted][..]),
+    ] {
+        let share = server.times.sum(states) as f64 / all;
+        let what = format!("{who}, which serves that file system, {what}");
+        finding.evidence.push(evidence(what, share * 100.0, "% of its time", None));
+    }
+    let stopped = server.times.of(State::Stopped) as f64 >= STOPPED * all;
+    let cure = if stopped {
+        format!("was stopped by a signal: `kill -CONT {}` lets it go on", server.tgid)
+    } else {
+        format!("does not answer: `agent report --pid {}` shows what it does", server.tgid)
+    };
+    finding.advice = format!(
+        "thread {waits} of {} waits for a file system that {who} serves, which {cure}; `umount -f` lets those go that wait",
+        unit.comm
+    );
+}
+
+/// The oldest wait of a process for the server of a file system that has not ended.
+fn served<'a>(facts: &Facts<'a>, tgid: Tgid) -> Option<&'a Wait> {
+    let open = facts.windows.last()?.waits.iter().filter(|wait| wait.tgid == tgid && wait.open);
+    let served = open.filter(|wait| matches!(wait.target, WaitTarget::FileServer { .. }));
+    served.max_by_key(|wait| (wait.waited, wait.tid))
+}
+
 fn is_stuck(open: &OpenWait, disks_idle: bool) -> bool {
     match open.state {
         State::Uninterruptible | State::KernelLock => true,
@@ -120,7 +172,7 @@ fn is_vfork(open: &OpenWait) -> bool {
 }
 
 /// Who holds the lock that a process waits for.
-fn holder<'a>(facts: &'a Facts, tgid: agent_common::units::Tgid) -> Option<&'a crate::facts::Unit> {
+fn holder<'a>(facts: &'a Facts, tgid: Tgid) -> Option<&'a Unit> {
     let rows = facts.windows.iter().flat_map(|window| &window.locks);
     let thread = rows.filter(|row| row.tgid == tgid).max_by_key(|row| row.waited)?.holder?;
     facts.by_tid.get(&thread).map(|at| &facts.units[facts.processes[*at].unit])

@@ -19,7 +19,7 @@
 //! **Cure.** Less to do for this machine, or a larger one; who uses it is in the report's table.
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Level, Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Level, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, lasts, pressure};
 use crate::window::Window;
 
@@ -69,7 +69,7 @@ fn cpu(facts: &Facts) -> Option<Suspicion> {
     }
     let numbers = vec![
         evidence("some task waits for a CPU", share * 100.0, "% of the time", Some(80.0)),
-        evidence("CPUs that stand idle", idle, "CPUs", Some(0.05 * facts.cpus)),
+        evidence_below("CPUs that stand idle", idle, "CPUs", 0.05 * facts.cpus),
     ];
     let advice = "all CPUs are in use: fewer tasks at once, weights for those that matter, or more CPUs";
     Some(suspicion("host-cpu", level, share, 0.4, "CPU", advice, numbers))
@@ -83,9 +83,15 @@ fn memory(facts: &Facts) -> Option<Suspicion> {
     let by_pressure = level(share, 0.10, 0.05).filter(|_| lasts(&shares(facts, full), 0.05));
     let by_amount = level(1.0 - available, 0.97, 0.95).filter(|_| known);
     let level = by_pressure.max(by_amount)?;
+    let if_reached = |of: Option<Level>, limit: f64| Some(limit).filter(|_| of == Some(Level::Enter));
+    let waits = if_reached(by_pressure, 10.0);
+    let left = available * 100.0;
     let numbers = vec![
-        evidence("all tasks wait for memory", share * 100.0, "% of the time", Some(10.0)),
-        evidence("memory available", available * 100.0, "%", Some(3.0)),
+        evidence("all tasks wait for memory", share * 100.0, "% of the time", waits),
+        match if_reached(by_amount, 3.0) {
+            Some(limit) => evidence_below("memory available", left, "%", limit),
+            None => evidence("memory available", left, "%", None),
+        },
     ];
     let advice = "the host is short of memory: who has it is in the report's table; limit it, or add memory";
     Some(suspicion("host-memory", level, share, 0.7, "memory", advice, numbers))

@@ -3,8 +3,8 @@
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::{Alternative, Culprit, Evidence};
 
-use super::evidence;
 use super::lost::{culprit, not, process_culprit};
+use super::{evidence, evidence_below};
 use crate::facts::{Device, Facts, Unit};
 
 /// Share of the time with requests open from which a device is saturated.
@@ -48,7 +48,8 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
         return blame;
     };
     let busy = device.busy.unwrap_or(device.served as f64 / facts.span.0.max(1) as f64).min(1.0);
-    blame.evidence.push(evidence(format!("{} busy", device.name), busy * 100.0, "%", Some(BUSY * 100.0)));
+    let saturated = Some(BUSY * 100.0).filter(|_| busy >= BUSY);
+    blame.evidence.push(evidence(format!("{} busy", device.name), busy * 100.0, "%", saturated));
     let mine = |tgid| facts.by_tgid.get(&tgid).is_some_and(|at| facts.processes[*at].unit == unit.at);
     let (requests, queued, served) = device
         .users
@@ -90,11 +91,11 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     let least = if busy < BUSY { EXPLAINED } else { EXPLAINED_BUSY };
     let held = waited.saturating_sub(own) > HELD * requests;
     if device.count > 0 && own > 0 && own_requests && explained < least && held && in_cgroup {
-        let share = evidence(
+        let share = evidence_below(
             "of its waiting its requests were in the queue or the device",
             explained * 100.0,
             "%",
-            Some(least * 100.0),
+            least * 100.0,
         );
         blame.evidence.push(share);
         blame.alternatives.push(not("device", format!("{} is busy {:.0} % only", device.name, busy * 100.0)));

@@ -10,6 +10,7 @@
 //! time is in waits below 1 ms: the other is not slow then, it is asked often. A wait that has not ended counts when
 //! something was sent that the other end has not read, when it is a child that stands still, or when who waits has something to
 //! deliver. Who was connected to (local sockets) waits for work; who connected and blocks until there is an answer does not.
+//! Who reads or writes a file system that a process serves (FUSE) waits for that process: it is the one that ends the waits.
 //!
 //! A process that another one stops and lets go on, again and again, waits for that one: a tracer (`strace`, a debugger), or
 //! signals (`cpulimit`). At least [`STOPS_A_SECOND`] stops a second of at most [`STOP_NS`] ns cost it as much as above, and last;
@@ -28,7 +29,7 @@ use super::lost::{
 };
 use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{Facts, Unit, lasts};
-use crate::window::Wait;
+use crate::window::{Wait, WaitTarget};
 
 pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
 
@@ -52,17 +53,23 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let followed = chain::follow(facts, unit, "ipc-peer", STATES);
         let mut suspicion = suspect(RULE.name, "ipc-peer", unit, lost);
         let finding = &mut suspicion.finding;
-        let sends = sending(facts, unit);
-        finding.evidence.push(evidence(
-            "of it while sending (the other end does not take it)",
-            sends * 100.0,
-            "%",
-            None,
-        ));
+        let files = of_files(facts, unit);
+        if files >= FILES {
+            let what = "of it for a file system that another process serves (FUSE)";
+            finding.evidence.push(evidence(what, files * 100.0, "%", None));
+            finding.alternatives.push(not("disk-read", "no disk is waited for: a process answers"));
+        } else {
+            let what = "of it while sending (the other end does not take it)";
+            finding.evidence.push(evidence(what, sending(facts, unit) * 100.0, "%", None));
+        }
         if let Some(blocker) = &followed.blocker {
             let peer = &facts.units[facts.processes[blocker.process].unit];
             finding.culprit = Some(process_culprit(peer));
             suspicion.culprit_unit = Some(peer.at);
+            if files >= FILES {
+                finding.headline =
+                    Some(format!("it waits for the file system that {} ({}) serves", peer.comm, peer.tgid));
+            }
             let idle = 1.0 - peer.times.non_idle() as f64 / peer.times.all().max(1) as f64;
             let what = format!("{} waits for work or a timer itself, of its time", peer.comm);
             finding.evidence.push(evidence(what, idle * 100.0, "%", None));
@@ -139,6 +146,19 @@ fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         by.comm, by.tgid, unit.comm
     );
     Some(suspicion)
+}
+
+/// Share of the waits for a file system's server, from which that is what is waited for.
+const FILES: f64 = 0.5;
+
+/// Share of the waits that are for a file system's server.
+fn of_files(facts: &Facts, unit: &Unit) -> f64 {
+    let (mut files, mut all) = (0, 0);
+    for wait in facts.waits(unit, STATES) {
+        all += wait.weight.0;
+        files += if matches!(wait.target, WaitTarget::FileServer { .. }) { wait.weight.0 } else { 0 };
+    }
+    files as f64 / f64::max(all as f64, 1.0)
 }
 
 /// Share of its time in which a process waits for a terminal, from which it waits for a person.

@@ -34,9 +34,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let rows = rows(facts, unit);
         // The lock tracepoints see what the state may have under another name (a wait inside a page fault).
         let traced: u64 = rows.iter().map(|row| row.waited.0).sum();
-        let more = traced
-            .saturating_sub(unit.times.of(State::KernelLock))
-            .min(unit.times.of(State::Uninterruptible));
+        let beyond = traced.saturating_sub(unit.times.of(State::KernelLock));
+        let more = beyond.min(unit.times.of(State::Uninterruptible));
+        // Who has been woken for the lock and is ready does not have it yet: the tracepoints count that as well.
+        let more = more + (beyond - more).min(unit.times.of(State::RunqWoken));
         let Some(lost) = loss_with(facts, unit, STATES, more) else { continue };
         let followed = chain::follow(facts, unit, "kernel-lock", STATES);
         if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {

@@ -23,7 +23,7 @@
 //! profile, or a limit with a restart.
 
 use super::lost::suspect_other;
-use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::Facts;
 use crate::trend::{Life, Measure, Series};
 use agent_common::units::Tgid;
@@ -37,6 +37,8 @@ const NEWEST: f64 = 0.25;
 const NEWEST_MOST: f64 = 60.0;
 /// Share of the limit from which it counts as reached.
 const FULL: f64 = 0.95;
+/// Windows do not end on the second, s.
+const SLACK: f64 = 0.5;
 /// Growth to stay, as a share of that to enter.
 const STAY: f64 = 0.5;
 /// Time to the limit, as a multiple of the time observed.
@@ -144,7 +146,7 @@ fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option
         before = all.up_to(full);
         all = &before;
     }
-    if all.seconds() < kind.seconds - 0.5 {
+    if all.seconds() < kind.seconds - SLACK {
         return None;
     }
     // What was well for long has to grow for longer to be a leak.
@@ -161,18 +163,16 @@ fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f6
     if to_limit.is_some_and(|seconds| seconds > horizon) {
         return None;
     }
-    let numbers = vec![
-        evidence(kind.what, series.value() / kind.scale, kind.unit, limit.map(|limit| limit / kind.scale)),
+    let mut numbers = vec![
+        evidence(kind.what, series.value() / kind.scale, kind.unit, None),
         evidence("grown by", grown / kind.scale, kind.unit, Some(kind.grown / kind.scale)),
-        evidence("within", series.seconds(), "s", Some(kind.seconds)),
+        evidence("within", series.seconds(), "s", Some(kind.seconds - SLACK)),
         evidence("growth", slope / kind.scale * 60.0, &format!("{} a minute", kind.unit), None),
-        evidence(
-            "time to the limit",
-            to_limit.unwrap_or(f64::from(u32::MAX)) / 60.0,
-            "min",
-            Some(horizon / 60.0),
-        ),
     ];
+    if let (Some(limit), Some(seconds)) = (limit, to_limit) {
+        numbers.push(evidence("the limit", limit / kind.scale, kind.unit, None));
+        numbers.push(evidence_below("time to the limit", seconds / 60.0, "min", horizon / 60.0));
+    }
     let subject =
         Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(life.comm.as_ref().into()) };
     let mut suspicion = suspect_other(RULE.name, kind.class, subject, level, numbers);

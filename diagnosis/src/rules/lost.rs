@@ -90,6 +90,7 @@ pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss
         stacks: Vec::new(),
         alternatives: Vec::new(),
         caused: Vec::new(),
+        headline: None,
         advice: String::new(),
     };
     Suspicion {
@@ -118,8 +119,8 @@ pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [Stat
         return;
     }
     let Some(typical) = facts.typical_wait(unit, states) else { return };
-    let limit = PROMPT_NS as f64 / 1e6;
-    finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", Some(limit)));
+    let limit = Some(PROMPT_NS as f64 / 1e6);
+    finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", limit));
     if typical < PROMPT_NS {
         doubt(finding);
         finding.alternatives.push(not("healthy", "not ruled out: each answer comes at once, it asks often"));
@@ -162,6 +163,9 @@ pub(super) fn doubt_if_awaited(
     if sure as f64 >= SURE * all as f64 {
         return;
     }
+    if peer.is_some_and(|peer| facts.members(peer).any(|process| facts.frozen.contains_key(&process.tgid))) {
+        return;
+    }
     let rests = peer.is_none_or(|peer| {
         let idle = [State::Poll, State::NetAccept, State::FutexWait];
         peer.times.sum(&idle) as f64 >= AT_REST * peer.times.all().max(1) as f64
@@ -202,6 +206,7 @@ pub(super) fn suspect_other(
             stacks: Vec::new(),
             alternatives: Vec::new(),
             caused: Vec::new(),
+            headline: None,
             advice: String::new(),
         },
         unit: None,

@@ -18,6 +18,7 @@ mod error_storm;
 mod fault_major_file;
 mod fault_minor;
 mod file_lock;
+mod frozen;
 mod fsync;
 mod futex;
 mod hang;
@@ -44,7 +45,7 @@ mod timer_storm;
 mod writeback;
 
 use crate::facts::Facts;
-use crate::suspicion::{Level, Link, Suspicion, Verdict, evidence, level, verdict};
+use crate::suspicion::{Level, Link, Suspicion, Verdict, evidence, evidence_below, level, verdict};
 use crate::trend::Trend;
 
 /// A rule.
@@ -69,6 +70,7 @@ pub static RULES: &[Rule] = &[
     fault_major_file::RULE,
     fault_minor::RULE,
     file_lock::RULE,
+    frozen::RULE,
     fsync::RULE,
     futex::RULE,
     hang::RULE,

@@ -87,14 +87,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         } else {
             super::lost::host()
         };
-        let mut numbers = vec![evidence(format!("refused at port {port}"), rate, "1/s", Some(RATE_ENTER))];
+        let by_itself = Some(RATE_ENTER).filter(|_| by_rate == Some(Level::Enter));
+        let mut numbers = vec![evidence(format!("refused at port {port}"), rate, "1/s", by_itself)];
         if let Some((waiting, limit)) = queue {
-            numbers.push(evidence(
-                "connections waiting",
-                f64::from(waiting),
-                "count",
-                Some(f64::from(limit)),
-            ));
+            let full = Some(f64::from(limit)).filter(|_| waiting >= limit);
+            numbers.push(evidence("connections waiting", f64::from(waiting), "count", full));
+            numbers.push(evidence("connections that may wait", f64::from(limit), "count", None));
         }
         let unit = facts.unit_of(tgid);
         if let Some(unit) = unit {

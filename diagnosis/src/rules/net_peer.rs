@@ -20,9 +20,10 @@ use std::net::IpAddr;
 
 use agent_common::abi::sched::State;
 
+use super::chain::Followed;
 use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, chain, evidence, verdict};
-use crate::facts::{Facts, Unit};
+use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
+use crate::facts::{AT_THE_OTHER_END, Blocker, Facts, Unit};
 use crate::window::{NetRow, WaitTarget};
 
 pub(super) const RULE: Rule = Rule { name: "net_peer", classes: &["net-peer"], judge };
@@ -50,18 +51,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             ));
             finding.culprit = Some(culprit("peer", name(address, port)));
         }
-        let local = peer.is_none_or(|(address, ..)| address.is_loopback());
-        let mut followed = chain::follow(facts, unit, "net-peer", STATES);
-        let evidence_of_chain = std::mem::take(&mut followed.evidence);
-        if let Some(blocker) = followed.blocker.as_ref().filter(|_| local) {
-            let other = &facts.units[facts.processes[blocker.process].unit];
-            if other.at != unit.at && !other.kernel {
-                finding.culprit = Some(process_culprit(other));
-                suspicion.culprit_unit = Some(other.at);
-                finding.evidence.extend(evidence_of_chain);
-                suspicion.chain = std::mem::take(&mut followed.links);
-            }
-        }
+        let followed = name_process(facts, unit, "net-peer", STATES, &mut suspicion);
+        let finding = &mut suspicion.finding;
         if finding.culprit.is_none() {
             finding.confidence *= 0.6;
         }
@@ -95,11 +86,40 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
+/// Names the process at the other end in place of its address, where it is one of this host, and follows what it does meanwhile.
+pub(super) fn name_process(
+    facts: &Facts,
+    unit: &Unit,
+    class: &'static str,
+    states: &'static [State],
+    suspicion: &mut Suspicion,
+) -> Followed {
+    let local = peer(facts, unit, states).is_none_or(|(address, ..)| address.is_loopback());
+    let mut followed = chain::follow(facts, unit, class, states);
+    let numbers = std::mem::take(&mut followed.evidence);
+    // Whom an interrupt wakes for a packet from elsewhere says nothing; whose socket it is does.
+    let known = |blocker: &&Blocker| local || blocker.how == AT_THE_OTHER_END;
+    let other = followed.blocker.as_ref().filter(known);
+    let other = other.map(|blocker| &facts.units[facts.processes[blocker.process].unit]);
+    if let Some(other) = other.filter(|other| other.at != unit.at && !other.kernel) {
+        suspicion.finding.culprit = Some(process_culprit(other));
+        suspicion.culprit_unit = Some(other.at);
+        suspicion.finding.evidence.extend(numbers);
+        suspicion.chain = std::mem::take(&mut followed.links);
+    } else {
+        followed.blocker = None;
+    }
+    followed
+}
+
 /// Typical wait, ms, where client and server wait for each other at once: the client sends the rest of its request only when
 /// the server has acknowledged the beginning, which that puts off for 40 ms (Nagle's algorithm and delayed
 /// acknowledgements).
 fn delayed_ack(facts: &Facts, unit: &Unit, peer: Option<usize>) -> Option<f64> {
-    const DELAY_MS: std::ops::Range<f64> = 35.0..60.0;
+    /// `TCP_DELACK_MIN` (include/net/tcp.h, HZ/25): an acknowledgement is put off for 40 ms, up to 200 where it has been seen to come
+    /// with an answer; between two that wait for each other it is the least. One tick less, as the timer was set up to a tick before
+    /// the wait began, and two more for the timer and the way back; a tick is 10 ms at most (HZ=100).
+    const DELAY_MS: std::ops::Range<f64> = 30.0..60.0;
     /// Share of the wall time that both spend in receiving.
     const BOTH: f64 = 0.8;
     let peer = &facts.units[peer?];

@@ -98,8 +98,18 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         };
         let numbers = vec![
             evidence("segments sent again", rate, "1/s", Some(RATE_ENTER)),
-            evidence("of the packets the host sends", share * 100.0, "%", Some(SHARE * 100.0)),
-            evidence("of its non-idle time it waits for peers", waits * 100.0, "%", None),
+            evidence(
+                "of the packets the host sends",
+                share * 100.0,
+                "%",
+                Some(SHARE * 100.0).filter(|_| share >= SHARE),
+            ),
+            evidence(
+                "of its non-idle time it waits for peers",
+                waits * 100.0,
+                "%",
+                Some(SHARE_LEAVE * 100.0).filter(|_| share < SHARE),
+            ),
             evidence("resets", facts.per_second(sent.resets), "1/s", None),
         ];
         let mut suspicion = suspect_other(RULE.name, "net-retransmit", subject, level, numbers);

@@ -9,6 +9,7 @@
 //!
 //! **Cure.** The limit that fits the need (`MemoryMax=`), the leak (`memory-leak`), or `OOMScoreAdjust=` to say who goes.
 
+use agent_common::units::Tgid;
 use agent_common::wire::finding::Subject;
 
 use super::lost::{culprit, suspect_other};
@@ -25,7 +26,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let newest = facts.windows.len().saturating_sub(1);
     let kills = facts.windows.iter().enumerate();
     for (at, kill) in kills.flat_map(|(at, window)| window.oom_kills.iter().map(move |kill| (at, kill))) {
-        let cgroup = cgroup(facts, kill);
+        let cgroup = cgroup(facts, kill).or_else(|| same_name(facts, kill)).unwrap_or_default();
         if cgroup.is_empty() && at == newest {
             // Whose child it was is known when it has ended.
             pending = true;
@@ -51,8 +52,16 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.lost_ns_per_s = 1_000_000_000;
         finding.share_pct = 100.0;
         finding.confidence = 0.95;
-        let limited = !cgroup.is_empty() && cgroup != "/" && available(facts) >= super::swap::PLENTY;
-        if limited {
+        // With memory left it was a limit, whether it is known whose or not.
+        let limited = available(facts) >= super::swap::PLENTY;
+        if limited && matches!(cgroup, "" | "/") {
+            finding.confidence = 0.8;
+            finding.advice = format!(
+                "the host has memory: {} was killed for the memory limit of a cgroup, or of a memory policy, that was not seen; \
+                 the kernel's log names it (`dmesg | grep oom_memcg`)",
+                kill.comm
+            );
+        } else if limited {
             finding.culprit = Some(culprit("cgroup", cgroup));
             finding.advice = format!(
                 "{cgroup} reached its memory limit: raise it (MemoryMax=), or let {} use less",
@@ -79,12 +88,26 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// The cgroup of who was killed; of one that came and went between two readings it is that of who started it.
-fn cgroup<'a>(facts: &'a Facts, kill: &'a OomKill) -> &'a str {
+/// The cgroup of who was killed; of one that came and went between two readings it is that of the nearest forebear that was met.
+fn cgroup<'a>(facts: &'a Facts, kill: &'a OomKill) -> Option<&'a str> {
+    const GENERATIONS: usize = 4;
     if !kill.cgroup.is_empty() {
-        return &kill.cgroup;
+        return Some(&kill.cgroup);
     }
-    let mut exits = facts.windows.iter().flat_map(|window| &window.exits);
-    let parent = exits.find(|exit| exit.tgid == kill.tgid).map(|exit| exit.parent);
-    parent.and_then(|parent| facts.by_tgid.get(&parent)).map_or("", |at| &facts.processes[*at].cgroup)
+    let parent = |tgid: Tgid| {
+        let mut exits = facts.windows.iter().flat_map(|window| &window.exits);
+        let ended = exits.find(|exit| exit.tgid == tgid).map(|exit| exit.parent);
+        ended
+            .or_else(|| Some(facts.processes[*facts.by_tgid.get(&tgid)?].parent))
+            .filter(|parent| parent.0 > 1)
+    };
+    let above = std::iter::successors(Some(kill.tgid), |tgid| parent(*tgid)).take(GENERATIONS);
+    let mut met = above.filter_map(|tgid| facts.by_tgid.get(&tgid)).map(|at| &facts.processes[*at]);
+    met.find(|process| process.sampled).map(|process| &*process.cgroup)
+}
+
+/// The cgroup of another one of the same name that was killed: a service that is started again and again.
+fn same_name<'a>(facts: &'a Facts, kill: &OomKill) -> Option<&'a str> {
+    let kills = facts.windows.iter().flat_map(|window| &window.oom_kills);
+    kills.filter(|other| other.comm == kill.comm).find_map(|other| cgroup(facts, other))
 }

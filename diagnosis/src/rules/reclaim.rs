@@ -15,7 +15,7 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{loss_with, not, suspect};
-use super::swap::{PLENTY, available, short_of_memory};
+use super::swap::{memory_left, short_of_memory};
 use super::{Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
@@ -43,12 +43,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.evidence.push(evidence("direct reclaims", facts.per_second(times), "1/s", None));
         finding.evidence.push(evidence("pages freed so", facts.per_second(pages), "1/s", None));
         finding.evidence.push(evidence("compaction", facts.per_second(compaction) / 1e6, "ms/s", None));
-        finding.evidence.push(evidence(
-            "host memory available",
-            available(facts) * 100.0,
-            "%",
-            Some(PLENTY * 100.0),
-        ));
+        finding.evidence.push(memory_left(facts, unit));
         let swapped = facts.sum(|window| window.host.memory.swap_in_bytes) as f64 / f64::from(1 << 20);
         finding
             .alternatives

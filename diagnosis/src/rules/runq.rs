@@ -26,12 +26,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
-use agent_common::units::{BootNs, DurNs};
+use agent_common::units::{BootNs, DurNs, Tid};
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{culprit, doubt, loss, not, process_culprit, suspect};
 use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
-use crate::facts::{Facts, Unit};
+use crate::facts::{Facts, Times, Unit};
 
 /// Share of the waiting that decides.
 const MOST: f64 = 0.5;
@@ -42,6 +42,9 @@ const CROWDED: f64 = 2.0;
 /// Share of the time by which a thread waits for longer than all CPUs can have been busy: there was one that it may not
 /// run on.
 const BARRED: f64 = 0.1;
+/// Mean time, ns, that who is kept from an idle CPU waits for its turn at least: the balancer that would move it looks once a tick,
+/// which is 1 to 10 ms.
+const TURN_NS: u64 = 1_000_000;
 /// How much more of the CPU the one of two must want, to be the culprit alone.
 const MORE: f64 = 1.1;
 /// Programs that began so close together came together.
@@ -50,6 +53,8 @@ const SAME_TIME: DurNs = DurNs(1_000_000_000);
 const LOWEST: i32 = 19;
 /// Victims of one culprit that are told one by one.
 const VICTIMS: usize = 3;
+/// Share of the time that a thread runs, from which it keeps the owner of a lock from running.
+const RUNS: f64 = 0.3;
 /// Share of stolen time from which the hypervisor is an alternative.
 const STEAL: f64 = 0.10;
 
@@ -89,7 +94,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let found = if foreign as f64 >= MOST * behind.known.max(1) as f64 && behind.known > 0 {
             neighbour(facts, unit, &behind, suspect(RULE.name, "runq-neighbour", unit, lost))
         } else if behind.own > 0 {
-            Some(own(facts, unit, &behind, suspect(RULE.name, "runq-self", unit, lost)))
+            own(facts, unit, &behind, suspect(RULE.name, "runq-self", unit, lost))
         } else {
             None
         };
@@ -106,6 +111,7 @@ fn weigh(mut suspicion: Suspicion, known: f64) -> Suspicion {
     finding.evidence.push(share);
     if known < KNOWN {
         doubt(finding);
+        finding.alternatives.push(not("healthy", "not ruled out: who ran is known of a small part only"));
     }
     suspicion
 }
@@ -244,26 +250,43 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     Some(suspicion)
 }
 
-fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Suspicion {
-    let ready = facts.per_second(unit.times.of(State::Oncpu) + unit.times.sum(&STATES)) / 1e9;
+/// Threads of a unit, and of those that it works with and waits behind, that run or are ready.
+fn ready(facts: &Facts, unit: &Unit) -> f64 {
+    let together = facts.blame[unit.at].keys().map(|by| &facts.units[*by]);
+    let together = together.filter(|other| other.at != unit.at && facts.work_together(unit, other));
+    let all = together.chain([unit]).map(|of| of.times.of(State::Oncpu) + of.times.sum(&STATES));
+    facts.per_second(all.sum()) / 1e9
+}
+
+fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Option<Suspicion> {
+    let ready = ready(facts, unit);
     let all_busy = 1.0 - facts.idlest_cpu();
     let waits = facts.members(unit).flat_map(|process| process.threads.values());
     let longest = waits.map(|(_, times)| times.sum(&STATES)).max().unwrap_or(0);
+    // Two that wake each other are put on one CPU, and wait for a moment each time.
+    let turns = facts.members(unit).map(|process| process.voluntary).max().unwrap_or(0);
+    let long_turns = longest >= TURN_NS * turns.max(1);
     let longest = longest as f64 / facts.span.0.max(1) as f64;
-    let barred = longest >= all_busy + BARRED;
+    let barred = longest >= all_busy + BARRED && long_turns;
+    // They fit on the CPUs that there are: what each waits for is its turn after a wake-up.
+    if ready <= facts.cpus && !barred {
+        return None;
+    }
     let finding = &mut suspicion.finding;
     finding.culprit = Some(process_culprit(unit));
     suspicion.culprit_unit = Some(unit.at);
     let crowded = ready / facts.cpus;
     if crowded < CROWDED && !barred {
         doubt(finding);
+        let why_not = format!("not ruled out: {ready:.1} threads for {} CPUs are soon done", facts.cpus);
+        finding.alternatives.push(not("healthy", why_not));
     }
-    let limit = CROWDED * facts.cpus;
-    finding.evidence.push(evidence("threads running or ready", ready, "threads", Some(limit)));
+    let limit = Some(CROWDED * facts.cpus).filter(|_| !barred);
+    finding.evidence.push(evidence("threads running or ready, mean", ready, "threads", limit));
     finding.evidence.push(evidence("CPUs", facts.cpus, "count", None));
     finding.evidence.push(evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None));
     let most = (all_busy + BARRED) * 100.0;
-    let most = Some(most).filter(|most| *most <= 100.0);
+    let most = Some(most).filter(|_| barred);
     finding.evidence.push(evidence("one thread waits, of the time", longest * 100.0, "%", most));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
     finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", None));
@@ -279,14 +302,16 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
             unit.comm
         )
     };
-    suspicion
+    Some(suspicion)
 }
 
 /// What keeps the holder of a lock, or a peer, from running: class and culprit.
+///
+/// `waiting`: where it is a lock, the unit that waits for it and the states of that, and the thread that holds it.
 pub(super) fn of_holder(
     facts: &Facts,
     holder: &Unit,
-    is_lock: bool,
+    waiting: Option<(&Unit, &'static [State], Tid)>,
 ) -> (&'static str, Option<Culprit>, Option<usize>) {
     if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
         return ("cpu-quota", Some(culprit("cgroup", holder.cpu_cgroup.as_ref())), None);
@@ -296,9 +321,40 @@ pub(super) fn of_holder(
     let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
     match behind.foreign.first() {
         Some((first, _)) if foreign as f64 >= MOST * behind.known as f64 => {
-            let class = if is_lock { "priority-inversion" } else { "runq-neighbour" };
+            let class = if waiting.is_some() { "priority-inversion" } else { "runq-neighbour" };
             (class, Some(process_culprit(first)), Some(first.at))
         }
-        _ => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),
+        _ => {
+            let inverted = waiting.filter(|(unit, states, owner)| inverted(facts, unit, states, *owner));
+            match inverted {
+                Some((.., owner)) => {
+                    ("priority-inversion", Some(thread_culprit(facts, owner)), Some(holder.at))
+                }
+                None => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),
+            }
+        }
     }
+}
+
+/// Whether a thread that waits for a lock has more claim to a CPU than the one that owns it, and another thread of that process,
+/// which the owner has to let run, has one meanwhile.
+fn inverted(facts: &Facts, unit: &Unit, states: &'static [State], owner: Tid) -> bool {
+    let priority = |tid: Tid| facts.priorities.get(&tid).copied();
+    let Some(owns) = priority(owner) else { return false };
+    let Some(process) = facts.by_tid.get(&owner).map(|at| &facts.processes[*at]) else { return false };
+    let urgent = facts.waits(unit, states).any(|wait| priority(wait.tid).is_some_and(|waits| waits < owns));
+    let runs = |(tid, (_, times)): (&Tid, &(Arc<str>, Times))| {
+        *tid != owner
+            && times.of(State::Oncpu) as f64 >= RUNS * facts.span.0 as f64
+            && priority(*tid).is_some_and(|runs| runs <= owns)
+    };
+    urgent && process.threads.iter().any(runs)
+}
+
+/// A thread as the culprit.
+pub(super) fn thread_culprit(facts: &Facts, tid: Tid) -> Culprit {
+    let process = facts.by_tid.get(&tid).map(|at| &facts.processes[*at]);
+    let comm =
+        process.and_then(|process| process.threads.get(&tid)).map(|(comm, _)| comm.as_ref().to_owned());
+    Culprit { kind: "thread".into(), pid: Some(tid.0), comm: comm.filter(|comm| !comm.is_empty()) }
 }

@@ -14,7 +14,7 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::Facts;
 
 /// Threads of a process that could share the work.
@@ -70,12 +70,16 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                     "% of the time",
                     Some(BUSY * 100.0),
                 ),
-                evidence("all other threads on a CPU", others * 100.0, "% of a core", Some(OTHERS * 100.0)),
+                evidence_below("all other threads on a CPU", others * 100.0, "% of a core", OTHERS * 100.0),
                 evidence("threads", threads as f64, "count", Some(THREADS as f64)),
                 evidence("of the others' waits that thread ends", ends * 100.0, "%", Some(ENDS * 100.0)),
                 evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None),
             ];
             finding.alternatives.push(not("cpu-user", "only one of its threads is bound by the CPU"));
+            if ends < ENDS {
+                let why_not = "not ruled out: the others hardly wait for that thread";
+                finding.alternatives.push(not("healthy", why_not));
+            }
             finding.advice = format!(
                 "all work of {} goes through its thread {comm} ({tid}): take work out of it, or have several of it; \
                  `agent flamegraph --pid {}` shows what it does",

@@ -12,10 +12,11 @@
 //! **Cure.** A higher limit (`MemoryMax=`), more memory, fewer workers; find what grew (`memory-leak`).
 
 use agent_common::abi::sched::State;
+use agent_common::wire::finding::Evidence;
 
 use super::fault_minor::kernel_without_calls;
 use super::lost::{culprit, loss_with, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
 /// Major faults a second from which they show in the kernel's time.
@@ -41,7 +42,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let Some(lost) = loss_with(facts, unit, &[State::Swap], more) else { continue };
         let mut suspicion = suspect(RULE.name, "swap", unit, lost);
         let finding = &mut suspicion.finding;
-        finding.evidence.push(evidence("major faults", facts.per_second(major), "1/s", Some(FAULTS)));
+        finding.evidence.push(evidence(
+            "major faults",
+            facts.per_second(major),
+            "1/s",
+            Some(FAULTS).filter(|_| thrashes),
+        ));
         finding.evidence.push(evidence(
             "read from swap",
             facts.per_second(swapped_in) / f64::from(1 << 20),
@@ -62,12 +68,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.alternatives.push(not("fault-major-file", why_not));
         let (culprit, culprit_unit, advice) = short_of_memory(facts, unit);
         finding.culprit = Some(culprit);
-        finding.evidence.push(evidence(
-            "host memory available",
-            available(facts) * 100.0,
-            "%",
-            Some(PLENTY * 100.0),
-        ));
+        finding.evidence.push(memory_left(facts, unit));
         finding.advice = advice;
         suspicion.culprit_unit = culprit_unit;
         suspicions.push(suspicion);
@@ -84,13 +85,26 @@ pub(super) fn available(facts: &Facts) -> f64 {
     worst.fold(1.0, f64::min)
 }
 
+/// The host's memory that is available, which tells whose the shortage is.
+pub(super) fn memory_left(facts: &Facts, unit: &Unit) -> Evidence {
+    let (what, left, limit) = ("host memory available", available(facts), PLENTY * 100.0);
+    if left < PLENTY {
+        evidence_below(what, left * 100.0, "%", limit)
+    } else {
+        evidence(what, left * 100.0, "%", Some(limit).filter(|_| in_cgroup(unit)))
+    }
+}
+
+fn in_cgroup(unit: &Unit) -> bool {
+    !unit.cgroup.is_empty() && &*unit.cgroup != "/"
+}
+
 /// Who makes memory short for a unit: its cgroup's limit while the host has plenty, else who has most of it.
 pub(super) fn short_of_memory(
     facts: &Facts,
     unit: &Unit,
 ) -> (agent_common::wire::finding::Culprit, Option<usize>, String) {
-    let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
-    if available(facts) >= PLENTY && in_cgroup {
+    if available(facts) >= PLENTY && in_cgroup(unit) {
         let advice = format!(
             "{} is at its memory limit while the host has memory: raise it (MemoryMax=, MemoryHigh=), or let {} \
              use less",
@@ -103,11 +117,17 @@ pub(super) fn short_of_memory(
         rows.map(|at| facts.usage[at].rss_bytes + facts.usage[at].swap_bytes.unwrap_or(0)).sum()
     };
     let most = facts.units.iter().max_by_key(|of| (held(of), std::cmp::Reverse(of.tgid))).unwrap_or(unit);
-    let advice = format!(
-        "the host is out of memory, and {} ({}) has most of it ({:.0} MiB): limit it (MemoryMax=), or add memory",
-        most.comm,
-        most.tgid,
-        held(most) as f64 / f64::from(1 << 20)
-    );
+    let has = held(most) as f64 / f64::from(1 << 20);
+    let advice = if available(facts) >= PLENTY {
+        format!(
+            "the host has memory by now: what was put out before comes back; {} ({}) has most of it ({has:.0} MiB)",
+            most.comm, most.tgid
+        )
+    } else {
+        format!(
+            "the host is out of memory, and {} ({}) has most of it ({has:.0} MiB): limit it (MemoryMax=), or add memory",
+            most.comm, most.tgid
+        )
+    };
     (process_culprit(most), Some(most.at), advice)
 }

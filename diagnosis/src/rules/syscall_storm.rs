@@ -18,7 +18,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Alternative, Class, Culprit, Finding, Subject};
 
 use super::lost::doubt;
-use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 use crate::syscall_names;
 
@@ -69,7 +69,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             evidence("of its CPU time in the kernel", of_cpu * 100.0, "%", None),
         ];
         if let Some(mean) = mean {
-            numbers.push(evidence("mean time of a call", mean, "ns", Some(MEAN_NS)));
+            numbers.push(evidence_below("mean time of a call", mean, "ns", MEAN_NS));
         }
         let subject =
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(row.comm.as_ref().to_owned()) };
@@ -86,6 +86,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             stacks: Vec::new(),
             alternatives: vec![Alternative { class: "cpu-kernel".into(), why_not }],
             caused: Vec::new(),
+            headline: None,
             advice: format!("{}; `agent flamegraph --pid {tgid}` shows who calls it", cure(&name)),
         };
         let unit = facts.unit_of(*tgid).map(|unit| unit.at);

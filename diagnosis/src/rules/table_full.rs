@@ -39,7 +39,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let Some(level) = level(share, ENTER, LEAVE) else { continue };
             let numbers = vec![
                 evidence(format!("{what} in use"), share * 100.0, "%", Some(ENTER * 100.0)),
-                evidence(what, used as f64, "count", Some(most as f64)),
+                evidence(what, used as f64, "count", None),
+                evidence("the most there can be", most as f64, "count", None),
             ];
             let mut suspicion = suspect_other(RULE.name, "table-full", host(), level, numbers);
             suspicion.key = format!("table-full/{name}");
@@ -58,7 +59,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let Some(level) = level(share, ENTER, LEAVE) else { continue };
             let numbers = vec![
                 evidence("descriptors in use", share * 100.0, "%", Some(ENTER * 100.0)),
-                evidence("open descriptors", used as f64, "count", Some(most as f64)),
+                evidence("open descriptors", used as f64, "count", None),
+                evidence("the most there can be", most as f64, "count", None),
             ];
             let mut subject = subject(unit);
             subject.pid = Some(row.tgid.0);

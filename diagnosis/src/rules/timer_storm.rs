@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use agent_common::units::Tgid;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Calls, Facts, lasts};
 use crate::syscall_names;
 
@@ -95,7 +95,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             evidence("sleeps", rate, "1/s", Some(RATE_ENTER)),
             evidence("of all its calls", share * 100.0, "%", Some(SHARE * 100.0)),
             evidence("CPU", cpu * 100.0, "% of a core", Some(CPU * 100.0)),
-            evidence("CPU for each sleep", each / 1e3, "µs", Some(WORK / 1e3)),
+            evidence_below("CPU for each sleep", each / 1e3, "µs", WORK / 1e3),
         ];
         finding.alternatives.push(not("syscall-storm", "the call is a sleep: what costs is waking up"));
         finding.advice =

@@ -1,6 +1,7 @@
 //! The rules on built windows: each fires on its cause and stays silent on the neighbouring one.
 
 mod causes;
+mod contradictions;
 mod cost;
 mod cpu;
 mod open;
@@ -9,6 +10,7 @@ mod peers;
 mod refusals;
 mod resources;
 mod scene;
+mod truth;
 mod waits;
 
 use agent_common::units::DurNs;

@@ -39,6 +39,9 @@ pub struct HostSample {
     pub pressure: Pressures,
     /// Tables that can be full.
     pub tables: Tables,
+    /// First and last port that the kernel gives to those who connect (`net.ipv4.ip_local_port_range`, in the agent's network
+    /// namespace).
+    pub local_ports: Option<(u16, u16)>,
 }
 
 /// Number of a CPU.

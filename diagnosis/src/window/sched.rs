@@ -132,6 +132,13 @@ pub enum WaitTarget {
         /// Thread that owns the lock, where the word or the lock says so.
         owner: Option<Tid>,
     },
+    /// A futex word of a lock whose owner has ended with it: nobody will unlock it.
+    Orphaned {
+        /// Address in the process.
+        addr: u64,
+        /// The thread that there was.
+        owner: Tid,
+    },
     /// A file, directory, block or character device.
     File {
         /// Device number of the file system (`major << 20 | minor`, as the kernel keeps it).
@@ -143,6 +150,11 @@ pub enum WaitTarget {
     Pipe {
         /// Inode.
         inode: u64,
+    },
+    /// An answer of the process that serves a file system (FUSE).
+    FileServer {
+        /// Number of the connection; 0 where that is not known.
+        connection: u32,
     },
     /// A local socket.
     Unix {
@@ -190,6 +202,30 @@ pub struct Standstill {
     pub age: DurNs,
     /// It was seen to run, and has no use for a signal: nothing but its end is left to it.
     pub stopped: bool,
+}
+
+/// A process that a cgroup keeps frozen at the end of a window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenRow {
+    /// Process.
+    pub tgid: Tgid,
+    /// The cgroup that was told to freeze: its own, or one above it.
+    pub cgroup: Arc<str>,
+    /// The file that it was told in: `…/cgroup.freeze` (v2) or `…/freezer.state` (v1).
+    pub file: Arc<str>,
+    /// For how long nothing of it has moved already (at least).
+    pub age: DurNs,
+}
+
+/// The claim of a thread to a CPU, of threads that compete for one while others of their process wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadPriority {
+    /// Process.
+    pub tgid: Tgid,
+    /// Thread.
+    pub tid: Tid,
+    /// `priority` of `/proc/PID/task/TID/stat`: 20 and the nice value, below 0 with real-time priority. Less is more claim.
+    pub priority: i32,
 }
 
 /// Time that one process' threads waited for a CPU while another process ran on it.

@@ -16,6 +16,7 @@ pub(super) fn alert(id: &str, state: AlertState, at: u64) -> Alert {
         stacks: Vec::new(),
         alternatives: Vec::new(),
         caused: Vec::new(),
+        headline: None,
         advice: "look".into(),
     };
     Alert { id: id.into(), host: "h".into(), state, opened_unix_ns: 1, at_unix_ns: at, finding }

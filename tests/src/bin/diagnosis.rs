@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use tests::diagnosis::load::Load;
 use tests::diagnosis::recorded::Recorder;
-use tests::diagnosis::run::{Outcome, run, short};
+use tests::diagnosis::run::{Outcome, run, run_until_harmed, short};
 use tests::diagnosis::score::Score;
 use tests::diagnosis::watch::Watch;
 use tests::diagnosis::{Case, cases};
@@ -100,8 +100,8 @@ fn judge() -> Result<()> {
                 let kind = if loaded { "loaded" } else { "bare" };
                 let file = format!("{}-{kind}-{round}.s7rec", case.name);
                 let recorder =
-                    args.record.as_ref().map(|dir| Recorder::new(&dir.join(file), args.own)).transpose()?;
-                match run(case, &mut watch, loaded, recorder) {
+                    || args.record.as_ref().map(|dir| Recorder::new(&dir.join(&file), args.own)).transpose();
+                match run_until_harmed(case, &mut watch, loaded, recorder) {
                     Ok(outcome) => {
                         println!("{outcome}");
                         if args.verbose {
@@ -128,7 +128,7 @@ fn judge() -> Result<()> {
 
 /// Everything that was found, with its numbers.
 fn print(outcome: &Outcome) {
-    for judged in &outcome.verdict {
+    for judged in &outcome.report {
         let text = serde_json::to_string_pretty(&judged.finding).unwrap_or_default();
         println!("{text}");
     }
@@ -153,12 +153,13 @@ fn soak(watch: &mut Watch, minutes: u64) -> Result<()> {
         for finding in &idle {
             println!("      of others: {}", short(finding));
         }
-        others += outcome.others.len() + idle.len();
+        others += outcome.calm_others.len() + outcome.others.len() + idle.len();
         alerts += outcome.false_alerts.len() + outcome.more.len();
         seconds += outcome.calm + tests::diagnosis::run::FAULTY + 20;
     }
     println!(
-        "{alerts} alerts about decoys in {seconds} s of decoys and idle; {others} about what else ran here"
+        "{} alerts in all: {alerts} about decoys in {seconds} s of decoys and idle; {others} about what else ran here",
+        alerts + others
     );
     Ok(())
 }

@@ -33,7 +33,8 @@ pub(super) fn run(program: &str, args: &[&str], input: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A cgroup with the controllers that limit CPU, memory and I/O: one directory in the second version, three in the first.
+/// A cgroup with the controllers that limit CPU, memory and I/O: one directory in the second version, one for each
+/// controller in the first.
 #[derive(Debug)]
 pub struct Cgroup {
     name: String,
@@ -55,7 +56,8 @@ impl Cgroup {
             vec![root.to_owned()]
         } else {
             // The hybrid's second version has no limits, but it is the name that counts.
-            let all = ["cpu", "memory", "blkio", "unified"].map(|controller| root.join(controller));
+            let all =
+                ["cpu", "memory", "blkio", "freezer", "unified"].map(|controller| root.join(controller));
             all.into_iter().filter(|dir| dir.is_dir()).collect()
         };
         for parent in parents {
@@ -108,6 +110,12 @@ impl Cgroup {
         self.set("blkio", files, &[format!("{device} {bytes}"), format!("{device} rbps={bytes}")])
     }
 
+    /// Stops all of it, or lets it go on.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let state = if frozen { ["FROZEN", "1"] } else { ["THAWED", "0"] };
+        self.set("freezer", ["freezer.state", "cgroup.freeze"], &state.map(str::to_owned))
+    }
+
     fn set(&self, controller: &str, files: [&str; 2], values: &[String; 2]) -> Result<()> {
         let version = usize::from(self.unified);
         let of = |dir: &&PathBuf| self.unified || dir.starts_with(Path::new(CGROUPS).join(controller));
@@ -131,6 +139,17 @@ impl Drop for Cgroup {
                 eprintln!("cannot remove {}", dir.display());
             }
         }
+    }
+}
+
+/// A directory that a file system is mounted on, which is let go with it.
+#[derive(Debug)]
+pub struct Point(pub PathBuf);
+
+impl Drop for Point {
+    fn drop(&mut self) {
+        // Who served it has been killed; it is gone when the last of its users is.
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
     }
 }
 

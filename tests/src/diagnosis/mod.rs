@@ -4,6 +4,7 @@
 //! by [`run::FALL`]. What the rules say is judged as a user would see it: the alerts that open, and the findings of the
 //! last seconds, worst first.
 
+pub mod beside;
 pub mod cases;
 pub mod ground;
 pub mod load;
@@ -70,6 +71,8 @@ pub enum Need {
     Limit(u64),
     /// A FIFO: `{fifo}`.
     Fifo,
+    /// A directory to mount a file system on that a process serves: `{point}`.
+    Point,
 }
 
 /// One of the cast.
@@ -130,6 +133,8 @@ pub enum Fault {
     Spoils(&'static str),
     /// The late ones come.
     Comes,
+    /// The cgroup is frozen.
+    Freeze,
     /// CPU quota of the cgroup, µs in 100 ms.
     Quota(u64),
     /// Memory limit of the cgroup, MiB.
@@ -151,6 +156,8 @@ pub enum Whose {
     Told(&'static str),
     /// A process of this name.
     Comm(&'static str),
+    /// A thread, of whichever process.
+    Thread,
     /// The cgroup of the case.
     Cgroup,
     /// The disk of the case, or that of its files.

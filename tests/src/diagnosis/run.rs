@@ -34,20 +34,24 @@ pub struct Outcome {
     pub detected: Option<usize>,
     /// What the report at the end says of this case's processes, worst first: others may be at work on this host.
     pub verdict: Vec<Judged>,
-    /// What it says first of the whole host.
-    pub first: Option<String>,
-    /// Alerts while nothing was wrong.
+    /// All that it says, of whomever, in the order in which a user reads it.
+    pub report: Vec<Judged>,
+    /// Alerts about the case's processes while nothing was wrong.
     pub false_alerts: Vec<Finding>,
+    /// Alerts about any other process while nothing was wrong with the case.
+    pub calm_others: Vec<Finding>,
     /// Seconds in which nothing was wrong.
     pub calm: usize,
     /// Alerts of other classes while the fault was there.
     pub more: Vec<Finding>,
-    /// Alerts about processes that are not of the case: right or wrong is not known.
+    /// Alerts about processes that are not of the case while the fault was there: right or wrong is not known.
     pub others: Vec<Finding>,
+    /// Times that it was run: one that is void is run once more.
+    pub tries: usize,
 }
 
 /// A finding and whether it is right.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// What the rules say.
     pub finding: Finding,
@@ -80,6 +84,13 @@ impl Outcome {
     #[must_use]
     pub fn culprit(&self) -> bool {
         self.verdict.iter().find(|judged| judged.class).is_some_and(|judged| judged.culprit)
+    }
+
+    /// The first finding of the whole report: whether its class is right, and its culprit as well.
+    #[must_use]
+    pub fn first_of_all(&self) -> (bool, bool) {
+        let first = self.report.first();
+        first.map_or((false, false), |first| (first.class, first.class && first.culprit))
     }
 
     /// What was said first.
@@ -123,8 +134,17 @@ impl fmt::Display for Outcome {
             self.fall() * 100.0,
             self.verdict.iter().take(3).map(described).collect::<Vec<_>>().join(", "),
         )?;
+        if self.tries > 1 {
+            write!(f, "\n      try {}: the one before was void", self.tries)?;
+        }
+        if let Some(first) = self.report.first().filter(|first| Some(*first) != self.verdict.first()) {
+            write!(f, "\n      the report begins with: {}", short(&first.finding))?;
+        }
         for finding in &self.false_alerts {
             write!(f, "\n      false alert: {}", short(finding))?;
+        }
+        for finding in &self.calm_others {
+            write!(f, "\n      of others, before the fault: {}", short(finding))?;
         }
         for finding in &self.more {
             write!(f, "\n      also: {}", short(finding))?;
@@ -152,6 +172,21 @@ pub fn short(finding: &Finding) -> String {
     format!("{} of {comm} by {culprit}, {:.0} ms/s", finding.class, finding.lost_ns_per_s as f64 / 1e6)
 }
 
+/// Runs a case, and once more where it was void: what else the machine did may have robbed the clean phase of what the fault
+/// would take. Each try has a recorder of its own.
+pub fn run_until_harmed(
+    case: &Case,
+    watch: &mut Watch,
+    loaded: bool,
+    mut recorder: impl FnMut() -> Result<Option<Recorder>>,
+) -> Result<Outcome> {
+    let first = run(case, watch, loaded, recorder()?)?;
+    if !first.is_void() {
+        return Ok(first);
+    }
+    Ok(Outcome { tries: 2, ..run(case, watch, loaded, recorder()?)? })
+}
+
 /// Runs a case. A stage that cannot be set up here is an error.
 pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Recorder>) -> Result<Outcome> {
     let mut stage = Stage::new(case).with_context(|| format!("{} cannot be set up", case.name))?;
@@ -162,11 +197,13 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
         pace: (0.0, 0.0),
         detected: None,
         verdict: Vec::new(),
-        first: None,
+        report: Vec::new(),
         false_alerts: Vec::new(),
+        calm_others: Vec::new(),
         calm: SETTLE + CLEAN,
         more: Vec::new(),
         others: Vec::new(),
+        tries: 1,
     };
     let mut false_alert = |second: Second, stage: &Stage| {
         let (ours, others) = second
@@ -174,7 +211,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
             .into_iter()
             .partition::<Vec<_>, _>(|finding| concerns(finding, stage) && !is_by_others(finding, stage));
         outcome.false_alerts.extend(ours);
-        outcome.others.extend(others);
+        outcome.calm_others.extend(others);
     };
     for _ in 0..SETTLE {
         false_alert(watch.second(), &stage);
@@ -216,18 +253,19 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
     }
     stage.check()?;
     outcome.pace.1 = mean(&paces[FAULTY - PACE..]);
-    let findings = last.unwrap_or_default();
-    outcome.first = findings.first().map(|finding| finding.class.to_string());
-    outcome.verdict = findings
-        .into_iter()
-        .filter(|finding| concerns(finding, &stage) && !is_by_others(finding, &stage))
-        .filter(|finding| finding.confidence >= agent::diagnose::ALERT_CONFIDENCE)
-        .map(|finding| Judged {
-            class: case.class.contains(&&*finding.class),
-            culprit: case.culprit.iter().any(|whose| is_culprit(*whose, &finding, &stage)),
-            finding,
-        })
-        .collect();
+    let judged = |finding: Finding| Judged {
+        class: case.class.contains(&&*finding.class),
+        culprit: case.culprit.iter().any(|whose| is_culprit(*whose, &finding, &stage)),
+        finding,
+    };
+    outcome.report = last.unwrap_or_default().into_iter().map(judged).collect();
+    let of_the_case = outcome.report.iter().filter(|judged| {
+        let finding = &judged.finding;
+        concerns(finding, &stage)
+            && !is_by_others(finding, &stage)
+            && finding.confidence >= agent::diagnose::ALERT_CONFIDENCE
+    });
+    outcome.verdict = of_the_case.cloned().collect();
     if let Some(recorder) = recorder {
         recorder.finish()?;
     }
@@ -276,6 +314,7 @@ fn is_culprit(whose: Whose, finding: &Finding, stage: &Stage) -> bool {
             let mut actors = stage.cast().iter().filter(|actor| actor.name == name);
             is_process && actors.any(|actor| culprit.pid == Some(actor.meter.told()))
         }
+        Whose::Thread => culprit.kind == "thread",
         Whose::Comm(name) => is_process && comm == name,
         Whose::Cgroup => {
             culprit.kind == "cgroup" && stage.cgroup.as_ref().is_some_and(|group| comm.contains(group.name()))

@@ -9,8 +9,16 @@ use super::run::Outcome;
 pub struct Score {
     /// Cases whose fault did harm.
     pub cases: usize,
-    /// Void ones.
-    pub void: usize,
+    /// Void ones, by name: their fault did no harm in either try.
+    pub void: Vec<&'static str>,
+    /// Cases that were run twice.
+    pub retried: usize,
+    /// The report's first finding, of whomever, has the expected class.
+    pub first_of_all: usize,
+    /// And the right culprit.
+    pub first_culprit: usize,
+    /// Alerts about any process in seconds in which nothing was wrong.
+    pub all_calm_alerts: usize,
     /// The expected class came first.
     pub top1: usize,
     /// It was among the first three.
@@ -36,20 +44,26 @@ impl Score {
         for outcome in outcomes {
             score.calm.0 += outcome.calm;
             score.calm.1 += outcome.false_alerts.len();
+            score.all_calm_alerts += outcome.false_alerts.len() + outcome.calm_others.len();
+            score.retried += usize::from(outcome.tries > 1);
             if outcome.case.is_decoy() {
                 score.calm.0 += super::run::FAULTY;
                 score.calm.1 += outcome.more.len();
+                score.all_calm_alerts += outcome.more.len() + outcome.others.len();
                 score.say("healthy", if outcome.is_right() { "nothing" } else { outcome.said() });
                 continue;
             }
             if outcome.is_void() {
-                score.void += 1;
+                score.void.push(outcome.case.name);
                 continue;
             }
             score.cases += 1;
             score.top1 += usize::from(outcome.class_in(1));
             score.top3 += usize::from(outcome.class_in(3));
             score.culprit += usize::from(outcome.culprit());
+            let (class, culprit) = outcome.first_of_all();
+            score.first_of_all += usize::from(class);
+            score.first_culprit += usize::from(culprit);
             score.detected += usize::from(outcome.detected.is_some());
             score.astray += usize::from(outcome.forbidden().next().is_some());
             score.seconds.extend(outcome.detected);
@@ -74,7 +88,21 @@ impl Score {
             self.seconds
                 .get(((self.seconds.len() as f64 * share) as usize).min(self.seconds.len().saturating_sub(1)))
         };
-        let mut lines = vec![format!("== {title}: {} cases, {} void", self.cases, self.void)];
+        let mut lines = vec![format!(
+            "== {title}: {} cases, {} void in both tries ({}), {} run twice",
+            self.cases,
+            self.void.len(),
+            self.void.join(" "),
+            self.retried
+        )];
+        lines.push("-- the whole report, as a user reads it".to_owned());
+        lines.push(format!("class first           {}", share(self.first_of_all)));
+        lines.push(format!("and its culprit       {}", share(self.first_culprit)));
+        lines.push(format!(
+            "false alerts          {} in {} s that were well",
+            self.all_calm_alerts, self.calm.0
+        ));
+        lines.push("-- findings about the case's processes alone".to_owned());
         lines.push(format!("class first           {}", share(self.top1)));
         lines.push(format!("class in first three  {}", share(self.top3)));
         lines.push(format!("culprit               {}", share(self.culprit)));

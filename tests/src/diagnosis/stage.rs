@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-use super::ground::{Cgroup, Network, Swap, disk_of, run};
+use super::ground::{Cgroup, Network, Point, Swap, disk_of, run};
 use super::{Case, Fault, Need, Role};
 use crate::disk::{Loop, Mounted};
 use crate::meter::{Meter, VARIABLE};
@@ -44,6 +44,7 @@ pub struct Stage {
     network: Option<Network>,
     swap: Option<Swap>,
     mounted: Option<Mounted>,
+    point: Option<Point>,
     disk: Option<Loop>,
     places: HashMap<&'static str, String>,
     /// Shared memory; the directory of files lies on a disk.
@@ -62,6 +63,7 @@ impl Stage {
             network: None,
             swap: None,
             mounted: None,
+            point: None,
             disk: None,
             places: HashMap::new(),
             memory: tempfile::tempdir_in("/dev/shm").context("no shared memory")?,
@@ -108,6 +110,12 @@ impl Stage {
                         nix::fcntl::PosixFadviseAdvice::POSIX_FADV_DONTNEED,
                     )?;
                     stage.places.insert("{file}", text(path));
+                }
+                Need::Point => {
+                    let path = dir.join("point");
+                    fs::create_dir(&path)?;
+                    stage.places.insert("{point}", text(path.clone()));
+                    stage.point = Some(Point(path));
                 }
                 Need::Fifo => {
                     let path = dir.join("fifo");
@@ -163,6 +171,7 @@ impl Stage {
                 actors.for_each(|actor| actor.meter.spoil());
             }
             Fault::Comes => self.comes()?,
+            Fault::Freeze => self.group()?.freeze(true)?,
             Fault::Quota(us) => self.group()?.quota(us)?,
             Fault::Memory(mib) => self.group()?.memory(mib)?,
             Fault::ReadBytes(bytes) => {
@@ -246,6 +255,10 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        if let (Fault::Freeze, Some(group)) = (self.case.fault, &self.cgroup) {
+            // No signal reaches who is frozen.
+            let _ = group.freeze(false);
+        }
         for actor in &self.cast {
             let group = nix::unistd::Pid::from_raw(actor.pid().cast_signed());
             // With what it has started.

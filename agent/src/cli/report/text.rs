@@ -191,20 +191,28 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
         finding.share_pct,
         finding.confidence * 100.0,
     );
+    if let Some(headline) = &finding.headline {
+        let _ = writeln!(text, "   {}", paint.bold(term::clean(headline)));
+    }
     if let Some(culprit) = &finding.culprit {
-        let of = if culprit.kind == "lock" && culprit.pid.is_some() { "a lock that is held by " } else { "" };
+        let of = match &*culprit.kind {
+            "lock" if culprit.pid.is_some() => "a lock that is held by ",
+            "thread" => "thread ",
+            "cgroup" => "cgroup ",
+            _ => "",
+        };
         let _ = writeln!(text, "   caused by {of}{}", who(&culprit.kind, culprit.pid, culprit.comm.as_ref()));
     }
     for evidence in &finding.evidence {
         let threshold =
-            evidence.threshold.map(|limit| format!(" (threshold {})", number(limit))).unwrap_or_default();
+            evidence.threshold.map(|limit| format!(" (alert {} {})", evidence.side.name(), number(limit)));
         let line = format!(
             "   - {}: {} {}",
             term::clean(&evidence.what),
             number(evidence.value),
             term::clean(&evidence.unit)
         );
-        let _ = writeln!(text, "{}{threshold}", line.trim_end());
+        let _ = writeln!(text, "{}{}", line.trim_end(), threshold.unwrap_or_default());
     }
     let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
     for line in finding.stacks.iter().take(3) {
@@ -298,7 +306,7 @@ pub(in crate::cli) fn foot(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use agent_common::wire::finding::Evidence;
+    use agent_common::wire::finding::{Evidence, Side};
     use agent_common::wire::report::{Coverage, SelfCost, ThreadRow, WaitRow};
 
     use super::*;
@@ -341,6 +349,7 @@ mod tests {
             value: 97.25,
             unit: "% of a core".to_owned(),
             threshold: Some(80.0),
+            side: Side::Above,
         });
         let report = Report {
             window_s: 10.0,
@@ -376,7 +385,7 @@ mod tests {
         let text = render(&report, 0, Paint::plain());
         assert!(text.starts_with("worker is slow\nhere, 10s\n"), "{text}");
         assert!(text.contains("1. cpu-user worker (42): 900ms lost per second"), "{text}");
-        assert!(text.contains("   - CPU: 97.25 % of a core (threshold 80)"), "{text}");
+        assert!(text.contains("   - CPU: 97.25 % of a core (alert above 80)"), "{text}");
         assert!(
             text.lines()
                 .any(|line| line.contains("worker") && line.contains("90.0") && line.contains("12.3k")),

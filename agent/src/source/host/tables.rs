@@ -26,6 +26,16 @@ pub(super) fn read(threads: u32) -> Tables {
     }
 }
 
+/// `net.ipv4.ip_local_port_range`: first and last.
+pub(super) fn local_ports() -> Option<(u16, u16)> {
+    ports(&fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?)
+}
+
+fn ports(text: &str) -> Option<(u16, u16)> {
+    let mut words = text.split_whitespace().map(str::parse);
+    Some((words.next()?.ok()?, words.next()?.ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +43,7 @@ mod tests {
     #[test]
     fn this_host_says_how_full_its_tables_are() {
         assert_eq!(files("1120\t0\t9223372036854775807\n"), Some((1120, i64::MAX as u64)));
+        assert_eq!(ports("32768\t60999\n"), Some((32_768, 60_999)));
         let tables = read(7);
         assert_eq!(tables.threads.map(|(used, _)| used), Some(7));
         assert!(tables.pids.is_some_and(|(_, most)| most > 300), "{tables:?}");

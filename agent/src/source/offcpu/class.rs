@@ -73,6 +73,14 @@ pub(super) fn by_closing(functions: &Functions, frames: &[u64]) -> bool {
     frames.iter().any(|frame| functions.says(*frame) == Some(Says::Closes))
 }
 
+/// Whether a wait was for the answer of a file system's server (FUSE): by its own frames, or since that answer ended it. What a
+/// program waits for by intent (a lock of its own, a timer, many descriptors) is that.
+pub(super) fn by_file_server(functions: &Functions, accounted: State, frames: &[u64], waker: &[u64]) -> bool {
+    let says = |frames: &[u64], what: Says| frames.iter().any(|frame| functions.says(*frame) == Some(what));
+    (!is_sure(accounted) || accounted == State::AsyncIo)
+        && (says(frames, Says::Asks) || says(waker, Says::Answers))
+}
+
 /// The frames without the probe's own on top.
 pub(super) fn without_probe<'a>(functions: &Functions, frames: &'a [u64]) -> &'a [u64] {
     let own = frames.iter().take(NEAR).rposition(|frame| functions.says(*frame) == Some(Says::Probe));
@@ -156,6 +164,30 @@ mod tests {
             let frames: Vec<u64> = stack.split_whitespace().map(&address_of).collect();
             assert_eq!(state_of(&functions, accounted, &frames), expected, "{stack}");
         }
+    }
+
+    #[test]
+    fn a_wait_that_a_file_systems_server_ends_is_told_by_either_stack() {
+        let names = [
+            "folio_wait_bit_common",
+            "request_wait_answer",
+            "fuse_dev_do_write",
+            "folio_wake_bit",
+            "vfs_read",
+        ];
+        let (functions, address_of) = Functions::of_names(&names);
+        let of = |names: &[&str]| names.iter().map(|name| address_of(name)).collect::<Vec<_>>();
+        let by = |accounted, frames: &[&str], waker: &[&str]| {
+            by_file_server(&functions, accounted, &of(frames), &of(waker))
+        };
+        let page: &[&str] = &["folio_wait_bit_common", "vfs_read"];
+        assert!(
+            by(State::DiskRead, page, &["folio_wake_bit", "fuse_dev_do_write"]),
+            "a page that it has read"
+        );
+        assert!(!by(State::DiskRead, page, &["folio_wake_bit"]), "a disk");
+        assert!(by(State::Interruptible, &["request_wait_answer"], &[]), "a name that it looks up");
+        assert!(!by(State::Poll, &[], &["fuse_dev_do_write"]), "waits for events");
     }
 
     #[test]

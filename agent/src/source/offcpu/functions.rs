@@ -21,17 +21,25 @@ pub(super) enum Says {
     Interrupt,
     /// It closes a socket, or ends.
     Closes,
+    /// It waits for the answer of a file system's server (FUSE).
+    Asks,
+    /// It is such a server, and gives an answer.
+    Answers,
     /// A frame of the probe itself.
     Probe,
 }
 
-use Says::{Block, Closes, Faults, Interrupt, Probe, Waits, Writes};
+use Says::{Answers, Asks, Block, Closes, Faults, Interrupt, Probe, Waits, Writes};
 
 /// Functions by what they say. `*` at the end: all that begin so.
-const TABLE: [(Says, &[&str]); 27] = [
+const TABLE: [(Says, &[&str]); 29] = [
     (Probe, &["bpf_trace_run*", "__bpf_trace_*", "__traceiter_*", "bpf_prog_*", "bpf_get_stack*"]),
     (Interrupt, &["asm_sysvec_*", "asm_common_interrupt", "sysvec_*", "common_interrupt", "irq_exit_rcu"]),
     (Closes, &["__tcp_close", "tcp_close", "tcp_shutdown", "inet_shutdown", "unix_release_sock", "do_exit"]),
+    (Answers, &["fuse_dev_do_write", "fuse_dev_write", "fuse_dev_splice_write", "fuse_uring_*"]),
+    // A server without requests; also one that reads them.
+    (Waits(State::Poll), &["fuse_dev_do_read*", "fuse_dev_read", "fuse_dev_splice_read"]),
+    (Asks, &["request_wait_answer", "__fuse_simple_request", "fuse_simple_request", "__fuse_request_send"]),
     (
         Waits(State::KernelLock),
         &[
@@ -257,9 +265,8 @@ const TABLE: [(Says, &[&str]); 27] = [
     (Waits(State::Device), &["n_tty_read", "n_tty_write", "tty_read", "tty_write", "file_tty_write*"]),
     (
         Waits(State::DiskRead),
-        &["ext4_bread", "ext4_readdir", "xfs_buf_read*", "fuse_simple_request", "nfs_*wait*"],
+        &["ext4_bread", "ext4_readdir", "xfs_buf_read*", "nfs_*wait*", "rpc_wait_bit_killable"],
     ),
-    (Waits(State::DiskRead), &["rpc_wait_bit_killable", "__fuse_simple_request", "request_wait_answer"]),
     (Waits(State::FutexWait), &["futex_wait*", "__futex_wait", "futex_do_wait"]),
     (Waits(State::FutexLock), &["futex_lock_pi"]),
 ];

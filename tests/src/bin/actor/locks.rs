@@ -186,7 +186,44 @@ pub(crate) fn invert(args: &Args, meter: Meter) {
     holder.join().expect("it never ends");
 }
 
-/// Binds the calling thread to a CPU.
+/// `invert-own HELD GAP`: on CPU 1 a thread with real-time priority needs a lock for its requests that one of the lowest priority
+/// holds for `HELD` µs of work at a time, `GAP` µs apart. Faulty: a third one keeps that CPU busy.
+pub(crate) fn invert_own(args: &Args, meter: Meter) {
+    let (held, gap) = (args.number(0), args.number(1));
+    let lock = Arc::new(Pthread::new());
+    bind(1);
+    let theirs = Arc::clone(&lock);
+    named("urgent", move || {
+        let priority = libc::sched_param { sched_priority: 10 };
+        // SAFETY: 0 is the calling thread; the parameters are read only.
+        assert_eq!(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) }, 0);
+        loop {
+            theirs.with(|| compute(100));
+            meter.add(1);
+            sleep_us(2_000);
+        }
+    });
+    named("hog", move || {
+        loop {
+            if meter.faulty() { compute(1_000) } else { sleep_us(10_000) }
+        }
+    });
+    let owner = named("owner", move || {
+        // SAFETY: 0 is the calling thread, on Linux.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+        loop {
+            lock.with(|| compute(held));
+            sleep_us(gap);
+        }
+    });
+    owner.join().expect("it never ends");
+}
+
+fn named(name: &str, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(work).expect("a thread")
+}
+
+/// Binds the calling thread to a CPU, and those that it makes.
 fn bind(cpu: usize) {
     let mut cpus = nix::sched::CpuSet::new();
     cpus.set(cpu).expect("a CPU");

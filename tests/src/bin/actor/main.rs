@@ -4,6 +4,7 @@
 
 mod compute;
 mod disk;
+mod files;
 mod locks;
 mod memory;
 mod net;
@@ -68,7 +69,7 @@ const ROLES: [(&str, Role); 31] = [
 ];
 
 /// The same: roles of decoys, of peers, of who holds what it should not, and of who is refused.
-const MORE: [(&str, Role); 21] = [
+const MORE: [(&str, Role); 26] = [
     ("descriptors", process::descriptors),
     ("idle", net::idle),
     ("compile", process::compile),
@@ -90,6 +91,11 @@ const MORE: [(&str, Role); 21] = [
     ("replace", disk::replace),
     ("fill", disk::fill),
     ("leave", net::leave),
+    ("serve-files", files::serve_files),
+    ("read-file", files::read_file),
+    ("invert-own", locks::invert_own),
+    ("die-locked", peers::die_locked),
+    ("remap", memory::remap),
 ];
 
 fn main() {

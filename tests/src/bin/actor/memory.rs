@@ -47,6 +47,35 @@ pub(crate) fn map(args: &Args, meter: Meter) {
     }
 }
 
+/// `remap THREADS KIB`: maps and uses a page for each request. Faulty: so many threads map and give back `KIB` all the time.
+pub(crate) fn remap(args: &Args, meter: Meter) {
+    let size = (args.number(1) << 10) as usize;
+    for _ in 0..args.number(0) {
+        std::thread::spawn(move || {
+            loop {
+                if meter.faulty() {
+                    remapped(size);
+                } else {
+                    sleep_us(10_000);
+                }
+            }
+        });
+    }
+    loop {
+        remapped(PAGE);
+        compute(50);
+        sleep_us(100);
+        meter.add(1);
+    }
+}
+
+fn remapped(size: usize) {
+    let map = fresh(size);
+    touch_all(map, size);
+    // SAFETY: mapped above, and nobody else has it.
+    unsafe { libc::munmap(map.cast(), size) };
+}
+
 /// `touch FEW MANY`: uses all pages of so many MiB, over and over. Faulty: of `MANY`.
 pub(crate) fn touch(args: &Args, meter: Meter) {
     let (few, many) = ((args.number(0) * MIB) as usize, (args.number(1) * MIB) as usize);

@@ -206,6 +206,23 @@ pub(crate) fn shared_mutex(args: &Args, meter: Meter) {
     }
 }
 
+/// `die-locked FILE`: a child of it takes the lock that all processes with this file share, and ends with it.
+pub(crate) fn die_locked(args: &Args, _: Meter) {
+    let lock = Shared::at(Path::new(args.text(0)));
+    // SAFETY: the child makes no call but those of the lock and of its end.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "a child");
+    if child == 0 {
+        // SAFETY: the lock is initialised and mapped here as well.
+        lock.with(|| unsafe { libc::_exit(0) });
+    }
+    // SAFETY: waits for the child; its status is not wanted.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    loop {
+        sleep_us(1_000_000);
+    }
+}
+
 struct Shared(*mut libc::pthread_mutex_t);
 
 impl Shared {

@@ -86,4 +86,14 @@ pub(super) const CASES: &[Case] = &[
         forbidden: &["runq-self", "futex", "cpu-quota"],
         harm: Harm::Throughput,
     },
+    Case {
+        name: "inversion-within",
+        needs: &[],
+        cast: &[Role::new("victim", "invert-own 2000 1000")],
+        fault: Fault::Spoils("victim"),
+        class: &["priority-inversion"],
+        culprit: &[Whose::Thread],
+        forbidden: &["runq-self", "futex", "cpu-quota", "runq-neighbour"],
+        harm: Harm::Throughput,
+    },
 ];

@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
         &[Need::File(128)],
         &[Role::new("victim", "read-paced {file} 128 2000"), Role::new("hog", "crunch").nice(19)],
     ),
+    decoy("busy-program", &[], &[Role::new("busy", "crunch")]),
     decoy("compile", &[], &[Role::new("make", "compile {dir} 2")]),
     decoy(
         "web-server",

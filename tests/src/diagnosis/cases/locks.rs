@@ -54,6 +54,19 @@ pub(super) const CASES: &[Case] = &[
         forbidden: &["runq-self", "hang", "file-lock", "ipc-peer"],
         harm: Harm::Throughput,
     },
+    Case {
+        name: "dead-owner",
+        needs: &[],
+        cast: &[
+            Role::new("victim", "shared-mutex {dir}/lock 50 1000"),
+            Role::new("keeper", "die-locked {dir}/lock").late(),
+        ],
+        fault: Fault::Comes,
+        class: &["futex"],
+        culprit: &[Whose::Thread],
+        forbidden: &["runq-self", "hang", "file-lock", "ipc-peer"],
+        harm: Harm::Throughput,
+    },
     of_a_file(
         "file-lock",
         &[
@@ -80,6 +93,16 @@ pub(super) const CASES: &[Case] = &[
         &[Role::new("victim", "mutual 500")],
         &["runq-self", "runq-neighbour", "kernel-lock", "ipc-peer", "hang"],
     ),
+    Case {
+        name: "mmap-lock",
+        needs: &[],
+        cast: &[Role::new("victim", "remap 8 16")],
+        fault: Fault::Spoils("victim"),
+        class: &["kernel-lock"],
+        culprit: &[Whose::Role("victim")],
+        forbidden: &["runq-self", "runq-neighbour", "futex", "hang"],
+        harm: Harm::Throughput,
+    },
     Case {
         name: "kernel-lock",
         needs: &[Need::Mount(64)],

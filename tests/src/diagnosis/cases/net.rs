@@ -84,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
         cast: &[Role::new("victim", "resolve 2000"), Role::new("named", "names")],
         fault: Fault::Spoils("named"),
         class: &["dns"],
-        culprit: &[Whose::Peer(53), Whose::Role("named")],
+        culprit: &[Whose::Role("named")],
         forbidden: &["net-peer", "net-connect", "net-retransmit"],
         harm: Harm::Throughput,
     },
