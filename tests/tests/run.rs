@@ -108,9 +108,10 @@ fn a_server_part_that_does_not_start_again_says_why_and_comes_back_when_it_can()
     });
     reload("");
     let (before, ..) = daemon.windows().expect("windows");
-    daemon.wait_for("two more windows", |daemon| daemon.windows().filter(|(count, ..)| *count >= before + 2));
-    let (count, first, last) = daemon.windows().expect("windows");
-    assert_eq!((first, count), (1, last), "no window was lost while there was no server part");
+    // What was on its way when there was no store is sent again after newer ones: the gap closes.
+    daemon.wait_for("the windows of meanwhile", |daemon| {
+        daemon.windows().filter(|(count, first, last)| *count >= before + 2 && (*first, *count) == (1, *last))
+    });
 }
 
 #[test]
