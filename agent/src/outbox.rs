@@ -80,6 +80,12 @@ impl Outbox {
         self.queue(Stream::Metrics).next_seq = next_seq.max(1);
     }
 
+    /// Whether a relay has said how windows go on.
+    #[cfg(test)]
+    pub(crate) fn goes_on(&self) -> bool {
+        !self.windows.is_empty()
+    }
+
     /// Takes a window.
     pub fn window(&mut self, window: NewWindow) {
         let NewWindow { end, span, points, lines } = window;

@@ -7,7 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use agent_common::text::cleaned;
 
-use crate::names::NotRead;
+/// A part of a program's debug info that is in another file, which was not found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotRead {
+    /// What several programs have in common, put into a file of its own by `dwz`.
+    Supplement,
+    /// Split DWARF (`-gsplit-dwarf`): the `.dwo` files, or the `.dwp` of all of them.
+    SplitDwarf,
+}
+
+impl NotRead {
+    /// What was not found, in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Supplement => "its dwz supplement was not found",
+            Self::SplitDwarf => "its .dwo or .dwp was not found",
+        }
+    }
+}
 
 /// Why a frame has no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -38,11 +38,11 @@ pub mod symbolize;
 pub mod timeline;
 pub mod unwind;
 
-pub use coverage::{NameCoverage, Unnamed};
+pub use coverage::{NameCoverage, NotRead, Unnamed};
 pub use fold::{FoldOptions, Folded, Parts, Roots};
 pub use format::{About, Format, Unit};
 pub use frame::{Frame, Kind, Source};
-pub use names::{Code, FrameName, Inlined, Names, NotRead, Role};
+pub use names::{Code, FrameName, Inlined, Names, Role};
 pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
 pub use symbolize::{

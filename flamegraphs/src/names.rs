@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::coverage::Unnamed;
+use crate::coverage::{NotRead, Unnamed};
 use crate::frame::Source;
 
 /// Index of a name in [`Names`].
@@ -65,28 +65,6 @@ pub struct Code {
     /// Debug info of this place that was not read: functions inlined there are missing, or have no names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_read: Option<NotRead>,
-}
-
-/// A part of a program's debug info that is in another file, which was not found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NotRead {
-    /// What several programs have in common, put into a file of its own by `dwz`.
-    Supplement,
-    /// Split DWARF (`-gsplit-dwarf`): the `.dwo` files, or the `.dwp` of all of them.
-    SplitDwarf,
-}
-
-impl NotRead {
-    /// What was not found, in words.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Supplement => "its dwz supplement was not found",
-            Self::SplitDwarf => "its .dwo or .dwp was not found",
-        }
-    }
 }
 
 /// An inlined function.

@@ -23,10 +23,11 @@ pub struct Patience {
 impl Patience {
     /// For names and tables: a disk that is busy answers within a second, and the largest file is read within ten.
     pub const NAMES: Self = Self { still: Duration::from_secs(1), most: Duration::from_secs(10) };
-    /// For unwind tables: while one file is waited for, short-lived processes go unread.
-    pub const TABLES: Self = Self { still: Duration::from_millis(250), most: Duration::from_secs(5) };
+    /// For unwind tables: while one file is waited for, short-lived processes go unread. Not less than a second: one read from
+    /// the host's own disk took more than 250 ms beside several builds, and the whole disk was left alone.
+    pub const TABLES: Self = Self { still: Duration::from_secs(1), most: Duration::from_secs(10) };
     /// For the collector, whose rings hold four seconds.
-    pub const COLLECTOR: Self = Self { still: Duration::from_millis(100), most: Duration::from_millis(500) };
+    pub const COLLECTOR: Self = Self { still: Duration::from_millis(300), most: Duration::from_millis(1500) };
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -14,7 +14,7 @@ use gimli::{DwarfPackage, EndianArcSlice, LittleEndian, Reader as _, SectionId, 
 
 use super::files::{DebugName, Line};
 use crate::elf::Elf;
-use crate::names::NotRead;
+use crate::coverage::NotRead;
 pub(super) use places::Places;
 
 type Slice = EndianArcSlice<LittleEndian>;

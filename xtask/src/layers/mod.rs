@@ -54,6 +54,7 @@ const LAYERS: [(&str, &[&str]); 2] = [
             "explain",
             "engine",
             "alert",
+            "scaffolding",
             "stacks",
             "recording",
         ],

@@ -8,7 +8,8 @@ use blazesym::symbolize::{CodeInfo, Reason, Sym, Symbolized};
 
 use crate::coverage::Unnamed;
 use crate::frame::Source;
-use crate::names::{Code, FrameName, Inlined, NotRead};
+use crate::coverage::NotRead;
+use crate::names::{Code, FrameName, Inlined};
 use crate::symbolize::elf::NOT_TEXT;
 use crate::symbolize::name::readable;
 

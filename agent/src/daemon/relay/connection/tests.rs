@@ -53,6 +53,9 @@ impl Relay {
     async fn ready() -> Self {
         let mut relay = Self::connect(&Arc::default());
         relay.is_ready("0123456789abcdef", 1).await;
+        while !lock(&relay.shared.outbox).goes_on() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         relay
     }
 
