@@ -13,8 +13,8 @@ use addr2line::{Context, LookupContinuation as _, LookupResult};
 use gimli::{DwarfPackage, EndianArcSlice, LittleEndian, Reader as _, SectionId, UnitType};
 
 use super::files::{DebugName, Line};
-use crate::elf::Elf;
 use crate::coverage::NotRead;
+use crate::elf::Elf;
 pub(super) use places::Places;
 
 type Slice = EndianArcSlice<LittleEndian>;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use blazesym::symbolize::{CodeInfo, Reason, Sym, Symbolized};
 
+use crate::coverage::NotRead;
 use crate::coverage::Unnamed;
 use crate::frame::Source;
-use crate::coverage::NotRead;
 use crate::names::{Code, FrameName, Inlined};
 use crate::symbolize::elf::NOT_TEXT;
 use crate::symbolize::name::readable;
