@@ -227,12 +227,12 @@ fn a_signal_handler_of_musl_stands_on_what_it_interrupted() {
     let body = r"
 #include <sys/time.h>
 static volatile unsigned long cold;
-static void handle(int s) { spin_hot(400000 + s); }
+static const struct itimerval soon = { { 0, 0 }, { 0, 1000 } };
+static void handle(int s) { spin_hot(8000000 + s); setitimer(ITIMER_PROF, &soon, 0); }
 static void interrupted(void) { for (int i = 0; i < 20000000; i++) cold += i; }
 int main(void) {
-    struct itimerval each = { { 0, 4000 }, { 0, 4000 } };
     signal(SIGPROF, handle);
-    setitimer(ITIMER_PROF, &each, 0);
+    setitimer(ITIMER_PROF, &soon, 0);
     while (busy()) interrupted();
     return 0;
 }
