@@ -289,7 +289,7 @@ impl Collector {
         let waited = |row: &ProcessTimes| row.states.iter().any(|(state, _)| *state == State::FileLock);
         let file_locks = file_locks::rows(sched.times.iter().any(waited), &syscalls);
         let standstills = self.standstill.close(&sched.times, &tasks, (start, end));
-        let frozen = self.frozen.close(&sched.times, (start, end));
+        let frozen = self.frozen.close(&sched.times, &sched.waits, (start, end));
         let span = end.since(start);
         if let Some(unwinding) = &self.unwinding {
             Mapped::finish(&mut self.oncpu, unwinding);

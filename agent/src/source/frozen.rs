@@ -4,14 +4,14 @@
 //! then it changes the state of a sleeping thread where it sleeps, so that no switch tells; in v2 it waits on its way back to
 //! user mode, as if for a signal. So the files of its cgroup are read, of processes of which nothing has moved in a window.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
 
-use crate::window::{FrozenRow, ProcessTimes};
+use crate::window::{FrozenRow, ProcessTimes, Wait};
 
 /// Processes whose cgroups are read in a window, 15 µs each. Those that have just stopped come first.
 const LOOKS: usize = 64;
@@ -62,7 +62,14 @@ pub struct FrozenSource {
 
 impl FrozenSource {
     /// Who is frozen at the end of this window.
-    pub fn close(&mut self, times: &[ProcessTimes], (start, end): (MonoNs, MonoNs)) -> Vec<FrozenRow> {
+    ///
+    /// Who owes an answer to one of these waits is looked at in any case: it may have been frozen within the window.
+    pub fn close(
+        &mut self,
+        times: &[ProcessTimes],
+        waits: &[Wait],
+        (start, end): (MonoNs, MonoNs),
+    ) -> Vec<FrozenRow> {
         if self.turn.is_multiple_of(MOUNTS_EVERY) {
             self.hierarchies = hierarchies(&beginning("/proc/self/mountinfo", MOUNTS));
         }
@@ -70,7 +77,9 @@ impl FrozenSource {
         if self.hierarchies.is_empty() {
             return Vec::new();
         }
-        let still = self.still(times, start);
+        let owing: HashSet<Tgid> =
+            waits.iter().filter(|wait| wait.open).filter_map(|wait| wait.peer).collect();
+        let still = self.still(times, &owing, start);
         self.look(&still);
         let mut states: HashMap<Group, Option<Freezer>> = HashMap::new();
         let mut rows = Vec::new();
@@ -96,8 +105,8 @@ impl FrozenSource {
         rows
     }
 
-    /// Processes of which nothing has moved, those that have just stopped first.
-    fn still(&mut self, times: &[ProcessTimes], start: MonoNs) -> Vec<Tgid> {
+    /// Processes of which nothing has moved, or which owe an answer, those that have just stopped first.
+    fn still(&mut self, times: &[ProcessTimes], owing: &HashSet<Tgid>, start: MonoNs) -> Vec<Tgid> {
         let turn = self.turn;
         let mut still = Vec::new();
         for row in times {
@@ -110,6 +119,10 @@ impl FrozenSource {
                 still.push((!known.ran, row.tgid));
             } else {
                 *known = Known { ran: true, turn, ..Known::default() };
+                if owing.contains(&row.tgid) {
+                    known.since = start;
+                    still.push((false, row.tgid));
+                }
             }
         }
         self.known.retain(|_, known| known.turn == turn);
@@ -293,8 +306,15 @@ mod tests {
         };
         let moves = ProcessTimes { tgid: Tgid(8), threads: vec![thread], ..ProcessTimes::default() };
         let mut source = FrozenSource { turn: 1, ..FrozenSource::default() };
-        assert_eq!(source.still(&[still(7), moves], MonoNs(1)), [Tgid(7)]);
-        assert_eq!(source.still(&[still(7), still(8)], MonoNs(2)), [Tgid(8), Tgid(7)]);
+        let owing = HashSet::from([Tgid(8)]);
+        assert_eq!(
+            source.still(&[still(7), moves.clone()], &owing, MonoNs(1)),
+            [Tgid(8), Tgid(7)],
+            "it owes an answer"
+        );
+        let owing = HashSet::new();
+        assert_eq!(source.still(&[still(7), moves], &owing, MonoNs(1)), [Tgid(7)]);
+        assert_eq!(source.still(&[still(7), still(8)], &owing, MonoNs(2)), [Tgid(8), Tgid(7)]);
         assert_eq!((source.known[&Tgid(7)].since, source.known[&Tgid(8)].since), (MonoNs(1), MonoNs(2)));
     }
 }

@@ -160,6 +160,10 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
                 followed.rests = Some(how).filter(|_| hop == 0);
             } else {
                 say(&mut followed, "is on a CPU", times.of(State::Oncpu));
+                let idle = times.all() - busy;
+                if idle as f64 >= NAMED * wall {
+                    say(&mut followed, "waits for work or a timer", idle);
+                }
             }
             let mut other: Vec<_> = GROUPS
                 .iter()

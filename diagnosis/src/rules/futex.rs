@@ -216,7 +216,9 @@ fn hottest(facts: &Facts, unit: &Unit) -> (u64, f64, usize) {
     let mut all = 0;
     for wait in facts.waits(unit, STATES) {
         all += wait.weight.0;
-        let WaitTarget::Futex { addr, .. } = wait.target else { continue };
+        let (WaitTarget::Futex { addr, .. } | WaitTarget::Orphaned { addr, .. }) = wait.target else {
+            continue;
+        };
         let word = words.entry(addr).or_default();
         word.0 += wait.weight.0;
         if !word.1.contains(&wait.tid.0) {

@@ -212,6 +212,7 @@ fn a_lock_whose_owner_is_gone_is_told() {
         lasts(window, &W { target, ..simple(10, 10, FutexLock, FUTEX, 1000, None) }, None);
     }));
     assert_eq!((&*finding.class, finding.culprit.clone().unwrap().pid), ("futex", Some(4242)));
+    assert!(finding.evidence.iter().any(|line| line.what.contains("word at 0x7f00") && line.value > 99.0));
     let headline = finding.headline.as_deref();
     assert_eq!(headline, Some("the owner (thread 4242) is gone, nobody will unlock"), "{finding:#?}");
 }
@@ -225,6 +226,8 @@ fn served(server: &'static [(State, u64)], open: bool) -> Vec<std::sync::Arc<Win
         let target = WaitTarget::FileServer { connection: 39 };
         let waits =
             W { target, state: Ipc, ..simple(10, 10, DiskRead, READ, 950, (!open).then_some((20, 20))) };
+        // Between two requests it reads `/dev/fuse`, a device as a terminal is one.
+        super::scene::open(window, 20, State::Device, 1, READ);
         if open {
             lasts(window, &waits, Some(20));
             super::scene::open(window, 10, DiskRead, 60, READ);
