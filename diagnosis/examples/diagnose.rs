@@ -3,6 +3,9 @@
 
 use std::process::ExitCode;
 
+use agent_common::wire::finding::AlertState;
+use diagnosis::Trend;
+use diagnosis::alert::{AlertOptions, Alerts};
 use diagnosis::recording::Recording;
 
 fn main() -> ExitCode {
@@ -22,17 +25,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// One line a finding, most lost time first.
+/// One line for each finding that opens an alert, as a daemon judges: once a second, the newest five seconds.
 fn findings(path: &std::path::Path) -> Result<String, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let recording = Recording::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    // A daemon judges the newest five seconds; of a recording all of it can be judged at once.
-    let found = diagnosis::diagnose(&recording.windows, None).findings;
-    let lines = found.iter().map(|finding| {
-        let subject = finding.subject.comm.as_deref().unwrap_or(&finding.subject.kind);
-        let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.comm.as_deref());
-        let lost_ms = finding.lost_ns_per_s as f64 / 1e6;
-        format!("{subject}: {}, {lost_ms:.0} ms/s, because of {}", finding.class, culprit.unwrap_or("itself"))
-    });
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    let mut trend = Trend::default();
+    let mut alerts = Alerts::new(recording.head.host, AlertOptions::default());
+    let mut lines = Vec::new();
+    for (at, window) in recording.windows.iter().enumerate() {
+        trend.push(window);
+        let suspicions = diagnosis::suspicions(diagnosis::recent(&recording.windows[..=at]), &trend);
+        let messages = alerts.update(window.end_unix, &suspicions);
+        for alert in messages.into_iter().filter(|alert| alert.state == AlertState::Open) {
+            let finding = alert.finding;
+            let subject = finding.subject.comm.unwrap_or(finding.subject.kind);
+            let culprit = finding.culprit.and_then(|culprit| culprit.comm).unwrap_or_else(|| subject.clone());
+            let lost_ms = finding.lost_ns_per_s as f64 / 1e6;
+            lines.push(format!(
+                "second {at}: {subject} loses {lost_ms:.0} ms/s to {}, because of {culprit}",
+                finding.class
+            ));
+        }
+    }
+    Ok(lines.join("\n"))
 }
