@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
+use ::agent::config::Settings;
 use agent_common::units::UnixNs;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line::Point;
@@ -206,9 +207,10 @@ fn the_held_child_runs_its_command_only_when_released() {
 #[test]
 fn a_secret_on_the_command_line_is_warned_about_and_not_repeated() {
     let dir = tempfile::tempdir().unwrap();
-    // A state directory that cannot be: it ends at once.
-    let state = format!("{}/x\0", dir.path().display()).replace('\0', "");
-    std::fs::write(&state, "").unwrap();
+    // A state directory that cannot be, below a file: it ends at once.
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let state = file.join("state").display().to_string();
     let args = ["serve", "--mqtt", "mqtt://me:hush@localhost:1", "--state-dir", &state, "--run-dir", &state];
     let said = stderr(&run(&args));
     assert!(said.contains("--mqtt carries a secret") && said.contains("mqtt.password_file"), "{said}");
@@ -242,6 +244,16 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
         store.write(&windows).expect("written");
     }
     drop(store);
+    // Root reads a store as the user whose it is.
+    let config = Settings::defaults().config().expect("the defaults are sound");
+    if let Some((user, group)) = ::agent::daemon::relay_owner(&config).expect("a user") {
+        let dir = dir.path().join("state-server");
+        for entry in std::fs::read_dir(&dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            nix::unistd::chown(&path, Some(user), Some(group)).expect("owned");
+        }
+        nix::unistd::chown(&dir, Some(user), Some(group)).expect("owned");
+    }
     let query = |args: &[&str]| {
         let state = format!("state_dir={}", state.display());
         let output = run(&[&["--set", &state, "query", "m", "v"], args].concat());
