@@ -91,23 +91,32 @@ pub(crate) fn servers() -> Result<PathBuf> {
     apt::unpack(&SERVERS, &shell::root().join("target/tools"))
 }
 
+/// Seconds after which a test binary is ended, as failed: a test that hangs shall not cost the results of the others.
+/// The longest takes some three minutes on two cores.
+const HANGS: &str = "1200";
+
 /// Has cargo start each test binary as root.
 fn as_root_runner(command: &mut Command, tools: &Path) -> Result<()> {
     let variables = [("REQUIRE_BPF", OsString::from("1")), ("S7MPA_TOOLS", tools.into())];
     command.envs(variables.clone());
     if shell::is_root() {
-        return Ok(());
+        return runner(command, &format!("timeout --kill-after=10 {HANGS}"));
     }
     let sudo =
         shell::which("sudo").context("kernel tests need root and there is no sudo here: run this as root")?;
     eprintln!("kernel and whole-program tests run as root, through sudo");
     shell::run(Command::new(&sudo).arg("-v"))?;
     let words = variables.map(|(name, value)| format!(" {name}={}", value.display())).concat();
-    let runner = format!("{} env{words}", sudo.display());
+    // Root's timeout: ours could not end root's processes.
+    runner(command, &format!("{} env{words} timeout --kill-after=10 {HANGS}", sudo.display()))
+}
+
+/// Has cargo put this before each program that it runs.
+fn runner(command: &mut Command, words: &str) -> Result<()> {
     let triple = shell::capture(Command::new("rustc").arg("-vV"))?;
     let host =
         triple.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
-    command.env(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")), runner);
+    command.env(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")), words);
     Ok(())
 }
 
@@ -129,7 +138,10 @@ fn cargo_test(command: &mut Command, results: &mut Vec<String>) -> Result<bool> 
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         println!("{line}");
-        if line.starts_with("test result:") || line.ends_with("... FAILED") {
+        if line.starts_with("test result:")
+            || line.ends_with("... FAILED")
+            || line.contains("has been running for over 60 seconds")
+        {
             results.push(line);
         }
     }
