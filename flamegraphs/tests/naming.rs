@@ -161,7 +161,8 @@ fn inlined_functions_are_found_in_split_debug_info() {
         }
         let (without, names) = told_of_outer(&program);
         assert!(without.iter().all(|told| told.starts_with("outer") && !told.contains('>')), "{without:?}");
-        assert!(names.iter().all(|name| name.code.as_ref().unwrap().not_read == Some(NotRead::SplitDwarf)));
+        let missing: Vec<_> = names.iter().map(|name| name.code.as_ref().unwrap().not_read).collect();
+        assert!(missing.iter().all(|what| *what == Some(NotRead::SplitDwarf)), "{flags}: {missing:?}");
     }
 }
 

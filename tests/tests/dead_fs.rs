@@ -133,8 +133,13 @@ fn an_agent_that_starts_while_a_process_hangs_in_a_dead_file_system_observes_all
 fn what_a_dead_file_system_holds_up_is_given_up_until_it_answers() {
     let fuse = Fuse::serve(&["/bin/dash"]);
     let spins = Guarded::spawn(&fuse.path("dash"), &SPINS);
-    let text = String::from_utf8(process::maps(spins.pid()).expect("its mappings")).expect("text");
-    let line = text.lines().find(|line| line.contains("mount/dash")).expect("its program is mapped");
+    // A process that has just executed a program does not map it yet.
+    let line = loop {
+        let text = String::from_utf8(process::maps(spins.pid()).expect("its mappings")).expect("text");
+        if let Some(line) = text.lines().find(|line| line.contains("mount/dash")) {
+            break line.to_owned();
+        }
+    };
     let start = u64::from_str_radix(line.split('-').next().expect("a range"), 16).expect("hexadecimal");
     fuse.stop();
     let workers =

@@ -25,6 +25,9 @@ type Unit = gimli::Unit<Slice>;
 const MAX_UNITS: usize = 100_000;
 const MAX_DWO: usize = 4096;
 
+/// Ranges of addresses kept of units without their `.dwo`: all are searched for each address. 64 KiB.
+const MAX_RANGES: usize = 4096;
+
 /// Debug info of one file, and of those that it needs.
 pub(super) struct Spread {
     context: Context<Slice>,
@@ -32,6 +35,8 @@ pub(super) struct Spread {
     no_supplement: bool,
     /// What is in `.dwo` files, by their number.
     split: HashMap<u64, Arc<Dwarf>>,
+    /// Addresses of units whose `.dwo` was not found.
+    not_found: Vec<std::ops::Range<u64>>,
     bytes: u64,
 }
 
@@ -66,8 +71,10 @@ impl Spread {
         }
         let dwarf = Arc::new(dwarf);
         let split = split(&dwarf, &skeletons, places, &budget);
+        let not_found = ranges(&dwarf, skeletons.iter().filter(|unit| !has_split(&split, unit)));
+        let bytes = most - budget.0.get() + size_of_val(&*not_found) as u64;
         let context = Context::from_arc_dwarf(dwarf).ok()?;
-        Some(Self { context, no_supplement, split, bytes: most - budget.0.get() })
+        Some(Self { context, no_supplement, split, not_found, bytes })
     }
 
     /// Memory.
@@ -77,15 +84,13 @@ impl Spread {
 
     /// What is known of the code at `addr`; `None`: nothing.
     pub(super) fn find(&self, addr: u64) -> Option<DebugName<'static>> {
-        let mut not_read = None;
         let mut lookup = self.context.find_frames(addr);
         let mut frames = loop {
             match lookup {
                 LookupResult::Output(frames) => break frames.ok()?,
                 LookupResult::Load { load, continuation } => {
-                    let split = self.split.get(&load.dwo_id.0).cloned();
-                    not_read = not_read.or(split.is_none().then_some(NotRead::SplitDwarf));
-                    lookup = continuation.resume(split);
+                    // Asked for once a unit, also where there is none.
+                    lookup = continuation.resume(self.split.get(&load.dwo_id.0).cloned());
                 }
             }
         };
@@ -100,6 +105,8 @@ impl Spread {
         }
         let (name, source) = found.pop().unwrap_or_default();
         found.reverse();
+        let mut not_read =
+            self.not_found.iter().any(|range| range.contains(&addr)).then_some(NotRead::SplitDwarf);
         if self.no_supplement && found.iter().any(|(name, _)| name.is_empty()) {
             not_read = Some(NotRead::Supplement);
         }
@@ -165,6 +172,25 @@ fn split(dwarf: &Dwarf, units: &[Unit], places: &Places, budget: &Budget) -> Has
         Some((id.0, Arc::new(found)))
     });
     found.collect()
+}
+
+fn has_split(split: &HashMap<u64, Arc<Dwarf>>, unit: &Unit) -> bool {
+    unit.dwo_id.is_some_and(|id| split.contains_key(&id.0))
+}
+
+/// The addresses of these units, [`MAX_RANGES`] at most.
+fn ranges<'a>(dwarf: &Dwarf, units: impl Iterator<Item = &'a Unit>) -> Vec<std::ops::Range<u64>> {
+    let mut found = Vec::new();
+    for unit in units {
+        let Ok(mut ranges) = dwarf.unit_ranges(unit) else { continue };
+        while let Ok(Some(range)) = ranges.next() {
+            if found.len() == MAX_RANGES {
+                return found;
+            }
+            found.push(range.begin..range.end);
+        }
+    }
+    found
 }
 
 fn package(file: &File, elf: &Elf, budget: &Budget) -> Option<DwarfPackage<Slice>> {
