@@ -22,6 +22,18 @@ pub(super) type FileKey = (u64, u64, String, u64);
 
 type BuildId = Box<[u8]>;
 
+/// A file of more bytes is large: its table takes a second or more, for which other processes shall not wait.
+const LARGE_BYTES: u64 = 32 << 20;
+
+/// Of which files tables are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sizes {
+    /// All but those of more than [`LARGE_BYTES`].
+    Small,
+    /// All.
+    All,
+}
+
 /// The process that has something mapped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Of {
@@ -46,6 +58,8 @@ enum NoTable {
     NotThere,
     /// Its file system does not answer, or its user's time is used up: not now.
     NotNow,
+    /// It is large, and others wait.
+    Large,
 }
 
 impl From<Blocked> for NoTable {
@@ -61,7 +75,7 @@ impl From<Refused> for NoTable {
 }
 
 impl Worker {
-    pub(super) fn find(&mut self, of: Of, mapping: &maps::Mapping, now: Instant) -> Found {
+    pub(super) fn find(&mut self, of: Of, mapping: &maps::Mapping, sizes: Sizes, now: Instant) -> Found {
         match &mapping.backing {
             Backing::Anonymous => Found::Jit,
             Backing::Special(_) => Found::Bare,
@@ -81,12 +95,13 @@ impl Worker {
                 if self.files.len() >= FILES {
                     self.files.clear();
                 }
-                let found = self.read(Of { owner: of.owner.on(*dev), ..of }, mapping, now);
+                let found = self.read(Of { owner: of.owner.on(*dev), ..of }, mapping, sizes, now);
                 // Not there now is not there later: a file that cannot be opened is deleted or hidden. But where the process is
                 // gone it is only not to be found.
                 let found = match found {
                     Ok(found) => found,
                     Err(NoTable::NotNow) => Found::Pending,
+                    Err(NoTable::Large) => return Found::Large,
                     Err(NoTable::NotThere) if of.gone => return Found::Bare,
                     Err(NoTable::NotThere) => Found::Bare,
                 };
@@ -96,15 +111,24 @@ impl Worker {
         }
     }
 
-    fn read(&mut self, of: Of, mapping: &maps::Mapping, now: Instant) -> Result<Found, NoTable> {
+    fn read(
+        &mut self,
+        of: Of,
+        mapping: &maps::Mapping,
+        sizes: Sizes,
+        now: Instant,
+    ) -> Result<Found, NoTable> {
         let mapped = unwind::mapped(of.tgid.0, mapping).ok_or(NoTable::NotThere)?;
-        let (held, build_id) = self.workers.run(of.owner, move || look(&mapped))??;
+        let (held, build_id, bytes) = self.workers.run(of.owner, move || look(&mapped))??;
         // A build ID says what is in a file only where nobody but root can have written both.
         let build_id = build_id.filter(|_| held.is_trusted() && of.space == 0);
         if let Some(id) = build_id.as_ref().and_then(|id| self.contents.get(id))
             && self.tables.get(*id).is_some()
         {
             return Ok(Found::Table(*id));
+        }
+        if sizes == Sizes::Small && bytes > LARGE_BYTES {
+            return Err(NoTable::Large);
         }
         // Whoever can write what is in it pays for reading it.
         let owner = match held.uid() {
@@ -139,11 +163,12 @@ impl Worker {
     }
 }
 
-/// Opens a file and reads its build ID.
-fn look(mapped: &Mapped) -> Result<(Arc<Held>, Option<BuildId>), Refused> {
+/// Opens a file, reads its build ID and its size in bytes.
+fn look(mapped: &Mapped) -> Result<(Arc<Held>, Option<BuildId>, u64), Refused> {
     let held = mapped.open()?;
-    let build_id = unwind::build_id(&held.reader()?);
-    Ok((Arc::new(held), build_id))
+    let file = held.reader()?;
+    let (build_id, bytes) = (unwind::build_id(&file), file.metadata()?.len());
+    Ok((Arc::new(held), build_id, bytes))
 }
 
 /// The table of the vDSO, which is the same in all processes.

@@ -21,6 +21,8 @@ pub(super) enum Found {
     Jit,
     /// A file whose table there was no room for.
     Pending,
+    /// A large file, whose table is made when no other process waits.
+    Large,
 }
 
 /// Mappings and the tables they use, each once.
@@ -50,7 +52,7 @@ impl Plan {
         let entry = match (found, loaded) {
             (Found::Table(_), Some(loaded)) => translate(mapping, loaded).unwrap_or(plain(MAPPED_BARE)),
             (Found::Jit, _) => plain(MAPPED_JIT),
-            (Found::Pending, _) => plain(MAPPED_PENDING),
+            (Found::Pending | Found::Large, _) => plain(MAPPED_PENDING),
             (Found::Bare | Found::Table(_), _) => plain(MAPPED_BARE),
         };
         self.mappings.push(entry);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use agent_common::abi::unwind::{Mapping, PROCESSES, ProcessMaps};
 use agent_common::units::Tgid;
 
-use super::files::Of;
+use super::files::{Of, Sizes};
 use super::process::{Found, Plan};
 use super::tables::TableId;
 use super::worker::Worker;
@@ -53,6 +53,7 @@ impl Worker {
     pub(super) fn forget(&mut self, tgid: Tgid, now: Instant) {
         if self.queued.remove(&tgid) {
             self.queue.retain(|queued| *queued != tgid);
+            self.later.retain(|queued| *queued != tgid);
         }
         if self.processes.contains_key(&tgid) {
             self.maps.drop_process(tgid.0);
@@ -69,20 +70,26 @@ impl Worker {
         }
     }
 
-    pub(super) fn look_at(&mut self, tgid: Tgid, now: Instant) {
+    /// Gives the process its mappings, with tables of files of these sizes. True if one was left for later.
+    pub(super) fn look_at(&mut self, tgid: Tgid, sizes: Sizes, now: Instant) -> bool {
         let begin = clock::thread_cpu();
         // What does not answer keeps what it has.
-        let Ok(found) = self.maps_of(tgid) else { return };
-        // Gone, or a kernel thread.
-        let Some(found) = found else { return self.forget(tgid, now) };
+        let Ok(found) = self.maps_of(tgid) else { return false };
+        let Some(found) = found else {
+            // Gone, or a kernel thread.
+            self.forget(tgid, now);
+            return false;
+        };
         let took = clock::thread_cpu().saturating_sub(begin);
         if found.is_empty() {
-            return;
+            return false;
         }
+        let mut left = false;
         let of = Of::process(tgid);
         let mut plan = Plan::default();
         for mapping in &found {
-            let what = self.find(of, mapping, now);
+            let what = self.find(of, mapping, sizes, now);
+            left |= what == Found::Large;
             if let Found::Table(id) = what
                 && !plan.tables.contains(&id)
             {
@@ -102,6 +109,7 @@ impl Worker {
         };
         let pause = REFRESH_MIN.max(took * LOOKS).saturating_mul(2u32.saturating_pow(vain)).min(REFRESH_MAX);
         self.give(tgid, plan, (vain, pause), now);
+        left
     }
 
     /// What the kernel side has of a process.

@@ -14,7 +14,7 @@ use nix::sys::eventfd::EventFd;
 use opener::{Blocked, Owner, Patience, Workers};
 
 use super::extents::Extents;
-use super::files::FileKey;
+use super::files::{FileKey, Sizes};
 use super::handle::{Event, Walked};
 use super::process::Found;
 use super::processes::Process;
@@ -50,7 +50,9 @@ pub(super) struct Worker {
     /// Build ID → table: the same library in two images.
     pub(super) contents: HashMap<Box<[u8]>, TableId>,
     pub(super) vdso: Option<Found>,
+    /// Processes to look at, and those of them that come after all others: each has a large file without a table.
     pub(super) queue: VecDeque<Tgid>,
+    pub(super) later: VecDeque<Tgid>,
     pub(super) queued: HashSet<Tgid>,
     waiting: Vec<mpsc::Sender<()>>,
     done: mpsc::Sender<Walked>,
@@ -72,6 +74,7 @@ impl Worker {
             contents: HashMap::new(),
             vdso: None,
             queue: VecDeque::new(),
+            later: VecDeque::new(),
             queued: HashSet::new(),
             waiting: Vec::new(),
             done,
@@ -93,17 +96,21 @@ impl Worker {
             self.maps.wanted(|tgid| wanted.push((Tgid(tgid), true)));
             self.event(Event::Sampled(wanted));
             let now = Instant::now();
-            let Some(tgid) = self.queue.pop_front() else {
+            let sizes = if self.queue.is_empty() { Sizes::All } else { Sizes::Small };
+            let Some(tgid) = self.queue.pop_front().or_else(|| self.later.pop_front()) else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
                 self.maps.wait(bell.as_fd(), PATIENCE);
                 continue;
             };
             self.queued.remove(&tgid);
-            self.look_at(tgid, now);
+            if self.look_at(tgid, sizes, now) {
+                self.queued.insert(tgid);
+                self.later.push_back(tgid);
+            }
             let took = now.elapsed();
             self.publish();
-            if self.queue.is_empty() {
+            if self.is_done() {
                 self.waiting.clear();
             } else if self.waiting.is_empty() {
                 // Nobody waits for it: in moderation.
@@ -149,7 +156,7 @@ impl Worker {
                 }
             }
             Event::Settle(done) => {
-                if !self.queue.is_empty() {
+                if !self.is_done() {
                     self.waiting.push(done);
                 }
             }
@@ -159,6 +166,10 @@ impl Worker {
     /// Mappings of a process; `None` if it is gone, an error if it does not answer.
     pub(super) fn maps_of(&self, tgid: Tgid) -> Result<Option<Vec<maps::Mapping>>, Blocked> {
         self.workers.run(Owner::of_process(tgid.0), move || maps::read(tgid.0).ok())
+    }
+
+    fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.later.is_empty()
     }
 
     fn enqueue(&mut self, tgid: Tgid) {

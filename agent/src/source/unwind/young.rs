@@ -5,7 +5,7 @@ use std::time::Instant;
 use agent_common::abi::unwind::{Rule, Verdict};
 use flamegraphs::symbolize::maps;
 
-use super::files::Of;
+use super::files::{Of, Sizes};
 use super::handle::{Walked, Young};
 use super::process::{Found, translate};
 use super::walk::{Code, walk};
@@ -29,7 +29,8 @@ impl Worker {
     fn code(&mut self, (young, of): (&Young, Of), at: u64, now: Instant) -> Option<Code> {
         let mapping = find(&young.mappings, at)?;
         let nothing = |reason| Some(Code { rule: Rule::GAP, wide: None, reason });
-        match self.find(of, mapping, now) {
+        let sizes = if self.queue.is_empty() { Sizes::All } else { Sizes::Small };
+        match self.find(of, mapping, sizes, now) {
             Found::Table(id) => {
                 let found = self.tables.get(id).and_then(|loaded| translate(mapping, loaded));
                 let Some(found) = found.filter(|found| (found.start..found.end).contains(&at)) else {
@@ -40,7 +41,7 @@ impl Worker {
             }
             Found::Bare => nothing(Verdict::NoTable),
             Found::Jit => nothing(Verdict::Jit),
-            Found::Pending => nothing(Verdict::Pending),
+            Found::Pending | Found::Large => nothing(Verdict::Pending),
         }
     }
 }
