@@ -105,6 +105,25 @@ impl Guarded {
         Self(command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display())))
     }
 
+    /// Starts a program that spins. When this returns all that it needs of its file is in memory: it has spun for 50 ms.
+    ///
+    /// # Panics
+    /// When it cannot be started, or ends.
+    #[must_use]
+    pub fn spin(program: &Path, args: &[&str]) -> Self {
+        let process = Self::spawn(program, args);
+        let ticks = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it lives");
+            // Field 14, user time, after the name in brackets.
+            let after = stat.rsplit(") ").next().unwrap_or_default().to_owned();
+            after.split(' ').nth(11).and_then(|ticks| ticks.parse::<u64>().ok()).expect("a number")
+        };
+        while ticks() < 5 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process
+    }
+
     /// Its process.
     #[must_use]
     pub fn pid(&self) -> u32 {

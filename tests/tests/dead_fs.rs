@@ -28,7 +28,7 @@ fn a_program_on_a_dead_file_system_is_shown_without_names_and_others_with_them()
         return;
     }
     let fuse = Fuse::serve(&["/bin/dash"]);
-    let spins = Guarded::spawn(&fuse.path("dash"), &SPINS);
+    let spins = Guarded::spin(&fuse.path("dash"), &SPINS);
     let mut other = Workload::start("getppid_loop", &[1 << 40]);
     other.begin();
     fuse.stop();
@@ -46,7 +46,7 @@ fn a_program_on_a_dead_file_system_is_shown_without_names_and_others_with_them()
     assert!(one.contains("[dash+0x"), "{one}");
     let all = graph(&["--all"]);
     assert!(all.contains("[dash+0x") && all.contains("getppid_loop::main"), "{all}");
-    let report = stdout(&in_time(&["report", "--duration", "2s"]));
+    let report = stdout(&in_time(&["report", "--duration", "2s", "--rows", "0"]));
     assert!(report.contains(&pid), "{report}");
 }
 
@@ -58,7 +58,7 @@ fn a_daemon_beside_a_dead_file_system_answers_and_ends_in_order() {
     let fuse = Fuse::serve(&["/bin/dash"]);
     let dir = tempfile::tempdir().expect("a directory");
     let (mut daemon, socket) = daemon(dir.path());
-    let spins = Guarded::spawn(&fuse.path("dash"), &SPINS);
+    let spins = Guarded::spin(&fuse.path("dash"), &SPINS);
     let pid = spins.pid().to_string();
     let ask = |args: &[&str]| stdout(&in_time(&[&["--socket", &socket], args].concat()));
     let out = dir.path().join("out.folded").to_string_lossy().into_owned();
@@ -71,9 +71,9 @@ fn a_daemon_beside_a_dead_file_system_answers_and_ends_in_order() {
         assert!(Instant::now() < patience, "its program is not seen");
     }
     fuse.stop();
-    let report = ask(&["report", "--duration", "3s"]);
+    let report = ask(&["report", "--duration", "3s", "--rows", "0"]);
     assert!(report.contains(&pid), "{report}");
-    assert!(ask(&["report", "--last", "5s"]).contains(&pid));
+    assert!(ask(&["report", "--last", "5s", "--rows", "0"]).contains(&pid));
     assert!(seen());
     ask(&["alerts"]);
     kill(Pid::from_raw(daemon.pid() as i32), Signal::SIGTERM).expect("it runs");
@@ -132,14 +132,9 @@ fn an_agent_that_starts_while_a_process_hangs_in_a_dead_file_system_observes_all
 #[test]
 fn what_a_dead_file_system_holds_up_is_given_up_until_it_answers() {
     let fuse = Fuse::serve(&["/bin/dash"]);
-    let spins = Guarded::spawn(&fuse.path("dash"), &SPINS);
-    // A process that has just executed a program does not map it yet.
-    let line = loop {
-        let text = String::from_utf8(process::maps(spins.pid()).expect("its mappings")).expect("text");
-        if let Some(line) = text.lines().find(|line| line.contains("mount/dash")) {
-            break line.to_owned();
-        }
-    };
+    let spins = Guarded::spin(&fuse.path("dash"), &SPINS);
+    let text = String::from_utf8(process::maps(spins.pid()).expect("its mappings")).expect("text");
+    let line = text.lines().find(|line| line.contains("mount/dash")).expect("its program is mapped");
     let start = u64::from_str_radix(line.split('-').next().expect("a range"), 16).expect("hexadecimal");
     fuse.stop();
     let workers =
