@@ -8,7 +8,7 @@ use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 use agent_common::wire::report::{Coverage, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
-use flamegraphs::Sample;
+use profile::Sample;
 
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
 use crate::clock;

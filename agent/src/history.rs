@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent_common::abi::sched::State;
 use agent_common::units::DurNs;
-use flamegraphs::sample::Sample;
+use profile::Sample;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 

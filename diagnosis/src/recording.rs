@@ -21,7 +21,7 @@ mod share;
 use std::sync::Arc;
 
 use agent_common::units::UnixNs;
-use flamegraphs::{FrameName, Names};
+use profile::{FrameName, Names};
 use serde::{Deserialize, Serialize};
 
 use crate::window::Window;

@@ -1,14 +1,14 @@
 //! What stands in every stack of a program and says nothing of it: how a language begins a program or a thread, and calls a
 //! closure. Stacks in reports leave it out, and generic arguments; flame graphs and exported profiles have all of it.
 
-use flamegraphs::{Kind, brief};
-
 /// How a frame is known, after its generic arguments are left out.
 enum Rule {
     Is(&'static str),
     Begins(&'static str),
     Ends(&'static str),
 }
+use profile::{Kind, brief};
+
 use Rule::{Begins, Ends, Is};
 
 /// One table of all languages.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::Finding;
-use flamegraphs::{Folded, Sample};
+use profile::{Folded, Sample};
 
 use super::scaffolding;
 use crate::window::Window;

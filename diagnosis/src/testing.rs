@@ -6,7 +6,7 @@ use agent_common::abi::sched::State;
 use agent_common::abi::syscalls::bucket_of;
 use agent_common::units::{BootNs, DurNs, MonoNs, Tgid, Tid, UnixNs};
 use agent_common::wire::report::{Coverage, SelfCost};
-use flamegraphs::Sample;
+use profile::Sample;
 
 use crate::window::{
     BlockIoRow, BlockOp, CpuId, CpuTimes, Disk, HostSample, InFlight, IrqRow, LockRow, MemoryRow, NetRow,

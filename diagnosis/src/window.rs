@@ -59,7 +59,7 @@ pub struct Window {
     /// Syscalls open at its end.
     pub in_flight: Vec<InFlight>,
     /// On-CPU samples taken in it.
-    pub samples: Vec<flamegraphs::sample::Sample>,
+    pub samples: Vec<profile::Sample>,
     /// Names of the processes that samples and waits are of.
     pub names: Vec<ProcessName>,
     /// Processes that have mapped more files in it: an address may be another function's than before.

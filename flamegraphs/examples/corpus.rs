@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use flamegraphs::{FrameName, Sample, Source, Symbolizer, SymbolizerOptions, readable};
+use flamegraphs::{Symbolizer, SymbolizerOptions, readable};
+use profile::{FrameName, Sample, Source};
 
 /// Agreement that is asked for, per cent.
 const BAR_PCT: f64 = 99.9;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flamegraphs::diff::Difference;
-use flamegraphs::{
-    About, Code, FoldOptions, Folded, FrameName, Inlined, Names, Sample, Source, Stacked, SvgOptions,
-    Timeline, Unnamed, firefox, html, pprof, speedscope, svg,
+use flamegraphs::{About, SvgOptions, firefox, html, pprof, speedscope, svg, text};
+use profile::{
+    Code, FoldOptions, Folded, FrameName, Inlined, Names, Sample, Source, Stacked, Timeline, Unnamed,
 };
 
 /// 97 samples a second, for twelve of them.
@@ -37,13 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     speedscope::write(&timeline, &about, create(&dir, "out.speedscope.json")?)?;
 
     let folded = Folded::new(&timeline, &options);
-    folded.write_text(create(&dir, "out.folded")?)?;
+    text::write(&folded, create(&dir, "out.folded")?)?;
     let picture = SvgOptions { title: about.title, subtitle: about.coverage, ..SvgOptions::default() };
     svg::write(&folded, &picture, create(&dir, "out.svg")?)?;
 
     // The same program with a slower parser.
     let after = Folded::new(&Timeline::new(&samples(true), &names, &options), &options);
-    after.write_text(create(&dir, "after.folded")?)?;
+    text::write(&after, create(&dir, "after.folded")?)?;
     let difference = Difference::new(&folded, &after).normalized();
     for change in difference.changes().iter().take(3) {
         println!("{:+6.2} % {}", change.points(), change.frame);

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flamegraphs::{FoldOptions, Folded, Sample, SvgOptions, Symbolizer, SymbolizerOptions, svg};
+use flamegraphs::{SvgOptions, Symbolizer, SymbolizerOptions, svg};
+use profile::{FoldOptions, Folded, Sample};
 
 /// Stacks of each process.
 const STACKS: u64 = 20;

@@ -17,7 +17,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use crate::fold::Folded;
+use profile::Folded;
 
 /// Stacks of two profiles side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,12 +13,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
+use profile::{Frame, Kind, Point, Thread, Timeline, intern};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::format::{About, Unit};
-use crate::frame::{Frame, Kind};
-use crate::timeline::{Point, Thread, Timeline, intern};
 
 /// The version of the format. Newer ones of the web page upgrade it themselves.
 const VERSION: u32 = 55;
@@ -263,7 +262,7 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::tests::example;
+    use profile::testing::example;
 
     /// The page's own way from a sample to its stack, root first: name, category, line, file.
     fn decode(thread: &Value, sample: usize) -> Vec<(String, String, Option<u64>, Option<String>)> {

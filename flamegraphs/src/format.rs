@@ -8,7 +8,7 @@ use std::path::Path;
 pub enum Format {
     /// A picture ([`crate::svg`]).
     Svg,
-    /// One stack a line ([`crate::Folded::write_text`]).
+    /// One stack a line ([`crate::text`]).
     Folded,
     /// Google's, gzipped ([`crate::pprof`]).
     Pprof,

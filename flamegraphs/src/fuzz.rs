@@ -4,7 +4,8 @@
 use std::fs::File;
 use std::io::Write;
 
-use crate::fold::FoldOptions;
+use profile::FoldOptions;
+
 use crate::symbolize::entries;
 
 /// An entry, and the name of its target.

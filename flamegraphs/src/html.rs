@@ -13,11 +13,10 @@
 use std::io::{self, Write};
 
 use agent_common::text::{clean_json, cleaned};
+use profile::{Kind, Timeline};
 use serde::Serialize;
 
 use crate::format::{About, Unit};
-use crate::frame::Kind;
-use crate::timeline::Timeline;
 
 /// What the page may do: run its own script and show itself. It loads nothing and sends nothing.
 const POLICY: &str =
@@ -110,7 +109,7 @@ fn text(foreign: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::tests::example;
+    use profile::testing::example;
     use serde_json::Value;
 
     fn page(timeline: &Timeline, about: &About) -> String {

@@ -1,7 +1,8 @@
-//! Addresses → names → folded stacks → SVG.
+//! Addresses → names; folded stacks and timelines → pictures and files.
 //!
 //! ```no_run
-//! use flamegraphs::{FoldOptions, Sample, Symbolizer, SymbolizerOptions, svg};
+//! use flamegraphs::{Symbolizer, SymbolizerOptions, svg};
+//! use profile::{FoldOptions, Sample};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let symbolizer = Symbolizer::spawn(SymbolizerOptions::default())?;
@@ -14,38 +15,27 @@
 //! # }
 //! ```
 //!
-//! Stacks are leaf first in memory ([`Sample`]) and root first in text ([`Folded`]); [`fold`] is the
-//! one place that reverses them. Only [`symbolize`] does I/O; [`fold`] and [`svg`] are pure.
+//! Samples, names, timelines and folded stacks are those of the crate `profile`. Only [`symbolize`] does I/O.
 
-pub mod coverage;
 pub mod diff;
 mod elf;
 pub mod firefox;
-pub mod fold;
 pub mod format;
-pub mod frame;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod html;
-pub mod names;
+pub mod maps;
 pub mod pprof;
 pub mod python;
 pub mod read;
-pub mod sample;
 pub mod speedscope;
 pub mod svg;
 pub mod symbolize;
-pub mod timeline;
+pub mod text;
 pub mod unwind;
 
-pub use coverage::{NameCoverage, NotRead, Unnamed};
-pub use fold::{FoldOptions, Folded, Parts, Roots};
 pub use format::{About, Format, Unit};
-pub use frame::{Frame, Kind, Source};
-pub use names::{Code, FrameName, Inlined, Names, Role};
-pub use sample::{Sample, Stacked};
 pub use svg::{SvgOptions, Theme};
 pub use symbolize::{
-    Error, Mapped, Symbolizer, SymbolizerOptions, SymbolizerStats, brief, readable, set_debuginfod,
+    Error, Mapped, Symbolizer, SymbolizerOptions, SymbolizerStats, readable, set_debuginfod,
 };
-pub use timeline::{Point, Thread, Timeline};

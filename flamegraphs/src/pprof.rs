@@ -25,12 +25,11 @@ use std::io::{self, Write};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use profile::{Frame, FrameId, Kind, Timeline};
 
 pub use read::{ReadError, read};
 
 use crate::format::{About, Unit};
-use crate::frame::{Frame, Kind};
-use crate::timeline::{FrameId, Timeline};
 use wire::Message;
 
 /// Names of mappings that are not files.

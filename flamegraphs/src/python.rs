@@ -4,7 +4,6 @@
 mod build;
 mod code;
 mod lines;
-mod merge;
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,10 +11,9 @@ use std::path::Path;
 use agent_common::abi::python::PythonLayout;
 
 use crate::elf::{Bytes, Segment};
-use crate::symbolize::maps::Mapping;
+use crate::maps::Mapping;
 
 pub(crate) use code::{Code, Fingerprint, Memory};
-pub use merge::{Merged, merge};
 
 /// What every frame of the interpreter's loop is called.
 pub(crate) const LOOP: &str = "_PyEval_EvalFrameDefault";
@@ -100,7 +98,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::symbolize::maps::Backing;
+    use crate::maps::Backing;
 
     #[test]
     fn only_files_called_python_are_searched() {

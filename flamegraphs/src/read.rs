@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use agent_common::text::cleaned;
+use profile::{FoldOptions, Folded};
 
-use crate::fold::{FoldOptions, Folded};
 use crate::pprof::{self, ReadError};
 
 /// Folded text may have this many bytes.
@@ -62,7 +62,7 @@ fn lines(text: &str) -> Result<Vec<(String, u64)>, &'static str> {
 mod tests {
     use super::*;
     use crate::format::About;
-    use crate::timeline::tests::example;
+    use profile::testing::example;
 
     fn read(bytes: &[u8]) -> Result<Folded, ReadError> {
         folded(bytes, &FoldOptions::default())
@@ -73,7 +73,7 @@ mod tests {
         let timeline = example();
         let folded = Folded::new(&timeline, &FoldOptions::default());
         let (mut text, mut bytes) = (Vec::new(), Vec::new());
-        folded.write_text(&mut text).unwrap();
+        crate::text::write(&folded, &mut text).unwrap();
         pprof::write(&timeline, &About::default(), &mut bytes).unwrap();
         assert_eq!(read(&text).unwrap().stacks, folded.stacks);
         assert_eq!(read(&bytes).unwrap().stacks, folded.stacks);

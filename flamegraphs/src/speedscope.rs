@@ -14,11 +14,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use profile::{Frame, FrameId, Point, Timeline};
 use serde::Serialize;
 
 use crate::format::{About, Unit};
-use crate::frame::Frame;
-use crate::timeline::{FrameId, Point, Timeline};
 
 const SCHEMA: &str = "https://www.speedscope.app/file-format-schema.json";
 
@@ -126,7 +125,7 @@ fn frame(frame: &Frame) -> FileFrame<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::tests::example;
+    use profile::testing::example;
     use serde_json::Value;
 
     fn written(about: &About) -> Value {

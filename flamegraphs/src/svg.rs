@@ -6,10 +6,9 @@ use std::io::{self, Write};
 
 use agent_common::text::cleaned;
 use inferno::flamegraph::{self, Palette, color::Color, color::PaletteMap};
+use profile::{Folded, Kind};
 
 use crate::diff::Difference;
-use crate::fold::Folded;
-use crate::frame::Kind;
 
 /// Frames drawn at most: browsers get slow beyond some 10,000 groups, and a frame is ~350 bytes of SVG.
 /// Narrower frames than fit are left out, and the subtitle says so.

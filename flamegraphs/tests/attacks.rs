@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flamegraphs::Unnamed;
+use profile::Unnamed;
 use program::{Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
 

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use flamegraphs::{FrameName, NotRead, Unnamed};
+use profile::{FrameName, NotRead, Unnamed};
 use program::{Mapped, Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
 
@@ -50,7 +50,7 @@ fn function(program: &Path, name: &str) -> std::ops::Range<u64> {
 
 /// `outer nested.c:9 > inner nested.c:6 > …`.
 fn told(name: &FrameName) -> String {
-    let line = |source: Option<&flamegraphs::Source>| {
+    let line = |source: Option<&profile::Source>| {
         source.map_or(String::new(), |source| {
             format!(" {}:{}", source.file.rsplit('/').next().unwrap(), source.line)
         })

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use flamegraphs::{FoldOptions, Roots, Sample, Symbolizer, SymbolizerOptions, Unnamed};
+use flamegraphs::{Symbolizer, SymbolizerOptions};
+use profile::{FoldOptions, Roots, Sample, Unnamed};
 use program::{Mapped, Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
 

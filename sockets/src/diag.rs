@@ -1,12 +1,13 @@
 //! `sock_diag`: what the kernel's books say of sockets, asked over netlink in the network namespace they are in.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 
 use agent_common::le::{u16_at, u32_at};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
+use nix::sys::socket::{MsgFlags, recv, send};
+
+use crate::netns;
 
 /// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`).
 const BY_FAMILY: u16 = 20;
@@ -27,35 +28,12 @@ pub struct Diag(OwnedFd);
 impl Diag {
     /// In the namespace of the calling thread.
     pub fn open() -> io::Result<Self> {
-        Ok(Self(Self::make()?))
+        Ok(Self(netns::diag_socket()?))
     }
 
-    pub(crate) const fn of(socket: OwnedFd) -> Self {
-        Self(socket)
-    }
-
-    pub(crate) fn make() -> nix::Result<OwnedFd> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag)
-    }
-
-    /// In another namespace. The daemon asks its netns process; a command, which has `CAP_SYS_ADMIN` itself, enters on a thread
-    /// that ends.
+    /// In another namespace.
     pub fn open_in(space: &File) -> io::Result<Self> {
-        if fs::metadata("/proc/thread-self/ns/net")?.ino() == space.metadata()?.ino() {
-            return Self::open();
-        }
-        if let Some(made) = crate::netns::ask(space) {
-            return made;
-        }
-        let open = || {
-            nix::sched::setns(space, nix::sched::CloneFlags::CLONE_NEWNET)?;
-            Self::open()
-        };
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, open)?;
-            thread.join().map_err(|_| io::Error::other("the thread panicked"))?
-        })
+        Ok(Self(netns::diag_socket_in(space)?))
     }
 
     /// Calls `each` with the message of every TCP socket in these states (bits), with the attribute of this kind.

@@ -3,16 +3,16 @@
 //! To enter a namespace takes `CAP_SYS_ADMIN`, which opens everything else too. So the collector does not have it: it
 //! hands the namespace's descriptor to a process that has this capability and does this one thing.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
 
-use crate::diag::Diag;
 use crate::pass;
 
 /// Longest wait for a socket, in seconds: entering a namespace takes microseconds.
@@ -30,8 +30,33 @@ pub fn set_process(socket: OwnedFd) -> io::Result<()> {
     PROCESS.set(Mutex::new(Some(socket))).map_err(|_| io::Error::other("there is a netns process already"))
 }
 
-/// A diagnostic socket in another namespace by way of the netns process; `None` where there is none.
-pub(crate) fn ask(space: &File) -> Option<io::Result<Diag>> {
+/// A diagnostic socket in the namespace of the calling thread.
+pub(crate) fn diag_socket() -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(AddressFamily::Netlink, SockType::Datagram, flags, SockProtocol::NetlinkSockDiag)
+}
+
+/// A diagnostic socket in another namespace. The daemon asks its netns process; a command, which has `CAP_SYS_ADMIN` itself,
+/// enters on a thread that ends.
+pub(crate) fn diag_socket_in(space: &File) -> io::Result<OwnedFd> {
+    if fs::metadata("/proc/thread-self/ns/net")?.ino() == space.metadata()?.ino() {
+        return Ok(diag_socket()?);
+    }
+    if let Some(made) = ask(space) {
+        return made;
+    }
+    let open = || {
+        setns(space, CloneFlags::CLONE_NEWNET)?;
+        Ok(diag_socket()?)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, open)?;
+        thread.join().map_err(|_| io::Error::other("the thread panicked"))?
+    })
+}
+
+/// The same by way of the netns process; `None` where there is none.
+fn ask(space: &File) -> Option<io::Result<OwnedFd>> {
     let mut process = PROCESS.get()?.lock().unwrap_or_else(PoisonError::into_inner);
     let answer = match &*process {
         Some(socket) => exchange(socket, space),
@@ -41,7 +66,7 @@ pub(crate) fn ask(space: &File) -> Option<io::Result<Diag>> {
     if answer.is_err() {
         *process = None;
     }
-    Some(answer.and_then(|made| made.map(Diag::of)))
+    Some(answer.flatten())
 }
 
 /// The outer error is the process' end, the inner one the namespace's.
@@ -67,7 +92,7 @@ pub fn serve(socket: &OwnedFd) -> io::Result<()> {
         let made = spaces.first().ok_or(nix::Error::EBADF).and_then(|space| {
             // Refuses whatever is not a network namespace.
             setns(space, CloneFlags::CLONE_NEWNET)?;
-            Diag::make()
+            diag_socket()
         });
         match made {
             Ok(made) => pass::send(socket, &0_i32.to_ne_bytes(), &[made.as_fd()])?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid};
-use flamegraphs::{Sample, Stacked};
+use profile::{Sample, Stacked};
 use serde::{Deserialize, Serialize};
 
 use crate::window::{Wait, Waker, Window};

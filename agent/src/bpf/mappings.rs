@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use agent_common::le::{u32_at, u64_at};
 use agent_common::units::{MonoNs, Tgid};
-use flamegraphs::symbolize::maps::Mapping;
+use flamegraphs::maps::Mapping;
 
 /// Data of one CPU's ring, a power of two: some 1,500 records, of 200 short-lived processes between two polls.
 const RING: usize = 256 << 10;
@@ -236,7 +236,7 @@ fn event(kind: u32, misc: u16, body: &[u8]) -> Option<MappingEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flamegraphs::symbolize::maps::Backing;
+    use flamegraphs::maps::Backing;
 
     fn body(halves: &[u32], words: &[u64], name: &[u8], at: u64) -> Vec<u8> {
         let mut body: Vec<u8> = halves.iter().flat_map(|half| half.to_ne_bytes()).collect();

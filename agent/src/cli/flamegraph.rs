@@ -13,7 +13,7 @@ use std::time::Duration;
 use agent_common::units::Tgid;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use flamegraphs::{FoldOptions, Parts, Roots};
+use profile::{FoldOptions, Parts, Roots};
 
 use super::ask::{self, Interrupt};
 use super::hold::Held;

@@ -151,7 +151,7 @@ async fn keep(
             (Namer::Live(symbolizer), samples) if !samples.is_empty() => {
                 symbolizer.names(samples).context("cannot name the stacks")?.1
             }
-            _ => flamegraphs::Names::default(),
+            _ => profile::Names::default(),
         };
         writer.window(&window, &found)?;
         Ok((writer, spent + begin.elapsed()))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::{MonoNs, Tgid};
-use flamegraphs::symbolize::maps::{Backing, Mapping};
+use flamegraphs::maps::{Backing, Mapping};
 
 use crate::bpf::{MappingChange, MappingEvent, MappingEvents, Probes};
 use crate::source::oncpu::{CopiedStack, Fresh, OncpuSource};

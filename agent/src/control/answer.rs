@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, Report, SyscallsReport};
-use flamegraphs::{FoldOptions, Folded, Names, Roots, Sample, Stacked, Symbolizer, Timeline};
+use flamegraphs::Symbolizer;
+use profile::{FoldOptions, Folded, Names, Roots, Sample, Stacked, Timeline};
 
 use super::pid;
 use super::protocol::{Failure, FailureKind, Page, Profile, Target};

@@ -6,7 +6,7 @@
 
 use agent_common::wire::finding::Alert;
 use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
-use flamegraphs::{FoldOptions, Folded, Timeline};
+use profile::{FoldOptions, Folded, Timeline};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Mode;

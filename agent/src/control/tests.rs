@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::finding::AlertState;
-use flamegraphs::{FoldOptions, Symbolizer, SymbolizerOptions};
+use flamegraphs::{Symbolizer, SymbolizerOptions};
+use profile::FoldOptions;
 
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
 use super::server::{ControlSocket, Daemon, ListenError, serve};

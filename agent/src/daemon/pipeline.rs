@@ -9,8 +9,9 @@ use agent_common::pair::NewWindow;
 use agent_common::units::UnixNs;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::line::{self, Point};
-use flamegraphs::{FoldOptions, Symbolizer};
+use flamegraphs::Symbolizer;
 use notifier::Notifiers;
+use profile::FoldOptions;
 
 use super::naming::Naming;
 use super::relay::RelayHandle;

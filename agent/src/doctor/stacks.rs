@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
 use agent_common::wire::report::Coverage;
-use flamegraphs::symbolize::maps::{self, Backing};
+use flamegraphs::maps::{self, Backing};
 use flamegraphs::unwind;
 use serde::Serialize;
 

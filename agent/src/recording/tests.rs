@@ -3,7 +3,7 @@ use std::io::Write as _;
 use agent_common::units::{MonoNs, Tgid};
 use diagnosis::recording::{KIND_WINDOW, checksum};
 use diagnosis::testing::full;
-use flamegraphs::{FrameName, Names, Unnamed};
+use profile::{FrameName, Names, Unnamed};
 
 use super::*;
 use crate::aggregate::{self, Mode, ReportOptions};
@@ -72,7 +72,7 @@ fn a_recording_gives_the_same_windows_report_and_graphs() {
         |names| Answers { names: Namer::Recorded(Arc::new(names)), host: "here".into(), rate_hz: 97 };
     let (ours, theirs) = (answers(names()), answers(back.names));
     for mode in [Mode::OnCpu, Mode::OffCpu, Mode::Wall, Mode::Wakers] {
-        let fold = flamegraphs::FoldOptions::default();
+        let fold = profile::FoldOptions::default();
         let graph = |answers: &Answers, windows| {
             answers.flamegraph(windows, Target::Pid(42), fold, mode, false, true).unwrap()
         };

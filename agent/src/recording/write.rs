@@ -10,8 +10,7 @@ use diagnosis::recording::{
     FRAME_HEAD, Head, KIND_END, KIND_HEAD, KIND_NAMES, KIND_WINDOW, MAGIC, MAX_FRAME, NameRow, VERSION,
     checksum,
 };
-use flamegraphs::sample::lookup_addr;
-use flamegraphs::{Names, Sample};
+use profile::{Names, Sample, lookup_addr};
 use serde::Serialize;
 
 use super::{Error, failed};

@@ -7,7 +7,7 @@ use agent_common::abi::python::{PythonFrame, PythonVerdict};
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::{MonoNs, Tgid};
 use diagnosis::window::{Pythons, Unwound};
-use flamegraphs::sample::Sample;
+use profile::Sample;
 
 use super::comms::Comms;
 use super::python::CodeSeen;

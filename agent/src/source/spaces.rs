@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
 use flamegraphs::Mapped;
-use flamegraphs::symbolize::maps::Mapping;
+use flamegraphs::maps::Mapping;
 
 use super::touch;
 use crate::bpf::{MappingChange, MappingEvent};

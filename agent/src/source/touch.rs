@@ -7,7 +7,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::FileExt as _;
 
 use agent_common::units::Tgid;
-use flamegraphs::symbolize::maps::{self, Mapping};
+use flamegraphs::maps::{self, Mapping};
 use opener::{Owner, Patience, Workers, living, process};
 
 static WORKERS: Workers = Workers::with_patience("collector", Patience::COLLECTOR);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flamegraphs::{FrameName, Names};
+use profile::{FrameName, Names};
 use serde::de::DeserializeOwned;
 
 use super::share::Sharer;

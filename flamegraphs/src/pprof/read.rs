@@ -5,13 +5,12 @@ use std::io::Read;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
+use profile::{Frame, FrameId, Kind, Point, Source, Thread, Timeline, intern};
 
 use super::wire::{Value, field};
 use super::{
     INTERPRETED, JIT, KERNEL, LABEL_GROUP, LABEL_PID, LABEL_PROCESS, LABEL_THREAD, LABEL_TID, REASON, WAKER,
 };
-use crate::frame::{Frame, Kind, Source};
-use crate::timeline::{FrameId, Point, Thread, Timeline, intern};
 
 /// Unpacked, a profile may have this many bytes: a day of a busy fleet's has a tenth.
 const MAX_BYTES: u64 = 1 << 30;

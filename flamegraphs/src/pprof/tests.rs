@@ -1,6 +1,7 @@
+use profile::testing::example;
+use profile::{FoldOptions, Folded, Roots};
+
 use super::*;
-use crate::fold::{FoldOptions, Folded, Roots};
-use crate::timeline::tests::example;
 
 fn written(about: &About) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use profile::Source;
+
 pub(super) use super::lines::Table;
 use crate::elf::{u32_at, u64_at};
-use crate::frame::Source;
 
 /// Bytes of a code object that are read: all of what is asked for lies in them.
 const CODE_BYTES: usize = 160;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::coverage::NameCoverage;
+use profile::NameCoverage;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::frame::Source;
-use crate::names::{Code, FrameName, Inlined};
+use profile::{Code, FrameName, Inlined, Source};
 
 /// Key, value, `Arc` header, and the map's share of empty slots.
 const ENTRY_BYTES: usize = 96;

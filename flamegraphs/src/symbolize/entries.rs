@@ -9,7 +9,8 @@ use super::elf::{Content, Image};
 use super::go::GoTable;
 use super::jitdump::Dump;
 use super::spread::{Places, Spread};
-use super::{maps, name, perf_map};
+use super::{name, perf_map};
+use crate::maps;
 
 /// Addresses asked for: the ends, and what small inputs hold.
 const ADDRS: [u64; 8] = [0, 1, 0x10, 0x1000, 0x1040, 0x7f00_0000_1000, 1 << 63, u64::MAX];

@@ -18,18 +18,18 @@ use std::time::{Duration, Instant};
 use blazesym::symbolize::evict::{self, Evict};
 use blazesym::symbolize::source::{Elf, Process, Source};
 use blazesym::symbolize::{Input, Reason, Symbolized, Symbolizer};
+use profile::{FrameName, Unnamed};
 
 use opener::file::Root;
-use opener::{Owner, Place, Workers};
+use opener::{Owner, Place, Refused, Workers};
 
 use super::SymbolizerOptions;
 use super::asker::Asker;
 use super::cache::NameCache;
 use super::debuginfod::{self, Debuginfod};
 use super::elf::Image;
-use super::maps::{Backing, Mapping};
-use crate::coverage::Unnamed;
-use crate::names::FrameName;
+use super::unread;
+use crate::maps::{Backing, Mapping};
 use answer::names_of;
 pub(super) use answer::{DebugName, Line};
 use look::Looked;
@@ -115,7 +115,7 @@ impl Files {
         let read = move || look::read(Arc::new(opener::file::at(&wanted)?), &wanted);
         let looked = self.workers.run(Owner::own(), read).map_err(io::Error::other)?;
         let looked = looked.map_err(|refused| match refused {
-            opener::Refused::Unreachable(error) => error,
+            Refused::Unreachable(error) => error,
             refused => io::Error::other(refused),
         })?;
         let (dev, ino) = looked.held.identity().ok_or(io::ErrorKind::NotFound)?;
@@ -168,15 +168,16 @@ impl Files {
     }
 
     /// Runs what touches a file on a thread that may be given up.
-    fn touch<T: Send + 'static, E: Into<Unnamed> + Send + 'static>(
+    fn touch<T: Send + 'static>(
         &self,
         owner: Owner,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+        work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Unnamed> {
         if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return Err(Unnamed::OverBudget);
         }
-        self.workers.run(owner, work)?.map_err(Into::into)
+        let done = self.workers.run(owner, work).map_err(unread::blocked)?;
+        done.map_err(|refused| unread::refused(&refused))
     }
 
     /// Takes what was read of a file.
@@ -279,7 +280,7 @@ impl Files {
                 let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
                 let its = Arc::clone(&image);
                 let read = move || -> io::Result<Tables> { Tables::read(&held.reader()?, &its, &wanted) };
-                let read = self.touch(owner, move || Ok::<_, Unnamed>(read()));
+                let read = self.touch(owner, move || Ok(read()));
                 match read {
                     Err(reason) => return all(reason),
                     Ok(Ok(tables)) => {

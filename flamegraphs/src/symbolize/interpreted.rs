@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
 use agent_common::clocks::kernel_monotonic;
+use profile::{FrameName, Role, Unnamed};
 
-use crate::coverage::Unnamed;
-use crate::names::{self, FrameName, Role};
 use crate::python::{Code, Fingerprint, Interpreter, Memory};
 
 /// Times of the samples to be named, the first and the last: `CLOCK_MONOTONIC` ns.
@@ -102,7 +101,7 @@ impl Interpreted {
         let known = self.known.get(&frame.code())?;
         let name = |code: &Code| {
             let source = Some(code.source(frame.instr()));
-            let code_of = names::Code { source, ..names::Code::default() };
+            let code_of = profile::Code { source, ..profile::Code::default() };
             FrameName {
                 code: Some(Arc::new(code_of)),
                 role: Role::Function,

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use opener::file::{self, Mapped, Root};
 use opener::{Held, Refused, Stamp};
+use profile::{Code, FrameName, Source};
 
 use super::asker::Asker;
 use super::jitdump::Dump;
 use super::name::readable;
 use super::perf_map;
-use crate::frame::Source;
-use crate::names::{Code, FrameName};
 
 /// Overlapping functions looked at: JITs reuse memory and append the new function.
 const MAX_OVERLAP: usize = 16;

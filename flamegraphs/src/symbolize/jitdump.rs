@@ -11,9 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use profile::Source;
+
 use super::jit::{Functions, Line};
 use crate::elf::{u32_at, u64_at};
-use crate::frame::Source;
 
 const MAGIC: u32 = 0x4a69_5444;
 const HEADER: u64 = 40;

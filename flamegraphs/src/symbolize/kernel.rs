@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::time::{Duration, Instant};
 
-use crate::coverage::Unnamed;
-use crate::names::FrameName;
+use profile::{FrameName, Unnamed};
 
 const KALLSYMS: &str = "/proc/kallsyms";
 /// No kernel function is larger; beyond it an address belongs to something the table does not know.

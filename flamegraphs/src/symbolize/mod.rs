@@ -16,7 +16,6 @@ mod interpreted;
 mod jit;
 mod jitdump;
 mod kernel;
-pub mod maps;
 mod name;
 mod perf_map;
 mod plan;
@@ -25,6 +24,7 @@ mod program;
 mod revisit;
 mod space;
 mod spread;
+mod unread;
 mod worker;
 
 use std::path::PathBuf;
@@ -32,13 +32,11 @@ use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use profile::{FoldOptions, Folded, FrameName, Names, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::fold::{self, FoldOptions, Folded};
-use crate::names::{FrameName, Names};
-use crate::sample::Sample;
 pub use debuginfod::set_debuginfod;
-pub use name::{brief, readable};
+pub use name::readable;
 pub use process::Mapped;
 use worker::Job;
 
@@ -80,7 +78,7 @@ impl Default for SymbolizerOptions {
     }
 }
 
-/// What went wrong with a request as a whole. Single addresses never fail it: see [`crate::NameCoverage`].
+/// What went wrong with a request as a whole. Single addresses never fail it: see [`profile::NameCoverage`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -191,7 +189,7 @@ impl Symbolizer {
     /// Names and folds `samples`. Blocks until done: not for an async task's thread.
     pub fn fold(&self, samples: Vec<Sample>, options: FoldOptions) -> Result<Folded, Error> {
         let (samples, names) = self.names(samples)?;
-        Ok(fold::fold(&samples, &names, &options))
+        Ok(profile::fold(&samples, &names, &options))
     }
 
     /// Names the addresses of `samples`, and gives them back. Blocks until done: not for an async task's thread.

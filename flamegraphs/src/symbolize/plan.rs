@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use profile::{FrameName, Unnamed};
+
 use super::cache::NameCache;
 use super::files::{Files, MappedFile};
-use crate::coverage::Unnamed;
-use crate::names::FrameName;
 
 /// An address to ask for, and the slot its name goes to.
 type Place = (u64, usize);

@@ -5,17 +5,17 @@ use std::io;
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
+use profile::{FrameName, Unnamed};
 
 use super::asker::Asker;
 use super::elf::Image;
 use super::files::{Files, stand_in};
 use super::interpreted::{self, Interpreted, Span};
 use super::jit::Jit;
-use super::maps::{self, Backing};
 use super::plan::Plan;
 use super::program::{Process, Region, Target, a_loop, region};
-use crate::coverage::Unnamed;
-use crate::names::FrameName;
+use super::unread;
+use crate::maps::{self, Backing};
 
 /// Memory for the names of run-time compiled code of all processes: some 150,000 functions.
 const MAX_JIT: usize = 12 << 20;
@@ -245,7 +245,7 @@ impl Processes {
             Ok(Ok(maps)) => Ok(maps),
             Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(Unnamed::ProcessDenied),
             Ok(Err(_)) => Err(Unnamed::ProcessGone),
-            Err(blocked) => Err(blocked.into()),
+            Err(blocked) => Err(unread::blocked(blocked)),
         };
         match maps {
             // What is not in the mappings we have is a stray address more likely than an exec we missed.

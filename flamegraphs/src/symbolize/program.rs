@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use profile::{Code, FrameName, Role, Unnamed};
+
 use super::asker::Asker;
 use super::files::{Files, MappedFile};
 use super::interpreted::Interpreted;
 use super::jit::{Jit, Places};
 use super::jitdump::Dump;
-use super::maps::{self, Backing};
 use super::space::{self, Space};
-use crate::coverage::Unnamed;
-use crate::names::{Code, FrameName, Role};
+use super::unread;
+use crate::maps::{self, Backing};
 use crate::python::{self, Interpreter};
 
 /// What an executable mapping is, with the file resolved.
@@ -101,7 +102,7 @@ impl Process {
                 self.jit = jit;
                 if self.jit.is_full() { Unnamed::OverBudget } else { Unnamed::Anonymous }
             }
-            Err(blocked) => blocked.into(),
+            Err(blocked) => unread::blocked(blocked),
         };
         for &(slot, addr) in slots {
             if let Some(name) = self.jit.find(addr) {

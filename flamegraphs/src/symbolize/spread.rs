@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use addr2line::{Context, LookupContinuation as _, LookupResult};
 use gimli::{DwarfPackage, EndianArcSlice, LittleEndian, Reader as _, SectionId, UnitType};
+use profile::NotRead;
 
 use super::files::{DebugName, Line};
-use crate::coverage::NotRead;
 use crate::elf::Elf;
 pub(super) use places::Places;
 

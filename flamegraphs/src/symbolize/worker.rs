@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use profile::{FrameName, Names, Sample, Unnamed, lookup_addr};
+
 use super::cache::NameCache;
 use super::files::Files;
 use super::kernel::Kallsyms;
@@ -16,9 +18,6 @@ use super::plan::Plan;
 use super::process::{Mapped, Processes};
 use super::revisit::Revisits;
 use super::{Error, SymbolizerOptions, SymbolizerStats};
-use crate::coverage::Unnamed;
-use crate::names::{FrameName, Names};
-use crate::sample::{Sample, lookup_addr};
 
 /// Times that a request is tried: each time one more file that makes blazesym panic is left out.
 const ATTEMPTS: u32 = 4;

@@ -13,7 +13,7 @@ use std::fs::File;
 
 pub use crate::elf::Bytes;
 use crate::elf::Elf;
-use crate::symbolize::maps::{Backing, Mapping};
+use crate::maps::{Backing, Mapping};
 
 pub use elf::{MAX_CODE, MAX_FRAME_BYTES, Segment};
 pub use table::Table;

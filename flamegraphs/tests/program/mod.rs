@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use flamegraphs::{FoldOptions, Folded, Sample, Symbolizer, SymbolizerOptions};
+use flamegraphs::{Symbolizer, SymbolizerOptions};
+use profile::{FoldOptions, Folded, Sample};
 
 /// Prints two functions' addresses and its PID as it sees itself, puts a copy of a function into anonymous
 /// memory, prints that address, and waits for its input to end.

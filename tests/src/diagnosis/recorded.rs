@@ -8,7 +8,8 @@ use agent::recording::{Head, Writer};
 use agent::window::Window;
 use agent_common::units::{Tgid, UnixNs};
 use anyhow::Result;
-use flamegraphs::{Names, Symbolizer, SymbolizerOptions};
+use flamegraphs::{Symbolizer, SymbolizerOptions};
+use profile::Names;
 
 use super::stage::Stage;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use flamegraphs::diff::{Change, Difference};
-use flamegraphs::{FoldOptions, Folded, SvgOptions, read, svg};
+use flamegraphs::{SvgOptions, read, svg};
+use profile::{FoldOptions, Folded};
 use serde_json::json;
 
 use super::{Context, term};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use flamegraphs::{About, Timeline, Unit, firefox, html, pprof, speedscope};
+use flamegraphs::{About, Unit, firefox, html, pprof, speedscope, text};
+use profile::Timeline;
 use serde_json::json;
 
 use super::picture::{self, empty_reason, subtitle, title};
@@ -174,7 +175,7 @@ fn render(format: Format, profile: &Profile, out: &mut impl Write) -> io::Result
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the daemon's samples do not fit together"));
     }
     match format {
-        Format::Folded => profile.folded.write_text(out),
+        Format::Folded => text::write(&profile.folded, out),
         Format::Svg => picture::write(profile, out),
         Format::Html => html::write(timeline, &about(profile), out),
         Format::Pprof => pprof::write(timeline, &about(profile), out),
@@ -199,7 +200,7 @@ fn about(profile: &Profile) -> About {
 #[cfg(test)]
 mod tests {
     use agent_common::wire::report::Coverage;
-    use flamegraphs::{FoldOptions, Folded, Names, Sample};
+    use profile::{FoldOptions, Folded, Names, Sample};
 
     use super::*;
     use crate::aggregate::Mode;

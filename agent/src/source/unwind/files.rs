@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agent_common::units::Tgid;
-use flamegraphs::symbolize::maps::{self, Backing};
+use flamegraphs::maps::{self, Backing};
 use flamegraphs::unwind::{self, Table};
 use opener::file::Mapped;
 use opener::{Blocked, Held, Owner, Refused};

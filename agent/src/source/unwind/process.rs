@@ -3,7 +3,7 @@
 use agent_common::abi::unwind::{
     MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Mapping, PAGE_BITS, PROCESS_MAPPINGS,
 };
-use flamegraphs::symbolize::maps;
+use flamegraphs::maps;
 use flamegraphs::unwind::Segment;
 
 use super::tables::{Loaded, TableId};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use flamegraphs::maps::{Backing, Mapping};
 use flamegraphs::python::Interpreter;
-use flamegraphs::symbolize::maps::{Backing, Mapping};
 use flamegraphs::unwind;
 use opener::Workers;
 

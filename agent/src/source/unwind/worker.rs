@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use agent_common::abi::unwind::MAPPINGS;
 use agent_common::units::Tgid;
 use agent_common::wire::report::UnwindCost;
-use flamegraphs::symbolize::maps;
+use flamegraphs::maps;
 use nix::sys::eventfd::EventFd;
 use opener::{Blocked, Owner, Patience, Workers};
 

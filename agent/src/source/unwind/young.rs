@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use agent_common::abi::unwind::{Rule, Verdict};
-use flamegraphs::symbolize::maps;
+use flamegraphs::maps;
 
 use super::files::{Of, Sizes};
 use super::handle::{Walked, Young};

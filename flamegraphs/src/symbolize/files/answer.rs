@@ -5,11 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use blazesym::symbolize::{CodeInfo, Reason, Sym, Symbolized};
+use profile::{Code, FrameName, Inlined, NotRead, Source, Unnamed};
 
-use crate::coverage::NotRead;
-use crate::coverage::Unnamed;
-use crate::frame::Source;
-use crate::names::{Code, FrameName, Inlined};
 use crate::symbolize::elf::NOT_TEXT;
 use crate::symbolize::name::readable;
 

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use opener::file::Mapped;
 use opener::{Held, Stamp};
+use profile::{FrameName, Unnamed};
 
 use super::tables::Tables;
-use crate::coverage::Unnamed;
-use crate::names::FrameName;
 use crate::python::Interpreter;
 use crate::symbolize::elf::Image;
 

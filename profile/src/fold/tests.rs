@@ -1,6 +1,7 @@
 use super::*;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
+use crate::options::Parts;
 
 fn sample(comm: &str, user: &[u64], kernel: &[u64], weight: u64) -> Sample {
     Sample { at_ns: 0, tgid: 7, tid: 8, comm: comm.into(), kernel: kernel.into(), user: user.into(), weight }
@@ -19,9 +20,9 @@ fn names() -> Names {
 }
 
 fn text(folded: &Folded) -> String {
-    let mut out = Vec::new();
-    folded.write_text(&mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    let lines: Vec<String> =
+        folded.stacks.iter().map(|(stack, weight)| format!("{stack} {weight}\n")).collect();
+    lines.concat()
 }
 
 #[test]

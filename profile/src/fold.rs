@@ -1,7 +1,6 @@
 //! Samples and names → folded stacks. Pure: no I/O, no clock.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
 use agent_common::text::cleaned;
@@ -9,57 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::coverage::NameCoverage;
 use crate::names::Names;
+use crate::options::{FoldOptions, Roots};
 use crate::sample::{Sample, Stacked};
 use crate::timeline::{Thread, Timeline};
-
-/// What a stack's first frame is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Roots {
-    /// `process`: processes of one name together.
-    #[default]
-    Comm,
-    /// `process-tgid`: one tower a process.
-    Process,
-    /// `comm-tgid/tid`: one tower a thread, under its latest name.
-    Thread,
-    /// `group;process`: one tower a container or service ([`Stacked::group`]), `[host]` for what is in none.
-    Group,
-    /// No root frame of our own: all stacks together.
-    None,
-}
-
-/// Which part of each stack.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Parts {
-    /// All of it.
-    #[default]
-    Both,
-    /// The kernel's frames.
-    Kernel,
-    /// The frames of user space.
-    User,
-}
-
-/// How to fold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoldOptions {
-    /// What a stack's first frame is.
-    pub roots: Roots,
-    /// Mark frames by kind ([`crate::Kind::suffix`]), as flame-graph palettes expect.
-    pub annotate: bool,
-    /// Which part of each stack.
-    #[serde(default)]
-    pub parts: Parts,
-}
-
-impl Default for FoldOptions {
-    fn default() -> Self {
-        Self { roots: Roots::Comm, annotate: true, parts: Parts::Both }
-    }
-}
 
 /// Folded stacks: each `comm;root;…;leaf` once, with its total weight.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,14 +66,6 @@ impl Folded {
     pub fn is_empty(&self) -> bool {
         self.stacks.is_empty()
     }
-
-    /// Writes one `comm;root;…;leaf count` a line: what flamegraph.pl, inferno and speedscope read.
-    pub fn write_text(&self, mut out: impl io::Write) -> io::Result<()> {
-        for (stack, weight) in &self.stacks {
-            writeln!(out, "{stack} {weight}")?;
-        }
-        out.flush()
-    }
 }
 
 /// Folds `samples` with `names`.
@@ -140,18 +83,6 @@ pub fn fold_stacked(stacks: &[Stacked], names: &Names, options: &FoldOptions) ->
     Folded::new(&Timeline::new(stacks, names, options), options)
 }
 
-/// A thread as the frame that its stacks stand on. Process 0 is nobody, or the idle task.
-pub(crate) fn root(roots: Roots, thread: &Thread) -> Option<Arc<str>> {
-    let Thread { tgid, tid, comm, .. } = thread;
-    let process = thread.process_name();
-    match roots {
-        Roots::None => None,
-        Roots::Process if *tgid != 0 => Some(format!("{process}-{tgid}").into()),
-        Roots::Thread if *tgid != 0 => Some(format!("{comm}-{tgid}/{tid}").into()),
-        Roots::Comm | Roots::Group | Roots::Process | Roots::Thread => Some(Arc::clone(process)),
-    }
-}
-
 /// Index in [`Texts::texts`].
 type TextId = u32;
 
@@ -165,7 +96,7 @@ struct Texts {
 impl Texts {
     fn roots(&mut self, thread: &Thread, roots: Roots) -> Vec<TextId> {
         let group = (roots == Roots::Group).then(|| thread.group.as_deref().unwrap_or("[host]"));
-        let own = root(roots, thread);
+        let own = thread.root(roots);
         group.into_iter().chain(own.as_deref()).map(|text| self.intern(text, "")).collect()
     }
 

@@ -91,24 +91,6 @@ impl Unnamed {
     }
 }
 
-impl From<opener::Blocked> for Unnamed {
-    fn from(blocked: opener::Blocked) -> Self {
-        match blocked {
-            opener::Blocked::OverTime => Self::OverBudget,
-            _ => Self::NoAnswer,
-        }
-    }
-}
-
-impl From<opener::Refused> for Unnamed {
-    fn from(refused: opener::Refused) -> Self {
-        match refused {
-            opener::Refused::NotRegular(_) | opener::Refused::OfKernel => Self::NotAFile,
-            _ => Self::FileGone,
-        }
-    }
-}
-
 impl fmt::Display for Unnamed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

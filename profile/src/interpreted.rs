@@ -7,11 +7,11 @@ const CUT: usize = agent_common::abi::oncpu::MAX_FRAMES;
 
 /// How the frames of a stack follow each other.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// Indices, leaf first. Calls of the loop that Python frames stand for are left out.
-    pub order: Vec<usize>,
+    pub(crate) order: Vec<usize>,
     /// Each call of the loop has its Python frames, as far as the native stack goes.
-    pub fits: bool,
+    pub(crate) fits: bool,
 }
 
 /// Puts the Python frames at the end of `user` in place of the calls of the interpreter's loop among the native ones before
@@ -22,7 +22,7 @@ pub struct Merged {
 /// the leaf. Python frames that no call is left for come last: their order is right, only what native frames lie between
 /// is not known.
 #[must_use]
-pub fn merge(user: &[u64], is_loop: impl Fn(usize) -> bool) -> Merged {
+pub(crate) fn merge(user: &[u64], is_loop: impl Fn(usize) -> bool) -> Merged {
     let natives = user.iter().position(|word| PythonFrame::of(*word).is_some()).unwrap_or(user.len());
     let frames: Vec<PythonFrame> = user[natives..].iter().filter_map(|word| PythonFrame::of(*word)).collect();
     let loops = (0..natives).filter(|index| is_loop(*index)).count();

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
@@ -10,10 +11,10 @@ use agent_common::text::cleaned;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
-use crate::fold::{FoldOptions, Parts, root};
 use crate::frame::{Frame, Kind};
+use crate::interpreted;
 use crate::names::{NameId, Names, Role};
-use crate::python;
+use crate::options::{FoldOptions, Parts, Roots};
 use crate::sample::{Sample, Stacked, lookup_addr};
 
 /// Index in [`Timeline::frames`].
@@ -56,6 +57,18 @@ impl Thread {
     #[must_use]
     pub fn process_name(&self) -> &Arc<str> {
         self.process.as_ref().unwrap_or(&self.comm)
+    }
+
+    /// The frame that its stacks stand on. Process 0 is nobody, or the idle task.
+    pub(crate) fn root(&self, roots: Roots) -> Option<Arc<str>> {
+        let Self { tgid, tid, comm, .. } = self;
+        let process = self.process_name();
+        match roots {
+            Roots::None => None,
+            Roots::Process if *tgid != 0 => Some(format!("{process}-{tgid}").into()),
+            Roots::Thread if *tgid != 0 => Some(format!("{comm}-{tgid}/{tid}").into()),
+            Roots::Comm | Roots::Group | Roots::Process | Roots::Thread => Some(Arc::clone(process)),
+        }
     }
 }
 
@@ -109,7 +122,8 @@ impl Timeline {
 
     /// With every name made safe to show: symbols, paths, comms and groups are other users' words. Each format is made
     /// of a timeline, so none of them meets a raw one.
-    pub(crate) fn cleaned(mut self) -> Self {
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
         for frame in &mut self.frames {
             clean_arc(&mut frame.name);
             frame.module.iter_mut().for_each(clean_arc);
@@ -240,7 +254,7 @@ impl<'a> Loom<'a> {
         let python = user.last().is_some_and(|word| PythonFrame::of(*word).is_some());
         let order = if python {
             let is_loop = |index| named(index).is_some_and(|id| self.names.get(id).role == Role::Loop);
-            let merged = python::merge(user, is_loop);
+            let merged = interpreted::merge(user, is_loop);
             self.done.names.count_python(merged.fits);
             merged.order
         } else {
@@ -270,7 +284,7 @@ impl<'a> Loom<'a> {
         let comm = Arc::clone(&waker.comm);
         let thread =
             Thread { tgid: waker.tgid, tid: waker.tid, comm, process: process.cloned(), group: None };
-        if let Some(root) = root(self.options.roots, &thread) {
+        if let Some(root) = thread.root(self.options.roots) {
             stack.push(self.frame(Frame::new(root, Kind::Waker)));
         }
         self.push_stack(stack, waker);
@@ -339,8 +353,8 @@ impl<'a> Loom<'a> {
 }
 
 /// The number of `value` in `list`, where it is put if it is new.
-pub(crate) fn intern<T: Clone + Eq + std::hash::Hash>(
-    ids: &mut HashMap<T, u32>,
+pub fn intern<T: Clone + Eq + Hash, S: BuildHasher>(
+    ids: &mut HashMap<T, u32, S>,
     list: &mut Vec<T>,
     value: T,
 ) -> u32 {
@@ -354,47 +368,10 @@ pub(crate) fn intern<T: Clone + Eq + std::hash::Hash>(
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::frame::Source;
-    use crate::names::{Code, FrameName, Inlined};
-
-    /// Two threads of one process and another process: native code with a function inlined into it, the kernel, a
-    /// library without symbols, a JIT.
-    pub(crate) fn example() -> Timeline {
-        let mut names = Names::default();
-        let source = |file: &str, line| Some(Source { file: file.into(), line });
-        let code = Code {
-            module: Some("/usr/bin/app".into()),
-            source: source("/src/main.c", 12),
-            inlined: vec![Inlined { text: "inner".into(), source: source("/src/inner.h", 3) }],
-            not_read: None,
-        };
-        let work = FrameName { code: Some(Arc::new(code)), ..FrameName::named("work".into()) };
-        names.set_user(7, 10, work);
-        names.set_user(7, 30, FrameName::named("main".into()));
-        names.set_user(7, 40, FrameName::unnamed("[libz.so.1+0x28]", Unnamed::Stripped));
-        names.set_user(9, 50, FrameName { jit: true, ..FrameName::named("JS:*run".into()) });
-        names.set_kernel(100, FrameName::named("vfs_read".into()));
-        let sample = |at_ns, tgid, tid, user: &[u64], kernel: &[u64], weight| Sample {
-            at_ns,
-            tgid,
-            tid,
-            comm: if tgid == 7 { "app".into() } else { "node".into() },
-            kernel: kernel.into(),
-            user: user.into(),
-            weight,
-        };
-        let group =
-            |sample, group: Option<&str>| Stacked { group: group.map(Into::into), ..Stacked::from(sample) };
-        let stacks = [
-            group(sample(1_000_000_000, 7, 7, &[10, 31], &[], 1), None),
-            group(sample(1_010_000_000, 7, 8, &[40, 31], &[100], 1), None),
-            group(sample(1_500_000_000, 9, 9, &[50], &[], 2), Some("c0ffee")),
-            group(sample(2_020_000_000, 7, 7, &[10, 31], &[], 3), None),
-        ];
-        Timeline::new(&stacks, &names, &FoldOptions::default())
-    }
+    use crate::testing::example;
 
     #[test]
     fn inlined_functions_stand_on_the_one_they_are_in() {
@@ -430,11 +407,9 @@ pub(crate) mod tests {
         let threads: Vec<(&str, &str)> =
             timeline.threads.iter().map(|one| (&**one.process_name(), &*one.comm)).collect();
         assert_eq!(threads, [("server", "req 3")]);
-        for (roots, root) in [
-            (crate::Roots::Comm, "server"),
-            (crate::Roots::Process, "server-7"),
-            (crate::Roots::Thread, "req 3-7/8"),
-        ] {
+        for (roots, root) in
+            [(Roots::Comm, "server"), (Roots::Process, "server-7"), (Roots::Thread, "req 3-7/8")]
+        {
             let folded = crate::Folded::new(&timeline, &FoldOptions { roots, ..FoldOptions::default() });
             assert_eq!(folded.stacks, [(root.to_owned(), 3)]);
         }

@@ -1,4 +1,4 @@
-//! The names of one profile's addresses: what [`crate::symbolize`] hands to [`crate::fold`].
+//! The names of one profile's addresses: what a symbolizer hands to [`crate::fold`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ impl FrameName {
 }
 
 /// Names by address, for the kernel and for each process. Addresses are those of
-/// [`crate::sample::lookup_addr`].
+/// [`crate::lookup_addr`].
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     frames: Vec<FrameName>,

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 /// What kind of code a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Kind {
     /// Compiled ahead of time.
     Native,
