@@ -8,6 +8,7 @@ use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 use agent_common::wire::report::{Coverage, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
+use diagnosis::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, Wait, Window};
 use profile::Sample;
 
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
@@ -26,7 +27,6 @@ use crate::source::standstill::StandstillSource;
 use crate::source::syscalls::SyscallSource;
 use crate::source::task::TaskSource;
 use crate::source::unwind::Unwinding;
-use crate::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, Wait, Window};
 
 mod audit;
 mod mapped;
@@ -268,7 +268,7 @@ impl Collector {
         let sched = self.sched.close(&mut self.probes, (start, end), comm);
         let (host, tasks) = match &mut self.proc {
             Some((host, tasks)) => (host.sample(), tasks.sample()),
-            None => (crate::window::HostSample::default(), Vec::new()),
+            None => (diagnosis::window::HostSample::default(), Vec::new()),
         };
         self.tasks.clone_from(&tasks);
         let in_flight = if syscalls_on { self.calls_in_flight(end) } else { Vec::new() };
@@ -412,7 +412,7 @@ fn names_of(names: &mut ProcessNames, samples: &[Sample], waits: &[Wait]) -> Vec
     let waking = waits
         .iter()
         .filter_map(|wait| wait.waker.as_ref().map(|waker| (waker.tgid, waker.tid, wait.at, &waker.comm)));
-    let running = samples.iter().map(|one| (Tgid(one.tgid), Tid(one.tid), MonoNs(one.at_ns), &one.comm));
+    let running = samples.iter().map(|one| (Tgid(one.tgid), Tid(one.tid), one.at, &one.comm));
     let mut tgids = BTreeSet::new();
     for (tgid, tid, at, comm) in running.chain(waiting).chain(waking).filter(|(tgid, ..)| tgid.0 != 0) {
         names.sampled(tgid, tid, at, comm);

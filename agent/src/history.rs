@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use agent_common::abi::sched::State;
 use agent_common::units::DurNs;
+use diagnosis::window::{IrqRow, ProcessTimes, ThreadTimes, Wait, Waker, Window};
 use profile::Sample;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
-
-use crate::window::{IrqRow, ProcessTimes, ThreadTimes, Wait, Waker, Window};
 
 /// Windows a subscriber may lag behind before it loses the oldest: 32 seconds, 32 pointers.
 const SUBSCRIBER_WINDOWS: usize = 32;
@@ -300,7 +299,7 @@ fn base_bytes(window: &Window) -> usize {
         .sum();
     let irqs: usize = window.irqs.iter().map(|row| size_of::<IrqRow>() + size_of_val(&row.softirq[..])).sum();
     size_of::<Window>()
-        + window.tasks.len() * (size_of::<crate::window::TaskSample>() + TASK_HEAP_BYTES)
+        + window.tasks.len() * (size_of::<diagnosis::window::TaskSample>() + TASK_HEAP_BYTES)
         + size_of_val(&window.exits[..])
         + size_of_val(&window.syscalls[..])
         + histogram

@@ -20,5 +20,3 @@ pub mod output;
 mod progress;
 pub mod recording;
 pub mod source;
-
-pub use diagnosis::{self as diagnose, alert, syscall_names, window};

@@ -7,10 +7,10 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use diagnosis::recording::{Fault, Head, Recording};
-pub use write::{Keep, Writer};
+use diagnosis::recording::{Fault, Recording};
+use diagnosis::window::Window;
 
-use crate::window::Window;
+pub use write::{Keep, Writer};
 
 /// What is wrong with a recording.
 #[derive(Debug, Clone, thiserror::Error)]

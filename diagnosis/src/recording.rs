@@ -20,7 +20,7 @@ mod share;
 
 use std::sync::Arc;
 
-use agent_common::units::UnixNs;
+use agent_common::units::{MonoNs, UnixNs};
 use profile::{FrameName, Names};
 use serde::{Deserialize, Serialize};
 
@@ -87,16 +87,16 @@ pub struct NameRow {
     pub tgid: Option<u32>,
     /// The address.
     pub addr: u64,
-    /// From when on: `CLOCK_MONOTONIC` ns; 0: in all windows.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub from_ns: u64,
+    /// From when on; 0: in all windows.
+    #[serde(rename = "from_ns", default, skip_serializing_if = "is_zero")]
+    pub from: MonoNs,
     /// Its name.
     pub name: FrameName,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
+const fn is_zero(at: &MonoNs) -> bool {
+    at.0 == 0
 }
 
 /// What is wrong with a recording, and where.

@@ -9,7 +9,7 @@ use agent_common::wire::finding::Finding;
 use profile::{Folded, Sample};
 
 use super::scaffolding;
-use crate::window::Window;
+use crate::window::{Wait, Window};
 
 /// Stacks of a finding.
 const STACKS: usize = 3;
@@ -49,17 +49,7 @@ pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
     let waits = windows.iter().flat_map(|window| &window.waits).filter(|wait| {
         !wait.open && wait.tgid.0 == pid && (states.contains(&wait.state) || states.contains(&wait.accounted))
     });
-    let mut samples: Vec<Sample> = waits
-        .map(|wait| Sample {
-            at_ns: wait.at.0,
-            tgid: wait.tgid.0,
-            tid: wait.tid.0,
-            comm: Arc::clone(&wait.comm),
-            kernel: wait.kernel.clone(),
-            user: wait.user.clone(),
-            weight: wait.weight.0,
-        })
-        .collect();
+    let mut samples: Vec<Sample> = waits.map(Wait::sample).collect();
     if samples.is_empty() {
         let oncpu = windows.iter().flat_map(|window| &window.samples).filter(|sample| sample.tgid == pid);
         samples = oncpu.cloned().collect();

@@ -167,7 +167,7 @@ pub fn full(n: u64) -> Window {
         at_least: true,
     }];
     window.samples = vec![Sample {
-        at_ns: n * SECOND + 1,
+        at: MonoNs(n * SECOND + 1),
         tgid: 42,
         tid: 42,
         comm: "work;er <b>".into(),

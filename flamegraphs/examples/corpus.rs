@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use agent_common::units::MonoNs;
 use flamegraphs::{Symbolizer, SymbolizerOptions, readable};
 use profile::{FrameName, Sample, Source};
 
@@ -221,7 +222,7 @@ fn times() -> Result<(), Box<dyn Error>> {
     let tgid = std::process::id();
     let samples: Vec<Sample> = (0..100)
         .map(|stack| Sample {
-            at_ns: stack,
+            at: MonoNs(stack),
             tgid,
             tid: tgid,
             comm: "corpus".into(),

@@ -8,6 +8,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent_common::units::MonoNs;
 use flamegraphs::diff::Difference;
 use flamegraphs::{About, SvgOptions, firefox, html, pprof, speedscope, svg, text};
 use profile::{
@@ -113,7 +114,7 @@ fn samples(slower: bool) -> Vec<Stacked> {
         };
         let comm: Arc<str> = if tgid == 1 { "server".into() } else { "node".into() };
         let (kernel, user) = (kernel.into(), user.into());
-        let sample = Sample { at_ns, tgid, tid: tgid, comm, kernel, user, weight: 1 };
+        let sample = Sample { at: MonoNs(at_ns), tgid, tid: tgid, comm, kernel, user, weight: 1 };
         let group = (tgid == 2).then(|| "c0ffee012345".into());
         samples.push(Stacked { group, ..sample.into() });
     }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agent_common::units::MonoNs;
 use flamegraphs::{SvgOptions, Symbolizer, SymbolizerOptions, svg};
 use profile::{FoldOptions, Folded, Sample};
 
@@ -73,7 +74,7 @@ fn samples() -> Vec<Sample> {
         let comm: Arc<str> =
             fs::read_to_string(format!("/proc/{tgid}/comm")).unwrap_or_default().trim().into();
         let maps = executable(tgid);
-        for at_ns in 0..STACKS {
+        for at in 0..STACKS {
             let user = if maps.is_empty() { 0 } else { DEPTH };
             let user = (0..user).map(|_| {
                 let (start, end) = maps[(next() % maps.len() as u64) as usize];
@@ -81,7 +82,15 @@ fn samples() -> Vec<Sample> {
             });
             let user = user.collect();
             let kernel = (0..DEPTH).map(|_| kernel + next() % (8 << 20)).collect();
-            samples.push(Sample { at_ns, tgid, tid: tgid, comm: Arc::clone(&comm), kernel, user, weight: 1 });
+            samples.push(Sample {
+                at: MonoNs(at),
+                tgid,
+                tid: tgid,
+                comm: Arc::clone(&comm),
+                kernel,
+                user,
+                weight: 1,
+            });
         }
     }
     samples

@@ -1,7 +1,8 @@
 //! Two profiles → what changed. Pure.
 //!
 //! ```
-//! use flamegraphs::{FoldOptions, SvgOptions, diff::Difference, read, svg};
+//! use flamegraphs::{SvgOptions, diff::Difference, read, svg};
+//! use profile::FoldOptions;
 //!
 //! let options = FoldOptions::default();
 //! let before = read::folded(&b"app;main;parse 6\napp;main;write 4\n"[..], &options)?;
@@ -46,7 +47,7 @@ impl Change {
 }
 
 impl Difference {
-    /// Joins two profiles, whose stacks must be sorted frame by frame as [`crate::fold`] and [`crate::read`] do.
+    /// Joins two profiles, whose stacks must be sorted frame by frame as [`profile::fold`] and [`crate::read`] do.
     #[must_use]
     pub fn new(before: &Folded, after: &Folded) -> Self {
         let (mut left, mut right) = (before.stacks.iter().peekable(), after.stacks.iter().peekable());

@@ -2,7 +2,8 @@
 //! from file"). Each thread has its own tables, samples have their times, frames their kind as category.
 //!
 //! ```
-//! use flamegraphs::{About, Timeline, firefox};
+//! use flamegraphs::{About, firefox};
+//! use profile::Timeline;
 //!
 //! let mut json = Vec::new();
 //! firefox::write(&Timeline::default(), &About::default(), &mut json)?;
@@ -13,6 +14,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
+use agent_common::units::MonoNs;
 use profile::{Frame, Kind, Point, Thread, Timeline, intern};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,13 +30,13 @@ pub fn write(timeline: &Timeline, about: &About, mut out: impl Write) -> io::Res
     for point in &timeline.points {
         by_thread.entry(point.thread).or_default().push(point);
     }
-    let start = timeline.span_ns().map_or(0, |(start, _)| start);
+    let start = timeline.span().map_or(MonoNs(0), |(start, _)| start);
     let mut libs = Tables::default();
     let mut mains: Vec<u32> = Vec::new();
     let mut threads = Vec::with_capacity(by_thread.len());
     for (id, mut points) in by_thread {
         // In their order in time, which the page relies on.
-        points.sort_by_key(|point| point.at_ns);
+        points.sort_by_key(|point| point.at);
         let thread = &timeline.threads[id as usize];
         let main = !mains.contains(&thread.tgid);
         if main {
@@ -150,7 +152,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn samples(&mut self, timeline: &Timeline, points: &[&Point], start: u64, unit: Unit) -> Value {
+    fn samples(&mut self, timeline: &Timeline, points: &[&Point], start: MonoNs, unit: Unit) -> Value {
         let mut leaves: HashMap<u32, Option<u32>> = HashMap::new();
         let mut stack = Vec::with_capacity(points.len());
         for point in points {
@@ -164,8 +166,7 @@ impl Tables {
             });
             stack.push(leaf);
         }
-        let time: Vec<f64> =
-            points.iter().map(|point| point.at_ns.saturating_sub(start) as f64 / 1e6).collect();
+        let time: Vec<f64> = points.iter().map(|point| point.at.since(start).0 as f64 / 1e6).collect();
         let (kind, weight): (_, Vec<Value>) = match unit {
             Unit::Samples => ("samples", points.iter().map(|point| json!(point.weight)).collect()),
             Unit::Nanoseconds => {
@@ -300,7 +301,7 @@ mod tests {
     fn the_page_finds_every_sample_as_it_was() {
         let (timeline, profile) = (example(), written(&About::default()));
         let threads = profile["threads"].as_array().unwrap();
-        let start = timeline.span_ns().unwrap().0;
+        let start = timeline.span().unwrap().0;
         for (id, thread) in timeline.threads.iter().enumerate() {
             let tid = thread.tid.to_string();
             let found = threads.iter().find(|one| one["tid"] == tid.as_str()).unwrap();
@@ -318,7 +319,7 @@ mod tests {
                     )
                 });
                 assert_eq!(decode(found, at), frames.collect::<Vec<_>>());
-                assert_eq!(found["samples"]["time"][at], (point.at_ns - start) as f64 / 1e6);
+                assert_eq!(found["samples"]["time"][at], point.at.since(start).0 as f64 / 1e6);
                 assert_eq!(found["samples"]["weight"][at], point.weight);
             }
         }

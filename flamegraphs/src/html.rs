@@ -2,7 +2,8 @@
 //! `FlameScope`), and a flame graph of whatever part of it is selected, to zoom, search and regroup in.
 //!
 //! ```
-//! use flamegraphs::{About, Timeline, html};
+//! use flamegraphs::{About, html};
+//! use profile::Timeline;
 //!
 //! let mut page = Vec::new();
 //! html::write(&Timeline::default(), &About::default(), &mut page)?;
@@ -13,6 +14,7 @@
 use std::io::{self, Write};
 
 use agent_common::text::{clean_json, cleaned};
+use agent_common::units::MonoNs;
 use profile::{Kind, Timeline};
 use serde::Serialize;
 
@@ -65,7 +67,7 @@ pub fn write(timeline: &Timeline, about: &About, mut out: impl Write) -> io::Res
 }
 
 fn data<'a>(timeline: &'a Timeline, about: &About) -> Data<'a> {
-    let start = timeline.span_ns().map_or(0, |(start, _)| start);
+    let start = timeline.span().map_or(MonoNs(0), |(start, _)| start);
     let frames = timeline.frames.iter().map(|frame| {
         let kind = Kind::ALL.iter().position(|kind| *kind == frame.kind).unwrap_or_default();
         let source = frame.source.as_ref().map(|source| match source.line {
@@ -92,7 +94,7 @@ fn data<'a>(timeline: &'a Timeline, about: &About) -> Data<'a> {
         at: points
             .iter()
             .map(|point| {
-                point.at_ns.checked_sub(start).filter(|_| point.at_ns > 0).map_or(-1, |at| at as i64)
+                point.at.0.checked_sub(start.0).filter(|_| point.at > MonoNs(0)).map_or(-1, |at| at as i64)
             })
             .collect(),
         thread: points.iter().map(|point| point.thread).collect(),
@@ -136,7 +138,7 @@ mod tests {
                 .map(|id| data["frames"][id.as_u64().unwrap() as usize][0].as_str().unwrap())
                 .collect();
             assert_eq!(names, timeline.stack_of(point).map(|frame| &*frame.name).collect::<Vec<_>>());
-            assert_eq!(data["at"][at], point.at_ns - 1_000_000_000);
+            assert_eq!(data["at"][at], point.at.0 - 1_000_000_000);
             assert_eq!(data["weight"][at], point.weight);
             let thread = &timeline.threads[point.thread as usize];
             let found = &data["threads"][data["thread"][at].as_u64().unwrap() as usize];

@@ -3,11 +3,13 @@
 //! Written by hand: the schema (`profile.proto` of google/pprof) has seven messages, and has not changed in years.
 //!
 //! ```
-//! use flamegraphs::{About, FoldOptions, Names, Sample, Timeline, pprof};
+//! use agent_common::units::MonoNs;
+//! use flamegraphs::{About, pprof};
+//! use profile::{FoldOptions, Names, Sample, Timeline};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sample = Sample {
-//!     at_ns: 1, tgid: 7, tid: 7, comm: "app".into(), kernel: [].into(), user: [0x1000].into(), weight: 1,
+//!     at: MonoNs(1), tgid: 7, tid: 7, comm: "app".into(), kernel: [].into(), user: [0x1000].into(), weight: 1,
 //! };
 //! let timeline = Timeline::new(&[sample.into()], &Names::default(), &FoldOptions::default());
 //! let mut bytes = Vec::new();

@@ -14,7 +14,8 @@ const MAX_TEXT: u64 = 1 << 30;
 /// roots and its kinds suffixes; text has both in it already.
 ///
 /// ```
-/// use flamegraphs::{FoldOptions, read};
+/// use flamegraphs::read;
+/// use profile::FoldOptions;
 ///
 /// let folded = read::folded(&b"app;main 3\napp;main;work 4\n"[..], &FoldOptions::default())?;
 /// assert_eq!(folded.total(), 7);

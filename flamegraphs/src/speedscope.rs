@@ -2,7 +2,8 @@
 //! the most first.
 //!
 //! ```
-//! use flamegraphs::{About, Timeline, speedscope};
+//! use flamegraphs::{About, speedscope};
+//! use profile::Timeline;
 //!
 //! let mut json = Vec::new();
 //! speedscope::write(&Timeline::default(), &About::default(), &mut json)?;
@@ -63,7 +64,7 @@ struct Profile<'a> {
 /// Writes `timeline`. Samples taken at intervals weigh their interval if it is known, else one each.
 pub fn write(timeline: &Timeline, about: &About, mut out: impl Write) -> io::Result<()> {
     let mut all: Vec<&Point> = timeline.points.iter().collect();
-    all.sort_by_key(|point| point.at_ns);
+    all.sort_by_key(|point| point.at);
     let mut by_thread: BTreeMap<u32, Vec<&Point>> = BTreeMap::new();
     for point in &all {
         by_thread.entry(point.thread).or_default().push(point);

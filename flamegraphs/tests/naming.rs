@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use agent_common::units::MonoNs;
 use profile::{FrameName, NotRead, Unnamed};
 use program::{Mapped, Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
@@ -308,7 +309,7 @@ fn a_jitdump_that_the_process_has_mapped_names_its_code_with_lines() {
     let symbolizer = symbolizer();
     let (samples, names) = symbolizer.names(stack.clone()).unwrap();
     drop(marker);
-    let name = names.user(samples[0].tgid, code.addr + 5, 0).unwrap();
+    let name = names.user(samples[0].tgid, code.addr + 5, MonoNs(0)).unwrap();
     assert_eq!((told(name).as_str(), name.jit), ("py::handle app.py:11", true));
     assert_eq!(only(&fold(&symbolizer, stack)), "test;py::handle_[j]", "kept, though the mapping has gone");
     assert!(symbolizer.stats().jit_bytes > 0);

@@ -1,13 +1,14 @@
 //! What profiles are made of: samples and names → timelines → folded stacks. Pure: no I/O, no clock.
 //!
 //! ```
+//! use agent_common::units::MonoNs;
 //! use profile::{FoldOptions, FrameName, Names, Sample};
 //!
 //! let mut names = Names::default(); // from a symbolizer, or from a recording
 //! names.set_user(7, 0x10, FrameName::named("leaf".into()));
 //! names.set_user(7, 0x20, FrameName::named("main".into()));
 //! let sample = Sample {
-//!     at_ns: 0,
+//!     at: MonoNs(0),
 //!     tgid: 7,
 //!     tid: 7,
 //!     comm: "app".into(),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use agent_common::units::MonoNs;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NotRead, Unnamed};
@@ -105,7 +106,7 @@ pub struct Names {
     kernel: HashMap<u64, NameId>,
     user: HashMap<u32, HashMap<u64, NameId>>,
     /// Of addresses at which something else was in turn: names, and from when on they hold, in order.
-    turns: HashMap<u32, HashMap<u64, Vec<(u64, NameId)>>>,
+    turns: HashMap<u32, HashMap<u64, Vec<(MonoNs, NameId)>>>,
 }
 
 impl Names {
@@ -121,16 +122,16 @@ impl Names {
         self.user.entry(tgid).or_default().insert(addr, id);
     }
 
-    /// Sets the name of an address of process `tgid` from this time on (`CLOCK_MONOTONIC` ns; 0: at all times), until that of
+    /// Sets the name of an address of process `tgid` from this time on (0: at all times), until that of
     /// another name of it.
-    pub fn set_user_from(&mut self, tgid: u32, addr: u64, from_ns: u64, name: FrameName) {
-        if from_ns == 0 {
+    pub fn set_user_from(&mut self, tgid: u32, addr: u64, from: MonoNs, name: FrameName) {
+        if from == MonoNs(0) {
             return self.set_user(tgid, addr, name);
         }
         let id = self.push(name);
         let turns = self.turns.entry(tgid).or_default().entry(addr).or_default();
-        let place = turns.partition_point(|(from, _)| *from <= from_ns);
-        turns.insert(place, (from_ns, id));
+        let place = turns.partition_point(|(since, _)| *since <= from);
+        turns.insert(place, (from, id));
     }
 
     /// The name of a kernel address.
@@ -141,8 +142,8 @@ impl Names {
 
     /// The name of an address of process `tgid` in a sample of this time; 0: it does not matter which of several.
     #[must_use]
-    pub fn user(&self, tgid: u32, addr: u64, at_ns: u64) -> Option<&FrameName> {
-        self.user_id(tgid, addr, at_ns).map(|id| self.get(id))
+    pub fn user(&self, tgid: u32, addr: u64, at: MonoNs) -> Option<&FrameName> {
+        self.user_id(tgid, addr, at).map(|id| self.get(id))
     }
 
     /// All names of kernel addresses, in no particular order.
@@ -151,9 +152,11 @@ impl Names {
     }
 
     /// All names of user addresses, with their processes and the times from which on they hold, in no particular order.
-    pub fn user_names(&self) -> impl Iterator<Item = (u32, u64, u64, &FrameName)> {
-        let always =
-            self.user.iter().flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, 0, *id)));
+    pub fn user_names(&self) -> impl Iterator<Item = (u32, u64, MonoNs, &FrameName)> {
+        let always = self
+            .user
+            .iter()
+            .flat_map(|(tgid, names)| names.iter().map(|(addr, id)| (*tgid, *addr, MonoNs(0), *id)));
         let turns = self.turns.iter().flat_map(|(tgid, names)| {
             names.iter().flat_map(|(addr, turns)| turns.iter().map(|(from, id)| (*tgid, *addr, *from, *id)))
         });
@@ -164,10 +167,10 @@ impl Names {
         self.kernel.get(&addr).copied()
     }
 
-    pub(crate) fn user_id(&self, tgid: u32, addr: u64, at_ns: u64) -> Option<NameId> {
+    pub(crate) fn user_id(&self, tgid: u32, addr: u64, at: MonoNs) -> Option<NameId> {
         let always = || self.user.get(&tgid)?.get(&addr).copied();
         let Some(turns) = self.turns.get(&tgid).and_then(|turns| turns.get(&addr)) else { return always() };
-        let next = turns.partition_point(|(from, _)| *from <= at_ns);
+        let next = turns.partition_point(|(from, _)| *from <= at);
         let before = next.checked_sub(1).and_then(|at| turns.get(at));
         before.map(|(_, id)| *id).or_else(always).or_else(|| Some(turns.first()?.1))
     }
@@ -199,11 +202,11 @@ mod tests {
     fn an_address_has_the_name_of_its_time() {
         let mut names = Names::default();
         let name = |text: &str| FrameName::named(text.into());
-        names.set_user_from(7, 0x10, 200, name("beta"));
-        names.set_user_from(7, 0x10, 100, name("alpha"));
-        names.set_user_from(7, 0x20, 0, name("main"));
+        names.set_user_from(7, 0x10, MonoNs(200), name("beta"));
+        names.set_user_from(7, 0x10, MonoNs(100), name("alpha"));
+        names.set_user_from(7, 0x20, MonoNs(0), name("main"));
         let text = |names: &Names, addr, at| {
-            names.user(7, addr, at).map(|name| name.text.to_string()).unwrap_or_default()
+            names.user(7, addr, MonoNs(at)).map(|name| name.text.to_string()).unwrap_or_default()
         };
         let at = |addr, at| text(&names, addr, at);
         assert_eq!([50, 100, 199, 200].map(|time| at(0x10, time)), ["alpha", "alpha", "alpha", "beta"]);

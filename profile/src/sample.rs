@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
+use agent_common::units::MonoNs;
 use serde::{Deserialize, Serialize};
 
 /// A stack of addresses with its weight. Frames are leaf first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// `CLOCK_MONOTONIC` ns.
-    pub at_ns: u64,
+    /// When it was taken; 0: not known.
+    #[serde(rename = "at_ns")]
+    pub at: MonoNs,
     /// Process (thread group).
     pub tgid: u32,
     /// Thread.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use agent_common::units::MonoNs;
+
 use crate::coverage::Unnamed;
 use crate::frame::Source;
 use crate::names::{Code, FrameName, Inlined, Names};
@@ -27,8 +29,8 @@ pub fn example() -> Timeline {
     names.set_user(7, 40, FrameName::unnamed("[libz.so.1+0x28]", Unnamed::Stripped));
     names.set_user(9, 50, FrameName { jit: true, ..FrameName::named("JS:*run".into()) });
     names.set_kernel(100, FrameName::named("vfs_read".into()));
-    let sample = |at_ns, tgid, tid, user: &[u64], kernel: &[u64], weight| Sample {
-        at_ns,
+    let sample = |at, tgid, tid, user: &[u64], kernel: &[u64], weight| Sample {
+        at: MonoNs(at),
         tgid,
         tid,
         comm: if tgid == 7 { "app".into() } else { "node".into() },

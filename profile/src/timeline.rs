@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use agent_common::abi::python::PythonFrame;
 use agent_common::text::cleaned;
+use agent_common::units::MonoNs;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{NameCoverage, Unnamed};
@@ -75,8 +76,9 @@ impl Thread {
 /// One sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
-    /// `CLOCK_MONOTONIC` ns.
-    pub at_ns: u64,
+    /// When it was taken; 0: not known.
+    #[serde(rename = "at_ns")]
+    pub at: MonoNs,
     /// Index in [`Timeline::threads`].
     pub thread: u32,
     /// Index in [`Timeline::stacks`].
@@ -150,8 +152,8 @@ impl Timeline {
 
     /// Time of the first sample and of the last; `None` without samples. A sample at 0 has no time.
     #[must_use]
-    pub fn span_ns(&self) -> Option<(u64, u64)> {
-        let times = self.points.iter().map(|point| point.at_ns).filter(|at| *at > 0);
+    pub fn span(&self) -> Option<(MonoNs, MonoNs)> {
+        let times = self.points.iter().map(|point| point.at).filter(|at| *at > MonoNs(0));
         Some((times.clone().min()?, times.max()?))
     }
 
@@ -190,7 +192,7 @@ struct Loom<'a> {
     stacks: HashMap<Box<[FrameId]>, u32>,
     threads: HashMap<Thread, u32>,
     /// When each thread got the name that it has.
-    renamed: Vec<u64>,
+    renamed: Vec<MonoNs>,
     /// The frames of a name as user and as kernel code, where it has been asked for: a range of `expanded`.
     user: Vec<Option<(u32, u32)>>,
     kernel: Vec<Option<(u32, u32)>>,
@@ -228,7 +230,7 @@ impl<'a> Loom<'a> {
         }
         let thread = self.thread(sample, process, group);
         let stack = intern(&mut self.stacks, &mut self.done.stacks, stack.into_boxed_slice());
-        self.done.points.push(Point { at_ns: sample.at_ns, thread, stack, weight: sample.weight });
+        self.done.points.push(Point { at: sample.at, thread, stack, weight: sample.weight });
     }
 
     /// The thread of a sample, under its latest name.
@@ -237,9 +239,9 @@ impl<'a> Loom<'a> {
         let comm = if process.is_some() { "".into() } else { Arc::clone(&sample.comm) };
         let thread = Thread { tgid, tid, comm, process: process.cloned(), group: group.cloned() };
         let id = intern(&mut self.threads, &mut self.done.threads, thread);
-        self.renamed.resize(self.done.threads.len(), 0);
-        if process.is_some() && sample.at_ns >= self.renamed[id as usize] {
-            self.renamed[id as usize] = sample.at_ns;
+        self.renamed.resize(self.done.threads.len(), MonoNs(0));
+        if process.is_some() && sample.at >= self.renamed[id as usize] {
+            self.renamed[id as usize] = sample.at;
             self.done.threads[id as usize].comm = Arc::clone(&sample.comm);
         }
         id
@@ -250,7 +252,7 @@ impl<'a> Loom<'a> {
         let user = if self.options.parts == Parts::Kernel { &[][..] } else { &sample.user };
         let kernel = if self.options.parts == Parts::User { &[][..] } else { &sample.kernel };
         let named =
-            |index: usize| self.names.user_id(sample.tgid, lookup_addr(index, user[index]), sample.at_ns);
+            |index: usize| self.names.user_id(sample.tgid, lookup_addr(index, user[index]), sample.at);
         let python = user.last().is_some_and(|word| PythonFrame::of(*word).is_some());
         let order = if python {
             let is_loop = |index| named(index).is_some_and(|id| self.names.get(id).role == Role::Loop);
@@ -390,16 +392,20 @@ mod tests {
         assert_eq!((timeline.threads.len(), timeline.stacks.len(), timeline.points.len()), (3, 3, 4));
         assert_eq!(timeline.points[0].stack, timeline.points[3].stack);
         assert_eq!(timeline.frames.len(), 6);
-        assert_eq!((timeline.total(), timeline.span_ns()), (7, Some((1_000_000_000, 2_020_000_000))));
+        assert_eq!(
+            (timeline.total(), timeline.span()),
+            (7, Some((MonoNs(1_000_000_000), MonoNs(2_020_000_000))))
+        );
         assert_eq!((timeline.names.frames, timeline.names.named), (8, 7), "inlined ones are not counted");
         assert!(timeline.is_sound());
     }
 
     #[test]
     fn a_thread_that_changes_its_name_is_one_of_its_process() {
-        let request = |at_ns, comm: &str| {
+        let request = |at, comm: &str| {
             let (kernel, user) = ([].into(), [].into());
-            let sample = Sample { at_ns, tgid: 7, tid: 8, comm: comm.into(), kernel, user, weight: 1 };
+            let sample =
+                Sample { at: MonoNs(at), tgid: 7, tid: 8, comm: comm.into(), kernel, user, weight: 1 };
             Stacked { process: Some("server".into()), ..Stacked::from(sample) }
         };
         let stacks = [request(10, "req 1"), request(30, "req 3"), request(20, "req 2")];

@@ -2,7 +2,7 @@
 
 use agent::collector::{Collector, Filter, Options};
 use agent::config::SyscallTier;
-use agent::window::Window;
+use diagnosis::window::Window;
 
 /// Only the resource probes, on the whole host.
 ///

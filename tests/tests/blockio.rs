@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use agent::window::{BlockIoRow, BlockOp, Window};
+use diagnosis::window::{BlockIoRow, BlockOp, Window};
 use tests::disk::{Block, Loop, Mounted};
 use tests::windows::{close, own, resources, run, window_of};
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use agent::window::{MemoryRow, Window};
 use agent_common::units::Tgid;
+use diagnosis::window::{MemoryRow, Window};
 use tests::disk::Mounted;
 use tests::windows::{own, window_of};
 use tests::workload::Workload;

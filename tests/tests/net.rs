@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use agent::window::{NetRow, Window};
 use agent_common::units::Tgid;
+use diagnosis::window::{NetRow, Window};
 use nix::sys::socket::{setsockopt, sockopt};
 use tests::windows::{close, own, resources, run, window_of};
 use tests::workload::Workload;

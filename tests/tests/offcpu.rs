@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use agent::collector::Collector;
-use agent::window::{ThreadTimes, Wait, WaitTarget, Window};
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
+use diagnosis::window::{ThreadTimes, Wait, WaitTarget, Window};
 use tests::disk::Mounted;
 use tests::windows::{close, own, waits};
 use tests::workload::Workload;

@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use agent::diagnose::{self, ALERT_CONFIDENCE, Level, Trend};
 use agent::recording;
-use agent::window::Window;
 use agent_common::wire::finding::Finding;
+use diagnosis::window::Window;
+use diagnosis::{ALERT_CONFIDENCE, Level, Trend};
 use tests::diagnosis::beside::beside;
 use tests::diagnosis::{Case, cases};
 
@@ -20,7 +20,7 @@ fn judge(windows: &[Arc<Window>]) -> Vec<Vec<Finding>> {
     let mut seconds = Vec::new();
     for (at, window) in windows.iter().enumerate() {
         trend.push(window);
-        let suspicions = diagnose::suspicions(diagnose::recent(&windows[..=at]), &trend);
+        let suspicions = diagnosis::suspicions(diagnosis::recent(&windows[..=at]), &trend);
         let firm = suspicions.into_iter().filter(|suspicion| suspicion.level == Level::Enter);
         let findings = firm.map(|suspicion| suspicion.finding);
         seconds.push(findings.filter(|finding| finding.confidence >= ALERT_CONFIDENCE).collect());

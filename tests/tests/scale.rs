@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use agent::collector::{Collector, Options};
-use agent::window::Window;
 use agent_common::units::{Tgid, Tid};
+use diagnosis::window::Window;
 use tests::workload::Workload;
 
 const THREADS: u64 = 10_000;

@@ -8,9 +8,9 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use agent::collector::Filter;
-use agent::window::{ProcessTimes, ThreadTimes, Window};
 use agent_common::abi::sched::State;
 use agent_common::units::Tid;
+use diagnosis::window::{ProcessTimes, ThreadTimes, Window};
 use tests::diagnosis::ground::Cgroup;
 use tests::disk::Loop;
 use tests::windows::{close, own, sched};

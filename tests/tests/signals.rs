@@ -2,8 +2,8 @@
 
 use std::process::{Child, Command, Stdio};
 
-use agent::window::Window;
 use agent_common::units::Tgid;
+use diagnosis::window::Window;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tests::windows::{own, window_of};

@@ -7,8 +7,7 @@ use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, SelfCost, UnwindCost};
-
-use crate::window::Window;
+use diagnosis::window::Window;
 
 /// Adds up. The tier is that of all windows, `mixed` where it changed between them; the share of named frames is
 /// weighted by the samples.

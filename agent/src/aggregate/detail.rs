@@ -7,11 +7,10 @@ use std::sync::Arc;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::report::{ProcessDetail, RanRow, ThreadRow, WaitRow};
-
-use crate::diagnose::Refined;
-use crate::syscall_names;
-use crate::window::{WaitTarget, Window};
+use diagnosis::Refined;
 use diagnosis::groups::is_held_up;
+use diagnosis::syscall_names;
+use diagnosis::window::{WaitTarget, Window};
 
 /// Rows of each table: what is behind them is in the sums.
 const ROWS: usize = 20;
@@ -58,7 +57,7 @@ fn asleep(windows: &[Arc<Window>], pid: Tgid) -> Vec<(State, u32, u64)> {
     for window in windows {
         let Some(times) = window.times.iter().find(|times| times.tgid == pid) else { continue };
         for (state, threads) in &times.resting {
-            let is_told = |wait: &&crate::window::Wait| {
+            let is_told = |wait: &&diagnosis::window::Wait| {
                 wait.open
                     && wait.tgid == pid
                     && wait.accounted == *state

@@ -1,6 +1,6 @@
 //! Windows → tables, reports, points. Pure: no I/O, no clock.
 //!
-//! [`usage()`] adds up what each process used; [`syscalls`], [`report`] and [`points`] show it. Totals stay exact: what
+//! [`diagnosis::usage::usage`] adds up what each process used; [`syscalls`], [`report`] and [`points`] show it. Totals stay exact: what
 //! is not shown by itself is in a row `other`.
 
 mod coverage;
@@ -12,8 +12,6 @@ mod stacks;
 mod syscalls;
 
 pub use coverage::{coverage, pythons, unwound};
-pub use diagnosis::groups;
-pub use diagnosis::usage::{Bare, Usage, rank, rank_with, span, usage};
 pub use place::places;
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report};

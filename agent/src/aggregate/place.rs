@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::window::TaskSample;
-use crate::window::Window;
+use diagnosis::window::TaskSample;
+use diagnosis::window::Window;
 
 /// Digits of a container's id that people and tools show.
 const ID: usize = 12;

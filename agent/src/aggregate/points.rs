@@ -5,8 +5,7 @@ mod process;
 mod resources;
 
 use agent_common::wire::line::{FieldValue, Point};
-
-use crate::window::Window;
+use diagnosis::window::Window;
 
 /// What points are made.
 #[derive(Debug, Clone, PartialEq, Eq)]

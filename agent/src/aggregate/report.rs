@@ -10,10 +10,10 @@ use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
 use diagnosis::groups::is_held_up;
 use diagnosis::usage::usage_with;
+use diagnosis::usage::{Bare, Usage, rank_with, span};
+use diagnosis::window::Window;
 
-use super::{Usage, coverage, detail, rank_with, span};
-use crate::diagnose;
-use crate::window::Window;
+use super::{coverage, detail};
 
 /// What a report shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Default for ReportOptions {
 /// Makes a report of the windows.
 #[must_use]
 pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
-    let diagnose::Diagnosis { mut findings, refined, unknown } = diagnose::diagnose(windows, options.pid);
+    let diagnosis::Diagnosis { mut findings, refined, unknown } = diagnosis::diagnose(windows, options.pid);
     let mut rows = usage_with(windows, options.pid);
     for row in &mut rows {
         let Some(process) = refined.get(&row.tgid) else { continue };
@@ -118,10 +118,10 @@ fn verdict(
         (None, Some(comm)) => comm.clone(),
         (None, None) => format!("the {kind}"),
     };
-    let firm = findings.iter().filter(|finding| finding.confidence >= diagnose::ALERT_CONFIDENCE).count();
+    let firm = findings.iter().filter(|finding| finding.confidence >= diagnosis::ALERT_CONFIDENCE).count();
     let Some(worst) = findings.first() else {
         if first.is_some()
-            && let Some(why) = diagnose::too_short(window_s)
+            && let Some(why) = diagnosis::too_short(window_s)
         {
             return format!("Too short to judge: {why}.");
         }
@@ -146,7 +146,7 @@ fn verdict(
         };
     };
     let subject = who(&worst.subject.kind, worst.subject.pid, worst.subject.comm.as_ref());
-    if worst.confidence < diagnose::ALERT_CONFIDENCE {
+    if worst.confidence < diagnosis::ALERT_CONFIDENCE {
         return format!(
             "Nothing is clearly wrong; most time goes to {} in {subject}, which may be as it should be.",
             worst.class
@@ -210,7 +210,7 @@ pub(super) fn states(row: &Usage) -> BTreeMap<String, u64> {
             states.insert(format!("{}_ns", state.name()), time);
         }
     }
-    if row.bare != super::Bare::default() {
+    if row.bare != Bare::default() {
         states.insert("runq_ns".to_owned(), row.bare.runq.0);
         states.insert("offcpu_ns".to_owned(), row.bare.offcpu.0);
     }

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
-use agent_common::units::{DurNs, Tgid};
+use agent_common::units::{DurNs, MonoNs, Tgid};
+use diagnosis::window::{Wait, Waker, Window};
 use profile::{Sample, Stacked};
 use serde::{Deserialize, Serialize};
-
-use crate::window::{Wait, Waker, Window};
 
 /// What a flame graph is of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -102,10 +101,10 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
         {
             picked.waits += 1;
             picked.waited.0 += wait.weight.0;
-            let waker =
-                (options.mode == Mode::Wakers).then(|| wait.waker.as_ref().map_or_else(nobody, of_waker));
-            let waker = waker.map(|waker| Sample { at_ns: wait.at.0, ..waker });
-            let sample = of_wait(wait);
+            let waker = (options.mode == Mode::Wakers)
+                .then(|| wait.waker.as_ref().map_or_else(nobody, Waker::sample));
+            let waker = waker.map(|waker| Sample { at: wait.at, ..waker });
+            let sample = wait.sample();
             picked.stacks.push(Stacked {
                 process: names.at(&sample),
                 waker_process: waker.as_ref().and_then(|waker| names.at(waker)),
@@ -123,16 +122,16 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
 }
 
 /// What processes were called, and since when.
-struct Processes(HashMap<u32, Vec<(u64, Arc<str>)>>);
+struct Processes(HashMap<u32, Vec<(MonoNs, Arc<str>)>>);
 
 impl Processes {
     fn of(windows: &[Arc<Window>]) -> Self {
-        let mut names: HashMap<u32, Vec<(u64, Arc<str>)>> = HashMap::new();
+        let mut names: HashMap<u32, Vec<(MonoNs, Arc<str>)>> = HashMap::new();
         for row in windows.iter().flat_map(|window| &window.names) {
             let known = names.entry(row.tgid.0).or_default();
-            match known.binary_search_by_key(&row.since.0, |(since, _)| *since) {
+            match known.binary_search_by_key(&row.since, |(since, _)| *since) {
                 Ok(place) => known[place].1 = Arc::clone(&row.comm),
-                Err(place) => known.insert(place, (row.since.0, Arc::clone(&row.comm))),
+                Err(place) => known.insert(place, (row.since, Arc::clone(&row.comm))),
             }
         }
         Self(names)
@@ -141,7 +140,7 @@ impl Processes {
     /// What the process of a sample was called then.
     fn at(&self, sample: &Sample) -> Option<Arc<str>> {
         let known = self.0.get(&sample.tgid)?;
-        let next = known.partition_point(|(since, _)| *since <= sample.at_ns);
+        let next = known.partition_point(|(since, _)| *since <= sample.at);
         known.get(next.saturating_sub(1)).map(|(_, comm)| Arc::clone(comm))
     }
 }
@@ -151,40 +150,16 @@ impl Processes {
 pub fn stacks_of_waits(waits: &[Wait]) -> Vec<Sample> {
     let ended = waits.iter().filter(|wait| !wait.open);
     let both = |wait: &Wait| {
-        let waker = wait.waker.as_ref().map(|waker| Sample { at_ns: wait.at.0, ..of_waker(waker) });
-        [Some(of_wait(wait)), waker]
+        let waker = wait.waker.as_ref().map(|waker| Sample { at: wait.at, ..waker.sample() });
+        [Some(wait.sample()), waker]
     };
     ended.flat_map(both).flatten().collect()
-}
-
-fn of_wait(wait: &Wait) -> Sample {
-    Sample {
-        at_ns: wait.at.0,
-        tgid: wait.tgid.0,
-        tid: wait.tid.0,
-        comm: Arc::clone(&wait.comm),
-        kernel: wait.kernel.clone(),
-        user: wait.user.clone(),
-        weight: wait.weight.0,
-    }
-}
-
-fn of_waker(waker: &Waker) -> Sample {
-    Sample {
-        at_ns: 0,
-        tgid: waker.tgid.0,
-        tid: waker.tid.0,
-        comm: Arc::clone(&waker.comm),
-        kernel: waker.kernel.clone(),
-        user: waker.user.clone(),
-        weight: 0,
-    }
 }
 
 /// An interrupt ended the wait (a timer, a device), or it is not known who.
 fn nobody() -> Sample {
     Sample {
-        at_ns: 0,
+        at: MonoNs(0),
         tgid: 0,
         tid: 0,
         comm: "[interrupt]".into(),

@@ -7,10 +7,11 @@ use agent_common::abi::process::generation;
 use agent_common::abi::syscalls::{UNTIMED, bucket_middle};
 use agent_common::units::{DurNs, Tgid};
 use agent_common::wire::report::{ErrnoCount, SyscallsReport, SyscallsRow};
+use diagnosis::syscall_names;
+use diagnosis::usage::span;
+use diagnosis::window::{SyscallAbi, SyscallRow, Window};
 
-use super::{coverage, span};
-use crate::syscall_names;
-use crate::window::{SyscallAbi, SyscallRow, Window};
+use super::coverage;
 
 /// What several windows saw of one (process, call).
 #[derive(Debug, Default)]
@@ -158,10 +159,10 @@ fn percentile(histogram: &BTreeMap<u8, u64>, share: f64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::{InFlight, ProcessTimes};
     use agent_common::abi::syscalls::bucket_of;
     use agent_common::units::Tid;
     use diagnosis::testing::{calls, exit, shared, wait, window};
+    use diagnosis::window::{InFlight, ProcessTimes};
 
     const GETPPID: u16 = 110;
     const READ: u16 = 0;

@@ -10,15 +10,14 @@ use std::time::Duration;
 use agent_common::wire::finding::{Alert, AlertState};
 use anyhow::bail;
 use clap::Args;
+use diagnosis::alert::{AlertOptions, Alerts};
 
 use super::ask::{self, Interrupt};
 use super::term::Paint;
 use super::{Context, Outcome, observe, term};
-use crate::alert::{AlertOptions, Alerts};
 use crate::collector::Options;
 use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
-use crate::diagnose;
 
 /// What an observation without a daemon takes before it can say what is open.
 const OBSERVE: Duration = Duration::from_secs(7);
@@ -126,7 +125,7 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
     }
     let mut windows = observing.history().subscribe();
     let mut alerts = Alerts::new(&context.config.host, AlertOptions::default());
-    let mut trend = diagnose::Trend::default();
+    let mut trend = diagnosis::Trend::default();
     let over = tokio::time::sleep(if follow { Duration::MAX } else { OBSERVE });
     tokio::pin!(over);
     let progress = (!follow).then(term::Progress::new);
@@ -142,8 +141,9 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
             progress.tick("observing", begin.elapsed(), Some(OBSERVE));
         }
         trend.push(&window);
-        let kept = observing.history().last(Duration::from_nanos(diagnose::SPAN.0));
-        for alert in alerts.update(window.end_unix, &diagnose::suspicions(diagnose::recent(&kept), &trend)) {
+        let kept = observing.history().last(Duration::from_nanos(diagnosis::SPAN.0));
+        for alert in alerts.update(window.end_unix, &diagnosis::suspicions(diagnosis::recent(&kept), &trend))
+        {
             if follow || alert.state == AlertState::Open {
                 printer.print(&alert)?;
             }

@@ -13,12 +13,12 @@ use agent_common::text::cleaned;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{ProcessDetail, Report, ReportProcess};
 use anyhow::Context as _;
+use diagnosis::groups::Group;
 
 use super::flamegraph;
 use super::report::{calm, foot, groups, number, share, stack};
 use super::term;
 use crate::aggregate::Mode;
-use crate::aggregate::groups::Group;
 use crate::control::protocol::{Page, Profile};
 use crate::output::{self, OutputMode};
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use agent_common::units::{Tgid, UnixNs};
 use anyhow::Context as _;
 use clap::Args;
+use diagnosis::recording::{Head, Recording};
+use diagnosis::window::Window;
 use serde_json::json;
 
 use super::ask::Interrupt;
@@ -17,8 +19,7 @@ use crate::collector::{Filter, Options};
 use crate::control::{Namer, pid};
 use crate::history::{Limits, Subscription};
 use crate::output::OutputMode;
-use crate::recording::{self, Head, Recording, Writer};
-use crate::window::Window;
+use crate::recording::{self, Writer};
 
 /// Windows in memory: what a slow disk may lag behind.
 const LIMITS: Limits =

@@ -12,6 +12,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::report::Report;
 use anyhow::bail;
 use clap::Args;
+use diagnosis::window::Window;
 
 use super::ask::{self, Interrupt};
 use super::html::Output;
@@ -21,7 +22,6 @@ use crate::collector::Options;
 use crate::control::protocol::{Page, Reply, Request, Span};
 use crate::control::{Answers, pid};
 use crate::output::OutputMode;
-use crate::window::Window;
 pub(super) use bars::groups;
 pub(super) use text::{calm, foot, longest, number, render, share, stack};
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::units::{MonoNs, Tgid};
+use diagnosis::window::{ProcessTimes, RunqBlame, ThreadPriority, Wait};
 
 use crate::bpf::Probes;
 use crate::source::lasting::LastingWaits;
@@ -14,7 +15,6 @@ use crate::source::runqlat::RunqlatSource;
 use crate::source::sched::SchedSource;
 use crate::source::servers::Servers;
 use crate::source::sockets::Sockets;
-use crate::window::{ProcessTimes, RunqBlame, ThreadPriority, Wait};
 
 /// Thread states of the running window; nothing where they are switched off or this kernel refuses them.
 #[derive(Debug, Default)]

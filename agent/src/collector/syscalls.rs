@@ -3,10 +3,10 @@
 use agent_common::abi::process::{generation_of, tgid_of};
 use agent_common::abi::syscalls::SyscallKey;
 use agent_common::units::{MonoNs, Tgid};
+use diagnosis::window::{InFlight, SyscallRow};
 
 use super::{CALM_WINDOWS, Collector, Filter, known_comm, observed};
 use crate::config::SyscallTier;
-use crate::window::{InFlight, SyscallRow};
 
 /// Syscalls per second and CPU at which timing every call is too dear: 200,000 × 0.3 µs are 6 % of a CPU.
 const TIMES_MAX_PER_CPU: u64 = 200_000;

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, Report, SyscallsReport};
+use diagnosis::window::Window;
 use flamegraphs::Symbolizer;
 use profile::{FoldOptions, Folded, Names, Roots, Sample, Stacked, Timeline};
 
 use super::pid;
 use super::protocol::{Failure, FailureKind, Page, Profile, Target};
 use crate::aggregate::{self, Mode, ReportOptions, StackOptions};
-use crate::diagnose;
-use crate::window::Window;
 
 /// Where the names of addresses come from.
 #[derive(Debug, Clone)]
@@ -137,7 +136,7 @@ impl Answers {
             let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
             self.names.fold(&stacks, &FoldOptions::default()).inspect_err(failed).ok()
         };
-        diagnose::stacks::name(report.findings.iter_mut(), windows, fold);
+        diagnosis::stacks::name(report.findings.iter_mut(), windows, fold);
         report
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
+use diagnosis::window::Window;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -21,7 +22,6 @@ use super::protocol::{
 use super::{AlertBoard, Answers};
 use crate::aggregate::ReportOptions;
 use crate::history::History;
-use crate::window::Window;
 
 /// Clients at once. Each costs a task and, while a flame graph is folded, a copy of its samples.
 const MAX_CLIENTS: usize = 16;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::finding::AlertState;
+use diagnosis::window::{SyscallAbi, SyscallRow, Window};
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use profile::FoldOptions;
 
@@ -14,7 +15,6 @@ use super::{AlertBoard, Answers, Client, ClientError};
 use crate::aggregate::Mode;
 use crate::history::tests::window;
 use crate::history::{History, Limits};
-use crate::window::{SyscallAbi, SyscallRow, Window};
 use agent_common::wire::finding::testing::alert;
 
 /// A daemon without a collector: the test pushes the windows.

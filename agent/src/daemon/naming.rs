@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_common::wire::finding::{Alert, AlertState};
+use diagnosis::window::Window;
 use tokio::task::JoinHandle;
-
-use crate::window::Window;
 
 /// How long the alerts of a window wait for their names: of files that have been read, naming takes a millisecond.
 const PATIENCE: Duration = Duration::from_millis(300);

@@ -9,6 +9,9 @@ use agent_common::pair::NewWindow;
 use agent_common::units::UnixNs;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::line::{self, Point};
+use diagnosis::Trend;
+use diagnosis::alert::{AlertOptions, Alerts};
+use diagnosis::window::Window;
 use flamegraphs::Symbolizer;
 use notifier::Notifiers;
 use profile::FoldOptions;
@@ -16,12 +19,9 @@ use profile::FoldOptions;
 use super::naming::Naming;
 use super::relay::RelayHandle;
 use crate::aggregate::{self, PointsOptions, ReportOptions};
-use crate::alert::{AlertOptions, Alerts};
 use crate::config::Config;
 use crate::control::AlertBoard;
-use crate::diagnose::{self, Trend};
 use crate::history::Subscription;
-use crate::window::Window;
 
 /// Windows of a published report, and how many windows apart reports are.
 const REPORT_WINDOWS: usize = 10;
@@ -34,7 +34,7 @@ fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<W
     let open = alerts.iter_mut().filter(|alert| alert.state == AlertState::Open);
     let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
     let fold = |samples| symbolizer.fold(samples, FoldOptions::default()).inspect_err(failed).ok();
-    diagnose::stacks::name(open.map(|alert| &mut alert.finding), windows, fold);
+    diagnosis::stacks::name(open.map(|alert| &mut alert.finding), windows, fold);
     alerts
 }
 
@@ -111,8 +111,8 @@ impl Pipeline {
             self.recent.pop_front();
         }
         let windows = self.recent.make_contiguous();
-        let recent = diagnose::recent(windows).to_vec();
-        let suspicions = diagnose::suspicions(&recent, &self.trend);
+        let recent = diagnosis::recent(windows).to_vec();
+        let suspicions = diagnosis::suspicions(&recent, &self.trend);
         let alerts = self.alerts.update(now, &suspicions);
         self.since_report += 1;
         if self.since_report >= REPORT_WINDOWS {

@@ -1,8 +1,7 @@
 //! System calls that a process' filter has refused: each is a feature that is dead, or an attack.
 
+use diagnosis::window::SyscallAbi;
 use sandbox::Process;
-
-use crate::window::SyscallAbi;
 
 /// How many were logged.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ impl Refusals {
         let (count, last) = sandbox::seccomp::refusals();
         if count > self.logged {
             let last = last.and_then(|number| u16::try_from(number).ok());
-            let last = last.map(|number| crate::syscall_names::display(SyscallAbi::Native, number));
+            let last = last.map(|number| diagnosis::syscall_names::display(SyscallAbi::Native, number));
             tracing::error!(
                 process = self.process.comm(),
                 count,

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use agent_common::text;
+use diagnosis::window::Window;
 
 use super::relay::{Figures, RelayHandle};
 use crate::control::server::Daemon;
 use crate::progress::Progress;
-use crate::window::Window;
 
 pub(super) async fn run(daemon: Arc<Daemon>, relay: RelayHandle) {
     let progress = Progress::new();

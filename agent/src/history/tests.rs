@@ -6,7 +6,7 @@ use super::*;
 /// A window of second `n` with `samples` samples of `frames` user frames.
 pub(crate) fn window(n: u64, samples: usize, frames: usize) -> Window {
     let sample = Sample {
-        at_ns: n * 1_000_000_000 + 1,
+        at: MonoNs(n * 1_000_000_000 + 1),
         tgid: 42,
         tid: 43,
         comm: "worker".into(),

@@ -1,15 +1,15 @@
 use std::io::Write as _;
 
 use agent_common::units::{MonoNs, Tgid};
-use diagnosis::recording::{KIND_WINDOW, checksum};
+use diagnosis::recording::{Fault, Head, KIND_WINDOW, Recording, checksum};
 use diagnosis::testing::full;
+use diagnosis::window::Window;
 use profile::{FrameName, Names, Unnamed};
 
 use super::*;
 use crate::aggregate::{self, Mode, ReportOptions};
 use crate::control::protocol::Target;
 use crate::control::{Answers, Namer};
-use crate::window::Window;
 
 fn names() -> Names {
     let mut names = Names::default();

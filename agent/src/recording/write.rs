@@ -5,17 +5,17 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use agent_common::units::Tgid;
+use agent_common::units::{MonoNs, Tgid};
 use diagnosis::recording::{
     FRAME_HEAD, Head, KIND_END, KIND_HEAD, KIND_NAMES, KIND_WINDOW, MAGIC, MAX_FRAME, NameRow, VERSION,
     checksum,
 };
+use diagnosis::window::Window;
 use profile::{Names, Sample, lookup_addr};
 use serde::Serialize;
 
 use super::{Error, failed};
 use crate::output::{Output, OutputMode};
-use crate::window::Window;
 
 /// zstd's own default; with the dictionary, level 9 saves 6 % more and takes four times as long.
 const LEVEL: i32 = 3;
@@ -112,20 +112,20 @@ impl<W: Write> Writer<W> {
             self.named.remove(&Some(tgid.0));
             self.remapped.insert(tgid.0);
         }
-        let kernel = names.kernel_names().map(|(addr, name)| (None, addr, 0, name));
+        let kernel = names.kernel_names().map(|(addr, name)| (None, addr, MonoNs(0), name));
         let user = names.user_names().map(|(tgid, addr, from, name)| (Some(tgid), addr, from, name));
         let mut rows: Vec<NameRow> = Vec::new();
         for (tgid, addr, from, name) in kernel.chain(user) {
             let fresh = self.named.entry(tgid).or_default().insert(addr);
-            if fresh || from > 0 {
+            if fresh || from > MonoNs(0) {
                 // Names in earlier windows stay what they were.
                 let again = tgid.is_some_and(|tgid| self.remapped.contains(&tgid));
-                let from_ns = if from == 0 && again { window.start.0 } else { from };
-                rows.push(NameRow { tgid, addr, from_ns, name: name.clone() });
+                let from = if from == MonoNs(0) && again { window.start } else { from };
+                rows.push(NameRow { tgid, addr, from, name: name.clone() });
             }
         }
         if !rows.is_empty() {
-            rows.sort_unstable_by_key(|row| (row.tgid, row.addr, row.from_ns));
+            rows.sort_unstable_by_key(|row| (row.tgid, row.addr, row.from));
             self.frame(KIND_NAMES, &pack(&rows)?, false)?;
         }
         let text = if self.keep.samples || window.samples.is_empty() {

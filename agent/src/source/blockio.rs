@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use agent_common::abi::blockio::{BLOCKIO_MAX, BlockKey, BlockOpen, BlockValue, OP_FLUSH, OP_READ, OP_WRITE};
 use agent_common::units::{DurNs, Tgid};
+use diagnosis::window::{BlockIoRow, BlockOp};
 
 use super::resources::{Closing, Differences, Open};
 use crate::bpf::Resources;
-use crate::window::{BlockIoRow, BlockOp};
 
 /// A request that has not completed is a row by itself from this age on: any working disk is faster.
 const HANGING_NS: u64 = 100_000_000;

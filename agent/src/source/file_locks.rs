@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use agent_common::units::Tgid;
+use diagnosis::syscall_names;
+use diagnosis::window::{FileLockRow, SyscallRow};
 use opener::living;
 
 use super::mounts::{self, Mount};
-use crate::syscall_names;
-use crate::window::{FileLockRow, SyscallRow};
 
 const LOCKS: &str = "/proc/locks";
 

@@ -10,8 +10,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
-
-use crate::window::{FrozenRow, ProcessTimes, Wait};
+use diagnosis::window::{FrozenRow, ProcessTimes, Wait};
 
 /// Processes whose cgroups are read in a window, 15 µs each. Those that have just stopped come first.
 const LOOKS: usize = 64;
@@ -296,7 +295,7 @@ mod tests {
             resting: vec![(State::Poll, 1)],
             ..ProcessTimes::default()
         };
-        let thread = crate::window::ThreadTimes {
+        let thread = diagnosis::window::ThreadTimes {
             tid: agent_common::units::Tid(8),
             comm: "t".into(),
             states: Vec::new(),

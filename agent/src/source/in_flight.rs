@@ -11,13 +11,12 @@ use std::fs;
 
 use agent_common::abi::syscalls::{FLAG_COMPAT, SyscallEntry};
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
-
-use crate::window::SyscallAbi;
+use diagnosis::window::SyscallAbi;
 
 /// Threads looked at through `/proc` in one window (each costs 10–15 µs): 3 ms a second at most.
 const LOOKS: usize = 200;
 
-/// A call in flight; [`crate::window::InFlight`] without the name.
+/// A call in flight; [`diagnosis::window::InFlight`] without the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     /// Process.

@@ -2,8 +2,7 @@
 
 use agent_common::abi::irq::{IrqCpu, VECTOR_NAMES};
 use agent_common::units::DurNs;
-
-use crate::window::IrqRow;
+use diagnosis::window::IrqRow;
 
 #[derive(Debug, Default)]
 pub(super) struct IrqSource {

@@ -16,14 +16,14 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use agent_common::abi::COMM_LEN;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+use diagnosis::syscall_names;
+use diagnosis::window::{OpenWait, WaitTarget};
 use opener::living;
 
 use self::ends::{End, Ends};
 use super::in_flight::threads;
 use super::sockets::{Sockets, Tcp, inode_of};
 use super::touch;
-use crate::syscall_names;
-use crate::window::{OpenWait, WaitTarget};
 
 /// Age from which a wait for a lock that has an owner is told before it ends: shorter ones are looked at when they do.
 pub const LASTS: DurNs = DurNs(200_000_000);
@@ -262,7 +262,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::window::SyscallAbi;
+    use diagnosis::window::SyscallAbi;
 
     const SECOND: u64 = 1_000_000_000;
 

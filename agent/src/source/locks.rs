@@ -6,10 +6,10 @@ use std::io;
 use agent_common::abi::locks::{KIND_NAMES, LOCKS_MAX, LockKey, LockValue};
 use agent_common::abi::resources::{OPEN_LOCK, OpenKey, OpenValue};
 use agent_common::units::{DurNs, Tgid, Tid};
+use diagnosis::window::LockRow;
 
 use super::resources::{Closing, Differences, Open};
 use crate::bpf::Resources;
-use crate::window::LockRow;
 
 #[derive(Debug, Default)]
 pub(super) struct LockSource {

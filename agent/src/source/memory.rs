@@ -6,11 +6,11 @@ use std::io;
 use agent_common::abi::memory::{MEMORY_MAX, MemoryValue};
 use agent_common::abi::resources::{OPEN_COMPACTION, OPEN_RECLAIM, OpenKey, OpenValue};
 use agent_common::units::{DurNs, Tgid};
+use diagnosis::window::{MemoryRow, OomKill};
 
 use super::process::comm_str;
 use super::resources::{Closing, Differences, Open};
 use crate::bpf::Resources;
-use crate::window::{MemoryRow, OomKill};
 
 /// Identity of a reclaim or compaction: thread and start.
 type Work = (u32, u64);

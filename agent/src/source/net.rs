@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use agent_common::abi::net::{NET_MAX, NetKey, NetValue};
 use agent_common::units::Tgid;
+use diagnosis::window::{NetRow, TaskSample};
 
 use self::listeners::Listeners;
 use self::owners::Owners;
 use super::resources::{Closing, Differences};
 use crate::bpf::Resources;
-use crate::window::{NetRow, TaskSample};
 
 #[derive(Debug)]
 pub(super) struct NetSource {

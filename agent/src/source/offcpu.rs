@@ -13,6 +13,8 @@ use agent_common::abi::offcpu::{
 };
 use agent_common::abi::sched::{FLAG_COMPAT, FLAG_SHARED, FLAG_WAIT_USER, NO_CALL, State};
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+use diagnosis::syscall_names;
+use diagnosis::window::{SyscallAbi, Wait, WaitTarget, Waker};
 
 use self::functions::Functions;
 use self::owner::Owners;
@@ -20,8 +22,6 @@ use super::comms::Comms;
 use super::lasting::{Held, Lasting};
 use super::python::CodeSeen;
 use crate::bpf::WaitRecord;
-use crate::syscall_names;
-use crate::window::{SyscallAbi, Wait, WaitTarget, Waker};
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;

@@ -74,7 +74,7 @@ impl OncpuSource {
         let comm = self.names.get(&header.comm);
         self.copied(header, copied);
         self.samples.push(Sample {
-            at_ns: header.at_ns,
+            at: MonoNs(header.at_ns),
             tgid: header.tgid,
             tid: header.tid,
             comm,

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use agent_common::abi::sched::State;
 use agent_common::units::{MonoNs, Tgid};
+use diagnosis::window::{Wait, WaitTarget};
 
 use super::sockets::{Sockets, Tcp, inodes_of};
-use crate::window::{Wait, WaitTarget};
 
 /// No pair of processes is looked at in a window after this much time; a look takes 0.1 ms where they have few descriptors, and
 /// 4 ms where both have as many as are looked at.

@@ -6,8 +6,7 @@ use std::fs;
 
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
-
-use crate::window::{ProcessTimes, ThreadPriority, Wait};
+use diagnosis::window::{ProcessTimes, ThreadPriority, Wait};
 
 /// Threads whose priority is read in a window, 10 µs each.
 const LOOKS: usize = 64;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent, numbered, tgid_of};
 use agent_common::units::{BootNs, DurNs, MonoNs, Tgid};
-
-use crate::window::ProcessExit;
-use crate::window::TaskTotals;
+use diagnosis::window::ProcessExit;
+use diagnosis::window::TaskTotals;
 
 /// Names kept of processes that have ended: samples and counters of theirs may still be on the way.
 const REMEMBERED: usize = 65_536;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use agent_common::abi::process::{KIND_EXEC, KIND_FORK, ProcessEvent};
 use agent_common::units::{MonoNs, Tgid, Tid};
+use diagnosis::window::ProcessName;
 
 use super::process::comm_str;
-use crate::window::ProcessName;
 
 /// Processes remembered at most before all are forgotten; ~100 B each.
 const PROCESSES: usize = 32_768;

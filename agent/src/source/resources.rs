@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use agent_common::abi::resources::{OpenKey, OpenValue};
 use agent_common::units::{MonoNs, Tgid};
+use diagnosis::window::{BlockIoRow, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow, TaskSample};
 
 use super::blockio::BlockIoSource;
 use super::irq::IrqSource;
@@ -15,7 +16,6 @@ use super::memory::MemorySource;
 use super::net::NetSource;
 use super::signals::SignalSource;
 use crate::bpf::{Counters, Probes};
-use crate::window::{BlockIoRow, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow, TaskSample};
 
 /// Windows without a change after which a key is deleted.
 const IDLE_WINDOWS: u32 = 60;

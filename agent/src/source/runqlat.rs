@@ -4,10 +4,10 @@ use std::io;
 
 use agent_common::abi::runqlat::{BLAME_MAX, BlameKey};
 use agent_common::units::{DurNs, Tgid};
+use diagnosis::window::RunqBlame;
 
 use super::resources::Differences;
 use crate::bpf::Counters;
-use crate::window::RunqBlame;
 
 /// Charges of the running window.
 #[derive(Debug, Default)]

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::{DEAD, FLAG_COMPAT, FLAG_NEW, FLAG_SHARED, NO_CALL, STATES, SchedSlot, State};
 use agent_common::units::{MonoNs, Tgid, Tid};
+use diagnosis::window::{OpenWait, ProcessTimes, SyscallAbi, ThreadTimes};
 
 use self::look::Resting;
 pub(super) use self::look::call;
 use self::sums::{Sums, settle};
 use super::comms::Comms;
 use super::lasting::{LASTS, LONG, Lasting, is_for_files};
-use crate::window::{OpenWait, ProcessTimes, SyscallAbi, ThreadTimes};
 
 /// What was read of one thread so far.
 #[derive(Debug)]

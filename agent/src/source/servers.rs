@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use agent_common::units::{MonoNs, Tgid};
+use diagnosis::window::{Wait, WaitTarget};
 
 use super::lasting::ends::{End, Ends};
 use super::sockets::Sockets;
-use crate::window::{Wait, WaitTarget};
 
 /// How long it is remembered: servers come and go.
 const REMEMBERED_NS: u64 = 20_000_000_000;

@@ -4,10 +4,10 @@ use std::io;
 
 use agent_common::abi::signals::{SIGNALS_MAX, SignalKey};
 use agent_common::units::Tgid;
+use diagnosis::window::SignalRow;
 
 use super::resources::{Closing, Differences};
 use crate::bpf::Resources;
-use crate::window::SignalRow;
 
 #[derive(Debug, Default)]
 pub(super) struct SignalSource {

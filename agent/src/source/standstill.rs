@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::units::{MonoNs, Tgid, Tid};
+use diagnosis::syscall_names;
+use diagnosis::window::{ProcessTimes, Standstill, SyscallAbi, TaskSample};
 
 use super::in_flight::threads;
 use super::sched::call;
-use crate::syscall_names;
-use crate::window::{ProcessTimes, Standstill, SyscallAbi, TaskSample};
 
 /// Threads looked at in a window, 10 µs each. A process with more of them than that is not judged; who is left out is looked at
 /// in the next.
@@ -220,7 +220,7 @@ mod tests {
         let mut source = StandstillSource::default();
         let rests =
             ProcessTimes { tgid: Tgid(7), resting: vec![(State::FutexWait, 2)], ..ProcessTimes::default() };
-        let thread = crate::window::ThreadTimes {
+        let thread = diagnosis::window::ThreadTimes {
             tid: Tid(7),
             comm: "t".into(),
             states: Vec::new(),

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use agent_common::abi::syscalls::{FLAG_COMPAT, SyscallKey, SyscallValue, UNTIMED, bucket_floor};
 use agent_common::units::DurNs;
+use diagnosis::window::SyscallAbi;
 
-use crate::window::SyscallAbi;
-
-/// Differences of one (process, call) since the last window; [`crate::window::SyscallRow`] without the name.
+/// Differences of one (process, call) since the last window; [`diagnosis::window::SyscallRow`] without the name.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Delta {
     /// Calls that returned.

@@ -45,7 +45,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Fault> {
             row.name
         });
         match row.tgid {
-            Some(tgid) => names.set_user_from(tgid, row.addr, row.from_ns, name),
+            Some(tgid) => names.set_user_from(tgid, row.addr, row.from, name),
             None => names.set_kernel(row.addr, name),
         }
     });

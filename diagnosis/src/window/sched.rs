@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
+use profile::Sample;
 use serde::{Deserialize, Serialize};
 
 use super::SyscallAbi;
@@ -98,6 +99,22 @@ pub struct Wait {
     pub user: Box<[u64]>,
 }
 
+impl Wait {
+    /// The stack of the waiting thread. It weighs the time that the wait stands for.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        Sample {
+            at: self.at,
+            tgid: self.tgid.0,
+            tid: self.tid.0,
+            comm: Arc::clone(&self.comm),
+            kernel: self.kernel.clone(),
+            user: self.user.clone(),
+            weight: self.weight.0,
+        }
+    }
+}
+
 /// The thread that ended a wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waker {
@@ -117,6 +134,22 @@ pub struct Waker {
     pub kernel: Box<[u64]>,
     /// Its user stack, leaf first.
     pub user: Box<[u64]>,
+}
+
+impl Waker {
+    /// Its stack, without a time and without a weight.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        Sample {
+            at: MonoNs(0),
+            tgid: self.tgid.0,
+            tid: self.tid.0,
+            comm: Arc::clone(&self.comm),
+            kernel: self.kernel.clone(),
+            user: self.user.clone(),
+            weight: 0,
+        }
+    }
 }
 
 /// What a wait was for.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
+use agent_common::units::MonoNs;
 use flate2::read::MultiGzDecoder;
 use profile::{Frame, FrameId, Kind, Point, Source, Thread, Timeline, intern};
 
@@ -160,7 +161,7 @@ impl<'a> Raw<'a> {
             }
             let stack = intern(&mut stacks, &mut timeline.stacks, stack.into_boxed_slice());
             let thread = intern(&mut threads, &mut timeline.threads, self.thread(sample));
-            timeline.points.push(Point { at_ns: 0, thread, stack, weight });
+            timeline.points.push(Point { at: MonoNs(0), thread, stack, weight });
         }
         Ok(timeline)
     }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use agent_common::units::MonoNs;
 use profile::{FrameName, Names, Sample, Unnamed, lookup_addr};
 
 use super::cache::NameCache;
@@ -119,7 +120,7 @@ impl State {
     fn name(&mut self, samples: &[Sample]) -> Names {
         let mut kernel: Vec<u64> = Vec::new();
         let mut user: HashMap<u32, Vec<u64>> = HashMap::new();
-        let times = samples.iter().map(|sample| sample.at_ns).filter(|at| *at > 0);
+        let times = samples.iter().map(|sample| sample.at.0).filter(|at| *at > 0);
         let span = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
         for sample in samples {
             kernel.extend(lookups(&sample.kernel));
@@ -145,7 +146,7 @@ impl State {
             if !contested.is_empty() {
                 places.retain(|(addr, _)| contested.binary_search(addr).is_err());
                 let of = samples.iter().filter(|sample| sample.tgid == tgid);
-                let times = of.flat_map(|sample| lookups(&sample.user).map(|addr| (addr, sample.at_ns)));
+                let times = of.flat_map(|sample| lookups(&sample.user).map(|addr| (addr, sample.at.0)));
                 let times = times.filter(|(addr, _)| contested.binary_search(addr).is_ok()).collect();
                 places.extend(self.processes.turns(tgid, times));
                 places.sort_unstable();
@@ -156,7 +157,7 @@ impl State {
         let found = plan.finish(&mut self.files, &mut self.cache);
         for (tgid, first, places) in asked {
             for (&(addr, from_ns), name) in places.iter().zip(found.get(first..).unwrap_or_default()) {
-                names.set_user_from(tgid, addr, from_ns, name.clone());
+                names.set_user_from(tgid, addr, MonoNs(from_ns), name.clone());
             }
         }
         self.files.deadline = None;

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use agent_common::units::MonoNs;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use profile::{FoldOptions, Folded, Sample};
 
@@ -86,7 +87,15 @@ pub fn compile(dir: &Path, name: &str, flags: &[&str]) -> PathBuf {
 }
 
 pub fn sample(tgid: u32, user: &[u64]) -> Sample {
-    Sample { at_ns: 0, tgid, tid: tgid, comm: "test".into(), kernel: [].into(), user: user.into(), weight: 1 }
+    Sample {
+        at: MonoNs(0),
+        tgid,
+        tid: tgid,
+        comm: "test".into(),
+        kernel: [].into(),
+        user: user.into(),
+        weight: 1,
+    }
 }
 
 pub fn symbolizer() -> Symbolizer {

@@ -1,10 +1,20 @@
+use agent_common::units::MonoNs;
+
 use super::*;
 use crate::coverage::Unnamed;
 use crate::names::FrameName;
 use crate::options::Parts;
 
 fn sample(comm: &str, user: &[u64], kernel: &[u64], weight: u64) -> Sample {
-    Sample { at_ns: 0, tgid: 7, tid: 8, comm: comm.into(), kernel: kernel.into(), user: user.into(), weight }
+    Sample {
+        at: MonoNs(0),
+        tgid: 7,
+        tid: 8,
+        comm: comm.into(),
+        kernel: kernel.into(),
+        user: user.into(),
+        weight,
+    }
 }
 
 /// Leaf at 10, its callers' call sites at 20 and 30 (return addresses 21 and 31); kernel the same from 100.

@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use agent::window::{
+use agent_common::abi::sched::State;
+use agent_common::units::{BootNs, DurNs, Tgid, Tid};
+use diagnosis::window::{
     BlockIoRow, BlockOp, ProcessExit, ProcessTimes, RunqBlame, TaskIo, TaskSample, TaskTotals, ThreadTimes,
     Window,
 };
-use agent_common::abi::sched::State;
-use agent_common::units::{BootNs, DurNs, Tgid, Tid};
 
 /// Above the numbers of all processes (`pid_max` is at most 2^22).
 const FIRST: u32 = 10_000_000;

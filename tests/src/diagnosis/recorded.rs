@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use agent::output::OutputMode;
-use agent::recording::{Head, Writer};
-use agent::window::Window;
+use agent::recording::Writer;
 use agent_common::units::{Tgid, UnixNs};
 use anyhow::Result;
+use diagnosis::recording::Head;
+use diagnosis::window::Window;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use profile::Names;
 

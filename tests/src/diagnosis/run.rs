@@ -263,7 +263,7 @@ pub fn run(case: &Case, watch: &mut Watch, loaded: bool, mut recorder: Option<Re
         let finding = &judged.finding;
         concerns(finding, &stage)
             && !is_by_others(finding, &stage)
-            && finding.confidence >= agent::diagnose::ALERT_CONFIDENCE
+            && finding.confidence >= diagnosis::ALERT_CONFIDENCE
     });
     outcome.verdict = of_the_case.cloned().collect();
     if let Some(recorder) = recorder {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use agent::alert::{AlertOptions, Alerts};
 use agent::collector::{Collector, Options};
-use agent::diagnose::{self, Level, Suspicion, Trend};
-use agent::window::Window;
 use agent_common::wire::finding::{AlertState, Finding};
 use anyhow::{Context as _, Result};
+use diagnosis::alert::{AlertOptions, Alerts};
+use diagnosis::window::Window;
+use diagnosis::{Level, Suspicion, Trend};
 
 /// Windows that are kept: more than the rules' span.
 const KEPT: usize = 10;
@@ -81,8 +81,8 @@ impl Watch {
         if self.windows.len() > KEPT {
             self.windows.pop_front();
         }
-        let recent = diagnose::recent(self.windows.make_contiguous()).to_vec();
-        let mut suspicions = diagnose::suspicions(&recent, &self.trend);
+        let recent = diagnosis::recent(self.windows.make_contiguous()).to_vec();
+        let mut suspicions = diagnosis::suspicions(&recent, &self.trend);
         let comm = |suspicion: &Suspicion| suspicion.finding.subject.comm.clone();
         suspicions.retain(|suspicion| comm(suspicion).is_none_or(|comm| !self.ignored.contains(&comm)));
         let alerts = self.alerts.update(window.end_unix, &suspicions);

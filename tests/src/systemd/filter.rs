@@ -96,7 +96,10 @@ fn allowed_calls(unit: &Unit) -> Result<BpfProgram> {
     expand(&groups, "@default", &mut allowed)?;
     let numbers: BTreeMap<&str, i64> = (0..1024_u16)
         .filter_map(|number| {
-            Some((agent::syscall_names::name(agent::window::SyscallAbi::Native, number)?, number.into()))
+            Some((
+                diagnosis::syscall_names::name(diagnosis::window::SyscallAbi::Native, number)?,
+                number.into(),
+            ))
         })
         .collect();
     // Names of other architectures have no number here.

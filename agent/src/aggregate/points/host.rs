@@ -3,10 +3,10 @@
 use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::wire::line::Point;
+use diagnosis::window::Window;
+use diagnosis::window::{CpuTimes, PressureKind};
 
 use super::{Optional, PointsOptions, point};
-use crate::window::Window;
-use crate::window::{CpuTimes, PressureKind};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let at = |measurement| point(measurement, window, options);

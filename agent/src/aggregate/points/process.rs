@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use agent_common::units::DurNs;
 use agent_common::wire::line::Point;
+use diagnosis::syscall_names;
+use diagnosis::usage::{Key, Owners, Usage, owned, rank};
+use diagnosis::window::{SyscallAbi, Window};
 
 use super::super::syscalls::Sum;
 use super::resources::thread_time;
 use super::{Optional, PointsOptions, point};
-use crate::syscall_names;
-use crate::window::{SyscallAbi, Window};
-use diagnosis::usage::{Key, Owners, Usage, owned, rank};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let (rows, owners) = owned(&[window], None);

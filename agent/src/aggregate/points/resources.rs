@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use agent_common::abi::sched::{STATES, State};
 use agent_common::units::DurNs;
 use agent_common::wire::line::Point;
+use diagnosis::groups::is_lost;
+use diagnosis::window::{BlockOp, Window};
 
 use super::{PointsOptions, point};
-use crate::window::{BlockOp, Window};
-use diagnosis::groups::is_lost;
 
 /// Fields of thread time; those without time are left out. `None` where there is none at all.
 pub(super) fn thread_time(mut at: Point, states: &[DurNs; STATES]) -> Option<Point> {
@@ -77,7 +77,7 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     }
     points.extend(blockio(window, &at));
     if !window.memory.is_empty() || !window.oom_kills.is_empty() {
-        let sum = |of: fn(&crate::window::MemoryRow) -> u64| window.memory.iter().map(of).sum::<u64>();
+        let sum = |of: fn(&diagnosis::window::MemoryRow) -> u64| window.memory.iter().map(of).sum::<u64>();
         points.push(
             at("s7mpa_reclaim")
                 .field("reclaims", sum(|row| row.reclaims))
@@ -91,7 +91,7 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
         );
     }
     if !window.net.is_empty() {
-        let sum = |of: fn(&crate::window::NetRow) -> u64| window.net.iter().map(of).sum::<u64>();
+        let sum = |of: fn(&diagnosis::window::NetRow) -> u64| window.net.iter().map(of).sum::<u64>();
         points.push(
             at("s7mpa_sockets")
                 .field("retransmits", sum(|row| row.retransmits))

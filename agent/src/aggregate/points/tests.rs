@@ -6,12 +6,12 @@ use agent_common::abi::unwind::Verdict;
 use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::line::{self, FieldValue};
 use agent_common::wire::registry::{self, Origin};
+use diagnosis::testing::{MS, calls, exit, task, window};
+use diagnosis::window::TaskIo;
+use diagnosis::window::{CpuId, CpuTimes, Disk, HostSample, Interface, Pressure, Pressures};
+use diagnosis::window::{InFlight, ProcessTimes, SyscallAbi};
 
 use super::*;
-use crate::window::TaskIo;
-use crate::window::{CpuId, CpuTimes, Disk, HostSample, Interface, Pressure, Pressures};
-use crate::window::{InFlight, ProcessTimes, SyscallAbi};
-use diagnosis::testing::{MS, calls, exit, task, window};
 
 /// A window in which everything that can be there is there.
 fn full() -> Window {
@@ -138,7 +138,7 @@ fn totals_over_all_rows_are_exact() {
     let points = points(&window, &options());
     let rows = points.iter().filter(|point| point.measurement == "s7mpa_process").count();
     assert_eq!(rows, 11, "ten and `other`");
-    let tasks = |of: fn(&crate::window::TaskSample) -> u64| -> i64 {
+    let tasks = |of: fn(&diagnosis::window::TaskSample) -> u64| -> i64 {
         window.tasks.iter().map(|task| of(task) as i64).sum()
     };
     let total = |field| sum(&points, "s7mpa_process", field);

@@ -199,6 +199,7 @@ fn about(profile: &Profile) -> About {
 
 #[cfg(test)]
 mod tests {
+    use agent_common::units::MonoNs;
     use agent_common::wire::report::Coverage;
     use profile::{FoldOptions, Folded, Names, Sample};
 
@@ -208,7 +209,7 @@ mod tests {
 
     fn profile(samples: u64) -> Profile {
         let sample = Sample {
-            at_ns: 5,
+            at: MonoNs(5),
             tgid: 42,
             tid: 42,
             comm: "worker".into(),

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use agent_common::abi::sched::State;
+use diagnosis::groups::Group;
 use flamegraphs::{SvgOptions, Theme, svg};
 
-use crate::aggregate::groups::Group;
 use crate::aggregate::{Mode, reason};
 use crate::cli::term;
 use crate::control::protocol::{Profile, Target};

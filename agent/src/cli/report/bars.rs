@@ -1,6 +1,7 @@
 //! Where the time of a process went, as a bar of letters.
 
-use crate::aggregate::groups::{Group, cells};
+use diagnosis::groups::{Group, cells};
+
 use crate::cli::term::{Paint, Table};
 
 /// Cells of a bar.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{ProcessDetail, Report, ReportProcess};
+use diagnosis::ALERT_CONFIDENCE;
+use diagnosis::groups::Group;
 
 use super::bars::{bar, legend, letters, with_bars};
-use crate::aggregate::groups::Group;
 use crate::cli::term::{self, Paint, Side, Table};
-use crate::diagnose::ALERT_CONFIDENCE;
 
 /// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
 const FRAMES: usize = 6;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_common::wire::report::{Report, ReportProcess};
+use diagnosis::groups::{Group, cells as bar_cells};
 use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,7 +11,6 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
 
-use crate::aggregate::groups::{Group, cells as bar_cells};
 use crate::cli::report::{groups, longest};
 use crate::cli::term;
 

@@ -3,14 +3,14 @@
 use std::fs;
 
 use agent_common::units::Tgid;
+use diagnosis::syscall_names;
+use diagnosis::window::WaitTarget;
 
 use super::ends::End;
 use super::{Held, Lasting};
 use crate::source::mounts::{self, Mount};
 use crate::source::sched::call;
 use crate::source::touch;
-use crate::syscall_names;
-use crate::window::WaitTarget;
 
 /// What the descriptors of those who serve file systems are called.
 const DEVICE: &str = "/dev/fuse";

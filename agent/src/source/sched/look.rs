@@ -11,13 +11,13 @@ use agent_common::abi::sched::{
     state_of_poll,
 };
 use agent_common::units::{MonoNs, Tgid, Tid};
+use diagnosis::window::{OpenWait, SyscallAbi};
 use opener::living;
 
 use crate::source::in_flight::threads;
 use crate::source::lasting::Lasting;
 use crate::source::sockets::inode_of;
 use crate::source::touch;
-use crate::window::{OpenWait, SyscallAbi};
 
 /// A thread that has been in one state since before it was looked at.
 #[derive(Debug, Clone, Copy)]

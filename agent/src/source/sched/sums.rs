@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{DurNs, Tgid};
-
-use crate::window::{OpenWait, ProcessTimes, ThreadTimes};
+use diagnosis::window::{OpenWait, ProcessTimes, ThreadTimes};
 
 /// One process' part of the running window.
 #[derive(Debug, Default)]
