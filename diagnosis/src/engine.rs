@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::STATES;
 use agent_common::units::{DurNs, Tgid, Tid};
-use agent_common::wire::finding::Finding;
+use agent_common::wire::finding::{Class, Finding};
 
 use crate::explain::explain;
 use crate::facts::Facts;
@@ -87,10 +87,17 @@ fn own(windows: &[Arc<Window>]) -> Own {
 impl Own {
     /// What it loses is no trouble of the host: what it costs is told apart, and only what it leaks is worth a finding.
     fn is_silent(&self, suspicion: &Suspicion) -> bool {
-        let leaks = ["fd-leak", "thread-leak", "zombie-leak", "memory-leak", "table-full", "oom"];
+        let leaks = [
+            Class::FdLeak,
+            Class::ThreadLeak,
+            Class::ZombieLeak,
+            Class::MemoryLeak,
+            Class::TableFull,
+            Class::Oom,
+        ];
         self.tgid.0 != 0
             && suspicion.finding.subject.pid == Some(self.tgid.0)
-            && !leaks.contains(&&*suspicion.finding.class)
+            && !leaks.contains(&suspicion.finding.class)
     }
 
     /// Whom its own start holds up is as it will be in a moment.

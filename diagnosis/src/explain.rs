@@ -1,72 +1,100 @@
 //! Roots and symptoms: what one finding explains hangs below it.
 
+use agent_common::wire::finding::Class;
+
 use crate::suspicion::{ALERT_CONFIDENCE, Level, Suspicion, evidence};
 use crate::syscall_names;
 use crate::window::SyscallAbi;
 
 /// Classes that a class explains when both are about the same process (and the same call, where both name one).
-const SAME: [(&str, &[&str]); 19] = [
-    ("priority-inversion", &["futex", "kernel-lock", "file-lock", "runq-neighbour", "runq-self"]),
-    ("hang", &["kernel-lock", "child", "disk-read", "disk-write", "fsync", "file-lock", "ipc-peer"]),
-    ("oom", &["memory-leak", "swap", "reclaim"]),
+static SAME: [(Class, &[Class]); 19] = [
     (
-        "swap",
+        Class::PriorityInversion,
+        &[Class::Futex, Class::KernelLock, Class::FileLock, Class::RunqNeighbour, Class::RunqSelf],
+    ),
+    (
+        Class::Hang,
         &[
-            "reclaim",
-            "fault-major-file",
-            "fault-minor",
-            "cpu-kernel",
-            "disk-read",
-            "disk-write",
-            "kernel-lock",
+            Class::KernelLock,
+            Class::Child,
+            Class::DiskRead,
+            Class::DiskWrite,
+            Class::Fsync,
+            Class::FileLock,
+            Class::IpcPeer,
         ],
     ),
-    ("reclaim", &["fault-major-file", "fault-minor", "cpu-kernel", "kernel-lock"]),
-    ("fd-leak", &["table-full"]),
-    ("file-lock", &["timer-storm"]),
-    ("cpu-quota", &["runq-self", "runq-neighbour", "futex"]),
-    ("cpu-steal", &["runq-self", "runq-neighbour"]),
-    ("error-storm", &["syscall-storm", "cpu-kernel", "cpu-user", "timer-storm", "refused"]),
-    ("timer-storm", &["syscall-storm", "cpu-kernel"]),
-    ("syscall-storm", &["cpu-kernel", "cpu-user"]),
-    ("process-churn", &["child", "cpu-kernel", "fault-minor", "runq-self", "runq-neighbour"]),
-    ("fault-minor", &["cpu-kernel", "cpu-user"]),
-    ("net-retransmit", &["net-peer", "net-connect"]),
-    ("net-accept-queue", &["cpu-user", "cpu-kernel", "single-thread"]),
-    ("futex", &["single-thread"]),
-    ("single-thread", &["cpu-user", "cpu-kernel"]),
-    ("dns", &["net-peer"]),
+    (Class::Oom, &[Class::MemoryLeak, Class::Swap, Class::Reclaim]),
+    (
+        Class::Swap,
+        &[
+            Class::Reclaim,
+            Class::FaultMajorFile,
+            Class::FaultMinor,
+            Class::CpuKernel,
+            Class::DiskRead,
+            Class::DiskWrite,
+            Class::KernelLock,
+        ],
+    ),
+    (Class::Reclaim, &[Class::FaultMajorFile, Class::FaultMinor, Class::CpuKernel, Class::KernelLock]),
+    (Class::FdLeak, &[Class::TableFull]),
+    (Class::FileLock, &[Class::TimerStorm]),
+    (Class::CpuQuota, &[Class::RunqSelf, Class::RunqNeighbour, Class::Futex]),
+    (Class::CpuSteal, &[Class::RunqSelf, Class::RunqNeighbour]),
+    (
+        Class::ErrorStorm,
+        &[Class::SyscallStorm, Class::CpuKernel, Class::CpuUser, Class::TimerStorm, Class::Refused],
+    ),
+    (Class::TimerStorm, &[Class::SyscallStorm, Class::CpuKernel]),
+    (Class::SyscallStorm, &[Class::CpuKernel, Class::CpuUser]),
+    (
+        Class::ProcessChurn,
+        &[Class::Child, Class::CpuKernel, Class::FaultMinor, Class::RunqSelf, Class::RunqNeighbour],
+    ),
+    (Class::FaultMinor, &[Class::CpuKernel, Class::CpuUser]),
+    (Class::NetRetransmit, &[Class::NetPeer, Class::NetConnect]),
+    (Class::NetAcceptQueue, &[Class::CpuUser, Class::CpuKernel, Class::SingleThread]),
+    (Class::Futex, &[Class::SingleThread]),
+    (Class::SingleThread, &[Class::CpuUser, Class::CpuKernel]),
+    (Class::Dns, &[Class::NetPeer]),
 ];
 
 /// Classes that say no more than that somebody is busy: who makes others wait by it is their culprit, and that says it.
-const BUSY: [&str; 3] = ["cpu-user", "cpu-kernel", "single-thread"];
+static BUSY: [Class; 3] = [Class::CpuUser, Class::CpuKernel, Class::SingleThread];
 
 /// Classes of waiting for a disk: who keeps it busy waits for it as well.
-const STORAGE: [&str; 5] = ["disk-read", "disk-write", "fsync", "writeback", "fault-major-file"];
+static STORAGE: [Class; 5] =
+    [Class::DiskRead, Class::DiskWrite, Class::Fsync, Class::Writeback, Class::FaultMajorFile];
 
 /// Classes in which a process waits for another one, whose own trouble is then the root.
-const WAITS_FOR: [&str; 5] = ["ipc-peer", "net-peer", "child", "file-lock", "kernel-lock"];
+static WAITS_FOR: [Class; 5] =
+    [Class::IpcPeer, Class::NetPeer, Class::Child, Class::FileLock, Class::KernelLock];
 
 /// Host-wide findings, and the classes of processes that say the same with a name.
-const HOST: [(&str, &[&str]); 4] = [
-    ("host-cpu", &["runq-neighbour", "runq-self", "cpu-user", "cpu-kernel"]),
-    ("host-memory", &["swap", "reclaim", "oom", "memory-leak"]),
-    ("host-disk", &["disk-read", "disk-write", "fsync", "writeback", "fault-major-file"]),
-    ("host-network", &["net-retransmit", "net-peer", "softirq"]),
+static HOST: [(Class, &[Class]); 4] = [
+    (Class::HostCpu, &[Class::RunqNeighbour, Class::RunqSelf, Class::CpuUser, Class::CpuKernel]),
+    (Class::HostMemory, &[Class::Swap, Class::Reclaim, Class::Oom, Class::MemoryLeak]),
+    (
+        Class::HostDisk,
+        &[Class::DiskRead, Class::DiskWrite, Class::Fsync, Class::Writeback, Class::FaultMajorFile],
+    ),
+    (Class::HostNetwork, &[Class::NetRetransmit, Class::NetPeer, Class::Softirq]),
 ];
 
 /// Moves what is explained into the explanation's `caused`.
 pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     follow_chains(&mut all);
     // Who is refused by the peer loses nothing on the way to it.
-    let is_refused = |root: &Suspicion| root.finding.class == "net-connect" && root.call.is_some();
-    let on_the_way = |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-peer");
+    let is_refused = |root: &Suspicion| root.finding.class == Class::NetConnect && root.call.is_some();
+    let on_the_way =
+        |effect: &Suspicion| matches!(effect.finding.class, Class::NetRetransmit | Class::NetPeer);
     absorb(&mut all, is_refused, on_the_way, |root, effect| root.finding.subject == effect.finding.subject);
-    for (class, effects) in SAME {
+    for (class, effects) in &SAME {
         absorb(
             &mut all,
-            |root| root.finding.class == class,
-            |effect| effects.contains(&&*effect.finding.class),
+            |root| root.finding.class == *class,
+            |effect| effects.contains(&effect.finding.class),
             |root, effect| {
                 let same_call = effect.call.is_none() || root.call.is_none() || effect.call == root.call;
                 root.finding.subject == effect.finding.subject && same_call
@@ -76,19 +104,19 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     // Who has waited for a lock waits for a CPU before it has it.
     absorb(
         &mut all,
-        |root| root.finding.class == "kernel-lock",
-        |effect| effect.finding.class == "runq-self",
+        |root| root.finding.class == Class::KernelLock,
+        |effect| effect.finding.class == Class::RunqSelf,
         ready_in_lock,
     );
     let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
-    let is_busy = |effect: &Suspicion| BUSY.contains(&&*effect.finding.class);
+    let is_busy = |effect: &Suspicion| BUSY.contains(&effect.finding.class);
     absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
     // That a process is out of descriptors says its table.
     let no_descriptor =
-        |effect: &Suspicion| effect.finding.class == "refused" && effect.key.ends_with("EMFILE");
-    let is_table = |root: &Suspicion| matches!(&*root.finding.class, "fd-leak" | "table-full");
+        |effect: &Suspicion| effect.finding.class == Class::Refused && effect.key.ends_with("EMFILE");
+    let is_table = |root: &Suspicion| matches!(root.finding.class, Class::FdLeak | Class::TableFull);
     absorb(&mut all, is_table, no_descriptor, |root, effect| root.unit.is_some() && root.unit == effect.unit);
-    let storm = |suspicion: &Suspicion| suspicion.finding.class == "syscall-storm";
+    let storm = |suspicion: &Suspicion| suspicion.finding.class == Class::SyscallStorm;
     let sends = |suspicion: &Suspicion| storm(suspicion) && suspicion.call.is_some_and(is_signal);
     absorb(
         &mut all,
@@ -96,24 +124,25 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
         sends,
         |root, effect| root.culprit_unit == effect.unit,
     );
-    let is_storage = |suspicion: &Suspicion| STORAGE.contains(&&*suspicion.finding.class);
+    let is_storage = |suspicion: &Suspicion| STORAGE.contains(&suspicion.finding.class);
     absorb(
         &mut all,
         |root| is_foreign(root) && is_storage(root),
         |effect| is_storage(effect) && !is_foreign(effect),
         |root, effect| root.culprit_unit == effect.unit,
     );
-    let waits = |effect: &Suspicion| WAITS_FOR.contains(&&*effect.finding.class) && is_foreign(effect);
-    let is_frozen = |root: &Suspicion| root.finding.class == "frozen";
+    let waits = |effect: &Suspicion| WAITS_FOR.contains(&effect.finding.class) && is_foreign(effect);
+    let is_frozen = |root: &Suspicion| root.finding.class == Class::Frozen;
     absorb(&mut all, is_frozen, is_foreign, |root, effect| root.unit == effect.culprit_unit);
     // What one is refused now and then explains nothing of what others wait for it.
-    let has_trouble = |root: &Suspicion| root.unit.is_some() && root.finding.class != "refused";
+    let has_trouble = |root: &Suspicion| root.unit.is_some() && root.finding.class != Class::Refused;
     absorb(&mut all, has_trouble, waits, |root, effect| effect.culprit_unit == root.unit);
-    let suffers =
-        |effect: &Suspicion| matches!(&*effect.finding.class, "net-retransmit" | "net-connect" | "net-peer");
+    let suffers = |effect: &Suspicion| {
+        matches!(effect.finding.class, Class::NetRetransmit | Class::NetConnect | Class::NetPeer)
+    };
     absorb(
         &mut all,
-        |root| root.finding.class == "net-accept-queue",
+        |root| root.finding.class == Class::NetAcceptQueue,
         suffers,
         |root, effect| {
             let peer = effect.finding.culprit.as_ref().filter(|culprit| culprit.kind == "peer");
@@ -121,17 +150,17 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
             peer.and_then(|peer| port(peer.comm.as_deref()?)).is_some_and(|to| port(&root.key) == Some(to))
         },
     );
-    for (host, named) in HOST {
-        let is_host = |effect: &Suspicion| effect.finding.class == host;
-        absorb(&mut all, |root| named.contains(&&*root.finding.class), is_host, |_, _| true);
+    for (host, named) in &HOST {
+        let is_host = |effect: &Suspicion| effect.finding.class == *host;
+        absorb(&mut all, |root| named.contains(&root.finding.class), is_host, |_, _| true);
     }
     all
 }
 
 /// The threads of a program wait for a CPU on their way to a lock of the kernel, which costs them more.
 fn ready_in_lock(lock: &Suspicion, ready: &Suspicion) -> bool {
-    lock.finding.class == "kernel-lock"
-        && ready.finding.class == "runq-self"
+    lock.finding.class == Class::KernelLock
+        && ready.finding.class == Class::RunqSelf
         && lock.unit == ready.unit
         && lock.finding.lost_ns_per_s >= ready.finding.lost_ns_per_s
 }
@@ -156,7 +185,7 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
         // Who holds the lock waits for a CPU that others have who wait for it as well, or will: the lock is what they lose it by.
         let is_within = root.is_some_and(|root| ready_in_lock(&all[at], &all[root]));
         let root = root.filter(|_| !is_within);
-        if root.is_none() && matches!(end.class, "runq-self" | "runq-neighbour") {
+        if root.is_none() && matches!(end.class, Class::RunqSelf | Class::RunqNeighbour) {
             // It has not too many threads, or hardly waits: then they only take their turns, as who shares a lock does.
             all[at].chain.pop();
             continue;
@@ -168,7 +197,7 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
             continue;
         }
         let suspicion = &mut all[at];
-        let was = std::mem::replace(&mut suspicion.finding.class, end.class.into());
+        let was = std::mem::replace(&mut suspicion.finding.class, end.class.clone());
         suspicion.explained.push(suspicion.key.clone());
         suspicion.key = format!("{}/{}", end.class, suspicion.key);
         suspicion.finding.caused.push(was);
@@ -223,10 +252,10 @@ fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
 fn take(root: &mut Suspicion, effect: Suspicion) {
     let into = &mut root.finding;
     // That the culprit is busy, or waits for what it keeps busy, costs nobody anything.
-    let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&&*effect.finding.class));
+    let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&effect.finding.class));
     if root.unit == effect.unit || !own_doing {
         let more = effect.finding.lost_ns_per_s > into.lost_ns_per_s;
-        if more && root.unit == effect.unit && !BUSY.contains(&&*effect.finding.class) {
+        if more && root.unit == effect.unit && !BUSY.contains(&effect.finding.class) {
             into.share_pct = into.share_pct.max(effect.finding.share_pct);
             let what = format!("lost to {} by it", effect.finding.class);
             let lost = effect.finding.lost_ns_per_s as f64 / 1e6;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_common::abi::sched::State;
-use agent_common::wire::finding::Finding;
+use agent_common::wire::finding::{Class, Finding};
 use profile::{Folded, Sample};
 
 use super::scaffolding;
@@ -17,26 +17,26 @@ const STACKS: usize = 3;
 const MOST: usize = 512;
 
 /// States whose waits show a class; empty for those that show on a CPU.
-fn states(class: &str) -> &'static [State] {
+fn states(class: &Class) -> &'static [State] {
     match class {
-        "disk-read" => &[State::DiskRead],
-        "disk-write" => &[State::DiskWrite],
-        "fsync" => &[State::Fsync],
-        "writeback" => &[State::Writeback],
-        "fault-major-file" => &[State::FaultFile],
-        "swap" => &[State::Swap],
-        "reclaim" => &[State::Reclaim],
-        "futex" => &[State::FutexLock, State::FutexWait],
-        "kernel-lock" => &[State::KernelLock],
-        "file-lock" => &[State::FileLock],
-        "ipc-peer" => &[State::Ipc],
-        "net-peer" | "net-retransmit" => &[State::NetRecv, State::NetSend],
-        "net-connect" => &[State::NetConnect],
-        "net-accept-queue" => &[State::NetAccept],
-        "dns" => &[State::Dns],
-        "child" => &[State::Child],
-        "timer-storm" => &[State::Sleep],
-        "hang" => &[State::Uninterruptible, State::KernelLock, State::Child],
+        Class::DiskRead => &[State::DiskRead],
+        Class::DiskWrite => &[State::DiskWrite],
+        Class::Fsync => &[State::Fsync],
+        Class::Writeback => &[State::Writeback],
+        Class::FaultMajorFile => &[State::FaultFile],
+        Class::Swap => &[State::Swap],
+        Class::Reclaim => &[State::Reclaim],
+        Class::Futex => &[State::FutexLock, State::FutexWait],
+        Class::KernelLock => &[State::KernelLock],
+        Class::FileLock => &[State::FileLock],
+        Class::IpcPeer => &[State::Ipc],
+        Class::NetPeer | Class::NetRetransmit => &[State::NetRecv, State::NetSend],
+        Class::NetConnect => &[State::NetConnect],
+        Class::NetAcceptQueue => &[State::NetAccept],
+        Class::Dns => &[State::Dns],
+        Class::Child => &[State::Child],
+        Class::TimerStorm => &[State::Sleep],
+        Class::Hang => &[State::Uninterruptible, State::KernelLock, State::Child],
         _ => &[],
     }
 }

@@ -1,6 +1,6 @@
 //! What a rule answers: suspicions, each a finding and how firm it is.
 
-use agent_common::wire::finding::{Culprit, Evidence, Finding, Side};
+use agent_common::wire::finding::{Class, Culprit, Evidence, Finding, Side};
 
 use crate::window::SyscallAbi;
 
@@ -56,7 +56,7 @@ pub struct Suspicion {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Link {
     pub(crate) unit: usize,
-    pub(crate) class: &'static str,
+    pub(crate) class: Class,
     pub(crate) culprit: Option<Culprit>,
     pub(crate) culprit_unit: Option<usize>,
     pub(crate) advice: String,

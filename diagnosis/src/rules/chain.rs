@@ -7,7 +7,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tid;
 use agent_common::wire::finding::Evidence;
 
-use super::{Link, evidence, io, runq};
+use super::{Class, Link, evidence, io, runq};
 use crate::facts::{Blocker, Facts, Times, Unit};
 
 /// Steps that are followed.
@@ -22,23 +22,47 @@ const NAMED: f64 = 0.1;
 /// Share of the waiting that must be known.
 const KNOWN: f64 = 0.3;
 
-/// States that are one class of loss, with the class.
-const GROUPS: [(&str, &[State]); 15] = [
-    ("disk-read", &[State::DiskRead]),
-    ("disk-write", &[State::DiskWrite]),
-    ("fsync", &[State::Fsync]),
-    ("writeback", &[State::Writeback]),
-    ("fault-major-file", &[State::FaultFile]),
-    ("swap", &[State::Swap]),
-    ("reclaim", &[State::Reclaim]),
-    ("futex", &[State::FutexLock]),
-    ("kernel-lock", &[State::KernelLock]),
-    ("file-lock", &[State::FileLock]),
-    ("ipc-peer", &[State::Ipc]),
-    ("net-connect", &[State::NetConnect]),
-    ("net-peer", &[State::NetRecv, State::NetSend]),
-    ("dns", &[State::Dns]),
-    ("runq", &[State::RunqWoken, State::RunqPreempted, State::RunqThrottled]),
+/// What one that others wait for loses its time to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// Something that is one class of loss.
+    To(&'static Class),
+    /// Waiting for a CPU, of which there are several classes: [`runq::of_holder`] tells them apart.
+    ForCpu,
+}
+
+impl Loss {
+    /// As it is called in text.
+    fn name(self) -> &'static str {
+        match self {
+            Self::To(class) => class.name(),
+            Self::ForCpu => "the run queue",
+        }
+    }
+
+    /// A lock, or a process that answers: it is held up by somebody itself.
+    const fn leads_on(self) -> bool {
+        matches!(self, Self::To(Class::Futex | Class::KernelLock | Class::FileLock | Class::IpcPeer))
+    }
+}
+
+/// The states of each loss.
+const GROUPS: [(Loss, &[State]); 15] = [
+    (Loss::To(&Class::DiskRead), &[State::DiskRead]),
+    (Loss::To(&Class::DiskWrite), &[State::DiskWrite]),
+    (Loss::To(&Class::Fsync), &[State::Fsync]),
+    (Loss::To(&Class::Writeback), &[State::Writeback]),
+    (Loss::To(&Class::FaultMajorFile), &[State::FaultFile]),
+    (Loss::To(&Class::Swap), &[State::Swap]),
+    (Loss::To(&Class::Reclaim), &[State::Reclaim]),
+    (Loss::To(&Class::Futex), &[State::FutexLock]),
+    (Loss::To(&Class::KernelLock), &[State::KernelLock]),
+    (Loss::To(&Class::FileLock), &[State::FileLock]),
+    (Loss::To(&Class::IpcPeer), &[State::Ipc]),
+    (Loss::To(&Class::NetConnect), &[State::NetConnect]),
+    (Loss::To(&Class::NetPeer), &[State::NetRecv, State::NetSend]),
+    (Loss::To(&Class::Dns), &[State::Dns]),
+    (Loss::ForCpu, &[State::RunqWoken, State::RunqPreempted, State::RunqThrottled]),
 ];
 
 /// Who holds a unit up, and where that leads.
@@ -108,10 +132,15 @@ impl Followed {
 }
 
 /// Follows the waits of a unit in these states, which are the class `class`.
-pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'static [State]) -> Followed {
+pub(super) fn follow(
+    facts: &Facts,
+    unit: &Unit,
+    class: &'static Class,
+    states: &'static [State],
+) -> Followed {
     let mut followed = Followed::default();
-    let mut seen = vec![(unit.at, class)];
-    let (mut at, mut waits, mut via) = (unit, states, class);
+    let mut seen = vec![(unit.at, Loss::To(class))];
+    let (mut at, mut waits, mut via) = (unit, states, Loss::To(class));
     for hop in 0..HOPS {
         let blockers = facts.blockers(at, waits);
         let Some(first) = blockers.first().filter(|first| first.share >= KNOWN) else { break };
@@ -144,12 +173,12 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
         };
         let top = GROUPS
             .iter()
-            .map(|(class, states)| (*class, *states, times.sum(states) as f64 / busy.max(1) as f64))
+            .map(|(loss, states)| (*loss, *states, times.sum(states) as f64 / busy.max(1) as f64))
             .max_by(|a, b| a.2.total_cmp(&b.2));
         // A holder that sleeps does little else, and that little explains nothing.
         let enough = (longest(facts, at, waits) as f64 * EXPLAINS) as u64;
-        let explains = |top: &(&str, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
-        let Some((class, states, share)) = top.filter(explains) else {
+        let explains = |top: &(Loss, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
+        let Some((loss, states, share)) = top.filter(explains) else {
             if let Some((Rests::Frozen, what, _)) = rests {
                 say(&mut followed, what, times.all());
                 followed.rests = Some(Rests::Frozen).filter(|_| hop == 0);
@@ -167,33 +196,33 @@ pub(super) fn follow(facts: &Facts, unit: &Unit, class: &'static str, states: &'
             }
             let mut other: Vec<_> = GROUPS
                 .iter()
-                .map(|(class, states)| (*class, times.sum(states)))
+                .map(|(loss, states)| (loss.name(), times.sum(states)))
                 .filter(|(_, ns)| *ns as f64 >= NAMED * wall)
                 .collect();
-            other.sort_by_key(|(class, ns)| (std::cmp::Reverse(*ns), *class));
-            for (class, ns) in &other {
-                say(&mut followed, &format!("is in {}", named(class)), *ns);
+            other.sort_by_key(|(loss, ns)| (std::cmp::Reverse(*ns), *loss));
+            for (loss, ns) in &other {
+                say(&mut followed, &format!("is in {loss}"), *ns);
             }
-            let most = other.first().map(|(class, ns)| (named(class), *ns as f64 / wall));
+            let most = other.first().map(|(loss, ns)| (*loss, *ns as f64 / wall));
             followed.also = most.filter(|(_, share)| hop == 0 && *share >= ALSO);
             break;
         };
         followed.evidence.push(evidence(
-            format!("{} is in {} meanwhile, of its non-idle time", process.comm, named(class)),
+            format!("{} is in {} meanwhile, of its non-idle time", process.comm, loss.name()),
             share * 100.0,
             "%",
             Some(MOST * 100.0),
         ));
-        if seen.contains(&(holder.at, class)) {
+        if seen.contains(&(holder.at, loss)) {
             break;
         }
-        seen.push((holder.at, class));
-        let is_lock = matches!(via, "futex" | "kernel-lock" | "file-lock");
+        seen.push((holder.at, loss));
+        let is_lock = matches!(via, Loss::To(Class::Futex | Class::KernelLock | Class::FileLock));
         let waiting = is_lock.then_some((at, waits, first.tid));
-        followed.links.push(link(facts, holder, class, waiting));
-        via = class;
+        followed.links.push(link(facts, holder, loss, waiting));
+        via = loss;
         (at, waits) = (holder, states);
-        if !matches!(class, "futex" | "kernel-lock" | "file-lock" | "ipc-peer") {
+        if !loss.leads_on() {
             break;
         }
     }
@@ -221,32 +250,30 @@ fn meanwhile(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
     times
 }
 
-/// A group of states as it is called in text.
-fn named(class: &'static str) -> &'static str {
-    if class == "runq" { "the run queue" } else { class }
-}
-
-fn link(
-    facts: &Facts,
-    holder: &Unit,
-    class: &'static str,
-    waiting: Option<(&Unit, &'static [State], Tid)>,
-) -> Link {
-    let (class, culprit, culprit_unit) = match class {
-        "runq" => runq::of_holder(facts, holder, waiting),
-        "disk-read" | "disk-write" | "fsync" | "writeback" | "fault-major-file" => {
+fn link(facts: &Facts, holder: &Unit, loss: Loss, waiting: Option<(&Unit, &'static [State], Tid)>) -> Link {
+    let (class, culprit, culprit_unit) = match loss {
+        Loss::ForCpu => runq::of_holder(facts, holder, waiting),
+        Loss::To(
+            class @ (Class::DiskRead
+            | Class::DiskWrite
+            | Class::Fsync
+            | Class::Writeback
+            | Class::FaultMajorFile),
+        ) => {
             let blame = io::blame(facts, holder);
-            (class, blame.culprit, blame.unit)
+            (class.clone(), blame.culprit, blame.unit)
         }
-        class => (class, Some(super::lost::process_culprit(holder)), Some(holder.at)),
+        Loss::To(class) => (class.clone(), Some(super::lost::process_culprit(holder)), Some(holder.at)),
     };
-    let what = match class {
-        "priority-inversion" if culprit.as_ref().is_some_and(|by| by.kind == "thread") => {
+    let what = match &class {
+        Class::PriorityInversion if culprit.as_ref().is_some_and(|by| by.kind == "thread") => {
             "it waits for a CPU that another thread of its own has".to_owned()
         }
-        "priority-inversion" | "runq-neighbour" => "it waits for a CPU that another program has".to_owned(),
-        "runq-self" => "it waits for a CPU that its own threads have".to_owned(),
-        "cpu-quota" => "the CPU quota of its cgroup is used up".to_owned(),
+        Class::PriorityInversion | Class::RunqNeighbour => {
+            "it waits for a CPU that another program has".to_owned()
+        }
+        Class::RunqSelf => "it waits for a CPU that its own threads have".to_owned(),
+        Class::CpuQuota => "the CPU quota of its cgroup is used up".to_owned(),
         class => format!("what it waits for itself ({class}) is the place to begin"),
     };
     let advice = format!(

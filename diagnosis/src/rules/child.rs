@@ -20,7 +20,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{loss, not, suspect};
-use super::{Rule, Trend, Verdict, evidence, evidence_below, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
 /// CPU time of the children, share of the waiting.
@@ -32,7 +32,7 @@ const RESTS: f64 = 0.5;
 /// Children that must have ended in the span.
 const CHILDREN: u64 = 3;
 
-pub(super) const RULE: Rule = Rule { name: "child", classes: &["child"], judge };
+pub(super) const RULE: Rule = Rule { name: "child", classes: &[Class::Child], judge };
 
 const STATES: &[State] = &[State::Child];
 
@@ -65,7 +65,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         if count < CHILDREN || computes > COMPUTES || resting > RESTS {
             continue;
         }
-        let mut suspicion = suspect(RULE.name, "child", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::Child, unit, lost);
         suspicion.culprit_unit = facts.by_tgid.get(&tgid).map(|at| facts.processes[*at].unit);
         let finding = &mut suspicion.finding;
         finding.culprit =

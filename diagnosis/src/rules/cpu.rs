@@ -16,7 +16,7 @@
 use agent_common::units::Tgid;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Cores.
@@ -38,7 +38,7 @@ const TOUCHES: f64 = 50.0;
 /// User share of the CPU time of a process that spins.
 const SPIN_USER: f64 = 0.95;
 
-pub(super) const RULE: Rule = Rule { name: "cpu", classes: &["cpu-user", "cpu-kernel"], judge };
+pub(super) const RULE: Rule = Rule { name: "cpu", classes: &[Class::CpuUser, Class::CpuKernel], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
@@ -71,7 +71,8 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     }
     let level = level(cores, CORES_ENTER, CORES_LEAVE)?;
     let kernel = system as f64 / (user + system).max(1) as f64;
-    let (class, other) = if kernel >= 0.5 { ("cpu-kernel", "cpu-user") } else { ("cpu-user", "cpu-kernel") };
+    let (class, other) =
+        if kernel >= 0.5 { (Class::CpuKernel, Class::CpuUser) } else { (Class::CpuUser, Class::CpuKernel) };
     let spent = if kernel >= 0.5 { system } else { user };
     let loss = Loss { ns: spent, rate: facts.per_second(spent) / 1e9, share, level };
     let mut suspicion = suspect(RULE.name, class, unit, loss);
@@ -106,7 +107,7 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     }
     finding
         .alternatives
-        .push(not(other, format!("{:.0} % of its CPU time is in the kernel", kernel * 100.0)));
+        .push(not(&other, format!("{:.0} % of its CPU time is in the kernel", kernel * 100.0)));
     let why_not = if spins {
         "it makes no syscall, fault or I/O in all that time"
     } else {

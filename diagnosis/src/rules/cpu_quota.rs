@@ -14,10 +14,10 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{culprit, loss, not, suspect};
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "cpu_quota", classes: &["cpu-quota"], judge };
+pub(super) const RULE: Rule = Rule { name: "cpu_quota", classes: &[Class::CpuQuota], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -26,7 +26,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, &[State::RunqThrottled]) else { continue };
-        let mut suspicion = suspect(RULE.name, "cpu-quota", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::CpuQuota, unit, lost);
         let finding = &mut suspicion.finding;
         finding.culprit = Some(culprit("cgroup", unit.cpu_cgroup.as_ref()));
         finding.confidence = finding.confidence.max(0.85);
@@ -45,7 +45,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         }
         let other = unit.times.sum(&super::runq::STATES);
         let why_not = format!("{:.0} ms/s of waiting for other reasons", facts.per_second(other) / 1e6);
-        finding.alternatives.push(not("runq-neighbour", why_not));
+        finding.alternatives.push(not(&Class::RunqNeighbour, why_not));
         finding.advice = format!(
             "the CPU quota of {} is used up: raise it (CPUQuota=, cpu.max), or run fewer threads at once",
             unit.cpu_cgroup

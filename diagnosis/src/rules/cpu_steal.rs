@@ -11,7 +11,7 @@
 //! **Cure.** A bigger or less crowded machine type; CPUs that are not shared; fewer virtual CPUs.
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 
 /// Share of the CPUs' time.
@@ -19,7 +19,7 @@ const ENTER: f64 = 0.20;
 /// The same, to stay, and in single windows.
 const LEAVE: f64 = 0.10;
 
-pub(super) const RULE: Rule = Rule { name: "cpu_steal", classes: &["cpu-steal"], judge };
+pub(super) const RULE: Rule = Rule { name: "cpu_steal", classes: &[Class::CpuSteal], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let shares: Vec<f64> = facts
@@ -32,7 +32,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     };
     let numbers =
         vec![evidence("stolen by the hypervisor", facts.steal * 100.0, "% of the CPUs", Some(ENTER * 100.0))];
-    let mut suspicion = suspect_other(RULE.name, "cpu-steal", host(), level, numbers);
+    let mut suspicion = suspect_other(RULE.name, Class::CpuSteal, host(), level, numbers);
     let finding = &mut suspicion.finding;
     finding.culprit = Some(culprit("host", "hypervisor"));
     finding.lost_ns_per_s = (facts.steal * facts.cpus * 1e9) as u64;

@@ -16,10 +16,10 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{loss_with, suspect};
-use super::{Rule, Suspicion, Trend, Verdict, io, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, io, verdict};
 use crate::facts::{Facts, Unit};
 
-pub(super) const RULE: Rule = Rule { name: "disk", classes: &["disk-read", "disk-write"], judge };
+pub(super) const RULE: Rule = Rule { name: "disk", classes: &[Class::DiskRead, Class::DiskWrite], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -30,8 +30,15 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let (reads, all) = asynchronous(facts, unit);
         let waits = unit.times.of(State::AsyncIo).min(all.1);
         let read = if all.0 == 0 { 0 } else { (waits as f64 * reads as f64 / all.0 as f64) as u64 };
-        suspicions.extend(storage(facts, RULE.name, "disk-read", unit, &[State::DiskRead], read));
-        suspicions.extend(storage(facts, RULE.name, "disk-write", unit, &[State::DiskWrite], waits - read));
+        suspicions.extend(storage(facts, RULE.name, Class::DiskRead, unit, &[State::DiskRead], read));
+        suspicions.extend(storage(
+            facts,
+            RULE.name,
+            Class::DiskWrite,
+            unit,
+            &[State::DiskWrite],
+            waits - read,
+        ));
     }
     verdict(suspicions)
 }
@@ -51,7 +58,7 @@ fn asynchronous(facts: &Facts, unit: &Unit) -> (u64, (u64, u64)) {
 pub(super) fn storage(
     facts: &Facts,
     rule: &'static str,
-    class: &'static str,
+    class: Class,
     unit: &Unit,
     states: &[State],
     more: u64,

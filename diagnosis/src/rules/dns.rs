@@ -14,10 +14,10 @@ use agent_common::abi::sched::State;
 
 use super::lost::{culprit, loss, suspect};
 use super::net_peer::{name, name_process, peer};
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "dns", classes: &["dns"], judge };
+pub(super) const RULE: Rule = Rule { name: "dns", classes: &[Class::Dns], judge };
 
 const STATES: &[State] = &[State::Dns];
 
@@ -28,7 +28,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
-        let mut suspicion = suspect(RULE.name, "dns", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::Dns, unit, lost);
         let finding = &mut suspicion.finding;
         if let Some((address, port, share)) = peer(facts, unit, STATES) {
             finding.evidence.push(evidence(
@@ -39,7 +39,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             ));
             finding.culprit = Some(culprit("peer", name(address, port)));
         }
-        let followed = name_process(facts, unit, "dns", STATES, &mut suspicion);
+        let followed = name_process(facts, unit, &Class::Dns, STATES, &mut suspicion);
         suspicion.finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
             format!(
                 "{} waits for names: a cache on this host, a server that answers, `options timeout:1 attempts:2` in \

@@ -64,7 +64,7 @@ impl Kind {
 /// Rate to stay, and in single windows, as a share of the rate to enter.
 const LEAVE: f64 = 0.5;
 
-pub(super) const RULE: Rule = Rule { name: "error_storm", classes: &["error-storm"], judge };
+pub(super) const RULE: Rule = Rule { name: "error_storm", classes: &[Class::ErrorStorm], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {

@@ -17,10 +17,10 @@ use agent_common::abi::sched::State;
 use super::disk::storage;
 use super::fault_minor::{kernel_without_calls, rows};
 use super::swap::{FAULTS, FROM_SWAP, PAGE};
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::{Facts, Unit};
 
-pub(super) const RULE: Rule = Rule { name: "fault_major_file", classes: &["fault-major-file"], judge };
+pub(super) const RULE: Rule = Rule { name: "fault_major_file", classes: &[Class::FaultMajorFile], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -30,7 +30,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     for unit in &facts.units {
         let (major, minor) = faults(facts, unit);
         let more = oncpu(facts, unit, major, minor);
-        let found = storage(facts, RULE.name, "fault-major-file", unit, &[State::FaultFile], more);
+        let found = storage(facts, RULE.name, Class::FaultMajorFile, unit, &[State::FaultFile], more);
         let Some(mut suspicion) = found else { continue };
         let finding = &mut suspicion.finding;
         finding.evidence.push(evidence("major faults", facts.per_second(major), "1/s", None));

@@ -12,7 +12,7 @@
 //! **Cure.** Keep memory (`M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`, arenas), reuse buffers, huge pages.
 
 use super::lost::{measure, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Faults a second.
@@ -22,7 +22,7 @@ const RATE_LEAVE: f64 = 10_000.0;
 /// Longest mean time of a fault, ns: above it something else takes the kernel's time.
 const MEAN_NS: f64 = 20_000.0;
 
-pub(super) const RULE: Rule = Rule { name: "fault_minor", classes: &["fault-minor"], judge };
+pub(super) const RULE: Rule = Rule { name: "fault_minor", classes: &[Class::FaultMinor], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
@@ -47,7 +47,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             continue;
         };
         loss.level = loss.level.min(by_rate);
-        let mut suspicion = suspect(RULE.name, "fault-minor", unit, loss);
+        let mut suspicion = suspect(RULE.name, Class::FaultMinor, unit, loss);
         suspicion.culprit_unit = Some(unit.at);
         let finding = &mut suspicion.finding;
         finding.culprit = Some(process_culprit(unit));
@@ -55,13 +55,13 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.evidence.push(evidence_below("kernel time a fault", mean, "ns", MEAN_NS));
         let calls: u64 = facts.members(unit).filter_map(|process| facts.all_calls.get(&process.tgid)).sum();
         finding.alternatives.push(not(
-            "syscall-storm",
+            &Class::SyscallStorm,
             format!("{:.0} calls a second for {rate:.0} faults", facts.per_second(calls)),
         ));
         let major = rows(facts, unit).map(|row| row.maj_flt).sum();
         finding
             .alternatives
-            .push(not("swap", format!("{:.0} major faults a second", facts.per_second(major))));
+            .push(not(&Class::Swap, format!("{:.0} major faults a second", facts.per_second(major))));
         finding.advice = format!(
             "{} takes memory and gives it back all the time: keep it (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, buffers \
              used again), or use huge pages; `agent flamegraph --pid {}` shows who touches it",

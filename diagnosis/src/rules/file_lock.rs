@@ -17,11 +17,11 @@ use agent_common::abi::sched::State;
 use super::chain::{self, Followed};
 use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
 use super::refusals;
-use super::{Rule, Suspicion, Trend, Verdict, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, verdict};
 use crate::facts::{Facts, Unit, Want};
 use crate::window::WaitTarget;
 
-pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &["file-lock"], judge };
+pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &[Class::FileLock], judge };
 
 const STATES: &[State] = &[State::FileLock];
 
@@ -32,11 +32,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
-        let followed = chain::follow(facts, unit, "file-lock", STATES);
-        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+        let followed = chain::follow(facts, unit, &Class::FileLock, STATES);
+        if followed.links.first().is_some_and(|link| link.class == Class::PriorityInversion) {
             continue;
         }
-        let mut suspicion = suspect(RULE.name, "file-lock", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::FileLock, unit, lost);
         let finding = &mut suspicion.finding;
         if followed.blocker.is_none() {
             let file = facts.waits(unit, STATES).find_map(|wait| match wait.target {
@@ -60,11 +60,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 /// Who tries for a lock again and again, and sleeps between.
 fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
     refusals::lasting(facts, |want| want == Want::Lock).filter_map(|(refused, unit, level)| {
-        let mut suspicion = refused.suspect(facts, RULE.name, "file-lock", level);
+        let mut suspicion = refused.suspect(facts, RULE.name, Class::FileLock, level);
         if (suspicion.finding.lost_ns_per_s as f64) < LOST_ENTER * 1e9 {
             return None;
         }
-        let followed = chain::follow(facts, unit, "file-lock", STATES);
+        let followed = chain::follow(facts, unit, &Class::FileLock, STATES);
         blame(facts, unit, followed, "tries for a lock that another process has: that one", &mut suspicion);
         Some(suspicion)
     })

@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use agent_common::units::Tgid;
 
 use super::lost::{culprit, doubt, not, subject, suspect_other};
-use super::{Level, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Level, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 use crate::window::FrozenRow;
 
-pub(super) const RULE: Rule = Rule { name: "frozen", classes: &["frozen"], judge };
+pub(super) const RULE: Rule = Rule { name: "frozen", classes: &[Class::Frozen], judge };
 
 /// Share of the time of one thread that others must wait for the frozen one.
 const WAITED: f64 = 0.2;
@@ -57,7 +57,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let what = format!("wait for it: {}", names.join(", "));
             numbers.push(evidence(what, rate * 1e3, "ms/s", Some(WAITED * 1e3)));
         }
-        let mut suspicion = suspect_other(RULE.name, "frozen", subject, Level::Enter, numbers);
+        let mut suspicion = suspect_other(RULE.name, Class::Frozen, subject, Level::Enter, numbers);
         suspicion.key = format!("frozen/{cgroup}");
         suspicion.unit = Some(unit.at);
         let finding = &mut suspicion.finding;

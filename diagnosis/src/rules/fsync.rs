@@ -15,10 +15,10 @@
 use agent_common::abi::sched::State;
 
 use super::disk::storage;
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "fsync", classes: &["fsync"], judge };
+pub(super) const RULE: Rule = Rule { name: "fsync", classes: &[Class::Fsync], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -26,7 +26,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
-        let Some(mut suspicion) = storage(facts, RULE.name, "fsync", unit, &[State::Fsync], 0) else {
+        let Some(mut suspicion) = storage(facts, RULE.name, Class::Fsync, unit, &[State::Fsync], 0) else {
             continue;
         };
         let syncs: u64 = facts

@@ -30,11 +30,11 @@ use agent_common::units::Tid;
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{Loss, doubt, loss, not, oldest, suspect};
-use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, level, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, chain, evidence, level, verdict};
 use crate::facts::{Facts, Unit};
 use crate::window::WaitTarget;
 
-pub(super) const RULE: Rule = Rule { name: "futex", classes: &["futex"], judge };
+pub(super) const RULE: Rule = Rule { name: "futex", classes: &[Class::Futex], judge };
 
 const STATES: &[State] = &[State::FutexLock];
 
@@ -54,11 +54,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
-        let followed = chain::follow(facts, unit, "futex", STATES);
-        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+        let followed = chain::follow(facts, unit, &Class::Futex, STATES);
+        if followed.links.first().is_some_and(|link| link.class == Class::PriorityInversion) {
             continue;
         }
-        let mut suspicion = suspect(RULE.name, "futex", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::Futex, unit, lost);
         let holder = followed.blocker.as_ref().map(|blocker| &facts.processes[blocker.process]);
         let finding = &mut suspicion.finding;
         let (word, share, waiters) = hottest(facts, unit);
@@ -76,7 +76,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.evidence.push(open);
         }
         let runq = facts.per_second(unit.times.sum(&super::runq::STATES)) / 1e6;
-        finding.alternatives.push(not("runq-self", format!("{runq:.0} ms/s of waiting for a CPU")));
+        finding.alternatives.push(not(&Class::RunqSelf, format!("{runq:.0} ms/s of waiting for a CPU")));
         finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
             format!(
                 "threads of {} wait for one lock: hold it for less, or split it; the stacks show where it is taken",
@@ -134,7 +134,7 @@ fn standstills(facts: &Facts) -> impl Iterator<Item = Suspicion> {
         let level = level(age, STILL_ENTER, STILL_LEAVE)?;
         let unit = facts.unit_of(still.tgid)?;
         let loss = Loss { ns: facts.span.0, rate: 1.0, share: 1.0, level };
-        let mut suspicion = suspect(RULE.name, "futex", unit, loss);
+        let mut suspicion = suspect(RULE.name, Class::Futex, unit, loss);
         suspicion.key = format!("futex/{}/standstill", still.tgid);
         suspicion.culprit_unit = Some(unit.at);
         let finding = &mut suspicion.finding;

@@ -19,7 +19,7 @@ use agent_common::units::{Tgid, Tid};
 use agent_common::wire::finding::{Culprit, Finding};
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, Process, Unit};
 use crate::syscall_names;
 use crate::window::{OpenWait, Wait, WaitTarget};
@@ -33,7 +33,7 @@ const STOPPED: f64 = 0.5;
 /// Share of the time in which a disk has requests open, below which none is worked on.
 const DISK_IDLE: f64 = 0.05;
 
-pub(super) const RULE: Rule = Rule { name: "hang", classes: &["hang"], judge };
+pub(super) const RULE: Rule = Rule { name: "hang", classes: &[Class::Hang], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -57,7 +57,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 continue;
             };
             let loss = Loss { ns: facts.span.0, rate: 1.0, share: 1.0, level };
-            let mut suspicion = suspect(RULE.name, "hang", unit, loss);
+            let mut suspicion = suspect(RULE.name, Class::Hang, unit, loss);
             let finding = &mut suspicion.finding;
             finding.subject.pid = Some(process.tgid.0);
             finding.confidence = 0.9;
@@ -109,7 +109,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 );
             }
             finding.alternatives.push(not(
-                "disk-read",
+                &Class::DiskRead,
                 if disks_idle { "no disk does anything" } else { "it does not wait for a disk" },
             ));
             suspicions.push(suspicion);

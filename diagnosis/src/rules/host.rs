@@ -19,12 +19,15 @@
 //! **Cure.** Less to do for this machine, or a larger one; who uses it is in the report's table.
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Level, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Level, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, lasts, pressure};
 use crate::window::Window;
 
-pub(super) const RULE: Rule =
-    Rule { name: "host", classes: &["host-cpu", "host-memory", "host-disk", "host-network"], judge };
+pub(super) const RULE: Rule = Rule {
+    name: "host",
+    classes: &[Class::HostCpu, Class::HostMemory, Class::HostDisk, Class::HostNetwork],
+    judge,
+};
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions: Vec<Suspicion> = Vec::new();
@@ -42,7 +45,7 @@ fn shares(facts: &Facts, of: impl Fn(&Window) -> Option<u64>) -> Vec<f64> {
 }
 
 fn suspicion(
-    class: &'static str,
+    class: Class,
     level: Level,
     share: f64,
     confidence: f64,
@@ -72,7 +75,7 @@ fn cpu(facts: &Facts) -> Option<Suspicion> {
         evidence_below("CPUs that stand idle", idle, "CPUs", 0.05 * facts.cpus),
     ];
     let advice = "all CPUs are in use: fewer tasks at once, weights for those that matter, or more CPUs";
-    Some(suspicion("host-cpu", level, share, 0.4, "CPU", advice, numbers))
+    Some(suspicion(Class::HostCpu, level, share, 0.4, "CPU", advice, numbers))
 }
 
 fn memory(facts: &Facts) -> Option<Suspicion> {
@@ -94,7 +97,7 @@ fn memory(facts: &Facts) -> Option<Suspicion> {
         },
     ];
     let advice = "the host is short of memory: who has it is in the report's table; limit it, or add memory";
-    Some(suspicion("host-memory", level, share, 0.7, "memory", advice, numbers))
+    Some(suspicion(Class::HostMemory, level, share, 0.7, "memory", advice, numbers))
 }
 
 fn disks(facts: &Facts) -> Option<Suspicion> {
@@ -115,7 +118,7 @@ fn disks(facts: &Facts) -> Option<Suspicion> {
     ];
     let advice =
         "the disk has all it can do: who uses it is in the report's table; spread it, cache, or a faster one";
-    let mut found = suspicion("host-disk", level, share, 0.7, "disk", advice, numbers);
+    let mut found = suspicion(Class::HostDisk, level, share, 0.7, "disk", advice, numbers);
     found.finding.culprit = Some(culprit("device", device.name.as_ref()));
     if let Some(user) = device.users.first() {
         let had = device.share(|other| other.tgid == user.tgid) * 100.0;
@@ -167,7 +170,7 @@ fn network(facts: &Facts) -> Option<Suspicion> {
     ];
     let advice =
         "packets are dropped at the interface: larger rings (ethtool -G), more queues, a faster link";
-    let mut found = suspicion("host-network", level, share, 0.7, "network", advice, numbers);
+    let mut found = suspicion(Class::HostNetwork, level, share, 0.7, "network", advice, numbers);
     found.finding.culprit = Some(culprit("device", name));
     Some(found)
 }

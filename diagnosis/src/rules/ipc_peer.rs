@@ -27,11 +27,11 @@ use super::lost::{
     LOST_LEAVE, doubt, doubt_if_awaited, doubt_if_prompt, loss, measure, not, oldest, process_culprit,
     suspect,
 };
-use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{Facts, Unit, lasts};
 use crate::window::{Wait, WaitTarget};
 
-pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &["ipc-peer"], judge };
+pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &[Class::IpcPeer], judge };
 
 const STATES: &[State] = &[State::Ipc];
 const STOPS: &[State] = &[State::Stopped];
@@ -50,14 +50,14 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
-        let followed = chain::follow(facts, unit, "ipc-peer", STATES);
-        let mut suspicion = suspect(RULE.name, "ipc-peer", unit, lost);
+        let followed = chain::follow(facts, unit, &Class::IpcPeer, STATES);
+        let mut suspicion = suspect(RULE.name, Class::IpcPeer, unit, lost);
         let finding = &mut suspicion.finding;
         let files = of_files(facts, unit);
         if files >= FILES {
             let what = "of it for a file system that another process serves (FUSE)";
             finding.evidence.push(evidence(what, files * 100.0, "%", None));
-            finding.alternatives.push(not("disk-read", "no disk is waited for: a process answers"));
+            finding.alternatives.push(not(&Class::DiskRead, "no disk is waited for: a process answers"));
         } else {
             let what = "of it while sending (the other end does not take it)";
             finding.evidence.push(evidence(what, sending(facts, unit) * 100.0, "%", None));
@@ -130,13 +130,13 @@ fn stopped(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     if by.at == unit.at {
         return None;
     }
-    let mut suspicion = suspect(RULE.name, "ipc-peer", unit, lost);
+    let mut suspicion = suspect(RULE.name, Class::IpcPeer, unit, lost);
     suspicion.key = format!("ipc-peer/{}/stopped", unit.key());
     suspicion.culprit_unit = Some(by.at);
     let finding = &mut suspicion.finding;
     finding.culprit = Some(process_culprit(by));
     finding.evidence.push(evidence("stops", rate, "1/s", Some(STOPS_A_SECOND)));
-    finding.alternatives.push(not("hang", "it goes on after each stop"));
+    finding.alternatives.push(not(&Class::Hang, "it goes on after each stop"));
     if facts.members(unit).any(|process| facts.members(by).any(|parent| parent.tgid == process.parent)) {
         doubt(finding);
         finding.alternatives.push(not("healthy", "not ruled out: it was started to be traced"));

@@ -17,11 +17,11 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tid;
 
 use super::lost::{culprit, loss_with, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, chain, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{Facts, Unit};
 use crate::window::LockRow;
 
-pub(super) const RULE: Rule = Rule { name: "kernel_lock", classes: &["kernel-lock"], judge };
+pub(super) const RULE: Rule = Rule { name: "kernel_lock", classes: &[Class::KernelLock], judge };
 
 const STATES: &[State] = &[State::KernelLock];
 
@@ -39,11 +39,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         // Who has been woken for the lock and is ready does not have it yet: the tracepoints count that as well.
         let more = more + (beyond - more).min(unit.times.of(State::RunqWoken));
         let Some(lost) = loss_with(facts, unit, STATES, more) else { continue };
-        let followed = chain::follow(facts, unit, "kernel-lock", STATES);
-        if followed.links.first().is_some_and(|link| link.class == "priority-inversion") {
+        let followed = chain::follow(facts, unit, &Class::KernelLock, STATES);
+        if followed.links.first().is_some_and(|link| link.class == Class::PriorityInversion) {
             continue;
         }
-        let mut suspicion = suspect(RULE.name, "kernel-lock", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::KernelLock, unit, lost);
         let finding = &mut suspicion.finding;
         let mut locks: HashMap<(u64, &str), (u64, Option<Tid>)> = HashMap::new();
         for row in rows {

@@ -23,7 +23,7 @@
 //! profile, or a limit with a restart.
 
 use super::lost::suspect_other;
-use super::{Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::Facts;
 use crate::trend::{Life, Measure, Series};
 use agent_common::units::Tgid;
@@ -48,7 +48,7 @@ const MIB: f64 = 1_048_576.0;
 
 /// What makes growth a leak.
 struct Kind {
-    class: &'static str,
+    class: Class,
     what: &'static str,
     unit: &'static str,
     scale: f64,
@@ -63,7 +63,7 @@ struct Kind {
 const fn kind(measure: Measure) -> Kind {
     match measure {
         Measure::Fds => Kind {
-            class: "fd-leak",
+            class: Class::FdLeak,
             what: "open descriptors",
             unit: "count",
             scale: 1.0,
@@ -74,7 +74,7 @@ const fn kind(measure: Measure) -> Kind {
             advice: "opens and does not close: `ls -l /proc/PID/fd` shows what",
         },
         Measure::Threads => Kind {
-            class: "thread-leak",
+            class: Class::ThreadLeak,
             what: "threads",
             unit: "count",
             scale: 1.0,
@@ -85,7 +85,7 @@ const fn kind(measure: Measure) -> Kind {
             advice: "starts threads that do not end: a pool with a bound, or join them",
         },
         Measure::Zombies => Kind {
-            class: "zombie-leak",
+            class: Class::ZombieLeak,
             what: "zombie children",
             unit: "count",
             scale: 1.0,
@@ -96,7 +96,7 @@ const fn kind(measure: Measure) -> Kind {
             advice: "does not wait for its children: call wait, or ignore SIGCHLD",
         },
         Measure::Memory => Kind {
-            class: "memory-leak",
+            class: Class::MemoryLeak,
             what: "memory",
             unit: "MiB",
             scale: MIB,
@@ -109,8 +109,11 @@ const fn kind(measure: Measure) -> Kind {
     }
 }
 
-pub(super) const RULE: Rule =
-    Rule { name: "leaks", classes: &["fd-leak", "thread-leak", "zombie-leak", "memory-leak"], judge };
+pub(super) const RULE: Rule = Rule {
+    name: "leaks",
+    classes: &[Class::FdLeak, Class::ThreadLeak, Class::ZombieLeak, Class::MemoryLeak],
+    judge,
+};
 
 fn judge(_: &Facts, trend: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
@@ -175,7 +178,7 @@ fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f6
     }
     let subject =
         Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(life.comm.as_ref().into()) };
-    let mut suspicion = suspect_other(RULE.name, kind.class, subject, level, numbers);
+    let mut suspicion = suspect_other(RULE.name, kind.class.clone(), subject, level, numbers);
     let finding = &mut suspicion.finding;
     finding.culprit =
         Some(Culprit { kind: "process".into(), pid: Some(tgid.0), comm: Some(life.comm.as_ref().into()) });

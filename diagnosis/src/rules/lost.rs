@@ -7,7 +7,7 @@
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::{Alternative, Culprit, Evidence, Finding, Subject};
 
-use super::{Level, Suspicion, evidence, level};
+use super::{Class, Level, Suspicion, evidence, level};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Share of the non-idle time of a unit.
@@ -70,7 +70,7 @@ pub(super) fn measure(facts: &Facts, unit: &Unit, ns: u64) -> Option<Loss> {
 }
 
 /// The suspicion that a unit loses this, with the numbers that all have.
-pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss: Loss) -> Suspicion {
+pub(super) fn suspect(rule: &'static str, class: Class, unit: &Unit, loss: Loss) -> Suspicion {
     let mut numbers = vec![
         evidence(format!("lost to {class}"), loss.rate * 1e3, "ms/s", Some(LOST_ENTER * 1e3)),
         evidence("of its non-idle thread time", loss.share * 100.0, "%", Some(SHARE_ENTER * 100.0)),
@@ -78,9 +78,10 @@ pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss
     if unit.members.len() > 1 {
         numbers.push(evidence("processes of this name", unit.members.len() as f64, "count", None));
     }
+    let key = format!("{class}/{}", unit.key());
     let finding = Finding {
         rule: rule.to_owned(),
-        class: class.into(),
+        class,
         subject: subject(unit),
         culprit: None,
         lost_ns_per_s: (loss.rate * 1e9) as u64,
@@ -94,7 +95,7 @@ pub(super) fn suspect(rule: &'static str, class: &'static str, unit: &Unit, loss
         advice: String::new(),
     };
     Suspicion {
-        key: format!("{class}/{}", unit.key()),
+        key,
         level: loss.level,
         call: None,
         finding,
@@ -180,7 +181,7 @@ pub(super) fn doubt_if_awaited(
 /// A suspicion about something that is no process, or that is not measured by states.
 pub(super) fn suspect_other(
     rule: &'static str,
-    class: &'static str,
+    class: Class,
     subject: Subject,
     level: Level,
     numbers: Vec<Evidence>,
@@ -196,7 +197,7 @@ pub(super) fn suspect_other(
         call: None,
         finding: Finding {
             rule: rule.to_owned(),
-            class: class.into(),
+            class,
             subject,
             culprit: None,
             lost_ns_per_s: 0,
@@ -238,5 +239,5 @@ pub(super) fn culprit(kind: &str, name: impl Into<String>) -> Culprit {
 
 /// A class that was considered.
 pub(super) fn not(class: &str, why_not: impl Into<String>) -> Alternative {
-    Alternative { class: class.into(), why_not: why_not.into() }
+    Alternative { class: class.to_owned(), why_not: why_not.into() }
 }

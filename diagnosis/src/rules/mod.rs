@@ -44,6 +44,8 @@ mod table_full;
 mod timer_storm;
 mod writeback;
 
+use agent_common::wire::finding::Class;
+
 use crate::facts::Facts;
 use crate::suspicion::{Level, Link, Suspicion, Verdict, evidence, evidence_below, level, verdict};
 use crate::trend::Trend;
@@ -54,7 +56,7 @@ pub struct Rule {
     /// Its file name.
     pub name: &'static str,
     /// The classes of its findings.
-    pub classes: &'static [&'static str],
+    pub classes: &'static [Class],
     pub(crate) judge: fn(&Facts, &Trend) -> Verdict,
 }
 

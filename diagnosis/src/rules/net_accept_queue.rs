@@ -20,7 +20,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Culprit, Subject};
 
 use super::lost::{Loss, culprit, loss, suspect_other};
-use super::{Level, Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Level, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 use crate::window::NetRow;
 
@@ -36,7 +36,7 @@ const EXPLAINS: f64 = 0.3;
 /// What a refused connection waits until its first SYN is sent again, ns.
 const AGAIN_NS: f64 = 1e9;
 
-pub(super) const RULE: Rule = Rule { name: "net_accept_queue", classes: &["net-accept-queue"], judge };
+pub(super) const RULE: Rule = Rule { name: "net_accept_queue", classes: &[Class::NetAcceptQueue], judge };
 
 /// A listening socket over the span.
 #[derive(Default)]
@@ -105,7 +105,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 numbers.push(evidence(what, unit.times.sum(states) as f64 / all * 100.0, "%", None));
             }
         }
-        let mut suspicion = suspect_other(RULE.name, "net-accept-queue", subject, level, numbers);
+        let mut suspicion = suspect_other(RULE.name, Class::NetAcceptQueue, subject, level, numbers);
         suspicion.key = format!("net-accept-queue/{tgid}:{port}");
         suspicion.unit = unit.map(|unit| unit.at);
         suspicion.culprit_unit = suspicion.unit;

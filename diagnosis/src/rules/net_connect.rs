@@ -16,10 +16,10 @@ use agent_common::abi::sched::State;
 use super::lost::{culprit, loss, suspect};
 use super::net_peer::{most_of, name, peer};
 use super::refusals;
-use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, verdict};
 use crate::facts::{Facts, Unit, Want};
 
-pub(super) const RULE: Rule = Rule { name: "net_connect", classes: &["net-connect"], judge };
+pub(super) const RULE: Rule = Rule { name: "net_connect", classes: &[Class::NetConnect], judge };
 
 const STATES: &[State] = &[State::NetConnect];
 
@@ -33,7 +33,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             continue;
         }
         let Some(lost) = loss(facts, unit, STATES) else { continue };
-        let mut suspicion = suspect(RULE.name, "net-connect", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::NetConnect, unit, lost);
         let finding = &mut suspicion.finding;
         if let Some((address, port, share)) = peer(facts, unit, STATES) {
             finding.evidence.push(evidence(
@@ -57,7 +57,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
     let wanted = refusals::lasting(facts, |want| matches!(want, Want::Peer | Want::Way));
     wanted.map(|(refused, unit, level)| {
-        let mut suspicion = refused.suspect(facts, RULE.name, "net-connect", level);
+        let mut suspicion = refused.suspect(facts, RULE.name, Class::NetConnect, level);
         let finding = &mut suspicion.finding;
         let peer = (refused.want == Want::Peer).then(|| who_resets(facts, unit, refused.count)).flatten();
         let who = peer.as_deref().unwrap_or("the address");

@@ -22,11 +22,11 @@ use agent_common::abi::sched::State;
 
 use super::chain::Followed;
 use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
-use super::{Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{AT_THE_OTHER_END, Blocker, Facts, Unit};
 use crate::window::{NetRow, WaitTarget};
 
-pub(super) const RULE: Rule = Rule { name: "net_peer", classes: &["net-peer"], judge };
+pub(super) const RULE: Rule = Rule { name: "net_peer", classes: &[Class::NetPeer], judge };
 
 const STATES: &[State] = &[State::NetRecv, State::NetSend];
 
@@ -37,7 +37,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
-        let mut suspicion = suspect(RULE.name, "net-peer", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::NetPeer, unit, lost);
         let finding = &mut suspicion.finding;
         let send = unit.times.of(State::NetSend) as f64 / lost.ns.max(1) as f64;
         finding.evidence.push(evidence("of it while sending (the window is full)", send * 100.0, "%", None));
@@ -51,7 +51,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             ));
             finding.culprit = Some(culprit("peer", name(address, port)));
         }
-        let followed = name_process(facts, unit, "net-peer", STATES, &mut suspicion);
+        let followed = name_process(facts, unit, &Class::NetPeer, STATES, &mut suspicion);
         let finding = &mut suspicion.finding;
         if finding.culprit.is_none() {
             finding.confidence *= 0.6;
@@ -90,7 +90,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 pub(super) fn name_process(
     facts: &Facts,
     unit: &Unit,
-    class: &'static str,
+    class: &'static Class,
     states: &'static [State],
     suspicion: &mut Suspicion,
 ) -> Followed {

@@ -21,7 +21,7 @@ use agent_common::wire::finding::{Finding, Subject};
 
 use super::lost::{SHARE_LEAVE, culprit, loss, not, suspect, suspect_other};
 use super::net_peer::{name, peer};
-use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 use crate::window::{NetRow, WaitTarget, Window};
 
@@ -41,7 +41,7 @@ const SHARE: f64 = 0.005;
 /// Least time until the sender notices by time-out, ns (`TCP_RTO_MIN`).
 const RTO_MIN: f64 = 200e6;
 
-pub(super) const RULE: Rule = Rule { name: "net_retransmit", classes: &["net-retransmit"], judge };
+pub(super) const RULE: Rule = Rule { name: "net_retransmit", classes: &[Class::NetRetransmit], judge };
 
 const STATES: &[State] = &[State::NetRecv, State::NetSend, State::NetConnect];
 
@@ -112,7 +112,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             ),
             evidence("resets", facts.per_second(sent.resets), "1/s", None),
         ];
-        let mut suspicion = suspect_other(RULE.name, "net-retransmit", subject, level, numbers);
+        let mut suspicion = suspect_other(RULE.name, Class::NetRetransmit, subject, level, numbers);
         suspicion.unit = unit.map(|unit| unit.at);
         let finding = &mut suspicion.finding;
         finding.lost_ns_per_s = (rate * RTO_MIN).min(1e9) as u64;
@@ -131,7 +131,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 }
 
 fn advise(finding: &mut Finding) {
-    finding.alternatives.push(not("net-peer", "the peer is not slow: what is sent gets lost"));
+    finding.alternatives.push(not(&Class::NetPeer, "the peer is not slow: what is sent gets lost"));
     finding.advice =
         "packets get lost on the way: look for full queues, policers and firewall drops there (tc -s qdisc, \
                       nft list ruleset, ethtool -S)"
@@ -166,7 +166,7 @@ fn waited(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         return None;
     }
     lost.level = lost.level.min(level);
-    let mut suspicion = suspect(RULE.name, "net-retransmit", unit, lost);
+    let mut suspicion = suspect(RULE.name, Class::NetRetransmit, unit, lost);
     let finding = &mut suspicion.finding;
     finding.evidence.push(evidence("segments sent again", rate, "1/s", Some(WAITED_ENTER)));
     let most = Some(EXPLAINS * 100.0);

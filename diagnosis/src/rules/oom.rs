@@ -14,11 +14,11 @@ use agent_common::wire::finding::Subject;
 
 use super::lost::{culprit, suspect_other};
 use super::swap::available;
-use super::{Level, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Level, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 use crate::window::OomKill;
 
-pub(super) const RULE: Rule = Rule { name: "oom", classes: &["oom"], judge };
+pub(super) const RULE: Rule = Rule { name: "oom", classes: &[Class::Oom], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions: Vec<super::Suspicion> = Vec::new();
@@ -44,7 +44,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             evidence("its resident memory", kill.rss_bytes as f64 / f64::from(1 << 20), "MiB", None),
             evidence("host memory available", available(facts) * 100.0, "%", None),
         ];
-        let mut suspicion = suspect_other(RULE.name, "oom", subject, Level::Enter, numbers);
+        let mut suspicion = suspect_other(RULE.name, Class::Oom, subject, Level::Enter, numbers);
         suspicion.key = key;
         suspicion.unit = facts.by_tgid.get(&kill.tgid).map(|at| facts.processes[*at].unit);
         let finding = &mut suspicion.finding;
@@ -78,7 +78,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let kernel = facts.sum(|window| window.host.memory.oom_kills.unwrap_or(0));
     if kernel > 0 && suspicions.is_empty() && !pending {
         let numbers = vec![evidence("processes killed for memory", kernel as f64, "count", Some(1.0))];
-        let mut suspicion = suspect_other(RULE.name, "oom", super::lost::host(), Level::Enter, numbers);
+        let mut suspicion = suspect_other(RULE.name, Class::Oom, super::lost::host(), Level::Enter, numbers);
         let finding = &mut suspicion.finding;
         finding.lost_ns_per_s = 1_000_000_000;
         finding.confidence = 0.9;

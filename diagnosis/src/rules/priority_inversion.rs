@@ -17,17 +17,18 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{loss, not, suspect};
-use super::{Rule, Trend, Verdict, chain, verdict};
+use super::{Class, Rule, Trend, Verdict, chain, verdict};
 use crate::facts::Facts;
 
 /// Locks, with the class that waiting for one has.
-const LOCKS: [(&str, &[State]); 3] = [
-    ("futex", &[State::FutexLock]),
-    ("kernel-lock", &[State::KernelLock]),
-    ("file-lock", &[State::FileLock]),
+static LOCKS: [(Class, &[State]); 3] = [
+    (Class::Futex, &[State::FutexLock]),
+    (Class::KernelLock, &[State::KernelLock]),
+    (Class::FileLock, &[State::FileLock]),
 ];
 
-pub(super) const RULE: Rule = Rule { name: "priority_inversion", classes: &["priority-inversion"], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "priority_inversion", classes: &[Class::PriorityInversion], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_waits {
@@ -35,19 +36,20 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
-        for (class, states) in LOCKS {
+        for (class, states) in &LOCKS {
             let Some(lost) = loss(facts, unit, states) else { continue };
             let followed = chain::follow(facts, unit, class, states);
-            let Some(link) = followed.links.first().filter(|link| link.class == "priority-inversion") else {
+            let Some(link) = followed.links.first().filter(|link| link.class == Class::PriorityInversion)
+            else {
                 continue;
             };
-            let mut suspicion = suspect(RULE.name, "priority-inversion", unit, lost);
+            let mut suspicion = suspect(RULE.name, Class::PriorityInversion, unit, lost);
             suspicion.culprit_unit = link.culprit_unit;
             let finding = &mut suspicion.finding;
             finding.culprit.clone_from(&link.culprit);
             finding.evidence.extend(followed.evidence);
             finding.alternatives.push(not(class, "the holder does not run: the lock is not what is slow"));
-            finding.caused.push(class.into());
+            finding.caused.push(class.clone());
             finding.advice = match finding.culprit.as_ref().filter(|culprit| culprit.kind == "thread") {
                 Some(owner) => format!(
                     "thread {} ({}) owns the lock and does not get to run, behind threads of its own process: \

@@ -18,7 +18,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Culprit, Subject};
 
 use super::lost::{not, suspect_other};
-use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, lasts};
 
 /// Children a second.
@@ -32,7 +32,7 @@ const WORK: f64 = 5.0;
 /// What making, loading and taking apart a process costs at least, ns.
 const START: f64 = 300e3;
 
-pub(super) const RULE: Rule = Rule { name: "process_churn", classes: &["process-churn"], judge };
+pub(super) const RULE: Rule = Rule { name: "process_churn", classes: &[Class::ProcessChurn], judge };
 
 #[derive(Default)]
 struct Children {
@@ -78,7 +78,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 None,
             ),
         ];
-        let mut suspicion = suspect_other(RULE.name, "process-churn", subject.clone(), level, numbers);
+        let mut suspicion = suspect_other(RULE.name, Class::ProcessChurn, subject.clone(), level, numbers);
         suspicion.unit = unit.map(|unit| unit.at);
         suspicion.culprit_unit = suspicion.unit;
         let finding = &mut suspicion.finding;

@@ -16,10 +16,10 @@ use agent_common::abi::sched::State;
 
 use super::lost::{loss_with, not, suspect};
 use super::swap::{memory_left, short_of_memory};
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "reclaim", classes: &["reclaim"], judge };
+pub(super) const RULE: Rule = Rule { name: "reclaim", classes: &[Class::Reclaim], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
@@ -36,7 +36,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         // What was waited for in it is in the state as well.
         let oncpu = (reclaim + compaction).saturating_sub(unit.times.of(State::Reclaim));
         let Some(lost) = loss_with(facts, unit, &[State::Reclaim], oncpu) else { continue };
-        let mut suspicion = suspect(RULE.name, "reclaim", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::Reclaim, unit, lost);
         let finding = &mut suspicion.finding;
         let times = rows().map(|row| row.reclaims).sum();
         let pages = rows().map(|row| row.reclaimed_pages).sum();
@@ -45,9 +45,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.evidence.push(evidence("compaction", facts.per_second(compaction) / 1e6, "ms/s", None));
         finding.evidence.push(memory_left(facts, unit));
         let swapped = facts.sum(|window| window.host.memory.swap_in_bytes) as f64 / f64::from(1 << 20);
-        finding
-            .alternatives
-            .push(not("swap", format!("{:.1} MiB/s come from swap", swapped / facts.span.as_secs_f64())));
+        finding.alternatives.push(not(
+            &Class::Swap,
+            format!("{:.1} MiB/s come from swap", swapped / facts.span.as_secs_f64()),
+        ));
         let (culprit, culprit_unit, advice) = short_of_memory(facts, unit);
         finding.culprit = Some(culprit);
         finding.advice = advice;

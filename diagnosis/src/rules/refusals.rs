@@ -5,7 +5,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tid;
 
 use super::lost::{Loss, suspect};
-use super::{Level, Suspicion, evidence, level};
+use super::{Class, Level, Suspicion, evidence, level};
 use crate::facts::{Facts, Map, Refused, Unit, Want, lasts};
 use crate::syscall_names;
 
@@ -89,18 +89,13 @@ impl Refused {
     }
 
     /// The suspicion of it.
-    pub(super) fn suspect(
-        &self,
-        facts: &Facts,
-        rule: &'static str,
-        class: &'static str,
-        level: Level,
-    ) -> Suspicion {
+    pub(super) fn suspect(&self, facts: &Facts, rule: &'static str, class: Class, level: Level) -> Suspicion {
         let unit = &facts.units[self.unit];
         let errno = syscall_names::errno(self.errno);
         let call = syscall_names::display(self.abi, self.nr);
+        let key = format!("{class}/{}/{errno}", unit.key());
         let mut suspicion = suspect(rule, class, unit, self.loss(facts, level));
-        suspicion.key = format!("{class}/{}/{errno}", unit.key());
+        suspicion.key = key;
         suspicion.call = Some((self.abi, self.nr));
         let finding = &mut suspicion.finding;
         finding.confidence = CONFIDENCE;

@@ -24,10 +24,10 @@
 
 use super::lost::process_culprit;
 use super::refusals;
-use super::{Rule, Suspicion, Trend, Verdict, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, verdict};
 use crate::facts::{Facts, Want};
 
-pub(super) const RULE: Rule = Rule { name: "refused", classes: &["refused"], judge };
+pub(super) const RULE: Rule = Rule { name: "refused", classes: &[Class::Refused], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {
@@ -35,7 +35,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     }
     let wanted = refusals::lasting(facts, |want| matches!(want, Want::Resource(_)));
     let suspicions = wanted.map(|(refused, unit, level)| {
-        let mut suspicion: Suspicion = refused.suspect(facts, RULE.name, RULE.classes[0], level);
+        let mut suspicion: Suspicion = refused.suspect(facts, RULE.name, Class::Refused, level);
         suspicion.culprit_unit = Some(unit.at);
         let finding = &mut suspicion.finding;
         finding.culprit = Some(process_culprit(unit));

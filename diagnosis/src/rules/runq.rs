@@ -30,7 +30,7 @@ use agent_common::units::{BootNs, DurNs, Tid};
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{culprit, doubt, loss, not, process_culprit, suspect};
-use super::{Rule, Suspicion, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, verdict};
 use crate::facts::{Facts, Times, Unit};
 
 /// Share of the waiting that decides.
@@ -58,7 +58,7 @@ const RUNS: f64 = 0.3;
 /// Share of stolen time from which the hypervisor is an alternative.
 const STEAL: f64 = 0.10;
 
-pub(super) const RULE: Rule = Rule { name: "runq", classes: &["runq-neighbour", "runq-self"], judge };
+pub(super) const RULE: Rule = Rule { name: "runq", classes: &[Class::RunqNeighbour, Class::RunqSelf], judge };
 
 /// Waiting for a CPU that a quota does not explain.
 pub(super) const STATES: [State; 2] = [State::RunqWoken, State::RunqPreempted];
@@ -92,9 +92,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             continue;
         }
         let found = if foreign as f64 >= MOST * behind.known.max(1) as f64 && behind.known > 0 {
-            neighbour(facts, unit, &behind, suspect(RULE.name, "runq-neighbour", unit, lost))
+            neighbour(facts, unit, &behind, suspect(RULE.name, Class::RunqNeighbour, unit, lost))
         } else if behind.own > 0 {
-            own(facts, unit, &behind, suspect(RULE.name, "runq-self", unit, lost))
+            own(facts, unit, &behind, suspect(RULE.name, Class::RunqSelf, unit, lost))
         } else {
             None
         };
@@ -221,13 +221,15 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
     finding
         .alternatives
-        .push(not("runq-self", format!("{own:.0} % of the waiting is behind its own threads")));
+        .push(not(&Class::RunqSelf, format!("{own:.0} % of the waiting is behind its own threads")));
     if unit.times.of(State::RunqThrottled) > 0 || facts.has_states {
         let throttled = unit.times.of(State::RunqThrottled) as f64 / 1e6 / facts.span.as_secs_f64().max(1e-9);
-        finding.alternatives.push(not("cpu-quota", format!("its cgroup was throttled {throttled:.0} ms/s")));
+        finding
+            .alternatives
+            .push(not(&Class::CpuQuota, format!("its cgroup was throttled {throttled:.0} ms/s")));
     }
     let steal = facts.steal * 100.0;
-    finding.alternatives.push(not("cpu-steal", format!("the hypervisor took {steal:.0} % of the CPUs")));
+    finding.alternatives.push(not(&Class::CpuSteal, format!("the hypervisor took {steal:.0} % of the CPUs")));
     if facts.steal >= STEAL {
         finding.confidence *= 1.0 - facts.steal;
     }
@@ -290,7 +292,9 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
     finding.evidence.push(evidence("one thread waits, of the time", longest * 100.0, "%", most));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
     finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", None));
-    finding.alternatives.push(not("runq-neighbour", format!("{:.0} % of it is behind others", 100.0 - own)));
+    finding
+        .alternatives
+        .push(not(&Class::RunqNeighbour, format!("{:.0} % of it is behind others", 100.0 - own)));
     finding.advice = if barred {
         format!(
             "{} may not run on the CPUs that stand idle: widen its affinity (taskset -p, AllowedCPUs=)",
@@ -312,25 +316,25 @@ pub(super) fn of_holder(
     facts: &Facts,
     holder: &Unit,
     waiting: Option<(&Unit, &'static [State], Tid)>,
-) -> (&'static str, Option<Culprit>, Option<usize>) {
+) -> (Class, Option<Culprit>, Option<usize>) {
     if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
-        return ("cpu-quota", Some(culprit("cgroup", holder.cpu_cgroup.as_ref())), None);
+        return (Class::CpuQuota, Some(culprit("cgroup", holder.cpu_cgroup.as_ref())), None);
     }
     // That it was told to wait is the very point: those who need its lock were not.
     let behind = behind(facts, holder, false);
     let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
     match behind.foreign.first() {
         Some((first, _)) if foreign as f64 >= MOST * behind.known as f64 => {
-            let class = if waiting.is_some() { "priority-inversion" } else { "runq-neighbour" };
+            let class = if waiting.is_some() { Class::PriorityInversion } else { Class::RunqNeighbour };
             (class, Some(process_culprit(first)), Some(first.at))
         }
         _ => {
             let inverted = waiting.filter(|(unit, states, owner)| inverted(facts, unit, states, *owner));
             match inverted {
                 Some((.., owner)) => {
-                    ("priority-inversion", Some(thread_culprit(facts, owner)), Some(holder.at))
+                    (Class::PriorityInversion, Some(thread_culprit(facts, owner)), Some(holder.at))
                 }
-                None => ("runq-self", Some(process_culprit(holder)), Some(holder.at)),
+                None => (Class::RunqSelf, Some(process_culprit(holder)), Some(holder.at)),
             }
         }
     }

@@ -14,7 +14,7 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::Facts;
 
 /// Threads of a process that could share the work.
@@ -28,7 +28,7 @@ const OTHERS: f64 = 0.4;
 /// Share of the others' waits that the busy thread ends.
 const ENDS: f64 = 0.5;
 
-pub(super) const RULE: Rule = Rule { name: "single_thread", classes: &["single-thread"], judge };
+pub(super) const RULE: Rule = Rule { name: "single_thread", classes: &[Class::SingleThread], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -58,7 +58,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let ends = ended as f64 / all.max(1) as f64;
             let share = (oncpu + runq) as f64 / process.times.non_idle().max(1) as f64;
             let loss = Loss { ns: oncpu, rate: facts.per_second(oncpu) / 1e9, share: share.min(1.0), level };
-            let mut suspicion = suspect(RULE.name, "single-thread", unit, loss);
+            let mut suspicion = suspect(RULE.name, Class::SingleThread, unit, loss);
             suspicion.culprit_unit = Some(unit.at);
             let finding = &mut suspicion.finding;
             finding.culprit = Some(process_culprit(unit));
@@ -75,7 +75,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 evidence("of the others' waits that thread ends", ends * 100.0, "%", Some(ENDS * 100.0)),
                 evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None),
             ];
-            finding.alternatives.push(not("cpu-user", "only one of its threads is bound by the CPU"));
+            finding.alternatives.push(not(&Class::CpuUser, "only one of its threads is bound by the CPU"));
             if ends < ENDS {
                 let why_not = "not ruled out: the others hardly wait for that thread";
                 finding.alternatives.push(not("healthy", why_not));

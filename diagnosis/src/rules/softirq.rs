@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 
 /// Share of one CPU.
@@ -22,7 +22,7 @@ const ENTER: f64 = 0.50;
 /// The same, to stay, and in single windows.
 const LEAVE: f64 = 0.35;
 
-pub(super) const RULE: Rule = Rule { name: "softirq", classes: &["softirq"], judge };
+pub(super) const RULE: Rule = Rule { name: "softirq", classes: &[Class::Softirq], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut cpus: HashMap<u32, Vec<f64>> = HashMap::new();
@@ -54,7 +54,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if let Some(((_, kind), ns)) = kind {
         numbers.push(evidence(format!("of it {kind}"), facts.per_second(*ns) / 1e7, "% of a core", None));
     }
-    let mut suspicion = suspect_other(RULE.name, "softirq", host(), level, numbers);
+    let mut suspicion = suspect_other(RULE.name, Class::Softirq, host(), level, numbers);
     let finding = &mut suspicion.finding;
     finding.culprit = Some(culprit("host", format!("{name} on CPU {cpu}")));
     finding.lost_ns_per_s = (share * 1e9) as u64;

@@ -16,7 +16,7 @@ use agent_common::wire::finding::Evidence;
 
 use super::fault_minor::kernel_without_calls;
 use super::lost::{culprit, loss_with, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, evidence_below, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
 /// Major faults a second from which they show in the kernel's time.
@@ -28,7 +28,7 @@ pub(super) const PLENTY: f64 = 0.10;
 /// Bytes of a page, as `/proc/vmstat` was turned into bytes.
 pub(super) const PAGE: f64 = 4096.0;
 
-pub(super) const RULE: Rule = Rule { name: "swap", classes: &["swap"], judge };
+pub(super) const RULE: Rule = Rule { name: "swap", classes: &[Class::Swap], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let swapped_in = facts.sum(|window| window.host.memory.swap_in_bytes);
@@ -40,7 +40,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let thrashes = facts.per_second(major) >= FAULTS && pages >= FROM_SWAP * major as f64;
         let more = if thrashes { kernel_without_calls(facts, unit) } else { 0 };
         let Some(lost) = loss_with(facts, unit, &[State::Swap], more) else { continue };
-        let mut suspicion = suspect(RULE.name, "swap", unit, lost);
+        let mut suspicion = suspect(RULE.name, Class::Swap, unit, lost);
         let finding = &mut suspicion.finding;
         finding.evidence.push(evidence(
             "major faults",
@@ -65,7 +65,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             "{:.0} ms/s of faults that read files",
             facts.per_second(unit.times.of(State::FaultFile)) / 1e6
         );
-        finding.alternatives.push(not("fault-major-file", why_not));
+        finding.alternatives.push(not(&Class::FaultMajorFile, why_not));
         let (culprit, culprit_unit, advice) = short_of_memory(facts, unit);
         finding.culprit = Some(culprit);
         finding.evidence.push(memory_left(facts, unit));

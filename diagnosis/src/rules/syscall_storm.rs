@@ -40,7 +40,7 @@ const KERNEL_CPU: f64 = 0.15;
 /// Times a process blocks, for each of the calls, from which they are a conversation: what costs is the switching.
 const CONVERSATION: f64 = 0.4;
 
-pub(super) const RULE: Rule = Rule { name: "syscall_storm", classes: &["syscall-storm"], judge };
+pub(super) const RULE: Rule = Rule { name: "syscall_storm", classes: &[Class::SyscallStorm], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {

@@ -14,7 +14,7 @@
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{culprit, host, process_culprit, subject, suspect_other};
-use super::{Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::Facts;
 
 /// Share of the entries.
@@ -22,7 +22,7 @@ const ENTER: f64 = 0.90;
 /// The same, to stay.
 const LEAVE: f64 = 0.85;
 
-pub(super) const RULE: Rule = Rule { name: "table_full", classes: &["table-full"], judge };
+pub(super) const RULE: Rule = Rule { name: "table_full", classes: &[Class::TableFull], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
@@ -42,7 +42,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 evidence(what, used as f64, "count", None),
                 evidence("the most there can be", most as f64, "count", None),
             ];
-            let mut suspicion = suspect_other(RULE.name, "table-full", host(), level, numbers);
+            let mut suspicion = suspect_other(RULE.name, Class::TableFull, host(), level, numbers);
             suspicion.key = format!("table-full/{name}");
             let finding = &mut suspicion.finding;
             finding.culprit = Some(culprit("host", name));
@@ -64,7 +64,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             ];
             let mut subject = subject(unit);
             subject.pid = Some(row.tgid.0);
-            let mut suspicion = suspect_other(RULE.name, "table-full", subject, level, numbers);
+            let mut suspicion = suspect_other(RULE.name, Class::TableFull, subject, level, numbers);
             suspicion.unit = Some(unit.at);
             let finding = &mut suspicion.finding;
             finding.culprit = Some(Culprit { pid: Some(row.tgid.0), ..process_culprit(unit) });

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use agent_common::units::Tgid;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Calls, Facts, lasts};
 use crate::syscall_names;
 
@@ -51,7 +51,7 @@ fn timed_out(calls: &Calls) -> bool {
     calls.errors as f64 >= FAILS * calls.count as f64 && mean >= WAITED
 }
 
-pub(super) const RULE: Rule = Rule { name: "timer_storm", classes: &["timer-storm"], judge };
+pub(super) const RULE: Rule = Rule { name: "timer_storm", classes: &[Class::TimerStorm], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_syscalls {
@@ -84,7 +84,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             continue;
         }
         let loss = Loss { ns: row.cpu().0, rate: cpu, share: 1.0, level };
-        let mut suspicion = suspect(RULE.name, "timer-storm", unit, loss);
+        let mut suspicion = suspect(RULE.name, Class::TimerStorm, unit, loss);
         suspicion.key = format!("timer-storm/{tgid}");
         suspicion.culprit_unit = Some(unit.at);
         let finding = &mut suspicion.finding;
@@ -97,7 +97,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             evidence("CPU", cpu * 100.0, "% of a core", Some(CPU * 100.0)),
             evidence_below("CPU for each sleep", each / 1e3, "µs", WORK / 1e3),
         ];
-        finding.alternatives.push(not("syscall-storm", "the call is a sleep: what costs is waking up"));
+        finding.alternatives.push(not(&Class::SyscallStorm, "the call is a sleep: what costs is waking up"));
         finding.advice =
             format!("{} sleeps in place of waiting for an event: block until there is one", unit.comm);
         suspicions.push(suspicion);

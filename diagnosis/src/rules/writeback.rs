@@ -15,10 +15,10 @@
 use agent_common::abi::sched::State;
 
 use super::disk::storage;
-use super::{Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "writeback", classes: &["writeback"], judge };
+pub(super) const RULE: Rule = Rule { name: "writeback", classes: &[Class::Writeback], judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_states {
@@ -26,7 +26,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
-        let Some(mut suspicion) = storage(facts, RULE.name, "writeback", unit, &[State::Writeback], 0) else {
+        let Some(mut suspicion) = storage(facts, RULE.name, Class::Writeback, unit, &[State::Writeback], 0)
+        else {
             continue;
         };
         let rows = || {
