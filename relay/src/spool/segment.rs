@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use agent_common::le::{u32_at, u64_at};
 use agent_common::units::{DurNs, UnixNs};
 
 const FILE_MAGIC: &[u8; 8] = b"S7SPOOL1";
@@ -55,31 +56,19 @@ impl RecordHead {
     fn decode(b: &[u8]) -> Option<Self> {
         if b.len() < RECORD_BYTES as usize
             || &b[..4] != RECORD_MAGIC
-            || u32_at(b, 44) != crc32fast::hash(&b[..44])
+            || u32_at(b, 44)? != crc32fast::hash(&b[..44])
         {
             return None;
         }
         Some(Self {
-            body_len: u32_at(b, 4),
-            seq: u64_at(b, 8),
-            end: UnixNs(u64_at(b, 16)),
-            span: DurNs(u64_at(b, 24)),
-            points: u64_at(b, 32),
-            body_crc: u32_at(b, 40),
+            body_len: u32_at(b, 4)?,
+            seq: u64_at(b, 8)?,
+            end: UnixNs(u64_at(b, 16)?),
+            span: DurNs(u64_at(b, 24)?),
+            points: u64_at(b, 32)?,
+            body_crc: u32_at(b, 40)?,
         })
     }
-}
-
-fn u32_at(b: &[u8], at: usize) -> u32 {
-    let mut v = [0; 4];
-    v.copy_from_slice(&b[at..at + 4]);
-    u32::from_le_bytes(v)
-}
-
-fn u64_at(b: &[u8], at: usize) -> u64 {
-    let mut v = [0; 8];
-    v.copy_from_slice(&b[at..at + 8]);
-    u64::from_le_bytes(v)
 }
 
 /// What [`scan`] found.
@@ -107,13 +96,14 @@ pub(super) fn scan(file: &File) -> io::Result<Option<Scan>> {
     file.read_exact_at(&mut bytes, 0)?;
     if bytes.len() < HEADER_BYTES as usize
         || &bytes[..8] != FILE_MAGIC
-        || u32_at(&bytes, 32) != crc32fast::hash(&bytes[..32])
+        || u32_at(&bytes, 32) != Some(crc32fast::hash(&bytes[..32]))
     {
         return Ok(None);
     }
+    let Some(first_seq) = u64_at(&bytes, 24) else { return Ok(None) };
     let mut scan = Scan {
         stream: String::from_utf8_lossy(&bytes[8..24]).into_owned(),
-        first_seq: u64_at(&bytes, 24),
+        first_seq,
         records: Vec::new(),
         good_len: HEADER_BYTES,
         torn: false,
