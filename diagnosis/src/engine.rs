@@ -50,7 +50,8 @@ fn by_rule(facts: &Facts, trend: &Trend) -> Verdicts {
 }
 
 fn judge(rule: &Rule, facts: &Facts, trend: &Trend) -> Verdict {
-    match too_short(facts.span.as_secs_f64()) {
+    let missing = too_short(facts.span.as_secs_f64());
+    match missing.or_else(|| rule.needs.missing(facts).map(str::to_owned)) {
         Some(why) => Verdict::NotEnoughData { why },
         None => (rule.judge)(facts, trend),
     }

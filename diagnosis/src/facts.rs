@@ -8,7 +8,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::{BootNs, DurNs, Tgid, Tid};
 
 use crate::usage::{self, Usage};
-use crate::window::{FrozenRow, SyscallAbi, Wait, Window};
+use crate::window::{FrozenRow, MemoryRow, SyscallAbi, Wait, Window};
 
 mod devices;
 mod edges;
@@ -244,6 +244,12 @@ impl<'a> Facts<'a> {
             .flat_map(|process| process.waits.iter())
             .filter(move |(state, _)| states.contains(state))
             .map(|(_, wait)| *wait)
+    }
+
+    /// Reclaim, compaction and throttling of a unit's processes, window by window.
+    pub(super) fn memory(&self, unit: &Unit) -> impl Iterator<Item = &'a MemoryRow> {
+        let rows = self.windows.iter().flat_map(|window| &window.memory);
+        rows.filter(|row| self.members(unit).any(|process| process.tgid == row.tgid))
     }
 
     /// Length of a typical wait of a unit in these states, ns: half of the waiting is in shorter ones. `None` where none has

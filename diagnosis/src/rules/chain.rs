@@ -92,6 +92,11 @@ pub(super) enum Rests {
 }
 
 impl Followed {
+    /// The first step, where the one waited for does not get to run though those who wait have more claim to a CPU.
+    pub(super) fn inversion(&self) -> Option<&Link> {
+        self.links.first().filter(|link| link.class == Class::PriorityInversion)
+    }
+
     /// That the one waited for is in another wait for much of its time, if it is.
     pub(super) fn headline(&self, facts: &Facts) -> Option<String> {
         let by = &facts.processes[self.blocker.as_ref()?.process];

@@ -20,7 +20,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{loss, not, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
 /// CPU time of the children, share of the waiting.
@@ -32,7 +32,7 @@ const RESTS: f64 = 0.5;
 /// Children that must have ended in the span.
 const CHILDREN: u64 = 3;
 
-pub(super) const RULE: Rule = Rule { name: "child", classes: &[Class::Child], judge };
+pub(super) const RULE: Rule = Rule { name: "child", classes: &[Class::Child], needs: Need::Waits, judge };
 
 const STATES: &[State] = &[State::Child];
 
@@ -40,9 +40,6 @@ const STATES: &[State] = &[State::Child];
 const BUSY: [State; 4] = [State::Oncpu, State::RunqWoken, State::RunqPreempted, State::RunqThrottled];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_waits {
-        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
-    }
     let mut suspicions = Vec::new();
     let parents = parents(facts);
     for unit in &facts.units {

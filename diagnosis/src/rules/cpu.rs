@@ -16,7 +16,7 @@
 use agent_common::units::Tgid;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Cores.
@@ -38,7 +38,8 @@ const TOUCHES: f64 = 50.0;
 /// User share of the CPU time of a process that spins.
 const SPIN_USER: f64 = 0.95;
 
-pub(super) const RULE: Rule = Rule { name: "cpu", classes: &[Class::CpuUser, Class::CpuKernel], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "cpu", classes: &[Class::CpuUser, Class::CpuKernel], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();

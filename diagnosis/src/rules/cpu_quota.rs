@@ -14,15 +14,13 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{culprit, loss, not, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "cpu_quota", classes: &[Class::CpuQuota], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "cpu_quota", classes: &[Class::CpuQuota], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, &[State::RunqThrottled]) else { continue };

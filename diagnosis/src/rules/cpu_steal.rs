@@ -11,7 +11,7 @@
 //! **Cure.** A bigger or less crowded machine type; CPUs that are not shared; fewer virtual CPUs.
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 
 /// Share of the CPUs' time.
@@ -19,7 +19,8 @@ const ENTER: f64 = 0.20;
 /// The same, to stay, and in single windows.
 const LEAVE: f64 = 0.10;
 
-pub(super) const RULE: Rule = Rule { name: "cpu_steal", classes: &[Class::CpuSteal], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "cpu_steal", classes: &[Class::CpuSteal], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let shares: Vec<f64> = facts

@@ -16,15 +16,13 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{loss_with, suspect};
-use super::{Class, Rule, Suspicion, Trend, Verdict, io, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, io, verdict};
 use crate::facts::{Facts, Unit};
 
-pub(super) const RULE: Rule = Rule { name: "disk", classes: &[Class::DiskRead, Class::DiskWrite], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "disk", classes: &[Class::DiskRead, Class::DiskWrite], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let (reads, all) = asynchronous(facts, unit);

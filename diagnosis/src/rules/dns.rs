@@ -12,33 +12,22 @@
 
 use agent_common::abi::sched::State;
 
-use super::lost::{culprit, loss, suspect};
-use super::net_peer::{name, name_process, peer};
-use super::{Class, Rule, Trend, Verdict, evidence, verdict};
+use super::lost::{loss, suspect};
+use super::net_peer::{blame_peer, name_process, peer};
+use super::{Class, Need, Rule, Trend, Verdict, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "dns", classes: &[Class::Dns], judge };
+pub(super) const RULE: Rule = Rule { name: "dns", classes: &[Class::Dns], needs: Need::States, judge };
 
 const STATES: &[State] = &[State::Dns];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
         let mut suspicion = suspect(RULE.name, Class::Dns, unit, lost);
         let finding = &mut suspicion.finding;
-        if let Some((address, port, share)) = peer(facts, unit, STATES) {
-            finding.evidence.push(evidence(
-                format!("of it for {}", name(address, port)),
-                share * 100.0,
-                "%",
-                None,
-            ));
-            finding.culprit = Some(culprit("peer", name(address, port)));
-        }
+        blame_peer(finding, peer(facts, unit, STATES));
         let followed = name_process(facts, unit, &Class::Dns, STATES, &mut suspicion);
         suspicion.finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
             format!(

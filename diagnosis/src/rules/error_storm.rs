@@ -19,7 +19,7 @@
 
 use agent_common::wire::finding::{Alternative, Class, Culprit, Finding, Subject};
 
-use super::{Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Need, Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 use crate::syscall_names;
 
@@ -64,12 +64,10 @@ impl Kind {
 /// Rate to stay, and in single windows, as a share of the rate to enter.
 const LEAVE: f64 = 0.5;
 
-pub(super) const RULE: Rule = Rule { name: "error_storm", classes: &[Class::ErrorStorm], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "error_storm", classes: &[Class::ErrorStorm], needs: Need::Syscalls, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_syscalls {
-        return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for ((tgid, abi, nr), calls) in &facts.calls {
         let name = syscall_names::display(*abi, *nr);

@@ -17,15 +17,13 @@ use agent_common::abi::sched::State;
 use super::disk::storage;
 use super::fault_minor::{kernel_without_calls, rows};
 use super::swap::{FAULTS, FROM_SWAP, PAGE};
-use super::{Class, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::{Facts, Unit};
 
-pub(super) const RULE: Rule = Rule { name: "fault_major_file", classes: &[Class::FaultMajorFile], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "fault_major_file", classes: &[Class::FaultMajorFile], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let (major, minor) = faults(facts, unit);

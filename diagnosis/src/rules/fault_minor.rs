@@ -12,7 +12,7 @@
 //! **Cure.** Keep memory (`M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`, arenas), reuse buffers, huge pages.
 
 use super::lost::{measure, not, process_culprit, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
 /// Faults a second.
@@ -22,7 +22,8 @@ const RATE_LEAVE: f64 = 10_000.0;
 /// Longest mean time of a fault, ns: above it something else takes the kernel's time.
 const MEAN_NS: f64 = 20_000.0;
 
-pub(super) const RULE: Rule = Rule { name: "fault_minor", classes: &[Class::FaultMinor], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "fault_minor", classes: &[Class::FaultMinor], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();

@@ -17,23 +17,21 @@ use agent_common::abi::sched::State;
 use super::chain::{self, Followed};
 use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
 use super::refusals;
-use super::{Class, Rule, Suspicion, Trend, Verdict, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, verdict};
 use crate::facts::{Facts, Unit, Want};
 use crate::window::WaitTarget;
 
-pub(super) const RULE: Rule = Rule { name: "file_lock", classes: &[Class::FileLock], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "file_lock", classes: &[Class::FileLock], needs: Need::States, judge };
 
 const STATES: &[State] = &[State::FileLock];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
         let followed = chain::follow(facts, unit, &Class::FileLock, STATES);
-        if followed.links.first().is_some_and(|link| link.class == Class::PriorityInversion) {
+        if followed.inversion().is_some() {
             continue;
         }
         let mut suspicion = suspect(RULE.name, Class::FileLock, unit, lost);

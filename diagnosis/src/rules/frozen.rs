@@ -19,11 +19,11 @@ use std::collections::BTreeMap;
 use agent_common::units::Tgid;
 
 use super::lost::{culprit, doubt, not, subject, suspect_other};
-use super::{Class, Level, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Level, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 use crate::window::FrozenRow;
 
-pub(super) const RULE: Rule = Rule { name: "frozen", classes: &[Class::Frozen], judge };
+pub(super) const RULE: Rule = Rule { name: "frozen", classes: &[Class::Frozen], needs: Need::Nothing, judge };
 
 /// Share of the time of one thread that others must wait for the frozen one.
 const WAITED: f64 = 0.2;

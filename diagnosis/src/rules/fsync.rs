@@ -15,15 +15,12 @@
 use agent_common::abi::sched::State;
 
 use super::disk::storage;
-use super::{Class, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "fsync", classes: &[Class::Fsync], judge };
+pub(super) const RULE: Rule = Rule { name: "fsync", classes: &[Class::Fsync], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(mut suspicion) = storage(facts, RULE.name, Class::Fsync, unit, &[State::Fsync], 0) else {

@@ -30,11 +30,11 @@ use agent_common::units::Tid;
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{Loss, doubt, loss, not, oldest, suspect};
-use super::{Class, Rule, Suspicion, Trend, Verdict, chain, evidence, level, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, chain, evidence, level, verdict};
 use crate::facts::{Facts, Unit};
 use crate::window::WaitTarget;
 
-pub(super) const RULE: Rule = Rule { name: "futex", classes: &[Class::Futex], judge };
+pub(super) const RULE: Rule = Rule { name: "futex", classes: &[Class::Futex], needs: Need::Nothing, judge };
 
 const STATES: &[State] = &[State::FutexLock];
 
@@ -55,7 +55,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
         let followed = chain::follow(facts, unit, &Class::Futex, STATES);
-        if followed.links.first().is_some_and(|link| link.class == Class::PriorityInversion) {
+        if followed.inversion().is_some() {
             continue;
         }
         let mut suspicion = suspect(RULE.name, Class::Futex, unit, lost);

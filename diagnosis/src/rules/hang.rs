@@ -19,7 +19,7 @@ use agent_common::units::{Tgid, Tid};
 use agent_common::wire::finding::{Culprit, Finding};
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, Process, Unit};
 use crate::syscall_names;
 use crate::window::{OpenWait, Wait, WaitTarget};
@@ -33,12 +33,9 @@ const STOPPED: f64 = 0.5;
 /// Share of the time in which a disk has requests open, below which none is worked on.
 const DISK_IDLE: f64 = 0.05;
 
-pub(super) const RULE: Rule = Rule { name: "hang", classes: &[Class::Hang], judge };
+pub(super) const RULE: Rule = Rule { name: "hang", classes: &[Class::Hang], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let disks_idle = facts.devices.iter().all(|device| device.busy.unwrap_or(0.0) < DISK_IDLE);
     let mut suspicions = Vec::new();
     for unit in facts.units.iter().filter(|unit| !unit.kernel) {

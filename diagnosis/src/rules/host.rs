@@ -19,13 +19,14 @@
 //! **Cure.** Less to do for this machine, or a larger one; who uses it is in the report's table.
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Class, Level, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Level, Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, lasts, pressure};
 use crate::window::Window;
 
 pub(super) const RULE: Rule = Rule {
     name: "host",
     classes: &[Class::HostCpu, Class::HostMemory, Class::HostDisk, Class::HostNetwork],
+    needs: Need::Nothing,
     judge,
 };
 

@@ -27,11 +27,12 @@ use super::lost::{
     LOST_LEAVE, doubt, doubt_if_awaited, doubt_if_prompt, loss, measure, not, oldest, process_culprit,
     suspect,
 };
-use super::{Class, Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{Facts, Unit, lasts};
 use crate::window::{Wait, WaitTarget};
 
-pub(super) const RULE: Rule = Rule { name: "ipc_peer", classes: &[Class::IpcPeer], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "ipc_peer", classes: &[Class::IpcPeer], needs: Need::Waits, judge };
 
 const STATES: &[State] = &[State::Ipc];
 const STOPS: &[State] = &[State::Stopped];
@@ -44,9 +45,6 @@ const STOP_NS: u64 = 200_000_000;
 const ENDS: f64 = 0.5;
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_waits {
-        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };

@@ -17,18 +17,16 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tid;
 
 use super::lost::{culprit, loss_with, process_culprit, suspect};
-use super::{Class, Rule, Trend, Verdict, chain, evidence, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{Facts, Unit};
 use crate::window::LockRow;
 
-pub(super) const RULE: Rule = Rule { name: "kernel_lock", classes: &[Class::KernelLock], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "kernel_lock", classes: &[Class::KernelLock], needs: Need::States, judge };
 
 const STATES: &[State] = &[State::KernelLock];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let rows = rows(facts, unit);
@@ -40,7 +38,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let more = more + (beyond - more).min(unit.times.of(State::RunqWoken));
         let Some(lost) = loss_with(facts, unit, STATES, more) else { continue };
         let followed = chain::follow(facts, unit, &Class::KernelLock, STATES);
-        if followed.links.first().is_some_and(|link| link.class == Class::PriorityInversion) {
+        if followed.inversion().is_some() {
             continue;
         }
         let mut suspicion = suspect(RULE.name, Class::KernelLock, unit, lost);

@@ -23,7 +23,7 @@
 //! profile, or a limit with a restart.
 
 use super::lost::suspect_other;
-use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::Facts;
 use crate::trend::{Life, Measure, Series};
 use agent_common::units::Tgid;
@@ -112,6 +112,7 @@ const fn kind(measure: Measure) -> Kind {
 pub(super) const RULE: Rule = Rule {
     name: "leaks",
     classes: &[Class::FdLeak, Class::ThreadLeak, Class::ZombieLeak, Class::MemoryLeak],
+    needs: Need::Nothing,
     judge,
 };
 

@@ -79,31 +79,14 @@ pub(super) fn suspect(rule: &'static str, class: Class, unit: &Unit, loss: Loss)
         numbers.push(evidence("processes of this name", unit.members.len() as f64, "count", None));
     }
     let key = format!("{class}/{}", unit.key());
-    let finding = Finding {
-        rule: rule.to_owned(),
-        class,
-        subject: subject(unit),
-        culprit: None,
-        lost_ns_per_s: (loss.rate * 1e9) as u64,
-        share_pct: loss.share * 100.0,
-        confidence: (0.6 + 0.3 * (loss.share / 0.6)).min(0.9),
-        evidence: numbers,
-        stacks: Vec::new(),
-        alternatives: Vec::new(),
-        caused: Vec::new(),
-        headline: None,
-        advice: String::new(),
-    };
-    Suspicion {
-        key,
-        level: loss.level,
-        call: None,
-        finding,
-        unit: Some(unit.at),
-        culprit_unit: None,
-        chain: Vec::new(),
-        explained: Vec::new(),
-    }
+    let mut suspicion = suspect_other(rule, class, subject(unit), loss.level, numbers);
+    suspicion.key = key;
+    suspicion.unit = Some(unit.at);
+    let finding = &mut suspicion.finding;
+    finding.lost_ns_per_s = (loss.rate * 1e9) as u64;
+    finding.share_pct = loss.share * 100.0;
+    finding.confidence = (0.6 + 0.3 * (loss.share / 0.6)).min(0.9);
+    suspicion
 }
 
 /// Below [`super::ALERT_CONFIDENCE`].
@@ -191,30 +174,23 @@ pub(super) fn suspect_other(
         (None, Some(comm)) => comm.clone(),
         (None, None) => subject.kind.clone(),
     };
-    Suspicion {
-        key: format!("{class}/{name}"),
-        level,
-        call: None,
-        finding: Finding {
-            rule: rule.to_owned(),
-            class,
-            subject,
-            culprit: None,
-            lost_ns_per_s: 0,
-            share_pct: 0.0,
-            confidence: 0.5,
-            evidence: numbers,
-            stacks: Vec::new(),
-            alternatives: Vec::new(),
-            caused: Vec::new(),
-            headline: None,
-            advice: String::new(),
-        },
-        unit: None,
-        culprit_unit: None,
-        chain: Vec::new(),
-        explained: Vec::new(),
-    }
+    let key = format!("{class}/{name}");
+    let finding = Finding {
+        rule: rule.to_owned(),
+        class,
+        subject,
+        culprit: None,
+        lost_ns_per_s: 0,
+        share_pct: 0.0,
+        confidence: 0.5,
+        evidence: numbers,
+        stacks: Vec::new(),
+        alternatives: Vec::new(),
+        caused: Vec::new(),
+        headline: None,
+        advice: String::new(),
+    };
+    Suspicion::new(key, level, finding)
 }
 
 /// The host as a subject.

@@ -57,7 +57,37 @@ pub struct Rule {
     pub name: &'static str,
     /// The classes of its findings.
     pub classes: &'static [Class],
+    pub(crate) needs: Need,
     pub(crate) judge: fn(&Facts, &Trend) -> Verdict,
+}
+
+/// What must be observed for a rule to tell anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// What every window has.
+    Nothing,
+    /// Where threads spend their time.
+    States,
+    /// What they wait for.
+    Waits,
+    /// System calls.
+    Syscalls,
+    /// How long they wait for a CPU.
+    RunQueue,
+}
+
+impl Need {
+    /// Why it is not met, if it is not.
+    pub(crate) const fn missing(self, facts: &Facts) -> Option<&'static str> {
+        let (has, why) = match self {
+            Self::Nothing => return None,
+            Self::States => (facts.has_states, "thread states are not observed"),
+            Self::Waits => (facts.has_waits, "waits are not looked at"),
+            Self::Syscalls => (facts.has_syscalls, "syscalls are not observed"),
+            Self::RunQueue => (facts.has_runq, "run-queue times are not known here"),
+        };
+        if has { None } else { Some(why) }
+    }
 }
 
 /// All rules.

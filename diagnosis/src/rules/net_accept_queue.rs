@@ -20,7 +20,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Culprit, Subject};
 
 use super::lost::{Loss, culprit, loss, suspect_other};
-use super::{Class, Level, Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Level, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 use crate::window::NetRow;
 
@@ -36,7 +36,8 @@ const EXPLAINS: f64 = 0.3;
 /// What a refused connection waits until its first SYN is sent again, ns.
 const AGAIN_NS: f64 = 1e9;
 
-pub(super) const RULE: Rule = Rule { name: "net_accept_queue", classes: &[Class::NetAcceptQueue], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "net_accept_queue", classes: &[Class::NetAcceptQueue], needs: Need::Nothing, judge };
 
 /// A listening socket over the span.
 #[derive(Default)]

@@ -14,19 +14,17 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{culprit, loss, suspect};
-use super::net_peer::{most_of, name, peer};
+use super::net_peer::{blame_peer, most_of, name, peer};
 use super::refusals;
-use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, verdict};
 use crate::facts::{Facts, Unit, Want};
 
-pub(super) const RULE: Rule = Rule { name: "net_connect", classes: &[Class::NetConnect], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "net_connect", classes: &[Class::NetConnect], needs: Need::States, judge };
 
 const STATES: &[State] = &[State::NetConnect];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions: Vec<Suspicion> = refused(facts).collect();
     for unit in &facts.units {
         if suspicions.iter().any(|refused| refused.unit == Some(unit.at)) {
@@ -35,15 +33,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
         let mut suspicion = suspect(RULE.name, Class::NetConnect, unit, lost);
         let finding = &mut suspicion.finding;
-        if let Some((address, port, share)) = peer(facts, unit, STATES) {
-            finding.evidence.push(evidence(
-                format!("of it for {}", name(address, port)),
-                share * 100.0,
-                "%",
-                None,
-            ));
-            finding.culprit = Some(culprit("peer", name(address, port)));
-        }
+        blame_peer(finding, peer(facts, unit, STATES));
         finding.advice = format!(
             "{} waits for connections to stand: keep them (a pool), shorten the time-out, see whether the address answers",
             unit.comm

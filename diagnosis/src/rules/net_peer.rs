@@ -19,21 +19,20 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use agent_common::abi::sched::State;
+use agent_common::wire::finding::Finding;
 
 use super::chain::Followed;
 use super::lost::{culprit, doubt_if_awaited, doubt_if_prompt, loss, not, oldest, process_culprit, suspect};
-use super::{Class, Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, chain, evidence, verdict};
 use crate::facts::{AT_THE_OTHER_END, Blocker, Facts, Unit};
 use crate::window::{NetRow, WaitTarget};
 
-pub(super) const RULE: Rule = Rule { name: "net_peer", classes: &[Class::NetPeer], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "net_peer", classes: &[Class::NetPeer], needs: Need::Waits, judge };
 
 const STATES: &[State] = &[State::NetRecv, State::NetSend];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_waits {
-        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
@@ -42,15 +41,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let send = unit.times.of(State::NetSend) as f64 / lost.ns.max(1) as f64;
         finding.evidence.push(evidence("of it while sending (the window is full)", send * 100.0, "%", None));
         let peer = peer(facts, unit, STATES);
-        if let Some((address, port, share)) = peer {
-            finding.evidence.push(evidence(
-                format!("of it for {}", name(address, port)),
-                share * 100.0,
-                "%",
-                None,
-            ));
-            finding.culprit = Some(culprit("peer", name(address, port)));
-        }
+        blame_peer(finding, peer);
         let followed = name_process(facts, unit, &Class::NetPeer, STATES, &mut suspicion);
         let finding = &mut suspicion.finding;
         if finding.culprit.is_none() {
@@ -135,6 +126,14 @@ fn delayed_ack(facts: &Facts, unit: &Unit, peer: Option<usize>) -> Option<f64> {
 /// `1.2.3.4:80`, `[::1]:80`.
 pub(super) fn name(address: IpAddr, port: u16) -> String {
     std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// Names this peer as the culprit, with its share of the waiting.
+pub(super) fn blame_peer(finding: &mut Finding, peer: Option<(IpAddr, u16, f64)>) {
+    let Some((address, port, share)) = peer else { return };
+    let what = format!("of it for {}", name(address, port));
+    finding.evidence.push(evidence(what, share * 100.0, "%", None));
+    finding.culprit = Some(culprit("peer", name(address, port)));
 }
 
 /// The peer that a unit waits for most in these states, and its share of what is known.

@@ -21,7 +21,7 @@ use agent_common::wire::finding::{Finding, Subject};
 
 use super::lost::{SHARE_LEAVE, culprit, loss, not, suspect, suspect_other};
 use super::net_peer::{name, peer};
-use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 use crate::window::{NetRow, WaitTarget, Window};
 
@@ -41,7 +41,8 @@ const SHARE: f64 = 0.005;
 /// Least time until the sender notices by time-out, ns (`TCP_RTO_MIN`).
 const RTO_MIN: f64 = 200e6;
 
-pub(super) const RULE: Rule = Rule { name: "net_retransmit", classes: &[Class::NetRetransmit], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "net_retransmit", classes: &[Class::NetRetransmit], needs: Need::Nothing, judge };
 
 const STATES: &[State] = &[State::NetRecv, State::NetSend, State::NetConnect];
 

@@ -14,11 +14,11 @@ use agent_common::wire::finding::Subject;
 
 use super::lost::{culprit, suspect_other};
 use super::swap::available;
-use super::{Class, Level, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Level, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 use crate::window::OomKill;
 
-pub(super) const RULE: Rule = Rule { name: "oom", classes: &[Class::Oom], judge };
+pub(super) const RULE: Rule = Rule { name: "oom", classes: &[Class::Oom], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions: Vec<super::Suspicion> = Vec::new();

@@ -17,7 +17,7 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{loss, not, suspect};
-use super::{Class, Rule, Trend, Verdict, chain, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, chain, verdict};
 use crate::facts::Facts;
 
 /// Locks, with the class that waiting for one has.
@@ -28,21 +28,15 @@ static LOCKS: [(Class, &[State]); 3] = [
 ];
 
 pub(super) const RULE: Rule =
-    Rule { name: "priority_inversion", classes: &[Class::PriorityInversion], judge };
+    Rule { name: "priority_inversion", classes: &[Class::PriorityInversion], needs: Need::Waits, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_waits {
-        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         for (class, states) in &LOCKS {
             let Some(lost) = loss(facts, unit, states) else { continue };
             let followed = chain::follow(facts, unit, class, states);
-            let Some(link) = followed.links.first().filter(|link| link.class == Class::PriorityInversion)
-            else {
-                continue;
-            };
+            let Some(link) = followed.inversion() else { continue };
             let mut suspicion = suspect(RULE.name, Class::PriorityInversion, unit, lost);
             suspicion.culprit_unit = link.culprit_unit;
             let finding = &mut suspicion.finding;

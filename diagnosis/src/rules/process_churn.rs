@@ -18,7 +18,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Culprit, Subject};
 
 use super::lost::{not, suspect_other};
-use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, lasts};
 
 /// Children a second.
@@ -32,7 +32,8 @@ const WORK: f64 = 5.0;
 /// What making, loading and taking apart a process costs at least, ns.
 const START: f64 = 300e3;
 
-pub(super) const RULE: Rule = Rule { name: "process_churn", classes: &[Class::ProcessChurn], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "process_churn", classes: &[Class::ProcessChurn], needs: Need::Nothing, judge };
 
 #[derive(Default)]
 struct Children {

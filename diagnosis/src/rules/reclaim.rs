@@ -16,21 +16,16 @@ use agent_common::abi::sched::State;
 
 use super::lost::{loss_with, not, suspect};
 use super::swap::{memory_left, short_of_memory};
-use super::{Class, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "reclaim", classes: &[Class::Reclaim], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "reclaim", classes: &[Class::Reclaim], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in facts.units.iter().filter(|unit| !unit.kernel) {
-        let rows = || {
-            facts
-                .windows
-                .iter()
-                .flat_map(|window| &window.memory)
-                .filter(|row| facts.members(unit).any(|process| process.tgid == row.tgid))
-        };
+        let rows = || facts.memory(unit);
         let (reclaim, compaction) =
             rows().fold((0, 0), |sum, row| (sum.0 + row.reclaim.0, sum.1 + row.compaction.0));
         // What was waited for in it is in the state as well.

@@ -24,15 +24,13 @@
 
 use super::lost::process_culprit;
 use super::refusals;
-use super::{Class, Rule, Suspicion, Trend, Verdict, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, verdict};
 use crate::facts::{Facts, Want};
 
-pub(super) const RULE: Rule = Rule { name: "refused", classes: &[Class::Refused], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "refused", classes: &[Class::Refused], needs: Need::Syscalls, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_syscalls {
-        return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
-    }
     let wanted = refusals::lasting(facts, |want| matches!(want, Want::Resource(_)));
     let suspicions = wanted.map(|(refused, unit, level)| {
         let mut suspicion: Suspicion = refused.suspect(facts, RULE.name, Class::Refused, level);

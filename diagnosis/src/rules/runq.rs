@@ -30,7 +30,7 @@ use agent_common::units::{BootNs, DurNs, Tid};
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{culprit, doubt, loss, not, process_culprit, suspect};
-use super::{Class, Rule, Suspicion, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, verdict};
 use crate::facts::{Facts, Times, Unit};
 
 /// Share of the waiting that decides.
@@ -58,7 +58,8 @@ const RUNS: f64 = 0.3;
 /// Share of stolen time from which the hypervisor is an alternative.
 const STEAL: f64 = 0.10;
 
-pub(super) const RULE: Rule = Rule { name: "runq", classes: &[Class::RunqNeighbour, Class::RunqSelf], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "runq", classes: &[Class::RunqNeighbour, Class::RunqSelf], needs: Need::RunQueue, judge };
 
 /// Waiting for a CPU that a quota does not explain.
 pub(super) const STATES: [State; 2] = [State::RunqWoken, State::RunqPreempted];
@@ -77,9 +78,6 @@ struct Behind<'a> {
 }
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_runq {
-        return Verdict::NotEnoughData { why: "run-queue times are not known here".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in facts.units.iter().filter(|unit| !unit.kernel) {
         let Some(lost) = loss(facts, unit, &STATES) else { continue };

@@ -14,7 +14,7 @@
 use agent_common::abi::sched::State;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::Facts;
 
 /// Threads of a process that could share the work.
@@ -28,12 +28,10 @@ const OTHERS: f64 = 0.4;
 /// Share of the others' waits that the busy thread ends.
 const ENDS: f64 = 0.5;
 
-pub(super) const RULE: Rule = Rule { name: "single_thread", classes: &[Class::SingleThread], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "single_thread", classes: &[Class::SingleThread], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in facts.units.iter().filter(|unit| !unit.kernel) {
         for process in facts.members(unit) {

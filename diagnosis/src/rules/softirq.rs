@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 
 use super::lost::{culprit, host, suspect_other};
-use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 
 /// Share of one CPU.
@@ -22,7 +22,8 @@ const ENTER: f64 = 0.50;
 /// The same, to stay, and in single windows.
 const LEAVE: f64 = 0.35;
 
-pub(super) const RULE: Rule = Rule { name: "softirq", classes: &[Class::Softirq], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "softirq", classes: &[Class::Softirq], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut cpus: HashMap<u32, Vec<f64>> = HashMap::new();

@@ -16,7 +16,7 @@ use agent_common::wire::finding::Evidence;
 
 use super::fault_minor::kernel_without_calls;
 use super::lost::{culprit, loss_with, not, process_culprit, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
 /// Major faults a second from which they show in the kernel's time.
@@ -28,7 +28,7 @@ pub(super) const PLENTY: f64 = 0.10;
 /// Bytes of a page, as `/proc/vmstat` was turned into bytes.
 pub(super) const PAGE: f64 = 4096.0;
 
-pub(super) const RULE: Rule = Rule { name: "swap", classes: &[Class::Swap], judge };
+pub(super) const RULE: Rule = Rule { name: "swap", classes: &[Class::Swap], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let swapped_in = facts.sum(|window| window.host.memory.swap_in_bytes);

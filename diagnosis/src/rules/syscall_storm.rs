@@ -18,7 +18,7 @@ use agent_common::units::Tgid;
 use agent_common::wire::finding::{Alternative, Class, Culprit, Finding, Subject};
 
 use super::lost::doubt;
-use super::{Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 use crate::syscall_names;
 
@@ -40,12 +40,10 @@ const KERNEL_CPU: f64 = 0.15;
 /// Times a process blocks, for each of the calls, from which they are a conversation: what costs is the switching.
 const CONVERSATION: f64 = 0.4;
 
-pub(super) const RULE: Rule = Rule { name: "syscall_storm", classes: &[Class::SyscallStorm], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "syscall_storm", classes: &[Class::SyscallStorm], needs: Need::Syscalls, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_syscalls {
-        return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for ((tgid, abi, nr), calls) in &facts.calls {
         let rate = facts.per_second(calls.count);

@@ -14,7 +14,7 @@
 use agent_common::wire::finding::Culprit;
 
 use super::lost::{culprit, host, process_culprit, subject, suspect_other};
-use super::{Class, Rule, Trend, Verdict, evidence, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::Facts;
 
 /// Share of the entries.
@@ -22,7 +22,8 @@ const ENTER: f64 = 0.90;
 /// The same, to stay.
 const LEAVE: f64 = 0.85;
 
-pub(super) const RULE: Rule = Rule { name: "table_full", classes: &[Class::TableFull], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "table_full", classes: &[Class::TableFull], needs: Need::Nothing, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();

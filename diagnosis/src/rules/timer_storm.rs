@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use agent_common::units::Tgid;
 
 use super::lost::{Loss, not, process_culprit, suspect};
-use super::{Class, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Calls, Facts, lasts};
 use crate::syscall_names;
 
@@ -51,12 +51,10 @@ fn timed_out(calls: &Calls) -> bool {
     calls.errors as f64 >= FAILS * calls.count as f64 && mean >= WAITED
 }
 
-pub(super) const RULE: Rule = Rule { name: "timer_storm", classes: &[Class::TimerStorm], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "timer_storm", classes: &[Class::TimerStorm], needs: Need::Syscalls, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_syscalls {
-        return Verdict::NotEnoughData { why: "syscalls are not observed".to_owned() };
-    }
     let mut sleeps: HashMap<Tgid, (u64, Vec<f64>)> = HashMap::new();
     for ((tgid, abi, nr), calls) in &facts.calls {
         let name = syscall_names::name(*abi, *nr);

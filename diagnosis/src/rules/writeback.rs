@@ -15,28 +15,20 @@
 use agent_common::abi::sched::State;
 
 use super::disk::storage;
-use super::{Class, Rule, Trend, Verdict, evidence, verdict};
+use super::{Class, Need, Rule, Trend, Verdict, evidence, verdict};
 use crate::facts::Facts;
 
-pub(super) const RULE: Rule = Rule { name: "writeback", classes: &[Class::Writeback], judge };
+pub(super) const RULE: Rule =
+    Rule { name: "writeback", classes: &[Class::Writeback], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    if !facts.has_states {
-        return Verdict::NotEnoughData { why: "thread states are not observed".to_owned() };
-    }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let Some(mut suspicion) = storage(facts, RULE.name, Class::Writeback, unit, &[State::Writeback], 0)
         else {
             continue;
         };
-        let rows = || {
-            facts
-                .windows
-                .iter()
-                .flat_map(|window| &window.memory)
-                .filter(|row| facts.members(unit).any(|process| process.tgid == row.tgid))
-        };
+        let rows = || facts.memory(unit);
         let finding = &mut suspicion.finding;
         let pauses = rows().map(|row| row.throttles).sum();
         finding.evidence.push(evidence("pauses for dirty pages", facts.per_second(pauses), "1/s", None));
