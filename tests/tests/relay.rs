@@ -19,7 +19,7 @@ fn status(pid: u32, name: &str) -> String {
 fn sockets(pid: u32) -> BTreeSet<u64> {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").filter_map(|entry| {
         let link = fs::read_link(entry.ok()?.path()).ok()?;
-        link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+        sockets::inode_of(link.to_str()?).map(u64::from)
     });
     links.collect()
 }

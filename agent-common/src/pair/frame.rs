@@ -4,6 +4,8 @@
 //! length u32 | kind u8 | 0 0 0 | body        length: of the body; integers are little-endian
 //! ```
 
+use crate::le::u32_at;
+
 /// Bytes before the body.
 pub const HEADER_BYTES: usize = 8;
 
@@ -65,9 +67,7 @@ impl Decoder {
 
     /// The next whole frame, or `None` until more bytes have come.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        let Some(header) = self.buffer.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let [a, b, c, d, kind, reserved @ ..] = *header;
-        let bytes = u32::from_le_bytes([a, b, c, d]) as usize;
+        let Some((bytes, kind, reserved)) = self.header() else { return Ok(None) };
         if bytes > self.limit {
             return Err(FrameError::TooLarge { bytes, limit: self.limit });
         }
@@ -86,13 +86,16 @@ impl Decoder {
 
     /// Bytes that the frame that has begun still lacks, or its header.
     pub fn missing(&self) -> usize {
-        match self.buffer.first_chunk::<HEADER_BYTES>() {
-            Some([a, b, c, d, ..]) => {
-                let bytes = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
-                (HEADER_BYTES + bytes.min(self.limit)).saturating_sub(self.buffer.len())
-            }
+        match self.header() {
+            Some((bytes, ..)) => (HEADER_BYTES + bytes.min(self.limit)).saturating_sub(self.buffer.len()),
             None => HEADER_BYTES - self.buffer.len(),
         }
+    }
+
+    /// Bytes of the body, kind, and what is reserved, of the frame that begins the buffer.
+    fn header(&self) -> Option<(usize, u8, [u8; 3])> {
+        let [_, _, _, _, kind, reserved @ ..] = *self.buffer.first_chunk::<HEADER_BYTES>()?;
+        Some((u32_at(&self.buffer, 0)? as usize, kind, reserved))
     }
 
     /// Bytes that wait for the rest of their frame.

@@ -31,17 +31,22 @@ struct BatchAttr {
     flags: u64,
 }
 
-fn bpf(command: libc::c_long, attr: &mut BatchAttr) -> io::Result<()> {
-    // SAFETY: `attr` is the documented layout and lives for the call; the buffers it names are checked by callers.
+/// `bpf(2)`: what the kernel returns, a descriptor or 0.
+///
+/// # Safety
+/// `attr` is the layout that `command` takes, and the addresses in it are those of memory as large as the command needs.
+unsafe fn bpf<A>(command: libc::c_long, attr: &mut A) -> io::Result<libc::c_long> {
+    // SAFETY: `attr` lives for the call; the caller vouches for the rest.
     let rc = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of::<BatchAttr>() as libc::c_uint,
-        )
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<A>() as libc::c_uint)
     };
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
+}
+
+/// `bpf(2)` on many elements.
+fn batch(command: libc::c_long, attr: &mut BatchAttr) -> io::Result<()> {
+    // SAFETY: the documented layout; the buffers it names are checked by callers.
+    unsafe { bpf(command, attr) }.map(drop)
 }
 
 /// Buffers of a batch read, kept between calls.
@@ -73,7 +78,7 @@ impl<K: Copy + Default, V: Copy + Default> Batch<K, V> {
                 map_fd: map.as_raw_fd() as u32,
                 ..BatchAttr::default()
             };
-            let result = bpf(LOOKUP_BATCH, &mut attr);
+            let result = batch(LOOKUP_BATCH, &mut attr);
             calls += 1;
             let last = match result {
                 Ok(()) => false,
@@ -109,7 +114,7 @@ pub(crate) fn delete<K: Copy>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<u64
             map_fd: map.as_raw_fd() as u32,
             ..BatchAttr::default()
         };
-        match bpf(DELETE_BATCH, &mut attr) {
+        match batch(DELETE_BATCH, &mut attr) {
             Ok(()) => return Ok(deleted + (keys.len() - at) as u64),
             Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
                 deleted += u64::from(attr.count);
@@ -139,17 +144,9 @@ impl ElementAttr {
 }
 
 /// `bpf(2)` on one element.
-fn element(command: libc::c_long, attr: &ElementAttr) -> io::Result<()> {
-    // SAFETY: `attr` is the documented layout; key and value are of the map's types in every use.
-    let rc = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_ref(attr),
-            size_of::<ElementAttr>() as libc::c_uint,
-        )
-    };
-    if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+fn element(command: libc::c_long, mut attr: ElementAttr) -> io::Result<()> {
+    // SAFETY: the documented layout; key and value are of the map's types in every use.
+    unsafe { bpf(command, &mut attr) }.map(drop)
 }
 
 /// The part of `union bpf_attr` that makes a map.
@@ -181,18 +178,8 @@ pub(crate) fn make_mapped_array(name: &CStr, bytes: u32) -> io::Result<OwnedFd> 
     for (to, from) in attr.map_name.iter_mut().take(15).zip(name.to_bytes()) {
         *to = *from;
     }
-    // SAFETY: `attr` is the documented layout.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            CREATE,
-            std::ptr::from_ref(&attr),
-            size_of::<CreateAttr>() as libc::c_uint,
-        )
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // SAFETY: the documented layout.
+    let fd = unsafe { bpf(CREATE, &mut attr) }?;
     // SAFETY: a fresh descriptor of ours.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
@@ -200,18 +187,18 @@ pub(crate) fn make_mapped_array(name: &CStr, bytes: u32) -> io::Result<OwnedFd> 
 /// Puts a map into an array of maps.
 pub(crate) fn put_map(outer: BorrowedFd<'_>, key: u32, inner: BorrowedFd<'_>) -> io::Result<()> {
     let value = inner.as_raw_fd();
-    element(UPDATE_ELEM, &ElementAttr::new(outer, &key, std::ptr::from_ref(&value) as u64))
+    element(UPDATE_ELEM, ElementAttr::new(outer, &key, std::ptr::from_ref(&value) as u64))
 }
 
 /// Takes a map out of an array of maps.
 pub(crate) fn delete_map(outer: BorrowedFd<'_>, key: u32) -> io::Result<()> {
-    element(DELETE_ELEM, &ElementAttr::new(outer, &key, 0))
+    element(DELETE_ELEM, ElementAttr::new(outer, &key, 0))
 }
 
 /// Looks one key up; `None` when it is not there.
 pub(crate) fn lookup<K: Copy, V: Copy + Default>(map: BorrowedFd<'_>, key: &K) -> Option<V> {
     let mut value = V::default();
-    element(LOOKUP_ELEM, &ElementAttr::new(map, key, std::ptr::from_mut(&mut value) as u64)).ok()?;
+    element(LOOKUP_ELEM, ElementAttr::new(map, key, std::ptr::from_mut(&mut value) as u64)).ok()?;
     Some(value)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use agent_common::le::u32_at;
 use profile::{FrameName, Names};
 use serde::de::DeserializeOwned;
 
@@ -22,10 +23,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Fault> {
             Fault::NotARecording
         });
     };
-    let Some((version, _)) = rest.split_first_chunk::<4>() else {
+    let Some(found) = u32_at(rest, 0) else {
         return Err(Fault::Truncated { offset: bytes.len() as u64, windows: 0 });
     };
-    let found = u32::from_le_bytes(*version);
     if found == 0 || found > VERSION {
         return Err(Fault::Version { found });
     }
@@ -103,13 +103,15 @@ impl<'a> Reader<'a> {
         let truncated = Fault::Truncated { offset: offset as u64, windows: self.windows.len() };
         let rest = &self.bytes[offset..];
         let Some((head, rest)) = rest.split_first_chunk::<FRAME_HEAD>() else { return Err(truncated) };
-        let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = *head;
-        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        let (kind, Some(length), Some(crc)) = (head[0], u32_at(head, 1), u32_at(head, 5)) else {
+            return Err(truncated);
+        };
+        let length = length as usize;
         if length > MAX_FRAME {
             return Err(self.damaged(offset, format!("a frame of {length} bytes")));
         }
         let Some(packed) = rest.get(..length) else { return Err(truncated) };
-        if super::checksum(kind, packed) != u32::from_le_bytes([c0, c1, c2, c3]) {
+        if super::checksum(kind, packed) != crc {
             return Err(self.damaged(offset, "the checksum does not match".to_owned()));
         }
         self.at = offset + FRAME_HEAD + length;

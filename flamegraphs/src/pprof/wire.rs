@@ -1,5 +1,7 @@
 //! Protobuf's wire format: fields with a number and a kind, nothing else.
 
+use agent_common::le::{u32_at, u64_at};
+
 /// A message in the making.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Message {
@@ -99,12 +101,12 @@ pub(super) fn field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
     let key = varint(&mut rest)?;
     let value = match key & 7 {
         VARINT => Value::Number(varint(&mut rest)?),
-        FIXED64 => Value::Number(u64::from_le_bytes(take(&mut rest, 8)?.try_into().ok()?)),
+        FIXED64 => Value::Number(u64_at(take(&mut rest, 8)?, 0)?),
         BYTES => {
             let len = varint(&mut rest)?;
             Value::Bytes(take(&mut rest, usize::try_from(len).ok()?)?)
         }
-        FIXED32 => Value::Number(u32::from_le_bytes(take(&mut rest, 4)?.try_into().ok()?).into()),
+        FIXED32 => Value::Number(u32_at(take(&mut rest, 4)?, 0)?.into()),
         _ => return None,
     };
     *bytes = rest;
