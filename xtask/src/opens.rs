@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::shell;
 
 /// Source of the privileged process.
-const PRIVILEGED: [&str; 3] = ["agent/src/", "diagnosis/src/", "flamegraphs/src/"];
+const PRIVILEGED: [&str; 4] = ["agent/src/", "diagnosis/src/", "flamegraphs/src/", "profile/src/"];
 
 /// What opens or touches a path.
 const CALLS: [&str; 16] = [
