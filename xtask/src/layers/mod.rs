@@ -14,7 +14,7 @@ use crate::shell;
 use read::Import;
 
 /// Top-level modules of a crate, lowest first: each may import those before it, in the same crate.
-const LAYERS: [(&str, &[&str]); 2] = [
+const LAYERS: [(&str, &[&str]); 4] = [
     (
         "agent",
         &[
@@ -57,6 +57,29 @@ const LAYERS: [(&str, &[&str]); 2] = [
             "scaffolding",
             "stacks",
             "recording",
+        ],
+    ),
+    (
+        "profile",
+        &["coverage", "frame", "names", "options", "sample", "interpreted", "timeline", "fold", "brief"],
+    ),
+    (
+        "flamegraphs",
+        &[
+            "elf",
+            "maps",
+            "unwind",
+            "python",
+            "symbolize",
+            "format",
+            "text",
+            "pprof",
+            "read",
+            "diff",
+            "svg",
+            "html",
+            "firefox",
+            "speedscope",
         ],
     ),
 ];
