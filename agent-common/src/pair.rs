@@ -25,7 +25,7 @@ pub use message::{
 };
 pub use stream::{Kind, Stream};
 
-/// Version of these messages. Both halves are the same binary; another version is somebody else's program.
+/// Version of these messages. Both halves are the same binary; another version is another program.
 pub const VERSION: u32 = 1;
 
 /// Largest frame that the relay may send. Its largest message is an acknowledgement of 64 ranges or a line of figures.

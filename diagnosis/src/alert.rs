@@ -1,14 +1,13 @@
 //! Findings with a lifetime: open, update, resolved. Pure: time is an argument.
 //!
-//! An alert opens on a suspicion above its threshold to enter, stays open while it is above the one to stay, and is
-//! resolved when it has been gone for [`AlertOptions::resolve_after`]. One cause is one alert however often it is
-//! found; its figures are sent again when they have changed and [`AlertOptions::update_every`] has passed. No more than
-//! [`AlertOptions::burst`] alerts open at once, then one each [`AlertOptions::refill`]: what must wait is counted and
-//! opens later if it is still there.
+//! An alert opens on a suspicion above its threshold to enter, stays open while it is above the threshold to stay, and is resolved
+//! when the suspicion has been gone for [`AlertOptions::resolve_after`]. One cause is one alert, however often it is found. An
+//! update is sent when its figures have changed and [`AlertOptions::update_every`] has passed. At most [`AlertOptions::burst`] alerts
+//! open at once, then one each [`AlertOptions::refill`]. An alert that must wait is counted, and opens later if its cause lasts.
 //!
-//! What hangs below a root ([`Suspicion::explained`]) does not open while the root's alert is open, nor for
-//! [`AlertOptions::resolve_after`] after the root last explained it: at the edge of a threshold the root may be missing
-//! for a second, and its symptoms must not be told in its place.
+//! A suspicion that a root explains ([`Suspicion::explained`]) opens no alert while the root's alert is open, nor for
+//! [`AlertOptions::resolve_after`] after that: at the edge of a threshold the root may be missing for a second, and its symptoms
+//! must not open in its place.
 
 use std::collections::HashMap;
 
@@ -54,9 +53,9 @@ impl Default for AlertOptions {
 struct Open {
     id: String,
     opened: UnixNs,
-    /// When its cause was last there.
+    /// When its cause was last found.
     seen: UnixNs,
-    /// When it was last sent, and the lost time it said.
+    /// When it was last sent, and the lost time in that message.
     sent: UnixNs,
     sent_lost: u64,
     finding: Finding,
@@ -71,7 +70,7 @@ pub struct Alerts {
     tokens: u32,
     refilled: Option<UnixNs>,
     held_back: u64,
-    /// Keys that an open alert explains, and when it last did.
+    /// Keys that an open alert explains, and when it last explained them.
     explained: HashMap<String, UnixNs>,
 }
 
@@ -91,8 +90,8 @@ impl Alerts {
         }
     }
 
-    /// Takes what the rules say now ([`crate::suspicions`], most lost time first). Gives the messages to send:
-    /// resolved ones first, then updates, then newly open ones.
+    /// Takes the newest suspicions ([`crate::suspicions`], most lost time first) and returns the messages to send: resolved alerts,
+    /// then updates, then newly open alerts.
     pub fn update(&mut self, now: UnixNs, suspicions: &[Suspicion]) -> Vec<Alert> {
         self.refill(now);
         let forget = self.options.resolve_after.0;
@@ -130,7 +129,7 @@ impl Alerts {
         messages
     }
 
-    /// What is open, oldest first, as messages with the newest figures: for those who come later.
+    /// Open alerts, oldest first, as messages with the newest figures: for followers that connect later.
     #[must_use]
     pub fn open(&self, now: UnixNs) -> Vec<Alert> {
         let mut open: Vec<_> =
@@ -139,7 +138,7 @@ impl Alerts {
         open
     }
 
-    /// Times that a suspicion would have opened an alert but had to wait.
+    /// Number of times that a suspicion would have opened an alert but had to wait.
     #[must_use]
     pub const fn held_back(&self) -> u64 {
         self.held_back
@@ -191,7 +190,7 @@ fn open(suspicion: &Suspicion, now: UnixNs) -> Open {
         (None, Some(comm)) => comm.clone(),
         (None, None) => "-".to_owned(),
     };
-    // One process can have two causes of one class (a storm of two calls): the call tells them apart.
+    // One process can have two causes of one class (storms of two calls): the call distinguishes them.
     let call = suspicion.call.map(|(abi, nr)| format!(":{}", crate::syscall_names::display(abi, nr)));
     let id = format!(
         "{}/{}/{name}{}/{}",
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_held_back_and_opens_bit_by_bit() {
+    fn a_flood_of_alerts_is_held_back_and_opens_one_by_one() {
         let mut alerts = alerts();
         let flood: Vec<_> = (1..=15).map(|pid| suspicion(pid, 100, Level::Enter)).collect();
         assert_eq!(alerts.update(at(0), &flood).len(), 10);

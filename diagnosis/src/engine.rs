@@ -15,17 +15,17 @@ use crate::suspicion::{ALERT_CONFIDENCE, Level, Suspicion, Verdict};
 use crate::trend::Trend;
 use crate::window::Window;
 
-/// Span of the newest windows that a daemon has judged, once a second: short enough to tell within 10 s, long enough
-/// that a start-up or a build step does not count.
+/// Span that a daemon judges once a second: short enough to alert within 10 s, long enough that a start-up or a build step does
+/// not count.
 pub const SPAN: DurNs = DurNs(5_000_000_000);
 
-/// Windows from which one can be left out.
-const FEW: usize = 4;
+/// Least windows of a span whose first one can be left out.
+const MIN_WINDOWS_TO_SKIP_FIRST: usize = 4;
 
-/// Shortest span that a rule judges: below it one busy moment is all there is.
+/// Shortest span that rules judge: a shorter one shows a moment only.
 pub const MIN_SPAN: DurNs = DurNs(1_900_000_000);
 
-/// The newest windows, as many as [`SPAN`] takes.
+/// The newest windows of [`SPAN`] together.
 #[must_use]
 pub fn recent(windows: &[Arc<Window>]) -> &[Arc<Window>] {
     let mut span = 0;
@@ -36,13 +36,13 @@ pub fn recent(windows: &[Arc<Window>]) -> &[Arc<Window>] {
     &windows[from.unwrap_or(0)..]
 }
 
-/// What each rule says about these windows, with the longer memory of a daemon.
+/// The verdict of each rule on these windows; `trend` is the history of the processes.
 #[must_use]
 pub fn verdicts(windows: &[Arc<Window>], trend: &Trend) -> Verdicts {
     by_rule(&Facts::new(windows), trend)
 }
 
-/// Rules and what they say.
+/// Rules' names and their verdicts.
 pub type Verdicts = Vec<(&'static str, Verdict)>;
 
 fn by_rule(facts: &Facts, trend: &Trend) -> Verdicts {
@@ -57,23 +57,23 @@ fn judge(rule: &Rule, facts: &Facts, trend: &Trend) -> Verdict {
     }
 }
 
-/// Why so many seconds are not enough to judge by, if they are not.
+/// The reason why a span of so many seconds is too short to judge; `None` if it is not.
 #[must_use]
 pub fn too_short(seconds: f64) -> Option<String> {
     let needed = MIN_SPAN.as_secs_f64();
     (seconds < needed).then(|| format!("{seconds:.1} s observed, {needed:.1} s needed"))
 }
 
-/// The agent among what it looks at.
+/// The agent itself among the observed processes.
 struct Own {
     /// 0: not known.
     tgid: Tgid,
-    /// It has just begun.
+    /// It started less than [`START_UP`] ago.
     fresh: bool,
 }
 
-/// For so long it makes ready: reads the tables of all programs.
-const START: DurNs = DurNs(15_000_000_000);
+/// Time after its start in which the agent reads the unwind tables of all programs.
+const START_UP: DurNs = DurNs(15_000_000_000);
 
 fn own(windows: &[Arc<Window>]) -> Own {
     let tgid = windows.last().map(|window| window.own).unwrap_or_default();
@@ -82,11 +82,11 @@ fn own(windows: &[Arc<Window>]) -> Own {
         let task = first.tasks.iter().find(|task| task.tgid == tgid)?;
         Some(first.start_boot()?.since(task.start_boot_ns))
     });
-    Own { tgid, fresh: age.is_some_and(|age| age < START) }
+    Own { tgid, fresh: age.is_some_and(|age| age < START_UP) }
 }
 
 impl Own {
-    /// What it loses is no trouble of the host: what it costs is told apart, and only what it leaks is worth a finding.
+    /// True for suspicions about the agent itself that are not shown: its cost is reported elsewhere; only its leaks are findings.
     fn is_silent(&self, suspicion: &Suspicion) -> bool {
         let leaks = [
             Class::FdLeak,
@@ -101,19 +101,19 @@ impl Own {
             && !leaks.contains(&suspicion.finding.class)
     }
 
-    /// Whom its own start holds up is as it will be in a moment.
+    /// Doubts suspicions whose culprit is the agent's own start: it is over in seconds.
     fn weigh(&self, suspicion: &mut Suspicion) {
         let finding = &mut suspicion.finding;
         let by = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
         if self.fresh && by == Some(self.tgid.0) && finding.subject.pid != by {
             doubt(finding);
-            "this is the agent's own start: it takes seconds once, look again after it"
+            "the agent itself is starting: this takes some seconds once, look again then"
                 .clone_into(&mut finding.advice);
         }
     }
 }
 
-/// All suspicions, most lost time first, without those that another one explains.
+/// All suspicions, firm ones first, most lost time first, without those that another one explains.
 #[must_use]
 pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
     ranked(verdicts(windows, trend), &own(windows))
@@ -140,26 +140,26 @@ fn ranked(verdicts: Verdicts, own: &Own) -> Vec<Suspicion> {
     suspicions
 }
 
-/// What there is to say of some windows.
+/// The diagnosis of some windows.
 #[derive(Debug, Clone)]
 pub struct Diagnosis {
-    /// What the rules find: what holds somebody back first, then what may be as it should be; in both most lost time first.
+    /// Findings: those that would open an alert first, then those that may be normal operation; each most lost time first.
     pub findings: Vec<Finding>,
-    /// Where the time of each process went as the rules see it.
+    /// Refined thread time of each process.
     pub refined: HashMap<Tgid, Refined>,
-    /// What the rules cannot know, for want of data: one line a reason, with the rules that it silences.
+    /// What the rules cannot judge for lack of data: one line a reason, with the rules concerned.
     pub unknown: Vec<String>,
 }
 
-/// Looks at these windows alone (all of them: for a daemon pass [`recent`]). Of process `pid` the threads are told, too.
+/// Judges these windows alone (all of them; a daemon passes [`recent`]). For process `pid` the result has its threads, too.
 #[must_use]
 pub fn diagnose(windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
     let facts = Facts::new(windows);
     let verdicts = by_rule(&facts, &Trend::of(windows));
     let (refined, unknown) = (refined(&facts, pid), unknown(&verdicts));
     let own_now = own(windows);
-    // A look that begins with the agent has its start in the first second.
-    let suspicions = if windows.len() > FEW && own_now.fresh {
+    // An observation that begins with the agent has its start-up in the first window.
+    let suspicions = if windows.len() > MIN_WINDOWS_TO_SKIP_FIRST && own_now.fresh {
         suspicions(&windows[1..], &Trend::of(&windows[1..]))
     } else {
         ranked(verdicts, &own_now)
@@ -171,11 +171,11 @@ pub fn diagnose(windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
 /// One process' thread time, by the states' numbers.
 #[derive(Debug, Clone)]
 pub struct Refined {
-    /// As it was accounted.
+    /// As the kernel side accounted it.
     pub accounted: [u64; STATES],
-    /// As the rules see it: waits told by their stacks and ends, waits for work under an idle state.
+    /// Refined by recorded waits: waits for work are under an idle state.
     pub states: [u64; STATES],
-    /// The same of its threads, for the process that was asked for: those that never woke where a wait of theirs is known.
+    /// The same by thread, for the requested process only; of threads that never woke only those with a known wait.
     pub threads: Vec<(Tid, Arc<str>, [u64; STATES])>,
 }
 
@@ -202,13 +202,13 @@ fn unknown(verdicts: &[(&'static str, Verdict)]) -> Vec<String> {
     }
     let mut lines: Vec<String> = reasons
         .into_iter()
-        .map(|(why, rules)| format!("{why}: not judged are {}", rules.join(", ")))
+        .map(|(why, rules)| format!("{why}, so these rules do not judge: {}", rules.join(", ")))
         .collect();
-    lines.push("memory bandwidth and cache misses: there are no hardware counters in the data".to_owned());
+    lines.push("memory bandwidth and cache misses: the agent reads no hardware counters".to_owned());
     lines
 }
 
-/// What would open an alert.
+/// Suspicions that would open an alert.
 #[cfg(test)]
 pub(crate) fn alarming(windows: &[Arc<Window>]) -> Vec<Finding> {
     let findings = diagnose(windows, None).findings;

@@ -1,4 +1,4 @@
-//! Roots and symptoms: what one finding explains hangs below it.
+//! Roots and symptoms: a finding that another one explains hangs below it.
 
 use agent_common::wire::finding::Class;
 
@@ -6,8 +6,8 @@ use crate::suspicion::{ALERT_CONFIDENCE, Level, Suspicion, evidence};
 use crate::syscall_names;
 use crate::window::SyscallAbi;
 
-/// Classes that a class explains when both are about the same process (and the same call, where both name one).
-static SAME: [(Class, &[Class]); 19] = [
+/// Each class with the classes that it explains in the same process (and the same call, where both name one).
+static EXPLAINED_IN_SAME_PROCESS: [(Class, &[Class]); 19] = [
     (
         Class::PriorityInversion,
         &[Class::Futex, Class::KernelLock, Class::FileLock, Class::RunqNeighbour, Class::RunqSelf],
@@ -60,19 +60,19 @@ static SAME: [(Class, &[Class]); 19] = [
     (Class::Dns, &[Class::NetPeer]),
 ];
 
-/// Classes that say no more than that somebody is busy: who makes others wait by it is their culprit, and that says it.
-static BUSY: [Class; 3] = [Class::CpuUser, Class::CpuKernel, Class::SingleThread];
+/// Classes that say only that a process is busy. If it makes others wait, it is the culprit of their findings.
+static BUSY_CLASSES: [Class; 3] = [Class::CpuUser, Class::CpuKernel, Class::SingleThread];
 
-/// Classes of waiting for a disk: who keeps it busy waits for it as well.
-static STORAGE: [Class; 5] =
+/// Classes of waiting for a disk: the process that keeps a disk busy waits for it, too.
+static STORAGE_CLASSES: [Class; 5] =
     [Class::DiskRead, Class::DiskWrite, Class::Fsync, Class::Writeback, Class::FaultMajorFile];
 
-/// Classes in which a process waits for another one, whose own trouble is then the root.
-static WAITS_FOR: [Class; 5] =
+/// Classes in which a process waits for another one; a finding about that other process is the root.
+static PEER_WAIT_CLASSES: [Class; 5] =
     [Class::IpcPeer, Class::NetPeer, Class::Child, Class::FileLock, Class::KernelLock];
 
-/// Host-wide findings, and the classes of processes that say the same with a name.
-static HOST: [(Class, &[Class]); 4] = [
+/// Host-wide classes, each with the classes of processes that explain it.
+static HOST_CLASSES: [(Class, &[Class]); 4] = [
     (Class::HostCpu, &[Class::RunqNeighbour, Class::RunqSelf, Class::CpuUser, Class::CpuKernel]),
     (Class::HostMemory, &[Class::Swap, Class::Reclaim, Class::Oom, Class::MemoryLeak]),
     (
@@ -82,15 +82,15 @@ static HOST: [(Class, &[Class]); 4] = [
     (Class::HostNetwork, &[Class::NetRetransmit, Class::NetPeer, Class::Softirq]),
 ];
 
-/// Moves what is explained into the explanation's `caused`.
+/// Moves each explained suspicion into the `caused` of its root.
 pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     follow_chains(&mut all);
-    // Who is refused by the peer loses nothing on the way to it.
+    // A connection that the peer refuses loses nothing on the way.
     let is_refused = |root: &Suspicion| root.finding.class == Class::NetConnect && root.call.is_some();
     let on_the_way =
         |effect: &Suspicion| matches!(effect.finding.class, Class::NetRetransmit | Class::NetPeer);
     absorb(&mut all, is_refused, on_the_way, |root, effect| root.finding.subject == effect.finding.subject);
-    for (class, effects) in &SAME {
+    for (class, effects) in &EXPLAINED_IN_SAME_PROCESS {
         absorb(
             &mut all,
             |root| root.finding.class == *class,
@@ -101,17 +101,17 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
             },
         );
     }
-    // Who has waited for a lock waits for a CPU before it has it.
+    // A thread that is woken for a lock waits for a CPU before it has the lock.
     absorb(
         &mut all,
         |root| root.finding.class == Class::KernelLock,
         |effect| effect.finding.class == Class::RunqSelf,
-        ready_in_lock,
+        runnable_in_lock,
     );
-    let is_foreign = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
-    let is_busy = |effect: &Suspicion| BUSY.contains(&effect.finding.class);
-    absorb(&mut all, is_foreign, is_busy, |root, effect| root.culprit_unit == effect.unit);
-    // That a process is out of descriptors says its table.
+    let blames_other = |root: &Suspicion| root.culprit_unit.is_some() && root.unit != root.culprit_unit;
+    let is_busy = |effect: &Suspicion| BUSY_CLASSES.contains(&effect.finding.class);
+    absorb(&mut all, blames_other, is_busy, |root, effect| root.culprit_unit == effect.unit);
+    // A full descriptor table explains EMFILE.
     let no_descriptor =
         |effect: &Suspicion| effect.finding.class == Class::Refused && effect.key.ends_with("EMFILE");
     let is_table = |root: &Suspicion| matches!(root.finding.class, Class::FdLeak | Class::TableFull);
@@ -120,21 +120,22 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     let sends = |suspicion: &Suspicion| storm(suspicion) && suspicion.call.is_some_and(is_signal);
     absorb(
         &mut all,
-        |root| storm(root) && is_foreign(root),
+        |root| storm(root) && blames_other(root),
         sends,
         |root, effect| root.culprit_unit == effect.unit,
     );
-    let is_storage = |suspicion: &Suspicion| STORAGE.contains(&suspicion.finding.class);
+    let is_storage = |suspicion: &Suspicion| STORAGE_CLASSES.contains(&suspicion.finding.class);
     absorb(
         &mut all,
-        |root| is_foreign(root) && is_storage(root),
-        |effect| is_storage(effect) && !is_foreign(effect),
+        |root| blames_other(root) && is_storage(root),
+        |effect| is_storage(effect) && !blames_other(effect),
         |root, effect| root.culprit_unit == effect.unit,
     );
-    let waits = |effect: &Suspicion| WAITS_FOR.contains(&effect.finding.class) && is_foreign(effect);
+    let waits =
+        |effect: &Suspicion| PEER_WAIT_CLASSES.contains(&effect.finding.class) && blames_other(effect);
     let is_frozen = |root: &Suspicion| root.finding.class == Class::Frozen;
-    absorb(&mut all, is_frozen, is_foreign, |root, effect| root.unit == effect.culprit_unit);
-    // What one is refused now and then explains nothing of what others wait for it.
+    absorb(&mut all, is_frozen, blames_other, |root, effect| root.unit == effect.culprit_unit);
+    // Refusals now and then do not explain why others wait for a process.
     let has_trouble = |root: &Suspicion| root.unit.is_some() && root.finding.class != Class::Refused;
     absorb(&mut all, has_trouble, waits, |root, effect| effect.culprit_unit == root.unit);
     let suffers = |effect: &Suspicion| {
@@ -150,27 +151,27 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
             peer.and_then(|peer| port(peer.comm.as_deref()?)).is_some_and(|to| port(&root.key) == Some(to))
         },
     );
-    for (host, named) in &HOST {
+    for (host, named) in &HOST_CLASSES {
         let is_host = |effect: &Suspicion| effect.finding.class == *host;
         absorb(&mut all, |root| named.contains(&root.finding.class), is_host, |_, _| true);
     }
     all
 }
 
-/// The threads of a program wait for a CPU on their way to a lock of the kernel, which costs them more.
-fn ready_in_lock(lock: &Suspicion, ready: &Suspicion) -> bool {
+/// True if a unit's wait for a CPU is part of its wait for a kernel lock, which costs it more.
+fn runnable_in_lock(lock: &Suspicion, ready: &Suspicion) -> bool {
     lock.finding.class == Class::KernelLock
         && ready.finding.class == Class::RunqSelf
         && lock.unit == ready.unit
         && lock.finding.lost_ns_per_s >= ready.finding.lost_ns_per_s
 }
 
-/// It sends a signal.
+/// True for a call that sends a signal.
 fn is_signal((abi, nr): (SyscallAbi, u16)) -> bool {
     syscall_names::name(abi, nr).is_some_and(syscall_names::signals)
 }
 
-/// A wait whose chain ends elsewhere is that other thing's symptom: it takes the class of the chain's end.
+/// Resolves wait chains: a wait whose chain ends in another class is that class' symptom, and takes its name.
 fn follow_chains(all: &mut Vec<Suspicion>) {
     let mut at = 0;
     while at < all.len() {
@@ -182,11 +183,11 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
             other.unit == Some(end.unit) && other.finding.class == end.class && other.chain.is_empty()
         });
         let root = root.filter(|root| *root != at && firm(&all[*root], &all[at]));
-        // Who holds the lock waits for a CPU that others have who wait for it as well, or will: the lock is what they lose it by.
-        let is_within = root.is_some_and(|root| ready_in_lock(&all[at], &all[root]));
+        // The lock's holder waits for a CPU behind other threads of the lock: they lose that time to the lock.
+        let is_within = root.is_some_and(|root| runnable_in_lock(&all[at], &all[root]));
         let root = root.filter(|_| !is_within);
         if root.is_none() && matches!(end.class, Class::RunqSelf | Class::RunqNeighbour) {
-            // It has not too many threads, or hardly waits: then they only take their turns, as who shares a lock does.
+            // No finding says that the holder waits for a CPU too long: its threads only take turns at the lock.
             all[at].chain.pop();
             continue;
         }
@@ -211,14 +212,14 @@ fn follow_chains(all: &mut Vec<Suspicion>) {
     }
 }
 
-/// Puts each effect below the first suspicion that is its root. A root is at least as firm as what it explains.
+/// Puts each effect below its first root. A root is at least as firm as what it explains.
 fn absorb(
     all: &mut Vec<Suspicion>,
     is_root: impl Fn(&Suspicion) -> bool,
     is_effect: impl Fn(&Suspicion) -> bool,
     belong: impl Fn(&Suspicion, &Suspicion) -> bool,
 ) {
-    // Most classes are not there at all.
+    // Most classes have no suspicion.
     if !all.iter().any(&is_effect) || !all.iter().any(&is_root) {
         return;
     }
@@ -240,7 +241,7 @@ fn absorb(
     }
 }
 
-/// A root that is only in reports must not hide what would open an alert.
+/// False for a root that is in reports only, if the effect would open an alert: it must not hide it.
 fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
     root.level >= effect.level
         && (root.finding.confidence >= ALERT_CONFIDENCE
@@ -248,16 +249,18 @@ fn firm(root: &Suspicion, effect: &Suspicion) -> bool {
             || effect.level == Level::Hold)
 }
 
-/// The explanation costs as much as the worst of what it explains.
+/// Puts an effect below its root. The root's lost time is at least that of the effect.
 fn take(root: &mut Suspicion, effect: Suspicion) {
     let into = &mut root.finding;
-    // That the culprit is busy, or waits for what it keeps busy, costs nobody anything.
-    let own_doing = [&BUSY[..], &STORAGE[..]].iter().any(|classes| classes.contains(&effect.finding.class));
+    // A culprit that is busy, or waits for the disk that it keeps busy, makes no other process lose time.
+    let own_doing = [&BUSY_CLASSES[..], &STORAGE_CLASSES[..]]
+        .iter()
+        .any(|classes| classes.contains(&effect.finding.class));
     if root.unit == effect.unit || !own_doing {
         let more = effect.finding.lost_ns_per_s > into.lost_ns_per_s;
-        if more && root.unit == effect.unit && !BUSY.contains(&effect.finding.class) {
+        if more && root.unit == effect.unit && !BUSY_CLASSES.contains(&effect.finding.class) {
             into.share_pct = into.share_pct.max(effect.finding.share_pct);
-            let what = format!("lost to {} by it", effect.finding.class);
+            let what = format!("thread time lost to {}, because of this", effect.finding.class);
             let lost = effect.finding.lost_ns_per_s as f64 / 1e6;
             into.evidence.push(evidence(what, lost, "ms/s", None));
         }

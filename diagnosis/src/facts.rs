@@ -1,4 +1,4 @@
-//! What the rules look at, worked out once for all of them.
+//! Facts: values that several rules need, computed once from the newest windows.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -25,18 +25,18 @@ pub(super) use refusals::{Refused, Want};
 pub(super) use times::Times;
 pub(super) use units::Unit;
 
-/// Share of the windows in which a rate may fall below its threshold and still count as lasting.
-const GAPS: f64 = 0.2;
+/// Most share of the windows in which a lasting rate is below its threshold.
+const MAX_GAP_SHARE: f64 = 0.2;
 
-/// A map by kernel numbers. They come from the kernel, which hands them out in turn, so nobody can choose colliding ones,
-/// and the default hash took a third of the time of all rules.
-pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mixed>>;
+/// A map by kernel numbers. The kernel assigns them in turn, so no user can choose colliding ones; the default hash took a third of
+/// the time of all rules.
+pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 /// Multiplies by an odd constant and turns: the usual hash for small integers.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Mixed(u64);
+pub(super) struct IdHasher(u64);
 
-impl Hasher for Mixed {
+impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.write_u64(u64::from(*byte));
@@ -64,15 +64,15 @@ impl Hasher for Mixed {
     }
 
     fn finish(&self) -> u64 {
-        // The map takes its bucket from the low bits and its tag from the high ones: bring what was mixed down.
+        // The map takes its bucket from the low bits and its tag from the high ones: rotate the mixed bits down.
         self.0.rotate_left(26)
     }
 }
 
-/// Calls a second from which rules want to know the rate of each window: below the lowest of their thresholds.
-const OFTEN: f64 = 300.0;
+/// Calls a second from which the rate of each window is kept: below the lowest threshold of a rule.
+const MIN_SERIES_CALLS_PER_S: f64 = 300.0;
 
-/// What some windows say about the host and its processes.
+/// The facts of some windows about the host and its processes.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says whether one kind of data is there")]
 pub(super) struct Facts<'a> {
@@ -82,15 +82,15 @@ pub(super) struct Facts<'a> {
     pub(super) span: DurNs,
     /// CPUs that are online.
     pub(super) cpus: f64,
-    /// What each process used.
+    /// Resource use of each process.
     pub(super) usage: Vec<Usage>,
     /// Each process' thread time.
     pub(super) processes: Vec<Process<'a>>,
-    /// Place in `processes`.
+    /// Index in `processes`.
     pub(super) by_tgid: Map<Tgid, usize>,
-    /// Process of a thread, place in `processes`.
+    /// Process of a thread, index in `processes`.
     pub(super) by_tid: Map<Tid, usize>,
-    /// Processes of one name and one parent: what is judged together.
+    /// Units: processes of one name, parent and cgroup, which rules judge together.
     pub(super) units: Vec<Unit>,
     /// By unit: time that its threads waited for a CPU while threads of another unit ran there.
     pub(super) blame: Vec<Map<usize, u64>>,
@@ -98,29 +98,29 @@ pub(super) struct Facts<'a> {
     wakes: Vec<Map<usize, u64>>,
     /// Processes that a cgroup keeps frozen.
     pub(super) frozen: Map<Tgid, &'a FrozenRow>,
-    /// Claims of threads to a CPU, the newest of each; less is more.
+    /// Newest known priority of threads; a lower number is a higher priority.
     pub(super) priorities: Map<Tid, i32>,
     /// Block devices, busiest first.
     pub(super) devices: Vec<Device>,
-    /// CPU time of each process (number, start), a window at a time, ns per second.
+    /// CPU time of each process (tgid, start) by window, ns a second.
     pub(super) cpu: HashMap<(Tgid, BootNs), Vec<f64>>,
-    /// What each process did with each call.
+    /// Each process' use of each system call.
     pub(super) calls: Map<(Tgid, SyscallAbi, u16), Calls>,
-    /// What units are refused.
+    /// Refused calls of units.
     pub(super) refused: Vec<Refused>,
-    /// All calls of a process.
+    /// Number of calls of a process.
     pub(super) all_calls: Map<Tgid, u64>,
     /// Syscalls were observed.
     pub(super) has_syscalls: bool,
     /// Thread states were observed.
     pub(super) has_states: bool,
-    /// Waits were looked at.
+    /// Waits were recorded.
     pub(super) has_waits: bool,
     /// The kernel keeps run-queue times.
     pub(super) has_runq: bool,
     /// Share of wall time in which some task waited for a CPU.
     pub(super) cpu_pressure: Option<f64>,
-    /// Share of the CPUs' wall time that the hypervisor gave to somebody else.
+    /// Share of the CPUs' wall time that the hypervisor gave to other guests.
     pub(super) steal: f64,
 }
 
@@ -132,9 +132,9 @@ pub(super) struct Calls {
     pub(super) errnos: Map<u16, u64>,
     pub(super) timed: u64,
     pub(super) total: DurNs,
-    /// Calls a second, a window at a time; empty for a call that is rare.
+    /// Calls a second, by window; empty below [`MIN_SERIES_CALLS_PER_S`].
     pub(super) rates: Vec<f64>,
-    /// Errors a second, a window at a time.
+    /// Errors a second, by window.
     pub(super) error_rates: Vec<f64>,
 }
 
@@ -206,10 +206,14 @@ impl<'a> Facts<'a> {
             calls.timed += row.timed;
             calls.total.0 += row.total.0;
         }
-        let least = (OFTEN * self.span.as_secs_f64()) as u64;
+        let least = (MIN_SERIES_CALLS_PER_S * self.span.as_secs_f64()) as u64;
         for (at, window) in self.windows.iter().enumerate() {
             let seconds = window.span().as_secs_f64().max(1e-9);
-            for row in window.syscalls.iter().filter(|row| row.count as f64 >= OFTEN * seconds / 10.0) {
+            for row in window
+                .syscalls
+                .iter()
+                .filter(|row| row.count as f64 >= MIN_SERIES_CALLS_PER_S * seconds / 10.0)
+            {
                 let Some(calls) = self.calls.get_mut(&(row.tgid, row.abi, row.nr)) else { continue };
                 if calls.count < least {
                     continue;
@@ -227,7 +231,7 @@ impl<'a> Facts<'a> {
         amount as f64 / self.span.as_secs_f64().max(1e-9)
     }
 
-    /// Row of a process by number; the one that used most when the number was used twice.
+    /// Usage of a process; if two processes had the same tgid, that with more CPU time.
     pub(super) fn process(&self, tgid: Tgid) -> Option<&Usage> {
         let known = self.by_tgid.get(&tgid).and_then(|at| self.processes[*at].usage);
         known.map(|at| &self.usage[at])
@@ -238,7 +242,7 @@ impl<'a> Facts<'a> {
         unit.members.iter().map(|at| &self.processes[*at])
     }
 
-    /// Sampled waits of a unit in one of these states.
+    /// Recorded waits of a unit in one of these states.
     pub(super) fn waits(&self, unit: &Unit, states: &'static [State]) -> impl Iterator<Item = &'a Wait> {
         self.members(unit)
             .flat_map(|process| process.waits.iter())
@@ -252,8 +256,8 @@ impl<'a> Facts<'a> {
         rows.filter(|row| self.members(unit).any(|process| process.tgid == row.tgid))
     }
 
-    /// Length of a typical wait of a unit in these states, ns: half of the waiting is in shorter ones. `None` where none has
-    /// been looked at.
+    /// Median wait of a unit in these states, weighted by time, ns: half of the waiting is in shorter waits. `None` without recorded
+    /// waits.
     pub(super) fn typical_wait(&self, unit: &Unit, states: &'static [State]) -> Option<u64> {
         let mut waits: Vec<_> = self.waits(unit, states).map(|wait| (wait.waited.0, wait.weight.0)).collect();
         waits.sort_unstable();
@@ -265,22 +269,22 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// The unit of a process by number.
+    /// The unit of a process.
     pub(super) fn unit_of(&self, tgid: Tgid) -> Option<&Unit> {
         self.by_tgid.get(&tgid).map(|at| &self.units[self.processes[*at].unit])
     }
 
-    /// A number of each window that all of them have, added up.
+    /// Sum of a number over the windows.
     pub(super) fn sum(&self, of: impl Fn(&Window) -> u64) -> u64 {
         self.windows.iter().map(|window| of(window)).sum()
     }
 
-    /// A number of each window as a rate.
+    /// A number of each window as a rate a second.
     pub(super) fn rates(&self, of: impl Fn(&Window) -> u64) -> Vec<f64> {
         self.windows.iter().map(|window| of(window) as f64 / window.span().as_secs_f64().max(1e-9)).collect()
     }
 
-    /// Share of the time in which one CPU at least stood idle: that of the idlest.
+    /// Idle share of the CPU that was idle most, 0..=1.
     pub(super) fn idlest_cpu(&self) -> f64 {
         let mut idle: HashMap<u32, u64> = HashMap::new();
         for (cpu, times) in self.windows.iter().flat_map(|window| &window.host.cpus) {
@@ -290,20 +294,20 @@ impl<'a> Facts<'a> {
         (self.per_second(most) / 1e9).min(1.0)
     }
 
-    /// CPU time nobody used, in CPUs.
+    /// Mean number of idle CPUs.
     pub(super) fn idle_cpus(&self) -> f64 {
         let idle = self.sum(|window| window.host.cpu.idle.0 + window.host.cpu.iowait.0);
         self.per_second(idle) / 1e9
     }
 }
 
-/// Whether a value lasted: at or above the limit in all windows but one in five.
+/// True if a value lasts: at or above the limit in four of five windows.
 pub(super) fn lasts(series: &[f64], limit: f64) -> bool {
     let below = series.iter().filter(|value| **value < limit).count();
-    !series.is_empty() && below as f64 <= series.len() as f64 * GAPS
+    !series.is_empty() && below as f64 <= series.len() as f64 * MAX_GAP_SHARE
 }
 
-/// Share of the span in which some task was held up, by one of the kernel's pressure files.
+/// Share of the span in which tasks were stalled, from one of the kernel's pressure files.
 pub(super) fn pressure(
     windows: &[Arc<Window>],
     span: DurNs,

@@ -1,15 +1,15 @@
-//! Thread states by what a person looks for: letter and colour of each, the same in text, page and flame graph.
+//! Groups of thread states for people, with letter and colour: the same in text, page and flame graph.
 
 use agent_common::abi::sched::State;
 
-/// What a stretch of a thread's time was.
+/// A group of thread states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Group {
     /// Ran in user mode.
     User,
     /// Ran in kernel mode.
     Kernel,
-    /// Ran; in which mode is not told, as of single threads.
+    /// Ran, mode unknown (single threads).
     Ran,
     /// Waited for a CPU.
     Runq,
@@ -25,7 +25,7 @@ pub enum Group {
     Net,
     /// Waited for another process, a child, a device, input.
     Peer,
-    /// Blocked, it is not known why.
+    /// Blocked, for an unknown reason.
     Other,
     /// Had nothing to do.
     Idle,
@@ -144,7 +144,7 @@ impl Group {
     }
 }
 
-/// Held up for sure. Waits for a peer, a child or input may be idleness as well: only a rule that knows more can say.
+/// True for states that are certainly lost time. Waits for a peer, a child or input may be idle: only recorded waits can tell.
 #[must_use]
 pub const fn is_lost(state: State) -> bool {
     match Group::of(state) {
@@ -154,13 +154,13 @@ pub const fn is_lost(state: State) -> bool {
     }
 }
 
-/// Held up, in time as the rules see it ([`crate::Refined`]): they have told waits for a peer from idleness.
+/// True for states that are lost time in refined time ([`crate::Refined`]), where waits for work are under idle states.
 #[must_use]
-pub const fn is_held_up(state: State) -> bool {
+pub const fn is_lost_when_refined(state: State) -> bool {
     is_lost(state) || matches!(state, State::Ipc | State::NetRecv)
 }
 
-/// Splits `width` cells among `parts` by their size: what has any size at all is rounded fairly, and the cells add up.
+/// Splits `width` cells among `parts` by their size (largest remainder): the cells add up to `width`.
 #[must_use]
 pub fn cells(parts: &[u64], width: usize) -> Vec<usize> {
     let total: u128 = parts.iter().map(|part| u128::from(*part)).sum();

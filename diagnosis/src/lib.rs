@@ -1,7 +1,7 @@
 //! The diagnosis: windows → facts → suspicions → findings and alerts. Pure: no I/O, no clock; time is an argument.
 //!
-//! A [`window::Window`] is what one closed span of time (a second) has seen. [`diagnose`] judges some of them once, for a
-//! report; a daemon keeps a [`Trend`], takes the [`suspicions`] of the [`recent`] windows once a second, and hands them to
+//! A [`window::Window`] is what the collector observed in one closed span of time (a second). [`diagnose`] judges some windows once,
+//! for a report. A daemon keeps a [`Trend`], takes the [`suspicions`] of the [`recent`] windows once a second, and passes them to
 //! [`alert::Alerts`], which gives findings a lifetime.
 //!
 //! ```
@@ -15,9 +15,9 @@
 //! ```
 //!
 //! One rule a file, in `rules/`; its doc comment is its reference (what, why, thresholds with units, cure), and `RULES.md`
-//! is made of them. A rule judges the whole span it is given, once, and answers [`Verdict::Ok`], [`Verdict::Suspect`] or
+//! is made of them. A rule judges a whole span once, and returns [`Verdict::Ok`], [`Verdict::Suspect`] or
 //! [`Verdict::NotEnoughData`]. Each threshold has two values: one to enter, a lower one to stay ([`Level`]), so that an
-//! alert at the edge does not flap. What one finding explains is not reported beside it: it stands in its `caused`.
+//! alert at the edge does not flap. A finding that another one explains is not shown beside it: its class is in the `caused` of that.
 
 pub mod alert;
 mod engine;

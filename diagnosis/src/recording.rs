@@ -11,9 +11,9 @@
 //! | `W` | a [`Window`], compressed with the text of the window before as dictionary |
 //! | `E` | the number of windows; a recording without it was cut off |
 //!
-//! Structures are maps with field names: a field that is new is at its default in an older recording, and one that is
-//! gone is skipped. Most of a window is what the window before said too (idle processes, names, cgroups), which the
-//! dictionary takes away. Stacks are addresses, which mean nothing on another day: their names come along.
+//! Structures are maps with field names: a new field has its default in an older recording, and a removed field is skipped. Most
+//! of a window repeats the window before (idle processes, names, cgroups); the dictionary removes that. Stacks are addresses, which
+//! mean nothing on another day: the recording has their names.
 
 mod read;
 mod share;
@@ -49,7 +49,7 @@ pub const KIND_WINDOW: u8 = b'W';
 /// Kind of the last frame.
 pub const KIND_END: u8 = b'E';
 
-/// What a recording is of.
+/// Where and when a recording was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Head {
@@ -70,13 +70,13 @@ pub struct Head {
 /// A recording in memory.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// What it is of.
+    /// Where and when it was made.
     pub head: Head,
     /// All whole windows, oldest first.
     pub windows: Vec<Arc<Window>>,
     /// Names of the addresses in them.
     pub names: Names,
-    /// Why there are no more: the file is cut off or damaged from here on.
+    /// Why it ends here, if the file is cut off or damaged.
     pub damage: Option<Fault>,
 }
 
@@ -87,7 +87,7 @@ pub struct NameRow {
     pub tgid: Option<u32>,
     /// The address.
     pub addr: u64,
-    /// From when on; 0: in all windows.
+    /// Since when; 0: in all windows.
     #[serde(rename = "from_ns", default, skip_serializing_if = "is_zero")]
     pub from: MonoNs,
     /// Its name.
@@ -99,10 +99,10 @@ const fn is_zero(at: &MonoNs) -> bool {
     at.0 == 0
 }
 
-/// What is wrong with a recording, and where.
+/// A fault in a recording, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Something else.
+    /// Another kind of file.
     #[error("not a recording of `agent record`: it does not begin with s7rec")]
     NotARecording,
     /// From a newer program.
@@ -119,7 +119,7 @@ pub enum Fault {
         /// Windows before it.
         windows: usize,
     },
-    /// It holds something that was not written.
+    /// It has bytes that the recorder did not write.
     #[error("damaged at byte {offset}, after {windows} whole windows: {why}")]
     Damaged {
         /// Where the frame begins.
@@ -132,8 +132,8 @@ pub enum Fault {
 }
 
 impl Recording {
-    /// Reads a recording. What is whole of a damaged one is kept, and [`Self::damage`] says what is wrong; an error is
-    /// bytes of which nothing can be read.
+    /// Reads a recording. Of a damaged one the whole windows are kept, and [`Self::damage`] has the fault. An error means that
+    /// nothing can be read.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         read::parse(bytes)
     }

@@ -1,7 +1,7 @@
-//! What stands in every stack of a program and says nothing of it: how a language begins a program or a thread, and calls a
-//! closure. Stacks in reports leave it out, and generic arguments; flame graphs and exported profiles have all of it.
+//! Scaffolding: frames that are in every stack of a language and carry no information (start of a program or a thread, call of a
+//! closure). Stacks in reports omit them, and generic arguments; flame graphs and exported profiles keep them.
 
-/// How a frame is known, after its generic arguments are left out.
+/// Matches a frame's name without generic arguments.
 enum Rule {
     Is(&'static str),
     Begins(&'static str),
@@ -11,7 +11,7 @@ use profile::{Kind, brief};
 
 use Rule::{Begins, Ends, Is};
 
-/// One table of all languages.
+/// Scaffolding frames of all languages.
 const SCAFFOLDING: &[Rule] = &[
     // C libraries.
     Is("_start"),
@@ -93,7 +93,7 @@ impl Rule {
     }
 }
 
-/// A folded stack as a report shows it. The process stays, and so does the leaf.
+/// A folded stack as a report shows it, without scaffolding. Process name and leaf stay.
 #[must_use]
 pub(super) fn without(stack: &str) -> String {
     let frames: Vec<&str> = stack.split(';').collect();

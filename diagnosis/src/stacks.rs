@@ -1,4 +1,4 @@
-//! The stacks that show a finding: of its waits, or of its time on a CPU.
+//! The stacks of a finding: of its waits, or of its on-CPU samples.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use profile::{Folded, Sample};
 use super::scaffolding;
 use crate::window::{Wait, Window};
 
-/// Stacks of a finding.
-const STACKS: usize = 3;
-/// Waits and samples that are named for one finding: more change the order of the first three no more.
-const MOST: usize = 512;
+/// Most stacks of a finding.
+const MAX_STACKS: usize = 3;
+/// Most waits and samples that are symbolized for one finding: more do not change the order of the first three stacks.
+const MAX_SAMPLES: usize = 512;
 
-/// States whose waits show a class; empty for those that show on a CPU.
+/// States whose waits have the stacks of a class; empty for classes of time on a CPU.
 fn states(class: &Class) -> &'static [State] {
     match class {
         Class::DiskRead => &[State::DiskRead],
@@ -41,7 +41,7 @@ fn states(class: &Class) -> &'static [State] {
     }
 }
 
-/// What shows a finding, heaviest first.
+/// Samples of a finding (its waits, else its on-CPU samples), heaviest first.
 #[must_use]
 pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
     let Some(pid) = finding.subject.pid else { return Vec::new() };
@@ -55,7 +55,7 @@ pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
         samples = oncpu.cloned().collect();
     }
     samples.sort_by_key(|sample| Reverse(sample.weight));
-    samples.truncate(MOST);
+    samples.truncate(MAX_SAMPLES);
     // A thread may have another name in each of them.
     if let Some(comm) = &finding.subject.comm {
         let comm: Arc<str> = comm.as_str().into();
@@ -66,8 +66,8 @@ pub fn samples(finding: &Finding, windows: &[Arc<Window>]) -> Vec<Sample> {
     samples
 }
 
-/// Writes the heaviest stacks into each finding, with names: `fold` asks the symbolizer, or a recording; a finding of
-/// which it has none stays without. Blocks as long as that does.
+/// Writes the heaviest stacks, with names, into each finding. `fold` gets names from the symbolizer or a recording, and this blocks
+/// as long as `fold`; where it returns `None`, the finding has no stacks.
 pub fn name<'a>(
     findings: impl Iterator<Item = &'a mut Finding>,
     windows: &[Arc<Window>],
@@ -87,7 +87,7 @@ pub fn name<'a>(
         }
         let mut stacks: Vec<_> = stacks.into_iter().collect();
         stacks.sort_by_key(|(_, weight)| Reverse(*weight));
-        let heaviest = stacks.into_iter().take(STACKS);
+        let heaviest = stacks.into_iter().take(MAX_STACKS);
         finding.stacks = heaviest.map(|(stack, weight)| format!("{stack} {weight}")).collect();
     }
 }

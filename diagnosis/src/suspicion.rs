@@ -1,58 +1,58 @@
-//! What a rule answers: suspicions, each a finding and how firm it is.
+//! Suspicions: a rule's result, each a finding with its level.
 
 use agent_common::wire::finding::{Class, Culprit, Evidence, Finding, Side};
 
 use crate::window::SyscallAbi;
 
-/// Confidence from which a finding opens an alert; what is below it is in reports only: it holds nobody back, or may be
-/// as it should be.
+/// Confidence from which a finding opens an alert. Below it, it is in reports only: it keeps no process waiting, or may be normal
+/// operation.
 pub const ALERT_CONFIDENCE: f64 = 0.5;
 
-/// What a rule says.
+/// A rule's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// Nothing to report.
     Ok,
-    /// These are.
+    /// These suspicions.
     Suspect(Vec<Suspicion>),
-    /// The rule cannot tell.
+    /// The rule cannot judge.
     NotEnoughData {
         /// What is missing.
         why: String,
     },
 }
 
-/// Which of its two thresholds a suspicion is above.
+/// The higher of the two thresholds that a suspicion reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// The one to stay: keeps an open alert open, opens none.
+    /// The threshold to stay: keeps an open alert open, opens none.
     Hold,
-    /// The one to enter.
+    /// The threshold to enter: opens an alert.
     Enter,
 }
 
-/// A finding and how firm it is.
+/// A finding with its level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Suspicion {
-    /// What is the same while the cause is the same: class and subject.
+    /// Identity from span to span: class and subject.
     pub key: String,
-    /// Above which threshold.
+    /// The threshold that it reaches.
     pub level: Level,
     /// The syscall it is about, where it is about one.
     pub call: Option<(SyscallAbi, u16)>,
     /// The finding.
     pub finding: Finding,
-    /// Keys of what it explains: their alerts are held back.
+    /// Keys of the suspicions that it explains: their alerts are held back.
     pub explained: Vec<String>,
-    /// Place of the subject among the facts' units.
+    /// Index of the subject in the facts' units.
     pub(crate) unit: Option<usize>,
-    /// Place of the culprit, where it is a process.
+    /// The same of the culprit, where it is a process.
     pub(crate) culprit_unit: Option<usize>,
-    /// How its waits lead to something else.
+    /// The chain from its wait to the wait behind it.
     pub(crate) chain: Vec<Link>,
 }
 
-/// A step from a wait to what the one waited for did meanwhile.
+/// A step of a wait chain: what the process does that others wait for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Link {
     pub(crate) unit: usize,
@@ -63,8 +63,8 @@ pub(crate) struct Link {
 }
 
 impl Suspicion {
-    /// It would open an alert, and its own numbers speak against it: it is not shown. A doubtful one says in its alternatives why
-    /// it may be none.
+    /// True if it would open an alert although one of its numbers is on the wrong side of its threshold: then it is not shown. (A
+    /// doubtful finding gives the reason for doubt in its alternatives.)
     pub(crate) fn contradicts_itself(&self) -> bool {
         self.level == Level::Enter
             && self.finding.confidence >= ALERT_CONFIDENCE
@@ -89,7 +89,7 @@ impl Suspicion {
 
 /// A number behind a finding.
 pub(crate) fn evidence(what: impl Into<String>, value: f64, unit: &str, threshold: Option<f64>) -> Evidence {
-    // Percentages are computed: no digits that are none.
+    // Percentages are computed: rounding removes meaningless digits.
     let round = |value: f64| (value * 1e6).round() / 1e6;
     Evidence {
         what: what.into(),
@@ -100,12 +100,12 @@ pub(crate) fn evidence(what: impl Into<String>, value: f64, unit: &str, threshol
     }
 }
 
-/// A number that speaks for a finding at its threshold or below.
+/// A number behind a finding that supports it at or below the threshold.
 pub(crate) fn evidence_below(what: impl Into<String>, value: f64, unit: &str, threshold: f64) -> Evidence {
     Evidence { side: Side::Below, ..evidence(what, value, unit, Some(threshold)) }
 }
 
-/// Value above the threshold to enter, above the one to stay, or below both.
+/// The level of a value; `None` below both thresholds.
 pub(crate) fn level(value: f64, enter: f64, leave: f64) -> Option<Level> {
     if value >= enter {
         Some(Level::Enter)
@@ -116,7 +116,7 @@ pub(crate) fn level(value: f64, enter: f64, leave: f64) -> Option<Level> {
     }
 }
 
-/// The verdict of what was found.
+/// The verdict of these suspicions.
 pub(crate) fn verdict(suspicions: Vec<Suspicion>) -> Verdict {
     if suspicions.is_empty() { Verdict::Ok } else { Verdict::Suspect(suspicions) }
 }

@@ -26,7 +26,7 @@ pub fn window(index: u64) -> Window {
         start: MonoNs(index * SECOND),
         end: MonoNs((index + 1) * SECOND),
         end_unix: UnixNs((1_700_000_000 + index) * SECOND),
-        // Nothing was ever suspended: both clocks show the same.
+        // The host was never suspended: both clocks show the same.
         host: HostSample { uptime: DurNs((index + 1) * SECOND), ..HostSample::default() },
         tasks: Vec::new(),
         exits: Vec::new(),
@@ -138,7 +138,7 @@ pub fn wait(tgid: u32, nr: u16, ms: u64) -> Wait {
     }
 }
 
-/// As the rules take them.
+/// Windows as the rules take them.
 #[must_use]
 pub fn shared(windows: Vec<Window>) -> Vec<Arc<Window>> {
     windows.into_iter().map(Arc::new).collect()
@@ -182,7 +182,7 @@ pub fn full(n: u64) -> Window {
     window
 }
 
-/// Thread states and waits.
+/// Fills thread states and waits.
 fn waiting(window: &mut Window, n: u64) {
     let open = OpenWait {
         tid: Tid(43),
@@ -246,7 +246,7 @@ fn waiting(window: &mut Window, n: u64) {
     window.blame = vec![RunqBlame { victim: Tgid(42), culprit: Tgid(7), waited: DurNs(9) }];
 }
 
-/// What the kernel's subsystems did.
+/// Fills the rows of the kernel's subsystems.
 fn resources(window: &mut Window) {
     window.blockio = vec![BlockIoRow {
         tgid: Tgid(42),

@@ -1,8 +1,8 @@
-//! What five seconds cannot show: a compact memory of each process, fed with every window.
+//! Trends: a compact history of each process over its life, for growth that five seconds cannot show.
 //!
-//! Per process four series (descriptors, threads, zombie children, memory), each of at most [`POINTS`] points: when they
-//! are full every second one goes and the step doubles, so an hour costs as much as a minute; beside them the newest
-//! [`POINTS`] windows as they are (2 × 4 × 64 × 16 bytes a process, 4 MiB for 500).
+//! Each process has four series (descriptors, threads, zombie children, memory) of at most [`MAX_POINTS`] points. A full series
+//! drops every second point and doubles its step, so an hour costs as much as a minute. Beside it are the newest [`MAX_POINTS`]
+//! windows, one point each. (2 × 4 × 64 × 16 bytes a process, 4 MiB for 500.)
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use agent_common::units::{BootNs, Tgid};
 use crate::window::TaskState;
 use crate::window::Window;
 
-/// Points of a series.
-const POINTS: usize = 64;
-/// Windows after which a process that is not seen any more is forgotten.
-const FORGET: u64 = 30;
+/// Most points of a series.
+const MAX_POINTS: usize = 64;
+/// Windows without a process after which its history is dropped.
+const FORGET_AFTER_WINDOWS: u64 = 30;
 
-/// What grows.
+/// A quantity that can grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Measure {
     Fds,
@@ -30,7 +30,7 @@ impl Measure {
     pub(super) const ALL: [Self; 4] = [Self::Fds, Self::Threads, Self::Zombies, Self::Memory];
 }
 
-/// A series with growing steps: (seconds since the first, value).
+/// A series of (seconds since the first window, value), with growing steps.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Series {
     points: Vec<(f64, f64)>,
@@ -43,7 +43,7 @@ pub(super) struct Series {
 impl Series {
     fn push(&mut self, at: f64, value: f64) {
         self.last = (at, value);
-        if self.recent.len() == POINTS {
+        if self.recent.len() == MAX_POINTS {
             self.recent.pop_front();
         }
         self.recent.push_back((at, value));
@@ -54,7 +54,7 @@ impl Series {
         }
         self.skip = self.step - 1;
         self.points.push((at, value));
-        if self.points.len() == POINTS {
+        if self.points.len() == MAX_POINTS {
             let mut keep = false;
             self.points.retain(|_| {
                 keep = !keep;
@@ -69,7 +69,7 @@ impl Series {
         self.points.first().map_or(0.0, |first| self.last.0 - first.0)
     }
 
-    /// The newest part of it, of at least so many seconds, in the finest steps that reach so far back.
+    /// The newest part of at least `seconds`, in the finest steps that reach so far back.
     pub(super) fn newest(&self, seconds: f64) -> Self {
         let from = self.last.0 - seconds;
         let whole: Vec<(f64, f64)> = if self.recent.front().is_some_and(|first| first.0 <= from) {
@@ -81,7 +81,7 @@ impl Series {
         Self { points: whole[at..].to_vec(), last: self.last, ..Self::default() }
     }
 
-    /// Its beginning, until it first was that high; all of it if it never was.
+    /// Its beginning until it first reached `value`; all of it if it never did.
     pub(super) fn up_to(&self, value: f64) -> Self {
         let end =
             self.points.iter().position(|point| point.1 >= value).map_or(self.points.len(), |at| at + 1);
@@ -93,8 +93,8 @@ impl Series {
         self.last.1
     }
 
-    /// Growth a second that all of it shows: the smallest of the slopes of its `parts` equal parts, when none of them
-    /// falls far behind the whole; `None` when it does (a step, a plateau, a saw-tooth).
+    /// Growth a second, if it is steady: each of `parts` equal parts has a slope of at least [`MIN_PART_SLOPE_RATIO`] of the whole. `None`
+    /// for a step, a plateau or a saw-tooth.
     pub(super) fn steady_growth(&self, parts: usize) -> Option<f64> {
         let (first, length) = (self.points.first()?, self.seconds());
         if length <= 0.0 || self.points.len() <= parts {
@@ -113,7 +113,7 @@ impl Series {
             } else {
                 at(first.0 + length * (part + 1) as f64 / parts as f64)?
             };
-            if to.0 > from.0 && (to.1 - from.1) / (to.0 - from.0) < LAGS * whole {
+            if to.0 > from.0 && (to.1 - from.1) / (to.0 - from.0) < MIN_PART_SLOPE_RATIO * whole {
                 return None;
             }
         }
@@ -121,10 +121,10 @@ impl Series {
     }
 }
 
-/// Slope of each part, as a share of the slope of the whole, below which growth is not steady.
-const LAGS: f64 = 0.3;
+/// Least slope of each part of steady growth, as a share of the whole's slope.
+const MIN_PART_SLOPE_RATIO: f64 = 0.3;
 
-/// A process over its observed life.
+/// The history of a process.
 #[derive(Debug, Clone)]
 pub(super) struct Life {
     pub(super) comm: Arc<str>,
@@ -134,7 +134,7 @@ pub(super) struct Life {
     seen: u64,
 }
 
-/// See the module.
+/// The history of all processes, and the room left in the host's tables.
 #[derive(Debug, Clone, Default)]
 pub struct Trend {
     lives: HashMap<(Tgid, BootNs), Life>,
@@ -157,7 +157,7 @@ impl Trend {
         trend
     }
 
-    /// Takes in the next window.
+    /// Adds the next window.
     pub fn push(&mut self, window: &Window) {
         self.windows += 1;
         self.seconds += window.span().as_secs_f64();
@@ -197,7 +197,7 @@ impl Trend {
         self.threads_left = tables.threads.map(left);
         self.pids_left = tables.pids.map(left);
         let now = self.windows;
-        self.lives.retain(|_, life| now - life.seen < FORGET);
+        self.lives.retain(|_, life| now - life.seen < FORGET_AFTER_WINDOWS);
     }
 
     /// Processes that were in the newest window.
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_long_life_costs_as_much_as_a_short_one() {
         let long = series((0..100_000).map(f64::from));
-        assert!(long.points.len() < POINTS);
+        assert!(long.points.len() < MAX_POINTS);
         assert!((long.seconds() - 99_999.0).abs() < 1e-9);
         assert!((long.steady_growth(4).unwrap() - 1.0).abs() < 1e-9);
     }

@@ -11,12 +11,12 @@ use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{BootNs, DurNs, Tgid};
 
 pub use self::owners::Owners;
-use crate::groups::{is_held_up, is_lost};
+use crate::groups::{is_lost, is_lost_when_refined};
 use crate::window::{ProcessExit, TaskState, Window};
 
 pub use rank::{rank, rank_with};
 
-/// What one process used. Sums over the windows, levels as of the last window it was in.
+/// Resource use of one process: sums over the windows, levels as of the last window it was in.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Usage {
     /// The process; 0 for the row `other`.
@@ -35,7 +35,7 @@ pub struct Usage {
     pub processes: u64,
     /// Its threads.
     pub threads: u64,
-    /// Thread time: the sum over its threads of the time each was there.
+    /// Thread time: the sum over its threads of their lifetime in the windows.
     pub thread_time: DurNs,
     /// CPU in user mode.
     pub user: DurNs,
@@ -49,7 +49,7 @@ pub struct Usage {
     pub min_flt: u64,
     /// Major faults.
     pub maj_flt: u64,
-    /// Bytes read from storage; `None` without the right to know.
+    /// Bytes read from storage; `None` without permission.
     pub read_bytes: Option<u64>,
     /// Bytes written to storage.
     pub write_bytes: Option<u64>,
@@ -75,13 +75,13 @@ pub struct Usage {
     pub short_lived: u64,
     /// Thread time by state, from the scheduler accounting, by the states' numbers.
     pub states: [DurNs; STATES],
-    /// `states` are those that the rules see: what is in doubtful ones is held up.
+    /// `states` are refined: time in ambiguous states is lost time.
     pub refined: bool,
     /// Thread time of the windows without scheduler accounting.
     pub bare: Bare,
 }
 
-/// Thread time as `/proc` tells it.
+/// Thread time from `/proc`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bare {
     /// CPU in user mode.
@@ -113,11 +113,11 @@ impl Usage {
         DurNs(self.thread_time.0.saturating_sub(self.cpu().0 + self.runq.unwrap_or_default().0))
     }
 
-    /// Time in which its threads were held up for sure ([`is_lost`]).
+    /// Thread time in states that are certainly lost ([`is_lost`]).
     #[must_use]
     pub fn lost(&self) -> DurNs {
-        let held = if self.refined { is_held_up } else { is_lost };
-        let states = State::ALL.into_iter().filter(|state| held(*state));
+        let is_lost = if self.refined { is_lost_when_refined } else { is_lost };
+        let states = State::ALL.into_iter().filter(|state| is_lost(*state));
         DurNs(states.map(|state| self.states[state as usize].0).sum::<u64>() + self.bare.runq.0)
     }
 
@@ -165,15 +165,15 @@ pub fn span(windows: &[Arc<Window>]) -> DurNs {
 
 /// Adds the windows up: one row a process, in no particular order.
 ///
-/// A process that no reading of `/proc` has seen and that ended is short-lived: its figures go to the nearest
-/// forebear that has a row (its own row stays when there is none). A number that was used twice is two rows, each with its
-/// own syscalls; thread states, which know only the number, go to the later one.
+/// An ended process that no reading of `/proc` saw is short-lived: its figures go to the nearest ancestor with a row (without one,
+/// its own row stays). A tgid that was used twice has two rows, each with its own syscalls; thread states, which have only the
+/// tgid, go to the later one.
 #[must_use]
 pub fn usage(windows: &[Arc<Window>]) -> Vec<Usage> {
     usage_with(windows, None)
 }
 
-/// The same, where one process keeps its own row however short it lived.
+/// As [`usage`], but process `kept` keeps its own row even if it is short-lived.
 pub fn usage_with(windows: &[Arc<Window>], kept: Option<Tgid>) -> Vec<Usage> {
     let windows: Vec<&Window> = windows.iter().map(AsRef::as_ref).collect();
     owned(&windows, kept).0.into_values().collect()
@@ -182,7 +182,7 @@ pub fn usage_with(windows: &[Arc<Window>], kept: Option<Tgid>) -> Vec<Usage> {
 /// Identity of a process: number and start.
 pub type Key = (Tgid, BootNs);
 
-/// The rows by process, and which of them has what windows know by number.
+/// The rows by process, and the map from tgids to rows.
 pub fn owned(windows: &[&Window], kept: Option<Tgid>) -> (HashMap<Key, Usage>, Owners) {
     let mut rows: HashMap<Key, Usage> = HashMap::new();
     let mut owners = Owners::default();
@@ -268,8 +268,8 @@ fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashM
     }
 }
 
-/// What of an exit's life no sample holds yet. The kernel's exact run time is split by its tick counts. Gives that CPU
-/// time, user and system.
+/// Adds the part of an ended process' life that no sample has, and returns its CPU time (user, system). The kernel's tick counts
+/// split its exact run time.
 fn add_exit(exit: &ProcessExit, row: &mut Usage) -> (DurNs, DurNs) {
     let cpu = exit.cpu.0.saturating_sub(exit.before.cpu.0);
     let ticks = exit.utime.0 + exit.stime.0;
@@ -277,7 +277,7 @@ fn add_exit(exit: &ProcessExit, row: &mut Usage) -> (DurNs, DurNs) {
         if ticks == 0 { 0 } else { (u128::from(cpu) * u128::from(exit.stime.0) / u128::from(ticks)) as u64 };
     row.user.0 += cpu - system;
     row.system.0 += system;
-    // How long it lived is not in the event: its CPU time is the least it was there.
+    // The event has no lifetime: its CPU time is a lower bound.
     row.thread_time.0 += cpu;
     row.min_flt += exit.min_flt.saturating_sub(exit.before.min_flt);
     row.maj_flt += exit.maj_flt.saturating_sub(exit.before.maj_flt);
@@ -285,7 +285,7 @@ fn add_exit(exit: &ProcessExit, row: &mut Usage) -> (DurNs, DurNs) {
     (DurNs(cpu - system), DurNs(system))
 }
 
-/// Start under which a sample knows the process of this exit: `/proc` cuts it to ticks of 10 ms.
+/// The start time of this ended process in samples, if there are any: `/proc` cuts it to ticks of 10 ms.
 fn near(seen: &HashSet<Key>, exit: &ProcessExit) -> Option<BootNs> {
     const TICK_NS: u64 = 10_000_000;
     let exact = exit.start_boot_ns.0;
@@ -327,7 +327,7 @@ fn add_times(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashM
     }
 }
 
-/// Moves short-lived processes under their nearest forebear that has a row of its own. Gives where each went.
+/// Moves short-lived processes to their nearest ancestor with a row, and returns where each went.
 fn fold(
     rows: &mut HashMap<Key, Usage>,
     parents: &HashMap<Key, Tgid>,

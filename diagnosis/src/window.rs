@@ -1,4 +1,4 @@
-//! A window: everything one closed span of time (a second) has seen. Pure data.
+//! A window: everything that was observed in one closed span of time (a second). Pure data.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ pub use sched::{
 pub use task::{TaskIo, TaskSample, TaskState, TaskTotals};
 pub use unwound::{PythonVerdicts, Pythons, Unwound, Verdicts};
 
-/// What a process is called from a time on: it has begun to run another program, or was seen for the first time.
+/// The name of a process from a time on: it executed another program, or was first seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessName {
     /// The process.
     pub tgid: Tgid,
-    /// From when on; 0: since before anybody looked.
+    /// Since when; 0: since before the observation.
     pub since: MonoNs,
     /// Its main thread's name then.
     pub comm: Arc<str>,
@@ -62,20 +62,20 @@ pub struct Window {
     pub samples: Vec<profile::Sample>,
     /// Names of the processes that samples and waits are of.
     pub names: Vec<ProcessName>,
-    /// Processes that have mapped more files in it: an address may be another function's than before.
+    /// Processes that mapped more files in it: an address may belong to another function than before.
     pub remapped: Vec<Tgid>,
     /// How the walks up their user stacks ended, by process.
     pub unwound: Unwound,
     /// How the walks up their Python frames ended, by process.
     #[serde(default)]
     pub pythons: Pythons,
-    /// Where the threads of each process spent it, by process.
+    /// Thread time by state, by process.
     pub times: Vec<ProcessTimes>,
-    /// Waits that were looked at.
+    /// Recorded waits.
     pub waits: Vec<Wait>,
-    /// Who ran while others waited for the CPU.
+    /// Run-queue waits by the process that ran.
     pub blame: Vec<RunqBlame>,
-    /// Who waited for a file lock at the end of the window, and who held it.
+    /// Waits for file locks at its end, with the holders.
     pub file_locks: Vec<FileLockRow>,
     /// Processes in which each thread waits for another one, at its end.
     pub standstills: Vec<Standstill>,
@@ -89,7 +89,7 @@ pub struct Window {
     pub memory: Vec<MemoryRow>,
     /// Processes killed for memory.
     pub oom_kills: Vec<OomKill>,
-    /// Trouble of sockets.
+    /// Retransmits, resets, overflows and drops of sockets.
     pub net: Vec<NetRow>,
     /// Interrupt time by CPU.
     pub irqs: Vec<IrqRow>,
@@ -114,12 +114,12 @@ pub enum SyscallAbi {
     Compat,
 }
 
-/// What one process did with one syscall in a window.
+/// One process' use of one syscall in a window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyscallRow {
     /// Process.
     pub tgid: Tgid,
-    /// Which of the processes that had this number in turn ([`agent_common::abi::process::generation`]).
+    /// Tells apart processes that had this tgid in turn ([`agent_common::abi::process::generation`]).
     #[serde(default)]
     pub generation: u16,
     /// Its name when last seen.
@@ -132,7 +132,7 @@ pub struct SyscallRow {
     pub count: u64,
     /// Of these, with an errno.
     pub errors: u64,
-    /// Of `errors`: (errno, calls), ascending; empty in recordings of before there was this.
+    /// Of `errors`: (errno, calls), ascending; empty in older recordings.
     #[serde(default)]
     pub errnos: Vec<(u16, u64)>,
     /// Of `count`, with a time.
@@ -192,7 +192,7 @@ pub struct ProcessExit {
     pub min_flt: u64,
     /// Major faults over its life.
     pub maj_flt: u64,
-    /// What of its life's use the samples of `tasks` already hold (the task source subtracts nothing twice).
+    /// The part of its use that samples in `tasks` already have.
     pub before: TaskTotals,
 }
 
@@ -203,8 +203,8 @@ impl Window {
         self.end.since(self.start)
     }
 
-    /// Its start on the clock of processes' starts; `None` where the host was not read. [`Self::start`] is another clock:
-    /// it stands still while the host is suspended.
+    /// Its start in boot time, the clock of processes' start times; `None` where the host was not read. ([`Self::start`] is
+    /// `CLOCK_MONOTONIC`, which stands still while the host is suspended.)
     #[must_use]
     pub fn start_boot(&self) -> Option<BootNs> {
         let end = self.host.uptime.0;

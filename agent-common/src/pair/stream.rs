@@ -27,7 +27,7 @@ pub enum Stream {
 pub enum Kind {
     /// Each is kept on disk until the store, or the broker, has it.
     Spooled,
-    /// Only the latest of each key matters. It is told again to a relay that has started anew.
+    /// Only the latest of each key matters. It is sent again to a relay that has restarted.
     State,
     /// Sent once; the oldest fall out when there are too many.
     News,

@@ -76,6 +76,12 @@ impl Side {
 }
 
 impl Evidence {
+    /// The unit as text for people shows it: nothing for a plain count.
+    #[must_use]
+    pub fn shown_unit(&self) -> &str {
+        if self.unit == "count" { "" } else { &self.unit }
+    }
+
     /// The number is on the side of its threshold that speaks for the finding; without a threshold it speaks for none.
     #[must_use]
     pub fn holds(&self) -> bool {

@@ -68,7 +68,7 @@ impl Coverage {
                 None if reason == LEFT_ALONE => {
                     format!("{lost} looks at files left out (no answer, or their user is over budget)")
                 }
-                None if reason == MAPPINGS_LOST => format!("{lost} mappings not told (buffer full)"),
+                None if reason == MAPPINGS_LOST => format!("{lost} mapping events lost (buffer full)"),
                 None => format!("{lost} {}", reason.replace('_', " ")),
             }
         })

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_are_told_by_process_and_kernel_threads_have_none() {
+    fn stacks_are_counted_by_process_and_kernel_threads_have_none() {
         let mut first = window(0);
         first.unwound.insert(Tgid(2), [5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         first.unwound.insert(Tgid(7), [0, 90, 5, 0, 0, 0, 0, 4, 0, 0, 1, 0, 0, 0]);

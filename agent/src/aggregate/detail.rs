@@ -1,4 +1,4 @@
-//! More about one process: its threads, what they waited for, who ran meanwhile.
+//! More about one process: its threads, their waits, and the processes that ran while it waited for a CPU.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -8,12 +8,12 @@ use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::report::{ProcessDetail, RanRow, ThreadRow, WaitRow};
 use diagnosis::Refined;
-use diagnosis::groups::is_held_up;
+use diagnosis::groups::is_lost_when_refined;
 use diagnosis::syscall_names;
 use diagnosis::window::{WaitTarget, Window};
 
-/// Rows of each table: what is behind them is in the sums.
-const ROWS: usize = 20;
+/// Most rows of each table; further rows are in the sums only.
+const MAX_ROWS: usize = 20;
 
 pub(super) fn detail(windows: &[Arc<Window>], pid: Tgid, refined: Option<&Refined>) -> ProcessDetail {
     ProcessDetail {
@@ -35,7 +35,7 @@ fn threads(windows: &[Arc<Window>], pid: Tgid, refined: Option<&Refined>) -> Vec
         rows.push(ThreadRow {
             tid: tid.0,
             comm: comm.to_string(),
-            lost_ns: states.iter().filter(|(state, _)| is_held_up(*state)).map(|(_, ns)| ns).sum(),
+            lost_ns: states.iter().filter(|(state, _)| is_lost_when_refined(*state)).map(|(_, ns)| ns).sum(),
             states: named(&states),
         });
     }
@@ -47,7 +47,7 @@ fn threads(windows: &[Arc<Window>], pid: Tgid, refined: Option<&Refined>) -> Vec
     }));
     let ran = |row: &ThreadRow| row.states.get("oncpu_ns").copied().unwrap_or(0);
     rows.sort_by_key(|row| (Reverse((row.lost_ns, ran(row))), row.tid));
-    rows.truncate(ROWS);
+    rows.truncate(MAX_ROWS);
     rows
 }
 
@@ -86,7 +86,7 @@ fn waits(windows: &[Arc<Window>], pid: Tgid) -> Vec<WaitRow> {
     for wait in windows.iter().flat_map(|window| &window.waits).filter(|wait| wait.tgid == pid) {
         let syscall = wait.syscall.map(|(abi, nr)| syscall_names::display(abi, nr).to_string());
         let sum = sums.entry((wait.state, syscall, target(&wait.target), wait.open)).or_default();
-        // One that lasts is told in each window.
+        // A wait that lasts is in each window.
         sum.seen.insert((wait.tid, wait.at.0.saturating_sub(wait.waited.0)));
         sum.waited += wait.weight.0;
         sum.max = sum.max.max(wait.waited);
@@ -115,7 +115,7 @@ fn waits(windows: &[Arc<Window>], pid: Tgid) -> Vec<WaitRow> {
     rows.sort_by(|a, b| {
         (b.waited_ns, &a.state, &a.syscall, &a.target).cmp(&(a.waited_ns, &b.state, &b.syscall, &b.target))
     });
-    rows.truncate(ROWS);
+    rows.truncate(MAX_ROWS);
     rows
 }
 
@@ -160,7 +160,7 @@ fn ran(windows: &[Arc<Window>], pid: Tgid) -> Vec<RanRow> {
         .map(|(tgid, waited_ns)| RanRow { pid: tgid.0, comm: comm_of(windows, tgid), waited_ns })
         .collect();
     rows.sort_by_key(|row| (Reverse(row.waited_ns), row.pid));
-    rows.truncate(ROWS);
+    rows.truncate(MAX_ROWS);
     rows
 }
 

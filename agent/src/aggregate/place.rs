@@ -7,7 +7,7 @@ use diagnosis::window::TaskSample;
 use diagnosis::window::Window;
 
 /// Digits of a container's id that people and tools show.
-const ID: usize = 12;
+const SHORT_ID_DIGITS: usize = 12;
 
 /// Stands for what is in no container and no service.
 const HOST: &str = "[host]";
@@ -27,7 +27,7 @@ pub fn places(windows: &[Arc<Window>]) -> HashMap<u32, Arc<str>> {
 
 fn place(task: &TaskSample) -> String {
     if let Some(id) = &task.container {
-        return id.chars().take(ID).collect();
+        return id.chars().take(SHORT_ID_DIGITS).collect();
     }
     let unit = task.cgroup.rsplit('/').find(|part| part.ends_with(".service"));
     unit.unwrap_or(HOST).to_owned()

@@ -8,7 +8,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::Tgid;
 use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{Report, ReportProcess};
-use diagnosis::groups::is_held_up;
+use diagnosis::groups::is_lost_when_refined;
 use diagnosis::usage::usage_with;
 use diagnosis::usage::{Bare, Usage, rank_with, span};
 use diagnosis::window::Window;
@@ -79,8 +79,8 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
     }
 }
 
-/// Seconds a second that a process' threads are held up, from which that is said without a finding.
-const HELD_UP: f64 = 0.2;
+/// Least lost thread time of a process, seconds a second, that the verdict mentions when no rule has a finding.
+const MIN_LOST_S_PER_S: f64 = 0.2;
 
 const UNACCOUNTED: &str = "states: what threads waited for (no scheduler accounting: run-queue and blocked time are \
                            /proc's, without reasons)";
@@ -127,8 +127,8 @@ fn verdict(
         }
         return match (pid, first) {
             (Some(pid), None) => format!("Process {pid} was not seen on {host} in {window_s:.0} s."),
-            (Some(pid), Some(row)) if row.lost().0 as f64 >= HELD_UP * window_s * 1e9 => {
-                let held = State::ALL.into_iter().filter(|state| is_held_up(*state));
+            (Some(pid), Some(row)) if row.lost().0 as f64 >= MIN_LOST_S_PER_S * window_s * 1e9 => {
+                let held = State::ALL.into_iter().filter(|state| is_lost_when_refined(*state));
                 let most = held.max_by_key(|state| row.states[*state as usize]);
                 format!(
                     "{} ({pid}) was held up {:.0} ms of each second, most of it in {}, and no rule can say by whom.",
@@ -225,7 +225,7 @@ mod tests {
     use diagnosis::testing::{MS, SECOND, calls, exit, shared, task, window};
 
     #[test]
-    fn a_process_that_ended_is_reported_when_it_is_asked_for() {
+    fn a_process_that_ended_is_reported_when_it_is_requested() {
         let mut windows = vec![window(0), window(1)];
         windows[0].tasks = vec![task(30, "make", 1, 1).into()];
         windows[0].exits = vec![exit(100, 30, "short", 40)];

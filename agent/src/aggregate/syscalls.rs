@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_can_be_asked_for_and_a_short_lived_one_has_its_own_row() {
+    fn one_process_can_be_requested_and_a_short_lived_one_has_its_own_row() {
         let mut windows = vec![window(0)];
         windows[0].syscalls = vec![calls(7, "sh", READ, 1, 0, 9), calls(70, "true", READ, 4, 0, 9)];
         windows[0].exits = vec![exit(70, 7, "true", 3)];

@@ -19,8 +19,8 @@ use crate::collector::Options;
 use crate::control::Client;
 use crate::control::protocol::{Reply, Request};
 
-/// What an observation without a daemon takes before it can say what is open.
-const OBSERVE: Duration = Duration::from_secs(7);
+/// Length of an observation without a daemon: two windows more than the rules' span.
+const OBSERVATION: Duration = Duration::from_secs(7);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -126,7 +126,7 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
     let mut windows = observing.history().subscribe();
     let mut alerts = Alerts::new(&context.config.host, AlertOptions::default());
     let mut trend = diagnosis::Trend::default();
-    let over = tokio::time::sleep(if follow { Duration::MAX } else { OBSERVE });
+    let over = tokio::time::sleep(if follow { Duration::MAX } else { OBSERVATION });
     tokio::pin!(over);
     let progress = (!follow).then(term::Progress::new);
     let begin = std::time::Instant::now();
@@ -138,7 +138,7 @@ async fn of_ours(context: &Context, follow: bool, printer: &mut Printer) -> anyh
         };
         let Some(window) = window else { bail!("the collector ended") };
         if let Some(progress) = &progress {
-            progress.tick("observing", begin.elapsed(), Some(OBSERVE));
+            progress.tick("observing", begin.elapsed(), Some(OBSERVATION));
         }
         trend.push(&window);
         let kept = observing.history().last(Duration::from_nanos(diagnosis::SPAN.0));
@@ -180,7 +180,8 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
         return format!("{text}, open for {}", term::span(Duration::from_secs(open / 1_000_000_000)));
     }
     if let Some(evidence) = finding.evidence.first() {
-        let _ = write!(text, "; {} {:.0} {}", evidence.what, evidence.value, evidence.unit);
+        let line = format!("; {}: {:.0} {}", evidence.what, evidence.value, evidence.shown_unit());
+        text.push_str(line.trim_end());
     }
     if alert.state == AlertState::Open {
         let _ = write!(text, " → {}", finding.advice);

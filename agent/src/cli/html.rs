@@ -22,8 +22,8 @@ use crate::aggregate::Mode;
 use crate::control::protocol::{Page, Profile};
 use crate::output::{self, OutputMode};
 
-/// Frames of a stack in a finding.
-const FRAMES: usize = 16;
+/// Most frames of a stack in a finding.
+const MAX_FRAMES: usize = 16;
 
 /// What the page may do: show itself, with its own style, and the graphs in their frames.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'; script-src 'unsafe-inline'";
@@ -153,8 +153,9 @@ fn one_finding(at: usize, finding: &Finding) -> String {
                 let side = evidence.side.name();
                 format!(" <span class=\"dim\">(alert {side} {})</span>", number(limit))
             });
-            let (what, unit) = (text(&evidence.what), text(&evidence.unit));
-            format!("{what}: <strong>{}</strong> {unit}{}", number(evidence.value), limit.unwrap_or_default())
+            let (what, unit) = (text(&evidence.what), text(evidence.shown_unit()));
+            let line = format!("{what}: <strong>{}</strong> {unit}", number(evidence.value));
+            format!("{}{}", line.trim_end(), limit.unwrap_or_default())
         }),
     );
     let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
@@ -163,7 +164,7 @@ fn one_finding(at: usize, finding: &Finding) -> String {
         let _ = writeln!(
             out,
             "<pre><span class=\"dim\">{part:>3.0}%</span> {}</pre>",
-            text(&stack(line, FRAMES))
+            text(&stack(line, MAX_FRAMES))
         );
     }
     list(&mut out, finding.caused.iter().map(|caused| format!("explains {}", text(caused))));

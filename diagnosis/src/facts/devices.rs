@@ -1,4 +1,4 @@
-//! Block devices: how busy, how slow, for whom.
+//! Block devices over the span: utilization, latency, users.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ pub(crate) struct Device {
     pub(crate) served: u64,
     pub(crate) errors: u64,
     pub(crate) max: u64,
-    /// Who used it, most of its time first.
+    /// Processes that used it, most service time first.
     pub(crate) users: Vec<Share>,
 }
 
-/// What one process had of a device.
+/// One process' use of a device.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Share {
     pub(crate) tgid: Tgid,
@@ -43,10 +43,10 @@ impl Device {
         self.served as f64 / self.count.max(1) as f64
     }
 
-    /// Share of the device's time that a process had.
+    /// Share of the device's service time that the processes `of` used, 0..=1.
     pub(crate) fn share(&self, of: impl Fn(&Share) -> bool) -> f64 {
-        let had: u64 = self.users.iter().filter(|user| of(user)).map(|user| user.served).sum();
-        had as f64 / self.served.max(1) as f64
+        let used: u64 = self.users.iter().filter(|user| of(user)).map(|user| user.served).sum();
+        used as f64 / self.served.max(1) as f64
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who waits for whom: wakers, owners, who ran meanwhile.
+//! Which process waits for which other: wakers, lock owners, and processes that ran while others waited for the CPU.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,28 +9,28 @@ use super::process::Process;
 use super::{Facts, Map, Unit};
 use crate::window::{Wait, WaitTarget, Window};
 
-/// What a unit's waits in some states were ended by, most of it first.
+/// A process that ended waits of a unit, or owns the lock they wait for.
 #[derive(Debug, Clone)]
 pub(crate) struct Blocker {
-    /// Process, place in [`Facts::processes`].
+    /// Process, index in [`Facts::processes`].
     pub(crate) process: usize,
-    /// Its thread that did it most.
+    /// Its thread with most of them.
     pub(crate) tid: Tid,
-    /// Share of the waiting (of what is known of it).
+    /// Share of the unit's waiting with a known blocker.
     pub(crate) share: f64,
-    /// How it is known: `owner of the lock` or `ended the wait`.
+    /// Relation to the wait, for text: `owns the lock`, `ends the waits`, `holds the lock`, [`AT_THE_OTHER_END`].
     pub(crate) how: &'static str,
 }
 
-/// How a process is known whose socket or file system is waited for.
+/// Relation of a process to waits for its socket or file system.
 pub(crate) const AT_THE_OTHER_END: &str = "is at the other end";
 
-/// Share of the waits of each of two that the other ends, from which they work together.
-const PARTNERS: f64 = 0.2;
-/// Share of the waits of one that the other ends, from which it works for that one.
-const DEPENDS: f64 = 0.6;
-/// The same, of the time.
-const DEPENDS_OF_SPAN: f64 = 0.1;
+/// Least share of each unit's blocked time that the other one ends, if they work together.
+const MIN_MUTUAL_WAKE_SHARE: f64 = 0.2;
+/// Least share of one unit's blocked time that another one ends, if it works for that one.
+const MIN_WAKE_SHARE: f64 = 0.6;
+/// The same, as a share of the span.
+const MIN_WAKE_SPAN_RATIO: f64 = 0.1;
 
 /// Waiting that one process ended: all of it, and by thread.
 type Ended = (u64, HashMap<Tid, u64>);
@@ -64,7 +64,7 @@ impl Facts<'_> {
             }
             return;
         }
-        // Nobody saw who ran: all who did share the blame by what they used.
+        // The running process is not known: all processes that ran share the blame by their CPU time.
         let used: Vec<(usize, u64)> = window
             .tasks
             .iter()
@@ -84,7 +84,7 @@ impl Facts<'_> {
         }
     }
 
-    /// Who ended (or owned what ended) the waits of a unit in these states.
+    /// The processes that ended a unit's waits in these states, or own the lock; most waiting first.
     pub(crate) fn blockers(&self, unit: &Unit, states: &'static [State]) -> Vec<Blocker> {
         let mut by: HashMap<(usize, &'static str), Ended> = HashMap::new();
         let mut total = 0;
@@ -128,7 +128,7 @@ impl Facts<'_> {
         blockers
     }
 
-    /// Who held file locks that processes of a unit still waited for when a window ended, with the time waited in it.
+    /// Holders of file locks that a unit's processes waited for at the end of a window, with the waiting time in it, ns.
     fn file_lock_holders(&self, unit: &Unit, states: &'static [State]) -> Vec<(usize, u64)> {
         if !states.contains(&State::FileLock) {
             return Vec::new();
@@ -150,7 +150,7 @@ impl Facts<'_> {
                 });
                 match waited {
                     Some(waited) if !row.tried => holders.push((*holder, waited)),
-                    // Who only tries for it waits elsewhere, all the time for all that is known.
+                    // A process that only tries is not in a lock wait: the whole window counts.
                     None if row.tried => holders.push((*holder, window.span().0)),
                     _ => {}
                 }
@@ -159,8 +159,8 @@ impl Facts<'_> {
         holders
     }
 
-    /// The two work together: they end each other's waits, or one most of the other's, or it made the other, or they are one
-    /// program.
+    /// True if two units work together: one program in one cgroup, parent and child, or client and server (one ends most of the
+    /// other's waits, or each ends some of the other's).
     pub(crate) fn work_together(&self, one: &Unit, other: &Unit) -> bool {
         if one.at == other.at
             || (one.comm == other.comm && one.cgroup == other.cgroup && one.cpu_cgroup == other.cpu_cgroup)
@@ -177,45 +177,47 @@ impl Facts<'_> {
         let of = |unit: &Unit| self.wakes[unit.at].values().sum::<u64>();
         let share = |a: &Unit, b: &Unit| between(a, b) as f64 / of(a).max(1) as f64;
         let depends = |a: &Unit, b: &Unit| {
-            share(a, b) >= DEPENDS && between(a, b) as f64 >= DEPENDS_OF_SPAN * self.span.0 as f64
+            share(a, b) >= MIN_WAKE_SHARE && between(a, b) as f64 >= MIN_WAKE_SPAN_RATIO * self.span.0 as f64
         };
-        share(one, other).min(share(other, one)) >= PARTNERS || depends(one, other) || depends(other, one)
+        share(one, other).min(share(other, one)) >= MIN_MUTUAL_WAKE_SHARE
+            || depends(one, other)
+            || depends(other, one)
     }
 }
 
-/// What tells a wait for an answer from a wait for work.
+/// Data that tell a wait for an answer from a wait for work.
 pub(super) struct Partners {
-    /// Blocked time: (process that waited, process that woke it).
+    /// Blocked time, ns, by (process that waited, process that woke it).
     wakes: Map<(Tgid, Tgid), u64>,
-    /// On-CPU and non-idle time of each process in a window, doubtful states left out.
+    /// On-CPU and non-idle time of each process in a typical window, ns, without ambiguous states.
     active: Map<Tgid, (u64, u64)>,
     /// Processes that are no kernel threads.
     programs: HashSet<Tgid>,
     /// Processes with block requests of their own for much of the time.
     block_io: HashSet<Tgid>,
-    /// Calls that send and calls that receive.
+    /// Number of calls that send, and of calls that receive.
     traffic: Map<Tgid, (u64, u64)>,
-    /// Waits for many descriptors at once: (process that waited, thread that woke it).
+    /// Time in waits for many descriptors at once, ns, by (process that waited, thread that woke it).
     polls: Map<(Tgid, Tid), u64>,
-    /// Time in which these threads did not wait for work.
-    at_it: Map<Tid, u64>,
-    /// First port that the kernel gives to those who connect.
+    /// Time in which these threads did not wait for work, ns.
+    active_threads: Map<Tid, u64>,
+    /// First ephemeral port of this host.
     first_local_port: u16,
     /// Length of a window, and how many there are.
     span: u64,
     windows: u64,
 }
 
-/// Share of the time that a process that works on a stream is on a CPU at least.
-const WORKS: f64 = 0.1;
-/// Share of a wait in which who is waited for must be at work, or held up in it.
-const AT_IT: f64 = 0.5;
-/// Time in block requests, those at once added up, from which a process' asynchronous I/O is storage's, share of the span.
-const BLOCK_IO: f64 = 0.1;
-/// Sends for each receive from which a process asks and does not just listen.
-const ASKS: f64 = 0.3;
-/// States in which a thread may wait for work; one that sleeps on a timer lets who asked it wait.
-const AWAITS_WORK: [State; 7] = [
+/// Least on-CPU share of a process that works on a stream.
+const MIN_ONCPU_SHARE: f64 = 0.1;
+/// Least share of a wait in which the peer works or is held up.
+const MIN_ACTIVE_SHARE: f64 = 0.5;
+/// Least time in block requests (summed), as a share of the span, from which a process' asynchronous I/O is storage I/O.
+const MIN_BLOCK_IO_SHARE: f64 = 0.1;
+/// Least sends a receive of a process that sends requests; with fewer it only listens.
+const MIN_SENDS_PER_RECEIVE: f64 = 0.3;
+/// States in which a thread may wait for work. Not a sleep on a timer: it keeps clients waiting.
+const MAY_WAIT_FOR_WORK: [State; 7] = [
     State::Poll,
     State::NetAccept,
     State::NetRecv,
@@ -224,9 +226,8 @@ const AWAITS_WORK: [State; 7] = [
     State::FutexLock,
     State::KernelIdle,
 ];
-/// First port that a kernel gives to those who connect, where the host has not said: the default of
-/// `net.ipv4.ip_local_port_range` since 2.6.
-const FIRST_LOCAL_PORT: u16 = 32_768;
+/// First ephemeral port where the host's is not known: the default of `net.ipv4.ip_local_port_range` since 2.6.
+const DEFAULT_FIRST_LOCAL_PORT: u16 = 32_768;
 
 impl Partners {
     pub(super) fn new(
@@ -239,17 +240,17 @@ impl Partners {
         let mut wakes: Map<(Tgid, Tgid), u64> = Map::default();
         let mut traffic: Map<Tgid, (u64, u64)> = Map::default();
         let mut polls: Map<(Tgid, Tid), u64> = Map::default();
-        let mut at_it: Map<Tid, u64> = Map::default();
+        let mut active_threads: Map<Tid, u64> = Map::default();
         for window in windows {
             for wait in &window.waits {
                 let Some(waker) = &wait.waker else { continue };
                 *wakes.entry((wait.tgid, waker.tgid)).or_default() += wait.weight.0;
                 if waits_for_many(wait) {
                     *polls.entry((wait.tgid, waker.tid)).or_default() += wait.weight.0;
-                    at_it.entry(waker.tid).or_insert_with(|| {
+                    active_threads.entry(waker.tid).or_insert_with(|| {
                         let process = by_tgid.get(&waker.tgid).map(|at| &processes[*at]);
                         let thread = process.and_then(|process| process.threads.get(&waker.tid));
-                        thread.map_or(0, |(_, times)| times.all() - times.sum(&AWAITS_WORK))
+                        thread.map_or(0, |(_, times)| times.all() - times.sum(&MAY_WAIT_FOR_WORK))
                     });
                 }
             }
@@ -267,10 +268,10 @@ impl Partners {
         for row in windows.iter().flat_map(|window| &window.blockio) {
             *requests.entry(row.tgid).or_default() += row.queued.0 + row.served.0;
         }
-        let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= BLOCK_IO * span as f64).then_some(tgid);
+        let much = |(tgid, ns): (Tgid, u64)| (ns as f64 >= MIN_BLOCK_IO_SHARE * span as f64).then_some(tgid);
         let block_io = requests.into_iter().filter_map(much).collect();
         let local_ports = windows.iter().rev().find_map(|window| window.host.local_ports);
-        let first_local_port = local_ports.map_or(FIRST_LOCAL_PORT, |(first, _)| first);
+        let first_local_port = local_ports.map_or(DEFAULT_FIRST_LOCAL_PORT, |(first, _)| first);
         let windows = windows.len().max(1) as u64;
         let programs =
             processes.iter().filter(|process| !process.kernel).map(|process| process.tgid).collect();
@@ -281,7 +282,7 @@ impl Partners {
             block_io,
             traffic,
             polls,
-            at_it,
+            active_threads,
             first_local_port,
             span: span / windows,
             windows,
@@ -293,20 +294,20 @@ impl Partners {
         self.span * self.windows
     }
 
-    /// What a wait is, where the state alone leaves open whether the thread waits for work.
+    /// The state of a wait, refined: in ambiguous states, waits for work become idle ones.
     pub(super) fn real(&self, state: State, wait: &Wait) -> State {
         let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
         match state {
             State::NetRecv if wait.open && self.serves(wait) => State::Poll,
             _ if wait.open => state,
-            // Who asks a file system waits for its server's answer.
+            // A request to a file system waits for its server's answer.
             State::Ipc if matches!(wait.target, WaitTarget::FileServer { .. }) => State::Ipc,
-            // The other end does not take what it is told; of a device, where that is a program: a terminal.
+            // The other end does not read. (For a device, where the other end is a program: a terminal.)
             State::Ipc if call.is_some_and(crate::syscall_names::sends) => State::Ipc,
             State::Device if call.is_some_and(crate::syscall_names::sends) && self.by_program(wait) => {
                 State::Ipc
             }
-            // A ring serves sockets and storage alike.
+            // An io_uring serves sockets and storage alike.
             State::Poll if call == Some("io_uring_enter") && self.block_io.contains(&wait.tgid) => {
                 State::AsyncIo
             }
@@ -319,11 +320,10 @@ impl Partners {
                 _ => State::Poll,
             },
             State::NetRecv => {
-                // On this host who answers is seen; a poll that nobody ended has only timed out, and an end that is closed was
-                // not asked for anything.
+                // On this host the waker is known: a poll without one has timed out, and a closed end got no request.
                 let answered = wait.waker.as_ref().is_some_and(|waker| !waker.closes);
                 let unasked = polls(wait) && !answered && is_local(wait);
-                if self.serves(wait) || unasked || !self.asks(wait.tgid) {
+                if self.serves(wait) || unasked || !self.sends_requests(wait.tgid) {
                     State::Poll
                 } else {
                     State::NetRecv
@@ -333,83 +333,86 @@ impl Partners {
         }
     }
 
-    /// A process that is no kernel thread ended it.
+    /// True if a process (no kernel thread) ended the wait.
     fn by_program(&self, wait: &Wait) -> bool {
         wait.waker.as_ref().is_some_and(|waker| self.programs.contains(&waker.tgid))
     }
 
-    /// Whether a wait that `by` ended keeps who waited from its work.
+    /// True if a wait that `by` ended kept the waiting process from its work.
     fn is_lost(&self, wait: &Wait, by: Tgid) -> bool {
         let victim = wait.tgid;
         let (oncpu, _) = self.active.get(&victim).copied().unwrap_or_default();
         let (_, active) = self.active.get(&by).copied().unwrap_or_default();
         let forth = self.wakes.get(&(victim, by)).copied().unwrap_or_default();
         let back = self.wakes.get(&(by, victim));
-        let works = active as f64 >= AT_IT * self.span.min(forth / self.windows) as f64;
+        let works = active as f64 >= MIN_ACTIVE_SHARE * self.span.min(forth / self.windows) as f64;
         match wait.target {
             WaitTarget::Unix { serves: Some(true), .. } => return false,
-            // Who connected, and blocks in a read, has asked: one that sleeps before it answers costs as much as one that
-            // works. A server whom clients never let wait is at work.
+            // A client that blocks in a read has sent a request: a server that sleeps before it answers costs as much as one that
+            // works. A server that never waits for clients is at work.
             WaitTarget::Unix { serves: Some(false), .. } if !polls(wait) => {
-                return self.asks(victim) && (works || back.is_some());
+                return self.sends_requests(victim) && (works || back.is_some());
             }
             _ => {}
         }
-        // One that rests itself has not been asked, or has nothing to give.
+        // A peer that is idle itself got no request, or has nothing to send.
         if !works {
             return false;
         }
-        if let Some(back) = back.filter(|_| self.asks(victim)) {
-            // They ask and answer: who waits longer for the other is the one that asks.
+        if let Some(back) = back.filter(|_| self.sends_requests(victim)) {
+            // Of client and server, the client waits longer for the other.
             return forth > *back;
         }
-        oncpu as f64 >= WORKS * self.span as f64 && active as f64 >= AT_IT * self.span as f64
+        oncpu as f64 >= MIN_ONCPU_SHARE * self.span as f64
+            && active as f64 >= MIN_ACTIVE_SHARE * self.span as f64
     }
 
-    /// Who waits for many has connected to the one that ended it and asks that one, whose thread was not waiting for work
-    /// itself meanwhile: it works, is held up, or sleeps.
+    /// True if an event loop's wait is for an answer: this process is the client, and the thread that ended the wait did not wait for
+    /// work itself for most of it (it worked, was held up, or slept).
     fn is_held_up(&self, wait: &Wait) -> bool {
         let Some(waker) = &wait.waker else { return false };
         let waited = self.polls.get(&(wait.tgid, waker.tid)).copied().unwrap_or(0).min(self.whole());
-        let at_it = self.at_it.get(&waker.tid).copied().unwrap_or(0);
-        !self.serves(wait) && self.asks(wait.tgid) && at_it as f64 >= AT_IT * waited as f64
+        let active_threads = self.active_threads.get(&waker.tid).copied().unwrap_or(0);
+        !self.serves(wait)
+            && self.sends_requests(wait.tgid)
+            && active_threads as f64 >= MIN_ACTIVE_SHARE * waited as f64
     }
 
-    /// The end that was connected to, or that may as well be: who waits there waits for the next request.
+    /// True for the server end of a connection, or if the end is not known: a wait there is for the next request.
     fn serves(&self, wait: &Wait) -> bool {
         match wait.target {
             WaitTarget::Socket { local_port, peer, .. } => {
-                // Of two ports that a kernel may have given, the lower one is more likely to have been asked for.
+                // Of two ephemeral ports, the lower one is more likely the server's.
                 local_port < self.first_local_port || peer.is_none_or(|(_, port)| port >= local_port)
             }
             WaitTarget::Unix { serves, .. } => serves != Some(false),
-            // Of another family: nobody knows who asks whom.
+            // Of another address family client and server are not known.
             _ => true,
         }
     }
 
-    /// It sends about as often as it receives, or works on what it receives.
-    fn asks(&self, tgid: Tgid) -> bool {
+    /// True if a process sends about as often as it receives, or works on what it receives.
+    fn sends_requests(&self, tgid: Tgid) -> bool {
         let (sends, receives) = self.traffic.get(&tgid).copied().unwrap_or_default();
         let (oncpu, _) = self.active.get(&tgid).copied().unwrap_or_default();
         self.traffic.is_empty()
-            || sends as f64 >= ASKS * receives as f64
-            || oncpu as f64 >= WORKS * self.span as f64
+            || sends as f64 >= MIN_SENDS_PER_RECEIVE * receives as f64
+            || oncpu as f64 >= MIN_ONCPU_SHARE * self.span as f64
     }
 }
 
-/// The other end is on this host.
+/// True if the other end is on this host.
 fn is_local(wait: &Wait) -> bool {
     matches!(wait.target, WaitTarget::Socket { peer: Some((address, _)), .. } if address.is_loopback())
 }
 
-/// It waits for many descriptors at once, and it is known which of them ended that.
+/// True for a wait for many descriptors at once, if the one that ended it is known.
 fn waits_for_many(wait: &Wait) -> bool {
     wait.accounted == State::Poll
         && matches!(wait.target, WaitTarget::Socket { .. } | WaitTarget::Unix { .. })
 }
 
-/// It waits with a time-out, as who waits for events does.
+/// True for a call that waits for events with a time-out.
 fn polls(wait: &Wait) -> bool {
     let call = wait.syscall.and_then(|(abi, nr)| crate::syscall_names::name(abi, nr));
     call.is_some_and(crate::syscall_names::polls)

@@ -1,8 +1,8 @@
 //! Locks and idle waits among futex waits.
 //!
-//! The kernel sees one system call for both. A lock's word is waited for by several threads that also wake each other
-//! there (who holds it long waits for it seldom: that it did is noted), or names its owner; a parked worker waits for a word
-//! of its own, or is woken by somebody who never waits for that word (a dispatcher).
+//! The kernel sees one system call for both. Several threads wait for a lock's word and also wake each other there, or the word
+//! names its owner. (A long holder seldom waits itself; the kernel side notes that it has.) A parked worker waits for a word of its
+//! own, or a thread that never waits for that word wakes it (a dispatcher).
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,17 +11,17 @@ use agent_common::units::Tid;
 
 use crate::window::{Wait, WaitTarget};
 
-/// Share of the waiting for a word that those who also wait for it must have ended.
-const BY_WAITERS: f64 = 0.5;
-/// Longest time-out, ns, after which a thread only looks and waits on: of such waits nobody ends most. Who waits for work
-/// looks less often.
-const LOOKS_AGAIN: u64 = 20_000_000;
-/// Share of all waiting for a word that somebody must have ended.
-const ENDED: f64 = 0.05;
+/// Least share of the waiting for a lock's word that threads ended which also wait for it.
+const MIN_ENDED_BY_WAITERS_SHARE: f64 = 0.5;
+/// Longest time-out, ns, of a thread that only checks the lock and waits on: most such waits time out. Threads that wait for work
+/// check less often.
+const MAX_RECHECK_WAIT_NS: u64 = 20_000_000;
+/// Least share of all waiting for a lock's word that another thread ended.
+const MIN_ENDED_SHARE: f64 = 0.05;
 
-/// Of the threads that take a lock one has it, and the others wait at most: more of them than that, by so much for what samples
-/// miss, wait for work, and nobody has what all wait for.
-const ALL_BUT: f64 = 0.8;
+/// Least mean number of a word's threads that do not wait for it, if it is a lock: one owns it. (Below 1, for waits that sampling
+/// misses.) If all wait, they wait for work.
+const MIN_MEAN_OWNERS: f64 = 0.8;
 
 #[derive(Default)]
 struct Word {
@@ -29,13 +29,13 @@ struct Word {
     wakers: HashMap<Tid, u64>,
     owned: bool,
     weight: u64,
-    /// The same of each wait within the span.
+    /// The same, each wait cut to the span.
     within: u64,
-    /// That of short waits that nobody ended.
+    /// The same of short waits that timed out.
     looked: u64,
 }
 
-/// The states of these waits of one process in `span` ns, futexes told apart.
+/// The states of one process' waits in `span` ns, with locks and idle waits told apart.
 pub(super) fn real_states(waits: &[(State, &Wait)], span: u64) -> Vec<State> {
     let mut words: HashMap<u64, Word> = HashMap::new();
     for (_, wait) in waits {
@@ -45,7 +45,7 @@ pub(super) fn real_states(waits: &[(State, &Wait)], span: u64) -> Vec<State> {
         word.owned |= owner.is_some_and(|owner| owner != wait.tid);
         word.weight += wait.weight.0;
         word.within += wait.weight.0.min(span);
-        if wait.waker.is_none() && !wait.open && wait.waited.0 < LOOKS_AGAIN {
+        if wait.waker.is_none() && !wait.open && wait.waited.0 < MAX_RECHECK_WAIT_NS {
             word.looked += wait.weight.0;
         }
         if let Some(waker) = &wait.waker {
@@ -62,11 +62,11 @@ pub(super) fn real_states(waits: &[(State, &Wait)], span: u64) -> Vec<State> {
             .filter(|(waker, _)| word.waiters.contains(waker))
             .map(|(_, weight)| weight)
             .sum();
-        let at_most = (word.waiters.len() as f64 - ALL_BUT) * span as f64;
+        let at_most = (word.waiters.len() as f64 - MIN_MEAN_OWNERS) * span as f64;
         word.waiters.len() > 1
             && word.within as f64 <= at_most
-            && by_waiters as f64 >= BY_WAITERS * (word.weight - word.looked) as f64
-            && by_waiters as f64 >= ENDED * word.weight as f64
+            && by_waiters as f64 >= MIN_ENDED_BY_WAITERS_SHARE * (word.weight - word.looked) as f64
+            && by_waiters as f64 >= MIN_ENDED_SHARE * word.weight as f64
     };
     let locks: HashMap<u64, bool> = words.iter().map(|(addr, word)| (*addr, is_lock(word))).collect();
     waits

@@ -1,8 +1,7 @@
 //! One process' thread time, refined.
 //!
-//! The kernel side accounts each ns under a state that it can tell at the switch; the waits that were looked at say
-//! more ([`Wait::state`]). What was accounted under one state is shared out in proportion to the weights of its waits,
-//! except what never ended.
+//! The kernel side accounts each ns under the state that it knows at the switch. Recorded waits know more ([`Wait::state`]). The
+//! time under one state is divided among refined states in proportion to the weights of its waits; open waits stay as they are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use super::times::Times;
 use crate::usage::Usage;
 use crate::window::{OpenWait, ProcessTimes, Wait, WaitTarget, Window};
 
-/// States in which a thread may as well wait for work: they count as lost only as far as waits that ended show it.
-pub(super) const DOUBTFUL: [State; 7] = [
+/// States in which a thread may also wait for work: they count as lost only as far as ended waits show it.
+pub(super) const AMBIGUOUS_STATES: [State; 7] = [
     State::FutexLock,
     State::FutexWait,
     State::Ipc,
@@ -35,7 +34,7 @@ pub(crate) struct Process<'a> {
     pub(crate) comm: Arc<str>,
     pub(crate) parent: Tgid,
     pub(crate) cgroup: Arc<str>,
-    /// Whose CPU quota holds it: the nearest cgroup above it that has one, or its own.
+    /// The cgroup with its CPU quota: the nearest one above it with a quota, or its own.
     pub(crate) cpu_cgroup: Arc<str>,
     /// A kernel thread: never a subject.
     pub(crate) kernel: bool,
@@ -43,23 +42,23 @@ pub(crate) struct Process<'a> {
     pub(crate) real_time: u8,
     /// Times that its threads blocked.
     pub(crate) voluntary: u64,
-    /// A reading of `/proc` has met it.
+    /// It was in a reading of `/proc`.
     pub(crate) sampled: bool,
     /// Place in [`super::Facts::usage`].
     pub(crate) usage: Option<usize>,
     /// Place in [`super::Facts::units`].
     pub(crate) unit: usize,
-    /// Refined time by state; idle waits of [`DOUBTFUL`] states are under an idle one.
+    /// Refined time by state; idle waits of [`AMBIGUOUS_STATES`] states are under an idle one.
     pub(crate) times: Times,
-    /// Accounted time by window, idle states left out.
+    /// Accounted time, ns, by window and state, without idle states.
     pub(super) series: Vec<(u32, State, u64)>,
-    /// Of the time accounted under a state, the share that each refined state got.
+    /// By accounted state: each refined state's share of its time.
     pub(super) mix: HashMap<State, Vec<(State, f64)>>,
-    /// The same of one thread, by its own waits.
+    /// The same by thread, from its own waits.
     own_mix: Map<(Tid, State), Vec<(State, u64)>>,
-    /// Its threads, accounted time; those that never woke where a wait of theirs is known.
+    /// Accounted time of its threads; of threads that never woke only those with a known wait.
     pub(crate) threads: Map<Tid, (Arc<str>, Times)>,
-    /// Waits that were looked at, with what they really were.
+    /// Recorded waits with their refined states.
     pub(crate) waits: Vec<(State, &'a Wait)>,
     /// Oldest wait open at the end.
     pub(crate) oldest: Option<OpenWait>,
@@ -76,7 +75,7 @@ impl Process<'_> {
         for (window, accounted, ns) in &self.series {
             let share: f64 = match self.mix.get(accounted) {
                 Some(mix) => mix.iter().filter(|(to, _)| states.contains(to)).map(|(_, share)| share).sum(),
-                None if states.contains(accounted) && !DOUBTFUL.contains(accounted) => 1.0,
+                None if states.contains(accounted) && !AMBIGUOUS_STATES.contains(accounted) => 1.0,
                 None => 0.0,
             };
             into[*window as usize] += (*ns as f64 * share) as u64;
@@ -104,26 +103,26 @@ impl Process<'_> {
         Some(times)
     }
 
-    /// Longest time in a state of one thread, with that thread.
+    /// The thread with most CPU time: tid, name, ns.
     pub(crate) fn busiest_thread(&self) -> Option<(Tid, &Arc<str>, u64)> {
         let oncpu = self.threads.iter().map(|(tid, (comm, times))| (*tid, comm, times.of(State::Oncpu)));
         oncpu.max_by_key(|(tid, _, ns)| (*ns, std::cmp::Reverse(*tid)))
     }
 
-    /// Time in which it waits for a timer or for work; that for a child is the child's.
+    /// Thread time in waits for a timer or for work, ns; waits for a child are left out.
     pub(crate) fn resting(&self) -> u64 {
         let child = self.accounted.of(State::Child).saturating_sub(self.times.of(State::Child));
         (self.times.all() - self.times.non_idle()).saturating_sub(child)
     }
 
-    /// On-CPU time, and all time that is surely not idle, both of a window in the middle of all: what has just begun is
-    /// nothing to judge what was before by.
+    /// On-CPU time, and all certainly non-idle time, ns: of the median window, so that a change in the last windows does not
+    /// count.
     pub(super) fn activity(&self, windows: usize) -> (u64, u64) {
         let mut by_window = vec![(0, 0); windows];
         for (window, state, ns) in &self.series {
             let of = &mut by_window[*window as usize];
             of.0 += if *state == State::Oncpu { *ns } else { 0 };
-            of.1 += if state.is_idle() || DOUBTFUL.contains(state) { 0 } else { *ns };
+            of.1 += if state.is_idle() || AMBIGUOUS_STATES.contains(state) { 0 } else { *ns };
         }
         let middle = |mut values: Vec<u64>| {
             values.sort_unstable();
@@ -161,9 +160,9 @@ impl Process<'_> {
                 continue;
             }
             let total: u64 = of.iter().map(|(_, weight)| weight).sum::<u64>().max(1);
-            // A thread that rests in a doubtful state for whole windows waits for work, unless its wait is over by
-            // now and says otherwise.
-            let resting = if DOUBTFUL.contains(&accounted) || accounted.is_idle() {
+            // A thread that stays in an ambiguous state for whole windows waits for work, unless its wait has ended
+            // and shows otherwise.
+            let resting = if AMBIGUOUS_STATES.contains(&accounted) || accounted.is_idle() {
                 self.resting.of(accounted).min(time.saturating_sub(total))
             } else {
                 0
@@ -183,7 +182,7 @@ impl Process<'_> {
     }
 }
 
-/// Where time goes of which nothing more is known: doubtful states count as idle.
+/// The refined state of time without recorded waits: ambiguous states count as idle.
 const fn idle_unless_known(state: State) -> State {
     match state {
         State::FutexLock => State::FutexWait,
@@ -193,7 +192,7 @@ const fn idle_unless_known(state: State) -> State {
     }
 }
 
-/// What a wait was for, by all that is known of it.
+/// The state of a wait by its stack and its target.
 pub(super) fn state_of(wait: &Wait) -> State {
     match wait.target {
         WaitTarget::Socket { peer: Some((_, 53)), .. } if wait.state != State::NetConnect => State::Dns,
@@ -278,13 +277,13 @@ pub(super) fn processes<'a>(
     (processes, by_tgid)
 }
 
-/// Name of a process of which nothing was seen but that it ran (the collector gives that name).
-const NAMELESS: &str = "<exited>";
+/// The collector's name for a process of which it saw only that it ran.
+const EXITED_COMM: &str = "<exited>";
 
-/// Gives those that no reading of `/proc` has met the parent that their end told of, and the cgroup of the nearest forebear
-/// that was met: they are the same batch as those that lived a little longer.
+/// Completes processes that no reading of `/proc` saw: the parent from their exit event, the cgroup from the nearest ancestor that
+/// was read. They belong to the same batch as processes that lived a little longer.
 fn adopt(windows: &[Arc<Window>], processes: &mut [Process], by_tgid: &Map<Tgid, usize>) {
-    const GENERATIONS: usize = 4;
+    const MAX_GENERATIONS: usize = 4;
     let exits = windows.iter().flat_map(|window| &window.exits);
     let parents: HashMap<Tgid, Tgid> = exits.map(|exit| (exit.tgid, exit.parent)).collect();
     let exits = windows.iter().flat_map(|window| &window.exits);
@@ -295,15 +294,15 @@ fn adopt(windows: &[Arc<Window>], processes: &mut [Process], by_tgid: &Map<Tgid,
         }
         if let Some(name) = names.get(&processes[at].tgid) {
             processes[at].comm = Arc::clone(name);
-        } else if &*processes[at].comm == NAMELESS {
-            // It came and went between two readings, and nobody saw how: not to be judged alone.
+        } else if &*processes[at].comm == EXITED_COMM {
+            // It came and went between two readings without an exit event: not judged.
             processes[at].kernel = true;
         }
         if processes[at].parent == Tgid(0) {
             processes[at].parent = parents.get(&processes[at].tgid).copied().unwrap_or_default();
         }
         let mut above = processes[at].parent;
-        for _ in 0..GENERATIONS {
+        for _ in 0..MAX_GENERATIONS {
             match by_tgid.get(&above).map(|place| &processes[*place]) {
                 Some(forebear) if forebear.sampled => {
                     let groups = (Arc::clone(&forebear.cgroup), Arc::clone(&forebear.cpu_cgroup));
@@ -346,7 +345,7 @@ fn blank<'a>(tgid: Tgid, comm: &Arc<str>) -> Process<'a> {
     }
 }
 
-/// A thread that did not wake is not listed: its wait tells where it was.
+/// Adds a thread that did not wake: it has no row, but its open wait shows its state.
 fn add_open(process: &mut Process, wait: &Wait, window: &Window) {
     let times = window.times.iter().find(|times| times.tgid == wait.tgid);
     if times.is_some_and(|times| times.threads.iter().any(|thread| thread.tid == wait.tid)) {
@@ -380,7 +379,7 @@ fn add_times(process: &mut Process, number: u32, times: &ProcessTimes, span: u64
     process.oldest = times.oldest;
 }
 
-/// Process of each thread.
+/// Index of each thread's process.
 pub(super) fn owners(processes: &[Process]) -> Map<Tid, usize> {
     let mut owners = Map::default();
     for (at, process) in processes.iter().enumerate() {

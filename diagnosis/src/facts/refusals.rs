@@ -1,24 +1,24 @@
-//! What processes are refused: calls that fail for want of something that others have, or that is not there. The one table
-//! of what refuses something and is no everyday answer, by errno and call.
+//! Refused calls: calls that fail because a resource, a peer, a route or a lock is missing. One table of (errno, call) pairs that are
+//! no normal answer.
 
 use super::{Facts, Map};
 use crate::syscall_names;
 use crate::window::SyscallAbi;
 
-/// What is not to be had.
+/// What a refused call lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
-    /// A thing of the host or of a limit: why, and what to do.
+    /// A resource of the host, or a limit: the reason and the cure.
     Resource(&'static str),
-    /// Who should be at the other end, and listens there.
+    /// A process that listens at the other end.
     Peer,
-    /// A way to where it should be.
-    Way,
-    /// A lock on a file that another process has.
+    /// A route to the other end.
+    Route,
+    /// A file lock that another process holds.
     Lock,
 }
 
-/// An errno that refuses something: to which calls (`*` at the end: all that begin so), from which share of them, and what.
+/// A row of the table: errno, calls (`*` at the end: a prefix), least share of refused calls, and what they lack.
 struct Line {
     errno: i32,
     calls: &'static [&'static str],
@@ -30,8 +30,8 @@ const fn resource(errno: i32, calls: &'static [&'static str], share: f64, why: &
     Line { errno, calls, share, want: Want::Resource(why) }
 }
 
-/// Calls that put something into a file system.
-const FILES: &[&str] = &[
+/// Calls that store data or names in a file system.
+const FILE_SYSTEM_CALLS: &[&str] = &[
     "write*",
     "pwrite*",
     "fallocate",
@@ -50,8 +50,8 @@ const FILES: &[&str] = &[
     "sendfile*",
     "splice",
 ];
-/// Calls that make a descriptor.
-const DESCRIPTORS: &[&str] = &[
+/// Calls that open a descriptor.
+const DESCRIPTOR_CALLS: &[&str] = &[
     "open",
     "openat*",
     "creat",
@@ -67,18 +67,18 @@ const DESCRIPTORS: &[&str] = &[
     "memfd_create",
     "pidfd_open",
 ];
-const PROCESSES: &[&str] = &["clone*", "fork", "vfork"];
+const FORK_CALLS: &[&str] = &["clone*", "fork", "vfork"];
 
-/// Every one that is not an everyday answer of its call. Of those of which a part is (a lock that is tried for, one of several
-/// peers), the share says what is not.
+/// All (errno, call) pairs that are no normal answer. Where a part of them is normal (trying for a lock, one of several peers), the
+/// share is the limit of normal.
 static TABLE: &[Line] = &[
     resource(
         libc::ENOSPC,
-        FILES,
+        FILE_SYSTEM_CALLS,
         0.05,
         "no space or no inodes are left on the file system: `df -h`, `df -i`",
     ),
-    resource(libc::EDQUOT, FILES, 0.05, "the user's disk quota is used up: `quota`"),
+    resource(libc::EDQUOT, FILE_SYSTEM_CALLS, 0.05, "the user's disk quota is used up: `quota`"),
     resource(
         libc::ENOSPC,
         &["inotify_add_watch"],
@@ -105,20 +105,25 @@ static TABLE: &[Line] = &[
     ),
     resource(
         libc::EMFILE,
-        DESCRIPTORS,
+        DESCRIPTOR_CALLS,
         0.05,
         "its descriptors are used up: raise LimitNOFILE=, or find what it does not close",
     ),
-    resource(libc::ENFILE, DESCRIPTORS, 0.05, "the host's table of open files is full: raise fs.file-max"),
+    resource(
+        libc::ENFILE,
+        DESCRIPTOR_CALLS,
+        0.05,
+        "the host's table of open files is full: raise fs.file-max",
+    ),
     resource(
         libc::EAGAIN,
-        PROCESSES,
+        FORK_CALLS,
         0.05,
         "no more processes or threads are allowed: pids.max of its cgroup (TasksMax=), RLIMIT_NPROC, kernel.pid_max",
     ),
     resource(
         libc::ENOMEM,
-        PROCESSES,
+        FORK_CALLS,
         0.05,
         "the kernel has no memory for it: `free -m`, vm.overcommit_memory",
     ),
@@ -136,13 +141,13 @@ static TABLE: &[Line] = &[
          host's (::1 where IPv6 is off)",
     ),
     Line { errno: libc::ECONNREFUSED, calls: &["connect"], share: 0.5, want: Want::Peer },
-    Line { errno: libc::EHOSTUNREACH, calls: &["connect"], share: 0.9, want: Want::Way },
-    Line { errno: libc::ENETUNREACH, calls: &["connect"], share: 0.9, want: Want::Way },
-    // Who fails at the last of several locks lets go of the others, by the same call.
+    Line { errno: libc::EHOSTUNREACH, calls: &["connect"], share: 0.9, want: Want::Route },
+    Line { errno: libc::ENETUNREACH, calls: &["connect"], share: 0.9, want: Want::Route },
+    // A process that fails at the last of several locks releases the others, by the same call.
     Line { errno: libc::EAGAIN, calls: &["fcntl*", "flock"], share: 0.1, want: Want::Lock },
 ];
 
-/// What an errno of a call refuses; `None` for an answer like any other.
+/// The table's row for an errno of a call; `None` for a normal answer.
 fn line(call: &str, errno: u16) -> Option<&'static Line> {
     let is = |pattern: &&str| match pattern.strip_suffix('*') {
         Some(prefix) => call.starts_with(prefix),
@@ -154,20 +159,20 @@ fn line(call: &str, errno: u16) -> Option<&'static Line> {
 /// One call of a unit that is refused with one errno.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
-    /// Place among [`Facts::units`].
+    /// Index in [`Facts::units`].
     pub(crate) unit: usize,
     pub(crate) abi: SyscallAbi,
     pub(crate) nr: u16,
     pub(crate) errno: u16,
     pub(crate) want: Want,
-    /// Of its calls, the share from which it is no everyday answer.
+    /// Least share of its calls from which it is no normal answer.
     pub(crate) share: f64,
     pub(crate) count: u64,
-    /// A second, a window at a time.
+    /// Refusals a second, by window.
     pub(crate) rates: Vec<f64>,
 }
 
-/// All that units are refused.
+/// All refused calls of all units.
 pub(super) fn refused(facts: &Facts) -> Vec<Refused> {
     let mut all: Map<(usize, SyscallAbi, u16, u16), Refused> = Map::default();
     for (window, of) in facts.windows.iter().enumerate() {
@@ -178,7 +183,7 @@ pub(super) fn refused(facts: &Facts) -> Vec<Refused> {
                 let late = call == "connect" && i32::from(*errno) == libc::EINPROGRESS;
                 let errno = if late { libc::ECONNREFUSED as u16 } else { *errno };
                 let (Some(line), Some(unit)) = (line(call, errno), facts.unit_of(row.tgid)) else { continue };
-                // Who does not wait for a connection hears later that it was refused: its resets tell it.
+                // A non-blocking connect learns of the refusal later: its resets show it.
                 let resets =
                     || of.net.iter().filter(|net| net.tgid == row.tgid).map(|net| net.resets).sum::<u64>();
                 let count = if late { resets().min(*count) } else { *count };
@@ -234,7 +239,7 @@ mod tests {
             matches!(want("clone3", libc::EAGAIN), Some(Want::Resource(why)) if why.contains("pids.max"))
         );
         assert_eq!(want("connect", libc::ECONNREFUSED), Some(Want::Peer));
-        assert_eq!(want("connect", libc::ENETUNREACH), Some(Want::Way));
+        assert_eq!(want("connect", libc::ENETUNREACH), Some(Want::Route));
         assert_eq!(want("fcntl64", libc::EAGAIN), Some(Want::Lock));
     }
 }

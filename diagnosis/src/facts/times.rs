@@ -29,7 +29,7 @@ impl Times {
         self.0[state as usize] += ns;
     }
 
-    /// Time in states that are work or loss, not waiting for work.
+    /// Time in all states but the idle ones, ns.
     pub(crate) fn non_idle(&self) -> u64 {
         State::ALL.into_iter().filter(|state| !state.is_idle()).map(|state| self.of(state)).sum()
     }

@@ -1,5 +1,6 @@
-//! What is judged together: processes of one name, one parent and one cgroup (the workers of a server, the jobs of a batch).
-//! Two services of one interpreter have the same parent, and cgroups of their own.
+//! Units: processes of one name, one parent and one cgroup (the workers of a server, the jobs of a batch). Rules judge units.
+//!
+//! The cgroup tells two services of one interpreter apart: they have the same parent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,16 +10,16 @@ use agent_common::units::Tgid;
 use super::process::Process;
 use super::times::Times;
 
-/// Processes of one name and one parent.
+/// A unit: processes of one name, parent and cgroup.
 #[derive(Debug)]
 pub(crate) struct Unit {
-    /// Place in [`super::Facts::units`].
+    /// Index in [`super::Facts::units`].
     pub(crate) at: usize,
     pub(crate) comm: Arc<str>,
     pub(crate) parent: Tgid,
-    /// Places in [`super::Facts::processes`]; the head first: the lowest number, the same one as long as it lives.
+    /// Indices in [`super::Facts::processes`], the head first: the process with the lowest tgid.
     pub(crate) members: Vec<usize>,
-    /// Number of the head.
+    /// Tgid of the head.
     pub(crate) tgid: Tgid,
     pub(crate) cgroup: Arc<str>,
     pub(crate) cpu_cgroup: Arc<str>,
@@ -28,7 +29,7 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// What is the same as long as the cause is.
+    /// Identity of the unit from span to span.
     pub(crate) fn key(&self) -> String {
         if self.members.len() > 1 {
             format!("{}@{}{}", self.comm, self.parent, self.cgroup.trim_end_matches('/'))
@@ -38,7 +39,7 @@ impl Unit {
     }
 }
 
-/// Name, parent, whether it is a kernel thread, cgroup, and the one whose CPU quota holds it.
+/// Name, parent, whether it is a kernel thread, cgroup, cgroup with its CPU quota.
 type Key = (Arc<str>, Tgid, bool, Arc<str>, Arc<str>);
 
 /// Puts the processes into units and marks each with its own.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::window::Window;
 
-/// The recording as far as it is whole, and why not further. An error is no recording at all.
+/// The recording up to the first fault. An error means that the bytes are no recording.
 pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Fault> {
     let Some(rest) = bytes.strip_prefix(&MAGIC) else {
         return Err(if MAGIC.starts_with(bytes) && !bytes.is_empty() {
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
                         return Err(self.damaged(frame.offset, format!("{count} windows were written")));
                     }
                     if self.at < self.bytes.len() {
-                        return Err(self.damaged(self.at, "more bytes behind the end".to_owned()));
+                        return Err(self.damaged(self.at, "more bytes after the end".to_owned()));
                     }
                     return Ok(());
                 }
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         Ok(Frame { kind, offset, packed })
     }
 
-    /// What a frame holds, and its text unpacked.
+    /// The value in a frame, and its unpacked bytes.
     fn value<T: DeserializeOwned>(
         &self,
         frame: &Frame<'_>,

@@ -1,4 +1,4 @@
-//! Makes what a recording repeats one object again, as it was when it was live: names, and samples of idle processes.
+//! Shares repeated values of a recording, as in the live process: names, and samples of idle processes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use agent_common::units::Tgid;
 use crate::window::TaskSample;
 use crate::window::Window;
 
-/// See the module.
+/// Finds equal values in successive windows.
 #[derive(Debug, Default)]
 pub(super) struct Sharer {
     texts: HashSet<Arc<str>>,
@@ -16,14 +16,14 @@ pub(super) struct Sharer {
 }
 
 impl Sharer {
-    /// Shares what `window` has in common with those before.
+    /// Replaces values of `window` that earlier windows have with the same object.
     pub(super) fn share(&mut self, window: &mut Window) {
         for task in &mut window.tasks {
             if let Some(same) = self.tasks.get(&task.tgid).filter(|same| *same == task) {
                 *task = Arc::clone(same);
                 continue;
             }
-            // Fresh from the reader: nobody else holds it.
+            // Fresh from the reader: no other reference exists.
             let fresh = Arc::make_mut(task);
             self.text(&mut fresh.comm);
             self.text(&mut fresh.cgroup);

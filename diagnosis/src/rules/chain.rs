@@ -1,7 +1,8 @@
-//! The wait cascade: what did the one that is waited for do meanwhile?
+//! The wait chain: what the holder of a lock, or a peer, does while others wait for it.
 //!
-//! A unit's wait for a lock or a peer is charged to what the holder's threads did in their own non-idle time: if most of
-//! that was a wait as well (or waiting for a CPU), and long enough to explain the waiting, the cause is there. At most [`HOPS`] steps, no unit twice.
+//! A unit's wait for a lock or a peer is charged to what the holder's threads did in their own non-idle time. If most of that was
+//! another wait (or waiting for a CPU), and long enough to explain the unit's waiting, then that other wait is the cause. At most
+//! [`MAX_HOPS`] steps, no unit twice.
 
 use agent_common::abi::sched::State;
 use agent_common::units::Tid;
@@ -10,17 +11,19 @@ use agent_common::wire::finding::Evidence;
 use super::{Class, Link, evidence, io, runq};
 use crate::facts::{Blocker, Facts, Times, Unit};
 
-/// Steps that are followed.
-const HOPS: usize = 4;
-/// Share of the holder's non-idle time that names what it does.
-const MOST: f64 = 0.5;
-/// What the holder does so must last for at least this share of the time that the one who waits longest waits.
-const EXPLAINS: f64 = 0.3;
-/// Share of the holder's time from which another wait of it is named first, and from which it is named at all.
-const ALSO: f64 = 1.0 / 3.0;
-const NAMED: f64 = 0.1;
-/// Share of the waiting that must be known.
-const KNOWN: f64 = 0.3;
+/// Most steps of a chain that are followed.
+const MAX_HOPS: usize = 4;
+/// Least share of the holder's non-idle time in one class of wait, from which the chain goes on to that wait. (Also of its wall
+/// time asleep or stopped.)
+const MIN_HOLDER_SHARE: f64 = 0.5;
+/// The holder's own wait must last at least this share of the longest waiter's time: else it does not explain it.
+const MIN_EXPLAINED_RATIO: f64 = 0.3;
+/// Share of the holder's wall time in another wait, from which the finding's headline names that wait.
+const MIN_HEADLINE_SHARE: f64 = 1.0 / 3.0;
+/// The same share, from which the evidence names it.
+const MIN_SHOWN_SHARE: f64 = 0.1;
+/// Least share of the waiting that one process must have ended, or hold, to be followed.
+const MIN_KNOWN_SHARE: f64 = 0.3;
 
 /// What one that others wait for loses its time to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl Loss {
 }
 
 /// The states of each loss.
-const GROUPS: [(Loss, &[State]); 15] = [
+const CLASS_STATES: [(Loss, &[State]); 15] = [
     (Loss::To(&Class::DiskRead), &[State::DiskRead]),
     (Loss::To(&Class::DiskWrite), &[State::DiskWrite]),
     (Loss::To(&Class::Fsync), &[State::Fsync]),
@@ -65,22 +68,22 @@ const GROUPS: [(Loss, &[State]); 15] = [
     (Loss::ForCpu, &[State::RunqWoken, State::RunqPreempted, State::RunqThrottled]),
 ];
 
-/// Who holds a unit up, and where that leads.
+/// Which process a unit waits for, and what that process waits for in turn.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
-    /// The first one waited for.
+    /// The process that the unit itself waits for.
     pub(super) blocker: Option<Blocker>,
-    /// Where it leads; empty when the one waited for is at work itself.
+    /// The steps from there; empty when that process is at work itself.
     pub(super) links: Vec<Link>,
-    /// The chain in words.
+    /// One line of evidence a step.
     pub(super) evidence: Vec<Evidence>,
-    /// Why the first one waited for does nothing.
+    /// Why that process does nothing, if it does nothing.
     pub(super) rests: Option<Rests>,
-    /// Of the first one's time: a wait that is as much to blame as what else it does.
+    /// Another wait of that process which takes at least [`MIN_HEADLINE_SHARE`] of its time: class and share.
     pub(super) also: Option<(&'static str, f64)>,
 }
 
-/// How one that others wait for does nothing itself.
+/// Why a process that others wait for does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rests {
     /// A signal stopped it.
@@ -97,24 +100,24 @@ impl Followed {
         self.links.first().filter(|link| link.class == Class::PriorityInversion)
     }
 
-    /// That the one waited for is in another wait for much of its time, if it is.
+    /// The headline that names the holder's own other wait; `None` without such a wait.
     pub(super) fn headline(&self, facts: &Facts) -> Option<String> {
         let by = &facts.processes[self.blocker.as_ref()?.process];
         let (class, share) = self.also?;
         Some(format!(
-            "{} ({}), which holds it, is in {class} for {:.0} % of its time",
+            "the holder, {} ({}), is itself in {class} for {:.0} % of its time",
             by.comm,
             by.tgid,
             share * 100.0
         ))
     }
 
-    /// What to do where the one waited for does nothing, if it does.
+    /// The cure where the holder does nothing; `None` where it works.
     pub(super) fn advice(&self, facts: &Facts, unit: &Unit) -> Option<String> {
         let by = &facts.processes[self.blocker.as_ref()?.process];
         Some(match self.rests? {
             Rests::Stopped => format!(
-                "{} ({}), for which {} waits, was stopped by a signal: `kill -CONT {}` lets it go on; see who stopped it",
+                "{} ({}), for which {} waits, is stopped by a signal: `kill -CONT {}` resumes it; find out what stopped it",
                 by.comm, by.tgid, unit.comm, by.tgid
             ),
             Rests::Frozen => {
@@ -129,14 +132,14 @@ impl Followed {
                 )
             }
             Rests::Sleeps => format!(
-                "{} ({}) sleeps on a timer while {} waits for it: it must not sleep there",
+                "{} ({}) sleeps on a timer while {} waits for it: remove that sleep, or do it before the lock or request is taken",
                 by.comm, by.tgid, unit.comm
             ),
         })
     }
 }
 
-/// Follows the waits of a unit in these states, which are the class `class`.
+/// Follows the waits of a unit in these states, which are of class `class`.
 pub(super) fn follow(
     facts: &Facts,
     unit: &Unit,
@@ -146,24 +149,24 @@ pub(super) fn follow(
     let mut followed = Followed::default();
     let mut seen = vec![(unit.at, Loss::To(class))];
     let (mut at, mut waits, mut via) = (unit, states, Loss::To(class));
-    for hop in 0..HOPS {
+    for hop in 0..MAX_HOPS {
         let blockers = facts.blockers(at, waits);
-        let Some(first) = blockers.first().filter(|first| first.share >= KNOWN) else { break };
+        let Some(first) = blockers.first().filter(|first| first.share >= MIN_KNOWN_SHARE) else { break };
         let process = &facts.processes[first.process];
         let holder = &facts.units[process.unit];
-        let what = format!("{} (thread {}) {}, of this waiting", process.comm, first.tid, first.how);
-        followed.evidence.push(evidence(what, first.share * 100.0, "%", Some(KNOWN * 100.0)));
+        let what = format!("{} (thread {}) {}, share of this waiting", process.comm, first.tid, first.how);
+        followed.evidence.push(evidence(what, first.share * 100.0, "%", Some(MIN_KNOWN_SHARE * 100.0)));
         if hop == 0 {
             followed.blocker = Some(first.clone());
         }
-        let times = meanwhile(facts, first, waits);
+        let times = holder_times(facts, first, waits);
         let busy = times.non_idle();
         let rest = [
             (Rests::Stopped, "is stopped by a signal", State::Stopped),
             (Rests::Sleeps, "sleeps on a timer", State::Sleep),
         ];
         let wall = times.all().max(1) as f64;
-        let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MOST * wall);
+        let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MIN_HOLDER_SHARE * wall);
         let rests = if facts.frozen.contains_key(&process.tgid) {
             Some((Rests::Frozen, "is frozen by its cgroup", State::Poll))
         } else {
@@ -173,16 +176,16 @@ pub(super) fn follow(
             break;
         }
         let say = |followed: &mut Followed, what: &str, ns: u64| {
-            let what = format!("{} {what} meanwhile, of its time", process.comm);
+            let what = format!("{} {what}, share of its time", process.comm);
             followed.evidence.push(evidence(what, ns as f64 / wall * 100.0, "%", None));
         };
-        let top = GROUPS
+        let top = CLASS_STATES
             .iter()
             .map(|(loss, states)| (*loss, *states, times.sum(states) as f64 / busy.max(1) as f64))
             .max_by(|a, b| a.2.total_cmp(&b.2));
-        // A holder that sleeps does little else, and that little explains nothing.
-        let enough = (longest(facts, at, waits) as f64 * EXPLAINS) as u64;
-        let explains = |top: &(Loss, &[State], f64)| top.2 >= MOST && times.sum(top.1) >= enough;
+        // A holder that sleeps does little else, and that little does not explain the waiting.
+        let enough = (longest(facts, at, waits) as f64 * MIN_EXPLAINED_RATIO) as u64;
+        let explains = |top: &(Loss, &[State], f64)| top.2 >= MIN_HOLDER_SHARE && times.sum(top.1) >= enough;
         let Some((loss, states, share)) = top.filter(explains) else {
             if let Some((Rests::Frozen, what, _)) = rests {
                 say(&mut followed, what, times.all());
@@ -195,28 +198,28 @@ pub(super) fn follow(
             } else {
                 say(&mut followed, "is on a CPU", times.of(State::Oncpu));
                 let idle = times.all() - busy;
-                if idle as f64 >= NAMED * wall {
+                if idle as f64 >= MIN_SHOWN_SHARE * wall {
                     say(&mut followed, "waits for work or a timer", idle);
                 }
             }
-            let mut other: Vec<_> = GROUPS
+            let mut other: Vec<_> = CLASS_STATES
                 .iter()
                 .map(|(loss, states)| (loss.name(), times.sum(states)))
-                .filter(|(_, ns)| *ns as f64 >= NAMED * wall)
+                .filter(|(_, ns)| *ns as f64 >= MIN_SHOWN_SHARE * wall)
                 .collect();
             other.sort_by_key(|(loss, ns)| (std::cmp::Reverse(*ns), *loss));
             for (loss, ns) in &other {
                 say(&mut followed, &format!("is in {loss}"), *ns);
             }
             let most = other.first().map(|(loss, ns)| (*loss, *ns as f64 / wall));
-            followed.also = most.filter(|(_, share)| hop == 0 && *share >= ALSO);
+            followed.also = most.filter(|(_, share)| hop == 0 && *share >= MIN_HEADLINE_SHARE);
             break;
         };
         followed.evidence.push(evidence(
-            format!("{} is in {} meanwhile, of its non-idle time", process.comm, loss.name()),
+            format!("{} is in {}, share of its non-idle time", process.comm, loss.name()),
             share * 100.0,
             "%",
-            Some(MOST * 100.0),
+            Some(MIN_HOLDER_SHARE * 100.0),
         ));
         if seen.contains(&(holder.at, loss)) {
             break;
@@ -234,8 +237,8 @@ pub(super) fn follow(
     followed
 }
 
-/// Time in which some thread of a unit is in these states, as far as it can be told: that of the thread which has most of
-/// it, or, of threads that come and go, all of it over the threads that there are at a time.
+/// Wall time, ns, in which some thread of a unit is in these states, estimated: the time of the thread with most of it, or, for
+/// threads that come and go, the sum divided by the mean number of threads.
 fn longest(facts: &Facts, unit: &Unit, states: &[State]) -> u64 {
     let threads = facts.members(unit).flat_map(|process| {
         let tids = process.threads.keys().filter_map(|tid| process.thread(*tid));
@@ -245,8 +248,8 @@ fn longest(facts: &Facts, unit: &Unit, states: &[State]) -> u64 {
     threads.max().unwrap_or(0).max((unit.times.sum(states) as f64 / at_a_time) as u64)
 }
 
-/// What the threads that are waited for did in their own time, the same waits left out.
-fn meanwhile(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
+/// The holder's own thread time, without the waits that are being explained.
+fn holder_times(facts: &Facts, blocker: &Blocker, waits: &[State]) -> Times {
     let process = &facts.processes[blocker.process];
     let mut times = process.thread(blocker.tid).unwrap_or_else(|| process.times.clone());
     for state in waits {
@@ -272,17 +275,17 @@ fn link(facts: &Facts, holder: &Unit, loss: Loss, waiting: Option<(&Unit, &'stat
     };
     let what = match &class {
         Class::PriorityInversion if culprit.as_ref().is_some_and(|by| by.kind == "thread") => {
-            "it waits for a CPU that another thread of its own has".to_owned()
+            "it waits for a CPU that another of its own threads uses".to_owned()
         }
         Class::PriorityInversion | Class::RunqNeighbour => {
-            "it waits for a CPU that another program has".to_owned()
+            "it waits for a CPU that another program uses".to_owned()
         }
-        Class::RunqSelf => "it waits for a CPU that its own threads have".to_owned(),
+        Class::RunqSelf => "it waits for a CPU that its own threads use".to_owned(),
         Class::CpuQuota => "the CPU quota of its cgroup is used up".to_owned(),
-        class => format!("what it waits for itself ({class}) is the place to begin"),
+        class => format!("it is itself held up by {class}, begin there"),
     };
     let advice = format!(
-        "{} ({}) holds the others up: {what}; `agent report --pid {}` shows it",
+        "{} ({}) keeps the others waiting: {what}; `agent report --pid {}` shows it",
         holder.comm, holder.tgid, holder.tgid
     );
     Link { unit: holder.at, class, culprit, culprit_unit, advice }

@@ -1,14 +1,14 @@
-//! # `child`: waiting for children that do not get on
+//! # `child`: waiting for children that make no progress
 //!
 //! **Class** `child`; the culprit is the kind of child that is waited for.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
-//! stay: 12 %, 0.06 s/s), to `wait` calls that return (child after child: work goes through them), and the children, and what they start, are on
-//! a CPU for at most [`COMPUTES`] of that time. Children that compute do the parent's work: a compiler driver, a shell
-//! script. One wait that lasts is a supervisor's. Nor is the time lost that the children spend waiting for a timer or for
-//! work of their own: a script that looks after something, with a `sleep` between.
+//! stay: 12 %, 0.06 s/s), to `wait` calls that return, child after child. The children, and the processes they start, are
+//! runnable for at most [`MAX_CHILD_CPU_SHARE`] of that time: children that compute do the parent's work (a compiler driver, a
+//! shell script). A single long wait is a supervisor's, and no finding. Time in which the children wait for a timer or for work
+//! of their own is not lost either: a monitoring script with a `sleep` in its loop.
 //!
-//! **Whose fault.** The child. Where its own wait is found (`disk-read`, …) that is the root, and this hangs below it.
+//! **Whose fault.** The child. When a rule finds the child's own wait (`disk-read`, …), that is the root, and this hangs below it.
 //!
 //! **Cure.** See what the child does: `agent report`; run children side by side.
 
@@ -23,21 +23,22 @@ use super::lost::{loss, not, suspect};
 use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, verdict};
 use crate::facts::{Facts, Unit};
 
-/// CPU time of the children, share of the waiting.
-const COMPUTES: f64 = 0.5;
-/// Steps from a process up to those who made it that are followed.
-const GENERATIONS: usize = 4;
-/// Of the children's time, what they rest for.
-const RESTS: f64 = 0.5;
-/// Children that must have ended in the span.
-const CHILDREN: u64 = 3;
+/// Most runnable time of the children, as a share of the waiting; above it they compute.
+const MAX_CHILD_CPU_SHARE: f64 = 0.5;
+/// Ancestors of a process that are searched, parent first.
+const MAX_GENERATIONS: usize = 4;
+/// Most share of the children's time in waits for a timer or for work.
+const MAX_CHILD_IDLE_SHARE: f64 = 0.5;
+/// Least number of children that ended in the span.
+const MIN_CHILDREN: u64 = 3;
 
 pub(super) const RULE: Rule = Rule { name: "child", classes: &[Class::Child], needs: Need::Waits, judge };
 
 const STATES: &[State] = &[State::Child];
 
-/// On a CPU, or ready for one.
-const BUSY: [State; 4] = [State::Oncpu, State::RunqWoken, State::RunqPreempted, State::RunqThrottled];
+/// On a CPU, or waiting for one.
+const RUNNABLE_STATES: [State; 4] =
+    [State::Oncpu, State::RunqWoken, State::RunqPreempted, State::RunqThrottled];
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
@@ -59,7 +60,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         else {
             continue;
         };
-        if count < CHILDREN || computes > COMPUTES || resting > RESTS {
+        if count < MIN_CHILDREN || computes > MAX_CHILD_CPU_SHARE || resting > MAX_CHILD_IDLE_SHARE {
             continue;
         }
         let mut suspicion = suspect(RULE.name, Class::Child, unit, lost);
@@ -70,51 +71,52 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.confidence = finding.confidence.min(0.7);
         finding.evidence.push(evidence("children that ended", facts.per_second(count), "1/s", None));
         finding.evidence.push(evidence_below(
-            "of the waiting they, or what they started, were on a CPU or ready for one",
+            "share of the waiting with the children, or processes they started, runnable",
             computes * 100.0,
             "%",
-            COMPUTES * 100.0,
+            MAX_CHILD_CPU_SHARE * 100.0,
         ));
         finding.evidence.push(evidence_below(
-            "of their time the children wait for a timer or for work",
+            "share of the children's time in waits for a timer or for work",
             resting * 100.0,
             "%",
-            RESTS * 100.0,
+            MAX_CHILD_IDLE_SHARE * 100.0,
         ));
-        finding.alternatives.push(not("healthy", "children that do the parent's work would be on a CPU"));
-        finding.advice =
-            format!("{} waits for {comm} after {comm}, which waits itself: look at what for", unit.comm);
+        finding.alternatives.push(not("healthy", "children that do the parent's work would use a CPU"));
+        finding.advice = format!(
+            "{} waits for one {comm} after another, and each waits itself: find out for what",
+            unit.comm
+        );
         suspicions.push(suspicion);
     }
     verdict(suspicions)
 }
 
-/// Whether a process was started by one of a unit, or by what that started.
+/// True if a process descends from a process of the unit.
 fn is_below(facts: &Facts, unit: &Unit, parents: &HashMap<Tgid, Tgid>, tgid: Tgid) -> bool {
     let above = std::iter::successors(parents.get(&tgid).copied(), |tgid| parents.get(tgid).copied());
-    above.take(GENERATIONS).any(|above| facts.members(unit).any(|process| process.tgid == above))
+    above.take(MAX_GENERATIONS).any(|above| facts.members(unit).any(|process| process.tgid == above))
 }
 
-/// Time of the children, and of what they started, on a CPU or ready for one: a compiler's driver waits for the compiler.
-/// That others run in their place is said of them.
+/// Runnable time, ns, of the unit's descendants: a compiler driver waits for the compiler. (Time in which others run in their
+/// place is a finding about the children.)
 fn computed(facts: &Facts, unit: &Unit, parents: &HashMap<Tgid, Tgid>) -> u64 {
     let below = |tgid| is_below(facts, unit, parents, tgid);
     let ours = facts.processes.iter().filter(|process| below(process.tgid));
-    let observed: u64 = ours.map(|process| process.times.sum(&BUSY)).sum();
-    // One that came and went between two readings may have left no more than this.
+    let observed: u64 = ours.map(|process| process.times.sum(&RUNNABLE_STATES)).sum();
+    // Of a process that came and went between two readings of `/proc` only this is known.
     let ended = facts.windows.iter().flat_map(|window| &window.exits).filter(|exit| below(exit.tgid));
     observed.max(ended.map(|exit| exit.cpu.0).sum())
 }
 
-/// Who made whom, as far as it was seen.
+/// Parent of each process, as far as it was observed.
 fn parents(facts: &Facts) -> HashMap<Tgid, Tgid> {
     let alive = facts.processes.iter().map(|process| (process.tgid, process.parent));
     let ended = facts.windows.iter().flat_map(|window| &window.exits).map(|exit| (exit.tgid, exit.parent));
     alive.chain(ended).filter(|(_, parent)| parent.0 > 1).collect()
 }
 
-/// Share of the time of the children, and of what they started, in which they wait for a timer or for work. That some
-/// of them wait for others of them is no time of its own.
+/// Share of the descendants' time in which they wait for a timer or for work. Waits of descendants for each other do not count.
 fn resting(facts: &Facts, unit: &Unit, parents: &HashMap<Tgid, Tgid>) -> f64 {
     let (mut rest, mut all) = (0, 0);
     for child in facts.processes.iter().filter(|process| is_below(facts, unit, parents, process.tgid)) {

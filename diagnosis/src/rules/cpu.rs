@@ -2,14 +2,14 @@
 //!
 //! **Classes** `cpu-user` (most of its CPU time is in user mode) and `cpu-kernel` (at least half is in the kernel).
 //!
-//! **What.** Processes of one name and parent are on a CPU, or ready for one, at least [`CORES_ENTER`] of a core over the whole
-//! span (to stay: [`CORES_LEAVE`]) and get [`MIN_CPU_GRANTED_RATIO`] of that at least, and it is at least [`BOUND`] of their non-idle time: they
-//! compute, they do not wait for anything else.
+//! **What.** Over the whole span, processes of one name and parent are runnable for at least [`CORES_ENTER`] of a core (to stay:
+//! [`CORES_LEAVE`]), run for at least [`MIN_CPU_GRANTED_RATIO`] of that, and it is at least [`MIN_CPU_BOUND_SHARE`] of their
+//! non-idle time: they compute, they do not wait for anything else.
 //!
-//! **When it is an alert.** A CPU that is busy is in use, so this alone is in reports only. It opens an alert when the
-//! process touches nothing in all that time: below [`TOUCHES`] syscalls and page faults a second and no I/O, as a loop that
-//! never ends does. Whoever makes *others* wait is the culprit of their `runq-neighbour`, which this then hangs below. And
-//! a build, a server or a batch job takes memory, reads files and calls the kernel.
+//! **When it is an alert.** A busy CPU is in use, so this alone is in reports only. It opens an alert when the process has no
+//! effect in all that time: below [`MAX_SPIN_EVENTS_PER_S`] syscalls and page faults a second and no I/O, as an endless loop.
+//! A build, a server or a batch job takes memory, reads files and calls the kernel. A process that makes *others* wait is the
+//! culprit of their `runq-neighbour`, and this hangs below that.
 //!
 //! **Cure.** See where the time goes: `agent flamegraph --pid …`.
 
@@ -19,24 +19,23 @@ use super::lost::{Loss, not, process_culprit, suspect};
 use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
-/// Cores.
+/// Runnable time, cores, to enter.
 const CORES_ENTER: f64 = 0.90;
-/// The same, to stay, and in single windows.
+/// The same, to stay, and in each single window.
 const CORES_LEAVE: f64 = 0.70;
-/// Share of the CPU it wants that it must get: below it, it waits about as much as it computes, and that is the trouble. At
-/// 0.5 both weigh the same; the rest is what two halves of a span differ by.
+/// Least share of its runnable time that it runs: below it, it waits about as much as it computes, and the waiting is the trouble.
+/// At 0.5 both weigh the same; the rest is the difference between two halves of a span.
 const MIN_CPU_GRANTED_RATIO: f64 = 0.55;
-/// Share of its mean CPU that it must have in a single window: what others take from it is not the same in each.
+/// Least CPU time of a single window, as a share of the mean: what other processes take differs from window to window.
 const MIN_WINDOW_RATIO: f64 = 0.7;
-/// CPU time and waiting for it, of the non-idle time.
-const BOUND: f64 = 0.70;
-/// Syscalls, and page faults, a second and process, from which it does something for somebody. A loop that never ends makes none
-/// itself; the runtimes around one do: Java's timer 20 a second, a Python thread that waits for the GIL one in 5 ms only while
-/// there is one. Whoever serves, reads or writes at that pace has a request or a block in 20 ms. (A Go program's monitor sleeps up to 100
-/// times a second: of a Go loop there is no alert, which errs on the side of silence.)
-const TOUCHES: f64 = 50.0;
-/// User share of the CPU time of a process that spins.
-const SPIN_USER: f64 = 0.95;
+/// Least share of the non-idle time that is runnable time.
+const MIN_CPU_BOUND_SHARE: f64 = 0.70;
+/// Most syscalls, and most page faults, a second and process, of an endless loop. The loop makes none; runtimes around it do: Java's
+/// timer 20 a second, Python one in 5 ms while a second thread waits for the GIL. At this pace a server handles one request in 20 ms.
+/// (Go's monitor thread sleeps up to 100 times a second: an endless loop in Go opens no alert.)
+const MAX_SPIN_EVENTS_PER_S: f64 = 50.0;
+/// Least user-mode share of the CPU time of an endless loop.
+const MIN_SPIN_USER_SHARE: f64 = 0.95;
 
 pub(super) const RULE: Rule =
     Rule { name: "cpu", classes: &[Class::CpuUser, Class::CpuKernel], needs: Need::Nothing, judge };
@@ -54,7 +53,7 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         facts.members(unit).filter_map(|process| process.usage).map(|at| &facts.usage[at]).collect();
     let (user, system) = rows.iter().fold((0, 0), |sum, row| (sum.0 + row.user.0, sum.1 + row.system.0));
     let used = user + system;
-    // What it was ready for and others got, it wants as well.
+    // Time in which it was runnable and others ran counts as demand, too.
     let wanted = used + unit.times.sum(&super::runq::STATES);
     let got = used as f64 / wanted.max(1) as f64;
     let cores = facts.per_second(wanted) / 1e9;
@@ -67,7 +66,7 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         series.iter_mut().zip(of).for_each(|(sum, ns)| *sum += ns / 1e9);
     }
     let share = (wanted as f64 / unit.times.non_idle().max(wanted).max(1) as f64).min(1.0);
-    if share < BOUND || !lasts(&series, CORES_LEAVE * got * MIN_WINDOW_RATIO) {
+    if share < MIN_CPU_BOUND_SHARE || !lasts(&series, CORES_LEAVE * got * MIN_WINDOW_RATIO) {
         return None;
     }
     let level = level(cores, CORES_ENTER, CORES_LEAVE)?;
@@ -84,24 +83,42 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     let syscalls = facts.per_second(rows.iter().map(|row| row.syscalls).sum()) / count;
     let faults = facts.per_second(rows.iter().map(|row| row.min_flt + row.maj_flt).sum()) / count;
     let io: u64 = rows.iter().map(|row| row.io_bytes()).sum();
-    let spins =
-        facts.has_syscalls && kernel <= 1.0 - SPIN_USER && syscalls < TOUCHES && faults < TOUCHES && io == 0;
+    let spins = facts.has_syscalls
+        && kernel <= 1.0 - MIN_SPIN_USER_SHARE
+        && syscalls < MAX_SPIN_EVENTS_PER_S
+        && faults < MAX_SPIN_EVENTS_PER_S
+        && io == 0;
     finding.confidence = if spins { 0.6 } else { 0.4 };
     finding.evidence = vec![
-        evidence("CPU, or ready for one", cores * 100.0, "% of a core", Some(CORES_ENTER * 100.0)),
-        evidence("of that on a CPU", got * 100.0, "%", Some(MIN_CPU_GRANTED_RATIO * 100.0)),
-        evidence("of its non-idle time that is", share * 100.0, "%", Some(BOUND * 100.0)),
+        evidence(
+            "runnable (on a CPU or waiting for one)",
+            cores * 100.0,
+            "% of a core",
+            Some(CORES_ENTER * 100.0),
+        ),
+        evidence(
+            "share of its runnable time on a CPU",
+            got * 100.0,
+            "%",
+            Some(MIN_CPU_GRANTED_RATIO * 100.0),
+        ),
+        evidence(
+            "share of its non-idle time that is runnable time",
+            share * 100.0,
+            "%",
+            Some(MIN_CPU_BOUND_SHARE * 100.0),
+        ),
         if kernel >= 0.5 {
-            evidence("of its CPU time in the kernel", kernel * 100.0, "%", Some(50.0))
+            evidence("share of its CPU time in the kernel", kernel * 100.0, "%", Some(50.0))
         } else {
-            evidence_below("of its CPU time in the kernel", kernel * 100.0, "%", 50.0)
+            evidence_below("share of its CPU time in the kernel", kernel * 100.0, "%", 50.0)
         },
-        evidence_below("syscalls a process", syscalls, "1/s", TOUCHES),
-        evidence_below("page faults a process", faults, "1/s", TOUCHES),
-        evidence("of the host's CPUs", facts.per_second(used) / 1e7 / facts.cpus, "%", None),
+        evidence_below("syscalls, each process", syscalls, "1/s", MAX_SPIN_EVENTS_PER_S),
+        evidence_below("page faults, each process", faults, "1/s", MAX_SPIN_EVENTS_PER_S),
+        evidence("share of the host's CPU time", facts.per_second(used) / 1e7 / facts.cpus, "%", None),
     ];
     if rows.len() > 1 {
-        finding.evidence.push(evidence("processes of this name", count, "count", None));
+        finding.evidence.push(evidence("processes with this name", count, "count", None));
     }
     if let Some(pressure) = facts.cpu_pressure {
         finding.evidence.push(evidence("CPU pressure (some)", pressure * 100.0, "%", None));
@@ -110,9 +127,9 @@ fn bound(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
         .alternatives
         .push(not(&other, format!("{:.0} % of its CPU time is in the kernel", kernel * 100.0)));
     let why_not = if spins {
-        "it makes no syscall, fault or I/O in all that time"
+        "it makes hardly a syscall or page fault, and no I/O: an endless loop"
     } else {
-        "not ruled out: nobody waits for it, and it may have that much to do"
+        "not ruled out: no other process waits for it, and it may have that much to do"
     };
     finding.alternatives.push(not("healthy", why_not));
     finding.advice = format!(

@@ -3,12 +3,12 @@
 //! **Class** `cpu-quota`; the culprit is the cgroup.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
-//! stay: 12 %, 0.06 s/s), ready to run in a cgroup that is throttled until its next period (`cpu.max`, `cpu.cfs_quota_us`).
+//! stay: 12 %, 0.06 s/s), runnable in a cgroup that is throttled until its next period (`cpu.max`, `cpu.cfs_quota_us`).
 //!
-//! **Why.** CPU utilization looks low, and run-queue latency looks like a noisy neighbour; it is neither: the kernel holds
-//! the group back as it was told to. Many threads use a quota up in a few ms and then all stand still.
+//! **Why.** CPU utilization looks low, and run-queue latency looks like a noisy neighbour; it is neither: the kernel enforces
+//! the quota. Many threads use a quota up in a few ms and then all stand still.
 //!
-//! **Cure.** Raise the quota (`CPUQuota=`, `resources.limits.cpu`), or make fewer threads ready at once (`GOMAXPROCS`, pool
+//! **Cure.** Raise the quota (`CPUQuota=`, `resources.limits.cpu`), or make fewer threads runnable at once (`GOMAXPROCS`, pool
 //! sizes that follow the quota).
 
 use agent_common::abi::sched::State;
@@ -29,8 +29,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.culprit = Some(culprit("cgroup", unit.cpu_cgroup.as_ref()));
         finding.confidence = finding.confidence.max(0.85);
         let cpu = facts.per_second(unit.times.of(State::Oncpu)) / 1e9;
-        finding.evidence.push(evidence("CPU it got", cpu * 100.0, "% of a core", None));
-        // Who is in the same group may use it up.
+        finding.evidence.push(evidence("CPU time it got", cpu * 100.0, "% of a core", None));
+        // Another process of the same cgroup may use the quota up.
         let group = facts.units.iter().filter(|other| other.cpu_cgroup == unit.cpu_cgroup && !other.kernel);
         if let Some(most) = group
             .filter(|other| other.at != unit.at && &*unit.cpu_cgroup != "/")
@@ -38,14 +38,15 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             .filter(|most| most.times.of(State::Oncpu) > unit.times.of(State::Oncpu))
         {
             let took = facts.per_second(most.times.of(State::Oncpu)) / 1e7;
-            let what = format!("{} ({}) in the same group got", most.comm, most.tgid);
+            let what = format!("CPU time that {} ({}) in the same cgroup got", most.comm, most.tgid);
             finding.evidence.push(evidence(what, took, "% of a core", None));
         }
         let other = unit.times.sum(&super::runq::STATES);
-        let why_not = format!("{:.0} ms/s of waiting for other reasons", facts.per_second(other) / 1e6);
+        let why_not =
+            format!("only {:.0} ms/s of waiting for a CPU without throttling", facts.per_second(other) / 1e6);
         finding.alternatives.push(not(&Class::RunqNeighbour, why_not));
         finding.advice = format!(
-            "the CPU quota of {} is used up: raise it (CPUQuota=, cpu.max), or run fewer threads at once",
+            "the CPU quota of cgroup {} is used up: raise it (CPUQuota=, cpu.max), or run fewer threads at once",
             unit.cpu_cgroup
         );
         suspicions.push(suspicion);

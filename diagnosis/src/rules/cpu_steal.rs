@@ -1,12 +1,11 @@
-//! # `cpu_steal`: the hypervisor runs somebody else
+//! # `cpu_steal`: the hypervisor runs another guest
 //!
 //! **Class** `cpu-steal`; subject and culprit are the host.
 //!
-//! **What.** The hypervisor takes at least [`ENTER`] of the CPUs' time (to stay: [`LEAVE`]), in four of five windows.
+//! **What.** The hypervisor takes at least [`STEAL_ENTER`] of the CPUs' time (to stay: [`STEAL_LEAVE`]), in four of five windows.
+//! Single percents are normal on shared machines.
 //!
-//! Single percents are normal on shared machines, and five seconds are short.
-//!
-//! **Why.** Every process looks slow and the CPU looks busy; nothing in this system can be done about it.
+//! **Why.** Every process looks slow and the CPU looks busy; nothing on this host can change it.
 //!
 //! **Cure.** A bigger or less crowded machine type; CPUs that are not shared; fewer virtual CPUs.
 
@@ -14,10 +13,10 @@ use super::lost::{culprit, host, suspect_other};
 use super::{Class, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 
-/// Share of the CPUs' time.
-const ENTER: f64 = 0.20;
-/// The same, to stay, and in single windows.
-const LEAVE: f64 = 0.10;
+/// Stolen share of the CPUs' time, to enter.
+const STEAL_ENTER: f64 = 0.20;
+/// The same, to stay, and in each single window.
+const STEAL_LEAVE: f64 = 0.10;
 
 pub(super) const RULE: Rule =
     Rule { name: "cpu_steal", classes: &[Class::CpuSteal], needs: Need::Nothing, judge };
@@ -28,11 +27,16 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         .iter()
         .map(|window| window.host.cpu.steal.0 as f64 / window.host.cpu.total().0.max(1) as f64)
         .collect();
-    let Some(level) = level(facts.steal, ENTER, LEAVE).filter(|_| lasts(&shares, LEAVE)) else {
+    let Some(level) = level(facts.steal, STEAL_ENTER, STEAL_LEAVE).filter(|_| lasts(&shares, STEAL_LEAVE))
+    else {
         return Verdict::Ok;
     };
-    let numbers =
-        vec![evidence("stolen by the hypervisor", facts.steal * 100.0, "% of the CPUs", Some(ENTER * 100.0))];
+    let numbers = vec![evidence(
+        "CPU time stolen by the hypervisor",
+        facts.steal * 100.0,
+        "%",
+        Some(STEAL_ENTER * 100.0),
+    )];
     let mut suspicion = suspect_other(RULE.name, Class::CpuSteal, host(), level, numbers);
     let finding = &mut suspicion.finding;
     finding.culprit = Some(culprit("host", "hypervisor"));
@@ -40,6 +44,6 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     finding.share_pct = facts.steal * 100.0;
     finding.confidence = 0.9;
     finding.advice =
-        "the machine under this one is crowded: another machine type, or CPUs that are not shared".into();
+        "the physical machine under this one is crowded: choose another machine type, or CPUs that are not shared".into();
     verdict(vec![suspicion])
 }

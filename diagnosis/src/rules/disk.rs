@@ -1,15 +1,15 @@
 //! # `disk`: waiting for a disk
 //!
-//! **Classes** `disk-read` and `disk-write`. The culprit is the process that has the device, the cgroup whose I/O limit
+//! **Classes** `disk-read` and `disk-write`. The culprit is the process that uses most of the device, the cgroup whose I/O limit
 //! holds the requests back, or the device.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to reads (or writes) of files and block devices. Asynchronous I/O (`io_getevents`) counts by the
 //! direction of its requests.
 //!
-//! **Whose fault.** The device with most of the process' requests: another process with half of the device's time is the
-//! culprit; requests that took less than 30 % of the wait while the device is not busy are held back before it (the I/O
-//! limit of the cgroup); a device below 80 % busy is not saturated: then it is one request after the other.
+//! **Whose fault.** The device with most of the process' requests decides. Another process with half of the device's service time
+//! is the culprit. If the device is not busy and the requests took less than 30 % of the wait, the I/O limit of the cgroup
+//! holds them back. A device below 80 % utilization is not saturated: then the process issues one request after another.
 //!
 //! **Cure.** As the culprit says: limit the other, raise the limit, keep more requests in flight, cache, a faster device.
 
@@ -41,7 +41,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// A unit's reads, and all its requests with their time.
+/// A unit's requests: (reads, (all requests, their time in queue and device, ns)).
 fn asynchronous(facts: &Facts, unit: &Unit) -> (u64, (u64, u64)) {
     let users =
         facts.devices.iter().flat_map(|device| &device.users).filter(|user| {
@@ -52,7 +52,7 @@ fn asynchronous(facts: &Facts, unit: &Unit) -> (u64, (u64, u64)) {
     })
 }
 
-/// What all rules about storage have in common.
+/// The suspicion of a storage rule, with device, culprit and cure; `more` ns of the loss were on a CPU.
 pub(super) fn storage(
     facts: &Facts,
     rule: &'static str,

@@ -1,14 +1,15 @@
-//! # `dns`: waiting for a name to be looked up
+//! # `dns`: waiting for a name lookup
 //!
-//! **Class** `dns`; the culprit is the name server: the process where it is on this host, and what that does meanwhile is told; else
-//! its address and port.
+//! **Class** `dns`; the culprit is the name server: on this host the process, and the evidence says what it does; elsewhere its
+//! address and port.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to answers of a name server.
 //!
-//! **Why.** The program does nothing meanwhile, and nothing of it shows as CPU or disk.
+//! **Why.** The program does nothing while it waits, and nothing of it shows as CPU or disk.
 //!
-//! **Cure.** A cache on this host (systemd-resolved, nscd, dnsmasq), another server, `options timeout:1 attempts:2`, names that end in a dot (no search list).
+//! **Cure.** A cache on this host (systemd-resolved, nscd, dnsmasq), another server, `options timeout:1 attempts:2`, names that
+//! end in a dot (no search list).
 
 use agent_common::abi::sched::State;
 
@@ -31,7 +32,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let followed = name_process(facts, unit, &Class::Dns, STATES, &mut suspicion);
         suspicion.finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
             format!(
-                "{} waits for names: a cache on this host, a server that answers, `options timeout:1 attempts:2` in \
+                "{} waits for name lookups: use a cache on this host, a faster server, or `options timeout:1 attempts:2` in \
                  resolv.conf",
                 unit.comm
             )

@@ -2,20 +2,20 @@
 //!
 //! **Class** `error-storm`.
 //!
-//! **What.** A process gets errno from one syscall at a rate and a share that its kind of call does not have when all
-//! is well (to enter; half the rate to stay; in four of five windows at least that):
+//! **What.** One syscall of a process fails with an errno, at a rate and a share that this kind of call does not reach in normal
+//! operation. To stay, and in four of five windows: half the rate.
 //!
 //! | kind of call | errors a second | share of its calls |
 //! |---|---|---|
 //! | waits and non-blocking I/O (`EAGAIN`, `EINTR`, `ETIMEDOUT` are answers there) | 10,000 | 90 % |
-//! | path look-ups (`ENOENT` is an answer there) | 5,000 | 50 % |
+//! | path lookups (`ENOENT` is an answer there) | 5,000 | 50 % |
 //! | any other | 1,000 | 50 % |
 //!
 //! **Why.** A loop that retries what cannot work, a missing file searched again and again, a closed descriptor: the
-//! program does not look at the result, and the work is for nothing.
+//! program ignores the result, and the work is wasted.
 //!
-//! **Cure.** The errno is in the finding; who calls: `agent flamegraph --pid …`; with which arguments: `strace -f -Z -e
-//! trace=<call> -p <pid>` shows failing calls only, at a price.
+//! **Cure.** The errno is in the finding. `agent flamegraph --pid …` shows the caller; `strace -f -Z -e trace=<call> -p <pid>`
+//! shows the arguments of failing calls, at a price.
 
 use agent_common::wire::finding::{Alternative, Class, Culprit, Finding, Subject};
 
@@ -61,8 +61,8 @@ impl Kind {
     }
 }
 
-/// Rate to stay, and in single windows, as a share of the rate to enter.
-const LEAVE: f64 = 0.5;
+/// Rate to stay, and in each single window, as a share of the rate to enter.
+const LEAVE_RATE_RATIO: f64 = 0.5;
 
 pub(super) const RULE: Rule =
     Rule { name: "error_storm", classes: &[Class::ErrorStorm], needs: Need::Syscalls, judge };
@@ -75,12 +75,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let (enter, least_share) = kind.limits();
         let rate = facts.per_second(calls.errors);
         let share = calls.errors as f64 / calls.count.max(1) as f64;
-        // A wait with a time-out is a sleep: `timer-storm` judges it.
+        // A wait that times out is a sleep: `timer-storm` judges it.
         if super::timer_storm::is_sleep(&name, calls) {
             continue;
         }
-        let Some(level) = level(rate, enter, enter * LEAVE) else { continue };
-        if share < least_share || !lasts(&calls.error_rates, enter * LEAVE) {
+        let Some(level) = level(rate, enter, enter * LEAVE_RATE_RATIO) else { continue };
+        if share < least_share || !lasts(&calls.error_rates, enter * LEAVE_RATE_RATIO) {
             continue;
         }
         let Some(row) = facts.process(*tgid) else { continue };
@@ -88,7 +88,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let errno = most.map_or_else(|| "an errno".into(), |(errno, _)| syscall_names::errno(*errno));
         // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
         let lost = if calls.timed > 0 {
-            // Time blocked costs nobody anything.
+            // Blocked time uses no CPU: the kernel time is the bound.
             (calls.total.0 as f64 * share).min(row.system.0 as f64)
         } else {
             row.system.0 as f64 * calls.errors as f64 / row.syscalls.max(1) as f64
@@ -112,7 +112,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             confidence: if kind == Kind::Waits { 0.7 } else { 0.85 },
             evidence: vec![
                 evidence(format!("{name} fails, mostly with {errno}"), rate, "1/s", Some(enter)),
-                evidence(format!("of its {name} calls"), share * 100.0, "%", Some(least_share * 100.0)),
+                evidence(
+                    format!("share of its {name} calls that fail"),
+                    share * 100.0,
+                    "%",
+                    Some(least_share * 100.0),
+                ),
                 evidence(format!("{name} calls"), facts.per_second(calls.count), "1/s", None),
             ],
             stacks: Vec::new(),
@@ -133,9 +138,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 
 fn advice(kind: Kind, name: &str, errno: &str, pid: u32) -> String {
     let cause = match kind {
-        Kind::Waits => "is tried again without waiting until it can work",
-        Kind::LooksUp => "asks for paths that are not there: keep the answer, or shorten the search path",
-        Kind::Other => "fails and is called again: the program does not look at the result",
+        Kind::Waits => "is retried at once: wait until it can succeed (poll, epoll)",
+        Kind::LooksUp => "looks up paths that do not exist: keep the answer, or shorten the search path",
+        Kind::Other => "fails and is called again: the program ignores the result",
     };
     let bare = name.strip_prefix("i386:").unwrap_or(name);
     format!(
@@ -180,7 +185,7 @@ mod tests {
             numbers,
             [
                 ("close fails, mostly with EBADF", 2_400.0),
-                ("of its close calls", 80.0),
+                ("share of its close calls that fail", 80.0),
                 ("close calls", 3_000.0)
             ]
         );
@@ -223,6 +228,6 @@ mod tests {
     #[test]
     fn a_path_that_is_never_there_is_a_storm() {
         let windows = windows(200, |_| vec![calls(7, "p", OPENAT, 9_000, 8_999, 1_500)]);
-        assert!(findings(&windows)[0].advice.contains("paths that are not there"));
+        assert!(findings(&windows)[0].advice.contains("paths that do not exist"));
     }
 }

@@ -1,13 +1,13 @@
-//! # `fault_minor`: memory is taken again and again
+//! # `fault_minor`: memory is mapped again and again
 //!
 //! **Class** `fault-minor`; the culprit is the process.
 //!
-//! **What.** Processes of one name and parent take at least [`RATE_ENTER`] minor page faults a second (to stay, and in four
-//! of five windows: [`RATE_LEAVE`]), and kernel time that no system call explains is at least 20 % of their non-idle
+//! **What.** Processes of one name and parent have at least [`RATE_ENTER`] minor page faults a second (to stay, and in four
+//! of five windows: [`RATE_LEAVE`]). Their kernel time outside system calls is at least 20 % of their non-idle
 //! thread time and 0.1 s a second (to stay: 12 %, 0.06 s/s).
 //!
-//! **Why.** Each fault finds, clears and maps a page: 0.5 to 2 µs. Memory that is kept costs that once; an allocator that
-//! gives memory back at once, or a program that maps anew for each task, pays each time.
+//! **Why.** Each fault finds, clears and maps a page: 0.5 to 2 µs. A program that keeps memory pays that once. An allocator that
+//! returns memory at once, or a program that maps anew for each task, pays each time.
 //!
 //! **Cure.** Keep memory (`M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`, arenas), reuse buffers, huge pages.
 
@@ -15,12 +15,12 @@ use super::lost::{measure, not, process_culprit, suspect};
 use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, Unit, lasts};
 
-/// Faults a second.
+/// Minor faults a second, to enter.
 const RATE_ENTER: f64 = 20_000.0;
-/// The same, to stay, and in single windows.
+/// The same, to stay, and in each single window.
 const RATE_LEAVE: f64 = 10_000.0;
-/// Longest mean time of a fault, ns: above it something else takes the kernel's time.
-const MEAN_NS: f64 = 20_000.0;
+/// Most kernel time a fault, ns: above it, something else uses the kernel time.
+const MAX_MEAN_FAULT_NS: f64 = 20_000.0;
 
 pub(super) const RULE: Rule =
     Rule { name: "fault_minor", classes: &[Class::FaultMinor], needs: Need::Nothing, judge };
@@ -43,7 +43,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let spent = kernel_without_calls(facts, unit);
         let mean = spent as f64 / faults.max(1) as f64;
         let Some(mut loss) =
-            measure(facts, unit, spent).filter(|_| mean <= MEAN_NS && lasts(&series, RATE_LEAVE))
+            measure(facts, unit, spent).filter(|_| mean <= MAX_MEAN_FAULT_NS && lasts(&series, RATE_LEAVE))
         else {
             continue;
         };
@@ -53,7 +53,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let finding = &mut suspicion.finding;
         finding.culprit = Some(process_culprit(unit));
         finding.evidence.push(evidence("minor faults", rate, "1/s", Some(RATE_ENTER)));
-        finding.evidence.push(evidence_below("kernel time a fault", mean, "ns", MEAN_NS));
+        finding.evidence.push(evidence_below("kernel time of a fault, mean", mean, "ns", MAX_MEAN_FAULT_NS));
         let calls: u64 = facts.members(unit).filter_map(|process| facts.all_calls.get(&process.tgid)).sum();
         finding.alternatives.push(not(
             &Class::SyscallStorm,
@@ -64,8 +64,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             .alternatives
             .push(not(&Class::Swap, format!("{:.0} major faults a second", facts.per_second(major))));
         finding.advice = format!(
-            "{} takes memory and gives it back all the time: keep it (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, buffers \
-             used again), or use huge pages; `agent flamegraph --pid {}` shows who touches it",
+            "{} maps memory and returns it all the time: keep it (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, reused \
+             buffers), or use huge pages; `agent flamegraph --pid {}` shows the code that touches it",
             unit.comm, unit.tgid
         );
         suspicions.push(suspicion);
@@ -73,12 +73,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// What `/proc` says of the processes of a unit.
+/// The rows from `/proc` of a unit's processes.
 pub(super) fn rows<'a>(facts: &'a Facts, unit: &'a Unit) -> impl Iterator<Item = &'a crate::usage::Usage> {
     facts.members(unit).filter_map(|process| process.usage).map(|at| &facts.usage[at])
 }
 
-/// Kernel time of a unit that its system calls do not explain: their time less what of it was spent off the CPU.
+/// Kernel CPU time of a unit outside system calls, ns: system time less the calls' time on a CPU.
 pub(super) fn kernel_without_calls(facts: &Facts, unit: &Unit) -> u64 {
     let system: u64 = rows(facts, unit).map(|row| row.system.0).sum();
     let in_calls: u64 = rows(facts, unit).map(|row| row.syscall_time.0).sum();

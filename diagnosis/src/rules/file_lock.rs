@@ -1,16 +1,17 @@
 //! # `file_lock`: waiting for a lock on a file
 //!
-//! **Class** `file-lock`; the culprit is the process that held it: the one whose unlocking ended the waits, or that still
+//! **Class** `file-lock`; the culprit is the process that holds the lock: the one whose unlock ended the waits, or that still
 //! holds it (`/proc/locks`).
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
-//! stay: 12 %, 0.06 s/s), to `flock` and `fcntl(F_SETLKW)`. Or they try (`F_SETLK`, `LOCK_NB`) and are refused twice a second
-//! (to stay, and in four of five windows: once), in one of ten calls: then what they sleep between is lost, if it is 0.1 s a second.
+//! stay: 12 %, 0.06 s/s), to `flock` and `fcntl(F_SETLKW)`. Or they only try (`F_SETLK`, `LOCK_NB`) and are refused twice a second
+//! (to stay, and in four of five windows: once), in at least one of ten calls: then the sleep between two tries is lost time, if
+//! it is 0.1 s a second.
 //!
-//! **Why.** A lock file makes programs take turns (package managers, mail boxes, SQLite); who holds it while doing something
-//! slow holds all others up. What the holder does meanwhile is followed: that is then the root.
+//! **Why.** A lock file makes programs take turns (package managers, mail boxes, SQLite). A process that does slow work under the
+//! lock keeps all others waiting. What the holder waits for itself is then the root.
 //!
-//! **Cure.** Hold it for less, lock ranges in place of the file, SQLite: WAL mode.
+//! **Cure.** Shorten the time under the lock, lock ranges in place of the file, SQLite: WAL mode.
 
 use agent_common::abi::sched::State;
 
@@ -46,7 +47,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.culprit = file.map(|file| culprit("lock", file));
             finding.confidence *= 0.8;
         }
-        blame(facts, unit, followed, "waits for its turn at a file: the holder", &mut suspicion);
+        blame(facts, unit, followed, "waits for a file lock: the holder", &mut suspicion);
         suspicions.push(suspicion);
     }
     let tried: Vec<Suspicion> =
@@ -55,7 +56,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Who tries for a lock again and again, and sleeps between.
+/// Units that try for a lock again and again, and sleep between the tries.
 fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
     refusals::lasting(facts, |want| want == Want::Lock).filter_map(|(refused, unit, level)| {
         let mut suspicion = refused.suspect(facts, RULE.name, Class::FileLock, level);
@@ -63,12 +64,18 @@ fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
             return None;
         }
         let followed = chain::follow(facts, unit, &Class::FileLock, STATES);
-        blame(facts, unit, followed, "tries for a lock that another process has: that one", &mut suspicion);
+        blame(
+            facts,
+            unit,
+            followed,
+            "tries for a file lock that another process holds: that process",
+            &mut suspicion,
+        );
         Some(suspicion)
     })
 }
 
-/// Names who has the lock, and where that leads; `what` the unit does where that one is at work.
+/// Writes the holder of the lock and the chain behind it into the suspicion; `what` the unit does, for the cure.
 fn blame(facts: &Facts, unit: &Unit, followed: Followed, what: &str, suspicion: &mut Suspicion) {
     let finding = &mut suspicion.finding;
     if let Some(blocker) = &followed.blocker {
@@ -79,6 +86,6 @@ fn blame(facts: &Facts, unit: &Unit, followed: Followed, what: &str, suspicion: 
     finding.evidence.extend(followed.evidence.iter().cloned());
     finding.advice = followed
         .advice(facts, unit)
-        .unwrap_or_else(|| format!("{} {what} must hold the lock for less", unit.comm));
+        .unwrap_or_else(|| format!("{} {what} must release the lock sooner", unit.comm));
     suspicion.chain = followed.links;
 }

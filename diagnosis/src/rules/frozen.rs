@@ -1,18 +1,17 @@
 //! # `frozen`: a cgroup keeps a process from running
 //!
-//! **Class** `frozen`; the culprit is the cgroup that was told to freeze.
+//! **Class** `frozen`; the culprit is the frozen cgroup.
 //!
-//! **What.** A process lives in a frozen cgroup (`cgroup.freeze` of v2, `freezer.state` of v1, of its own cgroup or of one above
-//! it) at the end of the span. Frozen processes of one cgroup are one finding.
+//! **What.** A process is in a frozen cgroup (`cgroup.freeze` of v2, `freezer.state` of v1; its own cgroup or one above)
+//! at the end of the span. Frozen processes of one cgroup are one finding.
 //!
-//! **When it is an alert.** Freezing is done on purpose (`docker pause`, a snapshot, a backup), so alone it is in reports only. It
-//! opens an alert when a process that is not frozen itself waits for a frozen one: a lock that it holds, an answer that it owes, data
-//! that it does not take.
+//! **When it is an alert.** People freeze on purpose (`docker pause`, a snapshot, a backup), so alone it is in reports only. It
+//! opens an alert when a process that is not frozen waits for a frozen one: for a lock, for an answer, or until it reads.
 //!
-//! **Why.** No signal shows it, `ps` says `D` or `S` as of any process that waits, and no kill reaches it in v1. Who waits for it
-//! looks hung.
+//! **Why.** No signal shows it, `ps` prints `D` or `S` as for any waiting process, and in v1 no kill reaches it. The processes
+//! that wait for it look hung.
 //!
-//! **Cure.** Thaw it: the finding says by which file. `docker unpause`, `systemctl thaw`.
+//! **Cure.** Thaw it: the finding names the file. `docker unpause`, `systemctl thaw`.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +24,8 @@ use crate::window::FrozenRow;
 
 pub(super) const RULE: Rule = Rule { name: "frozen", classes: &[Class::Frozen], needs: Need::Nothing, judge };
 
-/// Share of the time of one thread that others must wait for the frozen one.
-const WAITED: f64 = 0.2;
+/// Least time, seconds a second, that one thread waits for the frozen process, to open an alert.
+const MIN_WAITED_SHARE: f64 = 0.2;
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut groups: BTreeMap<&str, Vec<&FrozenRow>> = BTreeMap::new();
@@ -36,7 +35,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for (cgroup, mut rows) in groups {
         rows.sort_unstable_by_key(|row| row.tgid);
-        // Who is waited for most stands for all of them.
+        // The process that others wait for most stands for all of the cgroup.
         let waited = |row: &&FrozenRow| waiting(facts, row.tgid);
         let Some(row) = rows.iter().copied().max_by_key(|row| (waited(row).1, std::cmp::Reverse(row.tgid)))
         else {
@@ -47,15 +46,15 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let mut subject = subject(unit);
         subject.pid = Some(row.tgid.0);
         let mut numbers =
-            vec![evidence("nothing of it has run, for at least", row.age.as_secs_f64(), "s", None)];
+            vec![evidence("not a thread of it has run, for at least", row.age.as_secs_f64(), "s", None)];
         if rows.len() > 1 {
-            numbers.push(evidence("processes in it", rows.len() as f64, "count", None));
+            numbers.push(evidence("frozen processes in the cgroup", rows.len() as f64, "count", None));
         }
         let rate = facts.per_second(ns) / 1e9;
-        let is_waited_for = rate >= WAITED;
+        let is_waited_for = rate >= MIN_WAITED_SHARE;
         if is_waited_for {
-            let what = format!("wait for it: {}", names.join(", "));
-            numbers.push(evidence(what, rate * 1e3, "ms/s", Some(WAITED * 1e3)));
+            let what = format!("time that others wait for it ({})", names.join(", "));
+            numbers.push(evidence(what, rate * 1e3, "ms/s", Some(MIN_WAITED_SHARE * 1e3)));
         }
         let mut suspicion = suspect_other(RULE.name, Class::Frozen, subject, Level::Enter, numbers);
         suspicion.key = format!("frozen/{cgroup}");
@@ -69,20 +68,20 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.advice = format!("{} ({}) is frozen by cgroup {cgroup}: {}", unit.comm, row.tgid, thaw(row));
         if !is_waited_for {
             doubt(finding);
-            finding.alternatives.push(not("healthy", "not ruled out: nobody is seen to wait for it"));
+            finding.alternatives.push(not("healthy", "not ruled out: no process waits for it"));
         }
         suspicions.push(suspicion);
     }
     verdict(suspicions)
 }
 
-/// How to let it go on.
+/// The command that thaws it.
 pub(super) fn thaw(row: &FrozenRow) -> String {
     let word = if row.file.ends_with("freezer.state") { "THAWED" } else { "0" };
     format!("thaw it (`echo {word} > {}`)", row.file)
 }
 
-/// Who is not frozen and waits for a process, by names, and the time of the one that waits longest.
+/// The processes that are not frozen and wait for a frozen one, by name, and the longest waiting time of a thread, ns.
 fn waiting(facts: &Facts, frozen: Tgid) -> (Vec<String>, u64) {
     let mut names = Vec::new();
     let mut most = 0;

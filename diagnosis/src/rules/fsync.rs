@@ -1,13 +1,13 @@
 //! # `fsync`: waiting until data is on the disk
 //!
-//! **Class** `fsync`. The culprit is the process that has the device, the cgroup whose I/O limit holds the requests back, or
-//! the device.
+//! **Class** `fsync`. The culprit is the process that uses most of the device, the cgroup whose I/O limit holds the requests
+//! back, or the device.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to `fsync`, `fdatasync`, `sync`, `msync`, `sync_file_range` and waits for the journal.
 //!
-//! **Why.** Each flush costs one to several round trips to the device, whatever its size, and in a journaling file system it
-//! also writes what others dirtied: one process that syncs small writes slows all others on that file system down.
+//! **Why.** Each flush costs one or more round trips to the device, whatever its size. In a journaling file system it also writes
+//! what others dirtied: one process that syncs small writes slows down all others on that file system.
 //!
 //! **Cure.** Sync once for many writes (group commit), `fdatasync` in place of `fsync`, files written in place, the data on
 //! another file system, a device with power-loss protection.

@@ -1,27 +1,27 @@
-//! # `futex`: waiting for a lock of the program's own
+//! # `futex`: waiting for a lock inside the program
 //!
 //! **Class** `futex`; the culprit is the lock, with the process whose thread holds it.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to futex words that are locks: several threads wait for the same word and wake each other there,
-//! or the word names its owner. A thread parked until there is work waits for a word of its own and is idle.
+//! or the word names its owner. A thread that is parked until there is work waits for a word of its own, and is idle.
 //!
-//! **Whose fault.** The holder: the owner in the lock's word (glibc mutexes), else who ended the waits. When it spends most
-//! of its own time in another wait (a disk, another lock, the run queue) that is the root, and this hangs below it. A wait that takes
-//! a third of its time is named in the finding's first line.
+//! **Whose fault.** The holder: the owner in the lock's word (glibc mutexes), else the thread that ended the waits. If it spends
+//! most of its own time in another wait (a disk, another lock, the run queue), that is the root, and this hangs below it. A wait
+//! that takes a third of the holder's time is named in the finding's headline.
 //!
-//! **Why.** More threads make it slower; only what is done under the lock counts.
+//! **Why.** More threads make it slower; only the time under the lock counts.
 //!
-//! **Deadlock.** Threads that own locks the next one waits for, in a ring: the finding says so. A wait that has not ended counts
-//! when the lock names its owner, also one of another process where the word is shared. Where no lock names its owner
-//! (semaphores, Python's locks): every thread of a process has waited for [`STILL_ENTER`] s (to stay: [`STILL_LEAVE`]) for
-//! another one, none with a time-out. Nothing but a signal ends that; of a process that the agent has seen at work before, and
-//! that has no handlers for signals of its own use, it is an alert.
+//! **Deadlock.** Threads own locks that the next one waits for, in a ring: the finding says so. An open wait counts when the lock
+//! names its owner (of another process, too, if the word is shared). Some locks name no owner (semaphores, Python's locks): there,
+//! every thread of a process has waited for another one for [`STANDSTILL_ENTER_S`] s (to stay: [`STANDSTILL_LEAVE_S`]), none with a
+//! time-out. Nothing but a signal ends that. It is an alert for a process that the agent has seen run, and that has no handlers
+//! for signals of its own use.
 //!
-//! **Owner gone.** A thread that ended with a mutex of the C library taken: the finding says so. Such a wait is looked at when it has
-//! lasted for two seconds, and the lock must be one by all of its words.
+//! **Owner gone.** A thread ended while it held a mutex of the C library: the finding says so. The agent inspects such a wait after
+//! two seconds, and checks all words of the lock.
 //!
-//! **Cure.** Hold it for less (no I/O, no allocation under it), split it, read-mostly structures, batches.
+//! **Cure.** Shorten the time under the lock (no I/O, no allocation), split it, read-mostly structures, batches.
 
 use std::collections::HashMap;
 
@@ -38,18 +38,18 @@ pub(super) const RULE: Rule = Rule { name: "futex", classes: &[Class::Futex], ne
 
 const STATES: &[State] = &[State::FutexLock];
 
-/// Age of a standstill, s.
-const STILL_ENTER: f64 = 5.0;
+/// Age of a standstill, s, to enter.
+const STANDSTILL_ENTER_S: f64 = 5.0;
 /// The same, to stay.
-const STILL_LEAVE: f64 = 4.0;
-/// Confidence that the owner of a lock is gone: the lock is one of the C library by all of its words.
-const ORPHANED: f64 = 0.9;
-/// Confidence where it was seen to stop.
-const STOPPED: f64 = 0.6;
+const STANDSTILL_LEAVE_S: f64 = 4.0;
+/// Confidence that a lock's owner is gone: all words of the lock fit a mutex of the C library.
+const ORPHANED_CONFIDENCE: f64 = 0.9;
+/// Confidence of a standstill of a process that was seen to run before.
+const STANDSTILL_CONFIDENCE: f64 = 0.6;
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
     if !facts.has_waits && !facts.has_states {
-        return Verdict::NotEnoughData { why: "waits are not looked at".to_owned() };
+        return Verdict::NotEnoughData { why: "waits are not recorded".to_owned() };
     }
     let mut suspicions = Vec::new();
     for unit in &facts.units {
@@ -68,33 +68,38 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             comm: Some(holder.map_or(unit.comm.as_ref(), |holder| holder.comm.as_ref()).into()),
         });
         suspicion.culprit_unit = holder.map(|holder| holder.unit);
-        finding.evidence.push(evidence(format!("of it for the word at {word:#x}"), share * 100.0, "%", None));
-        finding.evidence.push(evidence("threads that wait for it", waiters as f64, "count", None));
+        finding.evidence.push(evidence(
+            format!("share of its waiting for the lock at {word:#x}"),
+            share * 100.0,
+            "%",
+            None,
+        ));
+        finding.evidence.push(evidence("threads that wait for this lock", waiters as f64, "count", None));
         finding.evidence.extend(followed.evidence.iter().cloned());
         finding.headline = followed.headline(facts);
         if let Some(open) = oldest(facts, unit, STATES) {
             finding.evidence.push(open);
         }
         let runq = facts.per_second(unit.times.sum(&super::runq::STATES)) / 1e6;
-        finding.alternatives.push(not(&Class::RunqSelf, format!("{runq:.0} ms/s of waiting for a CPU")));
+        finding.alternatives.push(not(&Class::RunqSelf, format!("only {runq:.0} ms/s of waiting for a CPU")));
         finding.advice = followed.advice(facts, unit).unwrap_or_else(|| {
             format!(
-                "threads of {} wait for one lock: hold it for less, or split it; the stacks show where it is taken",
+                "threads of {} wait for one lock: shorten the time under it, or split it; the stacks show where it is taken",
                 unit.comm
             )
         });
         if let Some(ring) = ring(facts, unit) {
             let names: Vec<String> = ring.iter().map(|tid| named(facts, *tid)).collect();
             finding.evidence.push(evidence(
-                format!("threads that wait for each other in a ring: {}", names.join(", ")),
+                format!("threads in a ring of waits ({})", names.join(", ")),
                 ring.len() as f64,
-                "threads",
+                "count",
                 None,
             ));
             finding.confidence = 0.95;
             finding.advice = format!(
-                "a deadlock: {} each hold a lock that the next one waits for, and none goes on again; take the locks in one \
-                 order, and restart {}",
+                "a deadlock: {} each hold a lock that the next one waits for, and none can go on; restart {}, and take the locks \
+                 in one order",
                 names.join(", "),
                 unit.comm
             );
@@ -105,14 +110,15 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.culprit = Some(Culprit { kind: "thread".into(), ..gone });
             suspicion.culprit_unit = None;
             let what = format!(
-                "the owner of the lock at {word:#x}, thread {owner}, is gone: threads that wait for it"
+                "threads that wait for the lock at {word:#x}, whose owner (thread {owner}) has ended"
             );
             finding.evidence.push(evidence(what, waits as f64, "count", Some(1.0)));
-            finding.confidence = ORPHANED;
-            finding.headline = Some(format!("the owner (thread {owner}) is gone, nobody will unlock"));
+            finding.confidence = ORPHANED_CONFIDENCE;
+            finding.headline =
+                Some(format!("the lock's owner (thread {owner}) has ended: no thread will unlock it"));
             finding.advice = format!(
-                "thread {owner} ended with the lock at {word:#x} taken, and nobody will unlock it: restart {}; a robust mutex \
-                 (PTHREAD_MUTEX_ROBUST) tells the next one that its owner died",
+                "thread {owner} ended while it held the lock at {word:#x}, and no thread will unlock it: restart {}; a robust \
+                 mutex (PTHREAD_MUTEX_ROBUST) reports the owner's death to the next thread",
                 unit.comm
             );
         }
@@ -126,12 +132,12 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Processes in which every thread waits for another one.
+/// Suspicions about processes in which every thread waits for another one.
 fn standstills(facts: &Facts) -> impl Iterator<Item = Suspicion> {
     let still = facts.windows.last().into_iter().flat_map(|window| &window.standstills);
     still.filter_map(|still| {
         let age = still.age.as_secs_f64();
-        let level = level(age, STILL_ENTER, STILL_LEAVE)?;
+        let level = level(age, STANDSTILL_ENTER_S, STANDSTILL_LEAVE_S)?;
         let unit = facts.unit_of(still.tgid)?;
         let loss = Loss { ns: facts.span.0, rate: 1.0, share: 1.0, level };
         let mut suspicion = suspect(RULE.name, Class::Futex, unit, loss);
@@ -142,25 +148,25 @@ fn standstills(facts: &Facts) -> impl Iterator<Item = Suspicion> {
         finding.culprit =
             Some(Culprit { kind: "lock".into(), pid: Some(still.tgid.0), comm: Some(unit.comm.as_ref().into()) });
         finding.evidence = vec![
-            evidence("every thread waits for another one, for at least", age, "s", Some(STILL_ENTER)),
+            evidence("time that every thread has waited for another one, at least", age, "s", Some(STANDSTILL_ENTER_S)),
             evidence("threads, none with a time-out", f64::from(still.threads), "count", None),
         ];
-        finding.confidence = STOPPED;
+        finding.confidence = STANDSTILL_CONFIDENCE;
         if !still.stopped {
             doubt(finding);
-            let why_not = "not ruled out: it may wait for a signal, or was not seen to run before";
+            let why_not = "not ruled out: it may wait for a signal (the agent has not seen it run)";
             finding.alternatives.push(not("healthy", why_not));
         }
         finding.advice = format!(
-            "nothing but a signal ends this: most likely a deadlock of {} ({}). Its stacks say which locks (`gdb -p {} -batch \
-             -ex 'thread apply all bt'`, `py-spy dump -p {}`): take them in one order, and restart it",
+            "most likely a deadlock of {} ({}): nothing but a signal ends it. Its stacks show the locks (`gdb -p {} -batch \
+             -ex 'thread apply all bt'`, `py-spy dump -p {}`): restart it, and take them in one order",
             unit.comm, still.tgid, still.tgid, still.tgid
         );
         Some(suspicion)
     })
 }
 
-/// The lock that most of a unit's threads wait for at the end whose owner has ended: its word, the owner, the threads.
+/// The lock with an ended owner that most threads of a unit wait for at the end: its address, the owner, the number of threads.
 fn orphaned(facts: &Facts, unit: &Unit) -> Option<(u64, Tid, usize)> {
     let mut locks: HashMap<(u64, Tid), usize> = HashMap::new();
     let window = facts.windows.last()?;
@@ -174,10 +180,10 @@ fn orphaned(facts: &Facts, unit: &Unit) -> Option<(u64, Tid, usize)> {
     Some((word, owner, waits))
 }
 
-/// Threads that wait for locks of each other in a ring, by the waits that had not ended at the end.
+/// Threads that wait for each other's locks in a ring, by the open waits at the end of the span.
 fn ring(facts: &Facts, unit: &Unit) -> Option<Vec<Tid>> {
-    /// Longest ring that is looked for.
-    const LONGEST: usize = 16;
+    /// Longest ring that is searched for, threads.
+    const MAX_RING_THREADS: usize = 16;
     let window = facts.windows.last()?;
     let owners: HashMap<Tid, Tid> = window
         .waits
@@ -194,7 +200,7 @@ fn ring(facts: &Facts, unit: &Unit) -> Option<Vec<Tid>> {
     waiting.into_iter().find_map(|first| {
         let mut ring = vec![*first];
         let mut at = *owners.get(first)?;
-        while at != *first && ring.len() < LONGEST {
+        while at != *first && ring.len() < MAX_RING_THREADS {
             ring.push(at);
             at = *owners.get(&at)?;
         }
@@ -210,7 +216,7 @@ fn named(facts: &Facts, tid: Tid) -> String {
     }
 }
 
-/// The word with most of the waiting: address, its share, threads that wait for it.
+/// The futex word with most of the waiting: address, share of the waiting, number of threads.
 fn hottest(facts: &Facts, unit: &Unit) -> (u64, f64, usize) {
     let mut words: HashMap<u64, (u64, Vec<u32>)> = HashMap::new();
     let mut all = 0;

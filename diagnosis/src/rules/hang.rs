@@ -1,18 +1,18 @@
 //! # `hang`: stuck in the kernel
 //!
-//! **Class** `hang`; the culprit is the child (`vfork`), the server of the file system, or the holder of the lock, where that can
-//! be told.
+//! **Class** `hang`; the culprit, where it is known, is the child (`vfork`), the server of the file system, or the holder of the
+//! lock.
 //!
-//! **What.** A thread has been in one uninterruptible wait for at least [`AGE_ENTER`] s (to stay: [`AGE_LEAVE`] s): for a lock of
-//! the kernel or for none of the known reasons; for a disk only when no disk does anything; in `vfork` or `clone` until the
-//! child calls `exec` or ends. It has not come back: no kill reaches it, and no counter moves. Or it has waited as long for the
-//! answer of the process that serves a file system (FUSE), which is then the culprit.
+//! **What.** A thread has been in one uninterruptible wait for at least [`AGE_ENTER_S`] s (to stay: [`AGE_LEAVE_S`] s): for a lock
+//! of the kernel, or for none of the known reasons. For a disk only while no disk is busy. In `vfork` or `clone` until the child
+//! calls `exec` or ends. No kill reaches it, and no counter moves. Or it has waited as long for the process that serves a file
+//! system (FUSE), which is then the culprit.
 //!
-//! **Why.** A frozen file system, a dead network file system or FUSE server, a driver that lost a request: what waits looks
-//! idle to everything that counts work done.
+//! **Why.** A frozen file system, a dead network file system or FUSE server, a driver that lost a request: to every counter of
+//! work done, the waiting thread looks idle.
 //!
-//! **Cure.** The stack says where (`/proc/PID/stack`): thaw it (`fsfreeze -u`), bring the server back, `umount -f`; with
-//! `vfork` the child must get on.
+//! **Cure.** The stack shows the place (`/proc/PID/stack`): thaw it (`fsfreeze -u`), bring the server back, `umount -f`; with
+//! `vfork` the child must go on.
 
 use agent_common::abi::sched::State;
 use agent_common::units::{Tgid, Tid};
@@ -24,23 +24,23 @@ use crate::facts::{Facts, Process, Unit};
 use crate::syscall_names;
 use crate::window::{OpenWait, Wait, WaitTarget};
 
-/// Age of the wait, s.
-const AGE_ENTER: f64 = 4.0;
+/// Age of the wait, s, to enter.
+const AGE_ENTER_S: f64 = 4.0;
 /// The same, to stay.
-const AGE_LEAVE: f64 = 3.0;
-/// Share of its time that a server is stopped, from which that is why it does not answer.
-const STOPPED: f64 = 0.5;
-/// Share of the time in which a disk has requests open, below which none is worked on.
-const DISK_IDLE: f64 = 0.05;
+const AGE_LEAVE_S: f64 = 3.0;
+/// Least share of its time that a file-system server is stopped, to be the reason why it does not answer.
+const MIN_STOPPED_SHARE: f64 = 0.5;
+/// Utilization below which a disk is idle.
+const MAX_IDLE_DISK_BUSY: f64 = 0.05;
 
 pub(super) const RULE: Rule = Rule { name: "hang", classes: &[Class::Hang], needs: Need::States, judge };
 
 fn judge(facts: &Facts, _: &Trend) -> Verdict {
-    let disks_idle = facts.devices.iter().all(|device| device.busy.unwrap_or(0.0) < DISK_IDLE);
+    let disks_idle = facts.devices.iter().all(|device| device.busy.unwrap_or(0.0) < MAX_IDLE_DISK_BUSY);
     let mut suspicions = Vec::new();
     for unit in facts.units.iter().filter(|unit| !unit.kernel) {
         for process in facts.members(unit) {
-            // One that a cgroup keeps frozen is told so.
+            // `frozen` judges frozen processes.
             if facts.frozen.contains_key(&process.tgid) {
                 continue;
             }
@@ -50,7 +50,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let stuck = open.filter(|open| is_stuck(open, disks_idle) || is_served(open));
             let Some(stuck) = stuck.max_by_key(|open| open.age) else { continue };
             let served = served.filter(|wait| wait.tid == stuck.tid);
-            let Some(level) = level(stuck.age.as_secs_f64(), AGE_ENTER, AGE_LEAVE) else {
+            let Some(level) = level(stuck.age.as_secs_f64(), AGE_ENTER_S, AGE_LEAVE_S) else {
                 continue;
             };
             let loss = Loss { ns: facts.span.0, rate: 1.0, share: 1.0, level };
@@ -59,13 +59,13 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             finding.subject.pid = Some(process.tgid.0);
             finding.confidence = 0.9;
             finding.evidence = vec![evidence(
-                format!("thread {} has been in {}", stuck.tid, stuck.state.name()),
+                format!("time that thread {} has been in {}", stuck.tid, stuck.state.name()),
                 stuck.age.as_secs_f64(),
                 "s",
-                Some(AGE_ENTER),
+                Some(AGE_ENTER_S),
             )];
             if let Some((abi, nr)) = stuck.syscall {
-                let what = format!("in the call {}, first argument", syscall_names::display(abi, nr));
+                let what = format!("first argument of its system call {}", syscall_names::display(abi, nr));
                 finding.evidence.push(evidence(what, stuck.arg as f64, "", None));
             }
             let forks = is_vfork(stuck);
@@ -87,27 +87,27 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 });
                 suspicion.culprit_unit = Some(child.unit);
                 finding.evidence.push(evidence(
-                    format!("its child {} ({}) has not called exec", child.comm, child.tgid),
+                    format!("children that have not called exec ({} ({}))", child.comm, child.tgid),
                     1.0,
                     "count",
                     None,
                 ));
                 finding.advice = format!(
-                    "{} cannot go on before its child {} ({}) calls exec or ends: see what that one does",
+                    "{} cannot go on before its child {} ({}) calls exec or ends: find out what the child does",
                     unit.comm, child.comm, child.tgid
                 );
             } else {
                 finding.culprit = holder.map(process_culprit);
                 suspicion.culprit_unit = holder.map(|holder| holder.at);
                 finding.advice = format!(
-                    "thread {} of {} is stuck in the kernel: /proc/{}/task/{}/stack says where; a frozen file system, \
-                     a server that is gone, a driver",
+                    "thread {} of {} is stuck in the kernel: /proc/{}/task/{}/stack shows where; look for a frozen file system, \
+                     a dead file server, a driver error (dmesg)",
                     stuck.tid, unit.comm, process.tgid, stuck.tid
                 );
             }
             finding.alternatives.push(not(
                 &Class::DiskRead,
-                if disks_idle { "no disk does anything" } else { "it does not wait for a disk" },
+                if disks_idle { "no disk is busy" } else { "it does not wait for a disk" },
             ));
             suspicions.push(suspicion);
         }
@@ -115,38 +115,38 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Names the server of a file system, and what it does in place of answering.
+/// Writes the server of the file system as the culprit into the finding, and what it does in place of answering.
 fn blame_server(finding: &mut Finding, unit: &Unit, waits: Tid, server: &Process) {
-    let who = format!("{} ({})", server.comm, server.tgid);
+    let name = format!("{} ({})", server.comm, server.tgid);
     finding.culprit = Some(Culprit {
         kind: "process".into(),
         pid: Some(server.tgid.0),
         comm: Some(server.comm.as_ref().into()),
     });
-    finding.headline = Some(format!("it waits for the file system that {who} serves"));
+    finding.headline = Some(format!("it waits for the file system that {name} serves"));
     let all = server.times.all().max(1) as f64;
     for (what, states) in [
         ("is stopped by a signal", &[State::Stopped][..]),
         ("sleeps on a timer", &[State::Sleep][..]),
-        ("is on a CPU or ready for one", &[State::Oncpu, State::RunqWoken, State::RunqPreempted][..]),
+        ("is runnable", &[State::Oncpu, State::RunqWoken, State::RunqPreempted][..]),
     ] {
         let share = server.times.sum(states) as f64 / all;
-        let what = format!("{who}, which serves that file system, {what}");
-        finding.evidence.push(evidence(what, share * 100.0, "% of its time", None));
+        let what = format!("{name}, which serves that file system, {what}, share of its time");
+        finding.evidence.push(evidence(what, share * 100.0, "%", None));
     }
-    let stopped = server.times.of(State::Stopped) as f64 >= STOPPED * all;
+    let stopped = server.times.of(State::Stopped) as f64 >= MIN_STOPPED_SHARE * all;
     let cure = if stopped {
-        format!("was stopped by a signal: `kill -CONT {}` lets it go on", server.tgid)
+        format!("is stopped by a signal: `kill -CONT {}` resumes it", server.tgid)
     } else {
         format!("does not answer: `agent report --pid {}` shows what it does", server.tgid)
     };
     finding.advice = format!(
-        "thread {waits} of {} waits for a file system that {who} serves, which {cure}; `umount -f` lets those go that wait",
+        "thread {waits} of {} waits for a file system whose server, {name}, {cure}; `umount -f` ends the waits with an error",
         unit.comm
     );
 }
 
-/// The oldest wait of a process for the server of a file system that has not ended.
+/// The oldest open wait of a process for the server of a file system.
 fn served<'a>(facts: &Facts<'a>, tgid: Tgid) -> Option<&'a Wait> {
     let open = facts.windows.last()?.waits.iter().filter(|wait| wait.tgid == tgid && wait.open);
     let served = open.filter(|wait| matches!(wait.target, WaitTarget::FileServer { .. }));
@@ -168,7 +168,7 @@ fn is_vfork(open: &OpenWait) -> bool {
     name.is_some_and(|name| matches!(name, "vfork" | "clone" | "clone3"))
 }
 
-/// Who holds the lock that a process waits for.
+/// The holder of the kernel lock that a process waits for.
 fn holder<'a>(facts: &'a Facts, tgid: Tgid) -> Option<&'a Unit> {
     let rows = facts.windows.iter().flat_map(|window| &window.locks);
     let thread = rows.filter(|row| row.tgid == tgid).max_by_key(|row| row.waited)?.holder?;

@@ -11,12 +11,12 @@
 //! | `host-disk` | a device is busy 95 % of the time and all tasks wait for storage 20 % of it | 85 %, 10 % | |
 //! | `host-network` | 1 % of an interface's packets are dropped or faulty, and 100 a second | 0.5 %, 50 | |
 //!
-//! (Waiting as in `/proc/pressure`.) In four of five windows. What a process' finding says with a name hangs the host's below
-//! it.
+//! (Waiting as in `/proc/pressure`.) In four of five windows. A finding that names a process has precedence: the host's hangs
+//! below it.
 //!
-//! **Why.** It is the bound of all rules that name processes: what is left when each of them loses too little alone.
+//! **Why.** It completes the rules that name processes: it remains when each process alone loses too little.
 //!
-//! **Cure.** Less to do for this machine, or a larger one; who uses it is in the report's table.
+//! **Cure.** Less work for this machine, or a larger one; the report's table shows which processes use it.
 
 use super::lost::{culprit, host, suspect_other};
 use super::{Class, Level, Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, level, verdict};
@@ -39,7 +39,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// A share of each window.
+/// For each window, `of` as a share of the window.
 fn shares(facts: &Facts, of: impl Fn(&Window) -> Option<u64>) -> Vec<f64> {
     let share = |window: &Window| of(window).unwrap_or(0) as f64 / window.span().0.max(1) as f64;
     facts.windows.iter().map(|window| share(window)).collect()
@@ -72,10 +72,11 @@ fn cpu(facts: &Facts) -> Option<Suspicion> {
         return None;
     }
     let numbers = vec![
-        evidence("some task waits for a CPU", share * 100.0, "% of the time", Some(80.0)),
-        evidence_below("CPUs that stand idle", idle, "CPUs", 0.05 * facts.cpus),
+        evidence("share of the time that some task waits for a CPU", share * 100.0, "%", Some(80.0)),
+        evidence_below("idle CPUs, mean", idle, "count", 0.05 * facts.cpus),
     ];
-    let advice = "all CPUs are in use: fewer tasks at once, weights for those that matter, or more CPUs";
+    let advice =
+        "all CPUs are in use: run fewer tasks at once, give weights to those that matter, or add CPUs";
     Some(suspicion(Class::HostCpu, level, share, 0.4, "CPU", advice, numbers))
 }
 
@@ -91,13 +92,13 @@ fn memory(facts: &Facts) -> Option<Suspicion> {
     let waits = if_reached(by_pressure, 10.0);
     let left = available * 100.0;
     let numbers = vec![
-        evidence("all tasks wait for memory", share * 100.0, "% of the time", waits),
+        evidence("share of the time that all tasks wait for memory", share * 100.0, "%", waits),
         match if_reached(by_amount, 3.0) {
             Some(limit) => evidence_below("memory available", left, "%", limit),
             None => evidence("memory available", left, "%", None),
         },
     ];
-    let advice = "the host is short of memory: who has it is in the report's table; limit it, or add memory";
+    let advice = "the host is short of memory: the report's table shows which process has most; limit it, or add memory";
     Some(suspicion(Class::HostMemory, level, share, 0.7, "memory", advice, numbers))
 }
 
@@ -111,28 +112,37 @@ fn disks(facts: &Facts) -> Option<Suspicion> {
         return None;
     }
     let numbers = vec![
-        evidence("all tasks wait for storage", share * 100.0, "% of the time", Some(20.0)),
-        evidence(format!("{} busy", device.name), busy * 100.0, "%", Some(95.0)),
-        evidence(format!("{} serves a request in", device.name), device.mean_served() / 1e6, "ms", None),
-        evidence(format!("{} requests failed", device.name), device.errors as f64, "count", None),
-        evidence(format!("{} longest request", device.name), device.max as f64 / 1e6, "ms", None),
+        evidence("share of the time that all tasks wait for storage", share * 100.0, "%", Some(20.0)),
+        evidence(format!("{} utilization", device.name), busy * 100.0, "%", Some(95.0)),
+        evidence(
+            format!("{} service time of a request, mean", device.name),
+            device.mean_served() / 1e6,
+            "ms",
+            None,
+        ),
+        evidence(format!("{} requests that failed", device.name), device.errors as f64, "count", None),
+        evidence(
+            format!("{} longest request, queue and service", device.name),
+            device.max as f64 / 1e6,
+            "ms",
+            None,
+        ),
     ];
-    let advice =
-        "the disk has all it can do: who uses it is in the report's table; spread it, cache, or a faster one";
+    let advice = "the disk is saturated: the report's table shows which processes use it; spread the load, cache, or get a faster disk";
     let mut found = suspicion(Class::HostDisk, level, share, 0.7, "disk", advice, numbers);
     found.finding.culprit = Some(culprit("device", device.name.as_ref()));
     if let Some(user) = device.users.first() {
         let had = device.share(|other| other.tgid == user.tgid) * 100.0;
-        let what = format!("{} ({}) has of its time", user.comm, user.tgid);
+        let what = format!("{} ({}), share of the device's service time", user.comm, user.tgid);
         found.finding.evidence.push(evidence(what, had, "%", None));
         found.finding.evidence.push(evidence(
-            "of that flushes",
+            "share of its requests that are flushes",
             user.flushes as f64 / user.count.max(1) as f64 * 100.0,
             "%",
             None,
         ));
         found.finding.evidence.push(evidence(
-            "bytes of it",
+            "its throughput",
             facts.per_second(user.bytes) / f64::from(1 << 20),
             "MiB/s",
             None,
@@ -166,8 +176,8 @@ fn network(facts: &Facts) -> Option<Suspicion> {
     let (name, share, rate) = worst?;
     let level = level(share, 0.01, 0.005)?.min(level(rate, 100.0, 50.0)?);
     let numbers = vec![
-        evidence(format!("{name}: dropped or faulty"), share * 100.0, "% of its packets", Some(1.0)),
-        evidence(format!("{name}: dropped or faulty"), rate, "1/s", Some(100.0)),
+        evidence(format!("{name}: share of packets dropped or faulty"), share * 100.0, "%", Some(1.0)),
+        evidence(format!("{name}: packets dropped or faulty"), rate, "1/s", Some(100.0)),
     ];
     let advice =
         "packets are dropped at the interface: larger rings (ethtool -G), more queues, a faster link";

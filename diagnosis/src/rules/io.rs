@@ -1,4 +1,4 @@
-//! Which device a unit waits for, and who keeps it busy.
+//! Which device a unit waits for, and which process keeps that device busy.
 
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::{Alternative, Culprit, Evidence};
@@ -7,24 +7,26 @@ use super::lost::{culprit, not, process_culprit};
 use super::{evidence, evidence_below};
 use crate::facts::{Device, Facts, Unit};
 
-/// Share of the time with requests open from which a device is saturated.
-pub(super) const BUSY: f64 = 0.8;
-/// Below this it is idle: whoever waits for it waits for something else, or for one request at a time.
-const IDLE: f64 = 0.3;
-/// Share of a device's time from which one process has it.
-const HAS: f64 = 0.5;
-/// Share of a unit's waits that its requests' time must explain; below it they are held back before the device.
-const EXPLAINED: f64 = 0.3;
-/// The same when the device is saturated, by whomever: their time in its queue would show.
-const EXPLAINED_BUSY: f64 = 0.05;
-/// And what is not explained comes to this a request: a thread takes some 0.1 ms to run again, a limit holds for longer.
-const HELD: u64 = 500_000;
+/// Utilization (share of the time with requests open) from which a device is saturated.
+pub(super) const MIN_SATURATED_BUSY: f64 = 0.8;
+/// Utilization from which another process can be the culprit. Below it a unit waits for something else, or for one request at a
+/// time.
+const MIN_CONTENDED_BUSY: f64 = 0.3;
+/// Least share of a device's service time that makes a process the culprit.
+const MIN_HOG_SHARE: f64 = 0.5;
+/// Least share of a unit's waiting that its requests' time in queue and device must explain; below it the kernel throttles the
+/// requests before they reach the device.
+const MIN_EXPLAINED_RATIO: f64 = 0.3;
+/// The same on a saturated device: time in its queue would show.
+const MIN_EXPLAINED_RATIO_SATURATED: f64 = 0.05;
+/// Least unexplained time a request, ns: a thread takes some 0.1 ms to run again, a limit holds a request back for longer.
+const MIN_HELD_BACK_NS: u64 = 500_000;
 
 /// States in which a thread waits for a block device.
 pub(super) const STATES: [State; 5] =
     [State::DiskRead, State::DiskWrite, State::Fsync, State::Writeback, State::FaultFile];
 
-/// Who is to blame for a unit's waits for storage.
+/// The culprit of a unit's waits for storage, with evidence and cure.
 #[derive(Debug, Default)]
 pub(super) struct Blame {
     pub(super) culprit: Option<Culprit>,
@@ -32,24 +34,24 @@ pub(super) struct Blame {
     pub(super) evidence: Vec<Evidence>,
     pub(super) alternatives: Vec<Alternative>,
     pub(super) advice: String,
-    /// 0..=1.
+    /// Factor of the finding's confidence, 0..=1.
     pub(super) certainty: f64,
 }
 
-/// See [`Blame`].
+/// The culprit of a unit's waits for storage.
 pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     let mut blame = Blame::default();
     let Some(device) = device(facts, unit) else {
         blame.advice =
-            "no block device was used meanwhile: a network file system, FUSE or a lock in the file \
-                        system; the stacks say which"
+            "it waits, but no block device is in use: a network file system, FUSE or a file-system lock; \
+                        the stacks show which"
                 .into();
         blame.certainty = 0.5;
         return blame;
     };
     let busy = device.busy.unwrap_or(device.served as f64 / facts.span.0.max(1) as f64).min(1.0);
-    let saturated = Some(BUSY * 100.0).filter(|_| busy >= BUSY);
-    blame.evidence.push(evidence(format!("{} busy", device.name), busy * 100.0, "%", saturated));
+    let saturated = Some(MIN_SATURATED_BUSY * 100.0).filter(|_| busy >= MIN_SATURATED_BUSY);
+    blame.evidence.push(evidence(format!("{} utilization", device.name), busy * 100.0, "%", saturated));
     let mine = |tgid| facts.by_tgid.get(&tgid).is_some_and(|at| facts.processes[*at].unit == unit.at);
     let (requests, queued, served) = device
         .users
@@ -64,53 +66,53 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     if device.count > 0 {
         let ms = |ns: u64| ns as f64 / device.count as f64 / 1e6;
         blame.evidence.push(evidence(
-            format!("{} serves a request in", device.name),
+            format!("{} service time of a request, mean", device.name),
             ms(device.served),
             "ms",
             None,
         ));
         blame.evidence.push(evidence(
-            format!("{} queues a request for", device.name),
+            format!("{} queue time of a request, mean", device.name),
             ms(device.queued),
             "ms",
             None,
         ));
         let sequential = device.sequential as f64 / device.count as f64;
         blame.evidence.push(evidence(
-            format!("{} sequential requests", device.name),
+            format!("{} requests that are sequential", device.name),
             sequential * 100.0,
             "%",
             None,
         ));
     }
-    // What a journal or write-back waits for, kernel threads request.
+    // Kernel threads make the requests of journal and write-back.
     let waited = unit.times.sum(&[State::DiskRead, State::FaultFile, State::DiskWrite]);
     let own_requests = 2 * waited >= unit.times.sum(&STATES);
     let explained = own as f64 / waited.max(1) as f64;
     let in_cgroup = !unit.cgroup.is_empty() && &*unit.cgroup != "/";
-    let least = if busy < BUSY { EXPLAINED } else { EXPLAINED_BUSY };
-    let held = waited.saturating_sub(own) > HELD * requests;
+    let least = if busy < MIN_SATURATED_BUSY { MIN_EXPLAINED_RATIO } else { MIN_EXPLAINED_RATIO_SATURATED };
+    let held = waited.saturating_sub(own) > MIN_HELD_BACK_NS * requests;
     if device.count > 0 && own > 0 && own_requests && explained < least && held && in_cgroup {
         let share = evidence_below(
-            "of its waiting its requests were in the queue or the device",
+            "share of its waiting with a request in the queue or the device",
             explained * 100.0,
             "%",
             least * 100.0,
         );
         blame.evidence.push(share);
-        blame.alternatives.push(not("device", format!("{} is busy {:.0} % only", device.name, busy * 100.0)));
+        blame.alternatives.push(not("device", format!("{} is only {:.0} % busy", device.name, busy * 100.0)));
         blame.culprit = Some(culprit("cgroup", unit.cgroup.as_ref()));
         blame.advice = format!(
-            "its requests are held back before they reach {}: look at the I/O limit of {} (io.max, \
+            "the kernel holds its requests back before they reach {}: check the I/O limit of cgroup {} (io.max, \
              blkio.throttle.*)",
             device.name, unit.cgroup
         );
         blame.certainty = 0.8;
         return blame;
     }
-    if let Some((other, share)) = hog(facts, unit, device).filter(|_| busy >= IDLE) {
-        let what = format!("{} ({}) has of {}'s time", other.comm, other.tgid, device.name);
-        blame.evidence.push(evidence(what, share * 100.0, "%", Some(HAS * 100.0)));
+    if let Some((other, share)) = hog(facts, unit, device).filter(|_| busy >= MIN_CONTENDED_BUSY) {
+        let what = format!("{} ({}), share of {}'s service time", other.comm, other.tgid, device.name);
+        blame.evidence.push(evidence(what, share * 100.0, "%", Some(MIN_HOG_SHARE * 100.0)));
         blame.culprit = Some(process_culprit(other));
         blame.unit = Some(other.at);
         blame.advice = format!(
@@ -121,7 +123,7 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
         return blame;
     }
     blame.culprit = Some(culprit("device", device.name.as_ref()));
-    if busy >= BUSY {
+    if busy >= MIN_SATURATED_BUSY {
         blame.advice = format!(
             "{} is saturated, mostly by {} itself: fewer or larger requests, a cache, or a faster device",
             device.name, unit.comm
@@ -130,9 +132,9 @@ pub(super) fn blame(facts: &Facts, unit: &Unit) -> Blame {
     } else {
         blame
             .alternatives
-            .push(not("device saturation", format!("{} is busy {:.0} % only", device.name, busy * 100.0)));
+            .push(not("device saturation", format!("{} is only {:.0} % busy", device.name, busy * 100.0)));
         blame.advice = format!(
-            "{} waits for one request after the other while {} could serve more: keep several in flight \
+            "{} waits for one request after another while {} could serve more: keep several in flight \
              (read-ahead, threads, io_uring), or batch them",
             unit.comm, device.name
         );
@@ -160,7 +162,8 @@ fn device<'a>(facts: &'a Facts, unit: &Unit) -> Option<&'a Device> {
     own.or_else(|| facts.devices.iter().find(|device| device.count > 0 || device.busy.unwrap_or(0.0) > 0.01))
 }
 
-/// Another unit that has most of the device; what kernel threads write back is charged to who wrote most.
+/// Another unit with most of the device's service time, and its share. Write-back by kernel threads is charged to the units by
+/// what they wrote.
 fn hog<'a>(facts: &'a Facts, unit: &Unit, device: &Device) -> Option<(&'a Unit, f64)> {
     let mut shares: Vec<(usize, u64)> = Vec::new();
     let mut kernel = 0;
@@ -191,5 +194,5 @@ fn hog<'a>(facts: &'a Facts, unit: &Unit, device: &Device) -> Option<(&'a Unit, 
     let all: u64 = shares.iter().map(|(_, served)| served).sum();
     let (at, served) = shares.into_iter().max_by_key(|(at, served)| (*served, std::cmp::Reverse(*at)))?;
     let share = served as f64 / all.max(1) as f64;
-    (at != unit.at && share >= HAS).then(|| (&facts.units[at], share))
+    (at != unit.at && share >= MIN_HOG_SHARE).then(|| (&facts.units[at], share))
 }

@@ -1,15 +1,15 @@
 //! # `kernel_lock`: waiting for a lock inside the kernel
 //!
-//! **Class** `kernel-lock`; the culprit is the process that holds it where that can be told, else the lock.
+//! **Class** `kernel-lock`; the culprit is the process that holds it, where that is known, else the lock.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to mutexes, semaphores and rwsems of the kernel.
 //!
-//! **Why.** Some things exist once for a process, a directory or a file system: `mmap_lock` (threads that map and fault at
-//! the same time), a directory's lock (many files made in it), a superblock. The stacks say which.
+//! **Why.** Some locks exist once for a process, a directory or a file system: `mmap_lock` (threads that map and fault at
+//! the same time), a directory's lock (many files created in it), a superblock. The stacks show which.
 //!
-//! **Cure.** Spread what is shared: fewer `mmap` and `munmap` in threaded programs, several directories, per-process instead
-//! of per-thread workers.
+//! **Cure.** Spread what is shared: fewer `mmap` and `munmap` in threaded programs, several directories, processes in place of
+//! threads as workers.
 
 use std::collections::HashMap;
 
@@ -30,11 +30,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
     for unit in &facts.units {
         let rows = rows(facts, unit);
-        // The lock tracepoints see what the state may have under another name (a wait inside a page fault).
+        // The lock tracepoints also see waits that have another state (a wait inside a page fault).
         let traced: u64 = rows.iter().map(|row| row.waited.0).sum();
         let beyond = traced.saturating_sub(unit.times.of(State::KernelLock));
         let more = beyond.min(unit.times.of(State::Uninterruptible));
-        // Who has been woken for the lock and is ready does not have it yet: the tracepoints count that as well.
+        // A thread that was woken for the lock and is runnable does not have it yet: the tracepoints count that time, too.
         let more = more + (beyond - more).min(unit.times.of(State::RunqWoken));
         let Some(lost) = loss_with(facts, unit, STATES, more) else { continue };
         let followed = chain::follow(facts, unit, &Class::KernelLock, STATES);
@@ -53,7 +53,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let holder = top.and_then(|(_, (_, holder))| facts.by_tid.get(&holder?));
         let holder = holder.copied().or_else(|| followed.blocker.as_ref().map(|blocker| blocker.process));
         if let Some(((lock, kind), (waited, _))) = top {
-            let what = format!("of it for the {kind} at {lock:#x}");
+            let what = format!("share of its waiting for the {kind} at {lock:#x}");
             let share = waited as f64 / lost.ns.max(1) as f64;
             finding.evidence.push(evidence(what, (share * 100.0).min(100.0), "%", None));
         }
@@ -65,8 +65,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         }
         finding.evidence.extend(followed.evidence);
         finding.advice = format!(
-            "{} waits for a lock of the kernel; the stacks show which: spread what is shared (mappings, directories, \
-             files), or do it less often",
+            "{} waits for a lock of the kernel, the stacks show which: spread what is shared (mappings, directories, \
+             files), or use it less often",
             unit.comm
         );
         suspicion.chain = followed.links;

@@ -1,9 +1,9 @@
-//! # `leaks`: what only grows
+//! # `leaks`: growth without end
 //!
 //! **Classes** `fd-leak`, `thread-leak`, `zombie-leak`, `memory-leak`; subject and culprit are the process.
 //!
-//! **What.** Over all that is remembered of a process (longer than the span), or the newest quarter of it (a minute at
-//! most), cut into four equal parts, each part grows at 30 % of the mean pace at least: no step, no plateau, no saw-tooth.
+//! **What.** The agent keeps a history of each process, longer than the span. The whole history, or its newest quarter (a minute
+//! at most), is cut into four equal parts. Each part grows at 30 % of the mean pace at least: no step, no plateau, no saw-tooth.
 //! And:
 //!
 //! | class | observed at least | grown by | limit reached within | the limit |
@@ -13,11 +13,11 @@
 //! | `zombie-leak` | 6 s | 10 zombies | 1 day | `pid_max` |
 //! | `memory-leak` | 60 s | 50 MiB | 4 hours | available memory and swap of the host |
 //!
-//! And for descriptors and memory the limit is no further away than [`AHEAD`] times what has been observed: a cache that fills
-//! up for ten seconds is no leak of a day. What has come to [`FULL`] of its limit is judged by how it came there. Half the growth is enough to stay. Little history is little confidence: it rises from 0.6 to 0.9 within a minute (memory:
-//! ten).
+//! For descriptors and memory, the limit must also be within [`MAX_HORIZON_RATIO`] times the observed time: a cache that fills for
+//! ten seconds is no leak. At [`LIMIT_REACHED_SHARE`] of the limit, the growth up to there is judged. Half the growth is enough to
+//! stay. The confidence rises with the observed time, from 0.6 to 0.9 within a minute (memory: ten).
 //!
-//! **Why.** The limit is hit at night. Memory is often taken for good reasons at first, so it must grow for longer.
+//! **Why.** The limit is hit at night. Programs often have good reasons to take memory at first, so it must grow for longer.
 //!
 //! **Cure.** `ls -l /proc/PID/fd` (which files), `/proc/PID/task` (which threads), `wait` for children; for memory a heap
 //! profile, or a limit with a restart.
@@ -29,22 +29,22 @@ use crate::trend::{Life, Measure, Series};
 use agent_common::units::Tgid;
 use agent_common::wire::finding::{Culprit, Subject};
 
-/// Equal parts that must all grow.
-const PARTS: usize = 4;
-/// Share of what is remembered that is looked at by itself, and its most, seconds.
-const NEWEST: f64 = 0.25;
-/// See [`NEWEST`].
-const NEWEST_MOST: f64 = 60.0;
-/// Share of the limit from which it counts as reached.
-const FULL: f64 = 0.95;
-/// Windows do not end on the second, s.
-const SLACK: f64 = 0.5;
+/// Equal parts of a series that must all grow.
+const SERIES_PARTS: usize = 4;
+/// Newest share of the history that is judged by itself.
+const NEWEST_SHARE: f64 = 0.25;
+/// Longest such part, s.
+const MAX_NEWEST_S: f64 = 60.0;
+/// Share of the limit from which it counts as reached: it cannot grow much further.
+const LIMIT_REACHED_SHARE: f64 = 0.95;
+/// Tolerance of the observed time, s: windows do not end exactly on the second.
+const SPAN_SLACK_S: f64 = 0.5;
 /// Growth to stay, as a share of that to enter.
-const STAY: f64 = 0.5;
-/// Time to the limit, as a multiple of the time observed.
-const AHEAD: f64 = 200.0;
-const DAY: f64 = 86_400.0;
-const MIB: f64 = 1_048_576.0;
+const LEAVE_GROWTH_RATIO: f64 = 0.5;
+/// Most time to the limit, as a multiple of the observed time.
+const MAX_HORIZON_RATIO: f64 = 200.0;
+const DAY_S: f64 = 86_400.0;
+const MIB_BYTES: f64 = 1_048_576.0;
 
 /// What makes growth a leak.
 struct Kind {
@@ -55,7 +55,7 @@ struct Kind {
     seconds: f64,
     grown: f64,
     horizon: f64,
-    /// Some grows for good reasons and then no more.
+    /// Caches of this kind grow for a while, and then stop.
     caches: bool,
     advice: &'static str,
 }
@@ -69,9 +69,9 @@ const fn kind(measure: Measure) -> Kind {
             scale: 1.0,
             seconds: 6.0,
             grown: 50.0,
-            horizon: DAY,
+            horizon: DAY_S,
             caches: true,
-            advice: "opens and does not close: `ls -l /proc/PID/fd` shows what",
+            advice: "opens descriptors and does not close them: `ls -l /proc/PID/fd` shows which",
         },
         Measure::Threads => Kind {
             class: Class::ThreadLeak,
@@ -80,9 +80,9 @@ const fn kind(measure: Measure) -> Kind {
             scale: 1.0,
             seconds: 6.0,
             grown: 20.0,
-            horizon: DAY,
+            horizon: DAY_S,
             caches: false,
-            advice: "starts threads that do not end: a pool with a bound, or join them",
+            advice: "starts threads that do not end: use a bounded pool, or join them",
         },
         Measure::Zombies => Kind {
             class: Class::ZombieLeak,
@@ -91,7 +91,7 @@ const fn kind(measure: Measure) -> Kind {
             scale: 1.0,
             seconds: 6.0,
             grown: 10.0,
-            horizon: DAY,
+            horizon: DAY_S,
             caches: false,
             advice: "does not wait for its children: call wait, or ignore SIGCHLD",
         },
@@ -99,12 +99,12 @@ const fn kind(measure: Measure) -> Kind {
             class: Class::MemoryLeak,
             what: "memory",
             unit: "MiB",
-            scale: MIB,
+            scale: MIB_BYTES,
             seconds: 60.0,
-            grown: 50.0 * MIB,
+            grown: 50.0 * MIB_BYTES,
             horizon: 4.0 * 3600.0,
             caches: true,
-            advice: "takes memory and keeps it: a heap profile says where; MemoryMax= with a restart bounds the harm",
+            advice: "takes memory and keeps it: a heap profile shows where; MemoryMax= with a restart bounds the harm",
         },
     }
 }
@@ -132,7 +132,7 @@ fn judge(_: &Facts, trend: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Where a table of the host ends for a process that has some of it.
+/// A process' limit by tables of the host: what it has, and what is left in the smaller table.
 fn left(life: &Life, measure: Measure, one: Option<f64>, other: Option<f64>) -> Option<f64> {
     let least = match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -143,38 +143,39 @@ fn left(life: &Life, measure: Measure, one: Option<f64>, other: Option<f64>) -> 
 
 fn leak(tgid: Tgid, life: &Life, measure: Measure, limit: Option<f64>) -> Option<Suspicion> {
     let kind = kind(measure);
-    // At the limit it cannot grow any more; how it came there still counts.
+    // At the limit it cannot grow any more; the growth up to there still counts.
     let mut all: &Series = &life.series[measure as usize];
     let before;
-    if let Some(full) = limit.map(|limit| FULL * limit).filter(|full| all.value() >= *full) {
+    if let Some(full) = limit.map(|limit| LIMIT_REACHED_SHARE * limit).filter(|full| all.value() >= *full) {
         before = all.up_to(full);
         all = &before;
     }
-    if all.seconds() < kind.seconds - SLACK {
+    if all.seconds() < kind.seconds - SPAN_SLACK_S {
         return None;
     }
-    // What was well for long has to grow for longer to be a leak.
-    let newest = all.newest((NEWEST * all.seconds()).min(NEWEST_MOST).max(kind.seconds));
+    // A process that was stable for long must grow for longer to leak.
+    let newest = all.newest((NEWEST_SHARE * all.seconds()).min(MAX_NEWEST_S).max(kind.seconds));
     [all, &newest].into_iter().find_map(|series| grows(tgid, life, &kind, series, limit))
 }
 
 fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f64>) -> Option<Suspicion> {
-    let slope = series.steady_growth(PARTS)?;
+    let slope = series.steady_growth(SERIES_PARTS)?;
     let grown = slope * series.seconds();
-    let level = level(grown, kind.grown, kind.grown * STAY)?;
+    let level = level(grown, kind.grown, kind.grown * LEAVE_GROWTH_RATIO)?;
     let to_limit = limit.map(|limit| (limit - series.value()).max(0.0) / slope);
-    let horizon = if kind.caches { kind.horizon.min(AHEAD * series.seconds()) } else { kind.horizon };
+    let horizon =
+        if kind.caches { kind.horizon.min(MAX_HORIZON_RATIO * series.seconds()) } else { kind.horizon };
     if to_limit.is_some_and(|seconds| seconds > horizon) {
         return None;
     }
     let mut numbers = vec![
         evidence(kind.what, series.value() / kind.scale, kind.unit, None),
-        evidence("grown by", grown / kind.scale, kind.unit, Some(kind.grown / kind.scale)),
-        evidence("within", series.seconds(), "s", Some(kind.seconds - SLACK)),
-        evidence("growth", slope / kind.scale * 60.0, &format!("{} a minute", kind.unit), None),
+        evidence("growth in the observed time", grown / kind.scale, kind.unit, Some(kind.grown / kind.scale)),
+        evidence("observed time", series.seconds(), "s", Some(kind.seconds - SPAN_SLACK_S)),
+        evidence("growth rate", slope / kind.scale * 60.0, &format!("{} a minute", kind.unit), None),
     ];
     if let (Some(limit), Some(seconds)) = (limit, to_limit) {
-        numbers.push(evidence("the limit", limit / kind.scale, kind.unit, None));
+        numbers.push(evidence("limit", limit / kind.scale, kind.unit, None));
         numbers.push(evidence_below("time to the limit", seconds / 60.0, "min", horizon / 60.0));
     }
     let subject =
@@ -183,7 +184,7 @@ fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f6
     let finding = &mut suspicion.finding;
     finding.culprit =
         Some(Culprit { kind: "process".into(), pid: Some(tgid.0), comm: Some(life.comm.as_ref().into()) });
-    // Nothing is lost yet; at the limit all is. The share of the way there stands for it.
+    // No time is lost yet; at the limit all is. The share of the limit stands for it.
     let share = limit.map_or(0.0, |limit| series.value() / limit.max(1.0)).min(1.0);
     finding.lost_ns_per_s = (share * 1e9) as u64;
     finding.share_pct = share * 100.0;

@@ -1,8 +1,8 @@
-//! Lost time: the one measure of all rules that judge by states, and the suspicion made of it.
+//! Lost time: the one measure of all rules that judge by thread states, and the suspicion made of it.
 //!
-//! A unit (processes of one name and parent) loses time in a state. Enter: [`SHARE_ENTER`] of its non-idle thread time
-//! and [`LOST_ENTER`] seconds a second; stay: [`SHARE_LEAVE`] and [`LOST_LEAVE`]; and in four of five windows at least
-//! what it takes to stay.
+//! A unit (processes of one name, parent and cgroup) loses time in a state. To enter: [`SHARE_ENTER`] of its non-idle thread time
+//! and [`LOST_ENTER`] seconds a second. To stay: [`SHARE_LEAVE`] and [`LOST_LEAVE`]. Four of five windows must reach
+//! [`LOST_LEAVE`].
 
 use agent_common::abi::sched::State;
 use agent_common::wire::finding::{Alternative, Culprit, Evidence, Finding, Subject};
@@ -10,22 +10,22 @@ use agent_common::wire::finding::{Alternative, Culprit, Evidence, Finding, Subje
 use super::{Class, Level, Suspicion, evidence, level};
 use crate::facts::{Facts, Unit, lasts};
 
-/// Share of the non-idle time of a unit.
+/// Share of a unit's non-idle thread time, to enter.
 pub(super) const SHARE_ENTER: f64 = 0.20;
-/// The same, to stay.
+/// The same share, to stay.
 pub(super) const SHARE_LEAVE: f64 = 0.12;
-/// Seconds a second.
+/// Lost thread time, seconds a second, to enter.
 pub(super) const LOST_ENTER: f64 = 0.10;
-/// The same, to stay, and in single windows.
+/// The same rate, to stay, and in each single window.
 pub(super) const LOST_LEAVE: f64 = 0.06;
 
-/// Typical wait for another one, ns, below which that one is not slow: it is asked often.
-pub(super) const PROMPT_NS: u64 = 1_000_000;
+/// Median wait for a peer, ns, below which the peer is not slow: the waiting process sends it many requests.
+pub(super) const PROMPT_WAIT_NS: u64 = 1_000_000;
 
-/// How much a unit loses.
+/// Thread time that a unit loses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Loss {
-    /// Over the span.
+    /// Over the span, ns.
     pub(super) ns: u64,
     /// Seconds a second.
     pub(super) rate: f64,
@@ -34,12 +34,12 @@ pub(super) struct Loss {
     pub(super) level: Level,
 }
 
-/// What a unit loses in these states; `None` below the thresholds.
+/// Thread time that a unit loses in these states; `None` below the thresholds.
 pub(super) fn loss(facts: &Facts, unit: &Unit, states: &[State]) -> Option<Loss> {
     loss_with(facts, unit, states, 0)
 }
 
-/// The same with time of these states that other accounts say more of (they were on a CPU then).
+/// As [`loss`], with `more` ns that belong to these states but were spent on a CPU.
 pub(super) fn loss_with(facts: &Facts, unit: &Unit, states: &[State], more: u64) -> Option<Loss> {
     let blocked = unit.times.sum(states);
     let ns = blocked + more;
@@ -48,7 +48,7 @@ pub(super) fn loss_with(facts: &Facts, unit: &Unit, states: &[State], more: u64)
     for process in facts.members(unit) {
         process.by_window(states, &mut series);
     }
-    // What comes on top is known over the span only.
+    // `more` is known for the whole span only, not by window.
     let on_top = facts.per_second(more) / 1e9;
     let rates: Vec<f64> = series
         .iter()
@@ -58,7 +58,7 @@ pub(super) fn loss_with(facts: &Facts, unit: &Unit, states: &[State], more: u64)
     lasts(&rates, LOST_LEAVE).then_some(loss)
 }
 
-/// Level of an amount, whenever in the span it was lost.
+/// The loss of `ns` over the span, wherever in the span it was; `None` below the thresholds.
 pub(super) fn measure(facts: &Facts, unit: &Unit, ns: u64) -> Option<Loss> {
     if unit.kernel {
         return None;
@@ -69,14 +69,14 @@ pub(super) fn measure(facts: &Facts, unit: &Unit, ns: u64) -> Option<Loss> {
     Some(Loss { ns, rate, share, level })
 }
 
-/// The suspicion that a unit loses this, with the numbers that all have.
+/// The suspicion that a unit loses this time, with the evidence that all such suspicions have.
 pub(super) fn suspect(rule: &'static str, class: Class, unit: &Unit, loss: Loss) -> Suspicion {
     let mut numbers = vec![
-        evidence(format!("lost to {class}"), loss.rate * 1e3, "ms/s", Some(LOST_ENTER * 1e3)),
-        evidence("of its non-idle thread time", loss.share * 100.0, "%", Some(SHARE_ENTER * 100.0)),
+        evidence(format!("thread time lost to {class}"), loss.rate * 1e3, "ms/s", Some(LOST_ENTER * 1e3)),
+        evidence("share of its non-idle thread time", loss.share * 100.0, "%", Some(SHARE_ENTER * 100.0)),
     ];
     if unit.members.len() > 1 {
-        numbers.push(evidence("processes of this name", unit.members.len() as f64, "count", None));
+        numbers.push(evidence("processes with this name", unit.members.len() as f64, "count", None));
     }
     let key = format!("{class}/{}", unit.key());
     let mut suspicion = suspect_other(rule, class, subject(unit), loss.level, numbers);
@@ -89,45 +89,52 @@ pub(super) fn suspect(rule: &'static str, class: Class, unit: &Unit, loss: Loss)
     suspicion
 }
 
-/// Below [`super::ALERT_CONFIDENCE`].
-const DOUBT: f64 = 0.4;
+/// Confidence of a doubtful finding: below [`super::ALERT_CONFIDENCE`].
+const DOUBTFUL_CONFIDENCE: f64 = 0.4;
 
-/// It may as well be as it should: no alert, and in reports behind what is sure.
+/// Marks a finding as doubtful (it may be normal operation): it opens no alert, and reports list it after the firm ones.
 pub(crate) fn doubt(finding: &mut Finding) {
-    finding.confidence = finding.confidence.min(DOUBT);
+    finding.confidence = finding.confidence.min(DOUBTFUL_CONFIDENCE);
 }
 
-/// Waits for an answer that are many and short: whoever asks in turns loses that time, and nobody is slow.
+/// Doubts a finding whose waits for answers are many and short: the peer is not slow, the process sends many requests in turn.
 pub(super) fn doubt_if_prompt(facts: &Facts, unit: &Unit, states: &'static [State], finding: &mut Finding) {
     if facts.waits(unit, states).all(|wait| wait.open) {
         return;
     }
     let Some(typical) = facts.typical_wait(unit, states) else { return };
-    let limit = Some(PROMPT_NS as f64 / 1e6);
-    finding.evidence.push(evidence("half of it in waits up to", typical as f64 / 1e6, "ms", limit));
-    if typical < PROMPT_NS {
+    let limit = Some(PROMPT_WAIT_NS as f64 / 1e6);
+    finding.evidence.push(evidence(
+        "half of the waiting time is in waits up to",
+        typical as f64 / 1e6,
+        "ms",
+        limit,
+    ));
+    if typical < PROMPT_WAIT_NS {
         doubt(finding);
-        finding.alternatives.push(not("healthy", "not ruled out: each answer comes at once, it asks often"));
+        finding
+            .alternatives
+            .push(not("healthy", "not ruled out: each answer comes at once, it sends many requests"));
     }
 }
 
-/// The oldest wait of a unit in these states that had not ended, for evidence.
+/// The oldest open wait of a unit in these states, as evidence.
 pub(super) fn oldest(facts: &Facts, unit: &Unit, states: &'static [State]) -> Option<Evidence> {
     let open = facts.waits(unit, states).filter(|wait| wait.open);
     let oldest = open.max_by_key(|wait| (wait.waited, wait.tid))?;
-    let what = format!("thread {} ({}) still waits, since", oldest.tid, oldest.comm);
+    let what = format!("oldest wait still open, thread {} ({})", oldest.tid, oldest.comm);
     Some(evidence(what, oldest.waited.as_secs_f64(), "s", None))
 }
 
-/// Share of its threads' time from which a process waits for events and does nothing else.
-const AT_REST: f64 = 0.95;
+/// Share of a process' thread time in idle states, from which it only waits for events.
+const MIN_IDLE_SHARE: f64 = 0.95;
 
-/// Share of the waiting that has ended, or delivers something, from which the rest is as real: who hears now and then that the other
-/// end is there has waited a moment for that.
-const SURE: f64 = 0.2;
+/// Share of the waiting time in waits that ended, or that send data, from which the open waits are believed, too: a process that
+/// gets answers now and then does wait for answers.
+const MIN_ENDED_SHARE: f64 = 0.2;
 
-/// Waits for an answer of which hardly any has ended: one that gives it only when something has happened (a queue that is empty,
-/// say) is not slow. A peer of this host that is stopped, sleeps or works is no such one; of others nobody can say.
+/// Doubts a finding whose waits for answers hardly ever end: a peer that answers only on an event (an empty queue, say) is not
+/// slow. A peer on this host that is stopped, frozen, asleep or at work is no such peer; about a remote peer nothing is known.
 pub(super) fn doubt_if_awaited(
     facts: &Facts,
     unit: &Unit,
@@ -144,7 +151,7 @@ pub(super) fn doubt_if_awaited(
         all += wait.weight.0;
         sure += if !wait.open || sends(wait) { wait.weight.0 } else { 0 };
     }
-    if sure as f64 >= SURE * all as f64 {
+    if sure as f64 >= MIN_ENDED_SHARE * all as f64 {
         return;
     }
     if peer.is_some_and(|peer| facts.members(peer).any(|process| facts.frozen.contains_key(&process.tgid))) {
@@ -152,16 +159,16 @@ pub(super) fn doubt_if_awaited(
     }
     let rests = peer.is_none_or(|peer| {
         let idle = [State::Poll, State::NetAccept, State::FutexWait];
-        peer.times.sum(&idle) as f64 >= AT_REST * peer.times.all().max(1) as f64
+        peer.times.sum(&idle) as f64 >= MIN_IDLE_SHARE * peer.times.all().max(1) as f64
     });
     if rests {
         doubt(finding);
-        let why_not = "not ruled out: the other end may have nothing to tell yet";
+        let why_not = "not ruled out: the other end may have nothing to send yet";
         finding.alternatives.push(not("healthy", why_not));
     }
 }
 
-/// A suspicion about something that is no process, or that is not measured by states.
+/// A suspicion about a subject that is no process, or that is not measured by thread states.
 pub(super) fn suspect_other(
     rule: &'static str,
     class: Class,

@@ -1,7 +1,7 @@
 //! The rules: facts → suspicions. One rule, one file; its doc comment is its page in `RULES.md`.
 //!
-//! What several rules need is in `lost` (how much a process loses in a state), `chain` (who holds it up, and who that one),
-//! `io` (who keeps a disk busy) and `refusals` (calls that fail again and again).
+//! Shared by several rules: `lost` (thread time that a unit loses in a state), `chain` (which process a unit waits for, and what
+//! that process waits for), `io` (which process keeps a disk busy), `refusals` (calls that fail again and again).
 
 mod chain;
 mod io;
@@ -82,9 +82,9 @@ impl Need {
         let (has, why) = match self {
             Self::Nothing => return None,
             Self::States => (facts.has_states, "thread states are not observed"),
-            Self::Waits => (facts.has_waits, "waits are not looked at"),
+            Self::Waits => (facts.has_waits, "waits are not recorded"),
             Self::Syscalls => (facts.has_syscalls, "syscalls are not observed"),
-            Self::RunQueue => (facts.has_runq, "run-queue times are not known here"),
+            Self::RunQueue => (facts.has_runq, "the kernel gives no run-queue times"),
         };
         if has { None } else { Some(why) }
     }

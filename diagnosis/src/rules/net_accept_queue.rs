@@ -2,12 +2,14 @@
 //!
 //! **Class** `net-accept-queue`; subject and culprit are the process that listens.
 //!
-//! **What.** Connections are refused because the accept queue of a listening socket is full: at least [`RATE_ENTER`] a second
-//! (to stay: [`RATE_LEAVE`]), in at least [`WINDOWS`] of the windows (a client whose connection was refused tries again after
-//! one second, then two: the series has gaps). Or processes of this host lose time to connecting to that port (`net-connect`
-//! would tell it), and a second for each refused connection is at least [`EXPLAINS`] of that, or the queue is found full in
-//! four of five windows: who has been refused again and again tries once in many seconds. Or the queue stands full in four of
-//! five windows and any connection is refused.
+//! **What.** The kernel refuses connections because the accept queue of a listening socket is full. One of three is true:
+//!
+//! - At least [`RATE_ENTER`] refused a second (to stay: [`RATE_LEAVE`]), in at least [`MIN_WINDOWS_SHARE`] of the windows. (A
+//!   refused client tries again after one second, then two: the series has gaps.)
+//! - Processes of this host lose time to connecting to that port (`net-connect`). One second for each refused connection is at least
+//!   [`MIN_EXPLAINED_RATIO`] of that, or the queue is full in four of five windows.
+//! - The queue is full in four of five windows, and any connection is refused: a client that is refused again and again
+//!   tries once in many seconds.
 //!
 //! **Why.** The clients wait a second and more for a connection; the server sees nothing of it.
 //!
@@ -24,17 +26,17 @@ use super::{Class, Level, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 use crate::window::NetRow;
 
-/// Connections a second.
+/// Refused connections a second, to enter.
 const RATE_ENTER: f64 = 1.0;
 /// The same, to stay.
 const RATE_LEAVE: f64 = 0.3;
-/// Share of the windows.
-const WINDOWS: f64 = 0.4;
+/// Least share of the windows with a refused connection.
+const MIN_WINDOWS_SHARE: f64 = 0.4;
 
-/// Of the clients' waiting.
-const EXPLAINS: f64 = 0.3;
-/// What a refused connection waits until its first SYN is sent again, ns.
-const AGAIN_NS: f64 = 1e9;
+/// Least share of the clients' waiting that refused connections explain.
+const MIN_EXPLAINED_RATIO: f64 = 0.3;
+/// Time until a refused client sends its SYN again, ns.
+const SYN_RETRY_NS: f64 = 1e9;
 
 pub(super) const RULE: Rule =
     Rule { name: "net_accept_queue", classes: &[Class::NetAcceptQueue], needs: Need::Nothing, judge };
@@ -45,7 +47,7 @@ struct Listener {
     refused: u64,
     /// Windows in which it refused any.
     windows: Vec<bool>,
-    /// 1 in those at whose end its queue was full.
+    /// By window: 1.0 if its queue was full at the end, else 0.0.
     full: Vec<f64>,
     queue: Option<(u32, u32)>,
     comm: String,
@@ -72,13 +74,14 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     for ((tgid, port), Listener { refused, windows, full, queue, comm }) in listeners {
         let rate = facts.per_second(refused);
         let in_windows = windows.iter().filter(|there| **there).count() as f64 / windows.len().max(1) as f64;
-        let by_rate = level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| in_windows >= WINDOWS);
+        let by_rate = level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| in_windows >= MIN_WINDOWS_SHARE);
         let stands_full = lasts(&full, 1.0);
         let waiting = clients.iter().filter(|(to, lost)| {
-            *to == port && (stands_full || refused as f64 * AGAIN_NS >= EXPLAINS * lost.ns as f64)
+            *to == port
+                && (stands_full || refused as f64 * SYN_RETRY_NS >= MIN_EXPLAINED_RATIO * lost.ns as f64)
         });
         let waiting: Vec<Loss> = waiting.map(|(_, lost)| *lost).collect();
-        // Who is refused tries once in many seconds at last.
+        // A client that is refused again and again tries once in many seconds.
         let by_queue = (stands_full && refused > 0).then_some(Level::Enter);
         let by_clients = waiting.iter().map(|lost| lost.level).max();
         let Some(level) = by_rate.max(by_clients).max(by_queue) else { continue };
@@ -89,19 +92,20 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             super::lost::host()
         };
         let by_itself = Some(RATE_ENTER).filter(|_| by_rate == Some(Level::Enter));
-        let mut numbers = vec![evidence(format!("refused at port {port}"), rate, "1/s", by_itself)];
+        let mut numbers =
+            vec![evidence(format!("connections refused at port {port}"), rate, "1/s", by_itself)];
         if let Some((waiting, limit)) = queue {
             let full = Some(f64::from(limit)).filter(|_| waiting >= limit);
-            numbers.push(evidence("connections waiting", f64::from(waiting), "count", full));
-            numbers.push(evidence("connections that may wait", f64::from(limit), "count", None));
+            numbers.push(evidence("connections in the accept queue", f64::from(waiting), "count", full));
+            numbers.push(evidence("limit of the accept queue", f64::from(limit), "count", None));
         }
         let unit = facts.unit_of(tgid);
         if let Some(unit) = unit {
             let all = unit.times.all().max(1) as f64;
             for (what, states) in [
-                ("of its time on a CPU", &[State::Oncpu][..]),
-                ("of its time waiting for a CPU", &super::runq::STATES[..]),
-                ("of its time asleep on a timer", &[State::Sleep][..]),
+                ("share of its time on a CPU", &[State::Oncpu][..]),
+                ("share of its time waiting for a CPU", &super::runq::STATES[..]),
+                ("share of its time asleep on a timer", &[State::Sleep][..]),
             ] {
                 numbers.push(evidence(what, unit.times.sum(states) as f64 / all * 100.0, "%", None));
             }
@@ -112,7 +116,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicion.culprit_unit = suspicion.unit;
         let finding = &mut suspicion.finding;
         let waited = waiting.iter().map(|lost| lost.rate).fold(0.0, f64::max);
-        finding.lost_ns_per_s = (rate * AGAIN_NS).max(waited * 1e9) as u64;
+        finding.lost_ns_per_s = (rate * SYN_RETRY_NS).max(waited * 1e9) as u64;
         finding.share_pct = 100.0;
         finding.confidence = if known { 0.9 } else { 0.7 };
         finding.culprit = Some(if known {
@@ -121,8 +125,8 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             culprit("host", format!("listener at port {port}"))
         });
         finding.advice = format!(
-            "{} does not accept as fast as connections come to port {port}: more workers, accept in a thread of its \
-             own, a longer queue (listen backlog, net.core.somaxconn)",
+            "{} accepts connections at port {port} more slowly than they arrive: add workers, accept in a thread of its \
+             own, or lengthen the queue (listen backlog, net.core.somaxconn)",
             if known { comm.as_str() } else { "the listener" }
         );
         suspicions.push(suspicion);
@@ -130,7 +134,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Ports that processes of this host lose time connecting to.
+/// Ports to which processes of this host lose time in connecting, and that loss.
 fn clients(facts: &Facts) -> Vec<(u16, Loss)> {
     const STATES: &[State] = &[State::NetConnect];
     let losing = facts.units.iter().filter_map(|unit| Some((unit, loss(facts, unit, STATES)?)));

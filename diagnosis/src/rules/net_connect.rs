@@ -1,15 +1,15 @@
-//! # `net_connect`: waiting until a connection stands
+//! # `net_connect`: waiting until a connection is established
 //!
 //! **Class** `net-connect`; the culprit is the peer's address and port.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
-//! stay: 12 %, 0.06 s/s), to connections that take long to stand: an address that does not answer, a full accept queue there,
-//! packets lost on the way. Or they are refused twice a second (to stay, and in four of five windows: once): half of their
-//! `connect` calls with `ECONNREFUSED` (or not waited for, and ended by resets), nine of ten with no way to the host or network.
+//! stay: 12 %, 0.06 s/s), to slow connection set-up: an address that does not answer, a full accept queue there, lost packets.
+//! Or their `connect` fails twice a second (to stay, and in four of five windows: once): half of the calls with
+//! `ECONNREFUSED` (non-blocking ones: ended by resets), or nine of ten with no route to the host or network.
 //!
-//! **Why.** The program does nothing meanwhile, and nothing of it shows as CPU or disk.
+//! **Why.** The program does nothing while it waits, and nothing of it shows as CPU or disk.
 //!
-//! **Cure.** Keep connections (pools), shorter time-outs, the address that answers.
+//! **Cure.** Keep connections (pools), shorter time-outs, an address that answers.
 
 use agent_common::abi::sched::State;
 
@@ -35,7 +35,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let finding = &mut suspicion.finding;
         blame_peer(finding, peer(facts, unit, STATES));
         finding.advice = format!(
-            "{} waits for connections to stand: keep them (a pool), shorten the time-out, see whether the address answers",
+            "{} waits for connections to be established: keep them (a pool), shorten the time-out, check that the address answers",
             unit.comm
         );
         suspicions.push(suspicion);
@@ -43,30 +43,30 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Who is refused, and tries again.
+/// Units whose connections are refused, and that try again.
 fn refused(facts: &Facts) -> impl Iterator<Item = Suspicion> {
-    let wanted = refusals::lasting(facts, |want| matches!(want, Want::Peer | Want::Way));
+    let wanted = refusals::lasting(facts, |want| matches!(want, Want::Peer | Want::Route));
     wanted.map(|(refused, unit, level)| {
         let mut suspicion = refused.suspect(facts, RULE.name, Class::NetConnect, level);
         let finding = &mut suspicion.finding;
-        let peer = (refused.want == Want::Peer).then(|| who_resets(facts, unit, refused.count)).flatten();
-        let who = peer.as_deref().unwrap_or("the address");
+        let peer = (refused.want == Want::Peer).then(|| resetting_peer(facts, unit, refused.count)).flatten();
+        let address = peer.as_deref().unwrap_or("the address");
         finding.advice = if refused.want == Want::Peer {
             format!(
-                "{} is refused and tries again: nothing listens at {who}, or a firewall rejects it (`ss -ltnp`, `nft list \
+                "{} is refused and tries again: nothing listens at {address}, or a firewall rejects it (`ss -ltnp`, `nft list \
                  ruleset`)",
                 unit.comm
             )
         } else {
-            format!("{} finds no way to where it connects, and tries again: `ip route get`, `ip neigh`", unit.comm)
+            format!("{} has no route to its peer, and tries again: check `ip route get`, `ip neigh`", unit.comm)
         };
         finding.culprit = peer.map(|peer| culprit("peer", peer));
         suspicion
     })
 }
 
-/// The peer that resets most of a unit's connections, if it is most of those refused.
-fn who_resets(facts: &Facts, unit: &Unit, refused: u64) -> Option<String> {
+/// The peer that resets most of a unit's connections; `None` if those are less than half of the refused ones.
+fn resetting_peer(facts: &Facts, unit: &Unit, refused: u64) -> Option<String> {
     let worst = most_of(facts, unit, |row| row.resets)?;
     (2 * worst.count >= refused).then(|| name(worst.address, worst.port))
 }

@@ -2,12 +2,16 @@
 //!
 //! **Class** `net-retransmit`; the culprit is the peer with most of them (the way to it loses packets).
 //!
-//! **What.** Connections of a process send at least [`RATE_ENTER`] segments a second again (to stay, and in four of five
-//! windows: [`RATE_LEAVE`]), and they are at least [`SHARE`] of the packets that the host sends, or the process loses 20 %
-//! of its non-idle time to its peers (`net-peer`, `net-connect`). Or a process loses that much to a peer, and on the same connections
-//! [`WAITED_ENTER`] segments a second are sent again by either end (to stay: [`WAITED_LEAVE`]), which at 200 ms each explain
-//! [`EXPLAINS`] of the waiting. Each costs a round trip at best and 200 ms and more where
-//! the time-out has to notice: that is the lost time told, at most the whole time.
+//! **What.** One of two is true:
+//!
+//! - Connections of a process send at least [`RATE_ENTER`] segments a second again (to stay, and in four of five windows:
+//!   [`RATE_LEAVE`]). They are at least [`MIN_PACKET_SHARE`] of the packets that the host sends, or the process loses 20 % of its
+//!   non-idle time to its peers (`net-peer`, `net-connect`).
+//! - A process loses that much to a peer. On the same connections either end sends [`WAITED_ENTER`] segments a second again (to
+//!   stay: [`WAITED_LEAVE`]), which at 200 ms each explain [`MIN_EXPLAINED_RATIO`] of the waiting.
+//!
+//! A lost segment costs a round trip at best. It costs 200 ms and more if only the time-out notices: that is the lost time shown,
+//! at most the whole time.
 //!
 //! **Why.** A loss of 1 % cuts a connection's throughput by an order of magnitude, and the program sees a slow peer.
 //!
@@ -25,21 +29,21 @@ use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, level, verdi
 use crate::facts::{Facts, Unit, lasts};
 use crate::window::{NetRow, WaitTarget, Window};
 
-/// Segments a second.
+/// Segments sent again a second, to enter.
 const RATE_ENTER: f64 = 5.0;
-/// The same, to stay, and in single windows.
+/// The same, to stay, and in each single window.
 const RATE_LEAVE: f64 = 2.0;
-/// Segments a second on connections for which a process waits: each costs it [`RTO_MIN`] and more, so that one connection
-/// cannot lose many.
+/// The same on connections for which a process waits: each costs it [`RTO_MIN_NS`] and more, so one connection cannot lose
+/// many.
 const WAITED_ENTER: f64 = 0.4;
 /// The same, to stay.
 const WAITED_LEAVE: f64 = 0.2;
-/// Of the waiting.
-const EXPLAINS: f64 = 0.3;
-/// Of the packets that the host sends.
-const SHARE: f64 = 0.005;
+/// Least share of the waiting that lost segments explain.
+const MIN_EXPLAINED_RATIO: f64 = 0.3;
+/// Least share of the packets that the host sends.
+const MIN_PACKET_SHARE: f64 = 0.005;
 /// Least time until the sender notices by time-out, ns (`TCP_RTO_MIN`).
-const RTO_MIN: f64 = 200e6;
+const RTO_MIN_NS: f64 = 200e6;
 
 pub(super) const RULE: Rule =
     Rule { name: "net_retransmit", classes: &[Class::NetRetransmit], needs: Need::Nothing, judge };
@@ -88,7 +92,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let lost = unit.times.sum(STATES);
             lost as f64 / unit.times.non_idle().max(1) as f64
         });
-        if share < SHARE && waits < SHARE_LEAVE {
+        if share < MIN_PACKET_SHARE && waits < SHARE_LEAVE {
             continue;
         }
         let subject = unit.filter(|_| tgid != 0).map_or_else(super::lost::host, super::lost::subject);
@@ -100,29 +104,34 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let numbers = vec![
             evidence("segments sent again", rate, "1/s", Some(RATE_ENTER)),
             evidence(
-                "of the packets the host sends",
+                "share of the packets that the host sends",
                 share * 100.0,
                 "%",
-                Some(SHARE * 100.0).filter(|_| share >= SHARE),
+                Some(MIN_PACKET_SHARE * 100.0).filter(|_| share >= MIN_PACKET_SHARE),
             ),
             evidence(
-                "of its non-idle time it waits for peers",
+                "share of its non-idle time in waits for peers",
                 waits * 100.0,
                 "%",
-                Some(SHARE_LEAVE * 100.0).filter(|_| share < SHARE),
+                Some(SHARE_LEAVE * 100.0).filter(|_| share < MIN_PACKET_SHARE),
             ),
-            evidence("resets", facts.per_second(sent.resets), "1/s", None),
+            evidence("connection resets", facts.per_second(sent.resets), "1/s", None),
         ];
         let mut suspicion = suspect_other(RULE.name, Class::NetRetransmit, subject, level, numbers);
         suspicion.unit = unit.map(|unit| unit.at);
         let finding = &mut suspicion.finding;
-        finding.lost_ns_per_s = (rate * RTO_MIN).min(1e9) as u64;
+        finding.lost_ns_per_s = (rate * RTO_MIN_NS).min(1e9) as u64;
         finding.share_pct = (waits * 100.0).max(finding.lost_ns_per_s as f64 / 1e7);
         finding.confidence = (0.6 + 10.0 * share).min(0.9);
         let peer = sent.peers.iter().max_by_key(|(peer, again)| (**again, **peer));
         if let Some(((address, port), again)) = peer {
             let of = *again as f64 / sent.again.max(1) as f64 * 100.0;
-            finding.evidence.push(evidence(format!("of them to {}", name(*address, *port)), of, "%", None));
+            finding.evidence.push(evidence(
+                format!("share of the segments sent again to {}", name(*address, *port)),
+                of,
+                "%",
+                None,
+            ));
             finding.culprit = Some(culprit("peer", name(*address, *port)));
         }
         advise(finding);
@@ -132,15 +141,15 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
 }
 
 fn advise(finding: &mut Finding) {
-    finding.alternatives.push(not(&Class::NetPeer, "the peer is not slow: what is sent gets lost"));
+    finding.alternatives.push(not(&Class::NetPeer, "the peer is not slow: segments get lost"));
     finding.advice =
-        "packets get lost on the way: look for full queues, policers and firewall drops there (tc -s qdisc, \
+        "packets get lost on the way: look for full queues, policers and firewall drops (tc -s qdisc, \
                       nft list ruleset, ethtool -S)"
             .into();
 }
 
-/// A process that waits on connections on which segments are sent again, whichever end does it: of one on this host the
-/// other end sends them again, and shows no wait.
+/// The suspicion about a unit that waits on connections on which either end sends segments again. (Between two processes of one
+/// host, the end that sends again does not wait.)
 fn waited(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     let mut lost = loss(facts, unit, STATES)?;
     let connections: HashSet<(u16, (IpAddr, u16))> = facts
@@ -159,19 +168,24 @@ fn waited(facts: &Facts, unit: &Unit) -> Option<Suspicion> {
     };
     let again =
         |window: &Window| window.net.iter().filter(|row| ours(row)).map(|row| row.retransmits).sum::<u64>();
-    // The waiting has to last. What explains it in all need not be in each window: time-outs double.
+    // The waiting must last; the lost segments need not be in each window: time-outs double.
     let rate = facts.per_second(facts.sum(again));
     let level = level(rate, WAITED_ENTER, WAITED_LEAVE)?;
-    let explained = rate * RTO_MIN / 1e9 / lost.rate.max(1e-9);
-    if explained < EXPLAINS {
+    let explained = rate * RTO_MIN_NS / 1e9 / lost.rate.max(1e-9);
+    if explained < MIN_EXPLAINED_RATIO {
         return None;
     }
     lost.level = lost.level.min(level);
     let mut suspicion = suspect(RULE.name, Class::NetRetransmit, unit, lost);
     let finding = &mut suspicion.finding;
     finding.evidence.push(evidence("segments sent again", rate, "1/s", Some(WAITED_ENTER)));
-    let most = Some(EXPLAINS * 100.0);
-    finding.evidence.push(evidence("of the waiting they explain", explained.min(1.0) * 100.0, "%", most));
+    let most = Some(MIN_EXPLAINED_RATIO * 100.0);
+    finding.evidence.push(evidence(
+        "share of the waiting that they explain",
+        explained.min(1.0) * 100.0,
+        "%",
+        most,
+    ));
     finding.culprit =
         peer(facts, unit, STATES).map(|(address, port, _)| culprit("peer", name(address, port)));
     advise(finding);

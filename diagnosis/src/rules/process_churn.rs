@@ -1,13 +1,13 @@
-//! # `process_churn`: processes are made and end at once
+//! # `process_churn`: short processes are started again and again
 //!
-//! **Class** `process-churn`; subject and culprit are the process that makes them.
+//! **Class** `process-churn`; subject and culprit are the process that starts them.
 //!
-//! **What.** One process has at least [`RATE_ENTER`] children a second that end (to stay, and in four of five windows:
-//! [`RATE_LEAVE`]), and they use at most [`WORK`] ms of CPU each: most of that is being made, loading a program and being
-//! taken apart. Children that work longer are a build's or a batch's.
+//! **What.** At least [`RATE_ENTER`] children of one process end a second (to stay, and in four of five windows:
+//! [`RATE_LEAVE`]), and they use at most [`MAX_CHILD_CPU_MS`] ms of CPU each: most of that is fork, exec, linking and exit. Children
+//! that work longer belong to a build or a batch job.
 //!
-//! **Why.** A start costs 0.3 to 2 ms whatever the program does; a script that calls `sed` for each line spends its time so,
-//! and no single process is ever seen to use much.
+//! **Why.** A start costs 0.3 to 2 ms whatever the program does. A script that calls `sed` for each line spends its time so,
+//! and no single process ever seems to use much.
 //!
 //! **Cure.** Do it in one process (a built-in, a filter for all lines, a library), or keep workers.
 
@@ -21,16 +21,16 @@ use super::lost::{not, suspect_other};
 use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, verdict};
 use crate::facts::{Facts, lasts};
 
-/// Children a second.
+/// Children that end a second, to enter.
 const RATE_ENTER: f64 = 50.0;
-/// The same, to stay, and in single windows.
+/// The same, to stay, and in each single window.
 const RATE_LEAVE: f64 = 25.0;
-/// CPU time of a child, ms: what starting and ending takes of it at most. Measured beside other work (fork, exec, linking, exit;
-/// two virtual CPUs, 6.18): true and sh 0.7, sed 1.4, bash and git 1.6, perl 2.1; a machine of half the speed doubles that. An
-/// interpreter that loads a library first (python3: 13) is at work by then.
-const WORK: f64 = 5.0;
-/// What making, loading and taking apart a process costs at least, ns.
-const START: f64 = 300e3;
+/// Most CPU time of a child, ms, that is mere start and exit. Measured beside other work (two virtual CPUs, 6.18): true and sh 0.7,
+/// sed 1.4, bash and git 1.6, perl 2.1; a machine of half the speed doubles that. An interpreter that loads a library
+/// (python3: 13) does work.
+const MAX_CHILD_CPU_MS: f64 = 5.0;
+/// Least cost of fork, exec and exit of a process, ns.
+const MIN_START_COST_NS: f64 = 300e3;
 
 pub(super) const RULE: Rule =
     Rule { name: "process_churn", classes: &[Class::ProcessChurn], needs: Need::Nothing, judge };
@@ -60,7 +60,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let rate = facts.per_second(children.count);
         let each = children.cpu as f64 / children.count.max(1) as f64;
         let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE)
-            .filter(|_| each / 1e6 <= WORK && lasts(&children.series, RATE_LEAVE))
+            .filter(|_| each / 1e6 <= MAX_CHILD_CPU_MS && lasts(&children.series, RATE_LEAVE))
         else {
             continue;
         };
@@ -68,16 +68,11 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let comm = unit.map(|unit| unit.comm.as_ref().to_owned());
         let subject = Subject { kind: "process".into(), pid: Some(tgid.0), comm: comm.clone() };
         let own = facts.process(tgid).map_or(0, |row| row.system.0);
-        let lost = facts.per_second(own) + rate * f64::max(each, START);
+        let lost = facts.per_second(own) + rate * f64::max(each, MIN_START_COST_NS);
         let numbers = vec![
             evidence("children that ended", rate, "1/s", Some(RATE_ENTER)),
-            evidence_below("CPU time of each", each / 1e6, "ms", WORK),
-            evidence(
-                "its own kernel time, most of it making them",
-                facts.per_second(own) / 1e6,
-                "ms/s",
-                None,
-            ),
+            evidence_below("CPU time of a child, mean", each / 1e6, "ms", MAX_CHILD_CPU_MS),
+            evidence("its own kernel time (mostly fork)", facts.per_second(own) / 1e6, "ms/s", None),
         ];
         let mut suspicion = suspect_other(RULE.name, Class::ProcessChurn, subject.clone(), level, numbers);
         suspicion.unit = unit.map(|unit| unit.at);
@@ -89,9 +84,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.confidence = 0.85;
         let top = children.comms.iter().max_by_key(|(comm, count)| (**count, Arc::clone(comm)));
         let name = top.map_or("a program", |(comm, _)| comm.as_ref());
-        finding
-            .alternatives
-            .push(not("healthy", format!("{:.1} ms of CPU each: little but being started", each / 1e6)));
+        finding.alternatives.push(not(
+            "healthy",
+            format!("{:.1} ms of CPU each: hardly more than start and exit", each / 1e6),
+        ));
         finding.advice = format!(
             "{} starts {name} {rate:.0} times a second: do it in one process, or keep workers",
             finding.subject.comm.as_deref().unwrap_or("it")

@@ -1,13 +1,13 @@
 //! # `reclaim`: freeing memory before using it
 //!
-//! **Class** `reclaim`. The culprit is the cgroup at its limit while the host has memory, or the process that has most.
+//! **Class** `reclaim`. The culprit is the cgroup at its limit while the host has memory, else the process that has most memory.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
-//! stay: 12 %, 0.06 s/s), to direct reclaim and compaction: looking for pages to free, on the CPU or waiting, before their
-//! own allocation goes on.
+//! stay: 12 %, 0.06 s/s), to direct reclaim and compaction: the process must find pages to free, on the CPU or waiting, before
+//! its own allocation goes on.
 //!
-//! **Why.** The kernel frees memory in the background; who must do it itself has outrun it. Under a cgroup's limit there is
-//! no background at all.
+//! **Why.** The kernel frees memory in the background; a process in direct reclaim has outrun that. Under a cgroup's limit there is
+//! no background reclaim at all.
 //!
 //! **Cure.** A higher limit (`MemoryMax=`, with `MemoryHigh=` below it), fewer workers, `vm.min_free_kbytes`; for compaction
 //! `transparent_hugepage/defrag=madvise`.
@@ -28,7 +28,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let rows = || facts.memory(unit);
         let (reclaim, compaction) =
             rows().fold((0, 0), |sum, row| (sum.0 + row.reclaim.0, sum.1 + row.compaction.0));
-        // What was waited for in it is in the state as well.
+        // Waits in reclaim are in the thread state already: the rest was on a CPU.
         let oncpu = (reclaim + compaction).saturating_sub(unit.times.of(State::Reclaim));
         let Some(lost) = loss_with(facts, unit, &[State::Reclaim], oncpu) else { continue };
         let mut suspicion = suspect(RULE.name, Class::Reclaim, unit, lost);
@@ -36,13 +36,23 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let times = rows().map(|row| row.reclaims).sum();
         let pages = rows().map(|row| row.reclaimed_pages).sum();
         finding.evidence.push(evidence("direct reclaims", facts.per_second(times), "1/s", None));
-        finding.evidence.push(evidence("pages freed so", facts.per_second(pages), "1/s", None));
-        finding.evidence.push(evidence("compaction", facts.per_second(compaction) / 1e6, "ms/s", None));
+        finding.evidence.push(evidence(
+            "pages freed by direct reclaim",
+            facts.per_second(pages),
+            "1/s",
+            None,
+        ));
+        finding.evidence.push(evidence(
+            "time in compaction",
+            facts.per_second(compaction) / 1e6,
+            "ms/s",
+            None,
+        ));
         finding.evidence.push(memory_left(facts, unit));
         let swapped = facts.sum(|window| window.host.memory.swap_in_bytes) as f64 / f64::from(1 << 20);
         finding.alternatives.push(not(
             &Class::Swap,
-            format!("{:.1} MiB/s come from swap", swapped / facts.span.as_secs_f64()),
+            format!("only {:.1} MiB/s are read from swap", swapped / facts.span.as_secs_f64()),
         ));
         let (culprit, culprit_unit, advice) = short_of_memory(facts, unit);
         finding.culprit = Some(culprit);

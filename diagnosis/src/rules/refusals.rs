@@ -1,5 +1,7 @@
-//! Calls that are refused and tried again: how often, and what that costs. Once is an answer; twice a second, on and on, is a
-//! program that does not get on. The rules are `refused` (resources), `file_lock` and `net_connect`.
+//! Calls that are refused and tried again: how often, and what that costs.
+//!
+//! One refusal is an answer; two a second, on and on, are a program that makes no progress. The rules are `refused` (resources),
+//! `file_lock` and `net_connect`.
 
 use agent_common::abi::sched::State;
 use agent_common::units::Tid;
@@ -9,20 +11,20 @@ use super::{Class, Level, Suspicion, evidence, level};
 use crate::facts::{Facts, Map, Refused, Unit, Want, lasts};
 use crate::syscall_names;
 
-/// Refusals a second.
-const RATE: f64 = 2.0;
-/// The same where few are an answer like any other: all local ports in use are some 28,000 connections in the minute of
+/// Refusals a second, to enter.
+const RATE_ENTER: f64 = 2.0;
+/// The same for local ports, where few refusals are normal: all ports in use means some 28,000 connections in the minute of
 /// `TIME_WAIT`.
-const RATE_OF_PORTS: f64 = 100.0;
-/// Of the rate: to stay, and in single windows.
-const LEAVE: f64 = 0.5;
-/// Tries for each sleep, and sleeps for each try, up to which the one is because of the other: a timer of the same process
-/// keeps another time.
-const SLEEPS: f64 = 2.5;
-/// That it goes on is sure; that nobody expects it is not.
-const CONFIDENCE: f64 = 0.75;
+const PORTS_RATE_ENTER: f64 = 100.0;
+/// Rate to stay, and in each single window, as a share of the rate to enter.
+const LEAVE_RATE_RATIO: f64 = 0.5;
+/// Most tries a sleep, and most sleeps a try, of a thread that sleeps between its tries; another timer of the process has another
+/// pace.
+const MAX_SLEEPS_PER_TRY: f64 = 2.5;
+/// Confidence of such a finding: the refusals are certain, that they are a fault is not.
+const REFUSED_CONFIDENCE: f64 = 0.75;
 
-/// What units are refused of this kind, and goes on; of each unit what it is refused most.
+/// Lasting refusals of these kinds; of each unit only the most frequent.
 pub(super) fn lasting<'a>(
     facts: &'a Facts,
     is: impl Fn(Want) -> bool,
@@ -39,16 +41,16 @@ pub(super) fn lasting<'a>(
 }
 
 impl Refused {
-    /// Refusals a second from which it is told.
-    fn least(&self) -> f64 {
-        if i32::from(self.errno) == libc::EADDRNOTAVAIL { RATE_OF_PORTS } else { RATE }
+    /// Refusals a second, to enter.
+    fn rate_enter(&self) -> f64 {
+        if i32::from(self.errno) == libc::EADDRNOTAVAIL { PORTS_RATE_ENTER } else { RATE_ENTER }
     }
 
-    /// Whether it goes on and on.
+    /// The level; `None` unless the refusals last.
     fn level(&self, facts: &Facts) -> Option<Level> {
-        let leave = self.least() * LEAVE;
-        let level = level(facts.per_second(self.count), self.least(), leave)?;
-        (self.part(facts) >= self.share && lasts(&self.rates, leave)).then_some(level)
+        let leave = self.rate_enter() * LEAVE_RATE_RATIO;
+        let level = level(facts.per_second(self.count), self.rate_enter(), leave)?;
+        (self.refused_share(facts) >= self.share && lasts(&self.rates, leave)).then_some(level)
     }
 
     /// Calls of this kind, and the time in them, ns.
@@ -58,16 +60,16 @@ impl Refused {
         calls.fold((0, 0), |(count, ns), calls| (count + calls.count, ns + calls.total.0))
     }
 
-    /// Of these, those refused, 0..=1.
-    fn part(&self, facts: &Facts) -> f64 {
+    /// Share of these calls that are refused, 0..=1.
+    fn refused_share(&self, facts: &Facts) -> f64 {
         self.count as f64 / self.calls(facts).0.max(1) as f64
     }
 
-    /// What it costs: the time in the refused calls, and what is slept before it is tried again: that of the thread which
-    /// blocks about as often as the unit is refused, and sleeps most.
+    /// The lost time: in the refused calls, and asleep between the tries. The latter is that of the thread that blocks about as often
+    /// as the unit is refused, and sleeps most.
     fn loss(&self, facts: &Facts, level: Level) -> Loss {
         let unit = &facts.units[self.unit];
-        let in_them = (self.calls(facts).1 as f64 * self.part(facts)) as u64;
+        let in_them = (self.calls(facts).1 as f64 * self.refused_share(facts)) as u64;
         let mut threads: Map<Tid, (u64, u64)> = Map::default();
         let members: Vec<_> = facts.members(unit).map(|process| process.tgid).collect();
         for times in
@@ -80,7 +82,7 @@ impl Refused {
                 of.1 += asleep.map(|(_, ns)| ns.0).sum::<u64>();
             }
         }
-        let because = self.count as f64 / SLEEPS..=self.count as f64 * SLEEPS;
+        let because = self.count as f64 / MAX_SLEEPS_PER_TRY..=self.count as f64 * MAX_SLEEPS_PER_TRY;
         let asleep = threads.into_values().filter(|(blocked, _)| because.contains(&(*blocked as f64)));
         let asleep = asleep.map(|(_, ns)| ns).max().unwrap_or(0);
         let ns = in_them + asleep;
@@ -88,7 +90,7 @@ impl Refused {
         Loss { ns, rate: facts.per_second(ns) / 1e9, share: (ns as f64 / busy as f64).min(1.0), level }
     }
 
-    /// The suspicion of it.
+    /// The suspicion about these refusals.
     pub(super) fn suspect(&self, facts: &Facts, rule: &'static str, class: Class, level: Level) -> Suspicion {
         let unit = &facts.units[self.unit];
         let errno = syscall_names::errno(self.errno);
@@ -98,13 +100,18 @@ impl Refused {
         suspicion.key = key;
         suspicion.call = Some((self.abi, self.nr));
         let finding = &mut suspicion.finding;
-        finding.confidence = CONFIDENCE;
-        // How much is lost decides nothing here.
+        finding.confidence = REFUSED_CONFIDENCE;
+        // The lost time is no condition of this finding.
         finding.evidence.iter_mut().for_each(|number| number.threshold = None);
         let rate = facts.per_second(self.count);
         let first = [
-            evidence(format!("{call} is refused: {errno}"), rate, "1/s", Some(self.least())),
-            evidence(format!("of its {call} calls"), self.part(facts) * 100.0, "%", Some(self.share * 100.0)),
+            evidence(format!("{call} is refused: {errno}"), rate, "1/s", Some(self.rate_enter())),
+            evidence(
+                format!("share of its {call} calls that are refused"),
+                self.refused_share(facts) * 100.0,
+                "%",
+                Some(self.share * 100.0),
+            ),
         ];
         finding.evidence.splice(0..0, first);
         suspicion

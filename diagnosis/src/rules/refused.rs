@@ -1,26 +1,26 @@
-//! # `refused`: a resource that is not to be had, again and again
+//! # `refused`: the kernel refuses a resource, again and again
 //!
 //! **Class** `refused`; subject and culprit are the process.
 //!
-//! **What.** Processes of one name and parent are refused by one call with one errno twice a second (to stay, and in four of
-//! five windows: once), in at least so much of these calls:
+//! **What.** One call of processes of one name and parent fails with one errno twice a second (to stay, and in four of
+//! five windows: once), in at least this share of the calls:
 //!
 //! | errno | calls | share |
 //! |---|---|---|
-//! | `ENOSPC`, `EDQUOT` | that put something into a file system | 5 % |
-//! | `EROFS`, `EIO` | writing and making durable | 5 % |
-//! | `EMFILE`, `ENFILE` | that make a descriptor | 5 % |
+//! | `ENOSPC`, `EDQUOT` | that store data or names in a file system | 5 % |
+//! | `EROFS`, `EIO` | writes and syncs | 5 % |
+//! | `EMFILE`, `ENFILE` | that open a descriptor | 5 % |
 //! | `EAGAIN`, `ENOMEM` | `clone`, `fork` | 5 % |
 //! | `EADDRNOTAVAIL`, 100 a second | `connect` | 5 % |
 //! | `ENOMEM` | `mmap`, `mprotect` | 50 % |
 //! | `ENOSPC`, `EMFILE` | `inotify_add_watch`, `inotify_init` | 50 % |
 //!
-//! Elsewhere these are answers like any other.
+//! Elsewhere these errnos are normal answers.
 //!
-//! **Why.** A full disk, a limit that is reached: nothing gets on, and to all that counts work the process looks idle. What it
-//! sleeps before it tries again is lost.
+//! **Why.** A full disk, a limit that is reached: no work is done, and to every counter of work the process looks idle. The sleep
+//! between two tries is lost time.
 //!
-//! **Cure.** Give it what it wants, or raise the limit: the finding says which. Who calls: `agent flamegraph --pid …`.
+//! **Cure.** Provide the resource, or raise the limit: the finding names it. The caller: `agent flamegraph --pid …`.
 
 use super::lost::process_culprit;
 use super::refusals;
@@ -38,7 +38,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let finding = &mut suspicion.finding;
         finding.culprit = Some(process_culprit(unit));
         if let Want::Resource(why) = refused.want {
-            finding.advice = format!("{} is refused, and tries again: {why}", unit.comm);
+            finding.advice = format!("{} fails and tries again: {why}", unit.comm);
         }
         suspicion
     });

@@ -1,23 +1,23 @@
-//! # `runq`: ready to run, and not running
+//! # `runq`: runnable, but not running
 //!
-//! **Classes** `runq-neighbour` (a foreign process runs meanwhile; it is the culprit) and `runq-self` (threads of its own
+//! **Classes** `runq-neighbour` (a foreign process uses the CPU; it is the culprit) and `runq-self` (threads of the same
 //! program do).
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second, to
-//! waiting for a CPU (to stay: 12 %, 0.06 s/s), in four of five windows. Who ran on that CPU meanwhile is charged for
-//! each ns of it. Time held back by a CPU quota is `cpu-quota`, not this.
-//! Who ran must be known for at least [`KNOWN`] of it, else this is in reports only.
+//! waiting for a CPU (to stay: 12 %, 0.06 s/s), in four of five windows. Each ns of that is charged to the process that ran on
+//! that CPU. Time without CPU quota is `cpu-quota`, not this. The running process must be known for at least
+//! [`MIN_KNOWN_SHARE`] of the waiting, else the finding is in reports only.
 //!
-//! - at least [`MOST`] of it behind **foreign** programs: `runq-neighbour`. Who works with the victim is not foreign:
-//!   the same program in the same cgroup, its parent or child, and who ends its waits and has its own ended by it
-//!   (client and server). Nor is one that the user told to go first (the victim has the higher nice value).
-//!   Of two that wait for each other the one that would take more of a CPU of its own is the culprit (10 % more), of two that
-//!   would take as much the one that came later; the other way round it is in reports only.
-//! - else `runq-self`: more threads are ready than there are CPUs to run them. It opens an alert from [`CROWDED`] times as
-//!   many, or when a thread waits for longer than all CPUs can have been busy together (pinned); below that the program just
-//!   uses what there is, or its threads come in bursts.
+//! - `runq-neighbour`: at least [`MIN_BLAMED_SHARE`] of it is behind **foreign** programs. Not foreign is a process that works
+//!   with the victim: the same program in the same cgroup, its parent or child, a client or server of it (each ends waits of
+//!   the other). Nor is a process that the user gave precedence (the victim has the higher nice value). When two processes wait
+//!   for each other, the culprit is the one that demands 10 % more CPU; of two with equal demand, the one that started later.
+//!   The opposite finding is in reports only.
+//! - `runq-self` otherwise: more threads are runnable than there are CPUs. It opens an alert from [`MIN_RUNNABLE_PER_CPU`]
+//!   runnable threads a CPU, or when a thread waits longer than all CPUs can have been busy together (it is pinned). Below that
+//!   the program uses what there is, or its threads come in bursts.
 //!
-//! **Why.** A CPU that is busy is in use; what matters is who waits, for how long, behind whom.
+//! **Why.** A busy CPU is in use. What matters is which process waits, for how long, behind which other.
 //!
 //! **Cure.** Neighbour: a weight (`nice`, `CPUWeight=`), a quota (`CPUQuota=`) or CPUs of its own (`AllowedCPUs=`) for the
 //! culprit. Self: as many workers as CPUs; widen the affinity.
@@ -33,47 +33,49 @@ use super::lost::{culprit, doubt, loss, not, process_culprit, suspect};
 use super::{Class, Need, Rule, Suspicion, Trend, Verdict, evidence, verdict};
 use crate::facts::{Facts, Times, Unit};
 
-/// Share of the waiting that decides.
-const MOST: f64 = 0.5;
-/// Share of the waiting of which it must be known who ran meanwhile.
-const KNOWN: f64 = 0.3;
-/// Ready threads for each CPU from which a program has too many.
-const CROWDED: f64 = 2.0;
-/// Share of the time by which a thread waits for longer than all CPUs can have been busy: there was one that it may not
-/// run on.
-const BARRED: f64 = 0.1;
-/// Mean time, ns, that who is kept from an idle CPU waits for its turn at least: the balancer that would move it looks once a tick,
-/// which is 1 to 10 ms.
-const TURN_NS: u64 = 1_000_000;
-/// How much more of the CPU the one of two must want, to be the culprit alone.
-const MORE: f64 = 1.1;
-/// Programs that began so close together came together.
-const SAME_TIME: DurNs = DurNs(1_000_000_000);
-/// Nice value below which there is none.
-const LOWEST: i32 = 19;
-/// Victims of one culprit that are told one by one.
-const VICTIMS: usize = 3;
-/// Share of the time that a thread runs, from which it keeps the owner of a lock from running.
-const RUNS: f64 = 0.3;
-/// Share of stolen time from which the hypervisor is an alternative.
-const STEAL: f64 = 0.10;
+/// Share of the waiting behind foreign programs, from which they are the cause.
+const MIN_BLAMED_SHARE: f64 = 0.5;
+/// Least share of the waiting for which the running process must be known.
+const MIN_KNOWN_SHARE: f64 = 0.3;
+/// Runnable threads a CPU from which a program has too many threads.
+const MIN_RUNNABLE_PER_CPU: f64 = 2.0;
+/// Share of the span by which one thread's waiting exceeds the time in which all CPUs were busy together: from there on a CPU was
+/// idle that this thread may not use.
+const MIN_BARRED_SHARE: f64 = 0.1;
+/// Least mean wait, ns, of a thread that may not use an idle CPU. A thread that may is moved by the load balancer within a tick (1
+/// to 10 ms).
+const MIN_BARRED_WAIT_NS: u64 = 1_000_000;
+/// Ratio of CPU demand from which one of two processes that wait for each other is the culprit.
+const MIN_DEMAND_RATIO: f64 = 1.1;
+/// Two programs that started within this time started together: neither came later.
+const MAX_SAME_START: DurNs = DurNs(1_000_000_000);
+/// The nice value with the least weight: it cannot be lowered further.
+const LOWEST_PRIORITY_NICE: i32 = 19;
+/// Victims of one culprit that get a finding each; the others are counted.
+const MAX_VICTIMS: usize = 3;
+/// Least share of the span on a CPU, from which a thread keeps a lock's owner from running.
+const MIN_ONCPU_SHARE: f64 = 0.3;
+/// Share of stolen CPU time from which the confidence falls: the hypervisor may be the cause.
+const MIN_STEAL_SHARE: f64 = 0.10;
 
 pub(super) const RULE: Rule =
     Rule { name: "runq", classes: &[Class::RunqNeighbour, Class::RunqSelf], needs: Need::RunQueue, judge };
 
-/// Waiting for a CPU that a quota does not explain.
+/// States of waiting for a CPU, without waits for CPU quota.
 pub(super) const STATES: [State; 2] = [State::RunqWoken, State::RunqPreempted];
 
 /// Name and cgroup.
 type Program = (Arc<str>, Arc<str>);
 
-/// Behind whom a unit waited.
+/// Run-queue wait of a unit, by the process that ran, ns.
 struct Behind<'a> {
-    /// Foreign programs: a unit of each, and the time; most first.
+    /// Behind foreign programs: one unit of each program and the time, most first.
     foreign: Vec<(&'a Unit, u64)>,
+    /// Behind itself and processes that work with it.
     own: u64,
-    /// Behind whom it was told to wait: its nice value is higher.
+    /// Behind processes with a lower nice value: the user wants that.
     excused: u64,
+    /// With a known runner.
     known: u64,
 }
 
@@ -86,10 +88,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         }
         let behind = behind(facts, unit, true);
         let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
-        if behind.excused as f64 > MOST * behind.known as f64 {
+        if behind.excused as f64 > MIN_BLAMED_SHARE * behind.known as f64 {
             continue;
         }
-        let found = if foreign as f64 >= MOST * behind.known.max(1) as f64 && behind.known > 0 {
+        let found = if foreign as f64 >= MIN_BLAMED_SHARE * behind.known.max(1) as f64 && behind.known > 0 {
             neighbour(facts, unit, &behind, suspect(RULE.name, Class::RunqNeighbour, unit, lost))
         } else if behind.own > 0 {
             own(facts, unit, &behind, suspect(RULE.name, Class::RunqSelf, unit, lost))
@@ -99,23 +101,31 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         suspicions.extend(found.map(|found| weigh(found, behind.known as f64 / lost.ns.max(1) as f64)));
     }
     mutual(facts, &mut suspicions);
-    verdict(few(suspicions))
+    verdict(worst_victims(suspicions))
 }
 
-/// A verdict on a small part of the waiting is none on the whole.
+/// Doubts a verdict that rests on a small part of the waiting.
 fn weigh(mut suspicion: Suspicion, known: f64) -> Suspicion {
     let finding = &mut suspicion.finding;
-    let share = evidence("of it is known who ran", known.min(1.0) * 100.0, "%", Some(KNOWN * 100.0));
+    let share = evidence(
+        "share of its waiting with a known runner",
+        known.min(1.0) * 100.0,
+        "%",
+        Some(MIN_KNOWN_SHARE * 100.0),
+    );
     finding.evidence.push(share);
-    if known < KNOWN {
+    if known < MIN_KNOWN_SHARE {
         doubt(finding);
-        finding.alternatives.push(not("healthy", "not ruled out: who ran is known of a small part only"));
+        finding.alternatives.push(not(
+            "healthy",
+            "not ruled out: the running process is known for a small part of the waiting only",
+        ));
     }
     suspicion
 }
 
-/// Of two that wait for each other one is nobody's victim: the one that would take more of a CPU that it had for itself, or,
-/// of two that would take as much, the one that came later.
+/// Doubts one of two findings about processes that wait for each other: the one whose victim demands more CPU, or, at equal
+/// demand, started later.
 fn mutual(facts: &Facts, all: &mut [Suspicion]) {
     let pairs: Vec<_> = all.iter().map(|suspicion| (suspicion.unit, suspicion.culprit_unit)).collect();
     for suspicion in all {
@@ -125,10 +135,10 @@ fn mutual(facts: &Facts, all: &mut [Suspicion]) {
         }
         let (own, other) = (demand(facts, victim), demand(facts, by));
         let (own_start, other_start) = (started(facts, victim), started(facts, by));
-        let why_not = if own > MORE * other {
-            "the other waits for it as well, and would take less"
-        } else if other <= MORE * own && own_start.since(other_start) > SAME_TIME {
-            "the other waits for it as well, and was there before"
+        let why_not = if own > MIN_DEMAND_RATIO * other {
+            "the other process waits for this one, too, and demands less CPU"
+        } else if other <= MIN_DEMAND_RATIO * own && own_start.since(other_start) > MAX_SAME_START {
+            "the other process waits for this one, too, and started earlier"
         } else {
             continue;
         };
@@ -138,7 +148,7 @@ fn mutual(facts: &Facts, all: &mut [Suspicion]) {
     }
 }
 
-/// CPUs that a unit would take if it never had to wait for one.
+/// CPU demand of a unit, in CPUs: what it would use without waiting for one.
 fn demand(facts: &Facts, unit: usize) -> f64 {
     let threads = facts.members(&facts.units[unit]).flat_map(|process| process.threads.values());
     threads
@@ -149,14 +159,14 @@ fn demand(facts: &Facts, unit: usize) -> f64 {
         .sum()
 }
 
-/// When the first of a unit began.
+/// Start of the oldest process of a unit.
 fn started(facts: &Facts, unit: usize) -> BootNs {
     let rows = facts.members(&facts.units[unit]).filter_map(|process| process.usage);
     rows.map(|at| facts.usage[at].start_boot_ns).min().unwrap_or_default()
 }
 
-/// The worst victims of each culprit; the others are told in a number.
-fn few(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
+/// Keeps the [`MAX_VICTIMS`] worst victims of each culprit, and counts the others in the worst one's evidence.
+fn worst_victims(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
     all.sort_by(|a, b| b.finding.lost_ns_per_s.cmp(&a.finding.lost_ns_per_s).then_with(|| a.key.cmp(&b.key)));
     let mut kept: Vec<Suspicion> = Vec::new();
     let mut more: HashMap<usize, usize> = HashMap::new();
@@ -165,13 +175,18 @@ fn few(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
             other.culprit_unit == suspicion.culprit_unit && other.finding.class == suspicion.finding.class
         });
         match suspicion.culprit_unit {
-            Some(by) if same.count() >= VICTIMS => *more.entry(by).or_default() += 1,
+            Some(by) if same.count() >= MAX_VICTIMS => *more.entry(by).or_default() += 1,
             _ => kept.push(suspicion),
         }
     }
     for (by, count) in more {
         if let Some(first) = kept.iter_mut().find(|suspicion| suspicion.culprit_unit == Some(by)) {
-            first.finding.evidence.push(evidence("others that wait behind it", count as f64, "count", None));
+            first.finding.evidence.push(evidence(
+                "other processes that wait behind the culprit",
+                count as f64,
+                "count",
+                None,
+            ));
         }
     }
     kept
@@ -213,13 +228,14 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     suspicion.culprit_unit = Some(first.at);
     finding.confidence *= (0.6 + 0.4 * share / 0.8).min(1.0);
     for (other, ns) in behind.foreign.iter().take(3) {
-        let what = format!("of it {} ({}) in {} ran meanwhile", other.comm, other.tgid, other.cgroup);
+        let what =
+            format!("share of its waiting while {} ({}) in {} ran", other.comm, other.tgid, other.cgroup);
         finding.evidence.push(evidence(what, *ns as f64 / behind.known.max(1) as f64 * 100.0, "%", None));
     }
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
     finding
         .alternatives
-        .push(not(&Class::RunqSelf, format!("{own:.0} % of the waiting is behind its own threads")));
+        .push(not(&Class::RunqSelf, format!("{own:.0} % of its waiting is behind its own threads")));
     if unit.times.of(State::RunqThrottled) > 0 || facts.has_states {
         let throttled = unit.times.of(State::RunqThrottled) as f64 / 1e6 / facts.span.as_secs_f64().max(1e-9);
         finding
@@ -228,20 +244,20 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     }
     let steal = facts.steal * 100.0;
     finding.alternatives.push(not(&Class::CpuSteal, format!("the hypervisor took {steal:.0} % of the CPUs")));
-    if facts.steal >= STEAL {
+    if facts.steal >= MIN_STEAL_SHARE {
         finding.confidence *= 1.0 - facts.steal;
     }
     let real_time = facts.members(first).map(|process| process.real_time).max().unwrap_or(0);
     if real_time > 0 && !first.kernel {
         finding.evidence.push(evidence("its real-time priority", f64::from(real_time), "", None));
         finding.advice = format!(
-            "{} ({}) runs with real-time priority {real_time}: others get a CPU only while it blocks, whatever their weight; \
-             `chrt -a -o -p 0 {}` makes it one of many, AllowedCPUs= gives it a CPU of its own",
+            "{} ({}) runs with real-time priority {real_time}: others get its CPU only while it blocks, whatever their weight; \
+             `chrt -a -o -p 0 {}` gives it normal priority, AllowedCPUs= a CPU of its own",
             first.comm, first.tgid, first.tgid
         );
         return Some(suspicion);
     }
-    let lowest = facts.members(first).all(|process| process.nice >= LOWEST);
+    let lowest = facts.members(first).all(|process| process.nice >= LOWEST_PRIORITY_NICE);
     let weight = if lowest { "" } else { "lower its weight (nice, CPUWeight=), " };
     finding.advice = format!(
         "{} ({}) keeps {} from running: {weight}cap it (CPUQuota=) or give it CPUs of its own (AllowedCPUs=)",
@@ -250,8 +266,8 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     Some(suspicion)
 }
 
-/// Threads of a unit, and of those that it works with and waits behind, that run or are ready.
-fn ready(facts: &Facts, unit: &Unit) -> f64 {
+/// Mean number of runnable threads: those of the unit, and of the units that it works with and waits behind.
+fn runnable(facts: &Facts, unit: &Unit) -> f64 {
     let together = facts.blame[unit.at].keys().map(|by| &facts.units[*by]);
     let together = together.filter(|other| other.at != unit.at && facts.work_together(unit, other));
     let all = together.chain([unit]).map(|of| of.times.of(State::Oncpu) + of.times.sum(&STATES));
@@ -259,57 +275,66 @@ fn ready(facts: &Facts, unit: &Unit) -> f64 {
 }
 
 fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) -> Option<Suspicion> {
-    let ready = ready(facts, unit);
+    let runnable = runnable(facts, unit);
     let all_busy = 1.0 - facts.idlest_cpu();
     let waits = facts.members(unit).flat_map(|process| process.threads.values());
     let longest = waits.map(|(_, times)| times.sum(&STATES)).max().unwrap_or(0);
-    // Two that wake each other are put on one CPU, and wait for a moment each time.
+    // The kernel puts two threads that wake each other on one CPU: each waits for a moment, each time.
     let turns = facts.members(unit).map(|process| process.voluntary).max().unwrap_or(0);
-    let long_turns = longest >= TURN_NS * turns.max(1);
+    let long_turns = longest >= MIN_BARRED_WAIT_NS * turns.max(1);
     let longest = longest as f64 / facts.span.0.max(1) as f64;
-    let barred = longest >= all_busy + BARRED && long_turns;
-    // They fit on the CPUs that there are: what each waits for is its turn after a wake-up.
-    if ready <= facts.cpus && !barred {
+    let barred = longest >= all_busy + MIN_BARRED_SHARE && long_turns;
+    // They fit on the CPUs: each waits only for its turn after a wake-up.
+    if runnable <= facts.cpus && !barred {
         return None;
     }
     let finding = &mut suspicion.finding;
     finding.culprit = Some(process_culprit(unit));
     suspicion.culprit_unit = Some(unit.at);
-    let crowded = ready / facts.cpus;
-    if crowded < CROWDED && !barred {
+    let crowded = runnable / facts.cpus;
+    if crowded < MIN_RUNNABLE_PER_CPU && !barred {
         doubt(finding);
-        let why_not = format!("not ruled out: {ready:.1} threads for {} CPUs are soon done", facts.cpus);
+        let why_not = format!(
+            "not ruled out: {runnable:.1} runnable threads on {} CPUs wait for moments only",
+            facts.cpus
+        );
         finding.alternatives.push(not("healthy", why_not));
     }
-    let limit = Some(CROWDED * facts.cpus).filter(|_| !barred);
-    finding.evidence.push(evidence("threads running or ready, mean", ready, "threads", limit));
+    let limit = Some(MIN_RUNNABLE_PER_CPU * facts.cpus).filter(|_| !barred);
+    finding.evidence.push(evidence("runnable threads, mean", runnable, "count", limit));
     finding.evidence.push(evidence("CPUs", facts.cpus, "count", None));
-    finding.evidence.push(evidence("CPUs that stand idle", facts.idle_cpus(), "CPUs", None));
-    let most = (all_busy + BARRED) * 100.0;
+    finding.evidence.push(evidence("idle CPUs, mean", facts.idle_cpus(), "count", None));
+    let most = (all_busy + MIN_BARRED_SHARE) * 100.0;
     let most = Some(most).filter(|_| barred);
-    finding.evidence.push(evidence("one thread waits, of the time", longest * 100.0, "%", most));
+    finding.evidence.push(evidence(
+        "share of the time that one thread waits for a CPU, largest",
+        longest * 100.0,
+        "%",
+        most,
+    ));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
-    finding.evidence.push(evidence("of its waiting behind its own threads", own, "%", None));
-    finding
-        .alternatives
-        .push(not(&Class::RunqNeighbour, format!("{:.0} % of it is behind others", 100.0 - own)));
+    finding.evidence.push(evidence("share of its waiting behind its own threads", own, "%", None));
+    finding.alternatives.push(not(
+        &Class::RunqNeighbour,
+        format!("{:.0} % of its waiting is behind other processes", 100.0 - own),
+    ));
     finding.advice = if barred {
         format!(
-            "{} may not run on the CPUs that stand idle: widen its affinity (taskset -p, AllowedCPUs=)",
+            "{} is not allowed to run on the idle CPUs: widen its affinity (taskset -p, AllowedCPUs=)",
             unit.comm
         )
     } else {
         format!(
-            "{} has more threads ready than there are CPUs: as many workers as CPUs, or more CPUs",
+            "{} has more runnable threads than there are CPUs: run as many workers as CPUs, or add CPUs",
             unit.comm
         )
     };
     Some(suspicion)
 }
 
-/// What keeps the holder of a lock, or a peer, from running: class and culprit.
+/// What keeps the holder of a lock, or a peer, from running: class, culprit, and the culprit's unit.
 ///
-/// `waiting`: where it is a lock, the unit that waits for it and the states of that, and the thread that holds it.
+/// `waiting`, for a lock: the unit that waits for it, the states of that wait, and the thread that holds the lock.
 pub(super) fn of_holder(
     facts: &Facts,
     holder: &Unit,
@@ -318,11 +343,11 @@ pub(super) fn of_holder(
     if holder.times.of(State::RunqThrottled) >= holder.times.sum(&STATES) {
         return (Class::CpuQuota, Some(culprit("cgroup", holder.cpu_cgroup.as_ref())), None);
     }
-    // That it was told to wait is the very point: those who need its lock were not.
+    // Its higher nice value is no excuse here: the processes that need its lock do not have that value.
     let behind = behind(facts, holder, false);
     let foreign: u64 = behind.foreign.iter().map(|(_, ns)| ns).sum();
     match behind.foreign.first() {
-        Some((first, _)) if foreign as f64 >= MOST * behind.known as f64 => {
+        Some((first, _)) if foreign as f64 >= MIN_BLAMED_SHARE * behind.known as f64 => {
             let class = if waiting.is_some() { Class::PriorityInversion } else { Class::RunqNeighbour };
             (class, Some(process_culprit(first)), Some(first.at))
         }
@@ -338,8 +363,8 @@ pub(super) fn of_holder(
     }
 }
 
-/// Whether a thread that waits for a lock has more claim to a CPU than the one that owns it, and another thread of that process,
-/// which the owner has to let run, has one meanwhile.
+/// True if a thread that waits for a lock has a higher priority than its owner, while another thread of the owner's process, with
+/// at least the owner's priority, uses a CPU.
 fn inverted(facts: &Facts, unit: &Unit, states: &'static [State], owner: Tid) -> bool {
     let priority = |tid: Tid| facts.priorities.get(&tid).copied();
     let Some(owns) = priority(owner) else { return false };
@@ -347,7 +372,7 @@ fn inverted(facts: &Facts, unit: &Unit, states: &'static [State], owner: Tid) ->
     let urgent = facts.waits(unit, states).any(|wait| priority(wait.tid).is_some_and(|waits| waits < owns));
     let runs = |(tid, (_, times)): (&Tid, &(Arc<str>, Times))| {
         *tid != owner
-            && times.of(State::Oncpu) as f64 >= RUNS * facts.span.0 as f64
+            && times.of(State::Oncpu) as f64 >= MIN_ONCPU_SHARE * facts.span.0 as f64
             && priority(*tid).is_some_and(|runs| runs <= owns)
     };
     urgent && process.threads.iter().any(runs)

@@ -2,10 +2,10 @@
 //!
 //! **Class** `softirq`; subject is the host, the culprit says which kind of work on which CPU.
 //!
-//! **What.** One CPU spends at least [`ENTER`] of the time in soft and hard interrupts (to stay, and in four of five
-//! windows: [`LEAVE`]).
+//! **What.** One CPU spends at least [`IRQ_SHARE_ENTER`] of the time in soft and hard interrupts (to stay, and in four of five
+//! windows: [`IRQ_SHARE_LEAVE`]).
 //!
-//! **Why.** Interrupt work runs on top of whoever is there: the process looks busy or slow and is neither. Mostly all
+//! **Why.** Interrupt work takes CPU time from the process that runs there: it looks busy or slow and is neither. Most often all
 //! packets of a network card arrive at one CPU.
 //!
 //! **Cure.** Spread it: several queues (`ethtool -L`), `irqbalance`, receive packet steering (`rps_cpus`); less of it: bigger
@@ -17,10 +17,10 @@ use super::lost::{culprit, host, suspect_other};
 use super::{Class, Need, Rule, Trend, Verdict, evidence, level, verdict};
 use crate::facts::{Facts, lasts};
 
-/// Share of one CPU.
-const ENTER: f64 = 0.50;
-/// The same, to stay, and in single windows.
-const LEAVE: f64 = 0.35;
+/// Share of one CPU's time in interrupts, to enter.
+const IRQ_SHARE_ENTER: f64 = 0.50;
+/// The same, to stay, and in each single window.
+const IRQ_SHARE_LEAVE: f64 = 0.35;
 
 pub(super) const RULE: Rule =
     Rule { name: "softirq", classes: &[Class::Softirq], needs: Need::Nothing, judge };
@@ -45,15 +45,26 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     }
     let mean = |series: &[f64]| series.iter().sum::<f64>() / series.len().max(1) as f64;
     let worst = cpus.iter().max_by(|a, b| mean(a.1).total_cmp(&mean(b.1)));
-    let Some((cpu, series)) = worst.filter(|(_, series)| lasts(series, LEAVE)) else { return Verdict::Ok };
+    let Some((cpu, series)) = worst.filter(|(_, series)| lasts(series, IRQ_SHARE_LEAVE)) else {
+        return Verdict::Ok;
+    };
     let share = mean(series);
-    let Some(level) = level(share, ENTER, LEAVE) else { return Verdict::Ok };
+    let Some(level) = level(share, IRQ_SHARE_ENTER, IRQ_SHARE_LEAVE) else { return Verdict::Ok };
     let kind = kinds.iter().filter(|((on, _), _)| on == cpu).max_by_key(|(_, ns)| **ns);
     let name = kind.map_or("interrupts", |((_, kind), _)| kind);
-    let mut numbers =
-        vec![evidence(format!("CPU {cpu} in interrupts"), share * 100.0, "%", Some(ENTER * 100.0))];
+    let mut numbers = vec![evidence(
+        format!("share of CPU {cpu}'s time in interrupts"),
+        share * 100.0,
+        "%",
+        Some(IRQ_SHARE_ENTER * 100.0),
+    )];
     if let Some(((_, kind), ns)) = kind {
-        numbers.push(evidence(format!("of it {kind}"), facts.per_second(*ns) / 1e7, "% of a core", None));
+        numbers.push(evidence(
+            format!("time in softirq {kind} on that CPU"),
+            facts.per_second(*ns) / 1e7,
+            "% of a core",
+            None,
+        ));
     }
     let mut suspicion = suspect_other(RULE.name, Class::Softirq, host(), level, numbers);
     let finding = &mut suspicion.finding;
@@ -62,7 +73,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     finding.share_pct = share * 100.0;
     finding.confidence = 0.7;
     finding.advice = format!(
-        "{name} fills CPU {cpu}: spread it (more queues, irqbalance, rps_cpus), or make it less (GRO, coalescing)"
+        "{name} fills CPU {cpu}: spread it (more queues, irqbalance, rps_cpus), or reduce it (GRO, coalescing)"
     );
     verdict(vec![suspicion])
 }

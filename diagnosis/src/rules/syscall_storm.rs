@@ -2,13 +2,16 @@
 //!
 //! **Class** `syscall-storm`.
 //!
-//! **What.** A process makes one syscall at least [`RATE_ENTER`] times a second (to stay: [`RATE_LEAVE`]; in four of
-//! five windows at least that), it is at least [`CALL_SHARE`] of all its calls ([`EVENT_CALL_SHARE`] for a process
-//! whose calls that wait for events are [`EVENT_SHARE`] of all: it reads until there is no more), a call takes [`MEAN_NS`] ns at most (where
-//! calls are timed), and the process spends at least [`KERNEL_CPU`] of a core in the kernel.
+//! **What.** A process makes one syscall at least [`RATE_ENTER`] times a second (to stay, and in four of five windows:
+//! [`RATE_LEAVE`]), and all of these are true:
 //!
-//! **Why.** Crossing into the kernel costs 0.1 to 1 µs whatever is done there: time that buying in bulk saves. A server
-//! under load makes as many calls, but several kinds in turn (wait, read, write: a third each); a storm is one kind.
+//! - The call is at least [`MIN_CALL_SHARE`] of all its calls. For an event loop (waits for events are [`MIN_EVENT_WAIT_SHARE`] of
+//!   all calls) at least [`MIN_EVENT_LOOP_CALL_SHARE`]: it reads until there is no more data.
+//! - A call takes [`MAX_MEAN_CALL_NS`] ns at most (where calls are timed).
+//! - The process spends at least [`MIN_KERNEL_CORES`] of a core in the kernel.
+//!
+//! **Why.** Entering the kernel costs 0.1 to 1 µs whatever the call does; larger calls save that time. A server under load makes as
+//! many calls, but several kinds in turn (wait, read, write: a third each); a storm is one kind.
 //!
 //! **Cure.** By call: bigger buffers, vectored or batched calls, caching the answer, waiting instead of polling.
 
@@ -22,23 +25,23 @@ use super::{Need, Rule, Suspicion, Trend, Verdict, evidence, evidence_below, lev
 use crate::facts::{Facts, Unit, lasts};
 use crate::syscall_names;
 
-/// Calls a second.
+/// Calls a second, to enter.
 const RATE_ENTER: f64 = 20_000.0;
-/// The same, to stay, and in single windows.
+/// The same, to stay, and in each single window.
 const RATE_LEAVE: f64 = 10_000.0;
-/// The call's share of all calls of the process.
-const CALL_SHARE: f64 = 0.45;
+/// Least share of this call among all calls of the process.
+const MIN_CALL_SHARE: f64 = 0.45;
 /// The same for an event loop.
-const EVENT_CALL_SHARE: f64 = 0.80;
-/// Share of calls that wait for events, of all calls, from which a process is an event loop.
-const EVENT_SHARE: f64 = 0.05;
-/// Mean time of a call, ns.
-const MEAN_NS: f64 = 5_000.0;
-/// Kernel CPU of the process, share of a core.
-const KERNEL_CPU: f64 = 0.15;
+const MIN_EVENT_LOOP_CALL_SHARE: f64 = 0.80;
+/// Least share of waits for events among all calls, from which a process is an event loop.
+const MIN_EVENT_WAIT_SHARE: f64 = 0.05;
+/// Most mean time of a call, ns.
+const MAX_MEAN_CALL_NS: f64 = 5_000.0;
+/// Least kernel CPU time of the process, cores.
+const MIN_KERNEL_CORES: f64 = 0.15;
 
-/// Times a process blocks, for each of the calls, from which they are a conversation: what costs is the switching.
-const CONVERSATION: f64 = 0.4;
+/// Blocks a call, from which the calls are a conversation with another process: the cost is the switching.
+const MIN_BLOCKS_PER_CALL: f64 = 0.4;
 
 pub(super) const RULE: Rule =
     Rule { name: "syscall_storm", classes: &[Class::SyscallStorm], needs: Need::Syscalls, judge };
@@ -50,28 +53,29 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE) else { continue };
         let all = facts.all_calls.get(tgid).copied().unwrap_or(0);
         let share = calls.count as f64 / all.max(1) as f64;
-        let least_share = if is_event_loop(facts, *tgid, all) { EVENT_CALL_SHARE } else { CALL_SHARE };
+        let least_share =
+            if is_event_loop(facts, *tgid, all) { MIN_EVENT_LOOP_CALL_SHARE } else { MIN_CALL_SHARE };
         let mean = (calls.timed * 2 > calls.count).then(|| calls.total.0 as f64 / calls.timed as f64);
         let Some(row) = facts.process(*tgid) else { continue };
         let kernel = facts.per_second(row.system.0) / 1e9;
-        let short = mean.is_none_or(|mean| mean <= MEAN_NS);
-        if share < least_share || !short || kernel < KERNEL_CPU || !lasts(&calls.rates, RATE_LEAVE) {
+        let short = mean.is_none_or(|mean| mean <= MAX_MEAN_CALL_NS);
+        if share < least_share || !short || kernel < MIN_KERNEL_CORES || !lasts(&calls.rates, RATE_LEAVE) {
             continue;
         }
         let name = syscall_names::display(*abi, *nr);
         let of_cpu = row.system.0 as f64 / row.cpu().0.max(1) as f64;
         let mut numbers = vec![
             evidence(format!("{name} calls"), rate, "1/s", Some(RATE_ENTER)),
-            evidence("of all its calls", share * 100.0, "%", Some(least_share * 100.0)),
-            evidence("CPU in the kernel", kernel * 100.0, "% of a core", Some(KERNEL_CPU * 100.0)),
-            evidence("of its CPU time in the kernel", of_cpu * 100.0, "%", None),
+            evidence("share of all its calls", share * 100.0, "%", Some(least_share * 100.0)),
+            evidence("kernel CPU time", kernel * 100.0, "% of a core", Some(MIN_KERNEL_CORES * 100.0)),
+            evidence("share of its CPU time in the kernel", of_cpu * 100.0, "%", None),
         ];
         if let Some(mean) = mean {
-            numbers.push(evidence_below("mean time of a call", mean, "ns", MEAN_NS));
+            numbers.push(evidence_below("time of a call, mean", mean, "ns", MAX_MEAN_CALL_NS));
         }
         let subject =
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(row.comm.as_ref().to_owned()) };
-        let why_not = format!("{:.0} % of its CPU time is in the kernel, and {name} is why", of_cpu * 100.0);
+        let why_not = format!("{:.0} % of its CPU time is in the kernel, because of {name}", of_cpu * 100.0);
         let mut finding = Finding {
             rule: RULE.name.to_owned(),
             class: Class::SyscallStorm,
@@ -92,14 +96,19 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         if let Some((by, rate)) = signaller(facts, &name, rate) {
             culprit_unit = Some(by.at);
             finding.culprit = Some(super::lost::process_culprit(by));
-            finding.evidence.push(evidence(format!("signals that {} sends", by.comm), rate, "1/s", None));
-            finding.advice = format!("{} ({}) sends it one signal after another: see why", by.comm, by.tgid);
+            finding.evidence.push(evidence(
+                format!("signals that {} sends to it", by.comm),
+                rate,
+                "1/s",
+                None,
+            ));
+            finding.advice =
+                format!("{} ({}) sends it one signal after another: find out why", by.comm, by.tgid);
         }
         let switches = facts.by_tgid.get(tgid).map_or(0, |at| facts.processes[*at].voluntary);
-        if switches as f64 >= CONVERSATION * calls.count as f64 {
+        if switches as f64 >= MIN_BLOCKS_PER_CALL * calls.count as f64 {
             doubt(&mut finding);
-            let why_not =
-                "not ruled out: each call waits for another process, or wakes one: they talk to each other";
+            let why_not = "not ruled out: each call waits for another process, or wakes it (a conversation)";
             finding.alternatives.push(Alternative { class: "healthy".into(), why_not: why_not.into() });
         }
         let key = format!("syscall-storm/{tgid}/{name}");
@@ -112,10 +121,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     verdict(suspicions)
 }
 
-/// Who sends signals about as often as a process returns from them, and how often.
+/// The unit that sends signals about as often as a process returns from handlers, and its rate a second.
 fn signaller<'a>(facts: &'a Facts, returns: &str, rate: f64) -> Option<(&'a Unit, f64)> {
-    /// Signals for each return: some are lost while one is pending.
-    const OF_RETURNS: f64 = 0.5;
+    /// Least signals sent a handler return.
+    const MIN_SIGNALS_PER_RETURN: f64 = 0.5;
     if !returns.ends_with("rt_sigreturn") {
         return None;
     }
@@ -129,10 +138,10 @@ fn signaller<'a>(facts: &'a Facts, returns: &str, rate: f64) -> Option<(&'a Unit
     }
     let (unit, count) = senders.into_iter().max_by_key(|(unit, count)| (*count, *unit))?;
     let sent = facts.per_second(count);
-    (sent >= OF_RETURNS * rate).then(|| (&facts.units[unit], sent))
+    (sent >= MIN_SIGNALS_PER_RETURN * rate).then(|| (&facts.units[unit], sent))
 }
 
-/// Whether enough of all its calls wait for events.
+/// True if at least [`MIN_EVENT_WAIT_SHARE`] of the process' calls wait for events.
 fn is_event_loop(facts: &Facts, tgid: Tgid, all: u64) -> bool {
     let waits = |abi, nr| {
         let names = [
@@ -148,10 +157,10 @@ fn is_event_loop(facts: &Facts, tgid: Tgid, all: u64) -> bool {
         syscall_names::name(abi, nr).is_some_and(|name| names.contains(&name))
     };
     let of_it = facts.calls.iter().filter(|((other, abi, nr), _)| *other == tgid && waits(*abi, *nr));
-    of_it.map(|(_, calls)| calls.count).sum::<u64>() as f64 >= EVENT_SHARE * all as f64
+    of_it.map(|(_, calls)| calls.count).sum::<u64>() as f64 >= MIN_EVENT_WAIT_SHARE * all as f64
 }
 
-/// What to do about a storm of this call.
+/// The cure for a storm of this call.
 fn cure(name: &str) -> String {
     let advice = match name.strip_prefix("i386:").unwrap_or(name) {
         "read" | "write" | "pread64" | "pwrite64" | "readv" | "writev" | "recvfrom" | "sendto"
@@ -163,17 +172,19 @@ fn cure(name: &str) -> String {
              (/sys/devices/system/clocksource/clocksource0/current_clocksource)"
         }
         "getpid" | "getppid" | "gettid" | "getuid" | "geteuid" | "getgid" | "getegid" | "uname"
-        | "getrlimit" | "prlimit64" | "sysinfo" => "asks for what rarely changes: keep the answer",
+        | "getrlimit" | "prlimit64" | "sysinfo" => "returns what rarely changes: keep the answer",
         "sched_yield" | "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait"
         | "nanosleep" | "clock_nanosleep" => "polls instead of waiting: block until there is something to do",
-        "futex" | "futex_wait" | "futex_wake" => "threads contend for a lock: hold it for less, or split it",
+        "futex" | "futex_wait" | "futex_wake" => {
+            "shows threads that contend for a lock: shorten the time under it, or split it"
+        }
         "stat" | "lstat" | "fstat" | "newfstatat" | "statx" | "access" | "faccessat" | "faccessat2"
         | "openat" | "open" | "readlink" => {
             "looks at the same paths again and again: keep the answer, or watch with inotify"
         }
         "lseek" => "seeks before each access: use pread and pwrite",
         "brk" | "mmap" | "munmap" | "madvise" => {
-            "gives memory back and takes it again: tune the allocator's thresholds"
+            "returns memory and takes it again: tune the allocator's thresholds"
         }
         "rt_sigprocmask" | "rt_sigaction" => "changes signal handling on a hot path: do it once",
         _ => "makes one call for each small step: batch it, or keep the answer",
@@ -216,12 +227,12 @@ mod tests {
         assert_eq!((&*finding.class, finding.subject.pid), ("syscall-storm", Some(7)));
         let value = |what: &str| finding.evidence.iter().find(|number| number.what == what).unwrap().value;
         assert!((value("getppid calls") - 900_000.0).abs() < 1e-6);
-        assert!((value("of all its calls") - 90.0).abs() < 1e-6);
-        assert!((value("CPU in the kernel") - 60.0).abs() < 1e-6);
-        assert!((value("mean time of a call") - 200.0).abs() < 1e-6);
+        assert!((value("share of all its calls") - 90.0).abs() < 1e-6);
+        assert!((value("kernel CPU time") - 60.0).abs() < 1e-6);
+        assert!((value("time of a call, mean") - 200.0).abs() < 1e-6);
         assert_eq!(finding.lost_ns_per_s, 600_000_000, "all its kernel time, which it explains");
         assert!((finding.share_pct - 60.0).abs() < 1e-9);
-        assert!(finding.advice.starts_with("getppid asks for what rarely changes"), "{}", finding.advice);
+        assert!(finding.advice.starts_with("getppid returns what rarely changes"), "{}", finding.advice);
     }
 
     #[test]

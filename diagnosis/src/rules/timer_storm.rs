@@ -1,13 +1,15 @@
-//! # `timer_storm`: sleeping for no time, over and over
+//! # `timer_storm`: very short sleeps, over and over
 //!
 //! **Class** `timer-storm`; the culprit is the process.
 //!
-//! **What.** A process sleeps at least [`RATE_ENTER`] times a second (`nanosleep`, a timer, a futex with a time-out that nobody wakes; to
-//! stay, and in four of five windows: [`RATE_LEAVE`]), sleeps are at least [`SHARE`] of all its calls, it uses at
-//! least [`CPU`] of a core, and at most [`WORK`] ns of CPU for each sleep: it finds nothing to do.
+//! **What.** All of these are true:
 //!
-//! **Why.** Each wake-up costs an interrupt, two switches and a CPU that leaves its sleep state, and mostly finds nothing to
-//! do: polling in place of waiting.
+//! - A process sleeps at least [`RATE_ENTER`] times a second (to stay, and in four of five windows: [`RATE_LEAVE`]): `nanosleep`,
+//!   a timer, a futex wait that times out.
+//! - Sleeps are at least [`MIN_SLEEP_SHARE`] of all its calls.
+//! - It uses at least [`MIN_CORES`] of a core, and at most [`MAX_CPU_PER_SLEEP_NS`] ns of CPU for each sleep: it finds no work.
+//!
+//! **Why.** Each wake-up costs an interrupt, two switches and a CPU that leaves its sleep state: polling in place of waiting.
 //!
 //! **Cure.** Wait for the event (condition, `eventfd`, `epoll`); a longer interval; timer slack (`PR_SET_TIMERSLACK`).
 
@@ -20,24 +22,24 @@ use super::{Class, Need, Rule, Trend, Verdict, evidence, evidence_below, level, 
 use crate::facts::{Calls, Facts, lasts};
 use crate::syscall_names;
 
-/// Sleeps a second.
+/// Sleeps a second, to enter.
 const RATE_ENTER: f64 = 2_000.0;
-/// The same, to stay, and in single windows.
+/// The same, to stay, and in each single window.
 const RATE_LEAVE: f64 = 1_000.0;
-/// Of all its calls.
-const SHARE: f64 = 0.4;
-/// CPU time of the process, share of a core.
-const CPU: f64 = 0.03;
+/// Least share of sleeps among all calls of the process.
+const MIN_SLEEP_SHARE: f64 = 0.4;
+/// Least CPU time of the process, cores.
+const MIN_CORES: f64 = 0.03;
 
-/// CPU time of a turn, ns: who does more than look has work, and paces it.
-const WORK: f64 = 50_000.0;
+/// Most CPU time a sleep, ns: a process that uses more has work, and paces it.
+const MAX_CPU_PER_SLEEP_NS: f64 = 50_000.0;
 
-/// Mean time of a failing call from which it has waited, ns.
-const WAITED: f64 = 20_000.0;
-/// Share of the calls that fail, from which waiting is all they do.
-const FAILS: f64 = 0.9;
+/// Least mean time of a failing call, ns, from which it is a wait that times out.
+const MIN_TIMED_OUT_NS: f64 = 20_000.0;
+/// Least share of failing calls, from which they are waits that time out.
+const MIN_FAILED_SHARE: f64 = 0.9;
 
-/// A call that sleeps, or waits for what never comes until its time is over.
+/// True for a call that sleeps, or waits until it times out.
 pub(super) fn is_sleep(name: &str, calls: &Calls) -> bool {
     match name {
         "nanosleep" | "clock_nanosleep" | "timerfd_settime" | "setitimer" | "timer_settime" => true,
@@ -48,7 +50,7 @@ pub(super) fn is_sleep(name: &str, calls: &Calls) -> bool {
 
 fn timed_out(calls: &Calls) -> bool {
     let mean = calls.total.0 as f64 / calls.timed.max(1) as f64;
-    calls.errors as f64 >= FAILS * calls.count as f64 && mean >= WAITED
+    calls.errors as f64 >= MIN_FAILED_SHARE * calls.count as f64 && mean >= MIN_TIMED_OUT_NS
 }
 
 pub(super) const RULE: Rule =
@@ -70,15 +72,15 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     for (tgid, (count, series)) in sleeps {
         let rate = facts.per_second(count);
         let share = count as f64 / facts.all_calls.get(&tgid).copied().unwrap_or(0).max(1) as f64;
-        let Some(level) =
-            level(rate, RATE_ENTER, RATE_LEAVE).filter(|_| share >= SHARE && lasts(&series, RATE_LEAVE))
+        let Some(level) = level(rate, RATE_ENTER, RATE_LEAVE)
+            .filter(|_| share >= MIN_SLEEP_SHARE && lasts(&series, RATE_LEAVE))
         else {
             continue;
         };
         let (Some(row), Some(unit)) = (facts.process(tgid), facts.unit_of(tgid)) else { continue };
         let cpu = facts.per_second(row.cpu().0) / 1e9;
         let each = row.cpu().0 as f64 / count.max(1) as f64;
-        if cpu < CPU || each > WORK {
+        if cpu < MIN_CORES || each > MAX_CPU_PER_SLEEP_NS {
             continue;
         }
         let loss = Loss { ns: row.cpu().0, rate: cpu, share: 1.0, level };
@@ -91,13 +93,17 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         finding.confidence = 0.7;
         finding.evidence = vec![
             evidence("sleeps", rate, "1/s", Some(RATE_ENTER)),
-            evidence("of all its calls", share * 100.0, "%", Some(SHARE * 100.0)),
-            evidence("CPU", cpu * 100.0, "% of a core", Some(CPU * 100.0)),
-            evidence_below("CPU for each sleep", each / 1e3, "µs", WORK / 1e3),
+            evidence(
+                "share of sleeps among all its calls",
+                share * 100.0,
+                "%",
+                Some(MIN_SLEEP_SHARE * 100.0),
+            ),
+            evidence("CPU time", cpu * 100.0, "% of a core", Some(MIN_CORES * 100.0)),
+            evidence_below("CPU time a sleep, mean", each / 1e3, "µs", MAX_CPU_PER_SLEEP_NS / 1e3),
         ];
-        finding.alternatives.push(not(&Class::SyscallStorm, "the call is a sleep: what costs is waking up"));
-        finding.advice =
-            format!("{} sleeps in place of waiting for an event: block until there is one", unit.comm);
+        finding.alternatives.push(not(&Class::SyscallStorm, "the call is a sleep: the cost is the wake-up"));
+        finding.advice = format!("{} polls with short sleeps: block until there is an event", unit.comm);
         suspicions.push(suspicion);
     }
     verdict(suspicions)

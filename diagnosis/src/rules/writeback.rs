@@ -1,15 +1,14 @@
-//! # `writeback`: held back because too much is dirty
+//! # `writeback`: throttled because too much memory is dirty
 //!
 //! **Class** `writeback`. The culprit is the process that writes most, or the device.
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
-//! stay: 12 %, 0.06 s/s), in `balance_dirty_pages`: the kernel makes writers pause when the device cannot keep up with
-//! what they dirty.
+//! stay: 12 %, 0.06 s/s), in `balance_dirty_pages`: the kernel makes writers pause when the device is slower than the writes.
 //!
-//! **Why.** A buffered write looks like a copy to memory, until the limit (`vm.dirty_ratio`) is reached; then it is as slow
-//! as the disk, for everybody who writes to that device.
+//! **Why.** A buffered write is as fast as a copy to memory until the limit (`vm.dirty_ratio`) is reached. Then it is as slow
+//! as the disk, for every process that writes to that device.
 //!
-//! **Cure.** Limit the one that writes most (`io.max`, `MemoryHigh=`), another device for it, `O_DIRECT`, dirty limits that fit
+//! **Cure.** Limit the process that writes most (`io.max`, `MemoryHigh=`), another device for it, `O_DIRECT`, dirty limits that fit
 //! the device (`vm.dirty_background_bytes`).
 
 use agent_common::abi::sched::State;
@@ -36,9 +35,9 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             let dirty = window.host.memory.dirty_bytes as f64 / f64::from(1 << 20);
             finding.evidence.push(evidence("dirty memory", dirty, "MiB", None));
         }
-        finding
-            .advice
-            .push_str("; or dirty limits that fit the device (vm.dirty_background_bytes, vm.dirty_bytes)");
+        finding.advice.push_str(
+            "; or set dirty limits that fit the device (vm.dirty_background_bytes, vm.dirty_bytes)",
+        );
         suspicions.push(suspicion);
     }
     verdict(suspicions)

@@ -109,7 +109,7 @@ fn what_the_holder_does_in_passing_explains_nothing() {
 }
 
 #[test]
-fn a_holder_that_was_told_to_wait_inverts_priorities() {
+fn a_lock_holder_with_a_high_nice_value_inverts_priorities() {
     let finding = alarm(&scene(|window| {
         busy(window);
         process(window, 10, "app", &[&[(FutexLock, 800), (Oncpu, 200)]]);
@@ -125,7 +125,7 @@ fn a_holder_that_was_told_to_wait_inverts_priorities() {
 }
 
 #[test]
-fn who_fills_a_disk_is_not_its_victim() {
+fn a_process_that_saturates_a_disk_is_not_its_victim() {
     let windows = scene(|window| {
         process(window, 10, "db", &[&[(DiskRead, 800), (Oncpu, 200)]]);
         process(window, 20, "copy", &[&[(Fsync, 950), (Oncpu, 50)]]);
@@ -204,7 +204,7 @@ fn a_leak_that_begins_late_is_seen_soon() {
 }
 
 #[test]
-fn who_ran_for_a_small_part_of_the_waiting_is_no_neighbour() {
+fn a_runner_known_for_a_small_part_of_the_waiting_is_no_neighbour() {
     let known = |ms: u64| {
         scene(move |window| {
             busy(window);
@@ -342,7 +342,7 @@ fn a_peer_that_answers_at_once_is_not_slow() {
 }
 
 #[test]
-fn who_feeds_a_process_is_not_its_neighbour() {
+fn a_process_that_feeds_another_is_not_its_neighbour() {
     let windows = scene(|window| {
         busy(window);
         process(window, 10, "writer", &[&[(RunqWoken, 300), (Oncpu, 300), (Sleep, 100), (Ipc, 300)]]);

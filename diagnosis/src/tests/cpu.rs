@@ -21,14 +21,14 @@ fn neighbour(window: &mut Window) {
 }
 
 #[test]
-fn who_runs_meanwhile_is_the_neighbour() {
+fn the_process_that_runs_while_another_waits_is_the_neighbour() {
     let finding = alarm(&scene(neighbour));
     assert_eq!((&*finding.class, finding.subject.pid), ("runq-neighbour", Some(10)));
     assert_eq!(culprit(&finding), ("process".into(), Some(20), "burn".into()));
     assert_eq!(finding.lost_ns_per_s, 600_000_000);
     assert!((finding.share_pct - 60.0).abs() < 1e-6);
     assert!(
-        finding.evidence.iter().any(|line| line.what == "of it burn (20) in /batch ran meanwhile"),
+        finding.evidence.iter().any(|line| line.what == "share of its waiting while burn (20) in /batch ran"),
         "{finding:#?}"
     );
     assert_eq!(finding.caused, ["cpu-user"], "that the neighbour is busy is no second finding");
@@ -93,7 +93,7 @@ fn client_and_server_on_one_cpu_are_not_neighbours() {
 }
 
 #[test]
-fn who_is_told_to_go_last_is_no_victim_and_no_culprit_of_one_that_does_not_wait() {
+fn a_niced_process_is_no_victim_and_no_culprit_of_one_that_does_not_wait() {
     let windows = scene(|window| {
         busy(window);
         process(window, 10, "app", &[&[(Oncpu, 300), (RunqWoken, 10), (Poll, 690)]]);

@@ -36,11 +36,11 @@ fn an_empty_history_has_no_findings() {
 }
 
 #[test]
-fn what_cannot_be_known_is_said_once_a_reason() {
+fn what_cannot_be_judged_is_one_line_a_reason() {
     let lines = diagnose(&shared((0..5).map(window).collect()), None).unknown;
     let states = lines
         .iter()
-        .filter(|line| line.starts_with("thread states are not observed: not judged are "))
+        .filter(|line| line.starts_with("thread states are not observed, so these rules do not judge: "))
         .count();
     assert_eq!(states, 1, "{lines:#?}");
     assert!(lines.last().unwrap().starts_with("memory bandwidth"));

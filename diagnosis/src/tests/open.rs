@@ -43,7 +43,7 @@ fn threads_that_wait_for_each_other_are_a_deadlock() {
 }
 
 #[test]
-fn who_waits_for_one_that_was_stopped_names_it_and_who_waits_for_work_is_idle() {
+fn a_wait_for_a_stopped_process_names_it_and_a_wait_for_work_is_idle() {
     let client = WaitTarget::Socket { protocol: 6, local_port: 40_000, peer: Some(peer(80)) };
     let windows = scene(|window| {
         rests(window, 10, "app", NetRecv, 1);
@@ -149,7 +149,7 @@ fn the_agent_is_no_subject_and_its_start_no_alarm() {
 }
 
 #[test]
-fn the_time_a_host_was_suspended_makes_the_agent_no_younger() {
+fn a_suspended_host_does_not_make_the_agent_count_as_just_started() {
     const HOUR: u64 = 3_600 * SECOND;
     // The host slept an hour before the agent began: its start, on the clock that counts sleep, is later than all times of
     // windows on the one that does not.

@@ -14,7 +14,7 @@ fn socket(local_port: u16, port: u16, ms: u64) -> W {
 }
 
 #[test]
-fn who_asks_waits_for_the_peer_and_who_serves_is_idle() {
+fn a_client_waits_for_its_peer_and_a_server_is_idle() {
     let at = |local: u16, port: u16| {
         scene(move |window| {
             process(window, 10, "app", &[&[(NetRecv, 900), (Oncpu, 100)]]);
@@ -65,7 +65,7 @@ fn event_loop(local_port: u16, server: &'static [(State, u64)]) -> Vec<Arc<Windo
 }
 
 #[test]
-fn an_event_loop_waits_for_the_server_that_it_has_asked() {
+fn an_event_loop_waits_for_the_server_of_its_requests() {
     let servers: [&[_]; 2] = [&[(Oncpu, 900), (NetRecv, 100)], &[(Sleep, 900), (NetRecv, 100)]];
     for server in servers {
         let finding = alarm(&event_loop(45_000, server));

@@ -40,7 +40,7 @@ fn tries(nr: u16, errno: u16, a_second: u64) -> Vec<Arc<Window>> {
 }
 
 #[test]
-fn a_full_disk_on_which_is_written_again_and_again_is_told() {
+fn repeated_writes_to_a_full_disk_are_found() {
     let finding = alarm(&tries(WRITE, ENOSPC, 10));
     assert_eq!((&*finding.class, culprit(&finding).1), ("refused", Some(10)));
     assert!(finding.evidence[0].what.contains("write is refused: ENOSPC"), "{finding:?}");
@@ -49,7 +49,7 @@ fn a_full_disk_on_which_is_written_again_and_again_is_told() {
 }
 
 #[test]
-fn more_threads_than_are_allowed_are_told() {
+fn more_threads_than_the_limit_allows_are_found() {
     let finding = alarm(&tries(CLONE3, EAGAIN, 50));
     assert!(finding.advice.contains("pids.max"), "{finding:?}");
 }
@@ -77,7 +77,7 @@ fn what_a_server_sleeps_for_is_not_because_of_a_refusal() {
 }
 
 #[test]
-fn a_lock_that_is_tried_for_names_who_has_it() {
+fn a_lock_that_a_process_tries_for_names_its_holder() {
     let windows = scene(|window| {
         sleeper(window, 20);
         process(window, 20, "holder", &[&[(Sleep, 1000)]]);
@@ -92,7 +92,7 @@ fn a_lock_that_is_tried_for_names_who_has_it() {
 }
 
 #[test]
-fn who_is_refused_a_connection_names_the_peer() {
+fn a_refused_connection_names_the_peer() {
     let peer = "127.0.0.1:5432".parse::<std::net::SocketAddr>().unwrap();
     let windows = scene(|window| {
         sleeper(window, 5);
@@ -124,7 +124,7 @@ fn who_is_refused_a_connection_names_the_peer() {
 }
 
 #[test]
-fn who_does_not_wait_for_its_connections_is_refused_by_resets() {
+fn resets_show_that_non_blocking_connections_are_refused() {
     const EINPROGRESS: u16 = 115;
     let windows = |resets: u64| {
         scene(move |window| {
@@ -149,7 +149,7 @@ fn who_does_not_wait_for_its_connections_is_refused_by_resets() {
 }
 
 #[test]
-fn of_two_refusals_the_one_that_lasts_is_told() {
+fn of_two_refusals_the_lasting_one_is_found() {
     const ENOMEM: u16 = 12;
     const MMAP: u16 = 9;
     let finding = alarm(&scene(|window| {

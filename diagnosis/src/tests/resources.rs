@@ -19,7 +19,7 @@ fn reader(window: &mut Window, busy: u64, own_ms: u64) {
 }
 
 #[test]
-fn a_disk_that_somebody_else_has_is_his_fault() {
+fn a_disk_that_another_process_saturates_is_that_process_fault() {
     let finding = alarm(&scene(|window| {
         reader(window, 990, 200);
         process(window, 20, "dd", &[&[(Poll, 500), (Oncpu, 500)]]);
@@ -35,7 +35,7 @@ fn a_disk_of_its_own_is_the_device_and_says_whether_it_is_full() {
     assert_eq!(culprit(&full), ("device".into(), None, "vda".into()));
     assert!(full.advice.contains("saturated"), "{}", full.advice);
     let latency = alarm(&scene(|window| reader(window, 700, 690)));
-    assert!(latency.advice.contains("one request after the other"), "{}", latency.advice);
+    assert!(latency.advice.contains("one request after another"), "{}", latency.advice);
 }
 
 #[test]

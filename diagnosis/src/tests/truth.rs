@@ -90,14 +90,10 @@ fn what_the_holder_of_a_lock_does_besides_computing_is_named_first() {
     assert_eq!(finding.class, "futex");
     let of =
         |what: &str| finding.evidence.iter().find(|line| line.what.contains(what)).map(|line| line.value);
-    assert_eq!(
-        (of("is on a CPU meanwhile"), of("is in fsync meanwhile")),
-        (Some(47.0), Some(45.0)),
-        "{finding:#?}"
-    );
+    assert_eq!((of("is on a CPU,"), of("is in fsync,")), (Some(47.0), Some(45.0)), "{finding:#?}");
     assert_eq!(
         finding.headline.as_deref(),
-        Some("db (10), which holds it, is in fsync for 45 % of its time")
+        Some("the holder, db (10), is itself in fsync for 45 % of its time")
     );
 }
 
@@ -176,7 +172,7 @@ fn client_of(server: impl Fn(&mut Window)) -> Vec<std::sync::Arc<Window>> {
 }
 
 #[test]
-fn a_frozen_process_that_somebody_waits_for_is_told_with_its_cgroup() {
+fn a_frozen_process_with_waiters_is_an_alert_with_its_cgroup() {
     for (file, word) in [("cgroup.freeze", "echo 0 >"), ("freezer.state", "echo THAWED >")] {
         let windows = client_of(|window| frozen(window, 20, file));
         let finding = alarm(&windows);
@@ -185,12 +181,15 @@ fn a_frozen_process_that_somebody_waits_for_is_told_with_its_cgroup() {
         assert_eq!(finding.caused, ["ipc-peer"], "{finding:#?}");
         assert_eq!(finding.headline.as_deref(), Some("frozen by cgroup /box: thaw it"));
         assert!(finding.advice.contains(word), "{finding:#?}");
-        assert!(finding.evidence.iter().any(|line| line.what == "wait for it: client (10)"), "{finding:#?}");
+        assert!(
+            finding.evidence.iter().any(|line| line.what == "time that others wait for it (client (10))"),
+            "{finding:#?}"
+        );
     }
 }
 
 #[test]
-fn a_frozen_process_that_nobody_waits_for_is_in_reports_only_and_does_not_hang() {
+fn a_frozen_process_without_waiters_is_in_reports_only_and_is_no_hang() {
     let windows = scene(|window| {
         process(window, 20, "paused", &[&[(Uninterruptible, 1000)]]);
         open(window, 20, Uninterruptible, 60, READ);
@@ -201,23 +200,29 @@ fn a_frozen_process_that_nobody_waits_for_is_in_reports_only_and_does_not_hang()
     let all = found(&windows);
     assert_eq!(all.len(), 1, "{all:#?}");
     assert_eq!((&*all[0].class, all[0].confidence < 0.5), ("frozen", true));
-    assert!(all[0].evidence.iter().any(|line| line.what == "processes in it" && line.value > 1.9));
+    assert!(
+        all[0].evidence.iter().any(|line| line.what == "frozen processes in the cgroup" && line.value > 1.9)
+    );
 }
 
 #[test]
-fn a_lock_whose_owner_is_gone_is_told() {
+fn a_lock_whose_owner_has_ended_is_found() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "waiter", &[&[(FutexLock, 1000)]]);
         let target = WaitTarget::Orphaned { addr: 0x7f00, owner: Tid(4242) };
         lasts(window, &W { target, ..simple(10, 10, FutexLock, FUTEX, 1000, None) }, None);
     }));
     assert_eq!((&*finding.class, finding.culprit.clone().unwrap().pid), ("futex", Some(4242)));
-    assert!(finding.evidence.iter().any(|line| line.what.contains("word at 0x7f00") && line.value > 99.0));
+    assert!(finding.evidence.iter().any(|line| line.what.contains("lock at 0x7f00") && line.value > 99.0));
     let headline = finding.headline.as_deref();
-    assert_eq!(headline, Some("the owner (thread 4242) is gone, nobody will unlock"), "{finding:#?}");
+    assert_eq!(
+        headline,
+        Some("the lock's owner (thread 4242) has ended: no thread will unlock it"),
+        "{finding:#?}"
+    );
 }
 
-/// A reader of files that 20 serves, which does this meanwhile.
+/// A reader of a file system that process 20 serves, and the states of that process.
 fn served(server: &'static [(State, u64)], open: bool) -> Vec<std::sync::Arc<Window>> {
     scene(move |window| {
         process(window, 10, "reader", &[&[(DiskRead, 950), (Oncpu, if open { 0 } else { 50 })]]);
@@ -238,7 +243,7 @@ fn served(server: &'static [(State, u64)], open: bool) -> Vec<std::sync::Arc<Win
 }
 
 #[test]
-fn who_reads_a_file_system_of_a_process_waits_for_that_process_and_for_no_disk() {
+fn a_reader_of_a_fuse_file_system_waits_for_its_server_and_for_no_disk() {
     let finding = alarm(&served(&[(Sleep, 950), (Oncpu, 50)], false));
     assert_eq!((&*finding.class, culprit(&finding).1), ("ipc-peer", Some(20)));
     assert!(finding.advice.contains("sleeps on a timer"), "{finding:#?}");
@@ -280,7 +285,7 @@ fn threads_that_wait_for_a_lock_of_the_kernel_beside_a_build_do_not_wait_for_cpu
 }
 
 #[test]
-fn who_serves_is_told_by_the_ports_that_this_host_gives() {
+fn the_ephemeral_port_range_tells_client_from_server() {
     let at = |ports: Option<(u16, u16)>| {
         let mut windows: Vec<Window> = (0..5).map(host).collect();
         for window in &mut windows {

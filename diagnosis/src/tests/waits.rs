@@ -59,7 +59,7 @@ fn parked_workers_are_idle_whatever_the_call_says() {
 }
 
 #[test]
-fn the_chain_ends_at_who_has_the_disk() {
+fn the_chain_ends_at_the_process_that_uses_the_disk() {
     let windows = scene(|window| {
         contention(window, &[(Fsync, 240), (Oncpu, 10)]);
         disk(window, 950);
@@ -113,7 +113,7 @@ fn a_kernel_lock_names_its_holder() {
 }
 
 #[test]
-fn a_lock_that_is_never_let_go_names_who_holds_it() {
+fn a_lock_that_is_never_released_names_its_holder() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "app", &[&[(FutexLock, 1000)], &[(FutexLock, 1000)], &[(Sleep, 1000)]]);
         for tid in [10, 11] {
@@ -126,7 +126,7 @@ fn a_lock_that_is_never_let_go_names_who_holds_it() {
 }
 
 #[test]
-fn a_process_whose_threads_all_wait_for_each_other_is_a_deadlock_if_it_was_seen_to_stop() {
+fn threads_that_all_wait_for_each_other_are_a_deadlock_if_the_process_ran_before() {
     let still = |stopped, seconds| {
         scene(|window| {
             process(window, 10, "app", &[&[(FutexWait, 1000)], &[(FutexWait, 1000)]]);
@@ -142,7 +142,7 @@ fn a_process_whose_threads_all_wait_for_each_other_is_a_deadlock_if_it_was_seen_
 }
 
 #[test]
-fn who_keeps_a_lock_long_and_waits_for_it_seldom_holds_it_all_the_same() {
+fn a_long_holder_that_seldom_waits_for_its_lock_still_counts_as_its_holder() {
     let kept = |takes_turns: bool| {
         scene(move |window| {
             process(window, 10, "app", &[&[(FutexWait, 900), (Oncpu, 100)], &[(Sleep, 980), (Oncpu, 20)]]);
@@ -176,7 +176,7 @@ fn who_keeps_a_lock_long_and_waits_for_it_seldom_holds_it_all_the_same() {
 }
 
 #[test]
-fn a_file_lock_names_who_unlocks() {
+fn a_file_lock_names_the_process_that_unlocks() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "apt", &[&[(State::FileLock, 900), (Oncpu, 100)]]);
         process(window, 20, "dpkg", &[&[(Oncpu, 300), (Sleep, 700)]]);
@@ -186,7 +186,7 @@ fn a_file_lock_names_who_unlocks() {
 }
 
 #[test]
-fn a_file_lock_that_nobody_lets_go_names_who_holds_it() {
+fn a_file_lock_that_is_never_released_names_its_holder() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "apt", &[&[(State::FileLock, 1000)]]);
         process(window, 20, "stuck", &[&[(Sleep, 1000)]]);
@@ -214,7 +214,7 @@ fn a_full_pipe_is_its_readers_matter_and_an_empty_one_is_idle() {
 }
 
 #[test]
-fn a_terminal_that_does_not_take_what_it_is_told_holds_up_who_writes() {
+fn a_terminal_that_does_not_read_holds_up_the_writer() {
     let finding = alarm(&scene(|window| {
         process(window, 10, "app", &[&[(State::Device, 900), (Oncpu, 100)]]);
         process(window, 20, "term", &[&[(Sleep, 950), (Oncpu, 50)]]);
@@ -224,7 +224,7 @@ fn a_terminal_that_does_not_take_what_it_is_told_holds_up_who_writes() {
 }
 
 #[test]
-fn who_is_stopped_again_and_again_waits_for_its_tracer_and_who_is_put_aside_does_not() {
+fn a_process_stopped_again_and_again_waits_for_its_tracer_and_one_stopped_for_long_does_not() {
     let stopped = |ms: u64| {
         scene(|window| {
             process(window, 10, "app", &[&[(State::Stopped, 800), (Oncpu, 200)]]);
@@ -241,7 +241,7 @@ fn who_is_stopped_again_and_again_waits_for_its_tracer_and_who_is_put_aside_does
 }
 
 #[test]
-fn a_ring_is_storage_for_who_has_block_requests() {
+fn an_io_uring_is_storage_for_a_process_with_block_requests() {
     const IO_URING_ENTER: u16 = 426;
     let ring = |served: u64| {
         scene(|window| {

@@ -17,7 +17,7 @@ const CRITERIA: [fn(&Usage) -> u64; 9] = [
     |row| row.min_flt,
 ];
 
-/// [`rank_with`] nobody in particular.
+/// [`rank_with`] without processes that must be in.
 #[must_use]
 pub fn rank(rows: Vec<Usage>, top_n: usize) -> (Vec<Usage>, Option<Usage>) {
     rank_with(rows, top_n, &[])

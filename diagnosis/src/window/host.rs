@@ -39,8 +39,7 @@ pub struct HostSample {
     pub pressure: Pressures,
     /// Tables that can be full.
     pub tables: Tables,
-    /// First and last port that the kernel gives to those who connect (`net.ipv4.ip_local_port_range`, in the agent's network
-    /// namespace).
+    /// First and last ephemeral port (`net.ipv4.ip_local_port_range`, in the agent's network namespace).
     pub local_ports: Option<(u16, u16)>,
 }
 
@@ -66,7 +65,7 @@ pub struct CpuTimes {
     pub irq: DurNs,
     /// Soft interrupts.
     pub softirq: DurNs,
-    /// The hypervisor ran somebody else.
+    /// The hypervisor ran another guest.
     pub steal: DurNs,
     /// Running a guest (part of `user`).
     pub guest: DurNs,
@@ -218,9 +217,9 @@ impl PressureKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pressure {
-    /// At least one task was held up.
+    /// At least one task was stalled.
     pub some: DurNs,
-    /// All tasks that were not idle were held up at once. `None` for the CPU before Linux 5.13.
+    /// All non-idle tasks were stalled at once. `None` for the CPU before Linux 5.13.
     pub full: Option<DurNs>,
 }
 
@@ -248,7 +247,7 @@ impl Pressures {
     }
 }
 
-/// Entries in use and the most there can be; `None` where the kernel does not say.
+/// Entries in use, and the limit; `None` where the kernel does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tables {

@@ -1,4 +1,4 @@
-//! What the kernel's subsystems did for whom in a window: block devices, memory, network, interrupts, signals.
+//! Work of the kernel's subsystems by process in a window: block devices, memory, network, interrupts, signals.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -66,16 +66,16 @@ pub struct MemoryRow {
     pub compactions: u64,
     /// Time in that.
     pub compaction: DurNs,
-    /// Times it was held back for dirty pages.
+    /// Times that the kernel throttled it because of dirty pages.
     pub throttles: u64,
-    /// Time it was told to pause for them.
+    /// Length of these pauses.
     pub throttled: DurNs,
 }
 
 /// A process killed for memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OomKill {
-    /// Who was killed.
+    /// The killed process.
     pub tgid: Tgid,
     /// Its name.
     pub comm: Arc<str>,
@@ -85,14 +85,14 @@ pub struct OomKill {
     pub rss_bytes: u64,
 }
 
-/// Trouble of TCP and UDP sockets, by local port and peer.
+/// Retransmits, resets, overflows and drops of TCP and UDP sockets, by local port and peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetRow {
     /// Process that owns the socket; 0 when not known.
     pub tgid: Tgid,
     /// Its name.
     pub comm: Arc<str>,
-    /// Port at this end; 0 where the kernel chose it for a connection from here.
+    /// Port at this end; 0 for an ephemeral port.
     pub local_port: u16,
     /// The other end; `None` for a listening or unconnected socket.
     pub peer: Option<(IpAddr, u16)>,
@@ -124,13 +124,13 @@ pub struct IrqRow {
 /// A signal that ends, dumps or stops a process, or an exception that raised one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalRow {
-    /// Who got it.
+    /// The process that got it.
     pub tgid: Tgid,
     /// Its name.
     pub comm: Arc<str>,
     /// Signal number.
     pub signal: u8,
-    /// Who sent it; 0 for the kernel.
+    /// The process that sent it; 0 for the kernel.
     pub sender: Tgid,
     /// Times.
     pub count: u64,
@@ -143,7 +143,7 @@ pub struct LockRow {
     pub tgid: Tgid,
     /// Its name.
     pub comm: Arc<str>,
-    /// Address of the lock; 0 in the row of those there was no room for.
+    /// Address of the lock; 0 in the row of locks without room in the map.
     pub lock: u64,
     /// `mutex`, `rwsem_read`, `rwsem_write`, `percpu_rwsem`, `rt_mutex`, `semaphore`.
     #[serde(deserialize_with = "word::word")]
@@ -152,6 +152,6 @@ pub struct LockRow {
     pub count: u64,
     /// Time in them.
     pub waited: DurNs,
-    /// A thread that held it meanwhile, where that could be told.
+    /// A thread that held it during a wait, where that is known.
     pub holder: Option<Tid>,
 }

@@ -1,4 +1,4 @@
-//! Where threads spent the window, what they waited for and who ended it.
+//! Thread time by state, waits with their targets and wakers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,20 +39,20 @@ pub struct ThreadTimes {
     pub states: Vec<(State, DurNs)>,
     /// Switches away because it blocked.
     pub voluntary: u64,
-    /// Switches away because somebody else had to run.
+    /// Switches away because another thread had to run.
     pub preempted: u64,
-    /// What it is in at the end; `None` when it has ended.
+    /// Its state at the end; `None` when it has ended.
     pub now: Option<OpenWait>,
 }
 
-/// A state that lasts.
+/// A wait that is open at the end of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenWait {
     /// Thread.
     pub tid: Tid,
     /// The state.
     pub state: State,
-    /// For how long already (at least: it may have begun before the agent).
+    /// Its age (a lower bound: it may have begun before the agent).
     pub age: DurNs,
     /// The system call it is in.
     pub syscall: Option<(SyscallAbi, u16)>,
@@ -60,17 +60,17 @@ pub struct OpenWait {
     pub arg: u64,
 }
 
-/// A wait that was looked at: taken when a thread's blocked time crosses a quantum, so that each ns of waiting has the
-/// same chance, long or short.
+/// A recorded wait. A wait is recorded when the thread's blocked time crosses a quantum, so that each ns of waiting, in long and
+/// short waits, has the same chance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// When it ended, or the end of the window.
     pub at: MonoNs,
-    /// It has not ended, and holds its thread up: a lock with a known owner is waited for, or an answer. `weight` is its part
-    /// of this window, and it has no stacks.
+    /// It has not ended: a wait for a lock with a known owner, or for an answer. `weight` is its part of this window, and it has no
+    /// stacks.
     #[serde(default)]
     pub open: bool,
-    /// Process at the other end of what is waited for, where it was looked for: `open` ones have no waker.
+    /// Process at the other end of an `open` wait, where it is known: open waits have no waker.
     #[serde(default)]
     pub peer: Option<Tgid>,
     /// Process.
@@ -79,19 +79,19 @@ pub struct Wait {
     pub tid: Tid,
     /// Thread's name.
     pub comm: Arc<str>,
-    /// What it was accounted as.
+    /// The state under which the kernel side accounted it.
     pub accounted: State,
-    /// What it was, by the functions on its kernel stack.
+    /// Its state by the functions on its kernel stack.
     pub state: State,
     /// The system call it was in; `None` in a page fault or a kernel thread.
     pub syscall: Option<(SyscallAbi, u16)>,
     /// Its length.
     pub waited: DurNs,
-    /// Blocked time of the thread that it stands for.
+    /// Blocked time of the thread that this record stands for.
     pub weight: DurNs,
     /// What it waited for.
     pub target: WaitTarget,
-    /// Who ended it; `None` when an interrupt did, or nobody's doing.
+    /// The thread that ended it; `None` for an interrupt or a time-out.
     pub waker: Option<Waker>,
     /// Kernel stack of the waiting thread, addresses, leaf first.
     pub kernel: Box<[u64]>,
@@ -127,7 +127,7 @@ pub struct Waker {
     /// It has waited for the same futex word itself, and for no other one since.
     #[serde(default)]
     pub takes_turns: bool,
-    /// It ended a poll by closing its end, or by its own end; of other waits it is not asked.
+    /// It ended a poll by closing its end, or by its exit. False for other waits.
     #[serde(default)]
     pub closes: bool,
     /// Its kernel stack, leaf first.
@@ -152,7 +152,7 @@ impl Waker {
     }
 }
 
-/// What a wait was for.
+/// The target of a wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WaitTarget {
     /// Not known, or nothing to name.
@@ -165,11 +165,11 @@ pub enum WaitTarget {
         /// Thread that owns the lock, where the word or the lock says so.
         owner: Option<Tid>,
     },
-    /// A futex word of a lock whose owner has ended with it: nobody will unlock it.
+    /// A futex word of a lock whose owner has ended: no thread will unlock it.
     Orphaned {
         /// Address in the process.
         addr: u64,
-        /// The thread that there was.
+        /// The ended thread.
         owner: Tid,
     },
     /// A file, directory, block or character device.
@@ -191,9 +191,9 @@ pub enum WaitTarget {
     },
     /// A local socket.
     Unix {
-        /// Process at the other end, where it is known: who made it.
+        /// Process at the other end, where it is known: the one that created the socket.
         peer: Option<Tgid>,
-        /// Whether this end was connected to; `None` where that is not known.
+        /// True for the server's end; `None` where that is not known.
         #[serde(default)]
         serves: Option<bool>,
     },
@@ -208,15 +208,15 @@ pub enum WaitTarget {
     },
 }
 
-/// A wait for a lock on a file that had not ended when the window did, or tries for one that another process had then.
+/// An open wait for a file lock at the end of the window, or tries for one that another process holds then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileLockRow {
-    /// Who waits.
+    /// The waiting process.
     pub waiter: Tgid,
     /// It does not wait: it tries, is refused, and tries again.
     #[serde(default)]
     pub tried: bool,
-    /// Who holds the lock.
+    /// The holder.
     pub holder: Tgid,
     /// Device number of the file's file system (`major << 20 | minor`).
     pub dev: u32,
@@ -231,9 +231,9 @@ pub struct Standstill {
     pub tgid: Tgid,
     /// Its threads.
     pub threads: u32,
-    /// For how long already (at least).
+    /// Its age (a lower bound).
     pub age: DurNs,
-    /// It was seen to run, and has no use for a signal: nothing but its end is left to it.
+    /// The agent has seen it run, and it has no signal handlers of its own: it can only be killed.
     pub stopped: bool,
 }
 
@@ -242,31 +242,31 @@ pub struct Standstill {
 pub struct FrozenRow {
     /// Process.
     pub tgid: Tgid,
-    /// The cgroup that was told to freeze: its own, or one above it.
+    /// The frozen cgroup: its own, or one above it.
     pub cgroup: Arc<str>,
-    /// The file that it was told in: `…/cgroup.freeze` (v2) or `…/freezer.state` (v1).
+    /// The file that freezes and thaws it: `…/cgroup.freeze` (v2) or `…/freezer.state` (v1).
     pub file: Arc<str>,
-    /// For how long nothing of it has moved already (at least).
+    /// Time since any of its threads ran (a lower bound).
     pub age: DurNs,
 }
 
-/// The claim of a thread to a CPU, of threads that compete for one while others of their process wait for a lock.
+/// Priority of a thread that competes for a CPU while others of its process wait for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadPriority {
     /// Process.
     pub tgid: Tgid,
     /// Thread.
     pub tid: Tid,
-    /// `priority` of `/proc/PID/task/TID/stat`: 20 and the nice value, below 0 with real-time priority. Less is more claim.
+    /// `priority` of `/proc/PID/task/TID/stat`: 20 plus the nice value, below 0 with real-time priority. Lower is more urgent.
     pub priority: i32,
 }
 
 /// Time that one process' threads waited for a CPU while another process ran on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunqBlame {
-    /// Who waited.
+    /// The waiting process.
     pub victim: Tgid,
-    /// Who ran.
+    /// The process that ran.
     pub culprit: Tgid,
     /// Thread time of the victim.
     pub waited: DurNs,

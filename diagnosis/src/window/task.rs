@@ -1,4 +1,4 @@
-//! A process in a window: what it used, and what it was at its end.
+//! A process in a window: its resource use, and its state at the end.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub struct TaskIo {
     pub write_bytes: u64,
 }
 
-/// What a process used in a window (differences), and what it was at its end. Identity: `tgid` + `start_boot_ns`.
+/// Resource use of a process in a window (differences), and its state at the end. Identity: `tgid` + `start_boot_ns`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskSample {
@@ -115,15 +115,15 @@ pub struct TaskSample {
     pub virtual_bytes: u64,
     /// Swapped out; `None` for kernel threads and where it cannot be read.
     pub swap_bytes: Option<u64>,
-    /// Storage I/O; `None` without the right to read it.
+    /// Storage I/O; `None` without permission.
     pub io: Option<TaskIo>,
-    /// Open file descriptors; `None` without the right to read it.
+    /// Open file descriptors; `None` without permission.
     pub fds: Option<u32>,
     /// Limit on them; `None` when unlimited or not readable.
     pub fd_limit: Option<u64>,
     /// Path in the cgroup hierarchy (v2; else that of the memory, systemd or pids hierarchy).
     pub cgroup: Arc<str>,
-    /// The cgroup whose CPU quota holds it, where that is another one: one above, or one of another hierarchy (v1).
+    /// The cgroup with its CPU quota, where that is another one: one above, or one of another hierarchy (v1).
     #[serde(default)]
     pub cpu_cgroup: Option<Arc<str>>,
     /// Id of its container.
@@ -162,7 +162,7 @@ impl Default for TaskSample {
     }
 }
 
-/// What a process had used over its life when it was last read: windows already hold this much of it.
+/// Resource use of a process over its life at its last reading: windows already have this part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskTotals {

@@ -9,8 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error};
 /// A word of a fixed set. By this name, since serde would want to borrow a field that is written as a reference.
 pub(crate) type Word = &'static str;
 
-/// Words kept at most, and their length: what a recording brings stays for the life of the program (8 KiB), and a
-/// damaged one must not bring more. The kernel has ten softirqs, we have five kinds of locks.
+/// Most words, and their longest length. Words of a recording stay in memory for the life of the program (8 KiB); a damaged
+/// recording must not add more. The kernel has ten softirqs, the agent five kinds of locks.
 const MAX_WORDS: usize = 256;
 const MAX_BYTES: usize = 32;
 

@@ -12,7 +12,7 @@ use super::bars::{bar, legend, letters, with_bars};
 use crate::cli::term::{self, Paint, Side, Table};
 
 /// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
-const FRAMES: usize = 6;
+const MAX_FRAMES: usize = 6;
 
 /// The verdict first: at three in the morning nobody reads further than needed.
 pub(in crate::cli) fn render(report: &Report, rows: usize, paint: Paint) -> String {
@@ -210,7 +210,7 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
             "   - {}: {} {}",
             term::clean(&evidence.what),
             number(evidence.value),
-            term::clean(&evidence.unit)
+            term::clean(evidence.shown_unit())
         );
         let _ = writeln!(text, "{}{}", line.trim_end(), threshold.unwrap_or_default());
     }
@@ -219,8 +219,12 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
         let weight = share(line).1;
         let part =
             if total > 0 { format!("{:>3.0}%", weight as f64 * 100.0 / total as f64) } else { String::new() };
-        let _ =
-            writeln!(text, "   {} {}", paint.dim(format!("stack {part}")), term::clean(&stack(line, FRAMES)));
+        let _ = writeln!(
+            text,
+            "   {} {}",
+            paint.dim(format!("stack {part}")),
+            term::clean(&stack(line, MAX_FRAMES))
+        );
     }
     for caused in &finding.caused {
         let _ = writeln!(text, "   ↳ explains {}", term::clean(caused));
@@ -257,14 +261,14 @@ pub(in crate::cli) fn stack(line: &str, frames: usize) -> String {
 
 /// Names of generic code run to 1000 letters: beginning and end tell which it is.
 fn shortened(frame: &str) -> String {
-    const LONGEST: usize = 100;
-    const BEGIN: usize = 62;
+    const MAX_NAME_CHARS: usize = 100;
+    const BEGINNING_CHARS: usize = 62;
     let letters = frame.chars().count();
-    if letters <= LONGEST {
+    if letters <= MAX_NAME_CHARS {
         return frame.to_owned();
     }
-    let begin: String = frame.chars().take(BEGIN).collect();
-    let end: String = frame.chars().skip(letters - (LONGEST - BEGIN - 1)).collect();
+    let begin: String = frame.chars().take(BEGINNING_CHARS).collect();
+    let end: String = frame.chars().skip(letters - (MAX_NAME_CHARS - BEGINNING_CHARS - 1)).collect();
     format!("{begin}…{end}")
 }
 
@@ -340,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_ranks_covers_and_tells_its_cost() {
+    fn the_report_ranks_and_shows_coverage_and_cost() {
         let mut finding =
             agent_common::wire::finding::testing::alert("a", agent_common::wire::finding::AlertState::Open)
                 .finding;

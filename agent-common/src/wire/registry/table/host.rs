@@ -57,7 +57,7 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
             counter("iowait_ns", Unit::Ns, "Idle while a thread of this CPU waits for storage."),
             counter("irq_ns", Unit::Ns, "Hard interrupts."),
             counter("softirq_ns", Unit::Ns, "Soft interrupts."),
-            counter("steal_ns", Unit::Ns, "The hypervisor ran somebody else."),
+            counter("steal_ns", Unit::Ns, "The hypervisor ran another guest."),
             counter("guest_ns", Unit::Ns, "Running a guest (part of `user_ns`)."),
             counter("guest_nice_ns", Unit::Ns, "Running a niced guest (part of `nice_ns`)."),
         ],

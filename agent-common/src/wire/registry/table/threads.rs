@@ -62,7 +62,7 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
             counter("waits", Unit::Count, "Waits looked at, with their stacks."),
             counter("weight_ns", Unit::Ns, "Blocked time that they stand for."),
             counter("woken", Unit::Count, "Of these, ended by a known thread."),
-            counter("blamed_ns", Unit::Ns, "Waits for a CPU with the process known that ran meanwhile."),
+            counter("blamed_ns", Unit::Ns, "Run-queue wait with a known running process."),
         ],
     },
 ];
