@@ -25,7 +25,7 @@ pub enum Set {
     Times,
     /// On-CPU samples at 97 Hz.
     Oncpu,
-    /// Scheduler accounting, waits and who ran meanwhile, read as a running agent does.
+    /// Scheduler accounting, waits, and run-queue waits by the process that ran, read as a running agent does.
     Sched,
     /// The same with system calls counted, so that waits have user stacks.
     SchedCounts,

@@ -41,20 +41,20 @@ use audit::Audit;
 use mapped::Mapped;
 use sched::Sched;
 
-/// How long the start waits for the unwind tables of the processes that are to be observed: those of one take some 10 ms.
+/// Longest wait at the start for the unwind tables of the observed processes: one process takes some 10 ms.
 const TABLES_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The kernel's hash of counters is read early when this part of it is full: the rest is room for what 100 ms of process
-/// churn brings.
+/// The collector reads the kernel's hash of counters early when one part in this many is full: the rest is room for 100 ms of
+/// process churn.
 const DRAIN_AT: u64 = 2;
 
-/// Softirqs per second and CPU at which accounting each is too dear: 40,000 × 2 × 0.13 µs are 1 % of a CPU. They are
-/// then looked at for one window in [`CALM_WINDOWS`].
+/// Softirqs a second and CPU above which accounting each costs too much: 40,000 × 2 × 0.13 µs are 1 % of a CPU. The collector then
+/// accounts them in one window of [`CALM_WINDOWS`].
 const SOFTIRQS_MAX_PER_CPU: u64 = 40_000;
-/// Timing comes back after this many windows below half of it.
+/// Windows below half of a limit after which timing starts again.
 const CALM_WINDOWS: u32 = 30;
 
-/// Attached probes and the state to turn their counters into windows. Blocking: lives on its own thread.
+/// Attached probes, and the state to make windows of their counters. Its methods block: it runs on a thread of its own.
 #[derive(Debug)]
 pub struct Collector {
     probes: Probes,
@@ -78,17 +78,17 @@ pub struct Collector {
     audit: Audit,
     start: MonoNs,
     keys_deleted: u64,
-    /// What had been given up at the end of the last window.
+    /// Files given up until the end of the last window.
     blocked: opener::Counts,
     timing: bool,
     calm: u32,
 }
 
 impl Collector {
-    /// How often [`Self::poll`] wants to be called: ring buffers are sized for several times this.
+    /// Interval of [`Self::poll`]: ring buffers have room for several of it.
     pub const POLL: Duration = Duration::from_millis(100);
 
-    /// Loads and attaches.
+    /// Loads and attaches the probes.
     pub fn start(options: Options) -> Result<Self, StartError> {
         if let Some((what, cure)) = namespaces::obstacle() {
             return Err(StartError::Unsupported { what, cure });
@@ -179,7 +179,7 @@ impl Collector {
         Ok(collector)
     }
 
-    /// How each program fared.
+    /// The verdict of each probe.
     #[must_use]
     pub fn verdicts(&self) -> &[Verdict] {
         self.probes.verdicts()
@@ -191,7 +191,7 @@ impl Collector {
         let oncpu = &mut self.oncpu;
         self.probes.drain_samples(|header, kernel, user, copied| oncpu.sample(header, kernel, user, copied));
         self.sched.poll(&mut self.probes, clock::mono(), |tgid| oncpu.seen(tgid));
-        // Who was forked and sampled between the two: its fork is told by now.
+        // A process that was forked and sampled between the two: its fork event has arrived by now.
         self.drain_process();
         let sampled = self.oncpu.take_sampled();
         if let Some(unwinding) = &self.unwinding {
@@ -211,18 +211,18 @@ impl Collector {
         }
     }
 
-    /// Mappings of processes that were sampled, for when they are gone.
+    /// Mappings of sampled processes since the last call, so that their addresses get names after their end.
     pub fn take_mapped(&mut self) -> Vec<(Tgid, flamegraphs::Mapped)> {
-        self.mapped.take_told()
+        self.mapped.take_mapped()
     }
 
-    /// The processes sampled for the first time since the last call, so that their mappings can be read while they
-    /// live, or those of their parents when they are gone already.
+    /// Processes sampled for the first time since the last call, so that the symbolizer can read their mappings while they live, or
+    /// their parents' mappings after their end.
     pub fn take_fresh(&mut self) -> Vec<Fresh> {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Code objects that Python stacks have named since the last call, by process, to be read while they are there.
+    /// Python code objects on stacks since the last call, by process, to be read while the process lives.
     pub fn take_code(&mut self) -> Vec<(Tgid, Vec<u64>)> {
         let mut code = self.oncpu.take_code();
         code.extend(self.sched.take_code());
@@ -246,7 +246,7 @@ impl Collector {
         });
     }
 
-    /// The running window is the last: closing it asks for everything once more.
+    /// Marks the running window as the last: its close reads everything once more.
     pub fn end(&mut self) {
         self.audit.end();
     }
@@ -348,7 +348,7 @@ impl Collector {
         })
     }
 
-    /// Processes that have ended are not looked for any more.
+    /// Removes ended processes from the filter.
     fn unfilter(&mut self, exits: &[ProcessExit]) {
         if matches!(self.options.filter, Filter::Tgids { .. }) {
             for exit in exits {
@@ -357,7 +357,7 @@ impl Collector {
         }
     }
 
-    /// Counts what did not answer since the last window.
+    /// Counts files given up since the last window.
     fn count_blocked(&mut self, coverage: &mut Coverage) {
         let (now, last) = (opener::blocked(), self.blocked);
         self.blocked = now;
@@ -406,7 +406,7 @@ impl Collector {
     }
 }
 
-/// Names of the processes that samples and waits, with those who ended them, are of.
+/// Names of the processes of samples, waits and wakers.
 fn names_of(names: &mut ProcessNames, samples: &[Sample], waits: &[Wait]) -> Vec<ProcessName> {
     let waiting = waits.iter().map(|wait| (wait.tgid, wait.tid, wait.at, &wait.comm));
     let waking = waits

@@ -1,11 +1,11 @@
-//! The C library's allocator, told to give back what is no longer used.
+//! Settings of the C library's allocator: it returns unused memory to the kernel.
 //!
 //! With its usual settings 37 MiB of the heap of `agent flamegraph --all` stayed resident after the start, of which 8 were in
 //! use, and 198 MiB of the daemon's beside eight builds, of which 100 were.
 
-/// Arenas. Each thread that waits for a lock gets one of its own, up to eight a CPU; what one thread frees is of no use to
-/// another's.
-const ARENAS: libc::c_int = 2;
+/// Most malloc arenas. glibc gives each contending thread an arena of its own, up to eight a CPU, and an arena does not reuse what
+/// another one freed.
+const MAX_ARENAS: libc::c_int = 2;
 /// From this size on a block is mapped, and unmapped when it is freed. Unless it is set, the first large block that is freed
 /// raises it, up to 32 MiB, and later ones leave holes.
 const MAPPED_BYTES: libc::c_int = 128 << 10;
@@ -15,7 +15,7 @@ const TRIM_BYTES: libc::c_int = 256 << 10;
 /// Call it before there is a second thread.
 pub(crate) fn keep_small() {
     for (setting, value) in [
-        (libc::M_ARENA_MAX, ARENAS),
+        (libc::M_ARENA_MAX, MAX_ARENAS),
         (libc::M_MMAP_THRESHOLD, MAPPED_BYTES),
         (libc::M_TRIM_THRESHOLD, TRIM_BYTES),
     ] {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 /// Windows a subscriber may lag behind before it loses the oldest: 32 seconds, 32 pointers.
-const SUBSCRIBER_WINDOWS: usize = 32;
+const MAX_SUBSCRIBER_LAG: usize = 32;
 
 /// Bounds of a [`History`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl History {
         Self {
             limits: Mutex::new(limits),
             kept: Mutex::default(),
-            windows: Mutex::new(Some(broadcast::Sender::new(SUBSCRIBER_WINDOWS))),
+            windows: Mutex::new(Some(broadcast::Sender::new(MAX_SUBSCRIBER_LAG))),
             lagged: Arc::default(),
         }
     }

@@ -5,14 +5,14 @@ mod line;
 
 pub use exec::Exec;
 pub use line::Line;
-use notifier::{AGAIN, Notifiers, PAUSE};
+use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
 
 /// The notifiers of this process. `plugin`: to the process that runs `alerts.exec`, if that is set.
 #[must_use]
 pub fn from_plugin(plugin: Option<Line>) -> Notifiers {
     let mut notifiers = Notifiers::default();
     if let Some(line) = plugin {
-        notifiers.add(Exec::new(line), AGAIN, PAUSE);
+        notifiers.add(Exec::new(line), REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
     notifiers
 }

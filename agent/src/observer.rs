@@ -14,7 +14,7 @@ use crate::history::{History, Limits};
 use crate::source::oncpu::Fresh;
 
 /// Length of a window.
-const WINDOW: Duration = Duration::from_secs(1);
+const WINDOW_LENGTH: Duration = Duration::from_secs(1);
 /// Windows after which memory that was given back goes back to the kernel: some ms of work.
 const TRIM_EVERY: u32 = 60;
 
@@ -129,7 +129,7 @@ impl Drop for Observer {
 
 fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>, mut on_process: OnProcess) {
     let mut next_poll = Instant::now() + Collector::POLL;
-    let mut next_window = Instant::now() + WINDOW;
+    let mut next_window = Instant::now() + WINDOW_LENGTH;
     let mut windows = 0_u32;
     loop {
         let wait = next_poll.min(next_window).saturating_duration_since(Instant::now());
@@ -149,7 +149,7 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
                 // SAFETY: no preconditions.
                 unsafe { libc::malloc_trim(0) };
             }
-            next_window = after(next_window, WINDOW, now);
+            next_window = after(next_window, WINDOW_LENGTH, now);
         } else if now >= next_poll {
             collector.poll();
         }

@@ -1,10 +1,10 @@
-//! What the relay has not acknowledged: kept in memory, sent again to the next relay when one dies.
+//! The outbox: items that the relay has not acknowledged, in memory, sent again to the next relay when one dies.
 //!
 //! Pure: no I/O, no clock. [`crate::daemon`] moves items between this and the socket.
 //!
 //! A window stays until the relay has it on disk, a message until the broker has it. Of states (alerts, reports) only the
-//! latest of each key is kept; an open alert stays after it was acknowledged, for a relay that starts anew has to learn of
-//! it. All of it together is bounded ([`MAX_BYTES`]): the oldest windows fall out first, and are counted.
+//! latest of each key stays. An open alert stays after its acknowledgement, because a relay that restarts must learn of it. All
+//! together is bounded ([`MAX_BYTES`]): the oldest windows are dropped first, and counted.
 
 mod queue;
 
@@ -23,7 +23,7 @@ const ITEM_BYTES: usize = 256;
 const MAX_PAYLOAD: usize = MAX_TO_RELAY - (32 << 10);
 /// Keys of a stream of states: the open alerts of a host on its worst day.
 const MAX_KEYS: usize = 4096;
-/// Which streams make room first.
+/// Order in which streams lose items when there is no room.
 const EVICTED_FIRST: [Stream; 6] =
     [Stream::Metrics, Stream::Profile, Stream::Log, Stream::Event, Stream::Report, Stream::Alert];
 
@@ -35,22 +35,22 @@ pub struct NeverSent {
     seq: u64,
 }
 
-/// How a stream fared. Counts since the start.
+/// Counts of a stream since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Handed over.
+    /// Items that entered the outbox.
     pub handed: u64,
     /// Acknowledged.
     pub acked: u64,
     /// Replaced by a later state of the same key before it was acknowledged.
     pub replaced: u64,
-    /// Fell out before the relay had it, as far as is known.
+    /// Dropped before the relay had it, as far as is known.
     pub lost: u64,
     /// Kept and not acknowledged.
     pub waiting: u64,
 }
 
-/// See the module.
+/// The outbox of one daemon.
 #[derive(Debug)]
 pub struct Outbox {
     /// The stream of windows that metrics count in.
@@ -67,20 +67,20 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// Empty, with this bound. Windows can be handed over after [`Outbox::go_on`].
+    /// An empty outbox with this bound, bytes. Windows can enter after [`Outbox::go_on`].
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
         let queues = Stream::ALL.into_iter().map(|stream| (stream, Queue::default())).collect();
         Self { windows: String::new(), queues, bytes: 0, max_bytes }
     }
 
-    /// Windows go on with this number in this stream. For the first relay; later ones have to go on with ours.
+    /// Sets stream and number of the next window, as the first relay says. Later relays continue these numbers.
     pub fn go_on(&mut self, windows: String, next_seq: u64) {
         self.windows = windows;
         self.queue(Stream::Metrics).next_seq = next_seq.max(1);
     }
 
-    /// Whether a relay has said how windows go on.
+    /// True after [`Outbox::go_on`].
     #[cfg(test)]
     pub(crate) fn goes_on(&self) -> bool {
         !self.windows.is_empty()

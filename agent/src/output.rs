@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_directory_that_is_open_to_all_no_link_is_followed_and_nobody_elses_file_is_taken() {
+    fn in_a_directory_that_is_open_to_all_no_link_is_followed_and_no_other_users_file_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let (secret, link) = (dir.path().join("secret"), dir.path().join("out.svg"));
         fs::write(&secret, "old").unwrap();

@@ -13,7 +13,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A back-off that has not failed yet.
+    /// A back-off without failures.
     pub fn new(first: Duration, most: Duration) -> Self {
         use std::hash::{BuildHasher as _, RandomState};
         // The hasher's keys are random for each process and instance: enough for jitter, and no crate for it.

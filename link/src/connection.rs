@@ -11,9 +11,8 @@ use crate::explain::Target;
 use crate::failure::{Failure, FailureKind};
 use crate::options::{Message, Options, mqtt_options};
 
-/// Requests that may wait for the connection's task. One is a few words plus its payload; owners keep their own,
-/// smaller, windows of payloads.
-const REQUESTS: usize = 4096;
+/// Most requests that wait for the connection's task. One is a few words plus its payload; senders bound their payloads themselves.
+const MAX_REQUESTS: usize = 4096;
 
 /// A message that arrived.
 #[derive(Debug)]
@@ -55,10 +54,10 @@ impl Receipt {
     }
 }
 
-/// What happens on a link.
+/// An event of a link.
 #[derive(Debug)]
 pub enum Event {
-    /// The broker took us in.
+    /// The broker accepted the connection.
     Connected {
         /// It still has the subscriptions of the session.
         session_present: bool,
@@ -85,7 +84,7 @@ pub enum Event {
 #[error("the queue to the broker is full")]
 pub struct Full;
 
-/// One connection. See the module.
+/// One connection to a broker.
 #[derive(Debug)]
 pub struct Link {
     client: AsyncClient,
@@ -100,7 +99,7 @@ impl Link {
     /// Begins to connect; [`Event::Connected`] or [`Event::Closed`] follows. Must be called in a tokio runtime.
     pub fn open(options: &Options) -> Result<Self, Failure> {
         let (address, mqtt) = mqtt_options(options)?;
-        let (client, mut eventloop) = AsyncClient::new(mqtt, REQUESTS);
+        let (client, mut eventloop) = AsyncClient::new(mqtt, MAX_REQUESTS);
         let mut network = rumqttc::NetworkOptions::new();
         network.set_connection_timeout(options.timeout.as_secs().max(1));
         // Without it a small acknowledgement waits 40 ms for the peer's delayed ACK.
@@ -191,7 +190,7 @@ impl Link {
         full(self.client.try_ack(&publish))
     }
 
-    /// Says goodbye (no last will) and waits a moment for it to leave. Unacknowledged messages are lost.
+    /// Disconnects (no last will) and waits a moment until the packet is sent. Unacknowledged messages are lost.
     pub async fn disconnect(&mut self) {
         if self.client.try_disconnect().is_ok() {
             let goodbye = async {

@@ -5,7 +5,7 @@ use std::fmt;
 use agent_common::settings::Content;
 use serde::Serialize;
 
-/// Why there is no connection, as a word for counters.
+/// Kind of a failed connection, for counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
@@ -13,7 +13,7 @@ pub enum FailureKind {
     Config,
     /// The name does not resolve.
     Dns,
-    /// Nobody listens there, or no way there.
+    /// No process listens there, or there is no route.
     Refused,
     /// No answer in time.
     Timeout,

@@ -33,7 +33,7 @@ pub struct Options {
     pub clean_session: bool,
     /// Received messages are acknowledged by [`Link::ack`] only.
     pub manual_acks: bool,
-    /// What the broker publishes when this client goes without a word.
+    /// Message that the broker publishes when this client disappears without a disconnect.
     pub last_will: Option<Message>,
 }
 

@@ -10,7 +10,7 @@ use pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::failure::{Failure, FailureKind};
 
-/// rustls with the *ring* provider, named here: a process-wide default is nobody's to set in a library.
+/// rustls with the *ring* provider, named here: a library must not set a process-wide default.
 pub(crate) fn tls(broker: &BrokerAccess) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -32,7 +32,7 @@ pub(crate) fn tls(broker: &BrokerAccess) -> Result<ClientConfig, Failure> {
     }
 }
 
-/// Whom to trust: the authorities that are named, or the system's.
+/// Trusted authorities: the configured ones, or the system's.
 fn roots(ca: Option<&Content>) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = ca {

@@ -1,7 +1,7 @@
 //! Alerts for other programs.
 //!
-//! Each notifier has a bounded queue and one task; a delivery that fails is tried again with growing pauses, then given
-//! up and counted. Nobody waits for a notifier.
+//! Each notifier has a bounded queue and one task. A failed delivery is tried again with growing pauses, then dropped and counted.
+//! The daemon never waits for a notifier.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use agent_common::wire::finding::{Alert, AlertState};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Alerts that wait for a notifier: an hour of the most that may open.
-pub const QUEUE: usize = 512;
-/// Times that a delivery is tried.
-pub const TRIES: u32 = 6;
-/// First pause, doubled each time: 31 s in all.
-pub const PAUSE: Duration = Duration::from_secs(1);
-/// An open alert is sent again this often, so that a receiver that was restarted learns of it, and that Alertmanager
-/// does not take it for over.
-pub const AGAIN: Duration = Duration::from_mins(1);
+/// Most alerts that wait for a notifier: an hour of the most that may open.
+pub const MAX_QUEUED: usize = 512;
+/// Most tries of a delivery.
+pub const MAX_TRIES: u32 = 6;
+/// Pause before the second try, doubled each time: 31 s in all.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Interval at which an open alert is sent again: a receiver that restarted learns of it, and Alertmanager does not take it for
+/// over.
+pub const REPEAT_OPEN_EVERY: Duration = Duration::from_mins(1);
 
-/// How a notifier fared.
+/// Counts of a notifier.
 #[derive(Debug, Default)]
 pub struct NotifyStats {
     /// Delivered.
@@ -45,7 +45,7 @@ pub enum NotifyError {
     Never(String),
 }
 
-/// Something that takes alerts.
+/// A receiver of alerts.
 pub trait Deliver: Send + 'static {
     /// For the log.
     fn name(&self) -> &str;
@@ -74,7 +74,7 @@ struct Notifier {
 impl Notifiers {
     /// Starts one on the current runtime.
     pub fn add(&mut self, deliver: impl Deliver, again: Duration, pause: Duration) -> Arc<NotifyStats> {
-        let (queue, alerts) = mpsc::channel(QUEUE);
+        let (queue, alerts) = mpsc::channel(MAX_QUEUED);
         let stats = Arc::new(NotifyStats::default());
         let name = deliver.name().to_owned();
         let task = tokio::spawn(run(deliver, alerts, Arc::clone(&stats), again, pause));
@@ -155,7 +155,7 @@ async fn run(
 /// Until it works, or there is no hope.
 async fn try_hard(deliver: &mut impl Deliver, batch: &[Alert], stats: &NotifyStats, pause: Duration) -> bool {
     let mut pause = pause;
-    for left in (0..TRIES).rev() {
+    for left in (0..MAX_TRIES).rev() {
         let error = match deliver.deliver(batch).await {
             Ok(()) => return true,
             Err(error) => error,

@@ -28,7 +28,7 @@ pub enum Place {
     Process(u32),
 }
 
-/// Who is answerable for a touch.
+/// The users that pay for an access to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The real user of the process that it is done for.
@@ -178,7 +178,7 @@ impl State {
             return;
         }
         if self.spent.len() >= MAX_USERS {
-            // Those who have all their time again need not be remembered.
+            // Users with a full budget need no entry.
             let whole: Vec<u32> =
                 self.spent.keys().copied().filter(|uid| self.left(*uid, now) == CPU_BURST).collect();
             for uid in whole {

@@ -1,7 +1,7 @@
 //! Regular files of other users.
 //!
-//! A file is first opened with `O_PATH`: that asks no driver and no file system server for anything. What it turned out to
-//! be is then checked, and that very inode is opened for reading through `/proc/self/fd`, so nobody can put another one in its
+//! A file is first opened with `O_PATH`: that calls no driver and no file system server. The result is then checked, and that same
+//! inode is opened for reading through `/proc/self/fd`, so no user can put another one in its
 //! place in between. Only the `O_PATH` descriptor is kept: closing one of a FUSE file that was opened for reading waits for the
 //! server (`FUSE_FLUSH`), at the end of the process too.
 
@@ -93,7 +93,7 @@ pub struct Stamp {
     born: (i64, u32),
 }
 
-/// A regular file, held by its inode. Holding and dropping it never waits for a file system.
+/// A regular file, as an `O_PATH` descriptor. It never waits for a file system, not even when it is dropped.
 #[derive(Debug)]
 pub struct Held {
     fd: OwnedFd,
@@ -111,7 +111,7 @@ impl Held {
         Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
     }
 
-    /// What tells its content from a later one, as far as the kernel knows without asking a server: never waits.
+    /// Stamp that changes with the content, from what the kernel knows without a call to a file server: never waits.
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {
         let stat = stat(self.fd.as_fd()).ok()?;
@@ -126,7 +126,7 @@ impl Held {
         })
     }
 
-    /// Nobody but root can have written what is in it: root owns it, no other may write to it, and its file system is one that
+    /// True if only root can have written its content: root owns it, no other may write to it, and its file system is one that
     /// other users cannot fill.
     #[must_use]
     pub const fn is_trusted(&self) -> bool {
@@ -139,7 +139,7 @@ impl Held {
         self.uid
     }
 
-    /// Device and inode, as `stat` tells them.
+    /// Device and inode, from `stat`.
     #[must_use]
     pub fn identity(&self) -> Option<(u64, u64)> {
         self.stamp().map(|stamp| (rustix::fs::makedev(stamp.dev.0, stamp.dev.1), stamp.ino))
@@ -217,7 +217,7 @@ fn open(root: Root, path: &Path, flags: OFlags) -> Result<Held, Refused> {
     Held::new(rustix::fs::openat2(root, path, flags, Mode::empty(), RESOLVE)?)
 }
 
-/// A file that a process has mapped, as `/proc/PID/maps` tells it.
+/// A file that a process has mapped, from `/proc/PID/maps`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped {
     /// The process.
@@ -243,7 +243,7 @@ impl Mapped {
             // These two links lead to what is mapped, whatever it is called by now: to no other file.
             Held::new(rustix::fs::open(format!("/proc/{tgid}/{name}"), flags, Mode::empty())?)
         };
-        // Overlayfs and btrfs show another device in `maps` than in `stat`, but the inode is what it is.
+        // Overlayfs and btrfs show another device in `maps` than in `stat`, but the same inode.
         let same = |file: Held| match file.stamp() {
             Some(stamp) if stamp.ino == self.ino => Ok(file),
             _ => Err(Refused::Another),
@@ -259,7 +259,7 @@ impl Mapped {
             }
             opened => return opened,
         }
-        // Right for a deleted program too, and asks for less than `map_files` does.
+        // Works for a deleted program, too, and needs fewer permissions than `map_files`.
         let opened = entry("exe").and_then(same);
         if opened.is_ok() || self.deleted {
             return opened;

@@ -1,9 +1,9 @@
 //! Opens and reads what other users control. No other module of the privileged process does.
 //!
-//! Two things can go wrong when root opens a file that somebody else may replace, and this crate keeps both out:
+//! Two things can go wrong when root opens a file that another user may replace. This crate prevents both:
 //!
 //! - **The file is not what it seems.** A path may lead to a device, a FIFO, a socket, into `/proc` or out of a container.
-//!   [`file`] opens with `O_PATH`, which runs no driver, looks at what it got, and opens that same inode for reading.
+//!   [`file`] opens with `O_PATH`, which runs no driver, checks the result, and opens that same inode for reading.
 //! - **The file system never answers.** A FUSE server may be stopped, an NFS server gone; even `stat` and `close` then wait for
 //!   ever, and so does reading a process' memory that such a file is mapped into. [`Workers`] run every such call on a
 //!   thread that may be given up.

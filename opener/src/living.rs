@@ -5,8 +5,8 @@
 
 use std::fs;
 
-/// Threads asked at most: of those of a process hardly any is about to end.
-const THREADS: usize = 16;
+/// Most threads that are tried: of a process' threads hardly any is about to end.
+const MAX_THREADS: usize = 16;
 
 /// Number under `/proc` that has the memory and the files of process `tgid`: its own as long as its main thread lives, else
 /// that of another thread. (`/proc/TID` exists for every thread, though only processes are listed.)
@@ -19,7 +19,7 @@ pub fn living(tgid: u32) -> u32 {
     let others = threads
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|tid: &u32| *tid != tgid)
-        .take(THREADS);
+        .take(MAX_THREADS);
     others.into_iter().find(|tid| !is_zombie(*tid)).unwrap_or(tgid)
 }
 

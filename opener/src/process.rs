@@ -1,4 +1,4 @@
-//! What `/proc` tells of a process, read with limits.
+//! Files of `/proc/PID`, read with limits.
 //!
 //! `maps` and `mem` wait for the process' memory lock, and reading its memory for the file systems that are mapped into it:
 //! call these on a [worker](crate::Workers). [`status`] does not wait.
@@ -37,7 +37,7 @@ fn read(path: &str, limit: u64) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Who a process is.
+/// Identity of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
     /// Real user id: a process cannot take another one without being allowed to.
@@ -46,7 +46,7 @@ pub struct Status {
     pub ns_tgid: u32,
 }
 
-/// Who process `tgid` is; `None` if it is gone. Never waits.
+/// The identity of process `tgid`; `None` if it has ended. Never waits.
 #[must_use]
 pub fn status(tgid: u32) -> Option<Status> {
     let text = read(&format!("/proc/{tgid}/status"), MAX_STATUS_BYTES).ok()?;

@@ -20,7 +20,7 @@ impl Watched {
         Self(File::open("/proc/thread-self/status").ok())
     }
 
-    /// `None` where `/proc` does not tell.
+    /// `None` where `/proc` has no value.
     pub(crate) fn look(&self) -> Option<Seen> {
         let mut text = [0; 4096];
         let length = self.0.as_ref()?.read_at(&mut text, 0).ok()?;

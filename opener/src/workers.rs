@@ -75,14 +75,14 @@ impl Workers {
             None => start(self.name)?,
         };
         let (reply, answer) = mpsc::sync_channel(1);
-        // Set by whoever comes first: the thread when it is done, or we when we give it up.
+        // Set once: by the thread when it is done, or by the caller when it gives the thread up.
         let settled = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&settled);
         let job = move || {
             let begin = thread_cpu();
             let result = catch_unwind(AssertUnwindSafe(work));
             blocked::charge(owner.uid, thread_cpu().saturating_sub(begin));
-            // If nobody waits any more, what was opened is closed here, where that may take its time.
+            // If the caller has given up, the file is closed here: that may block.
             let _ = reply.send(result);
             if theirs.swap(true, Ordering::AcqRel) {
                 blocked::find(owner);

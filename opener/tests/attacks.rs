@@ -126,7 +126,7 @@ fn in_a_directory_that_is_open_to_all_only_the_users_own_plain_file_counts() {
 }
 
 #[test]
-fn only_what_nobody_but_root_can_write_is_trusted() {
+fn only_files_that_root_alone_can_write_are_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("libc.so.6");
     fs::copy("/bin/sh", &path).unwrap();

@@ -34,8 +34,8 @@ const PASSED: &[&str] = &[
     "HTTPS_PROXY",
     "NO_PROXY",
 ];
-/// How often a running program is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// Time between two checks of a running program.
+const POLL_EVERY: Duration = Duration::from_millis(10);
 
 /// Programs that run, by process: other children are what programs have left behind.
 static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
@@ -100,7 +100,7 @@ fn wait(child: &mut Child, most: Duration) -> Option<ExitStatus> {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
             Ok(None) | Err(_) if begin.elapsed() > most => return None,
-            Ok(None) | Err(_) => std::thread::sleep(LOOK),
+            Ok(None) | Err(_) => std::thread::sleep(POLL_EVERY),
         }
     }
 }
@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_reads_nothing_holds_nobody_up() {
+    fn a_program_that_reads_nothing_delays_no_other() {
         let (result, _dir) = run_script("exit 0", LONG, &vec![b'a'; 1 << 20]);
         assert_eq!(result, Ok(()));
     }
 
     #[test]
-    fn a_failure_is_told_with_its_status() {
+    fn a_failure_is_reported_with_its_status() {
         let (result, _dir) = run_script("exit 7", LONG, b"");
         assert!(result.unwrap_err().contains('7'));
     }

@@ -11,8 +11,8 @@ use sandbox::landlock::Reach;
 use crate::program::{Program, run};
 use crate::{DEBUGINFOD_CLIENT, Reply, Request, Settings, line, read_line};
 
-/// What a download of debug information may take; the client has time-outs of its own.
-const DOWNLOAD: Duration = Duration::from_mins(5);
+/// Longest download of debug information; the client has time-outs of its own.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_mins(5);
 /// A build ID in hexadecimal digits; the longest in use are SHA-256.
 const MAX_BUILD_ID: usize = 64;
 
@@ -72,7 +72,7 @@ fn one(settings: &Settings, request: &Request) -> Result<(), String> {
                 variables: vec![("DEBUGINFOD_CACHE_PATH", cache.to_string_lossy().into_owned())],
                 home: &settings.home,
                 input: b"",
-                timeout: DOWNLOAD,
+                timeout: DOWNLOAD_TIMEOUT,
             })
             .map_err(|why| format!("{DEBUGINFOD_CLIENT}: {why}"))
         }

@@ -1,4 +1,4 @@
-//! The process: what comes over the socket pair goes to spool, broker and webhook; what they have is acknowledged.
+//! The relay's main loop: it passes items from the socket pair to spool, broker and webhook, and acknowledges what those have.
 
 mod pair;
 mod server_part;
@@ -14,7 +14,7 @@ use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};
 use agent_common::text;
 use agent_common::wire::finding::Alert;
-use notifier::{AGAIN, Notifiers, PAUSE};
+use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
 use server::broker::Broker;
 use tokio::sync::{mpsc, watch};
 
@@ -25,16 +25,16 @@ use crate::sink::{MqttConfig, MqttSink};
 use crate::spool::{self, NewWindow, Spool};
 use crate::webhook::Webhook;
 
-/// What the sink may take to send the last windows when the collector is gone without a word.
-const DRAIN: Duration = Duration::from_secs(3);
-/// What the notifiers may take for the last alerts.
-const NOTIFIED: Duration = Duration::from_secs(3);
-/// How often the collector learns of the figures.
-const FIGURES: Duration = Duration::from_secs(1);
-/// Least time between two questions for the broker's access.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// Messages that wait to be written. An acknowledgement is some bytes.
-const TO_WRITE: usize = 64;
+/// Longest time for the sink to send the last windows after the collector has died.
+const SINK_DRAIN: Duration = Duration::from_secs(3);
+/// Longest time for the notifiers to deliver the last alerts.
+const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
+/// Interval at which the relay sends its figures to the collector.
+const FIGURES_EVERY: Duration = Duration::from_secs(1);
+/// Least time between two requests for the broker's credentials.
+const MIN_ACCESS_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
+/// Most messages that wait to be written. An acknowledgement has some bytes.
+const MAX_UNWRITTEN: usize = 64;
 
 /// Everything that runs in this process.
 struct Parts {
@@ -44,7 +44,7 @@ struct Parts {
     ready: Ready,
 }
 
-/// Works until the collector says so or is gone, or `stop`. `set_log` puts the log's level in force.
+/// Runs until the collector closes the connection or ends, or until `stop`. `set_log` sets the log level.
 pub async fn run(
     stream: UnixStream,
     settings: Settings,
@@ -65,7 +65,7 @@ pub async fn run(
     Ok(())
 }
 
-/// Starts the server part, if there is to be one, and the sink. An error is one line.
+/// Starts the server part, if it is configured, and the sink. An error is one line.
 async fn start(settings: &Settings) -> Result<Parts, String> {
     let server = match &settings.server {
         Some(config) => Some(ServerPart::start(config.clone()).await.map_err(|e| text::chain(&e))?),
@@ -91,12 +91,12 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
     if let Some(webhook) = &settings.webhook {
         let url = webhook.url.read_secret().map_err(|e| format!("alerts.webhook: {e}"))?;
         let webhook = Webhook::new(&url, webhook.timeout).map_err(|e| e.to_string())?;
-        notifiers.add(webhook, AGAIN, PAUSE);
+        notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
     Ok(Parts { sink, notifiers, server, ready })
 }
 
-/// The access to an embedded broker that does not listen yet: no login for whoever has its port meanwhile.
+/// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
 fn nowhere() -> BrokerAccess {
     BrokerAccess::new("mqtt://127.0.0.1:1")
 }
@@ -118,7 +118,7 @@ struct Relay {
 
 impl Relay {
     async fn work(mut self, reader: Reader, writer: Writer, stop: impl Future<Output = ()>) {
-        let (to_write, outgoing) = mpsc::channel(TO_WRITE);
+        let (to_write, outgoing) = mpsc::channel(MAX_UNWRITTEN);
         let (end, mut ended) = watch::channel(());
         let figures = Arc::new(self.sink.clone());
         let writing = tokio::spawn(write(writer, outgoing, figures, end));
@@ -127,15 +127,15 @@ impl Relay {
             tokio::pin!(reading);
             tokio::select! {
                 within = &mut reading => within,
-                () = stop => DRAIN,
+                () = stop => SINK_DRAIN,
                 // The collector does not read any longer: it is gone.
-                _ = ended.changed() => DRAIN,
+                _ = ended.changed() => SINK_DRAIN,
             }
         };
         self.close(within, writing).await;
     }
 
-    /// Takes messages until the collector says what time there is for the rest, or is gone.
+    /// Reads messages until the collector closes (returns its time limit) or ends.
     async fn read(&mut self, mut reader: Reader, to_write: mpsc::Sender<FromRelay>) -> Duration {
         let mut tend = tokio::time::interval(Duration::from_millis(500));
         let mut asked: Option<Instant> = None;
@@ -145,7 +145,7 @@ impl Relay {
             let message = tokio::select! {
                 message = reader.next() => message,
                 () = self.sink.broker_refuses() => {
-                    if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN) {
+                    if asked.is_none_or(|asked| asked.elapsed() >= MIN_ACCESS_REQUEST_INTERVAL) {
                         asked = Some(Instant::now());
                         // The writer ends only when the collector does, which the reader sees.
                         let _ = to_write.send(FromRelay::Question(Question::Broker)).await;
@@ -166,17 +166,19 @@ impl Relay {
                 Ok(Some(ToRelay::Change(settings))) => self.change(*settings),
                 Ok(Some(ToRelay::Answer(answer))) => match *answer {
                     Answer::Broker(broker) => self.sink.set_broker(broker),
-                    Answer::Failed(why) => tracing::warn!(why, "the broker's access cannot be read anew"),
+                    Answer::Failed(why) => {
+                        tracing::warn!(why, "the broker's credentials cannot be read again");
+                    }
                 },
                 Ok(Some(ToRelay::Close { within_ms })) => return Duration::from_millis(within_ms),
                 Ok(Some(ToRelay::Hello(_))) => tracing::warn!("a second greeting is ignored"),
                 Ok(None) => {
                     tracing::warn!("the collector is gone");
-                    return DRAIN;
+                    return SINK_DRAIN;
                 }
                 Err(error) => {
-                    tracing::error!(error = text::chain(&error), "the collector sends what is no message");
-                    return DRAIN;
+                    tracing::error!(error = text::chain(&error), "the collector sent an invalid message");
+                    return SINK_DRAIN;
                 }
             }
         }
@@ -187,7 +189,7 @@ impl Relay {
         match (head.stream, head.stream.kind()) {
             (Stream::Metrics, _) => {
                 let Ok(lines) = String::from_utf8(payload) else {
-                    tracing::error!("a window is no text");
+                    tracing::error!("a window is not UTF-8");
                     return;
                 };
                 let ItemHead { windows, seq, end, span, points, .. } = head;
@@ -196,7 +198,7 @@ impl Relay {
             (Stream::Alert, _) => {
                 match serde_json::from_slice::<Alert>(&payload) {
                     Ok(alert) => self.notifiers.send(&alert),
-                    Err(error) => tracing::error!(%error, "an alert is no JSON of ours"),
+                    Err(error) => tracing::error!(%error, "an alert is not valid JSON"),
                 }
                 self.sink.publish_alert(&head.key, payload, !head.over, origin);
             }
@@ -218,7 +220,7 @@ impl Relay {
     async fn close(self, within: Duration, writing: tokio::task::JoinHandle<()>) {
         let Self { sink, notifiers, server, .. } = self;
         let closing = tokio::task::spawn_blocking(move || sink.close(within));
-        let (closed, ()) = tokio::join!(closing, notifiers.close(NOTIFIED));
+        let (closed, ()) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN));
         match closed {
             Ok(Ok(figures)) => what_is_left(&figures),
             Ok(Err(error)) => tracing::warn!(error = text::chain(&error), "cannot close the spool"),
@@ -232,7 +234,7 @@ impl Relay {
     }
 }
 
-/// What becomes of the windows that no broker has taken.
+/// Logs the windows that no broker has taken.
 fn what_is_left(figures: &agent_common::pair::SinkFigures) {
     let spool = &figures.spool;
     let lost = spool.in_memory + spool.dropped.total();
@@ -253,7 +255,7 @@ async fn write(
     sink: Arc<MqttSink>,
     end: watch::Sender<()>,
 ) {
-    let mut figures = tokio::time::interval(FIGURES);
+    let mut figures = tokio::time::interval(FIGURES_EVERY);
     loop {
         let message = tokio::select! {
             acks = sink.acks() => {

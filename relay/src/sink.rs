@@ -1,15 +1,15 @@
 //! MQTT sink: windows out of the spool, and reports, alerts and status beside them.
 //!
-//! Whoever publishes hands over and goes on: nothing here waits for the disk or the network, but [`MqttSink::room`]. Two
+//! Publishers do not wait: only [`MqttSink::room`] waits for the disk or the network. Two
 //! threads do the work: *spool* writes windows to disk, *mqtt* sends them in order, [`MqttConfig::window`] at a time, and
-//! lets go of each when it is acknowledged:
+//! drops each when it is acknowledged:
 //!
 //! * [`Delivery::Store`]: when an ingester's `stored` message says that the store has it. Windows that are not named in
 //!   time are sent again; the store leaves out what it has.
 //! * [`Delivery::Broker`]: when the broker has it. For consumers that do not answer, such as Telegraf.
 //!
-//! What the collector need not keep any longer is told by [`MqttSink::acks`]: a window when it is on the disk (or
-//! delivered, where the disk is full), a message when the broker has it, or when it was given up and counted.
+//! [`MqttSink::acks`] returns what the collector need not keep any longer: a window when it is on the disk (or delivered, if the
+//! disk is full), a message when the broker has it, or when it was dropped and counted.
 
 mod hand_off;
 mod send;
@@ -107,7 +107,7 @@ struct Shared {
     wake_room: Notify,
     /// There are acknowledgements.
     wake_acks: Notify,
-    /// The broker does not take us in: what its access is made of may have been replaced.
+    /// The broker refuses the connection: its credentials may have changed.
     wake_broker: Notify,
     spool: Mutex<Spool>,
     stats: Mutex<SinkFigures>,
@@ -166,7 +166,7 @@ impl MqttSink {
         *lock(&self.shared.broker) = broker;
     }
 
-    /// Resolves when the broker has refused us, or a file was of no use: its access should be read anew.
+    /// Resolves when the broker refuses the connection, or a file cannot be used: read its credentials again.
     pub async fn broker_refuses(&self) {
         self.shared.wake_broker.notified().await;
     }
@@ -179,7 +179,7 @@ impl MqttSink {
         self.shared.wake_spool.notify_one();
     }
 
-    /// Waits while a disk that hangs holds the windows that were handed over.
+    /// Waits while a disk that hangs blocks the windows before.
     pub async fn room(&self) {
         loop {
             let room = self.shared.wake_room.notified();
@@ -230,7 +230,7 @@ impl MqttSink {
         self.shared.wake_mqtt.notify_one();
     }
 
-    /// Waits for what the collector need not keep any longer; `None` when the sink is closed and all was said.
+    /// Waits for items that the collector need not keep any longer; `None` when the sink is closed and all are acknowledged.
     pub async fn acks(&self) -> Option<Vec<Ack>> {
         loop {
             let more = self.shared.wake_acks.notified();
@@ -301,7 +301,7 @@ impl Shared {
 
     fn stats(&self) -> SinkFigures {
         let dropped_messages = lock(&self.hand_off).dropped_messages;
-        // While a slow disk holds the spool, its last known figures will do: whoever asks must not wait for the disk.
+        // While a slow disk blocks the spool, these are its last known figures: the caller must not wait for the disk.
         let fresh = match self.spool.try_lock() {
             Ok(spool) => Some(spool.stats()),
             Err(TryLockError::Poisoned(spool)) => Some(spool.into_inner().stats()),

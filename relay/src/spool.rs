@@ -222,7 +222,7 @@ impl Spool {
         })
     }
 
-    /// Lets go of the windows of `stream` in these ranges (inclusive). Gives back those that were still kept.
+    /// Drops the acknowledged windows of `stream` in these ranges (inclusive). Returns those that were still in the spool.
     pub fn ack(&mut self, stream: &str, ranges: &[(u64, u64)]) -> Vec<WindowId> {
         let Some(ordinal) = self.streams.iter().position(|known| known.name == stream) else {
             return Vec::new();
@@ -241,7 +241,7 @@ impl Spool {
         acked
     }
 
-    /// Lets go of one window.
+    /// Drops one acknowledged window.
     pub fn ack_one(&mut self, id: WindowId) {
         if self.kept.contains_key(&id) {
             self.forget(id);
@@ -250,7 +250,7 @@ impl Spool {
         }
     }
 
-    /// Numbers of windows that were kept in memory alone and are acknowledged or dropped since this was last asked.
+    /// Numbers of windows that were in memory only, and were acknowledged or dropped since the last call.
     pub fn take_released(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.released)
     }

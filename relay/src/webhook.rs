@@ -1,18 +1,18 @@
 //! A webhook: `POST` of a list of alerts as Alertmanager's API v2 takes them (`/api/v2/alerts`).
 //!
-//! Labels name the alert (the same as long as it is open), annotations tell it, `endsAt` is some minutes ahead while it is
-//! open: should this agent die, Alertmanager lets it end by itself.
+//! Labels identify the alert (constant while it is open), annotations describe it. `endsAt` is some minutes ahead while it is open:
+//! if this agent dies, Alertmanager resolves it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_common::text;
 use agent_common::wire::finding::{Alert, AlertState};
-use notifier::{AGAIN, Deliver, NotifyError};
+use notifier::{Deliver, NotifyError, REPEAT_OPEN_EVERY};
 use serde::Serialize;
 
 /// Time after which an open alert that is not sent again is over: four times the pause between two.
-const VALID_NS: u64 = 4 * AGAIN.as_secs() * 1_000_000_000;
+const VALID_NS: u64 = 4 * REPEAT_OPEN_EVERY.as_secs() * 1_000_000_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Deliver for Webhook {
             .post(self.url.clone())
             .header(reqwest::header::CONTENT_TYPE, "application/json")
             .body(body);
-        // The URL may hold a password: errors are told without it.
+        // The URL may contain a password: errors omit it.
         let answer =
             request.send().await.map_err(|error| NotifyError::Again(error.without_url().to_string()))?;
         let status = answer.status();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_common::wire::finding::AlertState;
 use agent_common::wire::finding::testing::alert;
-use notifier::{Notifiers, NotifyStats, QUEUE, TRIES};
+use notifier::{MAX_QUEUED, MAX_TRIES, Notifiers, NotifyStats};
 use relay::webhook::Webhook;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -119,12 +119,12 @@ async fn a_receiver_that_is_away_is_given_up_and_a_full_queue_counted() {
     drop(listener);
     let mut notifiers = Notifiers::default();
     let stats = notifiers.add(Webhook::new(&url, TIMEOUT).unwrap(), LONG, Duration::from_millis(1));
-    for n in 0..QUEUE + 10 {
+    for n in 0..MAX_QUEUED + 10 {
         notifiers.send(&alert(&n.to_string(), AlertState::Open));
     }
     assert_eq!(counts(&stats).2, 10, "the task has not run yet");
     notifiers.close(TIMEOUT).await;
-    assert_eq!(counts(&stats), (0, u64::from(TRIES), QUEUE as u64 + 10));
+    assert_eq!(counts(&stats), (0, u64::from(MAX_TRIES), MAX_QUEUED as u64 + 10));
 }
 
 #[tokio::test]

@@ -174,10 +174,10 @@ const SOCKETS: &[c_long] = &[
 
 /// Address families that a process may make sockets of.
 pub(crate) const LOCAL_FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_NETLINK];
-/// getaddrinfo asks netlink for the host's addresses.
+/// The same with a network: getaddrinfo reads the host's addresses over netlink.
 pub(crate) const NET_FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
-/// What the collector does beside: probes; waits for the processes it has started before.
+/// Additional calls of the collector: probes; waits for the processes that it started before.
 const PROBES: &[c_long] = &[
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
@@ -205,9 +205,8 @@ pub(crate) const NETNS: &[&[c_long]] = &[
     ],
 ];
 
-/// What no program needs that a hook or a debuginfod client is: refused to the plugin process and all it starts, and to
-/// the launcher, whose filter its children inherit. The
-/// list is of what widens an attack on the kernel or reaches out of the process.
+/// Calls that no hook and no debuginfod client needs: refused to the plugin process and all that it starts, and to the launcher,
+/// whose filter its children inherit. They widen an attack on the kernel, or reach out of the process.
 pub(crate) const FOREIGN_REFUSED: &[c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,

@@ -1,7 +1,7 @@
 //! What each process of the agent may do: capabilities, system calls, files, limits.
 //!
-//! Linux keeps capabilities and filters a thread each, but threads share memory: whoever takes over one has the
-//! others. So everything here is a property of a [`Process`], and is put in force for all its threads.
+//! In Linux each thread has its own capabilities and filters, but threads share memory: an attacker who takes over one thread has
+//! all of them. So everything here is a property of a [`Process`], in force for all its threads.
 
 mod filters;
 pub mod landlock;

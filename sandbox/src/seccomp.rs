@@ -83,7 +83,7 @@ fn allow_list(process: Process) -> Result<BpfProgram, Filter> {
     let exec = libc::PROT_EXEC as u64;
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         let rule = match process {
-            // The resolver loads its modules when it is first asked.
+            // The resolver loads its modules at the first lookup.
             Process::Relay => Vec::new(),
             _ => vec![only(&[(2, SeccompCmpOp::MaskedEq(exec), 0)])?],
         };

@@ -3,7 +3,7 @@
 //! What it does not do, and how that is borne:
 //! * it keeps messages in memory only and silently evicts the oldest when a subscriber is slow → windows are
 //!   acknowledged end to end, the collector sends them again;
-//! * its log is 100 MB × 10 a filter unless told otherwise → [`SEGMENT_BYTES`] × [`SEGMENTS`];
+//! * its log is 100 MB × 10 a filter by default → [`SEGMENT_BYTES`] × [`SEGMENTS`];
 //! * it cannot be stopped → it lives as long as the process;
 //! * it answers a wrong password by closing the connection → [`link::Failure`] says so;
 //! * a port in use is only logged by its thread → the port is tried before, and afterwards the listener must be a
@@ -133,7 +133,7 @@ impl Broker {
                     _ => "its thread ended".into(),
                 };
                 // Between the trial and rumqttd's own bind another program was faster.
-                return Err(match sockets::who_listens(address) {
+                return Err(match sockets::listener_on(address) {
                     Ok(Some(_)) => in_use(address),
                     _ => BrokerError::Start { listen: address, why },
                 });
@@ -169,7 +169,7 @@ impl Broker {
 }
 
 fn in_use(listen: SocketAddr) -> BrokerError {
-    BrokerError::PortInUse { listen, holder: sockets::who_listens(listen).ok().flatten() }
+    BrokerError::PortInUse { listen, holder: sockets::listener_on(listen).ok().flatten() }
 }
 
 fn config(listen: SocketAddr, password: String) -> rumqttd::Config {

@@ -182,7 +182,7 @@ struct Work {
     queue_bytes: usize,
     /// `stored` messages to publish, latest of each stream.
     to_tell: BTreeMap<(String, String), Stored>,
-    /// Windows that the store will never take. They are told as stored, or they would be sent for ever.
+    /// Windows that the store will never take. They are reported as stored, or the relay would send them for ever.
     hopeless: BTreeMap<(String, String), RangeSet>,
     /// Hosts whose clock was warned about, at most [`HOSTS`].
     warned_of_clock: BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! `sock_diag`: what the kernel's books say of sockets, asked over netlink in the network namespace they are in.
+//! `sock_diag`: the kernel's data about sockets, read over netlink in their network namespace.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ const ANSWER_BYTES: usize = 32 << 10;
 /// `TCP_LISTEN` (`include/net/tcp_states.h`).
 pub const LISTEN: u8 = 10;
 
-/// A socket for such questions.
+/// A `sock_diag` netlink socket.
 #[derive(Debug)]
 pub struct Diag(OwnedFd);
 
@@ -69,7 +69,7 @@ impl Diag {
         Ok(())
     }
 
-    /// Calls `each` with the message of the one socket that a request is about; not where there is none.
+    /// Calls `each` with the message of the one socket of a request, if it exists.
     pub fn one(&self, request: &[u8], each: impl FnMut(&[u8])) -> io::Result<()> {
         self.send(request, 0)?;
         let mut answer = vec![0; ANSWER_BYTES];
@@ -117,7 +117,7 @@ pub fn attributes(mut bytes: &[u8], mut each: impl FnMut(u16, &[u8])) {
     }
 }
 
-/// A port at a place.
+/// The big-endian port at an offset.
 pub fn u16_be_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }

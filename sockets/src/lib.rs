@@ -1,4 +1,4 @@
-//! What the kernel knows of sockets: `sock_diag`, the descriptors of processes, who listens on a port.
+//! Sockets as the kernel knows them: `sock_diag`, descriptors of processes, the listener of a port.
 
 pub mod diag;
 mod listener;
@@ -8,7 +8,7 @@ pub mod pass;
 use std::fs;
 
 pub use diag::Diag;
-pub use listener::{Listener, claim, who_listens};
+pub use listener::{Listener, claim, listener_on};
 
 /// Inode of the socket that a descriptor is, by what `/proc/PID/fd` calls it.
 #[must_use]

@@ -1,4 +1,4 @@
-//! Who listens on an address: this process, or who else.
+//! The listener on an address: this process, or another one.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use agent_common::le::u32_at;
 use crate::diag::{Diag, LISTEN, u16_be_at};
 use crate::inodes_of;
 
-/// Any attribute: none is looked at.
+/// Any attribute: the reader ignores it.
 const NO_ATTRIBUTE: u16 = 1;
 
 /// A socket that listens.
@@ -34,8 +34,8 @@ impl fmt::Display for Listener {
     }
 }
 
-/// Who listens where connections to `address` would end, in this network namespace.
-pub fn who_listens(address: SocketAddr) -> io::Result<Option<Listener>> {
+/// The listener that would accept connections to `address`, in this network namespace.
+pub fn listener_on(address: SocketAddr) -> io::Result<Option<Listener>> {
     let mut found = None;
     Diag::open()?.tcp(1 << LISTEN, NO_ATTRIBUTE, |message| {
         let (Some(uid), Some(inode)) = (u32_at(message, 64), u32_at(message, 68)) else { return };
@@ -59,7 +59,7 @@ fn local(message: &[u8]) -> Option<SocketAddr> {
 fn covers(local: SocketAddr, address: SocketAddr) -> bool {
     let canonical = |ip: IpAddr| ip.to_canonical();
     let same = canonical(local.ip()) == canonical(address.ip());
-    // `::` takes IPv4 as well, unless it is asked not to: too many are named rather than none.
+    // `::` takes IPv4, too, unless `IPV6_V6ONLY` is set: rather name too many than none.
     let any = local.ip().is_unspecified() || address.ip().is_unspecified();
     local.port() == address.port() && (same || any)
 }
@@ -75,10 +75,10 @@ fn process_of(inode: u32) -> Option<(u32, String)> {
     Some((pid, comm))
 }
 
-/// A second descriptor of this process' own socket that listens on `address`; `None` when it has none: whoever answers
-/// there is someone else.
+/// A second descriptor of this process' own socket that listens on `address`; `None` if it has none: then another process
+/// answers there.
 ///
-/// While the descriptor is open nobody else can listen there, even if the first one is closed.
+/// While the descriptor is open no other process can listen there, even if the first one is closed.
 pub fn claim(address: SocketAddr) -> io::Result<Option<OwnedFd>> {
     let numbers: Vec<RawFd> = fs::read_dir("/proc/self/fd")?
         .flatten()
@@ -124,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_is_found_with_user_and_process() {
+    fn listener_on_is_found_with_user_and_process() {
         for at in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
             let listener = TcpListener::bind(at).unwrap();
             let address = listener.local_addr().unwrap();
-            let found = who_listens(address).unwrap().expect("someone listens");
+            let found = listener_on(address).unwrap().expect("someone listens");
             assert_eq!(found.uid, nix::unistd::geteuid().as_raw(), "{at}");
             assert_eq!(found.process.map(|(pid, _)| pid), Some(std::process::id()), "{at}");
             drop(listener);
-            assert_eq!(who_listens(address).unwrap(), None, "{at}");
+            assert_eq!(listener_on(address).unwrap(), None, "{at}");
         }
     }
 

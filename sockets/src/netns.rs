@@ -1,7 +1,7 @@
 //! The netns process: it makes diagnostic sockets in other network namespaces.
 //!
-//! To enter a namespace takes `CAP_SYS_ADMIN`, which opens everything else too. So the collector does not have it: it
-//! hands the namespace's descriptor to a process that has this capability and does this one thing.
+//! Entering a namespace needs `CAP_SYS_ADMIN`, which allows much else. So the collector does not have it: it passes the
+//! namespace's descriptor to a process that has this capability and does only this.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ use nix::sys::time::TimeVal;
 use crate::pass;
 
 /// Longest wait for a socket, in seconds: entering a namespace takes microseconds.
-const PATIENCE_S: i64 = 5;
+const ANSWER_TIMEOUT_S: i64 = 5;
 /// A request is one byte with a descriptor, an answer an error number with one.
 const REQUEST: &[u8] = &[1];
 const ANSWER: usize = size_of::<i32>();
@@ -24,9 +24,9 @@ const ANSWER: usize = size_of::<i32>();
 /// The netns process' socket, of a daemon that has one; `None` when it has failed.
 static PROCESS: OnceLock<Mutex<Option<OwnedFd>>> = OnceLock::new();
 
-/// From now on other namespaces are entered by the process at the other end. Said once, by the daemon.
+/// Sets the socket of the netns process, which enters other namespaces from now on. The daemon calls this once.
 pub fn set_process(socket: OwnedFd) -> io::Result<()> {
-    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_S, 0))?;
+    setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(ANSWER_TIMEOUT_S, 0))?;
     PROCESS.set(Mutex::new(Some(socket))).map_err(|_| io::Error::other("there is a netns process already"))
 }
 
@@ -62,7 +62,7 @@ fn ask(space: &File) -> Option<io::Result<OwnedFd>> {
         Some(socket) => exchange(socket, space),
         None => Err(io::Error::other("the netns process is gone; restart the daemon")),
     };
-    // An answer that comes late would be taken for that of the next question.
+    // A late answer would be taken for that of the next request.
     if answer.is_err() {
         *process = None;
     }

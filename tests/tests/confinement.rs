@@ -197,7 +197,7 @@ fn a_foreign_program_cannot_reach_out_of_its_process_or_into_the_kernel() {
 }
 
 #[test]
-fn a_foreign_program_writes_where_it_may_and_signals_nobody_outside() {
+fn a_foreign_program_writes_where_it_may_and_signals_no_process_outside() {
     if !tests::can_observe() {
         return;
     }

@@ -27,7 +27,7 @@ fn outcome(case: &Case, watch: &mut Watch) -> Outcome {
 
 /// One test, so that no two of them run at a time.
 #[test]
-fn faults_are_told_with_their_culprit_within_ten_seconds() {
+fn faults_are_alerts_with_their_culprit_within_ten_seconds() {
     if !tests::can_observe() {
         return;
     }

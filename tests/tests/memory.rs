@@ -68,7 +68,7 @@ fn a_writer_at_the_limit_of_its_cgroup_reclaims_for_itself() {
 }
 
 #[test]
-fn a_kill_for_memory_is_told_once_with_its_victim() {
+fn a_kill_for_lack_of_memory_is_recorded_once_with_its_victim() {
     if !tests::can_observe() {
         return;
     }
@@ -90,7 +90,7 @@ fn a_kill_for_memory_is_told_once_with_its_victim() {
 }
 
 #[test]
-fn compaction_is_charged_to_who_asks_for_it() {
+fn compaction_is_charged_to_the_process_that_needs_it() {
     if !tests::can_observe() {
         return;
     }

@@ -110,7 +110,7 @@ fn resets_are_counted_at_both_ends() {
 }
 
 #[test]
-fn a_refused_connection_is_a_reset_of_who_tried() {
+fn a_refused_connection_is_a_reset_of_the_client() {
     in_namespace(|| {
         let (window, ()) = window_of(|| {
             for _ in 0..7 {

@@ -185,7 +185,7 @@ fn waits_for_a_mutex_name_its_owner() {
 }
 
 #[test]
-fn a_wait_for_a_lock_that_is_never_let_go_is_told_with_its_owner() {
+fn a_wait_for_a_lock_that_is_never_released_is_recorded_with_its_owner() {
     if !tests::can_observe() {
         return;
     }
@@ -214,7 +214,7 @@ fn a_wait_for_a_lock_that_is_never_let_go_is_told_with_its_owner() {
 }
 
 #[test]
-fn a_timer_wakes_on_behalf_of_nobody() {
+fn a_timers_wake_up_has_no_waker() {
     if !tests::can_observe() {
         return;
     }
@@ -313,7 +313,7 @@ fn waits_for_fsync_name_the_file() {
 }
 
 #[test]
-fn who_ran_while_another_was_ready_is_charged_with_its_waiting() {
+fn the_running_process_is_charged_with_the_waiting_of_a_runnable_one() {
     if !tests::can_observe() {
         return;
     }

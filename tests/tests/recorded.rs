@@ -48,7 +48,7 @@ fn fault(case: &Case, windows: &[Arc<Window>]) -> Option<String> {
 }
 
 #[test]
-fn a_recorded_case_is_told_as_it_was_live() {
+fn a_recorded_case_is_judged_as_it_was_live() {
     let (mut seen, mut faults) = (0, Vec::new());
     for entry in std::fs::read_dir(RECORDINGS).expect("recordings") {
         let path = entry.expect("a file").path();

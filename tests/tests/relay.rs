@@ -127,7 +127,7 @@ fn a_privileged_process_that_is_killed_leaves_its_windows_to_the_relay_and_the_n
 }
 
 #[test]
-fn root_asks_the_store_as_its_user() {
+fn root_reads_the_store_as_its_user() {
     if !tests::can_observe() {
         return;
     }

@@ -7,7 +7,7 @@ use tests::stacks::{compile, names, share};
 use tests::workload::Workload;
 
 #[test]
-fn the_stack_of_who_ends_a_wait_is_whole() {
+fn the_wakers_stack_is_whole() {
     if !tests::can_observe() {
         return;
     }

@@ -2,8 +2,8 @@
 
 use crate::bpf::StartError;
 
-/// The capabilities the collector needs, with their bit and what they are for.
-const NEEDED: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19)];
+/// The capabilities that the collector needs, with their bit.
+const NEEDED_CAPS: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_SYS_PTRACE", 19)];
 /// Includes `CAP_BPF` and `CAP_PERFMON`.
 const CAP_SYS_ADMIN: u32 = 21;
 
@@ -23,7 +23,7 @@ pub fn missing_capabilities() -> Vec<&'static str> {
         .and_then(|hex| u64::from_str_radix(&hex, 16).ok())
         .unwrap_or(0);
     let has = |bit: u32| effective >> bit & 1 == 1;
-    NEEDED
+    NEEDED_CAPS
         .into_iter()
         .filter(|&(name, bit)| !(has(bit) || (name != "CAP_SYS_PTRACE" && has(CAP_SYS_ADMIN))))
         .map(|(name, _)| name)

@@ -4,26 +4,29 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::StartError;
 
-/// Maps, programs, links, the runtime's own and the first files of the symbolizer: 170 were counted, with room to spare.
-const FIXED: u64 = 256;
+/// Descriptors of maps, programs, links, the runtime and the first files of the symbolizer: 170 were counted.
+const FIXED_DESCRIPTORS: u64 = 256;
 /// A sampling and a mapping event, on each CPU.
-const A_CPU: u64 = 2;
-/// Beyond that the symbolizer's and the unwinder's open files, and those of `/proc` that are kept open.
-const COMFORT: u64 = 4096;
+const DESCRIPTORS_PER_CPU: u64 = 2;
+/// Descriptors beyond that: open files of the symbolizer and the unwinder, and open files of `/proc`.
+const SPARE_DESCRIPTORS: u64 = 4096;
 
 /// Raises the limit as far as it helps; the least that the collector needs is an error if it is not to be had.
 ///
 /// The soft limit of 1,024 that systemd and shells give is for programs that use `select(2)`. The hard one is raised too where
 /// that is allowed (`CAP_SYS_RESOURCE`).
 pub(super) fn ensure(cpus: usize) -> Result<(), StartError> {
-    let need = FIXED + A_CPU * cpus as u64;
-    let have = raise(need + COMFORT);
+    let need = FIXED_DESCRIPTORS + DESCRIPTORS_PER_CPU * cpus as u64;
+    let have = raise(need + SPARE_DESCRIPTORS);
     if have >= need {
         return Ok(());
     }
     Err(StartError::Unsupported {
         what: format!("at most {have} files may be open here (RLIMIT_NOFILE), and the probes need {need}"),
-        cure: format!("raise the limit: `ulimit -n {}`, or LimitNOFILE= of the systemd unit", need + COMFORT),
+        cure: format!(
+            "raise the limit: `ulimit -n {}`, or LimitNOFILE= of the systemd unit",
+            need + SPARE_DESCRIPTORS
+        ),
     })
 }
 

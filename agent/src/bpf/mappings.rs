@@ -10,8 +10,8 @@ use agent_common::le::{u32_at, u64_at};
 use agent_common::units::{MonoNs, Tgid};
 use flamegraphs::maps::Mapping;
 
-/// Data of one CPU's ring, a power of two: some 1,500 records, of 200 short-lived processes between two polls.
-const RING: usize = 256 << 10;
+/// Bytes of one CPU's ring, a power of two: some 1,500 records, of 200 short-lived processes between two polls.
+const RING_BYTES: usize = 256 << 10;
 
 /// `struct perf_event_attr`, version 5 (`include/uapi/linux/perf_event.h`).
 #[repr(C)]
@@ -103,7 +103,7 @@ impl MappingEvents {
     /// Memory of the rings, bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        (self.rings.len() * (RING + page())) as u64
+        (self.rings.len() * (RING_BYTES + page())) as u64
     }
 
     /// What happened since the last call, in its order.
@@ -146,7 +146,7 @@ impl Ring {
             config: DUMMY,
             sample_type: SAMPLE_TIME,
             flags: MMAP | COMM | TASK | WATERMARK | SAMPLE_ID_ALL | MMAP2 | COMM_EXEC | USE_CLOCK,
-            wakeup: RING as u32,
+            wakeup: RING_BYTES as u32,
             clock: libc::CLOCK_MONOTONIC,
             ..Attr::default()
         };
@@ -159,8 +159,9 @@ impl Ring {
         let event = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
         let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping of the event's ring.
-        let memory =
-            unsafe { libc::mmap(std::ptr::null_mut(), RING + page(), access, shared, event.as_raw_fd(), 0) };
+        let memory = unsafe {
+            libc::mmap(std::ptr::null_mut(), RING_BYTES + page(), access, shared, event.as_raw_fd(), 0)
+        };
         if memory == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -176,10 +177,11 @@ impl Ring {
     fn drain(&mut self, mut each: impl FnMut(u32, u16, &[u8])) {
         let head = self.place(DATA_HEAD).load(Ordering::Acquire);
         // SAFETY: behind the first page lie RING bytes; the kernel writes none between tail and head.
-        let data = unsafe { std::slice::from_raw_parts(self.memory.byte_add(page()).cast::<u8>(), RING) };
+        let data =
+            unsafe { std::slice::from_raw_parts(self.memory.byte_add(page()).cast::<u8>(), RING_BYTES) };
         let mut record = Vec::new();
         while self.tail < head {
-            let at = self.tail as usize % RING;
+            let at = self.tail as usize % RING_BYTES;
             let header = u64_at(data, at).unwrap_or(0);
             let size = (header >> 48) as usize;
             if size < 8 || size as u64 > head - self.tail {
@@ -188,7 +190,7 @@ impl Ring {
                 break;
             }
             record.clear();
-            let first = size.min(RING - at);
+            let first = size.min(RING_BYTES - at);
             record.extend_from_slice(&data[at..at + first]);
             record.extend_from_slice(&data[..size - first]);
             each(header as u32, (header >> 32) as u16, &record[8..]);
@@ -201,7 +203,7 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: mapped with this length by `open`, and used by nobody else.
-        unsafe { libc::munmap(self.memory.cast(), RING + page()) };
+        unsafe { libc::munmap(self.memory.cast(), RING_BYTES + page()) };
     }
 }
 

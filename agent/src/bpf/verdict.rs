@@ -99,8 +99,8 @@ pub(crate) fn version(release: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// Since when functions can be arguments.
-const CALLBACKS: (u32, u32) = (5, 13);
+/// Kernel since which a BPF function can be an argument.
+const BPF_CALLBACKS_SINCE: (u32, u32) = (5, 13);
 
 fn state_of(error: &ProgramError) -> State {
     let io = match error {
@@ -110,7 +110,7 @@ fn state_of(error: &ProgramError) -> State {
             let log = verifier_log.to_string();
             let no_callbacks = log.contains("func_info doesn't match")
                 && std::fs::read_to_string("/proc/sys/kernel/osrelease")
-                    .is_ok_and(|release| version(&release) < CALLBACKS);
+                    .is_ok_and(|release| version(&release) < BPF_CALLBACKS_SINCE);
             if log.contains("unknown func") || log.contains("invalid func unknown") || no_callbacks {
                 return State::Unsupported;
             }

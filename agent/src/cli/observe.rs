@@ -15,8 +15,8 @@ use crate::control::Answers;
 use crate::history::{History, Limits};
 use crate::observer::{Observer, observe_with};
 
-/// How often the target is looked at while we wait for it.
-const LOOK: Duration = Duration::from_millis(50);
+/// Time between two checks of the target while the command waits for it.
+const TARGET_CHECK_EVERY: Duration = Duration::from_millis(50);
 
 /// Attached probes.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Observing {
     ) -> Ended {
         let begin = Instant::now();
         let progress = Progress::new();
-        let mut beat = tokio::time::interval(LOOK);
+        let mut beat = tokio::time::interval(TARGET_CHECK_EVERY);
         let over = async {
             match duration {
                 Some(duration) => tokio::time::sleep(duration).await,

@@ -68,6 +68,6 @@ async fn tell_of_refusals() {
     let mut refusals = Refusals::of(Process::Relay);
     loop {
         beat.tick().await;
-        refusals.tell();
+        refusals.log_new();
     }
 }

@@ -149,7 +149,7 @@ pub enum Side {
 }
 
 /// Blanks between two columns.
-const GAP: usize = 2;
+const COLUMN_GAP: usize = 2;
 
 /// Columns of the terminal that stdout is; `None` where it is none: then nothing is left out.
 #[must_use]
@@ -182,7 +182,7 @@ impl Table {
     pub fn narrow(&mut self, room: Option<usize>, headings: &[&str]) {
         let Some(room) = room else { return };
         for heading in headings {
-            if self.widths().iter().map(|width| width + GAP).sum::<usize>() <= room + GAP {
+            if self.widths().iter().map(|width| width + COLUMN_GAP).sum::<usize>() <= room + COLUMN_GAP {
                 return;
             }
             if let Some(at) = self.columns.iter().position(|(name, _)| name == heading) {
@@ -214,7 +214,7 @@ impl Table {
                     Side::Left => text.extend([cell.as_str(), &fill]),
                     Side::Right => text.extend([&fill, cell.as_str()]),
                 }
-                text.push_str(&" ".repeat(GAP));
+                text.push_str(&" ".repeat(COLUMN_GAP));
             }
             text.truncate(text.trim_end().len());
             text
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_table_leaves_out_what_it_is_told_to_and_no_more() {
+    fn a_narrow_table_leaves_out_the_named_columns_and_no_others() {
         let mut table = Table::new(&[("PID", Side::Right), ("RSS", Side::Right), ("COMM", Side::Left)]);
         table.row(&["1".to_owned(), "2".to_owned(), "make".to_owned()]);
         table.narrow(Some(14), &["RSS", "COMM"]);

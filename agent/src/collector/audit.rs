@@ -1,4 +1,4 @@
-//! Holds the collector to account: what it should have seen, what it saw, what it lost, and what it cost.
+//! Coverage and cost of the collector: expected, captured and lost samples, CPU and memory.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,8 +27,8 @@ pub(super) struct Audit {
     tick_ns: u64,
 }
 
-/// [`DropReason::ProgramSkipped`] is asked for in each of the first windows, then in one of so many: to ask took a twelfth of
-/// an idle collector's time.
+/// Windows between two readings of [`DropReason::ProgramSkipped`], after the first windows: reading it took a twelfth of an idle
+/// collector's time.
 const SKIPPED_EVERY: u64 = 10;
 
 impl Audit {
@@ -50,7 +50,7 @@ impl Audit {
         audit
     }
 
-    /// The window to come is the last: nothing is left for a later one.
+    /// Marks the next window as the last: it takes all that is left.
     pub(super) fn end(&mut self) {
         self.ending = true;
     }

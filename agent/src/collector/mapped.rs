@@ -1,7 +1,7 @@
-//! Stacks and names of processes too young, or too short-lived, for anybody to have asked them.
+//! Stacks and names of processes that have just started, or that ended before the agent could read their `/proc` files.
 //!
-//! The kernel side copies the stack of a process that it does not know. What such a process has mapped the kernel tells as
-//! it happens, so its stack can be walked and named when it is gone.
+//! The kernel side copies the stack of a process that it does not know. The kernel reports each mapping of such a process as it
+//! happens (perf events), so the agent can walk its stack, and name the frames, after the process has ended.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -13,39 +13,39 @@ use flamegraphs::maps::{Backing, Mapping};
 use crate::bpf::{MappingChange, MappingEvent, MappingEvents, Probes};
 use crate::source::oncpu::{CopiedStack, Fresh, OncpuSource};
 use crate::source::spaces::Spaces;
-use crate::source::unwind::{Unwinding, Walked, Young};
+use crate::source::unwind::{StackCopy, Unwinding, Walked};
 
-/// How long the end of a window waits for stacks that are being walked: a file that was never seen takes some ms.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Longest wait at the end of a window for stacks that are still being walked: a new file takes some ms.
+const STACKS_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What processes have mapped.
+/// Mappings of processes, from the kernel's events.
 #[derive(Debug, Default)]
 pub(super) struct Mapped {
-    /// `None` where the kernel does not let us.
+    /// `None` where the kernel refuses them.
     events: Option<MappingEvents>,
     spaces: Spaces,
-    /// For the symbolizer.
-    told: Vec<(Tgid, flamegraphs::Mapped)>,
-    /// For the unwinder: processes that have mapped more files.
+    /// Mappings that the symbolizer has not got yet.
+    for_symbolizer: Vec<(Tgid, flamegraphs::Mapped)>,
+    /// Processes that have mapped more files, for the unwinder.
     grown: Vec<Tgid>,
-    /// For the window.
+    /// Processes that have mapped more files, for the window.
     remapped: BTreeSet<Tgid>,
     /// How many mappings of each program of a process it knows.
     known: HashMap<Tgid, Vec<usize>>,
 }
 
 impl Mapped {
-    /// Begins to look.
+    /// Opens the kernel's events.
     pub(super) fn start(probes: &Probes) -> Self {
         let events = probes.mapping_events();
         let events = events.inspect_err(
-            |error| tracing::warn!(%error, "what processes map is not told: those that are gone stay without names"),
+            |error| tracing::warn!(%error, "no mapping events: processes that have ended stay without names"),
         );
         Self { events: events.ok(), ..Self::default() }
     }
 
-    /// What was mapped up to the samples that were just taken. `fresh`: processes sampled for the first time: the symbolizer
-    /// is told of these now, and of what they have mapped since when they end.
+    /// Takes the mappings up to the samples that were just read. For `fresh` processes (sampled for the first time) the symbolizer gets
+    /// them now; mappings that come later it gets at the process' end.
     pub(super) fn take(&mut self, fresh: &[Fresh], now: MonoNs) {
         let Some(events) = &mut self.events else { return };
         let events = events.take();
@@ -54,12 +54,12 @@ impl Mapped {
             .filter(|event| event.what == MappingChange::Exit && self.known.contains_key(&event.tgid))
             .map(|event| event.tgid)
             .collect();
-        self.tell_later(&events);
+        self.note_changes(&events);
         self.spaces.take(events);
         for tgid in fresh.iter().map(|fresh| fresh.tgid).chain(ended.iter().copied()) {
             let now = self.spaces.sizes(tgid);
             if self.known.get(&tgid) != Some(&now) {
-                self.told.extend(self.spaces.of(tgid).into_iter().map(|what| (tgid, what)));
+                self.for_symbolizer.extend(self.spaces.of(tgid).into_iter().map(|what| (tgid, what)));
                 self.known.insert(tgid, now);
             }
         }
@@ -69,11 +69,11 @@ impl Mapped {
         self.spaces.trim(now);
     }
 
-    /// What processes that the symbolizer knows have mapped since: a library may be in the place of another.
-    fn tell_later(&mut self, events: &[MappingEvent]) {
+    /// Notes new mappings of processes that the symbolizer knows: a library may have replaced another.
+    fn note_changes(&mut self, events: &[MappingEvent]) {
         let mut later: HashMap<Tgid, Vec<(u64, Mapping)>> = HashMap::new();
         for MappingEvent { at, tgid, what } in events {
-            // Of generated code there are hundreds a second, which says nothing.
+            // Mappings of generated code come by hundreds a second, and are no reason to read again.
             if let MappingChange::Map(mapping) = what
                 && matches!(mapping.backing, Backing::File { .. })
                 && self.known.contains_key(tgid)
@@ -83,21 +83,22 @@ impl Mapped {
         }
         self.grown.extend(later.keys());
         self.remapped.extend(later.keys());
-        self.told.extend(later.into_iter().map(|(tgid, later)| (tgid, flamegraphs::Mapped::Later(later))));
+        self.for_symbolizer
+            .extend(later.into_iter().map(|(tgid, later)| (tgid, flamegraphs::Mapped::Later(later))));
     }
 
-    /// Has the unwinder look at processes that have mapped more files.
+    /// Makes the unwinder read processes again that have mapped more files.
     pub(super) fn look(&mut self, unwinding: &Unwinding) {
         unwinding.sampled(self.grown.drain(..).map(|tgid| (tgid, true)).collect());
     }
 
-    /// Has the stacks walked that were copied, and takes those that were.
+    /// Passes copied stacks to the unwinder, and takes the walked ones.
     pub(super) fn walk(&self, oncpu: &mut OncpuSource, unwinding: &Unwinding) {
-        let young = oncpu.take_copied().into_iter().map(|CopiedStack { id, tgid, at, copied }| {
+        let copies = oncpu.take_copied().into_iter().map(|CopiedStack { id, tgid, at, copied }| {
             let (mappings, before) = self.spaces.at(tgid, at);
-            Young { id, tgid, mappings, before, copied }
+            StackCopy { id, tgid, mappings, before, copied }
         });
-        for id in unwinding.walk(young.collect()) {
+        for id in unwinding.walk(copies.collect()) {
             oncpu.walked(Walked { id, frames: Vec::new(), verdict: Verdict::NoProcess });
         }
         while let Some(walked) = unwinding.walked(Duration::ZERO) {
@@ -105,11 +106,13 @@ impl Mapped {
         }
     }
 
-    /// Waits for the stacks that are being walked, for a moment.
+    /// Waits up to [`STACKS_TIMEOUT`] for stacks that are being walked.
     pub(super) fn finish(oncpu: &mut OncpuSource, unwinding: &Unwinding) {
         let begin = Instant::now();
         while oncpu.is_walking() {
-            let Some(walked) = unwinding.walked(PATIENCE.saturating_sub(begin.elapsed())) else { return };
+            let Some(walked) = unwinding.walked(STACKS_TIMEOUT.saturating_sub(begin.elapsed())) else {
+                return;
+            };
             oncpu.walked(walked);
         }
     }
@@ -119,17 +122,17 @@ impl Mapped {
         std::mem::take(&mut self.remapped).into_iter().collect()
     }
 
-    /// What the symbolizer is to know.
-    pub(super) fn take_told(&mut self) -> Vec<(Tgid, flamegraphs::Mapped)> {
-        std::mem::take(&mut self.told)
+    /// Mappings for the symbolizer since the last call.
+    pub(super) fn take_mapped(&mut self) -> Vec<(Tgid, flamegraphs::Mapped)> {
+        std::mem::take(&mut self.for_symbolizer)
     }
 
-    /// Changes that the kernel had no room to tell, since the last call.
+    /// Events lost for lack of room since the last call.
     pub(super) fn take_lost(&mut self) -> u64 {
         self.events.as_mut().map_or(0, |events| std::mem::take(&mut events.lost))
     }
 
-    /// Memory that the kernel keeps for it.
+    /// Kernel memory of its ring buffers, bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.events.as_ref().map_or(0, MappingEvents::bytes)
     }

@@ -1,4 +1,4 @@
-//! The collector's part of scheduler accounting: states, waits, and who ran while others waited.
+//! The collector's part of scheduler accounting: thread states, waits, and run-queue waits by the process that ran.
 
 use std::sync::Arc;
 
@@ -45,8 +45,7 @@ pub(super) struct SchedRows {
 }
 
 impl Sched {
-    /// Attaches the probes and looks at the threads that are there. `users`: `sys_exit` is observed, where the user
-    /// stacks of waits are taken.
+    /// Attaches the probes and reads the existing threads. `users`: `sys_exit` is attached, which takes the user stacks of waits.
     pub(super) fn start(probes: &mut Probes, observed: Vec<Tgid>, users: bool, now: MonoNs) -> Self {
         if !probes.attach_sched() {
             return Self::default();
@@ -54,7 +53,7 @@ impl Sched {
         let mut times = SchedSource::default();
         times.look_at_all(observed, now);
         if let Err(error) = probes.look_at_waits(users) {
-            tracing::warn!(%error, "waits are not looked at");
+            tracing::warn!(%error, "waits are not recorded");
         }
         Self {
             sources: Some(Sources {
@@ -81,8 +80,7 @@ impl Sched {
         let _ = sources.blame.take(probes.blame());
     }
 
-    /// Takes what threads left that have ended, and the waits. At every poll. Calls `stacks` for each process whose
-    /// user stacks came.
+    /// Takes the times of ended threads, and the waits; at every poll. Calls `stacks` for each process with new user stacks.
     pub(super) fn poll(&mut self, probes: &mut Probes, now: MonoNs, mut stacks: impl FnMut(Tgid)) {
         let Some(sources) = &mut self.sources else { return };
         probes.bury_threads(|slot| sources.times.thread(slot, now));
@@ -111,7 +109,7 @@ impl Sched {
         probes.threads(|slot| sources.times.thread(slot, now));
         let blame = sources.blame.take(probes.blame()).unwrap_or_else(|error| {
             if !std::mem::replace(&mut sources.complained, true) {
-                tracing::warn!(%error, "cannot read who ran while others waited for a CPU");
+                tracing::warn!(%error, "cannot read which processes ran while others waited for a CPU");
             }
             Vec::new()
         });

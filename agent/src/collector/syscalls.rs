@@ -8,7 +8,7 @@ use diagnosis::window::{InFlight, SyscallRow};
 use super::{CALM_WINDOWS, Collector, Filter, known_comm, observed};
 use crate::config::SyscallTier;
 
-/// Syscalls per second and CPU at which timing every call is too dear: 200,000 × 0.3 µs are 6 % of a CPU.
+/// Syscalls a second and CPU above which timing every call costs too much: 200,000 × 0.3 µs are 6 % of a CPU.
 const TIMES_MAX_PER_CPU: u64 = 200_000;
 
 impl Collector {
@@ -38,7 +38,7 @@ impl Collector {
         }
     }
 
-    /// `Auto`: times until that is too dear, then counts until the host has been calm for a while.
+    /// With `auto`: times calls until that costs too much, then counts until [`CALM_WINDOWS`](super::CALM_WINDOWS) calm windows have passed.
     pub(super) fn choose_tier(&mut self, calls: u64, seconds: f64) {
         if self.options.syscalls != SyscallTier::Auto {
             return;

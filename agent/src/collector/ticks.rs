@@ -1,8 +1,8 @@
 //! The sampling equation: expected = captured + lost, also where an idle CPU's timer stands still.
 //!
-//! Expected is what the clock says; captured is what arrived in user space, and the ticks that hit the idle task or a
-//! process outside the filter; lost is what the kernel side counted as lost, and the ticks that did not reach it. A
-//! sample that vanishes on its way leaves the equation open.
+//! Expected follows from the clock. Captured are samples that arrived in user space, and ticks that hit the idle task or a process
+//! outside the filter. Lost are samples that the kernel side counted as lost, and ticks that did not reach it. A sample that
+//! vanishes on its way leaves captured + lost short of expected.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub(super) struct CpuNow {
     pub(super) idle_ns: u64,
 }
 
-/// What a window's ticks came to, all CPUs.
+/// Ticks of a window, all CPUs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Settled {
     /// Ticks that hit the idle task, and those it slept through.
@@ -47,8 +47,8 @@ struct Last {
 /// A tick and the idle time that it stands for may fall into different windows.
 const SPARE_MAX: u64 = 2;
 
-/// A tick may be this part of a period late and is still the one that was due.
-const SLACK: u64 = 8;
+/// A tick that is late by less than one period divided by this is still the tick that was due.
+const LATE_TICK_DIVISOR: u64 = 8;
 
 /// Last values by CPU.
 #[derive(Debug)]
@@ -77,7 +77,8 @@ impl Ticks {
             let idle = ticks.idle.saturating_sub(last.idle);
             let filtered = ticks.filtered.saturating_sub(last.filtered);
             // The timer keeps its grid: what is due follows from the time alone, what is missing from all that came.
-            let due = now.since(last.begin).0.saturating_sub(self.period_ns / SLACK) / self.period_ns;
+            let due =
+                now.since(last.begin).0.saturating_sub(self.period_ns / LATE_TICK_DIVISOR) / self.period_ns;
             let all_missed = due.saturating_sub(so_far.saturating_sub(last.ticks_before));
             let missed = all_missed.saturating_sub(last.missed);
             // Of the ticks that idle time is worth, those that did not hit the idle task were slept through.

@@ -48,7 +48,7 @@ pub struct Config {
     pub spool: SpoolConfig,
     /// The server part.
     pub server: ServerSettings,
-    /// Who else is told of alerts.
+    /// Notifiers of alerts.
     pub alerts: AlertsConfig,
     /// Foreign programs.
     pub plugin: PluginConfig,
@@ -105,7 +105,7 @@ pub struct HistoryConfig {
 /// Where windows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MqttSettings {
-    /// Broker of somebody else; `None`: the embedded one.
+    /// External broker; `None`: the embedded one.
     pub url: Option<MqttUrl>,
     /// User, unless the URL names one.
     pub user: Option<String>,

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use agent_common::wire::finding::{Alert, AlertState};
 use tokio::sync::broadcast;
 
-/// Alert messages a follower may lag behind.
-const FOLLOWER_ALERTS: usize = 256;
+/// Most alert messages by which a follower may lag behind.
+const MAX_FOLLOWER_ALERTS: usize = 256;
 
 /// Open alerts. Shared between the rules and the control socket.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct AlertBoard {
 
 impl Default for AlertBoard {
     fn default() -> Self {
-        Self { open: Mutex::default(), changes: broadcast::Sender::new(FOLLOWER_ALERTS) }
+        Self { open: Mutex::default(), changes: broadcast::Sender::new(MAX_FOLLOWER_ALERTS) }
     }
 }
 

@@ -90,7 +90,7 @@ impl Client {
     ) -> Result<Reply, ClientError> {
         self.send(request).await?;
         let mut enough_pending = std::pin::pin!(enough);
-        let mut told = false;
+        let mut stop_sent = false;
         // `next` is not restarted: a line half read would be lost.
         let Self { path, read, write } = self;
         let mut text = String::new();
@@ -99,8 +99,8 @@ impl Client {
             loop {
                 tokio::select! {
                     done = &mut reading => break done,
-                    () = &mut enough_pending, if !told => {
-                        told = true;
+                    () = &mut enough_pending, if !stop_sent => {
+                        stop_sent = true;
                         // Closing the writing half is how a client says so; the answer still comes.
                         let _ = write.shutdown().await;
                     }

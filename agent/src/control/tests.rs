@@ -123,7 +123,7 @@ async fn the_past_is_answered_from_memory() {
 }
 
 #[tokio::test]
-async fn the_future_is_waited_for_and_ends_early_when_asked_to() {
+async fn a_request_waits_for_future_windows_and_ends_early_on_request() {
     let fixture = Fixture::start();
     fixture.daemon.history.push(with_calls(0));
     let request = Request::Syscalls { pid: None, span: Span::NextMs(3000) };

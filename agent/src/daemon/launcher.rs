@@ -1,7 +1,7 @@
-//! The launcher: the process that starts the processes without privileges, and again when they die.
+//! The launcher: the process that starts the processes without privileges, and restarts them when they die.
 //!
-//! The collector holds the probes and reads hostile files: it must not be able to start anything, nor to become another
-//! user. So before it gives its privileges away it starts the launcher, which keeps `CAP_SETUID`, `CAP_SETGID`
+//! The collector owns the probes and reads hostile files: it must not be able to start a program, nor to become another
+//! user. So before it drops its privileges it starts the launcher, which keeps `CAP_SETUID`, `CAP_SETGID`
 //! and `CAP_KILL`, executes this program only, and knows the users from its start.
 //!
 //! ```text
@@ -36,12 +36,12 @@ pub const NAME: &str = "__launcher";
 /// Longest request or answer.
 const MAX_MESSAGE: usize = 4 << 10;
 /// Longest wait for an answer, in seconds: the launcher forks and executes.
-const PATIENCE_S: i64 = 20;
-/// How long its children may take to end when the collector is gone.
-const LEAVE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT_S: i64 = 20;
+/// Longest wait for the launcher's children to end after the collector is gone.
+const CHILDREN_EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Variables of the daemon that its parts get: where certificates are, proxies, debuginfod's servers, names of the system.
-const PASSED: [&str; 17] = [
+/// Environment variables that the daemon passes on to its parts: places of certificates, proxies, debuginfod's servers, locale.
+const PASSED_VARIABLES: [&str; 17] = [
     "PATH",
     "LANG",
     "LC_ALL",
@@ -61,7 +61,7 @@ const PASSED: [&str; 17] = [
     "DEBUGINFOD_MAXTIME",
 ];
 
-/// What it can start.
+/// A process that the launcher can start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -80,7 +80,7 @@ impl Part {
     }
 }
 
-/// Whom the parts run as.
+/// Users of the parts.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Users {
     relay: Option<(u32, u32)>,
@@ -125,10 +125,10 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// Starts it. While there is one thread, and before privileges are given away.
+    /// Starts the launcher. Must be called while there is one thread, and before privileges are dropped.
     pub fn spawn(users: Users) -> anyhow::Result<Self> {
         let (ours, theirs) = pass::pair().context("cannot make a socket pair")?;
-        setsockopt(&ours, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_S, 0))?;
+        setsockopt(&ours, sockopt::ReceiveTimeout, &TimeVal::new(ANSWER_TIMEOUT_S, 0))?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("agent").arg(NAME).arg("--users").arg(serde_json::to_string(&users)?);
         command.current_dir("/").stdin(theirs).stdout(Stdio::null()).process_group(0);
@@ -150,7 +150,7 @@ impl Launcher {
                 Ok(Launched { pid, launcher: self.clone(), status: File::from(status), ended: None })
             }
             Answer::Failed(why) => anyhow::bail!("the launcher cannot start the {part:?} process: {why}"),
-            Answer::Done => anyhow::bail!("the launcher answered something else"),
+            Answer::Done => anyhow::bail!("the launcher sent an unexpected answer"),
         }
     }
 
@@ -178,7 +178,7 @@ impl Launched {
         self.pid
     }
 
-    /// How it ended; `None` while it runs. An error when nobody knows, since the launcher has ended.
+    /// Its exit status; `None` while it runs. An error if the launcher has ended: then the status is unknown.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.wait_for(PollTimeout::ZERO)
     }
@@ -249,7 +249,7 @@ pub fn serve(users: &str) -> anyhow::Result<()> {
     }
     // They have seen it, too: the server closes its store.
     let begin = std::time::Instant::now();
-    while !running.is_empty() && begin.elapsed() < LEAVE {
+    while !running.is_empty() && begin.elapsed() < CHILDREN_EXIT_TIMEOUT {
         wait(None, &mut running, PollTimeout::from(100_u8))?;
     }
     for running in &mut running {
@@ -295,9 +295,9 @@ fn start(part: Part, owner: Option<(u32, u32)>, descriptors: Vec<OwnedFd>) -> an
         // Takes the supplementary groups away as well; exec as another user drops all capabilities.
         command.uid(uid).gid(gid);
     }
-    // The environment may hold secrets: what the part needs of them it is told.
+    // The environment may contain secrets: a part gets those that it needs over its socket.
     command.env_clear();
-    command.envs(PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(PASSED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     // Ctrl-C on the terminal is for the daemon, which then ends the part in order.
     command.process_group(0);
     let child = command.spawn()?;
@@ -313,7 +313,7 @@ fn pidfd(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// Waits for a request or the end of a child, and says whether there is a request. Tells how children ended.
+/// Waits for a request or the end of a child. Reports ended children; returns true if there is a request.
 fn wait(socket: Option<&OwnedFd>, running: &mut Vec<Running>, most: PollTimeout) -> anyhow::Result<bool> {
     let mut fds: Vec<PollFd<'_>> =
         running.iter().map(|running| PollFd::new(running.exited.as_fd(), PollFlags::POLLIN)).collect();
@@ -325,7 +325,7 @@ fn wait(socket: Option<&OwnedFd>, running: &mut Vec<Running>, most: PollTimeout)
     let asked = socket.is_some() && fds.last().is_some_and(|fd| fd.any().unwrap_or(false));
     running.retain_mut(|running| match running.child.try_wait() {
         Ok(Some(status)) => {
-            // The collector may have lost interest.
+            // The collector may have closed the pipe.
             let _ = running.status.write_all(&status.into_raw().to_ne_bytes());
             false
         }

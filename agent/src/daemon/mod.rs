@@ -1,4 +1,4 @@
-//! `agent run`: collector, memory, rules, control socket, and the relay as a process of its own.
+//! `agent run`: collector, history, rules, control socket, and the relay as a process of its own.
 
 pub mod launcher;
 mod naming;
@@ -34,10 +34,10 @@ use crate::control::{AlertBoard, Answers};
 use crate::history::Limits;
 use crate::observer::{Observer, observe_with};
 
-/// What the relay may take to send the last windows when the daemon ends.
-const DRAIN: Duration = Duration::from_secs(5);
+/// Longest time for the relay to send the last windows when the daemon ends.
+const RELAY_DRAIN: Duration = Duration::from_secs(5);
 
-/// Makes directories, starts the other processes, then gives away what the collector does not need.
+/// Makes directories, starts the other processes, then drops the privileges that the collector does not need.
 ///
 /// Must be called while there is one thread, before the runtime is made: later threads have what this one keeps.
 pub fn prepare(config: &Config) -> anyhow::Result<Processes> {
@@ -124,18 +124,18 @@ pub async fn run(
     if let Some(summary) = summary {
         summary.abort();
     }
-    // The control task held the last handle on the socket; the observer's last window ends the pipeline.
+    // The control task had the last handle on the socket; the observer's last window ends the pipeline.
     let _ = control.await;
     drop(daemon);
     tokio::task::spawn_blocking(move || drop(observer.stop())).await?;
-    if tokio::time::timeout(DRAIN, pipeline).await.is_err() {
+    if tokio::time::timeout(RELAY_DRAIN, pipeline).await.is_err() {
         tracing::warn!("the last window was not processed in time");
     }
-    what_is_lost(&relay.stop(DRAIN).await);
+    what_is_lost(&relay.stop(RELAY_DRAIN).await);
     died
 }
 
-/// What became of the windows that the relay could not be given. It says itself what waits on the disk.
+/// Logs windows that the relay did not take. The relay logs the windows on its disk itself.
 fn what_is_lost(figures: &Figures) {
     let lost = figures.windows.lost + figures.windows.waiting;
     if lost > 0 {
@@ -143,13 +143,13 @@ fn what_is_lost(figures: &Figures) {
     }
 }
 
-/// SIGHUP, and whether it means the end: of a terminal that we show ourselves on. Otherwise: read the configuration anew.
+/// SIGHUP: the end of the terminal in live mode, else a request to read the configuration again.
 struct Hangups<'a> {
     signal: &'a mut Signal,
     end: bool,
 }
 
-/// Waits for the end: asked for, or the collector's thread has died.
+/// Waits until the daemon is stopped, or the collector's thread dies.
 async fn watch(
     observer: &Observer,
     (relay, mut plugin): (&mut Relay, Option<&mut PluginChild>),
@@ -177,7 +177,7 @@ async fn watch(
                 if let Some(plugin) = &mut plugin {
                     plugin.tend();
                 }
-                refusals.tell();
+                refusals.log_new();
             }
         }
     }
@@ -191,7 +191,7 @@ fn limits_of(config: &Config) -> Limits {
     }
 }
 
-/// Ours alone; the relay has its own directories beside them.
+/// Makes the daemon's own directories; those of the relay are beside them.
 fn make_dirs(config: &Config) -> anyhow::Result<()> {
     make_dir(&config.run_dir, 0o700)?;
     make_dir(&config.state_dir, 0o700)

@@ -1,6 +1,6 @@
 //! Names of the stacks of alerts that open: in time for their window, or as an update when they are late.
 //!
-//! A window goes out within its second. Names come from files that may be slow, or on file systems that never answer.
+//! The daemon publishes a window within its second. Names come from files that may be slow, or on file systems that never answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use agent_common::wire::finding::{Alert, AlertState};
 use diagnosis::window::Window;
 use tokio::task::JoinHandle;
 
-/// How long the alerts of a window wait for their names: of files that have been read, naming takes a millisecond.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// Longest wait of a window's alerts for their names: naming takes a millisecond where the files are read already.
+const NAMES_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Names the stacks of the alerts that are open. May block for long.
 pub(super) type Work = dyn Fn(Vec<Alert>, &[Arc<Window>]) -> Vec<Alert> + Send + Sync;
@@ -32,7 +32,7 @@ impl Naming {
         Self { work, late: None }
     }
 
-    /// The alerts, with names where these come at once. The others follow by [`Self::take_late`]; those that open while names are
+    /// Returns the alerts, with names that arrive in time. Late names follow by [`Self::take_late`]; alerts that open while names are
     /// late stay without.
     pub(super) async fn name(&mut self, alerts: Vec<Alert>, windows: Vec<Arc<Window>>) -> Vec<Alert> {
         let opening = alerts.iter().filter(|alert| alert.state == AlertState::Open).count();
@@ -48,7 +48,7 @@ impl Naming {
         }
         let (work, unnamed) = (Arc::clone(&self.work), alerts.clone());
         let mut named = tokio::task::spawn_blocking(move || work(alerts, &windows));
-        if let Ok(named) = tokio::time::timeout(PATIENCE, &mut named).await {
+        if let Ok(named) = tokio::time::timeout(NAMES_TIMEOUT, &mut named).await {
             return named.unwrap_or(unnamed);
         }
         self.late = Some(named);

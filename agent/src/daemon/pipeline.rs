@@ -1,4 +1,4 @@
-//! Each window's way: points → sink, rules → alerts → board and sink, now and then a report.
+//! The path of a window: points → sink, rules → alerts → board and sink, and a report every [`REPORT_WINDOWS`] windows.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use crate::history::Subscription;
 /// Windows of a published report, and how many windows apart reports are.
 const REPORT_WINDOWS: usize = 10;
 
-/// What the notifiers may take for the last alerts when the daemon ends.
-const NOTIFIED: Duration = Duration::from_secs(3);
+/// Longest time for the notifiers to deliver the last alerts when the daemon ends.
+const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
 
 /// Names the stacks of newly open alerts. Blocks while the symbolizer works.
 fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<Window>]) -> Vec<Alert> {
@@ -38,7 +38,7 @@ fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<W
     alerts
 }
 
-/// See the module.
+/// The daemon's pipeline: it judges and publishes each window.
 #[derive(Debug)]
 pub(super) struct Pipeline {
     points: PointsOptions,
@@ -86,11 +86,11 @@ impl Pipeline {
         while let Some(window) = windows.next().await {
             self.window(window).await;
         }
-        // Whoever comes later must not find alerts of a host that nobody watches any more.
+        // The broker must not keep open alerts of a host that is no longer observed.
         for alert in self.board.open() {
             self.post(&Alert { state: AlertState::Resolved, ..alert });
         }
-        self.notifiers.close(NOTIFIED).await;
+        self.notifiers.close(NOTIFIERS_DRAIN).await;
     }
 
     async fn window(&mut self, window: Arc<Window>) {
@@ -143,7 +143,7 @@ impl Pipeline {
         self.relay.alert(alert);
     }
 
-    /// A point that says how many windows were lost since the last one, if any were.
+    /// A point with the number of windows lost since the last such point; `None` if none were.
     fn lost_windows(&mut self, time: UnixNs) -> Option<Point> {
         let lost = self.relay.figures().lost();
         let more = lost.saturating_sub(self.lost);

@@ -1,4 +1,4 @@
-//! The process `s7mpa-plugin` as the daemon sees it: started by the launcher, again when it dies.
+//! The daemon's handle of the process `s7mpa-plugin`: the launcher starts it, and restarts it when it dies.
 
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -14,9 +14,9 @@ pub const NAME: &str = "__plugin";
 
 /// First wait before it is started again; doubled up to the second.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MOST: Duration = Duration::from_secs(30);
-/// Build IDs that wait for a download; others are asked for again when they are met again.
-const WAITING: usize = 64;
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Most build IDs that wait for a download. Further ones are requested again when a sample meets them again.
+const MAX_WAITING_BUILD_IDS: usize = 64;
 
 /// The process.
 #[derive(Debug)]
@@ -55,10 +55,10 @@ impl PluginChild {
         self.settings.exec.is_some().then(|| self.alerts.clone())
     }
 
-    /// Has the symbolizer's debug files fetched by this process, if servers are configured.
+    /// Makes this process download debug files for the symbolizer, if servers are configured.
     pub fn fetch_debug_files(&self) {
         let Some(cache) = self.settings.debuginfod_cache() else { return };
-        let (ask, asked) = std::sync::mpsc::sync_channel::<String>(WAITING);
+        let (ask, asked) = std::sync::mpsc::sync_channel::<String>(MAX_WAITING_BUILD_IDS);
         let line = self.debuginfod.clone();
         let fetch = move || {
             for build_id in asked {
@@ -98,7 +98,7 @@ impl PluginChild {
             tracing::error!(status, "the plugin process died; it is started again");
             self.child = None;
             self.due = Instant::now() + self.backoff;
-            self.backoff = (self.backoff * 2).min(BACKOFF_MOST);
+            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         }
         if self.child.is_none()
             && Instant::now() >= self.due
@@ -106,7 +106,7 @@ impl PluginChild {
         {
             tracing::warn!(error = format!("{error:#}"), "cannot start the plugin process");
             self.due = Instant::now() + self.backoff;
-            self.backoff = (self.backoff * 2).min(BACKOFF_MOST);
+            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         }
     }
 }

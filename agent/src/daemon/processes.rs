@@ -15,7 +15,7 @@ use crate::config::{Config, PLUGIN_USER};
 /// Name of the hidden subcommand.
 pub const NETNS: &str = "__netns";
 
-/// What the daemon has started, and what it goes on with.
+/// Handles of the processes that the daemon has started.
 #[derive(Debug)]
 pub struct Processes {
     /// Starts processes without privileges.
@@ -68,7 +68,7 @@ fn plugin_settings(config: &Config, owner: Owner) -> anyhow::Result<Option<plugi
     }))
 }
 
-/// Starts the netns process, where this process may enter namespaces at all.
+/// Starts the netns process, if this process has the capability to enter namespaces.
 fn start_netns() -> anyhow::Result<()> {
     if !caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap_or(false) {
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! System calls that a process' filter has refused: each is a feature that is dead, or an attack.
+//! System calls that a process' filter has refused: each is a missing permission of a feature, or an attack.
 
 use diagnosis::window::SyscallAbi;
 use sandbox::Process;
@@ -16,8 +16,8 @@ impl Refusals {
         Self { process, logged: 0 }
     }
 
-    /// Logs those since the last call.
-    pub(crate) fn tell(&mut self) {
+    /// Logs the calls refused since the last time.
+    pub(crate) fn log_new(&mut self) {
         let (count, last) = sandbox::seccomp::refusals();
         if count > self.logged {
             let last = last.and_then(|number| u16::try_from(number).ok());

@@ -1,8 +1,8 @@
-//! The relay as the daemon sees it: windows, alerts and reports go in, figures come back, a dead one is replaced.
+//! The daemon's side of the relay: it passes on windows, alerts and reports, reads figures, and replaces a relay that died.
 //!
-//! The relay is this program anew, as another user and without privileges. It has the network, this process has none. The
-//! two talk over a socket pair ([`agent_common::pair`]); when it ends, the other side is gone. (A parent death signal would
-//! fire when the *thread* that started it ends, and would not let the spool close.)
+//! The relay is a second instance of this program, as another user and without privileges. It has the network, this process has
+//! none. They communicate over a socket pair ([`agent_common::pair`]); its end of file means that the other side has ended. (A
+//! parent death signal would fire when the *thread* that started the relay ends, and would not let the spool close.)
 
 mod connection;
 mod dirs;
@@ -29,17 +29,17 @@ use crate::config::{Config, SERVER_USER};
 use crate::daemon::launcher::Launcher;
 use crate::outbox::{Counts, Outbox};
 
-/// How long the relay may take to open spool and store and to listen.
-const START: Duration = Duration::from_secs(20);
-/// How long it may take to close them, beyond the time that it is given to send.
-const STOP: Duration = Duration::from_secs(8);
-/// First wait before one that died is started again; doubled up to the second.
+/// Longest time for the relay to open spool and store and to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time for the relay to close spool and store, beyond its time to send.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+/// Wait before a relay that died is started again; doubled up to [`BACKOFF_MAX`].
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MOST: Duration = Duration::from_secs(30);
-/// One that lived this long has not died of what killed the last one.
-const CALM: Duration = Duration::from_mins(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A relay that lived this long starts with the first wait again: the cause of the last death is gone.
+const BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
 
-/// What the connection's task and everybody else share.
+/// State that the connection's task shares with the handles.
 #[derive(Debug, Default)]
 struct Shared {
     outbox: Mutex<Outbox>,
@@ -48,7 +48,7 @@ struct Shared {
     figures: Mutex<Figures>,
     /// Messages that are not items, as frames. They go first.
     control: Mutex<Vec<Vec<u8>>>,
-    /// Send what there is, then say goodbye: the time that the relay is given.
+    /// Set to close: send all items, then the closing message with this time limit for the relay.
     closing: Mutex<Option<Duration>>,
 }
 
@@ -56,14 +56,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How the relay and what it was given fare.
+/// Figures of the relay and of the items for it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Figures {
-    /// As the relay said last.
+    /// The relay's newest figures.
     pub(super) sink: SinkFigures,
     /// It runs and answers.
     pub(super) connected: bool,
-    /// Relays that were started after the first.
+    /// Number of relays started after the first one.
     pub(super) restarts: u64,
     /// Windows in this process.
     pub(super) windows: Counts,
@@ -72,32 +72,32 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Windows that are lost for good, wherever they fell out.
+    /// Windows that are lost for good, here or in a spool.
     #[must_use]
     pub(super) const fn lost(&self) -> u64 {
         self.windows.lost.saturating_add(self.lost_before).saturating_add(self.sink.spool.dropped.total())
     }
 }
 
-/// Hands over to the relay. Clones share it. Nothing here waits.
+/// Handle that passes items to the relay; clones share it. No method waits.
 #[derive(Debug, Clone)]
 pub(super) struct RelayHandle {
     shared: Arc<Shared>,
 }
 
 impl RelayHandle {
-    /// Hands over a window.
+    /// Passes on a window.
     pub(super) fn window(&self, window: NewWindow) {
         lock(&self.shared.outbox).window(window);
         self.shared.wake.notify_one();
     }
 
-    /// Hands over a change of an alert.
+    /// Passes on a change of an alert.
     pub(super) fn alert(&self, alert: &Alert) {
         self.state(Stream::Alert, &alert.id, alert.state == AlertState::Resolved, alert);
     }
 
-    /// Hands over a report.
+    /// Passes on a report.
     pub(super) fn report(&self, report: &impl serde::Serialize) {
         self.state(Stream::Report, "", false, report);
     }
@@ -110,7 +110,7 @@ impl RelayHandle {
         self.shared.wake.notify_one();
     }
 
-    /// How everything fares.
+    /// The newest figures.
     #[must_use]
     pub(super) fn figures(&self) -> Figures {
         let windows = lock(&self.shared.outbox).counts(Stream::Metrics);
@@ -126,7 +126,7 @@ struct Running {
     since: Instant,
 }
 
-/// The relay: one process after the other.
+/// The relay: restarted as a new process when one dies.
 #[derive(Debug)]
 pub(super) struct Relay {
     handle: RelayHandle,
@@ -175,7 +175,7 @@ impl Relay {
         }
     }
 
-    /// For whoever has something for it.
+    /// A handle to pass items to the relay.
     #[must_use]
     pub(super) fn handle(&self) -> RelayHandle {
         self.handle.clone()
@@ -202,12 +202,12 @@ impl Relay {
         Ok(())
     }
 
-    /// Starts it again when it has died, with back-off; says why, and the same not again until it has been calm for a
-    /// minute.
+    /// Restarts the relay when it has died, with back-off. Logs the reason, and the same reason again only after it ran for
+    /// [`BACKOFF_RESET_AFTER`].
     pub(super) async fn tend(&mut self) {
         if let Some(running) = &mut self.running {
             if !running.task.is_finished() {
-                if self.said.is_some() && running.since.elapsed() > CALM {
+                if self.said.is_some() && running.since.elapsed() > BACKOFF_RESET_AFTER {
                     (self.said, self.backoff) = (None, BACKOFF_FIRST);
                 }
                 return;
@@ -239,10 +239,10 @@ impl Relay {
 
     fn back_off(&mut self) {
         self.due = Instant::now() + self.backoff;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MOST);
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
     }
 
-    /// Passes on what was read anew. Where it listens and where its files are stays as it is.
+    /// Passes on changed settings. Listening addresses and directories do not change.
     pub(super) fn change(&mut self, config: &Config) -> anyhow::Result<()> {
         let new = relay_settings(config)?;
         *lock(&self.broker) = broker_access(config);
@@ -258,17 +258,17 @@ impl Relay {
         Ok(())
     }
 
-    /// Has it send what there is, for `most`, and close spool and store; kills it when it takes too long.
+    /// Lets the relay send for `most` and close spool and store; kills it if it takes longer.
     pub(super) async fn stop(mut self, most: Duration) -> Figures {
         let shared = Arc::clone(&self.handle.shared);
         if let Some(mut running) = self.running.take() {
             *lock(&shared.closing) = Some(most);
             shared.wake.notify_one();
-            let ended = tokio::time::timeout(most + STOP, &mut running.task).await;
+            let ended = tokio::time::timeout(most + CLOSE_TIMEOUT, &mut running.task).await;
             if ended.is_err() {
                 tracing::warn!("the relay did not end in time and is killed");
             }
-            running.process.end(STOP).await;
+            running.process.end(CLOSE_TIMEOUT).await;
         }
         lock(&shared.outbox).disconnected();
         self.handle.figures()
@@ -280,21 +280,21 @@ pub fn make_relay_dirs(config: &Config) -> anyhow::Result<()> {
     dirs::make(config, relay_owner(config)?)
 }
 
-/// Whom the relay runs as.
+/// The user of the relay.
 pub fn relay_owner(config: &Config) -> anyhow::Result<Owner> {
     unprivileged("server.user", &config.server.user, SERVER_USER)
 }
 
-/// Waits for the first answer without a runtime's help.
+/// Waits for the first answer outside of the runtime.
 fn wait_for(mut ready: oneshot::Receiver<Result<Ready, String>>) -> anyhow::Result<Result<Ready, String>> {
     let begin = Instant::now();
     loop {
         match ready.try_recv() {
             Ok(answer) => return Ok(answer),
-            Err(oneshot::error::TryRecvError::Empty) if begin.elapsed() < START => {
+            Err(oneshot::error::TryRecvError::Empty) if begin.elapsed() < START_TIMEOUT => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err(oneshot::error::TryRecvError::Empty) => bail!("no word within {START:?}"),
+            Err(oneshot::error::TryRecvError::Empty) => bail!("no message within {START_TIMEOUT:?}"),
             Err(oneshot::error::TryRecvError::Closed) => bail!("it ended at once; see its message above"),
         }
     }

@@ -1,4 +1,4 @@
-//! One quiet line on the terminal that tells how the daemon is.
+//! The summary line of a daemon on a terminal.
 
 use std::fmt::Write;
 use std::sync::Arc;

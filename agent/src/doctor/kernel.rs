@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_blocks_the_main_job_is_told_from_what_costs_something() {
+    fn what_blocks_the_main_job_is_distinguished_from_what_costs_something() {
         assert_eq!(health(&[], "BTF").health, Health::Fail);
         assert_eq!(health(&[("sys/kernel/btf/vmlinux", "x")], "BTF").health, Health::Ok);
         assert_eq!(

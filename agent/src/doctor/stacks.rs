@@ -13,8 +13,8 @@ use crate::bpf::StartError;
 use crate::collector::{Collector, Filter, Options};
 use crate::config::SyscallTier;
 
-/// Samples are taken for so long, at this rate: enough for a share within 2 points of a busy process.
-const SPAN: Duration = Duration::from_secs(2);
+/// Length of the test sampling: with [`RATE_HZ`] enough for a share within 2 percentage points of a busy process.
+const SAMPLING_SPAN: Duration = Duration::from_secs(2);
 const RATE_HZ: u32 = 997;
 
 /// `agent doctor --pid --json`.
@@ -56,7 +56,7 @@ pub fn look_at(pid: Tgid) -> Result<Stacks, StartError> {
         sched: false,
         proc: false,
     })?;
-    let end = Instant::now() + SPAN;
+    let end = Instant::now() + SAMPLING_SPAN;
     while Instant::now() < end {
         std::thread::sleep(Collector::POLL);
         collector.poll();

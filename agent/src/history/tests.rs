@@ -91,13 +91,13 @@ fn a_reader_keeps_what_it_holds() {
 async fn a_subscriber_that_lags_is_counted() {
     let history = History::new(limits(1000, 1000, usize::MAX));
     let mut subscription = history.subscribe();
-    for n in 0..SUBSCRIBER_WINDOWS as u64 + 5 {
+    for n in 0..MAX_SUBSCRIBER_LAG as u64 + 5 {
         history.push(window(n, 0, 0));
     }
     assert_eq!(subscription.next().await.unwrap().start, MonoNs(5_000_000_000));
     assert_eq!(history.stats().lagged, 5);
     history.close();
-    for _ in 0..SUBSCRIBER_WINDOWS - 1 {
+    for _ in 0..MAX_SUBSCRIBER_LAG - 1 {
         assert!(subscription.next().await.is_some());
     }
     assert!(subscription.next().await.is_none());

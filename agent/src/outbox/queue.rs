@@ -7,7 +7,7 @@ use agent_common::pair::{Item, Kind};
 
 use super::Counts;
 
-/// Items that fell out while a relay had them and may still acknowledge them: 18 hours of windows. Beyond it the oldest
+/// Most items that were dropped while a relay had them, and may still acknowledge them: 18 hours of windows. Beyond that the oldest
 /// count as lost.
 const MAX_UNCERTAIN: usize = 65_536;
 
@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub(super) acked: bool,
 }
 
-/// See the module.
+/// The items of one stream.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) next_seq: u64,
@@ -32,7 +32,7 @@ pub(super) struct Queue {
     pub(super) sent_max: u64,
     /// Number of the latest state of a key.
     pub(super) by_key: HashMap<String, u64>,
-    /// Fell out after they were sent, not acknowledged yet.
+    /// Dropped after they were sent, not acknowledged yet.
     uncertain: BTreeSet<u64>,
     pub(super) counts: Counts,
 }
@@ -61,7 +61,7 @@ impl Queue {
         entry.cost
     }
 
-    /// Lets the oldest item fall out. Returns the memory that it cost.
+    /// Drops the oldest item. Returns the memory that it cost.
     pub(super) fn evict_oldest(&mut self) -> usize {
         let Some((seq, entry)) = self.items.pop_first() else { return 0 };
         if self.by_key.get(&entry.item.head.key) == Some(&seq) {
@@ -97,7 +97,8 @@ impl Queue {
         self.items.get(&seq).map(|entry| Arc::clone(&entry.item))
     }
 
-    /// Lets go of a range of numbers. Returns the memory that they cost. Takes time for what is kept, not for the range.
+    /// Drops the items of an acknowledged range. Returns the memory that they cost. Its time depends on the kept items, not on the
+    /// range.
     pub(super) fn ack(&mut self, from: u64, to: u64) -> usize {
         let late: Vec<u64> = self.uncertain.range(from..=to).copied().collect();
         for seq in late {

@@ -60,7 +60,7 @@ fn what_does_not_fit_falls_out_oldest_first_and_is_counted_once() {
 }
 
 #[test]
-fn an_open_alert_is_told_to_each_relay_until_it_is_over() {
+fn an_open_alert_is_sent_to_each_relay_until_it_is_over() {
     let mut outbox = started(1 << 20);
     outbox.state(Stream::Alert, "a", false, b"open".to_vec());
     outbox.state(Stream::Alert, "b", false, b"open".to_vec());

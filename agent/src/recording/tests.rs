@@ -104,7 +104,7 @@ fn samples_can_be_left_out() {
 }
 
 #[test]
-fn only_new_addresses_are_asked_for() {
+fn only_new_addresses_are_symbolized() {
     let mut writer = Writer::new(Vec::new(), Path::new("x"), &head(true)).unwrap();
     let mut window = full(0);
     assert_eq!(writer.unnamed(&window).len(), 6, "a sample, four waits, one who ended one");
@@ -186,7 +186,7 @@ fn garbage_with_right_checksums_is_refused() {
 }
 
 #[test]
-fn other_files_and_versions_are_told_apart() {
+fn other_files_and_versions_are_distinguished() {
     assert!(matches!(parse(b"#!/bin/sh\n"), Err(Fault::NotARecording)));
     assert!(matches!(parse(b"s7rec\n"), Err(Fault::NotARecording)), "transferred as text");
     let (mut bytes, _) = record(&windows(1), true);

@@ -7,8 +7,8 @@ use agent_common::abi::COMM_LEN;
 
 use super::process::comm_str;
 
-/// Names kept before the table starts over.
-const KEPT: usize = 8192;
+/// Most names in the table; then it is cleared.
+const MAX_NAMES: usize = 8192;
 
 /// Names as the kernel writes them, and as text.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Comms {
         if let Some(known) = self.0.get(comm) {
             return Arc::clone(known);
         }
-        if self.0.len() >= KEPT {
+        if self.0.len() >= MAX_NAMES {
             self.0.clear();
         }
         let name: Arc<str> = comm_str(comm).as_ref().into();

@@ -13,10 +13,10 @@ use super::mounts::{self, Mount};
 
 const LOCKS: &str = "/proc/locks";
 
-/// Descriptors that are looked at in a window, those of all processes that try: 15 µs each. The others' holders are not told.
-const LOOKS: usize = 512;
-/// Holders of one lock that are told: readers can be many.
-const HOLDERS: usize = 4;
+/// Most descriptors that are read in a window, of all processes that try for a lock: 15 µs each. Further lock holders stay unknown.
+const MAX_DESCRIPTORS: usize = 512;
+/// Most holders of one lock that are recorded: read locks can have many.
+const MAX_HOLDERS: usize = 4;
 
 /// A line of `/proc/locks`.
 struct Lock<'a> {
@@ -46,7 +46,7 @@ pub fn rows(waited: bool, calls: &[SyscallRow]) -> Vec<FileLockRow> {
     let Ok(text) = std::fs::read_to_string(LOCKS) else { return Vec::new() };
     let locks: Vec<Lock> = text.lines().filter_map(parse).collect();
     let mut rows = if waited { waits(&locks) } else { Vec::new() };
-    let (locks, mut looks) = (held(&locks), LOOKS);
+    let (locks, mut looks) = (held(&locks), MAX_DESCRIPTORS);
     rows.extend(triers.into_iter().flat_map(|(tgid, kind)| others(tgid, kind, &locks, &mut looks)));
     rows
 }
@@ -80,7 +80,7 @@ fn others(tgid: Tgid, kind: &str, locks: &ByInode, looks: &mut usize) -> Vec<Fil
         let held: Vec<_> = locks.iter().filter(theirs).collect();
         // A writer keeps all others out; readers keep out who wants to write.
         let writers = held.iter().any(|lock| lock.writes);
-        for lock in held.into_iter().filter(|lock| lock.writes == writers).take(HOLDERS) {
+        for lock in held.into_iter().filter(|lock| lock.writes == writers).take(MAX_HOLDERS) {
             let Some(holder) = lock.owner else { continue };
             let row = FileLockRow { waiter: tgid, tried: true, holder, dev: *dev, inode };
             if !rows.contains(&row) {
@@ -110,7 +110,7 @@ fn parse(line: &str) -> Option<Lock<'_>> {
     })
 }
 
-/// Those that somebody has.
+/// Locks that a process holds.
 fn held<'a>(locks: &'a [Lock<'a>]) -> ByInode<'a> {
     let mut held = ByInode::new();
     for lock in locks.iter().filter(|lock| !lock.waits && lock.owner.is_some()) {
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_is_told_with_who_holds_and_which_file() {
+    fn a_waiter_is_recorded_with_the_holder_and_the_file() {
         let text = "1: FLOCK  ADVISORY  WRITE 17 fe:00:10707 0 EOF\n\
                     2: FLOCK  ADVISORY  WRITE 80 fe:01:10695 0 EOF\n\
                     2: -> FLOCK  ADVISORY  WRITE 88 fe:01:10695 0 EOF\n\
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_a_process_tries_for_is_told_with_who_has_it() {
+    fn a_lock_that_a_process_tries_for_is_recorded_with_its_holder() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut holder = std::process::Command::new("flock")
             .arg(file.path())

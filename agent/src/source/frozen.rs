@@ -12,17 +12,18 @@ use std::sync::Arc;
 use agent_common::units::{MonoNs, Tgid};
 use diagnosis::window::{FrozenRow, ProcessTimes, Wait};
 
-/// Processes whose cgroups are read in a window, 15 µs each. Those that have just stopped come first.
-const LOOKS: usize = 64;
-/// Cgroups whose state is read in a window, 10 µs each.
-const STATES: usize = 64;
-/// Windows after which a process that still stands still is looked at again: it may have been moved.
-const AGAIN: u64 = 10;
+/// Most processes whose cgroups are read in a window, 15 µs each. Those that stopped last come first.
+const MAX_PROCESSES: usize = 64;
+/// Most cgroups whose state is read in a window, 10 µs each.
+const MAX_CGROUPS: usize = 64;
+/// Windows after which a process that still does not run is read again: it may have moved to another cgroup.
+const RECHECK_WINDOWS: u64 = 10;
 /// Windows between two looks at where cgroups are mounted.
 const MOUNTS_EVERY: u64 = 30;
-/// What is read of one file of a cgroup, and of the list of mounts.
-const FILE: u64 = 4096;
-const MOUNTS: u64 = 1 << 20;
+/// Most bytes that are read of a cgroup's file.
+const MAX_FILE_BYTES: u64 = 4096;
+/// Most bytes that are read of the list of mounts.
+const MAX_MOUNTS_BYTES: u64 = 1 << 20;
 
 /// A hierarchy with a freezer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ struct Hierarchy {
 /// A cgroup: its hierarchy's place in the list, and its path there.
 type Group = (usize, Arc<str>);
 
-/// The cgroup that was told to freeze, and the file that says so.
+/// The frozen cgroup, and its freezer file.
 type Freezer = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl FrozenSource {
         (start, end): (MonoNs, MonoNs),
     ) -> Vec<FrozenRow> {
         if self.turn.is_multiple_of(MOUNTS_EVERY) {
-            self.hierarchies = hierarchies(&beginning("/proc/self/mountinfo", MOUNTS));
+            self.hierarchies = hierarchies(&beginning("/proc/self/mountinfo", MAX_MOUNTS_BYTES));
         }
         self.turn += 1;
         if self.hierarchies.is_empty() {
@@ -88,7 +89,7 @@ impl FrozenSource {
             };
             for key in groups {
                 if !states.contains_key(key) {
-                    if states.len() == STATES {
+                    if states.len() == MAX_CGROUPS {
                         continue;
                     }
                     states.insert(key.clone(), frozen_by(&self.hierarchies[key.0], &key.1));
@@ -131,15 +132,15 @@ impl FrozenSource {
 
     /// Reads the cgroups of those that have not been looked at, or not for long.
     fn look(&mut self, still: &[Tgid]) {
-        let mut looks = LOOKS;
+        let mut looks = MAX_PROCESSES;
         for tgid in still {
             let Some(known) = self.known.get_mut(tgid) else { continue };
-            let is_new = known.looked.as_ref().is_none_or(|(at, _)| self.turn >= at + AGAIN);
+            let is_new = known.looked.as_ref().is_none_or(|(at, _)| self.turn >= at + RECHECK_WINDOWS);
             if looks == 0 || !is_new {
                 continue;
             }
             looks -= 1;
-            let text = beginning(&format!("/proc/{tgid}/cgroup"), FILE);
+            let text = beginning(&format!("/proc/{tgid}/cgroup"), MAX_FILE_BYTES);
             known.looked = Some((self.turn, groups(&text, &self.hierarchies)));
         }
     }
@@ -189,7 +190,7 @@ fn groups(text: &str, hierarchies: &[Hierarchy]) -> Vec<Group> {
 /// frozen.
 fn frozen_by(hierarchy: &Hierarchy, path: &str) -> Option<Freezer> {
     let Hierarchy { point, unified, .. } = hierarchy;
-    let read = |group: &str, file: &str| beginning(&format!("{point}{group}/{file}"), FILE);
+    let read = |group: &str, file: &str| beginning(&format!("{point}{group}/{file}"), MAX_FILE_BYTES);
     let is_frozen = if *unified {
         read(path, "cgroup.events").lines().any(|line| line == "frozen 1")
     } else {
@@ -198,13 +199,13 @@ fn frozen_by(hierarchy: &Hierarchy, path: &str) -> Option<Freezer> {
     if !is_frozen {
         return None;
     }
-    let (told, file) = if *unified {
+    let (freezer, file) = if *unified {
         ("cgroup.freeze", "cgroup.freeze")
     } else {
         ("freezer.self_freezing", "freezer.state")
     };
     let above = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
-    let by = above.filter(|path| !path.is_empty()).find(|group| read(group, told).trim() == "1");
+    let by = above.filter(|path| !path.is_empty()).find(|group| read(group, freezer).trim() == "1");
     let by = by.unwrap_or(path);
     Some((by.into(), format!("{point}{by}/{file}").into()))
 }
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cgroup_that_was_told_to_freeze_is_named_in_v2() {
+    fn the_frozen_cgroup_is_named_in_v2() {
         let dir = tree(&[
             ("a/cgroup.events", "populated 1\nfrozen 1\n"),
             ("a/cgroup.freeze", "1\n"),
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cgroup_that_was_told_to_freeze_is_named_in_v1() {
+    fn the_frozen_cgroup_is_named_in_v1() {
         let dir = tree(&[
             ("a/freezer.state", "FROZEN\n"),
             ("a/freezer.self_freezing", "1\n"),

@@ -13,8 +13,8 @@ use agent_common::abi::syscalls::{FLAG_COMPAT, SyscallEntry};
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 use diagnosis::window::SyscallAbi;
 
-/// Threads looked at through `/proc` in one window (each costs 10–15 µs): 3 ms a second at most.
-const LOOKS: usize = 200;
+/// Most threads read through `/proc` in one window, 10 to 15 µs each: 3 ms a second.
+const MAX_THREADS: usize = 200;
 
 /// A call in flight; [`diagnosis::window::InFlight`] without the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl InFlightSource {
             let alive: std::collections::HashSet<Tid> = queue.iter().map(|(_, tid)| *tid).collect();
             self.seen.retain(|tid, _| alive.contains(tid));
         }
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_THREADS {
             let Some((tgid, tid)) = self.queue.pop() else { break };
             self.look(tgid, tid, now);
         }

@@ -4,7 +4,7 @@
 //! waits for the next request. A thread is held up when it has something to deliver (it writes, or opens a FIFO to write
 //! into it), waits for a lock that has an owner, or has asked and got no answer. That is told by the kernel's books: a TCP
 //! connection knows when data last came and went, a local socket what the other end has not read. Each wait is looked at
-//! once, after [`LONG`].
+//! once, after [`MIN_PEER_WAIT`].
 
 pub(super) mod ends;
 mod served;
@@ -25,14 +25,14 @@ use super::in_flight::threads;
 use super::sockets::{Sockets, Tcp, inode_of};
 use super::touch;
 
-/// Age from which a wait for a lock that has an owner is told before it ends: shorter ones are looked at when they do.
-pub const LASTS: DurNs = DurNs(200_000_000);
-/// The same of a wait for a peer: the other end has to be looked for.
-pub const LONG: DurNs = DurNs(1_000_000_000);
-/// New waits looked at a window, 30 µs each: 2 ms. The others are looked at in the next windows.
-const LOOKS: usize = 64;
+/// Age from which an open wait for a lock with an owner is recorded; shorter waits are recorded when they end.
+pub const MIN_LOCK_WAIT: DurNs = DurNs(200_000_000);
+/// The same of an open wait for a peer: finding the other end costs more.
+pub const MIN_PEER_WAIT: DurNs = DurNs(1_000_000_000);
+/// Most new waits inspected in a window, 30 µs each: 2 ms. Further ones wait for the next windows.
+const MAX_NEW_WAITS: usize = 64;
 /// A request was sent before the wait began, as far as clocks of 4 ms and a thread that was kept from running can say.
-const SLACK_MS: u64 = 100;
+const CLOCK_SLACK_MS: u64 = 100;
 
 /// A wait that lasts.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +88,7 @@ impl LastingWaits {
                 known.turn = turn;
                 continue;
             }
-            if looks == LOOKS {
+            if looks == MAX_NEW_WAITS {
                 continue;
             }
             looks += 1;
@@ -215,7 +215,9 @@ fn name_server(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<En
 
 /// The last data went after the last came, and before this wait began.
 fn has_asked(tcp: &Tcp, age: DurNs) -> bool {
-    tcp.segments_sent > 0 && tcp.sent_ms <= tcp.received_ms && tcp.sent_ms + SLACK_MS >= age.0 / 1_000_000
+    tcp.segments_sent > 0
+        && tcp.sent_ms <= tcp.received_ms
+        && tcp.sent_ms + CLOCK_SLACK_MS >= age.0 / 1_000_000
 }
 
 /// Path below the process' directory in `/proc` of the descriptor in the call's first argument, and what it is.
@@ -247,9 +249,9 @@ fn is_stopped(process: Tgid) -> bool {
 
 /// A process that this one has made stands still.
 fn has_stopped_child(tgid: Tgid) -> bool {
-    /// Threads whose children are looked at.
-    const THREADS: usize = 32;
-    threads(tgid).take(THREADS).any(|tid| {
+    /// Most threads of a process whose children are read.
+    const MAX_PARENT_THREADS: usize = 32;
+    threads(tgid).take(MAX_PARENT_THREADS).any(|tid| {
         let children = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/children")).unwrap_or_default();
         children.split_whitespace().any(|child| child.parse().is_ok_and(|child| is_stopped(Tgid(child))))
     })
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn who_writes_is_held_up_and_who_reads_only_with_a_question_unread() {
+    fn a_writer_is_held_up_and_a_reader_only_with_an_unread_request() {
         let mut waits = LastingWaits::default();
         let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
         let (read, write) = (0, 1);
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_knows_who_owes_an_answer() {
+    fn a_connection_shows_which_end_owes_an_answer() {
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let mut client = std::net::TcpStream::connect(server.local_addr().expect("bound")).expect("a way");
         let (mut accepted, _) = server.accept().expect("a client");

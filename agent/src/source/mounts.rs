@@ -8,10 +8,10 @@ use std::path::Path;
 
 use agent_common::units::Tgid;
 
-/// What is read of a descriptor's `fdinfo`: the mount and the inode stand at its beginning, and an epoll's is long.
-const FDINFO: u64 = 256;
-/// What is read of a list of mounts: some 8,000 of them.
-const MOUNTS: u64 = 1 << 20;
+/// Most bytes that are read of a descriptor's `fdinfo`: mount and inode come first, and an epoll's is long.
+const MAX_FDINFO_BYTES: u64 = 256;
+/// Most bytes that are read of a list of mounts: some 8,000 mounts.
+const MAX_MOUNTS_BYTES: u64 = 1 << 20;
 
 /// A mounted file system, as one process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,12 @@ impl Mount {
 
 /// The mounts of a process by number, as far as they can be read.
 pub(super) fn of(tgid: Tgid) -> HashMap<u32, Mount> {
-    mounts(&beginning(&Path::new("/proc").join(tgid.to_string()).join("mountinfo"), MOUNTS))
+    mounts(&beginning(&Path::new("/proc").join(tgid.to_string()).join("mountinfo"), MAX_MOUNTS_BYTES))
 }
 
 /// Mount and inode of a descriptor, given its `fdinfo`.
 pub(super) fn open_file(info: &Path) -> Option<(u32, u64)> {
-    parse_fdinfo(&beginning(info, FDINFO))
+    parse_fdinfo(&beginning(info, MAX_FDINFO_BYTES))
 }
 
 /// `mnt_id:` and `ino:` (Linux 5.14).
@@ -48,13 +48,13 @@ fn parse_fdinfo(info: &str) -> Option<(u32, u64)> {
 
 /// Mount of a descriptor.
 pub(super) fn mount_of(tgid: Tgid, fd: u32) -> Option<u32> {
-    let info = beginning(Path::new(&format!("/proc/{tgid}/fdinfo/{fd}")), FDINFO);
+    let info = beginning(Path::new(&format!("/proc/{tgid}/fdinfo/{fd}")), MAX_FDINFO_BYTES);
     value(&info, "mnt_id:")?.parse().ok()
 }
 
 /// `fuse_connection:` of a descriptor of `/dev/fuse` (Linux 6.16).
 pub(super) fn connection_of(info: &Path) -> Option<u32> {
-    value(&beginning(info, FDINFO), "fuse_connection:")?.parse().ok()
+    value(&beginning(info, MAX_FDINFO_BYTES), "fuse_connection:")?.parse().ok()
 }
 
 fn value<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -96,12 +96,12 @@ fn mounts(text: &str) -> HashMap<u32, Mount> {
 mod tests {
     use super::*;
 
-    const MOUNTS: &str = "21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n\
+    const MAX_MOUNTS_BYTES: &str = "21 1 254:1 / / rw shared:1 - ext4 /dev/vda1 rw\n22 21 0:23 / /tmp rw - tmpfs tmpfs rw\n\
                           42 22 0:39 / /tmp/m rw,nosuid - fuse.sshfs you@there: rw,user_id=0\nnonsense\n";
 
     #[test]
-    fn an_open_file_is_told_by_its_mount_and_inode() {
-        let mounts = mounts(MOUNTS);
+    fn mount_and_inode_identify_an_open_file() {
+        let mounts = mounts(MAX_MOUNTS_BYTES);
         assert_eq!(mounts.len(), 3);
         assert_eq!((mounts[&21].dev, mounts[&21].connection()), (254 << 20 | 1, None));
         assert_eq!(mounts[&42].connection(), Some(39));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_path_lies_on_the_nearest_mount_above_it() {
-        let mounts = mounts(MOUNTS);
+        let mounts = mounts(MAX_MOUNTS_BYTES);
         let at = |path: &str| below(&mounts, path).map(|mount| mount.point.clone());
         assert_eq!(at("/tmp/m/a/b").as_deref(), Some("/tmp/m"));
         assert_eq!(at("/tmp/m").as_deref(), Some("/tmp/m"));

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_an_address_or_nobody() {
+    fn a_peer_is_an_address_or_none() {
         let mut key = NetKey { family: 2, peer_port: 80, ..NetKey::default() };
         assert_eq!(peer(&key), None);
         key.peer[..4].copy_from_slice(&[10, 0, 0, 7]);

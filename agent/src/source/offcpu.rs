@@ -25,8 +25,8 @@ use crate::bpf::WaitRecord;
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
-/// The minor number of a device as the kernel keeps it.
-const MINOR: u32 = 0xf_ffff;
+/// Mask of the minor number in the kernel's device number.
+const MINOR_MASK: u32 = 0xf_ffff;
 
 /// Waits of the running window.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl OffcpuSource {
         let functions = Functions::of_kernel();
         if !functions.known() {
             tracing::warn!(
-                "the kernel hides its addresses (kernel.kptr_restrict, CAP_SYSLOG): waits are told by system call and \
+                "the kernel hides its addresses (kernel.kptr_restrict, CAP_SYSLOG): waits are classified by system call and \
                  state alone"
             );
         }
@@ -131,7 +131,7 @@ impl OffcpuSource {
         let mut state = if polls { accounted } else { class::state_of(&self.functions, accounted, kernel) };
         let mut target = self.target(header);
         if !polls && class::by_file_server(&self.functions, accounted, kernel, waker_kernel) {
-            let connection = if let WaitTarget::File { dev, .. } = target { dev & MINOR } else { 0 };
+            let connection = if let WaitTarget::File { dev, .. } = target { dev & MINOR_MASK } else { 0 };
             (state, target) = (State::Ipc, WaitTarget::FileServer { connection });
         }
         Wait {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_idle_task_is_nobody() {
+    fn the_idle_task_is_no_waker() {
         let mut source = OffcpuSource::default();
         ended(&mut source, &WaitHeader { waker_tid: 0, waker_tgid: 0, ..header(1, 0) });
         assert_eq!(source.take()[0].waker, None);

@@ -22,8 +22,8 @@ pub struct Fresh {
     pub parent: Option<Tgid>,
 }
 
-/// Ancestors that are looked at for a process: forks without exec are rarely nested.
-const ANCESTORS: usize = 8;
+/// Most ancestors of a process that are searched for its mappings: forks without exec are rarely nested.
+const MAX_ANCESTORS: usize = 8;
 
 /// Samples since the last window.
 #[derive(Debug, Default)]
@@ -145,7 +145,7 @@ impl OncpuSource {
             }
             let mut line = vec![Fresh { tgid, parent: forked_by(tgid) }];
             while let Some(&Fresh { parent: Some(parent), .. }) = line.last()
-                && line.len() <= ANCESTORS
+                && line.len() <= MAX_ANCESTORS
                 && !again.contains(&parent)
             {
                 let known = !pending.remove(&parent) && !self.known.insert(parent);

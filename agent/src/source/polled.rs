@@ -11,13 +11,13 @@ use diagnosis::window::{Wait, WaitTarget};
 
 use super::sockets::{Sockets, Tcp, inodes_of};
 
-/// No pair of processes is looked at in a window after this much time; a look takes 0.1 ms where they have few descriptors, and
-/// 4 ms where both have as many as are looked at.
-const BUDGET: Duration = Duration::from_millis(2);
-/// Descriptors looked at of a process, 2 µs each.
-const DESCRIPTORS: usize = 1024;
-/// Local sockets asked for of a pair, 10 µs each.
-const LOCAL: usize = 64;
+/// Time in a window after which no further pair of processes is inspected. A pair takes 0.1 ms with few descriptors, 4 ms with
+/// [`MAX_DESCRIPTORS`] each.
+const CPU_BUDGET: Duration = Duration::from_millis(2);
+/// Most descriptors of a process that are read, 2 µs each.
+const MAX_DESCRIPTORS: usize = 1024;
+/// Most local sockets of a pair that the kernel is asked about, 10 µs each.
+const MAX_LOCAL_SOCKETS: usize = 64;
 /// How long a pair is remembered: connections come and go.
 const REMEMBERED_NS: u64 = 20_000_000_000;
 
@@ -44,9 +44,9 @@ impl Polled {
             let pair = (wait.tgid, waker.tgid);
             wait.target = match self.known.entry(pair) {
                 Entry::Occupied(known) => known.get().1,
-                Entry::Vacant(_) if begin.elapsed() > BUDGET => continue,
+                Entry::Vacant(_) if begin.elapsed() > CPU_BUDGET => continue,
                 Entry::Vacant(unknown) => {
-                    let inodes = |tgid| inodes_of(tgid, DESCRIPTORS).collect();
+                    let inodes = |tgid| inodes_of(tgid, MAX_DESCRIPTORS).collect();
                     let target = between(sockets, pair, &inodes(pair.0), &inodes(pair.1));
                     unknown.insert((now, target.unwrap_or_default())).1
                 }
@@ -70,7 +70,7 @@ fn between(
         let protocol = libc::IPPROTO_TCP as u16;
         return Some(WaitTarget::Socket { protocol, local_port: local.1, peer });
     }
-    for inode in ours.iter().take(LOCAL) {
+    for inode in ours.iter().take(MAX_LOCAL_SOCKETS) {
         let Some(unix) = sockets.unix(one, *inode) else { continue };
         if theirs.contains(&unix.peer) {
             return Some(WaitTarget::Unix { peer: Some(other), serves: sockets.serves(one, unix) });
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_between_two_is_found_with_who_made_it() {
+    fn the_connection_between_two_processes_is_found_with_its_client() {
         let server = TcpListener::bind("127.0.0.1:0").expect("a port");
         let at = server.local_addr().expect("bound");
         let client = TcpStream::connect(at).expect("a way");

@@ -8,14 +8,14 @@ use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 use diagnosis::window::{ProcessTimes, ThreadPriority, Wait};
 
-/// Threads whose priority is read in a window, 10 µs each.
-const LOOKS: usize = 64;
+/// Most threads whose priority is read in a window, 10 µs each.
+const MAX_THREADS: usize = 64;
 /// How long it is believed: programs change it when they begin.
-const BELIEVED_NS: u64 = 10_000_000_000;
-/// Share of the window for which a thread must be in a state to be looked at.
-const SHARE: f64 = 0.05;
-/// States of threads that the priority says something of: those that run, those that are ready, those that wait for a lock.
-const STATES: [State; 6] = [
+const MAX_AGE_NS: u64 = 10_000_000_000;
+/// Least share of the window that a thread spends in [`COMPETING_STATES`], to be read.
+const MIN_STATE_SHARE: f64 = 0.05;
+/// States in which a thread's priority matters: running, runnable, waiting for a lock.
+const COMPETING_STATES: [State; 6] = [
     State::Oncpu,
     State::RunqWoken,
     State::RunqPreempted,
@@ -39,20 +39,20 @@ impl PrioritySource {
         now: MonoNs,
         span: u64,
     ) -> Vec<ThreadPriority> {
-        self.known.retain(|_, (at, _)| now.since(*at).0 < BELIEVED_NS);
+        self.known.retain(|_, (at, _)| now.since(*at).0 < MAX_AGE_NS);
         let locks = |wait: &&Wait| matches!(wait.state, State::FutexLock | State::KernelLock);
         let waiting: HashSet<Tgid> = waits.iter().filter(locks).map(|wait| wait.tgid).collect();
-        let least = (SHARE * span as f64) as u64;
-        let mut looks = LOOKS;
+        let least = (MIN_STATE_SHARE * span as f64) as u64;
+        let mut looks = MAX_THREADS;
         let mut rows = Vec::new();
         for row in times.iter().filter(|row| waiting.contains(&row.tgid)) {
             let of = |states: &[(State, DurNs)], wanted: &[State]| -> u64 {
                 states.iter().filter(|(state, _)| wanted.contains(state)).map(|(_, ns)| ns.0).sum()
             };
-            if of(&row.states, &STATES[1..3]) < least {
+            if of(&row.states, &COMPETING_STATES[1..3]) < least {
                 continue;
             }
-            for thread in row.threads.iter().filter(|thread| of(&thread.states, &STATES) >= least) {
+            for thread in row.threads.iter().filter(|thread| of(&thread.states, &COMPETING_STATES) >= least) {
                 let known = self.known.get(&thread.tid).map(|(_, priority)| *priority);
                 let priority = known.or_else(|| {
                     looks = looks.checked_sub(1)?;

@@ -8,16 +8,16 @@ use agent_common::units::{BootNs, DurNs, MonoNs, Tgid};
 use diagnosis::window::ProcessExit;
 use diagnosis::window::TaskTotals;
 
-/// Names kept of processes that have ended: samples and counters of theirs may still be on the way.
-const REMEMBERED: usize = 65_536;
+/// Most names of ended processes in memory: their samples and counters may still arrive.
+const MAX_ENDED_NAMES: usize = 65_536;
 
-/// Windows for which the name of an ended process stands for its counters.
-const LAGGING: u64 = 3;
+/// Windows for which the name of an ended process is used for its counters.
+const ENDED_NAME_WINDOWS: u64 = 3;
 
-/// Exits between which the two of one process can lie: they are made on different CPUs at the same moment.
-const TWINS: usize = 64;
+/// Most exit events between the two events of one process: two CPUs emit them at the same moment.
+const MAX_TWIN_DISTANCE: usize = 64;
 
-/// What the probes told since the last window.
+/// Events of the probes since the last window.
 #[derive(Debug, Default)]
 pub struct ProcessSource {
     names: HashMap<Tgid, Arc<str>>,
@@ -84,7 +84,7 @@ impl ProcessSource {
             .exits
             .iter_mut()
             .rev()
-            .take(TWINS)
+            .take(MAX_TWIN_DISTANCE)
             .find(|e| e.tgid == tgid && e.start_boot_ns == exit.start_boot_ns)
         {
             if exit.cpu > twin.cpu {
@@ -143,9 +143,9 @@ impl ProcessSource {
         // Counters that lag are in the next window.
         self.window += 1;
         let window = self.window;
-        self.ended_names.retain(|_, (_, ended)| *ended + LAGGING > window);
+        self.ended_names.retain(|_, (_, ended)| *ended + ENDED_NAME_WINDOWS > window);
         // Names stay until the windows after have used them.
-        if self.names.len() > REMEMBERED {
+        if self.names.len() > MAX_ENDED_NAMES {
             for tgid in self.ended.drain(..) {
                 self.names.remove(&tgid);
             }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_told_twice_is_one_exit_with_the_larger_sums() {
+    fn two_exit_events_of_one_process_are_one_exit_with_the_larger_sums() {
         let mut source = ProcessSource::default();
         source.event(&event(KIND_EXIT, 7, 100, 5));
         source.event(&event(KIND_EXIT, 7, 100, 9));
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(source.take().1, 1);
         assert_eq!((&*source.comm_of(first, || None), &*source.comm_of(second, || None)), ("1st", "2nd"));
         assert_eq!(&*source.comm(Tgid(7), || None), "2nd");
-        for _ in 0..LAGGING {
+        for _ in 0..ENDED_NAME_WINDOWS {
             source.take();
         }
         assert!(source.ended_names.is_empty());

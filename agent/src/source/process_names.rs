@@ -10,10 +10,10 @@ use diagnosis::window::ProcessName;
 
 use super::process::comm_str;
 
-/// Processes remembered at most before all are forgotten; ~100 B each.
-const PROCESSES: usize = 32_768;
-/// Programs of one process that are remembered: a script begins with two.
-const PROGRAMS: usize = 8;
+/// Most processes in memory, ~100 B each; then all are forgotten.
+const MAX_PROCESSES: usize = 32_768;
+/// Most programs in memory for one process: a script begins with two.
+const MAX_PROGRAMS: usize = 8;
 
 /// Names of processes, by the programs that they ran.
 #[derive(Debug, Default)]
@@ -85,11 +85,11 @@ impl ProcessNames {
     }
 
     fn add(&mut self, tgid: Tgid, program: Program) {
-        if self.0.len() >= PROCESSES {
+        if self.0.len() >= MAX_PROCESSES {
             self.0.clear();
         }
         let programs = self.0.entry(tgid).or_default();
-        if programs.len() >= PROGRAMS {
+        if programs.len() >= MAX_PROGRAMS {
             programs.remove(0);
         }
         programs.push(program);

@@ -17,7 +17,7 @@ use self::look::Resting;
 pub(super) use self::look::call;
 use self::sums::{Sums, settle};
 use super::comms::Comms;
-use super::lasting::{LASTS, LONG, Lasting, is_for_files};
+use super::lasting::{Lasting, MIN_LOCK_WAIT, MIN_PEER_WAIT, is_for_files};
 
 /// What was read of one thread so far.
 #[derive(Debug)]
@@ -136,11 +136,11 @@ impl SchedSource {
     /// Notes a wait that lasts, if it may hold the thread up.
     fn lasts(&mut self, wait: Lasting) {
         let lasts = match wait.wait.state {
-            State::FutexLock => wait.owner.0 != 0 && wait.wait.age >= LASTS,
+            State::FutexLock => wait.owner.0 != 0 && wait.wait.age >= MIN_LOCK_WAIT,
             State::Ipc | State::NetRecv | State::NetSend | State::NetConnect | State::Dns => {
-                wait.wait.age >= LONG
+                wait.wait.age >= MIN_PEER_WAIT
             }
-            state => is_for_files(state) && wait.wait.age >= LONG,
+            state => is_for_files(state) && wait.wait.age >= MIN_PEER_WAIT,
         };
         if lasts {
             self.lasting.push(wait);

@@ -11,8 +11,8 @@ use super::sockets::Sockets;
 
 /// How long it is remembered: servers come and go.
 const REMEMBERED_NS: u64 = 20_000_000_000;
-/// Addresses looked for in a window: one message to the kernel each, and one look at all descriptors for all of them.
-const LOOKS: usize = 16;
+/// Most addresses searched in a window: one message to the kernel each, and one scan of all descriptors for all of them.
+const MAX_ADDRESSES: usize = 16;
 
 /// Who waits, protocol, address and port.
 type Key = (Tgid, u16, IpAddr, u16);
@@ -39,7 +39,7 @@ impl Servers {
         let mut looks = 0;
         for wait in waits.iter() {
             let Some(key) = key_of(wait).filter(|key| !self.known.contains_key(key)) else { continue };
-            if looks == LOOKS {
+            if looks == MAX_ADDRESSES {
                 break;
             }
             looks += 1;

@@ -1,4 +1,4 @@
-//! What the kernel's books say of one socket: `sock_diag`, asked in the network namespace of its process.
+//! The kernel's data about one socket: `sock_diag`, in the network namespace of its process.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ pub(super) use sockets::inode_of;
 
 /// Namespaces whose diagnostic socket is kept: one descriptor each.
 const NAMESPACES_MAX: usize = 64;
-/// Share of the time that listing connections may take: one in this many.
-const REST: u32 = 100;
+/// Listing connections may take at most one part in this many of the time.
+const LISTING_TIME_DIVISOR: u32 = 100;
 
 /// Bits of states (`include/net/tcp_states.h`): established, SYN sent, close wait, listening.
-const STATES: u32 = 1 << 1 | 1 << 2 | 1 << 8 | 1 << LISTEN;
+const TCP_STATES: u32 = 1 << 1 | 1 << 2 | 1 << 8 | 1 << LISTEN;
 /// The same of UDP sockets: connected, not connected.
-const UDP: u32 = 1 << 1 | 1 << 7;
+const UDP_STATES: u32 = 1 << 1 | 1 << 7;
 /// `INET_DIAG_INFO`, and places in `struct tcp_info` (`include/uapi/linux/tcp.h`).
 const INFO: u16 = 2;
 const LAST_DATA_SENT: usize = 44;
@@ -70,7 +70,7 @@ struct Udp {
     peer: (IpAddr, u16),
 }
 
-/// The books of all network namespaces.
+/// `sock_diag` sockets of all network namespaces.
 #[derive(Debug, Default)]
 pub struct Sockets {
     /// By the namespace's inode; none where it cannot be entered.
@@ -121,7 +121,11 @@ impl Sockets {
         if !self.datagrams.contains_key(&space) {
             let mut all = Vec::new();
             let of = |one: Tcp| Udp { inode: one.inode, local: one.local, peer: one.peer };
-            self.spaces.get(&space)?.as_ref()?.udp(UDP, |message| all.extend(tcp(message).map(of))).ok()?;
+            self.spaces
+                .get(&space)?
+                .as_ref()?
+                .udp(UDP_STATES, |message| all.extend(tcp(message).map(of)))
+                .ok()?;
             self.datagrams.insert(space, all);
         }
         self.datagrams.get(&space).map(Vec::as_slice)
@@ -160,7 +164,8 @@ impl Sockets {
             }
             let all = list(self.spaces.get(&space)?.as_ref()?).unwrap_or_default();
             // Up to some thousand connections it is asked at each window.
-            self.not_before = Some(now + (now.elapsed() * REST).saturating_sub(Duration::from_millis(500)));
+            self.not_before =
+                Some(now + (now.elapsed() * LISTING_TIME_DIVISOR).saturating_sub(Duration::from_millis(500)));
             self.listed.insert(space, all);
         }
         self.listed.get(&space).map(Vec::as_slice)
@@ -215,7 +220,7 @@ impl Sockets {
 /// All TCP sockets that wait for something, or are waited for.
 fn list(diag: &Diag) -> io::Result<Vec<Tcp>> {
     let mut all = Vec::new();
-    diag.tcp(STATES, INFO, |message| all.extend(tcp(message)))?;
+    diag.tcp(TCP_STATES, INFO, |message| all.extend(tcp(message)))?;
     Ok(all)
 }
 
@@ -271,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_serves_an_address_is_told_by_what_is_bound_there() {
+    fn the_bound_socket_shows_the_server_of_an_address() {
         let own = Tgid(std::process::id());
         let inode = |socket: &UdpSocket| {
             let link = fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("open");

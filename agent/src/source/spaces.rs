@@ -12,14 +12,14 @@ use crate::bpf::{MappingChange, MappingEvent};
 
 /// How long a process that has gone is remembered: its samples are read within a tenth of this.
 const REMEMBERED_NS: u64 = 2_000_000_000;
-/// Processes remembered at most; ~1 KiB each, most of it shared with whoever forked it.
-const PROCESSES: usize = 16_384;
+/// Most processes in memory, ~1 KiB each; a fork shares most of it with its parent.
+const MAX_PROCESSES: usize = 16_384;
 
 /// The executable mappings of a process, by address.
 pub type Mappings = Arc<Vec<Mapping>>;
 
-/// Programs of one process that are remembered: a script begins with two, and what it calls by exec is more.
-const PROGRAMS: usize = 8;
+/// Most programs in memory for one process: a script begins with two, and each exec adds one.
+const MAX_PROGRAMS: usize = 8;
 
 /// What a process had mapped since its fork or an exec.
 #[derive(Debug, Clone)]
@@ -30,9 +30,8 @@ struct Program {
     displaced: Vec<(MonoNs, Mapping, Vec<Mapping>)>,
 }
 
-/// Mappings in place of others that are remembered of a program, ~300 B each: until somebody samples it, for whom they are
-/// kept.
-const DISPLACED: usize = 64;
+/// Most replaced mappings in memory for a program, ~300 B each, until a sample needs them.
+const MAX_REPLACED_MAPPINGS: usize = 64;
 
 impl Program {
     fn new(since: MonoNs, mappings: Mappings) -> Self {
@@ -42,7 +41,7 @@ impl Program {
     fn map(&mut self, at: MonoNs, new: Mapping) {
         let old = put(Arc::make_mut(&mut self.mappings), new.clone());
         if old.iter().any(|old| old.backing != new.backing) {
-            if self.displaced.len() >= DISPLACED {
+            if self.displaced.len() >= MAX_REPLACED_MAPPINGS {
                 self.displaced.remove(0);
             }
             self.displaced.push((at, new, old));
@@ -107,7 +106,7 @@ impl Spaces {
     /// Forgets those that are gone for long; all, where that does not keep them few: ends that the kernel had no room to tell
     /// add up.
     pub fn trim(&mut self, now: MonoNs) {
-        if self.known.len() > PROCESSES {
+        if self.known.len() > MAX_PROCESSES {
             self.known.clear();
             self.gone.clear();
         }
@@ -163,7 +162,7 @@ impl Spaces {
 
     fn exec(&mut self, at: MonoNs, tgid: Tgid) {
         let Space(programs) = self.known.entry(tgid).or_insert(Space(Vec::new()));
-        if programs.len() >= PROGRAMS {
+        if programs.len() >= MAX_PROGRAMS {
             programs.remove(0);
         }
         programs.push(Program::new(at, Mappings::default()));
@@ -237,13 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn processes_whose_end_was_not_told_do_not_add_up() {
+    fn processes_without_an_exit_event_do_not_add_up() {
         let mut spaces = Spaces::default();
         let begun = |tgid| event(1, tgid, MappingChange::Exec);
-        spaces.take((1..=PROCESSES as u32).map(begun).collect());
+        spaces.take((1..=MAX_PROCESSES as u32).map(begun).collect());
         spaces.trim(MonoNs(2));
-        assert_eq!(spaces.known.len(), PROCESSES);
-        spaces.take(vec![begun(PROCESSES as u32 + 1)]);
+        assert_eq!(spaces.known.len(), MAX_PROCESSES);
+        spaces.take(vec![begun(MAX_PROCESSES as u32 + 1)]);
         spaces.trim(MonoNs(3));
         assert_eq!(spaces.known.len(), 0);
     }
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_mapped_in_turn_is_told_with_its_times() {
+    fn mappings_in_turn_are_reported_with_their_times() {
         let plugin = |name| Mapping::new((0x5000, 0x6000), 0, (1, 7), name);
         let mut spaces = Spaces::default();
         spaces.take(vec![

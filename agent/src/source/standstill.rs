@@ -18,13 +18,13 @@ use diagnosis::window::{ProcessTimes, Standstill, SyscallAbi, TaskSample};
 use super::in_flight::threads;
 use super::sched::call;
 
-/// Threads looked at in a window, 10 µs each. A process with more of them than that is not judged; who is left out is looked at
-/// in the next.
-const LOOKS: usize = 256;
+/// Most threads inspected in a window, 10 µs each. A process with more threads is not judged; a process that is left out is
+/// inspected in the next window.
+const MAX_THREADS: usize = 256;
 /// `FUTEX_PRIVATE_FLAG`, in the second argument.
-const PRIVATE: u64 = 128;
-/// Windows in which a process has run, from which one that does so no more has stopped.
-const RAN: u32 = 4;
+const FUTEX_PRIVATE_FLAG: u64 = 128;
+/// Least windows in which a process ran, before its standstill counts as one.
+const MIN_RUN_WINDOWS: u32 = 4;
 /// Signals with a use of a program's own: `HUP`, `USR1`, `USR2`, `ALRM`, `CHLD`, `VTALRM`, `PROF`, `IO`, and those from 34 on
 /// (32 and 33 are the C library's). A handler of any other ends the program, or tells that it crashed.
 const OWN_SIGNALS: u64 = {
@@ -87,7 +87,7 @@ impl StandstillSource {
         look: impl Fn(Tgid) -> Waits,
     ) -> Vec<Standstill> {
         self.turn += 1;
-        let (turn, mut looks) = (self.turn, LOOKS);
+        let (turn, mut looks) = (self.turn, MAX_THREADS);
         let mut found = Vec::new();
         for row in times {
             let known = self.known.entry(row.tgid).or_default();
@@ -107,7 +107,7 @@ impl StandstillSource {
                 known.waits = Some(look(row.tgid));
             }
             let Some(waits @ (Waits::EachOther | Waits::Signals)) = known.waits else { continue };
-            let stopped = waits == Waits::EachOther && known.ran >= RAN;
+            let stopped = waits == Waits::EachOther && known.ran >= MIN_RUN_WINDOWS;
             found.push(Standstill { tgid: row.tgid, threads, age: end.since(since), stopped });
         }
         self.known.retain(|_, known| known.turn == turn);
@@ -156,8 +156,8 @@ fn handles(status: &str) -> u64 {
 fn waits_forever(text: &str, is_thread: impl Fn(u64) -> bool) -> bool {
     let Some((nr, args)) = call(text) else { return false };
     match syscall_names::name(SyscallAbi::Native, nr) {
-        Some("futex") => args[3] == 0 && (args[1] & PRIVATE != 0 || is_thread(args[2])),
-        Some("futex_wait") => args[4] == 0 && args[3] & PRIVATE != 0,
+        Some("futex") => args[3] == 0 && (args[1] & FUTEX_PRIVATE_FLAG != 0 || is_thread(args[2])),
+        Some("futex_wait") => args[4] == 0 && args[3] & FUTEX_PRIVATE_FLAG != 0,
         _ => false,
     }
 }
@@ -168,7 +168,7 @@ mod tests {
     use agent_common::units::DurNs;
 
     #[test]
-    fn a_wait_without_a_time_out_for_a_word_of_its_own_is_told_by_the_arguments() {
+    fn the_arguments_show_a_wait_without_a_time_out_for_a_private_futex() {
         let line =
             |op: &str, time: &str| format!("202 0x7f00 {op} 0x0 {time} 0x0 0xffffffff 0x7ffc 0x7f11\n");
         let waits_forever = |text: &str| waits_forever(text, |number| [700, 701].contains(&number));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn handlers_of_signals_for_ones_own_use_are_told_from_those_of_the_end() {
+    fn handlers_of_signals_for_own_use_are_distinguished_from_handlers_of_fatal_ones() {
         let handles = |mask: u64| handles(&format!("SigIgn:\t0\nSigCgt:\t{mask:016x}\n")) & OWN_SIGNALS != 0;
         assert!(!handles(1 << 1 | 1 << 14 | 1 << 10 | 1 << 31 | 1 << 32), "INT TERM SEGV, the C library's");
         assert!(handles(1 << 13) && handles(1 << 16) && handles(1 << 33), "ALRM, CHLD, a real-time one");
@@ -240,7 +240,7 @@ mod tests {
         };
         assert_eq!(close(&rests, Waits::EachOther), still(1, false), "it was not seen to run");
         assert_eq!(close(&rests, Waits::EachOther), still(2, false));
-        for _ in 0..RAN {
+        for _ in 0..MIN_RUN_WINDOWS {
             assert_eq!(close(&runs, Waits::EachOther), []);
         }
         assert_eq!(close(&rests, Waits::EachOther), still(1, true));

@@ -9,7 +9,7 @@
 //! | `stat` | when `schedstat` moved, or the process has several threads; kept open | 4–7 (17–24) |
 //! | `task/*/schedstat` | when a process with several threads was active | 8.5 a thread |
 //! | `io` (kept open), `fd` | when it was active, or has run since it was last due | 1.9 (12) + 1.8 |
-//! | `status` | when due: every [`ROTATION`] windows, if anything on the host is swapped out | 31 |
+//! | `status` | when due: every [`EXPENSIVE_FILES_EVERY`] windows, if anything on the host is swapped out | 31 |
 //! | `limits`, `cgroup` | when new or renamed, and every third time it is due | 12 + 13 |
 //!
 //! A process with one thread whose `schedstat` has not moved has not run: nothing of it can have changed but what
@@ -38,16 +38,16 @@ use nix::sys::sysinfo::sysinfo;
 
 use entry::Entry;
 
-/// Windows between two readings of the dear files of a process that does nothing: what others changed about it is
-/// at most this many seconds old.
-pub const ROTATION: u64 = 10;
+/// Windows between two readings of the expensive files of a process that does nothing: a change from outside shows within this many
+/// seconds.
+pub const EXPENSIVE_FILES_EVERY: u64 = 10;
 
 /// Most file descriptors kept open: `schedstat` of each process, `stat` and `io` of those that run. Each costs about
 /// 4 KiB of kernel memory (the `seq_file` buffer), 8 MiB in all. Above that files are opened and closed each time.
-const KEPT_OPEN: usize = 2048;
+const MAX_OPEN_FILES: usize = 2048;
 
-/// Windows for which a process that vanished is remembered: its exit event may come one window later.
-const REMEMBERED: u64 = 3;
+/// Windows for which an ended process stays in memory: its exit event may come one window later.
+const ENDED_WINDOWS: u64 = 3;
 
 /// Reads `/proc` and keeps what the next difference needs.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl TaskSource {
                     samples.push(sample);
                     continue;
                 }
-                // Gone, and its number may already be somebody else's.
+                // It has ended, and its tgid may belong to another process already.
                 self.forget(tgid);
             }
             if let Some((entry, sample)) = Entry::open(tgid, &mut self.io, turn) {
@@ -160,7 +160,7 @@ impl TaskSource {
         for tgid in stale {
             self.forget(tgid);
         }
-        self.gone.retain(|_, gone| gone.turn + REMEMBERED > turn.number);
+        self.gone.retain(|_, gone| gone.turn + ENDED_WINDOWS > turn.number);
         samples
     }
 
@@ -186,7 +186,7 @@ impl TaskSource {
 
 /// Descriptors that may be kept open: half of what the process may have.
 fn may_keep() -> usize {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft as usize / 2).min(KEPT_OPEN)
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(256, |(soft, _)| soft as usize / 2).min(MAX_OPEN_FILES)
 }
 
 /// The numbers in `/proc`.
@@ -225,7 +225,7 @@ mod tests {
             source.before(Tgid(child.id()), BootNs(sample.start_boot_ns.0 + 60_000_000_000)),
             TaskTotals::default()
         );
-        for _ in 0..REMEMBERED {
+        for _ in 0..ENDED_WINDOWS {
             source.sample();
         }
         assert_eq!(source.before(Tgid(child.id()), sample.start_boot_ns), TaskTotals::default());

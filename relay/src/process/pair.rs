@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Bytes read at once.
-const READ: usize = 64 << 10;
+const READ_BYTES: usize = 64 << 10;
 
-/// Why there is no message.
+/// Error of reading a message.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// The socket.
@@ -25,14 +25,14 @@ pub enum PairError {
     Message(#[from] MessageError),
 }
 
-/// Why the first message is of no use.
+/// Error of the first message.
 #[derive(Debug, thiserror::Error)]
 pub enum HelloError {
     /// It cannot be read.
     #[error("no settings from the daemon (this command is started by `agent run` alone)")]
     Pair(#[from] PairError),
     /// It is another message.
-    #[error("the daemon begins with another message than its greeting")]
+    #[error("the daemon's first message is not its greeting")]
     NotHello,
 }
 
@@ -64,7 +64,7 @@ pub fn accept(stream: &UnixStream) -> Result<Settings, HelloError> {
 pub(super) fn split(stream: UnixStream) -> io::Result<(Reader, Writer)> {
     stream.set_nonblocking(true)?;
     let (read, write) = tokio::net::UnixStream::from_std(stream)?.into_split();
-    let reader = Reader { half: read, decoder: Decoder::new(MAX_TO_RELAY), buffer: vec![0; READ] };
+    let reader = Reader { half: read, decoder: Decoder::new(MAX_TO_RELAY), buffer: vec![0; READ_BYTES] };
     Ok((reader, Writer { half: write }))
 }
 

@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 
 /// Waits before a server that failed is started again.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MOST: Duration = Duration::from_secs(30);
-/// A server that ran this long has not failed for what the last one failed for.
-const CALM: Duration = Duration::from_mins(1);
-/// How long it may take to close its store.
-const STOP: Duration = Duration::from_secs(6);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A server that ran this long starts with the first wait again: the cause of the last failure is gone.
+const BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
+/// Longest time for the server to close its store.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// See the module.
+/// The server part: broker, ingester and store in this process.
 pub(super) struct ServerPart {
     /// `None` while another program has its port.
     broker: Option<Broker>,
@@ -35,7 +35,7 @@ struct Running {
     task: JoinHandle<Result<(), ServerError>>,
     stop: Option<oneshot::Sender<()>>,
     since: Instant,
-    /// Told to end, to be started again with other settings.
+    /// It is ending, to start again with other settings.
     restarting: bool,
 }
 
@@ -48,7 +48,7 @@ impl ServerPart {
             config,
             running: None,
             due: Instant::now(),
-            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MOST),
+            backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
             said: None,
         };
         match part.start_broker().await {
@@ -95,12 +95,12 @@ impl ServerPart {
         }
     }
 
-    /// Starts it again when it has ended, with back-off. Says why, and the same not again until it ran for a minute. The
-    /// broker's access, if it has got its port just now.
+    /// Restarts it when it has ended, with back-off. Logs the reason, and the same reason again only after it ran for
+    /// [`BACKOFF_RESET_AFTER`]. Returns the broker's access if the broker has just got its port.
     pub(super) async fn tend(&mut self) -> Option<BrokerAccess> {
         if let Some(running) = &mut self.running {
             if !running.task.is_finished() {
-                if self.said.is_some() && running.since.elapsed() > CALM {
+                if self.said.is_some() && running.since.elapsed() > BACKOFF_RESET_AFTER {
                     self.said = None;
                     self.backoff.succeeded();
                 }
@@ -151,7 +151,7 @@ impl ServerPart {
     pub(super) async fn stop(self) {
         let Some(Running { task, stop, .. }) = self.running else { return };
         drop(stop);
-        match tokio::time::timeout(STOP, task).await {
+        match tokio::time::timeout(CLOSE_TIMEOUT, task).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(error = text::chain(&error), "the server part"),
             Ok(Err(error)) => tracing::error!(%error, "the server part"),
@@ -165,7 +165,7 @@ impl Running {
         let server = Server::beside(broker, config.clone()).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
-            // Dropping the sender is the word.
+            // Dropping the sender stops it.
             let _ = stopped.await;
         };
         let task = tokio::spawn(server.run(shutdown));

@@ -1,4 +1,4 @@
-//! What waits between those who publish and the two threads of the sink.
+//! Queues between the publishers and the two threads of the sink.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -8,16 +8,16 @@ use link::Message;
 
 use crate::spool::NewWindow;
 
-/// Windows between the connection to the collector and the spool's thread: a minute of a disk that hangs.
-pub(super) const WINDOWS: usize = 64;
-/// Their bytes: the collector keeps no more than this either.
-pub(super) const BYTES: usize = 8 << 20;
-/// Messages that are not retained and wait for the broker; they are news, not history.
-const MESSAGES: usize = 256;
+/// Most windows between the collector's connection and the spool's thread: a minute of a disk that hangs.
+pub(super) const MAX_WINDOWS: usize = 64;
+/// Most bytes of these windows: the collector keeps no more than this either.
+pub(super) const MAX_BYTES: usize = 8 << 20;
+/// Most messages that are not retained and wait for the broker: news, not history.
+const MAX_MESSAGES: usize = 256;
 /// Largest of them.
 const MESSAGE_BYTES: usize = 4 << 20;
-/// Topics with a retained message: status, report, and the open alerts of a host on its worst day. About 8 MiB.
-const RETAINED: usize = 4096;
+/// Most topics with a retained message: status, report, and the open alerts of a host on its worst day. About 8 MiB.
+const MAX_RETAINED: usize = 4096;
 
 /// The message of the collector's that something came from: what is acknowledged to it.
 pub(super) type Origin = (Stream, u64);
@@ -44,7 +44,7 @@ pub(super) struct Retained {
     pub(super) origin: Option<Origin>,
 }
 
-/// See the module.
+/// Items that wait for the sink's threads.
 #[derive(Debug, Default)]
 pub(super) struct HandOff {
     pub(super) windows: VecDeque<Waiting>,
@@ -63,7 +63,7 @@ pub(super) struct HandOff {
 impl HandOff {
     /// Whether another window may come. One always may.
     pub(super) fn has_room(&self) -> bool {
-        self.windows.is_empty() || (self.windows.len() < WINDOWS && self.bytes < BYTES)
+        self.windows.is_empty() || (self.windows.len() < MAX_WINDOWS && self.bytes < MAX_BYTES)
     }
 
     /// Takes a message. Returns the origins that need not wait any longer: of what it replaces, of what fell out.
@@ -72,7 +72,7 @@ impl HandOff {
         // A broker would close the connection at a larger packet, at each attempt again. Windows have the spool's bound.
         let refused = self.closing.is_some()
             || payload.len() > MESSAGE_BYTES
-            || (retain && self.retained.len() >= RETAINED && !self.retained.contains_key(&topic));
+            || (retain && self.retained.len() >= MAX_RETAINED && !self.retained.contains_key(&topic));
         if refused {
             self.dropped_messages += 1;
             return origin.into_iter().collect();
@@ -85,7 +85,7 @@ impl HandOff {
             return old.and_then(|old| old.origin).into_iter().collect();
         }
         self.messages.push_back(Outgoing { message: Message { topic, payload, retain }, origin });
-        if self.messages.len() > MESSAGES {
+        if self.messages.len() > MAX_MESSAGES {
             self.dropped_messages += 1;
             return self.messages.pop_front().and_then(|old| old.origin).into_iter().collect();
         }
@@ -106,7 +106,7 @@ mod tests {
         let mut hand_off = HandOff::default();
         assert_eq!(hand_off.put(message("a", true), Some((Stream::Report, 1))), []);
         assert_eq!(hand_off.put(message("a", true), Some((Stream::Report, 2))), [(Stream::Report, 1)]);
-        for n in 0..MESSAGES as u64 {
+        for n in 0..MAX_MESSAGES as u64 {
             assert_eq!(hand_off.put(message("e", false), Some((Stream::Event, n + 1))), []);
         }
         assert_eq!(hand_off.put(message("e", false), None), [(Stream::Event, 1)]);

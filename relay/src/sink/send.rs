@@ -8,17 +8,16 @@ use agent_common::wire::topic::{self, Channel};
 use link::Message;
 
 use super::hand_off::Retained;
-use super::session::{GOODBYE, Sent, Session, What, set_error};
+use super::session::{DISCONNECT_TIMEOUT, Sent, Session, What, set_error};
 use super::{Status, lock};
 use crate::spool::WindowId;
 
-/// With a connection and without a single acknowledgement for this long, somebody should know.
-const SILENCE: Duration = Duration::from_mins(1);
-/// Messages that are not windows and that the broker may owe an answer for. The others wait where the oldest can be
-/// dropped.
-const MESSAGES_ON_THEIR_WAY: usize = 32;
+/// Time with a connection but without any acknowledgement, after which a warning is logged.
+const WARN_UNACKNOWLEDGED_AFTER: Duration = Duration::from_mins(1);
+/// Most messages (without windows) that the broker has not acknowledged. Further ones wait where the oldest can be dropped.
+const MAX_IN_FLIGHT_MESSAGES: usize = 32;
 impl Session<'_> {
-    /// Gives the link as much as it may have.
+    /// Gives the link as much as the limits allow.
     pub(super) fn send(&mut self) {
         if !self.connected || self.goodbye_sent {
             return;
@@ -43,7 +42,7 @@ impl Session<'_> {
         }
         let mut stats = lock(&self.shared.stats);
         stats.on_their_way = self.sent.len() as u64;
-        if self.ready && !self.sent.is_empty() && self.last_ack.elapsed() > SILENCE {
+        if self.ready && !self.sent.is_empty() && self.last_ack.elapsed() > WARN_UNACKNOWLEDGED_AFTER {
             stats.error_kind = Some("unacknowledged".into());
             stats.error = Some(format!(
                 "broker {}: nobody acknowledges windows (no `agent serve` behind it? other consumers want delivery = \
@@ -56,7 +55,8 @@ impl Session<'_> {
     }
 
     fn send_messages(&mut self) {
-        while self.unnumbered.len() + self.unacked.len() < self.shared.config.window + MESSAGES_ON_THEIR_WAY {
+        while self.unnumbered.len() + self.unacked.len() < self.shared.config.window + MAX_IN_FLIGHT_MESSAGES
+        {
             let mut hand_off = lock(&self.shared.hand_off);
             let (message, what) = if let Some(topic) = hand_off.unsent.pop_front() {
                 let Some(Retained { payload, origin }) = hand_off.retained.get(&topic) else { continue };
@@ -83,7 +83,7 @@ impl Session<'_> {
 
     fn send_windows(&mut self) {
         let now = Instant::now();
-        // What fell out of the spool meanwhile is not on its way any more.
+        // Windows that the spool has dropped are no longer in flight.
         let gone: Vec<WindowId> = {
             let spool = lock(&self.shared.spool);
             self.sent.keys().filter(|id| !spool.contains(**id)).copied().collect()
@@ -144,7 +144,7 @@ impl Session<'_> {
         true
     }
 
-    /// Whether it is time to go. Sends the goodbye first.
+    /// True if the session is done. Sends the disconnect first.
     pub(super) fn finished(&mut self) -> bool {
         let (deadline, spooled, quiet) = {
             let hand_off = lock(&self.shared.hand_off);
@@ -174,6 +174,6 @@ impl Session<'_> {
             self.unnumbered.push_back(What::Goodbye);
             self.goodbye_sent = true;
         }
-        self.goodbye_sent && (self.goodbye_acked || Instant::now() >= deadline + GOODBYE)
+        self.goodbye_sent && (self.goodbye_acked || Instant::now() >= deadline + DISCONNECT_TIMEOUT)
     }
 }

@@ -13,9 +13,9 @@ use super::{Delivery, Shared, lock};
 use crate::spool::WindowId;
 
 /// Longest wait before an unacknowledged window is sent again.
-const RESEND_MOST: Duration = Duration::from_mins(1);
-/// How long the goodbye may take beyond the deadline.
-pub(super) const GOODBYE: Duration = Duration::from_millis(500);
+const RESEND_MAX: Duration = Duration::from_mins(1);
+/// Longest time to disconnect, beyond the deadline.
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Runs until the sink is closed.
 pub(super) async fn run(shared: &Shared) {
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
             at = at.min(sent.at + self.resend_after(sent.times));
         }
         if let Some(deadline) = lock(&self.shared.hand_off).closing {
-            at = at.min(if self.goodbye_sent { deadline + GOODBYE } else { deadline });
+            at = at.min(if self.goodbye_sent { deadline + DISCONNECT_TIMEOUT } else { deadline });
         }
         at
     }
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
             return Duration::from_hours(1);
         }
         let first = self.shared.config.resend_after;
-        first.saturating_mul(1 << (times.clamp(1, 16) - 1)).min(RESEND_MOST.max(first))
+        first.saturating_mul(1 << (times.clamp(1, 16) - 1)).min(RESEND_MAX.max(first))
     }
 
     fn on_event(&mut self, event: Event, backoff: &mut Backoff) -> Result<(), Failure> {
@@ -187,7 +187,7 @@ impl<'a> Session<'a> {
                 self.connected = true;
                 self.last_ack = Instant::now();
                 match self.shared.config.delivery {
-                    // At each connection: the broker does not remember us.
+                    // At each connection: the broker does not keep the session.
                     Delivery::Store => drop(self.link.subscribe(&self.stored_topic)),
                     Delivery::Broker => self.on_ready(backoff),
                 }
@@ -231,7 +231,7 @@ impl<'a> Session<'a> {
             return;
         }
         let Ok(stored) = serde_json::from_slice::<Stored>(message.payload()) else {
-            tracing::warn!(topic = message.topic(), "a `stored` message is no JSON of ours");
+            tracing::warn!(topic = message.topic(), "a `stored` message is not valid JSON");
             return;
         };
         let acked = lock(&self.shared.spool).ack(&stored.stream, stored.to_set().ranges());

@@ -1,4 +1,4 @@
-//! What a host says of its collector.
+//! The status message of a host's collector.
 
 use agent_common::pair::SinkFigures;
 use agent_common::wire::topic::{self, Channel};

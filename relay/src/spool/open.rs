@@ -1,4 +1,4 @@
-//! Opening a spool: what lies in its directory, and which stream goes on.
+//! Opening a spool: its files, and the stream to continue.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -136,7 +136,7 @@ impl Spool {
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(refused("open", &path))?;
         let Some(scan) = segment::scan(&file).map_err(refused("read", &path))? else {
             // A crash between making the file and writing its header leaves a short one. Anything else is damage:
-            // put aside, not deleted, so that somebody can look at it; its bytes count no more.
+            // renamed, not deleted, so that a person can inspect it; its bytes no longer count.
             let short = file.metadata().is_ok_and(|m| m.len() < segment::HEADER_BYTES);
             if short {
                 drop(fs::remove_file(&path));

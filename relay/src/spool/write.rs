@@ -1,4 +1,4 @@
-//! Taking windows, and letting go of them.
+//! Appending windows, and dropping them.
 
 use std::fs;
 use std::sync::Arc;

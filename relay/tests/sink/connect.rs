@@ -43,7 +43,7 @@ fn a_name_that_does_not_resolve_is_called_so() {
 }
 
 #[test]
-fn nobody_there_is_called_so() {
+fn a_closed_port_is_named_as_such() {
     let url = format!("mqtt://127.0.0.1:{}", free_port());
     let (kind, text) = complaint(MqttConfig::new("h", url));
     assert_eq!((kind.as_str(), text.contains("refused")), ("refused", true), "{text}");
@@ -134,7 +134,7 @@ fn sends_a_window(config: MqttConfig) {
 }
 
 #[test]
-fn tls_works_and_its_failures_are_told_apart() {
+fn tls_works_and_its_failures_are_distinguished() {
     let dir = tempfile::tempdir().expect("tempdir");
     let broker = tls_broker(dir.path(), "localhost", "");
     sends_a_window(tls_config(&broker));

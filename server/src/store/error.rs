@@ -21,7 +21,7 @@ pub enum StoreError {
         #[source]
         source: Option<Cause>,
     },
-    /// Address, name, token or bucket is wrong: somebody has to change the configuration or the server.
+    /// Address, name, token or bucket is wrong: the configuration or the server must change.
     #[error("{what}")]
     Misconfigured {
         /// One line for people: which of them, and the cure.

@@ -187,7 +187,7 @@ fn assert_sparse(reader: &Reader, host: &str, windows: impl Iterator<Item = u64>
 }
 
 #[test]
-fn rolled_windows_are_read_as_before_and_by_another_connection_meanwhile() {
+fn rolled_windows_are_read_as_before_and_by_another_connection_at_once() {
     let dir = tempfile::tempdir().expect("tempdir");
     let store = open(dir.path());
     let reader = Reader::open(&dir.path().join(FILE)).expect("reader");

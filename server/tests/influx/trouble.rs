@@ -73,7 +73,7 @@ fn a_host_name_without_address_is_named() {
 }
 
 #[test]
-fn nobody_listening_is_told_from_nobody_answering() {
+fn a_closed_port_is_distinguished_from_a_silent_one() {
     let error = refused(v2(format!("http://127.0.0.1:{}", free_port())));
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("connection refused"), "{error}");
@@ -110,7 +110,7 @@ fn tls_server() -> String {
 }
 
 #[test]
-fn tls_troubles_are_told_apart() {
+fn tls_faults_are_distinguished() {
     let address = tls_server();
     let ca_file = Some(format!("{TLS}/ca.pem").into());
     let https = || v2(format!("https://{address}"));

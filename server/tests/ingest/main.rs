@@ -297,7 +297,7 @@ fn the_authorities_of_a_database_elsewhere_are_read_from_the_named_file() {
 }
 
 #[test]
-fn collectors_are_told_what_is_stored_and_status_is_kept() {
+fn collectors_learn_what_is_stored_and_status_is_kept() {
     let dir = tempfile::tempdir().expect("tempdir");
     runtime().block_on(async {
         let server = Running::embedded(dir.path()).await;

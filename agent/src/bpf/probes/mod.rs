@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stray_word_is_no_python_frame() {
+    fn a_stray_value_is_no_python_frame() {
         let frame = PythonFrame::new(0x1000, 3, true).0;
         let mut user = [0x7000, frame, frame];
         tell_native(&mut user, 1);

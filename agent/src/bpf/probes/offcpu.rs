@@ -1,4 +1,4 @@
-//! Waits that were looked at, and who ran while others waited for the CPU.
+//! Reads recorded waits, and run-queue waits by the process that ran.
 
 use agent_common::abi::offcpu::{KIND_USER, KIND_WAIT, WaitHeader, WaitUser};
 use agent_common::abi::runqlat::BlameKey;

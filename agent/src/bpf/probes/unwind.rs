@@ -32,9 +32,9 @@ pub struct UnwindMaps {
     in_reach: RefCell<Vec<(u32, Mapped<u32>)>>,
 }
 
-/// Slabs mapped at once, 512 KiB each: all that is mapped counts as resident, and 24 MiB of rows are the kernel side's to
-/// read. A file's rows lie in one or two; to map one takes 10 µs.
-const IN_REACH: usize = 6;
+/// Most slabs that are mapped at once, 512 KiB each. Mapped pages count as resident, and all 24 MiB of rows are for the kernel
+/// side. A file's rows lie in one or two slabs; to map one takes 10 µs.
+const MAX_MAPPED_SLABS: usize = 6;
 
 impl std::fmt::Debug for UnwindMaps {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -189,7 +189,7 @@ impl UnwindMaps {
             let slab = self.slabs.get(number as usize)?.as_ref()?;
             Mapped::writable(slab.as_fd(), SLAB_ROWS as usize).ok()?
         };
-        if in_reach.len() >= IN_REACH {
+        if in_reach.len() >= MAX_MAPPED_SLABS {
             in_reach.remove(0);
         }
         let found = look(&slab);

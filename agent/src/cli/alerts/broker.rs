@@ -13,13 +13,13 @@ use crate::cli::{Context, root, term};
 use crate::config::MqttUrl;
 use crate::daemon;
 
-/// A broker sends retained alerts right after the subscription; this long without one means that there are no more.
-const QUIET: Duration = Duration::from_millis(700);
-/// Longest wait for a broker, where it matters.
-const CONNECT: Duration = Duration::from_secs(15);
+/// Time without a message after which the broker has sent all retained alerts: it sends them right after the subscription.
+const RETAINED_QUIET: Duration = Duration::from_millis(700);
+/// Longest wait for the first connection to the broker.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// First wait before connecting again, doubled up to the second.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MOST: Duration = Duration::from_secs(15);
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// From a broker: its retained alerts, then, with `follow`, what comes. A broken connection is made again.
 pub(super) async fn print(
     context: &Context,
@@ -35,8 +35,8 @@ pub(super) async fn print(
     let access = access.embed().context("broker")?;
     root::drop(&config, "what comes from a broker")?;
     let client_id = format!("s7mpa-alerts-{}-{}", config.host, std::process::id());
-    let options = link::Options { timeout: CONNECT, ..link::Options::new(access, client_id) };
-    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MOST);
+    let options = link::Options { timeout: CONNECT_TIMEOUT, ..link::Options::new(access, client_id) };
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     let mut was_connected = false;
     loop {
         let ended = tokio::select! {
@@ -74,7 +74,7 @@ async fn session(
     let mut subscribed = false;
     loop {
         let event = if subscribed && !follow {
-            let Ok(event) = tokio::time::timeout(QUIET, link.next()).await else {
+            let Ok(event) = tokio::time::timeout(RETAINED_QUIET, link.next()).await else {
                 link.disconnect().await;
                 return Ok(None);
             };

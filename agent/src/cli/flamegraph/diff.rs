@@ -14,8 +14,8 @@ use serde_json::json;
 use super::{Context, term};
 use crate::output::{self, OutputMode};
 
-/// Changes under this many points of per cent are noise in a profile of some thousand samples.
-const SMALLEST: f64 = 0.05;
+/// Least change that is shown, percentage points: less is noise in a profile of some thousand samples.
+const MIN_CHANGE_PCT_POINTS: f64 = 0.05;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
     let (before, after) = (open(&args.before)?, open(&args.after)?);
     let plain = Difference::new(&before, &after);
     let mut changes = plain.changes();
-    changes.retain(|change| change.points().abs() >= SMALLEST);
+    changes.retain(|change| change.points().abs() >= MIN_CHANGE_PCT_POINTS);
     let difference = if args.absolute { plain } else { plain.normalized() };
     let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let (old, new) = (name(&args.before), name(&args.after));

@@ -5,7 +5,7 @@ use diagnosis::groups::{Group, cells};
 use crate::cli::term::{Paint, Table};
 
 /// Cells of a bar.
-const BAR: usize = 24;
+const BAR_CELLS: usize = 24;
 
 /// Time of each group of states.
 pub(in crate::cli) fn groups<'a>(
@@ -25,7 +25,7 @@ pub(super) fn bar<'a>(
     states: impl IntoIterator<Item = (&'a String, &'a u64)>,
 ) -> Vec<(char, usize, [u8; 3])> {
     let sums = groups(states);
-    let widths = cells(&sums, BAR);
+    let widths = cells(&sums, BAR_CELLS);
     Group::ALL.iter().zip(widths).map(|(group, width)| (group.letter(), width, group.rgb())).collect()
 }
 

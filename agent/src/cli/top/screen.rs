@@ -68,7 +68,7 @@ fn runq(process: &ReportProcess) -> u64 {
 }
 
 /// Cells of a bar.
-const BAR: usize = 20;
+const BAR_CELLS: usize = 20;
 
 /// Largest first; the row `other` (pid 0) last, because it is no process.
 pub(super) fn sort(processes: &mut [ReportProcess], by: Sort) {
@@ -210,7 +210,10 @@ impl Screen {
             Line::styled(if left { format!("{name:<width$}") } else { format!("{name:>width$}") }, style)
         };
         let (names, widths): (&[&'static str], &[u16]) = if self.states {
-            (&["PID", "CPU%", "LOST%", "WHERE TIME WENT", "MOST WAITED", "COMM"], &[7, 6, 6, BAR as u16, 20])
+            (
+                &["PID", "CPU%", "LOST%", "WHERE TIME WENT", "MOST WAITED", "COMM"],
+                &[7, 6, 6, BAR_CELLS as u16, 20],
+            )
         } else {
             (
                 &["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s", "COMM"],
@@ -274,7 +277,7 @@ fn cells(process: &ReportProcess, report: &Report) -> Vec<String> {
 fn state_cells(process: &ReportProcess, report: &Report) -> Vec<Line<'static>> {
     let share = |ns: u64| if ns == 0 { String::new() } else { format!("{:>6.1}", pct(ns, report)) };
     let sums = groups(&process.states);
-    let bar = Group::ALL.iter().zip(bar_cells(&sums, BAR)).filter(|(_, width)| *width > 0);
+    let bar = Group::ALL.iter().zip(bar_cells(&sums, BAR_CELLS)).filter(|(_, width)| *width > 0);
     let bar = bar.map(|(group, width)| {
         let [r, g, b] = group.rgb();
         let style = Style::new().bg(Color::Indexed(term::indexed([r, g, b]))).fg(Color::Indexed(16));

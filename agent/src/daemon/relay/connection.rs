@@ -1,4 +1,4 @@
-//! The task that talks to one relay. What it reads is hostile: the relay parses what strangers send.
+//! The task of the connection to one relay. Its input is hostile: the relay parses data from the network.
 //!
 //! Frames are at most 16 KiB ([`MAX_TO_PRIVILEGED`]), some hundreds a second ([`Budget`]), of known form, in turn, and
 //! acknowledge only what was sent. Anything else ends the connection, and with it the relay. What is written waits in the
@@ -17,17 +17,18 @@ use agent_common::settings::relay::Settings;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
-use super::{START, Shared, first, lock};
+use super::{START_TIMEOUT, Shared, first, lock};
 use crate::outbox::NeverSent;
 
-/// Frames that may come at once, and how many more each second. After a broker was away all open alerts of a host are
-/// acknowledged within a second or two, in pieces.
-const BURST: u32 = 2048;
-const PER_SECOND: u32 = 256;
-/// Least time between two answers to the same question.
-const ANSWER_AGAIN: Duration = Duration::from_secs(5);
-/// Longest text of the relay's that is shown.
-const TEXT: usize = 1000;
+/// Most frames that the relay may send at once. After a broker was away, the relay acknowledges all open alerts of a host within a
+/// second or two.
+const MAX_FRAMES_BURST: u32 = 2048;
+/// Frames a second that refill the burst.
+const FRAMES_PER_S: u32 = 256;
+/// Least time between two answers to the same question of the relay.
+const MIN_ANSWER_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest text from the relay that is shown.
+const MAX_TEXT_CHARS: usize = 1000;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +49,10 @@ pub(super) enum Broken {
     #[error("it breaks the protocol: a message out of turn")]
     OutOfTurn,
     /// More than its budget.
-    #[error("it breaks the protocol: more than {PER_SECOND} messages a second")]
+    #[error("it breaks the protocol: more than {FRAMES_PER_S} messages a second")]
     Flood,
     /// No first message.
-    #[error("no word within {START:?}")]
+    #[error("no message within {START_TIMEOUT:?}")]
     Silent,
     /// It cannot work.
     #[error("{0}")]
@@ -67,31 +68,31 @@ struct Budget {
 
 impl Budget {
     const fn new(now: Instant) -> Self {
-        Self { tokens: BURST as f64, filled: now }
+        Self { tokens: MAX_FRAMES_BURST as f64, filled: now }
     }
 
     fn take(&mut self, now: Instant) -> Result<(), Broken> {
-        let more = now.duration_since(self.filled).as_secs_f64() * f64::from(PER_SECOND);
-        self.tokens = (self.tokens + more).min(f64::from(BURST)) - 1.0;
+        let more = now.duration_since(self.filled).as_secs_f64() * f64::from(FRAMES_PER_S);
+        self.tokens = (self.tokens + more).min(f64::from(MAX_FRAMES_BURST)) - 1.0;
         self.filled = now;
         if self.tokens < 0.0 { Err(Broken::Flood) } else { Ok(()) }
     }
 }
 
-/// Reads the broker's access anew.
+/// Reads the broker's credentials again.
 pub(super) type ReadBroker = dyn Fn() -> io::Result<BrokerAccess> + Send + Sync;
 
-/// See the module.
+/// The task of one connection.
 pub(super) struct Talk {
     pub(super) shared: Arc<Shared>,
     pub(super) settings: Settings,
     pub(super) broker: Arc<ReadBroker>,
-    /// Who waits for the first message.
+    /// Gets the first message.
     pub(super) started: Option<oneshot::Sender<Result<Ready, String>>>,
 }
 
 impl Talk {
-    /// Until the relay ends or breaks the protocol. `Ok`: it ended.
+    /// Runs until the relay ends (`Ok`) or breaks the protocol.
     pub(super) async fn run(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Broken> {
         let settings = self.settings.clone();
         let hello = ToRelay::Hello(Box::new(Hello { version: VERSION, settings })).encode();
@@ -100,7 +101,7 @@ impl Talk {
             stream.write_all(&hello).await?;
             frames.next(&mut stream).await
         };
-        let message = tokio::time::timeout(START, greeting).await.map_err(|_| Broken::Silent)??;
+        let message = tokio::time::timeout(START_TIMEOUT, greeting).await.map_err(|_| Broken::Silent)??;
         let Some(frame) = message else { return Ok(()) };
         let ready = first(FromRelay::decode(&frame)?)?;
         let started = self.started.take();
@@ -110,7 +111,7 @@ impl Talk {
         }
         let failed = ready.as_ref().err().cloned();
         if let Some(started) = started {
-            // Who started it may have lost patience.
+            // The receiver may have timed out.
             let _ = started.send(ready);
         }
         if let Some(why) = failed {
@@ -148,7 +149,7 @@ impl Talk {
                 }
                 FromRelay::Question(Question::Broker) => {
                     // More often than that it gets no answer.
-                    if answered.is_none_or(|at| at.elapsed() >= ANSWER_AGAIN) {
+                    if answered.is_none_or(|at| at.elapsed() >= MIN_ANSWER_INTERVAL) {
                         answered = Some(Instant::now());
                         self.answer().await;
                     }
@@ -172,7 +173,7 @@ impl Talk {
         self.shared.wake.notify_one();
     }
 
-    /// Sends what there is as it comes. Ends with an error alone.
+    /// Sends items as they come. Ends only with an error.
     async fn write(&self, mut write: impl AsyncWrite + Unpin) -> Result<(), Broken> {
         let mut said_goodbye = false;
         loop {
@@ -201,7 +202,7 @@ impl Talk {
 
 /// A foreign text, of bounded length and on one line.
 pub(super) fn shown(text: &str) -> String {
-    agent_common::text::clean(&text.chars().take(TEXT).collect::<String>())
+    agent_common::text::clean(&text.chars().take(MAX_TEXT_CHARS).collect::<String>())
 }
 
 /// Frames as they come.

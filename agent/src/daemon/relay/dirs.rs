@@ -1,7 +1,7 @@
 //! The relay's directories: made, given to its user, an old spool moved into them.
 //!
-//! What lies in them belongs to an unprivileged user: nothing is followed, and nothing is given away that has a second
-//! name elsewhere (a hard link to a file of root's would be such a one).
+//! An unprivileged user owns their content: symbolic links are not followed, and a file with a second name elsewhere keeps its owner
+//! (it could be a hard link to a file of root).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,8 +17,8 @@ use super::Owner;
 use crate::config::Config;
 use crate::daemon::make_dir;
 
-/// How deep a directory is given away: the spool lies in the first one.
-const DEPTH: u32 = 3;
+/// Levels of a directory that get the relay's owner: the spool lies in the first one.
+const MAX_CHOWN_DEPTH: u32 = 3;
 
 /// Makes the directories of store, spool and secrets, and gives them to the relay's user.
 pub(super) fn make(config: &Config, owner: Owner) -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ pub(super) fn make(config: &Config, owner: Owner) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Until 0.1 the spool was root's, in the collector's directory.
+/// Moves a spool of version 0.1, when root owned it, from the collector's directory.
 fn move_spool(old: &Path, new: &Path) -> io::Result<()> {
     let ours = |name: &Path| {
         name.extension().is_some_and(|ext| ext == "seg") || name.ends_with("meta") || name.ends_with("clean")
@@ -85,18 +85,18 @@ fn open_dir(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// Its path, wherever it is moved meanwhile.
+/// A path to the open directory that stays valid when it is moved.
 fn inside(dir: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
 }
 
-/// Gives a directory, and what the relay of another user (or systemd) left in it, to this user.
+/// Makes this user the owner of a directory, and of what a relay of another user (or systemd) left in it.
 fn give(path: &Path, uid: Uid, gid: Gid) -> io::Result<()> {
     match open_dir(path) {
         // The spool of the first start.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(dir) => give_dir(&dir, uid, gid, DEPTH),
+        Ok(dir) => give_dir(&dir, uid, gid, MAX_CHOWN_DEPTH),
     }
 }
 

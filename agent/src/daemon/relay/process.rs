@@ -1,4 +1,4 @@
-//! The relay as a process: whom it runs as, how it is started, how it ends.
+//! The relay as a process: its user, its start, its end.
 
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -27,7 +27,7 @@ impl Process {
         Ok(Self { child: launcher.start(Part::Relay, theirs.as_fd(), &[])? })
     }
 
-    /// Has it end, in whatever state it is, and says how it did.
+    /// Kills it and returns how it ended, as text.
     pub(super) fn kill_and_wait(&mut self) -> String {
         // Its socket is closed, or it is not to be trusted: there is nothing to wait for.
         let ended = match self.child.try_wait() {
@@ -54,8 +54,8 @@ impl Process {
 /// Said where a configured user does not exist.
 pub const NO_USER: &str = "does not exist; make it: useradd --system --no-create-home";
 
-/// Whom a process without privileges runs as: nobody else when we are not root ourselves; `nobody` only where no user was
-/// chosen, and `default` does not exist.
+/// The user of a process without privileges. `None` (the own user) if this process is not root; `nobody` only where the user is not
+/// configured and `default` does not exist.
 pub(in crate::daemon) fn unprivileged(key: &str, name: &str, default: &str) -> anyhow::Result<Owner> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The relay's settings and the server part's, made of the daemon's.
+//! Settings of the relay and the server part, from the daemon's configuration.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::config::{Config, StoreKind};
 
-/// What the relay is told. Files that only root may read are in it as text.
+/// The relay's settings. They contain the text of files that only root may read.
 pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
     let broker = broker_access(config).map(|access| access.embed()).transpose().context("broker")?;
     let server = match broker {
@@ -42,7 +42,7 @@ pub fn broker_access(config: &Config) -> Option<BrokerAccess> {
     let url = mqtt.url.as_ref()?;
     let text = |text: &String| Content::Text(text.clone());
     let file = |file: &std::path::PathBuf| Content::File(file.clone());
-    // The password of the URL beats the configured ones.
+    // A password in the URL has precedence.
     let password = url.password.as_ref().map(text);
     let password = password.or_else(|| mqtt.password_file.as_ref().map(file));
     Some(BrokerAccess {

@@ -1,4 +1,4 @@
-//! Who has the other end of a pipe or socket open. Only asked for those that hold somebody up.
+//! The process at the other end of a pipe or socket. Searched only for waits that hold a thread up.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,12 +11,12 @@ use opener::living;
 
 use crate::source::mounts;
 
-/// A look at all descriptors of the host takes about 2 µs each: no more often than this.
-const BETWEEN: Duration = Duration::from_secs(2);
-/// A look ends after this much CPU time: who is not found by then stays unnamed.
-const BUDGET: Duration = Duration::from_millis(60);
+/// Least time between two scans of all descriptors of the host: a scan takes about 2 µs a descriptor.
+const MIN_SCAN_INTERVAL: Duration = Duration::from_secs(2);
+/// CPU time after which a scan ends: an end that it has not found by then stays unknown.
+const SCAN_CPU_BUDGET: Duration = Duration::from_millis(60);
 
-/// The end that somebody waits for.
+/// The end that a thread waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::source) struct End {
     /// Who waits.
@@ -60,13 +60,13 @@ impl Ends {
         let mut found: HashMap<String, (bool, Vec<Holder>)> =
             wanted.map(|end| (end.link.clone(), (end.connection.is_some(), Vec::new()))).collect();
         let now = Instant::now();
-        if found.is_empty() || self.last.is_some_and(|last| now - last < BETWEEN) {
+        if found.is_empty() || self.last.is_some_and(|last| now - last < MIN_SCAN_INTERVAL) {
             return false;
         }
         let begin = crate::clock::thread_cpu();
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         for tgid in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Tgid)) {
-            if crate::clock::thread_cpu().saturating_sub(begin) > BUDGET {
+            if crate::clock::thread_cpu().saturating_sub(begin) > SCAN_CPU_BUDGET {
                 break;
             }
             for entry in fs::read_dir(format!("/proc/{}/fd", living(tgid.0))).into_iter().flatten().flatten()

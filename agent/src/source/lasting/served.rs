@@ -14,8 +14,8 @@ use crate::source::touch;
 
 /// What the descriptors of those who serve file systems are called.
 const DEVICE: &str = "/dev/fuse";
-/// Longest path in a call that is looked at.
-const PATH: usize = 256;
+/// Longest path argument of a call that is read.
+const MAX_PATH_BYTES: usize = 256;
 
 /// The file system's server, if a thread waits for one.
 pub(super) fn held(wait: &Lasting) -> Option<(Held, Option<End>)> {
@@ -48,7 +48,7 @@ fn connection(wait: &Lasting) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{}/task/{}/syscall", wait.tgid, wait.wait.tid)).ok()?;
     let (_, args) = call(&text)?;
     let (dir, at) = if is_at(name) { (Some(args[0] as i32), args[1]) } else { (None, args[0]) };
-    let bytes: [u8; PATH] = touch::memory(wait.tgid, at)?;
+    let bytes: [u8; MAX_PATH_BYTES] = touch::memory(wait.tgid, at)?;
     let path = std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()?;
     if path.starts_with('/') {
         return mounts::below(&mounts, path)?.connection();
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_with_paths_are_told_from_those_with_descriptors() {
+    fn calls_with_paths_are_distinguished_from_calls_with_descriptors() {
         for name in ["open", "openat", "statx", "newfstatat", "mkdirat", "execve", "unlinkat", "renameat"] {
             assert!(takes_path(name), "{name}");
         }

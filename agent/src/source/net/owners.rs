@@ -7,12 +7,12 @@ use agent_common::units::Tgid;
 
 use crate::source::sockets::inodes_of;
 
-/// One look at all descriptors takes about 2 µs each: no more often than this.
-const BETWEEN: Duration = Duration::from_secs(5);
-/// A look ends after this much CPU time, and the next window goes on where it ended.
-const BUDGET: Duration = Duration::from_millis(20);
-/// Inodes remembered; 24 B each. Then all are forgotten and looked for anew.
-const REMEMBERED: usize = 16_384;
+/// Least time between two scans of all descriptors of the host: a scan takes about 2 µs a descriptor.
+const MIN_SCAN_INTERVAL: Duration = Duration::from_secs(5);
+/// CPU time after which a scan pauses; the next window continues it.
+const SCAN_CPU_BUDGET: Duration = Duration::from_millis(20);
+/// Most inodes in memory, 24 B each; then all are forgotten and searched again.
+const MAX_INODES: usize = 16_384;
 
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -30,17 +30,17 @@ impl Owners {
     ) {
         let unknown = inodes.filter(|inode| *inode != 0 && !self.known.contains_key(inode)).count();
         let now = Instant::now();
-        if unknown == 0 || self.last.is_some_and(|last| now - last < BETWEEN) {
+        if unknown == 0 || self.last.is_some_and(|last| now - last < MIN_SCAN_INTERVAL) {
             return;
         }
-        if self.known.len() > REMEMBERED {
+        if self.known.len() > MAX_INODES {
             self.known.clear();
         }
         let all = processes();
         let from = all.iter().position(|tgid| *tgid >= self.resume).unwrap_or(0);
         let begin = crate::clock::thread_cpu();
         for tgid in all[from..].iter().chain(&all[..from]) {
-            if crate::clock::thread_cpu().saturating_sub(begin) > BUDGET {
+            if crate::clock::thread_cpu().saturating_sub(begin) > SCAN_CPU_BUDGET {
                 self.resume = *tgid;
                 return;
             }

@@ -4,8 +4,8 @@ use agent_common::abi::sched::State;
 
 use super::functions::{Functions, Says};
 
-/// Frames from the leaf in which a lock or a block device is what is waited for, and not just passed.
-const NEAR: usize = 8;
+/// Frames from the leaf within which a lock or block device is what the thread waits for, and not only on the way.
+const MAX_LEAF_DISTANCE: usize = 8;
 
 /// States of which the accounting is sure: the system call or the scheduler said it.
 const fn is_sure(accounted: State) -> bool {
@@ -37,7 +37,7 @@ pub(super) fn state_of(functions: &Functions, accounted: State, frames: &[u64]) 
     let said: Vec<(usize, Says)> =
         frames.iter().enumerate().filter_map(|(at, frame)| Some((at, functions.says(*frame)?))).collect();
     let any = |says: Says| said.iter().any(|(_, one)| *one == says);
-    let near = |says: Says| said.iter().any(|(at, one)| *at < NEAR && *one == says);
+    let near = |says: Says| said.iter().any(|(at, one)| *at < MAX_LEAF_DISTANCE && *one == says);
     if near(Says::Waits(State::KernelLock)) {
         return State::KernelLock;
     }
@@ -83,7 +83,8 @@ pub(super) fn by_file_server(functions: &Functions, accounted: State, frames: &[
 
 /// The frames without the probe's own on top.
 pub(super) fn without_probe<'a>(functions: &Functions, frames: &'a [u64]) -> &'a [u64] {
-    let own = frames.iter().take(NEAR).rposition(|frame| functions.says(*frame) == Some(Says::Probe));
+    let own =
+        frames.iter().take(MAX_LEAF_DISTANCE).rposition(|frame| functions.says(*frame) == Some(Says::Probe));
     own.map_or(frames, |last| &frames[last + 1..])
 }
 
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_a_file_systems_server_ends_is_told_by_either_stack() {
+    fn either_stack_shows_a_wait_that_a_file_systems_server_ends() {
         let names = [
             "folio_wait_bit_common",
             "request_wait_answer",
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_probes_frames_are_cut_and_an_interrupt_is_nobody() {
+    fn the_probes_frames_are_cut_and_an_interrupt_is_no_waker() {
         let names = [
             "bpf_get_stack_raw_tp",
             "bpf_trace_run1",

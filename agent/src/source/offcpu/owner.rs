@@ -10,21 +10,21 @@ use crate::source::in_flight::threads;
 use crate::source::lasting::Lasting;
 use crate::source::touch;
 
-/// Age of a wait from which an owner that is no thread is looked for: one that ends lets its lock go first.
-const GONE_AFTER: DurNs = DurNs(2_000_000_000);
-/// Locks looked at in a window, 50 µs each.
-const LOOKS: usize = 16;
-/// Threads of a process in a PID namespace of its own whose numbers there are compared.
-const THREADS: usize = 1024;
+/// Age of a wait from which its lock is checked for an ended owner: a thread that ends releases its locks first.
+const ORPHAN_CHECK_AFTER: DurNs = DurNs(2_000_000_000);
+/// Most locks inspected in a window, 50 µs each.
+const MAX_LOCKS: usize = 16;
+/// Most threads of a process in another PID namespace whose numbers there are compared.
+const MAX_THREADS: usize = 1024;
 
 /// `struct __pthread_mutex_s` of glibc (`sysdeps/x86/nptl/bits/struct_mutex.h`), 40 bytes, as words: lock, count, owner, users,
 /// kind, spins, and the links of a robust list.
-const MUTEX: usize = 40;
+const MUTEX_BYTES: usize = 40;
 /// Bits of its kind: recursive, error-checking, adaptive; elision; shared with other processes. Robust mutexes and those with
 /// priority inheritance have another word, and the kernel frees them.
-const KINDS: u32 = 3 | 0x300 | SHARED;
-const SHARED: u32 = 0x80;
-const ADAPTIVE: u32 = 3;
+const KIND_BITS: u32 = 3 | 0x300 | KIND_SHARED;
+const KIND_SHARED: u32 = 0x80;
+const KIND_ADAPTIVE: u32 = 3;
 
 /// What is known of owners.
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Owners {
     /// Whether the owner of a lock has ended with it: the lock is a mutex of glibc by all of its words, it is taken, and its owner
     /// is no thread. Nobody will unlock it. Such a wait is looked at once.
     pub(super) fn is_gone(&mut self, lock: &Lasting) -> bool {
-        if lock.owner.0 == 0 || lock.wait.age < GONE_AFTER {
+        if lock.owner.0 == 0 || lock.wait.age < ORPHAN_CHECK_AFTER {
             return false;
         }
         let window = self.window;
@@ -69,11 +69,11 @@ impl Owners {
             *seen = window;
             return *gone;
         }
-        if self.looks == LOOKS {
+        if self.looks == MAX_LOCKS {
             return false;
         }
         self.looks += 1;
-        let gone = touch::memory::<MUTEX>(lock.tgid, lock.wait.arg)
+        let gone = touch::memory::<MUTEX_BYTES>(lock.tgid, lock.wait.arg)
             .is_some_and(|bytes| is_mutex_of(&bytes, lock.owner.0, lock.shared))
             && has_no_owner(lock);
         self.gone.insert(key, (gone, window));
@@ -82,8 +82,8 @@ impl Owners {
 }
 
 /// These bytes are a mutex of glibc that `owner` has taken and others wait for.
-fn is_mutex_of(bytes: &[u8; MUTEX], owner: u32, shared: bool) -> bool {
-    const MOST_USERS: u32 = 1 << 16;
+fn is_mutex_of(bytes: &[u8; MUTEX_BYTES], owner: u32, shared: bool) -> bool {
+    const MAX_USERS: u32 = 1 << 16;
     let (words, _) = bytes.as_chunks::<4>();
     let word = |at: usize| u32::from_ne_bytes(words[at]);
     let kind = word(4);
@@ -91,10 +91,10 @@ fn is_mutex_of(bytes: &[u8; MUTEX], owner: u32, shared: bool) -> bool {
     word(0) == 2
         && (recursive || word(1) <= 1)
         && word(2) == owner
-        && (1..MOST_USERS).contains(&word(3))
-        && kind & !KINDS == 0
-        && (kind & SHARED != 0) == shared
-        && (kind & 3 == ADAPTIVE || word(5) == 0)
+        && (1..MAX_USERS).contains(&word(3))
+        && kind & !KIND_BITS == 0
+        && (kind & KIND_SHARED != 0) == shared
+        && (kind & 3 == KIND_ADAPTIVE || word(5) == 0)
         && words[6..].iter().all(|word| *word == [0; 4])
 }
 
@@ -111,9 +111,9 @@ fn has_no_owner(lock: &Lasting) -> bool {
         return !Path::new(&format!("/proc/{}", lock.owner)).exists();
     }
     // In a PID namespace of its own; who else is in that one is not known.
-    let all: Vec<Tid> = threads(lock.tgid).take(THREADS + 1).collect();
+    let all: Vec<Tid> = threads(lock.tgid).take(MAX_THREADS + 1).collect();
     !lock.shared
-        && all.len() <= THREADS
+        && all.len() <= MAX_THREADS
         && all.into_iter().all(|tid| numbers(tid).is_some_and(|own| own.last() != Some(&lock.owner.0)))
 }
 
@@ -121,8 +121,8 @@ fn has_no_owner(lock: &Lasting) -> bool {
 mod tests {
     use super::*;
 
-    fn mutex(words: [u32; 6]) -> [u8; MUTEX] {
-        let mut bytes = [0; MUTEX];
+    fn mutex(words: [u32; 6]) -> [u8; MUTEX_BYTES] {
+        let mut bytes = [0; MUTEX_BYTES];
         for (to, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *to = word.to_ne_bytes();
         }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_mutex_of_glibc_is_told_by_all_of_its_words() {
+    fn all_words_of_a_taken_glibc_mutex_are_checked() {
         assert!(is_mutex_of(&mutex([2, 0, 77, 1, 0, 0]), 77, false));
         assert!(is_mutex_of(&mutex([2, 0, 77, 1, 0x80, 0]), 77, true), "shared");
         assert!(is_mutex_of(&mutex([2, 5, 77, 1, 1, 0]), 77, false), "recursive, taken five times");

@@ -10,18 +10,18 @@ use opener::living;
 
 use super::details::{self, Io, Place};
 use super::stat::{self, Sched, Values};
-use super::{ROTATION, Reader, Turn};
+use super::{EXPENSIVE_FILES_EVERY, Reader, Turn};
 use crate::source::delta::forward;
 
-/// Threads of a process whose `schedstat` is read in one window; with more they take turns.
-const THREADS_A_WINDOW: usize = 64;
+/// Most threads of a process whose `schedstat` is read in one window; more threads take turns.
+const MAX_THREADS_PER_WINDOW: usize = 64;
 
 /// Run time in a window from which a process counts as active, so that `io` and `fd` are read: ten times what
 /// reading them costs.
 const ACTIVE_NS: u64 = 100_000;
 
 /// Rotations between two readings of `limits` and `cgroup` of a process that keeps its name: they hardly ever change.
-const SLOW_ROTATION: u64 = 3;
+const SLOW_FILES_ROTATIONS: u64 = 3;
 
 /// A process that is known.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Entry {
     pub(super) fn read(&mut self, reader: &mut Reader, turn: Turn) -> Option<Arc<TaskSample>> {
         self.readings += 1;
         let rotation = turn.number + u64::from(self.tgid);
-        let due = self.readings == 2 || rotation.is_multiple_of(ROTATION);
+        let due = self.readings == 2 || rotation.is_multiple_of(EXPENSIVE_FILES_EVERY);
         let comm_before = Arc::clone(&self.comm);
         let sched_before = self.sched;
         if reader.sched_info {
@@ -166,7 +166,7 @@ impl Entry {
         // A new name is a new program: limits and cgroup are set between fork and exec.
         let renamed = !Arc::ptr_eq(&self.comm, &comm_before);
         if due || renamed {
-            let all = renamed || rotation.is_multiple_of(ROTATION * SLOW_ROTATION);
+            let all = renamed || rotation.is_multiple_of(EXPENSIVE_FILES_EVERY * SLOW_FILES_ROTATIONS);
             self.read_rotation(reader, all);
             // A service is moved to its cgroup right after it was made.
             if self.readings == 2 && !all {
@@ -238,7 +238,7 @@ impl Entry {
         };
         let tids = directory.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
         let tids: Vec<u32> = tids.filter(|tid| *tid != self.tgid).collect();
-        let groups = if first { 1 } else { tids.len().div_ceil(THREADS_A_WINDOW).max(1) as u64 };
+        let groups = if first { 1 } else { tids.len().div_ceil(MAX_THREADS_PER_WINDOW).max(1) as u64 };
         let mut moved = Sched::default();
         for (at, tid) in tids.iter().enumerate() {
             if !(turn.number + at as u64).is_multiple_of(groups) {

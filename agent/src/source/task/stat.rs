@@ -28,8 +28,8 @@ pub(super) struct Values {
 }
 
 /// Places of the priority and the nice value behind the state.
-const PRIORITY: usize = 14;
-const NICE: usize = 15;
+const PRIORITY_FIELD: usize = 14;
+const NICE_FIELD: usize = 15;
 
 /// `PF_KTHREAD` (include/linux/sched.h, stable since 2.6.27).
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -50,9 +50,9 @@ pub(super) fn parse(line: &[u8]) -> Option<Stat<'_>> {
         *field = number(word);
         match (at, word.strip_prefix(b"-")) {
             // −1 − the priority: −2 to −100, and −101 for `SCHED_DEADLINE`.
-            (PRIORITY, Some(digits)) => real_time = number(digits).saturating_sub(1) as u8,
-            (NICE, Some(digits)) => nice = -(number(digits) as i32),
-            (NICE, None) => nice = number(word) as i32,
+            (PRIORITY_FIELD, Some(digits)) => real_time = number(digits).saturating_sub(1) as u8,
+            (NICE_FIELD, Some(digits)) => nice = -(number(digits) as i32),
+            (NICE_FIELD, None) => nice = number(word) as i32,
             _ => {}
         }
     }

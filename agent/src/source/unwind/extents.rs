@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A part that was given back is not given out again before programs that were reading it have long ended.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Time after which a freed part may be reused: BPF programs that read it have ended by then.
+const REUSE_AFTER: Duration = Duration::from_millis(500);
 
 /// Free parts of an array, first fit.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ impl Extents {
     }
 
     fn settle(&mut self, now: Instant) {
-        let settled = self.limbo.partition_point(|(at, ..)| now.saturating_duration_since(*at) >= SETTLE);
+        let settled =
+            self.limbo.partition_point(|(at, ..)| now.saturating_duration_since(*at) >= REUSE_AFTER);
         for (_, start, len) in self.limbo.drain(..settled).collect::<Vec<_>>() {
             self.free(start, len);
         }
@@ -89,7 +90,7 @@ mod tests {
             extents.give(start, 2, now);
         }
         assert_eq!((extents.used(), extents.take(1, now)), (0, None));
-        let later = now + SETTLE;
+        let later = now + REUSE_AFTER;
         assert!(extents.is_idle(later));
         assert_eq!(extents.take(10, later), Some(0));
         assert_eq!(extents.take(0, later), Some(0));

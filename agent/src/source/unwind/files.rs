@@ -14,8 +14,8 @@ use opener::{Blocked, Held, Owner, Refused};
 use super::process::Found;
 use super::worker::Worker;
 
-/// Files remembered before those that no process uses are forgotten.
-const FILES: usize = 4096;
+/// Files in memory from which those that no process uses are forgotten.
+const MAX_FILES: usize = 4096;
 
 /// A file, as `maps` names it: device, inode, path; and the [space](opener::process::space) in which the path counts.
 pub(super) type FileKey = (u64, u64, String, u64);
@@ -92,7 +92,7 @@ impl Worker {
                     Some(Found::Pending) | None => {}
                     Some(known) => return *known,
                 }
-                if self.files.len() >= FILES {
+                if self.files.len() >= MAX_FILES {
                     self.files.clear();
                 }
                 let found = self.read(Of { owner: of.owner.on(*dev), ..of }, mapping, sizes, now);
@@ -145,7 +145,7 @@ impl Worker {
         };
         let found = self.load(&table, now);
         if let (Found::Table(id), Some(build_id)) = (found, build_id) {
-            if self.contents.len() >= FILES {
+            if self.contents.len() >= MAX_FILES {
                 self.contents.clear();
             }
             self.contents.insert(build_id, id);

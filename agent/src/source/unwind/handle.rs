@@ -18,7 +18,7 @@ use crate::bpf::StartError;
 use crate::bpf::UnwindMaps;
 use crate::source::spaces::Mappings;
 
-/// What the thread is told.
+/// An event for the thread.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Sampled; with `true`, in code that is not known.
@@ -30,14 +30,14 @@ pub(super) enum Event {
     Exec(Tgid),
     Exit(Tgid),
     /// Stacks that were copied, to be walked here.
-    Copied(Vec<(Young, Charge)>),
+    Copied(Vec<(StackCopy, Charge)>),
     /// Answered when everything before has been done.
     Settle(mpsc::Sender<()>),
 }
 
 /// A stack of a process that the kernel side did not know yet.
 #[derive(Debug)]
-pub struct Young {
+pub struct StackCopy {
     /// The sample's number.
     pub id: u64,
     /// The process: gone already, perhaps.
@@ -63,8 +63,8 @@ pub(super) struct Charge {
 
 impl Charge {
     /// `None` where there is no room.
-    fn of(young: &Young, waiting: &Arc<AtomicUsize>) -> Option<Self> {
-        let bytes = size_of::<Young>() + size_of_val(&young.copied.stack[..]);
+    fn of(copy: &StackCopy, waiting: &Arc<AtomicUsize>) -> Option<Self> {
+        let bytes = size_of::<StackCopy>() + size_of_val(&copy.copied.stack[..]);
         let before = waiting.fetch_add(bytes, Ordering::Relaxed);
         let charge = Self { waiting: Arc::clone(waiting), bytes };
         (before + bytes <= WAITING_BYTES).then_some(charge)
@@ -128,7 +128,7 @@ impl Unwinding {
         }
     }
 
-    /// What was told is to be looked at now.
+    /// Wakes the thread to read its events now.
     fn ring(&self) {
         // A counter that is full has been rung.
         let _ = self.bell.write(1);
@@ -147,13 +147,13 @@ impl Unwinding {
 
     /// Has these walked; [`Self::walked`] brings them. Returns the numbers of those that there is no room for.
     #[must_use]
-    pub fn walk(&self, young: Vec<Young>) -> Vec<u64> {
+    pub fn walk(&self, copies: Vec<StackCopy>) -> Vec<u64> {
         let mut refused = Vec::new();
-        let mut taken = Vec::with_capacity(young.len());
-        for young in young {
-            match Charge::of(&young, &self.waiting) {
-                Some(charge) => taken.push((young, charge)),
-                None => refused.push(young.id),
+        let mut taken = Vec::with_capacity(copies.len());
+        for copy in copies {
+            match Charge::of(&copy, &self.waiting) {
+                Some(charge) => taken.push((copy, charge)),
+                None => refused.push(copy.id),
             }
         }
         if !taken.is_empty() {
@@ -219,14 +219,14 @@ mod tests {
     #[test]
     fn stacks_that_wait_take_no_more_than_their_room_and_give_it_back() {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let young = |id| Young {
+        let copy = |id| StackCopy {
             id,
             tgid: Tgid(7),
             mappings: Mappings::default(),
             before: Mappings::default(),
             copied: Copied { pc: 0, sp: 0, bp: 0, stack: vec![0; 2048].into() },
         };
-        let charges: Vec<_> = (0..1000).filter_map(|id| Charge::of(&young(id), &waiting)).collect();
+        let charges: Vec<_> = (0..1000).filter_map(|id| Charge::of(&copy(id), &waiting)).collect();
         assert!((200..=256).contains(&charges.len()), "{}", charges.len());
         assert!(waiting.load(Ordering::Relaxed) <= WAITING_BYTES);
         drop(charges);

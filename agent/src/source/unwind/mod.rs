@@ -1,5 +1,6 @@
 //! Keeps the kernel side supplied with the mappings of processes and the unwind tables of their files.
 
+mod copied;
 mod extents;
 mod files;
 mod handle;
@@ -9,7 +10,6 @@ mod python;
 mod tables;
 mod walk;
 mod worker;
-mod young;
 
-pub use handle::{Unwinding, Walked, Young};
+pub use handle::{StackCopy, Unwinding, Walked};
 pub use walk::Copied;

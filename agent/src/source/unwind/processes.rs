@@ -16,12 +16,12 @@ use crate::clock;
 /// whatever we do.
 const REFRESH_MIN: Duration = Duration::from_millis(20);
 const REFRESH_MAX: Duration = Duration::from_secs(30);
-/// One part in so many of the time is spent on reading a process' mappings, however often they change: Java has thousands.
-const LOOKS: u32 = 50;
-/// Looks in vain, one behind the other, after which stacks that lead into code without a mapping are copied no more.
-const HOPELESS: u32 = 3;
-/// A process that has not been sampled for so long may give its place to others.
-const IDLE: Duration = Duration::from_mins(1);
+/// Reading a process' mappings may take at most one part in this many of the time: Java changes thousands.
+const READ_TIME_DIVISOR: u32 = 50;
+/// Failed readings in a row after which stacks that lead into unmapped code are no longer copied.
+const MAX_FAILED_READS: u32 = 3;
+/// Time without a sample after which a process may give its place to another one.
+const EVICT_AFTER: Duration = Duration::from_mins(1);
 
 /// A process that has been looked at.
 #[derive(Debug)]
@@ -107,7 +107,10 @@ impl Worker {
             Some(process) if self.mappings(process) == plan.mappings => process.vain.saturating_add(1),
             _ => 0,
         };
-        let pause = REFRESH_MIN.max(took * LOOKS).saturating_mul(2u32.saturating_pow(vain)).min(REFRESH_MAX);
+        let pause = REFRESH_MIN
+            .max(took * READ_TIME_DIVISOR)
+            .saturating_mul(2u32.saturating_pow(vain))
+            .min(REFRESH_MAX);
         self.give(tgid, plan, (vain, pause), now);
         left
     }
@@ -137,12 +140,13 @@ impl Worker {
         for (at, mapping) in plan.mappings.into_iter().enumerate() {
             self.maps.put_mapping(first + at as u32, mapping);
         }
-        let young = u32::from(vain < HOPELESS);
+        let copy_stacks = u32::from(vain < MAX_FAILED_READS);
         let (tables, python, next) = (plan.tables, plan.python, now + pause);
         self.processes.insert(tgid, Process { first, count, tables, python, sampled, next, vain });
         let (list, layout) = python.unwrap_or_default();
-        if let Err(error) =
-            self.maps.put_process(tgid.0, ProcessMaps { first, count, python: list, layout, young })
+        if let Err(error) = self
+            .maps
+            .put_process(tgid.0, ProcessMaps { first, count, python: list, layout, young: copy_stacks })
         {
             tracing::debug!(%tgid, %error, "no room for another process' mappings");
             self.refused += 1;
@@ -155,7 +159,7 @@ impl Worker {
         let idle: Vec<Tgid> = self
             .processes
             .iter()
-            .filter(|(_, process)| now.saturating_duration_since(process.sampled) > IDLE)
+            .filter(|(_, process)| now.saturating_duration_since(process.sampled) > EVICT_AFTER)
             .map(|(tgid, _)| *tgid)
             .collect();
         for tgid in idle {

@@ -11,8 +11,8 @@ use opener::Workers;
 use super::files::{FileKey, Of};
 use crate::bpf::UnwindMaps;
 
-/// Files remembered before all are forgotten: only those called Python.
-const FILES: usize = 1024;
+/// Most files in memory before all are forgotten: only those named Python.
+const MAX_FILES: usize = 1024;
 
 /// Files that may have an interpreter, by device, inode and path.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Pythons {
         if !Interpreter::may_be_in(file) {
             return None;
         }
-        if self.0.len() >= FILES {
+        if self.0.len() >= MAX_FILES {
             self.0.clear();
         }
         let known = self.0.entry((*dev, *ino, path.clone(), of.space));

@@ -24,11 +24,10 @@ use crate::bpf::UnwindMaps;
 use crate::clock;
 use crate::source::spaces::Mappings;
 
-/// How long the thread waits for the kernel side, or for the collector to ring, before it looks at what is told without
-/// ringing.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Of each second, the thread makes tables for this part: a start or a build beside it does not take a whole CPU.
-const SHARE: u32 = 3;
+/// Longest wait for the kernel side or the collector, before the thread reads requests that come without a wake-up.
+const WAKE_UP_EVERY: Duration = Duration::from_secs(1);
+/// The thread makes tables for at most one part in this many of each second: a start or a build does not take a whole CPU.
+const BUILD_TIME_DIVISOR: u32 = 3;
 /// A table that took long (a browser's takes a second) is no reason to let short-lived processes wait.
 const MAX_PAUSE: Duration = Duration::from_millis(10);
 
@@ -100,7 +99,7 @@ impl Worker {
             let Some(tgid) = self.queue.pop_front().or_else(|| self.later.pop_front()) else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
-                self.maps.wait(bell.as_fd(), PATIENCE);
+                self.maps.wait(bell.as_fd(), WAKE_UP_EVERY);
                 continue;
             };
             self.queued.remove(&tgid);
@@ -114,7 +113,7 @@ impl Worker {
                 self.waiting.clear();
             } else if self.waiting.is_empty() {
                 // Nobody waits for it: in moderation.
-                std::thread::sleep((took * (SHARE - 1)).min(MAX_PAUSE));
+                std::thread::sleep((took * (BUILD_TIME_DIVISOR - 1)).min(MAX_PAUSE));
             }
         }
     }
@@ -142,15 +141,15 @@ impl Worker {
                 self.enqueue(tgid);
             }
             Event::Exit(tgid) => self.forget(tgid, now),
-            Event::Copied(young) => {
+            Event::Copied(copies) => {
                 // Of processes that began before the agent: they live, and `/proc` tells.
-                let mut told: HashMap<Tgid, Mappings> = HashMap::new();
-                for (mut young, _charge) in young {
-                    if young.mappings.is_empty() {
-                        let tell = || self.maps_of(young.tgid).ok().flatten().unwrap_or_default().into();
-                        young.mappings = Arc::clone(told.entry(young.tgid).or_insert_with(tell));
+                let mut maps: HashMap<Tgid, Mappings> = HashMap::new();
+                for (mut copy, _charge) in copies {
+                    if copy.mappings.is_empty() {
+                        let read = || self.maps_of(copy.tgid).ok().flatten().unwrap_or_default().into();
+                        copy.mappings = Arc::clone(maps.entry(copy.tgid).or_insert_with(read));
                     }
-                    let walked = self.walk(&young, now);
+                    let walked = self.walk(&copy, now);
                     // The collector may have gone.
                     let _ = self.done.send(walked);
                 }

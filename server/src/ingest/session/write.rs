@@ -13,7 +13,7 @@ use super::super::{HOSTS, Pending, StreamState, now};
 use super::Session;
 use crate::store::{Note, Store, StoreError, Window, Written};
 
-/// A store error that names no time to wait: somebody has to act, so asking often is of no use.
+/// Pause after a store error without a retry time: a person must act, so frequent retries are of no use.
 const STORE_RETRY: Duration = Duration::from_secs(5);
 
 /// What a write came to.
@@ -101,7 +101,7 @@ impl Session<'_> {
         if let Some(refusal) = &written.refusal {
             tracing::warn!(points = written.refused, "the store refused points: {refusal}");
         }
-        // Which of a batch were duplicates is not told; a batch with any is a repetition after a failure.
+        // The store does not say which of a batch were duplicates; a batch with any is a repetition after a failure.
         if written.duplicates == 0 {
             let now = now();
             for pending in batch {

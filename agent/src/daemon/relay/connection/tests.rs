@@ -168,7 +168,7 @@ async fn an_acknowledgement_of_what_was_never_sent_ends_the_connection() {
 async fn a_flood_of_good_messages_ends_the_connection() {
     let mut relay = Relay::ready().await;
     let figures = FromRelay::Figures(Box::default());
-    for _ in 0..4 * BURST {
+    for _ in 0..4 * MAX_FRAMES_BURST {
         relay.send(&figures).await;
     }
     assert!(matches!(relay.broken().await, Broken::Flood));
@@ -239,7 +239,7 @@ async fn what_a_relay_says_is_shown_harmless_and_its_numbers_do_not_overflow() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let error = lock(&shared.figures).sink.error.clone().unwrap();
-    assert!(!error.contains('\x1b') && error.chars().count() <= 2 * TEXT, "{error}");
+    assert!(!error.contains('\x1b') && error.chars().count() <= 2 * MAX_TEXT_CHARS, "{error}");
     drop(relay.stream);
     relay.daemon.await.unwrap().expect("it ended");
     assert_eq!(lock(&shared.figures).lost_before, u64::MAX);

@@ -6,28 +6,28 @@ use agent_common::abi::unwind::{Rule, Verdict};
 use flamegraphs::maps;
 
 use super::files::{Of, Sizes};
-use super::handle::{Walked, Young};
+use super::handle::{StackCopy, Walked};
 use super::process::{Found, translate};
 use super::walk::{Code, walk};
 use super::worker::Worker;
 use crate::source::spaces::Mappings;
 
 impl Worker {
-    pub(super) fn walk(&mut self, young: &Young, now: Instant) -> Walked {
+    pub(super) fn walk(&mut self, copy: &StackCopy, now: Instant) -> Walked {
         // In the middle of an exec, or of its end, it has registers of a program that it no longer has.
-        let within = |mappings: &Mappings| find(mappings, young.copied.pc).is_some();
-        if young.copied.stack.is_empty() || (!within(&young.mappings) && within(&young.before)) {
-            return Walked { id: young.id, frames: Vec::new(), verdict: Verdict::None };
+        let within = |mappings: &Mappings| find(mappings, copy.copied.pc).is_some();
+        if copy.copied.stack.is_empty() || (!within(&copy.mappings) && within(&copy.before)) {
+            return Walked { id: copy.id, frames: Vec::new(), verdict: Verdict::None };
         }
-        let of = Of { gone: true, ..Of::process(young.tgid) };
-        let (frames, verdict) = walk(&young.copied, |at| self.code((young, of), at, now));
-        let verdict = if young.mappings.is_empty() { Verdict::NoProcess } else { verdict };
-        Walked { id: young.id, frames, verdict }
+        let of = Of { gone: true, ..Of::process(copy.tgid) };
+        let (frames, verdict) = walk(&copy.copied, |at| self.code((copy, of), at, now));
+        let verdict = if copy.mappings.is_empty() { Verdict::NoProcess } else { verdict };
+        Walked { id: copy.id, frames, verdict }
     }
 
     /// What the kernel side would find at an address.
-    fn code(&mut self, (young, of): (&Young, Of), at: u64, now: Instant) -> Option<Code> {
-        let mapping = find(&young.mappings, at)?;
+    fn code(&mut self, (copy, of): (&StackCopy, Of), at: u64, now: Instant) -> Option<Code> {
+        let mapping = find(&copy.mappings, at)?;
         let nothing = |reason| Some(Code { rule: Rule::GAP, wide: None, reason });
         let sizes = if self.queue.is_empty() { Sizes::All } else { Sizes::Small };
         match self.find(of, mapping, sizes, now) {
