@@ -8,7 +8,7 @@ use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
 use agent_common::wire::report::{Coverage, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
-use diagnosis::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, Wait, Window};
+use diagnosis::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, TaskTotals, Wait, Window};
 use profile::Sample;
 
 use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
@@ -277,7 +277,8 @@ impl Collector {
         let (mut exits, forks) = self.process.take();
         if let Some((_, tasks)) = &self.proc {
             for exit in &mut exits {
-                exit.before = tasks.before(exit.tgid, exit.start_boot_ns);
+                let all = TaskTotals { cpu: exit.cpu, min_flt: exit.min_flt, maj_flt: exit.maj_flt };
+                exit.before = tasks.before(exit.tgid, exit.start_boot_ns).unwrap_or(all);
             }
         }
         self.unfilter(&exits);

@@ -130,8 +130,8 @@ fn time_without_quota_is_what_the_cgroup_says() {
     }
     let _cpus = CPUS.write().unwrap_or_else(PoisonError::into_inner);
     let group = Cgroup::new().expect("a cgroup");
-    // Less than a busy machine leaves to it anyway.
-    group.quota(10_000).expect("a quota");
+    // Less than a busy machine leaves to it anyway; and few long waits, since after each it may wait for a CPU.
+    group.quota_of_a_second(100_000).expect("a quota");
     // One thread, 1 s of CPU time at 10 %: 10 s.
     let mut spinner = Workload::start("cpu_split", &[1]);
     group.add(spinner.pid()).expect("a process");

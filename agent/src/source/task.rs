@@ -57,6 +57,8 @@ pub struct TaskSource {
     io: Reader,
     /// Number of the reading, from 1.
     turn: u64,
+    /// Start of the first reading.
+    first: BootNs,
     /// Start of the last reading.
     last: Option<BootNs>,
 }
@@ -128,6 +130,7 @@ impl TaskSource {
                 swap_used: true,
             },
             turn: 0,
+            first: crate::clock::boot(),
             last: None,
         };
         source.sample();
@@ -164,15 +167,17 @@ impl TaskSource {
         samples
     }
 
-    /// What the samples handed out so far hold of a process: subtract it from its life's totals when it has ended.
+    /// What the samples handed out so far hold of a process: subtract it from its life's totals when it has ended. `None` if it
+    /// began before the first reading, which did not see it: which part of its life belongs to the windows is unknown.
     /// Call it after the window's [`Self::sample`].
     #[must_use]
-    pub fn before(&self, tgid: Tgid, start: BootNs) -> TaskTotals {
+    pub fn before(&self, tgid: Tgid, start: BootNs) -> Option<TaskTotals> {
         let ticks = start.0 / self.io.tick_ns;
         let here = self.tasks.get(&tgid.0).map(|entry| (entry.start_ticks(), entry.totals()));
         let gone = self.gone.get(&tgid.0).map(|gone| (gone.start_ticks, gone.totals));
         let of = |known: Option<(u64, TaskTotals)>| known.filter(|known| known.0.abs_diff(ticks) <= 1);
-        of(here).or(of(gone)).map_or_else(TaskTotals::default, |known| known.1)
+        let known = of(here).or(of(gone)).map(|known| known.1);
+        known.or_else(|| (start >= self.first).then(TaskTotals::default))
     }
 
     fn forget(&mut self, tgid: u32) {
@@ -219,16 +224,21 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(find(&source.sample(), child.id()).is_none());
-        let totals = source.before(Tgid(child.id()), sample.start_boot_ns);
+        let totals = source.before(Tgid(child.id()), sample.start_boot_ns).expect("it was seen");
         assert!(totals.min_flt > 0, "{totals:?}");
+        let minute = 60_000_000_000;
+        let later = BootNs(sample.start_boot_ns.0 + minute);
+        assert_eq!(source.before(Tgid(child.id()), later), Some(TaskTotals::default()));
+        let earlier = BootNs(sample.start_boot_ns.0.saturating_sub(minute));
         assert_eq!(
-            source.before(Tgid(child.id()), BootNs(sample.start_boot_ns.0 + 60_000_000_000)),
-            TaskTotals::default()
+            source.before(Tgid(child.id()), earlier),
+            None,
+            "it ended before the first reading saw it"
         );
         for _ in 0..ENDED_WINDOWS {
             source.sample();
         }
-        assert_eq!(source.before(Tgid(child.id()), sample.start_boot_ns), TaskTotals::default());
+        assert_ne!(source.before(Tgid(child.id()), sample.start_boot_ns), Some(totals), "it is forgotten");
     }
 
     #[test]

@@ -88,6 +88,14 @@ impl Cgroup {
         self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], &[us.to_string(), format!("{us} 100000")])
     }
 
+    /// CPU time in a second, µs.
+    pub fn quota_of_a_second(&self, us: u64) -> Result<()> {
+        if !self.unified {
+            self.set("cpu", ["cpu.cfs_period_us"; 2], &["1000000".to_owned(), String::new()])?;
+        }
+        self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], &[us.to_string(), format!("{us} 1000000")])
+    }
+
     /// Time that its threads were held back by the quota, by the kernel's own count.
     pub fn throttled(&self) -> Result<Duration> {
         let of = |dir: &&PathBuf| self.unified || dir.starts_with(Path::new(CGROUPS).join("cpu"));
