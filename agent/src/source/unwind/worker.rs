@@ -31,6 +31,9 @@ const BUILD_TIME_DIVISOR: u32 = 3;
 /// A table that took long (a browser's takes a second) is no reason to let short-lived processes wait.
 const MAX_PAUSE: Duration = Duration::from_millis(10);
 
+/// Beside a build there is always another process: a large file gets its table after this all the same.
+const MAX_LATER: Duration = Duration::from_millis(300);
+
 pub(super) struct Worker {
     pub(super) maps: UnwindMaps,
     /// Threads that touch files and processes.
@@ -51,7 +54,7 @@ pub(super) struct Worker {
     pub(super) vdso: Option<Found>,
     /// Processes to look at, and those of them that come after all others: each has a large file without a table.
     pub(super) queue: VecDeque<Tgid>,
-    pub(super) later: VecDeque<Tgid>,
+    pub(super) later: VecDeque<(Instant, Tgid)>,
     pub(super) queued: HashSet<Tgid>,
     waiting: Vec<mpsc::Sender<()>>,
     done: mpsc::Sender<Walked>,
@@ -95,8 +98,7 @@ impl Worker {
             self.maps.wanted(|tgid| wanted.push((Tgid(tgid), true)));
             self.event(Event::Sampled(wanted));
             let now = Instant::now();
-            let sizes = if self.queue.is_empty() { Sizes::All } else { Sizes::Small };
-            let Some(tgid) = self.queue.pop_front().or_else(|| self.later.pop_front()) else {
+            let Some((tgid, sizes)) = self.next(now) else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
                 self.maps.wait(bell.as_fd(), WAKE_UP_EVERY);
@@ -105,7 +107,7 @@ impl Worker {
             self.queued.remove(&tgid);
             if self.look_at(tgid, sizes, now) {
                 self.queued.insert(tgid);
-                self.later.push_back(tgid);
+                self.later.push_back((now, tgid));
             }
             let took = now.elapsed();
             self.publish();
@@ -165,6 +167,15 @@ impl Worker {
     /// Mappings of a process; `None` if it is gone, an error if it does not answer.
     pub(super) fn maps_of(&self, tgid: Tgid) -> Result<Option<Vec<maps::Mapping>>, Blocked> {
         self.workers.run(Owner::of_process(tgid.0), move || maps::read(tgid.0).ok())
+    }
+
+    /// The process to look at: one with a large file comes after all others, or when it has waited for [`MAX_LATER`].
+    fn next(&mut self, now: Instant) -> Option<(Tgid, Sizes)> {
+        let waited = self.later.front().is_some_and(|(since, _)| now.duration_since(*since) > MAX_LATER);
+        if let Some(tgid) = self.queue.pop_front_if(|_| !waited) {
+            return Some((tgid, Sizes::Small));
+        }
+        self.later.pop_front().map(|(_, tgid)| (tgid, Sizes::All))
     }
 
     fn is_done(&self) -> bool {
