@@ -53,6 +53,9 @@ fi
 mkdir -p "$root/s7mpa"
 git -C "$SOURCE" ls-files -z --cached --others --exclude-standard |
     (cd "$SOURCE" && tar --null --files-from=- --ignore-failed-read -cf -) | tar -C "$root/s7mpa" -xf -
+# A checkout is a repository: some checks look at the files that it lists.
+git -C "$root/s7mpa" -c init.defaultBranch=main init --quiet
+git -C "$root/s7mpa" add --all
 
 # Rust as rustup installs it: the toolchain read-only, its launchers, the crates that are downloaded. Nothing that somebody
 # has put beside them with `cargo install`.
