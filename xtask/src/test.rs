@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("cc", "gcc"),
     ("c++", "g++"),
     ("go", "golang-go"),
@@ -39,6 +39,8 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("python3", "python3"),
     // Its groups of system calls; nothing of it runs.
     ("systemd-analyze", "systemd"),
+    // The unit reloads with it.
+    ("kill", "procps"),
 ];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
