@@ -28,6 +28,17 @@ int main(void) { while (busy()) descend(100); return 0; }
     reaches_start("deep", body, &["descend", "main"]);
 }
 
+/// Its table is made after those of all other processes.
+#[test]
+fn a_program_of_many_mebibytes_is_followed() {
+    let body = r"
+static const char big[48 << 20] = { 1 };
+static void work(volatile const char *from) { spin_hot(3000 + *from); }
+int main(int count, char **words) { (void)words; while (busy()) work(&big[count]); return 0; }
+";
+    reaches_start("large", body, &["work", "main"]);
+}
+
 #[test]
 fn a_callback_is_followed_through_libc() {
     let body = r"

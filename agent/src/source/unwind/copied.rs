@@ -5,7 +5,7 @@ use std::time::Instant;
 use agent_common::abi::unwind::{Rule, Verdict};
 use flamegraphs::maps;
 
-use super::files::{Of, Sizes};
+use super::files::Of;
 use super::handle::{StackCopy, Walked};
 use super::process::{Found, translate};
 use super::walk::{Code, walk};
@@ -29,7 +29,7 @@ impl Worker {
     fn code(&mut self, (copy, of): (&StackCopy, Of), at: u64, now: Instant) -> Option<Code> {
         let mapping = find(&copy.mappings, at)?;
         let nothing = |reason| Some(Code { rule: Rule::GAP, wide: None, reason });
-        let sizes = if self.queue.is_empty() { Sizes::All } else { Sizes::Small };
+        let sizes = self.queue.sizes();
         match self.find(of, mapping, sizes, now) {
             Found::Table(id) => {
                 let found = self.tables.get(id).and_then(|loaded| translate(mapping, loaded));

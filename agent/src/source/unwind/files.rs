@@ -90,6 +90,7 @@ impl Worker {
                 match self.files.get(&key) {
                     Some(Found::Table(id)) if self.tables.get(*id).is_none() => {}
                     Some(Found::Pending) | None => {}
+                    Some(Found::Large) if sizes == Sizes::All => {}
                     Some(known) => return *known,
                 }
                 if self.files.len() >= MAX_FILES {
@@ -101,7 +102,7 @@ impl Worker {
                 let found = match found {
                     Ok(found) => found,
                     Err(NoTable::NotNow) => Found::Pending,
-                    Err(NoTable::Large) => return Found::Large,
+                    Err(NoTable::Large) => Found::Large,
                     Err(NoTable::NotThere) if of.gone => return Found::Bare,
                     Err(NoTable::NotThere) => Found::Bare,
                 };

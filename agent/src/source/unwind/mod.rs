@@ -7,6 +7,7 @@ mod handle;
 mod process;
 mod processes;
 mod python;
+mod queue;
 mod tables;
 mod walk;
 mod worker;

@@ -51,10 +51,7 @@ impl Worker {
     }
 
     pub(super) fn forget(&mut self, tgid: Tgid, now: Instant) {
-        if self.queued.remove(&tgid) {
-            self.queue.retain(|queued| *queued != tgid);
-            self.later.retain(|(_, queued)| *queued != tgid);
-        }
+        self.queue.remove(tgid);
         if self.processes.contains_key(&tgid) {
             self.maps.drop_process(tgid.0);
             self.release(tgid, now);

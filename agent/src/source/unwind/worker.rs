@@ -1,6 +1,6 @@
 //! The thread that reads mappings and makes tables.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +14,12 @@ use nix::sys::eventfd::EventFd;
 use opener::{Blocked, Owner, Patience, Workers};
 
 use super::extents::Extents;
-use super::files::{FileKey, Sizes};
+use super::files::FileKey;
 use super::handle::{Event, Walked};
 use super::process::Found;
 use super::processes::Process;
 use super::python::Pythons;
+use super::queue::Queue;
 use super::tables::{TableId, Tables};
 use crate::bpf::UnwindMaps;
 use crate::clock;
@@ -30,9 +31,6 @@ const WAKE_UP_EVERY: Duration = Duration::from_secs(1);
 const BUILD_TIME_DIVISOR: u32 = 3;
 /// A table that took long (a browser's takes a second) is no reason to let short-lived processes wait.
 const MAX_PAUSE: Duration = Duration::from_millis(10);
-
-/// Beside a build there is always another process: a large file gets its table after this all the same.
-const MAX_LATER: Duration = Duration::from_millis(300);
 
 pub(super) struct Worker {
     pub(super) maps: UnwindMaps,
@@ -52,10 +50,8 @@ pub(super) struct Worker {
     /// Build ID → table: the same library in two images.
     pub(super) contents: HashMap<Box<[u8]>, TableId>,
     pub(super) vdso: Option<Found>,
-    /// Processes to look at, and those of them that come after all others: each has a large file without a table.
-    pub(super) queue: VecDeque<Tgid>,
-    pub(super) later: VecDeque<(Instant, Tgid)>,
-    pub(super) queued: HashSet<Tgid>,
+    /// Processes to look at.
+    pub(super) queue: Queue,
     waiting: Vec<mpsc::Sender<()>>,
     done: mpsc::Sender<Walked>,
 }
@@ -75,9 +71,7 @@ impl Worker {
             pythons: Pythons::default(),
             contents: HashMap::new(),
             vdso: None,
-            queue: VecDeque::new(),
-            later: VecDeque::new(),
-            queued: HashSet::new(),
+            queue: Queue::default(),
             waiting: Vec::new(),
             done,
         }
@@ -98,20 +92,18 @@ impl Worker {
             self.maps.wanted(|tgid| wanted.push((Tgid(tgid), true)));
             self.event(Event::Sampled(wanted));
             let now = Instant::now();
-            let Some((tgid, sizes)) = self.next(now) else {
+            let Some((tgid, sizes)) = self.queue.pop(now) else {
                 self.tables.trim(&mut self.maps, now);
                 self.publish();
                 self.maps.wait(bell.as_fd(), WAKE_UP_EVERY);
                 continue;
             };
-            self.queued.remove(&tgid);
             if self.look_at(tgid, sizes, now) {
-                self.queued.insert(tgid);
-                self.later.push_back((now, tgid));
+                self.queue.push_later(tgid, now);
             }
             let took = now.elapsed();
             self.publish();
-            if self.is_done() {
+            if self.queue.is_empty() {
                 self.waiting.clear();
             } else if self.waiting.is_empty() {
                 // Nobody waits for it: in moderation.
@@ -133,14 +125,14 @@ impl Worker {
                         None => stale,
                     };
                     if due {
-                        self.enqueue(tgid);
+                        self.queue.push(tgid);
                     }
                 }
             }
             Event::Fork { parent, child } => self.fork(parent, child, now),
             Event::Exec(tgid) => {
                 self.forget(tgid, now);
-                self.enqueue(tgid);
+                self.queue.push(tgid);
             }
             Event::Exit(tgid) => self.forget(tgid, now),
             Event::Copied(copies) => {
@@ -157,7 +149,7 @@ impl Worker {
                 }
             }
             Event::Settle(done) => {
-                if !self.is_done() {
+                if !self.queue.is_empty() {
                     self.waiting.push(done);
                 }
             }
@@ -167,25 +159,6 @@ impl Worker {
     /// Mappings of a process; `None` if it is gone, an error if it does not answer.
     pub(super) fn maps_of(&self, tgid: Tgid) -> Result<Option<Vec<maps::Mapping>>, Blocked> {
         self.workers.run(Owner::of_process(tgid.0), move || maps::read(tgid.0).ok())
-    }
-
-    /// The process to look at: one with a large file comes after all others, or when it has waited for [`MAX_LATER`].
-    fn next(&mut self, now: Instant) -> Option<(Tgid, Sizes)> {
-        let waited = self.later.front().is_some_and(|(since, _)| now.duration_since(*since) > MAX_LATER);
-        if let Some(tgid) = self.queue.pop_front_if(|_| !waited) {
-            return Some((tgid, Sizes::Small));
-        }
-        self.later.pop_front().map(|(_, tgid)| (tgid, Sizes::All))
-    }
-
-    fn is_done(&self) -> bool {
-        self.queue.is_empty() && self.later.is_empty()
-    }
-
-    fn enqueue(&mut self, tgid: Tgid) {
-        if self.queued.insert(tgid) {
-            self.queue.push_back(tgid);
-        }
     }
 
     fn publish(&mut self) {
