@@ -245,15 +245,9 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
     }
     drop(store);
     // Root reads a store as the user whose it is.
-    let config = Settings::defaults().config().expect("the defaults are sound");
-    if let Some((user, group)) = ::agent::daemon::relay_owner(&config).expect("a user") {
-        let dir = dir.path().join("state-server");
-        for entry in std::fs::read_dir(&dir).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            nix::unistd::chown(&path, Some(user), Some(group)).expect("owned");
-        }
-        nix::unistd::chown(&dir, Some(user), Some(group)).expect("owned");
-    }
+    let mut config = Settings::defaults().config().expect("the defaults are sound");
+    (config.state_dir, config.run_dir) = (state.clone(), dir.path().join("run"));
+    ::agent::daemon::make_relay_dirs(&config).expect("its directories");
     let query = |args: &[&str]| {
         let state = format!("state_dir={}", state.display());
         let output = run(&[&["--set", &state, "query", "m", "v"], args].concat());

@@ -112,13 +112,8 @@ impl Guarded {
     #[must_use]
     pub fn spin(program: &Path, args: &[&str]) -> Self {
         let process = Self::spawn(program, args);
-        let ticks = || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it lives");
-            // Field 14, user time, after the name in brackets.
-            let after = stat.rsplit(") ").next().unwrap_or_default().to_owned();
-            after.split(' ').nth(11).and_then(|ticks| ticks.parse::<u64>().ok()).expect("a number")
-        };
-        while ticks() < 5 {
+        // Field 14: user time, ticks of 10 ms.
+        while crate::stat_field(&process.pid().to_string(), 14).expect("it lives") < 5 {
             std::thread::sleep(Duration::from_millis(20));
         }
         process

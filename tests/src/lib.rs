@@ -41,6 +41,14 @@ pub fn can_observe() -> bool {
     true
 }
 
+/// A number in `/proc/PID/stat`, by its place in proc(5), from 4 on; `None` if the process is gone.
+#[must_use]
+pub fn stat_field(pid: &str, place: usize) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which may hold anything, is in brackets; field 3 comes behind it.
+    stat.rsplit(") ").next()?.split(' ').nth(place.checked_sub(3)?)?.trim().parse().ok()
+}
+
 /// Folded stacks: their frames, root first, and their counts.
 ///
 /// # Panics

@@ -32,17 +32,8 @@ fn kernel_thread() -> String {
     let list = std::fs::read_dir("/proc").expect("/proc is mounted");
     list.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
-        .find(|pid| {
-            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-                // Field 9, flags, after the name in brackets: PF_KTHREAD.
-                let after = stat.rsplit(") ").next().unwrap_or_default().to_owned();
-                after
-                    .split(' ')
-                    .nth(6)
-                    .and_then(|f| f.parse::<u64>().ok())
-                    .is_some_and(|f| f & 0x0020_0000 != 0)
-            })
-        })
+        // Field 9, flags: PF_KTHREAD.
+        .find(|pid| tests::stat_field(pid, 9).is_some_and(|flags| flags & 0x0020_0000 != 0))
         .expect("a kernel has threads")
 }
 

@@ -131,7 +131,7 @@ fn time_without_quota_is_what_the_cgroup_says() {
     let _cpus = CPUS.write().unwrap_or_else(PoisonError::into_inner);
     let group = Cgroup::new().expect("a cgroup");
     // Less than a busy machine leaves to it anyway; and few long waits, since after each it may wait for a CPU.
-    group.quota_of_a_second(100_000).expect("a quota");
+    group.quota(100_000, 1_000_000).expect("a quota");
     // One thread, 1 s of CPU time at 10 %: 10 s.
     let mut spinner = Workload::start("cpu_split", &[1]);
     group.add(spinner.pid()).expect("a process");
@@ -177,10 +177,7 @@ fn blocked_on_a_disk_is_what_delay_accounting_says() {
 
 /// Time that a process waited for block I/O, s, to 10 ms: field 42 of its status.
 fn delayed(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
-    // Of those after the name field 3 comes first.
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    fields[39].parse::<f64>().expect("ticks") / 100.0
+    tests::stat_field(&pid.to_string(), 42).expect("it lives") as f64 / 100.0
 }
 
 /// `kernel.task_delayacct`, as it was before when the value goes.

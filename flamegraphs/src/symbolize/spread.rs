@@ -71,7 +71,8 @@ impl Spread {
         }
         let dwarf = Arc::new(dwarf);
         let split = split(&dwarf, &skeletons, places, &budget);
-        let not_found = ranges(&dwarf, skeletons.iter().filter(|unit| !has_split(&split, unit)));
+        let is_missing = |unit: &&Unit| unit.dwo_id.is_some_and(|id| !split.contains_key(&id.0));
+        let not_found = ranges(&dwarf, skeletons.iter().filter(is_missing));
         let bytes = most - budget.0.get() + size_of_val(&*not_found) as u64;
         let context = Context::from_arc_dwarf(dwarf).ok()?;
         Some(Self { context, no_supplement, split, not_found, bytes })
@@ -172,10 +173,6 @@ fn split(dwarf: &Dwarf, units: &[Unit], places: &Places, budget: &Budget) -> Has
         Some((id.0, Arc::new(found)))
     });
     found.collect()
-}
-
-fn has_split(split: &HashMap<u64, Arc<Dwarf>>, unit: &Unit) -> bool {
-    unit.dwo_id.is_some_and(|id| split.contains_key(&id.0))
 }
 
 /// The addresses of these units, [`MAX_RANGES`] at most.

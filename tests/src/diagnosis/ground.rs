@@ -83,17 +83,12 @@ impl Cgroup {
         Ok(())
     }
 
-    /// CPU time, µs in 100 ms.
-    pub fn quota(&self, us: u64) -> Result<()> {
-        self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], &[us.to_string(), format!("{us} 100000")])
-    }
-
-    /// CPU time in a second, µs.
-    pub fn quota_of_a_second(&self, us: u64) -> Result<()> {
-        if !self.unified {
-            self.set("cpu", ["cpu.cfs_period_us"; 2], &["1000000".to_owned(), String::new()])?;
-        }
-        self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], &[us.to_string(), format!("{us} 1000000")])
+    /// CPU time in each period, µs.
+    pub fn quota(&self, us: u64, period_us: u64) -> Result<()> {
+        let both = format!("{us} {period_us}");
+        // Version 2 has both in one file.
+        self.set("cpu", ["cpu.cfs_period_us", "cpu.max"], &[period_us.to_string(), both.clone()])?;
+        self.set("cpu", ["cpu.cfs_quota_us", "cpu.max"], &[us.to_string(), both])
     }
 
     /// Time that its threads were held back by the quota, by the kernel's own count.

@@ -172,7 +172,7 @@ impl Stage {
             }
             Fault::Comes => self.comes()?,
             Fault::Freeze => self.group()?.freeze(true)?,
-            Fault::Quota(us) => self.group()?.quota(us)?,
+            Fault::Quota(us) => self.group()?.quota(us, 100_000)?,
             Fault::Memory(mib) => self.group()?.memory(mib)?,
             Fault::ReadBytes(bytes) => {
                 let place = self.places.get("{disk}").or_else(|| self.places.get("{file}"));
