@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let lints = (!args.unit && args.filter.is_none()).then(lint::all);
     let mut unit = shell::cargo();
     unit.args(["test", "--no-fail-fast"]).args(shell::SELECTION).args(["--lib", "--bins"]).args(filter);
+    runner(&mut unit, "")?;
     let mut ok = cargo_test(&mut unit, &mut results)?;
     if !args.unit {
         let tools = servers()?;
@@ -102,7 +103,7 @@ fn as_root_runner(command: &mut Command, tools: &Path) -> Result<()> {
     let variables = [("REQUIRE_BPF", OsString::from("1")), ("S7MPA_TOOLS", tools.into())];
     command.envs(variables.clone());
     if shell::is_root() {
-        return runner(command, &format!("timeout --kill-after=10 {HANGS}"));
+        return runner(command, "");
     }
     let sudo =
         shell::which("sudo").context("kernel tests need root and there is no sudo here: run this as root")?;
@@ -110,14 +111,15 @@ fn as_root_runner(command: &mut Command, tools: &Path) -> Result<()> {
     shell::run(Command::new(&sudo).arg("-v"))?;
     let words = variables.map(|(name, value)| format!(" {name}={}", value.display())).concat();
     // Root's timeout: ours could not end root's processes.
-    runner(command, &format!("{} env{words} timeout --kill-after=10 {HANGS}", sudo.display()))
+    runner(command, &format!("{} env{words} ", sudo.display()))
 }
 
-/// Has cargo put this before each program that it runs.
-fn runner(command: &mut Command, words: &str) -> Result<()> {
+/// Has cargo start each test binary through `before`, and end it after [`HANGS`].
+fn runner(command: &mut Command, before: &str) -> Result<()> {
     let triple = shell::capture(Command::new("rustc").arg("-vV"))?;
     let host =
         triple.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
+    let words = format!("{before}timeout --kill-after=10 {HANGS}");
     command.env(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")), words);
     Ok(())
 }
@@ -137,17 +139,29 @@ fn cargo_test(command: &mut Command, results: &mut Vec<String>) -> Result<bool> 
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let stdout = child.stdout.take().context("its output is piped")?;
+    let mut slow = Vec::new();
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         println!("{line}");
-        if line.starts_with("test result:")
-            || line.ends_with("... FAILED")
-            || line.contains("has been running for over 60 seconds")
-        {
-            results.push(line);
-        }
+        keep(line, &mut slow, results);
     }
+    results.append(&mut slow);
     Ok(child.wait()?.success())
+}
+
+/// Keeps a line of a test binary for the end: its result, what failed, and, of a binary that was ended before its result, the
+/// tests that ran for long.
+fn keep(line: String, slow: &mut Vec<String>, results: &mut Vec<String>) {
+    if line.starts_with("test result:") {
+        slow.clear();
+        results.push(line);
+    } else if line.ends_with("... FAILED") {
+        results.push(line);
+    } else if line.contains("has been running for over 60 seconds") {
+        slow.push(line);
+    } else if line.starts_with("running ") {
+        results.append(slow);
+    }
 }
 
 /// Repeats what each lint and each runner said last, and the sum.
@@ -183,6 +197,20 @@ fn counts(line: &str) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_test_that_hung_is_named_at_the_end_and_a_slow_one_is_not() {
+        let (mut slow, mut kept) = (Vec::new(), Vec::new());
+        let output = "running 1 test\ntest a has been running for over 60 seconds\ntest a ... ok\ntest result: ok. 1 passed\n\
+                      running 1 test\ntest b has been running for over 60 seconds\n\
+                      running 1 test\ntest c ... FAILED\ntest result: FAILED. 0 passed";
+        for line in output.lines() {
+            super::keep(line.to_owned(), &mut slow, &mut kept);
+        }
+        let hung = "test b has been running for over 60 seconds";
+        let failed = "test result: FAILED. 0 passed";
+        assert_eq!(kept, ["test result: ok. 1 passed", hung, "test c ... FAILED", failed]);
+    }
+
     #[test]
     fn counts_are_read_from_a_result_line() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
