@@ -10,8 +10,11 @@ use crate::process;
 
 /// Threads that one user's files may hold up: each has a stack of its own until its file system answers.
 const MAX_LOST_OF_USER: u32 = 4;
-/// Threads that the files of all users but root may hold up. Root's have [`MAX_LOST_OF_USER`] beside them, always.
+/// Threads that the files of all users but root may hold up.
 const MAX_LOST: u32 = 24;
+/// Threads that root's files may hold up, beside those. Many: a host with dozens of dead mounts, each of which holds up a thread
+/// or two, still has names for all that runs from its own disk.
+const MAX_LOST_OF_ROOT: u32 = 128;
 /// CPU time that the files of one user may take at once, and the part of each second that comes back. Reading the symbol
 /// tables of a desktop takes 2 s. Root's files are not limited.
 const CPU_BURST: Duration = Duration::from_secs(10);
@@ -137,9 +140,13 @@ impl State {
         let of_user = self.users.get(&owner.uid).copied().unwrap_or(0);
         let of_root = self.users.get(&0).copied().unwrap_or(0);
         let others = self.counts.lost_threads - of_root;
+        let too_many = match owner.uid {
+            0 => of_root >= MAX_LOST_OF_ROOT,
+            _ => of_user >= MAX_LOST_OF_USER || others >= MAX_LOST,
+        };
         let result = if self.places.contains_key(&owner.place) {
             Err(Blocked::NoAnswer)
-        } else if of_user >= MAX_LOST_OF_USER || (owner.uid != 0 && others >= MAX_LOST) {
+        } else if too_many {
             Err(Blocked::TooMany)
         } else if self.left(owner.uid, now) == Duration::ZERO {
             Err(Blocked::OverTime)
@@ -220,7 +227,11 @@ mod tests {
         }
         assert_eq!(device, u64::from(MAX_LOST));
         assert_eq!(state.admit(owner(1, 999), now), Err(Blocked::TooMany));
-        assert_eq!(state.admit(owner(0, 999), now), Ok(()));
+        for device in 1000..1000 + u64::from(MAX_LOST_OF_ROOT) {
+            assert_eq!(state.admit(owner(0, device), now), Ok(()));
+            state.lose(owner(0, device));
+        }
+        assert_eq!(state.admit(owner(0, 999), now), Err(Blocked::TooMany));
         state.find(owner(1, 0));
         assert_eq!(state.admit(owner(1, 0), now), Ok(()));
     }

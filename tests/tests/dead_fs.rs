@@ -51,6 +51,25 @@ fn a_program_on_a_dead_file_system_is_shown_without_names_and_others_with_them()
 }
 
 #[test]
+fn beside_many_dead_file_systems_all_other_programs_have_names() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dead: Vec<_> = std::iter::repeat_with(|| Fuse::serve(&["/bin/dash"])).take(8).collect();
+    let _spins: Vec<_> = dead.iter().map(|fuse| Guarded::spin(&fuse.path("dash"), &SPINS)).collect();
+    let mut other = Workload::start("getppid_loop", &[1 << 40]);
+    other.begin();
+    dead.iter().for_each(Fuse::stop);
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
+    let output = in_time(&["flamegraph", "--all", "--duration", "4s", "-f", "folded", "-o", &out]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains(WHY), "{said}");
+    let all = fs::read_to_string(&out).expect("the folded stacks");
+    assert!(all.contains("getppid_loop::main"), "{said}\n{all}");
+}
+
+#[test]
 fn a_daemon_beside_a_dead_file_system_answers_and_ends_in_order() {
     if !tests::can_observe() {
         return;
