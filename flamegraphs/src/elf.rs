@@ -214,15 +214,17 @@ impl Elf {
     }
 }
 
-/// Contents of a compressed section: an `Elf64_Chdr` (kind, size, alignment), then zlib's format.
+/// Contents of a compressed section: an `Elf64_Chdr` (kind, size, alignment), then zlib's format or Zstandard's.
 fn inflate(bytes: &[u8], most: u64) -> Option<Vec<u8>> {
     const ZLIB: u32 = 1;
-    let size = u64_at(bytes, 8)?;
-    if u32_at(bytes, 0)? != ZLIB || size > most {
-        return None;
-    }
-    let mut whole = Vec::new();
-    flate2::read::ZlibDecoder::new(bytes.get(24..)?).take(size).read_to_end(&mut whole).ok()?;
+    const ZSTD: u32 = 2;
+    let size = u64_at(bytes, 8).filter(|size| *size <= most)?;
+    let (packed, mut whole) = (bytes.get(24..)?, Vec::new());
+    match u32_at(bytes, 0)? {
+        ZLIB => flate2::read::ZlibDecoder::new(packed).take(size).read_to_end(&mut whole).ok()?,
+        ZSTD => zstd::Decoder::new(packed).ok()?.take(size).read_to_end(&mut whole).ok()?,
+        _ => return None,
+    };
     (whole.len() as u64 == size).then_some(whole)
 }
 

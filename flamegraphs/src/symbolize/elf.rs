@@ -8,7 +8,7 @@ use std::fs::File;
 
 pub(super) use sections::DebugLink;
 use sections::Sections;
-pub(crate) use snapshot::{Content, NOT_TEXT};
+pub(crate) use snapshot::NOT_TEXT;
 
 use crate::elf::{Elf, Segment};
 
@@ -40,14 +40,9 @@ impl Image {
         self.sections.has_symtab
     }
 
-    /// Has debug info.
-    pub(crate) fn has_debug_info(&self) -> bool {
-        self.sections.has_debug_info
-    }
-
-    /// A part of its debug info may be in another file.
-    pub(crate) fn may_be_spread(&self) -> bool {
-        self.sections.may_be_spread
+    /// Bytes of its debug info, unpacked; `None` without.
+    pub(crate) fn debug_bytes(&self) -> Option<u64> {
+        self.sections.has_debug_info.then_some(self.sections.debug_bytes)
     }
 
     /// What `.gnu_debuglink` says: the name of the file with its debug info, and that file's checksum.
@@ -80,8 +75,8 @@ mod tests {
     fn the_test_program_itself_has_segments_and_symbols() {
         let image = Image::read(&File::open("/proc/self/exe").unwrap()).unwrap();
         assert!(!image.loads.is_empty());
-        assert!(image.has_symtab() && image.bytes(Content::Symbols) > 0);
-        assert!(image.has_debug_info() && image.bytes(Content::Debug) > image.bytes(Content::Symbols));
+        assert!(image.has_symtab() && image.symbol_bytes() > 0);
+        assert!(image.debug_bytes() > Some(image.symbol_bytes()));
         let load = image.loads[0];
         assert_eq!(image.vaddr(load.offset), Some(load.vaddr));
         assert_eq!(image.vaddr(u64::MAX), None);
@@ -102,7 +97,7 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&bytes).unwrap();
             if let Some(image) = Image::read(&file) {
-                let _ = (image.vaddr(seed), image.snapshot(&file, Content::Debug));
+                let _ = (image.vaddr(seed), image.snapshot(&file));
             }
         }
         let mut text = tempfile::tempfile().unwrap();

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use opener::file::Root;
 
-use super::elf::{Content, Image};
+use super::dwarf::{DebugInfo, Places};
+use super::elf::Image;
 use super::go::GoTable;
 use super::jitdump::Dump;
-use super::spread::{Places, Spread};
 use super::{name, perf_map};
 use crate::maps;
 
@@ -42,14 +42,12 @@ pub(crate) fn elf(file: &File) {
     for addr in ADDRS {
         image.vaddr(addr);
     }
-    for content in [Content::Symbols, Content::Debug] {
-        // Sizes may be made up: a refusal is an answer.
-        let _ = image.snapshot(file, content);
-    }
+    // Sizes may be made up: a refusal is an answer.
+    let _ = image.snapshot(file);
     // Of debug info in several files this one is all that there is.
     let nowhere = Places { root: Root::Own, path: "/nonexistent/program".into(), trusted: true };
-    if let Some(own) = Spread::read(file, &nowhere, 1 << 20) {
-        let _ = ADDRS.map(|addr| own.find(addr).map(|name| name.inlined.len()));
+    if let Some(mut own) = DebugInfo::read(file, &nowhere, 1 << 20) {
+        let _ = own.find_all(&ADDRS);
     }
     if let Some(table) = GoTable::read(file, &image) {
         let _ = ADDRS.map(|addr| table.find(addr));

@@ -70,15 +70,14 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(options: SymbolizerOptions) -> Self {
-        let debug = options.debug_bytes > 0;
         Self {
             workers: Workers::new("symbolizer"),
             deadline: None,
             known: HashMap::new(),
             // Reload is off since a path here is memory of ours, which does not change.
             symbolizer: Symbolizer::builder()
-                .enable_code_info(debug)
-                .enable_inlined_fns(debug)
+                .enable_code_info(false)
+                .enable_inlined_fns(false)
                 .enable_demangling(false)
                 .enable_auto_reload(false)
                 .build(),
@@ -202,7 +201,6 @@ impl Files {
         opened.image = contents.image.map(Arc::new);
         opened.python = contents.python.map(Arc::new);
         opened.awaits = false;
-        opened.plain = false;
     }
 
     /// Forgets what was found without the debug file that a server has sent since.
@@ -248,11 +246,11 @@ impl Files {
         let missing: Vec<u64> =
             vaddrs.iter().zip(&names).filter(|(_, name)| name.is_none()).map(|(&vaddr, _)| vaddr).collect();
         if !missing.is_empty() {
-            let mut found = self.symbolize(&mut opened, file, &missing).into_iter();
+            let (found, complete) = self.symbolize(&mut opened, file, &missing);
+            let mut found = found.into_iter();
             for (name, &vaddr) in names.iter_mut().zip(vaddrs).filter(|(name, _)| name.is_none()) {
                 let fresh = found.next().unwrap_or_else(|| stand_in(&file.label, vaddr, Unnamed::Failed));
-                let for_now = [Unnamed::Failed, Unnamed::FileGone, Unnamed::NoAnswer, Unnamed::OverBudget];
-                if fresh.unnamed.is_none_or(|reason| !for_now.contains(&reason)) {
+                if complete {
                     cache.insert(content, vaddr, fresh.clone());
                 }
                 *name = Some(fresh);
@@ -261,87 +259,105 @@ impl Files {
         names.into_iter().flatten().collect()
     }
 
-    fn symbolize(&mut self, opened: &mut Opened, file: &MappedFile, vaddrs: &[u64]) -> Vec<FrameName> {
-        let all = |reason| vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, reason)).collect();
+    /// Names of `vaddrs` (sorted), and whether a later question could not find more.
+    fn symbolize(
+        &mut self,
+        opened: &mut Opened,
+        file: &MappedFile,
+        vaddrs: &[u64],
+    ) -> (Vec<FrameName>, bool) {
+        let all = |reason| {
+            let names = vaddrs.iter().map(|&vaddr| stand_in(&file.label, vaddr, reason)).collect();
+            (
+                names,
+                ![Unnamed::Failed, Unnamed::FileGone, Unnamed::NoAnswer, Unnamed::OverBudget]
+                    .contains(&reason),
+            )
+        };
         if self.shunned.contains(&file.key) {
             return all(Unnamed::Failed);
         }
-        loop {
-            if opened.cached.is_none() {
-                let (Some(held), Some(image)) = (opened.file.clone(), opened.image.clone()) else {
-                    return all(Unnamed::FileGone);
-                };
-                let wanted = Wanted {
-                    path: file.path.clone(),
-                    root: Root::Of(opened.tgid),
-                    trusted: opened.trusted,
-                    debug_bytes: if opened.plain { 0 } else { self.options.debug_bytes },
-                };
-                let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
-                let its = Arc::clone(&image);
-                let read = move || -> io::Result<Tables> { Tables::read(&held.reader()?, &its, &wanted) };
-                let read = self.touch(owner, move || Ok(read()));
-                match read {
-                    Err(reason) => return all(reason),
-                    Ok(Ok(tables)) => {
-                        self.table_bytes += tables.bytes;
-                        if !tables.debug
-                            && !opened.plain
-                            && let Some(id) = &image.build_id
-                        {
-                            opened.awaits = self.debuginfod.ask(id);
-                        }
-                        opened.cached = Some(tables);
-                    }
-                    Ok(Err(error)) => {
-                        tracing::debug!(file = %file.path.display(), %error, "cannot read the symbol tables");
-                        let too_large = error.kind() == io::ErrorKind::FileTooLarge;
-                        return all(if too_large { Unnamed::OverBudget } else { Unnamed::Failed });
-                    }
+        if opened.cached.is_none() {
+            match self.tables(opened, file) {
+                Ok(tables) => {
+                    self.table_bytes += tables.bytes();
+                    opened.cached = Some(tables);
                 }
+                Err(reason) => return all(reason),
             }
-            let Some(tables) = &opened.cached else { return all(Unnamed::Failed) };
-            self.at_work = Some(file.key.clone());
-            let begin = thread_cpu();
-            let answer = self.answers(tables, file, vaddrs);
-            opener::charge(opened.uid, thread_cpu().saturating_sub(begin));
-            self.at_work = None;
-            match answer {
-                Ok(names) => return names,
-                Err(error) if tables.debug => {
-                    tracing::debug!(file = %file.path.display(), %error, "its debug info is broken");
-                    opened.plain = true;
-                    self.uncache(opened);
-                }
-                Err(error) => {
-                    tracing::debug!(file = %file.path.display(), %error, "cannot symbolize");
-                    return all(Unnamed::Failed);
-                }
+        }
+        let Some(tables) = &mut opened.cached else { return all(Unnamed::Failed) };
+        self.at_work = Some(file.key.clone());
+        self.table_bytes -= tables.bytes();
+        let (mut debug, mut complete) = (Vec::new(), true);
+        if let Some(mut info) = tables.debug.take() {
+            let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
+            let addrs = vaddrs.to_vec();
+            let asked = self.touch(owner, move || {
+                let found = info.find_all(&addrs);
+                Ok((info, found))
+            });
+            complete = asked.is_ok();
+            (tables.debug, debug) = asked.map_or((None, debug), |(info, found)| (Some(info), found));
+        }
+        self.table_bytes += tables.bytes();
+        let begin = thread_cpu();
+        let answer = self.answers(tables, file, vaddrs, &debug);
+        opener::charge(opened.uid, thread_cpu().saturating_sub(begin));
+        self.at_work = None;
+        if !complete {
+            // What did not answer has its debug info: it is read again.
+            self.uncache(opened);
+        }
+        match answer {
+            Ok(names) => (names, complete),
+            Err(error) => {
+                tracing::debug!(file = %file.path.display(), %error, "cannot symbolize");
+                all(Unnamed::Failed)
             }
         }
     }
 
-    /// What symbol tables and, if there is, debug info say; of a Go program without symbols its own table.
+    /// Reads the tables of `file`.
+    fn tables(&mut self, opened: &mut Opened, file: &MappedFile) -> Result<Tables, Unnamed> {
+        let (Some(held), Some(image)) = (opened.file.clone(), opened.image.clone()) else {
+            return Err(Unnamed::FileGone);
+        };
+        let wanted = Wanted {
+            path: file.path.clone(),
+            root: Root::Of(opened.tgid),
+            trusted: opened.trusted,
+            debug_bytes: self.options.debug_bytes,
+        };
+        let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
+        let its = Arc::clone(&image);
+        let read = move || -> io::Result<Tables> { Tables::read(&held.reader()?, &its, &wanted) };
+        let tables = self.touch(owner, move || Ok(read()))?.map_err(|error| {
+            tracing::debug!(file = %file.path.display(), %error, "cannot read the symbol tables");
+            let too_large = error.kind() == io::ErrorKind::FileTooLarge;
+            if too_large { Unnamed::OverBudget } else { Unnamed::Failed }
+        })?;
+        if tables.debug.is_none()
+            && let Some(id) = &image.build_id
+        {
+            opened.awaits = self.debuginfod.ask(id);
+        }
+        Ok(tables)
+    }
+
+    /// What symbol tables and debug info say; of a Go program without symbols its own table.
     fn answers(
         &self,
         tables: &Tables,
         file: &MappedFile,
         vaddrs: &[u64],
+        debug: &[Option<DebugName<'_>>],
     ) -> Result<Vec<FrameName>, blazesym::Error> {
         let mut elf = Elf::new(tables.path());
         elf.debug_syms = false;
-        let symbols = self.symbolizer.symbolize(&Source::Elf(elf.clone()), Input::VirtOffset(vaddrs))?;
-        let found = if tables.debug && tables.spread.is_none() {
-            elf.debug_syms = true;
-            self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs))?
-        } else {
-            Vec::new()
-        };
-        let debug = tables
-            .debug_names(vaddrs)
-            .unwrap_or_else(|| found.iter().map(|found| found.as_sym().map(DebugName::of)).collect());
+        let symbols = self.symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(vaddrs))?;
         let go = |at: usize| tables.go.as_ref().and_then(|go| go.find(vaddrs[at]));
-        Ok(names_of(&symbols, &debug, &file.module, |at, reason| match go(at) {
+        Ok(names_of(&symbols, debug, &file.module, |at, reason| match go(at) {
             Some(name) => FrameName::named(name.into()),
             None => stand_in(&file.label, vaddrs[at], reason),
         }))
@@ -402,7 +418,7 @@ impl Files {
 
     fn uncache(&mut self, opened: &mut Opened) {
         if let Some(cached) = opened.cached.take() {
-            self.table_bytes -= cached.bytes;
+            self.table_bytes -= cached.bytes();
             if let Err(error) = self.symbolizer.evict(&Evict::Elf(evict::Elf::new(cached.path()))) {
                 tracing::debug!(%error, "cannot evict");
             }

@@ -7,6 +7,7 @@ mod asker;
 mod cache;
 mod debug;
 mod debuginfod;
+mod dwarf;
 pub(crate) mod elf;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod entries;
@@ -23,7 +24,7 @@ mod process;
 mod program;
 mod revisit;
 mod space;
-mod spread;
+
 mod unread;
 mod worker;
 

@@ -27,9 +27,6 @@ const DEBUG: [&[u8]; 11] = [
     b".debug_types",
 ];
 
-/// Those of them that are text.
-const TEXTS: [&[u8]; 2] = [b".debug_line_str", b".debug_str"];
-
 /// The file that has the debug info, by name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::symbolize) struct DebugLink {
@@ -46,25 +43,20 @@ pub(super) type Part = (u64, u64);
 pub(super) struct Sections {
     pub(super) has_symtab: bool,
     pub(super) has_debug_info: bool,
-    /// A part of it may be in other files.
-    pub(super) may_be_spread: bool,
     pub(super) link: Option<DebugLink>,
     pub(super) pclntab: Option<Part>,
     pub(super) text_addr: u64,
     /// Headers, symbol and string tables.
     pub(super) symbols: Vec<Part>,
-    /// Those of `symbols` and `debug` that are text: names, each with a zero behind it.
+    /// Those of `symbols` that are text: names, each with a zero behind it.
     pub(super) texts: Vec<Part>,
     /// The notes with the build ID.
     pub(super) notes: Option<Part>,
-    /// Debug info, and its size unpacked.
-    pub(super) debug: Vec<Part>,
+    /// Bytes of debug info, unpacked.
     pub(super) debug_bytes: u64,
     /// Where the headers lie of sections that are not copied, yet looked for by name: without its content such a
     /// section is a broken one, for which blazesym gives up on the file.
     pub(super) hidden: Vec<u64>,
-    /// The same of the sections of `debug`.
-    pub(super) debug_headers: Vec<u64>,
     /// `.gnu_debugdata`, Fedora's compressed symbol table of a stripped file, and where its header lies.
     mini: Option<(Part, u64)>,
 }
@@ -113,25 +105,16 @@ impl Sections {
             // Not for blazesym, which would open whatever path is in it.
             (_, b".gnu_debugaltlink" | b".debug_sup") => {
                 self.hidden.push(section.header);
-                self.may_be_spread |= !empty;
             }
             (_, b".text") => self.text_addr = section.addr,
             (_, b".gopclntab" | b".data.rel.ro.gopclntab") if !empty => self.pclntab = Some(section.part()),
             (_, name) if !empty && DEBUG.contains(&name) => {
+                self.hidden.push(section.header);
                 let packed = section.flags & SHF_COMPRESSED != 0;
                 let size = if packed { unpacked(file, section.part()) } else { Some(section.size) };
-                match size {
-                    Some(size) if trusted || !packed => {
-                        self.has_debug_info |= name == b".debug_info";
-                        self.may_be_spread |= name == b".debug_addr";
-                        if !packed && TEXTS.contains(&name) {
-                            self.texts.push(section.part());
-                        }
-                        self.debug_bytes = self.debug_bytes.saturating_add(size);
-                        self.debug.push(section.part());
-                        self.debug_headers.push(section.header);
-                    }
-                    _ => self.hidden.push(section.header),
+                if let Some(size) = size.filter(|_| trusted || !packed) {
+                    self.has_debug_info |= name == b".debug_info";
+                    self.debug_bytes = self.debug_bytes.saturating_add(size);
                 }
             }
             (_, name) if name.starts_with(b".debug_") || name.starts_with(b".zdebug_") => {

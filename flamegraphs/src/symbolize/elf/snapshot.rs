@@ -12,51 +12,29 @@ use super::Image;
 /// and this is memory that whoever runs a program makes us take.
 const MAX_TABLES: u64 = 128 << 20;
 
-/// How much of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// Symbol tables.
-    Symbols,
-    /// Symbol tables and debug info.
-    Debug,
-}
-
 impl Image {
-    /// Memory that a [`Self::snapshot`] takes, what is compressed in it unpacked as well.
-    pub(crate) fn bytes(&self, content: Content) -> u64 {
-        let sum = |parts: &[(u64, u64)]| parts.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
-        let symbols = sum(&self.sections.symbols);
-        match content {
-            Content::Symbols => symbols,
-            Content::Debug => {
-                let debug = sum(&self.sections.debug);
-                // The copy, and what blazesym makes of it where that is larger.
-                let unpacked = self.sections.debug_bytes.saturating_sub(debug);
-                symbols.saturating_add(debug).saturating_add(unpacked)
-            }
-        }
+    /// Memory that a [`Self::snapshot`] takes.
+    pub(crate) fn symbol_bytes(&self) -> u64 {
+        self.sections.symbols.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size))
     }
 
-    /// Copies headers, symbol tables and, if wanted, debug info of `file` into memory, at the offsets where they are in
-    /// the file.
+    /// Copies headers and symbol tables of `file` into memory, at the offsets where they are in the file.
     ///
     /// blazesym maps what it reads, and a mapped file that is truncated by its owner kills whoever looks at
     /// the mapping (SIGBUS). Nobody can truncate the copy, and its size is its memory: the holes are free.
     ///
     /// blazesym gives up on a name that is not UTF-8. Its bytes are replaced by [`NOT_TEXT`] in the copy.
-    pub(crate) fn snapshot(&self, file: &File, content: Content) -> io::Result<File> {
-        if self.bytes(content) > MAX_TABLES {
+    pub(crate) fn snapshot(&self, file: &File) -> io::Result<File> {
+        if self.symbol_bytes() > MAX_TABLES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "symbol tables larger than 128 MiB"));
         }
         let copy = File::from(memfd_create(c"symbols", MFdFlags::MFD_CLOEXEC)?);
-        let debug: &[_] = if content == Content::Debug { &self.sections.debug } else { &[] };
         let mut buffer = vec![0; 64 * 1024];
-        for &(start, size) in self.sections.symbols.iter().chain(debug) {
+        for &(start, size) in &self.sections.symbols {
             let change = if self.sections.texts.contains(&(start, size)) { readable_text } else { as_it_is };
             copy_part(file, &copy, (start, size), (&mut buffer, change))?;
         }
-        let unread: &[_] = if content == Content::Debug { &[] } else { &self.sections.debug_headers };
-        for &header in self.sections.hidden.iter().chain(unread) {
+        for &header in &self.sections.hidden {
             // Its name becomes the empty one.
             copy.write_all_at(&[0; 4], header)?;
         }

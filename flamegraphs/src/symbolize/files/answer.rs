@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use blazesym::symbolize::{CodeInfo, Reason, Sym, Symbolized};
+use blazesym::symbolize::{Reason, Sym, Symbolized};
 use profile::{Code, FrameName, Inlined, NotRead, Source, Unnamed};
 
 use crate::symbolize::elf::NOT_TEXT;
@@ -28,24 +28,6 @@ pub(in crate::symbolize) struct DebugName<'s> {
 pub(in crate::symbolize) struct Line<'s> {
     pub(in crate::symbolize) path: Cow<'s, str>,
     pub(in crate::symbolize) line: u32,
-}
-
-impl<'s> DebugName<'s> {
-    pub(super) fn of(sym: &'s Sym<'_>) -> Self {
-        let place = |info: &CodeInfo<'_>| Line {
-            path: info.to_path().to_string_lossy().into_owned().into(),
-            line: info.line.unwrap_or(0),
-        };
-        let inlined = sym.inlined.iter();
-        Self {
-            name: Cow::Borrowed(&*sym.name),
-            source: sym.code_info.as_deref().map(place),
-            inlined: inlined
-                .map(|one| (Cow::Borrowed(&*one.name), one.code_info.as_ref().map(place)))
-                .collect(),
-            not_read: None,
-        }
-    }
 }
 
 /// Names of `symbols`, in order; texts that occur more than once are shared. `debug` is what debug info says of the same

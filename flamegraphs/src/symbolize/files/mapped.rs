@@ -51,8 +51,6 @@ pub(super) struct Opened {
     pub(super) trusted: bool,
     /// Its debug file may come in from a server.
     pub(super) awaits: bool,
-    /// Its debug info is broken.
-    pub(super) plain: bool,
     /// The CPython in it.
     pub(super) python: Option<Arc<Interpreter>>,
 }

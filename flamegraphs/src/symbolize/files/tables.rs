@@ -1,4 +1,4 @@
-//! What blazesym reads of a file: symbols and debug info, in memory of ours.
+//! What names are read from: symbol tables, for blazesym in memory of ours, and debug info.
 
 use std::fs::File;
 use std::io;
@@ -7,11 +7,10 @@ use std::path::PathBuf;
 
 use opener::file::Root;
 
-use super::answer::DebugName;
 use crate::symbolize::debug;
-use crate::symbolize::elf::{Content, Image};
+use crate::symbolize::dwarf::{DebugInfo, Places};
+use crate::symbolize::elf::Image;
 use crate::symbolize::go::GoTable;
-use crate::symbolize::spread::{Places, Spread};
 
 /// What to look for.
 #[derive(Debug)]
@@ -26,15 +25,13 @@ pub(super) struct Wanted {
     pub(super) debug_bytes: u64,
 }
 
-/// The symbol tables, and debug info, of a file, in memory of ours.
+/// The symbol tables of a file, in memory of ours, and its debug info.
 #[derive(Debug)]
 pub(super) struct Tables {
     copy: File,
-    pub(super) bytes: u64,
-    /// With debug info.
-    pub(super) debug: bool,
-    /// Debug info of which a part is in other files: in place of what blazesym would make of it.
-    pub(super) spread: Option<Spread>,
+    symbol_bytes: u64,
+    /// Inlined functions and lines.
+    pub(super) debug: Option<DebugInfo>,
     /// Go's function table, of a program without symbols.
     pub(super) go: Option<GoTable>,
 }
@@ -43,9 +40,8 @@ impl Tables {
     /// Copies them from `file`, or from its separate debug file if it has one and less itself. May wait for file systems.
     pub(super) fn read(file: &File, image: &Image, wanted: &Wanted) -> io::Result<Self> {
         let Wanted { debug_bytes, .. } = *wanted;
-        let fits = |image: &Image| {
-            debug_bytes > 0 && image.has_debug_info() && image.bytes(Content::Debug) <= debug_bytes
-        };
+        let fits =
+            |image: &Image| debug_bytes > 0 && image.debug_bytes().is_some_and(|bytes| bytes <= debug_bytes);
         if !fits(image)
             && (debug_bytes > 0 || !image.has_symtab())
             && let Some((separate, its, found)) =
@@ -58,23 +54,18 @@ impl Tables {
         let places = Places { root: wanted.root, path: wanted.path.clone(), trusted: wanted.trusted };
         let mut tables = Self::copy(file, image, &places, if fits(image) { debug_bytes } else { 0 })?;
         tables.go = if image.has_symtab() { None } else { GoTable::read(file, image) };
-        tables.bytes += tables.go.as_ref().map_or(0, GoTable::bytes);
         Ok(tables)
     }
 
     fn copy(file: &File, image: &Image, places: &Places, debug_bytes: u64) -> io::Result<Self> {
-        let debug = debug_bytes > 0;
-        let may_be = debug && image.may_be_spread();
-        let spread = may_be.then(|| Spread::read(file, places, debug_bytes)).flatten();
-        let content = if debug && spread.is_none() { Content::Debug } else { Content::Symbols };
-        let bytes = image.bytes(content) + spread.as_ref().map_or(0, Spread::bytes);
-        Ok(Self { copy: image.snapshot(file, content)?, bytes, debug, spread, go: None })
+        let debug = (debug_bytes > 0).then(|| DebugInfo::read(file, places, debug_bytes)).flatten();
+        Ok(Self { copy: image.snapshot(file)?, symbol_bytes: image.symbol_bytes(), debug, go: None })
     }
 
-    /// What debug info in several files says of `vaddrs`, if it is there.
-    pub(super) fn debug_names(&self, vaddrs: &[u64]) -> Option<Vec<Option<DebugName<'static>>>> {
-        let spread = self.spread.as_ref()?;
-        Some(vaddrs.iter().map(|vaddr| spread.find(*vaddr)).collect())
+    /// Memory.
+    pub(super) fn bytes(&self) -> u64 {
+        let debug = self.debug.as_ref().map_or(0, DebugInfo::bytes);
+        self.symbol_bytes + debug + self.go.as_ref().map_or(0, GoTable::bytes)
     }
 
     /// What blazesym knows them by. Evict before the descriptor is closed: its number will be used again.

@@ -1,0 +1,262 @@
+//! Debug info: the functions, those inlined in them, and lines. Also where it is spread over several files: split DWARF (`.dwo`,
+//! or the `.dwp` of all of them), and what `dwz` has put into a supplement.
+
+mod places;
+mod section;
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use addr2line::{Context, LookupContinuation as _, LookupResult};
+use gimli::{DwarfPackage, Reader as _, SectionId, UnitType};
+use profile::NotRead;
+
+use super::files::{DebugName, Line};
+use crate::elf::{Elf, SHF_COMPRESSED};
+pub(super) use places::Places;
+use section::{Pages, Section};
+
+type Dwarf = gimli::Dwarf<Section>;
+type Unit = gimli::Unit<Section>;
+
+/// Units of one program at most, each some 500 bytes, and `.dwo` files opened for them: a browser has 30,000.
+const MAX_UNITS: usize = 100_000;
+const MAX_DWO: usize = 4096;
+
+/// Ranges of addresses kept of units without their `.dwo`: all are searched for each address. 64 KiB.
+const MAX_RANGES: usize = 4096;
+
+/// What has been made of so many bytes is dropped, and what is asked next made anew.
+const MAX_PARSED: u64 = 16 << 20;
+
+/// Debug info of one file, and of those that it needs.
+pub(super) struct DebugInfo {
+    dwarf: Arc<Dwarf>,
+    context: Context<Section>,
+    /// The files that are read by the page.
+    pages: Vec<Arc<Pages>>,
+    /// Bytes read of them when the context was new.
+    read_before: u64,
+    /// Names that are in a supplement which was not found.
+    no_supplement: bool,
+    /// What is in `.dwo` files, by their number.
+    split: HashMap<u64, Arc<Dwarf>>,
+    /// Addresses of units whose `.dwo` was not found.
+    not_found: Vec<std::ops::Range<u64>>,
+    in_memory: u64,
+}
+
+impl std::fmt::Debug for DebugInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DebugInfo").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+impl DebugInfo {
+    /// The debug info of `file`; `None` if there is none, if it is broken or has too many units. Of what is compressed, and of
+    /// `.dwo` files, `most` bytes are read. May wait for file systems.
+    pub(super) fn read(file: &File, places: &Places, most: u64) -> Option<Self> {
+        let elf = Elf::read(file)?;
+        elf.section(b".debug_info")?;
+        let links = [&b".gnu_debugaltlink"[..], b".debug_sup"];
+        let supplemented = links.iter().any(|name| elf.section(name).is_some());
+        let sources = Sources { left: Cell::new(most), pages: RefCell::default() };
+        let mut dwarf = sources.paged(file, &elf)?;
+        let skeletons = skeletons(&dwarf)?;
+        let supplement = if supplemented { places.supplement(file, &elf) } else { None };
+        let supplement = supplement.and_then(|(file, elf)| sources.paged(&file, &elf));
+        let no_supplement = supplemented && supplement.is_none();
+        if let Some(supplement) = supplement {
+            dwarf.set_sup(supplement);
+        }
+        let dwarf = Arc::new(dwarf);
+        let split = split(&dwarf, &skeletons, places, &sources);
+        let is_missing = |unit: &&Unit| unit.dwo_id.is_some_and(|id| !split.contains_key(&id.0));
+        let not_found = ranges(&dwarf, skeletons.iter().filter(is_missing));
+        let in_memory = most - sources.left.get() + size_of_val(&*not_found) as u64;
+        let context = Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?;
+        let pages = sources.pages.into_inner();
+        let read_before = read(&pages);
+        Some(Self { dwarf, context, pages, read_before, no_supplement, split, not_found, in_memory })
+    }
+
+    /// Memory, about: what is parsed is as much as what it was parsed from.
+    pub(super) fn bytes(&self) -> u64 {
+        self.in_memory + read(&self.pages)
+    }
+
+    /// What is known of the code at each of `addrs`, sorted; `None`: nothing. May wait for file systems.
+    pub(super) fn find_all(&mut self, addrs: &[u64]) -> Vec<Option<DebugName<'static>>> {
+        let mut found = Vec::with_capacity(addrs.len());
+        for addr in addrs {
+            found.push(self.find(*addr));
+            if read(&self.pages) - self.read_before > MAX_PARSED
+                && let Ok(fresh) = Context::from_arc_dwarf(Arc::clone(&self.dwarf))
+            {
+                self.context = fresh;
+                self.read_before = read(&self.pages);
+            }
+        }
+        self.pages.iter().for_each(|pages| pages.forget());
+        found
+    }
+
+    /// What is known of the code at `addr`; `None`: nothing.
+    fn find(&self, addr: u64) -> Option<DebugName<'static>> {
+        // addr2line adds one to it.
+        addr.checked_add(1)?;
+        let mut lookup = self.context.find_frames(addr);
+        let mut frames = loop {
+            match lookup {
+                LookupResult::Output(frames) => break frames.ok()?,
+                LookupResult::Load { load, continuation } => {
+                    // Asked for once a unit, also where there is none.
+                    lookup = continuation.resume(self.split.get(&load.dwo_id.0).cloned());
+                }
+            }
+        };
+        // The innermost comes first.
+        let mut found: Vec<(Cow<'_, str>, Option<Line<'_>>)> = Vec::new();
+        while let Ok(Some(frame)) = frames.next() {
+            let name = frame.function.and_then(|function| Some(function.raw_name().ok()?.into_owned()));
+            let line = frame.location.and_then(|location| {
+                Some(Line { path: location.file?.to_owned().into(), line: location.line.unwrap_or(0) })
+            });
+            found.push((name.unwrap_or_default().into(), line));
+        }
+        let (name, source) = found.pop().unwrap_or_default();
+        found.reverse();
+        let mut not_read =
+            self.not_found.iter().any(|range| range.contains(&addr)).then_some(NotRead::SplitDwarf);
+        if self.no_supplement && found.iter().any(|(name, _)| name.is_empty()) {
+            not_read = Some(NotRead::Supplement);
+        }
+        Some(DebugName { name, source, inlined: found, not_read })
+    }
+}
+
+/// Bytes read of these files so far.
+fn read(pages: &[Arc<Pages>]) -> u64 {
+    pages.iter().map(|pages| pages.read()).sum()
+}
+
+/// Where sections come from.
+struct Sources {
+    /// Bytes that may still be taken into memory.
+    left: Cell<u64>,
+    pages: RefCell<Vec<Arc<Pages>>>,
+}
+
+impl Sources {
+    /// The debug info of a file, which is kept open.
+    fn paged(&self, file: &File, elf: &Elf) -> Option<Dwarf> {
+        let pages = self.open(file)?;
+        let dwarf = Dwarf::load(|id| self.section(Some(&pages), file, elf, id.name()).ok_or(())).ok()?;
+        Some(cached(dwarf))
+    }
+
+    fn open(&self, file: &File) -> Option<Arc<Pages>> {
+        let pages = Arc::new(Pages::new(file.try_clone().ok()?));
+        self.pages.borrow_mut().push(Arc::clone(&pages));
+        Some(pages)
+    }
+
+    /// A section's content; empty where there is none. `None`: it is broken, or too much.
+    fn section(&self, pages: Option<&Arc<Pages>>, file: &File, elf: &Elf, name: &str) -> Option<Section> {
+        let Some(section) = elf.section(name.as_bytes()).filter(|_| !name.is_empty()) else {
+            return Some(Section::of_memory(Vec::new()));
+        };
+        if let Some(pages) = pages.filter(|_| section.flags & SHF_COMPRESSED == 0) {
+            return Some(Section::of_file(pages, section.offset, section.size));
+        }
+        let bytes = section.content(file, self.left.get())?;
+        self.left.set(self.left.get().saturating_sub(bytes.len() as u64));
+        Some(Section::of_memory(bytes))
+    }
+}
+
+fn cached(mut dwarf: Dwarf) -> Dwarf {
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    dwarf
+}
+
+/// The units that are but skeletons of those in other files; `None` where there are too many units.
+fn skeletons(dwarf: &Dwarf) -> Option<Vec<Unit>> {
+    let mut units = dwarf.units();
+    let mut found = Vec::new();
+    for _ in 0..MAX_UNITS {
+        let Ok(Some(header)) = units.next() else { return Some(found) };
+        let may_be = match header.type_() {
+            UnitType::Skeleton(_) => true,
+            // Before version 5 it is an attribute.
+            UnitType::Compilation => header.version() < 5,
+            _ => false,
+        };
+        if may_be {
+            found.extend(dwarf.unit(header).ok().filter(|unit| unit.dwo_id.is_some()));
+        }
+    }
+    None
+}
+
+/// What they are the skeletons of, by number.
+fn split(dwarf: &Dwarf, units: &[Unit], places: &Places, sources: &Sources) -> HashMap<u64, Arc<Dwarf>> {
+    if units.is_empty() {
+        return HashMap::new();
+    }
+    let package = places.package().and_then(|(file, elf)| package(&file, &elf, sources));
+    let mut opened = 0;
+    let found = units.iter().filter_map(|unit| {
+        let id = unit.dwo_id?;
+        let packed = package.as_ref().and_then(|package| package.find_cu(id, dwarf).ok()?);
+        let found = packed.or_else(|| {
+            opened += 1;
+            (opened <= MAX_DWO).then(|| dwo(dwarf, unit, places, sources))?
+        })?;
+        Some((id.0, Arc::new(found)))
+    });
+    found.collect()
+}
+
+/// The addresses of these units, [`MAX_RANGES`] at most.
+fn ranges<'a>(dwarf: &Dwarf, units: impl Iterator<Item = &'a Unit>) -> Vec<std::ops::Range<u64>> {
+    let mut found = Vec::new();
+    for unit in units {
+        let Ok(mut ranges) = dwarf.unit_ranges(unit) else { continue };
+        while let Ok(Some(range)) = ranges.next() {
+            if found.len() == MAX_RANGES {
+                return found;
+            }
+            found.push(range.begin..range.end);
+        }
+    }
+    found
+}
+
+fn package(file: &File, elf: &Elf, sources: &Sources) -> Option<DwarfPackage<Section>> {
+    let pages = sources.open(file)?;
+    let section = |id: SectionId| {
+        let name = id.dwo_name().unwrap_or_else(|| id.name());
+        sources.section(Some(&pages), file, elf, name).ok_or(gimli::Error::Io)
+    };
+    DwarfPackage::load(section, Section::of_memory(Vec::new())).ok()
+}
+
+/// What is in a `.dwo`. There are many: none is kept open.
+fn dwo(dwarf: &Dwarf, unit: &Unit, places: &Places, sources: &Sources) -> Option<Dwarf> {
+    let text = |section: Section| Some(section.to_string_lossy().ok()?.into_owned());
+    let path = text(dwarf.attr_string(unit, unit.dwo_name().ok()??).ok()?)?;
+    let dir = unit.comp_dir.clone().and_then(text).unwrap_or_default();
+    places.split(&dir, &path).find_map(|(file, elf)| {
+        let section =
+            |id: SectionId| sources.section(None, &file, &elf, id.dwo_name().unwrap_or_default()).ok_or(());
+        let mut split = cached(Dwarf::load(section).ok()?);
+        split.make_dwo(dwarf);
+        let header = split.units().next().ok()??;
+        // Another version of the source has another number.
+        (split.unit(header).ok()?.dwo_id == unit.dwo_id).then_some(split)
+    })
+}
