@@ -226,6 +226,20 @@ fn processes_without_privileges_that_are_killed_come_back() {
 }
 
 #[test]
+fn a_daemon_whose_launcher_is_killed_ends_and_says_why() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mut daemon = with_hook("exit 0");
+    daemon.wait_for_windows(1);
+    let (launcher, _) =
+        daemon.wait_for("the launcher", |daemon| daemon.find(Process::Launcher).filter(|(_, s)| s.filtered));
+    kill(Pid::from_raw(launcher as i32), Signal::SIGKILL).expect("it runs");
+    assert!(!daemon.wait_for_end().success());
+    assert!(daemon.log().contains("agent-launcher has ended"), "{}", daemon.log());
+}
+
+#[test]
 fn the_listener_of_another_network_namespace_is_seen_through_the_netns_process() {
     if !tests::can_observe() {
         return;

@@ -154,6 +154,16 @@ impl Launcher {
         }
     }
 
+    /// Has it ended? It cannot be started again: the rights for that were dropped.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+        let ends = PollFlags::POLLHUP | PollFlags::POLLERR;
+        poll(&mut fds, PollTimeout::ZERO).is_ok()
+            && fds[0].revents().is_some_and(|events| events.intersects(ends))
+    }
+
     fn ask(&self, request: Request, descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<Answer> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         pass::send(&*socket, &serde_json::to_vec(&request)?, descriptors).context("the launcher is gone")?;

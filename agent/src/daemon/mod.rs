@@ -24,6 +24,7 @@ pub(crate) use refusals::Refusals;
 pub use relay::{NO_USER, Owner, RELAY, broker_access, make_relay_dirs, relay_owner, server_config};
 pub use reload::Source;
 
+use self::launcher::Launcher;
 use self::plugin::PluginChild;
 use self::relay::{Figures, Relay};
 use self::reload::Reloader;
@@ -62,7 +63,7 @@ pub async fn run(
     let mut hangup = signal(SignalKind::hangup())?;
     let socket = ControlSocket::bind(&config.socket)?;
     let Processes { launcher, mut plugin } = processes;
-    let mut relay = tokio::task::block_in_place(|| Relay::start(&config, launcher))?;
+    let mut relay = tokio::task::block_in_place(|| Relay::start(&config, launcher.clone()))?;
     let handle = relay.handle();
 
     if let Some(plugin) = &plugin {
@@ -115,7 +116,8 @@ pub async fn run(
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), handle.clone())));
 
     let hangups = Hangups { signal: &mut hangup, end: live };
-    let died = watch(&observer, (&mut relay, plugin.as_mut()), stop, hangups, &mut reloader).await;
+    let parts = Parts { launcher: &launcher, relay: &mut relay, plugin: plugin.as_mut() };
+    let died = watch(&observer, parts, stop, hangups, &mut reloader).await;
     // It holds a handle on the history.
     drop(reloader);
 
@@ -149,10 +151,17 @@ struct Hangups<'a> {
     end: bool,
 }
 
-/// Waits until the daemon is stopped, or the collector's thread dies.
+/// The other processes.
+struct Parts<'a> {
+    launcher: &'a Launcher,
+    relay: &'a mut Relay,
+    plugin: Option<&'a mut PluginChild>,
+}
+
+/// Waits until the daemon is stopped, or a part dies without which it cannot go on.
 async fn watch(
     observer: &Observer,
-    (relay, mut plugin): (&mut Relay, Option<&mut PluginChild>),
+    Parts { launcher, relay, mut plugin }: Parts<'_>,
     stop: impl Future<Output = ()>,
     hangups: Hangups<'_>,
     reloader: &mut Reloader,
@@ -172,6 +181,12 @@ async fn watch(
             _ = beat.tick() => {
                 if observer.is_dead() {
                     anyhow::bail!("the collector's thread died; see the log above");
+                }
+                if launcher.has_ended() {
+                    anyhow::bail!(
+                        "the process agent-launcher has ended: relay and plugin process could not be started again; \
+                         start the daemon again (systemd does it by itself)"
+                    );
                 }
                 relay.tend().await;
                 if let Some(plugin) = &mut plugin {

@@ -65,7 +65,8 @@ impl DebugInfo {
         let supplemented = links.iter().any(|name| elf.section(name).is_some());
         let sources = Sources { left: Cell::new(most), pages: RefCell::default() };
         let mut dwarf = sources.paged(file, &elf)?;
-        let skeletons = skeletons(&dwarf)?;
+        let may_be_split = elf.section(b".debug_addr").is_some();
+        let skeletons = skeletons(&dwarf, may_be_split)?;
         let supplement = if supplemented { places.supplement(file, &elf) } else { None };
         let supplement = supplement.and_then(|(file, elf)| sources.paged(&file, &elf));
         let no_supplement = supplemented && supplement.is_none();
@@ -183,18 +184,19 @@ fn cached(mut dwarf: Dwarf) -> Dwarf {
     dwarf
 }
 
-/// The units that are but skeletons of those in other files; `None` where there are too many units.
-fn skeletons(dwarf: &Dwarf) -> Option<Vec<Unit>> {
+/// The units that are but skeletons of those in other files, if any `may_be`; `None` where there are too many units.
+fn skeletons(dwarf: &Dwarf, may_be: bool) -> Option<Vec<Unit>> {
     let mut units = dwarf.units();
     let mut found = Vec::new();
     for _ in 0..MAX_UNITS {
         let Ok(Some(header)) = units.next() else { return Some(found) };
-        let may_be = match header.type_() {
-            UnitType::Skeleton(_) => true,
-            // Before version 5 it is an attribute.
-            UnitType::Compilation => header.version() < 5,
-            _ => false,
-        };
+        let may_be = may_be
+            && match header.type_() {
+                UnitType::Skeleton(_) => true,
+                // Before version 5 it is an attribute.
+                UnitType::Compilation => header.version() < 5,
+                _ => false,
+            };
         if may_be {
             found.extend(dwarf.unit(header).ok().filter(|unit| unit.dwo_id.is_some()));
         }

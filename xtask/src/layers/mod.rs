@@ -1,5 +1,5 @@
 //! Which module may import which: no import runs against the layers, no circle between the top-level modules of a crate,
-//! and each large library is named in one place. ARCHITECTURE.md shows the same layers to people.
+//! and each large library is named in one place.
 
 mod read;
 #[cfg(test)]

@@ -4,11 +4,10 @@
 //! page, with `read`: a mapping of a file that its owner cuts short would kill us.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gimli::{Error, LittleEndian, ReaderOffsetId, Result};
 
@@ -27,8 +26,16 @@ pub(super) struct Pages {
 
 #[derive(Default)]
 struct State {
-    kept: HashMap<u64, Box<[u8]>>,
+    /// Each page has one place: its number modulo [`MAX_PAGES`].
+    kept: Vec<Page>,
     read: u64,
+}
+
+#[derive(Clone, Default)]
+struct Page {
+    number: u64,
+    /// Short at the end of the file; empty: none.
+    bytes: Vec<u8>,
 }
 
 impl Pages {
@@ -38,31 +45,36 @@ impl Pages {
 
     /// Bytes read so far.
     pub(super) fn read(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).read
+        self.state().read
     }
 
     /// Forgets all pages.
     pub(super) fn forget(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).kept = HashMap::new();
+        self.state().kept = Vec::new();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fills `bytes` with what lies at `offset`; returns how many there were before the file's end.
     fn copy(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<usize> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { kept, read } = &mut *state;
+        let State { kept, read } = &mut *self.state();
+        if kept.is_empty() {
+            kept.resize(MAX_PAGES, Page::default());
+        }
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
-            let (number, within) = (at / PAGE, (at % PAGE) as usize);
-            if !kept.contains_key(&number) {
-                if kept.len() >= MAX_PAGES {
-                    kept.clear();
-                }
-                let page = self.page(number)?;
-                *read += page.len() as u64;
-                kept.insert(number, page);
+            let number = at / PAGE;
+            let page = &mut kept[number as usize % MAX_PAGES];
+            if page.number != number || page.bytes.is_empty() {
+                page.bytes.clear();
+                page.number = number;
+                self.fill(page)?;
+                *read += page.bytes.len() as u64;
             }
-            let rest = kept.get(&number).and_then(|page| page.get(within..)).unwrap_or_default();
+            let rest = page.bytes.get((at % PAGE) as usize..).unwrap_or_default();
             let count = rest.len().min(bytes.len() - done);
             if count == 0 {
                 break;
@@ -73,18 +85,21 @@ impl Pages {
         Ok(done)
     }
 
-    /// A page, short at the end of the file.
-    fn page(&self, number: u64) -> std::io::Result<Box<[u8]>> {
-        let mut page = vec![0; PAGE as usize];
+    fn fill(&self, page: &mut Page) -> std::io::Result<()> {
+        page.bytes.resize(PAGE as usize, 0);
         let mut filled = 0;
-        while filled < page.len() {
-            match self.file.read_at(&mut page[filled..], number * PAGE + filled as u64)? {
-                0 => break,
-                got => filled += got,
+        while filled < page.bytes.len() {
+            match self.file.read_at(&mut page.bytes[filled..], page.number * PAGE + filled as u64) {
+                Ok(0) => break,
+                Ok(got) => filled += got,
+                Err(error) => {
+                    page.bytes.clear();
+                    return Err(error);
+                }
             }
         }
-        page.truncate(filled);
-        Ok(page.into())
+        page.bytes.truncate(filled);
+        Ok(())
     }
 }
 
@@ -336,7 +351,10 @@ mod tests {
             section.skip(PAGE as usize - 8).unwrap_or_else(|_| section.empty());
             let _ = section.read_u64();
         }
-        assert!(pages.state.lock().unwrap().kept.len() <= MAX_PAGES);
+        assert!(
+            pages.state().kept.iter().map(|page| page.bytes.capacity() as u64).sum::<u64>()
+                <= PAGE * MAX_PAGES as u64
+        );
         assert!(pages.read() > PAGE * MAX_PAGES as u64);
         file.set_len(100).unwrap();
         pages.forget();
