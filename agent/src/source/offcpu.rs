@@ -1,5 +1,5 @@
-//! Waits that were looked at, put together from what the programs sent: the wait as it ended, and later the user stack
-//! of the thread that waited.
+//! Recorded waits. The BPF programs send each in two parts, which this module joins: the wait when it ends, and later the
+//! user stack of the thread that waited.
 
 mod class;
 mod functions;

@@ -1,4 +1,5 @@
-//! What is mapped where in each process: kept for a moment after it has gone, since its samples are read later than taken.
+//! The mappings of each process. They stay for a short time after the process has ended, since its samples are read later than
+//! they are taken.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -138,12 +139,12 @@ impl Spaces {
 
     /// All that is known of a process, the last program last.
     pub fn of(&self, tgid: Tgid) -> Vec<Mapped> {
-        let told = self.programs(tgid).map(|program| {
+        let mapped = self.programs(tgid).map(|program| {
             let began = Mapped::Program { since_ns: program.since.0, mappings: program.first() };
             let later = program.displaced.iter().map(|(at, new, _)| (at.0, new.clone())).collect();
             [began, Mapped::Later(later)]
         });
-        told.flatten().filter(|told| !matches!(told, Mapped::Later(later) if later.is_empty())).collect()
+        mapped.flatten().filter(|one| !matches!(one, Mapped::Later(later) if later.is_empty())).collect()
     }
 
     fn programs(&self, tgid: Tgid) -> impl Iterator<Item = &Program> {

@@ -1,4 +1,4 @@
-//! The process at the other end of a pipe or socket. Searched only for waits that hold a thread up.
+//! Finds the process at the other end of a pipe or socket. Searches only for waits that hold a thread up.
 
 use std::collections::HashMap;
 use std::fs;

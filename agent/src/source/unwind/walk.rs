@@ -1,4 +1,4 @@
-//! Up a user stack that was copied, by the steps that the kernel side takes.
+//! Walks a copied user stack by the same steps as the kernel side.
 
 use agent_common::abi::oncpu::MAX_FRAMES;
 use agent_common::abi::unwind::{Rule, Verdict, WideRule};
