@@ -161,7 +161,7 @@ pub struct ServerSettings {
     pub influx_ca_file: Option<PathBuf>,
 }
 
-/// Who else is told of alerts.
+/// Where alerts are sent besides the broker and the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertsConfig {
     /// A program that is run for each change of an alert.
