@@ -13,7 +13,7 @@ use profile::Unnamed;
 use program::{Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
 
-/// The attacker, and somebody else.
+/// The attacker, and another user.
 const ATTACKER: u32 = 65_534;
 const OTHER: u32 = 65_533;
 /// The same program with other names.

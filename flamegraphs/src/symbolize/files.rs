@@ -193,8 +193,8 @@ impl Files {
         opened.file = Some(held);
         let Some(contents) = contents else { return };
         let build_id = contents.image.as_ref().and_then(|image| image.build_id.clone());
-        // A build ID says what is in a file only where nobody but root can have written both. And not of a file that was written
-        // to in place.
+        // A build ID identifies the contents of a file only if no user but root could write the file, and if the file was not
+        // written to in place.
         let shared = build_id.filter(|_| opened.trusted && opened.content == 0);
         self.uncache(opened);
         opened.stamp = stamp;

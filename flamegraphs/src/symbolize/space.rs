@@ -288,7 +288,7 @@ mod tests {
     fn events_that_come_after_a_look_find_their_place() {
         let mut space = Space::default();
         space.seen(100, vec![region(0x1000, "alpha")]);
-        // At 150 beta, at 170 gamma, seen as gamma at 200; then beta again, seen before it is told.
+        // At 150 beta, at 170 gamma, seen as gamma at 200; then beta again, seen before its event arrives.
         space.seen(200, vec![region(0x1000, "gamma")]);
         space.seen(300, vec![region(0x1000, "beta")]);
         for (at, name) in [(150, "beta"), (170, "gamma"), (250, "beta")] {

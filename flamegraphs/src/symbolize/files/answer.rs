@@ -13,7 +13,7 @@ use crate::symbolize::name::readable;
 /// What debug info says of an address.
 #[derive(Debug)]
 pub(in crate::symbolize) struct DebugName<'s> {
-    /// The function, not demangled; empty if it is not told.
+    /// The function, not demangled; empty if the debug info does not name it.
     pub(in crate::symbolize) name: Cow<'s, str>,
     /// The line of the function itself.
     pub(in crate::symbolize) source: Option<Line<'s>>,
