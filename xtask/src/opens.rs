@@ -1,4 +1,5 @@
-//! Only `opener` opens what other users control: a check by text, which a new module fails until somebody has thought about it.
+//! Checks by text that only `opener` opens files that other users control. A new module that opens files fails the check until
+//! its author has listed it with a reason.
 
 use std::fs;
 use std::path::Path;
