@@ -247,7 +247,7 @@ fn a_wait_stands_on_the_python_function_that_waits() {
         all += ns;
         right += if functions(stack) == ["<module>", "idle"] { *ns } else { 0 };
     }
-    // One that has just begun to wait is told without its stack.
+    // The last wait may not have ended: an open wait is reported without its stack.
     assert!(all > 2_000_000_000 && right * 100 >= all * 90, "{right} of {all} ns: {stacks:#?}");
 }
 

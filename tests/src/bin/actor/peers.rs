@@ -226,7 +226,8 @@ pub(crate) fn die_locked(args: &Args, _: Meter) {
 struct Shared(*mut libc::pthread_mutex_t);
 
 impl Shared {
-    /// Maps the lock in a file. The first one makes it, beside, so that nobody sees half of it.
+    /// Maps the lock in a file. The first process makes it under a name of its own and then links it, so that no other process
+    /// sees half of it.
     fn at(path: &Path) -> Self {
         const SIZE: usize = 4096;
         let map = |file: &File| {
