@@ -59,7 +59,7 @@ pub struct Config {
 /// How syscalls are accounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyscallTier {
-    /// `Times` until the host's rate makes that too dear, then `Counts`.
+    /// `Times` until the host's rate of calls makes that too expensive, then `Counts`.
     Auto,
     /// Exit only: counts and errors.
     Counts,

@@ -54,7 +54,7 @@ impl ProcessNames {
         }
     }
 
-    /// The names of these processes. `read` tells the name of a main thread that was not seen; the process may be gone.
+    /// The names of these processes. `read` returns the name of a main thread that was not seen; `None` if the process is gone.
     pub fn of(
         &mut self,
         tgids: impl IntoIterator<Item = Tgid>,

@@ -94,7 +94,7 @@ impl Spaces {
                 MappingChange::Fork { parent } => self.fork(at, parent, tgid),
                 MappingChange::Exec => self.exec(at, tgid),
                 MappingChange::Exit => self.gone.push_back((at, tgid)),
-                // What was mapped before we looked is not known of the others: they live, and `/proc` tells.
+                // Other processes began before the agent, so their earlier mappings are unknown: `/proc` has them all.
                 MappingChange::Map(mapping) => {
                     if let Some(program) = self.known.get_mut(&tgid).and_then(|space| space.0.last_mut()) {
                         program.map(at, mapping);
@@ -104,8 +104,8 @@ impl Spaces {
         }
     }
 
-    /// Forgets those that are gone for long; all, where that does not keep them few: ends that the kernel had no room to tell
-    /// add up.
+    /// Forgets processes that ended long ago. Forgets all if too many remain: exits that the kernel could not deliver for lack of
+    /// room add up.
     pub fn trim(&mut self, now: MonoNs) {
         if self.known.len() > MAX_PROCESSES {
             self.known.clear();

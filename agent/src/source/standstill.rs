@@ -26,7 +26,7 @@ const FUTEX_PRIVATE_FLAG: u64 = 128;
 /// Least windows in which a process ran, before its standstill counts as one.
 const MIN_RUN_WINDOWS: u32 = 4;
 /// Signals with a use of a program's own: `HUP`, `USR1`, `USR2`, `ALRM`, `CHLD`, `VTALRM`, `PROF`, `IO`, and those from 34 on
-/// (32 and 33 are the C library's). A handler of any other ends the program, or tells that it crashed.
+/// (32 and 33 are the C library's). A handler of any other ends the program, or reports a crash.
 const OWN_SIGNALS: u64 = {
     let mut mask = !0 << 33;
     let mut own: &[u64] = &[1, 10, 12, 14, 17, 26, 27, 29];

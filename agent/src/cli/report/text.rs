@@ -259,7 +259,7 @@ pub(in crate::cli) fn stack(line: &str, frames: usize) -> String {
     shown.join(" < ")
 }
 
-/// Names of generic code run to 1000 letters: beginning and end tell which it is.
+/// A frame's name, shortened. Names of generic code have up to 1000 letters: beginning and end identify the function.
 fn shortened(frame: &str) -> String {
     const MAX_NAME_CHARS: usize = 100;
     const BEGINNING_CHARS: usize = 62;

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_waiting_connection_is_seen_in_the_queue_of_its_port() {
-        let diag = Diag::open().expect("everybody may ask");
+        let diag = Diag::open().expect("every user may ask");
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = server.local_addr().expect("bound").port();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");

@@ -111,7 +111,7 @@ fn has_no_owner(lock: &Lasting) -> bool {
         // `is_owner` has looked for it, and `/proc/TID` is there for every thread.
         return !Path::new(&format!("/proc/{}", lock.owner)).exists();
     }
-    // In a PID namespace of its own; who else is in that one is not known.
+    // The process is in a PID namespace of its own; which other processes are in it is not known.
     let all: Vec<Tid> = threads(lock.tgid).take(MAX_THREADS + 1).collect();
     !lock.shared
         && all.len() <= MAX_THREADS

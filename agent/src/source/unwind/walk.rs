@@ -28,7 +28,7 @@ pub(super) struct Code {
     pub(super) reason: Verdict,
 }
 
-/// Frames, leaf first, and how the walk ended. `code` tells of an address; nothing is mapped where it says nothing.
+/// Frames, leaf first, and how the walk ended. `code` returns what is known of an address; `None` where nothing is mapped.
 pub(super) fn walk(copied: &Copied, mut code: impl FnMut(u64) -> Option<Code>) -> (Vec<u64>, Verdict) {
     let mut frame = Frame::begin(copied.pc, copied.sp, copied.bp);
     let mut stack = Words(copied);

@@ -136,7 +136,7 @@ impl Worker {
             }
             Event::Exit(tgid) => self.forget(tgid, now),
             Event::Copied(copies) => {
-                // Of processes that began before the agent: they live, and `/proc` tells.
+                // Without recorded mappings the process began before the agent. It still runs: read them from `/proc`.
                 let mut maps: HashMap<Tgid, Mappings> = HashMap::new();
                 for (mut copy, _charge) in copies {
                     if copy.mappings.is_empty() {
