@@ -28,7 +28,7 @@ fn is_root() -> bool {
     root
 }
 
-/// A directory in which everybody may look, and the attacker may write.
+/// A directory that every user may read, and in which the attacker may write.
 fn open_dir() -> TempDir {
     let dir = TempDir::new().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();

@@ -124,7 +124,7 @@ pub struct NameCoverage {
     pub not_read: BTreeMap<NotRead, BTreeMap<String, u64>>,
 }
 
-/// Programs of which [`NameCoverage::not_read`] tells, of each kind.
+/// Most programs in [`NameCoverage::not_read`], of each kind.
 const MAX_NOT_READ: usize = 256;
 /// Of these, shown.
 const SHOWN_NOT_READ: usize = 3;

@@ -1,7 +1,7 @@
-//! The ELF files that processes map: opened once and held, so that a deleted binary or an exited
-//! container still gives names; and what blazesym caches of them, under a budget.
+//! The ELF files that processes map. Each is opened once and kept open, so that a deleted binary or an exited container still
+//! gives names. What blazesym caches of them has a budget.
 //!
-//! What touches a file runs on a worker of `opener`: its file system may never answer.
+//! Each call that touches a file runs on a worker of `opener`: its file system may never answer.
 
 mod answer;
 mod look;
@@ -37,8 +37,8 @@ use mapped::Opened;
 pub(super) use mapped::{Key, MappedFile, stand_in};
 use tables::{Tables, Wanted};
 
-/// Files held open at most, one descriptor each; those whose tables are cached take two more. The usual limit
-/// of a service is 1,024.
+/// Most files that are kept open, one descriptor each; those whose tables are cached take two more. The usual limit of a
+/// service is 1,024.
 const MAX_OPEN: usize = 256;
 /// Files remembered at most (~300 bytes each) before those no process maps any more are forgotten.
 const MAX_KNOWN: usize = 4096;
