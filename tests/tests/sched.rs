@@ -16,8 +16,8 @@ use tests::disk::Loop;
 use tests::windows::{close, own, sched};
 use tests::workload::Workload;
 
-/// Tests run beside each other; two want to be alone. A group whose quota is renewed may still have to wait for others to
-/// make room, which no event tells apart; and what rests is known by process: others' pipes are this process's too.
+/// Tests run at the same time; two must run alone. A cgroup whose quota is renewed may still have to wait for a CPU, and no
+/// event distinguishes the two waits. And sleeping threads are known by process: the pipes of other tests are in this one.
 static CPUS: RwLock<()> = RwLock::new(());
 
 fn tid() -> Tid {

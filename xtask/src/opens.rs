@@ -31,7 +31,7 @@ const CALLS: [&str; 16] = [
     "libc::open",
 ];
 
-/// What leads from a process to its files and memory: whoever follows it is at the mercy of that process.
+/// Paths in `/proc/PID` that lead to a process' files and memory: the process controls what a reader finds there.
 const LEADS_ON: [&str; 7] = ["map_files/", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
 
 /// Where paths may be opened without `opener`, and why.

@@ -151,7 +151,7 @@ pub(crate) fn wait_for_one(args: &Args, meter: Meter) {
     }
 }
 
-/// `keep-alive PORT`: a client to whom the server has nothing to say: it tells now and then that it is there.
+/// `keep-alive PORT`: a client to which the server has nothing to send; both exchange a keep-alive message now and then.
 pub(crate) fn keep_alive(args: &Args, meter: Meter) {
     let mut server = connected(args.number(0));
     loop {
