@@ -135,7 +135,7 @@ fn links_in_a_container_do_not_lead_out_of_it() {
 }
 
 #[test]
-fn a_forged_build_id_gives_nobody_elses_functions_other_names() {
+fn a_forged_build_id_renames_no_functions_of_other_users() {
     if !is_root() {
         return;
     }
@@ -159,7 +159,7 @@ fn a_forged_build_id_gives_nobody_elses_functions_other_names() {
 }
 
 #[test]
-fn a_debug_file_that_is_none_holds_nobody_up() {
+fn a_debug_file_that_is_none_delays_no_request() {
     if !is_root() {
         return;
     }
