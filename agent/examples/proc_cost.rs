@@ -35,7 +35,7 @@ fn main() {
         std::thread::sleep(Duration::from_secs(1));
         let start = cpu();
         count = black_box(tasks.sample()).len();
-        // Young processes are read whole: not what a running agent pays.
+        // A process that is new to the agent is read whole; a running agent seldom pays that.
         spent += if second < 2 { Duration::ZERO } else { cpu().saturating_sub(start) };
     }
     let each = spent / (seconds - 2);

@@ -1,5 +1,5 @@
-//! `agent bench-probe`: attaches one set of probes and holds them until its input closes, for
-//! `cargo xtask bench`, which times a workload meanwhile.
+//! `agent bench-probe`: attaches one set of probes and keeps them attached until its input closes. `cargo xtask bench` times a
+//! workload during that time.
 
 use std::io::{Read as _, Write as _};
 

@@ -299,9 +299,9 @@ impl Collector {
             (self.oncpu.take(), self.oncpu.take_unwound(), self.oncpu.take_pythons());
         let names = names_of(&mut self.names, &samples, &sched.waits);
         let mut coverage = self.audit.coverage(&self.probes, (start, end), samples.len() as u64, self.tier());
-        let not_told = self.mapped.take_lost();
-        if not_told > 0 {
-            coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_told);
+        let not_delivered = self.mapped.take_lost();
+        if not_delivered > 0 {
+            coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_delivered);
         }
         self.count_blocked(&mut coverage);
         let mut self_cost = self.audit.self_cost(&self.probes, span);

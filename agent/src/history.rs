@@ -96,7 +96,7 @@ impl History {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a window in, tells the subscribers, lets fall out what no longer fits.
+    /// Adds a window, sends it to the subscribers, and removes the oldest ones that no longer fit.
     pub fn push(&self, window: Window) {
         let window = Arc::new(window);
         let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Namespaces in which the collector's figures would not fit what the kernel tells it.
+//! Namespaces in which the collector's process numbers or times would differ from those that the kernel reports.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

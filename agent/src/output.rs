@@ -1,8 +1,8 @@
 //! Files that a command writes for its user.
 //!
-//! They hold names of processes, files and functions of everybody, so others may not read them unless the user asks for that.
-//! A file is made beside the target and renamed over it: who has the old one open does not see the new contents, a hard link
-//! is not written through, and a command that fails leaves what was there.
+//! They contain names of processes, files and functions of all users, so other users may not read them unless the user asks for
+//! that. The command writes a new file beside the target and renames it over the target. So a process that has the old file
+//! open does not see the new contents, a hard link is not written through, and a command that fails leaves the old file.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;

@@ -93,7 +93,7 @@ fn wrong_usage_ends_with_2_and_says_so_on_stderr() {
 fn a_reader_that_goes_away_is_no_failure() {
     let mut child =
         agent(&["completions", "zsh"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // More than a pipe holds is written, and nobody reads it.
+    // The command writes more than fits into a pipe, and no process reads it.
     drop(child.stdout.take());
     let mut text = String::new();
     child.stderr.take().unwrap().read_to_string(&mut text).unwrap();

@@ -114,7 +114,7 @@ garbage
 ";
 
     #[test]
-    fn executable_mappings_are_told_apart_by_what_backs_them() {
+    fn executable_mappings_are_distinguished_by_what_backs_them() {
         let maps = parse(TEXT.as_bytes());
         let backings: Vec<_> = maps.iter().map(|map| map.backing.clone()).collect();
         assert_eq!(

@@ -209,7 +209,7 @@ impl Tables {
             let mut message = Message::default();
             message.number(1, id);
             message.number(5, *name);
-            // They have names: nobody needs to look for the file.
+            // has_functions: the frames have names, so a viewer needs no look-up in the file.
             message.number(7, 1);
             message.number(8, seen.files.into());
             message.number(9, seen.lines.into());
@@ -245,7 +245,7 @@ impl Tables {
     }
 }
 
-/// The mapping a frame belongs to; the kind is told by it where there is no file.
+/// The name of the mapping that a frame belongs to. A frame without a file gets a name for its kind.
 fn module(frame: &Frame) -> &str {
     match (frame.kind, &frame.module) {
         (Kind::Kernel, _) => KERNEL,

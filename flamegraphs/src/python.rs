@@ -76,7 +76,7 @@ impl Interpreter {
         self.code.read(memory, addr)
     }
 
-    /// What tells the code object at `addr` from another one there.
+    /// Distinguishes the code object at `addr` from another one at that address.
     pub(crate) fn fingerprint(&self, memory: &impl Memory, addr: u64) -> Option<Fingerprint> {
         self.code.fingerprint(memory, addr)
     }

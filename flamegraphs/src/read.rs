@@ -1,4 +1,4 @@
-//! Profiles from files: folded text or pprof, told apart by their first bytes.
+//! Profiles from files: folded text or pprof. The first bytes show which.
 
 use std::io::Read;
 

@@ -13,7 +13,7 @@ use profile::Unnamed;
 use program::{Running, cannot, compile, fold, only, sample, symbolizer};
 use tempfile::TempDir;
 
-/// The attacker, and somebody else.
+/// The attacker, and another user.
 const ATTACKER: u32 = 65_534;
 const OTHER: u32 = 65_533;
 /// The same program with other names.
@@ -28,7 +28,7 @@ fn is_root() -> bool {
     root
 }
 
-/// A directory in which everybody may look, and the attacker may write.
+/// A directory that every user may read, and in which the attacker may write.
 fn open_dir() -> TempDir {
     let dir = TempDir::new().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
@@ -135,7 +135,7 @@ fn links_in_a_container_do_not_lead_out_of_it() {
 }
 
 #[test]
-fn a_forged_build_id_gives_nobody_elses_functions_other_names() {
+fn a_forged_build_id_renames_no_functions_of_other_users() {
     if !is_root() {
         return;
     }
@@ -159,7 +159,7 @@ fn a_forged_build_id_gives_nobody_elses_functions_other_names() {
 }
 
 #[test]
-fn a_debug_file_that_is_none_holds_nobody_up() {
+fn a_debug_file_that_is_none_delays_no_request() {
     if !is_root() {
         return;
     }

@@ -50,7 +50,7 @@ fn function(program: &Path, name: &str) -> std::ops::Range<u64> {
 }
 
 /// `outer nested.c:9 > inner nested.c:6 > …`.
-fn told(name: &FrameName) -> String {
+fn shown(name: &FrameName) -> String {
     let line = |source: Option<&profile::Source>| {
         source.map_or(String::new(), |source| {
             format!(" {}:{}", source.file.rsplit('/').next().unwrap(), source.line)
@@ -88,7 +88,7 @@ fn inlined_functions_and_lines_are_those_of_addr2line() {
         let program = build(dir.path(), flags);
         let addrs: Vec<u64> = function(&program, "outer").collect();
         let names = symbolizer().file(program.clone(), addrs.clone()).unwrap();
-        let ours: Vec<String> = names.iter().map(told).collect();
+        let ours: Vec<String> = names.iter().map(shown).collect();
         assert_eq!(ours, addr2line(&program, &addrs), "{flags}");
         let deepest = names.iter().max_by_key(|name| name.inlined().len()).unwrap();
         let inlined: Vec<&str> = deepest.inlined().iter().map(|one| &*one.text).collect();
@@ -98,10 +98,10 @@ fn inlined_functions_and_lines_are_those_of_addr2line() {
 }
 
 /// What every address of `outer` in `program` is called.
-fn told_of_outer(program: &Path) -> (Vec<String>, Vec<FrameName>) {
+fn names_of_outer(program: &Path) -> (Vec<String>, Vec<FrameName>) {
     let addrs: Vec<u64> = function(program, "outer").collect();
     let names = symbolizer().file(program.to_owned(), addrs).unwrap();
-    (names.iter().map(told).collect(), names)
+    (names.iter().map(shown).collect(), names)
 }
 
 #[test]
@@ -109,19 +109,19 @@ fn inlined_functions_are_found_in_a_supplement() {
     for flags in ["-g", "-g -gdwarf-4"] {
         let dir = TempDir::new().unwrap();
         let program = build(dir.path(), flags);
-        let (whole, _) = told_of_outer(&program);
+        let (whole, _) = names_of_outer(&program);
         // The path in the programs is relative to themselves; `dwz` wants two of them.
         run(
             dir.path(),
             "cp nested twin && dwz -m common.dwz nested twin && readelf -S nested | grep -q altlink",
         );
-        let (ours, _) = told_of_outer(&program);
+        let (ours, _) = names_of_outer(&program);
         assert_eq!(ours, whole, "{flags}");
-        assert!(ours.iter().any(|told| told.contains("> innermost")), "{ours:?}");
+        assert!(ours.iter().any(|name| name.contains("> innermost")), "{ours:?}");
 
         fs::rename(dir.path().join("common.dwz"), dir.path().join("elsewhere")).unwrap();
-        let (without, names) = told_of_outer(&program);
-        assert!(without.iter().all(|told| !told.contains("innermost")), "{without:?}");
+        let (without, names) = names_of_outer(&program);
+        assert!(without.iter().all(|name| !name.contains("innermost")), "{without:?}");
         let missing = names.iter().filter_map(|name| name.code.as_ref()?.not_read);
         assert!(missing.clone().count() > 0 && missing.clone().all(|what| what == NotRead::Supplement));
 
@@ -136,7 +136,7 @@ fn inlined_functions_are_found_in_a_supplement() {
                 "cc -O2 {flags} -o nested nested.c && cp nested twin && dwz -m ../common.dwz nested twin"
             ),
         );
-        let (wrong, _) = told_of_outer(&program);
+        let (wrong, _) = names_of_outer(&program);
         assert_eq!(wrong, without, "{flags}");
     }
 }
@@ -145,23 +145,23 @@ fn inlined_functions_are_found_in_a_supplement() {
 fn inlined_functions_are_found_in_split_debug_info() {
     for flags in ["-g -gsplit-dwarf", "-gdwarf-4 -gsplit-dwarf"] {
         let dir = TempDir::new().unwrap();
-        let (whole, _) = told_of_outer(&build(dir.path(), flags.trim_end_matches("-gsplit-dwarf")));
+        let (whole, _) = names_of_outer(&build(dir.path(), flags.trim_end_matches("-gsplit-dwarf")));
         // Compiled and linked at once, the `.dwo` has the program's name.
         let program = build(dir.path(), flags);
         let dwo = dir.path().join("nested.dwo");
         assert!(dwo.exists(), "{:?}", fs::read_dir(dir.path()).unwrap().collect::<Vec<_>>());
-        assert_eq!(told_of_outer(&program).0, whole, "{flags}");
+        assert_eq!(names_of_outer(&program).0, whole, "{flags}");
 
         // That of Debian 12 crashes over DWARF 5.
         if flags.contains("dwarf-4") {
             run(dir.path(), "dwp -e nested -o nested.dwp && mv nested.dwo away");
-            assert_eq!(told_of_outer(&program).0, whole, "{flags}, packed");
+            assert_eq!(names_of_outer(&program).0, whole, "{flags}, packed");
             fs::remove_file(dir.path().join("nested.dwp")).unwrap();
         } else {
             fs::remove_file(&dwo).unwrap();
         }
-        let (without, names) = told_of_outer(&program);
-        assert!(without.iter().all(|told| told.starts_with("outer") && !told.contains('>')), "{without:?}");
+        let (without, names) = names_of_outer(&program);
+        assert!(without.iter().all(|name| name.starts_with("outer") && !name.contains('>')), "{without:?}");
         let missing: Vec<_> = names.iter().map(|name| name.code.as_ref().unwrap().not_read).collect();
         assert!(missing.iter().all(|what| *what == Some(NotRead::SplitDwarf)), "{flags}: {missing:?}");
     }
@@ -191,10 +191,10 @@ fn a_debug_link_is_followed_and_a_wrong_one_is_not() {
         let program = build(dir.path(), flags);
         let addrs: Vec<u64> = function(&program, "outer").collect();
         let before: Vec<String> =
-            symbolizer().file(program.clone(), addrs.clone()).unwrap().iter().map(told).collect();
+            symbolizer().file(program.clone(), addrs.clone()).unwrap().iter().map(shown).collect();
         run(dir.path(), &format!("{separate}; mkdir -p {place}; mv -n nested.debug {place} || true"));
         let after = symbolizer().file(program.clone(), addrs.clone()).unwrap();
-        assert_eq!(after.iter().map(told).collect::<Vec<_>>(), before, "{flags}");
+        assert_eq!(after.iter().map(shown).collect::<Vec<_>>(), before, "{flags}");
 
         // Another program's debug file under that name.
         fs::write(dir.path().join("other.c"), "int main(void) { return 3; }").unwrap();
@@ -310,7 +310,7 @@ fn a_jitdump_that_the_process_has_mapped_names_its_code_with_lines() {
     let (samples, names) = symbolizer.names(stack.clone()).unwrap();
     drop(marker);
     let name = names.user(samples[0].tgid, code.addr + 5, MonoNs(0)).unwrap();
-    assert_eq!((told(name).as_str(), name.jit), ("py::handle app.py:11", true));
+    assert_eq!((shown(name).as_str(), name.jit), ("py::handle app.py:11", true));
     assert_eq!(only(&fold(&symbolizer, stack)), "test;py::handle_[j]", "kept, though the mapping has gone");
     assert!(symbolizer.stats().jit_bytes > 0);
 }

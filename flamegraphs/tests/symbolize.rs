@@ -314,10 +314,10 @@ fn a_file_overwritten_in_place_is_read_again() {
     let stack = || vec![sample(std::process::id(), &[map.addr + code])];
     let symbolizer = symbolizer();
     assert_eq!(only(&fold(&symbolizer, stack())), "test;work_of_the_test");
-    file.write_all_at(b"work_of_somebody", at as u64).unwrap();
+    file.write_all_at(b"work_of_a_writer", at as u64).unwrap();
     // File time stamps tick at up to 10 ms: set it rather than wait for it.
     file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    assert_eq!(only(&fold(&symbolizer, stack())), "test;work_of_somebody");
+    assert_eq!(only(&fold(&symbolizer, stack())), "test;work_of_a_writer");
 }
 
 /// File offset of `work_of_the_test`, by the running program's own word.

@@ -80,7 +80,7 @@ impl Target {
         match e.kind() {
             io::ErrorKind::ConnectionRefused => Failure::new(
                 FailureKind::Refused,
-                format!("broker {at}: connection refused, nobody listens there"),
+                format!("broker {at}: connection refused: no server listens there"),
             ),
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
                 Failure::new(FailureKind::Refused, format!("broker {at}: no way there ({e})"))

@@ -111,7 +111,7 @@ fn pid(number: u32) -> Option<Pid> {
 
 fn end_group(child: &Child) {
     if let Some(group) = pid(child.id()) {
-        // There may be nobody left in it.
+        // The group may have no process left.
         let _ = killpg(group, Signal::SIGKILL);
     }
 }

@@ -124,7 +124,7 @@ pub struct NameCoverage {
     pub not_read: BTreeMap<NotRead, BTreeMap<String, u64>>,
 }
 
-/// Programs of which [`NameCoverage::not_read`] tells, of each kind.
+/// Most programs in [`NameCoverage::not_read`], of each kind.
 const MAX_NOT_READ: usize = 256;
 /// Of these, shown.
 const SHOWN_NOT_READ: usize = 3;
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_add_up_and_are_told_with_the_largest_reason_first() {
+    fn counts_add_up_and_are_shown_with_the_largest_reason_first() {
         let mut coverage = NameCoverage::default();
         coverage.count(true, None);
         coverage.count(false, Some(Unnamed::Unmapped));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_without_a_part_of_their_debug_info_are_told() {
+    fn programs_without_a_part_of_their_debug_info_are_named() {
         let mut coverage = NameCoverage::default();
         for module in ["/bin/d", "/bin/a", "/bin/c", "/bin/b", "/bin/b"] {
             coverage.count_not_read(NotRead::SplitDwarf, module);

@@ -14,8 +14,8 @@ pub(crate) struct Merged {
     pub(crate) fits: bool,
 }
 
-/// Puts the Python frames at the end of `user` in place of the calls of the interpreter's loop among the native ones before
-/// them; `is_loop` tells those, by index. Both leaf first.
+/// Puts the Python frames at the end of `user` in place of the calls of the interpreter's loop among the native frames before
+/// them; `is_loop` says whether the frame at an index is such a call. Both are leaf first.
 ///
 /// One call of the loop runs the Python frames down to the next entry frame. Where there is one more call than that, the
 /// innermost has just begun or is about to end, and has no frame. Where either stack was cut, what is there is matched from

@@ -1,4 +1,4 @@
-//! How stacks are told apart and folded.
+//! How stacks are grouped and folded.
 
 use serde::{Deserialize, Serialize};
 

@@ -61,7 +61,7 @@ impl Thread {
         self.process.as_ref().unwrap_or(&self.comm)
     }
 
-    /// The frame that its stacks stand on. Process 0 is nobody, or the idle task.
+    /// The frame at the root of its stacks. Process 0 is the idle task, or stands for an unknown process.
     pub(crate) fn root(&self, roots: Roots) -> Option<Arc<str>> {
         let Self { tgid, tid, comm, .. } = self;
         let process = self.process_name();

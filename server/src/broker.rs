@@ -55,7 +55,7 @@ pub enum BrokerError {
     PortInUse {
         /// The address.
         listen: SocketAddr,
-        /// Who has it, as far as this user can tell.
+        /// The process that listens there, if this user can find it.
         holder: Option<Listener>,
     },
     /// The address is not ours, or the port needs a permission.
@@ -103,7 +103,7 @@ impl Broker {
         /// Between trying the port and rumqttd's own bind, another broker of this process could take it.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        // rumqttd binds by itself, in a thread that can only log: see first whether it will succeed.
+        // rumqttd binds in a thread of its own, which can only log a failure: try first whether it will succeed.
         let probe = TcpListener::bind(listen).map_err(|source| match source.kind() {
             io::ErrorKind::AddrInUse => in_use(listen),
             _ => BrokerError::Listen { listen, source },

@@ -73,7 +73,7 @@ pub fn folded_of(args: &[&str], mut workload: Workload) -> (String, String) {
     (folded, printed)
 }
 
-/// What a command that failed told its user.
+/// Standard error of a command that fails.
 ///
 /// # Panics
 /// When it did not fail, or was killed.
@@ -113,7 +113,7 @@ impl Kept {
     }
 }
 
-/// An agent that observes: started, attached, not yet told to stop.
+/// An agent that observes: its probes are attached, and the test has not stopped it yet.
 #[derive(Debug)]
 pub struct Observing {
     child: Kept,
@@ -144,7 +144,7 @@ impl Observing {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 text.push_str(&line);
                 text.push('\n');
-                // Nobody listens once the probes are attached.
+                // The receiver is gone once the probes are attached.
                 let _ = send.send(line);
             }
             text

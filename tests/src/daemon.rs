@@ -257,7 +257,7 @@ pub fn directory() -> tempfile::TempDir {
     dir
 }
 
-/// A port that nobody listens on now.
+/// A port on which no process listens now.
 ///
 /// # Panics
 /// When there is none.
@@ -277,7 +277,7 @@ pub fn unit() -> &'static Path {
 /// # Panics
 /// When there is no `unshare`, `ip` or `python3`.
 pub fn full_listener_of_another_namespace(daemon: &mut Daemon) -> bool {
-    // A queue of one, and clients that nobody accepts, again and again.
+    // A queue of one, and clients whose connections are never accepted, again and again.
     const CROWD: &str = "import socket,time\ns=socket.socket();s.bind(('127.0.0.1',4321));s.listen(0);c=[]\n\
         for i in range(3000):\n k=socket.socket();k.setblocking(False);k.connect_ex(('127.0.0.1',4321));c.append(k)\n \
         if len(c)>99:\n  c.pop(0).close()\n time.sleep(0.1)";

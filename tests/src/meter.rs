@@ -1,5 +1,5 @@
-//! What a workload has done so far and how it is to go on, in memory that it shares with the one that judges: reading
-//! and counting take no call that would be observed.
+//! How much a workload has done, and whether it is to be faulty from now on, in memory that it shares with the test: reading
+//! and counting make no system call that the agent would observe.
 
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd as _;
@@ -15,7 +15,7 @@ pub const VARIABLE: &str = "S7MPA_METER";
 struct Page {
     done: AtomicU64,
     faulty: AtomicU32,
-    told: AtomicU32,
+    number: AtomicU32,
 }
 
 /// One workload's.
@@ -46,11 +46,11 @@ impl Meter {
         Self(unsafe { &*page.cast() })
     }
 
-    /// Program's side: the one it was started with, or one that nobody reads.
+    /// Program's side: the meter it was started with, or one that no process reads.
     #[must_use]
     pub fn own() -> Self {
         static UNREAD: Page =
-            Page { done: AtomicU64::new(0), faulty: AtomicU32::new(0), told: AtomicU32::new(0) };
+            Page { done: AtomicU64::new(0), faulty: AtomicU32::new(0), number: AtomicU32::new(0) };
         std::env::var_os(VARIABLE).map_or(Self(&UNREAD), |path| Self::at(Path::new(&path)))
     }
 
@@ -65,9 +65,9 @@ impl Meter {
         self.0.faulty.load(Ordering::Relaxed) != 0
     }
 
-    /// Program's side: tells of a process or a port that only it knows.
+    /// Program's side: reports the number of a process, or of a port, that the test cannot know otherwise.
     pub fn tell(self, number: u32) {
-        self.0.told.store(number, Ordering::Relaxed);
+        self.0.number.store(number, Ordering::Relaxed);
     }
 
     /// Test's side: all that was done.
@@ -81,9 +81,9 @@ impl Meter {
         self.0.faulty.store(1, Ordering::Relaxed);
     }
 
-    /// Test's side: what it told.
+    /// Test's side: the number that the program has reported; 0: none yet.
     #[must_use]
     pub fn told(self) -> u32 {
-        self.0.told.load(Ordering::Relaxed)
+        self.0.number.load(Ordering::Relaxed)
     }
 }

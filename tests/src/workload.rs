@@ -3,13 +3,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Program's side: says it is set up and waits for the word to begin.
+/// Program's side: prints that it is set up, and waits for the test's signal to begin.
 pub fn ready() {
     println!("ready");
     wait();
 }
 
-/// Program's side: says the work is done, with what is worth knowing about it, and stays alive until told to go.
+/// Program's side: prints that the work is done, with `what` the test needs to know about it. Stays alive until the test ends it.
 pub fn done(what: &str) {
     println!("done {what}");
     wait();
@@ -71,15 +71,15 @@ impl Workload {
         self.child.id()
     }
 
-    /// Gives the word without waiting for the end.
+    /// Sends the signal to begin and does not wait for the end.
     ///
     /// # Panics
     /// When it is gone.
     pub fn begin(&mut self) {
-        self.stdin.as_mut().expect("not yet told to go").write_all(b"go\n").expect("the workload waits");
+        self.stdin.as_mut().expect("not ended yet").write_all(b"go\n").expect("the workload waits");
     }
 
-    /// Gives the word and waits until the work is done. Returns what it said about it.
+    /// Sends the signal to begin and waits until the work is done. Returns what the program printed about it.
     ///
     /// # Panics
     /// When it dies on the way.

@@ -1,4 +1,4 @@
-//! Waits for a kernel lock are counted, with a thread that held it.
+//! Waits for a kernel lock are counted, with a thread that owned the lock.
 
 use std::sync::Mutex;
 

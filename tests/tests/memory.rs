@@ -59,7 +59,7 @@ fn a_writer_at_the_limit_of_its_cgroup_reclaims_for_itself() {
     group.add(workload.pid());
     let (window, _) = window_of(|| workload.work());
     let row = memory(&window, Tgid(workload.pid()));
-    // 256 MiB through 32: at least 200 had to go, and nobody else frees them (kswapd does not know of the limit).
+    // 256 MiB through 32: at least 200 must be reclaimed, and by this process alone (kswapd does not act on the limit).
     assert!(row.reclaims > 0 && row.reclaim.0 > 0, "{row:?}");
     assert!(row.reclaimed_pages >= 200 << 8, "{row:?}");
     assert!(row.reclaim.0 < window.span().0, "{row:?}");

@@ -114,7 +114,7 @@ fn a_refused_connection_is_a_reset_of_the_client() {
     in_namespace(|| {
         let (window, ()) = window_of(|| {
             for _ in 0..7 {
-                assert!(TcpStream::connect((LOCAL, 9)).is_err(), "nobody listens");
+                assert!(TcpStream::connect((LOCAL, 9)).is_err(), "no process listens");
             }
         });
         let seen = row(&window, 0, Some((LOCAL, 9)));

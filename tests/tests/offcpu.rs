@@ -175,7 +175,7 @@ fn waits_for_a_mutex_name_its_owner() {
         for wait in of(&window, me).into_iter().filter(|wait| wait.state == State::FutexLock) {
             let WaitTarget::Futex { addr, owner } = wait.target else { panic!("{wait:?}") };
             assert_eq!(addr, mutex.0.get() as u64);
-            // Taken by the time it was read: then it says nobody.
+            // The lock was free when its word was read: then it names no owner.
             assert!(owner.is_none() || owner == Some(other), "{wait:?}");
             owned += usize::from(owner.is_some());
             assert_eq!(wait.waker.as_ref().map(|waker| waker.tid), Some(other), "{wait:?}");
@@ -223,7 +223,7 @@ fn a_timers_wake_up_has_no_waker() {
         (0..40).for_each(|_| std::thread::sleep(Duration::from_millis(25)));
         tid()
     });
-    // Somebody has to be there for the timer to interrupt.
+    // Some thread must run on the CPU, so that the timer interrupts a thread and not the idle task.
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_millis(500) {}
     let sleeper = sleeper.join().expect("it sleeps");
@@ -339,8 +339,9 @@ fn the_running_process_is_charged_with_the_waiting_of_a_runnable_one() {
     assert!(waited > 0.5, "two on one CPU: {waited} s");
     let rows = window.blame.iter().filter(|row| row.victim == tgid);
     let all: f64 = rows.clone().map(|row| row.waited.as_secs_f64()).sum();
-    // A CPU remembers 32 turns: what was before them in one wait is charged to nobody. Other tests wake each other here.
-    assert!((0.9 * waited..=1.01 * waited).contains(&all), "{all} s of {waited} s are charged to somebody");
+    // A CPU remembers 32 turns: the part of a wait before them is charged to no process. The threads of other tests wake each
+    // other on this CPU.
+    assert!((0.9 * waited..=1.01 * waited).contains(&all), "{all} s of {waited} s are charged to a process");
     // Whenever the hog ran the victim waited, but for what little the window is longer than its work.
     let by_hog: f64 = rows.filter(|row| row.culprit == culprit).map(|row| row.waited.as_secs_f64()).sum();
     let ran = accounted(&window, Tid(culprit.0), State::Oncpu);

@@ -24,11 +24,11 @@ fn script(daemon_dir: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// A daemon with a hook, which is told of an alert: a process that burns a CPU's time in user mode.
+/// A daemon with a hook that runs for each alert: here of a process that uses a whole CPU in user mode.
 fn with_hook(text: &str) -> Daemon {
     let dir = tests::daemon::directory();
     let hook = script(dir.path(), "hook", text);
-    // The test's directory lies in /tmp, which programs may use unless told otherwise.
+    // The test's directory lies in /tmp, in which programs may write by default.
     Daemon::start_in(dir, &["--set", &format!("alerts.exec={hook}"), "--set", "plugin.write_dirs="])
 }
 
@@ -145,7 +145,7 @@ fn a_hook_runs_as_a_user_without_privileges_below_the_plugin_process() {
     assert!(!text.contains("hush"), "{text}");
     let stolen = fs::read(daemon.path("state-plugin/stolen")).expect("written");
     let (_, relay) = daemon.find(Process::Relay).expect("it runs");
-    // Where nobody has made the two users both run as `nobody`, and Landlock alone stands between them.
+    // On a host without the two users both processes run as `nobody`, and only Landlock keeps them apart.
     if relay.uid != uid || sandbox::landlock::abi() > 0 {
         assert!(stolen.is_empty(), "the hook has read {} bytes of the store", stolen.len());
     }
@@ -282,7 +282,7 @@ fn a_program_on_the_brokers_port_gets_no_password_and_is_named() {
     });
     squatter.kill().expect("ours");
     squatter.wait().expect("ours");
-    // It starts without anybody's help, and what was seen meanwhile is stored.
+    // The broker starts without help, and the windows made while the port was taken are stored.
     daemon.wait_for_windows(2);
     let (count, first, last) = daemon.windows().expect("windows");
     assert_eq!((first, count), (1, last), "no window was lost while the port was taken");

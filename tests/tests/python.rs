@@ -154,7 +154,7 @@ fn frames_of_an_interpreter_within_another_stand_on_its_call() {
     let script = dir.path().join("nested.py");
     std::fs::write(&script, NESTED).expect("the directory is ours");
     for (version, interpreter) in interpreters() {
-        // Before 3.11 nothing tells which of them called which.
+        // Before 3.11 no data show which of them called which.
         if version.starts_with("Python 3.9.") || version.starts_with("Python 3.10.") {
             continue;
         }
@@ -247,7 +247,7 @@ fn a_wait_stands_on_the_python_function_that_waits() {
         all += ns;
         right += if functions(stack) == ["<module>", "idle"] { *ns } else { 0 };
     }
-    // One that has just begun to wait is told without its stack.
+    // The last wait may not have ended: an open wait is reported without its stack.
     assert!(all > 2_000_000_000 && right * 100 >= all * 90, "{right} of {all} ns: {stacks:#?}");
 }
 
@@ -268,7 +268,8 @@ fn a_script_that_ends_at_once_keeps_its_names() {
     assert!(named > 200 && lost * 10 <= named, "{named} named, {lost} not: {stacks:#?}");
 }
 
-/// A library for every 100 ms: each is sampled before anybody could have read where it lies. By then it is known to be Python.
+/// Loads a library every 100 ms: each is sampled before the collector can have read where it is mapped. By then the process is
+/// known to run Python.
 const LOADS: &str = "\
 import ctypes, sys, time
 

@@ -89,7 +89,7 @@ fn a_relay_that_is_killed_again_and_again_costs_nothing() {
             .wait_for("another relay", |daemon| daemon.find(Process::Relay).filter(|(pid, _)| *pid != relay));
     }
     let (_, _, last) = daemon.windows().expect("windows");
-    daemon.wait_for("the windows of meanwhile", |daemon| {
+    daemon.wait_for("the windows of the time without a relay", |daemon| {
         daemon.windows().filter(|(count, _, newest)| *newest > last + 5 && *count == *newest)
     });
     let (count, first, last) = daemon.windows().expect("windows");

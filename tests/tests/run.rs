@@ -108,8 +108,8 @@ fn a_server_part_that_does_not_start_again_says_why_and_comes_back_when_it_can()
     });
     reload("");
     let (before, ..) = daemon.windows().expect("windows");
-    // What was on its way when there was no store is sent again after newer ones: the gap closes.
-    daemon.wait_for("the windows of meanwhile", |daemon| {
+    // Windows that were on their way when the store failed are sent again after newer ones: the gap closes.
+    daemon.wait_for("the windows of the time without a store", |daemon| {
         daemon.windows().filter(|(count, first, last)| *count >= before + 2 && (*first, *count) == (1, *last))
     });
 }

@@ -16,8 +16,8 @@ use tests::disk::Loop;
 use tests::windows::{close, own, sched};
 use tests::workload::Workload;
 
-/// Tests run beside each other; two want to be alone. A group whose quota is renewed may still have to wait for others to
-/// make room, which no event tells apart; and what rests is known by process: others' pipes are this process's too.
+/// Tests run at the same time; two must run alone. A cgroup whose quota is renewed may still have to wait for a CPU, and no
+/// event distinguishes the two waits. And sleeping threads are known by process: the pipes of other tests are in this one.
 static CPUS: RwLock<()> = RwLock::new(());
 
 fn tid() -> Tid {
@@ -46,7 +46,7 @@ fn assert_near(what: &str, got: f64, expected: f64, pct: f64) {
 /// A pipe as two files.
 fn pipe() -> (std::fs::File, std::fs::File) {
     let (read, write) = nix::unistd::pipe().expect("a pipe");
-    // SAFETY: fresh descriptors that nobody else owns.
+    // SAFETY: fresh descriptors that have no other owner.
     unsafe {
         (std::fs::File::from_raw_fd(read.into_raw_fd()), std::fs::File::from_raw_fd(write.into_raw_fd()))
     }
@@ -104,7 +104,7 @@ fn run_and_queue_time_agree_with_schedstat() {
         wanted += ran;
         assert_near("queued", seconds(states, State::is_runq), queued, 2.0);
     }
-    // The kernel takes off what the hypervisor has stolen meanwhile.
+    // The kernel subtracts the time that the hypervisor has stolen from the threads.
     assert_near("on CPU", oncpu, wanted, 2.0);
 }
 
@@ -278,7 +278,7 @@ fn a_thread_blocked_throughout_is_there_with_its_state_and_age() {
     });
     let tid = receive.recv().expect("it runs");
     std::thread::sleep(Duration::from_millis(50));
-    // Blocked before the probes: `/proc` tells.
+    // The thread has blocked before the probes are attached: its state comes from `/proc`.
     let mut collector = sched(Filter::All);
     std::thread::sleep(Duration::from_millis(500));
     let window = close(&mut collector);
@@ -294,7 +294,7 @@ fn a_thread_blocked_throughout_is_there_with_its_state_and_age() {
     let window = close(&mut collector);
     let woken = thread(&window, tid).clone();
     assert!(woken.states.iter().any(|(s, _)| *s == State::Ipc), "{woken:?}");
-    // Its end was told by a futex; its last switch comes after that.
+    // `join` returns by a futex wake-up; the thread's last switch comes after that.
     let mut ended = woken.now.is_none();
     while !ended {
         let window = close(&mut collector);

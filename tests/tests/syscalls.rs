@@ -100,7 +100,7 @@ fn where_calls_are_only_counted_blocked_time_comes_from_the_waits() {
     let (begin, before) = (Instant::now(), ran_and_queued());
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(25));
-        bytes.write_all(&[1]).expect("somebody reads");
+        bytes.write_all(&[1]).expect("the workload reads");
     }
     let read_for = begin.elapsed().as_nanos() as f64 - (ran_and_queued() - before);
     let report = observing.stop_json();

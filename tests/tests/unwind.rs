@@ -336,7 +336,7 @@ func main() {
     reaches(&program, "runtime.goexit.abi0", &["main.measure", "main.main.func1"]);
 }
 
-/// 300 processes, each of which computes for some ms: nobody could read what they have mapped, or who they are, in time.
+/// 300 processes, each of which computes for some ms: they end before `/proc` could be read for their mappings and names.
 #[test]
 fn processes_that_live_for_some_ms_have_whole_stacks_with_names() {
     if !tests::can_observe() {

@@ -1,5 +1,5 @@
-//! What is not linked where: the privileged half of the agent has no network and no database, and compiles by itself; the
-//! diagnosis reads no symbols and draws no pictures.
+//! Checks which crates link which: the privileged half of the agent has no network and no database and compiles alone; the
+//! diagnosis has no symbolizer and draws no flame graphs.
 
 use anyhow::{Result, bail};
 

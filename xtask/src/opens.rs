@@ -1,4 +1,5 @@
-//! Only `opener` opens what other users control: a check by text, which a new module fails until somebody has thought about it.
+//! Checks by text that only `opener` opens files that other users control. A new module that opens files fails the check until
+//! its author has listed it with a reason.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +31,7 @@ const CALLS: [&str; 16] = [
     "libc::open",
 ];
 
-/// What leads from a process to its files and memory: whoever follows it is at the mercy of that process.
+/// Paths in `/proc/PID` that lead to a process' files and memory: the process controls what a reader finds there.
 const LEADS_ON: [&str; 7] = ["map_files/", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
 
 /// Where paths may be opened without `opener`, and why.

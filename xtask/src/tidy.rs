@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     step("opens", opens::check(&root));
     if !args.fast {
         step("layers", layers::check(&root));
-        // METRICS.md, CONFIG.md, JSON.md, RULES.md: each is held by a test beside the table it is made from.
+        // METRICS.md, CONFIG.md, JSON.md, RULES.md: a test beside the source of each page checks that the page fits.
         step(
             "pages",
             shell::run(shell::cargo().args([

@@ -57,14 +57,14 @@ fn asleep(windows: &[Arc<Window>], pid: Tgid) -> Vec<(State, u32, u64)> {
     for window in windows {
         let Some(times) = window.times.iter().find(|times| times.tgid == pid) else { continue };
         for (state, threads) in &times.resting {
-            let is_told = |wait: &&diagnosis::window::Wait| {
+            let is_held_up = |wait: &&diagnosis::window::Wait| {
                 wait.open
                     && wait.tgid == pid
                     && wait.accounted == *state
                     && !times.threads.iter().any(|thread| thread.tid == wait.tid)
             };
-            let told = window.waits.iter().filter(is_told).count() as u32;
-            let threads = threads.saturating_sub(told);
+            let held_up = window.waits.iter().filter(is_held_up).count() as u32;
+            let threads = threads.saturating_sub(held_up);
             let sum = sums.entry(*state).or_default();
             sum.0 = threads;
             sum.1 += u64::from(threads) * window.span().0;

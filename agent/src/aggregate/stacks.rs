@@ -102,7 +102,7 @@ pub fn stacks(windows: &[Arc<Window>], options: &StackOptions) -> Stacks {
             picked.waits += 1;
             picked.waited.0 += wait.weight.0;
             let waker = (options.mode == Mode::Wakers)
-                .then(|| wait.waker.as_ref().map_or_else(nobody, Waker::sample));
+                .then(|| wait.waker.as_ref().map_or_else(unknown_waker, Waker::sample));
             let waker = waker.map(|waker| Sample { at: wait.at, ..waker });
             let sample = wait.sample();
             picked.stacks.push(Stacked {
@@ -156,8 +156,8 @@ pub fn stacks_of_waits(waits: &[Wait]) -> Vec<Sample> {
     ended.flat_map(both).flatten().collect()
 }
 
-/// An interrupt ended the wait (a timer, a device), or it is not known who.
-fn nobody() -> Sample {
+/// Stands for the waker of a wait that an interrupt ended (a timer, a device), or whose waker is unknown.
+fn unknown_waker() -> Sample {
     Sample {
         at: MonoNs(0),
         tgid: 0,

@@ -245,7 +245,7 @@ mod tests {
         let mut windows = vec![window(0)];
         windows[0].syscalls = vec![calls(7, "a", READ, 10, 0, 0)];
         windows[0].waits = [3, 4].map(|ms| wait(7, READ, ms)).into();
-        assert_eq!(syscalls(&shared(windows.clone()), None).rows[0].blocked_ns, None, "nobody accounts");
+        assert_eq!(syscalls(&shared(windows.clone()), None).rows[0].blocked_ns, None, "no times");
         windows[0].times = vec![ProcessTimes { tgid: Tgid(7), ..ProcessTimes::default() }];
         windows[0].waits.push(wait(8, READ, 9));
         let report = syscalls(&shared(windows), None);

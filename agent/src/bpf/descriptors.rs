@@ -11,9 +11,9 @@ const DESCRIPTORS_PER_CPU: u64 = 2;
 /// Descriptors beyond that: open files of the symbolizer and the unwinder, and open files of `/proc`.
 const SPARE_DESCRIPTORS: u64 = 4096;
 
-/// Raises the limit as far as it helps; the least that the collector needs is an error if it is not to be had.
+/// Raises the limit of open descriptors as far as it helps. An error if the limit stays below what the collector needs.
 ///
-/// The soft limit of 1,024 that systemd and shells give is for programs that use `select(2)`. The hard one is raised too where
+/// The soft limit of 1,024 that systemd and shells set is for programs that use `select(2)`. The hard limit is raised too where
 /// that is allowed (`CAP_SYS_RESOURCE`).
 pub(super) fn ensure(cpus: usize) -> Result<(), StartError> {
     let need = FIXED_DESCRIPTORS + DESCRIPTORS_PER_CPU * cpus as u64;

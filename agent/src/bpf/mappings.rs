@@ -1,6 +1,7 @@
-//! What processes map as they do it, from the kernel's perf events: of one that is gone nobody else can tell.
+//! Mappings of processes at the time when they are made, from the kernel's perf events. For a process that has ended there is
+//! no other record of them.
 //!
-//! A dummy software event a CPU carries the records; nothing is sampled by it.
+//! A dummy software event on each CPU carries the records; it takes no samples.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -202,7 +203,7 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // SAFETY: mapped with this length by `open`, and used by nobody else.
+        // SAFETY: `open` has mapped it with this length, and only this ring uses it.
         unsafe { libc::munmap(self.memory.cast(), RING_BYTES + page()) };
     }
 }

@@ -62,7 +62,7 @@ impl<K: Copy + Default, V: Copy + Default> Batch<K, V> {
         Self { keys: vec![K::default(); entries], values: vec![V::default(); entries] }
     }
 
-    /// Calls `each` for every entry of a hash map. Entries that come or go meanwhile may or may not be seen.
+    /// Calls `each` for every entry of a hash map. It may or may not see an entry that is added or removed during the reading.
     pub(crate) fn read(&mut self, map: BorrowedFd<'_>, mut each: impl FnMut(&K, &V)) -> io::Result<usize> {
         // The cursor is the kernel's: a u32 bucket number for hash maps.
         let (mut cursor, mut next) = (0u64, 0u64);

@@ -17,7 +17,7 @@ pub(super) async fn daemon(context: &Context) -> anyhow::Result<Option<Client>> 
             "no daemon answers at {}; without --socket this attaches its own probes",
             context.config.socket.display()
         ),
-        // Nobody but root can tell whether a daemon is behind that socket.
+        // Only root can find out whether a daemon is behind that socket.
         Err(denied @ ClientError::Denied { .. }) if !named => match crate::bpf::may_attach() {
             Ok(()) => Ok(None),
             Err(attaching) => anyhow::bail!("{denied}; without a daemon: {attaching}"),

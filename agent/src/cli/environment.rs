@@ -16,7 +16,7 @@ pub(super) fn take() {
     let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX));
     let ours: Vec<_> = ours.collect();
     for (name, _) in &ours {
-        // SAFETY: nobody else reads or writes the environment: this is the only thread.
+        // SAFETY: no other thread reads or writes the environment: this is the only one.
         unsafe { std::env::remove_var(name) };
     }
     // Text only, as every setting is.

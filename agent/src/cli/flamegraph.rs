@@ -31,7 +31,7 @@ use output::{Format, Output};
 
 pub(super) use picture::svg;
 
-/// Time observed when nobody says otherwise.
+/// Time observed if no flag sets it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]

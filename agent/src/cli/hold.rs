@@ -1,8 +1,8 @@
-//! The child of `agent flamegraph -- cmd`, held before exec until the probes are attached.
+//! The child of `agent flamegraph -- cmd`, which waits before exec until the probes are attached.
 //!
-//! `Command::spawn` returns only when the child has called exec, so the child cannot be held in between. It runs
-//! this instead, which waits for a byte on an inherited pipe and then becomes the command: same PID, nothing
-//! missed. When the agent dies first, the pipe ends and the command is never run.
+//! `Command::spawn` returns only when the child has called exec, so the child cannot wait in between. It runs this
+//! module instead, which waits for a byte on an inherited pipe and then executes the command: the PID is the same, and
+//! nothing is missed. If the agent dies first, the pipe closes and the command does not run.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

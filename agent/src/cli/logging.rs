@@ -91,7 +91,7 @@ impl Write for Stderr {
 fn level_of(level: &str, verbose: u8, kind: Kind) -> &str {
     match (level, verbose, kind) {
         ("", 0, Kind::Command | Kind::Live) => "warn",
-        // The broker tells each packet at `info`, and calls every connection that closes an error.
+        // The broker logs each packet at `info`, and each closed connection as an error.
         ("", 0, Kind::Daemon) => "info,rumqttd=warn,rumqttd::server::broker=off",
         ("", 1, _) => "info,agent=debug,relay=debug,server=debug,flamegraphs=debug",
         ("", _, _) => "debug",

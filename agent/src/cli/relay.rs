@@ -47,7 +47,7 @@ fn confine(settings: &Settings) -> anyhow::Result<()> {
     let own = server.map(|server| [server.state_dir.clone(), server.runtime_dir.clone()]);
     if let Some(server) = server {
         // The database's temporary files: it would try directories that are closed to it now.
-        // SAFETY: nobody else reads or writes the environment: this is the only thread.
+        // SAFETY: no other thread reads or writes the environment: this is the only one.
         unsafe { std::env::set_var("SQLITE_TMPDIR", &server.state_dir) };
     }
     let reach = Reach {
@@ -55,7 +55,7 @@ fn confine(settings: &Settings) -> anyhow::Result<()> {
         write: own.into_iter().flatten().chain([settings.spool.dir.clone(), "/dev/null".into()]).collect(),
         listen: Some(server.map(|server| server.listen.port()).into_iter().collect()),
     };
-    // Its directory is there; a spool that is not yet is made before nobody can.
+    // Makes the spool's directory while that is possible: Landlock forbids it later. Its parent exists.
     std::fs::create_dir_all(&settings.spool.dir).context("the spool's directory")?;
     sandbox::landlock::confine(Process::Relay, &reach)?;
     sandbox::seccomp::confine(Process::Relay)?;

@@ -30,7 +30,7 @@ pub(super) use text::{calm, foot, longest, number, render, share, stack};
 Examples:
   sudo agent report                     ten seconds of this host
   sudo agent report --last 5m           the past, from the daemon's memory
-  sudo agent report --pid 4242          one process: threads, what they wait for, who runs meanwhile
+  sudo agent report --pid 4242          one process: its threads, what they wait for, what runs instead
   sudo agent report --html out.html     a page with flame graphs, for a ticket or a colleague
   agent report --replay slow.s7rec      a recording, without root
   sudo agent report --json | jq .findings")]

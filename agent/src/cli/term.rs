@@ -99,13 +99,13 @@ pub fn indexed(rgb: [u8; 3]) -> u8 {
     16 + 36 * r + 6 * g + b
 }
 
-/// Writes a line to stderr, one whatever is in it: a path may hold a colour or a line break. That stderr is gone is
-/// nothing anyone could be told.
+/// Writes one line to stderr, cleaned: a path in `text` may contain a colour or a line break. Ignores an error: without stderr
+/// there is no place to report it.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{}", cleaned(text));
 }
 
-/// The same of what ends a command.
+/// The same for an error that ends a command.
 pub fn complain_of_error(paint: Paint, text: &str) {
     let _ = writeln!(io::stderr(), "{} {}", paint.red("error:"), cleaned(text));
 }

@@ -26,7 +26,7 @@ pub fn exposed_by(key: &str, flag: &str) -> String {
 fn has_password(value: &str) -> bool {
     let authority =
         value.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    // A password may hold a slash that nobody has escaped: MQTT URLs are read up to the last `@`.
+    // A password may contain a slash that the user has not escaped: MQTT URLs are read up to the last `@`.
     let login = value
         .split_once("://")
         .and_then(|(_, rest)| rest.rsplit_once('@'))

@@ -31,7 +31,7 @@ pub struct Key {
     pub name: &'static str,
     /// What the value looks like.
     pub kind: Kind,
-    /// Value when nobody says otherwise; empty: none.
+    /// Value if the configuration sets none; empty: no default.
     pub default: &'static str,
     /// Never shown.
     pub secret: bool,

@@ -59,7 +59,7 @@ pub struct Config {
 /// How syscalls are accounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyscallTier {
-    /// `Times` until the host's rate makes that too dear, then `Counts`.
+    /// `Times` until the host's rate of calls makes that too expensive, then `Counts`.
     Auto,
     /// Exit only: counts and errors.
     Counts,
@@ -161,7 +161,7 @@ pub struct ServerSettings {
     pub influx_ca_file: Option<PathBuf>,
 }
 
-/// Who else is told of alerts.
+/// Where alerts are sent besides the broker and the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertsConfig {
     /// A program that is run for each change of an alert.

@@ -5,11 +5,11 @@ use super::{Key, Settings};
 /// What it takes for a changed key to be in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
-    /// Nothing: it is from now on.
+    /// Nothing: the new value is in force at once.
     Now,
-    /// The server part is started again with it; windows wait in the spool meanwhile.
+    /// A restart of the server part. Until it runs again, windows wait in the spool.
     Server,
-    /// A start of the daemon.
+    /// A restart of the daemon.
     Restart,
 }
 

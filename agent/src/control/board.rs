@@ -23,7 +23,7 @@ impl Default for AlertBoard {
 }
 
 impl AlertBoard {
-    /// Takes a change in and tells the followers.
+    /// Records a change and sends it to the followers.
     pub fn post(&self, alert: &Alert) {
         // The lock is held over the send, so that `follow` sees each change once: as open or as a message.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,7 +58,7 @@ pub enum PidError {
         /// The process' name.
         comm: String,
     },
-    /// `/proc` does not tell.
+    /// `/proc/PID` cannot be read.
     #[error("cannot read /proc/{pid}: {why}")]
     Unreadable {
         /// The PID.

@@ -59,7 +59,7 @@ pub enum ListenError {
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Held as long as the daemon lives: tells a stale socket file from a live one without a race.
+    /// A lock that the daemon keeps as long as it runs: it distinguishes a stale socket file from a live one without a race.
     _lock: File,
 }
 

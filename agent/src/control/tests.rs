@@ -212,6 +212,6 @@ async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
 
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
-    assert!(Client::connect(&path).await.unwrap().is_none(), "a file nobody listens on: no daemon");
+    assert!(Client::connect(&path).await.unwrap().is_none(), "no process listens on the file: no daemon");
     ControlSocket::bind(&path).unwrap();
 }

@@ -90,7 +90,7 @@ fn daemon_check(config: &Config, daemon: Result<Option<Box<Status>>, String>) ->
     match daemon {
         Ok(Some(status)) => running(config, &status),
         Ok(None) => Check::new("daemon", Health::Note, format!("none at {}", config.socket.display()))
-            .lost("--last, the history, alerts while nobody looks")
+            .lost("--last, the history, alerts while no command runs")
             .cure("sudo agent run"),
         Err(why) => Check::new("daemon", Health::Warn, why)
             .lost("answers from the daemon")

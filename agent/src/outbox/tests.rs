@@ -28,7 +28,7 @@ fn windows_go_on_where_the_spool_left_off_and_stay_until_they_are_acknowledged()
     assert_eq!(sent(&mut outbox), [7, 8, 9].map(|n| (Stream::Metrics, n)));
     outbox.ack(&acks(Stream::Metrics, &[(7, 7), (9, 9)])).unwrap();
     assert_eq!(outbox.counts(Stream::Metrics).waiting, 1);
-    // The relay dies: the next one gets what is left, and what came meanwhile.
+    // The relay dies. The next relay gets the windows that are left, and those made while there was none.
     outbox.disconnected();
     outbox.window(window(100));
     outbox.connected();
@@ -46,7 +46,7 @@ fn what_does_not_fit_falls_out_oldest_first_and_is_counted_once() {
     // Ten more: the first ten fall out while the relay has them.
     (0..10).for_each(|_| outbox.window(window(1000)));
     let counts = outbox.counts(Stream::Metrics);
-    assert_eq!((counts.lost, counts.waiting), (0, 10), "the relay may have them: nobody knows yet");
+    assert_eq!((counts.lost, counts.waiting), (0, 10), "the relay may have them: unknown yet");
     outbox.ack(&acks(Stream::Metrics, &[(7, 10)])).unwrap();
     outbox.disconnected();
     assert_eq!(outbox.counts(Stream::Metrics).lost, 6);

@@ -11,7 +11,7 @@ use diagnosis::window::{BlockIoRow, BlockOp};
 use super::resources::{Closing, Differences, Open};
 use crate::bpf::Resources;
 
-/// A request that has not completed is a row by itself from this age on: any working disk is faster.
+/// Age from which a request that has not completed gets a row of its own: any working disk is faster.
 const HANGING_NS: u64 = 100_000_000;
 
 /// Identity of a request: its address is used again, with another start.

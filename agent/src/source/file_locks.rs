@@ -1,5 +1,7 @@
-//! Who holds the file locks that others wait for, from `/proc/locks`: a lock that is held all the time wakes nobody, so
-//! no wait says whose it is. Nor does who only tries for a lock wait at all.
+//! The processes that hold the file locks that others wait or try for, from `/proc/locks`.
+//!
+//! A lock that is never released wakes no waiter, so no recorded wait names its holder. A process that only tries for a lock
+//! (`LOCK_NB`) does not wait at all.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -35,8 +37,10 @@ struct Lock<'a> {
 /// Locks by inode.
 type ByInode<'a> = HashMap<u64, Vec<&'a Lock<'a>>>;
 
-/// Who waits for a lock at this moment (to be asked when somebody `waited` in this window: the kernel lists every lock of the
-/// host), and who was refused one in it, with who holds it.
+/// Processes that wait for a file lock now, and processes that were refused one in this window, each with the lock's holder.
+///
+/// `waited`: a process waited for a file lock in this window. If none waited and none was refused, `/proc/locks` is not read:
+/// it lists every lock of the host.
 #[must_use]
 pub fn rows(waited: bool, calls: &[SyscallRow]) -> Vec<FileLockRow> {
     let triers: Vec<_> = calls.iter().filter_map(refused).collect();
@@ -160,12 +164,12 @@ mod tests {
         let row =
             |waiter| FileLockRow { waiter: Tgid(waiter), tried: false, holder: Tgid(80), dev, inode: 10_695 };
         let locks: Vec<Lock> = text.lines().filter_map(parse).collect();
-        assert_eq!(waits(&locks), [row(88), row(99)], "nobody owns the third");
+        assert_eq!(waits(&locks), [row(88), row(99)], "the third has no owner");
         let held = held(&locks);
         let of: Vec<_> =
             held[&10_695].iter().map(|lock| (lock.dev, lock.kind, lock.writes, lock.owner)).collect();
         assert_eq!(of, [(dev, "FLOCK", true, Some(Tgid(80)))]);
-        assert_eq!(held.len(), 2, "nobody owns the third");
+        assert_eq!(held.len(), 2, "the third has no owner");
     }
 
     #[test]

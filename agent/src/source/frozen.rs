@@ -1,8 +1,9 @@
-//! Processes that a cgroup keeps frozen: nothing of them runs, whatever they are asked for.
+//! Processes that a cgroup keeps frozen: none of their threads runs, so they answer no request.
 //!
-//! A frozen thread is in no state of its own. Up to 6.0 the freezer of cgroup v1 puts it into an uninterruptible wait; since
-//! then it changes the state of a sleeping thread where it sleeps, so that no switch tells; in v2 it waits on its way back to
-//! user mode, as if for a signal. So the files of its cgroup are read, of processes of which nothing has moved in a window.
+//! The scheduler shows no state "frozen". Up to 6.0 the freezer of cgroup v1 puts a thread into an uninterruptible wait.
+//! Since then it changes the state of a sleeping thread without a context switch. In v2 a thread waits on its way back to
+//! user mode, as if for a signal. So the collector reads the files of a process' cgroup, if no thread of the process has
+//! changed its state in a window.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -186,8 +187,8 @@ fn groups(text: &str, hierarchies: &[Hierarchy]) -> Vec<Group> {
     in_each.collect()
 }
 
-/// The cgroup that was told to freeze a cgroup, itself or one above it, and the file that says so; `None` where it is not
-/// frozen.
+/// The cgroup whose freezer was switched on, and its control file: the cgroup at `path` or one above it. `None`: the cgroup is
+/// not frozen.
 fn frozen_by(hierarchy: &Hierarchy, path: &str) -> Option<Freezer> {
     let Hierarchy { point, unified, .. } = hierarchy;
     let read = |group: &str, file: &str| beginning(&format!("{point}{group}/{file}"), MAX_FILE_BYTES);

@@ -1,10 +1,11 @@
-//! Syscalls that have not returned: a hung process must not look innocent.
+//! System calls that have not returned, so that a hung process is visible.
 //!
-//! While calls are timed, the kernel's entry table has every call that began since the probes were attached, with its
-//! start. A thread whose slot was never written is still in the call it was in when they were attached: which one,
-//! `/proc/PID/task/TID/syscall` tells; its age is at least that of the probes. While calls are only counted there is
-//! no table: threads are looked at through `/proc`, and one that has not run between two looks has been in its call
-//! since the first.
+//! While calls are timed, the BPF side's entry table has the start of each call that began after the probes were attached. A
+//! thread whose slot was never written is still in the call in which the probes found it. `/proc/PID/task/TID/syscall` names
+//! that call; it is at least as old as the probes.
+//!
+//! While calls are only counted, there is no table. The collector then reads threads in `/proc`: a thread that has not run
+//! between two readings has been in its call since the first.
 
 use std::collections::HashMap;
 use std::fs;

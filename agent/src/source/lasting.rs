@@ -1,10 +1,14 @@
-//! Waits that last: who is at the other end, and whether it owes something.
+//! Waits that have not ended: which process is at the other end, and whether it owes an answer.
 //!
-//! A wait is looked at as it ends. Of one that does not end nobody would hear, and most that last are no loss: a server
-//! waits for the next request. A thread is held up when it has something to deliver (it writes, or opens a FIFO to write
-//! into it), waits for a lock that has an owner, or has asked and got no answer. That is told by the kernel's books: a TCP
-//! connection knows when data last came and went, a local socket what the other end has not read. Each wait is looked at
-//! once, after [`MIN_PEER_WAIT`].
+//! The kernel side records a wait when it ends, so a wait that does not end would stay unreported. Most long waits are no
+//! loss: a server waits for the next request. A thread is held up in three cases:
+//!
+//! - It has data to deliver: it writes, or opens a FIFO to write into it.
+//! - It waits for a lock that has an owner.
+//! - It has sent a request and got no answer. The kernel shows this: a TCP connection has the times at which data last
+//!   arrived and last left, a local socket has the number of bytes that the other end has not read.
+//!
+//! The collector examines each wait once, after [`MIN_PEER_WAIT`].
 
 pub(super) mod ends;
 mod served;
@@ -134,7 +138,7 @@ impl LastingWaits {
 fn look(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<End>)> {
     let call = wait.wait.syscall.and_then(|(abi, nr)| syscall_names::name(abi, nr)).unwrap_or_default();
     match wait.wait.state {
-        // A file system that does not answer is told by its mount, before the path is looked at.
+        // The mount shows whether a process serves the file system. Reading the path first could block.
         State::Ipc if matches!(call, "open" | "openat") => match served::held(wait) {
             Some(served) => Some(served),
             None => Some((fifo(wait, call)?, None)),
@@ -169,8 +173,8 @@ fn local(wait: &Lasting, call: &str, sockets: &mut Sockets) -> Option<(Held, Opt
         let serves = sockets.serves(wait.tgid, unix);
         let mut end = End::socket(wait.tgid, unix.peer);
         if !sends && (unix.named || unix.unread == 0) {
-            // Whoever was connected to waits for the next request, with or without an answer that was not read. Who has
-            // connected, or made the other one, waits for it where that stands still.
+            // The end that accepted the connection waits for the next request, whether or not its last answer was read. The
+            // end that connected, or that started the process at the other end, is held up if that process is stopped.
             if serves != Some(false) && !has_stopped_child(wait.tgid) {
                 return None;
             }
@@ -184,7 +188,8 @@ fn local(wait: &Lasting, call: &str, sockets: &mut Sockets) -> Option<(Held, Opt
         return None;
     }
     let held = Held { target: WaitTarget::Pipe { inode: meta.ino() }, peer: None };
-    // Nobody can say whether who reads has asked for something: what it has made and now stands still, it has.
+    // A pipe does not show whether the reader has asked for anything. A stopped child of the reader is taken as a request
+    // without an answer.
     if !sends && !has_stopped_child(wait.tgid) {
         return None;
     }
@@ -213,7 +218,7 @@ fn name_server(wait: &Lasting, sockets: &mut Sockets) -> Option<(Held, Option<En
     Some((Held { target, peer: None }, server.map(|inode| End::socket(wait.tgid, inode))))
 }
 
-/// The last data went after the last came, and before this wait began.
+/// Whether the last data sent is newer than the last data received, and older than this wait.
 fn has_asked(tcp: &Tcp, age: DurNs) -> bool {
     tcp.segments_sent > 0
         && tcp.sent_ms <= tcp.received_ms
@@ -227,7 +232,8 @@ fn descriptor(wait: &Lasting) -> Option<(String, String)> {
     Some((path, link))
 }
 
-/// A FIFO that is opened to write into it: nobody has it open to read. Who opens one to read waits for work.
+/// A FIFO that the thread opens to write into it: no process has it open to read. A thread that opens one to read waits for
+/// work.
 fn fifo(wait: &Lasting, call: &str) -> Option<Held> {
     let text = fs::read_to_string(format!("/proc/{}/task/{}/syscall", wait.tgid, wait.wait.tid)).ok()?;
     let (_, args) = super::sched::call(&text)?;

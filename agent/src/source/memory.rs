@@ -25,7 +25,7 @@ pub(super) struct MemorySource {
 
 impl MemorySource {
     pub(super) fn new() -> Self {
-        // The resolution of a coarse clock is one tick of the kernel, which nothing else tells exactly.
+        // The resolution of a coarse clock is one tick of the kernel; there is no other exact source of it.
         let tick = nix::time::clock_getres(nix::time::ClockId::CLOCK_MONOTONIC_COARSE);
         Self {
             values: Differences::default(),

@@ -1,4 +1,4 @@
-//! Where a window's contents come from: one file a feature.
+//! The sources of a window's contents: one file for each feature.
 
 mod blockio;
 mod comms;

@@ -1,5 +1,5 @@
-//! What an open file of a process lies on, without touching that file: a file system that does not answer would never let go
-//! of who asks it.
+//! The mount on which an open file of a process lies, found without touching the file: a file system that does not answer
+//! blocks its caller for ever.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Trouble of sockets: what the probes counted, and the queues of listening sockets.
+//! Sockets with errors or delays: what the probes counted, and the queues of listening sockets.
 
 mod listeners;
 mod owners;

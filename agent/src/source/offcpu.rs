@@ -1,5 +1,5 @@
-//! Waits that were looked at, put together from what the programs sent: the wait as it ended, and later the user stack
-//! of the thread that waited.
+//! Recorded waits. The BPF programs send each in two parts, which this module joins: the wait when it ends, and later the
+//! user stack of the thread that waited.
 
 mod class;
 mod functions;
@@ -122,7 +122,7 @@ impl OffcpuSource {
     ) -> Wait {
         let accounted = State::from_index(usize::from(header.accounted)).unwrap_or(State::Uninterruptible);
         let waker_kernel = class::without_probe(&self.functions, waker_kernel);
-        let by_nobody = header.waker_tid == 0 || class::by_interrupt(&self.functions, waker_kernel);
+        let no_waker = header.waker_tid == 0 || class::by_interrupt(&self.functions, waker_kernel);
         let abi = if header.flags & FLAG_COMPAT != 0 { SyscallAbi::Compat } else { SyscallAbi::Native };
         let syscall = (header.nr != NO_CALL).then_some((abi, header.nr));
         // Its stack says no more than that it polls; its descriptor has said for what.
@@ -147,7 +147,7 @@ impl OffcpuSource {
             waited: DurNs(header.waited_ns),
             weight: DurNs(header.weight_ns),
             target,
-            waker: (!by_nobody).then(|| Waker {
+            waker: (!no_waker).then(|| Waker {
                 tgid: Tgid(header.waker_tgid),
                 tid: Tid(header.waker_tid),
                 comm: self.comms.get(&header.waker_comm),

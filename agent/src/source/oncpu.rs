@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn parents_come_before_their_children_and_each_once() {
-        // 1 forked 2, 2 forked 3; nobody knows who began 1.
+        // 1 forked 2, 2 forked 3; the parent of 1 is unknown.
         let forked_by = |tgid: Tgid| (1 < tgid.0 && tgid.0 < 4).then(|| Tgid(tgid.0 - 1));
         let mut source = OncpuSource::default();
         sampled(&mut source, 3);

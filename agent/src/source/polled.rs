@@ -1,5 +1,5 @@
-//! Which connection ends the waits of a process that waits for many at once (`epoll_wait`, `poll`): the one between it and
-//! whoever ended them. The kernel side says who that was; the descriptors of both say the rest.
+//! Names the connection that ended a wait for many connections at once (`epoll_wait`, `poll`): the one between the process
+//! that waited and its waker's process. The BPF side records the waker; the descriptors of both processes show the connection.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};

@@ -1,5 +1,5 @@
-//! Priorities of threads that are kept from running in processes where others wait for a lock: whether the owner of a lock
-//! has less claim to a CPU than those who wait for it.
+//! Priorities of threads, to find priority inversion: the owner of a lock has a lower priority than the threads that wait for
+//! the lock.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -31,7 +31,7 @@ pub struct PrioritySource {
 }
 
 impl PrioritySource {
-    /// Priorities in processes in which somebody waits for a lock and somebody is ready and does not run.
+    /// Priorities of threads, in processes in which one thread waits for a lock while another is runnable but does not run.
     pub fn close(
         &mut self,
         times: &[ProcessTimes],

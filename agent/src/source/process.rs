@@ -1,4 +1,5 @@
-//! Process life from the probes: who began, who ended and how, and names of processes too short for `/proc`.
+//! Starts and ends of processes, from the probes: which began, which ended and how, and the names of processes too short-lived
+//! for `/proc`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

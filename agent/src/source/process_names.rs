@@ -1,5 +1,5 @@
-//! What a process is called: its main thread's name at one defined time, the first at which the process was seen since it
-//! began its program. A thread may change its name with each request; a flame graph would have a tower for each.
+//! The name of a process: its main thread's name when the process was first seen after it began its program. A thread may
+//! change its name with each request; a flame graph by current names would have one tower for each.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl ProcessNames {
         }
     }
 
-    /// The names of these processes. `read` tells the name of a main thread that was not seen; the process may be gone.
+    /// The names of these processes. `read` returns the name of a main thread that was not seen; `None` if the process is gone.
     pub fn of(
         &mut self,
         tgids: impl IntoIterator<Item = Tgid>,

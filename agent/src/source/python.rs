@@ -1,4 +1,4 @@
-//! Code objects that Python stacks have named since they were last read.
+//! Python code objects that have appeared in stacks since the last reading.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! What the resource probes counted, as differences: one file a subsystem, one struct for all.
+//! What the resource probes counted, as differences: one file for each subsystem, one struct for all.
 
 use std::collections::HashMap;
 use std::hash::Hash;

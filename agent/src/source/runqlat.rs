@@ -1,4 +1,4 @@
-//! Who ran while others waited for the CPU.
+//! Which processes ran while others waited for the CPU.
 
 use std::io;
 

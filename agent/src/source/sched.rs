@@ -1,7 +1,7 @@
 //! Where threads spent their time: differences of the slots, summed by process.
 //!
-//! A thread that was blocked before the agent came has no slot until it is woken; what it is in, `/proc` tells once
-//! ([`look`]). So every thread is accounted at any time, and its states add up to the wall.
+//! A thread that was blocked before the probes were attached has no slot until it is woken. [`look`] reads its state from
+//! `/proc` once. So every thread has a state at any time, and its states add up to wall-clock time.
 
 mod look;
 mod sums;

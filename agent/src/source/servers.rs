@@ -1,4 +1,5 @@
-//! Who serves the address that a wait was for, where that is a process of this host and nobody ended the wait: it timed out.
+//! Names the process of this host that serves the address for which a thread waited. Only for waits that timed out: no
+//! thread ended them, so the kernel side has recorded no waker.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ const REMEMBERED_NS: u64 = 20_000_000_000;
 /// Most addresses searched in a window: one message to the kernel each, and one scan of all descriptors for all of them.
 const MAX_ADDRESSES: usize = 16;
 
-/// Who waits, protocol, address and port.
+/// The process that waits, protocol, address and port.
 type Key = (Tgid, u16, IpAddr, u16);
 
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Servers {
     }
 }
 
-/// What is looked for: of waits that nobody ended.
+/// The address to look for, if no thread ended the wait.
 fn key_of(wait: &Wait) -> Option<Key> {
     match wait.target {
         WaitTarget::Socket { protocol, peer: Some((address, port)), .. }

@@ -141,8 +141,8 @@ impl Sockets {
         all.iter().filter(connected).min_by_key(|tcp| serves(tcp)).copied()
     }
 
-    /// The TCP socket with this inode, and the inode of the other end where that is in the same namespace: of the listener
-    /// when nobody has accepted it.
+    /// The TCP socket with this inode, and the inode of the socket at the other end if that is in the same namespace. While no
+    /// process has accepted the connection, the latter is the listening socket.
     pub(super) fn tcp(&mut self, tgid: Tgid, inode: u32) -> Option<(Tcp, Option<u32>)> {
         let all = self.list(tgid)?;
         let one = *all.iter().find(|tcp| tcp.inode == inode)?;
@@ -191,7 +191,8 @@ impl Sockets {
         found
     }
 
-    /// Whether this end of a local connection was connected to, or made it; nobody can say of a pair that was made at once.
+    /// Whether this end of a local connection accepted it (`true`) or made it (`false`). `None` for a `socketpair`, whose ends
+    /// are equal.
     pub(super) fn serves(&mut self, tgid: Tgid, unix: Unix) -> Option<bool> {
         if unix.named {
             return Some(true);

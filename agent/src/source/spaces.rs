@@ -1,4 +1,5 @@
-//! What is mapped where in each process: kept for a moment after it has gone, since its samples are read later than taken.
+//! The mappings of each process. They stay for a short time after the process has ended, since its samples are read later than
+//! they are taken.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl Spaces {
                 MappingChange::Fork { parent } => self.fork(at, parent, tgid),
                 MappingChange::Exec => self.exec(at, tgid),
                 MappingChange::Exit => self.gone.push_back((at, tgid)),
-                // What was mapped before we looked is not known of the others: they live, and `/proc` tells.
+                // Other processes began before the agent, so their earlier mappings are unknown: `/proc` has them all.
                 MappingChange::Map(mapping) => {
                     if let Some(program) = self.known.get_mut(&tgid).and_then(|space| space.0.last_mut()) {
                         program.map(at, mapping);
@@ -103,8 +104,8 @@ impl Spaces {
         }
     }
 
-    /// Forgets those that are gone for long; all, where that does not keep them few: ends that the kernel had no room to tell
-    /// add up.
+    /// Forgets processes that ended long ago. Forgets all if too many remain: exits that the kernel could not deliver for lack of
+    /// room add up.
     pub fn trim(&mut self, now: MonoNs) {
         if self.known.len() > MAX_PROCESSES {
             self.known.clear();
@@ -138,12 +139,12 @@ impl Spaces {
 
     /// All that is known of a process, the last program last.
     pub fn of(&self, tgid: Tgid) -> Vec<Mapped> {
-        let told = self.programs(tgid).map(|program| {
+        let mapped = self.programs(tgid).map(|program| {
             let began = Mapped::Program { since_ns: program.since.0, mappings: program.first() };
             let later = program.displaced.iter().map(|(at, new, _)| (at.0, new.clone())).collect();
             [began, Mapped::Later(later)]
         });
-        told.flatten().filter(|told| !matches!(told, Mapped::Later(later) if later.is_empty())).collect()
+        mapped.flatten().filter(|one| !matches!(one, Mapped::Later(later) if later.is_empty())).collect()
     }
 
     fn programs(&self, tgid: Tgid) -> impl Iterator<Item = &Program> {

@@ -1,10 +1,10 @@
-//! Processes that stand still: every thread waits, without a time-out, for another one of the same process, so that none
-//! goes on again but by a signal.
+//! Processes that stand still: every thread waits, without a time-out, for another thread of the same process. Only a signal
+//! can end that.
 //!
-//! The kernel accounts each wait as a futex's, be it a lock's or a parked worker's; that a whole process is in such waits is
-//! seen when nothing of it has changed in a window. That none has a time-out and all are for words that nobody else can reach
-//! is in the arguments, once, from `/proc/PID/task/TID/syscall`. A process with handlers for signals of its own use may wait for
-//! one of those.
+//! The kernel side accounts each of these waits as a futex wait, whether for a lock or of an idle worker. The collector
+//! examines a process when all of its threads were in such waits for a whole window. It reads
+//! `/proc/PID/task/TID/syscall` once: the arguments show that no wait has a time-out, and that no other process can reach
+//! the futex words. A process with handlers for signals of its own use may wait for such a signal.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,7 +26,7 @@ const FUTEX_PRIVATE_FLAG: u64 = 128;
 /// Least windows in which a process ran, before its standstill counts as one.
 const MIN_RUN_WINDOWS: u32 = 4;
 /// Signals with a use of a program's own: `HUP`, `USR1`, `USR2`, `ALRM`, `CHLD`, `VTALRM`, `PROF`, `IO`, and those from 34 on
-/// (32 and 33 are the C library's). A handler of any other ends the program, or tells that it crashed.
+/// (32 and 33 are the C library's). A handler of any other ends the program, or reports a crash.
 const OWN_SIGNALS: u64 = {
     let mut mask = !0 << 33;
     let mut own: &[u64] = &[1, 10, 12, 14, 17, 26, 27, 29];

@@ -77,8 +77,8 @@ impl SyscallSource {
     }
 
     /// Ends a reading. Returns counters of ended processes to delete in the kernel's hash: what they hold is read.
-    /// `cached` tells what of a key's count is still in its cache slot, from where it will be written back into the
-    /// hash one day; it must not be taken for new counts then.
+    /// `cached` returns the part of a key's count that is still in its cache slot. It will be written back into the hash later
+    /// and must not be taken for new counts then.
     pub fn end(&mut self, cached: impl Fn(&SyscallKey) -> Option<SyscallValue>) -> Vec<SyscallKey> {
         let turn = self.turn;
         let mut delete = Vec::new();

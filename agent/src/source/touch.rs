@@ -1,7 +1,8 @@
-//! What the collector's own thread asks of other processes and may have to wait for.
+//! Calls of the collector thread that another process or its file system can block.
 //!
-//! The thread drains rings that hold four seconds: a `stat` that a dead file system never answers must not be its own. Each
-//! question is asked on a worker of `opener`, and a process whose answer does not come is left alone until it does.
+//! The collector thread drains rings that have room for four seconds, so it must not block on a file system that does not
+//! answer. Each call runs on a worker thread of `opener`. A process whose call does not return gets no further call until it
+//! returns.
 
 use std::fs::Metadata;
 use std::os::unix::fs::FileExt as _;

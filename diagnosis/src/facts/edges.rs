@@ -185,7 +185,7 @@ impl Facts<'_> {
     }
 }
 
-/// Data that tell a wait for an answer from a wait for work.
+/// Data that distinguish a wait for an answer from a wait for work.
 pub(super) struct Partners {
     /// Blocked time, ns, by (process that waited, process that woke it).
     wakes: Map<(Tgid, Tgid), u64>,

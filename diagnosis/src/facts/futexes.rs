@@ -35,7 +35,7 @@ struct Word {
     looked: u64,
 }
 
-/// The states of one process' waits in `span` ns, with locks and idle waits told apart.
+/// The states of one process' waits in `span` ns; locks and idle waits are distinguished.
 pub(super) fn real_states(waits: &[(State, &Wait)], span: u64) -> Vec<State> {
     let mut words: HashMap<u64, Word> = HashMap::new();
     for (_, wait) in waits {

@@ -1,6 +1,6 @@
 //! Units: processes of one name, one parent and one cgroup (the workers of a server, the jobs of a batch). Rules judge units.
 //!
-//! The cgroup tells two services of one interpreter apart: they have the same parent.
+//! The cgroup distinguishes two services that run in the same interpreter: their name and parent are the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;

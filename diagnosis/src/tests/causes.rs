@@ -182,7 +182,7 @@ fn few_lost_segments_are_enough_where_one_connection_waits_for_them() {
 #[test]
 fn a_leak_that_begins_late_is_seen_soon() {
     let mut trend = crate::Trend::default();
-    let mut told = None;
+    let mut reported = None;
     let mut all = Vec::new();
     for second in 0..60_u64 {
         let mut window = host(second);
@@ -195,12 +195,12 @@ fn a_leak_that_begins_late_is_seen_soon() {
         trend.push(&window);
         all.push(window);
         let found = crate::suspicions(crate::recent(&all), &trend);
-        if told.is_none() && found.iter().any(|of| of.finding.class == "fd-leak") {
-            told = Some(second);
+        if reported.is_none() && found.iter().any(|of| of.finding.class == "fd-leak") {
+            reported = Some(second);
         }
     }
-    let told = told.expect("a leak");
-    assert!((26..=30).contains(&told), "{told}: after 20 s of calm");
+    let reported = reported.expect("a leak");
+    assert!((26..=30).contains(&reported), "{reported}: after 20 s of calm");
 }
 
 #[test]

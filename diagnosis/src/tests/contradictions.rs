@@ -248,5 +248,5 @@ fn what_contradicts_itself_is_left_out_of_the_report() {
     denied.finding.evidence[0].value = 0.9;
     assert!(denied.contradicts_itself());
     denied.finding.confidence = 0.4;
-    assert!(!denied.contradicts_itself(), "it is told as a doubt");
+    assert!(!denied.contradicts_itself(), "it is reported as a doubt");
 }

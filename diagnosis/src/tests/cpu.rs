@@ -42,7 +42,7 @@ fn throttling_is_the_quota_and_not_the_neighbour() {
         process(window, 20, "burn", &[&[(Oncpu, 900), (Poll, 100)]]);
         in_cgroup(window, 10, "/capped");
         blame(window, 10, 20, 50);
-        // What else runs uses the CPU, and is not in anybody's way.
+        // The other process uses the CPU and delays no process.
         window.syscalls.push(calls(20, "burn", READ, 500, 0, 100));
     }));
     assert_eq!(finding.class, "cpu-quota");

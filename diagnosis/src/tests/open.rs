@@ -82,7 +82,7 @@ fn a_moments_wait_that_ended_makes_a_long_one_no_surer() {
             rests(window, 20, "server", Poll, 1);
         })
     };
-    assert!(alarms(&ended(10)).is_empty(), "it tells now and then that it is there");
+    assert!(alarms(&ended(10)).is_empty(), "it sends keep-alive messages");
     assert_eq!(alarm(&ended(500)).class, "net-peer");
 }
 

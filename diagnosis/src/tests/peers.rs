@@ -51,8 +51,8 @@ fn a_poll_that_the_peer_ends_by_closing_was_not_for_an_answer() {
     assert_eq!(found(&ended(true)), []);
 }
 
-/// A client that waits for many connections at once (`epoll_wait`) for 900 of 1000 ms, and is told by a server whose thread does
-/// this meanwhile.
+/// A client that waits for many connections at once (`epoll_wait`) for 900 of 1000 ms. A server ends the waits; `server` are
+/// the states of its thread in that time.
 fn event_loop(local_port: u16, server: &'static [(State, u64)]) -> Vec<Arc<Window>> {
     const EPOLL_WAIT: u16 = 232;
     scene(move |window| {

@@ -112,7 +112,7 @@ fn a_refused_connection_names_the_peer() {
     });
     let finding = alarm(&windows);
     assert_eq!((&*finding.class, culprit(&finding).2), ("net-connect", "127.0.0.1:5432".into()));
-    // It waits meanwhile, and sends again to a port of a connection that has just been closed.
+    // Now it also waits, and sends segments again to a port whose connection has just been closed.
     let again = windows.iter().map(|window| {
         let mut window = Window::clone(window);
         window.net[0].retransmits = 70;

@@ -155,7 +155,7 @@ fn with_memory_left_on_the_host_a_limit_is_to_blame() {
         assert_eq!(culprit(&finding), ("cgroup".into(), None, "/small".into()), "{kills:?}");
     }
     let finding = alarm(&oom_loop(97, &[(77, "")]));
-    assert_eq!(finding.culprit, None, "nobody knows whose limit");
+    assert_eq!(finding.culprit, None, "it is unknown whose limit");
     assert!(finding.advice.contains("oom_memcg"), "{finding:#?}");
     assert_eq!(culprit(&alarm(&oom_loop(2, &[(77, "")]))).0, "host");
 }

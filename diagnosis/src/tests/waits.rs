@@ -172,7 +172,7 @@ fn a_long_holder_that_seldom_waits_for_its_lock_still_counts_as_its_holder() {
                 .takes_turns = true;
         }
     });
-    assert_eq!(found(&pool), [], "workers that give each other work: nobody has what both wait for");
+    assert_eq!(found(&pool), [], "workers that give each other work: no thread owns what both wait for");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn an_exit_adds_what_no_sample_holds() {
 fn short_lived_processes_are_folded_under_the_nearest_forebear_that_lives() {
     let mut windows = vec![window(0)];
     windows[0].tasks = vec![task(7, "make", 10, 0).into()];
-    // make → sh → cc, both gone before anybody looked; and an orphan whose parent nobody knows.
+    // make → sh → cc; sh and cc ended before `/proc` was read. And an orphan with an unknown parent.
     windows[0].exits = vec![exit(9, 8, "cc", 400), exit(8, 7, "sh", 40), exit(20, 19, "stray", 4)];
     windows[0].syscalls = vec![
         calls(7, "make", 0, 5, 0, 100),

@@ -34,7 +34,7 @@ pub(super) fn read(file: &(impl Bytes + ?Sized), path: &Path) -> Option<Interpre
         && let Some(offsets) = at(file, &segments, runtime, DEBUG_OFFSETS)
         && offsets.starts_with(COOKIE)
     {
-        (layout, code, head) = told(&offsets)?;
+        (layout, code, head) = described(&offsets)?;
     }
     let loops = loop_.map_or_else(Vec::new, |(addr, size)| loops(file, &segments, addr, size));
     Some(Interpreter { minor, layout, interpreters: runtime.wrapping_add(head), code, loops, segments })
@@ -138,8 +138,8 @@ fn known(minor: u8) -> Option<(PythonLayout, code::Layout, u64)> {
     })
 }
 
-/// The same as 3.13 tells itself.
-fn told(offsets: &[u8]) -> Option<(PythonLayout, code::Layout, u64)> {
+/// The same values, from the description that the interpreter has of itself since 3.13 (`_Py_DebugOffsets`).
+fn described(offsets: &[u8]) -> Option<(PythonLayout, code::Layout, u64)> {
     let (known, code, _) = known(13)?;
     let at = |place| u64_at(offsets, place).filter(|offset| *offset < MAX_OFFSET).map(|offset| offset as u32);
     let last = |places: [u32; 4]| places.into_iter().max().unwrap_or(0) / 8 + 1;
@@ -181,7 +181,7 @@ pub(super) fn any(bytes: &[u8]) -> Option<(code::Layout, &[u8])> {
         return known(9 + first % 6).map(|(_, code, _)| (code, rest));
     }
     let (offsets, rest) = rest.split_at_checked(DEBUG_OFFSETS as usize)?;
-    told(offsets).map(|(_, code, _)| (code, rest))
+    described(offsets).map(|(_, code, _)| (code, rest))
 }
 
 /// Bytes at an address of the file's own address space.
@@ -288,11 +288,11 @@ mod tests {
         ] {
             put(place, value);
         }
-        let (layout, code, head) = told(&offsets).expect("it makes sense");
+        let (layout, code, head) = described(&offsets).expect("it makes sense");
         assert_eq!(Some((layout, code, head)), known(13));
         offsets[249] = 1;
-        assert_eq!(told(&offsets), None, "a frame of more than is read");
+        assert_eq!(described(&offsets), None, "a frame of more than is read");
         offsets[255] = 1;
-        assert_eq!(told(&offsets), None);
+        assert_eq!(described(&offsets), None);
     }
 }

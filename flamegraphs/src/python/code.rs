@@ -75,7 +75,7 @@ pub(super) struct Layout {
 /// in the others.
 const HEAD: usize = 16;
 
-/// What tells a code object from another one at the same address: its parts, by address, and its line.
+/// Distinguishes a code object from another one at the same address: the addresses of its parts, and its line.
 pub(crate) type Fingerprint = [u64; 4];
 
 /// What a code object says.
@@ -175,7 +175,7 @@ impl Layout {
     }
 }
 
-/// A path as far as it tells where a function is from: from the packages' directory on, or the file's name alone.
+/// The part of a path that shows where a function comes from: from the packages' directory on, or the file's name alone.
 fn short(path: &str) -> &str {
     for root in ["/site-packages/", "/dist-packages/"] {
         if let Some((_, rest)) = path.rsplit_once(root) {

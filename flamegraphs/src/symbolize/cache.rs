@@ -8,13 +8,14 @@ use profile::{Code, FrameName, Inlined, Source};
 /// Key, value, `Arc` header, and the map's share of empty slots.
 const ENTRY_BYTES: usize = 96;
 
-/// Two generations: what is asked for moves to the young one; when that holds half the budget, the old
-/// one goes. So a name that is not asked for while half a budget of others is, is forgotten.
+/// Names in two generations. A look-up moves its name to the recent one. When the recent generation fills half the budget, it
+/// becomes the old one and the previous old one is freed. So a name is forgotten if it is not looked up while half a budget
+/// of other names is.
 #[derive(Debug)]
 pub(crate) struct NameCache {
-    young: HashMap<(u32, u64), FrameName>,
+    recent: HashMap<(u32, u64), FrameName>,
     old: HashMap<(u32, u64), FrameName>,
-    young_bytes: usize,
+    recent_bytes: usize,
     old_bytes: usize,
     half: usize,
     /// Names forgotten so far.
@@ -24,9 +25,9 @@ pub(crate) struct NameCache {
 impl NameCache {
     pub(crate) fn new(budget: usize) -> Self {
         Self {
-            young: HashMap::new(),
+            recent: HashMap::new(),
             old: HashMap::new(),
-            young_bytes: 0,
+            recent_bytes: 0,
             old_bytes: 0,
             half: budget / 2,
             evicted: 0,
@@ -35,7 +36,7 @@ impl NameCache {
 
     pub(crate) fn get(&mut self, content: u32, vaddr: u64) -> Option<FrameName> {
         let key = (content, vaddr);
-        if let Some(name) = self.young.get(&key) {
+        if let Some(name) = self.recent.get(&key) {
             return Some(name.clone());
         }
         let name = self.old.remove(&key)?;
@@ -45,25 +46,25 @@ impl NameCache {
     }
 
     pub(crate) fn insert(&mut self, content: u32, vaddr: u64, name: FrameName) {
-        self.young_bytes += bytes(&name);
-        if let Some(before) = self.young.insert((content, vaddr), name) {
-            self.young_bytes -= bytes(&before);
+        self.recent_bytes += bytes(&name);
+        if let Some(before) = self.recent.insert((content, vaddr), name) {
+            self.recent_bytes -= bytes(&before);
         }
-        if self.young_bytes > self.half {
+        if self.recent_bytes > self.half {
             self.evicted += self.old.len() as u64;
-            self.old = std::mem::take(&mut self.young);
-            self.old_bytes = std::mem::take(&mut self.young_bytes);
+            self.old = std::mem::take(&mut self.recent);
+            self.old_bytes = std::mem::take(&mut self.recent_bytes);
         }
     }
 
     /// Memory of the cache, an upper bound (names shared by addresses count each time).
     pub(crate) fn bytes(&self) -> usize {
-        self.young_bytes + self.old_bytes
+        self.recent_bytes + self.old_bytes
     }
 
-    /// Names held.
+    /// Number of names in the cache.
     pub(crate) fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.recent.len() + self.old.len()
     }
 }
 

@@ -19,9 +19,9 @@ const MAX_CHECKED: u64 = 512 << 20;
 pub(super) type Found = (Root, PathBuf);
 
 /// The debug file of `image`, which lies at `path` below `root` (of a process that maps it). In this order: by build
-/// ID, here and below `root`; by the name in its `.gnu_debuglink`; in debuginfod's cache. Whatever the way, build IDs
-/// must be the same, or else the checksum right. Both are easily forged: with `trusted`, only a file that nobody but root can
-/// have written is taken. Says where it is, too. May wait for file systems.
+/// ID, here and below `root`; by the name in its `.gnu_debuglink`; in debuginfod's cache. In each case the build IDs must be the
+/// same, or else the checksum right. Both are easily forged: with `trusted`, this takes only a file that no user but root could
+/// write. Also returns where the file is. May wait for file systems.
 pub(super) fn find(image: &Image, path: &Path, root: Root, trusted: bool) -> Option<(File, Image, Found)> {
     let id = image.build_id.as_deref();
     let by_id = id.into_iter().flat_map(|id| {
@@ -56,7 +56,7 @@ pub(super) fn by_build_id(id: &[u8]) -> PathBuf {
     Path::new(DEBUG_DIR).join(format!(".build-id/{first}/{rest}.debug"))
 }
 
-/// As gdb looks for them. A link is a file name: one with directories in it is somebody's trick.
+/// Where gdb looks for them. A link is a plain file name: one that contains directories is an attack.
 fn by_link(link: &DebugLink, path: &Path, root: Root) -> Vec<(Root, PathBuf)> {
     if link.name.contains('/') {
         return Vec::new();

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_asked_unless_configured() {
+    fn no_server_is_asked_unless_configured() {
         let mut off = Debuginfod::new(false);
         assert!(!off.ask(&[1, 2, 3]));
         assert!(off.asked.is_empty() && off.running.is_empty());

@@ -1,7 +1,7 @@
-//! The ELF files that processes map: opened once and held, so that a deleted binary or an exited
-//! container still gives names; and what blazesym caches of them, under a budget.
+//! The ELF files that processes map. Each is opened once and kept open, so that a deleted binary or an exited container still
+//! gives names. What blazesym caches of them has a budget.
 //!
-//! What touches a file runs on a worker of `opener`: its file system may never answer.
+//! Each call that touches a file runs on a worker of `opener`: its file system may never answer.
 
 mod answer;
 mod look;
@@ -37,8 +37,8 @@ use mapped::Opened;
 pub(super) use mapped::{Key, MappedFile, stand_in};
 use tables::{Tables, Wanted};
 
-/// Files held open at most, one descriptor each; those whose tables are cached take two more. The usual limit
-/// of a service is 1,024.
+/// Most files that are kept open, one descriptor each; those whose tables are cached take two more. The usual limit of a
+/// service is 1,024.
 const MAX_OPEN: usize = 256;
 /// Files remembered at most (~300 bytes each) before those no process maps any more are forgotten.
 const MAX_KNOWN: usize = 4096;
@@ -192,8 +192,8 @@ impl Files {
         opened.file = Some(held);
         let Some(contents) = contents else { return };
         let build_id = contents.image.as_ref().and_then(|image| image.build_id.clone());
-        // A build ID says what is in a file only where nobody but root can have written both. And not of a file that was written
-        // to in place.
+        // A build ID identifies the contents of a file only if no user but root could write the file, and if the file was not
+        // written to in place.
         let shared = build_id.filter(|_| opened.trusted && opened.content == 0);
         self.uncache(opened);
         opened.stamp = stamp;

@@ -20,8 +20,8 @@ pub(super) struct Interpreted {
     bytes: usize,
 }
 
-/// A code object. Its memory may become another's: what was read is held against the object's fingerprint whenever the
-/// function is sampled again.
+/// A code object. Another one may get its memory: whenever the function is sampled again, the object's fingerprint is read
+/// and compared.
 #[derive(Debug)]
 struct Known {
     print: Fingerprint,

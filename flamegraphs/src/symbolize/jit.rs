@@ -155,8 +155,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Opens the map, or the dump, where programs put it: a file of root or of the process' user. `/tmp` is open to all, so it
-    /// may be a pipe that never ends or somebody else's invention.
+    /// Opens the map, or the dump, where programs put it. It must belong to root or to the process' user: every user can write
+    /// to `/tmp`, so the file may be a pipe without end, or another user's forgery.
     fn open_usual(&self, name: &str) -> Result<(Held, PathBuf), Refused> {
         let path = PathBuf::from(name);
         let Asker { tgid, uid, .. } = self.asker;

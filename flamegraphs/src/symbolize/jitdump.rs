@@ -2,8 +2,8 @@
 //! `-X perf_jit`, Wasmtime, LLVM). The format is in the kernel's
 //! tools/perf/Documentation/jitdump-specification.txt.
 //!
-//! Unlike a perf map it has lines, and tells when code was moved. The process maps the file as code, by which it is
-//! found.
+//! Unlike a perf map it has line numbers, and records when code was moved. The process maps the file as code; the mapping
+//! leads to the file.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -28,10 +28,10 @@ const CODE_DEBUG_INFO: u32 = 2;
 const MAX_NAME: usize = 4096;
 /// Debug info of one function is cut here: 100,000 lines.
 const MAX_DEBUG: usize = 4 << 20;
-/// Records read at a question: the rest comes with the next ones. A second's worth of a busy JIT is some 10,000.
+/// Most records read in one request: the next requests read the rest. A busy JIT writes some 10,000 in a second.
 const MAX_RECORDS: usize = 1 << 20;
-/// Time for reading at a question, looked at every [`RECORDS_A_LOOK`] records: a dump with many records comes later, not in the
-/// way of everybody else's.
+/// Longest time for reading in one request, checked every [`RECORDS_A_LOOK`] records: a dump with many records does not delay
+/// the names of other processes.
 const MAX_TIME: Duration = Duration::from_millis(500);
 const RECORDS_A_LOOK: usize = 1024;
 /// V8 counts a line's address from the beginning of the ELF file that perf makes of the function, whose header has this

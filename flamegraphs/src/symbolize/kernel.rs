@@ -223,7 +223,7 @@ ffffffffc0100000 t bpf_prog_6deef7357e7b4530_sd_fw_egress\t[bpf]
     }
 
     #[test]
-    fn hidden_addresses_are_told_from_a_missing_table() {
+    fn hidden_addresses_are_distinguished_from_a_missing_table() {
         let mut hidden = table("0000000000000000 T _stext\n0000000000000000 t do_work\n");
         assert_eq!(hidden.names(&[0xffff_ffff_8100_0150])[0].unnamed, Some(Unnamed::KernelHidden));
         assert!(hidden.trouble().unwrap().contains("kptr_restrict"));

@@ -1,7 +1,7 @@
 //! Addresses → names. The only module that names blazesym.
 //!
-//! blazesym's `Symbolizer` is the unit of caching, is neither `Send` nor cheap to make, and so lives on
-//! one thread for as long as the agent does; [`Symbolizer`] here is the handle that anyone may clone.
+//! blazesym's `Symbolizer` owns the caches, and is neither `Send` nor cheap to make. So it lives on one thread for as long as
+//! the agent runs; [`Symbolizer`] here is the handle that other threads clone.
 
 mod asker;
 mod cache;

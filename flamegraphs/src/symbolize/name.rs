@@ -39,7 +39,7 @@ fn demangle(symbol: &str) -> Cow<'_, str> {
 }
 
 /// Cuts what link-time optimization appends to a local symbol, `.llvm.3439703550637356148` or the number
-/// alone: it differs from build to build and tells nothing. `.isra.0` and the like stay.
+/// alone: it differs from build to build and has no meaning. `.isra.0` and the like stay.
 fn without_digest(symbol: &str) -> &str {
     const DIGITS: usize = 8;
     match symbol.rsplit_once('.') {
@@ -55,7 +55,7 @@ fn without_digest(symbol: &str) -> &str {
 /// Replaces generic arguments by `<..>`, the most deeply nested first, until the name fits; cuts what
 /// still does not. The same name always gives the same result.
 fn shorten(name: &str) -> String {
-    // Depth 4 and more is never what tells two frames apart.
+    // Arguments at depth 4 and more never distinguish two frames.
     for keep in (0..4).rev() {
         let collapsed = collapse(name, keep);
         if collapsed.len() <= MAX_NAME {

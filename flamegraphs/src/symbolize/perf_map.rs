@@ -1,7 +1,7 @@
 //! `/tmp/perf-<pid>.map`: names of run-time compiled code.
 //!
-//! Read here and not by blazesym, which refuses the whole file for one malformed line, and a JIT that is
-//! writing leaves half a line at the end; and which keeps it mapped while anyone may truncate it.
+//! This module reads the file itself. blazesym refuses the whole file for one malformed line, but a JIT that is writing
+//! leaves half a line at the end. blazesym also keeps the file mapped, and a truncation by its owner would kill the agent.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

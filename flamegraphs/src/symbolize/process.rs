@@ -24,17 +24,17 @@ const MAX_INTERPRETED: usize = 12 << 20;
 /// Processes remembered at most; ~2 KiB each.
 const MAX_PROCESSES: usize = 4096;
 
-/// What a process has mapped, told by the kernel as it happened.
+/// What a process has mapped, from the kernel's records of each mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mapped {
     /// The executable mappings of the program that it runs, or ran, sorted by address.
     Program {
         /// When it began, by exec or fork: `CLOCK_MONOTONIC` ns.
         since_ns: u64,
-        /// They.
+        /// The mappings.
         mappings: Arc<Vec<maps::Mapping>>,
     },
-    /// More, each in place of what was there, with the time: `CLOCK_MONOTONIC` ns.
+    /// Later mappings, each with its time (`CLOCK_MONOTONIC` ns). Each replaces what was at its addresses.
     Later(Vec<(u64, maps::Mapping)>),
 }
 
@@ -62,15 +62,15 @@ impl Processes {
         alive
     }
 
-    /// It has, or had, mapped this since its program began.
-    pub(crate) fn mapped(&mut self, tgid: u32, told: &Mapped, files: &mut Files) {
+    /// Adds what the process has, or had, mapped since its program began.
+    pub(crate) fn mapped(&mut self, tgid: u32, mapped: &Mapped, files: &mut Files) {
         let process = self.entry(tgid);
         process.look(tgid);
         let space = process.asker(tgid).space;
         process.failed = None;
-        match told {
+        match mapped {
             Mapped::Program { since_ns, mappings } => {
-                // 0: it runs since before anybody looked.
+                // 0: it began before the agent observed it.
                 if *since_ns > 0 {
                     process.space.began(*since_ns);
                 }
@@ -237,7 +237,7 @@ impl Processes {
         let process = self.entry(tgid);
         process.look(tgid);
         let asker = process.asker(tgid);
-        // Before the look: what is mapped meanwhile comes after it.
+        // The time before the mappings are read: a mapping made during the reading has a later time.
         let at = interpreted::now_ns();
         let maps = match files.workers.run(asker.owner(), move || maps::read(tgid)) {
             // Exiting: the mappings are gone before the entry is.

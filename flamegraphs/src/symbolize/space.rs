@@ -1,7 +1,7 @@
-//! What one process had mapped where, and when: a library that is unloaded leaves its addresses to the next.
+//! The mappings of one process by address and time: after a library is unloaded, another one may get its addresses.
 //!
-//! Two sources tell. A look at `/proc/PID/maps` shows what is there now: what it shows for the first time came at some time
-//! since the last look. An event of the kernel says when something was mapped, to the ns, and comes some time after it.
+//! There are two sources. `/proc/PID/maps` has the mappings of now: a mapping that a reading shows for the first time was made
+//! at some time since the last reading. An event of the kernel has the exact time of a mapping, but arrives some time later.
 
 use std::ops::Range;
 
@@ -288,7 +288,7 @@ mod tests {
     fn events_that_come_after_a_look_find_their_place() {
         let mut space = Space::default();
         space.seen(100, vec![region(0x1000, "alpha")]);
-        // At 150 beta, at 170 gamma, seen as gamma at 200; then beta again, seen before it is told.
+        // At 150 beta, at 170 gamma, seen as gamma at 200; then beta again, seen before its event arrives.
         space.seen(200, vec![region(0x1000, "gamma")]);
         space.seen(300, vec![region(0x1000, "beta")]);
         for (at, name) in [(150, "beta"), (170, "gamma"), (250, "beta")] {

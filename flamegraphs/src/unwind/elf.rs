@@ -4,7 +4,7 @@ use super::Error;
 pub use crate::elf::Segment;
 use crate::elf::{Bytes, EM_X86_64, Elf, PF_X, PT_GNU_EH_FRAME, Section, i32_at};
 
-/// Code of one file at most: pages for more would crowd out everybody else's.
+/// Most code of one file: the pages for more would leave no room for other files.
 pub const MAX_CODE: u64 = 256 << 20;
 /// Unwind information of one file at most. Chromium's is 20 MiB.
 pub const MAX_FRAME_BYTES: u64 = 64 << 20;

@@ -45,7 +45,7 @@ impl Session<'_> {
         if self.ready && !self.sent.is_empty() && self.last_ack.elapsed() > WARN_UNACKNOWLEDGED_AFTER {
             stats.error_kind = Some("unacknowledged".into());
             stats.error = Some(format!(
-                "broker {}: nobody acknowledges windows (no `agent serve` behind it? other consumers want delivery = \
+                "broker {}: no server acknowledges windows (does `agent serve` run? for other consumers set delivery = \
                  \"broker\")",
                 self.shared.config.broker.url
             ));

@@ -80,7 +80,7 @@ pub(super) struct Scan {
     pub(super) records: Vec<(RecordHead, u64)>,
     /// End of the last good record: the file is cut here before it is written to.
     pub(super) good_len: u64,
-    /// A write was cut short by a crash: the window in it had not been handed to anyone.
+    /// A crash cut a write short: its window had not been acknowledged or sent.
     pub(super) torn: bool,
     /// Places where good bytes had been and are no more.
     pub(super) corrupt: u64,

@@ -207,7 +207,7 @@ fn status_and_alerts_are_retained_and_end() {
         retained(&url, "s7mpa/v1/h/status", |_, p| p.contains("\"online\"")).await;
         retained(&url, "s7mpa/v1/h/alert/+", |_, p| p.contains("open")).await;
     });
-    // A broker that forgot everything is told again.
+    // A broker that has lost its retained messages gets them again.
     broker.kill();
     broker.start_again();
     runtime.block_on(async {

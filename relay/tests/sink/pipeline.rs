@@ -18,7 +18,7 @@ fn outage() -> Duration {
     Duration::from_secs(seconds.unwrap_or(4))
 }
 
-/// Publishes windows from two hosts until it is told to stop; hands back how many.
+/// Publishes windows from two hosts while `what` runs; returns how many.
 fn under_load(sinks: &[Sink], what: impl FnOnce()) -> u64 {
     std::thread::scope(|scope| {
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
@@ -274,7 +274,7 @@ fn what_was_not_sent_before_the_end_is_sent_after_the_next_start() {
     assert_eq!(stored_windows(dir.path()), 30);
 }
 
-/// Somebody else's consumer, such as Telegraf, says nothing: the broker's acknowledgement has to do.
+/// Another program's consumer, such as Telegraf, sends no acknowledgement: the relay relies on the broker's.
 #[test]
 fn delivery_to_the_broker_needs_no_ingester() {
     let dir = tempfile::tempdir().expect("tempdir");
@@ -286,7 +286,7 @@ fn delivery_to_the_broker_needs_no_ingester() {
     };
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     runtime.block_on(async {
-        // A consumer with a persistent session that is away meanwhile.
+        // A consumer with a persistent session, which is not connected while the windows are sent.
         let mut options = link::Options::new(broker.url(), "consumer");
         options.clean_session = false;
         let mut consumer = Link::open(&options).expect("link");

@@ -387,7 +387,7 @@ fn a_window_that_comes_again_is_left_out_and_one_of_another_stream_is_not() {
     }
     assert_eq!(spool.0.append(&stream, 8, &window(8, 100)).expect("append"), Taken::Disk);
     assert_eq!((numbers(&mut spool), spool.stats().duplicates), (vec![1, 2, 3, 7, 8], 3));
-    // Its directory was lost meanwhile: the collector's stream goes on in a new one.
+    // The spool's directory is lost: the collector's stream goes on in a new one.
     let other = tempfile::tempdir().expect("tempdir");
     let mut spool = open(other.path());
     assert_ne!(spool.next().0, stream);

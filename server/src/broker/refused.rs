@@ -1,8 +1,8 @@
 //! Counts the packets that rumqttd refuses because of their size.
 //!
-//! rumqttd closes the connection before it has read such a packet, and tells nobody but its log: no meter, no alert. So
-//! its log is what is listened to. Neither the topic nor the client is known there, the client's own error is all that
-//! its side sees, and what it sends again after reconnecting counts again.
+//! rumqttd closes the connection before it has read such a packet. It writes a line to its log and has no meter and no alert
+//! for it, so this module reads the log. The line names neither the topic nor the client; the client sees only a
+//! connection error. A packet that the client sends again after reconnecting counts again.
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Acknowledges to the broker and tells the collectors, as far as the link takes it.
+    /// Acknowledges messages to the broker and reports stored windows to the relays, as far as the link accepts them.
     fn answer(&mut self) {
         while let Some(receipt) = self.acks.next() {
             if self.link.ack(receipt) == Err(Full) {
@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
         self.ingest.shared.stats().waiting = self.work.queue.len() as u64 + writing;
     }
 
-    /// Writes what is there once, tells it, and goes.
+    /// Writes the queued windows once, reports them as stored, and disconnects.
     async fn say_goodbye(&mut self) {
         while !self.work.is_empty() && self.ingest.shared.stats().store_error.is_none() {
             self.write_after = Instant::now();

@@ -71,7 +71,7 @@ impl Note {
         Ok(Self::Report { host: host.to_owned(), at, json: json.to_owned() })
     }
 
-    /// An alert as a point of measurement `alert`; reports are none. The tags tell apart what happens in one window.
+    /// An alert as a point of measurement `alert`; `None` for a report. The tags distinguish the alerts of one window.
     pub fn to_point(&self) -> Option<Point> {
         let Self::Alert { alert, .. } = self else { return None };
         let finding = &alert.finding;

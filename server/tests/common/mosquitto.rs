@@ -53,7 +53,7 @@ impl Mosquitto {
         let dir = dir.join("mosquitto");
         fs::create_dir_all(&dir).expect("directory");
         let mut broker = Self { process: None, dir, port: free_port(), settings: settings.to_owned() };
-        // Somebody else may take the port in between.
+        // Another process may take the port in between.
         for _ in 0..5 {
             broker.start_again();
             std::thread::sleep(Duration::from_millis(50));

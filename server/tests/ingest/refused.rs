@@ -168,7 +168,7 @@ fn what_names_another_host_than_its_topic_is_refused_and_counted() {
     });
 }
 
-/// A day ahead: the points are kept with their times, and it is said whose clock it is, and by how much.
+/// A clock a day ahead: the store keeps the points with their times, and the statistics name the host and its skew.
 #[test]
 fn a_clock_that_is_ahead_is_said_with_its_host() {
     const DAY: u64 = 86_400_000_000_000;
@@ -186,7 +186,7 @@ fn a_clock_that_is_ahead_is_said_with_its_host() {
             matches!(&hosts[..], [(host, end)] if host == "h" && end.0 > now_ns() + DAY / 2),
             "{hosts:?}"
         );
-        // Somebody sets it right.
+        // The clock is set right.
         publisher.publish([metrics(payload(2))]).await;
         until("stored", || server.ingest.stats().stored == 2).await;
         assert!(server.stop().await.clocks_ahead_ns.is_empty());

@@ -1,4 +1,4 @@
-//! One thread sleeps in one syscall (`pause`) for ever; the main one waits to be told to go.
+//! One thread sleeps in one system call (`pause`) for ever; the main thread waits until the test ends it.
 
 fn main() {
     tests::workload::ready();

@@ -1,6 +1,8 @@
-//! Distractors for a recording: what else could have run on that host, put into its windows by hand, so that they are the same on
-//! every machine. A program that computes all the time, and a build: a compiler at work, short-lived ones beside it. They hold nobody up:
-//! what is said of them is false.
+//! Distractors for a recording: other load that could have run on that host. It is written into the windows, so that it is the
+//! same on every machine.
+//!
+//! The load is a program that computes all the time, and a build: a long-running compiler and short-lived ones. It holds no
+//! process up, so each finding about it is false.
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// A name that nobody else on this host uses.
+/// A name that no other process on this host uses.
 fn own_name() -> String {
     static MADE: AtomicU32 = AtomicU32::new(0);
     format!("s7mpa-case-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed))

@@ -152,7 +152,7 @@ pub enum Fault {
 pub enum Whose {
     /// One of the cast.
     Role(&'static str),
-    /// The process that one of the cast has told of.
+    /// The process whose number one of the cast has reported through its meter.
     Told(&'static str),
     /// A process of this name.
     Comm(&'static str),
@@ -162,6 +162,6 @@ pub enum Whose {
     Cgroup,
     /// The disk of the case, or that of its files.
     Disk,
-    /// Who listens on this port.
+    /// The process that listens on this port.
     Peer(u16),
 }

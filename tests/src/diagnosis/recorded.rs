@@ -75,7 +75,7 @@ fn only(window: &Window, stage: &Stage) -> Window {
     let own =
         |group: &str| group == "/" || stage.cgroup.as_ref().is_some_and(|own| group.contains(own.name()));
     for task in window.tasks.iter_mut().filter(|task| !own(&task.cgroup)) {
-        // Where it lies on this host is nobody's business.
+        // The paths of this host's cgroups do not belong in a recording.
         Arc::make_mut(task).cgroup = "/".into();
     }
     window.exits.retain(|exit| of(exit.tgid));

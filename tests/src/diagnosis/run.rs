@@ -276,11 +276,11 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// It is about a process of the case, or one of them or its cgroup causes it.
+/// Whether a finding is about a process of the case, or names a process or the cgroup of the case as culprit.
 fn concerns(finding: &Finding, stage: &Stage) -> bool {
     let ours = |pid: Option<u32>| {
-        let told = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
-        pid.is_some_and(told)
+        let acts = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
+        pid.is_some_and(acts)
     };
     let named = |comm: Option<&String>| comm.is_some_and(|comm| stage.cast().iter().any(|a| a.name == comm));
     // Who is killed in a cgroup may be a child of the cast's.
@@ -292,7 +292,7 @@ fn concerns(finding: &Finding, stage: &Stage) -> bool {
         || finding.culprit.as_ref().is_some_and(|culprit| ours(culprit.pid) || named(culprit.comm.as_ref()))
 }
 
-/// It is about a CPU that the case shares with what runs beside it: true, told, and not what the case is about.
+/// Whether a finding is about a CPU that the case shares with other processes: a true finding, but not the case's fault.
 fn is_by_others(finding: &Finding, stage: &Stage) -> bool {
     let ours = |pid| stage.cast().iter().any(|actor| actor.pid() == pid || actor.meter.told() == pid);
     let culprit = finding.culprit.as_ref().filter(|culprit| culprit.kind == "process");

@@ -13,7 +13,7 @@ pub struct Score {
     pub void: Vec<&'static str>,
     /// Cases that were run twice.
     pub retried: usize,
-    /// The report's first finding, of whomever, has the expected class.
+    /// The report's first finding, about any process, has the expected class.
     pub first_of_all: usize,
     /// And the right culprit.
     pub first_culprit: usize,
@@ -27,7 +27,7 @@ pub struct Score {
     pub culprit: usize,
     /// It opened an alert.
     pub detected: usize,
-    /// A class that leads astray was told.
+    /// The report named a class that the case forbids.
     pub astray: usize,
     /// Seconds to the alert, each case's.
     pub seconds: Vec<usize>,

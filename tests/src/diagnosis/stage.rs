@@ -145,7 +145,7 @@ impl Stage {
         &self.cast
     }
 
-    /// Fails when somebody of the cast is gone.
+    /// Fails when a process of the cast has ended.
     pub fn check(&mut self) -> Result<()> {
         for actor in &mut self.cast {
             if let Some(status) = actor.workload.ended() {

@@ -22,7 +22,7 @@ pub struct Watch {
     windows: VecDeque<Arc<Window>>,
     trend: Trend,
     alerts: Alerts,
-    /// Names of processes whose trouble is not told: of who else works on this host.
+    /// Names of other processes on this host: findings about them are left out.
     ignored: Vec<String>,
 }
 

@@ -50,7 +50,7 @@ pub(super) fn confine(writable: &[PathBuf], left: &mut BTreeMap<&str, &str>) -> 
     if left.remove("ProtectHostname") == Some("yes") {
         unshare(CloneFlags::CLONE_NEWUTS).context("a namespace for the host's name")?;
     }
-    // A capability and files that nobody here reads.
+    // They remove a capability and hide files; no process of the tests needs these.
     left.remove("ProtectKernelModules");
     left.remove("ProtectClock");
 

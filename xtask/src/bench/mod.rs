@@ -45,7 +45,7 @@ enum Which {
     SelfCost(self_cost::Args),
     /// Time from the end of sampling to the SVG
     Flamegraph(flamegraph::Args),
-    /// Faults of which the cause is known: how many classes and culprits are told right, how soon, how many false alerts
+    /// Faults of which the cause is known: how many classes and culprits are right, how soon, how many false alerts
     Diagnosis(diagnosis::Args),
     /// Stacks without frame pointers beside profile-bee's and perf's; tables of many programs; Debian's programs under load
     Unwind(unwind::Args),

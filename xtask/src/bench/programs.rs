@@ -52,7 +52,7 @@ pub(super) fn run(built: &Built) -> Result<()> {
     std::thread::sleep(SETTLE + SPAN);
     let report = daemon.report(SPAN)?;
     drop(load);
-    let unwound = report["coverage"]["unwound"].as_object().context("the report tells of no stacks")?;
+    let unwound = report["coverage"]["unwound"].as_object().context("the report has no stacks")?;
     let counts: Vec<(&String, f64)> =
         unwound.iter().map(|(name, count)| (name, count.as_f64().unwrap_or(0.0))).collect();
     let all: f64 = counts.iter().map(|(_, count)| count).sum();

@@ -35,7 +35,7 @@ const TRIED: f64 = 8_000.0;
 
 /// Others' tools: each does a part of what ours do.
 const OTHERS: [&str; 4] = ["cpudist", "runqlat", "wakeuptime", "offcputime"];
-/// s that they are told to run: longer than they are needed.
+/// Seconds that the tools are started for: longer than the benchmark needs them.
 const SECONDS: &str = "1000";
 
 /// Sets of `agent bench-probe`.

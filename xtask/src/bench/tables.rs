@@ -41,7 +41,7 @@ pub(super) fn run(built: &Built) -> Result<()> {
     let _later = start(LATER, later)?;
     std::thread::sleep(CHANGE);
     let change = daemon.report(CHANGE)?;
-    let change = number(&change, &["self", "unwind", "cpu_ns"]).context("the report tells no cost")?;
+    let change = number(&change, &["self", "unwind", "cpu_ns"]).context("the report has no cost")?;
     let unwind = |key: &str| number(&all, &["self", "unwind", key]).unwrap_or(f64::NAN);
     for key in ["processes", "tables", "rows", "evicted", "refused"] {
         println!("{key:<22}{:>10.0}", unwind(key));

@@ -34,7 +34,7 @@ impl Workload {
 
     /// Gives the word and does not wait.
     pub(super) fn begin(&mut self) -> Result<()> {
-        self.stdin.as_mut().context("it has been told to go")?.write_all(b"go\n").context("it is gone")
+        self.stdin.as_mut().context("it has its start signal")?.write_all(b"go\n").context("it is gone")
     }
 
     /// Gives the word, waits, returns the two numbers it says: ns by the wall clock, and ns of CPU time or of work.

@@ -95,7 +95,7 @@ impl Probes {
         Ok(probes)
     }
 
-    /// Begins to tell what processes map.
+    /// Begins to record what processes map.
     pub fn mapping_events(&self) -> std::io::Result<MappingEvents> {
         MappingEvents::open(&self.cpus)
     }

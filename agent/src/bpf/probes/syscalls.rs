@@ -167,8 +167,8 @@ impl Probes {
 
     /// Calls `each` for every syscall counter: cumulative values, each key once. Returns the system calls it took.
     ///
-    /// A key is counted in its cache slot, in the hash, or in both. The cache is read first and then the hash; a
-    /// slot whose key changed meanwhile may have been written back in between, so its old key is asked for once
+    /// A key is counted in its cache slot, in the hash, or in both. This reads the cache first and then the hash. A slot
+    /// whose key changes during the reading may have been written back in between, so its old key is looked up once
     /// more, alone. Values never exceed the truth; a call that returns during the reading may be in the next one.
     pub fn read_syscalls(
         &mut self,

@@ -14,7 +14,7 @@ use crate::cli::term::{self, Paint, Side, Table};
 /// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
 const MAX_FRAMES: usize = 6;
 
-/// The verdict first: at three in the morning nobody reads further than needed.
+/// Text of a report, the verdict first: a reader at three in the morning reads no further than needed.
 pub(in crate::cli) fn render(report: &Report, rows: usize, paint: Paint) -> String {
     let time = term::span(Duration::from_secs_f64(report.window_s));
     let verdict = term::clean(&report.verdict);
@@ -259,7 +259,7 @@ pub(in crate::cli) fn stack(line: &str, frames: usize) -> String {
     shown.join(" < ")
 }
 
-/// Names of generic code run to 1000 letters: beginning and end tell which it is.
+/// A frame's name, shortened. Names of generic code have up to 1000 letters: beginning and end identify the function.
 fn shortened(frame: &str) -> String {
     const MAX_NAME_CHARS: usize = 100;
     const BEGINNING_CHARS: usize = 62;

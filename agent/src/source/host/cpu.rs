@@ -1,7 +1,7 @@
 //! `/proc/stat`: time per CPU and mode, context switches, forks.
 //!
-//! Own parsing: `procfs::KernelStats` drops the number of each CPU, so that with a CPU offline the others are
-//! taken for their neighbours, and it leaves the interrupt total out.
+//! This module parses the file itself. `procfs::KernelStats` drops the number of each CPU, so that with a CPU offline the
+//! others are taken for their neighbours, and it leaves the interrupt total out.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! `/proc/pressure/{cpu,memory,io}`: time in which tasks were held up for lack of a resource.
+//! `/proc/pressure/{cpu,memory,io}`: time in which tasks waited because a resource was short.
 
 use agent_common::units::DurNs;
 use diagnosis::window::{Pressure, PressureKind, Pressures};

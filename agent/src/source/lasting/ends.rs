@@ -1,4 +1,4 @@
-//! The process at the other end of a pipe or socket. Searched only for waits that hold a thread up.
+//! Finds the process at the other end of a pipe or socket. Searches only for waits that hold a thread up.
 
 use std::collections::HashMap;
 use std::fs;
@@ -88,8 +88,8 @@ impl Ends {
         true
     }
 
-    /// Who has it: one that stands still before one that does not, and not the one that waits. Of the servers of several FUSE
-    /// file systems, where the kernel does not tell which one serves which, only one that stands still.
+    /// The process that has this end open: preferably one that stands still, and never the one that waits. Where the kernel does
+    /// not show which FUSE server serves which file system, only a server that stands still.
     pub(in crate::source) fn of(&self, end: &End) -> Option<Tgid> {
         let holders = self.found.get(&end.link)?;
         let fits = |holder: &&Holder| {

@@ -1,7 +1,7 @@
-//! Queues of listening TCP sockets: `sock_diag` asked in each network namespace.
+//! Queues of listening TCP sockets, by `sock_diag` in each network namespace.
 //!
-//! No tracepoint tells of a full accept queue. `sk_drops` of a listening socket counts what it refused, nearly always
-//! for that reason. One dump takes about 20 µs and 1 µs a socket, two a namespace (IPv4, IPv6).
+//! No tracepoint reports a full accept queue. `sk_drops` of a listening socket counts the connections that it refused, nearly
+//! always for that reason. One dump takes about 20 µs and 1 µs a socket; each namespace needs two (IPv4, IPv6).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_waiting_connection_is_seen_in_the_queue_of_its_port() {
-        let diag = Diag::open().expect("everybody may ask");
+        let diag = Diag::open().expect("every user may ask");
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = server.local_addr().expect("bound").port();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("connected");

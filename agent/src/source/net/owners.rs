@@ -1,4 +1,4 @@
-//! Which process has a socket open, by its inode. Only asked for sockets that are in trouble.
+//! Finds the process that has a socket open, by the socket's inode. Searches only for sockets with errors or delays.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What a wait really was: by the functions on its kernel stack.
+//! The class of a wait, from the functions on its kernel stack.
 
 use agent_common::abi::sched::State;
 

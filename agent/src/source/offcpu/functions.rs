@@ -1,6 +1,6 @@
-//! Kernel functions that say what a thread waits for: the one table from function to class.
+//! Kernel functions that show what a thread waits for: the one table from function to class.
 //!
-//! Names are those of 5.10 to 7.2; a function that is inlined or renamed in some kernel costs its line there.
+//! The names are those of kernels 5.10 to 7.2. If a kernel has inlined or renamed a function, its line has no effect there.
 
 use std::io::{BufRead, BufReader};
 

@@ -1,4 +1,5 @@
-//! Who owns a lock, by what its word and the words beside it say. Programs write there what they like: it is checked.
+//! The thread that owns a lock, read from the futex word and the words beside it. A program may write anything there, so the
+//! value is checked.
 
 use std::collections::HashMap;
 use std::fs;
@@ -47,18 +48,18 @@ impl Owners {
         self.looks = 0;
     }
 
-    /// Whether `tid` can own a lock that a thread of `tgid` waits for: what lies beside a futex word need not be its owner.
+    /// Whether `tid` can own a lock that a thread of `tgid` waits for: the words beside a futex word need not name its owner.
     pub(super) fn is_owner(&mut self, tgid: u32, tid: u32, shared: bool) -> bool {
         let mut is_thread =
             |path: String, key| *self.threads.entry(key).or_insert_with(|| Path::new(&path).exists());
         tid != 0
             && (is_thread(format!("/proc/{tgid}/task/{tid}"), (tgid, tid))
-                // Threads are not listed there, and are there all the same.
+                // A listing of /proc leaves out threads other than the leader; looking one up by its tid works.
                 || shared && is_thread(format!("/proc/{tid}"), (0, tid)))
     }
 
-    /// Whether the owner of a lock has ended with it: the lock is a mutex of glibc by all of its words, it is taken, and its owner
-    /// is no thread. Nobody will unlock it. Such a wait is looked at once.
+    /// Whether the owner of a lock has ended without unlocking it: all words of the lock fit a glibc mutex, it is locked, and
+    /// its owner is no live thread. No thread will unlock it. Each such wait is examined once.
     pub(super) fn is_gone(&mut self, lock: &Lasting) -> bool {
         if lock.owner.0 == 0 || lock.wait.age < ORPHAN_CHECK_AFTER {
             return false;
@@ -110,7 +111,7 @@ fn has_no_owner(lock: &Lasting) -> bool {
         // `is_owner` has looked for it, and `/proc/TID` is there for every thread.
         return !Path::new(&format!("/proc/{}", lock.owner)).exists();
     }
-    // In a PID namespace of its own; who else is in that one is not known.
+    // The process is in a PID namespace of its own; which other processes are in it is not known.
     let all: Vec<Tid> = threads(lock.tgid).take(MAX_THREADS + 1).collect();
     !lock.shared
         && all.len() <= MAX_THREADS

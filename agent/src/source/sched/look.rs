@@ -1,4 +1,4 @@
-//! What threads are in that have not been seen to wake yet, from `/proc`.
+//! States, from `/proc`, of threads that have not woken since the probes were attached.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! The dear files of a process: `io`, `fd`, `status`, `limits`, `cgroup`.
+//! The files of `/proc/PID` that are expensive to read: `io`, `fd`, `status`, `limits`, `cgroup`.
 
 use std::fmt::Write as _;
 use std::fs::File;

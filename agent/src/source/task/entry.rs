@@ -48,7 +48,7 @@ pub(super) struct Entry {
     place: Place,
     /// It has run since the rotation last came by.
     ran: bool,
-    /// The readings it has been through, for the dear files of a young process.
+    /// How many readings it has been in. The expensive files of a newly started process are read in the second one.
     readings: u64,
     /// Its sample of a window in which it did nothing.
     idle: Option<Arc<TaskSample>>,

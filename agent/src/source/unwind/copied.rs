@@ -1,4 +1,4 @@
-//! Stacks of processes that the kernel side did not know yet.
+//! Copied stacks: of processes whose mappings the kernel side did not have yet.
 
 use std::time::Instant;
 

@@ -48,7 +48,7 @@ impl Extents {
         self.used
     }
 
-    /// Nothing is in use, and nobody can be reading any more.
+    /// No part is in use, and no BPF program can still be reading a freed one.
     pub(super) fn is_idle(&mut self, now: Instant) -> bool {
         self.settle(now);
         self.used == 0 && self.limbo.is_empty()

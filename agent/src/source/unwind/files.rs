@@ -121,7 +121,7 @@ impl Worker {
     ) -> Result<Found, NoTable> {
         let mapped = unwind::mapped(of.tgid.0, mapping).ok_or(NoTable::NotThere)?;
         let (held, build_id, bytes) = self.workers.run(of.owner, move || look(&mapped))??;
-        // A build ID says what is in a file only where nobody but root can have written both.
+        // A build ID identifies the contents of a file only if no user but root could write the file.
         let build_id = build_id.filter(|_| held.is_trusted() && of.space == 0);
         if let Some(id) = build_id.as_ref().and_then(|id| self.contents.get(id))
             && self.tables.get(*id).is_some()

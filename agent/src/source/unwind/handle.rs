@@ -1,4 +1,4 @@
-//! The thread, from outside.
+//! The collector's handle of the unwind thread: sends it events, starts and ends it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -35,7 +35,7 @@ pub(super) enum Event {
     Settle(mpsc::Sender<()>),
 }
 
-/// A stack of a process that the kernel side did not know yet.
+/// A copied stack of a process whose mappings the kernel side did not have yet.
 #[derive(Debug)]
 pub struct StackCopy {
     /// The sample's number.

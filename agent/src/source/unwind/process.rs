@@ -1,4 +1,4 @@
-//! The mappings of one process, as the kernel side wants them.
+//! The mappings of one process, in the form that the kernel side reads.
 
 use agent_common::abi::unwind::{
     MAPPED_BARE, MAPPED_JIT, MAPPED_PENDING, MAPPED_TABLE, Mapping, PAGE_BITS, PROCESS_MAPPINGS,

@@ -1,4 +1,4 @@
-//! Which process the thread reads next.
+//! Which process the unwind thread reads next.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use agent_common::units::Tgid;
 
 use super::files::Sizes;
 
-/// Beside a build there is always another process: a large file gets its table after this all the same.
+/// Longest time that a large file waits for its table while other processes are queued: a build always starts another one.
 const MAX_LATER: Duration = Duration::from_millis(300);
 
 /// Processes to read, each once. Those with a large file without a table come after all others, or after [`MAX_LATER`].

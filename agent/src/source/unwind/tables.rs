@@ -1,4 +1,4 @@
-//! Unwind tables in the kernel's memory, one a content.
+//! Unwind tables in kernel memory, one for each file content.
 
 use std::collections::HashMap;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Up a user stack that was copied, by the steps that the kernel side takes.
+//! Walks a copied user stack by the same steps as the kernel side.
 
 use agent_common::abi::oncpu::MAX_FRAMES;
 use agent_common::abi::unwind::{Rule, Verdict, WideRule};
@@ -28,7 +28,7 @@ pub(super) struct Code {
     pub(super) reason: Verdict,
 }
 
-/// Frames, leaf first, and how the walk ended. `code` tells of an address; nothing is mapped where it says nothing.
+/// Frames, leaf first, and how the walk ended. `code` returns what is known of an address; `None` where nothing is mapped.
 pub(super) fn walk(copied: &Copied, mut code: impl FnMut(u64) -> Option<Code>) -> (Vec<u64>, Verdict) {
     let mut frame = Frame::begin(copied.pc, copied.sp, copied.bp);
     let mut stack = Words(copied);

@@ -79,7 +79,7 @@ impl Worker {
 
     pub(super) fn run(mut self, events: &mpsc::Receiver<Event>, bell: &EventFd) {
         loop {
-            // Before the events: what is told from here on rings again.
+            // Reset the event descriptor before taking the events: an event that is sent after this signals it again.
             let _ = bell.read();
             loop {
                 match events.try_recv() {
@@ -106,7 +106,7 @@ impl Worker {
             if self.queue.is_empty() {
                 self.waiting.clear();
             } else if self.waiting.is_empty() {
-                // Nobody waits for it: in moderation.
+                // No caller waits until the queue is empty: use a part of the CPU only.
                 std::thread::sleep((took * (BUILD_TIME_DIVISOR - 1)).min(MAX_PAUSE));
             }
         }
@@ -136,7 +136,7 @@ impl Worker {
             }
             Event::Exit(tgid) => self.forget(tgid, now),
             Event::Copied(copies) => {
-                // Of processes that began before the agent: they live, and `/proc` tells.
+                // Without recorded mappings the process began before the agent. It still runs: read them from `/proc`.
                 let mut maps: HashMap<Tgid, Mappings> = HashMap::new();
                 for (mut copy, _charge) in copies {
                     if copy.mappings.is_empty() {

@@ -20,8 +20,8 @@ impl Image {
 
     /// Copies headers and symbol tables of `file` into memory, at the offsets where they are in the file.
     ///
-    /// blazesym maps what it reads, and a mapped file that is truncated by its owner kills whoever looks at
-    /// the mapping (SIGBUS). Nobody can truncate the copy, and its size is its memory: the holes are free.
+    /// blazesym maps the file that it reads. If the file's owner truncates it, a read of the mapping kills the process
+    /// (SIGBUS). No other process can truncate the copy. Its holes take no memory.
     ///
     /// blazesym gives up on a name that is not UTF-8. Its bytes are replaced by [`NOT_TEXT`] in the copy.
     pub(crate) fn snapshot(&self, file: &File) -> io::Result<File> {

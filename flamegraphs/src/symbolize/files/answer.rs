@@ -13,7 +13,7 @@ use crate::symbolize::name::readable;
 /// What debug info says of an address.
 #[derive(Debug)]
 pub(in crate::symbolize) struct DebugName<'s> {
-    /// The function, not demangled; empty if it is not told.
+    /// The function, not demangled; empty if the debug info does not name it.
     pub(in crate::symbolize) name: Cow<'s, str>,
     /// The line of the function itself.
     pub(in crate::symbolize) source: Option<Line<'s>>,
@@ -59,9 +59,9 @@ pub(super) fn names_of(
 
 /// What the symbol table and debug info call a function, not demangled.
 ///
-/// The symbol is the linkage name, which has what the bare name in small debug info (`-g1`, Rust's
-/// `line-tables-only`) lacks: namespaces; and it tells clones (`foo.part.0`) apart. Where it is another C name, debug
-/// info knows which alias is the one written in the source.
+/// The symbol is the linkage name. It has the namespaces that the bare name in small debug info (`-g1`, Rust's
+/// `line-tables-only`) lacks, and it distinguishes clones (`foo.part.0`). If it is another C name, debug info has the alias
+/// that is written in the source.
 fn raw_name<'s>(symbol: Option<&'s Sym<'_>>, debug: Option<&'s DebugName<'_>>) -> Option<&'s str> {
     let symbol = symbol.map(|symbol| &*symbol.name).filter(|name| !name.is_empty());
     let debug = debug.map(|debug| &*debug.name).filter(|name| !name.is_empty());

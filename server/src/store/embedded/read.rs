@@ -142,7 +142,8 @@ impl Reader {
         Ok(found.into_iter().map(|(tags, samples)| (tags, steps(samples))).collect())
     }
 
-    /// Reads head and slots in one snapshot: a window that is rolled meanwhile is seen at one of the two.
+    /// Reads head and slots in one snapshot: a window that the server moves from head to slots during the reading is seen in
+    /// exactly one of the two.
     fn collect<T>(
         &self,
         selection: &Selection,

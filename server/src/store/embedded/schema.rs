@@ -60,9 +60,9 @@ CREATE TABLE report(host TEXT PRIMARY KEY, at_ns INTEGER NOT NULL, json BLOB NOT
 /// Opens the database for writing and makes the tables when they are not there.
 ///
 /// WAL: readers in other processes see a consistent state while we write. `synchronous=FULL`: a commit is on the disk
-/// when it returns. With `NORMAL`, SIGKILL would lose nothing either, but a power cut could take back the last commits
-/// after the collector was told that they are stored and had deleted them from its spool. It costs one fsync a commit,
-/// that is one a second.
+/// when it returns. With `NORMAL`, SIGKILL would lose nothing either. But a power cut could undo the last commits after the
+/// server has acknowledged them and the relay has deleted them from its spool. `FULL` costs one fsync a commit, that is one
+/// a second.
 pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, StoreError> {
     let conn = Connection::open(path).map_err(|e| error("cannot open", path, e))?;
     setup(&conn, max_pages).map_err(|e| error("cannot open", path, e))?;

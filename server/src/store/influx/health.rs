@@ -1,7 +1,7 @@
-//! Drops that a server does not confess in its answers.
+//! Lines that a server drops without an error in its answer.
 //!
 //! VictoriaMetrics answers 204 to a line that it cannot parse, to a time outside its retention and to one in the
-//! future. Only its counters tell.
+//! future. Only its counters show the drops.
 
 use std::collections::BTreeMap;
 

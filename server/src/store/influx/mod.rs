@@ -116,7 +116,7 @@ struct State {
 }
 
 impl InfluxStore {
-    /// Checks the settings. The server is not asked: it may come later, and [`Store::health`] tells.
+    /// Checks the settings. Does not connect to the server: it may start later, and [`Store::health`] reports its state.
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let http = Http::new(&options)?;
         let v2 = match &options.api {

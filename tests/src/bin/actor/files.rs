@@ -85,7 +85,7 @@ pub(crate) fn serve_files(args: &Args, meter: Meter) {
         reply.extend(error.to_ne_bytes());
         reply.extend(&request[8..16]);
         reply.extend(body);
-        // Who asked may have been killed meanwhile.
+        // The process that asked may have been killed before the answer.
         let _ = device.write_all(&reply);
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn mutex(args: &Args, meter: Meter) {
             scope.spawn(|| {
                 loop {
                     sleep_us(gap);
-                    let mut count = lock.lock().expect("nobody panics");
+                    let mut count = lock.lock().expect("no thread panics");
                     compute(if meter.faulty() { many } else { few });
                     *count += 1;
                     drop(count);
@@ -90,7 +90,7 @@ pub(crate) fn hold(args: &Args, meter: Meter) {
     thread::scope(|scope| {
         scope.spawn(|| {
             loop {
-                let held = lock.lock().expect("nobody panics");
+                let held = lock.lock().expect("no thread panics");
                 compute(20);
                 sleep_us(if meter.faulty() { slow } else { 0 });
                 drop(held);
@@ -99,7 +99,7 @@ pub(crate) fn hold(args: &Args, meter: Meter) {
         });
         scope.spawn(|| {
             loop {
-                let held = lock.lock().expect("nobody panics");
+                let held = lock.lock().expect("no thread panics");
                 compute(100);
                 drop(held);
                 meter.add(1);
@@ -109,7 +109,7 @@ pub(crate) fn hold(args: &Args, meter: Meter) {
     });
 }
 
-/// `mutual GAP`: two threads that take two locks, of which nobody can see the owner, in one order. Faulty: each in its own.
+/// `mutual GAP`: two threads that take two locks, whose words do not name the owner, in one order. Faulty: in opposite orders.
 pub(crate) fn mutual(args: &Args, meter: Meter) {
     let gap = args.number(0);
     let (one, two) = (Mutex::new(()), Mutex::new(()));
@@ -117,9 +117,9 @@ pub(crate) fn mutual(args: &Args, meter: Meter) {
         loop {
             let faulty = meter.faulty();
             let (first, second) = if faulty { (mine, others) } else { (&one, &two) };
-            let held = first.lock().expect("nobody panics");
+            let held = first.lock().expect("no thread panics");
             sleep_us(if faulty { 5_000 } else { 0 });
-            let both = second.lock().expect("nobody panics");
+            let both = second.lock().expect("no thread panics");
             compute(100);
             drop((held, both));
             meter.add(1);

@@ -1,6 +1,6 @@
 //! Programs that a diagnosis is tried on, all in one: `actor ROLE ARGUMENTS…`. Started under another name it has that
-//! name, as the kernel sees it. Each role does one thing over and over, counts it ([`Meter::add`]), and when it is told
-//! ([`Meter::faulty`]) does it in the way of its fault.
+//! name, as the kernel sees it. Each role does one thing over and over and counts it ([`Meter::add`]). From the moment when the
+//! test sets [`Meter::faulty`], the role does it in its faulty way.
 
 mod compute;
 mod disk;
@@ -107,7 +107,7 @@ fn main() {
     let role = ROLES.iter().chain(&MORE).find(|(known, _)| *known == name);
     let (_, role) = role.unwrap_or_else(|| panic!("no role {name}"));
     let (args, meter) = (Args(args), Meter::own());
-    // A job of another role has nobody to wait for.
+    // These two are started by another role, not by the test: there is no signal to wait for.
     if !matches!(&*name, "hoard" | "once") {
         rounds_a_us();
         tests::workload::ready();

@@ -36,7 +36,7 @@ pub(crate) fn map(args: &Args, meter: Meter) {
         if meter.faulty() {
             let map = fresh(size);
             touch_all(map, size);
-            // SAFETY: mapped above, and nobody else has it.
+            // SAFETY: mapped above, and not used elsewhere.
             unsafe { libc::munmap(map.cast(), size) };
         } else {
             touch_all(kept, size);
@@ -72,7 +72,7 @@ pub(crate) fn remap(args: &Args, meter: Meter) {
 fn remapped(size: usize) {
     let map = fresh(size);
     touch_all(map, size);
-    // SAFETY: mapped above, and nobody else has it.
+    // SAFETY: mapped above, and not used elsewhere.
     unsafe { libc::munmap(map.cast(), size) };
 }
 

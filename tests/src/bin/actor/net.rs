@@ -37,7 +37,7 @@ pub(crate) fn answer(args: &Args, meter: Meter) {
     }
 }
 
-/// Connects as soon as somebody listens.
+/// Connects as soon as a process listens on the port.
 fn connected(port: u64) -> TcpStream {
     loop {
         match TcpStream::connect(local(port)) {
@@ -70,7 +70,7 @@ pub(crate) fn accept(args: &Args, meter: Meter) {
         if meter.faulty() {
             compute(args.number(2));
         }
-        // Who has given up meanwhile does not take the answer.
+        // A client that has given up before the answer has closed the connection.
         let _ = stream.expect("a connection").write_all(&[1]);
         meter.add(1);
     }
@@ -81,7 +81,7 @@ pub(crate) fn leave(args: &Args, meter: Meter) {
     let server = TcpListener::bind(local(args.number(0))).expect("a port");
     while !meter.faulty() {
         let (mut stream, _) = server.accept().expect("a connection");
-        // Who has given up meanwhile does not take the answer.
+        // A client that has given up before the answer has closed the connection.
         let _ = stream.write_all(&[1]);
         meter.add(1);
     }

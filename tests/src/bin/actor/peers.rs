@@ -151,7 +151,7 @@ pub(crate) fn wait_for_one(args: &Args, meter: Meter) {
     }
 }
 
-/// `keep-alive PORT`: a client to whom the server has nothing to say: it tells now and then that it is there.
+/// `keep-alive PORT`: a client to which the server has nothing to send; both exchange a keep-alive message now and then.
 pub(crate) fn keep_alive(args: &Args, meter: Meter) {
     let mut server = connected(args.number(0));
     loop {
@@ -226,7 +226,8 @@ pub(crate) fn die_locked(args: &Args, _: Meter) {
 struct Shared(*mut libc::pthread_mutex_t);
 
 impl Shared {
-    /// Maps the lock in a file. The first one makes it, beside, so that nobody sees half of it.
+    /// Maps the lock in a file. The first process makes it under a name of its own and then links it, so that no other process
+    /// sees half of it.
     fn at(path: &Path) -> Self {
         const SIZE: usize = 4096;
         let map = |file: &File| {

@@ -50,7 +50,7 @@ pub(crate) fn children(args: &Args, meter: Meter) {
     }
 }
 
-/// `vfork`: starts programs the quick way. Faulty: the child does not get on.
+/// `vfork`: works alone. Faulty: makes a child by `vfork`, which neither executes a program nor ends.
 pub(crate) fn vfork(_: &Args, meter: Meter) {
     while !meter.faulty() {
         compute(500);
@@ -60,7 +60,7 @@ pub(crate) fn vfork(_: &Args, meter: Meter) {
     // By the raw call, with a stack of its own, so that the parent's is not written to: clone(CLONE_VM | CLONE_VFORK).
     let mut stack = vec![0_u8; 65_536];
     let kind = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the end of the new stack; the child only sleeps on it, and the parent waits in the kernel meanwhile.
+    // SAFETY: the end of the new stack; the child only sleeps on it, and the parent waits in the kernel until it ends.
     let child = unsafe {
         libc::clone(
             stuck,
@@ -72,7 +72,7 @@ pub(crate) fn vfork(_: &Args, meter: Meter) {
     assert!(child > 0, "it has ended");
 }
 
-/// The child: tells who it is and does nothing for a minute.
+/// The child: reports its pid and does nothing for a minute.
 extern "C" fn stuck(meter: *mut libc::c_void) -> i32 {
     // SAFETY: sets a flag of this process: its parent cannot end it while it waits.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };

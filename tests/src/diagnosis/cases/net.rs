@@ -4,7 +4,7 @@ use crate::diagnosis::{Case, Fault, Harm, Need, Role, Whose};
 
 const NETWORK: &[Need] = &[Need::Network];
 
-/// Somebody waits for the answers of a server that comes to sleep before it gives them.
+/// A client waits for the answers of a server that, when faulty, sleeps before it answers.
 const fn of_a_slow_server(name: &'static str, cast: &'static [Role], culprit: &'static [Whose]) -> Case {
     Case {
         name,

@@ -205,7 +205,7 @@ async fn a_relay_that_does_not_read_costs_windows_and_no_memory() {
     let outbox = lock(&relay.shared.outbox);
     let counts = outbox.counts(Stream::Metrics);
     assert!(outbox.bytes() <= MAX_BYTES, "{} bytes", outbox.bytes());
-    // One is on its way: nobody knows yet whether the relay has it.
+    // One is on its way: it is unknown yet whether the relay has it.
     assert!(counts.lost >= 64 - 9 && counts.lost + counts.waiting <= 64, "{counts:?}");
 }
 
