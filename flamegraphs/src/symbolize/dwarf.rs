@@ -3,9 +3,10 @@
 
 mod places;
 mod section;
+mod units;
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
@@ -18,40 +19,35 @@ use super::files::{DebugName, Line};
 use crate::elf::{Elf, SHF_COMPRESSED};
 pub(super) use places::Places;
 use section::{Pages, Section};
+use units::{Part, Units};
 
 type Dwarf = gimli::Dwarf<Section>;
 type Unit = gimli::Unit<Section>;
 
-/// Units of one program at most, each some 500 bytes, and `.dwo` files opened for them: a browser has 30,000.
+/// Units of one program at most, and `.dwo` files opened for them: a browser has 30,000.
 const MAX_UNITS: usize = 100_000;
 const MAX_DWO: usize = 4096;
 
 /// Ranges of addresses kept of units without their `.dwo`: all are searched for each address. 64 KiB.
 const MAX_RANGES: usize = 4096;
 
-/// What has been made of so many bytes is dropped, and what is asked next made anew.
-const MAX_PARSED: u64 = 16 << 20;
-
 /// Debug info of one file, and of those that it needs.
 pub(super) struct DebugInfo {
     dwarf: Arc<Dwarf>,
-    context: Context<Section>,
-    /// The files that are read by the page.
-    pages: Vec<Arc<Pages>>,
-    /// Bytes read of them when the context was new.
-    read_before: u64,
+    /// Where it is all in one file: its units, and that file. Of the others all units are parsed at once.
+    units: Option<(Units, Arc<Pages>)>,
     /// Names that are in a supplement which was not found.
     no_supplement: bool,
     /// What is in `.dwo` files, by their number.
     split: HashMap<u64, Arc<Dwarf>>,
     /// Addresses of units whose `.dwo` was not found.
     not_found: Vec<std::ops::Range<u64>>,
-    in_memory: u64,
+    bytes: u64,
 }
 
 impl std::fmt::Debug for DebugInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DebugInfo").field("bytes", &self.bytes()).finish_non_exhaustive()
+        f.debug_struct("DebugInfo").field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
@@ -60,59 +56,86 @@ impl DebugInfo {
     /// `.dwo` files, `most` bytes are read. May wait for file systems.
     pub(super) fn read(file: &File, places: &Places, most: u64) -> Option<Self> {
         let elf = Elf::read(file)?;
-        elf.section(b".debug_info")?;
+        let info = elf.section(b".debug_info")?;
         let links = [&b".gnu_debugaltlink"[..], b".debug_sup"];
         let supplemented = links.iter().any(|name| elf.section(name).is_some());
-        let sources = Sources { left: Cell::new(most), pages: RefCell::default() };
-        let mut dwarf = sources.paged(file, &elf)?;
+        let sources = Sources { left: Cell::new(most) };
+        let (mut dwarf, pages) = sources.paged(file, &elf)?;
         let may_be_split = elf.section(b".debug_addr").is_some();
-        let skeletons = skeletons(&dwarf, may_be_split)?;
+        let skeletons = if may_be_split { skeletons(&dwarf)? } else { Vec::new() };
         let supplement = if supplemented { places.supplement(file, &elf) } else { None };
         let supplement = supplement.and_then(|(file, elf)| sources.paged(&file, &elf));
         let no_supplement = supplemented && supplement.is_none();
-        if let Some(supplement) = supplement {
+        if let Some((supplement, _)) = supplement {
             dwarf.set_sup(supplement);
         }
-        let dwarf = Arc::new(dwarf);
+        let alone = !supplemented && skeletons.is_empty() && info.flags & SHF_COMPRESSED == 0;
+        let units = if alone { Some((Units::read(&dwarf, info.offset)?, pages)) } else { None };
         let split = split(&dwarf, &skeletons, places, &sources);
         let is_missing = |unit: &&Unit| unit.dwo_id.is_some_and(|id| !split.contains_key(&id.0));
         let not_found = ranges(&dwarf, skeletons.iter().filter(is_missing));
-        let in_memory = most - sources.left.get() + size_of_val(&*not_found) as u64;
-        let context = Context::from_arc_dwarf(Arc::clone(&dwarf)).ok()?;
-        let pages = sources.pages.into_inner();
-        let read_before = read(&pages);
-        Some(Self { dwarf, context, pages, read_before, no_supplement, split, not_found, in_memory })
+        let of_units = units.as_ref().map_or(0, |(units, _)| units.bytes());
+        let bytes = most - sources.left.get() + size_of_val(&*not_found) as u64 + of_units;
+        Some(Self { dwarf: Arc::new(dwarf), units, no_supplement, split, not_found, bytes })
     }
 
-    /// Memory, about: what is parsed is as much as what it was parsed from.
+    /// Memory between two questions.
     pub(super) fn bytes(&self) -> u64 {
-        self.in_memory + read(&self.pages)
+        self.bytes
     }
 
     /// What is known of the code at each of `addrs`, sorted; `None`: nothing. May wait for file systems.
-    pub(super) fn find_all(&mut self, addrs: &[u64]) -> Vec<Option<DebugName<'static>>> {
+    pub(super) fn find_all(&self, addrs: &[u64]) -> Vec<Option<DebugName<'static>>> {
+        let Some((units, pages)) = &self.units else { return self.find(addrs).0 };
         let mut found = Vec::with_capacity(addrs.len());
-        for addr in addrs {
-            found.push(self.find(*addr));
-            if read(&self.pages) - self.read_before > MAX_PARSED
-                && let Ok(fresh) = Context::from_arc_dwarf(Arc::clone(&self.dwarf))
-            {
-                self.context = fresh;
-                self.read_before = read(&self.pages);
+        let mut refers = false;
+        for Part { addrs: count, hidden } in units.parts(addrs) {
+            pages.hide(hidden);
+            let (mut part, incomplete) = self.find(&addrs[found.len()..][..count]);
+            refers |= incomplete;
+            found.append(&mut part);
+        }
+        if refers {
+            // After optimization of a program as a whole its units refer to each other.
+            pages.hide(Vec::new());
+            let again: Vec<usize> = (0..addrs.len()).filter(|at| found[*at].is_none()).collect();
+            let addrs: Vec<u64> = again.iter().map(|at| addrs[*at]).collect();
+            for (at, name) in again.into_iter().zip(self.find(&addrs).0) {
+                found[at] = name;
             }
         }
-        self.pages.iter().for_each(|pages| pages.forget());
+        pages.forget();
         found
     }
 
+    /// The same of the units that are not hidden. Whether an answer may be in one that is.
+    fn find(&self, addrs: &[u64]) -> (Vec<Option<DebugName<'static>>>, bool) {
+        let Ok(context) = Context::from_arc_dwarf(Arc::clone(&self.dwarf)) else {
+            return (addrs.iter().map(|_| None).collect(), false);
+        };
+        let mut incomplete = false;
+        let find = |addr: &u64| {
+            let found = self.find_in(&context, *addr);
+            incomplete |= found.is_err();
+            found.ok().flatten()
+        };
+        (addrs.iter().map(find).collect(), incomplete)
+    }
+
     /// What is known of the code at `addr`; `None`: nothing.
-    fn find(&self, addr: u64) -> Option<DebugName<'static>> {
+    fn find_in(
+        &self,
+        context: &Context<Section>,
+        addr: u64,
+    ) -> Result<Option<DebugName<'static>>, gimli::Error> {
         // addr2line adds one to it.
-        addr.checked_add(1)?;
-        let mut lookup = self.context.find_frames(addr);
+        if addr == u64::MAX {
+            return Ok(None);
+        }
+        let mut lookup = context.find_frames(addr);
         let mut frames = loop {
             match lookup {
-                LookupResult::Output(frames) => break frames.ok()?,
+                LookupResult::Output(frames) => break frames?,
                 LookupResult::Load { load, continuation } => {
                     // Asked for once a unit, also where there is none.
                     lookup = continuation.resume(self.split.get(&load.dwo_id.0).cloned());
@@ -128,41 +151,29 @@ impl DebugInfo {
             });
             found.push((name.unwrap_or_default().into(), line));
         }
-        let (name, source) = found.pop().unwrap_or_default();
+        let Some((name, source)) = found.pop() else { return Ok(None) };
         found.reverse();
         let mut not_read =
             self.not_found.iter().any(|range| range.contains(&addr)).then_some(NotRead::SplitDwarf);
         if self.no_supplement && found.iter().any(|(name, _)| name.is_empty()) {
             not_read = Some(NotRead::Supplement);
         }
-        Some(DebugName { name, source, inlined: found, not_read })
+        Ok(Some(DebugName { name, source, inlined: found, not_read }))
     }
-}
-
-/// Bytes read of these files so far.
-fn read(pages: &[Arc<Pages>]) -> u64 {
-    pages.iter().map(|pages| pages.read()).sum()
 }
 
 /// Where sections come from.
 struct Sources {
     /// Bytes that may still be taken into memory.
     left: Cell<u64>,
-    pages: RefCell<Vec<Arc<Pages>>>,
 }
 
 impl Sources {
     /// The debug info of a file, which is kept open.
-    fn paged(&self, file: &File, elf: &Elf) -> Option<Dwarf> {
-        let pages = self.open(file)?;
-        let dwarf = Dwarf::load(|id| self.section(Some(&pages), file, elf, id.name()).ok_or(())).ok()?;
-        Some(cached(dwarf))
-    }
-
-    fn open(&self, file: &File) -> Option<Arc<Pages>> {
+    fn paged(&self, file: &File, elf: &Elf) -> Option<(Dwarf, Arc<Pages>)> {
         let pages = Arc::new(Pages::new(file.try_clone().ok()?));
-        self.pages.borrow_mut().push(Arc::clone(&pages));
-        Some(pages)
+        let dwarf = Dwarf::load(|id| self.section(Some(&pages), file, elf, id.name()).ok_or(())).ok()?;
+        Some((cached(dwarf), pages))
     }
 
     /// A section's content; empty where there is none. `None`: it is broken, or too much.
@@ -184,19 +195,18 @@ fn cached(mut dwarf: Dwarf) -> Dwarf {
     dwarf
 }
 
-/// The units that are but skeletons of those in other files, if any `may_be`; `None` where there are too many units.
-fn skeletons(dwarf: &Dwarf, may_be: bool) -> Option<Vec<Unit>> {
+/// The units that are but skeletons of those in other files; `None` where there are too many units.
+fn skeletons(dwarf: &Dwarf) -> Option<Vec<Unit>> {
     let mut units = dwarf.units();
     let mut found = Vec::new();
     for _ in 0..MAX_UNITS {
         let Ok(Some(header)) = units.next() else { return Some(found) };
-        let may_be = may_be
-            && match header.type_() {
-                UnitType::Skeleton(_) => true,
-                // Before version 5 it is an attribute.
-                UnitType::Compilation => header.version() < 5,
-                _ => false,
-            };
+        let may_be = match header.type_() {
+            UnitType::Skeleton(_) => true,
+            // Before version 5 it is an attribute.
+            UnitType::Compilation => header.version() < 5,
+            _ => false,
+        };
         if may_be {
             found.extend(dwarf.unit(header).ok().filter(|unit| unit.dwo_id.is_some()));
         }
@@ -239,7 +249,7 @@ fn ranges<'a>(dwarf: &Dwarf, units: impl Iterator<Item = &'a Unit>) -> Vec<std::
 }
 
 fn package(file: &File, elf: &Elf, sources: &Sources) -> Option<DwarfPackage<Section>> {
-    let pages = sources.open(file)?;
+    let pages = Arc::new(Pages::new(file.try_clone().ok()?));
     let section = |id: SectionId| {
         let name = id.dwo_name().unwrap_or_else(|| id.name());
         sources.section(Some(&pages), file, elf, name).ok_or(gimli::Error::Io)
@@ -261,4 +271,27 @@ fn dwo(dwarf: &Dwarf, unit: &Unit, places: &Places, sources: &Sources) -> Option
         // Another version of the source has another number.
         (split.unit(header).ok()?.dwo_id == unit.dwo_id).then_some(split)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use opener::file::Root;
+
+    use super::*;
+
+    #[test]
+    fn what_is_found_in_few_units_is_what_is_found_in_all_of_them() {
+        let file = File::open("/proc/self/exe").unwrap();
+        let places = Places { root: Root::Own, path: "/nonexistent/program".into(), trusted: true };
+        let info = DebugInfo::read(&file, &places, 1 << 30).unwrap();
+        let text = *Elf::read(&file).unwrap().section(b".text").unwrap();
+        let addrs: Vec<u64> = (0..500).map(|part| text.addr + text.size / 500 * part).collect();
+        let few = info.find_all(&addrs);
+        let (all, incomplete) = info.find(&addrs);
+        assert!(!incomplete);
+        assert!(few.iter().flatten().count() > 250, "most of the program has debug info");
+        assert_eq!(format!("{few:?}"), format!("{all:?}"));
+        let (units, _) = info.units.as_ref().unwrap();
+        assert!(units.parts(&addrs[..1])[0].hidden.len() > 10, "one address needs few units");
+    }
 }

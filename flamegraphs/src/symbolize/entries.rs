@@ -46,7 +46,7 @@ pub(crate) fn elf(file: &File) {
     let _ = image.snapshot(file);
     // Of debug info in several files this one is all that there is.
     let nowhere = Places { root: Root::Own, path: "/nonexistent/program".into(), trusted: true };
-    if let Some(mut own) = DebugInfo::read(file, &nowhere, 1 << 20) {
+    if let Some(own) = DebugInfo::read(file, &nowhere, 1 << 20) {
         let _ = own.find_all(&ADDRS);
     }
     if let Some(table) = GoTable::read(file, &image) {

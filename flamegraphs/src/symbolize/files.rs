@@ -290,7 +290,7 @@ impl Files {
         self.at_work = Some(file.key.clone());
         self.table_bytes -= tables.bytes();
         let (mut debug, mut complete) = (Vec::new(), true);
-        if let Some(mut info) = tables.debug.take() {
+        if let Some(info) = tables.debug.take() {
             let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
             let addrs = vaddrs.to_vec();
             let asked = self.touch(owner, move || {

@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gimli::{Error, LittleEndian, ReaderOffsetId, Result};
 
 /// Bytes read at once.
-const PAGE: u64 = 8192;
+const PAGE: u64 = 4096;
 /// Pages of a file that are kept: 4 MiB. One unit of a large program is less.
-const MAX_PAGES: usize = 512;
+const MAX_PAGES: usize = 1024;
+/// No section is that long.
+const HIDDEN: [u8; 4] = [0xff; 4];
 /// The longest number in LEB128.
 const MAX_LEB128: usize = 10;
 
@@ -28,7 +30,8 @@ pub(super) struct Pages {
 struct State {
     /// Each page has one place: its number modulo [`MAX_PAGES`].
     kept: Vec<Page>,
-    read: u64,
+    /// See [`Pages::hide`].
+    hidden: Vec<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -43,9 +46,10 @@ impl Pages {
         Self { file, state: Mutex::default() }
     }
 
-    /// Bytes read so far.
-    pub(super) fn read(&self) -> u64 {
-        self.state().read
+    /// Has an impossible offset, [`HIDDEN`], at each of these places, sorted, from now on: where the headers of units say where their
+    /// abbreviations are. Who parses units leaves these out.
+    pub(super) fn hide(&self, places: Vec<u64>) {
+        *self.state() = State { kept: Vec::new(), hidden: places };
     }
 
     /// Forgets all pages.
@@ -59,7 +63,7 @@ impl Pages {
 
     /// Fills `bytes` with what lies at `offset`; returns how many there were before the file's end.
     fn copy(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<usize> {
-        let State { kept, read } = &mut *self.state();
+        let State { kept, hidden } = &mut *self.state();
         if kept.is_empty() {
             kept.resize(MAX_PAGES, Page::default());
         }
@@ -72,7 +76,7 @@ impl Pages {
                 page.bytes.clear();
                 page.number = number;
                 self.fill(page)?;
-                *read += page.bytes.len() as u64;
+                hide(page, hidden);
             }
             let rest = page.bytes.get((at % PAGE) as usize..).unwrap_or_default();
             let count = rest.len().min(bytes.len() - done);
@@ -100,6 +104,23 @@ impl Pages {
         }
         page.bytes.truncate(filled);
         Ok(())
+    }
+}
+
+/// Puts [`HIDDEN`] where a page has one of these places.
+fn hide(page: &mut Page, places: &[u64]) {
+    let (begin, length) = (page.number * PAGE, HIDDEN.len() as u64);
+    let first = places.partition_point(|place| place.saturating_add(length) <= begin);
+    for place in &places[first..] {
+        for (at, byte) in (0..).zip(HIDDEN) {
+            let at = place.saturating_add(at);
+            if let Some(of_page) = at.checked_sub(begin).and_then(|at| page.bytes.get_mut(at as usize)) {
+                *of_page = byte;
+            }
+        }
+        if *place >= begin + PAGE {
+            break;
+        }
     }
 }
 
@@ -341,6 +362,23 @@ mod tests {
     }
 
     #[test]
+    fn hidden_places_read_as_impossible_offsets_also_across_pages_and_as_they_are_afterwards() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1; 3 * PAGE as usize]).unwrap();
+        let pages = Arc::new(Pages::new(file));
+        let section = Section::of_file(&pages, 0, 3 * PAGE);
+        let hidden = [10, PAGE - 4, PAGE + 100, 2 * PAGE - 2];
+        for places in [hidden.to_vec(), Vec::new()] {
+            pages.hide(places.clone());
+            let bytes = section.to_slice().unwrap();
+            for (at, byte) in (0..).zip(&*bytes) {
+                let is_hidden = places.iter().any(|place| (*place..place + 4).contains(&at));
+                assert_eq!(*byte, if is_hidden { 0xff } else { 1 }, "at {at}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_kept_is_bounded_and_a_file_cut_short_is_an_error() {
         let file = tempfile::tempfile().unwrap();
         let size = PAGE * (MAX_PAGES as u64 + 10);
@@ -355,7 +393,6 @@ mod tests {
             pages.state().kept.iter().map(|page| page.bytes.capacity() as u64).sum::<u64>()
                 <= PAGE * MAX_PAGES as u64
         );
-        assert!(pages.read() > PAGE * MAX_PAGES as u64);
         file.set_len(100).unwrap();
         pages.forget();
         let mut section = Section::of_file(&pages, 0, size);

@@ -1,0 +1,187 @@
+//! Which units of a program's debug info have the code at some addresses.
+//!
+//! addr2line parses the head of every unit, 500 bytes and a list of files each: of a program of 100 MiB that takes as much memory. So the
+//! others are hidden from it.
+
+use super::{Dwarf, Unit};
+
+/// Units that are looked into together have so many bytes at most, or there is but one. What is parsed takes as much again.
+const MAX_TOGETHER: u64 = 8 << 20;
+/// Ranges of addresses of one program at most, 24 bytes each.
+const MAX_RANGES: usize = 1 << 20;
+/// Two pieces of one unit that are no further apart are one: functions are aligned to 16 bytes.
+const GAP: u64 = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    begin: u64,
+    end: u64,
+    unit: u32,
+}
+
+/// Where a unit is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Where its header says where its abbreviations are, in the file.
+    abbreviations: u64,
+    bytes: u64,
+    /// Without addresses of its own: it has what others refer to.
+    shared: bool,
+}
+
+/// All units of a program.
+#[derive(Debug)]
+pub(super) struct Units {
+    places: Vec<Place>,
+    /// By their beginning.
+    ranges: Vec<Range>,
+    /// The furthest end of the ranges up to each.
+    ends: Vec<u64>,
+}
+
+/// Addresses to ask for together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Their number.
+    pub(super) addrs: usize,
+    /// Where the headers of all other units say where their abbreviations are, sorted.
+    pub(super) hidden: Vec<u64>,
+}
+
+impl Units {
+    /// Those of `dwarf`, whose `.debug_info` begins at `offset` of its file. `None` where there are more units or ranges than
+    /// [`super::MAX_UNITS`] and [`MAX_RANGES`].
+    pub(super) fn read(dwarf: &Dwarf, offset: u64) -> Option<Self> {
+        let mut found = Self { places: Vec::new(), ranges: Vec::new(), ends: Vec::new() };
+        let mut units = dwarf.units();
+        while let Ok(Some(header)) = units.next() {
+            if found.places.len() >= super::MAX_UNITS {
+                return None;
+            }
+            let Some(at) = header.debug_info_offset() else { continue };
+            // Length, version, from version 5 on kind and size of an address; then it.
+            let before =
+                usize::from(header.format().initial_length_size()) + if header.version() < 5 { 2 } else { 4 };
+            let number = u32::try_from(found.places.len()).ok()?;
+            let bytes = header.length_including_self() as u64;
+            let unit = dwarf.unit(header).ok();
+            let shared = !unit.is_some_and(|unit| found.take(dwarf, &unit, number));
+            let abbreviations = offset.saturating_add((at.0 + before) as u64);
+            found.places.push(Place { abbreviations, bytes, shared });
+            if found.ranges.len() > MAX_RANGES {
+                return None;
+            }
+        }
+        found.ranges.sort_unstable_by_key(|range| (range.begin, range.end));
+        found.ranges.dedup_by(|next, last| {
+            let joins = next.unit == last.unit && next.begin <= last.end.saturating_add(GAP);
+            if joins {
+                last.end = last.end.max(next.end);
+            }
+            joins
+        });
+        found.ranges.shrink_to_fit();
+        let mut furthest = 0;
+        found.ends.extend(found.ranges.iter().map(|range| {
+            furthest = range.end.max(furthest);
+            furthest
+        }));
+        Some(found)
+    }
+
+    /// Takes the ranges of a unit; says whether it has any.
+    fn take(&mut self, dwarf: &Dwarf, unit: &Unit, number: u32) -> bool {
+        let before = self.ranges.len();
+        if let Ok(mut ranges) = dwarf.unit_ranges(unit) {
+            while let Ok(Some(gimli::Range { begin, end })) = ranges.next() {
+                if self.ranges.len() > MAX_RANGES {
+                    break;
+                }
+                if begin < end {
+                    self.ranges.push(Range { begin, end, unit: number });
+                }
+            }
+        }
+        self.ranges.len() > before
+    }
+
+    /// Memory.
+    pub(super) fn bytes(&self) -> u64 {
+        (size_of_val(&*self.places) + size_of_val(&*self.ranges) + size_of_val(&*self.ends)) as u64
+    }
+
+    /// Divides `addrs`, sorted.
+    pub(super) fn parts(&self, addrs: &[u64]) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let (mut needed, mut bytes, mut begin) = (Vec::<u32>::new(), 0, 0);
+        for (at, &addr) in addrs.iter().enumerate() {
+            let mut new: Vec<u32> = self.of(addr).filter(|unit| !needed.contains(unit)).collect();
+            new.dedup();
+            let more: u64 = new.iter().map(|unit| self.places[*unit as usize].bytes).sum();
+            if bytes + more > MAX_TOGETHER && at > begin {
+                parts.push(self.part(&needed, at - begin));
+                (bytes, begin) = (0, at);
+                needed.clear();
+                new = self.of(addr).collect();
+            }
+            bytes += more;
+            needed.append(&mut new);
+        }
+        parts.push(self.part(&needed, addrs.len() - begin));
+        parts
+    }
+
+    fn part(&self, needed: &[u32], addrs: usize) -> Part {
+        let hidden =
+            (0..).zip(&self.places).filter(|(number, place)| !place.shared && !needed.contains(number));
+        let mut hidden: Vec<u64> = hidden.map(|(_, place)| place.abbreviations).collect();
+        hidden.sort_unstable();
+        Part { addrs, hidden }
+    }
+
+    /// The units with code at `addr`.
+    fn of(&self, addr: u64) -> impl Iterator<Item = u32> {
+        let last = self.ranges.partition_point(|range| range.begin <= addr);
+        let before = self.ranges[..last].iter().zip(&self.ends).rev();
+        before
+            .take_while(move |(_, furthest)| **furthest > addr)
+            .filter(move |(range, _)| range.end > addr)
+            .map(|(range, _)| range.unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units(ranges: &[(u64, u64, u32)], bytes: &[u64]) -> Units {
+        let ranges: Vec<_> = ranges.iter().map(|&(begin, end, unit)| Range { begin, end, unit }).collect();
+        let mut furthest = 0;
+        let ends = ranges.iter().map(|range| {
+            furthest = furthest.max(range.end);
+            furthest
+        });
+        let place = |(at, &bytes): (u64, &u64)| Place { abbreviations: 100 * at, bytes, shared: bytes == 0 };
+        Units { ends: ends.collect(), places: (0..).zip(bytes).map(place).collect(), ranges }
+    }
+
+    #[test]
+    fn the_units_of_an_address_are_found_where_ranges_overlap() {
+        let units = units(&[(0, 1000, 0), (10, 20, 1), (15, 30, 2), (40, 50, 1)], &[1, 1, 1]);
+        let of = |addr| units.of(addr).collect::<Vec<_>>();
+        assert_eq!(of(16), [2, 1, 0]);
+        assert_eq!(of(35), [0]);
+        assert_eq!(of(999), [0]);
+        assert!(of(1000).is_empty());
+    }
+
+    #[test]
+    fn addresses_are_asked_for_in_parts_of_bounded_size_and_shared_units_are_never_hidden() {
+        let large = MAX_TOGETHER / 2 + 1;
+        let units = units(&[(0, 10, 0), (10, 20, 1), (20, 30, 2)], &[large, 10, large, 0]);
+        let parts = units.parts(&[1, 2, 11, 21, 22, 99]);
+        let want = [(3, vec![200]), (3, vec![0, 100])].map(|(addrs, hidden)| Part { addrs, hidden });
+        assert_eq!(parts, want);
+        assert_eq!(units.parts(&[99]), [Part { addrs: 1, hidden: vec![0, 100, 200] }]);
+    }
+}
