@@ -244,6 +244,11 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
         store.write(&windows).expect("written");
     }
     drop(store);
+    if nix::unistd::geteuid().is_root() {
+        let state = format!("state_dir={}", state.display());
+        let said = stderr(&run(&["--set", &state, "query"]));
+        assert!(said.contains("cannot read the store") && said.contains("server.user"), "{said}");
+    }
     // Root reads a store as the user whose it is.
     let mut config = Settings::defaults().config().expect("the defaults are sound");
     (config.state_dir, config.run_dir) = (state.clone(), dir.path().join("run"));

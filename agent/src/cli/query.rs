@@ -3,6 +3,7 @@
 mod spans;
 
 use std::fmt::Write as _;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,11 +57,20 @@ pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
     let root = nix::unistd::geteuid().is_root();
     // The file is another user's: root's SQLite does not read it.
     super::root::drop(&context.config, "the store")?;
-    if !path.exists() {
-        let hint = if root { "has `agent run` been run here?" } else { "run this with sudo" };
-        return Err(
-            anyhow::anyhow!("there is no store at {} that we may read; {hint}", path.display()).into()
-        );
+    if let Err(error) = std::fs::File::open(&path) {
+        let path = path.display();
+        let why = match error.kind() {
+            io::ErrorKind::NotFound if root => {
+                format!("there is no store at {path}: has `agent run` been run here?")
+            }
+            _ if root => format!(
+                "cannot read the store {path} as user {}, whom `server.user` names ({error}): it belongs to another; \
+                 change its owner (chown), or `server.user`",
+                nix::unistd::geteuid()
+            ),
+            _ => format!("there is no store at {path} that this user may read; run this with sudo"),
+        };
+        return Err(anyhow::anyhow!(why).into());
     }
     tokio::task::spawn_blocking(move || query(&context, &args, &path)).await??;
     Ok(ExitCode::SUCCESS)

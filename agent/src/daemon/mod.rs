@@ -8,6 +8,7 @@ mod processes;
 mod refusals;
 mod relay;
 mod reload;
+mod restart;
 mod summary;
 
 use std::path::Path;

@@ -3,18 +3,17 @@
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plugin::{Request, Settings};
 
 use super::launcher::{Launched, Launcher, Part};
+use super::restart::Restart;
 use crate::notify::Line;
+
 /// Name of the hidden subcommand.
 pub const NAME: &str = "__plugin";
 
-/// First wait before it is started again; doubled up to the second.
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Most build IDs that wait for a download. Further ones are requested again when a sample meets them again.
 const MAX_WAITING_BUILD_IDS: usize = 64;
 
@@ -26,8 +25,7 @@ pub struct PluginChild {
     child: Option<Launched>,
     /// Its standard input.
     lives: Option<UnixStream>,
-    due: Instant,
-    backoff: Duration,
+    restart: Restart,
     alerts: Line,
     debuginfod: Line,
 }
@@ -40,8 +38,7 @@ impl PluginChild {
             settings,
             child: None,
             lives: None,
-            due: Instant::now(),
-            backoff: BACKOFF_FIRST,
+            restart: Restart::new(Instant::now()),
             alerts: Line::default(),
             debuginfod: Line::default(),
         };
@@ -84,6 +81,7 @@ impl PluginChild {
         self.alerts.set(Some(alerts));
         self.debuginfod.set(Some(debuginfod));
         self.child = Some(child);
+        self.restart.started(Instant::now());
         Ok(())
     }
 
@@ -97,16 +95,14 @@ impl PluginChild {
             };
             tracing::error!(status, "the plugin process died; it is started again");
             self.child = None;
-            self.due = Instant::now() + self.backoff;
-            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+            self.restart.failed(Instant::now());
         }
         if self.child.is_none()
-            && Instant::now() >= self.due
+            && self.restart.is_due(Instant::now())
             && let Err(error) = self.launch()
         {
             tracing::warn!(error = format!("{error:#}"), "cannot start the plugin process");
-            self.due = Instant::now() + self.backoff;
-            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+            self.restart.failed(Instant::now());
         }
     }
 }

@@ -27,17 +27,13 @@ use self::settings::relay_settings;
 pub use self::settings::{broker_access, server_config};
 use crate::config::{Config, SERVER_USER};
 use crate::daemon::launcher::Launcher;
+use crate::daemon::restart::Restart;
 use crate::outbox::{Counts, Outbox};
 
 /// Longest time for the relay to open spool and store and to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest time for the relay to close spool and store, beyond its time to send.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
-/// Wait before a relay that died is started again; doubled up to [`BACKOFF_MAX`].
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A relay that lived this long starts with the first wait again: the cause of the last death is gone.
-const BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
 
 /// State that the connection's task shares with the handles.
 #[derive(Debug, Default)]
@@ -123,7 +119,6 @@ impl RelayHandle {
 struct Running {
     process: Process,
     task: JoinHandle<Result<(), Broken>>,
-    since: Instant,
 }
 
 /// The relay: restarted as a new process when one dies.
@@ -135,9 +130,7 @@ pub(super) struct Relay {
     broker: Arc<Mutex<Option<BrokerAccess>>>,
     launcher: Launcher,
     running: Option<Running>,
-    /// When to start it again.
-    due: Instant,
-    backoff: Duration,
+    restart: Restart,
     /// The last failure that was logged.
     said: Option<String>,
 }
@@ -153,8 +146,7 @@ impl Relay {
             broker: Arc::new(Mutex::new(broker_access(config))),
             launcher,
             running: None,
-            due: Instant::now(),
-            backoff: BACKOFF_FIRST,
+            restart: Restart::new(Instant::now()),
             said: None,
         };
         let (started, ready) = oneshot::channel();
@@ -198,18 +190,15 @@ impl Relay {
             started,
         };
         let task = tokio::spawn(talk.run(stream));
-        self.running = Some(Running { process, task, since: Instant::now() });
+        self.running = Some(Running { process, task });
+        self.restart.started(Instant::now());
         Ok(())
     }
 
-    /// Restarts the relay when it has died, with back-off. Logs the reason, and the same reason again only after it ran for
-    /// [`BACKOFF_RESET_AFTER`].
+    /// Restarts the relay when it has died, with back-off. Logs the reason, and the same reason again only after a healthy run.
     pub(super) async fn tend(&mut self) {
         if let Some(running) = &mut self.running {
             if !running.task.is_finished() {
-                if self.said.is_some() && running.since.elapsed() > BACKOFF_RESET_AFTER {
-                    (self.said, self.backoff) = (None, BACKOFF_FIRST);
-                }
                 return;
             }
             let broken = (&mut running.task).await;
@@ -220,26 +209,20 @@ impl Relay {
                 Err(error) => error.to_string(),
             };
             self.running = None;
-            if self.said.as_ref() != Some(&why) {
+            if self.restart.failed(Instant::now()) || self.said.as_ref() != Some(&why) {
                 tracing::error!(why, "the relay died; it is started again, windows wait in this process");
                 self.said = Some(why);
             }
-            self.back_off();
         }
-        if Instant::now() >= self.due {
+        if self.restart.is_due(Instant::now()) {
             match self.spawn(None) {
                 Ok(()) => lock(&self.handle.shared.figures).restarts += 1,
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "cannot start the relay");
-                    self.back_off();
+                    self.restart.failed(Instant::now());
                 }
             }
         }
-    }
-
-    fn back_off(&mut self) {
-        self.due = Instant::now() + self.backoff;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
     }
 
     /// Passes on changed settings. Listening addresses and directories do not change.
