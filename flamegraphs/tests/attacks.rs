@@ -273,3 +273,42 @@ fn a_map_with_a_million_functions_of_long_names_costs_its_process_names_and_no_o
     let (jit, budget) = (symbolizer.stats().jit_bytes, 12 << 20);
     assert!(jit > 0 && jit <= budget, "{jit}");
 }
+
+#[test]
+fn debug_info_with_changed_bytes_costs_its_own_names_and_no_answer() {
+    let dir = TempDir::new().unwrap();
+    let program = compile(dir.path(), "d", &["-g", "-Wl,--build-id=none"]);
+    let whole = fs::read(&program).unwrap();
+    let symbolizer = symbolizer();
+    let addrs: Vec<u64> = (0x1000..0x2000).step_by(32).collect();
+    let mut seed = 1_u64;
+    let mut next = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let mut with_lines = 0;
+    for round in 0..400 {
+        let mut bytes = whole.clone();
+        // Sections and their headers lie behind the code.
+        let code = bytes.len() / 3;
+        for _ in 0..=next(12) {
+            let at = code + next(bytes.len() - code);
+            bytes[at] = match next(3) {
+                0 => 0xff,
+                1 => 0,
+                _ => next(256) as u8,
+            };
+        }
+        let path = dir.path().join(format!("changed{round}"));
+        fs::write(&path, &bytes).unwrap();
+        // No ELF file any more, in some rounds.
+        let Ok(names) = symbolizer.file(path.clone(), addrs.clone()) else { continue };
+        assert_eq!(names.len(), addrs.len());
+        let has_line =
+            |name: &profile::FrameName| name.code.as_ref().is_some_and(|code| code.source.is_some());
+        with_lines += usize::from(names.iter().any(has_line));
+        fs::remove_file(&path).unwrap();
+    }
+    assert!(with_lines > 100, "most changes leave some lines: {with_lines}");
+    assert!(symbolizer.file(program, addrs).is_ok_and(|names| names.iter().any(|name| name.code.is_some())));
+}

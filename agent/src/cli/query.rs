@@ -3,7 +3,7 @@
 mod spans;
 
 use std::fmt::Write as _;
-use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -57,20 +57,20 @@ pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
     let root = nix::unistd::geteuid().is_root();
     // The file is another user's: root's SQLite does not read it.
     super::root::drop(&context.config, "the store")?;
-    if let Err(error) = std::fs::File::open(&path) {
+    let us = nix::unistd::geteuid();
+    // SQLite writes beside the file that it reads: its owner alone can.
+    let owner = std::fs::metadata(&path).map(|found| found.uid());
+    if owner.as_ref().ok() != Some(&us.as_raw()) {
         let path = path.display();
-        let why = match error.kind() {
-            io::ErrorKind::NotFound if root => {
-                format!("there is no store at {path}: has `agent run` been run here?")
-            }
-            _ if root => format!(
-                "cannot read the store {path} as user {}, whom `server.user` names ({error}): it belongs to another; \
-                 change its owner (chown), or `server.user`",
-                nix::unistd::geteuid()
+        return Err(match owner {
+            Ok(owner) => anyhow::anyhow!(
+                "cannot read the store {path}: it belongs to user {owner}, and this command reads it as user {us}, \
+                 whom `server.user` names; change that setting, or the owner of its directory (chown -R)"
             ),
-            _ => format!("there is no store at {path} that this user may read; run this with sudo"),
-        };
-        return Err(anyhow::anyhow!(why).into());
+            Err(_) if root => anyhow::anyhow!("there is no store at {path}: has `agent run` been run here?"),
+            Err(_) => anyhow::anyhow!("there is no store at {path} that this user may read; run this with sudo"),
+        }
+        .into());
     }
     tokio::task::spawn_blocking(move || query(&context, &args, &path)).await??;
     Ok(ExitCode::SUCCESS)
