@@ -41,6 +41,10 @@ use audit::Audit;
 use mapped::Mapped;
 use sched::Sched;
 
+/// Listening sockets that are not looked at.
+const UNWATCHED: &str =
+    "net: accept queues in some network namespaces (the daemon's log says which, and why)";
+
 /// Longest wait at the start for the unwind tables of the observed processes: one process takes some 10 ms.
 const TABLES_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -302,6 +306,9 @@ impl Collector {
         let not_delivered = self.mapped.take_lost();
         if not_delivered > 0 {
             coverage.lost.insert(MAPPINGS_LOST.to_owned(), not_delivered);
+        }
+        if resources.unwatched_namespaces > 0 {
+            coverage.missing.push(UNWATCHED.to_owned());
         }
         self.count_blocked(&mut coverage);
         let mut self_cost = self.audit.self_cost(&self.probes, span);

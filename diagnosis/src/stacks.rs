@@ -13,6 +13,8 @@ use crate::window::{Wait, Window};
 
 /// Most stacks of a finding.
 const MAX_STACKS: usize = 3;
+/// Stands for all other stacks of a finding, behind its heaviest.
+pub const OTHER_STACKS: &str = "[other stacks]";
 /// Most waits and samples that are symbolized for one finding: more do not change the order of the first three stacks.
 const MAX_SAMPLES: usize = 512;
 
@@ -87,7 +89,12 @@ pub fn name<'a>(
         }
         let mut stacks: Vec<_> = stacks.into_iter().collect();
         stacks.sort_by_key(|(_, weight)| Reverse(*weight));
-        let heaviest = stacks.into_iter().take(MAX_STACKS);
-        finding.stacks = heaviest.map(|(stack, weight)| format!("{stack} {weight}")).collect();
+        let others: u64 =
+            stacks.iter().skip(MAX_STACKS).fold(0, |sum, (_, weight)| sum.saturating_add(*weight));
+        stacks.truncate(MAX_STACKS);
+        if others > 0 {
+            stacks.push((OTHER_STACKS.to_owned(), others));
+        }
+        finding.stacks = stacks.into_iter().map(|(stack, weight)| format!("{stack} {weight}")).collect();
     }
 }

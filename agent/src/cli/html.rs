@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use diagnosis::groups::Group;
 
 use super::flamegraph;
-use super::report::{calm, foot, groups, number, share, stack};
+use super::report::{calm, foot, groups, lines, number};
 use super::term;
 use crate::aggregate::Mode;
 use crate::control::protocol::{Page, Profile};
@@ -158,14 +158,8 @@ fn one_finding(at: usize, finding: &Finding) -> String {
             format!("{}{}", line.trim_end(), limit.unwrap_or_default())
         }),
     );
-    let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
-    for line in &finding.stacks {
-        let part = share(line).1 as f64 * 100.0 / total.max(1) as f64;
-        let _ = writeln!(
-            out,
-            "<pre><span class=\"dim\">{part:>3.0}%</span> {}</pre>",
-            text(&stack(line, MAX_FRAMES))
-        );
+    for (part, line) in lines(&finding.stacks, MAX_FRAMES) {
+        let _ = writeln!(out, "<pre><span class=\"dim\">{part:>3.0}%</span> {}</pre>", text(&line));
     }
     list(&mut out, finding.caused.iter().map(|caused| format!("explains {}", text(caused))));
     if !finding.alternatives.is_empty() {

@@ -1,6 +1,7 @@
 //! `agent report`.
 
 mod bars;
+mod stack;
 mod text;
 
 use std::path::PathBuf;
@@ -23,7 +24,8 @@ use crate::control::protocol::{Page, Reply, Request, Span};
 use crate::control::{Answers, pid};
 use crate::output::OutputMode;
 pub(super) use bars::groups;
-pub(super) use text::{calm, foot, longest, number, render, share, stack};
+pub(super) use stack::lines;
+pub(super) use text::{calm, foot, longest, number, render};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

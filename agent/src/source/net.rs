@@ -35,6 +35,11 @@ impl NetSource {
         Self { values: Differences::default(), owners: Owners::default(), listeners }
     }
 
+    /// Network namespaces whose listening sockets are not watched.
+    pub(super) fn unwatched(&self) -> usize {
+        self.listeners.unwatched()
+    }
+
     pub(super) fn take(
         &mut self,
         maps: &mut Resources,

@@ -33,6 +33,8 @@ pub struct ResourceRows {
     pub oom_kills: Vec<OomKill>,
     /// Trouble of sockets.
     pub net: Vec<NetRow>,
+    /// Network namespaces whose listening sockets are not watched.
+    pub unwatched_namespaces: usize,
     /// Interrupt time by CPU.
     pub irqs: Vec<IrqRow>,
     /// Signals that end, dump or stop.
@@ -103,6 +105,7 @@ impl ResourceSource {
             rows.oom_kills = MemorySource::kills(maps, closing)?;
             rows.locks = self.locks.rows(locks, &open, closing);
             rows.net = self.net.take(maps, closing)?;
+            rows.unwatched_namespaces = self.net.unwatched();
             Ok(())
         })();
         if let Err(error) = read

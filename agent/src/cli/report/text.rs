@@ -9,6 +9,7 @@ use diagnosis::ALERT_CONFIDENCE;
 use diagnosis::groups::Group;
 
 use super::bars::{bar, legend, letters, with_bars};
+use super::stack;
 use crate::cli::term::{self, Paint, Side, Table};
 
 /// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
@@ -214,17 +215,9 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
         );
         let _ = writeln!(text, "{}{}", line.trim_end(), threshold.unwrap_or_default());
     }
-    let total: u64 = finding.stacks.iter().map(|line| share(line).1).sum();
-    for line in finding.stacks.iter().take(3) {
-        let weight = share(line).1;
-        let part =
-            if total > 0 { format!("{:>3.0}%", weight as f64 * 100.0 / total as f64) } else { String::new() };
-        let _ = writeln!(
-            text,
-            "   {} {}",
-            paint.dim(format!("stack {part}")),
-            term::clean(&stack(line, MAX_FRAMES))
-        );
+    for (part, line) in stack::lines(&finding.stacks, MAX_FRAMES) {
+        let part = format!("stack {part:>3.0}%");
+        let _ = writeln!(text, "   {} {}", paint.dim(part), term::clean(&line));
     }
     for caused in &finding.caused {
         let _ = writeln!(text, "   ↳ explains {}", term::clean(caused));
@@ -235,41 +228,6 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
     }
     let _ = writeln!(text, "   → {}", term::clean(&finding.advice));
     text
-}
-
-/// A folded line's stack and weight; 0 where it has none.
-pub(in crate::cli) fn share(line: &str) -> (&str, u64) {
-    match line.rsplit_once(' ').map(|(stack, weight)| (stack, weight.parse())) {
-        Some((stack, Ok(weight))) => (stack, weight),
-        _ => (line, 0),
-    }
-}
-
-/// `leaf < caller < …` of a folded line.
-pub(in crate::cli) fn stack(line: &str, frames: usize) -> String {
-    let (stack, _) = share(line);
-    let plain = |frame: &str| {
-        let short = ["_[k]", "_[j]", "_[w]"].iter().find_map(|suffix| frame.strip_suffix(suffix));
-        shortened(short.unwrap_or(frame))
-    };
-    let mut shown: Vec<String> = stack.rsplit(';').take(frames).map(plain).collect();
-    if stack.split(';').count() > frames {
-        shown.push("…".to_owned());
-    }
-    shown.join(" < ")
-}
-
-/// A frame's name, shortened. Names of generic code have up to 1000 letters: beginning and end identify the function.
-fn shortened(frame: &str) -> String {
-    const MAX_NAME_CHARS: usize = 100;
-    const BEGINNING_CHARS: usize = 62;
-    let letters = frame.chars().count();
-    if letters <= MAX_NAME_CHARS {
-        return frame.to_owned();
-    }
-    let begin: String = frame.chars().take(BEGINNING_CHARS).collect();
-    let end: String = frame.chars().skip(letters - (MAX_NAME_CHARS - BEGINNING_CHARS - 1)).collect();
-    format!("{begin}…{end}")
 }
 
 /// At most two decimals, none where they are zero.
@@ -314,12 +272,6 @@ mod tests {
     use agent_common::wire::report::{Coverage, SelfCost, ThreadRow, WaitRow};
 
     use super::*;
-
-    #[test]
-    fn a_stack_is_read_from_its_leaf() {
-        assert_eq!(stack("app;main;work;sys_read_[k] 12", 2), "sys_read < work < …");
-        assert_eq!((share("a;b 7"), share("a;b c")), (("a;b", 7), ("a;b c", 0)));
-    }
 
     #[test]
     fn one_process_shows_its_threads_and_waits() {

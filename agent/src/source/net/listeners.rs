@@ -14,7 +14,7 @@ use opener::living;
 
 use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes};
 
-/// Namespaces looked at: two descriptors and 50 µs a window each. The others are counted in a log line.
+/// Namespaces looked at: two descriptors and 50 µs a window each. Of the others the log and the report's coverage say so.
 const NAMESPACES_MAX: usize = 64;
 /// Windows between two searches for new namespaces.
 const SEARCH_EVERY: u64 = 10;
@@ -80,6 +80,11 @@ impl Listeners {
         found
     }
 
+    /// Network namespaces that are not watched.
+    pub(super) fn unwatched(&self) -> usize {
+        self.refused.len()
+    }
+
     fn search(&mut self, processes: &[Tgid]) {
         let mut seen = HashSet::new();
         for tgid in processes {
@@ -97,6 +102,8 @@ impl Listeners {
                 Ok(diag) => {
                     self.namespaces.insert(inode, Namespace { diag, last: HashMap::new(), first: true });
                 }
+                // The process has ended.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     tracing::info!(%error, %tgid, "listening sockets of this network namespace are not watched");
                     self.refused.insert(inode);
@@ -136,6 +143,23 @@ fn listener(message: &[u8]) -> Option<Listener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_beyond_the_bound_is_counted_as_not_watched_and_one_of_a_process_that_ended_is_not() {
+        let mut listeners = Listeners::default();
+        let own = Tgid(std::process::id());
+        let inode = |at: usize| u64::MAX - at as u64;
+        for at in 0..NAMESPACES_MAX {
+            let diag = Diag::open().expect("every user may ask");
+            listeners.namespaces.insert(inode(at), Namespace { diag, last: HashMap::new(), first: true });
+        }
+        listeners.search(&[own, Tgid(u32::MAX >> 1)]);
+        assert_eq!(listeners.unwatched(), 1);
+        // The others have no process: there is room at the next search.
+        listeners.refused.clear();
+        listeners.search(&[own]);
+        assert_eq!((listeners.unwatched(), listeners.namespaces.len()), (0, 1));
+    }
 
     #[test]
     fn a_waiting_connection_is_seen_in_the_queue_of_its_port() {
