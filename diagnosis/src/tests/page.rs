@@ -73,6 +73,31 @@ fn the_page_of_rules_is_not_stale() {
 }
 
 #[test]
+fn the_thresholds_of_lost_time_in_doc_comments_are_those_in_force() {
+    let lost: std::collections::HashMap<_, _> =
+        constants(&Path::new(DIRECTORY).join("lost.rs")).into_iter().collect();
+    let percent = |name: &str| format!("{} %", (lost[name].parse::<f64>().unwrap() * 100.0).round());
+    let seconds = |name: &str| lost[name].parse::<f64>().unwrap();
+    let enter = format!(
+        "at least {} of their non-idle thread time, and {} s a second",
+        percent("SHARE_ENTER"),
+        seconds("LOST_ENTER")
+    );
+    let stay = format!("(to stay: {}, {} s/s)", percent("SHARE_LEAVE"), seconds("LOST_LEAVE"));
+    let mut found = 0;
+    for rule in RULES {
+        let text = reference(&Path::new(DIRECTORY).join(format!("{}.rs", rule.name)));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if text.contains("lose at least") {
+            assert!(text.contains(&enter), "{}: {enter}", rule.name);
+            assert!(!text.contains("(to stay: ") || text.contains(&stay), "{}: {stay}", rule.name);
+            found += 1;
+        }
+    }
+    assert!(found > 12, "{found} rules say what they judge by");
+}
+
+#[test]
 fn the_rules_classes_are_known_by_name() {
     for class in RULES.iter().flat_map(|rule| rule.classes) {
         assert!(Class::KNOWN.contains(class), "{class} is not in wire::finding::Class");
