@@ -60,6 +60,9 @@ static EXPLAINED_IN_SAME_PROCESS: [(Class, &[Class]); 19] = [
     (Class::Dns, &[Class::NetPeer]),
 ];
 
+/// An error storm explains at most so many times the time that it takes itself.
+const MAX_EXPLAINED_RATIO: u64 = 3;
+
 /// Classes that say only that a process is busy. If it makes others wait, it is the culprit of their findings.
 static BUSY_CLASSES: [Class; 3] = [Class::CpuUser, Class::CpuKernel, Class::SingleThread];
 
@@ -97,7 +100,10 @@ pub(super) fn explain(mut all: Vec<Suspicion>) -> Vec<Suspicion> {
             |effect| effects.contains(&effect.finding.class),
             |root, effect| {
                 let same_call = effect.call.is_none() || root.call.is_none() || effect.call == root.call;
-                root.finding.subject == effect.finding.subject && same_call
+                // Calls that fail are a part of the kernel time, often a small one.
+                let enough = root.finding.class != Class::ErrorStorm
+                    || root.finding.lost_ns_per_s >= effect.finding.lost_ns_per_s / MAX_EXPLAINED_RATIO;
+                root.finding.subject == effect.finding.subject && same_call && enough
             },
         );
     }
@@ -258,7 +264,11 @@ fn take(root: &mut Suspicion, effect: Suspicion) {
         .any(|classes| classes.contains(&effect.finding.class));
     if root.unit == effect.unit || !own_doing {
         let more = effect.finding.lost_ns_per_s > into.lost_ns_per_s;
-        if more && root.unit == effect.unit && !BUSY_CLASSES.contains(&effect.finding.class) {
+        if more && root.unit == effect.unit && BUSY_CLASSES.contains(&effect.finding.class) {
+            // Of the same non-idle time.
+            let times = effect.finding.lost_ns_per_s as f64 / into.lost_ns_per_s.max(1) as f64;
+            into.share_pct = (into.share_pct * times).min(100.0);
+        } else if more && root.unit == effect.unit {
             into.share_pct = into.share_pct.max(effect.finding.share_pct);
             let what = format!("thread time lost to {}, because of this", effect.finding.class);
             let lost = effect.finding.lost_ns_per_s as f64 / 1e6;

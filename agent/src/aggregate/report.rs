@@ -131,9 +131,9 @@ fn verdict(
                 let held = State::ALL.into_iter().filter(|state| is_lost_when_refined(*state));
                 let most = held.max_by_key(|state| row.states[*state as usize]);
                 format!(
-                    "{} ({pid}) was held up {:.0} ms of each second, most of it in {}, and no rule can say by whom.",
+                    "{} ({pid}) was held up {} of each second, most of it in {}, and no rule can say by whom.",
                     row.comm,
-                    row.lost().0 as f64 / window_s.max(1e-9) / 1e6,
+                    time(row.lost().0 as f64 / window_s.max(1e-9)),
                     most.map_or("", State::name)
                 )
             }
@@ -152,11 +152,8 @@ fn verdict(
             worst.class
         );
     }
-    let mut text = format!(
-        "{subject} loses {:.0} ms of each second to {}",
-        worst.lost_ns_per_s as f64 / 1e6,
-        worst.class
-    );
+    let mut text =
+        format!("{subject} loses {} of each second to {}", time(worst.lost_ns_per_s as f64), worst.class);
     if let Some(culprit) = &worst.culprit {
         let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
         if culprit != subject {
@@ -215,6 +212,11 @@ pub(super) fn states(row: &Usage) -> BTreeMap<String, u64> {
         states.insert("offcpu_ns".to_owned(), row.bare.offcpu.0);
     }
     states
+}
+
+/// Thread time for a sentence: of several threads it may be more than a second in each second.
+fn time(ns: f64) -> String {
+    if ns < 1e9 { format!("{:.0} ms", ns / 1e6) } else { format!("{:.1} s of thread time", ns / 1e9) }
 }
 
 #[cfg(test)]

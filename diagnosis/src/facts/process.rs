@@ -82,6 +82,11 @@ impl Process<'_> {
         }
     }
 
+    /// Accounted time of a thread, or of the whole process where that thread is not known.
+    pub(crate) fn accounted_of(&self, tid: Tid) -> &Times {
+        self.threads.get(&tid).map_or(&self.accounted, |(_, times)| times)
+    }
+
     /// A thread's refined time.
     pub(crate) fn thread(&self, tid: Tid) -> Option<Times> {
         let (_, accounted) = self.threads.get(&tid)?;

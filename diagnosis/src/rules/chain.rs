@@ -9,7 +9,7 @@ use agent_common::units::Tid;
 use agent_common::wire::finding::Evidence;
 
 use super::{Class, Link, evidence, io, runq};
-use crate::facts::{Blocker, Facts, Times, Unit};
+use crate::facts::{Blocker, Facts, Process, Times, Unit};
 
 /// Most steps of a chain that are followed.
 const MAX_HOPS: usize = 4;
@@ -79,6 +79,8 @@ pub(super) struct Followed {
     pub(super) evidence: Vec<Evidence>,
     /// Why that process does nothing, if it does nothing.
     pub(super) rests: Option<Rests>,
+    /// Share of its time in which that process waits for work.
+    pub(super) idle: f64,
     /// Another wait of that process which takes at least [`MIN_HEADLINE_SHARE`] of its time: class and share.
     pub(super) also: Option<(&'static str, f64)>,
 }
@@ -90,6 +92,8 @@ pub(super) enum Rests {
     Stopped,
     /// A cgroup keeps it frozen.
     Frozen,
+    /// It waits for a process that it has started.
+    ForChild,
     /// It sleeps on a timer.
     Sleeps,
 }
@@ -131,6 +135,18 @@ impl Followed {
                     super::frozen::thaw(row)
                 )
             }
+            Rests::ForChild => {
+                let child = child(facts, by);
+                let child = child.map_or_else(
+                    || "a process that it has started".to_owned(),
+                    |child| format!("{} ({}), which it has started", child.comm, child.tgid),
+                );
+                format!(
+                    "{} ({}), for which {} waits, waits for {child}: find out what that does (`agent report --pid`), or do less under \
+                     the lock or request",
+                    by.comm, by.tgid, unit.comm
+                )
+            }
             Rests::Sleeps => format!(
                 "{} ({}) sleeps on a timer while {} waits for it: remove that sleep, or do it before the lock or request is taken",
                 by.comm, by.tgid, unit.comm
@@ -161,14 +177,17 @@ pub(super) fn follow(
         }
         let times = holder_times(facts, first, waits);
         let busy = times.non_idle();
+        // A wait for a child counts as sleep elsewhere: a shell has nothing else to do.
+        let for_child = process.accounted_of(first.tid).of(State::Child);
         let rest = [
-            (Rests::Stopped, "is stopped by a signal", State::Stopped),
-            (Rests::Sleeps, "sleeps on a timer", State::Sleep),
+            (Rests::Stopped, "is stopped by a signal", times.of(State::Stopped)),
+            (Rests::ForChild, "waits for a process that it has started", for_child),
+            (Rests::Sleeps, "sleeps on a timer", times.of(State::Sleep)),
         ];
         let wall = times.all().max(1) as f64;
-        let rests = rest.into_iter().find(|(.., state)| times.of(*state) as f64 >= MIN_HOLDER_SHARE * wall);
+        let rests = rest.into_iter().find(|(.., ns)| *ns as f64 >= MIN_HOLDER_SHARE * wall);
         let rests = if facts.frozen.contains_key(&process.tgid) {
-            Some((Rests::Frozen, "is frozen by its cgroup", State::Poll))
+            Some((Rests::Frozen, "is frozen by its cgroup", times.all()))
         } else {
             rests
         };
@@ -192,12 +211,15 @@ pub(super) fn follow(
                 followed.rests = Some(Rests::Frozen).filter(|_| hop == 0);
                 break;
             }
-            if let Some((how, what, state)) = rests {
-                say(&mut followed, what, times.of(state));
+            if let Some((how, what, ns)) = rests {
+                say(&mut followed, what, ns);
                 followed.rests = Some(how).filter(|_| hop == 0);
             } else {
                 say(&mut followed, "is on a CPU", times.of(State::Oncpu));
                 let idle = times.all() - busy;
+                if hop == 0 {
+                    followed.idle = idle as f64 / wall;
+                }
                 if idle as f64 >= MIN_SHOWN_SHARE * wall {
                     say(&mut followed, "waits for work or a timer", idle);
                 }
@@ -235,6 +257,12 @@ pub(super) fn follow(
         }
     }
     followed
+}
+
+/// The child of a process that does most.
+fn child<'a>(facts: &'a Facts<'a>, of: &Process<'_>) -> Option<&'a Process<'a>> {
+    let children = facts.processes.iter().filter(|process| process.parent == of.tgid);
+    children.max_by_key(|process| (process.times.non_idle(), process.tgid))
 }
 
 /// Wall time, ns, in which some thread of a unit is in these states, estimated: the time of the thread with most of it, or, for

@@ -3,7 +3,8 @@
 //! **Class** `error-storm`.
 //!
 //! **What.** One syscall of a process fails with an errno, at a rate and a share that this kind of call does not reach in normal
-//! operation. To stay, and in four of five windows: half the rate.
+//! operation. To stay, and in four of five windows: half the rate. The failing calls take at least [`MIN_LOST_SHARE`] of the process'
+//! time on or waiting for a CPU.
 //!
 //! | kind of call | errors a second | share of its calls |
 //! |---|---|---|
@@ -61,6 +62,10 @@ impl Kind {
     }
 }
 
+/// What entering and leaving the kernel costs for each call, ns: it is no part of the call's own time.
+const ENTRY_NS: f64 = 200.0;
+/// Least share of the process' time on or waiting for a CPU that its failing calls take.
+const MIN_LOST_SHARE: f64 = 0.01;
 /// Rate to stay, and in each single window, as a share of the rate to enter.
 const LEAVE_RATE_RATIO: f64 = 0.5;
 
@@ -88,14 +93,18 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let errno = most.map_or_else(|| "an errno".into(), |(errno, _)| syscall_names::errno(*errno));
         // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
         let lost = if calls.timed > 0 {
-            // Blocked time uses no CPU: the kernel time is the bound.
-            (calls.total.0 as f64 * share).min(row.system.0 as f64)
+            // Blocked time uses no CPU: the kernel time is the bound. Not each call is timed.
+            let mean = calls.total.0 as f64 / calls.timed as f64 + ENTRY_NS;
+            (mean * calls.errors as f64).min(row.system.0 as f64)
         } else {
             row.system.0 as f64 * calls.errors as f64 / row.syscalls.max(1) as f64
         };
         let subject =
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(row.comm.as_ref().to_owned()) };
         let non_idle = (row.cpu().0 + row.runq.unwrap_or_default().0).max(1);
+        if lost < MIN_LOST_SHARE * non_idle as f64 {
+            continue;
+        }
         let mut alternatives = Vec::new();
         if kind == Kind::Waits {
             let why_not =
@@ -189,7 +198,7 @@ mod tests {
                 ("close calls", 3_000.0)
             ]
         );
-        assert_eq!(finding.lost_ns_per_s, 1_200_000);
+        assert_eq!(finding.lost_ns_per_s, 2_400 * 700);
         assert!(finding.advice.contains("-e trace=close -p 7"));
     }
 

@@ -14,6 +14,7 @@
 //! **Cure.** Shorten the time under the lock, lock ranges in place of the file, SQLite: WAL mode.
 
 use agent_common::abi::sched::State;
+use agent_common::wire::finding::Culprit;
 
 use super::chain::{self, Followed};
 use super::lost::{LOST_ENTER, culprit, loss, process_culprit, suspect};
@@ -79,8 +80,10 @@ fn tried(facts: &Facts) -> impl Iterator<Item = Suspicion> {
 fn blame(facts: &Facts, unit: &Unit, followed: Followed, what: &str, suspicion: &mut Suspicion) {
     let finding = &mut suspicion.finding;
     if let Some(blocker) = &followed.blocker {
-        let holder = &facts.units[facts.processes[blocker.process].unit];
-        finding.culprit = Some(process_culprit(holder));
+        let process = &facts.processes[blocker.process];
+        let holder = &facts.units[process.unit];
+        // One of several processes of one name.
+        finding.culprit = Some(Culprit { pid: Some(process.tgid.0), ..process_culprit(holder) });
         suspicion.culprit_unit = Some(holder.at);
     }
     finding.evidence.extend(followed.evidence.iter().cloned());

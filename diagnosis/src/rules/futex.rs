@@ -4,7 +4,9 @@
 //!
 //! **What.** Processes of one name and parent lose at least 20 % of their non-idle thread time, and 0.1 s a second (to
 //! stay: 12 %, 0.06 s/s), to futex words that are locks: several threads wait for the same word and wake each other there,
-//! or the word names its owner. A thread that is parked until there is work waits for a word of its own, and is idle.
+//! or the word names its owner. A thread that is parked until there is work waits for a word of its own, and is idle. So are
+//! threads that stay at a lock all the time while its holder waits for work for [`PARKED_HOLDER_IDLE`] of its time: some programs
+//! (redis) keep their helpers there until there is work for them.
 //!
 //! **Whose fault.** The holder: the owner in the lock's word (glibc mutexes), else the thread that ended the waits. If it spends
 //! most of its own time in another wait (a disk, another lock, the run queue), that is the root, and this hangs below it. A wait
@@ -38,6 +40,10 @@ pub(super) const RULE: Rule = Rule { name: "futex", classes: &[Class::Futex], ne
 
 const STATES: &[State] = &[State::FutexLock];
 
+/// Share of the time in which the holder of a lock has no work, from which threads that stay at the lock are parked there.
+const PARKED_HOLDER_IDLE: f64 = 0.9;
+/// Least share of its time that a parked thread is at the lock.
+const PARKED_SHARE: f64 = 0.95;
 /// Age of a standstill, s, to enter.
 const STANDSTILL_ENTER_S: f64 = 5.0;
 /// The same, to stay.
@@ -55,7 +61,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
     for unit in &facts.units {
         let Some(lost) = loss(facts, unit, STATES) else { continue };
         let followed = chain::follow(facts, unit, &Class::Futex, STATES);
-        if followed.inversion().is_some() {
+        if followed.inversion().is_some() || (followed.idle >= PARKED_HOLDER_IDLE && parked(facts, unit)) {
             continue;
         }
         let mut suspicion = suspect(RULE.name, Class::Futex, unit, lost);
@@ -130,6 +136,21 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         .collect();
     suspicions.extend(still);
     verdict(suspicions)
+}
+
+/// True if each thread of a unit that waits for a lock does nothing else: its holder, which has no work either, keeps it there until
+/// there is some.
+fn parked(facts: &Facts, unit: &Unit) -> bool {
+    let mut waits = 0;
+    let parked = facts.members(unit).all(|process| {
+        let mut threads = process.threads.keys().filter_map(|tid| process.thread(*tid));
+        threads.all(|times| {
+            let at_lock = times.sum(STATES);
+            waits += u32::from(at_lock > 0);
+            at_lock == 0 || at_lock as f64 >= PARKED_SHARE * times.all() as f64
+        })
+    });
+    parked && waits > 0
 }
 
 /// Suspicions about processes in which every thread waits for another one.

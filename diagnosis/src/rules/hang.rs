@@ -25,6 +25,7 @@ use crate::syscall_names;
 use crate::window::{OpenWait, Wait, WaitTarget};
 
 /// Age of the wait, s, to enter.
+const AT_FDCWD: i32 = -100;
 const AGE_ENTER_S: f64 = 4.0;
 /// The same, to stay.
 const AGE_LEAVE_S: f64 = 3.0;
@@ -64,7 +65,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
                 "s",
                 Some(AGE_ENTER_S),
             )];
-            if let Some((abi, nr)) = stuck.syscall {
+            // The working directory, where a directory is asked for, is no number.
+            if let Some((abi, nr)) = stuck.syscall
+                && stuck.arg as u32 as i32 != AT_FDCWD
+            {
                 let what = format!("first argument of its system call {}", syscall_names::display(abi, nr));
                 finding.evidence.push(evidence(what, stuck.arg as f64, "", None));
             }

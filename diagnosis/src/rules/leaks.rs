@@ -172,7 +172,7 @@ fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f6
         evidence(kind.what, series.value() / kind.scale, kind.unit, None),
         evidence("growth in the observed time", grown / kind.scale, kind.unit, Some(kind.grown / kind.scale)),
         evidence("observed time", series.seconds(), "s", Some(kind.seconds - SPAN_SLACK_S)),
-        evidence("growth rate", slope / kind.scale * 60.0, &format!("{} a minute", kind.unit), None),
+        evidence("growth rate", slope / kind.scale * 60.0, &growth_unit(kind.unit), None),
     ];
     if let (Some(limit), Some(seconds)) = (limit, to_limit) {
         numbers.push(evidence("limit", limit / kind.scale, kind.unit, None));
@@ -192,4 +192,8 @@ fn grows(tgid: Tgid, life: &Life, kind: &Kind, series: &Series, limit: Option<f6
     finding.advice = format!("{} {}", life.comm, kind.advice.replace("PID", &tgid.to_string()));
     let _ = &life.cgroup;
     Some(suspicion)
+}
+/// Numbers of things have no unit.
+fn growth_unit(unit: &str) -> String {
+    if unit == "count" { "a minute".to_owned() } else { format!("{unit} a minute") }
 }

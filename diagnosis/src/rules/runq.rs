@@ -266,6 +266,27 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     Some(suspicion)
 }
 
+/// Names of the other programs that a unit works with and waits behind, those with most of its waiting first.
+fn partners(facts: &Facts, unit: &Unit) -> Vec<Arc<str>> {
+    /// Least share of the waiting.
+    const MIN_PARTNER_SHARE: f64 = 0.1;
+    let known: u64 = facts.blame[unit.at].values().sum();
+    let mut behind: Vec<(Arc<str>, u64)> = Vec::new();
+    for (by, ns) in &facts.blame[unit.at] {
+        let other = &facts.units[*by];
+        if other.at == unit.at || other.comm == unit.comm || !facts.work_together(unit, other) {
+            continue;
+        }
+        match behind.iter_mut().find(|(comm, _)| *comm == other.comm) {
+            Some((_, sum)) => *sum += ns,
+            None => behind.push((Arc::clone(&other.comm), *ns)),
+        }
+    }
+    behind.retain(|(_, ns)| *ns as f64 >= MIN_PARTNER_SHARE * known as f64);
+    behind.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    behind.into_iter().map(|(comm, _)| comm).collect()
+}
+
 /// Mean number of runnable threads: those of the unit, and of the units that it works with and waits behind.
 fn runnable(facts: &Facts, unit: &Unit) -> f64 {
     let together = facts.blame[unit.at].keys().map(|by| &facts.units[*by]);
@@ -313,7 +334,16 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
         most,
     ));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
-    finding.evidence.push(evidence("share of its waiting behind its own threads", own, "%", None));
+    let partners = partners(facts, unit);
+    let behind_whom = if partners.is_empty() {
+        "share of its waiting behind its own threads".to_owned()
+    } else {
+        format!(
+            "share of its waiting behind its own threads and {}, with which it works",
+            partners.join(", ")
+        )
+    };
+    finding.evidence.push(evidence(behind_whom, own, "%", None));
     finding.alternatives.push(not(
         &Class::RunqNeighbour,
         format!("{:.0} % of its waiting is behind other processes", 100.0 - own),
@@ -324,9 +354,11 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
             unit.comm
         )
     } else {
+        let whose = std::iter::once(unit.comm.as_ref()).chain(partners.iter().map(AsRef::as_ref));
+        let whose = whose.collect::<Vec<_>>().join(" and ");
+        let (have, together) = if partners.is_empty() { ("has", "") } else { ("have", " together") };
         format!(
-            "{} has more runnable threads than there are CPUs: run as many workers as CPUs, or add CPUs",
-            unit.comm
+            "{whose} {have} more runnable threads{together} than there are CPUs: run as many workers as CPUs, or add CPUs"
         )
     };
     Some(suspicion)

@@ -108,6 +108,23 @@ fn what_the_holder_does_in_passing_explains_nothing() {
     assert_eq!((&*finding.class, culprit(&finding).1), ("file-lock", Some(20)));
 }
 
+/// `flock FILE gzip …`: the holder waits for the program that it has started.
+#[test]
+fn a_lock_holder_that_waits_for_its_child_names_it() {
+    let windows = scene(|window| {
+        busy(window);
+        process(window, 10, "flock", &[&[(FileLock, 1000)]]);
+        process(window, 20, "flock", &[&[(Child, 1000)]]);
+        process(window, 30, "gzip", &[&[(Oncpu, 1000)]]);
+        change(window, 30, |sample| sample.parent = Tgid(20));
+        wait(window, &simple(10, 10, FileLock, 73, 900, Some((20, 20))));
+    });
+    let all = found(&windows);
+    let finding = all.iter().find(|finding| &*finding.class == "file-lock").expect("a lock is waited for");
+    assert_eq!(culprit(finding).1, Some(20));
+    assert!(finding.advice.contains("waits for gzip (30), which it has started"), "{finding:#?}");
+}
+
 #[test]
 fn a_lock_holder_with_a_high_nice_value_inverts_priorities() {
     let finding = alarm(&scene(|window| {

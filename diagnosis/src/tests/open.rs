@@ -5,12 +5,12 @@ use std::sync::Arc;
 use agent_common::abi::sched::State::{
     FutexLock, FutexWait, Ipc, NetAccept, NetRecv, Oncpu, Poll, RunqPreempted, Sleep, Stopped,
 };
-use agent_common::units::{BootNs, Tgid, Tid};
+use agent_common::units::{BootNs, DurNs, Tgid, Tid};
 
 use super::scene::*;
 use crate::ALERT_CONFIDENCE;
 use crate::testing::{SECOND, calls};
-use crate::window::{WaitTarget, Window};
+use crate::window::{ThreadTimes, WaitTarget, Window};
 
 /// A wait that lasts, of a thread that did not wake; who is at the other end.
 fn lasts(window: &mut Window, of: &W, peer: Option<u32>) {
@@ -40,6 +40,38 @@ fn threads_that_wait_for_each_other_are_a_deadlock() {
     }));
     assert_eq!((&*finding.class, finding.lost_ns_per_s), ("futex", 2_000_000_000));
     assert!(finding.advice.starts_with("a deadlock: "), "{finding:#?}");
+}
+
+/// `redis-server --io-threads 4` without clients: its main thread holds the locks at which the others stay until there is work.
+#[test]
+fn threads_parked_at_a_lock_whose_holder_has_no_work_are_idle() {
+    let parked = |main: &'static [(agent_common::abi::sched::State, u64)], wakes: bool| {
+        scene(move |window| {
+            rests(window, 10, "redis", FutexLock, 3);
+            for tid in 11..14 {
+                let target = WaitTarget::Futex { addr: u64::from(tid) * 64, owner: Some(Tid(10)) };
+                let ms = if wakes { 700 } else { 1000 };
+                lasts(window, &W { target, ..simple(10, tid, FutexLock, FUTEX, ms, None) }, None);
+            }
+            let times = window.times.last_mut().expect("just put there");
+            let main: Vec<_> = main.iter().map(|(state, ms)| (*state, DurNs(ms * 1_000_000))).collect();
+            times.states.extend(main.iter().copied());
+            let comm = "redis".into();
+            times.threads.push(ThreadTimes {
+                tid: Tid(10),
+                comm,
+                states: main,
+                voluntary: 10,
+                preempted: 0,
+                now: None,
+            });
+        })
+    };
+    let idle = parked(&[(Poll, 998), (Oncpu, 2)], false);
+    assert!(alarms(&idle).is_empty(), "{:#?}", found(&idle));
+    // One that works, or sleeps on a timer, under the lock keeps them from their work.
+    let works = parked(&[(Poll, 300), (Oncpu, 700)], false);
+    assert_eq!(alarms(&works), ["futex"], "{:#?}", found(&works));
 }
 
 #[test]
