@@ -116,10 +116,15 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
-fn judge(_: &Facts, trend: &Trend) -> Verdict {
+fn judge(facts: &Facts, trend: &Trend) -> Verdict {
     let mut suspicions = Vec::new();
+    let own = facts.windows.last().map(|window| window.own);
     for (tgid, life) in trend.lives() {
         for measure in Measure::ALL {
+            // The agent keeps a bounded number of files of other processes open: it grows with them.
+            if measure == Measure::Fds && Some(tgid) == own {
+                continue;
+            }
             let limit = match measure {
                 Measure::Fds => life.fd_limit.map(|limit| limit as f64),
                 Measure::Threads => left(life, measure, trend.threads_left, trend.pids_left),

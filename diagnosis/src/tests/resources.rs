@@ -234,6 +234,11 @@ fn descriptors_that_only_grow_leak() {
     });
     let finding = alarm(&leak);
     assert_eq!((&*finding.class, culprit(&finding).1), ("fd-leak", Some(10)));
+    let agents_own = growing(|n, window| {
+        change(window, 10, |sample| (sample.fds, sample.fd_limit) = (Some(10 + 20 * n as u32), Some(1024)));
+        window.own = Tgid(10);
+    });
+    assert!(found(&agents_own).is_empty(), "a bounded number, which grows with the processes of the host");
     let step = growing(|n, window| {
         let fds = if n < 3 { 10 } else { 500 };
         change(window, 10, |sample| (sample.fds, sample.fd_limit) = (Some(fds), Some(1024)));
