@@ -27,6 +27,41 @@ fn in_namespace(test: impl FnOnce() + Send) {
     });
 }
 
+/// Connects without blocking, and polls for what never comes.
+const CONNECTS: &str = "
+import select, socket
+s = socket.socket()
+s.setblocking(False)
+s.connect_ex(('127.0.0.1', 5432))
+p = select.poll()
+p.register(s, select.POLLOUT)
+p.poll()
+";
+
+/// As `psql` in a container whose firewall drops the server's port. It has waited since before the agent's start.
+#[test]
+fn a_connection_in_another_namespace_that_is_never_made_is_a_wait_to_connect() {
+    in_namespace(|| {
+        run("nft", &["add", "table", "inet", "wall"]);
+        run("nft", &["add", "chain", "inet", "wall", "in", "{ type filter hook input priority 0 ; }"]);
+        run("nft", &["add", "rule", "inet", "wall", "in", "tcp", "dport", "5432", "drop"]);
+        let client = Command::new("python3").args(["-c", CONNECTS]).spawn().expect("Python starts");
+        let client = tests::fuse::Guarded(client);
+        // 7: poll.
+        let call = format!("/proc/{}/syscall", client.pid());
+        while !std::fs::read_to_string(&call).is_ok_and(|text| text.starts_with("7 ")) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let pid = client.pid().to_string();
+        let output = tests::agent::command(&["report", "--duration", "6s", "--json", "--pid", &pid]).output();
+        let output = output.expect("it runs");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let first = &report["findings"][0];
+        assert_eq!(first["class"], "net-connect", "{report:#}");
+        assert_eq!(first["culprit"]["comm"], "127.0.0.1:5432", "{report:#}");
+    });
+}
+
 /// A counter of this thread's namespace: `Tcp`, `RetransSegs`.
 fn counter(protocol: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("procfs");

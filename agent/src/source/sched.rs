@@ -3,6 +3,7 @@
 //! A thread that was blocked before the probes were attached has no slot until it is woken. [`look`] reads its state from
 //! `/proc` once. So every thread has a state at any time, and its states add up to wall-clock time.
 
+mod kinds;
 mod look;
 mod sums;
 

@@ -1,22 +1,19 @@
 //! States, from `/proc`, of threads that have not woken since the probes were attached.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::FileTypeExt as _;
 
 use agent_common::abi::COMM_LEN;
-use agent_common::abi::sched::calls::file;
 use agent_common::abi::sched::{
     Call, NATIVE, State, futex_is_lock, futex_is_shared, futex_owner, nr_in_table, state_of_call,
     state_of_poll,
 };
 use agent_common::units::{MonoNs, Tgid, Tid};
 use diagnosis::window::{OpenWait, SyscallAbi};
-use opener::living;
 
+use super::kinds::Descriptors;
 use crate::source::in_flight::threads;
 use crate::source::lasting::Lasting;
-use crate::source::sockets::inode_of;
 use crate::source::touch;
 
 /// A thread that has been in one state since before it was looked at.
@@ -67,11 +64,11 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Looks at every thread of `tgids`: 15–20 µs each.
 pub(super) fn all(tgids: impl IntoIterator<Item = Tgid>, now: MonoNs) -> HashMap<Tid, Resting> {
-    let sockets = Sockets::read();
+    let mut descriptors = Descriptors::default();
     let mut found = HashMap::new();
     for tgid in tgids {
         for tid in threads(tgid) {
-            if let Some(rest) = one(tgid, tid, now, &sockets) {
+            if let Some(rest) = one(tgid, tid, now, &mut descriptors) {
                 found.insert(tid, rest);
             }
         }
@@ -79,7 +76,7 @@ pub(super) fn all(tgids: impl IntoIterator<Item = Tgid>, now: MonoNs) -> HashMap
     found
 }
 
-fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> {
+fn one(tgid: Tgid, tid: Tid, now: MonoNs, descriptors: &mut Descriptors) -> Option<Resting> {
     let base = format!("/proc/{tgid}/task/{tid}");
     let stat = fs::read_to_string(format!("{base}/stat")).ok()?;
     // After the name in brackets: state is field 3, flags 9.
@@ -118,7 +115,7 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
                 && args[1] == 1
                 && let Some([fd, events]) = words(tgid, args[0])
             {
-                let state = state_of_poll(sockets.kind_of(tgid, fd), events as u16);
+                let state = state_of_poll(descriptors.kind_of(tgid, fd), events as u16);
                 let state = State::from_index(usize::from(state)).unwrap_or(State::Poll);
                 return rest(state, Some(nr), if state == State::Poll { args[0] } else { u64::from(fd) });
             }
@@ -127,7 +124,7 @@ fn one(tgid: Tgid, tid: Tid, now: MonoNs, sockets: &Sockets) -> Option<Resting> 
                 (whole.owner, whole.shared) = (owner_of(tgid, args[0]), futex_is_shared(args[1]));
             }
             let rest = |state, nr, arg| Some(whole.within(state, nr, arg));
-            let kind = if call.wants_file() { sockets.kind_of(tgid, args[0] as u32) } else { 0 };
+            let kind = if call.wants_file() { descriptors.kind_of(tgid, args[0] as u32) } else { 0 };
             let number = state_of_call(call, [args[0], args[1], args[2]], deep, false, kind);
             let state = State::from_index(usize::from(number)).unwrap_or(State::Interruptible);
             rest(state, Some(nr), args[0])
@@ -159,77 +156,6 @@ pub(in crate::source) fn call(text: &str) -> Option<(u16, [u64; 6])> {
     Some((nr, [arg()?, arg()?, arg()?, arg()?, arg()?, arg()?]))
 }
 
-/// Inodes of sockets that are no network sockets.
-struct Sockets {
-    unix: HashSet<u64>,
-    netlink: HashSet<u64>,
-    /// Network sockets that listen, whose connection is being made, and whose other end is port 53.
-    inet: HashMap<u64, u8>,
-}
-
-impl Sockets {
-    fn read() -> Self {
-        let column = |path: &str, at: usize| -> HashSet<u64> {
-            let text = fs::read_to_string(path).unwrap_or_default();
-            text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(at)?.parse().ok()).collect()
-        };
-        let mut inet = HashMap::new();
-        let unix = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-        let accepts = |line: &&str| line.split_whitespace().nth(3) == Some("00010000");
-        let inode = |line: &str, at: usize| line.split_whitespace().nth(at)?.parse().ok();
-        inet.extend(unix.lines().filter(accepts).filter_map(|line| Some((inode(line, 6)?, file::LISTENER))));
-        for table in ["tcp", "tcp6", "udp", "udp6"] {
-            let text = fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default();
-            for line in text.lines().skip(1) {
-                let mut fields = line.split_whitespace();
-                let (peer, state) = (fields.nth(2).unwrap_or_default(), fields.next());
-                let kind = match state {
-                    Some("0A") => file::LISTENER,
-                    Some("02") => file::CONNECTING,
-                    _ if peer.ends_with(":0035") => file::DNS,
-                    _ => continue,
-                };
-                inet.extend(inode(line, 9).map(|inode| (inode, kind)));
-            }
-        }
-        Self { unix: column("/proc/net/unix", 6), netlink: column("/proc/net/netlink", 9), inet }
-    }
-
-    fn kind_of(&self, tgid: Tgid, fd: u32) -> u8 {
-        let path = format!("/proc/{}/fd/{fd}", living(tgid.0));
-        let Ok(target) = fs::read_link(&path) else { return 0 };
-        let target = target.to_string_lossy();
-        if target.starts_with("pipe:") {
-            return file::PIPE;
-        }
-        if let Some(inode) = inode_of(&target).map(u64::from) {
-            return if let Some(kind) = self.inet.get(&inode) {
-                *kind
-            } else if self.unix.contains(&inode) {
-                file::UNIX
-            } else if self.netlink.contains(&inode) {
-                file::EVENTS
-            } else {
-                file::INET
-            };
-        }
-        if let Some(name) = target.strip_prefix("anon_inode:") {
-            return match name {
-                "[eventfd]" => file::EVENT,
-                "[timerfd]" => file::TIMER,
-                _ => file::EVENTS,
-            };
-        }
-        match touch::metadata(tgid, &format!("fd/{fd}")).map(|meta| meta.map(|meta| meta.file_type())) {
-            Ok(Some(kind)) if kind.is_fifo() => file::PIPE,
-            Ok(Some(kind)) if kind.is_char_device() => file::DEVICE,
-            // What has a path and does not answer is on a file system with a server.
-            Ok(Some(_)) | Err(_) => file::DISK,
-            Ok(None) => 0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,9 +173,9 @@ mod tests {
 
     #[test]
     fn this_thread_runs() {
-        let sockets = Sockets::read();
+        let mut descriptors = Descriptors::default();
         let tid = Tid(std::process::id());
-        let me = one(Tgid(tid.0), tid, MonoNs(1), &sockets).expect("this process is there");
+        let me = one(Tgid(tid.0), tid, MonoNs(1), &mut descriptors).expect("this process is there");
         assert_eq!(me.tgid, Tgid(tid.0));
     }
 }
