@@ -131,7 +131,7 @@ fn verdict(
                 let held = State::ALL.into_iter().filter(|state| is_lost_when_refined(*state));
                 let most = held.max_by_key(|state| row.states[*state as usize]);
                 format!(
-                    "{} ({pid}) was held up {} of each second, most of it in {}, and no rule can say by whom.",
+                    "{} ({pid}) was held up {}, most of it in {}, and no rule can say by whom.",
                     row.comm,
                     time(row.lost().0 as f64 / window_s.max(1e-9)),
                     most.map_or("", State::name)
@@ -152,8 +152,7 @@ fn verdict(
             worst.class
         );
     }
-    let mut text =
-        format!("{subject} loses {} of each second to {}", time(worst.lost_ns_per_s as f64), worst.class);
+    let mut text = format!("{subject} loses {} to {}", time(worst.lost_ns_per_s as f64), worst.class);
     if let Some(culprit) = &worst.culprit {
         let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
         if culprit != subject {
@@ -214,9 +213,13 @@ pub(super) fn states(row: &Usage) -> BTreeMap<String, u64> {
     states
 }
 
-/// Thread time for a sentence: of several threads it may be more than a second in each second.
+/// Thread time lost in each second, for a sentence: of several threads it may be more than a second.
 fn time(ns: f64) -> String {
-    if ns < 1e9 { format!("{:.0} ms", ns / 1e6) } else { format!("{:.1} s of thread time", ns / 1e9) }
+    if ns < 1e9 {
+        format!("{:.0} ms of each second", ns / 1e6)
+    } else {
+        format!("{:.1} s of thread time each second", ns / 1e9)
+    }
 }
 
 #[cfg(test)]
