@@ -65,14 +65,14 @@ pub struct SymbolizerOptions {
 }
 
 impl Default for SymbolizerOptions {
-    /// 12 MiB of names are some 60,000 frames with lines: a host with 300 processes shows about 20,000. 24 MiB of
-    /// tables hold libc with its debug info, libstdc++, OpenSSL and a dozen programs; a browser or compiler alone has
+    /// 12 MiB of names are some 60,000 frames with lines: a host with 300 processes shows about 20,000. 8 MiB of
+    /// tables hold the symbols of libc, libstdc++, OpenSSL and some dozen programs; a browser or compiler alone has
     /// more and is read again when a new address of it turns up. Debuginfod is asked if the environment names servers,
     /// as by every other tool.
     fn default() -> Self {
         Self {
             name_bytes: 12 << 20,
-            table_bytes: 24 << 20,
+            table_bytes: 8 << 20,
             debug_bytes: 96 << 20,
             debuginfod: std::env::var_os("DEBUGINFOD_URLS").is_some_and(|urls| !urls.is_empty()),
         }

@@ -13,8 +13,8 @@ use gimli::{Error, LittleEndian, ReaderOffsetId, Result};
 
 /// Bytes read at once.
 const PAGE: u64 = 4096;
-/// Pages of a file that are kept: 4 MiB. One unit of a large program is less.
-const MAX_PAGES: usize = 1024;
+/// Pages of a file that are kept: 1 MiB.
+const MAX_PAGES: usize = 256;
 /// No section is that long.
 const HIDDEN: [u8; 4] = [0xff; 4];
 /// The longest number in LEB128.

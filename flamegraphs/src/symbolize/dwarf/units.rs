@@ -6,7 +6,7 @@
 use super::{Dwarf, Unit};
 
 /// Units that are looked into together have so many bytes at most, or there is but one. What is parsed takes as much again.
-const MAX_TOGETHER: u64 = 8 << 20;
+const MAX_TOGETHER: u64 = 2 << 20;
 /// Ranges of addresses of one program at most, 24 bytes each.
 const MAX_RANGES: usize = 1 << 20;
 /// Two pieces of one unit that are no further apart are one: functions are aligned to 16 bytes.
