@@ -138,6 +138,13 @@ pub(super) struct Calls {
     pub(super) error_rates: Vec<f64>,
 }
 
+impl Calls {
+    /// Mean time of those that were timed, ns; `None` if none was.
+    pub(super) fn mean_ns(&self) -> Option<f64> {
+        (self.timed > 0).then(|| self.total.0 as f64 / self.timed as f64)
+    }
+}
+
 impl<'a> Facts<'a> {
     pub(super) fn new(windows: &'a [Arc<Window>]) -> Self {
         let span = usage::span(windows);

@@ -26,7 +26,7 @@ mod facts;
 pub mod groups;
 pub mod recording;
 mod rules;
-mod scaffolding;
+pub mod scaffolding;
 pub mod stacks;
 mod suspicion;
 pub mod syscall_names;

@@ -83,6 +83,25 @@ const SCAFFOLDING: &[Rule] = &[
     Begins("JavaCalls::call_"),
 ];
 
+/// How every way into the kernel begins.
+const KERNEL_ENTRIES: &[Rule] = &[
+    Is("do_syscall_64"),
+    Is("x64_sys_call"),
+    Is("entry_SYSCALL_64_after_hwframe"),
+    Is("exc_page_fault"),
+    Is("asm_exc_page_fault"),
+    Is("ret_from_fork_asm"),
+    Begins("__x64_sys_"),
+    Begins("__ia32_sys_"),
+    Begins("__se_sys_"),
+];
+
+/// True for a kernel function with which every way into the kernel begins: a line for people omits it.
+#[must_use]
+pub fn is_kernel_entry(name: &str) -> bool {
+    KERNEL_ENTRIES.iter().any(|rule| rule.fits(name))
+}
+
 impl Rule {
     fn fits(&self, name: &str) -> bool {
         match self {

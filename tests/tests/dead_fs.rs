@@ -22,6 +22,16 @@ fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// The folded stacks of `flamegraph` with these arguments beside a file system that does not answer, which it says.
+fn graph(args: &[&str]) -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
+    let output = in_time(&[&["flamegraph", "-f", "folded", "-o", &out], args].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains(WHY), "{said}");
+    fs::read_to_string(&out).expect("the folded stacks")
+}
+
 #[test]
 fn a_program_on_a_dead_file_system_is_shown_without_names_and_others_with_them() {
     if !tests::can_observe() {
@@ -32,19 +42,10 @@ fn a_program_on_a_dead_file_system_is_shown_without_names_and_others_with_them()
     let mut other = Workload::start("getppid_loop", &[1 << 40]);
     other.begin();
     fuse.stop();
-    let dir = tempfile::tempdir().expect("a directory");
-    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
-    let graph = |target: &[&str]| {
-        let fixed = ["flamegraph", "--duration", "2s", "-f", "folded", "-o", &out];
-        let output = in_time(&[&fixed, target].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && said.contains(WHY), "{said}");
-        fs::read_to_string(&out).expect("the folded stacks")
-    };
     let pid = spins.pid().to_string();
-    let one = graph(&["--pid", &pid]);
+    let one = graph(&["--pid", &pid, "--duration", "2s"]);
     assert!(one.contains("[dash+0x"), "{one}");
-    let all = graph(&["--all"]);
+    let all = graph(&["--all", "--duration", "2s"]);
     assert!(all.contains("[dash+0x") && all.contains("getppid_loop::main"), "{all}");
     let report = stdout(&in_time(&["report", "--duration", "2s", "--rows", "0"]));
     assert!(report.contains(&pid), "{report}");
@@ -60,13 +61,8 @@ fn beside_many_dead_file_systems_all_other_programs_have_names() {
     let mut other = Workload::start("getppid_loop", &[1 << 40]);
     other.begin();
     dead.iter().for_each(Fuse::stop);
-    let dir = tempfile::tempdir().expect("a directory");
-    let out = dir.path().join("out.folded").to_string_lossy().into_owned();
-    let output = in_time(&["flamegraph", "--all", "--duration", "4s", "-f", "folded", "-o", &out]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains(WHY), "{said}");
-    let all = fs::read_to_string(&out).expect("the folded stacks");
-    assert!(all.contains("getppid_loop::main"), "{said}\n{all}");
+    let all = graph(&["--all", "--duration", "4s"]);
+    assert!(all.contains("getppid_loop::main"), "{all}");
 }
 
 #[test]

@@ -42,9 +42,7 @@ p.poll()
 #[test]
 fn a_connection_in_another_namespace_that_is_never_made_is_a_wait_to_connect() {
     in_namespace(|| {
-        run("nft", &["add", "table", "inet", "wall"]);
-        run("nft", &["add", "chain", "inet", "wall", "in", "{ type filter hook input priority 0 ; }"]);
-        run("nft", &["add", "rule", "inet", "wall", "in", "tcp", "dport", "5432", "drop"]);
+        drop_for(5432);
         let client = Command::new("python3").args(["-c", CONNECTS]).spawn().expect("Python starts");
         let client = tests::fuse::Guarded(client);
         // 7: poll.
@@ -77,11 +75,16 @@ fn row(window: &Window, local_port: u16, peer: Option<(IpAddr, u16)>) -> NetRow 
     found.cloned().unwrap_or_else(|| panic!("no {local_port} {peer:?} in {:?}", window.net))
 }
 
-/// Drops what comes for a port until it has been sent again `times` times.
-fn lose(port: u16, sender: &mut TcpStream, times: u64) {
+/// Drops what comes for a port of this thread's namespace, from here on.
+fn drop_for(port: u16) {
     run("nft", &["add", "table", "inet", "lossy"]);
     run("nft", &["add", "chain", "inet", "lossy", "in", "{ type filter hook input priority 0 ; }"]);
     run("nft", &["add", "rule", "inet", "lossy", "in", "tcp", "dport", &port.to_string(), "drop"]);
+}
+
+/// Drops what comes for a port until it has been sent again `times` times.
+fn lose(port: u16, sender: &mut TcpStream, times: u64) {
+    drop_for(port);
     let before = counter("Tcp", "RetransSegs");
     sender.write_all(b"x").expect("sent");
     let begin = Instant::now();

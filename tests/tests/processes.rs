@@ -32,13 +32,16 @@ fn with_hook(text: &str) -> Daemon {
     Daemon::start_in(dir, &["--set", &format!("alerts.exec={hook}"), "--set", "plugin.write_dirs="])
 }
 
+/// A daemon that has stored so many windows; `None` where nothing can be observed.
+fn observing(windows: u64) -> Option<Daemon> {
+    let mut daemon = tests::can_observe().then(|| with_hook("exit 0"))?;
+    daemon.wait_for_windows(windows);
+    Some(daemon)
+}
+
 #[test]
 fn each_process_has_the_capabilities_of_the_table_and_a_filter() {
-    if !tests::can_observe() {
-        return;
-    }
-    let mut daemon = with_hook("exit 0");
-    daemon.wait_for_windows(1);
+    let Some(mut daemon) = observing(1) else { return };
     for process in Process::ALL {
         let (pid, status) = daemon
             .wait_for(process.comm(), |daemon| daemon.find(process).filter(|(_, status)| status.filtered));
@@ -78,11 +81,7 @@ fn the_table_in_the_documentation_is_the_one_in_force() {
 
 #[test]
 fn the_collector_has_no_network_and_runs_nothing() {
-    if !tests::can_observe() {
-        return;
-    }
-    let mut daemon = with_hook("exit 0");
-    daemon.wait_for_windows(2);
+    let Some(daemon) = observing(2) else { return };
     let pid = daemon.pid();
     let inodes: Vec<u32> = sockets::inodes_of(pid, usize::MAX).collect();
     assert!(!inodes.is_empty(), "it has Unix sockets");
@@ -197,11 +196,7 @@ fn a_command_under_flamegraph_inherits_no_secret() {
 
 #[test]
 fn processes_without_privileges_that_are_killed_come_back() {
-    if !tests::can_observe() {
-        return;
-    }
-    let mut daemon = with_hook("exit 0");
-    daemon.wait_for_windows(1);
+    let Some(mut daemon) = observing(1) else { return };
     for process in [Process::Plugin, Process::Relay] {
         let (old, _) = daemon.wait_for(process.comm(), |daemon| daemon.find(process));
         kill(Pid::from_raw(old as i32), Signal::SIGKILL).expect("it runs");
@@ -227,11 +222,7 @@ fn processes_without_privileges_that_are_killed_come_back() {
 
 #[test]
 fn a_daemon_whose_launcher_is_killed_ends_and_says_why() {
-    if !tests::can_observe() {
-        return;
-    }
-    let mut daemon = with_hook("exit 0");
-    daemon.wait_for_windows(1);
+    let Some(mut daemon) = observing(1) else { return };
     let (launcher, _) =
         daemon.wait_for("the launcher", |daemon| daemon.find(Process::Launcher).filter(|(_, s)| s.filtered));
     kill(Pid::from_raw(launcher as i32), Signal::SIGKILL).expect("it runs");
@@ -241,11 +232,7 @@ fn a_daemon_whose_launcher_is_killed_ends_and_says_why() {
 
 #[test]
 fn the_listener_of_another_network_namespace_is_seen_through_the_netns_process() {
-    if !tests::can_observe() {
-        return;
-    }
-    let mut daemon = with_hook("exit 0");
-    daemon.wait_for_windows(1);
+    let Some(mut daemon) = observing(1) else { return };
     assert!(tests::daemon::full_listener_of_another_namespace(&mut daemon), "{}", daemon.log());
 }
 

@@ -202,8 +202,7 @@ impl Sockets {
 
     /// Makes sure that there is a socket in the namespace of a process, whose inode it gives.
     fn enter(&mut self, tgid: Tgid) -> Option<u64> {
-        let path = format!("/proc/{}/ns/net", living(tgid.0));
-        let space = fs::metadata(&path).ok()?.ino();
+        let (path, space) = namespace_of(tgid)?;
         if !self.spaces.contains_key(&space) {
             if self.spaces.len() >= NAMESPACES_MAX {
                 self.spaces.clear();
@@ -216,6 +215,13 @@ impl Sockets {
         }
         Some(space)
     }
+}
+
+/// The network namespace of a process: its path, and its inode; `None` if the process is gone.
+pub(in crate::source) fn namespace_of(tgid: Tgid) -> Option<(String, u64)> {
+    let path = format!("/proc/{}/ns/net", living(tgid.0));
+    let inode = fs::metadata(&path).ok()?.ino();
+    Some((path, inode))
 }
 
 /// All TCP sockets that wait for something, or are waited for.

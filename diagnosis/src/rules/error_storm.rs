@@ -92,12 +92,10 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let most = calls.errnos.iter().max_by_key(|(errno, count)| (*count, *errno));
         let errno = most.map_or_else(|| "an errno".into(), |(errno, _)| syscall_names::errno(*errno));
         // The failing calls' share of the time in this call; of the kernel time where calls are not timed.
-        let lost = if calls.timed > 0 {
+        let lost = match calls.mean_ns() {
             // Blocked time uses no CPU: the kernel time is the bound. Not each call is timed.
-            let mean = calls.total.0 as f64 / calls.timed as f64 + ENTRY_NS;
-            (mean * calls.errors as f64).min(row.system.0 as f64)
-        } else {
-            row.system.0 as f64 * calls.errors as f64 / row.syscalls.max(1) as f64
+            Some(mean) => ((mean + ENTRY_NS) * calls.errors as f64).min(row.system.0 as f64),
+            None => row.system.0 as f64 * calls.errors as f64 / row.syscalls.max(1) as f64,
         };
         let subject =
             Subject { kind: "process".into(), pid: Some(tgid.0), comm: Some(row.comm.as_ref().to_owned()) };

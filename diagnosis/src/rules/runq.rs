@@ -266,20 +266,22 @@ fn neighbour(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspici
     Some(suspicion)
 }
 
+/// The other units that a unit works with and waits behind, and for how long, ns.
+fn together<'a>(facts: &'a Facts, unit: &'a Unit) -> impl Iterator<Item = (&'a Unit, u64)> {
+    let behind = facts.blame[unit.at].iter().map(|(by, ns)| (&facts.units[*by], *ns));
+    behind.filter(move |(other, _)| other.at != unit.at && facts.work_together(unit, other))
+}
+
 /// Names of the other programs that a unit works with and waits behind, those with most of its waiting first.
-fn partners(facts: &Facts, unit: &Unit) -> Vec<Arc<str>> {
+/// `known`: all of its waiting with a known runner, ns.
+fn partners(facts: &Facts, unit: &Unit, known: u64) -> Vec<Arc<str>> {
     /// Least share of the waiting.
     const MIN_PARTNER_SHARE: f64 = 0.1;
-    let known: u64 = facts.blame[unit.at].values().sum();
     let mut behind: Vec<(Arc<str>, u64)> = Vec::new();
-    for (by, ns) in &facts.blame[unit.at] {
-        let other = &facts.units[*by];
-        if other.at == unit.at || other.comm == unit.comm || !facts.work_together(unit, other) {
-            continue;
-        }
+    for (other, ns) in together(facts, unit).filter(|(other, _)| other.comm != unit.comm) {
         match behind.iter_mut().find(|(comm, _)| *comm == other.comm) {
             Some((_, sum)) => *sum += ns,
-            None => behind.push((Arc::clone(&other.comm), *ns)),
+            None => behind.push((Arc::clone(&other.comm), ns)),
         }
     }
     behind.retain(|(_, ns)| *ns as f64 >= MIN_PARTNER_SHARE * known as f64);
@@ -289,9 +291,10 @@ fn partners(facts: &Facts, unit: &Unit) -> Vec<Arc<str>> {
 
 /// Mean number of runnable threads: those of the unit, and of the units that it works with and waits behind.
 fn runnable(facts: &Facts, unit: &Unit) -> f64 {
-    let together = facts.blame[unit.at].keys().map(|by| &facts.units[*by]);
-    let together = together.filter(|other| other.at != unit.at && facts.work_together(unit, other));
-    let all = together.chain([unit]).map(|of| of.times.of(State::Oncpu) + of.times.sum(&STATES));
+    let all = together(facts, unit)
+        .map(|(other, _)| other)
+        .chain([unit])
+        .map(|of| of.times.of(State::Oncpu) + of.times.sum(&STATES));
     facts.per_second(all.sum()) / 1e9
 }
 
@@ -334,7 +337,7 @@ fn own(facts: &Facts, unit: &Unit, behind: &Behind, mut suspicion: Suspicion) ->
         most,
     ));
     let own = behind.own as f64 / behind.known.max(1) as f64 * 100.0;
-    let partners = partners(facts, unit);
+    let partners = partners(facts, unit, behind.known);
     let behind_whom = if partners.is_empty() {
         "share of its waiting behind its own threads".to_owned()
     } else {

@@ -58,7 +58,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
         let share = calls.count as f64 / all.max(1) as f64;
         let least_share =
             if is_event_loop(facts, *tgid, all) { MIN_EVENT_LOOP_CALL_SHARE } else { MIN_CALL_SHARE };
-        let mean = (calls.timed * 2 > calls.count).then(|| calls.total.0 as f64 / calls.timed as f64);
+        let mean = calls.mean_ns().filter(|_| calls.timed * 2 > calls.count);
         let Some(row) = facts.process(*tgid) else { continue };
         let kernel = facts.per_second(row.system.0) / 1e9;
         let short = mean.is_none_or(|mean| mean <= MAX_MEAN_CALL_NS);

@@ -49,8 +49,8 @@ pub(super) fn is_sleep(name: &str, calls: &Calls) -> bool {
 }
 
 fn timed_out(calls: &Calls) -> bool {
-    let mean = calls.total.0 as f64 / calls.timed.max(1) as f64;
-    calls.errors as f64 >= MIN_FAILED_SHARE * calls.count as f64 && mean >= MIN_TIMED_OUT_NS
+    let long = calls.mean_ns().is_some_and(|mean| mean >= MIN_TIMED_OUT_NS);
+    calls.errors as f64 >= MIN_FAILED_SHARE * calls.count as f64 && long
 }
 
 pub(super) const RULE: Rule =

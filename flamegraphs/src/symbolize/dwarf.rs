@@ -61,16 +61,21 @@ impl DebugInfo {
         let supplemented = links.iter().any(|name| elf.section(name).is_some());
         let sources = Sources { left: Cell::new(most) };
         let (mut dwarf, pages) = sources.paged(file, &elf)?;
-        let may_be_split = elf.section(b".debug_addr").is_some();
-        let skeletons = if may_be_split { skeletons(&dwarf)? } else { Vec::new() };
+        let in_one_file = !supplemented && elf.section(b".debug_addr").is_none();
+        let plain = info.flags & SHF_COMPRESSED == 0;
+        // Where all is in one plain file, `Units` looks at them.
+        let skeletons = if in_one_file && plain { Vec::new() } else { skeletons(&dwarf)? };
         let supplement = if supplemented { places.supplement(file, &elf) } else { None };
         let supplement = supplement.and_then(|(file, elf)| sources.paged(&file, &elf));
         let no_supplement = supplemented && supplement.is_none();
         if let Some((supplement, _)) = supplement {
             dwarf.set_sup(supplement);
         }
-        let alone = !supplemented && skeletons.is_empty() && info.flags & SHF_COMPRESSED == 0;
-        let units = if alone { Some((Units::read(&dwarf, info.offset)?, pages)) } else { None };
+        let units = if !supplemented && skeletons.is_empty() && plain {
+            Some((Units::read(&dwarf, info.offset)?, pages))
+        } else {
+            None
+        };
         let split = split(&dwarf, &skeletons, places, &sources);
         let is_missing = |unit: &&Unit| unit.dwo_id.is_some_and(|id| !split.contains_key(&id.0));
         let not_found = ranges(&dwarf, skeletons.iter().filter(is_missing));

@@ -21,7 +21,7 @@ use blazesym::symbolize::{Input, Reason, Symbolized, Symbolizer};
 use profile::{FrameName, Unnamed};
 
 use opener::file::Root;
-use opener::{Owner, Place, Refused, Workers};
+use opener::{Owner, Refused, Workers};
 
 use super::SymbolizerOptions;
 use super::asker::Asker;
@@ -286,12 +286,12 @@ impl Files {
                 Err(reason) => return all(reason),
             }
         }
+        let owner = opened.owner(file.dev);
         let Some(tables) = &mut opened.cached else { return all(Unnamed::Failed) };
         self.at_work = Some(file.key.clone());
         self.table_bytes -= tables.bytes();
         let (mut debug, mut complete) = (Vec::new(), true);
         if let Some(info) = tables.debug.take() {
-            let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
             let addrs = vaddrs.to_vec();
             let asked = self.touch(owner, move || {
                 let found = info.find_all(&addrs);
@@ -329,7 +329,7 @@ impl Files {
             trusted: opened.trusted,
             debug_bytes: self.options.debug_bytes,
         };
-        let owner = Owner { uid: opened.uid, place: Place::Device(file.dev) };
+        let owner = opened.owner(file.dev);
         let its = Arc::clone(&image);
         let read = move || -> io::Result<Tables> { Tables::read(&held.reader()?, &its, &wanted) };
         let tables = self.touch(owner, move || Ok(read()))?.map_err(|error| {

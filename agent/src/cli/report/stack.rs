@@ -1,16 +1,8 @@
 //! Stacks of a finding, as lines for people.
 
+use diagnosis::scaffolding::is_kernel_entry;
 use diagnosis::stacks::OTHER_STACKS;
-
-/// How every way into the kernel begins: it carries no information.
-const ENTRIES: [&str; 6] = [
-    "do_syscall_64",
-    "x64_sys_call",
-    "entry_SYSCALL_64_after_hwframe",
-    "exc_page_fault",
-    "asm_exc_page_fault",
-    "ret_from_fork_asm",
-];
+use profile::Kind;
 
 /// A line: `leaf < caller < …`, and its part of the weight of all, percent.
 pub(in crate::cli) type Line = (f64, String);
@@ -40,14 +32,16 @@ fn share(line: &str) -> (&str, u64) {
 }
 
 fn line(stack: &str, frames: usize) -> String {
-    let all: Vec<&str> = stack.rsplit(';').collect();
+    let of_kernel = |frame: &&str| Kind::of_text(frame).0 == Kind::Kernel;
+    let (kernel, user): (Vec<&str>, Vec<&str>) = stack.rsplit(';').partition(of_kernel);
+    let inner: Vec<&str> =
+        kernel.into_iter().filter(|frame| !is_kernel_entry(Kind::of_text(frame).1)).collect();
     // The root is the process' name.
-    let (kernel, user): (Vec<&str>, Vec<&str>) = all.iter().partition(|frame| frame.ends_with("_[k]"));
-    let inner: Vec<&str> = kernel.into_iter().filter(|frame| !is_entry(frame)).collect();
-    let of_kernel = if user.len() > 1 { inner.len().min(frames / 2) } else { inner.len().min(frames) };
+    let has_own = user.len() > 1;
+    let of_kernel = inner.len().min(if has_own { frames / 2 } else { frames });
     let of_user = user.len().min(frames - of_kernel);
     let mut shown: Vec<String> = inner[..of_kernel].iter().map(|frame| plain(frame)).collect();
-    if of_kernel < inner.len() && of_user > 0 && user.len() > 1 {
+    if of_kernel < inner.len() && of_user > 0 && has_own {
         shown.push("…".to_owned());
     }
     shown.extend(user[..of_user].iter().map(|frame| plain(frame)));
@@ -57,15 +51,12 @@ fn line(stack: &str, frames: usize) -> String {
     shown.join(" < ")
 }
 
-fn is_entry(frame: &str) -> bool {
-    let name = frame.trim_end_matches("_[k]");
-    ENTRIES.contains(&name)
-        || ["__x64_sys_", "__ia32_sys_", "__se_sys_"].iter().any(|begin| name.starts_with(begin))
-}
-
+/// Without the mark of its kind; that a function is inlined stays visible.
 fn plain(frame: &str) -> String {
-    let short = ["_[k]", "_[j]", "_[w]"].iter().find_map(|suffix| frame.strip_suffix(suffix));
-    shortened(short.unwrap_or(frame))
+    match Kind::of_text(frame) {
+        (Kind::Inlined, _) => shortened(frame),
+        (_, name) => shortened(name),
+    }
 }
 
 /// A frame's name, shortened. Names of generic code have up to 1000 letters: beginning and end identify the function.

@@ -6,13 +6,12 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 
 use agent_common::le::u32_at;
 use agent_common::units::Tgid;
-use opener::living;
-
 use sockets::diag::{Diag, INET_MESSAGE, LISTEN, attributes};
+
+use crate::source::sockets::namespace_of;
 
 /// Namespaces looked at: two descriptors and 50 µs a window each. Of the others the log and the report's coverage say so.
 const NAMESPACES_MAX: usize = 64;
@@ -88,8 +87,7 @@ impl Listeners {
     fn search(&mut self, processes: &[Tgid]) {
         let mut seen = HashSet::new();
         for tgid in processes {
-            let path = format!("/proc/{}/ns/net", living(tgid.0));
-            let Ok(inode) = std::fs::metadata(&path).map(|meta| meta.ino()) else { continue };
+            let Some((path, inode)) = namespace_of(*tgid) else { continue };
             if !seen.insert(inode) || self.namespaces.contains_key(&inode) || self.refused.contains(&inode) {
                 continue;
             }

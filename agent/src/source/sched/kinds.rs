@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 
 use agent_common::abi::sched::calls::file;
 use agent_common::units::Tgid;
 use opener::living;
 
-use crate::source::sockets::inode_of;
+use crate::source::sockets::{inode_of, namespace_of};
 use crate::source::touch;
 
 /// Network namespaces whose sockets are read: a table of 10,000 sockets takes some 20 ms.
@@ -58,10 +58,9 @@ impl Descriptors {
         }
     }
 
-    /// The sockets of a process' network namespace; `None` of one beyond [`MAX_NAMESPACES`].
+    /// The sockets of a process' network namespace; `None` of one beyond [`MAX_NAMESPACES`], and of a process that is gone.
     fn sockets_of(&mut self, tgid: Tgid) -> Option<&Sockets> {
-        let space = format!("/proc/{}/ns/net", living(tgid.0));
-        let space = fs::metadata(space).map_or(0, |meta| meta.ino());
+        let (_, space) = namespace_of(tgid)?;
         if !self.namespaces.contains_key(&space) && self.namespaces.len() >= MAX_NAMESPACES {
             return None;
         }

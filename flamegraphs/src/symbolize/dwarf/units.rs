@@ -52,57 +52,48 @@ impl Units {
     /// Those of `dwarf`, whose `.debug_info` begins at `offset` of its file. `None` where there are more units or ranges than
     /// [`super::MAX_UNITS`] and [`MAX_RANGES`].
     pub(super) fn read(dwarf: &Dwarf, offset: u64) -> Option<Self> {
-        let mut found = Self { places: Vec::new(), ranges: Vec::new(), ends: Vec::new() };
+        let (mut places, mut ranges) = (Vec::new(), Vec::new());
         let mut units = dwarf.units();
         while let Ok(Some(header)) = units.next() {
-            if found.places.len() >= super::MAX_UNITS {
+            if places.len() >= super::MAX_UNITS {
                 return None;
             }
             let Some(at) = header.debug_info_offset() else { continue };
             // Length, version, from version 5 on kind and size of an address; then it.
             let before =
                 usize::from(header.format().initial_length_size()) + if header.version() < 5 { 2 } else { 4 };
-            let number = u32::try_from(found.places.len()).ok()?;
+            let number = u32::try_from(places.len()).ok()?;
             let bytes = header.length_including_self() as u64;
             let unit = dwarf.unit(header).ok();
-            let shared = !unit.is_some_and(|unit| found.take(dwarf, &unit, number));
+            let before_unit = ranges.len();
+            if let Some(unit) = &unit {
+                take(dwarf, unit, number, &mut ranges);
+            }
+            let shared = ranges.len() == before_unit;
             let abbreviations = offset.saturating_add((at.0 + before) as u64);
-            found.places.push(Place { abbreviations, bytes, shared });
-            if found.ranges.len() > MAX_RANGES {
+            places.push(Place { abbreviations, bytes, shared });
+            if ranges.len() > MAX_RANGES {
                 return None;
             }
         }
-        found.ranges.sort_unstable_by_key(|range| (range.begin, range.end));
-        found.ranges.dedup_by(|next, last| {
+        Some(Self::new(places, ranges))
+    }
+
+    fn new(places: Vec<Place>, mut ranges: Vec<Range>) -> Self {
+        ranges.sort_unstable_by_key(|range| (range.begin, range.end));
+        ranges.dedup_by(|next, last| {
             let joins = next.unit == last.unit && next.begin <= last.end.saturating_add(GAP);
             if joins {
                 last.end = last.end.max(next.end);
             }
             joins
         });
-        found.ranges.shrink_to_fit();
-        let mut furthest = 0;
-        found.ends.extend(found.ranges.iter().map(|range| {
-            furthest = range.end.max(furthest);
-            furthest
-        }));
-        Some(found)
-    }
-
-    /// Takes the ranges of a unit; says whether it has any.
-    fn take(&mut self, dwarf: &Dwarf, unit: &Unit, number: u32) -> bool {
-        let before = self.ranges.len();
-        if let Ok(mut ranges) = dwarf.unit_ranges(unit) {
-            while let Ok(Some(gimli::Range { begin, end })) = ranges.next() {
-                if self.ranges.len() > MAX_RANGES {
-                    break;
-                }
-                if begin < end {
-                    self.ranges.push(Range { begin, end, unit: number });
-                }
-            }
-        }
-        self.ranges.len() > before
+        ranges.shrink_to_fit();
+        let ends = ranges.iter().scan(0, |furthest, range| {
+            *furthest = range.end.max(*furthest);
+            Some(*furthest)
+        });
+        Self { ends: ends.collect(), places, ranges }
     }
 
     /// Memory.
@@ -113,30 +104,39 @@ impl Units {
     /// Divides `addrs`, sorted.
     pub(super) fn parts(&self, addrs: &[u64]) -> Vec<Part> {
         let mut parts = Vec::new();
-        let (mut needed, mut bytes, mut begin) = (Vec::<u32>::new(), 0, 0);
+        let (mut needed, mut begin) = (Vec::new(), 0);
         for (at, &addr) in addrs.iter().enumerate() {
-            let mut new: Vec<u32> = self.of(addr).filter(|unit| !needed.contains(unit)).collect();
-            new.dedup();
-            let more: u64 = new.iter().map(|unit| self.places[*unit as usize].bytes).sum();
-            if bytes + more > MAX_TOGETHER && at > begin {
-                parts.push(self.part(&needed, at - begin));
-                (bytes, begin) = (0, at);
+            let before = needed.len();
+            self.need(addr, &mut needed);
+            if needed.len() > before && at > begin && self.bytes_of(&needed) > MAX_TOGETHER {
+                parts.push(self.part(&needed[..before], at - begin));
+                begin = at;
                 needed.clear();
-                new = self.of(addr).collect();
+                self.need(addr, &mut needed);
             }
-            bytes += more;
-            needed.append(&mut new);
         }
         parts.push(self.part(&needed, addrs.len() - begin));
         parts
     }
 
+    /// Adds the units with code at `addr`, each once.
+    fn need(&self, addr: u64, needed: &mut Vec<u32>) {
+        for unit in self.of(addr) {
+            if !needed.contains(&unit) {
+                needed.push(unit);
+            }
+        }
+    }
+
+    fn bytes_of(&self, units: &[u32]) -> u64 {
+        units.iter().map(|unit| self.places[*unit as usize].bytes).sum()
+    }
+
     fn part(&self, needed: &[u32], addrs: usize) -> Part {
         let hidden =
             (0..).zip(&self.places).filter(|(number, place)| !place.shared && !needed.contains(number));
-        let mut hidden: Vec<u64> = hidden.map(|(_, place)| place.abbreviations).collect();
-        hidden.sort_unstable();
-        Part { addrs, hidden }
+        // They are in the order of the file.
+        Part { addrs, hidden: hidden.map(|(_, place)| place.abbreviations).collect() }
     }
 
     /// The units with code at `addr`.
@@ -150,19 +150,27 @@ impl Units {
     }
 }
 
+/// Adds the ranges of a unit.
+fn take(dwarf: &Dwarf, unit: &Unit, number: u32, into: &mut Vec<Range>) {
+    let Ok(mut ranges) = dwarf.unit_ranges(unit) else { return };
+    while let Ok(Some(gimli::Range { begin, end })) = ranges.next() {
+        if into.len() > MAX_RANGES {
+            return;
+        }
+        if begin < end {
+            into.push(Range { begin, end, unit: number });
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn units(ranges: &[(u64, u64, u32)], bytes: &[u64]) -> Units {
-        let ranges: Vec<_> = ranges.iter().map(|&(begin, end, unit)| Range { begin, end, unit }).collect();
-        let mut furthest = 0;
-        let ends = ranges.iter().map(|range| {
-            furthest = furthest.max(range.end);
-            furthest
-        });
+        let ranges = ranges.iter().map(|&(begin, end, unit)| Range { begin, end, unit });
         let place = |(at, &bytes): (u64, &u64)| Place { abbreviations: 100 * at, bytes, shared: bytes == 0 };
-        Units { ends: ends.collect(), places: (0..).zip(bytes).map(place).collect(), ranges }
+        Units::new((0..).zip(bytes).map(place).collect(), ranges.collect())
     }
 
     #[test]
@@ -183,5 +191,13 @@ mod tests {
         let want = [(3, vec![200]), (3, vec![0, 100])].map(|(addrs, hidden)| Part { addrs, hidden });
         assert_eq!(parts, want);
         assert_eq!(units.parts(&[99]), [Part { addrs: 1, hidden: vec![0, 100, 200] }]);
+    }
+
+    #[test]
+    fn a_unit_that_two_parts_need_counts_in_both() {
+        let part = |twentieths: u64| MAX_TOGETHER / 20 * twentieths;
+        let units = units(&[(0, 40, 0), (10, 20, 1), (20, 30, 2)], &[part(15), part(6), part(3)]);
+        let counts: Vec<usize> = units.parts(&[1, 11, 21]).iter().map(|part| part.addrs).collect();
+        assert_eq!(counts, [1, 1, 1], "the second has 21 parts of 20 already");
     }
 }

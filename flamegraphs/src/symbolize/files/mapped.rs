@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use opener::file::Mapped;
-use opener::{Held, Stamp};
+use opener::{Held, Owner, Place, Stamp};
 use profile::{FrameName, Unnamed};
 
 use super::tables::Tables;
@@ -53,6 +53,13 @@ pub(super) struct Opened {
     pub(super) awaits: bool,
     /// The CPython in it.
     pub(super) python: Option<Arc<Interpreter>>,
+}
+
+impl Opened {
+    /// Who pays for reading it, on this device.
+    pub(super) const fn owner(&self, dev: u64) -> Owner {
+        Owner { uid: self.uid, place: Place::Device(dev) }
+    }
 }
 
 impl MappedFile {
