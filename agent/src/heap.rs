@@ -1,4 +1,4 @@
-//! Settings of the C library's allocator: it returns unused memory to the kernel.
+//! The C library's allocator, made to return unused memory to the kernel.
 //!
 //! With its usual settings 37 MiB of the heap of `agent flamegraph --all` stayed resident after the start, of which 8 were in
 //! use, and 198 MiB of the daemon's beside eight builds, of which 100 were.
@@ -22,4 +22,11 @@ pub(crate) fn keep_small() {
         // SAFETY: settings of the allocator; a value that it does not take changes nothing.
         unsafe { libc::mallopt(setting, value) };
     }
+}
+
+/// Returns all free pages to the kernel, those between blocks in use as well: naming a host's stacks leaves 15 MiB of them.
+/// It takes some milliseconds.
+pub(crate) fn give_back() {
+    // SAFETY: it changes nothing that is in use.
+    unsafe { libc::malloc_trim(0) };
 }

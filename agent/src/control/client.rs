@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::protocol::{Failure, Reply, ReplyLine, Request, RequestLine, VERSION, line};
+use super::protocol::{Failure, Reply, ReplyLine, Request, RequestLine, VERSION, write_line};
 
 /// Why the daemon did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +68,12 @@ impl Client {
 
     /// Sends a request; [`Self::next`] brings the answer.
     pub async fn send(&mut self, request: Request) -> Result<(), ClientError> {
-        let text = line(&RequestLine { v: VERSION, request });
-        self.write.write_all(text.as_bytes()).await.map_err(|error| self.broken(error))
+        let mut text = Vec::new();
+        let written = match write_line(&mut text, &RequestLine { v: VERSION, request }) {
+            Ok(()) => self.write.write_all(&text).await,
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| self.broken(error))
     }
 
     /// The next answer; `None` at the end of a stream. A refusal is an error.

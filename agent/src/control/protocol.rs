@@ -4,6 +4,8 @@
 //! Closing its writing half means "enough": a flame graph still running is answered with what it has, a stream
 //! ends. A request of another version is answered with an error, never guessed at.
 
+use std::io::{self, Write};
+
 use agent_common::wire::finding::Alert;
 use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
 use profile::{FoldOptions, Folded, Timeline};
@@ -271,15 +273,10 @@ pub fn parse_request(line: &str) -> Result<Request, Failure> {
         .map_err(|error| bad(error.to_string()))
 }
 
-/// One line of JSON, newline included.
-///
-/// # Panics
-/// Never: the messages are JSON.
-pub fn line(value: &impl Serialize) -> String {
-    // SANITY: keys are strings and all types derive `Serialize`; serde_json writes non-finite floats as null.
-    let mut text = serde_json::to_string(value).expect("control messages are JSON");
-    text.push('\n');
-    text
+/// Writes one line of JSON, newline included.
+pub fn write_line(mut to: impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut to, value)?;
+    to.write_all(b"\n")
 }
 
 #[cfg(test)]
@@ -304,7 +301,9 @@ mod tests {
             Request::Watch { top_n: 20 },
             Request::Alerts { follow: true },
         ] {
-            let text = line(&RequestLine { v: VERSION, request: request.clone() });
+            let mut text = Vec::new();
+            write_line(&mut text, &RequestLine { v: VERSION, request: request.clone() }).unwrap();
+            let text = String::from_utf8(text).unwrap();
             assert_eq!(text.matches('\n').count(), 1);
             assert_eq!(parse_request(&text), Ok(request), "{text}");
         }

@@ -1,7 +1,7 @@
 //! The daemon's end of the control socket.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use diagnosis::window::Window;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::pid;
 use super::protocol::{
-    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION, line,
-    parse_request,
+    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION, parse_request,
+    write_line,
 };
 use super::{AlertBoard, Answers};
 use crate::aggregate::ReportOptions;
@@ -26,7 +26,10 @@ use crate::history::History;
 /// Clients at once. Each costs a task and, while a flame graph is folded, a copy of its samples.
 const MAX_CLIENTS: usize = 16;
 
-/// A client that does not take its answer in this time is dropped.
+/// Bytes of an answer that are written at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A client that does not take a piece of its answer in this time is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest span a client may ask to wait for.
@@ -152,6 +155,20 @@ pub async fn serve(socket: ControlSocket, daemon: Arc<Daemon>) {
     }
 }
 
+/// The writing end of an answer whose pieces go to a client's socket.
+struct Pieces(mpsc::Sender<Vec<u8>>);
+
+impl Write for Pieces {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0.blocking_send(piece.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Both halves of a client's socket.
 #[derive(Debug)]
 struct Connection {
@@ -165,11 +182,20 @@ impl Connection {
         Self { read: BufReader::new(read), write }
     }
 
+    /// Sends a line piece by piece: that of a host's flame graph is tens of MiB, and is nowhere in memory as a whole.
     async fn send(&mut self, reply: Reply) -> io::Result<()> {
-        let text = line(&ReplyLine { v: VERSION, reply });
-        tokio::time::timeout(WRITE_TIMEOUT, self.write.write_all(text.as_bytes()))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let (pieces, mut taken) = mpsc::channel(1);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut pieces = BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
+            write_line(&mut pieces, &ReplyLine { v: VERSION, reply })?;
+            pieces.flush()
+        });
+        while let Some(piece) = taken.recv().await {
+            tokio::time::timeout(WRITE_TIMEOUT, self.write.write_all(&piece))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        }
+        written.await?
     }
 
     async fn fail(&mut self, kind: FailureKind, message: impl Into<String>) -> io::Result<()> {
@@ -209,7 +235,9 @@ async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
             Ok(Request::Status) => client.send(Reply::Status(status(daemon))).await?,
             Ok(request) => {
                 let reply = answer(client, daemon, request).await.unwrap_or_else(Reply::Error);
-                client.send(reply).await?;
+                let sent = client.send(reply).await;
+                crate::heap::give_back();
+                sent?;
             }
         }
     }
