@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::pid;
 use super::protocol::{
-    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION, parse_request,
-    write_line,
+    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION,
+    parse_request, write_line,
 };
 use super::{AlertBoard, Answers};
 use crate::aggregate::ReportOptions;

@@ -3,6 +3,8 @@
 //! addr2line parses the head of every unit, 500 bytes and a list of files each: of a program of 100 MiB that takes as much memory. So the
 //! others are hidden from it.
 
+use gimli::{DW_AT_low_pc, DW_AT_ranges};
+
 use super::{Dwarf, Unit};
 
 /// Units that are looked into together have so many bytes at most, or there is but one. What is parsed takes as much again.
@@ -25,7 +27,7 @@ struct Place {
     /// Where its header says where its abbreviations are, in the file.
     abbreviations: u64,
     bytes: u64,
-    /// Without addresses of its own: it has what others refer to.
+    /// It does not say which addresses it has: it may have any, or what others refer to.
     shared: bool,
 }
 
@@ -65,11 +67,11 @@ impl Units {
             let number = u32::try_from(places.len()).ok()?;
             let bytes = header.length_including_self() as u64;
             let unit = dwarf.unit(header).ok();
-            let before_unit = ranges.len();
+            // Where the linker has left out all functions of a unit it says that it has none: addr2line would read all its lines.
+            let shared = !unit.as_ref().is_some_and(says_ranges);
             if let Some(unit) = &unit {
                 take(dwarf, unit, number, &mut ranges);
             }
-            let shared = ranges.len() == before_unit;
             let abbreviations = offset.saturating_add((at.0 + before) as u64);
             places.push(Place { abbreviations, bytes, shared });
             if ranges.len() > MAX_RANGES {
@@ -94,6 +96,11 @@ impl Units {
             Some(*furthest)
         });
         Self { ends: ends.collect(), places, ranges }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
     }
 
     /// Memory.
@@ -148,6 +155,12 @@ impl Units {
             .filter(move |(range, _)| range.end > addr)
             .map(|(range, _)| range.unit)
     }
+}
+
+/// Whether it says where its code is.
+fn says_ranges(unit: &Unit) -> bool {
+    let root = unit.entry(unit.header.root_offset());
+    root.is_ok_and(|root| root.attrs().iter().any(|attr| matches!(attr.name(), DW_AT_low_pc | DW_AT_ranges)))
 }
 
 /// Adds the ranges of a unit.
