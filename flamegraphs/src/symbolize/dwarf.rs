@@ -16,7 +16,7 @@ use gimli::{DwarfPackage, Reader as _, SectionId, UnitType};
 use profile::NotRead;
 
 use super::files::{DebugName, Line};
-use crate::elf::{Elf, SHF_COMPRESSED};
+use crate::elf::{self, Elf, SHF_COMPRESSED};
 pub(super) use places::Places;
 use section::{Pages, Section};
 use units::{Part, Units};
@@ -34,7 +34,7 @@ const MAX_RANGES: usize = 4096;
 /// Debug info of one file, and of those that it needs.
 pub(super) struct DebugInfo {
     dwarf: Arc<Dwarf>,
-    /// Where it is all in one file: its units, and that file. Of the others all units are parsed at once.
+    /// Where it is all in one file: its units, and where they are. Of the others all units are parsed at once.
     units: Option<(Units, Arc<Pages>)>,
     /// Names that are in a supplement which was not found.
     no_supplement: bool,
@@ -56,23 +56,22 @@ impl DebugInfo {
     /// `.dwo` files, `most` bytes are read. May wait for file systems.
     pub(super) fn read(file: &File, places: &Places, most: u64) -> Option<Self> {
         let elf = Elf::read(file)?;
-        let info = elf.section(b".debug_info")?;
+        elf.section(b".debug_info")?;
         let links = [&b".gnu_debugaltlink"[..], b".debug_sup"];
         let supplemented = links.iter().any(|name| elf.section(name).is_some());
         let sources = Sources { left: Cell::new(most) };
-        let (mut dwarf, pages) = sources.paged(file, &elf)?;
+        let (mut dwarf, info) = sources.paged(file, &elf)?;
         let in_one_file = !supplemented && elf.section(b".debug_addr").is_none();
-        let plain = info.flags & SHF_COMPRESSED == 0;
-        // Where all is in one plain file, `Units` looks at them.
-        let skeletons = if in_one_file && plain { Vec::new() } else { skeletons(&dwarf)? };
+        // Where all is in one file, `Units` looks at them.
+        let skeletons = if in_one_file { Vec::new() } else { skeletons(&dwarf)? };
         let supplement = if supplemented { places.supplement(file, &elf) } else { None };
         let supplement = supplement.and_then(|(file, elf)| sources.paged(&file, &elf));
         let no_supplement = supplemented && supplement.is_none();
         if let Some((supplement, _)) = supplement {
             dwarf.set_sup(supplement);
         }
-        let units = if !supplemented && skeletons.is_empty() && plain {
-            Some((Units::read(&dwarf, info.offset)?, pages))
+        let units = if !supplemented && skeletons.is_empty() {
+            Some((Units::read(&dwarf, info.offset)?, info.pages))
         } else {
             None
         };
@@ -167,6 +166,17 @@ impl DebugInfo {
     }
 }
 
+/// What no answer is made of: where variables are, and macros. In a C library half of what is compressed.
+const UNUSED: [SectionId; 4] =
+    [SectionId::DebugLoc, SectionId::DebugLocLists, SectionId::DebugMacinfo, SectionId::DebugMacro];
+
+/// Where the units are.
+struct Info {
+    pages: Arc<Pages>,
+    /// Of `.debug_info` in them.
+    offset: u64,
+}
+
 /// Where sections come from.
 struct Sources {
     /// Bytes that may still be taken into memory.
@@ -175,10 +185,29 @@ struct Sources {
 
 impl Sources {
     /// The debug info of a file, which is kept open.
-    fn paged(&self, file: &File, elf: &Elf) -> Option<(Dwarf, Arc<Pages>)> {
-        let pages = Arc::new(Pages::new(file.try_clone().ok()?));
-        let dwarf = Dwarf::load(|id| self.section(Some(&pages), file, elf, id.name()).ok_or(())).ok()?;
-        Some((cached(dwarf), pages))
+    fn paged(&self, file: &File, elf: &Elf) -> Option<(Dwarf, Info)> {
+        let pages = Arc::new(Pages::of_file(file.try_clone().ok()?));
+        let info = elf.section(SectionId::DebugInfo.name().as_bytes())?;
+        let unpacked = if info.flags & SHF_COMPRESSED == 0 {
+            None
+        } else {
+            Some(Arc::new(Pages::of_memory(self.content(info, file)?)))
+        };
+        let load = |id: SectionId| match &unpacked {
+            Some(unpacked) if id == SectionId::DebugInfo => {
+                Some(Section::of_pages(unpacked, 0, unpacked.unpacked()))
+            }
+            _ if UNUSED.contains(&id) => Some(Section::of_memory(Vec::new())),
+            _ => self.section(Some(&pages), file, elf, id.name()),
+        };
+        let dwarf = cached(Dwarf::load(|id| load(id).ok_or(())).ok()?);
+        Some((
+            dwarf,
+            match unpacked {
+                Some(pages) => Info { pages, offset: 0 },
+                None => Info { pages, offset: info.offset },
+            },
+        ))
     }
 
     /// A section's content; empty where there is none. `None`: it is broken, or too much.
@@ -187,11 +216,15 @@ impl Sources {
             return Some(Section::of_memory(Vec::new()));
         };
         if let Some(pages) = pages.filter(|_| section.flags & SHF_COMPRESSED == 0) {
-            return Some(Section::of_file(pages, section.offset, section.size));
+            return Some(Section::of_pages(pages, section.offset, section.size));
         }
+        self.content(section, file).map(Section::of_memory)
+    }
+
+    fn content(&self, section: &elf::Section, file: &File) -> Option<Vec<u8>> {
         let bytes = section.content(file, self.left.get())?;
         self.left.set(self.left.get().saturating_sub(bytes.len() as u64));
-        Some(Section::of_memory(bytes))
+        Some(bytes)
     }
 }
 
@@ -254,7 +287,7 @@ fn ranges<'a>(dwarf: &Dwarf, units: impl Iterator<Item = &'a Unit>) -> Vec<std::
 }
 
 fn package(file: &File, elf: &Elf, sources: &Sources) -> Option<DwarfPackage<Section>> {
-    let pages = Arc::new(Pages::new(file.try_clone().ok()?));
+    let pages = Arc::new(Pages::of_file(file.try_clone().ok()?));
     let section = |id: SectionId| {
         let name = id.dwo_name().unwrap_or_else(|| id.name());
         sources.section(Some(&pages), file, elf, name).ok_or(gimli::Error::Io)

@@ -22,8 +22,31 @@ const MAX_LEB128: usize = 10;
 
 /// A file, and the pages of it that were looked at last.
 pub(super) struct Pages {
-    file: File,
+    source: Source,
     state: Mutex<State>,
+}
+
+enum Source {
+    File(File),
+    /// What was compressed, a section alone.
+    Memory(Vec<u8>),
+}
+
+impl Source {
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(bytes, offset),
+            Self::Memory(memory) => Ok(copy_at(memory, offset, bytes)),
+        }
+    }
+}
+
+/// Copies what `memory` has at `offset`; returns how many bytes that are.
+fn copy_at(memory: &[u8], offset: u64, bytes: &mut [u8]) -> usize {
+    let rest = usize::try_from(offset).ok().and_then(|at| memory.get(at..)).unwrap_or_default();
+    let count = rest.len().min(bytes.len());
+    bytes[..count].copy_from_slice(&rest[..count]);
+    count
 }
 
 #[derive(Default)]
@@ -42,8 +65,21 @@ struct Page {
 }
 
 impl Pages {
-    pub(super) fn new(file: File) -> Self {
-        Self { file, state: Mutex::default() }
+    pub(super) fn of_file(file: File) -> Self {
+        Self { source: Source::File(file), state: Mutex::default() }
+    }
+
+    /// What was compressed.
+    pub(super) fn of_memory(bytes: Vec<u8>) -> Self {
+        Self { source: Source::Memory(bytes), state: Mutex::default() }
+    }
+
+    /// Bytes in memory beside the pages; of a file none.
+    pub(super) fn unpacked(&self) -> u64 {
+        match &self.source {
+            Source::File(_) => 0,
+            Source::Memory(memory) => memory.len() as u64,
+        }
     }
 
     /// Has an impossible offset, [`HIDDEN`], at each of these places, sorted, from now on: where the headers of units say where their
@@ -93,7 +129,7 @@ impl Pages {
         page.bytes.resize(PAGE as usize, 0);
         let mut filled = 0;
         while filled < page.bytes.len() {
-            match self.file.read_at(&mut page.bytes[filled..], page.number * PAGE + filled as u64) {
+            match self.source.read_at(&mut page.bytes[filled..], page.number * PAGE + filled as u64) {
                 Ok(0) => break,
                 Ok(got) => filled += got,
                 Err(error) => {
@@ -126,7 +162,7 @@ fn hide(page: &mut Page, places: &[u64]) {
 
 #[derive(Clone)]
 enum Content {
-    File(Arc<Pages>),
+    Pages(Arc<Pages>),
     /// What was compressed, or of a file that is not kept open.
     Memory(Arc<[u8]>),
 }
@@ -146,9 +182,9 @@ impl fmt::Debug for Section {
 }
 
 impl Section {
-    /// `size` bytes of a file.
-    pub(super) fn of_file(pages: &Arc<Pages>, offset: u64, size: u64) -> Self {
-        Self { content: Content::File(Arc::clone(pages)), at: offset, end: offset.saturating_add(size) }
+    /// `size` bytes from `offset` on.
+    pub(super) fn of_pages(pages: &Arc<Pages>, offset: u64, size: u64) -> Self {
+        Self { content: Content::Pages(Arc::clone(pages)), at: offset, end: offset.saturating_add(size) }
     }
 
     pub(super) fn of_memory(bytes: Vec<u8>) -> Self {
@@ -165,13 +201,8 @@ impl Section {
         let want = usize::try_from(self.end - self.at).map_or(bytes.len(), |left| left.min(bytes.len()));
         let bytes = &mut bytes[..want];
         match &self.content {
-            Content::File(pages) => pages.copy(self.at, bytes).map_err(|_| Error::Io),
-            Content::Memory(memory) => {
-                let rest = usize::try_from(self.at).ok().and_then(|at| memory.get(at..)).unwrap_or_default();
-                let count = rest.len().min(want);
-                bytes[..count].copy_from_slice(&rest[..count]);
-                Ok(count)
-            }
+            Content::Pages(pages) => pages.copy(self.at, bytes).map_err(|_| Error::Io),
+            Content::Memory(memory) => Ok(copy_at(memory, self.at, bytes)),
         }
     }
 
@@ -316,12 +347,18 @@ mod tests {
 
     use super::*;
 
-    fn both(bytes: &[u8]) -> [Section; 2] {
+    fn each(bytes: &[u8]) -> [Section; 3] {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"before").unwrap();
         file.write_all(bytes).unwrap();
-        let pages = Arc::new(Pages::new(file));
-        [Section::of_file(&pages, 6, bytes.len() as u64), Section::of_memory(bytes.to_vec())]
+        let pages = Arc::new(Pages::of_file(file));
+        let unpacked = Arc::new(Pages::of_memory(bytes.to_vec()));
+        let all = bytes.len() as u64;
+        [
+            Section::of_pages(&pages, 6, all),
+            Section::of_pages(&unpacked, 0, all),
+            Section::of_memory(bytes.to_vec()),
+        ]
     }
 
     /// What each way of reading gives, and how much is left then.
@@ -351,7 +388,7 @@ mod tests {
             let mut theirs = theirs;
             theirs.skip(at).unwrap();
             let wanted = readings(&theirs);
-            for section in both(&bytes) {
+            for section in each(&bytes) {
                 let mut ours = section.clone();
                 ours.skip(at).unwrap();
                 assert_eq!(readings(&ours), wanted, "at {at}");
@@ -365,8 +402,8 @@ mod tests {
     fn hidden_places_read_as_impossible_offsets_also_across_pages_and_as_they_are_afterwards() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1; 3 * PAGE as usize]).unwrap();
-        let pages = Arc::new(Pages::new(file));
-        let section = Section::of_file(&pages, 0, 3 * PAGE);
+        let pages = Arc::new(Pages::of_file(file));
+        let section = Section::of_pages(&pages, 0, 3 * PAGE);
         let hidden = [10, PAGE - 4, PAGE + 100, 2 * PAGE - 2];
         for places in [hidden.to_vec(), Vec::new()] {
             pages.hide(places.clone());
@@ -383,8 +420,8 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let size = PAGE * (MAX_PAGES as u64 + 10);
         file.set_len(size).unwrap();
-        let pages = Arc::new(Pages::new(file.try_clone().unwrap()));
-        let mut section = Section::of_file(&pages, 0, size);
+        let pages = Arc::new(Pages::of_file(file.try_clone().unwrap()));
+        let mut section = Section::of_pages(&pages, 0, size);
         while section.len() > 8 {
             section.skip(PAGE as usize - 8).unwrap_or_else(|_| section.empty());
             let _ = section.read_u64();
@@ -395,10 +432,10 @@ mod tests {
         );
         file.set_len(100).unwrap();
         pages.forget();
-        let mut section = Section::of_file(&pages, 0, size);
+        let mut section = Section::of_pages(&pages, 0, size);
         section.skip(96).unwrap();
         assert_eq!(section.read_u64(), Err(Error::UnexpectedEof(ReaderOffsetId(96))));
         assert!(section.find(1).is_err() && section.to_slice().is_err());
-        assert!(Section::of_file(&pages, u64::MAX - 3, 8).read_u32().is_err());
+        assert!(Section::of_pages(&pages, u64::MAX - 3, 8).read_u32().is_err());
     }
 }

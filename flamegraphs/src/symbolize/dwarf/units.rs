@@ -3,8 +3,6 @@
 //! addr2line parses the head of every unit, 500 bytes and a list of files each: of a program of 100 MiB that takes as much memory. So the
 //! others are hidden from it.
 
-use gimli::{DW_AT_low_pc, DW_AT_ranges};
-
 use super::{Dwarf, Unit};
 
 /// Units that are looked into together have so many bytes at most, or there is but one. What is parsed takes as much again.
@@ -160,7 +158,9 @@ impl Units {
 /// Whether it says where its code is.
 fn says_ranges(unit: &Unit) -> bool {
     let root = unit.entry(unit.header.root_offset());
-    root.is_ok_and(|root| root.attrs().iter().any(|attr| matches!(attr.name(), DW_AT_low_pc | DW_AT_ranges)))
+    root.is_ok_and(|root| {
+        root.attrs().iter().any(|attr| matches!(attr.name(), gimli::DW_AT_low_pc | gimli::DW_AT_ranges))
+    })
 }
 
 /// Adds the ranges of a unit.
