@@ -1,0 +1,72 @@
+//! Labels of a series.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The label that holds a metric's name.
+pub const NAME: &str = "__name__";
+
+/// Labels, sorted by name, each once; an empty value is as good as no label, so there is none. The name of the metric is
+/// [`NAME`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
+
+impl Labels {
+    /// Of these pairs; of two of one name the last counts.
+    pub fn new(pairs: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) -> Self {
+        let mut labels = Self::default();
+        for (name, value) in pairs {
+            labels.set(name, value);
+        }
+        labels
+    }
+
+    /// The value of a label; empty: there is none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> &str {
+        self.place(name).map_or("", |at| &self.0[at].1)
+    }
+
+    /// Sets a label, or takes it away where `value` is empty.
+    pub fn set(&mut self, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) {
+        let (name, value) = (name.into(), value.into());
+        match (self.place(&name), value.is_empty()) {
+            (Ok(at), true) => drop(self.0.remove(at)),
+            (Ok(at), false) => self.0[at].1 = value,
+            (Err(_), true) => {}
+            (Err(at), false) => self.0.insert(at, (name, value)),
+        }
+    }
+
+    /// Takes a label away.
+    pub fn remove(&mut self, name: &str) {
+        if let Ok(at) = self.place(name) {
+            self.0.remove(at);
+        }
+    }
+
+    /// Names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(own, _)| (**own).cmp(name))
+    }
+}
+
+impl fmt::Display for Labels {
+    /// As in a query: `name{a="1",b="2"}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.iter().filter(|(name, _)| **name != *NAME).peekable();
+        f.write_str(self.get(NAME))?;
+        if rest.peek().is_none() && !self.get(NAME).is_empty() {
+            return Ok(());
+        }
+        f.write_str("{")?;
+        for (at, (name, value)) in rest.enumerate() {
+            write!(f, "{}{name}={value:?}", if at > 0 { "," } else { "" })?;
+        }
+        f.write_str("}")
+    }
+}
