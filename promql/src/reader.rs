@@ -1,8 +1,7 @@
 //! Where series come from.
 
-use std::fmt;
-
 use crate::labels::Labels;
+use crate::matcher::Matcher;
 
 /// The value that ends a series: the bits of one NaN among many, as Prometheus has it.
 pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
@@ -29,37 +28,6 @@ pub struct Span {
     pub from_ms: i64,
     /// Last.
     pub to_ms: i64,
-}
-
-/// How a label is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `=~`: the whole value, where `.` is any character.
-    Matches,
-    /// `!~`
-    NotMatches,
-}
-
-/// A condition on one label. A label that a series has not is empty.
-#[derive(Clone)]
-pub struct Matcher {
-    /// Its name; that of the metric is `__name__`.
-    pub label: String,
-    /// How it is compared.
-    pub operator: Operator,
-    /// With what: a value or a regular expression.
-    pub value: String,
-    // The compiled expression lies beside it; see `Matcher::new`.
-}
-
-impl fmt::Debug for Matcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:?}{:?}", self.label, self.operator, self.value)
-    }
 }
 
 /// A series and its samples of a span, in the order of their times, each time once.
