@@ -1,6 +1,7 @@
 //! The embedded store: what is acknowledged is there, once, whatever happens.
 
 mod limits;
+mod view;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
