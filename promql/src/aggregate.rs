@@ -123,13 +123,10 @@ impl Evaluator<'_> {
                 return Ok(());
             }
             let key = aggregate.key(&row.labels);
-            let folds = match groups.get_mut(&key) {
-                Some(folds) => folds,
-                None => {
-                    charge.add(steps.count * size_of::<(bool, F)>() + key.bytes())?;
-                    groups.entry(key).or_insert_with(|| vec![(false, F::default()); steps.count])
-                }
-            };
+            if !groups.contains_key(&key) {
+                charge.add(steps.count * size_of::<(bool, F)>() + key.bytes())?;
+            }
+            let folds = groups.entry(key).or_insert_with(|| vec![(false, F::default()); steps.count]);
             for ((begun, fold), value) in folds.iter_mut().zip(row.points) {
                 if !is_absent(value) {
                     *begun = true;

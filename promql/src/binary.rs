@@ -76,8 +76,11 @@ impl Evaluator<'_> {
     ) -> Result<()> {
         let scalars = self.scalar(scalar, steps)?;
         let mut computed = |mut row: Row| {
-            for (value, scalar) in row.points.iter_mut().zip(&scalars).filter(|(value, _)| !is_absent(**value)) {
-                let result = if scalar_left { binary.value(*scalar, *value) } else { binary.value(*value, *scalar) };
+            for (value, scalar) in
+                row.points.iter_mut().zip(&scalars).filter(|(value, _)| !is_absent(**value))
+            {
+                let result =
+                    if scalar_left { binary.value(*scalar, *value) } else { binary.value(*value, *scalar) };
                 // A comparison keeps the value of the vector, on whichever side it is.
                 if !binary.filters() || is_absent(result) {
                     *value = result;

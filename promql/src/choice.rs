@@ -43,7 +43,9 @@ impl Evaluator<'_> {
             let mut points = Vec::with_capacity(steps.count);
             for (step, share) in shares.iter().enumerate() {
                 values.clear();
-                values.extend(members.iter().map(|nth| rows[*nth].points[step]).filter(|value| !is_absent(*value)));
+                values.extend(
+                    members.iter().map(|nth| rows[*nth].points[step]).filter(|value| !is_absent(*value)),
+                );
                 points.push(if values.is_empty() { ABSENT } else { quantile(*share, &mut values) });
             }
             self.options.check_time()?;
@@ -66,13 +68,10 @@ impl Evaluator<'_> {
             for (step, value) in row.points.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
                 let mut labels = key.clone();
                 labels.set(label.as_str(), crate::number::plain(*value));
-                let points = match counts.get_mut(&labels) {
-                    Some(points) => points,
-                    None => {
-                        charge.add(steps.count * size_of::<f64>() + labels.bytes())?;
-                        counts.entry(labels).or_insert_with(|| vec![ABSENT; steps.count])
-                    }
-                };
+                if !counts.contains_key(&labels) {
+                    charge.add(steps.count * size_of::<f64>() + labels.bytes())?;
+                }
+                let points = counts.entry(labels).or_insert_with(|| vec![ABSENT; steps.count]);
                 points[step] = if is_absent(points[step]) { 1.0 } else { points[step] + 1.0 };
             }
             Ok(())
@@ -93,7 +92,9 @@ impl Evaluator<'_> {
             }
             if ratio && parameter.abs() > 1.0 {
                 let cap = parameter.signum();
-                self.warn(format!("ratio value should be between -1 and 1, got {parameter}, capping to {cap}"));
+                self.warn(format!(
+                    "ratio value should be between -1 and 1, got {parameter}, capping to {cap}"
+                ));
             }
             if !ratio && parameter.abs() >= i64::MAX as f64 {
                 return Err(QueryError::Argument(format!("{parameter} is not a number of series")));
@@ -114,20 +115,25 @@ impl Evaluator<'_> {
                 match aggregate.by {
                     Aggregator::Topk => order.sort_by(|a, b| leading(value(*b), value(*a))),
                     Aggregator::Bottomk => order.sort_by(|a, b| trailing(value(*a), value(*b))),
-                    Aggregator::LimitRatio => order.retain(|nth| falls_in(&rows[members[*nth]].labels, *parameter)),
+                    Aggregator::LimitRatio => {
+                        order.retain(|nth| falls_in(\&rows[members[*nth]].labels, *parameter));
+                    }
                     _ => {}
                 }
                 if !ratio {
                     order.truncate(if *parameter < 1.0 { 0 } else { *parameter as usize });
                 }
-                order.iter().for_each(|nth| kept[*nth][step] = true);
+                for nth in &order {
+                    kept[*nth][step] = true;
+                }
             }
             self.options.check_time()?;
             let by_choice = if steps.count == 1 { order } else { (0..members.len()).collect() };
             for nth in by_choice {
                 let row = &rows[members[nth]];
                 let values = row.points.iter().zip(&kept[nth]);
-                let points: Vec<f64> = values.map(|(value, kept)| if *kept { *value } else { ABSENT }).collect();
+                let points: Vec<f64> =
+                    values.map(|(value, kept)| if *kept { *value } else { ABSENT }).collect();
                 sink(Row { labels: row.labels.clone(), points })?;
             }
         }

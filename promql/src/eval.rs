@@ -67,9 +67,10 @@ impl<'a> Evaluator<'a> {
             Node::Binary(binary) => self.binary(binary, steps, sink),
             Node::Aggregate(aggregate) => self.aggregate(aggregate, steps, sink),
             Node::Call(call) => self.call(call, steps, sink),
-            Node::Number(_) | Node::Text(_) | Node::Range(_) => {
-                Err(QueryError::Argument(format!("an instant vector was expected, not a {}", node.kind().name())))
-            }
+            Node::Number(_) | Node::Text(_) | Node::Range(_) => Err(QueryError::Argument(format!(
+                "an instant vector was expected, not a {}",
+                node.kind().name()
+            ))),
         }
     }
 

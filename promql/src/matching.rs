@@ -138,7 +138,12 @@ fn pair(binary: &Binary, many: &Row, one: &Row, many_right: bool, taken: &mut [b
 }
 
 /// Fails where the side of which there must be one series has two at the same step.
-fn refuse_twins(ones: &HashMap<Labels, Vec<&Row>>, many: &Rows, steps: Steps, many_right: bool) -> Result<()> {
+fn refuse_twins(
+    ones: &HashMap<Labels, Vec<&Row>>,
+    many: &Rows,
+    steps: Steps,
+    many_right: bool,
+) -> Result<()> {
     for (key, rows) in ones.iter().filter(|(_, rows)| rows.len() > 1) {
         // Without the other side there is nothing to match.
         let other = presence(many.iter(), steps);

@@ -202,29 +202,6 @@ impl Node {
             Self::Number(_) | Self::Text(_) | Self::Binary(_) => false,
         }
     }
-
-    /// Calls this with each part that it is made of, and with itself.
-    pub(crate) fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&'a Self)) {
-        visitor(self);
-        match self {
-            Self::Number(_) | Self::Text(_) | Self::Selector(_) => {}
-            Self::Range(range) => {
-                if let Source::Subquery { inner, .. } = &range.of {
-                    inner.visit(visitor);
-                }
-            }
-            Self::Negate(node) => node.visit(visitor),
-            Self::Binary(binary) => {
-                binary.left.visit(visitor);
-                binary.right.visit(visitor);
-            }
-            Self::Aggregate(aggregate) => {
-                aggregate.parameter.iter().for_each(|node| node.visit(visitor));
-                aggregate.of.visit(visitor);
-            }
-            Self::Call(call) => call.arguments.iter().for_each(|node| node.visit(visitor)),
-        }
-    }
 }
 
 impl Binary {
@@ -240,7 +217,9 @@ impl Selector {
     fn has_one_name(&self) -> bool {
         use crate::matcher::Operator;
         let named = |matcher: &Matcher| {
-            matcher.label == crate::labels::NAME && matcher.operator == Operator::Equal && !matcher.value.is_empty()
+            matcher.label == crate::labels::NAME
+                && matcher.operator == Operator::Equal
+                && !matcher.value.is_empty()
         };
         matches!(self.sets.as_slice(), [only] if only.iter().any(named))
     }

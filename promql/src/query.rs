@@ -56,7 +56,13 @@ impl Query {
     }
 
     /// The values from `span.from_ms` on, each `step_ms`, up to `span.to_ms`.
-    pub fn range(&self, reader: &dyn Reader, span: Span, step_ms: i64, options: &Options<'_>) -> Result<Answer> {
+    pub fn range(
+        &self,
+        reader: &dyn Reader,
+        span: Span,
+        step_ms: i64,
+        options: &Options<'_>,
+    ) -> Result<Answer> {
         let steps = steps(span, step_ms, options)?;
         let evaluator = Evaluator::new(reader, options, span.from_ms, span.to_ms);
         let series = |labels, points: Vec<f64>| {
@@ -164,8 +170,10 @@ fn order(call: &Call, elements: &mut [Element]) {
             });
             let names: Vec<&str> = names.collect();
             elements.sort_by(|a, b| {
-                let by_names = names.iter().map(|name| compare_naturally(a.labels.get(name), b.labels.get(name)));
-                let order = by_names.fold(Ordering::Equal, Ordering::then).then_with(|| a.labels.cmp(&b.labels));
+                let by_names =
+                    names.iter().map(|name| compare_naturally(a.labels.get(name), b.labels.get(name)));
+                let order =
+                    by_names.fold(Ordering::Equal, Ordering::then).then_with(|| a.labels.cmp(&b.labels));
                 if descending { order.reverse() } else { order }
             });
         }

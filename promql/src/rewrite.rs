@@ -63,7 +63,10 @@ mod tests {
             ("MEAN by (comm) (x)", "avg by (comm) (x)"),
             ("median(x)", "quantile(0.5, x)"),
             ("median by (a, b) (x) > 1", "quantile by (a, b) (0.5, x) > 1"),
-            ("median(median_over_time(x[5m])) by (a)", "quantile(0.5, quantile_over_time(0.5, x[5m])) by (a)"),
+            (
+                "median(median_over_time(x[5m])) by (a)",
+                "quantile(0.5, quantile_over_time(0.5, x[5m])) by (a)",
+            ),
             ("mean_over_time(x[1m])", "avg_over_time(x[1m])"),
             ("holt_winters(x[1m], 0.5, 0.5)", "double_exponential_smoothing(x[1m], 0.5, 0.5)"),
         ] {
@@ -73,7 +76,13 @@ mod tests {
 
     #[test]
     fn names_strings_and_comments_stay() {
-        for text in ["mean", "median{mean=\"median(x)\"}", "sum by (mean) (x) # mean(x)", "avg(mean_over_time)", "x:mean(y)"] {
+        for text in [
+            "mean",
+            "median{mean=\"median(x)\"}",
+            "sum by (mean) (x) # mean(x)",
+            "avg(mean_over_time)",
+            "x:mean(y)",
+        ] {
             assert_eq!(aliases(text), text);
         }
     }

@@ -15,7 +15,13 @@ type SampleSink<'s> = &'s mut dyn FnMut(Labels, &[Sample]) -> Result<()>;
 impl Evaluator<'_> {
     /// The newest value of each series at each step, unless it is older than the lookback or the series has ended; or the time
     /// of that value, in seconds.
-    pub(crate) fn select(&self, selector: &Selector, steps: Steps, times: bool, sink: Sink<'_>) -> Result<()> {
+    pub(crate) fn select(
+        &self,
+        selector: &Selector,
+        steps: Steps,
+        times: bool,
+        sink: Sink<'_>,
+    ) -> Result<()> {
         let lookback_ms = self.options.lookback_ms;
         let span = self.span(selector.time, steps, lookback_ms);
         self.read(selector, span, &mut |series| {
@@ -78,7 +84,12 @@ impl Evaluator<'_> {
         Span { from_ms, to_ms: self.reference(time, steps.last()) }
     }
 
-    fn read(&self, selector: &Selector, span: Span, sink: &mut dyn FnMut(Series) -> Result<()>) -> Result<()> {
+    fn read(
+        &self,
+        selector: &Selector,
+        span: Span,
+        sink: &mut dyn FnMut(Series) -> Result<()>,
+    ) -> Result<()> {
         let mut seen = HashSet::new();
         for matchers in &selector.sets {
             for series in self.reader.select(matchers, span)? {

@@ -47,7 +47,9 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
             '#' => (Kind::Space, rest.find('\n').unwrap_or(rest.len())),
             '"' | '\'' | '`' => (Kind::Text, quoted(rest, first)),
             _ if first.is_ascii_whitespace() => (Kind::Space, run(rest, |c| c.is_ascii_whitespace())),
-            _ if first.is_ascii_digit() => (Kind::Number, run(rest, |c| c.is_ascii_alphanumeric() || c == '.')),
+            _ if first.is_ascii_digit() => {
+                (Kind::Number, run(rest, |c| c.is_ascii_alphanumeric() || c == '.'))
+            }
             _ if is_word(first) => (Kind::Word, run(rest, |c| is_word(c) || c.is_ascii_digit())),
             _ => (Kind::Sign, first.len_utf8()),
         };
@@ -142,10 +144,21 @@ mod tests {
 
     #[test]
     fn what_nests_too_deep_is_refused_before_it_is_parsed() {
-        let deep = |open: &str, close: &str| format!("{}x{}", open.repeat(100_000 / 8), close.repeat(100_000 / 8));
-        for text in [deep("(", ")"), deep("-", ""), deep("abs(", ")"), deep("1+", ""), deep("", "[1:1]"), deep("", " or x")] {
+        let deep =
+            |open: &str, close: &str| format!("{}x{}", open.repeat(100_000 / 8), close.repeat(100_000 / 8));
+        for text in [
+            deep("(", ")"),
+            deep("-", ""),
+            deep("abs(", ")"),
+            deep("1+", ""),
+            deep("", "[1:1]"),
+            deep("", " or x"),
+        ] {
             let error = check_size(&text);
-            assert!(matches!(error, Err(ParseError::TooDeep { .. } | ParseError::TooLong { .. })), "{error:?}");
+            assert!(
+                matches!(error, Err(ParseError::TooDeep { .. } | ParseError::TooLong { .. })),
+                "{error:?}"
+            );
         }
     }
 

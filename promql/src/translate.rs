@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use promql_parser::label::{MatchOp, Matcher as ParsedMatcher};
-use promql_parser::parser::token::{
-    self as t, TokenType,
-};
+use promql_parser::parser::token::{self as t, TokenType};
 use promql_parser::parser::{
     AggregateExpr, AtModifier, BinaryExpr, Call as ParsedCall, Expr, LabelModifier, Offset, SubqueryExpr,
     VectorMatchCardinality, VectorSelector,
@@ -17,7 +15,8 @@ use crate::functions;
 use crate::labels::NAME;
 use crate::matcher::{Matcher, Operator};
 use crate::plan::{
-    Aggregate, Aggregator, At, Binary, Call, Group, Matching, Node, Operation, Range, Selector, Source, Time, Type,
+    Aggregate, Aggregator, At, Binary, Call, Group, Matching, Node, Operation, Range, Selector, Source, Time,
+    Type,
 };
 
 type Result<T> = std::result::Result<T, ParseError>;
@@ -41,9 +40,10 @@ pub(crate) fn node(expr: &Expr) -> Result<Node> {
             Node::Negate(Box::new(inner))
         }
         Expr::VectorSelector(parsed) => Node::Selector(selector(parsed)?),
-        Expr::MatrixSelector(matrix) => {
-            Node::Range(Range { of: Source::Selector(selector(&matrix.vs)?), range_ms: millis(matrix.range)? })
-        }
+        Expr::MatrixSelector(matrix) => Node::Range(Range {
+            of: Source::Selector(selector(&matrix.vs)?),
+            range_ms: millis(matrix.range)?,
+        }),
         Expr::Subquery(parsed) => subquery(parsed)?,
         Expr::Binary(parsed) => Node::Binary(binary(parsed)?),
         Expr::Aggregate(parsed) => Node::Aggregate(aggregate(parsed)?),
@@ -88,7 +88,8 @@ fn time(at: Option<&AtModifier>, offset: Option<&Offset>) -> Result<Time> {
 fn selector(parsed: &VectorSelector) -> Result<Selector> {
     let name = parsed.name.as_ref().map(|name| condition(NAME, Operator::Equal, name)).transpose()?;
     let alternatives = &parsed.matchers.or_matchers;
-    let sets = if alternatives.is_empty() { std::slice::from_ref(&parsed.matchers.matchers) } else { alternatives };
+    let sets =
+        if alternatives.is_empty() { std::slice::from_ref(&parsed.matchers.matchers) } else { alternatives };
     let sets = sets
         .iter()
         .map(|set| name.iter().cloned().map(Ok).chain(set.iter().map(matcher)).collect())
@@ -107,7 +108,8 @@ fn matcher(parsed: &ParsedMatcher) -> Result<Matcher> {
 }
 
 fn condition(label: &str, operator: Operator, value: &str) -> Result<Matcher> {
-    Matcher::new(label, operator, value).map_err(|error| syntax(format!("regular expression of {label}: {error}")))
+    Matcher::new(label, operator, value)
+        .map_err(|error| syntax(format!("regular expression of {label}: {error}")))
 }
 
 fn subquery(parsed: &SubqueryExpr) -> Result<Node> {
@@ -166,8 +168,12 @@ fn binary(parsed: &BinaryExpr) -> Result<Binary> {
             matching.labels = names(&labels.labels().labels);
         }
         matching.group = match &modifier.card {
-            VectorMatchCardinality::ManyToOne(copied) => Some(Group { right: false, copied: names(&copied.labels) }),
-            VectorMatchCardinality::OneToMany(copied) => Some(Group { right: true, copied: names(&copied.labels) }),
+            VectorMatchCardinality::ManyToOne(copied) => {
+                Some(Group { right: false, copied: names(&copied.labels) })
+            }
+            VectorMatchCardinality::OneToMany(copied) => {
+                Some(Group { right: true, copied: names(&copied.labels) })
+            }
             VectorMatchCardinality::OneToOne | VectorMatchCardinality::ManyToMany => None,
         };
     }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::eval::{Evaluator, Sink};
 use crate::labels::{Labels, NAME};
 use crate::plan::{Call, Node};
-use crate::rows::{ABSENT, Row, Rows, Steps, is_absent};
+use crate::rows::{ABSENT, Merged, Row, Rows, Steps, is_absent};
 
 /// Difference between neighbouring buckets that rounding explains, relative to the larger.
 const ROUNDING: f64 = 1e-12;
@@ -27,7 +27,9 @@ impl Evaluator<'_> {
 
     pub(super) fn histogram_fraction(&self, call: &Call, steps: Steps, sink: Sink<'_>) -> Result<()> {
         let (from, to) = (self.scalar(&call.arguments[0], steps)?, self.scalar(&call.arguments[1], steps)?);
-        self.each_histogram(&call.arguments[2], steps, sink, &|buckets, step| fraction(from[step], to[step], buckets))
+        self.each_histogram(&call.arguments[2], steps, sink, &|buckets, step| {
+            fraction(from[step], to[step], buckets)
+        })
     }
 
     /// Gathers the buckets of each histogram at each step, in order, and computes a value of them.
@@ -39,11 +41,13 @@ impl Evaluator<'_> {
         value: &dyn Fn(&[Bucket], usize) -> f64,
     ) -> Result<()> {
         let rows = self.rows(argument, steps)?;
+        let mut merged = Merged::new(&self.budget)?;
         for (labels, series) in self.histograms(&rows) {
             let mut points = Vec::with_capacity(steps.count);
             let mut buckets = Vec::with_capacity(series.len());
             for step in 0..steps.count {
-                let values = series.iter().map(|(bound, row)| Bucket { bound: *bound, count: row.points[step] });
+                let values =
+                    series.iter().map(|(bound, row)| Bucket { bound: *bound, count: row.points[step] });
                 buckets.clear();
                 buckets.extend(values.filter(|bucket| !is_absent(bucket.count)));
                 if buckets.is_empty() {
@@ -59,9 +63,9 @@ impl Evaluator<'_> {
                 }
                 points.push(if complete.is_some() { value(&buckets, step) } else { f64::NAN });
             }
-            sink(Row { labels, points })?;
+            merged.push(Row { labels: labels.nameless(), points })?;
         }
-        Ok(())
+        merged.rows().drain(sink)
     }
 
     /// The series of each histogram, by bound. What has no bound is left out, and said.
@@ -77,7 +81,7 @@ impl Evaluator<'_> {
                 ));
                 continue;
             };
-            let mut labels = row.labels.clone().nameless();
+            let mut labels = row.labels.clone();
             labels.remove("le");
             let place = *places.entry(labels.clone()).or_insert(histograms.len());
             if place == histograms.len() {
@@ -94,7 +98,7 @@ impl Evaluator<'_> {
 
 /// The number of a label `le`; infinity has a sign or not.
 pub(crate) fn bound(text: &str) -> Option<f64> {
-    text.parse().ok()
+    text.parse().ok().filter(|bound: &f64| !bound.is_nan())
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -18,8 +18,9 @@ fn text(call: &Call, nth: usize) -> &str {
 impl Evaluator<'_> {
     pub(super) fn label_replace(&self, call: &Call, steps: Steps, sink: Sink<'_>) -> Result<()> {
         let [target, replacement, source, expression] = [1, 2, 3, 4].map(|nth| text(call, nth));
-        let regex = crate::matcher::whole(expression)
-            .map_err(|_| QueryError::Argument(format!("invalid regular expression in label_replace(): {expression}")))?;
+        let regex = crate::matcher::whole(expression).map_err(|_| {
+            QueryError::Argument(format!("invalid regular expression in label_replace(): {expression}"))
+        })?;
         check_name(target, "label_replace")?;
         self.relabeled(call, steps, sink, &|row| {
             let value = row.labels.get(source);
@@ -65,10 +66,15 @@ pub(crate) fn compare_naturally(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
         let ((part_a, rest_a), (part_b, rest_b)) = (part(a), part(b));
-        let numbers = part_a.starts_with(|c: char| c.is_ascii_digit()) && part_b.starts_with(|c: char| c.is_ascii_digit());
+        let numbers = part_a.starts_with(|c: char| c.is_ascii_digit())
+            && part_b.starts_with(|c: char| c.is_ascii_digit());
         let order = if numbers {
             let (digits_a, digits_b) = (part_a.trim_start_matches('0'), part_b.trim_start_matches('0'));
-            digits_a.len().cmp(&digits_b.len()).then(digits_a.cmp(digits_b)).then(part_b.len().cmp(&part_a.len()))
+            digits_a
+                .len()
+                .cmp(&digits_b.len())
+                .then(digits_a.cmp(digits_b))
+                .then(part_b.len().cmp(&part_a.len()))
         } else {
             part_a.cmp(part_b)
         };

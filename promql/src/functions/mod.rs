@@ -35,7 +35,7 @@ pub(crate) enum Function {
 }
 
 /// Functions that are computed in a way of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Special {
     Absent,
     AbsentOverTime,
@@ -108,7 +108,8 @@ pub(crate) fn find(name: &str) -> Result<Function, ParseError> {
         .or_else(|| time::find(name).map(Function::Date))
         .or_else(of_window)
         .ok_or_else(|| {
-            let reason = UNSUPPORTED.iter().find(|(own, _)| *own == name).map_or(EXPERIMENTAL, |(_, why)| why);
+            let reason =
+                UNSUPPORTED.iter().find(|(own, _)| *own == name).map_or(EXPERIMENTAL, |(_, why)| why);
             ParseError::Unsupported { what: name.to_owned(), reason }
         })
 }
@@ -139,9 +140,8 @@ impl Function {
 
 /// Adds the arguments that a call may leave out.
 pub(crate) fn defaults(name: &str, function: Function, arguments: &mut Vec<Node>) {
-    let special = |name, special, arguments| {
-        Node::Call(Call { name, function: Function::Special(special), arguments })
-    };
+    let special =
+        |name, special, arguments| Node::Call(Call { name, function: Function::Special(special), arguments });
     if name == "round" && arguments.len() == 1 {
         arguments.push(Node::Number(1.0));
     }
@@ -160,7 +160,8 @@ impl Evaluator<'_> {
                 let rows = self.rows(&call.arguments[0], steps)?;
                 Ok((0..steps.count)
                     .map(|step| {
-                        let mut values = rows.iter().map(|row| row.points[step]).filter(|value| !is_absent(*value));
+                        let mut values =
+                            rows.iter().map(|row| row.points[step]).filter(|value| !is_absent(*value));
                         match (values.next(), values.next()) {
                             (Some(only), None) => only,
                             _ => f64::NAN,

@@ -16,7 +16,9 @@ pub(super) fn find(name: &str) -> Option<OfWindow> {
         "max_over_time" => |window, _| window.samples[extreme(window, |value, most| value > most)].value,
         "min_over_time" => |window, _| window.samples[extreme(window, |value, least| value < least)].value,
         "present_over_time" => |_, _| 1.0,
-        "quantile_over_time" => |window, parameters| quantile(parameters[0], &mut window.values().collect::<Vec<_>>()),
+        "quantile_over_time" => {
+            |window, parameters| quantile(parameters[0], &mut window.values().collect::<Vec<_>>())
+        }
         "stddev_over_time" => |window, _| variance(window).sqrt(),
         "stdvar_over_time" => |window, _| variance(window),
         "sum_over_time" => |window, _| {
@@ -50,7 +52,9 @@ fn variance(window: &Window<'_>) -> f64 {
 fn mad(window: &Window<'_>) -> f64 {
     let mut values: Vec<f64> = window.values().collect();
     let median = quantile(0.5, &mut values);
-    values.iter_mut().for_each(|value| *value = (*value - median).abs());
+    for value in &mut values {
+        *value = (*value - median).abs();
+    }
     quantile(0.5, &mut values)
 }
 

@@ -5,9 +5,9 @@ use crate::rows::ABSENT;
 
 pub(super) fn find(name: &str) -> Option<OfWindow> {
     Some(match name {
-        "rate" => |window, _| extrapolated(window, true) / window.seconds(),
-        "increase" => |window, _| extrapolated(window, true),
-        "delta" => |window, _| extrapolated(window, false),
+        "rate" => |window, _| extrapolated(window, true).map_or(ABSENT, |change| change / window.seconds()),
+        "increase" => |window, _| extrapolated(window, true).unwrap_or(ABSENT),
+        "delta" => |window, _| extrapolated(window, false).unwrap_or(ABSENT),
         "irate" => |window, _| newest(window, true),
         "idelta" => |window, _| newest(window, false),
         "changes" => changes,
@@ -25,9 +25,9 @@ const MAX_GAP: f64 = 1.1;
 /// The change over the whole span: that between the first and the last sample, extended to the borders where the samples reach
 /// close to them, else by half a mean gap. A counter that begins in the span is not extended below zero, and what it lost at a
 /// reset is added. One sample says nothing.
-fn extrapolated(window: &Window<'_>, counter: bool) -> f64 {
+fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
     if window.samples.len() < 2 {
-        return ABSENT;
+        return None;
     }
     let (first, last) = (window.first(), window.last());
     let mut change = last.value - first.value;
@@ -43,7 +43,7 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> f64 {
         before = before.min(sampled * (first.value / change));
     }
     let after = reach(seconds(last.at_ms, window.to_ms));
-    change * ((sampled + before + after) / sampled)
+    Some(change * ((sampled + before + after) / sampled))
 }
 
 fn seconds(from_ms: i64, to_ms: i64) -> f64 {
@@ -60,6 +60,7 @@ fn newest(window: &Window<'_>, counter: bool) -> f64 {
     change / seconds(before.at_ms, last.at_ms)
 }
 
+#[expect(clippy::float_cmp, reason = "a change is any difference")]
 fn changes(window: &Window<'_>, _: &[f64]) -> f64 {
     let differ = |pair: &&[crate::Sample]| {
         let (before, after) = (pair[0].value, pair[1].value);

@@ -69,7 +69,16 @@ mod tests {
     fn dates_are_those_of_the_calendar() {
         // 2024-02-29T12:34:56Z, a Thursday.
         let leap = 1_709_210_096;
-        let parts = ["year", "month", "day_of_month", "hour", "minute", "day_of_week", "day_of_year", "days_in_month"];
+        let parts = [
+            "year",
+            "month",
+            "day_of_month",
+            "hour",
+            "minute",
+            "day_of_week",
+            "day_of_year",
+            "days_in_month",
+        ];
         assert_eq!(parts.map(|name| part(name, leap)), [2024, 2, 29, 12, 34, 4, 60, 29]);
         // 1969-12-31T23:59:59Z, a Wednesday.
         assert_eq!(parts.map(|name| part(name, -1)), [1969, 12, 31, 23, 59, 3, 365, 31]);

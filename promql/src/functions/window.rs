@@ -68,12 +68,16 @@ impl Evaluator<'_> {
         };
         let parameters = self.parameters(call, steps)?;
         if call.name == "quantile_over_time" {
-            parameters.iter().for_each(|shares| self.check_shares(shares));
+            for shares in &parameters {
+                self.check_shares(shares);
+            }
         }
         let named = !call.function.drops_name();
-        let mut one = |samples: &[Sample], labels: crate::Labels| -> Result<Row> {
+        let one = |samples: &[Sample], labels: crate::Labels| -> Result<Row> {
             let points = self.slide(samples, range, steps, &parameters, of_window)?;
-            if matches!(call.name, "rate" | "increase") && points.iter().any(|value| !crate::rows::is_absent(*value)) {
+            if matches!(call.name, "rate" | "increase")
+                && points.iter().any(|value| !crate::rows::is_absent(*value))
+            {
                 self.check_counter(&labels);
             }
             Ok(Row { labels: if named { labels } else { labels.nameless() }, points })
@@ -94,7 +98,8 @@ impl Evaluator<'_> {
         parameters: &[Vec<f64>],
         of_window: OfWindow,
     ) -> Result<Vec<f64>> {
-        let falls: Vec<usize> = (1..samples.len()).filter(|at| samples[*at].value < samples[at - 1].value).collect();
+        let falls: Vec<usize> =
+            (1..samples.len()).filter(|at| samples[*at].value < samples[at - 1].value).collect();
         let time = range.time();
         let mut own = [0.0; 2];
         let (mut first, mut end) = (0, 0);
@@ -111,7 +116,8 @@ impl Evaluator<'_> {
             for (own, parameter) in own.iter_mut().zip(parameters) {
                 *own = parameter[step];
             }
-            let window = Window { samples: &samples[first..end], first, falls: &falls, from_ms, to_ms, at_ms };
+            let window =
+                Window { samples: &samples[first..end], first, falls: &falls, from_ms, to_ms, at_ms };
             points.push(if first == end { ABSENT } else { of_window(&window, &own) });
         }
         Ok(points)
