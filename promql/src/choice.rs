@@ -116,7 +116,7 @@ impl Evaluator<'_> {
                     Aggregator::Topk => order.sort_by(|a, b| leading(value(*b), value(*a))),
                     Aggregator::Bottomk => order.sort_by(|a, b| trailing(value(*a), value(*b))),
                     Aggregator::LimitRatio => {
-                        order.retain(|nth| falls_in(\&rows[members[*nth]].labels, *parameter));
+                        order.retain(|nth| falls_in(&rows[members[*nth]].labels, *parameter));
                     }
                     _ => {}
                 }

@@ -99,17 +99,15 @@ pub(crate) fn labels(line: &str) -> Option<(Labels, &str)> {
                 let end = inside.find(|c: char| c == '=' || c.is_whitespace())?;
                 (inside[..end].to_owned(), &inside[end..])
             };
-            match after.trim_start().strip_prefix('=') {
-                Some(after) => {
-                    let (value, after) = quoted(after.trim_start())?;
-                    pairs.push((label.into(), value.into()));
-                    inside = after;
-                }
-                None => {
-                    pairs.push(("__name__".into(), label.into()));
-                    inside = after;
-                }
-            }
+            let Some(value) = after.trim_start().strip_prefix('=') else {
+                // `{"name", a="b"}`
+                pairs.push(("__name__".into(), label.into()));
+                inside = after;
+                continue;
+            };
+            let (value, after) = quoted(value.trim_start())?;
+            pairs.push((label.into(), value.into()));
+            inside = after;
         }
     }
     Some((Labels::new(pairs), rest))

@@ -4,7 +4,7 @@ use promql::{
     Answer, ErrorKind, Labels, Matcher, Options, ParseError, Query, QueryError, Sample, Series, Span, Value,
 };
 
-use crate::common::{Point, Store, fulfils, labels, number, points, series};
+use crate::common::{Point, Store, fulfils, number, series};
 use crate::script::{Command, Eval, Kind, When};
 
 /// How an evaluation went.
@@ -179,10 +179,10 @@ fn described(error: &QueryError) -> String {
 
 fn expected(eval: &Eval<'_>, lines: &[&str]) -> Expected {
     let mut expected = Expected {
-        fails: eval.fails,
-        warns: eval.warns.then_some(true),
-        informs: eval.informs.then_some(true),
-        ordered: eval.ordered,
+        fails: eval.mode == "fail",
+        warns: (eval.mode == "warn").then_some(true),
+        informs: (eval.mode == "info").then_some(true),
+        ordered: eval.mode == "ordered",
         text: None,
         scalar: None,
         series: Vec::new(),
@@ -205,9 +205,7 @@ fn expected(eval: &Eval<'_>, lines: &[&str]) -> Expected {
             }
         } else if let Some(value) = number(line) {
             expected.scalar = Some(value);
-        } else if let Some(((labels, _), points)) =
-            labels(line).and_then(|(l, rest)| Some(((l, ()), points(rest)?)))
-        {
+        } else if let Some((labels, points)) = series(line) {
             expected.native |= points.contains(&Point::Histogram);
             expected.series.push((labels, points));
         } else if line.contains("{{") {
@@ -287,7 +285,9 @@ fn check_matrix(matrix: &[Series], expected: &Expected, from: i64, step: i64) ->
 }
 
 fn list(vector: &[(&Labels, f64)]) -> String {
-    vector.iter().map(|(labels, value)| format!("\n      {labels} {value}")).collect()
+    let lines: Vec<String> =
+        vector.iter().map(|(labels, value)| format!("\n      {labels} {value}")).collect();
+    lines.concat()
 }
 
 fn close(a: f64, b: f64) -> bool {

@@ -23,10 +23,8 @@ pub(crate) enum Kind<'a> {
 pub(crate) struct Eval<'a> {
     pub(crate) when: When,
     pub(crate) query: &'a str,
-    pub(crate) fails: bool,
-    pub(crate) warns: bool,
-    pub(crate) informs: bool,
-    pub(crate) ordered: bool,
+    /// `fail`, `warn`, `info`, `ordered`, or nothing.
+    pub(crate) mode: &'a str,
 }
 
 /// Moments in ms.
@@ -79,7 +77,7 @@ fn kind(line: &str) -> Option<Kind<'_>> {
     if word == "load" || word == "load_with_nhcb" {
         return Some(Kind::Load { step_ms: duration(rest)?, nhcb: word != "load" });
     }
-    let mode = word.strip_prefix("eval")?;
+    let mode = word.strip_prefix("eval")?.trim_start_matches('_');
     let (when, query) = if let Some(rest) = rest.strip_prefix("instant") {
         let rest = rest.trim_start();
         let rest = rest.strip_prefix("at").map_or(rest, str::trim_start);
@@ -93,12 +91,5 @@ fn kind(line: &str) -> Option<Kind<'_>> {
         assert!(to_word == "to" && step_word == "step", "{line}");
         (When::Range { from: duration(from)?, to: duration(to)?, step: duration(step)? }, words.next()?)
     };
-    Some(Kind::Eval(Eval {
-        when,
-        query: query.trim(),
-        fails: mode == "_fail",
-        warns: mode == "_warn",
-        informs: mode == "_info",
-        ordered: mode == "_ordered",
-    }))
+    Some(Kind::Eval(Eval { when, query: query.trim(), mode }))
 }
