@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The label that holds a metric's name.
-pub const NAME: &str = "__name__";
+pub(crate) const NAME: &str = "__name__";
 
 /// Labels, sorted by name, each once; an empty value is as good as no label, so there is none. The name of the metric is
 /// [`NAME`].
@@ -22,7 +22,6 @@ impl Labels {
     }
 
     /// The value of a label; empty: there is none.
-    #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.place(name).map_or("", |at| &self.0[at].1)
     }
@@ -43,6 +42,32 @@ impl Labels {
         if let Ok(at) = self.place(name) {
             self.0.remove(at);
         }
+    }
+
+    /// Whether there is no label at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of these names.
+    pub(crate) fn only(&self, names: &[Arc<str>]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| names.contains(name)).cloned().collect())
+    }
+
+    /// Those of other names than these.
+    pub(crate) fn except(&self, names: &[Arc<str>]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| !names.contains(name)).cloned().collect())
+    }
+
+    /// All but the metric's name.
+    pub(crate) fn nameless(mut self) -> Self {
+        self.remove(NAME);
+        self
+    }
+
+    /// Memory that they take, roughly, in bytes; the texts are shared.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.0.len() * size_of::<(Arc<str>, Arc<str>)>()
     }
 
     /// Names and values, in the order of the names.
