@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod ingest;
+pub mod node;
 mod run;
 pub mod store;
 
