@@ -194,7 +194,7 @@ mod tests {
         assert!(names().count() >= 60, "{}", names().count());
         for row in &TABLE {
             let amount = row.metric.strip_suffix("_total").unwrap_or(row.metric);
-            let field = registry::measurements().iter().find_map(|measurement| {
+            let field = registry::measurements().find_map(|measurement| {
                 let field = amount.strip_prefix(measurement.name)?.strip_prefix('_')?;
                 measurement.fields.iter().find(|own| own.name == field)
             });

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use promql::{Answer, Labels, Options, Query, Sample, Series, Span, Value};
 use serde_json::json;
+use server::node::NodeNames;
 use server::store::embedded::{FILE, Reader};
 
 use super::moment::{moment, now};
@@ -32,7 +33,8 @@ Examples:
   sudo agent promql 'rate(s7mpa_net_rx_bytes_total[30s])' --from 10:00 --to 10:30 --step 10s --json
 
 A metric is a measurement and a field of agent/METRICS.md. A counter is there twice: the amounts of the windows under its name,
-and their sum since the series began under that name with `_total`, for rate() and increase(). Times without a zone are UTC.")]
+and their sum since the series began under that name with `_total`, for rate() and increase(). What node_exporter measures is
+there under its names, too (node_cpu_seconds_total, …). Times without a zone are UTC.")]
 pub(super) struct PromqlArgs {
     /// Query in PromQL, as Prometheus 3 means it
     query: String,
@@ -83,7 +85,7 @@ fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answ
         expired: Some(&expired),
         ..Options::default()
     };
-    let view = reader.view()?;
+    let view = NodeNames(reader.view()?);
     let ms = |at: UnixNs| (at.0 / MS) as i64;
     let end = args.to.unwrap_or_else(now);
     let begin = args.from.or_else(|| args.last.map(|last| UnixNs(end.0.saturating_sub(last.as_nanos() as u64))));
