@@ -269,7 +269,7 @@ fn promql_is_answered_from_the_store_at_a_moment_and_over_time() {
     assert_eq!(value(r#"rate(node_forks_total{instance="db1"}[1m])"#), "2");
     let (code, out, _) = promql(&["max by (host) (s7mpa_host_load1)", "--from", "2026-11-29 14:00:01", "--to", &end]);
     assert_eq!(code, Some(0));
-    assert!(out.contains("{host=\"db1\"}") && out.contains("1 to 119, last 119") && out.contains('█'), "{out}");
+    assert!(out.contains("{host=\"db1\"}") && out.contains("1 to 120, last 120") && out.contains('█'), "{out}");
     let (_, out, said) = promql(&["s7mpa_host_load1", "--at", "2026-11-28"]);
     assert!(out.is_empty() && said.contains("no series has a value there"), "{out}{said}");
     let (code, _, said) = promql(&["sum("]);
