@@ -41,8 +41,15 @@ impl Piece<'_> {
 /// The pieces of a query; together they are its text again.
 pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
+    // Between brackets a colon stands between two durations; elsewhere it is a part of names.
+    let mut brackets = 0_usize;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
+        brackets = match first {
+            '[' => brackets + 1,
+            ']' => brackets.saturating_sub(1),
+            _ => brackets,
+        };
         let (kind, bytes) = match first {
             '#' => (Kind::Space, rest.find('\n').unwrap_or(rest.len())),
             '"' | '\'' | '`' => (Kind::Text, quoted(rest, first)),
@@ -50,6 +57,7 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
             _ if first.is_ascii_digit() => {
                 (Kind::Number, run(rest, |c| c.is_ascii_alphanumeric() || c == '.'))
             }
+            ':' if brackets > 0 => (Kind::Sign, 1),
             _ if is_word(first) => (Kind::Word, run(rest, |c| is_word(c) || c.is_ascii_digit())),
             _ => (Kind::Sign, first.len_utf8()),
         };
