@@ -44,6 +44,7 @@ impl Query {
         tokens::check_size(text)?;
         let text = rewrite::aliases(&macros.expand(text)?);
         tokens::check_size(&text)?;
+        tokens::check_expressions(&text)?;
         let parsed = promql_parser::parser::parse(&text).map_err(ParseError::Syntax)?;
         Ok(Self { root: translate::node(&parsed)? })
     }

@@ -40,9 +40,9 @@ fn a_rate_reaches_to_the_borders_where_samples_come_close_to_them() {
     let store = Store::of(SECOND, "x_total 100+3x600");
     assert_close(value(&store, "rate(x_total[1m])", 300 * SECOND), 3.0);
     assert_close(value(&store, "increase(x_total[1m])", 300 * SECOND), 180.0);
-    // 20 samples, then nothing: 19 gaps, half of one after the last, one before the first.
+    // 20 samples, then nothing: 19 gaps, one before the first sample, half of one after the last.
     let store = Store::of(SECOND, "x_total 100+3x19");
-    assert_close(value(&store, "increase(x_total[30s])", 29 * SECOND), 57.0 * (19.0 + 0.5 + 0.5) / 19.0);
+    assert_close(value(&store, "increase(x_total[30s])", 29 * SECOND), 57.0 * (19.0 + 1.0 + 0.5) / 19.0);
 }
 
 #[test]
