@@ -34,6 +34,9 @@ pub enum ParseError {
     /// The grammar does not know it, or types do not fit.
     #[error("{0}")]
     Syntax(String),
+    /// A call of a function of the user's own is wrong.
+    #[error(transparent)]
+    Macro(crate::macros::MacroError),
     /// A function or a modifier that is not there; the text says why.
     #[error("{what} is not supported: {reason}")]
     Unsupported {

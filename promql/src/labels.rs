@@ -81,7 +81,7 @@ impl Labels {
 }
 
 impl fmt::Display for Labels {
-    /// As in a query: `name{a="1",b="2"}`.
+    /// As in a query: `name{a="1",b="2","a name in UTF-8"="3"}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0.iter().filter(|(name, _)| **name != *NAME).peekable();
         f.write_str(self.get(NAME))?;
@@ -90,7 +90,9 @@ impl fmt::Display for Labels {
         }
         f.write_str("{")?;
         for (at, (name, value)) in rest.enumerate() {
-            write!(f, "{}{name}={value:?}", if at > 0 { "," } else { "" })?;
+            f.write_str(if at > 0 { "," } else { "" })?;
+            let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if plain { write!(f, "{name}={value:?}")? } else { write!(f, "{name:?}={value:?}")? }
         }
         f.write_str("}")
     }

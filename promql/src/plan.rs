@@ -196,9 +196,14 @@ impl Node {
             },
             Self::Negate(_) => true,
             Self::Call(call) => call.function.drops_name(),
-            Self::Aggregate(aggregate) => {
-                !aggregate.without && !aggregate.labels.iter().any(|label| **label == *crate::labels::NAME)
-            }
+            Self::Aggregate(aggregate) => match aggregate.by {
+                Aggregator::Topk | Aggregator::Bottomk | Aggregator::Limitk | Aggregator::LimitRatio => {
+                    aggregate.of.is_distinct_without_name()
+                }
+                // Its label may be the name.
+                Aggregator::CountValues => false,
+                _ => aggregate.without || !aggregate.labels.iter().any(|label| **label == *crate::labels::NAME),
+            },
             Self::Number(_) | Self::Text(_) | Self::Binary(_) => false,
         }
     }

@@ -6,6 +6,7 @@ use crate::choice;
 use crate::error::{ParseError, QueryError, Result};
 use crate::eval::Evaluator;
 use crate::functions::{Function, Special, compare_naturally};
+use crate::macros::Macros;
 use crate::matcher::Matcher;
 use crate::options::Options;
 use crate::plan::{Aggregator, Call, Node, Range, Source, Type};
@@ -35,8 +36,15 @@ const MAX_TIME_MS: i64 = 1 << 52;
 impl Query {
     /// Understands a query. Also takes `mean`, `median`, `mean_over_time`, `median_over_time` and the old name `holt_winters`.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
+        Self::parse_with(text, &Macros::default())
+    }
+
+    /// Understands a query that may call these functions.
+    pub fn parse_with(text: &str, macros: &Macros) -> Result<Self, ParseError> {
         tokens::check_size(text)?;
-        let text = rewrite::aliases(text);
+        let text = rewrite::aliases(&macros.expand(text)?);
+        tokens::check_size(&text)?;
+        tokens::check_expressions(&text)?;
         let parsed = promql_parser::parser::parse(&text).map_err(ParseError::Syntax)?;
         Ok(Self { root: translate::node(&parsed)? })
     }

@@ -10,6 +10,9 @@ pub const MAX_QUERY_BYTES: usize = 64 << 10;
 /// evaluator takes up to 2 KiB of stack a level, and threads have 2 MiB.
 pub const MAX_DEPTH: usize = 200;
 
+/// Most regular expressions of a query. The largest ones allowed take 10 ms each to compile.
+pub const MAX_EXPRESSIONS: usize = 64;
+
 /// What a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -41,8 +44,15 @@ impl Piece<'_> {
 /// The pieces of a query; together they are its text again.
 pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
+    // Between brackets a colon stands between two durations; elsewhere it is a part of names.
+    let mut brackets = 0_usize;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
+        brackets = match first {
+            '[' => brackets + 1,
+            ']' => brackets.saturating_sub(1),
+            _ => brackets,
+        };
         let (kind, bytes) = match first {
             '#' => (Kind::Space, rest.find('\n').unwrap_or(rest.len())),
             '"' | '\'' | '`' => (Kind::Text, quoted(rest, first)),
@@ -50,6 +60,7 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
             _ if first.is_ascii_digit() => {
                 (Kind::Number, run(rest, |c| c.is_ascii_alphanumeric() || c == '.'))
             }
+            ':' if brackets > 0 => (Kind::Sign, 1),
             _ if is_word(first) => (Kind::Word, run(rest, |c| is_word(c) || c.is_ascii_digit())),
             _ => (Kind::Sign, first.len_utf8()),
         };
@@ -118,6 +129,26 @@ pub(crate) fn check_size(text: &str) -> Result<(), ParseError> {
         if depth > MAX_DEPTH {
             return Err(ParseError::TooDeep { limit: MAX_DEPTH });
         }
+    }
+    Ok(())
+}
+
+/// Fails where a regular expression is too large, or there are too many: the parser compiles each without asking for the time.
+pub(crate) fn check_expressions(text: &str) -> Result<(), ParseError> {
+    let (mut before, mut expressions) = ("", 0);
+    for piece in pieces(text).filter(|piece| piece.kind != Kind::Space) {
+        if piece.kind == Kind::Text && before == "~" {
+            expressions += 1;
+            if expressions > MAX_EXPRESSIONS {
+                return Err(ParseError::Syntax(format!("a query has at most {MAX_EXPRESSIONS} regular expressions")));
+            }
+            let inside = piece.text.get(1..piece.text.len() - 1).unwrap_or_default();
+            let written = if piece.text.starts_with('`') { inside.to_owned() } else { inside.replace("\\\\", "\\") };
+            if let Err(error @ regex::Error::CompiledTooBig(_)) = crate::matcher::whole(&written) {
+                return Err(ParseError::Syntax(error.to_string()));
+            }
+        }
+        before = piece.text;
     }
     Ok(())
 }

@@ -32,7 +32,6 @@ pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.to_string_lossy().contains(".orig.tar."))
         .with_context(|| format!("the source package of {PACKAGE} has no archive"))?;
-    // The version is in the directory's name.
     let mut tar = Command::new("tar");
     tar.arg("--file").arg(&archive).arg("--directory").arg(&files);
     // The version is in the name of the first directory.
