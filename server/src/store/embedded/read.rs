@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::chunk::Packed;
 use super::row::{Cell, Item, read, unpack};
-use super::slot::Slot;
+use super::slot::{self, Slot};
 use super::varint::Damaged;
 use super::{catalogue, schema};
 use crate::store::StoreError;
@@ -197,7 +197,11 @@ impl Reader {
     ) -> Result<(), StoreError> {
         let (Some(first), Some(last)) = (series.keys().min(), series.keys().max()) else { return Ok(()) };
         let keys = ((field, *first), (field, *last));
-        for slot in Slot::within(tx, span).map_err(|e| self.error(e))? {
+        let sql = format!("{} WHERE last_ns >= ? AND first_ns < ? ORDER BY id", slot::SELECT);
+        let mut statement = tx.prepare_cached(&sql).map_err(|e| self.error(e))?;
+        let mut rows = statement.query([span.start, span.end]).map_err(|e| self.error(e))?;
+        while let Some(row) = rows.next().map_err(|e| self.error(e))? {
+            let slot = Slot::read(row).map_err(|e| self.error(e))?;
             let mut count = 0;
             let column = |packed: Packed<'_>| {
                 packed.each(&slot.times, |time, cell| count = each(packed.key.1, time, cell))

@@ -26,7 +26,7 @@ pub(super) fn retain(
     now: SystemTime,
 ) -> rusqlite::Result<Retained> {
     let mut retained = Retained::default();
-    let newest: Option<i64> = conn.query_row("SELECT max(end_ns) FROM slot", [], |row| row.get(0))?;
+    let newest: Option<i64> = conn.query_row("SELECT max(last_ns) FROM slot", [], |row| row.get(0))?;
     let Some(newest) = newest else { return Ok(retained) };
     // A collector with a wrong clock must not delete everything (data from the future), nor may this host's.
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();

@@ -115,6 +115,15 @@ pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, St
     Ok(conn)
 }
 
+/// Makes the tables as an older version of the store did.
+#[cfg(test)]
+pub(super) fn make_older(conn: &Connection, version: usize) -> rusqlite::Result<()> {
+    let tables = VERSIONS[..version].concat();
+    conn.execute_batch(&format!(
+        "{tables} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={version};"
+    ))
+}
+
 fn setup(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(32);

@@ -1,7 +1,5 @@
 //! Reading slots: which there are, and their columns, whatever version of the store wrote them.
 
-use std::ops::Range;
-
 use rusqlite::{Connection, Row};
 
 use super::bundle;
@@ -36,12 +34,6 @@ impl Slot {
         let times = Times::unpack(row.get_ref(2)?.as_blob()?).map_err(damaged)?;
         let layout = row.get_ref(3)?.as_blob_or_null()?.map(Layout::unpack).transpose().map_err(damaged)?;
         Ok(Self { id: row.get(0)?, stream: row.get(1)?, times, layout })
-    }
-
-    /// The slots that have times from the first to before the second, in the order in which they were rolled.
-    pub(super) fn within(conn: &Connection, span: &Range<i64>) -> rusqlite::Result<Vec<Self>> {
-        let sql = format!("{SELECT} WHERE last_ns >= ? AND first_ns < ? ORDER BY id");
-        conn.prepare_cached(&sql)?.query_map([span.start, span.end], Self::read)?.collect()
     }
 
     /// Ends of its windows, Unix ns, ascending.

@@ -41,13 +41,18 @@ pub(super) fn before(conn: &Connection, series: u32, field: u32, slot: i64) -> r
     Ok(sums.get(&field).copied().unwrap_or(0))
 }
 
+/// Number of the oldest slot that is there: sums before it are known at its beginning alone.
+pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<i64> {
+    let end: Option<i64> = conn.query_row("SELECT min(end_ns) FROM slot", [], |row| row.get(0))?;
+    Ok(end.map_or(i64::MAX, |end| slot_of(end - 1)))
+}
+
 /// Adds the amounts of ten minutes that are being rolled to the running sums at their end, and to later ones: these
 /// windows may come late.
 pub(super) fn add(tx: &Connection, stream: i64, end_ns: i64, builder: &Builder) -> rusqlite::Result<()> {
     let slot = slot_of(end_ns - 1);
     let replaced = replaced(tx, stream, end_ns, builder)?;
-    let oldest: Option<i64> = tx.query_row("SELECT min(end_ns) FROM slot", [], |row| row.get(0))?;
-    let oldest = slot_of(oldest.unwrap_or(end_ns).min(end_ns) - 1);
+    let oldest = oldest(tx)?.min(slot);
     let mut known: HashMap<String, HashSet<u32>> = HashMap::new();
     for (id, columns) in builder.series() {
         let measurement: Option<String> = tx

@@ -89,8 +89,8 @@ struct Selected<'a> {
     view: &'a View<'a>,
     plan: Plan,
     span: Span,
-    /// From when on the amounts are read.
-    from: i64,
+    /// Number of the first slot whose amounts are read for running sums.
+    first: i64,
     slots: Slots,
     /// Ids of series that were not read yet, in order.
     waiting: Vec<u32>,
@@ -124,7 +124,7 @@ impl Selected<'_> {
         let mut made = [None, None];
         for metric in metrics {
             let samples = if metric.total {
-                let base = total::before(conn, column.series, column.field, slot_of(self.from))?;
+                let base = total::before(conn, column.series, column.field, self.first)?;
                 samples::running(&raw, self.slots.windows(), self.span, base)
             } else {
                 samples::levels(&raw, self.slots.windows(), self.span)
