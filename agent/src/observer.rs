@@ -146,8 +146,7 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
             windows += 1;
             if windows % TRIM_EVERY == 1 {
                 // What was read for the start is large, and gone.
-                // SAFETY: no preconditions.
-                unsafe { libc::malloc_trim(0) };
+                crate::heap::give_back();
             }
             next_window = after(next_window, WINDOW_LENGTH, now);
         } else if now >= next_poll {

@@ -125,7 +125,8 @@ pub(super) fn without(stack: &str) -> String {
         if kind == Kind::Kernel {
             return Some((*frame).to_owned());
         }
-        let short = brief(name);
+        // Python's `<locals>` and `<lambda>` are no generic arguments.
+        let short = if kind == Kind::Interpreted { name.to_owned() } else { brief(name) };
         let scaffolding = SCAFFOLDING.iter().any(|rule| rule.fits(&short));
         (at == last || !scaffolding).then(|| format!("{short}{}", &frame[name.len()..]))
     });
@@ -158,8 +159,9 @@ mod tests {
             ("server;runtime.goexit.abi0;runtime.main;main.main;main.work", "server;main.main;main.work"),
             (
                 "python3;_start;__libc_start_main_impl;__libc_start_call_main;Py_BytesMain;Py_RunMain;\
-                 pymain_run_python;_PyRun_AnyFileObject;run_mod;PyEval_EvalCode;<module> (a.py:9)_[j];f (a.py:3)_[j]",
-                "python3;<module> (a.py:9)_[j];f (a.py:3)_[j]",
+                 pymain_run_python;_PyRun_AnyFileObject;run_mod;PyEval_EvalCode;<module> (a.py:9)_[j];\
+                 f.<locals>.<lambda> (a.py:3)_[j]",
+                "python3;<module> (a.py:9)_[j];f.<locals>.<lambda> (a.py:3)_[j]",
             ),
             (
                 "redis-server;_start;__libc_start_main_impl;__libc_start_call_main;main;aeMain",

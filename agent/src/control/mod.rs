@@ -6,6 +6,7 @@ pub mod client;
 pub mod pid;
 pub mod protocol;
 pub mod server;
+pub mod socket;
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,8 @@ use flamegraphs::{Symbolizer, SymbolizerOptions};
 use profile::FoldOptions;
 
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
-use super::server::{ControlSocket, Daemon, ListenError, serve};
+use super::server::{Daemon, serve};
+use super::socket::{ControlSocket, ListenError};
 use super::{AlertBoard, Answers, Client, ClientError};
 use crate::aggregate::Mode;
 use crate::history::tests::window;

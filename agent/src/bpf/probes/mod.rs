@@ -90,8 +90,7 @@ impl Probes {
             ebpf,
         };
         // aya parses the kernel's whole BTF when a loader is made and drops it at once: give those 40 MB back.
-        // SAFETY: no preconditions.
-        unsafe { libc::malloc_trim(0) };
+        crate::heap::give_back();
         Ok(probes)
     }
 

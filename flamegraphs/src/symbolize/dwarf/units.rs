@@ -96,11 +96,6 @@ impl Units {
         Self { ends: ends.collect(), places, ranges }
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.places.len()
-    }
-
     /// Memory.
     pub(super) fn bytes(&self) -> u64 {
         (size_of_val(&*self.places) + size_of_val(&*self.ranges) + size_of_val(&*self.ends)) as u64
@@ -178,7 +173,12 @@ fn take(dwarf: &Dwarf, unit: &Unit, number: u32, into: &mut Vec<Range>) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::fs::File;
+
+    use super::super::Sources;
     use super::*;
+    use crate::elf::Elf;
 
     fn units(ranges: &[(u64, u64, u32)], bytes: &[u64]) -> Units {
         let ranges = ranges.iter().map(|&(begin, end, unit)| Range { begin, end, unit });
@@ -204,6 +204,19 @@ mod tests {
         let want = [(3, vec![200]), (3, vec![0, 100])].map(|(addrs, hidden)| Part { addrs, hidden });
         assert_eq!(parts, want);
         assert_eq!(units.parts(&[99]), [Part { addrs: 1, hidden: vec![0, 100, 200] }]);
+    }
+
+    #[test]
+    fn one_address_needs_few_units_also_where_the_linker_left_out_most_functions() {
+        let file = File::open("/proc/self/exe").unwrap();
+        let elf = Elf::read(&file).unwrap();
+        let (dwarf, info) = Sources { left: Cell::new(1 << 30) }.paged(&file, &elf).unwrap();
+        let units = Units::read(&dwarf, info.offset).unwrap();
+        let hidden = units.parts(&[elf.entry]).remove(0).hidden;
+        let is_shown = |place: &&Place| hidden.binary_search(&place.abbreviations).is_err();
+        let all: u64 = units.places.iter().map(|place| place.bytes).sum();
+        let shown: u64 = units.places.iter().filter(is_shown).map(|place| place.bytes).sum();
+        assert!(shown * 10 < all, "{shown} of {all} bytes");
     }
 
     #[test]
