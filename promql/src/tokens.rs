@@ -61,7 +61,9 @@ pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
                 (Kind::Number, run(rest, |c| c.is_ascii_alphanumeric() || c == '.'))
             }
             ':' if brackets > 0 => (Kind::Sign, 1),
-            _ if is_word(first) => (Kind::Word, run(rest, |c| is_word(c) || c.is_ascii_digit())),
+            _ if is_word(first) => {
+                (Kind::Word, run(rest, |c| (is_word(c) && !(c == ':' && brackets > 0)) || c.is_ascii_digit()))
+            }
             _ => (Kind::Sign, first.len_utf8()),
         };
         let (text, after) = rest.split_at(bytes);
@@ -140,10 +142,13 @@ pub(crate) fn check_expressions(text: &str) -> Result<(), ParseError> {
         if piece.kind == Kind::Text && before == "~" {
             expressions += 1;
             if expressions > MAX_EXPRESSIONS {
-                return Err(ParseError::Syntax(format!("a query has at most {MAX_EXPRESSIONS} regular expressions")));
+                return Err(ParseError::Syntax(format!(
+                    "a query has at most {MAX_EXPRESSIONS} regular expressions"
+                )));
             }
             let inside = piece.text.get(1..piece.text.len() - 1).unwrap_or_default();
-            let written = if piece.text.starts_with('`') { inside.to_owned() } else { inside.replace("\\\\", "\\") };
+            let written =
+                if piece.text.starts_with('`') { inside.to_owned() } else { inside.replace("\\\\", "\\") };
             if let Err(error @ regex::Error::CompiledTooBig(_)) = crate::matcher::whole(&written) {
                 return Err(ParseError::Syntax(error.to_string()));
             }

@@ -42,7 +42,10 @@ fn recorded_series_have_the_name_and_labels_of_the_rule() {
     let groups = groups(FILE);
     assert_eq!((groups[0].name.as_str(), groups[0].interval_ms), ("lost", Some(10 * SECOND)));
     let Rule::Record(rule) = &groups[0].rules[0] else { panic!("a recording") };
-    let store = Store::of(SECOND, "lost{comm=\"make\",pid=\"1\"} 1\nlost{comm=\"make\",pid=\"2\"} 2\nlost{comm=\"cc\"} 5");
+    let store = Store::of(
+        SECOND,
+        "lost{comm=\"make\",pid=\"1\"} 1\nlost{comm=\"make\",pid=\"2\"} 2\nlost{comm=\"cc\"} 5",
+    );
     let elements = rule.evaluate(&store, 0, &Options::default()).expect("elements");
     let found: Vec<(String, f64)> =
         elements.iter().map(|element| (element.labels.to_string(), element.sample.value)).collect();
@@ -61,7 +64,10 @@ fn an_alert_is_pending_fires_and_is_resolved() {
         states.extend(changed.iter().map(|alert| (minute, alert.state)));
         if minute == 4 {
             let alert: &Alert = alerts.iter().next().expect("an alert");
-            assert_eq!(alert.labels.to_string(), "{alertname=\"MuchLost\",comm=\"make\",severity=\"1\",what=\"make\"}");
+            assert_eq!(
+                alert.labels.to_string(),
+                "{alertname=\"MuchLost\",comm=\"make\",severity=\"1\",what=\"make\"}"
+            );
             assert_eq!(alert.annotations.get("summary"), "make loses 6 s");
             assert_eq!((alert.active_at_ms, alert.fired_at_ms), (MINUTE, Some(3 * MINUTE)));
         }
@@ -102,12 +108,20 @@ fn faults_of_a_file_are_named_with_their_line() {
         ("groups:\n  - rules: []", 2, "a group has a name"),
         ("groups:\n  - name: a\n    rule: []", 3, "a group has no field rule"),
         ("groups:\n - name: a\n   rules:\n    - record: x", 4, "a rule has an expr"),
-        ("groups:\n - name: a\n   rules:\n    - {record: x, expr: 'sum('}", 4, "invalid promql query"),
-        ("groups:\n - name: a\n   rules:\n    - {record: x, alert: y, expr: '1'}", 4, "either a record or an alert"),
+        ("groups:\n - name: a\n   rules:\n    - {record: x, expr: 'sum('}", 4, "unclosed left parenthesis"),
+        (
+            "groups:\n - name: a\n   rules:\n    - {record: x, alert: y, expr: '1'}",
+            4,
+            "either a record or an alert",
+        ),
         ("groups:\n - name: a\n   rules:\n    - {record: 'x y', expr: '1'}", 4, "not the name of a metric"),
         ("groups:\n - name: a\n   rules:\n    - {record: x, expr: '1', for: 1m}", 4, "are of alerts"),
         ("groups:\n - name: a\n   rules:\n    - {alert: x, expr: '1', for: 1x}", 4, "no duration"),
-        ("groups:\n - name: a\n   rules:\n    - {alert: x, expr: '1', annotations: {a: '{{ if 1 }}'}}", 4, "not supported"),
+        (
+            "groups:\n - name: a\n   rules:\n    - {alert: x, expr: '1', annotations: {a: '{{ if 1 }}'}}",
+            4,
+            "not supported",
+        ),
         ("groups:\n - {name: a}\n - {name: a}", 3, "there is a group a"),
         ("groups:\n - &a {name: a}\n - *a", 3, "aliases"),
         ("groups: {", 1, ""),
