@@ -30,8 +30,8 @@ fn groups(text: &str) -> Vec<Group> {
     Group::parse(text, &macros).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn alerting(groups: &mut Vec<Group>) -> Alerting {
-    match groups[0].rules.pop() {
+fn alerting(text: &str) -> Alerting {
+    match groups(text)[0].rules.pop() {
         Some(Rule::Alert(rule)) => rule,
         other => panic!("no alert: {other:?}"),
     }
@@ -54,7 +54,7 @@ fn recorded_series_have_the_name_and_labels_of_the_rule() {
 
 #[test]
 fn an_alert_is_pending_fires_and_is_resolved() {
-    let rule = alerting(&mut groups(FILE));
+    let rule = alerting(FILE);
     // Above the threshold from 1 to 4 min, gone at 5, kept until 6.
     let store = Store::of(MINUTE, "lost{comm=\"make\"} 0 3 4 5 6 0 0 0 0 3");
     let mut alerts = Alerts::default();
@@ -81,7 +81,7 @@ fn an_alert_is_pending_fires_and_is_resolved() {
 
 #[test]
 fn a_pending_alert_whose_series_goes_is_forgotten() {
-    let rule = alerting(&mut groups(FILE));
+    let rule = alerting(FILE);
     let store = Store::of(MINUTE, "lost{comm=\"make\"} 3 0 3");
     let mut alerts = Alerts::default();
     for minute in 0..3 {
@@ -93,7 +93,7 @@ fn a_pending_alert_whose_series_goes_is_forgotten() {
 
 #[test]
 fn a_resolved_alert_is_listed_for_a_quarter_of_an_hour() {
-    let rule = alerting(&mut groups("groups: [{name: a, rules: [{alert: A, expr: lost > 2}]}]"));
+    let rule = alerting("groups: [{name: a, rules: [{alert: A, expr: lost > 2}]}]");
     let store = Store::of(MINUTE, "lost 3 0+0x60");
     let mut alerts = Alerts::default();
     for minute in 0..=17 {
