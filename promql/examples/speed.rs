@@ -24,8 +24,13 @@ impl Reader for Hour {
 
 fn main() {
     let series = (0..SERIES).map(|nth| {
-        let labels = [("__name__", "x_total".to_owned()), ("comm", format!("c{}", nth % 20)), ("pid", nth.to_string())];
-        let samples = (0..SECONDS).map(|second| Sample { at_ms: second * 1000, value: (second * nth as i64) as f64 });
+        let labels = [
+            ("__name__", "x_total".to_owned()),
+            ("comm", format!("c{}", nth % 20)),
+            ("pid", nth.to_string()),
+        ];
+        let samples =
+            (0..SECONDS).map(|second| Sample { at_ms: second * 1000, value: (second * nth as i64) as f64 });
         Series {
             labels: Labels::new(labels.map(|(name, value)| (name.into(), value.into()))),
             samples: samples.collect(),

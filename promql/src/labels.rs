@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub(crate) const NAME: &str = "__name__";
 
 /// Labels, sorted by name, each once; an empty value is as good as no label, so there is none. The name of the metric is
-/// [`NAME`].
+/// `__name__`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
 

@@ -60,7 +60,9 @@ pub enum MacroError {
     #[error("{0} calls itself")]
     Recursion(String),
     /// The expanded query is too long, or makes too many calls.
-    #[error("expanded, the query is longer than {MAX_QUERY_BYTES} bytes or makes more than {MAX_CALLS} calls")]
+    #[error(
+        "expanded, the query is longer than {MAX_QUERY_BYTES} bytes or makes more than {MAX_CALLS} calls"
+    )]
     TooLarge,
 }
 
@@ -83,7 +85,9 @@ impl Macros {
                 macros.insert(&std::mem::take(&mut definition), &std::mem::take(&mut help))?;
             }
             match comment {
-                Some(comment) => help = if help.is_empty() { comment.to_owned() } else { format!("{help} {comment}") },
+                Some(comment) => {
+                    help = if help.is_empty() { comment.to_owned() } else { format!("{help} {comment}") }
+                }
                 None if line.trim().is_empty() => help.clear(),
                 None => {
                     definition.push_str(line);
@@ -174,7 +178,8 @@ impl Macros {
                 given: arguments.len(),
             });
         }
-        let values = own.parameters.iter().map(String::as_str).zip(arguments.iter().map(|text| enclosed(text)));
+        let values =
+            own.parameters.iter().map(String::as_str).zip(arguments.iter().map(|text| enclosed(text)));
         let values: HashMap<&str, String> = values.collect();
         let mut body = String::new();
         for piece in pieces(&own.body) {
@@ -213,7 +218,8 @@ fn head(text: &str) -> Option<(&str, Vec<String>, &str)> {
     // `==` compares.
     let body = rest.trim_start().strip_prefix('=').filter(|body| !body.starts_with(['=', '~']))?;
     let name = name.trim_end();
-    let parameters: Vec<String> = parameters.split(',').map(|parameter| parameter.trim().to_owned()).collect();
+    let parameters: Vec<String> =
+        parameters.split(',').map(|parameter| parameter.trim().to_owned()).collect();
     let parameters = if parameters == [""] { Vec::new() } else { parameters };
     let all_names = std::iter::once(name).chain(parameters.iter().map(String::as_str)).all(is_name);
     all_names.then_some((name, parameters, body))
@@ -227,13 +233,37 @@ fn is_name(text: &str) -> bool {
 /// Whether the language has that name: a keyword is no selector, and a call of a function says what it lacks.
 fn is_taken(name: &str) -> bool {
     const KEYWORDS: [&str; 14] = [
-        "and", "or", "unless", "atan2", "offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool",
-        "inf", "nan",
+        "and",
+        "or",
+        "unless",
+        "atan2",
+        "offset",
+        "by",
+        "without",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "bool",
+        "inf",
+        "nan",
     ];
     const OURS: [&str; 5] = ["mean", "median", "mean_over_time", "median_over_time", "holt_winters"];
     const AGGREGATIONS: [&str; 14] = [
-        "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk", "count_values", "quantile",
-        "limitk", "limit_ratio",
+        "sum",
+        "avg",
+        "count",
+        "min",
+        "max",
+        "group",
+        "stddev",
+        "stdvar",
+        "topk",
+        "bottomk",
+        "count_values",
+        "quantile",
+        "limitk",
+        "limit_ratio",
     ];
     let lower = name.to_ascii_lowercase();
     let unknown = crate::functions::find(name).is_err()

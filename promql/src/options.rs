@@ -18,7 +18,7 @@ pub struct Options<'a> {
     pub max_series: usize,
     /// Most memory for values, bytes: one series of samples, and the intermediate results.
     pub max_bytes: usize,
-    /// Whether the time is over. The query asks some thousand times a second; it reads no clock itself.
+    /// Whether the time is over. The query asks at each series and each 256 steps; it reads no clock itself.
     pub expired: Option<&'a dyn Fn() -> bool>,
 }
 

@@ -202,7 +202,9 @@ impl Node {
                 }
                 // Its label may be the name.
                 Aggregator::CountValues => false,
-                _ => aggregate.without || !aggregate.labels.iter().any(|label| **label == *crate::labels::NAME),
+                _ => {
+                    aggregate.without || !aggregate.labels.iter().any(|label| **label == *crate::labels::NAME)
+                }
             },
             Self::Number(_) | Self::Text(_) | Self::Binary(_) => false,
         }

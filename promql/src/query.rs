@@ -84,10 +84,12 @@ impl Query {
                 let mut rows = merged(&evaluator, &self.root, steps)?;
                 rows.sort();
                 let mut matrix = Vec::with_capacity(rows.len());
-                // Twice the memory of the values, which are counted.
-                let _charge = evaluator.budget.take(0)?;
+                // The samples, beside the values of all series.
+                let mut charge = evaluator.budget.take(0)?;
                 rows.drain(|row| {
-                    matrix.push(series(row.labels, row.points));
+                    let series = series(row.labels, row.points);
+                    charge.add(size_of_val(series.samples.as_slice()))?;
+                    matrix.push(series);
                     Ok(())
                 })?;
                 matrix

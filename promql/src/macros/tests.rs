@@ -33,8 +33,11 @@ fn calls_are_replaced_by_bodies() {
 #[test]
 fn comments_above_are_the_help() {
     let macros = macros();
-    let help: Vec<(&str, &str)> =
-        macros.list().map(|own| (own.name.as_str(), own.help.as_str())).filter(|(_, help)| !help.is_empty()).collect();
+    let help: Vec<(&str, &str)> = macros
+        .list()
+        .map(|own| (own.name.as_str(), own.help.as_str()))
+        .filter(|(_, help)| !help.is_empty())
+        .collect();
     assert_eq!(help, [("lost_share", "Share of the time that a program loses, by its comm.")]);
 }
 

@@ -78,7 +78,8 @@ impl Alerts {
                 resolved_at_ms: None,
                 kept_since_ms: None,
             });
-            let alert = Alert { value: *value, annotations: annotations.clone(), kept_since_ms: None, ..alert };
+            let alert =
+                Alert { value: *value, annotations: annotations.clone(), kept_since_ms: None, ..alert };
             self.store(alert.seen(rule, at_ms), &mut changed, alert.state);
         }
         for (labels, alert) in std::mem::take(&mut self.by_labels) {
@@ -123,12 +124,18 @@ impl Alert {
                 Some(if kept {
                     Self { kept_since_ms: Some(since_ms), ..self }
                 } else {
-                    Self { state: AlertState::Resolved, resolved_at_ms: Some(at_ms), kept_since_ms: None, ..self }
+                    Self {
+                        state: AlertState::Resolved,
+                        resolved_at_ms: Some(at_ms),
+                        kept_since_ms: None,
+                        ..self
+                    }
                 })
             }
-            AlertState::Resolved => {
-                self.resolved_at_ms.is_some_and(|resolved_ms| at_ms - resolved_ms <= RESOLVED_KEPT_MS).then_some(self)
-            }
+            AlertState::Resolved => self
+                .resolved_at_ms
+                .is_some_and(|resolved_ms| at_ms - resolved_ms <= RESOLVED_KEPT_MS)
+                .then_some(self),
         }
     }
 }
@@ -149,7 +156,8 @@ fn found(
             own.set(name.as_str(), filled(template));
         }
         own.set("alertname", rule.name.as_str());
-        let annotations = labels(rule.annotations.iter().map(|(name, template)| (name.clone(), filled(template))));
+        let annotations =
+            labels(rule.annotations.iter().map(|(name, template)| (name.clone(), filled(template))));
         if found.insert(own.clone(), (value, annotations)).is_some() {
             return Err(QueryError::SameLabels(own.to_string()));
         }

@@ -172,7 +172,9 @@ fn templates(texts: Vec<(String, String)>, line: usize) -> Result<Vec<(String, T
 }
 
 fn is_label(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_label_character)
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(is_label_character)
 }
 
 fn is_label_character(c: char) -> bool {
@@ -186,7 +188,9 @@ fn is_metric(name: &str) -> bool {
 fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>, RuleError> {
     let line = fields.line;
     let Some(text) = fields.take_text(key)? else { return Ok(None) };
-    millis(&text).map(Some).ok_or_else(|| fault(line, format!("{key}: {text:?} is no duration such as 1h30m")))
+    millis(&text)
+        .map(Some)
+        .ok_or_else(|| fault(line, format!("{key}: {text:?} is no duration such as 1h30m")))
 }
 
 /// Milliseconds of `1h30m`: units from large to small, each once.

@@ -54,8 +54,10 @@ impl Template {
         while let Some((before, after)) = rest.split_once("{{") {
             let (inside, after) = after.split_once("}}").ok_or("{{ has no }}")?;
             // `{{-` and `-}}` take the white space beside them away.
-            let (inside, trims_before) = inside.strip_prefix("- ").map_or((inside, false), |inside| (inside, true));
-            let (inside, trims_after) = inside.strip_suffix(" -").map_or((inside, false), |inside| (inside, true));
+            let (inside, trims_before) =
+                inside.strip_prefix("- ").map_or((inside, false), |inside| (inside, true));
+            let (inside, trims_after) =
+                inside.strip_suffix(" -").map_or((inside, false), |inside| (inside, true));
             let before = if trims_before { before.trim_end() } else { before };
             parts.push(Part::Text(before.to_owned()));
             parts.push(value(inside.trim())?);
@@ -85,7 +87,9 @@ impl Template {
 
 /// What is between the braces.
 fn value(inside: &str) -> Result<Part, String> {
-    let unsupported = || format!("{{{{ {inside} }}}} is not supported: $value, $labels.name, humanize…, printf \"%.2f\" are");
+    let unsupported = || {
+        format!("{{{{ {inside} }}}} is not supported: $value, $labels.name, humanize…, printf \"%.2f\" are")
+    };
     let words = words(inside).ok_or_else(unsupported)?;
     let mut steps = words.split(|word| word == "|");
     let first = steps.next().unwrap_or_default();

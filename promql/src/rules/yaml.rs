@@ -32,7 +32,8 @@ pub(super) fn parse(text: &str) -> Result<Option<Item>, RuleError> {
     let mut parser = Parser::new_from_str(text);
     let mut open: Vec<Open> = Vec::new();
     loop {
-        let (event, mark) = parser.next_token().map_err(|error| fault(error.marker().line(), error.info()))?;
+        let (event, mark) =
+            parser.next_token().map_err(|error| fault(error.marker().line(), error.info()))?;
         let line = mark.line();
         let done = match event {
             Event::StreamEnd | Event::DocumentEnd => return Ok(None),

@@ -17,7 +17,11 @@ const MINUTE: i64 = 60 * SECOND;
 
 /// The answer at one moment.
 fn ask(store: &Store, query: &str, at_ms: i64) -> Result<Answer, QueryError> {
-    Query::parse(query).unwrap_or_else(|error| panic!("{query}: {error}")).instant(store, at_ms, &Options::default())
+    Query::parse(query).unwrap_or_else(|error| panic!("{query}: {error}")).instant(
+        store,
+        at_ms,
+        &Options::default(),
+    )
 }
 
 /// The series and values at one moment, in the order of the answer.
@@ -60,7 +64,10 @@ fn range(store: &Store, query: &str, span: Span, step_ms: i64) -> Vec<(Labels, V
         let at_ms = span.from_ms + step * step_ms;
         series.samples.iter().find(|sample| sample.at_ms == at_ms).map(|sample| sample.value)
     };
-    matrix.iter().map(|series| (series.labels.clone(), (0..=steps).map(|step| at(series, step)).collect())).collect()
+    matrix
+        .iter()
+        .map(|series| (series.labels.clone(), (0..=steps).map(|step| at(series, step)).collect()))
+        .collect()
 }
 
 #[track_caller]

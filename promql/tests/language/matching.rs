@@ -35,7 +35,10 @@ fn arithmetic_drops_the_name_and_filters_keep_it() {
 
 #[test]
 fn series_match_by_all_labels_or_by_the_named_ones() {
-    let store = Store::of(SECOND, "x{a=\"1\",b=\"1\"} 10\nx{a=\"2\",b=\"1\"} 20\ny{a=\"1\",c=\"1\"} 2\ny{a=\"2\",c=\"2\"} 4");
+    let store = Store::of(
+        SECOND,
+        "x{a=\"1\",b=\"1\"} 10\nx{a=\"2\",b=\"1\"} 20\ny{a=\"1\",c=\"1\"} 2\ny{a=\"2\",c=\"2\"} 4",
+    );
     assert!(vector(&store, "x / y", 0).is_empty());
     assert_eq!(
         vector(&store, "x / on(a) y", 0),
@@ -60,7 +63,10 @@ fn a_group_copies_labels_of_its_one_side() {
 
 #[test]
 fn what_has_several_partners_is_refused() {
-    let store = Store::of(SECOND, "x{a=\"1\",b=\"1\"} 1\nx{a=\"1\",b=\"2\"} 2\ny{a=\"1\",c=\"1\"} 1\ny{a=\"1\",c=\"2\"} 2\nz{a=\"1\"} 1");
+    let store = Store::of(
+        SECOND,
+        "x{a=\"1\",b=\"1\"} 1\nx{a=\"1\",b=\"2\"} 2\ny{a=\"1\",c=\"1\"} 1\ny{a=\"1\",c=\"2\"} 2\nz{a=\"1\"} 1",
+    );
     assert!(error(&store, "x + on(a) y", 0).contains("many-to-many matching not allowed"));
     assert!(error(&store, "x + on(a) z", 0).contains("must be explicit"));
     assert!(error(&store, "x + on(a) group_left z + on(a) group_left y", 0).contains("many-to-many"));
@@ -101,7 +107,10 @@ fn answers_are_sorted_by_labels_but_where_a_function_gives_the_order() {
     assert_eq!(names(&store, "sort_desc(x)"), ["x{a=\"2\"}", "x{a=\"1\"}", "x{a=\"3\"}", "x{a=\"10\"}"]);
     assert_eq!(names(&store, "topk(2, x)"), ["x{a=\"2\"}", "x{a=\"1\"}"]);
     assert_eq!(names(&store, "bottomk(2, x)"), ["x{a=\"3\"}", "x{a=\"1\"}"]);
-    assert_eq!(names(&store, "sort_by_label(x, \"a\")"), ["x{a=\"1\"}", "x{a=\"2\"}", "x{a=\"3\"}", "x{a=\"10\"}"]);
+    assert_eq!(
+        names(&store, "sort_by_label(x, \"a\")"),
+        ["x{a=\"1\"}", "x{a=\"2\"}", "x{a=\"3\"}", "x{a=\"10\"}"]
+    );
 }
 
 #[test]
@@ -149,10 +158,14 @@ fn histograms_are_read_from_their_buckets() {
 #[test]
 fn labels_are_replaced_where_the_whole_value_matches() {
     let store = Store::of(SECOND, "x{a=\"one-two\"} 1");
-    let replaced = |text: &str| names(&store, &format!("label_replace(x, \"b\", \"$2-$1\", \"a\", \"{text}\")"));
+    let replaced =
+        |text: &str| names(&store, &format!("label_replace(x, \"b\", \"$2-$1\", \"a\", \"{text}\")"));
     assert_eq!(replaced("(.*)-(.*)"), ["x{a=\"one-two\",b=\"two-one\"}"]);
     assert_eq!(replaced("(one)"), ["x{a=\"one-two\"}"]);
-    assert_eq!(names(&store, "label_join(x, \"b\", \"+\", \"a\", \"a\")"), ["x{a=\"one-two\",b=\"one-two+one-two\"}"]);
+    assert_eq!(
+        names(&store, "label_join(x, \"b\", \"+\", \"a\", \"a\")"),
+        ["x{a=\"one-two\",b=\"one-two+one-two\"}"]
+    );
 }
 
 #[test]

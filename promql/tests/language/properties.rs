@@ -53,7 +53,7 @@ fn named(name: &str) -> Labels {
 
 /// The values of a store with a counter and its gauge, by seed.
 fn store(seed: u64) -> Store {
-    let mut numbers = Numbers(seed * 0x9e37_79b9_7f4a_7c15 + 1);
+    let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let (raw, unwrapped) = counters(&mut numbers);
     let mut store = Store::default();
     store.add(named("raw_total"), &raw, SECOND);
@@ -67,17 +67,31 @@ fn a_range_query_gives_what_instant_queries_give_at_its_steps() {
     for seed in 1..20 {
         let store = store(seed);
         for query in [
-            "raw_total", "rate(raw_total[10s])", "increase(raw_total[7s])", "resets(raw_total[20s])", "irate(raw_total[5s])",
-            "changes(raw_total[10s] offset 3s)", "avg_over_time(unwrapped[9s])", "quantile_over_time(0.3, raw_total[9s])",
-            "deriv(unwrapped[15s])", "max_over_time(raw_total[20s:3s])", "absent_over_time(raw_total[2s])",
-            "last_over_time(raw_total[4s])", "sum(rate(raw_total[10s])) / 2", "unwrapped - raw_total", "raw_total > 500",
-            "absent(raw_total > 300)", "topk(1, {__name__=~\"raw_total|unwrapped\"})", "stddev_over_time(raw_total[11s])",
+            "raw_total",
+            "rate(raw_total[10s])",
+            "increase(raw_total[7s])",
+            "resets(raw_total[20s])",
+            "irate(raw_total[5s])",
+            "changes(raw_total[10s] offset 3s)",
+            "avg_over_time(unwrapped[9s])",
+            "quantile_over_time(0.3, raw_total[9s])",
+            "deriv(unwrapped[15s])",
+            "max_over_time(raw_total[20s:3s])",
+            "absent_over_time(raw_total[2s])",
+            "last_over_time(raw_total[4s])",
+            "sum(rate(raw_total[10s])) / 2",
+            "unwrapped - raw_total",
+            "raw_total > 500",
+            "absent(raw_total > 300)",
+            "topk(1, {__name__=~\"raw_total|unwrapped\"})",
+            "stddev_over_time(raw_total[11s])",
         ] {
             for (labels, values) in range(&store, query, span, 1_500) {
                 for (step, found) in values.iter().enumerate() {
                     let at_ms = span.from_ms + 1_500 * step as i64;
                     let instant = vector(&store, query, at_ms);
-                    let own = instant.iter().find(|(own, _)| *own == labels.to_string()).map(|(_, value)| *value);
+                    let own =
+                        instant.iter().find(|(own, _)| *own == labels.to_string()).map(|(_, value)| *value);
                     match (found, own) {
                         (Some(found), Some(own)) => assert_close(*found, own),
                         (None, None) => {}
@@ -113,7 +127,11 @@ fn an_ended_series_is_gone_until_it_comes_back() {
         for at in 0..150 {
             let newest = samples.iter().rfind(|sample| sample.at_ms <= at * SECOND);
             let there = newest.is_some_and(|sample| !promql::is_stale(sample.value));
-            assert_eq!(vector(&store, "raw_total", at * SECOND).len(), usize::from(there), "seed {seed}, {at} s");
+            assert_eq!(
+                vector(&store, "raw_total", at * SECOND).len(),
+                usize::from(there),
+                "seed {seed}, {at} s"
+            );
         }
     }
 }
@@ -122,9 +140,11 @@ fn an_ended_series_is_gone_until_it_comes_back() {
 fn an_increase_is_the_sum_of_the_steps_between_samples() {
     for seed in 1..50 {
         let store = store(seed);
-        let samples: Vec<_> = store.series[0].samples.iter().filter(|sample| !promql::is_stale(sample.value)).collect();
+        let samples: Vec<_> =
+            store.series[0].samples.iter().filter(|sample| !promql::is_stale(sample.value)).collect();
         for to in (20..120).map(|second| second * SECOND) {
-            let inside: Vec<_> = samples.iter().filter(|s| s.at_ms > to - 15 * SECOND && s.at_ms <= to).collect();
+            let inside: Vec<_> =
+                samples.iter().filter(|s| s.at_ms > to - 15 * SECOND && s.at_ms <= to).collect();
             let found = vector(&store, "increase(raw_total[15s])", to);
             let [first, .., last] = inside.as_slice() else {
                 assert!(found.is_empty());

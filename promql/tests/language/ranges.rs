@@ -18,21 +18,22 @@ fn a_sample_as_old_as_the_lookback_is_not_seen() {
     assert_close(value(&store, "x", 5 * MINUTE - 1), 7.0);
     assert!(vector(&store, "x", 5 * MINUTE).is_empty());
     let options = Options { lookback_ms: 10 * SECOND, ..Options::default() };
-    let at = |at_ms| Query::parse("x").expect("query").instant(&store, at_ms, &options).expect("answer").value;
+    let at =
+        |at_ms| Query::parse("x").expect("query").instant(&store, at_ms, &options).expect("answer").value;
     assert!(matches!(at(9_999), Value::Vector(vector) if vector.len() == 1));
     assert!(matches!(at(10_000), Value::Vector(vector) if vector.is_empty()));
 }
 
 #[test]
 fn a_stale_marker_ends_a_series_at_once_and_other_nans_are_values() {
-    let store = Store::of(SECOND, "ended 1 2 stale\nnan 1 2 NaN");
+    let store = Store::of(SECOND, "ended 1 2 stale\nunknown 1 2 NaN");
     assert!(vector(&store, "ended", 2 * SECOND).is_empty());
     assert_close(value(&store, "ended", 2 * SECOND - 1), 2.0);
-    assert!(value(&store, "nan", 2 * SECOND).is_nan());
+    assert!(value(&store, "unknown", 2 * SECOND).is_nan());
     assert!(!promql::is_stale(f64::NAN) && promql::is_stale(STALE));
     // A range has no markers in it.
     assert_close(value(&store, "count_over_time(ended[1m])", 10 * SECOND), 2.0);
-    assert_close(value(&store, "count_over_time(nan[1m])", 10 * SECOND), 3.0);
+    assert_close(value(&store, "count_over_time(unknown[1m])", 10 * SECOND), 3.0);
 }
 
 #[test]
@@ -142,13 +143,18 @@ fn absence_has_the_labels_that_are_known() {
     assert_eq!(vector(&store, "absent(y{a=\"1\",b=~\"2.*\"})", MINUTE), [("{a=\"1\"}".to_owned(), 1.0)]);
     assert!(vector(&store, "absent(x)", MINUTE).is_empty());
     assert!(vector(&store, "absent_over_time(x[1m])", MINUTE).is_empty());
-    assert_eq!(vector(&store, "absent_over_time(x{a=\"1\"}[10s])", 10 * MINUTE), [("{a=\"1\"}".to_owned(), 1.0)]);
+    assert_eq!(
+        vector(&store, "absent_over_time(x{a=\"1\"}[10s])", 10 * MINUTE),
+        [("{a=\"1\"}".to_owned(), 1.0)]
+    );
 }
 
 #[test]
 fn a_range_alone_gives_its_samples() {
     let store = Store::of(SECOND, "x 0+1x10 stale");
-    let Value::Matrix(matrix) = ask(&store, "x[3s]", 11 * SECOND).expect("answer").value else { panic!("a matrix") };
+    let Value::Matrix(matrix) = ask(&store, "x[3s]", 11 * SECOND).expect("answer").value else {
+        panic!("a matrix")
+    };
     assert_eq!(matrix[0].samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [9.0, 10.0]);
 }
 
