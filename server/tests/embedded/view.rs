@@ -296,7 +296,7 @@ fn three_streams(rng: &mut Rng) -> Vec<Sent> {
 
 #[test]
 fn queries_give_what_was_written_while_windows_come_late_twice_or_never() {
-    for seed in 1..=6 {
+    for seed in 1..=4 {
         let mut rng = Rng(seed);
         let all = three_streams(&mut rng);
         let all = arrivals(&mut rng, all);
@@ -305,12 +305,12 @@ fn queries_give_what_was_written_while_windows_come_late_twice_or_never() {
         let reader = store.reader().expect("reader");
         for (number, one) in all.iter().enumerate() {
             store.write(&[one.window()]).expect("write");
-            if number % 97 == 96 {
+            if number % 167 == 166 {
                 assert_alike(&mut rng, &reader, &model(&once(&all[..=number])), 0);
             }
         }
         let counts = reader.counts().expect("counts");
-        assert!(counts.head_windows < counts.windows / 2, "{counts:?}");
+        assert!((1..counts.windows * 2 / 3).contains(&counts.head_windows), "both ways: {counts:?}");
         assert_alike(&mut rng, &reader, &model(&once(&all)), 0);
         store.close().expect("close");
         let store = open(dir.path());
