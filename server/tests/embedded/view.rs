@@ -9,6 +9,8 @@ use super::*;
 /// Times of a series as bits, to compare stale markers.
 type Bits = Vec<(i64, u64)>;
 type Model = BTreeMap<Labels, Bits>;
+/// Stream and value by time.
+type Stored<'a> = BTreeMap<u64, (&'a str, f64)>;
 
 struct Rng(u64);
 
@@ -129,7 +131,7 @@ fn number(value: &FieldValue) -> Option<f64> {
 /// What the store is to give of these windows, from the first to the last.
 fn model(sent: &[Sent]) -> Model {
     let mut streams: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    let mut series: BTreeMap<(Labels, bool), BTreeMap<u64, (&str, f64)>> = BTreeMap::new();
+    let mut series: BTreeMap<(Labels, bool), Stored<'_>> = BTreeMap::new();
     for one in sent {
         streams.entry(&one.head.stream).or_default().push(one.head.end.0);
         for row in &one.rows {
@@ -149,7 +151,9 @@ fn model(sent: &[Sent]) -> Model {
             }
         }
     }
-    streams.values_mut().for_each(|ends| ends.sort_unstable());
+    for ends in streams.values_mut() {
+        ends.sort_unstable();
+    }
     let mut model = Model::new();
     for ((labels, total), samples) in series {
         let mut out: BTreeMap<i64, f64> = BTreeMap::new();
@@ -365,7 +369,7 @@ fn a_running_sum_rises_by_each_amount_and_begins_anew_with_each_process() {
         let sums: BTreeMap<i64, f64> = values(&sums[&labels]).into_iter().collect();
         for (time, amount) in values(amounts) {
             let before = sums.range(..time).next_back().map_or(0.0, |(_, sum)| *sum);
-            assert_eq!(sums[&time] - before, amount, "{labels} at {time}");
+            assert_eq!((sums[&time] - before).to_bits(), amount.to_bits(), "{labels} at {time}");
         }
         assert!(sums.values().is_sorted(), "{labels}");
     }
