@@ -97,7 +97,7 @@ fn window(rng: &mut Rng, processes: &mut [Process], second: u64) -> Window {
                         .field("total_ns", count * (1_000 + rng.below(500)))
                         .field("max_ns", rng.below(1 << 20))
                         .field("p50_ns", 1_024_u64)
-                        .field("p99_ns", 1_024 << rng.below(6)),
+                        .field("p99_ns", 1_024_u64 << rng.below(6)),
                 );
             }
         }

@@ -162,8 +162,8 @@ async fn series_labels_and_values_are_listed() {
         .map(|one| (one["__name__"].as_str().expect("a name"), one["pid"].as_str().expect("a pid")))
         .collect();
     let expected = [
-        ("s7mpa_process_rss_bytes", "7"),
         ("s7mpa_process_rss_bytes", "8"),
+        ("s7mpa_process_rss_bytes", "7"),
         ("s7mpa_process_user_ns", "7"),
         ("s7mpa_process_user_ns_total", "7"),
     ];
