@@ -53,7 +53,7 @@ fn window(rng: &mut Rng, processes: &mut [Process], second: u64) -> Window {
     }
     let mut points = Vec::new();
     for (number, process) in processes.iter_mut().enumerate() {
-        let busy = if process.active || rng.below(60) == 0 { 1 } else { 0 };
+        let busy = u64::from(process.active || rng.below(60) == 0);
         let tagged = |measurement| {
             Point::new(measurement, end)
                 .tag("host", "bench")
