@@ -53,7 +53,7 @@ fn window(rng: &mut Rng, processes: &mut [Process], second: u64) -> Window {
     }
     let mut points = Vec::new();
     for (number, process) in processes.iter_mut().enumerate() {
-        let busy = if process.active || rng.below(60) == 0 { 1 } else { 0 };
+        let busy = u64::from(process.active || rng.below(60) == 0);
         let tagged = |measurement| {
             Point::new(measurement, end)
                 .tag("host", "bench")
@@ -75,7 +75,8 @@ fn window(rng: &mut Rng, processes: &mut [Process], second: u64) -> Window {
         ] {
             point = point.field(field, amount(most));
         }
-        process.rss = (process.rss + busy * rng.below(512) * 4_096).saturating_sub(busy * rng.below(500) * 4_096);
+        process.rss =
+            (process.rss + busy * rng.below(512) * 4_096).saturating_sub(busy * rng.below(500) * 4_096);
         if rng.below(20) == 0 && process.active {
             process.fds = 10 + rng.below(50);
         }
@@ -96,7 +97,7 @@ fn window(rng: &mut Rng, processes: &mut [Process], second: u64) -> Window {
                         .field("total_ns", count * (1_000 + rng.below(500)))
                         .field("max_ns", rng.below(1 << 20))
                         .field("p50_ns", 1_024_u64)
-                        .field("p99_ns", 1_024 << rng.below(6)),
+                        .field("p99_ns", 1_024_u64 << rng.below(6)),
                 );
             }
         }
@@ -113,10 +114,17 @@ fn window(rng: &mut Rng, processes: &mut [Process], second: u64) -> Window {
 }
 
 fn fill(dir: &Path, seconds: u64) {
-    let store = EmbeddedStore::open(dir, Options { max_bytes: 64 << 30, ..Options::default() }).expect("open");
+    let store =
+        EmbeddedStore::open(dir, Options { max_bytes: 64 << 30, ..Options::default() }).expect("open");
     let mut rng = Rng(42);
     let mut processes: Vec<Process> = (0..PROCESSES)
-        .map(|number| Process { pid: 1_000 + number, start: 1, active: number % 5 == 0, rss: 64 << 20, fds: 8 })
+        .map(|number| Process {
+            pid: 1_000 + number,
+            start: 1,
+            active: number % 5 == 0,
+            rss: 64 << 20,
+            fds: 8,
+        })
         .collect();
     let (mut samples, mut writing) = (0, Duration::ZERO);
     for minute in 0..seconds.div_ceil(60) {

@@ -105,10 +105,8 @@ impl Api {
             .unwrap_or_else(|_| Err(std::io::Error::other("the task panicked")))
             .map_err(|source| ApiError::Token { path: token_file.clone(), source })?;
         let guard = guard::Guard::new(&token, options.hosts.clone());
-        let router = prometheus::router(work::Work::new(&options, source)).layer(axum::middleware::from_fn_with_state(
-            Arc::new(guard),
-            guard::check,
-        ));
+        let router = prometheus::router(work::Work::new(&options, source))
+            .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::check));
         Ok(Self { address, token_file, task: tokio::spawn(serve::serve(listener, router)) })
     }
 }

@@ -57,8 +57,7 @@ impl Connections {
     }
 
     fn close(all: &mut Vec<Entry>, of: impl Fn(&Entry) -> bool) -> Option<()> {
-        let idle =
-            |entry: &Entry| entry.task.is_some() && !entry.busy.load(Ordering::Relaxed) && of(entry);
+        let idle = |entry: &Entry| entry.task.is_some() && !entry.busy.load(Ordering::Relaxed) && of(entry);
         let at = all.iter().position(idle)?;
         if let Some(task) = all.remove(at).task {
             task.abort();

@@ -28,14 +28,20 @@ impl Guard {
     fn refuses(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
         let Some(host) = self.host(request) else {
-            let what = "the request names a host that this server is not: a name that an attacker can point here";
+            let what =
+                "the request names a host that this server is not: a name that an attacker can point here";
             return Some(refusal(StatusCode::MISDIRECTED_REQUEST, "forbidden", what));
         };
         if !is_from_here(headers, host) {
-            return Some(refusal(StatusCode::FORBIDDEN, "forbidden", "the request comes from another site's page"));
+            return Some(refusal(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "the request comes from another site's page",
+            ));
         }
         if !self.has_token(headers) {
-            let what = "the request lacks the token: send `Authorization: Bearer` and what is in the token's file";
+            let what =
+                "the request lacks the token: send `Authorization: Bearer` and what is in the token's file";
             let mut response = refusal(StatusCode::UNAUTHORIZED, "unauthorized", what);
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             return Some(response);

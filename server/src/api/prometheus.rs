@@ -8,6 +8,8 @@ mod query;
 mod rfc3339;
 mod status;
 
+use std::fmt::Write as _;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -104,7 +106,7 @@ fn respond(result: Result<Answered, Failure>) -> Response<Body> {
             let mut body = format!("{{\"status\":\"success\",\"data\":{}", answered.data);
             for (name, texts) in [("warnings", &answered.warnings), ("infos", &answered.infos)] {
                 if !texts.is_empty() {
-                    body += &format!(",\"{name}\":{}", json::texts(texts));
+                    let _ = write!(body, ",\"{name}\":{}", json::texts(texts));
                 }
             }
             body.push('}');

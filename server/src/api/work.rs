@@ -67,10 +67,8 @@ impl Work {
     ) -> Result<T, Failure> {
         let at = Instant::now() + timeout.map_or(self.timeout, |own| own.min(self.timeout));
         let waited = tokio::time::timeout_at(at.into(), Arc::clone(&self.places).acquire_owned()).await;
-        let place = match waited {
-            Ok(Ok(place)) => place,
-            // Closed it never is.
-            Ok(Err(_)) | Err(_) => return Err(Failure::timeout("too many queries at the same time")),
+        let Ok(Ok(place)) = waited else {
+            return Err(Failure::timeout("too many queries at the same time"));
         };
         let left = Arc::new(AtomicBool::new(false));
         let _leaving = Leaving(Arc::clone(&left));

@@ -8,7 +8,8 @@ use server::api::ApiError;
 
 use super::*;
 
-const PATHS: [&str; 5] = ["/api/v1/query?query=1", "/api/v1/labels", "/api/v1/status/buildinfo", "/-/healthy", "/nothing"];
+const PATHS: [&str; 5] =
+    ["/api/v1/query?query=1", "/api/v1/labels", "/api/v1/status/buildinfo", "/-/healthy", "/nothing"];
 
 async fn status(request: RequestBuilder) -> u16 {
     request.send().await.expect("an answer").status().as_u16()
@@ -40,7 +41,9 @@ async fn a_name_that_is_not_ours_is_misdirected_and_foreign_pages_are_refused() 
     let setup = Setup::new().await;
     let port = setup.api.address.port();
     for path in PATHS {
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "", "[::1"] {
+        for host in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "", "[::1"]
+        {
             assert_eq!(status(setup.get(path).header("host", host)).await, 421, "{path} {host}");
         }
         for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:1", "[::1]:7676"] {

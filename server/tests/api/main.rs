@@ -132,13 +132,21 @@ async fn queries_are_answered_as_prometheus_does() {
         assert_eq!(data(setup.get(&format!("/api/v1/query_range?{query}"))).await, expected);
         assert_eq!(data(setup.post("/api/v1/query_range", &query)).await, expected);
     }
-    let sum = data(setup.get(&format!("/api/v1/query?query=increase(s7mpa_process_user_ns_total{{pid=\"7\"}}[1h])&time={at}"))).await;
+    let sum = data(setup.get(&format!(
+        "/api/v1/query?query=increase(s7mpa_process_user_ns_total{{pid=\"7\"}}[1h])&time={at}"
+    )))
+    .await;
     assert_eq!(sum["result"].as_array().map(Vec::len), Some(1), "{sum}");
-    let amounts = data(setup.get(&format!("/api/v1/query?query=sum_over_time(s7mpa_process_user_ns{{pid=\"7\"}}[1h])&time={at}"))).await;
+    let amounts = data(setup.get(&format!(
+        "/api/v1/query?query=sum_over_time(s7mpa_process_user_ns{{pid=\"7\"}}[1h])&time={at}"
+    )))
+    .await;
     assert_eq!(amounts["result"][0]["value"][1], json!("25000"), "the exact sum");
-    let (_, infos) = ask(setup.get(&format!("/api/v1/query?query=rate(s7mpa_process_rss_bytes[1m])&time={at}"))).await;
+    let (_, infos) =
+        ask(setup.get(&format!("/api/v1/query?query=rate(s7mpa_process_rss_bytes[1m])&time={at}"))).await;
     assert_eq!(infos["infos"].as_array().map(Vec::len), Some(1), "{infos}");
-    let (_, cut) = ask(setup.get(&format!("/api/v1/query?query=s7mpa_process_rss_bytes&limit=1&time={at}"))).await;
+    let (_, cut) =
+        ask(setup.get(&format!("/api/v1/query?query=s7mpa_process_rss_bytes&limit=1&time={at}"))).await;
     assert_eq!(cut["data"]["result"].as_array().map(Vec::len), Some(1));
     assert_eq!(cut["warnings"], json!(["results truncated due to limit"]));
 }
@@ -154,8 +162,8 @@ async fn series_labels_and_values_are_listed() {
         .map(|one| (one["__name__"].as_str().expect("a name"), one["pid"].as_str().expect("a pid")))
         .collect();
     let expected = [
-        ("s7mpa_process_rss_bytes", "7"),
         ("s7mpa_process_rss_bytes", "8"),
+        ("s7mpa_process_rss_bytes", "7"),
         ("s7mpa_process_user_ns", "7"),
         ("s7mpa_process_user_ns_total", "7"),
     ];

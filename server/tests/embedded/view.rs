@@ -9,6 +9,8 @@ use super::*;
 /// Times of a series as bits, to compare stale markers.
 type Bits = Vec<(i64, u64)>;
 type Model = BTreeMap<Labels, Bits>;
+/// Stream and value by time.
+type Stored<'a> = BTreeMap<u64, (&'a str, f64)>;
 
 struct Rng(u64);
 
@@ -129,7 +131,7 @@ fn number(value: &FieldValue) -> Option<f64> {
 /// What the store is to give of these windows, from the first to the last.
 fn model(sent: &[Sent]) -> Model {
     let mut streams: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    let mut series: BTreeMap<(Labels, bool), BTreeMap<u64, (&str, f64)>> = BTreeMap::new();
+    let mut series: BTreeMap<(Labels, bool), Stored<'_>> = BTreeMap::new();
     for one in sent {
         streams.entry(&one.head.stream).or_default().push(one.head.end.0);
         for row in &one.rows {
@@ -149,7 +151,9 @@ fn model(sent: &[Sent]) -> Model {
             }
         }
     }
-    streams.values_mut().for_each(|ends| ends.sort_unstable());
+    for ends in streams.values_mut() {
+        ends.sort_unstable();
+    }
     let mut model = Model::new();
     for ((labels, total), samples) in series {
         let mut out: BTreeMap<i64, f64> = BTreeMap::new();
@@ -296,7 +300,7 @@ fn three_streams(rng: &mut Rng) -> Vec<Sent> {
 
 #[test]
 fn queries_give_what_was_written_while_windows_come_late_twice_or_never() {
-    for seed in 1..=6 {
+    for seed in 1..=4 {
         let mut rng = Rng(seed);
         let all = three_streams(&mut rng);
         let all = arrivals(&mut rng, all);
@@ -305,12 +309,12 @@ fn queries_give_what_was_written_while_windows_come_late_twice_or_never() {
         let reader = store.reader().expect("reader");
         for (number, one) in all.iter().enumerate() {
             store.write(&[one.window()]).expect("write");
-            if number % 97 == 96 {
+            if number % 167 == 166 {
                 assert_alike(&mut rng, &reader, &model(&once(&all[..=number])), 0);
             }
         }
         let counts = reader.counts().expect("counts");
-        assert!(counts.head_windows < counts.windows / 2, "{counts:?}");
+        assert!((1..counts.windows * 2 / 3).contains(&counts.head_windows), "both ways: {counts:?}");
         assert_alike(&mut rng, &reader, &model(&once(&all)), 0);
         store.close().expect("close");
         let store = open(dir.path());
@@ -365,7 +369,7 @@ fn a_running_sum_rises_by_each_amount_and_begins_anew_with_each_process() {
         let sums: BTreeMap<i64, f64> = values(&sums[&labels]).into_iter().collect();
         for (time, amount) in values(amounts) {
             let before = sums.range(..time).next_back().map_or(0.0, |(_, sum)| *sum);
-            assert_eq!(sums[&time] - before, amount, "{labels} at {time}");
+            assert_eq!((sums[&time] - before).to_bits(), amount.to_bits(), "{labels} at {time}");
         }
         assert!(sums.values().is_sorted(), "{labels}");
     }

@@ -44,7 +44,7 @@ async fn try_series(work: &Work, request: Request) -> Result<Answered, Failure> 
             all.extend(reader.series(matchers, span)?);
         }
         let all = all.into_iter().collect();
-        Ok(listed(all, limit, |all| json::label_sets(all)))
+        Ok(listed(all, limit, json::label_sets))
     };
     work.run(params.timeout()?, ask).await
 }
@@ -68,7 +68,7 @@ async fn names(work: &Work, request: Request, label: Option<String>) -> Result<A
                 None => reader.label_names(matchers, span)?,
             });
         }
-        Ok(listed(all.into_iter().collect(), limit, |all| json::texts(all)))
+        Ok(listed(all.into_iter().collect(), limit, json::texts))
     };
     work.run(params.timeout()?, ask).await
 }

@@ -50,7 +50,9 @@ mod tests {
         for (text, ms) in cases {
             assert_eq!(parse(text), Some(ms), "{text}");
         }
-        for text in ["", "s", "5x", "30s1m", "1m1m", "1.5m", "NaN", "inf", "1e300", "99999999999y", "1 m", "-5m"] {
+        for text in
+            ["", "s", "5x", "30s1m", "1m1m", "1.5m", "NaN", "inf", "1e300", "99999999999y", "1 m", "-5m"]
+        {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -95,12 +95,13 @@ mod tests {
 
     #[test]
     fn times_are_seconds_and_texts_are_escaped() {
-        let cases = [(0, "0"), (1_500, "1.5"), (-1, "-0.001"), (1_700_000_000_010, "1700000000.01"), (4_000, "4")];
+        let cases =
+            [(0, "0"), (1_500, "1.5"), (-1, "-0.001"), (1_700_000_000_010, "1700000000.01"), (4_000, "4")];
         for (at_ms, expected) in cases {
             assert_eq!(seconds(at_ms), expected);
         }
         assert_eq!(text("a\"\\\n\u{1}<"), r#""a\"\\\n\u0001<""#);
-        let value = super::value(&Value::Scalar(Sample { at_ms: 4_000, value: f64::INFINITY }));
-        assert_eq!(value, r#"{"resultType":"scalar","result":[4,"+Inf"]}"#);
+        let scalar = Value::Scalar(Sample { at_ms: 4_000, value: f64::INFINITY });
+        assert_eq!(value(&scalar), r#"{"resultType":"scalar","result":[4,"+Inf"]}"#);
     }
 }

@@ -34,7 +34,10 @@ impl Params {
                 Ok(Ok(form)) => form.to_bytes(),
                 Ok(Err(_)) => {
                     let message = format!("the form was cut off, or has more than {MAX_BODY_BYTES} bytes");
-                    return Err(Failure { status: StatusCode::PAYLOAD_TOO_LARGE, ..Failure::bad_data(message) });
+                    return Err(Failure {
+                        status: StatusCode::PAYLOAD_TOO_LARGE,
+                        ..Failure::bad_data(message)
+                    });
                 }
                 Err(_) => {
                     let late = Failure::timeout("the form did not come in time");
@@ -109,7 +112,10 @@ impl Params {
             let sets: Vec<Vec<Matcher>> =
                 query.selectors(span, &options).iter().map(|selection| selection.matchers.to_vec()).collect();
             if sets.is_empty() || !is_selector(text) {
-                return Err(Failure::parameter("match[]", "it must be a selector of series, such as up{host=\"h\"}"));
+                return Err(Failure::parameter(
+                    "match[]",
+                    "it must be a selector of series, such as up{host=\"h\"}",
+                ));
             }
             all.extend(sets);
         }
@@ -179,7 +185,9 @@ mod tests {
         for text in ["up", " up { a = \"}\" } ", "{__name__=~'a\\'}', b!=`}`}", "a:b{}"] {
             assert!(is_selector(text), "{text}");
         }
-        for text in ["rate(up[5m])", "up[5m]", "up offset 5m", "up{a=\"b\"} + 1", "up + up", "{a=\"b\"", "-up"] {
+        for text in
+            ["rate(up[5m])", "up[5m]", "up offset 5m", "up{a=\"b\"} + 1", "up + up", "{a=\"b\"", "-up"]
+        {
             assert!(!is_selector(text), "{text}");
         }
     }

@@ -60,7 +60,7 @@ fn lookback(work: &Work, params: &Params) -> Result<i64, Failure> {
     Ok(params.duration("lookback_delta")?.filter(|ms| *ms > 0).unwrap_or_else(|| work.lookback_ms()))
 }
 
-fn options<'a>(lookback_ms: i64, expired: &'a dyn Fn() -> bool) -> Options<'a> {
+fn options(lookback_ms: i64, expired: &dyn Fn() -> bool) -> Options<'_> {
     Options { lookback_ms, expired: Some(expired), ..Options::default() }
 }
 

@@ -8,10 +8,16 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let (clock, zone) = time.split_at(zone_at);
     let (clock, fraction) = clock.split_once('.').map_or((clock, ""), |(clock, fraction)| (clock, fraction));
     let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
-    if !(1..=12).contains(&month) || day < 1 || day > days_of(year, month) || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month)
+        || day < 1
+        || day > days_of(year, month)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
         return None;
     }
-    let has_fraction = clock.len() + 1 < zone_at;
+    let has_fraction = clock.len() < zone_at;
     if (has_fraction && fraction.is_empty()) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

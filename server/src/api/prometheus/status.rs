@@ -49,7 +49,11 @@ fn known() -> BTreeMap<String, serde_json::Value> {
     for measurement in registry::measurements() {
         for field in measurement.fields.iter().filter(|field| field.unit != Unit::Letter) {
             let name = format!("{}_{}", measurement.name, field.name);
-            let unit = if matches!(field.unit, Unit::Count | Unit::Ratio | Unit::Flag) { "" } else { field.unit.name() };
+            let unit = if matches!(field.unit, Unit::Count | Unit::Ratio | Unit::Flag) {
+                ""
+            } else {
+                field.unit.name()
+            };
             let entry = |kind: &str, help: String| json!([{ "type": kind, "help": help, "unit": unit }]);
             if field.kind == Kind::Counter {
                 all.insert(format!("{name}_total"), entry("counter", field.meaning.to_owned()));

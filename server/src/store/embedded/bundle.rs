@@ -73,8 +73,11 @@ mod tests {
     /// Number of the stream.
     const STREAM: &str = "0123456789abcdef";
 
+    /// Field and values of each column of a series.
+    type Columns = Vec<(u32, Vec<u64>)>;
+
     /// As version 2 wrote it: the first column of a series says where it has values, the others have them there, too.
-    fn bundle(series: &[(u32, Vec<(u32, Vec<u64>)>)]) -> Vec<u8> {
+    fn bundle(series: &[(u32, Columns)]) -> Vec<u8> {
         let (mut raw, mut last) = (Vec::new(), 0);
         put(&mut raw, series.len() as u64);
         for (id, columns) in series {

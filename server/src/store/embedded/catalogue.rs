@@ -69,12 +69,11 @@ impl Catalogue {
             return Ok(*known);
         }
         let shape = self.shape(tx, line)?;
-        let mut known = match self.series.get(line.key) {
-            Some(known) => *known,
-            None => {
-                let (series, fields) = find_series(tx, line)?;
-                Known { series, shape, set: self.sets.number(fields) }
-            }
+        let mut known = if let Some(known) = self.series.get(line.key) {
+            *known
+        } else {
+            let (series, fields) = find_series(tx, line)?;
+            Known { series, shape, set: self.sets.number(fields) }
         };
         known.shape = shape;
         let set = self.sets.with(known.set, &self.shapes[shape as usize]);

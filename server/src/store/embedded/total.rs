@@ -60,12 +60,11 @@ pub(super) fn add(tx: &Connection, stream: i64, end_ns: i64, builder: &Builder) 
             .query_row([id], |row| row.get(0))
             .optional()?;
         let Some(measurement) = measurement else { continue };
-        let counters = match known.get(&measurement) {
-            Some(known) => known,
-            None => {
-                let fields = counter_ids(tx, &measurement)?;
-                known.entry(measurement).or_insert(fields)
-            }
+        let counters = if let Some(known) = known.get(&measurement) {
+            known
+        } else {
+            let fields = counter_ids(tx, &measurement)?;
+            known.entry(measurement).or_insert(fields)
         };
         let mut sums = Sums::new();
         for placed in columns.iter().filter(|placed| counters.contains(&placed.field)) {

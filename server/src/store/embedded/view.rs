@@ -62,14 +62,20 @@ impl promql::Reader for View<'_> {
         let mut plan = Plan::new(&self.tx, matchers).map_err(|e| self.failed(e))?;
         let waiting = plan.series(&self.tx, matchers).map_err(|e| self.failed(e))?;
         let times = times(span);
-        // Running sums need the amounts since the last sums that are kept.
-        let from = if plan.has_totals() { slot_of(times.start).saturating_mul(SLOT_NS) } else { times.start };
-        let slots = Slots::find(&self.tx, from..times.end, plan.has_totals()).map_err(|e| self.failed(e))?;
+        let first = total::oldest(&self.tx).map_err(|e| self.failed(e))?.max(slot_of(times.start));
+        let read = if plan.has_totals() {
+            // The amounts since the last sums that are kept, and the window after the last: a series that is in it again
+            // has its sum in the last, too.
+            first.saturating_mul(SLOT_NS)..times.end.saturating_add(samples::MAX_WINDOW_GAP_NS)
+        } else {
+            times
+        };
+        let slots = Slots::find(&self.tx, read, plan.has_totals()).map_err(|e| self.failed(e))?;
         Ok(Box::new(Selected {
             view: self,
             plan,
             span,
-            from,
+            first,
             slots,
             waiting,
             found: VecDeque::new(),
@@ -79,7 +85,10 @@ impl promql::Reader for View<'_> {
 
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
         let plan = Plan::new(&self.tx, matchers).map_err(|e| self.failed(e))?;
-        let alive = gather::alive(&self.tx, &times(span)).map_err(|e| self.failed(e))?;
+        let Range { start, end } = times(span);
+        // A series that begins just after has a running sum before.
+        let end = end.saturating_add(samples::MAX_WINDOW_GAP_NS);
+        let alive = gather::alive(&self.tx, &(start..end)).map_err(|e| self.failed(e))?;
         plan.labels(&self.tx, matchers, &alive).map_err(|e| self.failed(e))
     }
 }

@@ -25,7 +25,7 @@ const MAX_BYTES: usize = 24 << 20;
 pub(super) struct Slots {
     span: Range<i64>,
     /// In the order in which they were rolled.
-    slots: Vec<Found>,
+    found: Vec<Found>,
     windows: Windows,
 }
 
@@ -39,22 +39,22 @@ struct Found {
 impl Slots {
     /// Those that have times in the span; with `parts`, also all that were not rolled into one yet: no running sum has them.
     pub(super) fn find(conn: &Connection, span: Range<i64>, parts: bool) -> rusqlite::Result<Self> {
-        let mut found = Self { span, slots: Vec::new(), windows: Windows::default() };
-        each_slot(conn, &found.span, parts, |slot| {
-            found.windows.add(slot.stream, slot.ends());
-            found.slots.push(Found { id: slot.id, stream: slot.stream, times: slot.times });
+        let mut all = Self { span, found: Vec::new(), windows: Windows::default() };
+        each_slot(conn, &all.span, parts, |slot| {
+            all.windows.add(slot.stream, slot.ends());
+            all.found.push(Found { id: slot.id, stream: slot.stream, times: slot.times });
             Ok(())
         })?;
-        let (from, to) = found.head_span(parts);
+        let (from, to) = all.head_span(parts);
         let mut statement = conn.prepare_cached(
             "SELECT stream, end_ns FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY end_ns",
         )?;
         let mut rows = statement.query([from, to])?;
         while let Some(row) = rows.next()? {
-            found.windows.add(row.get(0)?, &[row.get(1)?]);
+            all.windows.add(row.get(0)?, &[row.get(1)?]);
         }
-        found.windows.order();
-        Ok(found)
+        all.windows.order();
+        Ok(all)
     }
 
     fn head_span(&self, parts: bool) -> (i64, i64) {
@@ -133,7 +133,7 @@ impl Column {
     pub(super) fn samples(&self, slots: &Slots) -> Result<Vec<Raw>, Damaged> {
         let mut all = Vec::new();
         for piece in &self.pieces {
-            let slot = &slots.slots[piece.slot as usize];
+            let slot = &slots.found[piece.slot as usize];
             let runs = piece.runs.map(|end| &self.bytes[piece.begin as usize..end as usize]);
             let values = &self.bytes[piece.runs.unwrap_or(piece.begin) as usize..piece.end as usize];
             let packed = Packed { key: (self.field, self.series), kind: piece.kind, runs, values };
@@ -206,7 +206,7 @@ pub(super) fn gather(
     let fields = plan.fields();
     let mut taken = Taken { columns: BTreeMap::new(), series, deferred: Vec::new(), bytes: 0 };
     let sql = format!("{} WHERE id = ?", slot::SELECT);
-    for (place, found) in slots.slots.iter().enumerate() {
+    for (place, found) in slots.found.iter().enumerate() {
         let slot = conn.prepare_cached(&sql)?.query_row([found.id], Slot::read)?;
         for field in &fields {
             let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { break };

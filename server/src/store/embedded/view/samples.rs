@@ -9,7 +9,7 @@ use crate::store::embedded::row::Cell;
 use crate::store::embedded::total;
 
 /// When two windows are further apart than this, the earlier says nothing of when the series of the later began.
-const MAX_WINDOW_GAP_NS: i64 = 60 * 1_000_000_000;
+pub(super) const MAX_WINDOW_GAP_NS: i64 = 60 * 1_000_000_000;
 
 /// A value that is a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
