@@ -244,7 +244,10 @@ fn promql_is_answered_from_the_store_at_a_moment_and_over_time() {
         .map(|seq| {
             let (host, stream) = ("db1".to_owned(), "0123456789abcdef".to_owned());
             let end = UnixNs((BEGIN + seq) * SECOND);
-            let point = Point::new("s7mpa_host", end).tag("host", &host).field("forks", 2_u64).field("load1", seq as f64);
+            let point = Point::new("s7mpa_host", end)
+                .tag("host", &host)
+                .field("forks", 2_u64)
+                .field("load1", seq as f64);
             Window::from_points(WindowHead { host, stream, seq, points: 1, span_ns: SECOND, end }, &[point])
         })
         .collect();
@@ -267,9 +270,13 @@ fn promql_is_answered_from_the_store_at_a_moment_and_over_time() {
     assert_eq!(value("sum_over_time(s7mpa_host_forks[1m])"), "120");
     assert_eq!(value("increase(s7mpa_host_forks_total[1m])"), "120");
     assert_eq!(value(r#"rate(node_forks_total{instance="db1"}[1m])"#), "2");
-    let (code, out, _) = promql(&["max by (host) (s7mpa_host_load1)", "--from", "2026-11-29 14:00:01", "--to", &end]);
+    let (code, out, _) =
+        promql(&["max by (host) (s7mpa_host_load1)", "--from", "2026-11-29 14:00:01", "--to", &end]);
     assert_eq!(code, Some(0));
-    assert!(out.contains("{host=\"db1\"}") && out.contains("1 to 120, last 120") && out.contains('█'), "{out}");
+    assert!(
+        out.contains("{host=\"db1\"}") && out.contains("1 to 120, last 120") && out.contains('█'),
+        "{out}"
+    );
     let (_, out, said) = promql(&["s7mpa_host_load1", "--at", "2026-11-28"]);
     assert!(out.is_empty() && said.contains("no series has a value there"), "{out}{said}");
     let (code, _, said) = promql(&["sum("]);

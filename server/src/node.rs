@@ -21,7 +21,8 @@ const JOB: (&str, &str) = ("job", "node");
 
 /// All names that are there beside ours, each once.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let first = |(at, row): (usize, &'static Row)| (at == 0 || TABLE[at - 1].name != row.name).then_some(row.name);
+    let first =
+        |(at, row): (usize, &'static Row)| (at == 0 || TABLE[at - 1].name != row.name).then_some(row.name);
     TABLE.iter().enumerate().filter_map(first)
 }
 
@@ -62,13 +63,17 @@ impl<R: Reader> Reader for NodeNames<R> {
 
 /// The rows whose names fulfil the conditions.
 fn rows(matchers: &[Matcher]) -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().filter(|row| matchers.iter().filter(|matcher| matcher.label == NAME).all(|own| own.matches(row.name)))
+    TABLE.iter().filter(|row| {
+        matchers.iter().filter(|matcher| matcher.label == NAME).all(|own| own.matches(row.name))
+    })
 }
 
 /// Whether a series of ours may fulfil the conditions: it has no name of theirs.
 fn may_be_ours(matchers: &[Matcher]) -> bool {
     let is_theirs = |matcher: &Matcher| {
-        matcher.label == NAME && matcher.operator == Operator::Equal && TABLE.iter().any(|row| row.name == matcher.value)
+        matcher.label == NAME
+            && matcher.operator == Operator::Equal
+            && TABLE.iter().any(|row| row.name == matcher.value)
     };
     !matchers.iter().any(is_theirs)
 }
@@ -144,7 +149,10 @@ mod tests {
     fn store() -> NodeNames<Memory> {
         let one = |text: &[(&str, &str)], values: &[f64]| {
             let labels = Labels::new(text.iter().map(|(name, value)| (Arc::from(*name), Arc::from(*value))));
-            let samples = values.iter().enumerate().map(|(nth, value)| Sample { at_ms: 1000 * (nth as i64 + 1), value: *value });
+            let samples = values
+                .iter()
+                .enumerate()
+                .map(|(nth, value)| Sample { at_ms: 1000 * (nth as i64 + 1), value: *value });
             Series { labels, samples: samples.collect() }
         };
         NodeNames(Memory(vec![
@@ -166,8 +174,15 @@ mod tests {
     #[test]
     fn queries_of_public_dashboards_have_answers_in_their_units() {
         let seconds = r#"node_cpu_seconds_total{cpu="0",instance="a",job="node",mode="user"}"#;
-        assert_eq!(ask(r#"node_cpu_seconds_total{mode="user"}"#, 3000), [(seconds.to_owned(), 1.0)], "no sum of all CPUs");
-        assert_eq!(ask(r#"sum by (instance) (irate(node_cpu_seconds_total{mode!="idle"}[5s]))"#, 3000), [("{instance=\"a\"}".to_owned(), 0.5)]);
+        assert_eq!(
+            ask(r#"node_cpu_seconds_total{mode="user"}"#, 3000),
+            [(seconds.to_owned(), 1.0)],
+            "no sum of all CPUs"
+        );
+        assert_eq!(
+            ask(r#"sum by (instance) (irate(node_cpu_seconds_total{mode!="idle"}[5s]))"#, 3000),
+            [("{instance=\"a\"}".to_owned(), 0.5)]
+        );
         assert_eq!(ask("node_vmstat_pswpin", 3000)[0].1.to_bits(), 2f64.to_bits());
         assert_eq!(ask("node_boot_time_seconds", 3000)[0].1.to_bits(), 0f64.to_bits());
         assert_eq!(ask("node_time_seconds", 2500)[0].1.to_bits(), 2f64.to_bits(), "of the newest window");
@@ -184,7 +199,10 @@ mod tests {
         assert_eq!(ask(r#"count({__name__=~"node_cpu.*"})"#, 2000), [("{}".to_owned(), 2.0)]);
         let span = Span { from_ms: 0, to_ms: 3000 };
         let equal = |label: &str, value: &str| Matcher::new(label, Operator::Equal, value).unwrap();
-        assert_eq!(store().label_values("mode", &[equal(NAME, "node_cpu_seconds_total")], span).unwrap(), ["idle", "user"]);
+        assert_eq!(
+            store().label_values("mode", &[equal(NAME, "node_cpu_seconds_total")], span).unwrap(),
+            ["idle", "user"]
+        );
         assert!(store().label_values(NAME, &[], span).unwrap().contains(&"node_load1".to_owned()));
     }
 

@@ -21,7 +21,7 @@ const CELLS: usize = 60;
 /// Heights of a drawn value.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// A query that takes longer is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const MS: u64 = 1_000_000;
 
 #[derive(Debug, Args)]
@@ -88,7 +88,8 @@ fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answ
     let view = NodeNames(reader.view()?);
     let ms = |at: UnixNs| (at.0 / MS) as i64;
     let end = args.to.unwrap_or_else(now);
-    let begin = args.from.or_else(|| args.last.map(|last| UnixNs(end.0.saturating_sub(last.as_nanos() as u64))));
+    let begin =
+        args.from.or_else(|| args.last.map(|last| UnixNs(end.0.saturating_sub(last.as_nanos() as u64))));
     let Some(begin) = begin else {
         return Ok(query.instant(&view, ms(args.at.unwrap_or_else(now)), &options)?);
     };
@@ -121,12 +122,18 @@ fn print(context: &Context, answer: &Answer) -> anyhow::Result<()> {
 /// The `data` object of Prometheus's HTTP API.
 fn data(value: &Value) -> serde_json::Value {
     let metric = |labels: &Labels| -> serde_json::Value {
-        labels.iter().map(|(name, value)| (name.to_string(), json!(**value))).collect::<serde_json::Map<_, _>>().into()
+        labels
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(**value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let point = |sample: &Sample| json!([sample.at_ms as f64 / 1000.0, promql::plain(sample.value)]);
     match value {
         Value::Scalar(sample) => json!({ "resultType": "scalar", "result": point(sample) }),
-        Value::String { at_ms, text } => json!({ "resultType": "string", "result": [*at_ms as f64 / 1000.0, text] }),
+        Value::String { at_ms, text } => {
+            json!({ "resultType": "string", "result": [*at_ms as f64 / 1000.0, text] })
+        }
         Value::Vector(elements) => {
             let elements = elements
                 .iter()
@@ -155,8 +162,10 @@ fn text(context: &Context, value: &Value) -> String {
             if elements.is_empty() { String::new() } else { table.render(context.paint) }
         }
         Value::Matrix(series) => {
-            let ends = || series.iter().flat_map(|one| one.samples.first().into_iter().chain(one.samples.last()));
-            let (Some(first), Some(last)) = (ends().map(|s| s.at_ms).min(), ends().map(|s| s.at_ms).max()) else {
+            let ends =
+                || series.iter().flat_map(|one| one.samples.first().into_iter().chain(one.samples.last()));
+            let (Some(first), Some(last)) = (ends().map(|s| s.at_ms).min(), ends().map(|s| s.at_ms).max())
+            else {
                 return String::new();
             };
             let at = |ms: i64| term::utc(ms.cast_unsigned().saturating_mul(MS));
@@ -214,7 +223,10 @@ mod tests {
         let one = series(&[(0, 0.0), (1000, 7.0), (5900, 3.5), (6000, 3.5)]);
         let drawn = drawn(&one, 0, 6000);
         assert_eq!(drawn.chars().count(), CELLS);
-        assert_eq!((drawn.chars().next(), drawn.chars().nth(10), drawn.chars().last()), (Some('▁'), Some('█'), Some('▅')));
+        assert_eq!(
+            (drawn.chars().next(), drawn.chars().nth(10), drawn.chars().last()),
+            (Some('▁'), Some('█'), Some('▅'))
+        );
         assert_eq!(drawn.chars().filter(|bar| *bar == ' ').count(), CELLS - 3);
         assert!(super::drawn(&series(&[(0, 5.0), (6000, 5.0)]), 0, 6000).starts_with('▁'), "a level line");
         assert_eq!(super::drawn(&series(&[(0, f64::NAN)]), 0, 0).trim(), "", "no number");
