@@ -47,6 +47,7 @@ fn help_goes_to_stdout_and_names_every_command() {
         "report",
         "alerts",
         "query",
+        "promql",
         "doctor",
         "config",
         "completions",
@@ -224,6 +225,66 @@ fn a_secret_on_the_command_line_is_warned_about_and_not_repeated() {
     assert!(!said.contains("carries a secret"), "{said}");
 }
 
+/// Root reads a store as the user whose it is.
+fn give_to_reader(dir: &Path, state: &Path) {
+    let mut config = Settings::defaults().config().expect("the defaults are sound");
+    (config.state_dir, config.run_dir) = (state.to_owned(), dir.join("run"));
+    ::agent::daemon::make_relay_dirs(&config).expect("its directories");
+}
+
+#[test]
+fn promql_is_answered_from_the_store_at_a_moment_and_over_time() {
+    const SECOND: u64 = 1_000_000_000;
+    const BEGIN: u64 = 1_795_960_800;
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = dir.path().join("state");
+    let store =
+        EmbeddedStore::open(&dir.path().join("state-server"), embedded::Options::default()).expect("a store");
+    let windows: Vec<Window> = (1..=120)
+        .map(|seq| {
+            let (host, stream) = ("db1".to_owned(), "0123456789abcdef".to_owned());
+            let end = UnixNs((BEGIN + seq) * SECOND);
+            let point = Point::new("s7mpa_host", end)
+                .tag("host", &host)
+                .field("forks", 2_u64)
+                .field("load1", seq as f64);
+            Window::from_points(WindowHead { host, stream, seq, points: 1, span_ns: SECOND, end }, &[point])
+        })
+        .collect();
+    store.write(&windows).expect("written");
+    drop(store);
+    give_to_reader(dir.path(), &state);
+    let state = format!("state_dir={}", state.display());
+    let promql = |args: &[&str]| {
+        let output = run(&[&["--set", &state, "promql"], args].concat());
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let end = (BEGIN + 120).to_string();
+    let value = |query: &str| {
+        let (code, out, said) = promql(&[query, "--at", &end, "--json"]);
+        assert_eq!(code, Some(0), "{query}: {said}");
+        let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        answer["result"][0]["value"][1].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(value("s7mpa_host_load1"), "120");
+    assert_eq!(value("sum_over_time(s7mpa_host_forks[1m])"), "120");
+    assert_eq!(value("increase(s7mpa_host_forks_total[1m])"), "120");
+    assert_eq!(value(r#"rate(node_forks_total{instance="db1"}[1m])"#), "2");
+    let (code, out, _) =
+        promql(&["max by (host) (s7mpa_host_load1)", "--from", "2026-11-29 14:00:01", "--to", &end]);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("{host=\"db1\"}") && out.contains("1 to 120, last 120") && out.contains('█'),
+        "{out}"
+    );
+    let (_, out, said) = promql(&["s7mpa_host_load1", "--at", "2026-11-28"]);
+    assert!(out.is_empty() && said.contains("no series has a value there"), "{out}{said}");
+    let (code, _, said) = promql(&["sum("]);
+    assert!(code == Some(1) && said.contains("cannot be understood"), "{said}");
+    let (code, _, said) = promql(&["up", "--at", "soon"]);
+    assert!(code == Some(2) && said.contains("yesterday 14:03"), "{said}");
+}
+
 /// A collector whose clock is a day ahead: its last minutes are read by its own clock, and the skew is said.
 #[test]
 fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
@@ -249,10 +310,7 @@ fn a_host_whose_clock_is_ahead_is_read_in_its_own_time_and_named() {
         let said = stderr(&run(&["--set", &state, "query"]));
         assert!(said.contains("cannot read the store") && said.contains("server.user"), "{said}");
     }
-    // Root reads a store as the user whose it is.
-    let mut config = Settings::defaults().config().expect("the defaults are sound");
-    (config.state_dir, config.run_dir) = (state.clone(), dir.path().join("run"));
-    ::agent::daemon::make_relay_dirs(&config).expect("its directories");
+    give_to_reader(dir.path(), &state);
     let query = |args: &[&str]| {
         let state = format!("state_dir={}", state.display());
         let output = run(&[&["--set", &state, "query", "m", "v"], args].concat());

@@ -15,11 +15,9 @@
 mod refused;
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::IntoRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -29,6 +27,8 @@ use agent_common::settings::BrokerAccess;
 pub use refused::{layer as refusals, refused};
 use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
 use sockets::Listener;
+
+use crate::secret;
 
 /// Segment of the broker's log.
 pub const SEGMENT_BYTES: usize = 1 << 20;
@@ -112,7 +112,7 @@ impl Broker {
         drop(probe);
 
         let password_file = runtime_dir.join(PASSWORD_FILE);
-        let password = make_password(runtime_dir, &password_file)
+        let password = secret::make(runtime_dir, &password_file)
             .map_err(|source| BrokerError::Password { path: password_file.clone(), source })?;
 
         let mut broker = rumqttd::Broker::new(config(address, password));
@@ -196,21 +196,4 @@ fn config(listen: SocketAddr, password: String) -> rumqttd::Config {
         v4: Some(HashMap::from([("v4".to_owned(), server)])),
         ..rumqttd::Config::default()
     }
-}
-
-/// 32 hexadecimal digits, new at each start, in a file that only this user can read.
-fn make_password(dir: &Path, path: &Path) -> io::Result<String> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let mut bytes = [0; 16];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let password = format!("{:032x}", u128::from_le_bytes(bytes));
-    let tmp = path.with_extension("tmp");
-    match fs::remove_file(&tmp) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&tmp)?;
-    file.write_all(password.as_bytes())?;
-    fs::rename(&tmp, path)?;
-    Ok(password)
 }

@@ -1,11 +1,14 @@
-//! The server part of s7mpa: broker, ingest, store. It needs no privileges.
+//! The server part of s7mpa: broker, ingest, store, API. It needs no privileges.
 //!
 //! [`run`] puts them together from a [`Config`]; [`Server`] does the same in two steps for callers that want to know
 //! where the broker listens or how the ingester is.
 
+pub mod api;
 pub mod broker;
 pub mod ingest;
+pub mod node;
 mod run;
+mod secret;
 pub mod store;
 
 pub use agent_common::settings::server as config;

@@ -9,6 +9,8 @@ mod halves;
 mod layers;
 mod lint;
 mod opens;
+mod private_apt;
+mod prometheus;
 mod run;
 mod shell;
 mod test;
@@ -35,6 +37,8 @@ enum Command {
     Test(test::Args),
     /// Fetch and unpack the servers that tests talk to; prints the directory (`S7MPA_TOOLS`)
     Tools,
+    /// Fetch Prometheus's tests of its language; prints the directory (`S7MPA_PROMETHEUS_TESTS`)
+    PrometheusTests,
     /// Boot Debian's cloud kernels and run the agent and its exactness tests in each
     Vmtest(vmtest::Args),
     /// Measure against other tools, in one run; and the diagnosis by known faults
@@ -49,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tools => test::servers().map(|tree| println!("{}", tree.display())),
+        Command::PrometheusTests => test::prometheus().map(|dir| println!("{}", dir.display())),
         Command::Vmtest(args) => vmtest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Tidy(args) => tidy::run(&args),

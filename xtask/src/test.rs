@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, fresh, halves, lint, shell};
+use crate::{apt, fresh, halves, lint, prometheus, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     runner(&mut unit, "")?;
     let mut ok = judged(&mut unit, &mut results)?;
     if !args.unit {
-        let tools = servers()?;
+        let (tools, prometheus) = (servers()?, prometheus()?);
         mount_tracefs()?;
         // The whole-program tests run the `agent` that lies beside their own directory.
         let mut build = shell::cargo();
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .args(shell::SELECTION)
             .args(["--test", "*"])
             .args(filter);
-        as_root_runner(&mut integration, &tools)?;
+        as_root_runner(&mut integration, &tools, &prometheus)?;
         ok &= judged(&mut integration, &mut results)?;
     }
     if let Err(error) = halves::check() {
@@ -94,13 +94,22 @@ pub(crate) fn servers() -> Result<PathBuf> {
     apt::unpack(&SERVERS, &shell::root().join("target/tools"))
 }
 
+/// Where Prometheus's tests are, after fetching them where they are not there yet.
+pub(crate) fn prometheus() -> Result<PathBuf> {
+    prometheus::tests(&shell::root().join("target/prometheus"))
+}
+
 /// Seconds after which a test binary is ended, as failed: a test that hangs shall not cost the results of the others.
 /// The longest takes some three minutes on two cores.
 const HANGS: &str = "1200";
 
 /// Has cargo start each test binary as root.
-fn as_root_runner(command: &mut Command, tools: &Path) -> Result<()> {
-    let variables = [("REQUIRE_BPF", OsString::from("1")), ("S7MPA_TOOLS", tools.into())];
+fn as_root_runner(command: &mut Command, tools: &Path, prometheus: &Path) -> Result<()> {
+    let variables = [
+        ("REQUIRE_BPF", OsString::from("1")),
+        ("S7MPA_TOOLS", tools.into()),
+        ("S7MPA_PROMETHEUS_TESTS", prometheus.into()),
+    ];
     command.envs(variables.clone());
     if shell::is_root() {
         return runner(command, "");

@@ -10,8 +10,12 @@ mod flamegraph;
 mod hold;
 mod html;
 mod logging;
+#[cfg(feature = "relay")]
+mod moment;
 mod observe;
 mod parts;
+#[cfg(feature = "relay")]
+mod promql;
 #[cfg(feature = "relay")]
 mod query;
 mod record;
@@ -122,6 +126,9 @@ enum Command {
     /// Read the history in the embedded store
     #[cfg(feature = "relay")]
     Query(query::QueryArgs),
+    /// Ask the history in the embedded store in Prometheus's language
+    #[cfg(feature = "relay")]
+    Promql(promql::PromqlArgs),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
     /// Check or show the configuration
@@ -240,6 +247,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Alerts(args) => on_runtime(&global, |context| alerts::run(context, args)),
         #[cfg(feature = "relay")]
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
+        #[cfg(feature = "relay")]
+        Command::Promql(args) => on_runtime(&global, |context| promql::run(context, args)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }
 }

@@ -4,6 +4,7 @@ mod spans;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,29 +55,33 @@ pub(super) struct QueryArgs {
 
 pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
     let path = context.config.server_dir().join(FILE);
-    let root = nix::unistd::geteuid().is_root();
-    // The file is another user's: root's SQLite does not read it.
-    super::root::drop(&context.config, "the store")?;
-    let us = nix::unistd::geteuid();
-    // SQLite writes beside the file that it reads: its owner alone can.
-    let owner = std::fs::metadata(&path).map(|found| found.uid());
-    if owner.as_ref().ok() != Some(&us.as_raw()) {
-        let path = path.display();
-        return Err(match owner {
-            Ok(owner) => anyhow::anyhow!(
-                "cannot read the store {path}: it belongs to user {owner}, and this command reads it as user {us}, \
-                 whom `server.user` names; change that setting, or the owner of its directory (chown -R)"
-            ),
-            Err(_) if root => anyhow::anyhow!("there is no store at {path}: has `agent run` been run here?"),
-            Err(_) => anyhow::anyhow!("there is no store at {path} that this user may read; run this with sudo"),
-        }
-        .into());
-    }
+    become_owner(&context, &path)?;
     tokio::task::spawn_blocking(move || query(&context, &args, &path)).await??;
     Ok(ExitCode::SUCCESS)
 }
 
-fn query(context: &Context, args: &QueryArgs, path: &std::path::Path) -> anyhow::Result<()> {
+/// Becomes the user whom the store belongs to. SQLite writes beside the file that it reads: its owner alone can.
+pub(super) fn become_owner(context: &Context, path: &Path) -> anyhow::Result<()> {
+    let root = nix::unistd::geteuid().is_root();
+    // The file is another user's: root's SQLite does not read it.
+    super::root::drop(&context.config, "the store")?;
+    let us = nix::unistd::geteuid();
+    let owner = std::fs::metadata(path).map(|found| found.uid());
+    if owner.as_ref().ok() == Some(&us.as_raw()) {
+        return Ok(());
+    }
+    let path = path.display();
+    match owner {
+        Ok(owner) => bail!(
+            "cannot read the store {path}: it belongs to user {owner}, and this command reads it as user {us}, whom \
+             `server.user` names; change that setting, or the owner of its directory (chown -R)"
+        ),
+        Err(_) if root => bail!("there is no store at {path}: has `agent run` been run here?"),
+        Err(_) => bail!("there is no store at {path} that this user may read; run this with sudo"),
+    }
+}
+
+fn query(context: &Context, args: &QueryArgs, path: &Path) -> anyhow::Result<()> {
     let reader = Reader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     if args.field.is_none() {
         match args.measurement.as_deref() {

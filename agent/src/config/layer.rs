@@ -13,7 +13,8 @@ use super::{
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
-const NOT_SETTINGS: [&str; 4] = ["S7MPA_CONFIG", "S7MPA_TOOLS", "S7MPA_UPDATE", "S7MPA_OUTAGE_S"];
+const NOT_SETTINGS: [&str; 5] =
+    ["S7MPA_CONFIG", "S7MPA_TOOLS", "S7MPA_PROMETHEUS_TESTS", "S7MPA_UPDATE", "S7MPA_OUTAGE_S"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

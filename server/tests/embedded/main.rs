@@ -1,6 +1,7 @@
 //! The embedded store: what is acknowledged is there, once, whatever happens.
 
 mod limits;
+mod view;
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
@@ -74,7 +75,12 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     store.write(&[window("h", 1)]).expect("write");
     store.close().expect("close");
     let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("open");
-    conn.execute_batch("DROP TABLE alert; DROP TABLE report; PRAGMA user_version=1").expect("as it was");
+    conn.execute_batch(
+        "DROP TABLE alert; DROP TABLE report; DROP TABLE chunk; DROP TABLE total;
+         DROP INDEX slot_last; DROP INDEX slot_part; ALTER TABLE slot DROP COLUMN layout;
+         ALTER TABLE slot DROP COLUMN part; ALTER TABLE series DROP COLUMN fields; PRAGMA user_version=1",
+    )
+    .expect("as it was");
     drop(conn);
     let store = open(dir.path());
     let report = |at: u64, json: &str| Note::Report { host: "h".into(), at: UnixNs(at), json: json.into() };

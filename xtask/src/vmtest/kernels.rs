@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::private_apt::Apt;
 use crate::shell;
 
 /// A kernel of the matrix: the name it goes by, the start of its version, the suite it comes from.
@@ -26,57 +27,17 @@ pub(crate) const MATRIX: [Kernel; 4] = [
 
 /// The package that always depends on the current kernel for clouds: everything a virtual machine needs built in.
 const META: &str = "linux-image-cloud-amd64";
-const MIRROR: &str = "http://deb.debian.org/debian";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Apt with its state under one directory of ours.
-struct Apt {
-    dir: PathBuf,
-}
-
-impl Apt {
-    fn new(dir: &Path, suite: &str) -> Result<Self> {
-        if !Path::new(KEYRING).exists() {
-            crate::apt::install(&["debian-archive-keyring"])?;
-        }
-        for part in ["state/lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(dir.join(part))?;
-        }
-        let source = format!("deb [signed-by={KEYRING} arch=amd64] {MIRROR} {suite} main\n");
-        fs::write(dir.join("sources.list"), source)?;
-        Ok(Self { dir: dir.to_path_buf() })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let dir = self.dir.display();
-        for option in [
-            format!("Dir::Etc::sourcelist={dir}/sources.list"),
-            "Dir::Etc::sourceparts=/dev/null".into(),
-            format!("Dir::State={dir}/state"),
-            "Dir::State::status=/dev/null".into(),
-            format!("Dir::Cache={dir}/cache"),
-            "APT::Architecture=amd64".into(),
-            "Acquire::Languages=none".into(),
-            // Expired `Valid-Until` of archived suites.
-            "Acquire::Check-Valid-Until=false".into(),
-        ] {
-            command.arg("-o").arg(option);
-        }
-        command
-    }
-
-    /// The packages that a package of this version depends on, that are part of this kernel.
-    fn kernel_packages(&self, package: &str) -> Result<Vec<String>> {
-        let text = shell::capture(self.command("apt-cache").args(["show", package]))?;
-        let depends = text.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
-        Ok(depends
-            .split(',')
-            .filter_map(|dependency| dependency.split_whitespace().next())
-            .filter(|name| name.starts_with("linux-image-") || name.starts_with("linux-binary-"))
-            .map(str::to_owned)
-            .collect())
-    }
+/// The packages that a package of this version depends on, that are part of this kernel.
+fn kernel_packages(apt: &Apt, package: &str) -> Result<Vec<String>> {
+    let text = shell::capture(apt.command("apt-cache").args(["show", package]))?;
+    let depends = text.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
+    Ok(depends
+        .split(',')
+        .filter_map(|dependency| dependency.split_whitespace().next())
+        .filter(|name| name.starts_with("linux-image-") || name.starts_with("linux-binary-"))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The kernel's image and its full version, fetched once and kept below `dir`.
@@ -86,17 +47,16 @@ pub(crate) fn fetch(kernel: Kernel, dir: &Path) -> Result<(PathBuf, String)> {
         return Ok(found);
     }
     eprintln!("fetching Linux {} from Debian {}", kernel.name, kernel.suite);
-    let apt = Apt::new(&dir.join("apt"), kernel.suite)?;
-    shell::run_quiet(apt.command("apt-get").args(["update", "-q"]))
-        .with_context(|| format!("suite {} cannot be reached", kernel.suite))?;
-    let packages = apt.kernel_packages(META)?;
+    let apt = Apt::new(&dir.join("apt"), "deb", kernel.suite)?;
+    apt.update().with_context(|| format!("suite {}", kernel.suite))?;
+    let packages = kernel_packages(&apt, META)?;
     let package =
         packages
             .iter()
             .find(|name| name.starts_with(&format!("linux-image-{}", kernel.version)))
             .with_context(|| format!("{META} of {} depends on no kernel {}", kernel.suite, kernel.name))?;
     // Newer packaging keeps the image in a package of its own.
-    let parts = apt.kernel_packages(package)?;
+    let parts = kernel_packages(&apt, package)?;
     let wanted = parts.iter().find(|name| name.starts_with("linux-binary-")).unwrap_or(package);
     let (debs, tree) = (dir.join("debs"), dir.join("root"));
     fs::create_dir_all(&debs)?;

@@ -1,310 +1,23 @@
-//! Series of a slot, side by side in one zstd frame.
+//! Bundles: how the columns of a slot lay before version 3 of the store, series by series. They are read until retention
+//! has deleted them.
 //!
-//! A bundle holds series until it is about 64 KiB: zstd then finds what neighbours have in common, a row of SQLite has
-//! little overhead, and a query for one series still unpacks little. Frame: count of
-//! series; for each its id's distance, its length, then its columns: field and kind, where it has values (indices into
-//! the slot's times), length, the values.
+//! Frame: count of series; for each its id's distance, its length, then its columns: field and kind, where it has values
+//! (at all times, where the column before has them, or runs), length, the values.
 
-use std::collections::HashMap;
-
-use super::column::Column;
-use super::row::{Cell, Item, Kind, read, unpack};
-use super::varint::{Bytes, Damaged, put, unzigzag, zigzag};
-
-/// Bytes of columns after which a bundle is closed.
-const BUNDLE_BYTES: usize = 64 << 10;
-/// zstd level, measured with `store_bench`: 1 gives 0.358 bytes a sample, 3 gives 0.342, 6 gives 0.333.
-const LEVEL: i32 = 3;
-
-/// A bundle, ready for its row.
-#[derive(Debug)]
-pub(super) struct Bundle {
-    pub(super) first_series: u32,
-    pub(super) last_series: u32,
-    pub(super) body: Vec<u8>,
-}
-
-/// Gathers the points of windows, series by series.
-#[derive(Debug, Default)]
-pub(super) struct Builder {
-    times: Vec<i64>,
-    /// Time to its index in `times`.
-    index: HashMap<i64, u32>,
-    /// Series id to its index in `series`.
-    known: HashMap<u32, usize>,
-    series: Vec<(u32, Vec<Placed>)>,
-    samples: usize,
-}
-
-/// A column of a series, and the indices of the times at which it has its values.
-#[derive(Debug)]
-struct Placed {
-    field: u32,
-    /// Empty as long as the values stand at the first times without a gap: most columns never need it, and writing to
-    /// thousands of columns in turn is what rolling waits for.
-    places: Vec<u32>,
-    column: Column,
-}
-
-impl Placed {
-    /// The place of the last value.
-    fn last(&self) -> Option<u32> {
-        self.places.last().copied().or((self.column.values.len() as u32).checked_sub(1))
-    }
-
-    fn push(&mut self, at: u32, value: u64) {
-        if !self.places.is_empty() || at as usize != self.column.values.len() {
-            self.write_out();
-            self.places.push(at);
-        }
-        self.column.values.push(value);
-    }
-
-    /// Makes the places explicit.
-    fn write_out(&mut self) {
-        if self.places.is_empty() {
-            self.places = (0..self.column.values.len() as u32).collect();
-        }
-    }
-}
-
-impl Builder {
-    pub(super) fn samples(&self) -> usize {
-        self.samples
-    }
-
-    /// The series that have points, in no order.
-    pub(super) fn series(&self) -> impl Iterator<Item = u32> {
-        self.series.iter().map(|(id, _)| *id)
-    }
-
-    /// Adds a window's row. Where a field of a series has a value at this time already, the new one takes its place.
-    pub(super) fn add(&mut self, raw: &[u8], end_ns: i64) -> Result<(), Damaged> {
-        let mut last_distance = None;
-        // Index of the time, of the series, and of the series and the column that are likely next.
-        let (mut at, mut current, mut likely, mut next) = (0_u32, 0_usize, 0_usize, 0_usize);
-        read(raw, |item| match item {
-            Item::Point(id, distance) => {
-                if last_distance != Some(distance) {
-                    last_distance = Some(distance);
-                    let time = end_ns.wrapping_add(distance);
-                    at = *self.index.entry(time).or_insert_with(|| {
-                        self.times.push(time);
-                        self.times.len() as u32 - 1
-                    });
-                }
-                next = 0;
-                // Windows mostly have the same series in the same order.
-                current = match self.series.get(likely) {
-                    Some((known, _)) if *known == id => likely,
-                    _ => *self.known.entry(id).or_insert_with(|| {
-                        self.series.push((id, Vec::new()));
-                        self.series.len() - 1
-                    }),
-                };
-                likely = current + 1;
-            }
-            Item::Field(field, cell) => {
-                let (kind, value) = match cell {
-                    Cell::Int(v) => (Kind::Int, v.cast_unsigned()),
-                    Cell::Float(v) => (Kind::Float, v),
-                    Cell::Bool(v) => (Kind::Bool, u64::from(v)),
-                    Cell::Text(_) => (Kind::Text, 0),
-                };
-                let columns = &mut self.series[current].1;
-                let is = |placed: &Placed| placed.field == field && placed.column.kind == kind;
-                let found = match columns.get(next) {
-                    Some(placed) if is(placed) => next,
-                    _ => columns.iter().position(is).unwrap_or_else(|| {
-                        columns.push(Placed { field, places: Vec::new(), column: Column::new(kind) });
-                        columns.len() - 1
-                    }),
-                };
-                next = found + 1;
-                let placed = &mut columns[found];
-                let value = if let Cell::Text(text) = cell { placed.column.text(text) } else { value };
-                if placed.last() == Some(at) {
-                    // SANITY: it has a last place.
-                    *placed.column.values.last_mut().expect("as many values as places") = value;
-                } else {
-                    placed.push(at, value);
-                    self.samples += 1;
-                }
-            }
-        })
-    }
-
-    /// The slot's times, ascending and packed, and its bundles.
-    pub(super) fn finish(mut self) -> std::io::Result<(Times, Vec<Bundle>)> {
-        self.sort();
-        self.series.sort_unstable_by_key(|(id, _)| *id);
-        let mut bundles = Vec::new();
-        let mut open: Option<(u32, u32)> = None;
-        let (mut count, mut raw, mut section) = (0_u64, Vec::new(), Vec::new());
-        let mut packed = Vec::new();
-        let mut zstd = zstd::bulk::Compressor::new(LEVEL)?;
-        let mut close = |count: &mut u64, raw: &mut Vec<u8>, range: (u32, u32)| -> std::io::Result<()> {
-            let mut frame = Vec::with_capacity(raw.len() + 4);
-            put(&mut frame, *count);
-            frame.append(raw);
-            *count = 0;
-            bundles.push(Bundle {
-                first_series: range.0,
-                last_series: range.1,
-                body: zstd.compress(&frame)?,
-            });
-            Ok(())
-        };
-        for (id, mut columns) in self.series {
-            section.clear();
-            put(&mut section, columns.len() as u64);
-            let mut last_places: &[u32] = &[];
-            for placed in &mut columns {
-                placed.write_out();
-                let Placed { field, places, column } = placed;
-                put(&mut section, u64::from(*field) << 2 | column.kind as u64);
-                encode_places(&mut section, places, last_places, self.times.len());
-                last_places = places;
-                packed.clear();
-                column.encode(&mut packed);
-                put(&mut section, packed.len() as u64);
-                section.extend_from_slice(&packed);
-            }
-            let (first, last) = open.unwrap_or((id, 0));
-            put(&mut raw, u64::from(id - last));
-            put(&mut raw, section.len() as u64);
-            raw.extend_from_slice(&section);
-            count += 1;
-            open = Some((first, id));
-            if raw.len() >= BUNDLE_BYTES {
-                close(&mut count, &mut raw, (first, id))?;
-                open = None;
-            }
-        }
-        if let Some(range) = open {
-            close(&mut count, &mut raw, range)?;
-        }
-        Ok((Times(self.times), bundles))
-    }
-
-    /// Brings the times, and every column with them, into ascending order. Windows mostly come in order: then there
-    /// is nothing to do.
-    fn sort(&mut self) {
-        if self.times.is_sorted() {
-            return;
-        }
-        let mut order: Vec<u32> = (0..self.times.len() as u32).collect();
-        order.sort_by_key(|i| self.times[*i as usize]);
-        let mut place = vec![0_u32; order.len()];
-        for (new, old) in order.iter().enumerate() {
-            place[*old as usize] = new as u32;
-        }
-        self.times.sort_unstable();
-        for placed in self.series.iter_mut().flat_map(|(_, columns)| columns) {
-            placed.write_out();
-            let Placed { places, column, .. } = placed;
-            let mut pairs: Vec<(u32, u64)> = places
-                .iter()
-                .zip(&column.values)
-                .map(|(old, value)| (place[*old as usize], *value))
-                .collect();
-            // Stable, then the last of equals: what came later counts.
-            pairs.sort_by_key(|(at, _)| *at);
-            pairs.reverse();
-            pairs.dedup_by_key(|(at, _)| *at);
-            pairs.reverse();
-            (*places, column.values) = pairs.into_iter().unzip();
-        }
-    }
-}
-
-/// Times of a slot, ascending, no two equal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Times(pub(super) Vec<i64>);
-
-impl Times {
-    pub(super) fn pack(&self) -> std::io::Result<Vec<u8>> {
-        let mut raw = Vec::new();
-        put(&mut raw, self.0.len() as u64);
-        let (mut last, mut last_delta) = (0_i64, 0_i64);
-        for &time in &self.0 {
-            let delta = time.wrapping_sub(last);
-            put(&mut raw, zigzag(delta.wrapping_sub(last_delta)));
-            (last, last_delta) = (time, delta);
-        }
-        zstd::bulk::compress(&raw, LEVEL)
-    }
-
-    pub(super) fn unpack(packed: &[u8]) -> Result<Self, Damaged> {
-        let raw = unpack(packed)?;
-        let mut bytes = Bytes(&raw);
-        let (mut last, mut last_delta) = (0_i64, 0_i64);
-        let mut times = Vec::new();
-        for _ in 0..bytes.varint()? {
-            last_delta = last_delta.wrapping_add(unzigzag(bytes.varint()?));
-            last = last.wrapping_add(last_delta);
-            times.push(last);
-        }
-        Ok(Self(times))
-    }
-}
+use super::chunk::Packed;
+use super::row::{Kind, unpack};
+use super::times::skip_runs;
+use super::varint::{Bytes, Damaged};
 
 const ALL_PLACES: u8 = 0;
 const SAME_PLACES: u8 = 1;
 const SOME_PLACES: u8 = 2;
 
-/// Where a column has values: everywhere, where the column before has them, or gap and length of each run.
-fn encode_places(out: &mut Vec<u8>, places: &[u32], last: &[u32], times: usize) {
-    if places.len() == times {
-        out.push(ALL_PLACES);
-    } else if places == last {
-        out.push(SAME_PLACES);
-    } else {
-        out.push(SOME_PLACES);
-        let runs = places.chunk_by(|a, b| a + 1 == *b);
-        put(out, runs.clone().count() as u64);
-        let mut next = 0;
-        for run in runs {
-            put(out, u64::from(run[0] - next));
-            put(out, run.len() as u64 - 1);
-            next = run[0] + run.len() as u32;
-        }
-    }
-}
-
-fn decode_places(bytes: &mut Bytes<'_>, last: &mut Vec<u32>, times: usize) -> Result<(), Damaged> {
-    match bytes.byte()? {
-        ALL_PLACES => *last = (0..times as u32).collect(),
-        SAME_PLACES => {}
-        SOME_PLACES => {
-            last.clear();
-            let mut next = 0_u32;
-            for _ in 0..bytes.varint()? {
-                let first = next.checked_add(bytes.index()?).ok_or(Damaged("place"))?;
-                let end = first
-                    .checked_add(bytes.index()?)
-                    .and_then(|n| n.checked_add(1))
-                    .ok_or(Damaged("place"))?;
-                if end as usize > times {
-                    return Err(Damaged("place"));
-                }
-                last.extend(first..end);
-                next = end;
-            }
-        }
-        _ => return Err(Damaged("places")),
-    }
-    Ok(())
-}
-
-/// Reads one field of the wanted series out of a bundle. Each is called with series, time and value, per series
-/// ascending in time, except where a field changed its type: then once for each type.
-pub(super) fn read_bundle(
+/// Calls with the columns that are wanted, by field and series.
+pub(super) fn columns(
     body: &[u8],
-    times: &Times,
-    field: u32,
-    wanted: impl Fn(u32) -> bool,
-    mut each: impl FnMut(u32, i64, Cell<'_>),
+    mut each: impl FnMut(Packed<'_>) -> Result<(), Damaged>,
+    wanted: impl Fn((u32, u32)) -> bool,
 ) -> Result<(), Damaged> {
     let raw = unpack(body)?;
     let mut bytes = Bytes(&raw);
@@ -313,27 +26,21 @@ pub(super) fn read_bundle(
         id = id.checked_add(bytes.index()?).ok_or(Damaged("series"))?;
         let len = bytes.index()? as usize;
         let mut section = Bytes(bytes.take(len)?);
-        if !wanted(id) {
-            continue;
-        }
-        let mut places = Vec::new();
+        // The first column has none before it.
+        let mut runs: Option<&[u8]> = Some(&[0]);
         for _ in 0..section.varint()? {
             let head = section.varint()?;
-            decode_places(&mut section, &mut places, times.0.len())?;
+            runs = match section.byte()? {
+                ALL_PLACES => None,
+                SAME_PLACES => runs,
+                SOME_PLACES => Some(skip_runs(&mut section)?),
+                _ => return Err(Damaged("places")),
+            };
             let len = section.index()? as usize;
-            let mut packed = Bytes(section.take(len)?);
-            if head >> 2 != u64::from(field) {
-                continue;
-            }
-            let column = Column::decode(Kind::from_bits(head as u8), places.len(), &mut packed)?;
-            for (place, value) in places.iter().zip(&column.values) {
-                let cell = match column.kind {
-                    Kind::Int => Cell::Int(value.cast_signed()),
-                    Kind::Float => Cell::Float(*value),
-                    Kind::Bool => Cell::Bool(*value != 0),
-                    Kind::Text => Cell::Text(&column.texts[*value as usize]),
-                };
-                each(id, times.0[*place as usize], cell);
+            let values = section.take(len)?;
+            let field = u32::try_from(head >> 2).map_err(|_| Damaged("field id"))?;
+            if wanted((field, id)) {
+                each(Packed { key: (field, id), kind: Kind::from_bits(head as u8), runs, values })?;
             }
         }
     }
@@ -342,58 +49,157 @@ pub(super) fn read_bundle(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::path::Path;
 
-    use super::super::row::RowWriter;
+    use agent_common::units::UnixNs;
+    use agent_common::wire::head::WindowHead;
+    use agent_common::wire::line::{FieldValue, Point};
+    use promql::{Matcher, Operator, Reader as _, Span};
+    use rusqlite::Connection;
+
+    use super::super::column::Column;
+    use super::super::roll::SLOT_NS;
+    use super::super::row::{Cell, RowWriter};
+    use super::super::times::Times;
+    use super::super::varint::put;
+    use super::super::{EmbeddedStore, FILE, Options, Selection, schema, slot};
     use super::*;
+    use crate::store::{Store as _, Window};
+
+    /// End of the first slot, a multiple of ten minutes.
+    const END: i64 = SLOT_NS * 2_800_000;
+    /// Ten seconds.
+    const STEP: i64 = 10_000_000_000;
+    /// Number of the stream.
+    const STREAM: &str = "0123456789abcdef";
+
+    /// Field and values of each column of a series.
+    type Columns = Vec<(u32, Vec<u64>)>;
+
+    /// As version 2 wrote it: the first column of a series says where it has values, the others have them there, too.
+    fn bundle(series: &[(u32, Columns)]) -> Vec<u8> {
+        let (mut raw, mut last) = (Vec::new(), 0);
+        put(&mut raw, series.len() as u64);
+        for (id, columns) in series {
+            let mut section = Vec::new();
+            put(&mut section, columns.len() as u64);
+            for (number, (field, values)) in columns.iter().enumerate() {
+                put(&mut section, u64::from(*field) << 2 | Kind::Int as u64);
+                match number {
+                    0 => section.extend_from_slice(&[SOME_PLACES, 1, 0, values.len() as u8 - 1]),
+                    _ => section.push(SAME_PLACES),
+                }
+                let mut packed = Vec::new();
+                Column { kind: Kind::Int, values: values.clone(), texts: Vec::new() }.encode(&mut packed);
+                put(&mut section, packed.len() as u64);
+                section.extend_from_slice(&packed);
+            }
+            put(&mut raw, u64::from(id - last));
+            put(&mut raw, section.len() as u64);
+            raw.extend_from_slice(&section);
+            last = *id;
+        }
+        zstd::bulk::compress(&raw, 3).expect("zstd")
+    }
+
+    /// A file of version 2: two processes with sixty windows in a slot, of which the second has but thirty, and one window at
+    /// the head.
+    fn older(path: &Path) -> rusqlite::Result<()> {
+        let conn = Connection::open(path)?;
+        schema::make_older(&conn, 2)?;
+        let mut numbers = vec![];
+        put(&mut numbers, 1);
+        put(&mut numbers, 60);
+        conn.execute("INSERT INTO stream(id, host, name, stored) VALUES (1, 'h', ?, ?)", (STREAM, numbers))?;
+        conn.execute_batch(
+            "INSERT INTO series(id, measurement, tags, last_slot) VALUES
+                 (1, 's7mpa_process', 'host=h,pid=1,start=1', 1), (2, 's7mpa_process', 'host=h,pid=2,start=1', 1);
+             INSERT INTO field(id, name) VALUES (1, 'user_ns'), (2, 'rss_bytes');",
+        )?;
+        let times = Times((0..60).map(|number| END - SLOT_NS + number * STEP).collect());
+        conn.execute(
+            "INSERT INTO slot(id, stream, end_ns, first_ns, last_ns, windows, points, samples, bytes, times)
+             VALUES (1, 1, ?, ?, ?, 60, 90, 180, 100, ?)",
+            (END, times.0[0], times.0[59], times.pack().expect("zstd")),
+        )?;
+        let body = bundle(&[
+            (1, vec![(1, (0..60).collect()), (2, vec![4_096; 60])]),
+            (2, vec![(1, (100..130).collect()), (2, vec![8_192; 30])]),
+        ]);
+        conn.execute(
+            "INSERT INTO bundle(id, first_series, last_series, body) VALUES (?, 1, 2, ?)",
+            (slot::chunk_ids(1).0, body),
+        )?;
+        let mut row = RowWriter::default();
+        row.point(1, 0, 1);
+        row.field(1, Cell::Int(7));
+        conn.execute(
+            "INSERT INTO head(stream, seq, end_ns, first_ns, last_ns, points, samples, body) VALUES (1, 61, ?1, ?1, ?1, 1, 1, ?2)",
+            (END, row.finish().expect("zstd")),
+        )?;
+        Ok(())
+    }
+
+    fn window(seq: u64) -> Window {
+        let end = UnixNs((END + (seq as i64 - 61) * STEP).cast_unsigned());
+        let point = Point::new("s7mpa_process", end).tag("host", "h").tag("pid", "1").tag("start", "1");
+        let head = WindowHead {
+            host: "h".into(),
+            stream: STREAM.into(),
+            seq,
+            points: 1,
+            span_ns: STEP.cast_unsigned(),
+            end,
+        };
+        Window::from_points(head, &[point.field("user_ns", seq)])
+    }
 
     #[test]
-    fn points_in_any_order_with_gaps_come_back_sorted() {
-        let mut builder = Builder::default();
-        let mut expected: BTreeMap<(u32, u32), BTreeMap<i64, i64>> = BTreeMap::new();
-        let mut state = 11_u64;
-        for _ in 0..500 {
-            let mut next = || {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                state >> 33
-            };
-            let end = (next() % 300) as i64 * 1_000_000_007;
-            let mut row = RowWriter::default();
-            for _ in 0..next() % 4 {
-                let (series, distance, fields) =
-                    ((next() % 40) as u32 * 7, -((next() % 3) as i64), next() % 3);
-                row.point(series, distance, fields as usize);
-                for field in 0..fields as u32 {
-                    let value = next() as i64;
-                    row.field(field, Cell::Int(value));
-                    expected.entry((series, field)).or_default().insert(end + distance, value);
-                }
-            }
-            let packed = row.finish().expect("zstd").to_vec();
-            builder.add(&unpack(&packed).expect("frame"), end).expect("row");
+    fn a_store_of_version_2_goes_on_and_has_running_sums_from_then_on() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        older(&dir.path().join(FILE)).expect("an older file");
+        let store = EmbeddedStore::open(dir.path(), Options::default()).expect("brought up to date");
+        for seq in 62..=250 {
+            store.write(&[window(seq)]).expect("write");
         }
-        let (times, bundles) = builder.finish().expect("zstd");
-        let times = Times::unpack(&times.pack().expect("zstd")).expect("times");
-        for field in 0..2 {
-            let mut got: BTreeMap<(u32, u32), BTreeMap<i64, i64>> = BTreeMap::new();
-            for bundle in &bundles {
-                read_bundle(
-                    &bundle.body,
-                    &times,
-                    field,
-                    |_| true,
-                    |series, time, cell| {
-                        let Cell::Int(value) = cell else { panic!("an integer") };
-                        let old = got.entry((series, field)).or_default().insert(time, value);
-                        assert_eq!(old, None, "each time once");
-                        assert!((bundle.first_series..=bundle.last_series).contains(&series));
-                    },
-                )
-                .expect("our bundle");
-            }
-            let wanted: BTreeMap<_, _> =
-                expected.iter().filter(|((_, f), _)| *f == field).map(|(k, v)| (*k, v.clone())).collect();
-            assert_eq!(got, wanted);
-        }
+        let reader = store.reader().expect("reader");
+        let counts = reader.counts().expect("counts");
+        assert!(counts.windows == 250 && counts.head_windows < 60, "{counts:?}");
+        let expected: Vec<i64> = (0..60).chain([7]).chain(62..=250).collect();
+
+        let found = reader
+            .query(&Selection {
+                measurement: "s7mpa_process".into(),
+                field: "user_ns".into(),
+                tags: vec![("pid".into(), "1".into())],
+                from: UnixNs(0),
+                to: UnixNs(u64::MAX),
+            })
+            .expect("query");
+        let values: Vec<_> = found[0].samples.iter().map(|sample| sample.value.clone()).collect();
+        assert_eq!(values, expected.iter().map(|value| FieldValue::Int(*value)).collect::<Vec<_>>());
+
+        let view = reader.view().expect("view");
+        let select = |name: &str| {
+            let name = Matcher::new("__name__", Operator::Equal, name).expect("a matcher");
+            let span = Span { from_ms: 0, to_ms: i64::MAX };
+            assert!(!view.series(std::slice::from_ref(&name), span).expect("series").is_empty());
+            let found: Result<Vec<_>, _> = view.select(&[name], span).expect("select").collect();
+            found.expect("series")
+        };
+        let amounts = select("s7mpa_process_user_ns");
+        let values = |at: usize| amounts[at].samples.iter().map(|sample| sample.value);
+        assert_eq!(values(0).map(|value| value as i64).collect::<Vec<_>>(), expected);
+        // Thirty values, and the marker where the process was no more.
+        assert_eq!((values(1).count(), values(1).next_back().map(promql::is_stale)), (31, Some(true)));
+        let sums = select("s7mpa_process_user_ns_total");
+        assert_eq!(sums.len(), 1);
+        let values: Vec<i64> = sums[0].samples.iter().map(|sample| sample.value as i64).collect();
+        let mut sum = 0;
+        let running = expected[60..].iter().map(|amount| {
+            sum += amount;
+            sum
+        });
+        assert_eq!(values, std::iter::once(0).chain(running).collect::<Vec<_>>());
     }
 }

@@ -6,6 +6,8 @@ use agent_common::wire::line::{Line, Value};
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::row::{Cell, RowWriter};
+use super::slot::damaged;
+use super::varint::{Bytes, Damaged, put};
 
 /// Series whose id is kept in memory, about 250 bytes each: 16 MiB. Above it the memory is emptied and filled again
 /// from the tables, which costs one look-up for each series that still reports.
@@ -19,6 +21,7 @@ pub(super) struct Catalogue {
     series: HashMap<Box<str>, Known>,
     shapes: Vec<Vec<(Box<str>, u32)>>,
     fields: HashMap<Box<str>, u32>,
+    sets: FieldSets,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +30,8 @@ struct Known {
     /// Index of the field list that its last line had: most lines of a series have the same fields in the same order,
     /// so comparing names replaces a hash look-up for each value.
     shape: u32,
+    /// Number of the set of all fields that it ever had, as its row in the table has it.
+    set: u32,
 }
 
 impl Catalogue {
@@ -64,11 +69,23 @@ impl Catalogue {
             return Ok(*known);
         }
         let shape = self.shape(tx, line)?;
-        if let Some(known) = self.series.get_mut(line.key) {
-            known.shape = shape;
-            return Ok(*known);
+        let mut known = if let Some(known) = self.series.get(line.key) {
+            *known
+        } else {
+            let (series, fields) = find_series(tx, line)?;
+            Known { series, shape, set: self.sets.number(fields) }
+        };
+        known.shape = shape;
+        let set = self.sets.with(known.set, &self.shapes[shape as usize]);
+        if set != known.set {
+            known.set = set;
+            tx.prepare_cached("UPDATE series SET fields = ? WHERE id = ?")?
+                .execute((pack_fields(self.sets.get(set)), known.series))?;
         }
-        let known = Known { series: find_series(tx, line)?, shape };
+        if let Some(cached) = self.series.get_mut(line.key) {
+            *cached = known;
+            return Ok(known);
+        }
         if self.series.len() >= MAX_CACHED_SERIES {
             self.series.clear();
         }
@@ -87,6 +104,7 @@ impl Catalogue {
         if self.shapes.len() >= MAX_SHAPES {
             self.shapes.clear();
             self.series.clear();
+            self.sets = FieldSets::default();
         }
         self.shapes.push(shape);
         Ok(self.shapes.len() as u32 - 1)
@@ -113,19 +131,78 @@ fn same_names(shape: &[(Box<str>, u32)], line: &Line<'_>) -> bool {
     shape.len() == line.fields.len() && shape.iter().zip(&line.fields).all(|((a, _), (b, _))| **a == **b)
 }
 
-/// The series' row, made when there is none.
-fn find_series(tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<u32> {
+/// The series' row, made when there is none, and the fields that it had so far.
+fn find_series(tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<(u32, Vec<u32>)> {
     let measurement = line.measurement();
     let tags = canonical(line);
     let found = tx
-        .prepare_cached("SELECT id FROM series WHERE measurement = ? AND tags = ?")?
-        .query_row((&*measurement, &tags), |row| row.get(0));
+        .prepare_cached("SELECT id, fields FROM series WHERE measurement = ? AND tags = ?")?
+        .query_row((&*measurement, &tags), |row| {
+            let fields = row.get_ref(1)?.as_blob_or_null()?.map_or(Ok(Vec::new()), unpack_fields);
+            Ok((row.get(0)?, fields.map_err(damaged)?))
+        });
     match found.optional()? {
-        Some(id) => Ok(id),
+        Some(found) => Ok(found),
         None => tx
             .prepare_cached("INSERT INTO series(measurement, tags) VALUES (?, ?) RETURNING id")?
-            .query_row((&*measurement, &tags), |row| row.get(0)),
+            .query_row((&*measurement, &tags), |row| Ok((row.get(0)?, Vec::new()))),
     }
+}
+
+/// Sets of field ids, each once: series of one measurement have few different ones.
+#[derive(Debug, Default)]
+struct FieldSets {
+    sets: Vec<Vec<u32>>,
+    numbers: HashMap<Vec<u32>, u32>,
+}
+
+impl FieldSets {
+    /// The number of a set; it must be in order.
+    fn number(&mut self, fields: Vec<u32>) -> u32 {
+        *self.numbers.entry(fields).or_insert_with_key(|fields| {
+            self.sets.push(fields.clone());
+            self.sets.len() as u32 - 1
+        })
+    }
+
+    fn get(&self, number: u32) -> &[u32] {
+        &self.sets[number as usize]
+    }
+
+    /// The number of the set that has these fields, too.
+    fn with(&mut self, number: u32, shape: &[(Box<str>, u32)]) -> u32 {
+        let known = self.get(number);
+        let new = |field: &u32| known.binary_search(field).is_err();
+        if !shape.iter().any(|(_, field)| new(field)) {
+            return number;
+        }
+        let mut fields: Vec<u32> =
+            known.iter().copied().chain(shape.iter().map(|(_, field)| *field)).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        self.number(fields)
+    }
+}
+
+/// Ids of fields, ascending, as varints: the distance of each.
+fn pack_fields(fields: &[u32]) -> Vec<u8> {
+    let (mut out, mut last) = (Vec::new(), 0);
+    for field in fields {
+        put(&mut out, u64::from(field - last));
+        last = *field;
+    }
+    out
+}
+
+/// Reads what [`pack_fields`] wrote.
+pub(super) fn unpack_fields(packed: &[u8]) -> Result<Vec<u32>, Damaged> {
+    let (mut bytes, mut last) = (Bytes(packed), 0_u32);
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        last = last.checked_add(bytes.index()?).ok_or(Damaged("field"))?;
+        fields.push(last);
+    }
+    Ok(fields)
 }
 
 /// The tags sorted by name and escaped, so that their order in the line does not make another series.

@@ -5,7 +5,7 @@
 //! same bits back; otherwise each is combined by XOR with the one before, and the eight bytes of all are stored plane by plane,
 //! which leaves zstd the bytes that are equal. Texts are a dictionary and integers.
 
-use super::row::Kind;
+use super::row::{Cell, Kind};
 use super::varint::{Bytes, Damaged, put, size, unzigzag, zigzag};
 
 /// Values of a field, in the order of their times. Floats as bits, booleans 0 and 1, texts as index into `texts`.
@@ -31,6 +31,16 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 impl Column {
     pub(super) fn new(kind: Kind) -> Self {
         Self { kind, values: Vec::new(), texts: Vec::new() }
+    }
+
+    /// One of its values, as it came.
+    pub(super) fn cell(&self, value: u64) -> Cell<'_> {
+        match self.kind {
+            Kind::Int => Cell::Int(value.cast_signed()),
+            Kind::Float => Cell::Float(value),
+            Kind::Bool => Cell::Bool(value != 0),
+            Kind::Text => Cell::Text(&self.texts[value as usize]),
+        }
     }
 
     /// The number under which a text is in the column.

@@ -1,20 +1,28 @@
 //! The store on this host: one SQLite file.
 //!
-//! A window is first one row at the *head* ([`row`]); every ten minutes of data the head is *rolled* ([`roll`]) into
-//! compressed bundles of series. Reading ([`read`]) puts both together in one snapshot, so a sample is seen once.
+//! A window is first one row at the *head* ([`row`]). Every minute the head is *rolled* ([`roll`]) into compressed columns,
+//! and these every ten minutes into a *slot* ([`chunk`]). Reading puts all together in one snapshot, so a sample is seen once:
+//! [`read`] as it was written, [`view`] as PromQL wants it.
 //! SQLite brings the crash safety: an acknowledged window survives SIGKILL and a power cut.
 
+mod builder;
 mod bundle;
 mod catalogue;
+mod chunk;
 mod clocks;
 mod column;
 mod notes;
 mod read;
+mod retain;
 mod roll;
 mod row;
 mod schema;
+mod slot;
 mod stream;
+mod times;
+mod total;
 mod varint;
+mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -27,10 +35,11 @@ use link::Backoff;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
+pub use view::View;
 
 use self::catalogue::Catalogue;
 use self::row::RowWriter;
-use self::stream::{Due, MAX_RANGES, Stream, find_stream, head_slots, load_stream, pack_ranges};
+use self::stream::{Due, MAX_RANGES, Stream, find_stream, load_stream, pack_ranges};
 use super::{Health, Note, Store, StoreError, Window, Written};
 
 /// Name of the file in the directory given to [`EmbeddedStore::open`].
@@ -180,13 +189,13 @@ impl Store for EmbeddedStore {
         let guard = self.lock();
         let writer = guard.as_ref().ok_or(StoreError::Closed)?;
         let read = || -> rusqlite::Result<_> {
-            let file =
-                roll::page_count(&writer.conn, "page_count")? * roll::page_count(&writer.conn, "page_size")?;
+            let file = retain::page_count(&writer.conn, "page_count")?
+                * retain::page_count(&writer.conn, "page_size")?;
             Ok((
                 read::counts(&writer.conn)?,
                 file,
-                roll::used_bytes(&writer.conn)?,
-                roll::deleted(&writer.conn)?,
+                retain::used_bytes(&writer.conn)?,
+                retain::deleted(&writer.conn)?,
             ))
         };
         let (counts, file, used, deleted) = read().map_err(self.error("cannot read"))?;
@@ -263,11 +272,14 @@ impl Writer {
         else {
             return;
         };
-        let result = roll::roll(&mut self.conn, id, due).and_then(|_| {
+        let result = roll::roll(&mut self.conn, id, due).and_then(|()| {
             if let Some(stream) = self.streams.values_mut().find(|stream| stream.id == id) {
-                stream.head = head_slots(&self.conn, id)?;
+                stream.recount(&self.conn)?;
             }
-            roll::retain(&mut self.conn, options, options.max_bytes, SystemTime::now())
+            if matches!(due, Due::Part(_)) {
+                return Ok(retain::Retained::default());
+            }
+            retain::retain(&mut self.conn, options, options.max_bytes, SystemTime::now())
         });
         self.upkept(path, result);
     }
@@ -281,10 +293,10 @@ impl Writer {
             tracing::debug!("checkpoint of {}: {error}", path.display());
         }
         let Some(max_pages) = options.max_pages else { return };
-        let result = roll::page_count(&self.conn, "page_size").and_then(|size| {
+        let result = retain::page_count(&self.conn, "page_size").and_then(|size| {
             let most = u64::from(max_pages) * size / 10 * 9;
             let retained =
-                roll::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())?;
+                retain::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())?;
             // All of it is at the head: rolled, it is a tenth.
             if retained.slots == 0
                 && let Some(stream) = roll::longest_head(&self.conn)?
@@ -297,7 +309,7 @@ impl Writer {
         self.upkept(path, result);
     }
 
-    fn upkept(&mut self, path: &Path, result: rusqlite::Result<roll::Retained>) {
+    fn upkept(&mut self, path: &Path, result: rusqlite::Result<retain::Retained>) {
         match result {
             Ok(retained) => {
                 self.upkeep_backoff.succeeded();

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use super::read::Reader;
 use super::row::unpack;
 use super::varint::Damaged;
-use super::{roll, time};
+use super::{retain, time};
 use crate::store::note::state;
 use crate::store::{Note, StoreError};
 
@@ -57,14 +57,14 @@ pub(super) fn write(conn: &mut Connection, notes: &[Note], max_age: Duration) ->
         .prepare_cached("DELETE FROM alert WHERE id <= (SELECT max(id) FROM alert) - ?")?
         .execute([MAX_ALERTS])?;
     gone += tx.prepare_cached("DELETE FROM alert WHERE at_ns < ?")?.execute([oldest])?;
-    roll::count_deleted(&tx, "alert messages by retention", gone as i64)?;
+    retain::count_deleted(&tx, "alert messages by retention", gone as i64)?;
     gone = tx.prepare_cached("DELETE FROM report WHERE at_ns < ?")?.execute([oldest])?;
     gone += tx
         .prepare_cached(
             "DELETE FROM report WHERE host IN (SELECT host FROM report ORDER BY at_ns DESC LIMIT -1 OFFSET ?)",
         )?
         .execute([MAX_REPORTS])?;
-    roll::count_deleted(&tx, "reports by retention", gone as i64)?;
+    retain::count_deleted(&tx, "reports by retention", gone as i64)?;
     tx.commit()?;
     Ok(new)
 }

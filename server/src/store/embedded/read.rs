@@ -8,10 +8,11 @@ use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::FieldValue;
 use rusqlite::Connection;
 
-use super::bundle::{Times, read_bundle};
+use super::chunk::Packed;
 use super::row::{Cell, Item, read, unpack};
+use super::slot::{self, Slot};
 use super::varint::Damaged;
-use super::{catalogue, roll, schema};
+use super::{catalogue, schema};
 use crate::store::StoreError;
 
 /// Most samples that [`Reader::query`] returns: 40 MB.
@@ -194,34 +195,20 @@ impl Reader {
         limit: usize,
         each: &mut impl FnMut(u32, i64, Cell<'_>) -> usize,
     ) -> Result<(), StoreError> {
-        let sql = |e| self.error(e);
-        let damaged = |e| schema::damaged(&self.path, e);
-        let (first, last) = (series.keys().min(), series.keys().max());
-        let mut slots = tx
-            .prepare_cached(
-                "SELECT id, times FROM slot WHERE last_ns >= ? AND first_ns < ? ORDER BY first_ns, id",
-            )
-            .map_err(sql)?;
-        let mut bundles = tx
-            .prepare_cached(
-                "SELECT body FROM bundle WHERE id BETWEEN ? AND ? AND first_series <= ? AND last_series >= ? ORDER BY id",
-            )
-            .map_err(sql)?;
-        let mut rows = slots.query([span.start, span.end]).map_err(sql)?;
-        while let Some(row) = rows.next().map_err(sql)? {
-            let (low, high) = roll::bundle_ids(row.get(0).map_err(sql)?);
-            let times = row.get_ref(1).and_then(|v| Ok(v.as_blob()?)).map_err(sql)?;
-            let times = Times::unpack(times).map_err(damaged)?;
-            let mut rows = bundles.query((low, high, last, first)).map_err(sql)?;
-            while let Some(row) = rows.next().map_err(sql)? {
-                let body = row.get_ref(0).and_then(|v| Ok(v.as_blob()?)).map_err(sql)?;
-                let mut count = 0;
-                let wanted = |id| series.contains_key(&id);
-                read_bundle(body, &times, field, wanted, |id, time, cell| count = each(id, time, cell))
-                    .map_err(damaged)?;
-                if count > limit {
-                    return Err(StoreError::TooMuch { limit });
-                }
+        let (Some(first), Some(last)) = (series.keys().min(), series.keys().max()) else { return Ok(()) };
+        let keys = ((field, *first), (field, *last));
+        let sql = format!("{} WHERE last_ns >= ? AND first_ns < ? ORDER BY id", slot::SELECT);
+        let mut statement = tx.prepare_cached(&sql).map_err(|e| self.error(e))?;
+        let mut rows = statement.query([span.start, span.end]).map_err(|e| self.error(e))?;
+        while let Some(row) = rows.next().map_err(|e| self.error(e))? {
+            let slot = Slot::read(row).map_err(|e| self.error(e))?;
+            let mut count = 0;
+            let column = |packed: Packed<'_>| {
+                packed.each(&slot.times, |time, cell| count = each(packed.key.1, time, cell))
+            };
+            slot.columns(tx, keys, |(_, id)| series.contains_key(&id), column).map_err(|e| self.error(e))?;
+            if count > limit {
+                return Err(StoreError::TooMuch { limit });
             }
         }
         Ok(())

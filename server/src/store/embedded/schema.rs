@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// `PRAGMA application_id`: "s7mp". Tells `file` and us whose file this is.
 const APPLICATION_ID: i32 = 0x7337_6d70;
 /// `PRAGMA user_version`: of the tables and of the bytes in them.
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 /// How long to wait for another process' lock: readers never hold one for long, a backup may.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -23,8 +23,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// * `head`: one row a window (`row.rs`).
 /// * `slot`: up to ten minutes of a stream, rolled; `end_ns` is the end of these minutes, `times` are the points' times,
 ///   ascending.
-/// * `bundle`: the series of a slot (`bundle.rs`); `id` is slot × 2^20 + number, so the table is its own index, and it
-///   is written in order, which fills the pages. `body` comes last, so that looking at the others does not read it.
+/// * `bundle`: the series of a slot that a version before the third rolled (`bundle.rs`); `id` is slot × 2^20 + number.
 const TABLES: &str = "
 CREATE TABLE stream(
     id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, stored BLOB NOT NULL, UNIQUE(host, name));
@@ -57,6 +56,26 @@ CREATE INDEX alert_at ON alert(at_ns);
 CREATE TABLE report(host TEXT PRIMARY KEY, at_ns INTEGER NOT NULL, json BLOB NOT NULL);
 ";
 
+/// Since version 3.
+/// * `series.fields`: ids of the fields that it ever had (`catalogue.rs`); NULL: it was not written since.
+/// * `slot.layout`: what is where in it (`chunk.rs`); NULL: it has bundles. `part` is 1 as long as it will be rolled again.
+/// * `chunk`: the columns of a slot; `id` is slot × 2^20 + number, so the table is its own index, and it is written in
+///   order, which fills the pages.
+/// * `total`: running sums of a series at the end of the slot with this number (`total.rs`).
+const COLUMNS: &str = "
+ALTER TABLE series ADD COLUMN fields BLOB;
+ALTER TABLE slot ADD COLUMN layout BLOB;
+ALTER TABLE slot ADD COLUMN part INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX slot_last ON slot(last_ns, first_ns);
+CREATE INDEX slot_part ON slot(stream, end_ns) WHERE part = 1;
+CREATE TABLE chunk(id INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE total(
+    series INTEGER NOT NULL, slot INTEGER NOT NULL, sums BLOB NOT NULL, PRIMARY KEY(series, slot)) WITHOUT ROWID;
+";
+
+/// What each version added to the one before, the first first.
+const VERSIONS: [&str; VERSION as usize] = [TABLES, NOTES, COLUMNS];
+
 /// Opens the database for writing and makes the tables when they are not there.
 ///
 /// WAL: readers in other processes see a consistent state while we write. `synchronous=FULL`: a commit is on the disk
@@ -76,14 +95,16 @@ pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, St
             if tables > 0 {
                 return Err(foreign(path, "is another program's database"));
             }
+            let tables = VERSIONS.concat();
             conn.execute_batch(&format!(
-                "BEGIN IMMEDIATE; {TABLES} {NOTES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; COMMIT"
+                "BEGIN IMMEDIATE; {tables} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION}; COMMIT"
             ))
             .map_err(|e| error("cannot make the tables in", path, e))?;
         }
         (APPLICATION_ID, VERSION) => {}
-        (APPLICATION_ID, 1) => {
-            conn.execute_batch(&format!("BEGIN IMMEDIATE; {NOTES} PRAGMA user_version={VERSION}; COMMIT"))
+        (APPLICATION_ID, older @ 1..VERSION) => {
+            let missing = VERSIONS[older as usize..].concat();
+            conn.execute_batch(&format!("BEGIN IMMEDIATE; {missing} PRAGMA user_version={VERSION}; COMMIT"))
                 .map_err(|e| error("cannot bring up to date", path, e))?;
         }
         (APPLICATION_ID, newer) => {
@@ -92,6 +113,15 @@ pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, St
         _ => return Err(foreign(path, "is another program's database")),
     }
     Ok(conn)
+}
+
+/// Makes the tables as an older version of the store did.
+#[cfg(test)]
+pub(super) fn make_older(conn: &Connection, version: usize) -> rusqlite::Result<()> {
+    let tables = VERSIONS[..version].concat();
+    conn.execute_batch(&format!(
+        "{tables} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={version};"
+    ))
 }
 
 fn setup(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {

@@ -1,6 +1,6 @@
 //! What the writer remembers of a stream: its windows' numbers, and how many of them wait at the head.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use agent_common::wire::stored::RangeSet;
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
@@ -14,6 +14,8 @@ pub(super) struct Stream {
     pub(super) stored: RangeSet,
     /// Windows at the head, by slot.
     pub(super) head: HashMap<i64, u64>,
+    /// Slots of which there are parts.
+    pub(super) parts: HashSet<i64>,
     /// Slot of the window that came last.
     pub(super) open: i64,
     /// Windows in a row that belong to it.
@@ -23,6 +25,8 @@ pub(super) struct Stream {
 /// A slot is rolled when so many windows in a row belonged to another one. At a slot's border windows of both may come
 /// mixed (a spool being sent beside live windows); rolling then would make a slot of each few.
 const CALM: u64 = 30;
+/// A slot's windows at the head become a part when there are so many: a minute's worth. A query reads them one by one.
+const PART_WINDOWS: u64 = 60;
 /// Windows of a stream at the head above which a slot is rolled calm or not, the open one included: 8 MB.
 const MAX_HEAD_WINDOWS: u64 = 3_600;
 /// What may be rolled.
@@ -32,9 +36,15 @@ pub(super) enum Due {
     Except(i64),
     /// The open one too.
     Any,
+    /// The windows of this slot, for the time being.
+    Part(i64),
 }
 
 impl Stream {
+    fn new(id: i64, stored: RangeSet) -> Self {
+        Self { id, stored, head: HashMap::new(), parts: HashSet::new(), open: i64::MIN, calm: 0 }
+    }
+
     pub(super) fn arrived(&mut self, end_ns: i64) {
         let slot = roll::slot_of(end_ns);
         *self.head.entry(slot).or_default() += 1;
@@ -48,7 +58,17 @@ impl Stream {
             let crowded = self.head.get(&self.open).is_some_and(|open| *open > MAX_HEAD_WINDOWS / 2);
             return Some(if crowded { Due::Any } else { Due::Except(self.open) });
         }
-        (self.calm >= CALM && self.head.len() > 1).then_some(Due::Except(self.open))
+        if self.calm >= CALM && self.head.keys().chain(&self.parts).any(|slot| *slot != self.open) {
+            return Some(Due::Except(self.open));
+        }
+        let many = self.head.iter().find(|(_, windows)| **windows >= PART_WINDOWS);
+        many.map(|(slot, _)| Due::Part(*slot))
+    }
+
+    /// Reads again what waits in the database.
+    pub(super) fn recount(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        (self.head, self.parts) = (head_slots(conn, self.id)?, part_slots(conn, self.id)?);
+        Ok(())
     }
 }
 
@@ -64,13 +84,15 @@ pub(super) fn load_stream(conn: &Connection, host: &str, name: &str) -> rusqlite
                 rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, e.into())
             })?;
             let id = row.get(0)?;
-            Ok(Stream { id, stored, head: head_slots(conn, id)?, open: i64::MIN, calm: 0 })
+            let mut stream = Stream::new(id, stored);
+            stream.recount(conn)?;
+            Ok(stream)
         })
         .optional()
 }
 
 /// How many windows of each slot are at the head.
-pub(super) fn head_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashMap<i64, u64>> {
+fn head_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashMap<i64, u64>> {
     let mut slots = HashMap::new();
     let mut statement = conn.prepare_cached("SELECT end_ns FROM head WHERE stream = ?")?;
     let mut rows = statement.query([stream])?;
@@ -80,6 +102,13 @@ pub(super) fn head_slots(conn: &Connection, stream: i64) -> rusqlite::Result<Has
     Ok(slots)
 }
 
+/// The slots of which there are parts.
+fn part_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashSet<i64>> {
+    conn.prepare_cached("SELECT DISTINCT end_ns FROM slot WHERE stream = ? AND part = 1")?
+        .query_map([stream], |row| Ok(roll::slot_of(row.get::<_, i64>(0)? - 1)))?
+        .collect()
+}
+
 pub(super) fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusqlite::Result<Stream> {
     if let Some(stream) = load_stream(tx, host, name)? {
         return Ok(stream);
@@ -87,7 +116,7 @@ pub(super) fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusql
     let id = tx
         .prepare_cached("INSERT INTO stream(host, name, stored) VALUES (?, ?, x'') RETURNING id")?
         .query_row([host, name], |row| row.get(0))?;
-    Ok(Stream { id, stored: RangeSet::default(), head: HashMap::new(), open: i64::MIN, calm: 0 })
+    Ok(Stream::new(id, RangeSet::default()))
 }
 
 /// Ranges as varints: gap to the last, length.

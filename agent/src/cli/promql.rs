@@ -1,0 +1,247 @@
+//! `agent promql`: asks the history in the embedded store in Prometheus's language.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use agent_common::units::UnixNs;
+use anyhow::Context as _;
+use clap::Args;
+use promql::{Answer, Labels, Options, Query, Sample, Series, Span, Value};
+use serde_json::json;
+use server::node::NodeNames;
+use server::store::embedded::{FILE, Reader};
+
+use super::moment::{moment, now};
+use super::term::{Side, Table};
+use super::{Context, Outcome, duration, query, term};
+
+/// Values of a series that are drawn beside each other.
+const CELLS: usize = 60;
+/// Heights of a drawn value.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// A query that takes longer is given up.
+const PATIENCE: Duration = Duration::from_mins(1);
+const MS: u64 = 1_000_000;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo agent promql 'topk(5, sum by (comm) (rate(s7mpa_process_oncpu_user_ns_total[1m])))'
+  sudo agent promql 's7mpa_memory_available_bytes' --last 1h       drawn, with least, greatest and last value
+  sudo agent promql 'avg_over_time(s7mpa_cpu_user_ns[10m])' --at 'yesterday 14:03'
+  sudo agent promql 'rate(s7mpa_net_rx_bytes_total[30s])' --from 10:00 --to 10:30 --step 10s --json
+
+A metric is a measurement and a field of agent/METRICS.md. A counter is there twice: the amounts of the windows under its name,
+and their sum since the series began under that name with `_total`, for rate() and increase(). What node_exporter measures is
+there under its names, too (node_cpu_seconds_total, …). Times without a zone are UTC.")]
+pub(super) struct PromqlArgs {
+    /// Query in PromQL, as Prometheus 3 means it
+    query: String,
+
+    /// Moment of the answer: 5m (ago), 14:03, 'yesterday 14:03', '2026-11-29 14:03:05', Unix seconds [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with_all = ["from", "to", "last"])]
+    at: Option<UnixNs>,
+
+    /// Answers over time, from here on
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "last")]
+    from: Option<UnixNs>,
+
+    /// Up to here [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "from")]
+    to: Option<UnixNs>,
+
+    /// Answers over this time up to now
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    last: Option<Duration>,
+
+    /// From one answer to the next [default: a sixtieth of the time, at least 1s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    step: Option<Duration>,
+
+    /// How old the newest sample of a series may be
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    lookback: Duration,
+}
+
+pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
+    let query = Query::parse(&args.query).context("the query cannot be understood")?;
+    let path = context.config.server_dir().join(FILE);
+    query::become_owner(&context, &path)?;
+    let ask = move || -> anyhow::Result<()> {
+        let reader = Reader::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let asked = ask(&reader, &query, &args)?;
+        print(&context, &asked)
+    };
+    tokio::task::spawn_blocking(ask).await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answer> {
+    let begun = Instant::now();
+    let expired = || begun.elapsed() > PATIENCE;
+    let options = Options {
+        lookback_ms: i64::try_from(args.lookback.as_millis())?,
+        expired: Some(&expired),
+        ..Options::default()
+    };
+    let view = NodeNames(reader.view()?);
+    let ms = |at: UnixNs| (at.0 / MS) as i64;
+    let end = args.to.unwrap_or_else(now);
+    let begin =
+        args.from.or_else(|| args.last.map(|last| UnixNs(end.0.saturating_sub(last.as_nanos() as u64))));
+    let Some(begin) = begin else {
+        return Ok(query.instant(&view, ms(args.at.unwrap_or_else(now)), &options)?);
+    };
+    let span = Span { from_ms: ms(begin), to_ms: ms(end) };
+    let step_ms = match args.step {
+        Some(step) => i64::try_from(step.as_millis())?,
+        None => ((span.to_ms - span.from_ms) / CELLS as i64 / 1000).max(1) * 1000,
+    };
+    Ok(query.range(&view, span, step_ms, &options)?)
+}
+
+fn print(context: &Context, answer: &Answer) -> anyhow::Result<()> {
+    for remark in answer.warnings.iter().chain(&answer.infos) {
+        term::complain(remark);
+    }
+    if context.global.json {
+        return term::print_json(&data(&answer.value));
+    }
+    let is_empty = match &answer.value {
+        Value::Vector(elements) => elements.is_empty(),
+        Value::Matrix(series) => series.is_empty(),
+        Value::Scalar(_) | Value::String { .. } => false,
+    };
+    if is_empty {
+        term::complain("no series has a value there; `agent query` lists measurements and their fields");
+    }
+    Ok(term::print(&text(context, &answer.value))?)
+}
+
+/// The `data` object of Prometheus's HTTP API.
+fn data(value: &Value) -> serde_json::Value {
+    let metric = |labels: &Labels| -> serde_json::Value {
+        labels
+            .iter()
+            .map(|(name, value)| (name.to_string(), json!(**value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let point = |sample: &Sample| json!([sample.at_ms as f64 / 1000.0, promql::plain(sample.value)]);
+    match value {
+        Value::Scalar(sample) => json!({ "resultType": "scalar", "result": point(sample) }),
+        Value::String { at_ms, text } => {
+            json!({ "resultType": "string", "result": [*at_ms as f64 / 1000.0, text] })
+        }
+        Value::Vector(elements) => {
+            let elements = elements
+                .iter()
+                .map(|one| json!({ "metric": metric(&one.labels), "value": point(&one.sample) }));
+            json!({ "resultType": "vector", "result": elements.collect::<Vec<_>>() })
+        }
+        Value::Matrix(series) => {
+            let series = series.iter().map(|one| {
+                let points: Vec<_> = one.samples.iter().map(point).collect();
+                json!({ "metric": metric(&one.labels), "values": points })
+            });
+            json!({ "resultType": "matrix", "result": series.collect::<Vec<_>>() })
+        }
+    }
+}
+
+fn text(context: &Context, value: &Value) -> String {
+    match value {
+        Value::Scalar(sample) => format!("{}\n", promql::plain(sample.value)),
+        Value::String { text, .. } => format!("{}\n", term::clean(text)),
+        Value::Vector(elements) => {
+            let mut table = Table::new(&[("VALUE", Side::Right), ("SERIES", Side::Left)]);
+            for one in elements {
+                table.row(&[promql::plain(one.sample.value), term::clean(&one.labels.to_string())]);
+            }
+            if elements.is_empty() { String::new() } else { table.render(context.paint) }
+        }
+        Value::Matrix(series) => {
+            let ends =
+                || series.iter().flat_map(|one| one.samples.first().into_iter().chain(one.samples.last()));
+            let (Some(first), Some(last)) = (ends().map(|s| s.at_ms).min(), ends().map(|s| s.at_ms).max())
+            else {
+                return String::new();
+            };
+            let at = |ms: i64| term::utc(ms.cast_unsigned().saturating_mul(MS));
+            let mut text = format!("{} to {}\n", at(first), at(last));
+            for one in series {
+                let _ = writeln!(text, "{}", context.paint.bold(term::clean(&one.labels.to_string())));
+                let _ = writeln!(text, "  {}  {}", drawn(one, first, last), summary(&one.samples));
+            }
+            text
+        }
+    }
+}
+
+/// Values of a series as bars, from its least value to its greatest; a blank where it has none.
+fn drawn(series: &Series, first_ms: i64, last_ms: i64) -> String {
+    let width = (last_ms - first_ms).max(1) as f64;
+    let mut cells = [(0.0_f64, 0_u32); CELLS];
+    for sample in series.samples.iter().filter(|sample| sample.value.is_finite()) {
+        let at = (sample.at_ms - first_ms) as f64 / width * CELLS as f64;
+        let (sum, count) = &mut cells[(at as usize).min(CELLS - 1)];
+        (*sum, *count) = (*sum + sample.value, *count + 1);
+    }
+    let means = cells.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count)));
+    let least = means.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+    let greatest = means.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+    let bar = |mean: &Option<f64>| match mean {
+        None => ' ',
+        // Nothing rises or falls.
+        Some(_) if greatest <= least => BARS[0],
+        Some(mean) => BARS[(((mean - least) / (greatest - least) * 8.0) as usize).min(7)],
+    };
+    means.iter().map(bar).collect()
+}
+
+fn summary(samples: &[Sample]) -> String {
+    let values = || samples.iter().map(|sample| sample.value);
+    let least = values().fold(f64::INFINITY, f64::min);
+    let greatest = values().fold(f64::NEG_INFINITY, f64::max);
+    let last = samples.last().map_or(f64::NAN, |sample| sample.value);
+    format!("{} to {}, last {}", promql::plain(least), promql::plain(greatest), promql::plain(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(values: &[(i64, f64)]) -> Series {
+        let labels = Labels::new([("__name__".into(), "up".into()), ("job".into(), "a\"b".into())]);
+        let samples = values.iter().map(|&(at_ms, value)| Sample { at_ms, value }).collect();
+        Series { labels, samples }
+    }
+
+    #[test]
+    fn bars_show_rise_fall_and_gaps() {
+        let one = series(&[(0, 0.0), (1000, 7.0), (5900, 3.5), (6000, 3.5)]);
+        let drawn = drawn(&one, 0, 6000);
+        assert_eq!(drawn.chars().count(), CELLS);
+        assert_eq!(
+            (drawn.chars().next(), drawn.chars().nth(10), drawn.chars().last()),
+            (Some('▁'), Some('█'), Some('▅'))
+        );
+        assert_eq!(drawn.chars().filter(|bar| *bar == ' ').count(), CELLS - 3);
+        assert!(super::drawn(&series(&[(0, 5.0), (6000, 5.0)]), 0, 6000).starts_with('▁'), "a level line");
+        assert_eq!(super::drawn(&series(&[(0, f64::NAN)]), 0, 0).trim(), "", "no number");
+        assert_eq!(summary(&one.samples), "0 to 7, last 3.5");
+    }
+
+    #[test]
+    fn json_is_the_data_object_of_prometheus() {
+        let one = series(&[(1500, 0.5), (2000, f64::NAN)]);
+        assert_eq!(
+            data(&Value::Matrix(vec![one])),
+            json!({ "resultType": "matrix", "result": [
+                { "metric": { "__name__": "up", "job": "a\"b" }, "values": [[1.5, "0.5"], [2.0, "NaN"]] }] })
+        );
+        let scalar = Value::Scalar(Sample { at_ms: 4000, value: f64::INFINITY });
+        assert_eq!(data(&scalar), json!({ "resultType": "scalar", "result": [4.0, "+Inf"] }));
+    }
+}

@@ -1,0 +1,38 @@
+//! PromQL as Prometheus 3 means it, over any [`Reader`]. Pure: no clock, no files, no network.
+
+mod aggregate;
+mod binary;
+mod choice;
+mod error;
+mod eval;
+mod functions;
+mod labels;
+mod macros;
+mod matcher;
+mod matching;
+mod number;
+mod options;
+mod plan;
+mod query;
+mod reader;
+mod rewrite;
+mod rows;
+mod rules;
+mod selector;
+mod sum;
+mod tokens;
+mod translate;
+mod value;
+
+pub use error::{ErrorKind, ParseError, QueryError};
+pub use functions::UNSUPPORTED;
+pub use labels::Labels;
+pub use macros::{MAX_CALLS, Macro, MacroError, Macros};
+pub use matcher::{Matcher, Operator};
+pub use number::plain;
+pub use options::Options;
+pub use query::{Query, Selection};
+pub use reader::{ReadError, Reader, STALE, Sample, Series, SeriesIter, Span, is_stale};
+pub use rules::{Alert, AlertState, Alerting, Alerts, Group, Recording, Rule, RuleError, Template};
+pub use tokens::{MAX_DEPTH, MAX_EXPRESSIONS, MAX_QUERY_BYTES};
+pub use value::{Answer, Element, Value};

@@ -1,0 +1,123 @@
+//! Conditions on labels.
+
+use std::fmt;
+
+use regex::{Regex, RegexBuilder};
+
+/// Most memory that one compiled expression may take, bytes. `[a-z]{1,1000}` nested twice would take more.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// How a label is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`: the whole value, where `.` is any character.
+    Matches,
+    /// `!~`
+    NotMatches,
+}
+
+/// A condition on one label. A label that a series has not is empty.
+#[derive(Clone)]
+pub struct Matcher {
+    /// Its name; that of the metric is `__name__`.
+    pub label: String,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what: a value or a regular expression.
+    pub value: String,
+    compiled: Option<Regex>,
+}
+
+impl Matcher {
+    /// A condition whose regular expression, if it has one, is compiled. Fails where that is none, or is too large.
+    pub fn new(
+        label: impl Into<String>,
+        operator: Operator,
+        value: impl Into<String>,
+    ) -> Result<Self, regex::Error> {
+        let value = value.into();
+        let compiled = match operator {
+            Operator::Equal | Operator::NotEqual => None,
+            Operator::Matches | Operator::NotMatches => Some(whole(&value)?),
+        };
+        Ok(Self { label: label.into(), operator, value, compiled })
+    }
+
+    /// Whether a label of this value fulfils the condition; empty: the series has no such label.
+    #[must_use]
+    pub fn matches(&self, value: &str) -> bool {
+        let found = self.compiled.as_ref().is_some_and(|regex| regex.is_match(value));
+        match self.operator {
+            Operator::Equal => self.value == value,
+            Operator::NotEqual => self.value != value,
+            Operator::Matches => found,
+            Operator::NotMatches => !found,
+        }
+    }
+}
+
+/// The expression as a condition on the whole text, where `.` is any character.
+pub(crate) fn whole(expression: &str) -> Result<Regex, regex::Error> {
+    let compiled =
+        |text: &str| RegexBuilder::new(text).dot_matches_new_line(true).size_limit(MAX_REGEX_BYTES).build();
+    // By itself first: `a)|(b` is an expression only between our parentheses.
+    compiled(expression)?;
+    compiled(&format!("^(?:{expression})$"))
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operator = match self.operator {
+            Operator::Equal => "=",
+            Operator::NotEqual => "!=",
+            Operator::Matches => "=~",
+            Operator::NotMatches => "!~",
+        };
+        write!(f, "{}{operator}{:?}", self.label, self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(operator: Operator, pattern: &str, value: &str) -> bool {
+        Matcher::new("comm", operator, pattern).expect(pattern).matches(value)
+    }
+
+    #[test]
+    fn an_expression_matches_the_whole_value() {
+        assert!(matches(Operator::Matches, "a|b", "b"));
+        assert!(!matches(Operator::Matches, "a|b", "ab"));
+        assert!(matches(Operator::NotMatches, "a|b", "ab"));
+    }
+
+    #[test]
+    fn a_dot_matches_a_newline() {
+        assert!(matches(Operator::Matches, "a.b", "a\nb"));
+        assert!(!matches(Operator::Matches, "a", "a\n"));
+    }
+
+    #[test]
+    fn a_label_that_is_not_there_is_empty() {
+        assert!(matches(Operator::Matches, ".*", ""));
+        assert!(!matches(Operator::Matches, ".+", ""));
+        assert!(matches(Operator::NotEqual, "a", ""));
+    }
+
+    #[test]
+    fn what_is_no_expression_or_too_large_is_refused() {
+        for bad in ["(", "a)|(b", "[a-z]{1000}{1000}"] {
+            assert!(Matcher::new("comm", Operator::Matches, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nested_repetition_takes_linear_time() {
+        assert!(!matches(Operator::Matches, "(a+)+b", &"a".repeat(100_000)));
+    }
+}

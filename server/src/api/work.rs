@@ -1,0 +1,90 @@
+//! Queries on threads of their own, few at a time, each with an end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use promql::Reader;
+use tokio::sync::Semaphore;
+
+use super::Options;
+use super::prometheus::Failure;
+use super::source::Source;
+
+/// Queries at the same time: each may take 64 MiB.
+const MAX_QUERIES: usize = 4;
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    source: Arc<dyn Source>,
+    places: Arc<Semaphore>,
+    timeout: Duration,
+    lookback: Duration,
+}
+
+/// A query's end: its time is over, or nobody waits for the answer.
+pub(super) struct End {
+    at: Instant,
+    left: Arc<AtomicBool>,
+}
+
+impl End {
+    pub(super) fn is_over(&self) -> bool {
+        self.left.load(Ordering::Relaxed) || Instant::now() >= self.at
+    }
+}
+
+/// Sets its flag when it is dropped.
+struct Leaving(Arc<AtomicBool>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Work {
+    pub(super) fn new(options: &Options, source: Arc<dyn Source>) -> Self {
+        Self {
+            source,
+            places: Arc::new(Semaphore::new(MAX_QUERIES)),
+            timeout: options.query_timeout,
+            lookback: options.lookback,
+        }
+    }
+
+    /// The lookback of queries, ms.
+    pub(super) fn lookback_ms(&self) -> i64 {
+        i64::try_from(self.lookback.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Does something with the store; it is to look at its end often. A request's own time-out can only be shorter.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        timeout: Option<Duration>,
+        with: impl FnOnce(&dyn Reader, &End) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let at = Instant::now() + timeout.map_or(self.timeout, |own| own.min(self.timeout));
+        let waited = tokio::time::timeout_at(at.into(), Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = waited else {
+            return Err(Failure::timeout("too many queries at the same time"));
+        };
+        let left = Arc::new(AtomicBool::new(false));
+        let _leaving = Leaving(Arc::clone(&left));
+        let source = Arc::clone(&self.source);
+        let answer = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let end = End { at, left };
+            let mut with = Some(with);
+            let mut answer = None;
+            source.read(&mut |reader| {
+                if let Some(with) = with.take() {
+                    answer = Some(with(reader, &end));
+                }
+            })?;
+            answer.unwrap_or_else(|| Err(Failure::internal("the store was not read")))
+        });
+        answer.await.unwrap_or_else(|_| Err(Failure::internal("the query panicked")))
+    }
+}

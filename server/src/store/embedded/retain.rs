@@ -1,0 +1,151 @@
+//! Retention: the oldest slots go, then the series that no slot has.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+
+use super::row::{Item, read, unpack};
+use super::slot::{self, Slot, chunk_ids};
+use super::{Options, schema};
+
+/// What retention did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Retained {
+    /// Slots deleted.
+    pub(super) slots: u64,
+    /// Series deleted: their ids must be forgotten.
+    pub(super) series: u64,
+}
+
+/// Deletes the slots that are too old, then the oldest until the store holds at most `max_bytes`.
+pub(super) fn retain(
+    conn: &mut Connection,
+    options: &Options,
+    max_bytes: u64,
+    now: SystemTime,
+) -> rusqlite::Result<Retained> {
+    let mut retained = Retained::default();
+    let newest: Option<i64> = conn.query_row("SELECT max(last_ns) FROM slot", [], |row| row.get(0))?;
+    let Some(newest) = newest else { return Ok(retained) };
+    // A collector with a wrong clock must not delete everything (data from the future), nor may this host's.
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
+    let now = i64::try_from(now).unwrap_or(i64::MAX).min(newest);
+    let oldest = now.saturating_sub(i64::try_from(options.max_age.as_nanos()).unwrap_or(i64::MAX));
+    while let Some(slot) = oldest_slot(conn, oldest)? {
+        delete(conn, slot)?;
+        retained.slots += 1;
+    }
+    while used_bytes(conn)? > max_bytes
+        && let Some(slot) = oldest_slot(conn, i64::MAX)?
+    {
+        delete(conn, slot)?;
+        retained.slots += 1;
+    }
+    if retained.slots > 0 {
+        retained.series = forget_series(conn)?;
+        // Gives pages back to the file system when the limit was lowered; what the next ten minutes need stays.
+        let (free, all) = (page_count(conn, "freelist_count")?, page_count(conn, "page_count")?);
+        if free > all / 4 {
+            conn.execute_batch(&format!("PRAGMA incremental_vacuum({})", free - all / 8))?;
+        }
+    }
+    Ok(retained)
+}
+
+/// Deletes the series that no slot has any more: processes come and go, and their names with them. Slots get rising
+/// ids, so a series whose last slot is below all that are left is in none. It may be at the head again, or in a part: those
+/// are read.
+fn forget_series(conn: &mut Connection) -> rusqlite::Result<u64> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut gone: BTreeSet<u32> = tx
+        .prepare_cached("SELECT id FROM series WHERE last_slot < (SELECT min(id) FROM slot)")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    if !gone.is_empty() {
+        let mut statement = tx.prepare_cached("SELECT body FROM head")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            // A damaged row is counted when it is rolled.
+            let Ok(raw) = unpack(row.get_ref(0)?.as_blob()?) else { continue };
+            let _ = read(&raw, |item| {
+                if let Item::Point(series, _) = item {
+                    gone.remove(&series);
+                }
+            });
+        }
+    }
+    if !gone.is_empty() {
+        let sql = format!("{} WHERE part = 1", slot::SELECT);
+        let mut statement = tx.prepare_cached(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let Ok(Slot { layout: Some(layout), .. }) = Slot::read(row) else { continue };
+            for series in layout.series() {
+                gone.remove(&series);
+            }
+        }
+    }
+    for sql in ["DELETE FROM series WHERE id = ?", "DELETE FROM total WHERE series = ?"] {
+        let mut statement = tx.prepare_cached(sql)?;
+        for series in &gone {
+            statement.execute([series])?;
+        }
+    }
+    count_deleted(&tx, "series by retention", gone.len() as i64)?;
+    tx.commit()?;
+    Ok(gone.len() as u64)
+}
+
+/// The slot with the oldest end, if that is before `before`.
+fn oldest_slot(conn: &Connection, before: i64) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT id FROM slot WHERE end_ns < ? ORDER BY end_ns LIMIT 1")?
+        .query_row([before], |row| row.get(0))
+        .optional()
+}
+
+fn delete(conn: &mut Connection, slot: i64) -> rusqlite::Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let (windows, points, samples, bytes): (i64, i64, i64, i64) = tx
+        .prepare_cached("DELETE FROM slot WHERE id = ? RETURNING windows, points, samples, bytes")?
+        .query_row([slot], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    for sql in ["DELETE FROM chunk WHERE id BETWEEN ? AND ?", "DELETE FROM bundle WHERE id BETWEEN ? AND ?"] {
+        tx.prepare_cached(sql)?.execute(chunk_ids(slot))?;
+    }
+    for (what, count) in [
+        ("windows by retention", windows),
+        ("points by retention", points),
+        ("samples by retention", samples),
+        ("bytes by retention", bytes),
+    ] {
+        count_deleted(&tx, what, count)?;
+    }
+    tx.commit()
+}
+
+pub(super) fn count_deleted(conn: &Connection, what: &str, count: i64) -> rusqlite::Result<()> {
+    if count > 0 {
+        conn.prepare_cached(
+            "INSERT INTO deleted(what, count) VALUES (?, ?) ON CONFLICT(what) DO UPDATE SET count = count + excluded.count",
+        )?
+        .execute((what, count))?;
+    }
+    Ok(())
+}
+
+/// Bytes of the file that hold something.
+pub(super) fn used_bytes(conn: &Connection) -> rusqlite::Result<u64> {
+    let pages = page_count(conn, "page_count")?.saturating_sub(page_count(conn, "freelist_count")?);
+    Ok(pages * page_count(conn, "page_size")?)
+}
+
+pub(super) fn page_count(conn: &Connection, pragma: &str) -> rusqlite::Result<u64> {
+    schema::pragma::<i64>(conn, pragma).map(i64::cast_unsigned)
+}
+
+/// What was deleted or lost since the store was made, by reason.
+pub(super) fn deleted(conn: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    conn.prepare_cached("SELECT what, count FROM deleted ORDER BY what")?
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+        .collect()
+}

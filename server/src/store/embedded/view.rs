@@ -1,0 +1,186 @@
+//! The store as PromQL reads it.
+//!
+//! A field of a measurement is a metric, `<measurement>_<field>`; its labels are the tags. A number is itself, a boolean 1 or
+//! 0; texts are left out. A counter is there twice: under its name with the amounts of the windows, and as
+//! `<measurement>_<field>_total` with their running sum ([`total`](super::total)), which never falls: each process has
+//! series of its own, those of a new one begin with nothing. Slots that were rolled before version 3 have no running sums.
+//!
+//! A series that a window lacks has ended ([`samples`]): it gets the stale marker at that window's end.
+
+mod gather;
+mod names;
+mod samples;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use promql::{Labels, Matcher, ReadError, Series, SeriesIter, Span};
+use rusqlite::Transaction;
+
+use self::gather::{Column, Gathered, Slots};
+use self::names::Plan;
+use super::roll::{SLOT_NS, slot_of};
+use super::{Reader, catalogue, total};
+use crate::store::StoreError;
+
+/// The label that holds a metric's name.
+const NAME: &str = "__name__";
+/// Nanoseconds of a millisecond.
+const MS: i64 = 1_000_000;
+
+/// A state of the store that does not change: all queries of it see the same windows.
+#[derive(Debug)]
+pub struct View<'a> {
+    reader: &'a Reader,
+    tx: Transaction<'a>,
+}
+
+impl Reader {
+    /// The store as it is at the first query. The writer's log grows as long as the view lives. A reader has one at a time.
+    pub fn view(&self) -> Result<View<'_>, StoreError> {
+        let tx = self.conn().unchecked_transaction().map_err(|e| self.error(e))?;
+        Ok(View { reader: self, tx })
+    }
+}
+
+impl View<'_> {
+    fn failed(&self, source: rusqlite::Error) -> ReadError {
+        let error = self.reader.error(source);
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        ReadError { message: format!("{error}{cause}") }
+    }
+}
+
+/// A span as times of the store, the second excluded.
+fn times(span: Span) -> Range<i64> {
+    span.from_ms.saturating_mul(MS)..span.to_ms.saturating_add(1).saturating_mul(MS)
+}
+
+impl promql::Reader for View<'_> {
+    fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
+        let mut plan = Plan::new(&self.tx, matchers).map_err(|e| self.failed(e))?;
+        let waiting = plan.series(&self.tx, matchers).map_err(|e| self.failed(e))?;
+        let times = times(span);
+        let first = total::oldest(&self.tx).map_err(|e| self.failed(e))?.max(slot_of(times.start));
+        let read = if plan.has_totals() {
+            // The amounts since the last sums that are kept, and the window after the last: a series that is in it again
+            // has its sum in the last, too.
+            first.saturating_mul(SLOT_NS)..times.end.saturating_add(samples::MAX_WINDOW_GAP_NS)
+        } else {
+            times
+        };
+        let slots = Slots::find(&self.tx, read, plan.has_totals()).map_err(|e| self.failed(e))?;
+        Ok(Box::new(Selected {
+            view: self,
+            plan,
+            span,
+            first,
+            slots,
+            waiting,
+            found: VecDeque::new(),
+            ready: None,
+        }))
+    }
+
+    fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
+        let plan = Plan::new(&self.tx, matchers).map_err(|e| self.failed(e))?;
+        let Range { start, end } = times(span);
+        // A series that begins just after has a running sum before.
+        let end = end.saturating_add(samples::MAX_WINDOW_GAP_NS);
+        let alive = gather::alive(&self.tx, &(start..end)).map_err(|e| self.failed(e))?;
+        plan.labels(&self.tx, matchers, &alive).map_err(|e| self.failed(e))
+    }
+}
+
+/// The series of a selection, one after the other.
+struct Selected<'a> {
+    view: &'a View<'a>,
+    plan: Plan,
+    span: Span,
+    /// Number of the first slot whose amounts are read for running sums.
+    first: i64,
+    slots: Slots,
+    /// Ids of series that were not read yet, in order.
+    waiting: Vec<u32>,
+    /// Columns that were read, not decoded yet.
+    found: VecDeque<Column>,
+    /// The running sums of the column whose amounts came last.
+    ready: Option<Series>,
+}
+
+impl Selected<'_> {
+    /// Reads the columns of as many series as fit into memory; false: there are no more.
+    fn gather(&mut self) -> rusqlite::Result<bool> {
+        if self.waiting.is_empty() {
+            return Ok(false);
+        }
+        let Gathered { columns, deferred } =
+            gather::gather(&self.view.tx, &self.slots, &self.plan, std::mem::take(&mut self.waiting))?;
+        (self.found, self.waiting) = (columns, deferred);
+        Ok(true)
+    }
+
+    /// The series that a column makes: its values, its running sum.
+    fn decode(&self, column: &Column) -> rusqlite::Result<(Option<Series>, Option<Series>)> {
+        let conn = &self.view.tx;
+        let metrics = self.plan.metrics(column.series, column.field);
+        let raw = column.samples(&self.slots).map_err(super::slot::damaged)?;
+        let tags: String = conn
+            .prepare_cached("SELECT tags FROM series WHERE id = ?")?
+            .query_row([column.series], |row| row.get(0))?;
+        let named = |name: &Arc<str>| labels(&tags, name);
+        let mut made = [None, None];
+        for metric in metrics {
+            let samples = if metric.total {
+                let base = total::before(conn, column.series, column.field, self.first)?;
+                samples::running(&raw, self.slots.windows(), self.span, base)
+            } else {
+                samples::levels(&raw, self.slots.windows(), self.span)
+            };
+            if !samples.is_empty() {
+                made[usize::from(metric.total)] = Some(Series { labels: named(&metric.name), samples });
+            }
+        }
+        let [values, sums] = made;
+        Ok((values, sums))
+    }
+}
+
+impl Iterator for Selected<'_> {
+    type Item = Result<Series, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(series) = self.ready.take() {
+                return Some(Ok(series));
+            }
+            let step = match self.found.pop_front() {
+                Some(column) => self.decode(&column).map(Some),
+                None => self.gather().map(|more| more.then_some((None, None))),
+            };
+            match step {
+                Ok(Some((values, sums))) => {
+                    self.ready = sums;
+                    if let Some(values) = values {
+                        return Some(Ok(values));
+                    }
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    self.found.clear();
+                    self.waiting.clear();
+                    return Some(Err(self.view.failed(error)));
+                }
+            }
+        }
+    }
+}
+
+/// Labels of canonical tags and a metric's name.
+fn labels(tags: &str, name: &Arc<str>) -> Labels {
+    let tags = catalogue::tags(tags).into_iter().map(|(name, value)| (Arc::from(name), Arc::from(value)));
+    let mut labels = Labels::new(tags);
+    labels.set(NAME, Arc::clone(name));
+    labels
+}

@@ -1,0 +1,293 @@
+//! From the database into memory: the encoded columns of many series in one pass over the slots.
+//!
+//! A chunk holds one field of many series. So all that are wanted are taken out of it at once, encoded as they are (less
+//! than a byte a sample), and decoded one by one when the evaluator comes to them.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::ops::Range;
+
+use rusqlite::Connection;
+
+use super::names::Plan;
+use super::samples::{Number, Raw, Windows};
+use crate::store::embedded::bundle;
+use crate::store::embedded::chunk::{Key, Packed};
+use crate::store::embedded::row::{Cell, Item, Kind, read, unpack};
+use crate::store::embedded::slot::{self, Slot, damaged};
+use crate::store::embedded::times::Times;
+use crate::store::embedded::varint::Damaged;
+
+/// Encoded bytes that one pass may take into memory: 24 hours of 250 busy series. What is above waits for another pass.
+const MAX_BYTES: usize = 24 << 20;
+
+/// The slots and windows of a span, without their columns.
+#[derive(Debug)]
+pub(super) struct Slots {
+    span: Range<i64>,
+    /// In the order in which they were rolled.
+    found: Vec<Found>,
+    windows: Windows,
+}
+
+#[derive(Debug)]
+struct Found {
+    id: i64,
+    stream: i64,
+    times: Times,
+}
+
+impl Slots {
+    /// Those that have times in the span; with `parts`, also all that were not rolled into one yet: no running sum has them.
+    pub(super) fn find(conn: &Connection, span: Range<i64>, parts: bool) -> rusqlite::Result<Self> {
+        let mut all = Self { span, found: Vec::new(), windows: Windows::default() };
+        each_slot(conn, &all.span, parts, |slot| {
+            all.windows.add(slot.stream, slot.ends());
+            all.found.push(Found { id: slot.id, stream: slot.stream, times: slot.times });
+            Ok(())
+        })?;
+        let (from, to) = all.head_span(parts);
+        let mut statement = conn.prepare_cached(
+            "SELECT stream, end_ns FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY end_ns",
+        )?;
+        let mut rows = statement.query([from, to])?;
+        while let Some(row) = rows.next()? {
+            all.windows.add(row.get(0)?, &[row.get(1)?]);
+        }
+        all.windows.order();
+        Ok(all)
+    }
+
+    fn head_span(&self, parts: bool) -> (i64, i64) {
+        (if parts { i64::MIN } else { self.span.start }, self.span.end)
+    }
+
+    pub(super) fn windows(&self) -> &Windows {
+        &self.windows
+    }
+}
+
+fn each_slot(
+    conn: &Connection,
+    span: &Range<i64>,
+    parts: bool,
+    mut each: impl FnMut(Slot) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let sql = if parts {
+        format!(
+            "{} WHERE id IN (SELECT id FROM slot WHERE last_ns >= ?1 AND first_ns < ?2 AND end_ns > ?1
+             UNION SELECT id FROM slot WHERE part = 1 AND first_ns < ?2) ORDER BY id",
+            slot::SELECT
+        )
+    } else {
+        format!("{} WHERE last_ns >= ?1 AND first_ns < ?2 ORDER BY id", slot::SELECT)
+    };
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([span.start, span.end])?;
+    while let Some(row) = rows.next()? {
+        each(Slot::read(row)?)?;
+    }
+    Ok(())
+}
+
+/// One field of one series, encoded.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) series: u32,
+    pub(super) field: u32,
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+    head: Vec<Raw>,
+}
+
+/// What a slot has of it.
+#[derive(Debug)]
+struct Piece {
+    /// Place of the slot in [`Slots`].
+    slot: u32,
+    /// Whether a version of the store rolled it that has running sums.
+    summed: bool,
+    kind: Kind,
+    /// Where in the column's bytes its runs end, and its values.
+    begin: u32,
+    runs: Option<u32>,
+    end: u32,
+}
+
+impl Column {
+    fn new((field, series): Key) -> Self {
+        Self { series, field, bytes: Vec::new(), pieces: Vec::new(), head: Vec::new() }
+    }
+
+    fn add(&mut self, slot: usize, summed: bool, packed: &Packed<'_>) {
+        let begin = self.bytes.len() as u32;
+        let runs = packed.runs.map(|runs| {
+            self.bytes.extend_from_slice(runs);
+            self.bytes.len() as u32
+        });
+        self.bytes.extend_from_slice(packed.values);
+        let end = self.bytes.len() as u32;
+        self.pieces.push(Piece { slot: slot as u32, summed, kind: packed.kind, begin, runs, end });
+    }
+
+    /// Its samples, ascending in time, each time once.
+    pub(super) fn samples(&self, slots: &Slots) -> Result<Vec<Raw>, Damaged> {
+        let mut all = Vec::new();
+        for piece in &self.pieces {
+            let slot = &slots.found[piece.slot as usize];
+            let runs = piece.runs.map(|end| &self.bytes[piece.begin as usize..end as usize]);
+            let values = &self.bytes[piece.runs.unwrap_or(piece.begin) as usize..piece.end as usize];
+            let packed = Packed { key: (self.field, self.series), kind: piece.kind, runs, values };
+            packed.each(&slot.times, |time, cell| {
+                if let Some(number) = number(cell) {
+                    all.push(Raw { time, stream: slot.stream, number, summed: piece.summed });
+                }
+            })?;
+        }
+        all.extend_from_slice(&self.head);
+        if !all.is_sorted_by(|a, b| a.time < b.time) {
+            // Stable, then the last of equals: what came later counts.
+            all.sort_by_key(|raw| raw.time);
+            all.reverse();
+            all.dedup_by_key(|raw| raw.time);
+            all.reverse();
+        }
+        Ok(all)
+    }
+}
+
+fn number(cell: Cell<'_>) -> Option<Number> {
+    match cell {
+        Cell::Int(value) => Some(Number::Int(value)),
+        Cell::Float(bits) => Some(Number::Float(f64::from_bits(bits))),
+        Cell::Bool(value) => Some(Number::Int(value.into())),
+        Cell::Text(_) => None,
+    }
+}
+
+/// What a pass brought.
+pub(super) struct Gathered {
+    pub(super) columns: VecDeque<Column>,
+    /// Series for which there was no room.
+    pub(super) deferred: Vec<u32>,
+}
+
+/// Columns by series and field, so that series can be left out from the end.
+struct Taken {
+    columns: BTreeMap<(u32, u32), Column>,
+    series: Vec<u32>,
+    deferred: Vec<u32>,
+    bytes: usize,
+}
+
+impl Taken {
+    fn column(&mut self, (field, series): Key) -> &mut Column {
+        self.columns.entry((series, field)).or_insert_with(|| Column::new((field, series)))
+    }
+
+    /// Leaves out series until the rest fits; one stays, whatever it takes.
+    fn fit(&mut self) {
+        while self.bytes > MAX_BYTES && self.series.len() > 1 {
+            let rest = self.series.split_off(self.series.len() / 2);
+            // SANITY: of two or more, half is at least one.
+            let gone = self.columns.split_off(&(*rest.first().expect("a half"), 0));
+            self.bytes -= gone.values().map(|column| column.bytes.len()).sum::<usize>();
+            self.deferred.splice(0..0, rest);
+        }
+    }
+}
+
+/// Reads the wanted columns of these series, which are in order.
+pub(super) fn gather(
+    conn: &Connection,
+    slots: &Slots,
+    plan: &Plan,
+    series: Vec<u32>,
+) -> rusqlite::Result<Gathered> {
+    let fields = plan.fields();
+    let mut taken = Taken { columns: BTreeMap::new(), series, deferred: Vec::new(), bytes: 0 };
+    let sql = format!("{} WHERE id = ?", slot::SELECT);
+    for (place, found) in slots.found.iter().enumerate() {
+        let slot = conn.prepare_cached(&sql)?.query_row([found.id], Slot::read)?;
+        for field in &fields {
+            let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { break };
+            let keys = ((*field, *first), (*field, *last));
+            let Taken { columns, bytes, .. } = &mut taken;
+            let take = |packed: Packed<'_>| {
+                if packed.kind != Kind::Text {
+                    let (field, series) = packed.key;
+                    let column = columns.entry((series, field)).or_insert_with(|| Column::new(packed.key));
+                    let before = column.bytes.len();
+                    column.add(place, slot.layout.is_some(), &packed);
+                    *bytes += column.bytes.len() - before;
+                }
+                Ok(())
+            };
+            slot.columns(conn, keys, |(field, series)| !plan.metrics(series, field).is_empty(), take)?;
+        }
+        taken.fit();
+    }
+    head(conn, slots, plan, &mut taken)?;
+    Ok(Gathered { columns: taken.columns.into_values().collect(), deferred: taken.deferred })
+}
+
+/// Takes the values out of the windows that are not rolled.
+fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rusqlite::Result<()> {
+    let (from, to) = slots.head_span(plan.has_totals());
+    let last = taken.series.last().copied();
+    let mut statement = conn.prepare_cached(
+        "SELECT stream, end_ns, body FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY id",
+    )?;
+    let mut rows = statement.query([from, to])?;
+    while let Some(row) = rows.next()? {
+        let (stream, end): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let raw = unpack(row.get_ref(2)?.as_blob()?).map_err(damaged)?;
+        let mut at = (0, 0);
+        read(&raw, |item| match item {
+            Item::Point(series, distance) => at = (series, end.wrapping_add(distance)),
+            Item::Field(field, cell) => {
+                let (series, time) = at;
+                if Some(series) <= last
+                    && !plan.metrics(series, field).is_empty()
+                    && let Some(number) = number(cell)
+                {
+                    taken.column((field, series)).head.push(Raw { time, stream, number, summed: true });
+                }
+            }
+        })
+        .map_err(damaged)?;
+    }
+    Ok(())
+}
+
+/// Ids of the series that have samples in a span, or a little outside of it.
+pub(super) fn alive(conn: &Connection, span: &Range<i64>) -> rusqlite::Result<HashSet<u32>> {
+    let mut alive = HashSet::new();
+    each_slot(conn, span, false, |slot| {
+        if let Some(layout) = &slot.layout {
+            alive.extend(layout.series());
+            return Ok(());
+        }
+        let mut statement = conn.prepare_cached("SELECT body FROM bundle WHERE id BETWEEN ? AND ?")?;
+        let mut rows = statement.query(slot::chunk_ids(slot.id))?;
+        while let Some(row) = rows.next()? {
+            let each = |packed: Packed<'_>| {
+                alive.insert(packed.key.1);
+                Ok(())
+            };
+            bundle::columns(row.get_ref(0)?.as_blob()?, each, |_| true).map_err(damaged)?;
+        }
+        Ok(())
+    })?;
+    let mut statement = conn.prepare_cached("SELECT body FROM head WHERE last_ns >= ? AND first_ns < ?")?;
+    let mut rows = statement.query([span.start, span.end])?;
+    while let Some(row) = rows.next()? {
+        let raw = unpack(row.get_ref(0)?.as_blob()?).map_err(damaged)?;
+        read(&raw, |item| {
+            if let Item::Point(series, _) = item {
+                alive.insert(series);
+            }
+        })
+        .map_err(damaged)?;
+    }
+    Ok(alive)
+}

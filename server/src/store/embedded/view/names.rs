@@ -1,0 +1,198 @@
+//! Which metrics and series conditions on labels mean, by the catalogue alone.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use agent_common::wire::registry::{self, Unit};
+use promql::{Labels, Matcher, Operator};
+use rusqlite::Connection;
+
+use super::{NAME, labels};
+use crate::store::embedded::slot::damaged;
+use crate::store::embedded::{catalogue, total};
+
+/// What the name of a running sum ends with.
+const TOTAL: &str = "_total";
+/// The measurements: one look into the index for each, however many series they have.
+const MEASUREMENTS: &str = "WITH RECURSIVE one(name) AS (
+    SELECT min(measurement) FROM series UNION ALL
+    SELECT (SELECT min(measurement) FROM series WHERE measurement > one.name) FROM one WHERE one.name IS NOT NULL)
+SELECT name FROM one WHERE name IS NOT NULL";
+
+/// A metric that is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct Metric {
+    pub(super) field: u32,
+    /// Its running sum, not its values.
+    pub(super) total: bool,
+    pub(super) name: Arc<str>,
+}
+
+/// The metrics that the conditions on the name leave, by measurement.
+#[derive(Debug)]
+pub(super) struct Plan {
+    measurements: Vec<(String, Vec<Metric>)>,
+    /// Series id to its measurement's place; filled by [`Plan::series`].
+    of: HashMap<u32, usize>,
+}
+
+impl Plan {
+    pub(super) fn new(conn: &Connection, matchers: &[Matcher]) -> rusqlite::Result<Self> {
+        let on_name: Vec<&Matcher> = matchers.iter().filter(|matcher| matcher.label == NAME).collect();
+        let exact = on_name.iter().find(|matcher| matcher.operator == Operator::Equal);
+        let fields: Vec<(u32, String)> = conn
+            .prepare_cached("SELECT id, name FROM field")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let mut measurements = Vec::new();
+        let mut statement = conn.prepare_cached(MEASUREMENTS)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let measurement: String = row.get(0)?;
+            // What the exact name says of the field spares making all names.
+            let rest = match exact {
+                Some(exact) => {
+                    match exact.value.strip_prefix(&*measurement).and_then(|rest| rest.strip_prefix('_')) {
+                        Some(rest) => Some(rest),
+                        None => continue,
+                    }
+                }
+                None => None,
+            };
+            let counters: HashSet<&str> = total::counters(&measurement).collect();
+            let mut metrics = Vec::new();
+            for (id, field) in &fields {
+                if rest.is_some_and(|rest| {
+                    rest.strip_prefix(field).is_none_or(|end| !["", TOTAL].contains(&end))
+                }) {
+                    continue;
+                }
+                let mut offer = |total: bool| {
+                    let name = format!("{measurement}_{field}{}", if total { TOTAL } else { "" });
+                    if on_name.iter().all(|matcher| matcher.matches(&name)) {
+                        metrics.push(Metric { field: *id, total, name: name.into() });
+                    }
+                };
+                offer(false);
+                if counters.contains(field.as_str()) {
+                    offer(true);
+                }
+            }
+            if !metrics.is_empty() {
+                metrics.sort_by_key(|metric| (metric.field, metric.total));
+                measurements.push((measurement, metrics));
+            }
+        }
+        Ok(Self { measurements, of: HashMap::new() })
+    }
+
+    /// Ids of the series of these measurements that fulfil the other conditions, in order.
+    pub(super) fn series(&mut self, conn: &Connection, matchers: &[Matcher]) -> rusqlite::Result<Vec<u32>> {
+        let mut all = Vec::new();
+        for (place, (measurement, _)) in self.measurements.iter().enumerate() {
+            let mut statement = conn.prepare_cached("SELECT id, tags FROM series WHERE measurement = ?")?;
+            let mut rows = statement.query([measurement])?;
+            while let Some(row) = rows.next()? {
+                if fulfils(row.get_ref(1)?.as_str()?, matchers) {
+                    let id = row.get(0)?;
+                    all.push(id);
+                    self.of.insert(id, place);
+                }
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// The labels of those of these series that are alive and fulfil the other conditions.
+    pub(super) fn labels(
+        &self,
+        conn: &Connection,
+        matchers: &[Matcher],
+        alive: &HashSet<u32>,
+    ) -> rusqlite::Result<Vec<Labels>> {
+        let mut all = Vec::new();
+        for (measurement, metrics) in &self.measurements {
+            let texts = texts(conn, measurement)?;
+            let known = known(conn, measurement)?;
+            let mut statement =
+                conn.prepare_cached("SELECT id, tags, fields FROM series WHERE measurement = ?")?;
+            let mut rows = statement.query([measurement])?;
+            while let Some(row) = rows.next()? {
+                let tags = row.get_ref(1)?.as_str()?;
+                if !alive.contains(&row.get(0)?) || !fulfils(tags, matchers) {
+                    continue;
+                }
+                let fields = match row.get_ref(2)?.as_blob_or_null()? {
+                    Some(packed) => catalogue::unpack_fields(packed).map_err(damaged)?,
+                    None => known.clone(),
+                };
+                let has = |metric: &&Metric| {
+                    fields.binary_search(&metric.field).is_ok() && !texts.contains(&metric.field)
+                };
+                all.extend(metrics.iter().filter(has).map(|metric| labels(tags, &metric.name)));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether running sums are wanted.
+    pub(super) fn has_totals(&self) -> bool {
+        self.measurements.iter().flat_map(|(_, metrics)| metrics).any(|metric| metric.total)
+    }
+
+    /// The fields that are wanted, in order.
+    pub(super) fn fields(&self) -> Vec<u32> {
+        let metrics = self.measurements.iter().flat_map(|(_, metrics)| metrics);
+        let mut fields: Vec<u32> = metrics.map(|metric| metric.field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        fields
+    }
+
+    /// What is wanted of a field of a series.
+    pub(super) fn metrics(&self, series: u32, field: u32) -> &[Metric] {
+        let Some(place) = self.of.get(&series) else { return &[] };
+        let metrics = &self.measurements[*place].1;
+        let begin = metrics.partition_point(|metric| metric.field < field);
+        let len = metrics[begin..].partition_point(|metric| metric.field == field);
+        &metrics[begin..begin + len]
+    }
+}
+
+/// Whether these tags fulfil all conditions but those on the name.
+fn fulfils(tags: &str, matchers: &[Matcher]) -> bool {
+    let mut conditions = matchers.iter().filter(|matcher| matcher.label != NAME).peekable();
+    if conditions.peek().is_none() {
+        return true;
+    }
+    let tags = catalogue::tags(tags);
+    conditions.all(|matcher| {
+        let value = tags.iter().rfind(|(name, _)| *name == matcher.label).map_or("", |(_, value)| value);
+        matcher.matches(value)
+    })
+}
+
+/// Ids of the fields of a measurement that the registry knows, in order: what a series has of which nothing else is known.
+fn known(conn: &Connection, measurement: &str) -> rusqlite::Result<Vec<u32>> {
+    ids(conn, measurement, |_| true)
+}
+
+/// Ids of those that are texts.
+fn texts(conn: &Connection, measurement: &str) -> rusqlite::Result<Vec<u32>> {
+    ids(conn, measurement, |unit| unit == Unit::Letter)
+}
+
+fn ids(conn: &Connection, measurement: &str, wanted: impl Fn(Unit) -> bool) -> rusqlite::Result<Vec<u32>> {
+    let fields = registry::measurement(measurement).map_or(&[][..], |found| found.fields);
+    let mut statement = conn.prepare_cached("SELECT id FROM field WHERE name = ?")?;
+    let mut ids = Vec::new();
+    for field in fields.iter().filter(|field| wanted(field.unit)) {
+        let mut rows = statement.query([field.name])?;
+        if let Some(row) = rows.next()? {
+            ids.push(row.get(0)?);
+        }
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}

@@ -1,0 +1,42 @@
+//! Prometheus's own tests of its language, of Debian's source package: fetched for a test, never committed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::private_apt::Apt;
+use crate::shell;
+
+/// Debian 13 has Prometheus 2.53; its sources stay where they are, those of the moving suites do not.
+const SUITE: &str = "trixie";
+const PACKAGE: &str = "prometheus";
+
+/// The directory with the `.test` files, below `into`; fetched once.
+pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
+    let files = into.join("tests");
+    let stamp = into.join("complete");
+    if fs::read_to_string(&stamp).is_ok_and(|done| done == SUITE) {
+        return Ok(files);
+    }
+    let sources = into.join("sources");
+    fs::create_dir_all(&sources)?;
+    fs::create_dir_all(&files)?;
+    eprintln!("fetching the tests of {PACKAGE} from Debian {SUITE}");
+    let apt = Apt::new(&into.join("apt"), "deb-src", SUITE)?;
+    apt.update().with_context(|| format!("suite {SUITE}"))?;
+    let mut source = apt.command("apt-get");
+    shell::run(source.args(["source", "--download-only", "-q", PACKAGE]).current_dir(&sources))?;
+    let archive = fs::read_dir(&sources)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.to_string_lossy().contains(".orig.tar."))
+        .with_context(|| format!("the source package of {PACKAGE} has no archive"))?;
+    let mut tar = Command::new("tar");
+    tar.arg("--file").arg(&archive).arg("--directory").arg(&files);
+    // The version is in the name of the first directory.
+    let members = ["--extract", "--strip-components=4", "--wildcards", "*/promql/promqltest/testdata/*.test"];
+    shell::run_quiet(tar.args(members))?;
+    fs::write(&stamp, SUITE)?;
+    Ok(files)
+}
