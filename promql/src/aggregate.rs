@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
+use crate::eval::plan::{Aggregate, Aggregator};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::Labels;
-use crate::plan::{Aggregate, Aggregator};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
 use crate::sum::{Mean, Sum};
 

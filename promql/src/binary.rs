@@ -1,8 +1,8 @@
 //! Operators where one side at least is a scalar.
 
 use crate::error::Result;
+use crate::eval::plan::{Binary, Node, Operation, Type};
 use crate::eval::{Evaluator, Sink};
-use crate::plan::{Binary, Node, Operation, Type};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
 
 impl Operation {

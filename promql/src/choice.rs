@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::hash::Hasher;
 
 use crate::error::{QueryError, Result};
+use crate::eval::plan::{Aggregate, Aggregator, Node};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::Labels;
-use crate::plan::{Aggregate, Aggregator, Node};
 use crate::rows::{ABSENT, Merged, Row, Rows, Steps, is_absent};
 use crate::sum::quantile;
 

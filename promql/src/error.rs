@@ -36,7 +36,7 @@ pub enum ParseError {
     Syntax(String),
     /// A call of a function of the user's own is wrong.
     #[error(transparent)]
-    Macro(crate::macros::MacroError),
+    Macro(MacroError),
     /// A function or a modifier that is not there; the text says why.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
@@ -44,6 +44,52 @@ pub enum ParseError {
         what: String,
         /// Why not.
         reason: &'static str,
+    },
+}
+
+/// A definition or a call of a [`crate::Macro`] is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MacroError {
+    /// The text does not define a function.
+    #[error("expected `name(parameter, …) = expression`, got {0:?}")]
+    Malformed(String),
+    /// The language has a function, or a keyword, of that name.
+    #[error("{0} is a name of the language")]
+    Taken(String),
+    /// Two parameters have the same name.
+    #[error("{name} has the parameter {parameter} twice")]
+    SameParameters {
+        /// The function.
+        name: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// A call has more or fewer arguments than there are parameters.
+    #[error("{name}({}) has {wanted} arguments; this call has {given}", .parameters.join(", "))]
+    Arguments {
+        /// The function.
+        name: String,
+        /// Its parameters.
+        parameters: Vec<String>,
+        /// How many they are.
+        wanted: usize,
+        /// How many the call has.
+        given: usize,
+    },
+    /// A call has no closing parenthesis.
+    #[error("the call of {0} does not end")]
+    Open(String),
+    /// A body calls itself, perhaps through others.
+    #[error("{0} calls itself")]
+    Recursion(String),
+    /// The expanded query is too long, or makes too many calls.
+    #[error("expanded, the query is longer than {bytes} bytes or makes more than {calls} calls")]
+    TooLarge {
+        /// [`crate::MAX_QUERY_BYTES`].
+        bytes: usize,
+        /// [`crate::MAX_CALLS`].
+        calls: usize,
     },
 }
 

@@ -1,12 +1,15 @@
 //! Evaluation of a plan: each part hands over its series one by one, with the values of all steps. What needs them together
 //! (vector matching, `topk`, histograms) holds them, counted.
 
+pub(crate) mod functions;
+pub(crate) mod plan;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::error::{QueryError, Result};
+use crate::eval::plan::{At, Node, Time};
 use crate::options::{Budget, Options};
-use crate::plan::{At, Node, Time};
 use crate::reader::Reader;
 use crate::rows::{Merged, Row, Rows, Steps, is_absent};
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::error::ParseError;
+use crate::error::{MacroError, ParseError};
 use crate::tokens::{Kind, MAX_QUERY_BYTES, Piece, pieces};
 
 /// Most calls that one query may make, those in bodies included: a body that calls twice what calls twice … doubles the work
@@ -23,48 +23,7 @@ pub struct Macro {
     pub help: String,
 }
 
-/// A definition or a call of a [`Macro`] is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MacroError {
-    /// The text does not define a function.
-    #[error("expected `name(parameter, …) = expression`, got {0:?}")]
-    Malformed(String),
-    /// The language has a function, or a keyword, of that name.
-    #[error("{0} is a name of the language")]
-    Taken(String),
-    /// Two parameters have the same name.
-    #[error("{name} has the parameter {parameter} twice")]
-    SameParameters {
-        /// The function.
-        name: String,
-        /// The parameter.
-        parameter: String,
-    },
-    /// A call has more or fewer arguments than there are parameters.
-    #[error("{name}({}) has {wanted} arguments; this call has {given}", .parameters.join(", "))]
-    Arguments {
-        /// The function.
-        name: String,
-        /// Its parameters.
-        parameters: Vec<String>,
-        /// How many they are.
-        wanted: usize,
-        /// How many the call has.
-        given: usize,
-    },
-    /// A call has no closing parenthesis.
-    #[error("the call of {0} does not end")]
-    Open(String),
-    /// A body calls itself, perhaps through others.
-    #[error("{0} calls itself")]
-    Recursion(String),
-    /// The expanded query is too long, or makes too many calls.
-    #[error(
-        "expanded, the query is longer than {MAX_QUERY_BYTES} bytes or makes more than {MAX_CALLS} calls"
-    )]
-    TooLarge,
-}
+const TOO_LARGE: MacroError = MacroError::TooLarge { bytes: MAX_QUERY_BYTES, calls: MAX_CALLS };
 
 /// Functions of the user's own, by name.
 #[derive(Debug, Clone, Default)]
@@ -150,7 +109,7 @@ impl Macros {
                 Some((own, open)) => {
                     *calls += 1;
                     if *calls > MAX_CALLS {
-                        return Err(MacroError::TooLarge);
+                        return Err(TOO_LARGE);
                     }
                     let (arguments, close) =
                         arguments(&pieces, open).ok_or_else(|| MacroError::Open(own.name.clone()))?;
@@ -162,7 +121,7 @@ impl Macros {
             }
             at += 1;
             if result.len() > MAX_QUERY_BYTES {
-                return Err(MacroError::TooLarge);
+                return Err(TOO_LARGE);
             }
         }
         Ok(result)
@@ -186,7 +145,7 @@ impl Macros {
             let value = values.get(piece.text).filter(|_| piece.kind == Kind::Word);
             body.push_str(value.map_or(piece.text, String::as_str));
             if body.len() > MAX_QUERY_BYTES {
-                return Err(MacroError::TooLarge);
+                return Err(TOO_LARGE);
             }
         }
         self.expanded(&body, calls)
@@ -266,8 +225,8 @@ fn is_taken(name: &str) -> bool {
         "limit_ratio",
     ];
     let lower = name.to_ascii_lowercase();
-    let unknown = crate::functions::find(name).is_err()
-        && !crate::functions::UNSUPPORTED.iter().any(|(own, _)| *own == name);
+    let unknown = crate::eval::functions::find(name).is_err()
+        && !crate::eval::functions::UNSUPPORTED.iter().any(|(own, _)| *own == name);
     !unknown || [&KEYWORDS[..], &OURS, &AGGREGATIONS].concat().contains(&lower.as_str())
 }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::error::{QueryError, Result};
+use crate::eval::plan::{Binary, Matching, Operation};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::{Labels, NAME};
-use crate::plan::{Binary, Matching, Operation};
 use crate::rows::{ABSENT, Merged, Row, Rows, Steps, is_absent};
 
 impl Matching {

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use crate::choice;
 use crate::error::{ParseError, QueryError, Result};
 use crate::eval::Evaluator;
-use crate::functions::{Function, Special, compare_naturally};
+use crate::eval::functions::{Function, Special, compare_naturally};
+use crate::eval::plan::{Aggregator, Call, Node, Range, Source, Type};
 use crate::macros::Macros;
 use crate::matcher::Matcher;
 use crate::options::Options;
-use crate::plan::{Aggregator, Call, Node, Range, Source, Type};
 use crate::reader::{Reader, Sample, Series, Span};
 use crate::rows::{Row, Rows, Steps, is_absent};
 use crate::value::{Answer, Element, Value};
@@ -228,7 +228,7 @@ fn collect<'q>(node: &'q Node, span: Span, evaluator: &Evaluator<'_>, into: &mut
         from_ms: evaluator.reference(time, span.from_ms).saturating_sub(back_ms).saturating_add(1),
         to_ms: evaluator.reference(time, span.to_ms),
     };
-    let mut add = |selector: &'q crate::plan::Selector, span: Span| {
+    let mut add = |selector: &'q crate::eval::plan::Selector, span: Span| {
         into.extend(selector.sets.iter().map(|matchers| Selection { matchers, span }));
     };
     match node {

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use crate::error::{QueryError, Result};
+use crate::eval::plan::{Node, Range, Selector, Source, Time};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::Labels;
-use crate::plan::{Node, Range, Selector, Source, Time};
 use crate::reader::{Sample, Series, Span, is_stale};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
 

@@ -11,13 +11,13 @@ use promql_parser::parser::{
 };
 
 use crate::error::ParseError;
-use crate::functions;
-use crate::labels::NAME;
-use crate::matcher::{Matcher, Operator};
-use crate::plan::{
+use crate::eval::functions;
+use crate::eval::plan::{
     Aggregate, Aggregator, At, Binary, Call, Group, Matching, Node, Operation, Range, Selector, Source, Time,
     Type,
 };
+use crate::labels::NAME;
+use crate::matcher::{Matcher, Operator};
 
 type Result<T> = std::result::Result<T, ParseError>;
 

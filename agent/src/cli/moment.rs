@@ -91,27 +91,26 @@ mod tests {
 
     #[test]
     fn moments_are_what_people_write() {
-        let seconds = |text| parse(text, NOW).map(|at| at.0 as f64 / 1e9);
-        let now = NOW.0 as f64 / 1e9;
-        let midnight = now - 14.0 * 3600.0 - 185.0;
+        let before = |seconds: u64| NOW.0 - seconds * 1_000_000_000;
+        let midnight = 14 * 3600 + 3 * 60 + 5;
         for (text, want) in [
-            ("now", now),
-            ("5m", now - 300.0),
-            ("1h30m", now - 5400.0),
-            ("1795960985", now),
-            ("1795960985.5", now + 0.5),
-            ("14:03", now - 5.0),
-            ("today 14:03:05", now),
-            ("yesterday 14:03:05", now - 86_400.0),
-            ("yesterday", midnight - 86_400.0),
-            ("2026-11-29", midnight),
-            ("2026-11-29 14:03", now - 5.0),
-            ("2026-11-29T14:03:05Z", now),
-            ("2026-11-29T14:03:05.25Z", now + 0.25),
-            ("2026-11-29T15:03:05+01:00", now),
-            ("2026-11-29T09:33:05-04:30", now),
+            ("now", NOW.0),
+            ("5m", before(300)),
+            ("1h30m", before(5400)),
+            ("1795960985", NOW.0),
+            ("1795960985.5", NOW.0 + 500_000_000),
+            ("14:03", before(5)),
+            ("today 14:03:05", NOW.0),
+            ("yesterday 14:03:05", before(86_400)),
+            ("yesterday", before(86_400 + midnight)),
+            ("2026-11-29", before(midnight)),
+            ("2026-11-29 14:03", before(5)),
+            ("2026-11-29T14:03:05Z", NOW.0),
+            ("2026-11-29T14:03:05.25Z", NOW.0 + 250_000_000),
+            ("2026-11-29T15:03:05+01:00", NOW.0),
+            ("2026-11-29T09:33:05-04:30", NOW.0),
         ] {
-            assert_eq!(seconds(text), Some(want), "{text}");
+            assert_eq!(parse(text, NOW), Some(UnixNs(want)), "{text}");
         }
     }
 

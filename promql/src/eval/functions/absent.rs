@@ -1,10 +1,10 @@
 //! Whether there is nothing.
 
 use crate::error::Result;
+use crate::eval::plan::{Node, Range, Selector, Source};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::{Labels, NAME};
 use crate::matcher::Operator;
-use crate::plan::{Node, Range, Selector, Source};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
 
 impl Evaluator<'_> {

@@ -14,8 +14,8 @@ pub(crate) use label::compare_naturally;
 pub(crate) use window::Window;
 
 use crate::error::{ParseError, QueryError, Result};
+use crate::eval::plan::{Call, Node, Type};
 use crate::eval::{Evaluator, Sink};
-use crate::plan::{Call, Node, Type};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
 
 /// What a function computes of the samples of one span, with its scalar arguments; [`ABSENT`]: nothing.

@@ -2,8 +2,8 @@
 
 use super::OfWindow;
 use crate::error::{QueryError, Result};
+use crate::eval::plan::{Call, Node, Range};
 use crate::eval::{Evaluator, Sink};
-use crate::plan::{Call, Node, Range};
 use crate::reader::Sample;
 use crate::rows::{ABSENT, Row, Steps};
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
+use crate::eval::plan::{Call, Node};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::{Labels, NAME};
-use crate::plan::{Call, Node};
 use crate::rows::{ABSENT, Merged, Row, Rows, Steps, is_absent};
 
 /// Difference between neighbouring buckets that rounding explains, relative to the larger.

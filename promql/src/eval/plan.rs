@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::functions::Function;
+use crate::eval::functions::Function;
 use crate::matcher::Matcher;
 
 /// Type of an expression.

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use crate::error::{QueryError, Result};
+use crate::eval::plan::{Call, Node};
 use crate::eval::{Evaluator, Sink};
-use crate::plan::{Call, Node};
 use crate::rows::{Merged, Row, Steps};
 
 /// The text of an argument whose type was checked.
