@@ -159,8 +159,9 @@ fn main() {
     println!("file     {:.3} bytes a sample ({bytes} bytes)", bytes as f64 / samples as f64);
     let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("open");
     for (what, sql) in [
-        ("rolled", "SELECT sum(bytes), sum(samples) FROM slot"),
-        ("head", "SELECT sum(length(body)), sum(samples) FROM head"),
+        ("rolled", "SELECT sum(bytes), sum(samples) FROM slot WHERE part = 0"),
+        ("parts", "SELECT sum(bytes), sum(samples) FROM slot WHERE part = 1"),
+        ("head", "SELECT coalesce(sum(length(body)), 0), coalesce(sum(samples), 0) FROM head"),
     ] {
         let (bytes, samples): (f64, f64) =
             conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("sums");
