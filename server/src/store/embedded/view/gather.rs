@@ -211,6 +211,7 @@ pub(super) fn gather(
         let slot = conn.prepare_cached(&sql)?.query_row([found.id], Slot::read)?;
         for field in &fields {
             let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { break };
+            let pass = *first..=*last;
             let keys = ((*field, *first), (*field, *last));
             let Taken { columns, bytes, .. } = &mut taken;
             let take = |packed: Packed<'_>| {
@@ -223,7 +224,8 @@ pub(super) fn gather(
                 }
                 Ok(())
             };
-            slot.columns(conn, keys, |(field, series)| !plan.metrics(series, field).is_empty(), take)?;
+            let wanted = |(field, series)| pass.contains(&series) && !plan.metrics(series, field).is_empty();
+            slot.columns(conn, keys, wanted, take)?;
         }
         taken.fit();
     }
@@ -234,7 +236,8 @@ pub(super) fn gather(
 /// Takes the values out of the windows that are not rolled.
 fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rusqlite::Result<()> {
     let (from, to) = slots.head_span(plan.has_totals());
-    let last = taken.series.last().copied();
+    let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { return Ok(()) };
+    let pass = *first..=*last;
     let mut statement = conn.prepare_cached(
         "SELECT stream, end_ns, body FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY id",
     )?;
@@ -247,7 +250,7 @@ fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rus
             Item::Point(series, distance) => at = (series, end.wrapping_add(distance)),
             Item::Field(field, cell) => {
                 let (series, time) = at;
-                if Some(series) <= last
+                if pass.contains(&series)
                     && !plan.metrics(series, field).is_empty()
                     && let Some(number) = number(cell)
                 {
