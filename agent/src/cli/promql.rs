@@ -27,7 +27,7 @@ const MS: u64 = 1_000_000;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sudo agent promql 'topk(5, sum by (comm) (rate(s7mpa_process_oncpu_user_ns_total[1m])))'
+  sudo agent promql 'topk(5, sum by (comm) (rate(s7mpa_process_user_ns_total[1m])))'
   sudo agent promql 's7mpa_memory_available_bytes' --last 1h       drawn, with least, greatest and last value
   sudo agent promql 'avg_over_time(s7mpa_cpu_user_ns[10m])' --at 'yesterday 14:03'
   sudo agent promql 'rate(s7mpa_net_rx_bytes_total[30s])' --from 10:00 --to 10:30 --step 10s --json
@@ -152,12 +152,12 @@ fn data(value: &Value) -> serde_json::Value {
 
 fn text(context: &Context, value: &Value) -> String {
     match value {
-        Value::Scalar(sample) => format!("{}\n", promql::plain(sample.value)),
+        Value::Scalar(sample) => format!("{}\n", short(sample.value)),
         Value::String { text, .. } => format!("{}\n", term::clean(text)),
         Value::Vector(elements) => {
             let mut table = Table::new(&[("VALUE", Side::Right), ("SERIES", Side::Left)]);
             for one in elements {
-                table.row(&[promql::plain(one.sample.value), term::clean(&one.labels.to_string())]);
+                table.row(&[short(one.sample.value), term::clean(&one.labels.to_string())]);
             }
             if elements.is_empty() { String::new() } else { table.render(context.paint) }
         }
@@ -168,11 +168,13 @@ fn text(context: &Context, value: &Value) -> String {
             else {
                 return String::new();
             };
+            // No more cells than steps: the others would be blank.
+            let cells = series.iter().map(|one| one.samples.len()).max().unwrap_or(1).clamp(1, CELLS);
             let at = |ms: i64| term::utc(ms.cast_unsigned().saturating_mul(MS));
             let mut text = format!("{} to {}\n", at(first), at(last));
             for one in series {
                 let _ = writeln!(text, "{}", context.paint.bold(term::clean(&one.labels.to_string())));
-                let _ = writeln!(text, "  {}  {}", drawn(one, first, last), summary(&one.samples));
+                let _ = writeln!(text, "  {}  {}", drawn(one, first, last, cells), summary(&one.samples));
             }
             text
         }
@@ -180,15 +182,16 @@ fn text(context: &Context, value: &Value) -> String {
 }
 
 /// Values of a series as bars, from its least value to its greatest; a blank where it has none.
-fn drawn(series: &Series, first_ms: i64, last_ms: i64) -> String {
+fn drawn(series: &Series, first_ms: i64, last_ms: i64, cells: usize) -> String {
     let width = (last_ms - first_ms).max(1) as f64;
-    let mut cells = [(0.0_f64, 0_u32); CELLS];
+    let mut sums = vec![(0.0_f64, 0_u32); cells];
     for sample in series.samples.iter().filter(|sample| sample.value.is_finite()) {
-        let at = (sample.at_ms - first_ms) as f64 / width * CELLS as f64;
-        let (sum, count) = &mut cells[(at as usize).min(CELLS - 1)];
+        let at = (sample.at_ms - first_ms) as f64 / width * (cells - 1) as f64;
+        let (sum, count) = &mut sums[(at.round() as usize).min(cells - 1)];
         (*sum, *count) = (*sum + sample.value, *count + 1);
     }
-    let means = cells.map(|(sum, count)| (count > 0).then(|| sum / f64::from(count)));
+    let means = sums.iter().map(|(sum, count)| (*count > 0).then(|| sum / f64::from(*count)));
+    let means: Vec<Option<f64>> = means.collect();
     let least = means.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     let greatest = means.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
     let bar = |mean: &Option<f64>| match mean {
@@ -205,7 +208,17 @@ fn summary(samples: &[Sample]) -> String {
     let least = values().fold(f64::INFINITY, f64::min);
     let greatest = values().fold(f64::NEG_INFINITY, f64::max);
     let last = samples.last().map_or(f64::NAN, |sample| sample.value);
-    format!("{} to {}, last {}", promql::plain(least), promql::plain(greatest), promql::plain(last))
+    format!("{} to {}, last {}", short(least), short(greatest), short(last))
+}
+
+/// A number as people read it: of a fraction six digits count.
+fn short(value: f64) -> String {
+    let digits = value.abs().log10();
+    if value.is_finite() && value.fract() != 0.0 && (-4.0..6.0).contains(&digits) {
+        let text = format!("{value:.*}", (5 - digits.floor() as i32).max(0) as usize);
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    promql::plain(value)
 }
 
 #[cfg(test)]
@@ -221,16 +234,19 @@ mod tests {
     #[test]
     fn bars_show_rise_fall_and_gaps() {
         let one = series(&[(0, 0.0), (1000, 7.0), (5900, 3.5), (6000, 3.5)]);
-        let drawn = drawn(&one, 0, 6000);
-        assert_eq!(drawn.chars().count(), CELLS);
-        assert_eq!(
-            (drawn.chars().next(), drawn.chars().nth(10), drawn.chars().last()),
-            (Some('▁'), Some('█'), Some('▅'))
-        );
-        assert_eq!(drawn.chars().filter(|bar| *bar == ' ').count(), CELLS - 3);
-        assert!(super::drawn(&series(&[(0, 5.0), (6000, 5.0)]), 0, 6000).starts_with('▁'), "a level line");
-        assert_eq!(super::drawn(&series(&[(0, f64::NAN)]), 0, 0).trim(), "", "no number");
+        assert_eq!(drawn(&one, 0, 6000, 7), "▁█    ▅");
+        assert_eq!(drawn(&one, 0, 6000, CELLS).chars().filter(|bar| *bar != ' ').count(), 4);
+        assert!(drawn(&series(&[(0, 5.0), (6000, 5.0)]), 0, 6000, 2).starts_with('▁'), "a level line");
+        assert_eq!(drawn(&series(&[(0, f64::NAN)]), 0, 0, 1).trim(), "", "no number");
         assert_eq!(summary(&one.samples), "0 to 7, last 3.5");
+    }
+
+    #[test]
+    fn fractions_have_six_digits_for_people() {
+        let shown =
+            [0.0014025665633464276, 1.924862509820727, 3.5, 1234.56789, 2.5e-7, 24_509_194_240.0, f64::NAN];
+        let want = ["0.00140257", "1.92486", "3.5", "1234.57", "0.00000025", "24509194240", "NaN"];
+        assert_eq!(shown.map(short), want);
     }
 
     #[test]
