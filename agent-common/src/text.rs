@@ -1,11 +1,13 @@
 //! Text for people: amounts, times, errors, and foreign words made harmless. Pure.
 
 mod hostile;
+mod rfc3339;
 
 use std::error::Error;
 use std::time::Duration;
 
 pub use hostile::{clean, clean_json, clean_output, cleaned, is_hostile, make_clean};
+pub use rfc3339::unix_ms;
 
 /// An error with its causes on one line.
 #[must_use]

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::matcher::Matcher;
+
 /// The label that holds a metric's name.
-pub(crate) const NAME: &str = "__name__";
+pub const NAME: &str = "__name__";
 
 /// Labels, sorted by name, each once; an empty value is as good as no label, so there is none. The name of the metric is
 /// `__name__`.
@@ -68,6 +70,11 @@ impl Labels {
     /// Memory that they take, roughly, in bytes; the texts are shared.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.0.len() * size_of::<(Arc<str>, Arc<str>)>()
+    }
+
+    /// Whether they fulfil all conditions.
+    pub fn fulfil(&self, matchers: &[Matcher]) -> bool {
+        matchers.iter().all(|matcher| matcher.matches(self.get(&matcher.label)))
     }
 
     /// Names and values, in the order of the names.

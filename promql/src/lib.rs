@@ -3,6 +3,7 @@
 mod aggregate;
 mod binary;
 mod choice;
+mod duration;
 mod error;
 mod eval;
 mod labels;
@@ -22,12 +23,13 @@ mod tokens;
 mod translate;
 mod value;
 
+pub use duration::milliseconds;
 pub use error::{ErrorKind, MacroError, ParseError, QueryError};
 pub use eval::functions::UNSUPPORTED;
-pub use labels::Labels;
+pub use labels::{Labels, NAME};
 pub use macros::{MAX_CALLS, Macro, Macros};
 pub use matcher::{Matcher, Operator};
-pub use number::plain;
+pub use number::{general, plain};
 pub use options::Options;
 pub use query::{Query, Selection};
 pub use reader::{ReadError, Reader, STALE, Sample, Series, SeriesIter, Span, is_stale};

@@ -29,7 +29,7 @@ pub(crate) fn fixed(value: f64, digits: usize) -> String {
 }
 
 /// So many digits in all, without zeros at the end; with an exponent where that is shorter.
-pub(crate) fn general(value: f64, digits: usize) -> String {
+pub fn general(value: f64, digits: usize) -> String {
     if let Some(text) = special(value) {
         return text.to_owned();
     }

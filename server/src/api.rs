@@ -2,7 +2,7 @@
 //!
 //! It listens on loopback alone, and trusts nobody there: any web page can send requests to it by way of a browser, and any
 //! user of the host can connect. So each request must name a host that is ours, come from no foreign page, and carry the
-//! token, which only the owner of its file can read ([`guard`]).
+//! token, which only the owner of its file can read (`guard`).
 
 mod connections;
 mod guard;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use self::prometheus::value;
 pub use self::source::{Embedded, Source};
 use crate::secret;
 

@@ -8,12 +8,12 @@ mod table;
 
 use std::sync::Arc;
 
-use promql::{Labels, Matcher, Operator, ReadError, Reader, Sample, Series, SeriesIter, Span, is_stale};
+use promql::{
+    Labels, Matcher, NAME, Operator, ReadError, Reader, Sample, Series, SeriesIter, Span, is_stale,
+};
 
 use table::{Row, TABLE, Value};
 
-/// The label that holds a metric's name.
-const NAME: &str = "__name__";
 /// Our label that names the host, and theirs.
 const HOST: (&str, &str) = ("host", "instance");
 /// What dashboards choose the exporter by.
@@ -41,7 +41,7 @@ impl<R: Reader> Reader for NodeNames<R> {
             let theirs = self.0.select(&row.asked(), span)?.filter_map(move |series| match series {
                 Ok(series) => {
                     let series = row.renamed(series);
-                    fulfils(&series.labels, &rest).then_some(Ok(series))
+                    series.labels.fulfil(&rest).then_some(Ok(series))
                 }
                 Err(error) => Some(Err(error)),
             });
@@ -55,7 +55,7 @@ impl<R: Reader> Reader for NodeNames<R> {
         let rest = others(matchers);
         for row in rows(matchers) {
             let theirs = self.0.series(&row.asked(), span)?.into_iter().map(|labels| row.labels(&labels));
-            all.extend(theirs.filter(|labels| fulfils(labels, &rest)));
+            all.extend(theirs.filter(|labels| labels.fulfil(&rest)));
         }
         Ok(all)
     }
@@ -81,10 +81,6 @@ fn may_be_ours(matchers: &[Matcher]) -> bool {
 /// The conditions on other labels than the name.
 fn others(matchers: &[Matcher]) -> Vec<Matcher> {
     matchers.iter().filter(|matcher| matcher.label != NAME).cloned().collect()
-}
-
-fn fulfils(labels: &Labels, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)))
 }
 
 impl Row {
@@ -137,7 +133,7 @@ mod tests {
     impl Reader for Memory {
         fn select(&self, matchers: &[Matcher], _: Span) -> Result<SeriesIter<'_>, ReadError> {
             let found: Vec<_> =
-                self.0.iter().filter(|series| fulfils(&series.labels, matchers)).cloned().map(Ok).collect();
+                self.0.iter().filter(|series| series.labels.fulfil(matchers)).cloned().map(Ok).collect();
             Ok(Box::new(found.into_iter()))
         }
 

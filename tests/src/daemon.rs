@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandbox::{Process, Status};
 use serde_json::Value;
+use server::store::embedded::Reader;
 
 use crate::agent;
 
@@ -198,13 +199,14 @@ impl Daemon {
     #[must_use]
     pub fn windows(&self) -> Option<(u64, u64, u64)> {
         let file = self.path("state-server/metrics.db");
-        let store =
-            rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-        store
-            .query_row("SELECT count(*), min(seq), max(seq) FROM head", [], |row| {
-                Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64))
-            })
-            .ok()
+        let store = Reader::open(&file).ok()?;
+        let count = store.counts().ok()?.windows;
+        let streams = store.stored().ok()?.into_iter().map(|(_, stored)| stored.to_set());
+        let numbers = streams.reduce(|mut all, more| {
+            all.merge(&more);
+            all
+        })?;
+        Some((count, numbers.ranges().first()?.0, numbers.highest()))
     }
 
     /// SIGTERM, then its end.

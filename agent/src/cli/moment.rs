@@ -1,23 +1,20 @@
 //! Moments as people write them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use agent_common::text::{unix_ms, utc};
 use agent_common::units::UnixNs;
-use time::{Date, Month, PrimitiveDateTime, Time};
+
+use crate::clock;
 
 /// Forms that are taken, for messages.
 const FORMS: &str = "write it as now, 5m (ago), 14:03, 'yesterday 14:03', '2026-11-29 14:03:05' (UTC), 2026-11-29T14:03:05Z or as \
                      Unix seconds";
-
-/// The moment now.
-pub(super) fn now() -> UnixNs {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixNs(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
+const DAY_NS: u64 = 86_400_000_000_000;
 
 /// Reads a moment. Without a zone it is UTC, as all times are that this program prints.
 pub(super) fn moment(text: &str) -> Result<UnixNs, String> {
-    parse(text.trim(), now()).ok_or_else(|| format!("`{text}` is no moment; {FORMS}"))
+    parse(text.trim(), clock::unix()).ok_or_else(|| format!("`{text}` is no moment; {FORMS}"))
 }
 
 fn parse(text: &str, now: UnixNs) -> Option<UnixNs> {
@@ -31,55 +28,32 @@ fn parse(text: &str, now: UnixNs) -> Option<UnixNs> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok().map(|since| UnixNs(nanos(since)));
     }
-    let today = time::OffsetDateTime::from_unix_timestamp_nanos(now.0.into()).ok()?.date();
     let (day, clock) = match text.split_once([' ', 'T']) {
         Some((day, clock)) => (day, clock),
         None if text.contains(':') => ("today", text),
         None => (text, "00:00"),
     };
+    let date = |at: u64| utc(at)[.."2026-11-29".len()].to_owned();
     let date = match day {
-        "today" => today,
-        "yesterday" => today.previous_day()?,
-        _ => date(day)?,
+        "today" => date(now.0),
+        "yesterday" => date(now.0.checked_sub(DAY_NS)?),
+        _ => padded(day, '-'),
     };
-    let (clock, east_s) = zone(clock)?;
-    let at = PrimitiveDateTime::new(date, time_of_day(clock)?).assume_utc().unix_timestamp_nanos();
-    u64::try_from(at - i128::from(east_s) * 1_000_000_000).ok().map(UnixNs)
+    let (clock, zone) = clock.split_at(clock.find(['Z', 'z', '+', '-']).unwrap_or(clock.len()));
+    let seconds = if clock.matches(':').count() == 1 { ":00" } else { "" };
+    let zone = if zone.is_empty() { "Z" } else { zone };
+    let ms = unix_ms(&format!("{date}T{}{seconds}{zone}", padded(clock, ':')))?;
+    u64::try_from(ms).ok()?.checked_mul(1_000_000).map(UnixNs)
 }
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// `2026-11-29`
-fn date(text: &str) -> Option<Date> {
-    let mut parts = text.splitn(3, '-');
-    let year = parts.next()?.parse().ok()?;
-    let month = Month::try_from(parts.next()?.parse::<u8>().ok()?).ok()?;
-    Date::from_calendar_date(year, month, parts.next()?.parse().ok()?).ok()
-}
-
-/// `14:03`, `14:03:05`, `14:03:05.25`
-fn time_of_day(text: &str) -> Option<Time> {
-    let mut parts = text.splitn(3, ':');
-    let (hour, minute) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let Some(seconds) = parts.next() else { return Time::from_hms(hour, minute, 0).ok() };
-    let (second, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    let nanos = format!("{part:0<9}").get(..9)?.parse().ok()?;
-    Time::from_hms_nano(hour, minute, second.parse().ok()?, nanos).ok()
-}
-
-/// A time of day without its zone, and how far east of UTC that is, in seconds.
-fn zone(text: &str) -> Option<(&str, i64)> {
-    if let Some(clock) = text.strip_suffix(['Z', 'z']) {
-        return Some((clock, 0));
-    }
-    let Some(sign) = text.rfind(['+', '-']) else { return Some((text, 0)) };
-    let (hours, minutes) = text[sign + 1..].split_once(':')?;
-    let (hours, minutes) = (hours.parse::<u8>().ok()?, minutes.parse::<u8>().ok()?);
-    let east = i64::from(hours) * 3600 + i64::from(minutes) * 60;
-    (hours < 24 && minutes < 60)
-        .then_some((&text[..sign], if text.as_bytes()[sign] == b'-' { -east } else { east }))
+/// `9:05` as `09:05`.
+fn padded(text: &str, between: char) -> String {
+    let parts: Vec<String> = text.split(between).map(|part| format!("{part:0>2}")).collect();
+    parts.join(&between.to_string())
 }
 
 #[cfg(test)]
@@ -103,6 +77,7 @@ mod tests {
             ("today 14:03:05", NOW.0),
             ("yesterday 14:03:05", before(86_400)),
             ("yesterday", before(86_400 + midnight)),
+            ("9:03", before(5 * 3600 + 5)),
             ("2026-11-29", before(midnight)),
             ("2026-11-29 14:03", before(5)),
             ("2026-11-29T14:03:05Z", NOW.0),

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use agent_common::units::UnixNs;
 use anyhow::Context as _;
 use clap::Args;
-use promql::{Answer, Labels, Options, Query, Sample, Series, Span, Value};
-use serde_json::json;
+use promql::{Answer, Options, Query, Sample, Series, Span, Value};
 use server::node::NodeNames;
 use server::store::embedded::{FILE, Reader};
 
-use super::moment::{moment, now};
+use super::moment::moment;
 use super::term::{Side, Table};
 use super::{Context, Outcome, duration, query, term};
+use crate::clock;
 
 /// Values of a series that are drawn beside each other.
 const CELLS: usize = 60;
@@ -87,11 +87,11 @@ fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answ
     };
     let view = NodeNames(reader.view()?);
     let ms = |at: UnixNs| (at.0 / MS) as i64;
-    let end = args.to.unwrap_or_else(now);
+    let end = args.to.unwrap_or_else(clock::unix);
     let begin =
         args.from.or_else(|| args.last.map(|last| UnixNs(end.0.saturating_sub(last.as_nanos() as u64))));
     let Some(begin) = begin else {
-        return Ok(query.instant(&view, ms(args.at.unwrap_or_else(now)), &options)?);
+        return Ok(query.instant(&view, ms(args.at.unwrap_or_else(clock::unix)), &options)?);
     };
     let span = Span { from_ms: ms(begin), to_ms: ms(end) };
     let step_ms = match args.step {
@@ -106,7 +106,7 @@ fn print(context: &Context, answer: &Answer) -> anyhow::Result<()> {
         term::complain(remark);
     }
     if context.global.json {
-        return term::print_json(&data(&answer.value));
+        return term::print_json(&data(&answer.value)?);
     }
     let is_empty = match &answer.value {
         Value::Vector(elements) => elements.is_empty(),
@@ -120,34 +120,8 @@ fn print(context: &Context, answer: &Answer) -> anyhow::Result<()> {
 }
 
 /// The `data` object of Prometheus's HTTP API.
-fn data(value: &Value) -> serde_json::Value {
-    let metric = |labels: &Labels| -> serde_json::Value {
-        labels
-            .iter()
-            .map(|(name, value)| (name.to_string(), json!(**value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    };
-    let point = |sample: &Sample| json!([sample.at_ms as f64 / 1000.0, promql::plain(sample.value)]);
-    match value {
-        Value::Scalar(sample) => json!({ "resultType": "scalar", "result": point(sample) }),
-        Value::String { at_ms, text } => {
-            json!({ "resultType": "string", "result": [*at_ms as f64 / 1000.0, text] })
-        }
-        Value::Vector(elements) => {
-            let elements = elements
-                .iter()
-                .map(|one| json!({ "metric": metric(&one.labels), "value": point(&one.sample) }));
-            json!({ "resultType": "vector", "result": elements.collect::<Vec<_>>() })
-        }
-        Value::Matrix(series) => {
-            let series = series.iter().map(|one| {
-                let points: Vec<_> = one.samples.iter().map(point).collect();
-                json!({ "metric": metric(&one.labels), "values": points })
-            });
-            json!({ "resultType": "matrix", "result": series.collect::<Vec<_>>() })
-        }
-    }
+fn data(value: &Value) -> serde_json::Result<serde_json::Value> {
+    serde_json::from_str(&server::api::value(value))
 }
 
 fn text(context: &Context, value: &Value) -> String {
@@ -213,16 +187,17 @@ fn summary(samples: &[Sample]) -> String {
 
 /// A number as people read it: of a fraction six digits count.
 fn short(value: f64) -> String {
-    let digits = value.abs().log10();
-    if value.is_finite() && value.fract() != 0.0 && (-4.0..6.0).contains(&digits) {
-        let text = format!("{value:.*}", (5 - digits.floor() as i32).max(0) as usize);
-        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    if value.fract() != 0.0 && (1e-4..999_999.5).contains(&value.abs()) {
+        return promql::general(value, 6);
     }
     promql::plain(value)
 }
 
 #[cfg(test)]
 mod tests {
+    use promql::Labels;
+    use serde_json::json;
+
     use super::*;
 
     fn series(values: &[(i64, f64)]) -> Series {
@@ -252,11 +227,11 @@ mod tests {
     fn json_is_the_data_object_of_prometheus() {
         let one = series(&[(1500, 0.5), (2000, f64::NAN)]);
         assert_eq!(
-            data(&Value::Matrix(vec![one])),
+            data(&Value::Matrix(vec![one])).unwrap(),
             json!({ "resultType": "matrix", "result": [
-                { "metric": { "__name__": "up", "job": "a\"b" }, "values": [[1.5, "0.5"], [2.0, "NaN"]] }] })
+                { "metric": { "__name__": "up", "job": "a\"b" }, "values": [[1.5, "0.5"], [2, "NaN"]] }] })
         );
         let scalar = Value::Scalar(Sample { at_ms: 4000, value: f64::INFINITY });
-        assert_eq!(data(&scalar), json!({ "resultType": "scalar", "result": [4.0, "+Inf"] }));
+        assert_eq!(data(&scalar).unwrap(), json!({ "resultType": "scalar", "result": [4, "+Inf"] }));
     }
 }

@@ -50,8 +50,6 @@ impl Namer {
         let (_, names) = symbolizer
             .names(samples.collect())
             .map_err(|error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}")))?;
-        // What comes next takes as much memory again.
-        crate::heap::give_back();
         Ok(Timeline::new(stacks, &names, options))
     }
 }
@@ -95,6 +93,8 @@ impl Answers {
         let comm = pid.and_then(|pid| self.main_comm(windows, pid.0, &picked.stacks));
         let each = self.names.timeline(&picked.stacks, &fold)?;
         drop(picked.stacks);
+        // What comes next takes as much memory again.
+        crate::heap::give_back();
         let folded = Folded::new(&each, &fold);
         let mut covered = coverage(windows);
         covered.symbolized_pct = (folded.names.frames > 0).then(|| folded.names.named_pct());

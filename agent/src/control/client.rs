@@ -69,11 +69,8 @@ impl Client {
     /// Sends a request; [`Self::next`] brings the answer.
     pub async fn send(&mut self, request: Request) -> Result<(), ClientError> {
         let mut text = Vec::new();
-        let written = match write_line(&mut text, &RequestLine { v: VERSION, request }) {
-            Ok(()) => self.write.write_all(&text).await,
-            Err(error) => Err(error),
-        };
-        written.map_err(|error| self.broken(error))
+        write_line(&mut text, &RequestLine { v: VERSION, request }).map_err(|error| self.broken(error))?;
+        self.write.write_all(&text).await.map_err(|error| self.broken(error))
     }
 
     /// The next answer; `None` at the end of a stream. A refusal is an error.

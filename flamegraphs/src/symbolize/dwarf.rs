@@ -56,7 +56,6 @@ impl DebugInfo {
     /// `.dwo` files, `most` bytes are read. May wait for file systems.
     pub(super) fn read(file: &File, places: &Places, most: u64) -> Option<Self> {
         let elf = Elf::read(file)?;
-        elf.section(b".debug_info")?;
         let links = [&b".gnu_debugaltlink"[..], b".debug_sup"];
         let supplemented = links.iter().any(|name| elf.section(name).is_some());
         let sources = Sources { left: Cell::new(most) };
@@ -186,28 +185,22 @@ struct Sources {
 impl Sources {
     /// The debug info of a file, which is kept open.
     fn paged(&self, file: &File, elf: &Elf) -> Option<(Dwarf, Info)> {
+        let section = elf.section(SectionId::DebugInfo.name().as_bytes())?;
         let pages = Arc::new(Pages::of_file(file.try_clone().ok()?));
-        let info = elf.section(SectionId::DebugInfo.name().as_bytes())?;
-        let unpacked = if info.flags & SHF_COMPRESSED == 0 {
-            None
+        let (info, size) = if section.flags & SHF_COMPRESSED == 0 {
+            (Info { pages: Arc::clone(&pages), offset: section.offset }, section.size)
         } else {
-            Some(Arc::new(Pages::of_memory(self.content(info, file)?)))
+            let bytes = self.content(section, file)?;
+            let size = bytes.len() as u64;
+            (Info { pages: Arc::new(Pages::of_memory(bytes)), offset: 0 }, size)
         };
-        let load = |id: SectionId| match &unpacked {
-            Some(unpacked) if id == SectionId::DebugInfo => {
-                Some(Section::of_pages(unpacked, 0, unpacked.unpacked()))
-            }
-            _ if UNUSED.contains(&id) => Some(Section::of_memory(Vec::new())),
-            _ => self.section(Some(&pages), file, elf, id.name()),
+        let load = |id: SectionId| match id {
+            SectionId::DebugInfo => Some(Section::of_pages(&info.pages, info.offset, size)),
+            id if UNUSED.contains(&id) => Some(Section::of_memory(Vec::new())),
+            id => self.section(Some(&pages), file, elf, id.name()),
         };
-        let dwarf = cached(Dwarf::load(|id| load(id).ok_or(())).ok()?);
-        Some((
-            dwarf,
-            match unpacked {
-                Some(pages) => Info { pages, offset: 0 },
-                None => Info { pages, offset: info.offset },
-            },
-        ))
+        let dwarf = Dwarf::load(|id| load(id).ok_or(())).ok()?;
+        Some((cached(dwarf), info))
     }
 
     /// A section's content; empty where there is none. `None`: it is broken, or too much.

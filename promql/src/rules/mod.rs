@@ -188,34 +188,9 @@ fn is_metric(name: &str) -> bool {
 fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>, RuleError> {
     let line = fields.line;
     let Some(text) = fields.take_text(key)? else { return Ok(None) };
-    millis(&text)
+    crate::duration::milliseconds(&text)
         .map(Some)
         .ok_or_else(|| fault(line, format!("{key}: {text:?} is no duration such as 1h30m")))
-}
-
-/// Milliseconds of `1h30m`: units from large to small, each once.
-fn millis(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 31_536_000_000),
-        ("w", 604_800_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ];
-    if text == "0" {
-        return Some(0);
-    }
-    let (mut rest, mut sum, mut next) = (text, 0_i64, 0);
-    while !rest.is_empty() {
-        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let (unit, after) = after.split_at(after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len()));
-        let place = next + UNITS[next..].iter().position(|(own, _)| *own == unit)?;
-        sum = sum.checked_add(digits.parse::<i64>().ok()?.checked_mul(UNITS[place].1)?)?;
-        (rest, next) = (after, place + 1);
-    }
-    (!text.is_empty()).then_some(sum)
 }
 
 impl Recording {

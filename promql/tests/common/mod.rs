@@ -52,14 +52,10 @@ impl Store {
     }
 }
 
-pub(crate) fn fulfils(labels: &Labels, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)))
-}
-
 impl Reader for Store {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
         let matchers = matchers.to_vec();
-        let fulfilling = self.series.iter().filter(move |series| fulfils(&series.labels, &matchers));
+        let fulfilling = self.series.iter().filter(move |series| series.labels.fulfil(&matchers));
         Ok(Box::new(fulfilling.filter_map(move |series| {
             let begin = series.samples.partition_point(|sample| sample.at_ms < span.from_ms);
             let end = series.samples.partition_point(|sample| sample.at_ms <= span.to_ms);
@@ -70,7 +66,7 @@ impl Reader for Store {
     }
 
     fn series(&self, matchers: &[Matcher], _: Span) -> Result<Vec<Labels>, ReadError> {
-        let fulfilling = self.series.iter().filter(|series| fulfils(&series.labels, matchers));
+        let fulfilling = self.series.iter().filter(|series| series.labels.fulfil(matchers));
         Ok(fulfilling.map(|series| series.labels.clone()).collect())
     }
 }

@@ -4,7 +4,7 @@ use promql::{
     Answer, ErrorKind, Labels, Matcher, Options, ParseError, Query, QueryError, Sample, Series, Span, Value,
 };
 
-use crate::common::{Point, Store, fulfils, number, series};
+use crate::common::{Point, Store, number, series};
 use crate::script::{Command, Eval, Kind, When};
 
 /// How an evaluation went.
@@ -161,7 +161,7 @@ impl Session {
             When::Instant(at) => Span { from_ms: at, to_ms: at },
             When::Range { from, to, .. } => Span { from_ms: from, to_ms: to },
         };
-        let selects = |matchers: &[Matcher]| self.native.iter().any(|labels| fulfils(labels, matchers));
+        let selects = |matchers: &[Matcher]| self.native.iter().any(|labels| labels.fulfil(matchers));
         query.selectors(span, &self.options).iter().any(|selection| selects(selection.matchers))
     }
 }

@@ -1,11 +1,9 @@
 //! Prometheus's HTTP API, version 1: paths, parameters, answers and status codes are its own.
 
 mod catalogue;
-mod duration;
 mod json;
 mod params;
 mod query;
-mod rfc3339;
 mod status;
 
 use std::fmt::Write as _;
@@ -18,6 +16,7 @@ use axum::routing::get;
 use promql::{ErrorKind, QueryError, ReadError};
 
 use super::work::Work;
+pub use json::value;
 
 /// Why a request has no answer, as Prometheus says it.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `--last`, in the time of each host.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use agent_common::units::UnixNs;
 use server::store::embedded::{Reader, Selection, Tags};
@@ -30,8 +30,7 @@ pub(super) struct Spans(pub(super) Vec<Span>);
 impl Spans {
     /// Spans of `--last`; says on stderr whose clock is ahead, and by how much.
     pub(super) fn of(args: &QueryArgs, reader: &Reader) -> Result<Self, StoreError> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = UnixNs(now.as_nanos() as u64);
+        let now = crate::clock::unix();
         let mut ahead = reader.hosts_ahead(now)?;
         if let Some((_, wanted)) = args.tags.iter().find(|(name, _)| name == HOST) {
             ahead.retain(|(host, _)| host == wanted);

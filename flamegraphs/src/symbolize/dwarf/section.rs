@@ -74,14 +74,6 @@ impl Pages {
         Self { source: Source::Memory(bytes), state: Mutex::default() }
     }
 
-    /// Bytes in memory beside the pages; of a file none.
-    pub(super) fn unpacked(&self) -> u64 {
-        match &self.source {
-            Source::File(_) => 0,
-            Source::Memory(memory) => memory.len() as u64,
-        }
-    }
-
     /// Has an impossible offset, [`HIDDEN`], at each of these places, sorted, from now on: where the headers of units say where their
     /// abbreviations are. Who parses units leaves these out.
     pub(super) fn hide(&self, places: Vec<u64>) {

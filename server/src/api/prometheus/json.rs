@@ -19,8 +19,8 @@ pub(super) fn label_sets(all: &[Labels]) -> String {
     list(all, labels)
 }
 
-/// `{"resultType":…,"result":…}`.
-pub(super) fn value(value: &Value) -> String {
+/// The `data` object of Prometheus's API: `{"resultType":…,"result":…}`.
+pub fn value(value: &Value) -> String {
     let (kind, result) = match value {
         Value::Scalar(one) => {
             let mut out = String::new();

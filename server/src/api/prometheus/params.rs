@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use agent_common::text;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use promql::{Matcher, Query, Span};
 
-use super::{Failure, duration, rfc3339};
+use super::Failure;
 
 /// Largest form, bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -73,7 +74,7 @@ impl Params {
     pub(super) fn duration(&self, name: &str) -> Result<Option<i64>, Failure> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let why = || Failure::parameter(name, format!("cannot parse {text:?} to a valid duration"));
-        duration::parse(text).map(Some).ok_or_else(why)
+        duration(text).map(Some).ok_or_else(why)
     }
 
     /// How long the request lets its query take.
@@ -136,7 +137,14 @@ fn time(text: &str) -> Option<i64> {
         return seconds.is_finite().then_some((seconds * 1_000.0).round() as i64);
     }
     let bounds = [MIN_TIME, MAX_TIME].into_iter().find(|(_, name)| *name == text);
-    bounds.map(|(ms, _)| ms).or_else(|| rfc3339::parse(text))
+    bounds.map(|(ms, _)| ms).or_else(|| text::unix_ms(text))
+}
+
+/// Milliseconds of a length of time: seconds (`15`, `0.5`) or units (`15s`, `1m30s`).
+fn duration(text: &str) -> Option<i64> {
+    let Ok(seconds) = text.parse::<f64>() else { return promql::milliseconds(text) };
+    let ms = (seconds * 1_000.0).round();
+    (ms.abs() < 9e15).then_some(ms as i64)
 }
 
 /// Whether a query, which is well formed, is a name, conditions in braces, or both, and nothing more.
@@ -177,6 +185,26 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(time(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_are_seconds_or_units() {
+        let cases = [
+            ("15", 15_000),
+            ("0.25", 250),
+            ("1e3", 1_000_000),
+            ("15s", 15_000),
+            ("1m30s", 90_000),
+            ("-5", -5_000),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(duration(text), Some(ms), "{text}");
+        }
+        for text in
+            ["", "s", "5x", "30s1m", "1m1m", "1.5m", "NaN", "inf", "1e300", "99999999999y", "1 m", "-5m"]
+        {
+            assert_eq!(duration(text), None, "{text}");
         }
     }
 

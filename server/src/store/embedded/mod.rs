@@ -1,8 +1,8 @@
 //! The store on this host: one SQLite file.
 //!
-//! A window is first one row at the *head* ([`row`]). Every minute the head is *rolled* ([`roll`]) into compressed columns,
-//! and these every ten minutes into a *slot* ([`chunk`]). Reading puts all together in one snapshot, so a sample is seen once:
-//! [`read`] as it was written, [`view`] as PromQL wants it.
+//! A window is first one row at the *head* (`row.rs`). Every minute the head is *rolled* (`roll.rs`) into compressed columns,
+//! and these every ten minutes into a *slot* (`chunk.rs`). Reading puts all together in one snapshot, so a sample is seen
+//! once: `read.rs` as it was written, `view.rs` as PromQL wants it.
 //! SQLite brings the crash safety: an acknowledged window survives SIGKILL and a power cut.
 
 mod builder;

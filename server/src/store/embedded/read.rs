@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::FieldValue;
+use agent_common::wire::stored::Stored;
 use rusqlite::Connection;
 
 use super::chunk::Packed;
 use super::row::{Cell, Item, read, unpack};
 use super::slot::{self, Slot};
 use super::varint::Damaged;
-use super::{catalogue, schema};
+use super::{catalogue, schema, stream};
 use crate::store::StoreError;
 
 /// Most samples that [`Reader::query`] returns: 40 MB.
@@ -173,13 +174,7 @@ impl Reader {
         result.and_then(|()| self.head(&tx, &series, field, &span, limit, &mut each))?;
         let mut all = Vec::with_capacity(found.len());
         for (id, mut samples) in found {
-            if !samples.is_sorted_by(|a, b| a.0 < b.0) {
-                // Stable, then the last of equals: what came later counts.
-                samples.sort_by_key(|(time, _)| *time);
-                samples.reverse();
-                samples.dedup_by_key(|(time, _)| *time);
-                samples.reverse();
-            }
+            order(&mut samples, |(time, _)| *time);
             all.push((series[&id].clone(), samples));
         }
         all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -275,6 +270,20 @@ impl Reader {
         counts(&self.conn).map_err(|e| self.error(e))
     }
 
+    /// The windows of each (host, stream) that were written, whether retention has deleted them since or not.
+    pub fn stored(&self) -> Result<Vec<(String, Stored)>, StoreError> {
+        let read = || -> rusqlite::Result<_> {
+            let mut statement =
+                self.conn.prepare_cached("SELECT host, name, stored FROM stream ORDER BY host, name")?;
+            let stored = |row: &rusqlite::Row<'_>| {
+                let name: String = row.get(1)?;
+                Ok((row.get(0)?, Stored::new(name, &stream::ranges(row, 2)?)))
+            };
+            statement.query_map([], stored)?.collect()
+        };
+        read().map_err(|e| self.error(e))
+    }
+
     fn matching(&self, selection: &Selection) -> Result<HashMap<u32, Tags>, StoreError> {
         let read = || -> rusqlite::Result<HashMap<_, _>> {
             let mut statement =
@@ -317,6 +326,17 @@ impl Reader {
 
     pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
         schema::error("cannot read", &self.path, source)
+    }
+}
+
+/// Ascending in time, each time once: of those of one time the last counts, which came later.
+pub(super) fn order<T>(samples: &mut Vec<T>, time: impl Fn(&T) -> i64) {
+    if !samples.is_sorted_by(|a, b| time(a) < time(b)) {
+        // Stable.
+        samples.sort_by_key(&time);
+        samples.reverse();
+        samples.dedup_by_key(|sample| time(sample));
+        samples.reverse();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use agent_common::wire::stored::RangeSet;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 
 use super::roll;
 use super::varint::{self, Bytes, put};
@@ -79,12 +79,7 @@ pub(super) const MAX_RANGES: usize = 1024;
 pub(super) fn load_stream(conn: &Connection, host: &str, name: &str) -> rusqlite::Result<Option<Stream>> {
     conn.prepare_cached("SELECT id, stored FROM stream WHERE host = ? AND name = ?")?
         .query_row([host, name], |row| {
-            let packed = row.get_ref(1)?.as_blob()?;
-            let stored = unpack_ranges(packed).map_err(|e| {
-                rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, e.into())
-            })?;
-            let id = row.get(0)?;
-            let mut stream = Stream::new(id, stored);
+            let mut stream = Stream::new(row.get(0)?, ranges(row, 1)?);
             stream.recount(conn)?;
             Ok(stream)
         })
@@ -129,6 +124,12 @@ pub(super) fn pack_ranges(set: &RangeSet) -> Vec<u8> {
         last = hi;
     }
     out
+}
+
+/// The ranges in a column.
+pub(super) fn ranges(row: &Row<'_>, column: usize) -> rusqlite::Result<RangeSet> {
+    unpack_ranges(row.get_ref(column)?.as_blob()?)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, e.into()))
 }
 
 fn unpack_ranges(packed: &[u8]) -> Result<RangeSet, varint::Damaged> {

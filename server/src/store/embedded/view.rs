@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use promql::{Labels, Matcher, ReadError, Series, SeriesIter, Span};
+use promql::{Labels, Matcher, NAME, ReadError, Series, SeriesIter, Span};
 use rusqlite::Transaction;
 
 use self::gather::{Column, Gathered, Slots};
@@ -24,8 +24,6 @@ use super::roll::{SLOT_NS, slot_of};
 use super::{Reader, catalogue, total};
 use crate::store::StoreError;
 
-/// The label that holds a metric's name.
-const NAME: &str = "__name__";
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
 

@@ -12,6 +12,7 @@ use super::names::Plan;
 use super::samples::{Number, Raw, Windows};
 use crate::store::embedded::bundle;
 use crate::store::embedded::chunk::{Key, Packed};
+use crate::store::embedded::read::order;
 use crate::store::embedded::row::{Cell, Item, Kind, read, unpack};
 use crate::store::embedded::slot::{self, Slot, damaged};
 use crate::store::embedded::times::Times;
@@ -145,13 +146,7 @@ impl Column {
             })?;
         }
         all.extend_from_slice(&self.head);
-        if !all.is_sorted_by(|a, b| a.time < b.time) {
-            // Stable, then the last of equals: what came later counts.
-            all.sort_by_key(|raw| raw.time);
-            all.reverse();
-            all.dedup_by_key(|raw| raw.time);
-            all.reverse();
-        }
+        order(&mut all, |raw| raw.time);
         Ok(all)
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use agent_common::wire::registry::{self, Unit};
-use promql::{Labels, Matcher, Operator};
+use promql::{Labels, Matcher, NAME, Operator};
 use rusqlite::Connection;
 
-use super::{NAME, labels};
+use super::labels;
 use crate::store::embedded::slot::damaged;
 use crate::store::embedded::{catalogue, total};
 

@@ -1,7 +1,8 @@
 //! Times as RFC 3339 writes them.
 
 /// Unix time in ms of `2023-11-14T22:13:20.5+01:00`.
-pub(super) fn parse(text: &str) -> Option<i64> {
+#[must_use]
+pub fn unix_ms(text: &str) -> Option<i64> {
     let (date, time) = text.split_once(['T', 't'])?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let zone_at = time.find(['Z', 'z', '+', '-'])?;
@@ -70,7 +71,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::unix_ms;
 
     #[test]
     fn times_of_all_zones_are_read_and_all_else_is_not() {
@@ -84,7 +85,7 @@ mod tests {
             ("2000-03-01T00:00:00Z", 951_868_800_000),
         ];
         for (text, ms) in cases {
-            assert_eq!(parse(text), Some(ms), "{text}");
+            assert_eq!(unix_ms(text), Some(ms), "{text}");
         }
         for text in [
             "",
@@ -100,7 +101,7 @@ mod tests {
             "2023-11-14T22:13:20Zx",
             "2023-11-14T22:13:2é",
         ] {
-            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(unix_ms(text), None, "{text}");
         }
     }
 }
