@@ -179,7 +179,7 @@ mod tests {
         let values: Vec<_> = found[0].samples.iter().map(|sample| sample.value.clone()).collect();
         assert_eq!(values, expected.iter().map(|value| FieldValue::Int(*value)).collect::<Vec<_>>());
 
-        let view = reader.view().expect("view");
+        let view = reader.view_in_passes(8).expect("view");
         let select = |name: &str| {
             let name = Matcher::new("__name__", Operator::Equal, name).expect("a matcher");
             let span = Span { from_ms: 0, to_ms: i64::MAX };

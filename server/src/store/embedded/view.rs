@@ -24,6 +24,9 @@ use super::roll::{SLOT_NS, slot_of};
 use super::{Reader, catalogue, total};
 use crate::store::StoreError;
 
+/// Encoded bytes that one pass over the slots may take into memory: 24 hours of 250 busy series. What is above waits for
+/// another pass.
+const PASS_BYTES: usize = 24 << 20;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
 
@@ -32,13 +35,20 @@ const MS: i64 = 1_000_000;
 pub struct View<'a> {
     reader: &'a Reader,
     tx: Transaction<'a>,
+    pass_bytes: usize,
 }
 
 impl Reader {
     /// The store as it is at the first query. The writer's log grows as long as the view lives. A reader has one at a time.
     pub fn view(&self) -> Result<View<'_>, StoreError> {
+        self.view_in_passes(PASS_BYTES)
+    }
+
+    /// The same, with so many encoded bytes of values in memory at most, or one series: the less, the more often a query reads
+    /// the slots.
+    pub fn view_in_passes(&self, pass_bytes: usize) -> Result<View<'_>, StoreError> {
         let tx = self.conn().unchecked_transaction().map_err(|e| self.error(e))?;
-        Ok(View { reader: self, tx })
+        Ok(View { reader: self, tx, pass_bytes })
     }
 }
 
@@ -113,8 +123,10 @@ impl Selected<'_> {
         if self.waiting.is_empty() {
             return Ok(false);
         }
+        let View { tx, pass_bytes, .. } = self.view;
+        let waiting = std::mem::take(&mut self.waiting);
         let Gathered { columns, deferred } =
-            gather::gather(&self.view.tx, &self.slots, &self.plan, std::mem::take(&mut self.waiting))?;
+            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes)?;
         (self.found, self.waiting) = (columns, deferred);
         Ok(true)
     }

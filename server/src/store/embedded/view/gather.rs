@@ -18,10 +18,6 @@ use crate::store::embedded::slot::{self, Slot, damaged};
 use crate::store::embedded::times::Times;
 use crate::store::embedded::varint::Damaged;
 
-/// Encoded bytes that one pass may take into memory: 24 hours of 250 busy series. What is above waits for another pass.
-/// In unit tests each column has a pass of its own.
-const MAX_BYTES: usize = if cfg!(test) { 8 } else { 24 << 20 };
-
 /// The slots and windows of a span, without their columns.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -181,8 +177,8 @@ impl Taken {
     }
 
     /// Leaves out series until the rest fits; one stays, whatever it takes.
-    fn fit(&mut self) {
-        while self.bytes > MAX_BYTES && self.series.len() > 1 {
+    fn fit(&mut self, most: usize) {
+        while self.bytes > most && self.series.len() > 1 {
             let rest = self.series.split_off(self.series.len() / 2);
             // SANITY: of two or more, half is at least one.
             let gone = self.columns.split_off(&(*rest.first().expect("a half"), 0));
@@ -192,12 +188,13 @@ impl Taken {
     }
 }
 
-/// Reads the wanted columns of these series, which are in order.
+/// Reads the wanted columns of these series, which are in order; of as many as have `most` encoded bytes.
 pub(super) fn gather(
     conn: &Connection,
     slots: &Slots,
     plan: &Plan,
     series: Vec<u32>,
+    most: usize,
 ) -> rusqlite::Result<Gathered> {
     let fields = plan.fields();
     let mut taken = Taken { columns: BTreeMap::new(), series, deferred: Vec::new(), bytes: 0 };
@@ -222,7 +219,7 @@ pub(super) fn gather(
             let wanted = |(field, series)| pass.contains(&series) && !plan.metrics(series, field).is_empty();
             slot.columns(conn, keys, wanted, take)?;
         }
-        taken.fit();
+        taken.fit(most);
     }
     head(conn, slots, plan, &mut taken)?;
     Ok(Gathered { columns: taken.columns.into_values().collect(), deferred: taken.deferred })
