@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::{
-    Answer, FromRelay, Item, ItemHead, Kind, Question, Ready, Stream, ToRelay, VERSION,
+    Answer, FromRelay, Item, ItemHead, Kind, Question, Ready, SinkFigures, Stream, ToRelay, VERSION,
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::pair::{HelloError, accept};
 use self::pair::{Reader, Writer};
 use self::server_part::ServerPart;
+use crate::export::{Exporter, Gauge};
 use crate::sink::{MqttConfig, MqttSink};
 use crate::spool::{self, NewWindow, Spool};
 use crate::webhook::Webhook;
@@ -29,6 +30,8 @@ use crate::webhook::Webhook;
 const SINK_DRAIN: Duration = Duration::from_secs(3);
 /// Longest time for the notifiers to deliver the last alerts.
 const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
+/// Longest time for the exporter to send the last samples.
+const EXPORT_DRAIN: Duration = Duration::from_secs(3);
 /// Interval at which the relay sends its figures to the collector.
 const FIGURES_EVERY: Duration = Duration::from_secs(1);
 /// Least time between two requests for the broker's credentials.
@@ -40,6 +43,7 @@ const MAX_UNWRITTEN: usize = 64;
 struct Parts {
     sink: MqttSink,
     notifiers: Notifiers,
+    exporter: Option<Exporter>,
     server: Option<ServerPart>,
     ready: Ready,
 }
@@ -60,7 +64,8 @@ pub async fn run(
         }
     };
     writer.send(&FromRelay::Ready(parts.ready)).await?;
-    let relay = Relay { sink: parts.sink, notifiers: parts.notifiers, server: parts.server, set_log };
+    let Parts { sink, notifiers, exporter, server, .. } = parts;
+    let relay = Relay { sink, notifiers, exporter, server, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
@@ -93,7 +98,8 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         let webhook = Webhook::new(&url, webhook.timeout).map_err(|e| e.to_string())?;
         notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
-    Ok(Parts { sink, notifiers, server, ready })
+    let exporter = settings.remote_write.as_ref().map(Exporter::start).transpose()?;
+    Ok(Parts { sink, notifiers, exporter, server, ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -112,15 +118,30 @@ fn limits(settings: &Settings) -> spool::Limits {
 struct Relay {
     sink: MqttSink,
     notifiers: Notifiers,
+    exporter: Option<Exporter>,
     server: Option<ServerPart>,
     set_log: fn(&Log),
+}
+
+/// Where the figures come from.
+struct Figures {
+    sink: Arc<MqttSink>,
+    export: Option<Gauge>,
+}
+
+impl Figures {
+    fn now(&self) -> FromRelay {
+        let export = self.export.as_ref().map(Gauge::figures);
+        FromRelay::Figures(Box::new(SinkFigures { export, ..self.sink.stats() }))
+    }
 }
 
 impl Relay {
     async fn work(mut self, reader: Reader, writer: Writer, stop: impl Future<Output = ()>) {
         let (to_write, outgoing) = mpsc::channel(MAX_UNWRITTEN);
         let (end, mut ended) = watch::channel(());
-        let figures = Arc::new(self.sink.clone());
+        let export = self.exporter.as_ref().map(Exporter::gauge);
+        let figures = Figures { sink: Arc::new(self.sink.clone()), export };
         let writing = tokio::spawn(write(writer, outgoing, figures, end));
         let within = {
             let reading = self.read(reader, to_write);
@@ -184,7 +205,7 @@ impl Relay {
         }
     }
 
-    fn take(&self, Item { head, payload }: Item) {
+    fn take(&mut self, Item { head, payload }: Item) {
         let origin = Some((head.stream, head.seq));
         match (head.stream, head.stream.kind()) {
             (Stream::Metrics, _) => {
@@ -193,6 +214,9 @@ impl Relay {
                     return;
                 };
                 let ItemHead { windows, seq, end, span, points, .. } = head;
+                if let Some(exporter) = &mut self.exporter {
+                    exporter.window(&windows, seq, end, &lines);
+                }
                 self.sink.publish_window(&windows, seq, NewWindow { end, span, points, lines });
             }
             (Stream::Alert, _) => {
@@ -218,9 +242,14 @@ impl Relay {
     }
 
     async fn close(self, within: Duration, writing: tokio::task::JoinHandle<()>) {
-        let Self { sink, notifiers, server, .. } = self;
+        let Self { sink, notifiers, exporter, server, .. } = self;
         let closing = tokio::task::spawn_blocking(move || sink.close(within));
-        let (closed, ()) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN));
+        let exported = async {
+            if let Some(exporter) = exporter {
+                exporter.close(EXPORT_DRAIN).await;
+            }
+        };
+        let (closed, (), ()) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported);
         match closed {
             Ok(Ok(figures)) => what_is_left(&figures),
             Ok(Err(error)) => tracing::warn!(error = text::chain(&error), "cannot close the spool"),
@@ -235,7 +264,7 @@ impl Relay {
 }
 
 /// Logs the windows that no broker has taken.
-fn what_is_left(figures: &agent_common::pair::SinkFigures) {
+fn what_is_left(figures: &SinkFigures) {
     let spool = &figures.spool;
     let lost = spool.in_memory + spool.dropped.total();
     if lost > 0 {
@@ -252,13 +281,13 @@ fn what_is_left(figures: &agent_common::pair::SinkFigures) {
 async fn write(
     mut writer: Writer,
     mut messages: mpsc::Receiver<FromRelay>,
-    sink: Arc<MqttSink>,
+    figures: Figures,
     end: watch::Sender<()>,
 ) {
-    let mut figures = tokio::time::interval(FIGURES_EVERY);
+    let mut beat = tokio::time::interval(FIGURES_EVERY);
     loop {
         let message = tokio::select! {
-            acks = sink.acks() => {
+            acks = figures.sink.acks() => {
                 let Some(acks) = acks else { break };
                 for ack in acks {
                     if writer.send(&FromRelay::Ack(ack)).await.is_err() {
@@ -270,12 +299,12 @@ async fn write(
             }
             // The reader has ended when this is closed; acknowledgements go on until the sink has ended.
             Some(message) = messages.recv() => message,
-            _ = figures.tick() => FromRelay::Figures(Box::new(sink.stats())),
+            _ = beat.tick() => figures.now(),
         };
         if writer.send(&message).await.is_err() {
             let _ = end.send(());
             return;
         }
     }
-    let _ = writer.send(&FromRelay::Figures(Box::new(sink.stats()))).await;
+    let _ = writer.send(&figures.now()).await;
 }

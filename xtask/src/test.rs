@@ -44,7 +44,7 @@ const PROGRAMS: [(&str, &str); 14] = [
 ];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
-const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];
+const SERVERS: [&str; 4] = ["mosquitto", "victoria-metrics", "influxdb", "prometheus"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(suite) = args.fresh {

@@ -94,4 +94,20 @@ pub struct SinkFigures {
     pub error: Option<String>,
     /// Its kind, as a word.
     pub error_kind: Option<String>,
+    /// Remote write, if it is configured.
+    pub export: Option<ExportFigures>,
+}
+
+/// Figures of an export of metrics. Counts since it was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportFigures {
+    /// Samples that the receiver has taken.
+    pub sent_samples: u64,
+    /// Samples that wait.
+    pub waiting_samples: u64,
+    /// Samples that fell out of the queue, and those that the receiver refused for good.
+    pub lost_samples: u64,
+    /// Why the newest request was not taken, in one line; `None`: it was.
+    pub error: Option<String>,
 }

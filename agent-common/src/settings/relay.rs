@@ -26,6 +26,8 @@ pub struct Settings {
     pub server: Option<server::Config>,
     /// Where alerts are posted.
     pub webhook: Option<Webhook>,
+    /// Where metrics go beside MQTT.
+    pub remote_write: Option<RemoteWrite>,
 }
 
 /// Form of the log.
@@ -67,6 +69,22 @@ pub struct Spool {
 pub struct Webhook {
     /// `http(s)://…`; may hold a password.
     pub url: Content,
+    /// What one try may take.
+    pub timeout: Duration,
+}
+
+/// A receiver of Prometheus's remote write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteWrite {
+    /// `http(s)://…`; may hold a password.
+    pub url: Content,
+    /// Sent as `Authorization: Bearer`.
+    pub token: Option<Content>,
+    /// Time between two samples of a series.
+    pub interval: Duration,
+    /// Bytes that wait while the receiver is away; the oldest fall out.
+    pub max_bytes: u64,
     /// What one try may take.
     pub timeout: Duration,
 }

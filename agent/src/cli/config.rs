@@ -38,6 +38,7 @@ fn absent(config: &Config) -> Vec<String> {
         ("server.influx_token_file", &server.influx_token_file),
         ("server.influx_ca_file", &server.influx_ca_file),
         ("alerts.exec", &config.alerts.exec),
+        ("export.token_file", &config.export.token_file),
     ];
     let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?)));
     named

@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig,
+    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, KEYS, Key, Kind, LogConfig,
     MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
@@ -341,6 +341,13 @@ fn blank() -> Config {
             influx_ca_file: None,
         },
         alerts: AlertsConfig { exec: None, webhook: None, timeout: std::time::Duration::ZERO },
+        export: ExportConfig {
+            remote_write: None,
+            token_file: None,
+            interval: std::time::Duration::ZERO,
+            max_bytes: 0,
+            timeout: std::time::Duration::ZERO,
+        },
         plugin: PluginConfig { user: String::new(), write_dirs: Vec::new() },
         log: LogConfig { level: String::new(), json: false },
     }

@@ -50,6 +50,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// Notifiers of alerts.
     pub alerts: AlertsConfig,
+    /// Other stores that get the metrics.
+    pub export: ExportConfig,
     /// Foreign programs.
     pub plugin: PluginConfig,
     /// Logs.
@@ -169,6 +171,21 @@ pub struct AlertsConfig {
     /// Where alerts are posted in Alertmanager's format. May hold a password.
     pub webhook: Option<String>,
     /// What one try of either may take.
+    pub timeout: Duration,
+}
+
+/// Where metrics go besides the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportConfig {
+    /// A receiver of Prometheus's remote write. May hold a password.
+    pub remote_write: Option<String>,
+    /// File with its bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Time between two samples of a series.
+    pub interval: Duration,
+    /// Memory for what waits while the receiver is away.
+    pub max_bytes: u64,
+    /// What one try may take.
     pub timeout: Duration,
 }
 

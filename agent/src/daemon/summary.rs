@@ -55,6 +55,15 @@ fn line(host: &str, window: &Window, alerts: usize, figures: &Figures) -> String
     if figures.lost() > 0 {
         let _ = write!(line, ", {} windows lost", text::count(figures.lost()));
     }
+    if let Some(export) = &sink.export {
+        if let Some(error) = &export.error {
+            let waiting = text::count(export.waiting_samples);
+            let _ = write!(line, ", {waiting} samples wait for export: {}", text::clean(error));
+        }
+        if export.lost_samples > 0 {
+            let _ = write!(line, ", {} samples lost by export", text::count(export.lost_samples));
+        }
+    }
     let cost = &window.self_cost;
     let _ = write!(line, "; agent {:.1} % CPU, {}", cost.cpu_pct, text::bytes(cost.rss_bytes));
     line

@@ -249,6 +249,38 @@ pub static KEYS: &[Key] = &[
         c.alerts.timeout = parse_duration(v)?;
         Ok(())
     }),
+    key!(secret "export.remote_write", "Where metrics are sent by Prometheus's remote write besides: http(s)://host:9090/api/v1/write", |c, v| {
+        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
+            return Err("it is not a URL; write it as http://host:9090/api/v1/write".to_owned());
+        }
+        c.export.remote_write = some(v);
+        Ok(())
+    }),
+    key!("export.token_file", Kind::Text, "", "File with the token that the receiver asks for", |c, v| {
+        c.export.token_file = path(v)?;
+        Ok(())
+    }),
+    key!("export.interval", Kind::Duration, "15s", "Time between two samples of a series there", |c, v| {
+        c.export.interval = parse_duration(v)?;
+        if c.export.interval < std::time::Duration::from_secs(1) {
+            return Err(format!("`{v}` is shorter than a window; write 1s or more"));
+        }
+        Ok(())
+    }),
+    key!(
+        "export.max_bytes",
+        Kind::Bytes,
+        "8MiB",
+        "Memory for samples that wait while the receiver is away; the oldest fall out",
+        |c, v| {
+            c.export.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
+    key!("export.timeout", Kind::Duration, "10s", "What one try may take", |c, v| {
+        c.export.timeout = parse_duration(v)?;
+        Ok(())
+    }),
     key!(
         "plugin.user",
         Kind::Text,

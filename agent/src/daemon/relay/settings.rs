@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use agent_common::settings::relay::{Log, Settings, Spool, Webhook};
+use agent_common::settings::relay::{Log, RemoteWrite, Settings, Spool, Webhook};
 use agent_common::settings::server::{self, BrokerConfig, Influx1, Influx2, Retention, StoreConfig};
 use agent_common::settings::{BrokerAccess, Content};
 use anyhow::Context as _;
@@ -32,7 +32,22 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
             .webhook
             .clone()
             .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
+        remote_write: remote_write(config)?,
     })
+}
+
+fn remote_write(config: &Config) -> anyhow::Result<Option<RemoteWrite>> {
+    let export = &config.export;
+    let Some(url) = export.remote_write.clone() else { return Ok(None) };
+    let file = export.token_file.clone().map(Content::File);
+    let token = file.map(|file| file.embed("export.token_file")).transpose()?;
+    Ok(Some(RemoteWrite {
+        url: Content::Text(url),
+        token,
+        interval: export.interval,
+        max_bytes: export.max_bytes,
+        timeout: export.timeout,
+    }))
 }
 
 /// The operator's broker; `None`: the embedded one.
@@ -144,6 +159,7 @@ mod tests {
             ("server.influx_url", "http://localhost:8086"),
             ("server.influx_token", "hush"),
             ("alerts.webhook", "http://me:hush@host"),
+            ("export.remote_write", "http://me:hush@host"),
             ("server.influx_ca_file", "/etc/ca.pem"),
         ]);
         let settings = relay_settings(&config).unwrap();

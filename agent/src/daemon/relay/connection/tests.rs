@@ -20,6 +20,7 @@ fn settings() -> Settings {
         spool: Spool { dir: PathBuf::from("/nowhere"), max_bytes: 0, max_age: Duration::ZERO },
         server: None,
         webhook: None,
+        remote_write: None,
     }
 }
 

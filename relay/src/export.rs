@@ -1,0 +1,83 @@
+//! Metrics of this host to a store that takes Prometheus's remote write (Prometheus, Mimir, Thanos, VictoriaMetrics), beside
+//! MQTT.
+//!
+//! Each window is added to running sums (`cumulative`); at each interval these become requests, which wait in a bounded queue
+//! (`queue`) for one task that sends them, oldest first, and tries again what may work later (`send`). What falls out is
+//! counted and said.
+
+mod cumulative;
+mod queue;
+mod send;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_common::pair::ExportFigures;
+use agent_common::settings::relay::RemoteWrite;
+use agent_common::units::UnixNs;
+use tokio::task::JoinHandle;
+
+use self::cumulative::Cumulative;
+use self::queue::Queue;
+use self::send::Sender;
+
+/// Where metrics go by remote write.
+pub struct Exporter {
+    cumulative: Cumulative,
+    /// Stream and number of the newest window that was added. A collector sends again what was not acknowledged.
+    newest: (String, u64),
+    queue: Arc<Queue>,
+    task: JoinHandle<()>,
+}
+
+/// Tells how an exporter is.
+#[derive(Debug, Clone)]
+pub struct Gauge(Arc<Queue>);
+
+impl Gauge {
+    /// Counts so far, and what is wrong now.
+    pub fn figures(&self) -> ExportFigures {
+        self.0.figures()
+    }
+}
+
+impl Exporter {
+    /// Starts the sending task on the current runtime. An error is one line.
+    pub fn start(settings: &RemoteWrite) -> Result<Self, String> {
+        let queue = Arc::new(Queue::new(settings.max_bytes));
+        let sender = Sender::new(settings)?;
+        let task = tokio::spawn(sender.run(Arc::clone(&queue)));
+        let cumulative = Cumulative::new(settings.interval);
+        Ok(Self { cumulative, newest: Default::default(), queue, task })
+    }
+
+    /// Adds a window, and queues what is due.
+    pub fn window(&mut self, stream: &str, seq: u64, end: UnixNs, lines: &str) {
+        if self.newest.0 == stream && seq <= self.newest.1 {
+            return;
+        }
+        self.newest = (stream.to_owned(), seq);
+        for request in self.cumulative.add(end, lines) {
+            self.queue.push(&request);
+        }
+        self.queue.left_out(self.cumulative.take_left_out());
+    }
+
+    /// A handle that tells how it is.
+    pub fn gauge(&self) -> Gauge {
+        Gauge(Arc::clone(&self.queue))
+    }
+
+    /// Lets it send what is queued, as long as `most`.
+    pub async fn close(self, most: Duration) {
+        self.queue.close();
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(most, self.task).await.is_err() {
+            abort.abort();
+        }
+        let waiting = self.queue.figures().waiting_samples;
+        if waiting > 0 {
+            tracing::warn!(samples = waiting, "export.remote_write: samples were not sent in time and are lost");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Requests that wait to be sent.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use agent_common::pair::ExportFigures;
+use remote_write::WriteRequest;
+use tokio::sync::Notify;
+
+/// A request as it is sent.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    pub(super) bytes: bytes::Bytes,
+    pub(super) samples: u64,
+}
+
+/// See the module. The oldest requests fall out when it is full.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+    most: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Body>,
+    bytes: usize,
+    closing: bool,
+    figures: ExportFigures,
+}
+
+impl Queue {
+    pub(super) fn new(most: u64) -> Self {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self { state: Mutex::default(), changed: Notify::new(), most }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, request: &WriteRequest) {
+        let samples = request.timeseries.iter().map(|series| series.samples.len() as u64).sum();
+        let bytes = bytes::Bytes::from(request.encode_body());
+        let mut state = self.lock();
+        state.bytes += bytes.len();
+        state.waiting.push_back(Body { bytes, samples });
+        while state.bytes > self.most
+            && let Some(oldest) = state.waiting.pop_front()
+        {
+            state.bytes -= oldest.bytes.len();
+            state.figures.lost_samples += oldest.samples;
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Samples that no request has.
+    pub(super) fn left_out(&self, samples: u64) {
+        self.lock().figures.lost_samples += samples;
+    }
+
+    /// The oldest request; it stays until [`Self::done`]. `None`: there are none, and none will come.
+    pub(super) async fn next(&self) -> Option<Body> {
+        loop {
+            {
+                let state = self.lock();
+                if let Some(body) = state.waiting.front() {
+                    return Some(body.clone());
+                }
+                if state.closing {
+                    return None;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// The receiver has taken a request.
+    pub(super) fn sent(&self, body: &Body) {
+        let mut state = self.lock();
+        state.figures.sent_samples += body.samples;
+        state.figures.error = None;
+        state.leaves(body);
+    }
+
+    /// The receiver will never take it.
+    pub(super) fn refused(&self, body: &Body, why: String) {
+        let mut state = self.lock();
+        state.figures.error = Some(why);
+        if state.leaves(body) {
+            state.figures.lost_samples += body.samples;
+        }
+    }
+
+    /// The receiver did not take it now. Whether this is news.
+    pub(super) fn failed(&self, why: String) -> bool {
+        let mut state = self.lock();
+        let news = state.figures.error.as_ref() != Some(&why);
+        state.figures.error = Some(why);
+        news
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn figures(&self) -> ExportFigures {
+        let state = self.lock();
+        let waiting_samples = state.waiting.iter().map(|body| body.samples).sum();
+        ExportFigures { waiting_samples, ..state.figures.clone() }
+    }
+}
+
+impl State {
+    /// Takes a request out, unless it has fallen out meanwhile, and was counted.
+    fn leaves(&mut self, body: &Body) -> bool {
+        let is_first = self.waiting.front().is_some_and(|first| first.bytes.as_ptr() == body.bytes.as_ptr());
+        if is_first && let Some(first) = self.waiting.pop_front() {
+            self.bytes -= first.bytes.len();
+        }
+        is_first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remote_write::{Label, NAME, Sample, TimeSeries};
+
+    use super::*;
+
+    fn request(name: &str) -> WriteRequest {
+        let labels = vec![Label::new(NAME, name)];
+        let samples = vec![Sample { value: 1.0, timestamp: 1 }, Sample { value: 2.0, timestamp: 2 }];
+        WriteRequest { timeseries: vec![TimeSeries::new(labels, samples)], metadata: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_fall_out_and_are_counted() {
+        let size = request("a").encode_body().len() as u64;
+        let queue = Queue::new(2 * size);
+        queue.push(&request("a"));
+        let first = queue.next().await.unwrap();
+        queue.push(&request("b"));
+        queue.push(&request("c"));
+        let figures = queue.figures();
+        assert_eq!((figures.lost_samples, figures.waiting_samples), (2, 4));
+        queue.refused(&first, "too old".to_owned());
+        assert_eq!(queue.figures().lost_samples, 2, "it had fallen out already");
+        let second = queue.next().await.unwrap();
+        queue.sent(&second);
+        let third = queue.next().await.unwrap();
+        queue.refused(&third, "never".to_owned());
+        let figures = queue.figures();
+        assert_eq!((figures.sent_samples, figures.lost_samples, figures.waiting_samples), (2, 4, 0));
+        assert_eq!(figures.error.as_deref(), Some("never"));
+        queue.close();
+        assert!(queue.next().await.is_none());
+    }
+}

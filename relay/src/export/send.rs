@@ -1,0 +1,121 @@
+//! The task that posts requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_common::settings::relay::RemoteWrite;
+use agent_common::text;
+use link::Backoff;
+use remote_write::{CONTENT_ENCODING, CONTENT_TYPE, VERSION};
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::{Client, StatusCode, Url};
+
+use super::queue::{Body, Queue};
+
+/// Waits between tries.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest wait that a receiver may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+/// How much of a receiver's answer is shown.
+const SHOWN_BYTES: usize = 300;
+
+/// Why a request was not taken.
+enum Failure {
+    /// It may work later, after so long if the receiver says.
+    Again(String, Option<Duration>),
+    /// It will never work.
+    Never(String),
+}
+
+/// Posts requests, one at a time, in order.
+pub(super) struct Sender {
+    client: Client,
+    url: Url,
+}
+
+impl Sender {
+    pub(super) fn new(settings: &RemoteWrite) -> Result<Self, String> {
+        let wrong = |what: String| format!("export.remote_write: {what}");
+        let url = settings.url.read_secret().map_err(|error| wrong(error.to_string()))?;
+        let url: Url = url.parse().map_err(|error| wrong(format!("it is not a URL: {error}")))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(CONTENT_ENCODING));
+        headers.insert(VERSION.0, HeaderValue::from_static(VERSION.1));
+        if let Some(token) = &settings.token {
+            let token = token.read_secret().map_err(|error| wrong(format!("token: {error}")))?;
+            let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+                .map_err(|_| wrong("the token has characters that a header cannot have".to_owned()))?;
+            value.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let client = Client::builder()
+            .timeout(settings.timeout)
+            .user_agent(concat!("s7mpa/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            // A redirection would carry the token to whoever the receiver names.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { client, url })
+    }
+
+    /// Sends until the queue is closed and empty.
+    pub(super) async fn run(self, queue: Arc<Queue>) {
+        let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
+        while let Some(body) = queue.next().await {
+            match self.post(&body).await {
+                Ok(()) => {
+                    if queue.figures().error.is_some() {
+                        tracing::info!("export.remote_write: the receiver takes samples again");
+                    }
+                    backoff.succeeded();
+                    queue.sent(&body);
+                }
+                Err(Failure::Never(why)) => {
+                    tracing::error!(samples = body.samples, why, "export.remote_write: samples are lost");
+                    queue.refused(&body, why);
+                }
+                Err(Failure::Again(why, after)) => {
+                    if queue.failed(why.clone()) {
+                        tracing::warn!(why, "export.remote_write: the receiver takes nothing now; it is tried again");
+                    }
+                    let wait = backoff.failed();
+                    tokio::time::sleep(after.map_or(wait, |after| after.clamp(wait, RETRY_AFTER_MAX))).await;
+                }
+            }
+        }
+    }
+
+    async fn post(&self, body: &Body) -> Result<(), Failure> {
+        // The URL may contain a password: errors omit it.
+        let again = |error: reqwest::Error| Failure::Again(error.without_url().to_string(), None);
+        let answer = self.client.post(self.url.clone()).body(body.bytes.clone()).send().await.map_err(again)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let words = words(answer).await;
+        let why = format!("the receiver answers {status}{words}");
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            Err(Failure::Again(why, seconds.map(Duration::from_secs)))
+        } else {
+            Err(Failure::Never(why))
+        }
+    }
+}
+
+/// The begin of an answer's body.
+async fn words(mut answer: reqwest::Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < SHOWN_BYTES
+        && let Ok(Some(chunk)) = answer.chunk().await
+    {
+        bytes.extend_from_slice(&chunk[..chunk.len().min(SHOWN_BYTES)]);
+    }
+    let said = String::from_utf8_lossy(&bytes);
+    let said = text::clean(said.trim());
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
