@@ -330,6 +330,8 @@ fn blank() -> Config {
             user: String::new(),
             mqtt_listen: ([127, 0, 0, 1], 7677).into(),
             store: StoreKind::Embedded,
+            ingest_group: None,
+            ingest_id: None,
             retention: std::time::Duration::ZERO,
             max_bytes: 0,
             influx_url: None,

@@ -143,6 +143,10 @@ pub struct ServerSettings {
     pub mqtt_listen: SocketAddr,
     /// Which store.
     pub store: StoreKind,
+    /// Group of ingesters that share a broker's messages.
+    pub ingest_group: Option<String>,
+    /// Name of this ingester; in a group each has its own.
+    pub ingest_id: Option<String>,
     /// How long the embedded store keeps points.
     pub retention: Duration,
     /// Size of the embedded store.

@@ -4,6 +4,7 @@
 mod daemon;
 mod diagnosis;
 mod flamegraph;
+mod fleet;
 mod memory;
 mod proc;
 mod programs;
@@ -49,6 +50,8 @@ enum Which {
     Diagnosis(diagnosis::Args),
     /// Stacks without frame pointers beside profile-bee's and perf's; tables of many programs; Debian's programs under load
     Unwind(unwind::Args),
+    /// Simulated hosts through Mosquitto into stores: what is lost, how late, what it takes; an ingester is killed meanwhile
+    Fleet(fleet::Args),
     /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
     Symbolize(symbolize::Args),
 }
@@ -65,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::Flamegraph(args) => flamegraph::run(args, &built),
         Which::Diagnosis(args) => diagnosis::run(args, &built),
         Which::Unwind(args) => unwind::run(args, &built),
+        Which::Fleet(args) => fleet::run(args, &built),
         Which::Symbolize(args) => symbolize::run(args),
     }
 }

@@ -177,6 +177,29 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
+    key!(
+        "server.ingest_group",
+        Kind::Text,
+        "",
+        "Ingesters of this name share a broker's windows (shared subscription); needs a store other than the embedded one",
+        |c, v| {
+            if v.contains(['/', '+', '#']) {
+                return Err(format!("`{v}` cannot stand in an MQTT topic; leave out / + and #"));
+            }
+            c.server.ingest_group = some(v);
+            Ok(())
+        }
+    ),
+    key!(
+        "server.ingest_id",
+        Kind::Text,
+        "",
+        "Name of this ingester at the broker, each its own: the broker keeps what comes while it is away",
+        |c, v| {
+            c.server.ingest_id = some(v);
+            Ok(())
+        }
+    ),
     key!("server.retention", Kind::Duration, "14d", "How long the embedded store keeps points", |c, v| {
         c.server.retention = parse_duration(v)?;
         Ok(())
