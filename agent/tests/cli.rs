@@ -127,6 +127,22 @@ fn config_check_names_file_line_value_and_cure() {
 }
 
 #[test]
+fn the_configurations_in_deploy_name_keys_that_there_are() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/fleet");
+    for name in ["collector.toml", "ingester.toml"] {
+        let output = run(&["config", "show", "--config", &dir.join(name).to_string_lossy()]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        assert!(stdout(&output).contains("mqtts://broker.example:8883"), "{name}");
+    }
+    let compose = std::fs::read_to_string(dir.join("compose.yaml")).expect("compose.yaml");
+    let variables: Vec<(&str, &str)> =
+        compose.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(key, _)| key.starts_with("S7MPA_")).collect();
+    assert!(variables.len() > 5, "{variables:?}");
+    let output = agent(&["config", "check"]).envs(variables).output().expect("the agent starts");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
 fn config_show_says_where_each_value_is_from_and_hides_secrets() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("agent.toml");
