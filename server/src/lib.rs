@@ -3,6 +3,7 @@
 //! [`run`] puts them together from a [`Config`]; [`Server`] does the same in two steps for callers that want to know
 //! where the broker listens or how the ingester is.
 
+pub mod activity;
 pub mod api;
 pub mod broker;
 pub mod ingest;
