@@ -143,10 +143,11 @@ mod tests {
         // It takes another name by exec: one process, the sum of its amounts, its last level.
         let after = [("host", "a"), ("pid", "8"), ("start", "200"), ("comm", "busy")];
         store.add("s7mpa_process_rss_bytes", &idle, &[500.0, STALE]);
-        store.add("s7mpa_process_rss_bytes", &after, &[f64::NAN, 70.0, 80.0, 90.0]);
+        store.add("s7mpa_process_rss_bytes", &after, &[60.0, 70.0, 80.0, 90.0]);
         store.add("s7mpa_process_user_ns", &after, &[0.0, 1.0, 1.0, 1.0]);
-        let one = processes(&store, "a", Some(8), Interval { from_ms: 3000, to_ms: 4000 }).unwrap();
-        assert_eq!((one.len(), one[0].values["user_ns"].to_bits()), (1, 9f64.to_bits()));
+        let one = processes(&store, "a", Some(8), Interval { from_ms: 0, to_ms: 4000 }).unwrap();
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].values, Values::from([("rss_bytes", 90.0), ("user_ns", 39.0)]));
     }
 
     #[test]
