@@ -135,8 +135,11 @@ fn the_configurations_in_deploy_name_keys_that_there_are() {
         assert!(stdout(&output).contains("mqtts://broker.example:8883"), "{name}");
     }
     let compose = std::fs::read_to_string(dir.join("compose.yaml")).expect("compose.yaml");
-    let variables: Vec<(&str, &str)> =
-        compose.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(key, _)| key.starts_with("S7MPA_")).collect();
+    let variables: Vec<(&str, &str)> = compose
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .filter(|(key, _)| key.starts_with("S7MPA_"))
+        .collect();
     assert!(variables.len() > 5, "{variables:?}");
     let output = agent(&["config", "check"]).envs(variables).output().expect("the agent starts");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

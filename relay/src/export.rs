@@ -77,7 +77,10 @@ impl Exporter {
         }
         let waiting = self.queue.figures().waiting_samples;
         if waiting > 0 {
-            tracing::warn!(samples = waiting, "export.remote_write: samples were not sent in time and are lost");
+            tracing::warn!(
+                samples = waiting,
+                "export.remote_write: samples were not sent in time and are lost"
+            );
         }
     }
 }

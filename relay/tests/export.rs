@@ -114,7 +114,7 @@ async fn prometheus_takes_every_sample_also_those_of_while_it_was_away() {
     let begin = begin();
     let mut window = |nth: u64, lines: &str| {
         let end = (begin + nth) * SECOND;
-        let lines: String = lines.lines().map(|line| format!("{line} {end}\n")).collect();
+        let lines: String = lines.lines().flat_map(|line| [line.to_owned(), format!(" {end}\n")]).collect();
         exporter.window("0123456789abcdef", nth, UnixNs(end), &lines);
     };
     let host = "s7mpa_host,host=a forks=2i,load1=0.5";

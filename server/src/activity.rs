@@ -124,8 +124,14 @@ mod testing {
     impl Memory {
         /// Adds a series: name, labels, values.
         pub(super) fn add(&mut self, name: &str, labels: &[(&str, &str)], values: &[f64]) {
-            let labels = labels.iter().chain(&[(NAME, name)]).map(|(name, value)| (Arc::from(*name), Arc::from(*value)));
-            let samples = values.iter().enumerate().map(|(nth, value)| Sample { at_ms: 1000 * (nth as i64 + 1), value: *value });
+            let labels = labels
+                .iter()
+                .chain(&[(NAME, name)])
+                .map(|(name, value)| (Arc::from(*name), Arc::from(*value)));
+            let samples = values
+                .iter()
+                .enumerate()
+                .map(|(nth, value)| Sample { at_ms: 1000 * (nth as i64 + 1), value: *value });
             self.0.push(Series { labels: Labels::new(labels), samples: samples.collect() });
         }
     }
@@ -133,7 +139,8 @@ mod testing {
     impl Reader for Memory {
         fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
             let within = move |sample: &Sample| (span.from_ms..=span.to_ms).contains(&sample.at_ms);
-            let found: Vec<Series> = self.0.iter().filter(|series| series.labels.fulfil(matchers)).cloned().collect();
+            let found: Vec<Series> =
+                self.0.iter().filter(|series| series.labels.fulfil(matchers)).cloned().collect();
             let cut = found.into_iter().filter_map(move |mut series| {
                 series.samples.retain(within);
                 (!series.samples.is_empty()).then_some(Ok(series))

@@ -145,7 +145,11 @@ fn name(measurement: &Measurement, field: &registry::Field) -> String {
 /// What all metrics are.
 fn metadata() -> Vec<Metadata> {
     let all = registry::measurements().flat_map(|measurement| {
-        measurement.fields.iter().filter(|field| field.unit != Unit::Letter).map(move |field| (measurement, field))
+        measurement
+            .fields
+            .iter()
+            .filter(|field| field.unit != Unit::Letter)
+            .map(move |field| (measurement, field))
     });
     let one = |(measurement, field): (&Measurement, &registry::Field)| Metadata {
         kind: match field.kind {
@@ -169,12 +173,13 @@ mod tests {
     /// Adds a window that ends at this second; the samples that it makes due, as `name{labels}` and value.
     fn add(sums: &mut Cumulative, second: u64, lines: &str) -> Vec<(String, f64)> {
         let stamped: String =
-            lines.lines().map(|line| format!("{line} {}\n", second * SECOND)).collect();
+            lines.lines().flat_map(|line| [line.to_owned(), format!(" {}\n", second * SECOND)]).collect();
         let mut all = Vec::new();
         for request in sums.add(UnixNs(second * SECOND), &stamped) {
             for series in request.timeseries {
                 assert!(series.labels.is_sorted_by_key(|label| label.name.clone()));
-                let text: Vec<_> = series.labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect();
+                let text: Vec<_> =
+                    series.labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect();
                 assert_eq!(series.samples[0].timestamp, (second * 1000) as i64);
                 all.push((text.join(","), series.samples[0].value));
             }
@@ -191,8 +196,15 @@ mod tests {
         let load = "__name__=s7mpa_host_load1,host=a".to_owned();
         assert_eq!(add(&mut sums, 10, line), [(forks.clone(), 3.0), (load.clone(), 0.5)]);
         assert!(add(&mut sums, 11, line).is_empty(), "not due");
-        assert_eq!(add(&mut sums, 12, "s7mpa_host,host=a forks=4i,load1=0.25"), [(forks, 10.0), (load, 0.25)]);
-        assert!(add(&mut sums, 14, "other,host=a x=1i").iter().all(|(_, value)| value.to_bits() == STALE.to_bits()));
+        assert_eq!(
+            add(&mut sums, 12, "s7mpa_host,host=a forks=4i,load1=0.25"),
+            [(forks, 10.0), (load, 0.25)]
+        );
+        assert!(
+            add(&mut sums, 14, "other,host=a x=1i")
+                .iter()
+                .all(|(_, value)| value.to_bits() == STALE.to_bits())
+        );
     }
 
     #[test]
@@ -213,14 +225,16 @@ mod tests {
     #[test]
     fn requests_are_split_and_series_are_bounded() {
         let mut sums = Cumulative::new(Duration::from_secs(1));
-        let lines: String = (0..MAX_POINTS + 5)
-            .map(|pid| format!("s7mpa_process,host=a,pid={pid} runq_ns=1i {SECOND}\n"))
-            .collect();
+        let line = |pid: usize| format!("s7mpa_process,host=a,pid={pid} runq_ns=1i {SECOND}");
+        let lines: Vec<String> = (0..MAX_POINTS + 5).map(line).collect();
+        let lines = lines.join("\n");
         let requests = sums.add(UnixNs(SECOND), &lines);
         assert_eq!((sums.take_left_out(), sums.take_left_out()), (5, 0));
         assert_eq!(requests.iter().map(|request| request.timeseries.len()).sum::<usize>(), MAX_POINTS);
         assert!(requests.iter().all(|request| request.timeseries.len() <= MAX_SERIES_A_REQUEST));
-        assert!(requests[0].metadata.iter().any(|one| one.metric_family_name == "s7mpa_process_runq_ns_total"));
+        assert!(
+            requests[0].metadata.iter().any(|one| one.metric_family_name == "s7mpa_process_runq_ns_total")
+        );
         assert!(requests[1..].iter().all(|request| request.metadata.is_empty()));
     }
 }

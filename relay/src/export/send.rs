@@ -79,7 +79,10 @@ impl Sender {
                 }
                 Err(Failure::Again(why, after)) => {
                     if queue.failed(why.clone()) {
-                        tracing::warn!(why, "export.remote_write: the receiver takes nothing now; it is tried again");
+                        tracing::warn!(
+                            why,
+                            "export.remote_write: the receiver takes nothing now; it is tried again"
+                        );
                     }
                     let wait = backoff.failed();
                     tokio::time::sleep(after.map_or(wait, |after| after.clamp(wait, RETRY_AFTER_MAX))).await;
@@ -91,12 +94,14 @@ impl Sender {
     async fn post(&self, body: &Body) -> Result<(), Failure> {
         // The URL may contain a password: errors omit it.
         let again = |error: reqwest::Error| Failure::Again(error.without_url().to_string(), None);
-        let answer = self.client.post(self.url.clone()).body(body.bytes.clone()).send().await.map_err(again)?;
+        let answer =
+            self.client.post(self.url.clone()).body(body.bytes.clone()).send().await.map_err(again)?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
         }
-        let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let seconds =
+            answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let words = words(answer).await;
         let why = format!("the receiver answers {status}{words}");
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {

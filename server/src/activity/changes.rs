@@ -16,7 +16,7 @@ pub struct Change {
     pub comm: String,
     /// Their cgroup; empty: none is known.
     pub cgroup: String,
-    /// Those that had rows in the later interval, then those of the earlier one; the first [`MAX_PIDS`].
+    /// Those that had rows in the later interval, then those of the earlier one; the first ten.
     pub pids: Vec<u32>,
     /// The thread state, or `oncpu`, without `_ns`.
     pub state: &'static str,
@@ -29,7 +29,7 @@ pub struct Change {
 }
 
 /// Most PIDs that are named in a change.
-pub const MAX_PIDS: usize = 10;
+pub(super) const MAX_PIDS: usize = 10;
 
 /// Thread time by group and state, ns.
 #[derive(Debug, Default)]
@@ -62,7 +62,8 @@ pub fn changes(
         }
         let (comm, cgroup, state) = key.clone();
         let group = (comm.clone(), cgroup.clone());
-        let pids = [&later, &earlier].into_iter().filter_map(|times| times.pids.get(&group)).flatten().copied();
+        let pids =
+            [&later, &earlier].into_iter().filter_map(|times| times.pids.get(&group)).flatten().copied();
         let mut named: Vec<u32> = Vec::new();
         for pid in pids {
             if named.len() < MAX_PIDS && !named.contains(&pid) {
@@ -102,7 +103,9 @@ mod tests {
     #[test]
     fn who_takes_more_than_before_comes_first_and_idle_time_is_none() {
         let mut store = Memory(Vec::new());
-        let of = |pid: &'static str, comm: &'static str| [("host", "a"), ("pid", pid), ("start", "1"), ("comm", comm)];
+        let of = |pid: &'static str, comm: &'static str| {
+            [("host", "a"), ("pid", pid), ("start", "1"), ("comm", comm)]
+        };
         // Ten seconds each: nothing before, then backup reads, web waits for the disk, and a worker replaces another.
         let from = |before: f64, after: f64| [vec![before; 10], vec![after; 10]].concat();
         store.add("s7mpa_thread_time_disk_read_ns", &of("7", "web"), &from(1e6, 4e8));
@@ -115,8 +118,10 @@ mod tests {
         let before = Interval { from_ms: 0, to_ms: 10_000 };
         let after = Interval { from_ms: 10_000, to_ms: 20_000 };
         let found = changes(&store, "a", before, after, 1e6).unwrap();
-        let told: Vec<(&str, &str, f64)> =
-            found.iter().map(|one| (one.comm.as_str(), one.state, (one.more_ns_per_s / 1e6).round())).collect();
+        let told: Vec<(&str, &str, f64)> = found
+            .iter()
+            .map(|one| (one.comm.as_str(), one.state, (one.more_ns_per_s / 1e6).round()))
+            .collect();
         assert_eq!(told, [("backup", "oncpu", 600.0), ("web", "disk_read", 399.0), ("web", "oncpu", -200.0)]);
         assert_eq!(found[0].pids, [8]);
         assert!(changes(&store, "a", before, after, 5e8).unwrap().len() == 1);

@@ -102,7 +102,8 @@ pub fn syscalls(
     each(reader, &[SYSCALL], &labels, interval, |labels, found| {
         found.add_to(all.entry(labels.get("syscall").to_owned()).or_default());
     })?;
-    let mut all: Vec<Syscall> = all.into_iter().map(|(syscall, values)| Syscall { syscall, values }).collect();
+    let mut all: Vec<Syscall> =
+        all.into_iter().map(|(syscall, values)| Syscall { syscall, values }).collect();
     let weight = |one: &Syscall| {
         let value = |name: &str| one.values.get(name).copied().unwrap_or(0.0);
         (value("total_ns"), value("count"))
@@ -125,7 +126,8 @@ mod tests {
     #[test]
     fn amounts_add_up_over_the_interval_and_levels_are_the_last() {
         let mut store = Memory(Vec::new());
-        let web = [("host", "a"), ("pid", "7"), ("start", "100"), ("comm", "web"), ("cgroup", "/web.service")];
+        let web =
+            [("host", "a"), ("pid", "7"), ("start", "100"), ("comm", "web"), ("cgroup", "/web.service")];
         let idle = [("host", "a"), ("pid", "8"), ("start", "200"), ("comm", "idle")];
         store.add("s7mpa_process_user_ns", &web, &[1.0, 2.0, 4.0, 8.0]);
         store.add("s7mpa_process_user_ns_total", &web, &[1.0, 3.0, 7.0, 15.0]);

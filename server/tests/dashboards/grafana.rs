@@ -38,7 +38,8 @@ fn promql(line: &Line) -> String {
     let only = only.map(|(tag, value)| format!(",{tag}=\"{value}\"")).unwrap_or_default();
     let series = format!("{measurement}_{field}{{host=~\"$host\"{only}}}");
     let value = if line.is_amount() {
-        let per_second = if line.is_time() { "/ $__rate_interval_ms / 1e6" } else { "/ $__rate_interval_ms * 1e3" };
+        let per_second =
+            if line.is_time() { "/ $__rate_interval_ms / 1e6" } else { "/ $__rate_interval_ms * 1e3" };
         format!("sum_over_time({series}[$__rate_interval]) {per_second}")
     } else if line.is_time() {
         format!("max_over_time({series}[$__rate_interval]) / 1e9")
@@ -53,7 +54,8 @@ fn promql(line: &Line) -> String {
 fn influxql(line: &Line) -> String {
     let Line { measurement, field, only, by, top, .. } = line;
     let value = if line.is_amount() {
-        let per_second = if line.is_time() { "/ $__interval_ms / 1000000" } else { "/ $__interval_ms * 1000" };
+        let per_second =
+            if line.is_time() { "/ $__interval_ms / 1000000" } else { "/ $__interval_ms * 1000" };
         format!("sum(\"{field}\") {per_second}")
     } else if line.is_time() {
         format!("max(\"{field}\") / 1000000000")

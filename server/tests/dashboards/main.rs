@@ -99,7 +99,11 @@ fn the_committed_dashboards_are_those_of_the_table() {
             std::fs::write(&path, &text).expect("written");
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "{}: stale: S7MPA_UPDATE=1 cargo test -p server --test dashboards", path.display());
+        assert!(
+            committed == text,
+            "{}: stale: S7MPA_UPDATE=1 cargo test -p server --test dashboards",
+            path.display()
+        );
     }
 }
 
@@ -137,7 +141,8 @@ fn every_query_has_the_same_answer_from_the_embedded_store_and_victoria_metrics(
     let view = reader.view().expect("a view");
     for line in lines() {
         let text = filled(&query(line, Source::Prometheus));
-        let answer = Query::parse(&text).and_then(|query| query.instant(&view, at_ms, &QueryOptions::default()));
+        let parsed = Query::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let answer = parsed.instant(&view, at_ms, &QueryOptions::default());
         let answer = answer.unwrap_or_else(|error| panic!("{text}: {error}"));
         let Value::Vector(elements) = answer.value else { panic!("{text}: no vector") };
         assert!(!elements.is_empty(), "{text}: no answer");
@@ -170,6 +175,9 @@ fn every_influxql_query_has_an_answer_from_influxdb() {
         assert!(hosts > 0 && series.len() > hosts, "{text}: {answer}");
         let values = series.iter().flat_map(|series| series["values"].as_array().expect("values"));
         assert!(values.clone().count() >= 2 * (WINDOWS as usize / 10), "{text}: {answer}");
-        assert!(values.clone().all(|pair| pair[1].as_f64().is_some_and(|value| value > 0.0)), "{text}: {answer}");
+        assert!(
+            values.clone().all(|pair| pair[1].as_f64().is_some_and(|value| value > 0.0)),
+            "{text}: {answer}"
+        );
     }
 }

@@ -65,7 +65,12 @@ const fn cpu(field: &'static str, name: &'static str) -> Line {
     only(host("s7mpa_cpu", field, name), "cpu", "all")
 }
 
-const fn panel(title: &'static str, unit: &'static str, about: &'static str, lines: &'static [Line]) -> Panel {
+const fn panel(
+    title: &'static str,
+    unit: &'static str,
+    about: &'static str,
+    lines: &'static [Line],
+) -> Panel {
     Panel { title, about, unit, stacked: false, lines }
 }
 
@@ -131,10 +136,20 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         title: "Which process?",
         panels: &[
-            panel("Lost time", "s", "Processes that are held up most.", &[top("s7mpa_thread_time", "lost_ns")]),
+            panel(
+                "Lost time",
+                "s",
+                "Processes that are held up most.",
+                &[top("s7mpa_thread_time", "lost_ns")],
+            ),
             panel("CPU, user mode", "s", "CPU seconds a second.", &[top("s7mpa_process", "user_ns")]),
             panel("CPU, kernel mode", "s", "CPU seconds a second.", &[top("s7mpa_process", "system_ns")]),
-            panel("Waits for a CPU", "s", "Thread seconds a second on run queues.", &[top("s7mpa_process", "runq_ns")]),
+            panel(
+                "Waits for a CPU",
+                "s",
+                "Thread seconds a second on run queues.",
+                &[top("s7mpa_process", "runq_ns")],
+            ),
             panel("Resident memory", "bytes", "Largest processes.", &[top("s7mpa_process", "rss_bytes")]),
             panel("Read from storage", "Bps", "Bytes a second.", &[top("s7mpa_process", "read_bytes")]),
             panel("Written to storage", "Bps", "Bytes a second.", &[top("s7mpa_process", "write_bytes")]),
@@ -218,7 +233,12 @@ pub(crate) const ROWS: &[Row] = &[
                     host("s7mpa_coverage", "captured", "captured"),
                 ],
             ),
-            panel("Lost", "ops", "Samples, events or calls a second, by reason.", &[by(host("s7mpa_lost", "lost", ""), &["reason"])]),
+            panel(
+                "Lost",
+                "ops",
+                "Samples, events or calls a second, by reason.",
+                &[by(host("s7mpa_lost", "lost", ""), &["reason"])],
+            ),
             panel(
                 "Memory of the collector",
                 "bytes",

@@ -115,7 +115,8 @@ impl Part<'_> {
         std::thread::sleep(Duration::from_secs(2));
         let second = serve("ingester-2")?;
         let mut figures = finished(fleet)?;
-        let used = [first.0.id(), second.0.id()].iter().filter_map(|pid| proc::cpu(*pid)).sum::<Duration>() + used;
+        let used =
+            [first.0.id(), second.0.id()].iter().filter_map(|pid| proc::cpu(*pid)).sum::<Duration>() + used;
         let get = |path: &str| {
             shell::capture(Command::new("curl").args(["--silent", "--fail", "--get"]).args([
                 "--data-urlencode",
@@ -158,7 +159,8 @@ impl Part<'_> {
         for setting in dirs.iter().map(String::as_str).chain(settings.iter().copied()) {
             command.args(["--set", setting]);
         }
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.join(format!("{name}.log")))?;
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.dir.join(format!("{name}.log")))?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         Ok(Program(child.context("cannot start the agent")?))
     }

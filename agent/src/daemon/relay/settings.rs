@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use agent_common::settings::relay::{Log, RemoteWrite, Settings, Spool, Webhook};
-use agent_common::settings::server::{self, BrokerConfig, IngestConfig, Influx1, Influx2, Retention, StoreConfig};
+use agent_common::settings::server::{
+    self, BrokerConfig, Influx1, Influx2, IngestConfig, Retention, StoreConfig,
+};
 use agent_common::settings::{BrokerAccess, Content};
 use anyhow::Context as _;
 
@@ -109,10 +111,7 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
             max_bytes: settings.max_bytes,
         },
-        ingest: IngestConfig {
-            group: settings.ingest_group.clone(),
-            client_id: settings.ingest_id.clone(),
-        },
+        ingest: IngestConfig { group: settings.ingest_group.clone(), client_id: settings.ingest_id.clone() },
     })
 }
 
