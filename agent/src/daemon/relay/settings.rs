@@ -1,9 +1,11 @@
 //! Settings of the relay and the server part, from the daemon's configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agent_common::settings::relay::{Log, Settings, Spool, Webhook};
-use agent_common::settings::server::{self, BrokerConfig, Influx1, Influx2, Retention, StoreConfig};
+use agent_common::settings::server::{
+    self, BrokerConfig, Certificate, Http, Influx1, Influx2, Retention, StoreConfig,
+};
 use agent_common::settings::{BrokerAccess, Content};
 use anyhow::Context as _;
 
@@ -94,7 +96,32 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
             max_bytes: settings.max_bytes,
         },
+        http: http(config)?,
         ..server::Config::default()
+    })
+}
+
+/// The settings of the HTTP API, with certificate and key as text: they may be root's alone.
+fn http(config: &Config) -> anyhow::Result<Http> {
+    let http = &config.server.http;
+    let file = |path: &PathBuf, key| Content::File(path.clone()).embed(key);
+    let certificate = match (&http.cert_file, &http.key_file) {
+        (Some(cert), Some(key)) => Some(Certificate {
+            chain: file(cert, "server.http.cert_file")?,
+            key: file(key, "server.http.key_file")?,
+        }),
+        (None, None) => None,
+        _ => anyhow::bail!(crate::config::NEEDS_BOTH),
+    };
+    Ok(Http {
+        enabled: http.enabled,
+        listen: http.listen,
+        hosts: http.hosts.clone(),
+        path_prefix: http.path_prefix.clone(),
+        trusted_proxies: http.trusted_proxies.clone(),
+        query_timeout: http.query_timeout,
+        lookback: http.lookback,
+        certificate,
     })
 }
 
