@@ -18,7 +18,7 @@ mod frame;
 mod message;
 mod stream;
 
-pub use figures::{Dropped, ExportFigures, SinkFigures, SpoolFigures};
+pub use figures::{ApiState, Dropped, ExportFigures, SinkFigures, SpoolFigures};
 pub use frame::{Decoder, Frame, FrameError, HEADER_BYTES, encode};
 pub use message::{
     Ack, Answer, FromRelay, Hello, Item, ItemHead, MessageError, NewWindow, Question, Ready, ToRelay,

@@ -3,5 +3,7 @@
 mod broker;
 pub mod relay;
 pub mod server;
+mod subnet;
 
 pub use broker::{BrokerAccess, Content};
+pub use subnet::Subnet;

@@ -27,6 +27,14 @@ impl Progress {
         }
     }
 
+    /// Shows a line that stays, above the one that rewrites itself.
+    pub fn say(&self, text: &str) {
+        self.show(text);
+        if self.on {
+            let _ = writeln!(io::stderr().lock());
+        }
+    }
+
     /// Shows how far a span is.
     pub fn tick(&self, what: &str, done: Duration, whole: Option<Duration>) {
         let whole = whole.map(|whole| format!("/{}", span(whole))).unwrap_or_default();

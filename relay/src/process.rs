@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::{
-    Answer, FromRelay, Item, ItemHead, Kind, Question, Ready, SinkFigures, Stream, ToRelay, VERSION,
+    Answer, ApiState, FromRelay, Item, ItemHead, Kind, Question, Ready, SinkFigures, Stream, ToRelay, VERSION,
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};
@@ -160,6 +160,7 @@ impl Relay {
     async fn read(&mut self, mut reader: Reader, to_write: mpsc::Sender<FromRelay>) -> Duration {
         let mut tend = tokio::time::interval(Duration::from_millis(500));
         let mut asked: Option<Instant> = None;
+        let mut api = ApiState::default();
         loop {
             // A disk that hangs holds the windows in the collector, which counts what falls out.
             self.sink.room().await;
@@ -174,10 +175,15 @@ impl Relay {
                     continue;
                 }
                 _ = tend.tick() => {
-                    if let Some(server) = &mut self.server
-                        && let Some(access) = server.tend().await
-                    {
-                        self.sink.set_broker(access);
+                    if let Some(server) = &mut self.server {
+                        if let Some(access) = server.tend().await {
+                            self.sink.set_broker(access);
+                        }
+                        let now = server.api();
+                        if now != api {
+                            api = now.clone();
+                            let _ = to_write.send(FromRelay::Api(now)).await;
+                        }
                     }
                     continue;
                 }

@@ -1,8 +1,9 @@
-//! The server part of s7mpa: broker, ingest, store, API. It needs no privileges.
+//! The server part of s7mpa: broker, ingest, store, API and who may use it. It needs no privileges.
 //!
 //! [`run`] puts them together from a [`Config`]; [`Server`] does the same in two steps for callers that want to know
 //! where the broker listens or how the ingester is.
 
+pub mod access;
 pub mod activity;
 pub mod api;
 pub mod broker;

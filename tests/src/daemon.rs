@@ -61,6 +61,7 @@ impl Daemon {
             .arg("--config")
             .arg(&file)
             .args(["--set", &format!("server.mqtt_listen=127.0.0.1:{port}")])
+            .args(["--http", "127.0.0.1:0"])
             .arg("--state-dir")
             .arg(dir.path().join("state"))
             .arg("--run-dir")

@@ -110,6 +110,7 @@ fn daemon(dir: &Path) -> (Guarded, String) {
         .arg("--config")
         .arg(dir.join("agent.toml"))
         .args(["--set", &format!("server.mqtt_listen=127.0.0.1:{port}")])
+        .args(["--http", "127.0.0.1:0"])
         .arg("--state-dir")
         .arg(dir.join("state"))
         .arg("--run-dir")

@@ -1,4 +1,4 @@
-//! Prometheus's own tests of its language, of Debian's source package: fetched for a test, never committed.
+//! Prometheus's own tests of its language, of Debian's source package, and its `promtool`: fetched for a test, never committed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use crate::shell;
 /// Debian 13 has Prometheus 2.53; its sources stay where they are, those of the moving suites do not.
 const SUITE: &str = "trixie";
 const PACKAGE: &str = "prometheus";
+/// Debian 12's package has `promtool`, that of Debian 13 does not.
+const PROMTOOL_SUITE: &str = "bookworm";
 
 /// The directory with the `.test` files, below `into`; fetched once.
 pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
@@ -39,4 +41,25 @@ pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
     shell::run_quiet(tar.args(members))?;
     fs::write(&stamp, SUITE)?;
     Ok(files)
+}
+
+/// Puts `promtool` beside the other tools; fetched once, below `into`.
+pub(crate) fn promtool(into: &Path, tools: &Path) -> Result<()> {
+    let program = tools.join("usr/bin/promtool");
+    if program.exists() {
+        return Ok(());
+    }
+    let (debs, tree) = (into.join("debs"), into.join("root"));
+    fs::create_dir_all(&debs)?;
+    fs::create_dir_all(&tree)?;
+    eprintln!("fetching promtool from Debian {PROMTOOL_SUITE}");
+    let apt = Apt::new(&into.join("apt"), "deb", PROMTOOL_SUITE)?;
+    apt.update().with_context(|| format!("suite {PROMTOOL_SUITE}"))?;
+    shell::run(apt.command("apt-get").args(["download", "-q", PACKAGE]).current_dir(&debs))?;
+    for deb in fs::read_dir(&debs)? {
+        shell::run_quiet(Command::new("dpkg").arg("-x").arg(deb?.path()).arg(&tree))?;
+    }
+    fs::create_dir_all(tools.join("usr/bin"))?;
+    fs::copy(tree.join("usr/bin/promtool"), &program).context("the package has no promtool")?;
+    Ok(fs::remove_dir_all(&tree)?)
 }

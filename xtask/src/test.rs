@@ -91,7 +91,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Where the servers are, after fetching them where they are not there yet.
 pub(crate) fn servers() -> Result<PathBuf> {
-    apt::unpack(&SERVERS, &shell::root().join("target/tools"))
+    let tools = apt::unpack(&SERVERS, &shell::root().join("target/tools"))?;
+    prometheus::promtool(&shell::root().join("target/promtool"), &tools)?;
+    Ok(tools)
 }
 
 /// Where Prometheus's tests are, after fetching them where they are not there yet.

@@ -111,3 +111,15 @@ pub struct ExportFigures {
     /// Why the newest request was not taken, in one line; `None`: it was.
     pub error: Option<String>,
 }
+
+/// How the HTTP API of the server part is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ApiState {
+    /// Where it is.
+    pub url: Option<String>,
+    /// SHA-256 of its certificate, if it speaks TLS.
+    pub fingerprint: Option<String>,
+    /// Why it does not run, in one line.
+    pub problem: Option<String>,
+}

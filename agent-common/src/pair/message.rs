@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, encode};
-use super::{SinkFigures, Stream, VERSION};
+use super::{ApiState, SinkFigures, Stream, VERSION};
 use crate::settings::BrokerAccess;
 use crate::settings::relay::Settings;
 use crate::units::{DurNs, UnixNs};
@@ -24,6 +24,7 @@ mod kind {
     pub(super) const ACK: u8 = 131;
     pub(super) const FIGURES: u8 = 132;
     pub(super) const QUESTION: u8 = 133;
+    pub(super) const API: u8 = 134;
 }
 
 /// The first message to the relay.
@@ -171,6 +172,8 @@ pub enum FromRelay {
     Figures(Box<SinkFigures>),
     /// A question. One at a time.
     Question(Question),
+    /// How the HTTP API is, whenever that changes.
+    Api(ApiState),
 }
 
 /// Why a frame is no message.
@@ -280,6 +283,7 @@ impl FromRelay {
             Self::Ack(ack) => json(kind::ACK, ack),
             Self::Figures(figures) => json(kind::FIGURES, figures),
             Self::Question(question) => json(kind::QUESTION, question),
+            Self::Api(state) => json(kind::API, state),
         }
     }
 
@@ -305,6 +309,7 @@ impl FromRelay {
             }
             kind::FIGURES => parse(frame).map(Self::Figures),
             kind::QUESTION => parse(frame).map(Self::Question),
+            kind::API => parse(frame).map(Self::Api),
             other => Err(MessageError::Kind(other)),
         }
     }
@@ -347,6 +352,11 @@ mod tests {
             FromRelay::Ack(Ack { stream: Stream::Metrics, ranges: vec![(1, 5), (7, 7)] }),
             FromRelay::Figures(Box::default()),
             FromRelay::Question(Question::Broker),
+            FromRelay::Api(ApiState {
+                url: Some("http://127.0.0.1:7676/".to_owned()),
+                fingerprint: None,
+                problem: None,
+            }),
         ] {
             let bytes = message.encode();
             assert_eq!(FromRelay::decode(&frame(&bytes, MAX_TO_PRIVILEGED)).expect("back"), message);

@@ -2,13 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BrokerAccess, Content};
+use super::{BrokerAccess, Content, Subnet};
 
 /// Port of the embedded broker.
 pub const PORT: u16 = 7677;
+/// Port of the HTTP API.
+pub const HTTP_PORT: u16 = 7676;
 
 /// The server part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub struct Config {
     pub retention: Retention,
     /// The ingester.
     pub ingest: IngestConfig,
+    /// The HTTP API.
+    pub http: Http,
 }
 
 impl Default for Config {
@@ -40,6 +45,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             retention: Retention::default(),
             ingest: IngestConfig::default(),
+            http: Http::default(),
         }
     }
 }
@@ -130,4 +136,53 @@ pub struct IngestConfig {
     pub group: Option<String>,
     /// Client id and name of the ingester; in a group each needs its own.
     pub client_id: Option<String>,
+}
+
+/// The HTTP API. It answers from the embedded store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// It runs.
+    pub enabled: bool,
+    /// Where it listens. Port 0: a free one. On another address than a loopback one it speaks TLS, and needs an account or a
+    /// token.
+    pub listen: SocketAddr,
+    /// Names that requests may have in `Host`, beside `localhost` and the address that they come to.
+    pub hosts: Vec<String>,
+    /// What a reverse proxy puts before all paths: empty, or `/a/b`.
+    pub path_prefix: String,
+    /// Whose `X-Forwarded-…` headers are believed.
+    pub trusted_proxies: Vec<Subnet>,
+    /// How long a query may take.
+    pub query_timeout: Duration,
+    /// How old the newest sample of a series may be in an instant vector.
+    pub lookback: Duration,
+    /// Certificate and key of the operator; `None`: one that we sign ourselves, where TLS is needed.
+    pub certificate: Option<Certificate>,
+}
+
+impl Default for Http {
+    /// On loopback, with Prometheus's five minutes of lookback, ten seconds a query.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)),
+            hosts: Vec::new(),
+            path_prefix: String::new(),
+            trusted_proxies: Vec::new(),
+            query_timeout: Duration::from_secs(10),
+            lookback: Duration::from_mins(5),
+            certificate: None,
+        }
+    }
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// PEM certificates, our own first.
+    pub chain: Content,
+    /// PEM key to it.
+    pub key: Content,
 }

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::term::{Paint, Side, Table};
 use super::{Failed, Global, Outcome, settings, term, usage};
-use crate::config::{Config, DEFAULT_FILE, NEEDS_URL, PLUGIN_USER, SERVER_USER, StoreKind};
+use crate::config::{Config, DEFAULT_FILE, NEEDS_BOTH, NEEDS_URL, PLUGIN_USER, SERVER_USER, StoreKind};
 use crate::daemon::NO_USER;
 
 #[derive(Debug, Subcommand)]
@@ -37,6 +37,8 @@ fn absent(config: &Config) -> Vec<String> {
         ("mqtt.key_file", &mqtt.key_file),
         ("server.influx_token_file", &server.influx_token_file),
         ("server.influx_ca_file", &server.influx_ca_file),
+        ("server.http.cert_file", &server.http.cert_file),
+        ("server.http.key_file", &server.http.key_file),
         ("alerts.exec", &config.alerts.exec),
         ("export.token_file", &config.export.token_file),
     ];
@@ -47,6 +49,10 @@ fn absent(config: &Config) -> Vec<String> {
         .chain(
             (server.store != StoreKind::Embedded && server.influx_url.is_none())
                 .then(|| NEEDS_URL.to_owned()),
+        )
+        .chain(
+            (server.http.cert_file.is_some() != server.http.key_file.is_some())
+                .then(|| NEEDS_BOTH.to_owned()),
         )
         .chain(no_user("server.user", &server.user, SERVER_USER))
         .chain(no_user("plugin.user", &config.plugin.user, PLUGIN_USER))

@@ -1,5 +1,7 @@
 //! The command line: what is asked, in which words it is answered, which exit code it ends with.
 
+#[cfg(feature = "relay")]
+mod access;
 mod alerts;
 mod ask;
 mod completions;
@@ -9,10 +11,13 @@ mod environment;
 mod flamegraph;
 mod hold;
 mod html;
+mod http_args;
 mod logging;
 #[cfg(feature = "relay")]
 mod moment;
 mod observe;
+#[cfg(feature = "relay")]
+mod open;
 mod parts;
 #[cfg(feature = "relay")]
 mod promql;
@@ -29,7 +34,11 @@ mod run;
 mod serve;
 mod syscalls;
 pub mod term;
+#[cfg(feature = "relay")]
+mod token;
 mod top;
+#[cfg(feature = "relay")]
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -129,6 +138,17 @@ enum Command {
     /// Ask the history in the embedded store in Prometheus's language
     #[cfg(feature = "relay")]
     Promql(promql::PromqlArgs),
+    /// Open the page of the server on this host: prints a link that works once
+    #[cfg(feature = "relay")]
+    Open(open::OpenArgs),
+    /// Accounts of people for the HTTP API
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Tokens of programs for the HTTP API
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
     /// Check or show the configuration
@@ -249,6 +269,12 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
         #[cfg(feature = "relay")]
         Command::Promql(args) => on_runtime(&global, |context| promql::run(context, args)),
+        #[cfg(feature = "relay")]
+        Command::Open(args) => on_runtime(&global, |context| open::run(context, args)),
+        #[cfg(feature = "relay")]
+        Command::User(command) => on_runtime(&global, |context| user::run(context, command)),
+        #[cfg(feature = "relay")]
+        Command::Token(command) => on_runtime(&global, |context| token::run(context, command)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }
 }
@@ -337,6 +363,11 @@ mod tests {
             "agent flamegraph --replay x.s7rec --all --mode wakers",
             "agent alerts --follow --json",
             "agent alerts --mqtt mqtts://user@broker --follow",
+            "agent run --http 0.0.0.0:7676",
+            "agent serve --no-http",
+            "agent open",
+            "agent user add alice --role admin",
+            "agent token create --name grafana --role viewer --expires 90d",
             "agent doctor --json",
             "agent config check",
             "agent config show",
@@ -366,6 +397,9 @@ mod tests {
             "agent report --replay x.s7rec --last 5m",
             "agent flamegraph --replay x.s7rec -- true",
             "agent syscalls --duration 0s",
+            "agent run --http 0.0.0.0:7676 --no-http",
+            "agent user add alice",
+            "agent token create --name grafana --role boss",
             "agent completions tcl",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -40,8 +40,8 @@ pub(super) fn run() -> Outcome {
     Ok(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Files: the system's to read (certificates, resolver, time zone), spool, store and password to write. Ports: the embedded
-/// broker's. While there is one thread.
+/// Files: the system's to read (certificates, resolver, time zone), spool, store and password to write. Ports: those of the
+/// embedded broker and of the HTTP API. While there is one thread.
 fn confine(settings: &Settings) -> anyhow::Result<()> {
     let server = settings.server.as_ref();
     let own = server.map(|server| [server.state_dir.clone(), server.runtime_dir.clone()]);
@@ -53,7 +53,10 @@ fn confine(settings: &Settings) -> anyhow::Result<()> {
     let reach = Reach {
         read: ["/etc", "/usr", "/lib", "/lib64", "/run", "/proc", "/dev"].map(Into::into).to_vec(),
         write: own.into_iter().flatten().chain([settings.spool.dir.clone(), "/dev/null".into()]).collect(),
-        listen: Some(server.map(|server| server.listen.port()).into_iter().collect()),
+        // The API's port also while it is switched off: it can be switched on while all runs.
+        listen: Some(
+            server.iter().flat_map(|server| [server.listen.port(), server.http.listen.port()]).collect(),
+        ),
     };
     // Makes the spool's directory while that is possible: Landlock forbids it later. Its parent exists.
     std::fs::create_dir_all(&settings.spool.dir).context("the spool's directory")?;

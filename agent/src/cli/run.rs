@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::ask::Interrupt;
+use super::http_args::HttpArgs;
 use super::{Global, Outcome, logging, settings, usage, warn_of_exposed};
 use crate::daemon::{self, Source};
 
@@ -39,6 +40,9 @@ pub(super) struct RunArgs {
     /// Form of the log: text, json
     #[arg(long, value_name = "FORMAT")]
     log: Option<String>,
+
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
@@ -48,6 +52,8 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Outcome {
         ("state_dir", args.state_dir.clone(), "--state-dir"),
         ("run_dir", args.run_dir.clone(), "--run-dir"),
         ("log.format", args.log.clone(), "--log"),
+        args.http.listen(),
+        args.http.enabled(),
     ];
     let read = {
         let global = global.clone();

@@ -8,7 +8,10 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use server::api::Service;
+
 use super::ask::Interrupt;
+use super::http_args::HttpArgs;
 use super::{Failed, Global, Outcome, logging, root, settings, usage, warn_of_exposed};
 use crate::daemon;
 
@@ -33,6 +36,9 @@ pub(super) struct ServeArgs {
     /// Secrets [default: /run/s7mpa]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<String>,
+
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
@@ -40,6 +46,8 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         ("mqtt.url", args.mqtt.clone(), "--mqtt"),
         ("state_dir", args.state_dir.clone(), "--state-dir"),
         ("run_dir", args.run_dir.clone(), "--run-dir"),
+        args.http.listen(),
+        args.http.enabled(),
     ];
     let read = || settings(global, &flags).config();
     let first = settings(global, &flags);
@@ -91,7 +99,9 @@ async fn serve_once(
     interrupt: &mut Interrupt,
     hangup: &mut Signal,
 ) -> anyhow::Result<bool> {
+    let api = Service::start(&settings);
     let server = server::Server::start(settings).await?;
+    api.health().watch(server.ingest());
     if let (Some(address), Some(file)) = (server.broker_address(), server.broker_password_file()) {
         tracing::info!(%address, user = server::broker::USER, password_file = %file.display(), "broker listens");
     }

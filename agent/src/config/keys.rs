@@ -99,6 +99,7 @@ macro_rules! key {
 }
 
 mod table;
+mod text;
 
 pub use table::KEYS;
 

@@ -8,8 +8,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, KEYS, Key,
-    Kind, LogConfig, MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
+    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
+    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind,
+    SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
@@ -341,6 +342,17 @@ fn blank() -> Config {
             influx_token: None,
             influx_token_file: None,
             influx_ca_file: None,
+            http: HttpSettings {
+                enabled: false,
+                listen: ([127, 0, 0, 1], 7676).into(),
+                hosts: Vec::new(),
+                path_prefix: String::new(),
+                trusted_proxies: Vec::new(),
+                query_timeout: std::time::Duration::ZERO,
+                lookback: std::time::Duration::ZERO,
+                cert_file: None,
+                key_file: None,
+            },
         },
         alerts: AlertsConfig { exec: None, webhook: None, timeout: std::time::Duration::ZERO },
         export: ExportConfig {

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent_common::settings::Subnet;
 pub use exposed::exposed_by;
 use keys::env_name;
 pub use keys::{KEYS, Key, Kind, PLUGIN_USER, SERVER_USER};
@@ -165,7 +166,35 @@ pub struct ServerSettings {
     pub influx_token_file: Option<PathBuf>,
     /// PEM file of the authorities to trust beside the well-known ones.
     pub influx_ca_file: Option<PathBuf>,
+    /// The HTTP API.
+    pub http: HttpSettings,
 }
+
+/// The HTTP API of the server part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// It runs.
+    pub enabled: bool,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names that requests may have in `Host`.
+    pub hosts: Vec<String>,
+    /// What a reverse proxy puts before all paths: empty, or `/a/b`.
+    pub path_prefix: String,
+    /// Whose `X-Forwarded-…` headers are believed.
+    pub trusted_proxies: Vec<Subnet>,
+    /// How long a query may take.
+    pub query_timeout: Duration,
+    /// How old the newest sample of a series may be in an instant vector.
+    pub lookback: Duration,
+    /// PEM certificates, our own first.
+    pub cert_file: Option<PathBuf>,
+    /// The key to it.
+    pub key_file: Option<PathBuf>,
+}
+
+/// Said where one of both is missing.
+pub const NEEDS_BOTH: &str = "server.http.cert_file and server.http.key_file need each other";
 
 /// Where alerts are sent besides the broker and the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

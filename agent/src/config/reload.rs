@@ -32,7 +32,7 @@ impl Key {
         match self.name {
             "collector.processes" | "log.level" => Reload::Now,
             // Its user and its address stay the same while it is restarted.
-            "server.user" | "server.mqtt_listen" => Reload::Restart,
+            "server.user" | "server.mqtt_listen" | "server.http.listen" => Reload::Restart,
             name if name.starts_with("history.") || name.starts_with("spool.") => Reload::Now,
             name if name.starts_with("server.") => Reload::Server,
             _ => Reload::Restart,

@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use agent_common::pair::ApiState;
 use agent_common::wire::finding::Alert;
 use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
 use profile::{FoldOptions, Folded, Timeline};
@@ -193,6 +194,9 @@ pub struct Status {
     pub self_cost: SelfCost,
     /// Open alerts.
     pub open_alerts: u64,
+    /// The HTTP API; nothing in it: it is off, or another server's.
+    #[serde(default)]
+    pub api: ApiState,
 }
 
 /// A report and the flame graphs of the same windows.

@@ -1,9 +1,10 @@
 //! The daemon's end of the control socket.
 
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use agent_common::pair::ApiState;
 use agent_common::units::Tgid;
 use diagnosis::window::Window;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -44,6 +45,8 @@ pub struct Daemon {
     pub board: Arc<AlertBoard>,
     /// When it started.
     pub started: Instant,
+    /// The HTTP API of its server part.
+    pub api: Arc<Mutex<ApiState>>,
 }
 
 /// Answers clients until the future is dropped.
@@ -338,5 +341,6 @@ fn status(daemon: &Daemon) -> Status {
         coverage: newest.as_ref().map(|window| window.coverage.clone()).unwrap_or_default(),
         self_cost: newest.map(|window| window.self_cost.clone()).unwrap_or_default(),
         open_alerts: daemon.board.open().len() as u64,
+        api: daemon.api.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     }
 }

@@ -37,6 +37,7 @@ impl Fixture {
             },
             board: Arc::new(AlertBoard::default()),
             started: Instant::now(),
+            api: Arc::default(),
         });
         tokio::spawn(serve(socket, Arc::clone(&daemon)));
         Self { dir, daemon }

@@ -93,6 +93,7 @@ pub async fn run(
         },
         board: Arc::clone(&board),
         started,
+        api: handle.api(),
     });
     tracing::info!(
         host = %config.host,

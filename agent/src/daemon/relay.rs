@@ -12,8 +12,9 @@ mod settings;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent_common::pair::{FromRelay, NewWindow, Ready, SinkFigures, Stream, ToRelay};
+use agent_common::pair::{ApiState, FromRelay, NewWindow, Ready, SinkFigures, Stream, ToRelay};
 use agent_common::settings::BrokerAccess;
+use agent_common::settings::server::Http;
 use agent_common::wire::finding::{Alert, AlertState};
 use anyhow::{Context as _, bail};
 use tokio::sync::{Notify, oneshot};
@@ -42,13 +43,15 @@ struct Shared {
     /// There is something to send.
     wake: Notify,
     figures: Mutex<Figures>,
+    /// The relay's HTTP API.
+    api: Arc<Mutex<ApiState>>,
     /// Messages that are not items, as frames. They go first.
     control: Mutex<Vec<Vec<u8>>>,
     /// Set to close: send all items, then the closing message with this time limit for the relay.
     closing: Mutex<Option<Duration>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -104,6 +107,12 @@ impl RelayHandle {
             Err(error) => tracing::warn!(%error, "cannot write a message as JSON"),
         }
         self.shared.wake.notify_one();
+    }
+
+    /// How the relay's HTTP API is, from now on.
+    #[must_use]
+    pub(super) fn api(&self) -> Arc<Mutex<ApiState>> {
+        Arc::clone(&self.shared.api)
     }
 
     /// The newest figures.
@@ -234,6 +243,7 @@ impl Relay {
         (old.spool.max_bytes, old.spool.max_age) = (new.spool.max_bytes, new.spool.max_age);
         if let (Some(old), Some(new)) = (&mut old.server, new.server) {
             (old.store, old.retention) = (new.store, new.retention);
+            old.http = Http { listen: old.http.listen, ..new.http };
         }
         let change = ToRelay::Change(Box::new(old.clone()));
         lock(&self.handle.shared.control).push(change.encode());
@@ -295,8 +305,10 @@ fn first(message: FromRelay) -> Result<Result<Ready, String>, Broken> {
             Ok(Ok(ready))
         }
         FromRelay::Failed(why) => Ok(Err(connection::shown(&why))),
-        FromRelay::Ready(_) | FromRelay::Ack(_) | FromRelay::Figures(_) | FromRelay::Question(_) => {
-            Err(Broken::OutOfTurn)
-        }
+        FromRelay::Ready(_)
+        | FromRelay::Ack(_)
+        | FromRelay::Figures(_)
+        | FromRelay::Question(_)
+        | FromRelay::Api(_) => Err(Broken::OutOfTurn),
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use agent_common::pair::ApiState;
 use agent_common::text;
 use diagnosis::window::Window;
 
-use super::relay::{Figures, RelayHandle};
+use super::relay::{Figures, RelayHandle, lock};
 use crate::control::server::Daemon;
 use crate::progress::Progress;
 
@@ -14,8 +15,25 @@ pub(super) async fn run(daemon: Arc<Daemon>, relay: RelayHandle) {
     let progress = Progress::new();
     let mut windows = daemon.history.subscribe();
     progress.show(&format!("{}: attaching…", daemon.answers.host));
+    let mut said = None;
     while let Some(window) = windows.next().await {
+        let api = lock(&daemon.api).clone();
+        if said.as_ref() != Some(&api) {
+            if let Some(news) = news(&api) {
+                progress.say(&news);
+            }
+            said = Some(api);
+        }
         progress.show(&line(&daemon.answers.host, &window, daemon.board.open().len(), &relay.figures()));
+    }
+}
+
+/// Where the HTTP API is, or what is in its way.
+fn news(api: &ApiState) -> Option<String> {
+    match (&api.url, &api.problem) {
+        (_, Some(problem)) => Some(format!("HTTP API: {problem}")),
+        (Some(url), None) => Some(format!("HTTP API: {url}; `sudo agent open` opens it in a browser")),
+        (None, None) => None,
     }
 }
 

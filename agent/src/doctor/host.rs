@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use agent_common::clocks::{self, Offsets};
+use agent_common::pair::ApiState;
 use agent_common::text;
 
 use super::{Check, Health, read};
@@ -17,14 +18,30 @@ pub(super) fn checks(
     config: &Config,
     daemon: Result<Option<Box<Status>>, String>,
 ) -> Vec<Check> {
-    vec![
+    let api = daemon.as_ref().ok().and_then(|daemon| http_api(&daemon.as_ref()?.api));
+    let mut checks = vec![
         hidepid(root),
         pid_namespace(root),
         time_namespace(),
         configuration(),
         daemon_check(config, daemon),
-        state_dir(config),
-    ]
+    ];
+    checks.extend(api);
+    checks.push(state_dir(config));
+    checks
+}
+
+/// What the running daemon says of its HTTP API, if it has one.
+fn http_api(api: &ApiState) -> Option<Check> {
+    const NAME: &str = "HTTP API";
+    if let Some(problem) = &api.problem {
+        return Some(
+            Check::new(NAME, Health::Warn, problem.clone()).lost("Grafana and the page on this host"),
+        );
+    }
+    let url = api.url.as_ref()?;
+    let certificate = api.fingerprint.as_ref().map(|print| format!("; certificate SHA-256 {print}"));
+    Some(Check::ok(NAME, format!("{url}; `agent open` opens it{}", certificate.unwrap_or_default())))
 }
 
 fn hidepid(root: &Path) -> Check {

@@ -1,12 +1,16 @@
-//! The server part in this process: a broker that stays, and ingester and store that can be replaced.
+//! The server part in this process: a broker that stays, ingester and store that can be replaced, and the HTTP API, which needs
+//! neither of them to run.
 
 use std::time::{Duration, Instant};
 
+use agent_common::pair::ApiState;
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Config;
 use agent_common::text;
 use link::Backoff;
+use server::api::Service;
 use server::broker::{Broker, BrokerError};
+use server::ingest::Ingest;
 use server::{Server, ServerError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -24,6 +28,7 @@ pub(super) struct ServerPart {
     /// `None` while another program has its port.
     broker: Option<Broker>,
     config: Config,
+    api: Service,
     running: Option<Running>,
     due: Instant,
     backoff: Backoff,
@@ -32,6 +37,7 @@ pub(super) struct ServerPart {
 }
 
 struct Running {
+    ingest: Ingest,
     task: JoinHandle<Result<(), ServerError>>,
     stop: Option<oneshot::Sender<()>>,
     since: Instant,
@@ -45,6 +51,7 @@ impl ServerPart {
     pub(super) async fn start(config: Config) -> Result<Self, ServerError> {
         let mut part = Self {
             broker: None,
+            api: Service::start(&config),
             config,
             running: None,
             due: Instant::now(),
@@ -53,7 +60,7 @@ impl ServerPart {
         };
         match part.start_broker().await {
             Ok(broker) => {
-                part.running = Some(Running::start(&broker, &part.config).await?);
+                part.running = Some(Running::start(&broker, &part.config, &part.api).await?);
                 part.broker = Some(broker);
             }
             // With a port that is chosen freely there is always another one.
@@ -79,9 +86,23 @@ impl ServerPart {
         self.broker.as_ref()
     }
 
-    /// Has ingester and store end and start again with another store. Where the broker listens and where files are does
-    /// not change.
+    /// How the API is.
+    pub(super) fn api(&self) -> ApiState {
+        self.api.state()
+    }
+
+    /// Has ingester and store end and start again with another store, and the API with other settings. Where both listen and
+    /// where files are does not change.
     pub(super) fn change(&mut self, config: Config) {
+        self.config.http = config.http.clone();
+        if self.api.differs(&config) {
+            // The old one first: both have one port.
+            self.api.stop();
+            self.api = Service::start(&Config { store: config.store.clone(), ..self.config.clone() });
+            if let Some(running) = &self.running {
+                self.api.health().watch(&running.ingest);
+            }
+        }
         if (&config.store, &config.retention) == (&self.config.store, &self.config.retention) {
             return;
         }
@@ -131,7 +152,7 @@ impl ServerPart {
             }
         }
         if let Some(broker) = &self.broker {
-            match Running::start(broker, &self.config).await {
+            match Running::start(broker, &self.config, &self.api).await {
                 Ok(running) => self.running = Some(running),
                 Err(error) => self.failed(text::chain(&error)),
             }
@@ -161,14 +182,16 @@ impl ServerPart {
 }
 
 impl Running {
-    async fn start(broker: &Broker, config: &Config) -> Result<Self, ServerError> {
+    async fn start(broker: &Broker, config: &Config, api: &Service) -> Result<Self, ServerError> {
         let server = Server::beside(broker, config.clone()).await?;
+        api.health().watch(server.ingest());
+        let ingest = server.ingest().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             // Dropping the sender stops it.
             let _ = stopped.await;
         };
         let task = tokio::spawn(server.run(shutdown));
-        Ok(Self { task, stop: Some(stop), since: Instant::now(), restarting: false })
+        Ok(Self { ingest, task, stop: Some(stop), since: Instant::now(), restarting: false })
     }
 }

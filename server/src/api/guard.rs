@@ -1,97 +1,280 @@
 //! Who may ask: checked for every request, before anything of it is read.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use agent_common::settings::Subnet;
+use agent_common::settings::server::Http;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use subtle::ConstantTimeEq as _;
 
+use super::client::{Client, Peer};
+use super::identity::{By, Identities, Identity, Shown, shown};
+use super::problem::{Problem, respond};
 use super::prometheus::refusal;
+use super::routes::Need;
+use crate::access::{Access, Entry, Outcome, digest, now};
 
 /// What requests are checked against.
 #[derive(Debug)]
 pub(super) struct Guard {
-    token: String,
+    identities: Arc<Identities>,
+    /// Lower case.
     hosts: Vec<String>,
+    trusted: Vec<Subnet>,
+    port: u16,
 }
 
+/// What one route's requests are checked against.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) guard: Arc<Guard>,
+    pub(super) need: Need,
+    pub(super) errors: Errors,
+}
+
+/// How refusals are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errors {
+    /// As Prometheus does.
+    Prometheus,
+    /// RFC 9457.
+    Problem,
+}
+
+/// Where a request comes from, for handlers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    /// Before the proxies.
+    pub(super) address: IpAddr,
+    /// Its way is encrypted.
+    pub(super) secure: bool,
+}
+
+/// Why a request is refused.
+struct Refused(StatusCode, &'static str);
+
+const MISDIRECTED: Refused = Refused(
+    StatusCode::MISDIRECTED_REQUEST,
+    "the request names a host that this server is not: a name that an attacker can point here; add your own names to server.http.hosts",
+);
+const FOREIGN: Refused = Refused(StatusCode::FORBIDDEN, "the request comes from another site's page");
+const NOBODY: Refused = Refused(
+    StatusCode::UNAUTHORIZED,
+    "the request has no valid token and no session: send `Authorization: Bearer` and a token, or run `agent open`",
+);
+const TOKEN_ONLY: Refused =
+    Refused(StatusCode::UNAUTHORIZED, "programs write here: send `Authorization: Bearer` and a token");
+const ROLE: Refused = Refused(StatusCode::FORBIDDEN, "this needs another role than yours");
+const NO_ORIGIN: Refused =
+    Refused(StatusCode::FORBIDDEN, "a browser's request that changes something needs its `Origin`");
+const NOT_JSON: Refused = Refused(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "a request that changes something has `Content-Type: application/json`",
+);
+const ENCODED: Refused =
+    Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a compressed body is not read here; send it as it is");
+
 impl Guard {
-    pub(super) fn new(token: &str, hosts: Vec<String>) -> Self {
-        Self { token: token.to_owned(), hosts }
+    pub(super) fn new(owner: &str, access: Arc<Access>, http: &Http, address: SocketAddr) -> Self {
+        Self {
+            identities: Arc::new(Identities { owner: digest(owner), access }),
+            hosts: http.hosts.iter().map(|host| host.to_ascii_lowercase()).chain(own_name(address)).collect(),
+            trusted: http.trusted_proxies.clone(),
+            port: address.port(),
+        }
     }
 
-    /// Why a request is refused, if it is.
-    fn refuses(&self, request: &Request) -> Option<Response> {
-        let headers = request.headers();
-        let Some(host) = self.host(request) else {
-            let what =
-                "the request names a host that this server is not: a name that an attacker can point here";
-            return Some(refusal(StatusCode::MISDIRECTED_REQUEST, "forbidden", what));
-        };
-        if !is_from_here(headers, host) {
-            return Some(refusal(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "the request comes from another site's page",
-            ));
-        }
-        if !self.has_token(headers) {
-            let what =
-                "the request lacks the token: send `Authorization: Bearer` and what is in the token's file";
-            let mut response = refusal(StatusCode::UNAUTHORIZED, "unauthorized", what);
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            return Some(response);
-        }
-        None
+    /// Accounts, sessions, tokens.
+    pub(super) fn access(&self) -> &Arc<Access> {
+        &self.identities.access
     }
 
-    /// The host that a request names, with its port, if we are it. A name could be made to point to a loopback address by
-    /// whoever owns it (DNS rebinding): a browser would take our answers to be that site's.
-    fn host<'r>(&self, request: &'r Request) -> Option<&'r str> {
-        let mut all = request.headers().get_all(HOST).iter();
-        let host = all.next()?.to_str().ok()?;
-        if all.next().is_some() || request.uri().authority().is_some_and(|named| named.as_str() != host) {
-            return None;
-        }
+    /// The name of the cookie. Browsers send cookies to all ports of a host: with the port in the name two servers do not write
+    /// over each other's. `__Host-` has the browser take it only over TLS, and send it to this host alone.
+    pub(super) fn cookie(&self, secure: bool) -> String {
+        format!("{}s7mpa_{}", if secure { "__Host-" } else { "" }, self.port)
+    }
+
+    /// Whether we are the host that a request names. A name could be made to point to our address by whoever owns it (DNS
+    /// rebinding): a browser would take our answers to be that site's. An address cannot.
+    fn is_ours(&self, host: &str, local: IpAddr) -> bool {
         let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split_once(']')?.0,
+            Some(rest) => match rest.split_once(']') {
+                Some((name, _)) => name,
+                None => return false,
+            },
             None => host.split_once(':').map_or(host, |(name, _)| name),
         };
-        let ours = name.eq_ignore_ascii_case("localhost")
-            || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name));
-        ours.then_some(host)
+        let local = local.to_canonical();
+        let own = |address: IpAddr| {
+            let address = address.to_canonical();
+            address == local || (local.is_loopback() && address.is_loopback())
+        };
+        (name.eq_ignore_ascii_case("localhost") && local.is_loopback())
+            || name.parse().is_ok_and(own)
+            || self.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The host's own name, where other machines can ask.
+fn own_name(address: SocketAddr) -> Option<String> {
+    let name = (!address.ip().is_loopback()).then(super::tls::host_name).flatten();
+    name.map(|name| name.to_ascii_lowercase())
+}
+
+impl Checked {
+    /// What can be said without knowing who it is.
+    fn before(&self, request: &Request, peer: Peer) -> Result<Sender, Refused> {
+        let headers = request.headers();
+        let client = Client::of(request, peer, &self.guard.trusted);
+        let host = client.host.filter(|host| self.guard.is_ours(host, peer.local.ip())).ok_or(MISDIRECTED)?;
+        // A link from elsewhere may lead to a page of ours: nothing of it is secret, and what it asks for then comes from
+        // itself.
+        let is_link = self.need == Need::Nothing
+            && request.method() == Method::GET
+            && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+        if !is_link && !is_from_here(headers, host, client.secure) {
+            return Err(FOREIGN);
+        }
+        if !matches!(self.need, Need::Write(_)) && is_encoded(headers) {
+            return Err(ENCODED);
+        }
+        if self.is_change(request) && !is_json(headers) {
+            return Err(NOT_JSON);
+        }
+        Ok(Sender { address: client.address, secure: client.secure })
     }
 
-    fn has_token(&self, headers: &HeaderMap) -> bool {
-        let mut all = headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (all.next(), all.next()) else { return false };
-        let given = value.as_bytes();
-        let Some((scheme, given)) = given.split_at_checked("Bearer ".len()) else { return false };
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(self.token.as_bytes()))
+    fn is_change(&self, request: &Request) -> bool {
+        match self.need {
+            Need::Change(_) => true,
+            Need::Nothing => request.method() != Method::GET && request.method() != Method::HEAD,
+            Need::Read(_) | Need::Write(_) => false,
+        }
     }
+
+    /// Whether this one may.
+    fn may(&self, identity: Option<&Identity>, headers: &HeaderMap) -> Result<(), Refused> {
+        let (role, by_token, changes) = match self.need {
+            Need::Nothing => return Ok(()),
+            Need::Read(role) => (role, false, false),
+            Need::Change(role) => (role, false, true),
+            Need::Write(role) => (role, true, true),
+        };
+        let identity = identity.ok_or(NOBODY)?;
+        let is_cookie = identity.by.is_cookie();
+        if by_token && is_cookie {
+            return Err(TOKEN_ONLY);
+        }
+        if identity.role < role {
+            return Err(ROLE);
+        }
+        if changes && is_cookie && !headers.contains_key(ORIGIN) {
+            return Err(NO_ORIGIN);
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, Refused(status, what): Refused) -> Response {
+        let mut response = match self.errors {
+            Errors::Prometheus => {
+                let kind = if status == StatusCode::UNAUTHORIZED { "unauthorized" } else { "forbidden" };
+                refusal(status, kind, what)
+            }
+            Errors::Problem => respond(Err(Problem::new(status, what))),
+        };
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| encoding != "identity")
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// Whether no page of another site sent it. Programs send neither header; browsers send `Origin` with whatever a page's
 /// script asks for, and `Sec-Fetch-Site` with everything.
-fn is_from_here(headers: &HeaderMap, host: &str) -> bool {
-    let mut origins = headers.get_all(ORIGIN).iter();
+fn is_from_here(headers: &HeaderMap, host: &str, secure: bool) -> bool {
+    let scheme = if secure { "https://" } else { "http://" };
     let ours = |origin: &HeaderValue| {
-        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix(scheme));
         origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
     };
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    origins.all(ours) && matches!(site, None | Some(b"same-origin" | b"none"))
+    headers.get_all(ORIGIN).iter().all(ours) && matches!(site, None | Some(b"same-origin" | b"none"))
 }
 
 /// Lets a request through, or answers it.
-pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.refuses(&request) {
-        Some(refused) => refused,
-        None => next.run(request).await,
+pub(super) async fn check(State(checked): State<Arc<Checked>>, mut request: Request, next: Next) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        return checked.refuse(MISDIRECTED);
+    };
+    let from = match checked.before(&request, peer) {
+        Ok(from) => from,
+        Err(refused) => return checked.refuse(refused),
+    };
+    let shown = shown(request.headers(), &checked.guard.cookie(from.secure));
+    let found = match identify(&checked.guard, shown).await {
+        Ok(found) => found,
+        Err(problem) => return respond(Err(problem)),
+    };
+    if let Err(refused) = checked.may(found.as_ref(), request.headers()) {
+        return checked.refuse(refused);
+    }
+    let what = format!("{} {}", request.method(), request.uri().path());
+    let who = found.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
+    request.extensions_mut().insert(from);
+    if let Some(identity) = found {
+        request.extensions_mut().insert(identity);
+    }
+    let response = next.run(request).await;
+    if matches!(checked.need, Need::Change(_)) {
+        let failed = response.status().is_client_error() || response.status().is_server_error();
+        let outcome = if failed { Outcome::Failed } else { Outcome::Done };
+        audit(
+            checked.guard.access(),
+            Entry { at: now(), who, what, outcome, address: from.address.to_string() },
+        )
+        .await;
+    }
+    response
+}
+
+async fn identify(guard: &Guard, shown: Shown) -> Result<Option<Identity>, Problem> {
+    if matches!(shown, Shown::Nothing | Shown::Wrong) {
+        return Ok(None);
+    }
+    let identities = Arc::clone(&guard.identities);
+    match tokio::task::spawn_blocking(move || identities.find(&shown)).await {
+        Ok(found) => found.map_err(|error| Problem::broken(&error)),
+        Err(error) => Err(Problem::broken(&error)),
+    }
+}
+
+/// Writes an entry into the audit log. That it cannot be written is in the server's log.
+pub(super) async fn audit(access: &Arc<Access>, entry: Entry) {
+    let access = Arc::clone(access);
+    let written = tokio::task::spawn_blocking(move || access.audit(&entry)).await;
+    if let Ok(Err(error)) = written {
+        tracing::error!("api: audit log: {}", agent_common::text::chain(&error));
+    }
+}
+
+/// The number of the session that a request is of.
+pub(super) const fn session_of(identity: &Identity) -> Option<i64> {
+    match &identity.by {
+        By::Session(session) => Some(session.id),
+        By::Owner | By::Token(_) => None,
     }
 }

@@ -8,15 +8,17 @@ mod status;
 
 use std::fmt::Write as _;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Response, StatusCode};
-use axum::routing::get;
+use axum::http::{HeaderValue, Method, Response, StatusCode};
 use promql::{ErrorKind, QueryError, ReadError};
 
+use super::routes::{Need, Routes};
 use super::work::Work;
+use crate::access::Role;
 pub use json::value;
+pub(super) use params::now_ms;
+pub(super) use status::not_found;
 
 /// Why a request has no answer, as Prometheus says it.
 #[derive(Debug)]
@@ -80,23 +82,27 @@ impl Answered {
     }
 }
 
-pub(super) fn router(work: Work) -> Router {
-    Router::new()
-        .route("/api/v1/query", get(query::instant).post(query::instant))
-        .route("/api/v1/query_range", get(query::range).post(query::range))
-        .route("/api/v1/series", get(catalogue::series).post(catalogue::series))
-        .route("/api/v1/labels", get(catalogue::labels).post(catalogue::labels))
-        .route("/api/v1/label/{name}/values", get(catalogue::values))
-        .route("/api/v1/metadata", get(status::metadata))
-        .route("/api/v1/status/buildinfo", get(status::build))
+/// Prometheus reads some by GET and by a form alike, since queries grow longer than an address may be.
+pub(super) fn routes(routes: Routes<Work>) -> Routes<Work> {
+    const GET: &[Method] = &[Method::GET];
+    const FORM: &[Method] = &[Method::GET, Method::POST];
+    const READ: Need = Need::Read(Role::Viewer);
+    routes
+        .at(FORM, "/api/v1/query", READ, query::instant)
+        .at(FORM, "/api/v1/query_range", READ, query::range)
+        .at(FORM, "/api/v1/series", READ, catalogue::series)
+        .at(FORM, "/api/v1/labels", READ, catalogue::labels)
+        .at(GET, "/api/v1/label/{name}/values", READ, catalogue::values)
+        .at(GET, "/api/v1/metadata", READ, status::metadata)
+        .at(GET, "/api/v1/status/buildinfo", READ, status::build)
         // Empty, not missing: Grafana asks for them again and again, and writes each 404 into its log.
-        .route("/api/v1/query_exemplars", get(status::no_exemplars).post(status::no_exemplars))
-        .route("/api/v1/rules", get(status::no_rules))
-        .route("/api/v1/alerts", get(status::no_alerts))
-        .route("/-/healthy", get(status::healthy))
-        .route("/-/ready", get(status::healthy))
-        .fallback(status::not_found)
-        .with_state(work)
+        .at(FORM, "/api/v1/query_exemplars", READ, status::no_exemplars)
+        .at(GET, "/api/v1/rules", READ, status::no_rules)
+        .at(GET, "/api/v1/alerts", READ, status::no_alerts)
+        .at(GET, "/-/healthy", READ, status::healthy)
+        .at(GET, "/-/ready", READ, status::healthy)
+        // For whoever watches the process: without detail, and without a token.
+        .at(GET, "/healthz", Need::Nothing, status::healthy)
 }
 
 fn respond(result: Result<Answered, Failure>) -> Response<Body> {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use promql::ReadError;
 
+use crate::node::NodeNames;
 use crate::store::embedded::Reader;
 
 /// A store that can be read. Blocks: it is called on a thread of its own.
@@ -14,7 +15,7 @@ pub trait Source: Send + Sync + fmt::Debug {
     fn read(&self, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError>;
 }
 
-/// The embedded store: a connection for each query that runs, kept for the next.
+/// The embedded store, with the names of `node_exporter` beside ours: a connection for each query that runs, kept for the next.
 #[derive(Debug)]
 pub struct Embedded {
     path: PathBuf,
@@ -33,7 +34,7 @@ impl Source for Embedded {
         let failed = |error: crate::store::StoreError| ReadError { message: error.to_string() };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = idle.map_or_else(|| Reader::open(&self.path), Ok).map_err(failed)?;
-        with(&reader.view().map_err(failed)?);
+        with(&NodeNames(reader.view().map_err(failed)?));
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         Ok(())
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use agent_common::settings::server::Http;
 use promql::Reader;
 use tokio::sync::Semaphore;
 
-use super::Options;
 use super::prometheus::Failure;
 use super::source::Source;
 
@@ -45,12 +45,12 @@ impl Drop for Leaving {
 }
 
 impl Work {
-    pub(super) fn new(options: &Options, source: Arc<dyn Source>) -> Self {
+    pub(super) fn new(http: &Http, source: Arc<dyn Source>) -> Self {
         Self {
             source,
             places: Arc::new(Semaphore::new(MAX_QUERIES)),
-            timeout: options.query_timeout,
-            lookback: options.lookback,
+            timeout: http.query_timeout,
+            lookback: http.lookback,
         }
     }
 

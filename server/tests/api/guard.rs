@@ -4,16 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use server::api::ApiError;
-
 use super::*;
 
 const PATHS: [&str; 5] =
     ["/api/v1/query?query=1", "/api/v1/labels", "/api/v1/status/buildinfo", "/-/healthy", "/nothing"];
-
-async fn status(request: RequestBuilder) -> u16 {
-    request.send().await.expect("an answer").status().as_u16()
-}
 
 #[tokio::test]
 async fn every_path_wants_the_token_which_its_owner_alone_can_read() {
@@ -63,14 +57,6 @@ async fn a_name_that_is_not_ours_is_misdirected_and_foreign_pages_are_refused() 
             .header("access-control-request-method", "GET");
         assert_eq!(status(preflight).await, 403, "{path}");
     }
-}
-
-#[tokio::test]
-async fn it_listens_on_loopback_alone() {
-    let dir = tempfile::tempdir().expect("tempdir");
-    let options = Options::new(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), dir.path());
-    let refused = Api::start(options, Arc::new(Slow)).await.expect_err("not loopback");
-    assert!(matches!(refused, ApiError::NotLoopback(_)), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,10 @@
 //! Prometheus's API over real HTTP.
 
+mod access;
+mod attacks;
 mod guard;
+mod metrics;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +17,9 @@ use agent_common::wire::line::Point;
 use promql::{Labels, Matcher, ReadError, Sample, Series, SeriesIter, Span};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use server::api::{Api, Embedded, Options, Source};
+use server::access::Role;
+use server::api::{Api, Embedded, Health, Options, Source};
+use server::config::Http;
 use server::store::embedded::{self, EmbeddedStore, FILE};
 use server::store::{Store as _, Window};
 use tempfile::TempDir;
@@ -40,8 +46,12 @@ impl Setup {
     }
 
     async fn over(dir: TempDir, source: Arc<dyn Source>) -> Self {
-        let options = Options::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), dir.path().join("run"));
-        let api = Api::start(options, source).await.expect("the API");
+        let http = Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..Http::default() };
+        Self::with(dir, http, source).await
+    }
+
+    async fn with(dir: TempDir, http: Http, source: Arc<dyn Source>) -> Self {
+        let api = Api::start(options(&dir, http), source, Health::default()).await.expect("the API");
         let token = std::fs::read_to_string(&api.token_file).expect("the token");
         Self { dir, api, token, client: Client::new() }
     }
@@ -54,12 +64,56 @@ impl Setup {
         self.bare(Method::GET, path).bearer_auth(&self.token)
     }
 
+    /// A token of this role.
+    fn token_of(&self, role: Role) -> String {
+        let made = self.api.access.create_token(&format!("test-{role}"), role, None, server::access::now());
+        made.expect("a token")
+    }
+
+    fn json(&self, path: &str, body: &Value) -> RequestBuilder {
+        self.bare(Method::POST, path).header("content-type", "application/json").body(body.to_string())
+    }
+
+    /// The cookie that a one-use link is exchanged for.
+    async fn cookie(&self, role: Role) -> String {
+        let link = self.api.access.make_link(role, server::access::now()).expect("a link");
+        let answer = self.json(LOGIN, &json!({ "link": link })).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+        cookie_of(&answer)
+    }
+
     fn post(&self, path: &str, form: &str) -> RequestBuilder {
         self.bare(Method::POST, path)
             .bearer_auth(&self.token)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form.to_owned())
     }
+}
+
+const LOGIN: &str = "/api/s7mpa/v1/login";
+const SESSION: &str = "/api/s7mpa/v1/session";
+
+/// A store of nothing.
+fn empty() -> (TempDir, Arc<dyn Source>) {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = EmbeddedStore::open(dir.path(), embedded::Options::default()).expect("store");
+    store.close().expect("an end");
+    let source = Arc::new(Embedded::new(dir.path().join(FILE)));
+    (dir, source)
+}
+
+fn options(dir: &TempDir, http: Http) -> Options {
+    Options { http, state_dir: dir.path().to_owned(), runtime_dir: dir.path().join("run") }
+}
+
+/// Name and value of the cookie that an answer sets.
+fn cookie_of(answer: &reqwest::Response) -> String {
+    let set = answer.headers().get("set-cookie").expect("a cookie").to_str().expect("text");
+    set.split(';').next().expect("a first part").to_owned()
+}
+
+async fn status(request: RequestBuilder) -> u16 {
+    request.send().await.expect("an answer").status().as_u16()
 }
 
 /// Sends it and reads the answer's JSON.

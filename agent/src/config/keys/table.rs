@@ -1,8 +1,7 @@
 //! All settings.
 
-use std::path::PathBuf;
-
 use super::super::{Delivery, StoreKind, SyscallTier, parse_bytes, parse_duration};
+use super::text::{absolute, address, host, list, path, prefix, some, within};
 use super::{Key, Kind};
 
 const TIERS: Kind = Kind::Choice(&["auto", "counts", "times", "off"]);
@@ -159,8 +158,7 @@ pub static KEYS: &[Key] = &[
         }
     ),
     key!("server.mqtt_listen", Kind::Text, "127.0.0.1:7677", "Where the embedded broker listens", |c, v| {
-        c.server.mqtt_listen =
-            v.parse().map_err(|_| format!("`{v}` is not an address with a port, such as 127.0.0.1:7677"))?;
+        c.server.mqtt_listen = address(v, "127.0.0.1:7677")?;
         Ok(())
     }),
     key!(
@@ -251,6 +249,84 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
+    key!(
+        "server.http.enabled",
+        Kind::Bool,
+        "true",
+        "The HTTP API runs; it answers from the embedded store",
+        |c, v| {
+            c.server.http.enabled = v == "true";
+            Ok(())
+        }
+    ),
+    key!(
+        "server.http.listen",
+        Kind::Text,
+        "127.0.0.1:7676",
+        "Where it listens; on other than loopback addresses it speaks TLS and needs an account (`agent user add`) or a token",
+        |c, v| {
+            c.server.http.listen = address(v, "127.0.0.1:7676")?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.http.hosts",
+        Kind::Text,
+        "",
+        "Names that it is called by, separated by commas, beside localhost and its address: requests to others are refused",
+        |c, v| {
+            c.server.http.hosts = list(v, host)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.http.path_prefix",
+        Kind::Text,
+        "",
+        "What a reverse proxy puts before all paths, such as /s7mpa",
+        |c, v| {
+            c.server.http.path_prefix = prefix(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.http.trusted_proxies",
+        Kind::Text,
+        "",
+        "Addresses or networks of reverse proxies, separated by commas: their X-Forwarded-For, -Proto and -Host are believed",
+        |c, v| {
+            c.server.http.trusted_proxies = list(v, str::parse)?;
+            Ok(())
+        }
+    ),
+    key!("server.http.query_timeout", Kind::Duration, "10s", "How long a query may take", |c, v| {
+        c.server.http.query_timeout = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
+        "server.http.lookback",
+        Kind::Duration,
+        "5m",
+        "How old the newest sample of a series may be at the moment of a query",
+        |c, v| {
+            c.server.http.lookback = parse_duration(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.http.cert_file",
+        Kind::Text,
+        "",
+        "PEM certificates for TLS; empty: none on loopback, elsewhere one that the server signs itself",
+        |c, v| {
+            c.server.http.cert_file = path(v)?;
+            Ok(())
+        }
+    ),
+    key!("server.http.key_file", Kind::Text, "", "The key to them (PEM)", |c, v| {
+        c.server.http.key_file = path(v)?;
+        Ok(())
+    }),
     key!(
         "alerts.exec",
         Kind::Text,
@@ -347,31 +423,3 @@ pub static KEYS: &[Key] = &[
         Ok(())
     }),
 ];
-
-fn some(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
-    text: &str,
-    low: T,
-    high: T,
-) -> Result<T, String> {
-    match text.parse::<T>() {
-        Ok(value) if value >= low && value <= high => Ok(value),
-        _ => Err(format!("`{text}` is not a whole number between {low} and {high}")),
-    }
-}
-
-fn path(text: &str) -> Result<Option<PathBuf>, String> {
-    some(text).map(|text| absolute(&text)).transpose()
-}
-
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() {
-        Ok(path)
-    } else {
-        Err(format!("`{text}` is not an absolute path; start it with /"))
-    }
-}

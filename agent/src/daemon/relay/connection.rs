@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::{
-    Answer, Decoder, Frame, FrameError, FromRelay, Hello, MAX_TO_PRIVILEGED, MessageError, Question, Ready,
-    ToRelay, VERSION,
+    Answer, ApiState, Decoder, Frame, FrameError, FromRelay, Hello, MAX_TO_PRIVILEGED, MessageError,
+    Question, Ready, ToRelay, VERSION,
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::Settings;
@@ -127,6 +127,7 @@ impl Talk {
             ended = self.write(write) => ended,
         };
         lock(&self.shared.outbox).disconnected();
+        *lock(&self.shared.api) = ApiState::default();
         let mut figures = lock(&self.shared.figures);
         figures.connected = false;
         figures.lost_before = figures.lost_before.saturating_add(figures.sink.spool.dropped.total());
@@ -146,6 +147,14 @@ impl Talk {
                     figures.error_kind = figures.error_kind.map(|kind| shown(&kind));
                     figures.broker = shown(&figures.broker);
                     lock(&self.shared.figures).sink = *figures;
+                }
+                FromRelay::Api(state) => {
+                    let shown = |text: Option<String>| text.map(|text| shown(&text));
+                    *lock(&self.shared.api) = ApiState {
+                        url: shown(state.url),
+                        fingerprint: shown(state.fingerprint),
+                        problem: shown(state.problem),
+                    };
                 }
                 FromRelay::Question(Question::Broker) => {
                     // More often than that it gets no answer.

@@ -1,10 +1,10 @@
 //! Settings of the relay and the server part, from the daemon's configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use agent_common::settings::relay::{Log, RemoteWrite, Settings, Spool, Webhook};
 use agent_common::settings::server::{
-    self, BrokerConfig, Influx1, Influx2, IngestConfig, Retention, StoreConfig,
+    self, BrokerConfig, Certificate, Http, Influx1, Influx2, IngestConfig, Retention, StoreConfig,
 };
 use agent_common::settings::{BrokerAccess, Content};
 use anyhow::Context as _;
@@ -112,6 +112,31 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             max_bytes: settings.max_bytes,
         },
         ingest: IngestConfig { group: settings.ingest_group.clone(), client_id: settings.ingest_id.clone() },
+        http: http(config)?,
+    })
+}
+
+/// The settings of the HTTP API, with certificate and key as text: they may be root's alone.
+fn http(config: &Config) -> anyhow::Result<Http> {
+    let http = &config.server.http;
+    let file = |path: &PathBuf, key| Content::File(path.clone()).embed(key);
+    let certificate = match (&http.cert_file, &http.key_file) {
+        (Some(cert), Some(key)) => Some(Certificate {
+            chain: file(cert, "server.http.cert_file")?,
+            key: file(key, "server.http.key_file")?,
+        }),
+        (None, None) => None,
+        _ => anyhow::bail!(crate::config::NEEDS_BOTH),
+    };
+    Ok(Http {
+        enabled: http.enabled,
+        listen: http.listen,
+        hosts: http.hosts.clone(),
+        path_prefix: http.path_prefix.clone(),
+        trusted_proxies: http.trusted_proxies.clone(),
+        query_timeout: http.query_timeout,
+        lookback: http.lookback,
+        certificate,
     })
 }
 

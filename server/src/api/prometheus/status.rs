@@ -87,7 +87,7 @@ pub(super) async fn healthy() -> Response<Body> {
 }
 
 /// Prometheus's words: Grafana looks for them to tell it from Mimir.
-pub(super) async fn not_found() -> Response<Body> {
+pub(in crate::api) async fn not_found() -> Response<Body> {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 

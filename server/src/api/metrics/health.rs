@@ -1,0 +1,151 @@
+//! How the server is: what arrived, what was stored, what was refused, and what the process itself takes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::StatusCode;
+
+use super::text::Page;
+use crate::api::work::Work;
+use crate::ingest::{Ingest, IngestStats};
+
+/// What the handler of `/metrics` shares.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct Shared {
+    pub(in crate::api) work: Work,
+    pub(in crate::api) health: Health,
+}
+
+/// Counts of the API since it was made.
+#[derive(Debug, Default)]
+pub(in crate::api) struct Counts {
+    pub(in crate::api) connections: AtomicU64,
+    pub(in crate::api) refused_connections: AtomicU64,
+    /// Answers by the first digit of their status.
+    answers: [AtomicU64; 6],
+}
+
+impl Counts {
+    pub(in crate::api) fn count(&self, status: StatusCode) {
+        if let Some(class) = self.answers.get(usize::from(status.as_u16() / 100)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How the server is. Clones show the same.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    counts: Arc<Counts>,
+    ingest: Arc<Mutex<Option<Ingest>>>,
+}
+
+impl Health {
+    /// The ingester whose figures are shown from now on.
+    pub fn watch(&self, ingest: &Ingest) {
+        *self.ingest.lock().unwrap_or_else(PoisonError::into_inner) = Some(ingest.clone());
+    }
+
+    pub(in crate::api) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
+    pub(super) fn write(&self, page: &mut Page, store_is_read: bool) {
+        let help = "Whether the store could be read for this page.";
+        page.gauge("s7mpa_server_store_readable", help).value(u64::from(store_is_read));
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let mut answers = page
+            .counter("s7mpa_server_http_requests_total", "Requests answered, by the class of the status.");
+        for (class, count) in self.counts.answers.iter().enumerate().skip(1) {
+            answers.sample(&[("code", &format!("{class}xx"))], read(count) as f64);
+        }
+        page.counter("s7mpa_server_http_connections_total", "Connections accepted.")
+            .value(read(&self.counts.connections));
+        page.counter("s7mpa_server_http_refused_connections_total", "Connections closed for want of room.")
+            .value(read(&self.counts.refused_connections));
+        let ingest = self.ingest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(ingest) = ingest {
+            of_ingest(page, &ingest.stats());
+        }
+        of_process(page);
+    }
+}
+
+fn of_ingest(page: &mut Page, stats: &IngestStats) {
+    let gauges = [
+        (
+            "s7mpa_server_broker_connected",
+            "Whether there is a connection to the broker.",
+            u64::from(stats.connected),
+        ),
+        ("s7mpa_server_waiting_windows", "Windows that wait for the store.", stats.waiting),
+        ("s7mpa_server_streams", "Collectors' streams that the store has.", stats.streams.len() as u64),
+        (
+            "s7mpa_server_missing_windows",
+            "Windows that the store lacks, of numbers below the newest.",
+            stats.streams.values().map(|stream| stream.missing).sum(),
+        ),
+        ("s7mpa_server_clocks_ahead", "Hosts whose clock is ahead.", stats.clocks_ahead_ns.len() as u64),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(name, help).value(value);
+    }
+    let counters = [
+        ("s7mpa_server_received_windows_total", "Windows that arrived.", stats.received),
+        ("s7mpa_server_received_bytes_total", "Their bytes.", stats.received_bytes),
+        ("s7mpa_server_stored_windows_total", "Windows new in the store.", stats.stored),
+        ("s7mpa_server_duplicate_windows_total", "Windows that the store had already.", stats.duplicates),
+        ("s7mpa_server_stored_points_total", "Points of the new windows.", stats.points),
+        ("s7mpa_server_stored_notes_total", "Messages of alerts and reports new in the store.", stats.notes),
+        ("s7mpa_server_malformed_lines_total", "Lines left out of windows.", stats.malformed_lines),
+        ("s7mpa_server_refused_points_total", "Points that the store will never take.", stats.refused_points),
+        ("s7mpa_server_refused_packets_total", "Packets too large for the broker.", stats.refused_by_broker),
+        ("s7mpa_server_shed_messages_total", "Messages left to the broker for want of room.", stats.shed),
+        ("s7mpa_server_store_failures_total", "Writes of the store that failed.", stats.store_failures),
+    ];
+    for (name, help, value) in counters {
+        page.counter(name, help).value(value);
+    }
+    let rejected = &stats.rejected;
+    let reasons = [
+        ("too_large", rejected.too_large),
+        ("empty", rejected.empty),
+        ("binary", rejected.binary),
+        ("malformed", rejected.malformed),
+        ("head", rejected.head),
+        ("wrong_host", rejected.wrong_host),
+        ("topic", rejected.topic),
+        ("store", rejected.store),
+    ];
+    let mut family = page.counter("s7mpa_server_rejected_messages_total", "Messages refused, by reason.");
+    for (reason, count) in reasons {
+        family.sample(&[("reason", reason)], count as f64);
+    }
+}
+
+/// The names that every client library of Prometheus has for it.
+fn of_process(page: &mut Page) {
+    /// Ticks of `/proc/PID/stat` a second: `USER_HZ` of all architectures here.
+    const TICKS: f64 = 100.0;
+    const PAGE_BYTES: u64 = 4096;
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    let Some((_, rest)) = stat.rsplit_once(')') else { return };
+    let field = |nth: usize| rest.split_whitespace().nth(nth - 3).and_then(|field| field.parse::<u64>().ok());
+    if let (Some(user), Some(system)) = (field(14), field(15)) {
+        page.counter("process_cpu_seconds_total", "CPU time of the server's process.")
+            .sample(&[], (user + system) as f64 / TICKS);
+    }
+    if let Some(pages) = field(24) {
+        page.gauge("process_resident_memory_bytes", "Its memory.").value(pages * PAGE_BYTES);
+    }
+    let boot = std::fs::read_to_string("/proc/stat").ok().and_then(|text| {
+        text.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok())
+    });
+    if let (Some(ticks), Some(boot)) = (field(22), boot) {
+        page.gauge("process_start_time_seconds", "When it began, Unix time.")
+            .sample(&[], boot as f64 + ticks as f64 / TICKS);
+    }
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        page.gauge("process_open_fds", "Its open files.").value(open.count() as u64);
+    }
+}

@@ -1,0 +1,139 @@
+//! The API of a server part: started again until it runs, whatever else the server does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_common::pair::ApiState;
+use agent_common::settings::server::{Config, Http, StoreConfig};
+use agent_common::text;
+use link::Backoff;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Api, ApiError, Embedded, Health, Options};
+use crate::secret;
+use crate::store::embedded;
+
+/// The file in the runtime directory that says where the API is, as JSON ([`ApiState`]): `agent open` reads it.
+pub const ADDRESS_FILE: &str = "api.json";
+/// Waits before it is tried again: another program may have its port.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// The API of a server; dropped, it ends.
+#[derive(Debug)]
+pub struct Service {
+    http: Http,
+    health: Health,
+    state: watch::Receiver<ApiState>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Starts it. What is in its way is in its state, and in the log.
+    pub fn start(config: &Config) -> Self {
+        let health = Health::default();
+        let (to, state) = watch::channel(ApiState::default());
+        let http = config.http.clone();
+        let task = if !http.enabled {
+            None
+        } else if config.store == StoreConfig::Embedded {
+            let options = Options {
+                http: http.clone(),
+                state_dir: config.state_dir.clone(),
+                runtime_dir: config.runtime_dir.clone(),
+            };
+            Some(tokio::spawn(run(options, health.clone(), to)))
+        } else {
+            let problem = "it answers from the embedded store: with server.store = influx1 or influx2 ask that database";
+            tracing::info!("the HTTP API does not run: {problem}");
+            to.send_replace(ApiState { problem: Some(problem.to_owned()), ..ApiState::default() });
+            None
+        };
+        Self { http, health, state, task }
+    }
+
+    /// Whether it would be another one with this configuration.
+    pub fn differs(&self, config: &Config) -> bool {
+        self.http != config.http
+            || (self.task.is_some() != (config.http.enabled && config.store == StoreConfig::Embedded))
+    }
+
+    /// Where the figures are that `/metrics` shows of the ingester.
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Where it is, or what is in its way.
+    pub fn state(&self) -> ApiState {
+        self.state.borrow().clone()
+    }
+
+    /// Ends it; its port is free soon after.
+    pub fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Runs until it is dropped.
+async fn run(options: Options, health: Health, state: watch::Sender<ApiState>) {
+    let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
+    let (mut said, mut failures) = (None, 0_u32);
+    let file = options.runtime_dir.join(ADDRESS_FILE);
+    loop {
+        let source = Arc::new(Embedded::new(options.state_dir.join(embedded::FILE)));
+        let started = match Api::start(options.clone(), source, health.clone()).await {
+            Ok(api) => note(file.clone(), api.state()).await.map(|()| api),
+            Err(error) => Err(error),
+        };
+        match started {
+            Ok(api) => {
+                match &api.fingerprint {
+                    Some(fingerprint) => {
+                        tracing::info!(
+                            url = api.url,
+                            fingerprint,
+                            "the HTTP API listens; `agent open` opens it in a browser"
+                        );
+                    }
+                    None => tracing::info!(
+                        url = api.url,
+                        "the HTTP API listens; `agent open` opens it in a browser"
+                    ),
+                }
+                state.send_replace(api.state());
+                // It ends when this task does, and it with the service.
+                return std::future::pending().await;
+            }
+            Err(error) => {
+                let why = text::chain(&error);
+                failures += 1;
+                // One that ends to start again with other settings has the port for a moment.
+                if failures > 1 && said.as_ref() != Some(&why) {
+                    tracing::warn!("the HTTP API does not run, and is tried again: {why}");
+                    state.send_replace(ApiState { problem: Some(why.clone()), ..ApiState::default() });
+                    said = Some(why);
+                }
+                tokio::time::sleep(backoff.failed()).await;
+            }
+        }
+    }
+}
+
+/// Writes down where it is.
+async fn note(path: PathBuf, state: ApiState) -> Result<(), ApiError> {
+    let write = |path: &Path, state: &ApiState| secret::write(path, &serde_json::to_vec(state)?);
+    let written = tokio::task::spawn_blocking(move || {
+        write(&path, &state).map_err(|source| ApiError::File { path, source })
+    });
+    written.await.map_err(|_| ApiError::Panic)?
+}
