@@ -93,6 +93,13 @@ pub fn utc(unix_ns: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// The same of milliseconds, with them; before 1970 it is 1970.
+pub fn utc_ms(unix_ms: i64) -> String {
+    let ms = unix_ms.max(0).cast_unsigned();
+    let text = utc(ms * 1_000_000);
+    format!("{}.{:03}Z", text.trim_end_matches('Z'), ms % 1000)
+}
+
 /// Year, month and day of a day since the epoch: the civil calendar, counted from March in eras of 400 years.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

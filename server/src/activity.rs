@@ -4,6 +4,7 @@
 //! values are the fields of `agent/METRICS.md`, which say their units.
 
 mod changes;
+mod host;
 mod processes;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use agent_common::wire::registry::{self, Kind, Unit};
 use promql::{Labels, Matcher, NAME, Operator, ReadError, Reader, Series, Span, is_stale};
 
 pub use changes::{Change, changes};
+pub use host::{Row, host};
 pub use processes::{Process, Syscall, processes, syscalls};
 
 /// Windows whose end lies after `from_ms` and not after `to_ms`, Unix time in ms.

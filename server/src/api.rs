@@ -9,6 +9,7 @@ mod connections;
 mod guard;
 mod identity;
 mod metrics;
+mod packed;
 mod page;
 mod problem;
 mod prometheus;

@@ -13,6 +13,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 use promql::{ErrorKind, QueryError, ReadError};
 
+use super::problem::Problem;
 use super::routes::{Need, Routes};
 use super::work::Work;
 use crate::access::Role;
@@ -44,6 +45,12 @@ impl Failure {
     /// A parameter that cannot be read.
     fn parameter(name: &str, why: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {name:?}: {why}"))
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(Failure { status, message, .. }: Failure) -> Self {
+        Self::new(status, message)
     }
 }
 

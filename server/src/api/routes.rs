@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, on};
 use super::guard::{self, Checked, Errors, Guard};
 use super::metrics::{self, Health};
 use super::work::Work;
-use super::{page, prometheus, v1};
+use super::{packed, page, prometheus, v1};
 use crate::access::Role;
 
 /// What a route takes.
@@ -86,7 +86,7 @@ pub(super) fn all(guard: &Arc<Guard>, work: &Work, health: &Health) -> (Router, 
         prometheus::routes(Routes::new(guard, Errors::Prometheus)).with(work.clone()),
         metrics::routes(Routes::new(guard, Errors::Prometheus))
             .with(metrics::Shared { work: work.clone(), health: health.clone() }),
-        v1::routes(Routes::new(guard, Errors::Problem)).with(v1::Shared::new(Arc::clone(guard))),
+        v1::routes(Routes::new(guard, Errors::Problem)).with(v1::Shared::new(Arc::clone(guard), work.clone())),
         page::routes(Routes::new(guard, Errors::Problem)).with(()),
     ];
     let mut router = Router::new();
@@ -99,5 +99,6 @@ pub(super) fn all(guard: &Arc<Guard>, work: &Work, health: &Health) -> (Router, 
     let check =
         Checked { guard: Arc::clone(guard), need: Need::Read(Role::Viewer), errors: Errors::Prometheus };
     let check = axum::middleware::from_fn_with_state(Arc::new(check), guard::check);
+    let router = router.layer(axum::middleware::from_fn(packed::pack));
     (router.fallback(Handler::<_, ()>::layer(prometheus::not_found, check)), list)
 }

@@ -7,12 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use promql::ReadError;
 
 use crate::node::NodeNames;
+use crate::store::StoreError;
 use crate::store::embedded::Reader;
 
 /// A store that can be read. Blocks: it is called on a thread of its own.
 pub trait Source: Send + Sync + fmt::Debug {
     /// Calls with the store as it is now; it does not change until the call returns.
     fn read(&self, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError>;
+
+    /// Calls with the embedded store's reader: for alerts and reports, which only that has.
+    fn stored(&self, with: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError>;
 }
 
 /// The embedded store, with the names of `node_exporter` beside ours: a connection for each query that runs, kept for the next.
@@ -31,10 +35,18 @@ impl Embedded {
 
 impl Source for Embedded {
     fn read(&self, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
-        let failed = |error: crate::store::StoreError| ReadError { message: error.to_string() };
+        let mut read = |reader: &Reader| {
+            with(&NodeNames(reader.view()?));
+            Ok(())
+        };
+        self.stored(&mut read)
+    }
+
+    fn stored(&self, with: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError> {
+        let failed = |error: StoreError| ReadError { message: error.to_string() };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = idle.map_or_else(|| Reader::open(&self.path), Ok).map_err(failed)?;
-        with(&NodeNames(reader.view().map_err(failed)?));
+        with(&reader).map_err(failed)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         Ok(())
     }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::prometheus::Failure;
 use super::source::Source;
+use crate::store::{StoreError, embedded};
 
 /// Queries at the same time: each may take 64 MiB.
 const MAX_QUERIES: usize = 4;
@@ -59,11 +60,41 @@ impl Work {
         i64::try_from(self.lookback.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Does something with the store; it is to look at its end often. A request's own time-out can only be shorter.
+    /// Does something with the store's series; it is to look at its end often. A request's own time-out can only be shorter.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         timeout: Option<Duration>,
         with: impl FnOnce(&dyn Reader, &End) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.on_thread(timeout, move |source, end| {
+            let (mut with, mut answer) = (Some(with), None);
+            source.read(&mut |reader| answer = with.take().map(|with| with(reader, end)))?;
+            answer.unwrap_or_else(|| Err(Failure::internal("the store was not read")))
+        })
+        .await
+    }
+
+    /// Does something with what only the embedded store has.
+    pub(super) async fn stored<T: Send + 'static>(
+        &self,
+        with: impl FnOnce(&embedded::Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.on_thread(None, move |source, _| {
+            let (mut with, mut answer) = (Some(with), None);
+            source.stored(&mut |reader| {
+                answer = with.take().map(|with| with(reader)).transpose()?;
+                Ok(())
+            })?;
+            answer.ok_or_else(|| Failure::internal("the store was not read"))
+        })
+        .await
+    }
+
+    /// Waits for a place, and works on a thread that may wait.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        timeout: Option<Duration>,
+        work: impl FnOnce(&dyn Source, &End) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let at = Instant::now() + timeout.map_or(self.timeout, |own| own.min(self.timeout));
         let waited = tokio::time::timeout_at(at.into(), Arc::clone(&self.places).acquire_owned()).await;
@@ -75,15 +106,7 @@ impl Work {
         let source = Arc::clone(&self.source);
         let answer = tokio::task::spawn_blocking(move || {
             let _place = place;
-            let end = End { at, left };
-            let mut with = Some(with);
-            let mut answer = None;
-            source.read(&mut |reader| {
-                if let Some(with) = with.take() {
-                    answer = Some(with(reader, &end));
-                }
-            })?;
-            answer.unwrap_or_else(|| Err(Failure::internal("the store was not read")))
+            work(&*source, &End { at, left })
         });
         answer.await.unwrap_or_else(|_| Err(Failure::internal("the query panicked")))
     }

@@ -1,0 +1,168 @@
+//! What a request asks for: parameters in its address.
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+
+use crate::activity::Interval;
+use crate::api::problem::Problem;
+use crate::api::prometheus::now_ms;
+
+/// Length of an interval that is not said, ms.
+const DEFAULT_MS: i64 = 10_000;
+/// Longest interval: what a question about it would read has a bound.
+const MAX_MS: i64 = 24 * 3_600_000;
+/// Most elements of an answer.
+const MAX_ELEMENTS: usize = 10_000;
+
+/// The parameters.
+pub(super) struct Ask(Vec<(String, String)>);
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Page {
+    pub(super) offset: usize,
+    pub(super) limit: usize,
+}
+
+impl Ask {
+    pub(super) fn of(request: &Request) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    /// A parameter that is there and not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(own, _)| own == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter that is a number, or whatever else can be read.
+    pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| wrong(name, text, what))
+    }
+
+    /// The interval: `from` and `to`, or `at` with `duration`; the last ten seconds if nothing is said.
+    pub(super) fn interval(&self) -> Result<Interval, Problem> {
+        let now = now_ms();
+        let length = match self.get("duration") {
+            None => DEFAULT_MS,
+            Some(text) => promql::milliseconds(text)
+                .filter(|ms| *ms > 0)
+                .ok_or_else(|| wrong("duration", text, "a length of time such as 30s or 5m"))?,
+        };
+        let to = self.time("to", now)?.or(self.time("at", now)?);
+        let from = self.time("from", now)?;
+        let to_ms = to.unwrap_or_else(|| from.filter(|_| self.get("duration").is_some()).map_or(now, |from| from + length));
+        let interval = Interval { from_ms: from.unwrap_or(to_ms - length), to_ms };
+        bounded("from", interval)
+    }
+
+    /// The interval to compare with: `before_from` and `before_to`; the one before it, of the same length, if nothing is said.
+    pub(super) fn before(&self, after: Interval) -> Result<Interval, Problem> {
+        let now = now_ms();
+        let to_ms = self.time("before_to", now)?.unwrap_or(after.from_ms);
+        let length = after.to_ms - after.from_ms;
+        let interval = Interval { from_ms: self.time("before_from", now)?.unwrap_or(to_ms - length), to_ms };
+        bounded("before_from", interval)
+    }
+
+    /// A time, Unix ms: RFC 3339, Unix seconds, `now`, or before it (`-5m`, `now-5m`).
+    pub(super) fn time(&self, name: &str, now_ms: i64) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let what = "a time: RFC 3339, Unix seconds, now, or before now, such as -5m";
+        moment(text, now_ms).map(Some).ok_or_else(|| wrong(name, text, what))
+    }
+
+    /// Which part of a list.
+    pub(super) fn page(&self, default: usize) -> Result<Page, Problem> {
+        let limit = self.parsed("limit", "a whole number")?.unwrap_or(default);
+        if !(1..=MAX_ELEMENTS).contains(&limit) {
+            return Err(wrong("limit", &limit.to_string(), &format!("a number between 1 and {MAX_ELEMENTS}")));
+        }
+        Ok(Page { offset: self.parsed("offset", "a whole number")?.unwrap_or(0), limit })
+    }
+}
+
+impl Page {
+    /// That part of it.
+    pub(super) fn of<T>(self, all: Vec<T>) -> Vec<T> {
+        all.into_iter().skip(self.offset).take(self.limit).collect()
+    }
+}
+
+fn moment(text: &str, now_ms: i64) -> Option<i64> {
+    if let Some(back) = text.strip_prefix("now").unwrap_or(text).strip_prefix('-') {
+        // `-5` alone would be five seconds before 1970.
+        return promql::milliseconds(back).map(|ms| now_ms.saturating_sub(ms));
+    }
+    if text == "now" {
+        return Some(now_ms);
+    }
+    match text.parse::<f64>() {
+        Ok(seconds) => (seconds.abs() < 1e12).then_some((seconds * 1e3).round() as i64),
+        Err(_) => agent_common::text::unix_ms(text),
+    }
+}
+
+fn bounded(name: &str, interval: Interval) -> Result<Interval, Problem> {
+    let length = interval.to_ms.saturating_sub(interval.from_ms);
+    if length <= 0 {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("{name}: the interval ends before it begins")));
+    }
+    if length > MAX_MS {
+        let detail = format!("{name}: the interval is longer than a day; PromQL answers for longer ones");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    Ok(interval)
+}
+
+/// A parameter that is not what it should be.
+pub(super) fn wrong(name: &str, value: &str, what: &str) -> Problem {
+    let value = agent_common::text::clean(value);
+    Problem::new(StatusCode::BAD_REQUEST, format!("{name}: `{value}` is not {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(query: &str) -> Ask {
+        Ask(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    #[test]
+    fn times_are_absolute_or_before_now() {
+        let cases = [
+            ("now", Some(100_000)),
+            ("now-10s", Some(90_000)),
+            ("-1m", Some(40_000)),
+            ("4.5", Some(4_500)),
+            ("1970-01-01T00:00:04Z", Some(4_000)),
+            ("-", None),
+            ("-5", None),
+            ("yesterday", None),
+            ("1e300", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(moment(text, 100_000), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn intervals_are_said_in_several_ways_and_bounded() {
+        let of = |query: &str| ask(query).interval().map(|one| (one.from_ms, one.to_ms)).map_err(|e| e.detail);
+        assert_eq!(of("from=10&to=20"), Ok((10_000, 20_000)));
+        assert_eq!(of("at=20&duration=5s"), Ok((15_000, 20_000)));
+        assert_eq!(of("at=20"), Ok((10_000, 20_000)));
+        assert_eq!(of("from=10&duration=1m"), Ok((10_000, 70_000)));
+        assert!(of("from=20&to=10").unwrap_err().contains("ends before"));
+        assert!(of("from=0&to=90000").unwrap_err().contains("longer than a day"));
+        assert_eq!(of("to=x").unwrap_err().split(" is not ").next(), Some("to: `x`"));
+        let (from, to) = of("").unwrap();
+        assert_eq!(to - from, DEFAULT_MS);
+        let after = Interval { from_ms: 60_000, to_ms: 70_000 };
+        assert_eq!(ask("").before(after).unwrap(), Interval { from_ms: 50_000, to_ms: 60_000 });
+        assert_eq!(ask("before_to=20").before(after).unwrap(), Interval { from_ms: 10_000, to_ms: 20_000 });
+    }
+}
