@@ -22,6 +22,7 @@ use agent_common::wire::topic::{self, Channel};
 use link::{Backoff, Link, Message};
 
 use self::acks::Ticket;
+use crate::live::Feed;
 use crate::store::{Note, Store, Window};
 pub use stats::{HostStatus, IngestStats, Latency, Rejected, StreamState};
 
@@ -90,12 +91,18 @@ struct Pending {
 #[derive(Debug, Default)]
 struct Shared {
     stats: Mutex<IngestStats>,
+    /// Who hears of what was stored.
+    feed: Mutex<Option<Feed>>,
 }
 
 impl Shared {
     /// The data is consistent after each statement, so a panic elsewhere is no reason to stop.
     fn stats(&self) -> MutexGuard<'_, IngestStats> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn feed(&self) -> Option<Feed> {
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -117,6 +124,11 @@ impl Ingest {
     pub fn stats(&self) -> IngestStats {
         let refused_by_broker = self.options.refused_by_broker.map_or(0, |count| count());
         IngestStats { refused_by_broker, ..self.shared.stats().clone() }
+    }
+
+    /// Tells of what is stored from now on.
+    pub fn tell(&self, feed: Feed) {
+        *self.shared.feed.lock().unwrap_or_else(PoisonError::into_inner) = Some(feed);
     }
 
     /// Runs until `shutdown` is ready, then writes what it has and says goodbye.

@@ -8,6 +8,7 @@ pub mod activity;
 pub mod api;
 pub mod broker;
 pub mod ingest;
+pub mod live;
 pub mod node;
 mod run;
 mod secret;

@@ -48,7 +48,8 @@ pub fn host(
         let labels = more.map(|(name, value)| (name.to_string(), value.to_string())).collect();
         found.add_to(all.entry(found.measurement).or_default().entry(labels).or_default());
     })?;
-    let rows = |rows: BTreeMap<_, _>| rows.into_iter().map(|(labels, values)| Row { labels, values }).collect();
+    let rows =
+        |rows: BTreeMap<_, _>| rows.into_iter().map(|(labels, values)| Row { labels, values }).collect();
     Ok(all.into_iter().map(|(measurement, own)| (measurement, rows(own))).collect())
 }
 

@@ -4,7 +4,9 @@ use std::io::Write as _;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -33,7 +35,12 @@ pub(super) async fn pack(request: Request, next: Next) -> Response {
         return Response::from_parts(parts, Body::empty());
     };
     let digest = Sha256::digest(&body);
-    let hex: String = digest.iter().take(TAG_BYTES).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+    let hex: String = digest
+        .iter()
+        .take(TAG_BYTES)
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect();
     let tag = format!("W/\"{hex}\"");
     // Kept by the browser alone, and only used after asking.
     parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

@@ -86,7 +86,11 @@ pub(super) fn all(guard: &Arc<Guard>, work: &Work, health: &Health) -> (Router, 
         prometheus::routes(Routes::new(guard, Errors::Prometheus)).with(work.clone()),
         metrics::routes(Routes::new(guard, Errors::Prometheus))
             .with(metrics::Shared { work: work.clone(), health: health.clone() }),
-        v1::routes(Routes::new(guard, Errors::Problem)).with(v1::Shared::new(Arc::clone(guard), work.clone())),
+        v1::routes(Routes::new(guard, Errors::Problem)).with(v1::Shared::new(
+            Arc::clone(guard),
+            work.clone(),
+            health.feed().clone(),
+        )),
         page::routes(Routes::new(guard, Errors::Problem)).with(()),
     ];
     let mut router = Router::new();

@@ -8,6 +8,7 @@ mod ask;
 mod audit;
 mod body;
 mod hosts;
+mod live;
 mod login;
 mod openapi;
 mod processes;
@@ -15,9 +16,12 @@ mod sessions;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::guard::Guard;
 use super::routes::Routes;
 use super::work::Work;
+use crate::live::Feed;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -25,15 +29,19 @@ pub(super) struct Shared {
     guard: Arc<Guard>,
     work: Work,
     login: Arc<login::Door>,
+    feed: Feed,
+    watchers: Arc<Semaphore>,
 }
 
 impl Shared {
-    pub(super) fn new(guard: Arc<Guard>, work: Work) -> Self {
-        Self { guard, work, login: Arc::default() }
+    pub(super) fn new(guard: Arc<Guard>, work: Work, feed: Feed) -> Self {
+        let watchers = Arc::new(Semaphore::new(live::MAX_WATCHERS));
+        Self { guard, work, login: Arc::default(), feed, watchers }
     }
 }
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     let routes = audit::routes(sessions::routes(login::routes(routes)));
+    let routes = live::routes(routes);
     openapi::routes(alerts::routes(processes::routes(hosts::routes(routes))))
 }

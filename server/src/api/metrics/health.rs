@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use super::text::Page;
 use crate::api::work::Work;
 use crate::ingest::{Ingest, IngestStats};
+use crate::live::Feed;
 
 /// What the handler of `/metrics` shares.
 #[derive(Debug, Clone)]
@@ -38,12 +39,18 @@ impl Counts {
 pub struct Health {
     counts: Arc<Counts>,
     ingest: Arc<Mutex<Option<Ingest>>>,
+    feed: Feed,
 }
 
 impl Health {
-    /// The ingester whose figures are shown from now on.
+    /// The ingester whose figures are shown, and whose news are told, from now on.
     pub fn watch(&self, ingest: &Ingest) {
+        ingest.tell(self.feed.clone());
         *self.ingest.lock().unwrap_or_else(PoisonError::into_inner) = Some(ingest.clone());
+    }
+
+    pub(in crate::api) const fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     pub(in crate::api) fn counts(&self) -> Arc<Counts> {

@@ -27,8 +27,8 @@ pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
 
 /// The latest message of each alert between `from` and `to`, the newest first. `state`: `open` or `resolved` alone.
 async fn list(State(shared): State<Shared>, request: Request) -> Response<Body> {
+    let ask = Ask::of(&request);
     let answer = async {
-        let ask = Ask::of(&request);
         let now = now_ms();
         let to = ask.time("to", now)?.unwrap_or(now.saturating_add(LOOK_BACK_MS));
         let from = ask.time("from", now)?.unwrap_or(now - LOOK_BACK_MS);

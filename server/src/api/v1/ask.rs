@@ -53,7 +53,9 @@ impl Ask {
         };
         let to = self.time("to", now)?.or(self.time("at", now)?);
         let from = self.time("from", now)?;
-        let to_ms = to.unwrap_or_else(|| from.filter(|_| self.get("duration").is_some()).map_or(now, |from| from + length));
+        let to_ms = to.unwrap_or_else(|| {
+            from.filter(|_| self.get("duration").is_some()).map_or(now, |from| from + length)
+        });
         let interval = Interval { from_ms: from.unwrap_or(to_ms - length), to_ms };
         bounded("from", interval)
     }
@@ -78,7 +80,11 @@ impl Ask {
     pub(super) fn page(&self, default: usize) -> Result<Page, Problem> {
         let limit = self.parsed("limit", "a whole number")?.unwrap_or(default);
         if !(1..=MAX_ELEMENTS).contains(&limit) {
-            return Err(wrong("limit", &limit.to_string(), &format!("a number between 1 and {MAX_ELEMENTS}")));
+            return Err(wrong(
+                "limit",
+                &limit.to_string(),
+                &format!("a number between 1 and {MAX_ELEMENTS}"),
+            ));
         }
         Ok(Page { offset: self.parsed("offset", "a whole number")?.unwrap_or(0), limit })
     }
@@ -108,7 +114,10 @@ fn moment(text: &str, now_ms: i64) -> Option<i64> {
 fn bounded(name: &str, interval: Interval) -> Result<Interval, Problem> {
     let length = interval.to_ms.saturating_sub(interval.from_ms);
     if length <= 0 {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("{name}: the interval ends before it begins")));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("{name}: the interval ends before it begins"),
+        ));
     }
     if length > MAX_MS {
         let detail = format!("{name}: the interval is longer than a day; PromQL answers for longer ones");
@@ -151,7 +160,8 @@ mod tests {
 
     #[test]
     fn intervals_are_said_in_several_ways_and_bounded() {
-        let of = |query: &str| ask(query).interval().map(|one| (one.from_ms, one.to_ms)).map_err(|e| e.detail);
+        let of =
+            |query: &str| ask(query).interval().map(|one| (one.from_ms, one.to_ms)).map_err(|e| e.detail);
         assert_eq!(of("from=10&to=20"), Ok((10_000, 20_000)));
         assert_eq!(of("at=20&duration=5s"), Ok((15_000, 20_000)));
         assert_eq!(of("at=20"), Ok((10_000, 20_000)));

@@ -26,7 +26,8 @@ const EVERY_WINDOW: &str = "s7mpa_host_uptime_ns";
 /// A host.
 #[derive(Debug, Serialize)]
 struct Host {
-    host: String,
+    #[serde(rename = "host")]
+    name: String,
     /// End of its newest window; none: it is older than an hour.
     newest_at: Option<String>,
     /// Age of that, seconds.
@@ -36,9 +37,12 @@ struct Host {
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     const READ: Need = Need::Read(Role::Viewer);
-    routes
-        .at(&[Method::GET], "/api/s7mpa/v1/hosts", READ, list)
-        .at(&[Method::GET], "/api/s7mpa/v1/hosts/{host}", READ, one)
+    routes.at(&[Method::GET], "/api/s7mpa/v1/hosts", READ, list).at(
+        &[Method::GET],
+        "/api/s7mpa/v1/hosts/{host}",
+        READ,
+        one,
+    )
 }
 
 async fn list(State(shared): State<Shared>) -> Response<Body> {
@@ -64,10 +68,10 @@ fn hosts(reader: &dyn Reader, now: i64) -> Result<Vec<Host>, ReadError> {
         let newest = newest.get(&host).copied().flatten();
         let age = newest.map(|at| now - at);
         Host {
-            newest_at: newest.map(|at| text::utc_ms(at)),
+            newest_at: newest.map(text::utc_ms),
             age_s: age.map(|age| age as f64 / 1e3),
             silent: age.is_none_or(|age| age > SILENT_MS),
-            host,
+            name: host,
         }
     };
     Ok(all.into_iter().map(one).collect())
@@ -75,10 +79,12 @@ fn hosts(reader: &dyn Reader, now: i64) -> Result<Vec<Host>, ReadError> {
 
 /// What the host as a whole did: every measurement but those of processes.
 async fn one(State(shared): State<Shared>, Path(host): Path<String>, request: Request) -> Response<Body> {
+    let ask = Ask::of(&request);
     let answer = async {
-        let interval = Ask::of(&request).interval()?;
+        let interval = ask.interval()?;
         let name = host.clone();
-        let found = shared.work.run(None, move |reader, _| Ok(activity::host(reader, &name, interval)?)).await?;
+        let found =
+            shared.work.run(None, move |reader, _| Ok(activity::host(reader, &name, interval)?)).await?;
         ok(&json!({
             "host": host,
             "from": text::utc_ms(interval.from_ms),

@@ -8,7 +8,7 @@ use super::Shared;
 use crate::access::Role;
 use crate::api::routes::{Need, Routes};
 
-/// OpenAPI 3.1, written by hand; the tests hold requests and responses against it.
+/// `OpenAPI` 3.1, written by hand; the tests hold requests and responses against it.
 const DOCUMENT: &str = include_str!("openapi.json");
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {

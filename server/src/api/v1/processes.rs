@@ -29,13 +29,12 @@ pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
 }
 
 async fn list(State(shared): State<Shared>, Path(host): Path<String>, request: Request) -> Response<Body> {
+    let ask = Ask::of(&request);
     let answer = async {
-        let ask = Ask::of(&request);
         let (interval, page) = (ask.interval()?, ask.page(PROCESSES)?);
         let name = host.clone();
-        let found = shared.work.run(None, move |reader, _| {
-            Ok(activity::processes(reader, &name, None, interval)?)
-        });
+        let found =
+            shared.work.run(None, move |reader, _| Ok(activity::processes(reader, &name, None, interval)?));
         let all = found.await?;
         let total = all.len();
         let body = json!({ "host": host, "total": total, "processes": page.of(all) });
@@ -50,8 +49,8 @@ async fn one(
     Path((host, pid)): Path<(String, String)>,
     request: Request,
 ) -> Response<Body> {
+    let ask = Ask::of(&request);
     let answer = async {
-        let ask = Ask::of(&request);
         let interval = ask.interval()?;
         let start_ms = ask.parsed("start_ms", "a whole number of milliseconds")?;
         let pid: u32 = pid.parse().map_err(|_| wrong("pid", &pid, "a process ID"))?;
@@ -64,8 +63,10 @@ async fn one(
             })
             .await?;
         let is_meant = |start: u64| start_ms.is_none_or(|meant| meant == start);
-        let process = processes.into_iter().filter(|process| is_meant(process.start_ms)).max_by_key(|one| one.start_ms);
-        let none = || Problem::new(StatusCode::NOT_FOUND, format!("no window of this interval has process {pid}"));
+        let process =
+            processes.into_iter().filter(|process| is_meant(process.start_ms)).max_by_key(|one| one.start_ms);
+        let none =
+            || Problem::new(StatusCode::NOT_FOUND, format!("no window of this interval has process {pid}"));
         let body = json!({ "process": process.ok_or_else(none)?, "syscalls": syscalls });
         ok(&with_interval(body, "", interval))
     };
@@ -73,8 +74,8 @@ async fn one(
 }
 
 async fn changes(State(shared): State<Shared>, Path(host): Path<String>, request: Request) -> Response<Body> {
+    let ask = Ask::of(&request);
     let answer = async {
-        let ask = Ask::of(&request);
         let after = ask.interval()?;
         let (before, page) = (ask.before(after)?, ask.page(CHANGES)?);
         let name = host.clone();

@@ -59,6 +59,11 @@ impl Session<'_> {
                     stats.notes += new_notes;
                     stats.rejected.store += refused_notes;
                 }
+                // A repetition after a failure is no news.
+                if let Some(feed) = self.ingest.shared.feed().filter(|_| written.duplicates == 0) {
+                    batch.iter().for_each(|pending| feed.window(&pending.window));
+                    notes.iter().for_each(|(note, _)| feed.note(note));
+                }
                 for index in hopeless {
                     let head = &batch[index].window.head;
                     let key = (head.host.clone(), head.stream.clone());
