@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use self::prometheus::value;
+pub use self::prometheus::{selector, value};
 pub use self::source::{Embedded, Source};
 use crate::secret;
 

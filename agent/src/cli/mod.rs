@@ -27,6 +27,8 @@ mod root;
 mod run;
 #[cfg(feature = "relay")]
 mod serve;
+#[cfg(feature = "relay")]
+mod store;
 mod syscalls;
 pub mod term;
 mod top;
@@ -129,6 +131,10 @@ enum Command {
     /// Ask the history in the embedded store in Prometheus's language
     #[cfg(feature = "relay")]
     Promql(promql::PromqlArgs),
+    /// Look after the embedded store: figures, soundness, size, export
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
     /// Check or show the configuration
@@ -249,6 +255,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
         #[cfg(feature = "relay")]
         Command::Promql(args) => on_runtime(&global, |context| promql::run(context, args)),
+        #[cfg(feature = "relay")]
+        Command::Store(command) => on_runtime(&global, |context| store::run(context, command)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }
 }
@@ -338,6 +346,10 @@ mod tests {
             "agent alerts --follow --json",
             "agent alerts --mqtt mqtts://user@broker --follow",
             "agent doctor --json",
+            "agent store info --json",
+            "agent store check",
+            "agent store compact",
+            "agent store export --from yesterday --to now --match up --format openmetrics -o x.txt",
             "agent config check",
             "agent config show",
             "agent completions bash",
@@ -366,6 +378,8 @@ mod tests {
             "agent report --replay x.s7rec --last 5m",
             "agent flamegraph --replay x.s7rec -- true",
             "agent syscalls --duration 0s",
+            "agent store",
+            "agent store export --format csv",
             "agent completions tcl",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -330,6 +330,8 @@ fn blank() -> Config {
             user: String::new(),
             mqtt_listen: ([127, 0, 0, 1], 7677).into(),
             store: StoreKind::Embedded,
+            retention_1s: std::time::Duration::ZERO,
+            retention_10s: std::time::Duration::ZERO,
             retention: std::time::Duration::ZERO,
             max_bytes: 0,
             influx_url: None,

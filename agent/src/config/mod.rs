@@ -141,6 +141,10 @@ pub struct ServerSettings {
     pub mqtt_listen: SocketAddr,
     /// Which store.
     pub store: StoreKind,
+    /// How long the embedded store keeps points as they came.
+    pub retention_1s: Duration,
+    /// How long it keeps one in ten seconds.
+    pub retention_10s: Duration,
     /// How long the embedded store keeps points.
     pub retention: Duration,
     /// Size of the embedded store.

@@ -17,6 +17,7 @@ use promql::{ErrorKind, QueryError, ReadError};
 
 use super::work::Work;
 pub use json::value;
+pub use params::selector;
 
 /// Why a request has no answer, as Prometheus says it.
 #[derive(Debug)]
