@@ -78,7 +78,7 @@ impl Work {
             let end = End { at, left };
             let mut with = Some(with);
             let mut answer = None;
-            source.read(&mut |reader| {
+            source.read(&|| end.is_over(), &mut |reader| {
                 if let Some(with) = with.take() {
                     answer = Some(with(reader, &end));
                 }

@@ -9,6 +9,7 @@ mod proc;
 mod programs;
 mod sched;
 mod self_cost;
+mod store;
 mod symbolize;
 mod syscalls;
 mod tables;
@@ -49,6 +50,8 @@ enum Which {
     Diagnosis(diagnosis::Args),
     /// Stacks without frame pointers beside profile-bee's and perf's; tables of many programs; Debian's programs under load
     Unwind(unwind::Args),
+    /// Bytes, CPU and time of queries of the embedded store beside VictoriaMetrics, Prometheus and InfluxDB
+    Store(store::Args),
     /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
     Symbolize(symbolize::Args),
 }
@@ -65,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::Flamegraph(args) => flamegraph::run(args, &built),
         Which::Diagnosis(args) => diagnosis::run(args, &built),
         Which::Unwind(args) => unwind::run(args, &built),
+        Which::Store(args) => store::run(args, &built),
         Which::Symbolize(args) => symbolize::run(args),
     }
 }

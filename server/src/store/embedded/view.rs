@@ -38,6 +38,17 @@ pub struct View<'a> {
     reader: &'a Reader,
     tx: Transaction<'a>,
     pass_bytes: usize,
+    end: End<'a>,
+}
+
+/// Whether a query's time is over.
+#[derive(Clone, Copy)]
+struct End<'a>(Option<&'a dyn Fn() -> bool>);
+
+impl std::fmt::Debug for End<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "an end" } else { "none" })
+    }
 }
 
 impl Reader {
@@ -50,12 +61,23 @@ impl Reader {
     /// the slots.
     pub fn view_in_passes(&self, pass_bytes: usize) -> Result<View<'_>, StoreError> {
         let tx = self.conn().unchecked_transaction().map_err(|e| self.error(e))?;
-        Ok(View { reader: self, tx, pass_bytes })
+        Ok(View { reader: self, tx, pass_bytes, end: End(None) })
+    }
+}
+
+impl<'a> View<'a> {
+    /// Gives up in the middle of reading when this says so.
+    #[must_use]
+    pub fn until(self, over: &'a dyn Fn() -> bool) -> Self {
+        Self { end: End(Some(over)), ..self }
     }
 }
 
 impl View<'_> {
     fn failed(&self, source: rusqlite::Error) -> ReadError {
+        if self.end.0.is_some_and(|over| over()) {
+            return ReadError { message: "its time is over".to_owned() };
+        }
         let error = self.reader.error(source);
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         ReadError { message: format!("{error}{cause}") }
@@ -182,10 +204,10 @@ impl Selected<'_> {
         if self.waiting.is_empty() {
             return Ok(false);
         }
-        let View { tx, pass_bytes, .. } = self.view;
+        let View { tx, pass_bytes, end, .. } = self.view;
         let waiting = std::mem::take(&mut self.waiting);
         let Gathered { columns, deferred } =
-            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes)?;
+            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes, || end.0.is_some_and(|over| over()))?;
         (self.found, self.waiting) = (columns, deferred);
         Ok(true)
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 use super::names::Plan;
 use super::samples::{Number, Raw, Windows};
@@ -204,11 +204,15 @@ pub(super) fn gather(
     plan: &Plan,
     series: Vec<u32>,
     most: usize,
+    over: impl Fn() -> bool,
 ) -> rusqlite::Result<Gathered> {
     let fields = plan.fields();
     let mut taken = Taken { columns: BTreeMap::new(), series, deferred: Vec::new(), bytes: 0 };
     let sql = format!("{} WHERE id = ?", slot::SELECT);
     for (place, found) in slots.found.iter().enumerate() {
+        if over() {
+            return Err(interrupted());
+        }
         let slot = conn.prepare_cached(&sql)?.query_row([found.id], Slot::read)?;
         for field in &fields {
             let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { break };
@@ -232,6 +236,11 @@ pub(super) fn gather(
     }
     head(conn, slots, plan, &mut taken)?;
     Ok(Gathered { columns: taken.columns.into_values().collect(), deferred: taken.deferred })
+}
+
+/// As SQLite says it of a query that was given up.
+fn interrupted() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
 
 /// Takes the values out of the windows that are not rolled.
