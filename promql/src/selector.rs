@@ -93,7 +93,11 @@ impl Evaluator<'_> {
         let mut seen = HashSet::new();
         for matchers in &selector.sets {
             for series in self.reader.select(matchers, span)? {
-                let series = series?;
+                let series = series.or_else(|error| {
+                    // A store that knows the end gives up by itself.
+                    self.options.check_time()?;
+                    Err(QueryError::from(error))
+                })?;
                 self.options.check_time()?;
                 // A series that fulfils several sets comes once.
                 if selector.sets.len() > 1 && !seen.insert(series.labels.clone()) {

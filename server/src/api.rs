@@ -32,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use self::metrics::Health;
-pub use self::prometheus::value;
+pub use self::prometheus::{selector, value};
 pub use self::routes::{Need, Route};
 pub use self::service::{ADDRESS_FILE, Service};
 pub use self::source::{Embedded, Source};

@@ -183,6 +183,8 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     match &config.store {
         StoreConfig::Embedded => {
             let options = embedded::Options {
+                written_age: Duration::from_secs(config.retention.written_s),
+                ten_seconds_age: Duration::from_secs(config.retention.ten_seconds_s),
                 max_age: Duration::from_secs(u64::from(config.retention.days) * 24 * 3600),
                 max_bytes: config.retention.max_bytes,
                 ..embedded::Options::default()

@@ -115,15 +115,19 @@ pub struct Influx1 {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
+    /// Points stay as they were written for so many seconds.
+    pub written_s: u64,
+    /// Then one in ten seconds until they are so many seconds old, and after that one in a minute.
+    pub ten_seconds_s: u64,
     /// Days.
     pub days: u32,
-    /// Bytes of the database file. A host with 300 processes needs about 0.1 GB a day.
+    /// Bytes of the database file. A host with 300 processes needs about 0.1 GB for the first day, 1 GB for 90 days.
     pub max_bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { days: 14, max_bytes: 2 << 30 }
+        Self { written_s: 24 * 3600, ten_seconds_s: 7 * 24 * 3600, days: 90, max_bytes: 5 << 30 }
     }
 }
 

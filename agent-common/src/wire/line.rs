@@ -8,6 +8,7 @@ mod encode;
 mod parse;
 mod problem;
 mod scan;
+mod template;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use encode::{Skipped, encode, encode_into};
 pub use parse::{Line, Lines, Value, lines, parse};
 pub use problem::{LineError, MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem, text};
+pub use template::Template;
 
 use crate::units::UnixNs;
 

@@ -32,6 +32,8 @@ mod root;
 mod run;
 #[cfg(feature = "relay")]
 mod serve;
+#[cfg(feature = "relay")]
+mod store;
 mod syscalls;
 pub mod term;
 #[cfg(feature = "relay")]
@@ -149,6 +151,10 @@ enum Command {
     #[cfg(feature = "relay")]
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Look after the embedded store: figures, soundness, size, export
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
     /// Check or show the configuration
@@ -275,6 +281,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::User(command) => on_runtime(&global, |context| user::run(context, command)),
         #[cfg(feature = "relay")]
         Command::Token(command) => on_runtime(&global, |context| token::run(context, command)),
+        #[cfg(feature = "relay")]
+        Command::Store(command) => on_runtime(&global, |context| store::run(context, command)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }
 }
@@ -369,6 +377,10 @@ mod tests {
             "agent user add alice --role admin",
             "agent token create --name grafana --role viewer --expires 90d",
             "agent doctor --json",
+            "agent store info --json",
+            "agent store check",
+            "agent store compact",
+            "agent store export --from yesterday --to now --match up --format openmetrics -o x.txt",
             "agent config check",
             "agent config show",
             "agent completions bash",
@@ -400,6 +412,8 @@ mod tests {
             "agent run --http 0.0.0.0:7676 --no-http",
             "agent user add alice",
             "agent token create --name grafana --role boss",
+            "agent store",
+            "agent store export --format csv",
             "agent completions tcl",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

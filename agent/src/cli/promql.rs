@@ -85,7 +85,7 @@ fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answ
         expired: Some(&expired),
         ..Options::default()
     };
-    let view = NodeNames(reader.view()?);
+    let view = NodeNames(reader.view()?.until(&expired));
     let ms = |at: UnixNs| (at.0 / MS) as i64;
     let end = args.to.unwrap_or_else(clock::unix);
     let begin =

@@ -333,6 +333,8 @@ fn blank() -> Config {
             store: StoreKind::Embedded,
             ingest_group: None,
             ingest_id: None,
+            retention_1s: std::time::Duration::ZERO,
+            retention_10s: std::time::Duration::ZERO,
             retention: std::time::Duration::ZERO,
             max_bytes: 0,
             influx_url: None,

@@ -148,6 +148,10 @@ pub struct ServerSettings {
     pub ingest_group: Option<String>,
     /// Name of this ingester; in a group each has its own.
     pub ingest_id: Option<String>,
+    /// How long the embedded store keeps points as they came.
+    pub retention_1s: Duration,
+    /// How long it keeps one in ten seconds.
+    pub retention_10s: Duration,
     /// How long the embedded store keeps points.
     pub retention: Duration,
     /// Size of the embedded store.

@@ -20,6 +20,7 @@ use crate::access::Role;
 pub use json::value;
 pub(super) use params::now_ms;
 pub(super) use status::not_found;
+pub use params::selector;
 
 /// Why a request has no answer, as Prometheus says it.
 #[derive(Debug)]

@@ -297,7 +297,7 @@ async fn errors_have_the_status_and_kind_that_clients_know() {
 struct Slow;
 
 impl Source for Slow {
-    fn read(&self, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
+    fn read(&self, _: &dyn Fn() -> bool, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
         with(self);
         Ok(())
     }

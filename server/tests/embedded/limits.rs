@@ -112,10 +112,10 @@ fn a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_room() {
 }
 
 /// A small file system of its own; unmounted when dropped.
-struct Tmpfs(std::path::PathBuf);
+pub(super) struct Tmpfs(std::path::PathBuf);
 
 impl Tmpfs {
-    fn mount(dir: &Path, size: &str) -> Self {
+    pub(super) fn mount(dir: &Path, size: &str) -> Self {
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(dir);
         let output = command.output().expect("mount starts");

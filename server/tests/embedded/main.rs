@@ -1,6 +1,8 @@
 //! The embedded store: what is acknowledged is there, once, whatever happens.
 
+mod export;
 mod limits;
+mod upkeep;
 mod view;
 
 use std::fmt::Write as _;
@@ -77,8 +79,9 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("open");
     conn.execute_batch(
         "DROP TABLE alert; DROP TABLE report; DROP TABLE chunk; DROP TABLE total;
-         DROP INDEX slot_last; DROP INDEX slot_part; ALTER TABLE slot DROP COLUMN layout;
-         ALTER TABLE slot DROP COLUMN part; ALTER TABLE series DROP COLUMN fields; PRAGMA user_version=1",
+         DROP INDEX slot_last; DROP INDEX slot_part; DROP INDEX slot_step; ALTER TABLE slot DROP COLUMN layout;
+         ALTER TABLE slot DROP COLUMN part; ALTER TABLE slot DROP COLUMN step; ALTER TABLE slot DROP COLUMN summed;
+         ALTER TABLE series DROP COLUMN fields; UPDATE head SET id = seq; PRAGMA user_version=1",
     )
     .expect("as it was");
     drop(conn);

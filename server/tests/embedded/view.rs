@@ -1,6 +1,7 @@
 //! The store as PromQL reads it, against a model that does everything the slow way.
 
 mod model;
+mod thinned;
 
 use std::collections::BTreeMap;
 

@@ -10,6 +10,7 @@ mod proc;
 mod programs;
 mod sched;
 mod self_cost;
+mod store;
 mod symbolize;
 mod syscalls;
 mod tables;
@@ -52,6 +53,8 @@ enum Which {
     Unwind(unwind::Args),
     /// Simulated hosts through Mosquitto into stores: what is lost, how late, what it takes; an ingester is killed meanwhile
     Fleet(fleet::Args),
+    /// Bytes, CPU and time of queries of the embedded store beside VictoriaMetrics, Prometheus and InfluxDB
+    Store(store::Args),
     /// Names of random addresses against addr2line's and llvm-symbolizer's, and the time they take
     Symbolize(symbolize::Args),
 }
@@ -69,6 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::Diagnosis(args) => diagnosis::run(args, &built),
         Which::Unwind(args) => unwind::run(args, &built),
         Which::Fleet(args) => fleet::run(args, &built),
+        Which::Store(args) => store::run(args, &built),
         Which::Symbolize(args) => symbolize::run(args),
     }
 }

@@ -198,14 +198,40 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("server.retention", Kind::Duration, "14d", "How long the embedded store keeps points", |c, v| {
-        c.server.retention = parse_duration(v)?;
-        Ok(())
-    }),
+    key!(
+        "server.retention_1s",
+        Kind::Duration,
+        "24h",
+        "How long the embedded store keeps points as they came, one a second",
+        |c, v| {
+            c.server.retention_1s = parse_duration(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.retention_10s",
+        Kind::Duration,
+        "7d",
+        "Age up to which it has then one in ten seconds: sums of counters; last, least, greatest, mean of levels",
+        |c, v| {
+            c.server.retention_10s = parse_duration(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.retention",
+        Kind::Duration,
+        "90d",
+        "Age up to which it has one in a minute; what is older goes",
+        |c, v| {
+            c.server.retention = parse_duration(v)?;
+            Ok(())
+        }
+    ),
     key!(
         "server.max_bytes",
         Kind::Bytes,
-        "2GiB",
+        "5GiB",
         "Size of the embedded store; the oldest points go first",
         |c, v| {
             c.server.max_bytes = parse_bytes(v)?;

@@ -108,6 +108,8 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
         broker,
         store,
         retention: Retention {
+            written_s: settings.retention_1s.as_secs(),
+            ten_seconds_s: settings.retention_10s.as_secs(),
             days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
             max_bytes: settings.max_bytes,
         },

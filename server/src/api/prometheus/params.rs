@@ -107,18 +107,7 @@ impl Params {
     pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, Failure> {
         let mut all = Vec::new();
         for (_, text) in self.0.iter().filter(|(name, _)| name == "match[]") {
-            let query = Query::parse(text).map_err(|e| Failure::parameter("match[]", e))?;
-            let span = Span { from_ms: 0, to_ms: 0 };
-            let options = promql::Options::default();
-            let sets: Vec<Vec<Matcher>> =
-                query.selectors(span, &options).iter().map(|selection| selection.matchers.to_vec()).collect();
-            if sets.is_empty() || !is_selector(text) {
-                return Err(Failure::parameter(
-                    "match[]",
-                    "it must be a selector of series, such as up{host=\"h\"}",
-                ));
-            }
-            all.extend(sets);
+            all.extend(selector(text).map_err(|e| Failure::parameter("match[]", e))?);
         }
         Ok(all)
     }
@@ -145,6 +134,18 @@ fn duration(text: &str) -> Option<i64> {
     let Ok(seconds) = text.parse::<f64>() else { return promql::milliseconds(text) };
     let ms = (seconds * 1_000.0).round();
     (ms.abs() < 9e15).then_some(ms as i64)
+}
+
+/// The conditions of a selector of series; of one with `or` between them, several sets.
+pub fn selector(text: &str) -> Result<Vec<Vec<Matcher>>, String> {
+    let query = Query::parse(text).map_err(|error| error.to_string())?;
+    let (span, options) = (Span { from_ms: 0, to_ms: 0 }, promql::Options::default());
+    let sets: Vec<Vec<Matcher>> =
+        query.selectors(span, &options).iter().map(|selection| selection.matchers.to_vec()).collect();
+    if sets.is_empty() || !is_selector(text) {
+        return Err("it must be a selector of series, such as up{host=\"h\"}".to_owned());
+    }
+    Ok(sets)
 }
 
 /// Whether a query, which is well formed, is a name, conditions in braces, or both, and nothing more.

@@ -1,10 +1,14 @@
 //! Gathers what becomes a slot, column by column: windows, and slots that were rolled before.
 
+mod alike;
+mod placed;
+
 use std::collections::HashMap;
 
-use super::chunk::{ChunkWriter, Layout, Packed};
-use super::column::Column;
-use super::row::{Cell, Item, Kind, read};
+use self::alike::Alike;
+pub(super) use self::placed::Placed;
+use super::chunk::{Aggregate, ChunkWriter, Layout, Packed};
+use super::row::{Kind, Row};
 use super::times::Times;
 use super::varint::Damaged;
 
@@ -20,16 +24,8 @@ pub(super) struct Builder {
     known: HashMap<u32, usize>,
     series: Vec<(u32, Vec<Placed>)>,
     samples: usize,
-}
-
-/// A column of a series, and the indices of the times at which it has its values.
-#[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) field: u32,
-    /// Empty as long as the values stand at the first times without a gap: most columns never need it, and writing to
-    /// thousands of columns in turn is what rolling waits for.
-    places: Vec<u32>,
-    pub(super) column: Column,
+    /// Windows that are not in the columns yet.
+    alike: Alike,
 }
 
 /// A slot that is ready for its rows.
@@ -40,82 +36,9 @@ pub(super) struct Rolled {
     pub(super) samples: usize,
 }
 
-impl Placed {
-    fn new(field: u32, kind: Kind) -> Self {
-        Self { field, places: Vec::new(), column: Column::new(kind) }
-    }
-
-    /// The place of the last value.
-    fn last(&self) -> Option<u32> {
-        self.places.last().copied().or((self.column.values.len() as u32).checked_sub(1))
-    }
-
-    /// Puts a value at a place, over the one that was put there just before; says whether there was none.
-    fn push(&mut self, at: u32, value: u64) -> bool {
-        if self.last() == Some(at) {
-            // SANITY: it has a last place.
-            *self.column.values.last_mut().expect("as many values as places") = value;
-            return false;
-        }
-        if !self.places.is_empty() || at as usize != self.column.values.len() {
-            self.write_out();
-            self.places.push(at);
-        }
-        self.column.values.push(value);
-        true
-    }
-
-    /// Makes the places explicit.
-    fn write_out(&mut self) {
-        if self.places.is_empty() {
-            self.places = (0..self.column.values.len() as u32).collect();
-        }
-    }
-
-    /// Brings the values into the order of their places, and of two at one place keeps the later; returns how many went.
-    fn order(&mut self) -> usize {
-        if self.places.is_sorted_by(|a, b| a < b) {
-            return 0;
-        }
-        let mut pairs: Vec<(u32, u64)> =
-            self.places.iter().copied().zip(self.column.values.iter().copied()).collect();
-        // Stable, then the last of equals.
-        pairs.sort_by_key(|(at, _)| *at);
-        pairs.reverse();
-        pairs.dedup_by_key(|(at, _)| *at);
-        pairs.reverse();
-        let gone = self.places.len() - pairs.len();
-        (self.places, self.column.values) = pairs.into_iter().unzip();
-        gone
-    }
-
-    /// Each place and value.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
-        let dense = if self.places.is_empty() { self.column.values.len() as u32 } else { 0 };
-        self.places.iter().copied().chain(0..dense).zip(self.column.values.iter().copied())
-    }
-
-    /// Whether it has values at the same times.
-    fn beside(&self, other: &Self) -> bool {
-        self.places == other.places && self.column.values.len() == other.column.values.len()
-    }
-
-    fn is_everywhere(&self, times: usize) -> bool {
-        self.column.values.len() == times
-    }
-
-    fn explicit(&self) -> std::borrow::Cow<'_, [u32]> {
-        if self.places.is_empty() {
-            (0..self.column.values.len() as u32).collect::<Vec<_>>().into()
-        } else {
-            (&self.places).into()
-        }
-    }
-}
-
 impl Builder {
     pub(super) fn samples(&self) -> usize {
-        self.samples
+        self.samples + self.alike.samples()
     }
 
     /// The series and their columns; in no order before [`Builder::order`].
@@ -128,40 +51,57 @@ impl Builder {
         &self.times
     }
 
-    /// Adds a window's row. Where a field of a series has a value at this time already, the new one takes its place.
-    pub(super) fn add(&mut self, raw: &[u8], end_ns: i64) -> Result<(), Damaged> {
+    /// Ends of its windows; ascending after [`Builder::order`].
+    pub(super) fn ends(&self) -> &[i64] {
+        &self.ends
+    }
+
+    /// With these columns, which are in order.
+    pub(super) fn ordered(times: Vec<i64>, ends: Vec<i64>, series: Vec<(u32, Vec<Placed>)>) -> Self {
+        let values = |placed: &Placed| if placed.aggregate == Aggregate::Value { placed.column.values.len() } else { 0 };
+        let samples = series.iter().flat_map(|(_, columns)| columns).map(values).sum();
+        Self { times, ends, series, samples, ..Self::default() }
+    }
+
+    /// Adds a window's row. Where a field of a series has a value at this time already, the new one takes its place. Of a damaged
+    /// row nothing is added.
+    pub(super) fn add(&mut self, row: &Row, end_ns: i64) -> Result<(), Damaged> {
+        if !self.alike.takes(row) {
+            self.take_apart();
+            self.alike = Alike::of(row)?;
+        }
+        self.alike.add(row)?;
         self.ends.push(end_ns);
-        let mut last_distance = None;
-        // Index of the time, of the series, and of the series and the column that are likely next.
-        let (mut at, mut current, mut likely, mut next) = (0_u32, 0_usize, 0_usize, 0_usize);
-        read(raw, |item| match item {
-            Item::Point(id, distance) => {
-                if last_distance != Some(distance) {
-                    last_distance = Some(distance);
-                    at = self.place(end_ns.wrapping_add(distance));
+        for number in 0..self.alike.distances().len() {
+            let time = end_ns.wrapping_add(self.alike.distances()[number]);
+            let place = self.place(time);
+            self.alike.add_place(place);
+        }
+        Ok(())
+    }
+
+    /// Brings the windows that look alike into their columns.
+    fn take_apart(&mut self) {
+        let mut alike = std::mem::take(&mut self.alike);
+        let places = alike.places();
+        let mut value = 0;
+        for point in 0..alike.points() {
+            let (series, distance, fields) = alike.point(point);
+            let series = self.number(series);
+            let mut next = 0;
+            for field in fields {
+                let field = alike.field(field);
+                let (id, kind) = (field >> 2, Kind::from_bits(field as u8));
+                let column = self.column(series, next, (id, Aggregate::Value, kind));
+                next = column + 1;
+                let placed = &mut self.series[series].1[column];
+                if kind == Kind::Text {
+                    alike.number_texts(value, &mut placed.column);
                 }
-                next = 0;
-                // Windows mostly have the same series in the same order.
-                current = match self.series.get(likely) {
-                    Some((known, _)) if *known == id => likely,
-                    _ => self.number(id),
-                };
-                likely = current + 1;
+                self.samples += placed.extend(&places[distance], alike.values(value));
+                value += 1;
             }
-            Item::Field(field, cell) => {
-                let (kind, value) = match cell {
-                    Cell::Int(v) => (Kind::Int, v.cast_unsigned()),
-                    Cell::Float(v) => (Kind::Float, v),
-                    Cell::Bool(v) => (Kind::Bool, u64::from(v)),
-                    Cell::Text(_) => (Kind::Text, 0),
-                };
-                let found = self.column(current, next, field, kind);
-                next = found + 1;
-                let placed = &mut self.series[current].1[found];
-                let value = if let Cell::Text(text) = cell { placed.column.text(text) } else { value };
-                self.samples += usize::from(placed.push(at, value));
-            }
-        })
+        }
     }
 
     /// Begins to add a slot: returns what [`Builder::add_column`] needs to know of it.
@@ -172,17 +112,18 @@ impl Builder {
 
     /// Adds a column of a slot, given the places of the slot's times here.
     pub(super) fn add_column(&mut self, packed: &Packed<'_>, places: &[u32]) -> Result<(), Damaged> {
-        let (own, column) = packed.decode(places.len())?;
+        let (mut own, mut column) = packed.decode(places.len())?;
+        own.iter_mut().for_each(|at| *at = places[*at as usize]);
         let current = self.number(packed.key.1);
-        let found = self.column(current, 0, packed.key.0, packed.kind);
+        let found = self.column(current, 0, (packed.key.0, packed.aggregate, packed.kind));
         let placed = &mut self.series[current].1[found];
-        for (place, value) in own.iter().zip(&column.values) {
-            let value = match packed.kind {
-                Kind::Text => placed.column.text(&column.texts[*value as usize]),
-                _ => *value,
-            };
-            self.samples += usize::from(placed.push(places[*place as usize], value));
+        if packed.kind == Kind::Text {
+            for value in &mut column.values {
+                *value = placed.column.text(&column.texts[*value as usize]);
+            }
         }
+        let new = placed.extend(&own, column.values.into_iter());
+        self.samples += if packed.aggregate == Aggregate::Value { new } else { 0 };
         Ok(())
     }
 
@@ -203,13 +144,20 @@ impl Builder {
     }
 
     /// The number of a series' column, which is likely this one.
-    fn column(&mut self, series: usize, likely: usize, field: u32, kind: Kind) -> usize {
+    fn column(
+        &mut self,
+        series: usize,
+        likely: usize,
+        (field, aggregate, kind): (u32, Aggregate, Kind),
+    ) -> usize {
         let columns = &mut self.series[series].1;
-        let is = |placed: &Placed| placed.field == field && placed.column.kind == kind;
+        let is = |placed: &Placed| {
+            placed.field == field && placed.aggregate == aggregate && placed.column.kind == kind
+        };
         match columns.get(likely) {
             Some(placed) if is(placed) => likely,
             _ => columns.iter().position(is).unwrap_or_else(|| {
-                columns.push(Placed::new(field, kind));
+                columns.push(Placed::new(field, aggregate, kind));
                 columns.len() - 1
             }),
         }
@@ -218,6 +166,7 @@ impl Builder {
     /// Brings the times, and every column with them, into ascending order, and the series into that of their ids. Windows
     /// mostly come in order: then there is little to do.
     pub(super) fn order(&mut self) {
+        self.take_apart();
         if !self.times.is_sorted() {
             let mut order: Vec<u32> = (0..self.times.len() as u32).collect();
             order.sort_by_key(|i| self.times[*i as usize]);
@@ -232,7 +181,8 @@ impl Builder {
             }
         }
         for placed in self.series.iter_mut().flat_map(|(_, columns)| columns) {
-            self.samples -= placed.order();
+            let gone = placed.order();
+            self.samples -= if placed.aggregate == Aggregate::Value { gone } else { 0 };
         }
         self.series.sort_unstable_by_key(|(id, _)| *id);
         self.known.clear();
@@ -241,10 +191,10 @@ impl Builder {
         self.ends.dedup();
     }
 
-    /// The slot. It must be in order.
-    pub(super) fn finish(self) -> std::io::Result<Rolled> {
+    /// The slot, compressed at this level of zstd; of steps, with how many windows each time stands for. It must be in order.
+    pub(super) fn finish(self, level: i32, counts: Option<Vec<u64>>) -> std::io::Result<Rolled> {
         let times = self.times.len();
-        let mut layout = Layout::new((self.ends != self.times).then_some(self.ends));
+        let mut layout = Layout::new((self.ends != self.times).then_some(self.ends), counts);
         let mut keys = Vec::new();
         for (number, (id, columns)) in self.series.iter().enumerate() {
             let common = most(columns);
@@ -256,11 +206,11 @@ impl Builder {
             }
         }
         keys.sort_unstable();
-        let mut writer = ChunkWriter::default();
+        let mut writer = ChunkWriter::new(level);
         for (field, id, number, column, beside) in keys {
             let placed = &self.series[number].1[column];
             let places = (!beside).then(|| placed.explicit());
-            writer.add(&mut layout, (field, id), places.as_deref(), &placed.column)?;
+            writer.add(&mut layout, (field, id), placed.aggregate, places.as_deref(), &placed.column)?;
         }
         Ok(Rolled { times: Times(self.times), layout, chunks: writer.finish()?, samples: self.samples })
     }
@@ -279,7 +229,8 @@ fn most(columns: &[Placed]) -> usize {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::row::{RowWriter, unpack};
+    use super::super::row::{Cell, RowWriter};
+    use super::super::times::LEVEL;
     use super::*;
 
     type Samples = BTreeMap<(u32, u32), BTreeMap<i64, i64>>;
@@ -295,15 +246,15 @@ mod tests {
             for _ in 0..next() % 4 {
                 let (series, distance, fields) =
                     ((next() % 40) as u32 * 7, -((next() % 3) as i64), next() % 3);
-                row.point(series, distance, fields as usize);
+                row.begin();
                 for field in 0..fields as u32 {
                     let value = next() as i64;
                     row.field(field, Cell::Int(value));
                     expected.entry((field, series)).or_default().insert(end + distance, value);
                 }
+                row.end(series, distance);
             }
-            let packed = row.finish().expect("zstd").to_vec();
-            builder.add(&unpack(&packed).expect("frame"), end).expect("row");
+            builder.add(&Row::unpack(row.finish().expect("zstd")).expect("frame"), end).expect("row");
         }
     }
 
@@ -335,7 +286,7 @@ mod tests {
             random_windows(&mut part, &mut state, &mut expected);
             part.order();
             let samples = part.samples();
-            let rolled = part.finish().expect("zstd");
+            let rolled = part.finish(LEVEL, None).expect("zstd");
             let got = read_back(&rolled);
             assert_eq!(got.values().map(BTreeMap::len).sum::<usize>(), samples);
             let places = whole.add_slot(&rolled.times, rolled.layout.ends(&rolled.times));
@@ -347,7 +298,7 @@ mod tests {
             }
         }
         whole.order();
-        assert_eq!(read_back(&whole.finish().expect("zstd")), expected);
+        assert_eq!(read_back(&whole.finish(LEVEL, None).expect("zstd")), expected);
     }
 
     #[test]
@@ -355,14 +306,14 @@ mod tests {
         let mut builder = Builder::default();
         for (end, value) in [(5, 1), (6, 2), (5, 3)] {
             let mut row = RowWriter::default();
-            row.point(1, 0, 1);
+            row.begin();
             row.field(1, Cell::Int(value));
-            let packed = row.finish().expect("zstd").to_vec();
-            builder.add(&unpack(&packed).expect("frame"), end).expect("row");
+            row.end(1, 0);
+            builder.add(&Row::unpack(row.finish().expect("zstd")).expect("frame"), end).expect("row");
         }
         builder.order();
         let expected: Samples = [((1, 1), BTreeMap::from([(5, 3), (6, 2)]))].into();
         assert_eq!(builder.samples(), 2);
-        assert_eq!(read_back(&builder.finish().expect("zstd")), expected);
+        assert_eq!(read_back(&builder.finish(LEVEL, None).expect("zstd")), expected);
     }
 }

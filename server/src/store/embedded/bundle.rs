@@ -4,7 +4,7 @@
 //! Frame: count of series; for each its id's distance, its length, then its columns: field and kind, where it has values
 //! (at all times, where the column before has them, or runs), length, the values.
 
-use super::chunk::Packed;
+use super::chunk::{Aggregate, Packed};
 use super::row::{Kind, unpack};
 use super::times::skip_runs;
 use super::varint::{Bytes, Damaged};
@@ -40,7 +40,8 @@ pub(super) fn columns(
             let values = section.take(len)?;
             let field = u32::try_from(head >> 2).map_err(|_| Damaged("field id"))?;
             if wanted((field, id)) {
-                each(Packed { key: (field, id), kind: Kind::from_bits(head as u8), runs, values })?;
+                let (key, kind) = ((field, id), Kind::from_bits(head as u8));
+                each(Packed { key, aggregate: Aggregate::Value, kind, runs, values })?;
             }
         }
     }
@@ -59,7 +60,7 @@ mod tests {
 
     use super::super::column::Column;
     use super::super::roll::SLOT_NS;
-    use super::super::row::{Cell, RowWriter};
+    use super::super::row::older as older_row;
     use super::super::times::Times;
     use super::super::varint::put;
     use super::super::{EmbeddedStore, FILE, Options, Selection, schema, slot};
@@ -130,12 +131,9 @@ mod tests {
             "INSERT INTO bundle(id, first_series, last_series, body) VALUES (?, 1, 2, ?)",
             (slot::chunk_ids(1).0, body),
         )?;
-        let mut row = RowWriter::default();
-        row.point(1, 0, 1);
-        row.field(1, Cell::Int(7));
         conn.execute(
             "INSERT INTO head(stream, seq, end_ns, first_ns, last_ns, points, samples, body) VALUES (1, 61, ?1, ?1, ?1, 1, 1, ?2)",
-            (END, row.finish().expect("zstd")),
+            (END, older_row(&[(1, 0, &[(1, 7)])])),
         )?;
         Ok(())
     }

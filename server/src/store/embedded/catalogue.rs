@@ -1,8 +1,9 @@
 //! Names to ids: series (measurement and tags) and fields.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use agent_common::wire::line::{Line, Value};
+use agent_common::wire::line::{self, Line, Template, Value};
 use rusqlite::{OptionalExtension as _, Transaction};
 
 use super::row::{Cell, RowWriter};
@@ -18,20 +19,53 @@ const MAX_SHAPES: usize = 256;
 /// Ids as the tables have them. Must be emptied when a transaction that asked it is rolled back.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    series: HashMap<Box<str>, Known>,
-    shapes: Vec<Vec<(Box<str>, u32)>>,
+    series: Vec<Known>,
+    /// Measurement and tags as they stand in lines, to the number in `series`.
+    numbers: HashMap<Arc<str>, u32>,
+    /// Number of the series whose line came last, and of the one that is likely next.
+    last: u32,
+    likely: u32,
+    shapes: Vec<Shape>,
     fields: HashMap<Box<str>, u32>,
     sets: FieldSets,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Known {
+    key: Arc<str>,
     series: u32,
-    /// Index of the field list that its last line had: most lines of a series have the same fields in the same order,
-    /// so comparing names replaces a hash look-up for each value.
+    /// Number of the shape that its last line had: most lines of a series have the same fields in the same order.
     shape: u32,
     /// Number of the set of all fields that it ever had, as its row in the table has it.
     set: u32,
+    /// Number of the series whose line came after its own: most windows have the same series in the same order.
+    next: u32,
+}
+
+/// The fields of a line.
+#[derive(Debug)]
+struct Shape {
+    names: Vec<Box<str>>,
+    ids: Vec<u32>,
+    template: Option<Template>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) points: u64,
+    pub(super) samples: u64,
+    /// Least and greatest time, Unix ns.
+    pub(super) times: (i64, i64),
+}
+
+impl Counted {
+    fn add(&mut self, time: i64, samples: usize) {
+        let (first, last) = self.times;
+        self.times = if self.points == 0 { (time, time) } else { (first.min(time), last.max(time)) };
+        self.points += 1;
+        self.samples += samples as u64;
+    }
 }
 
 impl Catalogue {
@@ -39,74 +73,117 @@ impl Catalogue {
         *self = Self::default();
     }
 
-    /// Appends a line to the row and returns the count of its fields.
+    /// Writes the lines of a window that ends at this time into the row.
     pub(super) fn write(
         &mut self,
         tx: &Transaction<'_>,
         row: &mut RowWriter,
-        line: &Line<'_>,
+        text: &str,
         end_ns: i64,
-    ) -> rusqlite::Result<u64> {
-        let known = self.known(tx, line)?;
-        row.point(known.series, line.time.0 as i64 - end_ns, line.fields.len());
-        let shape = &self.shapes[known.shape as usize];
-        for ((_, value), (_, field)) in line.fields.iter().zip(shape) {
-            let cell = match value {
-                Value::Int(v) => Cell::Int(*v),
-                Value::Float(v) => Cell::Float(v.to_bits()),
-                Value::Bool(v) => Cell::Bool(*v),
-                Value::Text(v) => Cell::Text(v),
-            };
-            row.field(*field, cell);
+    ) -> rusqlite::Result<Counted> {
+        let mut counted = Counted { points: 0, samples: 0, times: (end_ns, end_ns) };
+        let mut rest = text;
+        row.clear();
+        while !rest.is_empty() {
+            if let Some((time, samples, len)) = self.write_likely(row, rest, end_ns) {
+                counted.add(time, samples);
+                rest = rest.get(len..).unwrap_or_default();
+                continue;
+            }
+            row.abandon();
+            let mut lines = line::lines(rest);
+            let Some(line) = lines.next() else { break };
+            rest = lines.rest();
+            // `Window` lets only well-formed lines in.
+            let Ok(line) = line else { continue };
+            let time = super::time(line.time.0);
+            let number = self.known(tx, &line)?;
+            let known = &self.series[number as usize];
+            row.begin();
+            for ((_, value), id) in line.fields.iter().zip(&self.shapes[known.shape as usize].ids) {
+                row.field(*id, cell(value));
+            }
+            row.end(known.series, time.wrapping_sub(end_ns));
+            self.came(number);
+            counted.add(time, line.fields.len());
         }
-        Ok(line.fields.len() as u64)
+        Ok(counted)
     }
 
-    fn known(&mut self, tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<Known> {
-        if let Some(known) = self.series.get(line.key)
-            && same_names(&self.shapes[known.shape as usize], line)
-        {
-            return Ok(*known);
+    /// Writes the first line, if it is that of the series that is likely next and looks like its last one: returns its time,
+    /// how many fields it has, and its length.
+    fn write_likely(&mut self, row: &mut RowWriter, text: &str, end_ns: i64) -> Option<(i64, usize, usize)> {
+        let known = self.series.get(self.likely as usize)?;
+        let fields = text.strip_prefix(&*known.key)?.strip_prefix(' ')?;
+        let shape = &self.shapes[known.shape as usize];
+        row.begin();
+        let each = |number: usize, value: Value<'_>| row.field(shape.ids[number], cell(&value));
+        let (time, len) = shape.template.as_ref()?.read(fields, each)?;
+        let time = super::time(time.0);
+        row.end(known.series, time.wrapping_sub(end_ns));
+        let (samples, len) = (shape.ids.len(), known.key.len() + 1 + len);
+        (self.last, self.likely) = (self.likely, known.next);
+        Some((time, samples, len))
+    }
+
+    /// Remembers that a line of this series came.
+    fn came(&mut self, number: u32) {
+        if let Some(before) = self.series.get_mut(self.last as usize) {
+            before.next = number;
         }
+        self.last = number;
+        self.likely = self.series[number as usize].next;
+    }
+
+    /// The number of a line's series, whose shape is then the line's.
+    fn known(&mut self, tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<u32> {
         let shape = self.shape(tx, line)?;
-        let mut known = if let Some(known) = self.series.get(line.key) {
-            *known
-        } else {
-            let (series, fields) = find_series(tx, line)?;
-            Known { series, shape, set: self.sets.number(fields) }
+        let number = match self.numbers.get(line.key) {
+            Some(number) => *number,
+            None => self.find(tx, line)?,
         };
+        let known = &mut self.series[number as usize];
         known.shape = shape;
-        let set = self.sets.with(known.set, &self.shapes[shape as usize]);
+        let set = self.sets.with(known.set, &self.shapes[shape as usize].ids);
         if set != known.set {
             known.set = set;
             tx.prepare_cached("UPDATE series SET fields = ? WHERE id = ?")?
                 .execute((pack_fields(self.sets.get(set)), known.series))?;
         }
-        if let Some(cached) = self.series.get_mut(line.key) {
-            *cached = known;
-            return Ok(known);
-        }
-        if self.series.len() >= MAX_CACHED_SERIES {
-            self.series.clear();
-        }
-        self.series.insert(line.key.into(), known);
-        Ok(known)
+        Ok(number)
     }
 
+    /// Takes a series into memory.
+    fn find(&mut self, tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<u32> {
+        let (series, fields) = find_series(tx, line)?;
+        if self.series.len() >= MAX_CACHED_SERIES {
+            self.series.clear();
+            self.numbers.clear();
+        }
+        let number = self.series.len() as u32;
+        let key: Arc<str> = line.key.into();
+        let set = self.sets.number(fields);
+        self.series.push(Known { key: Arc::clone(&key), series, shape: 0, set, next: number + 1 });
+        self.numbers.insert(key, number);
+        Ok(number)
+    }
+
+    /// The number of the line's shape.
     fn shape(&mut self, tx: &Transaction<'_>, line: &Line<'_>) -> rusqlite::Result<u32> {
-        if let Some(at) = self.shapes.iter().position(|shape| same_names(shape, line)) {
+        let template = Template::of(line);
+        let is = |shape: &Shape| shape.template == template && same_names(&shape.names, line);
+        if let Some(at) = self.shapes.iter().position(is) {
             return Ok(at as u32);
         }
-        let mut shape = Vec::with_capacity(line.fields.len());
-        for (name, _) in &line.fields {
-            shape.push((Box::from(name.as_ref()), self.field(tx, name)?));
-        }
+        let ids = line.fields.iter().map(|(name, _)| self.field(tx, name)).collect::<Result<_, _>>()?;
         if self.shapes.len() >= MAX_SHAPES {
             self.shapes.clear();
             self.series.clear();
+            self.numbers.clear();
             self.sets = FieldSets::default();
         }
-        self.shapes.push(shape);
+        let names = line.fields.iter().map(|(name, _)| Box::from(name.as_ref())).collect();
+        self.shapes.push(Shape { names, ids, template });
         Ok(self.shapes.len() as u32 - 1)
     }
 
@@ -127,8 +204,17 @@ impl Catalogue {
     }
 }
 
-fn same_names(shape: &[(Box<str>, u32)], line: &Line<'_>) -> bool {
-    shape.len() == line.fields.len() && shape.iter().zip(&line.fields).all(|((a, _), (b, _))| **a == **b)
+fn same_names(names: &[Box<str>], line: &Line<'_>) -> bool {
+    names.len() == line.fields.len() && names.iter().zip(&line.fields).all(|(a, (b, _))| **a == **b)
+}
+
+fn cell<'a>(value: &'a Value<'_>) -> Cell<'a> {
+    match value {
+        Value::Int(v) => Cell::Int(*v),
+        Value::Float(v) => Cell::Float(v.to_bits()),
+        Value::Bool(v) => Cell::Bool(*v),
+        Value::Text(v) => Cell::Text(v),
+    }
 }
 
 /// The series' row, made when there is none, and the fields that it had so far.
@@ -170,14 +256,12 @@ impl FieldSets {
     }
 
     /// The number of the set that has these fields, too.
-    fn with(&mut self, number: u32, shape: &[(Box<str>, u32)]) -> u32 {
+    fn with(&mut self, number: u32, shape: &[u32]) -> u32 {
         let known = self.get(number);
-        let new = |field: &u32| known.binary_search(field).is_err();
-        if !shape.iter().any(|(_, field)| new(field)) {
+        if shape.iter().all(|field| known.binary_search(field).is_ok()) {
             return number;
         }
-        let mut fields: Vec<u32> =
-            known.iter().copied().chain(shape.iter().map(|(_, field)| *field)).collect();
+        let mut fields: Vec<u32> = known.iter().chain(shape).copied().collect();
         fields.sort_unstable();
         fields.dedup();
         self.number(fields)

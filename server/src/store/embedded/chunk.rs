@@ -15,6 +15,35 @@ use super::varint::{Bytes, Damaged, put};
 const CHUNK_BYTES: usize = 64 << 10;
 /// Bit in the byte of a column's kind: its places follow; otherwise they are those of its series.
 const OWN_PLACES: u8 = 4;
+/// Bits above it: what the values are.
+const AGGREGATE_SHIFT: u32 = 3;
+
+/// What the values of a column are. All but the first are in slots of steps alone (`summary.rs`), and there where they do not
+/// follow from the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Aggregate {
+    /// The value; over a step, its sum or the last.
+    #[default]
+    Value = 0,
+    /// How much less than the last the least is; of floats, the least.
+    Least = 1,
+    /// How much more than the last the greatest is; of floats, the greatest.
+    Greatest = 2,
+    /// Sum of the distances from the last.
+    Excess = 3,
+    /// How many windows of the step have no value.
+    Missing = 4,
+}
+
+impl Aggregate {
+    fn from_bits(head: u8) -> Result<Self, Damaged> {
+        [Self::Value, Self::Least, Self::Greatest, Self::Excess, Self::Missing]
+            .get(usize::from(head >> AGGREGATE_SHIFT))
+            .copied()
+            .ok_or(Damaged("aggregate"))
+    }
+}
 
 /// Where a column is: field, then series.
 pub(super) type Key = (u32, u32);
@@ -24,6 +53,7 @@ pub(super) type Key = (u32, u32);
 pub(super) struct Packed<'a> {
     /// Its field and series.
     pub(super) key: Key,
+    pub(super) aggregate: Aggregate,
     /// Type of its values.
     pub(super) kind: Kind,
     /// Where it has values (`times.rs`); `None`: at all times of the slot.
@@ -58,14 +88,16 @@ pub(super) struct Layout {
     chunks: Vec<Key>,
     /// Ends of the slot's windows, ascending, where they are not its times.
     ends: Option<Vec<i64>>,
+    /// How many windows each of its times stands for, where it has steps.
+    counts: Option<Vec<u64>>,
     /// Its series in order, and where in `runs` their places are; of no length: at all times.
     series: Vec<(u32, u32, u32)>,
     runs: Vec<u8>,
 }
 
 impl Layout {
-    pub(super) fn new(ends: Option<Vec<i64>>) -> Self {
-        Self { ends, ..Self::default() }
+    pub(super) fn new(ends: Option<Vec<i64>>, counts: Option<Vec<u64>>) -> Self {
+        Self { ends, counts, ..Self::default() }
     }
 
     /// Adds a series, in order of ids; `None`: it is at all times.
@@ -86,9 +118,13 @@ impl Layout {
             put(&mut raw, u64::from(*series));
             last = *field;
         }
-        raw.push(u8::from(self.ends.is_some()));
+        raw.push(u8::from(self.ends.is_some()) | u8::from(self.counts.is_some()) << 1);
         if let Some(ends) = &self.ends {
             put_times(&mut raw, ends);
+        }
+        if let Some(counts) = &self.counts {
+            put(&mut raw, counts.len() as u64);
+            counts.iter().for_each(|count| put(&mut raw, *count));
         }
         put(&mut raw, self.series.len() as u64);
         let mut last = 0;
@@ -110,8 +146,13 @@ impl Layout {
             last = last.checked_add(bytes.index()?).ok_or(Damaged("field"))?;
             layout.chunks.push((last, bytes.index()?));
         }
-        if bytes.byte()? != 0 {
+        let parts = bytes.byte()?;
+        if parts & 1 != 0 {
             layout.ends = Some(take_times(&mut bytes)?);
+        }
+        if parts & 2 != 0 {
+            let count = bytes.index()?;
+            layout.counts = Some((0..count).map(|_| bytes.varint()).collect::<Result<_, _>>()?);
         }
         let mut last = 0_u32;
         for _ in 0..bytes.index()? {
@@ -127,6 +168,12 @@ impl Layout {
     /// Ends of the slot's windows.
     pub(super) fn ends<'a>(&'a self, times: &'a Times) -> &'a [i64] {
         self.ends.as_deref().unwrap_or(&times.0)
+    }
+
+    /// How many windows a time stands for, by its place.
+    pub(super) fn count(&self, place: u32) -> i64 {
+        let count = self.counts.as_ref().and_then(|counts| counts.get(place as usize));
+        count.map_or(1, |count| count.cast_signed())
     }
 
     /// The series that the slot has, in order.
@@ -169,7 +216,8 @@ impl Layout {
             let values = bytes.take(len)?;
             if wanted((field, series)) {
                 let runs = if own.is_some() { own } else { self.runs_of(series)? };
-                each(Packed { key: (field, series), kind: Kind::from_bits(head), runs, values })?;
+                let (aggregate, kind) = (Aggregate::from_bits(head)?, Kind::from_bits(head));
+                each(Packed { key: (field, series), aggregate, kind, runs, values })?;
             }
         }
         Ok(())
@@ -177,8 +225,8 @@ impl Layout {
 }
 
 /// Writes chunks, given their columns in order.
-#[derive(Default)]
 pub(super) struct ChunkWriter {
+    level: i32,
     raw: Vec<u8>,
     values: Vec<u8>,
     last: Key,
@@ -187,11 +235,17 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
+    /// At a level of zstd.
+    pub(super) fn new(level: i32) -> Self {
+        Self { level, raw: Vec::new(), values: Vec::new(), last: (0, 0), zstd: None, done: Vec::new() }
+    }
+
     /// Adds a column; its places, where they are not those of its series.
     pub(super) fn add(
         &mut self,
         layout: &mut Layout,
         key: Key,
+        aggregate: Aggregate,
         places: Option<&[u32]>,
         column: &Column,
     ) -> std::io::Result<()> {
@@ -203,10 +257,11 @@ impl ChunkWriter {
         put(&mut self.raw, u64::from(key.0 - self.last.0));
         put(&mut self.raw, u64::from(key.1 - base));
         self.last = key;
+        let head = column.kind as u8 | (aggregate as u8) << AGGREGATE_SHIFT;
         match places {
-            None => self.raw.push(column.kind as u8),
+            None => self.raw.push(head),
             Some(places) => {
-                self.raw.push(column.kind as u8 | OWN_PLACES);
+                self.raw.push(head | OWN_PLACES);
                 put_runs(&mut self.raw, places);
             }
         }
@@ -220,7 +275,7 @@ impl ChunkWriter {
     fn close(&mut self) -> std::io::Result<()> {
         let zstd = match &mut self.zstd {
             Some(zstd) => zstd,
-            none => none.insert(zstd::bulk::Compressor::new(LEVEL)?),
+            none => none.insert(zstd::bulk::Compressor::new(self.level)?),
         };
         self.done.push(zstd.compress(&self.raw)?);
         self.raw.clear();

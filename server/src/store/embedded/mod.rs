@@ -8,9 +8,13 @@
 mod builder;
 mod bundle;
 mod catalogue;
+mod check;
 mod chunk;
 mod clocks;
 mod column;
+mod compact;
+mod export;
+mod info;
 mod notes;
 mod read;
 mod retain;
@@ -18,28 +22,35 @@ mod roll;
 mod row;
 mod schema;
 mod slot;
+mod step;
 mod stream;
+mod summary;
+mod thin;
 mod times;
 mod total;
+mod upkeep;
 mod varint;
 mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use agent_common::wire::line;
 use agent_common::wire::stored::Stored;
 use link::Backoff;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use check::Checked;
+pub use compact::{Compacted, Compaction};
+pub use export::{Export, ExportError, Exported};
+pub use info::{Held, Info};
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
 pub use view::View;
 
-use self::catalogue::Catalogue;
+use self::catalogue::{Catalogue, Counted};
 use self::row::RowWriter;
-use self::stream::{Due, MAX_RANGES, Stream, find_stream, load_stream, pack_ranges};
+use self::stream::{MAX_RANGES, Stream, find_stream, load_stream, pack_ranges};
 use super::{Health, Note, Store, StoreError, Window, Written};
 
 /// Name of the file in the directory given to [`EmbeddedStore::open`].
@@ -48,19 +59,32 @@ pub const FILE: &str = "metrics.db";
 /// How much is kept.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Samples older than this go, in steps of ten minutes.
+    /// Points are kept as they were written until they are so old.
+    pub written_age: Duration,
+    /// Then one in ten seconds until it is so old, and then one in a minute.
+    pub ten_seconds_age: Duration,
+    /// What is older goes.
     pub max_age: Duration,
-    /// When the file holds more than this, the oldest ten minutes go. The file itself may be larger by what is free in
-    /// it, by the WAL (8 MiB) and by one hour of data.
+    /// When the file holds more than this, the oldest goes. The file itself may be larger by what is free in it, by the
+    /// WAL (8 MiB) and by one hour of data.
     pub max_bytes: u64,
     /// Hard limit on the file in SQLite pages of 4 KiB; [`StoreError::Full`] above it. `None`: the disk is the limit.
     pub max_pages: Option<u32>,
+    /// What a host wrote last is rolled when it was silent for so long.
+    pub silent: Duration,
 }
 
 impl Default for Options {
-    /// Fourteen days, 2 GiB: 300 processes with 8 fields each fill about 80 MB a day (`store_bench`).
+    /// A day, a week, ninety days, 5 GiB: 300 processes with 8 fields each fill about 70 MB on the first day.
     fn default() -> Self {
-        Self { max_age: Duration::from_hours(14 * 24), max_bytes: 2 << 30, max_pages: None }
+        Self {
+            written_age: Duration::from_hours(24),
+            ten_seconds_age: Duration::from_hours(7 * 24),
+            max_age: Duration::from_hours(90 * 24),
+            max_bytes: 5 << 30,
+            max_pages: None,
+            silent: Duration::from_mins(10),
+        }
     }
 }
 
@@ -78,6 +102,12 @@ struct Writer {
     conn: Connection,
     catalogue: Catalogue,
     streams: HashMap<(String, String), Stream>,
+    /// Whether `streams` has all of which something waits to be rolled.
+    complete: bool,
+    /// Whether something may be due beside that.
+    tidy: bool,
+    /// Number of the next window at the head.
+    next: i64,
     row: RowWriter,
     backoff: Backoff,
     /// Rolling and retention have their own: what they fail at must not be tried with every window.
@@ -85,9 +115,6 @@ struct Writer {
     upkeep_from: Instant,
     warnings: VecDeque<String>,
 }
-
-/// Messages kept for [`Health::warnings`].
-const MAX_WARNINGS: usize = 8;
 
 impl EmbeddedStore {
     /// Opens the store in a directory, which is made when it is not there.
@@ -99,10 +126,14 @@ impl EmbeddedStore {
         })?;
         let path = dir.join(FILE);
         let conn = schema::open(&path, options.max_pages)?;
+        let next = roll::next_number(&conn).map_err(|e| schema::error("cannot read", &path, e))?;
         let writer = Writer {
             conn,
+            next,
             catalogue: Catalogue::default(),
             streams: HashMap::new(),
+            complete: false,
+            tidy: true,
             row: RowWriter::default(),
             backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
             upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
@@ -120,6 +151,15 @@ impl EmbeddedStore {
     /// A connection for queries, independent of the writer.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         Reader::open(&self.path)
+    }
+
+    /// Rolls, deletes and puts together all that is due. [`Store::write`] does it piece by piece.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.tidy = true;
+        writer.upkeep(&self.path, &self.options, Duration::MAX);
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
@@ -141,7 +181,7 @@ impl Store for EmbeddedStore {
         match writer.write(windows) {
             Ok(written) => {
                 writer.backoff.succeeded();
-                writer.upkeep(&self.path, &self.options);
+                writer.upkeep(&self.path, &self.options, upkeep::TIME);
                 Ok(written)
             }
             Err(source) => {
@@ -244,7 +284,10 @@ impl Writer {
             if !touched.contains(&stream.id) {
                 touched.push(stream.id);
             }
-            let (points, samples) = write_head(&tx, &mut self.catalogue, &mut self.row, stream.id, window)?;
+            let id = roll::head_ids(stream.id).0 + self.next;
+            self.next += 1;
+            let at = (stream.id, id);
+            let (points, samples) = write_head(&tx, &mut self.catalogue, &mut self.row, at, window)?;
             written.windows += 1;
             written.points += points;
             written.samples += samples;
@@ -261,76 +304,7 @@ impl Writer {
     fn forget(&mut self) {
         self.catalogue.clear();
         self.streams.clear();
-    }
-
-    /// Rolls at most one slot, and deletes what retention says. What fails here is a warning: the windows are stored.
-    fn upkeep(&mut self, path: &Path, options: &Options) {
-        if Instant::now() < self.upkeep_from {
-            return;
-        }
-        let Some((id, due)) = self.streams.values().find_map(|stream| Some((stream.id, stream.due()?)))
-        else {
-            return;
-        };
-        let result = roll::roll(&mut self.conn, id, due).and_then(|()| {
-            if let Some(stream) = self.streams.values_mut().find(|stream| stream.id == id) {
-                stream.recount(&self.conn)?;
-            }
-            if matches!(due, Due::Part(_)) {
-                return Ok(retain::Retained::default());
-            }
-            retain::retain(&mut self.conn, options, options.max_bytes, SystemTime::now())
-        });
-        self.upkept(path, result);
-    }
-
-    /// What can be done so that the next attempt finds room. The WAL goes into the database file, which has free pages
-    /// perhaps, and ends. At our own hard limit the oldest tenth goes; a disk that others have filled is no reason to
-    /// delete.
-    fn make_room(&mut self, path: &Path, options: &Options) {
-        let truncated = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = truncated {
-            tracing::debug!("checkpoint of {}: {error}", path.display());
-        }
-        let Some(max_pages) = options.max_pages else { return };
-        let result = retain::page_count(&self.conn, "page_size").and_then(|size| {
-            let most = u64::from(max_pages) * size / 10 * 9;
-            let retained =
-                retain::retain(&mut self.conn, options, most.min(options.max_bytes), SystemTime::now())?;
-            // All of it is at the head: rolled, it is a tenth.
-            if retained.slots == 0
-                && let Some(stream) = roll::longest_head(&self.conn)?
-            {
-                roll::roll(&mut self.conn, stream, Due::Any)?;
-            }
-            Ok(retained)
-        });
-        self.upkeep_from = Instant::now();
-        self.upkept(path, result);
-    }
-
-    fn upkept(&mut self, path: &Path, result: rusqlite::Result<retain::Retained>) {
-        match result {
-            Ok(retained) => {
-                self.upkeep_backoff.succeeded();
-                if retained.slots > 0 {
-                    tracing::debug!(slots = retained.slots, series = retained.series, "retention deleted");
-                }
-                if retained.series > 0 {
-                    self.catalogue.clear();
-                }
-            }
-            Err(source) => {
-                self.forget();
-                self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
-                let error = schema::error("cannot roll or delete in", path, source);
-                let cause =
-                    std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-                tracing::warn!("{error}{cause}");
-                self.warnings.truncate(MAX_WARNINGS - 1);
-                self.warnings.push_front(format!("{error}{cause}"));
-            }
-        }
+        self.complete = false;
     }
 }
 
@@ -339,26 +313,26 @@ fn write_head(
     tx: &Transaction<'_>,
     catalogue: &mut Catalogue,
     row: &mut RowWriter,
-    stream: i64,
+    (stream, id): (i64, i64),
     window: &Window,
 ) -> rusqlite::Result<(u64, u64)> {
     let end_ns = time(window.head.end.0);
-    let (mut points, mut samples) = (0_u64, 0_u64);
-    let (mut first_ns, mut last_ns) = (end_ns, end_ns);
-    row.clear();
-    // `Window` lets only well-formed lines in.
-    for line in line::lines(&window.lines).flatten() {
-        points += 1;
-        samples += catalogue.write(tx, row, &line, end_ns)?;
-        let at = time(line.time.0);
-        first_ns = if points == 1 { at } else { first_ns.min(at) };
-        last_ns = if points == 1 { at } else { last_ns.max(at) };
-    }
+    let Counted { points, samples, times } = catalogue.write(tx, row, &window.lines, end_ns)?;
     let body = row.finish().map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
     tx.prepare_cached(
-        "INSERT INTO head(stream, seq, end_ns, first_ns, last_ns, points, samples, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO head(id, stream, seq, end_ns, first_ns, last_ns, points, samples, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
-    .execute((stream, seq_bits(window.head.seq), end_ns, first_ns, last_ns, points as i64, samples as i64, body))?;
+    .execute((
+        id,
+        stream,
+        seq_bits(window.head.seq),
+        end_ns,
+        times.0,
+        times.1,
+        points as i64,
+        samples as i64,
+        body,
+    ))?;
     Ok((points, samples))
 }
 

@@ -9,9 +9,9 @@ use agent_common::wire::line::FieldValue;
 use agent_common::wire::stored::Stored;
 use rusqlite::Connection;
 
-use super::chunk::Packed;
-use super::row::{Cell, Item, read, unpack};
+use super::row::{Cell, Item, Kind, Row};
 use super::slot::{self, Slot};
+use super::summary::{self, Summary, Way, way};
 use super::varint::Damaged;
 use super::{catalogue, schema, stream};
 use crate::store::StoreError;
@@ -20,6 +20,10 @@ use crate::store::StoreError;
 const MAX_SAMPLES: usize = 1_000_000;
 /// Most samples that [`Reader::query_steps`] puts together: 128 MB while it does.
 const MAX_STEP_SAMPLES: usize = 8_000_000;
+
+/// Called with series, time and value, and what else is known of a step's; returns how many there were.
+trait Each: FnMut(u32, i64, Cell<'_>, Option<(Kind, Summary)>) -> usize {}
+impl<T: FnMut(u32, i64, Cell<'_>, Option<(Kind, Summary)>) -> usize> Each for T {}
 
 /// Times and values of each series.
 type Found<T> = Vec<(Tags, Vec<(i64, T)>)>;
@@ -77,6 +81,19 @@ pub struct Step {
     pub last: f64,
 }
 
+/// A [`Step`] without its time.
+type Part = Step;
+
+impl Step {
+    fn append(&mut self, next: &Self) {
+        self.count += next.count;
+        self.min = self.min.min(next.min);
+        self.max = self.max.max(next.max);
+        self.sum += next.sum;
+        self.last = next.last;
+    }
+}
+
 /// How much is in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -105,7 +122,7 @@ impl Reader {
 
     /// The samples of the selected series, ordered by tags.
     pub fn query(&self, selection: &Selection) -> Result<Vec<Series>, StoreError> {
-        let found = self.collect(selection, MAX_SAMPLES, |cell| Some(value(cell)))?;
+        let found = self.collect(selection, MAX_SAMPLES, |cell, _| Some(value(cell)))?;
         let samples = |samples: Vec<(i64, FieldValue)>| {
             samples
                 .into_iter()
@@ -122,25 +139,20 @@ impl Reader {
         step: DurNs,
     ) -> Result<Vec<(Tags, Vec<Step>)>, StoreError> {
         let step = step.0.max(1);
-        let steps = |samples: Vec<(i64, f64)>| {
+        let counter = way(&selection.measurement, &selection.field) == Way::Sum;
+        let steps = |parts: Vec<(i64, Part)>| {
             let mut out: Vec<Step> = Vec::new();
-            for (time, value) in samples {
+            for (time, part) in parts {
                 let time = time.cast_unsigned();
                 let start = UnixNs(time - time % step);
                 match out.last_mut() {
-                    Some(last) if last.start == start => {
-                        last.count += 1;
-                        last.min = last.min.min(value);
-                        last.max = last.max.max(value);
-                        last.sum += value;
-                        last.last = value;
-                    }
-                    _ => out.push(Step { start, count: 1, min: value, max: value, sum: value, last: value }),
+                    Some(last) if last.start == start => last.append(&part),
+                    _ => out.push(Step { start, ..part }),
                 }
             }
             out
         };
-        let found = self.collect(selection, MAX_STEP_SAMPLES, number)?;
+        let found = self.collect(selection, MAX_STEP_SAMPLES, |cell, one| part(cell, one, counter))?;
         Ok(found.into_iter().map(|(tags, samples)| (tags, steps(samples))).collect())
     }
 
@@ -150,7 +162,7 @@ impl Reader {
         &self,
         selection: &Selection,
         limit: usize,
-        convert: impl Fn(Cell<'_>) -> Option<T>,
+        convert: impl Fn(Cell<'_>, Option<(Kind, Summary)>) -> Option<T>,
     ) -> Result<Found<T>, StoreError> {
         let tx = self.conn.unchecked_transaction().map_err(|e| self.error(e))?;
         let series = self.matching(selection)?;
@@ -161,9 +173,9 @@ impl Reader {
         let span = super::time(selection.from.0)..super::time(selection.to.0);
         let mut found: HashMap<u32, Vec<(i64, T)>> = HashMap::new();
         let mut count = 0;
-        let mut each = |id: u32, time: i64, cell: Cell<'_>| {
+        let mut each = |id: u32, time: i64, cell: Cell<'_>, summary: Option<(Kind, Summary)>| {
             if span.contains(&time)
-                && let Some(value) = convert(cell)
+                && let Some(value) = convert(cell, summary)
             {
                 count += 1;
                 found.entry(id).or_default().push((time, value));
@@ -188,7 +200,7 @@ impl Reader {
         field: u32,
         span: &Range<i64>,
         limit: usize,
-        each: &mut impl FnMut(u32, i64, Cell<'_>) -> usize,
+        each: &mut impl Each,
     ) -> Result<(), StoreError> {
         let (Some(first), Some(last)) = (series.keys().min(), series.keys().max()) else { return Ok(()) };
         let keys = ((field, *first), (field, *last));
@@ -198,10 +210,10 @@ impl Reader {
         while let Some(row) = rows.next().map_err(|e| self.error(e))? {
             let slot = Slot::read(row).map_err(|e| self.error(e))?;
             let mut count = 0;
-            let column = |packed: Packed<'_>| {
-                packed.each(&slot.times, |time, cell| count = each(packed.key.1, time, cell))
-            };
-            slot.columns(tx, keys, |(_, id)| series.contains_key(&id), column).map_err(|e| self.error(e))?;
+            slot.summaries(tx, keys, |(_, id)| series.contains_key(&id), |(_, id), time, cell, one| {
+                count = each(id, time, cell, one);
+            })
+            .map_err(|e| self.error(e))?;
             if count > limit {
                 return Err(StoreError::TooMuch { limit });
             }
@@ -216,7 +228,7 @@ impl Reader {
         field: u32,
         span: &Range<i64>,
         limit: usize,
-        each: &mut impl FnMut(u32, i64, Cell<'_>) -> usize,
+        each: &mut impl Each,
     ) -> Result<(), StoreError> {
         let sql = |e| self.error(e);
         let mut statement = tx
@@ -226,20 +238,20 @@ impl Reader {
         while let Some(row) = rows.next().map_err(sql)? {
             let end: i64 = row.get(0).map_err(sql)?;
             let body = row.get_ref(1).and_then(|v| Ok(v.as_blob()?)).map_err(sql)?;
-            let raw = unpack(body).map_err(|e| schema::damaged(&self.path, e))?;
+            let window = Row::unpack(body).map_err(|e| schema::damaged(&self.path, e))?;
             let (mut at, mut count) = (None, 0);
-            read(&raw, |item| match item {
+            let item = |item: Item<'_>| match item {
                 Item::Point(id, distance) => {
                     at = series.contains_key(&id).then_some((id, end.wrapping_add(distance)));
                 }
                 Item::Field(id, cell) if id == field => {
                     if let Some((series, time)) = at {
-                        count = each(series, time, cell);
+                        count = each(series, time, cell, None);
                     }
                 }
                 Item::Field(..) => {}
-            })
-            .map_err(|e| schema::damaged(&self.path, e))?;
+            };
+            window.read(item).map_err(|e| schema::damaged(&self.path, e))?;
             if count > limit {
                 return Err(StoreError::TooMuch { limit });
             }
@@ -309,6 +321,10 @@ impl Reader {
             .map_err(|e| self.error(e))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn conn(&self) -> &Connection {
         &self.conn
     }
@@ -349,13 +365,25 @@ fn value(cell: Cell<'_>) -> FieldValue {
     }
 }
 
-fn number(cell: Cell<'_>) -> Option<f64> {
-    match cell {
-        Cell::Int(v) => Some(v as f64),
-        Cell::Float(bits) => Some(f64::from_bits(bits)),
-        Cell::Bool(v) => Some(f64::from(u8::from(v))),
-        Cell::Text(_) => None,
+/// A value, or what is left of those of a step; a text is none.
+fn part(cell: Cell<'_>, summary: Option<(Kind, Summary)>, counter: bool) -> Option<Part> {
+    let value = match cell {
+        Cell::Int(v) => v as f64,
+        Cell::Float(bits) => f64::from_bits(bits),
+        Cell::Bool(v) => f64::from(u8::from(v)),
+        Cell::Text(_) => return None,
+    };
+    let one = Step { start: UnixNs(0), count: 1, min: value, max: value, sum: value, last: value };
+    let Some((kind, summary)) = summary else { return Some(one) };
+    let count = summary.count.max(1).cast_unsigned();
+    if counter {
+        // Of the amounts the sum alone is known.
+        let mean = value / count as f64;
+        return Some(Step { count, min: mean, max: mean, last: mean, ..one });
     }
+    let number = |value| summary::number(kind, value);
+    let (min, max) = (number(summary.least), number(summary.greatest));
+    Some(Step { count, min, max, sum: summary.sum(kind), ..one })
 }
 
 pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {

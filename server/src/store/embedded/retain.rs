@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-use super::row::{Item, read, unpack};
+use super::row::{Frame, Row};
 use super::slot::{self, Slot, chunk_ids};
 use super::{Options, schema};
 
@@ -16,9 +16,27 @@ pub(super) struct Retained {
     pub(super) slots: u64,
     /// Series deleted: their ids must be forgotten.
     pub(super) series: u64,
+    /// Pages given back to the file system.
+    pub(super) pages: u64,
 }
 
-/// Deletes the slots that are too old, then the oldest until the store holds at most `max_bytes`.
+/// Slots deleted and pages given back at once: some 20 ms.
+const SLOTS_AT_ONCE: u64 = 8;
+const PAGES_AT_ONCE: u64 = 512;
+/// Fewer free pages than these are not worth it.
+const MIN_FREE_PAGES: u64 = 64;
+
+/// Time of the newest sample, Unix ns, or now, if that is earlier: a collector with a wrong clock must not delete everything
+/// (data from the future), nor may this host's.
+pub(super) fn newest(conn: &Connection, now: SystemTime) -> rusqlite::Result<Option<i64>> {
+    let newest: Option<i64> =
+        conn.prepare_cached("SELECT max(last_ns) FROM slot")?.query_row([], |row| row.get(0))?;
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
+    Ok(newest.map(|newest| newest.min(i64::try_from(now).unwrap_or(i64::MAX))))
+}
+
+/// Deletes some of the slots that are too old, or of the oldest while the store holds more than `max_bytes`; if it returns
+/// nothing deleted and nothing given back, all is done.
 pub(super) fn retain(
     conn: &mut Connection,
     options: &Options,
@@ -26,29 +44,26 @@ pub(super) fn retain(
     now: SystemTime,
 ) -> rusqlite::Result<Retained> {
     let mut retained = Retained::default();
-    let newest: Option<i64> = conn.query_row("SELECT max(last_ns) FROM slot", [], |row| row.get(0))?;
-    let Some(newest) = newest else { return Ok(retained) };
-    // A collector with a wrong clock must not delete everything (data from the future), nor may this host's.
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
-    let now = i64::try_from(now).unwrap_or(i64::MAX).min(newest);
-    let oldest = now.saturating_sub(i64::try_from(options.max_age.as_nanos()).unwrap_or(i64::MAX));
-    while let Some(slot) = oldest_slot(conn, oldest)? {
-        delete(conn, slot)?;
-        retained.slots += 1;
-    }
-    while used_bytes(conn)? > max_bytes
-        && let Some(slot) = oldest_slot(conn, i64::MAX)?
+    let Some(newest) = newest(conn, now)? else { return Ok(retained) };
+    let oldest = newest.saturating_sub(i64::try_from(options.max_age.as_nanos()).unwrap_or(i64::MAX));
+    let mut time = None;
+    // All of one time go together: a running sum begins where no host has anything before.
+    while let Some((slot, end_ns)) = oldest_slot(conn)?
+        && (time == Some(end_ns)
+            || retained.slots < SLOTS_AT_ONCE && (end_ns < oldest || used_bytes(conn)? > max_bytes))
     {
         delete(conn, slot)?;
         retained.slots += 1;
+        time = Some(end_ns);
     }
     if retained.slots > 0 {
         retained.series = forget_series(conn)?;
-        // Gives pages back to the file system when the limit was lowered; what the next ten minutes need stays.
-        let (free, all) = (page_count(conn, "freelist_count")?, page_count(conn, "page_count")?);
-        if free > all / 4 {
-            conn.execute_batch(&format!("PRAGMA incremental_vacuum({})", free - all / 8))?;
-        }
+    }
+    // Gives pages back to the file system when the limit was lowered; what the next ten minutes need stays.
+    let (free, all) = (page_count(conn, "freelist_count")?, page_count(conn, "page_count")?);
+    if free > all / 4 && free - all / 8 >= MIN_FREE_PAGES {
+        retained.pages = (free - all / 8).min(PAGES_AT_ONCE);
+        conn.execute_batch(&format!("PRAGMA incremental_vacuum({})", retained.pages))?;
     }
     Ok(retained)
 }
@@ -67,12 +82,11 @@ fn forget_series(conn: &mut Connection) -> rusqlite::Result<u64> {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             // A damaged row is counted when it is rolled.
-            let Ok(raw) = unpack(row.get_ref(0)?.as_blob()?) else { continue };
-            let _ = read(&raw, |item| {
-                if let Item::Point(series, _) = item {
-                    gone.remove(&series);
-                }
-            });
+            let Ok(window) = Row::unpack(row.get_ref(0)?.as_blob()?) else { continue };
+            let Ok(frame) = Frame::read(window.look()) else { continue };
+            for point in &frame.points {
+                gone.remove(&point.series);
+            }
         }
     }
     if !gone.is_empty() {
@@ -97,10 +111,10 @@ fn forget_series(conn: &mut Connection) -> rusqlite::Result<u64> {
     Ok(gone.len() as u64)
 }
 
-/// The slot with the oldest end, if that is before `before`.
-fn oldest_slot(conn: &Connection, before: i64) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT id FROM slot WHERE end_ns < ? ORDER BY end_ns LIMIT 1")?
-        .query_row([before], |row| row.get(0))
+/// The slot with the oldest end, and that end.
+fn oldest_slot(conn: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
+    conn.prepare_cached("SELECT id, end_ns FROM slot ORDER BY end_ns LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }
 

@@ -7,9 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::builder::{Builder, Rolled};
 use super::retain::count_deleted;
-use super::row::unpack;
+use super::row::Row;
 use super::slot::{self, Slot, chunk_ids, damaged};
+use super::step::{Step, WRITTEN};
 use super::stream::Due;
+use super::times::LEVEL;
 use super::total;
 use super::varint::Damaged;
 
@@ -18,7 +20,9 @@ use super::varint::Damaged;
 pub(super) const SLOT_NS: i64 = 600 * 1_000_000_000;
 /// A slot is closed before its ten minutes are over when it has so many samples, so that rolling takes some
 /// 25 MiB of memory (17 MiB were measured for 300 processes with 8 fields, which make 1.4 million).
-const MAX_SLOT_SAMPLES: usize = 2_000_000;
+pub(super) const MAX_SLOT_SAMPLES: usize = 2_000_000;
+/// zstd level of parts: they live ten minutes, so time counts.
+const PART_LEVEL: i32 = 1;
 /// A damaged row of the head is moved out of the way under this name in `deleted`.
 const DAMAGED: &str = "damaged head windows";
 /// A damaged part, likewise.
@@ -29,16 +33,41 @@ pub(super) fn slot_of(end_ns: i64) -> i64 {
     end_ns.div_euclid(SLOT_NS)
 }
 
+/// Bits of the id of a window at the head that are its number: its stream is above them.
+const HEAD_BITS: u32 = 40;
+
+/// First and last id that windows of a stream at the head can have.
+pub(super) fn head_ids(stream: i64) -> (i64, i64) {
+    (stream << HEAD_BITS, ((stream + 1) << HEAD_BITS) - 1)
+}
+
+/// The number of the next window at the head: they rise in the order of arrival.
+pub(super) fn next_number(conn: &Connection) -> rusqlite::Result<i64> {
+    let mask = (1_i64 << HEAD_BITS) - 1;
+    let last: Option<i64> = conn.query_row("SELECT max(id & ?) FROM head", [mask], |row| row.get(0))?;
+    Ok(last.unwrap_or(0) + 1)
+}
+
 /// First time of a slot, and the time past its last.
 fn slot_bounds(slot: i64) -> (i64, i64) {
     (slot.saturating_mul(SLOT_NS), slot.saturating_add(1).saturating_mul(SLOT_NS))
 }
 
 /// What a slot's row says beside what its points say.
-#[derive(Default)]
-struct Counted {
-    windows: i64,
-    points: i64,
+#[derive(Debug, Default)]
+pub(super) struct Counted {
+    pub(super) windows: i64,
+    pub(super) points: i64,
+}
+
+/// What a slot is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) stream: i64,
+    pub(super) end_ns: i64,
+    pub(super) step: Step,
+    pub(super) part: i64,
+    pub(super) summed: bool,
 }
 
 /// Rolls what is due of a stream, at most one slot. One transaction a slot: after a crash in the middle the windows are
@@ -51,7 +80,11 @@ pub(super) fn roll(conn: &mut Connection, stream: i64, due: Due) -> rusqlite::Re
     let mut builder = Builder::default();
     let mut counted = Counted::default();
     if !part {
-        take_parts(&tx, stream, to, &mut builder, &mut counted)?;
+        let parts: Vec<i64> = tx
+            .prepare_cached("SELECT id FROM slot WHERE stream = ? AND part = 1 AND end_ns = ? ORDER BY id")?
+            .query_map((stream, to), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        take_slots(&tx, &parts, &mut builder, &mut counted, |_| ())?;
     }
     // The parts alone may fill the slot.
     if builder.samples() < MAX_SLOT_SAMPLES {
@@ -62,7 +95,8 @@ pub(super) fn roll(conn: &mut Connection, stream: i64, due: Due) -> rusqlite::Re
         total::add(&tx, stream, to, &builder)?;
     }
     // After the deletion, whose pages it takes: a full store can still be rolled.
-    insert(&tx, (stream, to, part), &counted, builder)?;
+    let place = Place { stream, end_ns: to, step: WRITTEN, part: part.into(), summed: true };
+    insert(&tx, place, &counted, builder, None)?;
     tx.commit()
 }
 
@@ -75,32 +109,31 @@ fn choose(tx: &Connection, stream: i64, due: Due) -> rusqlite::Result<Option<i64
         Due::Any => (i64::MAX, i64::MAX),
     };
     let head: Option<i64> = tx
-        .prepare_cached("SELECT min(end_ns) FROM head WHERE stream = ? AND (end_ns < ? OR end_ns >= ?)")?
-        .query_row((stream, open_from, open_to), |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT min(end_ns) FROM head WHERE id BETWEEN ? AND ? AND (end_ns < ? OR end_ns >= ?)",
+        )?
+        .query_row((head_ids(stream).0, head_ids(stream).1, open_from, open_to), |row| row.get(0))?;
     let parts: Option<i64> = tx
         .prepare_cached("SELECT min(end_ns) FROM slot WHERE stream = ? AND part = 1 AND end_ns <> ?")?
         .query_row((stream, open_to), |row| row.get(0))?;
     Ok(head.into_iter().chain(parts.map(|end| end - 1)).map(slot_of).min())
 }
 
-/// Moves the parts of ten minutes into the builder.
-fn take_parts(
+/// Moves slots into the builder, until it is full.
+pub(super) fn take_slots(
     tx: &Connection,
-    stream: i64,
-    end_ns: i64,
+    ids: &[i64],
     builder: &mut Builder,
     counted: &mut Counted,
+    mut each: impl FnMut(&Slot),
 ) -> rusqlite::Result<()> {
-    let parts: Vec<i64> = tx
-        .prepare_cached("SELECT id FROM slot WHERE stream = ? AND part = 1 AND end_ns = ? ORDER BY id")?
-        .query_map((stream, end_ns), |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for id in parts {
+    for id in ids {
         if builder.samples() >= MAX_SLOT_SAMPLES {
             break;
         }
         let sql = format!("{} WHERE id = ?", slot::SELECT);
         let read = tx.prepare_cached(&sql)?.query_row([id], Slot::read).and_then(|slot| {
+            each(&slot);
             let places = builder.add_slot(&slot.times, slot.ends());
             let all = ((0, 0), (u32::MAX, u32::MAX));
             slot.columns(tx, all, |_| true, |packed| builder.add_column(&packed, &places))
@@ -108,7 +141,9 @@ fn take_parts(
         let (windows, points): (i64, i64) = tx
             .prepare_cached("DELETE FROM slot WHERE id = ? RETURNING windows, points")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        tx.prepare_cached("DELETE FROM chunk WHERE id BETWEEN ? AND ?")?.execute(chunk_ids(id))?;
+        for sql in ["DELETE FROM chunk WHERE id BETWEEN ? AND ?", "DELETE FROM bundle WHERE id BETWEEN ? AND ?"] {
+            tx.prepare_cached(sql)?.execute(chunk_ids(*id))?;
+        }
         match read {
             Ok(()) => {
                 counted.windows += windows;
@@ -134,18 +169,19 @@ fn take_head(
     let mut lost = 0_i64;
     {
         let mut statement = tx.prepare_cached(
-            "SELECT id, end_ns, points, body FROM head WHERE stream = ? AND end_ns >= ? AND end_ns <= ? ORDER BY id",
+            "SELECT id, end_ns, points, body FROM head WHERE id BETWEEN ? AND ? AND end_ns >= ? AND end_ns <= ? ORDER BY id",
         )?;
-        let mut rows = statement.query((stream, from, to - 1))?;
+        let (first, last) = head_ids(stream);
+        let mut rows = statement.query((first, last, from, to - 1))?;
         while let Some(row) = rows.next()? {
-            let raw = unpack(row.get_ref(3)?.as_blob()?);
+            let window = Row::unpack(row.get_ref(3)?.as_blob()?);
             let end_ns = row.get(1)?;
-            match raw.and_then(|raw| builder.add(&raw, end_ns)) {
+            match window.and_then(|window| builder.add(&window, end_ns)) {
                 Ok(()) => {
                     counted.windows += 1;
                     counted.points += row.get::<_, i64>(2)?;
                 }
-                // What could be read of it is kept; the rest is lost and counted, and does not stop the others.
+                // It is lost and counted, and does not stop the others.
                 Err(Damaged(_)) => lost += 1,
             }
             taken.push(row.get::<_, i64>(0)?);
@@ -168,14 +204,18 @@ pub(super) fn longest_head(conn: &Connection) -> rusqlite::Result<Option<i64>> {
         .optional()
 }
 
-fn insert(
+/// Writes what was gathered as a slot.
+pub(super) fn insert(
     tx: &Connection,
-    (stream, end_ns, part): (i64, i64, bool),
+    place: Place,
     counted: &Counted,
     builder: Builder,
+    counts: Option<Vec<u64>>,
 ) -> rusqlite::Result<()> {
+    let Place { stream, end_ns, step, part, summed } = place;
     let failed = |e: std::io::Error| rusqlite::Error::ToSqlConversionFailure(e.into());
-    let Rolled { times, layout, chunks, samples } = builder.finish().map_err(failed)?;
+    let level = if part == 0 { LEVEL } else { PART_LEVEL };
+    let Rolled { times, layout, chunks, samples } = builder.finish(level, counts).map_err(failed)?;
     if times.0.is_empty() && counted.windows == 0 {
         return Ok(());
     }
@@ -183,8 +223,8 @@ fn insert(
     let packed = layout.pack().map_err(failed)?;
     let id: i64 = tx
         .prepare_cached(
-            "INSERT INTO slot(stream, end_ns, first_ns, last_ns, windows, points, samples, bytes, times, layout, part)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO slot(stream, end_ns, first_ns, last_ns, windows, points, samples, bytes, times, layout, part, step, summed)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         )?
         .query_row(
             rusqlite::params![
@@ -198,7 +238,9 @@ fn insert(
                 (bytes + packed.len()) as i64,
                 times.pack().map_err(failed)?,
                 packed,
-                part
+                part,
+                step.ns,
+                summed
             ],
             |row| row.get(0),
         )?;
@@ -209,7 +251,7 @@ fn insert(
     for (number, body) in chunks.iter().enumerate() {
         statement.execute((chunk_ids(id).0 + number as i64, body))?;
     }
-    if !part {
+    if part != 1 {
         let mut statement = tx.prepare_cached("UPDATE series SET last_slot = ? WHERE id = ?")?;
         for series in layout.series() {
             statement.execute((id, series))?;

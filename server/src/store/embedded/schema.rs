@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// `PRAGMA application_id`: "s7mp". Tells `file` and us whose file this is.
 const APPLICATION_ID: i32 = 0x7337_6d70;
 /// `PRAGMA user_version`: of the tables and of the bytes in them.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// How long to wait for another process' lock: readers never hold one for long, a backup may.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -73,8 +73,21 @@ CREATE TABLE total(
     series INTEGER NOT NULL, slot INTEGER NOT NULL, sums BLOB NOT NULL, PRIMARY KEY(series, slot)) WITHOUT ROWID;
 ";
 
+/// Since version 4.
+/// * `head.id`: stream × 2^40 + number, so that those of a stream lie together.
+/// * `slot.step`: 0: points as they were written; otherwise one point in so many ns (`thin.rs`); `part` is then 2 as long as it
+///   will be put together with others.
+/// * `slot.summed`: 0: running sums do not have it.
+const STEPS: &str = "
+UPDATE head SET id = (stream << 40) | id;
+ALTER TABLE slot ADD COLUMN step INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE slot ADD COLUMN summed INTEGER NOT NULL DEFAULT 1;
+UPDATE slot SET summed = 0 WHERE layout IS NULL;
+CREATE INDEX slot_step ON slot(step, part, end_ns);
+";
+
 /// What each version added to the one before, the first first.
-const VERSIONS: [&str; VERSION as usize] = [TABLES, NOTES, COLUMNS];
+const VERSIONS: [&str; VERSION as usize] = [TABLES, NOTES, COLUMNS, STEPS];
 
 /// Opens the database for writing and makes the tables when they are not there.
 ///
@@ -143,8 +156,16 @@ fn setup(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
 
 /// Opens the database of another process for reading.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
-    let what = "cannot open for reading";
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    open_with(path, "cannot open for reading", OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens the database of another process, which goes on writing.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    open_with(path, "cannot open", OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn open_with(path: &Path, what: &str, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|e| error(what, path, e))?;
     conn.busy_timeout(BUSY).map_err(|e| error(what, path, e))?;
     let id: i32 = pragma(&conn, "application_id").map_err(|e| error(what, path, e))?;

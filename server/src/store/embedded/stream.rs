@@ -1,6 +1,7 @@
 //! What the writer remembers of a stream: its windows' numbers, and how many of them wait at the head.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use agent_common::wire::stored::RangeSet;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
@@ -20,6 +21,8 @@ pub(super) struct Stream {
     pub(super) open: i64,
     /// Windows in a row that belong to it.
     pub(super) calm: u64,
+    /// When that was.
+    arrived: Instant,
 }
 
 /// A slot is rolled when so many windows in a row belonged to another one. At a slot's border windows of both may come
@@ -42,7 +45,7 @@ pub(super) enum Due {
 
 impl Stream {
     fn new(id: i64, stored: RangeSet) -> Self {
-        Self { id, stored, head: HashMap::new(), parts: HashSet::new(), open: i64::MIN, calm: 0 }
+        Self { id, stored, head: HashMap::new(), parts: HashSet::new(), open: i64::MIN, calm: 0, arrived: Instant::now() }
     }
 
     pub(super) fn arrived(&mut self, end_ns: i64) {
@@ -50,10 +53,14 @@ impl Stream {
         *self.head.entry(slot).or_default() += 1;
         self.calm = if self.open == slot { self.calm + 1 } else { 1 };
         self.open = slot;
+        self.arrived = Instant::now();
     }
 
-    /// Whether to roll now, and what.
-    pub(super) fn due(&self) -> Option<Due> {
+    /// Whether to roll now, and what. Of a stream that was silent for so long it is all there is.
+    pub(super) fn due(&self, silent: Duration) -> Option<Due> {
+        if !(self.head.is_empty() && self.parts.is_empty()) && self.arrived.elapsed() >= silent {
+            return Some(Due::Any);
+        }
         if self.head.values().sum::<u64>() > MAX_HEAD_WINDOWS {
             let crowded = self.head.get(&self.open).is_some_and(|open| *open > MAX_HEAD_WINDOWS / 2);
             return Some(if crowded { Due::Any } else { Due::Except(self.open) });
@@ -89,8 +96,8 @@ pub(super) fn load_stream(conn: &Connection, host: &str, name: &str) -> rusqlite
 /// How many windows of each slot are at the head.
 fn head_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashMap<i64, u64>> {
     let mut slots = HashMap::new();
-    let mut statement = conn.prepare_cached("SELECT end_ns FROM head WHERE stream = ?")?;
-    let mut rows = statement.query([stream])?;
+    let mut statement = conn.prepare_cached("SELECT end_ns FROM head WHERE id BETWEEN ? AND ?")?;
+    let mut rows = statement.query(roll::head_ids(stream))?;
     while let Some(row) = rows.next()? {
         *slots.entry(roll::slot_of(row.get(0)?)).or_default() += 1;
     }
@@ -102,6 +109,16 @@ fn part_slots(conn: &Connection, stream: i64) -> rusqlite::Result<HashSet<i64>> 
     conn.prepare_cached("SELECT DISTINCT end_ns FROM slot WHERE stream = ? AND part = 1")?
         .query_map([stream], |row| Ok(roll::slot_of(row.get::<_, i64>(0)? - 1)))?
         .collect()
+}
+
+/// Host and name of the streams of which something waits to be rolled.
+pub(super) fn waiting(conn: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    conn.prepare_cached(
+        "SELECT host, name FROM stream WHERE EXISTS (SELECT 1 FROM slot WHERE part = 1 AND slot.stream = stream.id)
+         OR EXISTS (SELECT 1 FROM head WHERE head.id BETWEEN stream.id << 40 AND (stream.id + 1 << 40) - 1)",
+    )?
+    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
 }
 
 pub(super) fn find_stream(tx: &Transaction<'_>, host: &str, name: &str) -> rusqlite::Result<Stream> {

@@ -11,9 +11,11 @@ use agent_common::wire::registry::{self, Kind as Behaviour};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::builder::{Builder, Placed};
+pub(super) use super::roll::SLOT_NS;
 use super::roll::slot_of;
 use super::row::{Cell, Kind};
 use super::slot::{self, Slot, damaged};
+use super::step::{BEGIN, MINUTE};
 use super::varint::{Bytes, Damaged, put};
 
 /// Sums by field.
@@ -41,10 +43,44 @@ pub(super) fn before(conn: &Connection, series: u32, field: u32, slot: i64) -> r
     Ok(sums.get(&field).copied().unwrap_or(0))
 }
 
-/// Number of the oldest slot that is there: sums before it are known at its beginning alone.
+/// Number of the oldest ten minutes that are there: sums before them are known at their beginning alone.
 pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<i64> {
-    let end: Option<i64> = conn.query_row("SELECT min(end_ns) FROM slot", [], |row| row.get(0))?;
-    Ok(end.map_or(i64::MAX, |end| slot_of(end - 1)))
+    let sql = format!(
+        "SELECT min({BEGIN}) FROM slot WHERE end_ns <= (SELECT min(end_ns) FROM slot) + ?"
+    );
+    let begin: Option<i64> = conn.prepare_cached(&sql)?.query_row([MINUTE.slot_ns], |row| row.get(0))?;
+    Ok(begin.map_or(i64::MAX, slot_of))
+}
+
+/// Number of the ten minutes from which on amounts must be read for running sums from this time on: what was put together over
+/// steps is known at the beginning of its slot alone.
+pub(super) fn first(conn: &Connection, from_ns: i64) -> rusqlite::Result<i64> {
+    let sql = format!(
+        "SELECT min({BEGIN}) FROM slot WHERE step > 0 AND end_ns > ?1 AND end_ns <= ?2 AND {BEGIN} <= ?1"
+    );
+    let begin: Option<i64> = conn
+        .prepare_cached(&sql)?
+        .query_row((from_ns, from_ns.saturating_add(MINUTE.slot_ns)), |row| row.get(0))?;
+    let first = begin.map_or(i64::MAX, slot_of).min(slot_of(from_ns));
+    Ok(oldest(conn)?.max(first))
+}
+
+/// Deletes the sums of these series within a slot, but for the last: nothing asks for them any more.
+pub(super) fn forget_within(
+    tx: &Connection,
+    series: impl Iterator<Item = u32>,
+    begin_ns: i64,
+    end_ns: i64,
+) -> rusqlite::Result<()> {
+    let (first, last) = (slot_of(begin_ns), slot_of(end_ns - 1));
+    let mut statement = tx.prepare_cached(
+        "DELETE FROM total WHERE series = ?1 AND slot >= ?2
+         AND slot < (SELECT max(slot) FROM total WHERE series = ?1 AND slot BETWEEN ?2 AND ?3)",
+    )?;
+    for id in series {
+        statement.execute((id, first, last))?;
+    }
+    Ok(())
 }
 
 /// Adds the amounts of ten minutes that are being rolled to the running sums at their end, and to later ones: these
@@ -81,7 +117,7 @@ pub(super) fn add(tx: &Connection, stream: i64, end_ns: i64, builder: &Builder) 
     Ok(())
 }
 
-fn counter_ids(tx: &Connection, measurement: &str) -> rusqlite::Result<HashSet<u32>> {
+pub(super) fn counter_ids(tx: &Connection, measurement: &str) -> rusqlite::Result<HashSet<u32>> {
     let mut ids = HashSet::new();
     for name in counters(measurement) {
         let found = tx
@@ -151,7 +187,7 @@ fn replaced(
 ) -> rusqlite::Result<HashMap<(u32, u32), i64>> {
     let sql = format!(
         "{} WHERE end_ns = ? AND stream IN (SELECT id FROM stream WHERE host = (SELECT host FROM stream WHERE id = ?))
-         AND part = 0 ORDER BY id",
+         AND part = 0 AND step = 0 ORDER BY id",
         slot::SELECT
     );
     let mut others: Vec<Slot> =

@@ -11,7 +11,7 @@ mod gather;
 mod names;
 mod samples;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -19,14 +19,16 @@ use promql::{Labels, Matcher, NAME, ReadError, Series, SeriesIter, Span};
 use rusqlite::Transaction;
 
 use self::gather::{Column, Gathered, Slots};
-use self::names::Plan;
-use super::roll::{SLOT_NS, slot_of};
+use self::names::{Metric, Plan};
+use super::roll::SLOT_NS;
 use super::{Reader, catalogue, total};
 use crate::store::StoreError;
 
 /// Encoded bytes that one pass over the slots may take into memory: 24 hours of 250 busy series. What is above waits for
 /// another pass.
 const PASS_BYTES: usize = 24 << 20;
+/// From so many series on, a query looks up those of its span one by one.
+const MANY_SERIES: u32 = 20_000;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
 
@@ -36,6 +38,17 @@ pub struct View<'a> {
     reader: &'a Reader,
     tx: Transaction<'a>,
     pass_bytes: usize,
+    end: End<'a>,
+}
+
+/// Whether a query's time is over.
+#[derive(Clone, Copy)]
+struct End<'a>(Option<&'a dyn Fn() -> bool>);
+
+impl std::fmt::Debug for End<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "an end" } else { "none" })
+    }
 }
 
 impl Reader {
@@ -48,15 +61,50 @@ impl Reader {
     /// the slots.
     pub fn view_in_passes(&self, pass_bytes: usize) -> Result<View<'_>, StoreError> {
         let tx = self.conn().unchecked_transaction().map_err(|e| self.error(e))?;
-        Ok(View { reader: self, tx, pass_bytes })
+        Ok(View { reader: self, tx, pass_bytes, end: End(None) })
+    }
+}
+
+impl<'a> View<'a> {
+    /// Gives up in the middle of reading when this says so.
+    #[must_use]
+    pub fn until(self, over: &'a dyn Fn() -> bool) -> Self {
+        Self { end: End(Some(over)), ..self }
     }
 }
 
 impl View<'_> {
     fn failed(&self, source: rusqlite::Error) -> ReadError {
+        if self.end.0.is_some_and(|over| over()) {
+            return ReadError { message: "its time is over".to_owned() };
+        }
         let error = self.reader.error(source);
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         ReadError { message: format!("{error}{cause}") }
+    }
+}
+
+impl View<'_> {
+    /// Calls with the tags of each series that fulfils the conditions in this span, and its metrics.
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        span: Span,
+        each: impl FnMut(&str, &mut dyn Iterator<Item = &Metric>),
+    ) -> Result<(), ReadError> {
+        let failed = |e| self.failed(e);
+        let plan = Plan::new(&self.tx, matchers).map_err(failed)?;
+        let Range { start, end } = times(span);
+        // A series that begins just after has a running sum before.
+        let end = end.saturating_add(samples::AFTER_NS);
+        let alive = gather::alive(&self.tx, &(start..end)).map_err(failed)?;
+        plan.each(&self.tx, matchers, &alive, each).map_err(failed)
+    }
+
+    /// Whether looking at the series of a span beats looking at all.
+    fn has_many_series(&self) -> rusqlite::Result<bool> {
+        let last: Option<u32> = self.tx.query_row("SELECT max(id) FROM series", [], |row| row.get(0))?;
+        Ok(last.is_some_and(|last| last > MANY_SERIES))
     }
 }
 
@@ -67,18 +115,24 @@ fn times(span: Span) -> Range<i64> {
 
 impl promql::Reader for View<'_> {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
-        let mut plan = Plan::new(&self.tx, matchers).map_err(|e| self.failed(e))?;
-        let waiting = plan.series(&self.tx, matchers).map_err(|e| self.failed(e))?;
+        let failed = |e| self.failed(e);
+        let mut plan = Plan::new(&self.tx, matchers).map_err(failed)?;
         let times = times(span);
-        let first = total::oldest(&self.tx).map_err(|e| self.failed(e))?.max(slot_of(times.start));
+        let first = total::first(&self.tx, times.start).map_err(failed)?;
         let read = if plan.has_totals() {
             // The amounts since the last sums that are kept, and the window after the last: a series that is in it again
             // has its sum in the last, too.
-            first.saturating_mul(SLOT_NS)..times.end.saturating_add(samples::MAX_WINDOW_GAP_NS)
+            first.saturating_mul(SLOT_NS)..times.end.saturating_add(samples::AFTER_NS)
         } else {
             times
         };
-        let slots = Slots::find(&self.tx, read, plan.has_totals()).map_err(|e| self.failed(e))?;
+        let slots = Slots::find(&self.tx, read, plan.has_totals()).map_err(failed)?;
+        let alive = if self.has_many_series().map_err(failed)? {
+            Some(slots.alive(&self.tx, plan.has_totals()).map_err(failed)?)
+        } else {
+            None
+        };
+        let waiting = plan.series(&self.tx, matchers, alive.as_ref()).map_err(failed)?;
         Ok(Box::new(Selected {
             view: self,
             plan,
@@ -92,12 +146,39 @@ impl promql::Reader for View<'_> {
     }
 
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
-        let plan = Plan::new(&self.tx, matchers).map_err(|e| self.failed(e))?;
-        let Range { start, end } = times(span);
-        // A series that begins just after has a running sum before.
-        let end = end.saturating_add(samples::MAX_WINDOW_GAP_NS);
-        let alive = gather::alive(&self.tx, &(start..end)).map_err(|e| self.failed(e))?;
-        plan.labels(&self.tx, matchers, &alive).map_err(|e| self.failed(e))
+        let mut all = Vec::new();
+        self.each(matchers, span, |tags, metrics| {
+            all.extend(metrics.map(|metric| labels(tags, &metric.name)));
+        })?;
+        Ok(all)
+    }
+
+    fn label_names(&self, matchers: &[Matcher], span: Span) -> Result<Vec<String>, ReadError> {
+        let mut all = BTreeSet::new();
+        self.each(matchers, span, |tags, metrics| {
+            if metrics.next().is_some() {
+                all.insert(NAME.to_owned());
+                all.extend(catalogue::tags(tags).into_iter().map(|(name, _)| name));
+            }
+        })?;
+        Ok(all.into_iter().collect())
+    }
+
+    fn label_values(&self, label: &str, matchers: &[Matcher], span: Span) -> Result<Vec<String>, ReadError> {
+        let mut all = BTreeSet::new();
+        self.each(matchers, span, |tags, metrics| {
+            if label == NAME {
+                for metric in metrics {
+                    if !all.contains(&*metric.name) {
+                        all.insert(metric.name.to_string());
+                    }
+                }
+            } else if metrics.next().is_some() {
+                let value = catalogue::tags(tags).into_iter().rfind(|(name, _)| name == label);
+                all.extend(value.map(|(_, value)| value).filter(|value| !value.is_empty()));
+            }
+        })?;
+        Ok(all.into_iter().collect())
     }
 }
 
@@ -123,10 +204,10 @@ impl Selected<'_> {
         if self.waiting.is_empty() {
             return Ok(false);
         }
-        let View { tx, pass_bytes, .. } = self.view;
+        let View { tx, pass_bytes, end, .. } = self.view;
         let waiting = std::mem::take(&mut self.waiting);
         let Gathered { columns, deferred } =
-            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes)?;
+            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes, || end.0.is_some_and(|over| over()))?;
         (self.found, self.waiting) = (columns, deferred);
         Ok(true)
     }

@@ -13,8 +13,8 @@ use super::super::{SECOND, T0};
 /// Times of a series as bits, to compare stale markers.
 pub(super) type Bits = Vec<(i64, u64)>;
 pub(super) type Model = BTreeMap<Labels, Bits>;
-/// Stream and value by time.
-type Stored<'a> = BTreeMap<u64, (&'a str, f64)>;
+/// Stream, value and step by time.
+type Stored<'a> = BTreeMap<u64, (&'a str, f64, u64)>;
 
 pub(super) struct Rng(pub(super) u64);
 
@@ -30,6 +30,8 @@ impl Rng {
 pub(super) struct Sent {
     pub(super) head: WindowHead,
     pub(super) rows: Vec<Row>,
+    /// Over which it was put together, ns.
+    pub(super) step: u64,
 }
 
 #[derive(Clone)]
@@ -53,6 +55,25 @@ impl Sent {
             })
             .collect();
         Window::from_points(self.head.clone(), &points)
+    }
+
+    /// Host, pid and start of its processes, and a counter of theirs.
+    pub(super) fn amounts(&self, field: &str) -> Vec<(Vec<String>, i64)> {
+        let processes = self.rows.iter().filter(|row| row.measurement == "s7mpa_process");
+        processes
+            .filter_map(|row| {
+                let found = row.fields.iter().find(|(name, ..)| *name == field);
+                let Some((_, FieldValue::Int(amount), _)) = found else { return None };
+                Some((row.tags.iter().take(3).map(|(_, value)| value.clone()).collect(), *amount))
+            })
+            .collect()
+    }
+
+    /// A field of the one row of a measurement.
+    pub(super) fn level(&self, measurement: &str, field: &str) -> f64 {
+        let row = self.rows.iter().find(|row| row.measurement == measurement).expect("a row");
+        let found = row.fields.iter().find(|(name, ..)| *name == field).expect("a field");
+        number(&found.1).expect("a number")
     }
 }
 
@@ -118,7 +139,7 @@ pub(super) fn stream(rng: &mut Rng, host: &str, name: &str, first_s: u64, count:
             span_ns: SECOND,
             end: UnixNs(at),
         };
-        all.push(Sent { head, rows });
+        all.push(Sent { head, rows, step: 0 });
     }
     all
 }
@@ -130,6 +151,47 @@ fn number(value: &FieldValue) -> Option<f64> {
         FieldValue::Bool(value) => Some(f64::from(u8::from(*value))),
         FieldValue::Text(_) => None,
     }
+}
+
+/// The windows of a stream that are in the same step become one, at the end of the last: counters add up, of the others the last
+/// value is left. `step` says how long the step is that a window's end is in.
+pub(super) fn put_together(sent: &[Sent], step: impl Fn(u64) -> u64) -> Vec<Sent> {
+    let mut ordered: Vec<&Sent> = sent.iter().collect();
+    ordered.sort_by_key(|one| (one.head.stream.clone(), one.head.end));
+    let mut out: Vec<Sent> = Vec::new();
+    for one in ordered {
+        let step = step(one.head.end.0);
+        let number = |end: u64| (end - 1).checked_div(step);
+        let open = out.last_mut().filter(|last| {
+            last.head.stream == one.head.stream
+                && last.step == step
+                && step > 0
+                && number(last.head.end.0) == number(one.head.end.0)
+        });
+        let Some(last) = open else {
+            out.push(Sent { step, ..one.clone() });
+            continue;
+        };
+        last.head.end = one.head.end;
+        for row in &one.rows {
+            let same = |known: &&mut Row| known.measurement == row.measurement && known.tags == row.tags;
+            let Some(known) = last.rows.iter_mut().find(same) else {
+                last.rows.push(row.clone());
+                continue;
+            };
+            for (name, value, counter) in &row.fields {
+                match known.fields.iter_mut().find(|field| field.0 == *name) {
+                    None => known.fields.push((name, value.clone(), *counter)),
+                    Some((_, FieldValue::Int(sum), true)) => {
+                        let FieldValue::Int(value) = value else { panic!("counters are integers") };
+                        *sum += value;
+                    }
+                    Some(field) => field.1 = value.clone(),
+                }
+            }
+        }
+    }
+    out
 }
 
 /// What the store is to give of these windows, from the first to the last.
@@ -150,7 +212,7 @@ pub(super) fn model(sent: &[Sent]) -> Model {
                     }
                     labels.set("__name__", format!("{name}{}", if total { "_total" } else { "" }));
                     let samples = series.entry((labels.clone(), total)).or_default();
-                    samples.insert(one.head.end.0, (&*one.head.stream, value));
+                    samples.insert(one.head.end.0, (&*one.head.stream, value, one.step));
                 }
             }
         }
@@ -163,13 +225,13 @@ pub(super) fn model(sent: &[Sent]) -> Model {
         let mut out: BTreeMap<i64, f64> = BTreeMap::new();
         let ms = |ns: u64| (ns / 1_000_000).cast_signed();
         let mut sum = 0.0;
-        for (time, (stream, value)) in &samples {
+        for (time, (stream, value, step)) in &samples {
             let ends = &streams[stream];
             let at = ends.binary_search(time).expect("the window's end");
             if total
                 && let Some(before) = at.checked_sub(1).map(|at| ends[at])
                 && !samples.contains_key(&before)
-                && time - before <= 60 * SECOND
+                && time - before <= 60 * SECOND + step
             {
                 // In place of the marker, where the gap is of this window alone.
                 out.insert(ms(before), sum);

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 use super::names::Plan;
 use super::samples::{Number, Raw, Windows};
 use crate::store::embedded::bundle;
-use crate::store::embedded::chunk::{Key, Packed};
+use crate::store::embedded::chunk::{Aggregate, Key, Packed};
 use crate::store::embedded::read::order;
-use crate::store::embedded::row::{Cell, Item, Kind, read, unpack};
+use crate::store::embedded::row::{Cell, Frame, Item, Kind, Row};
 use crate::store::embedded::slot::{self, Slot, damaged};
 use crate::store::embedded::times::Times;
 use crate::store::embedded::varint::Damaged;
@@ -39,7 +39,7 @@ impl Slots {
     pub(super) fn find(conn: &Connection, span: Range<i64>, parts: bool) -> rusqlite::Result<Self> {
         let mut all = Self { span, found: Vec::new(), windows: Windows::default() };
         each_slot(conn, &all.span, parts, |slot| {
-            all.windows.add(slot.stream, slot.ends());
+            all.windows.add(slot.stream, slot.ends(), slot.step.ns);
             all.found.push(Found { id: slot.id, stream: slot.stream, times: slot.times });
             Ok(())
         })?;
@@ -49,10 +49,18 @@ impl Slots {
         )?;
         let mut rows = statement.query([from, to])?;
         while let Some(row) = rows.next()? {
-            all.windows.add(row.get(0)?, &[row.get(1)?]);
+            all.windows.add(row.get(0)?, &[row.get(1)?], 0);
         }
         all.windows.order();
         Ok(all)
+    }
+
+    /// Ids of the series that they have.
+    pub(super) fn alive(&self, conn: &Connection, parts: bool) -> rusqlite::Result<HashSet<u32>> {
+        let mut alive = HashSet::new();
+        each_slot(conn, &self.span, parts, |slot| slot_series(conn, &slot, &mut alive))?;
+        head_series(conn, self.head_span(parts), &mut alive)?;
+        Ok(alive)
     }
 
     fn head_span(&self, parts: bool) -> (i64, i64) {
@@ -134,7 +142,8 @@ impl Column {
             let slot = &slots.found[piece.slot as usize];
             let runs = piece.runs.map(|end| &self.bytes[piece.begin as usize..end as usize]);
             let values = &self.bytes[piece.runs.unwrap_or(piece.begin) as usize..piece.end as usize];
-            let packed = Packed { key: (self.field, self.series), kind: piece.kind, runs, values };
+            let key = (self.field, self.series);
+            let packed = Packed { key, aggregate: Aggregate::Value, kind: piece.kind, runs, values };
             packed.each(&slot.times, |time, cell| {
                 if let Some(number) = number(cell) {
                     all.push(Raw { time, stream: slot.stream, number, summed: piece.summed });
@@ -195,11 +204,15 @@ pub(super) fn gather(
     plan: &Plan,
     series: Vec<u32>,
     most: usize,
+    over: impl Fn() -> bool,
 ) -> rusqlite::Result<Gathered> {
     let fields = plan.fields();
     let mut taken = Taken { columns: BTreeMap::new(), series, deferred: Vec::new(), bytes: 0 };
     let sql = format!("{} WHERE id = ?", slot::SELECT);
     for (place, found) in slots.found.iter().enumerate() {
+        if over() {
+            return Err(interrupted());
+        }
         let slot = conn.prepare_cached(&sql)?.query_row([found.id], Slot::read)?;
         for field in &fields {
             let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { break };
@@ -207,11 +220,11 @@ pub(super) fn gather(
             let keys = ((*field, *first), (*field, *last));
             let Taken { columns, bytes, .. } = &mut taken;
             let take = |packed: Packed<'_>| {
-                if packed.kind != Kind::Text {
+                if packed.kind != Kind::Text && packed.aggregate == Aggregate::Value {
                     let (field, series) = packed.key;
                     let column = columns.entry((series, field)).or_insert_with(|| Column::new(packed.key));
                     let before = column.bytes.len();
-                    column.add(place, slot.layout.is_some(), &packed);
+                    column.add(place, slot.summed, &packed);
                     *bytes += column.bytes.len() - before;
                 }
                 Ok(())
@@ -225,6 +238,11 @@ pub(super) fn gather(
     Ok(Gathered { columns: taken.columns.into_values().collect(), deferred: taken.deferred })
 }
 
+/// As SQLite says it of a query that was given up.
+fn interrupted() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
+}
+
 /// Takes the values out of the windows that are not rolled.
 fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rusqlite::Result<()> {
     let (from, to) = slots.head_span(plan.has_totals());
@@ -236,9 +254,9 @@ fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rus
     let mut rows = statement.query([from, to])?;
     while let Some(row) = rows.next()? {
         let (stream, end): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let raw = unpack(row.get_ref(2)?.as_blob()?).map_err(damaged)?;
+        let window = Row::unpack(row.get_ref(2)?.as_blob()?).map_err(damaged)?;
         let mut at = (0, 0);
-        read(&raw, |item| match item {
+        let each = |item: Item<'_>| match item {
             Item::Point(series, distance) => at = (series, end.wrapping_add(distance)),
             Item::Field(field, cell) => {
                 let (series, time) = at;
@@ -249,8 +267,8 @@ fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rus
                     taken.column((field, series)).head.push(Raw { time, stream, number, summed: true });
                 }
             }
-        })
-        .map_err(damaged)?;
+        };
+        window.read(each).map_err(damaged)?;
     }
     Ok(())
 }
@@ -258,32 +276,40 @@ fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rus
 /// Ids of the series that have samples in a span, or a little outside of it.
 pub(super) fn alive(conn: &Connection, span: &Range<i64>) -> rusqlite::Result<HashSet<u32>> {
     let mut alive = HashSet::new();
-    each_slot(conn, span, false, |slot| {
-        if let Some(layout) = &slot.layout {
-            alive.extend(layout.series());
-            return Ok(());
-        }
-        let mut statement = conn.prepare_cached("SELECT body FROM bundle WHERE id BETWEEN ? AND ?")?;
-        let mut rows = statement.query(slot::chunk_ids(slot.id))?;
-        while let Some(row) = rows.next()? {
-            let each = |packed: Packed<'_>| {
-                alive.insert(packed.key.1);
-                Ok(())
-            };
-            bundle::columns(row.get_ref(0)?.as_blob()?, each, |_| true).map_err(damaged)?;
-        }
-        Ok(())
-    })?;
-    let mut statement = conn.prepare_cached("SELECT body FROM head WHERE last_ns >= ? AND first_ns < ?")?;
-    let mut rows = statement.query([span.start, span.end])?;
-    while let Some(row) = rows.next()? {
-        let raw = unpack(row.get_ref(0)?.as_blob()?).map_err(damaged)?;
-        read(&raw, |item| {
-            if let Item::Point(series, _) = item {
-                alive.insert(series);
-            }
-        })
-        .map_err(damaged)?;
-    }
+    each_slot(conn, span, false, |slot| slot_series(conn, &slot, &mut alive))?;
+    head_series(conn, (span.start, span.end), &mut alive)?;
     Ok(alive)
+}
+
+fn slot_series(conn: &Connection, slot: &Slot, alive: &mut HashSet<u32>) -> rusqlite::Result<()> {
+    if let Some(layout) = &slot.layout {
+        alive.extend(layout.series());
+        return Ok(());
+    }
+    let mut statement = conn.prepare_cached("SELECT body FROM bundle WHERE id BETWEEN ? AND ?")?;
+    let mut rows = statement.query(slot::chunk_ids(slot.id))?;
+    while let Some(row) = rows.next()? {
+        let each = |packed: Packed<'_>| {
+            alive.insert(packed.key.1);
+            Ok(())
+        };
+        bundle::columns(row.get_ref(0)?.as_blob()?, each, |_| true).map_err(damaged)?;
+    }
+    Ok(())
+}
+
+fn head_series(conn: &Connection, span: (i64, i64), alive: &mut HashSet<u32>) -> rusqlite::Result<()> {
+    let mut statement = conn.prepare_cached("SELECT body FROM head WHERE last_ns >= ? AND first_ns < ?")?;
+    let mut rows = statement.query(span)?;
+    // Windows mostly look like the one before.
+    let mut look = Vec::new();
+    while let Some(row) = rows.next()? {
+        let window = Row::unpack(row.get_ref(0)?.as_blob()?).map_err(damaged)?;
+        if window.look() != look {
+            window.look().clone_into(&mut look);
+            let frame = Frame::read(&look).map_err(damaged)?;
+            alive.extend(frame.points.iter().map(|point| point.series));
+        }
+    }
+    Ok(())
 }

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use agent_common::wire::registry::{self, Unit};
-use promql::{Labels, Matcher, NAME, Operator};
+use promql::{Matcher, NAME, Operator};
 use rusqlite::Connection;
 
-use super::labels;
 use crate::store::embedded::slot::damaged;
 use crate::store::embedded::{catalogue, total};
 
@@ -86,17 +85,39 @@ impl Plan {
         Ok(Self { measurements, of: HashMap::new() })
     }
 
-    /// Ids of the series of these measurements that fulfil the other conditions, in order.
-    pub(super) fn series(&mut self, conn: &Connection, matchers: &[Matcher]) -> rusqlite::Result<Vec<u32>> {
+    /// Ids of the series of these measurements that fulfil the other conditions, in order; of those alone that are `alive`, if
+    /// that is known.
+    pub(super) fn series(
+        &mut self,
+        conn: &Connection,
+        matchers: &[Matcher],
+        alive: Option<&HashSet<u32>>,
+    ) -> rusqlite::Result<Vec<u32>> {
         let mut all = Vec::new();
-        for (place, (measurement, _)) in self.measurements.iter().enumerate() {
+        let Self { measurements, of } = self;
+        let mut add = |place: usize, id: u32, tags: &str| {
+            if fulfils(tags, matchers) {
+                all.push(id);
+                of.insert(id, place);
+            }
+        };
+        if let Some(alive) = alive {
+            let places: HashMap<&str, usize> =
+                measurements.iter().enumerate().map(|(place, (name, _))| (name.as_str(), place)).collect();
+            let mut statement = conn.prepare_cached("SELECT measurement, tags FROM series WHERE id = ?")?;
+            for id in alive {
+                let mut rows = statement.query([id])?;
+                let Some(row) = rows.next()? else { continue };
+                if let Some(place) = places.get(row.get_ref(0)?.as_str()?) {
+                    add(*place, *id, row.get_ref(1)?.as_str()?);
+                }
+            }
+        } else {
             let mut statement = conn.prepare_cached("SELECT id, tags FROM series WHERE measurement = ?")?;
-            let mut rows = statement.query([measurement])?;
-            while let Some(row) = rows.next()? {
-                if fulfils(row.get_ref(1)?.as_str()?, matchers) {
-                    let id = row.get(0)?;
-                    all.push(id);
-                    self.of.insert(id, place);
+            for (place, (measurement, _)) in measurements.iter().enumerate() {
+                let mut rows = statement.query([measurement])?;
+                while let Some(row) = rows.next()? {
+                    add(place, row.get(0)?, row.get_ref(1)?.as_str()?);
                 }
             }
         }
@@ -104,14 +125,14 @@ impl Plan {
         Ok(all)
     }
 
-    /// The labels of those of these series that are alive and fulfil the other conditions.
-    pub(super) fn labels(
+    /// Calls with the tags and metrics of those of these series that are alive and fulfil the other conditions.
+    pub(super) fn each(
         &self,
         conn: &Connection,
         matchers: &[Matcher],
         alive: &HashSet<u32>,
-    ) -> rusqlite::Result<Vec<Labels>> {
-        let mut all = Vec::new();
+        mut each: impl FnMut(&str, &mut dyn Iterator<Item = &Metric>),
+    ) -> rusqlite::Result<()> {
         for (measurement, metrics) in &self.measurements {
             let texts = texts(conn, measurement)?;
             let known = known(conn, measurement)?;
@@ -130,10 +151,10 @@ impl Plan {
                 let has = |metric: &&Metric| {
                     fields.binary_search(&metric.field).is_ok() && !texts.contains(&metric.field)
                 };
-                all.extend(metrics.iter().filter(has).map(|metric| labels(tags, &metric.name)));
+                each(tags, &mut metrics.iter().filter(has));
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Whether running sums are wanted.

@@ -6,10 +6,14 @@ use promql::{STALE, Sample, Span};
 
 use super::MS;
 use crate::store::embedded::row::Cell;
+use crate::store::embedded::step::MINUTE;
 use crate::store::embedded::total;
 
-/// When two windows are further apart than this, the earlier says nothing of when the series of the later began.
+/// When two windows are further apart than this, and the step that the later was put together over, the earlier says nothing of
+/// when the series of the later began.
 pub(super) const MAX_WINDOW_GAP_NS: i64 = 60 * 1_000_000_000;
+/// So far behind a span lies what says something of its last sample.
+pub(super) const AFTER_NS: i64 = MAX_WINDOW_GAP_NS + MINUTE.ns;
 
 /// A value that is a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,21 +51,21 @@ impl Raw {
     }
 }
 
-/// Ends of the windows of each stream, Unix ns.
+/// Ends of the windows of each stream, Unix ns, and the steps that they have been put together over, ns.
 #[derive(Debug, Default)]
-pub(super) struct Windows(BTreeMap<i64, Vec<i64>>);
+pub(super) struct Windows(BTreeMap<i64, Vec<(i64, i64)>>);
 
 impl Windows {
-    pub(super) fn add(&mut self, stream: i64, ends: &[i64]) {
-        self.0.entry(stream).or_default().extend_from_slice(ends);
+    pub(super) fn add(&mut self, stream: i64, ends: &[i64], step: i64) {
+        self.0.entry(stream).or_default().extend(ends.iter().map(|end| (*end, step)));
     }
 
     /// Must be called after the last [`Windows::add`].
     pub(super) fn order(&mut self) {
         for ends in self.0.values_mut() {
-            if !ends.is_sorted_by(|a, b| a < b) {
+            if !ends.is_sorted_by(|(a, _), (b, _)| a < b) {
                 ends.sort_unstable();
-                ends.dedup();
+                ends.dedup_by_key(|(end, _)| *end);
             }
         }
     }
@@ -71,7 +75,7 @@ impl Windows {
 struct Cursor<'a> {
     windows: &'a Windows,
     stream: i64,
-    ends: &'a [i64],
+    ends: &'a [(i64, i64)],
     at: usize,
 }
 
@@ -85,24 +89,24 @@ impl<'a> Cursor<'a> {
         if self.stream != raw.stream {
             self.stream = raw.stream;
             self.ends = self.windows.0.get(&raw.stream).map_or(&[], Vec::as_slice);
-            self.at = self.ends.partition_point(|end| *end < raw.time);
+            self.at = self.ends.partition_point(|(end, _)| *end < raw.time);
         }
-        while self.ends.get(self.at).is_some_and(|end| *end < raw.time) {
+        while self.ends.get(self.at).is_some_and(|(end, _)| *end < raw.time) {
             self.at += 1;
         }
     }
 
     /// End of the window before, if the series is not in it; `last` is the time of its sample before.
     fn begins_after(&self, last: Option<i64>) -> Option<i64> {
-        let (own, before) = (*self.ends.get(self.at)?, *self.ends.get(self.at.checked_sub(1)?)?);
-        let earlier = self.at.checked_sub(2).map_or(i64::MIN, |at| self.ends[at]);
-        (own.saturating_sub(before) <= MAX_WINDOW_GAP_NS && last.is_none_or(|last| last <= earlier))
+        let ((own, step), (before, _)) = (*self.ends.get(self.at)?, *self.ends.get(self.at.checked_sub(1)?)?);
+        let earlier = self.at.checked_sub(2).map_or(i64::MIN, |at| self.ends[at].0);
+        (own.saturating_sub(before) <= MAX_WINDOW_GAP_NS + step && last.is_none_or(|last| last <= earlier))
             .then_some(before)
     }
 
     /// End of the window after, if the series is not in it; `next` is the time of its sample after.
     fn ends_before(&self, next: Option<i64>) -> Option<i64> {
-        let after = *self.ends.get(self.at + 1)?;
+        let (after, _) = *self.ends.get(self.at + 1)?;
         next.is_none_or(|next| next > after).then_some(after)
     }
 }

@@ -1,0 +1,130 @@
+//! HTTP/1.1 to a server on loopback, and Prometheus's remote write, as far as this needs them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use agent_common::wire::line::{FieldValue, Point};
+use anyhow::{Context as _, Result, bail};
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Waits until somebody listens.
+pub(crate) fn wait(port: u16) -> Result<()> {
+    let begun = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        if begun.elapsed() > Duration::from_mins(1) {
+            bail!("nothing listens on port {port} after a minute");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) fn request(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line).into_owned();
+    if !line.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+        let begin = answer.len().min(600);
+        bail!("{method} {path}: {}", String::from_utf8_lossy(&answer[..begin]));
+    }
+    Ok(answer)
+}
+
+/// A text in a URL.
+pub(crate) fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// The points as a request of Prometheus's remote write 1.0: each field a series with one sample.
+pub(crate) fn remote_write<'a>(points: impl Iterator<Item = &'a Point>) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for point in points {
+        for (field, value) in &point.fields {
+            let FieldValue::Int(value) = value else { bail!("integers only") };
+            let mut labels: Vec<(&str, String)> = vec![("__name__", format!("{}_{field}", point.measurement))];
+            labels.extend(point.tags.iter().map(|(name, value)| (&**name, value.clone())));
+            labels.sort();
+            let mut series = Vec::new();
+            for (name, value) in &labels {
+                let mut pair = Vec::new();
+                bytes(&mut pair, 1, name.as_bytes());
+                bytes(&mut pair, 2, value.as_bytes());
+                bytes(&mut series, 1, &pair);
+            }
+            let mut sample = vec![0x09];
+            sample.extend_from_slice(&(*value as f64).to_le_bytes());
+            sample.push(0x10);
+            varint(&mut sample, point.time.0 / 1_000_000);
+            bytes(&mut series, 2, &sample);
+            bytes(&mut out, 1, &series);
+        }
+    }
+    Ok(snappy(&out))
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A field of a message.
+fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+    out.push(field << 3 | 2);
+    varint(out, value.len() as u64);
+    out.extend_from_slice(value);
+}
+
+/// Snappy's block form, with nothing but literals.
+fn snappy(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() + raw.len() / 1_000 + 16);
+    varint(&mut out, raw.len() as u64);
+    for part in raw.chunks(60_000) {
+        // A literal whose length less one follows in two bytes.
+        out.push(61 << 2);
+        out.extend_from_slice(&((part.len() - 1) as u16).to_le_bytes());
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+/// CPU time of a process so far, to a nanosecond where the kernel says it.
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        let ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        sum += Duration::from_nanos(ns);
+    }
+    Ok(sum)
+}
+
+/// Bytes of the files below a directory.
+pub(crate) fn size(dir: &std::path::Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let entry = entry?;
+        // Files come and go while a server merges.
+        let Ok(found) = entry.metadata() else { continue };
+        sum += if found.is_dir() { size(&entry.path())? } else { found.len() };
+    }
+    Ok(sum)
+}
