@@ -35,12 +35,15 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 const MIN_ACCESS_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Most messages that wait to be written. An acknowledgement has some bytes.
 const MAX_UNWRITTEN: usize = 64;
+/// Most alerts of rules that wait to be passed on.
+const MAX_ALERTS_OF_RULES: usize = 512;
 
 /// Everything that runs in this process.
 struct Parts {
     sink: MqttSink,
     notifiers: Notifiers,
     server: Option<ServerPart>,
+    of_rules: mpsc::Receiver<Alert>,
     ready: Ready,
 }
 
@@ -59,16 +62,18 @@ pub async fn run(
             return Err(std::io::Error::other(why));
         }
     };
-    writer.send(&FromRelay::Ready(parts.ready)).await?;
-    let relay = Relay { sink: parts.sink, notifiers: parts.notifiers, server: parts.server, set_log };
+    writer.send(&FromRelay::Ready(parts.ready.clone())).await?;
+    let Parts { sink, notifiers, server, of_rules, .. } = parts;
+    let relay = Relay { sink, notifiers, server, of_rules, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
 
 /// Starts the server part, if it is configured, and the sink. An error is one line.
 async fn start(settings: &Settings) -> Result<Parts, String> {
+    let (to_relay, of_rules) = mpsc::channel(MAX_ALERTS_OF_RULES);
     let server = match &settings.server {
-        Some(config) => Some(ServerPart::start(config.clone()).await.map_err(|e| text::chain(&e))?),
+        Some(config) => Some(ServerPart::start(config.clone(), to_relay).await.map_err(|e| text::chain(&e))?),
         None => None,
     };
     let broker = match (&settings.broker, &server) {
@@ -93,7 +98,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         let webhook = Webhook::new(&url, webhook.timeout).map_err(|e| e.to_string())?;
         notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
-    Ok(Parts { sink, notifiers, server, ready })
+    Ok(Parts { sink, notifiers, server, of_rules, ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -113,6 +118,8 @@ struct Relay {
     sink: MqttSink,
     notifiers: Notifiers,
     server: Option<ServerPart>,
+    /// Alerts of rules, which the server part evaluates.
+    of_rules: mpsc::Receiver<Alert>,
     set_log: fn(&Log),
 }
 
@@ -150,6 +157,12 @@ impl Relay {
                         // The writer ends only when the collector does, which the reader sees.
                         let _ = to_write.send(FromRelay::Question(Question::Broker)).await;
                     }
+                    continue;
+                }
+                Some(alert) = self.of_rules.recv() => {
+                    self.notifiers.send(&alert);
+                    // For those who follow the daemon, and alerts.exec.
+                    let _ = to_write.send(FromRelay::Alert(Box::new(alert))).await;
                     continue;
                 }
                 _ = tend.tick() => {

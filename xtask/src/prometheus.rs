@@ -1,4 +1,4 @@
-//! Prometheus's own tests of its language, of Debian's source package: fetched for a test, never committed.
+//! Prometheus and its own tests of its language, of Debian's packages: fetched for a test, never committed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,4 +39,36 @@ pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
     shell::run_quiet(tar.args(members))?;
     fs::write(&stamp, SUITE)?;
     Ok(files)
+}
+
+/// Programs, and the suite whose package has the one that is used. Debian 13 ships no promtool. Both are linked with nothing but
+/// the C library, so they run on a host of another suite.
+const PROGRAMS: [(&str, &str); 2] = [("prometheus", SUITE), ("promtool", "bookworm")];
+
+/// The directory with `prometheus` and `promtool`, below `into`; fetched once.
+pub(crate) fn programs(into: &Path) -> Result<PathBuf> {
+    let programs = into.join("programs");
+    for (program, suite) in PROGRAMS {
+        let target = programs.join(program);
+        if target.exists() {
+            continue;
+        }
+        let dir = into.join(suite);
+        let tree = dir.join("root");
+        fs::create_dir_all(&tree)?;
+        fs::create_dir_all(&programs)?;
+        eprintln!("fetching {program} of Debian {suite}");
+        let apt = Apt::new(&dir.join("apt"), "deb", suite)?;
+        apt.update().with_context(|| format!("suite {suite}"))?;
+        let mut download = apt.command("apt-get");
+        shell::run(download.args(["download", "-q", PACKAGE]).current_dir(&dir))?;
+        let package = fs::read_dir(&dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| format!("no package {PACKAGE} came"))?;
+        shell::run_quiet(Command::new("dpkg").arg("-x").arg(&package).arg(&tree))?;
+        fs::copy(tree.join("usr/bin").join(program), &target)
+            .with_context(|| format!("the package {PACKAGE} of {suite} has no {program}"))?;
+    }
+    Ok(programs)
 }

@@ -10,6 +10,7 @@ use super::{SinkFigures, Stream, VERSION};
 use crate::settings::BrokerAccess;
 use crate::settings::relay::Settings;
 use crate::units::{DurNs, UnixNs};
+use crate::wire::finding::Alert;
 use crate::wire::stored::MAX_RANGES;
 
 /// Frame kinds. To the relay from 1, to the privileged process from 129.
@@ -24,6 +25,7 @@ mod kind {
     pub(super) const ACK: u8 = 131;
     pub(super) const FIGURES: u8 = 132;
     pub(super) const QUESTION: u8 = 133;
+    pub(super) const ALERT: u8 = 134;
 }
 
 /// The first message to the relay.
@@ -171,6 +173,8 @@ pub enum FromRelay {
     Figures(Box<SinkFigures>),
     /// A question. One at a time.
     Question(Question),
+    /// A change of an alert of a rule, which the server part has made.
+    Alert(Box<Alert>),
 }
 
 /// Why a frame is no message.
@@ -280,6 +284,7 @@ impl FromRelay {
             Self::Ack(ack) => json(kind::ACK, ack),
             Self::Figures(figures) => json(kind::FIGURES, figures),
             Self::Question(question) => json(kind::QUESTION, question),
+            Self::Alert(alert) => json(kind::ALERT, alert),
         }
     }
 
@@ -305,6 +310,7 @@ impl FromRelay {
             }
             kind::FIGURES => parse(frame).map(Self::Figures),
             kind::QUESTION => parse(frame).map(Self::Question),
+            kind::ALERT => parse(frame).map(Self::Alert),
             other => Err(MessageError::Kind(other)),
         }
     }

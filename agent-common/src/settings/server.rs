@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub retention: Retention,
     /// The ingester.
     pub ingest: IngestConfig,
+    /// Recording and alerting rules over the embedded store.
+    pub rules: Rules,
 }
 
 impl Default for Config {
@@ -40,6 +43,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             retention: Retention::default(),
             ingest: IngestConfig::default(),
+            rules: Rules::default(),
         }
     }
 }
@@ -130,4 +134,39 @@ pub struct IngestConfig {
     pub group: Option<String>,
     /// Client id and name of the ingester; in a group each needs its own.
     pub client_id: Option<String>,
+}
+
+/// Rules in Prometheus's language. The operator's files may be readable for root alone: their texts are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Host that alerts are of whose series name none.
+    pub host: String,
+    /// Functions of the user's own, one definition after the other.
+    pub macros: String,
+    /// How often groups are evaluated that do not say it.
+    pub interval: Duration,
+    /// Rule files.
+    pub files: Vec<RuleFile>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            macros: String::new(),
+            interval: Duration::from_secs(15),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// A rule file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFile {
+    /// Where it was.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
 }

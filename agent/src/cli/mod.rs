@@ -24,6 +24,8 @@ mod relay;
 mod report;
 #[cfg(feature = "relay")]
 mod root;
+#[cfg(feature = "relay")]
+mod rules;
 mod run;
 #[cfg(feature = "relay")]
 mod serve;
@@ -129,6 +131,10 @@ enum Command {
     /// Ask the history in the embedded store in Prometheus's language
     #[cfg(feature = "relay")]
     Promql(promql::PromqlArgs),
+    /// Check and test rule files
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
     /// Check or show the configuration
@@ -249,6 +255,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
         #[cfg(feature = "relay")]
         Command::Promql(args) => on_runtime(&global, |context| promql::run(context, args)),
+        #[cfg(feature = "relay")]
+        Command::Rules(command) => on_runtime(&global, |context| rules::run(context, command)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }
 }
@@ -338,6 +346,9 @@ mod tests {
             "agent alerts --follow --json",
             "agent alerts --mqtt mqtts://user@broker --follow",
             "agent doctor --json",
+            "agent rules check a.yml",
+            "agent rules test a.yml b.yml",
+            "agent rules functions",
             "agent config check",
             "agent config show",
             "agent completions bash",

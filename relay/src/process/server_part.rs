@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Config;
 use agent_common::text;
+use agent_common::wire::finding::Alert;
 use link::Backoff;
 use server::broker::{Broker, BrokerError};
 use server::{Server, ServerError};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Waits before a server that failed is started again.
@@ -29,6 +30,8 @@ pub(super) struct ServerPart {
     backoff: Backoff,
     /// The last failure that was logged.
     said: Option<String>,
+    /// Gets the alerts of rules.
+    alerts: mpsc::Sender<Alert>,
 }
 
 struct Running {
@@ -42,7 +45,8 @@ struct Running {
 impl ServerPart {
     /// Starts broker, ingester and store. Another program on the broker's port is no failure: it is named, and the port is
     /// tried again ([`Self::tend`]).
-    pub(super) async fn start(config: Config) -> Result<Self, ServerError> {
+    /// `alerts` gets the alerts of rules.
+    pub(super) async fn start(config: Config, alerts: mpsc::Sender<Alert>) -> Result<Self, ServerError> {
         let mut part = Self {
             broker: None,
             config,
@@ -50,10 +54,11 @@ impl ServerPart {
             due: Instant::now(),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
             said: None,
+            alerts,
         };
         match part.start_broker().await {
             Ok(broker) => {
-                part.running = Some(Running::start(&broker, &part.config).await?);
+                part.running = Some(Running::start(&broker, &part.config, &part.alerts).await?);
                 part.broker = Some(broker);
             }
             // With a port that is chosen freely there is always another one.
@@ -82,10 +87,12 @@ impl ServerPart {
     /// Has ingester and store end and start again with another store. Where the broker listens and where files are does
     /// not change.
     pub(super) fn change(&mut self, config: Config) {
-        if (&config.store, &config.retention) == (&self.config.store, &self.config.retention) {
+        let Config { store, retention, rules, .. } = config;
+        let new = Config { store, retention, rules, ..self.config.clone() };
+        if new == self.config {
             return;
         }
-        self.config = Config { store: config.store, retention: config.retention, ..self.config.clone() };
+        self.config = new;
         self.backoff.succeeded();
         self.said = None;
         self.due = Instant::now();
@@ -131,7 +138,7 @@ impl ServerPart {
             }
         }
         if let Some(broker) = &self.broker {
-            match Running::start(broker, &self.config).await {
+            match Running::start(broker, &self.config, &self.alerts).await {
                 Ok(running) => self.running = Some(running),
                 Err(error) => self.failed(text::chain(&error)),
             }
@@ -161,8 +168,19 @@ impl ServerPart {
 }
 
 impl Running {
-    async fn start(broker: &Broker, config: &Config) -> Result<Self, ServerError> {
-        let server = Server::beside(broker, config.clone()).await?;
+    async fn start(
+        broker: &Broker,
+        config: &Config,
+        alerts: &mpsc::Sender<Alert>,
+    ) -> Result<Self, ServerError> {
+        let mut server = Server::beside(broker, config.clone()).await?;
+        let alerts = alerts.clone();
+        let post = move |alert: &Alert| {
+            if alerts.try_send(alert.clone()).is_err() {
+                tracing::warn!(id = alert.id, "an alert of a rule is not passed on: too many at once");
+            }
+        };
+        server.start_rules(Box::new(post))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             // Dropping the sender stops it.

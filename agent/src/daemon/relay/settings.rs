@@ -94,6 +94,12 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
             max_bytes: settings.max_bytes,
         },
+        rules: server::Rules {
+            host: config.host.clone(),
+            macros: config.rules.macros.clone(),
+            interval: config.rules.interval,
+            files: crate::config::rule_files(&config.rules.files).context("rules.files")?,
+        },
         ..server::Config::default()
     })
 }
