@@ -4,6 +4,7 @@ mod catalogue;
 mod json;
 mod params;
 mod query;
+mod rules;
 mod status;
 
 use std::fmt::Write as _;
@@ -91,8 +92,8 @@ pub(super) fn router(work: Work) -> Router {
         .route("/api/v1/status/buildinfo", get(status::build))
         // Empty, not missing: Grafana asks for them again and again, and writes each 404 into its log.
         .route("/api/v1/query_exemplars", get(status::no_exemplars).post(status::no_exemplars))
-        .route("/api/v1/rules", get(status::no_rules))
-        .route("/api/v1/alerts", get(status::no_alerts))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/alerts", get(rules::alerts))
         .route("/-/healthy", get(status::healthy))
         .route("/-/ready", get(status::healthy))
         .fallback(status::not_found)

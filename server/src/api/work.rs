@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use promql::Reader;
+use promql::{ParseError, Query, Reader};
 use tokio::sync::Semaphore;
 
 use super::Options;
 use super::prometheus::Failure;
 use super::source::Source;
+use crate::rules::{Board, GroupStatus};
 
 /// Queries at the same time: each may take 64 MiB.
 const MAX_QUERIES: usize = 4;
@@ -51,6 +52,19 @@ impl Work {
             places: Arc::new(Semaphore::new(MAX_QUERIES)),
             timeout: options.query_timeout,
             lookback: options.lookback,
+        }
+    }
+
+    /// All groups of rules.
+    pub(super) fn rules(&self) -> Vec<GroupStatus> {
+        self.source.rules().map(Board::groups).unwrap_or_default()
+    }
+
+    /// Understands a query, which may call functions of the user's own.
+    pub(super) fn parse(&self, text: &str) -> Result<Query, ParseError> {
+        match self.source.rules() {
+            Some(board) => Query::parse_with(text, board.macros()),
+            None => Query::parse(text),
         }
     }
 

@@ -167,13 +167,15 @@ impl Work {
             }
             let now = now_ms();
             for place in 0..self.groups.len() {
+                let group = &mut self.groups[place];
                 // A clock that was set back makes the next time a distant one.
-                if self.groups[place].due_ms - now > self.groups[place].interval_ms {
-                    self.groups[place].schedule(now);
+                if group.due_ms - now > group.interval_ms {
+                    group.schedule(now);
                 }
-                if self.groups[place].due_ms <= now {
+                let due_ms = group.due_ms;
+                if due_ms <= now {
                     self.evaluate(place, &mut reader);
-                    self.groups[place].schedule(now_ms().max(self.groups[place].due_ms));
+                    self.groups[place].schedule(now_ms().max(due_ms));
                 }
                 if !matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty)) {
                     return;
