@@ -6,7 +6,7 @@
 //!                                            ◀─────  Ready: stream and number that windows go on with
 //!   Item: windows, reports, alerts, …        ─────▶
 //!                                            ◀─────  Ack: on disk, or delivered
-//!                                            ◀─────  Figures, Question
+//!                                            ◀─────  Figures, Question, Alert
 //!   Answer, Change, Close                    ─────▶
 //! ```
 //!
@@ -28,7 +28,7 @@ pub use stream::{Kind, Stream};
 /// Version of these messages. Both halves are the same binary; another version is another program.
 pub const VERSION: u32 = 1;
 
-/// Largest frame that the relay may send. Its largest message is an acknowledgement of 64 ranges or a line of figures.
+/// Largest frame that the relay may send. Its largest message is an alert of a rule, which is cut to fit.
 pub const MAX_TO_PRIVILEGED: usize = 16 << 10;
 
 /// Largest frame to the relay: the largest window (32 MiB) and its head.

@@ -210,6 +210,7 @@ fn message(host: &str, open: &Open, state: AlertState, now: UnixNs) -> Alert {
         opened_unix_ns: open.opened.0,
         at_unix_ns: now.0,
         finding: open.finding.clone(),
+        of_rule: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers as text.
 
+use crate::date::{DAY_SECONDS, Date};
+
 /// A float as Prometheus writes it: the shortest text that reads as the same value, without exponent.
 pub fn plain(value: f64) -> String {
     special(value).map_or_else(|| value.to_string(), str::to_owned)
@@ -14,10 +16,10 @@ fn special(value: f64) -> Option<&'static str> {
     }
 }
 
-/// The shortest text that reads as the same value; with an exponent below 1e-4 and from 1e21 on.
+/// The shortest text that reads as the same value; with an exponent below 1e-4 and from 1e6 on, as Go prints floats.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
-    if value == 0.0 || !value.is_finite() || (1e-4..1e21).contains(&size) {
+    if value == 0.0 || !value.is_finite() || (1e-4..1e6).contains(&size) {
         return plain(value);
     }
     with_exponent(&format!("{value:e}"))
@@ -26,6 +28,26 @@ pub(crate) fn short(value: f64) -> String {
 /// So many digits after the point.
 pub(crate) fn fixed(value: f64, digits: usize) -> String {
     special(value).map_or_else(|| format!("{value:.digits$}"), str::to_owned)
+}
+
+/// One digit before the point, so many after it, and an exponent.
+pub(crate) fn scientific(value: f64, digits: usize) -> String {
+    special(value).map_or_else(|| with_exponent(&format!("{value:.digits$e}")), str::to_owned)
+}
+
+/// Unix time in seconds as `2015-06-23 13:19:44.128 +0000 UTC`.
+pub(crate) fn timestamp(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds.abs() > 1e11 {
+        return general(seconds, 4);
+    }
+    let ns = (seconds * 1e9) as i64;
+    let (whole, rest) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
+    let Date { year, month, day } = Date::of(whole);
+    let of_day = whole.rem_euclid(DAY_SECONDS);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let fraction = format!(".{rest:09}");
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC")
 }
 
 /// So many digits in all, without zeros at the end; with an exponent where that is shorter.

@@ -49,6 +49,11 @@ impl Query {
         Ok(Self { root: translate::node(&parsed)? })
     }
 
+    /// Whether it has a value for each series at one moment, or one in all: no text, no range.
+    pub fn is_vector_or_scalar(&self) -> bool {
+        matches!(self.root.kind(), Type::Vector | Type::Scalar)
+    }
+
     /// The value at one moment, Unix time in ms.
     pub fn instant(&self, reader: &dyn Reader, at_ms: i64, options: &Options<'_>) -> Result<Answer> {
         check_time(at_ms)?;

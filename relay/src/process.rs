@@ -38,6 +38,8 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 const MIN_ACCESS_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Most messages that wait to be written. An acknowledgement has some bytes.
 const MAX_UNWRITTEN: usize = 64;
+/// Most alerts of rules that wait to be passed on.
+const MAX_ALERTS_OF_RULES: usize = 512;
 
 /// Everything that runs in this process.
 struct Parts {
@@ -45,6 +47,7 @@ struct Parts {
     notifiers: Notifiers,
     exporter: Option<Exporter>,
     server: Option<ServerPart>,
+    of_rules: mpsc::Receiver<Alert>,
     ready: Ready,
 }
 
@@ -63,17 +66,18 @@ pub async fn run(
             return Err(std::io::Error::other(why));
         }
     };
-    writer.send(&FromRelay::Ready(parts.ready)).await?;
-    let Parts { sink, notifiers, exporter, server, .. } = parts;
-    let relay = Relay { sink, notifiers, exporter, server, set_log };
+    writer.send(&FromRelay::Ready(parts.ready.clone())).await?;
+    let Parts { sink, notifiers, exporter, server, of_rules, .. } = parts;
+    let relay = Relay { sink, notifiers, exporter, server, of_rules, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
 
 /// Starts the server part, if it is configured, and the sink. An error is one line.
 async fn start(settings: &Settings) -> Result<Parts, String> {
+    let (to_relay, of_rules) = mpsc::channel(MAX_ALERTS_OF_RULES);
     let server = match &settings.server {
-        Some(config) => Some(ServerPart::start(config.clone()).await.map_err(|e| text::chain(&e))?),
+        Some(config) => Some(ServerPart::start(config.clone(), to_relay).await.map_err(|e| text::chain(&e))?),
         None => None,
     };
     let broker = match (&settings.broker, &server) {
@@ -99,7 +103,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
     let exporter = settings.remote_write.as_ref().map(Exporter::start).transpose()?;
-    Ok(Parts { sink, notifiers, exporter, server, ready })
+    Ok(Parts { sink, notifiers, exporter, server, of_rules, ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -120,6 +124,8 @@ struct Relay {
     notifiers: Notifiers,
     exporter: Option<Exporter>,
     server: Option<ServerPart>,
+    /// Alerts of rules, which the server part evaluates.
+    of_rules: mpsc::Receiver<Alert>,
     set_log: fn(&Log),
 }
 
@@ -172,6 +178,12 @@ impl Relay {
                         // The writer ends only when the collector does, which the reader sees.
                         let _ = to_write.send(FromRelay::Question(Question::Broker)).await;
                     }
+                    continue;
+                }
+                Some(alert) = self.of_rules.recv() => {
+                    self.notifiers.send(&alert);
+                    // For those who follow the daemon, and alerts.exec.
+                    let _ = to_write.send(FromRelay::Alert(Box::new(alert))).await;
                     continue;
                 }
                 _ = tend.tick() => {

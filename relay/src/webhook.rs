@@ -3,6 +3,7 @@
 //! Labels identify the alert (constant while it is open), annotations describe it. `endsAt` is some minutes ahead while it is open:
 //! if this agent dies, Alertmanager resolves it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub struct Webhook {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Posted {
-    labels: BTreeMap<&'static str, String>,
-    annotations: BTreeMap<&'static str, String>,
+    labels: BTreeMap<Cow<'static, str>, String>,
+    annotations: BTreeMap<Cow<'static, str>, String>,
     starts_at: String,
     ends_at: String,
 }
@@ -44,6 +45,32 @@ impl Webhook {
 
 fn posted(alert: &Alert) -> Posted {
     let alert = &alert.clone().cleaned();
+    let ends = match alert.state {
+        AlertState::Resolved => alert.at_unix_ns,
+        AlertState::Open | AlertState::Update => alert.at_unix_ns + VALID_NS,
+    };
+    let (starts_at, ends_at) = (text::utc(alert.opened_unix_ns), text::utc(ends));
+    // An alert of a rule file is what Prometheus would post.
+    let (labels, annotations) = match &alert.of_rule {
+        Some(of_rule) => {
+            let owned = |texts: &BTreeMap<String, String>| {
+                texts.iter().map(|(name, text)| (name.clone().into(), text.clone())).collect()
+            };
+            (owned(&of_rule.labels), owned(&of_rule.annotations))
+        }
+        None => {
+            let borrowed = |texts: BTreeMap<&'static str, String>| {
+                texts.into_iter().map(|(name, text)| (name.into(), text)).collect()
+            };
+            let (labels, annotations) = of_finding(alert);
+            (borrowed(labels), borrowed(annotations))
+        }
+    };
+    Posted { labels, annotations, starts_at, ends_at }
+}
+
+/// Labels and annotations of a finding.
+fn of_finding(alert: &Alert) -> (BTreeMap<&'static str, String>, BTreeMap<&'static str, String>) {
     let finding = &alert.finding;
     let mut labels = BTreeMap::from([
         ("alertname", finding.class.to_string()),
@@ -77,11 +104,7 @@ fn posted(alert: &Alert) -> Posted {
     if let Some(culprit) = &finding.culprit {
         annotations.insert("culprit", name(culprit.pid, culprit.comm.as_ref(), &culprit.kind));
     }
-    let ends = match alert.state {
-        AlertState::Resolved => alert.at_unix_ns,
-        AlertState::Open | AlertState::Update => alert.at_unix_ns + VALID_NS,
-    };
-    Posted { labels, annotations, starts_at: text::utc(alert.opened_unix_ns), ends_at: text::utc(ends) }
+    (labels, annotations)
 }
 
 impl Deliver for Webhook {

@@ -30,8 +30,8 @@ impl Prometheus {
     }
 
     async fn start(&mut self) {
-        let program = std::env::var_os("S7MPA_TOOLS")
-            .map_or_else(|| "prometheus".into(), |tools| Path::new(&tools).join("usr/bin/prometheus"));
+        let program = std::env::var_os("S7MPA_PROMETHEUS")
+            .map_or_else(|| "prometheus".into(), |dir| Path::new(&dir).join("prometheus"));
         let process = Command::new(&program)
             .arg(format!("--config.file={}", self.dir.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", self.dir.join("data").display()))

@@ -140,7 +140,7 @@ impl Api {
         let Made { access, token, tls } = made.await.map_err(|_| ApiError::Panic)??;
         let access = Arc::new(access);
         let guard = Arc::new(guard::Guard::new(&token, Arc::clone(&access), &options.http, address));
-        let work = work::Work::new(&options.http, source);
+        let work = work::Work::new(&options.http, source, health.clone());
         let (router, routes) = routes::all(&guard, &work, &health);
         let url = url(&options.http, address, tls.is_some());
         let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());

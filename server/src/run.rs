@@ -10,8 +10,9 @@ use agent_common::settings::Content;
 use link::Failure;
 
 use crate::broker::{self, Broker, BrokerError};
-use crate::config::{BrokerConfig, Config, Influx1, Influx2, StoreConfig};
+use crate::config::{self, BrokerConfig, Config, Influx1, Influx2, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
+use crate::rules::{Board, Loaded, Post, Rules};
 use crate::store::{Store, StoreError, embedded, influx};
 
 /// Why the server does not run.
@@ -29,6 +30,9 @@ pub enum ServerError {
     /// Two settings exclude each other.
     #[error("{0}")]
     Settings(&'static str),
+    /// No thread for the rules.
+    #[error("rules: {0}")]
+    Rules(#[source] std::io::Error),
     /// A task of ours panicked.
     #[error("{0} panicked")]
     Panic(&'static str),
@@ -40,6 +44,10 @@ pub struct Server {
     broker: Option<Broker>,
     ingest: Ingest,
     store: Arc<dyn Store>,
+    /// The embedded store's file.
+    file: Option<PathBuf>,
+    rules: config::Rules,
+    evaluated: Option<Rules>,
 }
 
 /// Runs broker, ingester and store until `shutdown` is ready.
@@ -94,7 +102,30 @@ impl Server {
         let refused_by_broker = broker.as_ref().map(|_| broker::refused as fn() -> u64);
         let options =
             ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
-        Self { broker, ingest: Ingest::new(options, Arc::clone(&store)), store }
+        let is_embedded = config.store == StoreConfig::Embedded;
+        let file = is_embedded.then(|| config.state_dir.join(embedded::FILE));
+        let ingest = Ingest::new(options, Arc::clone(&store));
+        Self { broker, ingest, store, file, rules: config.rules, evaluated: None }
+    }
+
+    /// Starts to evaluate the rules of the settings over the embedded store; `post` gets the changes of their alerts. Returns what
+    /// is known of each rule.
+    pub fn start_rules(&mut self, post: Post) -> Result<Arc<Board>, ServerError> {
+        let mut loaded = Loaded::read(&self.rules);
+        let path = match &self.file {
+            Some(path) => path.clone(),
+            None => {
+                if !loaded.is_empty() {
+                    tracing::warn!("rules are evaluated over the embedded store alone: server.store is another one");
+                    loaded = Loaded::read(&config::Rules::default());
+                }
+                PathBuf::new()
+            }
+        };
+        let rules = Rules::start(loaded, Arc::clone(&self.store), &path, post).map_err(ServerError::Rules)?;
+        let board = Arc::clone(rules.board());
+        self.evaluated = Some(rules);
+        Ok(board)
     }
 
     /// Where the embedded broker listens.
@@ -125,8 +156,14 @@ impl Server {
     /// Ingests until `shutdown` is ready, then closes the store. The broker goes with the process.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         self.ingest.run(shutdown).await;
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || store.close())
+        let Self { store, evaluated, .. } = self;
+        let close = move || {
+            if let Some(rules) = evaluated {
+                rules.stop();
+            }
+            store.close()
+        };
+        tokio::task::spawn_blocking(close)
             .await
             .map_err(|_| ServerError::Panic("closing the store"))??;
         Ok(())

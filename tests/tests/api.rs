@@ -52,8 +52,8 @@ fn printed(daemon: &Daemon, args: &[&str]) -> Option<String> {
 }
 
 fn promtool() -> Command {
-    let root = std::env::var_os("S7MPA_TOOLS").map(PathBuf::from);
-    Command::new(root.map_or_else(|| "promtool".into(), |root| root.join("usr/bin/promtool")))
+    let root = std::env::var_os("S7MPA_PROMETHEUS").map(PathBuf::from);
+    Command::new(root.map_or_else(|| "promtool".into(), |root| root.join("promtool")))
 }
 
 /// A server that does not outlive its test.
@@ -112,7 +112,7 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
             .args(["query", "instant", &url, "count(s7mpa_host_load1{host=\"tested\"})"])
             .output()
             .unwrap_or_else(|e| {
-                panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS")
+                panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_PROMETHEUS")
             })
     };
     let output = instant();

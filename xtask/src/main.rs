@@ -39,6 +39,8 @@ enum Command {
     Tools,
     /// Fetch Prometheus's tests of its language; prints the directory (`S7MPA_PROMETHEUS_TESTS`)
     PrometheusTests,
+    /// Fetch Prometheus and promtool; prints the directory (`S7MPA_PROMETHEUS`)
+    Prometheus,
     /// Boot Debian's cloud kernels and run the agent and its exactness tests in each
     Vmtest(vmtest::Args),
     /// Measure against other tools, in one run; and the diagnosis by known faults
@@ -54,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Tools => test::servers().map(|tree| println!("{}", tree.display())),
         Command::PrometheusTests => test::prometheus().map(|dir| println!("{}", dir.display())),
+        Command::Prometheus => test::prometheus_programs().map(|dir| println!("{}", dir.display())),
         Command::Vmtest(args) => vmtest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Tidy(args) => tidy::run(&args),

@@ -1,4 +1,4 @@
-//! Prometheus's own tests of its language, of Debian's source package, and its `promtool`: fetched for a test, never committed.
+//! Prometheus and its own tests of its language, of Debian's packages: fetched for a test, never committed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,6 @@ use crate::shell;
 /// Debian 13 has Prometheus 2.53; its sources stay where they are, those of the moving suites do not.
 const SUITE: &str = "trixie";
 const PACKAGE: &str = "prometheus";
-/// Debian 12's package has `promtool`, that of Debian 13 does not.
-const PROMTOOL_SUITE: &str = "bookworm";
 
 /// The directory with the `.test` files, below `into`; fetched once.
 pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
@@ -43,23 +41,34 @@ pub(crate) fn tests(into: &Path) -> Result<PathBuf> {
     Ok(files)
 }
 
-/// Puts `promtool` beside the other tools; fetched once, below `into`.
-pub(crate) fn promtool(into: &Path, tools: &Path) -> Result<()> {
-    let program = tools.join("usr/bin/promtool");
-    if program.exists() {
-        return Ok(());
+/// Programs, and the suite whose package has the one that is used. Debian 13 ships no promtool. Both are linked with nothing but
+/// the C library, so they run on a host of another suite.
+const PROGRAMS: [(&str, &str); 2] = [("prometheus", SUITE), ("promtool", "bookworm")];
+
+/// The directory with `prometheus` and `promtool`, below `into`; fetched once.
+pub(crate) fn programs(into: &Path) -> Result<PathBuf> {
+    let programs = into.join("programs");
+    for (program, suite) in PROGRAMS {
+        let target = programs.join(program);
+        if target.exists() {
+            continue;
+        }
+        let dir = into.join(suite);
+        let tree = dir.join("root");
+        fs::create_dir_all(&tree)?;
+        fs::create_dir_all(&programs)?;
+        eprintln!("fetching {program} of Debian {suite}");
+        let apt = Apt::new(&dir.join("apt"), "deb", suite)?;
+        apt.update().with_context(|| format!("suite {suite}"))?;
+        let mut download = apt.command("apt-get");
+        shell::run(download.args(["download", "-q", PACKAGE]).current_dir(&dir))?;
+        let package = fs::read_dir(&dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| format!("no package {PACKAGE} came"))?;
+        shell::run_quiet(Command::new("dpkg").arg("-x").arg(&package).arg(&tree))?;
+        fs::copy(tree.join("usr/bin").join(program), &target)
+            .with_context(|| format!("the package {PACKAGE} of {suite} has no {program}"))?;
     }
-    let (debs, tree) = (into.join("debs"), into.join("root"));
-    fs::create_dir_all(&debs)?;
-    fs::create_dir_all(&tree)?;
-    eprintln!("fetching promtool from Debian {PROMTOOL_SUITE}");
-    let apt = Apt::new(&into.join("apt"), "deb", PROMTOOL_SUITE)?;
-    apt.update().with_context(|| format!("suite {PROMTOOL_SUITE}"))?;
-    shell::run(apt.command("apt-get").args(["download", "-q", PACKAGE]).current_dir(&debs))?;
-    for deb in fs::read_dir(&debs)? {
-        shell::run_quiet(Command::new("dpkg").arg("-x").arg(deb?.path()).arg(&tree))?;
-    }
-    fs::create_dir_all(tools.join("usr/bin"))?;
-    fs::copy(tree.join("usr/bin/promtool"), &program).context("the package has no promtool")?;
-    Ok(fs::remove_dir_all(&tree)?)
+    Ok(programs)
 }

@@ -44,7 +44,7 @@ const PROGRAMS: [(&str, &str); 14] = [
 ];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
-const SERVERS: [&str; 4] = ["mosquitto", "victoria-metrics", "influxdb", "prometheus"];
+const SERVERS: [&str; 3] = ["mosquitto", "victoria-metrics", "influxdb"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(suite) = args.fresh {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     runner(&mut unit, "")?;
     let mut ok = judged(&mut unit, &mut results)?;
     if !args.unit {
-        let (tools, prometheus) = (servers()?, prometheus()?);
+        let fetched = Fetched { tools: servers()?, tests: prometheus()?, prometheus: prometheus_programs()? };
         mount_tracefs()?;
         // The whole-program tests run the `agent` that lies beside their own directory.
         let mut build = shell::cargo();
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .args(shell::SELECTION)
             .args(["--test", "*"])
             .args(filter);
-        as_root_runner(&mut integration, &tools, &prometheus)?;
+        as_root_runner(&mut integration, &fetched)?;
         ok &= judged(&mut integration, &mut results)?;
     }
     if let Err(error) = halves::check() {
@@ -91,9 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Where the servers are, after fetching them where they are not there yet.
 pub(crate) fn servers() -> Result<PathBuf> {
-    let tools = apt::unpack(&SERVERS, &shell::root().join("target/tools"))?;
-    prometheus::promtool(&shell::root().join("target/promtool"), &tools)?;
-    Ok(tools)
+    apt::unpack(&SERVERS, &shell::root().join("target/tools"))
 }
 
 /// Where Prometheus's tests are, after fetching them where they are not there yet.
@@ -101,16 +99,29 @@ pub(crate) fn prometheus() -> Result<PathBuf> {
     prometheus::tests(&shell::root().join("target/prometheus"))
 }
 
+/// Where Prometheus's programs are, likewise.
+pub(crate) fn prometheus_programs() -> Result<PathBuf> {
+    prometheus::programs(&shell::root().join("target/prometheus"))
+}
+
+/// What the tests need of others.
+struct Fetched {
+    tools: PathBuf,
+    tests: PathBuf,
+    prometheus: PathBuf,
+}
+
 /// Seconds after which a test binary is ended, as failed: a test that hangs shall not cost the results of the others.
 /// The longest takes some three minutes on two cores.
 const HANGS: &str = "1200";
 
 /// Has cargo start each test binary as root.
-fn as_root_runner(command: &mut Command, tools: &Path, prometheus: &Path) -> Result<()> {
+fn as_root_runner(command: &mut Command, fetched: &Fetched) -> Result<()> {
     let variables = [
         ("REQUIRE_BPF", OsString::from("1")),
-        ("S7MPA_TOOLS", tools.into()),
-        ("S7MPA_PROMETHEUS_TESTS", prometheus.into()),
+        ("S7MPA_TOOLS", fetched.tools.clone().into()),
+        ("S7MPA_PROMETHEUS_TESTS", fetched.tests.clone().into()),
+        ("S7MPA_PROMETHEUS", fetched.prometheus.clone().into()),
     ];
     command.envs(variables.clone());
     if shell::is_root() {

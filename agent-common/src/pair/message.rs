@@ -10,6 +10,7 @@ use super::{ApiState, SinkFigures, Stream, VERSION};
 use crate::settings::BrokerAccess;
 use crate::settings::relay::Settings;
 use crate::units::{DurNs, UnixNs};
+use crate::wire::finding::Alert;
 use crate::wire::stored::MAX_RANGES;
 
 /// Frame kinds. To the relay from 1, to the privileged process from 129.
@@ -25,6 +26,7 @@ mod kind {
     pub(super) const FIGURES: u8 = 132;
     pub(super) const QUESTION: u8 = 133;
     pub(super) const API: u8 = 134;
+    pub(super) const ALERT: u8 = 135;
 }
 
 /// The first message to the relay.
@@ -174,6 +176,8 @@ pub enum FromRelay {
     Question(Question),
     /// How the HTTP API is, whenever that changes.
     Api(ApiState),
+    /// A change of an alert of a rule, which the server part has made.
+    Alert(Box<Alert>),
 }
 
 /// Why a frame is no message.
@@ -284,6 +288,7 @@ impl FromRelay {
             Self::Figures(figures) => json(kind::FIGURES, figures),
             Self::Question(question) => json(kind::QUESTION, question),
             Self::Api(state) => json(kind::API, state),
+            Self::Alert(alert) => json(kind::ALERT, alert),
         }
     }
 
@@ -310,6 +315,7 @@ impl FromRelay {
             kind::FIGURES => parse(frame).map(Self::Figures),
             kind::QUESTION => parse(frame).map(Self::Question),
             kind::API => parse(frame).map(Self::Api),
+            kind::ALERT => parse(frame).map(Self::Alert),
             other => Err(MessageError::Kind(other)),
         }
     }

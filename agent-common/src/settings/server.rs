@@ -33,6 +33,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// The HTTP API.
     pub http: Http,
+    /// Recording and alerting rules over the embedded store.
+    pub rules: Rules,
 }
 
 impl Default for Config {
@@ -46,6 +48,7 @@ impl Default for Config {
             retention: Retention::default(),
             ingest: IngestConfig::default(),
             http: Http::default(),
+            rules: Rules::default(),
         }
     }
 }
@@ -181,6 +184,31 @@ impl Default for Http {
     }
 }
 
+/// Rules in Prometheus's language. The operator's files may be readable for root alone: their texts are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rules {
+    /// Host that alerts are of whose series name none.
+    pub host: String,
+    /// Functions of the user's own, one definition after the other.
+    pub macros: String,
+    /// How often groups are evaluated that do not say it.
+    pub interval: Duration,
+    /// Rule files.
+    pub files: Vec<RuleFile>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            host: "localhost".to_owned(),
+            macros: String::new(),
+            interval: Duration::from_secs(15),
+            files: Vec::new(),
+        }
+    }
+}
+
 /// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,4 +217,14 @@ pub struct Certificate {
     pub chain: Content,
     /// PEM key to it.
     pub key: Content,
+}
+
+/// A rule file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFile {
+    /// Where it was.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
 }

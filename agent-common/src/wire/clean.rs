@@ -2,7 +2,7 @@
 
 use super::finding::{Alert, Class, Finding};
 use super::report::{Coverage, ProcessDetail, Report, SyscallsReport};
-use crate::text::make_clean;
+use crate::text::{clean, make_clean};
 
 impl Alert {
     /// With every text cleaned.
@@ -11,6 +11,13 @@ impl Alert {
         make_clean(&mut self.id);
         make_clean(&mut self.host);
         clean_finding(&mut self.finding);
+        if let Some(of_rule) = &mut self.of_rule {
+            // A description may have several lines.
+            let lines = |text: &str| text.split('\n').map(clean).collect::<Vec<_>>().join("\n");
+            for texts in [&mut of_rule.labels, &mut of_rule.annotations] {
+                *texts = std::mem::take(texts).into_iter().map(|(name, text)| (clean(&name), lines(&text))).collect();
+            }
+        }
         self
     }
 }
@@ -48,11 +55,11 @@ impl SyscallsReport {
 }
 
 fn clean_finding(finding: &mut Finding) {
-    let Finding { rule, class, subject, culprit, evidence, stacks, alternatives, caused, advice, .. } =
+    let Finding { rule, class, subject, culprit, evidence, stacks, alternatives, caused, advice, headline, .. } =
         finding;
     let whom = culprit.iter_mut().flat_map(|culprit| [Some(&mut culprit.kind), culprit.comm.as_mut()]);
     let whom = whom.chain([Some(&mut subject.kind), subject.comm.as_mut()]).flatten();
-    whom.chain([rule, advice]).chain(stacks).for_each(make_clean);
+    whom.chain([rule, advice]).chain(stacks).chain(headline).for_each(make_clean);
     // Only names that this program does not know are foreign text.
     for class in std::iter::once(class).chain(caused) {
         if let Class::External(name) = class {

@@ -1,5 +1,7 @@
 //! A finding: a rule's result with its evidence. An alert: a finding with a lifetime.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use super::class::Class;
@@ -163,6 +165,18 @@ pub struct Alert {
     pub at_unix_ns: u64,
     /// The finding behind it.
     pub finding: Finding,
+    /// An alert of a rule file: what the rule made of its series.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub of_rule: Option<Box<OfRule>>,
+}
+
+/// Labels and texts of an alert of a rule file, as Alertmanager takes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfRule {
+    /// Labels, `alertname` among them.
+    pub labels: BTreeMap<String, String>,
+    /// Texts for people.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// For tests of whatever takes alerts.
@@ -197,6 +211,7 @@ pub mod testing {
                 headline: None,
                 advice: "look at its flame graph".to_owned(),
             },
+            of_rule: None,
         }
     }
 }

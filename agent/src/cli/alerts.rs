@@ -166,6 +166,9 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let subject = &finding.subject;
     let name = subject.comm.as_deref().unwrap_or(&subject.kind);
     let who = subject.pid.map_or_else(|| name.to_owned(), |pid| format!("{name} ({pid})"));
+    if alert.of_rule.is_some() {
+        return of_rule(&alert, &state, paint);
+    }
     let mut text = format!(
         "{} {} {state} {} {}: {} lost per second, {:.0} %",
         term::utc(alert.at_unix_ns),
@@ -189,10 +192,57 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     text
 }
 
+/// `2026-11-22T21:22:43Z web-1 OPEN HostOutOfDiskSpace {device="sda1"}: Host out of disk space; node_… / node_…: 0.09`
+fn of_rule(alert: &Alert, state: &str, paint: Paint) -> String {
+    let finding = &alert.finding;
+    let series = finding.subject.comm.as_deref().unwrap_or_default();
+    let mut text = format!(
+        "{} {} {state} {} {}",
+        term::utc(alert.at_unix_ns),
+        alert.host,
+        paint.bold(finding.class.name()),
+        series
+    );
+    text.truncate(text.trim_end().len());
+    if alert.state == AlertState::Resolved {
+        let open = alert.at_unix_ns.saturating_sub(alert.opened_unix_ns);
+        return format!("{text}: open for {}", term::span(Duration::from_secs(open / 1_000_000_000)));
+    }
+    if let Some(headline) = &finding.headline {
+        let _ = write!(text, ": {headline}");
+    }
+    if let Some(evidence) = finding.evidence.first() {
+        let _ = write!(text, "; {}: {:.6}", evidence.what, evidence.value);
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use agent_common::wire::finding::testing::alert;
+
+    #[test]
+    fn an_alert_of_a_rule_shows_its_series_and_its_summary() {
+        let mut alert = alert("rule/Full/0/1", AlertState::Open);
+        alert.of_rule = Some(Box::default());
+        alert.finding.class = "Full".into();
+        alert.finding.headline = Some("the disk is full".to_owned());
+        alert.finding.subject.pid = None;
+        alert.finding.subject.comm = Some("{device=\"sda\"}".to_owned());
+        alert.finding.evidence = vec![agent_common::wire::finding::Evidence {
+            what: "x > 1".to_owned(),
+            value: 12.5,
+            unit: "count".to_owned(),
+            threshold: None,
+            side: agent_common::wire::finding::Side::Above,
+        }];
+        let text = line(&alert, Paint::plain());
+        assert!(text.ends_with("OPEN     Full {device=\"sda\"}: the disk is full; x > 1: 12.5"), "{text}");
+        alert.state = AlertState::Resolved;
+        assert!(line(&alert, Paint::plain()).ends_with("RESOLVED Full {device=\"sda\"}: open for 1s"));
+    }
 
     #[test]
     fn an_alert_is_one_line() {

@@ -29,6 +29,8 @@ mod relay;
 mod report;
 #[cfg(feature = "relay")]
 mod root;
+#[cfg(feature = "relay")]
+mod rules;
 mod run;
 #[cfg(feature = "relay")]
 mod serve;
@@ -155,6 +157,10 @@ enum Command {
     #[cfg(feature = "relay")]
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Check and test rule files
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
     /// Say what works on this kernel, what is lost, and what to do
     Doctor(doctor::DoctorArgs),
     /// Check or show the configuration
@@ -283,6 +289,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Token(command) => on_runtime(&global, |context| token::run(context, command)),
         #[cfg(feature = "relay")]
         Command::Store(command) => on_runtime(&global, |context| store::run(context, command)),
+        #[cfg(feature = "relay")]
+        Command::Rules(command) => on_runtime(&global, |context| rules::run(context, command)),
         Command::Doctor(args) => on_runtime(&global, |context| doctor::run(context, args)),
     }
 }
@@ -381,6 +389,9 @@ mod tests {
             "agent store check",
             "agent store compact",
             "agent store export --from yesterday --to now --match up --format openmetrics -o x.txt",
+            "agent rules check a.yml",
+            "agent rules test a.yml b.yml",
+            "agent rules functions",
             "agent config check",
             "agent config show",
             "agent completions bash",

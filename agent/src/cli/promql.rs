@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use agent_common::units::UnixNs;
 use anyhow::Context as _;
 use clap::Args;
-use promql::{Answer, Options, Query, Sample, Series, Span, Value};
+use promql::{Answer, Macros, Options, Query, Sample, Series, Span, Value};
 use server::node::NodeNames;
 use server::store::embedded::{FILE, Reader};
 
@@ -65,7 +65,8 @@ pub(super) struct PromqlArgs {
 }
 
 pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
-    let query = Query::parse(&args.query).context("the query cannot be understood")?;
+    let macros = Macros::parse(&context.config.rules.macros).context("rules.macros")?;
+    let query = Query::parse_with(&args.query, &macros).context("the query cannot be understood")?;
     let path = context.config.server_dir().join(FILE);
     query::become_owner(&context, &path)?;
     let ask = move || -> anyhow::Result<()> {

@@ -3,10 +3,15 @@
 use std::io::IsTerminal as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use agent_common::wire::finding::Alert;
 use anyhow::Context as _;
 use clap::Args;
+use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
+use ::relay::webhook::Webhook;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use server::api::Service;
 
@@ -14,6 +19,11 @@ use super::ask::Interrupt;
 use super::http_args::HttpArgs;
 use super::{Failed, Global, Outcome, logging, root, settings, usage, warn_of_exposed};
 use crate::daemon;
+
+/// Most alerts of rules that wait for their receivers.
+const MAX_ALERTS_OF_RULES: usize = 512;
+/// Longest time for the receivers to get the last alerts.
+const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -72,7 +82,8 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         let terminal = std::io::stderr().is_terminal();
         loop {
             let settings = daemon::server_config(&config, &run_dir)?;
-            let again = serve_once(settings, &mut interrupt, &mut hangup).await?;
+            let notifiers = notifiers(&config)?;
+            let again = serve_once(settings, notifiers, &mut interrupt, &mut hangup).await?;
             if !again || terminal {
                 return Ok::<_, Failed>(ExitCode::SUCCESS);
             }
@@ -93,15 +104,40 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     })
 }
 
+/// Receivers of the alerts of rules. Those of hosts go to the receivers that their own agents name.
+fn notifiers(config: &crate::config::Config) -> anyhow::Result<Notifiers> {
+    let mut notifiers = Notifiers::default();
+    if let Some(url) = &config.alerts.webhook {
+        notifiers.add(Webhook::new(url, config.alerts.timeout)?, REPEAT_OPEN_EVERY, FIRST_PAUSE);
+    }
+    Ok(notifiers)
+}
+
 /// Serves until a signal, and closes the store in order. True: the signal was SIGHUP.
 async fn serve_once(
     settings: server::Config,
+    notifiers: Notifiers,
     interrupt: &mut Interrupt,
     hangup: &mut Signal,
 ) -> anyhow::Result<bool> {
     let api = Service::start(&settings);
-    let server = server::Server::start(settings).await?;
+    let mut server = server::Server::start(settings).await?;
     api.health().watch(server.ingest());
+    let (to_notifiers, mut of_rules) = mpsc::channel::<Alert>(MAX_ALERTS_OF_RULES);
+    let post = move |alert: &Alert| {
+        tracing::info!(state = ?alert.state, id = agent_common::text::clean(&alert.id), "alert of a rule");
+        if to_notifiers.try_send(alert.clone()).is_err() {
+            tracing::warn!("alerts of rules come too fast: one is not passed on");
+        }
+    };
+    api.health().evaluate(server.start_rules(Box::new(post))?);
+    // Ends with the rules.
+    let passing = tokio::spawn(async move {
+        while let Some(alert) = of_rules.recv().await {
+            notifiers.send(&alert);
+        }
+        notifiers.close(NOTIFIERS_DRAIN).await;
+    });
     if let (Some(address), Some(file)) = (server.broker_address(), server.broker_password_file()) {
         tracing::info!(%address, user = server::broker::USER, password_file = %file.display(), "broker listens");
     }
@@ -113,5 +149,6 @@ async fn serve_once(
         }
     };
     server.run(ended).await?;
+    passing.await?;
     Ok(again)
 }

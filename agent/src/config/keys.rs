@@ -20,6 +20,8 @@ pub enum Kind {
     Duration,
     /// A size (`64MiB`).
     Bytes,
+    /// A list of paths; in a text they are separated by `:`.
+    Paths,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -125,6 +127,7 @@ mod tests {
             let words = match key.kind {
                 Kind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
                 Kind::Bool => " (`true`, `false`)".to_owned(),
+                Kind::Paths => " (a list; in the environment separated by `:`)".to_owned(),
                 _ if key.secret => " (secret)".to_owned(),
                 _ => String::new(),
             };

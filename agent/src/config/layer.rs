@@ -9,13 +9,19 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
-    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind,
+    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, RulesConfig, ServerSettings, SpoolConfig, StoreKind,
     SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
-const NOT_SETTINGS: [&str; 5] =
-    ["S7MPA_CONFIG", "S7MPA_TOOLS", "S7MPA_PROMETHEUS_TESTS", "S7MPA_UPDATE", "S7MPA_OUTAGE_S"];
+const NOT_SETTINGS: [&str; 6] = [
+    "S7MPA_CONFIG",
+    "S7MPA_TOOLS",
+    "S7MPA_PROMETHEUS",
+    "S7MPA_PROMETHEUS_TESTS",
+    "S7MPA_UPDATE",
+    "S7MPA_OUTAGE_S",
+];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,6 +283,15 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
         (Kind::Text | Kind::Duration | Kind::Bytes | Kind::Choice(_), DeValue::String(text)) => {
             Ok(text.to_string())
         }
+        (Kind::Paths, DeValue::String(text)) => Ok(text.to_string()),
+        (Kind::Paths, DeValue::Array(paths)) => {
+            let text = |path: &Spanned<DeValue<'_>>| match path.get_ref() {
+                DeValue::String(text) if !text.contains(':') => Ok(text.to_string()),
+                other => Err(format!("{} is not a path without a colon", shown(other))),
+            };
+            paths.iter().map(text).collect::<Result<Vec<_>, _>>().map(|paths| paths.join(":"))
+        }
+        (Kind::Paths, value) => Err(format!("{} is not a list of paths; write it as [\"/a\", \"/b\"]", shown(value))),
         (Kind::Integer, value) => {
             Err(format!("{} is not a whole number; write it without quotes", shown(value)))
         }
@@ -364,6 +379,7 @@ fn blank() -> Config {
             max_bytes: 0,
             timeout: std::time::Duration::ZERO,
         },
+        rules: RulesConfig { files: Vec::new(), macros: String::new(), interval: std::time::Duration::ZERO },
         plugin: PluginConfig { user: String::new(), write_dirs: Vec::new() },
         log: LogConfig { level: String::new(), json: false },
     }

@@ -8,6 +8,7 @@ mod keys;
 mod layer;
 mod mqtt_url;
 mod reload;
+mod rule_files;
 mod values;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub use keys::{KEYS, Key, Kind, PLUGIN_USER, SERVER_USER};
 pub use layer::{ConfigError, Origin, Setting, Settings};
 pub use mqtt_url::MqttUrl;
 pub use reload::Reload;
+pub use rule_files::rule_files;
 pub use values::{parse_bytes, parse_duration};
 
 pub use agent_common::settings::relay::Delivery;
@@ -53,6 +55,8 @@ pub struct Config {
     pub alerts: AlertsConfig,
     /// Other stores that get the metrics.
     pub export: ExportConfig,
+    /// Rules in Prometheus's language.
+    pub rules: RulesConfig,
     /// Foreign programs.
     pub plugin: PluginConfig,
     /// Logs.
@@ -224,6 +228,17 @@ pub struct ExportConfig {
     pub max_bytes: u64,
     /// What one try may take.
     pub timeout: Duration,
+}
+
+/// Rules in Prometheus's language, which the server part evaluates over its embedded store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesConfig {
+    /// Paths of rule files, with wildcards.
+    pub files: Vec<PathBuf>,
+    /// Functions that queries may call.
+    pub macros: String,
+    /// How often groups are evaluated that do not say it.
+    pub interval: Duration,
 }
 
 /// Said where [`ServerSettings::influx_url`] is missing.

@@ -9,6 +9,9 @@ use tokio::sync::broadcast;
 /// Most alert messages by which a follower may lag behind.
 const MAX_FOLLOWER_ALERTS: usize = 256;
 
+/// Most open alerts of rules: they come from the process without privileges.
+const MAX_OF_RULES: usize = 1_000;
+
 /// Open alerts. Shared between the rules and the control socket.
 #[derive(Debug)]
 pub struct AlertBoard {
@@ -23,17 +26,23 @@ impl Default for AlertBoard {
 }
 
 impl AlertBoard {
-    /// Records a change and sends it to the followers.
-    pub fn post(&self, alert: &Alert) {
+    /// Records a change and sends it to the followers. False: there is no room for one more alert of a rule.
+    pub fn post(&self, alert: &Alert) -> bool {
         // The lock is held over the send, so that `follow` sees each change once: as open or as a message.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if alert.state == AlertState::Resolved {
             open.remove(&alert.id);
         } else {
+            let of_rules = || open.values().filter(|own| own.of_rule.is_some()).count();
+            if alert.of_rule.is_some() && !open.contains_key(&alert.id) && of_rules() >= MAX_OF_RULES {
+                tracing::warn!("more than {MAX_OF_RULES} alerts of rules are open: one is not shown");
+                return false;
+            }
             open.insert(alert.id.clone(), alert.clone());
         }
         // No follower is no error.
         let _ = self.changes.send(alert.clone());
+        true
     }
 
     /// What is open, oldest first.
@@ -67,5 +76,15 @@ mod tests {
         board.post(&alert("a", AlertState::Resolved));
         assert_eq!(changes.try_recv().unwrap().state, AlertState::Resolved);
         assert!(board.open().is_empty());
+    }
+
+    #[test]
+    fn alerts_of_rules_have_a_bound() {
+        let board = AlertBoard::default();
+        let of_rule = |nth: usize| Alert { of_rule: Some(Box::default()), ..alert(&nth.to_string(), AlertState::Open) };
+        assert!((0..MAX_OF_RULES).all(|nth| board.post(&of_rule(nth))));
+        assert!(!board.post(&of_rule(MAX_OF_RULES)) && board.post(&of_rule(0)), "a known one may change");
+        assert!(board.post(&alert("ours", AlertState::Open)));
+        assert_eq!(board.open().len(), MAX_OF_RULES + 1);
     }
 }

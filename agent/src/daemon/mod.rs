@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use flamegraphs::{Symbolizer, SymbolizerOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 pub use processes::{NETNS, Processes};
 pub(crate) use refusals::Refusals;
@@ -37,6 +38,8 @@ use crate::control::{AlertBoard, Answers};
 use crate::history::Limits;
 use crate::observer::{Observer, observe_with};
 
+/// Most alerts of rules that wait to be shown.
+const MAX_ALERTS_OF_RULES: usize = 256;
 /// Longest time for the relay to send the last windows when the daemon ends.
 const RELAY_DRAIN: Duration = Duration::from_secs(5);
 
@@ -65,7 +68,8 @@ pub async fn run(
     let mut hangup = signal(SignalKind::hangup())?;
     let socket = ControlSocket::bind(&config.socket)?;
     let Processes { launcher, mut plugin } = processes;
-    let mut relay = tokio::task::block_in_place(|| Relay::start(&config, launcher.clone()))?;
+    let (to_pipeline, of_rules) = mpsc::channel(MAX_ALERTS_OF_RULES);
+    let mut relay = tokio::task::block_in_place(|| Relay::start(&config, launcher.clone(), to_pipeline))?;
     let handle = relay.handle();
 
     if let Some(plugin) = &plugin {
@@ -114,6 +118,7 @@ pub async fn run(
         Arc::clone(&board),
         names,
         notifiers,
+        of_rules,
     );
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), handle.clone())));

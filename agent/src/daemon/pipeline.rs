@@ -15,6 +15,7 @@ use diagnosis::window::Window;
 use flamegraphs::Symbolizer;
 use notifier::Notifiers;
 use profile::FoldOptions;
+use tokio::sync::mpsc;
 
 use super::naming::Naming;
 use super::relay::RelayHandle;
@@ -53,6 +54,8 @@ pub(super) struct Pipeline {
     lost: u64,
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
+    /// Alerts of rules, which the relay has evaluated.
+    of_rules: mpsc::Receiver<Alert>,
 }
 
 impl Pipeline {
@@ -64,6 +67,7 @@ impl Pipeline {
         board: Arc<AlertBoard>,
         symbolizer: Symbolizer,
         notifiers: Notifiers,
+        of_rules: mpsc::Receiver<Alert>,
     ) -> Self {
         let points = PointsOptions::new(&config.host);
         Self {
@@ -78,16 +82,24 @@ impl Pipeline {
             lost: 0,
             board,
             notifiers,
+            of_rules,
         }
     }
 
     /// Until no more windows come.
     pub(super) async fn run(mut self, mut windows: Subscription) {
-        while let Some(window) = windows.next().await {
-            self.window(window).await;
+        loop {
+            tokio::select! {
+                window = windows.next() => match window {
+                    Some(window) => self.window(window).await,
+                    None => break,
+                },
+                Some(alert) = self.of_rules.recv() => self.of_rule(&alert),
+            }
         }
-        // The broker must not keep open alerts of a host that is no longer observed.
-        for alert in self.board.open() {
+        // The broker must not keep open alerts of a host that is no longer observed. Those of rules are the server part's, which
+        // goes on with them when it starts again.
+        for alert in self.board.open().into_iter().filter(|alert| alert.of_rule.is_none()) {
             self.post(&Alert { state: AlertState::Resolved, ..alert });
         }
         self.notifiers.close(NOTIFIERS_DRAIN).await;
@@ -134,6 +146,14 @@ impl Pipeline {
                 "alert"
             );
             self.post(&alert);
+        }
+    }
+
+    /// An alert of a rule: the relay has it already, and its webhook.
+    fn of_rule(&self, alert: &Alert) {
+        tracing::info!(state = ?alert.state, id = agent_common::text::clean(&alert.id), "alert of a rule");
+        if self.board.post(alert) {
+            self.notifiers.send(alert);
         }
     }
 

@@ -17,7 +17,7 @@ use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Http;
 use agent_common::wire::finding::{Alert, AlertState};
 use anyhow::{Context as _, bail};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::connection::Broken;
@@ -142,11 +142,14 @@ pub(super) struct Relay {
     restart: Restart,
     /// The last failure that was logged.
     said: Option<String>,
+    /// Gets the alerts of rules.
+    alerts: mpsc::Sender<Alert>,
 }
 
 impl Relay {
-    /// Starts it and waits until it works. Blocks; in a runtime. Its directories are there ([`make_relay_dirs`]).
-    pub(super) fn start(config: &Config, launcher: Launcher) -> anyhow::Result<Self> {
+    /// Starts it and waits until it works. Blocks; in a runtime. Its directories are there ([`make_relay_dirs`]). `alerts` gets
+    /// the alerts of rules, which the relay evaluates.
+    pub(super) fn start(config: &Config, launcher: Launcher, alerts: mpsc::Sender<Alert>) -> anyhow::Result<Self> {
         let settings = relay_settings(config)?;
         let handle = RelayHandle { shared: Arc::default() };
         let mut relay = Self {
@@ -157,6 +160,7 @@ impl Relay {
             running: None,
             restart: Restart::new(Instant::now()),
             said: None,
+            alerts,
         };
         let (started, ready) = oneshot::channel();
         relay.spawn(Some(started))?;
@@ -197,6 +201,7 @@ impl Relay {
             settings: self.settings.clone(),
             broker: Arc::new(question),
             started,
+            alerts: self.alerts.clone(),
         };
         let task = tokio::spawn(talk.run(stream));
         self.running = Some(Running { process, task });
@@ -242,7 +247,7 @@ impl Relay {
         old.log = new.log;
         (old.spool.max_bytes, old.spool.max_age) = (new.spool.max_bytes, new.spool.max_age);
         if let (Some(old), Some(new)) = (&mut old.server, new.server) {
-            (old.store, old.retention) = (new.store, new.retention);
+            (old.store, old.retention, old.rules) = (new.store, new.retention, new.rules);
             old.http = Http { listen: old.http.listen, ..new.http };
         }
         let change = ToRelay::Change(Box::new(old.clone()));
@@ -309,6 +314,7 @@ fn first(message: FromRelay) -> Result<Result<Ready, String>, Broken> {
         | FromRelay::Ack(_)
         | FromRelay::Figures(_)
         | FromRelay::Question(_)
-        | FromRelay::Api(_) => Err(Broken::OutOfTurn),
+        | FromRelay::Api(_)
+        | FromRelay::Alert(_) => Err(Broken::OutOfTurn),
     }
 }

@@ -1,12 +1,12 @@
 //! What becomes of an alert: pending → firing → resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Alerting, labels, vector};
+use super::{ALERTS, ALERTS_FOR_STATE, Alerting, Context, Subject, Template, labels};
 use crate::error::QueryError;
-use crate::labels::Labels;
-use crate::options::Options;
-use crate::reader::Reader;
+use crate::labels::{Labels, NAME};
+use crate::reader::Sample;
+use crate::value::Element;
 
 /// How long a resolved alert is still listed, ms: so that its end reaches whoever was notified of its beginning.
 const RESOLVED_KEPT_MS: i64 = 15 * 60 * 1000;
@@ -60,11 +60,11 @@ impl Alerts {
     pub fn evaluate(
         &mut self,
         rule: &Alerting,
-        reader: &dyn Reader,
+        context: &Context<'_>,
         at_ms: i64,
-        options: &Options<'_>,
     ) -> Result<Vec<Alert>, QueryError> {
-        let found = found(rule, reader, at_ms, options)?;
+        let found = found(rule, context, at_ms)?;
+        let recovered = self.recovered(rule, context, &found, at_ms)?;
         let mut changed = Vec::new();
         for (labels, (value, annotations)) in &found {
             let alert = self.by_labels.get(labels).filter(|alert| alert.state != AlertState::Resolved);
@@ -88,11 +88,56 @@ impl Alerts {
                 continue;
             }
             let before = alert.state;
-            if let Some(alert) = alert.missed(rule, at_ms) {
+            let over = rule.recovery.is_none() || recovered.contains(&labels);
+            if let Some(alert) = alert.missed(rule, at_ms, over) {
                 self.store(alert, &mut changed, before);
             }
         }
         Ok(changed)
+    }
+
+    /// Those that fire without their series and whose recovery query has an answer.
+    fn recovered(
+        &self,
+        rule: &Alerting,
+        context: &Context<'_>,
+        found: &BTreeMap<Labels, (f64, Labels)>,
+        at_ms: i64,
+    ) -> Result<BTreeSet<Labels>, QueryError> {
+        let mut recovered = BTreeSet::new();
+        let Some(template) = &rule.recovery else { return Ok(recovered) };
+        for alert in self.iter().filter(|alert| alert.state == AlertState::Firing) {
+            if !found.contains_key(&alert.labels) && alert.has_recovered(template, context, at_ms)? {
+                recovered.insert(alert.labels.clone());
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Goes on with an alert that an earlier program knew.
+    pub fn restore(&mut self, alert: Alert) {
+        self.by_labels.insert(alert.labels.clone(), alert);
+    }
+
+    /// The series `ALERTS` and `ALERTS_FOR_STATE` of those that are pending or fire.
+    pub fn series(&self, at_ms: i64) -> Vec<Element> {
+        let mut series = Vec::new();
+        for alert in self.iter() {
+            let state = match alert.state {
+                AlertState::Pending => "pending",
+                AlertState::Firing => "firing",
+                AlertState::Resolved => continue,
+            };
+            let mut of_state = alert.labels.clone();
+            of_state.set(NAME, ALERTS);
+            of_state.set("alertstate", state);
+            series.push(Element { labels: of_state, sample: Sample { at_ms, value: 1.0 } });
+            let mut since = alert.labels.clone();
+            since.set(NAME, ALERTS_FOR_STATE);
+            let value = alert.active_at_ms.div_euclid(1000) as f64;
+            series.push(Element { labels: since, sample: Sample { at_ms, value } });
+        }
+        series
     }
 
     fn store(&mut self, alert: Alert, changed: &mut Vec<Alert>, before: AlertState) {
@@ -114,13 +159,25 @@ impl Alert {
         }
     }
 
-    /// The alert where its series is not there; nothing where it is forgotten.
-    fn missed(self, rule: &Alerting, at_ms: i64) -> Option<Self> {
+    /// Whether a recovery query has an answer.
+    fn has_recovered(&self, query: &Template, context: &Context<'_>, at_ms: i64) -> Result<bool, QueryError> {
+        // A value stands between quotes there.
+        let escaped = self.labels.iter().map(|(name, value)| {
+            (name.to_string(), value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+        });
+        let escaped = labels(escaped);
+        let text = query.try_fill(&Subject::new(self.value, &escaped, context.external_labels));
+        let answer = text.and_then(|query| context.ask(&query, at_ms));
+        answer.map(|elements| !elements.is_empty()).map_err(QueryError::Argument)
+    }
+
+    /// The alert where its series is not there; nothing where it is forgotten. `over`: nothing else keeps it.
+    fn missed(self, rule: &Alerting, at_ms: i64, over: bool) -> Option<Self> {
         match self.state {
             AlertState::Pending => None,
             AlertState::Firing => {
                 let since_ms = self.kept_since_ms.unwrap_or(at_ms);
-                let kept = rule.keep_firing_for_ms > 0 && at_ms - since_ms < rule.keep_firing_for_ms;
+                let kept = !over || (rule.keep_firing_for_ms > 0 && at_ms - since_ms < rule.keep_firing_for_ms);
                 Some(if kept {
                     Self { kept_since_ms: Some(since_ms), ..self }
                 } else {
@@ -143,21 +200,27 @@ impl Alert {
 /// Values and annotations of the series of a rule's query, by the labels of their alerts.
 fn found(
     rule: &Alerting,
-    reader: &dyn Reader,
+    context: &Context<'_>,
     at_ms: i64,
-    options: &Options<'_>,
 ) -> Result<BTreeMap<Labels, (f64, Labels)>, QueryError> {
+    let ask = |query: &str| context.ask(query, at_ms);
     let mut found = BTreeMap::new();
-    for element in vector(&rule.query, reader, at_ms, options)? {
+    for element in context.vector(&rule.query, at_ms)? {
         let value = element.sample.value;
-        let filled = |template: &super::Template| template.fill(value, &element.labels);
+        let subject = Subject {
+            value,
+            labels: &element.labels,
+            external_labels: context.external_labels,
+            external_url: context.external_url,
+            ask: Some(&ask),
+        };
         let mut own = element.labels.clone().nameless();
-        for (name, template) in &rule.labels {
-            own.set(name.as_str(), filled(template));
+        for (name, template, _) in &rule.labels {
+            own.set(name.as_str(), template.fill(&subject));
         }
         own.set("alertname", rule.name.as_str());
         let annotations =
-            labels(rule.annotations.iter().map(|(name, template)| (name.clone(), filled(template))));
+            labels(rule.annotations.iter().map(|(name, template, _)| (name.clone(), template.fill(&subject))));
         if found.insert(own.clone(), (value, annotations)).is_some() {
             return Err(QueryError::SameLabels(own.to_string()));
         }

@@ -2,11 +2,15 @@
 //! time, and stores what is recorded.
 
 mod alert;
+mod file;
+mod series;
 mod template;
+pub mod unit_test;
 mod yaml;
 
 pub use alert::{Alert, AlertState, Alerts};
-pub use template::Template;
+pub use file::{Parsed, Place, RuleError};
+pub use template::{Ask, Subject, Template};
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,22 +23,17 @@ use crate::query::Query;
 use crate::reader::Reader;
 use crate::value::{Element, Value};
 
-/// Longest rule file, bytes.
-const MAX_FILE_BYTES: usize = 1 << 20;
-
-/// A rule file is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message}")]
-pub struct RuleError {
-    /// Where, from 1.
-    pub line: usize,
-    /// What.
-    pub message: String,
-}
-
-fn fault(line: usize, message: impl Into<String>) -> RuleError {
-    RuleError { line, message: message.into() }
-}
+/// Annotation with the query that ends an alert: without its series it goes on firing until this query has an answer.
+pub const RECOVERY: &str = "s7mpa_recovery";
+/// Annotation with the names of alerts, separated by commas. While one of them fires for the same host, this one is not
+/// passed on.
+pub const DEPENDS_ON: &str = "s7mpa_depends_on";
+/// Metric of the alerts that are pending or fire, with their state as label `alertstate`.
+pub const ALERTS: &str = "ALERTS";
+/// Metric with the time since which the series of an alert is there, Unix seconds.
+pub const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
+/// Most series that one rule may give.
+pub const MAX_SERIES: usize = 2_000;
 
 /// Rules that are evaluated together, one after the other, at the same time.
 #[derive(Debug)]
@@ -43,6 +42,10 @@ pub struct Group {
     pub name: String,
     /// How often, ms; nothing: as often as the caller does.
     pub interval_ms: Option<i64>,
+    /// How long before the moment of the evaluation its queries look, ms.
+    pub query_offset_ms: i64,
+    /// Most series of a recording, most alerts of a rule.
+    pub limit: usize,
     /// In the order of the file.
     pub rules: Vec<Rule>,
 }
@@ -82,126 +85,67 @@ pub struct Alerting {
     pub for_ms: i64,
     /// How long the alert goes on firing without the series, ms.
     pub keep_firing_for_ms: i64,
-    /// Labels that are added.
-    pub labels: Vec<(String, Template)>,
-    /// Texts for people.
-    pub annotations: Vec<(String, Template)>,
+    /// Labels that are added, and their texts as the file has them.
+    pub labels: Vec<(String, Template, String)>,
+    /// Texts for people, likewise.
+    pub annotations: Vec<(String, Template, String)>,
+    /// The query of [`RECOVERY`].
+    pub recovery: Option<Template>,
+    /// The names of [`DEPENDS_ON`].
+    pub depends_on: Vec<String>,
 }
 
-impl Group {
-    /// The groups of a file; the queries may call these functions.
-    pub fn parse(text: &str, macros: &Macros) -> Result<Vec<Self>, RuleError> {
-        if text.len() > MAX_FILE_BYTES {
-            return Err(fault(1, format!("a rule file has at most {MAX_FILE_BYTES} bytes")));
-        }
-        let Some(file) = yaml::parse(text)? else { return Ok(Vec::new()) };
-        let mut file = file.map("a rule file", &["groups"])?;
-        let Some(groups) = file.take("groups") else { return Ok(Vec::new()) };
-        let mut names = HashSet::new();
-        groups
-            .list("groups")?
-            .into_iter()
-            .map(|item| {
-                let line = item.line;
-                let group = group(item, macros)?;
-                if names.insert(group.name.clone()) {
-                    Ok(group)
-                } else {
-                    Err(fault(line, format!("there is a group {} before this one", group.name)))
-                }
-            })
-            .collect()
-    }
+/// What rules are evaluated with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The series.
+    pub reader: &'a dyn Reader,
+    /// Bounds of each query.
+    pub options: &'a Options<'a>,
+    /// Functions that the queries of templates may call.
+    pub macros: &'a Macros,
+    /// `$externalLabels`
+    pub external_labels: &'a Labels,
+    /// `$externalURL`
+    pub external_url: &'a str,
+    /// How long before its moment a query looks, ms.
+    pub query_offset_ms: i64,
+    /// Most series or alerts of a rule; 0: [`MAX_SERIES`].
+    pub limit: usize,
 }
 
-fn group(item: yaml::Item, macros: &Macros) -> Result<Group, RuleError> {
-    let mut fields = item.map("a group", &["name", "interval", "rules"])?;
-    let name = fields.take_text("name")?.filter(|name| !name.is_empty());
-    let name = name.ok_or_else(|| fault(fields.line, "a group has a name"))?;
-    let interval_ms = duration(&mut fields, "interval")?;
-    let rules = fields.take("rules").map(|rules| rules.list("rules")).transpose()?.unwrap_or_default();
-    let rules = rules.into_iter().map(|rule| self::rule(rule, macros)).collect::<Result<_, _>>()?;
-    Ok(Group { name, interval_ms, rules })
-}
-
-fn rule(item: yaml::Item, macros: &Macros) -> Result<Rule, RuleError> {
-    const KEYS: [&str; 7] = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
-    let mut fields = item.map("a rule", &KEYS)?;
-    let line = fields.line;
-    let (record, alert) = (fields.take_text("record")?, fields.take_text("alert")?);
-    let text = fields.take_text("expr")?.ok_or_else(|| fault(line, "a rule has an expr"))?;
-    let query = Query::parse_with(&text, macros).map_err(|error| fault(line, error.to_string()))?;
-    let for_ms = duration(&mut fields, "for")?;
-    let keep_firing_for_ms = duration(&mut fields, "keep_firing_for")?;
-    let labels = fields.take("labels").map(|labels| labels.texts("labels")).transpose()?.unwrap_or_default();
-    let annotations = fields.take("annotations").map(|texts| texts.texts("annotations")).transpose()?;
-    if let Some((name, _)) = labels.iter().find(|(name, _)| name == NAME || !is_label(name)) {
-        return Err(fault(line, format!("{name:?} is not the name of a label")));
-    }
-    let is_named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
-    match (is_named(&record), is_named(&alert)) {
-        (true, false) => {
-            if for_ms.is_some() || keep_firing_for_ms.is_some() || annotations.is_some() {
-                return Err(fault(line, "for, keep_firing_for and annotations are of alerts"));
+impl Context<'_> {
+    /// The vector of a query at one moment; a scalar is one series without labels.
+    fn vector(&self, query: &Query, at_ms: i64) -> Result<Vec<Element>, QueryError> {
+        let asked_ms = at_ms.saturating_sub(self.query_offset_ms);
+        let mut vector = match query.instant(self.reader, asked_ms, self.options)?.value {
+            Value::Vector(vector) => vector,
+            Value::Scalar(sample) => vec![Element { labels: Labels::default(), sample }],
+            Value::String { .. } | Value::Matrix(_) => {
+                return Err(QueryError::Argument("a rule needs an instant vector or a scalar".to_owned()));
             }
-            let name = record.unwrap_or_default();
-            if !is_metric(&name) {
-                return Err(fault(line, format!("{name:?} is not the name of a metric")));
-            }
-            Ok(Rule::Record(Recording { name, text, query, labels }))
+        };
+        let limit = if self.limit == 0 { MAX_SERIES } else { self.limit.min(MAX_SERIES) };
+        if vector.len() > limit {
+            return Err(QueryError::Argument(format!("exceeded limit of {limit} with {} series", vector.len())));
         }
-        (false, true) => Ok(Rule::Alert(Alerting {
-            name: alert.unwrap_or_default(),
-            text,
-            query,
-            for_ms: for_ms.unwrap_or(0),
-            keep_firing_for_ms: keep_firing_for_ms.unwrap_or(0),
-            labels: templates(labels, line)?,
-            annotations: templates(annotations.unwrap_or_default(), line)?,
-        })),
-        _ => Err(fault(line, "a rule has either a record or an alert")),
+        for element in &mut vector {
+            element.sample.at_ms = at_ms;
+        }
+        Ok(vector)
     }
-}
 
-fn templates(texts: Vec<(String, String)>, line: usize) -> Result<Vec<(String, Template)>, RuleError> {
-    let template = |(name, text): (String, String)| match Template::parse(&text) {
-        Ok(template) => Ok((name, template)),
-        Err(error) => Err(fault(line, format!("{name}: {error}"))),
-    };
-    texts.into_iter().map(template).collect()
-}
-
-fn is_label(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(is_label_character)
-}
-
-fn is_label_character(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-fn is_metric(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| is_label_character(c) || c == ':')
-}
-
-fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>, RuleError> {
-    let line = fields.line;
-    let Some(text) = fields.take_text(key)? else { return Ok(None) };
-    crate::duration::milliseconds(&text)
-        .map(Some)
-        .ok_or_else(|| fault(line, format!("{key}: {text:?} is no duration such as 1h30m")))
+    /// Answers a query that stands in a template.
+    fn ask(&self, query: &str, at_ms: i64) -> Result<Vec<Element>, String> {
+        let parsed = Query::parse_with(query, self.macros).map_err(|error| error.to_string())?;
+        self.vector(&parsed, at_ms).map_err(|error| error.to_string())
+    }
 }
 
 impl Recording {
     /// The series at one moment, Unix time in ms. Fails where the query does, or where two have the same labels.
-    pub fn evaluate(
-        &self,
-        reader: &dyn Reader,
-        at_ms: i64,
-        options: &Options<'_>,
-    ) -> Result<Vec<Element>, QueryError> {
-        let mut elements = vector(&self.query, reader, at_ms, options)?;
+    pub fn evaluate(&self, context: &Context<'_>, at_ms: i64) -> Result<Vec<Element>, QueryError> {
+        let mut elements = context.vector(&self.query, at_ms)?;
         let mut seen = HashSet::new();
         for element in &mut elements {
             element.labels.set(NAME, self.name.as_str());
@@ -216,20 +160,32 @@ impl Recording {
     }
 }
 
-/// The vector of a query at one moment; a scalar is one series without labels.
-fn vector(
-    query: &Query,
-    reader: &dyn Reader,
-    at_ms: i64,
-    options: &Options<'_>,
-) -> Result<Vec<Element>, QueryError> {
-    match query.instant(reader, at_ms, options)?.value {
-        Value::Vector(vector) => Ok(vector),
-        Value::Scalar(sample) => Ok(vec![Element { labels: Labels::default(), sample }]),
-        Value::String { .. } | Value::Matrix(_) => {
-            Err(QueryError::Argument("a rule needs an instant vector or a scalar".to_owned()))
+impl Rule {
+    /// What it records, or its alert's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Record(rule) => &rule.name,
+            Self::Alert(rule) => &rule.name,
         }
     }
+
+    /// Its query as the file has it.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Record(rule) => &rule.text,
+            Self::Alert(rule) => &rule.text,
+        }
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(is_label_character)
+}
+
+fn is_label_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// Labels of these pairs.

@@ -1,6 +1,7 @@
 //! Rule files, and the life of an alert.
 
-use promql::{Alert, AlertState, Alerting, Alerts, Group, Macros, Options, Rule};
+use promql::rules::Context;
+use promql::{Alert, AlertState, Alerting, Alerts, Group, Labels, Macros, Options, QueryError, Rule};
 
 use crate::common::Store;
 use crate::{MINUTE, SECOND};
@@ -30,6 +31,24 @@ fn groups(text: &str) -> Vec<Group> {
     Group::parse(text, &macros).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// Calls with what rules are evaluated with.
+fn with<T>(store: &Store, evaluate: impl FnOnce(&Context<'_>) -> T) -> T {
+    let (options, nothing) = (Options::default(), Labels::default());
+    evaluate(&Context {
+        reader: store,
+        options: &options,
+        macros: &Macros::default(),
+        external_labels: &nothing,
+        external_url: "",
+        query_offset_ms: 0,
+        limit: 0,
+    })
+}
+
+fn evaluate(alerts: &mut Alerts, rule: &Alerting, store: &Store, at_ms: i64) -> Result<Vec<Alert>, QueryError> {
+    with(store, |context| alerts.evaluate(rule, context, at_ms))
+}
+
 fn alerting(text: &str) -> Alerting {
     match groups(text)[0].rules.pop() {
         Some(Rule::Alert(rule)) => rule,
@@ -46,7 +65,7 @@ fn recorded_series_have_the_name_and_labels_of_the_rule() {
         SECOND,
         "lost{comm=\"make\",pid=\"1\"} 1\nlost{comm=\"make\",pid=\"2\"} 2\nlost{comm=\"cc\"} 5",
     );
-    let elements = rule.evaluate(&store, 0, &Options::default()).expect("elements");
+    let elements = with(&store, |context| rule.evaluate(context, 0)).expect("elements");
     let found: Vec<(String, f64)> =
         elements.iter().map(|element| (element.labels.to_string(), element.sample.value)).collect();
     assert_eq!(found, [("comm:lost:rate1m{comm=\"make\",source=\"rules\"}".to_owned(), 3.0)]);
@@ -60,7 +79,7 @@ fn an_alert_is_pending_fires_and_is_resolved() {
     let mut alerts = Alerts::default();
     let mut states = Vec::new();
     for minute in 0..9 {
-        let changed = alerts.evaluate(&rule, &store, minute * MINUTE, &Options::default()).expect("alerts");
+        let changed = evaluate(&mut alerts, &rule, &store, minute * MINUTE).expect("alerts");
         states.extend(changed.iter().map(|alert| (minute, alert.state)));
         if minute == 4 {
             let alert: &Alert = alerts.iter().next().expect("an alert");
@@ -75,7 +94,7 @@ fn an_alert_is_pending_fires_and_is_resolved() {
     assert_eq!(states, [(1, AlertState::Pending), (3, AlertState::Firing), (6, AlertState::Resolved)]);
     assert_eq!(alerts.iter().next().expect("an alert").resolved_at_ms, Some(6 * MINUTE));
     // It comes back as a new one.
-    let changed = alerts.evaluate(&rule, &store, 9 * MINUTE, &Options::default()).expect("alerts");
+    let changed = evaluate(&mut alerts, &rule, &store, 9 * MINUTE).expect("alerts");
     assert_eq!((changed[0].state, changed[0].active_at_ms), (AlertState::Pending, 9 * MINUTE));
 }
 
@@ -85,7 +104,7 @@ fn a_pending_alert_whose_series_goes_is_forgotten() {
     let store = Store::of(MINUTE, "lost{comm=\"make\"} 3 0 3");
     let mut alerts = Alerts::default();
     for minute in 0..3 {
-        let changed = alerts.evaluate(&rule, &store, minute * MINUTE, &Options::default()).expect("alerts");
+        let changed = evaluate(&mut alerts, &rule, &store, minute * MINUTE).expect("alerts");
         assert!(changed.iter().all(|alert| alert.state == AlertState::Pending));
         assert_eq!(alerts.iter().count(), usize::from(minute != 1));
     }
@@ -97,7 +116,7 @@ fn a_resolved_alert_is_listed_for_a_quarter_of_an_hour() {
     let store = Store::of(MINUTE, "lost 3 0+0x60");
     let mut alerts = Alerts::default();
     for minute in 0..=17 {
-        alerts.evaluate(&rule, &store, minute * MINUTE, &Options::default()).expect("alerts");
+        evaluate(&mut alerts, &rule, &store, minute * MINUTE).expect("alerts");
         assert_eq!(alerts.iter().count(), usize::from(minute <= 16), "{minute}");
     }
 }
@@ -120,7 +139,7 @@ fn faults_of_a_file_are_named_with_their_line() {
         (
             "groups:\n - name: a\n   rules:\n    - {alert: x, expr: '1', annotations: {a: '{{ if 1 }}'}}",
             4,
-            "not supported",
+            "has no {{ end }}",
         ),
         ("groups:\n - {name: a}\n - {name: a}", 3, "there is a group a"),
         ("groups:\n - &a {name: a}\n - *a", 3, "aliases"),
@@ -128,8 +147,51 @@ fn faults_of_a_file_are_named_with_their_line() {
     ] {
         let error = Group::parse(text, &Macros::default()).expect_err(text);
         assert!(error.message.contains(message), "{text}: {error}");
-        assert!(error.line == line || message.is_empty(), "{text}: {error}");
+        assert!(error.place.line == line || message.is_empty(), "{text}: {error}");
     }
     assert!(Group::parse("", &Macros::default()).expect("empty").is_empty());
     assert!(Group::parse(&format!("groups: {}", "[".repeat(100_000)), &Macros::default()).is_err());
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_and_the_right_rules_stay() {
+    let text = "groups:\n - name: a\n   rules:\n    - {record: x, expr: 'sum('}\n    - {record: y, expr: x}\n    - alert: z\n      expr: x[5m]\n";
+    let parsed = Group::parse_all(text, &Macros::default());
+    assert_eq!(parsed.groups[0].rules.iter().map(Rule::name).collect::<Vec<_>>(), ["y"]);
+    let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("4:"), "{faults:?}");
+    assert!(faults[1].starts_with("7:13: expr: a rule needs an instant vector") && faults[1].contains("; a range"), "{faults:?}");
+}
+
+#[test]
+fn an_alert_with_a_recovery_query_fires_until_that_has_an_answer() {
+    let rule = alerting(
+        "groups: [{name: a, rules: [{alert: A, expr: lost > 5, annotations: \
+         {s7mpa_recovery: 'lost{comm=\"{{ $labels.comm }}\"} < 2'}}]}]",
+    );
+    let store = Store::of(MINUTE, "lost{comm=\"a\\\"b\"} 9 4 4 1 1\nlost{comm=\"other\"} 0 0 0 0 0");
+    let mut alerts = Alerts::default();
+    let states: Vec<AlertState> = (0..5)
+        .filter_map(|minute| {
+            evaluate(&mut alerts, &rule, &store, minute * MINUTE).expect("alerts");
+            alerts.iter().next().map(|alert| alert.state)
+        })
+        .collect();
+    use AlertState::{Firing, Resolved};
+    assert_eq!(states, [Firing, Firing, Firing, Resolved, Resolved]);
+}
+
+#[test]
+fn the_series_of_alerts_are_those_of_prometheus() {
+    let rule = alerting(FILE);
+    let store = Store::of(MINUTE, "lost{comm=\"make\"} 0 3 4 5 6");
+    let mut alerts = Alerts::default();
+    for (minute, state) in [(1, "pending"), (2, "pending"), (3, "firing")] {
+        evaluate(&mut alerts, &rule, &store, minute * MINUTE).expect("alerts");
+        let series = alerts.series(minute * MINUTE);
+        let [of_state, since] = series.as_slice() else { panic!("{series:?}") };
+        assert_eq!((of_state.labels.get("__name__"), of_state.labels.get("alertstate")), ("ALERTS", state));
+        assert_eq!((since.labels.get("__name__"), since.sample.value), ("ALERTS_FOR_STATE", 60.0));
+    }
 }

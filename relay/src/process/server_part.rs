@@ -1,18 +1,21 @@
 //! The server part in this process: a broker that stays, ingester and store that can be replaced, and the HTTP API, which needs
 //! neither of them to run.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::ApiState;
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Config;
 use agent_common::text;
+use agent_common::wire::finding::Alert;
 use link::Backoff;
 use server::api::Service;
 use server::broker::{Broker, BrokerError};
 use server::ingest::Ingest;
+use server::rules::Board;
 use server::{Server, ServerError};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Waits before a server that failed is started again.
@@ -34,10 +37,13 @@ pub(super) struct ServerPart {
     backoff: Backoff,
     /// The last failure that was logged.
     said: Option<String>,
+    /// Gets the alerts of rules.
+    alerts: mpsc::Sender<Alert>,
 }
 
 struct Running {
     ingest: Ingest,
+    rules: Arc<Board>,
     task: JoinHandle<Result<(), ServerError>>,
     stop: Option<oneshot::Sender<()>>,
     since: Instant,
@@ -48,7 +54,8 @@ struct Running {
 impl ServerPart {
     /// Starts broker, ingester and store. Another program on the broker's port is no failure: it is named, and the port is
     /// tried again ([`Self::tend`]).
-    pub(super) async fn start(config: Config) -> Result<Self, ServerError> {
+    /// `alerts` gets the alerts of rules.
+    pub(super) async fn start(config: Config, alerts: mpsc::Sender<Alert>) -> Result<Self, ServerError> {
         let mut part = Self {
             broker: None,
             api: Service::start(&config),
@@ -57,10 +64,11 @@ impl ServerPart {
             due: Instant::now(),
             backoff: Backoff::new(BACKOFF_FIRST, BACKOFF_MAX),
             said: None,
+            alerts,
         };
         match part.start_broker().await {
             Ok(broker) => {
-                part.running = Some(Running::start(&broker, &part.config, &part.api).await?);
+                part.running = Some(Running::start(&broker, &part.config, &part.api, &part.alerts).await?);
                 part.broker = Some(broker);
             }
             // With a port that is chosen freely there is always another one.
@@ -100,13 +108,15 @@ impl ServerPart {
             self.api.stop();
             self.api = Service::start(&Config { store: config.store.clone(), ..self.config.clone() });
             if let Some(running) = &self.running {
-                self.api.health().watch(&running.ingest);
+                running.tell(&self.api);
             }
         }
-        if (&config.store, &config.retention) == (&self.config.store, &self.config.retention) {
+        let Config { store, retention, rules, .. } = config;
+        let new = Config { store, retention, rules, ..self.config.clone() };
+        if new == self.config {
             return;
         }
-        self.config = Config { store: config.store, retention: config.retention, ..self.config.clone() };
+        self.config = new;
         self.backoff.succeeded();
         self.said = None;
         self.due = Instant::now();
@@ -152,7 +162,7 @@ impl ServerPart {
             }
         }
         if let Some(broker) = &self.broker {
-            match Running::start(broker, &self.config, &self.api).await {
+            match Running::start(broker, &self.config, &self.api, &self.alerts).await {
                 Ok(running) => self.running = Some(running),
                 Err(error) => self.failed(text::chain(&error)),
             }
@@ -182,16 +192,35 @@ impl ServerPart {
 }
 
 impl Running {
-    async fn start(broker: &Broker, config: &Config, api: &Service) -> Result<Self, ServerError> {
-        let server = Server::beside(broker, config.clone()).await?;
-        api.health().watch(server.ingest());
+    async fn start(
+        broker: &Broker,
+        config: &Config,
+        api: &Service,
+        alerts: &mpsc::Sender<Alert>,
+    ) -> Result<Self, ServerError> {
+        let mut server = Server::beside(broker, config.clone()).await?;
         let ingest = server.ingest().clone();
+        let alerts = alerts.clone();
+        let post = move |alert: &Alert| {
+            if alerts.try_send(alert.clone()).is_err() {
+                tracing::warn!(id = alert.id, "an alert of a rule is not passed on: too many at once");
+            }
+        };
+        let rules = server.start_rules(Box::new(post))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             // Dropping the sender stops it.
             let _ = stopped.await;
         };
         let task = tokio::spawn(server.run(shutdown));
-        Ok(Self { ingest, task, stop: Some(stop), since: Instant::now(), restarting: false })
+        let running = Self { ingest, rules, task, stop: Some(stop), since: Instant::now(), restarting: false };
+        running.tell(api);
+        Ok(running)
+    }
+
+    /// Tells the API of what runs now.
+    fn tell(&self, api: &Service) {
+        api.health().watch(&self.ingest);
+        api.health().evaluate(Arc::clone(&self.rules));
     }
 }

@@ -4,6 +4,7 @@ mod catalogue;
 mod json;
 mod params;
 mod query;
+mod rules;
 mod status;
 
 use std::fmt::Write as _;
@@ -105,8 +106,8 @@ pub(super) fn routes(routes: Routes<Work>) -> Routes<Work> {
         .at(GET, "/api/v1/status/buildinfo", READ, status::build)
         // Empty, not missing: Grafana asks for them again and again, and writes each 404 into its log.
         .at(FORM, "/api/v1/query_exemplars", READ, status::no_exemplars)
-        .at(GET, "/api/v1/rules", READ, status::no_rules)
-        .at(GET, "/api/v1/alerts", READ, status::no_alerts)
+        .at(GET, "/api/v1/rules", READ, rules::rules)
+        .at(GET, "/api/v1/alerts", READ, rules::alerts)
         .at(GET, "/-/healthy", READ, status::healthy)
         .at(GET, "/-/ready", READ, status::healthy)
         // For whoever watches the process: without detail, and without a token.

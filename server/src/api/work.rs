@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent_common::settings::server::Http;
-use promql::Reader;
+use promql::{ParseError, Query, Reader};
 use tokio::sync::Semaphore;
 
+use super::metrics::Health;
 use super::prometheus::Failure;
 use super::source::Source;
+use crate::rules::GroupStatus;
 use crate::store::{StoreError, embedded};
 
 /// Queries at the same time: each may take 64 MiB.
@@ -19,6 +21,7 @@ const MAX_QUERIES: usize = 4;
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     source: Arc<dyn Source>,
+    health: Health,
     places: Arc<Semaphore>,
     timeout: Duration,
     lookback: Duration,
@@ -46,12 +49,26 @@ impl Drop for Leaving {
 }
 
 impl Work {
-    pub(super) fn new(http: &Http, source: Arc<dyn Source>) -> Self {
+    pub(super) fn new(http: &Http, source: Arc<dyn Source>, health: Health) -> Self {
         Self {
             source,
+            health,
             places: Arc::new(Semaphore::new(MAX_QUERIES)),
             timeout: http.query_timeout,
             lookback: http.lookback,
+        }
+    }
+
+    /// All groups of rules.
+    pub(super) fn rules(&self) -> Vec<GroupStatus> {
+        self.health.rules().map(|board| board.groups()).unwrap_or_default()
+    }
+
+    /// Understands a query, which may call functions of the user's own.
+    pub(super) fn parse(&self, text: &str) -> Result<Query, ParseError> {
+        match self.health.rules() {
+            Some(board) => Query::parse_with(text, board.macros()),
+            None => Query::parse(text),
         }
     }
 

@@ -22,6 +22,9 @@ pub use window::{Window, WindowError};
 /// window takes some milliseconds to us, which makes it look late, never early.
 pub const SKEW_TOLERANCE: Duration = Duration::from_secs(10);
 
+/// Measurement of what rules record: a field is a metric, under its own name. No collector may send it.
+pub const RECORDED: &str = "s7mpa_rule";
+
 /// A store of metrics windows.
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Writes windows, all or none (InfluxDB has no transactions: there it is all, or as far as it came, and writing

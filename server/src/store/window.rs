@@ -3,6 +3,8 @@
 use agent_common::wire::head::{HeadError, WindowHead};
 use agent_common::wire::line::{self, LineError};
 
+use super::RECORDED;
+
 /// A window: its head and its points as well-formed lines.
 ///
 /// The points stay text, because a database that speaks line protocol takes them as they are, and the embedded store
@@ -36,6 +38,9 @@ pub enum WindowError {
     /// A point carries the name of another host than the head: a collector must not write in another's name.
     #[error("point {0} below the head is of another host")]
     Host(u64),
+    /// A point has the measurement of what rules record.
+    #[error("point {0} below the head is of {RECORDED}, which only rules record")]
+    Recorded(u64),
 }
 
 impl Window {
@@ -53,6 +58,9 @@ impl Window {
                     points += 1;
                     if line.tags().any(|(name, value)| name == "host" && value != head.host) {
                         return Err(WindowError::Host(points + malformed));
+                    }
+                    if line.key.starts_with(RECORDED) && line.measurement() == RECORDED {
+                        return Err(WindowError::Recorded(points + malformed));
                     }
                 }
                 Err(error) => {
@@ -127,6 +135,16 @@ mod tests {
         let payload = format!("{HEAD}m,host=h,a=b\\\\,host=i a=1i 5\n");
         let window = Window::from_payload(payload.as_bytes()).expect("a window");
         assert_eq!((window.points, window.malformed, &*window.lines), (0, 1, ""));
+    }
+
+    #[test]
+    fn what_rules_record_comes_from_no_collector() {
+        for line in ["s7mpa_rule ALERTS=1 5", "s7mpa_rule,host=h ALERTS=1 5"] {
+            let payload = format!("{HEAD}m a=1i 5\n{line}\n");
+            assert_eq!(Window::from_payload(payload.as_bytes()), Err(WindowError::Recorded(2)), "{line}");
+        }
+        let payload = format!("{HEAD}s7mpa_rules a=1i 5\n");
+        assert!(Window::from_payload(payload.as_bytes()).is_ok());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 fn promtool() -> Command {
-    let root = std::env::var_os("S7MPA_TOOLS").map(PathBuf::from);
-    Command::new(root.map_or_else(|| "promtool".into(), |root| root.join("usr/bin/promtool")))
+    let root = std::env::var_os("S7MPA_PROMETHEUS").map(PathBuf::from);
+    Command::new(root.map_or_else(|| "promtool".into(), |root| root.join("promtool")))
 }
 
 /// What `promtool check metrics` says.
@@ -20,7 +20,7 @@ fn complaints(text: &str) -> Vec<String> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|e| {
-            panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS")
+            panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_PROMETHEUS")
         });
     child.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("its end");

@@ -407,6 +407,37 @@ pub static KEYS: &[Key] = &[
         Ok(())
     }),
     key!(
+        "rules.files",
+        Kind::Paths,
+        "/etc/s7mpa/rules.d/*.yml:/etc/s7mpa/rules.d/*.yaml",
+        "Prometheus's rule files, recorded and alerted on over the embedded store; `*` and `?` in the last part of a path",
+        |c, v| {
+            let files = v.split(':').filter(|path| !path.is_empty());
+            c.rules.files = files.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        }
+    ),
+    key!(
+        "rules.macros",
+        Kind::Text,
+        "",
+        "Functions for queries, one after the other: `lost_share(p) = sum by (comm) (…)`; comments above are their help",
+        |c, v| {
+            v.clone_into(&mut c.rules.macros);
+            Ok(())
+        }
+    ),
+    key!(
+        "rules.interval",
+        Kind::Duration,
+        "15s",
+        "How often groups of rules are evaluated that do not say it",
+        |c, v| {
+            c.rules.interval = parse_duration(v)?;
+            Ok(())
+        }
+    ),
+    key!(
         "plugin.user",
         Kind::Text,
         "s7mpa-plugin",

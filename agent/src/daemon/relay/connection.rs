@@ -14,8 +14,9 @@ use agent_common::pair::{
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::Settings;
+use agent_common::wire::finding::Alert;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{START_TIMEOUT, Shared, first, lock};
 use crate::outbox::NeverSent;
@@ -89,6 +90,8 @@ pub(super) struct Talk {
     pub(super) broker: Arc<ReadBroker>,
     /// Gets the first message.
     pub(super) started: Option<oneshot::Sender<Result<Ready, String>>>,
+    /// Gets the alerts of rules.
+    pub(super) alerts: mpsc::Sender<Alert>,
 }
 
 impl Talk {
@@ -161,6 +164,15 @@ impl Talk {
                     if answered.is_none_or(|at| at.elapsed() >= MIN_ANSWER_INTERVAL) {
                         answered = Some(Instant::now());
                         self.answer().await;
+                    }
+                }
+                FromRelay::Alert(alert) => {
+                    // Foreign, and perhaps forged: it is shown, and handed to alerts.exec as text.
+                    if alert.of_rule.is_none() {
+                        return Err(Broken::OutOfTurn);
+                    }
+                    if self.alerts.try_send(*alert).is_err() {
+                        tracing::warn!("alerts of rules come too fast: one is not shown");
                     }
                 }
                 FromRelay::Ready(_) | FromRelay::Failed(_) => return Err(Broken::OutOfTurn),

@@ -115,6 +115,12 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
         },
         ingest: IngestConfig { group: settings.ingest_group.clone(), client_id: settings.ingest_id.clone() },
         http: http(config)?,
+        rules: server::Rules {
+            host: config.host.clone(),
+            macros: config.rules.macros.clone(),
+            interval: config.rules.interval,
+            files: crate::config::rule_files(&config.rules.files).context("rules.files")?,
+        },
     })
 }
 

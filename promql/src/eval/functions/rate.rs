@@ -32,7 +32,8 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
     let (first, last) = (window.first(), window.last());
     let mut change = last.value - first.value;
     if counter {
-        change += window.falls().map(|(before, _)| before).sum::<f64>();
+        // One after the other, as Prometheus adds them: the order shows where the values are far apart.
+        change = window.falls().fold(change, |change, (before, _)| change + before);
     }
     let sampled = seconds(first.at_ms, last.at_ms);
     let gap = sampled / (window.samples.len() - 1) as f64;

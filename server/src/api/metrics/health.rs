@@ -9,6 +9,7 @@ use super::text::Page;
 use crate::api::work::Work;
 use crate::ingest::{Ingest, IngestStats};
 use crate::live::Feed;
+use crate::rules::Board;
 
 /// What the handler of `/metrics` shares.
 #[derive(Debug, Clone)]
@@ -40,6 +41,7 @@ pub struct Health {
     counts: Arc<Counts>,
     ingest: Arc<Mutex<Option<Ingest>>>,
     feed: Feed,
+    rules: Arc<Mutex<Option<Arc<Board>>>>,
 }
 
 impl Health {
@@ -47,6 +49,15 @@ impl Health {
     pub fn watch(&self, ingest: &Ingest) {
         ingest.tell(self.feed.clone());
         *self.ingest.lock().unwrap_or_else(PoisonError::into_inner) = Some(ingest.clone());
+    }
+
+    /// The rules that are evaluated from now on, and the functions that queries may call.
+    pub fn evaluate(&self, rules: Arc<Board>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
+    }
+
+    pub(in crate::api) fn rules(&self) -> Option<Arc<Board>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(in crate::api) const fn feed(&self) -> &Feed {

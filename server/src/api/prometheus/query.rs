@@ -22,7 +22,7 @@ pub(super) async fn range(State(work): State<Work>, request: Request) -> Respons
 async fn try_instant(work: &Work, request: Request) -> Result<Answered, Failure> {
     let params = Params::read(request).await?;
     let at_ms = params.time("time")?.unwrap_or_else(now_ms);
-    let (query, lookback_ms, limit) = (query(&params)?, lookback(work, &params)?, params.limit()?);
+    let (query, lookback_ms, limit) = (query(work, &params)?, lookback(work, &params)?, params.limit()?);
     let ask = move |reader: &dyn promql::Reader, end: &End| {
         let expired = || end.is_over();
         let options = options(lookback_ms, &expired);
@@ -43,7 +43,7 @@ async fn try_range(work: &Work, request: Request) -> Result<Answered, Failure> {
         let what = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(Failure::parameter("step", what));
     }
-    let (query, lookback_ms, limit) = (query(&params)?, lookback(work, &params)?, params.limit()?);
+    let (query, lookback_ms, limit) = (query(work, &params)?, lookback(work, &params)?, params.limit()?);
     let ask = move |reader: &dyn promql::Reader, end: &End| {
         let expired = || end.is_over();
         let options = options(lookback_ms, &expired);
@@ -52,8 +52,8 @@ async fn try_range(work: &Work, request: Request) -> Result<Answered, Failure> {
     work.run(params.timeout()?, ask).await
 }
 
-fn query(params: &Params) -> Result<Query, Failure> {
-    Query::parse(params.get("query").unwrap_or_default()).map_err(|e| Failure::parameter("query", e))
+fn query(work: &Work, params: &Params) -> Result<Query, Failure> {
+    work.parse(params.get("query").unwrap_or_default()).map_err(|e| Failure::parameter("query", e))
 }
 
 fn lookback(work: &Work, params: &Params) -> Result<i64, Failure> {

@@ -71,16 +71,6 @@ pub(super) async fn no_exemplars() -> Response<Body> {
     respond(Ok(Answered::new("[]".to_owned())))
 }
 
-/// There are none yet.
-pub(super) async fn no_rules() -> Response<Body> {
-    respond(Ok(Answered::new("{\"groups\":[]}".to_owned())))
-}
-
-/// There are none yet.
-pub(super) async fn no_alerts() -> Response<Body> {
-    respond(Ok(Answered::new("{\"alerts\":[]}".to_owned())))
-}
-
 /// It answers.
 pub(super) async fn healthy() -> Response<Body> {
     text(StatusCode::OK, "OK\n")

@@ -63,7 +63,10 @@ impl Session<'_> {
                 return self.reject(received, ticket, |r| &mut r.binary, &e);
             }
             Err(e @ WindowError::Line(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
-            Err(e @ WindowError::Host(_)) => return self.reject(received, ticket, |r| &mut r.wrong_host, &e),
+            // In the name of another: a host, or the rules.
+            Err(e @ (WindowError::Host(_) | WindowError::Recorded(_))) => {
+                return self.reject(received, ticket, |r| &mut r.wrong_host, &e);
+            }
         };
         if window.head.host != host {
             return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");

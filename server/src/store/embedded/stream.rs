@@ -23,11 +23,16 @@ pub(super) struct Stream {
     pub(super) calm: u64,
     /// When that was.
     arrived: Instant,
+    /// Windows in a row none of which belonged to an earlier slot than the one before.
+    pub(super) steady: u64,
 }
 
 /// A slot is rolled when so many windows in a row belonged to another one. At a slot's border windows of both may come
 /// mixed (a spool being sent beside live windows); rolling then would make a slot of each few.
 const CALM: u64 = 30;
+/// Slots back from the open one at which no window of a steady stream is late any more: a stream whose windows are minutes
+/// apart never has so many in one slot.
+const PAST_SLOTS: i64 = 2;
 /// A slot's windows at the head become a part when there are so many: a minute's worth. A query reads them one by one.
 const PART_WINDOWS: u64 = 60;
 /// Windows of a stream at the head above which a slot is rolled calm or not, the open one included: 8 MB.
@@ -45,13 +50,15 @@ pub(super) enum Due {
 
 impl Stream {
     fn new(id: i64, stored: RangeSet) -> Self {
-        Self { id, stored, head: HashMap::new(), parts: HashSet::new(), open: i64::MIN, calm: 0, arrived: Instant::now() }
+        let (head, parts) = (HashMap::new(), HashSet::new());
+        Self { id, stored, head, parts, open: i64::MIN, calm: 0, steady: 0, arrived: Instant::now() }
     }
 
     pub(super) fn arrived(&mut self, end_ns: i64) {
         let slot = roll::slot_of(end_ns);
         *self.head.entry(slot).or_default() += 1;
         self.calm = if self.open == slot { self.calm + 1 } else { 1 };
+        self.steady = if slot >= self.open { self.steady + 1 } else { 0 };
         self.open = slot;
         self.arrived = Instant::now();
     }
@@ -66,6 +73,10 @@ impl Stream {
             return Some(if crowded { Due::Any } else { Due::Except(self.open) });
         }
         if self.calm >= CALM && self.head.keys().chain(&self.parts).any(|slot| *slot != self.open) {
+            return Some(Due::Except(self.open));
+        }
+        let past = self.open.saturating_sub(PAST_SLOTS);
+        if self.steady >= CALM && self.head.keys().chain(&self.parts).any(|slot| *slot <= past) {
             return Some(Due::Except(self.open));
         }
         let many = self.head.iter().find(|(_, windows)| **windows >= PART_WINDOWS);

@@ -5,6 +5,8 @@
 //! `<measurement>_<field>_total` with their running sum ([`total`](super::total)), which never falls: each process has
 //! series of its own, those of a new one begin with nothing. Slots that were rolled before version 3 have no running sums.
 //!
+//! What rules record keeps its own name: measurement [`RECORDED`](crate::store::RECORDED), the field is the metric.
+//!
 //! A series that a window lacks has ended ([`samples`]): it gets the stale marker at that window's end.
 
 mod gather;

@@ -44,6 +44,7 @@ impl Relay {
             settings: settings(),
             broker: Arc::new(|| Ok(BrokerAccess::new("mqtt://elsewhere"))),
             started: Some(oneshot::channel().0),
+            alerts: mpsc::channel(8).0,
         };
         let daemon = tokio::spawn(talk.run(theirs));
         let decoder = Decoder::new(agent_common::pair::MAX_TO_RELAY);

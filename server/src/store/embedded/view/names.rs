@@ -7,6 +7,7 @@ use agent_common::wire::registry::{self, Unit};
 use promql::{Matcher, NAME, Operator};
 use rusqlite::Connection;
 
+use crate::store::RECORDED;
 use crate::store::embedded::slot::damaged;
 use crate::store::embedded::{catalogue, total};
 
@@ -49,7 +50,9 @@ impl Plan {
         while let Some(row) = rows.next()? {
             let measurement: String = row.get(0)?;
             // What the exact name says of the field spares making all names.
+            let recorded = measurement == RECORDED;
             let rest = match exact {
+                Some(exact) if recorded => Some(exact.value.as_str()),
                 Some(exact) => {
                     match exact.value.strip_prefix(&*measurement).and_then(|rest| rest.strip_prefix('_')) {
                         Some(rest) => Some(rest),
@@ -67,7 +70,11 @@ impl Plan {
                     continue;
                 }
                 let mut offer = |total: bool| {
-                    let name = format!("{measurement}_{field}{}", if total { TOTAL } else { "" });
+                    let name = if recorded {
+                        field.clone()
+                    } else {
+                        format!("{measurement}_{field}{}", if total { TOTAL } else { "" })
+                    };
                     if on_name.iter().all(|matcher| matcher.matches(&name)) {
                         metrics.push(Metric { field: *id, total, name: name.into() });
                     }
