@@ -34,6 +34,7 @@ use agent_common::wire::stored::Stored;
 use link::Backoff;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use notes::StoredReport;
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
 pub use view::View;
 
@@ -159,7 +160,7 @@ impl Store for EmbeddedStore {
     fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
         let mut guard = self.lock();
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
-        notes::write(&mut writer.conn, notes, self.options.max_age).map_err(|source| {
+        notes::write(&mut writer.conn, notes, &self.options).map_err(|source| {
             schema::error("cannot write to", &self.path, source).after(writer.backoff.failed())
         })
     }
