@@ -77,6 +77,10 @@ fn posted(alert: &Alert) -> Posted {
     if let Some(culprit) = &finding.culprit {
         annotations.insert("culprit", name(culprit.pid, culprit.comm.as_ref(), &culprit.kind));
     }
+    let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
+    for (key, pid) in [("place", finding.subject.pid), ("culprit_place", culprit)] {
+        annotations.extend(finding.place(pid).map(|place| (key, place)));
+    }
     let ends = match alert.state {
         AlertState::Resolved => alert.at_unix_ns,
         AlertState::Open | AlertState::Update => alert.at_unix_ns + VALID_NS,

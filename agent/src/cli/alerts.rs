@@ -166,8 +166,9 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     let subject = &finding.subject;
     let name = subject.comm.as_deref().unwrap_or(&subject.kind);
     let who = subject.pid.map_or_else(|| name.to_owned(), |pid| format!("{name} ({pid})"));
+    let place = finding.place(subject.pid).map_or_else(String::new, |place| format!(" in {place}"));
     let mut text = format!(
-        "{} {} {state} {} {}: {} lost per second, {:.0} %",
+        "{} {} {state} {} {}{place}: {} lost per second, {:.0} %",
         term::utc(alert.at_unix_ns),
         alert.host,
         finding.class,
