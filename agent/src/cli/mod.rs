@@ -10,7 +10,6 @@ mod flamegraph;
 mod hold;
 mod html;
 mod logging;
-#[cfg(feature = "relay")]
 mod moment;
 mod observe;
 mod parts;

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, KEYS, Key, Kind, LogConfig,
-    MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
+    MqttSettings, PluginConfig, RecordingsConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
@@ -315,6 +315,7 @@ fn blank() -> Config {
             samples: std::time::Duration::ZERO,
             max_bytes: 0,
         },
+        recordings: RecordingsConfig { max_bytes: 0, max_age: std::time::Duration::ZERO },
         mqtt: MqttSettings {
             url: None,
             user: None,

@@ -1,7 +1,7 @@
 //! The daemon's end of the control socket.
 
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_common::units::Tgid;
@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::pid;
 use super::protocol::{
-    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION,
-    parse_request, write_line,
+    Failure, FailureKind, MAX_REQUEST_BYTES, RecordingsStatus, Reply, ReplyLine, Request, Span, Status,
+    Target, VERSION, parse_request, write_line,
 };
 use super::socket::ControlSocket;
 use super::{AlertBoard, Answers};
@@ -42,6 +42,8 @@ pub struct Daemon {
     pub answers: Answers,
     /// Alerts.
     pub board: Arc<AlertBoard>,
+    /// Windows on disk.
+    pub recordings: Arc<Mutex<RecordingsStatus>>,
     /// When it started.
     pub started: Instant,
 }
@@ -338,5 +340,6 @@ fn status(daemon: &Daemon) -> Status {
         coverage: newest.as_ref().map(|window| window.coverage.clone()).unwrap_or_default(),
         self_cost: newest.map(|window| window.self_cost.clone()).unwrap_or_default(),
         open_alerts: daemon.board.open().len() as u64,
+        recordings: daemon.recordings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     }
 }

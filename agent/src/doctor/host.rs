@@ -9,7 +9,7 @@ use agent_common::text;
 
 use super::{Check, Health, read};
 use crate::config::{Config, DEFAULT_FILE};
-use crate::control::protocol::Status;
+use crate::control::protocol::{RecordingsStatus, Status};
 use crate::namespaces::{self, PidNamespace};
 
 pub(super) fn checks(
@@ -17,14 +17,36 @@ pub(super) fn checks(
     config: &Config,
     daemon: Result<Option<Box<Status>>, String>,
 ) -> Vec<Check> {
-    vec![
+    let recordings =
+        daemon.as_ref().ok().and_then(Option::as_ref).map(|status| recordings(&status.recordings));
+    let mut checks = vec![
         hidepid(root),
         pid_namespace(root),
         time_namespace(),
         configuration(),
         daemon_check(config, daemon),
         state_dir(config),
-    ]
+    ];
+    checks.extend(recordings);
+    checks
+}
+
+fn recordings(status: &RecordingsStatus) -> Check {
+    let RecordingsStatus { off, windows, lost, bytes, files, error } = status;
+    if *off {
+        return Check::new("recordings", Health::Note, "none are kept (recordings.max_bytes is 0)")
+            .lost("agent report --at");
+    }
+    let mut found = format!("{files} files, {} on disk; {windows} windows written", text::bytes(*bytes));
+    if *lost > 0 {
+        let _ = write!(found, ", {lost} lost");
+    }
+    match error {
+        Some(error) => Check::new("recordings", Health::Warn, format!("{found}; {}", text::clean(error)))
+            .lost("this time in agent report --at")
+            .cure("free some space, or set recordings.max_bytes"),
+        None => Check::ok("recordings", found),
+    }
 }
 
 fn hidepid(root: &Path) -> Check {
