@@ -167,6 +167,7 @@ impl History {
         Subscription {
             windows: self.sender().as_ref().map_or_else(ended, broadcast::Sender::subscribe),
             lagged: Arc::clone(&self.lagged),
+            missed: 0,
         }
     }
 
@@ -249,6 +250,7 @@ impl Kept {
 pub struct Subscription {
     windows: broadcast::Receiver<Arc<Window>>,
     lagged: Arc<AtomicU64>,
+    missed: u64,
 }
 
 impl Subscription {
@@ -258,11 +260,18 @@ impl Subscription {
             match self.windows.recv().await {
                 Ok(window) => return Some(window),
                 Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    self.missed += missed;
                     self.lagged.fetch_add(missed, Ordering::Relaxed);
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
+    }
+
+    /// Windows that this subscriber missed.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed
     }
 }
 

@@ -1,5 +1,7 @@
-//! Recordings on disk: windows → a file, a file → windows. The format is [`diagnosis::recording`]'s.
+//! Recordings on disk: windows → a file, a file → windows; the last hours of windows in a [`ring`] of files. The format is
+//! [`diagnosis::recording`]'s.
 
+pub mod ring;
 #[cfg(test)]
 mod tests;
 mod write;

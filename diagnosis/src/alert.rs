@@ -10,11 +10,13 @@
 //! must not open in its place.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::finding::{Alert, AlertState, Finding};
 
-use crate::{Level, Suspicion};
+use crate::window::Window;
+use crate::{Level, Suspicion, Trend, recent, suspicions};
 
 /// How alerts behave.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,6 +61,27 @@ struct Open {
     sent: UnixNs,
     sent_lost: u64,
     finding: Finding,
+}
+
+/// The alerts of these windows as a daemon sends them that judges once a window: first those that are open at their beginning,
+/// with the figures of then, and then each message. The windows `before` are judged, too, and not shown.
+#[must_use]
+pub fn replay(host: &str, before: &[Arc<Window>], windows: &[Arc<Window>]) -> Vec<Alert> {
+    let all: Vec<Arc<Window>> = before.iter().chain(windows).cloned().collect();
+    let mut trend = Trend::default();
+    let mut alerts = Alerts::new(host, AlertOptions::default());
+    let mut messages = Vec::new();
+    for (at, window) in all.iter().enumerate() {
+        if at == before.len() && at > 0 {
+            messages = alerts.open(all[at - 1].end_unix);
+        }
+        trend.push(window);
+        let sent = alerts.update(window.end_unix, &suspicions(recent(&all[..=at]), &trend));
+        if at >= before.len() {
+            messages.extend(sent);
+        }
+    }
+    messages
 }
 
 /// All open alerts of a host.
@@ -240,6 +263,7 @@ mod tests {
             caused: Vec::new(),
             headline: None,
             advice: "x".into(),
+            places: Vec::new(),
         };
         Suspicion::new(format!("cpu-user/{pid}"), level, finding)
     }

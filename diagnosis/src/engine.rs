@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent_common::abi::sched::STATES;
 use agent_common::units::{DurNs, Tgid, Tid};
-use agent_common::wire::finding::{Class, Finding};
+use agent_common::wire::finding::{Class, Finding, FoundPlace};
 
 use crate::explain::explain;
 use crate::facts::Facts;
@@ -116,7 +116,23 @@ impl Own {
 /// All suspicions, firm ones first, most lost time first, without those that another one explains.
 #[must_use]
 pub fn suspicions(windows: &[Arc<Window>], trend: &Trend) -> Vec<Suspicion> {
-    ranked(verdicts(windows, trend), &own(windows))
+    placed(ranked(verdicts(windows, trend), &own(windows)), windows)
+}
+
+/// Notes what the processes of each finding belong to, as of the newest window that has them.
+fn placed(mut suspicions: Vec<Suspicion>, windows: &[Arc<Window>]) -> Vec<Suspicion> {
+    let place = |pid: u32| {
+        let newest =
+            windows.iter().rev().find_map(|window| window.tasks.iter().find(|task| task.tgid.0 == pid));
+        let place = newest.map(|task| task.place()).filter(|place| !place.is_empty())?;
+        Some(FoundPlace { pid, place })
+    };
+    for Suspicion { finding, .. } in &mut suspicions {
+        let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
+        let culprit = culprit.filter(|pid| Some(*pid) != finding.subject.pid);
+        finding.places = finding.subject.pid.into_iter().chain(culprit).filter_map(place).collect();
+    }
+    suspicions
 }
 
 fn ranked(verdicts: Verdicts, own: &Own) -> Vec<Suspicion> {
@@ -154,15 +170,26 @@ pub struct Diagnosis {
 /// Judges these windows alone (all of them; a daemon passes [`recent`]). For process `pid` the result has its threads, too.
 #[must_use]
 pub fn diagnose(windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
+    diagnose_after(&[], windows, pid)
+}
+
+/// The same; the history of the processes begins with the windows `before`.
+#[must_use]
+pub fn diagnose_after(before: &[Arc<Window>], windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
+    let history = |windows: &[Arc<Window>]| {
+        let mut trend = Trend::of(before);
+        windows.iter().for_each(|window| trend.push(window));
+        trend
+    };
     let facts = Facts::new(windows);
-    let verdicts = by_rule(&facts, &Trend::of(windows));
+    let verdicts = by_rule(&facts, &history(windows));
     let (refined, unknown) = (refined(&facts, pid), unknown(&verdicts));
     let own_now = own(windows);
     // An observation that begins with the agent has its start-up in the first window.
     let suspicions = if windows.len() > MIN_WINDOWS_TO_SKIP_FIRST && own_now.fresh {
-        suspicions(&windows[1..], &Trend::of(&windows[1..]))
+        suspicions(&windows[1..], &history(&windows[1..]))
     } else {
-        ranked(verdicts, &own_now)
+        placed(ranked(verdicts, &own_now), windows)
     };
     let firm = suspicions.into_iter().filter(|suspicion| suspicion.level == Level::Enter);
     Diagnosis { findings: firm.map(|suspicion| suspicion.finding).collect(), refined, unknown }

@@ -40,7 +40,8 @@ pub mod window;
 mod tests;
 
 pub use engine::{
-    Diagnosis, MIN_SPAN, Refined, SPAN, Verdicts, diagnose, recent, suspicions, too_short, verdicts,
+    Diagnosis, MIN_SPAN, Refined, SPAN, Verdicts, diagnose, diagnose_after, recent, suspicions, too_short,
+    verdicts,
 };
 pub use rules::{RULES, Rule};
 pub use suspicion::{ALERT_CONFIDENCE, Level, Suspicion, Verdict};

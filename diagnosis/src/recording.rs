@@ -135,7 +135,12 @@ impl Recording {
     /// Reads a recording. Of a damaged one the whole windows are kept, and [`Self::damage`] has the fault. An error means that
     /// nothing can be read.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
-        read::parse(bytes)
+        read::parse(bytes, &|_| true)
+    }
+
+    /// The same, without the windows that are not wanted: those of minutes are larger than their file by far.
+    pub fn parse_wanted(bytes: &[u8], wanted: impl Fn(&Window) -> bool) -> Result<Self, Fault> {
+        read::parse(bytes, &wanted)
     }
 }
 

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use agent_common::abi::process::generation;
 use agent_common::abi::sched::{STATES, State};
 use agent_common::units::{BootNs, DurNs, Tgid};
+use agent_common::wire::finding::Place;
 
 pub use self::owners::Owners;
 use crate::groups::{is_lost, is_lost_when_refined};
-use crate::window::{ProcessExit, TaskState, Window};
+use crate::window::task::place;
+use crate::window::{ContainerLabels, ProcessExit, TaskState, Window};
 
-pub use rank::{rank, rank_with};
+pub use rank::{rank, rank_active, rank_with};
 
 /// Resource use of one process: sums over the windows, levels as of the last window it was in.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +33,10 @@ pub struct Usage {
     pub cgroup: Arc<str>,
     /// Its container.
     pub container: Option<Arc<str>>,
+    /// What the container's runtime calls it.
+    pub labels: Option<Arc<ContainerLabels>>,
+    /// systemd's unit of it.
+    pub unit: Option<Arc<str>>,
     /// Processes in this row: 1, more in `other`, 0 for one that has ended.
     pub processes: u64,
     /// Its threads.
@@ -95,6 +101,30 @@ pub struct Bare {
 }
 
 impl Usage {
+    /// It did nothing that was counted.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let counted = [
+            self.cpu().0,
+            self.runq.unwrap_or_default().0,
+            self.context_switches.unwrap_or(0),
+            self.syscalls,
+            self.min_flt,
+            self.maj_flt,
+            self.io_bytes(),
+            self.short_lived,
+            // It has ended: its last window is no idle one.
+            u64::from(self.processes == 0),
+        ];
+        counted.iter().all(|count| *count == 0)
+    }
+
+    /// What it belongs to.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        place(self.container.as_ref(), self.labels.as_ref(), self.unit.as_ref())
+    }
+
     /// CPU in both modes.
     #[must_use]
     pub const fn cpu(&self) -> DurNs {
@@ -257,6 +287,8 @@ fn add_tasks(window: &Window, rows: &mut HashMap<Key, Usage>, latest: &mut HashM
         row.parent = task.parent;
         row.cgroup = Arc::clone(&task.cgroup);
         row.container.clone_from(&task.container);
+        row.labels.clone_from(&task.labels);
+        row.unit.clone_from(&task.unit);
         row.processes = 1;
         row.threads = u64::from(task.threads);
         row.rss_bytes = task.rss_bytes;

@@ -14,14 +14,15 @@ mod unwound;
 mod word;
 
 pub use host::{
-    CpuId, CpuTimes, Disk, HostSample, Interface, Memory, Pressure, PressureKind, Pressures, Tables,
+    CpuId, CpuTimes, Disk, Filesystem, HostSample, Interface, Memory, NetStats, Pressure, PressureKind,
+    Pressures, Tables,
 };
 pub use resources::{BlockIoRow, BlockOp, IrqRow, LockRow, MemoryRow, NetRow, OomKill, SignalRow};
 pub use sched::{
     FileLockRow, FrozenRow, OpenWait, ProcessTimes, RunqBlame, Standstill, ThreadPriority, ThreadTimes, Wait,
     WaitTarget, Waker,
 };
-pub use task::{TaskIo, TaskSample, TaskState, TaskTotals};
+pub use task::{ContainerLabels, TaskIo, TaskSample, TaskState, TaskTotals};
 pub use unwound::{PythonVerdicts, Pythons, Unwound, Verdicts};
 
 /// The name of a process from a time on: it executed another program, or was first seen.

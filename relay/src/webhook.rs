@@ -104,6 +104,10 @@ fn of_finding(alert: &Alert) -> (BTreeMap<&'static str, String>, BTreeMap<&'stat
     if let Some(culprit) = &finding.culprit {
         annotations.insert("culprit", name(culprit.pid, culprit.comm.as_ref(), &culprit.kind));
     }
+    let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
+    for (key, pid) in [("place", finding.subject.pid), ("culprit_place", culprit)] {
+        annotations.extend(finding.place(pid).map(|place| (key, place)));
+    }
     (labels, annotations)
 }
 

@@ -95,7 +95,7 @@ impl Row {
     fn labels(&self, ours: &Labels) -> Labels {
         let text = |text: &str| Arc::<str>::from(text);
         let of_host = [(NAME, self.name), JOB, (HOST.1, ours.get(HOST.0))];
-        let copied = self.copied.map(|(theirs, label)| (theirs, ours.get(label)));
+        let copied = self.copied.iter().map(|(theirs, label)| (*theirs, ours.get(label)));
         let pairs = of_host.into_iter().chain(copied).chain(self.added);
         Labels::new(pairs.map(|(name, value)| (text(name), text(value))))
     }
@@ -113,6 +113,7 @@ impl Row {
             Value::Same => sample.value,
             Value::Seconds => sample.value / 1e9,
             Value::Pages => sample.value / 4096.0,
+            Value::Kibibytes => sample.value / 1024.0,
             Value::Now => at,
             // To the second, as the kernel says it: the two clocks are not read at the same moment.
             Value::NowBeforeSeconds => (at - sample.value / 1e9).round(),

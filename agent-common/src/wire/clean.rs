@@ -32,10 +32,14 @@ impl Report {
         for process in &mut self.processes {
             make_clean(&mut process.comm);
             make_clean(&mut process.cgroup);
+            process.place.make_clean();
         }
         self.findings.iter_mut().for_each(clean_finding);
         self.process.iter_mut().for_each(clean_detail);
         self.unknown.iter_mut().for_each(make_clean);
+        if let Some(past) = &mut self.past {
+            past.alerts = std::mem::take(&mut past.alerts).into_iter().map(Alert::cleaned).collect();
+        }
         self
     }
 }
@@ -55,8 +59,21 @@ impl SyscallsReport {
 }
 
 fn clean_finding(finding: &mut Finding) {
-    let Finding { rule, class, subject, culprit, evidence, stacks, alternatives, caused, advice, headline, .. } =
-        finding;
+    let Finding {
+        rule,
+        class,
+        subject,
+        culprit,
+        evidence,
+        stacks,
+        alternatives,
+        caused,
+        advice,
+        headline,
+        places,
+        ..
+    } = finding;
+    places.iter_mut().for_each(|found| found.place.make_clean());
     let whom = culprit.iter_mut().flat_map(|culprit| [Some(&mut culprit.kind), culprit.comm.as_mut()]);
     let whom = whom.chain([Some(&mut subject.kind), subject.comm.as_mut()]).flatten();
     whom.chain([rule, advice]).chain(stacks).chain(headline).for_each(make_clean);

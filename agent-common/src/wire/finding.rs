@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::class::Class;
+pub use super::place::{FoundPlace, Place};
 
 /// What a finding is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,6 +137,17 @@ pub struct Finding {
     pub headline: Option<String>,
     /// What to do about it.
     pub advice: String,
+    /// What subject and culprit belong to, where it is a container or a service.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub places: Vec<FoundPlace>,
+}
+
+impl Finding {
+    /// What a process belongs to, in words, where that is known.
+    #[must_use]
+    pub fn place(&self, pid: Option<u32>) -> Option<String> {
+        self.places.iter().find(|found| Some(found.pid) == pid)?.place.in_words()
+    }
 }
 
 /// State of an alert.
@@ -210,6 +222,7 @@ pub mod testing {
                 caused: Vec::new(),
                 headline: None,
                 advice: "look at its flame graph".to_owned(),
+                places: Vec::new(),
             },
             of_rule: None,
         }

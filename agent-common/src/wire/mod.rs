@@ -5,6 +5,7 @@ mod clean;
 pub mod finding;
 pub mod head;
 pub mod line;
+mod place;
 pub mod registry;
 pub mod report;
 pub mod stored;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::finding::Finding;
+use super::finding::{Alert, Finding, Place};
 use crate::abi::drops::DropReason;
 use crate::abi::python::PythonVerdict;
 use crate::abi::unwind::Verdict;
@@ -202,6 +202,12 @@ pub struct Report {
     pub verdict: String,
     /// Observed time, seconds.
     pub window_s: f64,
+    /// Its end by the clock of its host, ns since the epoch; 0 in reports of older agents.
+    #[serde(default)]
+    pub until_unix_ns: u64,
+    /// The daemon made it because an alert opened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_alert: bool,
     /// Host name.
     pub host: String,
     /// What was covered.
@@ -219,6 +225,23 @@ pub struct Report {
     /// What cannot be known here, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
+    /// Which time it is about, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<PastTime>,
+}
+
+/// A past time that a report is about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PastTime {
+    /// Beginning of the time that was asked for, ns since the epoch.
+    pub from_unix_ns: u64,
+    /// Its end.
+    pub until_unix_ns: u64,
+    /// What is not known of it, seconds.
+    pub missing_s: f64,
+    /// Alerts in this time, as the rules give them: those open at its beginning, then each change.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
 }
 
 /// More about one process.
@@ -290,6 +313,9 @@ pub struct ReportProcess {
     pub comm: String,
     /// cgroup path.
     pub cgroup: String,
+    /// What it belongs to.
+    #[serde(flatten)]
+    pub place: Place,
     /// Time per state, ns, summed over threads: `oncpu_user_ns`, `oncpu_kernel_ns` and the states of
     /// [`crate::abi::sched::State`] with `_ns` (without `oncpu`). They add up to `wall_ns`. Where there is no scheduler
     /// accounting, `runq_ns` and `offcpu_ns` stand for all waits for a CPU and all others.

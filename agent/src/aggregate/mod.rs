@@ -14,6 +14,6 @@ mod syscalls;
 pub use coverage::{coverage, pythons, unwound};
 pub use place::places;
 pub use points::{PointsOptions, points};
-pub use report::{ReportOptions, report};
+pub use report::{ReportOptions, report, report_after};
 pub use stacks::{Mode, StackOptions, Stacks, reason, stacks, stacks_of_waits};
 pub use syscalls::syscalls;

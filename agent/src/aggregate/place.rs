@@ -6,9 +6,6 @@ use std::sync::Arc;
 use diagnosis::window::TaskSample;
 use diagnosis::window::Window;
 
-/// Digits of a container's id that people and tools show.
-const SHORT_ID_DIGITS: usize = 12;
-
 /// Stands for what is in no container and no service.
 const HOST: &str = "[host]";
 
@@ -26,9 +23,11 @@ pub fn places(windows: &[Arc<Window>]) -> HashMap<u32, Arc<str>> {
 }
 
 fn place(task: &TaskSample) -> String {
-    if let Some(id) = &task.container {
-        return id.chars().take(SHORT_ID_DIGITS).collect();
+    let short = task.place().short();
+    if !short.is_empty() {
+        return short;
     }
+    // Recordings of older agents have no unit.
     let unit = task.cgroup.rsplit('/').find(|part| part.ends_with(".service"));
     unit.unwrap_or(HOST).to_owned()
 }
@@ -37,6 +36,7 @@ fn place(task: &TaskSample) -> String {
 mod tests {
     use super::*;
     use diagnosis::testing::task;
+    use diagnosis::window::ContainerLabels;
 
     #[test]
     fn a_container_comes_before_a_service_and_the_newest_place_counts() {
@@ -52,5 +52,10 @@ mod tests {
         assert_eq!(seen(vec![of("/system.slice/nginx.service/worker", None)]), "nginx.service");
         assert_eq!(seen(vec![of("/user.slice", None)]), "[host]");
         assert_eq!(seen(vec![of("/", None), of("/system.slice/a.service", None)]), "a.service");
+        let labels =
+            ContainerLabels { name: Some("app".into()), pod: Some("web-7f".into()), ..Default::default() };
+        let named =
+            |task: Arc<TaskSample>| TaskSample { labels: Some(labels.clone().into()), ..(*task).clone() };
+        assert_eq!(seen(vec![named(of("/x", Some("0123456789abcdef"))).into()]), "web-7f/app");
     }
 }

@@ -12,18 +12,20 @@ use diagnosis::window::Window;
 pub struct PointsOptions {
     /// Host name, the tag of every point.
     pub host: String,
-    /// Processes with points of their own; the rest is summed as `other`. Each costs about 400 bytes a window on the
-    /// wire, and a series in the store.
+    /// Most processes with points of their own: those that did something, and the largest of the others; the rest is summed as
+    /// `other`. Each costs about 800 bytes a window on the wire, and its series in the store.
     pub top_n: usize,
-    /// Syscalls with points of their own, for each of these processes; the rest is summed as `other`.
+    /// Processes that are shown in any case, idle or not, and the only ones with several syscalls.
+    pub few: usize,
+    /// Syscalls with points of their own, for each of these; the rest is summed as `other`.
     pub top_syscalls: usize,
 }
 
 impl PointsOptions {
-    /// The defaults for a host: 30 processes, 5 syscalls each.
+    /// The defaults for a host: 2,000 processes, 5 syscalls of 100 of them.
     #[must_use]
     pub fn new(host: impl Into<String>) -> Self {
-        Self { host: host.into(), top_n: 30, top_syscalls: 5 }
+        Self { host: host.into(), top_n: 2_000, few: 100, top_syscalls: 5 }
     }
 }
 

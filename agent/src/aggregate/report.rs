@@ -33,7 +33,19 @@ impl Default for ReportOptions {
 /// Makes a report of the windows.
 #[must_use]
 pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
-    let diagnosis::Diagnosis { mut findings, refined, unknown } = diagnosis::diagnose(windows, options.pid);
+    report_after(host, &[], windows, options)
+}
+
+/// The same; what processes did in the windows `before` is known to the rules, and not shown.
+#[must_use]
+pub fn report_after(
+    host: &str,
+    before: &[Arc<Window>],
+    windows: &[Arc<Window>],
+    options: &ReportOptions,
+) -> Report {
+    let diagnosis::Diagnosis { mut findings, refined, unknown } =
+        diagnosis::diagnose_after(before, windows, options.pid);
     let mut rows = usage_with(windows, options.pid);
     for row in &mut rows {
         let Some(process) = refined.get(&row.tgid) else { continue };
@@ -69,6 +81,8 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
     Report {
         verdict,
         window_s,
+        until_unix_ns: windows.last().map_or(0, |window| window.end_unix.0),
+        of_alert: false,
         host: host.to_owned(),
         coverage,
         self_cost: coverage::self_cost(windows),
@@ -76,6 +90,7 @@ pub fn report(host: &str, windows: &[Arc<Window>], options: &ReportOptions) -> R
         findings,
         process: options.pid.map(|pid| detail::detail(windows, pid, refined.get(&pid))),
         unknown,
+        past: None,
     }
 }
 
@@ -177,6 +192,7 @@ fn process(row: &Usage) -> ReportProcess {
         pid: row.tgid.0,
         comm: row.comm.as_ref().to_owned(),
         cgroup: row.cgroup.as_ref().to_owned(),
+        place: row.place(),
         threads: row.threads,
         wall_ns: states.values().sum(),
         lost_ns: row.lost().0,

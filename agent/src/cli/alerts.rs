@@ -169,8 +169,9 @@ pub(super) fn line(alert: &Alert, paint: Paint) -> String {
     if alert.of_rule.is_some() {
         return of_rule(&alert, &state, paint);
     }
+    let place = finding.place(subject.pid).map_or_else(String::new, |place| format!(" in {place}"));
     let mut text = format!(
-        "{} {} {state} {} {}: {} lost per second, {:.0} %",
+        "{} {} {state} {} {}{place}: {} lost per second, {:.0} %",
         term::utc(alert.at_unix_ns),
         alert.host,
         finding.class,

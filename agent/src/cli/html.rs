@@ -128,12 +128,17 @@ fn who(kind: &str, pid: Option<u32>, comm: Option<&String>) -> String {
     pid.map_or_else(|| name.clone(), |pid| format!("{name} ({pid})"))
 }
 
+fn within(finding: &Finding, pid: Option<u32>) -> String {
+    finding.place(pid).map_or_else(String::new, |place| format!(" in {}", text(&place)))
+}
+
 fn one_finding(at: usize, finding: &Finding) -> String {
     let subject = &finding.subject;
     let mut out = format!(
-        "<div class=\"card finding\">\n<h3>{at}. {} <span class=\"class\">{}</span></h3>\n\
+        "<div class=\"card finding\">\n<h3>{at}. {}{} <span class=\"class\">{}</span></h3>\n\
          <p>{} lost per second, {:.0} % of its time; confidence {:.0} %</p>\n",
         who(&subject.kind, subject.pid, subject.comm.as_ref()),
+        within(finding, subject.pid),
         text(&finding.class),
         term::nanos(finding.lost_ns_per_s),
         finding.share_pct,
@@ -143,8 +148,9 @@ fn one_finding(at: usize, finding: &Finding) -> String {
         let _ = writeln!(out, "<p><strong>{}</strong></p>", text(headline));
     }
     if let Some(culprit) = &finding.culprit {
+        let other = culprit.pid.filter(|pid| Some(*pid) != subject.pid);
         let culprit = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
-        let _ = writeln!(out, "<p>caused by <strong>{culprit}</strong></p>");
+        let _ = writeln!(out, "<p>caused by <strong>{culprit}</strong>{}</p>", within(finding, other));
     }
     list(
         &mut out,

@@ -13,7 +13,6 @@ mod hold;
 mod html;
 mod http_args;
 mod logging;
-#[cfg(feature = "relay")]
 mod moment;
 mod observe;
 #[cfg(feature = "relay")]

@@ -8,19 +8,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agent_common::units::DurNs;
+use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::FieldValue;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-use server::store::embedded::{FILE, Reader, Selection, Series, Step, Tags};
+use server::store::embedded::{FILE, Reader, Selection, Series, Step, StoredReport, Tags};
 
 use self::spans::{HOST, Spans};
+use super::moment::moment;
 use super::term::{Side, Table};
 use super::{Context, Outcome, duration, key_value, term};
 
 /// Most alert messages shown: the latest.
 const MAX_ALERTS: usize = 1_000;
+/// Most reports shown: a day of one host has 1,440.
+const MAX_REPORTS: usize = 2_000;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -29,7 +32,10 @@ Examples:
   sudo agent query s7mpa_cpu                            its fields and series
   sudo agent query s7mpa_cpu user_ns --last 5m          values, one a window
   sudo agent query alerts --last 1d                     alerts from open to resolved, of all hosts
-  sudo agent query reports --json                       the latest report of each host
+  sudo agent query alerts --from 'yesterday 14:00' --to 'yesterday 15:00' --host web-1 --json
+  sudo agent query reports                              the latest report of each host
+  sudo agent query reports --from 14:00 --to 15:00      one a minute, and those made for alerts
+  sudo agent query reports --at 'yesterday 14:03' --json
   sudo agent query s7mpa_process rss_bytes --tag comm=nginx --last 1d --step 1h --json
 
 agent/METRICS.md names every measurement and field with its unit.")]
@@ -48,12 +54,29 @@ pub(super) struct QueryArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m")]
     last: Duration,
 
+    /// From this moment on, in place of --last: 14:03, 'yesterday 14:03', 20m (ago)
+    #[arg(long, value_name = "MOMENT", value_parser = moment, conflicts_with = "last")]
+    from: Option<UnixNs>,
+
+    /// Until this moment
+    #[arg(long, value_name = "MOMENT", value_parser = moment, requires = "from")]
+    to: Option<UnixNs>,
+
+    /// Of reports: of each host the one nearest to this moment
+    #[arg(long, value_name = "MOMENT", value_parser = moment, conflicts_with_all = ["from", "last"])]
+    at: Option<UnixNs>,
+
+    /// Only of this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+
     /// Put together over steps of this length: mean, least and greatest
     #[arg(long, value_name = "TIME", value_parser = duration)]
     step: Option<Duration>,
 }
 
-pub(super) async fn run(context: Context, args: QueryArgs) -> Outcome {
+pub(super) async fn run(context: Context, mut args: QueryArgs) -> Outcome {
+    args.tags.extend(args.host.take().map(|host| (HOST.to_owned(), host)));
     let path = context.config.server_dir().join(FILE);
     become_owner(&context, &path)?;
     tokio::task::spawn_blocking(move || query(&context, &args, &path)).await??;
@@ -86,9 +109,12 @@ fn query(context: &Context, args: &QueryArgs, path: &Path) -> anyhow::Result<()>
     if args.field.is_none() {
         match args.measurement.as_deref() {
             Some("alerts") => return print_alerts(context, args, &reader),
-            Some("reports") => return print_reports(context, &reader),
+            Some("reports") => return print_reports(context, args, &reader),
             _ => {}
         }
+    }
+    if args.at.is_some() {
+        bail!("--at is for `query reports`; of metrics a time has --from and --to");
     }
     let measurements = reader.measurements()?;
     let Some(measurement) = &args.measurement else {
@@ -123,11 +149,10 @@ fn query(context: &Context, args: &QueryArgs, path: &Path) -> anyhow::Result<()>
 
 /// The life of the alerts in this time, one line a message as `agent alerts` prints them.
 fn print_alerts(context: &Context, args: &QueryArgs, reader: &Reader) -> anyhow::Result<()> {
-    let host = match args.tags.as_slice() {
-        [] => None,
-        [(name, host)] if name == "host" => Some(host.as_str()),
-        _ => bail!("alerts are chosen by --tag host=NAME and --last alone"),
-    };
+    if args.at.is_some() {
+        bail!("--at is for `query reports`; alerts of a time have --from and --to");
+    }
+    let host = host_of(args, "alerts")?;
     let mut alerts = Vec::new();
     let spans = Spans::of(args, reader)?;
     for span in &spans.0 {
@@ -138,20 +163,53 @@ fn print_alerts(context: &Context, args: &QueryArgs, reader: &Reader) -> anyhow:
         return term::print_json(&json!({ "alerts": alerts }));
     }
     if alerts.is_empty() {
-        term::complain("no alert in this time; --last goes further back");
+        term::complain("no alert in this time; --last or --from goes further back");
     }
     let text: String = alerts.iter().map(|alert| super::alerts::line(alert, context.paint) + "\n").collect();
     Ok(term::print(&text)?)
 }
 
-/// The latest report of each host, as it came.
-fn print_reports(context: &Context, reader: &Reader) -> anyhow::Result<()> {
+/// The host that is asked for: what is no metric has no other tags.
+fn host_of<'a>(args: &'a QueryArgs, what: &str) -> anyhow::Result<Option<&'a str>> {
+    match args.tags.as_slice() {
+        [] => Ok(None),
+        [(name, host)] if name == HOST => Ok(Some(host.as_str())),
+        _ => bail!("{what} are chosen by --host and time alone"),
+    }
+}
+
+/// Reports as they came: those of a time, the nearest to a moment, or the latest of each host.
+fn print_reports(context: &Context, args: &QueryArgs, reader: &Reader) -> anyhow::Result<()> {
+    let wanted = host_of(args, "reports")?;
+    let hosts = || match wanted {
+        Some(host) => Ok(vec![host.to_owned()]),
+        None => reader.reporting_hosts(),
+    };
+    let mut found = Vec::new();
+    if let Some(from) = args.from {
+        let to = args.to.unwrap_or(UnixNs(u64::MAX));
+        found = reader.reports(wanted, from, to, MAX_REPORTS)?;
+        if found.len() == MAX_REPORTS {
+            term::complain(&format!("only the last {MAX_REPORTS} are shown"));
+        }
+    } else {
+        for host in hosts()? {
+            let report = match args.at {
+                Some(at) => reader.report_near(&host, at)?,
+                None => reader.report(&host)?,
+            };
+            found.extend(report);
+        }
+    }
+    if found.is_empty() {
+        term::complain("no report of this time");
+    }
     let mut reports = Vec::new();
     let mut text = String::new();
-    for host in reader.reporting_hosts()? {
-        let Some((at, report)) = reader.report(&host)? else { continue };
-        let _ = writeln!(text, "{}  {}", term::utc(at.0), term::clean(&host));
-        let report: serde_json::Value = serde_json::from_str(&report).context("a report in the store")?;
+    for StoredReport { host, at, json } in found {
+        let report: serde_json::Value = serde_json::from_str(&json).context("a report in the store")?;
+        let verdict = report.get("verdict").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let _ = writeln!(text, "{}  {}  {}", term::utc(at.0), term::clean(&host), term::clean(verdict));
         reports.push(json!({ "host": host, "at_unix_ns": at.0, "report": report }));
     }
     if context.global.json {

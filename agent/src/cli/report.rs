@@ -1,6 +1,7 @@
 //! `agent report`.
 
 mod bars;
+mod past;
 mod stack;
 mod text;
 
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::units::Tgid;
+use agent_common::units::{Tgid, UnixNs};
 use agent_common::wire::report::Report;
 use anyhow::bail;
 use clap::Args;
@@ -17,6 +18,7 @@ use diagnosis::window::Window;
 
 use super::ask::{self, Interrupt};
 use super::html::Output;
+use super::moment::moment;
 use super::{Context, Outcome, duration, observe, record, term};
 use crate::aggregate::ReportOptions;
 use crate::collector::Options;
@@ -32,25 +34,31 @@ pub(super) use text::{calm, foot, longest, number, render};
 Examples:
   sudo agent report                     ten seconds of this host
   sudo agent report --last 5m           the past, from the daemon's memory
+  sudo agent report --at '14:03'        a minute of the last days, from what the daemon has recorded
+  sudo agent report --at 'yesterday 14:03' --duration 30s
   sudo agent report --pid 4242          one process: its threads, what they wait for, what runs instead
   sudo agent report --html out.html     a page with flame graphs, for a ticket or a colleague
   agent report --replay slow.s7rec      a recording, without root
   sudo agent report --json | jq .findings")]
 pub(super) struct ReportArgs {
-    /// How long
-    #[arg(short, long, value_name = "TIME", value_parser = duration, default_value = "10s")]
-    duration: Duration,
+    /// How long [default: 10s; with --at 1m]
+    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
 
     /// The past, from the daemon's memory
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "duration")]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["duration", "at"])]
     last: Option<Duration>,
+
+    /// A past time, from the windows that the daemon keeps on disk: 14:03, 'yesterday 14:03', 20m (ago)
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    at: Option<UnixNs>,
 
     /// One process alone
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
 
     /// A recording of `agent record`
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["duration", "last"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["duration", "last", "at"])]
     replay: Option<PathBuf>,
 
     /// Write a page in place of text: one file that needs nothing else; `-` for stdout
@@ -66,6 +74,11 @@ pub(super) struct ReportArgs {
 }
 
 impl ReportArgs {
+    /// How long to observe.
+    fn duration(&self) -> Duration {
+        self.duration.unwrap_or(Duration::from_secs(10))
+    }
+
     /// 0 asks for all.
     fn top_n(&self) -> usize {
         if self.rows == 0 { usize::MAX } else { self.rows }
@@ -75,7 +88,12 @@ impl ReportArgs {
 pub(super) async fn run(context: Context, args: ReportArgs) -> Outcome {
     if let Some(path) = &args.html {
         let output = Output::create(path, args.output_mode)?;
-        let Answer::Page(mut page) = answer(&context, &args, true).await? else { unexpected()? };
+        let mut page = match answer(&context, &args, true).await? {
+            Answer::Page(page) => page,
+            Answer::Report(report) => {
+                Box::new(Page { until_unix_ns: report.until_unix_ns, report: *report, graphs: Vec::new() })
+            }
+        };
         let report = page.report.clone();
         page.report = page.report.cleaned();
         output.write(&super::html::page(&page, args.rows))?;
@@ -108,14 +126,19 @@ async fn answer(context: &Context, args: &ReportArgs, page: bool) -> anyhow::Res
         let recording = record::open(path)?;
         return of_windows(&record::answers(&recording), &recording.windows, &options, page);
     }
+    if let Some(at) = args.at {
+        let (context, duration) = (context.clone(), args.duration.unwrap_or(past::DURATION));
+        return tokio::task::spawn_blocking(move || past::answer(&context, at, duration, &options, page))
+            .await?;
+    }
     let (span, client) = match args.last {
         Some(last) => {
             (Span::LastMs(last.as_millis() as u64), Some(ask::daemon_only(context, "--last").await?))
         }
-        None => (Span::NextMs(args.duration.as_millis() as u64), ask::daemon(context).await?),
+        None => (Span::NextMs(args.duration().as_millis() as u64), ask::daemon(context).await?),
     };
     if let Some(mut client) = client {
-        let wait = args.last.is_none().then_some(args.duration);
+        let wait = args.last.is_none().then(|| args.duration());
         let (top_n, pid) = (options.top_n, args.pid);
         let request =
             if page { Request::Page { span, top_n, pid } } else { Request::Report { span, top_n, pid } };
@@ -144,7 +167,7 @@ async fn answer(context: &Context, args: &ReportArgs, page: bool) -> anyhow::Res
     if let Some(pid) = args.pid {
         observing.answers.names.observe(pid);
     }
-    observing.wait(&mut interrupt, "observing", Some(args.duration), || false).await;
+    observing.wait(&mut interrupt, "observing", Some(args.duration()), || false).await;
     let (history, answers) = observing.finish().await?;
     tokio::task::spawn_blocking(move || of_windows(&answers, &history.all(), &options, page)).await?
 }

@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
-    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, RulesConfig, ServerSettings, SpoolConfig, StoreKind,
-    SyscallTier,
+    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, RecordingsConfig, RulesConfig, ServerSettings,
+    SpoolConfig, StoreKind, SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
@@ -331,6 +331,7 @@ fn blank() -> Config {
             samples: std::time::Duration::ZERO,
             max_bytes: 0,
         },
+        recordings: RecordingsConfig { max_bytes: 0, max_age: std::time::Duration::ZERO },
         mqtt: MqttSettings {
             url: None,
             user: None,

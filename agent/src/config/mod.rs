@@ -45,6 +45,8 @@ pub struct Config {
     pub collector: CollectorConfig,
     /// What the daemon keeps in memory.
     pub history: HistoryConfig,
+    /// Windows that the daemon keeps on disk.
+    pub recordings: RecordingsConfig,
     /// Where windows go.
     pub mqtt: MqttSettings,
     /// What waits on disk for the broker.
@@ -107,6 +109,15 @@ pub struct HistoryConfig {
     pub samples: Duration,
     /// Memory of both together.
     pub max_bytes: u64,
+}
+
+/// Windows that the daemon keeps on disk, for `report --at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordingsConfig {
+    /// Bytes on disk; 0: none are kept.
+    pub max_bytes: u64,
+    /// Age of the oldest.
+    pub max_age: Duration,
 }
 
 /// Where windows go.
@@ -265,6 +276,12 @@ pub struct LogConfig {
 }
 
 impl Config {
+    /// Directory of the recordings: ours alone.
+    #[must_use]
+    pub fn recordings_dir(&self) -> PathBuf {
+        self.state_dir.join("recordings")
+    }
+
     /// Directory of the spool: the relay's user's alone.
     #[must_use]
     pub fn spool_dir(&self) -> PathBuf {

@@ -33,7 +33,9 @@ impl Key {
             "collector.processes" | "log.level" => Reload::Now,
             // Its user and its address stay the same while it is restarted.
             "server.user" | "server.mqtt_listen" | "server.http.listen" => Reload::Restart,
-            name if name.starts_with("history.") || name.starts_with("spool.") => Reload::Now,
+            name if ["history.", "spool.", "recordings."].iter().any(|table| name.starts_with(table)) => {
+                Reload::Now
+            }
             name if name.starts_with("server.") || name.starts_with("rules.") => Reload::Server,
             _ => Reload::Restart,
         }

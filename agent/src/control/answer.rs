@@ -133,7 +133,18 @@ impl Answers {
     /// `agent report`: with the stacks that show each finding. Blocks while the symbolizer works.
     #[must_use]
     pub fn report(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Report {
-        let mut report = self.glance(windows, options);
+        self.report_after(&[], windows, options)
+    }
+
+    /// The same; what processes did in the windows `before` is known to the rules, and not shown.
+    #[must_use]
+    pub fn report_after(
+        &self,
+        before: &[Arc<Window>],
+        windows: &[Arc<Window>],
+        options: &ReportOptions,
+    ) -> Report {
+        let mut report = aggregate::report_after(&self.host, before, windows, options);
         let fold = |samples: Vec<Sample>| {
             let stacks: Vec<Stacked> = samples.into_iter().map(Stacked::from).collect();
             let failed = |error: &_| tracing::warn!(%error, "cannot name the stacks of a finding");
@@ -145,6 +156,16 @@ impl Answers {
 
     /// `agent report --html`: the report and its flame graphs.
     pub fn page(&self, windows: &[Arc<Window>], options: &ReportOptions) -> Result<Page, Failure> {
+        self.page_with(self.report(windows, options), windows, options)
+    }
+
+    /// The same with a report that is there.
+    pub fn page_with(
+        &self,
+        report: Report,
+        windows: &[Arc<Window>],
+        options: &ReportOptions,
+    ) -> Result<Page, Failure> {
         let target = options.pid.map_or(Target::All, |pid| Target::Pid(pid.0));
         let fold = FoldOptions { roots: Roots::Process, ..FoldOptions::default() };
         let mut graphs = Vec::new();
@@ -156,7 +177,7 @@ impl Answers {
             }
         }
         let until_unix_ns = windows.last().map_or(0, |window| window.end_unix.0);
-        Ok(Page { report: self.report(windows, options), graphs, until_unix_ns })
+        Ok(Page { report, graphs, until_unix_ns })
     }
 
     /// The process' own name: `/proc`'s while it lives (not of a recording), else that of its exit, else that of its

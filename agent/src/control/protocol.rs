@@ -197,6 +197,26 @@ pub struct Status {
     /// The HTTP API; nothing in it: it is off, or another server's.
     #[serde(default)]
     pub api: ApiState,
+    /// Windows on disk.
+    #[serde(default)]
+    pub recordings: RecordingsStatus,
+}
+
+/// What the daemon keeps on disk for `report --at`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingsStatus {
+    /// Nothing is kept: it is switched off.
+    pub off: bool,
+    /// Windows written since the daemon started.
+    pub windows: u64,
+    /// Windows that were not: the disk was full or slow.
+    pub lost: u64,
+    /// Bytes on disk, those of before included.
+    pub bytes: u64,
+    /// Files on disk.
+    pub files: u64,
+    /// Why nothing is written now.
+    pub error: Option<String>,
 }
 
 /// A report and the flame graphs of the same windows.

@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::pid;
 use super::protocol::{
-    Failure, FailureKind, MAX_REQUEST_BYTES, Reply, ReplyLine, Request, Span, Status, Target, VERSION,
-    parse_request, write_line,
+    Failure, FailureKind, MAX_REQUEST_BYTES, RecordingsStatus, Reply, ReplyLine, Request, Span, Status,
+    Target, VERSION, parse_request, write_line,
 };
 use super::socket::ControlSocket;
 use super::{AlertBoard, Answers};
@@ -43,6 +43,8 @@ pub struct Daemon {
     pub answers: Answers,
     /// Alerts.
     pub board: Arc<AlertBoard>,
+    /// Windows on disk.
+    pub recordings: Arc<Mutex<RecordingsStatus>>,
     /// When it started.
     pub started: Instant,
     /// The HTTP API of its server part.
@@ -342,5 +344,6 @@ fn status(daemon: &Daemon) -> Status {
         self_cost: newest.map(|window| window.self_cost.clone()).unwrap_or_default(),
         open_alerts: daemon.board.open().len() as u64,
         api: daemon.api.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        recordings: daemon.recordings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     }
 }

@@ -36,6 +36,7 @@ impl Fixture {
                 rate_hz: 97,
             },
             board: Arc::new(AlertBoard::default()),
+            recordings: Arc::default(),
             started: Instant::now(),
             api: Arc::default(),
         });

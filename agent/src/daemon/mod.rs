@@ -5,6 +5,7 @@ mod naming;
 mod pipeline;
 pub mod plugin;
 mod processes;
+mod recorder;
 mod refusals;
 mod relay;
 mod reload;
@@ -28,6 +29,7 @@ pub use reload::Source;
 
 use self::launcher::Launcher;
 use self::plugin::PluginChild;
+use self::recorder::Recorder;
 use self::relay::{Figures, Relay};
 use self::reload::Reloader;
 use crate::collector::Options;
@@ -42,6 +44,8 @@ use crate::observer::{Observer, observe_with};
 const MAX_ALERTS_OF_RULES: usize = 256;
 /// Longest time for the relay to send the last windows when the daemon ends.
 const RELAY_DRAIN: Duration = Duration::from_secs(5);
+/// Longest time for the last window to be recorded.
+const RECORDER_DRAIN: Duration = Duration::from_secs(2);
 
 /// Makes directories, starts the other processes, then drops the privileges that the collector does not need.
 ///
@@ -88,6 +92,9 @@ pub async fn run(
     // Everything is loaded and attached: from here on no program starts and no other socket opens.
     sandbox::seccomp::confine(sandbox::Process::Collector)?;
     let board = Arc::new(AlertBoard::default());
+    let recorder =
+        Recorder::start(&config, observer.history().subscribe(), names.clone(), Arc::clone(&board))
+            .context("cannot start a thread")?;
     let daemon = Arc::new(Daemon {
         history: Arc::clone(observer.history()),
         answers: Answers {
@@ -96,6 +103,7 @@ pub async fn run(
             rate_hz: config.collector.rate_hz,
         },
         board: Arc::clone(&board),
+        recordings: Arc::clone(&recorder.status),
         started,
         api: handle.api(),
     });
@@ -108,8 +116,12 @@ pub async fn run(
     );
 
     let processes = Arc::new(AtomicUsize::new(config.collector.processes));
-    let mut reloader =
-        Reloader { source, history: Arc::clone(observer.history()), processes: Arc::clone(&processes) };
+    let mut reloader = Reloader {
+        source,
+        history: Arc::clone(observer.history()),
+        processes: Arc::clone(&processes),
+        recordings: Arc::clone(&recorder.limits),
+    };
     let control = tokio::spawn(serve(socket, Arc::clone(&daemon)));
     let pipeline = pipeline::Pipeline::new(
         &config,
@@ -119,6 +131,7 @@ pub async fn run(
         names,
         notifiers,
         of_rules,
+        Arc::clone(&recorder.status),
     );
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), handle.clone())));
@@ -140,6 +153,10 @@ pub async fn run(
     tokio::task::spawn_blocking(move || drop(observer.stop())).await?;
     if tokio::time::timeout(RELAY_DRAIN, pipeline).await.is_err() {
         tracing::warn!("the last window was not processed in time");
+    }
+    let recorded = tokio::task::spawn_blocking(move || recorder.join());
+    if tokio::time::timeout(RECORDER_DRAIN, recorded).await.is_err() {
+        tracing::warn!("the last window was not recorded in time");
     }
     what_is_lost(&relay.stop(RELAY_DRAIN).await);
     died

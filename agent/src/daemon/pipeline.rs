@@ -1,14 +1,16 @@
-//! The path of a window: points → sink, rules → alerts → board and sink, and a report every [`REPORT_WINDOWS`] windows.
+//! The path of a window: points → sink, rules → alerts → board and sink, and a report every [`REPORT_WINDOWS`] windows and with
+//! each alert that opens.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_common::pair::NewWindow;
 use agent_common::units::UnixNs;
-use agent_common::wire::finding::{Alert, AlertState};
+use agent_common::wire::finding::{Alert, AlertState, Finding};
 use agent_common::wire::line::{self, Point};
+use agent_common::wire::report::Report;
 use diagnosis::Trend;
 use diagnosis::alert::{AlertOptions, Alerts};
 use diagnosis::window::Window;
@@ -22,6 +24,7 @@ use super::relay::RelayHandle;
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::config::Config;
 use crate::control::AlertBoard;
+use crate::control::protocol::RecordingsStatus;
 use crate::history::Subscription;
 
 /// Windows of a published report, and how many windows apart reports are.
@@ -39,6 +42,16 @@ fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<W
     alerts
 }
 
+/// The stacks of newly open alerts are those of the report's findings, too.
+fn take_stacks(report: &mut Report, alerts: &[Alert]) {
+    for finding in &mut report.findings {
+        let same = |other: &Finding| other.class == finding.class && other.subject == finding.subject;
+        if let Some(alert) = alerts.iter().find(|alert| same(&alert.finding)) {
+            finding.stacks.clone_from(&alert.finding.stacks);
+        }
+    }
+}
+
 /// The daemon's pipeline: it judges and publishes each window.
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -50,12 +63,13 @@ pub(super) struct Pipeline {
     trend: Trend,
     naming: Naming,
     relay: RelayHandle,
-    /// Windows that were lost until now.
-    lost: u64,
+    /// Windows that were lost until now, on the way to the server and on our own disk.
+    lost: [u64; 2],
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
     /// Alerts of rules, which the relay has evaluated.
     of_rules: mpsc::Receiver<Alert>,
+    recordings: Arc<Mutex<RecordingsStatus>>,
 }
 
 impl Pipeline {
@@ -68,6 +82,7 @@ impl Pipeline {
         symbolizer: Symbolizer,
         notifiers: Notifiers,
         of_rules: mpsc::Receiver<Alert>,
+        recordings: Arc<Mutex<RecordingsStatus>>,
     ) -> Self {
         let points = PointsOptions::new(&config.host);
         Self {
@@ -79,10 +94,11 @@ impl Pipeline {
             trend: Trend::default(),
             naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
             relay,
-            lost: 0,
+            lost: [0; 2],
             board,
             notifiers,
             of_rules,
+            recordings,
         }
     }
 
@@ -127,12 +143,18 @@ impl Pipeline {
         let suspicions = diagnosis::suspicions(&recent, &self.trend);
         let alerts = self.alerts.update(now, &suspicions);
         self.since_report += 1;
-        if self.since_report >= REPORT_WINDOWS {
+        let of_alert = alerts.iter().any(|alert| alert.state == AlertState::Open);
+        let mut report = None;
+        if self.since_report >= REPORT_WINDOWS || of_alert {
             self.since_report = 0;
-            let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
-            self.relay.report(&report);
+            let made = aggregate::report(&self.points.host, windows, &ReportOptions::default());
+            report = Some(Report { of_alert, ..made });
         }
         let mut changed = self.naming.name(alerts, recent).await;
+        if let Some(mut report) = report {
+            take_stacks(&mut report, &changed);
+            self.relay.report(&report);
+        }
         let open = self.board.open();
         let late = self.naming.take_late().await.into_iter();
         changed.extend(late.filter(|late| open.iter().any(|open| open.id == late.id)));
@@ -163,16 +185,19 @@ impl Pipeline {
         self.relay.alert(alert);
     }
 
-    /// A point with the number of windows lost since the last such point; `None` if none were.
-    fn lost_windows(&mut self, time: UnixNs) -> Option<Point> {
-        let lost = self.relay.figures().lost();
-        let more = lost.saturating_sub(self.lost);
-        self.lost = self.lost.max(lost);
-        (more > 0).then(|| {
-            Point::new("s7mpa_lost", time)
-                .tag("host", self.points.host.clone())
-                .tag("reason", "window_not_kept")
-                .field("lost", more)
-        })
+    /// Points with the numbers of windows lost since the last such points.
+    fn lost_windows(&mut self, time: UnixNs) -> Vec<Point> {
+        let recordings = self.recordings.lock().unwrap_or_else(PoisonError::into_inner).lost;
+        let lost = [("window_not_kept", self.relay.figures().lost()), ("window_not_recorded", recordings)];
+        let mut points = Vec::new();
+        for ((reason, lost), before) in lost.into_iter().zip(&mut self.lost) {
+            let more = lost.saturating_sub(*before);
+            *before = lost.max(*before);
+            if more > 0 {
+                let point = Point::new("s7mpa_lost", time).tag("host", self.points.host.clone());
+                points.push(point.tag("reason", reason).field("lost", more));
+            }
+        }
+        points
     }
 }

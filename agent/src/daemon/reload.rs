@@ -1,9 +1,10 @@
 //! SIGHUP: reads the configuration anew and takes over what can change while everything runs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use super::limits_of;
+use super::recorder::{self, SharedLimits};
 use super::relay::Relay;
 use crate::config::{Config, Reload, Settings};
 use crate::history::History;
@@ -29,6 +30,7 @@ pub(super) struct Reloader {
     pub(super) source: Source,
     pub(super) history: Arc<History>,
     pub(super) processes: Arc<AtomicUsize>,
+    pub(super) recordings: SharedLimits,
 }
 
 impl Reloader {
@@ -88,5 +90,6 @@ impl Reloader {
         (self.source.set_log_level)(&config.log.level);
         self.processes.store(config.collector.processes, Ordering::Relaxed);
         self.history.set_limits(limits_of(config));
+        *self.recordings.lock().unwrap_or_else(PoisonError::into_inner) = recorder::limits_of(config);
     }
 }

@@ -10,7 +10,7 @@ use agent_common::text;
 
 use super::{Check, Health, read};
 use crate::config::{Config, DEFAULT_FILE};
-use crate::control::protocol::Status;
+use crate::control::protocol::{RecordingsStatus, Status};
 use crate::namespaces::{self, PidNamespace};
 
 pub(super) fn checks(
@@ -19,6 +19,8 @@ pub(super) fn checks(
     daemon: Result<Option<Box<Status>>, String>,
 ) -> Vec<Check> {
     let api = daemon.as_ref().ok().and_then(|daemon| http_api(&daemon.as_ref()?.api));
+    let recordings =
+        daemon.as_ref().ok().and_then(Option::as_ref).map(|status| recordings(&status.recordings));
     let mut checks = vec![
         hidepid(root),
         pid_namespace(root),
@@ -27,6 +29,7 @@ pub(super) fn checks(
         daemon_check(config, daemon),
     ];
     checks.extend(api);
+    checks.extend(recordings);
     checks.push(state_dir(config));
     checks
 }
@@ -42,6 +45,24 @@ fn http_api(api: &ApiState) -> Option<Check> {
     let url = api.url.as_ref()?;
     let certificate = api.fingerprint.as_ref().map(|print| format!("; certificate SHA-256 {print}"));
     Some(Check::ok(NAME, format!("{url}; `agent open` opens it{}", certificate.unwrap_or_default())))
+}
+
+fn recordings(status: &RecordingsStatus) -> Check {
+    let RecordingsStatus { off, windows, lost, bytes, files, error } = status;
+    if *off {
+        return Check::new("recordings", Health::Note, "none are kept (recordings.max_bytes is 0)")
+            .lost("agent report --at");
+    }
+    let mut found = format!("{files} files, {} on disk; {windows} windows written", text::bytes(*bytes));
+    if *lost > 0 {
+        let _ = write!(found, ", {lost} lost");
+    }
+    match error {
+        Some(error) => Check::new("recordings", Health::Warn, format!("{found}; {}", text::clean(error)))
+            .lost("this time in agent report --at")
+            .cure("free some space, or set recordings.max_bytes"),
+        None => Check::ok("recordings", found),
+    }
 }
 
 fn hidepid(root: &Path) -> Check {

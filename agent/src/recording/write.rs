@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use agent_common::units::{MonoNs, Tgid};
 use diagnosis::recording::{
@@ -81,20 +82,38 @@ impl<W: Write> Writer<W> {
     /// live. Give them to [`flamegraphs::Symbolizer::names`], and the answer to [`Self::window`].
     #[must_use]
     pub fn unnamed(&self, window: &Window) -> Vec<Sample> {
+        self.unnamed_of(window, |_| true)
+    }
+
+    /// The same; of processes that are not `wanted` the kernel's addresses alone.
+    #[must_use]
+    pub fn unnamed_of(&self, window: &Window, wanted: impl Fn(u32) -> bool) -> Vec<Sample> {
         let new = |tgid: Option<u32>, stack: &[u64]| {
             let named = self.named.get(&tgid);
             let known = |addr: u64| named.is_some_and(|named| named.contains(&addr));
             stack.iter().enumerate().any(|(index, addr)| !known(lookup_addr(index, *addr)))
         };
-        // A library may be in the place of another.
-        let remapped = |sample: &Sample| window.remapped.contains(&Tgid(sample.tgid));
-        let mut samples = crate::aggregate::stacks_of_waits(&window.waits);
-        if self.keep.samples {
-            samples.extend(window.samples.iter().cloned());
+        let mut samples = Vec::new();
+        let mut look = |tgid: u32, at: MonoNs, kernel: &[u64], user: &[u64]| {
+            let user = if wanted(tgid) { user } else { &[] };
+            // A library may be in the place of another.
+            let remapped = !user.is_empty() && window.remapped.contains(&Tgid(tgid));
+            if remapped || new(None, kernel) || new(Some(tgid), user) {
+                let (kernel, user) = (kernel.into(), user.into());
+                samples.push(Sample { at, tgid, tid: 0, comm: Arc::default(), kernel, user, weight: 0 });
+            }
+        };
+        for wait in window.waits.iter().filter(|wait| !wait.open) {
+            look(wait.tgid.0, wait.at, &wait.kernel, &wait.user);
+            if let Some(waker) = &wait.waker {
+                look(waker.tgid.0, wait.at, &waker.kernel, &waker.user);
+            }
         }
-        samples.retain(|sample| {
-            remapped(sample) || new(None, &sample.kernel) || new(Some(sample.tgid), &sample.user)
-        });
+        if self.keep.samples {
+            for sample in &window.samples {
+                look(sample.tgid, sample.at, &sample.kernel, &sample.user);
+            }
+        }
         samples
     }
 

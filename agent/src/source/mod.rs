@@ -2,6 +2,7 @@
 
 mod blockio;
 mod comms;
+mod containers;
 mod delta;
 pub mod file_locks;
 pub mod frozen;

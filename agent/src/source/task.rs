@@ -39,6 +39,8 @@ use nix::sys::sysinfo::sysinfo;
 
 use entry::Entry;
 
+use super::containers::Containers;
+
 /// Windows between two readings of the expensive files of a process that does nothing: a change from outside shows within this many
 /// seconds.
 pub const EXPENSIVE_FILES_EVERY: u64 = 10;
@@ -87,6 +89,7 @@ struct Reader {
     may_keep: usize,
     /// Something on this host is swapped out.
     swap_used: bool,
+    containers: Containers,
 }
 
 /// What an entry needs to know about the reading that is going on.
@@ -129,6 +132,7 @@ impl TaskSource {
                 kept_open: 0,
                 may_keep,
                 swap_used: true,
+                containers: Containers::of_host(),
             },
             turn: 0,
             first: crate::clock::boot(),
@@ -143,6 +147,7 @@ impl TaskSource {
         self.turn += 1;
         let turn = Turn { number: self.turn, now: crate::clock::boot(), last: self.last };
         self.last = Some(turn.now);
+        self.io.containers.begin();
         self.io.swap_used = sysinfo().is_ok_and(|info| info.swap_free() < info.swap_total());
         let mut samples = Vec::with_capacity(self.tasks.len() + 16);
         for tgid in tgids() {

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::window::Window;
 
-/// The recording up to the first fault. An error means that the bytes are no recording.
-pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Fault> {
+/// The windows that are wanted of a recording, up to the first fault. An error means that the bytes are no recording.
+pub(super) fn parse(bytes: &[u8], wanted: &dyn Fn(&Window) -> bool) -> Result<Recording, Fault> {
     let Some(rest) = bytes.strip_prefix(&MAGIC) else {
         return Err(if MAGIC.starts_with(bytes) && !bytes.is_empty() {
             Fault::Truncated { offset: bytes.len() as u64, windows: 0 }
@@ -29,7 +29,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Recording, Fault> {
     if found == 0 || found > VERSION {
         return Err(Fault::Version { found });
     }
-    let mut reader = Reader { bytes, at: MAGIC.len() + 4, dictionary: Vec::new(), windows: Vec::new() };
+    let mut reader =
+        Reader { bytes, at: MAGIC.len() + 4, dictionary: Vec::new(), read: 0, wanted, windows: Vec::new() };
     let first = reader.frame()?;
     let head: Head = match first.kind {
         KIND_HEAD => reader.value(&first, &[])?.0,
@@ -57,6 +58,9 @@ struct Reader<'a> {
     at: usize,
     /// Text of the last window.
     dictionary: Vec<u8>,
+    /// Windows read, wanted or not.
+    read: usize,
+    wanted: &'a dyn Fn(&Window) -> bool,
     windows: Vec<Arc<Window>>,
 }
 
@@ -78,13 +82,16 @@ impl<'a> Reader<'a> {
                     if window.end <= window.start {
                         return Err(self.damaged(frame.offset, "a window without any time".to_owned()));
                     }
-                    sharer.share(&mut window);
-                    self.windows.push(Arc::new(window));
+                    self.read += 1;
                     self.dictionary = text;
+                    if (self.wanted)(&window) {
+                        sharer.share(&mut window);
+                        self.windows.push(Arc::new(window));
+                    }
                 }
                 KIND_END => {
                     let (count, _): (u64, _) = self.value(&frame, &[])?;
-                    if count != self.windows.len() as u64 {
+                    if count != self.read as u64 {
                         return Err(self.damaged(frame.offset, format!("{count} windows were written")));
                     }
                     if self.at < self.bytes.len() {
@@ -100,7 +107,7 @@ impl<'a> Reader<'a> {
     /// The next frame, its checksum verified.
     fn frame(&mut self) -> Result<Frame<'a>, Fault> {
         let offset = self.at;
-        let truncated = Fault::Truncated { offset: offset as u64, windows: self.windows.len() };
+        let truncated = Fault::Truncated { offset: offset as u64, windows: self.read };
         let rest = &self.bytes[offset..];
         let Some((head, rest)) = rest.split_first_chunk::<FRAME_HEAD>() else { return Err(truncated) };
         let (kind, Some(length), Some(crc)) = (head[0], u32_at(head, 1), u32_at(head, 5)) else {
@@ -143,6 +150,6 @@ impl<'a> Reader<'a> {
     }
 
     fn damaged(&self, offset: usize, why: String) -> Fault {
-        Fault::Damaged { offset: offset as u64, windows: self.windows.len(), why }
+        Fault::Damaged { offset: offset as u64, windows: self.read, why }
     }
 }

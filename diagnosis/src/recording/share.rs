@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use agent_common::units::Tgid;
 
-use crate::window::TaskSample;
-use crate::window::Window;
+use crate::window::{ContainerLabels, TaskSample, Window};
 
 /// Finds equal values in successive windows.
 #[derive(Debug, Default)]
 pub(super) struct Sharer {
     texts: HashSet<Arc<str>>,
+    labels: HashSet<Arc<ContainerLabels>>,
     tasks: HashMap<Tgid, Arc<TaskSample>>,
 }
 
@@ -27,7 +27,15 @@ impl Sharer {
             let fresh = Arc::make_mut(task);
             self.text(&mut fresh.comm);
             self.text(&mut fresh.cgroup);
-            fresh.container.iter_mut().for_each(|container| self.text(container));
+            fresh.container.iter_mut().chain(&mut fresh.unit).for_each(|text| self.text(text));
+            if let Some(labels) = &mut fresh.labels {
+                match self.labels.get(labels) {
+                    Some(known) => *labels = Arc::clone(known),
+                    None => {
+                        self.labels.insert(Arc::clone(labels));
+                    }
+                }
+            }
         }
         self.tasks = window.tasks.iter().map(|task| (task.tgid, Arc::clone(task))).collect();
         let Window {

@@ -132,6 +132,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             caused: Vec::new(),
             headline: None,
             advice: advice(kind, &name, &errno, tgid.0),
+            places: Vec::new(),
         };
         let key = format!("error-storm/{tgid}/{name}");
         let mut suspicion = Suspicion::new(key, level, finding);

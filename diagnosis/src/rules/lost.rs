@@ -196,6 +196,7 @@ pub(super) fn suspect_other(
         caused: Vec::new(),
         headline: None,
         advice: String::new(),
+        places: Vec::new(),
     };
     Suspicion::new(key, level, finding)
 }

@@ -96,6 +96,7 @@ fn judge(facts: &Facts, _: &Trend) -> Verdict {
             caused: Vec::new(),
             headline: None,
             advice: format!("{}; `agent flamegraph --pid {tgid}` shows who calls it", cure(&name)),
+            places: Vec::new(),
         };
         let unit = facts.unit_of(*tgid).map(|unit| unit.at);
         let mut culprit_unit = unit;

@@ -1,5 +1,7 @@
 //! Which processes are shown one by one, and which are summed up.
 
+use std::collections::HashSet;
+
 use agent_common::units::Tgid;
 
 use super::Usage;
@@ -23,6 +25,21 @@ pub fn rank(rows: Vec<Usage>, top_n: usize) -> (Vec<Usage>, Option<Usage>) {
     rank_with(rows, top_n, &[])
 }
 
+/// All rows that did anything, but at most `most`, and idle ones, the largest first: [`IDLE_ROWS`], or as many as fill up `few`. The rest
+/// is one row `other`.
+#[must_use]
+pub fn rank_active(rows: Vec<Usage>, few: usize, most: usize) -> (Vec<Usage>, Option<Usage>) {
+    let active: Vec<Tgid> = rows.iter().filter(|row| !row.is_idle()).map(|row| row.tgid).collect();
+    if active.len() >= most {
+        return rank(rows, most);
+    }
+    let top_n = (active.len() + IDLE_ROWS).max(few).min(most);
+    rank_with(rows, top_n, &active)
+}
+
+/// Idle processes that are shown beside those that did something: the largest take nearly all the memory that idle ones have.
+const IDLE_ROWS: usize = 50;
+
 /// The `top_n` most interesting rows, and the rest as one row `other` (`tgid` 0), absent when there is no rest.
 ///
 /// Those of `must` come in first; then the criteria choose in turn, each its highest row not chosen yet, so that the
@@ -30,6 +47,7 @@ pub fn rank(rows: Vec<Usage>, top_n: usize) -> (Vec<Usage>, Option<Usage>) {
 /// then memory.
 #[must_use]
 pub fn rank_with(rows: Vec<Usage>, top_n: usize, must: &[Tgid]) -> (Vec<Usage>, Option<Usage>) {
+    let must: HashSet<Tgid> = must.iter().copied().collect();
     let mut chosen: Vec<bool> = rows.iter().map(|row| must.contains(&row.tgid)).collect();
     let orders: Vec<Vec<usize>> = CRITERIA.iter().map(|criterion| order(&rows, *criterion)).collect();
     let mut next = [0; CRITERIA.len()];

@@ -1,5 +1,7 @@
 //! The host in a window: CPU time, memory, disks, interfaces, pressure, tables.
 
+use std::sync::Arc;
+
 use agent_common::units::DurNs;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,10 @@ pub struct HostSample {
     pub disks: Vec<Disk>,
     /// Network interfaces of the agent's network namespace, by name.
     pub interfaces: Vec<Interface>,
+    /// Protocols and sockets of the agent's network namespace; `None` in older recordings.
+    pub network: Option<NetStats>,
+    /// Mounted file systems, as they were asked last.
+    pub filesystems: Arc<Vec<Filesystem>>,
     /// Pressure stall information.
     pub pressure: Pressures,
     /// Tables that can be full.
@@ -95,12 +101,16 @@ pub struct Disk {
     pub name: String,
     /// Reads completed.
     pub reads: u64,
+    /// Reads joined with one that waited.
+    pub reads_merged: u64,
     /// Bytes read.
     pub read_bytes: u64,
     /// Time of all reads added up, from queueing to completion.
     pub read_time: DurNs,
     /// Writes completed.
     pub writes: u64,
+    /// Writes joined with one that waited.
+    pub writes_merged: u64,
     /// Bytes written.
     pub write_bytes: u64,
     /// Time of all writes added up.
@@ -143,6 +153,94 @@ pub struct Interface {
     pub collisions: u64,
 }
 
+/// Protocols and sockets: amounts of the window, then levels at its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetStats {
+    /// Connections opened.
+    pub tcp_active_opens: u64,
+    /// Connections accepted.
+    pub tcp_passive_opens: u64,
+    /// Connections that failed to open.
+    pub tcp_attempt_fails: u64,
+    /// Segments received.
+    pub tcp_in_segments: u64,
+    /// Segments sent.
+    pub tcp_out_segments: u64,
+    /// Segments sent again.
+    pub tcp_retransmits: u64,
+    /// Segments received in error.
+    pub tcp_in_errors: u64,
+    /// Resets sent.
+    pub tcp_out_resets: u64,
+    /// Connections refused since an accept queue was full.
+    pub tcp_listen_overflows: u64,
+    /// Connections dropped by listening sockets for any reason.
+    pub tcp_listen_drops: u64,
+    /// Retransmission timers that ran out.
+    pub tcp_timeouts: u64,
+    /// UDP datagrams received.
+    pub udp_in_datagrams: u64,
+    /// UDP datagrams sent.
+    pub udp_out_datagrams: u64,
+    /// UDP datagrams that could not be delivered.
+    pub udp_in_errors: u64,
+    /// UDP datagrams to ports without a socket.
+    pub udp_no_ports: u64,
+    /// UDP datagrams dropped since the receive buffer was full.
+    pub udp_receive_buffer_errors: u64,
+    /// UDP datagrams dropped since the send buffer was full.
+    pub udp_send_buffer_errors: u64,
+    /// Bytes of IPv4 packets received.
+    pub ip_in_bytes: u64,
+    /// Bytes of IPv4 packets sent.
+    pub ip_out_bytes: u64,
+    /// Connections that are established or about to close.
+    pub tcp_established: u64,
+    /// Sockets of all kinds.
+    pub sockets: u64,
+    /// TCP sockets in use.
+    pub tcp_in_use: u64,
+    /// TCP sockets without a process.
+    pub tcp_orphans: u64,
+    /// TCP sockets in TIME_WAIT.
+    pub tcp_time_wait: u64,
+    /// TCP sockets allocated.
+    pub tcp_allocated: u64,
+    /// Memory of TCP buffers.
+    pub tcp_memory_bytes: u64,
+    /// UDP sockets in use.
+    pub udp_in_use: u64,
+    /// Memory of UDP buffers.
+    pub udp_memory_bytes: u64,
+}
+
+/// A mounted file system. Space is `None` where it did not answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filesystem {
+    /// What is mounted: `/dev/vda1`, `server:/path`.
+    pub device: String,
+    /// Its kind.
+    pub fstype: String,
+    /// Where.
+    pub mountpoint: String,
+    /// It cannot be written to.
+    pub readonly: bool,
+    /// It did not answer, or refused.
+    pub error: bool,
+    /// Its size.
+    pub size_bytes: Option<u64>,
+    /// Space that is free.
+    pub free_bytes: Option<u64>,
+    /// Space that is free for users other than root.
+    pub available_bytes: Option<u64>,
+    /// Files (inodes) that it has room for; 0 where it has no such limit.
+    pub files: Option<u64>,
+    /// Of these, free.
+    pub files_free: Option<u64>,
+}
+
 /// Memory and swap: levels at the end of the window, paging inside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -171,6 +269,26 @@ pub struct Memory {
     pub writeback_bytes: u64,
     /// Promised to processes.
     pub committed_bytes: u64,
+    /// Limit on that, where `vm.overcommit_memory` is 2.
+    pub commit_limit_bytes: u64,
+    /// Used lately.
+    pub active_bytes: u64,
+    /// Not used lately: the first to go.
+    pub inactive_bytes: u64,
+    /// Mapped by processes.
+    pub mapped_bytes: u64,
+    /// Page tables.
+    pub page_tables_bytes: u64,
+    /// Kernel stacks.
+    pub kernel_stack_bytes: u64,
+    /// Slabs that cannot be reclaimed.
+    pub slab_unreclaimable_bytes: u64,
+    /// In swap and in memory, too.
+    pub swap_cached_bytes: u64,
+    /// Read from storage in the window, swap and files.
+    pub paged_in_bytes: u64,
+    /// Written to storage in the window.
+    pub paged_out_bytes: u64,
     /// Swap space.
     pub swap_total_bytes: u64,
     /// Swap space that is free.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agent_common::units::{BootNs, DurNs, Tgid};
+use agent_common::wire::finding::Place;
 use serde::{Deserialize, Serialize};
 
 /// State of a thread, as the kernel prints it.
@@ -128,6 +129,50 @@ pub struct TaskSample {
     pub cpu_cgroup: Option<Arc<str>>,
     /// Id of its container.
     pub container: Option<Arc<str>>,
+    /// What the container's runtime calls it, where its files say.
+    #[serde(default)]
+    pub labels: Option<Arc<ContainerLabels>>,
+    /// systemd's unit of it; of a process in a container none.
+    #[serde(default)]
+    pub unit: Option<Arc<str>>,
+}
+
+/// What a runtime's files say of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerLabels {
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// Name of its Kubernetes pod.
+    pub pod: Option<Arc<str>>,
+    /// Namespace of the pod.
+    pub namespace: Option<Arc<str>>,
+    /// Its image.
+    pub image: Option<Arc<str>>,
+}
+
+/// Digits of a container's id that people and tools show.
+const SHORT_ID_DIGITS: usize = 12;
+
+/// What a process with this container, these labels and this unit belongs to.
+#[must_use]
+pub fn place(
+    container: Option<&Arc<str>>,
+    labels: Option<&Arc<ContainerLabels>>,
+    unit: Option<&Arc<str>>,
+) -> Place {
+    let owned = |text: &Arc<str>| text.as_ref().to_owned();
+    let label = |of: fn(&ContainerLabels) -> &Option<Arc<str>>| {
+        labels.and_then(|labels| of(labels).as_ref()).map(owned)
+    };
+    let short = || container.map(|id| id.chars().take(SHORT_ID_DIGITS).collect());
+    Place {
+        container: label(|labels| &labels.name).or_else(short),
+        pod: label(|labels| &labels.pod),
+        namespace: label(|labels| &labels.namespace),
+        image: label(|labels| &labels.image),
+        unit: unit.map(owned),
+    }
 }
 
 impl Default for TaskSample {
@@ -158,7 +203,17 @@ impl Default for TaskSample {
             cgroup: "".into(),
             cpu_cgroup: None,
             container: None,
+            labels: None,
+            unit: None,
         }
+    }
+}
+
+impl TaskSample {
+    /// What it belongs to.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        place(self.container.as_ref(), self.labels.as_ref(), self.unit.as_ref())
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use agent_common::wire::stored::Stored;
 
 pub use error::StoreError;
-pub use note::{MAX_NOTE_BYTES, Note, NoteError};
+pub use note::{MAX_NOTE_BYTES, Note, NoteError, ReportNote};
 pub use window::{Window, WindowError};
 
 /// How far a host's clock may be ahead of ours unremarked. Clocks that are kept by NTP differ by less than a second; a

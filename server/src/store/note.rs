@@ -18,15 +18,21 @@ pub enum Note {
         /// As it came.
         json: String,
     },
-    /// A report; the latest of each host counts. It has no time of its own.
-    Report {
-        /// Whose.
-        host: String,
-        /// When it arrived.
-        at: UnixNs,
-        /// As it came.
-        json: String,
-    },
+    /// A report.
+    Report(ReportNote),
+}
+
+/// A report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportNote {
+    /// Whose.
+    pub host: String,
+    /// End of the time that it is about, by the clock of its host; of an older agent's when it arrived.
+    pub at: UnixNs,
+    /// It was made because an alert opened.
+    pub of_alert: bool,
+    /// As it came.
+    pub json: String,
 }
 
 /// Why a payload is no alert or report.
@@ -59,16 +65,22 @@ impl Note {
 
     /// Reads a report that came on the topic of `host`. Its figures are for those who show it: here it is JSON that
     /// names its host.
-    pub fn report(host: &str, payload: &[u8], at: UnixNs) -> Result<Self, NoteError> {
+    pub fn report(host: &str, payload: &[u8], arrived: UnixNs) -> Result<Self, NoteError> {
         #[derive(Deserialize)]
         struct Named {
             host: String,
+            #[serde(default)]
+            until_unix_ns: u64,
+            #[serde(default)]
+            of_alert: bool,
         }
         let json = text(payload)?;
-        if serde_json::from_str::<Named>(json)?.host != host {
+        let Named { host: named, until_unix_ns, of_alert } = serde_json::from_str(json)?;
+        if named != host {
             return Err(NoteError::Host);
         }
-        Ok(Self::Report { host: host.to_owned(), at, json: json.to_owned() })
+        let at = if until_unix_ns == 0 { arrived } else { UnixNs(until_unix_ns) };
+        Ok(Self::Report(ReportNote { host: named, at, of_alert, json: json.to_owned() }))
     }
 
     /// An alert as a point of measurement `alert`; `None` for a report. The tags distinguish the alerts of one window.
@@ -100,7 +112,7 @@ impl Note {
     /// Bytes of it.
     pub fn len(&self) -> usize {
         match self {
-            Self::Alert { json, .. } | Self::Report { json, .. } => json.len(),
+            Self::Alert { json, .. } | Self::Report(ReportNote { json, .. }) => json.len(),
         }
     }
 

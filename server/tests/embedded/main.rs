@@ -2,6 +2,7 @@
 
 mod export;
 mod limits;
+mod reports;
 mod upkeep;
 mod view;
 
@@ -15,7 +16,7 @@ use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line::{FieldValue, Point};
 use server::store::embedded::{Counts, EmbeddedStore, FILE, Options, Reader, Selection};
-use server::store::{Note, Store, StoreError, Window};
+use server::store::{Store, StoreError, Window};
 
 /// 2023-11-14 22:13:20, a multiple of 20 s.
 const T0: u64 = 1_700_000_000_000_000_000;
@@ -78,7 +79,7 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     store.close().expect("close");
     let conn = rusqlite::Connection::open(dir.path().join(FILE)).expect("open");
     conn.execute_batch(
-        "DROP TABLE alert; DROP TABLE report; DROP TABLE chunk; DROP TABLE total;
+        "DROP TABLE alert; DROP TABLE report; DROP TABLE kept_report; DROP TABLE kept_bytes; DROP TABLE chunk; DROP TABLE total;
          DROP INDEX slot_last; DROP INDEX slot_part; DROP INDEX slot_step; ALTER TABLE slot DROP COLUMN layout;
          ALTER TABLE slot DROP COLUMN part; ALTER TABLE slot DROP COLUMN step; ALTER TABLE slot DROP COLUMN summed;
          ALTER TABLE series DROP COLUMN fields; UPDATE head SET id = seq; PRAGMA user_version=1",
@@ -86,21 +87,10 @@ fn a_file_of_the_first_version_is_brought_up_to_date() {
     .expect("as it was");
     drop(conn);
     let store = open(dir.path());
-    let report = |at: u64, json: &str| Note::Report { host: "h".into(), at: UnixNs(at), json: json.into() };
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos()
-            as u64;
-    assert_eq!(store.keep(&[report(now, "{}")]).expect("keep"), 1);
-    assert_eq!(store.keep(&[report(now + 5, "{}"), report(now - 1, "{\"old\":1}")]).expect("keep"), 0);
+    assert_eq!(store.keep(&[reports::note("h", reports::now(), "{}")]).expect("keep"), 1);
     let reader = store.reader().expect("reader");
-    assert_eq!(reader.report("h").expect("report"), Some((UnixNs(now), "{}".to_owned())));
+    assert_eq!(reader.report("h").expect("report").expect("a report").json, "{}");
     assert_exactly(&reader, "h", 1);
-    // What is past its time goes.
-    assert_eq!(
-        store.keep(&[Note::Report { host: "i".into(), at: UnixNs(T0), json: "{}".into() }]).expect("keep"),
-        1
-    );
-    assert_eq!(reader.reporting_hosts().expect("hosts"), ["h"]);
 }
 
 #[test]

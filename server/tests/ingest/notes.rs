@@ -18,6 +18,7 @@ pub(super) fn alert(id: &str, state: AlertState, at: u64) -> Alert {
         caused: Vec::new(),
         headline: None,
         advice: "look".into(),
+        places: Vec::new(),
     };
     Alert { id: id.into(), host: "h".into(), state, opened_unix_ns: 1, at_unix_ns: at, finding, of_rule: None }
 }
@@ -52,7 +53,7 @@ fn alerts_and_the_latest_report_are_stored_once_and_read_back() {
         ]);
         publisher.publish(messages).await;
         let reader = Reader::open(&dir.path().join("state").join(FILE)).expect("reader");
-        let latest = || reader.report("h").expect("report").map(|(_, json)| json);
+        let latest = || reader.report("h").expect("report").map(|report| report.json);
         until("the last report", || latest().as_deref() == Some("{\"host\":\"h\",\"n\":2}")).await;
         let read = |host, from| reader.alerts(host, UnixNs(from), UnixNs(u64::MAX), 10).expect("alerts");
         assert_eq!(read(None, now), life);

@@ -17,6 +17,16 @@ const START: Tag = tag(
 );
 const COMM: Tag = tag("comm", "Its name.");
 
+const CONTAINER: Tag = tag(
+    "container",
+    "Name of its container (absent outside of one); the first digits of its id where no file of its runtime says the name.",
+);
+const POD: Tag = tag("pod", "Kubernetes pod of the container (absent outside of one).");
+const NAMESPACE: Tag = tag("namespace", "Kubernetes namespace of the pod.");
+const IMAGE: Tag = tag("image", "Image of the container (absent where it is not known).");
+const UNIT: Tag =
+    tag("unit", "systemd's unit, a service or scope (absent in a container and outside of systemd's tree).");
+
 const fn tag(name: &'static str, meaning: &'static str) -> Tag {
     Tag { name, meaning }
 }

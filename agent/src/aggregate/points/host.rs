@@ -4,7 +4,7 @@ use agent_common::abi::python::PythonVerdict;
 use agent_common::abi::unwind::Verdict;
 use agent_common::wire::line::Point;
 use diagnosis::window::Window;
-use diagnosis::window::{CpuTimes, PressureKind};
+use diagnosis::window::{CpuTimes, NetStats, PressureKind, Tables};
 
 use super::{Optional, PointsOptions, point};
 
@@ -19,9 +19,11 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
         let point = at("s7mpa_disk")
             .tag("device", disk.name.as_str())
             .field("reads", disk.reads)
+            .field("reads_merged", disk.reads_merged)
             .field("read_bytes", disk.read_bytes)
             .field("read_ns", disk.read_time.0)
             .field("writes", disk.writes)
+            .field("writes_merged", disk.writes_merged)
             .field("write_bytes", disk.write_bytes)
             .field("write_ns", disk.write_time.0)
             .maybe("flushes", disk.flushes)
@@ -43,6 +45,22 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
             .field("tx_errors", interface.tx_errors)
             .field("tx_dropped", interface.tx_dropped)
             .field("collisions", interface.collisions);
+        points.push(point);
+    }
+    points.extend(window.host.network.as_ref().map(|net| network(net, at("s7mpa_netstat"))));
+    points.push(tables(&window.host.tables, at("s7mpa_tables")));
+    for mount in window.host.filesystems.iter() {
+        let point = at("s7mpa_filesystem")
+            .tag("device", mount.device.as_str())
+            .tag("fstype", mount.fstype.as_str())
+            .tag("mountpoint", mount.mountpoint.as_str())
+            .field("readonly", mount.readonly)
+            .field("device_error", mount.error)
+            .maybe("size_bytes", mount.size_bytes)
+            .maybe("free_bytes", mount.free_bytes)
+            .maybe("available_bytes", mount.available_bytes)
+            .maybe("files", mount.files)
+            .maybe("files_free", mount.files_free);
         points.push(point);
     }
     for kind in PressureKind::ALL {
@@ -90,6 +108,16 @@ fn memory(window: &Window, point: Point) -> Point {
         .field("dirty_bytes", memory.dirty_bytes)
         .field("writeback_bytes", memory.writeback_bytes)
         .field("committed_bytes", memory.committed_bytes)
+        .field("commit_limit_bytes", memory.commit_limit_bytes)
+        .field("active_bytes", memory.active_bytes)
+        .field("inactive_bytes", memory.inactive_bytes)
+        .field("mapped_bytes", memory.mapped_bytes)
+        .field("page_tables_bytes", memory.page_tables_bytes)
+        .field("kernel_stack_bytes", memory.kernel_stack_bytes)
+        .field("slab_unreclaimable_bytes", memory.slab_unreclaimable_bytes)
+        .field("swap_cached_bytes", memory.swap_cached_bytes)
+        .field("paged_in_bytes", memory.paged_in_bytes)
+        .field("paged_out_bytes", memory.paged_out_bytes)
         .field("swap_total_bytes", memory.swap_total_bytes)
         .field("swap_free_bytes", memory.swap_free_bytes)
         .field("swap_in_bytes", memory.swap_in_bytes)
@@ -97,6 +125,50 @@ fn memory(window: &Window, point: Point) -> Point {
         .field("faults", memory.faults)
         .field("major_faults", memory.major_faults)
         .maybe("oom_kills", memory.oom_kills)
+}
+
+fn network(net: &NetStats, point: Point) -> Point {
+    point
+        .field("tcp_active_opens", net.tcp_active_opens)
+        .field("tcp_passive_opens", net.tcp_passive_opens)
+        .field("tcp_attempt_fails", net.tcp_attempt_fails)
+        .field("tcp_in_segments", net.tcp_in_segments)
+        .field("tcp_out_segments", net.tcp_out_segments)
+        .field("tcp_retransmits", net.tcp_retransmits)
+        .field("tcp_in_errors", net.tcp_in_errors)
+        .field("tcp_out_resets", net.tcp_out_resets)
+        .field("tcp_listen_overflows", net.tcp_listen_overflows)
+        .field("tcp_listen_drops", net.tcp_listen_drops)
+        .field("tcp_timeouts", net.tcp_timeouts)
+        .field("udp_in_datagrams", net.udp_in_datagrams)
+        .field("udp_out_datagrams", net.udp_out_datagrams)
+        .field("udp_in_errors", net.udp_in_errors)
+        .field("udp_no_ports", net.udp_no_ports)
+        .field("udp_receive_buffer_errors", net.udp_receive_buffer_errors)
+        .field("udp_send_buffer_errors", net.udp_send_buffer_errors)
+        .field("ip_in_bytes", net.ip_in_bytes)
+        .field("ip_out_bytes", net.ip_out_bytes)
+        .field("tcp_established", net.tcp_established)
+        .field("sockets", net.sockets)
+        .field("tcp_in_use", net.tcp_in_use)
+        .field("tcp_orphans", net.tcp_orphans)
+        .field("tcp_time_wait", net.tcp_time_wait)
+        .field("tcp_allocated", net.tcp_allocated)
+        .field("tcp_memory_bytes", net.tcp_memory_bytes)
+        .field("udp_in_use", net.udp_in_use)
+        .field("udp_memory_bytes", net.udp_memory_bytes)
+}
+
+fn tables(tables: &Tables, point: Point) -> Point {
+    let most = |table: Option<(u64, u64)>| table.map(|(_, most)| most);
+    let used = |table: Option<(u64, u64)>| table.map(|(used, _)| used);
+    point
+        .maybe("threads_max", most(tables.threads))
+        .maybe("pids_max", most(tables.pids))
+        .maybe("files", used(tables.files))
+        .maybe("files_max", most(tables.files))
+        .maybe("conntrack", used(tables.conntrack))
+        .maybe("conntrack_max", most(tables.conntrack))
 }
 
 fn cpu(times: &CpuTimes, point: Point) -> Point {

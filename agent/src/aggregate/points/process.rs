@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use agent_common::units::DurNs;
+use agent_common::wire::finding::Place;
 use agent_common::wire::line::Point;
 use diagnosis::syscall_names;
-use diagnosis::usage::{Key, Owners, Usage, owned, rank};
+use diagnosis::usage::{Key, Owners, Usage, owned, rank_active};
 use diagnosis::window::{SyscallAbi, Window};
 
 use super::super::syscalls::Sum;
@@ -14,20 +15,18 @@ use super::{Optional, PointsOptions, point};
 
 pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     let (rows, owners) = owned(&[window], None);
-    let (top, other) = rank(rows.into_values().collect(), options.top_n);
+    let (top, other) = rank_active(rows.into_values().collect(), options.few, options.top_n);
     let mut calls = calls(window, &owners);
     let timed = window.coverage.syscall_tier == "times";
     let mut points = Vec::with_capacity(top.len() * 4);
-    for row in &top {
+    for (number, row) in top.iter().enumerate() {
+        let top_syscalls = if number < options.few { options.top_syscalls } else { 0 };
         let at = |measurement| tagged(point(measurement, window, options), row);
-        let mut process = at("s7mpa_process").tag("cgroup", row.cgroup.as_ref());
-        if let Some(container) = &row.container {
-            process = process.tag("container", container.as_ref());
-        }
-        points.push(fields(process, row, timed));
-        points.extend(thread_time(at("s7mpa_thread_time"), &row.states));
+        let process = at("s7mpa_process").tag("cgroup", row.cgroup.as_ref());
+        points.push(fields(placed(process, row), row, timed));
+        points.extend(thread_time(placed(at("s7mpa_thread_time"), row), &row.states));
         let own = calls.remove(&(row.tgid, row.start_boot_ns)).unwrap_or_default();
-        points.extend(syscalls(own, options.top_syscalls, &|| at("s7mpa_syscall")));
+        points.extend(syscalls(own, top_syscalls, &|| at("s7mpa_syscall")));
     }
     if let Some(other) = &other {
         let at = |measurement| tagged(point(measurement, window, options), other);
@@ -48,6 +47,17 @@ fn tagged(point: Point, row: &Usage) -> Point {
         .tag("pid", row.tgid.0.to_string())
         .tag("start", (row.start_boot_ns.0 / 1_000_000).to_string())
         .tag("comm", row.comm.as_ref())
+}
+
+/// The tags that say what a process belongs to. They follow from `pid` and `start`, so they make no further series.
+fn placed(point: Point, row: &Usage) -> Point {
+    let Place { container, pod, namespace, image, unit } = row.place();
+    let tags =
+        [("container", container), ("pod", pod), ("namespace", namespace), ("image", image), ("unit", unit)];
+    tags.into_iter().fold(point, |point, (name, value)| match value {
+        Some(value) => point.tag(name, value),
+        None => point,
+    })
 }
 
 fn fields(point: Point, row: &Usage, timed: bool) -> Point {

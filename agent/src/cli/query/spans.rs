@@ -1,4 +1,4 @@
-//! `--last`, in the time of each host.
+//! `--last`, in the time of each host; `--from` and `--to` as they are.
 
 use std::time::Duration;
 
@@ -28,8 +28,12 @@ pub(super) struct Span {
 pub(super) struct Spans(pub(super) Vec<Span>);
 
 impl Spans {
-    /// Spans of `--last`; says on stderr whose clock is ahead, and by how much.
+    /// Spans of the question; for `--last` says on stderr whose clock is ahead, and by how much.
     pub(super) fn of(args: &QueryArgs, reader: &Reader) -> Result<Self, StoreError> {
+        if let Some(from) = args.from {
+            let to = args.to.unwrap_or(UnixNs(u64::MAX));
+            return Ok(Self(vec![Span { host: None, from, to }]));
+        }
         let now = crate::clock::unix();
         let mut ahead = reader.hosts_ahead(now)?;
         if let Some((_, wanted)) = args.tags.iter().find(|(name, _)| name == HOST) {

@@ -10,6 +10,7 @@ use diagnosis::groups::Group;
 
 use super::bars::{bar, legend, letters, with_bars};
 use super::stack;
+use crate::cli::alerts;
 use crate::cli::term::{self, Paint, Side, Table};
 
 /// Frames of a stack that are printed, from the leaf: the rest is in `--json` and in the flame graph.
@@ -20,7 +21,12 @@ pub(in crate::cli) fn render(report: &Report, rows: usize, paint: Paint) -> Stri
     let time = term::span(Duration::from_secs_f64(report.window_s));
     let verdict = term::clean(&report.verdict);
     let verdict = if calm(report) { paint.green(verdict) } else { paint.red(verdict) };
-    let mut text = format!("{verdict}\n{}\n\n", paint.dim(format!("{}, {time}", term::clean(&report.host))));
+    let when = report.past.as_ref().map_or_else(String::new, |past| {
+        format!(", {} to {}", term::utc(past.from_unix_ns), term::utc(past.until_unix_ns))
+    });
+    let place = format!("{}{when}, {time}", term::clean(&report.host));
+    let mut text = format!("{verdict}\n{}\n\n", paint.dim(place));
+    text.push_str(&render_alerts(report, paint));
     for (at, finding) in report.findings.iter().enumerate() {
         text.push_str(&render_finding(at + 1, finding, paint));
         text.push('\n');
@@ -35,6 +41,16 @@ pub(in crate::cli) fn render(report: &Report, rows: usize, paint: Paint) -> Stri
     }
     text.push_str(&paint.dim(foot(report)));
     text.push('\n');
+    text
+}
+
+/// Alerts of a past time.
+fn render_alerts(report: &Report, paint: Paint) -> String {
+    let alerts = report.past.iter().flat_map(|past| &past.alerts);
+    let mut text: String = alerts.map(|alert| alerts::line(alert, paint) + "\n").collect();
+    if !text.is_empty() {
+        text = format!("Alerts in this time:\n{text}\n");
+    }
     text
 }
 
@@ -61,7 +77,8 @@ pub(in crate::cli) fn longest(process: &ReportProcess) -> String {
 
 fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
     use Side::{Left, Right};
-    let mut table = Table::new(&[
+    let contained = report.processes.iter().any(|process| process.place.container.is_some());
+    let mut columns = vec![
         ("PID", Right),
         ("COMM", Left),
         ("LOST%", Right),
@@ -74,14 +91,18 @@ fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
         ("RSS", Right),
         ("IO", Right),
         ("SHORT", Right),
-    ]);
+    ];
+    if contained {
+        columns.push(("IN", Left));
+    }
+    let mut table = Table::new(&columns);
     let limit = if rows == 0 { usize::MAX } else { rows };
     let some = |n: u64, text: fn(u64) -> String| if n == 0 { String::new() } else { text(n) };
     let mut bars = Vec::new();
     for process in report.processes.iter().take(limit) {
         let state = |name: &str| pct(process.states.get(name).copied().unwrap_or(0), report.window_s);
         let bar = bar(&process.states);
-        table.row(&[
+        let mut cells = vec![
             if process.pid == 0 { String::new() } else { process.pid.to_string() },
             process.comm.clone(),
             pct(process.lost_ns, report.window_s),
@@ -94,7 +115,11 @@ fn render_processes(report: &Report, rows: usize, paint: Paint) -> String {
             some(process.rss_bytes, term::bytes),
             some(process.io_bytes, term::bytes),
             some(process.short_lived, |n| n.to_string()),
-        ]);
+        ];
+        if contained {
+            cells.push(process.place.short());
+        }
+        table.row(&cells);
         bars.push(bar);
     }
     table.narrow(term::room(), &["SHORT", "RSS", "ERRORS", "IO", "SYSCALLS", "KERNEL%", "USER%"]);
@@ -183,11 +208,15 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
         pid.map_or_else(|| term::clean(name), |pid| format!("{} ({pid})", term::clean(name)))
     };
     let subject = who(&finding.subject.kind, finding.subject.pid, finding.subject.comm.as_ref());
+    let within = |pid: Option<u32>| {
+        finding.place(pid).map_or_else(String::new, |place| format!(" in {}", term::clean(&place)))
+    };
     let mut text = format!(
-        "{}. {} {}: {} lost per second, {:.0} % of its time (confidence {:.0} %)\n",
+        "{}. {} {}{}: {} lost per second, {:.0} % of its time (confidence {:.0} %)\n",
         at,
         paint.yellow(&finding.class),
         paint.bold(&subject),
+        within(finding.subject.pid),
         term::nanos(finding.lost_ns_per_s),
         finding.share_pct,
         finding.confidence * 100.0,
@@ -202,7 +231,9 @@ fn render_finding(at: usize, finding: &Finding, paint: Paint) -> String {
             "cgroup" => "cgroup ",
             _ => "",
         };
-        let _ = writeln!(text, "   caused by {of}{}", who(&culprit.kind, culprit.pid, culprit.comm.as_ref()));
+        let who = who(&culprit.kind, culprit.pid, culprit.comm.as_ref());
+        let other = culprit.pid.filter(|pid| Some(*pid) != finding.subject.pid);
+        let _ = writeln!(text, "   caused by {of}{who}{}", within(other));
     }
     for evidence in &finding.evidence {
         let threshold =

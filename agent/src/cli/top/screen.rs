@@ -210,13 +210,10 @@ impl Screen {
             Line::styled(if left { format!("{name:<width$}") } else { format!("{name:>width$}") }, style)
         };
         let (names, widths): (&[&'static str], &[u16]) = if self.states {
-            (
-                &["PID", "CPU%", "LOST%", "WHERE TIME WENT", "MOST WAITED", "COMM"],
-                &[7, 6, 6, BAR_CELLS as u16, 20],
-            )
+            (&["PID", "CPU%", "LOST%", "WHERE TIME WENT", "MOST WAITED"], &[7, 6, 6, BAR_CELLS as u16, 20])
         } else {
             (
-                &["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s", "COMM"],
+                &["PID", "CPU%", "USER%", "KERNEL%", "WAIT%", "SYSC/s", "ERR/s", "RSS", "IO/s"],
                 &[7, 6, 6, 7, 6, 8, 7, 9, 9],
             )
         };
@@ -234,9 +231,8 @@ impl Screen {
                 } else {
                     cells(process, report).into_iter().map(Line::raw).collect()
                 };
-                let comm = cells.split_off(names.len() - 1);
                 cells.truncate(shown);
-                cells.extend(comm);
+                cells.push(name(process));
                 Row::new(cells)
             },
         );
@@ -269,8 +265,15 @@ fn cells(process: &ReportProcess, report: &Report) -> Vec<String> {
         number(process.syscall_errors, 7),
         bytes(process.rss_bytes),
         bytes(rate(process.io_bytes, report)),
-        term::clean(&process.comm),
     ]
+}
+
+/// Its name, and its container or unit.
+fn name(process: &ReportProcess) -> Line<'static> {
+    let place = process.place.short();
+    let place = if place.is_empty() { place } else { format!("  {}", term::clean(&place)) };
+    let dim = Style::new().add_modifier(Modifier::DIM);
+    Line::from(vec![Span::raw(term::clean(&process.comm)), Span::styled(place, dim)])
 }
 
 /// Share of time lost, and all of it as a bar.
@@ -290,7 +293,6 @@ fn state_cells(process: &ReportProcess, report: &Report) -> Vec<Line<'static>> {
         Line::raw(share(process.lost_ns)),
         Line::from(bar),
         Line::raw(longest(process)),
-        Line::raw(term::clean(&process.comm)),
     ]
 }
 

@@ -70,8 +70,8 @@ pub static KEYS: &[Key] = &[
     key!(
         "collector.processes",
         Kind::Integer,
-        "100",
-        "Processes published one by one; the rest is `other`",
+        "2000",
+        "Most processes published one by one: those that did something, and the largest of the others; the rest is `other`",
         |c, v| {
             c.collector.processes = within(v, 1, 10_000)?;
             Ok(())
@@ -93,6 +93,20 @@ pub static KEYS: &[Key] = &[
     ),
     key!("history.max_bytes", Kind::Bytes, "16MiB", "Memory of windows and samples together", |c, v| {
         c.history.max_bytes = parse_bytes(v)?;
+        Ok(())
+    }),
+    key!(
+        "recordings.max_bytes",
+        Kind::Bytes,
+        "2GiB",
+        "Disk for the windows of the last days (`report --at`), at most as much as is free beside them; 0: none are kept",
+        |c, v| {
+            c.recordings.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
+    key!("recordings.max_age", Kind::Duration, "48h", "Age of the oldest of them", |c, v| {
+        c.recordings.max_age = parse_duration(v)?;
         Ok(())
     }),
     key!("mqtt.url", Kind::Text, "", "Broker, mqtt://… or mqtts://…; empty: the embedded one", |c, v| {

@@ -20,9 +20,11 @@ fn disk_between(now: &DiskStat, last: &DiskStat) -> Disk {
     Disk {
         name: now.name.clone(),
         reads: delta(now.reads, last.reads),
+        reads_merged: delta(now.merged, last.merged),
         read_bytes: delta(now.sectors_read, last.sectors_read) * SECTOR,
         read_time: ms(now.time_reading, last.time_reading),
         writes: delta(now.writes, last.writes),
+        writes_merged: delta(now.writes_merged, last.writes_merged),
         write_bytes: delta(now.sectors_written, last.sectors_written) * SECTOR,
         write_time: ms(now.time_writing, last.time_writing),
         flushes: both(now.flushes, last.flushes).map(|(now, last)| delta(now, last)),
@@ -120,9 +122,11 @@ mod tests {
         let expected = Disk {
             name: "vda".into(),
             reads: 10,
+            reads_merged: 0,
             read_bytes: 80 * 512,
             read_time: DurNs(10_000_000),
             writes: 5,
+            writes_merged: 0,
             write_bytes: 80 * 512,
             write_time: DurNs(20_000_000),
             flushes: Some(3),

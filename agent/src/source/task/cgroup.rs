@@ -70,6 +70,23 @@ pub(super) fn container(path: &str) -> Option<&str> {
     })
 }
 
+/// True for a line of `/proc/PID/cgroup` below a user's own slice: the user chooses the names there.
+pub(super) fn is_of_user(line: &str) -> bool {
+    line.contains(":/user.slice/")
+}
+
+/// systemd's unit: the deepest service or scope of the path in the v2 hierarchy or, where that is not systemd's (v1, hybrid), in
+/// systemd's own.
+pub(super) fn unit(text: &str) -> Option<&str> {
+    let lines = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let in_hierarchy = |wanted: &str| {
+        let path = lines().find(|(controllers, _)| *controllers == wanted)?.1;
+        let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+        path.rsplit('/').find(is_unit).filter(|unit| *unit != "init.scope" || path == "/init.scope")
+    };
+    in_hierarchy("").or_else(|| in_hierarchy("name=systemd"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +125,38 @@ mod tests {
     fn the_inner_container_wins_when_they_nest() {
         let inner = ID.replace('0', "f");
         assert_eq!(container(&format!("/docker/{ID}/docker/{inner}")), Some(&*inner));
+    }
+
+    #[test]
+    fn the_unit_is_systemds_in_each_kind_of_hierarchy() {
+        for (text, expected) in [
+            ("0::/system.slice/nginx.service\n", Some("nginx.service")),
+            ("0::/system.slice/nginx.service/workers\n", Some("nginx.service")),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/editor.service\n",
+                Some("editor.service"),
+            ),
+            ("0::/user.slice/user-1000.slice/session-3.scope\n", Some("session-3.scope")),
+            // systemd inside of a service's own cgroup, and PID 1.
+            ("0::/system.slice/box.service/init.scope\n", None),
+            ("0::/init.scope\n", Some("init.scope")),
+            ("9:memory:/system.slice/a.service\n1:name=systemd:/system.slice/a.service\n", Some("a.service")),
+            ("4:memory:/m\n1:name=systemd:/system.slice/a.service/x\n0::/\n", Some("a.service")),
+            ("4:memory:/m\n0::/\n", None),
+            ("0::/a:b/c.service\n", Some("c.service")),
+            ("", None),
+        ] {
+            assert_eq!(unit(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_user_names_is_told_from_what_root_does() {
+        assert!(is_of_user(&format!(
+            "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope"
+        )));
+        assert!(is_of_user(&format!("4:memory:/user.slice/docker-{ID}.scope")));
+        assert!(!is_of_user(&format!("0::/system.slice/docker-{ID}.scope")));
     }
 
     #[test]

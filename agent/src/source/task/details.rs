@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use diagnosis::window::ContainerLabels;
 use procfs::prelude::*;
 use procfs::process::{LimitValue, Limits};
 
@@ -26,6 +27,17 @@ pub(super) struct Place {
     pub(super) cgroup: Arc<str>,
     pub(super) cpu_cgroup: Option<Arc<str>>,
     pub(super) container: Option<Arc<str>>,
+    pub(super) labels: Option<Arc<ContainerLabels>>,
+    pub(super) unit: Option<Arc<str>>,
+    /// The container is one of a user's own: root's runtimes know nothing of it.
+    pub(super) of_user: bool,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        let (cgroup, none) = ("/".into(), None);
+        Self { cgroup, cpu_cgroup: None, container: none, labels: None, unit: None, of_user: false }
+    }
 }
 
 impl Reader {
@@ -104,9 +116,17 @@ impl Reader {
         let path = cgroup::path(text);
         // On a hybrid host the container may be named in a hierarchy other than the one shown.
         let container = cgroup::container(path).or_else(|| text.lines().find_map(cgroup::container));
+        let of_user = container.is_some() && text.lines().any(cgroup::is_of_user);
+        let unit = if container.is_none() { cgroup::unit(text) } else { None };
+        let (container, unit): (Option<Arc<str>>, Option<Arc<str>>) =
+            (container.map(Into::into), unit.map(Into::into));
         let cpu = cgroup::with_quota(text);
         let cpu_cgroup = cpu.filter(|cpu| *cpu != path).map(Into::into);
-        Some(Place { cgroup: path.into(), cpu_cgroup, container: container.map(Into::into) })
+        let mut place = Place { cgroup: path.into(), cpu_cgroup, container, labels: None, unit, of_user };
+        if let Some(id) = place.container.as_ref().filter(|_| !of_user) {
+            place.labels = self.containers.labels(id);
+        }
+        Some(place)
     }
 }
 

@@ -87,7 +87,7 @@ impl Entry {
             fd_limit: None,
             swap_bytes: None,
             comm,
-            place: Place { cgroup: "/".into(), cpu_cgroup: None, container: None },
+            place: Place::default(),
             ran: true,
             readings: 1,
             idle: None,
@@ -118,6 +118,7 @@ impl Entry {
     /// What it did since the last reading; `None` when it is gone.
     pub(super) fn read(&mut self, reader: &mut Reader, turn: Turn) -> Option<Arc<TaskSample>> {
         self.readings += 1;
+        self.take_labels(reader);
         let rotation = turn.number + u64::from(self.tgid);
         let due = self.readings == 2 || rotation.is_multiple_of(EXPENSIVE_FILES_EVERY);
         let comm_before = Arc::clone(&self.comm);
@@ -290,6 +291,13 @@ impl Entry {
         self.read_place(reader);
     }
 
+    /// Labels of its container, which are read aside and come with a later window.
+    fn take_labels(&mut self, reader: &mut Reader) {
+        let Place { container: Some(id), labels: None, of_user: false, .. } = &self.place else { return };
+        self.place.labels = reader.containers.labels(id);
+        self.stale |= self.place.labels.is_some();
+    }
+
     fn read_place(&mut self, reader: &mut Reader) {
         if let Some(place) = reader.place(self.tgid)
             && place != self.place
@@ -341,6 +349,8 @@ impl Entry {
             cgroup: Arc::clone(&self.place.cgroup),
             cpu_cgroup: self.place.cpu_cgroup.clone(),
             container: self.place.container.clone(),
+            labels: self.place.labels.clone(),
+            unit: self.place.unit.clone(),
         }
     }
 }

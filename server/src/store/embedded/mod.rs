@@ -45,6 +45,7 @@ pub use check::Checked;
 pub use compact::{Compacted, Compaction};
 pub use export::{Export, ExportError, Exported};
 pub use info::{Held, Info};
+pub use notes::StoredReport;
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
 pub use view::View;
 
@@ -199,7 +200,7 @@ impl Store for EmbeddedStore {
     fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
         let mut guard = self.lock();
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
-        notes::write(&mut writer.conn, notes, self.options.max_age).map_err(|source| {
+        notes::write(&mut writer.conn, notes, &self.options).map_err(|source| {
             schema::error("cannot write to", &self.path, source).after(writer.backoff.failed())
         })
     }

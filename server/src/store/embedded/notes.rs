@@ -1,31 +1,34 @@
 //! Alerts and reports in the database: as they came, zstd-compressed.
+//!
+//! Of the reports of a host one a minute is kept, and each that was made for an alert. Reports of one host are much alike, so a *key* report is
+//! compressed by itself, and those of the hour after it with the key's text as dictionary. A key goes with its hour.
+
+mod reports;
 
 use std::time::{Duration, SystemTime};
 
 use agent_common::units::UnixNs;
 use agent_common::wire::finding::Alert;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::read::Reader;
 use super::row::unpack;
 use super::varint::Damaged;
-use super::{retain, time};
+use super::{Options, retain, time};
 use crate::store::note::state;
 use crate::store::{Note, StoreError};
 
-/// Messages of alerts that are kept, the latest: about 20 MB. They go with the metrics of their time, too.
-const MAX_ALERTS: i64 = 20_000;
-/// Hosts whose report is kept; when there are more, those that were silent longest go.
-const MAX_REPORTS: i64 = 10_000;
+pub use reports::StoredReport;
+
+/// How long alerts and reports are kept.
+const MAX_AGE: Duration = Duration::from_hours(90 * 24);
+/// Messages of alerts that are kept, the latest: some 150 MB. A host with an alert every ten minutes has 40,000 in 90 days.
+const MAX_ALERTS: i64 = 200_000;
 /// zstd level: JSON becomes a fifth of it.
 const LEVEL: i32 = 3;
 
 /// Writes what is not there yet, and deletes what is too old or too much. Returns how many were new.
-pub(super) fn write(conn: &mut Connection, notes: &[Note], max_age: Duration) -> rusqlite::Result<u64> {
-    let packed = |json: &str| {
-        zstd::bulk::compress(json.as_bytes(), LEVEL)
-            .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
-    };
+pub(super) fn write(conn: &mut Connection, notes: &[Note], options: &Options) -> rusqlite::Result<u64> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut new = 0;
     for note in notes {
@@ -39,34 +42,28 @@ pub(super) fn write(conn: &mut Connection, notes: &[Note], max_age: Duration) ->
                     &alert.id,
                     time(alert.at_unix_ns),
                     state(alert.state),
-                    packed(json)?,
-                ))?,
-            // One that comes again, after a reconnect, is as old as it was.
-            Note::Report { host, at, json } => tx
-                .prepare_cached(
-                    "INSERT INTO report(host, at_ns, json) VALUES (?, ?, ?) ON CONFLICT(host) DO UPDATE
-                     SET at_ns = excluded.at_ns, json = excluded.json
-                     WHERE excluded.json <> json AND excluded.at_ns >= at_ns",
-                )?
-                .execute((host, time(at.0), packed(json)?))?,
-        } as u64;
+                    packed(json, &[])?,
+                ))? as u64,
+            Note::Report(report) => u64::from(reports::write(&tx, report)?),
+        };
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let oldest = time(now.saturating_sub(max_age).as_nanos() as u64);
+    let oldest = time(now.saturating_sub(MAX_AGE).as_nanos() as u64);
     let mut gone = tx
         .prepare_cached("DELETE FROM alert WHERE id <= (SELECT max(id) FROM alert) - ?")?
         .execute([MAX_ALERTS])?;
     gone += tx.prepare_cached("DELETE FROM alert WHERE at_ns < ?")?.execute([oldest])?;
     retain::count_deleted(&tx, "alert messages by retention", gone as i64)?;
-    gone = tx.prepare_cached("DELETE FROM report WHERE at_ns < ?")?.execute([oldest])?;
-    gone += tx
-        .prepare_cached(
-            "DELETE FROM report WHERE host IN (SELECT host FROM report ORDER BY at_ns DESC LIMIT -1 OFFSET ?)",
-        )?
-        .execute([MAX_REPORTS])?;
-    retain::count_deleted(&tx, "reports by retention", gone as i64)?;
+    let gone = reports::retain(&tx, oldest, options.max_bytes)?;
+    retain::count_deleted(&tx, "reports by retention", gone)?;
     tx.commit()?;
     Ok(new)
+}
+
+fn packed(json: &str, dictionary: &[u8]) -> rusqlite::Result<Vec<u8>> {
+    zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)
+        .and_then(|mut pack| pack.compress(json.as_bytes()))
+        .map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))
 }
 
 impl Reader {
@@ -95,26 +92,5 @@ impl Reader {
         let alert =
             |body: &Vec<u8>| serde_json::from_slice(&unpack(body)?).map_err(|_| Damaged("an alert's JSON"));
         bodies.iter().rev().map(alert).collect::<Result<_, _>>().map_err(|e| self.damaged(e))
-    }
-
-    /// The latest report of a host: when it arrived, and its JSON.
-    pub fn report(&self, host: &str) -> Result<Option<(UnixNs, String)>, StoreError> {
-        let found: Option<(i64, Vec<u8>)> = self
-            .conn()
-            .query_row("SELECT at_ns, json FROM report WHERE host = ?", [host], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()
-            .map_err(|e| self.error(e))?;
-        let Some((at, body)) = found else { return Ok(None) };
-        let json = unpack(&body)
-            .and_then(|raw| String::from_utf8(raw).map_err(|_| Damaged("a report's JSON")))
-            .map_err(|e| self.damaged(e))?;
-        Ok(Some((UnixNs(at.cast_unsigned()), json)))
-    }
-
-    /// The hosts that have a report, by name.
-    pub fn reporting_hosts(&self) -> Result<Vec<String>, StoreError> {
-        self.texts("SELECT host FROM report ORDER BY host")
     }
 }

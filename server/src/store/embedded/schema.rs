@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// `PRAGMA application_id`: "s7mp". Tells `file` and us whose file this is.
 const APPLICATION_ID: i32 = 0x7337_6d70;
 /// `PRAGMA user_version`: of the tables and of the bytes in them.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 /// How long to wait for another process' lock: readers never hold one for long, a backup may.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -86,8 +86,21 @@ UPDATE slot SET summed = 0 WHERE layout IS NULL;
 CREATE INDEX slot_step ON slot(step, part, end_ns);
 ";
 
+/// Since version 5 (`notes/reports.rs`).
+/// * `kept_report`: reports of a host; `key_ns` is the time of the report whose text is the dictionary of this one's, its own if it has
+///   none.
+/// * `kept_bytes`: the bytes of all of them, in one row.
+const REPORTS: &str = "
+CREATE TABLE kept_report(
+    host TEXT NOT NULL, key_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL, json BLOB NOT NULL,
+    PRIMARY KEY(host, key_ns, at_ns)) WITHOUT ROWID;
+CREATE INDEX kept_report_key ON kept_report(key_ns);
+CREATE TABLE kept_bytes(bytes INTEGER NOT NULL);
+INSERT INTO kept_bytes VALUES (0);
+";
+
 /// What each version added to the one before, the first first.
-const VERSIONS: [&str; VERSION as usize] = [TABLES, NOTES, COLUMNS, STEPS];
+const VERSIONS: [&str; VERSION as usize] = [TABLES, NOTES, COLUMNS, STEPS, REPORTS];
 
 /// Opens the database for writing and makes the tables when they are not there.
 ///

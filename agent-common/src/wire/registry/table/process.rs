@@ -1,6 +1,6 @@
 //! Processes and their system calls.
 
-use super::{COMM, HOST, PID, START, counter, gauge, tag};
+use super::{COMM, CONTAINER, HOST, IMAGE, NAMESPACE, PID, POD, START, UNIT, counter, gauge, tag};
 use crate::wire::registry::{Measurement, Origin, Unit};
 
 pub(super) static MEASUREMENTS: &[Measurement] = &[
@@ -14,7 +14,11 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
             START,
             COMM,
             tag("cgroup", "Path of its cgroup (absent for `other`)."),
-            tag("container", "Id of its container, where there is one."),
+            CONTAINER,
+            POD,
+            NAMESPACE,
+            IMAGE,
+            UNIT,
         ],
         fields: &[
             gauge(

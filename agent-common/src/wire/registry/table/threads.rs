@@ -1,6 +1,6 @@
 //! Time and waits of threads.
 
-use super::{COMM, HOST, PID, START, counter};
+use super::{COMM, CONTAINER, HOST, IMAGE, NAMESPACE, PID, POD, START, UNIT, counter};
 use crate::wire::registry::{Field, Measurement, Origin, Unit};
 
 /// Thread time by state ([`crate::abi::sched::State`]), the same for processes and the host.
@@ -43,7 +43,7 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
         name: "s7mpa_thread_time",
         origin: Origin::Window,
         meaning: "Where the threads of a process spent their time (absent without scheduler accounting; states without time are absent too). The same processes as in `s7mpa_process`; over all rows it is the host's.",
-        tags: &[HOST, PID, START, COMM],
+        tags: &[HOST, PID, START, COMM, CONTAINER, POD, NAMESPACE, IMAGE, UNIT],
         fields: &STATES,
     },
     Measurement {
