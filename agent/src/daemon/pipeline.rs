@@ -101,7 +101,7 @@ impl Pipeline {
             end: window.end_unix,
             span: window.span(),
             points: points.len() as u64,
-            lines: line::encode(&points),
+            body: line::encode(&points).into_bytes(),
         });
 
         let now = window.end_unix;

@@ -35,6 +35,7 @@ use link::Backoff;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
+pub(in crate::store) use schema::{damaged, error as sqlite_error, pragma};
 pub use view::View;
 
 use self::catalogue::Catalogue;
