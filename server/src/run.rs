@@ -12,6 +12,7 @@ use link::Failure;
 use crate::broker::{self, Broker, BrokerError};
 use crate::config::{BrokerConfig, Config, Influx1, Influx2, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
+use crate::store::profiles::{self, ProfileStore};
 use crate::store::{Store, StoreError, embedded, influx};
 
 /// Why the server does not run.
@@ -40,6 +41,7 @@ pub struct Server {
     broker: Option<Broker>,
     ingest: Ingest,
     store: Arc<dyn Store>,
+    profiles: Option<Arc<ProfileStore>>,
 }
 
 /// Runs broker, ingester and store until `shutdown` is ready.
@@ -60,7 +62,8 @@ impl Server {
     pub async fn beside(broker: &Broker, config: Config) -> Result<Self, ServerError> {
         check(&config)?;
         let store = open(&config).await?;
-        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store))
+        let profiles = open_profiles(&config).await?;
+        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store, profiles))
     }
 
     /// The same with a store that is open already.
@@ -87,14 +90,22 @@ impl Server {
                 )
             }
         };
-        Ok(Self::reading(broker, link, config, store))
+        let profiles = open_profiles(&config).await?;
+        Ok(Self::reading(broker, link, config, store, profiles))
     }
 
-    fn reading(broker: Option<Broker>, link: link::Options, config: Config, store: Arc<dyn Store>) -> Self {
+    fn reading(
+        broker: Option<Broker>,
+        link: link::Options,
+        config: Config,
+        store: Arc<dyn Store>,
+        profiles: Option<Arc<ProfileStore>>,
+    ) -> Self {
         let refused_by_broker = broker.as_ref().map(|_| broker::refused as fn() -> u64);
         let options =
             ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
-        Self { broker, ingest: Ingest::new(options, Arc::clone(&store)), store }
+        let ingest = Ingest::new(options, Arc::clone(&store)).with_profiles(profiles.clone());
+        Self { broker, ingest, store, profiles }
     }
 
     /// Where the embedded broker listens.
@@ -122,11 +133,19 @@ impl Server {
         &self.store
     }
 
+    /// The profiles; `None` where other ingesters share the work.
+    pub fn profiles(&self) -> Option<&Arc<ProfileStore>> {
+        self.profiles.as_ref()
+    }
+
     /// Ingests until `shutdown` is ready, then closes the store. The broker goes with the process.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         self.ingest.run(shutdown).await;
-        let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || store.close())
+        let (store, profiles) = (Arc::clone(&self.store), self.profiles.clone());
+        tokio::task::spawn_blocking(move || {
+            let closed = profiles.map_or(Ok(()), |profiles| profiles.close());
+            store.close().and(closed)
+        })
             .await
             .map_err(|_| ServerError::Panic("closing the store"))??;
         Ok(())
@@ -177,6 +196,34 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, ServerError> {
         .await
         .map_err(|_| ServerError::Panic("opening the store"))?
         .map_err(ServerError::from)
+}
+
+/// Opens the profiles' store, whatever the store of the metrics. Not in a group: the store has one writer, and a message goes to
+/// one of a group.
+async fn open_profiles(config: &Config) -> Result<Option<Arc<ProfileStore>>, ServerError> {
+    if config.ingest.group.is_some() {
+        return Ok(None);
+    }
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || {
+        let dir = &config.state_dir;
+        std::fs::create_dir_all(dir).map_err(|source| StoreError::Misconfigured {
+            what: format!("cannot make the store's directory {}", dir.display()),
+            retry_after: Duration::from_secs(1),
+            source: Some(source.into()),
+        })?;
+        let day = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
+        let options = profiles::Options {
+            max_age: day(config.retention.profile_days),
+            max_bytes: config.retention.profile_max_bytes,
+            ..profiles::Options::default()
+        };
+        ProfileStore::open(dir, options)
+    })
+    .await
+    .map_err(|_| ServerError::Panic("opening the profiles' store"))?
+    .map(|store| Some(Arc::new(store)))
+    .map_err(ServerError::from)
 }
 
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

@@ -113,11 +113,15 @@ pub struct Retention {
     pub days: u32,
     /// Bytes of the database file. A host with 300 processes needs about 0.1 GB a day.
     pub max_bytes: u64,
+    /// Days of profiles.
+    pub profile_days: u32,
+    /// Bytes of the profiles' database file.
+    pub profile_max_bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { days: 14, max_bytes: 2 << 30 }
+        Self { days: 14, max_bytes: 2 << 30, profile_days: 7, profile_max_bytes: 1 << 30 }
     }
 }
 

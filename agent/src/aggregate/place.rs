@@ -26,10 +26,16 @@ pub fn places(windows: &[Arc<Window>]) -> HashMap<u32, Arc<str>> {
 }
 
 fn place(task: &TaskSample) -> String {
-    if let Some(id) = &task.container {
+    place_of(&task.cgroup, task.container.as_deref())
+}
+
+/// The place of a process in this cgroup and container.
+#[must_use]
+pub fn place_of(cgroup: &str, container: Option<&str>) -> String {
+    if let Some(id) = container {
         return id.chars().take(SHORT_ID_DIGITS).collect();
     }
-    let unit = task.cgroup.rsplit('/').find(|part| part.ends_with(".service"));
+    let unit = cgroup.rsplit('/').find(|part| part.ends_with(".service"));
     unit.unwrap_or(HOST).to_owned()
 }
 

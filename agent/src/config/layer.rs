@@ -332,6 +332,8 @@ fn blank() -> Config {
             store: StoreKind::Embedded,
             retention: std::time::Duration::ZERO,
             max_bytes: 0,
+            profile_retention: std::time::Duration::ZERO,
+            profile_max_bytes: 0,
             influx_url: None,
             influx_org: String::new(),
             influx_bucket: String::new(),

@@ -17,6 +17,7 @@ use notifier::Notifiers;
 use profile::FoldOptions;
 
 use super::naming::Naming;
+use super::profiles::Profiles;
 use super::relay::RelayHandle;
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::config::Config;
@@ -28,6 +29,12 @@ const REPORT_WINDOWS: usize = 10;
 
 /// Longest time for the notifiers to deliver the last alerts when the daemon ends.
 const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
+
+/// Longest time to name the stacks of the last minute when the daemon ends.
+const PROFILES_DRAIN: Duration = Duration::from_secs(3);
+
+/// Longest wait of a window's alerts for the stacks before them, which are to be on their way first.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Names the stacks of newly open alerts. Blocks while the symbolizer works.
 fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<Window>]) -> Vec<Alert> {
@@ -51,8 +58,11 @@ pub(super) struct Pipeline {
     relay: RelayHandle,
     /// Windows that were lost until now.
     lost: u64,
+    /// Blocks of profiles that were lost until now.
+    profiles_lost: u64,
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
+    profiles: Profiles,
 }
 
 impl Pipeline {
@@ -64,6 +74,7 @@ impl Pipeline {
         board: Arc<AlertBoard>,
         symbolizer: Symbolizer,
         notifiers: Notifiers,
+        profiles: Profiles,
     ) -> Self {
         let points = PointsOptions::new(&config.host);
         Self {
@@ -76,8 +87,10 @@ impl Pipeline {
             naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
             relay,
             lost: 0,
+            profiles_lost: 0,
             board,
             notifiers,
+            profiles,
         }
     }
 
@@ -90,13 +103,21 @@ impl Pipeline {
         for alert in self.board.open() {
             self.post(&Alert { state: AlertState::Resolved, ..alert });
         }
-        self.notifiers.close(NOTIFIERS_DRAIN).await;
+        let Self { notifiers, profiles, .. } = self;
+        let closing = tokio::task::spawn_blocking(move || profiles.close());
+        let (closed, ()) =
+            tokio::join!(tokio::time::timeout(PROFILES_DRAIN, closing), notifiers.close(NOTIFIERS_DRAIN));
+        if closed.is_err() {
+            tracing::warn!("the stacks of the last minute were not named in time");
+        }
     }
 
     async fn window(&mut self, window: Arc<Window>) {
         self.points.top_n = self.processes.load(Ordering::Relaxed);
         let mut points = aggregate::points(&window, &self.points);
         points.extend(self.lost_windows(window.end_unix));
+        points.extend(self.lost_profiles(window.end_unix));
+        self.profiles.window(&window);
         self.relay.window(NewWindow {
             end: window.end_unix,
             span: window.span(),
@@ -120,10 +141,18 @@ impl Pipeline {
             let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
             self.relay.report(&report);
         }
+        let opening = alerts.iter().filter(|alert| alert.state == AlertState::Open).map(|alert| alert.id.clone());
+        let opening: Vec<String> = opening.collect();
+        let evidence = (!opening.is_empty()).then(|| self.profiles.evidence(opening, now));
         let mut changed = self.naming.name(alerts, recent).await;
         let open = self.board.open();
         let late = self.naming.take_late().await.into_iter();
         changed.extend(late.filter(|late| open.iter().any(|open| open.id == late.id)));
+        if let Some(evidence) = evidence
+            && tokio::time::timeout(EVIDENCE_TIMEOUT, evidence).await.is_err()
+        {
+            tracing::debug!("the stacks before an alert follow it");
+        }
         for alert in changed {
             tracing::info!(
                 state = ?alert.state,
@@ -141,6 +170,19 @@ impl Pipeline {
         self.board.post(alert);
         self.notifiers.send(alert);
         self.relay.alert(alert);
+    }
+
+    /// The same of blocks of profiles, and of windows whose stacks were left out of them.
+    fn lost_profiles(&mut self, time: UnixNs) -> Option<Point> {
+        let lost = self.relay.figures().profiles_lost().saturating_add(self.profiles.left_out);
+        let more = lost.saturating_sub(self.profiles_lost);
+        self.profiles_lost = self.profiles_lost.max(lost);
+        (more > 0).then(|| {
+            Point::new("s7mpa_lost", time)
+                .tag("host", self.points.host.clone())
+                .tag("reason", "profile_not_kept")
+                .field("lost", more)
+        })
     }
 
     /// A point with the number of windows lost since the last such point; `None` if none were.

@@ -13,7 +13,7 @@ use crate::timeline::{Thread, Timeline};
 type Key = (u32, NodeId, u32);
 
 /// A block in the making.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Builder {
     from: UnixNs,
     column: DurNs,

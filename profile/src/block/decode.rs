@@ -7,7 +7,7 @@ use agent_common::varint::{Bytes, Damaged};
 
 use super::counters::Counters;
 use super::encode::{MAGIC, VERSION};
-use super::{Block, Entry, Group, Looked, MAX_COLUMNS, MAX_DEPTH, MAX_TEXT, Node, NodeId, Trie};
+use super::{Block, Entry, Group, MAX_COLUMNS, MAX_DEPTH, MAX_TEXT, Node, NodeId, Trie};
 use crate::frame::{Frame, Kind};
 
 /// Most alerts that one block is the evidence of.
@@ -89,12 +89,11 @@ pub fn take_nodes(
     Ok(())
 }
 
-/// Reads entries of the groups that `wanted` names, in order of group, stack and column. Of the time of on-CPU samples
-/// `tick_ns` is that of one. There are `groups` groups, `nodes` stacks beside the empty one, and `columns`.
+/// Reads entries of the groups that `wanted` names, in order of group, stack and column. `tick_ns` is the time of a sample,
+/// where the entries have none. There are `groups` groups, `nodes` stacks beside the empty one, and `columns`.
 pub fn take_entries(
     bytes: &mut Bytes<'_>,
-    looked: Looked,
-    tick_ns: u64,
+    tick_ns: Option<u64>,
     (groups, nodes, columns): (usize, usize, u32),
     wanted: impl Fn(u32) -> bool,
     mut each: impl FnMut(Entry),
@@ -125,9 +124,9 @@ pub fn take_entries(
                 let column = bits.trailing_zeros();
                 bits &= bits - 1;
                 let samples = own.varint()?;
-                let ns = match looked {
-                    Looked::Cpu => samples.saturating_mul(tick_ns),
-                    Looked::Wait => own.varint()?,
+                let ns = match tick_ns {
+                    Some(tick_ns) => samples.saturating_mul(tick_ns),
+                    None => own.varint()?,
                 };
                 each(Entry { group: id, node, column, samples, ns });
             }
@@ -179,10 +178,10 @@ impl Block {
             trie: Trie { frames, nodes },
             ..Self::default()
         };
-        let tick_ns = 1_000_000_000 / u64::from(rate_hz.max(1));
+        let tick_ns = (bytes.varint()? == 0).then(|| 1_000_000_000 / u64::from(rate_hz.max(1)));
         let sizes = (block.groups.len(), block.trie.nodes.len(), columns);
-        take_entries(&mut bytes, Looked::Cpu, tick_ns, sizes, |_| true, |entry| block.cpu.push(entry))?;
-        take_entries(&mut bytes, Looked::Wait, tick_ns, sizes, |_| true, |entry| block.waits.push(entry))?;
+        take_entries(&mut bytes, tick_ns, sizes, |_| true, |entry| block.cpu.push(entry))?;
+        take_entries(&mut bytes, None, sizes, |_| true, |entry| block.waits.push(entry))?;
         if bytes.is_empty() { Ok(block) } else { Err(Damaged("more than a block")) }
     }
 }

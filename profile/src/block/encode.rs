@@ -8,13 +8,14 @@
 //! ```
 //! All numbers are variable-length integers; before each list stands its length. A text is an index into `texts`. Entries lie
 //! process by process, with the bytes that a process takes before them, so that one alone can be read: ids as distances,
-//! the columns as bits, then for each column the samples, and for waits the time. The time of on-CPU samples follows from the rate.
+//! the columns as bits, then for each column the samples, and the time where it does not follow from the rate: that of waits, and
+//! of on-CPU samples where a number before them says so.
 
 use std::collections::HashMap;
 
 use agent_common::varint::put;
 
-use super::{Block, Entry, Group, Looked, Node};
+use super::{Block, Entry, Group, Node};
 use crate::frame::{Frame, Kind};
 
 /// First bytes of a block.
@@ -89,8 +90,8 @@ pub fn put_nodes(out: &mut Vec<u8>, before: usize, nodes: &[Node]) {
     }
 }
 
-/// Writes entries, which are in order of group, stack and column.
-pub fn put_entries(out: &mut Vec<u8>, looked: Looked, entries: &[Entry]) {
+/// Writes entries, which are in order of group, stack and column, each with its time or without.
+pub fn put_entries(out: &mut Vec<u8>, with_time: bool, entries: &[Entry]) {
     let mut bytes = Vec::new();
     let groups: Vec<&[Entry]> = entries.chunk_by(|a, b| a.group == b.group).collect();
     put(out, groups.len() as u64);
@@ -108,7 +109,7 @@ pub fn put_entries(out: &mut Vec<u8>, looked: Looked, entries: &[Entry]) {
             put(&mut bytes, stack.iter().fold(0, |bits, entry| bits | 1 << (entry.column & 63)));
             for entry in stack {
                 put(&mut bytes, entry.samples);
-                if looked == Looked::Wait {
+                if with_time {
                     put(&mut bytes, entry.ns);
                 }
             }
@@ -140,9 +141,12 @@ impl Block {
         put_frames(&mut out, &self.trie.frames);
         put_groups(&mut out, &self.groups);
         put_nodes(&mut out, 0, &self.trie.nodes);
-        for looked in Looked::ALL {
-            put_entries(&mut out, looked, self.entries(looked));
-        }
+        let tick_ns = 1_000_000_000 / u64::from(self.rate_hz.max(1));
+        // Of several rates, it is none of one.
+        let with_time = self.cpu.iter().any(|entry| entry.ns != entry.samples.saturating_mul(tick_ns));
+        put(&mut out, u64::from(with_time));
+        put_entries(&mut out, with_time, &self.cpu);
+        put_entries(&mut out, true, &self.waits);
         out
     }
 }

@@ -39,7 +39,7 @@ impl Trie {
 }
 
 /// A trie in the making.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Interner {
     trie: Trie,
     frames: HashMap<Frame, u32>,

@@ -91,11 +91,18 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
         broker,
         store,
         retention: Retention {
-            days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
+            days: days(settings.retention),
             max_bytes: settings.max_bytes,
+            profile_days: days(settings.profile_retention),
+            profile_max_bytes: settings.profile_max_bytes,
         },
         ..server::Config::default()
     })
+}
+
+/// Whole days, a part of one as one.
+fn days(time: std::time::Duration) -> u32 {
+    u32::try_from(time.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>, Damaged> {
 /// The entries of both kinds as a row's body.
 pub(super) fn encode(cpu: &[Entry], waits: &[Entry]) -> rusqlite::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    put_entries(&mut bytes, Looked::Cpu, cpu);
-    put_entries(&mut bytes, Looked::Wait, waits);
+    put_entries(&mut bytes, false, cpu);
+    put_entries(&mut bytes, true, waits);
     pack(&bytes)
 }
 
@@ -49,9 +49,9 @@ pub(super) fn decode(
     let mut bytes = Bytes(&bytes);
     let tick_ns = 1_000_000_000 / u64::from(sizes.rate_hz.max(1));
     let Sizes { groups, nodes, columns, .. } = sizes;
-    for looked in Looked::ALL {
+    for (looked, tick_ns) in [(Looked::Cpu, Some(tick_ns)), (Looked::Wait, None)] {
         let each = |entry| each(looked, entry);
-        take_entries(&mut bytes, looked, tick_ns, (groups, nodes, columns), &wanted, each)?;
+        take_entries(&mut bytes, tick_ns, (groups, nodes, columns), &wanted, each)?;
     }
     Ok(())
 }

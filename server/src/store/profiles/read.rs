@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use agent_common::units::{BootNs, DurNs, UnixNs};
 use profile::block::{Block, Builder, Entry, Group, Looked, MAX_COLUMNS};
@@ -68,7 +67,8 @@ impl Selection {
         }
     }
 
-    fn takes(&self, group: &Group) -> bool {
+    /// Whether the processes of this group are selected.
+    pub fn takes(&self, group: &Group) -> bool {
         let place = |wanted: &String| {
             (!group.container.is_empty() && group.container.starts_with(wanted.as_str()))
                 || group.cgroup.split('/').any(|part| part == wanted)
@@ -209,12 +209,14 @@ impl Reader {
                 if places.iter().all(Option::is_none) {
                     continue;
                 }
+                let rate_hz = row.get(4)?;
+                sum.rate_hz = sum.rate_hz.max(rate_hz);
                 sum.count(host, row.get_ref(5)?.as_str()?, &places);
                 let sizes = Sizes {
                     groups: dictionary.groups.len(),
                     nodes: dictionary.trie.nodes.len(),
                     columns,
-                    rate_hz: row.get(4)?,
+                    rate_hz,
                 };
                 let each = |looked, entry: Entry| {
                     if let Some(column) = places[entry.column as usize] {
@@ -258,6 +260,7 @@ struct Gathered<'s> {
     column: u64,
     hosts: BTreeSet<String>,
     rows: u64,
+    rate_hz: u32,
     span: Option<(UnixNs, UnixNs)>,
 }
 
@@ -267,7 +270,7 @@ impl<'s> Gathered<'s> {
         let length = selection.to.0.saturating_sub(selection.from.0).max(1);
         let column = length.div_ceil(u64::from(columns));
         let builder = Builder::new(selection.from, DurNs(column), columns, 0, MAX_NODES);
-        Self { selection, overlapping, builder, column, hosts: BTreeSet::new(), rows: 0, span: None }
+        Self { selection, overlapping, builder, column, hosts: BTreeSet::new(), rows: 0, rate_hz: 0, span: None }
     }
 
     /// The column of the answer for each column of a row; `None` where it is left out.
@@ -337,6 +340,7 @@ impl<'s> Gathered<'s> {
             return;
         }
         self.count(host, &serde_json::to_string(&block.counters).unwrap_or_default(), &places);
+        self.rate_hz = self.rate_hz.max(block.rate_hz);
         let wanted: Vec<bool> = block.groups.iter().map(|group| self.selection.takes(group)).collect();
         let groups: Vec<Group> = block.groups.iter().map(|group| self.group(group)).collect();
         let block = Block { groups, ..block.clone() };
@@ -348,16 +352,7 @@ impl<'s> Gathered<'s> {
     }
 
     fn finish(self) -> Merged {
-        Merged { block: self.builder.finish(), hosts: self.hosts, rows: self.rows, span: self.span }
+        let block = Block { rate_hz: self.rate_hz, ..self.builder.finish() };
+        Merged { block, hosts: self.hosts, rows: self.rows, span: self.span }
     }
-}
-
-/// Container and service of a group, in the words of the page: for [`Block::timeline`].
-pub fn place(group: &Group) -> Arc<str> {
-    const SHORT_ID_DIGITS: usize = 12;
-    if !group.container.is_empty() {
-        return group.container.chars().take(SHORT_ID_DIGITS).collect::<String>().into();
-    }
-    let unit = group.cgroup.rsplit('/').find(|part| part.ends_with(".service"));
-    unit.unwrap_or("[host]").into()
 }
