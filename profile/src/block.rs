@@ -23,8 +23,8 @@ use agent_common::units::{BootNs, DurNs, UnixNs};
 
 pub use build::Builder;
 pub use counters::{CUT_SAMPLES, CUT_WAITS, Counters};
-pub use encode::{put_entries, put_frames, put_groups, put_nodes};
 pub use decode::{take_entries, take_frames, take_groups, take_nodes};
+pub use encode::{put_entries, put_frames, put_groups, put_nodes};
 pub use show::Shown;
 pub use split::{MAX_MESSAGE, pack, unpack};
 pub use trie::{Interner, Node, NodeId, Translated, Trie};

@@ -96,7 +96,8 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         next_profile,
         broker: server.as_ref().and_then(|server| server.broker()).map(|broker| broker.address),
     };
-    let sink = MqttSink::start(config, [spool, profile_spool]).map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
+    let sink = MqttSink::start(config, [spool, profile_spool])
+        .map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
     let mut notifiers = Notifiers::default();
     if let Some(webhook) = &settings.webhook {
         let url = webhook.url.read_secret().map_err(|e| format!("alerts.webhook: {e}"))?;

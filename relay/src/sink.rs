@@ -297,7 +297,8 @@ impl MqttSink {
             }
         }
         let stats = self.stats();
-        let closed = self.shared.lanes.iter().map(|lane| lock(&lane.spool).close()).collect::<Result<(), _>>();
+        let closed =
+            self.shared.lanes.iter().map(|lane| lock(&lane.spool).close()).collect::<Result<(), _>>();
         self.shared.closed.store(true, Ordering::Release);
         self.shared.wake_acks.notify_one();
         closed.map(|()| stats)

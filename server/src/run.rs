@@ -146,8 +146,8 @@ impl Server {
             let closed = profiles.map_or(Ok(()), |profiles| profiles.close());
             store.close().and(closed)
         })
-            .await
-            .map_err(|_| ServerError::Panic("closing the store"))??;
+        .await
+        .map_err(|_| ServerError::Panic("closing the store"))??;
         Ok(())
     }
 }

@@ -181,7 +181,9 @@ mod tests {
     /// Blocks as they come from the wire.
     fn blocks(windows: &[Arc<Window>], names: &Names) -> Vec<Block> {
         let mut blocks = Vec::new();
-        for minute in windows.chunk_by(|a, b| (a.end_unix.0 - 1) / (60 * SECOND) == (b.end_unix.0 - 1) / (60 * SECOND)) {
+        for minute in
+            windows.chunk_by(|a, b| (a.end_unix.0 - 1) / (60 * SECOND) == (b.end_unix.0 - 1) / (60 * SECOND))
+        {
             let mut builder = new_block(minute[0].end_unix, 97);
             // As it is named bit by bit.
             for some in minute.chunks(7) {
@@ -228,7 +230,8 @@ mod tests {
         let blocks = blocks(windows, &names);
         for parts in [Parts::Kernel, Parts::User] {
             let options = FoldOptions { parts, ..FoldOptions::default() };
-            let picked = stacks(windows, &StackOptions { mode: Mode::OffCpu, pid: None, no_idle: false, rate_hz: 97 });
+            let picked =
+                stacks(windows, &StackOptions { mode: Mode::OffCpu, pid: None, no_idle: false, rate_hz: 97 });
             let raw = Folded::new(&Timeline::new(&picked.stacks, &names, &options), &options);
             let mut sum = Builder::new(UnixNs(START), DurNs(120 * SECOND), 1, 97, usize::MAX);
             blocks.iter().for_each(|block| sum.add_block(block, |_, _| Some(0)));

@@ -109,10 +109,6 @@ pub(super) struct FlamegraphArgs {
     #[command(flatten)]
     output_mode: OutputMode,
 
-    #[cfg(feature = "relay")]
-    #[command(flatten)]
-    kept: kept::KeptArgs,
-
     /// What to write [default: what the file's name says, else svg]
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<Format>,
@@ -132,6 +128,10 @@ pub(super) struct FlamegraphArgs {
     /// Command to profile, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    #[cfg(feature = "relay")]
+    #[command(flatten)]
+    kept: kept::KeptArgs,
 }
 
 /// What to do in place of observing.

@@ -141,7 +141,8 @@ impl Pipeline {
             let report = aggregate::report(&self.points.host, windows, &ReportOptions::default());
             self.relay.report(&report);
         }
-        let opening = alerts.iter().filter(|alert| alert.state == AlertState::Open).map(|alert| alert.id.clone());
+        let opening =
+            alerts.iter().filter(|alert| alert.state == AlertState::Open).map(|alert| alert.id.clone());
         let opening: Vec<String> = opening.collect();
         let evidence = (!opening.is_empty()).then(|| self.profiles.evidence(opening, now));
         let mut changed = self.naming.name(alerts, recent).await;

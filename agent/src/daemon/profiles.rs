@@ -222,7 +222,8 @@ where
         for alerts in alerts.chunks(EVIDENCE_ALERTS) {
             let mut most = EVIDENCE_STACKS;
             loop {
-                let block = Block { alerts: alerts.to_vec(), counters: all.counters.clone(), ..all.top(most) };
+                let block =
+                    Block { alerts: alerts.to_vec(), counters: all.counters.clone(), ..all.top(most) };
                 let mut messages = pack(&block, MAX_MESSAGE);
                 if messages.len() == 1 && (messages[0].len() <= EVIDENCE_BYTES || most == 1) {
                     (self.send)(to_send(&block, messages.remove(0)));

@@ -16,7 +16,9 @@ const MAX_ALERTS: usize = 4_096;
 const MAX_COUNTERS: usize = 256;
 
 fn text<'a>(bytes: &mut Bytes<'a>) -> Result<&'a str, Damaged> {
-    bytes.text().and_then(|text| if text.len() <= MAX_TEXT { Ok(text) } else { Err(Damaged("a text too long")) })
+    bytes
+        .text()
+        .and_then(|text| if text.len() <= MAX_TEXT { Ok(text) } else { Err(Damaged("a text too long")) })
 }
 
 fn texts(bytes: &mut Bytes<'_>) -> Result<Vec<Arc<str>>, Damaged> {
@@ -114,7 +116,8 @@ pub fn take_entries(
         let (mut node, mut first): (u32, bool) = (0, true);
         while !own.is_empty() {
             let more = own.index()?;
-            node = node.checked_add(more).filter(|_| first || more > 0).ok_or(Damaged("stacks out of order"))?;
+            node =
+                node.checked_add(more).filter(|_| first || more > 0).ok_or(Damaged("stacks out of order"))?;
             first = false;
             let mut bits = own.varint()?;
             if node as usize > nodes || bits == 0 || (columns < 64 && bits >> columns > 0) {
@@ -148,7 +151,10 @@ impl Block {
         let (from, column) = (UnixNs(bytes.varint()?), DurNs(bytes.varint()?));
         let (columns, rate_hz) = (bytes.index()?, bytes.index()?);
         let fits = from.0.checked_add(column.0.saturating_mul(u64::from(columns)));
-        if !(1..=MAX_COLUMNS).contains(&columns) || column.0 == 0 || fits.is_none_or(|to| to > i64::MAX as u64) {
+        if !(1..=MAX_COLUMNS).contains(&columns)
+            || column.0 == 0
+            || fits.is_none_or(|to| to > i64::MAX as u64)
+        {
             return Err(Damaged("columns that there cannot be"));
         }
         let alerts = bytes.count()?;

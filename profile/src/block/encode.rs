@@ -124,8 +124,7 @@ impl Block {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        for number in
-            [VERSION, self.from.0, self.column.0, u64::from(self.columns), u64::from(self.rate_hz)]
+        for number in [VERSION, self.from.0, self.column.0, u64::from(self.columns), u64::from(self.rate_hz)]
         {
             put(&mut out, number);
         }

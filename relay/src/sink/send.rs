@@ -75,7 +75,7 @@ impl Session<'_> {
                 match what {
                     What::Retained(topic, _) => hand_off.unsent.push_front(topic),
                     What::Message(outgoing) => hand_off.messages.push_front(outgoing),
-                    What::Window(_) | What::Goodbye => {}
+                    What::Window(..) | What::Goodbye => {}
                 }
                 return;
             }

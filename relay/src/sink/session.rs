@@ -215,7 +215,7 @@ impl<'a> Session<'a> {
                     // At each connection: the broker does not keep the session.
                     Delivery::Store => {
                         for (lane, flight) in self.flights.iter().enumerate() {
-                            drop(self.link.subscribe(&flight.stored_topic));
+                            let _ = self.link.subscribe(&flight.stored_topic);
                             self.subscribing.push_back(lane);
                         }
                     }

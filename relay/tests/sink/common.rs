@@ -59,7 +59,12 @@ impl Sink {
         // A collector writes in its own name alone: another one is refused.
         let lines = String::from_utf8(window.body).expect("lines");
         window.body = lines.replace("host=web-1", &format!("host={}", self.host)).into_bytes();
-        self.inner.publish_window(Stream::Metrics, &self.stream, self.next.fetch_add(1, Ordering::Relaxed), window);
+        self.inner.publish_window(
+            Stream::Metrics,
+            &self.stream,
+            self.next.fetch_add(1, Ordering::Relaxed),
+            window,
+        );
     }
 
     pub(crate) fn close(self, deadline: Duration) -> Result<SinkFigures, SpoolError> {

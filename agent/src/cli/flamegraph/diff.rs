@@ -79,7 +79,12 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
 }
 
 /// Writes the picture, and the table of what changed most.
-pub(super) fn write(context: &Context, before: &Folded, after: &Folded, args: &Shown<'_>) -> anyhow::Result<()> {
+pub(super) fn write(
+    context: &Context,
+    before: &Folded,
+    after: &Folded,
+    args: &Shown<'_>,
+) -> anyhow::Result<()> {
     let plain = Difference::new(before, after);
     let mut changes = plain.changes();
     changes.retain(|change| change.points().abs() >= MIN_CHANGE_PCT_POINTS);

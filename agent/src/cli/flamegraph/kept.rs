@@ -22,8 +22,8 @@ use super::{Context, Failed, FlamegraphArgs, Outcome, fold_options, term};
 use crate::aggregate::{self, Mode};
 use crate::clock;
 use crate::control::protocol::{Profile, Target};
-pub(in crate::cli) use ask::{READER, read};
 use ask::{Answer, Question};
+pub(in crate::cli) use ask::{READER, read};
 
 /// Time that `--at` shows if no flag says how much.
 const DEFAULT_DURATION: Duration = Duration::from_mins(1);
@@ -80,7 +80,9 @@ pub(super) fn run(context: &Context, args: &FlamegraphArgs) -> Outcome {
         let answer = ask::ask(&context.config, &Question::Evidence { alert: alert.clone() })?;
         let Some(block) = answer.block else {
             let known = near(alert, &answer.names);
-            return Err(anyhow::anyhow!("no evidence of an alert {} is kept{known}", term::clean(alert)).into());
+            return Err(
+                anyhow::anyhow!("no evidence of an alert {} is kept{known}", term::clean(alert)).into()
+            );
         };
         let selection = selection(args, block.from, block.to());
         let block = block.only(|_, entry| selection.takes(&block.groups[entry.group as usize]));
@@ -119,7 +121,9 @@ fn wrong(args: &FlamegraphArgs) -> Option<String> {
         return Some("of the past there are processes, not threads; use --by process".to_owned());
     }
     if args.mode == Mode::Wakers && parts {
-        return Some("--kernel and --user cannot divide the stacks of who ended the waits; leave them out".to_owned());
+        return Some(
+            "--kernel and --user cannot divide the stacks of who ended the waits; leave them out".to_owned(),
+        );
     }
     if args.kept.base.is_some() && output::format(args) != Format::Svg {
         return Some("a difference is written as SVG alone".to_owned());
@@ -187,8 +191,7 @@ fn shown(args: &FlamegraphArgs, block: &Block, (from, to): (UnixNs, UnixNs), hos
         let container = Some(&*group.container).filter(|id| !id.is_empty());
         aggregate::place_of(&group.cgroup, container).into()
     };
-    let mut timeline =
-        aggregate::shown(args.mode, args.no_idle, parts, |shown| block.timeline(shown, place));
+    let mut timeline = aggregate::shown(args.mode, args.no_idle, parts, |shown| block.timeline(shown, place));
     let some = args.pid.is_some() || !args.kept.comm.is_empty() || !args.kept.place.is_empty();
     if some {
         // They were counted of all processes.
@@ -230,7 +233,8 @@ fn shown(args: &FlamegraphArgs, block: &Block, (from, to): (UnixNs, UnixNs), hos
 fn coverage(block: &Block, some: bool) -> Coverage {
     let count = |name: &str| block.counters.get(name).copied().unwrap_or_default();
     let named = |what: &str| {
-        let found = block.counters.iter().filter_map(|(name, count)| Some((name.strip_prefix(what)?, *count)));
+        let found =
+            block.counters.iter().filter_map(|(name, count)| Some((name.strip_prefix(what)?, *count)));
         found.map(|(name, count)| (name.to_owned(), count)).collect()
     };
     let all = Coverage {

@@ -140,10 +140,16 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("spool.max_bytes", Kind::Bytes, "256MiB", "Disk for windows that wait for the broker; profiles have a quarter of it beside", |c, v| {
-        c.spool.max_bytes = parse_bytes(v)?;
-        Ok(())
-    }),
+    key!(
+        "spool.max_bytes",
+        Kind::Bytes,
+        "256MiB",
+        "Disk for windows that wait for the broker; profiles have a quarter of it beside",
+        |c, v| {
+            c.spool.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
     key!("spool.max_age", Kind::Duration, "24h", "Age of the oldest window that waits", |c, v| {
         c.spool.max_age = parse_duration(v)?;
         Ok(())

@@ -44,9 +44,9 @@ impl Profiles {
         let streams: BTreeSet<(&str, &str)> =
             messages.iter().map(|one| (one.head.host.as_str(), one.head.stream.as_str())).collect();
         let result = store.write(messages).and_then(|written| {
-            let stored = streams.into_iter().map(|(host, stream)| {
-                store.stored(host, stream).map(|stored| (host.to_owned(), stored))
-            });
+            let stored = streams
+                .into_iter()
+                .map(|(host, stream)| store.stored(host, stream).map(|stored| (host.to_owned(), stored)));
             Ok((written, stored.collect::<Result<_, _>>()?))
         });
         match result {

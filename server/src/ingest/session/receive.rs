@@ -94,7 +94,9 @@ impl Session<'_> {
         }
         let profile = match Profile::from_payload(received.payload()) {
             Ok(profile) => profile,
-            Err(e @ MessageError::TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ MessageError::TooLarge) => {
+                return self.reject(received, ticket, |r| &mut r.too_large, &e);
+            }
             Err(e @ (MessageError::Head(_) | MessageError::NoHead)) => {
                 return self.reject(received, ticket, |r| &mut r.head, &e);
             }

@@ -146,7 +146,8 @@ impl Epoch {
 }
 
 fn insert(conn: &Connection, epoch: i64, bytes: &[u8]) -> rusqlite::Result<()> {
-    conn.prepare_cached("INSERT INTO dictionary(epoch, body) VALUES (?, ?)")?.execute((epoch, pack(bytes)?))?;
+    conn.prepare_cached("INSERT INTO dictionary(epoch, body) VALUES (?, ?)")?
+        .execute((epoch, pack(bytes)?))?;
     Ok(())
 }
 

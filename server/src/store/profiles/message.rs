@@ -39,7 +39,8 @@ impl Message {
     pub fn from_payload(payload: &[u8]) -> Result<Self, MessageError> {
         /// A head has some 150 bytes; a host's name may be long.
         const MAX_HEAD: usize = 1_024;
-        let end = payload.iter().take(MAX_HEAD).position(|byte| *byte == b'\n').ok_or(MessageError::NoHead)?;
+        let end =
+            payload.iter().take(MAX_HEAD).position(|byte| *byte == b'\n').ok_or(MessageError::NoHead)?;
         let (head, body) = payload.split_at(end + 1);
         if body.len() > block::MAX_MESSAGE {
             return Err(MessageError::TooLarge);

@@ -7,11 +7,11 @@ use agent_common::units::{BootNs, DurNs, UnixNs};
 use profile::block::{Block, Builder, Entry, Group, Looked, MAX_COLUMNS};
 use rusqlite::Connection;
 
+use super::super::StoreError;
+use super::super::embedded::{damaged, sqlite_error};
 use super::body::{self, Sizes, broken};
 use super::epoch::{self, Dictionary};
 use super::schema::{self, time};
-use super::super::StoreError;
-use super::super::embedded::{damaged, sqlite_error};
 
 /// Most stacks of a merged graph, those included on which others stand: further ones are cut to what is known of them.
 const MAX_NODES: usize = 1_000_000;
@@ -186,7 +186,9 @@ impl Reader {
         let (from, to) = (time(selection.from.0), time(selection.to.0));
         // An epoch's rows begin in it; they end some minutes past its end at most.
         let epochs: Vec<i64> = tx
-            .prepare_cached("SELECT DISTINCT epoch FROM block WHERE from_ns < ? AND to_ns > ? ORDER BY epoch")?
+            .prepare_cached(
+                "SELECT DISTINCT epoch FROM block WHERE from_ns < ? AND to_ns > ? ORDER BY epoch",
+            )?
             .query_map((to, from), |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for id in epochs {
@@ -231,8 +233,9 @@ impl Reader {
             drop(rows);
             sum.add(dictionary, entries);
         }
-        let mut statement =
-            tx.prepare_cached("SELECT host, body FROM pinned WHERE from_ns < ? AND to_ns > ? ORDER BY from_ns")?;
+        let mut statement = tx.prepare_cached(
+            "SELECT host, body FROM pinned WHERE from_ns < ? AND to_ns > ? ORDER BY from_ns",
+        )?;
         let mut rows = statement.query((to, from))?;
         while let Some(row) = rows.next()? {
             let host = row.get_ref(0)?.as_str()?;
@@ -270,7 +273,16 @@ impl<'s> Gathered<'s> {
         let length = selection.to.0.saturating_sub(selection.from.0).max(1);
         let column = length.div_ceil(u64::from(columns));
         let builder = Builder::new(selection.from, DurNs(column), columns, 0, MAX_NODES);
-        Self { selection, overlapping, builder, column, hosts: BTreeSet::new(), rows: 0, rate_hz: 0, span: None }
+        Self {
+            selection,
+            overlapping,
+            builder,
+            column,
+            hosts: BTreeSet::new(),
+            rows: 0,
+            rate_hz: 0,
+            span: None,
+        }
     }
 
     /// The column of the answer for each column of a row; `None` where it is left out.

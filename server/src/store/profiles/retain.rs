@@ -1,7 +1,7 @@
 //! Retention: the oldest epoch goes, row by row; what alerts have pinned stays, each row as a block by itself.
 
-use profile::block::{self, Block, Counters, Entry, Looked, Trie};
 use agent_common::units::{DurNs, UnixNs};
+use profile::block::{self, Block, Counters, Entry, Looked, Trie};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::body::{self, Sizes, broken};
@@ -55,7 +55,10 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
     tx.execute("DELETE FROM pin WHERE until_ns < ?", [now])?;
     tx.execute("DELETE FROM pinned WHERE until_ns < ?", [now])?;
     if pinned > most {
-        let gone = tx.execute("DELETE FROM pinned WHERE id IN (SELECT id FROM pinned ORDER BY from_ns LIMIT 16)", [])?;
+        let gone = tx.execute(
+            "DELETE FROM pinned WHERE id IN (SELECT id FROM pinned ORDER BY from_ns LIMIT 16)",
+            [],
+        )?;
         count_deleted(&tx, "pinned blocks by size", gone as u64)?;
     }
     tx.commit()
@@ -87,8 +90,10 @@ fn drop_rows(conn: &mut Connection, epoch: i64, why: &str) -> rusqlite::Result<(
                 None => dictionary.insert(epoch::load(&tx, epoch)?),
             };
             let packed = body::pack(&old.block(&tx, dictionary)?.encode())?;
-            tx.prepare_cached("INSERT INTO pinned(host, from_ns, to_ns, until_ns, body) VALUES (?, ?, ?, ?, ?)")?
-                .execute((&old.host, old.from, old.to, until, packed))?;
+            tx.prepare_cached(
+                "INSERT INTO pinned(host, from_ns, to_ns, until_ns, body) VALUES (?, ?, ?, ?, ?)",
+            )?
+            .execute((&old.host, old.from, old.to, until, packed))?;
         } else {
             samples = samples.saturating_add(old.samples.cast_unsigned());
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use profile::block::{Counters, Entry, Looked};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use super::Options;
 use super::body::{self, Sizes, broken};
 use super::epoch::{self, EPOCH};
 use super::schema::time;
 use super::write::Row;
-use super::Options;
 
 /// Most columns of a row: what the bits of its entries can say.
 const MAX_COLUMNS: i64 = profile::block::MAX_COLUMNS as i64;

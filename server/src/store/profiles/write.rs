@@ -137,7 +137,8 @@ impl Writer {
 
     /// Whether there was something to do.
     fn step(&mut self) -> rusqlite::Result<bool> {
-        let newest: Option<i64> = self.conn.query_row("SELECT max(to_ns) FROM block", [], |row| row.get(0))?;
+        let newest: Option<i64> =
+            self.conn.query_row("SELECT max(to_ns) FROM block", [], |row| row.get(0))?;
         let Some(newest) = newest else { return Ok(false) };
         // A collector with a wrong clock must not have everything deleted, nor may this host's.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -234,8 +235,10 @@ fn write_evidence(tx: &Transaction<'_>, host: &str, block: &Block, keep: Duratio
 fn pin(conn: &Connection, host: &str, alert: &str, at_ns: u64, keep: Duration) -> rusqlite::Result<()> {
     let from = at_ns.saturating_sub(PIN_BEFORE.as_nanos() as u64);
     let to = at_ns.saturating_add(PIN_AFTER.as_nanos() as u64);
-    conn.prepare_cached("INSERT OR IGNORE INTO pin(host, alert, from_ns, to_ns, until_ns) VALUES (?, ?, ?, ?, ?)")?
-        .execute((host, alert, time(from), time(to), until(at_ns, keep)))?;
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO pin(host, alert, from_ns, to_ns, until_ns) VALUES (?, ?, ?, ?, ?)",
+    )?
+    .execute((host, alert, time(from), time(to), until(at_ns, keep)))?;
     Ok(())
 }
 

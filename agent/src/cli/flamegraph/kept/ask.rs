@@ -110,7 +110,8 @@ pub(super) fn ask(config: &Config, question: &Question) -> anyhow::Result<Answer
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start the reader of the store")?;
-    let request = serde_json::to_vec(&serde_json::json!({ "path": path, "owner": owner, "question": question }))?;
+    let request =
+        serde_json::to_vec(&serde_json::json!({ "path": path, "owner": owner, "question": question }))?;
     // It may have ended with a message of its own.
     let asked = child.stdin.take().map(|mut input| input.write_all(&request));
     let mut bytes = Vec::new();
@@ -157,8 +158,12 @@ fn readable(path: &std::path::Path) -> anyhow::Result<()> {
     let shown = path.display();
     match std::fs::metadata(path).map(|found| found.uid()) {
         Ok(owner) if owner == us => Ok(()),
-        Ok(owner) => bail!("cannot read {shown}: it belongs to user {owner}, and this command reads it as user {us}"),
-        Err(error) => bail!("there are no profiles at {shown} that this user may read ({error}); run this with sudo"),
+        Ok(owner) => {
+            bail!("cannot read {shown}: it belongs to user {owner}, and this command reads it as user {us}")
+        }
+        Err(error) => {
+            bail!("there are no profiles at {shown} that this user may read ({error}); run this with sudo")
+        }
     }
 }
 
