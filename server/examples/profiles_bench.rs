@@ -67,11 +67,26 @@ impl Host {
         let frames = (0..20_000_u64)
             .map(|n| {
                 let kind = if n % 5 == 0 { Kind::Kernel } else { Kind::Native };
-                let name = format!("{}::module_{}::function_{n}", ["core", "rustc_middle", "llvm", "vfs"][(n % 4) as usize], n / 40);
-                Frame { module: Some(format!("/usr/lib/lib{}.so", noise.below(60)).into()), ..Frame::new(name, kind) }
+                let name = format!(
+                    "{}::module_{}::function_{n}",
+                    ["core", "rustc_middle", "llvm", "vfs"][(n % 4) as usize],
+                    n / 40
+                );
+                Frame {
+                    module: Some(format!("/usr/lib/lib{}.so", noise.below(60)).into()),
+                    ..Frame::new(name, kind)
+                }
             })
             .collect();
-        let mut host = Self { load, noise, frames, stacks: Vec::new(), drawn: Vec::new(), next_tgid: 1000, threads: Vec::new() };
+        let mut host = Self {
+            load,
+            noise,
+            frames,
+            stacks: Vec::new(),
+            drawn: Vec::new(),
+            next_tgid: 1000,
+            threads: Vec::new(),
+        };
         for _ in 0..host.load.processes {
             host.begin();
         }
@@ -83,7 +98,13 @@ impl Host {
         let names = ["rustc", "cargo", "nginx", "postgres", "cc1", "ld", "sh", "node"];
         let comm: Arc<str> = names[self.noise.below(8) as usize].into();
         let tgid = self.next_tgid;
-        self.threads.push(Thread { tgid, tid: tgid, comm: Arc::clone(&comm), process: Some(comm), group: None });
+        self.threads.push(Thread {
+            tgid,
+            tid: tgid,
+            comm: Arc::clone(&comm),
+            process: Some(comm),
+            group: None,
+        });
     }
 
     fn draw(&mut self) -> u32 {
@@ -118,7 +139,8 @@ impl Host {
     }
 
     fn column(&mut self, looked: Looked) -> Timeline {
-        let mut timeline = Timeline { frames: self.frames.clone(), threads: self.threads.clone(), ..Timeline::default() };
+        let mut timeline =
+            Timeline { frames: self.frames.clone(), threads: self.threads.clone(), ..Timeline::default() };
         let reason = timeline.frames.len() as u32;
         timeline.frames.push(Frame::new("[futex]", Kind::Reason));
         timeline.frames.push(Frame::new("[disk-read]", Kind::Reason));
@@ -204,8 +226,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let days = hours as f64 / 24.0;
-    println!("{samples} samples and waits, {} distinct stacks, {:.1} MB/day sent", host.stacks.len(), sent as f64 / 1e6 / days);
-    println!("written: {:.2} ms a block on average, {:.1} ms the longest", writing.as_secs_f64() * 1e3 / (hours * 60) as f64, longest.as_secs_f64() * 1e3);
+    println!(
+        "{samples} samples and waits, {} distinct stacks, {:.1} MB/day sent",
+        host.stacks.len(),
+        sent as f64 / 1e6 / days
+    );
+    println!(
+        "written: {:.2} ms a block on average, {:.1} ms the longest",
+        writing.as_secs_f64() * 1e3 / (hours * 60) as f64,
+        longest.as_secs_f64() * 1e3
+    );
     size(&store, "columns of 10 s", samples, days)?;
     let reader = store.reader()?;
     drop(reader);
@@ -223,7 +253,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn size(store: &ProfileStore, what: &str, samples: u64, days: f64) -> Result<(), Box<dyn std::error::Error>> {
     let health = store.health()?;
-    let of = |name: &str| health.counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count) as f64;
+    let of = |name: &str| {
+        health.counts.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count) as f64
+    };
     println!(
         "{what}: {:.1} MB/day ({:.1} counts, {:.1} dictionaries), {:.2} bytes a sample",
         of("used_bytes") / 1e6 / days,

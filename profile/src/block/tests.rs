@@ -183,7 +183,7 @@ fn the_heaviest_stacks_stay() {
     let block = noisy_block(5);
     let top = block.top(10);
     let stacks = |block: &Block| {
-        let mut of: Vec<u64> = folded(block, &Shown { cpu: true, ..Shown::default() }, Roots::Process)
+        let mut of: Vec<u64> = folded(block, &Shown { cpu: true, wakers: true, ..Shown::default() }, Roots::Process)
             .into_iter()
             .map(|(_, weight)| weight)
             .collect();
@@ -218,7 +218,7 @@ fn hostile_bytes_are_refused_or_sound() {
     }
     let mut noise = Noise(8);
     let (mut sound, mut refused) = (0, 0);
-    for _ in 0..20_000 {
+    for _ in 0..4_000 {
         let mut bytes = good.clone();
         for _ in 0..=noise.below(3) {
             let at = noise.below(bytes.len() as u64) as usize;
@@ -234,7 +234,7 @@ fn hostile_bytes_are_refused_or_sound() {
             }
         }
     }
-    assert!(sound > 100 && refused > 100, "{sound} sound, {refused} refused");
+    assert!(sound > 20 && refused > 100, "{sound} sound, {refused} refused");
     // No room is reserved for what is only said to be there.
     let mut lie = good[..4].to_vec();
     for number in [1, 0, 1, 1, 97, 0, 0, u64::MAX] {

@@ -149,7 +149,7 @@ fn the_file_stays_below_its_bound() {
     let store = ProfileStore::open(dir.path(), options).expect("store");
     for hour in 0..24_u64 {
         let blocks: Vec<Block> =
-            (0..12).map(|n| minute(start + hour * HOUR + n * MINUTE, hour * 60 + n + 1)).collect();
+            (0..40).map(|n| minute(start + hour * HOUR + n * MINUTE, hour * 60 + n + 1)).collect();
         write(&store, hour * 60 + 1, &blocks);
     }
     store.settle().expect("settled");
@@ -160,5 +160,5 @@ fn the_file_stays_below_its_bound() {
     assert!(health.dropped.iter().any(|(what, count)| what == "samples by size" && *count > 0));
     let reader = store.reader().expect("reader");
     let (oldest, newest) = reader.reach().expect("reach").expect("some");
-    assert!(oldest.0 >= start + 6 * HOUR && newest.0 == start + 23 * HOUR + 12 * MINUTE);
+    assert!(oldest.0 >= start + 6 * HOUR && newest.0 == start + 23 * HOUR + 40 * MINUTE);
 }
