@@ -16,4 +16,6 @@ pub mod text;
 pub mod units;
 pub mod unwind;
 #[cfg(feature = "std")]
+pub mod varint;
+#[cfg(feature = "std")]
 pub mod wire;

@@ -280,7 +280,8 @@ fn nanos(span: Duration) -> u64 {
 }
 
 /// Memory of a window's stacks.
-fn stack_bytes(window: &Window) -> usize {
+#[must_use]
+pub fn stack_bytes(window: &Window) -> usize {
     let addresses = |stack: &[u64]| size_of_val(stack);
     let sample = |one: &Sample| size_of::<Sample>() + addresses(&one.kernel) + addresses(&one.user);
     let waker = |one: &Waker| addresses(&one.kernel) + addresses(&one.user);

@@ -53,8 +53,8 @@ pub struct Counts {
 /// The outbox of one daemon.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The stream of windows that metrics count in.
-    windows: String,
+    /// The streams of windows, and of profiles, that these count in.
+    names: BTreeMap<Stream, String>,
     queues: BTreeMap<Stream, Queue>,
     bytes: usize,
     max_bytes: usize,
@@ -67,36 +67,30 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox with this bound, bytes. Windows can enter after [`Outbox::go_on`].
+    /// An empty outbox with this bound, bytes. Windows and profiles can enter after [`Outbox::go_on`].
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
         let queues = Stream::ALL.into_iter().map(|stream| (stream, Queue::default())).collect();
-        Self { windows: String::new(), queues, bytes: 0, max_bytes }
+        Self { names: BTreeMap::new(), queues, bytes: 0, max_bytes }
     }
 
-    /// Sets stream and number of the next window, as the first relay says. Later relays continue these numbers.
-    pub fn go_on(&mut self, windows: String, next_seq: u64) {
-        self.windows = windows;
-        self.queue(Stream::Metrics).next_seq = next_seq.max(1);
+    /// Sets stream and number of the next window, or profile, as the first relay says. Later relays continue these numbers.
+    pub fn go_on(&mut self, stream: Stream, name: String, next_seq: u64) {
+        self.names.insert(stream, name);
+        self.queue(stream).next_seq = next_seq.max(1);
     }
 
     /// True after [`Outbox::go_on`].
     #[cfg(test)]
     pub(crate) fn goes_on(&self) -> bool {
-        !self.windows.is_empty()
+        !self.names.is_empty()
     }
 
-    /// Takes a window.
-    pub fn window(&mut self, window: NewWindow) {
-        let NewWindow { end, span, points, lines } = window;
-        let head = ItemHead {
-            windows: self.windows.clone(),
-            end,
-            span,
-            points,
-            ..ItemHead::new(Stream::Metrics, 0)
-        };
-        self.push(head, lines.into_bytes());
+    /// Takes a window, or a block of a profile.
+    pub fn window(&mut self, stream: Stream, window: NewWindow) {
+        let NewWindow { end, span, points, body } = window;
+        let windows = self.names.get(&stream).cloned().unwrap_or_default();
+        self.push(ItemHead { windows, end, span, points, ..ItemHead::new(stream, 0) }, body);
     }
 
     /// Takes a state: the latest of `key`, and the last one if it is `over`.

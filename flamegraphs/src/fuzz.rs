@@ -12,7 +12,7 @@ use crate::symbolize::entries;
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ENTRIES: [Entry; 8] = [
+pub const ENTRIES: [Entry; 9] = [
     ("perf_map", entries::perf_map),
     ("jitdump", |bytes| entries::jitdump(&file(bytes))),
     ("maps", entries::maps),
@@ -21,6 +21,7 @@ pub const ENTRIES: [Entry; 8] = [
     ("name", entries::name),
     ("profile", profile),
     ("python", crate::python::fuzz),
+    ("block", block),
 ];
 
 /// Runs the entry `name`.
@@ -30,6 +31,14 @@ pub const ENTRIES: [Entry; 8] = [
 pub fn run(name: &str, bytes: &[u8]) {
     let (_, entry) = ENTRIES.iter().find(|(known, _)| *known == name).expect("a target of this name");
     entry(bytes);
+}
+
+fn block(bytes: &[u8]) {
+    if let Ok(block) = profile::block::Block::decode(bytes) {
+        let shown = profile::block::Shown { cpu: true, waits: true, wakers: true, ..Default::default() };
+        assert!(block.timeline(&shown, |_| "".into()).is_sound());
+        assert!(profile::block::Block::decode(&block.encode()).is_ok());
+    }
 }
 
 fn profile(bytes: &[u8]) {

@@ -68,6 +68,25 @@ pub enum Unnamed {
 }
 
 impl Unnamed {
+    /// All of them.
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Unmapped,
+        Self::ProcessGone,
+        Self::ProcessDenied,
+        Self::Anonymous,
+        Self::FileGone,
+        Self::Stripped,
+        Self::NotElf,
+        Self::NoAnswer,
+        Self::OverBudget,
+        Self::NotAFile,
+        Self::KernelHidden,
+        Self::KernelUnreadable,
+        Self::KernelUnknown,
+        Self::Failed,
+        Self::PythonCode,
+    ];
+
     /// The reason in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {

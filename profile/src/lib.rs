@@ -23,6 +23,7 @@
 //! Stacks are leaf first in memory ([`Sample`]) and root first in text ([`Folded`]); [`Timeline::new`] is the one place that
 //! reverses them. The crate `flamegraphs` finds the names, and writes pictures and files.
 
+pub mod block;
 mod brief;
 mod coverage;
 mod fold;

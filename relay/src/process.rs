@@ -4,6 +4,7 @@ mod pair;
 mod server_part;
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,10 @@ const MIN_ACCESS_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 const MAX_UNWRITTEN: usize = 64;
 /// Most alerts of rules that wait to be passed on.
 const MAX_ALERTS_OF_RULES: usize = 512;
+/// Directory of the profiles' spool in that of the windows.
+const PROFILES: &str = "profiles";
+/// Their part of the space: about a day's.
+const PROFILES_SHARE: u64 = 4;
 
 /// Everything that runs in this process.
 struct Parts {
@@ -87,15 +92,21 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
     };
     let config = MqttConfig { delivery: settings.delivery, ..MqttConfig::new(&settings.host, broker) };
     config.check().map_err(|e| format!("broker: {e}"))?;
-    let spool = Spool::open(&settings.spool.dir, limits(settings)).map_err(|e| text::chain(&e))?;
+    let open = |dir: &Path, limits| Spool::open(dir, limits).map_err(|e| text::chain(&e));
+    let spool = open(&settings.spool.dir, limits(settings))?;
+    let profile_spool = open(&settings.spool.dir.join(PROFILES), profile_limits(settings))?;
     let (windows, next_seq) = spool.next();
+    let (profiles, next_profile) = profile_spool.next();
     let ready = Ready {
         version: VERSION,
         windows: windows.to_owned(),
         next_seq,
+        profiles: profiles.to_owned(),
+        next_profile,
         broker: server.as_ref().and_then(|server| server.broker()).map(|broker| broker.address),
     };
-    let sink = MqttSink::start(config, spool).map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
+    let sink = MqttSink::start(config, [spool, profile_spool])
+        .map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
     let mut notifiers = Notifiers::default();
     if let Some(webhook) = &settings.webhook {
         let url = webhook.url.read_secret().map_err(|e| format!("alerts.webhook: {e}"))?;
@@ -117,6 +128,11 @@ fn limits(settings: &Settings) -> spool::Limits {
         max_age: settings.spool.max_age,
         ..spool::Limits::default()
     }
+}
+
+/// Profiles have a quarter of the windows' space, beside it.
+fn profile_limits(settings: &Settings) -> spool::Limits {
+    spool::Limits { max_bytes: settings.spool.max_bytes / PROFILES_SHARE, ..limits(settings) }
 }
 
 struct Relay {
@@ -226,16 +242,13 @@ impl Relay {
     fn take(&mut self, Item { head, payload }: Item) {
         let origin = Some((head.stream, head.seq));
         match (head.stream, head.stream.kind()) {
-            (Stream::Metrics, _) => {
-                let Ok(lines) = String::from_utf8(payload) else {
-                    tracing::error!("a window is not UTF-8");
-                    return;
-                };
+            (stream, Kind::Spooled) => {
                 let ItemHead { windows, seq, end, span, points, .. } = head;
-                if let Some(exporter) = &mut self.exporter {
-                    exporter.window(&windows, seq, end, &lines);
+                if let Some(exporter) = self.exporter.as_mut().filter(|_| stream == Stream::Metrics) {
+                    exporter.window(&windows, seq, end, &String::from_utf8_lossy(&payload));
                 }
-                self.sink.publish_window(&windows, seq, NewWindow { end, span, points, lines });
+                let window = NewWindow { end, span, points, body: payload };
+                self.sink.publish_window(stream, &windows, seq, window);
             }
             (Stream::Alert, _) => {
                 match serde_json::from_slice::<Alert>(&payload) {
@@ -253,7 +266,8 @@ impl Relay {
     /// Takes over what can change while everything runs.
     fn change(&mut self, settings: Settings) {
         (self.set_log)(&settings.log);
-        self.sink.set_spool_limits(limits(&settings));
+        self.sink.set_spool_limits(Stream::Metrics, limits(&settings));
+        self.sink.set_spool_limits(Stream::Profile, profile_limits(&settings));
         if let (Some(server), Some(config)) = (&mut self.server, settings.server) {
             server.change(config);
         }

@@ -1,8 +1,9 @@
-//! MQTT sink: windows out of the spool, and reports, alerts and status beside them.
+//! MQTT sink: windows and profiles out of their spools, and reports, alerts and status beside them.
 //!
 //! Publishers do not wait: only [`MqttSink::room`] waits for the disk or the network. Two
 //! threads do the work: *spool* writes windows to disk, *mqtt* sends them in order, [`MqttConfig::window`] at a time, and
-//! drops each when it is acknowledged:
+//! drops each when it is acknowledged. Blocks of profiles are to a spool what windows are; each of the two streams has a
+//! spool, and numbers and acknowledgements of its own ([`Stream::SPOOLED`]):
 //!
 //! * [`Delivery::Store`]: when an ingester's `stored` message says that the store has it. Windows that are not named in
 //!   time are sent again; the store leaves out what it has.
@@ -94,6 +95,16 @@ impl MqttConfig {
     }
 }
 
+/// Streams that have a spool.
+const LANES: usize = Stream::SPOOLED.len();
+
+/// A stream and its spool.
+#[derive(Debug)]
+struct Lane {
+    stream: Stream,
+    spool: Mutex<Spool>,
+}
+
 #[derive(Debug)]
 struct Shared {
     config: MqttConfig,
@@ -109,7 +120,8 @@ struct Shared {
     wake_acks: Notify,
     /// The broker refuses the connection: its credentials may have changed.
     wake_broker: Notify,
-    spool: Mutex<Spool>,
+    /// In the order of [`Stream::SPOOLED`].
+    lanes: [Lane; LANES],
     stats: Mutex<SinkFigures>,
     /// The threads have ended.
     closed: AtomicBool,
@@ -128,8 +140,15 @@ pub struct MqttSink {
 }
 
 impl MqttSink {
-    /// Starts the threads. A broker that cannot be reached is no error: windows are kept.
-    pub fn start(config: MqttConfig, spool: Spool) -> std::io::Result<Self> {
+    /// Starts the threads. A broker that cannot be reached is no error: windows are kept. The spools are those of
+    /// [`Stream::SPOOLED`].
+    pub fn start(config: MqttConfig, spools: [Spool; LANES]) -> std::io::Result<Self> {
+        let mut streams = Stream::SPOOLED.into_iter();
+        let lanes = spools.map(|spool| Lane {
+            // SANITY: the arrays are of one length.
+            stream: streams.next().expect("a stream for each spool"),
+            spool: Mutex::new(spool),
+        });
         let shared = Arc::new(Shared {
             stats: Mutex::new(SinkFigures { broker: config.broker.url.clone(), ..SinkFigures::default() }),
             broker: Mutex::new(config.broker.clone()),
@@ -141,7 +160,7 @@ impl MqttSink {
             wake_room: Notify::new(),
             wake_acks: Notify::new(),
             wake_broker: Notify::new(),
-            spool: Mutex::new(spool),
+            lanes,
             closed: AtomicBool::new(false),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -156,9 +175,11 @@ impl MqttSink {
         Ok(Self { shared, threads: Arc::new(Mutex::new(threads)) })
     }
 
-    /// Other limits of the spool, in force with the next window.
-    pub fn set_spool_limits(&self, limits: crate::spool::Limits) {
-        lock(&self.shared.spool).set_limits(limits);
+    /// Other limits of a stream's spool, in force with the next window.
+    pub fn set_spool_limits(&self, stream: Stream, limits: crate::spool::Limits) {
+        if let Some(lane) = self.shared.lanes.iter().find(|lane| lane.stream == stream) {
+            lock(&lane.spool).set_limits(limits);
+        }
     }
 
     /// Another way to reach the broker, from the next connection on.
@@ -171,11 +192,13 @@ impl MqttSink {
         self.shared.wake_broker.notified().await;
     }
 
-    /// Hands over the window with this number in this stream of windows. Wait for [`MqttSink::room`] before it.
-    pub fn publish_window(&self, stream: &str, seq: u64, window: NewWindow) {
+    /// Hands over the window, or block, with this number in this stream of windows. Wait for [`MqttSink::room`] before it.
+    /// Of a stream that has no spool it is left out.
+    pub fn publish_window(&self, stream: Stream, windows: &str, seq: u64, window: NewWindow) {
+        let Some(lane) = Stream::SPOOLED.into_iter().position(|one| one == stream) else { return };
         let mut hand_off = lock(&self.shared.hand_off);
-        hand_off.bytes += window.lines.len();
-        hand_off.windows.push_back(Waiting { stream: stream.to_owned(), seq, window });
+        hand_off.bytes += window.body.len();
+        hand_off.windows.push_back(Waiting { lane, stream: windows.to_owned(), seq, window });
         self.shared.wake_spool.notify_one();
     }
 
@@ -274,7 +297,8 @@ impl MqttSink {
             }
         }
         let stats = self.stats();
-        let closed = lock(&self.shared.spool).close();
+        let closed =
+            self.shared.lanes.iter().map(|lane| lock(&lane.spool).close()).collect::<Result<(), _>>();
         self.shared.closed.store(true, Ordering::Release);
         self.shared.wake_acks.notify_one();
         closed.map(|()| stats)
@@ -295,22 +319,24 @@ impl Shared {
 
     /// Windows that were in memory alone count as done when they are delivered, or dropped.
     fn acknowledge_released(&self) {
-        let released = lock(&self.spool).take_released();
-        self.acknowledge(released.into_iter().map(|seq| (Stream::Metrics, seq)));
+        for lane in &self.lanes {
+            let released = lock(&lane.spool).take_released();
+            self.acknowledge(released.into_iter().map(|seq| (lane.stream, seq)));
+        }
     }
 
     fn stats(&self) -> SinkFigures {
         let dropped_messages = lock(&self.hand_off).dropped_messages;
-        // While a slow disk blocks the spool, these are its last known figures: the caller must not wait for the disk.
-        let fresh = match self.spool.try_lock() {
+        // While a slow disk blocks a spool, these are its last known figures: the caller must not wait for the disk.
+        let fresh = self.lanes.each_ref().map(|lane| match lane.spool.try_lock() {
             Ok(spool) => Some(spool.stats()),
             Err(TryLockError::Poisoned(spool)) => Some(spool.into_inner().stats()),
             Err(TryLockError::WouldBlock) => None,
-        };
+        });
         let mut stats = lock(&self.stats);
-        if let Some(fresh) = fresh {
-            stats.spool = fresh;
-        }
+        let [windows, profiles] = fresh;
+        stats.spool = windows.unwrap_or_else(|| stats.spool.clone());
+        stats.profiles = profiles.unwrap_or_else(|| stats.profiles.clone());
         let spool = stats.spool.clone();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let oldest_age =
@@ -324,12 +350,13 @@ fn spool_thread(shared: &Shared) {
     // An error is logged when it begins and when it ends, not once a second.
     let mut failing = false;
     // On the disk, not yet synced.
-    let mut unsynced: Vec<u64> = Vec::new();
+    let mut unsynced: [Vec<u64>; LANES] = Default::default();
     loop {
-        let (windows, closing) = next_windows(shared, unsynced.is_empty());
-        for Waiting { stream, seq, window } in &windows {
+        let (windows, closing) = next_windows(shared, unsynced.iter().all(Vec::is_empty));
+        for Waiting { lane, stream, seq, window } in &windows {
+            let Lane { stream: of, spool } = &shared.lanes[*lane];
             let (result, in_memory) = {
-                let mut spool = lock(&shared.spool);
+                let mut spool = lock(spool);
                 let result = spool.append(stream, *seq, window);
                 (result, spool.is_in_memory())
             };
@@ -339,7 +366,7 @@ fn spool_thread(shared: &Shared) {
                 }
                 Ok(_) if in_memory && !failing => {
                     tracing::error!(
-                        directory = %lock(&shared.spool).directory().display(),
+                        directory = %lock(spool).directory().display(),
                         "the spool's disk is full: new windows are kept in memory, the oldest are dropped when that is full, \
                          and all of them are lost at exit unless the broker takes them"
                     );
@@ -349,19 +376,22 @@ fn spool_thread(shared: &Shared) {
             }
             failing = result.is_err() || in_memory;
             match result {
-                Ok(Taken::Disk | Taken::Duplicate) => unsynced.push(*seq),
+                Ok(Taken::Disk | Taken::Duplicate) => unsynced[*lane].push(*seq),
                 Ok(Taken::Memory) => {}
                 // Lost and counted: it would not fare better if it came again.
-                Err(_) => shared.acknowledge([(Stream::Metrics, *seq)]),
+                Err(_) => shared.acknowledge([(*of, *seq)]),
             }
             shared.wake_mqtt.notify_one();
         }
         shared.acknowledge_released();
-        if !unsynced.is_empty() {
-            let due = lock(&shared.spool).sync_due(closing);
+        for (lane, unsynced) in shared.lanes.iter().zip(&mut unsynced) {
+            if unsynced.is_empty() {
+                continue;
+            }
+            let due = lock(&lane.spool).sync_due(closing);
             if let Some(file) = due {
                 match file.sync_data() {
-                    Ok(()) => shared.acknowledge(unsynced.drain(..).map(|seq| (Stream::Metrics, seq))),
+                    Ok(()) => shared.acknowledge(unsynced.drain(..).map(|seq| (lane.stream, seq))),
                     Err(error) => tracing::warn!(%error, "cannot sync the spool"),
                 }
             }

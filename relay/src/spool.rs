@@ -1,4 +1,4 @@
-//! Windows on disk until the store has them.
+//! Windows, or blocks of profiles, on disk until the store has them. In what follows both are windows.
 //!
 //! A directory of append-only [`segment`] files. Each window comes with its number in a *stream* of windows (16
 //! hexadecimal digits), and stays until [`Spool::ack`] names it, or until a limit pushes it out, oldest first, counted by
@@ -101,7 +101,7 @@ struct Segment {
 #[derive(Debug)]
 enum Place {
     Disk { segment: u64, at: u64 },
-    Memory(Box<str>),
+    Memory(Box<[u8]>),
 }
 
 #[derive(Debug)]
@@ -200,8 +200,8 @@ impl Spool {
     pub fn read(&mut self, id: WindowId) -> Option<Stored> {
         let kept = self.kept.get(&id)?;
         let head = kept.head;
-        let lines = match &kept.place {
-            Place::Memory(lines) => Some(lines.to_string()),
+        let body = match &kept.place {
+            Place::Memory(body) => Some(body.to_vec()),
             Place::Disk { segment, at } => {
                 let segment = self.segments.get(segment)?;
                 segment::read_body(&segment.file, *at, &head).unwrap_or_else(|e| {
@@ -210,7 +210,7 @@ impl Spool {
                 })
             }
         };
-        let Some(lines) = lines else {
+        let Some(body) = body else {
             self.stats.dropped.corrupt += 1;
             self.forget(id);
             return None;
@@ -218,7 +218,7 @@ impl Spool {
         Some(Stored {
             stream: self.streams[id.stream as usize].name.clone(),
             seq: id.seq,
-            window: NewWindow { end: head.end, span: head.span, points: head.points, lines },
+            window: NewWindow { end: head.end, span: head.span, points: head.points, body },
         })
     }
 

@@ -24,8 +24,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_common::settings::BrokerAccess;
+use agent_common::wire::topic::{self, Channel};
 pub use refused::{layer as refusals, refused};
-use rumqttd::{ConnectionSettings, RouterConfig, ServerSettings};
+use rumqttd::{ConnectionSettings, RouterConfig, SegmentConfig, ServerSettings};
 use sockets::Listener;
 
 use crate::secret;
@@ -35,6 +36,8 @@ pub const SEGMENT_BYTES: usize = 1 << 20;
 /// Segments a filter: 16 MiB hold 300 windows of a host with 300 processes. There is a log for each filter in use:
 /// metrics, status, alerts and reports of all hosts, and `stored` of each host, whose messages are tiny.
 pub const SEGMENTS: usize = 16;
+/// Segments of profiles: a host has a message of some 50 KiB a minute, and sends again what is evicted.
+const PROFILE_SEGMENTS: usize = 3;
 /// Largest packet: the collector's largest window (32 MiB) with its head and topic.
 pub const MAX_PACKET: usize = (32 << 20) + (64 << 10);
 /// The user that collectors of this host and the ingester share.
@@ -191,6 +194,10 @@ fn config(listen: SocketAddr, password: String) -> rumqttd::Config {
             max_outgoing_packet_count: 200,
             max_segment_size: SEGMENT_BYTES,
             max_segment_count: SEGMENTS,
+            custom_segment: Some(HashMap::from([(
+                topic::filter(&Channel::Profile),
+                SegmentConfig { max_segment_size: SEGMENT_BYTES, max_segment_count: PROFILE_SEGMENTS },
+            )])),
             ..RouterConfig::default()
         },
         v4: Some(HashMap::from([("v4".to_owned(), server)])),

@@ -4,6 +4,9 @@
 //! the broker after the store has it, and to its collector by a `stored` message (retained) after that. Whatever dies
 //! in between, the window comes again, and the store leaves out what it has.
 //!
+//! Profiles have a store and acknowledgements of their own: what that store does not take is not held here, the relay sends
+//! it again.
+//!
 //! Nothing that arrives stops the stream: what cannot be used is counted by reason, acknowledged to the broker and
 //! forgotten. A store that is away stops the stream until it is back, which the collectors' spools bear.
 
@@ -23,6 +26,7 @@ use link::{Backoff, Link, Message};
 
 use self::acks::Ticket;
 use crate::live::Feed;
+use crate::store::profiles::{Message as Profile, ProfileStore};
 use crate::store::{Note, Store, Window};
 pub use stats::{HostStatus, IngestStats, Latency, Rejected, StreamState};
 
@@ -111,13 +115,21 @@ impl Shared {
 pub struct Ingest {
     options: Arc<Options>,
     store: Arc<dyn Store>,
+    /// `None`: profiles are not taken.
+    profiles: Option<Arc<ProfileStore>>,
     shared: Arc<Shared>,
 }
 
 impl Ingest {
     /// An ingester that does not run yet.
     pub fn new(options: Options, store: Arc<dyn Store>) -> Self {
-        Self { options: Arc::new(options), store, shared: Arc::default() }
+        Self { options: Arc::new(options), store, profiles: None, shared: Arc::default() }
+    }
+
+    /// The same that takes profiles, too.
+    #[must_use]
+    pub fn with_profiles(self, profiles: Option<Arc<ProfileStore>>) -> Self {
+        Self { profiles, ..self }
     }
 
     /// Figures since it was made.
@@ -190,9 +202,11 @@ struct Work {
     queue: VecDeque<Pending>,
     /// Alerts and reports that wait for the store.
     notes: VecDeque<(Note, Ticket)>,
-    /// Bytes of both.
+    /// Blocks of profiles that wait for their store.
+    profiles: VecDeque<(Profile, usize, Ticket)>,
+    /// Bytes of all.
     queue_bytes: usize,
-    /// `stored` messages to publish, latest of each stream.
+    /// `stored` messages to publish by topic and stream, latest of each stream.
     to_tell: BTreeMap<(String, String), Stored>,
     /// Windows that the store will never take. They are reported as stored, or the relay would send them for ever.
     hopeless: BTreeMap<(String, String), RangeSet>,
@@ -222,7 +236,7 @@ impl Work {
 
     /// Nothing waits for the store.
     fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.notes.is_empty()
+        self.queue.is_empty() && self.notes.is_empty() && self.profiles.is_empty()
     }
 
     fn push_note(&mut self, note: Note, ticket: Ticket) {
@@ -234,6 +248,17 @@ impl Work {
         let notes = Vec::from(std::mem::take(&mut self.notes));
         self.queue_bytes -= notes.iter().map(|(note, _)| note.len()).sum::<usize>();
         notes
+    }
+
+    fn push_profile(&mut self, profile: Profile, bytes: usize, ticket: Ticket) {
+        self.queue_bytes += bytes;
+        self.profiles.push_back((profile, bytes, ticket));
+    }
+
+    fn take_profiles(&mut self) -> (Vec<Profile>, Vec<Ticket>) {
+        let taken = std::mem::take(&mut self.profiles);
+        self.queue_bytes -= taken.iter().map(|(_, bytes, _)| bytes).sum::<usize>();
+        taken.into_iter().map(|(profile, _, ticket)| (profile, ticket)).unzip()
     }
 
     fn take_batch(&mut self, options: &Options) -> Vec<Pending> {

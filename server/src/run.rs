@@ -13,6 +13,7 @@ use crate::broker::{self, Broker, BrokerError};
 use crate::config::{self, BrokerConfig, Config, Influx1, Influx2, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
 use crate::rules::{Board, Loaded, Post, Rules};
+use crate::store::profiles::{self, ProfileStore};
 use crate::store::{Store, StoreError, embedded, influx};
 
 /// Why the server does not run.
@@ -48,6 +49,7 @@ pub struct Server {
     file: Option<PathBuf>,
     rules: config::Rules,
     evaluated: Option<Rules>,
+    profiles: Option<Arc<ProfileStore>>,
 }
 
 /// Runs broker, ingester and store until `shutdown` is ready.
@@ -68,7 +70,8 @@ impl Server {
     pub async fn beside(broker: &Broker, config: Config) -> Result<Self, ServerError> {
         check(&config)?;
         let store = open(&config).await?;
-        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store))
+        let profiles = open_profiles(&config).await?;
+        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store, profiles))
     }
 
     /// The same with a store that is open already.
@@ -95,17 +98,24 @@ impl Server {
                 )
             }
         };
-        Ok(Self::reading(broker, link, config, store))
+        let profiles = open_profiles(&config).await?;
+        Ok(Self::reading(broker, link, config, store, profiles))
     }
 
-    fn reading(broker: Option<Broker>, link: link::Options, config: Config, store: Arc<dyn Store>) -> Self {
+    fn reading(
+        broker: Option<Broker>,
+        link: link::Options,
+        config: Config,
+        store: Arc<dyn Store>,
+        profiles: Option<Arc<ProfileStore>>,
+    ) -> Self {
         let refused_by_broker = broker.as_ref().map(|_| broker::refused as fn() -> u64);
         let options =
             ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
         let is_embedded = config.store == StoreConfig::Embedded;
         let file = is_embedded.then(|| config.state_dir.join(embedded::FILE));
-        let ingest = Ingest::new(options, Arc::clone(&store));
-        Self { broker, ingest, store, file, rules: config.rules, evaluated: None }
+        let ingest = Ingest::new(options, Arc::clone(&store)).with_profiles(profiles.clone());
+        Self { broker, ingest, store, file, rules: config.rules, evaluated: None, profiles }
     }
 
     /// Starts to evaluate the rules of the settings over the embedded store; `post` gets the changes of their alerts. Returns what
@@ -153,15 +163,21 @@ impl Server {
         &self.store
     }
 
+    /// The profiles; `None` where other ingesters share the work.
+    pub fn profiles(&self) -> Option<&Arc<ProfileStore>> {
+        self.profiles.as_ref()
+    }
+
     /// Ingests until `shutdown` is ready, then closes the store. The broker goes with the process.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         self.ingest.run(shutdown).await;
-        let Self { store, evaluated, .. } = self;
+        let Self { store, evaluated, profiles, .. } = self;
         let close = move || {
             if let Some(rules) = evaluated {
                 rules.stop();
             }
-            store.close()
+            let closed = profiles.map_or(Ok(()), |profiles| profiles.close());
+            store.close().and(closed)
         };
         tokio::task::spawn_blocking(close)
             .await
@@ -214,6 +230,34 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, ServerError> {
         .await
         .map_err(|_| ServerError::Panic("opening the store"))?
         .map_err(ServerError::from)
+}
+
+/// Opens the profiles' store, whatever the store of the metrics. Not in a group: the store has one writer, and a message goes to
+/// one of a group.
+async fn open_profiles(config: &Config) -> Result<Option<Arc<ProfileStore>>, ServerError> {
+    if config.ingest.group.is_some() {
+        return Ok(None);
+    }
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || {
+        let dir = &config.state_dir;
+        std::fs::create_dir_all(dir).map_err(|source| StoreError::Misconfigured {
+            what: format!("cannot make the store's directory {}", dir.display()),
+            retry_after: Duration::from_secs(1),
+            source: Some(source.into()),
+        })?;
+        let day = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
+        let options = profiles::Options {
+            max_age: day(config.retention.profile_days),
+            max_bytes: config.retention.profile_max_bytes,
+            ..profiles::Options::default()
+        };
+        ProfileStore::open(dir, options)
+    })
+    .await
+    .map_err(|_| ServerError::Panic("opening the profiles' store"))?
+    .map(|store| Some(Arc::new(store)))
+    .map_err(ServerError::from)
 }
 
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {

@@ -88,6 +88,8 @@ pub struct SinkFigures {
     pub on_their_way: u64,
     /// The spool; what fell out there is in `spool.dropped`.
     pub spool: SpoolFigures,
+    /// The spool of profiles.
+    pub profiles: SpoolFigures,
     /// Age of the oldest window kept.
     pub oldest_age: Option<DurNs>,
     /// What is wrong now, in one line; `None` when all is well.

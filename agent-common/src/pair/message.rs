@@ -38,17 +38,17 @@ pub struct Hello {
     pub settings: Settings,
 }
 
-/// A finished window: everything of a metrics payload but its head line, which carries the number.
+/// A finished window, or a block of a profile: everything of a payload but its head line, which carries the number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWindow {
     /// End of the window.
     pub end: UnixNs,
     /// Its length.
     pub span: DurNs,
-    /// Lines in `lines`.
+    /// Lines in it; stacks of a profile.
     pub points: u64,
-    /// Line protocol.
-    pub lines: String,
+    /// Line protocol, or a packed block.
+    pub body: Vec<u8>,
 }
 
 /// What a message of a stream is about.
@@ -58,7 +58,7 @@ pub struct ItemHead {
     pub stream: Stream,
     /// Number in it.
     pub seq: u64,
-    /// Metrics: the stream of windows that `seq` counts in, 16 hexadecimal digits.
+    /// Metrics and profiles: the stream of windows, or blocks, that `seq` counts in, 16 hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub windows: String,
     /// Streams of states: what it is the state of (an alert's id).
@@ -67,13 +67,13 @@ pub struct ItemHead {
     /// Streams of states: the last word about its key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub over: bool,
-    /// Metrics: end of the window.
+    /// Metrics and profiles: end of the window, or block.
     #[serde(default)]
     pub end: UnixNs,
-    /// Metrics: length of the window.
+    /// Metrics and profiles: its length.
     #[serde(default)]
     pub span: DurNs,
-    /// Metrics: lines in the payload.
+    /// Metrics: lines in the payload. Profiles: stacks.
     #[serde(default)]
     pub points: u64,
 }
@@ -99,7 +99,7 @@ impl ItemHead {
 pub struct Item {
     /// What it is about.
     pub head: ItemHead,
-    /// Line protocol of a window, JSON of all others.
+    /// Line protocol of a window, a packed block of a profile, JSON of all others.
     pub payload: Vec<u8>,
 }
 
@@ -148,6 +148,10 @@ pub struct Ready {
     pub windows: String,
     /// Number of the next one in it.
     pub next_seq: u64,
+    /// Stream of profiles that their spool goes on with.
+    pub profiles: String,
+    /// Number of the next one in it.
+    pub next_profile: u64,
     /// Where the embedded broker listens, if there is one.
     pub broker: Option<SocketAddr>,
 }
@@ -352,6 +356,8 @@ mod tests {
                 version: VERSION,
                 windows: "00ff".repeat(4),
                 next_seq: 7,
+                profiles: "ff00".repeat(4),
+                next_profile: 9,
                 broker: Some(SocketAddr::from(([127, 0, 0, 1], 7677))),
             }),
             FromRelay::Failed("no".to_owned()),

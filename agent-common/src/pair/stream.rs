@@ -16,7 +16,7 @@ pub enum Stream {
     Event,
     /// Windows as line protocol.
     Metrics,
-    /// Profiles.
+    /// Profiles: blocks of stacks, and the evidence of alerts.
     Profile,
     /// Log lines.
     Log,
@@ -38,12 +38,15 @@ impl Stream {
     pub const ALL: [Self; 6] =
         [Self::Alert, Self::Report, Self::Event, Self::Metrics, Self::Profile, Self::Log];
 
+    /// Those that are kept on disk.
+    pub const SPOOLED: [Self; 2] = [Self::Metrics, Self::Profile];
+
     /// What becomes of its messages.
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Metrics => Kind::Spooled,
+            Self::Metrics | Self::Profile => Kind::Spooled,
             Self::Alert | Self::Report => Kind::State,
-            Self::Event | Self::Profile | Self::Log => Kind::News,
+            Self::Event | Self::Log => Kind::News,
         }
     }
 

@@ -126,11 +126,22 @@ pub struct Retention {
     pub days: u32,
     /// Bytes of the database file. A host with 300 processes needs about 0.1 GB for the first day, 1 GB for 90 days.
     pub max_bytes: u64,
+    /// Days of profiles.
+    pub profile_days: u32,
+    /// Bytes of the profiles' database file.
+    pub profile_max_bytes: u64,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { written_s: 24 * 3600, ten_seconds_s: 7 * 24 * 3600, days: 90, max_bytes: 5 << 30 }
+        Self {
+            written_s: 24 * 3600,
+            ten_seconds_s: 7 * 24 * 3600,
+            days: 90,
+            max_bytes: 5 << 30,
+            profile_days: 7,
+            profile_max_bytes: 1 << 30,
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Topics: `s7mpa/v1/<host>/<channel>`, alerts one level deeper: `s7mpa/v1/<host>/alert/<id>`.
+//! Topics: `s7mpa/v1/<host>/<channel>`; one level deeper alerts, `s7mpa/v1/<host>/alert/<id>`, and what is stored of streams
+//! other than metrics, `s7mpa/v1/<host>/stored/<stream>`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -17,7 +18,7 @@ pub enum Channel {
     Report,
     /// JSON [`super::finding::Alert`], one topic an alert ([`alert`]), retained while it is open.
     Alert,
-    /// Profiles.
+    /// Profiles: a head line as that of metrics, then a packed block of stacks.
     Profile,
     /// JSON events.
     Event,
@@ -64,7 +65,7 @@ pub struct Topic<'a> {
     pub host: Cow<'a, str>,
     /// Kind of message.
     pub channel: Channel,
-    /// The level below the channel (an alert's id hash).
+    /// The level below the channel: an alert's id hash, a stream that is stored.
     pub id: Option<&'a str>,
 }
 
@@ -79,6 +80,12 @@ pub fn alert(host: &str, id: &str) -> String {
     let hash =
         id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     format!("{}/{hash:016x}", of(host, &Channel::Alert))
+}
+
+/// The topic on which a server says what it has stored of a stream of this host.
+pub fn stored(host: &str, stream: &Channel) -> String {
+    let all = of(host, &Channel::Stored);
+    if *stream == Channel::Metrics { all } else { format!("{all}/{}", stream.name()) }
 }
 
 /// The filter that matches a channel of all hosts (for alerts, all alerts).
@@ -104,8 +111,8 @@ pub fn parse(topic: &str) -> Option<Topic<'_>> {
     let name = levels.next()?;
     let channel = Channel::ALL.into_iter().find(|channel| channel.name() == name)?;
     let id = levels.next();
-    if levels.next().is_some() || id.is_some_and(str::is_empty) || (id.is_some() && channel != Channel::Alert)
-    {
+    let deep = matches!(channel, Channel::Alert | Channel::Stored);
+    if levels.next().is_some() || id.is_some_and(str::is_empty) || (id.is_some() && !deep) {
         return None;
     }
     Some(Topic { host, channel, id })
@@ -172,6 +179,9 @@ mod tests {
             }
         }
         assert_eq!(of("web-1", &Channel::Metrics), "s7mpa/v1/web-1/metrics");
+        let stored = [Channel::Metrics, Channel::Profile].map(|stream| stored("web-1", &stream));
+        assert_eq!(stored, ["s7mpa/v1/web-1/stored", "s7mpa/v1/web-1/stored/profile"]);
+        assert_eq!(parse(&stored[1]).and_then(|topic| topic.id), Some("profile"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`diagnosis::usage::usage`] adds up what each process used; [`syscalls`], [`report`] and [`points`] show it. Totals stay exact: what
 //! is not shown by itself is in a row `other`.
 
+mod block;
 mod coverage;
 mod detail;
 mod place;
@@ -11,8 +12,9 @@ mod report;
 mod stacks;
 mod syscalls;
 
+pub use block::{BLOCK, COLUMN, Picked, add, new_block, pick, samples_of, shown};
 pub use coverage::{coverage, pythons, unwound};
-pub use place::places;
+pub use place::{place_of, places};
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report, report_after};
 pub use stacks::{Mode, StackOptions, Stacks, reason, stacks, stacks_of_waits};

@@ -24,11 +24,16 @@ pub fn places(windows: &[Arc<Window>]) -> HashMap<u32, Arc<str>> {
 
 fn place(task: &TaskSample) -> String {
     let short = task.place().short();
-    if !short.is_empty() {
-        return short;
+    if short.is_empty() { place_of(&task.cgroup, task.container.as_deref()) } else { short }
+}
+
+/// The place of a process in this cgroup and container: recordings of older agents have no unit.
+#[must_use]
+pub fn place_of(cgroup: &str, container: Option<&str>) -> String {
+    if let Some(id) = container {
+        return id.chars().take(SHORT_ID_DIGITS).collect();
     }
-    // Recordings of older agents have no unit.
-    let unit = task.cgroup.rsplit('/').find(|part| part.ends_with(".service"));
+    let unit = cgroup.rsplit('/').find(|part| part.ends_with(".service"));
     unit.unwrap_or(HOST).to_owned()
 }
 

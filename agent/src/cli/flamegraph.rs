@@ -1,6 +1,8 @@
 //! `agent flamegraph`.
 
 mod diff;
+#[cfg(feature = "relay")]
+mod kept;
 mod output;
 mod picture;
 
@@ -29,6 +31,8 @@ use crate::history::History;
 use crate::output::OutputMode;
 use output::{Format, Output};
 
+#[cfg(feature = "relay")]
+pub(super) use kept::{READER, read};
 pub(super) use picture::svg;
 
 /// Time observed if no flag sets it.
@@ -49,6 +53,11 @@ Examples:
   sudo agent flamegraph --pid 4242 -o out.pb.gz         for `go tool pprof`
   sudo agent flamegraph --pid 4242 --mode off-cpu       where it waits and what for
   sudo agent flamegraph --pid 4242 --mode wakers        and who ends the waits
+  sudo agent flamegraph --at 'yesterday 14:03' -o y.svg a minute of the past, from the store of profiles
+  sudo agent flamegraph --from 10:00 --to 11:00 --comm nginx --base 'yesterday 10:00'
+                                                        an hour, in red and blue against the same of yesterday
+  sudo agent flamegraph --alert cpu-user/process/4242/1795960985
+                                                        the five minutes before an alert
   agent flamegraph --all --replay slow.s7rec            a recording, without root
   agent flamegraph diff before.folded after.pb.gz       what changed, in red and blue
 
@@ -62,7 +71,7 @@ pub(super) struct FlamegraphArgs {
 
     /// One process
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..),
-          required_unless_present_any = ["all", "command"], conflicts_with_all = ["all", "command"])]
+          required_unless_present_any = ["all", "command", "at", "from", "alert"], conflicts_with_all = ["all", "command"])]
     pid: Option<u32>,
 
     /// All processes of the host
@@ -119,6 +128,10 @@ pub(super) struct FlamegraphArgs {
     /// Command to profile, with its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+
+    #[cfg(feature = "relay")]
+    #[command(flatten)]
+    kept: kept::KeptArgs,
 }
 
 /// What to do in place of observing.
@@ -147,6 +160,10 @@ pub(super) async fn run(context: Context, args: FlamegraphArgs) -> Outcome {
     }
     if let Some(wrong) = output::misnamed(&args) {
         return Err(Failed::Usage(vec![wrong]));
+    }
+    #[cfg(feature = "relay")]
+    if args.kept.is_asked() {
+        return kept::run(&context, &args);
     }
     // Now, not after ten seconds.
     let output = Output::open(&context, &args)?;

@@ -171,6 +171,10 @@ enum Command {
     #[cfg(feature = "relay")]
     #[command(name = crate::daemon::RELAY, hide = true)]
     Relay,
+    /// Read profiles from the store for a command that is root
+    #[cfg(feature = "relay")]
+    #[command(name = flamegraph::READER, hide = true)]
+    ReadProfiles,
     /// Wait for a byte, then run a command (how `flamegraph -- cmd` holds its child)
     #[command(name = hold::NAME, hide = true)]
     Hold(hold::HoldArgs),
@@ -270,6 +274,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Relay => relay::run(),
         #[cfg(feature = "relay")]
         Command::Serve(args) => serve::run(&global, &args),
+        #[cfg(feature = "relay")]
+        Command::ReadProfiles => flamegraph::read(),
         Command::Flamegraph(args) => on_runtime(&global, |context| flamegraph::run(context, args)),
         Command::Syscalls(args) => on_runtime(&global, |context| syscalls::run(context, args)),
         Command::Top(args) => on_runtime(&global, |context| top::run(context, args)),

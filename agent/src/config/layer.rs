@@ -353,6 +353,8 @@ fn blank() -> Config {
             retention_10s: std::time::Duration::ZERO,
             retention: std::time::Duration::ZERO,
             max_bytes: 0,
+            profile_retention: std::time::Duration::ZERO,
+            profile_max_bytes: 0,
             influx_url: None,
             influx_org: String::new(),
             influx_bucket: String::new(),

@@ -171,6 +171,10 @@ pub struct ServerSettings {
     pub retention: Duration,
     /// Size of the embedded store.
     pub max_bytes: u64,
+    /// How long profiles are kept.
+    pub profile_retention: Duration,
+    /// Size of their store.
+    pub profile_max_bytes: u64,
     /// InfluxDB: URL.
     pub influx_url: Option<String>,
     /// InfluxDB 2: organisation.

@@ -115,6 +115,7 @@ impl Answers {
             start_unix_ns: start_unix_ns(windows),
             timeline: timeline.then_some(each),
             ended_early: None,
+            when: None,
         })
     }
 

@@ -267,6 +267,9 @@ pub struct Profile {
     pub timeline: Option<Timeline>,
     /// Why it is shorter than was asked for, if it is.
     pub ended_early: Option<String>,
+    /// Which past it is of, and of which hosts, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
 }
 
 impl Failure {

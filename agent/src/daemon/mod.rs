@@ -5,6 +5,7 @@ mod naming;
 mod pipeline;
 pub mod plugin;
 mod processes;
+mod profiles;
 mod recorder;
 mod refusals;
 mod relay;
@@ -29,6 +30,7 @@ pub use reload::Source;
 
 use self::launcher::Launcher;
 use self::plugin::PluginChild;
+use self::profiles::Profiles;
 use self::recorder::Recorder;
 use self::relay::{Figures, Relay};
 use self::reload::Reloader;
@@ -88,6 +90,7 @@ pub async fn run(
         tokio::task::block_in_place(|| Observer::start(options, limits, on_process))?
     };
     let names = symbolizer.clone();
+    let profiles = Profiles::spawn(symbolizer.clone(), handle.clone(), config.collector.rate_hz)?;
     let notifiers = crate::notify::from_plugin(plugin.as_ref().and_then(PluginChild::alerts));
     // Everything is loaded and attached: from here on no program starts and no other socket opens.
     sandbox::seccomp::confine(sandbox::Process::Collector)?;
@@ -132,6 +135,7 @@ pub async fn run(
         notifiers,
         of_rules,
         Arc::clone(&recorder.status),
+        profiles,
     );
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), handle.clone())));

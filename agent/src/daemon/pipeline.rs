@@ -20,6 +20,7 @@ use profile::FoldOptions;
 use tokio::sync::mpsc;
 
 use super::naming::Naming;
+use super::profiles::Profiles;
 use super::relay::RelayHandle;
 use crate::aggregate::{self, PointsOptions, ReportOptions};
 use crate::config::Config;
@@ -32,6 +33,12 @@ const REPORT_WINDOWS: usize = 10;
 
 /// Longest time for the notifiers to deliver the last alerts when the daemon ends.
 const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
+
+/// Longest time to name the stacks of the last minute when the daemon ends.
+const PROFILES_DRAIN: Duration = Duration::from_secs(3);
+
+/// Longest wait of a window's alerts for the stacks before them, which are to be on their way first.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Names the stacks of newly open alerts. Blocks while the symbolizer works.
 fn with_stacks(symbolizer: &Symbolizer, mut alerts: Vec<Alert>, windows: &[Arc<Window>]) -> Vec<Alert> {
@@ -63,13 +70,14 @@ pub(super) struct Pipeline {
     trend: Trend,
     naming: Naming,
     relay: RelayHandle,
-    /// Windows that were lost until now, on the way to the server and on our own disk.
-    lost: [u64; 2],
+    /// Windows that were lost until now on the way to the server and on our own disk, and blocks of profiles.
+    lost: [u64; 3],
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
     /// Alerts of rules, which the relay has evaluated.
     of_rules: mpsc::Receiver<Alert>,
     recordings: Arc<Mutex<RecordingsStatus>>,
+    profiles: Profiles,
 }
 
 impl Pipeline {
@@ -83,6 +91,7 @@ impl Pipeline {
         notifiers: Notifiers,
         of_rules: mpsc::Receiver<Alert>,
         recordings: Arc<Mutex<RecordingsStatus>>,
+        profiles: Profiles,
     ) -> Self {
         let points = PointsOptions::new(&config.host);
         Self {
@@ -94,11 +103,12 @@ impl Pipeline {
             trend: Trend::default(),
             naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
             relay,
-            lost: [0; 2],
+            lost: [0; 3],
             board,
             notifiers,
             of_rules,
             recordings,
+            profiles,
         }
     }
 
@@ -118,18 +128,25 @@ impl Pipeline {
         for alert in self.board.open().into_iter().filter(|alert| alert.of_rule.is_none()) {
             self.post(&Alert { state: AlertState::Resolved, ..alert });
         }
-        self.notifiers.close(NOTIFIERS_DRAIN).await;
+        let Self { notifiers, profiles, .. } = self;
+        let closing = tokio::task::spawn_blocking(move || profiles.close());
+        let (closed, ()) =
+            tokio::join!(tokio::time::timeout(PROFILES_DRAIN, closing), notifiers.close(NOTIFIERS_DRAIN));
+        if closed.is_err() {
+            tracing::warn!("the stacks of the last minute were not named in time");
+        }
     }
 
     async fn window(&mut self, window: Arc<Window>) {
         self.points.top_n = self.processes.load(Ordering::Relaxed);
         let mut points = aggregate::points(&window, &self.points);
         points.extend(self.lost_windows(window.end_unix));
+        self.profiles.window(&window);
         self.relay.window(NewWindow {
             end: window.end_unix,
             span: window.span(),
             points: points.len() as u64,
-            lines: line::encode(&points),
+            body: line::encode(&points).into_bytes(),
         });
 
         let now = window.end_unix;
@@ -150,6 +167,10 @@ impl Pipeline {
             let made = aggregate::report(&self.points.host, windows, &ReportOptions::default());
             report = Some(Report { of_alert, ..made });
         }
+        let opening =
+            alerts.iter().filter(|alert| alert.state == AlertState::Open).map(|alert| alert.id.clone());
+        let opening: Vec<String> = opening.collect();
+        let evidence = (!opening.is_empty()).then(|| self.profiles.evidence(opening, now));
         let mut changed = self.naming.name(alerts, recent).await;
         if let Some(mut report) = report {
             take_stacks(&mut report, &changed);
@@ -158,6 +179,11 @@ impl Pipeline {
         let open = self.board.open();
         let late = self.naming.take_late().await.into_iter();
         changed.extend(late.filter(|late| open.iter().any(|open| open.id == late.id)));
+        if let Some(evidence) = evidence
+            && tokio::time::timeout(EVIDENCE_TIMEOUT, evidence).await.is_err()
+        {
+            tracing::debug!("the stacks before an alert follow it");
+        }
         for alert in changed {
             tracing::info!(
                 state = ?alert.state,
@@ -185,10 +211,16 @@ impl Pipeline {
         self.relay.alert(alert);
     }
 
-    /// Points with the numbers of windows lost since the last such points.
+    /// Points with the numbers of windows and blocks of profiles that were lost since the last such points.
     fn lost_windows(&mut self, time: UnixNs) -> Vec<Point> {
         let recordings = self.recordings.lock().unwrap_or_else(PoisonError::into_inner).lost;
-        let lost = [("window_not_kept", self.relay.figures().lost()), ("window_not_recorded", recordings)];
+        let figures = self.relay.figures();
+        let lost = [
+            ("window_not_kept", figures.lost()),
+            ("window_not_recorded", recordings),
+            // Also windows whose stacks were left out of their block.
+            ("profile_not_kept", figures.profiles_lost().saturating_add(self.profiles.left_out)),
+        ];
         let mut points = Vec::new();
         for ((reason, lost), before) in lost.into_iter().zip(&mut self.lost) {
             let more = lost.saturating_sub(*before);

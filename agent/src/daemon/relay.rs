@@ -68,6 +68,10 @@ pub(super) struct Figures {
     pub(super) windows: Counts,
     /// Windows that fell out of the spools of relays that have ended.
     pub(super) lost_before: u64,
+    /// Blocks of profiles in this process.
+    pub(super) profiles: Counts,
+    /// Blocks that fell out of the spools of relays that have ended.
+    pub(super) profiles_lost_before: u64,
 }
 
 impl Figures {
@@ -75,6 +79,13 @@ impl Figures {
     #[must_use]
     pub(super) const fn lost(&self) -> u64 {
         self.windows.lost.saturating_add(self.lost_before).saturating_add(self.sink.spool.dropped.total())
+    }
+
+    /// Blocks of profiles that are lost for good, here or in a spool.
+    #[must_use]
+    pub(super) const fn profiles_lost(&self) -> u64 {
+        let spool = self.sink.profiles.dropped.total();
+        self.profiles.lost.saturating_add(self.profiles_lost_before).saturating_add(spool)
     }
 }
 
@@ -87,7 +98,13 @@ pub(super) struct RelayHandle {
 impl RelayHandle {
     /// Passes on a window.
     pub(super) fn window(&self, window: NewWindow) {
-        lock(&self.shared.outbox).window(window);
+        lock(&self.shared.outbox).window(Stream::Metrics, window);
+        self.shared.wake.notify_one();
+    }
+
+    /// Passes on a block of a profile.
+    pub(super) fn profile(&self, block: NewWindow) {
+        lock(&self.shared.outbox).window(Stream::Profile, block);
         self.shared.wake.notify_one();
     }
 
@@ -118,8 +135,11 @@ impl RelayHandle {
     /// The newest figures.
     #[must_use]
     pub(super) fn figures(&self) -> Figures {
-        let windows = lock(&self.shared.outbox).counts(Stream::Metrics);
-        Figures { windows, ..lock(&self.shared.figures).clone() }
+        let (windows, profiles) = {
+            let outbox = lock(&self.shared.outbox);
+            (outbox.counts(Stream::Metrics), outbox.counts(Stream::Profile))
+        };
+        Figures { windows, profiles, ..lock(&self.shared.figures).clone() }
     }
 }
 
@@ -298,14 +318,18 @@ fn wait_for(mut ready: oneshot::Receiver<Result<Ready, String>>) -> anyhow::Resu
     }
 }
 
+fn is_stream(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The first message of a relay.
 fn first(message: FromRelay) -> Result<Result<Ready, String>, Broken> {
     match message {
         // A number from which windows can be counted for ever, in a stream whose name goes into topics and line protocol.
         FromRelay::Ready(ready)
-            if ready.next_seq <= u64::MAX / 2
-                && ready.windows.len() == 16
-                && ready.windows.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+            if [(&ready.windows, ready.next_seq), (&ready.profiles, ready.next_profile)]
+                .into_iter()
+                .all(|(stream, next)| is_stream(stream) && next <= u64::MAX / 2) =>
         {
             Ok(Ok(ready))
         }

@@ -25,6 +25,8 @@ pub(super) type Origin = (Stream, u64);
 /// A window that is not in the spool yet.
 #[derive(Debug)]
 pub(super) struct Waiting {
+    /// Which spool it is for.
+    pub(super) lane: usize,
     pub(super) stream: String,
     pub(super) seq: u64,
     pub(super) window: NewWindow,

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use agent_common::pair::Stream;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line;
-use agent_common::wire::topic::{self, Channel};
+use agent_common::wire::topic;
 use link::Message;
 
 use super::hand_off::Retained;
-use super::session::{DISCONNECT_TIMEOUT, Sent, Session, What, set_error};
-use super::{Status, lock};
+use super::session::{DISCONNECT_TIMEOUT, Flight, Sent, Session, What, set_error};
+use super::{Delivery, LANES, Lane, Status, lock};
 use crate::spool::WindowId;
 
 /// Time with a connection but without any acknowledgement, after which a warning is logged.
@@ -37,12 +38,15 @@ impl Session<'_> {
             hand_off.retained.insert(message.topic, Retained { payload: message.payload, origin: None });
         }
         self.send_messages();
-        if self.ready {
-            self.send_windows();
+        for lane in 0..LANES {
+            if self.flights[lane].ready {
+                self.send_windows(lane);
+            }
         }
+        let windows = &self.flights[0];
         let mut stats = lock(&self.shared.stats);
-        stats.on_their_way = self.sent.len() as u64;
-        if self.ready && !self.sent.is_empty() && self.last_ack.elapsed() > WARN_UNACKNOWLEDGED_AFTER {
+        stats.on_their_way = windows.sent.len() as u64;
+        if windows.ready && !windows.sent.is_empty() && self.last_ack.elapsed() > WARN_UNACKNOWLEDGED_AFTER {
             stats.error_kind = Some("unacknowledged".into());
             stats.error = Some(format!(
                 "broker {}: no server acknowledges windows (does `agent serve` run? for other consumers set delivery = \
@@ -71,7 +75,7 @@ impl Session<'_> {
                 match what {
                     What::Retained(topic, _) => hand_off.unsent.push_front(topic),
                     What::Message(outgoing) => hand_off.messages.push_front(outgoing),
-                    What::Window(_) | What::Goodbye => {}
+                    What::Window(..) | What::Goodbye => {}
                 }
                 return;
             }
@@ -81,44 +85,55 @@ impl Session<'_> {
         }
     }
 
-    fn send_windows(&mut self) {
+    fn send_windows(&mut self, lane: usize) {
         let now = Instant::now();
         // Windows that the spool has dropped are no longer in flight.
         let gone: Vec<WindowId> = {
-            let spool = lock(&self.shared.spool);
-            self.sent.keys().filter(|id| !spool.contains(**id)).copied().collect()
+            let spool = lock(&self.shared.lanes[lane].spool);
+            self.flights[lane].sent.keys().filter(|id| !spool.contains(**id)).copied().collect()
         };
         for id in gone {
-            if let Some(sent) = self.sent.remove(&id) {
-                self.sent_bytes -= sent.bytes;
-            }
+            self.flights[lane].land(id);
         }
-        let late: Vec<WindowId> = self
+        let late: Vec<WindowId> = self.flights[lane]
             .sent
             .iter()
             .filter(|(_, sent)| now >= sent.at + self.resend_after(sent.times))
             .map(|(id, _)| *id)
             .collect();
+        let of_windows = u64::from(lane == 0);
         for id in late {
-            if !self.send_window(id, now) {
+            if !self.send_window(lane, id, now) {
                 return;
             }
-            lock(&self.shared.stats).resent += 1;
+            lock(&self.shared.stats).resent += of_windows;
         }
-        while self.sent.len() < self.shared.config.window.max(1)
-            && (self.sent_bytes < self.shared.config.window_bytes || self.sent.is_empty())
-        {
-            let Some(id) = lock(&self.shared.spool).next_not_in(&self.sent) else { return };
-            if !self.send_window(id, now) {
+        let most = self.most_in_flight(lane);
+        loop {
+            let Flight { sent, bytes, .. } = &self.flights[lane];
+            if sent.len() >= most || (*bytes >= self.shared.config.window_bytes && !sent.is_empty()) {
                 return;
             }
-            lock(&self.shared.stats).published += u64::from(self.sent.get(&id).is_some_and(|s| s.times == 1));
+            let Some(id) = lock(&self.shared.lanes[lane].spool).next_not_in(sent) else { return };
+            if !self.send_window(lane, id, now) {
+                return;
+            }
+            let first = self.flights[lane].sent.get(&id).is_some_and(|sent| sent.times == 1);
+            lock(&self.shared.stats).published += of_windows * u64::from(first);
         }
     }
 
+    /// Windows that may be on their way. Older servers know of no streams but metrics: as long as none has said what it
+    /// has of another one, one block at a time is sent, ever more rarely.
+    fn most_in_flight(&self, lane: usize) -> usize {
+        let answered = self.flights[lane].heard || self.shared.config.delivery == Delivery::Broker;
+        if lane == 0 || answered { self.shared.config.window.max(1) } else { 1 }
+    }
+
     /// `false` when the link takes no more for now.
-    fn send_window(&mut self, id: WindowId, now: Instant) -> bool {
-        let Some(stored) = lock(&self.shared.spool).read(id) else { return true };
+    fn send_window(&mut self, lane: usize, id: WindowId, now: Instant) -> bool {
+        let Lane { stream, spool } = &self.shared.lanes[lane];
+        let Some(stored) = lock(spool).read(id) else { return true };
         let head = WindowHead {
             host: self.shared.config.host.clone(),
             stream: stored.stream,
@@ -127,17 +142,18 @@ impl Session<'_> {
             span_ns: stored.window.span.0,
             end: stored.window.end,
         };
-        let mut payload = line::encode(&[head.to_point()]);
-        payload.push_str(&stored.window.lines);
+        let mut payload = line::encode(&[head.to_point()]).into_bytes();
+        payload.extend_from_slice(&stored.window.body);
         let bytes = payload.len();
-        let topic = topic::of(&self.shared.config.host, &Channel::Metrics);
-        if self.link.publish(Message { topic, payload: payload.into_bytes(), retain: false }).is_err() {
+        let topic = topic::of(&self.shared.config.host, &stream.channel());
+        if self.link.publish(Message { topic, payload, retain: false }).is_err() {
             return false;
         }
-        self.unnumbered.push_back(What::Window(id));
-        let sent = self.sent.entry(id).or_insert(Sent { at: now, times: 0, bytes });
+        self.unnumbered.push_back(What::Window(lane, id));
+        let flight = &mut self.flights[lane];
+        let sent = flight.sent.entry(id).or_insert(Sent { at: now, times: 0, bytes });
         if sent.times == 0 {
-            self.sent_bytes += bytes;
+            flight.bytes += bytes;
         }
         sent.at = now;
         sent.times += 1;
@@ -159,7 +175,9 @@ impl Session<'_> {
             && quiet
             && self.unnumbered.is_empty()
             && self.unacked.is_empty()
-            && lock(&self.shared.spool).is_empty();
+            && self.shared.lanes.iter().zip(&self.flights).all(|(lane, flight)| {
+                lane.stream != Stream::Metrics && !flight.heard || lock(&lane.spool).is_empty()
+            });
         if !self.goodbye_sent && (all_gone || late) {
             let offline = Status {
                 state: "offline",

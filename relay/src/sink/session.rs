@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use agent_common::pair::SinkFigures;
 use agent_common::wire::stored::Stored;
-use agent_common::wire::topic::{self, Channel};
+use agent_common::wire::topic;
 use link::{Backoff, Event, Failure, FailureKind, Link, Received};
 
 use super::hand_off::{Origin, Outgoing};
-use super::{Delivery, Shared, lock};
+use super::{Delivery, LANES, Shared, lock};
 use crate::spool::WindowId;
 
 /// Longest wait before an unacknowledged window is sent again.
@@ -68,7 +68,7 @@ pub(super) fn set_error(stats: &mut SinkFigures, failure: Option<&Failure>) {
 
 /// What was given to the link.
 pub(super) enum What {
-    Window(WindowId),
+    Window(usize, WindowId),
     Retained(String, Option<Origin>),
     Message(Outgoing),
     Goodbye,
@@ -81,17 +81,37 @@ pub(super) struct Sent {
     pub(super) bytes: usize,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "steps that are reached independently of each other")]
+/// The windows of one stream that are on their way.
+pub(super) struct Flight {
+    /// Where the server says what it has stored.
+    pub(super) stored_topic: String,
+    /// Windows may be sent: the subscription to that topic stands.
+    pub(super) ready: bool,
+    /// A server has said something there.
+    pub(super) heard: bool,
+    /// Windows that are not acknowledged for good.
+    pub(super) sent: BTreeMap<WindowId, Sent>,
+    /// Bytes of these.
+    pub(super) bytes: usize,
+}
+
+impl Flight {
+    /// The window is on its way no longer.
+    pub(super) fn land(&mut self, id: WindowId) {
+        if let Some(sent) = self.sent.remove(&id) {
+            self.bytes -= sent.bytes;
+        }
+    }
+}
+
 pub(super) struct Session<'a> {
     pub(super) shared: &'a Shared,
     pub(super) link: Link,
-    pub(super) stored_topic: String,
     pub(super) connected: bool,
-    /// Windows may be sent: the subscription to `stored` stands.
-    pub(super) ready: bool,
-    /// Windows that are not acknowledged for good.
-    pub(super) sent: BTreeMap<WindowId, Sent>,
-    pub(super) sent_bytes: usize,
+    /// One a stream that has a spool.
+    pub(super) flights: [Flight; LANES],
+    /// Subscriptions of these that are not answered, in order.
+    subscribing: VecDeque<usize>,
     /// Given to the link, packet id not known yet, in order.
     pub(super) unnumbered: VecDeque<What>,
     /// Not yet acknowledged by the broker, by packet id.
@@ -118,14 +138,19 @@ impl Drop for Session<'_> {
 impl<'a> Session<'a> {
     fn new(shared: &'a Shared, link: Link) -> Self {
         let now = Instant::now();
+        let flights = shared.lanes.each_ref().map(|lane| Flight {
+            stored_topic: topic::stored(&shared.config.host, &lane.stream.channel()),
+            ready: false,
+            heard: false,
+            sent: BTreeMap::new(),
+            bytes: 0,
+        });
         Self {
             shared,
             link,
-            stored_topic: topic::of(&shared.config.host, &Channel::Stored),
             connected: false,
-            ready: false,
-            sent: BTreeMap::new(),
-            sent_bytes: 0,
+            flights,
+            subscribing: VecDeque::new(),
             unnumbered: VecDeque::new(),
             unacked: HashMap::new(),
             last_ack: now,
@@ -163,7 +188,7 @@ impl<'a> Session<'a> {
         if self.connected {
             at = at.min(self.next_status);
         }
-        for sent in self.sent.values() {
+        for sent in self.flights.iter().flat_map(|flight| flight.sent.values()) {
             at = at.min(sent.at + self.resend_after(sent.times));
         }
         if let Some(deadline) = lock(&self.shared.hand_off).closing {
@@ -188,8 +213,13 @@ impl<'a> Session<'a> {
                 self.last_ack = Instant::now();
                 match self.shared.config.delivery {
                     // At each connection: the broker does not keep the session.
-                    Delivery::Store => drop(self.link.subscribe(&self.stored_topic)),
-                    Delivery::Broker => self.on_ready(backoff),
+                    Delivery::Store => {
+                        for (lane, flight) in self.flights.iter().enumerate() {
+                            let _ = self.link.subscribe(&flight.stored_topic);
+                            self.subscribing.push_back(lane);
+                        }
+                    }
+                    Delivery::Broker => (0..LANES).for_each(|lane| self.on_ready(lane, backoff)),
                 }
                 {
                     let mut hand_off = lock(&self.shared.hand_off);
@@ -200,12 +230,22 @@ impl<'a> Session<'a> {
                 stats.connections += 1;
                 set_error(&mut stats, None);
             }
-            Event::Subscribed { refused: false } => self.on_ready(backoff),
-            Event::Subscribed { refused: true } => {
-                return Err(Failure {
-                    kind: FailureKind::Credentials,
-                    text: format!("the broker does not allow to subscribe to {}", self.stored_topic),
-                });
+            Event::Subscribed { refused } => {
+                let lane = self.subscribing.pop_front().unwrap_or_default();
+                let topic = &self.flights[lane].stored_topic;
+                match (refused, lane) {
+                    (false, _) => self.on_ready(lane, backoff),
+                    (true, 0) => {
+                        return Err(Failure {
+                            kind: FailureKind::Credentials,
+                            text: format!("the broker does not allow to subscribe to {topic}"),
+                        });
+                    }
+                    // Access lists of former versions do not name it.
+                    (true, _) => tracing::warn!(
+                        "the broker does not allow to subscribe to {topic}: profiles wait in the spool; see deploy/mosquitto/acl"
+                    ),
+                }
             }
             Event::Received(message) => self.on_message(&message),
             Event::Sent(packet) => {
@@ -220,32 +260,35 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn on_ready(&mut self, backoff: &mut Backoff) {
-        self.ready = true;
+    fn on_ready(&mut self, lane: usize, backoff: &mut Backoff) {
+        self.flights[lane].ready = true;
+        if lane > 0 {
+            return;
+        }
         backoff.succeeded();
         tracing::info!(broker = %lock(&self.shared.broker).url, "connected");
     }
 
     fn on_message(&mut self, message: &Received) {
-        if message.topic() != self.stored_topic {
-            return;
-        }
+        let lane = self.flights.iter().position(|flight| flight.stored_topic == message.topic());
+        let Some(lane) = lane else { return };
         let Ok(stored) = serde_json::from_slice::<Stored>(message.payload()) else {
             tracing::warn!(topic = message.topic(), "a `stored` message is not valid JSON");
             return;
         };
-        let acked = lock(&self.shared.spool).ack(&stored.stream, stored.to_set().ranges());
+        self.flights[lane].heard = true;
+        let acked = lock(&self.shared.lanes[lane].spool).ack(&stored.stream, stored.to_set().ranges());
         for id in acked {
-            self.let_go(id);
+            self.let_go(lane, id);
         }
         self.shared.acknowledge_released();
     }
 
     fn on_broker_ack(&mut self, packet: u16) {
         match self.unacked.remove(&packet) {
-            Some(What::Window(id)) if self.shared.config.delivery == Delivery::Broker => {
-                lock(&self.shared.spool).ack_one(id);
-                self.let_go(id);
+            Some(What::Window(lane, id)) if self.shared.config.delivery == Delivery::Broker => {
+                lock(&self.shared.lanes[lane].spool).ack_one(id);
+                self.let_go(lane, id);
                 self.shared.acknowledge_released();
             }
             Some(What::Retained(topic, origin)) => {
@@ -260,14 +303,14 @@ impl<'a> Session<'a> {
             }
             Some(What::Message(outgoing)) => self.shared.acknowledge(outgoing.origin),
             Some(What::Goodbye) => self.goodbye_acked = true,
-            Some(What::Window(_)) | None => {}
+            Some(What::Window(..)) | None => {}
         }
     }
 
-    fn let_go(&mut self, id: WindowId) {
-        self.last_ack = Instant::now();
-        if let Some(sent) = self.sent.remove(&id) {
-            self.sent_bytes -= sent.bytes;
+    fn let_go(&mut self, lane: usize, id: WindowId) {
+        if lane == 0 {
+            self.last_ack = Instant::now();
         }
+        self.flights[lane].land(id);
     }
 }

@@ -4,7 +4,7 @@
 //! header  "S7SPOOL1" | stream (16 hex digits) | first_seq u64 | crc32 of these u32 | 0 u32          40 bytes
 //! record  "WNDW" | body_len u32 | seq u64 | end_ns u64 | span_ns u64 | points u64
 //!         | crc32 of the body u32 | crc32 of these u32                                              48 bytes
-//!         body (line protocol without the head line)
+//!         body (line protocol, or a packed block; without the head line)
 //! ```
 //! All integers are little-endian. The record's head has its own checksum, so that a rotten body costs one
 //! window and not the rest of the file.
@@ -182,11 +182,8 @@ pub(super) fn write(file: &File, at: u64, head: &RecordHead, body: &[u8]) -> io:
 }
 
 /// Reads a body and checks it. `Ok(None)`: it is not what was written.
-pub(super) fn read_body(file: &File, at: u64, head: &RecordHead) -> io::Result<Option<String>> {
+pub(super) fn read_body(file: &File, at: u64, head: &RecordHead) -> io::Result<Option<Vec<u8>>> {
     let mut body = vec![0; head.body_len as usize];
     file.read_exact_at(&mut body, at + RECORD_BYTES)?;
-    if crc32fast::hash(&body) != head.body_crc {
-        return Ok(None);
-    }
-    Ok(String::from_utf8(body).ok())
+    Ok((crc32fast::hash(&body) == head.body_crc).then_some(body))
 }

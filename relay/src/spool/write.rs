@@ -43,9 +43,9 @@ impl Spool {
     ///
     /// An `Err` means that this window is lost, and counted.
     pub fn append(&mut self, stream: &str, seq: u64, window: &NewWindow) -> Result<Taken, SpoolError> {
-        if window.lines.len() > segment::MAX_BODY_BYTES {
+        if window.body.len() > segment::MAX_BODY_BYTES {
             self.stats.dropped.too_large += 1;
-            return Err(SpoolError::TooLarge { bytes: window.lines.len() });
+            return Err(SpoolError::TooLarge { bytes: window.body.len() });
         }
         self.write_to(stream)?;
         if seq < self.streams[self.stream as usize].next_seq {
@@ -53,14 +53,14 @@ impl Spool {
             return Ok(Taken::Duplicate);
         }
         self.newest = self.newest.max(window.end);
-        self.make_room(segment::RECORD_BYTES + window.lines.len() as u64);
+        self.make_room(segment::RECORD_BYTES + window.body.len() as u64);
         let head = RecordHead {
             seq,
             end: window.end,
             span: window.span,
             points: window.points,
-            body_len: window.lines.len() as u32,
-            body_crc: crc32fast::hash(window.lines.as_bytes()),
+            body_len: window.body.len() as u32,
+            body_crc: crc32fast::hash(&window.body),
         };
         let taken = match self.append_to_disk(head, window) {
             Ok(()) => Taken::Disk,
@@ -100,7 +100,7 @@ impl Spool {
         // SANITY: `rotate` has just set it, or it was there.
         let number = self.active.expect("there is an active segment");
         let segment = self.segments.get_mut(&number).expect("the active segment is in the map");
-        let written = segment::write(&segment.file, segment.len, &head, window.lines.as_bytes())
+        let written = segment::write(&segment.file, segment.len, &head, &window.body)
             .map_err(refused("write", &segment.path))?;
         let at = segment.len;
         segment.len += written;
@@ -117,7 +117,7 @@ impl Spool {
 
     /// `false`: it does not fit there either.
     fn append_to_memory(&mut self, head: RecordHead, window: &NewWindow) -> bool {
-        while self.memory_bytes + window.lines.len() > MEMORY_BYTES {
+        while self.memory_bytes + window.body.len() > MEMORY_BYTES {
             let oldest =
                 self.kept.iter().find(|(_, k)| matches!(k.place, Place::Memory(_))).map(|(id, _)| *id);
             self.stats.dropped.disk_full += 1;
@@ -131,9 +131,9 @@ impl Spool {
                 tracing::warn!(%error, "cannot remove the spool's note of its stream");
             }
         }
-        self.memory_bytes += window.lines.len();
+        self.memory_bytes += window.body.len();
         let id = WindowId { stream: self.stream, seq: head.seq };
-        self.kept.insert(id, Kept { head, place: Place::Memory(window.lines.clone().into()) });
+        self.kept.insert(id, Kept { head, place: Place::Memory(window.body.clone().into()) });
         true
     }
 
@@ -175,8 +175,8 @@ impl Spool {
     pub(super) fn forget(&mut self, id: WindowId) {
         let Some(kept) = self.kept.remove(&id) else { return };
         match kept.place {
-            Place::Memory(lines) => {
-                self.memory_bytes -= lines.len();
+            Place::Memory(body) => {
+                self.memory_bytes -= body.len();
                 self.released.push(id.seq);
             }
             Place::Disk { segment, .. } => {

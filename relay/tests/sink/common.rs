@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use agent_common::pair::SinkFigures;
+use agent_common::pair::{SinkFigures, Stream};
 use agent_common::settings::BrokerAccess;
 use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::{self, Point};
@@ -43,7 +43,7 @@ pub(crate) fn window(processes: u64) -> NewWindow {
                 .field("fds", 17_u64)
         })
         .collect();
-    NewWindow { end, span: DurNs(1_000_000_000), points: processes, lines: line::encode(&points) }
+    NewWindow { end, span: DurNs(1_000_000_000), points: processes, body: line::encode(&points).into_bytes() }
 }
 
 /// A sink and the numbers of the windows that it is given.
@@ -57,8 +57,14 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn publish_window(&self, mut window: NewWindow) {
         // A collector writes in its own name alone: another one is refused.
-        window.lines = window.lines.replace("host=web-1", &format!("host={}", self.host));
-        self.inner.publish_window(&self.stream, self.next.fetch_add(1, Ordering::Relaxed), window);
+        let lines = String::from_utf8(window.body).expect("lines");
+        window.body = lines.replace("host=web-1", &format!("host={}", self.host)).into_bytes();
+        self.inner.publish_window(
+            Stream::Metrics,
+            &self.stream,
+            self.next.fetch_add(1, Ordering::Relaxed),
+            window,
+        );
     }
 
     pub(crate) fn close(self, deadline: Duration) -> Result<SinkFigures, SpoolError> {
@@ -79,7 +85,8 @@ pub(crate) fn start_sink(config: MqttConfig, dir: &Path) -> Sink {
     let (stream, next) = spool.next();
     let (stream, next) = (stream.to_owned(), AtomicU64::new(next));
     let host = config.host.clone();
-    Sink { inner: MqttSink::start(config, spool).expect("sink"), host, stream, next }
+    let profiles = Spool::open(&dir.join(format!("profiles-{host}")), Limits::default()).expect("spool");
+    Sink { inner: MqttSink::start(config, [spool, profiles]).expect("sink"), host, stream, next }
 }
 
 /// Windows in the embedded store below this directory, by its own count of distinct (host, stream, number).

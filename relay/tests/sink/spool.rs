@@ -16,7 +16,12 @@ fn window(n: u64, bytes: usize) -> NewWindow {
     let mut lines = format!("m n={n}i {n}\n");
     lines.push_str(&"#".repeat(bytes.saturating_sub(lines.len() + 1)));
     lines.push('\n');
-    NewWindow { end: UnixNs(n * 1_000_000_000), span: DurNs(1_000_000_000), points: 1, lines }
+    NewWindow {
+        end: UnixNs(n * 1_000_000_000),
+        span: DurNs(1_000_000_000),
+        points: 1,
+        body: lines.into_bytes(),
+    }
 }
 
 /// A spool that is given windows with the numbers that come next.

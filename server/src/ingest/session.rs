@@ -1,5 +1,6 @@
 //! One connection of the ingester: subscribes, receives, writes, acknowledges, says goodbye.
 
+mod profiles;
 mod receive;
 mod write;
 
@@ -122,7 +123,8 @@ impl<'a> Session<'a> {
                 // At each connection, whether or not the broker remembers: subscribing twice does no harm.
                 // Each of a group takes all alerts and reports: the stores know them by their identity.
                 let others = [Channel::Status, Channel::Alert, Channel::Report].map(|c| topic::filter(&c));
-                for filter in std::iter::once(&metrics).chain(&others) {
+                let profiles = self.ingest.profiles.as_ref().map(|_| topic::filter(&Channel::Profile));
+                for filter in std::iter::once(&metrics).chain(&others).chain(&profiles) {
                     let _ = self.link.subscribe(filter);
                     self.subscribing += 1;
                 }
@@ -131,7 +133,7 @@ impl<'a> Session<'a> {
             }
             Event::Subscribed { refused } => {
                 if refused {
-                    let text = "the broker does not allow the ingester to subscribe to metrics, status, alerts and reports"
+                    let text = "the broker does not allow the ingester to subscribe to metrics, status, alerts, reports and profiles"
                         .to_owned();
                     return Err(Failure { kind: FailureKind::Credentials, text });
                 }
@@ -165,7 +167,7 @@ impl<'a> Session<'a> {
         while let Some(entry) = self.work.to_tell.first_entry() {
             // SANITY: strings and numbers only.
             let payload = serde_json::to_vec(entry.get()).expect("ranges are JSON");
-            let topic = topic::of(&entry.key().0, &Channel::Stored);
+            let topic = entry.key().0.clone();
             if self.link.publish(Message { topic, payload, retain: true }).is_err() {
                 break;
             }

@@ -123,6 +123,14 @@ pub struct IngestStats {
     pub points: u64,
     /// Messages of alerts and reports that are new in the store.
     pub notes: u64,
+    /// Blocks of profiles new in their store.
+    pub profiles: u64,
+    /// Blocks that were there already.
+    pub profile_duplicates: u64,
+    /// Blocks that their store did not take: the relays send them again.
+    pub profile_failures: u64,
+    /// What is wrong with the profiles' store now, in one line.
+    pub profile_error: Option<String>,
     /// Lines left out of windows because they were malformed.
     pub malformed_lines: u64,
     /// Points that the store will never take.

@@ -8,6 +8,7 @@ pub mod embedded;
 mod error;
 pub mod influx;
 mod note;
+pub mod profiles;
 mod window;
 
 use std::time::Duration;

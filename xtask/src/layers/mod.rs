@@ -61,7 +61,18 @@ const LAYERS: [(&str, &[&str]); 4] = [
     ),
     (
         "profile",
-        &["coverage", "frame", "names", "options", "sample", "interpreted", "timeline", "fold", "brief"],
+        &[
+            "coverage",
+            "frame",
+            "names",
+            "options",
+            "sample",
+            "interpreted",
+            "timeline",
+            "fold",
+            "brief",
+            "block",
+        ],
     ),
     (
         "flamegraphs",

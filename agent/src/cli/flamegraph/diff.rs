@@ -40,23 +40,61 @@ pub(super) struct DiffArgs {
     absolute: bool,
 
     /// Functions in the table
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 15)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = ROWS)]
     rows: usize,
 }
 
+/// How a difference is written.
+#[derive(Debug)]
+pub(super) struct Shown<'a> {
+    /// What the profile before is called.
+    pub(super) old: String,
+    /// What the one after it is called.
+    pub(super) new: String,
+    /// File, or `-`.
+    pub(super) output: &'a Path,
+    /// Its permissions.
+    pub(super) mode: OutputMode,
+    /// Weights as they are.
+    pub(super) absolute: bool,
+    /// Functions in the table.
+    pub(super) rows: usize,
+}
+
+/// Functions in the table if none says how many.
+pub(super) const ROWS: usize = 15;
+
 pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
     let (before, after) = (open(&args.before)?, open(&args.after)?);
-    let plain = Difference::new(&before, &after);
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let shown = Shown {
+        old: name(&args.before),
+        new: name(&args.after),
+        output: &args.output,
+        mode: args.output_mode,
+        absolute: args.absolute,
+        rows: args.rows,
+    };
+    write(context, &before, &after, &shown)
+}
+
+/// Writes the picture, and the table of what changed most.
+pub(super) fn write(
+    context: &Context,
+    before: &Folded,
+    after: &Folded,
+    args: &Shown<'_>,
+) -> anyhow::Result<()> {
+    let plain = Difference::new(before, after);
     let mut changes = plain.changes();
     changes.retain(|change| change.points().abs() >= MIN_CHANGE_PCT_POINTS);
     let difference = if args.absolute { plain } else { plain.normalized() };
-    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let (old, new) = (name(&args.before), name(&args.after));
+    let Shown { old, new, .. } = args;
     let options = SvgOptions {
         title: format!("{new} against {old}"),
         subtitle: Some(format!(
             "red: more than in {old}, blue: less; {}",
-            scale(&before, &after, args.absolute)
+            scale(before, after, args.absolute)
         )),
         empty_reason: Some(format!("{new} has no samples")),
         count_name: "of weight".to_owned(),
@@ -71,7 +109,7 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
     }
     let path = args.output.display();
     let cannot = || format!("cannot write {path}");
-    let mut file = output::Output::create(&args.output, args.output_mode).with_context(cannot)?;
+    let mut file = output::Output::create(args.output, args.mode).with_context(cannot)?;
     svg::write_difference(&difference, &options, BufWriter::new(file.file()))
         .and_then(|()| file.finish())
         .with_context(|| format!("cannot write {path}"))?;
@@ -87,7 +125,7 @@ pub(super) fn run(context: &Context, args: &DiffArgs) -> anyhow::Result<()> {
             "changes": rows.collect::<Vec<_>>(),
         }));
     }
-    term::complain(&format!("{path}: {}", scale(&before, &after, args.absolute)));
+    term::complain(&format!("{path}: {}", scale(before, after, args.absolute)));
     term::print(&table(context, shown))?;
     Ok(())
 }

@@ -239,6 +239,7 @@ mod tests {
             start_unix_ns: 0,
             timeline: Some(timeline),
             ended_early: None,
+            when: None,
         }
     }
 

@@ -44,11 +44,15 @@ pub(super) fn title(profile: &Profile) -> String {
         Mode::Wakers => "Waits and who ended them",
     };
     let comm = profile.comm.as_deref().map(term::clean);
-    match (profile.target, comm) {
+    let subject = match (profile.target, comm) {
         (Target::Pid(pid), Some(comm)) => format!("{what} of {comm} ({pid})"),
         (Target::Pid(pid), None) => format!("{what} of process {pid}"),
         (Target::All, Some(comm)) => format!("{what} of {comm} and what it started"),
         (Target::All, None) => format!("{what} of all processes"),
+    };
+    match &profile.when {
+        Some(when) => format!("{subject}, {}", term::clean(when)),
+        None => subject,
     }
 }
 

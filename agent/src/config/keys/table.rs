@@ -153,10 +153,16 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("spool.max_bytes", Kind::Bytes, "256MiB", "Disk for windows that wait for the broker", |c, v| {
-        c.spool.max_bytes = parse_bytes(v)?;
-        Ok(())
-    }),
+    key!(
+        "spool.max_bytes",
+        Kind::Bytes,
+        "256MiB",
+        "Disk for windows that wait for the broker; profiles have a quarter of it beside",
+        |c, v| {
+            c.spool.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
     key!("spool.max_age", Kind::Duration, "24h", "Age of the oldest window that waits", |c, v| {
         c.spool.max_age = parse_duration(v)?;
         Ok(())
@@ -249,6 +255,26 @@ pub static KEYS: &[Key] = &[
         "Size of the embedded store; the oldest points go first",
         |c, v| {
             c.server.max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.profile_retention",
+        Kind::Duration,
+        "7d",
+        "How long profiles are kept; evidence of alerts stays 30 days",
+        |c, v| {
+            c.server.profile_retention = parse_duration(v)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.profile_max_bytes",
+        Kind::Bytes,
+        "1GiB",
+        "Size of the store of profiles; the oldest go first",
+        |c, v| {
+            c.server.profile_max_bytes = parse_bytes(v)?;
             Ok(())
         }
     ),

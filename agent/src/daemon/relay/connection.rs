@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::pair::{
     Answer, ApiState, Decoder, Frame, FrameError, FromRelay, Hello, MAX_TO_PRIVILEGED, MessageError,
-    Question, Ready, ToRelay, VERSION,
+    Question, Ready, Stream, ToRelay, VERSION,
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::Settings;
@@ -110,7 +110,9 @@ impl Talk {
         let started = self.started.take();
         if let (Some(_), Ok(ready)) = (&started, &ready) {
             // It is the first one: windows go on where its spool left off. Later relays go on with ours.
-            lock(&self.shared.outbox).go_on(ready.windows.clone(), ready.next_seq);
+            let mut outbox = lock(&self.shared.outbox);
+            outbox.go_on(Stream::Metrics, ready.windows.clone(), ready.next_seq);
+            outbox.go_on(Stream::Profile, ready.profiles.clone(), ready.next_profile);
         }
         let failed = ready.as_ref().err().cloned();
         if let Some(started) = started {
@@ -135,6 +137,9 @@ impl Talk {
         figures.connected = false;
         figures.lost_before = figures.lost_before.saturating_add(figures.sink.spool.dropped.total());
         figures.sink.spool.dropped = agent_common::pair::Dropped::default();
+        let profiles = figures.sink.profiles.dropped.total();
+        figures.profiles_lost_before = figures.profiles_lost_before.saturating_add(profiles);
+        figures.sink.profiles.dropped = agent_common::pair::Dropped::default();
         ended
     }
 

@@ -110,8 +110,10 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
         retention: Retention {
             written_s: settings.retention_1s.as_secs(),
             ten_seconds_s: settings.retention_10s.as_secs(),
-            days: u32::try_from(settings.retention.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX),
+            days: days(settings.retention),
             max_bytes: settings.max_bytes,
+            profile_days: days(settings.profile_retention),
+            profile_max_bytes: settings.profile_max_bytes,
         },
         ingest: IngestConfig { group: settings.ingest_group.clone(), client_id: settings.ingest_id.clone() },
         http: http(config)?,
@@ -146,6 +148,11 @@ fn http(config: &Config) -> anyhow::Result<Http> {
         lookback: http.lookback,
         certificate,
     })
+}
+
+/// Whole days, a part of one as one.
+fn days(time: std::time::Duration) -> u32 {
+    u32::try_from(time.as_secs().div_ceil(24 * 3600)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::acks::Ticket;
 use super::super::{HOSTS, HostStatus, Pending, Rejected, now};
 use super::Session;
+use crate::store::profiles::{Message as Profile, MessageError};
 use crate::store::{Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
 
 /// Largest status that is kept.
@@ -33,6 +34,10 @@ impl Session<'_> {
             Channel::Status => {
                 let host = topic.host.into_owned();
                 self.on_status(host, received, ticket);
+            }
+            Channel::Profile => {
+                let host = topic.host.into_owned();
+                self.on_profile(&host, received, ticket);
             }
             Channel::Alert | Channel::Report => {
                 let host = topic.host.into_owned();
@@ -80,6 +85,30 @@ impl Session<'_> {
         if let Some(older) = self.work.push(Pending { window, bytes, ticket }) {
             self.acks.done(older);
         }
+    }
+
+    fn on_profile(&mut self, host: &str, received: &Received, ticket: Ticket) {
+        let bytes = received.payload().len();
+        if self.ingest.profiles.is_none() || bytes == 0 {
+            return self.acks.done(ticket);
+        }
+        if self.is_full(bytes) {
+            return self.shed();
+        }
+        let profile = match Profile::from_payload(received.payload()) {
+            Ok(profile) => profile,
+            Err(e @ MessageError::TooLarge) => {
+                return self.reject(received, ticket, |r| &mut r.too_large, &e);
+            }
+            Err(e @ (MessageError::Head(_) | MessageError::NoHead)) => {
+                return self.reject(received, ticket, |r| &mut r.head, &e);
+            }
+            Err(e) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+        };
+        if profile.head.host != host {
+            return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
+        }
+        self.work.push_profile(profile, bytes, ticket);
     }
 
     /// A window ends before it is sent: one that ends later than now is of a host whose clock is ahead.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
+use agent_common::wire::topic::{self, Channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::super::acks::Ticket;
 use super::super::{HOSTS, Pending, StreamState, now};
 use super::Session;
+use super::profiles::Profiles;
 use crate::store::{Note, Store, StoreError, Window, Written};
 
 /// Pause after a store error without a retry time: a person must act, so frequent retries are of no use.
@@ -28,6 +30,8 @@ pub(super) struct Outcome {
     refused_notes: u64,
     /// What the store has of the streams in the batch.
     stored: Vec<(String, Stored)>,
+    /// What became of the profiles.
+    profiles: Profiles,
 }
 
 impl Session<'_> {
@@ -38,8 +42,14 @@ impl Session<'_> {
         }
         let batch = self.work.take_batch(&self.ingest.options);
         let notes = self.work.take_notes();
+        let (profiles, tickets) = self.work.take_profiles();
         let store = Arc::clone(&self.ingest.store);
-        self.writing = Some(tokio::task::spawn_blocking(move || write_batch(&*store, batch, notes)));
+        let profile_store = self.ingest.profiles.clone();
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            // First: evidence must not wait for a store that is away.
+            let profiles = Profiles::write(profile_store.as_deref(), &profiles, tickets, &notes);
+            Outcome { profiles, ..write_batch(&*store, batch, notes) }
+        }));
     }
 
     pub(super) async fn finish_write(&mut self) -> Option<Outcome> {
@@ -50,7 +60,8 @@ impl Session<'_> {
     }
 
     pub(super) fn on_outcome(&mut self, outcome: Outcome) {
-        let Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored } = outcome;
+        let Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored, profiles } = outcome;
+        self.on_profiles(profiles);
         match result {
             Ok(written) => {
                 self.count(&batch, &written, &hopeless);
@@ -134,7 +145,7 @@ impl Session<'_> {
                 stats.streams.insert(name, standing);
             }
         }
-        self.work.to_tell.insert(key, stored);
+        self.work.to_tell.insert((topic::stored(&key.0, &Channel::Metrics), key.1), stored);
     }
 }
 
@@ -218,5 +229,6 @@ fn write_batch(store: &dyn Store, batch: Vec<Pending>, mut notes: Vec<(Note, Tic
         .zip(rest)
         .map(|(window, (bytes, ticket))| Pending { window, bytes, ticket })
         .collect();
-    Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored }
+    let profiles = Profiles::default();
+    Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored, profiles }
 }

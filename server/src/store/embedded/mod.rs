@@ -47,6 +47,7 @@ pub use export::{Export, ExportError, Exported};
 pub use info::{Held, Info};
 pub use notes::StoredReport;
 pub use read::{Counts, Reader, Sample, Selection, Series, Step, Tags};
+pub(in crate::store) use schema::{damaged, error as sqlite_error, pragma};
 pub use view::View;
 
 use self::catalogue::{Catalogue, Counted};

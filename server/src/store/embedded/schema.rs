@@ -190,7 +190,10 @@ fn open_with(path: &Path, what: &str, flags: OpenFlags) -> Result<Connection, St
     }
 }
 
-pub(super) fn pragma<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
+pub(in crate::store) fn pragma<T: rusqlite::types::FromSql>(
+    conn: &Connection,
+    name: &str,
+) -> rusqlite::Result<T> {
     conn.pragma_query_value(None, name, |row| row.get(0))
 }
 
@@ -199,12 +202,12 @@ fn foreign(path: &Path, what: &str) -> StoreError {
 }
 
 /// Damaged bytes inside the database.
-pub(super) fn damaged(path: &Path, source: Damaged) -> StoreError {
+pub(in crate::store) fn damaged(path: &Path, source: Damaged) -> StoreError {
     StoreError::Corrupt { what: format!("{} is damaged", path.display()), source: Some(source.into()) }
 }
 
 /// What an error of SQLite means for the caller. The time to wait is filled in by the store.
-pub(super) fn error(operation: &str, path: &Path, source: rusqlite::Error) -> StoreError {
+pub(in crate::store) fn error(operation: &str, path: &Path, source: rusqlite::Error) -> StoreError {
     let retry_after = Duration::from_secs(1);
     let what = format!("{operation} {}", path.display());
     let (code, extended) = match &source {

@@ -25,7 +25,7 @@ fn settings() -> Settings {
 }
 
 fn window(bytes: usize) -> NewWindow {
-    NewWindow { end: UnixNs(1), span: DurNs(1), points: 1, lines: "x".repeat(bytes) }
+    NewWindow { end: UnixNs(1), span: DurNs(1), points: 1, body: vec![b'x'; bytes] }
 }
 
 /// The relay's end of a connection to a daemon.
@@ -63,7 +63,14 @@ impl Relay {
 
     async fn is_ready(&mut self, windows: &str, next_seq: u64) {
         assert!(matches!(self.receive().await, ToRelay::Hello(_)));
-        let ready = Ready { version: VERSION, windows: windows.to_owned(), next_seq, broker: None };
+        let ready = Ready {
+            version: VERSION,
+            windows: windows.to_owned(),
+            next_seq,
+            profiles: "0".repeat(16),
+            next_profile: 1,
+            broker: None,
+        };
         self.send(&FromRelay::Ready(ready)).await;
     }
 
@@ -108,7 +115,7 @@ async fn windows_go_to_the_relay_and_to_the_next_one_when_it_dies() {
     let shared = Arc::clone(&relay.shared);
     // Handed over while there is a relay, and while there is none.
     for _ in 0..2 {
-        lock(&shared.outbox).window(window(10));
+        lock(&shared.outbox).window(Stream::Metrics, window(10));
         shared.wake.notify_one();
     }
     let (first, second) = (relay.item().await, relay.item().await);
@@ -119,7 +126,7 @@ async fn windows_go_to_the_relay_and_to_the_next_one_when_it_dies() {
     }
     drop(relay.stream);
     relay.daemon.await.unwrap().expect("it ended");
-    lock(&shared.outbox).window(window(10));
+    lock(&shared.outbox).window(Stream::Metrics, window(10));
     let mut next = Relay::connect(&shared);
     // Its spool says what it likes: numbers of windows go on. (This test's relays are all first ones; so is the daemon's.)
     next.is_ready("0123456789abcdef", 4).await;
@@ -157,7 +164,7 @@ async fn a_huge_frame_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn an_acknowledgement_of_what_was_never_sent_ends_the_connection() {
     let mut relay = Relay::ready().await;
-    lock(&relay.shared.outbox).window(window(10));
+    lock(&relay.shared.outbox).window(Stream::Metrics, window(10));
     relay.shared.wake.notify_one();
     relay.item().await;
     relay.send(&FromRelay::Ack(Ack { stream: Stream::Metrics, ranges: vec![(1, u64::MAX)] })).await;
@@ -200,7 +207,7 @@ async fn a_relay_that_does_not_read_costs_windows_and_no_memory() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     for _ in 0..64 {
-        lock(&relay.shared.outbox).window(window(1 << 20));
+        lock(&relay.shared.outbox).window(Stream::Metrics, window(1 << 20));
         relay.shared.wake.notify_one();
         tokio::task::yield_now().await;
     }
@@ -221,7 +228,7 @@ async fn a_question_is_answered_and_the_same_not_again_at_once() {
         ToRelay::Answer(answer) => assert_eq!(*answer, Answer::Broker(BrokerAccess::new("mqtt://elsewhere"))),
         other => panic!("{other:?}"),
     }
-    lock(&relay.shared.outbox).window(window(10));
+    lock(&relay.shared.outbox).window(Stream::Metrics, window(10));
     relay.shared.wake.notify_one();
     relay.item().await;
 }
@@ -262,7 +269,7 @@ async fn a_relay_that_cannot_work_says_why() {
 #[tokio::test]
 async fn at_the_end_all_is_sent_before_the_goodbye() {
     let mut relay = Relay::ready().await;
-    (0..3).for_each(|_| lock(&relay.shared.outbox).window(window(10)));
+    (0..3).for_each(|_| lock(&relay.shared.outbox).window(Stream::Metrics, window(10)));
     *lock(&relay.shared.closing) = Some(Duration::from_secs(5));
     relay.shared.wake.notify_one();
     for seq in 1..=3 {

@@ -1,0 +1,267 @@
+//! Writing blocks, evidence and pins.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use agent_common::wire::finding::{Alert, AlertState};
+use agent_common::wire::stored::{RangeSet, Stored};
+use link::Backoff;
+use profile::block::Block;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+use super::epoch::{self, Epoch};
+use super::schema::{count_deleted, time};
+use super::{Message, Options, Written, body, retain, roll};
+
+/// Epochs whose dictionaries are in memory: the present one, and one that a spool which was away goes on with.
+const MAX_EPOCHS: usize = 2;
+/// Ranges kept of a stream.
+const MAX_RANGES: usize = 1_024;
+/// What is pinned around an alert.
+const PIN_BEFORE: Duration = Duration::from_mins(10);
+const PIN_AFTER: Duration = Duration::from_mins(5);
+/// Messages kept for [`super::super::Health::warnings`].
+const MAX_WARNINGS: usize = 8;
+
+/// The one connection that writes, and what it remembers.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    options: Options,
+    /// By start.
+    epochs: BTreeMap<i64, Epoch>,
+    clock: u64,
+    upkeep_backoff: Backoff,
+    upkeep_from: Instant,
+    warnings: VecDeque<String>,
+}
+
+impl Writer {
+    pub(super) fn new(conn: Connection, options: Options) -> Self {
+        Self {
+            conn,
+            options,
+            epochs: BTreeMap::new(),
+            clock: 0,
+            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            upkeep_from: Instant::now(),
+            warnings: VecDeque::new(),
+        }
+    }
+
+    /// What is remembered of a transaction that was rolled back is wrong: it is read again.
+    pub(super) fn forget(&mut self) {
+        self.epochs.clear();
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().cloned().collect()
+    }
+
+    pub(super) fn write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
+        let mut written = Written::default();
+        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut touched: BTreeMap<(&str, &str), RangeSet> = BTreeMap::new();
+        for Message { head, block } in messages {
+            let key = (head.host.as_str(), head.stream.as_str());
+            if !touched.contains_key(&key) {
+                touched.insert(key, load_stored(&tx, key)?);
+            }
+            if !touched.get_mut(&key).is_some_and(|stored| stored.insert(head.seq)) {
+                written.duplicates += 1;
+                continue;
+            }
+            written.blocks += 1;
+            if !block.alerts.is_empty() {
+                write_evidence(&tx, &head.host, block, self.options.pinned)?;
+                continue;
+            }
+            self.clock += 1;
+            let from = epoch::start(block.from.0);
+            if !self.epochs.contains_key(&from) {
+                if self.epochs.len() >= MAX_EPOCHS
+                    && let Some(oldest) =
+                        self.epochs.iter().min_by_key(|(_, epoch)| epoch.used).map(|(from, _)| *from)
+                {
+                    self.epochs.remove(&oldest);
+                }
+                self.epochs.insert(from, Epoch::of(&tx, block.from.0)?);
+            }
+            // SANITY: it is there, or was put there above.
+            let epoch = self.epochs.get_mut(&from).expect("a known epoch");
+            epoch.used = self.clock;
+            write_block(&tx, &head.host, block, epoch, self.options.max_nodes)?;
+        }
+        for ((host, name), mut stored) in touched {
+            stored.cut(MAX_RANGES);
+            save_stored(&tx, (host, name), &stored)?;
+        }
+        tx.commit()?;
+        Ok(written)
+    }
+
+    pub(super) fn pin(&mut self, alert: &Alert) -> rusqlite::Result<()> {
+        if alert.state == AlertState::Open {
+            pin(&self.conn, &alert.host, &alert.id, alert.opened_unix_ns, self.options.pinned)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn stored(&mut self, host: &str, stream: &str) -> rusqlite::Result<Stored> {
+        Ok(Stored::new(stream, &load_stored(&self.conn, (host, stream))?))
+    }
+
+    /// One step of rolling or deleting. What fails here is a warning: the blocks are stored.
+    pub(super) fn upkeep(&mut self, path: &Path) {
+        if Instant::now() < self.upkeep_from {
+            return;
+        }
+        match self.step() {
+            Ok(_) => self.upkeep_backoff.succeeded(),
+            Err(source) => {
+                self.forget();
+                self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
+                let text = format!("cannot roll or delete in {}: {source}", path.display());
+                tracing::warn!("{text}");
+                self.warnings.truncate(MAX_WARNINGS - 1);
+                self.warnings.push_front(text);
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
+        while self.step()? {}
+        Ok(())
+    }
+
+    /// Whether there was something to do.
+    fn step(&mut self) -> rusqlite::Result<bool> {
+        let newest: Option<i64> =
+            self.conn.query_row("SELECT max(to_ns) FROM block", [], |row| row.get(0))?;
+        let Some(newest) = newest else { return Ok(false) };
+        // A collector with a wrong clock must not have everything deleted, nor may this host's.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = time(now.as_nanos() as u64).min(newest);
+        if let Some(gone) = retain::retain(&mut self.conn, &self.options, now)? {
+            self.epochs.remove(&gone);
+            return Ok(true);
+        }
+        roll::roll(&mut self.conn, &self.options, now)
+    }
+}
+
+fn write_block(
+    tx: &Transaction<'_>,
+    host: &str,
+    block: &Block,
+    epoch: &mut Epoch,
+    max_nodes: usize,
+) -> rusqlite::Result<()> {
+    let counts = epoch.counts(block, max_nodes);
+    epoch.save(tx)?;
+    let mut counters = block.counters.clone();
+    for (name, cut) in [profile::block::CUT_SAMPLES, profile::block::CUT_WAITS].into_iter().zip(counts.cut) {
+        if cut > 0 {
+            *counters.entry(name.to_owned()).or_default() += cut;
+            count_deleted(tx, name, cut)?;
+        }
+    }
+    let samples: u64 = counts.cpu.iter().chain(&counts.waits).map(|entry| entry.samples).sum();
+    let row = Row {
+        epoch: epoch.id,
+        host,
+        from: time(block.from.0),
+        column: time(block.column.0),
+        columns: block.columns,
+        rate_hz: block.rate_hz,
+        samples: time(samples),
+        counters: serde_json::to_string(&counters).unwrap_or_default(),
+        body: body::encode(&counts.cpu, &counts.waits)?,
+    };
+    row.insert(tx)
+}
+
+/// A row of `block`.
+pub(super) struct Row<'a> {
+    pub(super) epoch: i64,
+    pub(super) host: &'a str,
+    pub(super) from: i64,
+    pub(super) column: i64,
+    pub(super) columns: u32,
+    pub(super) rate_hz: u32,
+    pub(super) samples: i64,
+    pub(super) counters: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Row<'_> {
+    pub(super) fn insert(self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        let to = self.from.saturating_add(self.column.saturating_mul(i64::from(self.columns)));
+        tx.prepare_cached(
+            "INSERT INTO block(epoch, host, from_ns, to_ns, column_ns, columns, rate_hz, samples, counters, body)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute((
+            self.epoch,
+            self.host,
+            self.from,
+            to,
+            self.column,
+            self.columns,
+            self.rate_hz,
+            self.samples,
+            self.counters,
+            self.body,
+        ))?;
+        Ok(())
+    }
+}
+
+fn write_evidence(tx: &Transaction<'_>, host: &str, block: &Block, keep: Duration) -> rusqlite::Result<()> {
+    let at = block.to().0;
+    let packed = body::pack(&block.encode())?;
+    let id: i64 = tx
+        .prepare_cached("INSERT INTO evidence(host, until_ns, body) VALUES (?, ?, ?) RETURNING id")?
+        .query_row((host, until(at, keep), packed), |row| row.get(0))?;
+    for alert in &block.alerts {
+        tx.prepare_cached("INSERT OR IGNORE INTO evidence_of(host, alert, evidence) VALUES (?, ?, ?)")?
+            .execute((host, alert, id))?;
+        pin(tx, host, alert, at, keep)?;
+    }
+    Ok(())
+}
+
+fn pin(conn: &Connection, host: &str, alert: &str, at_ns: u64, keep: Duration) -> rusqlite::Result<()> {
+    let from = at_ns.saturating_sub(PIN_BEFORE.as_nanos() as u64);
+    let to = at_ns.saturating_add(PIN_AFTER.as_nanos() as u64);
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO pin(host, alert, from_ns, to_ns, until_ns) VALUES (?, ?, ?, ?, ?)",
+    )?
+    .execute((host, alert, time(from), time(to), until(at_ns, keep)))?;
+    Ok(())
+}
+
+fn until(at_ns: u64, keep: Duration) -> i64 {
+    time(at_ns.saturating_add(keep.as_nanos() as u64))
+}
+
+fn load_stored(conn: &Connection, (host, name): (&str, &str)) -> rusqlite::Result<RangeSet> {
+    let json: Option<String> = conn
+        .prepare_cached("SELECT stored FROM stream WHERE host = ? AND name = ?")?
+        .query_row([host, name], |row| row.get(0))
+        .optional()?;
+    let ranges: Vec<(u64, u64)> =
+        json.map(|json| serde_json::from_str(&json).unwrap_or_default()).unwrap_or_default();
+    Ok(ranges.into_iter().collect())
+}
+
+fn save_stored(conn: &Connection, (host, name): (&str, &str), stored: &RangeSet) -> rusqlite::Result<()> {
+    let json = serde_json::to_string(stored.ranges()).unwrap_or_default();
+    conn.prepare_cached(
+        "INSERT INTO stream(host, name, stored) VALUES (?, ?, ?)
+         ON CONFLICT(host, name) DO UPDATE SET stored = excluded.stored",
+    )?
+    .execute((host, name, json))?;
+    Ok(())
+}
