@@ -126,7 +126,9 @@ impl Server {
             Some(path) => path.clone(),
             None => {
                 if !loaded.is_empty() {
-                    tracing::warn!("rules are evaluated over the embedded store alone: server.store is another one");
+                    tracing::warn!(
+                        "rules are evaluated over the embedded store alone: server.store is another one"
+                    );
                     loaded = Loaded::read(&config::Rules::default());
                 }
                 PathBuf::new()
@@ -179,9 +181,7 @@ impl Server {
             let closed = profiles.map_or(Ok(()), |profiles| profiles.close());
             store.close().and(closed)
         };
-        tokio::task::spawn_blocking(close)
-            .await
-            .map_err(|_| ServerError::Panic("closing the store"))??;
+        tokio::task::spawn_blocking(close).await.map_err(|_| ServerError::Panic("closing the store"))??;
         Ok(())
     }
 }

@@ -15,7 +15,10 @@ impl Alert {
             // A description may have several lines.
             let lines = |text: &str| text.split('\n').map(clean).collect::<Vec<_>>().join("\n");
             for texts in [&mut of_rule.labels, &mut of_rule.annotations] {
-                *texts = std::mem::take(texts).into_iter().map(|(name, text)| (clean(&name), lines(&text))).collect();
+                *texts = std::mem::take(texts)
+                    .into_iter()
+                    .map(|(name, text)| (clean(&name), lines(&text)))
+                    .collect();
             }
         }
         self

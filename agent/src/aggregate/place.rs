@@ -8,6 +8,8 @@ use diagnosis::window::Window;
 
 /// Stands for what is in no container and no service.
 const HOST: &str = "[host]";
+/// Digits of a container's id, as its runtime shows it.
+const SHORT_ID_DIGITS: usize = 12;
 
 /// The place of every process seen in `windows`, by process: the newest counts.
 #[must_use]

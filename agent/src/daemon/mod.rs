@@ -129,13 +129,10 @@ pub async fn run(
     let pipeline = pipeline::Pipeline::new(
         &config,
         Arc::clone(&processes),
-        handle.clone(),
-        Arc::clone(&board),
         names,
-        notifiers,
         of_rules,
         Arc::clone(&recorder.status),
-        profiles,
+        pipeline::Receivers { relay: handle.clone(), board: Arc::clone(&board), notifiers, profiles },
     );
     let pipeline = tokio::spawn(pipeline.run(daemon.history.subscribe()));
     let summary = live.then(|| tokio::spawn(summary::run(Arc::clone(&daemon), handle.clone())));

@@ -59,6 +59,15 @@ fn take_stacks(report: &mut Report, alerts: &[Alert]) {
     }
 }
 
+/// Who gets windows and alerts.
+#[derive(Debug)]
+pub(super) struct Receivers {
+    pub(super) relay: RelayHandle,
+    pub(super) board: Arc<AlertBoard>,
+    pub(super) notifiers: Notifiers,
+    pub(super) profiles: Profiles,
+}
+
 /// The daemon's pipeline: it judges and publishes each window.
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -85,14 +94,12 @@ impl Pipeline {
     pub(super) fn new(
         config: &Config,
         processes: Arc<AtomicUsize>,
-        relay: RelayHandle,
-        board: Arc<AlertBoard>,
         symbolizer: Symbolizer,
-        notifiers: Notifiers,
         of_rules: mpsc::Receiver<Alert>,
         recordings: Arc<Mutex<RecordingsStatus>>,
-        profiles: Profiles,
+        receivers: Receivers,
     ) -> Self {
+        let Receivers { relay, board, notifiers, profiles } = receivers;
         let points = PointsOptions::new(&config.host);
         Self {
             points,

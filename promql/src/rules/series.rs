@@ -93,7 +93,8 @@ fn repeated(word: &str, into: &mut Vec<Option<f64>>) -> Option<()> {
         "_" => into.extend(vec![None; times.unwrap_or(1)]),
         "stale" if times.is_none() => into.push(Some(STALE)),
         _ => {
-            let is_sign = |(at, c): &(usize, char)| matches!(c, '+' | '-') && !step[..*at].ends_with(['e', 'E']);
+            let is_sign =
+                |(at, c): &(usize, char)| matches!(c, '+' | '-') && !step[..*at].ends_with(['e', 'E']);
             let sign = step.char_indices().skip(1).filter(is_sign).last();
             let (first, change) = match sign.filter(|_| times.is_some()) {
                 Some((at, _)) => (number(&step[..at])?, number(&step[at..])?),

@@ -213,7 +213,8 @@ impl Running {
             let _ = stopped.await;
         };
         let task = tokio::spawn(server.run(shutdown));
-        let running = Self { ingest, rules, task, stop: Some(stop), since: Instant::now(), restarting: false };
+        let running =
+            Self { ingest, rules, task, stop: Some(stop), since: Instant::now(), restarting: false };
         running.tell(api);
         Ok(running)
     }

@@ -20,8 +20,8 @@ use super::work::Work;
 use crate::access::Role;
 pub use json::value;
 pub(super) use params::now_ms;
-pub(super) use status::not_found;
 pub use params::selector;
+pub(super) use status::not_found;
 
 /// Why a request has no answer, as Prometheus says it.
 #[derive(Debug)]

@@ -13,7 +13,11 @@ use crate::store::embedded::Reader;
 /// A store that can be read. Blocks: it is called on a thread of its own.
 pub trait Source: Send + Sync + fmt::Debug {
     /// Calls with the store as it is now; it does not change until the call returns. May give up reading when it is `over`.
-    fn read(&self, over: &dyn Fn() -> bool, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError>;
+    fn read(
+        &self,
+        over: &dyn Fn() -> bool,
+        with: &mut dyn FnMut(&dyn promql::Reader),
+    ) -> Result<(), ReadError>;
 
     /// Calls with the embedded store's reader: for alerts and reports, which only that has.
     fn stored(&self, with: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError>;
@@ -34,7 +38,11 @@ impl Embedded {
 }
 
 impl Source for Embedded {
-    fn read(&self, over: &dyn Fn() -> bool, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
+    fn read(
+        &self,
+        over: &dyn Fn() -> bool,
+        with: &mut dyn FnMut(&dyn promql::Reader),
+    ) -> Result<(), ReadError> {
         let mut read = |reader: &Reader| {
             with(&NodeNames(reader.view()?.until(over)));
             Ok(())

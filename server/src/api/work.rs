@@ -85,7 +85,8 @@ impl Work {
     ) -> Result<T, Failure> {
         self.on_thread(timeout, move |source, end| {
             let (mut with, mut answer) = (Some(with), None);
-            source.read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)))?;
+            source
+                .read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)))?;
             answer.unwrap_or_else(|| Err(Failure::internal("the store was not read")))
         })
         .await

@@ -160,7 +160,11 @@ impl Work {
         };
         let notes: Vec<Note> = messages.iter().filter_map(note).collect();
         if let Err(error) = self.store.keep(&notes) {
-            tracing::error!(error = text::chain(&error), alerts = notes.len(), "alerts of rules are not in the store");
+            tracing::error!(
+                error = text::chain(&error),
+                alerts = notes.len(),
+                "alerts of rules are not in the store"
+            );
         }
         for alert in &messages {
             (self.post)(alert);

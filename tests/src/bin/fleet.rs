@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use agent_common::pair::Stream;
 use agent_common::units::{DurNs, UnixNs};
 use agent_common::wire::line::{self, Point};
 use anyhow::{Context as _, Result};
@@ -34,7 +35,8 @@ impl Host {
         let spool = Spool::open(&dir.join(&name), Limits::default())?;
         let (stream, next) = spool.next();
         let (stream, next) = (stream.to_owned(), next);
-        let sink = MqttSink::start(MqttConfig::new(&name, broker), spool)?;
+        let profiles = Spool::open(&dir.join(&name).join("profiles"), Limits::default())?;
+        let sink = MqttSink::start(MqttConfig::new(&name, broker), [spool, profiles])?;
         Ok(Self { name, sink, stream, next, due, acked: 0, open: VecDeque::new() })
     }
 
@@ -65,9 +67,9 @@ impl Host {
             end,
             span: DurNs(1_000_000_000),
             points: points.len() as u64,
-            lines: line::encode(&points),
+            body: line::encode(&points).into_bytes(),
         };
-        self.sink.publish_window(&self.stream, self.next, window);
+        self.sink.publish_window(Stream::Metrics, &self.stream, self.next, window);
         self.next += 1;
         self.open.push_back(Instant::now());
         self.due += Duration::from_secs(1);

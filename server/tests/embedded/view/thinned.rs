@@ -83,7 +83,8 @@ fn old_time_is_there_at_its_steps_without_gap_or_double_and_sums_are_what_they_w
 
 /// The amounts of each process over whole minutes, as PromQL adds them up.
 fn assert_sums(reader: &Reader, written: &[Sent], newest: u64) {
-    let query = Query::parse("sum by (pid, start, host) (sum_over_time(s7mpa_process_user_ns[10m]))").expect("a query");
+    let query = Query::parse("sum by (pid, start, host) (sum_over_time(s7mpa_process_user_ns[10m]))")
+        .expect("a query");
     for ago in 0..45_u64 {
         let at = (newest / (10 * MINUTE) - ago) * 10 * MINUTE;
         let mut expected: BTreeMap<Vec<String>, f64> = BTreeMap::new();
@@ -93,8 +94,9 @@ fn assert_sums(reader: &Reader, written: &[Sent], newest: u64) {
             }
         }
         let view = reader.view().expect("view");
-        let answer =
-            query.instant(&view, (at / 1_000_000).cast_signed(), &promql::Options::default()).expect("an answer");
+        let answer = query
+            .instant(&view, (at / 1_000_000).cast_signed(), &promql::Options::default())
+            .expect("an answer");
         let Value::Vector(found) = answer.value else { panic!("a vector") };
         let found: BTreeMap<Vec<String>, f64> = found
             .iter()
@@ -128,7 +130,14 @@ fn assert_levels(reader: &Reader, written: &[Sent]) {
     for (step, (start, values)) in steps.iter().zip(&expected) {
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let want = (*start, values.len() as u64, least, greatest, values.iter().sum::<f64>(), values[values.len() - 1]);
+        let want = (
+            *start,
+            values.len() as u64,
+            least,
+            greatest,
+            values.iter().sum::<f64>(),
+            values[values.len() - 1],
+        );
         assert_eq!((step.start.0, step.count, step.min, step.max, step.sum, step.last), want);
     }
 }
