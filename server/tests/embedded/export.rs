@@ -93,7 +93,11 @@ fn an_export_is_of_the_time_and_series_that_were_asked_for() {
     let what = Export {
         from: UnixNs(T0 + 500 * SECOND),
         to: UnixNs(T0 + 1_500 * SECOND),
-        sets: vec![vec![matcher("__name__", "s7mpa_process_cpu_ns"), matcher("host", "i"), matcher("pid", "3")]],
+        sets: vec![vec![
+            matcher("__name__", "s7mpa_process_cpu_ns"),
+            matcher("host", "i"),
+            matcher("pid", "3"),
+        ]],
     };
     let (text, exported) = export(&reader, &what);
     assert_eq!((exported.points, exported.samples), (100, 100));

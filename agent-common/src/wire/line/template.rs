@@ -113,7 +113,10 @@ fn int(bytes: &[u8], at: &mut usize) -> Option<i64> {
 fn float(text: &str, at: &mut usize) -> Option<f64> {
     let rest = &text[*at..];
     let end = rest.bytes().position(|b| b == b',' || b == b' ')?;
-    if !rest.as_bytes()[..end].iter().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E')) {
+    if !rest.as_bytes()[..end]
+        .iter()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E'))
+    {
         return None;
     }
     *at += end;
@@ -161,7 +164,11 @@ mod tests {
         let rest = line.strip_prefix(expected.key).and_then(|rest| rest.strip_prefix(' ')).expect("its key");
         let read = template.read(rest, |number, value| got.push((number, own(&value))));
         if let Some((time, len)) = read {
-            assert_eq!((time, len), (expected.time, rest.find('\n').map_or(rest.len(), |end| end + 1)), "{line}");
+            assert_eq!(
+                (time, len),
+                (expected.time, rest.find('\n').map_or(rest.len(), |end| end + 1)),
+                "{line}"
+            );
         }
         let expected = expected.fields.iter().enumerate().map(|(number, (_, value))| (number, own(value)));
         (expected.collect(), read.map(|_| got))

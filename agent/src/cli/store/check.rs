@@ -10,8 +10,8 @@ use super::super::{Context, Outcome, term};
 
 pub(super) fn run(context: &Context, path: &Path) -> Outcome {
     let progress = term::Progress::new();
-    let checked =
-        super::open(path)?.check(|done, all| progress.show(&format!("{done} of {all} slots, Ctrl-C ends")))?;
+    let checked = super::open(path)?
+        .check(|done, all| progress.show(&format!("{done} of {all} slots, Ctrl-C ends")))?;
     drop(progress);
     if context.global.json {
         term::print_json(&json!({
@@ -27,8 +27,11 @@ pub(super) fn run(context: &Context, path: &Path) -> Outcome {
 
 fn text(context: &Context, checked: &Checked) -> String {
     let paint = context.paint;
-    let mut text: String =
-        checked.damages.iter().map(|damage| format!("{} {}\n", paint.red("damaged"), term::clean(damage))).collect();
+    let mut text: String = checked
+        .damages
+        .iter()
+        .map(|damage| format!("{} {}\n", paint.red("damaged"), term::clean(damage)))
+        .collect();
     let more = checked.damaged - checked.damages.len() as u64;
     if more > 0 {
         text.push_str(&format!("and {more} more\n"));

@@ -66,7 +66,8 @@ fn selector(text: &str) -> Result<Selector, String> {
 impl ExportArgs {
     /// Makes the file to write.
     pub(super) fn create(&self) -> anyhow::Result<Option<File>> {
-        let make = |path: &PathBuf| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+        let make =
+            |path: &PathBuf| File::create(path).with_context(|| format!("cannot write {}", path.display()));
         self.output.as_ref().map(make).transpose()
     }
 }

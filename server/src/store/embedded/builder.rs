@@ -58,7 +58,9 @@ impl Builder {
 
     /// With these columns, which are in order.
     pub(super) fn ordered(times: Vec<i64>, ends: Vec<i64>, series: Vec<(u32, Vec<Placed>)>) -> Self {
-        let values = |placed: &Placed| if placed.aggregate == Aggregate::Value { placed.column.values.len() } else { 0 };
+        let values = |placed: &Placed| {
+            if placed.aggregate == Aggregate::Value { placed.column.values.len() } else { 0 }
+        };
         let samples = series.iter().flat_map(|(_, columns)| columns).map(values).sum();
         Self { times, ends, series, samples, ..Self::default() }
     }

@@ -100,9 +100,8 @@ fn head(conn: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
     while let Some(row) = rows.next()? {
         checked.head_windows += 1;
         let mut samples = 0;
-        let read = Row::unpack(row.get_ref(3)?.as_blob()?).and_then(|window| {
-            window.read(|item| samples += i64::from(matches!(item, Item::Field(..))))
-        });
+        let read = Row::unpack(row.get_ref(3)?.as_blob()?)
+            .and_then(|window| window.read(|item| samples += i64::from(matches!(item, Item::Field(..)))));
         let name = |row: &rusqlite::Row<'_>| -> rusqlite::Result<String> {
             let (host, seq): (String, i64) = (row.get(0)?, row.get(1)?);
             Ok(format!("window {seq} of {host}"))
@@ -110,7 +109,8 @@ fn head(conn: &Connection, checked: &mut Checked) -> rusqlite::Result<()> {
         match read {
             Err(damage) => checked.wrong(format!("{}: {damage}", name(row)?)),
             Ok(()) if samples != row.get::<_, i64>(2)? => {
-                checked.wrong(format!("{}: it has {samples} values, not as many as were written", name(row)?));
+                checked
+                    .wrong(format!("{}: it has {samples} values, not as many as were written", name(row)?));
             }
             Ok(()) => {}
         }
@@ -140,7 +140,9 @@ fn slots(
     // Retention deletes the oldest slots one by one, not their amounts in the sums.
     let mut comparable = !retain::deleted(conn)?.iter().any(|(what, _)| what == "windows by retention");
     let ids: Vec<i64> = conn
-        .prepare("SELECT id FROM slot ORDER BY end_ns, id")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        .prepare("SELECT id FROM slot ORDER BY end_ns, id")?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
     for id in ids {
         let (end_ns, part, samples): (i64, i64, i64) = conn
             .prepare_cached("SELECT end_ns, part, samples FROM slot WHERE id = ?")?
@@ -181,28 +183,35 @@ fn read_slot(
             block.sound &= slot.times.0.iter().all(|time| block.times.insert((slot.stream, *time)));
         }
         let all = ((0, 0), (u32::MAX, u32::MAX));
-        slot.columns(conn, all, |_| true, |packed| {
-            let (places, column) = packed.decode(slot.times.0.len())?;
-            if packed.aggregate != Aggregate::Value {
-                return Ok(());
-            }
-            found += places.len();
-            let (field, series) = packed.key;
-            if summed && counters.has(series, field) {
-                let amounts = column.values.iter().filter_map(|value| total::amount(column.cell(*value)));
-                let sum = amounts.fold(0, i64::saturating_add);
-                let entry = block.amounts.entry((series, field)).or_default();
-                *entry = entry.saturating_add(sum);
-            }
-            Ok(())
-        })
+        slot.columns(
+            conn,
+            all,
+            |_| true,
+            |packed| {
+                let (places, column) = packed.decode(slot.times.0.len())?;
+                if packed.aggregate != Aggregate::Value {
+                    return Ok(());
+                }
+                found += places.len();
+                let (field, series) = packed.key;
+                if summed && counters.has(series, field) {
+                    let amounts = column.values.iter().filter_map(|value| total::amount(column.cell(*value)));
+                    let sum = amounts.fold(0, i64::saturating_add);
+                    let entry = block.amounts.entry((series, field)).or_default();
+                    *entry = entry.saturating_add(sum);
+                }
+                Ok(())
+            },
+        )
     });
     let name = || -> rusqlite::Result<String> {
-        conn.prepare_cached("SELECT host, slot.end_ns FROM slot JOIN stream ON stream.id = slot.stream WHERE slot.id = ?")?
-            .query_row([id], |row| {
-                let (host, end): (String, i64) = (row.get(0)?, row.get(1)?);
-                Ok(format!("slot {id} of {host} up to {}", agent_common::text::utc(end.cast_unsigned())))
-            })
+        conn.prepare_cached(
+            "SELECT host, slot.end_ns FROM slot JOIN stream ON stream.id = slot.stream WHERE slot.id = ?",
+        )?
+        .query_row([id], |row| {
+            let (host, end): (String, i64) = (row.get(0)?, row.get(1)?);
+            Ok(format!("slot {id} of {host} up to {}", agent_common::text::utc(end.cast_unsigned())))
+        })
     };
     match read {
         Ok(()) if found as i64 == samples => {}

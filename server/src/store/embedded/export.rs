@@ -112,12 +112,8 @@ impl Reader {
         let sql = |e| ExportError::Store(self.error(e));
         let tx = self.conn().unchecked_transaction().map_err(sql)?;
         let span = (super::time(what.from.0), super::time(what.to.0));
-        let mut names = Names {
-            conn: &tx,
-            fields: fields(&tx).map_err(sql)?,
-            series: HashMap::new(),
-            sets: &what.sets,
-        };
+        let mut names =
+            Names { conn: &tx, fields: fields(&tx).map_err(sql)?, series: HashMap::new(), sets: &what.sets };
         let mut exported = Exported::default();
         let ids: Vec<i64> = tx
             .prepare("SELECT id FROM slot WHERE last_ns >= ? AND first_ns < ? ORDER BY end_ns, id")
@@ -132,10 +128,15 @@ impl Reader {
                     let mut builder = Builder::default();
                     let places = builder.add_slot(&slot.times, slot.ends());
                     let all = ((0, 0), (u32::MAX, u32::MAX));
-                    slot.columns(&tx, all, |_| true, |packed| match packed.aggregate {
-                        Aggregate::Value => builder.add_column(&packed, &places),
-                        _ => Ok(()),
-                    })?;
+                    slot.columns(
+                        &tx,
+                        all,
+                        |_| true,
+                        |packed| match packed.aggregate {
+                            Aggregate::Value => builder.add_column(&packed, &places),
+                            _ => Ok(()),
+                        },
+                    )?;
                     builder.order();
                     Ok(builder)
                 })
@@ -153,7 +154,9 @@ impl Reader {
             let window = Row::unpack(body).map_err(|e| self.damaged(e))?;
             let mut points: Vec<(u32, i64, Vec<(u32, FieldValue)>)> = Vec::new();
             let each = |item: Item<'_>| match item {
-                Item::Point(series, distance) => points.push((series, end.wrapping_add(distance), Vec::new())),
+                Item::Point(series, distance) => {
+                    points.push((series, end.wrapping_add(distance), Vec::new()))
+                }
                 Item::Field(field, cell) => {
                     if let Some((_, _, fields)) = points.last_mut() {
                         fields.push((field, value(cell)));
@@ -181,7 +184,9 @@ impl Reader {
         for (series, columns) in builder.series() {
             let mut at: Vec<_> = columns.iter().map(|placed| (placed, placed.iter().peekable())).collect();
             loop {
-                let Some(place) = at.iter_mut().filter_map(|(_, next)| Some(next.peek()?.0)).min() else { break };
+                let Some(place) = at.iter_mut().filter_map(|(_, next)| Some(next.peek()?.0)).min() else {
+                    break;
+                };
                 let mut fields = Vec::new();
                 for (placed, values) in &mut at {
                     if let Some((_, bits)) = values.next_if(|(own, _)| *own == place) {

@@ -210,9 +210,14 @@ impl Reader {
         while let Some(row) = rows.next().map_err(|e| self.error(e))? {
             let slot = Slot::read(row).map_err(|e| self.error(e))?;
             let mut count = 0;
-            slot.summaries(tx, keys, |(_, id)| series.contains_key(&id), |(_, id), time, cell, one| {
-                count = each(id, time, cell, one);
-            })
+            slot.summaries(
+                tx,
+                keys,
+                |(_, id)| series.contains_key(&id),
+                |(_, id), time, cell, one| {
+                    count = each(id, time, cell, one);
+                },
+            )
             .map_err(|e| self.error(e))?;
             if count > limit {
                 return Err(StoreError::TooMuch { limit });

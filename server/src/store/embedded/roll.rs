@@ -141,7 +141,9 @@ pub(super) fn take_slots(
         let (windows, points): (i64, i64) = tx
             .prepare_cached("DELETE FROM slot WHERE id = ? RETURNING windows, points")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        for sql in ["DELETE FROM chunk WHERE id BETWEEN ? AND ?", "DELETE FROM bundle WHERE id BETWEEN ? AND ?"] {
+        for sql in
+            ["DELETE FROM chunk WHERE id BETWEEN ? AND ?", "DELETE FROM bundle WHERE id BETWEEN ? AND ?"]
+        {
             tx.prepare_cached(sql)?.execute(chunk_ids(*id))?;
         }
         match read {

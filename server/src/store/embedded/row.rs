@@ -229,7 +229,8 @@ impl Row {
         let end = raw.len().checked_sub(8).ok_or(Damaged("too short"))?;
         let (_, len) = raw.split_at(end);
         let len = len.try_into().map_or(u64::MAX, u64::from_le_bytes);
-        let begin = usize::try_from(len).ok().and_then(|len| end.checked_sub(len)).ok_or(Damaged("length"))?;
+        let begin =
+            usize::try_from(len).ok().and_then(|len| end.checked_sub(len)).ok_or(Damaged("length"))?;
         Ok(Self { raw, values: (begin, end) })
     }
 
@@ -332,7 +333,9 @@ mod tests {
             Cell::Text(""),
         ];
         let mut expected = Vec::new();
-        for (series, distance, len) in [(7, -3, 5), (8, 0, 0), (3, -3, 5), (u32::MAX, i64::MIN, 2), (0, i64::MAX, 5)] {
+        for (series, distance, len) in
+            [(7, -3, 5), (8, 0, 0), (3, -3, 5), (u32::MAX, i64::MIN, 2), (0, i64::MAX, 5)]
+        {
             writer.begin();
             writer.field(1, Cell::Text("was never there"));
             writer.abandon();

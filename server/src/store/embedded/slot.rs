@@ -98,7 +98,9 @@ impl Slot {
         mut each: impl FnMut(Key, i64, Cell<'_>, Option<(Kind, Summary)>),
     ) -> rusqlite::Result<()> {
         if self.step == WRITTEN {
-            let column = |packed: Packed<'_>| packed.each(&self.times, |time, cell| each(packed.key, time, cell, None));
+            let column = |packed: Packed<'_>| {
+                packed.each(&self.times, |time, cell| each(packed.key, time, cell, None))
+            };
             return self.columns(conn, keys, wanted, column);
         }
         // Those of one key follow each other.

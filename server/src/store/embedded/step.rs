@@ -49,8 +49,7 @@ pub(super) fn ages(options: &Options) -> [(Step, Step, Duration); 2] {
 }
 
 /// The SQL expression for the beginning of a slot's time.
-pub(super) const BEGIN: &str =
-    "end_ns - CASE step WHEN 10000000000 THEN 3600000000000 WHEN 60000000000 THEN 21600000000000 ELSE 600000000000 END";
+pub(super) const BEGIN: &str = "end_ns - CASE step WHEN 10000000000 THEN 3600000000000 WHEN 60000000000 THEN 21600000000000 ELSE 600000000000 END";
 
 #[cfg(test)]
 mod tests {

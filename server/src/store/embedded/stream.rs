@@ -45,7 +45,15 @@ pub(super) enum Due {
 
 impl Stream {
     fn new(id: i64, stored: RangeSet) -> Self {
-        Self { id, stored, head: HashMap::new(), parts: HashSet::new(), open: i64::MIN, calm: 0, arrived: Instant::now() }
+        Self {
+            id,
+            stored,
+            head: HashMap::new(),
+            parts: HashSet::new(),
+            open: i64::MIN,
+            calm: 0,
+            arrived: Instant::now(),
+        }
     }
 
     pub(super) fn arrived(&mut self, end_ns: i64) {

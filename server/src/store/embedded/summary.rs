@@ -237,20 +237,14 @@ pub(super) fn fold(
 }
 
 /// Writes summaries as columns.
-fn put(
-    out: &mut Vec<Placed>,
-    of: &Placed,
-    kind: Kind,
-    places: &[u32],
-    summaries: &[Summary],
-    steps: &Steps,
-) {
+fn put(out: &mut Vec<Placed>, of: &Placed, kind: Kind, places: &[u32], summaries: &[Summary], steps: &Steps) {
     let mut add = |aggregate: Aggregate, kind: Kind, values: Vec<u64>| {
         let texts = if kind == Kind::Text { of.column.texts.clone() } else { Vec::new() };
         out.push(Placed::with(of.field, aggregate, places.to_vec(), Column { kind, values, texts }));
     };
     add(Aggregate::Value, kind, summaries.iter().map(|one| one.last).collect());
-    let missing = |(place, one): (&u32, &Summary)| (steps.windows[*place as usize] - one.count).cast_unsigned();
+    let missing =
+        |(place, one): (&u32, &Summary)| (steps.windows[*place as usize] - one.count).cast_unsigned();
     let missing: Vec<u64> = places.iter().zip(summaries).map(missing).collect();
     if missing.iter().any(|missing| *missing != 0) {
         add(Aggregate::Missing, Kind::Int, missing);
@@ -275,9 +269,9 @@ fn put(
     }
     let excess = |one: &Summary| match one.excess {
         Excess::Float(excess) => excess.to_bits(),
-        Excess::Int(excess) => i64::try_from(excess)
-            .unwrap_or(if excess < 0 { i64::MIN } else { i64::MAX })
-            .cast_unsigned(),
+        Excess::Int(excess) => {
+            i64::try_from(excess).unwrap_or(if excess < 0 { i64::MIN } else { i64::MAX }).cast_unsigned()
+        }
     };
     let excess = column(&excess);
     if excess.iter().any(|excess| *excess != 0 && *excess != (-0.0_f64).to_bits()) {

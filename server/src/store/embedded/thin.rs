@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
+use super::Options;
 use super::builder::Builder;
 use super::retain::{self, count_deleted};
 use super::roll::{self, Counted, MAX_SLOT_SAMPLES, Place};
@@ -15,7 +16,6 @@ use super::slot::Slot;
 use super::step::{self, Step};
 use super::summary::{self, Ways};
 use super::total;
-use super::Options;
 
 /// `part` of a slot that waits for the others of its time.
 const PIECE: i64 = 2;

@@ -45,9 +45,7 @@ pub(super) fn before(conn: &Connection, series: u32, field: u32, slot: i64) -> r
 
 /// Number of the oldest ten minutes that are there: sums before them are known at their beginning alone.
 pub(super) fn oldest(conn: &Connection) -> rusqlite::Result<i64> {
-    let sql = format!(
-        "SELECT min({BEGIN}) FROM slot WHERE end_ns <= (SELECT min(end_ns) FROM slot) + ?"
-    );
+    let sql = format!("SELECT min({BEGIN}) FROM slot WHERE end_ns <= (SELECT min(end_ns) FROM slot) + ?");
     let begin: Option<i64> = conn.prepare_cached(&sql)?.query_row([MINUTE.slot_ns], |row| row.get(0))?;
     Ok(begin.map_or(i64::MAX, slot_of))
 }

@@ -53,7 +53,8 @@ impl Writer {
         }
         let retained = retain::retain(&mut self.conn, options, options.max_bytes, SystemTime::now())?;
         self.retained(retained);
-        self.tidy = retained != Retained::default() || thin::thin(&mut self.conn, options, SystemTime::now())?;
+        self.tidy =
+            retained != Retained::default() || thin::thin(&mut self.conn, options, SystemTime::now())?;
         Ok(self.tidy)
     }
 

@@ -207,7 +207,9 @@ impl Selected<'_> {
         let View { tx, pass_bytes, end, .. } = self.view;
         let waiting = std::mem::take(&mut self.waiting);
         let Gathered { columns, deferred } =
-            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes, || end.0.is_some_and(|over| over()))?;
+            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes, || {
+                end.0.is_some_and(|over| over())
+            })?;
         (self.found, self.waiting) = (columns, deferred);
         Ok(true)
     }

@@ -17,11 +17,19 @@ fn options() -> Options {
     }
 }
 
-/// Two streams over eight hours; only at first do windows come late.
-fn sent(rng: &mut Rng) -> Vec<Sent> {
-    let mut all = stream(rng, "h", "0000000000000001", 0, 3_400);
+/// Two streams over eleven hours; only at first do windows come late, so that what they are in is together at the end. Of a level that
+/// not every window has, the last is then not known: windows that come late are put together with a step, not with its windows.
+fn sent(rng: &mut Rng, late: bool) -> Vec<Sent> {
+    let mut all = stream(rng, "h", "0000000000000001", 0, 4_100);
     all.extend(stream(rng, "i", "0000000000000002", 3_000, 900));
-    let late_until = T0 + 5 * HOUR;
+    if !late {
+        all.sort_by_key(|one| one.head.end);
+        return all;
+    }
+    for row in all.iter_mut().flat_map(|one| &mut one.rows) {
+        row.leave_counters_of_processes();
+    }
+    let late_until = T0 + 4 * HOUR;
     let (early, mut rest): (Vec<Sent>, Vec<Sent>) =
         all.into_iter().partition(|one| one.head.end.0 < late_until);
     rest.sort_by_key(|one| one.head.end);
@@ -54,9 +62,9 @@ fn step_of(newest: u64, options: &Options) -> impl Fn(u64) -> u64 {
 
 #[test]
 fn old_time_is_there_at_its_steps_without_gap_or_double_and_sums_are_what_they_were() {
-    for seed in 1..=5 {
+    for seed in 1..=4 {
         let mut rng = Rng(seed);
-        let all = sent(&mut rng);
+        let all = sent(&mut rng, seed % 2 == 0);
         let dir = tempfile::tempdir().expect("tempdir");
         let store = EmbeddedStore::open(dir.path(), options()).expect("open");
         for one in &all {
@@ -83,8 +91,9 @@ fn old_time_is_there_at_its_steps_without_gap_or_double_and_sums_are_what_they_w
 
 /// The amounts of each process over whole minutes, as PromQL adds them up.
 fn assert_sums(reader: &Reader, written: &[Sent], newest: u64) {
-    let query = Query::parse("sum by (pid, start, host) (sum_over_time(s7mpa_process_user_ns[10m]))").expect("a query");
-    for ago in 0..45_u64 {
+    let query = Query::parse("sum by (pid, start, host) (sum_over_time(s7mpa_process_user_ns[10m]))")
+        .expect("a query");
+    for ago in (0..60_u64).step_by(4) {
         let at = (newest / (10 * MINUTE) - ago) * 10 * MINUTE;
         let mut expected: BTreeMap<Vec<String>, f64> = BTreeMap::new();
         for one in written.iter().filter(|one| one.head.end.0 > at - 10 * MINUTE && one.head.end.0 <= at) {
@@ -93,8 +102,9 @@ fn assert_sums(reader: &Reader, written: &[Sent], newest: u64) {
             }
         }
         let view = reader.view().expect("view");
-        let answer =
-            query.instant(&view, (at / 1_000_000).cast_signed(), &promql::Options::default()).expect("an answer");
+        let answer = query
+            .instant(&view, (at / 1_000_000).cast_signed(), &promql::Options::default())
+            .expect("an answer");
         let Value::Vector(found) = answer.value else { panic!("a vector") };
         let found: BTreeMap<Vec<String>, f64> = found
             .iter()
@@ -128,7 +138,14 @@ fn assert_levels(reader: &Reader, written: &[Sent]) {
     for (step, (start, values)) in steps.iter().zip(&expected) {
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let want = (*start, values.len() as u64, least, greatest, values.iter().sum::<f64>(), values[values.len() - 1]);
+        let want = (
+            *start,
+            values.len() as u64,
+            least,
+            greatest,
+            values.iter().sum::<f64>(),
+            values[values.len() - 1],
+        );
         assert_eq!((step.start.0, step.count, step.min, step.max, step.sum, step.last), want);
     }
 }

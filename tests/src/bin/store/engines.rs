@@ -63,7 +63,8 @@ impl Engine for Embedded {
 
     fn write(&mut self, minute: &[Sent]) -> Result<()> {
         let windows: Vec<_> = minute.iter().map(|sent| sent.window.clone()).collect();
-        let second = minute.iter().take_while(|sent| sent.window.head.seq == minute[0].window.head.seq).count();
+        let second =
+            minute.iter().take_while(|sent| sent.window.head.seq == minute[0].window.head.seq).count();
         self.counted(|store| {
             for windows in windows.chunks(second) {
                 store.write(windows)?;
@@ -110,7 +111,8 @@ impl Server {
     fn start(program: &str, dir: &Path, args: impl FnOnce(u16) -> Result<Vec<String>>) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let port = wire::free_port()?;
-        let tools = std::env::var_os("S7MPA_TOOLS").context("`cargo xtask bench store` fetches the servers")?;
+        let tools =
+            std::env::var_os("S7MPA_TOOLS").context("`cargo xtask bench store` fetches the servers")?;
         let path = Path::new(&tools).join("usr/bin").join(program);
         let child = Command::new(&path)
             .args(args(port)?)
@@ -222,7 +224,10 @@ impl Prometheus {
         // It listens before it is ready.
         let begun = Instant::now();
         while wire::request(server.port, "GET", "/-/ready", "", &[]).is_err() {
-            anyhow::ensure!(begun.elapsed() < Duration::from_mins(1), "prometheus is not ready after a minute");
+            anyhow::ensure!(
+                begun.elapsed() < Duration::from_mins(1),
+                "prometheus is not ready after a minute"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(Self(server))

@@ -18,7 +18,8 @@ const ROUNDS: usize = 9;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>());
-    let mut next = |default: u64| args.next().unwrap_or(Ok(default)).context("numbers: hosts, processes, seconds");
+    let mut next =
+        |default: u64| args.next().unwrap_or(Ok(default)).context("numbers: hosts, processes, seconds");
     let (hosts, processes, seconds) = (next(2)?, next(300)?, next(3_600)?);
     println!(
         "{hosts} hosts × {processes} processes × {} fields, {seconds} s at one a second",

@@ -47,7 +47,15 @@ pub(crate) fn request(port: u16, method: &str, path: &str, headers: &str, body: 
 /// A text in a URL.
 pub(crate) fn escaped(text: &str) -> String {
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(
+            |byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            },
+        )
         .collect()
 }
 
@@ -57,7 +65,8 @@ pub(crate) fn remote_write<'a>(points: impl Iterator<Item = &'a Point>) -> Resul
     for point in points {
         for (field, value) in &point.fields {
             let FieldValue::Int(value) = value else { bail!("integers only") };
-            let mut labels: Vec<(&str, String)> = vec![("__name__", format!("{}_{field}", point.measurement))];
+            let mut labels: Vec<(&str, String)> =
+                vec![("__name__", format!("{}_{field}", point.measurement))];
             labels.extend(point.tags.iter().map(|(name, value)| (&**name, value.clone())));
             labels.sort();
             let mut series = Vec::new();

@@ -32,7 +32,8 @@ pub(super) struct Alike {
 impl Alike {
     /// None yet, of the look of this one.
     pub(super) fn of(row: &Row) -> Result<Self, Damaged> {
-        let mut alike = Self { look: row.look().to_vec(), frame: Frame::read(row.look())?, ..Self::default() };
+        let mut alike =
+            Self { look: row.look().to_vec(), frame: Frame::read(row.look())?, ..Self::default() };
         for point in &alike.frame.points {
             let fields = &alike.frame.fields[point.fields.0..point.fields.1];
             alike.kinds.extend(fields.iter().map(|field| Kind::from_bits(*field as u8)));

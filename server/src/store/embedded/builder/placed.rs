@@ -21,7 +21,12 @@ impl Placed {
     }
 
     /// With values at these places, in order.
-    pub(in crate::store::embedded) fn with(field: u32, aggregate: Aggregate, places: Vec<u32>, column: Column) -> Self {
+    pub(in crate::store::embedded) fn with(
+        field: u32,
+        aggregate: Aggregate,
+        places: Vec<u32>,
+        column: Column,
+    ) -> Self {
         Self { field, aggregate, places, column }
     }
 

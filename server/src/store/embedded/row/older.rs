@@ -17,7 +17,8 @@ pub(super) fn row(raw: &[u8]) -> Result<Row, Damaged> {
         writer.begin();
         for _ in 0..bytes.varint()? {
             let id = bytes.varint()?;
-            let field = u32::try_from(id >> 2).ok().filter(|field| *field < 1 << 30).ok_or(Damaged("field id"))?;
+            let field =
+                u32::try_from(id >> 2).ok().filter(|field| *field < 1 << 30).ok_or(Damaged("field id"))?;
             writer.field(field, cell(Kind::from_bits(id as u8), &mut bytes)?);
         }
         writer.end(series, distance);
