@@ -1,4 +1,4 @@
-//! OpenMetrics: one metric after the other, of each its series with all their samples. Counters are their running sums.
+//! `OpenMetrics`: one metric after the other, of each its series with all their samples. Counters are their running sums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,7 +23,7 @@ struct Metric {
 }
 
 impl Reader {
-    /// Writes the samples as OpenMetrics. `progress` is called with how many metrics of how many are done.
+    /// Writes the samples as `OpenMetrics`. `progress` is called with how many metrics of how many are done.
     pub fn export_openmetrics(
         &self,
         what: &Export,
