@@ -27,7 +27,7 @@ Exit codes: 0 sound, 1 damaged.")]
 Retention deletes what is old, and new data takes that place: this helps when the store was given less room
 (server.max_bytes, server.retention). It works in steps of 1 MiB, and leaves the store to the daemon in between.")]
     Compact,
-    /// Write it as line protocol or OpenMetrics
+    /// Write it as line protocol or `OpenMetrics`
     Export(export::ExportArgs),
 }
 

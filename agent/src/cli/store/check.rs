@@ -1,5 +1,6 @@
 //! `agent store check`.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,19 +28,19 @@ pub(super) fn run(context: &Context, path: &Path) -> Outcome {
 
 fn text(context: &Context, checked: &Checked) -> String {
     let paint = context.paint;
-    let mut text: String = checked
-        .damages
-        .iter()
-        .map(|damage| format!("{} {}\n", paint.red("damaged"), term::clean(damage)))
-        .collect();
+    let mut text = String::new();
+    for damage in &checked.damages {
+        let _ = writeln!(text, "{} {}", paint.red("damaged"), term::clean(damage));
+    }
     let more = checked.damaged - checked.damages.len() as u64;
     if more > 0 {
-        text.push_str(&format!("and {more} more\n"));
+        let _ = writeln!(text, "and {more} more");
     }
     let verdict = if checked.damaged == 0 { paint.green("sound") } else { paint.red("not sound") };
-    text.push_str(&format!(
-        "{verdict}: {} slots, {} windows, {} series, {} running sums\n",
+    let _ = writeln!(
+        text,
+        "{verdict}: {} slots, {} windows, {} series, {} running sums",
         checked.slots, checked.head_windows, checked.series, checked.sums
-    ));
+    );
     text
 }

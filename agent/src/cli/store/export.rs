@@ -19,7 +19,7 @@ use super::super::{Outcome, term};
 enum Format {
     /// InfluxDB's line protocol, times in ns: InfluxDB, VictoriaMetrics and Telegraf read it
     Lines,
-    /// OpenMetrics, counters as running sums: promtool makes blocks of it
+    /// `OpenMetrics`, counters as running sums: promtool makes blocks of it
     Openmetrics,
 }
 
@@ -33,7 +33,7 @@ Examples:
   promtool tsdb create-blocks-from openmetrics cpu.txt /var/lib/prometheus
 
 Of old time it is what is left: sums of counters and last values of levels over ten seconds or a minute.")]
-pub(super) struct ExportArgs {
+pub(in crate::cli) struct ExportArgs {
     /// From here on: 5m (ago), 14:03, 'yesterday 14:03', Unix seconds [default: the oldest]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<UnixNs>,
@@ -42,7 +42,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     to: Option<UnixNs>,
 
-    /// Only these series, such as 's7mpa_cpu_user_ns{host="web1"}'; may be repeated
+    /// Only these series, such as `s7mpa_cpu_user_ns{host="web1"}`; may be repeated
     #[arg(long = "match", value_name = "SELECTOR", value_parser = selector)]
     sets: Vec<Selector>,
 

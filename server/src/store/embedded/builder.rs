@@ -115,7 +115,9 @@ impl Builder {
     /// Adds a column of a slot, given the places of the slot's times here.
     pub(super) fn add_column(&mut self, packed: &Packed<'_>, places: &[u32]) -> Result<(), Damaged> {
         let (mut own, mut column) = packed.decode(places.len())?;
-        own.iter_mut().for_each(|at| *at = places[*at as usize]);
+        for at in &mut own {
+            *at = places[*at as usize];
+        }
         let current = self.number(packed.key.1);
         let found = self.column(current, 0, (packed.key.0, packed.aggregate, packed.kind));
         let placed = &mut self.series[current].1[found];

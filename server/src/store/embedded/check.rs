@@ -268,13 +268,12 @@ impl Counters {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let measurement: String = row.get(1)?;
-            let number = match numbers.get(&measurement) {
-                Some(number) => *number,
-                None => {
-                    known.push(total::counter_ids(conn, &measurement)?);
-                    numbers.insert(measurement, known.len() - 1);
-                    known.len() - 1
-                }
+            let number = if let Some(number) = numbers.get(&measurement) {
+                *number
+            } else {
+                known.push(total::counter_ids(conn, &measurement)?);
+                numbers.insert(measurement, known.len() - 1);
+                known.len() - 1
             };
             measurements.insert(row.get(0)?, number);
         }

@@ -124,7 +124,9 @@ impl Layout {
         }
         if let Some(counts) = &self.counts {
             put(&mut raw, counts.len() as u64);
-            counts.iter().for_each(|count| put(&mut raw, *count));
+            for count in counts {
+                put(&mut raw, *count);
+            }
         }
         put(&mut raw, self.series.len() as u64);
         let mut last = 0;

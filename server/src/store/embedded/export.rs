@@ -1,4 +1,4 @@
-//! The store as text, piece by piece: line protocol slot by slot, OpenMetrics metric by metric.
+//! The store as text, piece by piece: line protocol slot by slot, `OpenMetrics` metric by metric.
 
 mod openmetrics;
 
@@ -60,6 +60,9 @@ struct Names<'a> {
     series: HashMap<u32, Option<Wanted>>,
     sets: &'a [Vec<Matcher>],
 }
+
+/// Fields of a point, by id.
+type Values = Vec<(u32, FieldValue)>;
 
 /// Series whose names are kept: some 20 MB.
 const MAX_NAMES: usize = 50_000;
@@ -152,10 +155,10 @@ impl Reader {
             let end: i64 = row.get(0).map_err(sql)?;
             let body = row.get_ref(1).and_then(|body| Ok(body.as_blob()?)).map_err(sql)?;
             let window = Row::unpack(body).map_err(|e| self.damaged(e))?;
-            let mut points: Vec<(u32, i64, Vec<(u32, FieldValue)>)> = Vec::new();
+            let mut points: Vec<(u32, i64, Values)> = Vec::new();
             let each = |item: Item<'_>| match item {
                 Item::Point(series, distance) => {
-                    points.push((series, end.wrapping_add(distance), Vec::new()))
+                    points.push((series, end.wrapping_add(distance), Vec::new()));
                 }
                 Item::Field(field, cell) => {
                     if let Some((_, _, fields)) = points.last_mut() {
@@ -183,10 +186,7 @@ impl Reader {
     ) -> Result<(), ExportError> {
         for (series, columns) in builder.series() {
             let mut at: Vec<_> = columns.iter().map(|placed| (placed, placed.iter().peekable())).collect();
-            loop {
-                let Some(place) = at.iter_mut().filter_map(|(_, next)| Some(next.peek()?.0)).min() else {
-                    break;
-                };
+            while let Some(place) = at.iter_mut().filter_map(|(_, next)| Some(next.peek()?.0)).min() {
                 let mut fields = Vec::new();
                 for (placed, values) in &mut at {
                     if let Some((_, bits)) = values.next_if(|(own, _)| *own == place) {

@@ -42,6 +42,14 @@ pub(super) struct Row {
     pub(super) fields: Vec<(&'static str, FieldValue, bool)>,
 }
 
+impl Row {
+    pub(super) fn leave_counters_of_processes(&mut self) {
+        if self.measurement == "s7mpa_process" {
+            self.fields.retain(|(_, _, counter)| *counter);
+        }
+    }
+}
+
 impl Sent {
     pub(super) fn window(&self) -> Window {
         let points: Vec<Point> = self

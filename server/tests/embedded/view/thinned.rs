@@ -17,11 +17,19 @@ fn options() -> Options {
     }
 }
 
-/// Two streams over eight hours; only at first do windows come late.
-fn sent(rng: &mut Rng) -> Vec<Sent> {
-    let mut all = stream(rng, "h", "0000000000000001", 0, 3_400);
+/// Two streams over eleven hours; only at first do windows come late, so that what they are in is together at the end. Of a level that
+/// not every window has, the last is then not known: windows that come late are put together with a step, not with its windows.
+fn sent(rng: &mut Rng, late: bool) -> Vec<Sent> {
+    let mut all = stream(rng, "h", "0000000000000001", 0, 4_100);
     all.extend(stream(rng, "i", "0000000000000002", 3_000, 900));
-    let late_until = T0 + 5 * HOUR;
+    if !late {
+        all.sort_by_key(|one| one.head.end);
+        return all;
+    }
+    for row in all.iter_mut().flat_map(|one| &mut one.rows) {
+        row.leave_counters_of_processes();
+    }
+    let late_until = T0 + 4 * HOUR;
     let (early, mut rest): (Vec<Sent>, Vec<Sent>) =
         all.into_iter().partition(|one| one.head.end.0 < late_until);
     rest.sort_by_key(|one| one.head.end);
@@ -54,9 +62,9 @@ fn step_of(newest: u64, options: &Options) -> impl Fn(u64) -> u64 {
 
 #[test]
 fn old_time_is_there_at_its_steps_without_gap_or_double_and_sums_are_what_they_were() {
-    for seed in 1..=5 {
+    for seed in 1..=4 {
         let mut rng = Rng(seed);
-        let all = sent(&mut rng);
+        let all = sent(&mut rng, seed % 2 == 0);
         let dir = tempfile::tempdir().expect("tempdir");
         let store = EmbeddedStore::open(dir.path(), options()).expect("open");
         for one in &all {
@@ -85,7 +93,7 @@ fn old_time_is_there_at_its_steps_without_gap_or_double_and_sums_are_what_they_w
 fn assert_sums(reader: &Reader, written: &[Sent], newest: u64) {
     let query = Query::parse("sum by (pid, start, host) (sum_over_time(s7mpa_process_user_ns[10m]))")
         .expect("a query");
-    for ago in 0..45_u64 {
+    for ago in (0..60_u64).step_by(4) {
         let at = (newest / (10 * MINUTE) - ago) * 10 * MINUTE;
         let mut expected: BTreeMap<Vec<String>, f64> = BTreeMap::new();
         for one in written.iter().filter(|one| one.head.end.0 > at - 10 * MINUTE && one.head.end.0 <= at) {

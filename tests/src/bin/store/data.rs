@@ -11,7 +11,7 @@ use server::store::Window;
 pub(crate) const FIELDS: [&str; 8] =
     ["user_ns", "system_ns", "runq_ns", "syscalls", "read_bytes", "rss_bytes", "threads", "fds"];
 
-/// A question: in PromQL, and in InfluxQL with `$from` and `$to`.
+/// A question: in PromQL, and in `InfluxQL` with `$from` and `$to`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Query {
     pub(crate) promql: &'static str,
@@ -67,7 +67,7 @@ pub(crate) struct Sent {
 /// Makes the windows.
 pub(crate) struct Hosts {
     rng: Rng,
-    hosts: Vec<Vec<Process>>,
+    processes: Vec<Vec<Process>>,
     first_s: u64,
     next_s: u64,
     end_s: u64,
@@ -80,8 +80,8 @@ impl Hosts {
         let first_s = now - seconds - 60;
         let mut process =
             || Process { rss: (1 + rng.below(1_000)) << 20, threads: 1 + rng.below(30), fds: 8 };
-        let hosts = (0..hosts).map(|_| (0..processes).map(|_| process()).collect()).collect();
-        Self { rng, hosts, first_s, next_s: first_s, end_s: first_s + seconds }
+        let processes = (0..hosts).map(|_| (0..processes).map(|_| process()).collect()).collect();
+        Self { rng, processes, first_s, next_s: first_s, end_s: first_s + seconds }
     }
 
     pub(crate) fn first_s(&self) -> u64 {
@@ -97,7 +97,7 @@ impl Hosts {
         self.next_s = self.end_s.min(begin + 60);
         let mut out = Vec::new();
         for second in begin..self.next_s {
-            for host in 0..self.hosts.len() {
+            for host in 0..self.processes.len() {
                 out.push(self.window(host, second));
             }
         }
@@ -108,7 +108,7 @@ impl Hosts {
         // The end of a window wanders by some µs, as a real timer does; in ms, which not all engines go below, it does not.
         let end = UnixNs(second * 1_000_000_000 + self.rng.below(200_000));
         let rng = &mut self.rng;
-        let points: Vec<Point> = self.hosts[host]
+        let points: Vec<Point> = self.processes[host]
             .iter_mut()
             .enumerate()
             .map(|(number, process)| {

@@ -1,6 +1,6 @@
-//! OpenMetrics: one metric after the other, of each its series with all their samples. Counters are their running sums.
+//! `OpenMetrics`: one metric after the other, of each its series with all their samples. Counters are their running sums.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -9,7 +9,8 @@ use promql::{Labels, Matcher, NAME, Operator, Reader as _, Span, is_stale};
 
 use super::{Export, ExportError, Exported};
 use crate::store::StoreError;
-use crate::store::embedded::{Reader, total};
+use crate::store::embedded::slot::damaged;
+use crate::store::embedded::{Reader, catalogue, total};
 
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
@@ -22,7 +23,7 @@ struct Metric {
 }
 
 impl Reader {
-    /// Writes the samples as OpenMetrics. `progress` is called with how many metrics of how many are done.
+    /// Writes the samples as `OpenMetrics`. `progress` is called with how many metrics of how many are done.
     pub fn export_openmetrics(
         &self,
         what: &Export,
@@ -70,21 +71,22 @@ impl Reader {
 
     /// All metrics by name, of a counter its running sum.
     fn metrics(&self) -> rusqlite::Result<Vec<Metric>> {
+        let names = super::fields(self.conn())?;
+        let mut fields: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        let mut statement = self.conn().prepare("SELECT DISTINCT measurement, fields FROM series")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let of = fields.entry(row.get(0)?).or_default();
+            if let Some(packed) = row.get_ref(1)?.as_blob_or_null()? {
+                of.extend(catalogue::unpack_fields(packed).map_err(damaged)?);
+            }
+        }
         let mut found: BTreeMap<String, Metric> = BTreeMap::new();
-        let fields: Vec<String> = self
-            .conn()
-            .prepare("SELECT name FROM field")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        let mut statement = self.conn().prepare("SELECT DISTINCT measurement FROM series")?;
-        let measurements: Vec<String> =
-            statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        for measurement in measurements {
+        for (measurement, fields) in fields {
             let counters: Vec<&str> = total::counters(&measurement).collect();
-            for field in &fields {
+            for field in fields.iter().filter_map(|field| names.get(field)) {
                 let known = registry::field(&measurement, field);
-                let any = registry::measurement(&measurement).is_none();
-                if known.is_none_or(|known| known.unit == Unit::Letter) && !any {
+                if known.is_some_and(|known| known.unit == Unit::Letter) {
                     continue;
                 }
                 let counter = counters.contains(&field.as_str());

@@ -33,8 +33,11 @@ pub(in crate::store::embedded) mod tests {
     use super::*;
     use crate::store::embedded::varint::{put, zigzag};
 
-    /// Points with integers, as version 3 wrote them: series, distance, fields and values.
-    pub(in crate::store::embedded) fn older(points: &[(u32, i64, &[(u32, i64)])]) -> Vec<u8> {
+    /// Series, distance, fields and values.
+    type Point<'a> = (u32, i64, &'a [(u32, i64)]);
+
+    /// Points with integers, as version 3 wrote them.
+    pub(in crate::store::embedded) fn older(points: &[Point<'_>]) -> Vec<u8> {
         let mut raw = Vec::new();
         for (series, distance, fields) in points {
             put(&mut raw, u64::from(*series));
