@@ -7,6 +7,7 @@ pub mod api;
 pub mod broker;
 pub mod ingest;
 pub mod node;
+pub mod remote;
 pub mod rules;
 mod run;
 mod secret;

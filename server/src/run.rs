@@ -116,7 +116,9 @@ impl Server {
             Some(path) => path.clone(),
             None => {
                 if !loaded.is_empty() {
-                    tracing::warn!("rules are evaluated over the embedded store alone: server.store is another one");
+                    tracing::warn!(
+                        "rules are evaluated over the embedded store alone: server.store is another one"
+                    );
                     loaded = Loaded::read(&config::Rules::default());
                 }
                 PathBuf::new()
@@ -163,9 +165,7 @@ impl Server {
             }
             store.close()
         };
-        tokio::task::spawn_blocking(close)
-            .await
-            .map_err(|_| ServerError::Panic("closing the store"))??;
+        tokio::task::spawn_blocking(close).await.map_err(|_| ServerError::Panic("closing the store"))??;
         Ok(())
     }
 }

@@ -47,7 +47,10 @@ impl Host {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time").as_nanos();
         let end = UnixNs(u64::try_from(now).expect("a time"));
         let point = |host: &str| {
-            Point::new("s7mpa_host", end).tag("host", host.to_owned()).field("load1", load).field("load5", 1.0)
+            Point::new("s7mpa_host", end)
+                .tag("host", host.to_owned())
+                .field("load1", load)
+                .field("load5", 1.0)
         };
         let head = WindowHead {
             host: "web-1".to_owned(),
@@ -138,7 +141,9 @@ fn rules_record_and_alert_and_go_on_after_a_restart() {
     assert_eq!(again.opened_unix_ns / 1_000_000_000, opened.opened_unix_ns / 1_000_000_000);
 
     // It ends; the other one still fires, and is passed on now.
-    until(&mut host, 7.0, "its end", || states(&posted).contains(&("Loaded".to_owned(), AlertState::Resolved)));
+    until(&mut host, 7.0, "its end", || {
+        states(&posted).contains(&("Loaded".to_owned(), AlertState::Resolved))
+    });
     until(&mut host, 7.0, "the other one", || {
         let last = states(&posted).pop();
         last.is_some_and(|(name, state)| name == "Slow" && state != AlertState::Resolved)
@@ -149,12 +154,11 @@ fn rules_record_and_alert_and_go_on_after_a_restart() {
 
     // The rule goes: its alert ends.
     rules.stop();
-    let (rules, posted) = started(
-        "groups: [{name: other, interval: 1s, rules: [{record: x, expr: '1'}]}]",
-        &store,
-        dir.path(),
-    );
-    until(&mut host, 7.0, "the orphan's end", || states(&posted) == [("Slow".to_owned(), AlertState::Resolved)]);
+    let (rules, posted) =
+        started("groups: [{name: other, interval: 1s, rules: [{record: x, expr: '1'}]}]", &store, dir.path());
+    until(&mut host, 7.0, "the orphan's end", || {
+        states(&posted) == [("Slow".to_owned(), AlertState::Resolved)]
+    });
     rules.stop();
 
     let reader = embedded::Reader::open(&dir.path().join(FILE)).expect("the store");

@@ -15,7 +15,10 @@ impl Alert {
             // A description may have several lines.
             let lines = |text: &str| text.split('\n').map(clean).collect::<Vec<_>>().join("\n");
             for texts in [&mut of_rule.labels, &mut of_rule.annotations] {
-                *texts = std::mem::take(texts).into_iter().map(|(name, text)| (clean(&name), lines(&text))).collect();
+                *texts = std::mem::take(texts)
+                    .into_iter()
+                    .map(|(name, text)| (clean(&name), lines(&text)))
+                    .collect();
             }
         }
         self
@@ -55,8 +58,19 @@ impl SyscallsReport {
 }
 
 fn clean_finding(finding: &mut Finding) {
-    let Finding { rule, class, subject, culprit, evidence, stacks, alternatives, caused, advice, headline, .. } =
-        finding;
+    let Finding {
+        rule,
+        class,
+        subject,
+        culprit,
+        evidence,
+        stacks,
+        alternatives,
+        caused,
+        advice,
+        headline,
+        ..
+    } = finding;
     let whom = culprit.iter_mut().flat_map(|culprit| [Some(&mut culprit.kind), culprit.comm.as_mut()]);
     let whom = whom.chain([Some(&mut subject.kind), subject.comm.as_mut()]).flatten();
     whom.chain([rule, advice]).chain(stacks).chain(headline).for_each(make_clean);

@@ -165,7 +165,10 @@ fn test_file(path: &Path, macros: &Macros) -> Vec<String> {
 }
 
 fn tested(path: &Path, macros: &Macros) -> Result<Vec<String>, String> {
-    let [file] = rule_files(&[path.to_owned()]).map_err(|error| error.to_string())?.try_into().map_err(|_| "no such file")?;
+    let [file] = rule_files(&[path.to_owned()])
+        .map_err(|error| error.to_string())?
+        .try_into()
+        .map_err(|_| "no such file")?;
     let file = unit_test::File::parse(&file.text).map_err(|error| error.to_string())?;
     let dir = path.parent().unwrap_or(Path::new(""));
     let patterns: Vec<PathBuf> = file.rule_files.iter().map(|name| dir.join(name)).collect();
@@ -187,9 +190,7 @@ fn tested(path: &Path, macros: &Macros) -> Result<Vec<String>, String> {
 
 fn functions(context: &Context, macros: &Macros) -> anyhow::Result<ExitCode> {
     if context.global.json {
-        let one = |own: &promql::Macro| {
-            json!({ "name": own.name, "parameters": own.parameters, "body": own.body, "help": own.help })
-        };
+        let one = |own: &promql::Macro| json!({ "name": own.name, "parameters": own.parameters, "body": own.body, "help": own.help });
         term::print_json(&json!({ "functions": macros.list().map(one).collect::<Vec<_>>() }))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -5,11 +5,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::relay::webhook::Webhook;
 use agent_common::wire::finding::Alert;
 use anyhow::Context as _;
 use clap::Args;
 use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
-use ::relay::webhook::Webhook;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 

@@ -290,7 +290,9 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
             };
             paths.iter().map(text).collect::<Result<Vec<_>, _>>().map(|paths| paths.join(":"))
         }
-        (Kind::Paths, value) => Err(format!("{} is not a list of paths; write it as [\"/a\", \"/b\"]", shown(value))),
+        (Kind::Paths, value) => {
+            Err(format!("{} is not a list of paths; write it as [\"/a\", \"/b\"]", shown(value)))
+        }
         (Kind::Integer, value) => {
             Err(format!("{} is not a whole number; write it without quotes", shown(value)))
         }

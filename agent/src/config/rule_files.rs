@@ -17,14 +17,21 @@ const MAX_FILES: usize = 500;
 pub fn rule_files(patterns: &[PathBuf]) -> io::Result<Vec<RuleFile>> {
     let mut files: Vec<RuleFile> = Vec::new();
     let mut bytes = 0;
-    for path in patterns.iter().map(|pattern| matching(pattern)).collect::<io::Result<Vec<_>>>()?.into_iter().flatten() {
+    for path in patterns
+        .iter()
+        .map(|pattern| matching(pattern))
+        .collect::<io::Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+    {
         if files.iter().any(|file| file.path == path) {
             continue;
         }
         let file = read(&path).map_err(|error| named(&path, &error))?;
         bytes += file.text.len();
         if bytes > MAX_BYTES || files.len() >= MAX_FILES {
-            let all = format!("the rule files have more than {MAX_BYTES} bytes, or are more than {MAX_FILES}");
+            let all =
+                format!("the rule files have more than {MAX_BYTES} bytes, or are more than {MAX_FILES}");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, all));
         }
         files.push(file);

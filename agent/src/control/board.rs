@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn alerts_of_rules_have_a_bound() {
         let board = AlertBoard::default();
-        let of_rule = |nth: usize| Alert { of_rule: Some(Box::default()), ..alert(&nth.to_string(), AlertState::Open) };
+        let of_rule =
+            |nth: usize| Alert { of_rule: Some(Box::default()), ..alert(&nth.to_string(), AlertState::Open) };
         assert!((0..MAX_OF_RULES).all(|nth| board.post(&of_rule(nth))));
         assert!(!board.post(&of_rule(MAX_OF_RULES)) && board.post(&of_rule(0)), "a known one may change");
         assert!(board.post(&alert("ours", AlertState::Open)));

@@ -140,7 +140,11 @@ pub(super) struct Relay {
 impl Relay {
     /// Starts it and waits until it works. Blocks; in a runtime. Its directories are there ([`make_relay_dirs`]). `alerts` gets
     /// the alerts of rules, which the relay evaluates.
-    pub(super) fn start(config: &Config, launcher: Launcher, alerts: mpsc::Sender<Alert>) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        config: &Config,
+        launcher: Launcher,
+        alerts: mpsc::Sender<Alert>,
+    ) -> anyhow::Result<Self> {
         let settings = relay_settings(config)?;
         let handle = RelayHandle { shared: Arc::default() };
         let mut relay = Self {

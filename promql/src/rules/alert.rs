@@ -177,7 +177,8 @@ impl Alert {
             AlertState::Pending => None,
             AlertState::Firing => {
                 let since_ms = self.kept_since_ms.unwrap_or(at_ms);
-                let kept = !over || (rule.keep_firing_for_ms > 0 && at_ms - since_ms < rule.keep_firing_for_ms);
+                let kept =
+                    !over || (rule.keep_firing_for_ms > 0 && at_ms - since_ms < rule.keep_firing_for_ms);
                 Some(if kept {
                     Self { kept_since_ms: Some(since_ms), ..self }
                 } else {
@@ -219,8 +220,9 @@ fn found(
             own.set(name.as_str(), template.fill(&subject));
         }
         own.set("alertname", rule.name.as_str());
-        let annotations =
-            labels(rule.annotations.iter().map(|(name, template, _)| (name.clone(), template.fill(&subject))));
+        let annotations = labels(
+            rule.annotations.iter().map(|(name, template, _)| (name.clone(), template.fill(&subject))),
+        );
         if found.insert(own.clone(), (value, annotations)).is_some() {
             return Err(QueryError::SameLabels(own.to_string()));
         }

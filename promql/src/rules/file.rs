@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::{
-    Alerting, DEPENDS_ON, Group, RECOVERY, Recording, Rule, Subject, Template, is_label, is_label_character, yaml,
+    Alerting, DEPENDS_ON, Group, RECOVERY, Recording, Rule, Subject, Template, is_label, is_label_character,
+    yaml,
 };
 use crate::labels::{Labels, NAME};
 use crate::macros::Macros;
@@ -159,10 +160,12 @@ fn rule(item: yaml::Item, of_group: &[(String, String)], macros: &Macros) -> Res
     let mut fields = item.map("a rule", &KEYS)?;
     let place = fields.place;
     let (record, alert) = (fields.take_text("record")?, fields.take_text("alert")?);
-    let expr = fields.take("expr").ok_or_else(|| fault(place, "a rule has an expr").cure("add `expr: <query>`"))?;
+    let expr =
+        fields.take("expr").ok_or_else(|| fault(place, "a rule has an expr").cure("add `expr: <query>`"))?;
     let expr_place = expr.place;
     let text = expr.text("expr")?;
-    let query = Query::parse_with(&text, macros).map_err(|error| fault(expr_place, format!("expr: {error}")))?;
+    let query =
+        Query::parse_with(&text, macros).map_err(|error| fault(expr_place, format!("expr: {error}")))?;
     if !query.is_vector_or_scalar() {
         return Err(fault(expr_place, "expr: a rule needs an instant vector or a scalar")
             .cure("a range such as x[5m] goes into a function"));
@@ -177,7 +180,9 @@ fn rule(item: yaml::Item, of_group: &[(String, String)], macros: &Macros) -> Res
     match (is_named(&record), is_named(&alert)) {
         (true, false) => {
             if for_ms.is_some() || keep_firing_for_ms.is_some() || annotations.is_some() {
-                return Err(fault(place, "for, keep_firing_for and annotations are of alerts").cure("take them away"));
+                return Err(
+                    fault(place, "for, keep_firing_for and annotations are of alerts").cure("take them away")
+                );
             }
             let name = record.unwrap_or_default();
             if !is_metric(&name) {
@@ -242,7 +247,7 @@ fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>> {
     let Some(item) = fields.take(key) else { return Ok(None) };
     let place = item.place;
     let text = item.text(key)?;
-    crate::duration::milliseconds(&text)
-        .map(Some)
-        .ok_or_else(|| fault(place, format!("{key}: {text:?} is no duration")).cure("write it as 30s, 5m or 1h30m"))
+    crate::duration::milliseconds(&text).map(Some).ok_or_else(|| {
+        fault(place, format!("{key}: {text:?} is no duration")).cure("write it as 30s, 5m or 1h30m")
+    })
 }

@@ -127,7 +127,10 @@ impl Context<'_> {
         };
         let limit = if self.limit == 0 { MAX_SERIES } else { self.limit.min(MAX_SERIES) };
         if vector.len() > limit {
-            return Err(QueryError::Argument(format!("exceeded limit of {limit} with {} series", vector.len())));
+            return Err(QueryError::Argument(format!(
+                "exceeded limit of {limit} with {} series",
+                vector.len()
+            )));
         }
         for element in &mut vector {
             element.sample.at_ms = at_ms;

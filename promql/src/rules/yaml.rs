@@ -39,7 +39,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Item>, RuleError> {
         let place = place(mark);
         let done = match event {
             Event::StreamEnd | Event::DocumentEnd => return Ok(None),
-            Event::Alias(_) => return Err(fault(place, "aliases are not supported").cure("write the value out")),
+            Event::Alias(_) => {
+                return Err(fault(place, "aliases are not supported").cure("write the value out"));
+            }
             Event::Scalar(text, ..) => Some(Item { place, value: Value::Text(text) }),
             Event::SequenceStart(..) | Event::MappingStart(..) => {
                 let list = matches!(event, Event::SequenceStart(..));

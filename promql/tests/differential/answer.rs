@@ -47,7 +47,8 @@ fn series(json: &Json) -> Option<Series> {
 }
 
 fn labels(json: &Json) -> Option<Labels> {
-    let pairs = json.as_object()?.iter().map(|(name, value)| Some((name.as_str().into(), value.as_str()?.into())));
+    let pairs =
+        json.as_object()?.iter().map(|(name, value)| Some((name.as_str().into(), value.as_str()?.into())));
     Some(Labels::new(pairs.collect::<Option<Vec<_>>>()?))
 }
 
@@ -86,7 +87,10 @@ pub(crate) fn compare(theirs: &Outcome, ours: &Outcome) -> Result<usize, String>
     }
 }
 
-fn all(theirs: &BTreeMap<Labels, Vec<Sample>>, ours: &BTreeMap<Labels, Vec<Sample>>) -> Result<usize, String> {
+fn all(
+    theirs: &BTreeMap<Labels, Vec<Sample>>,
+    ours: &BTreeMap<Labels, Vec<Sample>>,
+) -> Result<usize, String> {
     let missing = theirs.keys().find(|labels| !ours.contains_key(labels));
     let more = ours.keys().find(|labels| !theirs.contains_key(labels));
     if let Some(labels) = missing {
@@ -99,7 +103,11 @@ fn all(theirs: &BTreeMap<Labels, Vec<Sample>>, ours: &BTreeMap<Labels, Vec<Sampl
     for (labels, theirs) in theirs {
         let ours = &ours[labels];
         if theirs.len() != ours.len() {
-            return Err(format!("{labels}: Prometheus has {} samples, here are {}", theirs.len(), ours.len()));
+            return Err(format!(
+                "{labels}: Prometheus has {} samples, here are {}",
+                theirs.len(),
+                ours.len()
+            ));
         }
         for (theirs, ours) in theirs.iter().zip(ours) {
             one(&labels.to_string(), *theirs, *ours)?;

@@ -100,7 +100,8 @@ impl Builder {
     /// Processes that come and go: each has an end.
     fn churn(&mut self) {
         for nth in 0..40 {
-            let (begin, length) = (self.numbers.below(COUNT as u64 - 20) as usize, 2 + self.numbers.below(60) as usize);
+            let (begin, length) =
+                (self.numbers.below(COUNT as u64 - 20) as usize, 2 + self.numbers.below(60) as usize);
             let mut now = 0.0;
             let mut values = vec![(Step::Missing, 0.0); begin];
             for _ in 0..length.min(COUNT - begin - 1) {
@@ -109,7 +110,11 @@ impl Builder {
             }
             values.push((Step::End, 0.0));
             let (pid, comm) = (format!("{}", 1000 + nth), ["cc", "ld", "make"][nth % 3]);
-            self.series("demo_process_seconds_total", &[("pid", &pid), ("comm", comm), ("instance", "a")], values);
+            self.series(
+                "demo_process_seconds_total",
+                &[("pid", &pid), ("comm", comm), ("instance", "a")],
+                values,
+            );
         }
     }
 
@@ -149,7 +154,20 @@ impl Builder {
 
     /// Values that are no numbers, not finite, tiny or huge.
     fn odd(&mut self) {
-        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-300, 1e300, -1.5, 0.25, 1.0, 2.0, 59.9];
+        let odd = [
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            0.0,
+            -0.0,
+            1e-300,
+            1e300,
+            -1.5,
+            0.25,
+            1.0,
+            2.0,
+            59.9,
+        ];
         for (nth, instance) in ["a", "b"].into_iter().enumerate() {
             let values: Vec<(Step, f64)> =
                 (0..COUNT).map(|at| (Step::Sample, odd[(at * 5 + at / 7 + nth * 3) % odd.len()])).collect();
@@ -176,7 +194,12 @@ pub(crate) fn store() -> Store {
             all.counter("demo_requests_total", &labels, 100.0, 20);
         }
         for (kind, first) in [("free", 2e9), ("cached", 1e9), ("used", 5e9)] {
-            all.gauge("demo_memory_bytes", &[("instance", instance), ("type", kind), ("job", "demo")], first, 3e7);
+            all.gauge(
+                "demo_memory_bytes",
+                &[("instance", instance), ("type", kind), ("job", "demo")],
+                first,
+                3e7,
+            );
         }
         for (device, size) in [("sda", 1e11), ("sdb", 4e11)] {
             let labels = [("instance", instance), ("device", device), ("job", "demo")];
@@ -188,18 +211,31 @@ pub(crate) fn store() -> Store {
         all.gauge("demo_temperature_celsius", &[("instance", instance), ("job", "demo")], 20.0, 4.0);
     }
     for (instance, cpus) in [("a", 2.0), ("b", 4.0), ("c", 2.0)] {
-        all.series("demo_cpus", &[("instance", instance), ("job", "demo")], vec![(Step::Sample, cpus); COUNT]);
+        all.series(
+            "demo_cpus",
+            &[("instance", instance), ("job", "demo")],
+            vec![(Step::Sample, cpus); COUNT],
+        );
     }
     // A new version in the middle: another series, the old one ends.
     let half = COUNT / 2;
     let first = (0..=half).map(|at| (if at == half { Step::End } else { Step::Sample }, 1.0));
-    all.series("demo_build_info", &[("instance", "a"), ("version", "1.0"), ("job", "demo")], first.collect::<Vec<_>>());
+    all.series(
+        "demo_build_info",
+        &[("instance", "a"), ("version", "1.0"), ("job", "demo")],
+        first.collect::<Vec<_>>(),
+    );
     let second = (0..COUNT).map(|at| (if at < half { Step::Missing } else { Step::Sample }, 1.0));
-    all.series("demo_build_info", &[("instance", "a"), ("version", "1.1"), ("job", "demo")], second.collect::<Vec<_>>());
+    all.series(
+        "demo_build_info",
+        &[("instance", "a"), ("version", "1.1"), ("job", "demo")],
+        second.collect::<Vec<_>>(),
+    );
     // A job that reports rarely: gaps longer than the lookback.
     let rare = (0..COUNT).map(|at| (if at % 50 == 3 { Step::Sample } else { Step::Missing }, at as f64));
     all.series("demo_rare_seconds", &[("instance", "a"), ("job", "batch")], rare.collect::<Vec<_>>());
-    let late = (0..COUNT).map(|at| (if at % 12 == 1 { Step::Sample } else { Step::Missing }, 1e9 + at as f64));
+    let late =
+        (0..COUNT).map(|at| (if at % 12 == 1 { Step::Sample } else { Step::Missing }, 1e9 + at as f64));
     all.series("demo_last_success_seconds", &[("instance", "b"), ("job", "batch")], late.collect::<Vec<_>>());
     all.churn();
     all.odd();

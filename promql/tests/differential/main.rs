@@ -1,9 +1,9 @@
 //! The same samples in a real Prometheus and here: the same queries must have the same answers. `cargo xtask test` fetches the
 //! program and names it in `S7MPA_PROMETHEUS`.
 
+mod answer;
 #[path = "../common/mod.rs"]
 mod common;
-mod answer;
 mod data;
 mod queries;
 mod remote_write;
@@ -91,7 +91,11 @@ fn a_real_prometheus_gives_the_same_answers() {
 
 /// The query with the function's name of that version.
 fn of_prometheus(query: &str, of_version_3: bool) -> String {
-    if of_version_3 { query.to_owned() } else { query.replace("double_exponential_smoothing", "holt_winters") }
+    if of_version_3 {
+        query.to_owned()
+    } else {
+        query.replace("double_exponential_smoothing", "holt_winters")
+    }
 }
 
 fn ours(store: &Store, query: &str, asked: Asked) -> Outcome {

@@ -31,7 +31,8 @@ impl Prometheus {
         let config = dir.path().join("prometheus.yml");
         std::fs::write(&config, "global: {}\n").expect("the configuration");
         // Free now; nobody else is likely to take it in between.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
@@ -80,7 +81,12 @@ impl Prometheus {
             let span = first + slice * length..first + (slice + 1) * length;
             let of_slice = all.iter().map(|series| Series {
                 labels: series.labels.clone(),
-                samples: series.samples.iter().filter(|sample| span.contains(&sample.at_ms)).copied().collect(),
+                samples: series
+                    .samples
+                    .iter()
+                    .filter(|sample| span.contains(&sample.at_ms))
+                    .copied()
+                    .collect(),
             });
             let of_slice: Vec<Series> = of_slice.filter(|series| !series.samples.is_empty()).collect();
             let headers = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
@@ -116,8 +122,10 @@ impl Prometheus {
     fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         // Version 1.0: the body ends with the connection.
-        let head =
-            format!("{method} {path} HTTP/1.0\r\nHost: here\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nHost: here\r\n{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).ok()?;
         stream.write_all(body).ok()?;
         let mut answer = Vec::new();

@@ -12,35 +12,41 @@ use promql::{
 pub type Entry = (&'static str, fn(&str));
 
 /// All of them.
-pub const ENTRIES: [Entry; 4] = [("query", query), ("macros", macros), ("rules", rules), ("unit_test", unit_test)];
+pub const ENTRIES: [Entry; 4] =
+    [("query", query), ("macros", macros), ("rules", rules), ("unit_test", unit_test)];
 
 /// Three series of a minute, with an end and values that are no numbers.
 struct Small;
 
 impl Small {
     fn series() -> impl Iterator<Item = Series> {
-        [("x_total", "a"), ("x_total", "b"), ("y_bucket", "a")].into_iter().enumerate().map(|(nth, (name, host))| {
-            let pairs = [("__name__", name), ("host", host), ("le", if nth == 2 { "+Inf" } else { "" })];
-            let labels = Labels::new(pairs.map(|(name, value)| (name.into(), value.into())));
-            let value = |second: i64| match second % 17 {
-                3 => f64::NAN,
-                5 => STALE,
-                7 => f64::INFINITY,
-                _ => second as f64,
-            };
-            let samples = (0..60).map(|second| Sample { at_ms: second * 1000, value: value(second + nth as i64) });
-            Series { labels, samples: samples.collect() }
-        })
+        [("x_total", "a"), ("x_total", "b"), ("y_bucket", "a")].into_iter().enumerate().map(
+            |(nth, (name, host))| {
+                let pairs = [("__name__", name), ("host", host), ("le", if nth == 2 { "+Inf" } else { "" })];
+                let labels = Labels::new(pairs.map(|(name, value)| (name.into(), value.into())));
+                let value = |second: i64| match second % 17 {
+                    3 => f64::NAN,
+                    5 => STALE,
+                    7 => f64::INFINITY,
+                    _ => second as f64,
+                };
+                let samples =
+                    (0..60).map(|second| Sample { at_ms: second * 1000, value: value(second + nth as i64) });
+                Series { labels, samples: samples.collect() }
+            },
+        )
     }
 }
 
 impl Reader for Small {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
         let matchers = matchers.to_vec();
-        Ok(Box::new(Self::series().filter(move |series| series.labels.fulfil(&matchers)).map(move |mut series| {
-            series.samples.retain(|sample| (span.from_ms..=span.to_ms).contains(&sample.at_ms));
-            Ok(series)
-        })))
+        Ok(Box::new(Self::series().filter(move |series| series.labels.fulfil(&matchers)).map(
+            move |mut series| {
+                series.samples.retain(|sample| (span.from_ms..=span.to_ms).contains(&sample.at_ms));
+                Ok(series)
+            },
+        )))
     }
 
     fn series(&self, matchers: &[Matcher], _: Span) -> Result<Vec<Labels>, ReadError> {
@@ -121,6 +127,9 @@ pub fn rules(text: &str) {
 /// A file of unit tests, over the rules that it may as well be.
 pub fn unit_test(text: &str) {
     let Ok(file) = File::parse(text) else { return };
-    let groups = Group::parse_all("groups: [{name: a, rules: [{record: y, expr: x}, {alert: A, expr: x > 1}]}]", &Macros::default());
+    let groups = Group::parse_all(
+        "groups: [{name: a, rules: [{record: y, expr: x}, {alert: A, expr: x > 1}]}]",
+        &Macros::default(),
+    );
     let _ = file.run(&groups.groups, &Macros::default());
 }

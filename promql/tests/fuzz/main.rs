@@ -1,8 +1,8 @@
 //! Texts that were changed at random, the same in each run: none of them may panic, or take long.
 
-mod entries;
 #[path = "../promtool/cases.rs"]
 mod cases;
+mod entries;
 
 use std::time::{Duration, Instant};
 
@@ -45,8 +45,30 @@ impl Numbers {
 /// The text with some pieces left out, doubled, exchanged, or replaced by what breaks parsers.
 fn changed(numbers: &mut Numbers, text: &str, other: &str) -> String {
     const HARD: [&str; 24] = [
-        "(", ")", "[", "]", "{", "}", "\"", "'", "`", "\\", "{{", "}}", "\u{0}", "é", "\u{10ffff}", "99999999999999999999",
-        "1e999", "-", ":", "\n", "  ", "x5000000", "9999y", "|",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        "`",
+        "\\",
+        "{{",
+        "}}",
+        "\u{0}",
+        "é",
+        "\u{10ffff}",
+        "99999999999999999999",
+        "1e999",
+        "-",
+        ":",
+        "\n",
+        "  ",
+        "x5000000",
+        "9999y",
+        "|",
     ];
     let mut chars: Vec<char> = text.chars().collect();
     for _ in 0..=numbers.below(4) {

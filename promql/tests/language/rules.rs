@@ -45,7 +45,12 @@ fn with<T>(store: &Store, evaluate: impl FnOnce(&Context<'_>) -> T) -> T {
     })
 }
 
-fn evaluate(alerts: &mut Alerts, rule: &Alerting, store: &Store, at_ms: i64) -> Result<Vec<Alert>, QueryError> {
+fn evaluate(
+    alerts: &mut Alerts,
+    rule: &Alerting,
+    store: &Store,
+    at_ms: i64,
+) -> Result<Vec<Alert>, QueryError> {
     with(store, |context| alerts.evaluate(rule, context, at_ms))
 }
 
@@ -161,7 +166,11 @@ fn all_faults_of_a_file_are_told_and_the_right_rules_stay() {
     let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
     assert_eq!(faults.len(), 2, "{faults:?}");
     assert!(faults[0].starts_with("4:"), "{faults:?}");
-    assert!(faults[1].starts_with("7:13: expr: a rule needs an instant vector") && faults[1].contains("; a range"), "{faults:?}");
+    assert!(
+        faults[1].starts_with("7:13: expr: a rule needs an instant vector")
+            && faults[1].contains("; a range"),
+        "{faults:?}"
+    );
 }
 
 #[test]

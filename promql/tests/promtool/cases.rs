@@ -248,7 +248,11 @@ tests:
 pub(crate) const CHECKS: &[(&str, &str, bool)] = &[
     ("all forms", RULES, true),
     ("templates", TEMPLATES, true),
-    ("limit and interval", "groups: [{name: a, interval: 1m, limit: 5, rules: [{record: x, expr: y}]}]", true),
+    (
+        "limit and interval",
+        "groups: [{name: a, interval: 1m, limit: 5, rules: [{record: x, expr: y}]}]",
+        true,
+    ),
     ("keep_firing_for", "groups: [{name: a, rules: [{alert: x, expr: y, keep_firing_for: 5m}]}]", true),
     ("nothing", "groups: []", true),
     ("a recording with for", "groups: [{name: a, rules: [{record: x, expr: y, for: 1m}]}]", false),
@@ -260,6 +264,10 @@ pub(crate) const CHECKS: &[(&str, &str, bool)] = &[
     ("groups of one name", "groups: [{name: a}, {name: a}]", false),
     ("an unknown field", "groups: [{name: a, rule: []}]", false),
     ("a wrong label", "groups: [{name: a, rules: [{record: x, expr: y, labels: {'a-b': c}}]}]", false),
-    ("a wrong template", "groups: [{name: a, rules: [{alert: x, expr: y, annotations: {a: '{{ if }}'}}]}]", false),
+    (
+        "a wrong template",
+        "groups: [{name: a, rules: [{alert: x, expr: y, annotations: {a: '{{ if }}'}}]}]",
+        false,
+    ),
     ("a wrong duration", "groups: [{name: a, rules: [{alert: x, expr: y, for: 1x}]}]", false),
 ];

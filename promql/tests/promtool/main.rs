@@ -24,8 +24,10 @@ fn promtool() -> Option<PathBuf> {
 
 /// Whether promtool finds nothing wrong, and what it says.
 fn judged(promtool: &Path, dir: &Path, words: &[&str]) -> (bool, String) {
-    let output = Command::new(promtool).args(words).current_dir(dir).stdin(Stdio::null()).output().expect("promtool");
-    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let output =
+        Command::new(promtool).args(words).current_dir(dir).stdin(Stdio::null()).output().expect("promtool");
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     (output.status.success(), said)
 }
 

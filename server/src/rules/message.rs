@@ -15,7 +15,13 @@ const MAX_LINE_CHARS: usize = 300;
 const MAX_BYTES: usize = 7 << 10;
 
 /// The message. `state`: what is new.
-pub(super) fn message(host: &str, rule: &Alerting, alert: &Alert, state: AlertState, at_ms: i64) -> finding::Alert {
+pub(super) fn message(
+    host: &str,
+    rule: &Alerting,
+    alert: &Alert,
+    state: AlertState,
+    at_ms: i64,
+) -> finding::Alert {
     let value = alert.value.is_finite().then(|| Evidence {
         what: cut(&rule.text, MAX_LINE_CHARS),
         value: alert.value,
@@ -92,7 +98,8 @@ pub(super) fn host_of(labels: &Labels) -> Option<&str> {
 /// Stable while the alert is open, also over a restart.
 fn id(labels: &Labels, active_at_ms: i64) -> String {
     let texts = labels.iter().flat_map(|(name, value)| [&**name, &**value]);
-    let name: String = labels.get("alertname").chars().map(|c| if c == '/' { '-' } else { c }).take(100).collect();
+    let name: String =
+        labels.get("alertname").chars().map(|c| if c == '/' { '-' } else { c }).take(100).collect();
     format!("rule/{name}/{:016x}/{}", digest(texts), active_at_ms.div_euclid(1000))
 }
 
@@ -160,7 +167,11 @@ mod tests {
         assert!(alert.id.starts_with("rule/Full/") && alert.id.ends_with("/1700000000"), "{}", alert.id);
         assert_eq!(alert.opened_unix_ns, 1_700_000_060_000_000_000);
         let json = serde_json::to_string(&alert).expect("JSON");
-        assert_eq!(serde_json::from_str::<finding::Alert>(&json).expect("back"), alert, "NaN has no form in JSON");
+        assert_eq!(
+            serde_json::from_str::<finding::Alert>(&json).expect("back"),
+            alert,
+            "NaN has no form in JSON"
+        );
     }
 
     #[test]

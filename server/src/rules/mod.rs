@@ -72,13 +72,17 @@ impl Loaded {
                 }
                 if group.rules.len() > MAX_RULES - rules {
                     group.rules.truncate(MAX_RULES - rules);
-                    faults.push(format!("{path}: group {}: more than {MAX_RULES} rules in all; leave some out", group.name));
+                    faults.push(format!(
+                        "{path}: group {}: more than {MAX_RULES} rules in all; leave some out",
+                        group.name
+                    ));
                 }
                 rules += group.rules.len();
                 groups.push((path.clone(), group));
             }
         }
-        let interval_ms = i64::try_from(settings.interval.as_millis()).unwrap_or(i64::MAX).max(MIN_INTERVAL_MS);
+        let interval_ms =
+            i64::try_from(settings.interval.as_millis()).unwrap_or(i64::MAX).max(MIN_INTERVAL_MS);
         Self { groups, macros, interval_ms, host: settings.host.clone(), faults }
     }
 
@@ -113,7 +117,11 @@ impl Rules {
         }
         let (stop, stopped) = std::sync::mpsc::channel();
         let work = Work {
-            groups: loaded.groups.into_iter().map(|(file, group)| Evaluated::new(&file, group, loaded.interval_ms)).collect(),
+            groups: loaded
+                .groups
+                .into_iter()
+                .map(|(file, group)| Evaluated::new(&file, group, loaded.interval_ms))
+                .collect(),
             macros: loaded.macros,
             host: loaded.host,
             store,
@@ -121,7 +129,8 @@ impl Rules {
             board: Arc::clone(&board),
             post,
         };
-        let thread = std::thread::Builder::new().name("rules".to_owned()).spawn(move || work.run(&stopped))?;
+        let thread =
+            std::thread::Builder::new().name("rules".to_owned()).spawn(move || work.run(&stopped))?;
         Ok(Self { board, stop: Some(stop), thread: Some(thread) })
     }
 

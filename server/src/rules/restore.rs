@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use promql::rules::{ALERTS, ALERTS_FOR_STATE, Subject};
-use promql::{Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, Reader, Rule, Sample, Span, is_stale};
+use promql::{
+    Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, Reader, Rule, Sample, Span, is_stale,
+};
 
 use super::message::orphaned;
 use super::{Work, now_ms};
@@ -97,7 +99,11 @@ fn each(
 fn is_of(rule: &Alerting, labels: &Labels) -> bool {
     let constant = |text: &str| !text.contains("{{");
     labels.get("alertname") == rule.name
-        && rule.labels.iter().filter(|(.., text)| constant(text)).all(|(name, _, text)| labels.get(name) == text)
+        && rule
+            .labels
+            .iter()
+            .filter(|(.., text)| constant(text))
+            .all(|(name, _, text)| labels.get(name) == text)
 }
 
 fn restored(rule: &Alerting, labels: Labels, before: &Before, now: i64) -> Alert {

@@ -19,7 +19,15 @@ pub(super) fn alert(id: &str, state: AlertState, at: u64) -> Alert {
         headline: None,
         advice: "look".into(),
     };
-    Alert { id: id.into(), host: "h".into(), state, opened_unix_ns: 1, at_unix_ns: at, finding, of_rule: None }
+    Alert {
+        id: id.into(),
+        host: "h".into(),
+        state,
+        opened_unix_ns: 1,
+        at_unix_ns: at,
+        finding,
+        of_rule: None,
+    }
 }
 
 /// Alerts come again after each reconnect (they are retained), reports too.

@@ -31,7 +31,8 @@ impl Data {
             Self::Labels(labels) => map(labels),
             Self::Sample(labels, value) => format!("{{{} {}}}", map(labels), number::short(*value)),
             Self::List(list) => {
-                let samples = list.iter().map(|(labels, value)| Self::Sample(labels.clone(), *value).text(subject));
+                let samples =
+                    list.iter().map(|(labels, value)| Self::Sample(labels.clone(), *value).text(subject));
                 format!("[{}]", samples.collect::<Vec<_>>().join(" "))
             }
             Self::Subject => {
@@ -77,7 +78,9 @@ impl Data {
         match self {
             Self::List(list) => {
                 let numbered = list.into_iter().enumerate();
-                Ok(numbered.map(|(at, (labels, value))| (Self::Integer(at as i64), Self::Sample(labels, value))).collect())
+                Ok(numbered
+                    .map(|(at, (labels, value))| (Self::Integer(at as i64), Self::Sample(labels, value)))
+                    .collect())
             }
             Self::Labels(labels) => {
                 let text = |text: &str| Self::Text(text.to_owned());

@@ -85,7 +85,9 @@ pub(super) fn call(name: &str, arguments: Vec<Data>, subject: &Subject<'_>) -> R
             }
             replaced
         }
-        ("match", [Data::Text(pattern), Data::Text(text)]) => return Ok(Data::Bool(regex(pattern)?.is_match(text))),
+        ("match", [Data::Text(pattern), Data::Text(text)]) => {
+            return Ok(Data::Bool(regex(pattern)?.is_match(text)));
+        }
         _ => return Err(format!("{name} does not take these arguments")),
     };
     Ok(Data::Text(text))
@@ -158,7 +160,9 @@ fn numbers(name: &str, arguments: &[Data]) -> Option<Result<Data, String>> {
         "humanizePercentage" => |value| format!("{}%", number::general(value * 100.0, 4)),
         "humanizeTimestamp" => number::timestamp,
         "parseDuration" => {
-            let [Data::Text(text)] = arguments else { return Some(Err("parseDuration takes a text".to_owned())) };
+            let [Data::Text(text)] = arguments else {
+                return Some(Err("parseDuration takes a text".to_owned()));
+            };
             let ms = milliseconds(text).ok_or_else(|| format!("{text:?} is no duration"));
             return Some(ms.map(|ms| Data::Number(ms as f64 / 1e3)));
         }
@@ -189,10 +193,12 @@ fn of_series(name: &str, arguments: &[Data]) -> Option<Result<Data, String>> {
             Data::List(list)
         }
         ("index", [Data::Labels(labels), Data::Text(name)]) => Data::Text(labels.get(name).to_owned()),
-        ("index", [Data::List(list), Data::Integer(at)]) => match usize::try_from(*at).ok().and_then(|at| list.get(at)) {
-            Some((labels, value)) => Data::Sample(labels.clone(), *value),
-            None => return Some(Err("index out of range".to_owned())),
-        },
+        ("index", [Data::List(list), Data::Integer(at)]) => {
+            match usize::try_from(*at).ok().and_then(|at| list.get(at)) {
+                Some((labels, value)) => Data::Sample(labels.clone(), *value),
+                None => return Some(Err("index out of range".to_owned())),
+            }
+        }
         _ => return None,
     }))
 }
@@ -201,7 +207,8 @@ fn of_series(name: &str, arguments: &[Data]) -> Option<Result<Data, String>> {
 fn title(text: &str) -> String {
     let mut begins = true;
     let letters = text.chars().flat_map(|c| {
-        let upper = std::mem::replace(&mut begins, !(c.is_alphanumeric() || c == '_' || c == '\'')) && c.is_alphabetic();
+        let upper = std::mem::replace(&mut begins, !(c.is_alphanumeric() || c == '_' || c == '\''))
+            && c.is_alphabetic();
         let letters: Vec<char> = if upper { c.to_uppercase().collect() } else { vec![c] };
         letters
     });
@@ -213,14 +220,21 @@ fn strip_port(host: &str) -> String {
         Some((name, port)) if !name.is_empty() && port.chars().all(|c| c.is_ascii_digit()) => {
             let inside = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
             // An address of version 6 without a port has colons, too.
-            if inside.is_none() && name.contains(':') { host.to_owned() } else { inside.unwrap_or(name).to_owned() }
+            if inside.is_none() && name.contains(':') {
+                host.to_owned()
+            } else {
+                inside.unwrap_or(name).to_owned()
+            }
         }
         _ => host.to_owned(),
     }
 }
 
 fn strip_domain(host: &str) -> String {
-    let (name, port) = host.rsplit_once(':').filter(|(name, _)| !name.contains(':')).map_or((host, None), |(n, p)| (n, Some(p)));
+    let (name, port) = host
+        .rsplit_once(':')
+        .filter(|(name, _)| !name.contains(':'))
+        .map_or((host, None), |(n, p)| (n, Some(p)));
     let is_address = name.parse::<std::net::IpAddr>().is_ok() || name.starts_with('[') || name.contains(':');
     let short = if is_address { name } else { name.split('.').next().unwrap_or(name) };
     port.map_or_else(|| short.to_owned(), |port| format!("{short}:{port}"))

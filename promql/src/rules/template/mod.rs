@@ -106,7 +106,9 @@ impl Work<'_> {
         for node in nodes {
             self.steps += 1;
             if self.steps > MAX_STEPS || self.out.len() > MAX_BYTES {
-                return Err(format!("it is longer than {MAX_BYTES} bytes, or has more than {MAX_STEPS} steps"));
+                return Err(format!(
+                    "it is longer than {MAX_BYTES} bytes, or has more than {MAX_STEPS} steps"
+                ));
             }
             self.one(node, dot, names)?;
         }
@@ -138,7 +140,11 @@ impl Work<'_> {
             }
             Node::With { of, body, otherwise } => {
                 let data = self.pipeline(of, dot, names)?;
-                return if data.is_true() { self.all(body, &data, names) } else { self.all(otherwise, dot, names) };
+                return if data.is_true() {
+                    self.all(body, &data, names)
+                } else {
+                    self.all(otherwise, dot, names)
+                };
             }
             Node::Range { names: own, of, body, otherwise } => {
                 let elements = self.pipeline(of, dot, names)?.elements()?;
@@ -170,7 +176,13 @@ impl Work<'_> {
     }
 
     /// The value of a command; what came before it is its last argument.
-    fn command(&mut self, command: &Command, before: Option<Data>, dot: &Data, names: &Names) -> Result<Data, String> {
+    fn command(
+        &mut self,
+        command: &Command,
+        before: Option<Data>,
+        dot: &Data,
+        names: &Names,
+    ) -> Result<Data, String> {
         let [first, rest @ ..] = command.0.as_slice() else { return Err("an empty command".to_owned()) };
         let mut arguments = Vec::new();
         for operand in rest {
@@ -213,7 +225,6 @@ impl Work<'_> {
         })
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,18 @@ pub(super) enum Node {
     /// Conditions in turn; the last one may be without.
     If(Vec<(Option<Vec<Command>>, Vec<Node>)>),
     /// The value is the dot inside, unless it is as good as none.
-    With { of: Vec<Command>, body: Vec<Node>, otherwise: Vec<Node> },
+    With {
+        of: Vec<Command>,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
     /// The same for each element.
-    Range { names: Vec<String>, of: Vec<Command>, body: Vec<Node>, otherwise: Vec<Node> },
+    Range {
+        names: Vec<String>,
+        of: Vec<Command>,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
 }
 
 /// A function with its arguments, or a value.
@@ -130,7 +139,8 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             '|' => (Token::Pipe, 1),
             ',' => (Token::Comma, 1),
             '"' | '`' => {
-                let (text, bytes) = quoted(rest, first).ok_or_else(|| format!("a quote stays open in {{{{{text}}}}}"))?;
+                let (text, bytes) =
+                    quoted(rest, first).ok_or_else(|| format!("a quote stays open in {{{{{text}}}}}"))?;
                 (Token::Text(text), bytes)
             }
             _ => {
@@ -206,7 +216,11 @@ fn nodes(pieces: &mut impl Iterator<Item = Piece>, depth: usize) -> Result<(Vec<
     Ok((nodes, End::Text))
 }
 
-fn branches(condition: &[Token], pieces: &mut impl Iterator<Item = Piece>, depth: usize) -> Result<Node, String> {
+fn branches(
+    condition: &[Token],
+    pieces: &mut impl Iterator<Item = Piece>,
+    depth: usize,
+) -> Result<Node, String> {
     let mut all = Vec::new();
     let mut condition = Some(pipeline(condition)?);
     loop {
@@ -300,7 +314,8 @@ fn commands(tokens: &[Token], at: &mut usize, depth: usize) -> Result<Vec<Comman
 
 fn operand(word: &str) -> Result<Operand, String> {
     if let Some(variable) = word.strip_prefix('$') {
-        let (name, rest) = variable.split_once('.').map_or((variable, None), |(name, rest)| (name, Some(rest)));
+        let (name, rest) =
+            variable.split_once('.').map_or((variable, None), |(name, rest)| (name, Some(rest)));
         return Ok(Operand::Variable(name.to_owned(), rest.map(fields).transpose()?.unwrap_or_default()));
     }
     if word == "." {
@@ -319,9 +334,9 @@ fn operand(word: &str) -> Result<Operand, String> {
         return word.parse().map(Operand::Number).map_err(|_| format!("{word} is no number"));
     }
     let known = super::functions::NAMES.iter().find(|name| **name == word);
-    known.map(|name| Operand::Function(name)).ok_or_else(|| {
-        format!("{word} is not supported; there are {}", super::functions::NAMES.join(", "))
-    })
+    known
+        .map(|name| Operand::Function(name))
+        .ok_or_else(|| format!("{word} is not supported; there are {}", super::functions::NAMES.join(", ")))
 }
 
 fn fields(text: &str) -> Result<Vec<String>, String> {

@@ -14,7 +14,8 @@ pub(super) fn printf(format: &str, values: &[Data], subject: &Subject<'_>) -> Re
     let mut rest = format;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let verb_at = after.find(|c: char| c.is_ascii_alphabetic() || c == '%').ok_or("printf: % has no verb")?;
+        let verb_at =
+            after.find(|c: char| c.is_ascii_alphabetic() || c == '%').ok_or("printf: % has no verb")?;
         let (modifiers, verb) = (&after[..verb_at], &after[verb_at..=verb_at]);
         rest = &after[verb_at + 1..];
         if verb == "%" {
@@ -35,13 +36,17 @@ pub(super) fn printf(format: &str, values: &[Data], subject: &Subject<'_>) -> Re
 
 fn one(verb: &str, modifiers: &str, value: &Data, subject: &Subject<'_>) -> Result<String, String> {
     let digits = modifiers.split_once('.').map(|(_, digits)| if digits.is_empty() { "0" } else { digits });
-    let digits = digits.map(str::parse::<usize>).transpose().map_err(|_| format!("printf: %{modifiers}{verb}"))?;
+    let digits =
+        digits.map(str::parse::<usize>).transpose().map_err(|_| format!("printf: %{modifiers}{verb}"))?;
     if digits.is_some_and(|digits| digits > MAX_WIDTH) {
         return Err(format!("printf: more than {MAX_WIDTH} digits"));
     }
     let text = value.text(subject);
     Ok(match (verb, value, digits) {
-        ("v", _, None) | ("s", Data::Text(_), None) | ("t", Data::Bool(_), _) | ("g", Data::Number(_), None) => text,
+        ("v", _, None)
+        | ("s", Data::Text(_), None)
+        | ("t", Data::Bool(_), _)
+        | ("g", Data::Number(_), None) => text,
         ("s", Data::Text(_), Some(digits)) => text.chars().take(digits).collect(),
         ("q", Data::Text(_), _) => format!("{text:?}"),
         ("f" | "F", Data::Number(number), digits) => number::fixed(*number, digits.unwrap_or(6)),
@@ -59,11 +64,13 @@ fn one(verb: &str, modifiers: &str, value: &Data, subject: &Subject<'_>) -> Resu
 fn padded(modifiers: &str, text: &str) -> Result<String, String> {
     let width = modifiers.split('.').next().unwrap_or_default();
     let left = width.contains('-');
-    let plus = width.contains('+') && !text.starts_with('-') && text.starts_with(|c: char| c.is_ascii_digit());
+    let plus =
+        width.contains('+') && !text.starts_with('-') && text.starts_with(|c: char| c.is_ascii_digit());
     let text = if plus { format!("+{text}") } else { text.to_owned() };
     let width = width.trim_start_matches(['-', '+', ' ', '#']);
     let zeros = width.starts_with('0');
-    let width: usize = if width.is_empty() { 0 } else { width.parse().map_err(|_| format!("printf: %{modifiers}"))? };
+    let width: usize =
+        if width.is_empty() { 0 } else { width.parse().map_err(|_| format!("printf: %{modifiers}"))? };
     if width > MAX_WIDTH {
         return Err(format!("printf: wider than {MAX_WIDTH}"));
     }

@@ -2,7 +2,9 @@ use super::*;
 use crate::reader::Sample;
 
 fn labels() -> Labels {
-    crate::rules::labels([("comm", "make"), ("instance", "web-1:9100")].map(|(a, b)| (a.to_owned(), b.to_owned())))
+    crate::rules::labels(
+        [("comm", "make"), ("instance", "web-1:9100")].map(|(a, b)| (a.to_owned(), b.to_owned())),
+    )
 }
 
 fn answer(query: &str) -> Result<Vec<Element>, String> {
@@ -27,7 +29,10 @@ fn filled(template: &str, value: f64) -> String {
 fn values_and_labels_take_their_places() {
     assert_eq!(filled("{{ $labels.comm }} lost {{ $value }} s", 1.5), "make lost 1.5 s");
     assert_eq!(filled("{{$labels.nothing}}.", 0.0), ".");
-    assert_eq!(filled("a {{- $value -}} b", 2.0), "a {{- $value -}} b".replace("{{- $value -}}", "2").replace(' ', ""));
+    assert_eq!(
+        filled("a {{- $value -}} b", 2.0),
+        "a {{- $value -}} b".replace("{{- $value -}}", "2").replace(' ', "")
+    );
     assert_eq!(filled("a {{- $value }}", -2.0), "a-2");
     assert_eq!(filled("{{ .Labels.comm }} {{ .Value }}{{/* no }} more */}}", 2.0), "make 2");
     assert_eq!(filled("{{ $labels }}", 0.0), "map[comm:make instance:web-1:9100]");
@@ -59,17 +64,35 @@ fn numbers_are_written_for_people() {
 #[test]
 fn conditions_and_queries_are_followed() {
     for (template, text) in [
-        ("{{ if gt $value 2.0 }}much{{ else if eq $labels.comm \"make\" }}make{{ else }}little{{ end }}", "make"),
+        (
+            "{{ if gt $value 2.0 }}much{{ else if eq $labels.comm \"make\" }}make{{ else }}little{{ end }}",
+            "make",
+        ),
         ("{{ with query \"top\" }}{{ . | first | value | printf \"%.1f\" }}{{ end }}", "2.0"),
         ("{{ with query \"nothing\" }}x{{ else }}none{{ end }}", "none"),
-        ("{{ range query \"top\" | sortByLabel \"comm\" }}{{ .Labels.comm }}={{ .Value }} {{ end }}", "cc=1.5 ld=2 "),
+        (
+            "{{ range query \"top\" | sortByLabel \"comm\" }}{{ .Labels.comm }}={{ .Value }} {{ end }}",
+            "cc=1.5 ld=2 ",
+        ),
         ("{{ range $at, $one := query \"top\" }}{{ $at }}{{ $one.Labels.comm }}{{ end }}", "0ld1cc"),
-        ("{{ $x := query \"top\" | first }}{{ label \"comm\" $x }} {{ (index (query \"top\") 1).Value }}", "ld 1.5"),
-        ("{{ reReplaceAll \"(.*):.*\" \"$1\" $labels.instance }} {{ stripPort $labels.instance }}", "web-1 web-1"),
+        (
+            "{{ $x := query \"top\" | first }}{{ label \"comm\" $x }} {{ (index (query \"top\") 1).Value }}",
+            "ld 1.5",
+        ),
+        (
+            "{{ reReplaceAll \"(.*):.*\" \"$1\" $labels.instance }} {{ stripPort $labels.instance }}",
+            "web-1 web-1",
+        ),
         ("{{ and $labels.comm (not $labels.nothing) }} {{ or $labels.nothing \"x\" }}", "true x"),
-        ("{{ match \"^ma\" $labels.comm }} {{ title \"two words\" }} {{ len $labels.comm }}", "true Two Words 4"),
+        (
+            "{{ match \"^ma\" $labels.comm }} {{ title \"two words\" }} {{ len $labels.comm }}",
+            "true Two Words 4",
+        ),
         ("{{ query \"wrong\" }}", "<error expanding template: no wrong>"),
-        ("{{ query \"nothing\" | first }}", "<error expanding template: first() called on vector with no elements>"),
+        (
+            "{{ query \"nothing\" | first }}",
+            "<error expanding template: first() called on vector with no elements>",
+        ),
     ] {
         assert_eq!(filled(template, 1.0), text, "{template}");
     }

@@ -15,16 +15,20 @@ type Result<T> = std::result::Result<T, RuleError>;
 impl File {
     /// The tests of a file.
     pub fn parse(text: &str) -> Result<Self> {
-        const KEYS: [&str; 5] = ["rule_files", "evaluation_interval", "group_eval_order", "fuzzy_compare", "tests"];
+        const KEYS: [&str; 5] =
+            ["rule_files", "evaluation_interval", "group_eval_order", "fuzzy_compare", "tests"];
         let place = Place { line: 1, column: 1 };
         if text.len() > MAX_FILE_BYTES {
-            return Err(fault(place, format!("a file of tests has at most {MAX_FILE_BYTES} bytes")).cure("split it"));
+            return Err(
+                fault(place, format!("a file of tests has at most {MAX_FILE_BYTES} bytes")).cure("split it")
+            );
         }
         let mut file = match yaml::parse(text)? {
             Some(file) => file.map("a file of tests", &KEYS)?,
             None => return Err(fault(place, "it is empty").cure("it has rule_files and tests")),
         };
-        let interval_ms = duration(&mut file, "evaluation_interval")?.filter(|ms| *ms > 0).unwrap_or(INTERVAL_MS);
+        let interval_ms =
+            duration(&mut file, "evaluation_interval")?.filter(|ms| *ms > 0).unwrap_or(INTERVAL_MS);
         let fuzzy = file.take_text("fuzzy_compare")?.is_some_and(|text| text == "true");
         let rule_files = texts(&mut file, "rule_files")?;
         let group_order = texts(&mut file, "group_eval_order")?;
@@ -100,7 +104,12 @@ fn query(item: yaml::Item) -> Result<QueryTest> {
         let labels = series::labels(text).map_err(|error| fault(place, error))?;
         let value = fields.take_text("value")?.unwrap_or_else(|| "0".to_owned());
         // YAML writes `.inf` and `.nan`.
-        let value = value.trim().replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan").replace(".NaN", "nan");
+        let value = value
+            .trim()
+            .replace(".inf", "inf")
+            .replace(".Inf", "inf")
+            .replace(".nan", "nan")
+            .replace(".NaN", "nan");
         let value = value.parse().map_err(|_| fault(place, format!("{value:?} is no number")))?;
         Ok((labels, value))
     };

@@ -42,8 +42,10 @@ impl File {
         let options = Options { subquery_step_ms: self.interval_ms, ..Options::default() };
         let mut memory = Memory::default();
         let mut waiting = samples(test);
-        let mut known: Vec<(&Group, Vec<Known<'_>>)> = groups.iter().map(|group| (*group, rules(group))).collect();
-        let last_ms = test.alerts.iter().map(|own| own.at_ms).chain(test.queries.iter().map(|own| own.at_ms)).max();
+        let mut known: Vec<(&Group, Vec<Known<'_>>)> =
+            groups.iter().map(|group| (*group, rules(group))).collect();
+        let last_ms =
+            test.alerts.iter().map(|own| own.at_ms).chain(test.queries.iter().map(|own| own.at_ms)).max();
         let last_ms = last_ms.unwrap_or(0);
         if last_ms / self.interval_ms > MAX_EVALUATIONS {
             let text = format!("more than {MAX_EVALUATIONS} evaluations: make evaluation_interval longer");
@@ -72,7 +74,13 @@ impl File {
         failures
     }
 
-    fn query(&self, test: &QueryTest, memory: &Memory, macros: &Macros, options: &Options<'_>) -> Option<Failure> {
+    fn query(
+        &self,
+        test: &QueryTest,
+        memory: &Memory,
+        macros: &Macros,
+        options: &Options<'_>,
+    ) -> Option<Failure> {
         let failure = |text: String| Some(Failure { place: test.place, text });
         let head = format!("expr: {:?}, time: {}", test.query, number::duration(test.at_ms as f64 / 1e3));
         let answer = match Query::parse_with(&test.query, macros) {
@@ -186,7 +194,8 @@ fn evaluate(
 /// Compares the alerts that fire with those that should.
 fn alerts(expected: &AlertTest, known: &[(&Group, Vec<Known<'_>>)]) -> Option<Failure> {
     let of_name = |known: &&Known<'_>| matches!(known.rule, Rule::Alert(rule) if rule.name == expected.name);
-    let firing = known.iter().flat_map(|(_, rules)| rules).filter(of_name).flat_map(|known| known.alerts.iter());
+    let firing =
+        known.iter().flat_map(|(_, rules)| rules).filter(of_name).flat_map(|known| known.alerts.iter());
     let firing = firing.filter(|alert| alert.state == AlertState::Firing);
     let mut found: Vec<(Labels, Labels)> =
         firing.map(|alert| (alert.labels.clone(), alert.annotations.clone())).collect();

@@ -88,7 +88,8 @@ fn rule(status: &RuleStatus, without: bool) -> Value {
         rule["type"] = json!("alerting");
         rule["state"] = json!(state);
         rule["duration"] = json!(Duration::from_millis(alerting.for_ms.unsigned_abs()).as_secs_f64());
-        rule["keepFiringFor"] = json!(Duration::from_millis(alerting.keep_firing_for_ms.unsigned_abs()).as_secs_f64());
+        rule["keepFiringFor"] =
+            json!(Duration::from_millis(alerting.keep_firing_for_ms.unsigned_abs()).as_secs_f64());
         rule["annotations"] = json!(texts);
         rule["alerts"] = json!(alerts);
     }
