@@ -32,7 +32,7 @@ pub use macros::{MAX_CALLS, Macro, Macros};
 pub use matcher::{Matcher, Operator};
 pub use number::{general, plain};
 pub use options::Options;
-pub use query::{Query, Selection};
+pub use query::{Query, Selection, expanded};
 pub use reader::{ReadError, Reader, STALE, Sample, Series, SeriesIter, Span, is_stale};
 pub use rules::{
     Alert, AlertState, Alerting, Alerts, Group, Recording, Rule, RuleError, Template, unit_test,

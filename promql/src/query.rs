@@ -41,9 +41,7 @@ impl Query {
 
     /// Understands a query that may call these functions.
     pub fn parse_with(text: &str, macros: &Macros) -> Result<Self, ParseError> {
-        tokens::check_size(text)?;
-        let text = rewrite::aliases(&macros.expand(text)?);
-        tokens::check_size(&text)?;
+        let text = expanded(text, macros)?;
         tokens::check_expressions(&text)?;
         let parsed = promql_parser::parser::parse(&text).map_err(ParseError::Syntax)?;
         Ok(Self { root: translate::node(&parsed)? })
@@ -112,6 +110,15 @@ impl Query {
         collect(&self.root, span, &evaluator, &mut selections);
         selections
     }
+}
+
+/// The query with what only this crate knows replaced: calls of these functions, `mean`, `median` and the like. For stores that
+/// evaluate it themselves.
+pub fn expanded(text: &str, macros: &Macros) -> Result<String, ParseError> {
+    tokens::check_size(text)?;
+    let text = rewrite::aliases(&macros.expand(text)?);
+    tokens::check_size(&text)?;
+    Ok(text)
 }
 
 /// The steps of a range. Fails where there are none, or too many.

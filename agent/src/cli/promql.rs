@@ -9,11 +9,12 @@ use anyhow::Context as _;
 use clap::Args;
 use promql::{Answer, Macros, Options, Query, Sample, Series, Span, Value};
 use server::node::NodeNames;
+use server::remote::{Asked, Remote};
 use server::store::embedded::{FILE, Reader};
 
 use super::moment::moment;
 use super::term::{Side, Table};
-use super::{Context, Outcome, duration, query, term};
+use super::{Context, Outcome, duration, query, root, term};
 use crate::clock;
 
 /// Values of a series that are drawn beside each other.
@@ -30,6 +31,7 @@ Examples:
   sudo agent promql 'topk(5, sum by (comm) (rate(s7mpa_process_user_ns_total[1m])))'
   sudo agent promql 's7mpa_memory_available_bytes' --last 1h       drawn, with least, greatest and last value
   sudo agent promql 'avg_over_time(s7mpa_cpu_user_ns[10m])' --at 'yesterday 14:03'
+  agent promql 'median(up)' --url http://prometheus:9090          another store; our words and rules.macros are replaced first
   sudo agent promql 'rate(s7mpa_net_rx_bytes_total[30s])' --from 10:00 --to 10:30 --step 10s --json
 
 A metric is a measurement and a field of agent/METRICS.md. A counter is there twice: the amounts of the windows under its name,
@@ -59,6 +61,10 @@ pub(super) struct PromqlArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     step: Option<Duration>,
 
+    /// Ask a Prometheus, VictoriaMetrics or Mimir in place of the embedded store: http(s)://[user:password@]host:port[/path]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
     /// How old the newest sample of a series may be
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     lookback: Duration,
@@ -67,6 +73,24 @@ pub(super) struct PromqlArgs {
 pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
     let macros = Macros::parse(&context.config.rules.macros).context("rules.macros")?;
     let query = Query::parse_with(&args.query, &macros).context("the query cannot be understood")?;
+    if let Some(url) = &args.url {
+        // What follows the scheme up to the host is user and password.
+        if url
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest.split('/').next().is_some_and(|host| host.contains('@')))
+        {
+            term::complain(
+                "the password in --url can be read by every user of this host while the command runs",
+            );
+        }
+        root::drop(&context.config, "another store")?;
+        let text = promql::expanded(&args.query, &macros)?;
+        let remote = Remote::new(url, PATIENCE)?;
+        let lookback_ms = i64::try_from(args.lookback.as_millis())?;
+        let answer = remote.ask(&text, asked(&args)?, lookback_ms).await?;
+        print(&context, &answer)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let path = context.config.server_dir().join(FILE);
     query::become_owner(&context, &path)?;
     let ask = move || -> anyhow::Result<()> {
@@ -87,19 +111,27 @@ fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answ
         ..Options::default()
     };
     let view = NodeNames(reader.view()?.until(&expired));
+    Ok(match asked(args)? {
+        Asked::Instant(at_ms) => query.instant(&view, at_ms, &options)?,
+        Asked::Range(span, step_ms) => query.range(&view, span, step_ms, &options)?,
+    })
+}
+
+/// The moment or the range of the flags.
+fn asked(args: &PromqlArgs) -> anyhow::Result<Asked> {
     let ms = |at: UnixNs| (at.0 / MS) as i64;
     let end = args.to.unwrap_or_else(clock::unix);
     let begin =
         args.from.or_else(|| args.last.map(|last| UnixNs(end.0.saturating_sub(last.as_nanos() as u64))));
     let Some(begin) = begin else {
-        return Ok(query.instant(&view, ms(args.at.unwrap_or_else(clock::unix)), &options)?);
+        return Ok(Asked::Instant(ms(args.at.unwrap_or_else(clock::unix))));
     };
     let span = Span { from_ms: ms(begin), to_ms: ms(end) };
     let step_ms = match args.step {
         Some(step) => i64::try_from(step.as_millis())?,
         None => ((span.to_ms - span.from_ms) / CELLS as i64 / 1000).max(1) * 1000,
     };
-    Ok(query.range(&view, span, step_ms, &options)?)
+    Ok(Asked::Range(span, step_ms))
 }
 
 fn print(context: &Context, answer: &Answer) -> anyhow::Result<()> {

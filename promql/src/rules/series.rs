@@ -84,10 +84,9 @@ pub(super) fn values(text: &str) -> Result<Vec<Option<f64>>, String> {
 
 fn repeated(word: &str, into: &mut Vec<Option<f64>>) -> Option<()> {
     let (step, times) = match word.rsplit_once('x') {
-        Some((step, times)) if !word.starts_with("0x") || step != "0" => {
-            (step, Some(times.parse::<usize>().ok()?.min(MAX_VALUES)))
-        }
-        _ => (word, None),
+        // `0x4` is five zeros here, no hexadecimal number.
+        Some((step, times)) => (step, Some(times.parse::<usize>().ok()?.min(MAX_VALUES))),
+        None => (word, None),
     };
     match step {
         "_" => into.extend(vec![None; times.unwrap_or(1)]),
@@ -96,9 +95,9 @@ fn repeated(word: &str, into: &mut Vec<Option<f64>>) -> Option<()> {
             let is_sign =
                 |(at, c): &(usize, char)| matches!(c, '+' | '-') && !step[..*at].ends_with(['e', 'E']);
             let sign = step.char_indices().skip(1).filter(is_sign).last();
-            let (first, change) = match sign.filter(|_| times.is_some()) {
-                Some((at, _)) => (number(&step[..at])?, number(&step[at..])?),
-                None => (number(step)?, 0.0),
+            let (first, change): (f64, f64) = match sign.filter(|_| times.is_some()) {
+                Some((at, _)) => (step[..at].parse().ok()?, step[at..].parse().ok()?),
+                None => (step.parse().ok()?, 0.0),
             };
             let mut value = first;
             for _ in 0..=times.unwrap_or(0) {
@@ -108,18 +107,6 @@ fn repeated(word: &str, into: &mut Vec<Option<f64>>) -> Option<()> {
         }
     }
     Some(())
-}
-
-/// A number as Go reads it.
-fn number(text: &str) -> Option<f64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1.0, digits),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok().map(|value| sign * value as f64),
-        None => digits.parse::<f64>().ok().map(|value| sign * value),
-    }
 }
 
 /// Series in memory.
@@ -168,12 +155,16 @@ mod tests {
         let read = |text: &str| values(text).expect(text);
         assert_eq!(read("1 _ 2.5 _x2"), [Some(1.0), None, Some(2.5), None, None]);
         assert_eq!(read("0+10x2 5-2x1 3x1"), [0.0, 10.0, 20.0, 5.0, 3.0, 3.0, 3.0].map(Some));
-        assert_eq!(read("-1-2x1 1e3+1e-1x1 0x1F"), [-1.0, -3.0, 1000.0, 1000.1, 31.0].map(Some));
+        assert_eq!(read("-1-2x1 1e3+1e-1x1 0x1"), [-1.0, -3.0, 1000.0, 1000.1, 0.0, 0.0].map(Some));
         assert!(read("stale")[0].is_some_and(crate::reader::is_stale));
-        for wrong in ["x", "1x", "a+bx3", "1+1x-2", "stalex2", "1+1x99999999999999999999"] {
+        for wrong in ["x", "1x", "a+bx3", "1+1x-2", "stalex2", "1+1x99999999999999999999", "0x1F"] {
             assert!(values(wrong).is_err(), "{wrong}");
         }
-        assert!(values("0x100000").is_ok() && values(&"1x40000 ".repeat(3)).is_err());
+        assert!(
+            values("0x40000").is_ok()
+                && values("0x100000").is_err()
+                && values(&"1x40000 ".repeat(3)).is_err()
+        );
     }
 
     #[test]

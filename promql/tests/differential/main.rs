@@ -44,7 +44,16 @@ fn a_real_prometheus_gives_the_same_answers() {
     let prometheus = Prometheus::start(&program);
     prometheus.write(&store.series);
     let of_version_3 = prometheus.version().starts_with('3');
-    let queries = queries::all();
+    let mut queries = queries::all();
+    if !of_version_3 {
+        queries.retain(|query| match queries::changed(query) {
+            Some(why) => {
+                println!("left out: {query}: {why}");
+                false
+            }
+            None => true,
+        });
+    }
     let mut asked: Vec<Asked> = moments().map(Asked::Instant).to_vec();
     let step_ms = 37 * SECOND;
     let span = |from_ms: i64| Span { from_ms, to_ms: from_ms + 60 * step_ms };

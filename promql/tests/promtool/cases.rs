@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[(&str, &str, &str, bool)] = &[
     ("templates", TEMPLATES, TEMPLATES_HOLD, true),
     ("a rule that fails", FAILING, FAILING_TEST, false),
     ("groups in an order of their own", CHAIN, CHAIN_ORDERED, true),
+    ("rules of public forms under faults", NODE, NODE_FAULTS, true),
     ("nothing is expected", RULES, "rule_files: [rules.yml]\ntests: []\n", true),
     ("a wrong value in a series", RULES, WRONG_NOTATION, false),
     ("an unknown field", RULES, "rule_files: [rules.yml]\nunknown: 1\n", false),
@@ -242,6 +243,72 @@ tests:
   - interval: 1m
     input_series: [{ series: 'up', values: '1 two' }]
     promql_expr_test: [{ expr: '1', eval_time: 1m, exp_samples: [{ labels: '{}', value: 1 }] }]
+"#;
+
+/// Rules of the forms of public ones for node_exporter.
+const NODE: &str = r#"
+groups:
+  - name: node
+    rules:
+      - { alert: MemoryLow, expr: 'node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes < .10', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: MemoryPressure, expr: 'rate(node_vmstat_pgmajfault[5m]) > 1000', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: NetworkIn, expr: 'rate(node_network_receive_bytes_total[5m]) > 1e8', for: 0m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: DiskBusy, expr: 'rate(node_disk_io_time_seconds_total[5m]) > .80', for: 5m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: ReadLatency, expr: 'rate(node_disk_read_time_seconds_total[1m30s]) / rate(node_disk_reads_completed_total[1m30s]) > 0.1 and rate(node_disk_reads_completed_total[1m30s]) > 0', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: CpuHigh, expr: '1 - (avg without (cpu) (rate(node_cpu_seconds_total{mode="idle"}[5m]))) > .80', for: 10m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: CpuSteal, expr: 'avg without (cpu) (rate(node_cpu_seconds_total{mode="steal"}[5m])) * 100 > 10', for: 0m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: CpuIowait, expr: 'avg without (cpu) (rate(node_cpu_seconds_total{mode="iowait"}[5m])) > .10', for: 0m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: SwapFull, expr: '((1 - (node_memory_SwapFree_bytes / node_memory_SwapTotal_bytes)) * 100 > 80) and node_memory_SwapTotal_bytes > 0', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: OomKill, expr: '(delta(node_vmstat_oom_kill[30m]) > 0)', for: 0m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: ReceiveErrors, expr: '(rate(node_network_receive_errs_total[2m30s]) / rate(node_network_receive_packets_total[2m30s]) > 0.01) and rate(node_network_receive_packets_total[2m30s]) > 0', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: DiskFull, expr: '(node_filesystem_avail_bytes{fstype!~"^(fuse.*|tmpfs|cifs|nfs)"} / node_filesystem_size_bytes < .10 and on (instance, device, mountpoint) node_filesystem_readonly == 0)', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: DiskWillFill, expr: 'predict_linear(node_filesystem_avail_bytes{fstype!~"^(fuse.*|tmpfs|cifs|nfs)"}[3h], 86400) <= 0 and node_filesystem_avail_bytes > 0', for: 2m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+      - { alert: ClockSkew, expr: '((node_timex_offset_seconds > 0.05 and deriv(node_timex_offset_seconds[5m]) >= 0) or (node_timex_offset_seconds < -0.05 and deriv(node_timex_offset_seconds[5m]) <= 0))', for: 10m, labels: { severity: warning }, annotations: { summary: '{{ $labels.instance }}' } }
+"#;
+
+/// Each fault makes its alert fire.
+const NODE_FAULTS: &str = r#"
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - { series: 'node_memory_MemAvailable_bytes{instance="a"}', values: '50x30' }
+      - { series: 'node_memory_MemTotal_bytes{instance="a"}', values: '1000x30' }
+      - { series: 'node_vmstat_pgmajfault{instance="a"}', values: '0+120000x30' }
+      - { series: 'node_network_receive_bytes_total{instance="a",device="eth0"}', values: '0+12000000000x30' }
+      - { series: 'node_disk_io_time_seconds_total{instance="a",device="sda"}', values: '0+57x30' }
+      - { series: 'node_disk_read_time_seconds_total{instance="a",device="sda"}', values: '0+30x30' }
+      - { series: 'node_disk_reads_completed_total{instance="a",device="sda"}', values: '0+60x30' }
+      - { series: 'node_cpu_seconds_total{instance="a",cpu="0",mode="idle"}', values: '0+3x30' }
+      - { series: 'node_cpu_seconds_total{instance="a",cpu="1",mode="idle"}', values: '0+6x30' }
+      - { series: 'node_cpu_seconds_total{instance="a",cpu="0",mode="steal"}', values: '0+12x30' }
+      - { series: 'node_cpu_seconds_total{instance="a",cpu="0",mode="iowait"}', values: '0+12x30' }
+      - { series: 'node_memory_SwapFree_bytes{instance="a"}', values: '10x30' }
+      - { series: 'node_memory_SwapTotal_bytes{instance="a"}', values: '100x30' }
+      - { series: 'node_vmstat_oom_kill{instance="a"}', values: '0x15 1x15' }
+      - { series: 'node_network_receive_errs_total{instance="a",device="eth0"}', values: '0+5x30' }
+      - { series: 'node_network_receive_packets_total{instance="a",device="eth0"}', values: '0+100x30' }
+      - { series: 'node_filesystem_avail_bytes{instance="a",device="sda1",mountpoint="/",fstype="ext4"}', values: '5x30' }
+      - { series: 'node_filesystem_size_bytes{instance="a",device="sda1",mountpoint="/",fstype="ext4"}', values: '100x30' }
+      - { series: 'node_filesystem_readonly{instance="a",device="sda1",mountpoint="/",fstype="ext4"}', values: '0x30' }
+      - { series: 'node_filesystem_avail_bytes{instance="b",device="sda1",mountpoint="/",fstype="ext4"}', values: '100000-100x30' }
+      - { series: 'node_timex_offset_seconds{instance="a"}', values: '0.06+0.01x30' }
+    alert_rule_test:
+      - { eval_time: 25m, alertname: MemoryLow, exp_alerts: [{ exp_labels: { instance: a, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: MemoryPressure, exp_alerts: [{ exp_labels: { instance: a, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: NetworkIn, exp_alerts: [{ exp_labels: { instance: a, device: eth0, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: DiskBusy, exp_alerts: [{ exp_labels: { instance: a, device: sda, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: ReadLatency, exp_alerts: [{ exp_labels: { instance: a, device: sda, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: CpuHigh, exp_alerts: [{ exp_labels: { instance: a, mode: idle, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: CpuSteal, exp_alerts: [{ exp_labels: { instance: a, mode: steal, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: CpuIowait, exp_alerts: [{ exp_labels: { instance: a, mode: iowait, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: SwapFull, exp_alerts: [{ exp_labels: { instance: a, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: OomKill, exp_alerts: [{ exp_labels: { instance: a, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: ReceiveErrors, exp_alerts: [{ exp_labels: { instance: a, device: eth0, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: DiskFull, exp_alerts: [{ exp_labels: { instance: a, device: sda1, mountpoint: /, fstype: ext4, severity: warning }, exp_annotations: { summary: a } }] }
+      - { eval_time: 25m, alertname: DiskWillFill, exp_alerts: [{ exp_labels: { instance: b, device: sda1, mountpoint: /, fstype: ext4, severity: warning }, exp_annotations: { summary: b } }] }
+      - { eval_time: 25m, alertname: ClockSkew, exp_alerts: [{ exp_labels: { instance: a, severity: warning }, exp_annotations: { summary: a } }] }
 "#;
 
 /// (name, rules, whether they are right)

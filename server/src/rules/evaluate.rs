@@ -130,13 +130,19 @@ impl Work {
         for (rule, known) in group.group.rules.iter().zip(&mut group.known) {
             let Rule::Alert(rule) = rule else { continue };
             for alert in known.alerts.iter() {
+                let waits = alert.state == State::Firing && depends(rule, alert, &firing);
+                let is_restored = known.restored.remove(&alert.labels);
+                if is_restored && waits {
+                    // It waited in the program before, too.
+                    known.passed.remove(&alert.labels);
+                }
                 let state = match (alert.state, known.passed.contains(&alert.labels)) {
-                    (State::Firing, false) if !depends(rule, alert, &firing) => {
+                    (State::Firing, false) if !waits => {
                         known.passed.insert(alert.labels.clone());
                         AlertState::Open
                     }
                     // The receivers that were started with this program learn of it.
-                    (State::Firing, true) if known.restored.remove(&alert.labels) => AlertState::Update,
+                    (State::Firing, true) if is_restored => AlertState::Update,
                     (State::Resolved, true) => {
                         known.passed.remove(&alert.labels);
                         AlertState::Resolved
