@@ -16,7 +16,8 @@ impl Group {
     /// `path` in the hierarchy of this controller (v1), or in the only one.
     fn new(controller: &str, path: &str) -> Self {
         let root = Path::new("/sys/fs/cgroup");
-        let root = if root.join("cgroup.controllers").exists() { root.to_owned() } else { root.join(controller) };
+        let root =
+            if root.join("cgroup.controllers").exists() { root.to_owned() } else { root.join(controller) };
         let dir = root.join(path);
         fs::create_dir_all(&dir).expect("a cgroup");
         Self(dir)
@@ -134,7 +135,8 @@ fn file_systems_are_metrics_and_a_dead_one_holds_up_nothing() {
     });
     daemon.wait_for("the dead mount's error", |daemon| {
         let state = format!("state_dir={}", daemon.path("state").display());
-        let args = ["--set", &state, "query", "s7mpa_filesystem", "device_error", "--tag", &dead_tag, "--json"];
+        let args =
+            ["--set", &state, "query", "s7mpa_filesystem", "device_error", "--tag", &dead_tag, "--json"];
         let answer: Value = serde_json::from_slice(&agent::run(&args).stdout).ok()?;
         let samples = answer["series"][0]["samples"].as_array()?;
         samples.iter().any(|sample| sample[1] == true).then_some(())
