@@ -3,11 +3,13 @@
 //! Made by `cargo xtask bench diagnosis --bare --record DIR --own CASE…`: only the case's processes are in them. Each is judged
 //! once alone, and once with distractors: a build, and a program that computes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use agent::recording;
-use agent_common::wire::finding::Finding;
+use agent_common::wire::finding::{Alert, AlertState, Finding};
+use diagnosis::alert::{self, AlertOptions, Alerts};
 use diagnosis::window::Window;
 use diagnosis::{ALERT_CONFIDENCE, Level, Trend};
 use tests::diagnosis::beside::beside;
@@ -79,4 +81,47 @@ fn recordings_name_nothing_of_the_host_they_were_made_on() {
             }
         }
     }
+}
+
+/// Wherever the time that is asked for begins, its alerts are those that a daemon sent then.
+#[test]
+fn the_alerts_of_a_past_time_are_those_of_the_time_itself() {
+    let mut opened = 0;
+    for name in ["file-lock", "futex", "neighbour", "fd-leak"] {
+        let windows =
+            recording::read(&Path::new(RECORDINGS).join(format!("{name}.s7rec"))).expect("a recording");
+        let mut trend = Trend::default();
+        let mut alerts = Alerts::new("h", AlertOptions::default());
+        let live: Vec<Vec<Alert>> = windows
+            .iter()
+            .enumerate()
+            .map(|(at, window)| {
+                trend.push(window);
+                let suspicions = diagnosis::suspicions(diagnosis::recent(&windows[..=at]), &trend);
+                alerts.update(window.end_unix, &suspicions)
+            })
+            .collect();
+        opened += live.iter().flatten().filter(|alert| alert.state == AlertState::Open).count();
+        for from in 0..windows.len() {
+            let (before, time) = windows.split_at(from);
+            let past = alert::replay("h", before, time);
+            // First those that are open at its beginning, as updates of that moment.
+            let began = before.last().map_or(0, |window| window.end_unix.0);
+            let (open, messages): (Vec<Alert>, Vec<Alert>) =
+                past.into_iter().partition(|alert| alert.at_unix_ns <= began);
+            assert_eq!(messages, live[from..].concat(), "{name} from {from}");
+            let ids = |alerts: &[Alert], state| {
+                alerts
+                    .iter()
+                    .filter(|alert| alert.state == state)
+                    .map(|alert| alert.id.clone())
+                    .collect::<BTreeSet<_>>()
+            };
+            let earlier = live[..from].concat();
+            let still: BTreeSet<String> =
+                &ids(&earlier, AlertState::Open) - &ids(&earlier, AlertState::Resolved);
+            assert_eq!(ids(&open, AlertState::Update), still, "{name} from {from}");
+        }
+    }
+    assert!(opened >= 4, "only {opened} alerts");
 }

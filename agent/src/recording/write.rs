@@ -28,6 +28,15 @@ pub struct Keep {
     pub samples: bool,
 }
 
+/// One compressor for all frames: its tables are made once.
+struct Zstd(zstd::bulk::Compressor<'static>);
+
+impl std::fmt::Debug for Zstd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Zstd")
+    }
+}
+
 /// A recording being written. What is written is on its way to the file after each window.
 #[derive(Debug)]
 pub struct Writer<W: Write = BufWriter<File>> {
@@ -36,6 +45,10 @@ pub struct Writer<W: Write = BufWriter<File>> {
     keep: Keep,
     /// Text of the last window.
     dictionary: Vec<u8>,
+    /// Memory for the text of the next.
+    spare: Vec<u8>,
+    zstd: Zstd,
+    level: i32,
     /// Addresses whose names are in the file; the kernel is `None`.
     named: HashMap<Option<u32>, HashSet<u64>>,
     /// Processes in which an address may have had several names.
@@ -62,6 +75,11 @@ impl<W: Write> Writer<W> {
             path: path.to_owned(),
             keep: Keep { samples: head.samples },
             dictionary: Vec::new(),
+            spare: Vec::new(),
+            zstd: Zstd(
+                zstd::bulk::Compressor::new(LEVEL).map_err(|source| failed(path, "start zstd", source))?,
+            ),
+            level: LEVEL,
             named: HashMap::new(),
             remapped: HashSet::new(),
             windows: 0,
@@ -76,6 +94,11 @@ impl<W: Write> Writer<W> {
         };
         begin(&mut writer).map_err(|source| writer.failed(source))?;
         Ok(writer)
+    }
+
+    /// Compresses with another level of zstd from now on.
+    pub(super) const fn set_level(&mut self, level: i32) {
+        self.level = level;
     }
 
     /// Stacks of `window` with addresses that this recording has no names for yet, to be named while the processes
@@ -147,13 +170,15 @@ impl<W: Write> Writer<W> {
             rows.sort_unstable_by_key(|row| (row.tgid, row.addr, row.from));
             self.frame(KIND_NAMES, &pack(&rows)?, false)?;
         }
-        let text = if self.keep.samples || window.samples.is_empty() {
-            pack(window)?
+        let mut text = std::mem::take(&mut self.spare);
+        text.clear();
+        if self.keep.samples || window.samples.is_empty() {
+            pack_into(&mut text, window)?;
         } else {
-            pack(&Window { samples: Vec::new(), ..window.clone() })?
-        };
+            pack_into(&mut text, &Window { samples: Vec::new(), ..window.clone() })?;
+        }
         self.frame(KIND_WINDOW, &text, true)?;
-        self.dictionary = text;
+        self.spare = std::mem::replace(&mut self.dictionary, text);
         self.windows += 1;
         self.out.flush()
     }
@@ -175,8 +200,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn frame(&mut self, kind: u8, text: &[u8], dictionary: bool) -> io::Result<()> {
-        let dictionary: &[u8] = if dictionary { &self.dictionary } else { &[] };
-        let packed = zstd::bulk::Compressor::with_dictionary(LEVEL, dictionary)?.compress(text)?;
+        self.zstd.0.set_dictionary(self.level, if dictionary { &self.dictionary } else { &[] })?;
+        let packed = self.zstd.0.compress(text)?;
         if packed.len() > MAX_FRAME {
             return Err(io::Error::other(format!("a window of {} bytes is too large", packed.len())));
         }
@@ -200,4 +225,8 @@ impl<W: Write> Writer<W> {
 
 fn pack(value: &impl Serialize) -> io::Result<Vec<u8>> {
     rmp_serde::to_vec_named(value).map_err(io::Error::other)
+}
+
+fn pack_into(text: &mut Vec<u8>, window: &Window) -> io::Result<()> {
+    rmp_serde::encode::write_named(text, window).map_err(io::Error::other)
 }

@@ -172,3 +172,29 @@ fn with_room_for_all_there_is_no_other() {
     let (top, other) = rank(nothing, 3);
     assert!(top.is_empty() && other.is_some(), "nothing to say about them: they are in `other`");
 }
+
+#[test]
+fn all_that_did_something_is_shown_and_of_the_idle_the_largest() {
+    let mut all = window(0);
+    // Three hundred that work, and three hundred that sleep with ever more memory.
+    for tgid in 1..=600 {
+        let mut one = task(tgid, "t", u64::from(tgid <= 300), 0);
+        one.rss_bytes = u64::from(tgid) << 20;
+        all.tasks.push(one.into());
+    }
+    let rows = usage(&shared(vec![all]));
+    let (top, other) = rank_active(rows.clone(), 100, 2_000);
+    let other = other.unwrap();
+    assert!(top.iter().filter(|row| !row.is_idle()).map(|row| row.tgid.0).count() == 300);
+    let mut idle: Vec<u32> = top.iter().filter(|row| row.is_idle()).map(|row| row.tgid.0).collect();
+    idle.sort_unstable();
+    assert_eq!(idle, (551..=600).collect::<Vec<_>>());
+    assert_eq!((other.processes, other.cpu()), (250, DurNs(0)), "nothing is lost, and the rest did nothing");
+    let memory = |rows: &[Usage]| rows.iter().map(|row| row.rss_bytes).sum::<u64>();
+    assert_eq!(memory(&top) + other.rss_bytes, memory(&rows));
+    // More than there is room for: as before, by what is most interesting.
+    assert_eq!(rank_active(rows.clone(), 100, 200), rank(rows.clone(), 200));
+    // Few processes are all shown.
+    let few: Vec<Usage> = rows.into_iter().rev().take(90).collect();
+    assert_eq!(rank_active(few, 100, 2_000).1, None);
+}
