@@ -183,10 +183,11 @@ fn the_heaviest_stacks_stay() {
     let block = noisy_block(5);
     let top = block.top(10);
     let stacks = |block: &Block| {
-        let mut of: Vec<u64> = folded(block, &Shown { cpu: true, wakers: true, ..Shown::default() }, Roots::Process)
-            .into_iter()
-            .map(|(_, weight)| weight)
-            .collect();
+        let mut of: Vec<u64> =
+            folded(block, &Shown { cpu: true, wakers: true, ..Shown::default() }, Roots::Process)
+                .into_iter()
+                .map(|(_, weight)| weight)
+                .collect();
         of.sort_unstable_by_key(|weight| std::cmp::Reverse(*weight));
         of
     };
