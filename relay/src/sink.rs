@@ -16,6 +16,7 @@ mod hand_off;
 mod send;
 mod session;
 mod status;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,8 @@ use tokio::sync::Notify;
 
 use self::hand_off::{HandOff, Origin, Waiting};
 use self::status::Status;
-use crate::spool::{NewWindow, Spool, SpoolError, Taken};
+use self::write::spool_thread;
+use crate::spool::{NewWindow, Spool, SpoolError};
 
 /// Where and how to send.
 #[derive(Debug, Clone)]
@@ -343,80 +345,4 @@ impl Shared {
             spool.oldest_end.map(|UnixNs(end)| DurNs((now.as_nanos() as u64).saturating_sub(end)));
         SinkFigures { dropped_messages, acked: spool.acked, oldest_age, spool, ..stats.clone() }
     }
-}
-
-/// Puts windows into the spool as they come, and syncs it when it is time.
-fn spool_thread(shared: &Shared) {
-    // An error is logged when it begins and when it ends, not once a second.
-    let mut failing = false;
-    // On the disk, not yet synced.
-    let mut unsynced: [Vec<u64>; LANES] = Default::default();
-    loop {
-        let (windows, closing) = next_windows(shared, unsynced.iter().all(Vec::is_empty));
-        for Waiting { lane, stream, seq, window } in &windows {
-            let Lane { stream: of, spool } = &shared.lanes[*lane];
-            let (result, in_memory) = {
-                let mut spool = lock(spool);
-                let result = spool.append(stream, *seq, window);
-                (result, spool.is_in_memory())
-            };
-            match &result {
-                Err(e) if !failing => {
-                    tracing::error!(error = e as &dyn std::error::Error, "a window was lost");
-                }
-                Ok(_) if in_memory && !failing => {
-                    tracing::error!(
-                        directory = %lock(spool).directory().display(),
-                        "the spool's disk is full: new windows are kept in memory, the oldest are dropped when that is full, \
-                         and all of them are lost at exit unless the broker takes them"
-                    );
-                }
-                Ok(_) if failing && !in_memory => tracing::info!("the spool takes windows again"),
-                _ => {}
-            }
-            failing = result.is_err() || in_memory;
-            match result {
-                Ok(Taken::Disk | Taken::Duplicate) => unsynced[*lane].push(*seq),
-                Ok(Taken::Memory) => {}
-                // Lost and counted: it would not fare better if it came again.
-                Err(_) => shared.acknowledge([(*of, *seq)]),
-            }
-            shared.wake_mqtt.notify_one();
-        }
-        shared.acknowledge_released();
-        for (lane, unsynced) in shared.lanes.iter().zip(&mut unsynced) {
-            if unsynced.is_empty() {
-                continue;
-            }
-            let due = lock(&lane.spool).sync_due(closing);
-            if let Some(file) = due {
-                match file.sync_data() {
-                    Ok(()) => shared.acknowledge(unsynced.drain(..).map(|seq| (lane.stream, seq))),
-                    Err(error) => tracing::warn!(%error, "cannot sync the spool"),
-                }
-            }
-        }
-        if closing && lock(&shared.hand_off).windows.is_empty() {
-            lock(&shared.hand_off).spooled = true;
-            shared.wake_mqtt.notify_one();
-            return;
-        }
-    }
-}
-
-/// Waits for windows, for the end, and, with windows to sync, no longer than a second. True: the end.
-fn next_windows(shared: &Shared, synced: bool) -> (std::collections::VecDeque<Waiting>, bool) {
-    let mut hand_off = lock(&shared.hand_off);
-    while hand_off.windows.is_empty() && hand_off.closing.is_none() {
-        if synced {
-            hand_off = shared.wake_spool.wait(hand_off).unwrap_or_else(PoisonError::into_inner);
-        } else {
-            let waited = shared.wake_spool.wait_timeout(hand_off, Duration::from_secs(1));
-            hand_off = waited.unwrap_or_else(PoisonError::into_inner).0;
-            break;
-        }
-    }
-    hand_off.bytes = 0;
-    shared.wake_room.notify_one();
-    (std::mem::take(&mut hand_off.windows), hand_off.closing.is_some())
 }

@@ -126,10 +126,9 @@ mod testing {
     impl Memory {
         /// Adds a series: name, labels, values.
         pub(super) fn add(&mut self, name: &str, labels: &[(&str, &str)], values: &[f64]) {
-            let labels = labels
-                .iter()
-                .chain(&[(NAME, name)])
-                .map(|(name, value)| (Arc::from(*name), Arc::from(*value)));
+            let named = [(NAME, name)];
+            let all = labels.iter().chain(&named);
+            let labels = all.map(|(name, value)| (Arc::from(*name), Arc::from(*value)));
             let samples = values
                 .iter()
                 .enumerate()

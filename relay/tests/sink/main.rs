@@ -11,6 +11,7 @@ mod databases;
 #[allow(dead_code, reason = "each test binary uses a part")]
 mod mosquitto;
 mod pipeline;
+mod profiles;
 mod spool;
 
 /// Body of the child processes. Called by the harness like any test, it finds nothing to do.

@@ -16,6 +16,9 @@ use super::schema::time;
 /// Length of an epoch.
 pub(super) const EPOCH: Duration = Duration::from_hours(6);
 
+/// A row ends no later than this after the end of its epoch; what arrives later comes from a spool.
+pub(super) const LATE: Duration = Duration::from_hours(1);
+
 /// What is in a dictionary.
 #[derive(Debug, Default)]
 pub(super) struct Dictionary {

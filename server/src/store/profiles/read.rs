@@ -124,7 +124,8 @@ impl Reader {
 
     /// Start of the oldest column and end of the newest; `None` when there is none.
     pub fn reach(&self) -> Result<Option<(UnixNs, UnixNs)>, StoreError> {
-        let sql = "SELECT min(from_ns), max(to_ns) FROM block";
+        let sql = "SELECT (SELECT min(from_ns) FROM block WHERE epoch = (SELECT id FROM epoch ORDER BY from_ns LIMIT 1)),
+                          (SELECT max(to_ns) FROM block WHERE epoch = (SELECT id FROM epoch ORDER BY from_ns DESC LIMIT 1))";
         let both: (Option<i64>, Option<i64>) = self
             .conn
             .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -184,12 +185,11 @@ impl Reader {
         let tx = self.conn.unchecked_transaction()?;
         let mut sum = Gathered::new(selection, overlapping);
         let (from, to) = (time(selection.from.0), time(selection.to.0));
-        // An epoch's rows begin in it; they end some minutes past its end at most.
+        // An epoch's rows begin in it; they end an hour past its end at most.
+        let first = time(selection.from.0.saturating_sub((epoch::EPOCH + epoch::LATE).as_nanos() as u64));
         let epochs: Vec<i64> = tx
-            .prepare_cached(
-                "SELECT DISTINCT epoch FROM block WHERE from_ns < ? AND to_ns > ? ORDER BY epoch",
-            )?
-            .query_map((to, from), |row| row.get(0))?
+            .prepare_cached("SELECT id FROM epoch WHERE from_ns < ? AND from_ns > ? ORDER BY from_ns")?
+            .query_map((to, first), |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for id in epochs {
             let dictionary = epoch::load(&tx, id)?;

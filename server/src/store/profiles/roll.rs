@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::Options;
 use super::body::{self, Sizes, broken};
-use super::epoch::{self, EPOCH};
+use super::epoch::{self, EPOCH, LATE};
 use super::schema::time;
 use super::write::Row;
 
@@ -15,9 +15,6 @@ use super::write::Row;
 const MAX_COLUMNS: i64 = profile::block::MAX_COLUMNS as i64;
 /// Parts of a dictionary that are worth to be joined.
 const MAX_PARTS: i64 = 8;
-/// What comes later than this after an epoch's end comes from a spool.
-const LATE: Duration = Duration::from_hours(1);
-
 /// Columns of this length, in rows of ten, or six, of them.
 struct Target {
     column: i64,

@@ -137,8 +137,12 @@ impl Writer {
 
     /// Whether there was something to do.
     fn step(&mut self) -> rusqlite::Result<bool> {
-        let newest: Option<i64> =
-            self.conn.query_row("SELECT max(to_ns) FROM block", [], |row| row.get(0))?;
+        let newest: Option<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT max(from_ns) FROM block WHERE epoch = (SELECT id FROM epoch ORDER BY from_ns DESC LIMIT 1)",
+            )?
+            .query_row([], |row| row.get(0))?;
         let Some(newest) = newest else { return Ok(false) };
         // A collector with a wrong clock must not have everything deleted, nor may this host's.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
