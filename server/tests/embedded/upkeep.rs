@@ -172,7 +172,7 @@ fn a_clock_that_jumps_an_hour_ahead_and_back_deletes_and_doubles_nothing() {
     }
     store.settle().expect("settle");
     let amounts: f64 = samples(&store.reader().expect("reader"), "s7mpa_process_user_ns", "h").iter().sum();
-    assert_eq!(amounts.to_bits(), ((3_000 * 3_001 / 2) as f64).to_bits());
+    assert_eq!(amounts.to_bits(), f64::from(3_000 * 3_001 / 2).to_bits());
     let sums = samples(&store.reader().expect("reader"), "s7mpa_process_user_ns_total", "h");
     assert!(sums.is_sorted());
     assert_eq!(sums.last().copied(), Some(f64::from(3_000 * 3_001 / 2)));

@@ -149,8 +149,11 @@ mod tests {
     use super::super::lines;
     use super::*;
 
+    /// Values by the numbers of their fields.
+    type Values = Vec<(usize, Value<'static>)>;
+
     /// What the parser makes of a line, and what the template of another makes of it.
-    fn both(of: &str, line: &str) -> (Vec<(usize, Value<'static>)>, Option<Vec<(usize, Value<'static>)>>) {
+    fn both(of: &str, line: &str) -> (Values, Option<Values>) {
         let parsed = lines(of).next().expect("a line").expect("well-formed");
         let template = Template::of(&parsed).expect("no escapes");
         let own = |value: &Value<'_>| match value {

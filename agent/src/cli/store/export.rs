@@ -1,7 +1,8 @@
 //! `agent store export`.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -64,11 +65,20 @@ fn selector(text: &str) -> Result<Selector, String> {
 }
 
 impl ExportArgs {
-    /// Makes the file to write.
+    /// Makes the file to write, for its owner alone. It is written in place: by then this is another user, who may not rename
+    /// here.
     pub(super) fn create(&self) -> anyhow::Result<Option<File>> {
-        let make =
-            |path: &PathBuf| File::create(path).with_context(|| format!("cannot write {}", path.display()));
-        self.output.as_ref().map(make).transpose()
+        let Some(path) = &self.output else { return Ok(None) };
+        let make = || -> std::io::Result<File> {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            let file = options.custom_flags(libc::O_NOFOLLOW).open(path)?;
+            if file.metadata()?.is_file() {
+                file.set_permissions(Permissions::from_mode(0o600))?;
+            }
+            Ok(file)
+        };
+        make().map(Some).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

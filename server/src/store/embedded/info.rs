@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use agent_common::units::UnixNs;
 
-use super::{Reader, retain, schema};
+use rusqlite::Connection;
+
+use super::{Counts, Reader, retain, schema};
 use crate::store::StoreError;
 
 /// The store in figures.
@@ -94,4 +96,18 @@ impl Reader {
             deleted: retain::deleted(&tx)?,
         })
     }
+}
+
+/// How much is in the store.
+pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
+    conn.query_row(
+        "SELECT h.n + s.n, h.points + s.points, h.samples + s.samples, h.n FROM
+         (SELECT count(*) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM head) h,
+         (SELECT coalesce(sum(windows), 0) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM slot) s",
+        [],
+        |row| {
+            let count = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
+            Ok(Counts { windows: count(0)?, points: count(1)?, samples: count(2)?, head_windows: count(3)? })
+        },
+    )
 }

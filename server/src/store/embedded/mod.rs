@@ -234,7 +234,7 @@ impl Store for EmbeddedStore {
             let file = retain::page_count(&writer.conn, "page_count")?
                 * retain::page_count(&writer.conn, "page_size")?;
             Ok((
-                read::counts(&writer.conn)?,
+                info::counts(&writer.conn)?,
                 file,
                 retain::used_bytes(&writer.conn)?,
                 retain::deleted(&writer.conn)?,

@@ -13,7 +13,7 @@ use super::row::{Cell, Item, Kind, Row};
 use super::slot::{self, Slot};
 use super::summary::{self, Summary, Way, way};
 use super::varint::Damaged;
-use super::{catalogue, schema, stream};
+use super::{catalogue, info, schema, stream};
 use crate::store::StoreError;
 
 /// Most samples that [`Reader::query`] returns: 40 MB.
@@ -284,7 +284,7 @@ impl Reader {
 
     /// Counts what is there.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        counts(&self.conn).map_err(|e| self.error(e))
+        info::counts(&self.conn).map_err(|e| self.error(e))
     }
 
     /// The windows of each (host, stream) that were written, whether retention has deleted them since or not.
@@ -389,17 +389,4 @@ fn part(cell: Cell<'_>, summary: Option<(Kind, Summary)>, counter: bool) -> Opti
     let number = |value| summary::number(kind, value);
     let (min, max) = (number(summary.least), number(summary.greatest));
     Some(Step { count, min, max, sum: summary.sum(kind), ..one })
-}
-
-pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Counts> {
-    conn.query_row(
-        "SELECT h.n + s.n, h.points + s.points, h.samples + s.samples, h.n FROM
-         (SELECT count(*) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM head) h,
-         (SELECT coalesce(sum(windows), 0) n, coalesce(sum(points), 0) points, coalesce(sum(samples), 0) samples FROM slot) s",
-        [],
-        |row| {
-            let count = |at| row.get::<_, i64>(at).map(i64::cast_unsigned);
-            Ok(Counts { windows: count(0)?, points: count(1)?, samples: count(2)?, head_windows: count(3)? })
-        },
-    )
 }
