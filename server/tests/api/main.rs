@@ -1,6 +1,7 @@
 //! Prometheus's API over real HTTP.
 
 mod guard;
+mod rules;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;

@@ -52,19 +52,19 @@ pub(super) const NAMES: [&str; 38] = [
 ];
 
 /// Calls a function; `query` is the caller's.
-pub(super) fn call(name: &str, arguments: Vec<Data>, subject: &Subject<'_>) -> Result<Data, String> {
-    if let Some(result) = logic(name, &arguments) {
+pub(super) fn call(name: &str, arguments: &[Data], subject: &Subject<'_>) -> Result<Data, String> {
+    if let Some(result) = logic(name, arguments) {
         return result;
     }
-    if let Some(result) = numbers(name, &arguments) {
+    if let Some(result) = numbers(name, arguments) {
         return result;
     }
-    if let Some(result) = of_series(name, &arguments) {
+    if let Some(result) = of_series(name, arguments) {
         return result;
     }
     let shown = |data: &Data| data.text(subject);
     let all = || arguments.iter().map(shown).collect::<Vec<_>>();
-    let text = match (name, arguments.as_slice()) {
+    let text = match (name, arguments) {
         ("print", _) => all().concat(),
         ("println", _) => all().join(" ") + "\n",
         ("printf", [Data::Text(format), values @ ..]) => printf(format, values, subject)?,
