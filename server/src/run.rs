@@ -122,18 +122,11 @@ impl Server {
     /// is known of each rule.
     pub fn start_rules(&mut self, post: Post) -> Result<Arc<Board>, ServerError> {
         let mut loaded = Loaded::read(&self.rules);
-        let path = match &self.file {
-            Some(path) => path.clone(),
-            None => {
-                if !loaded.is_empty() {
-                    tracing::warn!(
-                        "rules are evaluated over the embedded store alone: server.store is another one"
-                    );
-                    loaded = Loaded::read(&config::Rules::default());
-                }
-                PathBuf::new()
-            }
-        };
+        let path = self.file.clone().unwrap_or_default();
+        if self.file.is_none() && !loaded.is_empty() {
+            tracing::warn!("rules are evaluated over the embedded store alone: server.store is another one");
+            loaded = Loaded::read(&config::Rules::default());
+        }
         let rules = Rules::start(loaded, Arc::clone(&self.store), &path, post).map_err(ServerError::Rules)?;
         let board = Arc::clone(rules.board());
         self.evaluated = Some(rules);

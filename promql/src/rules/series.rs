@@ -31,12 +31,11 @@ pub(super) fn labels(text: &str) -> Result<Labels, String> {
         if let Some(after) = inside.strip_prefix('}') {
             return if after.is_empty() { Ok(Labels::new(pairs)) } else { Err(wrong()) };
         }
-        let (label, after) = match quoted(inside) {
-            Some(found) => found,
-            None => {
-                let end = inside.find(|c: char| c == '=' || c.is_whitespace()).ok_or_else(wrong)?;
-                (inside[..end].to_owned(), &inside[end..])
-            }
+        let (label, after) = if let Some(found) = quoted(inside) {
+            found
+        } else {
+            let end = inside.find(|c: char| c == '=' || c.is_whitespace()).ok_or_else(wrong)?;
+            (inside[..end].to_owned(), &inside[end..])
         };
         let Some(value) = after.trim_start().strip_prefix('=') else {
             // `{"name", a="b"}`

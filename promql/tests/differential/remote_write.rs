@@ -28,7 +28,7 @@ fn labels(into: &mut Vec<u8>, labels: &Labels) {
 
 fn sample(sample: Sample) -> Vec<u8> {
     // Field 1, eight bytes; field 2, a varint.
-    let mut encoded = vec![1 << 3 | 1];
+    let mut encoded = vec![(1 << 3) | 1];
     encoded.extend(sample.value.to_bits().to_le_bytes());
     encoded.push(2 << 3);
     varint(&mut encoded, sample.at_ms.cast_unsigned());
@@ -37,14 +37,14 @@ fn sample(sample: Sample) -> Vec<u8> {
 
 /// A field with a length.
 fn field(into: &mut Vec<u8>, number: u8, content: &[u8]) {
-    into.push(number << 3 | 2);
+    into.push((number << 3) | 2);
     varint(into, content.len() as u64);
     into.extend_from_slice(content);
 }
 
 fn varint(into: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        into.push(value as u8 | 0x80);
+        into.push((value as u8) | 0x80);
         value >>= 7;
     }
     into.push(value as u8);

@@ -100,7 +100,7 @@ impl Prometheus {
     /// Asks by its HTTP API.
     pub(crate) fn ask(&self, query: &str, asked: Asked) -> Outcome {
         let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
-        let query: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
         let (path, form) = match asked {
             Asked::Instant(at_ms) => ("/api/v1/query", format!("query={query}&time={}", seconds(at_ms))),
             Asked::Range(span, step_ms) => {

@@ -9,10 +9,10 @@ use promql::{
 };
 
 /// An entry, and its name.
-pub type Entry = (&'static str, fn(&str));
+pub(crate) type Entry = (&'static str, fn(&str));
 
 /// All of them.
-pub const ENTRIES: [Entry; 4] =
+pub(crate) const ENTRIES: [Entry; 4] =
     [("query", query), ("macros", macros), ("rules", rules), ("unit_test", unit_test)];
 
 /// Three series of a minute, with an end and values that are no numbers.
@@ -69,7 +69,7 @@ fn after(questions: u32) -> impl Fn() -> bool {
 }
 
 /// A query, at a moment and over a range.
-pub fn query(text: &str) {
+pub(crate) fn query(text: &str) {
     let Ok(query) = Query::parse(text) else { return };
     let expired = after(10_000);
     let options = bounded(&expired);
@@ -79,7 +79,7 @@ pub fn query(text: &str) {
 }
 
 /// Definitions, of which the last line is a query that calls them.
-pub fn macros(text: &str) {
+pub(crate) fn macros(text: &str) {
     let (definitions, last) = text.rsplit_once('\n').unwrap_or((text, text));
     let Ok(macros) = Macros::parse(definitions) else { return };
     if let Ok(expanded) = macros.expand(last) {
@@ -89,7 +89,7 @@ pub fn macros(text: &str) {
 }
 
 /// A rule file, and what its rules give.
-pub fn rules(text: &str) {
+pub(crate) fn rules(text: &str) {
     let macros = Macros::default();
     let parsed = Group::parse_all(text, &macros);
     assert!(parsed.faults.iter().all(|fault| fault.place.line > 0 && fault.place.column > 0));
@@ -125,7 +125,7 @@ pub fn rules(text: &str) {
 }
 
 /// A file of unit tests, over the rules that it may as well be.
-pub fn unit_test(text: &str) {
+pub(crate) fn unit_test(text: &str) {
     let Ok(file) = File::parse(text) else { return };
     let groups = Group::parse_all(
         "groups: [{name: a, rules: [{record: y, expr: x}, {alert: A, expr: x > 1}]}]",

@@ -187,8 +187,8 @@ fn an_alert_with_a_recovery_query_fires_until_that_has_an_answer() {
             alerts.iter().next().map(|alert| alert.state)
         })
         .collect();
-    use AlertState::{Firing, Resolved};
-    assert_eq!(states, [Firing, Firing, Firing, Resolved, Resolved]);
+    let names: Vec<String> = states.iter().map(|state| format!("{state:?}")).collect();
+    assert_eq!(names, ["Firing", "Firing", "Firing", "Resolved", "Resolved"]);
 }
 
 #[test]

@@ -189,9 +189,9 @@ tests:
               range: "sda=1.234567e+06;sdb=1000;"
               logic: "sda x true true"
               text: "disk-a A Disk true"
-                  trimmed: "asdab"
+              trimmed: "asdab"
               variable: "sda 3"
-    "#;
+"#;
 
 const FAILING: &str = r#"
 groups:

@@ -152,11 +152,11 @@ impl Work {
                 messages.push(message(&self.host, rule, alert, state, at_ms));
             }
         }
-        self.send(messages);
+        self.send(&messages);
     }
 
     /// Keeps changes of alerts in the store, and posts them.
-    pub(super) fn send(&mut self, messages: Vec<finding::Alert>) {
+    pub(super) fn send(&mut self, messages: &[finding::Alert]) {
         if messages.is_empty() {
             return;
         }
@@ -172,7 +172,7 @@ impl Work {
                 "alerts of rules are not in the store"
             );
         }
-        for alert in &messages {
+        for alert in messages {
             (self.post)(alert);
         }
     }

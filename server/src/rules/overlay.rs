@@ -86,12 +86,12 @@ mod tests {
         let ask = |query: &str| {
             let answer = Query::parse(query).unwrap().instant(&overlay, 2000, &Options::default()).unwrap();
             let Value::Vector(vector) = answer.value else { panic!("{query}") };
-            vector.iter().map(|one| one.sample.value).collect::<Vec<_>>()
+            vector.iter().map(|one| one.sample.value.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(ask("a"), [5.0]);
-        assert_eq!(ask("max_over_time(b[5s])"), [7.0]);
-        assert_eq!(ask("sum_over_time(a[5s])"), [8.0]);
-        assert_eq!(ask("count({__name__=~\"a|b\"})"), [2.0]);
+        assert_eq!(ask("a"), ["5"]);
+        assert_eq!(ask("max_over_time(b[5s])"), ["7"]);
+        assert_eq!(ask("sum_over_time(a[5s])"), ["8"]);
+        assert_eq!(ask("count({__name__=~\"a|b\"})"), ["2"]);
         assert_eq!(overlay.series(&[], Span { from_ms: 0, to_ms: 2000 }).unwrap().len(), 2);
     }
 }

@@ -51,8 +51,8 @@ impl Work {
         }
         let orphans = all.iter().filter(|(_, before)| before.fired);
         let ended = orphans.map(|(labels, before)| orphaned(&self.host, labels, before.active_at_ms, now));
-        let ended = ended.collect();
-        self.send(ended);
+        let ended: Vec<_> = ended.collect();
+        self.send(&ended);
     }
 }
 

@@ -5,6 +5,7 @@ mod attacks;
 mod guard;
 mod metrics;
 mod tls;
+mod rules;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;

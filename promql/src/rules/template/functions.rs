@@ -52,19 +52,19 @@ pub(super) const NAMES: [&str; 38] = [
 ];
 
 /// Calls a function; `query` is the caller's.
-pub(super) fn call(name: &str, arguments: Vec<Data>, subject: &Subject<'_>) -> Result<Data, String> {
-    if let Some(result) = logic(name, &arguments) {
+pub(super) fn call(name: &str, arguments: &[Data], subject: &Subject<'_>) -> Result<Data, String> {
+    if let Some(result) = logic(name, arguments) {
         return result;
     }
-    if let Some(result) = numbers(name, &arguments) {
+    if let Some(result) = numbers(name, arguments) {
         return result;
     }
-    if let Some(result) = of_series(name, &arguments) {
+    if let Some(result) = of_series(name, arguments) {
         return result;
     }
     let shown = |data: &Data| data.text(subject);
     let all = || arguments.iter().map(shown).collect::<Vec<_>>();
-    let text = match (name, arguments.as_slice()) {
+    let text = match (name, arguments) {
         ("print", _) => all().concat(),
         ("println", _) => all().join(" ") + "\n",
         ("printf", [Data::Text(format), values @ ..]) => printf(format, values, subject)?,
@@ -185,14 +185,14 @@ fn of_series(name: &str, arguments: &[Data]) -> Option<Result<Data, String>> {
             None => return Some(Err("first() called on vector with no elements".to_owned())),
         },
         ("value", [Data::Sample(_, value)]) => Data::Number(*value),
-        ("label", [Data::Text(name), Data::Sample(labels, _)]) => Data::Text(labels.get(name).to_owned()),
+        ("label", [Data::Text(name), Data::Sample(labels, _)])
+        | ("index", [Data::Labels(labels), Data::Text(name)]) => Data::Text(labels.get(name).to_owned()),
         ("strvalue", [Data::Sample(labels, _)]) => Data::Text(labels.get("__value__").to_owned()),
         ("sortByLabel", [Data::Text(name), Data::List(list)]) => {
             let mut list = list.clone();
             list.sort_by(|(a, _), (b, _)| compare_naturally(a.get(name), b.get(name)));
             Data::List(list)
         }
-        ("index", [Data::Labels(labels), Data::Text(name)]) => Data::Text(labels.get(name).to_owned()),
         ("index", [Data::List(list), Data::Integer(at)]) => {
             match usize::try_from(*at).ok().and_then(|at| list.get(at)) {
                 Some((labels, value)) => Data::Sample(labels.clone(), *value),

@@ -190,7 +190,7 @@ impl Work<'_> {
         }
         arguments.extend(before);
         match first {
-            Operand::Function(name) => self.call(name, arguments),
+            Operand::Function(name) => self.call(name, &arguments),
             other if arguments.is_empty() => self.operand(other, dot, names),
             _ => Err("a value that is no function has arguments".to_owned()),
         }
@@ -204,21 +204,21 @@ impl Work<'_> {
             Operand::Bool(bool) => Ok(Data::Bool(*bool)),
             Operand::Dot(fields) => dot.fields(fields, self.subject),
             Operand::Variable(name, fields) => names.get(name)?.fields(fields, self.subject),
-            Operand::Function(name) => self.call(name, Vec::new()),
+            Operand::Function(name) => self.call(name, &[]),
             Operand::Group(commands, fields) => {
                 self.pipeline(commands, dot, names)?.fields(fields, self.subject)
             }
         }
     }
 
-    fn call(&mut self, name: &str, arguments: Vec<Data>) -> Result<Data, String> {
+    fn call(&mut self, name: &str, arguments: &[Data]) -> Result<Data, String> {
         if name != "query" {
             return functions::call(name, arguments, self.subject);
         }
         self.queries += 1;
         let ask = self.subject.ask.filter(|_| self.queries <= MAX_QUERIES);
         let ask = ask.ok_or_else(|| format!("no query is answered here, or more than {MAX_QUERIES}"))?;
-        let [Data::Text(query)] = arguments.as_slice() else { return Err("query has one text".to_owned()) };
+        let [Data::Text(query)] = arguments else { return Err("query has one text".to_owned()) };
         ask(query).map(|elements| {
             let sample = |element: Element| (element.labels, element.sample.value);
             Data::List(elements.into_iter().map(sample).collect())

@@ -44,6 +44,7 @@ fn one(verb: &str, modifiers: &str, value: &Data, subject: &Subject<'_>) -> Resu
     let text = value.text(subject);
     Ok(match (verb, value, digits) {
         ("v", _, None)
+        | ("d", Data::Integer(_), _)
         | ("s", Data::Text(_), None)
         | ("t", Data::Bool(_), _)
         | ("g", Data::Number(_), None) => text,
@@ -52,7 +53,6 @@ fn one(verb: &str, modifiers: &str, value: &Data, subject: &Subject<'_>) -> Resu
         ("f" | "F", Data::Number(number), digits) => number::fixed(*number, digits.unwrap_or(6)),
         ("g" | "v", Data::Number(number), Some(digits)) => number::general(*number, digits.max(1)),
         ("e", Data::Number(number), digits) => number::scientific(*number, digits.unwrap_or(6)),
-        ("d", Data::Integer(_), _) => text,
         // As Go says it.
         (verb, Data::Number(_), _) => format!("%!{verb}(float64={text})"),
         (verb, Data::Integer(_), _) => format!("%!{verb}(int={text})"),
