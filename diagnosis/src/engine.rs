@@ -178,7 +178,9 @@ pub fn diagnose(windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
 pub fn diagnose_after(before: &[Arc<Window>], windows: &[Arc<Window>], pid: Option<Tgid>) -> Diagnosis {
     let history = |windows: &[Arc<Window>]| {
         let mut trend = Trend::of(before);
-        windows.iter().for_each(|window| trend.push(window));
+        for window in windows {
+            trend.push(window);
+        }
         trend
     };
     let facts = Facts::new(windows);

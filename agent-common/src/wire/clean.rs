@@ -76,7 +76,9 @@ fn clean_finding(finding: &mut Finding) {
         places,
         ..
     } = finding;
-    places.iter_mut().for_each(|found| found.place.make_clean());
+    for found in places {
+        found.place.make_clean();
+    }
     let whom = culprit.iter_mut().flat_map(|culprit| [Some(&mut culprit.kind), culprit.comm.as_mut()]);
     let whom = whom.chain([Some(&mut subject.kind), subject.comm.as_mut()]).flatten();
     whom.chain([rule, advice]).chain(stacks).chain(headline).for_each(make_clean);

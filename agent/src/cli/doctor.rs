@@ -61,7 +61,7 @@ async fn daemon_status(context: &Context) -> Result<Option<Box<Status>>, String>
         client.ask(Request::Status, std::future::pending()),
     );
     match asked.await {
-        Ok(Ok(Reply::Status(status))) => Ok(Some(Box::new(status))),
+        Ok(Ok(Reply::Status(status))) => Ok(Some(status)),
         Ok(Ok(_)) => Err("the daemon answered something else".to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the daemon does not answer within 2 s".to_owned()),

@@ -129,7 +129,7 @@ pub enum Span {
 #[serde(tag = "reply", content = "body", rename_all = "snake_case")]
 pub enum Reply {
     /// To [`Request::Status`].
-    Status(Status),
+    Status(Box<Status>),
     /// To [`Request::Flamegraph`].
     Flamegraph(Box<Profile>),
     /// To [`Request::Syscalls`].

@@ -155,7 +155,7 @@ async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
             Err(failure) => client.send(Reply::Error(failure)).await?,
             Ok(Request::Watch { top_n }) => return watch(client, daemon, top_n).await,
             Ok(Request::Alerts { follow }) => return alerts(client, daemon, follow).await,
-            Ok(Request::Status) => client.send(Reply::Status(status(daemon))).await?,
+            Ok(Request::Status) => client.send(Reply::Status(Box::new(status(daemon)))).await?,
             Ok(request) => {
                 let reply = answer(client, daemon, request).await.unwrap_or_else(Reply::Error);
                 let sent = client.send(reply).await;

@@ -193,7 +193,7 @@ impl Ring {
     fn drop_aged(&mut self, now: UnixNs) {
         let oldest = now.0.saturating_sub(self.limits.max_age.as_nanos() as u64);
         for _ in 0..MAX_AGED {
-            if !self.files.front().is_some_and(|file| file.began.0 < oldest) {
+            if self.files.front().is_none_or(|file| file.began.0 >= oldest) {
                 return;
             }
             self.drop_oldest();

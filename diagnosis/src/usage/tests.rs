@@ -185,7 +185,7 @@ fn all_that_did_something_is_shown_and_of_the_idle_the_largest() {
     let rows = usage(&shared(vec![all]));
     let (top, other) = rank_active(rows.clone(), 100, 2_000);
     let other = other.unwrap();
-    assert!(top.iter().filter(|row| !row.is_idle()).map(|row| row.tgid.0).count() == 300);
+    assert_eq!(top.iter().filter(|row| !row.is_idle()).count(), 300);
     let mut idle: Vec<u32> = top.iter().filter(|row| row.is_idle()).map(|row| row.tgid.0).collect();
     idle.sort_unstable();
     assert_eq!(idle, (551..=600).collect::<Vec<_>>());

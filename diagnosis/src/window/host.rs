@@ -203,7 +203,7 @@ pub struct NetStats {
     pub tcp_in_use: u64,
     /// TCP sockets without a process.
     pub tcp_orphans: u64,
-    /// TCP sockets in TIME_WAIT.
+    /// TCP sockets in `TIME_WAIT`.
     pub tcp_time_wait: u64,
     /// TCP sockets allocated.
     pub tcp_allocated: u64,

@@ -35,7 +35,9 @@ fn json(at: u64) -> String {
 
 fn times(reader: &Reader, host: Option<&str>, from: u64, to: u64) -> Vec<u64> {
     let found = reader.reports(host, UnixNs(from), UnixNs(to), 100_000).expect("reports");
-    found.iter().for_each(|one| assert_eq!(one.json, json(one.at.0), "as it came"));
+    for one in &found {
+        assert_eq!(one.json, json(one.at.0), "as it came");
+    }
     found.iter().map(|one| one.at.0).collect()
 }
 

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use agent_common::units::{DurNs, Tgid};
@@ -65,7 +66,6 @@ fn a_past_minute_has_its_windows_and_those_before_them_across_files() {
     for name in names(&ring_dir) {
         assert!(super::super::read(&ring_dir.join(name)).is_ok(), "each is a whole recording");
     }
-    use std::os::unix::fs::PermissionsExt as _;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&ring_dir), mode(&ring_dir.join(&names(&ring_dir)[0]))), (0o700, 0o600));
 }

@@ -149,7 +149,7 @@ fn is_shown(mount: &Filesystem) -> bool {
         place.strip_prefix(*left_out).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     !LEFT_OUT_KINDS.contains(&&*mount.fstype)
-        && !LEFT_OUT_PLACES.iter().any(|left_out| is_at(left_out))
+        && !LEFT_OUT_PLACES.iter().any(is_at)
         && !LEFT_OUT_BELOW.iter().any(|left_out| place.starts_with(left_out))
         && place.len() <= MAX_PATH_BYTES
 }
@@ -227,7 +227,10 @@ mod tests {
             ]
         );
         assert_eq!(mounts[0].dev, 254 << 20 | 1);
-        let many: String = (0..1000).map(|n| format!("1 1 8:{n} / /m{n} rw - ext4 /dev/x rw\n")).collect();
+        let many: String = (0..1000)
+            .map(|n| format!("1 1 8:{n} / /m{n} rw - ext4 /dev/x rw"))
+            .collect::<Vec<_>>()
+            .join("\n");
         assert_eq!(super::mounts(&many).len(), MAX_MOUNTS);
     }
 

@@ -5,12 +5,14 @@ use diagnosis::window::NetStats;
 use super::read_all;
 use crate::source::delta::delta;
 
+/// A field of the statistics.
+type Field = fn(&mut NetStats) -> &mut u64;
 /// Counters, as they stand.
 type Counters = [u64; COUNTERS.len()];
 
 /// What is taken of `snmp` and `netstat`: protocol, name, where it goes.
 #[rustfmt::skip]
-const COUNTERS: [(&str, &str, fn(&mut NetStats) -> &mut u64); 19] = [
+const COUNTERS: [(&str, &str, Field); 19] = [
     ("Tcp", "ActiveOpens", |net| &mut net.tcp_active_opens),
     ("Tcp", "PassiveOpens", |net| &mut net.tcp_passive_opens),
     ("Tcp", "AttemptFails", |net| &mut net.tcp_attempt_fails),

@@ -81,7 +81,8 @@ pub(super) fn unit(text: &str) -> Option<&str> {
     let lines = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let in_hierarchy = |wanted: &str| {
         let path = lines().find(|(controllers, _)| *controllers == wanted)?.1;
-        let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+        let is_unit =
+            |part: &&str| part.rsplit_once('.').is_some_and(|(_, kind)| matches!(kind, "service" | "scope"));
         path.rsplit('/').find(is_unit).filter(|unit| *unit != "init.scope" || path == "/init.scope")
     };
     in_hierarchy("").or_else(|| in_hierarchy("name=systemd"))
