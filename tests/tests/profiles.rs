@@ -32,9 +32,8 @@ impl Drop for Spins {
 /// Folded stacks of the past, or why there are none.
 fn kept(state: &str, args: &[&str]) -> Result<String, String> {
     let state = format!("state_dir={state}");
-    let output = agent::run(
-        &[&["flamegraph", "--set", &state, "--format", "folded", "-o", "-"], args].concat(),
-    );
+    let output =
+        agent::run(&[&["flamegraph", "--set", &state, "--format", "folded", "-o", "-"], args].concat());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.success() { Ok(String::from_utf8_lossy(&output.stdout).into_owned()) } else { Err(said) }
 }
@@ -65,7 +64,8 @@ fn what_ran_is_kept_when_its_minute_is_over() {
     for file in ["out.svg", "out.html", "out.pb.gz", "out.json", "out.speedscope.json"] {
         let path = daemon.path(file).display().to_string();
         let state = format!("state_dir={state}");
-        let output = agent::run(&["flamegraph", "--set", &state, "--from", "10m", "--mode", "wall", "-o", &path]);
+        let output =
+            agent::run(&["flamegraph", "--set", &state, "--from", "10m", "--mode", "wall", "-o", &path]);
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(std::fs::metadata(&path).expect(file).len() > 200, "{file}");
     }
