@@ -16,7 +16,7 @@ mod split;
 mod tests;
 mod trie;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use agent_common::units::{BootNs, DurNs, UnixNs};
@@ -155,10 +155,10 @@ impl Block {
         part
     }
 
-    /// The heaviest `most` stacks of each kind, all columns together, and how many entries are left out.
+    /// The block with the heaviest `most` stacks of each kind, by their weight in all columns.
     #[must_use]
     pub fn top(&self, most: usize) -> Self {
-        let mut kept: [BTreeMap<(u32, NodeId), ()>; 2] = Default::default();
+        let mut kept: [BTreeSet<(u32, NodeId)>; 2] = Default::default();
         for (looked, kept) in Looked::ALL.into_iter().zip(&mut kept) {
             let mut sums: BTreeMap<(u32, NodeId), u64> = BTreeMap::new();
             for entry in self.entries(looked) {
@@ -167,11 +167,11 @@ impl Block {
             }
             let mut order: Vec<_> = sums.into_iter().collect();
             order.sort_by_key(|(key, weight)| (std::cmp::Reverse(*weight), *key));
-            kept.extend(order.into_iter().take(most).map(|(key, _)| (key, ())));
+            kept.extend(order.into_iter().take(most).map(|(key, _)| key));
         }
         self.only(|looked, entry| {
             let kept = if looked == Looked::Cpu { &kept[0] } else { &kept[1] };
-            kept.contains_key(&(entry.group, entry.node))
+            kept.contains(&(entry.group, entry.node))
         })
     }
 }

@@ -145,12 +145,10 @@ impl MqttSink {
     /// Starts the threads. A broker that cannot be reached is no error: windows are kept. The spools are those of
     /// [`Stream::SPOOLED`].
     pub fn start(config: MqttConfig, spools: [Spool; LANES]) -> std::io::Result<Self> {
-        let mut streams = Stream::SPOOLED.into_iter();
-        let lanes = spools.map(|spool| Lane {
-            // SANITY: the arrays are of one length.
-            stream: streams.next().expect("a stream for each spool"),
-            spool: Mutex::new(spool),
-        });
+        let [windows, profiles] = spools;
+        let lane = |stream, spool| Lane { stream, spool: Mutex::new(spool) };
+        let [first, second] = Stream::SPOOLED;
+        let lanes = [lane(first, windows), lane(second, profiles)];
         let shared = Arc::new(Shared {
             stats: Mutex::new(SinkFigures { broker: config.broker.url.clone(), ..SinkFigures::default() }),
             broker: Mutex::new(config.broker.clone()),
@@ -299,8 +297,9 @@ impl MqttSink {
             }
         }
         let stats = self.stats();
-        let closed =
-            self.shared.lanes.iter().map(|lane| lock(&lane.spool).close()).collect::<Result<(), _>>();
+        // Both, whatever becomes of the first.
+        let closed = self.shared.lanes.each_ref().map(|lane| lock(&lane.spool).close());
+        let closed: Result<(), SpoolError> = closed.into_iter().collect();
         self.shared.closed.store(true, Ordering::Release);
         self.shared.wake_acks.notify_one();
         closed.map(|()| stats)

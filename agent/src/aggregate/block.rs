@@ -234,7 +234,9 @@ mod tests {
                 stacks(windows, &StackOptions { mode: Mode::OffCpu, pid: None, no_idle: false, rate_hz: 97 });
             let raw = Folded::new(&Timeline::new(&picked.stacks, &names, &options), &options);
             let mut sum = Builder::new(UnixNs(START), DurNs(120 * SECOND), 1, 97, usize::MAX);
-            blocks.iter().for_each(|block| sum.add_block(block, |_, _| Some(0)));
+            for block in &blocks {
+                sum.add_block(block, |_, _| Some(0));
+            }
             let sum = sum.finish();
             let kept = shown(Mode::OffCpu, false, parts, |shown| sum.timeline(shown, |_| "".into()));
             assert_eq!(Folded::new(&kept, &options).stacks, raw.stacks, "{parts:?}");

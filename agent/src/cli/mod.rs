@@ -124,7 +124,7 @@ enum Command {
     #[cfg(feature = "relay")]
     Serve(serve::ServeArgs),
     /// Draw where the CPU time of a process, a command or the host goes
-    Flamegraph(flamegraph::FlamegraphArgs),
+    Flamegraph(Box<flamegraph::FlamegraphArgs>),
     /// Count and time system calls
     Syscalls(syscalls::SyscallsArgs),
     /// Watch processes live
@@ -276,7 +276,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Serve(args) => serve::run(&global, &args),
         #[cfg(feature = "relay")]
         Command::ReadProfiles => flamegraph::read(),
-        Command::Flamegraph(args) => on_runtime(&global, |context| flamegraph::run(context, args)),
+        Command::Flamegraph(args) => on_runtime(&global, |context| flamegraph::run(context, *args)),
         Command::Syscalls(args) => on_runtime(&global, |context| syscalls::run(context, args)),
         Command::Top(args) => on_runtime(&global, |context| top::run(context, args)),
         Command::Report(args) => on_runtime(&global, |context| report::run(context, args)),

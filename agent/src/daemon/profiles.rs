@@ -268,6 +268,7 @@ mod tests {
         Arc::new(window)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as a symbolizer answers")]
     fn no_names(samples: Vec<Sample>) -> Result<(Vec<Sample>, Names), String> {
         Ok((samples, Names::default()))
     }

@@ -17,7 +17,7 @@ pub(crate) const STREAM: &str = "0123456789abcdef";
 /// The start of an epoch, so long ago.
 pub(crate) fn epoch_before(ago: Duration) -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    (now - ago).as_nanos() as u64 / (6 * HOUR) * (6 * HOUR)
+    now.saturating_sub(ago).as_nanos() as u64 / (6 * HOUR) * (6 * HOUR)
 }
 
 /// Numbers that look random.
@@ -66,7 +66,11 @@ pub(crate) fn timeline(noise: &mut Noise, looked: Looked) -> Timeline {
 }
 
 pub(crate) fn group(thread: &Thread) -> Group {
-    let unit = if thread.tgid % 2 == 0 { "/system.slice/even.service" } else { "/system.slice/odd.service" };
+    let unit = if thread.tgid.is_multiple_of(2) {
+        "/system.slice/even.service"
+    } else {
+        "/system.slice/odd.service"
+    };
     let container = if thread.tgid == 105 { "c0ffee0123456789" } else { "" };
     Group {
         tgid: thread.tgid,

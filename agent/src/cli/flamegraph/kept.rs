@@ -2,6 +2,7 @@
 
 mod ask;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -245,7 +246,7 @@ fn coverage(block: &Block, some: bool) -> Coverage {
         pythons: named("python "),
         ..Coverage::default()
     };
-    if some { Coverage { unwound: Default::default(), pythons: Default::default(), ..all } } else { all }
+    if some { Coverage { unwound: BTreeMap::new(), pythons: BTreeMap::new(), ..all } } else { all }
 }
 
 fn near(alert: &str, known: &[String]) -> String {

@@ -1,5 +1,6 @@
 //! Writing blocks, evidence and pins.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -65,10 +66,11 @@ impl Writer {
         let mut touched: BTreeMap<(&str, &str), RangeSet> = BTreeMap::new();
         for Message { head, block } in messages {
             let key = (head.host.as_str(), head.stream.as_str());
-            if !touched.contains_key(&key) {
-                touched.insert(key, load_stored(&tx, key)?);
-            }
-            if !touched.get_mut(&key).is_some_and(|stored| stored.insert(head.seq)) {
+            let stored = match touched.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(load_stored(&tx, key)?),
+            };
+            if !stored.insert(head.seq) {
                 written.duplicates += 1;
                 continue;
             }
