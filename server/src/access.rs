@@ -30,7 +30,7 @@ pub use limits::Limits;
 pub use links::LINK_LIFE;
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS};
 pub use role::Role;
-pub use sessions::{Session, SESSION_LIFE};
+pub use sessions::{SESSION_LIFE, Session};
 pub use tokens::Token;
 
 use crate::secret;

@@ -104,13 +104,16 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let node = send(&place, "GET /api/v1/query?query=count(node_load1)", &[cookie], "");
     assert_eq!(count(&node.body).as_deref(), Some("1"), "{}", node.body);
 
-    let token = printed(&daemon, &["token", "create", "--name", "promtool", "--role", "viewer"]).expect("a token");
+    let token =
+        printed(&daemon, &["token", "create", "--name", "promtool", "--role", "viewer"]).expect("a token");
     let instant = || {
         let url = format!("http://token:{token}@{place}/");
         promtool()
             .args(["query", "instant", &url, "count(s7mpa_host_load1{host=\"tested\"})"])
             .output()
-            .unwrap_or_else(|e| panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS"))
+            .unwrap_or_else(|e| {
+                panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS")
+            })
     };
     let output = instant();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -118,7 +121,8 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let scraped = send(&place, "GET /metrics", &[format!("Authorization: Bearer {token}")], "");
     let own = "s7mpa_host_load1{host=\"tested\"} ";
     assert!(scraped.body.lines().any(|line| line.starts_with(own)), "{}", scraped.body);
-    let stored = scraped.body.lines().find_map(|line| line.strip_prefix("s7mpa_server_stored_windows_total "));
+    let stored =
+        scraped.body.lines().find_map(|line| line.strip_prefix("s7mpa_server_stored_windows_total "));
     assert!(stored.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count >= 3), "{stored:?}");
     assert!(with(&daemon, &["token", "revoke", "promtool"]).status.success());
     assert!(!instant().status.success(), "in force with the next request");
@@ -128,7 +132,10 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let doctor = agent::run(&["--socket", &socket, "doctor", "--json"]);
     let doctor: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
     let found = doctor["checks"].as_array().expect("checks").iter().find(|check| check["name"] == "HTTP API");
-    assert!(found.is_some_and(|check| check["found"].as_str().is_some_and(|url| url.contains(&place))), "{found:?}");
+    assert!(
+        found.is_some_and(|check| check["found"].as_str().is_some_and(|url| url.contains(&place))),
+        "{found:?}"
+    );
     assert!(!daemon.log().contains("has refused calls"), "{}", daemon.log());
     assert!(daemon.stop().success());
 }
@@ -157,14 +164,16 @@ fn elsewhere_it_waits_for_an_account_and_then_speaks_tls() {
     let dir = tests::daemon::directory();
     let (state, run) = (dir.path().join("state"), dir.path().join("run"));
     let log = std::fs::File::create(dir.path().join("log")).expect("a log");
-    let _server = Server(agent::command(&["serve", "--http", "0.0.0.0:0", "--set", "server.mqtt_listen=127.0.0.1:0"])
-        .arg("--state-dir")
-        .arg(&state)
-        .arg("--run-dir")
-        .arg(&run)
-        .stderr(log)
-        .spawn()
-        .expect("the agent starts"));
+    let _server = Server(
+        agent::command(&["serve", "--http", "0.0.0.0:0", "--set", "server.mqtt_listen=127.0.0.1:0"])
+            .arg("--state-dir")
+            .arg(&state)
+            .arg("--run-dir")
+            .arg(&run)
+            .stderr(log)
+            .spawn()
+            .expect("the agent starts"),
+    );
     let said = |words: &str| {
         let begun = std::time::Instant::now();
         while begun.elapsed() < Duration::from_mins(2) {
@@ -178,10 +187,11 @@ fn elsewhere_it_waits_for_an_account_and_then_speaks_tls() {
     };
     said("agent user add");
     let dirs = [format!("state_dir={}", state.display()), format!("run_dir={}", run.display())];
-    let mut add = agent::command(&["--set", &dirs[0], "--set", &dirs[1], "user", "add", "alice", "--role", "admin"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the agent starts");
+    let mut add =
+        agent::command(&["--set", &dirs[0], "--set", &dirs[1], "user", "add", "alice", "--role", "admin"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
     add.stdin.take().expect("it is piped").write_all(b"correct horse\n").expect("it reads");
     assert!(add.wait().expect("its end").success());
     let log = said("the HTTP API listens");

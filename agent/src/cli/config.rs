@@ -50,7 +50,8 @@ fn absent(config: &Config) -> Vec<String> {
                 .then(|| NEEDS_URL.to_owned()),
         )
         .chain(
-            (server.http.cert_file.is_some() != server.http.key_file.is_some()).then(|| NEEDS_BOTH.to_owned()),
+            (server.http.cert_file.is_some() != server.http.key_file.is_some())
+                .then(|| NEEDS_BOTH.to_owned()),
         )
         .chain(no_user("server.user", &server.user, SERVER_USER))
         .chain(no_user("plugin.user", &config.plugin.user, PLUGIN_USER))

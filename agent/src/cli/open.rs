@@ -55,7 +55,9 @@ fn work(context: &Context, args: &OpenArgs) -> anyhow::Result<()> {
     let link = format!("{url}#link={secret}");
     if context.global.json {
         let fingerprint = state.fingerprint;
-        return term::print_json(&serde_json::json!({ "link": link, "url": url, "fingerprint": fingerprint }));
+        return term::print_json(
+            &serde_json::json!({ "link": link, "url": url, "fingerprint": fingerprint }),
+        );
     }
     term::print(&format!("{link}\n"))?;
     if let Some(fingerprint) = &state.fingerprint {
@@ -90,18 +92,22 @@ fn state(config: &Config) -> anyhow::Result<ApiState> {
 fn answers(url: &str) -> anyhow::Result<()> {
     let place = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
     let addresses = place.to_socket_addrs().with_context(|| format!("cannot find {place}"))?;
-    let connected = addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok());
+    let connected =
+        addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, PATIENCE).is_ok());
     if connected { Ok(()) } else { bail!("nothing answers at {url}: the server does not run any longer") }
 }
 
 fn has_desktop() -> bool {
-    ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// Starts the desktop's browser. The link itself stays out of the list of processes, which all users of the host can read: the
 /// browser opens a file that only this user can read, and that leads on.
 fn start_browser(link: &str) -> anyhow::Result<()> {
-    let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()) else {
+    let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute())
+    else {
         return Ok(());
     };
     let file = write_page(&dir, link)?;
@@ -130,6 +136,9 @@ fn write_page(dir: &Path, link: &str) -> anyhow::Result<PathBuf> {
         .mode(0o600)
         .open(&file)
         .with_context(|| format!("cannot write {}", file.display()))?;
-    write!(page, "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={link}\"><title>s7mpa</title>\n")?;
+    write!(
+        page,
+        "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={link}\"><title>s7mpa</title>\n"
+    )?;
     Ok(file)
 }

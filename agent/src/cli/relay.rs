@@ -54,7 +54,9 @@ fn confine(settings: &Settings) -> anyhow::Result<()> {
         read: ["/etc", "/usr", "/lib", "/lib64", "/run", "/proc", "/dev"].map(Into::into).to_vec(),
         write: own.into_iter().flatten().chain([settings.spool.dir.clone(), "/dev/null".into()]).collect(),
         // The API's port also while it is switched off: it can be switched on while all runs.
-        listen: Some(server.iter().flat_map(|server| [server.listen.port(), server.http.listen.port()]).collect()),
+        listen: Some(
+            server.iter().flat_map(|server| [server.listen.port(), server.http.listen.port()]).collect(),
+        ),
     };
     // Makes the spool's directory while that is possible: Landlock forbids it later. Its parent exists.
     std::fs::create_dir_all(&settings.spool.dir).context("the spool's directory")?;

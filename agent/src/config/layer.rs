@@ -8,8 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, HttpSettings, KEYS, Key, Kind, LogConfig,
-    MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
+    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, HistoryConfig, HttpSettings, KEYS, Key,
+    Kind, LogConfig, MqttSettings, PluginConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.

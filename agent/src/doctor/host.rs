@@ -35,7 +35,9 @@ pub(super) fn checks(
 fn http_api(api: &ApiState) -> Option<Check> {
     const NAME: &str = "HTTP API";
     if let Some(problem) = &api.problem {
-        return Some(Check::new(NAME, Health::Warn, problem.clone()).lost("Grafana and the page on this host"));
+        return Some(
+            Check::new(NAME, Health::Warn, problem.clone()).lost("Grafana and the page on this host"),
+        );
     }
     let url = api.url.as_ref()?;
     let certificate = api.fingerprint.as_ref().map(|print| format!("; certificate SHA-256 {print}"));

@@ -62,10 +62,7 @@ impl Access {
         if changed == 0 {
             return Err(unknown(name));
         }
-        tx.execute(
-            "DELETE FROM session WHERE account = (SELECT id FROM account WHERE name = ?1)",
-            [name],
-        )?;
+        tx.execute("DELETE FROM session WHERE account = (SELECT id FROM account WHERE name = ?1)", [name])?;
         Ok(tx.commit()?)
     }
 
@@ -89,8 +86,9 @@ impl Access {
     pub fn accounts(&self) -> Result<Vec<Account>, AccessError> {
         let conn = self.lock();
         let mut statement = conn.prepare("SELECT name, role, made_at FROM account ORDER BY name")?;
-        let rows = statement
-            .query_map([], |row| Ok(Account { name: row.get(0)?, role: row.get(1)?, made_at: row.get(2)? }))?;
+        let rows = statement.query_map([], |row| {
+            Ok(Account { name: row.get(0)?, role: row.get(1)?, made_at: row.get(2)? })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

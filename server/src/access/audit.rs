@@ -39,9 +39,8 @@ pub struct Entry {
 impl Access {
     /// Adds an entry, and removes the oldest above the bound.
     pub fn audit(&self, entry: &Entry) -> Result<(), AccessError> {
-        let text = |text: &str| {
-            agent_common::text::clean(&text.chars().take(MAX_TEXT_CHARS).collect::<String>())
-        };
+        let text =
+            |text: &str| agent_common::text::clean(&text.chars().take(MAX_TEXT_CHARS).collect::<String>());
         let (failed, most) = match entry.outcome {
             Outcome::Done => (false, MAX_DONE),
             Outcome::Failed => (true, MAX_FAILED),

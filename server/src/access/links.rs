@@ -32,7 +32,12 @@ impl Access {
     }
 
     /// Takes one in exchange for a session; `None`: it was used, is too old, or never was.
-    pub fn use_link(&self, secret: &str, from: IpAddr, now: i64) -> Result<Option<(String, Role)>, AccessError> {
+    pub fn use_link(
+        &self,
+        secret: &str,
+        from: IpAddr,
+        now: i64,
+    ) -> Result<Option<(String, Role)>, AccessError> {
         let mut conn = self.lock();
         let tx = Self::begin(&mut conn)?;
         let role: Option<Role> = tx

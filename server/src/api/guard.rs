@@ -242,7 +242,11 @@ pub(super) async fn check(State(checked): State<Arc<Checked>>, mut request: Requ
     if matches!(checked.need, Need::Change(_)) {
         let failed = response.status().is_client_error() || response.status().is_server_error();
         let outcome = if failed { Outcome::Failed } else { Outcome::Done };
-        audit(checked.guard.access(), Entry { at: now(), who, what, outcome, address: from.address.to_string() }).await;
+        audit(
+            checked.guard.access(),
+            Entry { at: now(), who, what, outcome, address: from.address.to_string() },
+        )
+        .await;
     }
     response
 }

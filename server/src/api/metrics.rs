@@ -87,7 +87,8 @@ fn latest(reader: &dyn Reader, end: &End) -> Result<Hosts, Failure> {
     let mut hosts = Hosts { metrics: BTreeMap::new(), left_out: 0 };
     let mut count = 0;
     for measurement in registry::measurements().filter(|one| MEASUREMENTS.contains(&one.name)) {
-        let names: Vec<String> = measurement.fields.iter().filter_map(|field| name(measurement.name, field)).collect();
+        let names: Vec<String> =
+            measurement.fields.iter().filter_map(|field| name(measurement.name, field)).collect();
         let matcher = |label, operator, value: &str| {
             Matcher::new(label, operator, value).map_err(|e| Failure::internal(e.to_string()))
         };

@@ -65,7 +65,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let Some(filter) = filters.reduce(MethodFilter::or) else { return self };
         let check = self.check(need);
         let handler = on(filter, handler);
-        self.router = self.router.route(path, handler.layer(axum::middleware::from_fn_with_state(check, guard::check)));
+        self.router =
+            self.router.route(path, handler.layer(axum::middleware::from_fn_with_state(check, guard::check)));
         self.list.extend(methods.iter().map(|method| Route { method: method.clone(), path, need }));
         self
     }
@@ -95,7 +96,8 @@ pub(super) fn all(guard: &Arc<Guard>, work: &Work, health: &Health) -> (Router, 
         list.extend(own);
     }
     // Whoever is nobody does not learn which paths there are.
-    let check = Checked { guard: Arc::clone(guard), need: Need::Read(Role::Viewer), errors: Errors::Prometheus };
+    let check =
+        Checked { guard: Arc::clone(guard), need: Need::Read(Role::Viewer), errors: Errors::Prometheus };
     let check = axum::middleware::from_fn_with_state(Arc::new(check), guard::check);
     (router.fallback(Handler::<_, ()>::layer(prometheus::not_found, check)), list)
 }

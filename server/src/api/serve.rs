@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn the_prefix_goes_where_it_is_one() {
-        let cut = |uri: &str, prefix| without_prefix(&uri.parse().unwrap(), prefix).map(|uri| uri.to_string());
+        let cut =
+            |uri: &str, prefix| without_prefix(&uri.parse().unwrap(), prefix).map(|uri| uri.to_string());
         assert_eq!(cut("/a/b/x?y=1", "/a/b").as_deref(), Some("/x?y=1"));
         assert_eq!(cut("/a?y", "/a").as_deref(), Some("/?y"));
         assert_eq!(cut("/a", "/a").as_deref(), Some("/"));

@@ -56,7 +56,8 @@ impl Service {
 
     /// Whether it would be another one with this configuration.
     pub fn differs(&self, config: &Config) -> bool {
-        self.http != config.http || (self.task.is_some() != (config.http.enabled && config.store == StoreConfig::Embedded))
+        self.http != config.http
+            || (self.task.is_some() != (config.http.enabled && config.store == StoreConfig::Embedded))
     }
 
     /// Where the figures are that `/metrics` shows of the ingester.
@@ -98,9 +99,16 @@ async fn run(options: Options, health: Health, state: watch::Sender<ApiState>) {
             Ok(api) => {
                 match &api.fingerprint {
                     Some(fingerprint) => {
-                        tracing::info!(url = api.url, fingerprint, "the HTTP API listens; `agent open` opens it in a browser");
+                        tracing::info!(
+                            url = api.url,
+                            fingerprint,
+                            "the HTTP API listens; `agent open` opens it in a browser"
+                        );
                     }
-                    None => tracing::info!(url = api.url, "the HTTP API listens; `agent open` opens it in a browser"),
+                    None => tracing::info!(
+                        url = api.url,
+                        "the HTTP API listens; `agent open` opens it in a browser"
+                    ),
                 }
                 state.send_replace(api.state());
                 // It ends when this task does, and it with the service.
@@ -124,6 +132,8 @@ async fn run(options: Options, health: Health, state: watch::Sender<ApiState>) {
 /// Writes down where it is.
 async fn note(path: PathBuf, state: ApiState) -> Result<(), ApiError> {
     let write = |path: &Path, state: &ApiState| secret::write(path, &serde_json::to_vec(state)?);
-    let written = tokio::task::spawn_blocking(move || write(&path, &state).map_err(|source| ApiError::File { path, source }));
+    let written = tokio::task::spawn_blocking(move || {
+        write(&path, &state).map_err(|source| ApiError::File { path, source })
+    });
     written.await.map_err(|_| ApiError::Panic)?
 }

@@ -3,12 +3,7 @@
 use super::*;
 
 use server::access::{LINK_LIFE, now};
-use server::api::{Need, Route};
-
-/// A path of a route, with something in its places.
-fn path(route: &Route) -> String {
-    route.path.replace("{name}", "host").replace("{id}", "9999")
-}
+use server::api::Need;
 
 fn is_change(route: &Route) -> bool {
     matches!(route.need, Need::Change(_) | Need::Write(_))
@@ -48,9 +43,9 @@ async fn a_page_of_ours_can_read_everything_with_its_cookie() {
     let setup = Setup::new().await;
     let cookie = setup.cookie(Role::Admin).await;
     for route in setup.api.routes().iter().filter(|route| !is_change(route) && route.path != LOGIN) {
-        let mut request = setup.bare(route.method.clone(), &path(route)).header("cookie", &cookie);
+        let mut request = setup.bare(method_of(route), &path_of(route)).header("cookie", &cookie);
         request = request.header("sec-fetch-site", "same-origin").header("sec-fetch-mode", "cors");
-        if route.method == Method::POST {
+        if method_of(route) == Method::POST {
             request = request.header("origin", format!("http://{}", setup.api.address));
             request = request.header("content-type", "application/x-www-form-urlencoded").body("query=1");
         }
@@ -58,7 +53,12 @@ async fn a_page_of_ours_can_read_everything_with_its_cookie() {
         let code = answer.status().as_u16();
         assert!([200, 400].contains(&code), "{} {}: {code}", route.method, route.path);
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-        assert!(answer.headers()["content-security-policy"].to_str().expect("text").starts_with("default-src 'none'"));
+        assert!(
+            answer.headers()["content-security-policy"]
+                .to_str()
+                .expect("text")
+                .starts_with("default-src 'none'")
+        );
     }
     // A link from another site leads to the page; what the page asks for comes from itself.
     let link = |path| {
@@ -79,7 +79,7 @@ async fn each_route_takes_its_role_and_a_viewer_changes_nothing() {
         // Logging out is everybody's own.
         assert!(!is_change(route) || least > Role::Viewer || route.path.ends_with("/logout"), "{route:?}");
         for (role, token) in &tokens {
-            let request = setup.bare(route.method.clone(), &path(route)).bearer_auth(token);
+            let request = setup.bare(method_of(route), &path_of(route)).bearer_auth(token);
             let got = status(request.header("content-type", "application/json").body("{}")).await;
             assert_eq!(got == 403, *role < least, "{role}: {route:?}: {got}");
             assert_ne!(got, 401, "{role}: {route:?}");
@@ -94,7 +94,8 @@ async fn accounts_log_in_by_password_and_lose_their_sessions_with_it() {
     let setup = Setup::new().await;
     let access = &setup.api.access;
     access.add_account("alice", Role::Admin, "correct horse", now()).expect("an account");
-    let login = |user: &str, password: &str| setup.json(LOGIN, &json!({ "user": user, "password": password }));
+    let login =
+        |user: &str, password: &str| setup.json(LOGIN, &json!({ "user": user, "password": password }));
     let answer = login("alice", "correct horse").send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
     let cookie = cookie_of(&answer);
@@ -116,7 +117,10 @@ async fn accounts_log_in_by_password_and_lose_their_sessions_with_it() {
     for body in ["", "{}", "[]", "{\"user\":\"a\"}", "{\"link\":7}", "\u{0}"] {
         let request = setup.bare(Method::POST, LOGIN).header("content-type", "application/json").body(body);
         let answer = request.send().await.expect("an answer");
-        assert_eq!((answer.status().as_u16(), answer.headers()["content-type"].as_bytes()), (400, &b"application/problem+json"[..]));
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["content-type"].as_bytes()),
+            (400, &b"application/problem+json"[..])
+        );
     }
 }
 
@@ -140,12 +144,16 @@ async fn an_admin_sees_who_did_what_and_ends_sessions() {
     let said = |what: &str, who: &str, outcome: &str| {
         log["entries"].as_array().expect("a list").iter().any(|entry| {
             entry["what"].as_str().is_some_and(|own| own.contains(what))
-                && (&entry["who"], &entry["outcome"], &entry["address"]) == (&json!(who), &json!(outcome), &json!("127.0.0.1"))
+                && (&entry["who"], &entry["outcome"], &entry["address"])
+                    == (&json!(who), &json!(outcome), &json!("127.0.0.1"))
         })
     };
     assert!(said("login", "bob", "failed") && said("login", "bob", "done"), "{log}");
     assert!(said("DELETE /api/s7mpa/v1/sessions/", "owner", "done"), "{log}");
-    assert_eq!(ask(setup.get("/api/s7mpa/v1/audit?limit=1")).await.1["entries"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        ask(setup.get("/api/s7mpa/v1/audit?limit=1")).await.1["entries"].as_array().map(Vec::len),
+        Some(1)
+    );
     assert_eq!(status(setup.get("/api/s7mpa/v1/audit?limit=0")).await, 400);
 }
 
@@ -175,7 +183,8 @@ async fn behind_a_proxy_it_goes_by_what_that_says_and_by_nobody_elses_word() {
             .header("x-forwarded-for", "203.0.113.9")
             .body(link().to_string())
     };
-    let trusted = through([127, 0, 0, 2]).header("origin", "https://monitor.example").send().await.expect("an answer");
+    let trusted =
+        through([127, 0, 0, 2]).header("origin", "https://monitor.example").send().await.expect("an answer");
     let set = trusted.headers()["set-cookie"].to_str().expect("text").to_owned();
     assert!(set.starts_with("__Host-s7mpa_") && set.ends_with("; Secure"), "{set}");
     let (_, log) = ask(setup.get("/api/s7mpa/v1/audit")).await;

@@ -6,20 +6,20 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, TcpStream};
 
 use server::access::now;
-use server::api::{Need, Route};
-
-fn path(route: &Route) -> String {
-    route.path.replace("{name}", "host").replace("{id}", "1")
-}
+use server::api::Need;
 
 fn url(setup: &Setup, route: &Route) -> String {
-    format!("http://{}{}", setup.api.address, path(route))
+    format!("http://{}{}", setup.api.address, path_of(route))
 }
 
 /// A request of a route as a program would send it.
 fn request(setup: &Setup, route: &Route) -> RequestBuilder {
-    let request = setup.client.request(route.method.clone(), url(setup, route));
-    if route.method == Method::GET { request } else { request.header("content-type", "application/json").body("{}") }
+    let request = setup.client.request(method_of(route), url(setup, route));
+    if method_of(route) == Method::GET {
+        request
+    } else {
+        request.header("content-type", "application/json").body("{}")
+    }
 }
 
 #[tokio::test]
@@ -47,7 +47,10 @@ async fn on_each_route_foreign_names_pages_and_tokens_are_refused() {
         let preflight = setup.client.request(Method::OPTIONS, url(&setup, route));
         let answer = preflight.header("origin", "http://evil.example").send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{route:?}");
-        assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control")), "{route:?}");
+        assert!(
+            !answer.headers().keys().any(|name| name.as_str().starts_with("access-control")),
+            "{route:?}"
+        );
         if route.need == Need::Nothing {
             continue;
         }
@@ -68,13 +71,14 @@ async fn what_changes_something_takes_no_form_no_foreign_page_and_no_bare_cookie
     let cookie = setup.cookie(Role::Admin).await;
     let own = format!("http://{}", setup.api.address);
     let mut changing = 0;
-    for route in setup.api.routes().iter().filter(|route| route.method != Method::GET) {
-        let bare = || setup.client.request(route.method.clone(), url(&setup, route)).header("cookie", &cookie);
+    for route in setup.api.routes().iter().filter(|route| method_of(route) != Method::GET) {
+        let bare = || setup.client.request(method_of(route), url(&setup, route)).header("cookie", &cookie);
         if matches!(route.need, Need::Read(_)) {
             continue;
         }
         changing += 1;
-        for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""] {
+        for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""]
+        {
             let form = bare().header("origin", &own).header("content-type", kind).body("a=b");
             assert_eq!(status(form).await, 415, "{route:?} {kind}");
         }
@@ -83,7 +87,9 @@ async fn what_changes_something_takes_no_form_no_foreign_page_and_no_bare_cookie
                 let request = bare().header("content-type", "application/json").body("{}");
                 assert_eq!(status(request).await, 403, "no Origin: {route:?}");
             }
-            Need::Write(_) => assert_eq!(status(bare().header("origin", &own).body("x")).await, 401, "{route:?}"),
+            Need::Write(_) => {
+                assert_eq!(status(bare().header("origin", &own).body("x")).await, 401, "{route:?}")
+            }
             Need::Nothing | Need::Read(_) => {}
         }
     }
@@ -147,7 +153,8 @@ async fn two_hundred_logins_at_once_take_the_memory_of_two() {
     let tasks: Vec<_> = (0..200_u8)
         .map(|n| {
             // Each from an address of its own: the limit of guesses is another test's.
-            let client = Client::builder().local_address(IpAddr::from([127, 0, 1, n + 1])).build().expect("a client");
+            let client =
+                Client::builder().local_address(IpAddr::from([127, 0, 1, n + 1])).build().expect("a client");
             let request = client
                 .post(format!("http://{}{LOGIN}", setup.api.address))
                 .header("content-type", "application/json")
@@ -196,7 +203,8 @@ fn pour(setup: &Setup, path: &str, kind: &str, length: u64) -> (u64, Option<u16>
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_of_a_gigabyte_is_not_read() {
     let setup = Arc::new(Setup::new().await);
-    for (path, kind) in [("/api/v1/query", "application/x-www-form-urlencoded"), (LOGIN, "application/json")] {
+    for (path, kind) in [("/api/v1/query", "application/x-www-form-urlencoded"), (LOGIN, "application/json")]
+    {
         let (at, of) = (Arc::clone(&setup), path);
         let (taken, answered) =
             tokio::task::spawn_blocking(move || pour(&at, of, kind, 1 << 30)).await.expect("the thread");
@@ -211,7 +219,8 @@ async fn a_compressed_body_is_not_unpacked() {
     let setup = Setup::new().await;
     for route in setup.api.routes().iter().filter(|route| !matches!(route.need, Need::Write(_))) {
         for encoding in ["gzip", "identity, gzip", "zstd"] {
-            let request = request(&setup, route).bearer_auth(&setup.token).header("content-encoding", encoding);
+            let request =
+                request(&setup, route).bearer_auth(&setup.token).header("content-encoding", encoding);
             assert_eq!(status(request).await, 415, "{route:?} {encoding}");
         }
     }
@@ -235,9 +244,9 @@ impl promql::Reader for Wide {
             let mut labels = Labels::default();
             labels.set("__name__", "up".to_owned());
             labels.set("text", format!("{}{number}", "a".repeat(60)));
-            labels.fulfil(&matchers).then(|| {
-                Ok(Series { labels, samples: vec![Sample { at_ms: span.to_ms, value: 1.0 }] })
-            })
+            labels
+                .fulfil(&matchers)
+                .then(|| Ok(Series { labels, samples: vec![Sample { at_ms: span.to_ms, value: 1.0 }] }))
         })))
     }
 
@@ -275,7 +284,17 @@ async fn queries_without_measure_end_with_an_error_that_says_why() {
 
 /// A text as part of an address.
 fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(
+            |byte| {
+                if byte.is_ascii_alphanumeric() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            },
+        )
+        .collect()
 }
 
 /// Sends bytes as they are and reads the whole answer.
@@ -295,7 +314,9 @@ async fn paths_lead_nowhere_and_headers_stay_whole() {
     let checks = tokio::task::spawn_blocking(move || {
         let get = |path: &str, more: &str| {
             let token = &asked.token;
-            let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+            let head = format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n"
+            );
             raw(&asked, &format!("{head}{more}\r\n"))
         };
         for path in [
@@ -324,14 +345,26 @@ async fn paths_lead_nowhere_and_headers_stay_whole() {
             "Transfer-Encoding: chunked, identity\r\n",
         ] {
             let answer = get("/api/v1/labels", more);
-            assert!(!answer.contains("\"status\":\"success\"") || more.contains("chunked"), "{more}: {answer}");
+            assert!(
+                !answer.contains("\"status\":\"success\"") || more.contains("chunked"),
+                "{more}: {answer}"
+            );
         }
         let long = format!("X-Long: {}\r\n", "a".repeat(1 << 20));
         assert!(!get("/api/v1/labels", &long).contains("success"));
         let many = "X-Many: 1\r\n".repeat(500);
         assert!(!get("/api/v1/labels", &many).contains("success"));
-        assert!(!raw(&asked, "GET http://evil.example/api/v1/labels HTTP/1.1\r\nHost: localhost\r\n\r\n").contains("success"));
-        assert!(raw(&asked, "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n").contains(" 421 "));
+        assert!(
+            !raw(&asked, "GET http://evil.example/api/v1/labels HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .contains("success")
+        );
+        assert!(
+            raw(
+                &asked,
+                "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+            )
+            .contains(" 421 ")
+        );
     });
     checks.await.expect("the thread");
     data(setup.get("/api/v1/query?query=1")).await;

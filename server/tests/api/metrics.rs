@@ -19,7 +19,9 @@ fn complaints(text: &str) -> Vec<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|e| panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS"));
+        .unwrap_or_else(|e| {
+            panic!("cannot start promtool: {e}; `cargo xtask test` fetches it and sets S7MPA_TOOLS")
+        });
     child.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("its end");
     let said = [output.stdout, output.stderr].concat();
@@ -36,7 +38,9 @@ fn host_window(seq: u64, end: UnixNs) -> Window {
         point("s7mpa_disk").tag("device", "vda").field("reads", 1_u64).field("in_flight", 0_u64),
         point("s7mpa_process").tag("pid", "7").tag("start", "1").tag("comm", "web").field("rss_bytes", 5_u64),
     ];
-    points.extend((0..30).map(|n| point("s7mpa_host_time").tag("state", &format!("s{n}")).field("time_ns", 7_u64)));
+    points.extend(
+        (0..30).map(|n| point("s7mpa_host_time").tag("state", &format!("s{n}")).field("time_ns", 7_u64)),
+    );
     let head = WindowHead {
         host: "h\"\\x".into(),
         stream: "0123456789abcdef".into(),
@@ -74,17 +78,25 @@ async fn the_latest_values_of_hosts_are_there_in_both_formats() {
     for absent in ["s7mpa_process_", "cpu=\"0\""] {
         assert!(!text.contains(absent), "{absent}");
     }
-    for own in ["process_resident_memory_bytes ", "process_cpu_seconds_total ", "s7mpa_server_http_requests_total{code=\"2xx\"} "] {
+    for own in [
+        "process_resident_memory_bytes ",
+        "process_cpu_seconds_total ",
+        "s7mpa_server_http_requests_total{code=\"2xx\"} ",
+    ] {
         assert!(text.lines().any(|line| line.starts_with(own)), "{own}");
     }
     // The names are those of the store, with its units: `promtool` would have seconds.
     let said = complaints(&text);
-    let others: Vec<_> = said.iter().filter(|line| !line.contains("should not contain abbreviated units")).collect();
+    let others: Vec<_> =
+        said.iter().filter(|line| !line.contains("should not contain abbreviated units")).collect();
     assert!(others.is_empty(), "{others:?}");
 
-    let open = setup.get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+    let open =
+        setup.get("/metrics").header("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
     let answer = open.send().await.expect("an answer");
-    assert!(answer.headers()["content-type"].to_str().expect("text").starts_with("application/openmetrics-text"));
+    assert!(
+        answer.headers()["content-type"].to_str().expect("text").starts_with("application/openmetrics-text")
+    );
     let text = answer.text().await.expect("a body");
     assert!(text.contains("# TYPE s7mpa_host_forks counter\ns7mpa_host_forks_total{"), "{text}");
     assert!(text.ends_with("\n# EOF\n") && text.matches("# EOF").count() == 1, "{text}");

@@ -19,7 +19,8 @@ fn client(pem: &[u8]) -> Client {
 #[tokio::test]
 async fn without_anybody_who_may_log_in_it_does_not_listen_and_says_what_to_do() {
     let (dir, source) = empty();
-    let refused = Api::start(options(&dir, everywhere()), source, Health::default()).await.expect_err("nobody");
+    let refused =
+        Api::start(options(&dir, everywhere()), source, Health::default()).await.expect_err("nobody");
     assert!(matches!(refused, ApiError::NoAccounts(_)), "{refused}");
     assert!(refused.to_string().contains("agent user add"), "{refused}");
 }
@@ -45,15 +46,24 @@ async fn with_an_account_it_speaks_tls_alone_with_a_certificate_of_its_own() {
         .body(json!({ "user": "alice", "password": "correct horse" }).to_string());
     let answer = login.send().await.expect("an answer");
     let set = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
-    assert!(set.starts_with(&format!("__Host-s7mpa_{port}=")) && set.contains("; Path=/;") && set.ends_with("; Secure"), "{set}");
+    assert!(
+        set.starts_with(&format!("__Host-s7mpa_{port}="))
+            && set.contains("; Path=/;")
+            && set.ends_with("; Secure"),
+        "{set}"
+    );
     let cookie = cookie_of(&answer);
-    let who = |cookie: &str| client.get(format!("https://localhost:{port}{SESSION}")).header("cookie", cookie);
+    let who =
+        |cookie: &str| client.get(format!("https://localhost:{port}{SESSION}")).header("cookie", cookie);
     assert_eq!(status(who(&cookie)).await, 200);
     // A cookie that could have been set without TLS is none.
     assert_eq!(status(who(cookie.strip_prefix("__Host-").expect("the prefix"))).await, 401);
     let plain = Client::new().get(format!("http://127.0.0.1:{port}/healthz")).send().await;
     assert!(plain.is_err(), "{plain:?}");
-    assert!(Client::new().get(format!("https://127.0.0.1:{port}/healthz")).send().await.is_err(), "not known to the client");
+    assert!(
+        Client::new().get(format!("https://127.0.0.1:{port}/healthz")).send().await.is_err(),
+        "not known to the client"
+    );
     for host in ["evil.example", "203.0.113.1"] {
         assert_eq!(status(who(&cookie).header("host", host)).await, 421, "{host}");
     }
@@ -64,7 +74,10 @@ async fn an_operators_certificate_is_used_on_loopback_too() {
     let (dir, source) = empty();
     // Any pair of files will do: one that another server has signed for itself.
     let (other, nothing) = empty();
-    Access::open(other.path()).expect("accounts").create_token("t", Role::Viewer, None, now()).expect("a token");
+    Access::open(other.path())
+        .expect("accounts")
+        .create_token("t", Role::Viewer, None, now())
+        .expect("a token");
     drop(Api::start(options(&other, everywhere()), nothing, Health::default()).await.expect("the other"));
     let file = |name: &str| Content::File(other.path().join(name));
     let http = Http {
@@ -79,7 +92,8 @@ async fn an_operators_certificate_is_used_on_loopback_too() {
     let wrong = Certificate { chain: file("http.key"), key: file("http.key") };
     let (dir, source) = empty();
     let http = Http { certificate: Some(wrong), ..http };
-    let refused = Api::start(options(&dir, http), source, Health::default()).await.expect_err("no certificate");
+    let refused =
+        Api::start(options(&dir, http), source, Health::default()).await.expect_err("no certificate");
     assert!(refused.to_string().contains("PEM certificate"), "{refused}");
 }
 

@@ -226,10 +226,16 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("server.http.enabled", Kind::Bool, "true", "The HTTP API runs; it answers from the embedded store", |c, v| {
-        c.server.http.enabled = v == "true";
-        Ok(())
-    }),
+    key!(
+        "server.http.enabled",
+        Kind::Bool,
+        "true",
+        "The HTTP API runs; it answers from the embedded store",
+        |c, v| {
+            c.server.http.enabled = v == "true";
+            Ok(())
+        }
+    ),
     key!(
         "server.http.listen",
         Kind::Text,

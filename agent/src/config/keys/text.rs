@@ -47,7 +47,9 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     if text.chars().all(allowed) || text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(format!("`{text}` is not the name of a host; write it without scheme and port, such as monitor.example.com"))
+    Err(format!(
+        "`{text}` is not the name of a host; write it without scheme and port, such as monitor.example.com"
+    ))
 }
 
 /// Nothing, or `/a/b`.

@@ -43,7 +43,7 @@ pub fn broker_access(config: &Config) -> Option<BrokerAccess> {
     let mqtt = &config.mqtt;
     let url = mqtt.url.as_ref()?;
     let text = |text: &String| Content::Text(text.clone());
-    let file = |file: &std::path::PathBuf| Content::File(file.clone());
+    let file = |file: &PathBuf| Content::File(file.clone());
     // A password in the URL has precedence.
     let password = url.password.as_ref().map(text);
     let password = password.or_else(|| mqtt.password_file.as_ref().map(file));

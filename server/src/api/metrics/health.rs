@@ -54,8 +54,8 @@ impl Health {
         let help = "Whether the store could be read for this page.";
         page.gauge("s7mpa_server_store_readable", help).value(u64::from(store_is_read));
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let mut answers =
-            page.counter("s7mpa_server_http_requests_total", "Requests answered, by the class of the status.");
+        let mut answers = page
+            .counter("s7mpa_server_http_requests_total", "Requests answered, by the class of the status.");
         for (class, count) in self.counts.answers.iter().enumerate().skip(1) {
             answers.sample(&[("code", &format!("{class}xx"))], read(count) as f64);
         }
@@ -73,7 +73,11 @@ impl Health {
 
 fn of_ingest(page: &mut Page, stats: &IngestStats) {
     let gauges = [
-        ("s7mpa_server_broker_connected", "Whether there is a connection to the broker.", u64::from(stats.connected)),
+        (
+            "s7mpa_server_broker_connected",
+            "Whether there is a connection to the broker.",
+            u64::from(stats.connected),
+        ),
         ("s7mpa_server_waiting_windows", "Windows that wait for the store.", stats.waiting),
         ("s7mpa_server_streams", "Collectors' streams that the store has.", stats.streams.len() as u64),
         (

@@ -103,7 +103,8 @@ async fn by_password(
     door.limits.guess(user, from.address, Instant::now()).map_err(|wait| {
         later(StatusCode::TOO_MANY_REQUESTS, "too many guesses at this account from your network", wait)
     })?;
-    let busy = || later(StatusCode::SERVICE_UNAVAILABLE, "too many logins at the same time", Duration::from_secs(1));
+    let busy =
+        || later(StatusCode::SERVICE_UNAVAILABLE, "too many logins at the same time", Duration::from_secs(1));
     let _waiting = door.waiting.try_acquire().map_err(|_| busy())?;
     let place = Arc::clone(&door.hashing).acquire_owned().await.map_err(|_| busy())?;
     let (access, name) = (Arc::clone(shared.guard.access()), user.to_owned());
@@ -118,8 +119,9 @@ async fn by_password(
     })
     .await?;
     // The same words for a wrong name and a wrong password.
-    let begun = begun
-        .ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "there is no such account with this password"))?;
+    let begun = begun.ok_or_else(|| {
+        Problem::new(StatusCode::UNAUTHORIZED, "there is no such account with this password")
+    })?;
     door.limits.was_right(user, from.address);
     Ok(begun)
 }
@@ -127,7 +129,8 @@ async fn by_password(
 async fn by_link(shared: &Shared, from: Sender, link: String) -> Result<(String, Role), Problem> {
     let access = Arc::clone(shared.guard.access());
     let begun = blocking(move || access.use_link(&link, from.address, now())).await?;
-    let what = "this link was used already, or is older than five minutes: make another one with `agent open`";
+    let what =
+        "this link was used already, or is older than five minutes: make another one with `agent open`";
     begun.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, what))
 }
 

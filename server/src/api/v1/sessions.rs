@@ -14,9 +14,12 @@ use crate::api::problem::{Problem, nothing, ok, respond};
 use crate::api::routes::{Need, Routes};
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
-    routes
-        .at(&[Method::GET], "/api/s7mpa/v1/sessions", Need::Read(Role::Admin), list)
-        .at(&[Method::DELETE], "/api/s7mpa/v1/sessions/{id}", Need::Change(Role::Admin), end)
+    routes.at(&[Method::GET], "/api/s7mpa/v1/sessions", Need::Read(Role::Admin), list).at(
+        &[Method::DELETE],
+        "/api/s7mpa/v1/sessions/{id}",
+        Need::Change(Role::Admin),
+        end,
+    )
 }
 
 async fn list(State(shared): State<Shared>) -> Response<Body> {
