@@ -2,7 +2,7 @@
 //!
 //! Nobody is trusted for the address that they come from: any web page can send requests to loopback by way of a browser, and
 //! any user of the host can connect. So each request must name a host that is ours, come from no foreign page, and carry a
-//! token or the cookie of a session ([`guard`]). Each route says beside its path which role it takes ([`routes`]).
+//! token or the cookie of a session (`guard`). Each route says beside its path which role it takes (`routes`).
 
 mod client;
 mod connections;

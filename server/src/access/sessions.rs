@@ -147,3 +147,76 @@ fn tidy(conn: &Connection, now: i64) -> Result<(), AccessError> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn access() -> (tempfile::TempDir, Access) {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open(dir.path()).unwrap();
+        (dir, access)
+    }
+
+    #[test]
+    fn a_session_ends_with_its_life_and_when_nobody_uses_it() {
+        let (_dir, access) = access();
+        let day = 24 * 3600;
+        access.make_link(Role::Viewer, 0).unwrap();
+        let begin = |at| {
+            let link = access.make_link(Role::Viewer, at).unwrap();
+            access.use_link(&link, HERE, at).unwrap().unwrap().0
+        };
+        let (used, idle) = (begin(0), begin(0));
+        for days in (5..30).step_by(5) {
+            assert!(access.session(&used, days * day).unwrap().is_some(), "day {days}");
+        }
+        assert!(access.session(&idle, 7 * day).unwrap().is_none());
+        assert!(access.session(&used, 30 * day).unwrap().is_none());
+        assert_eq!(access.sessions(26 * day).unwrap().len(), 1);
+        // The next one removes what has ended.
+        begin(40 * day);
+        assert_eq!(access.sessions(0).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn links_tokens_and_the_log_have_bounds() {
+        let (_dir, access) = access();
+        let first = access.make_link(Role::Viewer, 0).unwrap();
+        for at in 1..=100 {
+            access.make_link(Role::Viewer, at).unwrap();
+        }
+        assert!(access.use_link(&first, HERE, 1).unwrap().is_none(), "the oldest went");
+        let entry = |what: String, outcome| super::super::Entry {
+            at: 7,
+            who: "x".repeat(1_000),
+            what,
+            outcome,
+            address: "a\u{202e}b".to_owned(),
+        };
+        access.audit(&entry("kept".to_owned(), super::super::Outcome::Done)).unwrap();
+        access.lock().execute_batch("PRAGMA synchronous=OFF").unwrap();
+        for n in 0..2_010 {
+            access.audit(&entry(n.to_string(), super::super::Outcome::Failed)).unwrap();
+        }
+        let log = access.audit_log(100_000).unwrap();
+        assert_eq!((log.len(), log[0].what.as_str(), log[2_000].what.as_str()), (2_001, "2009", "kept"));
+        assert_eq!(log[0].who.len(), 200);
+        assert!(!log[0].address.contains('\u{202e}'));
+        for wrong in ["", "a b", "a/b", &"x".repeat(65), "\u{e4}"] {
+            assert!(access.create_token(wrong, Role::Viewer, None, 0).is_err(), "{wrong}");
+        }
+        access.create_token("t", Role::Viewer, None, 0).unwrap();
+        assert!(
+            access
+                .create_token("t", Role::Viewer, None, 0)
+                .unwrap_err()
+                .to_string()
+                .contains("there already")
+        );
+    }
+}

@@ -19,7 +19,7 @@ use promql::{Labels, Matcher, ReadError, Sample, Series, SeriesIter, Span};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use server::access::Role;
-use server::api::{Api, Embedded, Health, Options, Source};
+use server::api::{Api, Embedded, Health, Options, Route, Source};
 use server::config::Http;
 use server::store::embedded::{self, EmbeddedStore, FILE};
 use server::store::{Store as _, Window};
@@ -111,6 +111,16 @@ fn options(dir: &TempDir, http: Http) -> Options {
 fn cookie_of(answer: &reqwest::Response) -> String {
     let set = answer.headers().get("set-cookie").expect("a cookie").to_str().expect("text");
     set.split(';').next().expect("a first part").to_owned()
+}
+
+/// A path of a route, with something in its places.
+fn path_of(route: &Route) -> String {
+    route.path.replace("{name}", "host").replace("{id}", "9999")
+}
+
+/// The client has types of its own.
+fn method_of(route: &Route) -> Method {
+    Method::from_bytes(route.method.as_str().as_bytes()).expect("a method")
 }
 
 async fn status(request: RequestBuilder) -> u16 {

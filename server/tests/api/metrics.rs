@@ -29,7 +29,7 @@ fn complaints(text: &str) -> Vec<String> {
 }
 
 fn host_window(seq: u64, end: UnixNs) -> Window {
-    let point = |measurement: &str| Point::new(measurement, end).tag("host", "h\"\\x");
+    let point = |measurement: &'static str| Point::new(measurement, end).tag("host", "h\"\\x");
     let mut points = vec![
         point("s7mpa_host").field("load1", 0.5).field("forks", 3_u64),
         point("s7mpa_cpu").tag("cpu", "all").field("user_ns", 250_000_000_u64),
