@@ -51,20 +51,17 @@ fn posted(alert: &Alert) -> Posted {
     };
     let (starts_at, ends_at) = (text::utc(alert.opened_unix_ns), text::utc(ends));
     // An alert of a rule file is what Prometheus would post.
-    let (labels, annotations) = match &alert.of_rule {
-        Some(of_rule) => {
-            let owned = |texts: &BTreeMap<String, String>| {
-                texts.iter().map(|(name, text)| (name.clone().into(), text.clone())).collect()
-            };
-            (owned(&of_rule.labels), owned(&of_rule.annotations))
-        }
-        None => {
-            let borrowed = |texts: BTreeMap<&'static str, String>| {
-                texts.into_iter().map(|(name, text)| (name.into(), text)).collect()
-            };
-            let (labels, annotations) = of_finding(alert);
-            (borrowed(labels), borrowed(annotations))
-        }
+    let (labels, annotations) = if let Some(of_rule) = &alert.of_rule {
+        let owned = |texts: &BTreeMap<String, String>| {
+            texts.iter().map(|(name, text)| (name.clone().into(), text.clone())).collect()
+        };
+        (owned(&of_rule.labels), owned(&of_rule.annotations))
+    } else {
+        let borrowed = |texts: BTreeMap<&'static str, String>| {
+            texts.into_iter().map(|(name, text)| (name.into(), text)).collect()
+        };
+        let (labels, annotations) = of_finding(alert);
+        (borrowed(labels), borrowed(annotations))
     };
     Posted { labels, annotations, starts_at, ends_at }
 }

@@ -25,7 +25,7 @@ fn place(link: &str) -> &str {
 fn send(place: &str, request: &str, headers: &[String], body: &str) -> Answer {
     let mut stream = TcpStream::connect(place).expect("connect");
     stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out");
-    let headers = headers.iter().map(|header| format!("{header}\r\n")).collect::<String>();
+    let headers = headers.iter().flat_map(|header| [header, "\r\n"]).collect::<String>();
     let length = body.len();
     let text = format!(
         "{request} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
@@ -98,7 +98,8 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let cookie = format!("Cookie: {}", cookie.split(';').next().expect("its value"));
     let query = format!("GET /api/v1/query?query={QUERY}");
     assert_eq!(send(&place, &query, &[], "").status, 401);
-    let seen = daemon.wait_for("its own data", |_| count(&send(&place, &query, &[cookie.clone()], "").body));
+    let seen = daemon
+        .wait_for("its own data", |_| count(&send(&place, &query, std::slice::from_ref(&cookie), "").body));
     assert_eq!(seen, "1");
     // What public dashboards ask for is there under its name.
     let node = send(&place, "GET /api/v1/query?query=count(node_load1)", &[cookie], "");

@@ -136,9 +136,9 @@ fn write_page(dir: &Path, link: &str) -> anyhow::Result<PathBuf> {
         .mode(0o600)
         .open(&file)
         .with_context(|| format!("cannot write {}", file.display()))?;
-    write!(
+    writeln!(
         page,
-        "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={link}\"><title>s7mpa</title>\n"
+        "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={link}\"><title>s7mpa</title>"
     )?;
     Ok(file)
 }

@@ -34,7 +34,7 @@ pub(super) fn run() -> Outcome {
         let stop = async {
             term.recv().await;
         };
-        relay::process::run(stream, settings, |log| logging::set_level(&log.level), stop).await
+        Box::pin(relay::process::run(stream, settings, |log| logging::set_level(&log.level), stop)).await
     });
     // What is wrong went to the daemon, which says it.
     Ok(if worked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,6 +1,8 @@
 //! The page: for now it signs a browser in and says who it is. It has no secret in it, so nobody needs to be known to load it;
 //! what it shows it asks for by the session's cookie.
 
+use std::future::ready;
+
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, Response};
@@ -14,12 +16,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub(super) fn routes(routes: Routes<()>) -> Routes<()> {
     const GET: &[Method] = &[Method::GET];
     routes
-        .at(GET, "/", Need::Nothing, || file("text/html", include_str!("page/index.html")))
-        .at(GET, "/sign-in.js", Need::Nothing, || file("text/javascript", include_str!("page/sign-in.js")))
-        .at(GET, "/sign-in.css", Need::Nothing, || file("text/css", include_str!("page/sign-in.css")))
+        .at(GET, "/", Need::Nothing, || ready(file("text/html", include_str!("page/index.html"))))
+        .at(GET, "/sign-in.js", Need::Nothing, || {
+            ready(file("text/javascript", include_str!("page/sign-in.js")))
+        })
+        .at(GET, "/sign-in.css", Need::Nothing, || ready(file("text/css", include_str!("page/sign-in.css"))))
 }
 
-async fn file(kind: &'static str, text: &'static str) -> Response<Body> {
+fn file(kind: &'static str, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     if let Ok(kind) = HeaderValue::from_str(&format!("{kind}; charset=utf-8")) {

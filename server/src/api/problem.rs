@@ -50,6 +50,7 @@ pub(super) fn respond(answer: Answer) -> Response<Body> {
 }
 
 /// An answer that is a success.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a handler ends with")]
 pub(super) fn ok(body: &impl Serialize) -> Answer {
     Ok(with_type(StatusCode::OK, body, "application/json"))
 }

@@ -97,19 +97,12 @@ async fn run(options: Options, health: Health, state: watch::Sender<ApiState>) {
         };
         match started {
             Ok(api) => {
-                match &api.fingerprint {
-                    Some(fingerprint) => {
-                        tracing::info!(
-                            url = api.url,
-                            fingerprint,
-                            "the HTTP API listens; `agent open` opens it in a browser"
-                        );
-                    }
-                    None => tracing::info!(
-                        url = api.url,
-                        "the HTTP API listens; `agent open` opens it in a browser"
-                    ),
-                }
+                let fingerprint = api.fingerprint.as_deref();
+                tracing::info!(
+                    url = api.url,
+                    fingerprint,
+                    "the HTTP API listens; `agent open` opens it in a browser"
+                );
                 state.send_replace(api.state());
                 // It ends when this task does, and it with the service.
                 return std::future::pending().await;

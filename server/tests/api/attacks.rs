@@ -88,7 +88,7 @@ async fn what_changes_something_takes_no_form_no_foreign_page_and_no_bare_cookie
                 assert_eq!(status(request).await, 403, "no Origin: {route:?}");
             }
             Need::Write(_) => {
-                assert_eq!(status(bare().header("origin", &own).body("x")).await, 401, "{route:?}")
+                assert_eq!(status(bare().header("origin", &own).body("x")).await, 401, "{route:?}");
             }
             Need::Nothing | Need::Read(_) => {}
         }
@@ -132,7 +132,7 @@ async fn a_thousand_guesses_come_to_ten_and_lock_out_nobody_else() {
 /// Sends a head and then a body without end; returns how much of it was taken, and the answer's status.
 fn pour(setup: &Setup, path: &str, kind: &str, length: u64) -> (u64, Option<u16>) {
     let mut stream = TcpStream::connect(setup.api.address).expect("connect");
-    stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+    stream.set_write_timeout(Some(Duration::from_mins(1))).expect("a time-out");
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n",
         setup.token
@@ -147,7 +147,7 @@ fn pour(setup: &Setup, path: &str, kind: &str, length: u64) -> (u64, Option<u16>
         }
     }
     let mut answer = Vec::new();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+    stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out");
     // The server has closed, with or without our kernel having read what it said.
     let _ = stream.read_to_end(&mut answer);
     let text = String::from_utf8_lossy(&answer);
@@ -185,9 +185,13 @@ async fn a_compressed_body_is_not_unpacked() {
 struct Wide;
 
 impl Source for Wide {
-    fn read(&self, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
+    fn read(&self, _: &dyn Fn() -> bool, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
         with(self);
         Ok(())
+    }
+
+    fn stored(&self, _: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError> {
+        Err(nothing_stored())
     }
 }
 
@@ -254,7 +258,7 @@ fn escaped(text: &str) -> String {
 /// Sends bytes as they are and reads the whole answer.
 fn raw(setup: &Setup, text: &str) -> String {
     let mut stream = TcpStream::connect(setup.api.address).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+    stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out");
     stream.write_all(text.as_bytes()).expect("it takes it");
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

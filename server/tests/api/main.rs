@@ -4,8 +4,8 @@ mod access;
 mod attacks;
 mod guard;
 mod metrics;
-mod tls;
 mod rules;
+mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use server::access::Role;
 use server::api::{Api, Embedded, Health, Options, Route, Source};
 use server::config::Http;
-use server::store::embedded::{self, EmbeddedStore, FILE};
-use server::store::{Store as _, Window};
+use server::store::embedded::{self, EmbeddedStore, FILE, Reader};
+use server::store::{Store as _, StoreError, Window};
 use tempfile::TempDir;
 
 /// 2023-11-14 22:13:20.
@@ -47,12 +47,15 @@ impl Setup {
     }
 
     async fn over(dir: TempDir, source: Arc<dyn Source>) -> Self {
-        let http = Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..Http::default() };
-        Self::with(dir, http, source).await
+        Self::with(dir, loopback(), source).await
     }
 
     async fn with(dir: TempDir, http: Http, source: Arc<dyn Source>) -> Self {
-        let api = Api::start(options(&dir, http), source, Health::default()).await.expect("the API");
+        Self::of(dir, http, source, Health::default()).await
+    }
+
+    async fn of(dir: TempDir, http: Http, source: Arc<dyn Source>, health: Health) -> Self {
+        let api = Api::start(options(&dir, http), source, health).await.expect("the API");
         let token = std::fs::read_to_string(&api.token_file).expect("the token");
         Self { dir, api, token, client: Client::new() }
     }
@@ -91,6 +94,10 @@ impl Setup {
     }
 }
 
+fn loopback() -> Http {
+    Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..Http::default() }
+}
+
 const LOGIN: &str = "/api/s7mpa/v1/login";
 const SESSION: &str = "/api/s7mpa/v1/session";
 
@@ -115,7 +122,7 @@ fn cookie_of(answer: &reqwest::Response) -> String {
 
 /// A path of a route, with something in its places.
 fn path_of(route: &Route) -> String {
-    route.path.replace("{name}", "host").replace("{id}", "9999")
+    route.path.replace("{name}", "host").replace("{id}", "9999").replace("{host}", "h").replace("{pid}", "7")
 }
 
 /// The client has types of its own.
@@ -312,6 +319,15 @@ impl Source for Slow {
         with(self);
         Ok(())
     }
+
+    fn stored(&self, _: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError> {
+        Err(nothing_stored())
+    }
+}
+
+/// What a store of series alone says of the rest.
+fn nothing_stored() -> ReadError {
+    ReadError { message: "series alone".to_owned() }
 }
 
 impl promql::Reader for Slow {

@@ -39,7 +39,7 @@ fn host_window(seq: u64, end: UnixNs) -> Window {
         point("s7mpa_process").tag("pid", "7").tag("start", "1").tag("comm", "web").field("rss_bytes", 5_u64),
     ];
     points.extend(
-        (0..30).map(|n| point("s7mpa_host_time").tag("state", &format!("s{n}")).field("time_ns", 7_u64)),
+        (0..30).map(|n| point("s7mpa_host_time").tag("state", format!("s{n}")).field("time_ns", 7_u64)),
     );
     let head = WindowHead {
         host: "h\"\\x".into(),

@@ -32,8 +32,10 @@ async fn rules_and_alerts_are_those_of_prometheus() {
     assert_eq!(loaded.faults, [] as [String; 0]);
     let rules = Rules::start(loaded, store, &dir.path().join(FILE), Box::new(|_| ())).expect("rules");
     let board = Arc::clone(rules.board());
-    let source = Arc::new(Embedded::new(dir.path().join(FILE)).with_rules(Arc::clone(&board)));
-    let setup = Setup::over(dir, source).await;
+    let source = Arc::new(Embedded::new(dir.path().join(FILE)));
+    let health = Health::default();
+    health.evaluate(Arc::clone(&board));
+    let setup = Setup::of(dir, loopback(), source, health).await;
     let begun = std::time::Instant::now();
     while board.groups()[0].evaluated_ms.is_none() {
         assert!(begun.elapsed() < Duration::from_secs(90), "no evaluation");

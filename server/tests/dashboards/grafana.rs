@@ -12,7 +12,7 @@ use super::panels::{Line, Panel, ROWS};
 pub(crate) enum Source {
     /// s7mpa's own API, VictoriaMetrics, Prometheus.
     Prometheus,
-    /// InfluxDB 1, 2 or 3, by InfluxQL.
+    /// `InfluxDB` 1, 2 or 3, by InfluxQL.
     Influx,
 }
 
@@ -63,7 +63,8 @@ fn influxql(line: &Line) -> String {
         format!("mean(\"{field}\")")
     };
     let only = only.map(|(tag, value)| format!(" AND \"{tag}\" = '{value}'")).unwrap_or_default();
-    let tags: String = ["host"].iter().chain(*by).map(|tag| format!(", \"{tag}\"")).collect();
+    let tags: Vec<String> = ["host"].iter().chain(*by).map(|tag| format!(", \"{tag}\"")).collect();
+    let tags = tags.concat();
     // InfluxQL cannot choose the highest series; a bound keeps the graph readable.
     let bound = if *top { " SLIMIT 50" } else { "" };
     format!(

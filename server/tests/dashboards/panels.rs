@@ -9,6 +9,7 @@ pub(crate) struct Row {
 }
 
 /// A graph.
+#[derive(Clone, Copy)]
 pub(crate) struct Panel {
     pub(crate) title: &'static str,
     pub(crate) about: &'static str,
@@ -19,6 +20,7 @@ pub(crate) struct Panel {
 }
 
 /// A query of a graph: one line a host, and a value of `by`.
+#[derive(Clone, Copy)]
 pub(crate) struct Line {
     pub(crate) measurement: &'static str,
     pub(crate) field: &'static str,

@@ -72,8 +72,12 @@ impl Session<'_> {
                 }
                 // A repetition after a failure is no news.
                 if let Some(feed) = self.ingest.shared.feed().filter(|_| written.duplicates == 0) {
-                    batch.iter().for_each(|pending| feed.window(&pending.window));
-                    notes.iter().for_each(|(note, _)| feed.note(note));
+                    for pending in &batch {
+                        feed.window(&pending.window);
+                    }
+                    for (note, _) in &notes {
+                        feed.note(note);
+                    }
                 }
                 for index in hopeless {
                     let head = &batch[index].window.head;
