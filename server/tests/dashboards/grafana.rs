@@ -12,7 +12,7 @@ use super::panels::{Line, Panel, ROWS};
 pub(crate) enum Source {
     /// s7mpa's own API, VictoriaMetrics, Prometheus.
     Prometheus,
-    /// `InfluxDB` 1, 2 or 3, by InfluxQL.
+    /// `InfluxDB` 1, 2 or 3, by `InfluxQL`.
     Influx,
 }
 
