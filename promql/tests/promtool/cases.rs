@@ -193,12 +193,12 @@ tests:
               variable: "sda 3"
 "#;
 
-const FAILING: &str = r#"
+const FAILING: &str = r"
 groups:
   - name: failing
     rules:
       - { record: both, expr: 'a * on () group_left b' }
-"#;
+";
 
 const FAILING_TEST: &str = r#"
 rule_files: [rules.yml]
@@ -212,7 +212,7 @@ tests:
       - { expr: '1', eval_time: 1m, exp_samples: [{ labels: '{}', value: 1 }] }
 "#;
 
-const CHAIN: &str = r#"
+const CHAIN: &str = r"
 groups:
   - name: second
     rules:
@@ -221,7 +221,7 @@ groups:
     rules:
       - { record: once, expr: 'a + 1' }
       - { record: thrice, expr: 'once * 3', labels: { of: first } }
-"#;
+";
 
 const CHAIN_ORDERED: &str = r#"
 rule_files: [rules.yml]
@@ -237,15 +237,15 @@ tests:
       - { expr: 'twice offset 1m', eval_time: 4m, exp_samples: [{ labels: 'twice{x="y"}', value: 8 }] }
 "#;
 
-const WRONG_NOTATION: &str = r#"
+const WRONG_NOTATION: &str = r"
 rule_files: [rules.yml]
 tests:
   - interval: 1m
     input_series: [{ series: 'up', values: '1 two' }]
     promql_expr_test: [{ expr: '1', eval_time: 1m, exp_samples: [{ labels: '{}', value: 1 }] }]
-"#;
+";
 
-/// Rules of the forms of public ones for node_exporter.
+/// Rules of the forms of public ones for `node_exporter`.
 const NODE: &str = r#"
 groups:
   - name: node
