@@ -122,11 +122,13 @@ impl Ring {
     /// Ends the file that is written.
     pub fn finish(&mut self) -> Result<(), Error> {
         let Some(Current { kept, writer, .. }) = self.current.take() else { return Ok(()) };
-        // What it has by now, also if its end cannot be written.
-        let bytes = writer.bytes();
+        let by_now = writer.bytes();
+        let result = writer.finish().map(|_| ());
+        // With its end, if that could be written.
+        let bytes = fs::metadata(&kept.path).map_or(by_now, |file| file.len());
         self.bytes += bytes;
         self.files.push_back(Kept { bytes, ..kept });
-        writer.finish().map(|_| ())
+        result
     }
 
     /// Removes all files: the ring was switched off.

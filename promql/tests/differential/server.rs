@@ -14,7 +14,7 @@ use crate::answer::{self, Asked, Outcome};
 use crate::remote_write;
 
 /// Seconds until it answers: 0.4 on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Samples of each series in one request.
 const SAMPLES: usize = 60;
 
@@ -72,8 +72,8 @@ impl Prometheus {
     /// Writes the samples, the older first: Prometheus takes none that are an hour older than its newest.
     pub(crate) fn write(&self, all: &[Series]) {
         let longest = all.iter().map(|series| series.samples.len()).max().unwrap_or(0);
-        let first = all.iter().flat_map(|series| series.samples.first()).map(|sample| sample.at_ms).min();
-        let last = all.iter().flat_map(|series| series.samples.last()).map(|sample| sample.at_ms).max();
+        let first = all.iter().filter_map(|series| series.samples.first()).map(|sample| sample.at_ms).min();
+        let last = all.iter().filter_map(|series| series.samples.last()).map(|sample| sample.at_ms).max();
         let (first, last) = (first.expect("samples"), last.expect("samples"));
         let slices = longest.div_ceil(SAMPLES) as i64;
         let length = (last - first) / slices + 1;

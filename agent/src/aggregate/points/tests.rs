@@ -7,9 +7,10 @@ use agent_common::units::{DurNs, Tgid, Tid};
 use agent_common::wire::line::{self, FieldValue};
 use agent_common::wire::registry::{self, Origin};
 use diagnosis::testing::{MS, calls, exit, task, window};
-use diagnosis::window::TaskIo;
-use diagnosis::window::{CpuId, CpuTimes, Disk, HostSample, Interface, Pressure, Pressures};
-use diagnosis::window::{InFlight, ProcessTimes, SyscallAbi};
+use diagnosis::window::{
+    ContainerLabels, CpuId, CpuTimes, Disk, Filesystem, HostSample, InFlight, Interface, NetStats, Pressure,
+    Pressures, ProcessTimes, SyscallAbi, Tables, TaskIo,
+};
 
 use super::*;
 
@@ -28,6 +29,25 @@ fn full() -> Window {
         }],
         interfaces: vec![Interface { name: "eth0".into(), rx_bytes: 7, ..Interface::default() }],
         pressure: Pressures { cpu: pressure, memory: pressure, io: pressure },
+        network: Some(NetStats::default()),
+        filesystems: vec![Filesystem {
+            device: "/dev/vda1".to_owned(),
+            fstype: "ext4".to_owned(),
+            mountpoint: "/".to_owned(),
+            size_bytes: Some(9),
+            free_bytes: Some(5),
+            available_bytes: Some(4),
+            files: Some(3),
+            files_free: Some(2),
+            ..Filesystem::default()
+        }]
+        .into(),
+        tables: Tables {
+            threads: Some((1, 2)),
+            pids: Some((1, 2)),
+            files: Some((1, 2)),
+            conntrack: Some((1, 2)),
+        },
         ..HostSample::default()
     };
     window.host.memory.oom_kills = Some(0);
@@ -40,7 +60,14 @@ fn full() -> Window {
         one.io = Some(TaskIo { read_bytes: u64::from(tgid), write_bytes: 3 });
         (one.min_flt, one.maj_flt, one.threads) = (u64::from(tgid), 1, tgid);
         (one.swap_bytes, one.fds, one.fd_limit) = (Some(1), Some(tgid), Some(1024));
-        one.container = (tgid == 60).then(|| "c0ffee".into());
+        if tgid == 60 {
+            let name = || Some("name".into());
+            one.container = Some("c0ffee".into());
+            one.labels = Some(
+                ContainerLabels { name: name(), pod: name(), namespace: name(), image: name() }.into(),
+            );
+        }
+        one.unit = (tgid == 59).then(|| "web.service".into());
         window.tasks.push(one.into());
         for nr in 0..8 {
             window.syscalls.push(calls(
