@@ -51,7 +51,10 @@ async fn a_page_of_ours_can_read_everything_with_its_cookie() {
         }
         let answer = request.send().await.expect("an answer");
         let code = answer.status().as_u16();
-        assert!([200, 400].contains(&code), "{} {}: {code}", route.method, route.path);
+        // The process of the path has no window in the last ten seconds.
+        let is_of_process = route.path.ends_with("{pid}");
+        let allowed = [200, 400].contains(&code) || (is_of_process && code == 404);
+        assert!(allowed, "{} {}: {code}", route.method, route.path);
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
         assert!(
             answer.headers()["content-security-policy"]

@@ -124,9 +124,9 @@ fn asked(database: &Database, query: &str, at_ms: i64) -> BTreeMap<String, f64> 
 #[test]
 fn every_query_has_the_same_answer_from_the_embedded_store_and_victoria_metrics() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let path = dir.path().join("store.sqlite");
+    let path = dir.path().join(embedded::FILE);
     let begin = now_ns() / SECOND * SECOND - 600 * SECOND;
-    let store = EmbeddedStore::open(&path, embedded::Options::default()).expect("a store");
+    let store = EmbeddedStore::open(dir.path(), embedded::Options::default()).expect("a store");
     write(&store, begin);
     let database = Database::victoria_metrics(dir.path(), &[]);
     let api = Api::V2 { org: "o".into(), bucket: "b".into(), token: None };

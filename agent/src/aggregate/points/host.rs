@@ -49,7 +49,9 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
     }
     points.extend(window.host.network.as_ref().map(|net| network(net, at("s7mpa_netstat"))));
     // Recordings of older agents, and hosts that hide them, have none.
-    points.extend(Some(tables(&window.host.tables, at("s7mpa_tables"))).filter(|point| !point.fields.is_empty()));
+    points.extend(
+        Some(tables(&window.host.tables, at("s7mpa_tables"))).filter(|point| !point.fields.is_empty()),
+    );
     for mount in window.host.filesystems.iter() {
         let point = at("s7mpa_filesystem")
             .tag("device", mount.device.as_str())

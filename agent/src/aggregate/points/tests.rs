@@ -63,9 +63,8 @@ fn full() -> Window {
         if tgid == 60 {
             let name = || Some("name".into());
             one.container = Some("c0ffee".into());
-            one.labels = Some(
-                ContainerLabels { name: name(), pod: name(), namespace: name(), image: name() }.into(),
-            );
+            one.labels =
+                Some(ContainerLabels { name: name(), pod: name(), namespace: name(), image: name() }.into());
         }
         one.unit = (tgid == 59).then(|| "web.service".into());
         window.tasks.push(one.into());

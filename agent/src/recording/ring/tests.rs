@@ -18,7 +18,8 @@ fn window(at: u64) -> Window {
 }
 
 fn open(dir: &Path, limits: Limits) -> Ring {
-    Ring::open(dir, limits, Head { host: "here".to_owned(), rate_hz: 97, samples: true, ..Head::default() }).unwrap()
+    Ring::open(dir, limits, Head { host: "here".to_owned(), rate_hz: 97, samples: true, ..Head::default() })
+        .unwrap()
 }
 
 fn write(ring: &mut Ring, windows: impl IntoIterator<Item = Window>) {

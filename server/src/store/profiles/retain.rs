@@ -31,6 +31,8 @@ pub(super) fn retain(conn: &mut Connection, options: &Options, now: i64) -> rusq
     } else {
         return Ok(None);
     }
+    // What was just pinned has its bound, too.
+    expire(conn, options, now)?;
     Ok(Some(from))
 }
 
@@ -43,10 +45,7 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
         )?
         .query_row([now], |row| row.get(0))?;
     let most = time(options.max_bytes / PINNED_SHARE);
-    let pinned: i64 = conn
-        .prepare_cached("SELECT coalesce(sum(length(body)), 0) FROM pinned")?
-        .query_row([], |row| row.get(0))?;
-    if !due && pinned <= most {
+    if !due && pinned_bytes(conn)? <= most {
         return Ok(());
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -54,7 +53,8 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
     tx.execute("DELETE FROM evidence_of WHERE evidence NOT IN (SELECT id FROM evidence)", [])?;
     tx.execute("DELETE FROM pin WHERE until_ns < ?", [now])?;
     tx.execute("DELETE FROM pinned WHERE until_ns < ?", [now])?;
-    if pinned > most {
+    // What one step of retention has pinned is a few hundred at most.
+    while pinned_bytes(&tx)? > most {
         let gone = tx.execute(
             "DELETE FROM pinned WHERE id IN (SELECT id FROM pinned ORDER BY from_ns LIMIT 16)",
             [],
@@ -62,6 +62,10 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
         count_deleted(&tx, "pinned blocks by size", gone as u64)?;
     }
     tx.commit()
+}
+
+fn pinned_bytes(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT coalesce(sum(length(body)), 0) FROM pinned")?.query_row([], |row| row.get(0))
 }
 
 /// Deletes the first rows of an epoch, or the epoch when it has none.
