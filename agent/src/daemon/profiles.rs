@@ -33,6 +33,9 @@ const EVIDENCE_ALERTS: usize = 256;
 const QUEUE: usize = 128;
 /// Bytes of stacks that are named at once; copies of them are on their way to the symbolizer.
 const NAMED_AT_ONCE: usize = 2 << 20;
+/// Windows after the start at which what waits is named, before the first minute is over: reading the tables of the host's
+/// programs for the first time takes a second, which the evidence of an early alert has not.
+const WARM_UP: [u64; 3] = [3, 10, 30];
 /// Bytes of stacks that may wait for their names: a minute of two busy CPUs has some 5 MiB. More are named before it is over.
 const UNNAMED: usize = 8 << 20;
 
@@ -98,6 +101,8 @@ struct Maker<N, S> {
     send: S,
     /// The minute that runs.
     builder: Option<Builder>,
+    /// Windows taken since the start.
+    windows: u64,
     /// Its windows whose stacks have no names yet.
     unnamed: Vec<Arc<Window>>,
     unnamed_bytes: usize,
@@ -116,6 +121,7 @@ where
             names,
             send,
             builder: None,
+            windows: 0,
             unnamed: Vec::new(),
             unnamed_bytes: 0,
             recent: VecDeque::new(),
@@ -143,7 +149,8 @@ where
         self.builder.get_or_insert(next);
         self.unnamed_bytes += crate::history::stack_bytes(&window);
         self.unnamed.push(window);
-        if self.unnamed_bytes > UNNAMED {
+        self.windows += 1;
+        if self.unnamed_bytes > UNNAMED || WARM_UP.contains(&self.windows) {
             self.name();
         }
     }

@@ -6,6 +6,7 @@ mod guard;
 mod metrics;
 mod rules;
 mod tls;
+mod v1;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;

@@ -124,8 +124,10 @@ impl Reader {
 
     /// Start of the oldest column and end of the newest; `None` when there is none.
     pub fn reach(&self) -> Result<Option<(UnixNs, UnixNs)>, StoreError> {
-        let sql = "SELECT (SELECT min(from_ns) FROM block WHERE epoch = (SELECT id FROM epoch ORDER BY from_ns LIMIT 1)),
-                          (SELECT max(to_ns) FROM block WHERE epoch = (SELECT id FROM epoch ORDER BY from_ns DESC LIMIT 1))";
+        // An epoch that is being deleted may have no rows any more.
+        let sql = "WITH held AS (SELECT id, from_ns FROM epoch WHERE EXISTS(SELECT 1 FROM block WHERE epoch = epoch.id))
+            SELECT (SELECT min(from_ns) FROM block WHERE epoch = (SELECT id FROM held ORDER BY from_ns LIMIT 1)),
+                   (SELECT max(to_ns) FROM block WHERE epoch = (SELECT id FROM held ORDER BY from_ns DESC LIMIT 1))";
         let both: (Option<i64>, Option<i64>) = self
             .conn
             .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
