@@ -151,14 +151,13 @@ fn columns_can_be_put_together_without_a_change_of_the_sum() {
     }
     let sum = sum.finish();
     assert_eq!((sum.columns, sum.to()), (1, UnixNs(2 * MINUTE)));
-    let mut both: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+    let mut both: BTreeMap<String, u64> = BTreeMap::new();
     for block in [&one, &two] {
         for (stack, weight) in folded(block, &EVERYTHING, Roots::Comm) {
             *both.entry(stack).or_default() += weight;
         }
     }
-    let sum: std::collections::BTreeMap<String, u64> =
-        folded(&sum, &EVERYTHING, Roots::Comm).into_iter().collect();
+    let sum: BTreeMap<String, u64> = folded(&sum, &EVERYTHING, Roots::Comm).into_iter().collect();
     assert_eq!(sum, both);
 }
 
