@@ -15,6 +15,8 @@ use crate::query::Query;
 pub(super) const MAX_FILE_BYTES: usize = 1 << 20;
 /// Most faults of a file that are told.
 const MAX_FAULTS: usize = 100;
+/// Longest time that a file can say, ms: a thousand years. A hundred thousand evaluations apart by it still have a time.
+const MAX_MS: i64 = 1_000 * 31_536_000_000;
 
 /// Where in a file, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,11 +245,11 @@ fn is_metric(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| is_label_character(c) || c == ':')
 }
 
-fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>> {
+pub(super) fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>> {
     let Some(item) = fields.take(key) else { return Ok(None) };
     let place = item.place;
     let text = item.text(key)?;
-    crate::duration::milliseconds(&text).map(Some).ok_or_else(|| {
+    crate::duration::milliseconds(&text).filter(|ms| *ms <= MAX_MS).map(Some).ok_or_else(|| {
         fault(place, format!("{key}: {text:?} is no duration")).cure("write it as 30s, 5m or 1h30m")
     })
 }

@@ -178,23 +178,25 @@ pub(crate) fn duration(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return Some((seconds * 1e3).round() as i64);
     }
-    let mut rest = text.strip_prefix('-').unwrap_or(text);
-    let mut total = 0;
-    while !rest.is_empty() {
-        let (digits, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let unit_end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
-        let unit = match &after[..unit_end] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            "w" => 604_800_000,
-            "y" => 31_536_000_000,
-            _ => return None,
-        };
-        total += digits.parse::<i64>().ok()? * unit;
-        rest = &after[unit_end..];
+    match text.strip_prefix('-') {
+        Some(text) => promql::milliseconds(text).map(|ms| -ms),
+        None => promql::milliseconds(text),
     }
-    Some(if text.starts_with('-') { -total } else { total })
+}
+
+/// Numbers that are the same in each run (xorshift).
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    /// From 0 to 1, three digits.
+    pub(crate) fn share(&mut self) -> f64 {
+        self.below(1001) as f64 / 1000.0
+    }
 }

@@ -3,7 +3,7 @@
 
 use promql::{Labels, STALE, Sample, Series};
 
-use crate::common::Store;
+use crate::common::{Numbers, Store};
 
 /// Unix time of the first sample but for [`OFFSET_MS`], a whole hour.
 pub(crate) const BEGIN_MS: i64 = 1_699_999_200_000;
@@ -12,23 +12,6 @@ pub(crate) const OFFSET_MS: i64 = 137;
 /// From one sample to the next.
 const STEP_MS: i64 = 10_000;
 const COUNT: usize = 360;
-
-/// Numbers that are the same in each run (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    /// From 0 to 1, three digits.
-    fn share(&mut self) -> f64 {
-        self.below(1001) as f64 / 1000.0
-    }
-}
 
 /// What becomes of a series at one step.
 #[derive(Clone, Copy, PartialEq)]

@@ -2,20 +2,8 @@
 
 use promql::{STALE, Span};
 
-use crate::common::{Point, Store};
+use crate::common::{Numbers, Point, Store};
 use crate::{Labels, SECOND, assert_close, range, vector};
-
-/// Numbers that are the same in each run (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 /// A counter with gaps, resets and ends, and the same counter as it would be without resets.
 fn counters(numbers: &mut Numbers) -> (Vec<Point>, Vec<Point>) {

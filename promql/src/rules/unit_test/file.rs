@@ -2,7 +2,7 @@
 
 use super::{AlertTest, File, QueryTest, Test};
 use crate::labels::Labels;
-use crate::rules::file::{MAX_FILE_BYTES, Place, RuleError, fault};
+use crate::rules::file::{MAX_FILE_BYTES, Place, RuleError, duration, fault};
 use crate::rules::{labels, series, yaml};
 
 /// Interval where a file names none, as Prometheus's.
@@ -134,14 +134,4 @@ fn texts(fields: &mut yaml::Fields, key: &str) -> Result<Vec<String>> {
 fn map(fields: &mut yaml::Fields, key: &str) -> Result<Labels> {
     let Some(item) = fields.take(key) else { return Ok(Labels::default()) };
     Ok(labels(item.texts(key)?))
-}
-
-fn duration(fields: &mut yaml::Fields, key: &str) -> Result<Option<i64>> {
-    let Some(item) = fields.take(key) else { return Ok(None) };
-    let place = item.place;
-    let text = item.text(key)?;
-    let ms = crate::duration::milliseconds(&text);
-    ms.map(Some).ok_or_else(|| {
-        fault(place, format!("{key}: {text:?} is no duration")).cure("write it as 30s, 5m or 1h30m")
-    })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{AlertTest, Failure, File, QueryTest, Test};
-use crate::labels::{Labels, NAME};
+use crate::labels::Labels;
 use crate::macros::Macros;
 use crate::number;
 use crate::options::Options;
@@ -208,7 +208,6 @@ fn alerts(expected: &AlertTest, known: &[(&Group, Vec<Known<'_>>)]) -> Option<Fa
     let list = |alerts: &[(Labels, Labels)]| {
         let mut text = String::new();
         for (labels, annotations) in alerts {
-            debug_assert!(labels.get(NAME).is_empty());
             let _ = write!(text, "\n        Labels:{labels} Annotations:{annotations}");
         }
         text
