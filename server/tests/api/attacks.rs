@@ -242,17 +242,7 @@ async fn queries_without_measure_end_with_an_error_that_says_why() {
 
 /// A text as part of an address.
 fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(
-            |byte| {
-                if byte.is_ascii_alphanumeric() {
-                    char::from(byte).to_string()
-                } else {
-                    format!("%{byte:02X}")
-                }
-            },
-        )
-        .collect()
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Sends bytes as they are and reads the whole answer.

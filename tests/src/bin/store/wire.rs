@@ -1,4 +1,4 @@
-//! HTTP/1.1 to a server on loopback, and Prometheus's remote write, as far as this needs them.
+//! HTTP/1.1 to a server on loopback, as far as this needs it, and what is sent to Prometheus.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::wire::line::{FieldValue, Point};
 use anyhow::{Context as _, Result, bail};
+use remote_write::{Label, NAME, Sample, TimeSeries, WriteRequest};
 
 /// A port that nobody listens on.
 pub(crate) fn free_port() -> Result<u16> {
@@ -46,73 +47,22 @@ pub(crate) fn request(port: u16, method: &str, path: &str, headers: &str, body: 
 
 /// A text in a URL.
 pub(crate) fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(
-            |byte| {
-                if byte.is_ascii_alphanumeric() {
-                    char::from(byte).to_string()
-                } else {
-                    format!("%{byte:02X}")
-                }
-            },
-        )
-        .collect()
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The points as a request of Prometheus's remote write 1.0: each field a series with one sample.
+/// The points as a request of Prometheus's remote write: each field a series with one sample.
 pub(crate) fn remote_write<'a>(points: impl Iterator<Item = &'a Point>) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
+    let mut timeseries = Vec::new();
     for point in points {
         for (field, value) in &point.fields {
             let FieldValue::Int(value) = value else { bail!("integers only") };
-            let mut labels: Vec<(&str, String)> =
-                vec![("__name__", format!("{}_{field}", point.measurement))];
-            labels.extend(point.tags.iter().map(|(name, value)| (&**name, value.clone())));
-            labels.sort();
-            let mut series = Vec::new();
-            for (name, value) in &labels {
-                let mut pair = Vec::new();
-                bytes(&mut pair, 1, name.as_bytes());
-                bytes(&mut pair, 2, value.as_bytes());
-                bytes(&mut series, 1, &pair);
-            }
-            let mut sample = vec![0x09];
-            sample.extend_from_slice(&(*value as f64).to_le_bytes());
-            sample.push(0x10);
-            varint(&mut sample, point.time.0 / 1_000_000);
-            bytes(&mut series, 2, &sample);
-            bytes(&mut out, 1, &series);
+            let mut labels = vec![Label::new(NAME, format!("{}_{field}", point.measurement))];
+            labels.extend(point.tags.iter().map(|(name, value)| Label::new(&**name, value.as_str())));
+            let sample = Sample { value: *value as f64, timestamp: (point.time.0 / 1_000_000) as i64 };
+            timeseries.push(TimeSeries::new(labels, vec![sample]));
         }
     }
-    Ok(snappy(&out))
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// A field of a message.
-fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
-    out.push(field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-/// Snappy's block form, with nothing but literals.
-fn snappy(raw: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(raw.len() + raw.len() / 1_000 + 16);
-    varint(&mut out, raw.len() as u64);
-    for part in raw.chunks(60_000) {
-        // A literal whose length less one follows in two bytes.
-        out.push(61 << 2);
-        out.extend_from_slice(&((part.len() - 1) as u16).to_le_bytes());
-        out.extend_from_slice(part);
-    }
-    out
+    Ok(WriteRequest { timeseries, metadata: Vec::new() }.encode_body())
 }
 
 /// CPU time of a process so far, to a nanosecond where the kernel says it.
