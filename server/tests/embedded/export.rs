@@ -111,3 +111,31 @@ fn an_export_is_of_the_time_and_series_that_were_asked_for() {
     assert_eq!(lines[1], "s7mpa_process_cpu_ns{host=\"i\",pid=\"3\"} 50003 1700000500.000");
     assert_eq!((lines.len(), lines[lines.len() - 1]), (102, "# EOF"));
 }
+
+#[test]
+fn what_rules_recorded_is_exported_under_its_own_name() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = open(dir.path());
+    let end = UnixNs(T0);
+    let point = Point::new("s7mpa_rule", end).tag("comm", "web").field("job:cpu:rate1m", 0.5);
+    let head = WindowHead {
+        host: "h".into(),
+        stream: "0123456789abcdef".into(),
+        seq: 1,
+        points: 1,
+        span_ns: SECOND,
+        end,
+    };
+    store.write(&[Window::from_points(head, &[point])]).expect("write");
+    let reader = store.reader().expect("reader");
+    let of = |name: &str| {
+        let matcher = Matcher::new("__name__", Operator::Equal, name).expect("a matcher");
+        Export { sets: vec![vec![matcher]], ..everything() }
+    };
+    assert_eq!(export(&reader, &of("job:cpu:rate1m")).1.points, 1);
+    assert_eq!(export(&reader, &of("s7mpa_rule_job:cpu:rate1m")).1.points, 0);
+    let mut text = Vec::new();
+    reader.export_openmetrics(&everything(), &mut text, |_, _| ()).expect("export");
+    let text = String::from_utf8(text).expect("text");
+    assert!(text.contains("\njob:cpu:rate1m{comm=\"web\"} 0.5 "), "{text}");
+}

@@ -11,8 +11,10 @@ use promql::{Labels, Matcher, NAME};
 
 use super::builder::Builder;
 use super::chunk::Aggregate;
-use super::row::{Cell, Item, Row};
+use super::read::value;
+use super::row::{Item, Row};
 use super::slot::{self, Slot};
+use super::view::metric_name;
 use super::{Reader, catalogue};
 use crate::store::StoreError;
 
@@ -94,11 +96,11 @@ impl Names<'_> {
         let tags = series.tags.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
         let mut labels = Labels::new(tags);
         // A counter is asked for by either of its names.
-        let mut named = |end: &str| {
-            labels.set(NAME, format!("{}_{field}{end}", series.measurement));
+        let mut named = |total: bool| {
+            labels.set(NAME, metric_name(&series.measurement, field, total));
             sets.iter().any(|matchers| labels.fulfil(matchers))
         };
-        named("") || named("_total")
+        named(false) || named(true)
     }
 }
 
@@ -235,13 +237,4 @@ impl Reader {
 
 fn fields(conn: &rusqlite::Connection) -> rusqlite::Result<HashMap<u32, String>> {
     conn.prepare("SELECT id, name FROM field")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
-fn value(cell: Cell<'_>) -> FieldValue {
-    match cell {
-        Cell::Int(v) => FieldValue::Int(v),
-        Cell::Float(bits) => FieldValue::Float(f64::from_bits(bits)),
-        Cell::Bool(v) => FieldValue::Bool(v),
-        Cell::Text(v) => FieldValue::Text(v.to_owned()),
-    }
 }

@@ -361,7 +361,8 @@ pub(super) fn order<T>(samples: &mut Vec<T>, time: impl Fn(&T) -> i64) {
     }
 }
 
-fn value(cell: Cell<'_>) -> FieldValue {
+/// As the line protocol has it.
+pub(super) fn value(cell: Cell<'_>) -> FieldValue {
     match cell {
         Cell::Int(v) => FieldValue::Int(v),
         Cell::Float(bits) => FieldValue::Float(f64::from_bits(bits)),

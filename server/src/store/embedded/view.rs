@@ -21,6 +21,7 @@ use promql::{Labels, Matcher, NAME, ReadError, Series, SeriesIter, Span};
 use rusqlite::Transaction;
 
 use self::gather::{Column, Gathered, Slots};
+pub(super) use self::names::metric_name;
 use self::names::{Metric, Plan};
 use super::roll::SLOT_NS;
 use super::{Reader, catalogue, total};

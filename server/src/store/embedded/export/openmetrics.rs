@@ -10,6 +10,7 @@ use promql::{Labels, Matcher, NAME, Operator, Reader as _, Span, is_stale};
 use super::{Export, ExportError, Exported};
 use crate::store::StoreError;
 use crate::store::embedded::slot::damaged;
+use crate::store::embedded::view::metric_name;
 use crate::store::embedded::{Reader, catalogue, total};
 
 /// Nanoseconds of a millisecond.
@@ -90,8 +91,7 @@ impl Reader {
                     continue;
                 }
                 let counter = counters.contains(&field.as_str());
-                let end = if counter { "_total" } else { "" };
-                let name = format!("{measurement}_{field}{end}");
+                let name = metric_name(&measurement, field, counter);
                 let help = known.map(|known| known.meaning);
                 found.insert(name.clone(), Metric { name, counter, help });
             }

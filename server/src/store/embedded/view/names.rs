@@ -19,6 +19,14 @@ const MEASUREMENTS: &str = "WITH RECURSIVE one(name) AS (
     SELECT (SELECT min(measurement) FROM series WHERE measurement > one.name) FROM one WHERE one.name IS NOT NULL)
 SELECT name FROM one WHERE name IS NOT NULL";
 
+/// What a field of a measurement is called as a metric, or its running sum. What rules record has its own name.
+pub(in crate::store::embedded) fn metric_name(measurement: &str, field: &str, total: bool) -> String {
+    if measurement == RECORDED {
+        return field.to_owned();
+    }
+    format!("{measurement}_{field}{}", if total { TOTAL } else { "" })
+}
+
 /// A metric that is wanted.
 #[derive(Debug, Clone)]
 pub(super) struct Metric {
@@ -70,11 +78,7 @@ impl Plan {
                     continue;
                 }
                 let mut offer = |total: bool| {
-                    let name = if recorded {
-                        field.clone()
-                    } else {
-                        format!("{measurement}_{field}{}", if total { TOTAL } else { "" })
-                    };
+                    let name = metric_name(&measurement, field, total);
                     if on_name.iter().all(|matcher| matcher.matches(&name)) {
                         metrics.push(Metric { field: *id, total, name: name.into() });
                     }
