@@ -1,7 +1,7 @@
 //! Retention: the oldest epoch goes, row by row; what alerts have pinned stays, each row as a block by itself.
 
 use agent_common::units::{DurNs, UnixNs};
-use profile::block::{self, Block, Counters, Entry, Looked, Trie};
+use profile::block::{Block, Entry, Looked};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use super::body::{self, Sizes, broken};
@@ -54,13 +54,17 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
     tx.execute("DELETE FROM pin WHERE until_ns < ?", [now])?;
     tx.execute("DELETE FROM pinned WHERE until_ns < ?", [now])?;
     // What one step of retention has pinned is a few hundred at most.
-    while pinned_bytes(&tx)? > most {
-        let gone = tx.execute(
-            "DELETE FROM pinned WHERE id IN (SELECT id FROM pinned ORDER BY from_ns LIMIT 16)",
-            [],
-        )?;
-        count_deleted(&tx, "pinned blocks by size", gone as u64)?;
+    let (mut held, mut gone) = (pinned_bytes(&tx)?, 0);
+    while held > most {
+        let freed: i64 = tx
+            .prepare_cached(
+                "DELETE FROM pinned WHERE id = (SELECT id FROM pinned ORDER BY from_ns LIMIT 1) RETURNING length(body)",
+            )?
+            .query_row([], |row| row.get(0))?;
+        held -= freed;
+        gone += 1;
     }
+    count_deleted(&tx, "pinned blocks by size", gone)?;
     tx.commit()
 }
 
@@ -82,18 +86,21 @@ fn drop_rows(conn: &mut Connection, epoch: i64, why: &str) -> rusqlite::Result<(
         tx.execute("DELETE FROM epoch WHERE id = ?", [epoch])?;
         return tx.commit();
     }
-    let mut dictionary: Option<Dictionary> = None;
+    // A block with the epoch's dictionary, for the rows that are pinned.
+    let mut whole: Option<Block> = None;
     let mut samples = 0_u64;
     for old in rows {
         let until: Option<i64> = tx
             .prepare_cached("SELECT max(until_ns) FROM pin WHERE host = ? AND from_ns < ? AND to_ns > ?")?
             .query_row((&old.host, old.to, old.from), |row| row.get(0))?;
         if let Some(until) = until {
-            let dictionary = match &mut dictionary {
-                Some(dictionary) => dictionary,
-                None => dictionary.insert(epoch::load(&tx, epoch)?),
+            let whole = if let Some(whole) = &mut whole {
+                whole
+            } else {
+                let Dictionary { groups, trie } = epoch::load(&tx, epoch)?;
+                whole.insert(Block { groups, trie, ..Block::default() })
             };
-            let packed = body::pack(&old.block(&tx, dictionary)?.encode())?;
+            let packed = body::pack(&old.block(&tx, whole)?.encode())?;
             tx.prepare_cached(
                 "INSERT INTO pinned(host, from_ns, to_ns, until_ns, body) VALUES (?, ?, ?, ?, ?)",
             )?
@@ -134,36 +141,27 @@ impl Old {
     }
 
     /// The row as a block that needs no dictionary.
-    fn block(&self, conn: &Connection, dictionary: &Dictionary) -> rusqlite::Result<Block> {
+    /// `whole` has the epoch's dictionary, and this row after it.
+    fn block(&self, conn: &Connection, whole: &mut Block) -> rusqlite::Result<Block> {
         let (counters, body): (String, Vec<u8>) = conn
             .prepare_cached("SELECT counters, body FROM block WHERE id = ?")?
             .query_row([self.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let sizes = Sizes {
-            groups: dictionary.groups.len(),
-            nodes: dictionary.trie.nodes.len(),
+            groups: whole.groups.len(),
+            nodes: whole.trie.nodes.len(),
             columns: self.columns,
             rate_hz: self.rate_hz,
         };
         let mut kinds: [Vec<Entry>; 2] = Default::default();
         let each = |looked: Looked, entry: Entry| kinds[looked as usize].push(entry);
         body::decode(&body, sizes, |_| true, each).map_err(broken)?;
-        let [cpu, waits] = kinds;
-        let whole = Block {
-            from: UnixNs(self.from.cast_unsigned()),
-            column: DurNs(self.column.cast_unsigned()),
-            columns: self.columns,
-            rate_hz: self.rate_hz,
-            alerts: Vec::new(),
-            counters: Counters::new(),
-            groups: dictionary.groups.clone(),
-            trie: Trie { frames: dictionary.trie.frames.clone(), nodes: dictionary.trie.nodes.clone() },
-            cpu,
-            waits,
-        };
+        [whole.cpu, whole.waits] = kinds;
+        whole.from = UnixNs(self.from.cast_unsigned());
+        whole.column = DurNs(self.column.cast_unsigned());
+        (whole.columns, whole.rate_hz) = (self.columns, self.rate_hz);
         // Of the dictionary only what it needs.
         let mut own = whole.only(|_, _| true);
         roll::add_counters(&mut own.counters, &counters);
-        debug_assert!(own.columns <= block::MAX_COLUMNS);
         Ok(own)
     }
 }

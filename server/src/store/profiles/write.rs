@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use agent_common::varint::Damaged;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::stored::{RangeSet, Stored};
 use link::Backoff;
 use profile::block::Block;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use super::body::broken;
 use super::epoch::{self, Epoch};
 use super::schema::{count_deleted, time};
 use super::{Message, Options, Written, body, retain, roll};
@@ -257,8 +259,10 @@ fn load_stored(conn: &Connection, (host, name): (&str, &str)) -> rusqlite::Resul
         .prepare_cached("SELECT stored FROM stream WHERE host = ? AND name = ?")?
         .query_row([host, name], |row| row.get(0))
         .optional()?;
+    let Some(json) = json else { return Ok(RangeSet::default()) };
+    // As if nothing was stored, all would be counted twice.
     let ranges: Vec<(u64, u64)> =
-        json.map(|json| serde_json::from_str(&json).unwrap_or_default()).unwrap_or_default();
+        serde_json::from_str(&json).map_err(|_| broken(Damaged("the numbers of stored blocks")))?;
     Ok(ranges.into_iter().collect())
 }
 
