@@ -96,7 +96,7 @@ pub fn utc(unix_ns: u64) -> String {
 /// The same of milliseconds, with them; before 1970 it is 1970.
 pub fn utc_ms(unix_ms: i64) -> String {
     let ms = unix_ms.max(0).cast_unsigned();
-    let text = utc(ms * 1_000_000);
+    let text = utc(ms.saturating_mul(1_000_000));
     format!("{}.{:03}Z", text.trim_end_matches('Z'), ms % 1000)
 }
 

@@ -75,6 +75,13 @@ pub fn now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// A last use that cannot be written, on a full disk say, keeps nobody out.
+fn noted(written: rusqlite::Result<usize>) {
+    if let Err(error) = written {
+        tracing::debug!(%error, "access.db: a last use is not noted");
+    }
+}
+
 /// A new secret of 256 bits as text, and what is kept of it.
 fn new_secret(prefix: &str) -> Result<(String, [u8; 32]), AccessError> {
     let text = format!("{prefix}{}", secret::hex(&secret::random::<32>()?));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::{Access, AccessError, Role, digest, new_secret};
+use super::{Access, AccessError, Role, digest, new_secret, noted};
 
 /// A session ends so long after it began …
 pub const SESSION_LIFE: Duration = Duration::from_hours(30 * 24);
@@ -102,7 +102,7 @@ impl Access {
         if let Some(session) = &found
             && now - session.seen_at >= SEEN_EVERY_S
         {
-            conn.execute("UPDATE session SET seen_at = ?2 WHERE id = ?1", params![session.id, now])?;
+            noted(conn.execute("UPDATE session SET seen_at = ?2 WHERE id = ?1", params![session.id, now]));
         }
         Ok(found)
     }

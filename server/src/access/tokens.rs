@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::{Access, AccessError, Role, check_name, digest, new_secret};
+use super::{Access, AccessError, Role, check_name, digest, new_secret, noted};
 
 /// By this text scanners of secrets find a token that was published by mistake.
 const PREFIX: &str = "s7mpa_";
@@ -94,7 +94,7 @@ impl Access {
         if let Some(token) = &found
             && token.used_at.is_none_or(|used| now - used >= USED_EVERY_S)
         {
-            conn.execute("UPDATE token SET used_at = ?2 WHERE name = ?1", params![token.name, now])?;
+            noted(conn.execute("UPDATE token SET used_at = ?2 WHERE name = ?1", params![token.name, now]));
         }
         Ok(found)
     }

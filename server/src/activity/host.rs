@@ -2,30 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use agent_common::wire::registry::{self, Origin};
 use promql::{NAME, ReadError, Reader};
 use serde::Serialize;
 
 use super::{Interval, Values, each};
 
-/// Measurements of the host as a whole, of a CPU, a device and so on; none of a process.
-const MEASUREMENTS: [&str; 16] = [
-    "s7mpa_host",
-    "s7mpa_cpu",
-    "s7mpa_memory",
-    "s7mpa_disk",
-    "s7mpa_net",
-    "s7mpa_pressure",
-    "s7mpa_host_time",
-    "s7mpa_waits",
-    "s7mpa_blockio",
-    "s7mpa_reclaim",
-    "s7mpa_sockets",
-    "s7mpa_softirq",
-    "s7mpa_locks",
-    "s7mpa_coverage",
-    "s7mpa_lost",
-    "s7mpa_self",
-];
+/// Label that the measurements of processes have, and no other.
+const OF_PROCESS: &str = "pid";
 
 /// Values of one set of labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,8 +26,12 @@ pub fn host(
     host: &str,
     interval: Interval,
 ) -> Result<BTreeMap<&'static str, Vec<Row>>, ReadError> {
+    let of_host = registry::measurements().filter(|measurement| {
+        measurement.origin == Origin::Window && measurement.tags.iter().all(|tag| tag.name != OF_PROCESS)
+    });
+    let measurements: Vec<&'static str> = of_host.map(|measurement| measurement.name).collect();
     let mut all: BTreeMap<&'static str, BTreeMap<BTreeMap<String, String>, Values>> = BTreeMap::new();
-    each(reader, &MEASUREMENTS, &[("host", host)], interval, |labels, found| {
+    each(reader, &measurements, &[("host", host)], interval, |labels, found| {
         let more = labels.iter().filter(|(name, _)| ![NAME, "host"].contains(&&***name));
         let labels = more.map(|(name, value)| (name.to_string(), value.to_string())).collect();
         found.add_to(all.entry(found.measurement).or_default().entry(labels).or_default());
@@ -55,8 +43,6 @@ pub fn host(
 
 #[cfg(test)]
 mod tests {
-    use agent_common::wire::registry;
-
     use super::super::testing::Memory;
     use super::*;
 
@@ -77,9 +63,13 @@ mod tests {
     }
 
     #[test]
-    fn every_measurement_named_is_registered() {
-        for name in MEASUREMENTS {
-            assert!(registry::measurement(name).is_some(), "{name}");
+    fn every_measurement_but_those_of_processes_is_there() {
+        let mut store = Memory(Vec::new());
+        store.add("s7mpa_filesystem_free_bytes", &[("host", "a"), ("mountpoint", "/")], &[1.0]);
+        for of_process in ["s7mpa_process_user_ns", "s7mpa_syscall_count", "s7mpa_thread_time_lost_ns"] {
+            store.add(of_process, &[("host", "a"), ("pid", "7")], &[1.0]);
         }
+        let found = host(&store, "a", Interval { from_ms: 0, to_ms: 2000 }).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), [&"s7mpa_filesystem"]);
     }
 }

@@ -15,6 +15,8 @@ use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::secret;
+
 /// Smaller answers are sent as they are.
 const LEAST_BYTES: u64 = 1_024;
 /// Bytes of the digest that tell two answers apart.
@@ -35,12 +37,7 @@ pub(super) async fn pack(request: Request, next: Next) -> Response {
         return Response::from_parts(parts, Body::empty());
     };
     let digest = Sha256::digest(&body);
-    let hex: String = digest
-        .iter()
-        .take(TAG_BYTES)
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect();
+    let hex = secret::hex(&digest[..TAG_BYTES]);
     let tag = format!("W/\"{hex}\"");
     // Kept by the browser alone, and only used after asking.
     parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

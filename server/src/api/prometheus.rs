@@ -19,8 +19,8 @@ use super::routes::{Need, Routes};
 use super::work::Work;
 use crate::access::Role;
 pub use json::value;
-pub(super) use params::now_ms;
 pub use params::selector;
+pub(super) use params::{now_ms, time};
 pub(super) use status::not_found;
 
 /// Why a request has no answer, as Prometheus says it.

@@ -120,7 +120,7 @@ pub(in crate::api) fn now_ms() -> i64 {
 }
 
 /// Unix time in ms of seconds or of RFC 3339.
-fn time(text: &str) -> Option<i64> {
+pub(in crate::api) fn time(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         // What is far out of range is an error of the query, with its own text.
         return seconds.is_finite().then_some((seconds * 1_000.0).round() as i64);

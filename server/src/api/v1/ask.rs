@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 
 use crate::activity::Interval;
 use crate::api::problem::Problem;
-use crate::api::prometheus::now_ms;
+use crate::api::prometheus::{now_ms, time};
 
 /// Length of an interval that is not said, ms.
 const DEFAULT_MS: i64 = 10_000;
@@ -54,9 +54,9 @@ impl Ask {
         let to = self.time("to", now)?.or(self.time("at", now)?);
         let from = self.time("from", now)?;
         let to_ms = to.unwrap_or_else(|| {
-            from.filter(|_| self.get("duration").is_some()).map_or(now, |from| from + length)
+            from.filter(|_| self.get("duration").is_some()).map_or(now, |from| from.saturating_add(length))
         });
-        let interval = Interval { from_ms: from.unwrap_or(to_ms - length), to_ms };
+        let interval = Interval { from_ms: from.unwrap_or(to_ms.saturating_sub(length)), to_ms };
         bounded("from", interval)
     }
 
@@ -65,7 +65,10 @@ impl Ask {
         let now = now_ms();
         let to_ms = self.time("before_to", now)?.unwrap_or(after.from_ms);
         let length = after.to_ms - after.from_ms;
-        let interval = Interval { from_ms: self.time("before_from", now)?.unwrap_or(to_ms - length), to_ms };
+        let interval = Interval {
+            from_ms: self.time("before_from", now)?.unwrap_or(to_ms.saturating_sub(length)),
+            to_ms,
+        };
         bounded("before_from", interval)
     }
 
@@ -105,10 +108,8 @@ fn moment(text: &str, now_ms: i64) -> Option<i64> {
     if text == "now" {
         return Some(now_ms);
     }
-    match text.parse::<f64>() {
-        Ok(seconds) => (seconds.abs() < 1e12).then_some((seconds * 1e3).round() as i64),
-        Err(_) => agent_common::text::unix_ms(text),
-    }
+    // A time that an interval can be made of.
+    time(text).filter(|ms| ms.unsigned_abs() < 1 << 52)
 }
 
 fn bounded(name: &str, interval: Interval) -> Result<Interval, Problem> {
@@ -168,6 +169,10 @@ mod tests {
         assert_eq!(of("from=10&duration=1m"), Ok((10_000, 70_000)));
         assert!(of("from=20&to=10").unwrap_err().contains("ends before"));
         assert!(of("from=0&to=90000").unwrap_err().contains("longer than a day"));
+        assert!(
+            of("at=99999999999&duration=290000000y").is_err() && of("from=5&duration=290000000y").is_err()
+        );
+        assert!(of("at=99999999999").is_ok(), "whatever its date is");
         assert_eq!(of("to=x").unwrap_err().split(" is not ").next(), Some("to: `x`"));
         let (from, to) = of("").unwrap();
         assert_eq!(to - from, DEFAULT_MS);

@@ -68,16 +68,23 @@ async fn login(
 }
 
 async fn try_login(shared: &Shared, from: Sender, request: Request) -> Answer {
-    let (who, begun) = match body::read(request).await? {
+    // What may come thousands of times a second is not written down.
+    let (who, begun, is_news) = match body::read(request).await? {
         Login::Account { user, password } => {
             let begun = by_password(shared, from, &user, password).await;
-            (user, begun)
+            // Sent away before anything was looked at.
+            let is_news = !begun.as_ref().is_err_and(|problem| problem.retry_after_s.is_some());
+            (user, begun, is_news)
         }
-        Login::Link { link } => (BY_LINK.to_owned(), by_link(shared, from, link).await),
+        Login::Link { link } => {
+            // No limit to tries: nobody guesses 256 bits, and nobody shall be able to lock others out.
+            let begun = by_link(shared, from, link).await;
+            let may_be_told = || shared.login.limits.guess(BY_LINK, from.address, Instant::now()).is_ok();
+            let is_news = begun.is_ok() || may_be_told();
+            (BY_LINK.to_owned(), begun, is_news)
+        }
     };
     let outcome = if begun.is_ok() { Outcome::Done } else { Outcome::Failed };
-    // What is sent away before anything is looked at is not written down: it may be thousands a second.
-    let is_news = !begun.as_ref().is_err_and(|problem| problem.retry_after_s.is_some());
     if is_news {
         let what = "login".to_owned();
         let entry = Entry { at: now(), who: who.clone(), what, outcome, address: from.address.to_string() };
