@@ -17,6 +17,7 @@ use agent_common::text;
 use agent_common::wire::finding::Alert;
 use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
 use server::broker::Broker;
+use server::rules::MAX_WAITING_ALERTS;
 use tokio::sync::{mpsc, watch};
 
 pub use self::pair::{HelloError, accept};
@@ -39,8 +40,6 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 const MIN_ACCESS_REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Most messages that wait to be written. An acknowledgement has some bytes.
 const MAX_UNWRITTEN: usize = 64;
-/// Most alerts of rules that wait to be passed on.
-const MAX_ALERTS_OF_RULES: usize = 512;
 /// Directory of the profiles' spool in that of the windows.
 const PROFILES: &str = "profiles";
 /// Their part of the space: about a day's.
@@ -80,7 +79,7 @@ pub async fn run(
 
 /// Starts the server part, if it is configured, and the sink. An error is one line.
 async fn start(settings: &Settings) -> Result<Parts, String> {
-    let (to_relay, of_rules) = mpsc::channel(MAX_ALERTS_OF_RULES);
+    let (to_relay, of_rules) = mpsc::channel(MAX_WAITING_ALERTS);
     let server = match &settings.server {
         Some(config) => Some(ServerPart::start(config.clone(), to_relay).await.map_err(|e| text::chain(&e))?),
         None => None,

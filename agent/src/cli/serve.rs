@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ::relay::webhook::Webhook;
-use agent_common::wire::finding::Alert;
 use anyhow::Context as _;
 use clap::Args;
 use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
@@ -14,14 +13,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use server::api::Service;
+use server::rules::{MAX_WAITING_ALERTS, post_to};
 
 use super::ask::Interrupt;
 use super::http_args::HttpArgs;
 use super::{Failed, Global, Outcome, logging, root, settings, usage, warn_of_exposed};
 use crate::daemon;
 
-/// Most alerts of rules that wait for their receivers.
-const MAX_ALERTS_OF_RULES: usize = 512;
 /// Longest time for the receivers to get the last alerts.
 const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
 
@@ -123,17 +121,12 @@ async fn serve_once(
     let api = Service::start(&settings);
     let mut server = server::Server::start(settings).await?;
     api.health().watch(server.ingest());
-    let (to_notifiers, mut of_rules) = mpsc::channel::<Alert>(MAX_ALERTS_OF_RULES);
-    let post = move |alert: &Alert| {
-        tracing::info!(state = ?alert.state, id = agent_common::text::clean(&alert.id), "alert of a rule");
-        if to_notifiers.try_send(alert.clone()).is_err() {
-            tracing::warn!("alerts of rules come too fast: one is not passed on");
-        }
-    };
-    api.health().evaluate(server.start_rules(Box::new(post))?);
+    let (to_notifiers, mut of_rules) = mpsc::channel(MAX_WAITING_ALERTS);
+    api.health().evaluate(server.start_rules(post_to(to_notifiers))?);
     // Ends with the rules.
     let passing = tokio::spawn(async move {
         while let Some(alert) = of_rules.recv().await {
+            tracing::info!(state = ?alert.state, id = agent_common::text::clean(&alert.id), "alert of a rule");
             notifiers.send(&alert);
         }
         notifiers.close(NOTIFIERS_DRAIN).await;

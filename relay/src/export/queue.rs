@@ -77,12 +77,12 @@ impl Queue {
         }
     }
 
-    /// The receiver has taken a request.
-    pub(super) fn sent(&self, body: &Body) {
+    /// The receiver has taken a request. Whether it took none before.
+    pub(super) fn sent(&self, body: &Body) -> bool {
         let mut state = self.lock();
         state.figures.sent_samples += body.samples;
-        state.figures.error = None;
         state.leaves(body);
+        state.figures.error.take().is_some()
     }
 
     /// The receiver will never take it.

@@ -67,11 +67,10 @@ impl Sender {
         while let Some(body) = queue.next().await {
             match self.post(&body).await {
                 Ok(()) => {
-                    if queue.figures().error.is_some() {
+                    backoff.succeeded();
+                    if queue.sent(&body) {
                         tracing::info!("export.remote_write: the receiver takes samples again");
                     }
-                    backoff.succeeded();
-                    queue.sent(&body);
                 }
                 Err(Failure::Never(why)) => {
                     tracing::error!(samples = body.samples, why, "export.remote_write: samples are lost");

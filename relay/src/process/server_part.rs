@@ -13,7 +13,7 @@ use link::Backoff;
 use server::api::Service;
 use server::broker::{Broker, BrokerError};
 use server::ingest::Ingest;
-use server::rules::Board;
+use server::rules::{Board, post_to};
 use server::{Server, ServerError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -200,13 +200,7 @@ impl Running {
     ) -> Result<Self, ServerError> {
         let mut server = Server::beside(broker, config.clone()).await?;
         let ingest = server.ingest().clone();
-        let alerts = alerts.clone();
-        let post = move |alert: &Alert| {
-            if alerts.try_send(alert.clone()).is_err() {
-                tracing::warn!(id = alert.id, "an alert of a rule is not passed on: too many at once");
-            }
-        };
-        let rules = server.start_rules(Box::new(post))?;
+        let rules = server.start_rules(post_to(alerts.clone()))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             // Dropping the sender stops it.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use agent_common::pair::Stream;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::line;
 use agent_common::wire::topic;
@@ -126,8 +125,12 @@ impl Session<'_> {
     /// Windows that may be on their way. Older servers know of no streams but metrics: as long as none has said what it
     /// has of another one, one block at a time is sent, ever more rarely.
     fn most_in_flight(&self, lane: usize) -> usize {
-        let answered = self.flights[lane].heard || self.shared.config.delivery == Delivery::Broker;
-        if lane == 0 || answered { self.shared.config.window.max(1) } else { 1 }
+        if self.is_answered(lane) { self.shared.config.window.max(1) } else { 1 }
+    }
+
+    /// Whether somebody says what of a lane has arrived. An older server knows of windows alone.
+    fn is_answered(&self, lane: usize) -> bool {
+        lane == 0 || self.flights[lane].heard || self.shared.config.delivery == Delivery::Broker
     }
 
     /// `false` when the link takes no more for now.
@@ -175,9 +178,12 @@ impl Session<'_> {
             && quiet
             && self.unnumbered.is_empty()
             && self.unacked.is_empty()
-            && self.shared.lanes.iter().zip(&self.flights).all(|(lane, flight)| {
-                lane.stream != Stream::Metrics && !flight.heard || lock(&lane.spool).is_empty()
-            });
+            && self
+                .shared
+                .lanes
+                .iter()
+                .enumerate()
+                .all(|(nth, lane)| !self.is_answered(nth) || lock(&lane.spool).is_empty());
         if !self.goodbye_sent && (all_gone || late) {
             let offline = Status {
                 state: "offline",

@@ -11,33 +11,34 @@ use crate::spool::Taken;
 /// Puts windows into the spool as they come, and syncs it when it is time.
 pub(super) fn spool_thread(shared: &Shared) {
     // An error is logged when it begins and when it ends, not once a second.
-    let mut failing = false;
+    let mut failing = [false; LANES];
     // On the disk, not yet synced.
     let mut unsynced: [Vec<u64>; LANES] = Default::default();
     loop {
         let (windows, closing) = next_windows(shared, unsynced.iter().all(Vec::is_empty));
         for Waiting { lane, stream, seq, window } in &windows {
             let Lane { stream: of, spool } = &shared.lanes[*lane];
+            let failing = &mut failing[*lane];
             let (result, in_memory) = {
                 let mut spool = lock(spool);
                 let result = spool.append(stream, *seq, window);
                 (result, spool.is_in_memory())
             };
             match &result {
-                Err(e) if !failing => {
+                Err(e) if !*failing => {
                     tracing::error!(error = e as &dyn std::error::Error, "a window was lost");
                 }
-                Ok(_) if in_memory && !failing => {
+                Ok(_) if in_memory && !*failing => {
                     tracing::error!(
                         directory = %lock(spool).directory().display(),
                         "the spool's disk is full: new windows are kept in memory, the oldest are dropped when that is full, \
                          and all of them are lost at exit unless the broker takes them"
                     );
                 }
-                Ok(_) if failing && !in_memory => tracing::info!("the spool takes windows again"),
+                Ok(_) if *failing && !in_memory => tracing::info!("the spool takes windows again"),
                 _ => {}
             }
-            failing = result.is_err() || in_memory;
+            *failing = result.is_err() || in_memory;
             match result {
                 Ok(Taken::Disk | Taken::Duplicate) => unsynced[*lane].push(*seq),
                 Ok(Taken::Memory) => {}

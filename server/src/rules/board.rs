@@ -111,7 +111,7 @@ fn of_group(file: &str, group: &Group, interval_ms: i64) -> GroupStatus {
     GroupStatus {
         name: group.name.clone(),
         file: file.to_owned(),
-        interval_ms: group.interval_ms.unwrap_or(interval_ms),
+        interval_ms: super::interval_ms(group, interval_ms),
         limit: group.limit,
         evaluated_ms: None,
         took: Duration::ZERO,

@@ -11,7 +11,7 @@ use promql::{Alert, AlertState as State, Alerting, Alerts, Group, Labels, Option
 use super::message::{host_of, message};
 use super::overlay::Overlay;
 use super::record::Stream;
-use super::{MAX_GROUP_TIME, MIN_INTERVAL_MS, Work};
+use super::{MAX_GROUP_TIME, Work};
 use crate::node::NodeNames;
 use crate::store::Note;
 use crate::store::embedded::Reader;
@@ -48,7 +48,7 @@ struct Outcome {
 impl Evaluated {
     pub(super) fn new(file: &str, group: Group, interval_ms: i64) -> Self {
         let known = group.rules.iter().map(|_| Known::default()).collect();
-        let interval_ms = group.interval_ms.unwrap_or(interval_ms).max(MIN_INTERVAL_MS);
+        let interval_ms = super::interval_ms(&group, interval_ms);
         let stream = Stream::new(file, &group.name);
         Self { group, interval_ms, due_ms: 0, stream, known, said: None }
     }
@@ -68,15 +68,16 @@ fn open<'r>(reader: &'r mut Option<Reader>, path: &std::path::Path) -> Result<&'
 }
 
 impl Work {
-    /// Calls with the store as it is now.
+    /// Calls with the store as it is now. Reading gives up when it has expired.
     pub(super) fn read<T>(
         path: &std::path::Path,
         reader: &mut Option<Reader>,
+        expired: &dyn Fn() -> bool,
         with: impl FnOnce(&dyn promql::Reader) -> T,
     ) -> Result<T, ReadError> {
         let opened = open(reader, path)?;
         let viewed = opened.view().map_err(|error| ReadError { message: text::chain(&error) });
-        let result = viewed.map(|view| with(&NodeNames(view)));
+        let result = viewed.map(|view| with(&NodeNames(view.until(expired))));
         if result.is_err() {
             *reader = None;
         }
@@ -90,19 +91,22 @@ impl Work {
         let group = &mut self.groups[place];
         let at_ms = group.due_ms;
         let late = (super::now_ms() - at_ms).div_euclid(group.interval_ms).max(0).unsigned_abs();
-        let mut recorded = std::collections::BTreeMap::new();
-        let read = Self::read(path, reader, |below| {
+        let most = MAX_GROUP_TIME.min(Duration::from_millis(group.interval_ms.unsigned_abs()));
+        let expired = || begun.elapsed() > most;
+        let read = Self::read(path, reader, &expired, |below| {
             let mut overlay = Overlay::new(below);
-            let outcomes = group.rules(&mut overlay, macros, at_ms, begun);
-            recorded.clone_from(overlay.recorded());
-            outcomes
+            let outcomes = group.rules(&mut overlay, macros, at_ms, &expired);
+            (outcomes, overlay.into_recorded())
         });
-        let outcomes = read.unwrap_or_else(|error| {
+        let (outcomes, recorded) = read.unwrap_or_else(|error| {
             let failed = || Outcome { error: Some(error.to_string()), took: Duration::ZERO };
-            group.group.rules.iter().map(|_| failed()).collect()
+            // Alerts stay what they are: so do their series.
+            let kept = group.known.iter().flat_map(|known| known.alerts.series(at_ms));
+            let kept = kept.map(|one| (one.labels, one.sample)).collect();
+            (group.group.rules.iter().map(|_| failed()).collect(), kept)
         });
         let written = group.stream.write(&*self.store, &self.host, at_ms, group.interval_ms, &recorded);
-        group.say(written.map(|_| ()).map_err(|error| text::chain(&error)));
+        group.say(written.map_err(|error| text::chain(&error)));
         let alerts: Vec<Vec<Alert>> =
             group.known.iter().map(|known| known.alerts.iter().cloned().collect()).collect();
         self.board.update(place, |status| {
@@ -124,7 +128,9 @@ impl Work {
 
     /// Tells the receivers which alerts began and ended. One that depends on another which fires waits.
     fn pass_on(&mut self, place: usize, at_ms: i64) {
-        let firing = self.firing();
+        let depends_on_any = |rule: &Rule| matches!(rule, Rule::Alert(rule) if !rule.depends_on.is_empty());
+        let any = self.groups[place].group.rules.iter().any(depends_on_any);
+        let firing = if any { self.firing() } else { Vec::new() };
         let group = &mut self.groups[place];
         let mut messages = Vec::new();
         for (rule, known) in group.group.rules.iter().zip(&mut group.known) {
@@ -205,11 +211,9 @@ impl Evaluated {
         overlay: &mut Overlay<'_>,
         macros: &promql::Macros,
         at_ms: i64,
-        begun: Instant,
+        expired: &dyn Fn() -> bool,
     ) -> Vec<Outcome> {
-        let most = MAX_GROUP_TIME.min(Duration::from_millis(self.interval_ms.unsigned_abs()));
-        let expired = || begun.elapsed() > most;
-        let options = Options { expired: Some(&expired), ..Options::default() };
+        let options = Options { expired: Some(expired), ..Options::default() };
         let nothing = Labels::default();
         let mut outcomes = Vec::new();
         for (rule, known) in self.group.rules.iter().zip(&mut self.known) {
@@ -223,27 +227,19 @@ impl Evaluated {
                 query_offset_ms: self.group.query_offset_ms,
                 limit: self.group.limit,
             };
-            let result = match rule {
-                Rule::Record(rule) => rule.evaluate(&context, at_ms),
+            // Alerts stay what they are when their query fails: so do their series.
+            let (elements, error) = match rule {
+                Rule::Record(rule) => match rule.evaluate(&context, at_ms) {
+                    Ok(elements) => (elements, None),
+                    Err(error) => (Vec::new(), Some(error)),
+                },
                 Rule::Alert(rule) => {
-                    let evaluated = known.alerts.evaluate(rule, &context, at_ms).map(|_| ());
-                    // Alerts stay what they are when their query fails: so do their series.
-                    if let Err(error) = &evaluated {
-                        outcomes.push(Outcome { error: Some(text::chain(error)), took: own.elapsed() });
-                        overlay.record(known.alerts.series(at_ms));
-                        continue;
-                    }
-                    Ok(known.alerts.series(at_ms))
+                    let error = known.alerts.evaluate(rule, &context, at_ms).err();
+                    (known.alerts.series(at_ms), error)
                 }
             };
-            let error = match result {
-                Ok(elements) => {
-                    overlay.record(elements);
-                    None
-                }
-                Err(error) => Some(text::chain(&error)),
-            };
-            outcomes.push(Outcome { error, took: own.elapsed() });
+            overlay.record(elements);
+            outcomes.push(Outcome { error: error.map(|error| text::chain(&error)), took: own.elapsed() });
         }
         outcomes
     }

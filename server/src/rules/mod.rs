@@ -34,8 +34,26 @@ pub const MAX_GROUP_TIME: Duration = Duration::from_secs(10);
 /// Shortest interval of a group.
 const MIN_INTERVAL_MS: i64 = 1_000;
 
+/// Most alerts that wait to be passed on ([`post_to`]).
+pub const MAX_WAITING_ALERTS: usize = 512;
+
 /// Takes the changes of alerts. It does not wait: where it has no room, the alert is lost, and counted by whoever made it.
 pub type Post = Box<dyn FnMut(&Alert) + Send>;
+
+/// Passes the changes of alerts to whoever receives from this channel, and says where it has no room.
+pub fn post_to(alerts: tokio::sync::mpsc::Sender<Alert>) -> Post {
+    Box::new(move |alert| {
+        if alerts.try_send(alert.clone()).is_err() {
+            let id = agent_common::text::clean(&alert.id);
+            tracing::warn!(id, "an alert of a rule is not passed on: too many at once");
+        }
+    })
+}
+
+/// The interval of a group: its own, else that of the settings.
+fn interval_ms(group: &Group, of_settings_ms: i64) -> i64 {
+    group.interval_ms.unwrap_or(of_settings_ms).max(MIN_INTERVAL_MS)
+}
 
 /// Rules that were understood.
 #[derive(Debug)]

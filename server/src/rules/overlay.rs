@@ -19,8 +19,8 @@ impl<'a> Overlay<'a> {
         self.recorded.extend(elements.into_iter().map(|element| (element.labels, element.sample)));
     }
 
-    pub(super) fn recorded(&self) -> &BTreeMap<Labels, Sample> {
-        &self.recorded
+    pub(super) fn into_recorded(self) -> BTreeMap<Labels, Sample> {
+        self.recorded
     }
 }
 

@@ -24,7 +24,7 @@ impl Stream {
         Self { name: format!("{:016x}", digest([file, group].into_iter())), next: None }
     }
 
-    /// Writes the samples; how many of them the store cannot hold: those that are no number, or not finite.
+    /// Writes the samples. What is no number, or not finite, the store does not hold.
     pub(super) fn write(
         &mut self,
         store: &dyn Store,
@@ -32,7 +32,7 @@ impl Stream {
         at_ms: i64,
         interval_ms: i64,
         recorded: &BTreeMap<Labels, Sample>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         let seq = match self.next {
             Some(next) => next,
             None => store.stored(host, &self.name)?.to_set().highest() + 1,
@@ -53,7 +53,7 @@ impl Stream {
         };
         store.write(&[Window::from_points(head, &points)])?;
         self.next = Some(seq + 1);
-        Ok((recorded.len() - points.len()) as u64)
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ impl Work {
     /// Goes on with the alerts of the program before. Those of which there is no rule any longer end now.
     pub(super) fn restore(&mut self, reader: &mut Option<embedded::Reader>) {
         let now = now_ms();
-        let read = Self::read(&self.path, reader, |store| before(store, now));
+        let read = Self::read(&self.path, reader, &|| false, |store| before(store, now));
         let mut all = match read.and_then(|read| read) {
             Ok(all) => all,
             Err(error) => {
