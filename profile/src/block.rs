@@ -26,8 +26,8 @@ pub use counters::{CUT_SAMPLES, CUT_WAITS, Counters};
 pub use decode::{take_entries, take_frames, take_groups, take_nodes};
 pub use encode::{put_entries, put_frames, put_groups, put_nodes};
 pub use show::Shown;
-pub use split::{MAX_MESSAGE, pack, unpack};
-pub use trie::{Interner, Node, NodeId, Translated, Trie};
+pub use split::{MAX_MESSAGE, pack, pack_whole, unpack};
+pub use trie::{FrameIds, Interner, Node, NodeId, Translated, Trie};
 
 /// Most columns of a block.
 pub const MAX_COLUMNS: u32 = 64;

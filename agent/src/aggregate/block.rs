@@ -20,7 +20,7 @@ pub const BLOCK: Duration = Duration::from_mins(1);
 
 /// Most stacks of a block, those included on which others stand: 5 MiB of memory until it is sent. A minute of a build on two CPUs
 /// has some 20,000.
-const MAX_NODES: usize = 131_072;
+pub const MAX_BLOCK_NODES: usize = 131_072;
 
 /// Stacks of the windows of one column, without names.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub fn new_block(end: UnixNs, rate_hz: u32) -> Builder {
     let length = BLOCK.as_nanos() as u64;
     let from = UnixNs(end.0.saturating_sub(1) / length * length);
     let column = DurNs(COLUMN.as_nanos() as u64);
-    Builder::new(from, column, (length / column.0) as u32, rate_hz, MAX_NODES)
+    Builder::new(from, column, (length / column.0) as u32, rate_hz, MAX_BLOCK_NODES)
 }
 
 /// The stacks of windows by columns of a block that begins at `from`. A window belongs to the column in which it ends.

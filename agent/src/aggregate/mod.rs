@@ -12,7 +12,7 @@ mod report;
 mod stacks;
 mod syscalls;
 
-pub use block::{BLOCK, COLUMN, Picked, add, new_block, pick, samples_of, shown};
+pub use block::{BLOCK, COLUMN, MAX_BLOCK_NODES, Picked, add, new_block, pick, samples_of, shown};
 pub use coverage::{coverage, pythons, unwound};
 pub use place::{place_of, places};
 pub use points::{PointsOptions, points};

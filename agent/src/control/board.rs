@@ -1,7 +1,7 @@
 //! Alerts that are open, and everyone who follows them.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agent_common::wire::finding::{Alert, AlertState};
 use tokio::sync::broadcast;
@@ -26,10 +26,22 @@ impl Default for AlertBoard {
 }
 
 impl AlertBoard {
-    /// Records a change and sends it to the followers. False: there is no room for one more alert of a rule.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Alert>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a change and sends it to the followers. False: there is no room for one more alert of a rule, or it names one of
+    /// ours, which whoever evaluates rules has no say in.
     pub fn post(&self, alert: &Alert) -> bool {
         // The lock is held over the send, so that `follow` sees each change once: as open or as a message.
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.lock();
+        if open.get(&alert.id).is_some_and(|known| known.of_rule.is_some() != alert.of_rule.is_some()) {
+            tracing::warn!(
+                id = agent_common::text::clean(&alert.id),
+                "an alert of a rule has the id of another: it is not shown"
+            );
+            return false;
+        }
         if alert.state == AlertState::Resolved {
             open.remove(&alert.id);
         } else {
@@ -45,6 +57,31 @@ impl AlertBoard {
         true
     }
 
+    /// How many are open.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether this one is open.
+    #[must_use]
+    pub fn is_open(&self, id: &str) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Processes that open alerts are about, and those that cause them. Alerts of rules name none: they come from the process
+    /// without privileges, which does not choose whose files are read.
+    #[must_use]
+    pub fn processes(&self) -> HashSet<u32> {
+        let open = self.lock();
+        let own = open.values().filter(|alert| alert.of_rule.is_none()).map(|alert| &alert.finding);
+        own.flat_map(|finding| {
+            let culprit = finding.culprit.as_ref().and_then(|culprit| culprit.pid);
+            finding.subject.pid.into_iter().chain(culprit)
+        })
+        .collect()
+    }
+
     /// What is open, oldest first.
     #[must_use]
     pub fn open(&self) -> Vec<Alert> {
@@ -54,7 +91,7 @@ impl AlertBoard {
     /// What is open, and every change after it.
     #[must_use]
     pub fn follow(&self) -> (Vec<Alert>, broadcast::Receiver<Alert>) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.lock();
         let mut alerts: Vec<Alert> = open.values().cloned().collect();
         alerts.sort_by_key(|alert| alert.opened_unix_ns);
         (alerts, self.changes.subscribe())
@@ -86,6 +123,20 @@ mod tests {
         assert!((0..MAX_OF_RULES).all(|nth| board.post(&of_rule(nth))));
         assert!(!board.post(&of_rule(MAX_OF_RULES)) && board.post(&of_rule(0)), "a known one may change");
         assert!(board.post(&alert("ours", AlertState::Open)));
-        assert_eq!(board.open().len(), MAX_OF_RULES + 1);
+        assert_eq!(board.count(), MAX_OF_RULES + 1);
+    }
+
+    #[test]
+    fn an_alert_of_a_rule_does_not_end_or_replace_one_of_ours() {
+        let board = AlertBoard::default();
+        let ours = alert("ours", AlertState::Open);
+        board.post(&ours);
+        for state in [AlertState::Open, AlertState::Resolved] {
+            assert!(!board.post(&Alert { of_rule: Some(Box::default()), ..alert("ours", state) }));
+        }
+        assert_eq!(board.open(), std::slice::from_ref(&ours));
+        let pids: HashSet<u32> = ours.finding.subject.pid.into_iter().collect();
+        board.post(&Alert { of_rule: Some(Box::default()), ..alert("rule", AlertState::Open) });
+        assert!(board.processes().is_superset(&pids) && board.is_open("ours") && !board.is_open("other"));
     }
 }

@@ -342,7 +342,7 @@ fn status(daemon: &Daemon) -> Status {
         history: daemon.history.stats(),
         coverage: newest.as_ref().map(|window| window.coverage.clone()).unwrap_or_default(),
         self_cost: newest.map(|window| window.self_cost.clone()).unwrap_or_default(),
-        open_alerts: daemon.board.open().len() as u64,
+        open_alerts: daemon.board.count() as u64,
         api: daemon.api.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         recordings: daemon.recordings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     }

@@ -177,15 +177,15 @@ impl Pipeline {
         let opening =
             alerts.iter().filter(|alert| alert.state == AlertState::Open).map(|alert| alert.id.clone());
         let opening: Vec<String> = opening.collect();
-        let evidence = (!opening.is_empty()).then(|| self.profiles.evidence(opening, now));
         let mut changed = self.naming.name(alerts, recent).await;
+        // After it: both ask the same symbolizer, and the alert waits for its names less long.
+        let evidence = (!opening.is_empty()).then(|| self.profiles.evidence(opening, now));
         if let Some(mut report) = report {
             take_stacks(&mut report, &changed);
             self.relay.report(&report);
         }
-        let open = self.board.open();
         let late = self.naming.take_late().await.into_iter();
-        changed.extend(late.filter(|late| open.iter().any(|open| open.id == late.id)));
+        changed.extend(late.filter(|late| self.board.is_open(&late.id)));
         if let Some(evidence) = evidence
             && tokio::time::timeout(EVIDENCE_TIMEOUT, evidence).await.is_err()
         {

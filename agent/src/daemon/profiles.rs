@@ -15,11 +15,11 @@ use anyhow::Context as _;
 use diagnosis::window::Window;
 use flamegraphs::Symbolizer;
 use profile::Sample;
-use profile::block::{Block, Builder, MAX_MESSAGE, pack, unpack};
+use profile::block::{Block, Builder, MAX_MESSAGE, pack, pack_whole, unpack};
 use tokio::sync::oneshot;
 
 use super::relay::RelayHandle;
-use crate::aggregate::{self, BLOCK};
+use crate::aggregate::{self, BLOCK, MAX_BLOCK_NODES};
 
 /// What is shown of before an alert.
 const EVIDENCE: Duration = Duration::from_mins(5);
@@ -209,7 +209,7 @@ where
         let length = BLOCK.as_nanos() as u64;
         let columns = (EVIDENCE.as_nanos() as u64).div_ceil(length);
         let from = UnixNs(at.0.saturating_sub(columns * length));
-        let mut sum = Builder::new(from, DurNs(length), columns as u32, self.rate_hz, usize::MAX);
+        let mut sum = Builder::new(from, DurNs(length), columns as u32, self.rate_hz, MAX_BLOCK_NODES);
         let mut take = |block: &Block| {
             sum.add_block(block, |_, entry| {
                 let start = block.from.0 + u64::from(entry.column) * block.column.0;
@@ -231,9 +231,9 @@ where
             loop {
                 let block =
                     Block { alerts: alerts.to_vec(), counters: all.counters.clone(), ..all.top(most) };
-                let mut messages = pack(&block, MAX_MESSAGE);
-                if messages.len() == 1 && (messages[0].len() <= EVIDENCE_BYTES || most == 1) {
-                    (self.send)(to_send(&block, messages.remove(0)));
+                let limit = if most == 1 { MAX_MESSAGE } else { EVIDENCE_BYTES };
+                if let Some(message) = pack_whole(&block, limit) {
+                    (self.send)(to_send(&block, message));
                     break;
                 }
                 if most == 1 {

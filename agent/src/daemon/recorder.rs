@@ -4,7 +4,6 @@
 //! stacks get their names at once. Of user stacks it is those of processes that an alert names: to name all would read the files of each process that ever
 //! ran, and use up their users' budgets.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -122,9 +121,8 @@ impl Work {
             let lost = windows.missed() - std::mem::replace(&mut missed, windows.missed());
             self.take(&window, lost);
         }
-        if let Some(ring) = &mut self.ring {
-            let finished = ring.finish();
-            self.note(0, finished);
+        if let Some(Err(error)) = self.ring.as_mut().map(Ring::finish) {
+            tracing::warn!(%error, "the last recording has no end");
         }
     }
 
@@ -155,15 +153,7 @@ impl Work {
     }
 
     fn write(&mut self, window: &Window, limits: Limits) -> Result<(), Error> {
-        let found: HashSet<u32> = self
-            .board
-            .open()
-            .iter()
-            .flat_map(|alert| {
-                let culprit = alert.finding.culprit.as_ref().and_then(|culprit| culprit.pid);
-                alert.finding.subject.pid.into_iter().chain(culprit)
-            })
-            .collect();
+        let found = self.board.processes();
         let samples = self.ring(limits)?.unnamed(window, |tgid| found.contains(&tgid))?;
         let names = if samples.is_empty() {
             Names::default()

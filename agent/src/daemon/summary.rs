@@ -24,7 +24,7 @@ pub(super) async fn run(daemon: Arc<Daemon>, relay: RelayHandle) {
             }
             said = Some(api);
         }
-        progress.show(&line(&daemon.answers.host, &window, daemon.board.open().len(), &relay.figures()));
+        progress.show(&line(&daemon.answers.host, &window, daemon.board.count(), &relay.figures()));
     }
 }
 

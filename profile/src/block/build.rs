@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use agent_common::units::{DurNs, UnixNs};
 
 use super::counters::{CUT_SAMPLES, CUT_WAITS, Counters, count, put_names};
-use super::trie::{Interner, Translated};
+use super::trie::{FrameIds, Interner, Translated};
 use super::{Block, Entry, Group, Looked, NodeId};
 use crate::timeline::{Thread, Timeline};
 
@@ -75,13 +75,12 @@ impl Builder {
     ) {
         put_names(&mut self.counters, looked, &timeline.names);
         let groups: Vec<u32> = timeline.threads.iter().map(|thread| self.group(group(thread))).collect();
-        let frames: Vec<u32> = timeline.frames.iter().map(|frame| self.interner.frame(frame)).collect();
+        let mut frames = FrameIds::new(&timeline.frames);
         let mut nodes: Vec<Option<(NodeId, bool)>> = vec![None; timeline.stacks.len()];
         for point in &timeline.points {
             let (stack, thread) = (point.stack as usize, point.thread as usize);
             let (node, whole) = *nodes[stack].get_or_insert_with(|| {
-                let path = timeline.stacks[stack].iter().map(|id| frames[*id as usize]);
-                self.interner.stack(path, self.max_nodes)
+                self.interner.stack(timeline.stacks[stack].iter().copied(), &mut frames, self.max_nodes)
             });
             let (samples, ns) = match looked {
                 Looked::Cpu => (point.weight, point.weight.saturating_mul(self.tick_ns())),

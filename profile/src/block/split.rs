@@ -15,11 +15,7 @@ const LEVEL: i32 = 3;
 /// that is larger still is left out.
 #[must_use]
 pub fn pack(block: &Block, most: usize) -> Vec<Vec<u8>> {
-    let bytes = block.encode();
-    if bytes.len() <= MAX_UNPACKED
-        && let Ok(packed) = zstd::bulk::compress(&bytes, LEVEL)
-        && packed.len() <= most
-    {
+    if let Some(packed) = pack_whole(block, most) {
         return vec![packed];
     }
     let entries = block.cpu.len() + block.waits.len();
@@ -37,6 +33,14 @@ pub fn pack(block: &Block, most: usize) -> Vec<Vec<u8>> {
     let mut all = pack(&first, most);
     all.extend(pack(&second, most));
     all
+}
+
+/// The one message of a block; `None`: it would be larger than `most` bytes.
+#[must_use]
+pub fn pack_whole(block: &Block, most: usize) -> Option<Vec<u8>> {
+    let bytes = block.encode();
+    let packed = zstd::bulk::compress(&bytes, LEVEL).ok()?;
+    (bytes.len() <= MAX_UNPACKED && packed.len() <= most).then_some(packed)
 }
 
 /// The block of a message. The message may be hostile.

@@ -169,6 +169,7 @@ fn where_there_are_too_many_stacks_new_ones_are_cut_and_counted() {
     small.add(Looked::Wait, 0, &timeline, group);
     assert_eq!(small.nodes(), 200);
     let small = small.finish();
+    assert!(small.trie.frames.len() <= 200, "{} names, of stacks that are cut too", small.trie.frames.len());
     let weight: u64 = timeline.points.iter().map(|point| point.weight).sum();
     assert_eq!(small.total(Looked::Cpu).0, weight, "nothing of the weight is lost");
     assert_eq!(small.total(Looked::Wait), (1000, weight));

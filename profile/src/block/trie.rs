@@ -67,18 +67,21 @@ impl Interner {
         self.trie
     }
 
-    /// The number of a frame, whatever its line.
-    pub fn frame(&mut self, frame: &Frame) -> u32 {
+    /// The number of a frame, whatever its line; `None` if it is new and there are `most` stacks already.
+    fn frame(&mut self, frame: &Frame, most: usize) -> Option<u32> {
         if frame.source.is_some() {
-            return self.frame(&Frame { source: None, ..frame.clone() });
+            return self.frame(&Frame { source: None, ..frame.clone() }, most);
         }
         if let Some(&id) = self.frames.get(frame) {
-            return id;
+            return Some(id);
+        }
+        if self.trie.nodes.len() >= most {
+            return None;
         }
         let id = self.trie.frames.len() as u32;
         self.trie.frames.push(frame.clone());
         self.frames.insert(frame.clone(), id);
-        id
+        Some(id)
     }
 
     /// The stack with one more frame on top; `None` if it is new and there are `most` already.
@@ -97,10 +100,16 @@ impl Interner {
     }
 
     /// The longest part of a stack, root first, that there is room for, and whether that is all of it.
-    pub fn stack(&mut self, frames: impl IntoIterator<Item = u32>, most: usize) -> (NodeId, bool) {
+    pub fn stack(
+        &mut self,
+        path: impl IntoIterator<Item = u32>,
+        frames: &mut FrameIds<'_>,
+        most: usize,
+    ) -> (NodeId, bool) {
         let mut node = 0;
-        for (depth, frame) in frames.into_iter().enumerate() {
-            match self.child(node, frame, most).filter(|_| depth < super::MAX_DEPTH) {
+        for (depth, frame) in path.into_iter().enumerate() {
+            let frame = frames.get(frame, self, most).filter(|_| depth < super::MAX_DEPTH);
+            match frame.and_then(|frame| self.child(node, frame, most)) {
                 Some(child) => node = child,
                 None => return (node, false),
             }
@@ -109,12 +118,37 @@ impl Interner {
     }
 }
 
+/// Frames of another list as those of a trie: each is asked for once, when a stack needs it.
+#[derive(Debug)]
+pub struct FrameIds<'f> {
+    from: &'f [Frame],
+    ids: Vec<Option<u32>>,
+}
+
+impl<'f> FrameIds<'f> {
+    /// None is asked for yet.
+    #[must_use]
+    pub fn new(from: &'f [Frame]) -> Self {
+        Self { from, ids: vec![None; from.len()] }
+    }
+
+    /// The frame in `to`. `None`: it is new, and there are `most` stacks already: none that is new has room either, and names
+    /// must not pile up for stacks that are cut.
+    fn get(&mut self, id: u32, to: &mut Interner, most: usize) -> Option<u32> {
+        let known = &mut self.ids[id as usize];
+        if known.is_none() {
+            *known = to.frame(&self.from[id as usize], most);
+        }
+        *known
+    }
+}
+
 /// Nodes of one trie as those of another: each is asked for once.
 #[derive(Debug)]
 pub struct Translated<'t> {
     from: &'t Trie,
     nodes: Vec<Option<(NodeId, bool)>>,
-    frames: Vec<Option<u32>>,
+    frames: FrameIds<'t>,
 }
 
 impl<'t> Translated<'t> {
@@ -123,7 +157,7 @@ impl<'t> Translated<'t> {
     pub fn new(from: &'t Trie) -> Self {
         let mut nodes = vec![None; from.nodes.len() + 1];
         nodes[0] = Some((0, true));
-        Self { from, nodes, frames: vec![None; from.frames.len()] }
+        Self { from, nodes, frames: FrameIds::new(&from.frames) }
     }
 
     /// The node in `to`, and whether it is the whole stack.
@@ -141,18 +175,14 @@ impl<'t> Translated<'t> {
         while let Some((id, frame)) = open.pop() {
             known = match known {
                 (below, true) => {
-                    let frame = self.frame(frame, to);
-                    to.child(below, frame, most).map_or((below, false), |child| (child, true))
+                    let frame = self.frames.get(frame, to, most);
+                    let child = frame.and_then(|frame| to.child(below, frame, most));
+                    child.map_or((below, false), |child| (child, true))
                 }
                 cut => cut,
             };
             self.nodes[id as usize] = Some(known);
         }
         known
-    }
-
-    fn frame(&mut self, id: u32, to: &mut Interner) -> u32 {
-        let from = self.from;
-        *self.frames[id as usize].get_or_insert_with(|| to.frame(&from.frames[id as usize]))
     }
 }
