@@ -1,5 +1,6 @@
 //! Names to ids: series (measurement and tags) and fields.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -314,8 +315,21 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
+/// The value of a tag of a canonical text.
+pub(super) fn tag<'a>(canonical: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    if canonical.contains('\\') {
+        return tags(canonical).into_iter().rfind(|(key, _)| key == name).map(|(_, value)| value.into());
+    }
+    let mut tags = canonical.rsplit(',').filter_map(|tag| tag.split_once('='));
+    tags.find(|(key, _)| *key == name).map(|(_, value)| value.into())
+}
+
 /// The tags of a canonical text.
 pub(super) fn tags(canonical: &str) -> Vec<(String, String)> {
+    if !canonical.contains('\\') {
+        let tags = canonical.split(',').filter_map(|tag| tag.split_once('='));
+        return tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    }
     let mut tags = Vec::new();
     let (mut key, mut text) = (None, String::new());
     let mut chars = canonical.chars();
@@ -354,6 +368,8 @@ mod tests {
             tags(&odd),
             [("a=,", "\\x2d"), ("b,", "x= y"), ("c", "a\\\\b")].map(|(k, v)| (k.to_owned(), v.to_owned()))
         );
+        assert_eq!((tag(&odd, "b,").as_deref(), tag(&odd, "b")), (Some("x= y"), None));
+        assert_eq!((tag("a=1,bc=2", "bc").as_deref(), tag("a=1,bc=2", "c")), (Some("2"), None));
         assert_eq!(tags(""), []);
     }
 }

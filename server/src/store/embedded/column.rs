@@ -77,7 +77,7 @@ impl Column {
 
     /// Reads what [`Column::encode`] wrote.
     pub(super) fn decode(kind: Kind, count: usize, bytes: &mut Bytes<'_>) -> Result<Self, Damaged> {
-        let mut column = Self::new(kind);
+        let mut column = Self { values: Vec::with_capacity(count), ..Self::new(kind) };
         match kind {
             Kind::Int | Kind::Bool => {
                 let mode = bytes.byte()?;

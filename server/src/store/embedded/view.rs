@@ -177,8 +177,10 @@ impl promql::Reader for View<'_> {
                     }
                 }
             } else if metrics.next().is_some() {
-                let value = catalogue::tags(tags).into_iter().rfind(|(name, _)| name == label);
-                all.extend(value.map(|(_, value)| value).filter(|value| !value.is_empty()));
+                let value = catalogue::tag(tags, label).unwrap_or_default();
+                if !value.is_empty() && !all.contains(&*value) {
+                    all.insert(value.into_owned());
+                }
             }
         })?;
         Ok(all.into_iter().collect())

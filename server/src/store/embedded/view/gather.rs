@@ -137,9 +137,11 @@ impl Column {
 
     /// Its samples, ascending in time, each time once.
     pub(super) fn samples(&self, slots: &Slots) -> Result<Vec<Raw>, Damaged> {
-        let mut all = Vec::new();
+        let slot = |piece: &Piece| &slots.found[piece.slot as usize];
+        let most: usize = self.pieces.iter().map(|piece| slot(piece).times.0.len()).sum();
+        let mut all = Vec::with_capacity(most + self.head.len());
         for piece in &self.pieces {
-            let slot = &slots.found[piece.slot as usize];
+            let slot = slot(piece);
             let runs = piece.runs.map(|end| &self.bytes[piece.begin as usize..end as usize]);
             let values = &self.bytes[piece.runs.unwrap_or(piece.begin) as usize..piece.end as usize];
             let key = (self.field, self.series);

@@ -194,15 +194,8 @@ impl Plan {
 
 /// Whether these tags fulfil all conditions but those on the name.
 fn fulfils(tags: &str, matchers: &[Matcher]) -> bool {
-    let mut conditions = matchers.iter().filter(|matcher| matcher.label != NAME).peekable();
-    if conditions.peek().is_none() {
-        return true;
-    }
-    let tags = catalogue::tags(tags);
-    conditions.all(|matcher| {
-        let value = tags.iter().rfind(|(name, _)| *name == matcher.label).map_or("", |(_, value)| value);
-        matcher.matches(value)
-    })
+    let mut conditions = matchers.iter().filter(|matcher| matcher.label != NAME);
+    conditions.all(|matcher| matcher.matches(&catalogue::tag(tags, &matcher.label).unwrap_or_default()))
 }
 
 /// Ids of the fields of a measurement that the registry knows, in order: what a series has of which nothing else is known.
