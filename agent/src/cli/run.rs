@@ -21,8 +21,8 @@ The password of --mqtt comes from mqtt.password_file or S7MPA_MQTT_PASSWORD.
 SIGTERM and Ctrl-C end it in order; what the broker has not taken waits on disk. SIGHUP has it read its
 configuration anew and say what changed.")]
 pub(super) struct RunArgs {
-    /// Broker to send to, in place of the embedded one: mqtt://[user@]host[:port], mqtts:// for TLS
-    #[arg(long, value_name = "URL")]
+    /// Broker to send to, in place of the embedded one: mqtt://[user@]host[:port], mqtts:// for TLS. The store is there, and its API
+    #[arg(long, value_name = "URL", conflicts_with = "http")]
     mqtt: Option<String>,
 
     /// Samples a second and CPU [default: 97]

@@ -203,9 +203,23 @@ where
         crate::heap::give_back();
     }
 
-    /// Hands on the stacks of the time before `at`.
+    /// Hands on the stacks of the time before `at`: at once as they are, since the host may be dead before those of the last
+    /// seconds have their names, and again when they have them, in place of the first.
     fn evidence(&mut self, alerts: &[String], at: UnixNs) {
+        if let Some(mut builder) = self.builder.clone()
+            && !self.unnamed.is_empty()
+        {
+            let picked = aggregate::pick(&self.unnamed, builder.from());
+            aggregate::add(&mut builder, &picked, &profile::Names::default(), &self.unnamed);
+            self.send_evidence(alerts, at, Some(builder));
+        }
         self.name();
+        self.send_evidence(alerts, at, self.builder.clone());
+        crate::heap::give_back();
+    }
+
+    /// Hands on the blocks of before `at`, and this one of the minute that runs.
+    fn send_evidence(&mut self, alerts: &[String], at: UnixNs, running: Option<Builder>) {
         let length = BLOCK.as_nanos() as u64;
         let columns = (EVIDENCE.as_nanos() as u64).div_ceil(length);
         let from = UnixNs(at.0.saturating_sub(columns * length));
@@ -222,8 +236,8 @@ where
         for block in self.recent.iter().flat_map(|(_, messages)| messages).flat_map(|one| unpack(one)) {
             take(&block);
         }
-        if let Some(builder) = &self.builder {
-            take(&builder.clone().finish());
+        if let Some(builder) = running {
+            take(&builder.finish());
         }
         let all = sum.finish();
         for alerts in alerts.chunks(EVIDENCE_ALERTS) {
@@ -243,7 +257,6 @@ where
                 most /= 2;
             }
         }
-        crate::heap::give_back();
     }
 }
 
@@ -311,10 +324,13 @@ mod tests {
         assert_eq!((evidence.alerts.as_slice(), evidence.to()), (&["a".to_owned(), "b".to_owned()][..], at));
         assert_eq!(evidence.from, UnixNs(at.0 - 300 * SECOND));
         assert_eq!(evidence.total(Looked::Cpu).0, 3 * 300);
+        assert_eq!(sent.borrow().len(), 2, "once as it was, once with all names");
+        let named = unpack(&sent.borrow()[1].body).unwrap();
+        assert_eq!(named.total(Looked::Cpu).0, 3 * 300);
         // What goes on is not touched.
         (630..660).for_each(|n| maker.window(window(n)));
         maker.end_block();
-        assert_eq!(samples(&sent.borrow())[1..], [(600, 180, 240)]);
+        assert_eq!(samples(&sent.borrow())[2..], [(600, 180, 240)]);
     }
 
     #[test]

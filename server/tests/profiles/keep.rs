@@ -74,7 +74,15 @@ fn retention_drops_epochs_and_leaves_what_alerts_have_pinned() {
     // One alert with its evidence, another one of which only the alert came.
     let mut evidence = minute(at - MINUTE, 7);
     evidence.alerts = vec!["cpu-user/process/42/1".to_owned()];
-    store.write(&[message("web-1", 121, evidence.clone())]).expect("written");
+    // First as it was before it had all names.
+    let early = Block { alerts: evidence.alerts.clone(), ..minute(at - MINUTE, 8) };
+    for (seq, block) in [(121, early), (132, evidence.clone())] {
+        store.write(&[message("web-1", seq, block)]).expect("written");
+    }
+    assert!(
+        store.health().expect("health").counts.contains(&("evidence", 1)),
+        "the second instead of the first"
+    );
     let mut alert = testing::alert("disk/1", AlertState::Open);
     (alert.host, alert.opened_unix_ns) = ("web-1".to_owned(), start + 90 * MINUTE);
     store.pin(&alert).expect("pinned");

@@ -226,8 +226,21 @@ impl Row<'_> {
     }
 }
 
+/// Writes evidence in place of what there was of the same alerts: the collector sends it first as it is, then with all names.
 fn write_evidence(tx: &Transaction<'_>, host: &str, block: &Block, keep: Duration) -> rusqlite::Result<()> {
     let at = block.to().0;
+    for alert in &block.alerts {
+        let mut replaced =
+            tx.prepare_cached("DELETE FROM evidence_of WHERE host = ? AND alert = ? RETURNING evidence")?;
+        let replaced: Vec<i64> =
+            replaced.query_map((host, alert), |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for id in replaced {
+            tx.prepare_cached(
+                "DELETE FROM evidence WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM evidence_of WHERE evidence = ?1)",
+            )?
+            .execute([id])?;
+        }
+    }
     let packed = body::pack(&block.encode())?;
     let id: i64 = tx
         .prepare_cached("INSERT INTO evidence(host, until_ns, body) VALUES (?, ?, ?) RETURNING id")?
