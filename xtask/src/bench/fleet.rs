@@ -29,7 +29,7 @@ pub(crate) struct Args {
 /// Most time from the end of a window until the collector knows that it is stored: 99 of 100 windows.
 const LAG_P99_MS: f64 = 2000.0;
 /// Longest time until VictoriaMetrics shows what it has taken: twice what it says of itself (`-search.latencyOffset`).
-const SHOWN: Duration = Duration::from_secs(60);
+const SHOWN: Duration = Duration::from_mins(1);
 /// How long to wait for a server to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
