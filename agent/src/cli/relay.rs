@@ -30,6 +30,7 @@ pub(super) fn run() -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let worked = runtime.block_on(async {
         tokio::spawn(tell_of_refusals());
+        tokio::spawn(crate::heap::keep_giving_back());
         let mut term = signal(SignalKind::terminate())?;
         let stop = async {
             term.recv().await;

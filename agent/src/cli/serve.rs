@@ -74,6 +74,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
+        tokio::spawn(crate::heap::keep_giving_back());
         let mut interrupt = Interrupt::new()?;
         let mut hangup = signal(SignalKind::hangup())?;
         // A terminal that goes away is the end; from a service manager the signal means: read the configuration anew.

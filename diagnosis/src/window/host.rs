@@ -151,6 +151,8 @@ pub struct Interface {
     pub tx_dropped: u64,
     /// Collisions.
     pub collisions: u64,
+    /// Bytes a second that the link carries at most; `None`: its driver does not say.
+    pub speed_bytes: Option<u64>,
 }
 
 /// Protocols and sockets: amounts of the window, then levels at its end.

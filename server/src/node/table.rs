@@ -58,7 +58,7 @@ const FILESYSTEM: &[Pair] = &[("device", "device"), ("fstype", "fstype"), ("moun
 
 /// Sorted by name.
 #[rustfmt::skip]
-pub(super) const TABLE: [Row; 121] = [
+pub(super) const TABLE: [Row; 122] = [
     row("node_boot_time_seconds", "s7mpa_host_uptime_ns", NowBeforeSeconds, &[], None, None),
     row("node_context_switches_total", "s7mpa_host_context_switches_total", Same, &[], None, None),
     row("node_cpu_guest_seconds_total", "s7mpa_cpu_guest_ns_total", Seconds, &[("cpu", "cpu")], Some(("mode", "user")), Some(("cpu", "all", NotEqual))),
@@ -143,6 +143,7 @@ pub(super) const TABLE: [Row; 121] = [
     row("node_network_receive_drop_total", "s7mpa_net_rx_dropped_total", Same, &[("device", "interface")], None, None),
     row("node_network_receive_errs_total", "s7mpa_net_rx_errors_total", Same, &[("device", "interface")], None, None),
     row("node_network_receive_packets_total", "s7mpa_net_rx_packets_total", Same, &[("device", "interface")], None, None),
+    row("node_network_speed_bytes", "s7mpa_net_speed_bytes", Same, &[("device", "interface")], None, None),
     row("node_network_transmit_bytes_total", "s7mpa_net_tx_bytes_total", Same, &[("device", "interface")], None, None),
     row("node_network_transmit_colls_total", "s7mpa_net_collisions_total", Same, &[("device", "interface")], None, None),
     row("node_network_transmit_drop_total", "s7mpa_net_tx_dropped_total", Same, &[("device", "interface")], None, None),

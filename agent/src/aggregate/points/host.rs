@@ -44,7 +44,8 @@ pub(super) fn points(window: &Window, options: &PointsOptions) -> Vec<Point> {
             .field("tx_packets", interface.tx_packets)
             .field("tx_errors", interface.tx_errors)
             .field("tx_dropped", interface.tx_dropped)
-            .field("collisions", interface.collisions);
+            .field("collisions", interface.collisions)
+            .maybe("speed_bytes", interface.speed_bytes);
         points.push(point);
     }
     points.extend(window.host.network.as_ref().map(|net| network(net, at("s7mpa_netstat"))));

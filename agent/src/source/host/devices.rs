@@ -14,6 +14,9 @@ use crate::source::delta::delta;
 /// Bytes of a sector in `/proc/diskstats`, whatever the device's own sector size is.
 const SECTOR: u64 = 512;
 
+/// So many readings apart interfaces are asked for their speed: some drivers ask the hardware.
+const SPEED_EVERY: u32 = 10;
+
 fn disk_between(now: &DiskStat, last: &DiskStat) -> Disk {
     let ms = |now, last| DurNs(delta(now, last) * 1_000_000);
     let both = |now: Option<u64>, last: Option<u64>| Some((now?, last?));
@@ -86,22 +89,48 @@ fn interface_between(now: &DeviceStatus, last: &DeviceStatus) -> Interface {
         tx_errors: delta(now.sent_errs, last.sent_errs),
         tx_dropped: delta(now.sent_drop, last.sent_drop) + delta(now.sent_fifo, last.sent_fifo),
         collisions: delta(now.sent_colls, last.sent_colls),
+        speed_bytes: None,
     }
+}
+
+/// Bytes a second that a link carries, of its `speed`: Mbit/s, or -1 where that is not known.
+fn speed_bytes(mbits: &str) -> Option<u64> {
+    mbits
+        .trim()
+        .parse::<u32>()
+        .ok()
+        .filter(|mbits| *mbits != u32::MAX)
+        .map(|mbits| u64::from(mbits) * 125_000)
 }
 
 /// Reads `/proc/net/dev` and keeps the last reading.
 #[derive(Debug, Default)]
 pub(super) struct InterfaceReader {
     last: HashMap<String, DeviceStatus>,
+    readings: u32,
+    speeds: HashMap<String, Option<u64>>,
 }
 
 impl InterfaceReader {
     pub(super) fn read(&mut self) -> ProcResult<Vec<Interface>> {
         let now = procfs::net::dev_status()?;
-        let of =
-            |status: &DeviceStatus| interface_between(status, self.last.get(&status.name).unwrap_or(status));
-        let mut interfaces: Vec<_> = now.values().map(of).collect();
+        if self.readings.is_multiple_of(SPEED_EVERY) {
+            self.speeds.clear();
+        }
+        self.readings = self.readings.wrapping_add(1);
+        let mut interfaces: Vec<_> = now
+            .values()
+            .map(|status| {
+                let name = &status.name;
+                let read = || std::fs::read_to_string(Path::new("/sys/class/net").join(name).join("speed"));
+                let speed = self.speeds.entry(name.clone());
+                let speed_bytes = *speed.or_insert_with(|| speed_bytes(&read().ok()?));
+                let last = self.last.get(name).unwrap_or(status);
+                Interface { speed_bytes, ..interface_between(status, last) }
+            })
+            .collect();
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        self.speeds.retain(|name, _| now.contains_key(name));
         self.last = now;
         Ok(interfaces)
     }
@@ -151,6 +180,12 @@ mod tests {
         assert!(!shown(&used, |_| false));
         assert!(shown(&used, |_| true));
         assert!(!shown(&unused, |_| true));
+    }
+
+    #[test]
+    fn a_speed_is_in_bytes_a_second() {
+        let speeds = ["1000\n", "-1\n", "4294967295\n", ""].map(speed_bytes);
+        assert_eq!(speeds, [Some(125_000_000), None, None, None]);
     }
 
     #[test]

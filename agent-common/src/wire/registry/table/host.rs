@@ -151,6 +151,11 @@ pub(super) static MEASUREMENTS: &[Measurement] = &[
             counter("tx_errors", Unit::Count, "Send errors."),
             counter("tx_dropped", Unit::Count, "Packets dropped on sending."),
             counter("collisions", Unit::Count, "Collisions."),
+            gauge(
+                "speed_bytes",
+                Unit::Bytes,
+                "Bytes a second that the link carries at most (absent where the driver does not say it).",
+            ),
         ],
     },
     Measurement {
