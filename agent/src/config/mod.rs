@@ -175,6 +175,8 @@ pub struct ServerSettings {
     pub profile_retention: Duration,
     /// Size of their store.
     pub profile_max_bytes: u64,
+    /// What the embedded store takes of programs that push.
+    pub push: Push,
     /// InfluxDB: URL.
     pub influx_url: Option<String>,
     /// InfluxDB 2: organisation.
