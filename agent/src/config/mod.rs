@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agent_common::settings::Subnet;
+use agent_common::settings::server::Push;
 pub use exposed::exposed_by;
 use keys::env_name;
 pub use keys::{KEYS, Key, Kind, PLUGIN_USER, SERVER_USER};
