@@ -135,8 +135,10 @@ impl<'a> Fields<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) =
-            self.0.split_at_checked(length).ok_or(DecodeError::Malformed("it ends in the middle of a field"))?;
+        let (taken, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(DecodeError::Malformed("it ends in the middle of a field"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -173,10 +175,14 @@ mod tests {
 
     fn request() -> WriteRequest {
         let one = |name: &str, values: &[f64]| {
-            let samples = values.iter().zip(-1..).map(|(value, at)| Sample { value: *value, timestamp: at * 1000 });
+            let samples =
+                values.iter().zip(-1..).map(|(value, at)| Sample { value: *value, timestamp: at * 1000 });
             TimeSeries::new(vec![Label::new("__name__", name), Label::new("ü", "a\0b")], samples.collect())
         };
-        WriteRequest { timeseries: vec![one("a", &[1.5, STALE]), one("b", &[]), one("", &[0.0])], metadata: Vec::new() }
+        WriteRequest {
+            timeseries: vec![one("a", &[1.5, STALE]), one("b", &[]), one("", &[0.0])],
+            metadata: Vec::new(),
+        }
     }
 
     /// As the other reader has it.
@@ -200,7 +206,8 @@ mod tests {
         assert_eq!(found.timeseries[0].samples[1].value.to_bits(), STALE.to_bits());
         // Whatever is cut off or changed: an error for both, or the same.
         for at in 0..message.len() {
-            for changed in [message[..at].to_vec(), [&message[..at], &[message[at] ^ 0x41], &message[at + 1..]].concat()]
+            for changed in
+                [message[..at].to_vec(), [&message[..at], &[message[at] ^ 0x41], &message[at + 1..]].concat()]
             {
                 let (theirs, ours) = (WriteRequest::decode(changed.as_slice()), read(&changed));
                 match (theirs, ours) {

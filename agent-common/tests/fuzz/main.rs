@@ -12,8 +12,24 @@ const TEXTS: [&str; 5] = [
     "ü,é=\u{1f600} ä=1 1\n m\ta=1\nm a=1 2 3\n,=  \nm,=a b=1\nm a=NaN,b=inf",
     "s7mpa_process,host=h,pid=7 user_ns=1i,state=\"S\" 5\ns7mpa_process,host=h,pid=8 user_ns=2i 6\n",
 ];
-const HARD: [&str; 16] =
-    ["\"", "\\", "\n", "\r\n", " ", ",", "=", "\u{0}", "\t", "#", "u", "i", "e", "-", "\u{10ffff}", "99999999999999999999"];
+const HARD: [&str; 16] = [
+    "\"",
+    "\\",
+    "\n",
+    "\r\n",
+    " ",
+    ",",
+    "=",
+    "\u{0}",
+    "\t",
+    "#",
+    "u",
+    "i",
+    "e",
+    "-",
+    "\u{10ffff}",
+    "99999999999999999999",
+];
 
 /// Numbers that are the same in each run (xorshift).
 struct Numbers(u64);

@@ -26,7 +26,8 @@ fn no_bytes_break_the_reader_of_series() {
     let labels = vec![Label::new(NAME, "up"), Label::new("job", "node ü")];
     let samples = vec![sample(1.0, 5), sample(STALE, -1), sample(f64::MAX, i64::MAX)];
     let one = TimeSeries::new(labels, samples);
-    let request = WriteRequest { timeseries: vec![one.clone(), TimeSeries::default(), one], metadata: Vec::new() };
+    let request =
+        WriteRequest { timeseries: vec![one.clone(), TimeSeries::default(), one], metadata: Vec::new() };
     let texts = [request.encode_to_vec(), request.encode_body()];
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     for _ in 0..ROUNDS {
@@ -36,7 +37,9 @@ fn no_bytes_break_the_reader_of_series() {
             let end = (at + numbers.below(8)).min(bytes.len());
             match numbers.below(4) {
                 0 => drop(bytes.drain(at..end)),
-                1 => bytes.splice(at..end, [0xff, 0x80, 0x0a][..=numbers.below(3).min(2)].to_vec()).for_each(drop),
+                1 => bytes
+                    .splice(at..end, [0xff, 0x80, 0x0a][..=numbers.below(3).min(2)].to_vec())
+                    .for_each(drop),
                 2 if at < bytes.len() => bytes[at] ^= 1 << numbers.below(8),
                 _ => {
                     let piece = bytes[at..end].to_vec();

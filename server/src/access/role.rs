@@ -50,7 +50,9 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|role| role.name() == text);
-        found.ok_or_else(|| format!("`{text}` is no role; write viewer, operator or admin, or writer for a token"))
+        found.ok_or_else(|| {
+            format!("`{text}` is no role; write viewer, operator or admin, or writer for a token")
+        })
     }
 }
 

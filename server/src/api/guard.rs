@@ -162,15 +162,18 @@ impl Checked {
 
     /// Whether this one may.
     fn may(&self, identity: Option<&Identity>, headers: &HeaderMap) -> Result<(), Refused> {
-        let identity_of = || identity.ok_or(NOBODY);
+        if self.need == Need::Nothing {
+            return Ok(());
+        }
+        let identity = identity.ok_or(NOBODY)?;
+        let is_cookie = identity.by.is_cookie();
         let (may, changes) = match self.need {
-            Need::Nothing => return Ok(()),
-            Need::Read(role) => (identity_of()?.role >= role, false),
-            Need::Change(role) => (identity_of()?.role >= role, true),
-            Need::Write if identity_of()?.by.is_cookie() => return Err(TOKEN_ONLY),
-            Need::Write => (identity_of()?.role.may_write(), true),
+            Need::Nothing => (true, false),
+            Need::Read(role) => (identity.role >= role, false),
+            Need::Change(role) => (identity.role >= role, true),
+            Need::Write if is_cookie => return Err(TOKEN_ONLY),
+            Need::Write => (identity.role.may_write(), false),
         };
-        let is_cookie = identity_of()?.by.is_cookie();
         if !may {
             return Err(ROLE);
         }

@@ -73,7 +73,9 @@ pub fn influx(text: &str, precision: Precision, database: &str, times: &Times) -
             }
             Ok(line) => {
                 let number = line.number;
-                if let Err(refused) = take(&mut parsed, &mut keys, &mut count, line, precision, database, times) {
+                if let Err(refused) =
+                    take(&mut parsed, &mut keys, &mut count, line, precision, database, times)
+                {
                     parsed.report.refuse(Some(number), refused);
                 }
             }

@@ -46,7 +46,11 @@ impl Times {
             return Ok(());
         }
         let time = agent_common::text::utc_ms(at_ms);
-        let why = if at_ms > *self.taken.end() { "more than an hour in the future" } else { "older than what is kept" };
+        let why = if at_ms > *self.taken.end() {
+            "more than an hour in the future"
+        } else {
+            "older than what is kept"
+        };
         Err((Reason::Time, format!("its time, {time}, is {why}: check the precision and the clock")))
     }
 }
@@ -61,7 +65,8 @@ pub(super) fn check_metric(name: &str) -> Result<(), (Reason, String)> {
         return Err((Reason::Labels, what));
     }
     if name.starts_with(OWN) {
-        let what = format!("`{name}`: names that begin with {OWN} are those of the agents, which send by MQTT");
+        let what =
+            format!("`{name}`: names that begin with {OWN} are those of the agents, which send by MQTT");
         return Err((Reason::Name, what));
     }
     Ok(())
@@ -78,11 +83,16 @@ pub(super) fn check_labels(labels: &[Label<'_>]) -> Result<(), (Reason, String)>
             return refuse(format!("a label cannot be called `{name}`"));
         }
         if name.len() > MAX_NAME_BYTES {
-            return refuse(format!("a label's name has {} bytes, and {MAX_NAME_BYTES} are allowed", name.len()));
+            return refuse(format!(
+                "a label's name has {} bytes, and {MAX_NAME_BYTES} are allowed",
+                name.len()
+            ));
         }
         if value.len() > MAX_VALUE_BYTES {
             let bytes = value.len();
-            return refuse(format!("the label `{name}` has {bytes} bytes, and {MAX_VALUE_BYTES} are allowed"));
+            return refuse(format!(
+                "the label `{name}` has {bytes} bytes, and {MAX_VALUE_BYTES} are allowed"
+            ));
         }
         if labels[..at].iter().any(|(before, _)| before == name) {
             return refuse(format!("the label `{name}` is there twice"));

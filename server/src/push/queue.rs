@@ -63,9 +63,7 @@ impl Pusher {
         let (queue, waiting) = mpsc::channel(MAX_WAITING);
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
-        std::thread::Builder::new()
-            .name("push".to_owned())
-            .spawn(move || run(waiting, &*store, &shared))?;
+        std::thread::Builder::new().name("push".to_owned()).spawn(move || run(waiting, &*store, &shared))?;
         Ok(Self { queue, counts, max_age })
     }
 

@@ -27,14 +27,17 @@ pub fn remote(message: &[u8], times: &Times) -> Result<Parsed, DecodeError> {
                     let why = format!("a request has {MAX_SAMPLES} samples at most: send fewer at a time");
                     return Err((Reason::TooMany, why));
                 }
-                times.check(sample.timestamp).map_err(|(reason, why)| (reason, format!("{metric}: {why}")))?;
+                times
+                    .check(sample.timestamp)
+                    .map_err(|(reason, why)| (reason, format!("{metric}: {why}")))?;
                 // Series without a good sample take no memory.
                 let batch = &mut parsed.batch;
                 Ok(*place.get_or_insert_with(|| (batch.labels(&mut labels), batch.metric(metric))))
             });
             match taken {
                 Ok((labels, metric)) => {
-                    let sample = PushedSample { labels, metric, at_ms: sample.timestamp, value: sample.value };
+                    let sample =
+                        PushedSample { labels, metric, at_ms: sample.timestamp, value: sample.value };
                     parsed.batch.push(sample);
                 }
                 Err(refused) => parsed.report.refuse(None, refused),

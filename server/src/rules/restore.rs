@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use agent_common::text;
 use promql::rules::{ALERTS, ALERTS_FOR_STATE, Subject};
 use promql::{
-    Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, ReadError, Reader, Rule, Sample, Span, is_stale,
+    Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, ReadError, Reader, Rule, Sample, Span,
+    is_stale,
 };
 
 use super::evaluate::open;
@@ -66,7 +67,7 @@ impl Work {
 }
 
 /// The alerts whose series had not ended, by labels.
-fn before(store: &dyn Reader, now: i64) -> Result<BTreeMap<Labels, Before>, promql::ReadError> {
+fn before(store: &dyn Reader, now: i64) -> Result<BTreeMap<Labels, Before>, ReadError> {
     let span = Span { from_ms: now - MAX_AWAY_MS, to_ms: now };
     let mut all = BTreeMap::new();
     each(store, ALERTS_FOR_STATE, None, span, |labels, sample| {
@@ -89,7 +90,7 @@ fn each(
     state: Option<&str>,
     span: Span,
     mut with: impl FnMut(Labels, Sample),
-) -> Result<(), promql::ReadError> {
+) -> Result<(), ReadError> {
     let equal = |label: &str, value: &str| Matcher::new(label, Operator::Equal, value).ok();
     let state = state.and_then(|state| equal("alertstate", state));
     let matchers: Vec<Matcher> = equal(NAME, name).into_iter().chain(state).collect();

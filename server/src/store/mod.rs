@@ -4,6 +4,7 @@
 //! what takes its write API. Both block: call them from a thread of their own (`spawn_blocking` will do), never from
 //! an async task.
 
+mod backup;
 pub mod embedded;
 mod error;
 pub mod influx;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
 
+pub use backup::backup;
 pub use error::StoreError;
 pub use note::{MAX_NOTE_BYTES, Note, NoteError, ReportNote};
 pub use push::{Batch, Overflow, PUSHED, PushLimits, Pushed, PushedSample, STALE};

@@ -34,7 +34,8 @@ async fn fields_are_metrics_and_tags_are_labels() {
     assert!(setup.ask("cpu_version", now).await.is_empty(), "texts are left out");
     assert_eq!(setup.metric("s7mpa_server_push_left_out_total").await.to_bits(), 1f64.to_bits());
     assert_eq!(setup.metric("s7mpa_server_pushed_samples_total").await.to_bits(), 5f64.to_bits());
-    let names = answer(setup.bare(Method::GET, "/api/v1/label/__name__/values").bearer_auth(&setup.owner)).await;
+    let names =
+        answer(setup.bare(Method::GET, "/api/v1/label/__name__/values").bearer_auth(&setup.owner)).await;
     let names: Value = serde_json::from_str(&names.body).expect("JSON");
     assert_eq!(names["data"], serde_json::json!(["cpu_n", "cpu_u", "cpu_up", "cpu_usage_idle", "disk_free"]));
 }
@@ -46,7 +47,8 @@ async fn clients_of_version_1_find_what_they_look_for() {
     let ping = answer(setup.bare(Method::GET, "/ping")).await;
     assert_eq!(ping.status, 204);
     assert!(ping.headers["x-influxdb-version"].to_str().expect("text").starts_with("1."));
-    let create = setup.bare(Method::POST, "/query?q=CREATE%20DATABASE%20%22telegraf%22").bearer_auth(&setup.writer);
+    let create =
+        setup.bare(Method::POST, "/query?q=CREATE%20DATABASE%20%22telegraf%22").bearer_auth(&setup.writer);
     let created = answer(create).await;
     assert_eq!((created.status, &*created.body), (200, r#"{"results":[{"statement_id":0}]}"#));
     let show = setup.bare(Method::GET, "/query?q=SHOW+DATABASES&u=x").bearer_auth(&setup.writer);
@@ -67,20 +69,31 @@ async fn clients_of_version_1_find_what_they_look_for() {
     .into_iter()
     .enumerate()
     {
-        let request = write(&format!("db=telegraf&u=me&p={token}&{query}"), format!("m,nth={nth} a={nth} {time}"));
+        let request =
+            write(&format!("db=telegraf&u=me&p={token}&{query}"), format!("m,nth={nth} a={nth} {time}"));
         let written = answer(request).await;
         assert_eq!((written.status, &*written.body), (204, ""), "{query}");
     }
     let basic = write("db=x&precision=m", format!("m,nth=5,db=own a=5 {}", seconds / 60));
     assert_eq!(answer(basic.basic_auth("me", Some(token))).await.status, 204);
-    assert_eq!(answer(write("db=&precision=h", "m,nth=6 a=6".to_owned()).bearer_auth(token)).await.status, 204);
+    assert_eq!(
+        answer(write("db=&precision=h", "m,nth=6 a=6".to_owned()).bearer_auth(token)).await.status,
+        204
+    );
     assert_eq!(setup.value("count(m_a{db=\"telegraf\"})", now).await.to_bits(), 5f64.to_bits());
-    assert_eq!(setup.value("timestamp(m_a{db=\"own\"})", now).await.to_bits(), ((seconds / 60 * 60) as f64).to_bits());
+    assert_eq!(
+        setup.value("timestamp(m_a{db=\"own\"})", now).await.to_bits(),
+        ((seconds / 60 * 60) as f64).to_bits()
+    );
     let since = now_ms() + 1000;
     assert_eq!(setup.ask("m_a{db=\"\"}", since).await, [(r#"{"__name__":"m_a","nth":"6"}"#.to_owned(), 6.0)]);
 
     let wrong = answer(write("db=x&precision=fortnight", "m a=1".to_owned()).bearer_auth(token)).await;
-    assert!(wrong.status == 400 && wrong.body.starts_with("{\"error\":\"precision `fortnight`"), "{}", wrong.body);
+    assert!(
+        wrong.status == 400 && wrong.body.starts_with("{\"error\":\"precision `fortnight`"),
+        "{}",
+        wrong.body
+    );
     let nobody = answer(write("db=x&u=me&p=guess", "m a=1".to_owned())).await;
     let body: Value = serde_json::from_str(&nobody.body).expect("JSON");
     assert_eq!((nobody.status, body["code"].as_str()), (401, Some("unauthorized")), "{body}");
@@ -98,21 +111,37 @@ async fn bad_lines_are_named_and_good_ones_are_kept() {
     );
     let written = setup.lines(&body).await;
     let error: Value = serde_json::from_str(&written.body).expect("JSON");
-    assert_eq!((written.status, &error["code"], &error["line"]), (400, &"invalid".into(), &2.into()), "{error}");
+    assert_eq!(
+        (written.status, &error["code"], &error["line"]),
+        (400, &"invalid".into(), &2.into()),
+        "{error}"
+    );
     let message = error["message"].as_str().expect("text");
-    for part in ["partial write: line 2: column 5", "line 5: column 5", "line 7: its time", "line 8: `s7mpa_host_load1`", "dropped=7"] {
+    for part in [
+        "partial write: line 2: column 5",
+        "line 5: column 5",
+        "line 7: its time",
+        "line 8: `s7mpa_host_load1`",
+        "dropped=7",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
     for (query, count) in [("m_a", 1), ("m_c", 1), ("m_h", 1), ("{__name__=~\"m_[bdefg]\"}", 0)] {
         assert_eq!(setup.ask(query, now).await.len(), count, "{query}");
     }
-    for (reason, count) in [("malformed", 2.0), ("time", 3.0), ("labels", 1.0), ("name", 1.0), ("series", 0.0)] {
+    for (reason, count) in
+        [("malformed", 2.0), ("time", 3.0), ("labels", 1.0), ("name", 1.0), ("series", 0.0)]
+    {
         let name = format!("s7mpa_server_push_refused_total{{reason=\"{reason}\"}}");
         assert_eq!(setup.metric(&name).await.to_bits(), f64::to_bits(count), "{name}");
     }
     let old = setup.post("/write?db=d&precision=ms", "m a=1 5\n");
     let old = answer(old).await;
-    assert!(old.status == 400 && old.body.starts_with("{\"error\":\"partial write: line 1: "), "{}", old.body);
+    assert!(
+        old.status == 400 && old.body.starts_with("{\"error\":\"partial write: line 1: "),
+        "{}",
+        old.body
+    );
     assert!(old.headers["x-influxdb-error"].to_str().expect("text").contains("1970"));
 }
 
@@ -128,7 +157,11 @@ async fn compressed_bodies_are_read_within_bounds() {
     assert_eq!(setup.value("count(m_v)", now).await.to_bits(), 500f64.to_bits());
     assert_eq!(setup.value("sum(count_over_time(m_v[1m]))", now).await.to_bits(), 5_000f64.to_bits());
     assert_eq!(answer(write("identity", lines.into_bytes())).await.status, 204);
-    assert_eq!(setup.value("sum(count_over_time(m_v[1m]))", now).await.to_bits(), 5_000f64.to_bits(), "the same again");
+    assert_eq!(
+        setup.value("sum(count_over_time(m_v[1m]))", now).await.to_bits(),
+        5_000f64.to_bits(),
+        "the same again"
+    );
 
     let cut = gzip(format!("m v=1 {now}").as_bytes());
     assert_eq!(answer(write("gzip", cut[..cut.len() - 4].to_vec())).await.status, 400);

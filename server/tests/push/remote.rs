@@ -21,8 +21,12 @@ async fn series_come_as_they_are_and_end_with_their_marker() {
     let written = setup.series(all.clone()).await;
     assert_eq!((written.status, &*written.body), (204, ""));
     for settled in [false, true] {
-        assert_eq!(setup.value("rate(requests_total[20s])", at(29)).await.to_bits(), 5f64.to_bits(), "{settled}");
-        assert_eq!(setup.value("requests_total", at(29)).await.to_bits(), (1e15 + 145.0).to_bits());
+        assert_eq!(
+            setup.value("rate(requests_total[20s])", at(29)).await.to_bits(),
+            5f64.to_bits(),
+            "{settled}"
+        );
+        assert_eq!(setup.value("requests_total", at(29)).await.to_bits(), f64::to_bits(1e15 + 145.0));
         assert_eq!(setup.ask("up{odd=\"a=b,c\\\\d\\n\\u0001ü\"}", at(10)).await.len(), 1);
         assert!(setup.ask("up", at(11)).await.is_empty(), "it has ended");
         assert!(setup.ask("never", at(11)).await.is_empty());
@@ -31,7 +35,10 @@ async fn series_come_as_they_are_and_end_with_their_marker() {
         assert_eq!(setup.ask("empty", at(6)).await, [(r#"{"__name__":"empty"}"#.to_owned(), 4.0)]);
         // Sent again, as after a lost answer: nothing changes.
         assert_eq!(setup.series(all.clone()).await.status, 204);
-        assert_eq!(setup.value("count_over_time(requests_total[1m])", at(40)).await.to_bits(), 30f64.to_bits());
+        assert_eq!(
+            setup.value("count_over_time(requests_total[1m])", at(40)).await.to_bits(),
+            30f64.to_bits()
+        );
         setup.store.settle().expect("settled");
     }
 }
@@ -53,19 +60,24 @@ async fn old_and_mixed_times_are_found_also_when_they_were_put_together() {
     // The older half after the newer.
     times.rotate_left(1_200);
     for part in times.chunks(200) {
-        let counter = |offset: i64| part.iter().map(|n| (time(*n, offset), 10.0 * *n as f64)).collect::<Vec<_>>();
+        let counter =
+            |offset: i64| part.iter().map(|n| (time(*n, offset), 10.0 * *n as f64)).collect::<Vec<_>>();
         let mut second = counter(7_300);
         second.retain(|(at, _)| *at < now - 3_600_000);
         if part.contains(&2_399) {
             second.push((now - 3_600_000, STALE));
         }
-        let written = setup.series(vec![one("c_total", &[("i", "a")], &counter(0)), one("c_total", &[("i", "b")], &second)]).await;
+        let written = setup
+            .series(vec![one("c_total", &[("i", "a")], &counter(0)), one("c_total", &[("i", "b")], &second)])
+            .await;
         assert_eq!((written.status, &*written.body), (204, ""));
     }
     setup.store.settle().expect("settled");
     let checked = setup.store.reader().expect("a reader").check(|_, _| ()).expect("checked");
     assert_eq!(checked.damages, Vec::<String>::new());
-    assert!(setup.store.health().expect("health").dropped.iter().any(|(what, _)| what == "samples put together"));
+    assert!(
+        setup.store.health().expect("health").dropped.iter().any(|(what, _)| what == "samples put together")
+    );
     for hours in [1, 2, 5, 9] {
         let at = now - hours * 3_600_000 - 60_000;
         for instance in ["a", "b"] {
@@ -81,7 +93,8 @@ async fn old_and_mixed_times_are_found_also_when_they_were_put_together() {
 #[tokio::test]
 async fn what_is_no_request_is_the_senders_last_word() {
     let setup = Setup::new().await;
-    let body = WriteRequest { timeseries: vec![one("up", &[], &[(now_ms(), 1.0)])], metadata: Vec::new() }.encode_body();
+    let body = WriteRequest { timeseries: vec![one("up", &[], &[(now_ms(), 1.0)])], metadata: Vec::new() }
+        .encode_body();
     assert_eq!(answer(setup.remote(body[..body.len() - 3].to_vec())).await.status, 400);
     assert_eq!(answer(setup.remote(b"up 1".to_vec())).await.status, 400);
     assert_eq!(answer(setup.remote(Vec::new())).await.status, 400);
@@ -104,7 +117,13 @@ async fn what_is_no_request_is_the_senders_last_word() {
     ];
     let written = setup.series(mixed).await;
     assert_eq!(written.status, 400);
-    for part in ["late: its time", "names that begin with s7mpa_", "it has no name", "`a` is there twice", "dropped=5"] {
+    for part in [
+        "late: its time",
+        "names that begin with s7mpa_",
+        "it has no name",
+        "`a` is there twice",
+        "dropped=5",
+    ] {
         assert!(written.body.contains(part), "{part}: {}", written.body);
     }
     assert_eq!(setup.value("good", now).await.to_bits(), 1f64.to_bits());

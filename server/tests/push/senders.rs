@@ -16,10 +16,17 @@ use super::*;
 async fn clients_of_influxdb_1_and_2_write_here_as_there() {
     let setup = Setup::new().await;
     let now = now_ms();
-    let window = |seq: u64| {
+    let window = move |seq: u64| {
         let end = UnixNs(now.unsigned_abs() * 1_000_000 - (10 - seq) * 1_000_000_000);
         let points = [Point::new("disk", end).tag("host", "a b").field("free", seq).field("full", false)];
-        let head = WindowHead { host: "a b".into(), stream: "0123456789abcdef".into(), seq, points: 1, span_ns: 1, end };
+        let head = WindowHead {
+            host: "a b".into(),
+            stream: "0123456789abcdef".into(),
+            seq,
+            points: 1,
+            span_ns: 1,
+            end,
+        };
         Window::from_points(head, &points)
     };
     let (url, token) = (format!("http://{}", setup.api.address), setup.writer.clone());
@@ -131,5 +138,9 @@ async fn a_store_that_is_closed_or_elsewhere_is_told_apart() {
     assert!(opening.status == 503 && opening.body.contains("being opened"), "{}", opening.body);
     health.push_to(Pusher::start(Arc::new(Elsewhere), MAX_AGE).expect("a thread"));
     let elsewhere = setup.lines("m a=1").await;
-    assert!(elsewhere.status == 501 && elsewhere.body.contains("send them to that database"), "{}", elsewhere.body);
+    assert!(
+        elsewhere.status == 501 && elsewhere.body.contains("send them to that database"),
+        "{}",
+        elsewhere.body
+    );
 }

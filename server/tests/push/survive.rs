@@ -54,7 +54,8 @@ fn what_was_stored_is_there_once_after_sigkill() {
             .spawn()
             .expect("a process");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let numbers = lines.map_while(Result::ok).filter_map(|line| line.rsplit_once("stored ")?.1.parse().ok());
+        let numbers =
+            lines.map_while(Result::ok).filter_map(|line| line.rsplit_once("stored ")?.1.parse().ok());
         // Through rolling: a part has sixty windows, a slot ten minutes.
         let until = said + 40 + 37 * round as i64;
         for number in numbers {

@@ -108,7 +108,9 @@ impl<'a> Scanner<'a> {
         let time = match text.parse() {
             Ok(time) => Some(time),
             Err(_) if text.is_empty() => None,
-            Err(_) => return self.fail(if text.contains(' ') { Problem::Trailing } else { Problem::BadTime }),
+            Err(_) => {
+                return self.fail(if text.contains(' ') { Problem::Trailing } else { Problem::BadTime });
+            }
         };
         Ok((Line { key, fields, time: UnixNs(0) }, time))
     }
@@ -121,7 +123,11 @@ impl<'a> Scanner<'a> {
 
     /// Whether a name may be one.
     fn named(&self, name: &str) -> Result<(), Refused> {
-        if name.bytes().any(|b| b < 0x20 || b == 0x7f) { self.fail(Problem::Control) } else { Ok(()) }
+        if name.bytes().any(|b| (b < 0x20 && b != b'\t') || b == 0x7f) {
+            self.fail(Problem::Control)
+        } else {
+            Ok(())
+        }
     }
 
     fn loose_fields(&mut self) -> Result<Vec<(Cow<'a, str>, Value<'a>)>, Refused> {
@@ -194,7 +200,8 @@ mod tests {
             [("t".into(), "\"x".into()), ("u".into(), "a b".into())]
         );
         let values: Vec<_> = found.line.fields.iter().map(|(_, value)| value.clone()).collect();
-        let expected = [Value::Int(5), Value::Float(18_446_744_073_709_551_615.0), Value::Bool(true), Value::Int(-3)];
+        let expected =
+            [Value::Int(5), Value::Float(18_446_744_073_709_551_615.0), Value::Bool(true), Value::Int(-3)];
         assert_eq!(values, expected);
     }
 

@@ -158,7 +158,11 @@ fn of_ingest(page: &mut Page, stats: &IngestStats) {
 
 fn of_push(page: &mut Page, stats: &PushStats) {
     let counters = [
-        ("s7mpa_server_pushed_samples_total", "Samples that programs pushed and that were stored.", stats.samples),
+        (
+            "s7mpa_server_pushed_samples_total",
+            "Samples that programs pushed and that were stored.",
+            stats.samples,
+        ),
         ("s7mpa_server_push_writes_total", "Transactions that stored them.", stats.writes),
         (
             "s7mpa_server_push_failures_total",

@@ -60,12 +60,14 @@ impl Room {
             let what = format!("a body has at most {MAX_BYTES} bytes, compressed or not: send it in pieces");
             Refused::new(StatusCode::PAYLOAD_TOO_LARGE, what)
         };
-        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length =
+            request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: usize| length > MAX_BYTES) {
             return Err(too_large());
         }
         let length = length.unwrap_or(MAX_BYTES);
-        let most = if compressed { length.saturating_mul(MAX_GROWTH).clamp(SMALL_BYTES, MAX_BYTES) } else { 0 };
+        let most =
+            if compressed { length.saturating_mul(MAX_GROWTH).clamp(SMALL_BYTES, MAX_BYTES) } else { 0 };
         let units = u32::try_from((length + most).div_ceil(UNIT_BYTES).max(1)).unwrap_or(u32::MAX);
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_many_owned(units)).await;
         let Ok(Ok(place)) = place else {
@@ -86,9 +88,13 @@ impl Taken {
     pub(super) fn gunzip(self) -> Result<Self, Refused> {
         let mut bytes = Vec::new();
         let limit = self.most as u64 + 1;
-        let read = flate2::read::MultiGzDecoder::new(self.bytes.as_slice()).take(limit).read_to_end(&mut bytes);
+        let read =
+            flate2::read::MultiGzDecoder::new(self.bytes.as_slice()).take(limit).read_to_end(&mut bytes);
         if let Err(error) = read {
-            return Err(Refused::new(StatusCode::BAD_REQUEST, format!("the body is not what gzip makes: {error}")));
+            return Err(Refused::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not what gzip makes: {error}"),
+            ));
         }
         if bytes.len() > self.most {
             let what = format!("the body has more than {} bytes uncompressed: send it in pieces", self.most);

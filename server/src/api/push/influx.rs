@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::body::encoding;
 use super::{Refused, Shared, answer, store};
+use crate::api::problem::Problem;
 use crate::api::prometheus::Params;
 use crate::push::{Precision, Report, influx};
 
@@ -46,7 +47,10 @@ pub(super) async fn ping() -> Response<Body> {
 pub(super) async fn query(request: Request) -> Response<Body> {
     let params = match Params::read(request).await {
         Ok(params) => params,
-        Err(failure) => return failed(Version::One, &failure.into()),
+        Err(failure) => {
+            let Problem { status, detail, .. } = failure.into();
+            return failed(Version::One, &Refused::new(status, detail));
+        }
     };
     let text = params.get("q").unwrap_or_default().trim().trim_end_matches(';').to_ascii_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -84,7 +88,7 @@ async fn write(shared: &Shared, request: Request, version: Version) -> Result<()
     };
     let (pusher, times) = shared.pusher().map_err(only)?;
     let body = shared.room.take(request, gzip).await.map_err(only)?;
-    let read = tokio::task::spawn_blocking(move || {
+    let read = tokio::task::spawn_blocking(move || -> Result<_, Refused> {
         let body = if gzip { body.gunzip()? } else { body };
         let text = std::str::from_utf8(&body.bytes).map_err(|error| {
             let what = format!("the body is not UTF-8 after byte {}", error.valid_up_to());

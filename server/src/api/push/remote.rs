@@ -24,7 +24,7 @@ async fn try_write(shared: &Shared, request: Request) -> Result<(), Refused> {
     check(request.headers())?;
     let (pusher, times) = shared.pusher()?;
     let body = shared.room.take(request, true).await?;
-    let read = tokio::task::spawn_blocking(move || {
+    let read = tokio::task::spawn_blocking(move || -> Result<_, Refused> {
         let refuse = |error: remote_write::DecodeError| {
             let status = match error {
                 remote_write::DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -50,7 +50,10 @@ fn check(headers: &HeaderMap) -> Result<(), Refused> {
     let is_protobuf = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(remote_write::CONTENT_TYPE));
     let is_1 = parts.all(|part| part.strip_prefix("proto=").is_none_or(|message| message == MESSAGE));
     if !is_protobuf || !is_1 {
-        return refuse(format!("`{kind}` is not read here: send {} with {MESSAGE}", remote_write::CONTENT_TYPE));
+        return refuse(format!(
+            "`{kind}` is not read here: send {} with {MESSAGE}",
+            remote_write::CONTENT_TYPE
+        ));
     }
     match encoding(headers).as_str() {
         // Senders of long ago say nothing.

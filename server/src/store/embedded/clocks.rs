@@ -20,8 +20,9 @@ impl Reader {
                      SELECT stream, last_ns AS at FROM slot WHERE end_ns > ?1 AND last_ns > ?1) window
                  JOIN stream ON stream.id = window.stream AND stream.name <> ?2 GROUP BY stream.host ORDER BY stream.host",
             )?;
-            let rows = statement
-                .query_map((after, PUSHED_STREAM.1), |row| Ok((row.get(0)?, UnixNs(row.get::<_, i64>(1)?.cast_unsigned()))))?;
+            let rows = statement.query_map((after, PUSHED_STREAM.1), |row| {
+                Ok((row.get(0)?, UnixNs(row.get::<_, i64>(1)?.cast_unsigned())))
+            })?;
             rows.collect()
         };
         read().map_err(|e| self.error(e))

@@ -156,7 +156,12 @@ impl Pushes<'_> {
     }
 
     /// Ids of a series and its field, made where there is room.
-    fn place(&mut self, labels: &Arc<str>, metric: &Arc<str>, is_end: bool) -> rusqlite::Result<Result<(u32, u32), Full>> {
+    fn place(
+        &mut self,
+        labels: &Arc<str>,
+        metric: &Arc<str>,
+        is_end: bool,
+    ) -> rusqlite::Result<Result<(u32, u32), Full>> {
         let field = self.metric(metric)?;
         let found = self.labels(labels)?;
         if let (Some(series), Some(field)) = (found, field)

@@ -7,9 +7,9 @@ use agent_common::wire::registry::{self, Unit};
 use promql::{Matcher, NAME, Operator};
 use rusqlite::{Connection, Row};
 
-use crate::store::{PUSHED, RECORDED};
 use crate::store::embedded::slot::damaged;
 use crate::store::embedded::{catalogue, total};
+use crate::store::{PUSHED, RECORDED};
 
 /// What the name of a running sum ends with.
 const TOTAL: &str = "_total";
@@ -116,6 +116,7 @@ impl Plan {
     ) -> rusqlite::Result<Vec<u32>> {
         let mut all = Vec::new();
         let Self { measurements, of, .. } = self;
+        let measurements = &*measurements;
         let mut add = |place: usize, row: &Row<'_>| -> rusqlite::Result<()> {
             let (id, tags): (u32, _) = (row.get(0)?, row.get_ref(1)?.as_str()?);
             let (_, metrics) = &measurements[place];
