@@ -72,16 +72,16 @@ pub struct Report {
 impl Report {
     /// Counts one that is refused: where it stands, and why.
     pub(super) fn refuse(&mut self, line: Option<u32>, (reason, why): (Reason, String)) {
-        self.refuse_all(reason, 1, line, why);
+        self.refuse_all(reason, 1, line, &why);
     }
 
-    fn refuse_all(&mut self, reason: Reason, count: u64, line: Option<u32>, why: String) {
+    fn refuse_all(&mut self, reason: Reason, count: u64, line: Option<u32>, why: &str) {
         self.refused[reason as usize] += count;
         if self.told.is_empty() {
             self.line = line;
         }
         if self.told.len() < MAX_TOLD {
-            let why = agent_common::text::clean(&why).chars().take(MAX_CAUSE_CHARS).collect::<String>();
+            let why = agent_common::text::clean(why).chars().take(MAX_CAUSE_CHARS).collect::<String>();
             self.told.push(line.map_or_else(|| why.clone(), |line| format!("line {line}: {why}")));
         }
     }
@@ -94,14 +94,14 @@ impl Report {
                 "{}: the store has as many pushed series as it may (server.push.max_series): push fewer, or raise it",
                 first(&done.too_many.first)
             );
-            self.refuse_all(Reason::Series, done.too_many.samples, None, why);
+            self.refuse_all(Reason::Series, done.too_many.samples, None, &why);
         }
         if done.too_fast.samples > 0 {
             let why = format!(
                 "{}: too many series are new in this minute (server.push.new_series_per_minute): send them again",
                 first(&done.too_fast.first)
             );
-            self.refuse_all(Reason::NewSeries, done.too_fast.samples, None, why);
+            self.refuse_all(Reason::NewSeries, done.too_fast.samples, None, &why);
             self.retry_after_s = Some(done.retry_after_s);
         }
     }

@@ -103,7 +103,7 @@ async fn bombs_and_gigabytes_are_not_read() {
                 at.writer
             );
             stream.write_all(head.as_bytes()).expect("a head");
-            let chunk = [b"10000\r\n".as_slice(), &[b'a'; 1 << 16], b"\r\n"].concat();
+            let chunk = [b"10000\r\n".as_slice(), &vec![b'a'; 1 << 16], b"\r\n"].concat();
             let sent = (0..1 << 14).take_while(|_| stream.write_all(&chunk).is_ok()).count();
             let mut said = Vec::new();
             let _ = stream.read_to_end(&mut said);
@@ -164,8 +164,7 @@ async fn series_without_number_stop_at_the_limits() {
     let begun = Instant::now();
     let setup = Setup::limited(1_000_000, 20_000).await;
     let now = now_ms();
-    let lines =
-        |from: usize| -> String { (from..from + 10_000).map(|n| format!("m,id=n{n} a=1 {now}\n")).collect() };
+    let lines = |from: usize| joined((from..from + 10_000).map(|n| format!("m,id=n{n} a=1 {now}\n")));
     let mut later = 0;
     for part in 0..10 {
         let written = setup.lines(&lines(part * 10_000)).await;
@@ -203,7 +202,7 @@ async fn series_without_number_stop_at_the_limits() {
     assert_eq!(again.lines(&format!("other a=1 {now}")).await.status, 400);
     assert_eq!(again.lines(&format!("m,id=n7 a=2 {now}")).await.status, 204);
 
-    let many: String = (0..100_001).map(|n| format!("m v=1 {}\n", now - n)).collect();
+    let many = joined((0..100_001).map(|n| format!("m v=1 {}\n", now - n)));
     let written = again.lines(&many).await;
     assert!(written.status == 400 && written.body.contains("100000 values at most"), "{}", written.body);
 }

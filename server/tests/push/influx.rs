@@ -152,7 +152,7 @@ async fn compressed_bodies_are_read_within_bounds() {
     let write = |encoding: &str, body: Vec<u8>| {
         setup.post("/api/v2/write?precision=ms", body).header("content-encoding", encoding)
     };
-    let lines: String = (0..5_000).map(|n| format!("m,nth=a{} v={n} {}\n", n % 500, now - n)).collect();
+    let lines = joined((0..5_000).map(|n| format!("m,nth=a{} v={n} {}\n", n % 500, now - n)));
     assert_eq!(answer(write("gzip", gzip(lines.as_bytes()))).await.status, 204);
     assert_eq!(setup.value("count(m_v)", now).await.to_bits(), 500f64.to_bits());
     assert_eq!(setup.value("sum(count_over_time(m_v[1m]))", now).await.to_bits(), 5_000f64.to_bits());

@@ -137,6 +137,11 @@ async fn answer(request: RequestBuilder) -> Answer {
     Answer { status, headers, body: response.text().await.expect("text") }
 }
 
+/// Lines as a body.
+fn joined(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().concat()
+}
+
 /// Now, to the second.
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");

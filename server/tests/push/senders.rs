@@ -74,7 +74,7 @@ async fn vmagent_passes_on_what_it_is_given() {
     let _vmagent = Program(child);
     let url = format!("http://127.0.0.1:{port}/write");
     let (client, now) = (&setup.client, now_ms());
-    let body: String = (0..100).map(|n| format!("load,host=h{n} one={n},five=0.5 {now}000000\n")).collect();
+    let body = joined((0..100).map(|n| format!("load,host=h{n} one={n},five=0.5 {now}000000\n")));
     until("vmagent takes it", || async {
         let sent = client.post(&url).body(body.clone()).send().await;
         sent.is_ok_and(|sent| sent.status().is_success())
