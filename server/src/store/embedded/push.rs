@@ -22,7 +22,7 @@ pub(super) const PUSHED_STREAM: (&str, &str) = ("(pushed)", "push");
 /// Sets of labels that are kept in memory, about 300 bytes each: 20 MiB. Above it the memory is emptied and filled again.
 const MAX_KNOWN: usize = 1 << 16;
 /// Names of metrics and fields in the store; each query looks at all of them.
-const MAX_NAMES: u64 = 20_000;
+const MAX_NAMES: u64 = 10_000;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
 
