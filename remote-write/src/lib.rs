@@ -3,7 +3,11 @@
 //! Source: the specification "Prometheus Remote-Write 1.0" and `prompb/{remote,types}.proto`. Exemplars and native
 //! histograms are skipped: nobody here stores them.
 
+mod read;
+
 use prost::Message as _;
+
+pub use read::{Others, SeriesRef, series, unpack};
 
 /// What the header `Content-Type` says.
 pub const CONTENT_TYPE: &str = "application/x-protobuf";
@@ -106,6 +110,9 @@ pub enum DecodeError {
     /// Not the message.
     #[error("the body is no prometheus.WriteRequest: {0}")]
     Protobuf(#[from] prost::DecodeError),
+    /// Likewise, and what is wrong.
+    #[error("the body is no prometheus.WriteRequest: {0}")]
+    Malformed(&'static str),
 }
 
 impl WriteRequest {
@@ -121,12 +128,7 @@ impl WriteRequest {
 
     /// Reads a body that has no more than `most` bytes when uncompressed. Nothing is allocated before that is known.
     pub fn decode_body(body: &[u8], most: usize) -> Result<Self, DecodeError> {
-        let bytes = snap::raw::decompress_len(body)?;
-        if bytes > most {
-            return Err(DecodeError::TooLarge { bytes, most });
-        }
-        let message = snap::raw::Decoder::new().decompress_vec(body)?;
-        Ok(Self::decode(message.as_slice())?)
+        Ok(Self::decode(unpack(body, most)?.as_slice())?)
     }
 }
 

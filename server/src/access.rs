@@ -102,3 +102,8 @@ fn check_name(name: &str) -> Result<(), AccessError> {
     }
     Ok(())
 }
+
+/// A role that people may have.
+fn check_person(role: Role) -> Result<(), AccessError> {
+    if role == Role::Writer { Err(AccessError::WriterIsNoPerson) } else { Ok(()) }
+}

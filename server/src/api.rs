@@ -13,6 +13,7 @@ mod packed;
 mod page;
 mod problem;
 mod prometheus;
+mod push;
 mod routes;
 mod serve;
 mod service;

@@ -1,4 +1,4 @@
-//! The server part of s7mpa: broker, ingest, store, API and who may use it. It needs no privileges.
+//! The server part of s7mpa: broker, ingest, what programs push, store, API and who may use it. It needs no privileges.
 //!
 //! [`run`] puts them together from a [`Config`]; [`Server`] does the same in two steps for callers that want to know
 //! where the broker listens or how the ingester is.
@@ -10,6 +10,7 @@ pub mod broker;
 pub mod ingest;
 pub mod live;
 pub mod node;
+pub mod push;
 pub mod remote;
 pub mod rules;
 mod run;

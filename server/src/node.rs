@@ -2,10 +2,14 @@
 //!
 //! [`NodeNames`] stands before a [`Reader`]: it has all series of that, and each of [`table`] under its other name, with the
 //! labels `instance` (the host) and `job="node"`. Values are the same in other units, with one difference: our running sums
-//! begin with the first window of a series, those of `node_exporter` with the host. `rate` and `increase` do not see it.
+//! begin with the first window of a series, those of `node_exporter` with the host. `rate` and `increase` do not see it. A series of
+//! the same name and labels that a program has pushed goes before ours.
 
 mod table;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use promql::{
@@ -32,16 +36,25 @@ pub struct NodeNames<R>(pub R);
 
 impl<R: Reader> Reader for NodeNames<R> {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
-        let mut all: Vec<SeriesIter<'_>> = Vec::new();
-        if may_be_ours(matchers) {
-            all.push(self.0.select(matchers, span)?);
-        }
+        let pushed = Rc::new(RefCell::new(HashSet::new()));
+        let own = self.0.select(matchers, span)?;
+        let remembered = Rc::clone(&pushed);
+        let own = own.inspect(move |series| {
+            if let Ok(series) = series
+                && is_theirs(series.labels.get(NAME))
+            {
+                remembered.borrow_mut().insert(series.labels.clone());
+            }
+        });
+        let mut all: Vec<SeriesIter<'_>> = vec![Box::new(own)];
         for row in rows(matchers) {
             let rest = others(matchers);
+            let pushed = Rc::clone(&pushed);
             let theirs = self.0.select(&row.asked(), span)?.filter_map(move |series| match series {
                 Ok(series) => {
                     let series = row.renamed(series);
-                    series.labels.fulfil(&rest).then_some(Ok(series))
+                    let is_new = series.labels.fulfil(&rest) && !pushed.borrow().contains(&series.labels);
+                    is_new.then_some(Ok(series))
                 }
                 Err(error) => Some(Err(error)),
             });
@@ -51,11 +64,13 @@ impl<R: Reader> Reader for NodeNames<R> {
     }
 
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
-        let mut all = if may_be_ours(matchers) { self.0.series(matchers, span)? } else { Vec::new() };
+        let mut all = self.0.series(matchers, span)?;
+        let pushed: HashSet<Labels> =
+            all.iter().filter(|labels| is_theirs(labels.get(NAME))).cloned().collect();
         let rest = others(matchers);
         for row in rows(matchers) {
             let theirs = self.0.series(&row.asked(), span)?.into_iter().map(|labels| row.labels(&labels));
-            all.extend(theirs.filter(|labels| labels.fulfil(&rest)));
+            all.extend(theirs.filter(|labels| labels.fulfil(&rest) && !pushed.contains(labels)));
         }
         Ok(all)
     }
@@ -68,14 +83,9 @@ fn rows(matchers: &[Matcher]) -> impl Iterator<Item = &'static Row> {
     })
 }
 
-/// Whether a series of ours may fulfil the conditions: it has no name of theirs.
-fn may_be_ours(matchers: &[Matcher]) -> bool {
-    let is_theirs = |matcher: &Matcher| {
-        matcher.label == NAME
-            && matcher.operator == Operator::Equal
-            && TABLE.iter().any(|row| row.name == matcher.value)
-    };
-    !matchers.iter().any(is_theirs)
+/// Whether a name is one of theirs: a `node_exporter` may have been scraped, and its metrics pushed.
+fn is_theirs(name: &str) -> bool {
+    TABLE.binary_search_by(|row| row.name.cmp(name)).is_ok()
 }
 
 /// The conditions on other labels than the name.
@@ -159,6 +169,9 @@ mod tests {
             one(&[(NAME, "s7mpa_host_load1"), ("host", "a")], &[0.5, 0.7, STALE]),
             one(&[(NAME, "s7mpa_host_uptime_ns"), ("host", "a")], &[1e9, 2e9, 3e9]),
             one(&[(NAME, "s7mpa_memory_swap_in_bytes_total"), ("host", "a")], &[0.0, 8192.0, 8192.0]),
+            one(&[(NAME, "s7mpa_host_load5"), ("host", "a")], &[0.5, 0.7, 0.9]),
+            one(&[(NAME, "node_load5"), ("instance", "a"), ("job", "node")], &[5.0, 5.0, 5.0]),
+            one(&[(NAME, "node_load5"), ("instance", "b:9100"), ("job", "node")], &[6.0, 6.0, 6.0]),
         ]))
     }
 
@@ -187,6 +200,14 @@ mod tests {
         assert!(ask("node_load1", 3000).is_empty(), "what has ended has ended under both names");
         assert_eq!(ask(r#"node_uname_info{nodename="a"}"#, 2000).len(), 1);
         assert!(ask(r#"node_load1{instance="b"}"#, 2000).is_empty());
+    }
+
+    #[test]
+    fn what_a_node_exporter_was_scraped_for_goes_before_ours_and_comes_once() {
+        let values: Vec<f64> = ask("sort(node_load5)", 2000).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(format!("{values:?}"), "[5.0, 6.0]");
+        let name = Matcher::new(NAME, Operator::Equal, "node_load5").unwrap();
+        assert_eq!(store().series(&[name], Span { from_ms: 0, to_ms: 3000 }).unwrap().len(), 2);
     }
 
     #[test]

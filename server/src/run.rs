@@ -12,9 +12,10 @@ use link::Failure;
 use crate::broker::{self, Broker, BrokerError};
 use crate::config::{self, BrokerConfig, Config, Influx1, Influx2, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
+use crate::push::Pusher;
 use crate::rules::{Board, Loaded, Post, Rules};
 use crate::store::profiles::{self, ProfileStore};
-use crate::store::{Store, StoreError, embedded, influx};
+use crate::store::{PushLimits, Store, StoreError, embedded, influx};
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum ServerError {
     /// No thread for the rules.
     #[error("rules: {0}")]
     Rules(#[source] std::io::Error),
+    /// No thread for what programs push.
+    #[error("push: {0}")]
+    Push(#[source] std::io::Error),
     /// A task of ours panicked.
     #[error("{0} panicked")]
     Panic(&'static str),
@@ -50,6 +54,8 @@ pub struct Server {
     rules: config::Rules,
     evaluated: Option<Rules>,
     profiles: Option<Arc<ProfileStore>>,
+    /// How long the store keeps samples.
+    max_age: Duration,
 }
 
 /// Runs broker, ingester and store until `shutdown` is ready.
@@ -115,7 +121,8 @@ impl Server {
         let is_embedded = config.store == StoreConfig::Embedded;
         let file = is_embedded.then(|| config.state_dir.join(embedded::FILE));
         let ingest = Ingest::new(options, Arc::clone(&store)).with_profiles(profiles.clone());
-        Self { broker, ingest, store, file, rules: config.rules, evaluated: None, profiles }
+        let max_age = max_age(&config.retention);
+        Self { broker, ingest, store, file, rules: config.rules, evaluated: None, profiles, max_age }
     }
 
     /// Starts to evaluate the rules of the settings over the embedded store; `post` gets the changes of their alerts. Returns what
@@ -131,6 +138,11 @@ impl Server {
         let board = Arc::clone(rules.board());
         self.evaluated = Some(rules);
         Ok(board)
+    }
+
+    /// Starts to take what programs push.
+    pub fn start_push(&self) -> Result<Pusher, ServerError> {
+        Pusher::start(Arc::clone(&self.store), self.max_age).map_err(ServerError::Push)
     }
 
     /// Where the embedded broker listens.
@@ -253,14 +265,23 @@ async fn open_profiles(config: &Config) -> Result<Option<Arc<ProfileStore>>, Ser
     .map_err(ServerError::from)
 }
 
+/// How long the store keeps samples.
+fn max_age(retention: &config::Retention) -> Duration {
+    Duration::from_secs(u64::from(retention.days) * 24 * 3600)
+}
+
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     match &config.store {
         StoreConfig::Embedded => {
             let options = embedded::Options {
                 written_age: Duration::from_secs(config.retention.written_s),
                 ten_seconds_age: Duration::from_secs(config.retention.ten_seconds_s),
-                max_age: Duration::from_secs(u64::from(config.retention.days) * 24 * 3600),
+                max_age: max_age(&config.retention),
                 max_bytes: config.retention.max_bytes,
+                push: PushLimits {
+                    max_series: config.push.max_series,
+                    new_series_per_minute: config.push.new_series_per_minute,
+                },
                 ..embedded::Options::default()
             };
             Ok(Arc::new(embedded::EmbeddedStore::open(&config.state_dir, options)?))

@@ -29,6 +29,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How long the embedded store keeps metrics.
     pub retention: Retention,
+    /// What the embedded store takes of programs that push.
+    pub push: Push,
     /// The ingester.
     pub ingest: IngestConfig,
     /// The HTTP API.
@@ -46,6 +48,7 @@ impl Default for Config {
             broker: BrokerConfig::default(),
             store: StoreConfig::default(),
             retention: Retention::default(),
+            push: Push::default(),
             ingest: IngestConfig::default(),
             http: Http::default(),
             rules: Rules::default(),
@@ -142,6 +145,22 @@ impl Default for Retention {
             profile_days: 7,
             profile_max_bytes: 1 << 30,
         }
+    }
+}
+
+/// What the embedded store takes of programs that push metrics of their own (Telegraf, Prometheus).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Push {
+    /// Series in the store; those that have ended count until retention deletes them.
+    pub max_series: u64,
+    /// Series that are new, in a minute.
+    pub new_series_per_minute: u32,
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self { max_series: 100_000, new_series_per_minute: 20_000 }
     }
 }
 

@@ -5,6 +5,7 @@
 //! with `i` (never `u`: InfluxDB 1 refuses it).
 
 mod encode;
+mod loose;
 mod parse;
 mod problem;
 mod scan;
@@ -15,6 +16,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 pub use encode::{Skipped, encode, encode_into};
+pub use loose::{Loose, LooseLine, loose};
 pub use parse::{Line, Lines, Value, lines, parse};
 pub use problem::{LineError, MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem, text};
 pub use template::Template;

@@ -124,6 +124,7 @@ async fn serve_once(
     api.health().watch(server.ingest());
     let (to_notifiers, mut of_rules) = mpsc::channel(MAX_WAITING_ALERTS);
     api.health().evaluate(server.start_rules(post_to(to_notifiers))?);
+    api.health().push_to(server.start_push()?);
     // Ends with the rules.
     let passing = tokio::spawn(async move {
         while let Some(alert) = of_rules.recv().await {

@@ -1,5 +1,6 @@
 //! `agent store`: looks after the embedded store.
 
+mod backup;
 mod check;
 mod compact;
 mod export;
@@ -29,6 +30,8 @@ Retention deletes what is old, and new data takes that place: this helps when th
     Compact,
     /// Write it as line protocol or `OpenMetrics`
     Export(export::ExportArgs),
+    /// Copy metrics and profiles as they are now; the daemon may run
+    Backup(backup::BackupArgs),
 }
 
 pub(super) async fn run(context: Context, command: StoreCommand) -> Outcome {
@@ -38,12 +41,17 @@ pub(super) async fn run(context: Context, command: StoreCommand) -> Outcome {
         StoreCommand::Export(args) => args.create()?,
         _ => None,
     };
+    let files = match &command {
+        StoreCommand::Backup(args) => args.create(&path)?,
+        _ => Vec::new(),
+    };
     query::become_owner(&context, &path)?;
     tokio::task::spawn_blocking(move || match command {
         StoreCommand::Info => info::run(&context, &path),
         StoreCommand::Check => check::run(&context, &path),
         StoreCommand::Compact => compact::run(&context, &path),
         StoreCommand::Export(args) => export::run(&args, out, &path),
+        StoreCommand::Backup(_) => backup::run(files),
     })
     .await?
 }

@@ -13,9 +13,11 @@ use super::{Context, Outcome, duration, term};
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 A program sends its token as `Authorization: Bearer TOKEN`. The token is printed once; nobody can read it again.
+Roles: a writer pushes metrics and sees nothing; a viewer reads; an operator does both; an admin also sees who did what.
 
 Examples:
   sudo agent token create --name grafana --role viewer
+  sudo agent token create --name telegraf --role writer
   sudo agent token create --name ci --role operator --expires 90d > token-file
   sudo agent token revoke grafana")]
 pub(super) enum TokenCommand {
@@ -24,7 +26,7 @@ pub(super) enum TokenCommand {
         /// What it is for
         #[arg(long)]
         name: String,
-        /// viewer, operator or admin
+        /// writer, viewer, operator or admin
         #[arg(long)]
         role: Role,
         /// How long it is valid [default: until it is revoked]

@@ -11,7 +11,7 @@ use super::{Context, Outcome, term};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-Roles: a viewer reads, an operator also writes metrics and silences alerts, an admin also sees who did what.
+Roles: a viewer reads, an operator also pushes metrics and silences alerts, an admin also sees who did what.
 Passwords are asked for, or read from the first line of standard input: they have no place on a command line.
 
 Examples:

@@ -357,6 +357,7 @@ fn blank() -> Config {
             max_bytes: 0,
             profile_retention: std::time::Duration::ZERO,
             profile_max_bytes: 0,
+            push: super::Push::default(),
             influx_url: None,
             influx_org: String::new(),
             influx_bucket: String::new(),

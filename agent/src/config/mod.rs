@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agent_common::settings::Subnet;
+use agent_common::settings::server::Push;
 pub use exposed::exposed_by;
 use keys::env_name;
 pub use keys::{KEYS, Key, Kind, PLUGIN_USER, SERVER_USER};
@@ -175,6 +176,8 @@ pub struct ServerSettings {
     pub profile_retention: Duration,
     /// Size of their store.
     pub profile_max_bytes: u64,
+    /// What the embedded store takes of programs that push.
+    pub push: Push,
     /// InfluxDB: URL.
     pub influx_url: Option<String>,
     /// InfluxDB 2: organisation.

@@ -13,6 +13,7 @@ use link::Backoff;
 use server::api::Service;
 use server::broker::{Broker, BrokerError};
 use server::ingest::Ingest;
+use server::push::Pusher;
 use server::rules::{Board, post_to};
 use server::{Server, ServerError};
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +45,7 @@ pub(super) struct ServerPart {
 struct Running {
     ingest: Ingest,
     rules: Arc<Board>,
+    pusher: Pusher,
     task: JoinHandle<Result<(), ServerError>>,
     stop: Option<oneshot::Sender<()>>,
     since: Instant,
@@ -111,8 +113,8 @@ impl ServerPart {
                 running.tell(&self.api);
             }
         }
-        let Config { store, retention, rules, .. } = config;
-        let new = Config { store, retention, rules, ..self.config.clone() };
+        let Config { store, retention, push, rules, .. } = config;
+        let new = Config { store, retention, push, rules, ..self.config.clone() };
         if new == self.config {
             return;
         }
@@ -201,6 +203,7 @@ impl Running {
         let mut server = Server::beside(broker, config.clone()).await?;
         let ingest = server.ingest().clone();
         let rules = server.start_rules(post_to(alerts.clone()))?;
+        let pusher = server.start_push()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             // Dropping the sender stops it.
@@ -208,7 +211,7 @@ impl Running {
         };
         let task = tokio::spawn(server.run(shutdown));
         let running =
-            Self { ingest, rules, task, stop: Some(stop), since: Instant::now(), restarting: false };
+            Self { ingest, rules, pusher, task, stop: Some(stop), since: Instant::now(), restarting: false };
         running.tell(api);
         Ok(running)
     }
@@ -217,5 +220,6 @@ impl Running {
     fn tell(&self, api: &Service) {
         api.health().watch(&self.ingest);
         api.health().evaluate(Arc::clone(&self.rules));
+        api.health().push_to(self.pusher.clone());
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::password::Hashed;
-use super::{Access, AccessError, Role, check_name};
+use super::{Access, AccessError, Role, check_name, check_person};
 
 /// Most accounts.
 const MAX_ACCOUNTS: usize = 1_000;
@@ -24,6 +24,7 @@ impl Access {
     /// Makes an account. Takes 19 MiB and some 20 ms, as [`Self::password_is`] does.
     pub fn add_account(&self, name: &str, role: Role, password: &str, now: i64) -> Result<(), AccessError> {
         check_name(name)?;
+        check_person(role)?;
         let hashed = Hashed::new(password)?;
         let conn = self.lock();
         let count: i64 = conn.query_row("SELECT count(*) FROM account", [], |row| row.get(0))?;
@@ -68,6 +69,7 @@ impl Access {
 
     /// Gives an account another role; its sessions have it from now on.
     pub fn set_role(&self, name: &str, role: Role) -> Result<(), AccessError> {
+        check_person(role)?;
         match self.lock().execute("UPDATE account SET role = ?2 WHERE name = ?1", params![name, role])? {
             0 => Err(unknown(name)),
             _ => Ok(()),

@@ -61,6 +61,11 @@ pub enum AccessError {
         /// What was given.
         name: String,
     },
+    /// People have another one.
+    #[error(
+        "the role writer is for tokens: programs push with it and see nothing; write viewer, operator or admin"
+    )]
+    WriterIsNoPerson,
     /// Not a password.
     #[error("a password has at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes")]
     Password,

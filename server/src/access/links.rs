@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Access, AccessError, Role, digest, new_secret};
+use super::{Access, AccessError, Role, check_person, digest, new_secret};
 
 /// A link that was not used is worth nothing after so long.
 pub const LINK_LIFE: Duration = Duration::from_mins(5);
@@ -15,6 +15,7 @@ const MAX_LINKS: i64 = 100;
 impl Access {
     /// Makes one.
     pub fn make_link(&self, role: Role, now: i64) -> Result<String, AccessError> {
+        check_person(role)?;
         let (secret, hash) = new_secret("")?;
         let mut conn = self.lock();
         let tx = Self::begin(&mut conn)?;

@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A role; each may do what those before it may.
+/// A role; but for the writer, each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
+    /// A program that pushes metrics, and sees nothing.
+    Writer,
     /// Reads everything that is measured.
     Viewer,
-    /// Also writes metrics, acknowledges and silences alerts, asks for live samples.
+    /// Also pushes metrics, acknowledges and silences alerts, asks for live samples.
     Operator,
     /// Also sees the audit log and ends other people's sessions.
     Admin,
@@ -19,15 +21,21 @@ pub enum Role {
 
 impl Role {
     /// All, the least first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Writer, Self::Viewer, Self::Operator, Self::Admin];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Writer => "writer",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Admin => "admin",
         }
+    }
+
+    /// Whether it may push metrics.
+    pub const fn may_write(self) -> bool {
+        !matches!(self, Self::Viewer)
     }
 }
 
@@ -42,7 +50,9 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|role| role.name() == text);
-        found.ok_or_else(|| format!("`{text}` is no role; write viewer, operator or admin"))
+        found.ok_or_else(|| {
+            format!("`{text}` is no role; write viewer, operator or admin, or writer for a token")
+        })
     }
 }
 

@@ -12,9 +12,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::client::{Client, Peer};
-use super::identity::{By, Identities, Identity, Shown, shown};
+use super::identity::{By, Identities, Identity, Shown, shown, token_of_query};
 use super::problem::{Problem, respond};
 use super::prometheus::refusal;
+use super::push::influx_refusal;
 use super::routes::Need;
 use crate::access::{Access, Entry, Outcome, digest, now};
 
@@ -41,6 +42,8 @@ pub(super) struct Checked {
 pub(super) enum Errors {
     /// As Prometheus does.
     Prometheus,
+    /// As InfluxDB does.
+    Influx,
     /// RFC 9457.
     Problem,
 }
@@ -140,7 +143,7 @@ impl Checked {
         if !is_link && !is_from_here(headers, host, client.secure) {
             return Err(FOREIGN);
         }
-        if !matches!(self.need, Need::Write(_)) && is_encoded(headers) {
+        if self.need != Need::Write && is_encoded(headers) {
             return Err(ENCODED);
         }
         if self.is_change(request) && !is_json(headers) {
@@ -153,24 +156,25 @@ impl Checked {
         match self.need {
             Need::Change(_) => true,
             Need::Nothing => request.method() != Method::GET && request.method() != Method::HEAD,
-            Need::Read(_) | Need::Write(_) => false,
+            Need::Read(_) | Need::Write => false,
         }
     }
 
     /// Whether this one may.
     fn may(&self, identity: Option<&Identity>, headers: &HeaderMap) -> Result<(), Refused> {
-        let (role, by_token, changes) = match self.need {
-            Need::Nothing => return Ok(()),
-            Need::Read(role) => (role, false, false),
-            Need::Change(role) => (role, false, true),
-            Need::Write(role) => (role, true, true),
-        };
+        if self.need == Need::Nothing {
+            return Ok(());
+        }
         let identity = identity.ok_or(NOBODY)?;
         let is_cookie = identity.by.is_cookie();
-        if by_token && is_cookie {
-            return Err(TOKEN_ONLY);
-        }
-        if identity.role < role {
+        let (may, changes) = match self.need {
+            Need::Nothing => (true, false),
+            Need::Read(role) => (identity.role >= role, false),
+            Need::Change(role) => (identity.role >= role, true),
+            Need::Write if is_cookie => return Err(TOKEN_ONLY),
+            Need::Write => (identity.role.may_write(), false),
+        };
+        if !may {
             return Err(ROLE);
         }
         if changes && is_cookie && !headers.contains_key(ORIGIN) {
@@ -185,6 +189,7 @@ impl Checked {
                 let kind = if status == StatusCode::UNAUTHORIZED { "unauthorized" } else { "forbidden" };
                 refusal(status, kind, what)
             }
+            Errors::Influx => influx_refusal(status, what),
             Errors::Problem => respond(Err(Problem::new(status, what))),
         };
         if status == StatusCode::UNAUTHORIZED {
@@ -224,7 +229,13 @@ pub(super) async fn check(State(checked): State<Arc<Checked>>, mut request: Requ
         Ok(from) => from,
         Err(refused) => return checked.refuse(refused),
     };
-    let shown = shown(request.headers(), &checked.guard.cookie(from.secure));
+    let mut shown = shown(request.headers(), &checked.guard.cookie(from.secure));
+    if checked.need == Need::Write
+        && matches!(shown, Shown::Nothing | Shown::Cookie(_))
+        && let Some(token) = token_of_query(request.uri())
+    {
+        shown = Shown::Token(token);
+    }
     let found = match checked.need {
         // Whoever asks; also while the accounts cannot be read.
         Need::Nothing => None,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::{HeaderMap, Uri};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq as _;
@@ -82,6 +82,12 @@ fn token(value: &[u8]) -> Option<String> {
     }
     let known = ["Bearer", "Token"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     known.then(|| token.to_owned())
+}
+
+/// The password in the address, as clients of InfluxDB 1 send it who know nothing else. Only where programs write.
+pub(super) fn token_of_query(uri: &Uri) -> Option<String> {
+    let found = form_urlencoded::parse(uri.query()?.as_bytes()).find(|(name, _)| name == "p");
+    found.map(|(_, value)| value.into_owned()).filter(|token| !token.is_empty())
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -20,7 +20,7 @@ use super::work::Work;
 use crate::access::Role;
 pub use json::value;
 pub use params::selector;
-pub(super) use params::{now_ms, time};
+pub(super) use params::{Params, now_ms, time};
 pub(super) use status::not_found;
 
 /// Why a request has no answer, as Prometheus says it.

@@ -13,7 +13,7 @@ use axum::routing::{MethodFilter, on};
 use super::guard::{self, Checked, Errors, Guard};
 use super::metrics::{self, Health};
 use super::work::Work;
-use super::{packed, page, prometheus, v1};
+use super::{packed, page, prometheus, push, v1};
 use crate::access::Role;
 
 /// What a route takes.
@@ -26,8 +26,8 @@ pub enum Need {
     /// This role, by token or cookie. It changes something: JSON, and from a browser with the `Origin` of our own page. It is
     /// in the audit log.
     Change(Role),
-    /// This role, by token alone: programs send data there, in any form.
-    Write(Role),
+    /// A role that may write, by token alone: programs send data there, in any form.
+    Write,
 }
 
 /// One route.
@@ -82,7 +82,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
 /// All routes of all areas, and the list of them.
 pub(super) fn all(guard: &Arc<Guard>, work: &Work, health: &Health) -> (Router, Vec<Route>) {
+    let pushed = push::Shared::new(health.clone());
     let areas = [
+        push::influx1(Routes::new(guard, Errors::Influx)).with(pushed.clone()),
+        push::influx2(Routes::new(guard, Errors::Influx)).with(pushed.clone()),
+        push::prometheus(Routes::new(guard, Errors::Prometheus)).with(pushed),
         prometheus::routes(Routes::new(guard, Errors::Prometheus)).with(work.clone()),
         metrics::routes(Routes::new(guard, Errors::Prometheus))
             .with(metrics::Shared { work: work.clone(), health: health.clone() }),

@@ -60,7 +60,10 @@ impl Evaluated {
 }
 
 /// The store as it is now, open. It is opened again after a failure.
-fn open<'r>(reader: &'r mut Option<Reader>, path: &std::path::Path) -> Result<&'r Reader, ReadError> {
+pub(super) fn open<'r>(
+    reader: &'r mut Option<Reader>,
+    path: &std::path::Path,
+) -> Result<&'r Reader, ReadError> {
     if reader.is_none() {
         *reader = Some(Reader::open(path).map_err(|error| ReadError { message: text::chain(&error) })?);
     }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use agent_common::text;
 use promql::rules::{ALERTS, ALERTS_FOR_STATE, Subject};
 use promql::{
-    Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, Reader, Rule, Sample, Span, is_stale,
+    Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, ReadError, Reader, Rule, Sample, Span,
+    is_stale,
 };
 
+use super::evaluate::open;
 use super::message::orphaned;
 use super::{Work, now_ms};
 use crate::store::embedded;
@@ -27,8 +30,15 @@ impl Work {
     /// Goes on with the alerts of the program before. Those of which there is no rule any longer end now.
     pub(super) fn restore(&mut self, reader: &mut Option<embedded::Reader>) {
         let now = now_ms();
-        let read = Self::read(&self.path, reader, &|| false, |store| before(store, now));
-        let mut all = match read.and_then(|read| read) {
+        // A Prometheus that pushes sends alerts of its own under the same names.
+        let read = open(reader, &self.path).and_then(|opened| {
+            let view = opened.view().map_err(|error| ReadError { message: text::chain(&error) })?;
+            before(&view.without_pushed(), now)
+        });
+        if read.is_err() {
+            *reader = None;
+        }
+        let mut all = match read {
             Ok(all) => all,
             Err(error) => {
                 tracing::warn!(%error, "alerts of rules begin anew: the store cannot be read");
@@ -57,7 +67,7 @@ impl Work {
 }
 
 /// The alerts whose series had not ended, by labels.
-fn before(store: &dyn Reader, now: i64) -> Result<BTreeMap<Labels, Before>, promql::ReadError> {
+fn before(store: &dyn Reader, now: i64) -> Result<BTreeMap<Labels, Before>, ReadError> {
     let span = Span { from_ms: now - MAX_AWAY_MS, to_ms: now };
     let mut all = BTreeMap::new();
     each(store, ALERTS_FOR_STATE, None, span, |labels, sample| {
@@ -80,7 +90,7 @@ fn each(
     state: Option<&str>,
     span: Span,
     mut with: impl FnMut(Labels, Sample),
-) -> Result<(), promql::ReadError> {
+) -> Result<(), ReadError> {
     let equal = |label: &str, value: &str| Matcher::new(label, Operator::Equal, value).ok();
     let state = state.and_then(|state| equal("alertstate", state));
     let matchers: Vec<Matcher> = equal(NAME, name).into_iter().chain(state).collect();

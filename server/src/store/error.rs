@@ -64,6 +64,12 @@ pub enum StoreError {
         /// The bound.
         limit: usize,
     },
+    /// Another kind of store could do it.
+    #[error("{what}")]
+    Unsupported {
+        /// What is not done, and where it is.
+        what: &'static str,
+    },
     /// [`super::Store::close`] was called.
     #[error("the store is closed")]
     Closed,
@@ -76,7 +82,11 @@ impl StoreError {
             Self::Unavailable { retry_after, .. }
             | Self::Misconfigured { retry_after, .. }
             | Self::Full { retry_after, .. } => Some(*retry_after),
-            Self::Rejected { .. } | Self::Corrupt { .. } | Self::TooMuch { .. } | Self::Closed => None,
+            Self::Rejected { .. }
+            | Self::Corrupt { .. }
+            | Self::TooMuch { .. }
+            | Self::Unsupported { .. }
+            | Self::Closed => None,
         }
     }
 

@@ -4,19 +4,23 @@
 //! what takes its write API. Both block: call them from a thread of their own (`spawn_blocking` will do), never from
 //! an async task.
 
+mod backup;
 pub mod embedded;
 mod error;
 pub mod influx;
 mod note;
 pub mod profiles;
+mod push;
 mod window;
 
 use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
 
+pub use backup::backup;
 pub use error::StoreError;
 pub use note::{MAX_NOTE_BYTES, Note, NoteError, ReportNote};
+pub use push::{Batch, Overflow, PUSHED, PushLimits, Pushed, PushedSample, STALE};
 pub use window::{Window, WindowError};
 
 /// How far a host's clock may be ahead of ours unremarked. Clocks that are kept by NTP differ by less than a second; a
@@ -36,6 +40,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Keeps alerts and reports, as far as the store has a place for them. What is there already is left out: returns
     /// how many were new. When this returns `Ok` they may be acknowledged.
     fn keep(&self, notes: &[Note]) -> Result<u64, StoreError>;
+
+    /// Writes samples that programs have pushed, of all batches or of none. A sample of a series and time that is there already
+    /// takes its place. When this returns `Ok`, what it counts is durable.
+    fn push(&self, batches: &[Batch]) -> Result<Vec<Pushed>, StoreError> {
+        let _ = batches;
+        Err(StoreError::Unsupported {
+            what: "pushed samples are kept by the embedded store alone: with server.store = influx1 or influx2 send them to that database",
+        })
+    }
 
     /// Which windows of a stream are in the store.
     fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError>;

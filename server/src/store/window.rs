@@ -3,7 +3,7 @@
 use agent_common::wire::head::{HeadError, WindowHead};
 use agent_common::wire::line::{self, LineError};
 
-use super::RECORDED;
+use super::{PUSHED, RECORDED};
 
 /// A window: its head and its points as well-formed lines.
 ///
@@ -38,9 +38,9 @@ pub enum WindowError {
     /// A point carries the name of another host than the head: a collector must not write in another's name.
     #[error("point {0} below the head is of another host")]
     Host(u64),
-    /// A point has the measurement of what rules record.
-    #[error("point {0} below the head is of {RECORDED}, which only rules record")]
-    Recorded(u64),
+    /// A point has the measurement of what rules record or programs push.
+    #[error("point {0} below the head is of {RECORDED} or {PUSHED}, which no collector measures")]
+    Reserved(u64),
 }
 
 impl Window {
@@ -59,8 +59,10 @@ impl Window {
                     if line.tags().any(|(name, value)| name == "host" && value != head.host) {
                         return Err(WindowError::Host(points + malformed));
                     }
-                    if line.key.starts_with(RECORDED) && line.measurement() == RECORDED {
-                        return Err(WindowError::Recorded(points + malformed));
+                    if (line.key.starts_with(RECORDED) || line.key.starts_with(PUSHED))
+                        && [RECORDED, PUSHED].contains(&&*line.measurement())
+                    {
+                        return Err(WindowError::Reserved(points + malformed));
                     }
                 }
                 Err(error) => {
@@ -138,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn what_rules_record_comes_from_no_collector() {
-        for line in ["s7mpa_rule ALERTS=1 5", "s7mpa_rule,host=h ALERTS=1 5"] {
+    fn what_rules_record_and_programs_push_comes_from_no_collector() {
+        for line in ["s7mpa_rule ALERTS=1 5", "s7mpa_rule,host=h ALERTS=1 5", "s7mpa_push up=1 5"] {
             let payload = format!("{HEAD}m a=1i 5\n{line}\n");
-            assert_eq!(Window::from_payload(payload.as_bytes()), Err(WindowError::Recorded(2)), "{line}");
+            assert_eq!(Window::from_payload(payload.as_bytes()), Err(WindowError::Reserved(2)), "{line}");
         }
         let payload = format!("{HEAD}s7mpa_rules a=1i 5\n");
         assert!(Window::from_payload(payload.as_bytes()).is_ok());

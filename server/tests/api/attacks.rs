@@ -77,17 +77,20 @@ async fn what_changes_something_takes_no_form_no_foreign_page_and_no_bare_cookie
             continue;
         }
         changing += 1;
-        for kind in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""]
-        {
+        let kinds =
+            ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""];
+        // What programs write has forms of its own, and no browser may send it.
+        let refused = if route.need == Need::Write { 401 } else { 415 };
+        for kind in kinds {
             let form = bare().header("origin", &own).header("content-type", kind).body("a=b");
-            assert_eq!(status(form).await, 415, "{route:?} {kind}");
+            assert_eq!(status(form).await, refused, "{route:?} {kind}");
         }
         match route.need {
             Need::Change(_) => {
                 let request = bare().header("content-type", "application/json").body("{}");
                 assert_eq!(status(request).await, 403, "no Origin: {route:?}");
             }
-            Need::Write(_) => {
+            Need::Write => {
                 assert_eq!(status(bare().header("origin", &own).body("x")).await, 401, "{route:?}");
             }
             Need::Nothing | Need::Read(_) => {}
@@ -171,7 +174,7 @@ async fn a_body_of_a_gigabyte_is_not_read() {
 #[tokio::test]
 async fn a_compressed_body_is_not_unpacked() {
     let setup = Setup::new().await;
-    for route in setup.api.routes().iter().filter(|route| !matches!(route.need, Need::Write(_))) {
+    for route in setup.api.routes().iter().filter(|route| route.need != Need::Write) {
         for encoding in ["gzip", "identity, gzip", "zstd"] {
             let request =
                 request(&setup, route).bearer_auth(&setup.token).header("content-encoding", encoding);

@@ -132,9 +132,8 @@ async fn every_route_is_described_with_its_role() {
         .map(|route| {
             let role = match route.need {
                 server::api::Need::Nothing => "none".to_owned(),
-                server::api::Need::Read(role)
-                | server::api::Need::Change(role)
-                | server::api::Need::Write(role) => role.to_string(),
+                server::api::Need::Read(role) | server::api::Need::Change(role) => role.to_string(),
+                server::api::Need::Write => "writer".to_owned(),
             };
             (route.path.to_owned(), route.method.as_str().to_lowercase(), role)
         })

@@ -1,5 +1,6 @@
 //! The embedded store: what is acknowledged is there, once, whatever happens.
 
+mod backup;
 mod export;
 mod limits;
 mod reports;

@@ -7,7 +7,7 @@ use super::problem::{MAX_FIELDS, MAX_LINE_BYTES, MAX_TAGS, Problem};
 use crate::units::UnixNs;
 
 /// Offset and problem.
-type Refused = (usize, Problem);
+pub(super) type Refused = (usize, Problem);
 
 /// `,` and space.
 const SEPARATOR: u8 = 1;
@@ -26,8 +26,8 @@ const CLASS: [u8; 256] = {
 };
 
 pub(super) struct Scanner<'a> {
-    line: &'a str,
-    at: usize,
+    pub(super) line: &'a str,
+    pub(super) at: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -51,11 +51,11 @@ impl<'a> Scanner<'a> {
         Ok(Line { key, fields, time })
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.line.as_bytes().get(self.at).copied()
     }
 
-    fn fail<T>(&self, problem: Problem) -> Result<T, Refused> {
+    pub(super) fn fail<T>(&self, problem: Problem) -> Result<T, Refused> {
         Err((self.at, problem))
     }
 
@@ -81,7 +81,7 @@ impl<'a> Scanner<'a> {
         (&self.line[start..self.at], escaped)
     }
 
-    fn key(&mut self) -> Result<&'a str, Refused> {
+    pub(super) fn key(&mut self) -> Result<&'a str, Refused> {
         if self.name(SEPARATOR).0.is_empty() {
             return self.fail(Problem::NoMeasurement);
         }
@@ -117,13 +117,9 @@ impl<'a> Scanner<'a> {
             if fields.len() == MAX_FIELDS {
                 return self.fail(Problem::TooManyFields);
             }
-            let (name, escaped) = self.name(SEPARATOR | EQUALS);
-            if name.is_empty() || self.peek() != Some(b'=') {
-                return self.fail(Problem::BadField);
-            }
-            self.at += 1;
+            let name = self.field_name()?;
             let value = self.value()?;
-            fields.push((if escaped { unescape(name) } else { name.into() }, value));
+            fields.push((name, value));
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b' ') => {
@@ -136,7 +132,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn value(&mut self) -> Result<Value<'a>, Refused> {
+    /// The name of a field, and the `=` after it.
+    #[inline]
+    pub(super) fn field_name(&mut self) -> Result<Cow<'a, str>, Refused> {
+        let (name, escaped) = self.name(SEPARATOR | EQUALS);
+        if name.is_empty() || self.peek() != Some(b'=') {
+            return self.fail(Problem::BadField);
+        }
+        self.at += 1;
+        Ok(if escaped { unescape(name) } else { name.into() })
+    }
+
+    pub(super) fn value(&mut self) -> Result<Value<'a>, Refused> {
         if self.peek() == Some(b'"') {
             return self.string();
         }

@@ -278,6 +278,26 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
+    key!(
+        "server.push.max_series",
+        Kind::Integer,
+        "100000",
+        "Most series that programs may push (Telegraf, Prometheus); ended ones count until retention deletes them",
+        |c, v| {
+            c.server.push.max_series = within(v, 0, 10_000_000)?;
+            Ok(())
+        }
+    ),
+    key!(
+        "server.push.new_series_per_minute",
+        Kind::Integer,
+        "20000",
+        "Most new series that they may push in a minute",
+        |c, v| {
+            c.server.push.new_series_per_minute = within(v, 0, 10_000_000)?;
+            Ok(())
+        }
+    ),
     key!("server.influx_url", Kind::Text, "", "InfluxDB: http(s)://host:port[/prefix]", |c, v| {
         if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
             return Err(format!("`{v}` is not a URL; write it as http://host:8086 or https://host"));

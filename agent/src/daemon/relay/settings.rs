@@ -115,6 +115,7 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             profile_days: days(settings.profile_retention),
             profile_max_bytes: settings.profile_max_bytes,
         },
+        push: settings.push.clone(),
         ingest: IngestConfig { group: settings.ingest_group.clone(), client_id: settings.ingest_id.clone() },
         http: http(config)?,
         rules: server::Rules {

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::StatusCode;
 
 use super::text::Page;
+use crate::api::push::Place;
 use crate::api::work::Work;
 use crate::ingest::{Ingest, IngestStats};
 use crate::live::Feed;
+use crate::push::{PushStats, Pusher, Reason};
 use crate::rules::Board;
 
 /// What the handler of `/metrics` shares.
@@ -42,6 +44,7 @@ pub struct Health {
     ingest: Arc<Mutex<Option<Ingest>>>,
     feed: Feed,
     rules: Arc<Mutex<Option<Arc<Board>>>>,
+    place: Place,
 }
 
 impl Health {
@@ -54,6 +57,15 @@ impl Health {
     /// The rules that are evaluated from now on, and the functions that queries may call.
     pub fn evaluate(&self, rules: Arc<Board>) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
+    }
+
+    /// Where pushed samples go from now on.
+    pub fn push_to(&self, pusher: Pusher) {
+        self.place.set(pusher);
+    }
+
+    pub(in crate::api) const fn place(&self) -> &Place {
+        &self.place
     }
 
     pub(in crate::api) fn rules(&self) -> Option<Arc<Board>> {
@@ -84,6 +96,9 @@ impl Health {
         let ingest = self.ingest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(ingest) = ingest {
             of_ingest(page, &ingest.stats());
+        }
+        if let Some(pusher) = self.place.get() {
+            of_push(page, &pusher.stats());
         }
         of_process(page);
     }
@@ -138,6 +153,35 @@ fn of_ingest(page: &mut Page, stats: &IngestStats) {
     let mut family = page.counter("s7mpa_server_rejected_messages_total", "Messages refused, by reason.");
     for (reason, count) in reasons {
         family.sample(&[("reason", reason)], count as f64);
+    }
+}
+
+fn of_push(page: &mut Page, stats: &PushStats) {
+    let counters = [
+        (
+            "s7mpa_server_pushed_samples_total",
+            "Samples that programs pushed and that were stored.",
+            stats.samples,
+        ),
+        ("s7mpa_server_push_writes_total", "Transactions that stored them.", stats.writes),
+        (
+            "s7mpa_server_push_failures_total",
+            "Requests not stored: the store failed, or too much was waiting.",
+            stats.failures,
+        ),
+        (
+            "s7mpa_server_push_left_out_total",
+            "Pushed texts, exemplars and native histograms: nothing here can be asked for them.",
+            stats.left_out,
+        ),
+    ];
+    for (name, help, value) in counters {
+        page.counter(name, help).value(value);
+    }
+    let help = "Pushed samples refused (of malformed text, lines), by reason.";
+    let mut family = page.counter("s7mpa_server_push_refused_total", help);
+    for reason in Reason::ALL {
+        family.sample(&[("reason", reason.name())], stats.refused(reason) as f64);
     }
 }
 

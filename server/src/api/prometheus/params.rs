@@ -21,10 +21,10 @@ const MAX_TIME: (i64, &str) = (1 << 52, "292277025-08-18T07:12:54.999999999Z");
 
 /// The parameters of a request, those of the form first.
 #[derive(Debug)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(in crate::api) struct Params(Vec<(String, String)>);
 
 impl Params {
-    pub(super) async fn read(request: Request) -> Result<Self, Failure> {
+    pub(in crate::api) async fn read(request: Request) -> Result<Self, Failure> {
         let mut all = Vec::new();
         let (parts, body) = request.into_parts();
         let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Params {
     }
 
     /// A parameter that is there and not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::api) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }

@@ -69,7 +69,7 @@ impl Session<'_> {
             }
             Err(e @ WindowError::Line(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
             // In the name of another: a host, or the rules.
-            Err(e @ (WindowError::Host(_) | WindowError::Recorded(_))) => {
+            Err(e @ (WindowError::Host(_) | WindowError::Reserved(_))) => {
                 return self.reject(received, ticket, |r| &mut r.wrong_host, &e);
             }
         };

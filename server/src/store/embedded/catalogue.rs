@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension as _, Transaction};
 use super::row::{Cell, RowWriter};
 use super::slot::damaged;
 use super::varint::{Bytes, Damaged, put};
+use crate::store::push;
 
 /// Series whose id is kept in memory, about 250 bytes each: 16 MiB. Above it the memory is emptied and filled again
 /// from the tables, which costs one look-up for each series that still reports.
@@ -270,7 +271,7 @@ impl FieldSets {
 }
 
 /// Ids of fields, ascending, as varints: the distance of each.
-fn pack_fields(fields: &[u32]) -> Vec<u8> {
+pub(super) fn pack_fields(fields: &[u32]) -> Vec<u8> {
     let (mut out, mut last) = (Vec::new(), 0);
     for field in fields {
         put(&mut out, u64::from(field - last));
@@ -294,25 +295,7 @@ pub(super) fn unpack_fields(packed: &[u8]) -> Result<Vec<u32>, Damaged> {
 fn canonical(line: &Line<'_>) -> String {
     let mut tags: Vec<_> = line.tags().collect();
     tags.sort();
-    let mut out = String::with_capacity(line.key.len());
-    for (key, value) in tags {
-        if !out.is_empty() {
-            out.push(',');
-        }
-        escape(&mut out, &key);
-        out.push('=');
-        escape(&mut out, &value);
-    }
-    out
-}
-
-fn escape(out: &mut String, text: &str) {
-    for c in text.chars() {
-        if matches!(c, ',' | '=' | '\\') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
+    push::canonical(&tags)
 }
 
 /// The value of a tag of a canonical text.

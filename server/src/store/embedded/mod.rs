@@ -16,6 +16,7 @@ mod compact;
 mod export;
 mod info;
 mod notes;
+mod push;
 mod read;
 mod retain;
 mod roll;
@@ -53,7 +54,7 @@ pub use view::View;
 use self::catalogue::{Catalogue, Counted};
 use self::row::RowWriter;
 use self::stream::{MAX_RANGES, Stream, find_stream, load_stream, pack_ranges};
-use super::{Health, Note, Store, StoreError, Window, Written};
+use super::{Batch, Health, Note, PushLimits, Pushed, Store, StoreError, Window, Written};
 
 /// Name of the file in the directory given to [`EmbeddedStore::open`].
 pub const FILE: &str = "metrics.db";
@@ -74,6 +75,8 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// What a host wrote last is rolled when it was silent for so long.
     pub silent: Duration,
+    /// What is taken of programs that push.
+    pub push: PushLimits,
 }
 
 impl Default for Options {
@@ -86,6 +89,7 @@ impl Default for Options {
             max_bytes: 5 << 30,
             max_pages: None,
             silent: Duration::from_mins(10),
+            push: PushLimits::default(),
         }
     }
 }
@@ -103,6 +107,8 @@ pub struct EmbeddedStore {
 struct Writer {
     conn: Connection,
     catalogue: Catalogue,
+    pushed: push::Known,
+    allowance: push::Allowance,
     streams: HashMap<(String, String), Stream>,
     /// Whether `streams` has all of which something waits to be rolled.
     complete: bool,
@@ -133,6 +139,8 @@ impl EmbeddedStore {
             conn,
             next,
             catalogue: Catalogue::default(),
+            pushed: push::Known::default(),
+            allowance: push::Allowance::new(options.push),
             streams: HashMap::new(),
             complete: false,
             tidy: true,
@@ -169,18 +177,9 @@ impl EmbeddedStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn error(&self, operation: &str) -> impl FnOnce(rusqlite::Error) -> StoreError {
-        let operation = operation.to_owned();
-        let path = self.path.clone();
-        move |source| schema::error(&operation, &path, source)
-    }
-}
-
-impl Store for EmbeddedStore {
-    fn write(&self, windows: &[Window]) -> Result<Written, StoreError> {
-        let mut guard = self.lock();
-        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
-        match writer.write(windows) {
+    /// After a write: what is due beside it, or what is to be done about its failure.
+    fn written<T>(&self, writer: &mut Writer, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        match result {
             Ok(written) => {
                 writer.backoff.succeeded();
                 writer.upkeep(&self.path, &self.options, upkeep::TIME);
@@ -196,6 +195,28 @@ impl Store for EmbeddedStore {
                 Err(error)
             }
         }
+    }
+
+    fn error(&self, operation: &str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+        let operation = operation.to_owned();
+        let path = self.path.clone();
+        move |source| schema::error(&operation, &path, source)
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn write(&self, windows: &[Window]) -> Result<Written, StoreError> {
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        let result = writer.write(windows);
+        self.written(writer, result)
+    }
+
+    fn push(&self, batches: &[Batch]) -> Result<Vec<Pushed>, StoreError> {
+        let mut guard = self.lock();
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        let result = writer.push(batches, self.options.push);
+        self.written(writer, result)
     }
 
     fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
@@ -305,6 +326,7 @@ impl Writer {
     /// Ids and ranges made in a transaction that was rolled back are wrong: all are read again.
     fn forget(&mut self) {
         self.catalogue.clear();
+        self.pushed = push::Known::default();
         self.streams.clear();
         self.complete = false;
     }

@@ -3,6 +3,8 @@
 //! * Of a counter: their sum. Running sums are then what they were at the times that are kept.
 //! * Of a level: the last, the least and the greatest, and their mean. A level whose name begins with `max_` is the greatest.
 //! * Of a text: the last.
+//! * Of what programs push, whose samples come at times of their own: the last, the least and the greatest. A stale marker is a last
+//!   value, and neither least nor greatest.
 //!
 //! What follows from the last value, as it does for all that stood still, is not written.
 
@@ -16,6 +18,7 @@ use super::column::Column;
 use super::row::{Cell, Kind};
 use super::step::Step;
 use super::total;
+use crate::store::PUSHED;
 
 /// What becomes of a field's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +29,15 @@ pub(super) enum Way {
     Greatest,
     /// Any other.
     Last,
+    /// Pushed: how many there were is not known.
+    Pushed,
 }
 
 /// The way of a field of a measurement.
 pub(super) fn way(measurement: &str, field: &str) -> Way {
     match registry::field(measurement, field).map(|field| field.kind) {
         Some(registry::Kind::Counter) => Way::Sum,
+        _ if measurement == PUSHED => Way::Pushed,
         _ if field.starts_with("max_") => Way::Greatest,
         _ => Way::Last,
     }
@@ -73,9 +79,18 @@ impl Summary {
             Kind::Float => f64::from_bits(a) < f64::from_bits(b),
             _ => a.cast_signed() < b.cast_signed(),
         };
-        self.least = if less(next.least, self.least) { next.least } else { self.least };
-        self.greatest = if less(self.greatest, next.greatest) { next.greatest } else { self.greatest };
+        let ended = |value: u64| kind == Kind::Float && f64::from_bits(value).is_nan();
+        if less(next.least, self.least) || ended(self.least) {
+            self.least = next.least;
+        }
+        if less(self.greatest, next.greatest) || ended(self.greatest) {
+            self.greatest = next.greatest;
+        }
         let last = if way == Way::Greatest { self.greatest } else { next.last };
+        if way == Way::Pushed {
+            self.last = last;
+            return;
+        }
         self.excess = match (self.excess, next.excess) {
             (Excess::Float(a), Excess::Float(b)) => {
                 let from = |count: i64, old: u64| count as f64 * (f64::from_bits(old) - f64::from_bits(last));
@@ -231,13 +246,20 @@ pub(super) fn fold(
             }
         }
         let kind = if way == Way::Sum { Kind::Int } else { kind };
-        put(&mut out, placed, kind, &places, &summaries, steps);
+        put(&mut out, placed, kind, way, (&places, &summaries), steps);
     }
     out
 }
 
 /// Writes summaries as columns.
-fn put(out: &mut Vec<Placed>, of: &Placed, kind: Kind, places: &[u32], summaries: &[Summary], steps: &Steps) {
+fn put(
+    out: &mut Vec<Placed>,
+    of: &Placed,
+    kind: Kind,
+    way: Way,
+    (places, summaries): (&[u32], &[Summary]),
+    steps: &Steps,
+) {
     let mut add = |aggregate: Aggregate, kind: Kind, values: Vec<u64>| {
         let texts = if kind == Kind::Text { of.column.texts.clone() } else { Vec::new() };
         out.push(Placed::with(of.field, aggregate, places.to_vec(), Column { kind, values, texts }));
@@ -246,7 +268,7 @@ fn put(out: &mut Vec<Placed>, of: &Placed, kind: Kind, places: &[u32], summaries
     let missing =
         |(place, one): (&u32, &Summary)| (steps.windows[*place as usize] - one.count).cast_unsigned();
     let missing: Vec<u64> = places.iter().zip(summaries).map(missing).collect();
-    if missing.iter().any(|missing| *missing != 0) {
+    if way != Way::Pushed && missing.iter().any(|missing| *missing != 0) {
         add(Aggregate::Missing, Kind::Int, missing);
     }
     if kind == Kind::Text {
@@ -267,6 +289,9 @@ fn put(out: &mut Vec<Placed>, of: &Placed, kind: Kind, places: &[u32], summaries
         };
         add(Aggregate::Greatest, kind, column(&greatest));
     }
+    if way == Way::Pushed {
+        return;
+    }
     let excess = |one: &Summary| match one.excess {
         Excess::Float(excess) => excess.to_bits(),
         Excess::Int(excess) => {
@@ -279,7 +304,7 @@ fn put(out: &mut Vec<Placed>, of: &Placed, kind: Kind, places: &[u32], summaries
     }
 }
 
-/// Which fields of which measurements are counters, and which are greatest values, by id.
+/// The ways of the fields that were asked for, by measurement and id.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
     names: HashMap<u32, String>,
@@ -291,14 +316,19 @@ impl Ways {
         Self { names: fields.collect(), known: HashMap::new() }
     }
 
-    /// Those of a measurement.
-    pub(super) fn of(&mut self, measurement: &str) -> &HashMap<u32, Way> {
-        if !self.known.contains_key(measurement) {
-            let ways = self.names.iter().map(|(id, name)| (*id, way(measurement, name)));
-            let ways = ways.filter(|(_, way)| *way != Way::Last).collect();
-            self.known.insert(measurement.to_owned(), ways);
+    /// Those of these fields of a measurement.
+    pub(super) fn of(&mut self, measurement: &str, fields: impl Iterator<Item = u32>) -> &HashMap<u32, Way> {
+        let Self { names, known } = self;
+        if !known.contains_key(measurement) {
+            known.insert(measurement.to_owned(), HashMap::new());
         }
-        &self.known[measurement]
+        // SANITY: it is there, or was put there above.
+        let known = known.get_mut(measurement).expect("a known measurement");
+        for field in fields {
+            let find = || names.get(&field).map_or(Way::Last, |name| way(measurement, name));
+            known.entry(field).or_insert_with(find);
+        }
+        known
     }
 }
 
@@ -317,7 +347,7 @@ pub(super) fn over_steps(
     for (id, columns) in builder.series() {
         // One that retention has forgotten is in no catalogue: nobody can ask for it.
         let Some(measurement) = measurement(*id)? else { continue };
-        let ways = ways.of(&measurement);
+        let ways = ways.of(&measurement, columns.iter().map(|placed| placed.field));
         let way = |field: u32| ways.get(&field).copied().unwrap_or(Way::Last);
         series.push((*id, fold(columns, &steps, &each, way)));
     }

@@ -64,6 +64,7 @@ impl Writer {
         }
         if retained.series > 0 {
             self.catalogue.clear();
+            self.pushed = super::push::Known::default();
         }
     }
 

@@ -5,9 +5,11 @@
 //! `<measurement>_<field>_total` with their running sum ([`total`](super::total)), which never falls: each process has
 //! series of its own, those of a new one begin with nothing. Slots that were rolled before version 3 have no running sums.
 //!
-//! What rules record keeps its own name: measurement [`RECORDED`](crate::store::RECORDED), the field is the metric.
+//! What rules record and programs push keeps its own name: measurements [`RECORDED`](crate::store::RECORDED) and [`PUSHED`](crate::store::PUSHED), the
+//! field is the metric. Where both have a series of the same labels, it is that of the rule.
 //!
-//! A series that a window lacks has ended ([`samples`]): it gets the stale marker at that window's end.
+//! A series that a window lacks has ended ([`samples`]): it gets the stale marker at that window's end. Pushed series end with a
+//! marker that was pushed.
 
 mod gather;
 mod names;
@@ -42,6 +44,7 @@ pub struct View<'a> {
     tx: Transaction<'a>,
     pass_bytes: usize,
     end: End<'a>,
+    pushed: bool,
 }
 
 /// Whether a query's time is over.
@@ -64,7 +67,7 @@ impl Reader {
     /// the slots.
     pub fn view_in_passes(&self, pass_bytes: usize) -> Result<View<'_>, StoreError> {
         let tx = self.conn().unchecked_transaction().map_err(|e| self.error(e))?;
-        Ok(View { reader: self, tx, pass_bytes, end: End(None) })
+        Ok(View { reader: self, tx, pass_bytes, end: End(None), pushed: true })
     }
 }
 
@@ -73,6 +76,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn until(self, over: &'a dyn Fn() -> bool) -> Self {
         Self { end: End(Some(over)), ..self }
+    }
+
+    /// Without what programs have pushed.
+    #[must_use]
+    pub fn without_pushed(self) -> Self {
+        Self { pushed: false, ..self }
     }
 }
 
@@ -96,7 +105,7 @@ impl View<'_> {
         each: impl FnMut(&str, &mut dyn Iterator<Item = &Metric>),
     ) -> Result<(), ReadError> {
         let failed = |e| self.failed(e);
-        let plan = Plan::new(&self.tx, matchers).map_err(failed)?;
+        let plan = Plan::new(&self.tx, matchers, self.pushed).map_err(failed)?;
         let Range { start, end } = times(span);
         // A series that begins just after has a running sum before.
         let end = end.saturating_add(samples::AFTER_NS);
@@ -119,7 +128,7 @@ fn times(span: Span) -> Range<i64> {
 impl promql::Reader for View<'_> {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
         let failed = |e| self.failed(e);
-        let mut plan = Plan::new(&self.tx, matchers).map_err(failed)?;
+        let mut plan = Plan::new(&self.tx, matchers, self.pushed).map_err(failed)?;
         let times = times(span);
         let first = total::first(&self.tx, times.start).map_err(failed)?;
         let read = if plan.has_totals() {

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, OptionalExtension as _, ffi};
 
 use super::names::Plan;
 use super::samples::{Number, Raw, Windows};
 use crate::store::embedded::bundle;
 use crate::store::embedded::chunk::{Aggregate, Key, Packed};
+use crate::store::embedded::push::PUSHED_STREAM;
 use crate::store::embedded::read::order;
 use crate::store::embedded::row::{Cell, Frame, Item, Kind, Row};
 use crate::store::embedded::slot::{self, Slot, damaged};
@@ -38,8 +39,15 @@ impl Slots {
     /// Those that have times in the span; with `parts`, also all that were not rolled into one yet: no running sum has them.
     pub(super) fn find(conn: &Connection, span: Range<i64>, parts: bool) -> rusqlite::Result<Self> {
         let mut all = Self { span, found: Vec::new(), windows: Windows::default() };
+        let pushed: Option<i64> = conn
+            .prepare_cached("SELECT id FROM stream WHERE host = ? AND name = ?")?
+            .query_row(PUSHED_STREAM, |row| row.get(0))
+            .optional()?;
         each_slot(conn, &all.span, parts, |slot| {
-            all.windows.add(slot.stream, slot.ends(), slot.step.ns);
+            // A series that was not pushed has not ended.
+            if pushed != Some(slot.stream) {
+                all.windows.add(slot.stream, slot.ends(), slot.step.ns);
+            }
             all.found.push(Found { id: slot.id, stream: slot.stream, times: slot.times });
             Ok(())
         })?;
@@ -49,7 +57,10 @@ impl Slots {
         )?;
         let mut rows = statement.query([from, to])?;
         while let Some(row) = rows.next()? {
-            all.windows.add(row.get(0)?, &[row.get(1)?], 0);
+            let stream = row.get(0)?;
+            if pushed != Some(stream) {
+                all.windows.add(stream, &[row.get(1)?], 0);
+            }
         }
         all.windows.order();
         Ok(all)

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use agent_common::wire::registry::{self, Unit};
 use promql::{Matcher, NAME, Operator};
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
-use crate::store::RECORDED;
 use crate::store::embedded::slot::damaged;
 use crate::store::embedded::{catalogue, total};
+use crate::store::{PUSHED, RECORDED};
 
 /// What the name of a running sum ends with.
 const TOTAL: &str = "_total";
@@ -19,9 +19,14 @@ const MEASUREMENTS: &str = "WITH RECURSIVE one(name) AS (
     SELECT (SELECT min(measurement) FROM series WHERE measurement > one.name) FROM one WHERE one.name IS NOT NULL)
 SELECT name FROM one WHERE name IS NOT NULL";
 
-/// What a field of a measurement is called as a metric, or its running sum. What rules record has its own name.
+/// Whether a field of the measurement is a metric under its own name: what rules record, what programs push.
+fn has_own_names(measurement: &str) -> bool {
+    [RECORDED, PUSHED].contains(&measurement)
+}
+
+/// What a field of a measurement is called as a metric, or its running sum. What rules record and programs push has its own name.
 pub(in crate::store::embedded) fn metric_name(measurement: &str, field: &str, total: bool) -> String {
-    if measurement == RECORDED {
+    if has_own_names(measurement) {
         return field.to_owned();
     }
     format!("{measurement}_{field}{}", if total { TOTAL } else { "" })
@@ -42,10 +47,12 @@ pub(super) struct Plan {
     measurements: Vec<(String, Vec<Metric>)>,
     /// Series id to its measurement's place; filled by [`Plan::series`].
     of: HashMap<u32, usize>,
+    /// Pushed series and fields that rules record, too; likewise.
+    hidden: HashSet<(u32, u32)>,
 }
 
 impl Plan {
-    pub(super) fn new(conn: &Connection, matchers: &[Matcher]) -> rusqlite::Result<Self> {
+    pub(super) fn new(conn: &Connection, matchers: &[Matcher], pushed: bool) -> rusqlite::Result<Self> {
         let on_name: Vec<&Matcher> = matchers.iter().filter(|matcher| matcher.label == NAME).collect();
         let exact = on_name.iter().find(|matcher| matcher.operator == Operator::Equal);
         let fields: Vec<(u32, String)> = conn
@@ -57,10 +64,13 @@ impl Plan {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let measurement: String = row.get(0)?;
+            if measurement == PUSHED && !pushed {
+                continue;
+            }
             // What the exact name says of the field spares making all names.
-            let recorded = measurement == RECORDED;
+            let own_names = has_own_names(&measurement);
             let rest = match exact {
-                Some(exact) if recorded => Some(exact.value.as_str()),
+                Some(exact) if own_names => Some(exact.value.as_str()),
                 Some(exact) => {
                     match exact.value.strip_prefix(&*measurement).and_then(|rest| rest.strip_prefix('_')) {
                         Some(rest) => Some(rest),
@@ -93,7 +103,7 @@ impl Plan {
                 measurements.push((measurement, metrics));
             }
         }
-        Ok(Self { measurements, of: HashMap::new() })
+        Ok(Self { measurements, of: HashMap::new(), hidden: HashSet::new() })
     }
 
     /// Ids of the series of these measurements that fulfil the other conditions, in order; of those alone that are `alive`, if
@@ -105,35 +115,60 @@ impl Plan {
         alive: Option<&HashSet<u32>>,
     ) -> rusqlite::Result<Vec<u32>> {
         let mut all = Vec::new();
-        let Self { measurements, of } = self;
-        let mut add = |place: usize, id: u32, tags: &str| {
-            if fulfils(tags, matchers) {
+        let Self { measurements, of, .. } = self;
+        let measurements = &*measurements;
+        let mut add = |place: usize, row: &Row<'_>| -> rusqlite::Result<()> {
+            let (id, tags): (u32, _) = (row.get(0)?, row.get_ref(1)?.as_str()?);
+            let (_, metrics) = &measurements[place];
+            if has_any(row, metrics)? && fulfils(tags, matchers) {
                 all.push(id);
                 of.insert(id, place);
             }
+            Ok(())
         };
         if let Some(alive) = alive {
             let places: HashMap<&str, usize> =
                 measurements.iter().enumerate().map(|(place, (name, _))| (name.as_str(), place)).collect();
-            let mut statement = conn.prepare_cached("SELECT measurement, tags FROM series WHERE id = ?")?;
+            let mut statement =
+                conn.prepare_cached("SELECT id, tags, fields, measurement FROM series WHERE id = ?")?;
             for id in alive {
                 let mut rows = statement.query([id])?;
                 let Some(row) = rows.next()? else { continue };
-                if let Some(place) = places.get(row.get_ref(0)?.as_str()?) {
-                    add(*place, *id, row.get_ref(1)?.as_str()?);
+                if let Some(place) = places.get(row.get_ref(3)?.as_str()?) {
+                    add(*place, row)?;
                 }
             }
         } else {
-            let mut statement = conn.prepare_cached("SELECT id, tags FROM series WHERE measurement = ?")?;
+            let mut statement =
+                conn.prepare_cached("SELECT id, tags, fields FROM series WHERE measurement = ?")?;
             for (place, (measurement, _)) in measurements.iter().enumerate() {
                 let mut rows = statement.query([measurement])?;
                 while let Some(row) = rows.next()? {
-                    add(place, row.get(0)?, row.get_ref(1)?.as_str()?);
+                    add(place, row)?;
                 }
             }
         }
+        self.hide(conn)?;
         all.sort_unstable();
         Ok(all)
+    }
+
+    /// Finds the pushed series that rules record, too.
+    fn hide(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        if ![RECORDED, PUSHED].iter().all(|own| self.measurements.iter().any(|(name, _)| name == own)) {
+            return Ok(());
+        }
+        let mut twins = conn.prepare_cached(
+            "SELECT pushed.id, recorded.fields FROM series recorded JOIN series pushed ON pushed.measurement = ?2 AND pushed.tags = recorded.tags
+             WHERE recorded.measurement = ?1",
+        )?;
+        let mut rows = twins.query([RECORDED, PUSHED])?;
+        while let Some(row) = rows.next()? {
+            let series: u32 = row.get(0)?;
+            let fields = row.get_ref(1)?.as_blob_or_null()?.map_or(Ok(Vec::new()), catalogue::unpack_fields);
+            self.hidden.extend(fields.map_err(damaged)?.into_iter().map(|field| (series, field)));
+        }
+        Ok(())
     }
 
     /// Calls with the tags and metrics of those of these series that are alive and fulfil the other conditions.
@@ -185,11 +220,21 @@ impl Plan {
     /// What is wanted of a field of a series.
     pub(super) fn metrics(&self, series: u32, field: u32) -> &[Metric] {
         let Some(place) = self.of.get(&series) else { return &[] };
+        if !self.hidden.is_empty() && self.hidden.contains(&(series, field)) {
+            return &[];
+        }
         let metrics = &self.measurements[*place].1;
         let begin = metrics.partition_point(|metric| metric.field < field);
         let len = metrics[begin..].partition_point(|metric| metric.field == field);
         &metrics[begin..begin + len]
     }
+}
+
+/// Whether a series' row has a field of these metrics, as far as it says which it has.
+fn has_any(row: &Row<'_>, metrics: &[Metric]) -> rusqlite::Result<bool> {
+    let Some(packed) = row.get_ref(2)?.as_blob_or_null()? else { return Ok(true) };
+    let fields = catalogue::unpack_fields(packed).map_err(damaged)?;
+    Ok(fields.iter().any(|field| metrics.binary_search_by_key(field, |metric| metric.field).is_ok()))
 }
 
 /// Whether these tags fulfil all conditions but those on the name.
