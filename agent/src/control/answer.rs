@@ -6,11 +6,11 @@ use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, Report, SyscallsReport};
 use diagnosis::window::Window;
 use flamegraphs::Symbolizer;
-use profile::{FoldOptions, Folded, Names, Roots, Sample, Stacked, Timeline};
+use profile::{FoldOptions, Folded, Mode, Names, Roots, Sample, Stacked, Timeline};
 
 use super::pid;
 use super::protocol::{Failure, FailureKind, Page, Profile, Target};
-use crate::aggregate::{self, Mode, ReportOptions, StackOptions};
+use crate::aggregate::{self, ReportOptions, StackOptions};
 
 /// Where the names of addresses come from.
 #[derive(Debug, Clone)]
