@@ -38,6 +38,14 @@ impl Block {
     }
 }
 
+impl Block {
+    /// How many frames of what was looked at in this way have a name.
+    #[must_use]
+    pub fn names(&self, looked: Looked) -> NameCoverage {
+        take_names(&self.counters, looked)
+    }
+}
+
 /// Counts what is above zero.
 pub(super) fn count(counters: &mut Counters, name: String, more: u64) {
     if more > 0 {

@@ -7,7 +7,7 @@ use agent_common::abi::sched::State;
 use agent_common::units::MonoNs;
 
 use super::counters::take_names;
-use super::{Block, Entry, Looked, NodeId};
+use super::{Block, Entry, Looked, NodeId, Trie};
 use crate::frame::{Frame, Kind};
 use crate::mode::{Mode, reason};
 use crate::options::Parts;
@@ -79,9 +79,20 @@ impl Shown<'_> {
         }
     }
 
-    /// Whether stacks with this frame are left out.
+    /// For each stack of a trie, by its number, whether it is left out.
     #[must_use]
-    pub fn leaves_out(&self, frame: &Frame) -> bool {
+    pub fn left_out(&self, trie: &Trie) -> Vec<bool> {
+        let frames: Vec<bool> = trie.frames.iter().map(|frame| self.leaves_out(frame)).collect();
+        let mut all = Vec::with_capacity(trie.nodes.len() + 1);
+        all.push(false);
+        // A parent has a smaller number.
+        for node in &trie.nodes {
+            all.push(frames[node.frame as usize] || all[node.parent as usize]);
+        }
+        all
+    }
+
+    fn leaves_out(&self, frame: &Frame) -> bool {
         frame.kind == Kind::Reason && self.without.contains(&frame.name)
     }
 }

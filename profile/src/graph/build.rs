@@ -60,7 +60,7 @@ impl Builder {
     /// Adds what is shown of a block. `roots` says what stands below the stacks of a process; threads are not known.
     pub fn add(&mut self, side: Side, block: &Block, shown: &Shown<'_>, roots: Roots) {
         self.compares |= side == Side::Base;
-        let left_out = left_out(block, shown);
+        let left_out = shown.left_out(&block.trie);
         let frames: Vec<Option<u32>> = block
             .trie
             .frames
@@ -225,18 +225,6 @@ impl Stacks<'_> {
         }
         found
     }
-}
-
-/// For each stack of a block, whether it is left out.
-pub(super) fn left_out(block: &Block, shown: &Shown<'_>) -> Vec<bool> {
-    let mut all = Vec::with_capacity(block.trie.nodes.len() + 1);
-    all.push(false);
-    // A parent has a smaller number.
-    for node in &block.trie.nodes {
-        let own = shown.leaves_out(&block.trie.frames[node.frame as usize]);
-        all.push(own || all[node.parent as usize]);
-    }
-    all
 }
 
 /// Names are other users' words.

@@ -7,12 +7,17 @@ mod alerts;
 mod ask;
 mod audit;
 mod body;
+mod flamegraph;
 mod hosts;
 mod live;
 mod login;
+mod now;
 mod openapi;
 mod processes;
+mod reports;
 mod sessions;
+mod states;
+mod waits;
 
 use std::sync::Arc;
 
@@ -42,6 +47,7 @@ impl Shared {
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     let routes = audit::routes(sessions::routes(login::routes(routes)));
-    let routes = live::routes(routes);
+    let routes = waits::routes(flamegraph::routes(live::routes(routes)));
+    let routes = now::routes(states::routes(reports::routes(routes)));
     openapi::routes(alerts::routes(processes::routes(hosts::routes(routes))))
 }
