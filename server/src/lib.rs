@@ -10,6 +10,7 @@ pub mod broker;
 pub mod ingest;
 pub mod live;
 pub mod node;
+pub mod questions;
 pub mod remote;
 pub mod rules;
 mod run;

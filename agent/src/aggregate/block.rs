@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::units::{BootNs, DurNs, UnixNs};
+use agent_common::units::{BootNs, DurNs, Tgid, UnixNs};
 use diagnosis::window::Window;
 use profile::block::{Builder, Group, Looked};
 use profile::{FoldOptions, Mode, Names, Parts, Roots, Sample, Stacked, Thread, Timeline};
@@ -55,6 +55,15 @@ pub fn pick(windows: &[Arc<Window>], from: UnixNs) -> Vec<Picked> {
             }
         })
         .collect()
+}
+
+/// The stacks of one process, for the first column of a block.
+#[must_use]
+pub fn pick_of(windows: &[Arc<Window>], tgid: Tgid) -> Picked {
+    let of = |mode| {
+        stacks(windows, &StackOptions { mode, pid: Some(tgid), no_idle: false, rate_hz: 1 }).stacks
+    };
+    Picked { column: 0, cpu: of(Mode::OnCpu), waits: of(Mode::Wakers) }
 }
 
 /// All stacks, for a symbolizer.

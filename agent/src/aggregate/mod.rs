@@ -12,7 +12,7 @@ mod report;
 mod stacks;
 mod syscalls;
 
-pub use block::{BLOCK, COLUMN, MAX_BLOCK_NODES, Picked, add, new_block, pick, samples_of};
+pub use block::{BLOCK, COLUMN, MAX_BLOCK_NODES, Picked, add, new_block, pick, pick_of, samples_of};
 pub use coverage::{coverage, pythons, unwound};
 pub use place::places;
 pub use points::{PointsOptions, points};

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::metrics::Health;
 use super::prometheus::Failure;
 use super::source::Source;
+use crate::questions::Collector;
 use crate::rules::GroupStatus;
 use crate::store::{StoreError, embedded, profiles};
 
@@ -61,6 +62,11 @@ impl Work {
             timeout: http.query_timeout,
             lookback: http.lookback,
         }
+    }
+
+    /// Who can be asked about this moment.
+    pub(super) fn collector(&self) -> Option<Collector> {
+        self.health.collector()
     }
 
     /// All groups of rules.

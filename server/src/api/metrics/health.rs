@@ -9,6 +9,7 @@ use super::text::Page;
 use crate::api::work::Work;
 use crate::ingest::{Ingest, IngestStats};
 use crate::live::Feed;
+use crate::questions::Collector;
 use crate::rules::Board;
 
 /// What the handler of `/metrics` shares.
@@ -42,6 +43,7 @@ pub struct Health {
     ingest: Arc<Mutex<Option<Ingest>>>,
     feed: Feed,
     rules: Arc<Mutex<Option<Arc<Board>>>>,
+    collector: Arc<Mutex<Option<Collector>>>,
 }
 
 impl Health {
@@ -54,6 +56,15 @@ impl Health {
     /// The rules that are evaluated from now on, and the functions that queries may call.
     pub fn evaluate(&self, rules: Arc<Board>) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
+    }
+
+    /// The collector of this host, which is asked about the moment from now on.
+    pub fn ask(&self, collector: Collector) {
+        *self.collector.lock().unwrap_or_else(PoisonError::into_inner) = Some(collector);
+    }
+
+    pub(in crate::api) fn collector(&self) -> Option<Collector> {
+        self.collector.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(in crate::api) fn rules(&self) -> Option<Arc<Board>> {
