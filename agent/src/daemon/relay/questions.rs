@@ -47,11 +47,17 @@ impl Answerer {
 pub(super) struct Questions {
     places: Arc<Semaphore>,
     budget: Mutex<(f64, Instant)>,
+    /// Gone with the connection: the next relay numbers its questions anew.
+    connection: Arc<()>,
 }
 
 impl Questions {
     pub(super) fn new(now: Instant) -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_AT_ONCE)), budget: Mutex::new((MAX_BURST, now)) }
+        Self {
+            places: Arc::new(Semaphore::new(MAX_AT_ONCE)),
+            budget: Mutex::new((MAX_BURST, now)),
+            connection: Arc::default(),
+        }
     }
 
     /// Has a question answered, or says why not. Never waits.
@@ -71,11 +77,13 @@ impl Questions {
         let Some(answer) = lock(&shared.answerer).0.clone() else {
             return refuse(LiveFailureKind::NoData, "the daemon is still starting");
         };
-        let shared = Arc::clone(shared);
+        let (shared, connection) = (Arc::clone(shared), Arc::downgrade(&self.connection));
         tokio::spawn(async move {
             let result = tokio::time::timeout(TIMEOUT, answer(live)).await;
             let late = |_| Err(LiveFailure::new(LiveFailureKind::Broken, "the collector took too long"));
-            put(&shared, id, result.unwrap_or_else(late));
+            if connection.upgrade().is_some() {
+                put(&shared, id, result.unwrap_or_else(late));
+            }
             drop(place);
         });
     }
@@ -100,4 +108,34 @@ fn put(shared: &Shared, id: u64, result: LiveResult) {
     }
     drop(control);
     shared.wake.notify_one();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_common::pair::LiveSpan;
+
+    #[test]
+    fn a_relay_that_does_not_read_its_answers_costs_no_memory() {
+        let shared = Shared::default();
+        for id in 0..1_000 {
+            put(&shared, id, Ok(vec![0; 1000]));
+        }
+        assert_eq!(lock(&shared.control).len(), MAX_UNREAD);
+    }
+
+    #[tokio::test]
+    async fn eight_questions_come_at_once_and_then_one_a_second() {
+        let shared = Arc::new(Shared::default());
+        let now = Instant::now();
+        let questions = Questions::new(now);
+        let count = |at| (0..20).filter(|_| questions.is_in_budget(at)).count();
+        assert_eq!(count(now), 8);
+        assert_eq!(count(now + Duration::from_secs(3)), 3);
+        assert_eq!(count(now + Duration::from_hours(1)), 8);
+        // Nobody answers yet.
+        let live = Live::Stacks { pid: 7, span: LiveSpan::Past(5) };
+        Questions::new(now).ask(&shared, LiveQuestion { id: 1, live });
+        assert_eq!(lock(&shared.control).len(), 1);
+    }
 }
