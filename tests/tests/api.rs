@@ -184,11 +184,13 @@ fn a_process_is_asked_about_while_it_runs_and_its_past_when_it_is_kept() {
     let none = live(&operator, "flamegraph?pid=4194303&seconds=1");
     assert_eq!(none.status, 404, "{}", none.body);
 
-    let get = |path: &str| send(&place, &format!("GET /api/s7mpa/v1/{path}"), std::slice::from_ref(&viewer), "");
+    let get =
+        |path: &str| send(&place, &format!("GET /api/s7mpa/v1/{path}"), std::slice::from_ref(&viewer), "");
     let now: Value = serde_json::from_str(&get("hosts/tested/now").body).expect("JSON");
     assert!(now["processes"].as_array().is_some_and(|all| !all.is_empty()), "{now}");
     let states: Value =
-        serde_json::from_str(&get(&format!("hosts/tested/processes/{pid}/states?duration=1m")).body).expect("JSON");
+        serde_json::from_str(&get(&format!("hosts/tested/processes/{pid}/states?duration=1m")).body)
+            .expect("JSON");
     assert!(states["states"]["oncpu"].is_array(), "{states}");
     let kept = format!("flamegraph?duration=10m&pid={pid}&format=folded");
     let folded = daemon.wait_for("its stacks in the store", |_| {

@@ -440,7 +440,10 @@ mod tests {
             (kind::ACK, b"\xff"),
             (kind::FIGURES, b"[[[[[[[["),
             (kind::QUESTION, b"{\"live\":{\"id\":1,\"live\":{\"open\":{\"path\":\"/etc/shadow\"}}}}"),
-            (kind::QUESTION, b"{\"live\":{\"id\":1,\"live\":{\"stacks\":{\"pid\":-1,\"span\":{\"past\":5}}}}}"),
+            (
+                kind::QUESTION,
+                b"{\"live\":{\"id\":1,\"live\":{\"stacks\":{\"pid\":-1,\"span\":{\"past\":5}}}}}",
+            ),
         ] {
             assert!(decode(kind, body).is_err(), "{kind} {body:?}");
         }

@@ -60,9 +60,8 @@ pub fn pick(windows: &[Arc<Window>], from: UnixNs) -> Vec<Picked> {
 /// The stacks of one process, for the first column of a block.
 #[must_use]
 pub fn pick_of(windows: &[Arc<Window>], tgid: Tgid) -> Picked {
-    let of = |mode| {
-        stacks(windows, &StackOptions { mode, pid: Some(tgid), no_idle: false, rate_hz: 1 }).stacks
-    };
+    let of =
+        |mode| stacks(windows, &StackOptions { mode, pid: Some(tgid), no_idle: false, rate_hz: 1 }).stacks;
     Picked { column: 0, cpu: of(Mode::OnCpu), waits: of(Mode::Wakers) }
 }
 

@@ -86,7 +86,9 @@ fn exists(tgid: Tgid) -> Result<(), LiveFailure> {
 
 /// Its stacks as one block of one column.
 fn stacks(daemon: &Daemon, windows: &[Arc<Window>], tgid: Tgid) -> LiveResult {
-    let (Some(first), Some(last)) = (windows.first(), windows.last()) else { return Err(broken("no windows")) };
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
+        return Err(broken("no windows"));
+    };
     let from = UnixNs(first.end_unix.0.saturating_sub(first.span().0));
     let length = DurNs(last.end_unix.0.saturating_sub(from.0).max(1));
     let mut builder = Builder::new(from, length, 1, daemon.answers.rate_hz, MAX_BLOCK_NODES);

@@ -25,9 +25,9 @@ use tokio::task::JoinHandle;
 
 use self::connection::Broken;
 use self::process::Process;
-use self::questions::Answerer;
 pub(super) use self::process::unprivileged;
 pub use self::process::{NO_USER, Owner, RELAY};
+use self::questions::Answerer;
 use self::settings::relay_settings;
 pub use self::settings::{broker_access, server_config};
 use crate::config::{Config, SERVER_USER};

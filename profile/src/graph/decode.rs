@@ -60,7 +60,9 @@ impl Graph {
         }
         let mut depth = None;
         for node in &nodes {
-            if node.frame as usize >= frames.len() || depth.map_or(node.depth != 0, |last| node.depth > last + 1) {
+            if node.frame as usize >= frames.len()
+                || depth.map_or(node.depth != 0, |last| node.depth > last + 1)
+            {
                 return Err(Damaged("a node without its frame or its parent"));
             }
             depth = Some(node.depth);

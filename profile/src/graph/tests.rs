@@ -93,8 +93,7 @@ fn it_is_the_graph_that_is_folded_in_every_mode() {
     for mode in Mode::ALL {
         for (no_idle, roots) in [(false, Roots::Comm), (true, Roots::Process), (true, Roots::None)] {
             let options = FoldOptions { roots, annotate: false, parts: Parts::Both };
-            let timeline =
-                Shown::of(mode, no_idle, Parts::Both, |shown| block.timeline(shown, Group::place));
+            let timeline = Shown::of(mode, no_idle, Parts::Both, |shown| block.timeline(shown, Group::place));
             let folded = Folded::new(&timeline, &options);
             let graph = graph(&block, mode, no_idle, roots);
             let own = graph.nodes.iter().zip(lines(&graph)).filter(|(node, _)| node.own > 0);
@@ -180,7 +179,10 @@ fn bytes_are_read_back_and_damaged_ones_refused() {
     let view = graph.view(&Part::default()).unwrap();
     let bytes = view.encode("{\"of\":\"tests\"}");
     let (back, about) = Graph::decode(&bytes).unwrap();
-    assert_eq!((back.frames, back.nodes, about.as_str()), (view.graph.frames, view.graph.nodes, "{\"of\":\"tests\"}"));
+    assert_eq!(
+        (back.frames, back.nodes, about.as_str()),
+        (view.graph.frames, view.graph.nodes, "{\"of\":\"tests\"}")
+    );
     for at in 0..bytes.len() {
         assert!(Graph::decode(&bytes[..at]).is_err(), "cut at {at}");
         let mut wrong = bytes.clone();

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use agent_common::pair::{FromRelay, LiveAnswer, LiveFailure, LiveFailureKind, LiveQuestion, LiveResult, Question};
+use agent_common::pair::{
+    FromRelay, LiveAnswer, LiveFailure, LiveFailureKind, LiveQuestion, LiveResult, Question,
+};
 use server::questions::Asked;
 use tokio::sync::{mpsc, oneshot};
 

@@ -97,7 +97,8 @@ pub fn waits(block: &Block, no_idle: bool) -> Waits {
     let mut edges: BTreeMap<(String, u32, String, String, Option<String>), Edge> = BTreeMap::new();
     let name = |frame: u32| cleaned(&block.trie.frames[frame as usize].name).into_owned();
     for ((group, ending), (count, ns)) in sums {
-        let Some(state) = ending.reason.and_then(|reason| state_of(&block.trie.frames[reason as usize].name)) else {
+        let Some(state) = ending.reason.and_then(|reason| state_of(&block.trie.frames[reason as usize].name))
+        else {
             continue;
         };
         if no_idle && state.is_idle() {
@@ -272,11 +273,14 @@ mod tests {
             .iter()
             .map(|edge| (&*edge.comm, &*edge.reason, edge.waker.as_deref(), edge.waited_ns))
             .collect();
-        assert_eq!(edges[..3], [
-            ("web", "futex_lock", Some("web"), 2_000),
-            ("web", "net_recv", Some("db"), 900),
-            ("db", "futex_lock", Some("writer"), 700),
-        ]);
+        assert_eq!(
+            edges[..3],
+            [
+                ("web", "futex_lock", Some("web"), 2_000),
+                ("web", "net_recv", Some("db"), 900),
+                ("db", "futex_lock", Some("writer"), 700),
+            ]
+        );
         assert!(found.edges.iter().all(|edge| edge.waits == 1 && edge.place == "a.service"));
         let first = &found.chains[0];
         let names: Vec<&str> = first.links.iter().map(|link| &*link.comm).collect();

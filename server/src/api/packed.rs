@@ -108,8 +108,7 @@ impl Work {
             let digest = Sha256::digest(&body);
             format!("W/\"{}\"", secret::hex(&digest[..TAG_BYTES]))
         });
-        let is_known =
-            tags.into_iter().flatten().any(|known| known == "*" || Some(&known) == tag.as_ref());
+        let is_known = tags.into_iter().flatten().any(|known| known == "*" || Some(&known) == tag.as_ref());
         if gzip && !is_known {
             let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
             if encoder.write_all(&body).is_ok()

@@ -139,7 +139,10 @@ async fn a_minute_is_the_same_graph_in_every_format() {
     let expected =
         [("db;main", 5), ("web;main;parse", 20), ("web;main;parse;copy", 60), ("web;main;write", 15)];
     assert_eq!(own(&graph), weights(&expected));
-    assert_eq!((&graph["total"], &graph["unit"], &graph["hosts"]), (&json!(100), &json!("samples"), &json!(["h"])));
+    assert_eq!(
+        (&graph["total"], &graph["unit"], &graph["hosts"]),
+        (&json!(100), &json!("samples"), &json!(["h"]))
+    );
     let covers = &graph["covers"];
     assert_eq!((&covers["expected"], &covers["lost"]["ring_full"]), (&json!(110), &json!(10)));
 
@@ -162,12 +165,18 @@ async fn a_minute_is_the_same_graph_in_every_format() {
     let (decoded, about) = Graph::decode(&get("binary").await).expect("a graph");
     let depths: Vec<u32> = decoded.nodes.iter().map(|node| node.depth).collect();
     let values: Vec<u64> = decoded.nodes.iter().map(|node| node.value).collect();
-    assert_eq!((json!(depths), json!(values)), (graph["nodes"]["depth"].clone(), graph["nodes"]["value"].clone()));
+    assert_eq!(
+        (json!(depths), json!(values)),
+        (graph["nodes"]["depth"].clone(), graph["nodes"]["value"].clone())
+    );
     let about: Value = serde_json::from_str(&about).expect("JSON");
     assert_eq!((&about["total"], &about["covers"]), (&graph["total"], &graph["covers"]));
     assert_eq!(pprof::read(&get("pprof").await[..]).expect("pprof").total(), 100 * SECOND / 100);
     let svg = String::from_utf8(get("svg").await.to_vec()).expect("text");
-    assert!(svg.contains("<svg") && svg.contains("On-CPU time") && svg.contains("100 samples at 100 Hz"), "{svg}");
+    assert!(
+        svg.contains("<svg") && svg.contains("On-CPU time") && svg.contains("100 samples at 100 Hz"),
+        "{svg}"
+    );
 }
 
 const BASE: &str = "/api/s7mpa/v1";
@@ -185,7 +194,10 @@ async fn processes_hosts_and_kinds_are_chosen() {
     assert_eq!(of("host=other").await, weights(&[("mail;main", 3)]));
     assert_eq!(of("").await.len(), 5, "both hosts");
     assert_eq!(of("host=h&comm=db").await, weights(&[("db;main", 5)]));
-    assert_eq!(of("host=h&pid=8&pid=9&by=process").await, weights(&[("db-9;main", 5), ("web-8;main;write", 15)]));
+    assert_eq!(
+        of("host=h&pid=8&pid=9&by=process").await,
+        weights(&[("db-9;main", 5), ("web-8;main;write", 15)])
+    );
     assert_eq!(of("host=h&place=db.service&by=place").await, weights(&[("db.service;db;main", 5)]));
     assert_eq!(of("host=h&pid=8&start_ms=8").await, weights(&[("web;main;write", 15)]));
     assert_eq!(of("host=h&pid=8&start_ms=9").await, weights(&[]), "another that had its PID");
@@ -239,7 +251,8 @@ async fn a_difference_has_both_times_and_what_is_hidden_is_reached() {
     let path = format!("/flamegraph?host=h&{}&base_from={base}", between(from + MINUTE));
     let (_, graph) = checked(&setup, &document, "/flamegraph", &path).await;
     assert_eq!((&graph["total"], &graph["base_total"]), (&json!(50), &json!(100)));
-    let names: Vec<&str> = graph["frames"].as_array().expect("frames").iter().filter_map(|f| f["name"].as_str()).collect();
+    let names: Vec<&str> =
+        graph["frames"].as_array().expect("frames").iter().filter_map(|f| f["name"].as_str()).collect();
     assert!(names.contains(&"new") && names.contains(&"write"), "what is new, and what is gone: {names:?}");
     let folded = setup.get(&format!("{BASE}{path}&format=folded")).send().await.expect("an answer");
     let folded = folded.text().await.expect("text");
@@ -293,13 +306,15 @@ async fn who_waits_for_whom_leads_to_who_waits_for_nobody() {
     let waits = of("").await;
     assert_eq!(waits["total"], json!(2));
     let edge = &waits["edges"][0];
-    assert_eq!((&edge["comm"], &edge["reason"], &edge["waker"]), (&json!("web"), &json!("net_recv"), &json!("db")));
+    assert_eq!(
+        (&edge["comm"], &edge["reason"], &edge["waker"]),
+        (&json!("web"), &json!("net_recv"), &json!("db"))
+    );
     let chain = &waits["chains"][0];
-    assert_eq!((&chain["links"][0]["comm"], &chain["root"], &chain["root_reason"]), (
-        &json!("web"),
-        &json!("db"),
-        &json!("fsync")
-    ));
+    assert_eq!(
+        (&chain["links"][0]["comm"], &chain["root"], &chain["root_reason"]),
+        (&json!("web"), &json!("db"), &json!("fsync"))
+    );
     assert_eq!(waits["looked_at"], json!({ "waits": 3, "waited_ns": 95_000_000 }));
     let by_process = of("by=process&idle=true").await;
     assert_eq!((&by_process["total"], &by_process["edges"][0]["pid"]), (&json!(3), &json!(7)));
@@ -324,6 +339,9 @@ async fn a_graph_that_the_browser_has_is_not_sent_again_and_a_store_without_prof
         [("/flamegraph", "/flamegraph"), ("/flamegraph/columns", "/flamegraph/columns"), ("/waits", "/waits")]
     {
         let (status, problem) = checked(&without, &document, template, path).await;
-        assert!(status == 404 && problem["detail"].as_str().is_some_and(|text| text.contains("minute")), "{problem}");
+        assert!(
+            status == 404 && problem["detail"].as_str().is_some_and(|text| text.contains("minute")),
+            "{problem}"
+        );
     }
 }

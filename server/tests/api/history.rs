@@ -42,7 +42,8 @@ async fn with_history() -> Setup {
                 time("s7mpa_host").field("load1", 0.5).field("uptime_ns", second),
             ];
             let stream = "fedcba9876543210".to_owned();
-            let head = WindowHead { host: "h".into(), stream, seq: second, points: 3, span_ns: 1_000_000_000, end };
+            let head =
+                WindowHead { host: "h".into(), stream, seq: second, points: 3, span_ns: 1_000_000_000, end };
             Window::from_points(head, &points)
         })
         .collect();
@@ -76,8 +77,12 @@ async fn reports_are_listed_with_what_they_found_and_read_by_time() {
         checked(&setup, &document, "/reports", &path).await.1
     };
     let all = list("host=h").await;
-    let verdicts: Vec<&str> =
-        all["reports"].as_array().expect("reports").iter().filter_map(|one| one["verdict"].as_str()).collect();
+    let verdicts: Vec<&str> = all["reports"]
+        .as_array()
+        .expect("reports")
+        .iter()
+        .filter_map(|one| one["verdict"].as_str())
+        .collect();
     assert_eq!((verdicts, &all["more"]), (vec!["second", "first"], &json!(false)));
     assert!(all["reports"][0]["findings"][0]["class"].is_string());
     let one = list("limit=1").await;
@@ -103,8 +108,7 @@ async fn states_are_there_over_time() {
         let times = format!("from={T0_S}&to={}", time(20));
         checked(&setup, &document, template, &format!("{path}?{times}&step=10s")).await.1
     };
-    let process =
-        of("/hosts/{host}/processes/{pid}/states", "/hosts/h/processes/7/states").await;
+    let process = of("/hosts/{host}/processes/{pid}/states", "/hosts/h/processes/7/states").await;
     assert_eq!(process["states"]["oncpu"], json!([2500.0, 2500.0]));
     assert_eq!((&process["states"]["lost"], &process["windows"]), (&json!([55.0, 155.0]), &json!([10, 10])));
     let host = of("/hosts/{host}/states", "/hosts/h/states").await;
@@ -130,7 +134,11 @@ async fn how_a_host_is_at_a_second_is_one_answer() {
     };
     let (_, now) = at(80, "limit=1").await;
     assert_eq!(now["span_s"], json!(10.0));
-    assert!(now["to"].as_str().is_some_and(|to| to.contains(&agent_common::text::utc_ms(((T0_S + 80) * 1000) as i64))));
+    assert!(
+        now["to"]
+            .as_str()
+            .is_some_and(|to| to.contains(&agent_common::text::utc_ms(((T0_S + 80) * 1000) as i64)))
+    );
     assert_eq!(now["measurements"]["s7mpa_host"][0]["values"]["uptime_ns"], json!(80.0));
     assert_eq!((&now["total_processes"], &now["processes"][0]["comm"]), (&json!(2), &json!("web")));
     assert_eq!(now["processes"].as_array().map(Vec::len), Some(1));
@@ -143,6 +151,10 @@ async fn how_a_host_is_at_a_second_is_one_answer() {
         before["alerts"].as_array().expect("alerts").iter().filter_map(|one| one["id"].as_str()).collect();
     assert_eq!((ids, &before["report"]["verdict"]), (vec!["over"], &json!("first")));
     let (_, late) = at(130, "").await;
-    assert_eq!(late["to"], json!(agent_common::text::utc_ms(((T0_S + 100) * 1000) as i64)), "the newest there is");
+    assert_eq!(
+        late["to"],
+        json!(agent_common::text::utc_ms(((T0_S + 100) * 1000) as i64)),
+        "the newest there is"
+    );
     assert_eq!(at(1_000, "").await.0, 404);
 }

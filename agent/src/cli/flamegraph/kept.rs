@@ -182,8 +182,7 @@ fn shown(args: &FlamegraphArgs, block: &Block, (from, to): (UnixNs, UnixNs), hos
     } else {
         Parts::Both
     };
-    let mut timeline =
-        Shown::of(args.mode, args.no_idle, parts, |shown| block.timeline(shown, Group::place));
+    let mut timeline = Shown::of(args.mode, args.no_idle, parts, |shown| block.timeline(shown, Group::place));
     let some = args.pid.is_some() || !args.kept.comm.is_empty() || !args.kept.place.is_empty();
     if some {
         // They were counted of all processes.

@@ -12,8 +12,8 @@ use axum::http::{Method, Response, StatusCode};
 use profile::block::Block;
 
 pub(super) use self::about::{About, utc};
-pub(super) use self::question::{Shape, selection};
 use self::question::{Of, Question};
+pub(super) use self::question::{Shape, selection};
 pub(super) use self::write::{answer, made};
 use super::Shared;
 use super::ask::Ask;

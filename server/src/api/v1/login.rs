@@ -165,7 +165,9 @@ async fn session(Extension(identity): Extension<Identity>) -> Response<Body> {
         By::Session(_) => "session",
     };
     let expires_at = identity.by.expires_at();
-    respond(uncached(&json!({ "name": identity.name, "role": identity.role, "by": by, "expires_at": expires_at })))
+    respond(uncached(
+        &json!({ "name": identity.name, "role": identity.role, "by": by, "expires_at": expires_at }),
+    ))
 }
 
 /// Scripts do not see it, other sites' pages do not have it sent.

@@ -56,7 +56,8 @@ async fn try_now(shared: &Shared, host: &str, ask: &Ask) -> Answer {
             Ok(Some((interval, of_host, activity::processes(reader, &name, None, interval)?)))
         })
         .await?;
-    let none = || Problem::new(StatusCode::NOT_FOUND, "no window of this host ends in the minute before that");
+    let none =
+        || Problem::new(StatusCode::NOT_FOUND, "no window of this host ends in the minute before that");
     let (interval, measurements, processes) = found.ok_or_else(none)?;
     let name = host.to_owned();
     let ns = |ms: i64| UnixNs(ms.max(0).cast_unsigned().saturating_mul(1_000_000));
@@ -67,7 +68,8 @@ async fn try_now(shared: &Shared, host: &str, ask: &Ask) -> Answer {
         .stored(move |reader| {
             let alerts = reader.alerts(Some(&name), from, to, alerts::MAX_MESSAGES)?;
             // Just beyond the window: a report is of the windows before it.
-            let report = reader.reports(Some(&name), of_report, UnixNs(to.0.saturating_add(1_000_000_000)), 1)?;
+            let report =
+                reader.reports(Some(&name), of_report, UnixNs(to.0.saturating_add(1_000_000_000)), 1)?;
             Ok((alerts, report.first().map_or(Value::Null, summary)))
         })
         .await?;

@@ -42,8 +42,9 @@ async fn try_list(shared: &Shared, ask: &Ask) -> Answer {
     let page = ask.page(REPORTS)?;
     let wanted = page.offset.saturating_add(page.limit);
     if wanted > MAX_REPORTS {
-        let detail =
-            format!("offset and limit: more than {MAX_REPORTS} reports are read at no time; ask for a shorter time");
+        let detail = format!(
+            "offset and limit: more than {MAX_REPORTS} reports are read at no time; ask for a shorter time"
+        );
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     let host = ask.get("host").map(str::to_owned);
@@ -51,7 +52,8 @@ async fn try_list(shared: &Shared, ask: &Ask) -> Answer {
         .work
         .stored(move |reader| {
             // One more says whether there are others.
-            let all = reader.reports(host.as_deref(), ns(interval.from_ms), ns(interval.to_ms), wanted + 1)?;
+            let all =
+                reader.reports(host.as_deref(), ns(interval.from_ms), ns(interval.to_ms), wanted + 1)?;
             Ok(all.iter().rev().map(summary).collect::<Vec<_>>())
         })
         .await?;

@@ -93,11 +93,7 @@ impl Reader {
     }
 
     /// The same; an error as soon as it is `over`.
-    pub fn merged_until(
-        &self,
-        selection: &Selection,
-        over: &dyn Fn() -> bool,
-    ) -> Result<Merged, StoreError> {
+    pub fn merged_until(&self, selection: &Selection, over: &dyn Fn() -> bool) -> Result<Merged, StoreError> {
         let merged = self.gather(selection, false, over).map_err(|source| self.error(source))?;
         if merged.span.is_some() {
             return Ok(merged);

@@ -52,7 +52,9 @@ pub(in crate::api::v1) fn answer(format: Format, bytes: Vec<u8>) -> Response<Bod
     let (kind, file) = match format {
         Format::Binary => ("application/vnd.s7mpa.flamegraph", None),
         Format::Json => ("application/json", None),
-        Format::Pprof => ("application/vnd.google.protobuf+gzip", Some("attachment; filename=\"flamegraph.pb.gz\"")),
+        Format::Pprof => {
+            ("application/vnd.google.protobuf+gzip", Some("attachment; filename=\"flamegraph.pb.gz\""))
+        }
         Format::Folded => ("text/plain; charset=utf-8", Some("attachment; filename=\"flamegraph.folded\"")),
         // Its script would not run here: it is a file to keep.
         Format::Svg => ("image/svg+xml", Some("attachment; filename=\"flamegraph.svg\"")),
@@ -79,9 +81,11 @@ fn view(shape: &Shape, block: &Block, base: Option<&Block>) -> Result<View, Prob
 
 /// The same as the binary form: a list of frames, and a list of numbers for each column of the nodes.
 fn lists(view: &View, mut about: Value) -> Value {
-    let frames = view.graph.frames.iter().map(|frame| {
-        json!({ "name": frame.name, "kind": frame.kind.as_str(), "module": frame.module })
-    });
+    let frames = view
+        .graph
+        .frames
+        .iter()
+        .map(|frame| json!({ "name": frame.name, "kind": frame.kind.as_str(), "module": frame.module }));
     about["frames"] = frames.collect();
     let columns = view.columns().map(|column| {
         let numbers: Vec<u64> = view.graph.nodes.iter().map(column.get).collect();

@@ -121,8 +121,13 @@ impl Reader {
                     }
                 };
                 let takes = |group: u32| wanted[group as usize];
-                body::decode(row.get_ref(6)?.as_blob()?, Sizes { groups, nodes, columns, rate_hz }, takes, each)
-                    .map_err(broken)?;
+                body::decode(
+                    row.get_ref(6)?.as_blob()?,
+                    Sizes { groups, nodes, columns, rate_hz },
+                    takes,
+                    each,
+                )
+                .map_err(broken)?;
             }
         }
         Ok(())
