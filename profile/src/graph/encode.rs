@@ -24,7 +24,7 @@ pub const MAGIC: [u8; 4] = *b"S7FG";
 pub const VERSION: u8 = 1;
 
 /// A column of numbers, one a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Column {
     /// Its number in the bytes.
     pub number: u8,

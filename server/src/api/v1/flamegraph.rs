@@ -56,7 +56,7 @@ pub(super) fn none_kept() -> Problem {
 pub(super) fn none_of_that_time(reader: &Reader) -> Result<Problem, StoreError> {
     let reach = match reader.reach()? {
         None => "there are none yet; the first comes a minute after the daemon has started".to_owned(),
-        Some((from, to)) => format!("there are some from {} to {}", about::utc(from), about::utc(to)),
+        Some((from, to)) => format!("there are some from {} to {}", utc(from), utc(to)),
     };
     Ok(Problem::new(StatusCode::NOT_FOUND, format!("no profile is kept of that time: {reach}")))
 }
@@ -91,7 +91,8 @@ impl Question {
                 (block, about, base)
             }
         };
-        let about = About { base: base.as_ref().map(|(_, span)| *span), ..about };
+        let mut about = about;
+        about.base = base.as_ref().map(|(_, span)| *span);
         Ok(made(&self.shape, &block, base.as_ref().map(|(block, _)| block), about))
     }
 
