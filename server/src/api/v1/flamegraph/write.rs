@@ -9,8 +9,9 @@ use flamegraphs::diff::Difference;
 use flamegraphs::{SvgOptions, Theme, pprof, svg, text};
 use profile::block::{Block, Group, Shown};
 use profile::graph::{Builder, Side, View};
-use profile::{FoldOptions, Folded, Timeline};
-use serde_json::{Map, Value, json};
+use profile::{FoldOptions, Folded, Frame, Timeline};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::about::{About, unit};
 use super::question::{Format, Shape};
@@ -35,7 +36,7 @@ pub(in crate::api::v1) fn made(
         }
         Format::Json => {
             let view = view(shape, block, base)?;
-            Ok(lists(&view, about.json(shape.mode, &view)).to_string().into_bytes())
+            lists(&view, &about.json(shape.mode, &view)).map_err(|error| Problem::broken(&error))
         }
         Format::Pprof => {
             let mut out = Vec::new();
@@ -79,20 +80,38 @@ fn view(shape: &Shape, block: &Block, base: Option<&Block>) -> Result<View, Prob
     builder.finish().view(&shape.part).ok_or_else(none)
 }
 
-/// The same as the binary form: a list of frames, and a list of numbers for each column of the nodes.
-fn lists(view: &View, mut about: Value) -> Value {
-    let frames = view
-        .graph
-        .frames
-        .iter()
-        .map(|frame| json!({ "name": frame.name, "kind": frame.kind.as_str(), "module": frame.module }));
-    about["frames"] = frames.collect();
-    let columns = view.columns().map(|column| {
+/// The same as the binary form: a list of frames, and a list of numbers for each column of the nodes. Written as it goes: as values of
+/// JSON a million nodes would take 200 MB.
+fn lists(view: &View, about: &Value) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Named<'f> {
+        name: &'f str,
+        kind: &'f str,
+        module: Option<&'f str>,
+    }
+    let named = |frame: &Frame| {
+        let module = frame.module.as_deref();
+        serde_json::to_vec(&Named { name: &frame.name, kind: frame.kind.as_str(), module })
+    };
+    let mut out = about.to_string().into_bytes();
+    // Its last bracket.
+    out.pop();
+    out.extend_from_slice(b",\"frames\":[");
+    for (at, frame) in view.graph.frames.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        out.append(&mut named(frame)?);
+    }
+    out.extend_from_slice(b"],\"nodes\":{");
+    for (at, column) in view.columns().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        out.extend_from_slice(format!("{comma}\"{}\":", column.name).as_bytes());
         let numbers: Vec<u64> = view.graph.nodes.iter().map(column.get).collect();
-        (column.name.to_owned(), json!(numbers))
-    });
-    about["nodes"] = Value::Object(columns.collect::<Map<_, _>>());
-    about
+        serde_json::to_writer(&mut out, &numbers)?;
+    }
+    out.extend_from_slice(b"}}");
+    Ok(out)
 }
 
 fn timeline(shape: &Shape, block: &Block) -> Result<Timeline, Problem> {
