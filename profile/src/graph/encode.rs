@@ -74,16 +74,24 @@ impl View {
         out.push(VERSION);
         put_text(&mut out, about);
         put(&mut out, strings.len() as u64);
-        strings.iter().for_each(|text| put_text(&mut out, text));
+        for text in &strings {
+            put_text(&mut out, text);
+        }
         put(&mut out, graph.frames.len() as u64);
-        names.iter().for_each(|name| put(&mut out, *name));
+        for name in names {
+            put(&mut out, name);
+        }
         out.extend(graph.frames.iter().map(|frame| frame.kind as u8));
-        modules.iter().for_each(|module| put(&mut out, *module));
+        for module in modules {
+            put(&mut out, module);
+        }
         put(&mut out, graph.nodes.len() as u64);
         put(&mut out, self.columns().count() as u64);
         for column in self.columns() {
             let mut numbers = Vec::with_capacity(graph.nodes.len());
-            graph.nodes.iter().for_each(|node| put(&mut numbers, (column.get)(node)));
+            for node in &graph.nodes {
+                put(&mut numbers, (column.get)(node));
+            }
             out.push(column.number);
             put(&mut out, numbers.len() as u64);
             out.append(&mut numbers);

@@ -123,7 +123,7 @@ pub fn waits(block: &Block, no_idle: bool) -> Waits {
         edge.waited_ns = edge.waited_ns.saturating_add(ns);
     }
     let mut edges: Vec<Edge> = edges.into_values().collect();
-    edges.sort_by(|a, b| b.waited_ns.cmp(&a.waited_ns));
+    edges.sort_by_key(|edge| std::cmp::Reverse(edge.waited_ns));
     let chains = chains(&edges);
     Waits { edges, chains }
 }

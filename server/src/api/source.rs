@@ -76,16 +76,11 @@ impl Source for Embedded {
     ) -> Result<bool, ReadError> {
         let failed = |error: StoreError| ReadError { message: error.to_string() };
         let idle = self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reader = match idle {
-            Some(reader) => reader,
-            None => {
-                let path = self.path.with_file_name(profiles::FILE);
-                if !path.exists() {
-                    return Ok(false);
-                }
-                profiles::Reader::open(&path).map_err(failed)?
-            }
-        };
+        let path = self.path.with_file_name(profiles::FILE);
+        if idle.is_none() && !path.exists() {
+            return Ok(false);
+        }
+        let reader = idle.map_or_else(|| profiles::Reader::open(&path), Ok).map_err(failed)?;
         with(&reader).map_err(failed)?;
         self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         Ok(true)

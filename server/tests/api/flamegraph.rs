@@ -266,7 +266,7 @@ async fn a_difference_has_both_times_and_what_is_hidden_is_reached() {
     assert!(cut["hidden"].as_u64() >= Some(3) && !own(&cut).contains_key("web;main;write"), "{cut}");
     let named = |name: &str, kind| Frame::new(name, kind);
     let id = [named("web", Kind::Root), named("main", Kind::Native), named("write", Kind::Native)];
-    let id = id.iter().fold(ROOT_ID, |id, frame| child_id(id, frame));
+    let id = id.iter().fold(ROOT_ID, child_id);
     let zoomed = format!("{path}&least_share=0.5&under={id:016x}");
     let (_, zoomed) = checked(&setup, &document, "/flamegraph", &zoomed).await;
     assert_eq!((own(&zoomed), &zoomed["root"]), (weights(&[("web;main;write", 15)]), &json!(3)));

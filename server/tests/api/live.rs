@@ -30,13 +30,15 @@ fn post(setup: &Setup, path: &str) -> RequestBuilder {
 
 /// A block of one stack.
 fn block() -> Vec<u8> {
-    let mut timeline = Timeline::default();
-    timeline.frames = vec![Frame::new("main", Kind::Native), Frame::new("busy", Kind::Native)];
-    timeline.stacks = vec![[0, 1].into()];
     let comm: Arc<str> = "web".into();
-    timeline.threads =
-        vec![Thread { tgid: 7, tid: 7, comm: Arc::clone(&comm), process: Some(comm), group: None }];
-    timeline.points = vec![Point { at: MonoNs(1), thread: 0, stack: 0, weight: 42 }];
+    let thread = Thread { tgid: 7, tid: 7, comm: Arc::clone(&comm), process: Some(comm), group: None };
+    let timeline = Timeline {
+        frames: vec![Frame::new("main", Kind::Native), Frame::new("busy", Kind::Native)],
+        stacks: vec![[0, 1].into()],
+        threads: vec![thread],
+        points: vec![Point { at: MonoNs(1), thread: 0, stack: 0, weight: 42 }],
+        ..Timeline::default()
+    };
     let mut builder = Builder::new(UnixNs(1_000_000_000), DurNs(5_000_000_000), 1, 97, usize::MAX);
     builder.add(Looked::Cpu, 0, &timeline, |thread| Group {
         tgid: thread.tgid,

@@ -93,7 +93,7 @@ impl Question {
         };
         let mut about = about;
         about.base = base.as_ref().map(|(_, span)| *span);
-        Ok(made(&self.shape, &block, base.as_ref().map(|(block, _)| block), about))
+        Ok(made(&self.shape, &block, base.as_ref().map(|(block, _)| block), &about))
     }
 
     /// Of a block the processes that were asked for. Those of a time the store has chosen, all but their start.

@@ -83,7 +83,7 @@ async fn graph(State(shared): State<Shared>, Path(host): Path<String>, request: 
         let work = move || {
             let block = block::unpack(&bytes).map_err(|error| bad_answer(&error))?;
             let about = About::new(&block, (block.from, block.to()), hosts, true);
-            flamegraph::made(&shape, &block, None, about)
+            flamegraph::made(&shape, &block, None, &about)
         };
         let made = tokio::task::spawn_blocking(work).await;
         Ok(flamegraph::answer(format, made.map_err(|error| Problem::broken(&error))??))

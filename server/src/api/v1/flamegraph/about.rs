@@ -35,7 +35,9 @@ impl About {
         let (waits, waited_ns) = block.total(Looked::Wait);
         let mut names = NameCoverage::default();
         if !some {
-            Looked::ALL.into_iter().for_each(|looked| names.add(&block.names(looked)));
+            for looked in Looked::ALL {
+                names.add(&block.names(looked));
+            }
         }
         Self {
             from,

@@ -65,9 +65,9 @@ pub(super) enum Of {
     Alert(String),
     /// What is kept of a time.
     Time {
-        selection: Selection,
-        /// What to compare it with.
-        base: Option<Selection>,
+        selection: Box<Selection>,
+        /// The time to compare it with.
+        base: Option<Box<Selection>>,
     },
 }
 
@@ -125,24 +125,23 @@ impl Question {
             let detail = "start_ms: it tells a process from others that had its pid; say that, too";
             return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
         }
-        let of = match ask.get("alert") {
-            Some(alert) => Of::Alert(alert.to_owned()),
-            None => {
-                let interval = ask.interval_of(DEFAULT_MS, MAX_MS)?;
-                let by_process = shape.roots == Roots::Process || shape.format == Format::Pprof;
-                let by = if by_process || start_ms.is_some() { By::Process } else { By::Comm };
-                let (from, to) = ends(interval);
-                let selection = Selection { from, to, by, looked: shape.looked(), ..processes.clone() };
-                let base = ask.base(interval, MAX_MS)?.map(|base| {
-                    let (from, to) = ends(base);
-                    Selection { from, to, ..selection.clone() }
-                });
-                if base.is_some() && shape.format == Format::Pprof {
-                    let detail = "format: a difference is written as binary, json, folded or svg";
-                    return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-                }
-                Of::Time { selection, base }
+        let of = if let Some(alert) = ask.get("alert") {
+            Of::Alert(alert.to_owned())
+        } else {
+            let interval = ask.interval_of(DEFAULT_MS, MAX_MS)?;
+            let by_process = shape.roots == Roots::Process || shape.format == Format::Pprof;
+            let by = if by_process || start_ms.is_some() { By::Process } else { By::Comm };
+            let (from, to) = ends(interval);
+            let selection = Selection { from, to, by, looked: shape.looked(), ..processes.clone() };
+            let base = ask.base(interval, MAX_MS)?.map(|base| {
+                let (from, to) = ends(base);
+                Box::new(Selection { from, to, ..selection.clone() })
+            });
+            if base.is_some() && shape.format == Format::Pprof {
+                let detail = "format: a difference is written as binary, json, folded or svg";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
             }
+            Of::Time { selection: Box::new(selection), base }
         };
         Ok(Self { of, start_ms, shape, processes })
     }

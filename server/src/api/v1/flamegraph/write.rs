@@ -27,7 +27,7 @@ pub(in crate::api::v1) fn made(
     shape: &Shape,
     block: &Block,
     base: Option<&Block>,
-    about: About,
+    about: &About,
 ) -> Result<Vec<u8>, Problem> {
     match shape.format {
         Format::Binary => {
@@ -44,7 +44,7 @@ pub(in crate::api::v1) fn made(
             written(pprof::write(&timeline, &about.of_file(shape.mode), &mut out)).map(|()| out)
         }
         Format::Folded => folded_text(shape, block, base),
-        Format::Svg => picture(shape, block, base, &about),
+        Format::Svg => picture(shape, block, base, about),
     }
 }
 
