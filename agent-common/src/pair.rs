@@ -7,7 +7,7 @@
 //!   Item: windows, reports, alerts, …        ─────▶
 //!                                            ◀─────  Ack: on disk, or delivered
 //!                                            ◀─────  Figures, Question, Alert
-//!   Answer, Change, Close                    ─────▶
+//!   Answer, LiveAnswer, Change, Close        ─────▶
 //! ```
 //!
 //! Both run the same binary, so there is one version and no negotiation. The privileged process takes what the other one
@@ -15,11 +15,16 @@
 
 mod figures;
 mod frame;
+mod live;
 mod message;
 mod stream;
 
 pub use figures::{ApiState, Dropped, ExportFigures, SinkFigures, SpoolFigures};
 pub use frame::{Decoder, Frame, FrameError, HEADER_BYTES, encode};
+pub use live::{
+    Live, LiveAnswer, LiveFailure, LiveFailureKind, LiveQuestion, LiveResult, LiveSpan, MAX_AHEAD_S,
+    MAX_LIVE_ANSWER, MAX_PAST_S,
+};
 pub use message::{
     Ack, Answer, FromRelay, Hello, Item, ItemHead, MessageError, NewWindow, Question, Ready, ToRelay,
 };

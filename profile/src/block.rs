@@ -74,6 +74,32 @@ pub struct Group {
     pub container: Arc<str>,
 }
 
+/// Stands for what is in no container and no service.
+const HOST: &str = "[host]";
+/// Digits of a container's id, as its runtime shows it.
+const SHORT_ID_DIGITS: usize = 12;
+
+/// The place of a process in this cgroup and container: the first digits of the container's id, a service, or the host.
+#[must_use]
+pub fn place_of(cgroup: &str, container: Option<&str>) -> String {
+    if let Some(id) = container {
+        return id.chars().take(SHORT_ID_DIGITS).collect();
+    }
+    let unit = cgroup.rsplit('/').find(|part| part.ends_with(".service"));
+    unit.unwrap_or(HOST).to_owned()
+}
+
+impl Group {
+    /// What its processes belong to.
+    #[must_use]
+    pub fn place(&self) -> Arc<str> {
+        if self.cgroup.is_empty() && self.container.is_empty() {
+            return "[not known]".into();
+        }
+        place_of(&self.cgroup, Some(&*self.container).filter(|id| !id.is_empty())).into()
+    }
+}
+
 /// How often a stack of a process was seen in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {

@@ -1,6 +1,7 @@
 //! The relay's main loop: it passes items from the socket pair to spool, broker and webhook, and acknowledges what those have.
 
 mod pair;
+mod questions;
 mod server_part;
 
 use std::os::unix::net::UnixStream;
@@ -17,11 +18,13 @@ use agent_common::text;
 use agent_common::wire::finding::Alert;
 use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
 use server::broker::Broker;
+use server::questions::Collector;
 use server::rules::MAX_WAITING_ALERTS;
 use tokio::sync::{mpsc, watch};
 
 pub use self::pair::{HelloError, accept};
 use self::pair::{Reader, Writer};
+use self::questions::Questions;
 use self::server_part::ServerPart;
 use crate::export::{Exporter, Gauge};
 use crate::sink::{MqttConfig, MqttSink};
@@ -52,6 +55,7 @@ struct Parts {
     exporter: Option<Exporter>,
     server: Option<ServerPart>,
     of_rules: mpsc::Receiver<Alert>,
+    questions: Questions,
     ready: Ready,
 }
 
@@ -71,8 +75,8 @@ pub async fn run(
         }
     };
     writer.send(&FromRelay::Ready(parts.ready.clone())).await?;
-    let Parts { sink, notifiers, exporter, server, of_rules, .. } = parts;
-    let relay = Relay { sink, notifiers, exporter, server, of_rules, set_log };
+    let Parts { sink, notifiers, exporter, server, of_rules, questions, .. } = parts;
+    let relay = Relay { sink, notifiers, exporter, server, of_rules, questions, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
@@ -80,8 +84,12 @@ pub async fn run(
 /// Starts the server part, if it is configured, and the sink. An error is one line.
 async fn start(settings: &Settings) -> Result<Parts, String> {
     let (to_relay, of_rules) = mpsc::channel(MAX_WAITING_ALERTS);
+    let (collector, asked) = Collector::new(&settings.host);
     let server = match &settings.server {
-        Some(config) => Some(ServerPart::start(config.clone(), to_relay).await.map_err(|e| text::chain(&e))?),
+        Some(config) => {
+            let started = ServerPart::start(config.clone(), to_relay, collector).await;
+            Some(started.map_err(|e| text::chain(&e))?)
+        }
         None => None,
     };
     let broker = match (&settings.broker, &server) {
@@ -113,7 +121,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
     let exporter = settings.remote_write.as_ref().map(Exporter::start).transpose()?;
-    Ok(Parts { sink, notifiers, exporter, server, of_rules, ready })
+    Ok(Parts { sink, notifiers, exporter, server, of_rules, questions: Questions::new(asked), ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -141,6 +149,8 @@ struct Relay {
     server: Option<ServerPart>,
     /// Alerts of rules, which the server part evaluates.
     of_rules: mpsc::Receiver<Alert>,
+    /// What the API asks the collector.
+    questions: Questions,
     set_log: fn(&Log),
 }
 
@@ -201,6 +211,10 @@ impl Relay {
                     let _ = to_write.send(FromRelay::Alert(Box::new(alert))).await;
                     continue;
                 }
+                Some(question) = self.questions.next() => {
+                    let _ = to_write.send(question).await;
+                    continue;
+                }
                 _ = tend.tick() => {
                     if let Some(server) = &mut self.server {
                         if let Some(access) = server.tend().await {
@@ -224,6 +238,7 @@ impl Relay {
                         tracing::warn!(why, "the broker's credentials cannot be read again");
                     }
                 },
+                Ok(Some(ToRelay::Live(answer))) => self.questions.answered(answer),
                 Ok(Some(ToRelay::Close { within_ms })) => return Duration::from_millis(within_ms),
                 Ok(Some(ToRelay::Hello(_))) => tracing::warn!("a second greeting is ignored"),
                 Ok(None) => {

@@ -6,6 +6,8 @@
 mod changes;
 mod host;
 mod processes;
+mod states;
+mod waits;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,8 @@ use promql::{Labels, Matcher, NAME, Operator, ReadError, Reader, Series, Span, i
 pub use changes::{Change, changes};
 pub use host::{Row, host};
 pub use processes::{Process, Syscall, processes, syscalls};
+pub use states::{States, Whose, states};
+pub use waits::{Chain, Edge, Link, Waits, not_covered, waits};
 
 /// Windows whose end lies after `from_ms` and not after `to_ms`, Unix time in ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

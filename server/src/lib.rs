@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod live;
 pub mod node;
 pub mod push;
+pub mod questions;
 pub mod remote;
 pub mod rules;
 mod run;

@@ -141,6 +141,75 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     assert!(daemon.stop().success());
 }
 
+/// A program that runs as long as its test.
+struct Spin(std::process::Child);
+
+impl Drop for Spin {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_process_is_asked_about_while_it_runs_and_its_past_when_it_is_kept() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let spin = Spin(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh"));
+    let pid = spin.0.id();
+    daemon.wait_for_windows(3);
+    let link = daemon.wait_for("the API", |daemon| printed(daemon, &["open", "--role", "viewer"]));
+    let place = place(&link).to_owned();
+    let token = |role: &str| {
+        let made = printed(&daemon, &["token", "create", "--name", role, "--role", role]).expect("a token");
+        format!("Authorization: Bearer {made}")
+    };
+    let (viewer, operator) = (token("viewer"), token("operator"));
+    let live = |token: &String, what: &str| {
+        let headers = [token.clone(), "Content-Type: application/json".to_owned()];
+        send(&place, &format!("POST /api/s7mpa/v1/hosts/tested/live/{what}"), &headers, "{}")
+    };
+    assert_eq!(live(&viewer, &format!("flamegraph?pid={pid}")).status, 403);
+    let ahead = live(&operator, &format!("flamegraph?pid={pid}&seconds=3&ahead=true&by=process"));
+    assert_eq!(ahead.status, 200, "{}", ahead.body);
+    let graph: Value = serde_json::from_str(&ahead.body).expect("JSON");
+    assert!(graph["total"].as_u64().is_some_and(|total| total > 0), "{graph}");
+    assert_eq!(graph["frames"][1]["name"], format!("sh-{pid}"), "{graph}");
+    let report = live(&operator, &format!("report?pid={pid}&seconds=5"));
+    let report: Value = serde_json::from_str(&report.body).expect("JSON");
+    let threads = report["report"]["process"]["threads"].as_array().map(Vec::len);
+    assert_eq!(threads, Some(1), "{report}");
+    let none = live(&operator, "flamegraph?pid=4194303&seconds=1");
+    assert_eq!(none.status, 404, "{}", none.body);
+
+    let get =
+        |path: &str| send(&place, &format!("GET /api/s7mpa/v1/{path}"), std::slice::from_ref(&viewer), "");
+    let now: Value = serde_json::from_str(&get("hosts/tested/now").body).expect("JSON");
+    assert!(now["processes"].as_array().is_some_and(|all| !all.is_empty()), "{now}");
+    let states: Value =
+        serde_json::from_str(&get(&format!("hosts/tested/processes/{pid}/states?duration=1m")).body)
+            .expect("JSON");
+    assert!(states["states"]["oncpu"].is_array(), "{states}");
+    let kept = format!("flamegraph?duration=10m&pid={pid}&format=folded");
+    let folded = daemon.wait_for("its stacks in the store", |_| {
+        let answer = get(&kept);
+        (answer.status == 200 && answer.body.contains("sh;")).then_some(answer.body)
+    });
+    assert!(folded.lines().all(|line| line.starts_with("sh;") || line.starts_with("sh ")), "{folded}");
+    let waits: Value = serde_json::from_str(&get("waits?duration=10m").body).expect("JSON");
+    assert!(waits["edges"].as_array().is_some_and(|all| !all.is_empty()), "{waits}");
+    let reports = daemon.wait_for("a report", |_| {
+        let reports: Value = serde_json::from_str(&get("reports").body).ok()?;
+        reports["reports"].as_array().filter(|all| !all.is_empty()).cloned()
+    });
+    assert_eq!(reports[0]["host"], "tested");
+    assert!(!daemon.log().contains("has refused calls"), "{}", daemon.log());
+    drop(spin);
+    assert!(daemon.stop().success());
+}
+
 #[test]
 fn a_taken_port_costs_the_api_alone_and_it_comes_when_the_port_is_free() {
     if !tests::can_observe() {

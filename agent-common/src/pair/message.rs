@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, encode};
+use super::live::{LiveAnswer, LiveFailure, LiveQuestion};
 use super::{ApiState, SinkFigures, Stream, VERSION};
 use crate::settings::BrokerAccess;
 use crate::settings::relay::Settings;
@@ -20,6 +21,7 @@ mod kind {
     pub(super) const CHANGE: u8 = 3;
     pub(super) const ANSWER: u8 = 4;
     pub(super) const CLOSE: u8 = 5;
+    pub(super) const LIVE: u8 = 6;
     pub(super) const READY: u8 = 129;
     pub(super) const FAILED: u8 = 130;
     pub(super) const ACK: u8 = 131;
@@ -109,6 +111,8 @@ pub struct Item {
 pub enum Question {
     /// The broker's access anew: its password file or certificates may have been replaced.
     Broker,
+    /// What a process does at this moment. The answer is a [`LiveAnswer`].
+    Live(LiveQuestion),
 }
 
 /// An answer.
@@ -132,6 +136,8 @@ pub enum ToRelay {
     Change(Box<Settings>),
     /// To [`FromRelay::Question`].
     Answer(Box<Answer>),
+    /// To [`Question::Live`].
+    Live(LiveAnswer),
     /// Send what there is, for as long, then end.
     Close {
         /// Milliseconds.
@@ -176,7 +182,7 @@ pub enum FromRelay {
     Ack(Ack),
     /// How spool and sink are.
     Figures(Box<SinkFigures>),
-    /// A question. One at a time.
+    /// A question.
     Question(Question),
     /// How the HTTP API is, whenever that changes.
     Api(ApiState),
@@ -199,8 +205,8 @@ pub enum MessageError {
         #[source]
         source: serde_json::Error,
     },
-    /// The head of an item does not fit into its frame.
-    #[error("an item whose head is cut off")]
+    /// The head of an item, or of an answer, does not fit into its frame.
+    #[error("a message whose head is cut off")]
     Cut,
     /// Another program.
     #[error("the other side speaks version {0}, not {VERSION}")]
@@ -244,6 +250,33 @@ impl Item {
     }
 }
 
+impl LiveAnswer {
+    /// Its frame: the number of the question, a byte that is 1 for an answer and 0 for a failure, and either.
+    fn encode(&self) -> Vec<u8> {
+        let id = self.id.to_le_bytes();
+        match &self.result {
+            Ok(bytes) => encode(kind::LIVE, &[&id, &[1], bytes]),
+            // SANITY: strings only.
+            Err(failure) => {
+                encode(kind::LIVE, &[&id, &[0], &serde_json::to_vec(failure).expect("failures are JSON")])
+            }
+        }
+    }
+
+    fn decode(frame: &Frame) -> Result<Self, MessageError> {
+        let (id, rest) = frame.body.split_first_chunk::<8>().ok_or(MessageError::Cut)?;
+        let (is_answer, rest) = rest.split_first().ok_or(MessageError::Cut)?;
+        let result = if *is_answer == 1 {
+            Ok(rest.to_vec())
+        } else {
+            let failure: LiveFailure = serde_json::from_slice(rest)
+                .map_err(|source| MessageError::Body { kind: frame.kind, source })?;
+            Err(failure)
+        };
+        Ok(Self { id: u64::from_le_bytes(*id), result })
+    }
+}
+
 impl ToRelay {
     /// Its frame.
     ///
@@ -255,6 +288,7 @@ impl ToRelay {
             Self::Item(item) => item.encode(),
             Self::Change(settings) => json(kind::CHANGE, settings),
             Self::Answer(answer) => json(kind::ANSWER, answer),
+            Self::Live(answer) => answer.encode(),
             Self::Close { within_ms } => json(kind::CLOSE, within_ms),
         }
     }
@@ -273,6 +307,7 @@ impl ToRelay {
             kind::ITEM => Item::decode(frame).map(Self::Item),
             kind::CHANGE => parse(frame).map(Self::Change),
             kind::ANSWER => parse(frame).map(Self::Answer),
+            kind::LIVE => LiveAnswer::decode(frame).map(Self::Live),
             kind::CLOSE => Ok(Self::Close { within_ms: parse(frame)? }),
             other => Err(MessageError::Kind(other)),
         }
@@ -327,7 +362,7 @@ impl FromRelay {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Decoder, MAX_TO_PRIVILEGED, MAX_TO_RELAY};
+    use super::super::{Decoder, Live, LiveFailureKind, LiveSpan, MAX_TO_PRIVILEGED, MAX_TO_RELAY};
     use super::*;
 
     fn frame(bytes: &[u8], limit: usize) -> Frame {
@@ -348,7 +383,13 @@ mod tests {
             },
             payload: b"{\"a\":\"\xff\"}".to_vec(),
         };
-        for message in [ToRelay::Item(item), ToRelay::Close { within_ms: 5000 }] {
+        let failure = LiveFailure::new(LiveFailureKind::NoProcess, "there is no process 7");
+        for message in [
+            ToRelay::Item(item),
+            ToRelay::Live(LiveAnswer { id: 7, result: Ok(vec![0, 255, 1]) }),
+            ToRelay::Live(LiveAnswer { id: u64::MAX, result: Err(failure) }),
+            ToRelay::Close { within_ms: 5000 },
+        ] {
             assert_eq!(ToRelay::decode(&frame(&message.encode(), MAX_TO_RELAY)).expect("back"), message);
         }
         for message in [
@@ -364,6 +405,10 @@ mod tests {
             FromRelay::Ack(Ack { stream: Stream::Metrics, ranges: vec![(1, 5), (7, 7)] }),
             FromRelay::Figures(Box::default()),
             FromRelay::Question(Question::Broker),
+            FromRelay::Question(Question::Live(LiveQuestion {
+                id: 3,
+                live: Live::Stacks { pid: 7, span: LiveSpan::Ahead(5) },
+            })),
             FromRelay::Api(ApiState {
                 url: Some("http://127.0.0.1:7676/".to_owned()),
                 fingerprint: None,
@@ -394,6 +439,11 @@ mod tests {
             (kind::ACK, b"{\"stream\":\"metrics\",\"ranges\":[[1]]}"),
             (kind::ACK, b"\xff"),
             (kind::FIGURES, b"[[[[[[[["),
+            (kind::QUESTION, b"{\"live\":{\"id\":1,\"live\":{\"open\":{\"path\":\"/etc/shadow\"}}}}"),
+            (
+                kind::QUESTION,
+                b"{\"live\":{\"id\":1,\"live\":{\"stacks\":{\"pid\":-1,\"span\":{\"past\":5}}}}}",
+            ),
         ] {
             assert!(decode(kind, body).is_err(), "{kind} {body:?}");
         }

@@ -1,17 +1,16 @@
-//! Windows → blocks of stacks, which travel to the server; and what of a block is shown in which mode.
+//! Windows → blocks of stacks, which travel to the server.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::abi::sched::State;
-use agent_common::units::{BootNs, DurNs, UnixNs};
+use agent_common::units::{BootNs, DurNs, Tgid, UnixNs};
 use diagnosis::window::Window;
-use profile::block::{Builder, Group, Looked, Shown};
-use profile::{FoldOptions, Names, Parts, Roots, Sample, Stacked, Thread, Timeline};
+use profile::block::{Builder, Group, Looked};
+use profile::{FoldOptions, Mode, Names, Parts, Roots, Sample, Stacked, Thread, Timeline};
 
 use super::coverage::coverage;
-use super::stacks::{Mode, StackOptions, reason, stacks};
+use super::stacks::{StackOptions, stacks};
 
 /// Length of a column: what the past can be divided into.
 pub const COLUMN: Duration = Duration::from_secs(10);
@@ -56,6 +55,14 @@ pub fn pick(windows: &[Arc<Window>], from: UnixNs) -> Vec<Picked> {
             }
         })
         .collect()
+}
+
+/// The stacks of one process, for the first column of a block.
+#[must_use]
+pub fn pick_of(windows: &[Arc<Window>], tgid: Tgid) -> Picked {
+    let of =
+        |mode| stacks(windows, &StackOptions { mode, pid: Some(tgid), no_idle: false, rate_hz: 1 }).stacks;
+    Picked { column: 0, cpu: of(Mode::OnCpu), waits: of(Mode::Wakers) }
 }
 
 /// All stacks, for a symbolizer.
@@ -118,25 +125,11 @@ impl Places {
     }
 }
 
-/// Calls with how a block is shown in a mode.
-pub fn shown<T>(mode: Mode, no_idle: bool, parts: Parts, with: impl FnOnce(&Shown<'_>) -> T) -> T {
-    let idle: Vec<Arc<str>> = State::ALL.into_iter().filter(|state| state.is_idle()).map(reason).collect();
-    let running = reason(State::Oncpu);
-    with(&Shown {
-        cpu: mode.has_samples(),
-        waits: mode.has_waits(),
-        wakers: mode == Mode::Wakers,
-        running: (mode == Mode::Wall).then_some(&*running),
-        without: if no_idle { &idle } else { &[] },
-        parts,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use diagnosis::testing::full;
-    use profile::block::{Block, MAX_MESSAGE, pack, unpack};
+    use profile::block::{Block, MAX_MESSAGE, Shown, pack, unpack};
     use profile::{Folded, FrameName};
 
     const START: u64 = 1_800_000_000_000_000_000;
@@ -215,7 +208,7 @@ mod tests {
                 let options = FoldOptions { roots, ..named };
                 let picked = stacks(&windows, &StackOptions { mode, pid: None, no_idle, rate_hz: 97 });
                 let raw = Folded::new(&Timeline::new(&picked.stacks, &names, &named), &options);
-                let kept = shown(mode, no_idle, Parts::Both, |shown| sum.timeline(shown, |_| "".into()));
+                let kept = Shown::of(mode, no_idle, Parts::Both, |shown| sum.timeline(shown, |_| "".into()));
                 let kept = Folded::new(&kept, &options);
                 assert!(raw.stacks.len() > 3 || mode != Mode::OnCpu);
                 assert_eq!(kept.stacks, raw.stacks, "{mode:?} {roots:?}");
@@ -238,7 +231,7 @@ mod tests {
                 sum.add_block(block, |_, _| Some(0));
             }
             let sum = sum.finish();
-            let kept = shown(Mode::OffCpu, false, parts, |shown| sum.timeline(shown, |_| "".into()));
+            let kept = Shown::of(Mode::OffCpu, false, parts, |shown| sum.timeline(shown, |_| "".into()));
             assert_eq!(Folded::new(&kept, &options).stacks, raw.stacks, "{parts:?}");
         }
     }

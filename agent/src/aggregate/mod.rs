@@ -12,10 +12,10 @@ mod report;
 mod stacks;
 mod syscalls;
 
-pub use block::{BLOCK, COLUMN, MAX_BLOCK_NODES, Picked, add, new_block, pick, samples_of, shown};
+pub use block::{BLOCK, COLUMN, MAX_BLOCK_NODES, Picked, add, new_block, pick, pick_of, samples_of};
 pub use coverage::{coverage, pythons, unwound};
-pub use place::{place_of, places};
+pub use place::places;
 pub use points::{PointsOptions, points};
 pub use report::{ReportOptions, report, report_after};
-pub use stacks::{Mode, StackOptions, Stacks, reason, stacks, stacks_of_waits};
+pub use stacks::{StackOptions, Stacks, stacks, stacks_of_waits};
 pub use syscalls::syscalls;

@@ -5,11 +5,7 @@ use std::sync::Arc;
 
 use diagnosis::window::TaskSample;
 use diagnosis::window::Window;
-
-/// Stands for what is in no container and no service.
-const HOST: &str = "[host]";
-/// Digits of a container's id, as its runtime shows it.
-const SHORT_ID_DIGITS: usize = 12;
+use profile::block::place_of;
 
 /// The place of every process seen in `windows`, by process: the newest counts.
 #[must_use]
@@ -27,16 +23,6 @@ pub fn places(windows: &[Arc<Window>]) -> HashMap<u32, Arc<str>> {
 fn place(task: &TaskSample) -> String {
     let short = task.place().short();
     if short.is_empty() { place_of(&task.cgroup, task.container.as_deref()) } else { short }
-}
-
-/// The place of a process in this cgroup and container: recordings of older agents have no unit.
-#[must_use]
-pub fn place_of(cgroup: &str, container: Option<&str>) -> String {
-    if let Some(id) = container {
-        return id.chars().take(SHORT_ID_DIGITS).collect();
-    }
-    let unit = cgroup.rsplit('/').find(|part| part.ends_with(".service"));
-    unit.unwrap_or(HOST).to_owned()
 }
 
 #[cfg(test)]

@@ -6,37 +6,7 @@ use std::sync::Arc;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid};
 use diagnosis::window::{Wait, Waker, Window};
-use profile::{Sample, Stacked};
-use serde::{Deserialize, Serialize};
-
-/// What a flame graph is of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Where it ran, in samples
-    #[default]
-    OnCpu,
-    /// Where it waited and what for, in ns
-    OffCpu,
-    /// Both: running and waiting, in ns
-    Wall,
-    /// Where it waited and, upside down on top, who ended the wait, in ns
-    Wakers,
-}
-
-impl Mode {
-    /// Waits are in it.
-    #[must_use]
-    pub const fn has_waits(self) -> bool {
-        !matches!(self, Self::OnCpu)
-    }
-
-    /// On-CPU samples are in it.
-    #[must_use]
-    pub const fn has_samples(self) -> bool {
-        matches!(self, Self::OnCpu | Self::Wall)
-    }
-}
+use profile::{Mode, Sample, Stacked, reason};
 
 /// Which stacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +34,6 @@ pub struct Stacks {
     pub waited: DurNs,
     /// Time blocked according to the accounting, of the same processes and states; `None` without accounting.
     pub blocked: Option<DurNs>,
-}
-
-/// The frame on top of a stack that waits.
-#[must_use]
-pub fn reason(state: State) -> Arc<str> {
-    format!("[{}]", state.name()).into()
 }
 
 /// Picks the stacks out of the windows.

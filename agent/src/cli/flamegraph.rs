@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use agent_common::units::Tgid;
 use anyhow::{Context as _, bail};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use profile::{FoldOptions, Parts, Roots};
+use profile::{FoldOptions, Mode, Parts, Roots};
 
 use super::ask::{self, Interrupt};
 use super::hold::Held;
 use super::observe::{self, Ended, Observing};
 use super::{Context, Failed, Outcome, duration, record, term};
-use crate::aggregate::Mode;
 use crate::collector::{Filter, Options};
 use crate::config::SyscallTier;
 use crate::control::pid::{self, PidError};
@@ -37,6 +37,12 @@ pub(super) use picture::svg;
 
 /// Time observed if no flag sets it.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// The modes by name, each with its help.
+fn modes() -> impl TypedValueParser<Value = Mode> {
+    let values = Mode::ALL.map(|mode| PossibleValue::new(mode.name()).help(mode.help()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Mode>())
+}
 
 #[derive(Debug, Args)]
 #[command(
@@ -79,7 +85,7 @@ pub(super) struct FlamegraphArgs {
     all: bool,
 
     /// What of
-    #[arg(short, long, value_name = "MODE", default_value = "on-cpu")]
+    #[arg(short, long, value_name = "MODE", default_value = "on-cpu", value_parser = modes())]
     mode: Mode,
 
     /// Leave out waits for work: poll, sleep, accept, condition variables

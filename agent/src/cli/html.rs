@@ -14,11 +14,11 @@ use agent_common::wire::finding::Finding;
 use agent_common::wire::report::{ProcessDetail, Report, ReportProcess};
 use anyhow::Context as _;
 use diagnosis::groups::Group;
+use profile::Mode;
 
 use super::flamegraph;
 use super::report::{calm, foot, groups, lines, number};
 use super::term;
-use crate::aggregate::Mode;
 use crate::control::protocol::{Page, Profile};
 use crate::output::{self, OutputMode};
 

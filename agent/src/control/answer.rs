@@ -6,11 +6,11 @@ use agent_common::units::Tgid;
 use agent_common::wire::report::{Coverage, Report, SyscallsReport};
 use diagnosis::window::Window;
 use flamegraphs::Symbolizer;
-use profile::{FoldOptions, Folded, Names, Roots, Sample, Stacked, Timeline};
+use profile::{FoldOptions, Folded, Mode, Names, Roots, Sample, Stacked, Timeline};
 
 use super::pid;
 use super::protocol::{Failure, FailureKind, Page, Profile, Target};
-use crate::aggregate::{self, Mode, ReportOptions, StackOptions};
+use crate::aggregate::{self, ReportOptions, StackOptions};
 
 /// Where the names of addresses come from.
 #[derive(Debug, Clone)]
@@ -40,17 +40,24 @@ impl Namer {
         Ok(Folded::new(&self.timeline(stacks, options)?, options))
     }
 
+    /// Names of these samples. Blocks while the symbolizer works.
+    pub fn names(&self, samples: Vec<Sample>) -> Result<Arc<Names>, Failure> {
+        match self {
+            Self::Recorded(names) => Ok(Arc::clone(names)),
+            Self::Live(symbolizer) => {
+                let named = symbolizer.names(samples);
+                let failed =
+                    |error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}"));
+                named.map(|(_, names)| Arc::new(names)).map_err(failed)
+            }
+        }
+    }
+
     /// Names. Blocks while the symbolizer works.
     pub fn timeline(&self, stacks: &[Stacked], options: &FoldOptions) -> Result<Timeline, Failure> {
-        let symbolizer = match self {
-            Self::Recorded(names) => return Ok(Timeline::new(stacks, names, options)),
-            Self::Live(symbolizer) => symbolizer,
-        };
         let samples = stacks.iter().flat_map(|one| std::iter::once(&one.sample).chain(&one.waker)).cloned();
-        let (_, names) = symbolizer
-            .names(samples.collect())
-            .map_err(|error| Failure::new(FailureKind::Broken, format!("cannot name the stacks: {error}")))?;
-        Ok(Timeline::new(stacks, &names, options))
+        let samples = if matches!(self, Self::Live(_)) { samples.collect() } else { Vec::new() };
+        Ok(Timeline::new(stacks, &*self.names(samples)?, options))
     }
 }
 

@@ -9,10 +9,9 @@ use std::io::{self, Write};
 use agent_common::pair::ApiState;
 use agent_common::wire::finding::Alert;
 use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
-use profile::{FoldOptions, Folded, Timeline};
+use profile::{FoldOptions, Folded, Mode, Timeline};
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::Mode;
 use crate::history::HistoryStats;
 
 /// Version of the protocol. Raised when an old client would misread an answer.

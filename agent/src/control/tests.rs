@@ -7,13 +7,12 @@ use agent_common::units::{DurNs, MonoNs, Tgid};
 use agent_common::wire::finding::AlertState;
 use diagnosis::window::{SyscallAbi, SyscallRow, Window};
 use flamegraphs::{Symbolizer, SymbolizerOptions};
-use profile::FoldOptions;
+use profile::{FoldOptions, Mode};
 
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
 use super::server::{Daemon, serve};
 use super::socket::{ControlSocket, ListenError};
 use super::{AlertBoard, Answers, Client, ClientError};
-use crate::aggregate::Mode;
 use crate::history::tests::window;
 use crate::history::{History, Limits};
 use agent_common::wire::finding::testing::alert;

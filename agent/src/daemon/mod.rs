@@ -1,6 +1,7 @@
 //! `agent run`: collector, history, rules, control socket, and the relay as a process of its own.
 
 pub mod launcher;
+mod live;
 mod naming;
 mod pipeline;
 pub mod plugin;
@@ -110,6 +111,8 @@ pub async fn run(
         started,
         api: handle.api(),
     });
+    let answering = Arc::clone(&daemon);
+    handle.answer_with(move |question| live::answer(Arc::clone(&answering), question));
     tracing::info!(
         host = %config.host,
         rate_hz = config.collector.rate_hz,
@@ -144,6 +147,8 @@ pub async fn run(
     drop(reloader);
 
     tracing::info!("stopping");
+    // It has a handle on the history.
+    handle.answer_no_more();
     control.abort();
     if let Some(summary) = summary {
         summary.abort();

@@ -7,12 +7,15 @@
 mod connection;
 mod dirs;
 mod process;
+mod questions;
 mod settings;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent_common::pair::{ApiState, FromRelay, NewWindow, Ready, SinkFigures, Stream, ToRelay};
+use agent_common::pair::{
+    ApiState, FromRelay, Live, LiveResult, NewWindow, Ready, SinkFigures, Stream, ToRelay,
+};
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Http;
 use agent_common::wire::finding::{Alert, AlertState};
@@ -24,6 +27,7 @@ use self::connection::Broken;
 use self::process::Process;
 pub(super) use self::process::unprivileged;
 pub use self::process::{NO_USER, Owner, RELAY};
+use self::questions::Answerer;
 use self::settings::relay_settings;
 pub use self::settings::{broker_access, server_config};
 use crate::config::{Config, SERVER_USER};
@@ -47,6 +51,8 @@ struct Shared {
     api: Arc<Mutex<ApiState>>,
     /// Messages that are not items, as frames. They go first.
     control: Mutex<Vec<Vec<u8>>>,
+    /// Who answers questions about this moment.
+    answerer: Mutex<Answerer>,
     /// Set to close: send all items, then the closing message with this time limit for the relay.
     closing: Mutex<Option<Duration>>,
 }
@@ -124,6 +130,19 @@ impl RelayHandle {
             Err(error) => tracing::warn!(%error, "cannot write a message as JSON"),
         }
         self.shared.wake.notify_one();
+    }
+
+    /// Has the relay's questions about this moment answered by this function.
+    pub(super) fn answer_with<F>(&self, answer: impl Fn(Live) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = LiveResult> + Send + 'static,
+    {
+        *lock(&self.shared.answerer) = Answerer::new(answer);
+    }
+
+    /// From now on nobody answers them.
+    pub(super) fn answer_no_more(&self) {
+        *lock(&self.shared.answerer) = Answerer::default();
     }
 
     /// How the relay's HTTP API is, from now on.

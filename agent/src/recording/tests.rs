@@ -4,10 +4,10 @@ use agent_common::units::{MonoNs, Tgid};
 use diagnosis::recording::{Fault, Head, KIND_WINDOW, Recording, checksum};
 use diagnosis::testing::full;
 use diagnosis::window::Window;
-use profile::{FrameName, Names, Unnamed};
+use profile::{FrameName, Mode, Names, Unnamed};
 
 use super::*;
-use crate::aggregate::{self, Mode, ReportOptions};
+use crate::aggregate::{self, ReportOptions};
 use crate::control::protocol::Target;
 use crate::control::{Answers, Namer};
 

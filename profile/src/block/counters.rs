@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Looked;
+use agent_common::wire::report::Coverage;
+
+use super::{Block, Looked};
 use crate::coverage::{NameCoverage, Unnamed};
 
 /// Counts by name.
@@ -12,6 +14,37 @@ pub type Counters = BTreeMap<String, u64>;
 pub const CUT_SAMPLES: &str = "cut samples";
 /// Waits whose stacks were cut.
 pub const CUT_WAITS: &str = "cut waits";
+
+impl Block {
+    /// What the probes covered in its time. `some`: of processes that were chosen, for which how their stacks were unwound is not
+    /// known by itself.
+    #[must_use]
+    pub fn coverage(&self, some: bool) -> Coverage {
+        let count = |name: &str| self.counters.get(name).copied().unwrap_or_default();
+        let named = |what: &str| {
+            let found =
+                self.counters.iter().filter_map(|(name, count)| Some((name.strip_prefix(what)?, *count)));
+            found.map(|(name, count)| (name.to_owned(), count)).collect()
+        };
+        let of_all = |what: &str| if some { BTreeMap::new() } else { named(what) };
+        Coverage {
+            expected: count("expected"),
+            captured: count("captured"),
+            lost: named("lost "),
+            unwound: of_all("unwound "),
+            pythons: of_all("python "),
+            ..Coverage::default()
+        }
+    }
+}
+
+impl Block {
+    /// How many frames of what was looked at in this way have a name.
+    #[must_use]
+    pub fn names(&self, looked: Looked) -> NameCoverage {
+        take_names(&self.counters, looked)
+    }
+}
 
 /// Counts what is above zero.
 pub(super) fn count(counters: &mut Counters, name: String, more: u64) {

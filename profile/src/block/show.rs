@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use agent_common::abi::sched::State;
 use agent_common::units::MonoNs;
 
 use super::counters::take_names;
-use super::{Block, Looked, NodeId};
+use super::{Block, Entry, Looked, NodeId, Trie};
 use crate::frame::{Frame, Kind};
+use crate::mode::{Mode, reason};
 use crate::options::Parts;
 use crate::timeline::{FrameId, Point, Thread, Timeline, intern};
 
@@ -28,6 +30,73 @@ pub struct Shown<'a> {
     pub parts: Parts,
 }
 
+impl Shown<'_> {
+    /// Calls with how a block is shown in a mode. `no_idle` leaves out waits for work ([`State::is_idle`]).
+    pub fn of<T>(mode: Mode, no_idle: bool, parts: Parts, with: impl FnOnce(&Shown<'_>) -> T) -> T {
+        let idle: Vec<Arc<str>> =
+            State::ALL.into_iter().filter(|state| state.is_idle()).map(reason).collect();
+        let running = reason(State::Oncpu);
+        with(&Shown {
+            cpu: mode.has_samples(),
+            waits: mode.has_waits(),
+            wakers: mode == Mode::Wakers,
+            running: (mode == Mode::Wall).then_some(&*running),
+            without: if no_idle { &idle } else { &[] },
+            parts,
+        })
+    }
+
+    /// Whether what was looked at in this way is shown.
+    #[must_use]
+    pub fn has(&self, looked: Looked) -> bool {
+        match looked {
+            Looked::Cpu => self.cpu,
+            Looked::Wait => self.waits,
+        }
+    }
+
+    /// The frame on top of what was looked at in this way.
+    #[must_use]
+    pub fn top(&self, looked: Looked) -> Option<Frame> {
+        let name = self.running.filter(|_| looked == Looked::Cpu)?;
+        Some(Frame::new(name, Kind::Reason))
+    }
+
+    /// What an entry weighs: samples, or the ns of waits and of what ran beside them.
+    #[must_use]
+    pub fn weight(&self, looked: Looked, entry: &Entry) -> u64 {
+        if looked == Looked::Cpu && self.running.is_none() { entry.samples } else { entry.ns }
+    }
+
+    /// Whether a frame is in its stacks.
+    #[must_use]
+    pub fn passes(&self, frame: &Frame) -> bool {
+        match frame.kind {
+            Kind::Waker => self.wakers,
+            Kind::Reason => true,
+            Kind::Kernel => self.parts != Parts::User,
+            _ => self.parts != Parts::Kernel,
+        }
+    }
+
+    /// For each stack of a trie, by its number, whether it is left out.
+    #[must_use]
+    pub fn left_out(&self, trie: &Trie) -> Vec<bool> {
+        let frames: Vec<bool> = trie.frames.iter().map(|frame| self.leaves_out(frame)).collect();
+        let mut all = Vec::with_capacity(trie.nodes.len() + 1);
+        all.push(false);
+        // A parent has a smaller number.
+        for node in &trie.nodes {
+            all.push(frames[node.frame as usize] || all[node.parent as usize]);
+        }
+        all
+    }
+
+    fn leaves_out(&self, frame: &Frame) -> bool {
+        frame.kind == Kind::Reason && self.without.contains(&frame.name)
+    }
+}
+
 impl Block {
     /// Its samples as a timeline: one point a stack, process and column, at the start of the column. Time 1 is the start of
     /// the block. `place` says what a process belongs to.
@@ -45,19 +114,16 @@ impl Block {
                 group: Some(place(group)),
             })
             .collect();
-        let running = shown.running.map(|name| {
-            done.frames.push(Frame::new(name, Kind::Reason));
+        let running = shown.top(Looked::Cpu).map(|top| {
+            done.frames.push(top);
             done.frames.len() as FrameId - 1
         });
         let mut ids = HashMap::new();
         for looked in Looked::ALL {
-            let (wanted, top) = match looked {
-                Looked::Cpu => (shown.cpu, running),
-                Looked::Wait => (shown.waits, None),
-            };
-            if !wanted {
+            if !shown.has(looked) {
                 continue;
             }
+            let top = running.filter(|_| looked == Looked::Cpu);
             done.names.add(&take_names(&self.counters, looked));
             let mut known: HashMap<NodeId, Option<u32>> = HashMap::new();
             for entry in self.entries(looked) {
@@ -65,8 +131,7 @@ impl Block {
                     let stack = self.stack(entry.node, shown, top)?;
                     Some(intern(&mut ids, &mut done.stacks, stack))
                 });
-                let weight =
-                    if looked == Looked::Cpu && running.is_none() { entry.samples } else { entry.ns };
+                let weight = shown.weight(looked, entry);
                 let Some(stack) = stack.filter(|_| weight > 0) else { continue };
                 let at = MonoNs(1 + u64::from(entry.column) * self.column.0);
                 done.points.push(Point { at, thread: entry.group, stack, weight });
@@ -82,16 +147,8 @@ impl Block {
         let mut left_out = false;
         for id in self.trie.path(node) {
             let frame = &self.trie.frames[id as usize];
-            let passes = match frame.kind {
-                Kind::Waker => shown.wakers,
-                Kind::Reason => {
-                    left_out |= shown.without.contains(&frame.name);
-                    true
-                }
-                Kind::Kernel => shown.parts != Parts::User,
-                _ => shown.parts != Parts::Kernel,
-            };
-            if passes {
+            left_out |= shown.leaves_out(frame);
+            if shown.passes(frame) {
                 stack.push(id);
             }
         }

@@ -14,6 +14,7 @@ use server::api::Service;
 use server::broker::{Broker, BrokerError};
 use server::ingest::Ingest;
 use server::push::Pusher;
+use server::questions::Collector;
 use server::rules::{Board, post_to};
 use server::{Server, ServerError};
 use tokio::sync::{mpsc, oneshot};
@@ -40,6 +41,8 @@ pub(super) struct ServerPart {
     said: Option<String>,
     /// Gets the alerts of rules.
     alerts: mpsc::Sender<Alert>,
+    /// Whom the API asks about this moment.
+    collector: Collector,
 }
 
 struct Running {
@@ -57,10 +60,15 @@ impl ServerPart {
     /// Starts broker, ingester and store. Another program on the broker's port is no failure: it is named, and the port is
     /// tried again ([`Self::tend`]).
     /// `alerts` gets the alerts of rules.
-    pub(super) async fn start(config: Config, alerts: mpsc::Sender<Alert>) -> Result<Self, ServerError> {
+    pub(super) async fn start(
+        config: Config,
+        alerts: mpsc::Sender<Alert>,
+        collector: Collector,
+    ) -> Result<Self, ServerError> {
         let mut part = Self {
             broker: None,
-            api: Service::start(&config),
+            api: start_api(&config, &collector),
+            collector,
             config,
             running: None,
             due: Instant::now(),
@@ -108,7 +116,8 @@ impl ServerPart {
         if self.api.differs(&config) {
             // The old one first: both have one port.
             self.api.stop();
-            self.api = Service::start(&Config { store: config.store.clone(), ..self.config.clone() });
+            let config = Config { store: config.store.clone(), ..self.config.clone() };
+            self.api = start_api(&config, &self.collector);
             if let Some(running) = &self.running {
                 running.tell(&self.api);
             }
@@ -191,6 +200,13 @@ impl ServerPart {
             Err(_) => tracing::warn!("the server part did not end in time"),
         }
     }
+}
+
+/// The API, which asks this collector.
+fn start_api(config: &Config, collector: &Collector) -> Service {
+    let api = Service::start(config);
+    api.health().ask(collector.clone());
+    api
 }
 
 impl Running {

@@ -253,17 +253,21 @@ pub(super) async fn check(State(checked): State<Arc<Checked>>, mut request: Requ
     if let Some(identity) = found {
         request.extensions_mut().insert(identity);
     }
-    let response = next.run(request).await;
-    if matches!(checked.need, Need::Change(_)) {
-        let failed = response.status().is_client_error() || response.status().is_server_error();
-        let outcome = if failed { Outcome::Failed } else { Outcome::Done };
-        audit(
-            checked.guard.access(),
-            Entry { at: now(), who, what, outcome, address: from.address.to_string() },
-        )
-        .await;
+    if !checked.is_change(&request) {
+        return next.run(request).await;
     }
-    response
+    // On a task of its own: a client that hangs up ends neither what it has begun nor its entry in the log.
+    let done = tokio::spawn(async move {
+        let response = next.run(request).await;
+        if matches!(checked.need, Need::Change(_)) {
+            let failed = response.status().is_client_error() || response.status().is_server_error();
+            let outcome = if failed { Outcome::Failed } else { Outcome::Done };
+            let entry = Entry { at: now(), who, what, outcome, address: from.address.to_string() };
+            audit(checked.guard.access(), entry).await;
+        }
+        response
+    });
+    done.await.unwrap_or_else(|error| respond(Err(Problem::broken(&error))))
 }
 
 async fn identify(guard: &Guard, shown: Shown) -> Result<Option<Identity>, Problem> {

@@ -33,6 +33,15 @@ pub(super) enum By {
 }
 
 impl By {
+    /// When it stops showing that, Unix seconds; `None`: it does not.
+    pub(super) fn expires_at(&self) -> Option<i64> {
+        match self {
+            Self::Owner => None,
+            Self::Token(expires_at) => *expires_at,
+            Self::Session(session) => Some(session.expires_at()),
+        }
+    }
+
     /// A browser sends it by itself, also when a foreign page makes it ask.
     pub(super) const fn is_cookie(&self) -> bool {
         matches!(self, Self::Session(_))

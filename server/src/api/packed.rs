@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
@@ -15,52 +15,110 @@ use flate2::write::GzEncoder;
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
+use super::problem::{Problem, respond};
 use crate::secret;
 
 /// Smaller answers are sent as they are.
-const LEAST_BYTES: u64 = 1_024;
+const LEAST_BYTES: usize = 1_024;
+/// Larger ones are packed on a thread of their own: gzip takes a millisecond for some 100 KB.
+const LARGE_BYTES: usize = 64 << 10;
+/// Kinds of answers, and whether gzip makes them smaller.
+const KINDS: [(&str, bool); 5] = [
+    ("application/json", true),
+    ("application/vnd.s7mpa.flamegraph", true),
+    ("application/vnd.google.protobuf+gzip", false),
+    ("image/svg+xml", true),
+    ("text/plain; charset=utf-8", true),
+];
 /// Bytes of the digest that tell two answers apart.
 const TAG_BYTES: usize = 12;
 
-/// Packs what a `GET` is answered with, if it is JSON and whole. A stream of events stays one.
+/// Packs what a `GET` is answered with, if it is whole and of a kind that is packed. A stream of events stays one. What is not to
+/// be kept anywhere is packed, and has no tag.
 pub(super) async fn pack(request: Request, next: Next) -> Response {
     let is_get = request.method() == Method::GET;
     let asked = request.headers().clone();
     let response = next.run(request).await;
-    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-    if !is_get || !is_json || response.status() != StatusCode::OK {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let known = KINDS.iter().find(|(known, _)| *known == kind).map(|(_, is_loose)| *is_loose);
+    let Some(is_loose) = known.filter(|_| is_get && response.status() == StatusCode::OK) else {
         return response;
-    }
+    };
     let (mut parts, body) = response.into_parts();
     // It is in memory already: it has no end that could be late.
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return Response::from_parts(parts, Body::empty());
     };
-    let digest = Sha256::digest(&body);
-    let hex = secret::hex(&digest[..TAG_BYTES]);
-    let tag = format!("W/\"{hex}\"");
-    // Kept by the browser alone, and only used after asking.
-    parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    parts.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
-    if let Ok(value) = HeaderValue::from_str(&tag) {
-        parts.headers.insert(ETAG, value);
+    let is_secret = parts.headers.get(CACHE_CONTROL).is_some_and(|value| value == "no-store");
+    if !is_secret {
+        // Kept by the browser alone, and only used after asking.
+        parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     }
-    if listed(&asked, &IF_NONE_MATCH).any(|known| known == tag || known == "*") {
+    parts.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
+    let work = Work {
+        tags: (!is_secret).then(|| listed(&asked, &IF_NONE_MATCH).map(str::to_owned).collect()),
+        gzip: is_loose && body.len() >= LEAST_BYTES && takes_gzip(&asked),
+        body,
+    };
+    // A large answer takes longer than the other connections of this thread should wait.
+    let packed = if work.body.len() < LARGE_BYTES {
+        work.done()
+    } else {
+        match tokio::task::spawn_blocking(|| work.done()).await {
+            Ok(packed) => packed,
+            Err(error) => return respond(Err(Problem::broken(&error))),
+        }
+    };
+    if let Some(tag) = packed.tag.and_then(|tag| HeaderValue::from_str(&tag).ok()) {
+        parts.headers.insert(ETAG, tag);
+    }
+    if packed.is_known {
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(CONTENT_TYPE);
         return Response::from_parts(parts, Body::empty());
     }
-    if body.len() as u64 >= LEAST_BYTES && takes_gzip(&asked) {
-        let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-        if encoder.write_all(&body).is_ok()
-            && let Ok(packed) = encoder.finish()
-        {
-            parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            parts.headers.remove(CONTENT_LENGTH);
-            return Response::from_parts(parts, Body::from(packed));
-        }
+    if packed.is_gzip {
+        parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        parts.headers.remove(CONTENT_LENGTH);
     }
-    Response::from_parts(parts, Body::from(body))
+    Response::from_parts(parts, Body::from(packed.body))
+}
+
+/// What takes time.
+struct Work {
+    body: Bytes,
+    /// Tags that the client has; none: it has no tag.
+    tags: Option<Vec<String>>,
+    gzip: bool,
+}
+
+/// What comes of it.
+struct Packed {
+    tag: Option<String>,
+    /// The client has it.
+    is_known: bool,
+    is_gzip: bool,
+    body: Bytes,
+}
+
+impl Work {
+    fn done(self) -> Packed {
+        let Self { body, tags, gzip } = self;
+        let tag = tags.as_ref().map(|_| {
+            let digest = Sha256::digest(&body);
+            format!("W/\"{}\"", secret::hex(&digest[..TAG_BYTES]))
+        });
+        let is_known = tags.into_iter().flatten().any(|known| known == "*" || Some(&known) == tag.as_ref());
+        if gzip && !is_known {
+            let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+            if encoder.write_all(&body).is_ok()
+                && let Ok(packed) = encoder.finish()
+            {
+                return Packed { tag, is_known, is_gzip: true, body: packed.into() };
+            }
+        }
+        Packed { tag, is_known, is_gzip: false, body }
+    }
 }
 
 /// Elements of a header that is a list.

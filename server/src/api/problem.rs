@@ -49,9 +49,17 @@ pub(super) fn respond(answer: Answer) -> Response<Body> {
     })
 }
 
-/// An answer that is a success.
+/// An answer that is a success. A browser may keep it, and asks before it uses it again ([`packed`](super::packed)).
 #[expect(clippy::unnecessary_wraps, reason = "it is what a handler ends with")]
 pub(super) fn ok(body: &impl Serialize) -> Answer {
+    let mut response = with_type(StatusCode::OK, body, "application/json");
+    response.headers_mut().remove(CACHE_CONTROL);
+    Ok(response)
+}
+
+/// A success that is kept nowhere: it says who somebody is, or who did what.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a handler ends with")]
+pub(super) fn uncached(body: &impl Serialize) -> Answer {
     Ok(with_type(StatusCode::OK, body, "application/json"))
 }
 

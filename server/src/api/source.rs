@@ -9,6 +9,7 @@ use promql::ReadError;
 use crate::node::NodeNames;
 use crate::store::StoreError;
 use crate::store::embedded::Reader;
+use crate::store::profiles;
 
 /// A store that can be read. Blocks: it is called on a thread of its own.
 pub trait Source: Send + Sync + fmt::Debug {
@@ -21,6 +22,15 @@ pub trait Source: Send + Sync + fmt::Debug {
 
     /// Calls with the embedded store's reader: for alerts and reports, which only that has.
     fn stored(&self, with: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError>;
+
+    /// Calls with the reader of the profiles. Says whether there are any.
+    fn profiles(
+        &self,
+        with: &mut dyn FnMut(&profiles::Reader) -> Result<(), StoreError>,
+    ) -> Result<bool, ReadError> {
+        let _ = with;
+        Ok(false)
+    }
 }
 
 /// The embedded store, with the names of `node_exporter` beside ours: a connection for each query that runs, kept for the next.
@@ -28,12 +38,13 @@ pub trait Source: Send + Sync + fmt::Debug {
 pub struct Embedded {
     path: PathBuf,
     idle: Mutex<Vec<Reader>>,
+    idle_profiles: Mutex<Vec<profiles::Reader>>,
 }
 
 impl Embedded {
-    /// Of this database file.
+    /// Of this database file; the profiles' is beside it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), idle: Mutex::new(Vec::new()) }
+        Self { path: path.into(), idle: Mutex::default(), idle_profiles: Mutex::default() }
     }
 }
 
@@ -57,5 +68,21 @@ impl Source for Embedded {
         with(&reader).map_err(failed)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         Ok(())
+    }
+
+    fn profiles(
+        &self,
+        with: &mut dyn FnMut(&profiles::Reader) -> Result<(), StoreError>,
+    ) -> Result<bool, ReadError> {
+        let failed = |error: StoreError| ReadError { message: error.to_string() };
+        let idle = self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let path = self.path.with_file_name(profiles::FILE);
+        if idle.is_none() && !path.exists() {
+            return Ok(false);
+        }
+        let reader = idle.map_or_else(|| profiles::Reader::open(&path), Ok).map_err(failed)?;
+        with(&reader).map_err(failed)?;
+        self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        Ok(true)
     }
 }

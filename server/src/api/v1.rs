@@ -7,12 +7,18 @@ mod alerts;
 mod ask;
 mod audit;
 mod body;
+mod flamegraph;
 mod hosts;
 mod live;
 mod login;
+mod now;
 mod openapi;
 mod processes;
+mod questions;
+mod reports;
 mod sessions;
+mod states;
+mod waits;
 
 use std::sync::Arc;
 
@@ -30,18 +36,20 @@ pub(super) struct Shared {
     work: Work,
     login: Arc<login::Door>,
     feed: Feed,
+    gate: Arc<questions::Gate>,
     watchers: Arc<Semaphore>,
 }
 
 impl Shared {
     pub(super) fn new(guard: Arc<Guard>, work: Work, feed: Feed) -> Self {
         let watchers = Arc::new(Semaphore::new(live::MAX_WATCHERS));
-        Self { guard, work, login: Arc::default(), feed, watchers }
+        Self { guard, work, login: Arc::default(), feed, gate: Arc::default(), watchers }
     }
 }
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     let routes = audit::routes(sessions::routes(login::routes(routes)));
-    let routes = live::routes(routes);
+    let routes = waits::routes(flamegraph::routes(live::routes(routes)));
+    let routes = questions::routes(now::routes(states::routes(reports::routes(routes))));
     openapi::routes(alerts::routes(processes::routes(hosts::routes(routes))))
 }

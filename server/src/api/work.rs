@@ -11,11 +11,14 @@ use tokio::sync::Semaphore;
 use super::metrics::Health;
 use super::prometheus::Failure;
 use super::source::Source;
+use crate::questions::Collector;
 use crate::rules::GroupStatus;
-use crate::store::{StoreError, embedded};
+use crate::store::{StoreError, embedded, profiles};
 
 /// Queries at the same time: each may take 64 MiB.
 const MAX_QUERIES: usize = 4;
+/// Graphs that are made at the same time: a day of a busy host takes some 100 MiB while it is merged.
+const MAX_GRAPHS: usize = 1;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -23,6 +26,7 @@ pub(super) struct Work {
     source: Arc<dyn Source>,
     health: Health,
     places: Arc<Semaphore>,
+    graphs: Arc<Semaphore>,
     timeout: Duration,
     lookback: Duration,
 }
@@ -54,9 +58,15 @@ impl Work {
             source,
             health,
             places: Arc::new(Semaphore::new(MAX_QUERIES)),
+            graphs: Arc::new(Semaphore::new(MAX_GRAPHS)),
             timeout: http.query_timeout,
             lookback: http.lookback,
         }
+    }
+
+    /// Who can be asked about this moment.
+    pub(super) fn collector(&self) -> Option<Collector> {
+        self.health.collector()
     }
 
     /// All groups of rules.
@@ -108,14 +118,44 @@ impl Work {
         .await
     }
 
-    /// Waits for a place, and works on a thread that may wait.
+    /// Does something with the profiles; `None`: none are kept here. It is to look at its end often.
+    pub(super) async fn profiles<T: Send + 'static>(
+        &self,
+        with: impl FnOnce(&profiles::Reader, &End) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        self.on_thread_of(&self.graphs, None, move |source, end| {
+            let (mut with, mut answer) = (Some(with), None);
+            let read = source.profiles(&mut |reader| {
+                answer = with.take().map(|with| with(reader, end)).transpose()?;
+                Ok(())
+            });
+            match read {
+                Ok(_) => Ok(answer),
+                Err(_) if end.is_over() => Err(Failure::timeout("it took too long: ask for a shorter time")),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    /// Works on a thread that may wait.
     async fn on_thread<T: Send + 'static>(
         &self,
         timeout: Option<Duration>,
         work: impl FnOnce(&dyn Source, &End) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.on_thread_of(&self.places, timeout, work).await
+    }
+
+    /// Waits for one of these places, and works on a thread that may wait.
+    async fn on_thread_of<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        timeout: Option<Duration>,
+        work: impl FnOnce(&dyn Source, &End) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
         let at = Instant::now() + timeout.map_or(self.timeout, |own| own.min(self.timeout));
-        let waited = tokio::time::timeout_at(at.into(), Arc::clone(&self.places).acquire_owned()).await;
+        let waited = tokio::time::timeout_at(at.into(), Arc::clone(places).acquire_owned()).await;
         let Ok(Ok(place)) = waited else {
             return Err(Failure::timeout("too many queries at the same time"));
         };

@@ -2,7 +2,10 @@
 
 mod access;
 mod attacks;
+mod flamegraph;
 mod guard;
+mod history;
+mod live;
 mod metrics;
 mod rules;
 mod tls;

@@ -24,7 +24,7 @@ async fn with_host() -> Setup {
 }
 
 /// The description.
-async fn document(setup: &Setup) -> Value {
+pub(super) async fn document(setup: &Setup) -> Value {
     let answer = setup.get(&format!("{BASE}/openapi.json")).send().await.expect("an answer");
     serde_json::from_str(&answer.text().await.expect("text")).expect("JSON")
 }
@@ -108,13 +108,40 @@ fn faults(document: &Value, schema: &Value, value: &Value, at: &str, all: &mut V
     }
 }
 
-/// Sends it, and holds the answer against the description of its path.
-async fn checked(setup: &Setup, document: &Value, template: &str, path: &str) -> (u16, Value) {
+/// What is wrong with the parameters of a path by its description; empty: nothing.
+fn wrong_parameters(described: &Value, path: &str) -> Vec<String> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let parameters = described["parameters"].as_array().expect("parameters");
+    let mut all = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+        let found = parameters.iter().find(|one| one["name"] == *name && one["in"] == "query");
+        let Some(found) = found else {
+            all.push(format!("{name}: not described"));
+            continue;
+        };
+        let mut schema = &found["schema"];
+        if schema["type"] == "array" {
+            schema = &schema["items"];
+        }
+        // What is no number, no truth and no list is text.
+        let is_text = !schema["type"].is_string() || schema["type"] == "string";
+        let read = serde_json::from_str(&value).ok().filter(|_| !is_text);
+        faults(described, schema, &read.unwrap_or_else(|| json!(value)), &name, &mut all);
+    }
+    all
+}
+
+/// Sends it, and holds the answer against the description of its path, and of a request that succeeds the parameters.
+pub(super) async fn checked(setup: &Setup, document: &Value, template: &str, path: &str) -> (u16, Value) {
     let answer = setup.get(&format!("{BASE}{path}")).send().await.expect("an answer");
     let status = answer.status().as_u16();
     let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
     let body: Value = serde_json::from_str(&answer.text().await.expect("text")).expect("JSON");
-    let responses = &document["paths"][format!("{BASE}{template}")]["get"]["responses"];
+    let described = &document["paths"][format!("{BASE}{template}")]["get"];
+    if status == 200 {
+        assert_eq!(wrong_parameters(described, path), [""; 0], "{path}");
+    }
+    let responses = &described["responses"];
     let schema = &responses[status.to_string()]["content"][&kind]["schema"];
     assert!(schema.is_object(), "{path}: an answer {status} of type {kind} is not described");
     let mut all = Vec::new();

@@ -64,6 +64,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
         &[
             "coverage",
             "frame",
+            "mode",
             "names",
             "options",
             "sample",
@@ -72,6 +73,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
             "fold",
             "brief",
             "block",
+            "graph",
         ],
     ),
     (

@@ -2,25 +2,22 @@
 
 mod ask;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use agent_common::text::utc;
 use agent_common::units::{DurNs, UnixNs};
-use agent_common::wire::report::Coverage;
 use anyhow::bail;
 use clap::Args;
-use profile::block::{Block, Looked, MAX_COLUMNS};
-use profile::{Folded, Parts, Roots};
+use profile::block::{Block, Group, Looked, MAX_COLUMNS, Shown};
+use profile::{Folded, Mode, Parts, Roots};
 use server::store::profiles::{By, Selection};
 
 use super::super::moment::moment;
 use super::diff;
 use super::output::{self, Format, Output};
 use super::{Context, Failed, FlamegraphArgs, Outcome, fold_options, term};
-use crate::aggregate::{self, Mode};
 use crate::clock;
 use crate::control::protocol::{Profile, Target};
 use ask::{Answer, Question};
@@ -185,14 +182,7 @@ fn shown(args: &FlamegraphArgs, block: &Block, (from, to): (UnixNs, UnixNs), hos
     } else {
         Parts::Both
     };
-    let place = |group: &profile::block::Group| {
-        if group.cgroup.is_empty() && group.container.is_empty() {
-            return "[not known]".into();
-        }
-        let container = Some(&*group.container).filter(|id| !id.is_empty());
-        aggregate::place_of(&group.cgroup, container).into()
-    };
-    let mut timeline = aggregate::shown(args.mode, args.no_idle, parts, |shown| block.timeline(shown, place));
+    let mut timeline = Shown::of(args.mode, args.no_idle, parts, |shown| block.timeline(shown, Group::place));
     let some = args.pid.is_some() || !args.kept.comm.is_empty() || !args.kept.place.is_empty();
     if some {
         // They were counted of all processes.
@@ -222,31 +212,13 @@ fn shown(args: &FlamegraphArgs, block: &Block, (from, to): (UnixNs, UnixNs), hos
         waits: if args.mode.has_waits() { waits } else { 0 },
         waited_ns: if args.mode.has_waits() { waited_ns } else { 0 },
         blocked_ns: None,
-        coverage: coverage(block, some),
+        coverage: block.coverage(some),
         folded,
         start_unix_ns: from.0,
         timeline: output::format(args).has_times().then_some(timeline),
         ended_early: None,
         when: Some(format!("{} to {}{of}", utc(from.0), utc(to.0))),
     }
-}
-
-fn coverage(block: &Block, some: bool) -> Coverage {
-    let count = |name: &str| block.counters.get(name).copied().unwrap_or_default();
-    let named = |what: &str| {
-        let found =
-            block.counters.iter().filter_map(|(name, count)| Some((name.strip_prefix(what)?, *count)));
-        found.map(|(name, count)| (name.to_owned(), count)).collect()
-    };
-    let all = Coverage {
-        expected: count("expected"),
-        captured: count("captured"),
-        lost: named("lost "),
-        unwound: named("unwound "),
-        pythons: named("python "),
-        ..Coverage::default()
-    };
-    if some { Coverage { unwound: BTreeMap::new(), pythons: BTreeMap::new(), ..all } } else { all }
 }
 
 fn near(alert: &str, known: &[String]) -> String {

@@ -201,10 +201,9 @@ fn about(profile: &Profile) -> About {
 mod tests {
     use agent_common::units::MonoNs;
     use agent_common::wire::report::Coverage;
-    use profile::{FoldOptions, Folded, Names, Sample};
+    use profile::{FoldOptions, Folded, Mode, Names, Sample};
 
     use super::*;
-    use crate::aggregate::Mode;
     use crate::control::protocol::Target;
 
     fn profile(samples: u64) -> Profile {

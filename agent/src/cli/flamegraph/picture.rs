@@ -7,8 +7,8 @@ use std::time::Duration;
 use agent_common::abi::sched::State;
 use diagnosis::groups::Group;
 use flamegraphs::{SvgOptions, Theme, svg};
+use profile::reason;
 
-use crate::aggregate::{Mode, reason};
 use crate::cli::term;
 use crate::control::protocol::{Profile, Target};
 
@@ -37,12 +37,7 @@ pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
 }
 
 pub(super) fn title(profile: &Profile) -> String {
-    let what = match profile.mode {
-        Mode::OnCpu => "On-CPU time",
-        Mode::OffCpu => "Waits by reason",
-        Mode::Wall => "Running and waiting",
-        Mode::Wakers => "Waits and who ended them",
-    };
+    let what = profile.mode.title();
     let comm = profile.comm.as_deref().map(term::clean);
     let subject = match (profile.target, comm) {
         (Target::Pid(pid), Some(comm)) => format!("{what} of {comm} ({pid})"),

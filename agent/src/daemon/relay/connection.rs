@@ -18,6 +18,7 @@ use agent_common::wire::finding::Alert;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 
+use super::questions::Questions;
 use super::{START_TIMEOUT, Shared, first, lock};
 use crate::outbox::NeverSent;
 
@@ -146,6 +147,7 @@ impl Talk {
     async fn read(&self, mut frames: Frames, mut read: impl AsyncRead + Unpin) -> Result<(), Broken> {
         let mut budget = Budget::new(Instant::now());
         let mut answered: Option<Instant> = None;
+        let questions = Questions::new(Instant::now());
         while let Some(frame) = frames.next(&mut read).await? {
             budget.take(Instant::now())?;
             match FromRelay::decode(&frame)? {
@@ -171,6 +173,7 @@ impl Talk {
                         self.answer().await;
                     }
                 }
+                FromRelay::Question(Question::Live(question)) => questions.ask(&self.shared, question),
                 FromRelay::Alert(alert) => {
                     // Foreign, and perhaps forged: it is shown, and handed to alerts.exec as text.
                     if alert.of_rule.is_none() {

@@ -11,6 +11,7 @@ use crate::api::work::Work;
 use crate::ingest::{Ingest, IngestStats};
 use crate::live::Feed;
 use crate::push::{PushStats, Pusher, Reason};
+use crate::questions::Collector;
 use crate::rules::Board;
 
 /// What the handler of `/metrics` shares.
@@ -45,6 +46,7 @@ pub struct Health {
     feed: Feed,
     rules: Arc<Mutex<Option<Arc<Board>>>>,
     place: Place,
+    collector: Arc<Mutex<Option<Collector>>>,
 }
 
 impl Health {
@@ -66,6 +68,15 @@ impl Health {
 
     pub(in crate::api) const fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// The collector of this host, which is asked about the moment from now on.
+    pub fn ask(&self, collector: Collector) {
+        *self.collector.lock().unwrap_or_else(PoisonError::into_inner) = Some(collector);
+    }
+
+    pub(in crate::api) fn collector(&self) -> Option<Collector> {
+        self.collector.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(in crate::api) fn rules(&self) -> Option<Arc<Board>> {

@@ -17,7 +17,7 @@ use crate::api::routes::{Need, Routes};
 /// Alerts of an answer, unless it asks for another number.
 const ALERTS: usize = 500;
 /// Messages that are read for an answer: an alert that is open for long has many.
-const MAX_MESSAGES: usize = 50_000;
+pub(super) const MAX_MESSAGES: usize = 50_000;
 /// How far back, unless it is said, ms.
 const LOOK_BACK_MS: i64 = 24 * 3_600_000;
 
@@ -55,7 +55,7 @@ async fn list(State(shared): State<Shared>, request: Request) -> Response<Body> 
 }
 
 /// The latest message of each alert, the newest first.
-fn latest(messages: Vec<Alert>) -> Vec<Alert> {
+pub(super) fn latest(messages: Vec<Alert>) -> Vec<Alert> {
     let mut seen = std::collections::HashSet::new();
     let newest_first = messages.into_iter().rev();
     newest_first.filter(|alert| seen.insert((alert.host.clone(), alert.id.clone()))).collect()

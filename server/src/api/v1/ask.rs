@@ -11,6 +11,8 @@ use crate::api::prometheus::{now_ms, time};
 const DEFAULT_MS: i64 = 10_000;
 /// Longest interval: what a question about it would read has a bound.
 const MAX_MS: i64 = 24 * 3_600_000;
+/// Most values of a parameter that may be repeated.
+const MAX_REPEATED: usize = 100;
 /// Most elements of an answer.
 const MAX_ELEMENTS: usize = 10_000;
 
@@ -36,6 +38,29 @@ impl Ask {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// All values of a parameter that may be repeated.
+    pub(super) fn all(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let found = self.0.iter().filter(|(own, value)| own == name && !value.is_empty());
+        let found: Vec<String> = found.map(|(_, value)| value.clone()).collect();
+        if found.len() > MAX_REPEATED {
+            let detail = format!("{name}: there are more than {MAX_REPEATED} of them");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+        Ok(found)
+    }
+
+    /// A parameter that is `true` or `false`; no, if it is not said.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        Ok(self.parsed(name, "true or false")?.unwrap_or(false))
+    }
+
+    /// A parameter that is a length of time, ms.
+    pub(super) fn length(&self, name: &str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let found = promql::milliseconds(text).filter(|ms| *ms > 0);
+        found.map(Some).ok_or_else(|| wrong(name, text, "a length of time such as 30s or 5m"))
+    }
+
     /// A parameter that is a number, or whatever else can be read.
     pub(super) fn parsed<T: std::str::FromStr>(&self, name: &str, what: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
@@ -44,20 +69,20 @@ impl Ask {
 
     /// The interval: `from` and `to`, or `at` with `duration`; the last ten seconds if nothing is said.
     pub(super) fn interval(&self) -> Result<Interval, Problem> {
+        self.interval_of(DEFAULT_MS, MAX_MS)
+    }
+
+    /// The same of other lengths: that of an interval that is not said, and the longest.
+    pub(super) fn interval_of(&self, default_ms: i64, max_ms: i64) -> Result<Interval, Problem> {
         let now = now_ms();
-        let length = match self.get("duration") {
-            None => DEFAULT_MS,
-            Some(text) => promql::milliseconds(text)
-                .filter(|ms| *ms > 0)
-                .ok_or_else(|| wrong("duration", text, "a length of time such as 30s or 5m"))?,
-        };
+        let length = self.length("duration")?.unwrap_or(default_ms);
         let to = self.time("to", now)?.or(self.time("at", now)?);
         let from = self.time("from", now)?;
         let to_ms = to.unwrap_or_else(|| {
             from.filter(|_| self.get("duration").is_some()).map_or(now, |from| from.saturating_add(length))
         });
         let interval = Interval { from_ms: from.unwrap_or(to_ms.saturating_sub(length)), to_ms };
-        bounded("from", interval)
+        bounded("from", interval, max_ms)
     }
 
     /// The interval to compare with: `before_from` and `before_to`; the one before it, of the same length, if nothing is said.
@@ -69,7 +94,20 @@ impl Ask {
             from_ms: self.time("before_from", now)?.unwrap_or(to_ms.saturating_sub(length)),
             to_ms,
         };
-        bounded("before_from", interval)
+        bounded("before_from", interval, MAX_MS)
+    }
+
+    /// The interval of a graph to compare with, if one is said: `base_from` and `base_to`; with one of them alone, of the same length.
+    pub(super) fn base(&self, after: Interval, max_ms: i64) -> Result<Option<Interval>, Problem> {
+        let now = now_ms();
+        let length = after.to_ms - after.from_ms;
+        let interval = match (self.time("base_from", now)?, self.time("base_to", now)?) {
+            (None, None) => return Ok(None),
+            (Some(from_ms), Some(to_ms)) => Interval { from_ms, to_ms },
+            (Some(from_ms), None) => Interval { from_ms, to_ms: from_ms.saturating_add(length) },
+            (None, Some(to_ms)) => Interval { from_ms: to_ms.saturating_sub(length), to_ms },
+        };
+        bounded("base_from", interval, max_ms).map(Some)
     }
 
     /// A time, Unix ms: RFC 3339, Unix seconds, `now`, or before it (`-5m`, `now-5m`).
@@ -112,7 +150,7 @@ fn moment(text: &str, now_ms: i64) -> Option<i64> {
     time(text).filter(|ms| ms.unsigned_abs() < 1 << 52)
 }
 
-fn bounded(name: &str, interval: Interval) -> Result<Interval, Problem> {
+fn bounded(name: &str, interval: Interval, max_ms: i64) -> Result<Interval, Problem> {
     let length = interval.to_ms.saturating_sub(interval.from_ms);
     if length <= 0 {
         return Err(Problem::new(
@@ -120,8 +158,12 @@ fn bounded(name: &str, interval: Interval) -> Result<Interval, Problem> {
             format!("{name}: the interval ends before it begins"),
         ));
     }
-    if length > MAX_MS {
-        let detail = format!("{name}: the interval is longer than a day; PromQL answers for longer ones");
+    if length > max_ms {
+        let detail = if max_ms == MAX_MS {
+            format!("{name}: the interval is longer than a day; PromQL answers for longer ones")
+        } else {
+            format!("{name}: the interval is longer than {} hours", max_ms / 3_600_000)
+        };
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     Ok(interval)

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Shared;
 use super::login::blocking;
 use crate::access::Role;
-use crate::api::problem::{Problem, ok, respond};
+use crate::api::problem::{Problem, respond, uncached};
 use crate::api::routes::{Need, Routes};
 
 /// Entries of an answer, unless it asks for fewer.
@@ -26,7 +26,7 @@ async fn newest(State(shared): State<Shared>, request: Request) -> Response<Body
         let most = most?;
         let access = Arc::clone(shared.guard.access());
         let entries = blocking(move || access.audit_log(most)).await?;
-        ok(&json!({ "entries": entries }))
+        uncached(&json!({ "entries": entries }))
     };
     respond(answer.await)
 }

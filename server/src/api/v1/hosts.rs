@@ -21,7 +21,7 @@ const SILENT_MS: i64 = 10_000;
 /// How far back the newest window is looked for, ms.
 const LOOK_BACK_MS: i64 = 3_600_000;
 /// Every host has it, once a window.
-const EVERY_WINDOW: &str = "s7mpa_host_uptime_ns";
+pub(super) const EVERY_WINDOW: &str = "s7mpa_host_uptime_ns";
 
 /// A host.
 #[derive(Debug, Serialize)]

@@ -16,7 +16,7 @@ use super::{Shared, body};
 use crate::access::{AccessError, Entry, Limits, Outcome, Role, SESSION_LIFE, now};
 use crate::api::guard::{Sender, audit, session_of};
 use crate::api::identity::{By, Identity};
-use crate::api::problem::{Answer, Problem, nothing, ok, respond};
+use crate::api::problem::{Answer, Problem, nothing, respond, uncached};
 use crate::api::routes::{Need, Routes};
 
 /// Passwords that are hashed at the same time: each takes 19 MiB and a core for some 20 ms.
@@ -91,7 +91,7 @@ async fn try_login(shared: &Shared, from: Sender, request: Request) -> Answer {
         audit(shared.guard.access(), entry).await;
     }
     let (secret, role) = begun?;
-    let mut response = ok(&json!({
+    let mut response = uncached(&json!({
         "name": who,
         "role": role,
         "expires_at": now() + SESSION_LIFE.as_secs() as i64,
@@ -159,12 +159,15 @@ async fn logout(
 }
 
 async fn session(Extension(identity): Extension<Identity>) -> Response<Body> {
-    let (by, expires_at) = match &identity.by {
-        By::Owner => ("owner", None),
-        By::Token(expires_at) => ("token", *expires_at),
-        By::Session(session) => ("session", Some(session.expires_at())),
+    let by = match &identity.by {
+        By::Owner => "owner",
+        By::Token(_) => "token",
+        By::Session(_) => "session",
     };
-    respond(ok(&json!({ "name": identity.name, "role": identity.role, "by": by, "expires_at": expires_at })))
+    let expires_at = identity.by.expires_at();
+    respond(uncached(
+        &json!({ "name": identity.name, "role": identity.role, "by": by, "expires_at": expires_at }),
+    ))
 }
 
 /// Scripts do not see it, other sites' pages do not have it sent.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Shared;
 use super::login::blocking;
 use crate::access::{Role, now};
-use crate::api::problem::{Problem, nothing, ok, respond};
+use crate::api::problem::{Problem, nothing, respond, uncached};
 use crate::api::routes::{Need, Routes};
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
@@ -25,7 +25,7 @@ pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
 async fn list(State(shared): State<Shared>) -> Response<Body> {
     let access = Arc::clone(shared.guard.access());
     let all = blocking(move || access.sessions(now())).await;
-    respond(all.and_then(|sessions| ok(&json!({ "sessions": sessions }))))
+    respond(all.and_then(|sessions| uncached(&json!({ "sessions": sessions }))))
 }
 
 async fn end(State(shared): State<Shared>, Path(id): Path<String>) -> Response<Body> {

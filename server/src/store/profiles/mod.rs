@@ -13,6 +13,7 @@ mod read;
 mod retain;
 mod roll;
 mod schema;
+mod selection;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ use agent_common::wire::finding::Alert;
 use agent_common::wire::stored::Stored;
 
 pub use message::{Message, MessageError};
-pub use read::{By, Evidence, Merged, Reader, Selection};
+pub use read::{Evidence, Merged, Reader, Total};
+pub use selection::{By, Selection};
 
 use self::write::Writer;
 use super::embedded::sqlite_error;

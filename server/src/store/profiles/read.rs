@@ -1,5 +1,7 @@
 //! Any interval of any hosts and processes as one graph.
 
+mod totals;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -7,78 +9,19 @@ use agent_common::units::{BootNs, DurNs, UnixNs};
 use profile::block::{Block, Builder, Entry, Group, Looked, MAX_COLUMNS};
 use rusqlite::Connection;
 
+pub use totals::Total;
+
 use super::super::StoreError;
 use super::super::embedded::{damaged, sqlite_error};
 use super::body::{self, Sizes, broken};
 use super::epoch::{self, Dictionary};
 use super::schema::{self, time};
+use super::selection::{By, Selection};
 
 /// Most stacks of a merged graph, those included on which others stand: further ones are cut to what is known of them.
 const MAX_NODES: usize = 1_000_000;
 /// Ends of alerts' lives that are listed at most.
 const MAX_ALERTS: usize = 1_000;
-
-/// What of the processes is kept apart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum By {
-    /// Each process by itself.
-    #[default]
-    Process,
-    /// Processes of one name together, in each container or service.
-    Comm,
-}
-
-/// What is asked for. An empty list is all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection {
-    /// First time.
-    pub from: UnixNs,
-    /// Time past the last.
-    pub to: UnixNs,
-    /// Hosts by name.
-    pub hosts: Vec<String>,
-    /// Processes by number.
-    pub pids: Vec<u32>,
-    /// Processes by name.
-    pub comms: Vec<String>,
-    /// Processes by container: the beginning of its id; or by cgroup: a part of its path, such as a unit.
-    pub places: Vec<String>,
-    /// What was looked at.
-    pub looked: Vec<Looked>,
-    /// What is kept apart.
-    pub by: By,
-    /// Columns of the answer at most: 1 is one graph of the whole.
-    pub columns: u32,
-}
-
-impl Selection {
-    /// Everything in this time, as one graph.
-    pub fn new(from: UnixNs, to: UnixNs) -> Self {
-        Self {
-            from,
-            to,
-            hosts: Vec::new(),
-            pids: Vec::new(),
-            comms: Vec::new(),
-            places: Vec::new(),
-            looked: Looked::ALL.to_vec(),
-            by: By::Process,
-            columns: 1,
-        }
-    }
-
-    /// Whether the processes of this group are selected.
-    pub fn takes(&self, group: &Group) -> bool {
-        let place = |wanted: &String| {
-            (!group.container.is_empty() && group.container.starts_with(wanted.as_str()))
-                || group.cgroup.split('/').any(|part| part == wanted)
-                || *group.cgroup == **wanted
-        };
-        (self.pids.is_empty() || self.pids.contains(&group.tgid))
-            && (self.comms.is_empty() || self.comms.iter().any(|comm| **comm == *group.comm))
-            && (self.places.is_empty() || self.places.iter().any(place))
-    }
-}
 
 /// A merged graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +35,14 @@ pub struct Merged {
     /// Start of the first column that is in it, and end of the last: columns are taken as a whole.
     pub span: Option<(UnixNs, UnixNs)>,
 }
+
+/// SQL of the epochs whose rows may be in a time.
+const EPOCHS: &str = "SELECT id FROM epoch WHERE from_ns < ? AND from_ns > ? ORDER BY from_ns";
+/// SQL of an epoch's rows in a time.
+const ROWS: &str = "SELECT host, from_ns, column_ns, columns, rate_hz, counters, body FROM block
+                    WHERE epoch = ? AND from_ns < ? AND to_ns > ? ORDER BY from_ns";
+/// SQL of what has outlived its epoch, in a time.
+const PINNED: &str = "SELECT host, body FROM pinned WHERE from_ns < ? AND to_ns > ? ORDER BY from_ns";
 
 /// What an alert has as evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,11 +89,16 @@ impl Reader {
     /// The graph of what is selected. A column belongs to the time in which its middle lies; where no column's does, those
     /// that overlap it count.
     pub fn merged(&self, selection: &Selection) -> Result<Merged, StoreError> {
-        let merged = self.gather(selection, false).map_err(|source| self.error(source))?;
+        self.merged_until(selection, &|| false)
+    }
+
+    /// The same; an error as soon as it is `over`.
+    pub fn merged_until(&self, selection: &Selection, over: &dyn Fn() -> bool) -> Result<Merged, StoreError> {
+        let merged = self.gather(selection, false, over).map_err(|source| self.error(source))?;
         if merged.span.is_some() {
             return Ok(merged);
         }
-        self.gather(selection, true).map_err(|source| self.error(source))
+        self.gather(selection, true, over).map_err(|source| self.error(source))
     }
 
     /// What an alert has as evidence; the newest, where several hosts have an alert of this id.
@@ -182,29 +138,26 @@ impl Reader {
     }
 
     /// `overlapping`: columns count that overlap the time; otherwise those whose middle lies in it.
-    fn gather(&self, selection: &Selection, overlapping: bool) -> rusqlite::Result<Merged> {
+    fn gather(
+        &self,
+        selection: &Selection,
+        overlapping: bool,
+        over: &dyn Fn() -> bool,
+    ) -> rusqlite::Result<Merged> {
         // One snapshot: a row that is rolled meanwhile is seen once.
         let tx = self.conn.unchecked_transaction()?;
         let mut sum = Gathered::new(selection, overlapping);
         let (from, to) = (time(selection.from.0), time(selection.to.0));
-        // An epoch's rows begin in it; they end an hour past its end at most.
-        let first = time(selection.from.0.saturating_sub((epoch::EPOCH + epoch::LATE).as_nanos() as u64));
-        let epochs: Vec<i64> = tx
-            .prepare_cached("SELECT id FROM epoch WHERE from_ns < ? AND from_ns > ? ORDER BY from_ns")?
-            .query_map((to, first), |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for id in epochs {
+        for id in epochs(&tx, selection)? {
             let dictionary = epoch::load(&tx, id)?;
             let wanted: Vec<bool> = dictionary.groups.iter().map(|group| selection.takes(group)).collect();
             let mut entries: HashMap<(Looked, u32, u32, u32), (u64, u64)> = HashMap::new();
-            let mut statement = tx.prepare_cached(
-                "SELECT host, from_ns, column_ns, columns, rate_hz, counters, body FROM block
-                 WHERE epoch = ? AND from_ns < ? AND to_ns > ? ORDER BY from_ns",
-            )?;
+            let mut statement = tx.prepare_cached(ROWS)?;
             let mut rows = statement.query((id, to, from))?;
             while let Some(row) = rows.next()? {
+                check(over)?;
                 let host = row.get_ref(0)?.as_str()?;
-                if !selection.hosts.is_empty() && !selection.hosts.iter().any(|one| one == host) {
+                if !selection.takes_host(host) {
                     continue;
                 }
                 let (start, length) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
@@ -235,21 +188,31 @@ impl Reader {
             drop(rows);
             sum.add(dictionary, entries);
         }
-        let mut statement = tx.prepare_cached(
-            "SELECT host, body FROM pinned WHERE from_ns < ? AND to_ns > ? ORDER BY from_ns",
-        )?;
+        let mut statement = tx.prepare_cached(PINNED)?;
         let mut rows = statement.query((to, from))?;
         while let Some(row) = rows.next()? {
-            let host = row.get_ref(0)?.as_str()?;
-            if !selection.hosts.is_empty() && !selection.hosts.iter().any(|one| one == host) {
-                continue;
+            check(over)?;
+            if let Some(block) = totals::pinned(row, selection)? {
+                sum.add_block(row.get_ref(0)?.as_str()?, &block);
             }
-            let bytes = body::unpack(row.get_ref(1)?.as_blob()?).map_err(broken)?;
-            let block = Block::decode(&bytes).map_err(broken)?;
-            sum.add_block(host, &block);
         }
         Ok(sum.finish())
     }
+}
+
+/// The epochs whose rows may be in the time: they begin in their epoch, and end an hour past its end at most.
+fn epochs(conn: &Connection, selection: &Selection) -> rusqlite::Result<Vec<i64>> {
+    let first = time(selection.from.0.saturating_sub((epoch::EPOCH + epoch::LATE).as_nanos() as u64));
+    conn.prepare_cached(EPOCHS)?.query_map((time(selection.to.0), first), |row| row.get(0))?.collect()
+}
+
+fn check(over: &dyn Fn() -> bool) -> rusqlite::Result<()> {
+    if over() { Err(ended()) } else { Ok(()) }
+}
+
+/// As SQLite says that it was told to stop.
+fn ended() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
 }
 
 fn unix(ns: i64) -> UnixNs {

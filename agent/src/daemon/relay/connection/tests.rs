@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
-use agent_common::pair::{Ack, Dropped, Item, NewWindow, SinkFigures, SpoolFigures, Stream, encode};
+use agent_common::pair::{
+    Ack, Dropped, Item, Live, LiveAnswer, LiveFailureKind, LiveQuestion, LiveSpan, NewWindow, SinkFigures,
+    SpoolFigures, Stream, encode,
+};
 use agent_common::settings::relay::{Delivery, Log, Spool};
 use agent_common::units::{DurNs, UnixNs};
 use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::super::questions::Answerer;
 use super::*;
 use crate::outbox::MAX_BYTES;
 
@@ -276,4 +281,89 @@ async fn at_the_end_all_is_sent_before_the_goodbye() {
         assert_eq!(relay.item().await.head.seq, seq);
     }
     assert_eq!(relay.receive().await, ToRelay::Close { within_ms: 5000 });
+}
+
+fn question(id: u64, pid: u32, span: LiveSpan) -> FromRelay {
+    FromRelay::Question(Question::Live(LiveQuestion { id, live: Live::Stacks { pid, span } }))
+}
+
+async fn live_answer(relay: &mut Relay) -> LiveAnswer {
+    match relay.receive().await {
+        ToRelay::Live(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn two_questions_about_this_moment_are_answered_at_a_time_and_more_refused() {
+    let mut relay = Relay::ready().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let answering = Arc::clone(&gate);
+    *lock(&relay.shared.answerer) = Answerer::new(move |live| {
+        let gate = Arc::clone(&answering);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Ok(live.pid().to_le_bytes().to_vec())
+        }
+    });
+    for id in 1..=5 {
+        relay.send(&question(id, 7, LiveSpan::Past(5))).await;
+    }
+    for id in 3..=5 {
+        let refused = live_answer(&mut relay).await;
+        assert_eq!((refused.id, refused.result.unwrap_err().kind), (id, LiveFailureKind::Busy));
+    }
+    gate.add_permits(2);
+    let mut ids = [live_answer(&mut relay).await, live_answer(&mut relay).await].map(|answer| {
+        assert_eq!(answer.result, Ok(7_u32.to_le_bytes().to_vec()));
+        answer.id
+    });
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 2]);
+    // More than may be asked for is not asked.
+    for (id, pid, span) in [
+        (6, 0, LiveSpan::Past(5)),
+        (7, 7, LiveSpan::Past(0)),
+        (8, 7, LiveSpan::Past(u32::MAX)),
+        (9, 7, LiveSpan::Ahead(61)),
+    ] {
+        relay.send(&question(id, pid, span)).await;
+        let refused = live_answer(&mut relay).await;
+        assert_eq!((refused.id, refused.result.unwrap_err().kind), (id, LiveFailureKind::Refused));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_does_not_go_to_the_relay_after_the_one_that_asked() {
+    let mut relay = Relay::ready().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let (answering, shared) = (Arc::clone(&gate), Arc::clone(&relay.shared));
+    *lock(&shared.answerer) = Answerer::new(move |_| {
+        let gate = Arc::clone(&answering);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Ok(b"of the first".to_vec())
+        }
+    });
+    relay.send(&question(1, 7, LiveSpan::Past(5))).await;
+    // Answered at once, and behind it: the question has been taken.
+    relay.send(&FromRelay::Question(Question::Broker)).await;
+    assert!(matches!(relay.receive().await, ToRelay::Answer(_)));
+    drop(relay.stream);
+    relay.daemon.await.unwrap().expect("it ended");
+    *lock(&shared.answerer) = Answerer::new(|_| async { Ok(b"of the second".to_vec()) });
+    let mut next = Relay::connect(&shared);
+    next.is_ready("0123456789abcdef", 1).await;
+    gate.add_permits(1);
+    next.send(&question(1, 8, LiveSpan::Past(5))).await;
+    assert_eq!(live_answer(&mut next).await.result, Ok(b"of the second".to_vec()));
+}
+
+#[tokio::test]
+async fn a_flood_of_questions_ends_the_connection() {
+    let mut relay = Relay::ready().await;
+    for id in 0..u64::from(4 * MAX_FRAMES_BURST) {
+        relay.send(&question(id, 7, LiveSpan::Past(5))).await;
+    }
+    assert!(matches!(relay.broken().await, Broken::Flood));
 }
