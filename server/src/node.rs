@@ -32,22 +32,11 @@ pub struct NodeNames<R>(pub R);
 
 impl<R: Reader> Reader for NodeNames<R> {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
-        let mut all: Vec<SeriesIter<'_>> = Vec::new();
-        if may_be_ours(matchers) {
-            all.push(self.0.select(matchers, span)?);
-        }
-        for row in rows(matchers) {
-            let rest = others(matchers);
-            let theirs = self.0.select(&row.asked(), span)?.filter_map(move |series| match series {
-                Ok(series) => {
-                    let series = row.renamed(series);
-                    series.labels.fulfil(&rest).then_some(Ok(series))
-                }
-                Err(error) => Some(Err(error)),
-            });
-            all.push(Box::new(theirs));
-        }
-        Ok(Box::new(all.into_iter().flatten()))
+        both(matchers, |matchers| self.0.select(matchers, span))
+    }
+
+    fn select_changes(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
+        both(matchers, |matchers| self.0.select_changes(matchers, span))
     }
 
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
@@ -59,6 +48,29 @@ impl<R: Reader> Reader for NodeNames<R> {
         }
         Ok(all)
     }
+}
+
+/// The series under both names, from what `select` finds under ours.
+fn both<'a>(
+    matchers: &[Matcher],
+    select: impl Fn(&[Matcher]) -> Result<SeriesIter<'a>, ReadError>,
+) -> Result<SeriesIter<'a>, ReadError> {
+    let mut all: Vec<SeriesIter<'a>> = Vec::new();
+    if may_be_ours(matchers) {
+        all.push(select(matchers)?);
+    }
+    for row in rows(matchers) {
+        let rest = others(matchers);
+        let theirs = select(&row.asked())?.filter_map(move |series| match series {
+            Ok(series) => {
+                let series = row.renamed(series);
+                series.labels.fulfil(&rest).then_some(Ok(series))
+            }
+            Err(error) => Some(Err(error)),
+        });
+        all.push(Box::new(theirs));
+    }
+    Ok(Box::new(all.into_iter().flatten()))
 }
 
 /// The rows whose names fulfil the conditions.

@@ -4,11 +4,13 @@
 //! what takes its write API. Both block: call them from a thread of their own (`spawn_blocking` will do), never from
 //! an async task.
 
+pub mod elsewhere;
 pub mod embedded;
 mod error;
 pub mod influx;
 mod note;
 pub mod profiles;
+mod samples;
 mod window;
 
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use agent_common::settings::relay::{Log, RemoteWrite, Settings, Spool, Webhook};
+use agent_common::settings::relay::{Log, ProfileExport, RemoteWrite, Settings, Spool, Webhook};
 use agent_common::settings::server::{
     self, BrokerConfig, Certificate, Http, Influx1, Influx2, IngestConfig, Retention, StoreConfig,
 };
@@ -35,7 +35,26 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
             .clone()
             .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
         remote_write: remote_write(config)?,
+        pyroscope: profile_export(config, &config.export.pyroscope, &config.export.pyroscope_token_file)?,
+        otlp_profiles: profile_export(config, &config.export.otlp_profiles, &config.export.otlp_token_file)?,
     })
+}
+
+fn profile_export(
+    config: &Config,
+    url: &Option<String>,
+    token_file: &Option<PathBuf>,
+) -> anyhow::Result<Option<ProfileExport>> {
+    let Some(url) = url.clone() else { return Ok(None) };
+    let file = token_file.clone().map(Content::File);
+    let token = file.map(|file| file.embed("the token of a receiver of profiles")).transpose()?;
+    let export = &config.export;
+    Ok(Some(ProfileExport {
+        url: Content::Text(url),
+        token,
+        max_bytes: export.max_bytes,
+        timeout: export.timeout,
+    }))
 }
 
 fn remote_write(config: &Config) -> anyhow::Result<Option<RemoteWrite>> {
@@ -72,21 +91,22 @@ pub fn broker_access(config: &Config) -> Option<BrokerAccess> {
     })
 }
 
-/// The settings of the server part.
-pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::Config> {
+/// Where points are kept. The token or password is in it as text.
+pub fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let settings = &config.server;
     let token = match (&settings.influx_token_file, &settings.influx_token) {
         (Some(file), _) => Some(Content::File(file.clone()).embed("server.influx_token_file")?),
         (None, token) => token.clone().map(Content::Text),
     };
     let url = || settings.influx_url.clone().context(crate::config::NEEDS_URL);
-    let store = match settings.store {
+    Ok(match settings.store {
         StoreKind::Embedded => StoreConfig::Embedded,
         StoreKind::Influx2 => StoreConfig::Influx2(Influx2 {
             url: url()?,
             org: settings.influx_org.clone(),
             bucket: settings.influx_bucket.clone(),
             token,
+            query: settings.influx_query,
             ca_file: settings.influx_ca_file.clone(),
         }),
         StoreKind::Influx1 => StoreConfig::Influx1(Influx1 {
@@ -94,9 +114,16 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             db: settings.influx_bucket.clone(),
             user: settings.influx_user.clone(),
             password: token,
+            query: settings.influx_query,
             ca_file: settings.influx_ca_file.clone(),
         }),
-    };
+    })
+}
+
+/// The settings of the server part.
+pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::Config> {
+    let settings = &config.server;
+    let store = store_config(config)?;
     let broker = match broker_access(config) {
         None => BrokerConfig::Embedded,
         Some(access) => BrokerConfig::External(access.embed().context("broker")?),
@@ -202,6 +229,8 @@ mod tests {
             ("server.influx_token", "hush"),
             ("alerts.webhook", "http://me:hush@host"),
             ("export.remote_write", "http://me:hush@host"),
+            ("export.pyroscope", "http://me:hush@host"),
+            ("export.otlp_profiles", "http://me:hush@host"),
             ("server.influx_ca_file", "/etc/ca.pem"),
         ]);
         let settings = relay_settings(&config).unwrap();

@@ -25,7 +25,7 @@ impl Evaluator<'_> {
     pub(super) fn absent_over_time(&self, argument: &Node, steps: Steps, sink: Sink<'_>) -> Result<()> {
         let Node::Range(range) = argument else { return Ok(()) };
         let mut points = vec![1.0; steps.count];
-        self.each_range(range, steps, &mut |_, samples| {
+        self.each_range(range, steps, Look::Values, &mut |_, samples| {
             let mut first = 0;
             for (step, point) in points.iter_mut().enumerate() {
                 let to_ms = self.reference(range.time(), steps.at(step));

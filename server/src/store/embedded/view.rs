@@ -7,11 +7,10 @@
 //!
 //! What rules record keeps its own name: measurement [`RECORDED`](crate::store::RECORDED), the field is the metric.
 //!
-//! A series that a window lacks has ended ([`samples`]): it gets the stale marker at that window's end.
+//! A series that a window lacks has ended ([`samples`](crate::store::samples)): it gets the stale marker at that window's end.
 
 mod gather;
 mod names;
-mod samples;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -24,8 +23,9 @@ use self::gather::{Column, Gathered, Slots};
 pub(super) use self::names::metric_name;
 use self::names::{Metric, Plan};
 use super::roll::SLOT_NS;
+use super::step::MINUTE;
 use super::{Reader, catalogue, total};
-use crate::store::StoreError;
+use crate::store::{StoreError, samples};
 
 /// Encoded bytes that one pass over the slots may take into memory: 24 hours of 250 busy series. What is above waits for
 /// another pass.
@@ -34,6 +34,8 @@ const PASS_BYTES: usize = 24 << 20;
 const MANY_SERIES: u32 = 20_000;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
+
+const _: () = assert!(samples::MAX_STEP_NS == MINUTE.ns);
 
 /// A state of the store that does not change: all queries of it see the same windows.
 #[derive(Debug)]
