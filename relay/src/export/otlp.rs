@@ -38,7 +38,8 @@ pub(super) fn encode(profiles: &Profiles) -> std::io::Result<Vec<u8>> {
             ("container.id", &service.container),
         ];
         let attributes = attributes.into_iter().filter(|(_, value)| !value.is_empty());
-        let attributes = attributes.map(|(key, value)| KeyValue { key: key.to_owned(), value: Some(string(value)) });
+        let attributes =
+            attributes.map(|(key, value)| KeyValue { key: key.to_owned(), value: Some(string(value)) });
         let all = of.iter().map(|(looked, points)| tables.profile(profiles, *looked, points));
         let scope = Scope { name: "s7mpa".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         resources.push(ResourceProfiles {
@@ -217,13 +218,19 @@ impl Tables {
                 frame.source.as_ref().map_or(("", 0), |source| (&*source.file, i64::from(source.line)));
             let function = (self.string(&frame.name), self.string(file));
             let function = self.functions.get(&function).unwrap_or_else(|| {
-                let row = Function { name_strindex: function.0, filename_strindex: function.1, ..Function::default() };
+                let row = Function {
+                    name_strindex: function.0,
+                    filename_strindex: function.1,
+                    ..Function::default()
+                };
                 self.functions.put(function, row)
             });
             key.push((function, line, mapping, kind));
         }
         self.locations.get(&key).unwrap_or_else(|| {
-            let lines = key.iter().map(|(function_index, line, ..)| Line { function_index: *function_index, line: *line });
+            let lines = key
+                .iter()
+                .map(|(function_index, line, ..)| Line { function_index: *function_index, line: *line });
             let row = Location {
                 mapping_index: mapping,
                 address: 0,
@@ -236,8 +243,8 @@ impl Tables {
 
     fn mapping(&mut self, file: &str) -> i32 {
         let name = self.string(file);
-        self.mappings
-            .get(&name)
-            .unwrap_or_else(|| self.mappings.put(name, Mapping { filename_strindex: name, ..Mapping::default() }))
+        self.mappings.get(&name).unwrap_or_else(|| {
+            self.mappings.put(name, Mapping { filename_strindex: name, ..Mapping::default() })
+        })
     }
 }

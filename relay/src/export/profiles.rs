@@ -80,10 +80,8 @@ pub(super) struct Service {
 impl ProfileExporter {
     /// Starts those that are configured, on the current runtime. An error is one line.
     pub fn start_all(settings: &Settings) -> Result<Vec<Self>, String> {
-        let all = [
-            (ProfileFormat::Pyroscope, &settings.pyroscope),
-            (ProfileFormat::Otlp, &settings.otlp_profiles),
-        ];
+        let all =
+            [(ProfileFormat::Pyroscope, &settings.pyroscope), (ProfileFormat::Otlp, &settings.otlp_profiles)];
         let configured = all.into_iter().filter_map(|(format, export)| Some((format, export.as_ref()?)));
         configured.map(|(format, export)| Self::start(format, export, &settings.host)).collect()
     }
@@ -159,10 +157,7 @@ impl Profiles {
         let of: Vec<Service> = block
             .groups
             .iter()
-            .map(|group| Service {
-                name: text::clean(&group.comm).into_owned(),
-                container: container(group),
-            })
+            .map(|group| Service { name: text::clean(&group.comm), container: container(group) })
             .collect();
         let mut services: BTreeMap<Service, BTreeMap<Looked, Vec<Point>>> = BTreeMap::new();
         let timelines = Looked::ALL.map(|looked| {

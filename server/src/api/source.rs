@@ -81,7 +81,8 @@ impl Source for Elsewhere {
     }
 
     fn stored(&self, _: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError> {
-        let message = "server.store is a database elsewhere: alerts and reports are in the embedded store alone";
+        let message =
+            "server.store is a database elsewhere: alerts and reports are in the embedded store alone";
         Err(ReadError { message: message.to_owned() })
     }
 }

@@ -7,8 +7,9 @@ use promql::{
     Alert, AlertState, Alerting, Labels, Matcher, NAME, Operator, Reader, Rule, Sample, Span, is_stale,
 };
 
+use super::Work;
 use super::message::orphaned;
-use super::{Work, now_ms};
+use crate::clock::now_ms;
 use crate::store::embedded;
 
 /// How long the program may have been away, as Prometheus's `rules.alert.for-outage-tolerance`.

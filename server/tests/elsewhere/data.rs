@@ -23,13 +23,15 @@ const PROCESSES: [Process; 5] = [
 /// The windows; the first ends one second after `begin`.
 pub(crate) fn windows(begin: u64) -> Vec<Window> {
     let seqs = (1..=300).filter(|seq| *seq != 60);
-    seqs.flat_map(|seq| [("a", "000000000000000a"), ("b", "000000000000000b")].map(|(host, stream)| (host, stream, seq)))
-        .map(|(host, stream, seq)| {
-            // Not on the second.
-            let end = UnixNs((begin + seq) * SECOND + 123_456_789);
-            window(host, stream, seq, end)
-        })
-        .collect()
+    seqs.flat_map(|seq| {
+        [("a", "000000000000000a"), ("b", "000000000000000b")].map(|(host, stream)| (host, stream, seq))
+    })
+    .map(|(host, stream, seq)| {
+        // Not on the second.
+        let end = UnixNs((begin + seq) * SECOND + 123_456_789);
+        window(host, stream, seq, end)
+    })
+    .collect()
 }
 
 fn window(host: &str, stream: &str, seq: u64, end: UnixNs) -> Window {

@@ -76,8 +76,11 @@ fn hostile_values_are_values() {
         let metric = Matcher::new(NAME, Operator::Equal, format!("s7mpa_{text}")).expect("a name");
         for (place, store) in &stores.elsewhere {
             let view = store.view(&|| false).expect("view");
-            for matchers in [vec![name.clone(), label.clone()], vec![name.clone(), value.clone()], vec![metric.clone()]] {
-                let found = view.select(&matchers, span).unwrap_or_else(|error| panic!("{place}: {text:?}: {error}"));
+            for matchers in
+                [vec![name.clone(), label.clone()], vec![name.clone(), value.clone()], vec![metric.clone()]]
+            {
+                let found =
+                    view.select(&matchers, span).unwrap_or_else(|error| panic!("{place}: {text:?}: {error}"));
                 assert_eq!(found.count(), 0, "{place}: {text:?}");
             }
         }

@@ -39,10 +39,15 @@ fn prometheus_s_api_is_answered_from_a_database_elsewhere() {
             let query = "sum(rate(s7mpa_host_forks_total[1m]))";
             let (status, answer) = get(&api, &format!("/api/v1/query?query={query}&time={at}")).await;
             assert_eq!((status, &answer["status"]), (200, &"success".into()), "{name}: {answer}");
-            let value: f64 = answer["data"]["result"][0]["value"][1].as_str().expect("a value").parse().expect("a number");
+            let value: f64 =
+                answer["data"]["result"][0]["value"][1].as_str().expect("a value").parse().expect("a number");
             // 0, 1, 2, 3, 4 and again, on two hosts.
             assert!((value - 4.0).abs() < 0.1, "{name}: {value}");
-            let (_, answer) = get(&api, &format!("/api/v1/label/host/values?match[]=s7mpa_host_load1&start={}&end={at}", at - 100)).await;
+            let (_, answer) = get(
+                &api,
+                &format!("/api/v1/label/host/values?match[]=s7mpa_host_load1&start={}&end={at}", at - 100),
+            )
+            .await;
             assert_eq!(answer["data"], serde_json::json!(["a", "b"]), "{name}: {answer}");
             let (status, answer) = get(&api, "/api/s7mpa/v1/alerts").await;
             assert!(status >= 400 && answer.to_string().contains("embedded store alone"), "{name}: {answer}");
@@ -53,10 +58,12 @@ fn prometheus_s_api_is_answered_from_a_database_elsewhere() {
 
 #[test]
 fn a_database_that_is_not_there_or_does_not_answer_is_named() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
     let way = || Way::V1 { db: "db".into(), login: Some(("me".into(), influx::Secret::new("hush"))) };
     let open = |url: String, language| {
-        Elsewhere::open(influx::Options::new(url, way()), language, runtime.handle().clone()).expect("settings")
+        Elsewhere::open(influx::Options::new(url, way()), language, runtime.handle().clone())
+            .expect("settings")
     };
     let port = free_port();
     let gone = open(format!("http://127.0.0.1:{port}"), QueryLanguage::Auto);
@@ -68,6 +75,7 @@ fn a_database_that_is_not_there_or_does_not_answer_is_named() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let silent = open(format!("http://{}", listener.local_addr().expect("an address")), QueryLanguage::Auto);
     let begun = Instant::now();
-    let error = silent.view(&|| begun.elapsed() > Duration::from_millis(300)).expect_err("silence").to_string();
+    let error =
+        silent.view(&|| begun.elapsed() > Duration::from_millis(300)).expect_err("silence").to_string();
     assert!(error.contains("time is over"), "{error}");
 }

@@ -93,15 +93,13 @@ impl Stores {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("runtime");
         let store = EmbeddedStore::open(dir.path(), embedded::Options::default()).expect("store");
         store.write(windows).expect("write");
-        let embedded = embedded::Reader::open(dir.path().join(FILE)).expect("reader");
+        let embedded = embedded::Reader::open(&dir.path().join(FILE)).expect("reader");
         let victoria = Database::victoria_metrics(dir.path(), &[]);
         let influx = Database::influxdb(dir.path());
         let v1 = Api::V1 { db: "s7 \"mpa\"".into(), login: None };
         let v2 = Api::V2 { org: "o".into(), bucket: "b".into(), token: None };
         let mut elsewhere = Vec::new();
-        for (name, url, api) in
-            [("InfluxDB 1", influx.url(), v1), ("VictoriaMetrics", victoria.url(), v2)]
-        {
+        for (name, url, api) in [("InfluxDB 1", influx.url(), v1), ("VictoriaMetrics", victoria.url(), v2)] {
             let options = influx::Options::new(url, api);
             let store = InfluxStore::open(options.clone()).expect("settings");
             let written = store.write(windows).expect("write");
@@ -126,7 +124,9 @@ impl Stores {
 
     fn instant(&self, query: &str, second: u64) -> Value {
         let at_ms = ((self.begin + second) * 1_000) as i64 + 400;
-        self.ask(query, &|query, reader| query.instant(reader, at_ms, &Options::default()).expect("an answer"))
+        self.ask(query, &|query, reader| {
+            query.instant(reader, at_ms, &Options::default()).expect("an answer")
+        })
     }
 
     fn range(&self, query: &str, from: u64, to: u64, step_ms: i64) -> Value {
@@ -142,9 +142,10 @@ impl Stores {
 fn samples(value: &Value) -> BTreeMap<(String, i64), f64> {
     match value {
         Value::Scalar(one) => BTreeMap::from([((String::new(), one.at_ms), one.value)]),
-        Value::Vector(elements) => {
-            elements.iter().map(|one| ((one.labels.to_string(), one.sample.at_ms), one.sample.value)).collect()
-        }
+        Value::Vector(elements) => elements
+            .iter()
+            .map(|one| ((one.labels.to_string(), one.sample.at_ms), one.sample.value))
+            .collect(),
         Value::Matrix(series) => {
             let all = series.iter().flat_map(|one| {
                 one.samples.iter().map(|sample| ((one.labels.to_string(), sample.at_ms), sample.value))

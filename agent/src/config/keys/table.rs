@@ -457,13 +457,19 @@ pub static KEYS: &[Key] = &[
         c.export.otlp_token_file = path(v)?;
         Ok(())
     }),
-    key!("export.interval", Kind::Duration, "15s", "Time between two samples of a series in remote write", |c, v| {
-        c.export.interval = parse_duration(v)?;
-        if c.export.interval < std::time::Duration::from_secs(1) {
-            return Err(format!("`{v}` is shorter than a window; write 1s or more"));
+    key!(
+        "export.interval",
+        Kind::Duration,
+        "15s",
+        "Time between two samples of a series in remote write",
+        |c, v| {
+            c.export.interval = parse_duration(v)?;
+            if c.export.interval < std::time::Duration::from_secs(1) {
+                return Err(format!("`{v}` is shorter than a window; write 1s or more"));
+            }
+            Ok(())
         }
-        Ok(())
-    }),
+    ),
     key!(
         "export.max_bytes",
         Kind::Bytes,

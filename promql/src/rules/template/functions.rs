@@ -7,6 +7,7 @@ use super::printf::printf;
 use super::{MAX_BYTES, Subject};
 use crate::duration::milliseconds;
 use crate::eval::functions::compare_naturally;
+use crate::matcher::MAX_REGEX_BYTES;
 use crate::number;
 
 /// All of them.

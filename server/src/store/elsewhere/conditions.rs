@@ -57,7 +57,9 @@ mod tests {
         for plain in ["a|b", "nginx.*", "(?:a|b)+", "a b:/@"] {
             assert!(passed(Operator::Matches, plain), "{plain}");
         }
-        for foreign in ["[a&&b]", r"\d", r"a\.b", "(?i)a", "(?P<n>a)", "a{2}", "a\nb", "$a", "ä", "a'b", "a\"b"] {
+        for foreign in
+            ["[a&&b]", r"\d", r"a\.b", "(?i)a", "(?P<n>a)", "a{2}", "a\nb", "$a", "ä", "a'b", "a\"b"]
+        {
             assert!(!passed(Operator::Matches, foreign), "{foreign}");
         }
         for missing in ["", ".*", "a?"] {

@@ -19,11 +19,7 @@ use super::wire::Wire;
 use crate::store::influx::Api;
 
 /// Asks, and takes the answer apart.
-pub(super) fn ask(
-    wire: &Wire<'_>,
-    question: &Question<'_>,
-    into: &mut Collected,
-) -> Result<(), ReadError> {
+pub(super) fn ask(wire: &Wire<'_>, question: &Question<'_>, into: &mut Collected) -> Result<(), ReadError> {
     let Api::V2 { org, bucket, .. } = wire.api else { return Ok(()) };
     let body = json!({
         "query": query(bucket, question),
@@ -93,7 +89,10 @@ fn query(bucket: &str, question: &Question<'_>) -> String {
             }
             Condition::Matches(label, expression) => {
                 let (label, expression) = (text(label), expression.replace('/', "\\/"));
-                write!(query, " |> filter(fn: (r) => exists r[{label}] and r[{label}] =~ /^(?s:{expression})$/)")
+                write!(
+                    query,
+                    " |> filter(fn: (r) => exists r[{label}] and r[{label}] =~ /^(?s:{expression})$/)"
+                )
             }
         };
     }

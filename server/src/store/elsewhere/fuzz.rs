@@ -87,7 +87,8 @@ mod tests {
             state ^= state << 17;
             (state % bound.max(1) as u64) as usize
         };
-        const HARD: [&str; 12] = ["\"", ",", "\n", "#", "{", "[", "null", "99999999999999999999", "\\", "\u{0}", "-", "#group"];
+        const HARD: [&str; 12] =
+            ["\"", ",", "\n", "#", "{", "[", "null", "99999999999999999999", "\\", "\u{0}", "-", "#group"];
         for ((_, entry), text) in ENTRIES.iter().zip([CSV, INFLUXQL, PROMETHEUS]) {
             entry(text.as_bytes());
             for _ in 0..ROUNDS {

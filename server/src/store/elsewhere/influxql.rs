@@ -25,7 +25,8 @@ pub(super) fn metrics(wire: &Wire<'_>) -> Result<Vec<Metric>, ReadError> {
     wire.lines(request(wire, "SHOW FIELD KEYS"), &mut |line| {
         read(line, |series| {
             for row in &series.values {
-                if let [Some(field), Some(kind), ..] = [0, 1].map(|at| row.get(at).and_then(|one| one.as_str()))
+                if let [Some(field), Some(kind), ..] =
+                    [0, 1].map(|at| row.get(at).and_then(|one| one.as_str()))
                     && kind != "string"
                 {
                     metrics.push(Metric::new(&*series.name, field));
@@ -38,11 +39,7 @@ pub(super) fn metrics(wire: &Wire<'_>) -> Result<Vec<Metric>, ReadError> {
 }
 
 /// Asks, and takes the answer apart.
-pub(super) fn ask(
-    wire: &Wire<'_>,
-    question: &Question<'_>,
-    into: &mut Collected,
-) -> Result<(), ReadError> {
+pub(super) fn ask(wire: &Wire<'_>, question: &Question<'_>, into: &mut Collected) -> Result<(), ReadError> {
     wire.lines(request(wire, &query(question)), &mut |line| collect(line, question.metrics, into))
 }
 
@@ -75,7 +72,8 @@ fn request(wire: &Wire<'_>, query: &str) -> RequestBuilder {
         Api::V1 { db, .. } => db,
         Api::V2 { bucket, .. } => bucket,
     };
-    let form = [("db", &**db), ("q", query), ("epoch", "ns"), ("chunked", "true"), ("chunk_size", CHUNK_POINTS)];
+    let form =
+        [("db", &**db), ("q", query), ("epoch", "ns"), ("chunked", "true"), ("chunk_size", CHUNK_POINTS)];
     wire.post("/query").form(&form)
 }
 
@@ -161,7 +159,10 @@ mod tests {
             "SELECT sum(\"f\"::field) AS \"f\", sum(\"g\"::field) AS \"g\" FROM \"m\" WHERE time >= 5 AND time < 9 \
              AND \"host\"::tag = 'a' GROUP BY *;\n"
         );
-        assert!(asked(What::Any, &[("c", Operator::Matches, "a/b|c")]).contains("\"c\"::tag =~ /^(?s:a\\/b|c)$/ "));
+        assert!(
+            asked(What::Any, &[("c", Operator::Matches, "a/b|c")])
+                .contains("\"c\"::tag =~ /^(?s:a\\/b|c)$/ ")
+        );
     }
 
     #[test]

@@ -37,11 +37,7 @@ pub(super) fn metrics(wire: &Wire<'_>) -> Result<Vec<Metric>, ReadError> {
 }
 
 /// Asks, and takes the answer apart.
-pub(super) fn ask(
-    wire: &Wire<'_>,
-    question: &Question<'_>,
-    into: &mut Collected,
-) -> Result<(), ReadError> {
+pub(super) fn ask(wire: &Wire<'_>, question: &Question<'_>, into: &mut Collected) -> Result<(), ReadError> {
     // Sums have no names any more.
     let together = if question.what == What::Sum { 1 } else { METRICS_A_REQUEST };
     let (from_ms, to_ms) = (ceil(question.times.start), (question.times.end - 1).div_euclid(MS));

@@ -43,7 +43,9 @@ impl Wire<'_> {
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         match self.api {
-            Api::V1 { login: Some((user, password)), .. } => request.basic_auth(user, Some(password.expose())),
+            Api::V1 { login: Some((user, password)), .. } => {
+                request.basic_auth(user, Some(password.expose()))
+            }
             Api::V2 { token: Some(token), .. } => {
                 request.header("Authorization", format!("Token {}", token.expose()))
             }
@@ -106,7 +108,10 @@ impl Wire<'_> {
         })
     }
 
-    async fn chunk(&self, response: &mut Response) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<>>, ReadError> {
+    async fn chunk(
+        &self,
+        response: &mut Response,
+    ) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<>>, ReadError> {
         response.chunk().await.map_err(|error| self.transport(error))
     }
 

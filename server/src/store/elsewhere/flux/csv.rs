@@ -159,7 +159,9 @@ impl Reader {
         let Some(number) = number else { return Ok(()) };
         let time = match named("_time") {
             "" => 0,
-            text => unix_ns(text).ok_or_else(|| failed(format!("InfluxDB sent a time {text:?} that is none")))?,
+            text => {
+                unix_ns(text).ok_or_else(|| failed(format!("InfluxDB sent a time {text:?} that is none")))?
+            }
         };
         let labels = || {
             let is_tag = |column: &Column| column.grouped && !column.name.starts_with('_');
@@ -264,7 +266,8 @@ mod tests {
 
     #[test]
     fn errors_are_said_and_what_is_cut_short_is_seen() {
-        let refused = "#datatype,string,string\n#group,true,true\n#default,,\n,error,reference\n,no such bucket,897";
+        let refused =
+            "#datatype,string,string\n#group,true,true\n#default,,\n,error,reference\n,no such bucket,897";
         assert!(read(refused).unwrap_err().ends_with("no such bucket"));
         assert!(read(&TEXT[..TEXT.find("\"\"b").unwrap()]).unwrap_err().contains("ends within a text"));
         let time = TEXT.replace("22:13:21Z", "25:13:21Z");

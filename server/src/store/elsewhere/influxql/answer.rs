@@ -90,7 +90,8 @@ mod tests {
         let metrics = [Metric::new("m", "g"), Metric::new("m", "f")];
         let mut all = Collected::default();
         collect(line, &metrics, &mut all).unwrap();
-        let found: Vec<_> = all.ordered().into_iter().map(|one| (one.metric, one.labels.to_string(), one.points)).collect();
+        let found: Vec<_> =
+            all.ordered().into_iter().map(|one| (one.metric, one.labels.to_string(), one.points)).collect();
         let a = r#"{host="a"}"#.to_owned();
         assert_eq!(found, [(1, a.clone(), vec![(1, 2.0), (2, 3.5)]), (0, a, vec![(2, 1.0)])]);
     }

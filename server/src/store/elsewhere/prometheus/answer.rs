@@ -117,9 +117,11 @@ mod tests {
         let found = series(br#"{"data":[{"__name__":"m","h":"a"}]}"#).unwrap();
         assert_eq!((&*found[0].name, found[0].labels.get("h")), ("m", "a"));
         assert!(samples(b"{}").unwrap().is_empty() && samples(b"").unwrap().is_empty());
-        for (wrong, why) in
-            [("<html>", "no answer"), (r#"{"error":"too many"}"#, "too many"), (r#"{"data":[1]}"#, "no answer")]
-        {
+        for (wrong, why) in [
+            ("<html>", "no answer"),
+            (r#"{"error":"too many"}"#, "too many"),
+            (r#"{"data":[1]}"#, "no answer"),
+        ] {
             assert!(names(wrong.as_bytes()).unwrap_err().message.contains(why), "{wrong}");
         }
     }

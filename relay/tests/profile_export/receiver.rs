@@ -38,7 +38,8 @@ impl Receiver {
     pub(crate) fn answering(answers: &[(u16, &[u8])]) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let answers: Vec<(u16, Vec<u8>)> = answers.iter().map(|(status, body)| (*status, body.to_vec())).collect();
+        let answers: Vec<(u16, Vec<u8>)> =
+            answers.iter().map(|(status, body)| (*status, body.to_vec())).collect();
         let (to, requests) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             for (status, body) in answers {
