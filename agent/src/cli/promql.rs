@@ -8,11 +8,12 @@ use agent_common::units::UnixNs;
 use anyhow::Context as _;
 use clap::Args;
 use promql::{Answer, Macros, Options, Query, Sample, Series, Span, Value};
-use server::config::StoreConfig;
+use server::config::{QueryLanguage, StoreConfig};
 use server::node::NodeNames;
 use server::remote::{Asked, Remote};
 use server::store::elsewhere::Elsewhere;
 use server::store::embedded::{FILE, Reader};
+use server::store::influx;
 use tokio::runtime::Handle;
 
 use super::moment::moment;
@@ -69,6 +70,10 @@ pub(super) struct PromqlArgs {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
+    /// Read the points of --url and evaluate here: VictoriaMetrics that was written to in line protocol has no running sums
+    #[arg(long, requires = "url")]
+    here: bool,
+
     /// How old the newest sample of a series may be
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     lookback: Duration,
@@ -88,6 +93,12 @@ pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
             );
         }
         root::drop(&context.config, "another store")?;
+        if args.here {
+            let api = influx::Api::V2 { org: String::new(), bucket: String::new(), token: None };
+            let options = influx::Options { timeout: PATIENCE, ..influx::Options::new(url, api) };
+            let store = Elsewhere::open(options, QueryLanguage::Promql, Handle::current())?;
+            return ask_elsewhere(context, store, query, args).await;
+        }
         let text = promql::expanded(&args.query, &macros)?;
         let remote = Remote::new(url, PATIENCE)?;
         let lookback_ms = i64::try_from(args.lookback.as_millis())?;
@@ -95,14 +106,8 @@ pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
         print(&context, &answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(elsewhere) = elsewhere(&context)? {
-        let ask = move || -> anyhow::Result<()> {
-            let begun = Instant::now();
-            let expired = || begun.elapsed() > PATIENCE;
-            print(&context, &answer(&NodeNames(elsewhere.view(&expired)?), &query, &args, &expired)?)
-        };
-        tokio::task::spawn_blocking(ask).await??;
-        return Ok(ExitCode::SUCCESS);
+    if let Some(store) = elsewhere(&context)? {
+        return ask_elsewhere(context, store, query, args).await;
     }
     let path = context.config.server_dir().join(FILE);
     query::become_owner(&context, &path)?;
@@ -110,6 +115,16 @@ pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
         let reader = Reader::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let asked = ask(&reader, &query, &args)?;
         print(&context, &asked)
+    };
+    tokio::task::spawn_blocking(ask).await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask_elsewhere(context: Context, store: Elsewhere, query: Query, args: PromqlArgs) -> Outcome {
+    let ask = move || -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let expired = || begun.elapsed() > PATIENCE;
+        print(&context, &answer(&NodeNames(store.view(&expired)?), &query, &args, &expired)?)
     };
     tokio::task::spawn_blocking(ask).await??;
     Ok(ExitCode::SUCCESS)

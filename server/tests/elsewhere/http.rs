@@ -22,6 +22,7 @@ async fn get(api: &Api, path: &str) -> (u16, serde_json::Value) {
 }
 
 async fn start(dir: &std::path::Path, store: Elsewhere) -> Api {
+    std::fs::create_dir_all(dir).expect("a directory");
     let http = Http { listen: ([127, 0, 0, 1], 0).into(), ..Http::default() };
     let options = Options { http, state_dir: dir.to_owned(), runtime_dir: dir.join("run") };
     Api::start(options, Arc::new(store), Health::default()).await.expect("the API")

@@ -40,6 +40,10 @@ impl Metric {
         registry::field(&self.measurement, &self.field)
     }
 
+    fn is_of_windows(&self) -> bool {
+        self.name().strip_prefix(head::MEASUREMENT).is_some_and(|rest| rest.starts_with('_'))
+    }
+
     fn is_counter(&self) -> bool {
         self.known().is_some_and(|field| field.kind == Kind::Counter)
     }
@@ -103,7 +107,8 @@ impl<'m> Names<'m> {
 
     /// What of a metric fulfils the conditions, if anything does.
     pub(super) fn wanted(&self, metric: Metric) -> Option<Wanted> {
-        if metric.is_text() {
+        // The windows are points only here: a pattern finds what it finds in the embedded store.
+        if metric.is_text() || (self.only().is_none() && metric.is_of_windows()) {
             return None;
         }
         let fulfils = |name: &str| self.0.iter().all(|matcher| matcher.matches(name));
@@ -133,6 +138,8 @@ mod tests {
         assert_eq!(wanted(Operator::Matches, "s7mpa_process_user_ns.*"), [(user, true, true)]);
         assert_eq!(wanted(Operator::Equal, "s7mpa_process_rss_bytes_total"), [], "no counter");
         assert_eq!(wanted(Operator::Equal, "s7mpa_process_state"), [], "a text");
+        assert_eq!(wanted(Operator::Matches, "s7mpa_window_.*"), [], "nothing of ours in the embedded store");
+        assert_eq!(wanted(Operator::Equal, "s7mpa_window_seq").len(), 1);
     }
 
     #[test]
