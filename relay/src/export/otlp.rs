@@ -1,5 +1,5 @@
 //! OTLP profiles over HTTP: `opentelemetry.proto.collector.profiles.v1development`, as of version 1.9 of the protocol
-//! (the messages that PyPI's opentelemetry-proto 1.45 has). Alpha: its fields were renamed and renumbered more than once.
+//! (the messages that `PyPI`'s opentelemetry-proto 1.45 has). Alpha: its fields were renamed and renumbered more than once.
 //!
 //! All names of a request stand in one dictionary, of which index 0 of each table is nothing.
 
@@ -133,8 +133,8 @@ impl Tables {
         }
     }
 
-    fn value_type(&mut self, kind: &str, unit: &str) -> Option<ValueType> {
-        Some(ValueType { type_strindex: self.string(kind), unit_strindex: self.string(unit) })
+    fn value_type(&mut self, kind: &str, unit: &str) -> ValueType {
+        ValueType { type_strindex: self.string(kind), unit_strindex: self.string(unit) }
     }
 
     fn attribute(&mut self, key: &str, value: &any_value::Value) -> i32 {
@@ -175,11 +175,11 @@ impl Tables {
         });
         let samples = samples.collect();
         Profile {
-            sample_type: self.value_type(kind, unit),
+            sample_type: Some(self.value_type(kind, unit)),
             samples,
             time_unix_nano: profiles.from.0,
             duration_nano: profiles.length_ns,
-            period_type: if period > 0 { self.value_type("cpu", "nanoseconds") } else { None },
+            period_type: (period > 0).then(|| self.value_type("cpu", "nanoseconds")),
             period: i64::try_from(period).unwrap_or(i64::MAX),
         }
     }

@@ -1,4 +1,5 @@
-//! The messages, as far as they are used. Numbers and types of the fields are those of the protocol's files.
+//! The messages, as far as they are used. Numbers, types and names of the fields are those of the protocol's files.
+#![expect(clippy::struct_field_names, reason = "the protocol's names")]
 
 /// `ExportProfilesServiceRequest`.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,4 +1,4 @@
-//! Points of an answer, as they come: by series, with bounds.
+//! OneSeries of an answer, as they come: by series, with bounds.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ const MAX_SERIES: usize = 20_000;
 
 /// A series without its name, of one metric.
 #[derive(Debug, Default)]
-pub(super) struct Points {
+pub(super) struct OneSeries {
     /// Place of its metric among those that were asked for.
     pub(super) metric: usize,
     pub(super) labels: Labels,
@@ -22,7 +22,7 @@ pub(super) struct Points {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
-    pub(super) series: Vec<Points>,
+    pub(super) series: Vec<OneSeries>,
     places: HashMap<(usize, Labels), usize>,
     count: usize,
 }
@@ -44,7 +44,7 @@ impl Collected {
                 "the store has more than {MAX_SERIES} such series: name a host, a process or a metric in the query"
             )));
         }
-        self.series.push(Points { metric, labels: key.1.clone(), points: Vec::new() });
+        self.series.push(OneSeries { metric, labels: key.1.clone(), points: Vec::new() });
         self.places.insert(key, self.series.len() - 1);
         Ok(self.series.len() - 1)
     }
@@ -62,7 +62,7 @@ impl Collected {
     }
 
     /// The series, each in the order of its times, each time once.
-    pub(super) fn ordered(mut self) -> Vec<Points> {
+    pub(super) fn ordered(mut self) -> Vec<OneSeries> {
         for series in &mut self.series {
             if !series.points.is_sorted_by(|(a, _), (b, _)| a < b) {
                 series.points.sort_by_key(|(time, _)| *time);

@@ -19,7 +19,7 @@ pub(super) fn passed_on(matchers: &[Matcher]) -> impl Iterator<Item = Condition<
     matchers.iter().filter(|matcher| matcher.label != NAME && !matcher.matches("")).filter_map(|matcher| {
         let (label, value) = (matcher.label.as_str(), matcher.value.as_str());
         // No language has a way to write that.
-        if [label, value].iter().any(|text| text.contains('\0')) {
+        if label.is_empty() || [label, value].iter().any(|text| text.contains('\0')) {
             return None;
         }
         match matcher.operator {
@@ -66,6 +66,8 @@ mod tests {
             assert!(!passed(Operator::Matches, missing), "{missing}: a series without the label fulfils it");
         }
         assert!(!passed(Operator::Equal, "") && !passed(Operator::Equal, "a\0b"));
+        let nameless = [Matcher::new("", Operator::Equal, "a").unwrap()];
+        assert_eq!(passed_on(&nameless).count(), 0);
         assert!(!passed(Operator::NotEqual, "a") && !passed(Operator::NotMatches, "a"));
     }
 }

@@ -1,4 +1,4 @@
-//! InfluxQL: InfluxDB 1, 3, and 2 where its bucket has a database mapped to it.
+//! `InfluxQL`: InfluxDB 1, 3, and 2 where its bucket has a database mapped to it.
 
 mod answer;
 

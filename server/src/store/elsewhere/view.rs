@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use promql::{Labels, Matcher, NAME, ReadError, Series, SeriesIter, Span};
 
-use super::collected::Points;
+use super::collected::OneSeries;
 use super::language::{Language, Question, What};
 use super::metrics::{Metric, Names, Wanted};
 use super::wire::Wire;
@@ -31,7 +31,7 @@ pub struct View<'a> {
 /// What a selection has brought.
 struct Found {
     wanted: Vec<Wanted>,
-    series: Vec<Points>,
+    series: Vec<OneSeries>,
     windows: Windows,
     /// Number of each host's windows.
     hosts: HashMap<String, i64>,
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
         metrics: &[Metric],
         matchers: &[Matcher],
         times: Range<i64>,
-    ) -> Result<Vec<Points>, ReadError> {
+    ) -> Result<Vec<OneSeries>, ReadError> {
         let question = Question { what, metrics, matchers, times };
         Ok(self.language.ask(&self.wire, &question)?.ordered())
     }
@@ -123,7 +123,7 @@ impl<'a> View<'a> {
 
 impl Found {
     /// The series of values and of the running sum that points make.
-    fn made(&self, Points { metric, labels, points }: Points, span: Span) -> Vec<Series> {
+    fn made(&self, OneSeries { metric, labels, points }: OneSeries, span: Span) -> Vec<Series> {
         let stream = self.hosts.get(labels.get("host")).copied().unwrap_or(NO_HOST);
         let raw = points.into_iter().map(|(time, value)| Raw {
             time,

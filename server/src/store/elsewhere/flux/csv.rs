@@ -63,7 +63,8 @@ impl Reader {
         if record.len() > MAX_RECORD_BYTES {
             return Err(failed("InfluxDB sent a row that is larger than a row can be"));
         }
-        if record.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
+        // A quote stays open.
+        if record.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
             self.open = record;
             return Ok(());
         }
