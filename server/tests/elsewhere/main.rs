@@ -105,6 +105,10 @@ impl Stores {
             let written = store.write(windows).expect("write");
             assert_eq!((written.windows, written.refused), (windows.len() as u64, 0), "{name}");
             let handle = runtime.handle().clone();
+            // As it is written to behind this path, which has nothing to read.
+            let url =
+                if name == "VictoriaMetrics" { format!("{}/influx/", options.url) } else { options.url };
+            let options = influx::Options::new(url, options.api);
             elsewhere.push((name, Elsewhere::open(options, QueryLanguage::Auto, handle).expect("settings")));
         }
         victoria.get("/internal/force_flush", &[]);

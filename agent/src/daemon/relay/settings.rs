@@ -18,6 +18,7 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
         Some(_) => None,
         None => Some(server_config(config, &config.server_run_dir())?),
     };
+    let export = &config.export;
     Ok(Settings {
         host: config.host.clone(),
         log: Log { level: config.log.level.clone(), json: config.log.json },
@@ -35,18 +36,22 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
             .clone()
             .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
         remote_write: remote_write(config)?,
-        pyroscope: profile_export(config, &config.export.pyroscope, &config.export.pyroscope_token_file)?,
-        otlp_profiles: profile_export(config, &config.export.otlp_profiles, &config.export.otlp_token_file)?,
+        pyroscope: profile_export(config, export.pyroscope.as_ref(), export.pyroscope_token_file.as_ref())?,
+        otlp_profiles: profile_export(
+            config,
+            export.otlp_profiles.as_ref(),
+            export.otlp_token_file.as_ref(),
+        )?,
     })
 }
 
 fn profile_export(
     config: &Config,
-    url: &Option<String>,
-    token_file: &Option<PathBuf>,
+    url: Option<&String>,
+    token_file: Option<&PathBuf>,
 ) -> anyhow::Result<Option<ProfileExport>> {
-    let Some(url) = url.clone() else { return Ok(None) };
-    let file = token_file.clone().map(Content::File);
+    let Some(url) = url.cloned() else { return Ok(None) };
+    let file = token_file.cloned().map(Content::File);
     let token = file.map(|file| file.embed("the token of a receiver of profiles")).transpose()?;
     let export = &config.export;
     Ok(Some(ProfileExport {

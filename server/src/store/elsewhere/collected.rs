@@ -1,4 +1,4 @@
-//! OneSeries of an answer, as they come: by series, with bounds.
+//! Points of an answer, as they come: by series, with bounds.
 
 use std::collections::HashMap;
 

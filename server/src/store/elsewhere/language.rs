@@ -44,23 +44,27 @@ pub(super) struct Question<'q> {
 }
 
 impl Language {
-    /// The one that was asked for, or that the server seems to speak.
-    pub(super) fn find(asked: QueryLanguage, wire: &Wire<'_>) -> Result<Self, ReadError> {
+    /// The one that was asked for, or that the server seems to speak; and whether that is sure.
+    pub(super) fn find(asked: QueryLanguage, wire: &Wire<'_>) -> Result<(Self, bool), ReadError> {
         match asked {
-            QueryLanguage::Promql => return Ok(Self::PromQl),
-            QueryLanguage::Influxql => return Ok(Self::InfluxQl),
-            QueryLanguage::Flux if matches!(wire.api, Api::V2 { .. }) => return Ok(Self::Flux),
+            QueryLanguage::Promql => return Ok((Self::PromQl, true)),
+            QueryLanguage::Influxql => return Ok((Self::InfluxQl, true)),
+            QueryLanguage::Flux if matches!(wire.api, Api::V2 { .. }) => return Ok((Self::Flux, true)),
             QueryLanguage::Flux => {
                 return Err(failed("server.influx_query = \"flux\" needs server.store = \"influx2\""));
             }
             QueryLanguage::Auto => {}
         }
         if prometheus::answers(wire)? {
-            return Ok(Self::PromQl);
+            return Ok((Self::PromQl, true));
         }
-        let version = wire.version()?.unwrap_or_default();
-        let is_second = version.trim_start_matches('v').starts_with("2.");
-        Ok(if is_second && matches!(wire.api, Api::V2 { .. }) { Self::Flux } else { Self::InfluxQl })
+        // One that names no version may be VictoriaMetrics that is not ready yet.
+        let version = wire.version()?;
+        let is_second =
+            version.as_ref().is_some_and(|version| version.trim_start_matches('v').starts_with("2."));
+        let language =
+            if is_second && matches!(wire.api, Api::V2 { .. }) { Self::Flux } else { Self::InfluxQl };
+        Ok((language, version.is_some()))
     }
 
     /// Whether all metrics must be known before one can be read.

@@ -74,9 +74,12 @@ impl Elsewhere {
         let known = self.known().language;
         let language = match known {
             Some(language) => language,
-            None => Language::find(self.asked, &wire)?,
+            None => {
+                let (language, is_sure) = Language::find(self.asked, &wire)?;
+                self.known().language = is_sure.then_some(language);
+                language
+            }
         };
-        self.known().language = Some(language);
         Ok(View::new(self, wire, language))
     }
 

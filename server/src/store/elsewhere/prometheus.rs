@@ -20,16 +20,21 @@ const METRICS_A_REQUEST: usize = 50;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
 
+/// A request to the API. What writes to VictoriaMetrics may do so below `/influx`, where nothing can be read.
+fn post(wire: &Wire<'_>, path: &str) -> reqwest::RequestBuilder {
+    wire.post_without("/influx", path)
+}
+
 /// Whether there is such an API.
 pub(super) fn answers(wire: &Wire<'_>) -> Result<bool, ReadError> {
-    wire.answers(wire.post("/api/v1/query").form(&[("query", "1"), ("time", "4")]), "resultType")
+    wire.answers(post(wire, "/api/v1/query").form(&[("query", "1"), ("time", "4")]), "resultType")
 }
 
 /// Names of all metrics.
 pub(super) fn metrics(wire: &Wire<'_>) -> Result<Vec<Metric>, ReadError> {
     let mut metrics = Vec::new();
     // From the beginning of time: without it Prometheus's own answer is complete, VictoriaMetrics' of the newest days.
-    wire.lines(wire.post("/api/v1/label/__name__/values").form(&[("start", "0")]), &mut |line| {
+    wire.lines(post(wire, "/api/v1/label/__name__/values").form(&[("start", "0")]), &mut |line| {
         metrics.extend(answer::names(line)?.into_iter().map(|name| Metric::new("", name)));
         Ok(())
     })?;
@@ -50,15 +55,17 @@ pub(super) fn ask(wire: &Wire<'_>, question: &Question<'_>, into: &mut Collected
         let range = format!("{selector}[{}ms]", to_ms - from_ms + 1);
         let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
         let request = match question.what {
-            What::Any => wire.post("/api/v1/series").form(&[
+            What::Any => post(wire, "/api/v1/series").form(&[
                 ("match[]", &*selector),
                 ("start", &seconds(from_ms)),
                 ("end", &seconds(to_ms)),
             ]),
-            What::Points => wire.post("/api/v1/query").form(&[("query", &*range), ("time", &seconds(to_ms))]),
+            What::Points => {
+                post(wire, "/api/v1/query").form(&[("query", &*range), ("time", &seconds(to_ms))])
+            }
             What::Sum => {
                 let sum = format!("sum_over_time({range})");
-                wire.post("/api/v1/query").form(&[("query", &*sum), ("time", &seconds(to_ms))])
+                post(wire, "/api/v1/query").form(&[("query", &*sum), ("time", &seconds(to_ms))])
             }
         };
         let mut take = |line: &[u8]| collect(line, question, nth * together, metrics, into);

@@ -41,6 +41,15 @@ impl Wire<'_> {
         self.authorized(self.http.client().post(self.http.url(path)))
     }
 
+    /// The same, where the address has no such end.
+    pub(super) fn post_without(&self, end: &str, path: &str) -> RequestBuilder {
+        let mut url = self.http.url("");
+        let base = url.path().trim_end_matches('/');
+        let base = base.strip_suffix(end).unwrap_or(base);
+        url.set_path(&format!("{base}{path}"));
+        self.authorized(self.http.client().post(url))
+    }
+
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         match self.api {
             Api::V1 { login: Some((user, password)), .. } => {
