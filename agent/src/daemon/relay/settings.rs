@@ -9,7 +9,7 @@ use agent_common::settings::server::{
 use agent_common::settings::{BrokerAccess, Content};
 use anyhow::Context as _;
 
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, ExportConfig, StoreKind};
 
 /// The relay's settings. They contain the text of files that only root may read.
 pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
@@ -36,24 +36,27 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
             .clone()
             .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
         remote_write: remote_write(config)?,
-        pyroscope: profile_export(config, export.pyroscope.as_ref(), export.pyroscope_token_file.as_ref())?,
+        pyroscope: profile_export(
+            export,
+            export.pyroscope.as_ref(),
+            ("export.pyroscope_token_file", export.pyroscope_token_file.as_ref()),
+        )?,
         otlp_profiles: profile_export(
-            config,
+            export,
             export.otlp_profiles.as_ref(),
-            export.otlp_token_file.as_ref(),
+            ("export.otlp_token_file", export.otlp_token_file.as_ref()),
         )?,
     })
 }
 
 fn profile_export(
-    config: &Config,
+    export: &ExportConfig,
     url: Option<&String>,
-    token_file: Option<&PathBuf>,
+    (key, token_file): (&'static str, Option<&PathBuf>),
 ) -> anyhow::Result<Option<ProfileExport>> {
     let Some(url) = url.cloned() else { return Ok(None) };
     let file = token_file.cloned().map(Content::File);
-    let token = file.map(|file| file.embed("the token of a receiver of profiles")).transpose()?;
-    let export = &config.export;
+    let token = file.map(|file| file.embed(key)).transpose()?;
     Ok(Some(ProfileExport {
         url: Content::Text(url),
         token,
