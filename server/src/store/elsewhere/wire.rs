@@ -91,7 +91,7 @@ impl Wire<'_> {
         self.wait(async {
             let mut response = self.accepted(request).await?;
             let (mut rest, mut bytes): (Vec<u8>, usize) = (Vec::new(), 0);
-            while let Some(chunk) = self.chunk(&mut response).await? {
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(error))? {
                 bytes += chunk.len();
                 let mut chunk = &chunk[..];
                 while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
@@ -107,21 +107,15 @@ impl Wire<'_> {
                 rest.extend_from_slice(chunk);
                 if bytes > MAX_BYTES || rest.len() > MAX_LINE_BYTES {
                     return Err(failed(format!(
-                        "{}: the answer is larger than {} MiB: ask for a shorter time or fewer series",
+                        "{}: the answer is larger than {} MiB, or {} MiB in one piece: ask for a shorter time or fewer series",
                         self.http.place(),
-                        rest.len().max(bytes).min(MAX_BYTES) >> 20
+                        MAX_BYTES >> 20,
+                        MAX_LINE_BYTES >> 20
                     )));
                 }
             }
             if rest.is_empty() { Ok(()) } else { line(&rest) }
         })
-    }
-
-    async fn chunk(
-        &self,
-        response: &mut Response,
-    ) -> Result<Option<impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<>>, ReadError> {
-        response.chunk().await.map_err(|error| self.transport(error))
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ReadError> {
