@@ -71,16 +71,16 @@ impl Elsewhere {
     /// The store as a reader that gives up when this says so.
     pub fn view<'a>(&'a self, over: &'a dyn Fn() -> bool) -> Result<View<'a>, ReadError> {
         let wire = Wire { http: &self.http, api: &self.api, runtime: &self.runtime, over };
-        let known = self.known().language;
-        let language = match known {
-            Some(language) => language,
-            None => {
-                let (language, is_sure) = Language::find(self.asked, &wire)?;
-                self.known().language = is_sure.then_some(language);
-                language
-            }
-        };
-        Ok(View::new(self, wire, language))
+        Ok(View::new(self, wire, self.language(&wire)?))
+    }
+
+    fn language(&self, wire: &Wire<'_>) -> Result<Language, ReadError> {
+        if let Some(known) = self.known().language {
+            return Ok(known);
+        }
+        let (language, is_sure) = Language::find(self.asked, wire)?;
+        self.known().language = is_sure.then_some(language);
+        Ok(language)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
