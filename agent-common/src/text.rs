@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 pub use hostile::{clean, clean_json, clean_output, cleaned, is_hostile, make_clean};
-pub use rfc3339::unix_ms;
+pub use rfc3339::{unix_ms, unix_ns};
 
 /// An error with its causes on one line.
 #[must_use]

@@ -300,6 +300,16 @@ fn promql_is_answered_from_the_store_at_a_moment_and_over_time() {
     assert!(out.is_empty() && said.contains("no series has a value there"), "{out}{said}");
     let (code, _, said) = promql(&["sum("]);
     assert!(code == Some(1) && said.contains("cannot be understood"), "{said}");
+    // A database elsewhere: it is named, its password is not.
+    let elsewhere =
+        ["server.store=influx1", "server.influx_url=http://127.0.0.1:1", "server.influx_token=hush"];
+    let flags: Vec<&str> = elsewhere.iter().flat_map(|flag| ["--set", flag]).collect();
+    let output = run(&[&flags[..], &["promql", "up"]].concat());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("http://127.0.0.1:1: connection refused"), "{said}");
+    let (code, _, said) = promql(&["up", "--url", "http://127.0.0.1:1", "--here"]);
+    assert!(code == Some(1) && said.contains("http://127.0.0.1:1: connection refused"), "{said}");
     let (code, _, said) = promql(&["up", "--at", "soon"]);
     assert!(code == Some(2) && said.contains("yesterday 14:03"), "{said}");
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use regex::{Regex, RegexBuilder};
 
 /// Most memory that one compiled expression may take, bytes. `[a-z]{1,1000}` nested twice would take more.
-const MAX_REGEX_BYTES: usize = 1 << 20;
+pub(crate) const MAX_REGEX_BYTES: usize = 1 << 20;
 
 /// How a label is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::matcher::Matcher;
 use crate::options::Options;
 use crate::reader::{Reader, Sample, Series, Span};
 use crate::rows::{Row, Rows, Steps, is_absent};
+use crate::selector::Look;
 use crate::value::{Answer, Element, Value};
 use crate::{rewrite, tokens, translate};
 
@@ -209,7 +210,7 @@ fn matrix(evaluator: &Evaluator<'_>, range: &Range, steps: Steps) -> Result<Vec<
     let from_ms = to_ms.saturating_sub(range.range_ms);
     let mut matrix = Vec::new();
     let mut charge = evaluator.budget.take(0)?;
-    evaluator.each_range(range, steps, &mut |labels, samples| {
+    evaluator.each_range(range, steps, Look::Values, &mut |labels, samples| {
         let inside = samples.iter().filter(|sample| sample.at_ms > from_ms && sample.at_ms <= to_ms);
         let samples: Vec<Sample> = inside.copied().collect();
         charge.add(size_of_val(samples.as_slice()) + labels.bytes())?;

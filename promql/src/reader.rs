@@ -55,6 +55,12 @@ pub trait Reader {
     /// Series that fulfil all `matchers` and have samples in `span`, in any order.
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError>;
 
+    /// The same for who looks at the differences between samples alone (`rate`, `increase`, `irate`, …). A store of amounts may
+    /// begin their running sums anywhere, if it begins them before the span.
+    fn select_changes(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
+        self.select(matchers, span)
+    }
+
     /// The labels of those series, without their samples. May name some that have samples a little outside of `span`.
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError>;
 

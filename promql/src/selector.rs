@@ -9,6 +9,15 @@ use crate::labels::Labels;
 use crate::reader::{Sample, Series, Span, is_stale};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
 
+/// What of a series is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Its values.
+    Values,
+    /// The differences between its values.
+    Changes,
+}
+
 /// Takes the samples of series one by one.
 type SampleSink<'s> = &'s mut dyn FnMut(Labels, &[Sample]) -> Result<()>;
 
@@ -24,7 +33,7 @@ impl Evaluator<'_> {
     ) -> Result<()> {
         let lookback_ms = self.options.lookback_ms;
         let span = self.span(selector.time, steps, lookback_ms);
-        self.read(selector, span, &mut |series| {
+        self.read(selector, span, Look::Values, &mut |series| {
             let mut end = 0;
             let mut points = Vec::with_capacity(steps.count);
             for step in 0..steps.count {
@@ -43,11 +52,17 @@ impl Evaluator<'_> {
     }
 
     /// The samples of each series in all spans of a range, without stale markers.
-    pub(crate) fn each_range(&self, range: &Range, steps: Steps, sink: SampleSink<'_>) -> Result<()> {
+    pub(crate) fn each_range(
+        &self,
+        range: &Range,
+        steps: Steps,
+        look: Look,
+        sink: SampleSink<'_>,
+    ) -> Result<()> {
         match &range.of {
             Source::Selector(selector) => {
                 let span = self.span(selector.time, steps, range.range_ms);
-                self.read(selector, span, &mut |mut series| {
+                self.read(selector, span, look, &mut |mut series| {
                     series.samples.retain(|sample| !is_stale(sample.value));
                     if series.samples.is_empty() { Ok(()) } else { sink(series.labels, &series.samples) }
                 })
@@ -88,11 +103,16 @@ impl Evaluator<'_> {
         &self,
         selector: &Selector,
         span: Span,
+        look: Look,
         sink: &mut dyn FnMut(Series) -> Result<()>,
     ) -> Result<()> {
         let mut seen = HashSet::new();
         for matchers in &selector.sets {
-            for series in self.reader.select(matchers, span)? {
+            let found = match look {
+                Look::Values => self.reader.select(matchers, span)?,
+                Look::Changes => self.reader.select_changes(matchers, span)?,
+            };
+            for series in found {
                 let series = series.or_else(|error| {
                     // A store that knows the end gives up by itself.
                     self.options.check_time()?;

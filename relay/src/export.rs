@@ -1,11 +1,15 @@
-//! Metrics of this host to a store that takes Prometheus's remote write (Prometheus, Mimir, Thanos, VictoriaMetrics), beside
-//! MQTT.
+//! Metrics and profiles of this host to other engines, beside MQTT: to stores that take Prometheus's remote write (Prometheus,
+//! Mimir, Thanos, VictoriaMetrics), to Pyroscope, to receivers of OTLP profiles.
 //!
-//! Each window is added to running sums (`cumulative`); at each interval these become requests, which wait in a bounded queue
-//! (`queue`) for one task that sends them, oldest first, and tries again what may work later (`send`). What falls out is
-//! counted and said.
+//! Each window is added to running sums (`cumulative`); at each interval these become requests. Each block of profiles becomes a
+//! request at once (`profiles`, in the words of `pyroscope` and `otlp`). Requests wait in a bounded queue (`queue`) of each
+//! receiver for one task that sends them, oldest first, and tries again what may work later (`send`). What falls out is counted
+//! and said.
 
 mod cumulative;
+mod otlp;
+mod profiles;
+mod pyroscope;
 mod queue;
 mod send;
 
@@ -18,8 +22,12 @@ use agent_common::units::UnixNs;
 use tokio::task::JoinHandle;
 
 use self::cumulative::Cumulative;
+pub use self::profiles::{ProfileExporter, ProfileFormat};
 use self::queue::Queue;
-use self::send::Sender;
+use self::send::{Sender, Target};
+
+/// The setting.
+const KEY: &str = "export.remote_write";
 
 /// Where metrics go by remote write.
 pub struct Exporter {
@@ -45,7 +53,19 @@ impl Exporter {
     /// Starts the sending task on the current runtime. An error is one line.
     pub fn start(settings: &RemoteWrite) -> Result<Self, String> {
         let queue = Arc::new(Queue::new(settings.max_bytes));
-        let sender = Sender::new(settings)?;
+        let sender = Sender::new(&Target {
+            key: KEY,
+            url: &settings.url,
+            path: "",
+            token: settings.token.as_ref(),
+            timeout: settings.timeout,
+            headers: &[
+                ("content-type", remote_write::CONTENT_TYPE),
+                ("content-encoding", remote_write::CONTENT_ENCODING),
+                remote_write::VERSION,
+            ],
+            rejected: |_| None,
+        })?;
         let task = tokio::spawn(sender.run(Arc::clone(&queue)));
         let cumulative = Cumulative::new(settings.interval);
         Ok(Self { cumulative, newest: Default::default(), queue, task })
@@ -58,7 +78,8 @@ impl Exporter {
         }
         self.newest = (stream.to_owned(), seq);
         for request in self.cumulative.add(end, lines) {
-            self.queue.push(&request);
+            let samples = request.timeseries.iter().map(|series| series.samples.len() as u64).sum();
+            self.queue.push(request.encode_body(), samples);
         }
         self.queue.left_out(self.cumulative.take_left_out());
     }
@@ -70,17 +91,19 @@ impl Exporter {
 
     /// Lets it send what is queued, as long as `most`.
     pub async fn close(self, most: Duration) {
-        self.queue.close();
-        let abort = self.task.abort_handle();
-        if tokio::time::timeout(most, self.task).await.is_err() {
-            abort.abort();
-        }
-        let waiting = self.queue.figures().waiting_samples;
-        if waiting > 0 {
-            tracing::warn!(
-                samples = waiting,
-                "export.remote_write: samples were not sent in time and are lost"
-            );
-        }
+        close(KEY, &self.queue, self.task, most).await;
+    }
+}
+
+/// Lets a task send what is queued, as long as `most`.
+async fn close(key: &'static str, queue: &Queue, task: JoinHandle<()>, most: Duration) {
+    queue.close();
+    let abort = task.abort_handle();
+    if tokio::time::timeout(most, task).await.is_err() {
+        abort.abort();
+    }
+    let waiting = queue.figures().waiting_samples;
+    if waiting > 0 {
+        tracing::warn!(samples = waiting, "{key}: samples were not sent in time and are lost");
     }
 }

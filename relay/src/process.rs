@@ -26,7 +26,7 @@ pub use self::pair::{HelloError, accept};
 use self::pair::{Reader, Writer};
 use self::questions::Questions;
 use self::server_part::ServerPart;
-use crate::export::{Exporter, Gauge};
+use crate::export::{Exporter, Gauge, ProfileExporter, ProfileFormat};
 use crate::sink::{MqttConfig, MqttSink};
 use crate::spool::{self, NewWindow, Spool};
 use crate::webhook::Webhook;
@@ -53,6 +53,7 @@ struct Parts {
     sink: MqttSink,
     notifiers: Notifiers,
     exporter: Option<Exporter>,
+    profiles: Vec<ProfileExporter>,
     server: Option<ServerPart>,
     of_rules: mpsc::Receiver<Alert>,
     questions: Questions,
@@ -75,8 +76,8 @@ pub async fn run(
         }
     };
     writer.send(&FromRelay::Ready(parts.ready.clone())).await?;
-    let Parts { sink, notifiers, exporter, server, of_rules, questions, .. } = parts;
-    let relay = Relay { sink, notifiers, exporter, server, of_rules, questions, set_log };
+    let Parts { sink, notifiers, exporter, profiles, server, of_rules, questions, .. } = parts;
+    let relay = Relay { sink, notifiers, exporter, profiles, server, of_rules, questions, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
@@ -121,7 +122,9 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
     let exporter = settings.remote_write.as_ref().map(Exporter::start).transpose()?;
-    Ok(Parts { sink, notifiers, exporter, server, of_rules, questions: Questions::new(asked), ready })
+    let profiles = ProfileExporter::start_all(settings)?;
+    let questions = Questions::new(asked);
+    Ok(Parts { sink, notifiers, exporter, profiles, server, of_rules, questions, ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -146,6 +149,7 @@ struct Relay {
     sink: MqttSink,
     notifiers: Notifiers,
     exporter: Option<Exporter>,
+    profiles: Vec<ProfileExporter>,
     server: Option<ServerPart>,
     /// Alerts of rules, which the server part evaluates.
     of_rules: mpsc::Receiver<Alert>,
@@ -158,12 +162,19 @@ struct Relay {
 struct Figures {
     sink: Arc<MqttSink>,
     export: Option<Gauge>,
+    pyroscope: Option<Gauge>,
+    otlp_profiles: Option<Gauge>,
 }
 
 impl Figures {
     fn now(&self) -> FromRelay {
-        let export = self.export.as_ref().map(Gauge::figures);
-        FromRelay::Figures(Box::new(SinkFigures { export, ..self.sink.stats() }))
+        let of = |gauge: &Option<Gauge>| gauge.as_ref().map(Gauge::figures);
+        FromRelay::Figures(Box::new(SinkFigures {
+            export: of(&self.export),
+            pyroscope: of(&self.pyroscope),
+            otlp_profiles: of(&self.otlp_profiles),
+            ..self.sink.stats()
+        }))
     }
 }
 
@@ -172,7 +183,13 @@ impl Relay {
         let (to_write, outgoing) = mpsc::channel(MAX_UNWRITTEN);
         let (end, mut ended) = watch::channel(());
         let export = self.exporter.as_ref().map(Exporter::gauge);
-        let figures = Figures { sink: Arc::new(self.sink.clone()), export };
+        let of = |format| self.profiles.iter().find(|one| one.format() == format).map(ProfileExporter::gauge);
+        let figures = Figures {
+            sink: Arc::new(self.sink.clone()),
+            export,
+            pyroscope: of(ProfileFormat::Pyroscope),
+            otlp_profiles: of(ProfileFormat::Otlp),
+        };
         let writing = tokio::spawn(write(writer, outgoing, figures, end));
         let within = {
             let reading = self.read(reader, to_write);
@@ -262,6 +279,11 @@ impl Relay {
                     exporter.window(&windows, seq, end, &String::from_utf8_lossy(&payload));
                 }
                 let window = NewWindow { end, span, points, body: payload };
+                if stream == Stream::Profile {
+                    for exporter in &mut self.profiles {
+                        exporter.block(&windows, seq, &window.body);
+                    }
+                }
                 self.sink.publish_window(stream, &windows, seq, window);
             }
             (Stream::Alert, _) => {
@@ -288,14 +310,20 @@ impl Relay {
     }
 
     async fn close(self, within: Duration, writing: tokio::task::JoinHandle<()>) {
-        let Self { sink, notifiers, exporter, server, .. } = self;
+        let Self { sink, notifiers, exporter, profiles, server, .. } = self;
         let closing = tokio::task::spawn_blocking(move || sink.close(within));
         let exported = async {
             if let Some(exporter) = exporter {
                 exporter.close(EXPORT_DRAIN).await;
             }
         };
-        let (closed, (), ()) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported);
+        let profiled = async {
+            for exporter in profiles {
+                exporter.close(EXPORT_DRAIN).await;
+            }
+        };
+        let (closed, (), (), ()) =
+            tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported, profiled);
         match closed {
             Ok(Ok(figures)) => what_is_left(&figures),
             Ok(Err(error)) => tracing::warn!(error = text::chain(&error), "cannot close the spool"),

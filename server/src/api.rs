@@ -40,6 +40,7 @@ pub use self::source::{Embedded, Source};
 pub use self::tls::TlsError;
 use crate::access::{Access, AccessError};
 use crate::secret;
+use crate::store::StoreError;
 
 /// The token's file in the runtime directory.
 pub const TOKEN_FILE: &str = "api.token";
@@ -96,6 +97,9 @@ pub enum ApiError {
     /// Accounts.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The settings of a store elsewhere.
+    #[error("api: {0}")]
+    Store(#[from] StoreError),
     /// A task of ours panicked.
     #[error("api: starting it panicked")]
     Panic,

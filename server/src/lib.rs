@@ -7,6 +7,7 @@ pub mod access;
 pub mod activity;
 pub mod api;
 pub mod broker;
+mod clock;
 pub mod ingest;
 pub mod live;
 pub mod node;

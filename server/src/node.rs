@@ -36,31 +36,11 @@ pub struct NodeNames<R>(pub R);
 
 impl<R: Reader> Reader for NodeNames<R> {
     fn select(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
-        let pushed = Rc::new(RefCell::new(HashSet::new()));
-        let own = self.0.select(matchers, span)?;
-        let remembered = Rc::clone(&pushed);
-        let own = own.inspect(move |series| {
-            if let Ok(series) = series
-                && is_theirs(series.labels.get(NAME))
-            {
-                remembered.borrow_mut().insert(series.labels.clone());
-            }
-        });
-        let mut all: Vec<SeriesIter<'_>> = vec![Box::new(own)];
-        for row in rows(matchers) {
-            let rest = others(matchers);
-            let pushed = Rc::clone(&pushed);
-            let theirs = self.0.select(&row.asked(), span)?.filter_map(move |series| match series {
-                Ok(series) => {
-                    let series = row.renamed(series);
-                    let is_new = series.labels.fulfil(&rest) && !pushed.borrow().contains(&series.labels);
-                    is_new.then_some(Ok(series))
-                }
-                Err(error) => Some(Err(error)),
-            });
-            all.push(Box::new(theirs));
-        }
-        Ok(Box::new(all.into_iter().flatten()))
+        both(matchers, |matchers| self.0.select(matchers, span))
+    }
+
+    fn select_changes(&self, matchers: &[Matcher], span: Span) -> Result<SeriesIter<'_>, ReadError> {
+        both(matchers, |matchers| self.0.select_changes(matchers, span))
     }
 
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
@@ -74,6 +54,37 @@ impl<R: Reader> Reader for NodeNames<R> {
         }
         Ok(all)
     }
+}
+
+/// The series under both names, from what `select` finds under ours.
+fn both<'a>(
+    matchers: &[Matcher],
+    select: impl Fn(&[Matcher]) -> Result<SeriesIter<'a>, ReadError>,
+) -> Result<SeriesIter<'a>, ReadError> {
+    let pushed = Rc::new(RefCell::new(HashSet::new()));
+    let remembered = Rc::clone(&pushed);
+    let own = select(matchers)?.inspect(move |series| {
+        if let Ok(series) = series
+            && is_theirs(series.labels.get(NAME))
+        {
+            remembered.borrow_mut().insert(series.labels.clone());
+        }
+    });
+    let mut all: Vec<SeriesIter<'a>> = vec![Box::new(own)];
+    for row in rows(matchers) {
+        let rest = others(matchers);
+        let pushed = Rc::clone(&pushed);
+        let theirs = select(&row.asked())?.filter_map(move |series| match series {
+            Ok(series) => {
+                let series = row.renamed(series);
+                let is_new = series.labels.fulfil(&rest) && !pushed.borrow().contains(&series.labels);
+                is_new.then_some(Ok(series))
+            }
+            Err(error) => Some(Err(error)),
+        });
+        all.push(Box::new(theirs));
+    }
+    Ok(Box::new(all.into_iter().flatten()))
 }
 
 /// The rows whose names fulfil the conditions.

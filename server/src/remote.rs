@@ -7,6 +7,8 @@ use promql::{Answer, Element, Labels, Sample, Series, Span, Value};
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value as Json;
 
+use crate::secret;
+
 /// Largest answer.
 const MAX_BYTES: usize = 64 << 20;
 /// Longest error text that is shown, characters.
@@ -24,7 +26,7 @@ pub enum Asked {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The URL.
+    /// The URL, without its login.
     #[error("{0} is no address such as http://prometheus:9090")]
     Url(String),
     /// It cannot be reached, or did not answer in time.
@@ -53,7 +55,7 @@ pub struct Remote {
 impl Remote {
     /// At this address, of which a path and a login may be a part.
     pub fn new(url: &str, timeout: Duration) -> Result<Self, RemoteError> {
-        let wrong = || RemoteError::Url(url.to_owned());
+        let wrong = || RemoteError::Url(secret::hide(url));
         let parsed: reqwest::Url = url.trim_end_matches('/').parse().map_err(|_| wrong())?;
         if !["http", "https"].contains(&parsed.scheme()) {
             return Err(wrong());
@@ -186,5 +188,8 @@ mod tests {
                 "{wrong}"
             );
         }
+        let error =
+            Remote::new("ftp://me:hush@host", Duration::from_secs(1)).expect_err("no HTTP").to_string();
+        assert!(error.contains("ftp://…@host") && !error.contains("hush"), "{error}");
     }
 }

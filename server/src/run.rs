@@ -2,15 +2,14 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::settings::Content;
 use link::Failure;
 
 use crate::broker::{self, Broker, BrokerError};
-use crate::config::{self, BrokerConfig, Config, Influx1, Influx2, StoreConfig};
+use crate::config::{self, BrokerConfig, Config, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
 use crate::push::Pusher;
 use crate::rules::{Board, Loaded, Post, Rules};
@@ -216,19 +215,6 @@ fn link_to(broker: &Broker, config: &Config) -> link::Options {
     link::Options::new(broker.access(), client_id(config))
 }
 
-fn secret(content: &Content) -> Result<influx::Secret, StoreError> {
-    content.read().map(influx::Secret::new).map_err(|source| StoreError::Misconfigured {
-        what: format!("cannot read the secret in {content}"),
-        retry_after: Duration::from_secs(1),
-        source: Some(source.into()),
-    })
-}
-
-fn open_influx(url: &str, api: influx::Api, ca_file: Option<&Path>) -> Result<Arc<dyn Store>, StoreError> {
-    let options = influx::Options { ca_file: ca_file.map(Into::into), ..influx::Options::new(url, api) };
-    Ok(Arc::new(influx::InfluxStore::open(options)?))
-}
-
 async fn open(config: &Config) -> Result<Arc<dyn Store>, ServerError> {
     let config = config.clone();
     tokio::task::spawn_blocking(move || open_store(&config))
@@ -286,19 +272,11 @@ fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
             };
             Ok(Arc::new(embedded::EmbeddedStore::open(&config.state_dir, options)?))
         }
-        StoreConfig::Influx2(Influx2 { url, org, bucket, token, ca_file }) => {
-            let token = token.as_ref().map(secret).transpose()?;
-            let api = influx::Api::V2 { org: org.clone(), bucket: bucket.clone(), token };
-            open_influx(url, api, ca_file.as_deref())
+        StoreConfig::Influx1(settings) => {
+            Ok(Arc::new(influx::InfluxStore::open(influx::Options::of_v1(settings)?)?))
         }
-        StoreConfig::Influx1(Influx1 { url, db, user, password, ca_file }) => {
-            let login = match (user, password) {
-                (Some(user), Some(password)) => Some((user.clone(), secret(password)?)),
-                (Some(user), None) => Some((user.clone(), influx::Secret::new(""))),
-                (None, _) => None,
-            };
-            let api = influx::Api::V1 { db: db.clone(), login };
-            open_influx(url, api, ca_file.as_deref())
+        StoreConfig::Influx2(settings) => {
+            Ok(Arc::new(influx::InfluxStore::open(influx::Options::of_v2(settings)?)?))
         }
     }
 }

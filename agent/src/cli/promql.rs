@@ -1,4 +1,4 @@
-//! `agent promql`: asks the history in the embedded store in Prometheus's language.
+//! `agent promql`: asks the history in the store in Prometheus's language.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -8,14 +8,18 @@ use agent_common::units::UnixNs;
 use anyhow::Context as _;
 use clap::Args;
 use promql::{Answer, Macros, Options, Query, Sample, Series, Span, Value};
+use server::config::{QueryLanguage, StoreConfig};
 use server::node::NodeNames;
 use server::remote::{Asked, Remote};
+use server::store::elsewhere::Elsewhere;
 use server::store::embedded::{FILE, Reader};
+use server::store::influx;
+use tokio::runtime::Handle;
 
 use super::moment::moment;
 use super::term::{Side, Table};
 use super::{Context, Outcome, duration, query, root, term};
-use crate::clock;
+use crate::{clock, daemon};
 
 /// Values of a series that are drawn beside each other.
 const CELLS: usize = 60;
@@ -36,7 +40,8 @@ Examples:
 
 A metric is a measurement and a field of agent/METRICS.md. A counter is there twice: the amounts of the windows under its name,
 and their sum since the series began under that name with `_total`, for rate() and increase(). What node_exporter measures is
-there under its names, too (node_cpu_seconds_total, …). Times without a zone are UTC.")]
+there under its names, too (node_cpu_seconds_total, …). With server.store = influx1 or influx2 that database is asked: it has the
+same names and gives the same answers. Times without a zone are UTC.")]
 pub(super) struct PromqlArgs {
     /// Query in PromQL, as Prometheus 3 means it
     query: String,
@@ -65,6 +70,10 @@ pub(super) struct PromqlArgs {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
+    /// Read the points of --url and evaluate here: VictoriaMetrics that was written to in line protocol has no running sums
+    #[arg(long, requires = "url")]
+    here: bool,
+
     /// How old the newest sample of a series may be
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
     lookback: Duration,
@@ -84,12 +93,21 @@ pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
             );
         }
         root::drop(&context.config, "another store")?;
+        if args.here {
+            let api = influx::Api::V2 { org: String::new(), bucket: String::new(), token: None };
+            let options = influx::Options { timeout: PATIENCE, ..influx::Options::new(url, api) };
+            let store = Elsewhere::open(options, QueryLanguage::Promql, Handle::current())?;
+            return ask_elsewhere(context, store, query, args).await;
+        }
         let text = promql::expanded(&args.query, &macros)?;
         let remote = Remote::new(url, PATIENCE)?;
         let lookback_ms = i64::try_from(args.lookback.as_millis())?;
         let answer = remote.ask(&text, asked(&args)?, lookback_ms).await?;
         print(&context, &answer)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(store) = elsewhere(&context)? {
+        return ask_elsewhere(context, store, query, args).await;
     }
     let path = context.config.server_dir().join(FILE);
     query::become_owner(&context, &path)?;
@@ -102,19 +120,49 @@ pub(super) async fn run(context: Context, args: PromqlArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn ask_elsewhere(context: Context, store: Elsewhere, query: Query, args: PromqlArgs) -> Outcome {
+    let ask = move || -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let expired = || begun.elapsed() > PATIENCE;
+        print(&context, &answer(&NodeNames(store.view(&expired)?), &query, &args, &expired)?)
+    };
+    tokio::task::spawn_blocking(ask).await??;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn ask(reader: &Reader, query: &Query, args: &PromqlArgs) -> anyhow::Result<Answer> {
     let begun = Instant::now();
     let expired = || begun.elapsed() > PATIENCE;
+    answer(&NodeNames(reader.view()?.until(&expired)), query, args, &expired)
+}
+
+fn answer(
+    view: &dyn promql::Reader,
+    query: &Query,
+    args: &PromqlArgs,
+    expired: &dyn Fn() -> bool,
+) -> anyhow::Result<Answer> {
     let options = Options {
         lookback_ms: i64::try_from(args.lookback.as_millis())?,
-        expired: Some(&expired),
+        expired: Some(expired),
         ..Options::default()
     };
-    let view = NodeNames(reader.view()?.until(&expired));
     Ok(match asked(args)? {
-        Asked::Instant(at_ms) => query.instant(&view, at_ms, &options)?,
-        Asked::Range(span, step_ms) => query.range(&view, span, step_ms, &options)?,
+        Asked::Instant(at_ms) => query.instant(view, at_ms, &options)?,
+        Asked::Range(span, step_ms) => query.range(view, span, step_ms, &options)?,
     })
+}
+
+/// The database of `server.store`, if it is not the embedded store. The files with its secrets may be root's alone; what it
+/// answers is read without root.
+fn elsewhere(context: &Context) -> anyhow::Result<Option<Elsewhere>> {
+    let config = &context.config;
+    let store = daemon::store_config(config)?;
+    if store == StoreConfig::Embedded {
+        return Ok(None);
+    }
+    root::drop(config, "another store")?;
+    Ok(Elsewhere::of(&store, Handle::current())?)
 }
 
 /// The moment or the range of the flags.

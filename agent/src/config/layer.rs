@@ -9,16 +9,17 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
-    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, RecordingsConfig, RulesConfig, ServerSettings,
-    SpoolConfig, StoreKind, SyscallTier,
+    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, QueryLanguage, RecordingsConfig, RulesConfig,
+    ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
-const NOT_SETTINGS: [&str; 6] = [
+const NOT_SETTINGS: [&str; 7] = [
     "S7MPA_CONFIG",
     "S7MPA_TOOLS",
     "S7MPA_PROMETHEUS",
     "S7MPA_PROMETHEUS_TESTS",
+    "S7MPA_OTLP",
     "S7MPA_UPDATE",
     "S7MPA_OUTAGE_S",
 ];
@@ -361,6 +362,7 @@ fn blank() -> Config {
             influx_url: None,
             influx_org: String::new(),
             influx_bucket: String::new(),
+            influx_query: QueryLanguage::Auto,
             influx_user: None,
             influx_token: None,
             influx_token_file: None,
@@ -381,6 +383,10 @@ fn blank() -> Config {
         export: ExportConfig {
             remote_write: None,
             token_file: None,
+            pyroscope: None,
+            pyroscope_token_file: None,
+            otlp_profiles: None,
+            otlp_token_file: None,
             interval: std::time::Duration::ZERO,
             max_bytes: 0,
             timeout: std::time::Duration::ZERO,

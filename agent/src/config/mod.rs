@@ -27,6 +27,7 @@ pub use rule_files::rule_files;
 pub use values::{parse_bytes, parse_duration};
 
 pub use agent_common::settings::relay::Delivery;
+pub use agent_common::settings::server::QueryLanguage;
 
 /// Where the configuration file is looked for. Missing there is fine; missing where `--config` points is not.
 pub const DEFAULT_FILE: &str = "/etc/s7mpa/agent.toml";
@@ -184,6 +185,8 @@ pub struct ServerSettings {
     pub influx_org: String,
     /// InfluxDB 2: bucket; InfluxDB 1: database.
     pub influx_bucket: String,
+    /// InfluxDB: language in which it is asked.
+    pub influx_query: QueryLanguage,
     /// InfluxDB 1: user.
     pub influx_user: Option<String>,
     /// InfluxDB 2: token; InfluxDB 1: password.
@@ -240,6 +243,14 @@ pub struct ExportConfig {
     pub remote_write: Option<String>,
     /// File with its bearer token.
     pub token_file: Option<PathBuf>,
+    /// A Pyroscope. May hold a password.
+    pub pyroscope: Option<String>,
+    /// File with its bearer token.
+    pub pyroscope_token_file: Option<PathBuf>,
+    /// A receiver of OTLP profiles. May hold a password.
+    pub otlp_profiles: Option<String>,
+    /// File with its bearer token.
+    pub otlp_token_file: Option<PathBuf>,
     /// Time between two samples of a series.
     pub interval: Duration,
     /// Memory for what waits while the receiver is away.

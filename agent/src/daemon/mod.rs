@@ -26,7 +26,9 @@ use tokio::sync::mpsc;
 
 pub use processes::{NETNS, Processes};
 pub(crate) use refusals::Refusals;
-pub use relay::{NO_USER, Owner, RELAY, broker_access, make_relay_dirs, relay_owner, server_config};
+pub use relay::{
+    NO_USER, Owner, RELAY, broker_access, make_relay_dirs, relay_owner, server_config, store_config,
+};
 pub use reload::Source;
 
 use self::launcher::Launcher;

@@ -29,7 +29,7 @@ pub(super) use self::process::unprivileged;
 pub use self::process::{NO_USER, Owner, RELAY};
 use self::questions::Answerer;
 use self::settings::relay_settings;
-pub use self::settings::{broker_access, server_config};
+pub use self::settings::{broker_access, server_config, store_config};
 use crate::config::{Config, SERVER_USER};
 use crate::daemon::launcher::Launcher;
 use crate::daemon::restart::Restart;

@@ -73,13 +73,16 @@ fn line(host: &str, window: &Window, alerts: usize, figures: &Figures) -> String
     if figures.lost() > 0 {
         let _ = write!(line, ", {} windows lost", text::count(figures.lost()));
     }
-    if let Some(export) = &sink.export {
+    for (what, export) in
+        [("export", &sink.export), ("Pyroscope", &sink.pyroscope), ("OTLP profiles", &sink.otlp_profiles)]
+    {
+        let Some(export) = export else { continue };
         if let Some(error) = &export.error {
             let waiting = text::count(export.waiting_samples);
-            let _ = write!(line, ", {waiting} samples wait for export: {}", text::clean(error));
+            let _ = write!(line, ", {waiting} samples wait for {what}: {}", text::clean(error));
         }
         if export.lost_samples > 0 {
-            let _ = write!(line, ", {} samples lost by export", text::count(export.lost_samples));
+            let _ = write!(line, ", {} samples lost by {what}", text::count(export.lost_samples));
         }
     }
     let cost = &window.self_cost;
@@ -89,7 +92,7 @@ fn line(host: &str, window: &Window, alerts: usize, figures: &Figures) -> String
 
 #[cfg(test)]
 mod tests {
-    use agent_common::pair::SinkFigures;
+    use agent_common::pair::{ExportFigures, SinkFigures};
 
     use super::*;
     use crate::outbox::Counts;
@@ -106,5 +109,17 @@ mod tests {
         let dead = Figures { windows, ..Figures::default() };
         let shown = line("here", &window, 0, &dead);
         assert!(shown.contains("9 windows wait: the relay is being started, 3 windows lost;"), "{shown}");
+        let away = ExportFigures {
+            waiting_samples: 5,
+            lost_samples: 2,
+            error: Some("refused".to_owned()),
+            ..Default::default()
+        };
+        let away = figures(SinkFigures { pyroscope: Some(away), ..SinkFigures::default() });
+        let shown = line("here", &window, 0, &away);
+        assert!(
+            shown.contains("5 samples wait for Pyroscope: refused, 2 samples lost by Pyroscope;"),
+            "{shown}"
+        );
     }
 }

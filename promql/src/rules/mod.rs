@@ -5,6 +5,7 @@ mod alert;
 mod file;
 mod series;
 mod template;
+mod text;
 pub mod unit_test;
 mod yaml;
 

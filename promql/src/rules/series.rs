@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::text;
 use crate::labels::{Labels, NAME};
 use crate::matcher::Matcher;
 use crate::reader::{ReadError, Reader, STALE, Sample, Series, SeriesIter, Span};
@@ -31,7 +32,7 @@ pub(super) fn labels(text: &str) -> Result<Labels, String> {
         if let Some(after) = inside.strip_prefix('}') {
             return if after.is_empty() { Ok(Labels::new(pairs)) } else { Err(wrong()) };
         }
-        let (label, after) = if let Some(found) = quoted(inside) {
+        let (label, after) = if let Some(found) = text::quoted(inside) {
             found
         } else {
             let end = inside.find(|c: char| c == '=' || c.is_whitespace()).ok_or_else(wrong)?;
@@ -43,29 +44,10 @@ pub(super) fn labels(text: &str) -> Result<Labels, String> {
             inside = after;
             continue;
         };
-        let (value, after) = quoted(value.trim_start()).ok_or_else(wrong)?;
+        let (value, after) = text::quoted(value.trim_start()).ok_or_else(wrong)?;
         pairs.push((label.into(), value.into()));
         inside = after;
     }
-}
-
-/// The text of the string that begins here, and what follows.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
-    let mut value = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            _ if c == quote => return Some((value, &text[at + 1..])),
-            '\\' if quote != '`' => value.push(match chars.next()?.1 {
-                'n' => '\n',
-                't' => '\t',
-                other => other,
-            }),
-            _ => value.push(c),
-        }
-    }
-    None
 }
 
 /// Values one step after the other, nothing where there is none.

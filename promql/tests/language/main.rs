@@ -4,6 +4,7 @@
 mod common;
 
 mod bounds;
+mod changes;
 mod matching;
 mod properties;
 mod ranges;

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agent_common::pair::ExportFigures;
-use remote_write::WriteRequest;
 use tokio::sync::Notify;
 
 /// A request as it is sent.
@@ -40,9 +39,8 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, request: &WriteRequest) {
-        let samples = request.timeseries.iter().map(|series| series.samples.len() as u64).sum();
-        let bytes = bytes::Bytes::from(request.encode_body());
+    pub(super) fn push(&self, body: Vec<u8>, samples: u64) {
+        let bytes = bytes::Bytes::from(body);
         let mut state = self.lock();
         state.bytes += bytes.len();
         state.waiting.push_back(Body { bytes, samples });
@@ -127,24 +125,15 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use remote_write::{Label, NAME, Sample, TimeSeries};
-
     use super::*;
-
-    fn request(name: &str) -> WriteRequest {
-        let labels = vec![Label::new(NAME, name)];
-        let samples = vec![Sample { value: 1.0, timestamp: 1 }, Sample { value: 2.0, timestamp: 2 }];
-        WriteRequest { timeseries: vec![TimeSeries::new(labels, samples)], metadata: Vec::new() }
-    }
 
     #[tokio::test]
     async fn the_oldest_fall_out_and_are_counted() {
-        let size = request("a").encode_body().len() as u64;
-        let queue = Queue::new(2 * size);
-        queue.push(&request("a"));
+        let queue = Queue::new(20);
+        queue.push(vec![1; 10], 2);
         let first = queue.next().await.unwrap();
-        queue.push(&request("b"));
-        queue.push(&request("c"));
+        queue.push(vec![2; 10], 2);
+        queue.push(vec![3; 10], 2);
         let figures = queue.figures();
         assert_eq!((figures.lost_samples, figures.waiting_samples), (2, 4));
         queue.refused(&first, "too old".to_owned());

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::settings::relay::RemoteWrite;
+use agent_common::settings::Content;
 use agent_common::text;
 use link::Backoff;
-use remote_write::{CONTENT_ENCODING, CONTENT_TYPE, VERSION};
-use reqwest::header::{self, HeaderMap, HeaderValue};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
 
 use super::queue::{Body, Queue};
@@ -28,22 +27,42 @@ enum Failure {
     Never(String),
 }
 
+/// A receiver.
+pub(super) struct Target<'a> {
+    /// The setting that names it.
+    pub(super) key: &'static str,
+    pub(super) url: &'a Content,
+    /// What is added to the URL's path.
+    pub(super) path: &'static str,
+    pub(super) token: Option<&'a Content>,
+    pub(super) timeout: Duration,
+    pub(super) headers: &'a [(&'static str, &'static str)],
+    /// What an answer that is a success says of what was left out.
+    pub(super) rejected: fn(&[u8]) -> Option<String>,
+}
+
 /// Posts requests, one at a time, in order.
 pub(super) struct Sender {
+    key: &'static str,
     client: Client,
     url: Url,
+    rejected: fn(&[u8]) -> Option<String>,
 }
 
 impl Sender {
-    pub(super) fn new(settings: &RemoteWrite) -> Result<Self, String> {
-        let wrong = |what: String| format!("export.remote_write: {what}");
-        let url = settings.url.read_secret().map_err(|error| wrong(error.to_string()))?;
-        let url: Url = url.parse().map_err(|error| wrong(format!("it is not a URL: {error}")))?;
+    pub(super) fn new(target: &Target<'_>) -> Result<Self, String> {
+        let wrong = |what: String| format!("{}: {what}", target.key);
+        let url = target.url.read_secret().map_err(|error| wrong(error.to_string()))?;
+        let mut url: Url = url.parse().map_err(|error| wrong(format!("it is not a URL: {error}")))?;
+        if !target.path.is_empty() {
+            url.set_path(&format!("{}{}", url.path().trim_end_matches('/'), target.path));
+        }
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(CONTENT_ENCODING));
-        headers.insert(VERSION.0, HeaderValue::from_static(VERSION.1));
-        if let Some(token) = &settings.token {
+        for (name, value) in target.headers {
+            let name = HeaderName::try_from(*name).map_err(|error| wrong(error.to_string()))?;
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(token) = target.token {
             let token = token.read_secret().map_err(|error| wrong(format!("token: {error}")))?;
             let mut value = HeaderValue::try_from(format!("Bearer {token}"))
                 .map_err(|_| wrong("the token has characters that a header cannot have".to_owned()))?;
@@ -51,37 +70,35 @@ impl Sender {
             headers.insert(header::AUTHORIZATION, value);
         }
         let client = Client::builder()
-            .timeout(settings.timeout)
+            .timeout(target.timeout)
             .user_agent(concat!("s7mpa/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             // A redirection would carry the token to whoever the receiver names.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { client, url })
+        Ok(Self { key: target.key, client, url, rejected: target.rejected })
     }
 
     /// Sends until the queue is closed and empty.
     pub(super) async fn run(self, queue: Arc<Queue>) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
+        let key = self.key;
         while let Some(body) = queue.next().await {
             match self.post(&body).await {
                 Ok(()) => {
                     backoff.succeeded();
                     if queue.sent(&body) {
-                        tracing::info!("export.remote_write: the receiver takes samples again");
+                        tracing::info!("{key}: the receiver takes samples again");
                     }
                 }
                 Err(Failure::Never(why)) => {
-                    tracing::error!(samples = body.samples, why, "export.remote_write: samples are lost");
+                    tracing::error!(samples = body.samples, why, "{key}: samples are lost");
                     queue.refused(&body, why);
                 }
                 Err(Failure::Again(why, after)) => {
                     if queue.failed(why.clone()) {
-                        tracing::warn!(
-                            why,
-                            "export.remote_write: the receiver takes nothing now; it is tried again"
-                        );
+                        tracing::warn!(why, "{key}: the receiver takes nothing now; it is tried again");
                     }
                     let wait = backoff.failed();
                     tokio::time::sleep(after.map_or(wait, |after| after.clamp(wait, RETRY_AFTER_MAX))).await;
@@ -97,7 +114,10 @@ impl Sender {
             self.client.post(self.url.clone()).body(body.bytes.clone()).send().await.map_err(again)?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(());
+            return match (self.rejected)(&beginning(answer).await) {
+                Some(why) => Err(Failure::Never(why)),
+                None => Ok(()),
+            };
         }
         let seconds =
             answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -111,15 +131,20 @@ impl Sender {
     }
 }
 
-/// The begin of an answer's body.
-async fn words(mut answer: reqwest::Response) -> String {
+/// The begin of an answer's body, as words.
+async fn words(answer: reqwest::Response) -> String {
+    let bytes = beginning(answer).await;
+    let said = String::from_utf8_lossy(&bytes);
+    let said = text::clean(said.trim());
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
+async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < SHOWN_BYTES
         && let Ok(Some(chunk)) = answer.chunk().await
     {
         bytes.extend_from_slice(&chunk[..chunk.len().min(SHOWN_BYTES)]);
     }
-    let said = String::from_utf8_lossy(&bytes);
-    let said = text::clean(said.trim());
-    if said.is_empty() { String::new() } else { format!(": {said}") }
+    bytes
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use link::{Event, Link};
 use relay::sink::{Delivery, MqttConfig};
 use rusqlite::Connection;
-use server::config::{Influx1, StoreConfig};
+use server::config::{Influx1, QueryLanguage, StoreConfig};
 
 use crate::common::{Child, ServerSpec, Sink, say, start_sink, stored_windows, window};
 use crate::databases::Database;
@@ -163,6 +163,7 @@ fn a_database_that_is_killed_and_comes_back_costs_nothing() {
     let mut database = Database::influxdb(dir.path());
     let mut spec = ServerSpec::embedded(dir.path());
     spec.config.store = StoreConfig::Influx1(Influx1 {
+        query: QueryLanguage::Auto,
         url: database.url(),
         db: "s7mpa".into(),
         user: None,

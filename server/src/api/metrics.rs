@@ -51,10 +51,13 @@ pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
 async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body> {
     let wanted = request.headers().get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let open_metrics = wanted.flat_map(|list| list.split(',')).any(is_open_metrics);
-    let hosts = shared.work.run(None, latest).await;
+    // Of a database elsewhere Prometheus can have them itself.
+    let hosts =
+        if shared.work.keeps_sums() { shared.work.run(None, latest).await.map(Some) } else { Ok(None) };
     let mut page = Page::new(open_metrics);
     match &hosts {
-        Ok(hosts) => hosts.write(&mut page),
+        Ok(Some(hosts)) => hosts.write(&mut page),
+        Ok(None) => {}
         Err(failure) => tracing::debug!("api: /metrics: {failure:?}"),
     }
     shared.health.write(&mut page, hosts.is_ok());

@@ -18,9 +18,10 @@ use super::problem::Problem;
 use super::routes::{Need, Routes};
 use super::work::Work;
 use crate::access::Role;
+pub(super) use crate::clock::now_ms;
 pub use json::value;
 pub use params::selector;
-pub(super) use params::{Params, now_ms, time};
+pub(super) use params::{Params, time};
 pub(super) use status::not_found;
 
 /// Why a request has no answer, as Prometheus says it.

@@ -8,11 +8,13 @@ use agent_common::pair::ApiState;
 use agent_common::settings::server::{Config, Http, StoreConfig};
 use agent_common::text;
 use link::Backoff;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Api, ApiError, Embedded, Health, Options};
+use super::{Api, ApiError, Embedded, Health, Options, Source};
 use crate::secret;
+use crate::store::elsewhere::Elsewhere;
 use crate::store::embedded;
 
 /// The file in the runtime directory that says where the API is, as JSON ([`ApiState`]): `agent open` reads it.
@@ -25,6 +27,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Service {
     http: Http,
+    store: StoreConfig,
     health: Health,
     state: watch::Receiver<ApiState>,
     task: Option<JoinHandle<()>>,
@@ -35,29 +38,21 @@ impl Service {
     pub fn start(config: &Config) -> Self {
         let health = Health::default();
         let (to, state) = watch::channel(ApiState::default());
-        let http = config.http.clone();
-        let task = if !http.enabled {
-            None
-        } else if config.store == StoreConfig::Embedded {
+        let (http, store) = (config.http.clone(), config.store.clone());
+        let task = http.enabled.then(|| {
             let options = Options {
                 http: http.clone(),
                 state_dir: config.state_dir.clone(),
                 runtime_dir: config.runtime_dir.clone(),
             };
-            Some(tokio::spawn(run(options, health.clone(), to)))
-        } else {
-            let problem = "it answers from the embedded store: with server.store = influx1 or influx2 ask that database";
-            tracing::info!("the HTTP API does not run: {problem}");
-            to.send_replace(ApiState { problem: Some(problem.to_owned()), ..ApiState::default() });
-            None
-        };
-        Self { http, health, state, task }
+            tokio::spawn(run(options, store.clone(), health.clone(), to))
+        });
+        Self { http, store, health, state, task }
     }
 
     /// Whether it would be another one with this configuration.
     pub fn differs(&self, config: &Config) -> bool {
-        self.http != config.http
-            || (self.task.is_some() != (config.http.enabled && config.store == StoreConfig::Embedded))
+        self.http != config.http || (self.http.enabled && self.store != config.store)
     }
 
     /// Where the figures are that `/metrics` shows of the ingester.
@@ -85,16 +80,16 @@ impl Drop for Service {
 }
 
 /// Runs until it is dropped.
-async fn run(options: Options, health: Health, state: watch::Sender<ApiState>) {
+async fn run(options: Options, store: StoreConfig, health: Health, state: watch::Sender<ApiState>) {
     let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
     let (mut said, mut failures) = (None, 0_u32);
     let file = options.runtime_dir.join(ADDRESS_FILE);
     loop {
-        let source = Arc::new(Embedded::new(options.state_dir.join(embedded::FILE)));
-        let started = match Api::start(options.clone(), source, health.clone()).await {
-            Ok(api) => note(file.clone(), api.state()).await.map(|()| api),
-            Err(error) => Err(error),
+        let started = async {
+            let api = Api::start(options.clone(), source(&store, &options)?, health.clone()).await?;
+            note(file.clone(), api.state()).await.map(|()| api)
         };
+        let started = started.await;
         match started {
             Ok(api) => {
                 let fingerprint = api.fingerprint.as_deref();
@@ -120,6 +115,14 @@ async fn run(options: Options, health: Health, state: watch::Sender<ApiState>) {
             }
         }
     }
+}
+
+/// The store that it answers from.
+fn source(store: &StoreConfig, options: &Options) -> Result<Arc<dyn Source>, ApiError> {
+    Ok(match Elsewhere::of(store, Handle::current())? {
+        Some(elsewhere) => Arc::new(elsewhere),
+        None => Arc::new(Embedded::new(options.state_dir.join(embedded::FILE))),
+    })
 }
 
 /// Writes down where it is.

@@ -8,6 +8,7 @@ use promql::ReadError;
 
 use crate::node::NodeNames;
 use crate::store::StoreError;
+use crate::store::elsewhere::Elsewhere;
 use crate::store::embedded::Reader;
 use crate::store::profiles;
 
@@ -19,6 +20,11 @@ pub trait Source: Send + Sync + fmt::Debug {
         over: &dyn Fn() -> bool,
         with: &mut dyn FnMut(&dyn promql::Reader),
     ) -> Result<(), ReadError>;
+
+    /// Whether it keeps running sums: without, those of everything cost a look at all that it has.
+    fn keeps_sums(&self) -> bool {
+        true
+    }
 
     /// Calls with the embedded store's reader: for alerts and reports, which only that has.
     fn stored(&self, with: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError>;
@@ -84,5 +90,26 @@ impl Source for Embedded {
         with(&reader).map_err(failed)?;
         self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         Ok(true)
+    }
+}
+
+impl Source for Elsewhere {
+    fn read(
+        &self,
+        over: &dyn Fn() -> bool,
+        with: &mut dyn FnMut(&dyn promql::Reader),
+    ) -> Result<(), ReadError> {
+        with(&NodeNames(self.view(over)?));
+        Ok(())
+    }
+
+    fn keeps_sums(&self) -> bool {
+        false
+    }
+
+    fn stored(&self, _: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError> {
+        let message =
+            "server.store is a database elsewhere: alerts and reports are in the embedded store alone";
+        Err(ReadError { message: message.to_owned() })
     }
 }

@@ -82,6 +82,11 @@ impl Work {
         }
     }
 
+    /// Whether the store keeps running sums.
+    pub(super) fn keeps_sums(&self) -> bool {
+        self.source.keeps_sums()
+    }
+
     /// The lookback of queries, ms.
     pub(super) fn lookback_ms(&self) -> i64 {
         i64::try_from(self.lookback.as_millis()).unwrap_or(i64::MAX)

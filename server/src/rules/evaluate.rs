@@ -12,6 +12,7 @@ use super::message::{host_of, message};
 use super::overlay::Overlay;
 use super::record::Stream;
 use super::{MAX_GROUP_TIME, Work};
+use crate::clock::now_ms;
 use crate::node::NodeNames;
 use crate::store::Note;
 use crate::store::embedded::Reader;
@@ -93,7 +94,7 @@ impl Work {
         let (macros, path) = (&self.macros, &self.path);
         let group = &mut self.groups[place];
         let at_ms = group.due_ms;
-        let late = (super::now_ms() - at_ms).div_euclid(group.interval_ms).max(0).unsigned_abs();
+        let late = (now_ms() - at_ms).div_euclid(group.interval_ms).max(0).unsigned_abs();
         let most = MAX_GROUP_TIME.min(Duration::from_millis(group.interval_ms.unsigned_abs()));
         let expired = || begun.elapsed() > most;
         let read = Self::read(path, reader, &expired, |below| {

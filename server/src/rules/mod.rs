@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use agent_common::settings::server;
 use agent_common::wire::finding::Alert;
@@ -23,6 +23,7 @@ use promql::{Group, Macros};
 
 pub use self::board::{Board, GroupStatus, RuleStatus};
 use self::evaluate::Evaluated;
+use crate::clock::now_ms;
 use crate::store::Store;
 
 /// Most groups of all files.
@@ -210,9 +211,4 @@ impl Work {
             }
         }
     }
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

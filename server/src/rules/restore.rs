@@ -9,9 +9,10 @@ use promql::{
     is_stale,
 };
 
+use super::Work;
 use super::evaluate::open;
 use super::message::orphaned;
-use super::{Work, now_ms};
+use crate::clock::now_ms;
 use crate::store::embedded;
 
 /// How long the program may have been away, as Prometheus's `rules.alert.for-outage-tolerance`.

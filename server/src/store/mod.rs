@@ -5,12 +5,14 @@
 //! an async task.
 
 mod backup;
+pub mod elsewhere;
 pub mod embedded;
 mod error;
 pub mod influx;
 mod note;
 pub mod profiles;
 mod push;
+mod samples;
 mod window;
 
 use std::time::Duration;

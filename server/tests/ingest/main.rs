@@ -22,7 +22,7 @@ use agent_common::wire::topic;
 use link::{Event, FailureKind, Link, Message, Options};
 use mosquitto::{Mosquitto, PATIENCE, eventually, free_port};
 use server::broker::{self, Broker, BrokerError};
-use server::config::{Influx2, StoreConfig};
+use server::config::{Influx2, QueryLanguage, StoreConfig};
 use server::ingest::{self, Ingest, IngestStats};
 use server::store::embedded::{self, EmbeddedStore, FILE, Reader};
 use server::store::{MAX_NOTE_BYTES, Store};
@@ -284,6 +284,7 @@ fn two_ingesters_share_the_work() {
 fn the_authorities_of_a_database_elsewhere_are_read_from_the_named_file() {
     let config = Config {
         store: StoreConfig::Influx2(Influx2 {
+            query: QueryLanguage::Auto,
             url: "https://localhost:1".into(),
             org: String::new(),
             bucket: String::new(),

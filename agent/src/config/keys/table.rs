@@ -1,7 +1,7 @@
 //! All settings.
 
-use super::super::{Delivery, StoreKind, SyscallTier, parse_bytes, parse_duration};
-use super::text::{absolute, address, host, list, path, prefix, some, within};
+use super::super::{Delivery, QueryLanguage, StoreKind, SyscallTier, parse_bytes, parse_duration};
+use super::text::{absolute, address, host, list, path, prefix, some, url, within};
 use super::{Key, Kind};
 
 const TIERS: Kind = Kind::Choice(&["auto", "counts", "times", "off"]);
@@ -313,6 +313,21 @@ pub static KEYS: &[Key] = &[
         v.clone_into(&mut c.server.influx_bucket);
         Ok(())
     }),
+    key!(
+        "server.influx_query",
+        Kind::Choice(&["auto", "influxql", "flux", "promql"]),
+        "auto",
+        "Language in which it is asked: InfluxDB 1 and 3 influxql, 2 flux, VictoriaMetrics promql",
+        |c, v| {
+            c.server.influx_query = match v {
+                "influxql" => QueryLanguage::Influxql,
+                "flux" => QueryLanguage::Flux,
+                "promql" => QueryLanguage::Promql,
+                _ => QueryLanguage::Auto,
+            };
+            Ok(())
+        }
+    ),
     key!("server.influx_user", Kind::Text, "", "InfluxDB 1: user", |c, v| {
         c.server.influx_user = some(v);
         Ok(())
@@ -339,7 +354,7 @@ pub static KEYS: &[Key] = &[
         "server.http.enabled",
         Kind::Bool,
         "true",
-        "The HTTP API runs; it answers from the embedded store",
+        "The HTTP API runs; it answers from the store",
         |c, v| {
             c.server.http.enabled = v == "true";
             Ok(())
@@ -435,28 +450,51 @@ pub static KEYS: &[Key] = &[
         Ok(())
     }),
     key!(secret "export.remote_write", "Where metrics are sent by Prometheus's remote write besides: http(s)://host:9090/api/v1/write", |c, v| {
-        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
-            return Err("it is not a URL; write it as http://host:9090/api/v1/write".to_owned());
-        }
-        c.export.remote_write = some(v);
+        c.export.remote_write = url(v, "http://host:9090/api/v1/write")?;
         Ok(())
     }),
     key!("export.token_file", Kind::Text, "", "File with the token that the receiver asks for", |c, v| {
         c.export.token_file = path(v)?;
         Ok(())
     }),
-    key!("export.interval", Kind::Duration, "15s", "Time between two samples of a series there", |c, v| {
-        c.export.interval = parse_duration(v)?;
-        if c.export.interval < std::time::Duration::from_secs(1) {
-            return Err(format!("`{v}` is shorter than a window; write 1s or more"));
-        }
+    key!(secret "export.pyroscope", "Where profiles are sent besides, a Pyroscope: http(s)://host:4040", |c, v| {
+        c.export.pyroscope = url(v, "http://host:4040")?;
         Ok(())
     }),
+    key!("export.pyroscope_token_file", Kind::Text, "", "File with the token that it asks for", |c, v| {
+        c.export.pyroscope_token_file = path(v)?;
+        Ok(())
+    }),
+    key!(
+        secret "export.otlp_profiles",
+        "Where profiles are sent besides by OTLP over HTTP, whose profiles are alpha and may change: http(s)://host:4318",
+        |c, v| {
+            c.export.otlp_profiles = url(v, "http://host:4318")?;
+            Ok(())
+        }
+    ),
+    key!("export.otlp_token_file", Kind::Text, "", "File with the token that it asks for", |c, v| {
+        c.export.otlp_token_file = path(v)?;
+        Ok(())
+    }),
+    key!(
+        "export.interval",
+        Kind::Duration,
+        "15s",
+        "Time between two samples of a series in remote write",
+        |c, v| {
+            c.export.interval = parse_duration(v)?;
+            if c.export.interval < std::time::Duration::from_secs(1) {
+                return Err(format!("`{v}` is shorter than a window; write 1s or more"));
+            }
+            Ok(())
+        }
+    ),
     key!(
         "export.max_bytes",
         Kind::Bytes,
         "8MiB",
-        "Memory for samples that wait while the receiver is away; the oldest fall out",
+        "Memory for what waits while a receiver is away, of each; the oldest falls out",
         |c, v| {
             c.export.max_bytes = parse_bytes(v)?;
             Ok(())

@@ -18,6 +18,14 @@ pub(super) fn within<T: std::str::FromStr + PartialOrd + std::fmt::Display + Cop
     }
 }
 
+/// An address of HTTP, which may hold a password: no error repeats it.
+pub(super) fn url(text: &str, example: &str) -> Result<Option<String>, String> {
+    if text.is_empty() || text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(some(text));
+    }
+    Err(format!("it is not a URL; write it as {example}"))
+}
+
 pub(super) fn path(text: &str) -> Result<Option<PathBuf>, String> {
     some(text).map(|text| absolute(&text)).transpose()
 }

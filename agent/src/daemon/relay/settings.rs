@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use agent_common::settings::relay::{Log, RemoteWrite, Settings, Spool, Webhook};
+use agent_common::settings::relay::{Log, ProfileExport, RemoteWrite, Settings, Spool, Webhook};
 use agent_common::settings::server::{
     self, BrokerConfig, Certificate, Http, Influx1, Influx2, IngestConfig, Retention, StoreConfig,
 };
 use agent_common::settings::{BrokerAccess, Content};
 use anyhow::Context as _;
 
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, ExportConfig, StoreKind};
 
 /// The relay's settings. They contain the text of files that only root may read.
 pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
@@ -18,6 +18,7 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
         Some(_) => None,
         None => Some(server_config(config, &config.server_run_dir())?),
     };
+    let export = &config.export;
     Ok(Settings {
         host: config.host.clone(),
         log: Log { level: config.log.level.clone(), json: config.log.json },
@@ -35,7 +36,33 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
             .clone()
             .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
         remote_write: remote_write(config)?,
+        pyroscope: profile_export(
+            export,
+            export.pyroscope.as_ref(),
+            ("export.pyroscope_token_file", export.pyroscope_token_file.as_ref()),
+        )?,
+        otlp_profiles: profile_export(
+            export,
+            export.otlp_profiles.as_ref(),
+            ("export.otlp_token_file", export.otlp_token_file.as_ref()),
+        )?,
     })
+}
+
+fn profile_export(
+    export: &ExportConfig,
+    url: Option<&String>,
+    (key, token_file): (&'static str, Option<&PathBuf>),
+) -> anyhow::Result<Option<ProfileExport>> {
+    let Some(url) = url.cloned() else { return Ok(None) };
+    let file = token_file.cloned().map(Content::File);
+    let token = file.map(|file| file.embed(key)).transpose()?;
+    Ok(Some(ProfileExport {
+        url: Content::Text(url),
+        token,
+        max_bytes: export.max_bytes,
+        timeout: export.timeout,
+    }))
 }
 
 fn remote_write(config: &Config) -> anyhow::Result<Option<RemoteWrite>> {
@@ -72,21 +99,22 @@ pub fn broker_access(config: &Config) -> Option<BrokerAccess> {
     })
 }
 
-/// The settings of the server part.
-pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::Config> {
+/// Where points are kept. The token or password is in it as text.
+pub fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
     let settings = &config.server;
     let token = match (&settings.influx_token_file, &settings.influx_token) {
         (Some(file), _) => Some(Content::File(file.clone()).embed("server.influx_token_file")?),
         (None, token) => token.clone().map(Content::Text),
     };
     let url = || settings.influx_url.clone().context(crate::config::NEEDS_URL);
-    let store = match settings.store {
+    Ok(match settings.store {
         StoreKind::Embedded => StoreConfig::Embedded,
         StoreKind::Influx2 => StoreConfig::Influx2(Influx2 {
             url: url()?,
             org: settings.influx_org.clone(),
             bucket: settings.influx_bucket.clone(),
             token,
+            query: settings.influx_query,
             ca_file: settings.influx_ca_file.clone(),
         }),
         StoreKind::Influx1 => StoreConfig::Influx1(Influx1 {
@@ -94,9 +122,16 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             db: settings.influx_bucket.clone(),
             user: settings.influx_user.clone(),
             password: token,
+            query: settings.influx_query,
             ca_file: settings.influx_ca_file.clone(),
         }),
-    };
+    })
+}
+
+/// The settings of the server part.
+pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::Config> {
+    let settings = &config.server;
+    let store = store_config(config)?;
     let broker = match broker_access(config) {
         None => BrokerConfig::Embedded,
         Some(access) => BrokerConfig::External(access.embed().context("broker")?),
@@ -203,6 +238,8 @@ mod tests {
             ("server.influx_token", "hush"),
             ("alerts.webhook", "http://me:hush@host"),
             ("export.remote_write", "http://me:hush@host"),
+            ("export.pyroscope", "http://me:hush@host"),
+            ("export.otlp_profiles", "http://me:hush@host"),
             ("server.influx_ca_file", "/etc/ca.pem"),
         ]);
         let settings = relay_settings(&config).unwrap();

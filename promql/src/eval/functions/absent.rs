@@ -6,6 +6,7 @@ use crate::eval::{Evaluator, Sink};
 use crate::labels::{Labels, NAME};
 use crate::matcher::Operator;
 use crate::rows::{ABSENT, Row, Steps, is_absent};
+use crate::selector::Look;
 
 impl Evaluator<'_> {
     pub(super) fn absent(&self, argument: &Node, steps: Steps, sink: Sink<'_>) -> Result<()> {
@@ -25,7 +26,7 @@ impl Evaluator<'_> {
     pub(super) fn absent_over_time(&self, argument: &Node, steps: Steps, sink: Sink<'_>) -> Result<()> {
         let Node::Range(range) = argument else { return Ok(()) };
         let mut points = vec![1.0; steps.count];
-        self.each_range(range, steps, &mut |_, samples| {
+        self.each_range(range, steps, Look::Values, &mut |_, samples| {
             let mut first = 0;
             for (step, point) in points.iter_mut().enumerate() {
                 let to_ms = self.reference(range.time(), steps.at(step));

@@ -18,6 +18,12 @@ pub(super) fn find(name: &str) -> Option<OfWindow> {
     })
 }
 
+/// Whether a function of a range has the same result when a constant is added to all samples; but for the borders, to which
+/// [`extrapolated`] extends no counter below zero.
+pub(super) fn is_of_changes(name: &str) -> bool {
+    matches!(name, "rate" | "increase" | "irate" | "delta" | "idelta" | "deriv" | "changes" | "resets")
+}
+
 /// Gap between a sample and the border of the span beyond which the series is taken to begin or end inside of the span, in mean
 /// gaps between samples.
 const MAX_GAP: f64 = 1.1;

@@ -1,11 +1,12 @@
 //! Spans of samples that slide over a series.
 
-use super::OfWindow;
+use super::{OfWindow, rate};
 use crate::error::{QueryError, Result};
 use crate::eval::plan::{Call, Node, Range};
 use crate::eval::{Evaluator, Sink};
 use crate::reader::Sample;
 use crate::rows::{ABSENT, Row, Steps};
+use crate::selector::Look;
 
 /// The samples of a series after `from_ms`, up to and with `to_ms`; at least one.
 pub(crate) struct Window<'a> {
@@ -82,11 +83,12 @@ impl Evaluator<'_> {
             }
             Ok(Row { labels: if named { labels } else { labels.nameless() }, points })
         };
+        let look = if rate::is_of_changes(call.name) { Look::Changes } else { Look::Values };
         if named || node.is_distinct_without_name() {
-            return self.each_range(range, steps, &mut |labels, samples| sink(one(samples, labels)?));
+            return self.each_range(range, steps, look, &mut |labels, samples| sink(one(samples, labels)?));
         }
         let mut merged = crate::rows::Merged::new(&self.budget)?;
-        self.each_range(range, steps, &mut |labels, samples| merged.push(one(samples, labels)?))?;
+        self.each_range(range, steps, look, &mut |labels, samples| merged.push(one(samples, labels)?))?;
         merged.rows().drain(sink)
     }
 

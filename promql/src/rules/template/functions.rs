@@ -1,12 +1,13 @@
 //! Functions of templates.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::data::Data;
 use super::printf::printf;
 use super::{MAX_BYTES, Subject};
 use crate::duration::milliseconds;
 use crate::eval::functions::compare_naturally;
+use crate::matcher::MAX_REGEX_BYTES;
 use crate::number;
 
 /// All of them.
@@ -94,8 +95,7 @@ pub(super) fn call(name: &str, arguments: &[Data], subject: &Subject<'_>) -> Res
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
-    crate::matcher::whole(pattern).map_err(|error| error.to_string())?;
-    Regex::new(pattern).map_err(|error| error.to_string())
+    RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build().map_err(|error| error.to_string())
 }
 
 fn logic(name: &str, arguments: &[Data]) -> Option<Result<Data, String>> {

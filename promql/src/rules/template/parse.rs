@@ -1,5 +1,7 @@
 //! From text to what is done with it.
 
+use crate::rules::text;
+
 /// Deepest nesting of `{{ if }}` and parentheses.
 const MAX_DEPTH: usize = 16;
 
@@ -138,9 +140,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             '|' => (Token::Pipe, 1),
             ',' => (Token::Comma, 1),
             '"' | '`' => {
-                let (text, bytes) =
-                    quoted(rest, first).ok_or_else(|| format!("a quote stays open in {{{{{text}}}}}"))?;
-                (Token::Text(text), bytes)
+                let (inside, after) =
+                    text::quoted(rest).ok_or_else(|| format!("a quote stays open in {{{{{text}}}}}"))?;
+                (Token::Text(inside), rest.len() - after.len())
             }
             _ => {
                 let ends = |c: char| c.is_whitespace() || "()|,\"`".contains(c);
@@ -152,25 +154,6 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         rest = rest[bytes..].trim_start();
     }
     Ok(tokens)
-}
-
-/// The text of the string that begins here, and its length with the quotes.
-fn quoted(text: &str, quote: char) -> Option<(String, usize)> {
-    let mut inside = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        match c {
-            _ if c == quote => return Some((inside, at + 1)),
-            '\\' if quote == '"' => inside.push(match chars.next()?.1 {
-                'n' => '\n',
-                't' => '\t',
-                'r' => '\r',
-                other => other,
-            }),
-            _ => inside.push(c),
-        }
-    }
-    None
 }
 
 /// Nodes up to `end`, `else` or the end of the text.

@@ -1,6 +1,6 @@
 //! Parameters of requests: in the address, or as a form.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use agent_common::text;
 use axum::extract::Request;
@@ -111,12 +111,6 @@ impl Params {
         }
         Ok(all)
     }
-}
-
-/// Now, Unix ms.
-pub(in crate::api) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Unix time in ms of seconds or of RFC 3339.

@@ -5,9 +5,10 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use promql::{Answer, Options, Query, Span};
 
-use super::params::{Params, now_ms};
+use super::params::Params;
 use super::{Answered, Failure, json, respond};
 use crate::api::work::{End, Work};
+use crate::clock::now_ms;
 
 /// The value at one moment.
 pub(super) async fn instant(State(work): State<Work>, request: Request) -> Response<Body> {

@@ -8,12 +8,11 @@
 //! What rules record and programs push keeps its own name: measurements [`RECORDED`](crate::store::RECORDED) and [`PUSHED`](crate::store::PUSHED), the
 //! field is the metric. Where both have a series of the same labels, it is that of the rule.
 //!
-//! A series that a window lacks has ended ([`samples`]): it gets the stale marker at that window's end. Pushed series end with a
-//! marker that was pushed.
+//! A series that a window lacks has ended ([`samples`](crate::store::samples)): it gets the stale marker at that window's end. Pushed
+//! series end with a marker that was pushed.
 
 mod gather;
 mod names;
-mod samples;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -26,8 +25,9 @@ use self::gather::{Column, Gathered, Slots};
 pub(super) use self::names::metric_name;
 use self::names::{Metric, Plan};
 use super::roll::SLOT_NS;
+use super::step::MINUTE;
 use super::{Reader, catalogue, total};
-use crate::store::StoreError;
+use crate::store::{StoreError, samples};
 
 /// Encoded bytes that one pass over the slots may take into memory: 24 hours of 250 busy series. What is above waits for
 /// another pass.
@@ -36,6 +36,8 @@ const PASS_BYTES: usize = 24 << 20;
 const MANY_SERIES: u32 = 20_000;
 /// Nanoseconds of a millisecond.
 const MS: i64 = 1_000_000;
+
+const _: () = assert!(samples::MAX_STEP_NS == MINUTE.ns);
 
 /// A state of the store that does not change: all queries of it see the same windows.
 #[derive(Debug)]

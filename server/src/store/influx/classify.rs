@@ -89,7 +89,7 @@ pub(super) fn status(place: &str, status: u16, text: &str) -> Answer {
 }
 
 /// The server's words on one line: the message of its JSON, or the text's first 200 characters.
-fn said(text: &str) -> String {
+pub(in crate::store) fn said(text: &str) -> String {
     let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
     let message =
         json.as_ref().and_then(|json| json.get("message").or(json.get("error")).and_then(|m| m.as_str()));
@@ -113,7 +113,7 @@ fn dropped(said: &str) -> u64 {
 }
 
 /// Why there was no answer.
-pub(super) fn transport(place: &str, source: reqwest::Error) -> StoreError {
+pub(in crate::store) fn transport(place: &str, source: reqwest::Error) -> StoreError {
     // Its text repeats the URL with bucket and organization.
     let source = source.without_url();
     let mut causes: Vec<&(dyn Error + 'static)> = Vec::new();

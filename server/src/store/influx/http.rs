@@ -6,6 +6,7 @@ use reqwest::{Certificate, RequestBuilder, Url, redirect};
 
 use super::classify::{self, Answer};
 use super::{Options, Secret, health};
+use crate::secret;
 use crate::store::StoreError;
 
 /// Time to connect, TLS included.
@@ -17,7 +18,7 @@ const MAX_METRICS: usize = 4 << 20;
 
 /// A client for one server.
 #[derive(Debug)]
-pub(super) struct Http {
+pub(in crate::store) struct Http {
     client: reqwest::Client,
     base: Url,
     place: String,
@@ -65,9 +66,9 @@ fn pem_blocks(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Http {
-    pub(super) fn new(options: &Options) -> Result<Self, StoreError> {
+    pub(in crate::store) fn new(options: &Options) -> Result<Self, StoreError> {
         let refuse = |why: String| {
-            classify::misconfigured(format!("database URL `{}`: {why}", hide(&options.url)), None)
+            classify::misconfigured(format!("database URL `{}`: {why}", secret::hide(&options.url)), None)
         };
         let base = Url::parse(&options.url).map_err(|e| refuse(e.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none_or(str::is_empty) {
@@ -96,11 +97,15 @@ impl Http {
     }
 
     /// The server, for people.
-    pub(super) fn place(&self) -> &str {
+    pub(in crate::store) fn place(&self) -> &str {
         &self.place
     }
 
-    fn url(&self, path: &str) -> Url {
+    pub(in crate::store) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub(in crate::store) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url
@@ -186,13 +191,4 @@ async fn read(response: &mut reqwest::Response, most: usize) -> String {
     }
     bytes.truncate(most);
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The URL as it was given, without what may be a password.
-fn hide(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}://…{}", &url[..scheme], &url[at..]),
-        (None, Some(at)) => format!("…{}", &url[at..]),
-        _ => url.to_owned(),
-    }
 }

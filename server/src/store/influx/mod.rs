@@ -4,9 +4,9 @@
 //! meaning of errors are here, and its types stay here. It drops a path in the base URL (`Url::set_path`), so a server
 //! behind one (`https://host/influx`) gets the same request from [`http`] instead.
 
-mod classify;
+pub(super) mod classify;
 mod health;
-mod http;
+pub(super) mod http;
 mod v2;
 
 use std::collections::HashMap;
@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use agent_common::settings::Content;
+use agent_common::settings::server::{Influx1, Influx2};
 use agent_common::wire::line;
 use agent_common::wire::stored::{RangeSet, Stored};
 use link::Backoff;
@@ -44,7 +46,7 @@ impl Secret {
         Self(text.as_ref().trim().to_owned())
     }
 
-    fn expose(&self) -> &str {
+    pub(super) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -94,6 +96,27 @@ impl Options {
     pub fn new(url: impl Into<String>, api: Api) -> Self {
         Self { url: url.into(), api, ca_file: None, timeout: Duration::from_secs(30) }
     }
+
+    /// Those of an operator who names InfluxDB 1. Reads its password.
+    pub fn of_v1(settings: &Influx1) -> Result<Self, StoreError> {
+        let password = settings.password.as_ref().map(secret).transpose()?;
+        let login = settings.user.clone().map(|user| (user, password.unwrap_or_else(|| Secret::new(""))));
+        let api = Api::V1 { db: settings.db.clone(), login };
+        Ok(Self { ca_file: settings.ca_file.clone(), ..Self::new(&settings.url, api) })
+    }
+
+    /// Those of one who names InfluxDB 2. Reads its token.
+    pub fn of_v2(settings: &Influx2) -> Result<Self, StoreError> {
+        let token = settings.token.as_ref().map(secret).transpose()?;
+        let api = Api::V2 { org: settings.org.clone(), bucket: settings.bucket.clone(), token };
+        Ok(Self { ca_file: settings.ca_file.clone(), ..Self::new(&settings.url, api) })
+    }
+}
+
+fn secret(content: &Content) -> Result<Secret, StoreError> {
+    content.read().map(Secret::new).map_err(|source| {
+        classify::misconfigured(format!("cannot read the secret in {content}"), Some(source.into()))
+    })
 }
 
 /// See the module.

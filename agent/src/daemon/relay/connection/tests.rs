@@ -26,6 +26,8 @@ fn settings() -> Settings {
         server: None,
         webhook: None,
         remote_write: None,
+        pyroscope: None,
+        otlp_profiles: None,
     }
 }
 

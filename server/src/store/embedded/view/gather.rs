@@ -9,7 +9,6 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension as _, ffi};
 
 use super::names::Plan;
-use super::samples::{Number, Raw, Windows};
 use crate::store::embedded::bundle;
 use crate::store::embedded::chunk::{Aggregate, Key, Packed};
 use crate::store::embedded::push::PUSHED_STREAM;
@@ -18,6 +17,7 @@ use crate::store::embedded::row::{Cell, Frame, Item, Kind, Row};
 use crate::store::embedded::slot::{self, Slot, damaged};
 use crate::store::embedded::times::Times;
 use crate::store::embedded::varint::Damaged;
+use crate::store::samples::{Number, Raw, Windows};
 
 /// The slots and windows of a span, without their columns.
 #[derive(Debug)]

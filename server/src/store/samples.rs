@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use promql::{STALE, Sample, Span};
 
-use super::MS;
-use crate::store::embedded::row::Cell;
-use crate::store::embedded::step::MINUTE;
-use crate::store::embedded::total;
-
+/// Nanoseconds of a millisecond.
+const MS: i64 = 1_000_000;
+/// The longest step that windows are put together over.
+pub(super) const MAX_STEP_NS: i64 = 60 * 1_000_000_000;
 /// When two windows are further apart than this, and the step that the later was put together over, the earlier says nothing of
 /// when the series of the later began.
 pub(super) const MAX_WINDOW_GAP_NS: i64 = 60 * 1_000_000_000;
 /// So far behind a span lies what says something of its last sample.
-pub(super) const AFTER_NS: i64 = MAX_WINDOW_GAP_NS + MINUTE.ns;
+pub(super) const AFTER_NS: i64 = MAX_WINDOW_GAP_NS + MAX_STEP_NS;
 
 /// A value that is a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,12 +41,12 @@ impl Raw {
         }
     }
 
+    /// What it adds to a running sum. Sums only rise, so less than nothing is nothing.
     fn amount(&self) -> i64 {
-        let cell = match self.number {
-            Number::Int(value) => Cell::Int(value),
-            Number::Float(value) => Cell::Float(value.to_bits()),
-        };
-        total::amount(cell).unwrap_or(0)
+        match self.number {
+            Number::Int(value) => value.max(0),
+            Number::Float(value) => (value as i64).max(0),
+        }
     }
 }
 
