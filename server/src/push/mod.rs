@@ -1,6 +1,6 @@
 //! What programs push: read from their protocols, held against limits, and handed to the store.
 //!
-//! [`influx`] and [`remote`] make a [`Parsed`] of a body: a batch of good samples, and a [`Report`] of what was refused. One bad
+//! [`influx()`] and [`remote()`] make a [`Parsed`] of a body: a batch of good samples, and a [`Report`] of what was refused. One bad
 //! line costs itself alone. [`Pusher`] writes the batches of all requests that wait in one transaction.
 
 mod influx;
