@@ -10,6 +10,8 @@ mod doctor;
 mod environment;
 mod flamegraph;
 mod hold;
+#[cfg(feature = "relay")]
+mod host;
 mod html;
 mod http_args;
 mod logging;
@@ -156,6 +158,10 @@ enum Command {
     #[cfg(feature = "relay")]
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Hosts that the embedded store has: list them, forget one
+    #[cfg(feature = "relay")]
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Check and test rule files
     #[cfg(feature = "relay")]
     #[command(subcommand)]
@@ -292,6 +298,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::User(command) => on_runtime(&global, |context| user::run(context, command)),
         #[cfg(feature = "relay")]
         Command::Token(command) => on_runtime(&global, |context| token::run(context, command)),
+        #[cfg(feature = "relay")]
+        Command::Host(command) => on_runtime(&global, |context| host::run(context, command)),
         #[cfg(feature = "relay")]
         Command::Store(command) => on_runtime(&global, |context| store::run(context, command)),
         #[cfg(feature = "relay")]

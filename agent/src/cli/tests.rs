@@ -39,6 +39,8 @@ fn the_readme_examples_parse() {
         "agent token create --name telegraf --role writer",
         "agent doctor --json",
         "agent store info --json",
+        "agent host list --json",
+        "agent host forget web-7",
         "agent store check",
         "agent store compact",
         "agent store backup --no-profiles /backup",

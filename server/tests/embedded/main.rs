@@ -2,6 +2,7 @@
 
 mod backup;
 mod export;
+mod forget;
 mod limits;
 mod reports;
 mod upkeep;

@@ -170,3 +170,26 @@ fn the_file_stays_below_its_bound() {
     let (oldest, newest) = reader.reach().expect("reach").expect("some");
     assert!(oldest.0 >= start + 6 * HOUR && newest.0 == start + 23 * HOUR + 40 * MINUTE);
 }
+
+#[test]
+fn a_host_that_is_forgotten_goes_with_its_evidence_and_the_others_stay() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let start = epoch_before(Duration::from_hours(2));
+    let store = ProfileStore::open(dir.path(), Options::default()).expect("store");
+    let blocks: Vec<Block> = (0..30).map(|n| minute(start + n * MINUTE, n + 1)).collect();
+    for (n, block) in blocks.iter().enumerate() {
+        let of = |host: &str| message(host, n as u64 + 1, block.clone());
+        store.write(&[of("gone"), of("web-1")]).expect("written");
+    }
+    for (host, alert) in [("gone", "a/1"), ("web-1", "b/1")] {
+        let evidence = Block { alerts: vec![alert.to_owned()], ..minute(start, 9) };
+        store.write(&[message(host, 99, evidence)]).expect("written");
+    }
+    let path = dir.path().join(server::store::profiles::FILE);
+    let samples: u64 = server::store::profiles::forget(&path, "gone").expect("forgotten");
+    assert!(samples > 0);
+    assert_eq!(server::store::profiles::forget(&path, "gone").expect("again"), 0);
+    let reader = store.reader().expect("reader");
+    assert_eq!(reader.alerts().expect("alerts"), ["b/1"]);
+    assert_eq!(merged(&reader, &between(start, start + HOUR)), expected(&blocks, |_, _| true));
+}

@@ -20,6 +20,12 @@ use crate::store::{Note, StoreError};
 
 pub use reports::StoredReport;
 
+/// Deletes alerts and reports of a host.
+pub(super) fn forget(conn: &Connection, host: &str) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM alert WHERE host = ?", [host])?;
+    reports::forget(conn, host)
+}
+
 /// How long alerts and reports are kept.
 const MAX_AGE: Duration = Duration::from_hours(90 * 24);
 /// Messages of alerts that are kept, the latest: some 150 MB. A host with an alert every ten minutes has 40,000 in 90 days.

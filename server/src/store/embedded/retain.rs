@@ -120,21 +120,22 @@ fn oldest_slot(conn: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
 
 fn delete(conn: &mut Connection, slot: i64) -> rusqlite::Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    delete_slot(&tx, slot, "by retention")?;
+    tx.commit()
+}
+
+/// Deletes a slot, and counts what it had under this reason. Returns its values.
+pub(super) fn delete_slot(tx: &Connection, slot: i64, why: &str) -> rusqlite::Result<i64> {
     let (windows, points, samples, bytes): (i64, i64, i64, i64) = tx
         .prepare_cached("DELETE FROM slot WHERE id = ? RETURNING windows, points, samples, bytes")?
         .query_row([slot], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     for sql in ["DELETE FROM chunk WHERE id BETWEEN ? AND ?", "DELETE FROM bundle WHERE id BETWEEN ? AND ?"] {
         tx.prepare_cached(sql)?.execute(chunk_ids(slot))?;
     }
-    for (what, count) in [
-        ("windows by retention", windows),
-        ("points by retention", points),
-        ("samples by retention", samples),
-        ("bytes by retention", bytes),
-    ] {
-        count_deleted(&tx, what, count)?;
+    for (what, count) in [("windows", windows), ("points", points), ("samples", samples), ("bytes", bytes)] {
+        count_deleted(tx, &format!("{what} {why}"), count)?;
     }
-    tx.commit()
+    Ok(samples)
 }
 
 pub(super) fn count_deleted(conn: &Connection, what: &str, count: i64) -> rusqlite::Result<()> {

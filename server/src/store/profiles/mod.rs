@@ -8,6 +8,7 @@
 
 mod body;
 mod epoch;
+mod forget;
 mod message;
 mod read;
 mod retain;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use agent_common::wire::finding::Alert;
 use agent_common::wire::stored::Stored;
 
+pub use forget::forget;
 pub use message::{Message, MessageError};
 pub use read::{Evidence, Merged, Reader, Total};
 pub use selection::{By, Selection};

@@ -77,8 +77,17 @@ fn look(conn: &Connection) -> rusqlite::Result<(i32, i32, i64)> {
 
 /// Opens the database of another process for reading.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
-    let cannot = |source| sqlite_error("cannot open for reading", path, source);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    open_with(path, "cannot open for reading", OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens the database of another process, which goes on writing.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
+    open_with(path, "cannot open", OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn open_with(path: &Path, what: &str, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let cannot = |source| sqlite_error(what, path, source);
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(cannot)?;
     conn.busy_timeout(BUSY).map_err(cannot)?;
     let id: i32 = pragma(&conn, "application_id").map_err(cannot)?;

@@ -94,6 +94,18 @@ fn add_bytes(conn: &Connection, more: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE kept_bytes SET bytes = max(0, bytes + ?)")?.execute([more]).map(|_| ())
 }
 
+/// Deletes those of a host.
+pub(super) fn forget(conn: &Connection, host: &str) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM report WHERE host = ?", [host])?;
+    let bytes: i64 = conn.query_row(
+        "SELECT coalesce(sum(length(json)), 0) FROM kept_report WHERE host = ?",
+        [host],
+        |row| row.get(0),
+    )?;
+    conn.execute("DELETE FROM kept_report WHERE host = ?", [host])?;
+    add_bytes(conn, -bytes)
+}
+
 /// Deletes the hours that are too old, and the oldest when there is too much. Returns the reports deleted.
 pub(super) fn retain(conn: &Connection, oldest: i64, max_bytes: u64) -> rusqlite::Result<i64> {
     let mut gone = conn.prepare_cached("DELETE FROM report WHERE at_ns < ?")?.execute([oldest])? as i64;
