@@ -41,7 +41,7 @@ pub(super) async fn run(context: Context, command: HostCommand) -> Outcome {
     query::become_owner(&context, &path)?;
     tokio::task::spawn_blocking(move || match command {
         HostCommand::List => list(&context, &hosts(&path)?),
-        HostCommand::Forget { host } => forget(&context, &path, &host),
+        HostCommand::Forget { host } => Ok(forget(&context, &path, &host)?),
     })
     .await?
 }
@@ -84,7 +84,7 @@ fn list(context: &Context, hosts: &[Host]) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn forget(context: &Context, path: &Path, name: &str) -> Outcome {
+fn forget(context: &Context, path: &Path, name: &str) -> anyhow::Result<ExitCode> {
     let hosts = hosts(path)?;
     let Some(host) = hosts.iter().find(|host| host.name == name) else {
         bail!("the store has no host `{}`: `agent host list` shows those that it has", term::clean(name));

@@ -27,7 +27,12 @@ fn full() -> Window {
             flush_time: Some(DurNs(1)),
             ..Disk::default()
         }],
-        interfaces: vec![Interface { name: "eth0".into(), rx_bytes: 7, ..Interface::default() }],
+        interfaces: vec![Interface {
+            name: "eth0".into(),
+            rx_bytes: 7,
+            speed_bytes: Some(125_000_000),
+            ..Interface::default()
+        }],
         pressure: Pressures { cpu: pressure, memory: pressure, io: pressure },
         network: Some(NetStats::default()),
         filesystems: vec![Filesystem {
