@@ -10,9 +10,8 @@ use crate::eval::plan::{Aggregator, Call, Node, Range, Source, Type};
 use crate::macros::Macros;
 use crate::matcher::Matcher;
 use crate::options::Options;
-use crate::reader::{Reader, Sample, Series, Span};
+use crate::reader::{Look, Reader, Sample, Series, Span};
 use crate::rows::{Row, Rows, Steps, is_absent};
-use crate::selector::Look;
 use crate::value::{Answer, Element, Value};
 use crate::{rewrite, tokens, translate};
 

@@ -84,3 +84,12 @@ pub trait Reader {
         Ok(values)
     }
 }
+
+/// What of a series is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Its values.
+    Values,
+    /// The differences between its values.
+    Changes,
+}

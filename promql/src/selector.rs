@@ -6,17 +6,8 @@ use crate::error::{QueryError, Result};
 use crate::eval::plan::{Node, Range, Selector, Source, Time};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::Labels;
-use crate::reader::{Sample, Series, Span, is_stale};
+use crate::reader::{Look, Sample, Series, Span, is_stale};
 use crate::rows::{ABSENT, Row, Steps, is_absent};
-
-/// What of a series is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// Its values.
-    Values,
-    /// The differences between its values.
-    Changes,
-}
 
 /// Takes the samples of series one by one.
 type SampleSink<'s> = &'s mut dyn FnMut(Labels, &[Sample]) -> Result<()>;

@@ -5,8 +5,8 @@ use crate::eval::plan::{Node, Range, Selector, Source};
 use crate::eval::{Evaluator, Sink};
 use crate::labels::{Labels, NAME};
 use crate::matcher::Operator;
+use crate::reader::Look;
 use crate::rows::{ABSENT, Row, Steps, is_absent};
-use crate::selector::Look;
 
 impl Evaluator<'_> {
     pub(super) fn absent(&self, argument: &Node, steps: Steps, sink: Sink<'_>) -> Result<()> {

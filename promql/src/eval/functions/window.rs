@@ -4,9 +4,8 @@ use super::{OfWindow, rate};
 use crate::error::{QueryError, Result};
 use crate::eval::plan::{Call, Node, Range};
 use crate::eval::{Evaluator, Sink};
-use crate::reader::Sample;
+use crate::reader::{Look, Sample};
 use crate::rows::{ABSENT, Row, Steps};
-use crate::selector::Look;
 
 /// The samples of a series after `from_ms`, up to and with `to_ms`; at least one.
 pub(crate) struct Window<'a> {
