@@ -75,10 +75,10 @@ fn evidence_survives(kill_relay: bool) {
     if !tests::can_observe() {
         return;
     }
-    let mut daemon = Daemon::start();
-    daemon.wait_for_windows(2);
-    let socket = daemon.path("run/agent.sock").display().to_string();
+    // They run in every window, so that they are in the evidence of any alert.
     let _spins = Spins::start();
+    let mut daemon = Daemon::start();
+    let socket = daemon.path("run/agent.sock").display().to_string();
     let alert = daemon.wait_for("an alert", |_| {
         let output = agent::run(&["--socket", &socket, "alerts", "--json"]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

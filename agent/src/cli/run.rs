@@ -22,7 +22,7 @@ SIGTERM and Ctrl-C end it in order; what the broker has not taken waits on disk.
 configuration anew and say what changed.")]
 pub(super) struct RunArgs {
     /// Broker to send to, in place of the embedded one: mqtt://[user@]host[:port], mqtts:// for TLS. The store is there, and its API
-    #[arg(long, value_name = "URL", conflicts_with = "http")]
+    #[arg(long, value_name = "URL")]
     mqtt: Option<String>,
 
     /// Samples a second and CPU [default: 97]
