@@ -33,11 +33,13 @@ use crate::secret;
 
 /// Segment of the broker's log.
 pub const SEGMENT_BYTES: usize = 1 << 20;
-/// Segments a filter: 16 MiB hold 300 windows of a host with 300 processes. There is a log for each filter in use:
-/// metrics, status, alerts and reports of all hosts, and `stored` of each host, whose messages are tiny.
-pub const SEGMENTS: usize = 16;
-/// Segments of profiles: a host has a message of some 50 KiB a minute, and sends again what is evicted.
-const PROFILE_SEGMENTS: usize = 3;
+/// Segments of metrics: 8 MiB hold 150 windows of a host with 300 processes. There is a log for each filter in use, which fills up
+/// whatever its subscribers have read: metrics, status, alerts, reports and profiles of all hosts, and `stored` of each host, whose messages
+/// are tiny. Of metrics and profiles the collector sends again what is evicted.
+pub const SEGMENTS: usize = 8;
+/// Segments of the others.
+const OTHER_SEGMENTS: [(Channel, usize); 3] =
+    [(Channel::Profile, 3), (Channel::Alert, 4), (Channel::Report, 3)];
 /// Largest packet: the collector's largest window (32 MiB) with its head and topic.
 pub const MAX_PACKET: usize = (32 << 20) + (64 << 10);
 /// The user that collectors of this host and the ingester share.
@@ -194,10 +196,10 @@ fn config(listen: SocketAddr, password: String) -> rumqttd::Config {
             max_outgoing_packet_count: 200,
             max_segment_size: SEGMENT_BYTES,
             max_segment_count: SEGMENTS,
-            custom_segment: Some(HashMap::from([(
-                topic::filter(&Channel::Profile),
-                SegmentConfig { max_segment_size: SEGMENT_BYTES, max_segment_count: PROFILE_SEGMENTS },
-            )])),
+            custom_segment: Some(HashMap::from(OTHER_SEGMENTS.map(|(channel, max_segment_count)| {
+                let segments = SegmentConfig { max_segment_size: SEGMENT_BYTES, max_segment_count };
+                (topic::filter(&channel), segments)
+            }))),
             ..RouterConfig::default()
         },
         v4: Some(HashMap::from([("v4".to_owned(), server)])),
