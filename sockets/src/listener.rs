@@ -3,10 +3,10 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{SockaddrStorage, getsockname, getsockopt, sockopt};
 
 use agent_common::le::u32_at;
 
@@ -88,20 +88,35 @@ pub fn claim(address: SocketAddr) -> io::Result<Option<OwnedFd>> {
         // SAFETY: used at once to make a descriptor of our own; when another thread has closed or replaced it, that
         // fails or gives a descriptor that the next lines find to be another socket.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        // Nothing else is duplicated: to close a second descriptor of a file ends all locks of this process on it, and other
+        // processes would take a database that is open here for theirs alone.
+        if !listens_on(borrowed, address) {
+            continue;
+        }
         let Ok(copy) = borrowed.try_clone_to_owned() else { continue };
-        let listens = getsockopt(&copy, sockopt::AcceptConn).unwrap_or(false);
-        let listener = std::net::TcpListener::from(copy);
-        // Fails for a socket of another family.
-        if listens && listener.local_addr().is_ok_and(|local| local == address) {
-            return Ok(Some(listener.into()));
+        if listens_on(copy.as_fd(), address) {
+            return Ok(Some(copy));
         }
     }
     Ok(None)
 }
 
+/// Whether it is a socket that listens there.
+fn listens_on(fd: BorrowedFd<'_>, address: SocketAddr) -> bool {
+    if !getsockopt(&fd, sockopt::AcceptConn).unwrap_or(false) {
+        return false;
+    }
+    let Ok(local) = getsockname::<SockaddrStorage>(fd.as_raw_fd()) else { return false };
+    let v4 = local.as_sockaddr_in().map(|local| SocketAddr::from(SocketAddrV4::from(*local)));
+    let v6 = local.as_sockaddr_in6().map(|local| SocketAddr::from(SocketAddrV6::from(*local)));
+    v4.or(v6) == Some(address)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+
+    use nix::fcntl::{FcntlArg, fcntl};
 
     use super::*;
 
@@ -114,6 +129,21 @@ mod tests {
         assert_eq!(TcpListener::bind(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(claimed);
         assert!(TcpListener::bind(address).is_ok());
+    }
+
+    #[test]
+    fn locks_of_this_process_outlive_the_search() {
+        use std::os::unix::fs::MetadataExt as _;
+        let file = tempfile::tempfile().unwrap();
+        // SAFETY: all of it is numbers.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        (lock.l_type, lock.l_len) = (libc::F_WRLCK as _, 1);
+        fcntl(&file, FcntlArg::F_SETLK(&lock)).unwrap();
+        let inode = format!(":{} ", file.metadata().unwrap().ino());
+        let is_locked = || fs::read_to_string("/proc/locks").unwrap().contains(&inode);
+        assert!(is_locked());
+        claim("127.0.0.1:1".parse().unwrap()).unwrap();
+        assert!(is_locked());
     }
 
     #[test]
