@@ -147,19 +147,23 @@ fn endings(trie: &Trie) -> Vec<Ending> {
 /// From each name along its heaviest edge to others. Who waits for work keeps nobody.
 fn chains(edges: &[Edge]) -> Vec<Chain> {
     // By name: of a waker nothing else is known.
-    let mut heaviest: HashMap<(&str, Option<&str>), (u64, &str)> = HashMap::new();
+    /// All of its reasons, the heaviest of them, and its name.
+    type Heaviest<'a> = (u64, u64, &'a str);
+    let mut heaviest: HashMap<(&str, Option<&str>), Heaviest<'_>> = HashMap::new();
     let mut sums: HashMap<(&str, Option<&str>, &str), u64> = HashMap::new();
     for edge in edges.iter().filter(|edge| !edge.idle && edge.waker.as_deref() != Some(&*edge.comm)) {
         let sum = sums.entry((&edge.comm, edge.waker.as_deref(), &edge.reason)).or_default();
         *sum = sum.saturating_add(edge.waited_ns);
     }
     for ((comm, waker, reason), ns) in sums {
-        let known = heaviest.entry((comm, waker)).or_insert((0, reason));
-        let first = ns > known.0 || (ns == known.0 && reason < known.1);
-        *known = (known.0.saturating_add(ns), if first { reason } else { known.1 });
+        let (all, most, heaviest) = heaviest.entry((comm, waker)).or_insert((0, 0, reason));
+        *all = all.saturating_add(ns);
+        if ns > *most || (ns == *most && reason < *heaviest) {
+            (*most, *heaviest) = (ns, reason);
+        }
     }
     let mut of: BTreeMap<&str, Most<'_>> = BTreeMap::new();
-    for ((comm, waker), (ns, reason)) in heaviest {
+    for ((comm, waker), (ns, _, reason)) in heaviest {
         let most = of.entry(comm).or_insert((ns, waker, reason));
         *most = (*most).max((ns, waker, reason));
     }
@@ -170,11 +174,11 @@ fn chains(edges: &[Edge]) -> Vec<Chain> {
 }
 
 /// The way from one name; none if it waits for nobody.
-fn chain(of: &BTreeMap<&str, Most<'_>>, from: &str) -> Option<Chain> {
+fn chain<'a>(of: &BTreeMap<&'a str, Most<'a>>, from: &'a str) -> Option<Chain> {
     let mut links: Vec<Link> = Vec::new();
     let mut seen = BTreeSet::from([from]);
     let mut at = from;
-    let (mut circular, mut root, mut root_reason) = (false, Some(at), None);
+    let (mut circular, mut root_reason) = (false, None);
     while links.len() < MAX_LINKS {
         let Some(&(waited_ns, waker, reason)) = of.get(at) else { break };
         let Some(waker) = waker else {
@@ -187,15 +191,13 @@ fn chain(of: &BTreeMap<&str, Most<'_>>, from: &str) -> Option<Chain> {
             waker: waker.to_owned(),
             waited_ns,
         });
-        root = Some(waker);
-        if !seen.insert(waker) {
+        at = waker;
+        if !seen.insert(at) {
             circular = true;
             break;
         }
-        at = of.get_key_value(waker).map_or("", |(known, _)| *known);
     }
-    let root = root.map(str::to_owned);
-    (!links.is_empty()).then_some(Chain { links, circular, root, root_reason })
+    (!links.is_empty()).then(|| Chain { links, circular, root: Some(at.to_owned()), root_reason })
 }
 
 /// What edges cannot say, for whoever reads them.
@@ -264,6 +266,10 @@ mod tests {
             ("db", "futex_lock", "writer", 700),
             ("writer", "fsync", "[interrupt]", 650),
             ("cron", "child", "backup", 10),
+            // Two reasons together are more than the heaviest: that one is named.
+            ("many", "fsync", "one", 40),
+            ("many", "ipc", "one", 50),
+            ("many", "net_recv", "one", 45),
             ("left", "ipc", "right", 5),
             ("right", "ipc", "left", 4),
         ];
@@ -288,6 +294,8 @@ mod tests {
         assert_eq!((first.root_reason.as_deref(), first.circular), (Some("fsync"), false));
         let of = |comm: &str| found.chains.iter().find(|chain| chain.links[0].comm == comm).unwrap();
         assert_eq!((of("cron").root.as_deref(), of("cron").root_reason.as_deref()), (Some("backup"), None));
+        let many = &of("many").links[0];
+        assert_eq!((many.reason.as_str(), many.waited_ns), ("ipc", 135));
         assert!(of("left").circular && of("right").circular);
         assert!(!found.chains.iter().any(|chain| chain.links[0].comm == "writer"), "a disk is nobody");
         let with_idle = waits(&block(&all), false);
