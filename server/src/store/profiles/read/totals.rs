@@ -3,7 +3,7 @@
 use agent_common::units::{DurNs, UnixNs};
 use profile::block::{Block, Entry, Looked, Shown};
 use profile::{Mode, Parts};
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 
 use super::super::super::StoreError;
 use super::super::body::{self, Sizes, broken};
@@ -67,6 +67,76 @@ impl Parted<'_> {
             part.add(looked, entry);
         }
     }
+
+    fn add_rows(
+        &mut self,
+        tx: &Connection,
+        shown: &Shown<'_>,
+        over: &dyn Fn() -> bool,
+    ) -> rusqlite::Result<()> {
+        let selection = self.selection;
+        for id in epochs(tx, selection)? {
+            let dictionary = epoch::load(tx, id)?;
+            let wanted: Vec<bool> = dictionary.groups.iter().map(|group| selection.takes(group)).collect();
+            let left_out = shown.left_out(&dictionary.trie);
+            let mut statement = tx.prepare_cached(ROWS)?;
+            let mut rows = statement.query((id, time(selection.to.0), time(selection.from.0)))?;
+            while let Some(row) = rows.next()? {
+                check(over)?;
+                if !selection.takes_host(row.get_ref(0)?.as_str()?) {
+                    continue;
+                }
+                let (columns, rate_hz) = (row.get(3)?, row.get(4)?);
+                let column = DurNs(row.get::<_, i64>(2)?.cast_unsigned());
+                let places = self.places(unix(row.get(1)?), column, columns);
+                if places.iter().all(Option::is_none) {
+                    continue;
+                }
+                let (groups, nodes) = (dictionary.groups.len(), dictionary.trie.nodes.len());
+                let each = |looked, entry: Entry| {
+                    if !left_out[entry.node as usize] {
+                        self.add(places[entry.column as usize], looked, &entry);
+                    }
+                };
+                let takes = |group: u32| wanted[group as usize];
+                body::decode(
+                    row.get_ref(6)?.as_blob()?,
+                    Sizes { groups, nodes, columns, rate_hz },
+                    takes,
+                    each,
+                )
+                .map_err(broken)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_pinned(
+        &mut self,
+        tx: &Connection,
+        shown: &Shown<'_>,
+        over: &dyn Fn() -> bool,
+    ) -> rusqlite::Result<()> {
+        let selection = self.selection;
+        let mut statement = tx.prepare_cached(PINNED)?;
+        let mut rows = statement.query((time(selection.to.0), time(selection.from.0)))?;
+        while let Some(row) = rows.next()? {
+            check(over)?;
+            if let Some(block) = pinned(row, selection)? {
+                let left_out = shown.left_out(&block.trie);
+                let places = self.places(block.from, block.column, block.columns);
+                for looked in Looked::ALL {
+                    for entry in block.entries(looked) {
+                        let takes = selection.takes(&block.groups[entry.group as usize]);
+                        if takes && !left_out[entry.node as usize] {
+                            self.add(places[entry.column as usize], looked, entry);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Reader {
@@ -85,79 +155,13 @@ impl Reader {
         let parts = vec![Total::default(); count];
         let mut parted = Parted { selection, step, parts, longest: 0 };
         let added = Shown::of(Mode::Wall, no_idle, Parts::Both, |shown| {
-            self.add_rows(&mut parted, shown, over)?;
-            self.add_pinned(&mut parted, shown, over)
+            // One snapshot: a row that is pinned meanwhile is seen once.
+            let tx = self.conn.unchecked_transaction()?;
+            parted.add_rows(&tx, shown, over)?;
+            parted.add_pinned(&tx, shown, over)
         });
         added.map_err(|source| self.error(source))?;
         Ok((parted.parts, DurNs(parted.longest)))
-    }
-
-    fn add_rows(
-        &self,
-        parted: &mut Parted<'_>,
-        shown: &Shown<'_>,
-        over: &dyn Fn() -> bool,
-    ) -> rusqlite::Result<()> {
-        let selection = parted.selection;
-        let tx = self.conn.unchecked_transaction()?;
-        for id in epochs(&tx, selection)? {
-            let dictionary = epoch::load(&tx, id)?;
-            let wanted: Vec<bool> = dictionary.groups.iter().map(|group| selection.takes(group)).collect();
-            let left_out = shown.left_out(&dictionary.trie);
-            let mut statement = tx.prepare_cached(ROWS)?;
-            let mut rows = statement.query((id, time(selection.to.0), time(selection.from.0)))?;
-            while let Some(row) = rows.next()? {
-                check(over)?;
-                if !selection.takes_host(row.get_ref(0)?.as_str()?) {
-                    continue;
-                }
-                let (columns, rate_hz) = (row.get(3)?, row.get(4)?);
-                let column = DurNs(row.get::<_, i64>(2)?.cast_unsigned());
-                let places = parted.places(unix(row.get(1)?), column, columns);
-                let (groups, nodes) = (dictionary.groups.len(), dictionary.trie.nodes.len());
-                let each = |looked, entry: Entry| {
-                    if !left_out[entry.node as usize] {
-                        parted.add(places[entry.column as usize], looked, &entry);
-                    }
-                };
-                let takes = |group: u32| wanted[group as usize];
-                body::decode(
-                    row.get_ref(6)?.as_blob()?,
-                    Sizes { groups, nodes, columns, rate_hz },
-                    takes,
-                    each,
-                )
-                .map_err(broken)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add_pinned(
-        &self,
-        parted: &mut Parted<'_>,
-        shown: &Shown<'_>,
-        over: &dyn Fn() -> bool,
-    ) -> rusqlite::Result<()> {
-        let selection = parted.selection;
-        let mut statement = self.conn.prepare_cached(PINNED)?;
-        let mut rows = statement.query((time(selection.to.0), time(selection.from.0)))?;
-        while let Some(row) = rows.next()? {
-            check(over)?;
-            if let Some(block) = pinned(row, selection)? {
-                let left_out = shown.left_out(&block.trie);
-                let places = parted.places(block.from, block.column, block.columns);
-                for looked in Looked::ALL {
-                    for entry in block.entries(looked) {
-                        let takes = selection.takes(&block.groups[entry.group as usize]);
-                        if takes && !left_out[entry.node as usize] {
-                            parted.add(places[entry.column as usize], looked, entry);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 
