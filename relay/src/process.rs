@@ -317,13 +317,9 @@ impl Relay {
                 exporter.close(EXPORT_DRAIN).await;
             }
         };
-        let profiled = async {
-            for exporter in profiles {
-                exporter.close(EXPORT_DRAIN).await;
-            }
-        };
-        let (closed, (), (), ()) =
-            tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported, profiled);
+        let profiled = profiles.into_iter().map(|exporter| exporter.close(EXPORT_DRAIN));
+        let profiled = profiled.collect::<tokio::task::JoinSet<_>>().join_all();
+        let (closed, (), (), _) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported, profiled);
         match closed {
             Ok(Ok(figures)) => what_is_left(&figures),
             Ok(Err(error)) => tracing::warn!(error = text::chain(&error), "cannot close the spool"),
