@@ -16,6 +16,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
+/// Longest answer to a request that was taken: what of it was left out.
+const ANSWER_BYTES: usize = 64 << 10;
 /// How much of a receiver's answer is shown.
 const SHOWN_BYTES: usize = 300;
 
@@ -114,7 +116,7 @@ impl Sender {
             self.client.post(self.url.clone()).body(body.bytes.clone()).send().await.map_err(again)?;
         let status = answer.status();
         if status.is_success() {
-            return match (self.rejected)(&beginning(answer).await) {
+            return match (self.rejected)(&beginning(answer, ANSWER_BYTES).await) {
                 Some(why) => Err(Failure::Never(why)),
                 None => Ok(()),
             };
@@ -133,18 +135,18 @@ impl Sender {
 
 /// The begin of an answer's body, as words.
 async fn words(answer: reqwest::Response) -> String {
-    let bytes = beginning(answer).await;
+    let bytes = beginning(answer, SHOWN_BYTES).await;
     let said = String::from_utf8_lossy(&bytes);
     let said = text::clean(said.trim());
     if said.is_empty() { String::new() } else { format!(": {said}") }
 }
 
-async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
+async fn beginning(mut answer: reqwest::Response, most: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while bytes.len() < SHOWN_BYTES
+    while bytes.len() < most
         && let Ok(Some(chunk)) = answer.chunk().await
     {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(SHOWN_BYTES)]);
+        bytes.extend_from_slice(&chunk[..chunk.len().min(most)]);
     }
     bytes
 }

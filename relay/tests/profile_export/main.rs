@@ -75,6 +75,7 @@ async fn sent(format: ProfileFormat) -> Request {
     exporter.block(SPOOL, 1, &message(&block));
     exporter.block(SPOOL, 2, &message(&Block { alerts: vec!["cpu/1".to_owned()], ..block.clone() }));
     until(&exporter, "it was taken", |figures| figures.sent_samples == samples(&block)).await;
+    assert_eq!(exporter.figures().waiting_samples, 0, "nothing else was queued");
     exporter.close(Duration::from_secs(5)).await;
     let mut requests = receiver.stop();
     assert_eq!(requests.len(), 1);
@@ -275,13 +276,18 @@ async fn what_a_receiver_does_not_take_now_is_sent_again_and_what_it_never_takes
 #[tokio::test(flavor = "multi_thread")]
 async fn what_otlp_leaves_out_is_a_loss_with_its_words() {
     // ExportProfilesServiceResponse { partial_success { rejected_profiles: 2, error_message: "full" } }
-    let receiver = Receiver::answering(&[(200, b"\x0a\x08\x08\x02\x12\x04full")]);
-    let mut exporter = start(ProfileFormat::Otlp, receiver.url());
-    let block = block();
-    exporter.block(SPOOL, 1, &message(&block));
-    until(&exporter, "it is lost", |figures| figures.lost_samples == samples(&block)).await;
-    let error = exporter.figures().error.expect("its words");
-    assert!(error.contains("left out 2 profiles: full"), "{error}");
-    exporter.close(Duration::from_secs(5)).await;
-    receiver.stop();
+    let short: &[u8] = b"\x0a\x08\x08\x02\x12\x04full";
+    // The same with a message of 1,000 bytes.
+    let long = [b"\x0a\xed\x07\x08\x02\x12\xe8\x07full".as_slice(), &[b'!'; 996]].concat();
+    for answer in [short, &long] {
+        let receiver = Receiver::answering(&[(200, answer)]);
+        let mut exporter = start(ProfileFormat::Otlp, receiver.url());
+        let block = block();
+        exporter.block(SPOOL, 1, &message(&block));
+        until(&exporter, "it is lost", |figures| figures.lost_samples == samples(&block)).await;
+        let error = exporter.figures().error.expect("its words");
+        assert!(error.contains("left out 2 profiles: full"), "{error}");
+        exporter.close(Duration::from_secs(5)).await;
+        receiver.stop();
+    }
 }
