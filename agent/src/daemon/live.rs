@@ -9,7 +9,7 @@ use std::time::Duration;
 use agent_common::pair::{Live, LiveFailure, LiveFailureKind, LiveResult, LiveSpan, MAX_LIVE_ANSWER};
 use agent_common::units::{DurNs, Tgid, UnixNs};
 use diagnosis::window::Window;
-use profile::block::{Builder, pack_whole};
+use profile::block::{Block, Builder, pack_whole};
 
 use crate::aggregate::{self, MAX_BLOCK_NODES, ReportOptions};
 use crate::control::pid;
@@ -96,17 +96,18 @@ fn stacks(daemon: &Daemon, windows: &[Arc<Window>], tgid: Tgid) -> LiveResult {
     let names = daemon.answers.names.names(aggregate::samples_of(&picked)).map_err(shown)?;
     aggregate::add(&mut builder, &picked, &names, windows);
     let block = builder.finish();
-    let mut most = block.cpu.len().max(block.waits.len()).max(1);
-    loop {
-        let part = profile::block::Block { counters: block.counters.clone(), ..block.top(most) };
+    if let Some(bytes) = pack_whole(&block, MAX_LIVE_ANSWER) {
+        return Ok(bytes);
+    }
+    let mut most = block.cpu.len().max(block.waits.len());
+    while most > 1 {
+        most /= 2;
+        let part = Block { counters: block.counters.clone(), ..block.top(most) };
         if let Some(bytes) = pack_whole(&part, MAX_LIVE_ANSWER) {
             return Ok(bytes);
         }
-        if most == 1 {
-            return Err(broken("its stacks are too large"));
-        }
-        most /= 2;
     }
+    Err(broken("its stacks are too large"))
 }
 
 fn report(daemon: &Daemon, windows: &[Arc<Window>], tgid: Tgid) -> LiveResult {

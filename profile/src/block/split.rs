@@ -39,8 +39,11 @@ pub fn pack(block: &Block, most: usize) -> Vec<Vec<u8>> {
 #[must_use]
 pub fn pack_whole(block: &Block, most: usize) -> Option<Vec<u8>> {
     let bytes = block.encode();
+    if bytes.len() > MAX_UNPACKED {
+        return None;
+    }
     let packed = zstd::bulk::compress(&bytes, LEVEL).ok()?;
-    (bytes.len() <= MAX_UNPACKED && packed.len() <= most).then_some(packed)
+    (packed.len() <= most).then_some(packed)
 }
 
 /// The block of a message. The message may be hostile.
