@@ -4,6 +4,7 @@
 //! none. They communicate over a socket pair ([`agent_common::pair`]); its end of file means that the other side has ended. (A
 //! parent death signal would fire when the *thread* that started the relay ends, and would not let the spool close.)
 
+mod budget;
 mod connection;
 mod dirs;
 mod process;

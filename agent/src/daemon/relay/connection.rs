@@ -18,6 +18,7 @@ use agent_common::wire::finding::Alert;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 
+use super::budget::Budget;
 use super::questions::Questions;
 use super::{START_TIMEOUT, Shared, first, lock};
 use crate::outbox::NeverSent;
@@ -59,26 +60,6 @@ pub(super) enum Broken {
     /// It cannot work.
     #[error("{0}")]
     Failed(String),
-}
-
-/// A bucket of tokens, one a frame.
-#[derive(Debug)]
-struct Budget {
-    tokens: f64,
-    filled: Instant,
-}
-
-impl Budget {
-    const fn new(now: Instant) -> Self {
-        Self { tokens: MAX_FRAMES_BURST as f64, filled: now }
-    }
-
-    fn take(&mut self, now: Instant) -> Result<(), Broken> {
-        let more = now.duration_since(self.filled).as_secs_f64() * f64::from(FRAMES_PER_S);
-        self.tokens = (self.tokens + more).min(f64::from(MAX_FRAMES_BURST)) - 1.0;
-        self.filled = now;
-        if self.tokens < 0.0 { Err(Broken::Flood) } else { Ok(()) }
-    }
 }
 
 /// Reads the broker's credentials again.
@@ -145,11 +126,13 @@ impl Talk {
     }
 
     async fn read(&self, mut frames: Frames, mut read: impl AsyncRead + Unpin) -> Result<(), Broken> {
-        let mut budget = Budget::new(Instant::now());
+        let mut budget = Budget::new(MAX_FRAMES_BURST, FRAMES_PER_S, Instant::now());
         let mut answered: Option<Instant> = None;
-        let questions = Questions::new(Instant::now());
+        let mut questions = Questions::new(Instant::now());
         while let Some(frame) = frames.next(&mut read).await? {
-            budget.take(Instant::now())?;
+            if !budget.take(Instant::now()) {
+                return Err(Broken::Flood);
+            }
             match FromRelay::decode(&frame)? {
                 FromRelay::Ack(ack) => lock(&self.shared.outbox).ack(&ack)?,
                 FromRelay::Figures(mut figures) => {

@@ -2,20 +2,21 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::{Live, LiveAnswer, LiveFailure, LiveFailureKind, LiveQuestion, LiveResult, ToRelay};
 use tokio::sync::Semaphore;
 
+use super::budget::Budget;
 use super::{Shared, lock};
 
 /// Questions that are answered at the same time: each copies some MiB of stacks.
 const MAX_AT_ONCE: usize = 2;
 /// Questions that may come at once …
-const MAX_BURST: f64 = 8.0;
+const MAX_BURST: u32 = 8;
 /// … and what they are refilled with, a second.
-const PER_S: f64 = 1.0;
+const PER_S: u32 = 1;
 /// Longest time for an answer: what is asked for lasts a minute at most.
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// Messages that wait for a relay that does not read. Further answers are dropped: it has stopped waiting for them.
@@ -46,7 +47,7 @@ impl Answerer {
 #[derive(Debug)]
 pub(super) struct Questions {
     places: Arc<Semaphore>,
-    budget: Mutex<(f64, Instant)>,
+    budget: Budget,
     /// Gone with the connection: the next relay numbers its questions anew.
     connection: Arc<()>,
 }
@@ -55,20 +56,20 @@ impl Questions {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             places: Arc::new(Semaphore::new(MAX_AT_ONCE)),
-            budget: Mutex::new((MAX_BURST, now)),
+            budget: Budget::new(MAX_BURST, PER_S, now),
             connection: Arc::default(),
         }
     }
 
     /// Has a question answered, or says why not. Never waits.
-    pub(super) fn ask(&self, shared: &Arc<Shared>, question: LiveQuestion) {
+    pub(super) fn ask(&mut self, shared: &Arc<Shared>, question: LiveQuestion) {
         let LiveQuestion { id, live } = question;
         let refuse = |kind, why: &str| put(shared, id, Err(LiveFailure::new(kind, why)));
         if !live.is_bounded() {
             return refuse(LiveFailureKind::Refused, "it asks for more than may be asked for");
         }
         let busy = "the collector answers two questions at a time, and one a second";
-        if !self.is_in_budget(Instant::now()) {
+        if !self.budget.take(Instant::now()) {
             return refuse(LiveFailureKind::Busy, busy);
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
@@ -86,18 +87,6 @@ impl Questions {
             }
             drop(place);
         });
-    }
-
-    fn is_in_budget(&self, now: Instant) -> bool {
-        let mut budget = lock(&self.budget);
-        let more = now.duration_since(budget.1).as_secs_f64() * PER_S;
-        let tokens = (budget.0 + more).min(MAX_BURST);
-        *budget = (tokens, now);
-        if tokens < 1.0 {
-            return false;
-        }
-        budget.0 -= 1.0;
-        true
     }
 }
 
@@ -128,8 +117,8 @@ mod tests {
     async fn eight_questions_come_at_once_and_then_one_a_second() {
         let shared = Arc::new(Shared::default());
         let now = Instant::now();
-        let questions = Questions::new(now);
-        let count = |at| (0..20).filter(|_| questions.is_in_budget(at)).count();
+        let mut questions = Questions::new(now);
+        let mut count = |at| (0..20).filter(|_| questions.budget.take(at)).count();
         assert_eq!(count(now), 8);
         assert_eq!(count(now + Duration::from_secs(3)), 3);
         assert_eq!(count(now + Duration::from_hours(1)), 8);
