@@ -23,6 +23,8 @@ use crate::aggregate::{self, BLOCK, MAX_BLOCK_NODES};
 
 /// What is shown of before an alert.
 const EVIDENCE: Duration = Duration::from_mins(5);
+/// Minutes of it.
+const EVIDENCE_COLUMNS: u64 = EVIDENCE.as_secs().div_ceil(BLOCK.as_secs());
 /// Most stacks of each kind in it.
 const EVIDENCE_STACKS: usize = 2_000;
 /// Most bytes of it.
@@ -195,9 +197,8 @@ where
         for message in &messages {
             (self.send)(to_send(&block, message.clone()));
         }
-        let kept = (EVIDENCE.as_secs() / BLOCK.as_secs()) as usize;
         self.recent.push_back((block.from, messages));
-        while self.recent.len() > kept {
+        while self.recent.len() > EVIDENCE_COLUMNS as usize {
             self.recent.pop_front();
         }
         crate::heap::give_back();
@@ -206,38 +207,35 @@ where
     /// Hands on the stacks of the time before `at`: at once as they are, since the host may be dead before those of the last
     /// seconds have their names, and again when they have them, in place of the first.
     fn evidence(&mut self, alerts: &[String], at: UnixNs) {
+        let before = self.before(at);
         if let Some(mut builder) = self.builder.clone()
             && !self.unnamed.is_empty()
         {
             let picked = aggregate::pick(&self.unnamed, builder.from());
             aggregate::add(&mut builder, &picked, &profile::Names::default(), &self.unnamed);
-            self.send_evidence(alerts, at, Some(builder));
+            self.send_evidence(alerts, before.clone(), Some(builder));
         }
         self.name();
-        self.send_evidence(alerts, at, self.builder.clone());
+        let running = self.builder.clone();
+        self.send_evidence(alerts, before, running);
         crate::heap::give_back();
     }
 
-    /// Hands on the blocks of before `at`, and this one of the minute that runs.
-    fn send_evidence(&mut self, alerts: &[String], at: UnixNs, running: Option<Builder>) {
-        let length = BLOCK.as_nanos() as u64;
-        let columns = (EVIDENCE.as_nanos() as u64).div_ceil(length);
-        let from = UnixNs(at.0.saturating_sub(columns * length));
-        let mut sum = Builder::new(from, DurNs(length), columns as u32, self.rate_hz, MAX_BLOCK_NODES);
-        let mut take = |block: &Block| {
-            sum.add_block(block, |_, entry| {
-                let start = block.from.0 + u64::from(entry.column) * block.column.0;
-                let middle = start + block.column.0 / 2;
-                let column = middle.checked_sub(from.0)? / length;
-                Some(column.min(columns - 1) as u32)
-            });
-            sum.add_counters(&block.counters);
-        };
+    /// The blocks of the last minutes before `at`, in columns of a minute.
+    fn before(&self, at: UnixNs) -> Builder {
+        let from = UnixNs(at.0.saturating_sub(EVIDENCE_COLUMNS * BLOCK.as_nanos() as u64));
+        let length = DurNs(BLOCK.as_nanos() as u64);
+        let mut sum = Builder::new(from, length, EVIDENCE_COLUMNS as u32, self.rate_hz, MAX_BLOCK_NODES);
         for block in self.recent.iter().flat_map(|(_, messages)| messages).flat_map(|one| unpack(one)) {
-            take(&block);
+            add_minutes(&mut sum, &block);
         }
+        sum
+    }
+
+    /// Hands on this sum with the block of the minute that runs.
+    fn send_evidence(&mut self, alerts: &[String], mut sum: Builder, running: Option<Builder>) {
         if let Some(builder) = running {
-            take(&builder.finish());
+            add_minutes(&mut sum, &builder.finish());
         }
         let all = sum.finish();
         for alerts in alerts.chunks(EVIDENCE_ALERTS) {
@@ -258,6 +256,18 @@ where
             }
         }
     }
+}
+
+/// Adds a block to a sum in columns of a minute.
+fn add_minutes(sum: &mut Builder, block: &Block) {
+    let from = sum.from();
+    sum.add_block(block, |_, entry| {
+        let start = block.from.0 + u64::from(entry.column) * block.column.0;
+        let middle = start + block.column.0 / 2;
+        let column = middle.checked_sub(from.0)? / BLOCK.as_nanos() as u64;
+        Some(column.min(EVIDENCE_COLUMNS - 1) as u32)
+    });
+    sum.add_counters(&block.counters);
 }
 
 fn to_send(block: &Block, message: Vec<u8>) -> NewWindow {
