@@ -7,17 +7,19 @@ mod influx;
 mod remote;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 
-use self::body::Room;
+use self::body::{Room, Taken};
 pub(super) use self::influx::refusal as influx_refusal;
 use super::metrics::Health;
 use super::routes::{Need, Routes};
-use crate::push::{Parsed, PushError, Pusher, Report, Times};
+use crate::clock::now_ms;
+use crate::push::{Parsed, PushError, Pusher, Times};
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -72,16 +74,17 @@ struct Refused {
     status: StatusCode,
     what: String,
     retry_after: Option<Duration>,
+    /// The first line that is wrong.
+    line: Option<u32>,
 }
 
 impl Refused {
     fn new(status: StatusCode, what: impl Into<String>) -> Self {
-        Self { status, what: what.into(), retry_after: None }
+        Self { status, what: what.into(), retry_after: None, line: None }
     }
 
     fn later(what: impl Into<String>, retry_after: Duration) -> Self {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self { status, what: what.into(), retry_after: Some(retry_after) }
+        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, what) }
     }
 }
 
@@ -99,24 +102,35 @@ impl Shared {
     fn pusher(&self) -> Result<(Pusher, Times), Refused> {
         let soon = || Refused::later("the store is being opened", Duration::from_secs(5));
         let pusher = self.health.place().get().ok_or_else(soon)?;
-        let times = Times::new(SystemTime::now(), pusher.max_age());
+        let times = Times::new(now_ms(), pusher.max_age());
         Ok((pusher, times))
+    }
+
+    /// Takes the body of a request, reads it, and stores what was read. The body keeps its room until its samples are stored.
+    async fn write(
+        &self,
+        request: Request,
+        compressed: bool,
+        read: impl FnOnce(Taken, &Times) -> Result<(Taken, Parsed), Refused> + Send + 'static,
+    ) -> Result<(), Refused> {
+        let (pusher, times) = self.pusher()?;
+        let body = self.room.take(request, compressed).await?;
+        let read = tokio::task::spawn_blocking(move || read(body, &times)).await;
+        let broken = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the body panicked");
+        let (_body, parsed) = read.map_err(broken)??;
+        store(&pusher, parsed).await
     }
 }
 
 /// Stores what was read; an error of the store's, or of a part of the samples.
-async fn store(pusher: &Pusher, parsed: Parsed) -> Result<(), (Refused, Report)> {
-    let report = pusher.push(parsed).await.map_err(|error| (error.into(), Report::default()))?;
+async fn store(pusher: &Pusher, parsed: Parsed) -> Result<(), Refused> {
+    let report = pusher.push(parsed).await?;
     let Some(what) = report.message() else { return Ok(()) };
-    let refused = match report.retry_after_s {
-        Some(seconds) => Refused {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            what,
-            retry_after: Some(Duration::from_secs(seconds)),
-        },
-        None => Refused::new(StatusCode::BAD_REQUEST, what),
+    let (status, retry_after) = match report.retry_after_s {
+        Some(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(Duration::from_secs(seconds))),
+        None => (StatusCode::BAD_REQUEST, None),
     };
-    Err((refused, report))
+    Err(Refused { status, what, retry_after, line: report.line })
 }
 
 /// A status, and when to ask again.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use promql::NAME;
 
@@ -34,9 +34,8 @@ pub struct Times {
 
 impl Times {
     /// What retention would keep, and an hour from now on.
-    pub fn new(now: SystemTime, max_age: Duration) -> Self {
+    pub fn new(now_ms: i64, max_age: Duration) -> Self {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let now_ms = ms(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
         let first = now_ms.saturating_sub(ms(max_age)).max(0);
         Self { now_ms, taken: first..=now_ms.saturating_add(ms(MAX_AHEAD)) }
     }

@@ -107,13 +107,18 @@ async fn what_is_no_request_is_the_senders_last_word() {
     assert_eq!(answer(version_2).await.status, 415);
     assert_eq!(answer(setup.remote(body)).await.status, 204);
     let now = now_ms();
+    let names: Vec<String> = (0..41).map(|n| format!("x{n}")).collect();
+    let labels = |count: usize| -> Vec<(&str, &str)> {
+        names[..count].iter().map(|name| (name.as_str(), "y")).collect()
+    };
     let mixed = vec![
         one("good", &[], &[(now, 1.0)]),
         one("late", &[], &[(now + 7_200_000, 1.0)]),
         one("s7mpa_host_load1", &[("host", "h")], &[(now, 99.0)]),
         one("", &[("a", "b")], &[(now, 1.0)]),
         one("twice", &[("a", "b"), ("a", "c")], &[(now, 1.0)]),
-        one("many", &(0..41).map(|_| ("x", "y")).collect::<Vec<_>>(), &[(now, 1.0)]),
+        one("many", &labels(41), &[(now, 1.0)]),
+        one("enough", &labels(40), &[(now, 1.0)]),
     ];
     let written = setup.series(mixed).await;
     assert_eq!(written.status, 400);
@@ -122,11 +127,14 @@ async fn what_is_no_request_is_the_senders_last_word() {
         "names that begin with s7mpa_",
         "it has no name",
         "`a` is there twice",
+        "it has 41 labels, and 40 are allowed",
         "dropped=5",
     ] {
         assert!(written.body.contains(part), "{part}: {}", written.body);
     }
-    assert_eq!(setup.value("good", now).await.to_bits(), 1f64.to_bits());
+    for name in ["good", "enough"] {
+        assert_eq!(setup.value(name, now).await.to_bits(), 1f64.to_bits(), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent_common::text;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use promql::{Matcher, Query, Span};
 
@@ -18,6 +18,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Earliest and latest time of a span that has no end, ms, and how Prometheus writes them.
 const MIN_TIME: (i64, &str) = (-(1 << 52), "-292273086-05-16T16:47:06Z");
 const MAX_TIME: (i64, &str) = (1 << 52, "292277025-08-18T07:12:54.999999999Z");
+
+fn of_query(uri: &Uri) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned()
+}
 
 /// The parameters of a request, those of the form first.
 #[derive(Debug)]
@@ -47,8 +51,13 @@ impl Params {
             };
             all.extend(form_urlencoded::parse(&form).into_owned());
         }
-        all.extend(form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned());
+        all.extend(of_query(&parts.uri));
         Ok(Self(all))
+    }
+
+    /// Those of the address alone.
+    pub(in crate::api) fn of_query(request: &Request) -> Self {
+        Self(of_query(request.uri()).collect())
     }
 
     /// A parameter that is there and not empty.

@@ -1,17 +1,19 @@
 //! InfluxDB's routes, as its clients know them. Databases, buckets and organizations are whatever a client calls them: there is one
 //! store here.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-use super::body::encoding;
-use super::{Refused, Shared, answer, store};
+use super::body::{Taken, encoding};
+use super::{Refused, Shared, answer};
 use crate::api::problem::Problem;
 use crate::api::prometheus::Params;
-use crate::push::{Precision, Report, influx};
+use crate::push::{Precision, Times, influx};
 
 /// What `/ping` says of the version: clients take it for an InfluxDB 1.8.
 const VERSION: (HeaderName, HeaderValue) =
@@ -63,67 +65,48 @@ pub(super) async fn query(request: Request) -> Response<Body> {
             return failed(Version::One, &Refused::new(StatusCode::BAD_REQUEST, what));
         }
     };
-    json_answer(StatusCode::OK, &json!({ "results": [result] }))
+    json_answer(StatusCode::OK, None, &json!({ "results": [result] }))
 }
 
-async fn write(shared: &Shared, request: Request, version: Version) -> Result<(), (Refused, Report)> {
-    let only = |refused: Refused| (refused, Report::default());
-    let bad = |what: String| only(Refused::new(StatusCode::BAD_REQUEST, what));
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let param = |name: &str| {
-        let found = form_urlencoded::parse(query.as_bytes()).find(|(own, _)| own == name);
-        found.map(|(_, value)| value.into_owned()).unwrap_or_default()
-    };
-    let (precision, database) = (param("precision"), param("db"));
-    let precision = Precision::of(&precision)
-        .ok_or_else(|| bad(format!("precision `{precision}` is none: write ns, us, ms or s")))?;
-    let database = if version == Version::One { database } else { String::new() };
+async fn write(shared: &Shared, request: Request, version: Version) -> Result<(), Refused> {
+    let params = Params::of_query(&request);
+    let precision = params.get("precision").unwrap_or_default();
+    let precision = Precision::of(precision).ok_or_else(|| {
+        let what = format!("precision `{precision}` is none: write ns, us, ms or s");
+        Refused::new(StatusCode::BAD_REQUEST, what)
+    })?;
+    let database = params.get("db").filter(|_| version == Version::One).unwrap_or_default().to_owned();
     let gzip = match encoding(request.headers()).as_str() {
         "" => false,
         "gzip" => true,
         other => {
             let what = format!("a body is sent as it is or with gzip, not with `{other}`");
-            return Err(only(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, what)));
+            return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, what));
         }
     };
-    let (pusher, times) = shared.pusher().map_err(only)?;
-    let body = shared.room.take(request, gzip).await.map_err(only)?;
-    let read = tokio::task::spawn_blocking(move || -> Result<_, Refused> {
+    let read = move |body: Taken, times: &Times| {
         let body = if gzip { body.gunzip()? } else { body };
         let text = std::str::from_utf8(&body.bytes).map_err(|error| {
             let what = format!("the body is not UTF-8 after byte {}", error.valid_up_to());
             Refused::new(StatusCode::BAD_REQUEST, what)
         })?;
-        let parsed = influx(text, precision, &database, &times);
+        let parsed = influx(text, precision, &database, times);
         Ok((body, parsed))
-    });
-    let broken = |_| only(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the body panicked"));
-    // The body keeps its room until its samples are stored.
-    let (_body, parsed) = read.await.map_err(broken)?.map_err(only)?;
-    store(&pusher, parsed).await
+    };
+    shared.write(request, gzip, read).await
 }
 
-fn respond(version: Version, result: Result<(), (Refused, Report)>) -> Response<Body> {
+fn respond(version: Version, result: Result<(), Refused>) -> Response<Body> {
     match result {
         Ok(()) => answer(StatusCode::NO_CONTENT, None, Body::empty()),
-        Err((refused, report)) => {
-            let mut response = failed(version, &refused);
-            if let (Version::Two, Some(line)) = (version, report.line) {
-                let body = error(Version::Two, refused.status, &refused.what, Some(line));
-                *response.body_mut() = Body::from(body.to_string());
-            }
-            response
-        }
+        Err(refused) => failed(version, &refused),
     }
 }
 
 fn failed(version: Version, refused: &Refused) -> Response<Body> {
-    let mut response = json_answer(refused.status, &error(version, refused.status, &refused.what, None));
-    if let Some(after) = refused.retry_after {
-        let seconds = HeaderValue::from(after.as_secs().max(1));
-        response.headers_mut().insert("retry-after", seconds);
-    }
-    if let (Version::One, Ok(what)) = (version, HeaderValue::from_str(&refused.what)) {
+    let Refused { status, what, retry_after, line } = refused;
+    let mut response = json_answer(*status, *retry_after, &error(version, *status, what, *line));
+    if let (Version::One, Ok(what)) = (version, HeaderValue::from_str(what)) {
         response.headers_mut().insert(ERROR, what);
     }
     response
@@ -133,7 +116,7 @@ fn failed(version: Version, refused: &Refused) -> Response<Body> {
 pub(in crate::api) fn refusal(status: StatusCode, what: &str) -> Response<Body> {
     let mut both = error(Version::Two, status, what, None);
     both["error"] = what.into();
-    json_answer(status, &both)
+    json_answer(status, None, &both)
 }
 
 fn error(version: Version, status: StatusCode, what: &str, line: Option<u32>) -> serde_json::Value {
@@ -163,8 +146,12 @@ fn code(status: StatusCode) -> &'static str {
     }
 }
 
-fn json_answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut response = answer(status, None, body.to_string());
+fn json_answer(
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: &serde_json::Value,
+) -> Response<Body> {
+    let mut response = answer(status, retry_after, body.to_string());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -6,9 +6,9 @@ use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Response, StatusCode};
 
-use super::body::encoding;
-use super::{Refused, Shared, answer, store};
-use crate::push::remote;
+use super::body::{Taken, encoding};
+use super::{Refused, Shared, answer};
+use crate::push::{Times, remote};
 
 /// The message of version 1, where a sender names it.
 const MESSAGE: &str = "prometheus.WriteRequest";
@@ -16,15 +16,13 @@ const MESSAGE: &str = "prometheus.WriteRequest";
 pub(super) async fn write(State(shared): State<Shared>, request: Request) -> Response<Body> {
     match try_write(&shared, request).await {
         Ok(()) => answer(StatusCode::NO_CONTENT, None, Body::empty()),
-        Err(Refused { status, what, retry_after }) => answer(status, retry_after, format!("{what}\n")),
+        Err(Refused { status, what, retry_after, .. }) => answer(status, retry_after, format!("{what}\n")),
     }
 }
 
 async fn try_write(shared: &Shared, request: Request) -> Result<(), Refused> {
     check(request.headers())?;
-    let (pusher, times) = shared.pusher()?;
-    let body = shared.room.take(request, true).await?;
-    let read = tokio::task::spawn_blocking(move || -> Result<_, Refused> {
+    let read = |body: Taken, times: &Times| {
         let refuse = |error: remote_write::DecodeError| {
             let status = match error {
                 remote_write::DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -33,13 +31,10 @@ async fn try_write(shared: &Shared, request: Request) -> Result<(), Refused> {
             Refused::new(status, error.to_string())
         };
         let message = remote_write::unpack(&body.bytes, body.most).map_err(refuse)?;
-        let parsed = remote(&message, &times).map_err(refuse)?;
+        let parsed = remote(&message, times).map_err(refuse)?;
         Ok((body, parsed))
-    });
-    let broken = |_| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the body panicked");
-    // The body keeps its room until its samples are stored.
-    let (_body, parsed) = read.await.map_err(broken)??;
-    store(&pusher, parsed).await.map_err(|(refused, _)| refused)
+    };
+    shared.write(request, true, read).await
 }
 
 /// Whether it is what is read here. Version 2 says so in the content type, and senders then fall back to 1.

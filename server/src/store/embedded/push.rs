@@ -133,7 +133,12 @@ impl Pushes<'_> {
             let key = (sample.labels, sample.metric);
             let (labels, metric) = (batch.labels_of(key.0), batch.metric_of(key.1));
             let is_end = sample.value.to_bits() == STALE.to_bits();
-            if !places.contains_key(&key) || matches!(places.get(&key), Some(Err(Full::Ended)) if !is_end) {
+            let is_asked = match places.get(&key) {
+                None => true,
+                Some(Err(Full::Ended)) => !is_end,
+                Some(_) => false,
+            };
+            if is_asked {
                 places.insert(key, self.place(labels, metric, is_end)?);
             }
             match &places[&key] {
@@ -245,7 +250,8 @@ impl Pushes<'_> {
     }
 
     fn remember(&mut self, labels: &Arc<str>, own: Labels) {
-        if self.known.labels.len() >= MAX_KNOWN {
+        // Those that changed stay until they are written.
+        if self.known.labels.len() >= MAX_KNOWN + self.changed.len() {
             self.known.labels.retain(|_, known| known.changed);
         }
         self.known.labels.insert(Arc::clone(labels), own);
