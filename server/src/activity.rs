@@ -101,7 +101,8 @@ fn each(
     Ok(())
 }
 
-fn matcher(label: &str, operator: Operator, value: &str) -> Result<Matcher, ReadError> {
+/// A condition on a label.
+pub(crate) fn matcher(label: &str, operator: Operator, value: &str) -> Result<Matcher, ReadError> {
     Matcher::new(label, operator, value).map_err(|error| ReadError { message: error.to_string() })
 }
 

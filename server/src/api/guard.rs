@@ -167,17 +167,16 @@ impl Checked {
         }
         let identity = identity.ok_or(NOBODY)?;
         let is_cookie = identity.by.is_cookie();
-        let (may, changes) = match self.need {
-            Need::Nothing => (true, false),
-            Need::Read(role) => (identity.role >= role, false),
-            Need::Change(role) => (identity.role >= role, true),
+        let may = match self.need {
+            Need::Nothing => true,
+            Need::Read(role) | Need::Change(role) => identity.role >= role,
             Need::Write if is_cookie => return Err(TOKEN_ONLY),
-            Need::Write => (identity.role.may_write(), false),
+            Need::Write => identity.role.may_write(),
         };
         if !may {
             return Err(ROLE);
         }
-        if changes && is_cookie && !headers.contains_key(ORIGIN) {
+        if matches!(self.need, Need::Change(_)) && is_cookie && !headers.contains_key(ORIGIN) {
             return Err(NO_ORIGIN);
         }
         Ok(())

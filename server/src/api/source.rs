@@ -68,29 +68,35 @@ impl Source for Embedded {
     }
 
     fn stored(&self, with: &mut dyn FnMut(&Reader) -> Result<(), StoreError>) -> Result<(), ReadError> {
-        let failed = |error: StoreError| ReadError { message: error.to_string() };
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let reader = idle.map_or_else(|| Reader::open(&self.path), Ok).map_err(failed)?;
-        with(&reader).map_err(failed)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        Ok(())
+        with_idle(&self.idle, || Reader::open(&self.path).map(Some), with).map(|_| ())
     }
 
     fn profiles(
         &self,
         with: &mut dyn FnMut(&profiles::Reader) -> Result<(), StoreError>,
     ) -> Result<bool, ReadError> {
-        let failed = |error: StoreError| ReadError { message: error.to_string() };
-        let idle = self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let path = self.path.with_file_name(profiles::FILE);
-        if idle.is_none() && !path.exists() {
-            return Ok(false);
-        }
-        let reader = idle.map_or_else(|| profiles::Reader::open(&path), Ok).map_err(failed)?;
-        with(&reader).map_err(failed)?;
-        self.idle_profiles.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        Ok(true)
+        let open = || {
+            let path = self.path.with_file_name(profiles::FILE);
+            path.exists().then(|| profiles::Reader::open(&path)).transpose()
+        };
+        with_idle(&self.idle_profiles, open, with)
     }
+}
+
+/// Calls with an idle reader, or a new one, which is idle then; one that failed is dropped. `false`: there is nothing to open.
+fn with_idle<R>(
+    idle: &Mutex<Vec<R>>,
+    open: impl FnOnce() -> Result<Option<R>, StoreError>,
+    with: &mut dyn FnMut(&R) -> Result<(), StoreError>,
+) -> Result<bool, ReadError> {
+    let failed = |error: StoreError| ReadError { message: error.to_string() };
+    let known = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let Some(reader) = known.map_or_else(open, |known| Ok(Some(known))).map_err(failed)? else {
+        return Ok(false);
+    };
+    with(&reader).map_err(failed)?;
+    idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    Ok(true)
 }
 
 impl Source for Elsewhere {

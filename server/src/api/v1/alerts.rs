@@ -1,6 +1,5 @@
 //! `GET alerts`: what was wrong, with evidence and culprit, from open to resolved.
 
-use agent_common::units::UnixNs;
 use agent_common::wire::finding::{Alert, AlertState};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -8,7 +7,7 @@ use axum::http::{Method, Response};
 use serde_json::json;
 
 use super::Shared;
-use super::ask::{Ask, wrong};
+use super::ask::{Ask, ns, wrong};
 use crate::access::Role;
 use crate::api::problem::{ok, respond};
 use crate::api::prometheus::now_ms;
@@ -40,7 +39,6 @@ async fn list(State(shared): State<Shared>, request: Request) -> Response<Body> 
             Some(other) => return Err(wrong("state", other, "open or resolved")),
         };
         let host = ask.get("host").map(str::to_owned);
-        let ns = |ms: i64| UnixNs(ms.max(0).cast_unsigned().saturating_mul(1_000_000));
         let messages = shared
             .work
             .stored(move |reader| reader.alerts(host.as_deref(), ns(from), ns(to), MAX_MESSAGES))

@@ -1,5 +1,6 @@
 //! What a request asks for: parameters in its address.
 
+use agent_common::units::UnixNs;
 use axum::extract::Request;
 use axum::http::StatusCode;
 
@@ -117,6 +118,31 @@ impl Ask {
         moment(text, now_ms).map(Some).ok_or_else(|| wrong(name, text, what))
     }
 
+    /// When the process began that is meant, Unix ms, where that is said.
+    pub(super) fn start_ms(&self) -> Result<Option<u64>, Problem> {
+        self.parsed("start_ms", "a whole number of milliseconds")
+    }
+
+    /// Length of the parts that an interval is divided into, ms: as long that there are `usual` of them if nothing is said, and as
+    /// that there are no more than `most`; never below `least_ms`, of which the usual one is a multiple.
+    pub(super) fn step(
+        &self,
+        interval: Interval,
+        least_ms: i64,
+        usual: i64,
+        most: i64,
+    ) -> Result<i64, Problem> {
+        let length = interval.to_ms - interval.from_ms;
+        let step = self.length("step")?.unwrap_or((length / usual / least_ms + 1) * least_ms);
+        if step < least_ms || length / step > most {
+            let least_s = least_ms / 1_000;
+            let detail =
+                format!("step: it is less than {least_s} s, or the interval has more than {most} of them");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        }
+        Ok(step)
+    }
+
     /// Which part of a list.
     pub(super) fn page(&self, default: usize) -> Result<Page, Problem> {
         let limit = self.parsed("limit", "a whole number")?.unwrap_or(default);
@@ -167,6 +193,21 @@ fn bounded(name: &str, interval: Interval, max_ms: i64) -> Result<Interval, Prob
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     Ok(interval)
+}
+
+/// A process ID of an address.
+pub(super) fn process_id(text: &str) -> Result<u32, Problem> {
+    text.parse().map_err(|_| wrong("pid", text, "a process ID"))
+}
+
+/// A time that was asked for, as it is kept.
+pub(super) fn ns(ms: i64) -> UnixNs {
+    UnixNs(ms.max(0).cast_unsigned().saturating_mul(1_000_000))
+}
+
+/// A time as answers have it.
+pub(super) fn utc(at: UnixNs) -> String {
+    agent_common::text::utc_ms((at.0 / 1_000_000) as i64)
 }
 
 /// A parameter that is not what it should be.

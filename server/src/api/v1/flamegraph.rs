@@ -11,12 +11,12 @@ use axum::extract::{Request, State};
 use axum::http::{Method, Response, StatusCode};
 use profile::block::Block;
 
-pub(super) use self::about::{About, utc};
+pub(super) use self::about::About;
 use self::question::{Of, Question};
 pub(super) use self::question::{Shape, selection};
 pub(super) use self::write::{answer, made};
 use super::Shared;
-use super::ask::Ask;
+use super::ask::{Ask, utc};
 use crate::access::Role;
 use crate::api::problem::{Answer, Problem, respond};
 use crate::api::routes::{Need, Routes};

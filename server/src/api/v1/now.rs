@@ -6,12 +6,12 @@ use agent_common::wire::finding::AlertState;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, Response, StatusCode};
-use promql::{Matcher, NAME, Operator, ReadError, Reader, Span};
+use promql::{NAME, Operator, ReadError, Reader, Span};
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::alerts;
-use super::ask::Ask;
+use super::ask::{Ask, ns};
 use super::hosts::EVERY_WINDOW;
 use super::reports::summary;
 use crate::access::Role;
@@ -60,7 +60,6 @@ async fn try_now(shared: &Shared, host: &str, ask: &Ask) -> Answer {
         || Problem::new(StatusCode::NOT_FOUND, "no window of this host ends in the minute before that");
     let (interval, measurements, processes) = found.ok_or_else(none)?;
     let name = host.to_owned();
-    let ns = |ms: i64| UnixNs(ms.max(0).cast_unsigned().saturating_mul(1_000_000));
     let (from, to) = (ns(at.saturating_sub(ALERTS_MS)), ns(at.saturating_add(1)));
     let of_report = ns(interval.to_ms - REPORT_MS);
     let (alerts, report) = shared
@@ -92,10 +91,8 @@ async fn try_now(shared: &Shared, host: &str, ask: &Ask) -> Answer {
 
 /// End of the newest window of a host that is not after this.
 fn newest(reader: &dyn Reader, host: &str, at_ms: i64) -> Result<Option<i64>, ReadError> {
-    let matcher = |label, value| {
-        Matcher::new(label, Operator::Equal, value).map_err(|error| ReadError { message: error.to_string() })
-    };
-    let matchers = [matcher(NAME, EVERY_WINDOW)?, matcher("host", host)?];
+    let equal = |label, value| activity::matcher(label, Operator::Equal, value);
+    let matchers = [equal(NAME, EVERY_WINDOW)?, equal("host", host)?];
     let span = Span { from_ms: at_ms.saturating_sub(LOOK_BACK_MS), to_ms: at_ms };
     let mut newest = None;
     for series in reader.select(&matchers, span)? {

@@ -7,7 +7,7 @@ use axum::http::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::Shared;
-use super::ask::{Ask, wrong};
+use super::ask::{Ask, process_id};
 use crate::access::Role;
 use crate::activity::{self, Interval};
 use crate::api::problem::{Problem, ok, respond};
@@ -52,8 +52,7 @@ async fn one(
     let ask = Ask::of(&request);
     let answer = async {
         let interval = ask.interval()?;
-        let start_ms = ask.parsed("start_ms", "a whole number of milliseconds")?;
-        let pid: u32 = pid.parse().map_err(|_| wrong("pid", &pid, "a process ID"))?;
+        let (start_ms, pid) = (ask.start_ms()?, process_id(&pid)?);
         let name = host.clone();
         let (processes, syscalls) = shared
             .work

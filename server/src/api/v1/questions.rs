@@ -78,12 +78,14 @@ async fn graph(State(shared): State<Shared>, Path(host): Path<String>, request: 
     let ask = Ask::of(&request);
     let answer = async {
         let (shape, pid, span) = (Shape::of(&ask)?, pid(&ask)?, span(&ask)?);
-        let bytes = ask_collector(&shared, &host, Live::Stacks { pid, span }).await?;
+        let (bytes, place) = ask_collector(&shared, &host, Live::Stacks { pid, span }).await?;
         let (hosts, format) = (vec![host.clone()], shape.format);
         let work = move || {
             let block = block::unpack(&bytes).map_err(|error| bad_answer(&error))?;
             let about = About::new(&block, (block.from, block.to()), hosts, true);
-            flamegraph::made(&shape, &block, None, &about)
+            let made = flamegraph::made(&shape, &block, None, &about);
+            drop(place);
+            made
         };
         let made = tokio::task::spawn_blocking(work).await;
         Ok(flamegraph::answer(format, made.map_err(|error| Problem::broken(&error))??))
@@ -97,23 +99,28 @@ async fn report(State(shared): State<Shared>, Path(host): Path<String>, request:
 
 async fn try_report(shared: &Shared, host: &str, ask: &Ask) -> Answer {
     let live = Live::Report { pid: pid(ask)?, span: span(ask)? };
-    let bytes = ask_collector(shared, host, live).await?;
+    let (bytes, _place) = ask_collector(shared, host, live).await?;
     let report: Value = serde_json::from_slice(&bytes).map_err(|error| bad_answer(&error))?;
     uncached(&json!({ "host": host, "report": report }))
 }
 
-async fn ask_collector(shared: &Shared, host: &str, live: Live) -> Result<Vec<u8>, Problem> {
+/// What the collector answers, and the place of the question: it is one of the few at a time until the answer is made of it.
+async fn ask_collector(
+    shared: &Shared,
+    host: &str,
+    live: Live,
+) -> Result<(Vec<u8>, OwnedSemaphorePermit), Problem> {
     let collector = shared.work.collector().filter(|collector| *collector.host == *host);
     let collector = collector.ok_or_else(|| {
         let detail = "only the host that this server runs beside can be asked about this moment";
         Problem::new(StatusCode::NOT_FOUND, detail)
     })?;
-    let _place = shared.gate.enter(Instant::now())?;
+    let place = shared.gate.enter(Instant::now())?;
     let wait = match live.span() {
         LiveSpan::Past(_) => LATE,
         LiveSpan::Ahead(seconds) => LATE + Duration::from_secs(seconds.into()),
     };
-    collector.ask(live, wait).await.map_err(|LiveFailure { kind, why }| {
+    let answer = collector.ask(live, wait).await.map_err(|LiveFailure { kind, why }| {
         let status = match kind {
             LiveFailureKind::NoProcess | LiveFailureKind::NoData => StatusCode::NOT_FOUND,
             LiveFailureKind::Busy => StatusCode::TOO_MANY_REQUESTS,
@@ -122,7 +129,8 @@ async fn ask_collector(shared: &Shared, host: &str, live: Live) -> Result<Vec<u8
         };
         let retry_after_s = (kind == LiveFailureKind::Busy).then_some(5);
         Problem { retry_after_s, ..Problem::new(status, agent_common::text::clean(&why)) }
-    })
+    })?;
+    Ok((answer, place))
 }
 
 fn pid(ask: &Ask) -> Result<u32, Problem> {

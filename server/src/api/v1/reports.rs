@@ -1,13 +1,12 @@
 //! `GET reports`: what reports said, the newest first. `GET hosts/{host}/report`: one as it came.
 
-use agent_common::units::UnixNs;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::ask::Ask;
+use super::ask::{Ask, ns, utc};
 use crate::access::Role;
 use crate::api::problem::{Answer, Problem, ok, respond};
 use crate::api::prometheus::now_ms;
@@ -72,7 +71,7 @@ pub(super) fn summary(report: &StoredReport) -> Value {
     let mut all: Value = serde_json::from_str(&report.json).unwrap_or_default();
     json!({
         "host": report.host,
-        "at": at(report),
+        "at": utc(report.at),
         "verdict": all["verdict"].as_str().unwrap_or_default(),
         "of_alert": all["of_alert"].as_bool().unwrap_or_default(),
         "findings": match all["findings"].take() {
@@ -95,15 +94,7 @@ async fn one(State(shared): State<Shared>, Path(host): Path<String>, request: Re
         let none = || Problem::new(StatusCode::NOT_FOUND, "no report of this host is kept");
         let report = found.await?.ok_or_else(none)?;
         let own: Value = serde_json::from_str(&report.json).unwrap_or_default();
-        ok(&json!({ "host": host, "at": self::at(&report), "report": own }))
+        ok(&json!({ "host": host, "at": utc(report.at), "report": own }))
     };
     respond(answer.await)
-}
-
-fn at(report: &StoredReport) -> String {
-    agent_common::text::utc_ms((report.at.0 / 1_000_000) as i64)
-}
-
-fn ns(ms: i64) -> UnixNs {
-    UnixNs(ms.max(0).cast_unsigned().saturating_mul(1_000_000))
 }

@@ -3,14 +3,14 @@
 use agent_common::text;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{Method, Response};
 use serde_json::json;
 
 use super::Shared;
-use super::ask::{Ask, wrong};
+use super::ask::{Ask, process_id};
 use crate::access::Role;
 use crate::activity::{self, Whose};
-use crate::api::problem::{Answer, Problem, ok, respond};
+use crate::api::problem::{Answer, ok, respond};
 use crate::api::routes::{Need, Routes};
 
 /// Length of an interval that is not said, ms.
@@ -44,21 +44,15 @@ async fn of_process(
 ) -> Response<Body> {
     let ask = Ask::of(&request);
     let answer = async {
-        let start_ms = ask.parsed("start_ms", "a whole number of milliseconds")?;
-        let pid = pid.parse().map_err(|_| wrong("pid", &pid, "a process ID"))?;
-        states(&shared, host, Whose::Process(pid, start_ms), &ask).await
+        let start_ms = ask.start_ms()?;
+        states(&shared, host, Whose::Process(process_id(&pid)?, start_ms), &ask).await
     };
     respond(answer.await)
 }
 
 async fn states(shared: &Shared, host: String, whose: Whose, ask: &Ask) -> Answer {
     let interval = ask.interval_of(DEFAULT_MS, MAX_MS)?;
-    let length = interval.to_ms - interval.from_ms;
-    let step = ask.length("step")?.unwrap_or((length / PARTS / LEAST_STEP_MS + 1) * LEAST_STEP_MS);
-    if step < LEAST_STEP_MS || length / step > MAX_PARTS {
-        let detail = format!("step: it is less than 1 s, or the interval has more than {MAX_PARTS} of them");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-    }
+    let step = ask.step(interval, LEAST_STEP_MS, PARTS, MAX_PARTS)?;
     let name = host.clone();
     let found = shared
         .work

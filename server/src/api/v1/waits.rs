@@ -7,8 +7,8 @@ use profile::block::Looked;
 use serde_json::json;
 
 use super::Shared;
-use super::ask::{Ask, wrong};
-use super::flamegraph::{none_kept, none_of_that_time, selection, utc};
+use super::ask::{Ask, utc, wrong};
+use super::flamegraph::{none_kept, none_of_that_time, selection};
 use crate::access::Role;
 use crate::activity::{self, Waits};
 use crate::api::problem::{Answer, ok, respond};

@@ -7,6 +7,8 @@ use profile::graph::View;
 use profile::{Mode, NameCoverage};
 use serde_json::{Value, json};
 
+use crate::api::v1::ask::utc;
+
 /// What it is of.
 #[derive(Debug, Clone)]
 pub(in crate::api::v1) struct About {
@@ -134,9 +136,4 @@ impl About {
 /// What a weight is.
 pub(super) const fn unit(mode: Mode) -> &'static str {
     if mode.has_waits() { "ns" } else { "samples" }
-}
-
-/// A time as answers have it.
-pub(in crate::api::v1) fn utc(at: UnixNs) -> String {
-    agent_common::text::utc_ms((at.0 / 1_000_000) as i64)
 }

@@ -4,12 +4,12 @@ use agent_common::text;
 use agent_common::units::DurNs;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Response, StatusCode};
+use axum::http::Response;
 use serde_json::json;
 
 use super::question::{MAX_MS, selection};
 use super::{Ask, Shared, none_kept};
-use crate::api::problem::{Answer, Problem, ok, respond};
+use crate::api::problem::{Answer, ok, respond};
 use crate::store::profiles::Total;
 
 /// Length of an interval that is not said, ms.
@@ -26,13 +26,7 @@ pub(super) async fn columns(State(shared): State<Shared>, request: Request) -> R
 
 async fn try_columns(shared: &Shared, ask: &Ask) -> Answer {
     let interval = ask.interval_of(DEFAULT_MS, MAX_MS)?;
-    let length = interval.to_ms - interval.from_ms;
-    let usual = (length / PARTS / LEAST_STEP_MS + 1) * LEAST_STEP_MS;
-    let step = ask.length("step")?.unwrap_or(usual);
-    if step < LEAST_STEP_MS || length / step > MAX_PARTS {
-        let detail = format!("step: it is less than 10 s, or the interval has more than {MAX_PARTS} of them");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
-    }
+    let step = ask.step(interval, LEAST_STEP_MS, PARTS, MAX_PARTS)?;
     let (selection, no_idle) = (selection(ask, interval)?, !ask.flag("idle")?);
     let length = DurNs(step.cast_unsigned().saturating_mul(1_000_000));
     let found = shared

@@ -8,7 +8,7 @@ use profile::{Mode, Parts, Roots};
 
 use crate::activity::Interval;
 use crate::api::problem::Problem;
-use crate::api::v1::ask::{Ask, wrong};
+use crate::api::v1::ask::{Ask, ns, process_id, wrong};
 use crate::store::profiles::{By, Selection};
 
 /// Length of an interval that is not said, ms.
@@ -119,7 +119,7 @@ impl Shape {
 impl Question {
     pub(super) fn of(ask: &Ask) -> Result<Self, Problem> {
         let shape = Shape::of(ask)?;
-        let start_ms = start_ms(ask)?;
+        let start_ms = ask.start_ms()?;
         let processes = selection(ask, Interval { from_ms: 0, to_ms: 0 })?;
         if start_ms.is_some() && processes.pids.is_empty() {
             let detail = "start_ms: it tells a process from others that had its pid; say that, too";
@@ -166,17 +166,12 @@ pub(in crate::api::v1) fn selection(ask: &Ask, interval: Interval) -> Result<Sel
 }
 
 fn ends(interval: Interval) -> (UnixNs, UnixNs) {
-    let ns = |ms: i64| UnixNs(ms.max(0).cast_unsigned().saturating_mul(1_000_000));
     (ns(interval.from_ms), ns(interval.to_ms))
 }
 
 fn pids(ask: &Ask) -> Result<Vec<u32>, Problem> {
     let all = ask.all("pid")?;
-    all.iter().map(|pid| pid.parse().map_err(|_| wrong("pid", pid, "a process ID"))).collect()
-}
-
-fn start_ms(ask: &Ask) -> Result<Option<u64>, Problem> {
-    ask.parsed("start_ms", "a whole number of milliseconds")
+    all.iter().map(|pid| process_id(pid)).collect()
 }
 
 fn part(ask: &Ask) -> Result<Part, Problem> {
