@@ -1,11 +1,12 @@
 //! From what was stored to samples: running sums, where a series begins, where it ends. Pure.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use promql::{STALE, Sample, Span};
 
 /// Nanoseconds of a millisecond.
-const MS: i64 = 1_000_000;
+pub(super) const MS: i64 = 1_000_000;
 /// The longest step that windows are put together over.
 pub(super) const MAX_STEP_NS: i64 = 60 * 1_000_000_000;
 /// When two windows are further apart than this, and the step that the later was put together over, the earlier says nothing of
@@ -13,6 +14,11 @@ pub(super) const MAX_STEP_NS: i64 = 60 * 1_000_000_000;
 pub(super) const MAX_WINDOW_GAP_NS: i64 = 60 * 1_000_000_000;
 /// So far behind a span lies what says something of its last sample.
 pub(super) const AFTER_NS: i64 = MAX_WINDOW_GAP_NS + MAX_STEP_NS;
+
+/// A span as times in ns, the second excluded.
+pub(super) fn times(span: Span) -> Range<i64> {
+    span.from_ms.saturating_mul(MS)..span.to_ms.saturating_add(1).saturating_mul(MS)
+}
 
 /// A value that is a number.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,6 +8,7 @@
 mod collected;
 mod conditions;
 mod flux;
+#[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod influxql;
 mod language;

@@ -14,11 +14,10 @@ use super::conditions::{Condition, passed_on};
 use super::language::{Question, What};
 use super::metrics::Metric;
 use super::wire::Wire;
+use crate::store::samples::MS;
 
 /// Metrics that one request asks for.
 const METRICS_A_REQUEST: usize = 50;
-/// Nanoseconds of a millisecond.
-const MS: i64 = 1_000_000;
 
 /// A request to the API. What writes to VictoriaMetrics may do so below `/influx`, where nothing can be read.
 fn post(wire: &Wire<'_>, path: &str) -> reqwest::RequestBuilder {

@@ -10,10 +10,8 @@ use super::language::{Language, Question, What};
 use super::metrics::{Metric, Names, Wanted};
 use super::wire::Wire;
 use super::{Elsewhere, conditions};
-use crate::store::samples::{self, AFTER_NS, Number, Raw, Windows};
+use crate::store::samples::{self, AFTER_NS, Number, Raw, Windows, times};
 
-/// Nanoseconds of a millisecond.
-const MS: i64 = 1_000_000;
 /// Of a running sum whose changes alone are looked at, so much before the span is read, ns: where a counter has risen in that
 /// time, `rate` sees that it did not begin in the span.
 const BEFORE_NS: i64 = 10 * 60 * 1_000_000_000;
@@ -78,7 +76,8 @@ impl<'a> View<'a> {
             times.start = times.start.saturating_sub(BEFORE_NS);
         }
         let mut series = self.ask(What::Points, &metrics, matchers, times.clone())?;
-        series.retain(|one| one.labels.fulfil(&rest(matchers)));
+        let rest = rest(matchers);
+        series.retain(|one| one.labels.fulfil(&rest));
         let mut found = Found {
             wanted,
             series,
@@ -155,11 +154,6 @@ impl Found {
 /// The conditions on other labels than the name.
 fn rest(matchers: &[Matcher]) -> Vec<Matcher> {
     matchers.iter().filter(|matcher| matcher.label != NAME).cloned().collect()
-}
-
-/// A span as times in ns, the second excluded.
-fn times(span: Span) -> Range<i64> {
-    span.from_ms.saturating_mul(MS)..span.to_ms.saturating_add(1).saturating_mul(MS)
 }
 
 impl promql::Reader for View<'_> {

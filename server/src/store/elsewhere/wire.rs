@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, Response};
 use tokio::runtime::Handle;
 
 use super::collected::failed;
-use crate::store::influx::http::Http;
+use crate::store::influx::http::{Http, read, with_login};
 use crate::store::influx::{Api, classify};
 
 /// Most bytes of an answer.
@@ -52,13 +52,11 @@ impl Wire<'_> {
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         match self.api {
-            Api::V1 { login: Some((user, password)), .. } => {
-                request.basic_auth(user, Some(password.expose()))
-            }
+            Api::V1 { login, .. } => with_login(request, login.as_ref()),
             Api::V2 { token: Some(token), .. } => {
                 request.header("Authorization", format!("Token {}", token.expose()))
             }
-            Api::V1 { login: None, .. } | Api::V2 { token: None, .. } => request,
+            Api::V2 { token: None, .. } => request,
         }
     }
 
@@ -77,7 +75,7 @@ impl Wire<'_> {
         self.wait(async {
             let mut response = self.send(request).await?;
             let is_success = response.status().is_success();
-            let text = beginning(&mut response).await;
+            let text = read(&mut response, MAX_REFUSAL_BYTES).await;
             Ok(is_success && text.contains(words))
         })
     }
@@ -129,7 +127,7 @@ impl Wire<'_> {
         if response.status().is_success() {
             return Ok(response);
         }
-        let said = classify::said(&beginning(&mut response).await);
+        let said = classify::said(&read(&mut response, MAX_REFUSAL_BYTES).await);
         let place = self.http.place();
         Err(failed(match status {
             401 | 403 => format!("{place}: token or password refused for reading ({status}): {said}"),
@@ -159,15 +157,4 @@ impl Wire<'_> {
             }
         })
     }
-}
-
-/// The beginning of an answer, as text.
-async fn beginning(response: &mut Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < MAX_REFUSAL_BYTES
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(MAX_REFUSAL_BYTES)]);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

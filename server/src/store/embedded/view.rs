@@ -27,15 +27,14 @@ use self::names::{Metric, Plan};
 use super::roll::SLOT_NS;
 use super::step::MINUTE;
 use super::{Reader, catalogue, total};
-use crate::store::{StoreError, samples};
+use crate::store::StoreError;
+use crate::store::samples::{self, times};
 
 /// Encoded bytes that one pass over the slots may take into memory: 24 hours of 250 busy series. What is above waits for
 /// another pass.
 const PASS_BYTES: usize = 24 << 20;
 /// From so many series on, a query looks up those of its span one by one.
 const MANY_SERIES: u32 = 20_000;
-/// Nanoseconds of a millisecond.
-const MS: i64 = 1_000_000;
 
 const _: () = assert!(samples::MAX_STEP_NS == MINUTE.ns);
 
@@ -120,11 +119,6 @@ impl View<'_> {
         let last: Option<u32> = self.tx.query_row("SELECT max(id) FROM series", [], |row| row.get(0))?;
         Ok(last.is_some_and(|last| last > MANY_SERIES))
     }
-}
-
-/// A span as times of the store, the second excluded.
-fn times(span: Span) -> Range<i64> {
-    span.from_ms.saturating_mul(MS)..span.to_ms.saturating_add(1).saturating_mul(MS)
 }
 
 impl promql::Reader for View<'_> {

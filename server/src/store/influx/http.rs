@@ -174,7 +174,11 @@ impl Http {
     }
 }
 
-fn with_login(request: RequestBuilder, login: Option<&(String, Secret)>) -> RequestBuilder {
+/// A request with this login.
+pub(in crate::store) fn with_login(
+    request: RequestBuilder,
+    login: Option<&(String, Secret)>,
+) -> RequestBuilder {
     match login {
         Some((user, password)) => request.basic_auth(user, Some(password.expose())),
         None => request,
@@ -182,7 +186,7 @@ fn with_login(request: RequestBuilder, login: Option<&(String, Secret)>) -> Requ
 }
 
 /// The beginning of an answer.
-async fn read(response: &mut reqwest::Response, most: usize) -> String {
+pub(in crate::store) async fn read(response: &mut reqwest::Response, most: usize) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < most
         && let Ok(Some(chunk)) = response.chunk().await

@@ -55,6 +55,8 @@ impl Reader {
         line: &[u8],
         each: &mut dyn FnMut(Row<'_>) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
+        // A quote that stays open, be it that of the lines before. They are looked at once: there may be a million.
+        let stays_open = line.iter().fold(!self.open.is_empty(), |open, byte| open ^ (*byte == b'"'));
         let mut record = std::mem::take(&mut self.open);
         if !record.is_empty() {
             record.push(b'\n');
@@ -63,8 +65,7 @@ impl Reader {
         if record.len() > MAX_RECORD_BYTES {
             return Err(failed("InfluxDB sent a row that is larger than a row can be"));
         }
-        // A quote stays open.
-        if record.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
+        if stays_open {
             self.open = record;
             return Ok(());
         }
