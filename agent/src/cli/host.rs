@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Subcommand;
 use serde_json::json;
-use server::store::embedded::{FILE, Forgetting, Host, Reader};
+use server::store::embedded::{FILE, Forgetting, Host};
 use server::store::profiles;
 
 use super::term::{Side, Table};
-use super::{Context, Outcome, query, term};
+use super::{Context, Outcome, query, store, term};
 use crate::clock;
 
 /// A host that was silent for less is one that runs: what it sends next would make it anew. Longer than the server keeps its
@@ -47,8 +47,7 @@ pub(super) async fn run(context: Context, command: HostCommand) -> Outcome {
 }
 
 fn hosts(path: &Path) -> anyhow::Result<Vec<Host>> {
-    let reader = Reader::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Ok(reader.info()?.hosts())
+    Ok(store::open(path)?.info()?.hosts())
 }
 
 fn list(context: &Context, hosts: &[Host]) -> Outcome {

@@ -56,6 +56,7 @@ pub(super) async fn run(context: Context, command: StoreCommand) -> Outcome {
     .await?
 }
 
-fn open(path: &Path) -> anyhow::Result<Reader> {
+/// The store at this path.
+pub(super) fn open(path: &Path) -> anyhow::Result<Reader> {
     Reader::open(path).with_context(|| format!("cannot open {}", path.display()))
 }

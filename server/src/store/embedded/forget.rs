@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use agent_common::units::UnixNs;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::push::PUSHED_STREAM;
 use super::retain::{count_deleted, delete_slot};
 use super::{catalogue, notes, schema};
 use crate::store::StoreError;
@@ -110,10 +111,10 @@ pub struct Host {
 }
 
 impl super::Info {
-    /// The hosts, by name.
+    /// The hosts, by name. What programs have pushed is no host's.
     pub fn hosts(&self) -> Vec<Host> {
         let mut hosts: Vec<Host> = Vec::new();
-        for part in &self.parts {
+        for part in self.parts.iter().filter(|part| part.host != PUSHED_STREAM.0) {
             match hosts.last_mut().filter(|last| last.name == part.host) {
                 Some(host) => {
                     (host.from, host.to) = (host.from.min(part.from), host.to.max(part.to));
