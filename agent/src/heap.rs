@@ -3,6 +3,7 @@
 //! With its usual settings 37 MiB of the heap of `agent flamegraph --all` stayed resident after the start, of which 8 were in
 //! use, and 198 MiB of the daemon's beside eight builds, of which 100 were.
 
+#[cfg(feature = "relay")]
 use std::time::Duration;
 
 /// Most malloc arenas. glibc gives each contending thread an arena of its own, up to eight a CPU, and an arena does not reuse what
@@ -14,8 +15,8 @@ const MAPPED_BYTES: libc::c_int = 128 << 10;
 /// So much that is free at the end of the heap goes back to the kernel. Unless it is set, twice the size above.
 const TRIM_BYTES: libc::c_int = 256 << 10;
 
-#[cfg(feature = "relay")]
 /// How far apart [`keep_giving_back`] returns pages.
+#[cfg(feature = "relay")]
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(30);
 
 /// Call it before there is a second thread.

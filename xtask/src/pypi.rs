@@ -21,6 +21,10 @@ pub(crate) fn otlp(into: &Path) -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|done| done == OTLP) {
         return Ok(packages);
     }
+    // Of an older version.
+    if into.exists() {
+        fs::remove_dir_all(into)?;
+    }
     fs::create_dir_all(into)?;
     eprintln!("fetching OpenTelemetry's messages from PyPI");
     fetch(OTLP, into, &["--platform", "any", "--python-version", "3.10"])?;

@@ -439,10 +439,7 @@ pub static KEYS: &[Key] = &[
         }
     ),
     key!(secret "alerts.webhook", "Where alerts are posted as Alertmanager's API v2 takes them: http(s)://host:9093/api/v2/alerts", |c, v| {
-        if !(v.is_empty() || v.starts_with("http://") || v.starts_with("https://")) {
-            return Err("it is not a URL; write it as http://host:9093/api/v2/alerts".to_owned());
-        }
-        c.alerts.webhook = some(v);
+        c.alerts.webhook = url(v, "http://host:9093/api/v2/alerts")?;
         Ok(())
     }),
     key!("alerts.timeout", Kind::Duration, "10s", "What one try of either may take", |c, v| {

@@ -140,8 +140,8 @@ impl Old {
         })
     }
 
-    /// The row as a block that needs no dictionary.
-    /// `whole` has the epoch's dictionary, and this row after it.
+    /// The row as a block that needs no dictionary of its epoch. `whole` has that dictionary; afterwards it has this row's entries,
+    /// too.
     fn block(&self, conn: &Connection, whole: &mut Block) -> rusqlite::Result<Block> {
         let (counters, body): (String, Vec<u8>) = conn
             .prepare_cached("SELECT counters, body FROM block WHERE id = ?")?
