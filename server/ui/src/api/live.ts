@@ -1,0 +1,54 @@
+// News of the server as they come. One stream a browser: over HTTP/1.1 a seventh would wait for ever. The tab that holds the lock has it,
+// and tells the others.
+import { batch, signal } from '@preact/signals';
+import { API, awaySince, saved } from './http';
+import type { Alert } from './types';
+
+/** End of the newest window, Unix ms, by host. */
+export const newest = signal<Readonly<Record<string, number>>>({});
+/** Rises with each alert that changed. */
+export const alertNews = signal<{ readonly count: number; readonly last: Alert | null }>({ count: 0, last: null });
+/** Rises when news were missed: what is shown is asked for again. */
+export const missed = signal(0);
+
+type News = { kind: 'window' | 'alert' | 'reset' | 'away' | 'back'; data: string };
+
+function take({ kind, data }: News) {
+  if (kind === 'reset') missed.value++;
+  else if (kind === 'away') awaySince.value ??= Date.now();
+  else if (kind === 'back') {
+    // What came meanwhile is asked for again.
+    if (awaySince.value !== null) batch(() => { awaySince.value = null; missed.value++; });
+  } else if (kind === 'alert') {
+    alertNews.value = { count: alertNews.value.count + 1, last: JSON.parse(data) };
+  } else {
+    const window = JSON.parse(data) as { host: string; at: string };
+    newest.value = { ...newest.value, [window.host]: Date.parse(window.at) };
+  }
+}
+
+function listen(channel: BroadcastChannel | null): Promise<never> {
+  const source = new EventSource(`${API}live`);
+  const pass = (news: News) => {
+    take(news);
+    channel?.postMessage(news);
+  };
+  for (const kind of ['window', 'alert', 'reset'] as const) {
+    source.addEventListener(kind, (event) => pass({ kind, data: (event as MessageEvent<string>).data }));
+  }
+  source.addEventListener('open', () => pass({ kind: 'back', data: '' }));
+  // The browser tries again by itself; a stream that the server ended in order is one too.
+  source.addEventListener('error', () => {
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 60_000);
+    setTimeout(() => source.readyState !== EventSource.OPEN && pass({ kind: 'away', data: '' }), 5_000);
+  });
+  return new Promise(() => {});
+}
+
+export function startLive() {
+  if (saved) return;
+  if (!('locks' in navigator) || !('BroadcastChannel' in globalThis)) return void listen(null);
+  const channel = new BroadcastChannel('s7mpa-live');
+  channel.addEventListener('message', (event: MessageEvent<News>) => take(event.data));
+  void navigator.locks.request('s7mpa-live', () => listen(channel));
+}

@@ -1,0 +1,121 @@
+// Numbers over time for graphs. The past is asked for at once; live ones only for what is new, and kept in a ring.
+import { useEffect } from 'preact/hooks';
+import { effect, untracked, useSignal } from '@preact/signals';
+import { end, host, view } from '../time';
+import { address, get, part, saved, shown } from './http';
+import { visible } from './load';
+import { missed } from './live';
+import type { Labels } from './types';
+
+/** `times`: end of each part, Unix ms. `windows`: windows known in it; 0: nothing is known. Of a counter a value is the amount of the part, of a
+ * gauge the last level in it; null: it has none. */
+export interface Series {
+  readonly step_s: number;
+  readonly times: readonly number[];
+  readonly windows: readonly number[];
+  readonly series: readonly { readonly labels: Labels; readonly values: readonly (number | null)[] }[];
+}
+interface Part { from: string; to: string; step_s: number; windows: number[]; series: { labels: Labels; values: (number | null)[] }[] }
+
+/** Most points of a graph over time. */
+const POINTS = 300;
+const STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600];
+export const stepOf = (span_ms: number) => STEPS.find((each) => span_ms / 1_000 / each <= POINTS) ?? 3_600;
+
+const identity = (labels: Labels) => JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+
+function read(answer: Part): Series {
+  const first = Date.parse(answer.from);
+  const times = answer.windows.map((_, at) => first + (at + 1) * answer.step_s * 1_000);
+  return { step_s: answer.step_s, times, windows: answer.windows, series: answer.series };
+}
+
+/** `old` with the parts of `next` in place of its own from their first time on, and without what is before `from`. */
+export function joined(old: Series, next: Series, from: number): Series {
+  const keep = old.times.findIndex((time) => time >= (next.times[0] ?? Infinity));
+  const until = keep < 0 ? old.times.length : keep;
+  const start = Math.max(0, old.times.findIndex((time) => time > from));
+  const named = new Map(old.series.map((each) => [identity(each.labels), each]));
+  const seen = new Set<string>();
+  const empty = Array<null>(Math.max(0, until - start)).fill(null);
+  const series = next.series.map((each) => {
+    const key = identity(each.labels);
+    seen.add(key);
+    return { labels: each.labels, values: [...(named.get(key)?.values.slice(start, until) ?? empty), ...each.values] };
+  });
+  const none = Array<null>(next.times.length).fill(null);
+  for (const [key, each] of named) {
+    if (seen.has(key)) continue;
+    const values = [...each.values.slice(start, until), ...none];
+    if (values.some((value) => value !== null)) series.push({ labels: each.labels, values });
+  }
+  return { step_s: next.step_s, times: [...old.times.slice(start, until), ...next.times], windows: [...old.windows.slice(start, until), ...next.windows], series };
+}
+
+/** What metrics (PromQL selectors, such as `s7mpa_cpu_user_ns{cpu="all"}`) were over the time that graphs show; of the chosen host. */
+export function useSeries(selects: readonly string[], of: string = host.value): { data: Series | null; error: Error | null } {
+  const state = useSignal<{ data: Series | null; error: Error | null }>({ data: null, error: null });
+  const key = selects.join('\n');
+  const shownView = view.value;
+  const span = shownView.live ? shownView.span : shownView.to - shownView.from;
+  const step = stepOf(span);
+  const fixed = shownView.live ? '' : `${shownView.from} ${shownView.to}`;
+  useEffect(() => {
+    if (!of || !key) return undefined;
+    const abort = new AbortController();
+    const floor = (ms: number) => Math.floor(ms / 1_000 / step) * step;
+    const ask = async (from_s: number, to_s: number) => {
+      const params = { select: key.split('\n'), from: from_s, to: to_s, step: `${step}s` };
+      const path = `hosts/${part(of)}/series`;
+      const answer = await get<Part>(path, params, abort.signal);
+      return { answer, url: address(path, params) };
+    };
+    let running = false;
+    let whole = '';
+    const run = async (all: boolean) => {
+      if (running) return;
+      running = true;
+      try {
+        const old = state.peek().data;
+        const to_ms = shownView.live ? end.peek() : shownView.to;
+        const from_ms = to_ms - span;
+        // The newest part is not whole yet, and late windows may have come.
+        const last = old && !all ? old.times[old.times.length - 1]! / 1_000 - 2 * step : 0;
+        const from_s = Math.max(floor(from_ms), last);
+        const { answer, url } = await ask(from_s, floor(to_ms) + step);
+        const next = read(answer);
+        const data = old && !all ? joined(old, next, from_ms) : next;
+        if (abort.signal.aborted) return;
+        if (all) {
+          shown.delete(whole);
+          whole = url;
+        }
+        // A saved page asks for all at once.
+        shown.set(whole, { from: new Date((data.times[0] ?? to_ms) - step * 1_000).toISOString(), to: answer.to, step_s: step, windows: data.windows, series: data.series });
+        state.value = { data, error: null };
+      } catch (error) {
+        if (!abort.signal.aborted) state.value = { ...state.peek(), error: error as Error };
+      } finally {
+        running = false;
+      }
+    };
+    let newestSeen = -1;
+    let missedSeen = -1;
+    const stop = effect(() => {
+      if (!visible.value) return;
+      const tick = shownView.live && !saved ? Math.floor(end.value / 1_000 / step) : 0;
+      const lost = missed.value;
+      const all = missedSeen !== lost || (tick - newestSeen) * step * 1_000 > span;
+      if (tick === newestSeen && missedSeen === lost) return;
+      newestSeen = tick;
+      missedSeen = lost;
+      untracked(() => void run(all));
+    });
+    return () => {
+      stop();
+      abort.abort();
+      shown.delete(whole);
+    };
+  }, [key, of, span, step, fixed]);
+  return state.value;
+}

@@ -1,0 +1,32 @@
+// The frame of all views: where one is, of which host and time, and what the page covers.
+import { session } from './session';
+import { awaySince, saved, signedOut } from './api/http';
+import { clock, moment } from './format';
+import { link, page } from './route';
+import { Foot } from './parts/foot';
+import { Timeline } from './timeline';
+import { Top } from './parts/top';
+import { SignIn } from './views/sign-in';
+import { VIEWS } from './views';
+
+export function App() {
+  if (signedOut.value || !session.value) return <SignIn />;
+  const shown = VIEWS[page.value];
+  return (
+    <div class="shell">
+      <a class="sr" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById('main')?.focus(); }}>Skip to the content</a>
+      <header class="top">
+        <Top />
+        {shown?.timeless || <Timeline />}
+      </header>
+      {awaySince.value !== null && (
+        <p class="note warn" role="alert">The server has not answered since {clock(awaySince.value)}. What is shown is from before; what is missing is loaded when it is back.</p>
+      )}
+      {saved && <p class="note" role="status">Saved {moment(saved.at_ms)}: this page shows what was known then, and asks no server.</p>}
+      <main id="main" tabIndex={-1}>
+        {shown ? <shown.view key={page.value} /> : <p class="empty">There is no view “{page.value}”. <a href={link('now')}>Now</a></p>}
+      </main>
+      <Foot />
+    </div>
+  );
+}

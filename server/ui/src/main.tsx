@@ -1,0 +1,8 @@
+import { render } from 'preact';
+import { App } from './app';
+import { startSession } from './session';
+import { startTheme } from './theme';
+
+startTheme();
+void startSession();
+render(<App />, document.body);

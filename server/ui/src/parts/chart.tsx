@@ -1,0 +1,146 @@
+// A graph over time (uPlot). Dragging selects the time that all views show; what is selected is marked in all graphs.
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { effect } from '@preact/signals';
+import uPlot from 'uplot';
+import { clock, moment } from '../format';
+import { colour, theme } from '../theme';
+import { range, select, selection } from '../time';
+
+export interface Line {
+  readonly label: string;
+  /** One a time; null: none. */
+  readonly values: readonly (number | null)[];
+  /** Name of a colour variable, such as `c1` or `state-disk`. */
+  readonly colour: string;
+}
+interface Props {
+  /** What the graph is called by. */
+  readonly title: string;
+  /** Unix ms, rising. */
+  readonly times: readonly number[];
+  readonly lines: readonly Line[];
+  readonly format: (value: number) => string;
+  /** One on top of the other. */
+  readonly stacked?: boolean;
+  readonly height?: number;
+  /** The least that the axis reaches. */
+  readonly top?: number;
+}
+
+export function Chart({ title, times, lines, format, stacked = false, height = 130, top }: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const props = useRef({ times, lines, format });
+  props.current = { times, lines, format };
+  const key = lines.map((line) => `${line.label}\t${line.colour}`).join('\n');
+
+  useLayoutEffect(() => {
+    const element = place.current!;
+    let own: uPlot;
+    const make = () => {
+      own?.destroy();
+      own = new uPlot(options(element.clientWidth, height, props, stacked, top), columns(times, lines, stacked), element);
+      own.root.style.fontFamily = 'inherit';
+      plot.current = own;
+    };
+    // Colours are drawn, not styled.
+    const stop = effect(() => { theme.value; make(); });
+    const resized = new ResizeObserver(() => { if (element.clientWidth && element.clientWidth !== own.width) own.setSize({ width: element.clientWidth, height }); });
+    resized.observe(element);
+    const marks = effect(() => { selection.value; plot.current?.redraw(false); });
+    return () => {
+      stop();
+      marks();
+      resized.disconnect();
+      own.destroy();
+      plot.current = null;
+    };
+  }, [key, stacked, height]);
+  useEffect(() => { plot.current?.setData(columns(times, lines, stacked)); }, [times, lines]);
+
+  const last = lines.map((line) => `${line.label} ${format(line.values.findLast((value) => value !== null) ?? NaN)}`).join(', ');
+  return (
+    <figure class="chart">
+      <figcaption class="row">
+        <strong>{title}</strong>
+        <span class="legend">{lines.length <= 8 && lines.map((line) => <Key key={line.label} line={line} format={format} />)}</span>
+      </figcaption>
+      <div ref={place} role="img" aria-label={`${title}: ${last}`} />
+    </figure>
+  );
+}
+
+function Key({ line, format }: { line: Line; format: (value: number) => string }) {
+  const ref = useRef<HTMLElement>(null);
+  useLayoutEffect(() => { ref.current!.style.background = `var(--${line.colour})`; }, [line.colour]);
+  return <span><i ref={ref} class="swatch" />{line.label} {format(line.values.findLast((value) => value !== null) ?? NaN)}</span>;
+}
+
+function columns(times: readonly number[], lines: readonly Line[], stacked: boolean): uPlot.AlignedData {
+  const seconds = times.map((time) => time / 1_000);
+  if (!stacked) return [seconds, ...lines.map((line) => [...line.values])] as uPlot.AlignedData;
+  const sums = times.map(() => 0);
+  const stack = lines.map((line) => line.values.map((value, at) => (value === null ? null : (sums[at]! += value))));
+  return [seconds, ...stack] as uPlot.AlignedData;
+}
+
+type Latest = { readonly current: { times: readonly number[]; lines: readonly Line[]; format: (value: number) => string } };
+
+function options(width: number, height: number, latest: Latest, stacked: boolean, top: number | undefined): uPlot.Options {
+  const grid = { stroke: colour('line'), width: 1 };
+  const axis = { stroke: colour('dim'), grid, ticks: { show: false }, font: '11px system-ui', size: 20 };
+  const { lines } = latest.current;
+  return {
+    width: width || 300,
+    height,
+    padding: [6, 8, 0, 0],
+    legend: { show: false },
+    cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: 'time' }, points: { show: false } },
+    scales: {
+      x: { time: true, range: () => [range.value.from / 1_000, range.value.to / 1_000] },
+      y: { range: (_, __, most) => [0, Math.max(most || 0, top ?? 0) * 1.05 || 1] },
+    },
+    axes: [
+      { ...axis, values: (_, splits) => splits.map((at) => clock(at * 1_000)), space: 70 },
+      { ...axis, size: 58, values: (_, splits) => splits.map((value) => latest.current.format(value)), space: 26 },
+    ],
+    series: [
+      {},
+      ...lines.map((line, at) => ({
+        label: line.label,
+        stroke: colour(line.colour),
+        width: stacked ? 0 : 1.5,
+        fill: stacked ? colour(line.colour) : lines.length === 1 ? `${colour(line.colour)}22` : undefined,
+        spanGaps: false,
+        points: { show: false },
+        _at: at,
+      })) as uPlot.Series[],
+    ],
+    // The lower ones are drawn over the upper ones.
+    ...(stacked ? { bands: lines.slice(1).map((_, at) => ({ series: [at + 2, at + 1] as [number, number], fill: colour(lines[at + 1]!.colour) })) } : {}),
+    hooks: {
+      setSelect: [(self) => {
+        const { left, width: wide } = self.select;
+        if (wide < 3) return;
+        const at = (pixel: number) => self.posToVal(pixel, 'x') * 1_000;
+        select({ from: Math.floor(at(left) / 1_000) * 1_000, to: Math.ceil(at(left + wide) / 1_000) * 1_000 });
+        self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      }],
+      draw: [(self) => {
+        const picked = selection.peek();
+        if (!picked) return;
+        const x = (ms: number) => self.valToPos(ms / 1_000, 'x', true);
+        const [a, b] = [Math.max(x(picked.from), self.bbox.left), Math.min(x(picked.to), self.bbox.left + self.bbox.width)];
+        if (b <= a) return;
+        self.ctx.fillStyle = colour('select');
+        self.ctx.fillRect(a, self.bbox.top, b - a, self.bbox.height);
+      }],
+      setCursor: [(self) => {
+        const at = self.cursor.idx;
+        const { times, lines: all, format } = latest.current;
+        self.over.title = at === null || at === undefined || times[at] === undefined ? ''
+          : `${moment(times[at]!)}\n${all.map((line) => `${line.label} ${format(line.values[at] ?? NaN)}`).join('\n')}`;
+      }],
+    },
+  };
+}

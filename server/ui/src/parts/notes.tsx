@@ -1,0 +1,31 @@
+// What is shown where there is nothing to show: yet, at all, or for an error.
+import type { ComponentChildren } from 'preact';
+import type { Answer } from '../api/load';
+import { Refusal } from '../api/http';
+
+export const Loading = ({ what = 'Loading' }: { what?: string }) => <p class="empty" role="status">{what} …</p>;
+
+export function Empty({ children }: { children: ComponentChildren }) {
+  return <p class="empty">{children}</p>;
+}
+
+export function Failed({ error, what }: { error: Error; what: string }) {
+  const away = error instanceof Refusal && error.status === 0;
+  return (
+    <div class={`note ${away ? 'warn' : 'bad'}`} role="alert">
+      <strong>{what} cannot be shown.</strong> {error.message}
+      {away && ' It is asked for again as soon as the server is back.'}
+    </div>
+  );
+}
+
+/** What an answer has: the view of its data, or why there is none. */
+export function Shown<T>({ answer, what, children }: { answer: Answer<T>; what: string; children: (data: T) => ComponentChildren }) {
+  const { data, error, loading } = answer;
+  return (
+    <>
+      {error && <Failed error={error} what={what} />}
+      {data === null ? (loading ? <Loading what={what} /> : !error && <Empty>Nothing is known of this time.</Empty>) : children(data)}
+    </>
+  );
+}

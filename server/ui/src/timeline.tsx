@@ -1,0 +1,156 @@
+// The strip below the navigation: what the threads of the host did over time. Dragging selects the time that all views show.
+import { useEffect, useRef } from 'preact/hooks';
+import { effect, useSignal } from '@preact/signals';
+import { useAnswer } from './api/load';
+import { useSeries, type Series } from './api/series';
+import type { Alerts } from './api/types';
+import { clock, nsPerS, span } from './format';
+import { GROUPS, stateOf, type Group } from './states';
+import { colour, theme } from './theme';
+import { absolute, chosen, goLive, host, isLive, range, select, selection, step } from './time';
+
+const HEIGHT = 56;
+/** What may be idle is left out: it would hide the rest. */
+const DRAWN = GROUPS.map(({ group }) => group).filter((group) => group !== 'idle' && group !== 'peer');
+const STATES_OF_HOST = ['{__name__=~"s7mpa_host_time_.*_ns",__name__!="s7mpa_host_time_lost_ns"}'];
+
+/** ns each second by drawn group, for each part. */
+function stacked(data: Series): Map<Group, number[]> {
+  const found = new Map<Group, number[]>(DRAWN.map((group) => [group, data.times.map(() => 0)]));
+  for (const { labels, values } of data.series) {
+    const state = stateOf((labels.__name__ ?? '').replace('s7mpa_host_time_', ''));
+    const sums = state.key === 'net_recv' ? undefined : found.get(state.group);
+    if (sums) values.forEach((value, at) => { sums[at]! += (value ?? 0) / (data.windows[at] || 1); });
+  }
+  return found;
+}
+
+export function Timeline() {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const drag = useSignal<{ from: number; to: number } | null>(null);
+  const hover = useSignal<number | null>(null);
+  const { data } = useSeries(STATES_OF_HOST);
+  const shown = range.value;
+  // Alerts of a live view are asked for each ten seconds, by the same address.
+  const grid = 10_000;
+  const alerts = useAnswer<Alerts>(host.value ? 'alerts' : null, {
+    host: host.value, ...absolute({ from: Math.floor(shown.from / grid) * grid, to: Math.ceil(shown.to / grid) * grid }), limit: 200,
+  });
+  const groups = data && stacked(data);
+
+  useEffect(() => effect(() => {
+    theme.value;
+    const element = canvas.current;
+    if (!element) return;
+    const width = element.clientWidth;
+    const scale = Math.min(devicePixelRatio, 2);
+    element.width = width * scale;
+    element.height = HEIGHT * scale;
+    const g = element.getContext('2d')!;
+    g.scale(scale, scale);
+    const { from, to } = range.value;
+    const x = (time: number) => ((time - from) / (to - from)) * width;
+    if (data && groups) {
+      const sums = data.times.map((_, at) => DRAWN.reduce((sum, group) => sum + groups.get(group)![at]!, 0));
+      const top = Math.max(1e9, ...sums) * 1.05;
+      const base = data.times.map(() => HEIGHT);
+      for (const group of DRAWN) {
+        g.fillStyle = colour(`state-${group}`);
+        groups.get(group)!.forEach((value, at) => {
+          if (!value) return;
+          const end = x(data.times[at]!);
+          const start = x(data.times[at]! - data.step_s * 1_000);
+          const height = (value / top) * (HEIGHT - 6);
+          base[at]! -= height;
+          g.fillRect(start, base[at]!, Math.max(end - start - (end - start > 4 ? 1 : 0), 0.7), height + 0.3);
+        });
+      }
+      // Where nothing is known.
+      g.fillStyle = colour('line');
+      data.windows.forEach((known, at) => {
+        if (!known && data.times[at]! < to) g.fillRect(x(data.times[at]! - data.step_s * 1_000), HEIGHT - 3, x(data.times[at]!) - x(data.times[at]! - data.step_s * 1_000) + 0.5, 3);
+      });
+    }
+    g.fillStyle = colour('bad');
+    for (const alert of alerts.data?.alerts ?? []) {
+      const at = x(alert.opened_unix_ns / 1e6);
+      if (at < 0 || at > width) continue;
+      g.beginPath();
+      g.moveTo(at - 4, 0);
+      g.lineTo(at + 4, 0);
+      g.lineTo(at, 6);
+      g.fill();
+    }
+    const picked = drag.value ?? selection.value;
+    if (picked) {
+      const [a, b] = [x(Math.min(picked.from, picked.to)), x(Math.max(picked.from, picked.to))];
+      g.fillStyle = colour('select');
+      g.fillRect(a, 0, Math.max(b - a, 2), HEIGHT);
+      g.fillStyle = colour('focus');
+      g.fillRect(a - 1, 0, 2, HEIGHT);
+      g.fillRect(b - 1, 0, 2, HEIGHT);
+    }
+    if (hover.value !== null && !drag.value) {
+      g.fillStyle = colour('dim');
+      g.fillRect(x(hover.value), 0, 1, HEIGHT);
+    }
+  }), [data, alerts.data]);
+
+  useEffect(() => {
+    const again = new ResizeObserver(() => { hover.value = hover.peek() === null ? NaN : null; });
+    again.observe(canvas.current!);
+    return () => again.disconnect();
+  }, []);
+
+  const timeOf = (event: PointerEvent) => {
+    const box = canvas.current!.getBoundingClientRect();
+    const { from, to } = range.value;
+    return from + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (to - from);
+  };
+  const press = (event: KeyboardEvent) => {
+    const { from, to } = chosen.value;
+    const length = to - from;
+    if (event.key === 'ArrowLeft' || event.key === 'ArrowRight') {
+      const by = event.key === 'ArrowLeft' ? -1 : 1;
+      if (event.shiftKey) select({ from, to: Math.max(from + 1_000, to + by * 1_000) });
+      else step(by);
+    } else if (event.key === 'Home') select({ from: range.value.from, to: range.value.from + length });
+    else if (event.key === 'End') goLive();
+    else return;
+    event.preventDefault();
+  };
+
+  const at = data && hover.value !== null ? data.times.findIndex((time) => time >= hover.value!) : -1;
+  const words = at >= 0 && groups
+    ? `${clock(data!.times[at]!)}  ${DRAWN.filter((group) => groups.get(group)![at]! > 1e6).map((group) => `${GROUPS.find((each) => each.group === group)!.label} ${nsPerS(groups.get(group)![at]!)}`).join(', ') || 'idle'}`
+    : selection.value ? `Selected: ${span(selection.value.from, selection.value.to)}` : 'Drag to select a time';
+  return (
+    <div class="timeline">
+      <canvas
+        ref={canvas} tabIndex={0} role="application" aria-label={`Time line of ${host.value}. ${isLive.value ? 'Live.' : `Selected: ${span(chosen.value.from, chosen.value.to)}.`} Left and right arrows step, with Shift they change the end.`}
+        onKeyDown={press}
+        onPointerDown={(event) => {
+          canvas.current!.setPointerCapture(event.pointerId);
+          const time = timeOf(event);
+          drag.value = { from: time, to: time };
+        }}
+        onPointerMove={(event) => {
+          if (drag.value) drag.value = { ...drag.value, to: timeOf(event) };
+          else hover.value = timeOf(event);
+        }}
+        onPointerUp={() => {
+          const picked = drag.value;
+          drag.value = null;
+          if (!picked) return;
+          const part = (data?.step_s ?? 1) * 1_000;
+          const grid = (time: number, up: boolean) => (up ? Math.ceil(time / part) : Math.floor(time / part)) * part;
+          select({ from: grid(Math.min(picked.from, picked.to), false), to: grid(Math.max(picked.from, picked.to), true) });
+        }}
+        onPointerCancel={() => { drag.value = null; }}
+        onPointerLeave={() => { hover.value = null; }}
+        onDblClick={() => select(null)}
+      />
+      <div class="row dim timeline-words"><span class="cut">{words}</span></div>
+    </div>
+  );
+}
