@@ -57,6 +57,23 @@ export function byGroup(states: Values): Map<Group, number> {
   return found;
 }
 
+const PLACE = new Map<string, number>();
+/** Time by group in the order of `GROUPS`: `byGroup` for many rows a second. */
+export function groupTimes(states: Values): number[] {
+  const sums = GROUPS.map(() => 0);
+  for (const key in states) {
+    if (key === 'lost_ns' || key === 'lost') continue;
+    let at = PLACE.get(key);
+    if (at === undefined) {
+      const { group } = stateOf(key);
+      at = GROUPS.findIndex((each) => each.group === group);
+      PLACE.set(key, at);
+    }
+    sums[at]! += states[key]!;
+  }
+  return sums;
+}
+
 /** What a finding's class says of its subject: `postgres waits for a lock`. Classes of rule files are shown as they are. */
 export const CLASSES: Readonly<Record<string, string>> = {
   child: 'waits for children that make no progress',

@@ -2,28 +2,33 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Values } from '../api/types';
 import { ns, share } from '../format';
-import { GROUPS, byGroup, byState, groupLabel } from '../states';
+import { GROUPS, byState, groupTimes, type Group } from '../states';
 
 /** `idle` false: without idle time, so that what happened fills the bar. */
-export function StateBar({ states, idle = true, label }: { states: Values; idle?: boolean; label?: string }) {
-  const groups = byGroup(states);
-  if (!idle) groups.delete('idle');
-  const all = [...groups.values()].reduce((sum, each) => sum + each, 0);
-  const parts = GROUPS.filter(({ group }) => (groups.get(group) ?? 0) > 0);
-  const words = parts.filter(({ group }) => groups.get(group)! / all >= 0.005)
-    .map(({ group }) => `${groupLabel(group)} ${share(groups.get(group)! / all)}`).join(', ');
-  return (
-    <div class="bar" role="img" aria-label={`${label ? `${label}: ` : ''}${words || 'nothing'}`} title={words}>
-      {parts.map(({ group }) => <Part key={group} group={group} of={groups.get(group)! / all} />)}
-    </div>
-  );
-}
+export const StateBar = ({ states, idle = true, label }: { states: Values; idle?: boolean; label?: string }) =>
+  <GroupBar times={groupTimes(states)} idle={idle} label={label} />;
 
-// A width in markup would need a style that the page's policy forbids; set by script it does not.
-function Part({ group, of }: { group: string; of: number }) {
-  const ref = useRef<HTMLElement>(null);
-  useLayoutEffect(() => { ref.current!.style.width = `${of * 100}%`; }, [of]);
-  return <i ref={ref} class={`s-${group}`} />;
+/** `times`: of each group, in the order of `GROUPS`. One element: a table has a bar in each row, and all change each second. */
+export function GroupBar({ times, idle = true, label }: { times: readonly number[]; idle?: boolean; label?: string | undefined }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const shares: { group: Group; label: string; of: number }[] = [];
+  let all = 0;
+  GROUPS.forEach((each, at) => {
+    const of = times[at]!;
+    if (!(of > 0) || (!idle && each.group === 'idle')) return;
+    all += of;
+    shares.push({ ...each, of });
+  });
+  let end = 0;
+  const stops = shares.map(({ group, of }) => {
+    const start = end;
+    end += (of / all) * 100;
+    return `var(--state-${group}) ${start.toFixed(1)}% ${end.toFixed(1)}%`;
+  }).join(',');
+  // A style in markup is what the page's policy forbids; set by script it is not.
+  useLayoutEffect(() => { ref.current!.style.backgroundImage = stops && `linear-gradient(90deg,${stops})`; }, [stops]);
+  const words = shares.filter(({ of }) => of / all >= 0.005).map((each) => `${each.label} ${share(each.of / all)}`).join(', ');
+  return <div ref={ref} class="bar" role="img" aria-label={`${label ? `${label}: ` : ''}${words || 'nothing'}`} title={words} />;
 }
 
 export function Legend() {
