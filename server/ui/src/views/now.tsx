@@ -1,5 +1,138 @@
-import { Empty } from '../parts/notes';
+// The first view: is this host well, who is held up by whom, and what each graph costs whom. Live and past are the same.
+import { part } from '../api/http';
+import { useAnswer } from '../api/load';
+import type { Alerts, Now as Answer, Process } from '../api/types';
+import { StateBar } from '../parts/bar';
+import { FindingCard } from '../parts/finding';
+import { Empty, Shown } from '../parts/notes';
+import { ago, count, length, moment, name, nsPerS, share, span } from '../format';
+import { placeWords } from '../groups';
+import { link, params, set } from '../route';
+import { absolute, chosen, host, isLive, selection } from '../time';
+import { ranked, verdict, type Ranked } from '../verdict';
+import { lostGroups, vitals } from '../vitals';
+import { ChangesPanel } from './changes';
+import { Graphs } from './now-graphs';
+
+/** Processes of an answer: what graphs cost whom is of them. */
+const MOST_PROCESSES = 300;
+/** Rows of those that lost most time. */
+const ROWS = 12;
+/** Findings in sight before "show all". */
+const FIRST = 3;
+/** Longest time of which the server sums figures in this answer, ms. */
+const LONGEST_MS = 3_600_000;
+/** Figures and lists, ms: people cannot read them each second. Graphs go on with each window. */
+const EVERY_MS = 2_000;
 
 export function Now() {
-  return <Empty>Not built yet.</Empty>;
+  const live = isLive.value;
+  const { from, to } = chosen.value;
+  const base = host.value ? `hosts/${part(host.value)}` : null;
+  const of = live ? {} : { at: new Date(to).toISOString(), duration: `${Math.min(to - from, LONGEST_MS) / 1_000}s` };
+  const answer = useAnswer<Answer>(base && `${base}/now`, { ...of, limit: MOST_PROCESSES }, { live: EVERY_MS });
+  // Alerts that were open within the selection, and are over at its end.
+  const over = useAnswer<Alerts>(live || !host.value ? null : 'alerts', { host: host.value, ...absolute({ from, to }), limit: 100 });
+  const now = answer.data;
+  const all = now ? ranked(now, live ? [] : over.data?.alerts) : [];
+  return (
+    <div class="stack">
+      <h1 class="sr">{live ? 'Now' : 'Then'}: host {name(host.value, 80)}</h1>
+      <Shown answer={answer} what="The host">
+        {(data) => (
+          <>
+            <Verdict now={data} all={all} live={live} />
+            {to - from > LONGEST_MS && !live && <p class="note">Figures and lists are of the last hour of the selection, graphs are of all of it.</p>}
+            {selection.value && <ChangesPanel />}
+            <Findings all={all} />
+            <Graphs processes={data.processes} span_s={data.span_s || 1} rows={data.measurements} />
+            <Losers processes={data.processes} span_s={data.span_s || 1} total={data.total_processes} />
+          </>
+        )}
+      </Shown>
+    </div>
+  );
+}
+
+function Verdict({ now, all, live }: { now: Answer; all: readonly Ranked[]; live: boolean }) {
+  const { state, text, detail } = verdict(all, !live);
+  return (
+    <section class={`card verdict ${state}`} aria-labelledby="verdict">
+      <div class="verdict-words">
+        <span class="verdict-mark" aria-hidden="true">{state === 'good' ? '✓' : '!'}</span>
+        <div>
+          <h2 id="verdict">{text}</h2>
+          <p class="dim">
+            {detail} {live ? `Last ${length(now.span_s * 1e3)}` : span(Date.parse(now.from), Date.parse(now.to))}
+            {now.report && `, report of ${moment(Date.parse(now.report.at))}`}
+            {live && now.age_s > 5 && <strong class="warn"> The newest figures are {length(now.age_s * 1e3)} old.</strong>}
+          </p>
+        </div>
+      </div>
+      <dl class="vitals">
+        {vitals(now.measurements, now.span_s || 1).map(({ key, label, value, detail: more, strained }) => (
+          <div key={key} class={strained ? 'strained' : ''}>
+            <dt>{label}</dt>
+            <dd><strong>{value}</strong></dd>
+            <dd class="dim">{more}</dd>
+            {strained && <dd class="warn">▲ {strained}</dd>}
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+function Findings({ all }: { all: readonly Ranked[] }) {
+  if (all.length === 0) return null;
+  const open = params.value.finding;
+  const most = params.value.findings ? all.length : FIRST;
+  return (
+    <section class="stack" aria-labelledby="findings">
+      <h2 id="findings">What holds it back</h2>
+      {all.slice(0, most).map(({ id, finding, alert }) => (
+        <div key={id} class="finding-place">
+          <FindingCard finding={finding} open={open === id} onToggle={(now) => set({ finding: now ? id : undefined })} />
+          {alert && <a class="finding-alert" href={link('alerts', { id: alert.id })}>{alert.state === 'resolved' ? 'alert, over by now' : `alert since ${ago(alert.opened_unix_ns / 1e6).replace(' ago', '')}`}</a>}
+        </div>
+      ))}
+      {all.length > most && <p><button onClick={() => set({ findings: 'all' })}>Show all {count(all.length)}</button></p>}
+    </section>
+  );
+}
+
+function Losers({ processes, span_s, total }: { processes: readonly Process[]; span_s: number; total: number }) {
+  const rows = processes.filter(({ states }) => (states.lost_ns ?? 0) > 0).slice(0, ROWS);
+  return (
+    <section class="card" aria-labelledby="losers">
+      <header class="row">
+        <h2 id="losers">Processes that lost most time</h2><span class="grow" />
+        <a href={link('processes')}>All {count(total)} processes</a>
+      </header>
+      {rows.length === 0 ? <Empty>No process was held up.</Empty> : (
+        <div class="table" tabIndex={0} role="region" aria-label="Processes that lost most time">
+          <table>
+            <thead><tr><th>Process</th><th class="num">Lost</th><th>Most for</th><th class="num">CPU</th><th class="bar-column">What its threads did, without idle time</th><th class="wide">Container, service or cgroup</th></tr></thead>
+            <tbody>{rows.map((each) => <Loser key={`${each.pid} ${each.start_ms}`} process={each} span_s={span_s} />)}</tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Loser({ process, span_s }: { process: Process; span_s: number }) {
+  const { pid, start_ms, comm, labels, states } = process;
+  const [most] = lostGroups(states);
+  const title = pid ? `${name(comm, 60)} (${pid})` : 'all other processes';
+  return (
+    <tr>
+      <td>{pid ? <a href={link('process', { pid, start: start_ms || undefined })}>{title}</a> : title}</td>
+      <td class="num">{nsPerS((states.lost_ns ?? 0) / span_s)}</td>
+      <td>{most ? `${most.label}, ${share(most.ns / (states.lost_ns || 1))}` : '–'}</td>
+      <td class="num">{nsPerS((states.oncpu_ns ?? 0) / span_s)}</td>
+      <td><StateBar states={states} idle={false} label={title} /></td>
+      <td class="wide dim">{placeWords(labels, 40)}</td>
+    </tr>
+  );
 }
