@@ -14,8 +14,8 @@ import { arrows, arrowsOf, chainWords, filtered, heaviest, titleOf, type Arrow }
 import { layout } from './waits-layout';
 import { Chains, Picked } from './waits-side';
 
-/** Stacks and waits are stored about once a minute: the newest ten seconds have none yet. */
-const LIVE = '-90s';
+/** Stacks and waits are stored about once a minute, later when the store is busy: the newest ten seconds have none yet. */
+const LIVE = '-3m';
 const SIZES = [25, 50, 100, 250] as const;
 const MOST_EDGES = 2_000;
 
