@@ -17,10 +17,12 @@ export interface Options {
   readonly live?: boolean | number;
   /** The answer is bytes (`ArrayBuffer`). */
   readonly binary?: boolean;
+  /** Ask again in so many ms when there is none: what is asked for may still come. */
+  readonly again?: number;
 }
 
 /** The answer to a request; `path` null: nothing to ask yet. Paths as for `get` of `http.ts`. */
-export function useAnswer<T>(path: string | null, params?: Params, { live = false, binary = false }: Options = {}): Answer<T> {
+export function useAnswer<T>(path: string | null, params?: Params, { live = false, binary = false, again: later = 0 }: Options = {}): Answer<T> {
   const url = path === null ? '' : address(path, params);
   const answer = useSignal<Answer<T>>({ data: null, error: null, loading: url !== '' });
   useEffect(() => {
@@ -57,6 +59,7 @@ export function useAnswer<T>(path: string | null, params?: Params, { live = fals
       } catch (error) {
         if (abort.signal.aborted) return;
         answer.value = { data: answer.peek().data, error: error as Error, loading: false };
+        if (later > 0 && !document.hidden) timer = setTimeout(ask, later);
       }
       running = false;
       if (again) void ask();
@@ -76,6 +79,6 @@ export function useAnswer<T>(path: string | null, params?: Params, { live = fals
       abort.abort();
       shown.delete(url);
     };
-  }, [url, live, binary]);
+  }, [url, live, binary, later]);
   return answer.value;
 }

@@ -1,0 +1,112 @@
+// How much ran and waited over the time that graphs show, a column a part: dragging over it selects the time of the page.
+import { useEffect, useRef } from 'preact/hooks';
+import { effect, useSignal } from '@preact/signals';
+import { useAnswer } from '../api/load';
+import type { Params } from '../api/http';
+import type { Columns } from '../api/types';
+import { length, nsPerS, span } from '../format';
+import { colour, theme } from '../theme';
+import { absolute, range, select, selection } from '../time';
+
+const LANE = 22;
+const LANES = [
+  { key: 'oncpu_ns', label: 'on a CPU', colour: 'state-ran' },
+  { key: 'waited_ns', label: 'waited', colour: 'state-disk' },
+] as const;
+
+export function Heat({ of }: { of: Params }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const at = useSignal(-1);
+  const drag = useSignal<{ from: number; to: number } | null>(null);
+  const wide = useSignal(0);
+  const grid = 10_000;
+  const shown = { from: Math.floor(range.value.from / grid) * grid, to: Math.ceil(range.value.to / grid) * grid };
+  const { data, error } = useAnswer<Columns>('flamegraph/columns', { ...of, ...absolute(shown) }, { live: grid });
+  const begin = data ? Date.parse(data.from) : 0;
+  const step = (data?.step_s ?? 10) * 1_000;
+  const columns = data?.oncpu_ns.length ?? 0;
+
+  useEffect(() => effect(() => {
+    theme.value;
+    const element = canvas.current;
+    const width = wide.value;
+    if (!element || !width || !data) return;
+    const scale = Math.min(devicePixelRatio, 2);
+    element.width = width * scale;
+    element.height = LANES.length * LANE * scale;
+    const g = element.getContext('2d')!;
+    g.scale(scale, scale);
+    const each = width / columns;
+    LANES.forEach(({ key, colour: name }, lane) => {
+      const values = data[key];
+      const most = Math.max(...values, 1);
+      g.fillStyle = colour(name);
+      values.forEach((value, column) => {
+        if (value <= 0) return;
+        // The root: what is little is still seen. Height and strength say the same.
+        const part = Math.sqrt(value / most);
+        g.globalAlpha = 0.35 + 0.65 * part;
+        const height = Math.max(1, part * (LANE - 3));
+        g.fillRect(column * each, (lane + 1) * LANE - height, Math.max(each - (each > 4 ? 1 : 0), 0.7), height);
+      });
+    });
+    g.globalAlpha = 1;
+    const x = (time: number) => ((time - begin) / step) * each;
+    const picked = drag.value ? { from: begin + Math.min(drag.value.from, drag.value.to) * step, to: begin + (Math.max(drag.value.from, drag.value.to) + 1) * step } : selection.value;
+    if (picked) {
+      g.fillStyle = colour('select');
+      g.fillRect(x(picked.from), 0, Math.max(2, x(picked.to) - x(picked.from)), LANES.length * LANE);
+      g.fillStyle = colour('focus');
+      for (const time of [picked.from, picked.to]) g.fillRect(x(time) - 1, 0, 2, LANES.length * LANE);
+    }
+    if (at.value >= 0) {
+      g.strokeStyle = colour('text');
+      g.strokeRect(at.value * each + 0.5, 0.5, Math.max(each - 1, 1), LANES.length * LANE - 1);
+    }
+  }), [data]);
+  useEffect(() => {
+    const sized = new ResizeObserver(() => { wide.value = canvas.current?.clientWidth ?? 0; });
+    if (canvas.current) sized.observe(canvas.current);
+    return () => sized.disconnect();
+  }, [columns > 0]);
+
+  const pick = (from: number, to: number) => select({ from: begin + Math.min(from, to) * step, to: begin + (Math.max(from, to) + 1) * step });
+  const columnOf = (event: PointerEvent) => {
+    const box = canvas.current!.getBoundingClientRect();
+    return Math.max(0, Math.min(columns - 1, Math.floor(((event.clientX - box.left) / box.width) * columns)));
+  };
+  const press = (event: KeyboardEvent) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10 }[event.key];
+    if (by) at.value = Math.max(0, Math.min(columns - 1, at.value + by));
+    else if (event.key === 'Enter' && at.value >= 0) pick(at.value, at.value);
+    else if (event.key === 'Escape' && selection.peek()) select(null);
+    else return;
+    event.preventDefault();
+  };
+  if (!data || error || columns === 0 || data.kept_step_s === 0) return null;
+  const seconds = step / 1_000;
+  const words = at.value < 0 ? `CPU and waiting, a column each ${length(step)}${data.kept_step_s > seconds ? ` (kept: each ${length(data.kept_step_s * 1_000)})` : ''}. Drag to select a time.`
+    : `${span(begin + at.value * step, begin + (at.value + 1) * step)}: ${LANES.map(({ key, label }) => `${label} ${nsPerS(data[key][at.value]! / seconds)}`).join(', ')}`;
+  return (
+    <div class="flame-heat">
+      <canvas ref={canvas} tabIndex={0} role="application" aria-label="CPU and waiting over time. Left and right arrows move by a column, Enter selects it."
+        onKeyDown={press} onPointerLeave={() => { at.value = -1; }} onPointerCancel={() => { drag.value = null; }}
+        onPointerDown={(event) => {
+          canvas.current!.setPointerCapture(event.pointerId);
+          const column = columnOf(event);
+          drag.value = { from: column, to: column };
+        }}
+        onPointerMove={(event) => {
+          at.value = columnOf(event);
+          if (drag.value) drag.value = { ...drag.value, to: at.value };
+        }}
+        onPointerUp={() => {
+          const picked = drag.value;
+          drag.value = null;
+          if (picked) pick(picked.from, picked.to);
+        }}
+      />
+      <p class="dim small" aria-live="polite">{words}</p>
+    </div>
+  );
+}
