@@ -90,7 +90,7 @@ export function diskLines(data: Series): Line[] {
 /** Share of the time in which a disk has requests; the busiest few. */
 export function busyLines(data: Series): Line[] {
   const lines = data.series.filter(({ labels }) => metric(labels) === 'disk_busy_ns' && ownDisk(labels)).map(({ labels, values }) => {
-    const shares = rate(data, values).map((value) => (value === null ? null : value / 1e9));
+    const shares = rate(data, values).map((value) => (value === null ? null : Math.min(1, value / 1e9)));
     return { device: labels.device ?? '', shares, most: Math.max(0, ...shares.map((value) => value ?? 0)) };
   });
   return lines.sort((a, b) => b.most - a.most).slice(0, 4).map(({ device, shares }, at) => ({ label: `${device} busy`, colour: `c${4 + at}`, values: shares }));
@@ -103,10 +103,10 @@ export function netLines(data: Series): Line[] {
   return [of('received', 'c1', 'net_rx_bytes', false), of('sent', 'c2', 'net_tx_bytes', false), ...(some(local.values) ? [local] : [])];
 }
 
-/** Share of the time in which at least one task is held up. */
+/** Share of the time in which at least one task is held up. The kernel's clock of it is not that of windows: a second may have a little more. */
 export function pressureLines(data: Series): Line[] {
   const of = (label: string, colour: string, resource: string): Line => ({
-    label, colour, values: each(rate(data, sum(data, (name, labels) => name === 'pressure_some_ns' && labels.resource === resource)), (value) => value / 1e9),
+    label, colour, values: each(rate(data, sum(data, (name, labels) => name === 'pressure_some_ns' && labels.resource === resource)), (value) => Math.min(1, value / 1e9)),
   });
   return [of('CPU', 'c2', 'cpu'), of('memory', 'c4', 'memory'), of('storage', 'c1', 'io')].filter((line) => line.values.some((value) => value !== null));
 }

@@ -5,7 +5,7 @@ import { useAnswer } from './api/load';
 import { useSeries, type Series } from './api/series';
 import type { Alerts } from './api/types';
 import { clock, nsPerS, span } from './format';
-import { GROUPS, stateOf, type Group } from './states';
+import { GROUPS, groupLabel, stateOf, type Group } from './states';
 import { colour, theme } from './theme';
 import { absolute, chosen, goLive, host, isLive, range, select, selection, step } from './time';
 
@@ -122,7 +122,7 @@ export function Timeline() {
 
   const at = data && hover.value !== null ? data.times.findIndex((time) => time >= hover.value!) : -1;
   const words = at >= 0 && groups
-    ? `${clock(data!.times[at]!)}  ${DRAWN.filter((group) => groups.get(group)![at]! > 1e6).map((group) => `${GROUPS.find((each) => each.group === group)!.label} ${nsPerS(groups.get(group)![at]!)}`).join(', ') || 'idle'}`
+    ? `${clock(data!.times[at]!)}  ${DRAWN.filter((group) => groups.get(group)![at]! > 1e6).map((group) => `${groupLabel(group)} ${nsPerS(groups.get(group)![at]!)}`).join(', ') || 'idle'}`
     : selection.value ? `Selected: ${span(selection.value.from, selection.value.to)}` : 'Drag to select a time';
   return (
     <div class="timeline">
@@ -150,7 +150,10 @@ export function Timeline() {
         onPointerLeave={() => { hover.value = null; }}
         onDblClick={() => select(null)}
       />
-      <div class="row dim timeline-words"><span class="cut">{words}</span></div>
+      <div class="dim timeline-words">
+        <span class="cut">{words}</span>
+        <span class="legend wide">{groups && DRAWN.filter((group) => groups.get(group)!.some((value) => value > 0)).map((group) => <span key={group}><i class={`swatch s-${group}`} />{groupLabel(group)}</span>)}</span>
+      </div>
     </div>
   );
 }

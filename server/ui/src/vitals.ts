@@ -71,7 +71,7 @@ function memory(rows: Rows): Vital | null {
 function storage(rows: Rows, span_s: number): Vital | null {
   const disks = (rows.s7mpa_disk ?? []).filter(real('device', ON_OTHERS));
   if (!disks.length) return null;
-  const busy = (row: Row) => (row.values.busy_ns ?? 0) / 1e9 / span_s;
+  const busy = (row: Row) => Math.min(1, (row.values.busy_ns ?? 0) / 1e9 / span_s);
   const worst = disks.reduce((a, b) => (busy(b) > busy(a) ? b : a));
   return {
     key: 'disk', label: 'Storage', value: bytesPerS((total(disks, 'read_bytes') + total(disks, 'write_bytes')) / span_s),
@@ -93,7 +93,7 @@ function network(rows: Rows, span_s: number): Vital | null {
 }
 
 function pressure(rows: Rows, span_s: number): Vital | null {
-  const all = (rows.s7mpa_pressure ?? []).map(({ labels, values }) => ({ resource: labels.resource === 'io' ? 'storage' : labels.resource === 'cpu' ? 'CPU' : labels.resource ?? '', of: (values.some_ns ?? 0) / 1e9 / span_s }));
+  const all = (rows.s7mpa_pressure ?? []).map(({ labels, values }) => ({ resource: labels.resource === 'io' ? 'storage' : labels.resource === 'cpu' ? 'CPU' : labels.resource ?? '', of: Math.min(1, (values.some_ns ?? 0) / 1e9 / span_s) }));
   if (!all.length) return null;
   const worst = all.reduce((a, b) => (b.of > a.of ? b : a));
   return { key: 'pressure', label: 'Pressure', value: share(worst.of), detail: `of the time some task lacks ${name(worst.resource, 20)}`, strained: worst.of >= PRESSURE && worst.resource !== 'CPU' ? 'tasks are held up' : undefined };

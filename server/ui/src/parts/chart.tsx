@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { effect } from '@preact/signals';
 import uPlot from 'uplot';
-import { clock, moment } from '../format';
+import { bytes, bytesPerS, clock, moment } from '../format';
 import { colour, theme } from '../theme';
 import { range, select, selection } from '../time';
 
@@ -26,6 +26,10 @@ interface Props {
   /** The least that the axis reaches. */
   readonly top?: number;
 }
+
+/** Steps of an axis of bytes: their multiples are round in KiB and above. */
+const BINARY_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
+const BINARY_FORMATS: readonly unknown[] = [bytes, bytesPerS];
 
 export function Chart({ title, times, lines, format, stacked = false, height = 130, top }: Props) {
   const place = useRef<HTMLDivElement>(null);
@@ -102,7 +106,7 @@ function options(width: number, height: number, latest: Latest, stacked: boolean
     },
     axes: [
       { ...axis, values: (_, splits) => splits.map((at) => clock(at * 1_000)), space: 70 },
-      { ...axis, size: 58, values: (_, splits) => splits.map((value) => latest.current.format(value)), space: 26 },
+      { ...axis, size: 66, ...(BINARY_FORMATS.includes(latest.current.format) ? { incrs: BINARY_STEPS } : {}), values: (_, splits) => splits.map((value) => latest.current.format(value)), space: 26 },
     ],
     series: [
       {},

@@ -1,4 +1,5 @@
 // A finding in plain words: who waits for what because of whom, what that costs, how sure it is, and what to do.
+import type { ComponentChildren } from 'preact';
 import type { Finding, Party } from '../api/types';
 import {
   ALERT_CONFIDENCE, certainty, classWords, culpritGraph, culpritOf, evidenceValue, holds, ofRule, partyWords, placeOf, processOf, sentence, subjectGraph, threshold,
@@ -59,16 +60,16 @@ export function FindingLinks({ finding, ...of }: Context) {
   const culpritPid = processOf(culprit);
   const kind = subjectGraph(finding.class);
   return (
-    <nav class="finding-links" aria-label="More about this finding">
+    <>
       {culpritPid !== undefined && culprit && (
-        <a href={graph(culprit, culpritGraph(finding.class), more)}>What {partyWords({ ...culprit, kind: 'process' })} does: flame graph</a>
+        <a href={graph(culprit, culpritGraph(finding.class), more)}>Flame graph: what {partyWords({ ...culprit, kind: 'process' })} does</a>
       )}
       {subjectPid !== undefined && (
-        <a href={graph(subject, kind, more)}>Where {partyWords(subject)} {kind === 'on-cpu' ? 'computes' : 'waits'}: flame graph</a>
+        <a href={graph(subject, kind, more)}>Flame graph: where {partyWords(subject)} {kind === 'on-cpu' ? 'computes' : 'waits'}</a>
       )}
       {subjectPid !== undefined && kind === 'off-cpu' && <a href={link('waits', { ...more, pid: subjectPid })}>Who makes it wait</a>}
       {subjectPid === undefined && !ofRule(finding) && <a href={link('processes', more)}>Processes of this time</a>}
-    </nav>
+    </>
   );
 }
 
@@ -133,24 +134,29 @@ interface CardProps extends Context {
   readonly onToggle?: (open: boolean) => void;
   /** Level of the heading. */
   readonly level?: 2 | 3;
+  /** What stands at its right, such as the alert that it is. */
+  readonly aside?: ComponentChildren;
 }
 /** All of a finding: the sentence and its numbers in sight, the evidence behind a click. */
-export function FindingCard({ finding, open = false, onToggle, level = 3, ...of }: CardProps) {
+export function FindingCard({ finding, open = false, onToggle, level = 3, aside, ...of }: CardProps) {
   const Heading = `h${level}` as const;
   const sure = finding.confidence >= ALERT_CONFIDENCE;
   return (
     <article class={`card finding ${sure ? 'sure' : ''}`}>
-      <header class="stack">
+      <header>
         <Heading><FindingSentence finding={finding} {...of} /></Heading>
         <FindingNumbers finding={finding} />
+        {aside && <span class="finding-aside">{aside}</span>}
       </header>
       {finding.headline && !ofRule(finding) && <p>{name(finding.headline)}</p>}
       {finding.advice && <p class="finding-advice">{name(finding.advice, 600)}</p>}
-      <FindingLinks finding={finding} {...of} />
-      <details open={open} onToggle={(event) => { if (event.currentTarget.open !== open) onToggle?.(event.currentTarget.open); }}>
-        <summary>Evidence</summary>
-        <FindingEvidence finding={finding} />
-      </details>
+      <div class="finding-links">
+        <FindingLinks finding={finding} {...of} />
+        <details open={open} onToggle={(event) => { if (event.currentTarget.open !== open) onToggle?.(event.currentTarget.open); }}>
+          <summary>Evidence</summary>
+          <FindingEvidence finding={finding} />
+        </details>
+      </div>
     </article>
   );
 }

@@ -2,7 +2,7 @@
 import { useEffect } from 'preact/hooks';
 import { newest } from '../api/live';
 import { saved } from '../api/http';
-import { length, span, zone } from '../format';
+import { length, name, span, zone } from '../format';
 import { saveView } from '../export';
 import { link, page } from '../route';
 import { hosts, session, signOut } from '../session';
@@ -13,22 +13,19 @@ import { VIEWS } from '../views';
 export function Top() {
   const names = [...new Set([...hosts.value.map((each) => each.host), ...Object.keys(newest.value)])].sort();
   return (
-    <>
-      <div class="row">
-        <a class="brand" href={link('now')}>s7mpa</a>
-        {names.length > 1
-          ? <label><span class="sr">Host</span><select value={host.value} onChange={(event) => { host.value = event.currentTarget.value; }}>{names.map((name) => <option key={name}>{name}</option>)}</select></label>
-          : <strong>{host.value}</strong>}
-        <span class="grow" />
-        <Cursor />
-        <Menu />
-      </div>
+    <div class="top-row">
+      <a class="brand" href={link('now')}>s7mpa</a>
+      {names.length > 1
+        ? <label><span class="sr">Host</span><select class="host" value={host.value} onChange={(event) => { host.value = event.currentTarget.value; }}>{names.map((each) => <option key={each} value={each}>{name(each, 60)}</option>)}</select></label>
+        : <strong class="host cut">{name(host.value, 60)}</strong>}
       <nav aria-label="Views">
-        {Object.entries(VIEWS).map(([name, { label }]) => label && (
-          <a key={name} href={link(name)} aria-current={page.value === name ? 'page' : undefined}>{label}</a>
+        {Object.entries(VIEWS).map(([key, { label }]) => label && (
+          <a key={key} href={link(key)} aria-current={page.value === key ? 'page' : undefined}>{label}</a>
         ))}
       </nav>
-    </>
+      <Cursor />
+      <Menu />
+    </div>
   );
 }
 
@@ -52,7 +49,7 @@ function Cursor() {
   const { from, to } = chosen.value;
   const length_ms = range.value.to - range.value.from;
   return (
-    <div class="row" role="group" aria-label="Time">
+    <div class="row cursor" role="group" aria-label="Time">
       <button onClick={() => step(-1)} title="One step back (,)" aria-label="One step back">‹</button>
       <button onClick={() => step(1)} title="One step ahead (.)" aria-label="One step ahead" disabled={isLive.value}>›</button>
       {isLive.value

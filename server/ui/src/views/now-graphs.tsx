@@ -21,6 +21,8 @@ const inGroup = (span_s: number, group: Group) => ({ states }: Process) => (byGr
 const field = (span_s: number, ...fields: string[]) => ({ values }: Process) => fields.reduce((sum, each) => sum + (values[each] ?? 0), 0) / span_s;
 const states = (span_s: number, ...keys: string[]) => ({ states: all }: Process) => keys.reduce((sum, each) => sum + (all[`${each}_ns`] ?? 0), 0) / span_s;
 
+const cpusWords = (value: number) => `${count(value / 1e9)} CPUs`;
+
 function lines(data: Series) {
   return {
     cpu: cpuLines(data), lost: lostLines(data), runq: runqLines(data), memory: memoryLines(data), memoryTop: memoryTotal(data), disk: diskLines(data),
@@ -44,7 +46,7 @@ export function Graphs({ processes, span_s, rows }: Props) {
   return (
     <div class="panels">
       <Panel graphs={graph('CPU', all.cpu, share, { stacked: true, top: 1 })}>
-        <Cost title="Uses most" processes={processes} of={cpuUse} format={nsPerS} none="No process runs." />
+        <Cost title="Uses most" processes={processes} of={cpuUse} format={cpusWords} none="No process runs." />
         {waitsFor('a CPU', 'runq')}
       </Panel>
       <Panel graphs={graph('Lost time of all threads', all.lost, nsPerS, { stacked: true, top: 1e9 })}>

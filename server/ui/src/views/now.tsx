@@ -1,11 +1,11 @@
 // The first view: is this host well, who is held up by whom, and what each graph costs whom. Live and past are the same.
 import { part } from '../api/http';
 import { useAnswer } from '../api/load';
-import type { Alerts, Now as Answer, Process } from '../api/types';
+import type { Alert, Alerts, Now as Answer, Process } from '../api/types';
 import { StateBar } from '../parts/bar';
 import { FindingCard } from '../parts/finding';
 import { Empty, Shown } from '../parts/notes';
-import { ago, count, length, moment, name, nsPerS, share, span } from '../format';
+import { count, length, moment, name, nsPerS, share, span } from '../format';
 import { placeWords } from '../groups';
 import { link, params, set } from '../route';
 import { absolute, chosen, host, isLive, selection } from '../time';
@@ -57,7 +57,7 @@ export function Now() {
 function Verdict({ now, all, live }: { now: Answer; all: readonly Ranked[]; live: boolean }) {
   const { state, text, detail } = verdict(all, !live);
   return (
-    <section class={`card verdict ${state}`} aria-labelledby="verdict">
+    <section class={`card verdict ${state === 'good' ? 'well' : 'unwell'}`} aria-labelledby="verdict">
       <div class="verdict-words">
         <span class="verdict-mark" aria-hidden="true">{state === 'good' ? '✓' : '!'}</span>
         <div>
@@ -91,14 +91,16 @@ function Findings({ all }: { all: readonly Ranked[] }) {
     <section class="stack" aria-labelledby="findings">
       <h2 id="findings">What holds it back</h2>
       {all.slice(0, most).map(({ id, finding, alert }) => (
-        <div key={id} class="finding-place">
-          <FindingCard finding={finding} open={open === id} onToggle={(now) => set({ finding: now ? id : undefined })} />
-          {alert && <a class="finding-alert" href={link('alerts', { id: alert.id })}>{alert.state === 'resolved' ? 'alert, over by now' : `alert since ${ago(alert.opened_unix_ns / 1e6).replace(' ago', '')}`}</a>}
-        </div>
+        <FindingCard key={id} finding={finding} open={open === id} onToggle={(now) => set({ finding: now ? id : undefined })} aside={alert && <AlertLink alert={alert} />} />
       ))}
       {all.length > most && <p><button onClick={() => set({ findings: 'all' })}>Show all {count(all.length)}</button></p>}
     </section>
   );
+}
+
+function AlertLink({ alert }: { alert: Alert }) {
+  const since = alert.opened_unix_ns / 1e6;
+  return <a href={link('alerts', { id: alert.id })}>{alert.state === 'resolved' ? `alert of ${moment(since)}` : `alert for ${length(Math.max(0, Date.now() - since))}`}</a>;
 }
 
 function Losers({ processes, span_s, total }: { processes: readonly Process[]; span_s: number; total: number }) {
