@@ -1,0 +1,110 @@
+// What a process does: thread states over time, what reports and alerts say of it, and its main figures.
+import { useAnswer } from '../api/load';
+import { part } from '../api/http';
+import { stepOf } from '../api/series';
+import type { Alert, Finding, Now, ProcessActivity, States } from '../api/types';
+import { processOf } from '../findings';
+import { length, moment, nsPerS } from '../format';
+import { StateTable } from '../parts/bar';
+import { Chart, type Line } from '../parts/chart';
+import { FindingCard } from '../parts/finding';
+import { Empty, Shown } from '../parts/notes';
+import { link, params, set } from '../route';
+import { GROUPS, stateOf } from '../states';
+import { absolute, host, range, view } from '../time';
+import type { Of } from './process';
+import { MainFigures } from './process-figures';
+
+export function Overview({ of, activity, now }: { of: Of; activity: ProcessActivity | null; now: Now | null }) {
+  return (
+    <>
+      <StatesOverTime of={of} />
+      <div class="halves">
+        {activity && (
+          <section class="card">
+            <h2>Where its time goes</h2>
+            <StateTable states={activity.process.states} per={activity.span_s} />
+          </section>
+        )}
+        <Found of={of} now={now} />
+      </div>
+      <MainFigures of={of} />
+    </>
+  );
+}
+
+/** Lines by group out of states over time; idle time hides the rest, so it is left out unless it is asked for. */
+export function stateLines({ states, windows, step_s }: Pick<States, 'states' | 'windows' | 'step_s'>, idle: boolean): Line[] {
+  const sums = GROUPS.map(() => windows.map(() => 0));
+  for (const [key, values] of Object.entries(states)) {
+    if (key === 'lost') continue;
+    const { group } = stateOf(key);
+    const sum = sums[GROUPS.findIndex((each) => each.group === group)]!;
+    values.forEach((value, at) => { sum[at]! += value / (windows[at] || 1); });
+  }
+  // Windows end a little before or after the grid of the parts: one has two, and the next none. They are no gap.
+  const from = windows.map((known, at) => (known ? at : (windows[at - 1] ?? 0) > step_s ? at - 1 : (windows[at + 1] ?? 0) > step_s ? at + 1 : -1));
+  return GROUPS.map(({ group, label }, at) => ({
+    label, colour: `state-${group}`, values: from.map((part) => (part < 0 ? null : sums[at]![part]!)), all: sums[at]!.reduce((sum, value) => sum + value, 0), group,
+  })).filter(({ group, all }) => all > 0 && (idle || group !== 'idle'));
+}
+
+function StatesOverTime({ of: { pid, start } }: { of: Of }) {
+  const idle = params.value.idle === '1';
+  const shown = view.value;
+  const span = shown.live ? shown.span : shown.to - shown.from;
+  const step = stepOf(span);
+  // Live ones are asked for by an address that stays the same.
+  const time = shown.live ? { from: `-${span / 1_000}s` } : absolute(range.value);
+  const answer = useAnswer<States>(host.value ? `hosts/${part(host.value)}/processes/${pid}/states` : null, { start_ms: start, ...time, step: `${step}s` }, { live: step * 1_000 });
+  return (
+    <section class="card">
+      <header class="row">
+        <h2>What its threads do over time</h2>
+        <span class="grow" />
+        <label><input type="checkbox" checked={idle} onChange={() => set({ idle: idle ? undefined : '1' })} /> with idle time</label>
+      </header>
+      <Shown answer={answer} what="Thread states over time">
+        {(data) => {
+          const lines = stateLines(data, idle);
+          const first = Date.parse(data.from);
+          const times = data.windows.map((_, at) => first + (at + 1) * data.step_s * 1_000);
+          return lines.length
+            ? <Chart title="Thread time each second" times={times} lines={lines} format={nsPerS} stacked height={170} />
+            : <Empty>{data.windows.some(Boolean) ? 'It was idle all the time that is shown.' : `It was not seen in the ${length(span)} that are shown.`}</Empty>;
+        }}
+      </Shown>
+    </section>
+  );
+}
+
+const about = (finding: Finding, pid: number) => processOf(finding.subject) === pid || processOf(finding.culprit) === pid;
+/** Alerts of a process, and what the last report found of it that no alert says already. */
+export function found(now: Now, pid: number): { alerts: Alert[]; findings: Finding[] } {
+  const alerts = now.alerts.filter(({ finding }) => about(finding, pid));
+  const said = new Set(alerts.map(({ finding }) => `${finding.class} ${finding.subject.pid}`));
+  const findings = (now.report?.findings ?? []).filter((finding) => about(finding, pid) && !said.has(`${finding.class} ${finding.subject.pid}`));
+  return { alerts, findings };
+}
+
+function Found({ of: { pid }, now }: { of: Of; now: Now | null }) {
+  const all = now && found(now, pid);
+  return (
+    <section class="card stack">
+      <h2>What is found</h2>
+      {!all ? <Empty>Not known yet.</Empty> : !all.alerts.length && !all.findings.length
+        ? <Empty>No alert is open for this process, and the last report{now.report ? ` (${moment(Date.parse(now.report.at))})` : ''} says nothing of it.</Empty>
+        : (
+          <>
+            {all.alerts.map((alert) => (
+              <div key={alert.id} class="stack">
+                <p><span class="badge bad">alert</span> open since {moment(alert.opened_unix_ns / 1e6)}. <a href={link('alerts', { alert: alert.id })}>All about it</a></p>
+                <FindingCard finding={alert.finding} />
+              </div>
+            ))}
+            {all.findings.map((finding) => <FindingCard key={`${finding.class} ${finding.subject.pid}`} finding={finding} />)}
+          </>
+        )}
+    </section>
+  );
+}
