@@ -8,7 +8,7 @@ import { Details, sentence } from './details';
 import { findPath, frameKey } from './graph';
 import { children, pathTo } from './layout';
 import type { Drawn } from './opened';
-import type { Paint } from './paint';
+import { STEPS, type Paint } from './paint';
 import { Renderer, ROW } from './renderer';
 import { changeOf } from './values';
 
@@ -66,7 +66,7 @@ export function Canvas({ drawn, paint, turned, zoomed, matches, label, height, d
   const shade = theme.value;
   const look = useMemo(() => ({
     inks: inks(paint.colours), of: paint.of, match: inks(['flame-match'])[0]!, card: colour('card'), line: colour('text'), focus: colour('focus'),
-    before: differs ? (node: number) => `${changeOf(drawn.graph, node)} ` : undefined,
+    before: differs ? (node: number) => (paint.of[node] === STEPS ? '' : `${changeOf(drawn.graph, node)} `) : undefined,
   }), [paint, shade, differs]);
 
   // Room below the canvas makes its box scroll as far as the graph is deep.

@@ -3,7 +3,7 @@ import { useEffect, useMemo } from 'preact/hooks';
 import { useSignal } from '@preact/signals';
 import { address, Refusal, saved, type Params } from '../api/http';
 import { useAnswer } from '../api/load';
-import { share } from '../format';
+import { share, span } from '../format';
 import { Empty, Failed, Loading } from '../parts/notes';
 import { chosen, host as chosenHost, isLive, type Interval } from '../time';
 import { Canvas } from './canvas';
@@ -200,7 +200,7 @@ export function Flame(props: FlameProps) {
   return (
     <section class="stack flame" aria-label={title} aria-busy={answer.loading}>
       {props.heat && !alert && <Heat of={of} />}
-      <Toolbar state={state} kind={kind} kinds={kinds} colouring={colouring} differs={differs} mayDiffer={props.base !== null} hasOwnBase={!!props.base} base={base} table={table} ofAll={ofAll} isAlert={!!alert} />
+      <Toolbar state={state} kind={kind} kinds={kinds} colouring={colouring} differs={differs} mayDiffer={props.base !== null} hasOwnBase={!!props.base} base={base} ofAll={ofAll} isAlert={!!alert} />
       {isNone || isEmpty ? <None detail={isNone ? error.message : ''} kind={kind} mayCome={mayCome} base={base} onAlone={() => put({ base: props.base ? 'none' : undefined })} />
         : error && !opened ? <Failed error={error} what={title} />
           : !opened || !painted ? (full.opened === null && answer.data === null && !answer.loading ? <Empty>Nothing is known of this time.</Empty> : <Loading what={title} />) : (
@@ -211,7 +211,9 @@ export function Flame(props: FlameProps) {
                   result={sum ? `${share(sum.value / (opened.graph.value[0] || 1))} of all, ${found!.count} ${found!.count === 1 ? 'function' : 'functions'}` : ''} />
                 <span class="grow" />
                 {loadsPart && <span class="dim" role="status">Loading what is too narrow …</span>}
+                <span class="dim small" title="Profiles come once a minute, and are kept in columns of ten seconds or more">{live && 'newest kept: '}{span(Date.parse(opened.graph.about.from), Date.parse(opened.graph.about.to))}</span>
                 {zoomed > 0 && <button onClick={() => zoom(0)}>Whole graph</button>}
+                <button aria-pressed={table} onClick={() => put({ table: table ? '0' : '1' })}>Table</button>
               </div>
               {isGone && <p class="note warn" role="status">The function that was zoomed to does not occur in this time.</p>}
               <div class={table ? 'flame-split' : 'flame-whole'}>

@@ -1,5 +1,5 @@
 // Sums by function: what it takes itself, and with all that it calls.
-import type { Frames, Graph } from './graph';
+import { REASON, ROOT, type Frames, type Graph } from './graph';
 
 export interface Functions {
   /** A number a frame. A function that calls itself counts once. */
@@ -13,7 +13,8 @@ export interface Functions {
 /** `frames` of a graph whose nodes are in preorder. */
 export function functions(graph: Graph): Functions {
   const { count, depth, frame, value, own, samples, base, base_own } = graph;
-  const size = graph.frames.names.length;
+  const { kinds } = graph.frames;
+  const size = kinds.length;
   const sums = () => new Float64Array(size);
   const found = { own: sums(), total: sums(), samples: sums(), base_own: base ? sums() : null, base_total: base ? sums() : null };
   // How often each frame is on the way to the present node.
@@ -22,8 +23,11 @@ export function functions(graph: Graph): Functions {
   for (let node = 0; node < count; node++) {
     while (path.length > depth[node]!) on[path.pop()!]!--;
     const at = frame[node]!;
-    found.own[at]! += own[node]!;
-    if (base_own) found.base_own![at]! += base_own[node]!;
+    // A function takes the time itself that it waits for a reason.
+    const below = path[path.length - 1];
+    const whose = kinds[at] === REASON && below !== undefined && kinds[below] !== ROOT ? below : at;
+    found.own[whose]! += own[node]!;
+    if (base_own) found.base_own![whose]! += base_own[node]!;
     if (on[at]! === 0) {
       found.total[at]! += value[node]!;
       found.samples[at]! += samples[node]!;

@@ -10,8 +10,8 @@ import { absolute, range, select, selection } from '../time';
 
 const LANE = 22;
 const LANES = [
-  { key: 'oncpu_ns', label: 'on a CPU', colour: 'state-ran' },
-  { key: 'waited_ns', label: 'waited', colour: 'state-disk' },
+  { key: 'oncpu_ns', label: 'on a CPU', short: 'CPU', colour: 'state-ran' },
+  { key: 'waited_ns', label: 'waited', short: 'waited', colour: 'state-disk' },
 ] as const;
 
 export function Heat({ of }: { of: Params }) {
@@ -51,6 +51,14 @@ export function Heat({ of }: { of: Params }) {
       });
     });
     g.globalAlpha = 1;
+    g.font = '11px system-ui';
+    g.textBaseline = 'top';
+    LANES.forEach(({ short }, lane) => {
+      g.fillStyle = colour('card');
+      g.fillRect(2, lane * LANE + 2, g.measureText(short).width + 6, 14);
+      g.fillStyle = colour('text');
+      g.fillText(short, 5, lane * LANE + 3);
+    });
     const x = (time: number) => ((time - begin) / step) * each;
     const picked = drag.value ? { from: begin + Math.min(drag.value.from, drag.value.to) * step, to: begin + (Math.max(drag.value.from, drag.value.to) + 1) * step } : selection.value;
     if (picked) {

@@ -26,12 +26,11 @@ interface Props {
   /** It has a time of its own to compare with. */
   readonly hasOwnBase: boolean;
   readonly base: string;
-  readonly table: boolean;
   readonly ofAll: boolean;
   readonly isAlert: boolean;
 }
 
-export function Toolbar({ state, kind, kinds, colouring, differs, mayDiffer, hasOwnBase, base, table, ofAll, isAlert }: Props) {
+export function Toolbar({ state, kind, kinds, colouring, differs, mayDiffer, hasOwnBase, base, ofAll, isAlert }: Props) {
   const { get, put } = state;
   return (
     <div class="row flame-tools">
@@ -88,8 +87,6 @@ export function Toolbar({ state, kind, kinds, colouring, differs, mayDiffer, has
           )}
         </div>
       </details>
-      <span class="grow" />
-      <button aria-pressed={table} onClick={() => put({ table: table ? '0' : '1' })}>Table</button>
     </div>
   );
 }
