@@ -36,7 +36,15 @@ export interface Finding {
 export interface Alert {
   id: string; host: string; state: 'open' | 'update' | 'resolved'; opened_unix_ns: number; at_unix_ns: number; finding: Finding;
   of_rule?: { labels: Labels; annotations: Labels };
+  /** Who looks after it; left out by servers that do not know of it. `at`: Unix seconds or a date. */
+  acknowledged?: { by: string; at: number | string; note: string } | null;
+  /** Id of the silence that keeps notifiers quiet about it. */
+  silenced?: string | null;
 }
+export interface Silence {
+  id: string; match: { host?: string; class?: string; comm?: string }; from: number | string; until: number | string; by: string; note: string;
+}
+export interface Silences { silences: Silence[] }
 export interface Alerts { total: number; cut: boolean; alerts: Alert[] }
 
 export interface ReportSummary { host: string; at: string; verdict: string; of_alert: boolean; findings: Finding[] }

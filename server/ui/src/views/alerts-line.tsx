@@ -1,0 +1,56 @@
+// Bars from opened to resolved over the time that graphs show, by kind.
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import type { Alert } from '../api/types';
+import { sentence } from '../findings';
+import { clock, count, length, moment } from '../format';
+import { go } from '../route';
+import { host, type Interval } from '../time';
+import { isOpen, lanes, lasted, openedMs, type Bar } from './alerts-list';
+
+const LANE = 16;
+const TICKS = 5;
+
+export function AlertLine({ alerts, shown, now }: { alerts: readonly Alert[]; shown: Interval; now: number }) {
+  const rows = lanes(alerts, shown, now);
+  if (rows.length === 0) return null;
+  // The list below has the same as links: here a pointer is enough.
+  return (
+    <figure class="card alert-line" aria-label={`Time line of ${alerts.length} alerts; the table below has the same.`}>
+      <div class="alert-rows">
+        {rows.map((row) => (
+          <div class="alert-row" key={row.key}>
+            <span class="alert-label">{row.label} <span class="dim">{count(row.count)}</span></span>
+            <Lanes count={row.lanes}>{row.bars.map((bar) => <Mark key={`${bar.alert.host} ${bar.alert.id}`} bar={bar} now={now} />)}</Lanes>
+          </div>
+        ))}
+      </div>
+      <div class="alert-row" aria-hidden="true">
+        <span class="alert-label" />
+        <div class="alert-axis">{Array.from({ length: TICKS }, (_, at) => <span key={at}>{clock(shown.from + ((shown.to - shown.from) * at) / (TICKS - 1))}</span>)}</div>
+      </div>
+    </figure>
+  );
+}
+
+function Lanes({ count: lines, children }: { count: number; children: preact.ComponentChildren }) {
+  const ref = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => { ref.current!.style.height = `${lines * LANE + 4}px`; }, [lines]);
+  return <div ref={ref} class="alert-lanes">{children}</div>;
+}
+
+function Mark({ bar, now }: { bar: Bar; now: number }) {
+  const ref = useRef<HTMLButtonElement>(null);
+  const { alert, from, to, lane } = bar;
+  useLayoutEffect(() => {
+    const { style } = ref.current!;
+    style.left = `${from * 100}%`;
+    style.width = `${(to - from) * 100}%`;
+    style.top = `${lane * LANE + 2}px`;
+  }, [from, to, lane]);
+  const time = lasted(alert, now);
+  const words = `${sentence(alert.finding)}\n${moment(openedMs(alert))}, ${isOpen(alert) ? 'open' : `open for ${length(Math.max(1_000, time.to - time.from))}`}`;
+  return (
+    <button ref={ref} tabIndex={-1} aria-hidden="true" class={`alert-mark ${isOpen(alert) ? 'open' : ''} ${alert.acknowledged ? 'seen' : ''}`} title={words}
+      onClick={() => go('alerts', { id: alert.id, ...(alert.host === host.value ? {} : { host: alert.host }) })} />
+  );
+}
