@@ -54,7 +54,8 @@ export function AlertDetail({ id }: { id: string }) {
         <span class="grow" />
         <a href={link('changes', at(before))}>Look at the 30 s before it</a>
       </header>
-      <FindingCard finding={alert.finding} time={before} host={alert.host} open={params.value.evidence !== '0'} onToggle={(open) => set({ evidence: open ? undefined : '0' })} level={2} />
+      <h2 class="sr">What was found</h2>
+      <FindingCard finding={alert.finding} time={before} host={alert.host} open={params.value.evidence !== '0'} onToggle={(open) => set({ evidence: open ? undefined : '0' })} level={3} />
       {alert.of_rule && <OfRule alert={alert} />}
       <Acts alert={alert} done={() => { again.value++; }} />
       <Graphs alert={alert} />
