@@ -80,7 +80,7 @@ export function ChangeRow({ changed, base, starts, details = false }: { changed:
         <a class="button" href={link('flamegraph', { ...graph, kind })}>Flame graph</a>
         <a class="button" href={link('flamegraph', { ...graph, kind, base })}>Difference</a>
         <a href={link('flamegraph', { ...graph, kind: kind === 'on-cpu' ? 'off-cpu' : 'on-cpu' })}>{kind === 'on-cpu' ? 'where it waits' : 'where it computes'}</a>
-        <a href={link('waits', graph)}>who makes it wait</a>
+        <a href={link('waits', pids.length === 1 ? { pid: pids[0] } : { q: comm })}>who makes it wait</a>
         {details && <AllStates states={states} of={groupName(group)} />}
       </div>
     </li>

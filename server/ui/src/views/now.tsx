@@ -112,9 +112,9 @@ function Losers({ processes, span_s, total }: { processes: readonly Process[]; s
         <a href={link('processes')}>All {count(total)} processes</a>
       </header>
       {rows.length === 0 ? <Empty>No process was held up.</Empty> : (
-        <div class="table" tabIndex={0} role="region" aria-label="Processes that lost most time">
+        <div class="table losers" tabIndex={0} role="region" aria-label="Processes that lost most time">
           <table>
-            <thead><tr><th>Process</th><th class="num">Lost</th><th>Most for</th><th class="num">CPU</th><th class="bar-column">What its threads did, without idle time</th><th class="wide">Container, service or cgroup</th></tr></thead>
+            <thead><tr><th>Process</th><th class="num">Lost</th><th class="wide">Most for</th><th class="num wide">CPU</th><th class="bar-column">What its threads did, without idle time</th><th class="wide">Container, service or cgroup</th></tr></thead>
             <tbody>{rows.map((each) => <Loser key={`${each.pid} ${each.start_ms}`} process={each} span_s={span_s} />)}</tbody>
           </table>
         </div>
@@ -131,8 +131,8 @@ function Loser({ process, span_s }: { process: Process; span_s: number }) {
     <tr>
       <td>{pid ? <a href={link('process', { pid, start: start_ms || undefined })}>{title}</a> : title}</td>
       <td class="num">{nsPerS((states.lost_ns ?? 0) / span_s)}</td>
-      <td>{most ? `${most.label}, ${share(most.ns / (states.lost_ns || 1))}` : '–'}</td>
-      <td class="num">{nsPerS((states.oncpu_ns ?? 0) / span_s)}</td>
+      <td class="wide">{most ? `${most.label}, ${share(most.ns / (states.lost_ns || 1))}` : '–'}</td>
+      <td class="num wide">{nsPerS((states.oncpu_ns ?? 0) / span_s)}</td>
       <td><StateBar states={states} idle={false} label={title} /></td>
       <td class="wide dim">{placeWords(labels, 40)}</td>
     </tr>
