@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use agent_common::units::UnixNs;
 use agent_common::wire::finding::{Alert, AlertState};
+use agent_common::wire::silence::Silences;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -61,6 +62,7 @@ pub trait Deliver: Send + 'static {
 #[derive(Debug, Default)]
 pub struct Notifiers {
     notifiers: Vec<Notifier>,
+    silences: Silences,
 }
 
 #[derive(Debug)]
@@ -72,12 +74,18 @@ struct Notifier {
 }
 
 impl Notifiers {
+    /// None yet. Those that are added are not told of what a silence covers, but of the end of what they were told before.
+    #[must_use]
+    pub fn new(silences: Silences) -> Self {
+        Self { notifiers: Vec::new(), silences }
+    }
+
     /// Starts one on the current runtime.
     pub fn add(&mut self, deliver: impl Deliver, again: Duration, pause: Duration) -> Arc<NotifyStats> {
         let (queue, alerts) = mpsc::channel(MAX_QUEUED);
         let stats = Arc::new(NotifyStats::default());
         let name = deliver.name().to_owned();
-        let task = tokio::spawn(run(deliver, alerts, Arc::clone(&stats), again, pause));
+        let task = tokio::spawn(run(deliver, alerts, Arc::clone(&stats), self.silences.clone(), again, pause));
         self.notifiers.push(Notifier { name, queue, stats: Arc::clone(&stats), task });
         stats
     }
@@ -110,13 +118,14 @@ async fn run(
     mut deliver: impl Deliver,
     mut alerts: mpsc::Receiver<Alert>,
     stats: Arc<NotifyStats>,
+    silences: Silences,
     again: Duration,
     pause: Duration,
 ) {
     let mut open: BTreeMap<String, Alert> = BTreeMap::new();
     let mut repeat = tokio::time::interval_at(tokio::time::Instant::now() + again, again);
     loop {
-        let batch = tokio::select! {
+        let mut batch = tokio::select! {
             alert = alerts.recv() => match alert {
                 Some(alert) => {
                     let mut batch = vec![alert];
@@ -133,6 +142,11 @@ async fn run(
                 open.values().filter(|_| deliver.repeats()).map(|alert| Alert { at_unix_ns: now.0, ..alert.clone() }).collect()
             }
         };
+        let now = i64::try_from(unix_now() / 1_000_000_000).unwrap_or(i64::MAX);
+        batch.retain(|alert| {
+            let ends = alert.state == AlertState::Resolved && open.contains_key(&alert.id);
+            ends || silences.of(alert, now).is_none()
+        });
         if batch.is_empty() {
             continue;
         }

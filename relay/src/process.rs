@@ -16,6 +16,7 @@ use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};
 use agent_common::text;
 use agent_common::wire::finding::Alert;
+use agent_common::wire::silence::Silences;
 use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
 use server::broker::Broker;
 use server::questions::Collector;
@@ -52,6 +53,7 @@ const PROFILES_SHARE: u64 = 4;
 struct Parts {
     sink: MqttSink,
     notifiers: Notifiers,
+    silences: Silences,
     exporter: Option<Exporter>,
     profiles: Vec<ProfileExporter>,
     server: Option<ServerPart>,
@@ -76,8 +78,8 @@ pub async fn run(
         }
     };
     writer.send(&FromRelay::Ready(parts.ready.clone())).await?;
-    let Parts { sink, notifiers, exporter, profiles, server, of_rules, questions, .. } = parts;
-    let relay = Relay { sink, notifiers, exporter, profiles, server, of_rules, questions, set_log };
+    let Parts { sink, notifiers, silences, exporter, profiles, server, of_rules, questions, .. } = parts;
+    let relay = Relay { sink, notifiers, silences, exporter, profiles, server, of_rules, questions, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
@@ -86,9 +88,10 @@ pub async fn run(
 async fn start(settings: &Settings) -> Result<Parts, String> {
     let (to_relay, of_rules) = mpsc::channel(MAX_WAITING_ALERTS);
     let (collector, asked) = Collector::new(&settings.host);
+    let silences = Silences::default();
     let server = match &settings.server {
         Some(config) => {
-            let started = ServerPart::start(config.clone(), to_relay, collector).await;
+            let started = ServerPart::start(config.clone(), to_relay, collector, silences.clone()).await;
             Some(started.map_err(|e| text::chain(&e))?)
         }
         None => None,
@@ -115,7 +118,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
     };
     let sink = MqttSink::start(config, [spool, profile_spool])
         .map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
-    let mut notifiers = Notifiers::default();
+    let mut notifiers = Notifiers::new(silences.clone());
     if let Some(webhook) = &settings.webhook {
         let url = webhook.url.read_secret().map_err(|e| format!("alerts.webhook: {e}"))?;
         let webhook = Webhook::new(&url, webhook.timeout).map_err(|e| e.to_string())?;
@@ -124,7 +127,7 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
     let exporter = settings.remote_write.as_ref().map(Exporter::start).transpose()?;
     let profiles = ProfileExporter::start_all(settings)?;
     let questions = Questions::new(asked);
-    Ok(Parts { sink, notifiers, exporter, profiles, server, of_rules, questions, ready })
+    Ok(Parts { sink, notifiers, silences, exporter, profiles, server, of_rules, questions, ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -148,6 +151,8 @@ fn profile_limits(settings: &Settings) -> spool::Limits {
 struct Relay {
     sink: MqttSink,
     notifiers: Notifiers,
+    /// What people have silenced.
+    silences: Silences,
     exporter: Option<Exporter>,
     profiles: Vec<ProfileExporter>,
     server: Option<ServerPart>,
@@ -209,6 +214,7 @@ impl Relay {
         let mut tend = tokio::time::interval(Duration::from_millis(500));
         let mut asked: Option<Instant> = None;
         let mut api = ApiState::default();
+        let mut silenced = Vec::new();
         loop {
             // A disk that hangs holds the windows in the collector, which counts what falls out.
             self.sink.room().await;
@@ -242,6 +248,11 @@ impl Relay {
                             api = now.clone();
                             let _ = to_write.send(FromRelay::Api(now)).await;
                         }
+                    }
+                    let now = self.silences.all();
+                    if now != silenced {
+                        silenced.clone_from(&now);
+                        let _ = to_write.send(FromRelay::Silences(now)).await;
                     }
                     continue;
                 }

@@ -1,4 +1,5 @@
-//! Who may use the API: accounts, sessions, tokens, one-use links, and the log of who did what.
+//! Who may use the API: accounts, sessions, tokens, one-use links, and the log of who did what. And what people said of alerts:
+//! that they know of one, or that no notifier is to be told.
 //!
 //! All of it is in a database of its own beside the store, [`FILE`]: it has another schema, other rights and another life than
 //! the metrics. The server and the commands (`agent open`, `user`, `token`) have it open at the same time; what a command
@@ -7,6 +8,7 @@
 //! All calls block. Times are arguments, in seconds since 1970.
 
 mod accounts;
+mod alerts;
 mod audit;
 mod error;
 mod limits;
@@ -24,6 +26,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sha2::{Digest as _, Sha256};
 
 pub use accounts::Account;
+pub use alerts::{Acknowledgement, MAX_SILENCE};
 pub use audit::{Entry, Outcome};
 pub use error::AccessError;
 pub use limits::Limits;

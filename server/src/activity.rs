@@ -6,6 +6,7 @@
 mod changes;
 mod host;
 mod processes;
+mod series;
 mod states;
 mod waits;
 
@@ -17,8 +18,12 @@ use promql::{Labels, Matcher, NAME, Operator, ReadError, Reader, Series, Span, i
 pub use changes::{Change, changes};
 pub use host::{Row, host};
 pub use processes::{Process, Syscall, processes, syscalls};
+pub use series::{Line, OverTime, over_time};
 pub use states::{States, Whose, states};
 pub use waits::{Chain, Edge, Link, Waits, not_covered, waits};
+
+/// Every host has it, once a window.
+pub(crate) const EVERY_WINDOW: &str = "s7mpa_host_uptime_ns";
 
 /// Windows whose end lies after `from_ms` and not after `to_ms`, Unix time in ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 mod client;
 mod connections;
 mod guard;
+mod kept;
 mod identity;
 mod metrics;
 mod packed;
@@ -38,7 +39,7 @@ pub use self::routes::{Need, Route};
 pub use self::service::{ADDRESS_FILE, Service};
 pub use self::source::{Embedded, Source};
 pub use self::tls::TlsError;
-use crate::access::{Access, AccessError};
+use crate::access::{Access, AccessError, now};
 use crate::secret;
 use crate::store::StoreError;
 
@@ -144,6 +145,9 @@ impl Api {
         let made = tokio::task::spawn_blocking(move || Made::new(&asked, path));
         let Made { access, token, tls } = made.await.map_err(|_| ApiError::Panic)??;
         let access = Arc::new(access);
+        let loaded = Arc::clone(&access);
+        let silences = tokio::task::spawn_blocking(move || loaded.silences(now())).await;
+        health.silences().set(silences.map_err(|_| ApiError::Panic)??);
         let guard = Arc::new(guard::Guard::new(&token, Arc::clone(&access), &options.http, address));
         let work = work::Work::new(&options.http, source, health.clone());
         let (router, routes) = routes::all(&guard, &work, &health);

@@ -2,7 +2,7 @@
 //!
 //! Each is encoded once, for all who watch. One who falls behind by more than [`KEPT`] is told so by an end of its stream.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,13 +40,18 @@ struct Inner {
 struct Kept {
     next: u64,
     news: VecDeque<News>,
+    /// The newest id by host; of windows alone.
+    of_host: HashMap<String, u64>,
 }
+
+/// Most hosts whose newest window is known by name; of others all windows count.
+const MAX_HOSTS: usize = 10_000;
 
 impl Default for Feed {
     fn default() -> Self {
         // Above every id of an earlier life, as long as there were no more than a million news a second.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let kept = Kept { next: now as u64, news: VecDeque::new() };
+        let kept = Kept { next: now as u64, news: VecDeque::new(), of_host: HashMap::new() };
         Self(Arc::new(Inner { kept: Mutex::new(kept), out: broadcast::channel(KEPT).0 }))
     }
 }
@@ -61,7 +66,28 @@ impl Feed {
             "span_ns": head.span_ns,
             "points": window.points,
         });
+        self.heard(&head.host);
         self.put("window", &data.to_string());
+    }
+
+    /// The newest window of a host has another number from now on.
+    pub(crate) fn heard(&self, host: &str) {
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = kept.next;
+        if let Some(newest) = kept.of_host.get_mut(host) {
+            *newest = next.max(*newest + 1);
+        } else if kept.of_host.len() < MAX_HOSTS {
+            kept.of_host.insert(host.to_owned(), next);
+        }
+    }
+
+    /// A number that is another one after each window of a host; of all hosts, if none is named.
+    pub(crate) fn newest(&self, host: Option<&str>) -> u64 {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match host {
+            Some(host) if kept.of_host.len() < MAX_HOSTS => kept.of_host.get(host).copied().unwrap_or_default(),
+            _ => kept.next,
+        }
     }
 
     /// An alert or a report was stored.

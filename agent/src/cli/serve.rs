@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ::relay::webhook::Webhook;
+use agent_common::wire::silence::Silences;
 use anyhow::Context as _;
 use clap::Args;
 use notifier::{FIRST_PAUSE, Notifiers, REPEAT_OPEN_EVERY};
@@ -81,8 +82,9 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
         let terminal = std::io::stderr().is_terminal();
         loop {
             let settings = daemon::server_config(&config, &run_dir)?;
-            let notifiers = notifiers(&config)?;
-            let again = serve_once(settings, notifiers, &mut interrupt, &mut hangup).await?;
+            let silences = Silences::default();
+            let notifiers = notifiers(&config, silences.clone())?;
+            let again = serve_once(settings, notifiers, silences, &mut interrupt, &mut hangup).await?;
             if !again || terminal {
                 return Ok::<_, Failed>(ExitCode::SUCCESS);
             }
@@ -104,8 +106,8 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Outcome {
 }
 
 /// Receivers of the alerts of rules. Those of hosts go to the receivers that their own agents name.
-fn notifiers(config: &crate::config::Config) -> anyhow::Result<Notifiers> {
-    let mut notifiers = Notifiers::default();
+fn notifiers(config: &crate::config::Config, silences: Silences) -> anyhow::Result<Notifiers> {
+    let mut notifiers = Notifiers::new(silences);
     if let Some(url) = &config.alerts.webhook {
         notifiers.add(Webhook::new(url, config.alerts.timeout)?, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
@@ -116,10 +118,12 @@ fn notifiers(config: &crate::config::Config) -> anyhow::Result<Notifiers> {
 async fn serve_once(
     settings: server::Config,
     notifiers: Notifiers,
+    silences: Silences,
     interrupt: &mut Interrupt,
     hangup: &mut Signal,
 ) -> anyhow::Result<bool> {
-    let api = Service::start(&settings);
+    let api = Service::start(&settings, silences);
+    api.health().retains(settings.retention.clone());
     let mut server = server::Server::start(settings).await?;
     api.health().watch(server.ingest());
     let (to_notifiers, mut of_rules) = mpsc::channel(MAX_WAITING_ALERTS);

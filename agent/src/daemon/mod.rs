@@ -94,7 +94,8 @@ pub async fn run(
     };
     let names = symbolizer.clone();
     let profiles = Profiles::spawn(symbolizer.clone(), handle.clone(), config.collector.rate_hz)?;
-    let notifiers = crate::notify::from_plugin(plugin.as_ref().and_then(PluginChild::alerts));
+    let told = plugin.as_ref().and_then(PluginChild::alerts);
+    let notifiers = crate::notify::from_plugin(told, handle.silences());
     // Everything is loaded and attached: from here on no program starts and no other socket opens.
     sandbox::seccomp::confine(sandbox::Process::Collector)?;
     let board = Arc::new(AlertBoard::default());

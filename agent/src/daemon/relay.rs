@@ -20,6 +20,7 @@ use agent_common::pair::{
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Http;
 use agent_common::wire::finding::{Alert, AlertState};
+use agent_common::wire::silence::Silences;
 use anyhow::{Context as _, bail};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -50,6 +51,8 @@ struct Shared {
     figures: Mutex<Figures>,
     /// The relay's HTTP API.
     api: Arc<Mutex<ApiState>>,
+    /// What people have silenced: for `alerts.exec`.
+    silences: Silences,
     /// Messages that are not items, as frames. They go first.
     control: Mutex<Vec<Vec<u8>>>,
     /// Who answers questions about this moment.
@@ -144,6 +147,11 @@ impl RelayHandle {
     /// From now on nobody answers them.
     pub(super) fn answer_no_more(&self) {
         *lock(&self.shared.answerer) = Answerer::default();
+    }
+
+    /// What people have silenced.
+    pub(super) fn silences(&self) -> Silences {
+        self.shared.silences.clone()
     }
 
     /// How the relay's HTTP API is, from now on.

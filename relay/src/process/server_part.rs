@@ -9,6 +9,7 @@ use agent_common::settings::BrokerAccess;
 use agent_common::settings::server::Config;
 use agent_common::text;
 use agent_common::wire::finding::Alert;
+use agent_common::wire::silence::Silences;
 use link::Backoff;
 use server::api::Service;
 use server::broker::{Broker, BrokerError};
@@ -43,6 +44,8 @@ pub(super) struct ServerPart {
     alerts: mpsc::Sender<Alert>,
     /// Whom the API asks about this moment.
     collector: Collector,
+    /// What people have silenced.
+    silences: Silences,
 }
 
 struct Running {
@@ -64,11 +67,13 @@ impl ServerPart {
         config: Config,
         alerts: mpsc::Sender<Alert>,
         collector: Collector,
+        silences: Silences,
     ) -> Result<Self, ServerError> {
         let mut part = Self {
             broker: None,
-            api: start_api(&config, &collector),
+            api: start_api(&config, &collector, &silences),
             collector,
+            silences,
             config,
             running: None,
             due: Instant::now(),
@@ -117,7 +122,7 @@ impl ServerPart {
             // The old one first: both have one port.
             self.api.stop();
             let config = Config { store: config.store.clone(), ..self.config.clone() };
-            self.api = start_api(&config, &self.collector);
+            self.api = start_api(&config, &self.collector, &self.silences);
             if let Some(running) = &self.running {
                 running.tell(&self.api);
             }
@@ -127,6 +132,7 @@ impl ServerPart {
         if new == self.config {
             return;
         }
+        self.api.health().retains(new.retention.clone());
         self.config = new;
         self.backoff.succeeded();
         self.said = None;
@@ -203,9 +209,10 @@ impl ServerPart {
 }
 
 /// The API, which asks this collector.
-fn start_api(config: &Config, collector: &Collector) -> Service {
-    let api = Service::start(config);
+fn start_api(config: &Config, collector: &Collector, silences: &Silences) -> Service {
+    let api = Service::start(config, silences.clone());
     api.health().ask(collector.clone());
+    api.health().retains(config.retention.clone());
     api
 }
 

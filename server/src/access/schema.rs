@@ -39,8 +39,18 @@ CREATE TABLE audit(
 CREATE INDEX audit_failed ON audit(failed, id);
 ";
 
+/// * `acknowledged`: that somebody knows of an alert. * `silence`: which alerts no notifier is told of; what is empty is any.
+const ALERTS: &str = "
+CREATE TABLE acknowledged(
+    host TEXT NOT NULL, alert TEXT NOT NULL, who TEXT NOT NULL, at INTEGER NOT NULL, note TEXT NOT NULL,
+    PRIMARY KEY(host, alert)) WITHOUT ROWID;
+CREATE TABLE silence(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT, class TEXT, comm TEXT, from_at INTEGER NOT NULL, until_at INTEGER NOT NULL,
+    who TEXT NOT NULL, note TEXT NOT NULL);
+";
+
 /// What each version added to the one before, the first first.
-const VERSIONS: [&str; 1] = [TABLES];
+const VERSIONS: [&str; 2] = [TABLES, ALERTS];
 
 /// Opens it, readable by its owner alone, and brings it up to date.
 pub(super) fn open(path: &Path) -> Result<Connection, AccessError> {

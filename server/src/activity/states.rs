@@ -6,6 +6,7 @@ use agent_common::wire::registry;
 use promql::{NAME, Operator, ReadError, Reader, is_stale};
 use serde::Serialize;
 
+use super::series::Parts;
 use super::{Interval, matcher};
 
 const OF_PROCESS: &str = "s7mpa_thread_time";
@@ -48,19 +49,16 @@ pub fn states(
             matchers.push(matcher("start", Operator::Equal, &start.to_string())?);
         }
     }
-    let step_ms = step_ms.max(1);
-    let parts = (interval.to_ms - interval.from_ms + step_ms - 1) / step_ms;
-    let parts = usize::try_from(parts).unwrap_or_default();
-    let mut seen: Vec<BTreeSet<i64>> = vec![BTreeSet::new(); parts];
+    let parts = Parts::of(interval, step_ms);
+    let mut seen: Vec<BTreeSet<i64>> = vec![BTreeSet::new(); parts.count()];
     let mut all = States::default();
     for series in reader.select(&matchers, interval.span())? {
         let series = series?;
         let name = series.labels.get(NAME).strip_prefix(measurement).and_then(|name| name.strip_prefix('_'));
         let Some(state) = name.and_then(|name| name.strip_suffix("_ns")) else { continue };
-        let values = all.states.entry(state.to_owned()).or_insert_with(|| vec![0.0; parts]);
+        let values = all.states.entry(state.to_owned()).or_insert_with(|| vec![0.0; parts.count()]);
         for sample in series.samples.iter().filter(|sample| !is_stale(sample.value)) {
-            // A window that ends with a part belongs to it.
-            let part = usize::try_from((sample.at_ms - interval.from_ms - 1) / step_ms).unwrap_or(usize::MAX);
+            let Some(part) = parts.part(sample.at_ms) else { continue };
             if let (Some(value), Some(seen)) = (values.get_mut(part), seen.get_mut(part)) {
                 *value += sample.value;
                 seen.insert(sample.at_ms);

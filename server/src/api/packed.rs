@@ -1,4 +1,6 @@
 //! Answers in fewer bytes: `304` for what the client has already (`ETag`), gzip for what it takes that way.
+//!
+//! An answer that is [`kept`](super::kept) comes here packed already.
 
 use std::io::Write as _;
 
@@ -41,7 +43,8 @@ pub(super) async fn pack(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let known = KINDS.iter().find(|(known, _)| *known == kind).map(|(_, is_loose)| *is_loose);
-    let Some(is_loose) = known.filter(|_| is_get && response.status() == StatusCode::OK) else {
+    let is_packed = response.headers().contains_key(ETAG);
+    let Some(is_loose) = known.filter(|_| is_get && !is_packed && response.status() == StatusCode::OK) else {
         return response;
     };
     let (mut parts, body) = response.into_parts();
@@ -57,7 +60,7 @@ pub(super) async fn pack(request: Request, next: Next) -> Response {
     parts.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
     let work = Work {
         tags: (!is_secret).then(|| listed(&asked, &IF_NONE_MATCH).map(str::to_owned).collect()),
-        gzip: is_loose && body.len() >= LEAST_BYTES && takes_gzip(&asked),
+        gzip: is_loose && takes_gzip(&asked),
         body,
     };
     // A large answer takes longer than the other connections of this thread should wait.
@@ -104,30 +107,40 @@ struct Packed {
 impl Work {
     fn done(self) -> Packed {
         let Self { body, tags, gzip } = self;
-        let tag = tags.as_ref().map(|_| {
-            let digest = Sha256::digest(&body);
-            format!("W/\"{}\"", secret::hex(&digest[..TAG_BYTES]))
-        });
+        let tag = tags.as_ref().map(|_| tag(&body));
         let is_known = tags.into_iter().flatten().any(|known| known == "*" || Some(&known) == tag.as_ref());
-        if gzip && !is_known {
-            let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-            if encoder.write_all(&body).is_ok()
-                && let Ok(packed) = encoder.finish()
-            {
-                return Packed { tag, is_known, is_gzip: true, body: packed.into() };
-            }
+        if gzip
+            && !is_known
+            && let Some(packed) = self::gzip(&body)
+        {
+            return Packed { tag, is_known, is_gzip: true, body: packed };
         }
         Packed { tag, is_known, is_gzip: false, body }
     }
 }
 
+/// What tells this answer from another.
+pub(super) fn tag(body: &[u8]) -> String {
+    format!("W/\"{}\"", secret::hex(&Sha256::digest(body)[..TAG_BYTES]))
+}
+
+/// The answer in fewer bytes; `None`: it is too small for that.
+pub(super) fn gzip(body: &[u8]) -> Option<Bytes> {
+    if body.len() < LEAST_BYTES {
+        return None;
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
 /// Elements of a header that is a list.
-fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+pub(super) fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
     listed(headers, &ACCEPT_ENCODING).any(|element| {
         let (name, weight) = element.split_once(';').unwrap_or((element, ""));
         let refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");

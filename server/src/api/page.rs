@@ -1,35 +1,111 @@
-//! The page: for now it signs a browser in and says who it is. It has no secret in it, so nobody needs to be known to load it;
-//! what it shows it asks for by the session's cookie.
+//! The page: files that are part of the program, compressed already ([`server/ui`](../../ui)). They have no secret in them, so nobody
+//! needs to be known to load them; what the page shows it asks for by the session's cookie.
 
 use std::future::ready;
+use std::io::Read as _;
 
-use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, Method, Response};
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderValue, Method, Response, StatusCode};
+use flate2::read::GzDecoder;
 
+use super::packed;
 use super::routes::{Need, Routes};
 
-/// Its own scripts and styles, requests to this server, and nothing else.
+/// Name, type and gzip of each file. But for the page itself their names change with what is in them.
+const FILES: &[(&str, &str, &[u8])] = &include!("../../ui/dist/files.rs");
+const PAGE: &str = "index.html";
+/// Its own scripts and styles, requests to this server, and nothing else. Scripts of workers have to be made by the policy `s7mpa`,
+/// which knows one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+    worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+    trusted-types s7mpa";
+/// A year: what is in a file of this name never changes.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 pub(super) fn routes(routes: Routes<()>) -> Routes<()> {
     const GET: &[Method] = &[Method::GET];
+    let mut routes = routes;
+    for file in FILES {
+        let path: &'static str = if file.0 == PAGE { "/" } else { Box::leak(format!("/{}", file.0).into_boxed_str()) };
+        routes = routes.at(GET, path, Need::Nothing, move |request: Request| ready(answer(file, &request)));
+    }
     routes
-        .at(GET, "/", Need::Nothing, || ready(file("text/html", include_str!("page/index.html"))))
-        .at(GET, "/sign-in.js", Need::Nothing, || {
-            ready(file("text/javascript", include_str!("page/sign-in.js")))
-        })
-        .at(GET, "/sign-in.css", Need::Nothing, || ready(file("text/css", include_str!("page/sign-in.css"))))
 }
 
-fn file(kind: &'static str, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+fn answer((name, kind, packed): &'static (&str, &str, &[u8]), request: &Request) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let tag = packed::tag(packed);
     let headers = response.headers_mut();
+    headers.insert("content-security-policy", HeaderValue::from_static(POLICY));
+    headers.insert(CACHE_CONTROL, if *name == PAGE { HeaderValue::from_static("no-cache") } else { FOR_EVER });
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    if packed::listed(request.headers(), &IF_NONE_MATCH).any(|known| known == "*" || known == tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
     if let Ok(kind) = HeaderValue::from_str(&format!("{kind}; charset=utf-8")) {
         headers.insert(CONTENT_TYPE, kind);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert("content-security-policy", HeaderValue::from_static(POLICY));
+    if packed::takes_gzip(request.headers()) {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        *response.body_mut() = Body::from(Bytes::from_static(packed));
+    } else {
+        let mut plain = Vec::new();
+        // It was packed by us.
+        let _ = GzDecoder::new(*packed).read_to_end(&mut plain);
+        *response.body_mut() = Body::from(plain);
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(name: &str) -> String {
+        let (.., packed) = FILES.iter().find(|file| file.0 == name).unwrap();
+        let mut text = String::new();
+        GzDecoder::new(*packed).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn the_page_names_files_that_there_are_and_nothing_else() {
+        let page = plain(PAGE);
+        let names: Vec<&str> = page.split(['"', '\'']).filter(|text| text.ends_with(".js") || text.ends_with(".css")).collect();
+        assert_eq!(names.len(), 2, "{page}");
+        for name in names {
+            assert!(FILES.iter().any(|file| file.0 == name), "{name}");
+        }
+        assert!(!page.contains("//") && !page.contains("style="), "{page}");
+    }
+
+    #[test]
+    fn what_is_loaded_first_is_small() {
+        let sizes = |first: bool| {
+            let is_first = |name: &str| name == PAGE || name.starts_with("app-") || name.starts_with("icon-");
+            FILES.iter().filter(|file| !first || is_first(file.0)).map(|file| file.2.len()).sum::<usize>()
+        };
+        assert!(sizes(true) <= 130 << 10, "{} bytes at first", sizes(true));
+        assert!(sizes(false) <= 300 << 10, "{} bytes in all", sizes(false));
+        assert!(FILES.len() <= 6, "{} requests", FILES.len());
+    }
+
+    #[test]
+    fn a_file_is_sent_packed_or_plain_or_not_again() {
+        let file = FILES.iter().find(|file| file.0.starts_with("app-")).unwrap();
+        let asked = |name: &str, value: &str| Request::builder().header(name, value).body(Body::empty()).unwrap();
+        let packed = answer(file, &asked("accept-encoding", "gzip, br"));
+        assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
+        let plain = answer(file, &asked("accept-encoding", "identity"));
+        assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+        let tag = plain.headers()[ETAG].to_str().unwrap().to_owned();
+        assert_eq!(answer(file, &asked("if-none-match", &tag)).status(), StatusCode::NOT_MODIFIED);
+        assert!(packed.headers()["content-security-policy"].to_str().unwrap().contains("require-trusted-types-for"));
+    }
 }

@@ -11,6 +11,7 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, on};
 
 use super::guard::{self, Checked, Errors, Guard};
+use super::kept::{self, Kept};
 use super::metrics::{self, Health};
 use super::work::Work;
 use super::{packed, page, prometheus, push, v1};
@@ -47,12 +48,24 @@ pub(super) struct Routes<S> {
     router: Router<S>,
     list: Vec<Route>,
     guard: Arc<Guard>,
+    kept: Arc<Kept>,
     errors: Errors,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    fn new(guard: &Arc<Guard>, errors: Errors) -> Self {
-        Self { router: Router::new(), list: Vec::new(), guard: Arc::clone(guard), errors }
+    fn new(guard: &Arc<Guard>, kept: &Arc<Kept>, errors: Errors) -> Self {
+        let (guard, kept) = (Arc::clone(guard), Arc::clone(kept));
+        Self { router: Router::new(), list: Vec::new(), guard, kept, errors }
+    }
+
+    /// Adds a route whose answers are the same for all who may read them: made once between two windows.
+    pub(super) fn kept<H, T>(self, methods: &[Method], path: &'static str, need: Need, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let kept = Arc::clone(&self.kept);
+        self.at(methods, path, need, handler.layer(axum::middleware::from_fn_with_state(kept, kept::answer)))
     }
 
     /// Adds a route, for all of these methods.
@@ -82,20 +95,21 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
 /// All routes of all areas, and the list of them.
 pub(super) fn all(guard: &Arc<Guard>, work: &Work, health: &Health) -> (Router, Vec<Route>) {
+    let kept = Arc::new(Kept::new(health.feed().clone()));
     let pushed = push::Shared::new(health.clone());
     let areas = [
-        push::influx1(Routes::new(guard, Errors::Influx)).with(pushed.clone()),
-        push::influx2(Routes::new(guard, Errors::Influx)).with(pushed.clone()),
-        push::prometheus(Routes::new(guard, Errors::Prometheus)).with(pushed),
-        prometheus::routes(Routes::new(guard, Errors::Prometheus)).with(work.clone()),
-        metrics::routes(Routes::new(guard, Errors::Prometheus))
+        push::influx1(Routes::new(guard, &kept, Errors::Influx)).with(pushed.clone()),
+        push::influx2(Routes::new(guard, &kept, Errors::Influx)).with(pushed.clone()),
+        push::prometheus(Routes::new(guard, &kept, Errors::Prometheus)).with(pushed),
+        prometheus::routes(Routes::new(guard, &kept, Errors::Prometheus)).with(work.clone()),
+        metrics::routes(Routes::new(guard, &kept, Errors::Prometheus))
             .with(metrics::Shared { work: work.clone(), health: health.clone() }),
-        v1::routes(Routes::new(guard, Errors::Problem)).with(v1::Shared::new(
+        v1::routes(Routes::new(guard, &kept, Errors::Problem)).with(v1::Shared::new(
             Arc::clone(guard),
             work.clone(),
-            health.feed().clone(),
+            health.clone(),
         )),
-        page::routes(Routes::new(guard, Errors::Problem)).with(()),
+        page::routes(Routes::new(guard, &kept, Errors::Problem)).with(()),
     ];
     let mut router = Router::new();
     let mut list = Vec::new();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use agent_common::pair::ApiState;
 use agent_common::settings::server::{Config, Http, StoreConfig};
 use agent_common::text;
+use agent_common::wire::silence::Silences;
 use link::Backoff;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -34,9 +35,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it. What is in its way is in its state, and in the log.
-    pub fn start(config: &Config) -> Self {
-        let health = Health::default();
+    /// Starts it. What is in its way is in its state, and in the log. What people silence is in `silences` from then on.
+    pub fn start(config: &Config, silences: Silences) -> Self {
+        let health = Health::new(silences);
         let (to, state) = watch::channel(ApiState::default());
         let (http, store) = (config.http.clone(), config.store.clone());
         let task = http.enabled.then(|| {

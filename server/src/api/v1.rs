@@ -3,6 +3,7 @@
 //! An area (a file here) is a function that adds its routes, each with the role that it takes, and handlers that return
 //! [`Answer`](super::problem::Answer). What programs write (line protocol, remote write) are routes with `Need::Write`.
 
+mod accounts;
 mod alerts;
 mod ask;
 mod audit;
@@ -16,15 +17,20 @@ mod openapi;
 mod processes;
 mod questions;
 mod reports;
+mod series;
+mod server;
 mod sessions;
+mod silences;
 mod states;
 mod waits;
 
 use std::sync::Arc;
 
+use agent_common::wire::silence::Silences;
 use tokio::sync::Semaphore;
 
 use super::guard::Guard;
+use super::metrics::Health;
 use super::routes::Routes;
 use super::work::Work;
 use crate::live::Feed;
@@ -36,20 +42,24 @@ pub(super) struct Shared {
     work: Work,
     login: Arc<login::Door>,
     feed: Feed,
+    silences: Silences,
+    health: Health,
     gate: Arc<questions::Gate>,
     watchers: Arc<Semaphore>,
 }
 
 impl Shared {
-    pub(super) fn new(guard: Arc<Guard>, work: Work, feed: Feed) -> Self {
+    pub(super) fn new(guard: Arc<Guard>, work: Work, health: Health) -> Self {
         let watchers = Arc::new(Semaphore::new(live::MAX_WATCHERS));
-        Self { guard, work, login: Arc::default(), feed, gate: Arc::default(), watchers }
+        let (feed, silences) = (health.feed().clone(), health.silences().clone());
+        Self { guard, work, login: Arc::default(), feed, silences, health, gate: Arc::default(), watchers }
     }
 }
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
-    let routes = audit::routes(sessions::routes(login::routes(routes)));
-    let routes = waits::routes(flamegraph::routes(live::routes(routes)));
+    let routes = audit::routes(sessions::routes(login::routes(silences::routes(accounts::routes(routes)))));
+    let routes = server::routes(routes);
+    let routes = series::routes(waits::routes(flamegraph::routes(live::routes(routes))));
     let routes = questions::routes(now::routes(states::routes(reports::routes(routes))));
     openapi::routes(alerts::routes(processes::routes(hosts::routes(routes))))
 }

@@ -1,7 +1,7 @@
 [
-    ("app-51e718e54a.css", "text/css", include_bytes!("app-51e718e54a.css.gz")),
-    ("app-b2c72e6efa.js", "text/javascript", include_bytes!("app-b2c72e6efa.js.gz")),
-    ("flame-8669f048a0.js", "text/javascript", include_bytes!("flame-8669f048a0.js.gz")),
+    ("app-11359ca6b0.css", "text/css", include_bytes!("app-11359ca6b0.css.gz")),
+    ("app-5fb5bb0ae5.js", "text/javascript", include_bytes!("app-5fb5bb0ae5.js.gz")),
+    ("flame-d3852e8bc3.js", "text/javascript", include_bytes!("flame-d3852e8bc3.js.gz")),
     ("icon-bf0a1e1c21.svg", "image/svg+xml", include_bytes!("icon-bf0a1e1c21.svg.gz")),
     ("index.html", "text/html", include_bytes!("index.html.gz")),
     ("promql-e3b0c44298.js", "text/javascript", include_bytes!("promql-e3b0c44298.js.gz")),

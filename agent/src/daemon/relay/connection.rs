@@ -166,6 +166,7 @@ impl Talk {
                         tracing::warn!("alerts of rules come too fast: one is not shown");
                     }
                 }
+                FromRelay::Silences(all) => self.shared.silences.set(all),
                 FromRelay::Ready(_) | FromRelay::Failed(_) => return Err(Broken::OutOfTurn),
             }
         }

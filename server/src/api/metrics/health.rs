@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agent_common::settings::server::Retention;
+use agent_common::wire::silence::Silences;
 use axum::http::StatusCode;
+use serde_json::{Value, json};
 
 use super::text::Page;
 use crate::api::push::Place;
@@ -47,9 +50,20 @@ pub struct Health {
     rules: Arc<Mutex<Option<Arc<Board>>>>,
     place: Place,
     collector: Arc<Mutex<Option<Collector>>>,
+    silences: Silences,
+    retention: Arc<Mutex<Option<Retention>>>,
 }
 
 impl Health {
+    /// What people silence is told to the holders of this.
+    pub(in crate::api) fn new(silences: Silences) -> Self {
+        Self { silences, ..Self::default() }
+    }
+
+    pub(in crate::api) const fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
     /// The ingester whose figures are shown, and whose news are told, from now on.
     pub fn watch(&self, ingest: &Ingest) {
         ingest.tell(self.feed.clone());
@@ -68,6 +82,31 @@ impl Health {
 
     pub(in crate::api) const fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// How long the store keeps things, from now on.
+    pub fn retains(&self, retention: Retention) {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(retention);
+    }
+
+    /// What arrived and was stored, and how long it is kept, as JSON.
+    pub(in crate::api) fn summary(&self) -> Value {
+        let ingest = self.ingest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ingest = ingest.map(|ingest| {
+            let stats = ingest.stats();
+            json!({
+                "connected": stats.connected,
+                "waiting_windows": stats.waiting,
+                "received_windows": stats.received,
+                "stored_windows": stats.stored,
+                "missing_windows": stats.streams.values().map(|stream| stream.missing).sum::<u64>(),
+                "store_failures": stats.store_failures,
+            })
+        });
+        json!({
+            "ingest": ingest,
+            "retention": *self.retention.lock().unwrap_or_else(PoisonError::into_inner),
+        })
     }
 
     /// The collector of this host, which is asked about the moment from now on.

@@ -1,15 +1,18 @@
 //! `GET alerts`: what was wrong, with evidence and culprit, from open to resolved.
 
+use std::sync::Arc;
+
 use agent_common::wire::finding::{Alert, AlertState};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Shared;
 use super::ask::{Ask, ns, wrong};
-use crate::access::Role;
-use crate::api::problem::{ok, respond};
+use super::login::blocking;
+use crate::access::{Role, now};
+use crate::api::problem::{Problem, ok, respond};
 use crate::api::prometheus::now_ms;
 use crate::api::routes::{Need, Routes};
 
@@ -47,9 +50,30 @@ async fn list(State(shared): State<Shared>, request: Request) -> Response<Body> 
         let mut all: Vec<Alert> = latest(messages);
         all.retain(|alert| open.is_none_or(|open| open == (alert.state != AlertState::Resolved)));
         let total = all.len();
-        ok(&json!({ "total": total, "cut": cut, "alerts": page.of(all) }))
+        let said = said(&shared, page.of(all)).await?;
+        ok(&json!({ "total": total, "cut": cut, "alerts": said }))
     };
     respond(answer.await)
+}
+
+/// Alerts with what people said of them.
+pub(super) async fn said(shared: &Shared, alerts: Vec<Alert>) -> Result<Vec<Value>, Problem> {
+    let access = Arc::clone(shared.guard.access());
+    let oldest = alerts.iter().map(|alert| alert.opened_unix_ns).min().unwrap_or_default() / 1_000_000_000;
+    let since = i64::try_from(oldest).unwrap_or_default();
+    let mut known = blocking(move || access.acknowledged(since)).await?;
+    let now = now();
+    let one = |alert: Alert| {
+        let acknowledged = known.remove(&(alert.host.clone(), alert.id.clone()));
+        let silenced = shared.silences.of(&alert, now);
+        let mut value = serde_json::to_value(&alert).unwrap_or_default();
+        if let Value::Object(fields) = &mut value {
+            fields.insert("acknowledged".to_owned(), json!(acknowledged));
+            fields.insert("silenced".to_owned(), json!(silenced));
+        }
+        value
+    };
+    Ok(alerts.into_iter().map(one).collect())
 }
 
 /// The latest message of each alert, the newest first.

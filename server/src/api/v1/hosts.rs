@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Shared;
 use super::ask::Ask;
 use crate::access::Role;
-use crate::activity;
+use crate::activity::{self, EVERY_WINDOW};
 use crate::api::problem::{ok, respond};
 use crate::api::prometheus::now_ms;
 use crate::api::routes::{Need, Routes};
@@ -20,8 +20,6 @@ use crate::api::routes::{Need, Routes};
 const SILENT_MS: i64 = 10_000;
 /// How far back the newest window is looked for, ms.
 const LOOK_BACK_MS: i64 = 3_600_000;
-/// Every host has it, once a window.
-pub(super) const EVERY_WINDOW: &str = "s7mpa_host_uptime_ns";
 
 /// A host.
 #[derive(Debug, Serialize)]

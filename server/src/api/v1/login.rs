@@ -10,7 +10,7 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Shared, body};
 use crate::access::{AccessError, Entry, Limits, Outcome, Role, SESSION_LIFE, now};
@@ -41,6 +41,16 @@ impl Default for Door {
             waiting: Semaphore::new(MAX_WAITING),
             hashing: Arc::new(Semaphore::new(MAX_HASHES)),
         }
+    }
+}
+
+impl Door {
+    /// A place to hash a password in.
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let busy =
+            || later(StatusCode::SERVICE_UNAVAILABLE, "too many logins at the same time", Duration::from_secs(1));
+        let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
+        Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| busy())
     }
 }
 
@@ -110,10 +120,7 @@ async fn by_password(
     door.limits.guess(user, from.address, Instant::now()).map_err(|wait| {
         later(StatusCode::TOO_MANY_REQUESTS, "too many guesses at this account from your network", wait)
     })?;
-    let busy =
-        || later(StatusCode::SERVICE_UNAVAILABLE, "too many logins at the same time", Duration::from_secs(1));
-    let _waiting = door.waiting.try_acquire().map_err(|_| busy())?;
-    let place = Arc::clone(&door.hashing).acquire_owned().await.map_err(|_| busy())?;
+    let place = door.place().await?;
     let (access, name) = (Arc::clone(shared.guard.access()), user.to_owned());
     let begun = blocking(move || {
         let _place = place;

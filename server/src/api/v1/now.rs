@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::alerts;
 use super::ask::{Ask, ns};
-use super::hosts::EVERY_WINDOW;
 use super::reports::summary;
 use crate::access::Role;
-use crate::activity::{self, Interval};
+use crate::activity::{self, EVERY_WINDOW, Interval};
 use crate::api::problem::{Answer, Problem, ok, respond};
 use crate::api::prometheus::now_ms;
 use crate::api::routes::{Need, Routes};
@@ -74,6 +73,7 @@ async fn try_now(shared: &Shared, host: &str, ask: &Ask) -> Answer {
         .await?;
     let mut open = alerts::latest(alerts);
     open.retain(|alert| alert.state != AlertState::Resolved);
+    let open = alerts::said(shared, open).await?;
     let total = processes.len();
     ok(&json!({
         "host": host,
