@@ -2,7 +2,7 @@
 import { bytes, bytesPerS, count, name, ns, perS, share } from '../format';
 import { GroupBar } from '../parts/bar';
 import type { Column } from '../parts/table';
-import { link, set } from '../route';
+import { link, params, set } from '../route';
 import { runqMean, type Row } from './processes-rows';
 
 const or = (value: number, format: (value: number) => string) => (Number.isNaN(value) ? '–' : value === 0 ? '0' : format(value));
@@ -13,7 +13,7 @@ export const linkOf = ({ who }: Row) => link('process', { pid: who.pid, start: w
 
 function Name({ row, fold }: { row: Row; fold: (row: Row, open: boolean) => void }) {
   const { who, kind, level, members } = row;
-  const indent = `indent-${Math.min(level, 4)}`;
+  const indent = `indent-${Math.min(params.value.tree ? level : 0, 4)}`;
   if (kind === 'group') {
     return (
       <span class={`who ${indent}`}>

@@ -36,8 +36,8 @@ export interface Row extends Figures {
   readonly members: number;
   /** It is not there any more at the end of the interval. */
   readonly ended: boolean;
-  /** Depth in the tree. */
-  readonly level: number;
+  /** Depth in the tree; set by it. */
+  level: number;
   /** Of a group: whether its rows are shown. */
   readonly open?: boolean;
   readonly place?: Place['kind'] | 'name';

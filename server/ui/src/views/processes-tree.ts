@@ -32,6 +32,12 @@ function placed(rows: readonly Row[]): { top: Node; names: Map<Node, Map<string,
   return { top, names };
 }
 
+/** Not copies: there may be thousands each second. */
+function placedAt(rows: Row[], level: number): Row[] {
+  for (const row of rows) row.level = level;
+  return rows;
+}
+
 /** Rows of the tree that are in sight, each level in the order of `order`. Places are open and names are shut unless their mark is in `turned`;
  * `all`: names are open as well. */
 export function tree(rows: readonly Row[], order: (rows: Row[]) => Row[], turned: ReadonlySet<string>, all: boolean): Row[] {
@@ -55,7 +61,7 @@ export function tree(rows: readonly Row[], order: (rows: Row[]) => Row[], turned
     const mine = names.get(from);
     for (const [comm, same] of mine ?? []) {
       // A group of all that its place has would say the same twice.
-      if (same.length < 2 || (mine!.size === 1 && from !== top)) found.push(...same.map((row) => (level ? { ...row, level } : row)));
+      if (same.length < 2 || (mine!.size === 1 && from !== top)) found.push(...placedAt(same, level));
       else {
         const row = group(`${from.key}\nname\t${comm}`, comm, 'name', level, same);
         below.set(row, { nodes: [], rows: same });
@@ -69,7 +75,7 @@ export function tree(rows: readonly Row[], order: (rows: Row[]) => Row[], turned
       out.push(row);
       const inside = below.get(row);
       if (!inside || !row.open) continue;
-      put(level + 1, inside.nodes.length ? children(inside.nodes[0]!, level + 1) : inside.rows.map((each) => ({ ...each, level: level + 1 })));
+      put(level + 1, inside.nodes.length ? children(inside.nodes[0]!, level + 1) : placedAt(inside.rows, level + 1));
     }
   };
   put(0, children(top, 0));

@@ -48,7 +48,8 @@ function List({ data }: { data: Answer }) {
   const rows = useMemo(() => data.processes.map((each) => rowOf(each, data.span_s)), [data]);
   const usualKeys = usual(rows).join();
   const keys = cols ? `name,${cols}` : usualKeys;
-  const columns = useMemo(() => COLUMNS.filter((column) => keys.split(',').includes(column.key)), [keys]);
+  // A row that stays the same may stand elsewhere in the tree: other columns make it again.
+  const columns = useMemo(() => COLUMNS.filter((column) => keys.split(',').includes(column.key)), [keys, asTree, q]);
   // Rows do not run away from the pointer: while it is over them they keep their places, and only the figures change.
   const still = useSignal(false);
   const places = useRef<Map<string, number> | null>(null);
