@@ -29,7 +29,7 @@ export interface Changed {
 const MEMORY_BYTES = 2 ** 30;
 const STORAGE_BYTES_PER_S = 100 * 2 ** 20;
 /** Waits for others say little of who changed, idle ones nothing. */
-const PEER_WEIGHT = 0.25;
+const PEER_WEIGHT = 0.05;
 /** Who waits for a CPU is held up by who runs: the latter should stand before it. */
 const RUNQ_WEIGHT = 0.5;
 /** Below it a change is noise, ns each second. */

@@ -63,13 +63,14 @@ export function ChangeRow({ changed, base, starts, details = false }: { changed:
   const { comm, cgroup, pids, states, life, more } = changed;
   const group = { comm, processes: pids.map((pid) => ({ host: '', pid, start_ms: starts.get(pid) ?? 0, comm, labels: {}, values: {}, states: {} })) };
   const kind = graphOf(changed);
-  const graph = { comm, pid: pids.length === 1 ? pids[0] : undefined };
+  const [pid] = pids;
+  const graph = { comm, ...(pids.length === 1 ? { pid, start: starts.get(pid!) || undefined } : { place: cgroup.length > 1 ? cgroup : undefined }) };
   const place = placeWords({ cgroup });
   return (
     <li class="change">
       <div class="change-who">
         <a href={groupLink(group)}><strong>{groupName(group)}</strong></a>
-        {pids.length === 1 && <span class="dim">{pids[0]}</span>}
+        {pids.length === 1 && <span class="dim">{pid}</span>}
         {life && <span class="badge">{life === 'new' ? 'not there before' : 'not there any more'}</span>}
         {place && <span class="dim cut wide" title={place}>{place}</span>}
         <strong class={`num ${more > 0 ? 'bad' : 'good'}`} title="CPU time and lost time together">{signed(nsPerS(more), more)}</strong>
@@ -80,7 +81,7 @@ export function ChangeRow({ changed, base, starts, details = false }: { changed:
         <a class="button" href={link('flamegraph', { ...graph, kind })}>Flame graph</a>
         <a class="button" href={link('flamegraph', { ...graph, kind, base })}>Difference</a>
         <a href={link('flamegraph', { ...graph, kind: kind === 'on-cpu' ? 'off-cpu' : 'on-cpu' })}>{kind === 'on-cpu' ? 'where it waits' : 'where it computes'}</a>
-        <a href={link('waits', pids.length === 1 ? { pid: pids[0] } : { q: comm })}>who makes it wait</a>
+        <a href={link('waits', pids.length === 1 ? { pid } : { q: comm })}>who makes it wait</a>
         {details && <AllStates states={states} of={groupName(group)} />}
       </div>
     </li>

@@ -83,7 +83,7 @@ export function FindingEvidence({ finding }: { finding: Finding }) {
         <p>{place && <>{partyWords(finding.subject)} is in {place}. </>}{culpritPlace && finding.culprit && <>{partyWords(finding.culprit)} is in {culpritPlace}.</>}</p>
       )}
       {finding.evidence.length > 0 && (
-        <div class="table" tabIndex={0} role="region" aria-label="Evidence">
+        <div class="table" tabIndex={0} role="region" aria-label={`Evidence: ${sentence(finding)}`}>
           <table>
             <thead><tr><th>Measured</th><th class="num">Value</th><th>Alert from</th></tr></thead>
             <tbody>

@@ -58,7 +58,7 @@ export function Keys() {
   return (
     <section class="card" aria-labelledby="keys">
       <h2 id="keys">Keys</h2>
-      <div class="table" tabIndex={0} role="region" aria-label="Keys">
+      <div class="table" tabIndex={0} role="region" aria-label="Table of keys">
         <table>
           <thead><tr><th>Where</th><th>Keys</th><th>What they do</th></tr></thead>
           <tbody>

@@ -44,7 +44,7 @@ export function Now() {
             <Verdict now={data} all={all} live={live} />
             {to - from > LONGEST_MS && !live && <p class="note">Figures and lists are of the last hour of the selection, graphs are of all of it.</p>}
             {selection.value && <ChangesPanel />}
-            <Findings all={all} />
+            <Findings all={all} until={Date.parse(data.to)} />
             <Graphs processes={data.processes} span_s={data.span_s || 1} rows={data.measurements} />
             <Losers processes={data.processes} span_s={data.span_s || 1} total={data.total_processes} />
           </>
@@ -83,7 +83,7 @@ function Verdict({ now, all, live }: { now: Answer; all: readonly Ranked[]; live
   );
 }
 
-function Findings({ all }: { all: readonly Ranked[] }) {
+function Findings({ all, until }: { all: readonly Ranked[]; until: number }) {
   if (all.length === 0) return null;
   const open = params.value.finding;
   const most = params.value.findings ? all.length : FIRST;
@@ -91,16 +91,16 @@ function Findings({ all }: { all: readonly Ranked[] }) {
     <section class="stack" aria-labelledby="findings">
       <h2 id="findings">What holds it back</h2>
       {all.slice(0, most).map(({ id, finding, alert }) => (
-        <FindingCard key={id} finding={finding} open={open === id} onToggle={(now) => set({ finding: now ? id : undefined })} aside={alert && <AlertLink alert={alert} />} />
+        <FindingCard key={id} finding={finding} open={open === id} onToggle={(now) => set({ finding: now ? id : undefined })} aside={alert && <AlertLink alert={alert} until={until} />} />
       ))}
       {all.length > most && <p><button onClick={() => set({ findings: 'all' })}>Show all {count(all.length)}</button></p>}
     </section>
   );
 }
 
-function AlertLink({ alert }: { alert: Alert }) {
+function AlertLink({ alert, until }: { alert: Alert; until: number }) {
   const since = alert.opened_unix_ns / 1e6;
-  return <a href={link('alerts', { id: alert.id })}>{alert.state === 'resolved' ? `alert of ${moment(since)}` : `alert for ${length(Math.max(0, Date.now() - since))}`}</a>;
+  return <a href={link('alerts', { id: alert.id })}>{alert.state === 'resolved' ? `alert of ${moment(since)}` : `alert for ${length(Math.max(0, until - since))}`}</a>;
 }
 
 function Losers({ processes, span_s, total }: { processes: readonly Process[]; span_s: number; total: number }) {
@@ -112,7 +112,7 @@ function Losers({ processes, span_s, total }: { processes: readonly Process[]; s
         <a href={link('processes')}>All {count(total)} processes</a>
       </header>
       {rows.length === 0 ? <Empty>No process was held up.</Empty> : (
-        <div class="table losers" tabIndex={0} role="region" aria-label="Processes that lost most time">
+        <div class="table losers" tabIndex={0} role="region" aria-label="Table of processes that lost most time">
           <table>
             <thead><tr><th>Process</th><th class="num">Lost</th><th class="wide">Most for</th><th class="num wide">CPU</th><th class="bar-column">What its threads did, without idle time</th><th class="wide">Container, service or cgroup</th></tr></thead>
             <tbody>{rows.map((each) => <Loser key={`${each.pid} ${each.start_ms}`} process={each} span_s={span_s} />)}</tbody>
