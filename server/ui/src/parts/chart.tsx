@@ -1,8 +1,8 @@
 // A graph over time (uPlot). Dragging selects the time that all views show; what is selected is marked in all graphs.
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
-import { effect } from '@preact/signals';
+import { effect, useSignal, type Signal } from '@preact/signals';
 import uPlot from 'uplot';
-import { bytes, bytesPerS, clock, moment } from '../format';
+import { bytes, bytesPerS, clock } from '../format';
 import { colour, theme } from '../theme';
 import { range, select, selection } from '../time';
 
@@ -34,8 +34,10 @@ const BINARY_FORMATS: readonly unknown[] = [bytes, bytesPerS];
 export function Chart({ title, times, lines, format, stacked = false, height = 130, top }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const props = useRef({ times, lines, format });
-  props.current = { times, lines, format };
+  /** Place in `times` that the pointer is at, in this graph or in another one. */
+  const at = useSignal<number | null>(null);
+  const props = useRef<Latest['current']>({ times, lines, format, at });
+  props.current = { times, lines, format, at };
   const key = lines.map((line) => `${line.label}\t${line.colour}`).join('\n');
 
   useLayoutEffect(() => {
@@ -67,17 +69,29 @@ export function Chart({ title, times, lines, format, stacked = false, height = 1
     <figure class="chart">
       <figcaption class="row">
         <strong>{title}</strong>
-        <span class="legend">{lines.length <= 8 && lines.map((line) => <Key key={line.label} line={line} format={format} />)}</span>
+        {lines.length <= 8 && <Keys times={times} lines={lines} format={format} at={at} />}
       </figcaption>
       <div ref={place} role="img" aria-label={`${title}: ${last}`} />
     </figure>
   );
 }
 
-function Key({ line, format }: { line: Line; format: (value: number) => string }) {
+/** Names and values: of the second that the pointer is at, else the last ones. */
+function Keys({ times, lines, format, at }: Latest['current']) {
+  const place = at.value;
+  const time = place === null ? undefined : times[place];
+  const value = (line: Line) => (time === undefined ? line.values.findLast((each) => each !== null) : line.values[place!]) ?? NaN;
+  return (
+    <span class="legend">
+      {time !== undefined && <strong class="num">{clock(time)}</strong>}
+      {lines.map((line) => <span key={line.label}><Swatch of={line.colour} />{line.label} {format(value(line))}</span>)}
+    </span>
+  );
+}
+function Swatch({ of }: { of: string }) {
   const ref = useRef<HTMLElement>(null);
-  useLayoutEffect(() => { ref.current!.style.background = `var(--${line.colour})`; }, [line.colour]);
-  return <span><i ref={ref} class="swatch" />{line.label} {format(line.values.findLast((value) => value !== null) ?? NaN)}</span>;
+  useLayoutEffect(() => { ref.current!.style.background = `var(--${of})`; }, [of]);
+  return <i ref={ref} class="swatch" />;
 }
 
 function columns(times: readonly number[], lines: readonly Line[], stacked: boolean): uPlot.AlignedData {
@@ -88,7 +102,7 @@ function columns(times: readonly number[], lines: readonly Line[], stacked: bool
   return [seconds, ...stack] as uPlot.AlignedData;
 }
 
-type Latest = { readonly current: { times: readonly number[]; lines: readonly Line[]; format: (value: number) => string } };
+interface Latest { readonly current: { times: readonly number[]; lines: readonly Line[]; format: (value: number) => string; at: Signal<number | null> } }
 
 function options(width: number, height: number, latest: Latest, stacked: boolean, top: number | undefined): uPlot.Options {
   const grid = { stroke: colour('line'), width: 1 };
@@ -102,7 +116,7 @@ function options(width: number, height: number, latest: Latest, stacked: boolean
     cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: 'time' }, points: { show: false } },
     scales: {
       x: { time: true, range: () => [range.value.from / 1_000, range.value.to / 1_000] },
-      y: { range: (_, __, most) => [0, Math.max(most || 0, top ?? 0) * 1.05 || 1] },
+      y: { range: (_, least, most) => [Math.min(0, least || 0) * 1.05, Math.max(most || 0, top ?? 0) * 1.05 || (least < 0 ? 0 : 1)] },
     },
     axes: [
       { ...axis, values: (_, splits) => splits.map((at) => clock(at * 1_000)), space: 70 },
@@ -140,10 +154,9 @@ function options(width: number, height: number, latest: Latest, stacked: boolean
         self.ctx.fillRect(a, self.bbox.top, b - a, self.bbox.height);
       }],
       setCursor: [(self) => {
-        const at = self.cursor.idx;
-        const { times, lines: all, format } = latest.current;
-        self.over.title = at === null || at === undefined || times[at] === undefined ? ''
-          : `${moment(times[at]!)}\n${all.map((line) => `${line.label} ${format(line.values[at] ?? NaN)}`).join('\n')}`;
+        const { times, at } = latest.current;
+        const place = self.cursor.idx;
+        at.value = place === null || place === undefined || times[place] === undefined || self.cursor.left! < 0 ? null : place;
       }],
     },
   };
