@@ -1,5 +1,5 @@
 // Navigation, host, and the controls of the time cursor.
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { newest } from '../api/live';
 import { saved } from '../api/http';
 import { length, name, span, zone } from '../format';
@@ -12,13 +12,17 @@ import { VIEWS } from '../views';
 
 export function Top() {
   const names = [...new Set([...hosts.value.map((each) => each.host), ...Object.keys(newest.value)])].sort();
+  const views = useRef<HTMLElement>(null);
+  const shown = page.value;
+  // On a phone the present one may be out of sight.
+  useEffect(() => { views.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }); }, [shown]);
   return (
     <div class="top-row">
       <a class="brand" href={link('now')}>s7mpa</a>
       {names.length > 1
         ? <label><span class="sr">Host</span><select class="host" value={host.value} onChange={(event) => { host.value = event.currentTarget.value; }}>{names.map((each) => <option key={each} value={each}>{name(each, 60)}</option>)}</select></label>
         : <strong class="host cut">{name(host.value, 60)}</strong>}
-      <nav aria-label="Views">
+      <nav aria-label="Views" ref={views}>
         {Object.entries(VIEWS).map(([key, { label }]) => label && (
           <a key={key} href={link(key)} aria-current={page.value === key ? 'page' : undefined}>{label}</a>
         ))}
@@ -68,8 +72,27 @@ function Cursor() {
 }
 
 function Menu() {
+  const menu = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    const close = (event: Event) => {
+      const element = menu.current!;
+      const out = event instanceof KeyboardEvent ? event.key === 'Escape' : !element.contains(event.target as Node);
+      if (!element.open || !out) return;
+      element.open = false;
+      if (event instanceof KeyboardEvent) {
+        event.preventDefault();
+        element.querySelector('summary')!.focus();
+      }
+    };
+    addEventListener('pointerdown', close);
+    addEventListener('keydown', close, true);
+    return () => {
+      removeEventListener('pointerdown', close);
+      removeEventListener('keydown', close, true);
+    };
+  }, []);
   return (
-    <details class="menu">
+    <details class="menu" ref={menu}>
       <summary aria-label="Menu">☰</summary>
       <div class="card stack">
         <label>Colours{' '}

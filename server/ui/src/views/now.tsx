@@ -1,14 +1,16 @@
 // The first view: is this host well, who is held up by whom, and what each graph costs whom. Live and past are the same.
-import { part } from '../api/http';
+import { Refusal, part } from '../api/http';
 import { useAnswer } from '../api/load';
+import { newest } from '../api/live';
 import type { Alert, Alerts, Now as Answer, Process } from '../api/types';
 import { StateBar } from '../parts/bar';
 import { FindingCard } from '../parts/finding';
 import { Empty, Shown } from '../parts/notes';
 import { count, length, moment, name, nsPerS, share, span } from '../format';
 import { placeWords } from '../groups';
-import { link, params, set } from '../route';
-import { absolute, chosen, host, isLive, selection } from '../time';
+import { at, link, params, set } from '../route';
+import { hosts } from '../session';
+import { LIVE_MS, absolute, chosen, host, isLive, selection } from '../time';
 import { ranked, verdict, type Ranked } from '../verdict';
 import { lostGroups, vitals } from '../vitals';
 import { ChangesPanel } from './changes';
@@ -34,11 +36,12 @@ export function Now() {
   // Alerts that were open within the selection, and are over at its end.
   const over = useAnswer<Alerts>(live || !host.value ? null : 'alerts', { host: host.value, ...absolute({ from, to }), limit: 100 });
   const now = answer.data;
+  const unknown = answer.error instanceof Refusal && answer.error.status === 404;
   const all = now ? ranked(now, live ? [] : over.data?.alerts) : [];
   return (
     <div class="stack">
       <h1 class="sr">{live ? 'Now' : 'Then'}: host {name(host.value, 80)}</h1>
-      <Shown answer={answer} what="The host">
+      {unknown ? <Unknown live={live} /> : <Shown answer={answer} what="The host">
         {(data) => (
           <>
             <Verdict now={data} all={all} live={live} />
@@ -49,8 +52,24 @@ export function Now() {
             <Losers processes={data.processes} span_s={data.span_s || 1} total={data.total_processes} />
           </>
         )}
-      </Shown>
+      </Shown>}
     </div>
+  );
+}
+
+/** The server has no window of that time. Graphs lead to one that it has. */
+function Unknown({ live }: { live: boolean }) {
+  const last = hosts.value.find((each) => each.host === host.value)?.newest_at;
+  const to = newest.value[host.value] ?? (last ? Date.parse(last) : 0);
+  return (
+    <>
+      <div class="note warn" role="status">
+        <strong>{live ? 'This host is silent.' : 'Nothing is known of this time.'}</strong>{' '}
+        {live ? 'No figures have come from it in the last minute: it is off, cut off, or its agent does not run.' : 'The agent did not run, or what it saw is not kept any more.'}
+        {to > 0 && <> <a href={link('now', at({ from: to - LIVE_MS, to }))}>Its newest figures: {moment(to)}</a></>}
+      </div>
+      <Graphs processes={[]} span_s={1} rows={{}} />
+    </>
   );
 }
 
