@@ -39,10 +39,10 @@ export interface Alert {
   /** Who looks after it; left out by servers that do not know of it. `at`: Unix seconds or a date. */
   acknowledged?: { by: string; at: number | string; note: string } | null;
   /** Id of the silence that keeps notifiers quiet about it. */
-  silenced?: string | null;
+  silenced?: number | string | null;
 }
 export interface Silence {
-  id: string; match: { host?: string; class?: string; comm?: string }; from: number | string; until: number | string; by: string; note: string;
+  id: number | string; match: { host?: string; class?: string; comm?: string }; from: number | string; until: number | string; by: string; note: string;
 }
 export interface Silences { silences: Silence[] }
 export interface Alerts { total: number; cut: boolean; alerts: Alert[] }

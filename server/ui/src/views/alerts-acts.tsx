@@ -1,5 +1,6 @@
 // What one may do about alerts: say that someone looks after it, and keep notifiers quiet.
 import { useSignal } from '@preact/signals';
+import { missed } from '../api/live';
 import { part, Refusal, saved, send } from '../api/http';
 import { useAnswer } from '../api/load';
 import type { Alert, Silence, Silences } from '../api/types';
@@ -13,6 +14,8 @@ export const mayAct = () => !saved && session.value !== null && session.value.ro
 const why = (error: unknown) => (error instanceof Refusal && error.status === 404 ? 'This server cannot do that yet: it needs a newer version.'
   : error instanceof Refusal && error.status === 403 ? 'That needs the role operator.' : (error as Error).message);
 
+/** What is shown is asked for again. */
+const askAgain = () => { missed.value++; };
 /** Runs what changes something, and keeps why it failed. */
 function useAct(done: () => void) {
   const failed = useSignal('');
@@ -31,9 +34,8 @@ function useAct(done: () => void) {
   return { run, busy: busy.value, note: failed.value ? <p class="note bad" role="alert">{failed.value}</p> : null };
 }
 
-/** `done`: the alert is to be asked for again. */
-export function Acts({ alert, done }: { alert: Alert; done: () => void }) {
-  const { run, busy, note } = useAct(done);
+export function Acts({ alert }: { alert: Alert }) {
+  const { run, busy, note } = useAct(askAgain);
   const text = useSignal('');
   const seen = alert.acknowledged;
   if (!mayAct() && !seen && !alert.silenced) return <p class="dim">To acknowledge or silence it, the role operator is needed.</p>;
@@ -45,22 +47,22 @@ export function Acts({ alert, done }: { alert: Alert; done: () => void }) {
       {mayAct() && (
         <div class="row">
           {seen
-            ? <button disabled={busy} onClick={() => void run(() => send('DELETE', 'alerts/acknowledge', {}, { id: alert.id }))}>Take the acknowledgement back</button>
+            ? <button disabled={busy} onClick={() => void run(() => send('DELETE', 'alerts/acknowledge', {}, { host: alert.host, id: alert.id }))}>Take the acknowledgement back</button>
             : (
-              <form class="row" onSubmit={(event) => { event.preventDefault(); void run(() => send('POST', 'alerts/acknowledge', { id: alert.id, note: text.value })); }}>
+              <form class="row" onSubmit={(event) => { event.preventDefault(); void run(() => send('POST', 'alerts/acknowledge', { host: alert.host, id: alert.id, note: text.value })); }}>
                 <label>Note <input value={text.value} maxLength={500} placeholder="who looks after it, what is known" size={28} onInput={(event) => { text.value = event.currentTarget.value; }} /></label>
                 <button class="main" disabled={busy}>Acknowledge</button>
               </form>
             )}
-          {!alert.silenced && <details class="menu"><summary>Silence …</summary><div class="card"><SilenceForm alert={alert} done={done} /></div></details>}
+          {!alert.silenced && <details class="menu"><summary>Silence …</summary><div class="card"><SilenceForm alert={alert} /></div></details>}
         </div>
       )}
     </section>
   );
 }
 
-function SilenceForm({ alert, done }: { alert: Alert; done: () => void }) {
-  const { run, busy, note } = useAct(done);
+function SilenceForm({ alert }: { alert: Alert }) {
+  const { run, busy, note } = useAct(askAgain);
   const comm = alert.finding.subject.comm;
   const choices = [
     { key: 'host', label: `on host ${name(alert.host, 60)}`, value: alert.host },
@@ -96,9 +98,8 @@ export const matchWords = ({ host, class: kind, comm }: Silence['match']) =>
 
 /** Silences that are in force, with a way to end each. */
 export function SilenceList({ always = false }: { always?: boolean }) {
-  const again = useSignal(0);
-  const answer = useAnswer<Silences>('silences', { again: again.value || undefined }, { live: 30_000 });
-  const { run, busy, note } = useAct(() => { again.value++; });
+  const answer = useAnswer<Silences>('silences', {}, { live: 30_000 });
+  const { run, busy, note } = useAct(askAgain);
   const rows = answer.data?.silences ?? [];
   const missing = answer.error instanceof Refusal && answer.error.status === 404;
   if (!always && rows.length === 0) return null;
@@ -116,7 +117,7 @@ export function SilenceList({ always = false }: { always?: boolean }) {
                   {rows.map((each) => (
                     <tr key={each.id}>
                       <td>{matchWords(each.match)}</td><td>{moment(momentOf(each.until))}</td><td>{name(each.by, 60)}</td><td>{name(each.note, 300)}</td>
-                      <td>{mayAct() && <button disabled={busy} onClick={() => void run(() => send('DELETE', `silences/${part(each.id)}`))}>End<span class="sr"> the silence of {matchWords(each.match)}</span></button>}</td>
+                      <td>{mayAct() && <button disabled={busy} onClick={() => void run(() => send('DELETE', `silences/${part(String(each.id))}`))}>End<span class="sr"> the silence of {matchWords(each.match)}</span></button>}</td>
                     </tr>
                   ))}
                 </tbody>

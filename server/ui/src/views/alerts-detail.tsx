@@ -1,5 +1,4 @@
 // One alert: the finding, the flame graph from before it beside a normal one, what else happened, and what one may do.
-import { useSignal } from '@preact/signals';
 import { useAnswer } from '../api/load';
 import type { Alert, Alerts as Answered, Columns } from '../api/types';
 import { culpritGraph, culpritOf, partyWords, processOf, subjectGraph } from '../findings';
@@ -25,10 +24,9 @@ const openedOf = (id: string) => {
 };
 
 export function AlertDetail({ id }: { id: string }) {
-  const again = useSignal(0);
   const opened = openedOf(id);
   const answer = useAnswer<Answered>(host.value ? 'alerts' : null, {
-    host: host.value, from: opened === null ? undefined : iso(opened - 60_000), limit: 10_000, again: again.value || undefined,
+    host: host.value, from: opened === null ? undefined : iso(opened - 60_000), limit: 10_000,
   }, { live: 5_000 });
   const alert = answer.data?.alerts.find((each) => each.id === id);
   const back = <nav aria-label="Back"><a href={link('alerts')}>‹ All alerts</a></nav>;
@@ -57,7 +55,7 @@ export function AlertDetail({ id }: { id: string }) {
       <h2 class="sr">What was found</h2>
       <FindingCard finding={alert.finding} time={before} host={alert.host} open={params.value.evidence !== '0'} onToggle={(open) => set({ evidence: open ? undefined : '0' })} level={3} />
       {alert.of_rule && <OfRule alert={alert} />}
-      <Acts alert={alert} done={() => { again.value++; }} />
+      <Acts alert={alert} />
       <Graphs alert={alert} />
       <Nearby alert={alert} />
     </div>
