@@ -163,7 +163,9 @@ export function Canvas({ drawn, paint, turned, zoomed, matches, label, height, d
     const half = x > own.width / 2;
     element.style.left = half ? '' : `${Math.max(0, x + 14)}px`;
     element.style.right = half ? `${Math.max(0, own.width - x + 14)}px` : '';
-    element.style.top = `${y + 18}px`;
+    const low = y > own.height / 2;
+    element.style.top = low ? '' : `${y + 18}px`;
+    element.style.bottom = low ? `${own.height - y + 12}px` : '';
   };
   const leave = () => {
     hover.value = -1;
@@ -211,6 +213,8 @@ export function Canvas({ drawn, paint, turned, zoomed, matches, label, height, d
             const [x, y] = point(event);
             const found = renderer.current!.at(x, y);
             if (found < 0) return;
+            // What was at the pointer is somewhere else now.
+            leave();
             onCursor(found);
             onZoom(found);
           }}

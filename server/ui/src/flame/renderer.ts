@@ -24,21 +24,11 @@ export interface Look {
   readonly before?: ((node: number) => string) | undefined;
 }
 
-/** Rectangles of one colour: x, y, width, one after the other. */
-class Bucket {
-  all = new Float32Array(3 * 256);
-  length = 0;
-  put(x: number, y: number, width: number) {
-    if (this.length + 3 > this.all.length) {
-      const more = new Float32Array(2 * this.all.length);
-      more.set(this.all);
-      this.all = more;
-    }
-    this.all[this.length++] = x;
-    this.all[this.length++] = y;
-    this.all[this.length++] = width;
-  }
-}
+/** As four bytes of a pixel. */
+const pixel = (css: string) => {
+  const [r = 0, g = 0, b = 0] = (css.startsWith('#') ? [1, 3, 5].map((at) => parseInt(css.slice(at, at + 2), 16)) : css.match(/\d+/g)?.map(Number)) ?? [];
+  return (0xff000000 | b << 16 | g << 8 | r) >>> 0;
+};
 
 export class Renderer {
   /** The part of the width that is shown, in units of value. */
@@ -68,7 +58,11 @@ export class Renderer {
   private letter = 7;
   private labels: (string | undefined)[] = [];
   private shorts: (string | undefined)[] = [];
-  private readonly buckets: Bucket[] = [];
+  // Nodes are drawn as pixels of a picture with one line a row, which is then stretched: thirty thousand rectangles a frame would take too long.
+  private readonly lines = document.createElement('canvas');
+  private image: ImageData | null = null;
+  private pixels = new Uint32Array(0);
+  private fills = new Uint32Array(0);
   private readonly frame = () => { this.asked = 0; this.draw(); };
 
   constructor(canvas: HTMLCanvasElement) {
@@ -87,6 +81,7 @@ export class Renderer {
       this.matches = this.before = null;
     }
     this.look = look;
+    this.fills = Uint32Array.from([...look.inks.flatMap(({ fill, faded }) => [fill, faded]), look.match.fill].map(pixel));
     this.ask();
   }
 
@@ -190,10 +185,25 @@ export class Renderer {
       const first = Math.max(0, Math.min(this.rowAt(0), this.rowAt(height - 1)));
       const last = Math.min(drawn.layout.rows.length - 2, Math.max(this.rowAt(0), this.rowAt(height - 1)));
       const labels: number[] = [];
-      const size = 2 * look.inks.length + 1;
-      while (this.buckets.length < size) this.buckets.push(new Bucket());
-      for (let row = first; row <= last; row++) this.row(drawn, look, row, labels);
-      for (let at = 0; at < size; at++) this.fill(this.buckets[at]!, at === size - 1 ? look.match.fill : at & 1 ? look.inks[at >> 1]!.faded : look.inks[at >> 1]!.fill);
+      const wide = this.canvas.width;
+      const count = last - first + 1;
+      if (count > 0) {
+        if (!this.image || this.image.width !== wide || this.image.height < count) {
+          const rows = Math.max(count, Math.ceil(height / ROW) + 1);
+          Object.assign(this.lines, { width: wide, height: rows });
+          this.image = new ImageData(wide, rows);
+          this.pixels = new Uint32Array(this.image.data.buffer);
+        }
+        this.pixels.fill(pixel(look.card), 0, wide * count);
+        for (let row = first; row <= last; row++) this.row(drawn, look, row, (this.turned ? last - row : row - first) * wide, labels);
+        const lines = this.lines.getContext('2d')!;
+        lines.putImageData(this.image, 0, 0, 0, 0, wide, count);
+        const top = this.top(this.turned ? last : first);
+        g.imageSmoothingEnabled = false;
+        g.drawImage(this.lines, 0, 0, wide, count, 0, top, width, count * ROW);
+        g.fillStyle = look.card;
+        for (let line = 1; line <= count; line++) g.fillRect(0, top + line * ROW - 1, width, 1);
+      }
       this.name(drawn, look, labels);
       if (this.hover >= 0) this.frameOf(this.hover, look.line, 1);
       if (this.cursor >= 0) this.frameOf(this.cursor, look.focus, 2);
@@ -201,43 +211,37 @@ export class Renderer {
     this.drew = performance.now() - begun;
   }
 
-  /** One row into the buckets; nodes with room for a name into `labels`: node, x, width. */
-  private row({ graph, layout }: Drawn, look: Look, row: number, labels: number[]) {
+  /** One row into the picture, from `line` on; nodes with room for a name into `labels`: node, x, width. */
+  private row({ graph, layout }: Drawn, look: Look, row: number, line: number, labels: number[]) {
     const { x, width, nodes, rows } = layout;
     const { frame } = graph;
-    const y = this.top(row);
-    const k = this.width / (this.to - this.from);
+    const { pixels, fills, scale, from } = this;
+    const most = this.canvas.width;
+    const k = most / (this.to - from);
     const end = rows[row + 1]!;
     const search = this.matches;
     const other = search ? 1 : 0;
-    const match = 2 * look.inks.length;
-    // Neighbours of the same colour that are too narrow to be told apart are one rectangle.
-    let runBegin = 0;
-    let runEnd = -1;
-    let runColour = -1;
-    const flush = () => {
-      if (runEnd > runBegin) this.buckets[runColour]!.put(runBegin, y, runEnd - runBegin);
-      runEnd = -1;
-    };
-    for (let place = firstIn(layout, row, this.from); place < end;) {
+    const match = fills[fills.length - 1]!;
+    for (let place = firstIn(layout, row, from); place < end;) {
       const node = nodes[place]!;
-      const left = (x[node]! - this.from) * k;
-      if (left >= this.width) break;
+      const left = (x[node]! - from) * k;
+      if (left >= most) break;
       const wide = width[node]! * k;
-      const ordinary = 2 * look.of[node]! + other;
+      const ordinary = fills[2 * look.of[node]! + other]!;
       if (wide >= 1) {
-        const begin = Math.max(0, Math.round(left));
-        const stop = Math.min(this.width, Math.round(left + wide));
+        const begin = Math.min(most - 1, Math.max(0, Math.round(left)));
+        const stop = Math.min(most, Math.round(left + wide));
         const colour = search && search[frame[node]!] ? match : ordinary;
-        flush();
-        this.buckets[colour]!.put(begin, y, Math.max(1, stop - begin - (stop - begin > 3 ? 1 : 0)));
-        if (stop - begin > LEAST_NAMED) labels.push(node, begin, stop - begin);
+        // A gap, where it does not take too much of the node.
+        const until = line + Math.max(begin + 1, stop - begin > 3 ? stop - 1 : stop);
+        for (let at = line + begin; at < until; at++) pixels[at] = colour;
+        if (stop - begin > LEAST_NAMED * scale) labels.push(node, begin / scale, (stop - begin) / scale);
         place++;
         continue;
       }
       // All that end in this pixel are one: the next is found by ever longer leaps, then by halves.
-      const pixel = Math.max(0, Math.floor(left));
-      const limit = this.from + (pixel + 1) / k;
+      const at = Math.max(0, Math.floor(left));
+      const limit = from + (at + 1) / k;
       let low = place + 1;
       let leap = 1;
       while (low + leap < end && x[nodes[low + leap]!]! + width[nodes[low + leap]!]! <= limit) {
@@ -251,24 +255,9 @@ export class Renderer {
         if (x[each]! + width[each]! > limit) high = middle;
         else low = middle + 1;
       }
-      const colour = this.before && this.before[low]! > this.before[place]! ? match : ordinary;
-      if (runEnd !== pixel || runColour !== colour) {
-        flush();
-        runBegin = pixel;
-        runColour = colour;
-      }
-      runEnd = pixel + 1;
+      pixels[line + at] = this.before && this.before[low]! > this.before[place]! ? match : ordinary;
       place = low;
     }
-    flush();
-  }
-
-  private fill(bucket: Bucket, colour: string) {
-    const { all, length } = bucket;
-    bucket.length = 0;
-    if (length === 0) return;
-    this.g.fillStyle = colour;
-    for (let at = 0; at < length; at += 3) this.g.fillRect(all[at]!, all[at + 1]!, all[at + 2]!, ROW - 1);
   }
 
   private name({ graph: { frame, frames } }: Drawn, look: Look, labels: number[]) {
