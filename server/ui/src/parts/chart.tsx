@@ -67,7 +67,7 @@ export function Chart({ title, times, lines, format, stacked = false, height = 1
   const last = lines.map((line) => `${line.label} ${format(line.values.findLast((value) => value !== null) ?? NaN)}`).join(', ');
   return (
     <figure class="chart">
-      <figcaption class="row">
+      <figcaption>
         <strong>{title}</strong>
         {lines.length <= 8 && <Keys times={times} lines={lines} format={format} at={at} />}
       </figcaption>
@@ -83,8 +83,8 @@ function Keys({ times, lines, format, at }: Latest['current']) {
   const value = (line: Line) => (time === undefined ? line.values.findLast((each) => each !== null) : line.values[place!]) ?? NaN;
   return (
     <span class="legend">
-      {time !== undefined && <strong class="num">{clock(time)}</strong>}
-      {lines.map((line) => <span key={line.label}><Swatch of={line.colour} />{line.label} {format(value(line))}</span>)}
+      {lines.map((line) => <span key={line.label}><Swatch of={line.colour} />{line.label} <span class="legend-value">{format(value(line))}</span></span>)}
+      <span class="legend-time">{time !== undefined && clock(time)}</span>
     </span>
   );
 }
