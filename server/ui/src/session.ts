@@ -29,7 +29,8 @@ export async function startSession() {
     const known = error instanceof Refusal ? error : null;
     refused.value = known?.status === 401 && !secret ? 'Please sign in.' : (error as Error).message;
     signedOut.value = true;
-    if (known?.status === 0) setTimeout(startSession, 2_000);
+    // Away, behind a proxy that lost it, or busy.
+    if (known && (known.status === 0 || known.status >= 500)) setTimeout(startSession, 2_000);
   }
 }
 
@@ -37,6 +38,9 @@ async function begin() {
   // Both at once: the first value is to be seen within a second.
   const [who, all] = await Promise.all([get<Session>('session'), get<Hosts>('hosts')]);
   hosts.value = all.hosts;
+  // The time of the server, before the first news: the viewer's clock may be another.
+  const known = all.hosts.flatMap(({ host: each, newest_at }) => (newest_at ? [[each, Date.parse(newest_at)] as const] : []));
+  newest.value = { ...Object.fromEntries(known), ...newest.value };
   startRoute();
   if (!host.value) host.value = (all.hosts.find((each) => !each.silent) ?? all.hosts[0])?.host ?? '';
   signedOut.value = false;

@@ -79,14 +79,15 @@ export function useSeries(selects: readonly string[], of: string = host.value): 
         const old = state.peek().data;
         const to_ms = shownView.live ? end.peek() : shownView.to;
         const from_ms = to_ms - span;
-        // The newest part is not whole yet, and late windows may have come.
-        const last = old && !all ? old.times[old.times.length - 1]! / 1_000 - 2 * step : 0;
-        const from_s = Math.max(floor(from_ms), last);
+        // The newest part is not whole yet, and late windows may have come. The first end may have been that of a clock ahead of the server's.
+        const last = (old?.times[old.times.length - 1] ?? 0) / 1_000 - 2 * step;
+        const anew = all || last <= 0 || last > floor(to_ms);
+        const from_s = anew ? floor(from_ms) : Math.max(floor(from_ms), last);
         const { answer, url } = await ask(from_s, floor(to_ms) + step);
         const next = read(answer);
-        const data = old && !all ? joined(old, next, from_ms) : next;
+        const data = old && !anew ? joined(old, next, from_ms) : next;
         if (abort.signal.aborted) return;
-        if (all) {
+        if (anew) {
           shown.delete(whole);
           whole = url;
         }

@@ -142,7 +142,7 @@ export function FindingCard({ finding, open = false, onToggle, level = 3, aside,
   const Heading = `h${level}` as const;
   const sure = finding.confidence >= ALERT_CONFIDENCE;
   return (
-    <article class={`card finding ${sure ? 'sure' : ''}`}>
+    <article class={`card finding ${sure ? 'firm' : ''}`}>
       <header>
         <Heading><FindingSentence finding={finding} {...of} /></Heading>
         <FindingNumbers finding={finding} />
