@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent_common::settings::server::Http;
+use axum::http::StatusCode;
 use promql::{ParseError, Query, Reader};
 use tokio::sync::Semaphore;
 
@@ -100,9 +101,18 @@ impl Work {
     ) -> Result<T, Failure> {
         self.on_thread(timeout, move |source, end| {
             let (mut with, mut answer) = (Some(with), None);
-            source
-                .read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)))?;
-            answer.unwrap_or_else(|| Err(Failure::internal("the store was not read")))
+            let read =
+                source.read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)));
+            let answer = read
+                .map_err(Failure::from)
+                .and_then(|()| answer.unwrap_or_else(|| Err(Failure::internal("the store was not read"))));
+            // A reader that gives up says so as an error of its own.
+            match answer {
+                Err(failure) if end.is_over() && failure.status == StatusCode::INTERNAL_SERVER_ERROR => {
+                    Err(Failure::timeout("it took too long: ask for a shorter time"))
+                }
+                answer => answer,
+            }
         })
         .await
     }

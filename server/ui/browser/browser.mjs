@@ -1,0 +1,58 @@
+// A real Chromium for the tests and measurements here. Whatever the page's console, its policy or its scripts complain of is a fault.
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const PROGRAM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+export const SIZES = { desk: { width: 1440, height: 900 }, phone: { width: 360, height: 780 } };
+export const VIEWS = ['now', 'changes', 'processes', 'flamegraph', 'waits', 'alerts', 'hosts', 'explore', 'server', 'about'];
+
+/** A browser that is signed in by a one-use link (or by whoever passes requests on, if it has none). */
+export async function start(link) {
+  const browser = await chromium.launch({ executablePath: PROGRAM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  const base = link.split('#')[0];
+  let state;
+  if (link.includes('#link=')) {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    await page.goto(link);
+    await page.waitForSelector('main#main');
+    state = await context.storageState();
+    await context.close();
+  }
+  return {
+    base,
+    browser,
+    /** A page of this colour scheme and size, with what went wrong in it. */
+    async page({ dark = false, size = 'desk', ...more } = {}) {
+      const context = await browser.newContext({ viewport: SIZES[size], colorScheme: dark ? 'dark' : 'light', ...(state ? { storageState: state } : {}), ...more });
+      const page = await context.newPage();
+      const faults = [];
+      page.on('console', (message) => { if (message.type() === 'error') faults.push(`console: ${message.text()}`); });
+      page.on('pageerror', (error) => faults.push(`script: ${error.message}`));
+      await page.addInitScript(() => {
+        document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.sourceFile}:${event.lineNumber} ${event.sample}`));
+      });
+      return { page, faults, context };
+    },
+    close: () => browser.close(),
+  };
+}
+
+/** Goes to a view, and waits until it shows something or says why not. */
+export async function show(page, base, hash) {
+  await page.goto('about:blank');
+  await page.goto(`${base}${hash}`);
+  await settled(page);
+}
+
+/** Nothing in the main part is on its way any more. */
+export async function settled(page, most = 20_000) {
+  await page.waitForFunction(() => {
+    const main = document.querySelector('main#main');
+    return main && main.children.length > 0 && ![...main.querySelectorAll('[role=status].empty')].some((each) => each.textContent.endsWith('…'));
+  }, undefined, { timeout: most });
+}
+
+export const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+export const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];

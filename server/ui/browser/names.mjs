@@ -1,0 +1,50 @@
+// Names that want to be more than text: of a process, and of a series that somebody pushed.
+//   node names.mjs LINK PID COMM METRIC
+import { settled, show, start } from './browser.mjs';
+
+const [link, pid, comm, metric] = process.argv.slice(2);
+const browser = await start(link);
+const { page, faults } = await browser.page();
+const found = [];
+const look = async (where, text) => {
+  const seen = await page.evaluate(() => ({
+    text: document.querySelector('main#main').textContent,
+    made: document.querySelectorAll('main img, main script, main iframe, main b[onmouseover], main svg[onload]').length,
+    hit: globalThis.hit ?? null,
+  }));
+  if (text && !seen.text.includes(text)) found.push(`${where}: the name is not there as text`);
+  if (seen.made || seen.hit) found.push(`${where}: the name became markup`);
+  if (/[\u202a-\u202e\u2066-\u2069]/.test(seen.text)) found.push(`${where}: a mark that turns text around was let through`);
+};
+await show(page, browser.base, `#/processes?filter=${encodeURIComponent(comm.slice(0, 8))}`);
+await page.waitForFunction((text) => document.querySelector('main#main').textContent.includes(text), comm, { timeout: 60_000 }).catch(() => {});
+await look('processes', comm);
+await show(page, browser.base, `#/process?pid=${pid}&comm=${encodeURIComponent(comm)}`);
+await look('process', comm);
+await show(page, browser.base, `#/flamegraph?comm=${encodeURIComponent(comm)}`);
+await look('flame graph');
+await show(page, browser.base, '#/now');
+await look('now');
+await show(page, browser.base, '#/changes');
+await look('changes');
+await show(page, browser.base, `#/explore?q0=${encodeURIComponent(metric)}`);
+await settled(page);
+await look('explore');
+// An alert's text, and an answer that is not ours at all.
+await page.route('**/api/s7mpa/v1/alerts*', async (route) => {
+  const text = '<img src=x onerror="hit=1">\u202egnp.exe';
+  const finding = {
+    rule: text, class: text, subject: { kind: text, comm: text }, culprit: { kind: text, comm: text }, lost_ns_per_s: 1e9, share_pct: 50, confidence: 1, evidence: [{ what: text, value: 1, unit: text }],
+    stacks: [text], alternatives: [{ class: text, why_not: text }], caused: [text], advice: text.repeat(1_000), headline: text,
+  };
+  const now = Date.now() * 1e6;
+  await route.fulfill({ json: { total: 1, cut: false, alerts: [{ id: text, host: text, state: 'open', opened_unix_ns: now - 9e9, at_unix_ns: now, finding, acknowledged: { by: text, at: 1, note: text }, silenced: null }] } });
+});
+await show(page, browser.base, '#/alerts');
+await look('alerts');
+await show(page, browser.base, `#/alerts?id=${encodeURIComponent('<img src=x onerror="hit=1">\u202egnp.exe')}`);
+await look('an alert');
+for (const fault of faults) found.push(fault);
+await browser.close();
+console.log(found.length ? found.join('\n') : 'all names are text');
+process.exit(found.length ? 1 : 0);
