@@ -32,7 +32,7 @@ interface Props<R> {
 }
 /** Height of a row, px; `.virtual td` has it too. */
 const ROW = 30;
-const BEYOND = 8;
+const BEYOND = 6;
 /** Least width of a column without one, px, and what `fill` leaves for the foot. */
 const LEAST = 160;
 const LEAST_NARROW = 100;

@@ -45,7 +45,7 @@ function Graphs({ of, graphs }: { of: Of; graphs: readonly Graph[] }) {
     .filter(({ lines }) => lines.length > 0);
   if (!found.length) return <Empty>No figures of it are known in the time that graphs show.</Empty>;
   return (
-    <div class="grid">
+    <div class="grid figures">
       {found.map(({ graph, lines }) => (
         <section key={graph.title} class="card"><Chart title={graph.title} times={data.times} lines={lines} format={graph.format} stacked={graph.stacked ?? false} /></section>
       ))}

@@ -20,7 +20,7 @@ export function colourAt({ first }: Scale, value: number | null): number {
 }
 /** What the colours stand for, in words. */
 export const legend = ({ first, format }: Scale) => Array.from({ length: COLOURS }, (_, at) =>
-  (at === 0 ? `< ${format(first)}` : at === COLOURS - 1 ? `≥ ${format(first * 10 ** (at - 1))}` : `${format(first * 10 ** (at - 1))} –`));
+  (at === 0 ? `< ${format(first)}` : `≥ ${format(first * 10 ** (at - 1))}`));
 
 export interface HeatRow { readonly syscall: string; readonly time: number; readonly p99: readonly (number | null)[]; readonly share: readonly (number | null)[]; readonly calls: readonly (number | null)[] }
 export const valuesOf = (row: HeatRow, mode: Mode) => (mode === 'p99' ? row.p99 : mode === 'time' ? row.share : row.calls);

@@ -18,7 +18,7 @@ test('colours of the heat map are decades, and what did not happen has none', ()
   assert.equal(colourAt(SCALES.p99, 1_000), 1);
   assert.equal(colourAt(SCALES.p99, 1e6), 4);
   assert.equal(colourAt(SCALES.p99, 9e12), 7);
-  assert.deepEqual(legend(SCALES.p99), ['< 1 µs', '1 µs –', '10 µs –', '100 µs –', '1 ms –', '10 ms –', '100 ms –', '≥ 1 s']);
+  assert.deepEqual(legend(SCALES.p99), ['< 1 µs', '≥ 1 µs', '≥ 10 µs', '≥ 100 µs', '≥ 1 ms', '≥ 10 ms', '≥ 100 ms', '≥ 1 s']);
   assert.equal(legend(SCALES.time)[7], '≥ 10000 %');
 });
 

@@ -29,7 +29,7 @@ export function Process() {
   const valid = Number.isInteger(pid) && pid > 0;
   // Another process is another view: nothing of the last one stays.
   return valid ? <One key={`${host.value} ${pid} ${startText}`} pid={pid} startText={startText} called={called} tab={tab} />
-    : <Empty>No process is chosen. <a href={link('processes')}>All processes</a></Empty>;
+    : <section><h1 class="sr">Process</h1><Empty>No process is chosen. <a href={link('processes')}>All processes</a></Empty></section>;
 }
 
 function One({ pid, startText, called, tab }: { pid: number; startText: string | undefined; called: string; tab: Tab }) {
