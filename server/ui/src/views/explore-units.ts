@@ -37,7 +37,7 @@ export function seriesName(labels: Readonly<Record<string, string>>, common: Rea
   const { __name__: metric = '', ...others } = labels;
   const rest = Object.entries(others).filter(([key]) => !common.has(key)).sort(([a], [b]) => (a < b ? -1 : 1));
   const only = rest.length === 1 ? rest[0]![1] : rest.map(([key, value]) => `${key}=${value}`).join(', ');
-  return [common.has('__name__') ? '' : metric, only].filter(Boolean).join(' ') || metric || 'value';
+  return [common.has('__name__') ? '' : metric, only].filter(Boolean).join(' ') || metric || Object.values(others).join(', ') || 'value';
 }
 /** Labels that all have with the same value. */
 export function commonLabels(all: readonly Readonly<Record<string, string>>[]): Set<string> {
