@@ -57,9 +57,12 @@ function read(hash: string) {
     host.value = found.get('host') ?? host.value;
     const shown = interval(found.get('view'));
     const span = Number(found.get('span'));
-    const next: View = shown ? { live: false, ...shown } : { live: true, span: span > 0 ? span * 1_000 : 300_000 };
+    const picked = interval(found.get('time'));
+    // What is selected is in sight.
+    const sight = shown ?? (picked && interval(at(picked).view));
+    const next: View = sight ? { live: false, ...sight } : { live: true, span: span > 0 ? span * 1_000 : 300_000 };
     view.value = next;
-    selection.value = interval(found.get('time'));
+    selection.value = picked;
     params.value = Object.fromEntries([...found].filter(([key]) => !OWN.has(key)));
   });
 }
