@@ -212,7 +212,7 @@ export function Flame(props: FlameProps) {
                 <span class="grow" />
                 {loadsPart && <span class="dim" role="status">Loading what is too narrow …</span>}
                 <span class="dim small" title="Profiles come once a minute, and are kept in columns of ten seconds or more">{live && 'newest kept: '}{span(Date.parse(opened.graph.about.from), Date.parse(opened.graph.about.to))}</span>
-                {zoomed > 0 && <button onClick={() => zoom(0)}>Whole graph</button>}
+                {zoomed > 0 && fn < 0 && <button onClick={() => zoom(0)}>Whole graph</button>}
                 <button aria-pressed={table} onClick={() => put({ table: table ? '0' : '1' })}>Table</button>
               </div>
               {isGone && <p class="note warn" role="status">The function that was zoomed to does not occur in this time.</p>}
@@ -227,7 +227,7 @@ export function Flame(props: FlameProps) {
                         onFind={() => put({ q: opened.graph.frames.names[opened.graph.frame[at]!]!, regex: undefined })} />
                     </div>
                   )}
-                {table && full.opened && <FunctionTable opened={full.opened} matches={full.opened === opened ? looked : null} sort={get('sort') || 'own'} onSort={(sort) => put({ sort })} onOpen={toFunction} height={height ?? 560} />}
+                {table && full.opened && <FunctionTable opened={full.opened} matches={full.opened === opened ? looked : null} sort={get('sort') || (differs ? 'change' : 'own')} onSort={(sort) => put({ sort })} onOpen={toFunction} height={height ?? 560} />}
               </div>
               <LegendRow paint={painted} total={opened.graph.value[0]!} colouring={colouring} />
               {full.opened && <Honesty drawn={full.opened} />}

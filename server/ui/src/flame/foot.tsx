@@ -13,7 +13,7 @@ interface Props {
   readonly onZoom: () => void; readonly onCopy: () => void; readonly onFunction: () => void; readonly onFind: () => void;
 }
 export function Actions({ opened, node, copied, onZoom, onCopy, onFunction, onFind }: Props) {
-  if (node < 0) return <p class="flame-chosen dim small">Click a function to zoom to it, one below it to go back. With Ctrl the wheel zooms. / finds.</p>;
+  if (node < 0) return <p class="flame-chosen dim small">Click a function to zoom to it, one of its callers to go back. With Ctrl the wheel zooms; the arrow keys move, / finds.</p>;
   return (
     <div class="flame-chosen">
       <div class="flame-details"><Details drawn={opened} node={node} /></div>

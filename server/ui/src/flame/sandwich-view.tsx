@@ -1,5 +1,5 @@
 // A function in the middle: who calls it above, what it calls below.
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { useSignal } from '@preact/signals';
 import { share } from '../format';
 import { Canvas } from './canvas';
@@ -30,10 +30,17 @@ export function SandwichView({ opened, frame, by, colouring, matches, onClose, o
   const { graph } = halves.callees;
   const title = clean(opened.graph.frames.names[frame]!);
   const all = opened.graph.about.total || 1;
+  const back = useRef<HTMLButtonElement>(null);
+  // The graph that had the focus is gone.
+  useEffect(() => { if (document.activeElement === document.body) back.current?.focus(); }, []);
   return (
-    <div class="stack flame-sandwich">
+    <div class="stack flame-sandwich" onKeyDown={(event) => {
+      if (event.key !== 'Escape' || event.defaultPrevented) return;
+      event.preventDefault();
+      onClose();
+    }}>
       <div class="row">
-        <button onClick={onClose}>‹ Whole graph</button>
+        <button ref={back} onClick={onClose}>‹ Whole graph</button>
         <strong class="mono grow">{title}</strong>
         <span>{amount(graph.about, graph.value[0]!)} · {share(graph.value[0]! / all)} of all · itself {share(graph.own[0]! / all)}</span>
       </div>
