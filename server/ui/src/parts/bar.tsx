@@ -45,11 +45,11 @@ export function StateTable({ states, per }: { states: Values; per: number }) {
   const all = rows.reduce((sum, each) => sum + each.ns, 0);
   return (
     <table>
-      <thead><tr><th>State</th><th class="num">Share</th><th class="num">Time each second</th></tr></thead>
+      <thead><tr><th>State</th><th class="num">Share</th><th class="num" title="Time each second">Each second</th></tr></thead>
       <tbody>
         {rows.map(({ state, ns: time }) => (
           <tr key={state.key}>
-            <td><i class={`swatch s-${state.group}`} />{state.label}{state.lost && <span class="dim"> (lost)</span>}</td>
+            <td class="state-name"><i class={`swatch s-${state.group}`} />{state.label}{state.lost && <span class="dim"> (lost)</span>}</td>
             <td class="num">{share(time / all)}</td>
             <td class="num">{ns(time / per)}</td>
           </tr>

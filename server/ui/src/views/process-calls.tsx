@@ -20,7 +20,7 @@ const column = (key: string, label: string, by: (row: Row) => number, format: (v
 const COLUMNS: readonly Column<Row>[] = [
   { key: 'name', label: 'System call', cell: ({ syscall }) => (syscall === 'other' ? 'all others' : <button class="plain" tabIndex={-1} onClick={() => chooseCall(syscall)}>{name(syscall, 60)}</button>), by: ({ syscall }) => syscall },
   column('calls', 'Calls', (row) => of(row, 'count') / row.span_s, perS, 'Calls that returned, each second'),
-  column('errors', 'Failed', (row) => of(row, 'errors') / row.span_s, (value) => (value ? perS(value) : '0'), 'Each second. Some are part of normal work'),
+  column('errors', 'Failed', (row) => of(row, 'errors') / row.span_s, (value) => (value ? perS(value) : '0'), 'Each second. Some are part of normal work', true),
   column('failed', 'Failed %', (row) => of(row, 'errors') / of(row, 'count'), (value) => (value ? share(value) : '0'), 'Share of the calls that failed', true),
   column('time', 'Time', (row) => of(row, 'total_ns') / row.span_s, nsPerS, 'Time in them each second, all threads'),
   column('mean', 'Mean', (row) => of(row, 'total_ns') / of(row, 'count'), ns, 'How long one took on average', true),

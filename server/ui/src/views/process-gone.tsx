@@ -6,19 +6,11 @@ import { ago, length, moment, name } from '../format';
 import { at, link, params } from '../route';
 import { chosen, end, host } from '../time';
 import type { Of } from './process';
+import { seen } from './process-facts';
 
 const MINUTE_MS = 60_000;
 /** How far back, and ahead of a past time, one looks. */
 const LOOK_MS = 6 * 3_600_000;
-
-/** First and last part in which the process was known, Unix ms. */
-export function seen({ from, step_s, windows }: Pick<States, 'from' | 'step_s' | 'windows'>): { from: number; to: number } | null {
-  const first = windows.findIndex((known) => known > 0);
-  if (first < 0) return null;
-  const last = windows.findLastIndex((known) => known > 0);
-  const begin = Date.parse(from);
-  return { from: begin + first * step_s * 1_000, to: begin + (last + 1) * step_s * 1_000 };
-}
 
 export function Gone({ of: { pid, start, comm }, detail }: { of: Of; detail: string }) {
   const shown = chosen.value;

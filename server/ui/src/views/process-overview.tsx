@@ -2,18 +2,17 @@
 import { useAnswer } from '../api/load';
 import { part } from '../api/http';
 import { stepOf } from '../api/series';
-import type { Alert, Finding, Now, ProcessActivity, States } from '../api/types';
-import { processOf } from '../findings';
+import type { Now, ProcessActivity, States } from '../api/types';
 import { length, moment, nsPerS } from '../format';
 import { StateTable } from '../parts/bar';
-import { Chart, type Line } from '../parts/chart';
+import { Chart } from '../parts/chart';
 import { FindingCard } from '../parts/finding';
 import { Empty, Shown } from '../parts/notes';
 import { link, params, set } from '../route';
-import { GROUPS, stateOf } from '../states';
 import { absolute, host, range, view } from '../time';
 import type { Of } from './process';
 import { MainFigures } from './process-figures';
+import { found, stateLines } from './process-facts';
 
 export function Overview({ of, activity, now }: { of: Of; activity: ProcessActivity | null; now: Now | null }) {
   return (
@@ -31,22 +30,6 @@ export function Overview({ of, activity, now }: { of: Of; activity: ProcessActiv
       <MainFigures of={of} />
     </>
   );
-}
-
-/** Lines by group out of states over time; idle time hides the rest, so it is left out unless it is asked for. */
-export function stateLines({ states, windows, step_s }: Pick<States, 'states' | 'windows' | 'step_s'>, idle: boolean): Line[] {
-  const sums = GROUPS.map(() => windows.map(() => 0));
-  for (const [key, values] of Object.entries(states)) {
-    if (key === 'lost') continue;
-    const { group } = stateOf(key);
-    const sum = sums[GROUPS.findIndex((each) => each.group === group)]!;
-    values.forEach((value, at) => { sum[at]! += value / (windows[at] || 1); });
-  }
-  // Windows end a little before or after the grid of the parts: one has two, and the next none. They are no gap.
-  const from = windows.map((known, at) => (known ? at : (windows[at - 1] ?? 0) > step_s ? at - 1 : (windows[at + 1] ?? 0) > step_s ? at + 1 : -1));
-  return GROUPS.map(({ group, label }, at) => ({
-    label, colour: `state-${group}`, values: from.map((part) => (part < 0 ? null : sums[at]![part]!)), all: sums[at]!.reduce((sum, value) => sum + value, 0), group,
-  })).filter(({ group, all }) => all > 0 && (idle || group !== 'idle'));
 }
 
 function StatesOverTime({ of: { pid, start } }: { of: Of }) {
@@ -76,15 +59,6 @@ function StatesOverTime({ of: { pid, start } }: { of: Of }) {
       </Shown>
     </section>
   );
-}
-
-const about = (finding: Finding, pid: number) => processOf(finding.subject) === pid || processOf(finding.culprit) === pid;
-/** Alerts of a process, and what the last report found of it that no alert says already. */
-export function found(now: Now, pid: number): { alerts: Alert[]; findings: Finding[] } {
-  const alerts = now.alerts.filter(({ finding }) => about(finding, pid));
-  const said = new Set(alerts.map(({ finding }) => `${finding.class} ${finding.subject.pid}`));
-  const findings = (now.report?.findings ?? []).filter((finding) => about(finding, pid) && !said.has(`${finding.class} ${finding.subject.pid}`));
-  return { alerts, findings };
 }
 
 function Found({ of: { pid }, now }: { of: Of; now: Now | null }) {

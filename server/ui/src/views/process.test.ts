@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { found, seen, stateLines } from './process-facts';
 import { SCALES, colourAt, heatRows, legend } from './process-heat';
+import type { Now } from '../api/types';
 import { summary } from './process-summary';
 
 test('a sentence says where the time goes, what is much first', () => {
@@ -33,4 +35,25 @@ test('rows of the heat map are rates, the call with the most time first', () => 
   assert.deepEqual(rows[0]!.p99, [3e6, 2e6]);
   assert.deepEqual(rows[1]!.share, [0.1, null]);
   assert.deepEqual(rows[1]!.calls, [2, 1]);
+});
+
+test('thread states are lines of their groups, and a window that came a little late is no gap', () => {
+  const states = { oncpu: [1, 0, 4, 3, 0], disk_read: [0, 0, 2, 1, 0], poll: [9, 0, 9, 9, 0], lost: [0, 0, 2, 1, 0] };
+  const lines = stateLines({ states, windows: [1, 0, 2, 1, 0], step_s: 1 }, false);
+  assert.deepEqual(lines.map(({ label, values }) => [label, values]), [['on a CPU', [1, 2, 2, 3, null]], ['storage', [0, 1, 1, 1, null]]]);
+  assert.equal(stateLines({ states, windows: [1, 0, 2, 1, 0], step_s: 1 }, true).length, 3);
+});
+
+test('when a process was seen is known to the part', () => {
+  const from = '2026-11-30T12:00:00.000Z';
+  assert.deepEqual(seen({ from, step_s: 60, windows: [0, 3, 0, 60, 0] }), { from: Date.parse(from) + 60_000, to: Date.parse(from) + 240_000 });
+  assert.equal(seen({ from, step_s: 60, windows: [0, 0] }), null);
+});
+
+test('what is found of a process is of subject and culprit, and said once', () => {
+  const finding = (name: string, pid: number, culprit?: number) => ({ class: name, subject: { kind: 'process', pid }, ...(culprit ? { culprit: { kind: 'process', pid: culprit } } : {}) });
+  const now = { alerts: [{ finding: finding('futex', 7) }, { finding: finding('futex', 8) }], report: { findings: [finding('futex', 7), finding('fsync', 7), finding('runq-neighbour', 9, 7)] } };
+  const { alerts, findings } = found(now as unknown as Now, 7);
+  assert.equal(alerts.length, 1);
+  assert.deepEqual(findings.map((each) => each.class), ['fsync', 'runq-neighbour']);
 });
