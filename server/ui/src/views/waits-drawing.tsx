@@ -3,7 +3,7 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import { name, nsPerS } from '../format';
 import { set } from '../route';
 import { stateOf } from '../states';
-import { commOf, isRoot, titleOf, type Arrow } from './waits-graph';
+import { commOf, isRoot, titleOf, whomOf, type Arrow } from './waits-graph';
 import { BOX, HEAD, ROW, type Box, type Drawn, type Wire } from './waits-layout';
 
 interface Props {
@@ -71,7 +71,7 @@ function walk({ boxes }: Drawn, place: string, key: string): string | null | und
 }
 
 const sentence = (arrow: Arrow, span_s: number) =>
-  `${titleOf(arrow.from)} waits for ${arrow.to === arrow.from ? 'its own threads' : titleOf(arrow.to)}: ${stateOf(arrow.reason).label}, ${nsPerS(arrow.ns / span_s)}`;
+  `${titleOf(arrow.from)} waits for ${arrow.to === arrow.from ? 'its own threads' : whomOf(arrow.to)}: ${stateOf(arrow.reason).label}, ${nsPerS(arrow.ns / span_s)}`;
 
 function Line({ wire, width, faint, span_s }: { wire: Wire; width: number; faint: boolean; span_s: number }) {
   const { points, back, arrow } = wire;
@@ -108,7 +108,7 @@ function Node({ box, span_s, picked, faint, edge, faintArrow }: NodeProps) {
   return (
     <g class={`waits-node ${root ? 'root' : ''} ${picked ? 'picked' : ''} ${faint ? 'faint' : ''}`}>
       <rect x={x} y={y} width={BOX} height={height} rx={root ? HEAD / 2 : 6} class="waits-box" />
-      <g role="button" tabIndex={0} data-at={id} aria-pressed={picked} aria-label={`${title}${rows.length > 1 ? ` ${nsPerS(ns / span_s)}` : ''}, ${root ? 'root of waits' : `process${rows.length > 0 ? ` that waits ${nsPerS(ns / span_s)}` : ' that others wait for'}`}`} onClick={pick} onKeyDown={(event) => act(event, pick)}>
+      <g role="button" tabindex={0} data-at={id} aria-pressed={picked} aria-label={`${title}${rows.length > 1 ? ` ${nsPerS(ns / span_s)}` : ''}, ${root ? 'root of waits' : `process${rows.length > 0 ? ` that waits ${nsPerS(ns / span_s)}` : ' that others wait for'}`}`} onClick={pick} onKeyDown={(event) => act(event, pick)}>
         <rect x={x} y={y} width={BOX} height={HEAD} rx={root ? HEAD / 2 : 6} class="waits-title" />
         <text x={x + (root ? BOX / 2 : 9)} y={y + 17} text-anchor={root ? 'middle' : 'start'} class="waits-name">{title}</text>
         {rows.length > 1 && <text x={x + BOX - 8} y={y + 17} text-anchor="end" class="waits-sum">{nsPerS(ns / span_s)}</text>}
@@ -120,7 +120,7 @@ function Node({ box, span_s, picked, faint, edge, faintArrow }: NodeProps) {
         const words = `${self ? '↻ ' : ''}${state.label}`;
         const label = words.length > 24 ? `${words.slice(0, 23)}…` : words;
         return (
-          <g key={arrow.key} role="button" tabIndex={-1} data-at={arrow.key} aria-pressed={edge === arrow.key} aria-label={`${label} ${nsPerS(arrow.ns / span_s)}. ${sentence(arrow, span_s)}`} class={`waits-row ${faintArrow(arrow) ? 'faint' : ''}`}
+          <g key={arrow.key} role="button" tabindex={-1} data-at={arrow.key} aria-pressed={edge === arrow.key} aria-label={`${label} ${nsPerS(arrow.ns / span_s)}. ${sentence(arrow, span_s)}`} class={`waits-row ${faintArrow(arrow) ? 'faint' : ''}`}
             onClick={open} onKeyDown={(event) => act(event, open)}>
             <title>{sentence(arrow, span_s)}</title>
             <rect x={x + 1} y={middle - ROW / 2} width={BOX - 2} height={ROW} rx={4} class="waits-back" />

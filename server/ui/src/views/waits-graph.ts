@@ -24,6 +24,9 @@ export const rootId = (root: Root) => `r ${root}`;
 export const isRoot = (id: string) => id.startsWith('r ');
 export const commOf = (id: string) => (isRoot(id) ? '' : id.slice(2));
 export const titleOf = (id: string) => (isRoot(id) ? ROOTS[id.slice(2) as Root] : name(id.slice(2), 40));
+const WHOM: Readonly<Record<Root, string>> = { disk: 'a disk', network: 'the network', timer: 'a timer', interrupt: 'an interrupt, or for what is not known' };
+/** As it stands after `waits for`. */
+export const whomOf = (id: string) => (isRoot(id) ? WHOM[id.slice(2) as Root] : titleOf(id));
 export const keyOf = (from: string, reason: string, to: string) => `${from}\t${reason}\t${to}`;
 
 /** Arrows of all edges, the heaviest first. Processes of one name are one, wherever they are. */

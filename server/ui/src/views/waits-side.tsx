@@ -5,7 +5,7 @@ import { count, name, ns, nsPerS } from '../format';
 import { link, set } from '../route';
 import { stateOf } from '../states';
 import { host } from '../time';
-import { chainWords, commOf, isRoot, titleOf, type Arrow } from './waits-graph';
+import { chainWords, commOf, isRoot, titleOf, whomOf, type Arrow } from './waits-graph';
 
 const CHAINS = 12;
 
@@ -57,7 +57,7 @@ function OfArrow({ arrow, span_s, close }: { arrow: Arrow; span_s: number; close
   const self = from === to;
   return (
     <section class="card stack" aria-live="polite">
-      <header class="row"><h2 class="grow">{titleOf(from)} waits for {self ? 'its own threads' : titleOf(to)}</h2>{close}</header>
+      <header class="row"><h2 class="grow">{titleOf(from)} waits for {self ? 'its own threads' : whomOf(to)}</h2>{close}</header>
       <p><i class={`swatch s-${state.group}`} />{state.label}: <strong>{nsPerS(arrow.ns / span_s)}</strong></p>
       <p class="dim">{count(waits)} {waits === 1 ? 'wait was' : 'waits were'} seen; together they stand for {ns(arrow.ns)}. {places.length > 0 && `In ${places.slice(0, 4).map((each) => name(each, 60)).join(', ')}.`}</p>
       <ul>
