@@ -11,7 +11,8 @@ import { SELECTS, busyLines, cpuLines, diskLines, loadLines, lostLines, memoryLi
 import { byGroup, type Group } from '../states';
 
 interface Props {
-  readonly processes: readonly Process[];
+  /** null: not known. */
+  readonly processes: readonly Process[] | null;
   readonly span_s: number;
   readonly rows: Readonly<Record<string, Row[]>>;
 }
@@ -30,7 +31,8 @@ function lines(data: Series) {
   };
 }
 
-export function Graphs({ processes, span_s, rows }: Props) {
+export function Graphs({ processes: known, span_s, rows }: Props) {
+  const processes = known ?? [];
   const { data, error } = useSeries(SELECTS);
   const all = useMemo(() => data && lines(data), [data]);
   if (error && !data) return <Failed error={error} what="The graphs" />;
@@ -45,39 +47,39 @@ export function Graphs({ processes, span_s, rows }: Props) {
   const sockets = rows.s7mpa_sockets?.[0]?.values;
   return (
     <div class="panels">
-      <Panel graphs={graph('CPU', all.cpu, share, { stacked: true, top: 1 })}>
+      <Panel known={known !== null} graphs={graph('CPU', all.cpu, share, { stacked: true, top: 1 })}>
         <Cost title="Uses most" processes={processes} of={cpuUse} format={cpusWords} none="No process runs." />
         {waitsFor('a CPU', 'runq')}
       </Panel>
-      <Panel graphs={graph('Lost time of all threads', all.lost, nsPerS, { stacked: true, top: 1e9 })}>
+      <Panel known={known !== null} graphs={graph('Lost time of all threads', all.lost, nsPerS, { stacked: true, top: 1e9 })}>
         <Cost title="Loses most" most={6} processes={processes} of={({ states: time }) => (time.lost_ns ?? 0) / span_s} format={nsPerS} none="No thread is held up." />
       </Panel>
-      <Panel graphs={graph('Run-queue latency: wait for a CPU, mean each time', all.runq, ns, { top: 1e5 })}>
+      <Panel known={known !== null} graphs={graph('Run-queue latency: mean wait for a CPU', all.runq, ns, { top: 1e5 })}>
         <Cost title="Waits most after it was woken" processes={processes} of={states(span_s, 'runq_woken')} format={nsPerS} none="No process waits for a CPU." />
         <Cost title="Is preempted most" processes={processes} of={states(span_s, 'runq_preempted', 'runq_throttled')} format={nsPerS} none="No process is preempted." />
       </Panel>
       {all.pressure.length > 0 && (
-        <Panel graphs={graph('Pressure: share of the time that some task is held up', all.pressure, share, { top: 0.1 })}>
+        <Panel known={known !== null} graphs={graph('Pressure: time with tasks held up', all.pressure, share, { top: 0.1 })}>
           <Cost title="Held up for CPU" most={2} processes={processes} of={(each) => inGroup(span_s, 'runq')(each) + inGroup(span_s, 'quota')(each)} format={nsPerS} none="Nobody." />
           <Cost title="Held up for storage" most={2} processes={processes} of={inGroup(span_s, 'disk')} format={nsPerS} none="Nobody." />
           <Cost title="Held up for memory" most={2} processes={processes} of={inGroup(span_s, 'memory')} format={nsPerS} none="Nobody." />
         </Panel>
       )}
-      <Panel graphs={<>{graph('Storage', all.disk, bytesPerS, { top: 2 ** 20 })}{graph('Storage: share of the time that a disk has requests', all.busy, share, { top: 0.2, height: 80 })}</>}>
+      <Panel known={known !== null} graphs={<>{graph('Storage', all.disk, bytesPerS, { top: 2 ** 20 })}{graph('Storage: time with open requests', all.busy, share, { top: 0.2, height: 80 })}</>}>
         <Cost title="Reads and writes most" processes={processes} of={field(span_s, 'read_bytes', 'write_bytes')} format={bytesPerS} none="No process reads or writes storage." />
         {waitsFor('storage', 'disk')}
       </Panel>
-      <Panel graphs={graph('Memory', all.memory, bytes, { stacked: true, top: all.memoryTop })}>
+      <Panel known={known !== null} graphs={graph('Memory', all.memory, bytes, { stacked: true, top: all.memoryTop })}>
         <Cost title="Has most" processes={processes} of={({ values }) => values.rss_bytes ?? 0} format={bytes} none="Not known." />
         {waitsFor('memory', 'memory')}
       </Panel>
-      <Panel graphs={graph('Network', all.net, bytesPerS, { top: 10_240 })}>
+      <Panel known={known !== null} graphs={graph('Network', all.net, bytesPerS, { top: 10_240 })}>
         {waitsFor('the network', 'net')}
         {sockets && <p class="dim">{sockets.retransmits || sockets.resets || sockets.accept_overflows || sockets.receive_drops
           ? `${count(sockets.retransmits)} segments sent again, ${count(sockets.resets)} resets, ${count((sockets.accept_overflows ?? 0) + (sockets.receive_drops ?? 0))} refused or dropped`
           : 'No segment was sent again, no connection refused.'}</p>}
       </Panel>
-      <Panel graphs={graph('Threads', all.load, count, { top: 2 })}>
+      <Panel known={known !== null} graphs={graph('Threads', all.load, count, { top: 2 })}>
         <Cost title="Has most threads" processes={processes} of={({ values }) => values.threads ?? 0} format={count} none="Not known." />
         <Cost title="Starts most short processes" processes={processes} of={field(span_s, 'short_lived')} format={(value) => `${count(value)}/s`} none="No process starts short ones." />
       </Panel>
@@ -85,6 +87,6 @@ export function Graphs({ processes, span_s, rows }: Props) {
   );
 }
 
-function Panel({ graphs, children }: { graphs: ComponentChildren; children: ComponentChildren }) {
-  return <section class="card panel"><div class="panel-graphs">{graphs}</div><div class="panel-costs">{children}</div></section>;
+function Panel({ known, graphs, children }: { known: boolean; graphs: ComponentChildren; children: ComponentChildren }) {
+  return <section class="card panel"><div class="panel-graphs">{graphs}</div><div class="panel-costs">{known ? children : <p class="dim">Whom it costs is not known of this time.</p>}</div></section>;
 }

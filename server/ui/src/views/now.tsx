@@ -68,13 +68,15 @@ function Unknown({ live }: { live: boolean }) {
         {live ? 'No figures have come from it in the last minute: it is off, cut off, or its agent does not run.' : 'The agent did not run, or what it saw is not kept any more.'}
         {to > 0 && <> <a href={link('now', at({ from: to - LIVE_MS, to }))}>Its newest figures: {moment(to)}</a></>}
       </div>
-      <Graphs processes={[]} span_s={1} rows={{}} />
+      <Graphs processes={null} span_s={1} rows={{}} />
     </>
   );
 }
 
 function Verdict({ now, all, live }: { now: Answer; all: readonly Ranked[]; live: boolean }) {
   const { state, text, detail } = verdict(all, !live);
+  const figures = vitals(now.measurements, now.span_s || 1);
+  const watch = state === 'good' ? figures.filter((each) => each.strained).map(({ label, strained }) => `${label}: ${strained}`).join(', ') : '';
   return (
     <section class={`card verdict ${state === 'good' ? 'well' : 'unwell'}`} aria-labelledby="verdict">
       <div class="verdict-words">
@@ -82,14 +84,14 @@ function Verdict({ now, all, live }: { now: Answer; all: readonly Ranked[]; live
         <div>
           <h2 id="verdict">{text}</h2>
           <p class="dim">
-            {detail} {live ? `Last ${length(now.span_s * 1e3)}` : span(Date.parse(now.from), Date.parse(now.to))}
+            {watch && <strong class="warn">But watch {watch}. </strong>}{detail} {live ? `Last ${length(now.span_s * 1e3)}` : span(Date.parse(now.from), Date.parse(now.to))}
             {now.report && `, report of ${moment(Date.parse(now.report.at))}`}
             {live && now.age_s > 5 && <strong class="warn"> The newest figures are {length(now.age_s * 1e3)} old.</strong>}
           </p>
         </div>
       </div>
       <dl class="vitals">
-        {vitals(now.measurements, now.span_s || 1).map(({ key, label, value, detail: more, strained }) => (
+        {figures.map(({ key, label, value, detail: more, strained }) => (
           <div key={key} class={strained ? 'strained' : ''}>
             <dt>{label}</dt>
             <dd><strong>{value}</strong></dd>
