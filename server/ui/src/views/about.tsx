@@ -72,12 +72,12 @@ function Lost({ rows, span_s }: { rows: readonly Row[]; span_s: number }) {
     <section class="card" aria-labelledby="lost">
       <h2 id="lost">Lost</h2>
       {found.length === 0 ? <Empty>Nothing was lost in this time.</Empty> : (
-        <table>
+        <div class="table" tabIndex={0} role="region" aria-label="Table of what was lost"><table>
           <thead><tr><th>What, and why</th><th class="num">Number</th><th class="num">Each second</th></tr></thead>
           <tbody>{found.map(({ labels, values }) => (
             <tr key={labels.reason}><td title={labels.reason}>{lossWords(labels.reason ?? '')}</td><td class="num">{count(values.lost)}</td><td class="num">{perS(values.lost! / span_s)}</td></tr>
           ))}</tbody>
-        </table>
+        </table></div>
       )}
     </section>
   );
@@ -91,12 +91,12 @@ function Stacks({ title, rows }: { title: string; rows: readonly Row[] }) {
     <section class="card" aria-labelledby={id}>
       <h2 id={id}>{title}</h2>
       {found.length === 0 ? <Empty>No sample in this time.</Empty> : (
-        <table>
+        <div class="table" tabIndex={0} role="region" aria-label={`Table of ${title.toLowerCase()}`}><table>
           <thead><tr><th>How the walk up the stack ended</th><th class="num">Share</th><th class="num">Samples</th></tr></thead>
           <tbody>{found.map(({ labels, values }) => (
             <tr key={labels.verdict}><td>{verdictWords(labels.verdict ?? '')}</td><td class="num">{share(values.samples! / all)}</td><td class="num">{count(values.samples)}</td></tr>
           ))}</tbody>
-        </table>
+        </table></div>
       )}
     </section>
   );
