@@ -179,6 +179,32 @@ fn where_there_are_too_many_stacks_new_ones_are_cut_and_counted() {
 }
 
 #[test]
+fn a_wait_that_is_cut_names_nobody_in_place_of_its_waker() {
+    let mut timeline = noisy(&mut Noise(9), 0);
+    // Its own function, what it waits for, the waker's functions upside down, and the waker's name.
+    let (function, reason, wakers) = (0, 34, [36, 37, 38, 39]);
+    timeline.stacks.push([function, reason].into_iter().chain(wakers).collect());
+    timeline.points.push(Point { at: None, thread: 0, stack: 0, weight: 7 });
+    let last = |block: &Block| {
+        let entry = block.waits[0];
+        assert_eq!(entry.ns, 7);
+        block.trie.frames[block.trie.node(entry.node).unwrap().frame as usize].kind
+    };
+    for (most, kind) in [(6, Kind::Waker), (5, Kind::Reason), (3, Kind::Reason), (1, Kind::Native)] {
+        let mut cut = builder(most);
+        cut.add(Looked::Wait, 0, &timeline, group);
+        let cut = cut.finish();
+        assert_eq!(last(&cut), kind, "{most}");
+        assert_eq!(cut.counters.get(CUT_WAITS).is_some(), most < 6);
+        let mut whole = builder(6);
+        whole.add(Looked::Wait, 0, &timeline, group);
+        let mut again = builder(most);
+        again.add_block(&whole.finish(), |_, _| Some(0));
+        assert_eq!(last(&again.finish()), kind, "{most}, of a block");
+    }
+}
+
+#[test]
 fn the_heaviest_stacks_stay() {
     let block = noisy_block(5);
     let top = block.top(10);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Kind};
 
 /// A place in a [`Trie`]; 0 is the root, the stack without frames.
 pub type NodeId = u32;
@@ -99,6 +99,17 @@ impl Interner {
         Some(id)
     }
 
+    /// A stack that is cut here. Who ended a wait has its name at the very top: without it the rest of its stack says nothing of
+    /// who that is, and goes as a whole.
+    fn cut(&self, mut node: NodeId) -> NodeId {
+        while let Some(at) = self.trie.node(node)
+            && self.trie.frames[at.frame as usize].kind == Kind::Waker
+        {
+            node = at.parent;
+        }
+        node
+    }
+
     /// The longest part of a stack, root first, that there is room for, and whether that is all of it.
     pub fn stack(
         &mut self,
@@ -111,7 +122,7 @@ impl Interner {
             let frame = frames.get(frame, self, most).filter(|_| depth < super::MAX_DEPTH);
             match frame.and_then(|frame| self.child(node, frame, most)) {
                 Some(child) => node = child,
-                None => return (node, false),
+                None => return (self.cut(node), false),
             }
         }
         (node, true)
@@ -177,7 +188,7 @@ impl<'t> Translated<'t> {
                 (below, true) => {
                     let frame = self.frames.get(frame, to, most);
                     let child = frame.and_then(|frame| to.child(below, frame, most));
-                    child.map_or((below, false), |child| (child, true))
+                    child.map_or_else(|| (to.cut(below), false), |child| (child, true))
                 }
                 cut => cut,
             };
