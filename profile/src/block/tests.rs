@@ -184,7 +184,7 @@ fn a_wait_that_is_cut_names_nobody_in_place_of_its_waker() {
     // Its own function, what it waits for, the waker's functions upside down, and the waker's name.
     let (function, reason, wakers) = (0, 34, [36, 37, 38, 39]);
     timeline.stacks.push([function, reason].into_iter().chain(wakers).collect());
-    timeline.points.push(Point { at: None, thread: 0, stack: 0, weight: 7 });
+    timeline.points.push(Point { at: MonoNs(0), thread: 0, stack: 0, weight: 7 });
     let last = |block: &Block| {
         let entry = block.waits[0];
         assert_eq!(entry.ns, 7);

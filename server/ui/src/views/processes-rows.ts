@@ -98,12 +98,12 @@ export function filtered(rows: readonly Row[], text: string): readonly Row[] {
 const SUMS = ['cpu', 'lost', 'rss', 'swap', 'read', 'write', 'calls', 'errors', 'switches', 'faults', 'threads', 'fds', 'runq'] as const;
 /** Figures of several rows together. What is known of none is not known of all. */
 export function summed(rows: readonly Row[]): Figures {
-  const sums = Object.fromEntries(SUMS.map((key) => [key, NaN])) as Record<typeof SUMS[number], number>;
+  const sums = { cpu: NaN, lost: NaN, rss: NaN, swap: NaN, read: NaN, write: NaN, calls: NaN, errors: NaN, switches: NaN, faults: NaN, threads: NaN, fds: NaN, runq: NaN };
   const times = (rows[0]?.times ?? []).map(() => 0);
   for (const row of rows) {
     for (const key of SUMS) {
       const value = row[key];
-      if (!Number.isNaN(value)) sums[key] = Number.isNaN(sums[key]) ? value : sums[key] + value;
+      if (value === value) sums[key] = sums[key] === sums[key] ? sums[key] + value : value;   // NaN is not itself
     }
     for (let at = 0; at < times.length; at++) times[at]! += row.times[at]!;
   }

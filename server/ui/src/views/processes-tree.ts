@@ -44,7 +44,15 @@ export function tree(rows: readonly Row[], order: (rows: Row[]) => Row[], turned
   const { top, names } = placed(rows);
   const out: Row[] = [];
   const below = new Map<Row, { nodes: Node[]; rows: Row[] }>();
-  const members = (from: Node): Row[] => [...[...from.children.values()].flatMap(members), ...[...(names.get(from)?.values() ?? [])].flat()];
+  const members = (from: Node): Row[] => {
+    const all: Row[] = [];
+    const gather = (each: Node) => {
+      for (const child of each.children.values()) gather(child);
+      for (const same of names.get(each)?.values() ?? []) for (const row of same) all.push(row);
+    };
+    gather(from);
+    return all;
+  };
   const group = (key: string, label: string, place: Row['place'], level: number, inside: Row[]): Row => ({
     ...summed(inside), kind: 'group', level, place: place!, ended: inside.every((row) => row.ended),
     members: inside.reduce((sum, row) => sum + (row.kind === 'other' ? row.members : 1), 0),

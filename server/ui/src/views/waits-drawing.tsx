@@ -111,7 +111,7 @@ function Node({ box, span_s, picked, faint, edge, faintArrow }: NodeProps) {
       <g role="button" tabindex={0} data-at={id} aria-pressed={picked} aria-label={`${title}${rows.length > 1 ? ` ${nsPerS(ns / span_s)}` : ''}, ${root ? 'root of waits' : `process${rows.length > 0 ? ` that waits ${nsPerS(ns / span_s)}` : ' that others wait for'}`}`} onClick={pick} onKeyDown={(event) => act(event, pick)}>
         <rect x={x} y={y} width={BOX} height={HEAD} rx={root ? HEAD / 2 : 6} class="waits-title" />
         <text x={x + (root ? BOX / 2 : 9)} y={y + 17} text-anchor={root ? 'middle' : 'start'} class="waits-name">{title}</text>
-        {rows.length > 1 && <text x={x + BOX - 8} y={y + 17} text-anchor="end" class="waits-sum">{nsPerS(ns / span_s)}</text>}
+        {rows.length > 1 && <text x={x + BOX - 8} y={y + 17} text-anchor="end" class="waits-sum">{` ${nsPerS(ns / span_s)}`}</text>}
       </g>
       {rows.map(({ arrow, y: middle }) => {
         const open = () => set({ edge: edge === arrow.key ? undefined : arrow.key, node: undefined });
@@ -120,13 +120,15 @@ function Node({ box, span_s, picked, faint, edge, faintArrow }: NodeProps) {
         const words = `${self ? '↻ ' : ''}${state.label}`;
         const label = words.length > 24 ? `${words.slice(0, 23)}…` : words;
         return (
-          <g key={arrow.key} role="button" tabindex={-1} data-at={arrow.key} aria-pressed={edge === arrow.key} aria-label={`${label} ${nsPerS(arrow.ns / span_s)}. ${sentence(arrow, span_s)}`} class={`waits-row ${faintArrow(arrow) ? 'faint' : ''}`}
-            onClick={open} onKeyDown={(event) => act(event, open)}>
+          <g key={arrow.key}>
             <title>{sentence(arrow, span_s)}</title>
-            <rect x={x + 1} y={middle - ROW / 2} width={BOX - 2} height={ROW} rx={4} class="waits-back" />
-            <rect x={x + 9} y={middle - 4} width={8} height={8} rx={2} class={`f-${state.group}`} />
-            <text x={x + 22} y={middle + 4}>{label}</text>
-            <text x={x + BOX - 8} y={middle + 4} text-anchor="end" class="waits-time">{nsPerS(arrow.ns / span_s)}</text>
+            <g role="button" tabindex={-1} data-at={arrow.key} aria-pressed={edge === arrow.key} aria-label={`${label} ${nsPerS(arrow.ns / span_s)}. ${sentence(arrow, span_s)}`} class={`waits-row ${faintArrow(arrow) ? 'faint' : ''}`}
+              onClick={open} onKeyDown={(event) => act(event, open)}>
+              <rect x={x + 1} y={middle - ROW / 2} width={BOX - 2} height={ROW} rx={4} class="waits-back" />
+              <rect x={x + 9} y={middle - 4} width={8} height={8} rx={2} class={`f-${state.group}`} />
+              <text x={x + 22} y={middle + 4}>{label}</text>
+              <text x={x + BOX - 8} y={middle + 4} text-anchor="end" class="waits-time">{` ${nsPerS(arrow.ns / span_s)}`}</text>
+            </g>
           </g>
         );
       })}
