@@ -62,6 +62,7 @@ export function Canvas({ drawn, paint, turned, zoomed, matches, label, height, d
   const before = useRef<{ drawn: Drawn; turned: boolean } | null>(null);
   const hover = useSignal(-1);
   const said = useSignal('');
+  const toBottom = useRef(0);
   const pull = useRef<{ x: number; from: number; to: number; moved: boolean } | null>(null);
   const shade = theme.value;
   const look = useMemo(() => ({
@@ -88,7 +89,12 @@ export function Canvas({ drawn, paint, turned, zoomed, matches, label, height, d
   useLayoutEffect(() => {
     const own = renderer.current = new Renderer(canvas.current!);
     const place = box.current!;
-    const resize = () => { own.size(place.clientWidth, place.clientHeight); room(); };
+    const resize = () => {
+      own.size(place.clientWidth, place.clientHeight);
+      room();
+      // A root at the bottom stays where it is.
+      if (own.turned) own.scroll = place.scrollTop = place.scrollHeight - place.clientHeight - toBottom.current;
+    };
     const sized = new ResizeObserver(resize);
     sized.observe(place);
     // A listener of the page itself could not keep the browser from zooming all of it.
@@ -187,7 +193,13 @@ export function Canvas({ drawn, paint, turned, zoomed, matches, label, height, d
   const node = hover.value < drawn.graph.count ? hover.value : -1;
   return (
     <div class="flame-canvas">
-      <div class="flame-box" ref={box} onScroll={() => { renderer.current!.scroll = box.current!.scrollTop; leave(); renderer.current!.draw(); }}>
+      <div class="flame-box" ref={box} onScroll={() => {
+        const { scrollTop, scrollHeight, clientHeight } = box.current!;
+        toBottom.current = scrollHeight - clientHeight - scrollTop;
+        renderer.current!.scroll = scrollTop;
+        leave();
+        renderer.current!.draw();
+      }}>
         <canvas ref={canvas} tabIndex={0} role="application"
           aria-label={`${label}. Arrows move to callers, callees and neighbours, Enter zooms, Escape goes back, C copies the stack, S shows callers and callees. The table has the same functions.`}
           onKeyDown={press} onPointerLeave={leave}
