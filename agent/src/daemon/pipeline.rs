@@ -136,10 +136,9 @@ impl Pipeline {
             self.post(&Alert { state: AlertState::Resolved, ..alert });
         }
         let Self { notifiers, profiles, .. } = self;
-        let closing = tokio::task::spawn_blocking(move || profiles.close());
-        let (closed, ()) =
-            tokio::join!(tokio::time::timeout(PROFILES_DRAIN, closing), notifiers.close(NOTIFIERS_DRAIN));
-        if closed.is_err() {
+        let closing = tokio::task::spawn_blocking(move || profiles.close(PROFILES_DRAIN));
+        let (closed, ()) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN));
+        if !closed.unwrap_or_default() {
             tracing::warn!("the stacks of the last minute were not named in time");
         }
     }
@@ -226,7 +225,7 @@ impl Pipeline {
             ("window_not_kept", figures.lost()),
             ("window_not_recorded", recordings),
             // Also windows whose stacks were left out of their block.
-            ("profile_not_kept", figures.profiles_lost().saturating_add(self.profiles.left_out)),
+            ("profile_not_kept", figures.profiles_lost().saturating_add(self.profiles.left_out())),
         ];
         let mut points = Vec::new();
         for ((reason, lost), before) in lost.into_iter().zip(&mut self.lost) {

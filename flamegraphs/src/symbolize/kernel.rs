@@ -4,6 +4,7 @@
 //! (kallsyms has no sizes: a program that is newer than the table would take its neighbour's name),
 //! to say when addresses are hidden, and to keep 2 MiB instead of 10.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::time::{Duration, Instant};
@@ -13,8 +14,12 @@ use profile::{FrameName, Unnamed};
 const KALLSYMS: &str = "/proc/kallsyms";
 /// No kernel function is larger; beyond it an address belongs to something the table does not know.
 const MAX_FUNCTION: u64 = 1 << 20;
-/// The table is read again, for addresses outside the kernel image, at most this often (it takes ~20 ms).
+/// The table is read again, for new addresses outside the kernel image, at most this often: it takes 20 to 60 ms.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
+/// And for those that it named before, when it is this old: another program may lie there by now.
+const RELOAD_KNOWN_EVERY: Duration = Duration::from_mins(10);
+/// Addresses outside the kernel image that are remembered: 64 KiB. The agent's own programs have some hundred.
+const MAX_KNOWN: usize = 4096;
 
 /// All kernel functions.
 #[derive(Debug, Default)]
@@ -25,6 +30,8 @@ pub(crate) struct Kallsyms {
     text: String,
     /// `_stext.._etext`: what is in here never changes.
     core: (u64, u64),
+    /// Addresses outside that this table has named.
+    known: HashSet<u64>,
     state: State,
     read_at: Option<Instant>,
 }
@@ -42,11 +49,12 @@ impl Kallsyms {
     /// Names of `addrs` in order. Reads the table if it has not been read, and again if an address is
     /// outside the kernel image and the table is old.
     pub(crate) fn names(&mut self, addrs: &[u64]) -> Vec<FrameName> {
-        let foreign = addrs.iter().any(|addr| !(self.core.0..self.core.1).contains(addr));
-        let old = self.read_at.is_none_or(|at| at.elapsed() >= RELOAD_EVERY);
-        if !addrs.is_empty() && (self.read_at.is_none() || (foreign && old)) {
+        if !addrs.is_empty() && self.read_at.is_none_or(|at| self.is_old_for(addrs, at.elapsed())) {
             self.read();
         }
+        let foreign = addrs.iter().copied().filter(|addr| !(self.core.0..self.core.1).contains(addr));
+        let room = MAX_KNOWN - self.known.len();
+        self.known.extend(foreign.take(room));
         let mut last: Option<(u32, FrameName)> = None;
         addrs
             .iter()
@@ -60,6 +68,16 @@ impl Kallsyms {
                 (None, _) => FrameName::unnamed("[kernel]", Unnamed::KernelUnknown),
             })
             .collect()
+    }
+
+    /// Whether modules or BPF programs that it may lack can be at one of these addresses.
+    fn is_old_for(&self, addrs: &[u64], age: Duration) -> bool {
+        let mut foreign = addrs.iter().filter(|addr| !(self.core.0..self.core.1).contains(addr)).peekable();
+        match age {
+            _ if age < RELOAD_EVERY || foreign.peek().is_none() => false,
+            _ if age >= RELOAD_KNOWN_EVERY => true,
+            _ => foreign.any(|addr| !self.known.contains(addr)),
+        }
     }
 
     /// Why kernel frames have no names, in words; `None` while they have.
@@ -138,7 +156,7 @@ impl Kallsyms {
             State::Unreadable
         };
         let symbols = found.iter().map(|symbol| (symbol.addr, symbol.at)).collect();
-        Ok(Self { symbols, text, core, state, read_at: None })
+        Ok(Self { symbols, text, core, known: HashSet::new(), state, read_at: None })
     }
 
     /// Place of the name of the function that covers `addr`.
@@ -214,6 +232,23 @@ ffffffffc0100000 t bpf_prog_6deef7357e7b4530_sd_fw_egress\t[bpf]
         assert_eq!(named(&mut table, 0xffff_ffff_8100_0210), "__strong_alias");
         assert_eq!(named(&mut table, 0xffff_ffff_c000_0010), "mod_fn");
         assert_eq!(named(&mut table, 0xffff_ffff_c010_0010), "bpf_prog_sd_fw_egress");
+    }
+
+    #[test]
+    fn the_table_is_read_again_for_new_addresses_outside_the_image_and_rarely_for_known_ones() {
+        let mut table = table(TEXT);
+        let (core, module, program) = (0xffff_ffff_8100_0150, 0xffff_ffff_c000_0010, 0xffff_ffff_c010_0010);
+        named(&mut table, module);
+        let seconds = Duration::from_secs;
+        assert!(!table.is_old_for(&[core], seconds(3600)));
+        assert!(!table.is_old_for(&[core, module], seconds(60)));
+        assert!(table.is_old_for(&[core, module], seconds(600)));
+        assert!(table.is_old_for(&[module, program], seconds(10)));
+        assert!(!table.is_old_for(&[module, program], seconds(9)));
+        let many: Vec<u64> = (0..5000).map(|n| 0xffff_ffff_c200_0000 + n).collect();
+        table.names(&many);
+        assert_eq!(table.known.len(), MAX_KNOWN);
+        table.names(&many);
     }
 
     #[test]

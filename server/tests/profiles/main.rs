@@ -1,6 +1,7 @@
 //! The store of profiles: what was written is read back as one graph, whatever happened in between.
 
 mod common;
+mod epochs;
 mod keep;
 mod survive;
 

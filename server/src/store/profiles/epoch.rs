@@ -1,7 +1,7 @@
-//! An epoch's dictionary: every frame, process and stack of six hours once.
+//! An epoch's dictionary: every frame, process and stack of six hours once, or of less where it is full before.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_common::varint::{Bytes, Damaged};
 use profile::block::{
@@ -13,11 +13,21 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::body::{broken, pack, unpack};
 use super::schema::time;
 
-/// Length of an epoch.
+/// Length of an epoch; the next one begins at a multiple of it at the latest.
 pub(super) const EPOCH: Duration = Duration::from_hours(6);
+
+/// Epochs of these six hours at most: one whose dictionary is full is followed by another. With 400,000 nodes in 1.4 MB each, a week
+/// has 235 MB of dictionaries at most; a build that fills one in a quarter of an hour is whole for an hour and a half.
+pub(super) const MAX_EPOCHS: i64 = 6;
 
 /// A row ends no later than this after the end of its epoch; what arrives later comes from a spool.
 pub(super) const LATE: Duration = Duration::from_hours(1);
+
+/// A row with long columns begins no earlier than this before its epoch's first block: at a full hour.
+pub(super) const ROW: Duration = Duration::from_hours(1);
+
+/// A column that is in an epoch begins no earlier than this before it.
+pub(super) const COLUMN: Duration = Duration::from_mins(10);
 
 /// What is in a dictionary.
 #[derive(Debug, Default)]
@@ -30,13 +40,14 @@ pub(super) struct Dictionary {
 #[derive(Debug)]
 pub(super) struct Epoch {
     pub(super) id: i64,
+    pub(super) from: i64,
     interner: Interner,
     groups: Vec<Group>,
     group_ids: HashMap<Group, u32>,
     /// Frames, groups and nodes that are in the database.
     saved: (usize, usize, usize),
     /// When it was last written to.
-    pub(super) used: u64,
+    pub(super) used: Instant,
 }
 
 /// Counts with the ids of an epoch.
@@ -48,7 +59,7 @@ pub(super) struct Counts {
     pub(super) cut: [u64; 2],
 }
 
-/// Start of the epoch of a time.
+/// Start of the six hours of a time.
 pub(super) fn start(ns: u64) -> i64 {
     let length = EPOCH.as_nanos() as u64;
     time(ns / length * length)
@@ -75,9 +86,27 @@ fn part(all: &mut Dictionary, depths: &mut Vec<u16>, body: &[u8]) -> Result<(), 
 }
 
 impl Epoch {
-    /// The epoch of a time, made when it is not there.
-    pub(super) fn of(conn: &Connection, at_ns: u64) -> rusqlite::Result<Self> {
-        let from = start(at_ns);
+    /// Start of the epoch that a time belongs to.
+    pub(super) fn start_of(conn: &Connection, at_ns: u64) -> rusqlite::Result<i64> {
+        let first = start(at_ns);
+        let last: Option<i64> = conn
+            .prepare_cached("SELECT max(from_ns) FROM epoch WHERE from_ns BETWEEN ? AND ?")?
+            .query_row((first, time(at_ns)), |row| row.get(0))?;
+        Ok(last.unwrap_or(first))
+    }
+
+    /// Whether another epoch may begin at a time: it is after all epochs of its six hours, which are few.
+    pub(super) fn may_begin(conn: &Connection, at_ns: u64) -> rusqlite::Result<bool> {
+        let first = start(at_ns);
+        let end = first.saturating_add(time(EPOCH.as_nanos() as u64));
+        let (count, last): (i64, Option<i64>) = conn
+            .prepare_cached("SELECT count(*), max(from_ns) FROM epoch WHERE from_ns >= ? AND from_ns < ?")?
+            .query_row((first, end), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(count < MAX_EPOCHS && last.is_none_or(|last| last < time(at_ns)))
+    }
+
+    /// The epoch that begins then, made when it is not there.
+    pub(super) fn open(conn: &Connection, from: i64) -> rusqlite::Result<Self> {
         let known = conn
             .prepare_cached("SELECT id FROM epoch WHERE from_ns = ?")?
             .query_row([from], |row| row.get::<_, i64>(0))
@@ -91,7 +120,7 @@ impl Epoch {
         let Dictionary { trie, groups } = load(conn, id)?;
         let saved = (trie.frames.len(), groups.len(), trie.nodes.len());
         let group_ids = groups.iter().cloned().zip(0..).collect();
-        Ok(Self { id, interner: Interner::new(trie), groups, group_ids, saved, used: 0 })
+        Ok(Self { id, from, interner: Interner::new(trie), groups, group_ids, saved, used: Instant::now() })
     }
 
     /// The counts of a block with ids of this epoch; what is new gets ids, up to `max_nodes` stacks.

@@ -1,7 +1,7 @@
 //! The profiles on this host: one SQLite file beside the metrics', so that either goes on without the other.
 //!
-//! Time is divided into *epochs* of six hours. An epoch has every frame, stack and process once (its *dictionary*,
-//! `epoch.rs`), and rows of counts that refer to them (`body.rs`). Retention drops an epoch as a whole (`retain.rs`): nothing in
+//! Time is divided into *epochs* of six hours, or less: one whose dictionary is full is followed by another. An epoch has
+//! every frame, stack and process once (its *dictionary*, `epoch.rs`), and rows of counts that refer to them (`body.rs`). Retention drops an epoch as a whole (`retain.rs`): nothing in
 //! it is referred to from elsewhere. Counts have columns of 10 s at first, of a minute after a day, and of ten minutes
 //! after a week (`roll.rs`). What an alert has as evidence is kept by itself, and pins the time around it.
 //! `read.rs` merges any interval into one graph.
@@ -49,7 +49,8 @@ pub struct Options {
     pub max_bytes: u64,
     /// Evidence of an alert, and what is pinned around it, stay this long.
     pub pinned: Duration,
-    /// Most stacks of an epoch, those included on which others stand. New ones are then cut to what is known of them.
+    /// Most stacks of an epoch, those included on which others stand. Then another one begins; where too many have begun, new stacks
+    /// are cut to what is known of them.
     pub max_nodes: usize,
 }
 

@@ -23,7 +23,8 @@ pub(super) fn retain(conn: &mut Connection, options: &Options, now: i64) -> rusq
         .optional()?;
     let Some((id, from)) = oldest else { return Ok(None) };
     let age = time(options.max_age.as_nanos() as u64);
-    let end = from.saturating_add(time(EPOCH.as_nanos() as u64));
+    // It may be over before, where another has followed it.
+    let end = epoch::start(from.cast_unsigned()).saturating_add(time(EPOCH.as_nanos() as u64));
     if end < now.saturating_sub(age) {
         drop_rows(conn, id, "samples by retention")?;
     } else if used_bytes(conn)? > options.max_bytes {

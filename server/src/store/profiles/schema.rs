@@ -16,7 +16,7 @@ const VERSION: i32 = 1;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// * `stream`: one row a (host, spool of a collector); `stored` are the ranges of block numbers that were written, as JSON.
-/// * `epoch`: six hours from `from_ns` on.
+/// * `epoch`: from `from_ns` until the next begins, at a multiple of six hours at the latest.
 /// * `dictionary`: frames, processes and stacks of an epoch, in the order of `id`: each row has what was new (`epoch.rs`).
 /// * `block`: counts (`body.rs`) in `columns` columns of `column_ns`; `counters` says what they cover, as JSON.
 /// * `pin`: what must outlive its epoch. `pinned`: what has outlived it, as packed blocks.

@@ -13,12 +13,14 @@ use profile::block::Block;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::body::broken;
-use super::epoch::{self, Epoch};
+use super::epoch::Epoch;
 use super::schema::{count_deleted, time};
 use super::{Message, Options, Written, body, retain, roll};
 
 /// Epochs whose dictionaries are in memory: the present one, and one that a spool which was away goes on with.
-const MAX_EPOCHS: usize = 2;
+const MAX_LOADED: usize = 2;
+/// A dictionary that nothing was written to for this long leaves memory.
+const UNUSED: Duration = Duration::from_mins(5);
 /// Ranges kept of a stream.
 const MAX_RANGES: usize = 1_024;
 /// What is pinned around an alert.
@@ -34,7 +36,6 @@ pub(super) struct Writer {
     options: Options,
     /// By start.
     epochs: BTreeMap<i64, Epoch>,
-    clock: u64,
     upkeep_backoff: Backoff,
     upkeep_from: Instant,
     warnings: VecDeque<String>,
@@ -46,7 +47,6 @@ impl Writer {
             conn,
             options,
             epochs: BTreeMap::new(),
-            clock: 0,
             upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             upkeep_from: Instant::now(),
             warnings: VecDeque::new(),
@@ -81,22 +81,9 @@ impl Writer {
                 write_evidence(&tx, &head.host, block, self.options.pinned)?;
                 continue;
             }
-            self.clock += 1;
-            let from = epoch::start(block.from.0);
-            if !self.epochs.contains_key(&from) {
-                if self.epochs.len() >= MAX_EPOCHS
-                    && let Some(oldest) =
-                        self.epochs.iter().min_by_key(|(_, epoch)| epoch.used).map(|(from, _)| *from)
-                {
-                    self.epochs.remove(&oldest);
-                }
-                self.epochs.insert(from, Epoch::of(&tx, block.from.0)?);
-            }
-            // SANITY: it is there, or was put there above.
-            let epoch = self.epochs.get_mut(&from).expect("a known epoch");
-            epoch.used = self.clock;
-            write_block(&tx, &head.host, block, epoch, self.options.max_nodes)?;
+            write_block(&tx, &head.host, block, &mut self.epochs, self.options.max_nodes)?;
         }
+        self.epochs.retain(|_, epoch| epoch.used.elapsed() < UNUSED);
         for ((host, name), mut stored) in touched {
             stored.cut(MAX_RANGES);
             save_stored(&tx, (host, name), &stored)?;
@@ -159,14 +146,42 @@ impl Writer {
     }
 }
 
+/// The epoch that begins then, in memory.
+fn loaded<'e>(
+    tx: &Transaction<'_>,
+    epochs: &'e mut BTreeMap<i64, Epoch>,
+    from: i64,
+) -> rusqlite::Result<&'e mut Epoch> {
+    if !epochs.contains_key(&from)
+        && epochs.len() >= MAX_LOADED
+        && let Some(oldest) = epochs.values().min_by_key(|epoch| epoch.used).map(|epoch| epoch.from)
+    {
+        epochs.remove(&oldest);
+    }
+    let epoch = match epochs.entry(from) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(Epoch::open(tx, from)?),
+    };
+    epoch.used = Instant::now();
+    Ok(epoch)
+}
+
 fn write_block(
     tx: &Transaction<'_>,
     host: &str,
     block: &Block,
-    epoch: &mut Epoch,
+    epochs: &mut BTreeMap<i64, Epoch>,
     max_nodes: usize,
 ) -> rusqlite::Result<()> {
-    let counts = epoch.counts(block, max_nodes);
+    let from = Epoch::start_of(tx, block.from.0)?;
+    let mut epoch = loaded(tx, epochs, from)?;
+    let mut counts = epoch.counts(block, max_nodes);
+    if counts.cut != [0; 2] && Epoch::may_begin(tx, block.from.0)? {
+        // It is full, and takes as much memory as it can. Blocks that come late read it again.
+        epochs.remove(&from);
+        epoch = loaded(tx, epochs, time(block.from.0))?;
+        counts = epoch.counts(block, max_nodes);
+    }
     epoch.save(tx)?;
     let mut counters = block.counters.clone();
     for (name, cut) in [profile::block::CUT_SAMPLES, profile::block::CUT_WAITS].into_iter().zip(counts.cut) {
