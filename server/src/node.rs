@@ -8,7 +8,8 @@
 mod table;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,6 +55,49 @@ impl<R: Reader> Reader for NodeNames<R> {
         }
         Ok(all)
     }
+
+    // The store knows names and values without a list of all its series, which may be millions.
+
+    fn label_names(&self, matchers: &[Matcher], span: Span) -> Result<Vec<String>, ReadError> {
+        let mut all: BTreeSet<String> = self.0.label_names(matchers, span)?.into_iter().collect();
+        self.theirs(matchers, span, |labels| all.extend(labels.iter().map(|(name, _)| name.to_string())))?;
+        Ok(all.into_iter().collect())
+    }
+
+    fn label_values(&self, label: &str, matchers: &[Matcher], span: Span) -> Result<Vec<String>, ReadError> {
+        let mut all: BTreeSet<String> = self.0.label_values(label, matchers, span)?.into_iter().collect();
+        self.theirs(matchers, span, |labels| all.extend(Some(labels.get(label).to_owned())))?;
+        all.remove("");
+        Ok(all.into_iter().collect())
+    }
+}
+
+impl<R: Reader> NodeNames<R> {
+    /// Calls with the labels of each series that is there under a name of theirs: of hosts and devices, so they are few.
+    fn theirs(
+        &self,
+        matchers: &[Matcher],
+        span: Span,
+        mut each: impl FnMut(&Labels),
+    ) -> Result<(), ReadError> {
+        let rest = others(matchers);
+        let mut known: HashMap<&str, Vec<Labels>> = HashMap::new();
+        for row in rows(matchers) {
+            let ours = match known.entry(row.metric) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.0.series(&of_metric(row.metric)?, span)?),
+            };
+            let asked = row.asked();
+            let theirs = ours.iter().filter(|labels| labels.fulfil(&asked)).map(|labels| row.labels(labels));
+            theirs.filter(|labels| labels.fulfil(&rest)).for_each(|labels| each(&labels));
+        }
+        Ok(())
+    }
+}
+
+fn of_metric(name: &str) -> Result<Vec<Matcher>, ReadError> {
+    let matcher = Matcher::new(NAME, Operator::Equal, name);
+    matcher.map(|matcher| vec![matcher]).map_err(|error| ReadError { message: error.to_string() })
 }
 
 /// The series under both names, from what `select` finds under ours.
@@ -233,6 +277,24 @@ mod tests {
             ["idle", "user"]
         );
         assert!(store().label_values(NAME, &[], span).unwrap().contains(&"node_load1".to_owned()));
+    }
+
+    #[test]
+    fn names_and_values_are_those_of_all_series() {
+        let span = Span { from_ms: 0, to_ms: 3000 };
+        let all = store().series(&[], span).unwrap();
+        let sorted = |mut texts: Vec<String>| {
+            texts.retain(|text| !text.is_empty());
+            texts.sort_unstable();
+            texts.dedup();
+            texts
+        };
+        let names = all.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_string())).collect();
+        assert_eq!(store().label_names(&[], span).unwrap(), sorted(names));
+        for label in [NAME, "instance", "host", "cpu", "mode", "none"] {
+            let values = all.iter().map(|labels| labels.get(label).to_owned()).collect();
+            assert_eq!(store().label_values(label, &[], span).unwrap(), sorted(values), "{label}");
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ use crate::store::samples::{self, times};
 /// Encoded bytes that one pass over the slots may take into memory: 24 hours of 250 busy series. What is above waits for
 /// another pass.
 const PASS_BYTES: usize = 24 << 20;
+/// Most series that are listed: some 500 bytes each.
+const MAX_LISTED: usize = 100_000;
 /// From so many series on, a query looks up those of its span one by one.
 const MANY_SERIES: u32 = 20_000;
 
@@ -155,9 +157,17 @@ impl promql::Reader for View<'_> {
 
     fn series(&self, matchers: &[Matcher], span: Span) -> Result<Vec<Labels>, ReadError> {
         let mut all = Vec::new();
+        let mut more = false;
         self.each(matchers, span, |tags, metrics| {
-            all.extend(metrics.map(|metric| labels(tags, &metric.name)));
+            more |= all.len() >= MAX_LISTED;
+            if !more {
+                all.extend(metrics.map(|metric| labels(tags, &metric.name)));
+            }
         })?;
+        if more {
+            let message = format!("there are more than {MAX_LISTED} such series: say more of those that are meant");
+            return Err(ReadError { message });
+        }
         Ok(all)
     }
 

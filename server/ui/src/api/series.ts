@@ -5,52 +5,14 @@ import { end, host, view } from '../time';
 import { address, get, part, saved, shown } from './http';
 import { visible } from './load';
 import { missed } from './live';
-import type { Labels } from './types';
+import { joined, read, type Part, type Series } from './series-parts';
 
-/** `times`: end of each part, Unix ms. `windows`: windows known in it; 0: nothing is known. Of a counter a value is the amount of the part, of a
- * gauge the last level in it; null: it has none. */
-export interface Series {
-  readonly step_s: number;
-  readonly times: readonly number[];
-  readonly windows: readonly number[];
-  readonly series: readonly { readonly labels: Labels; readonly values: readonly (number | null)[] }[];
-}
-interface Part { from: string; to: string; step_s: number; windows: number[]; series: { labels: Labels; values: (number | null)[] }[] }
+export type { Series };
 
 /** Most points of a graph over time. */
 const POINTS = 300;
 const STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600];
 export const stepOf = (span_ms: number) => STEPS.find((each) => span_ms / 1_000 / each <= POINTS) ?? 3_600;
-
-const identity = (labels: Labels) => JSON.stringify(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)));
-
-function read(answer: Part): Series {
-  const first = Date.parse(answer.from);
-  const times = answer.windows.map((_, at) => first + (at + 1) * answer.step_s * 1_000);
-  return { step_s: answer.step_s, times, windows: answer.windows, series: answer.series };
-}
-
-/** `old` with the parts of `next` in place of its own from their first time on, and without what is before `from`. */
-export function joined(old: Series, next: Series, from: number): Series {
-  const keep = old.times.findIndex((time) => time >= (next.times[0] ?? Infinity));
-  const until = keep < 0 ? old.times.length : keep;
-  const start = Math.max(0, old.times.findIndex((time) => time > from));
-  const named = new Map(old.series.map((each) => [identity(each.labels), each]));
-  const seen = new Set<string>();
-  const empty = Array<null>(Math.max(0, until - start)).fill(null);
-  const series = next.series.map((each) => {
-    const key = identity(each.labels);
-    seen.add(key);
-    return { labels: each.labels, values: [...(named.get(key)?.values.slice(start, until) ?? empty), ...each.values] };
-  });
-  const none = Array<null>(next.times.length).fill(null);
-  for (const [key, each] of named) {
-    if (seen.has(key)) continue;
-    const values = [...each.values.slice(start, until), ...none];
-    if (values.some((value) => value !== null)) series.push({ labels: each.labels, values });
-  }
-  return { step_s: next.step_s, times: [...old.times.slice(start, until), ...next.times], windows: [...old.windows.slice(start, until), ...next.windows], series };
-}
 
 /** What metrics (PromQL selectors, such as `s7mpa_cpu_user_ns{cpu="all"}`) were over the time that graphs show; of the chosen host. */
 export function useSeries(selects: readonly string[], of: string = host.value): { data: Series | null; error: Error | null } {
