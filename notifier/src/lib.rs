@@ -85,7 +85,8 @@ impl Notifiers {
         let (queue, alerts) = mpsc::channel(MAX_QUEUED);
         let stats = Arc::new(NotifyStats::default());
         let name = deliver.name().to_owned();
-        let task = tokio::spawn(run(deliver, alerts, Arc::clone(&stats), self.silences.clone(), again, pause));
+        let task =
+            tokio::spawn(run(deliver, alerts, Arc::clone(&stats), self.silences.clone(), again, pause));
         self.notifiers.push(Notifier { name, queue, stats: Arc::clone(&stats), task });
         stats
     }

@@ -7,8 +7,8 @@
 mod client;
 mod connections;
 mod guard;
-mod kept;
 mod identity;
+mod kept;
 mod metrics;
 mod packed;
 mod page;

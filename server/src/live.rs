@@ -85,7 +85,9 @@ impl Feed {
     pub(crate) fn newest(&self, host: Option<&str>) -> u64 {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match host {
-            Some(host) if kept.of_host.len() < MAX_HOSTS => kept.of_host.get(host).copied().unwrap_or_default(),
+            Some(host) if kept.of_host.len() < MAX_HOSTS => {
+                kept.of_host.get(host).copied().unwrap_or_default()
+            }
             _ => kept.next,
         }
     }

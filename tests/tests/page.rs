@@ -75,7 +75,8 @@ fn names_of_strangers_are_text() {
     }
     let load = spin(NAME);
     let (daemon, link) = daemon();
-    let token = printed(&daemon, &["token", "create", "--name", "push", "--role", "writer"]).expect("a token");
+    let token =
+        printed(&daemon, &["token", "create", "--name", "push", "--role", "writer"]).expect("a token");
     push(&link, &token);
     browser_script("names.mjs", &[&link, &load.0.id().to_string(), NAME, "stranger_value"]);
 }

@@ -50,7 +50,10 @@ fn say_where(child: &mut Child, agent: &Path, rest: &[String]) -> Result<()> {
             continue;
         }
         if let Some(link) = asked(agent, rest, "open")? {
-            println!("\nthe page, with a link that works once within five minutes (`sudo agent open` makes another one):\n{}", link.trim());
+            println!(
+                "\nthe page, with a link that works once within five minutes (`sudo agent open` makes another one):\n{}",
+                link.trim()
+            );
             return Ok(());
         }
     }
@@ -66,7 +69,8 @@ fn asked(agent: &Path, rest: &[String], word: &str) -> Result<Option<String>> {
     }
     let mut words = rest.iter();
     while let Some(word) = words.next() {
-        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
         let key = match name {
             "--state-dir" => "state_dir",
             "--run-dir" => "run_dir",

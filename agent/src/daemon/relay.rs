@@ -371,6 +371,7 @@ fn first(message: FromRelay) -> Result<Result<Ready, String>, Broken> {
         | FromRelay::Figures(_)
         | FromRelay::Question(_)
         | FromRelay::Api(_)
-        | FromRelay::Alert(_) => Err(Broken::OutOfTurn),
+        | FromRelay::Alert(_)
+        | FromRelay::Silences(_) => Err(Broken::OutOfTurn),
     }
 }

@@ -195,7 +195,7 @@ fn a_wait_that_is_cut_names_nobody_in_place_of_its_waker() {
         cut.add(Looked::Wait, 0, &timeline, group);
         let cut = cut.finish();
         assert_eq!(last(&cut), kind, "{most}");
-        assert_eq!(cut.counters.get(CUT_WAITS).is_some(), most < 6);
+        assert_eq!(cut.counters.contains_key(CUT_WAITS), most < 6);
         let mut whole = builder(6);
         whole.add(Looked::Wait, 0, &timeline, group);
         let mut again = builder(most);

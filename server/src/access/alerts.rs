@@ -37,7 +37,14 @@ fn cut(text: &str, most: usize) -> String {
 
 impl Access {
     /// Writes down that somebody knows of an alert; again: with another note.
-    pub fn acknowledge(&self, host: &str, alert: &str, who: &str, note: &str, now: i64) -> Result<(), AccessError> {
+    pub fn acknowledge(
+        &self,
+        host: &str,
+        alert: &str,
+        who: &str,
+        note: &str,
+        now: i64,
+    ) -> Result<(), AccessError> {
         let mut conn = self.lock();
         let tx = Self::begin(&mut conn)?;
         tx.execute(
@@ -60,17 +67,31 @@ impl Access {
     }
 
     /// All acknowledgements of alerts, by host and alert, since this time.
-    pub fn acknowledged(&self, since: i64) -> Result<HashMap<(String, String), Acknowledgement>, AccessError> {
+    pub fn acknowledged(
+        &self,
+        since: i64,
+    ) -> Result<HashMap<(String, String), Acknowledgement>, AccessError> {
         let conn = self.lock();
-        let mut statement = conn.prepare("SELECT host, alert, who, at, note FROM acknowledged WHERE at >= ?1")?;
+        let mut statement =
+            conn.prepare("SELECT host, alert, who, at, note FROM acknowledged WHERE at >= ?1")?;
         let all = statement.query_map([since], |row| {
-            Ok(((row.get(0)?, row.get(1)?), Acknowledgement { by: row.get(2)?, at: row.get(3)?, note: row.get(4)? }))
+            Ok((
+                (row.get(0)?, row.get(1)?),
+                Acknowledgement { by: row.get(2)?, at: row.get(3)?, note: row.get(4)? },
+            ))
         })?;
         Ok(all.collect::<Result<_, _>>()?)
     }
 
     /// Silences alerts until a time, and returns the number of it.
-    pub fn silence(&self, which: &Match, until: i64, who: &str, note: &str, now: i64) -> Result<i64, AccessError> {
+    pub fn silence(
+        &self,
+        which: &Match,
+        until: i64,
+        who: &str,
+        note: &str,
+        now: i64,
+    ) -> Result<i64, AccessError> {
         let mut conn = self.lock();
         let tx = Self::begin(&mut conn)?;
         tx.execute("DELETE FROM silence WHERE until_at <= ?1", [now])?;

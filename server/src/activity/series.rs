@@ -77,7 +77,9 @@ pub fn over_time(
     let parts = Parts::of(interval, step_ms);
     let of_host = matcher("host", Operator::Equal, host)?;
     let mut ends: Vec<BTreeSet<i64>> = vec![BTreeSet::new(); parts.count()];
-    for series in reader.select(&[matcher(NAME, Operator::Equal, EVERY_WINDOW)?, of_host.clone()], interval.span())? {
+    for series in
+        reader.select(&[matcher(NAME, Operator::Equal, EVERY_WINDOW)?, of_host.clone()], interval.span())?
+    {
         for sample in series?.samples.iter().filter(|sample| !is_stale(sample.value)) {
             if let Some(part) = parts.part(sample.at_ms) {
                 ends[part].insert(sample.at_ms);

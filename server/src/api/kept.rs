@@ -66,7 +66,9 @@ impl Kept {
             return Arc::clone(entry);
         }
         answers.remove(&key);
-        let bytes = |entry: &Entry| entry.answer.get().map_or(0, |whole| whole.body.len() + whole.gzip.as_ref().map_or(0, Bytes::len));
+        let bytes = |entry: &Entry| {
+            entry.answer.get().map_or(0, |whole| whole.body.len() + whole.gzip.as_ref().map_or(0, Bytes::len))
+        };
         let all: usize = answers.values().map(|entry| bytes(entry)).sum();
         if answers.len() >= MAX_ANSWERS || all > MAX_BYTES {
             answers.retain(|_, entry| is_young(entry));
@@ -83,10 +85,14 @@ impl Kept {
 /// The host that a request is about; none: all of them.
 fn host(path: &str, query: &str) -> Option<String> {
     let of_path = path.split_once("/hosts/").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
-    let decoded = |text: &str| form_urlencoded::parse(text.replace('+', "%2B").as_bytes()).next().map(|(name, _)| name.into_owned());
+    let decoded = |text: &str| {
+        form_urlencoded::parse(text.replace('+', "%2B").as_bytes()).next().map(|(name, _)| name.into_owned())
+    };
     match of_path {
         Some(text) => decoded(text),
-        None => form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "host").map(|(_, host)| host.into_owned()),
+        None => form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "host")
+            .map(|(_, host)| host.into_owned()),
     }
 }
 
@@ -109,7 +115,8 @@ async fn whole(request: Request, next: Next) -> Result<Whole, Box<Response>> {
     let (parts, body) = response.into_parts();
     let broken = |why: String| Box::new(respond(Err(Problem::broken(&std::io::Error::other(why)))));
     let body = body.collect().await.map_err(|error| broken(error.to_string()))?.to_bytes();
-    let kind = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static("application/json"));
+    let kind =
+        parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static("application/json"));
     let packed = tokio::task::spawn_blocking(move || (packed::tag(&body), packed::gzip(&body), body)).await;
     let (tag, gzip, body) = packed.map_err(|error| broken(error.to_string()))?;
     let tag = HeaderValue::from_str(&tag).map_err(|error| broken(error.to_string()))?;
@@ -123,7 +130,9 @@ impl Whole {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
         headers.insert(ETAG, self.tag.clone());
-        if packed::listed(asked, &IF_NONE_MATCH).any(|known| known == "*" || known.as_bytes() == self.tag.as_bytes()) {
+        if packed::listed(asked, &IF_NONE_MATCH)
+            .any(|known| known == "*" || known.as_bytes() == self.tag.as_bytes())
+        {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }

@@ -28,7 +28,8 @@ pub(super) fn routes(routes: Routes<()>) -> Routes<()> {
     const GET: &[Method] = &[Method::GET];
     let mut routes = routes;
     for file in FILES {
-        let path: &'static str = if file.0 == PAGE { "/" } else { Box::leak(format!("/{}", file.0).into_boxed_str()) };
+        let path: &'static str =
+            if file.0 == PAGE { "/" } else { Box::leak(format!("/{}", file.0).into_boxed_str()) };
         routes = routes.at(GET, path, Need::Nothing, move |request: Request| ready(answer(file, &request)));
     }
     routes
@@ -39,7 +40,8 @@ fn answer((name, kind, packed): &'static (&str, &str, &[u8]), request: &Request)
     let tag = packed::tag(packed);
     let headers = response.headers_mut();
     headers.insert("content-security-policy", HeaderValue::from_static(POLICY));
-    headers.insert(CACHE_CONTROL, if *name == PAGE { HeaderValue::from_static("no-cache") } else { FOR_EVER });
+    headers
+        .insert(CACHE_CONTROL, if *name == PAGE { HeaderValue::from_static("no-cache") } else { FOR_EVER });
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(ETAG, tag);
@@ -77,8 +79,11 @@ mod tests {
     #[test]
     fn the_page_names_files_that_there_are_and_nothing_else() {
         let page = plain(PAGE);
-        let names: Vec<&str> = page.split(['"', '\'']).filter(|text| text.ends_with(".js") || text.ends_with(".css")).collect();
-        assert_eq!(names.len(), 2, "{page}");
+        let names: Vec<&str> = page
+            .split(['"', '\''])
+            .filter(|text| text.starts_with("app-") || text.starts_with("icon-"))
+            .collect();
+        assert_eq!(names.len(), 3, "{page}");
         for name in names {
             assert!(FILES.iter().any(|file| file.0 == name), "{name}");
         }
@@ -99,13 +104,19 @@ mod tests {
     #[test]
     fn a_file_is_sent_packed_or_plain_or_not_again() {
         let file = FILES.iter().find(|file| file.0.starts_with("app-")).unwrap();
-        let asked = |name: &str, value: &str| Request::builder().header(name, value).body(Body::empty()).unwrap();
+        let asked =
+            |name: &str, value: &str| Request::builder().header(name, value).body(Body::empty()).unwrap();
         let packed = answer(file, &asked("accept-encoding", "gzip, br"));
         assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
         let plain = answer(file, &asked("accept-encoding", "identity"));
         assert!(!plain.headers().contains_key(CONTENT_ENCODING));
         let tag = plain.headers()[ETAG].to_str().unwrap().to_owned();
         assert_eq!(answer(file, &asked("if-none-match", &tag)).status(), StatusCode::NOT_MODIFIED);
-        assert!(packed.headers()["content-security-policy"].to_str().unwrap().contains("require-trusted-types-for"));
+        assert!(
+            packed.headers()["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("require-trusted-types-for")
+        );
     }
 }

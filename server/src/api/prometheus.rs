@@ -27,7 +27,7 @@ pub(super) use status::not_found;
 /// Why a request has no answer, as Prometheus says it.
 #[derive(Debug)]
 pub(super) struct Failure {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     kind: &'static str,
     message: String,
 }

@@ -101,8 +101,8 @@ impl Work {
     ) -> Result<T, Failure> {
         self.on_thread(timeout, move |source, end| {
             let (mut with, mut answer) = (Some(with), None);
-            let read =
-                source.read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)));
+            let read = source
+                .read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)));
             let answer = read
                 .map_err(Failure::from)
                 .and_then(|()| answer.unwrap_or_else(|| Err(Failure::internal("the store was not read"))));

@@ -18,6 +18,8 @@ use crate::aggregate::{self, Picked};
 /// Windows whose stacks wait for their names, a minute of which always do: the file system with the names does not answer. More
 /// are left out, and counted.
 const MAX_UNNAMED: u64 = 128;
+/// Bytes of their stacks.
+const MAX_UNNAMED_BYTES: usize = 24 << 20;
 /// Bytes of stacks that are named at once; copies of them are on their way to the symbolizer.
 const NAMED_AT_ONCE: usize = 2 << 20;
 /// Windows after the start at which what waits is named, before the first minute is over: so the names of early evidence are known.
@@ -130,7 +132,7 @@ where
     }
 
     fn window(&mut self, window: Arc<Window>) {
-        if self.seen - self.named >= MAX_UNNAMED {
+        if self.seen - self.named >= MAX_UNNAMED || self.unnamed_bytes >= MAX_UNNAMED_BYTES {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -47,8 +47,9 @@ impl Default for Door {
 impl Door {
     /// A place to hash a password in.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let busy =
-            || later(StatusCode::SERVICE_UNAVAILABLE, "too many logins at the same time", Duration::from_secs(1));
+        let busy = || {
+            later(StatusCode::SERVICE_UNAVAILABLE, "too many logins at the same time", Duration::from_secs(1))
+        };
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| busy())
     }

@@ -45,7 +45,9 @@ async fn try_series(shared: &Shared, host: String, ask: &Ask) -> Answer {
         sets.extend(own);
     }
     if sets.is_empty() {
-        return Err(wrong("select: say which series, such as s7mpa_disk_read_bytes{device=\"sda\"}".to_owned()));
+        return Err(wrong(
+            "select: say which series, such as s7mpa_disk_read_bytes{device=\"sda\"}".to_owned(),
+        ));
     }
     let parts = usize::try_from((interval.to_ms - interval.from_ms) / step).unwrap_or(usize::MAX).max(1);
     let most = MAX_SERIES.min(MAX_NUMBERS / parts);

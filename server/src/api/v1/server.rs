@@ -10,7 +10,7 @@ use super::ask::utc;
 use crate::access::Role;
 use crate::api::problem::{ok, respond};
 use crate::api::routes::{Need, Routes};
-use crate::store::embedded::Info;
+use crate::store::embedded::{self, Info};
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     routes.kept(&[Method::GET], "/api/s7mpa/v1/server", Need::Read(Role::Viewer), server)
@@ -19,7 +19,7 @@ pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
 async fn server(State(shared): State<Shared>) -> Response<Body> {
     let answer = async {
         // A database elsewhere has no such figures.
-        let info = shared.work.stored(|reader| reader.info()).await.ok();
+        let info = shared.work.stored(embedded::Reader::info).await.ok();
         let summary = shared.health.summary();
         let groups = shared.work.rules();
         let failed = groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.error.is_some()).count();
@@ -51,7 +51,7 @@ fn store(info: &Info) -> Value {
 }
 
 fn hosts(info: &Info) -> Vec<Value> {
-    let part = |part: &crate::store::embedded::Held| {
+    let part = |part: &embedded::Held| {
         json!({
             "host": part.host,
             "step_s": part.step_s,

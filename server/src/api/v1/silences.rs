@@ -55,7 +55,8 @@ async fn acknowledge(
 async fn unacknowledge(State(shared): State<Shared>, request: Request) -> Response<Body> {
     let ask = Ask::of(&request);
     let answer = async {
-        let (host, id) = (ask.get("host").unwrap_or_default().to_owned(), ask.get("id").unwrap_or_default().to_owned());
+        let (host, id) =
+            (ask.get("host").unwrap_or_default().to_owned(), ask.get("id").unwrap_or_default().to_owned());
         let access = Arc::clone(shared.guard.access());
         if blocking(move || access.unacknowledge(&host, &id)).await? {
             Ok(nothing())
@@ -85,7 +86,9 @@ async fn silence(
         let New { which, duration_s, note } = body::read(request).await?;
         let wrong = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
         if which.is_empty() {
-            return Err(wrong("match: say a host, a class or a name: all alerts cannot be silenced".to_owned()));
+            return Err(wrong(
+                "match: say a host, a class or a name: all alerts cannot be silenced".to_owned(),
+            ));
         }
         let most = MAX_SILENCE.as_secs();
         if !(1..=most).contains(&duration_s) {

@@ -165,7 +165,8 @@ impl promql::Reader for View<'_> {
             }
         })?;
         if more {
-            let message = format!("there are more than {MAX_LISTED} such series: say more of those that are meant");
+            let message =
+                format!("there are more than {MAX_LISTED} such series: say more of those that are meant");
             return Err(ReadError { message });
         }
         Ok(all)
