@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, fresh, halves, lint, prometheus, pypi, shell};
+use crate::{apt, fresh, halves, lint, page, prometheus, pypi, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 /// Programs the build and the tests run, and the packages that have them.
-const PROGRAMS: [(&str, &str); 14] = [
+const PROGRAMS: [(&str, &str); 16] = [
     ("cc", "gcc"),
     ("c++", "g++"),
     ("go", "golang-go"),
@@ -41,6 +41,9 @@ const PROGRAMS: [(&str, &str); 14] = [
     ("systemd-analyze", "systemd"),
     // The unit reloads with it.
     ("kill", "procps"),
+    // The page is tested in it, by scripts of Node.
+    ("chromium", "chromium"),
+    ("curl", "curl"),
 ];
 
 /// Real servers the tests talk to. Unpacked under `target/tools`, never installed.
@@ -68,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             prometheus: prometheus_programs()?,
             otlp: otlp()?,
         };
+        page::prepare()?;
         mount_tracefs()?;
         // The whole-program tests run the `agent` that lies beside their own directory.
         let mut build = shell::cargo();

@@ -7,6 +7,7 @@ mod guard;
 mod history;
 mod live;
 mod metrics;
+mod people;
 mod rules;
 mod tls;
 mod v1;

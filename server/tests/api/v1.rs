@@ -12,7 +12,7 @@ use super::*;
 const BASE: &str = "/api/s7mpa/v1";
 
 /// An API over the same store, which also has a window of the host as a whole.
-async fn with_host() -> Setup {
+pub(super) async fn with_host() -> Setup {
     let setup = Setup::new().await;
     let end = UnixNs((T0_S + 50) * 1_000_000_000);
     let point = Point::new("s7mpa_host", end).tag("host", "h").field("load1", 0.5).field("uptime_ns", 7_u64);

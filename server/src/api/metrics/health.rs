@@ -56,7 +56,8 @@ pub struct Health {
 
 impl Health {
     /// What people silence is told to the holders of this.
-    pub(in crate::api) fn new(silences: Silences) -> Self {
+    #[must_use]
+    pub fn new(silences: Silences) -> Self {
         Self { silences, ..Self::default() }
     }
 

@@ -35,7 +35,7 @@ struct Host {
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     const READ: Need = Need::Read(Role::Viewer);
-    routes.at(&[Method::GET], "/api/s7mpa/v1/hosts", READ, list).at(
+    routes.kept(&[Method::GET], "/api/s7mpa/v1/hosts", READ, list).kept(
         &[Method::GET],
         "/api/s7mpa/v1/hosts/{host}",
         READ,

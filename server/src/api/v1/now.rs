@@ -33,7 +33,7 @@ const ALERTS_MS: i64 = 24 * 3_600_000;
 const PROCESSES: usize = 20;
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
-    routes.at(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/now", Need::Read(Role::Viewer), now)
+    routes.kept(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/now", Need::Read(Role::Viewer), now)
 }
 
 async fn now(State(shared): State<Shared>, Path(host): Path<String>, request: Request) -> Response<Body> {

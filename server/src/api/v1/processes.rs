@@ -23,9 +23,9 @@ const LEAST_CHANGE_NS_PER_S: f64 = 1e6;
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     const READ: Need = Need::Read(Role::Viewer);
     routes
-        .at(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/processes", READ, list)
-        .at(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/processes/{pid}", READ, one)
-        .at(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/changes", READ, changes)
+        .kept(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/processes", READ, list)
+        .kept(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/processes/{pid}", READ, one)
+        .kept(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/changes", READ, changes)
 }
 
 async fn list(State(shared): State<Shared>, Path(host): Path<String>, request: Request) -> Response<Body> {

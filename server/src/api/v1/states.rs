@@ -25,7 +25,7 @@ const LEAST_STEP_MS: i64 = 1_000;
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     const READ: Need = Need::Read(Role::Viewer);
-    routes.at(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/states", READ, of_host).at(
+    routes.kept(&[Method::GET], "/api/s7mpa/v1/hosts/{host}/states", READ, of_host).kept(
         &[Method::GET],
         "/api/s7mpa/v1/hosts/{host}/processes/{pid}/states",
         READ,

@@ -25,7 +25,7 @@ const EDGES: usize = 500;
 const MAX_CHAINS: usize = 50;
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
-    routes.at(&[Method::GET], "/api/s7mpa/v1/waits", Need::Read(Role::Viewer), list)
+    routes.kept(&[Method::GET], "/api/s7mpa/v1/waits", Need::Read(Role::Viewer), list)
 }
 
 async fn list(State(shared): State<Shared>, request: Request) -> Response<Body> {
