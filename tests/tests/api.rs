@@ -84,7 +84,7 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let place = place(&link).to_owned();
     let secret = link.split_once("#link=").expect("a secret").1;
     let page = send(&place, "GET /", &[], "");
-    assert!(page.status == 200 && page.body.contains("sign-in.js"), "{}", page.body);
+    assert!(page.status == 200 && page.body.contains("src=\"app-"), "{}", page.body);
     let origin = format!("Origin: http://{place}");
     let json_body = "Content-Type: application/json".to_owned();
     let login = || {

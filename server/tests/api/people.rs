@@ -129,7 +129,7 @@ async fn accounts_and_tokens_are_made_changed_and_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_metric_comes_in_the_parts_of_a_graph() {
-    let setup = super::v1::with_host().await;
+    let setup = v1::with_host().await;
     let document = document(&setup).await;
     let ask = async |query: &str| {
         checked(&setup, &document, "/hosts/{host}/series", &format!("/hosts/h/series?{query}")).await
@@ -156,7 +156,7 @@ async fn any_metric_comes_in_the_parts_of_a_graph() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_many_ask_for_is_the_same_for_all_and_packed_for_who_takes_it() {
-    let setup = super::v1::with_host().await;
+    let setup = v1::with_host().await;
     let path = format!("{BASE}/hosts/h/processes?from={T0_S}&to={}", T0_S + 60);
     let (first, second) = tokio::join!(setup.get(&path).send(), setup.get(&path).send());
     let (first, second) = (first.expect("an answer"), second.expect("an answer"));
