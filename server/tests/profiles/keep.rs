@@ -150,6 +150,35 @@ fn evidence_of_fifty_alerts_stays_fifty_times_after_retention() {
 }
 
 #[test]
+fn evidence_has_a_quarter_of_the_room_and_the_newest_stays() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let start = epoch_before(Duration::from_hours(12));
+    let store =
+        ProfileStore::open(dir.path(), Options { max_bytes: 1 << 20, ..Options::default() }).expect("store");
+    let id = |n: u64| format!("cpu-user/process/{n}/1");
+    let all = 200;
+    let mut bytes = 0;
+    for n in 0..all {
+        let mut evidence = minute(start + n * MINUTE, n + 1);
+        evidence.alerts = vec![id(n)];
+        bytes += evidence.encode().len();
+        store.write(&[message("web-1", n + 1, evidence)]).expect("written");
+    }
+    assert!(bytes > 1 << 20, "{bytes} bytes are too few for this test");
+    store.settle().expect("settled");
+    let reader = Reader::open(store.path()).expect("reader");
+    let kept = reader.alerts().expect("alerts").len() as u64;
+    assert!(kept > 0 && kept < all, "{kept} of {all}");
+    assert!(reader.evidence(&id(all - 1)).expect("read").is_some(), "the newest");
+    assert!(reader.evidence(&id(0)).expect("read").is_none(), "the oldest");
+    let dropped = store.health().expect("health").dropped;
+    assert!(
+        dropped.iter().any(|(what, count)| what == "evidence by size" && *count == all - kept),
+        "{dropped:?}"
+    );
+}
+
+#[test]
 fn the_file_stays_below_its_bound() {
     let dir = tempfile::tempdir().expect("tempdir");
     let start = epoch_before(Duration::from_hours(72));

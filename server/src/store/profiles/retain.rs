@@ -11,7 +11,7 @@ use super::{Options, roll};
 
 /// Rows that go at once: some hundred milliseconds where many of them are pinned.
 const ROWS_AT_ONCE: i64 = 200;
-/// What is pinned has at most this part of the room.
+/// What is pinned has at most this part of the room, and evidence as much.
 const PINNED_SHARE: u64 = 4;
 
 /// Does one step. Returns the start of the epoch of which something went.
@@ -37,7 +37,7 @@ pub(super) fn retain(conn: &mut Connection, options: &Options, now: i64) -> rusq
     Ok(Some(from))
 }
 
-/// Deletes evidence and pins whose time is over, and what is pinned beyond its room.
+/// Deletes evidence and pins whose time is over, and what they have beyond their room, the oldest first.
 fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Result<()> {
     let due: bool = conn
         .prepare_cached(
@@ -46,31 +46,35 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
         )?
         .query_row([now], |row| row.get(0))?;
     let most = time(options.max_bytes / PINNED_SHARE);
-    if !due && pinned_bytes(conn)? <= most {
+    if !due && bytes_of(conn, "pinned")? <= most && bytes_of(conn, "evidence")? <= most {
         return Ok(());
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute("DELETE FROM evidence WHERE until_ns < ?", [now])?;
-    tx.execute("DELETE FROM evidence_of WHERE evidence NOT IN (SELECT id FROM evidence)", [])?;
     tx.execute("DELETE FROM pin WHERE until_ns < ?", [now])?;
     tx.execute("DELETE FROM pinned WHERE until_ns < ?", [now])?;
-    // What one step of retention has pinned is a few hundred at most.
-    let (mut held, mut gone) = (pinned_bytes(&tx)?, 0);
-    while held > most {
-        let freed: i64 = tx
-            .prepare_cached(
-                "DELETE FROM pinned WHERE id = (SELECT id FROM pinned ORDER BY from_ns LIMIT 1) RETURNING length(body)",
-            )?
-            .query_row([], |row| row.get(0))?;
-        held -= freed;
-        gone += 1;
+    // What came since the last step is a few hundred at most.
+    for (table, oldest, what) in
+        [("pinned", "from_ns", "pinned blocks by size"), ("evidence", "until_ns", "evidence by size")]
+    {
+        let (mut held, mut gone) = (bytes_of(&tx, table)?, 0);
+        while held > most {
+            let sql = format!(
+                "DELETE FROM {table} WHERE id = (SELECT id FROM {table} ORDER BY {oldest}, id LIMIT 1) RETURNING length(body)"
+            );
+            let freed: i64 = tx.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+            held -= freed;
+            gone += 1;
+        }
+        count_deleted(&tx, what, gone)?;
     }
-    count_deleted(&tx, "pinned blocks by size", gone)?;
+    tx.execute("DELETE FROM evidence_of WHERE evidence NOT IN (SELECT id FROM evidence)", [])?;
     tx.commit()
 }
 
-fn pinned_bytes(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached("SELECT coalesce(sum(length(body)), 0) FROM pinned")?.query_row([], |row| row.get(0))
+fn bytes_of(conn: &Connection, table: &str) -> rusqlite::Result<i64> {
+    let sql = format!("SELECT coalesce(sum(length(body)), 0) FROM {table}");
+    conn.prepare_cached(&sql)?.query_row([], |row| row.get(0))
 }
 
 /// Deletes the first rows of an epoch, or the epoch when it has none.
