@@ -38,6 +38,25 @@ await page.waitForFunction(() => !location.hash.includes('time='));
 await show(page, browser.base, address);
 if (!(await page.evaluate(() => location.hash)).includes('time=')) found.push('a link does not restore its time');
 
+// A saved view shows the same from a file, and asks nobody.
+await show(page, browser.base, '#/processes');
+const rows = () => page.locator('main tbody tr:not([aria-hidden])').count();
+await page.waitForFunction(() => document.querySelectorAll('main tbody tr:not([aria-hidden])').length > 3);
+await page.click('details.menu summary');
+const [download] = await Promise.all([page.waitForEvent('download'), page.click('text=Save this view as HTML')]);
+const path = `${await download.path()}.html`;
+await download.saveAs(path);
+const copy = await context.newPage();
+const asks = [];
+copy.on('request', (request) => { if (!request.url().startsWith('file:') && !request.url().startsWith('data:')) asks.push(request.url()); });
+copy.on('pageerror', (error) => found.push(`saved page: ${error.message}`));
+await copy.goto(`file://${path}`);
+await copy.waitForSelector('main tbody tr:not([aria-hidden])', { timeout: 10_000 }).catch(() => found.push('a saved page shows nothing'));
+const same = await copy.locator('main tbody tr:not([aria-hidden])').count();
+if (same < (await rows()) / 2) found.push(`a saved page has ${same} rows of ${await rows()}`);
+if (asks.length) found.push(`a saved page asks: ${asks}`);
+await copy.close();
+
 // Nine tabs have one stream: the others are told by it, and nothing hangs.
 const tabs = [];
 for (let nth = 0; nth < 8; nth++) {
