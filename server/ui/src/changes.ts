@@ -153,7 +153,7 @@ export function graphOf({ states }: Changed): 'on-cpu' | 'off-cpu' {
 export const BASES = { before: 'the time just before', hour: 'an hour earlier', day: 'a day earlier' } as const;
 export type Base = keyof typeof BASES;
 const BACK_MS: Readonly<Record<Base, number>> = { before: 0, hour: 3_600_000, day: 86_400_000 };
-export const baseOf = (text: string | undefined): Base => (text !== undefined && text in BASES ? text as Base : 'before');
+export const baseOf = (text: string | undefined): Base => (text !== undefined && Object.hasOwn(BASES, text) ? text as Base : 'before');
 /** Its begin and end. */
 export function baseInterval({ from, to }: { from: number; to: number }, base: Base): { from: number; to: number } {
   const back = BACK_MS[base] || to - from;

@@ -52,6 +52,6 @@ export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 /** Names come from strangers: what turns the direction of text around, or cannot be seen, is shown as a mark. At most `most` characters. */
 export function name(text: string, most = 200): string {
-  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, '\ufffd');
+  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, '\ufffd');
   return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
 }

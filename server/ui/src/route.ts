@@ -8,9 +8,11 @@ export const page = signal('now');
 export const params = signal<Readonly<Record<string, string>>>({});
 
 const OWN = new Set(['host', 'span', 'view', 'time']);
+/** No date is later, ms. */
+const MOST_MS = 8.64e15;
 const interval = (text: string | null): Interval | null => {
-  const [from, to] = (text ?? '').split('~').map((each) => Number(each) * 1_000);
-  return from && to && to > from ? { from, to } : null;
+  const [from, to] = (text ?? '').split('~').map((each) => Math.round(Number(each) * 1_000));
+  return from && to && to > from && to < MOST_MS ? { from, to } : null;
 };
 const written = ({ from, to }: Interval) => `${from / 1_000}~${to / 1_000}`;
 

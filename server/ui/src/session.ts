@@ -41,11 +41,13 @@ async function begin() {
   // The time of the server, before the first news: the viewer's clock may be another.
   const known = all.hosts.flatMap(({ host: each, newest_at }) => (newest_at ? [[each, Date.parse(newest_at)] as const] : []));
   newest.value = { ...Object.fromEntries(known), ...newest.value };
-  startRoute();
+  const first = session.value === null;
+  if (first) startRoute();
   if (!host.value) host.value = (all.hosts.find((each) => !each.silent) ?? all.hosts[0])?.host ?? '';
   signedOut.value = false;
+  refused.value = '';
   session.value = who;
-  startLive();
+  if (first) startLive();
 }
 
 export async function signIn(user: string, password: string) {

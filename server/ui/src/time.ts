@@ -40,12 +40,12 @@ export function select(interval: Interval | null) {
     selection.value = null;
     return;
   }
-  const from = Math.min(interval.from, interval.to);
-  const to = Math.max(interval.from, interval.to, from + 1_000);
+  const from = Math.round(Math.min(interval.from, interval.to));
+  const to = Math.round(Math.max(interval.from, interval.to, from + 1_000));
   const shown = range.value;
   const length = Math.max(shown.to - shown.from, 2 * (to - from));
   const inSight = from >= shown.from && to <= shown.to;
-  const start = inSight ? shown.from : (from + to - length) / 2;
+  const start = inSight ? shown.from : Math.floor((from + to - length) / 2);
   view.value = { live: false, from: start, to: start + length };
   selection.value = { from, to };
 }

@@ -70,8 +70,9 @@ async function ask(url: string, options: RequestInit): Promise<Response> {
   throw new Refusal(response.status, detail);
 }
 
-// A request of the same kind about another second has the same answer there.
-const timeless = (url: string) => url.replace(/([?&])(from|to)=[^&]*/g, '$1');
+// What says of each number which time it is of may be asked for about another second.
+const DATED = /\/(series|states|alerts|columns)\?/;
+const timeless = (url: string) => (DATED.test(url) ? url.replace(/([?&])(from|to)=[^&]*/g, '$1') : url);
 const savedAnswer = (url: string) => {
   const found = saved?.answers[url] ?? Object.entries(saved?.answers ?? {}).find(([other]) => timeless(other) === timeless(url))?.[1];
   if (saved && !found) throw new Refusal(0, 'This is not in the saved page.');

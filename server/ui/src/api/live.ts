@@ -1,7 +1,7 @@
 // News of the server as they come. One stream a browser: over HTTP/1.1 a seventh would wait for ever. The tab that holds the lock has it,
 // and tells the others.
 import { batch, signal } from '@preact/signals';
-import { API, awaySince, saved } from './http';
+import { API, awaySince, get, saved, signedOut } from './http';
 import type { Alert } from './types';
 
 /** End of the newest window, Unix ms, by host. */
@@ -27,28 +27,43 @@ function take({ kind, data }: News) {
   }
 }
 
+/** After so long one asks for a stream again that was refused, ms. */
+const AGAIN_MS = 10_000;
+
 function listen(channel: BroadcastChannel | null): Promise<never> {
-  const source = new EventSource(`${API}live`);
   const pass = (news: News) => {
     take(news);
     channel?.postMessage(news);
   };
-  for (const kind of ['window', 'alert', 'reset'] as const) {
-    source.addEventListener(kind, (event) => pass({ kind, data: (event as MessageEvent<string>).data }));
-  }
-  source.addEventListener('open', () => pass({ kind: 'back', data: '' }));
-  // The browser tries again by itself; a stream that the server ended in order is one too.
-  source.addEventListener('error', () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 60_000);
-    setTimeout(() => source.readyState !== EventSource.OPEN && pass({ kind: 'away', data: '' }), 5_000);
-  });
+  const connect = () => {
+    const source = new EventSource(`${API}live`);
+    for (const kind of ['window', 'alert', 'reset'] as const) {
+      source.addEventListener(kind, (event) => pass({ kind, data: (event as MessageEvent<string>).data }));
+    }
+    source.addEventListener('open', () => pass({ kind: 'back', data: '' }));
+    // The browser tries again by itself; a stream that the server ended in order is one too. One that was refused it leaves.
+    source.addEventListener('error', () => {
+      if (source.readyState === EventSource.CLOSED) again();
+      setTimeout(() => source.readyState !== EventSource.OPEN && !signedOut.value && pass({ kind: 'away', data: '' }), 5_000);
+    });
+  };
+  // Whether the session has ended is asked first: a stream does not say why it is refused.
+  const again = () => {
+    setTimeout(() => {
+      if (signedOut.value) again();
+      else get('session').then(connect, again);
+    }, AGAIN_MS);
+  };
+  connect();
   return new Promise(() => {});
 }
 
 export function startLive() {
   if (saved) return;
   if (!('locks' in navigator) || !('BroadcastChannel' in globalThis)) return void listen(null);
-  const channel = new BroadcastChannel('s7mpa-live');
+  // A reverse proxy may have several servers of one origin.
+  const name = `s7mpa-live ${new URL(API, document.baseURI).pathname}`;
+  const channel = new BroadcastChannel(name);
   channel.addEventListener('message', (event: MessageEvent<News>) => take(event.data));
-  void navigator.locks.request('s7mpa-live', () => listen(channel));
+  void navigator.locks.request(name, () => listen(channel));
 }

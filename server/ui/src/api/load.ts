@@ -2,7 +2,7 @@
 import { useEffect } from 'preact/hooks';
 import { effect, signal, untracked, useSignal } from '@preact/signals';
 import { end, isLive } from '../time';
-import { address, bytes, get, saved, shown, type Params } from './http';
+import { Refusal, address, bytes, get, saved, shown, type Params } from './http';
 import { missed } from './live';
 
 /** An answer. While another one is on its way the old one stays, so nothing jumps. */
@@ -21,6 +21,10 @@ export interface Options {
   readonly again?: number;
 }
 
+/** What the server could not answer just then is asked for again after so long, ms. */
+export const AGAIN_MS = 10_000;
+export const mayRecover = (error: unknown) => !saved && error instanceof Refusal && (error.status === 0 || error.status === 429 || error.status >= 500);
+
 /** The answer to a request; `path` null: nothing to ask yet. Paths as for `get` of `http.ts`. */
 export function useAnswer<T>(path: string | null, params?: Params, { live = false, binary = false, again: later = 0 }: Options = {}): Answer<T> {
   const url = path === null ? '' : address(path, params);
@@ -34,6 +38,9 @@ export function useAnswer<T>(path: string | null, params?: Params, { live = fals
     const abort = new AbortController();
     let running = false;
     let again = false;
+    let failed = false;
+    /** The answer that is shown is of this address. */
+    let own = false;
     let last = -Infinity;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const ask = async () => {
@@ -57,11 +64,16 @@ export function useAnswer<T>(path: string | null, params?: Params, { live = fals
         await new Promise((next) => { setTimeout(next); });
         if (abort.signal.aborted) return;
         shown.set(url, data);
+        own = true;
+        failed = false;
         answer.value = { data, error: null, loading: false };
       } catch (error) {
         if (abort.signal.aborted) return;
-        answer.value = { data: answer.peek().data, error: error as Error, loading: false };
-        if (later > 0 && !document.hidden) timer = setTimeout(ask, later);
+        // What was known of another time or host is not shown as if it were of this one.
+        answer.value = { data: own ? answer.peek().data : null, error: error as Error, loading: false };
+        const wait = mayRecover(error) ? AGAIN_MS : later;
+        failed = wait > 0;
+        if (failed && visible.peek()) timer = setTimeout(ask, wait);
       }
       running = false;
       if (again) void ask();
@@ -71,7 +83,7 @@ export function useAnswer<T>(path: string | null, params?: Params, { live = fals
     const stop = effect(() => {
       if (!visible.value) return;
       const now = `${missed.value} ${live && isLive.value && !saved ? end.value : ''}`;
-      if (now === seen) return;
+      if (now === seen && !failed) return;
       seen = now;
       untracked(() => void ask());
     });

@@ -19,15 +19,17 @@ export function read(answer: Part): Series {
   return { step_s: answer.step_s, times, ...evened(answer) };
 }
 
-/** Windows that end close to the border of two parts may come as two in one and none in the other: each then has what both have. */
-function evened({ windows, series }: Pick<Part, 'windows' | 'series'>): Pick<Series, 'windows' | 'series'> {
-  const from = windows.map((known, at) => (known > 0 ? at : windows[at + 1] === 2 ? at + 1 : windows[at - 1] === 2 ? at - 1 : at));
+/** Windows that end close to the border of two parts may come as one too many in one and none in the other: each then has what both have. */
+function evened({ windows, series, step_s }: Pick<Part, 'windows' | 'series' | 'step_s'>): Pick<Series, 'windows' | 'series'> {
+  const from = windows.map((known, at) => (known > 0 ? at : windows[at + 1]! > step_s ? at + 1 : windows[at - 1]! > step_s ? at - 1 : at));
   if (from.every((other, at) => other === at)) return { windows, series };
   return { windows: from.map((at) => windows[at]!), series: series.map(({ labels, values }) => ({ labels, values: from.map((at) => values[at]!) })) };
 }
 
-/** `old` with the parts of `next` in place of its own from their first time on, and without what is before `from`. */
-export function joined(old: Series, next: Series, from: number): Series {
+/** `old` with the parts of `next` in place of its own, and without what is before `from`. The first part of `next` that both have stays the old one:
+ * whether it has windows of the one before it, `next` cannot know. */
+export function joined(old: Series, all: Series, from: number): Series {
+  const next = old.times.includes(all.times[0]!) ? rest(all) : all;
   const keep = old.times.findIndex((time) => time >= (next.times[0] ?? Infinity));
   const until = keep < 0 ? old.times.length : keep;
   const start = Math.max(0, old.times.findIndex((time) => time > from));
@@ -47,4 +49,5 @@ export function joined(old: Series, next: Series, from: number): Series {
   }
   return { step_s: next.step_s, times: [...old.times.slice(start, until), ...next.times], windows: [...old.windows.slice(start, until), ...next.windows], series };
 }
-
+const rest = ({ step_s, times, windows, series }: Series): Series =>
+  ({ step_s, times: times.slice(1), windows: windows.slice(1), series: series.map(({ labels, values }) => ({ labels, values: values.slice(1) })) });

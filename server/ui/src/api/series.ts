@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { effect, untracked, useSignal } from '@preact/signals';
 import { end, host, view } from '../time';
 import { address, get, part, saved, shown } from './http';
-import { visible } from './load';
+import { AGAIN_MS, mayRecover, visible } from './load';
 import { missed } from './live';
 import { joined, read, type Part, type Series } from './series-parts';
 
@@ -34,15 +34,18 @@ export function useSeries(selects: readonly string[], of: string = host.value): 
     };
     let running = false;
     let whole = '';
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let newestSeen = -1;
     const run = async (all: boolean) => {
       if (running) return;
       running = true;
+      clearTimeout(timer);
       try {
         const old = state.peek().data;
         const to_ms = shownView.live ? end.peek() : shownView.to;
         const from_ms = to_ms - span;
         // The newest part is not whole yet, and late windows may have come. The first end may have been that of a clock ahead of the server's.
-        const last = (old?.times[old.times.length - 1] ?? 0) / 1_000 - 2 * step;
+        const last = (old?.times[old.times.length - 1] ?? 0) / 1_000 - 3 * step;
         const anew = all || last <= 0 || last > floor(to_ms);
         const from_s = anew ? floor(from_ms) : Math.max(floor(from_ms), last);
         const { answer, url } = await ask(from_s, floor(to_ms) + step);
@@ -57,12 +60,14 @@ export function useSeries(selects: readonly string[], of: string = host.value): 
         shown.set(whole, { from: new Date((data.times[0] ?? to_ms) - step * 1_000).toISOString(), to: answer.to, step_s: step, windows: data.windows, series: data.series });
         state.value = { data, error: null };
       } catch (error) {
-        if (!abort.signal.aborted) state.value = { ...state.peek(), error: error as Error };
+        if (abort.signal.aborted) return;
+        // Of another host or time: it is not what was asked for.
+        state.value = { data: whole ? state.peek().data : null, error: error as Error };
+        if (mayRecover(error)) timer = setTimeout(() => { timer = undefined; if (visible.peek()) void run(!whole); else newestSeen = -1; }, AGAIN_MS);
       } finally {
         running = false;
       }
     };
-    let newestSeen = -1;
     let missedSeen = -1;
     const stop = effect(() => {
       if (!visible.value) return;
@@ -76,6 +81,7 @@ export function useSeries(selects: readonly string[], of: string = host.value): 
     });
     return () => {
       stop();
+      clearTimeout(timer);
       abort.abort();
       shown.delete(whole);
     };

@@ -1,6 +1,6 @@
 // Who takes more than before: a row each, with what it takes, before and after, and the ways to why.
 import type { ComponentChildren } from 'preact';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { useAnswer, type Answer } from '../api/load';
 import { part } from '../api/http';
 import type { Changes, Processes, Values } from '../api/types';
@@ -14,7 +14,7 @@ import { StateBar } from './bar';
 
 /** Most changes that are asked for: a host has up to thirty a process. */
 const MOST_CHANGES = 1_000;
-const MOST_PROCESSES = 500;
+const MOST_PROCESSES = 2_000;
 /** While the page is live, ms. */
 const EVERY_MS = 5_000;
 
@@ -34,9 +34,13 @@ export function useChanges(base: Base): Compared {
   const usedAfter = useAnswer<Processes>(path && `${path}processes`, { ...of, limit: MOST_PROCESSES }, { live: EVERY_MS });
   const usedBefore = useAnswer<Processes>(path && `${path}processes`, { ...before, limit: MOST_PROCESSES }, { live: EVERY_MS });
   const [a, b] = [usedBefore.data, usedAfter.data];
-  const all = answer.data ? grouped(answer.data.changes, a ? uses(a.processes, a.span_s) : undefined, b ? uses(b.processes, b.span_s) : undefined) : [];
-  return { answer, all, starts: new Map([...(a?.processes ?? []), ...(b?.processes ?? [])].map((each) => [each.pid, each.start_ms])) };
+  const all = useMemo(() => (answer.data ? grouped(answer.data.changes, whole(a), whole(b)) : []), [answer.data, a, b]);
+  const starts = useMemo(() => new Map([...(a?.processes ?? []), ...(b?.processes ?? [])].map((each) => [each.pid, each.start_ms])), [a, b]);
+  return { answer, all, starts };
 }
+
+/** In a list that was cut, who is missing may have much. */
+const whole = (data: Processes | null) => (data && data.total <= data.processes.length ? uses(data.processes, data.span_s) : undefined);
 
 const active = (states: Values) => Object.fromEntries(Object.entries(states).filter(([key]) => stateOf(key).group !== 'idle'));
 const total = (states: Values) => Object.values(states).reduce((sum, each) => sum + each, 0);

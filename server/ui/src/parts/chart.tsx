@@ -2,7 +2,7 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { effect, useSignal, type Signal } from '@preact/signals';
 import uPlot from 'uplot';
-import { bytes, bytesPerS, clock } from '../format';
+import { bytes, bytesPerS, clock, name } from '../format';
 import { colour, theme } from '../theme';
 import { range, select, selection } from '../time';
 
@@ -36,8 +36,8 @@ export function Chart({ title, times, lines, format, stacked = false, height = 1
   const plot = useRef<uPlot | null>(null);
   /** Place in `times` that the pointer is at, in this graph or in another one. */
   const at = useSignal<number | null>(null);
-  const props = useRef<Latest['current']>({ times, lines, format, at });
-  props.current = { times, lines, format, at };
+  const props = useRef<Latest['current']>({ times, lines, top, format, at });
+  props.current = { times, lines, top, format, at };
   const key = lines.map((line) => `${line.label}\t${line.colour}`).join('\n');
 
   useLayoutEffect(() => {
@@ -45,7 +45,7 @@ export function Chart({ title, times, lines, format, stacked = false, height = 1
     let own: uPlot;
     const make = () => {
       own?.destroy();
-      own = new uPlot(options(element.clientWidth, height, props, stacked, top), columns(times, lines, stacked), element);
+      own = new uPlot(options(element.clientWidth, height, props, stacked), columns(props.current.times, props.current.lines, stacked), element);
       own.root.style.fontFamily = 'inherit';
       plot.current = own;
     };
@@ -64,7 +64,7 @@ export function Chart({ title, times, lines, format, stacked = false, height = 1
   }, [key, stacked, height]);
   useEffect(() => { plot.current?.setData(columns(times, lines, stacked)); }, [times, lines]);
 
-  const last = lines.map((line) => `${line.label} ${format(line.values.findLast((value) => value !== null) ?? NaN)}`).join(', ');
+  const last = lines.map((line) => `${name(line.label, 120)} ${format(line.values.findLast((value) => value !== null) ?? NaN)}`).join(', ');
   return (
     <figure class="chart">
       <figcaption>
@@ -77,13 +77,13 @@ export function Chart({ title, times, lines, format, stacked = false, height = 1
 }
 
 /** Names and values: of the second that the pointer is at, else the last ones. */
-function Keys({ times, lines, format, at }: Latest['current']) {
+function Keys({ times, lines, format, at }: Omit<Latest['current'], 'top'>) {
   const place = at.value;
   const time = place === null ? undefined : times[place];
   const value = (line: Line) => (time === undefined ? line.values.findLast((each) => each !== null) : line.values[place!]) ?? NaN;
   return (
     <span class="legend">
-      {lines.map((line) => <span key={line.label}><Swatch of={line.colour} />{line.label} <span class="legend-value">{format(value(line))}</span></span>)}
+      {lines.map((line) => <span key={line.label}><Swatch of={line.colour} />{name(line.label, 120)} <span class="legend-value">{format(value(line))}</span></span>)}
       <span class="legend-time">{time !== undefined && clock(time)}</span>
     </span>
   );
@@ -102,9 +102,9 @@ function columns(times: readonly number[], lines: readonly Line[], stacked: bool
   return [seconds, ...stack] as uPlot.AlignedData;
 }
 
-interface Latest { readonly current: { times: readonly number[]; lines: readonly Line[]; format: (value: number) => string; at: Signal<number | null> } }
+interface Latest { readonly current: { times: readonly number[]; lines: readonly Line[]; top: number | undefined; format: (value: number) => string; at: Signal<number | null> } }
 
-function options(width: number, height: number, latest: Latest, stacked: boolean, top: number | undefined): uPlot.Options {
+function options(width: number, height: number, latest: Latest, stacked: boolean): uPlot.Options {
   const grid = { stroke: colour('line'), width: 1 };
   const axis = { stroke: colour('dim'), grid, ticks: { show: false }, font: '11px system-ui', size: 20 };
   const { lines } = latest.current;
@@ -116,7 +116,7 @@ function options(width: number, height: number, latest: Latest, stacked: boolean
     cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: 'time' }, points: { show: false } },
     scales: {
       x: { time: true, range: () => [range.value.from / 1_000, range.value.to / 1_000] },
-      y: { range: (_, least, most) => [Math.min(0, least || 0) * 1.05, Math.max(most || 0, top ?? 0) * 1.05 || (least < 0 ? 0 : 1)] },
+      y: { range: (_, least, most) => [Math.min(0, least || 0) * 1.05, Math.max(most || 0, latest.current.top ?? 0) * 1.05 || (least < 0 ? 0 : 1)] },
     },
     axes: [
       { ...axis, values: (_, splits) => splits.map((at) => clock(at * 1_000)), space: 70 },

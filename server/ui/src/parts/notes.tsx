@@ -1,7 +1,7 @@
 // What is shown where there is nothing to show: yet, at all, or for an error.
 import type { ComponentChildren } from 'preact';
 import type { Answer } from '../api/load';
-import { Refusal } from '../api/http';
+import { Refusal, saved } from '../api/http';
 
 export const Loading = ({ what = 'Loading' }: { what?: string }) => <p class="empty" role="status">{what} …</p>;
 
@@ -10,7 +10,7 @@ export function Empty({ children }: { children: ComponentChildren }) {
 }
 
 export function Failed({ error, what }: { error: Error; what: string }) {
-  const away = error instanceof Refusal && error.status === 0;
+  const away = !saved && error instanceof Refusal && error.status === 0;
   return (
     <div class={`note ${away ? 'warn' : 'bad'}`} role="alert">
       <strong>{what} cannot be shown.</strong> {error.message}

@@ -52,7 +52,7 @@ export function Nearby({ alert }: { alert: Alert }) {
           }}
         </Part>
         <Part title="Who changed in the minute before" answer={changes} more={<a href={link('changes', { ...at(before), host: alert.host })}>all</a>}>
-          {(data) => <ChangeList changes={data.changes} />}
+          {(data) => <ChangeList changes={data.changes} before={before} />}
         </Part>
         <Part title="Processes that began" answer={processes} more={<Turnover whole={whole.data} />}>
           {(data) => <Begun data={data} whole={whole.data} around={around} opened={opened} host={alert.host} />}
@@ -69,7 +69,7 @@ export function Nearby({ alert }: { alert: Alert }) {
   );
 }
 
-function ChangeList({ changes }: { changes: readonly Change[] }) {
+function ChangeList({ changes, before }: { changes: readonly Change[]; before: Interval }) {
   // What may be idle says nothing.
   const rows = changes.filter((each) => each.state === 'oncpu' || stateOf(each.state).group !== 'idle').slice(0, FEW);
   if (rows.length === 0) return <p class="dim">Nobody.</p>;
@@ -79,7 +79,7 @@ function ChangeList({ changes }: { changes: readonly Change[] }) {
         const state = stateOf(each.state);
         return (
           <li key={`${each.comm} ${each.cgroup} ${each.state}`}>
-            <span><i class={`swatch s-${state.group}`} />{name(each.comm, 40)}{each.pids.length === 1 && <> (<a href={link('process', { pid: each.pids[0] })}>{each.pids[0]}</a>)</>}: {state.label}</span>
+            <span><i class={`swatch s-${state.group}`} />{name(each.comm, 40)}{each.pids.length === 1 && <> (<a href={link('process', { ...at(before), pid: each.pids[0] })}>{each.pids[0]}</a>)</>}: {state.label}</span>
             <strong class="num">{each.more_ns_per_s > 0 ? '+' : '−'}{nsPerS(Math.abs(each.more_ns_per_s))}</strong>
           </li>
         );
@@ -104,7 +104,7 @@ function Begun({ data, whole, around, opened, host }: { data: Processes; whole: 
   if (rows.length === 0) return <p class="dim">None with figures of their own.</p>;
   return (
     <ul>
-      {rows.slice(0, FEW).map((each) => <li key={`${each.pid} ${each.start_ms}`}><a href={link('process', { pid: each.pid, start: each.start_ms, host })}>{name(each.comm, 40)} ({each.pid})</a> <span class="num dim">{since(each.began - opened)}</span></li>)}
+      {rows.slice(0, FEW).map((each) => <li key={`${each.pid} ${each.start_ms}`}><a href={link('process', { ...at(around), pid: each.pid, start: each.start_ms, host })}>{name(each.comm, 40)} ({each.pid})</a> <span class="num dim">{since(each.began - opened)}</span></li>)}
       {rows.length > FEW && <li class="dim">and {count(rows.length - FEW)} that computed less</li>}
     </ul>
   );

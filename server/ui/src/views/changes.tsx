@@ -12,7 +12,7 @@ const FIRST = 30;
 
 export function Changes() {
   const base = baseOf(params.value.base);
-  const order: Order = params.value.by && params.value.by in ORDERS ? params.value.by as Order : 'all';
+  const order: Order = params.value.by && Object.hasOwn(ORDERS, params.value.by) ? params.value.by as Order : 'all';
   const search = params.value.q ?? '';
   const compared = useChanges(base);
   const wanted = search.toLowerCase();

@@ -8,7 +8,7 @@ import { Cost } from '../parts/cost';
 import { Failed, Loading } from '../parts/notes';
 import { bytes, bytesPerS, count, ns, nsPerS, share } from '../format';
 import { SELECTS, busyLines, cpuLines, diskLines, loadLines, lostLines, memoryLines, memoryTotal, netLines, pressureLines, runqLines } from '../now-lines';
-import { byGroup, type Group } from '../states';
+import { byState, type Group } from '../states';
 
 interface Props {
   /** null: not known. */
@@ -17,8 +17,9 @@ interface Props {
   readonly rows: Readonly<Record<string, Row[]>>;
 }
 
-/** Time in one group of states, ns each second. */
-const inGroup = (span_s: number, group: Group) => ({ states }: Process) => (byGroup(states).get(group) ?? 0) / span_s;
+/** Lost time in one group of states, ns each second. */
+const inGroup = (span_s: number, group: Group) => ({ states }: Process) =>
+  byState(states).reduce((sum, { state, ns: time }) => sum + (state.group === group && state.lost ? time : 0), 0) / span_s;
 const field = (span_s: number, ...fields: string[]) => ({ values }: Process) => fields.reduce((sum, each) => sum + (values[each] ?? 0), 0) / span_s;
 const states = (span_s: number, ...keys: string[]) => ({ states: all }: Process) => keys.reduce((sum, each) => sum + (all[`${each}_ns`] ?? 0), 0) / span_s;
 

@@ -72,7 +72,7 @@ function Found({ of: { pid }, now }: { of: Of; now: Now | null }) {
           <>
             {all.alerts.map((alert) => (
               <div key={alert.id} class="stack">
-                <p><span class="badge bad">alert</span> open since {moment(alert.opened_unix_ns / 1e6)}. <a href={link('alerts', { alert: alert.id })}>All about it</a></p>
+                <p><span class="badge bad">alert</span> open since {moment(alert.opened_unix_ns / 1e6)}. <a href={link('alerts', { id: alert.id })}>All about it</a></p>
                 <FindingCard finding={alert.finding} />
               </div>
             ))}

@@ -27,7 +27,7 @@ function Name({ row, fold }: { row: Row; fold: (row: Row, open: boolean) => void
 }
 
 const place = (text: string, param: string) => text && (
-  <button class="place" tabIndex={-1} title={`Show only ${text}`} onClick={() => set({ q: param })}>{name(text, 80)}</button>
+  <button class="place" tabIndex={-1} title={`Show only ${name(text)}`} onClick={() => set({ q: param })}>{name(text, 80)}</button>
 );
 
 /** All columns; `fold` opens and closes groups. */

@@ -1,7 +1,8 @@
 // Name and password.
-import { refused, signIn } from '../session';
+import { refused, session, signIn } from '../session';
 
 export function SignIn() {
+  const why = refused.value || (session.value ? 'The session has ended. Please sign in again.' : '');
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
     const form = event.currentTarget as HTMLFormElement;
@@ -12,8 +13,8 @@ export function SignIn() {
     <main class="sign-in">
       <div class="card stack">
         <h1>s7mpa</h1>
-        <p role="status">{refused.value || 'One moment …'}</p>
-        {refused.value && (
+        <p role="status">{why || 'One moment …'}</p>
+        {why && (
           <form class="stack" onSubmit={submit}>
             <label>Account <input name="user" autocomplete="username" required /></label>
             <label>Password <input name="password" type="password" autocomplete="current-password" required /></label>
