@@ -26,7 +26,8 @@ pub use live::{
     MAX_LIVE_ANSWER, MAX_PAST_S,
 };
 pub use message::{
-    Ack, Answer, FromRelay, Hello, Item, ItemHead, MessageError, NewWindow, Question, Ready, ToRelay,
+    Ack, Answer, FromRelay, Hello, Item, ItemHead, MessageError, NewWindow, Question, Ready, SilencesPart,
+    ToRelay,
 };
 pub use stream::{Kind, Stream};
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agent_common::units::UnixNs;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::silence::Silences;
 use tokio::sync::mpsc;
@@ -123,10 +122,10 @@ async fn run(
     again: Duration,
     pause: Duration,
 ) {
-    let mut open: BTreeMap<String, Alert> = BTreeMap::new();
+    let mut open: BTreeMap<String, Open> = BTreeMap::new();
     let mut repeat = tokio::time::interval_at(tokio::time::Instant::now() + again, again);
     loop {
-        let mut batch = tokio::select! {
+        let batch = tokio::select! {
             alert = alerts.recv() => match alert {
                 Some(alert) => {
                     let mut batch = vec![alert];
@@ -134,29 +133,14 @@ async fn run(
                     while let Ok(more) = alerts.try_recv() {
                         batch.push(more);
                     }
-                    batch
+                    changed(&mut open, batch, &silences)
                 }
                 None => return,
             },
-            _ = repeat.tick() => {
-                let now = UnixNs(unix_now());
-                open.values().filter(|_| deliver.repeats()).map(|alert| Alert { at_unix_ns: now.0, ..alert.clone() }).collect()
-            }
+            _ = repeat.tick() => due(&mut open, &silences, deliver.repeats()),
         };
-        let now = i64::try_from(unix_now() / 1_000_000_000).unwrap_or(i64::MAX);
-        batch.retain(|alert| {
-            let ends = alert.state == AlertState::Resolved && open.contains_key(&alert.id);
-            ends || silences.of(alert, now).is_none()
-        });
         if batch.is_empty() {
             continue;
-        }
-        for alert in &batch {
-            if alert.state == AlertState::Resolved {
-                open.remove(&alert.id);
-            } else {
-                open.insert(alert.id.clone(), alert.clone());
-            }
         }
         let count = batch.len() as u64;
         if try_hard(&mut deliver, &batch, &stats, pause).await {
@@ -165,6 +149,48 @@ async fn run(
             stats.lost.fetch_add(count, Ordering::Relaxed);
         }
     }
+}
+
+/// An alert that is open.
+struct Open {
+    alert: Alert,
+    /// The receiver knows of it.
+    told: bool,
+}
+
+/// Which of these the receiver is told of: what no silence covers, and the end of what it knows.
+fn changed(open: &mut BTreeMap<String, Open>, batch: Vec<Alert>, silences: &Silences) -> Vec<Alert> {
+    let now = unix_now_s();
+    let mut tell = Vec::new();
+    for alert in batch {
+        let silenced = silences.of(&alert, now).is_some();
+        if alert.state == AlertState::Resolved {
+            // One that is not known here is of before this process began.
+            if open.remove(&alert.id).map_or(!silenced, |open| open.told) {
+                tell.push(alert);
+            }
+            continue;
+        }
+        let told = open.get(&alert.id).is_some_and(|open| open.told);
+        open.insert(alert.id.clone(), Open { alert: alert.clone(), told: told || !silenced });
+        if !silenced {
+            tell.push(alert);
+        }
+    }
+    tell
+}
+
+/// Open alerts that are to be sent now: again, if the receiver wants that, and those whose silence is over.
+fn due(open: &mut BTreeMap<String, Open>, silences: &Silences, repeats: bool) -> Vec<Alert> {
+    let (now, now_s) = (unix_now(), unix_now_s());
+    let mut tell = Vec::new();
+    for Open { alert, told } in open.values_mut() {
+        if silences.of(alert, now_s).is_none() && (repeats || !*told) {
+            *told = true;
+            tell.push(Alert { at_unix_ns: now, ..alert.clone() });
+        }
+    }
+    tell
 }
 
 /// Until it works, or there is no hope.
@@ -191,4 +217,51 @@ fn unix_now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     // Before 1970 is no time at all.
     now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn unix_now_s() -> i64 {
+    i64::try_from(unix_now() / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::wire::finding::testing::alert;
+    use agent_common::wire::silence::{Match, Silence};
+
+    use super::*;
+
+    fn all() -> Vec<Silence> {
+        let which = Match { host: Some("here".to_owned()), ..Match::default() };
+        vec![Silence { id: 1, which, from: 0, until: i64::MAX, by: String::new(), note: String::new() }]
+    }
+
+    fn ids(alerts: &[Alert]) -> Vec<&str> {
+        alerts.iter().map(|alert| alert.id.as_str()).collect()
+    }
+
+    #[test]
+    fn what_opens_under_a_silence_is_told_when_that_is_over() {
+        let (mut open, silences) = (BTreeMap::new(), Silences::default());
+        silences.set(all());
+        assert!(changed(&mut open, vec![alert("a", AlertState::Open)], &silences).is_empty());
+        assert!(due(&mut open, &silences, true).is_empty());
+        silences.set(Vec::new());
+        assert_eq!(ids(&due(&mut open, &silences, false)), ["a"], "also to who wants nothing twice");
+        assert!(due(&mut open, &silences, false).is_empty());
+        assert_eq!(ids(&due(&mut open, &silences, true)), ["a"]);
+        assert_eq!(ids(&changed(&mut open, vec![alert("a", AlertState::Resolved)], &silences)), ["a"]);
+    }
+
+    #[test]
+    fn the_end_is_told_to_who_knew_of_it_and_to_nobody_else() {
+        let (mut open, silences) = (BTreeMap::new(), Silences::default());
+        assert_eq!(ids(&changed(&mut open, vec![alert("a", AlertState::Open)], &silences)), ["a"]);
+        silences.set(all());
+        let batch = vec![alert("a", AlertState::Update), alert("b", AlertState::Open)];
+        assert!(changed(&mut open, batch, &silences).is_empty());
+        let batch = vec![alert("a", AlertState::Resolved), alert("b", AlertState::Resolved)];
+        assert_eq!(ids(&changed(&mut open, batch, &silences)), ["a"]);
+        silences.set(Vec::new());
+        assert!(open.is_empty() && due(&mut open, &silences, true).is_empty());
+    }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::{
-    Answer, ApiState, FromRelay, Item, ItemHead, Kind, Question, Ready, SinkFigures, Stream, ToRelay, VERSION,
+    Answer, ApiState, FromRelay, Item, ItemHead, Kind, Question, Ready, SilencesPart, SinkFigures, Stream, ToRelay, VERSION,
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};
@@ -214,7 +214,7 @@ impl Relay {
         let mut tend = tokio::time::interval(Duration::from_millis(500));
         let mut asked: Option<Instant> = None;
         let mut api = ApiState::default();
-        let mut silenced = Vec::new();
+        let mut silenced = None;
         loop {
             // A disk that hangs holds the windows in the collector, which counts what falls out.
             self.sink.room().await;
@@ -250,9 +250,11 @@ impl Relay {
                         }
                     }
                     let now = self.silences.all();
-                    if now != silenced {
-                        silenced.clone_from(&now);
-                        let _ = to_write.send(FromRelay::Silences(now)).await;
+                    if silenced.as_ref() != Some(&now) {
+                        silenced = Some(now.clone());
+                        for part in SilencesPart::all(&now) {
+                            let _ = to_write.send(FromRelay::Silences(part)).await;
+                        }
                     }
                     continue;
                 }

@@ -26,7 +26,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use sha2::{Digest as _, Sha256};
 
 pub use accounts::Account;
-pub use alerts::{Acknowledgement, MAX_SILENCE};
+pub use alerts::Acknowledgement;
 pub use audit::{Entry, Outcome};
 pub use error::AccessError;
 pub use limits::Limits;

@@ -190,8 +190,35 @@ pub enum FromRelay {
     Api(ApiState),
     /// A change of an alert of a rule, which the server part has made.
     Alert(Box<Alert>),
-    /// The silences in force, whenever they change: `alerts.exec` is not told of what they cover.
-    Silences(Vec<Silence>),
+    /// The silences in force, whenever they change, in parts that fit into a frame: `alerts.exec` is not told of what they cover.
+    Silences(SilencesPart),
+}
+
+/// Some of the silences.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilencesPart {
+    /// Without who made them, and why.
+    pub silences: Vec<Silence>,
+    /// The rest follows.
+    pub more: bool,
+}
+
+impl SilencesPart {
+    /// All of them in parts.
+    pub fn all(silences: &[Silence]) -> Vec<Self> {
+        // A name has at most 255 characters, of up to six bytes in JSON: three of them take less than 5 KiB.
+        const AT_ONCE: usize = 3;
+        let bare = |silence: &Silence| Silence { by: String::new(), note: String::new(), ..silence.clone() };
+        let mut parts: Vec<Self> = silences
+            .chunks(AT_ONCE)
+            .map(|some| Self { silences: some.iter().map(bare).collect(), more: true })
+            .collect();
+        match parts.last_mut() {
+            Some(last) => last.more = false,
+            None => parts.push(Self::default()),
+        }
+        parts
+    }
 }
 
 /// Why a frame is no message.
@@ -332,7 +359,7 @@ impl FromRelay {
             Self::Question(question) => json(kind::QUESTION, question),
             Self::Api(state) => json(kind::API, state),
             Self::Alert(alert) => json(kind::ALERT, alert),
-            Self::Silences(all) => json(kind::SILENCES, all),
+            Self::Silences(part) => json(kind::SILENCES, part),
         }
     }
 
@@ -380,6 +407,25 @@ mod tests {
     }
 
     #[test]
+    fn the_most_and_longest_silences_fit_into_frames() {
+        use crate::wire::silence::{MAX_NAME_CHARS, MAX_SILENCES, Match};
+        let name = || Some("\u{1}".repeat(MAX_NAME_CHARS));
+        let which = Match { host: name(), class: name(), comm: name() };
+        let (by, note) = ("x".repeat(1_000), "y".repeat(1_000));
+        let one = Silence { id: i64::MAX, which, from: i64::MAX, until: i64::MAX, by, note };
+        let parts = SilencesPart::all(&vec![one; MAX_SILENCES]);
+        let mut count = 0;
+        for part in &parts {
+            count += part.silences.len();
+            let bytes = FromRelay::Silences(part.clone()).encode();
+            FromRelay::decode(&frame(&bytes, MAX_TO_PRIVILEGED)).expect("it fits");
+        }
+        assert_eq!(count, MAX_SILENCES);
+        assert!(parts.iter().rev().skip(1).all(|part| part.more) && !parts.last().expect("one").more);
+        assert_eq!(SilencesPart::all(&[]), [SilencesPart::default()], "that there are none is said, too");
+    }
+
+    #[test]
     fn messages_survive_the_way() {
         let item = Item {
             head: ItemHead {
@@ -411,7 +457,7 @@ mod tests {
             FromRelay::Ack(Ack { stream: Stream::Metrics, ranges: vec![(1, 5), (7, 7)] }),
             FromRelay::Figures(Box::default()),
             FromRelay::Question(Question::Broker),
-            FromRelay::Silences(Vec::new()),
+            FromRelay::Silences(SilencesPart::default()),
             FromRelay::Question(Question::Live(LiveQuestion {
                 id: 3,
                 live: Live::Stacks { pid: 7, span: LiveSpan::Ahead(5) },

@@ -9,6 +9,11 @@ use super::finding::Alert;
 /// Most silences at the same time.
 pub const MAX_SILENCES: usize = 1_000;
 
+/// Longest name in one, characters.
+pub const MAX_NAME_CHARS: usize = 255;
+/// Longest life of a silence, seconds: what nobody remembers must not hide alerts for ever.
+pub const MAX_SILENCE_S: i64 = 30 * 86_400;
+
 /// Which alerts: those that have all of what is said here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +73,15 @@ impl Silences {
     pub fn set(&self, mut all: Vec<Silence>) {
         all.truncate(MAX_SILENCES);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// Those of somebody who may not silence everything, nor for ever: as a process that is attacked may want.
+    pub fn set_foreign(&self, mut all: Vec<Silence>, now: i64) {
+        all.retain(|silence| !silence.which.is_empty());
+        for silence in &mut all {
+            silence.until = silence.until.min(now.saturating_add(MAX_SILENCE_S));
+        }
+        self.set(all);
     }
 
     /// All of them.

@@ -95,8 +95,10 @@ impl Profiles {
     pub(super) fn close(self, longest: Duration) -> bool {
         let Self { work, threads, .. } = self;
         let deadline = Instant::now() + longest;
-        let _ = work.try_send(Work::Close);
+        let mut told = false;
         while threads.iter().any(|thread| !thread.is_finished()) {
+            // The queue may be full for a moment.
+            told = told || work.try_send(Work::Close).is_ok();
             if Instant::now() >= deadline {
                 return false;
             }

@@ -30,7 +30,7 @@ pub(crate) struct Kallsyms {
     text: String,
     /// `_stext.._etext`: what is in here never changes.
     core: (u64, u64),
-    /// Addresses outside that this table has named.
+    /// Addresses outside that were asked for when the table was read.
     known: HashSet<u64>,
     state: State,
     read_at: Option<Instant>,
@@ -51,10 +51,10 @@ impl Kallsyms {
     pub(crate) fn names(&mut self, addrs: &[u64]) -> Vec<FrameName> {
         if !addrs.is_empty() && self.read_at.is_none_or(|at| self.is_old_for(addrs, at.elapsed())) {
             self.read();
+            // Only what was asked for when the table was new is known to be in it, or in none.
+            let foreign = addrs.iter().copied().filter(|addr| !(self.core.0..self.core.1).contains(addr));
+            self.known.extend(foreign.take(MAX_KNOWN));
         }
-        let foreign = addrs.iter().copied().filter(|addr| !(self.core.0..self.core.1).contains(addr));
-        let room = MAX_KNOWN - self.known.len();
-        self.known.extend(foreign.take(room));
         let mut last: Option<(u32, FrameName)> = None;
         addrs
             .iter()

@@ -1,24 +1,19 @@
 //! What people said of alerts: acknowledgements and silences.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
 use agent_common::text;
-use agent_common::wire::silence::{MAX_SILENCES, Match, Silence};
-use rusqlite::params;
+use agent_common::wire::silence::{MAX_NAME_CHARS, MAX_SILENCE_S, MAX_SILENCES, Match, Silence};
+use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
 use super::{Access, AccessError};
 
-/// Longest life of a silence: what nobody remembers must not hide alerts for ever.
-pub const MAX_SILENCE: Duration = Duration::from_hours(30 * 24);
 /// How long an acknowledgement is kept, seconds: as long as alerts are.
 const KEPT_S: i64 = 90 * 86_400;
 /// Most acknowledgements.
 const MAX_ACKNOWLEDGED: i64 = 100_000;
-/// Longest note, and longest name of what is silenced or acknowledged, characters.
+/// Longest note, and longest id of an alert, characters.
 const MAX_NOTE_CHARS: usize = 500;
-const MAX_NAME_CHARS: usize = 512;
+const MAX_ID_CHARS: usize = 512;
 
 /// That somebody knows of an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,7 +44,7 @@ impl Access {
         let tx = Self::begin(&mut conn)?;
         tx.execute(
             "INSERT OR REPLACE INTO acknowledged(host, alert, who, at, note) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![name(host), name(alert), cut(who, MAX_NAME_CHARS), now, cut(note, MAX_NOTE_CHARS)],
+            params![name(host), id(alert), cut(who, MAX_NAME_CHARS), now, cut(note, MAX_NOTE_CHARS)],
         )?;
         tx.execute("DELETE FROM acknowledged WHERE at < ?1", [now - KEPT_S])?;
         tx.execute(
@@ -63,24 +58,24 @@ impl Access {
     /// Takes that back; `false`: nobody had said it.
     pub fn unacknowledge(&self, host: &str, alert: &str) -> Result<bool, AccessError> {
         let gone = "DELETE FROM acknowledged WHERE host = ?1 AND alert = ?2";
-        Ok(self.lock().execute(gone, [name(host), name(alert)])? > 0)
+        Ok(self.lock().execute(gone, [name(host), id(alert)])? > 0)
     }
 
-    /// All acknowledgements of alerts, by host and alert, since this time.
+    /// Whether somebody knows of each of these alerts, by host and id.
     pub fn acknowledged(
         &self,
-        since: i64,
-    ) -> Result<HashMap<(String, String), Acknowledgement>, AccessError> {
+        alerts: &[(String, String)],
+    ) -> Result<Vec<Option<Acknowledgement>>, AccessError> {
         let conn = self.lock();
         let mut statement =
-            conn.prepare("SELECT host, alert, who, at, note FROM acknowledged WHERE at >= ?1")?;
-        let all = statement.query_map([since], |row| {
-            Ok((
-                (row.get(0)?, row.get(1)?),
-                Acknowledgement { by: row.get(2)?, at: row.get(3)?, note: row.get(4)? },
-            ))
-        })?;
-        Ok(all.collect::<Result<_, _>>()?)
+            conn.prepare_cached("SELECT who, at, note FROM acknowledged WHERE host = ? AND alert = ?")?;
+        let mut one = |(host, alert): &(String, String)| {
+            let read = |row: &rusqlite::Row<'_>| {
+                Ok(Acknowledgement { by: row.get(0)?, at: row.get(1)?, note: row.get(2)? })
+            };
+            statement.query_row([name(host), id(alert)], read).optional()
+        };
+        Ok(alerts.iter().map(&mut one).collect::<Result<_, _>>()?)
     }
 
     /// Silences alerts until a time, and returns the number of it.
@@ -107,7 +102,7 @@ impl Access {
                 text(&which.class),
                 text(&which.comm),
                 now,
-                until.min(now + MAX_SILENCE.as_secs() as i64),
+                until.min(now.saturating_add(MAX_SILENCE_S)),
                 cut(who, MAX_NAME_CHARS),
                 cut(note, MAX_NOTE_CHARS)
             ],
@@ -142,6 +137,10 @@ impl Access {
     }
 }
 
+fn id(text: &str) -> String {
+    text.chars().take(MAX_ID_CHARS).collect()
+}
+
 /// A name as it is kept: names of hosts, alerts and processes are compared with it as they are.
 fn name(text: &str) -> String {
     text.chars().take(MAX_NAME_CHARS).collect()
@@ -162,14 +161,19 @@ mod tests {
         let (_dir, access) = access();
         access.acknowledge("a", "x/1", "me", "I look\nat it", 1_000).unwrap();
         access.acknowledge("b", "x/1", "you", "", 1_001).unwrap();
-        let all = access.acknowledged(0).unwrap();
-        let own = &all[&("a".to_owned(), "x/1".to_owned())];
+        let known = |host: &str| {
+            let asked = [(host.to_owned(), "x/1".to_owned()), (host.to_owned(), "other".to_owned())];
+            let mut found = access.acknowledged(&asked).unwrap();
+            assert!(found.pop().unwrap().is_none());
+            found.pop().unwrap()
+        };
+        let own = known("a").unwrap();
         assert_eq!((own.by.as_str(), own.at), ("me", 1_000));
         assert!(!own.note.contains('\n'), "{}", own.note);
         assert!(access.unacknowledge("a", "x/1").unwrap() && !access.unacknowledge("a", "x/1").unwrap());
-        assert_eq!(access.acknowledged(0).unwrap().len(), 1);
+        assert!(known("a").is_none() && known("b").is_some());
         access.acknowledge("c", "y", "me", "", 1_002 + KEPT_S).unwrap();
-        assert_eq!(access.acknowledged(0).unwrap().len(), 1, "the old ones are gone");
+        assert!(known("b").is_none(), "the old ones are gone");
     }
 
     #[test]
@@ -181,7 +185,7 @@ mod tests {
         assert_eq!((all[0].id, &all[0].which, all[0].until), (id, &which, 2_000));
         assert!(access.silences(2_000).unwrap().is_empty());
         let id = access.silence(&which, i64::MAX, "me", "", 3_000).unwrap();
-        assert_eq!(access.silences(3_000).unwrap()[0].until, 3_000 + MAX_SILENCE.as_secs() as i64);
+        assert_eq!(access.silences(3_000).unwrap()[0].until, 3_000 + MAX_SILENCE_S);
         assert!(access.end_silence(id).unwrap() && !access.end_silence(id).unwrap());
         for _ in 0..MAX_SILENCES {
             access.silence(&which, 9_000, "me", "", 4_000).unwrap();

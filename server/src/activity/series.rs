@@ -88,7 +88,7 @@ pub fn over_time(
     }
     let mut found: BTreeMap<BTreeMap<String, String>, Vec<Option<f64>>> = BTreeMap::new();
     let mut more = false;
-    for set in sets {
+    'sets: for set in sets {
         let matchers: Vec<Matcher> = set.iter().cloned().chain([of_host.clone()]).collect();
         for series in reader.select(&matchers, interval.span())? {
             let series = series?;
@@ -97,7 +97,7 @@ pub fn over_time(
                 own.map(|(name, value)| (name.to_string(), value.to_string())).collect();
             if found.len() >= most && !found.contains_key(&labels) {
                 more = true;
-                continue;
+                break 'sets;
             }
             let kind = KINDS.get(series.labels.get(NAME)).copied().unwrap_or(Kind::Gauge);
             let values = found.entry(labels).or_insert_with(|| vec![None; parts.count()]);

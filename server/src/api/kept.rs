@@ -9,21 +9,21 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use tokio::sync::OnceCell;
 
 use super::packed;
-use super::problem::{Problem, respond};
 use crate::live::Feed;
 
 /// How long an answer is given again while no window comes: it says how old the newest one is.
 const LIFE: Duration = Duration::from_secs(1);
-/// Most answers that are kept, and their bytes.
+/// Most answers that are kept, the bytes of all, and of one: two thousand processes have 1.4 MB and some as gzip.
 const MAX_ANSWERS: usize = 256;
 const MAX_BYTES: usize = 16 << 20;
+const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// The answers of now.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct Entry {
     /// The newest window of what it is about.
     newest: u64,
     begun: Instant,
-    answer: OnceCell<Whole>,
+    answer: OnceCell<Result<Whole, Refused>>,
 }
 
 /// What is sent.
@@ -48,6 +48,14 @@ struct Whole {
     tag: HeaderValue,
     body: Bytes,
     gzip: Option<Bytes>,
+}
+
+/// Why there is no answer: those who waited for it are told, and who asks next tries again.
+#[derive(Debug)]
+struct Refused {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 impl Kept {
@@ -66,19 +74,36 @@ impl Kept {
             return Arc::clone(entry);
         }
         answers.remove(&key);
-        let bytes = |entry: &Entry| {
-            entry.answer.get().map_or(0, |whole| whole.body.len() + whole.gzip.as_ref().map_or(0, Bytes::len))
-        };
-        let all: usize = answers.values().map(|entry| bytes(entry)).sum();
-        if answers.len() >= MAX_ANSWERS || all > MAX_BYTES {
+        if answers.len() >= MAX_ANSWERS {
             answers.retain(|_, entry| is_young(entry));
         }
-        if answers.len() >= MAX_ANSWERS || all > MAX_BYTES {
+        if answers.len() >= MAX_ANSWERS {
             answers.clear();
         }
         let entry = Arc::new(Entry { newest, begun: now, answer: OnceCell::new() });
         answers.insert(key, Arc::clone(&entry));
         entry
+    }
+
+    /// An answer is there: a failure is not kept, nor one beside which there is no room for others.
+    fn made(&self, entry: &Arc<Entry>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = |entry: &Entry| entry.answer.get().map_or(0, |answer| answer.as_ref().map_or(0, Whole::bytes));
+        let own = size(entry);
+        if own == 0 || own > MAX_ANSWER_BYTES {
+            answers.retain(|_, other| !Arc::ptr_eq(entry, other));
+        } else if answers.values().map(|entry| size(entry)).sum::<usize>() > MAX_BYTES {
+            answers.retain(|_, other| Arc::ptr_eq(entry, other));
+        }
+    }
+
+    /// What nobody asks for any more goes.
+    fn forget(&self, now: Instant) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|_, entry| now.saturating_duration_since(entry.begun) < LIFE);
+        if answers.is_empty() {
+            answers.shrink_to_fit();
+        }
     }
 }
 
@@ -96,35 +121,61 @@ fn host(path: &str, query: &str) -> Option<String> {
     }
 }
 
-/// Answers from what is kept; who asks first makes it. Errors are not kept.
+/// Answers from what is kept; who asks first makes it.
 pub(super) async fn answer(State(kept): State<Arc<Kept>>, request: Request, next: Next) -> Response {
     let entry = kept.entry(&request, Instant::now());
     let asked = request.headers().clone();
-    let made = entry.answer.get_or_try_init(|| whole(request, next)).await;
+    let mut own = false;
+    let made = entry.answer.get_or_init(|| {
+        own = true;
+        whole(request, next)
+    });
+    let made = made.await;
+    if own {
+        kept.made(&entry);
+        let later = Arc::clone(&kept);
+        tokio::spawn(async move {
+            tokio::time::sleep(LIFE).await;
+            later.forget(Instant::now());
+        });
+    }
     match made {
         Ok(whole) => whole.response(&asked),
-        Err(response) => *response,
+        Err(refused) => {
+            let mut response = Response::new(Body::from(refused.body.clone()));
+            *response.status_mut() = refused.status;
+            *response.headers_mut() = refused.headers.clone();
+            response
+        }
     }
 }
 
-async fn whole(request: Request, next: Next) -> Result<Whole, Box<Response>> {
-    let response = next.run(request).await;
-    if response.status() != StatusCode::OK {
-        return Err(Box::new(response));
+async fn whole(request: Request, next: Next) -> Result<Whole, Refused> {
+    let (parts, body) = next.run(request).await.into_parts();
+    // It is in memory already: reading it cannot fail.
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if parts.status != StatusCode::OK {
+        return Err(Refused { status: parts.status, headers: parts.headers, body });
     }
-    let (parts, body) = response.into_parts();
-    let broken = |why: String| Box::new(respond(Err(Problem::broken(&std::io::Error::other(why)))));
-    let body = body.collect().await.map_err(|error| broken(error.to_string()))?.to_bytes();
-    let kind =
-        parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(HeaderValue::from_static("application/json"));
-    let packed = tokio::task::spawn_blocking(move || (packed::tag(&body), packed::gzip(&body), body)).await;
-    let (tag, gzip, body) = packed.map_err(|error| broken(error.to_string()))?;
-    let tag = HeaderValue::from_str(&tag).map_err(|error| broken(error.to_string()))?;
+    let json = HeaderValue::from_static("application/json");
+    let kind = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(json);
+    let work = move || (packed::tag(&body), packed::gzip(&body), body);
+    let broken = |_| Refused {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    let (tag, gzip, body) = tokio::task::spawn_blocking(work).await.map_err(broken)?;
+    let tag = HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("W/\"\""));
     Ok(Whole { kind, tag, body, gzip })
 }
 
 impl Whole {
-    fn response(&self, asked: &axum::http::HeaderMap) -> Response {
+    fn bytes(&self) -> usize {
+        self.body.len() + self.gzip.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn response(&self, asked: &HeaderMap) -> Response {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));

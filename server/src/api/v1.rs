@@ -24,7 +24,7 @@ mod silences;
 mod states;
 mod waits;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use agent_common::wire::silence::Silences;
 use tokio::sync::Semaphore;
@@ -43,6 +43,10 @@ pub(super) struct Shared {
     login: Arc<login::Door>,
     feed: Feed,
     silences: Silences,
+    /// Held while they change.
+    silencing: Arc<Mutex<()>>,
+    /// What the store has, and when it was counted.
+    stored: Arc<server::Counted>,
     health: Health,
     gate: Arc<questions::Gate>,
     watchers: Arc<Semaphore>,
@@ -52,7 +56,8 @@ impl Shared {
     pub(super) fn new(guard: Arc<Guard>, work: Work, health: Health) -> Self {
         let watchers = Arc::new(Semaphore::new(live::MAX_WATCHERS));
         let (feed, silences) = (health.feed().clone(), health.silences().clone());
-        Self { guard, work, login: Arc::default(), feed, silences, health, gate: Arc::default(), watchers }
+        let (silencing, stored) = (Arc::default(), Arc::default());
+        Self { guard, work, login: Arc::default(), feed, silences, silencing, stored, health, gate: Arc::default(), watchers }
     }
 }
 

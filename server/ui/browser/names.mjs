@@ -29,7 +29,8 @@ await show(page, browser.base, '#/changes');
 await look('changes');
 await show(page, browser.base, `#/explore?q0=${encodeURIComponent(metric)}`);
 await settled(page);
-await look('explore');
+await page.waitForFunction(() => document.querySelector('main#main').textContent.includes('onerror=hit=1'), undefined, { timeout: 20_000 }).catch(() => {});
+await look('explore', 'onerror=hit=1');
 // An alert's text, and an answer that is not ours at all.
 await page.route('**/api/s7mpa/v1/alerts*', async (route) => {
   const text = '<img src=x onerror="hit=1">\u202egnp.exe';

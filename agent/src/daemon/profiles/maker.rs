@@ -134,6 +134,7 @@ where
     fn window(&mut self, window: Arc<Window>) {
         if self.seen - self.named >= MAX_UNNAMED || self.unnamed_bytes >= MAX_UNNAMED_BYTES {
             self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.wanted = self.seen;
             return;
         }
         let next = aggregate::new_block(window.end_unix, self.rate_hz);

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use agent_common::pair::{
     Answer, ApiState, Decoder, Frame, FrameError, FromRelay, Hello, MAX_TO_PRIVILEGED, MessageError,
@@ -15,6 +15,7 @@ use agent_common::pair::{
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::Settings;
 use agent_common::wire::finding::Alert;
+use agent_common::wire::silence::MAX_SILENCES;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,6 +116,8 @@ impl Talk {
         };
         lock(&self.shared.outbox).disconnected();
         *lock(&self.shared.api) = ApiState::default();
+        // The next one says which there are.
+        self.shared.silences.set(Vec::new());
         let mut figures = lock(&self.shared.figures);
         figures.connected = false;
         figures.lost_before = figures.lost_before.saturating_add(figures.sink.spool.dropped.total());
@@ -129,6 +132,7 @@ impl Talk {
         let mut budget = Budget::new(MAX_FRAMES_BURST, FRAMES_PER_S, Instant::now());
         let mut answered: Option<Instant> = None;
         let mut questions = Questions::new(Instant::now());
+        let mut silences = Vec::new();
         while let Some(frame) = frames.next(&mut read).await? {
             if !budget.take(Instant::now()) {
                 return Err(Broken::Flood);
@@ -166,7 +170,15 @@ impl Talk {
                         tracing::warn!("alerts of rules come too fast: one is not shown");
                     }
                 }
-                FromRelay::Silences(all) => self.shared.silences.set(all),
+                FromRelay::Silences(part) => {
+                    silences.extend(part.silences);
+                    silences.truncate(MAX_SILENCES);
+                    if !part.more {
+                        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+                        self.shared.silences.set_foreign(std::mem::take(&mut silences), now);
+                    }
+                }
                 FromRelay::Ready(_) | FromRelay::Failed(_) => return Err(Broken::OutOfTurn),
             }
         }

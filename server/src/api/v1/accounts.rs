@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, Response, StatusCode};
@@ -9,7 +10,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Shared, body};
-use crate::access::{Access, AccessError, Role, now};
+use crate::access::{Access, AccessError, Entry, Outcome, Role, now};
+use crate::api::guard::{Sender, audit};
+use crate::api::identity::Identity;
 use crate::api::problem::{Problem, nothing, respond, uncached};
 use crate::api::routes::{Need, Routes};
 
@@ -42,12 +45,19 @@ struct NewUser {
     role: Role,
 }
 
-async fn add_user(State(shared): State<Shared>, request: Request) -> Response<Body> {
+async fn add_user(
+    State(shared): State<Shared>,
+    Extension(identity): Extension<Identity>,
+    Extension(from): Extension<Sender>,
+    request: Request,
+) -> Response<Body> {
     let answer = async {
         let NewUser { name, password, role } = body::read(request).await?;
         // A password is hashed: it takes a core and 19 MiB.
         let _place = shared.login.place().await?;
+        let what = format!("user add {name} --role {role}");
         done(&shared, move |access| access.add_account(&name, role, &password, now())).await?;
+        note(&shared, &identity, from, what).await;
         Ok(nothing())
     };
     respond(answer.await)
@@ -69,10 +79,11 @@ async fn change_user(
         let OtherUser { password, role } = body::read(request).await?;
         let _place = shared.login.place().await?;
         done(&shared, move |access| {
-            if let Some(role) = role {
-                access.set_role(&name, role)?;
+            // What can be refused comes first.
+            if let Some(password) = password {
+                access.set_password(&name, &password)?;
             }
-            password.map_or(Ok(()), |password| access.set_password(&name, &password))
+            role.map_or(Ok(()), |role| access.set_role(&name, role))
         })
         .await?;
         Ok(nothing())
@@ -98,10 +109,17 @@ struct NewToken {
     expires_at: Option<i64>,
 }
 
-async fn create_token(State(shared): State<Shared>, request: Request) -> Response<Body> {
+async fn create_token(
+    State(shared): State<Shared>,
+    Extension(identity): Extension<Identity>,
+    Extension(from): Extension<Sender>,
+    request: Request,
+) -> Response<Body> {
     let answer = async {
         let NewToken { name, role, expires_at } = body::read(request).await?;
+        let what = format!("token create --name {name} --role {role}");
         let token = done(&shared, move |access| access.create_token(&name, role, expires_at, now())).await?;
+        note(&shared, &identity, from, what).await;
         uncached(&json!({ "token": token }))
     };
     respond(answer.await)
@@ -129,4 +147,10 @@ async fn done<T: Send + 'static>(
         };
         Problem::new(status, error.to_string())
     })
+}
+
+/// Of the request itself the log has the address alone: this says whom it made.
+async fn note(shared: &Shared, identity: &Identity, from: Sender, what: String) {
+    let (who, address) = (identity.name.clone(), from.address.to_string());
+    audit(shared.guard.access(), Entry { at: now(), who, what, outcome: Outcome::Done, address }).await;
 }

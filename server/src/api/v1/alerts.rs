@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::ask::{Ask, ns, wrong};
 use super::login::blocking;
-use crate::access::{Role, now};
+use crate::access::{Acknowledgement, Role, now};
 use crate::api::problem::{Problem, ok, respond};
 use crate::api::prometheus::now_ms;
 use crate::api::routes::{Need, Routes};
@@ -58,13 +58,15 @@ async fn list(State(shared): State<Shared>, request: Request) -> Response<Body> 
 
 /// Alerts with what people said of them.
 pub(super) async fn said(shared: &Shared, alerts: Vec<Alert>) -> Result<Vec<Value>, Problem> {
+    if alerts.is_empty() {
+        return Ok(Vec::new());
+    }
     let access = Arc::clone(shared.guard.access());
-    let oldest = alerts.iter().map(|alert| alert.opened_unix_ns).min().unwrap_or_default() / 1_000_000_000;
-    let since = i64::try_from(oldest).unwrap_or_default();
-    let mut known = blocking(move || access.acknowledged(since)).await?;
+    let asked: Vec<(String, String)> =
+        alerts.iter().map(|alert| (alert.host.clone(), alert.id.clone())).collect();
+    let known = blocking(move || access.acknowledged(&asked)).await?;
     let now = now();
-    let one = |alert: Alert| {
-        let acknowledged = known.remove(&(alert.host.clone(), alert.id.clone()));
+    let one = |(alert, acknowledged): (Alert, Option<Acknowledgement>)| {
         let silenced = shared.silences.of(&alert, now);
         let mut value = serde_json::to_value(&alert).unwrap_or_default();
         if let Value::Object(fields) = &mut value {
@@ -73,7 +75,7 @@ pub(super) async fn said(shared: &Shared, alerts: Vec<Alert>) -> Result<Vec<Valu
         }
         value
     };
-    Ok(alerts.into_iter().map(one).collect())
+    Ok(alerts.into_iter().zip(known).map(one).collect())
 }
 
 /// The latest message of each alert, the newest first.

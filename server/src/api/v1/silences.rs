@@ -1,8 +1,8 @@
 //! `alerts/acknowledge`, `silences`: what people say of alerts.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use agent_common::wire::silence::Match;
+use agent_common::wire::silence::{MAX_SILENCE_S, Match};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::ask::Ask;
 use super::login::blocking;
 use super::{Shared, body};
-use crate::access::{AccessError, MAX_SILENCE, Role, now};
+use crate::access::{Access, AccessError, Role, now};
 use crate::api::identity::Identity;
 use crate::api::problem::{Problem, nothing, respond, uncached};
 use crate::api::routes::{Need, Routes};
@@ -90,18 +90,14 @@ async fn silence(
                 "match: say a host, a class or a name: all alerts cannot be silenced".to_owned(),
             ));
         }
-        let most = MAX_SILENCE.as_secs();
+        let most = MAX_SILENCE_S.unsigned_abs();
         if !(1..=most).contains(&duration_s) {
             return Err(wrong(format!("duration_s: it is not between 1 and {most}")));
         }
-        let access = Arc::clone(shared.guard.access());
-        let silences = shared.silences.clone();
-        let made = tokio::task::spawn_blocking(move || {
-            let id = access.silence(&which, now() + duration_s as i64, &identity.name, &note, now())?;
-            silences.set(access.silences(now())?);
-            Ok(id)
+        let made = changed(&shared, move |access| {
+            access.silence(&which, now() + duration_s as i64, &identity.name, &note, now())
         });
-        let made = made.await.map_err(|error| Problem::broken(&error))?;
+        let made = made.await?;
         let id = made.map_err(|error| match error {
             AccessError::TooMany { .. } => Problem::new(StatusCode::CONFLICT, error.to_string()),
             error => Problem::broken(&error),
@@ -121,14 +117,25 @@ async fn end(State(shared): State<Shared>, Path(id): Path<String>) -> Response<B
     let answer = async {
         let none = || Problem::new(StatusCode::NOT_FOUND, "there is no such silence");
         let id: i64 = id.parse().map_err(|_| none())?;
-        let access = Arc::clone(shared.guard.access());
-        let silences = shared.silences.clone();
-        let ended = blocking(move || {
-            let ended = access.end_silence(id)?;
-            silences.set(access.silences(now())?);
-            Ok(ended)
-        });
-        if ended.await? { Ok(nothing()) } else { Err(none()) }
+        let ended = changed(&shared, move |access| access.end_silence(id));
+        let ended = ended.await?.map_err(|error| Problem::broken(&error))?;
+        if ended { Ok(nothing()) } else { Err(none()) }
     };
     respond(answer.await)
+}
+
+/// Changes the silences, and says which there are then. One change at a time: the later one must not be forgotten.
+async fn changed<T: Send + 'static>(
+    shared: &Shared,
+    change: impl FnOnce(&Access) -> Result<T, AccessError> + Send + 'static,
+) -> Result<Result<T, AccessError>, Problem> {
+    let (access, silences) = (Arc::clone(shared.guard.access()), shared.silences.clone());
+    let lock = Arc::clone(&shared.silencing);
+    let done = tokio::task::spawn_blocking(move || {
+        let _one = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = change(&access)?;
+        silences.set(access.silences(now())?);
+        Ok(done)
+    });
+    done.await.map_err(|error| Problem::broken(&error))
 }

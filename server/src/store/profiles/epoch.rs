@@ -95,14 +95,17 @@ impl Epoch {
         Ok(last.unwrap_or(first))
     }
 
-    /// Whether another epoch may begin at a time: it is after all epochs of its six hours, which are few.
+    /// Whether another epoch may begin at a time: there are few in its six hours, and none begins then. One that a fast clock began
+    /// later is not in its way.
     pub(super) fn may_begin(conn: &Connection, at_ns: u64) -> rusqlite::Result<bool> {
         let first = start(at_ns);
         let end = first.saturating_add(time(EPOCH.as_nanos() as u64));
-        let (count, last): (i64, Option<i64>) = conn
-            .prepare_cached("SELECT count(*), max(from_ns) FROM epoch WHERE from_ns >= ? AND from_ns < ?")?
-            .query_row((first, end), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(count < MAX_EPOCHS && last.is_none_or(|last| last < time(at_ns)))
+        let (count, begins): (i64, bool) = conn
+            .prepare_cached(
+                "SELECT count(*), coalesce(max(from_ns = ?3), 0) FROM epoch WHERE from_ns >= ?1 AND from_ns < ?2",
+            )?
+            .query_row((first, end, time(at_ns)), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(count < MAX_EPOCHS && !begins)
     }
 
     /// The epoch that begins then, made when it is not there.
