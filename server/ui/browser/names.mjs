@@ -27,7 +27,7 @@ await show(page, browser.base, '#/now');
 await look('now');
 await show(page, browser.base, '#/changes');
 await look('changes');
-await show(page, browser.base, `#/explore?q0=${encodeURIComponent(metric)}`);
+await show(page, browser.base, `#/explore?q1=${encodeURIComponent(metric)}&t1=table`);
 await settled(page);
 await page.waitForFunction(() => document.querySelector('main#main').textContent.includes('onerror=hit=1'), undefined, { timeout: 20_000 }).catch(() => {});
 await look('explore', 'onerror=hit=1');
