@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::{
-    Answer, ApiState, FromRelay, Item, ItemHead, Kind, Question, Ready, SilencesPart, SinkFigures, Stream, ToRelay, VERSION,
+    Answer, ApiState, FromRelay, Item, ItemHead, Kind, Question, Ready, SilencesPart, SinkFigures, Stream,
+    ToRelay, VERSION,
 };
 use agent_common::settings::BrokerAccess;
 use agent_common::settings::relay::{Log, Settings};

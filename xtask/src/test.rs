@@ -260,7 +260,7 @@ fn closing_lines(results: &[String], lints: Option<&[String]>, start: Instant) {
     println!("\n==== results");
     match lints {
         None => println!("lints: not run (--unit, or a filter)"),
-        Some([]) => println!("lints: fmt, deny and clippy found nothing"),
+        Some([]) => println!("lints: fmt, deny, the page and clippy found nothing"),
         Some(failed) => failed.iter().for_each(|lint| println!("lint FAILED: {lint}")),
     }
     for line in results {

@@ -50,10 +50,10 @@ impl Kallsyms {
     /// outside the kernel image and the table is old.
     pub(crate) fn names(&mut self, addrs: &[u64]) -> Vec<FrameName> {
         if !addrs.is_empty() && self.read_at.is_none_or(|at| self.is_old_for(addrs, at.elapsed())) {
+            let all_are_old = self.read_at.is_none_or(|at| at.elapsed() >= RELOAD_KNOWN_EVERY);
+            let known = std::mem::take(&mut self.known);
             self.read();
-            // Only what was asked for when the table was new is known to be in it, or in none.
-            let foreign = addrs.iter().copied().filter(|addr| !(self.core.0..self.core.1).contains(addr));
-            self.known.extend(foreign.take(MAX_KNOWN));
+            self.know(if all_are_old { HashSet::new() } else { known }, addrs);
         }
         let mut last: Option<(u32, FrameName)> = None;
         addrs
@@ -68,6 +68,15 @@ impl Kallsyms {
                 (None, _) => FrameName::unnamed("[kernel]", Unnamed::KernelUnknown),
             })
             .collect()
+    }
+
+    /// The table was just read for these addresses: whatever has them is in it. An address that is asked for while the table is not read
+    /// may belong to what was loaded since.
+    fn know(&mut self, known: HashSet<u64>, addrs: &[u64]) {
+        self.known = known;
+        let foreign = addrs.iter().copied().filter(|addr| !(self.core.0..self.core.1).contains(addr));
+        let room = MAX_KNOWN.saturating_sub(self.known.len());
+        self.known.extend(foreign.take(room));
     }
 
     /// Whether modules or BPF programs that it may lack can be at one of these addresses.
@@ -238,7 +247,9 @@ ffffffffc0100000 t bpf_prog_6deef7357e7b4530_sd_fw_egress\t[bpf]
     fn the_table_is_read_again_for_new_addresses_outside_the_image_and_rarely_for_known_ones() {
         let mut table = table(TEXT);
         let (core, module, program) = (0xffff_ffff_8100_0150, 0xffff_ffff_c000_0010, 0xffff_ffff_c010_0010);
-        named(&mut table, module);
+        table.know(HashSet::new(), &[core, module]);
+        // Loaded a moment ago, perhaps: the table is not known to have it.
+        named(&mut table, program);
         let seconds = Duration::from_secs;
         assert!(!table.is_old_for(&[core], seconds(3600)));
         assert!(!table.is_old_for(&[core, module], seconds(60)));
@@ -246,9 +257,10 @@ ffffffffc0100000 t bpf_prog_6deef7357e7b4530_sd_fw_egress\t[bpf]
         assert!(table.is_old_for(&[module, program], seconds(10)));
         assert!(!table.is_old_for(&[module, program], seconds(9)));
         let many: Vec<u64> = (0..5000).map(|n| 0xffff_ffff_c200_0000 + n).collect();
-        table.names(&many);
+        let known = std::mem::take(&mut table.known);
+        table.know(known, &many);
         assert_eq!(table.known.len(), MAX_KNOWN);
-        table.names(&many);
+        assert!(!table.is_old_for(&[module], seconds(10)), "it is still known");
     }
 
     #[test]

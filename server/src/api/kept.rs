@@ -88,7 +88,8 @@ impl Kept {
     /// An answer is there: a failure is not kept, nor one beside which there is no room for others.
     fn made(&self, entry: &Arc<Entry>) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let size = |entry: &Entry| entry.answer.get().map_or(0, |answer| answer.as_ref().map_or(0, Whole::bytes));
+        let size =
+            |entry: &Entry| entry.answer.get().map_or(0, |answer| answer.as_ref().map_or(0, Whole::bytes));
         let own = size(entry);
         if own == 0 || own > MAX_ANSWER_BYTES {
             answers.retain(|_, other| !Arc::ptr_eq(entry, other));

@@ -57,7 +57,18 @@ impl Shared {
         let watchers = Arc::new(Semaphore::new(live::MAX_WATCHERS));
         let (feed, silences) = (health.feed().clone(), health.silences().clone());
         let (silencing, stored) = (Arc::default(), Arc::default());
-        Self { guard, work, login: Arc::default(), feed, silences, silencing, stored, health, gate: Arc::default(), watchers }
+        Self {
+            guard,
+            work,
+            login: Arc::default(),
+            feed,
+            silences,
+            silencing,
+            stored,
+            health,
+            gate: Arc::default(),
+            watchers,
+        }
     }
 }
 

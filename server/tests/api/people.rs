@@ -163,12 +163,16 @@ struct Counting {
 }
 
 impl Source for Counting {
-    fn read(&self, over: &dyn Fn() -> bool, with: &mut dyn FnMut(&dyn promql::Reader)) -> Result<(), ReadError> {
+    fn read(
+        &self,
+        over: &dyn Fn() -> bool,
+        with: &mut dyn FnMut(&dyn promql::Reader),
+    ) -> Result<(), ReadError> {
         if self.reads.fetch_add(1, Ordering::Relaxed) == 0 {
             return Err(ReadError { message: "not yet".to_owned() });
         }
         // Others come meanwhile.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
         self.store.read(over, with)
     }
 
