@@ -153,18 +153,16 @@ fn evidence_of_fifty_alerts_stays_fifty_times_after_retention() {
 fn evidence_has_a_quarter_of_the_room_and_the_newest_stays() {
     let dir = tempfile::tempdir().expect("tempdir");
     let start = epoch_before(Duration::from_hours(12));
-    let store =
-        ProfileStore::open(dir.path(), Options { max_bytes: 1 << 20, ..Options::default() }).expect("store");
     let id = |n: u64| format!("cpu-user/process/{n}/1");
     let all = 200;
-    let mut bytes = 0;
+    let evidence = |n: u64| Block { alerts: vec![id(n)], ..minute(start + n * MINUTE, n + 1) };
+    let bytes: usize = (0..all).map(|n| evidence(n).encode().len()).sum();
+    // Packed they have some tenth of that.
+    let options = Options { max_bytes: bytes as u64 / 10, ..Options::default() };
+    let store = ProfileStore::open(dir.path(), options).expect("store");
     for n in 0..all {
-        let mut evidence = minute(start + n * MINUTE, n + 1);
-        evidence.alerts = vec![id(n)];
-        bytes += evidence.encode().len();
-        store.write(&[message("web-1", n + 1, evidence)]).expect("written");
+        store.write(&[message("web-1", n + 1, evidence(n))]).expect("written");
     }
-    assert!(bytes > 1 << 20, "{bytes} bytes are too few for this test");
     store.settle().expect("settled");
     let reader = Reader::open(store.path()).expect("reader");
     let kept = reader.alerts().expect("alerts").len() as u64;
@@ -172,10 +170,8 @@ fn evidence_has_a_quarter_of_the_room_and_the_newest_stays() {
     assert!(reader.evidence(&id(all - 1)).expect("read").is_some(), "the newest");
     assert!(reader.evidence(&id(0)).expect("read").is_none(), "the oldest");
     let dropped = store.health().expect("health").dropped;
-    assert!(
-        dropped.iter().any(|(what, count)| what == "evidence by size" && *count == all - kept),
-        "{dropped:?}"
-    );
+    let gone = |(what, count): &(String, u64)| what == "evidence by size" && *count == all - kept;
+    assert!(dropped.iter().any(gone), "{dropped:?}");
 }
 
 #[test]
