@@ -156,13 +156,27 @@ fn evidence_has_a_quarter_of_the_room_and_the_newest_stays() {
     let id = |n: u64| format!("cpu-user/process/{n}/1");
     let all = 200;
     let evidence = |n: u64| Block { alerts: vec![id(n)], ..minute(start + n * MINUTE, n + 1) };
-    let bytes: usize = (0..all).map(|n| evidence(n).encode().len()).sum();
-    // Packed they have some tenth of that.
-    let options = Options { max_bytes: bytes as u64 / 10, ..Options::default() };
+    // What all of them take, packed.
+    let used = |store: &ProfileStore| {
+        let counts = store.health().expect("health").counts;
+        counts.iter().find(|(what, _)| *what == "used_bytes").expect("used").1
+    };
+    let whole = {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = ProfileStore::open(dir.path(), Options::default()).expect("store");
+        let empty = used(&store);
+        for n in 0..all {
+            store.write(&[message("web-1", n + 1, evidence(n))]).expect("written");
+        }
+        used(&store) - empty
+    };
+    let options = Options { max_bytes: 2 * whole, ..Options::default() };
     let store = ProfileStore::open(dir.path(), options).expect("store");
     for n in 0..all {
         store.write(&[message("web-1", n + 1, evidence(n))]).expect("written");
     }
+    // What is kept is looked at as blocks come.
+    write(&store, 1000, &[minute(start + all * MINUTE, 1)]);
     store.settle().expect("settled");
     let reader = Reader::open(store.path()).expect("reader");
     let kept = reader.alerts().expect("alerts").len() as u64;
