@@ -154,7 +154,7 @@ fn evidence_has_a_quarter_of_the_room_and_the_newest_stays() {
     let dir = tempfile::tempdir().expect("tempdir");
     let start = epoch_before(Duration::from_hours(12));
     let id = |n: u64| format!("cpu-user/process/{n}/1");
-    let all = 200;
+    let all = 600;
     let evidence = |n: u64| Block { alerts: vec![id(n)], ..minute(start + n * MINUTE, n + 1) };
     // What all of them take, packed.
     let used = |store: &ProfileStore| {

@@ -11,8 +11,10 @@ use super::{Options, roll};
 
 /// Rows that go at once: some hundred milliseconds where many of them are pinned.
 const ROWS_AT_ONCE: i64 = 200;
-/// What is pinned has at most this part of the room, and evidence as much.
+/// What is pinned has at most this part of the room, and evidence as much …
 const PINNED_SHARE: u64 = 4;
+/// … and this many bytes at least: some dozens of alerts.
+const LEAST_EVIDENCE: i64 = 256 << 10;
 
 /// Does one step. Returns the start of the epoch of which something went.
 pub(super) fn retain(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Result<Option<i64>> {
@@ -46,7 +48,8 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
         )?
         .query_row([now], |row| row.get(0))?;
     let most = time(options.max_bytes / PINNED_SHARE);
-    if !due && bytes_of(conn, "pinned")? <= most && bytes_of(conn, "evidence")? <= most {
+    let most_evidence = most.max(LEAST_EVIDENCE);
+    if !due && bytes_of(conn, "pinned")? <= most && bytes_of(conn, "evidence")? <= most_evidence {
         return Ok(());
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -54,9 +57,10 @@ fn expire(conn: &mut Connection, options: &Options, now: i64) -> rusqlite::Resul
     tx.execute("DELETE FROM pin WHERE until_ns < ?", [now])?;
     tx.execute("DELETE FROM pinned WHERE until_ns < ?", [now])?;
     // What came since the last step is a few hundred at most.
-    for (table, oldest, what) in
-        [("pinned", "from_ns", "pinned blocks by size"), ("evidence", "until_ns", "evidence by size")]
-    {
+    for (table, oldest, what, most) in [
+        ("pinned", "from_ns", "pinned blocks by size", most),
+        ("evidence", "until_ns", "evidence by size", most_evidence),
+    ] {
         let (mut held, mut gone) = (bytes_of(&tx, table)?, 0);
         while held > most {
             let sql = format!(
