@@ -1,5 +1,5 @@
-//! `page`: makes `server/ui/dist`, which is part of the program, out of `server/ui/src`; or checks that it is made of it. Only
-//! who changes the page needs Node.
+//! `page`: makes `server/ui/dist`, which is part of the program, out of `server/ui/src`; or checks that it is made of it. To
+//! change the page needs Node, and so do the tests; to build the program does not.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 }
 
 /// What builds it, and the packages that have it.
-pub(crate) const PROGRAMS: [(&str, &str); 2] = [("node", "nodejs"), ("npm", "npm")];
+const PROGRAMS: [(&str, &str); 2] = [("node", "nodejs"), ("npm", "npm")];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.check { check() } else { make() }
