@@ -123,6 +123,21 @@ impl Daemon {
         self.wait_for("the relay", |daemon| daemon.find(Process::Relay)).0
     }
 
+    /// `agent` with these arguments and the directories of this daemon.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let (state, run) = (self.path("state"), self.path("run"));
+        let dirs = [format!("state_dir={}", state.display()), format!("run_dir={}", run.display())];
+        agent::command(&[&["--set", &dirs[0], "--set", &dirs[1]], args].concat())
+    }
+
+    /// What such a command printed, which is one line; `None`: it failed.
+    #[must_use]
+    pub fn printed(&self, args: &[&str]) -> Option<String> {
+        let output = self.command(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// A file in its directory.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {

@@ -38,19 +38,6 @@ fn send(place: &str, request: &str, headers: &[String], body: &str) -> Answer {
     Answer { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
-/// `agent` with the directories of a daemon.
-fn with(daemon: &Daemon, args: &[&str]) -> std::process::Output {
-    let (state, run) = (daemon.path("state"), daemon.path("run"));
-    let dirs = [format!("state_dir={}", state.display()), format!("run_dir={}", run.display())];
-    agent::run(&[&["--set", &dirs[0], "--set", &dirs[1]], args].concat())
-}
-
-/// What it printed, which is one line.
-fn printed(daemon: &Daemon, args: &[&str]) -> Option<String> {
-    let output = with(daemon, args);
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
 fn promtool() -> Command {
     let root = std::env::var_os("S7MPA_PROMETHEUS").map(PathBuf::from);
     Command::new(root.map_or_else(|| "promtool".into(), |root| root.join("promtool")))
@@ -80,7 +67,7 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     }
     let mut daemon = Daemon::start();
     daemon.wait_for_windows(3);
-    let link = daemon.wait_for("a link", |daemon| printed(daemon, &["open", "--role", "viewer"]));
+    let link = daemon.wait_for("a link", |daemon| daemon.printed(&["open", "--role", "viewer"]));
     let place = place(&link).to_owned();
     let secret = link.split_once("#link=").expect("a secret").1;
     let page = send(&place, "GET /", &[], "");
@@ -106,7 +93,7 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     assert_eq!(count(&node.body).as_deref(), Some("1"), "{}", node.body);
 
     let token =
-        printed(&daemon, &["token", "create", "--name", "promtool", "--role", "viewer"]).expect("a token");
+        daemon.printed(&["token", "create", "--name", "promtool", "--role", "viewer"]).expect("a token");
     let instant = || {
         let url = format!("http://token:{token}@{place}/");
         promtool()
@@ -125,7 +112,7 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let stored =
         scraped.body.lines().find_map(|line| line.strip_prefix("s7mpa_server_stored_windows_total "));
     assert!(stored.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count >= 3), "{stored:?}");
-    assert!(with(&daemon, &["token", "revoke", "promtool"]).status.success());
+    assert!(daemon.printed(&["token", "revoke", "promtool"]).is_some());
     assert!(!instant().status.success(), "in force with the next request");
 
     // `agent doctor` says where it is; the log of who did what names the commands.
@@ -160,10 +147,10 @@ fn a_process_is_asked_about_while_it_runs_and_its_past_when_it_is_kept() {
     let spin = Spin(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh"));
     let pid = spin.0.id();
     daemon.wait_for_windows(3);
-    let link = daemon.wait_for("the API", |daemon| printed(daemon, &["open", "--role", "viewer"]));
+    let link = daemon.wait_for("the API", |daemon| daemon.printed(&["open", "--role", "viewer"]));
     let place = place(&link).to_owned();
     let token = |role: &str| {
-        let made = printed(&daemon, &["token", "create", "--name", role, "--role", role]).expect("a token");
+        let made = daemon.printed(&["token", "create", "--name", role, "--role", role]).expect("a token");
         format!("Authorization: Bearer {made}")
     };
     let (viewer, operator) = (token("viewer"), token("operator"));

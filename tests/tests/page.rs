@@ -1,9 +1,9 @@
 //! The page of a running daemon, in a real Chromium: scripts in `server/ui/browser` drive it, and say what they find.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use tests::agent;
 use tests::daemon::Daemon;
 
 /// Windows that the views have something to show of.
@@ -22,21 +22,17 @@ fn browser_script(name: &str, args: &[&str]) {
     assert!(output.status.success(), "{name}:\n{text}\n{errors}");
 }
 
-fn with(daemon: &Daemon, args: &[&str]) -> Command {
-    let (state, run) = (daemon.path("state"), daemon.path("run"));
-    let dirs = [format!("state_dir={}", state.display()), format!("run_dir={}", run.display())];
-    agent::command(&[&["--set", &dirs[0], "--set", &dirs[1]], args].concat())
-}
-
-fn printed(daemon: &Daemon, args: &[&str]) -> Option<String> {
-    let output = with(daemon, args).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// Gives a command its input; whether it succeeded.
+fn fed(command: &mut Command, input: &str) -> bool {
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("it reads");
+    child.wait().expect("its end").success()
 }
 
 /// A daemon with a page, and a link to it.
 fn daemon() -> (Daemon, String) {
     let mut daemon = Daemon::start();
-    let link = daemon.wait_for("a link", |daemon| printed(daemon, &["open", "--no-browser"]));
+    let link = daemon.wait_for("a link", |daemon| daemon.printed(&["open", "--no-browser"]));
     daemon.wait_for_windows(WINDOWS);
     (daemon, link)
 }
@@ -75,8 +71,7 @@ fn names_of_strangers_are_text() {
     }
     let load = spin(NAME);
     let (daemon, link) = daemon();
-    let token =
-        printed(&daemon, &["token", "create", "--name", "push", "--role", "writer"]).expect("a token");
+    let token = daemon.printed(&["token", "create", "--name", "push", "--role", "writer"]).expect("a token");
     push(&link, &token);
     browser_script("names.mjs", &[&link, &load.0.id().to_string(), NAME, "stranger_value"]);
 }
@@ -88,10 +83,7 @@ fn push(link: &str, token: &str) {
     let line = format!("stranger,name={label} value=1");
     let mut command = Command::new("curl");
     command.args(["-sf", "-H", &format!("Authorization: Bearer {token}"), "--data-binary", "@-"]);
-    let mut child = command.arg(format!("{place}/write?db=x")).stdin(Stdio::piped()).spawn().expect("curl");
-    std::io::Write::write_all(child.stdin.as_mut().expect("its input"), line.as_bytes()).expect("written");
-    drop(child.stdin.take());
-    assert!(child.wait().expect("its end").success(), "the series is refused");
+    assert!(fed(command.arg(format!("{place}/write?db=x")), &line), "the series is refused");
 }
 
 #[test]
@@ -100,11 +92,7 @@ fn the_page_lives_while_it_stands_open() {
         return;
     }
     let (daemon, link) = daemon();
-    let mut command = with(&daemon, &["user", "add", "alice", "--role", "viewer"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("agent");
-    std::io::Write::write_all(child.stdin.as_mut().expect("its input"), format!("{PASSWORD}\n").as_bytes())
-        .expect("written");
-    drop(child.stdin.take());
-    assert!(child.wait().expect("its end").success());
+    let mut add = daemon.command(&["user", "add", "alice", "--role", "viewer"]);
+    assert!(fed(add.stdout(Stdio::null()), &format!("{PASSWORD}\n")));
     browser_script("live.mjs", &[&link, PASSWORD]);
 }
