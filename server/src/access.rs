@@ -106,7 +106,17 @@ fn check_name(name: &str) -> Result<(), AccessError> {
     Ok(())
 }
 
+/// The first characters of a text.
+fn first(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}
+
+/// The same, as people may see it.
+fn cut(text: &str, most: usize) -> String {
+    agent_common::text::clean(&first(text, most))
+}
+
 /// A role that people may have.
-fn check_person(role: Role) -> Result<(), AccessError> {
+pub(crate) fn check_person(role: Role) -> Result<(), AccessError> {
     if role == Role::Writer { Err(AccessError::WriterIsNoPerson) } else { Ok(()) }
 }

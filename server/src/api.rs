@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use agent_common::pair::ApiState;
 use agent_common::settings::server::Http;
+use agent_common::wire::silence::Silence;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -126,6 +127,7 @@ pub struct Api {
 /// What is made before it listens: it blocks.
 struct Made {
     access: Access,
+    silences: Vec<Silence>,
     token: String,
     tls: Option<tls::Tls>,
 }
@@ -143,11 +145,9 @@ impl Api {
         let address = listener.local_addr().map_err(|source| ApiError::Listen { listen, source })?;
         let (asked, path) = (options.clone(), token_file.clone());
         let made = tokio::task::spawn_blocking(move || Made::new(&asked, path));
-        let Made { access, token, tls } = made.await.map_err(|_| ApiError::Panic)??;
+        let Made { access, silences, token, tls } = made.await.map_err(|_| ApiError::Panic)??;
         let access = Arc::new(access);
-        let loaded = Arc::clone(&access);
-        let silences = tokio::task::spawn_blocking(move || loaded.silences(now())).await;
-        health.silences().set(silences.map_err(|_| ApiError::Panic)??);
+        health.silences().set(silences);
         let guard = Arc::new(guard::Guard::new(&token, Arc::clone(&access), &options.http, address));
         let work = work::Work::new(&options.http, source, health.clone());
         let (router, routes) = routes::all(&guard, &work, &health);
@@ -188,7 +188,8 @@ impl Made {
         };
         let token = secret::make(&options.runtime_dir, &token_file)
             .map_err(|source| ApiError::File { path: token_file, source })?;
-        Ok(Self { access, token, tls })
+        let silences = access.silences(now())?;
+        Ok(Self { access, silences, token, tls })
     }
 }
 

@@ -123,7 +123,6 @@ async fn serve_once(
     hangup: &mut Signal,
 ) -> anyhow::Result<bool> {
     let api = Service::start(&settings, silences);
-    api.health().retains(settings.retention.clone());
     let mut server = server::Server::start(settings).await?;
     api.health().watch(server.ingest());
     let (to_notifiers, mut of_rules) = mpsc::channel(MAX_WAITING_ALERTS);

@@ -212,7 +212,6 @@ impl ServerPart {
 fn start_api(config: &Config, collector: &Collector, silences: &Silences) -> Service {
     let api = Service::start(config, silences.clone());
     api.health().ask(collector.clone());
-    api.health().retains(config.retention.clone());
     api
 }
 

@@ -1,11 +1,10 @@
 //! What people said of alerts: acknowledgements and silences.
 
-use agent_common::text;
 use agent_common::wire::silence::{MAX_NAME_CHARS, MAX_SILENCE_S, MAX_SILENCES, Match, Silence};
 use rusqlite::{OptionalExtension as _, params};
 use serde::Serialize;
 
-use super::{Access, AccessError};
+use super::{Access, AccessError, cut, first};
 
 /// How long an acknowledgement is kept, seconds: as long as alerts are.
 const KEPT_S: i64 = 90 * 86_400;
@@ -26,8 +25,13 @@ pub struct Acknowledgement {
     pub note: String,
 }
 
-fn cut(text: &str, most: usize) -> String {
-    text::clean(&text.chars().take(most).collect::<String>())
+/// A name as it is kept: names of hosts, alerts and processes are compared with it as they are.
+fn name(text: &str) -> String {
+    first(text, MAX_NAME_CHARS)
+}
+
+fn id(text: &str) -> String {
+    first(text, MAX_ID_CHARS)
 }
 
 impl Access {
@@ -135,15 +139,6 @@ impl Access {
         })?;
         Ok(all.collect::<Result<_, _>>()?)
     }
-}
-
-fn id(text: &str) -> String {
-    text.chars().take(MAX_ID_CHARS).collect()
-}
-
-/// A name as it is kept: names of hosts, alerts and processes are compared with it as they are.
-fn name(text: &str) -> String {
-    text.chars().take(MAX_NAME_CHARS).collect()
 }
 
 #[cfg(test)]

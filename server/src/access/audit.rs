@@ -3,7 +3,7 @@
 use rusqlite::params;
 use serde::Serialize;
 
-use super::{Access, AccessError};
+use super::{Access, AccessError, cut};
 
 /// Most entries of what was done, and of what was refused: whoever guesses passwords must not push the rest out.
 const MAX_DONE: i64 = 10_000;
@@ -39,8 +39,7 @@ pub struct Entry {
 impl Access {
     /// Adds an entry, and removes the oldest above the bound.
     pub fn audit(&self, entry: &Entry) -> Result<(), AccessError> {
-        let text =
-            |text: &str| agent_common::text::clean(&text.chars().take(MAX_TEXT_CHARS).collect::<String>());
+        let text = |text: &str| cut(text, MAX_TEXT_CHARS);
         let (failed, most) = match entry.outcome {
             Outcome::Done => (false, MAX_DONE),
             Outcome::Failed => (true, MAX_FAILED),

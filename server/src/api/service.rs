@@ -38,6 +38,7 @@ impl Service {
     /// Starts it. What is in its way is in its state, and in the log. What people silence is in `silences` from then on.
     pub fn start(config: &Config, silences: Silences) -> Self {
         let health = Health::new(silences);
+        health.retains(config.retention.clone());
         let (to, state) = watch::channel(ApiState::default());
         let (http, store) = (config.http.clone(), config.store.clone());
         let task = http.enabled.then(|| {

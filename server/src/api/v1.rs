@@ -26,14 +26,12 @@ mod waits;
 
 use std::sync::{Arc, Mutex};
 
-use agent_common::wire::silence::Silences;
 use tokio::sync::Semaphore;
 
 use super::guard::Guard;
 use super::metrics::Health;
 use super::routes::Routes;
 use super::work::Work;
-use crate::live::Feed;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -41,9 +39,7 @@ pub(super) struct Shared {
     guard: Arc<Guard>,
     work: Work,
     login: Arc<login::Door>,
-    feed: Feed,
-    silences: Silences,
-    /// Held while they change.
+    /// Held while silences change.
     silencing: Arc<Mutex<()>>,
     /// What the store has, and when it was counted.
     stored: Arc<server::Counted>,
@@ -55,16 +51,12 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(guard: Arc<Guard>, work: Work, health: Health) -> Self {
         let watchers = Arc::new(Semaphore::new(live::MAX_WATCHERS));
-        let (feed, silences) = (health.feed().clone(), health.silences().clone());
-        let (silencing, stored) = (Arc::default(), Arc::default());
         Self {
             guard,
             work,
             login: Arc::default(),
-            feed,
-            silences,
-            silencing,
-            stored,
+            silencing: Arc::default(),
+            stored: Arc::default(),
             health,
             gate: Arc::default(),
             watchers,

@@ -111,6 +111,11 @@ async fn accounts_and_tokens_are_made_changed_and_removed() {
     assert_eq!(setup.sent(Method::PUT, "/users/alice", &other).await.0, 204);
     assert_eq!(setup.sent(Method::PUT, "/users/nobody", &other).await.0, 404);
     assert_eq!(status(setup.json(LOGIN, &login)).await, 401, "the old password");
+    // What is refused changes nothing.
+    let wrong = json!({ "password": "a third horse battery", "role": "writer" });
+    assert_eq!(setup.sent(Method::PUT, "/users/alice", &wrong).await.0, 400);
+    let login = json!({ "user": "alice", "password": "another horse battery" });
+    assert_eq!(status(setup.json(LOGIN, &login)).await, 200);
     let (_, all) = checked(&setup, &document, "/users", "/users").await;
     assert_eq!((&all["users"][0]["name"], &all["users"][0]["role"]), (&json!("alice"), &json!("operator")));
     assert_eq!(setup.sent(Method::DELETE, "/users/alice", &json!({})).await.0, 204);
@@ -197,6 +202,12 @@ async fn what_many_ask_for_is_made_once_and_a_failure_is_not_kept() {
     assert!(answers.iter().all(|one| one.status() == StatusCode::OK && one.headers()["etag"] == tag));
     let again = setup.get(&path).header("if-none-match", &tag).send().await.expect("an answer");
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    let packed = setup.get(&path).header("accept-encoding", "gzip").send().await.expect("an answer");
+    assert_eq!(
+        (&packed.headers()["content-encoding"], &packed.headers()["etag"]),
+        (&"gzip".parse().expect("text"), &tag)
+    );
+    assert_eq!(packed.bytes().await.expect("bytes")[..2], [0x1f, 0x8b], "gzip's mark");
     // Who may not see it does not get it for having been asked by others.
     assert_eq!(status(setup.bare(Method::GET, &path)).await, 401);
 }

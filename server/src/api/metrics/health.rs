@@ -90,24 +90,23 @@ impl Health {
         *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = Some(retention);
     }
 
-    /// What arrived and was stored, and how long it is kept, as JSON.
-    pub(in crate::api) fn summary(&self) -> Value {
+    /// How long the store keeps things, where that is known.
+    pub(in crate::api) fn retention(&self) -> Option<Retention> {
+        self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What arrived and was stored, as JSON.
+    pub(in crate::api) fn ingested(&self) -> Option<Value> {
         let ingest = self.ingest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let ingest = ingest.map(|ingest| {
-            let stats = ingest.stats();
-            json!({
-                "connected": stats.connected,
-                "waiting_windows": stats.waiting,
-                "received_windows": stats.received,
-                "stored_windows": stats.stored,
-                "missing_windows": stats.streams.values().map(|stream| stream.missing).sum::<u64>(),
-                "store_failures": stats.store_failures,
-            })
-        });
-        json!({
-            "ingest": ingest,
-            "retention": *self.retention.lock().unwrap_or_else(PoisonError::into_inner),
-        })
+        let stats = ingest?.stats();
+        Some(json!({
+            "connected": stats.connected,
+            "waiting_windows": stats.waiting,
+            "received_windows": stats.received,
+            "stored_windows": stats.stored,
+            "missing_windows": stats.streams.values().map(|stream| stream.missing).sum::<u64>(),
+            "store_failures": stats.store_failures,
+        }))
     }
 
     /// The collector of this host, which is asked about the moment from now on.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Shared, body};
-use crate::access::{Access, AccessError, Entry, Outcome, Role, now};
+use crate::access::{Access, AccessError, Entry, Outcome, Role, check_person, now};
 use crate::api::guard::{Sender, audit};
 use crate::api::identity::Identity;
 use crate::api::problem::{Problem, nothing, respond, uncached};
@@ -54,9 +54,13 @@ async fn add_user(
     let answer = async {
         let NewUser { name, password, role } = body::read(request).await?;
         // A password is hashed: it takes a core and 19 MiB.
-        let _place = shared.login.place().await?;
+        let place = shared.login.place().await?;
         let what = format!("user add {name} --role {role}");
-        done(&shared, move |access| access.add_account(&name, role, &password, now())).await?;
+        done(&shared, move |access| {
+            let _place = place;
+            access.add_account(&name, role, &password, now())
+        })
+        .await?;
         note(&shared, &identity, from, what).await;
         Ok(nothing())
     };
@@ -77,9 +81,11 @@ async fn change_user(
 ) -> Response<Body> {
     let answer = async {
         let OtherUser { password, role } = body::read(request).await?;
-        let _place = shared.login.place().await?;
+        let place = if password.is_some() { Some(shared.login.place().await?) } else { None };
         done(&shared, move |access| {
-            // What can be refused comes first.
+            let _place = place;
+            // What is refused changes nothing.
+            role.map_or(Ok(()), check_person)?;
             if let Some(password) = password {
                 access.set_password(&name, &password)?;
             }
@@ -130,7 +136,7 @@ async fn revoke_token(State(shared): State<Shared>, Path(name): Path<String>) ->
 }
 
 /// Does something with the database; what is wrong with the request is said.
-async fn done<T: Send + 'static>(
+pub(super) async fn done<T: Send + 'static>(
     shared: &Shared,
     work: impl FnOnce(&Access) -> Result<T, AccessError> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -67,7 +67,7 @@ pub(super) async fn said(shared: &Shared, alerts: Vec<Alert>) -> Result<Vec<Valu
     let known = blocking(move || access.acknowledged(&asked)).await?;
     let now = now();
     let one = |(alert, acknowledged): (Alert, Option<Acknowledgement>)| {
-        let silenced = shared.silences.of(&alert, now);
+        let silenced = shared.health.silences().of(&alert, now);
         let mut value = serde_json::to_value(&alert).unwrap_or_default();
         if let Value::Object(fields) = &mut value {
             fields.insert("acknowledged".to_owned(), json!(acknowledged));

@@ -63,7 +63,7 @@ async fn watch(
             ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }));
     };
-    let (kept, news) = shared.feed.watch(last);
+    let (kept, news) = shared.health.feed().watch(last);
     let reset = kept.is_none();
     let mut first = kept.unwrap_or_default();
     first.reverse();

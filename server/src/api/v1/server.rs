@@ -28,24 +28,23 @@ pub(super) type Counted = tokio::sync::Mutex<Option<(Instant, Arc<Info>)>>;
 async fn server(State(shared): State<Shared>) -> Response<Body> {
     let answer = async {
         let info = counted(&shared).await;
-        let summary = shared.health.summary();
         let groups = shared.work.rules();
         let failed = groups.iter().flat_map(|group| &group.rules).filter(|rule| rule.error.is_some()).count();
-        let silences = shared.silences.all().iter().filter(|silence| silence.until > now()).count();
+        let silences = shared.health.silences().all().iter().filter(|silence| silence.until > now()).count();
         ok(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "store": info.as_deref().map(store),
             "hosts": info.as_deref().map(hosts),
             "rules": { "groups": groups.len(), "failed": failed },
             "silences": silences,
-            "ingest": summary["ingest"],
-            "retention": summary["retention"],
+            "ingest": shared.health.ingested(),
+            "retention": shared.health.retention(),
         }))
     };
     respond(answer.await)
 }
 
-/// `None`: a database elsewhere has no such figures.
+/// `None`: they cannot be had; a database elsewhere has none.
 async fn counted(shared: &Shared) -> Option<Arc<Info>> {
     let mut known = shared.stored.lock().await;
     if let Some((_, info)) = known.as_ref().filter(|(at, _)| at.elapsed() < LIFE) {

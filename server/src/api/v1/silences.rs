@@ -10,8 +10,8 @@ use axum::http::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::accounts::done;
 use super::ask::Ask;
-use super::login::blocking;
 use super::{Shared, body};
 use crate::access::{Access, AccessError, Role, now};
 use crate::api::identity::Identity;
@@ -45,8 +45,7 @@ async fn acknowledge(
 ) -> Response<Body> {
     let answer = async {
         let Known { host, id, note } = body::read(request).await?;
-        let access = Arc::clone(shared.guard.access());
-        blocking(move || access.acknowledge(&host, &id, &identity.name, &note, now())).await?;
+        done(&shared, move |access| access.acknowledge(&host, &id, &identity.name, &note, now())).await?;
         Ok(nothing())
     };
     respond(answer.await)
@@ -57,8 +56,7 @@ async fn unacknowledge(State(shared): State<Shared>, request: Request) -> Respon
     let answer = async {
         let (host, id) =
             (ask.get("host").unwrap_or_default().to_owned(), ask.get("id").unwrap_or_default().to_owned());
-        let access = Arc::clone(shared.guard.access());
-        if blocking(move || access.unacknowledge(&host, &id)).await? {
+        if done(&shared, move |access| access.unacknowledge(&host, &id)).await? {
             Ok(nothing())
         } else {
             Err(Problem::new(StatusCode::NOT_FOUND, "nobody has acknowledged this alert of this host"))
@@ -94,22 +92,17 @@ async fn silence(
         if !(1..=most).contains(&duration_s) {
             return Err(wrong(format!("duration_s: it is not between 1 and {most}")));
         }
-        let made = changed(&shared, move |access| {
+        let id = changed(&shared, move |access| {
             access.silence(&which, now() + duration_s as i64, &identity.name, &note, now())
-        });
-        let made = made.await?;
-        let id = made.map_err(|error| match error {
-            AccessError::TooMany { .. } => Problem::new(StatusCode::CONFLICT, error.to_string()),
-            error => Problem::broken(&error),
-        })?;
+        })
+        .await?;
         uncached(&json!({ "id": id }))
     };
     respond(answer.await)
 }
 
 async fn list(State(shared): State<Shared>) -> Response<Body> {
-    let access = Arc::clone(shared.guard.access());
-    let all = blocking(move || access.silences(now())).await;
+    let all = done(&shared, |access| access.silences(now())).await;
     respond(all.and_then(|silences| uncached(&json!({ "silences": silences }))))
 }
 
@@ -117,9 +110,11 @@ async fn end(State(shared): State<Shared>, Path(id): Path<String>) -> Response<B
     let answer = async {
         let none = || Problem::new(StatusCode::NOT_FOUND, "there is no such silence");
         let id: i64 = id.parse().map_err(|_| none())?;
-        let ended = changed(&shared, move |access| access.end_silence(id));
-        let ended = ended.await?.map_err(|error| Problem::broken(&error))?;
-        if ended { Ok(nothing()) } else { Err(none()) }
+        if changed(&shared, move |access| access.end_silence(id)).await? {
+            Ok(nothing())
+        } else {
+            Err(none())
+        }
     };
     respond(answer.await)
 }
@@ -128,14 +123,13 @@ async fn end(State(shared): State<Shared>, Path(id): Path<String>) -> Response<B
 async fn changed<T: Send + 'static>(
     shared: &Shared,
     change: impl FnOnce(&Access) -> Result<T, AccessError> + Send + 'static,
-) -> Result<Result<T, AccessError>, Problem> {
-    let (access, silences) = (Arc::clone(shared.guard.access()), shared.silences.clone());
-    let lock = Arc::clone(&shared.silencing);
-    let done = tokio::task::spawn_blocking(move || {
+) -> Result<T, Problem> {
+    let (silences, lock) = (shared.health.silences().clone(), Arc::clone(&shared.silencing));
+    done(shared, move |access| {
         let _one = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = change(&access)?;
+        let done = change(access)?;
         silences.set(access.silences(now())?);
         Ok(done)
-    });
-    done.await.map_err(|error| Problem::broken(&error))
+    })
+    .await
 }
