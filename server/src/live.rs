@@ -84,10 +84,10 @@ impl Feed {
     /// A number that is another one after each window of a host; of all hosts, if none is named.
     pub(crate) fn newest(&self, host: Option<&str>) -> u64 {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match host {
-            Some(host) if kept.of_host.len() < MAX_HOSTS => {
-                kept.of_host.get(host).copied().unwrap_or_default()
-            }
+        match host.map(|host| kept.of_host.get(host)) {
+            Some(Some(newest)) => *newest,
+            // Nothing has come of it, or its windows are counted with all others.
+            Some(None) if kept.of_host.len() < MAX_HOSTS => 0,
             _ => kept.next,
         }
     }

@@ -17,6 +17,7 @@ use promql::{
     Labels, Matcher, NAME, Operator, ReadError, Reader, Sample, Series, SeriesIter, Span, is_stale,
 };
 
+use crate::activity::matcher;
 use table::{Row, TABLE, Value};
 
 /// Our label that names the host, and theirs.
@@ -48,11 +49,11 @@ impl<R: Reader> Reader for NodeNames<R> {
         let mut all = self.0.series(matchers, span)?;
         let pushed: HashSet<Labels> =
             all.iter().filter(|labels| is_theirs(labels.get(NAME))).cloned().collect();
-        let rest = others(matchers);
-        for row in rows(matchers) {
-            let theirs = self.0.series(&row.asked(), span)?.into_iter().map(|labels| row.labels(&labels));
-            all.extend(theirs.filter(|labels| labels.fulfil(&rest) && !pushed.contains(labels)));
-        }
+        self.theirs(matchers, span, |labels| {
+            if !pushed.contains(&labels) {
+                all.push(labels);
+            }
+        })?;
         Ok(all)
     }
 
@@ -78,26 +79,24 @@ impl<R: Reader> NodeNames<R> {
         &self,
         matchers: &[Matcher],
         span: Span,
-        mut each: impl FnMut(&Labels),
+        mut each: impl FnMut(Labels),
     ) -> Result<(), ReadError> {
         let rest = others(matchers);
         let mut known: HashMap<&str, Vec<Labels>> = HashMap::new();
         for row in rows(matchers) {
             let ours = match known.entry(row.metric) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(self.0.series(&of_metric(row.metric)?, span)?),
+                Entry::Vacant(new) => {
+                    let of_metric = matcher(NAME, Operator::Equal, row.metric)?;
+                    new.insert(self.0.series(&[of_metric], span)?)
+                }
             };
             let asked = row.asked();
             let theirs = ours.iter().filter(|labels| labels.fulfil(&asked)).map(|labels| row.labels(labels));
-            theirs.filter(|labels| labels.fulfil(&rest)).for_each(|labels| each(&labels));
+            theirs.filter(|labels| labels.fulfil(&rest)).for_each(&mut each);
         }
         Ok(())
     }
-}
-
-fn of_metric(name: &str) -> Result<Vec<Matcher>, ReadError> {
-    let matcher = Matcher::new(NAME, Operator::Equal, name);
-    matcher.map(|matcher| vec![matcher]).map_err(|error| ReadError { message: error.to_string() })
 }
 
 /// The series under both names, from what `select` finds under ours.

@@ -57,6 +57,31 @@ impl Parts {
     }
 }
 
+/// The windows that are known in each part.
+#[derive(Debug)]
+pub(super) struct Seen {
+    parts: Parts,
+    ends: Vec<BTreeSet<i64>>,
+}
+
+impl Seen {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self { parts, ends: vec![BTreeSet::new(); parts.count()] }
+    }
+
+    /// Notes a window, and says in which part it ends.
+    pub(super) fn window(&mut self, end_ms: i64) -> Option<usize> {
+        let part = self.parts.part(end_ms)?;
+        self.ends[part].insert(end_ms);
+        Some(part)
+    }
+
+    /// How many there are in each.
+    pub(super) fn counts(&self) -> Vec<u32> {
+        self.ends.iter().map(|ends| ends.len() as u32).collect()
+    }
+}
+
 /// Which metrics are amounts of windows.
 static KINDS: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
     let fields = registry::measurements().flat_map(|measurement| {
@@ -76,14 +101,12 @@ pub fn over_time(
 ) -> Result<OverTime, ReadError> {
     let parts = Parts::of(interval, step_ms);
     let of_host = matcher("host", Operator::Equal, host)?;
-    let mut ends: Vec<BTreeSet<i64>> = vec![BTreeSet::new(); parts.count()];
+    let mut seen = Seen::new(parts);
     for series in
         reader.select(&[matcher(NAME, Operator::Equal, EVERY_WINDOW)?, of_host.clone()], interval.span())?
     {
         for sample in series?.samples.iter().filter(|sample| !is_stale(sample.value)) {
-            if let Some(part) = parts.part(sample.at_ms) {
-                ends[part].insert(sample.at_ms);
-            }
+            seen.window(sample.at_ms);
         }
     }
     let mut found: BTreeMap<BTreeMap<String, String>, Vec<Option<f64>>> = BTreeMap::new();
@@ -107,7 +130,7 @@ pub fn over_time(
         }
     }
     Ok(OverTime {
-        windows: ends.iter().map(|ends| ends.len() as u32).collect(),
+        windows: seen.counts(),
         series: found.into_iter().map(|(labels, values)| Line { labels, values }).collect(),
         more,
     })
@@ -115,9 +138,9 @@ pub fn over_time(
 
 fn spread(samples: &[Sample], kind: Kind, parts: Parts, values: &mut [Option<f64>]) {
     for sample in samples.iter().filter(|sample| !is_stale(sample.value)) {
-        let Some(value) = parts.part(sample.at_ms).and_then(|part| values.get_mut(part)) else { continue };
-        *value = Some(match kind {
-            Kind::Counter => value.unwrap_or_default() + sample.value,
+        let Some(part) = parts.part(sample.at_ms) else { continue };
+        values[part] = Some(match kind {
+            Kind::Counter => values[part].unwrap_or_default() + sample.value,
             Kind::Gauge => sample.value,
         });
     }

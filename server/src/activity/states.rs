@@ -1,12 +1,12 @@
 //! Where threads spent their time, over time: the series behind a stacked bar.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use agent_common::wire::registry;
 use promql::{NAME, Operator, ReadError, Reader, is_stale};
 use serde::Serialize;
 
-use super::series::Parts;
+use super::series::{Parts, Seen};
 use super::{Interval, matcher};
 
 const OF_PROCESS: &str = "s7mpa_thread_time";
@@ -50,7 +50,7 @@ pub fn states(
         }
     }
     let parts = Parts::of(interval, step_ms);
-    let mut seen: Vec<BTreeSet<i64>> = vec![BTreeSet::new(); parts.count()];
+    let mut seen = Seen::new(parts);
     let mut all = States::default();
     for series in reader.select(&matchers, interval.span())? {
         let series = series?;
@@ -58,14 +58,12 @@ pub fn states(
         let Some(state) = name.and_then(|name| name.strip_suffix("_ns")) else { continue };
         let values = all.states.entry(state.to_owned()).or_insert_with(|| vec![0.0; parts.count()]);
         for sample in series.samples.iter().filter(|sample| !is_stale(sample.value)) {
-            let Some(part) = parts.part(sample.at_ms) else { continue };
-            if let (Some(value), Some(seen)) = (values.get_mut(part), seen.get_mut(part)) {
-                *value += sample.value;
-                seen.insert(sample.at_ms);
+            if let Some(part) = seen.window(sample.at_ms) {
+                values[part] += sample.value;
             }
         }
     }
-    all.windows = seen.iter().map(|ends| ends.len() as u32).collect();
+    all.windows = seen.counts();
     Ok(all)
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,6 +16,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::OnceCell;
 
 use super::packed;
+use super::prometheus::Params;
 use crate::live::Feed;
 
 /// How long an answer is given again while no window comes: it says how old the newest one is.
@@ -66,7 +67,7 @@ impl Kept {
     /// The entry for a request at this moment: one that others began, or a new one.
     fn entry(&self, request: &Request, now: Instant) -> Arc<Entry> {
         let uri = request.uri();
-        let newest = self.feed.newest(host(uri.path(), uri.query().unwrap_or_default()).as_deref());
+        let newest = self.feed.newest(host(request).as_deref());
         let key = uri.path_and_query().map_or_else(String::new, |all| all.as_str().to_owned());
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_young = |entry: &Entry| now.saturating_duration_since(entry.begun) < LIFE;
@@ -109,17 +110,14 @@ impl Kept {
 }
 
 /// The host that a request is about; none: all of them.
-fn host(path: &str, query: &str) -> Option<String> {
-    let of_path = path.split_once("/hosts/").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
-    let decoded = |text: &str| {
-        form_urlencoded::parse(text.replace('+', "%2B").as_bytes()).next().map(|(name, _)| name.into_owned())
+fn host(request: &Request) -> Option<String> {
+    let of_path = request.uri().path().split_once("/hosts/");
+    let Some(segment) = of_path.map(|(_, rest)| rest.split('/').next().unwrap_or_default()) else {
+        return Params::of_query(request).get("host").map(str::to_owned);
     };
-    match of_path {
-        Some(text) => decoded(text),
-        None => form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == "host")
-            .map(|(_, host)| host.into_owned()),
-    }
+    // What a form would take for more than a name.
+    let escaped = segment.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    form_urlencoded::parse(escaped.as_bytes()).next().map(|(name, _)| name.into_owned())
 }
 
 /// Answers from what is kept; who asks first makes it.
@@ -179,12 +177,10 @@ impl Whole {
     fn response(&self, asked: &HeaderMap) -> Response {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
+        headers.insert(CACHE_CONTROL, packed::ASK_AGAIN);
+        headers.insert(VARY, packed::DEPENDS_ON);
         headers.insert(ETAG, self.tag.clone());
-        if packed::listed(asked, &IF_NONE_MATCH)
-            .any(|known| known == "*" || known.as_bytes() == self.tag.as_bytes())
-        {
+        if self.tag.to_str().is_ok_and(|tag| packed::is_known(asked, tag)) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
@@ -208,10 +204,12 @@ mod tests {
 
     #[test]
     fn the_host_is_in_the_path_or_in_the_query() {
-        assert_eq!(host("/api/s7mpa/v1/hosts/a%20b/now", "").as_deref(), Some("a b"));
-        assert_eq!(host("/api/s7mpa/v1/hosts/a+b", "host=c").as_deref(), Some("a+b"));
-        assert_eq!(host("/api/s7mpa/v1/waits", "from=-1m&host=c").as_deref(), Some("c"));
-        assert_eq!(host("/api/s7mpa/v1/hosts", ""), None);
+        let host = |uri: &str| host(&request(uri));
+        assert_eq!(host("/api/s7mpa/v1/hosts/a%20b/now").as_deref(), Some("a b"));
+        assert_eq!(host("/api/s7mpa/v1/hosts/a+b=c&d?host=c").as_deref(), Some("a+b=c&d"));
+        assert_eq!(host("/api/s7mpa/v1/waits?from=-1m&host=c").as_deref(), Some("c"));
+        assert_eq!(host("/api/s7mpa/v1/waits?host="), None);
+        assert_eq!(host("/api/s7mpa/v1/hosts"), None);
     }
 
     #[test]

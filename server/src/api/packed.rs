@@ -34,6 +34,10 @@ const KINDS: [(&str, bool); 5] = [
 ];
 /// Bytes of the digest that tell two answers apart.
 const TAG_BYTES: usize = 12;
+/// An answer is kept by the browser alone, and only used after asking …
+pub(super) const ASK_AGAIN: HeaderValue = HeaderValue::from_static("private, no-cache");
+/// … and another one for who asks otherwise.
+pub(super) const DEPENDS_ON: HeaderValue = HeaderValue::from_static("Accept-Encoding, Authorization, Cookie");
 
 /// Packs what a `GET` is answered with, if it is whole and of a kind that is packed. A stream of events stays one. What is not to
 /// be kept anywhere is packed, and has no tag.
@@ -54,15 +58,10 @@ pub(super) async fn pack(request: Request, next: Next) -> Response {
     };
     let is_secret = parts.headers.get(CACHE_CONTROL).is_some_and(|value| value == "no-store");
     if !is_secret {
-        // Kept by the browser alone, and only used after asking.
-        parts.headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        parts.headers.insert(CACHE_CONTROL, ASK_AGAIN);
     }
-    parts.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Authorization, Cookie"));
-    let work = Work {
-        tags: (!is_secret).then(|| listed(&asked, &IF_NONE_MATCH).map(str::to_owned).collect()),
-        gzip: is_loose && takes_gzip(&asked),
-        body,
-    };
+    parts.headers.insert(VARY, DEPENDS_ON);
+    let work = Work { has_tag: !is_secret, gzip: is_loose && takes_gzip(&asked), asked, body };
     // A large answer takes longer than the other connections of this thread should wait.
     let packed = if work.body.len() < LARGE_BYTES {
         work.done()
@@ -90,8 +89,8 @@ pub(super) async fn pack(request: Request, next: Next) -> Response {
 /// What takes time.
 struct Work {
     body: Bytes,
-    /// Tags that the client has; none: it has no tag.
-    tags: Option<Vec<String>>,
+    asked: HeaderMap,
+    has_tag: bool,
     gzip: bool,
 }
 
@@ -106,9 +105,9 @@ struct Packed {
 
 impl Work {
     fn done(self) -> Packed {
-        let Self { body, tags, gzip } = self;
-        let tag = tags.as_ref().map(|_| tag(&body));
-        let is_known = tags.into_iter().flatten().any(|known| known == "*" || Some(&known) == tag.as_ref());
+        let Self { body, asked, has_tag, gzip } = self;
+        let tag = has_tag.then(|| tag(&body));
+        let is_known = tag.as_ref().is_some_and(|tag| is_known(&asked, tag));
         if gzip
             && !is_known
             && let Some(packed) = self::gzip(&body)
@@ -134,8 +133,13 @@ pub(super) fn gzip(body: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
+/// Whether the client has the answer of this tag.
+pub(super) fn is_known(asked: &HeaderMap, tag: &str) -> bool {
+    listed(asked, &IF_NONE_MATCH).any(|known| known == "*" || known == tag)
+}
+
 /// Elements of a header that is a list.
-pub(super) fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }

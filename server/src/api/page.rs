@@ -6,7 +6,7 @@ use std::io::Read as _;
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY};
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 use flate2::read::GzDecoder;
 
@@ -30,23 +30,28 @@ pub(super) fn routes(routes: Routes<()>) -> Routes<()> {
     for file in FILES {
         let path: &'static str =
             if file.0 == PAGE { "/" } else { Box::leak(format!("/{}", file.0).into_boxed_str()) };
-        routes = routes.at(GET, path, Need::Nothing, move |request: Request| ready(answer(file, &request)));
+        let tag = packed::tag(file.2);
+        routes =
+            routes.at(GET, path, Need::Nothing, move |request: Request| ready(answer(file, &tag, &request)));
     }
     routes
 }
 
-fn answer((name, kind, packed): &'static (&str, &str, &[u8]), request: &Request) -> Response<Body> {
+fn answer(
+    (name, kind, packed): &'static (&str, &str, &[u8]),
+    tag: &str,
+    request: &Request,
+) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    let tag = packed::tag(packed);
     let headers = response.headers_mut();
     headers.insert("content-security-policy", HeaderValue::from_static(POLICY));
     headers
         .insert(CACHE_CONTROL, if *name == PAGE { HeaderValue::from_static("no-cache") } else { FOR_EVER });
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(ETAG, tag);
     }
-    if packed::listed(request.headers(), &IF_NONE_MATCH).any(|known| known == "*" || known == tag) {
+    if packed::is_known(request.headers(), tag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
@@ -67,6 +72,8 @@ fn answer((name, kind, packed): &'static (&str, &str, &[u8]), request: &Request)
 
 #[cfg(test)]
 mod tests {
+    use axum::body::HttpBody as _;
+
     use super::*;
 
     fn plain(name: &str) -> String {
@@ -106,12 +113,14 @@ mod tests {
         let file = FILES.iter().find(|file| file.0.starts_with("app-")).unwrap();
         let asked =
             |name: &str, value: &str| Request::builder().header(name, value).body(Body::empty()).unwrap();
-        let packed = answer(file, &asked("accept-encoding", "gzip, br"));
+        let own = packed::tag(file.2);
+        let packed = answer(file, &own, &asked("accept-encoding", "gzip, br"));
         assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
-        let plain = answer(file, &asked("accept-encoding", "identity"));
-        assert!(!plain.headers().contains_key(CONTENT_ENCODING));
-        let tag = plain.headers()[ETAG].to_str().unwrap().to_owned();
-        assert_eq!(answer(file, &asked("if-none-match", &tag)).status(), StatusCode::NOT_MODIFIED);
+        let unpacked = answer(file, &own, &asked("accept-encoding", "identity"));
+        assert!(!unpacked.headers().contains_key(CONTENT_ENCODING));
+        assert_eq!(unpacked.body().size_hint().exact(), Some(plain(file.0).len() as u64));
+        let tag = unpacked.headers()[ETAG].to_str().unwrap().to_owned();
+        assert_eq!(answer(file, &own, &asked("if-none-match", &tag)).status(), StatusCode::NOT_MODIFIED);
         assert!(
             packed.headers()["content-security-policy"]
                 .to_str()

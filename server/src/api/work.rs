@@ -101,18 +101,9 @@ impl Work {
     ) -> Result<T, Failure> {
         self.on_thread(timeout, move |source, end| {
             let (mut with, mut answer) = (Some(with), None);
-            let read = source
-                .read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)));
-            let answer = read
-                .map_err(Failure::from)
-                .and_then(|()| answer.unwrap_or_else(|| Err(Failure::internal("the store was not read"))));
-            // A reader that gives up says so as an error of its own.
-            match answer {
-                Err(failure) if end.is_over() && failure.status == StatusCode::INTERNAL_SERVER_ERROR => {
-                    Err(Failure::timeout("it took too long: ask for a shorter time"))
-                }
-                answer => answer,
-            }
+            source
+                .read(&|| end.is_over(), &mut |reader| answer = with.take().map(|with| with(reader, end)))?;
+            answer.unwrap_or_else(|| Err(Failure::internal("the store was not read")))
         })
         .await
     }
@@ -140,15 +131,11 @@ impl Work {
     ) -> Result<Option<T>, Failure> {
         self.on_thread_of(&self.graphs, None, move |source, end| {
             let (mut with, mut answer) = (Some(with), None);
-            let read = source.profiles(&mut |reader| {
+            source.profiles(&mut |reader| {
                 answer = with.take().map(|with| with(reader, end)).transpose()?;
                 Ok(())
-            });
-            match read {
-                Ok(_) => Ok(answer),
-                Err(_) if end.is_over() => Err(Failure::timeout("it took too long: ask for a shorter time")),
-                Err(error) => Err(error.into()),
-            }
+            })?;
+            Ok(answer)
         })
         .await
     }
@@ -179,7 +166,14 @@ impl Work {
         let source = Arc::clone(&self.source);
         let answer = tokio::task::spawn_blocking(move || {
             let _place = place;
-            work(&*source, &End { at, left })
+            let end = End { at, left };
+            match work(&*source, &end) {
+                // A reader that gives up says so as an error of its own.
+                Err(failure) if end.is_over() && failure.status == StatusCode::INTERNAL_SERVER_ERROR => {
+                    Err(Failure::timeout("it took too long: ask for a shorter time"))
+                }
+                answer => answer,
+            }
         });
         answer.await.unwrap_or_else(|_| Err(Failure::internal("the query panicked")))
     }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use agent_common::pair::{
     Answer, ApiState, Decoder, Frame, FrameError, FromRelay, Hello, MAX_TO_PRIVILEGED, MessageError,
@@ -174,8 +174,7 @@ impl Talk {
                     silences.extend(part.silences);
                     silences.truncate(MAX_SILENCES);
                     if !part.more {
-                        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+                        let now = (crate::clock::unix().0 / 1_000_000_000) as i64;
                         self.shared.silences.set_foreign(std::mem::take(&mut silences), now);
                     }
                 }

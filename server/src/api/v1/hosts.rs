@@ -4,7 +4,7 @@ use agent_common::text;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, Response};
-use promql::{Matcher, NAME, Operator, ReadError, Reader, Span};
+use promql::{NAME, Operator, ReadError, Reader, Span};
 use serde::Serialize;
 use serde_json::json;
 
@@ -50,8 +50,7 @@ async fn list(State(shared): State<Shared>) -> Response<Body> {
 }
 
 fn hosts(reader: &dyn Reader, now: i64) -> Result<Vec<Host>, ReadError> {
-    let matcher = Matcher::new(NAME, Operator::Equal, EVERY_WINDOW);
-    let matchers = [matcher.map_err(|error| ReadError { message: error.to_string() })?];
+    let matchers = [activity::matcher(NAME, Operator::Equal, EVERY_WINDOW)?];
     // A host whose clock is ahead has windows in our future.
     let span = |from_ms| Span { from_ms, to_ms: now.saturating_add(LOOK_BACK_MS) };
     let mut newest = std::collections::BTreeMap::new();

@@ -40,7 +40,6 @@ pub(super) struct Dictionary {
 #[derive(Debug)]
 pub(super) struct Epoch {
     pub(super) id: i64,
-    pub(super) from: i64,
     interner: Interner,
     groups: Vec<Group>,
     group_ids: HashMap<Group, u32>,
@@ -123,7 +122,7 @@ impl Epoch {
         let Dictionary { trie, groups } = load(conn, id)?;
         let saved = (trie.frames.len(), groups.len(), trie.nodes.len());
         let group_ids = groups.iter().cloned().zip(0..).collect();
-        Ok(Self { id, from, interner: Interner::new(trie), groups, group_ids, saved, used: Instant::now() })
+        Ok(Self { id, interner: Interner::new(trie), groups, group_ids, saved, used: Instant::now() })
     }
 
     /// The counts of a block with ids of this epoch; what is new gets ids, up to `max_nodes` stacks.

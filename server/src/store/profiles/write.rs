@@ -154,7 +154,7 @@ fn loaded<'e>(
 ) -> rusqlite::Result<&'e mut Epoch> {
     if !epochs.contains_key(&from)
         && epochs.len() >= MAX_LOADED
-        && let Some(oldest) = epochs.values().min_by_key(|epoch| epoch.used).map(|epoch| epoch.from)
+        && let Some(oldest) = epochs.iter().min_by_key(|(_, epoch)| epoch.used).map(|(from, _)| *from)
     {
         epochs.remove(&oldest);
     }
