@@ -4,7 +4,7 @@ import { before, iso, type Interval } from '../time';
 import type { FlameProps } from './flame';
 
 /** Profiles come once a minute: without a chosen time it is of what came in so many seconds. */
-export const LIVE_S = 120;
+const LIVE_S = 120;
 
 /** What else may be compared with, by the word in the address: ms before. */
 export const BASES: readonly { readonly key: string; readonly label: string; readonly ms: number }[] = [

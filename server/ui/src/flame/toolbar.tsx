@@ -11,7 +11,7 @@ export const KINDS: readonly { readonly kind: FlameKind; readonly label: string;
   { kind: 'wall', label: 'Wall', help: 'Both: all time of the threads' },
   { kind: 'wakers', label: 'Wakers', help: 'Where threads waited, and who ended it' },
 ];
-export const COLOURINGS: readonly { readonly key: Colouring; readonly label: string }[] = [
+const COLOURINGS: readonly { readonly key: Colouring; readonly label: string }[] = [
   { key: 'kind', label: 'kind of code' }, { key: 'module', label: 'file (program, library)' }, { key: 'package', label: 'package' },
   { key: 'reason', label: 'what is waited for' }, { key: 'difference', label: 'difference' },
 ];

@@ -10,7 +10,7 @@ import { session } from '../session';
 import { momentOf } from './alerts-list';
 
 const DURATIONS = [1_800, 3_600, 4 * 3_600, 24 * 3_600, 7 * 24 * 3_600] as const;
-export const mayAct = () => !saved && session.value !== null && session.value.role !== 'viewer';
+const mayAct = () => !saved && session.value !== null && session.value.role !== 'viewer';
 const why = (error: unknown) => (error instanceof Refusal && error.status === 404 ? 'This server cannot do that yet: it needs a newer version.'
   : error instanceof Refusal && error.status === 403 ? 'That needs the role operator.' : (error as Error).message);
 
@@ -93,7 +93,7 @@ function SilenceForm({ alert }: { alert: Alert }) {
   );
 }
 
-export const matchWords = ({ host, class: kind, comm }: Silence['match']) =>
+const matchWords = ({ host, class: kind, comm }: Silence['match']) =>
   [comm && name(comm, 60), kind && `“${classWords(kind)}”`, host && `on ${name(host, 60)}`].filter(Boolean).join(' ') || 'all alerts';
 
 /** Silences that are in force, with a way to end each. */
