@@ -49,7 +49,7 @@ export function Toolbar({ state, kind, kinds, colouring, differs, mayDiffer, has
           <select value={base} onChange={(event) => put({ base: event.currentTarget.value || (hasOwnBase ? 'none' : undefined), width: undefined, colour: undefined })}>
             <option value="">nothing</option>
             {hasOwnBase && <option value="own">the chosen time</option>}
-            {BASES.map(({ key, label }) => <option key={key} value={key}>{label}</option>)}
+            {Object.entries(BASES).map(([key, label]) => <option key={key} value={key}>{label}</option>)}
           </select>
         </label>
       )}

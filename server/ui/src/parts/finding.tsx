@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import type { Finding, Party } from '../api/types';
 import {
-  ALERT_CONFIDENCE, certainty, classWords, culpritGraph, culpritOf, evidenceValue, holds, ofRule, partyWords, placeOf, processOf, sentence, subjectGraph, threshold,
+  ALERT_CONFIDENCE, certainty, classWords, culpritGraph, culpritOf, evidenceValue, holds, ofRule, partyPlace, partyWords, processOf, sentence, subjectGraph, threshold,
 } from '../findings';
 import { name, nsPerS, share } from '../format';
 import { at, link } from '../route';
@@ -75,8 +75,8 @@ function FindingLinks({ finding, ...of }: Context) {
 
 /** Numbers, alternatives, what it explains, stacks: all that is behind the sentence. */
 function FindingEvidence({ finding }: { finding: Finding }) {
-  const place = placeOf(finding, finding.subject.pid);
-  const culpritPlace = placeOf(finding, finding.culprit?.pid);
+  const place = partyPlace(finding, finding.subject.pid);
+  const culpritPlace = partyPlace(finding, finding.culprit?.pid);
   return (
     <div class="stack finding-evidence">
       {(place || culpritPlace) && (
