@@ -82,4 +82,6 @@ export function earlier({ from, to }: Interval, ms = 0): Interval {
   const back = ms || to - from;
   return { from: from - back, to: to - back };
 }
+/** The least interval around it of whole parts of so many ms. What live views ask for stays at one address for as long. */
+export const onGrid = ({ from, to }: Interval, part = LIVE_MS): Interval => ({ from: Math.floor(from / part) * part, to: Math.ceil(to / part) * part });
 export const iso = (ms: number) => new Date(ms).toISOString();

@@ -7,14 +7,12 @@ import { Empty, Failed, Loading } from '../parts/notes';
 import { Table, sorted, type Column } from '../parts/table';
 import { go, link, params, set } from '../route';
 import { hosts } from '../session';
-import { absolute, host, isLive, range } from '../time';
+import { absolute, host, isLive, onGrid, range } from '../time';
 import { AlertDetail } from './alerts-detail';
 import { AlertLine } from './alerts-line';
 import { fits, isOpen, lasted, merged, openedMs } from './alerts-list';
 import { SilenceList } from './alerts-acts';
 
-/** Of a live view alerts are asked for by the same address for so long. */
-const GRID_MS = 10_000;
 const MOST = 2_000;
 
 export function Alerts() {
@@ -24,9 +22,8 @@ export function Alerts() {
 function List() {
   const { state, class: kind, q, all, sort = 'state' } = params.value;
   const shown = range.value;
-  const around = { from: Math.floor(shown.from / GRID_MS) * GRID_MS, to: Math.ceil(shown.to / GRID_MS) * GRID_MS };
   const of = all ? undefined : host.value;
-  const past = useAnswer<Answered>(host.value ? 'alerts' : null, { host: of, ...absolute(around), limit: MOST });
+  const past = useAnswer<Answered>(host.value ? 'alerts' : null, { host: of, ...absolute(onGrid(shown)), limit: MOST });
   const open = useAnswer<Answered>(host.value && isLive.value ? 'alerts' : null, { host: of, state: 'open', limit: MOST }, { live: 5_000 });
   const known = merged(past.data?.alerts ?? [], open.data?.alerts ?? []);
   const now = shown.to;
