@@ -27,11 +27,17 @@ export const range = computed<Interval>(() => {
   const shown = view.value;
   return shown.live ? { from: end.value - shown.span, to: end.value } : shown;
 });
-/** What all else is of. */
+/** What all else is of. A chosen time that goes on beyond the newest window ends with that of the moment in which it was chosen: nothing is known
+ * of what comes after, and each window would be another question. */
 export const chosen = computed<Interval>(() => {
-  const picked = selection.value;
-  if (picked) return picked;
-  return view.value.live ? { from: end.value - LIVE_MS, to: end.value } : range.value;
+  const shown = view.value;
+  const picked = selection.value ?? (shown.live ? null : shown);
+  if (!picked) return { from: end.value - LIVE_MS, to: end.value };
+  // Another host has another newest window.
+  void host.value;
+  const { from, to } = picked;
+  const known = end.peek();
+  return from < known && known < to ? { from, to: known } : { from, to };
 });
 /** Nothing is selected, and the newest time is shown. */
 export const isLive = computed(() => view.value.live && selection.value === null);
