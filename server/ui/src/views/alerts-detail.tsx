@@ -1,4 +1,6 @@
 // One alert: the finding, the flame graph from before it beside a normal one, what else happened, and what one may do.
+import { useEffect, useMemo } from 'preact/hooks';
+import { useSignal } from '@preact/signals';
 import { useAnswer } from '../api/load';
 import type { Alert, Alerts as Answered, Columns } from '../api/types';
 import { culpritGraph, culpritOf, partyWords, processOf, subjectGraph } from '../findings';
@@ -15,6 +17,9 @@ import { Nearby } from './alerts-nearby';
 
 /** Stacks of so long before an alert go out with it. */
 const EVIDENCE_MS = 300_000;
+/** How often it is asked for while it is open. Of one that is over all that still comes is what others say of it. */
+const OPEN_MS = 5_000;
+const OVER_MS = 60_000;
 
 /** When an alert opened: its id ends with it, in Unix seconds. */
 const openedOf = (id: string) => {
@@ -24,10 +29,12 @@ const openedOf = (id: string) => {
 
 export function AlertDetail({ id }: { id: string }) {
   const opened = openedOf(id);
+  const over = useSignal(false);
   const answer = useAnswer<Answered>(host.value ? 'alerts' : null, {
     host: host.value, from: opened === null ? undefined : iso(opened - 60_000), limit: 10_000,
-  }, { live: 5_000 });
-  const alert = answer.data?.alerts.find((each) => each.id === id);
+  }, { live: over.value ? OVER_MS : OPEN_MS });
+  const alert = useMemo(() => answer.data?.alerts.find((each) => each.id === id), [answer.data, id]);
+  useEffect(() => { over.value = alert !== undefined && !isOpen(alert); }, [alert]);
   const back = <nav aria-label="Back"><a href={link('alerts')}>‹ All alerts</a></nav>;
   if (!alert) {
     return (
