@@ -4,7 +4,7 @@
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { chromium } from 'playwright-core';
+import { launch } from '../browser/browser.mjs';
 
 const runs = Number(process.argv[2] ?? 5);
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -18,7 +18,7 @@ const files = {
   '/bench.js': ['text/javascript', await built('bench/flame-page.ts', 'esm')],
   '/flame.js': ['text/javascript', await built('src/flame/worker.ts', 'iife')],
 };
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+const browser = await launch();
 const page = await browser.newPage({ viewport: { width: 1600, height: 900 } });
 page.on('pageerror', (error) => console.log('error', error.message));
 await page.route('http://bench.invalid/**', (route) => {

@@ -1,7 +1,7 @@
 // What a table of 2,000 processes costs that change each second: share of a core in the main thread, longest task, nodes, heap.
 //   node bench/table.mjs [PAGE] [SECONDS] [ROWS]     exit 1: over the budget
 // The page is that of a development server (dev.mjs) before a running agent; what the agent says of its processes is replaced by made-up ones.
-import { chromium } from 'playwright-core';
+import { launch } from '../browser/browser.mjs';
 
 const [page_url = 'http://127.0.0.1:5173/', seconds = '30', rows = '2000'] = process.argv.slice(2);
 const HASH = process.env.HASH ?? '#/processes';
@@ -50,7 +50,7 @@ function answer(span_s) {
 // Made before they are asked for: their making is not the page's work, yet it is on the same machine.
 const made = Array.from({ length: 10 }, () => JSON.stringify(answer(10)));
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+const browser = await launch();
 const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
 const errors = [];
 page.on('pageerror', (error) => errors.push(error.message));

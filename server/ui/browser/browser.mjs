@@ -7,9 +7,11 @@ const PROGRAM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium
 export const SIZES = { desk: { width: 1440, height: 900 }, phone: { width: 360, height: 780 } };
 export const VIEWS = ['now', 'changes', 'processes', 'flamegraph', 'waits', 'alerts', 'hosts', 'explore', 'server', 'about'];
 
+export const launch = (...more) => chromium.launch({ executablePath: PROGRAM, args: ['--no-sandbox', ...more] });
+
 /** A browser that is signed in by a one-use link (or by whoever passes requests on, if it has none). */
 export async function start(link) {
-  const browser = await chromium.launch({ executablePath: PROGRAM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  const browser = await launch('--disable-dev-shm-usage');
   const base = link.split('#')[0];
   let state;
   if (link.includes('#link=')) {
@@ -40,6 +42,12 @@ export async function start(link) {
       return { page, faults, context };
     },
     close: () => browser.close(),
+    /** Says what was found, or that all is good, and ends the program. */
+    async finish(found, good) {
+      await browser.close();
+      console.log(found.length ? found.join('\n') : good);
+      process.exit(found.length ? 1 : 0);
+    },
   };
 }
 
@@ -59,4 +67,3 @@ export async function settled(page, most = 20_000) {
 }
 
 export const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-export const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];

@@ -46,6 +46,4 @@ await look('alerts');
 await show(page, browser.base, `#/alerts?id=${encodeURIComponent('<img src=x onerror="hit=1">\u202egnp.exe')}`);
 await look('an alert');
 for (const fault of faults) found.push(fault);
-await browser.close();
-console.log(found.length ? found.join('\n') : 'all names are text');
-process.exit(found.length ? 1 : 0);
+await browser.finish(found, 'all names are text');

@@ -2,6 +2,7 @@
 import type { Change, Process, Values } from './api/types';
 import { bytes, bytesPerS, nsPerS, signed } from './format';
 import { stateOf } from './states';
+import { EARLIER_MS, earlier, type Interval } from './time';
 
 export interface StateChange { readonly key: string; readonly before: number; readonly after: number; readonly more: number }
 export interface Changed {
@@ -152,10 +153,6 @@ export function graphOf({ states }: Changed): 'on-cpu' | 'off-cpu' {
 /** What it is compared with. */
 export const BASES = { before: 'the time just before', hour: 'an hour earlier', day: 'a day earlier' } as const;
 export type Base = keyof typeof BASES;
-const BACK_MS: Readonly<Record<Base, number>> = { before: 0, hour: 3_600_000, day: 86_400_000 };
 export const baseOf = (text: string | undefined): Base => (text !== undefined && Object.hasOwn(BASES, text) ? text as Base : 'before');
 /** Its begin and end. */
-export function baseInterval({ from, to }: { from: number; to: number }, base: Base): { from: number; to: number } {
-  const back = BACK_MS[base] || to - from;
-  return { from: from - back, to: to - back };
-}
+export const baseInterval = (time: Interval, base: Base): Interval => earlier(time, EARLIER_MS[base]);

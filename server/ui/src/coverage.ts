@@ -52,6 +52,6 @@ const VERDICTS: Readonly<Record<string, string>> = {
 };
 export const verdictWords = (key: string) => VERDICTS[key] ?? name(key.replaceAll('_', ' '), 80);
 
-export const TIERS: Readonly<Record<string, string>> = {
-  times: 'counted and timed', counts: 'counted, not timed', off: 'not observed',
+export const TIERS = {
+  times: 'counted and timed', counts: 'counted, not timed',
 };

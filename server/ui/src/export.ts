@@ -1,7 +1,7 @@
 // One self-contained HTML file of the present view: the page itself with the answers that the view shows.
 import { shown } from './api/http';
 import { newest } from './api/live';
-import { host } from './time';
+import { chosen, host, range, selection } from './time';
 import { page } from './route';
 
 const text = async (selector: string, attribute: 'src' | 'href') => {
@@ -14,13 +14,19 @@ const base64 = (bytes: Uint8Array) => {
   return btoa(out);
 };
 
+/** The newest window is the last one that was chosen if more was: answers are of as much. */
+const ends = () => {
+  const { to } = chosen.value;
+  return to < (selection.value ?? range.value).to ? { ...newest.value, [host.value]: to } : newest.value;
+};
+
 export async function saveView() {
   const answers: Record<string, { json?: unknown; base64?: string }> = {};
   for (const [url, answer] of shown) {
     answers[url] = answer instanceof ArrayBuffer ? { base64: base64(new Uint8Array(answer)) } : { json: answer };
   }
   const [script, style] = await Promise.all([text('script[src]', 'src'), text('link[rel=stylesheet]', 'href')]);
-  const saved = JSON.stringify({ at_ms: Date.now(), host: host.value, newest: newest.value, route: location.hash, answers });
+  const saved = JSON.stringify({ at_ms: Date.now(), host: host.value, newest: ends(), route: location.hash, answers });
   // Nothing in a script or style element may look like its end.
   const safe = (code: string) => code.replaceAll('</', '<\\/').replaceAll('<!--', '<\\!--');
   const html = `<!doctype html>

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Finding } from './api/types';
-import { certainty, culpritOf, evidenceValue, holds, partyWords, placeOf, processOf, sentence, threshold } from './findings';
+import { certainty, culpritOf, evidenceValue, holds, partyWords, partyPlace, processOf, sentence, threshold } from './findings';
 
 const finding = (changed: Partial<Finding> = {}): Finding => ({
   rule: 'runq', class: 'runq-neighbour', subject: { kind: 'process', pid: 4952, comm: 'postgres' }, lost_ns_per_s: 111e6, share_pct: 65, confidence: 0.87,
@@ -35,7 +35,7 @@ test('the number of a thread is not taken for that of a process', () => {
 
 test('names of strangers do not turn text around', () => {
   assert.equal(partyWords({ kind: 'process', pid: 1, comm: 'a\u202eb' }), 'a\ufffdb (1)');
-  assert.equal(placeOf(finding({ places: [{ pid: 4952, container: 'a\u202e', pod: 'web' }] }), 4952), 'container a\ufffd (pod web)');
+  assert.equal(partyPlace(finding({ places: [{ pid: 4952, container: 'a\u202e', pod: 'web' }] }), 4952), 'container a\ufffd (pod web)');
 });
 
 test('evidence has the unit of its rule, and says from where on it counts', () => {

@@ -66,7 +66,7 @@ export const threshold = ({ threshold: at, side, unit }: Evidence) =>
 export const holds = ({ threshold: at, side, value }: Evidence) => at !== undefined && (side === 'below' ? value <= at : value >= at);
 
 /** `container app (pod web, namespace shop)`, `unit nginx.service`; '' where none is known. */
-export function placeOf(finding: Finding, pid: number | undefined): string {
+export function partyPlace(finding: Finding, pid: number | undefined): string {
   const place = finding.places?.find((each) => each.pid === pid);
   if (!place) return '';
   if (!place.container) return place.unit ? `unit ${name(place.unit, 80)}` : '';

@@ -11,6 +11,8 @@ export type View = { readonly live: true; readonly span: number } | ({ readonly 
 
 /** What is shown of the newest time when nothing is selected, ms. */
 export const LIVE_MS = 10_000;
+/** The same of waits. They are stored about once a minute, later when the store is busy: the newest ten seconds have none yet. */
+export const LIVE_WAITS_MS = 180_000;
 export const SPANS = [60_000, 300_000, 900_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000] as const;
 
 /** The host that views are of; '': not known yet. */
@@ -25,11 +27,17 @@ export const range = computed<Interval>(() => {
   const shown = view.value;
   return shown.live ? { from: end.value - shown.span, to: end.value } : shown;
 });
-/** What all else is of. */
+/** What all else is of. A chosen time that goes on beyond the newest window ends with that of the moment in which it was chosen: nothing is known
+ * of what comes after, and each window would be another question. */
 export const chosen = computed<Interval>(() => {
-  const picked = selection.value;
-  if (picked) return picked;
-  return view.value.live ? { from: end.value - LIVE_MS, to: end.value } : range.value;
+  const shown = view.value;
+  const picked = selection.value ?? (shown.live ? null : shown);
+  if (!picked) return { from: end.value - LIVE_MS, to: end.value };
+  // Another host has another newest window.
+  void host.value;
+  const { from, to } = picked;
+  const known = end.peek();
+  return from < known && known < to ? { from, to: known } : { from, to };
 });
 /** Nothing is selected, and the newest time is shown. */
 export const isLive = computed(() => view.value.live && selection.value === null);
@@ -68,11 +76,18 @@ export function goLive(span?: number) {
 }
 
 /** Parameters of a request about the chosen time. Live ones are relative, so that all who watch ask the same. */
-export function asked(): { from: string; to?: string } {
-  if (isLive.value) return { from: `-${LIVE_MS / 1_000}s` };
+export function asked(live_ms = LIVE_MS): { from: string; to?: string } {
+  if (isLive.value) return { from: `-${live_ms / 1_000}s` };
   return absolute(chosen.value);
 }
 export const absolute = ({ from, to }: Interval) => ({ from: iso(from), to: iso(to) });
-/** The interval of the same length before it. */
-export const before = ({ from, to }: Interval): Interval => ({ from: 2 * from - to, to: from });
+/** How much earlier another interval is that this one is compared with, ms; 0: by its own length. */
+export const EARLIER_MS = { before: 0, hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 } as const;
+/** The interval so many ms earlier; 0: the one of the same length that ends where it begins. */
+export function earlier({ from, to }: Interval, ms = 0): Interval {
+  const back = ms || to - from;
+  return { from: from - back, to: to - back };
+}
+/** The least interval around it of whole parts of so many ms. What live views ask for stays at one address for as long. */
+export const onGrid = ({ from, to }: Interval, part = LIVE_MS): Interval => ({ from: Math.floor(from / part) * part, to: Math.ceil(to / part) * part });
 export const iso = (ms: number) => new Date(ms).toISOString();

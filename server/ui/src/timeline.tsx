@@ -5,9 +5,10 @@ import { useAnswer } from './api/load';
 import { useSeries, type Series } from './api/series';
 import type { Alerts } from './api/types';
 import { clock, nsPerS, span } from './format';
+import { cleared, useDrag, useWidth } from './parts/canvas';
 import { GROUPS, groupLabel, stateOf, type Group } from './states';
 import { colour, theme } from './theme';
-import { absolute, chosen, goLive, host, isLive, range, select, selection, step } from './time';
+import { absolute, chosen, goLive, host, isLive, onGrid, range, select, selection, step } from './time';
 
 const HEIGHT = 56;
 /** What may be idle is left out: it would hide the rest. */
@@ -27,27 +28,19 @@ function stacked(data: Series): Map<Group, number[]> {
 
 export function Timeline() {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const drag = useSignal<{ from: number; to: number } | null>(null);
+  const wide = useWidth(canvas);
   const hover = useSignal<number | null>(null);
   const { data } = useSeries(STATES_OF_HOST);
   const shown = range.value;
-  // Alerts of a live view are asked for each ten seconds, by the same address.
-  const grid = 10_000;
-  const alerts = useAnswer<Alerts>(host.value ? 'alerts' : null, {
-    host: host.value, ...absolute({ from: Math.floor(shown.from / grid) * grid, to: Math.ceil(shown.to / grid) * grid }), limit: 200,
-  });
+  const alerts = useAnswer<Alerts>(host.value ? 'alerts' : null, { host: host.value, ...absolute(onGrid(shown)), limit: 200 });
   const groups = data && stacked(data);
+  const { drag, ...dragging } = useDrag((from, to) => select(onGrid({ from, to }, (data?.step_s ?? 1) * 1_000)));
 
   useEffect(() => effect(() => {
     theme.value;
-    const element = canvas.current;
-    if (!element) return;
-    const width = element.clientWidth;
-    const scale = Math.min(devicePixelRatio, 2);
-    element.width = width * scale;
-    element.height = HEIGHT * scale;
-    const g = element.getContext('2d')!;
-    g.scale(scale, scale);
+    const width = wide.value;
+    if (!canvas.current || !width) return;
+    const g = cleared(canvas.current, width, HEIGHT);
     const { from, to } = range.value;
     const x = (time: number) => ((time - from) / (to - from)) * width;
     if (data && groups) {
@@ -83,7 +76,7 @@ export function Timeline() {
     }
     const picked = drag.value ?? selection.value;
     if (picked) {
-      const [a, b] = [x(Math.min(picked.from, picked.to)), x(Math.max(picked.from, picked.to))];
+      const [a, b] = [x(picked.from), x(picked.to)];
       g.fillStyle = colour('select');
       g.fillRect(a, 0, Math.max(b - a, 2), HEIGHT);
       g.fillStyle = colour('focus');
@@ -95,12 +88,6 @@ export function Timeline() {
       g.fillRect(x(hover.value), 0, 1, HEIGHT);
     }
   }), [data, alerts.data]);
-
-  useEffect(() => {
-    const again = new ResizeObserver(() => { hover.value = hover.peek() === null ? NaN : null; });
-    again.observe(canvas.current!);
-    return () => again.disconnect();
-  }, []);
 
   const timeOf = (event: PointerEvent) => {
     const box = canvas.current!.getBoundingClientRect();
@@ -129,24 +116,12 @@ export function Timeline() {
       <canvas
         ref={canvas} tabIndex={0} role="application" aria-label={`Time line of ${host.value}. ${isLive.value ? 'Live.' : `Selected: ${span(chosen.value.from, chosen.value.to)}.`} Left and right arrows step, with Shift they change the end.`}
         onKeyDown={press}
-        onPointerDown={(event) => {
-          canvas.current!.setPointerCapture(event.pointerId);
-          const time = timeOf(event);
-          drag.value = { from: time, to: time };
-        }}
+        onPointerDown={(event) => dragging.begin(event, timeOf(event))}
         onPointerMove={(event) => {
-          if (drag.value) drag.value = { ...drag.value, to: timeOf(event) };
+          if (drag.value) dragging.move(timeOf(event));
           else hover.value = timeOf(event);
         }}
-        onPointerUp={() => {
-          const picked = drag.value;
-          drag.value = null;
-          if (!picked) return;
-          const part = (data?.step_s ?? 1) * 1_000;
-          const grid = (time: number, up: boolean) => (up ? Math.ceil(time / part) : Math.floor(time / part)) * part;
-          select({ from: grid(Math.min(picked.from, picked.to), false), to: grid(Math.max(picked.from, picked.to), true) });
-        }}
-        onPointerCancel={() => { drag.value = null; }}
+        onPointerUp={dragging.end} onPointerCancel={dragging.cancel}
         onPointerLeave={() => { hover.value = null; }}
         onDblClick={() => select(null)}
       />

@@ -4,7 +4,7 @@ import { bytes, bytesPerS, count, name, nsPerS, perS, share } from './format';
 import { ON_OTHERS } from './now-lines';
 import { byGroup, groupLabel, stateOf } from './states';
 
-export interface Vital {
+interface Vital {
   readonly key: string;
   readonly label: string;
   readonly value: string;

@@ -2,16 +2,13 @@
 // and tells the others.
 import { batch, signal } from '@preact/signals';
 import { API, awaySince, get, saved, signedOut } from './http';
-import type { Alert } from './types';
 
 /** End of the newest window, Unix ms, by host. */
 export const newest = signal<Readonly<Record<string, number>>>({});
-/** Rises with each alert that changed. */
-export const alertNews = signal<{ readonly count: number; readonly last: Alert | null }>({ count: 0, last: null });
 /** Rises when news were missed: what is shown is asked for again. */
 export const missed = signal(0);
 
-type News = { kind: 'window' | 'alert' | 'reset' | 'away' | 'back'; data: string };
+type News = { kind: 'window' | 'reset' | 'away' | 'back'; data: string };
 
 function take({ kind, data }: News) {
   if (kind === 'reset') missed.value++;
@@ -19,8 +16,6 @@ function take({ kind, data }: News) {
   else if (kind === 'back') {
     // What came meanwhile is asked for again.
     if (awaySince.value !== null) batch(() => { awaySince.value = null; missed.value++; });
-  } else if (kind === 'alert') {
-    alertNews.value = { count: alertNews.value.count + 1, last: JSON.parse(data) };
   } else {
     const window = JSON.parse(data) as { host: string; at: string };
     newest.value = { ...newest.value, [window.host]: Date.parse(window.at) };
@@ -37,7 +32,7 @@ function listen(channel: BroadcastChannel | null): Promise<never> {
   };
   const connect = () => {
     const source = new EventSource(`${API}live`);
-    for (const kind of ['window', 'alert', 'reset'] as const) {
+    for (const kind of ['window', 'reset'] as const) {
       source.addEventListener(kind, (event) => pass({ kind, data: (event as MessageEvent<string>).data }));
     }
     source.addEventListener('open', () => pass({ kind: 'back', data: '' }));

@@ -78,6 +78,3 @@ export interface Columns {
 export type Role = 'viewer' | 'operator' | 'admin';
 /** `expires_at`: Unix seconds. */
 export interface Session { name: string; role: Role; by: 'owner' | 'token' | 'session'; expires_at: number | null }
-
-/** Several PromQL queries over one range. `times`: Unix ms; `values`: one a time, null where there is none. */
-export interface Ranges { times: number[]; step_s: number; results: { query: string; series: { labels: Labels; values: (number | null)[] }[]; error?: string }[] }

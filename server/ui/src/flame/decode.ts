@@ -1,7 +1,7 @@
 // The bytes of a graph (`format=binary`; profile/src/graph/encode.rs) → its columns. The bytes may be anything.
 import { FRAME_KINDS, type About, type Graph } from './graph';
 
-export class Damaged extends Error {
+class Damaged extends Error {
   constructor(what: string) {
     super(`The answer is damaged: ${what}.`);
   }

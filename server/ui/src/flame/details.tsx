@@ -8,7 +8,7 @@ import { scaleOf } from './paint';
 import { amount, changeOf } from './values';
 
 /** A name as people read it: reasons have words of their own. */
-export const nodeName = ({ graph: { frame, frames } }: Drawn, node: number) => clean(frames.names[frame[node]!]!);
+const nodeName = ({ graph: { frame, frames } }: Drawn, node: number) => clean(frames.names[frame[node]!]!);
 
 /** What a node hides: its value that is neither its own nor that of a node that is known. */
 export function hiddenOf({ graph: { value, own }, layout: { end } }: Drawn, node: number): number {

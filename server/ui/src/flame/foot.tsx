@@ -1,6 +1,7 @@
 // Below a graph: what one can do with the chosen node, what colours mean, and the same as files.
-import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { share } from '../format';
+import { Swatch } from '../parts/swatch';
 import { theme } from '../theme';
 import { inks } from './colours';
 import { Details } from './details';
@@ -38,11 +39,6 @@ export function LegendRow({ paint, total, colouring }: { paint: Paint; total: nu
       ))}
     </ul>
   );
-}
-function Swatch({ fill }: { fill: string }) {
-  const ref = useRef<HTMLElement>(null);
-  useLayoutEffect(() => { ref.current!.style.background = fill; }, [fill]);
-  return <i ref={ref} class="swatch" />;
 }
 
 export function Downloads({ of }: { of: (format: string) => string }) {

@@ -5,8 +5,9 @@ import { useAnswer } from '../api/load';
 import type { Params } from '../api/http';
 import type { Columns } from '../api/types';
 import { length, nsPerS, span } from '../format';
+import { cleared, useDrag, useWidth } from '../parts/canvas';
 import { colour, theme } from '../theme';
-import { absolute, range, select, selection } from '../time';
+import { LIVE_MS, absolute, onGrid, range, select, selection } from '../time';
 
 const LANE = 22;
 const LANES = [
@@ -17,25 +18,21 @@ const LANES = [
 export function Heat({ of }: { of: Params }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const at = useSignal(-1);
-  const drag = useSignal<{ from: number; to: number } | null>(null);
-  const wide = useSignal(0);
-  const grid = 10_000;
-  const shown = { from: Math.floor(range.value.from / grid) * grid, to: Math.ceil(range.value.to / grid) * grid };
-  const { data, error } = useAnswer<Columns>('flamegraph/columns', { ...of, ...absolute(shown) }, { live: grid });
+  const { data, error } = useAnswer<Columns>('flamegraph/columns', { ...of, ...absolute(onGrid(range.value)) }, { live: LIVE_MS });
   const begin = data ? Date.parse(data.from) : 0;
   const step = (data?.step_s ?? 10) * 1_000;
   const columns = data?.oncpu_ns.length ?? 0;
+  const wide = useWidth(canvas, columns > 0);
+  /** The time of columns from one to another. */
+  const timeOf = (from: number, to: number) => ({ from: begin + from * step, to: begin + (to + 1) * step });
+  const pick = (from: number, to: number) => select(timeOf(from, to));
+  const { drag, ...dragging } = useDrag(pick);
 
   useEffect(() => effect(() => {
     theme.value;
-    const element = canvas.current;
     const width = wide.value;
-    if (!element || !width || !data) return;
-    const scale = Math.min(devicePixelRatio, 2);
-    element.width = width * scale;
-    element.height = LANES.length * LANE * scale;
-    const g = element.getContext('2d')!;
-    g.scale(scale, scale);
+    if (!canvas.current || !width || !data) return;
+    const g = cleared(canvas.current, width, LANES.length * LANE);
     const each = width / columns;
     LANES.forEach(({ key, colour: name }, lane) => {
       const values = data[key];
@@ -60,7 +57,7 @@ export function Heat({ of }: { of: Params }) {
       g.fillText(short, 5, lane * LANE + 3);
     });
     const x = (time: number) => ((time - begin) / step) * each;
-    const picked = drag.value ? { from: begin + Math.min(drag.value.from, drag.value.to) * step, to: begin + (Math.max(drag.value.from, drag.value.to) + 1) * step } : selection.value;
+    const picked = drag.value ? timeOf(drag.value.from, drag.value.to) : selection.value;
     if (picked) {
       g.fillStyle = colour('select');
       g.fillRect(x(picked.from), 0, Math.max(2, x(picked.to) - x(picked.from)), LANES.length * LANE);
@@ -72,13 +69,7 @@ export function Heat({ of }: { of: Params }) {
       g.strokeRect(at.value * each + 0.5, 0.5, Math.max(each - 1, 1), LANES.length * LANE - 1);
     }
   }), [data]);
-  useEffect(() => {
-    const sized = new ResizeObserver(() => { wide.value = canvas.current?.clientWidth ?? 0; });
-    if (canvas.current) sized.observe(canvas.current);
-    return () => sized.disconnect();
-  }, [columns > 0]);
 
-  const pick = (from: number, to: number) => select({ from: begin + Math.min(from, to) * step, to: begin + (Math.max(from, to) + 1) * step });
   const columnOf = (event: PointerEvent) => {
     const box = canvas.current!.getBoundingClientRect();
     return Math.max(0, Math.min(columns - 1, Math.floor(((event.clientX - box.left) / box.width) * columns)));
@@ -93,26 +84,19 @@ export function Heat({ of }: { of: Params }) {
   };
   if (!data || error || columns === 0 || data.kept_step_s === 0) return null;
   const seconds = step / 1_000;
+  const picked = timeOf(at.value, at.value);
   const words = at.value < 0 ? `CPU and waiting, a column each ${length(step)}${data.kept_step_s > seconds ? ` (kept: each ${length(data.kept_step_s * 1_000)})` : ''}. Drag to select a time.`
-    : `${span(begin + at.value * step, begin + (at.value + 1) * step)}: ${LANES.map(({ key, label }) => `${label} ${nsPerS(data[key][at.value]! / seconds)}`).join(', ')}`;
+    : `${span(picked.from, picked.to)}: ${LANES.map(({ key, label }) => `${label} ${nsPerS(data[key][at.value]! / seconds)}`).join(', ')}`;
   return (
     <div class="flame-heat">
       <canvas ref={canvas} tabIndex={0} role="application" aria-label="CPU and waiting over time. Left and right arrows move by a column, Enter selects it."
-        onKeyDown={press} onPointerLeave={() => { at.value = -1; }} onPointerCancel={() => { drag.value = null; }}
-        onPointerDown={(event) => {
-          canvas.current!.setPointerCapture(event.pointerId);
-          const column = columnOf(event);
-          drag.value = { from: column, to: column };
-        }}
+        onKeyDown={press} onPointerLeave={() => { at.value = -1; }} onPointerCancel={dragging.cancel}
+        onPointerDown={(event) => dragging.begin(event, columnOf(event))}
         onPointerMove={(event) => {
           at.value = columnOf(event);
-          if (drag.value) drag.value = { ...drag.value, to: at.value };
+          dragging.move(at.value);
         }}
-        onPointerUp={() => {
-          const picked = drag.value;
-          drag.value = null;
-          if (picked) pick(picked.from, picked.to);
-        }}
+        onPointerUp={dragging.end}
       />
       <p class="dim small" aria-live="polite">{words}</p>
     </div>

@@ -1,8 +1,7 @@
 // What the graph is made of, and what is not in it.
-import { count, share, span } from '../format';
+import { count, name, share, span } from '../format';
 import type { Drawn } from './opened';
 import { amount } from './values';
-import { name } from '../format';
 
 export function Honesty({ drawn: { graph: { about, count: nodes } } }: { drawn: Drawn }) {
   const { covers } = about;

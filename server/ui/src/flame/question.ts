@@ -1,34 +1,26 @@
 // What is asked of the server: what the graph is of, as parameters of `GET flamegraph`.
 import type { Params } from '../api/http';
-import { before, iso, type Interval } from '../time';
+import { EARLIER_MS, absolute, earlier, iso, type Interval } from '../time';
 import type { FlameProps } from './flame';
 
 /** Profiles come once a minute: without a chosen time it is of what came in so many seconds. */
-export const LIVE_S = 120;
+const LIVE_S = 120;
 
-/** What else may be compared with, by the word in the address: ms before. */
-export const BASES: readonly { readonly key: string; readonly label: string; readonly ms: number }[] = [
-  { key: 'before', label: 'the same length before', ms: 0 },
-  { key: 'hour', label: 'an hour earlier', ms: 3_600_000 },
-  { key: 'day', label: 'a day earlier', ms: 86_400_000 },
-  { key: 'week', label: 'a week earlier', ms: 7 * 86_400_000 },
-];
+/** What else may be compared with, by the word in the address. */
+export const BASES: Readonly<Record<keyof typeof EARLIER_MS, string>> = {
+  before: 'the same length before', hour: 'an hour earlier', day: 'a day earlier', week: 'a week earlier',
+};
 
 /** `time` null: live. */
 export function timeParams(time: Interval | null): Params {
-  return time ? { from: iso(time.from), to: iso(time.to) } : { from: `-${LIVE_S}s` };
+  return time ? absolute(time) : { from: `-${LIVE_S}s` };
 }
 export function baseParams(time: Interval | null, base: Interval | string | undefined): Params {
   if (!base) return {};
-  if (typeof base !== 'string') return { base_from: iso(base.from), base_to: iso(base.to) };
-  const ms = BASES.find(({ key }) => key === base)?.ms;
-  if (ms === undefined) return {};
-  if (time) {
-    const other = ms ? { from: time.from - ms, to: time.to - ms } : before(time);
-    return { base_from: iso(other.from), base_to: iso(other.to) };
-  }
-  const s = ms ? ms / 1_000 : LIVE_S;
-  return { base_from: `-${s + LIVE_S}s`, base_to: `-${s}s` };
+  const own = typeof base !== 'string';
+  if (!own && !Object.hasOwn(BASES, base)) return {};
+  const { from, to } = own ? base : earlier(time ?? { from: -LIVE_S * 1_000, to: 0 }, EARLIER_MS[base as keyof typeof EARLIER_MS]);
+  return own || time ? { base_from: iso(from), base_to: iso(to) } : { base_from: `${from / 1_000}s`, base_to: `${to / 1_000}s` };
 }
 export function ofParams({ pid, comm, place }: Pick<FlameProps, 'pid' | 'comm' | 'place'>, host: string): Params {
   const pids = pid === undefined ? [] : typeof pid === 'number' ? [pid] : pid;

@@ -11,7 +11,7 @@ const LEAST_NAMED = 36;
 /** A finer backing store costs time and shows nothing more. */
 const MOST_SCALE = 2;
 const ZOOM_MS = 220;
-export const FONT = '12px ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace';
+const FONT = '12px ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace';
 
 /** Colours of a graph: of each node the index of its ink, and what its label begins with. */
 export interface Look {

@@ -11,7 +11,7 @@ export const KINDS: readonly { readonly kind: FlameKind; readonly label: string;
   { kind: 'wall', label: 'Wall', help: 'Both: all time of the threads' },
   { kind: 'wakers', label: 'Wakers', help: 'Where threads waited, and who ended it' },
 ];
-export const COLOURINGS: readonly { readonly key: Colouring; readonly label: string }[] = [
+const COLOURINGS: readonly { readonly key: Colouring; readonly label: string }[] = [
   { key: 'kind', label: 'kind of code' }, { key: 'module', label: 'file (program, library)' }, { key: 'package', label: 'package' },
   { key: 'reason', label: 'what is waited for' }, { key: 'difference', label: 'difference' },
 ];
@@ -49,7 +49,7 @@ export function Toolbar({ state, kind, kinds, colouring, differs, mayDiffer, has
           <select value={base} onChange={(event) => put({ base: event.currentTarget.value || (hasOwnBase ? 'none' : undefined), width: undefined, colour: undefined })}>
             <option value="">nothing</option>
             {hasOwnBase && <option value="own">the chosen time</option>}
-            {BASES.map(({ key, label }) => <option key={key} value={key}>{label}</option>)}
+            {Object.entries(BASES).map(([key, label]) => <option key={key} value={key}>{label}</option>)}
           </select>
         </label>
       )}

@@ -25,7 +25,7 @@ function askedBase(base: Base): { from: string; to: string } {
   return { from: `${from / 1_000}s`, to: `${to / 1_000}s` };
 }
 
-export interface Compared { readonly answer: Answer<Changes>; readonly all: readonly Changed[]; /** Start by PID. */ readonly starts: ReadonlyMap<number, number> }
+interface Compared { readonly answer: Answer<Changes>; readonly all: readonly Changed[]; /** Start by PID. */ readonly starts: ReadonlyMap<number, number> }
 export function useChanges(base: Base): Compared {
   const path = host.value ? `hosts/${part(host.value)}/` : null;
   const of = asked();

@@ -5,6 +5,7 @@ import uPlot from 'uplot';
 import { bytes, bytesPerS, clock, name } from '../format';
 import { colour, theme } from '../theme';
 import { range, select, selection } from '../time';
+import { Swatch } from './swatch';
 
 export interface Line {
   readonly label: string;
@@ -83,15 +84,10 @@ function Keys({ times, lines, format, at }: Omit<Latest['current'], 'top'>) {
   const value = (line: Line) => (time === undefined ? line.values.findLast((each) => each !== null) : line.values[place!]) ?? NaN;
   return (
     <span class="legend">
-      {lines.map((line) => <span key={line.label}><Swatch of={line.colour} />{name(line.label, 120)} <span class="legend-value">{format(value(line))}</span></span>)}
+      {lines.map((line) => <span key={line.label}><Swatch fill={`var(--${line.colour})`} />{name(line.label, 120)} <span class="legend-value">{format(value(line))}</span></span>)}
       <span class="legend-time">{time !== undefined && clock(time)}</span>
     </span>
   );
-}
-function Swatch({ of }: { of: string }) {
-  const ref = useRef<HTMLElement>(null);
-  useLayoutEffect(() => { ref.current!.style.background = `var(--${of})`; }, [of]);
-  return <i ref={ref} class="swatch" />;
 }
 
 function columns(times: readonly number[], lines: readonly Line[], stacked: boolean): uPlot.AlignedData {

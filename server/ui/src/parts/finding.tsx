@@ -2,7 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import type { Finding, Party } from '../api/types';
 import {
-  ALERT_CONFIDENCE, certainty, classWords, culpritGraph, culpritOf, evidenceValue, holds, ofRule, partyWords, placeOf, processOf, sentence, subjectGraph, threshold,
+  ALERT_CONFIDENCE, certainty, classWords, culpritGraph, culpritOf, evidenceValue, holds, ofRule, partyPlace, partyWords, processOf, sentence, subjectGraph, threshold,
 } from '../findings';
 import { name, nsPerS, share } from '../format';
 import { at, link } from '../route';
@@ -27,7 +27,7 @@ function PartyName({ party, ...of }: { party: Party } & Omit<Context, 'finding'>
 }
 
 /** The finding as a sentence, with links to the processes. */
-export function FindingSentence({ finding, ...of }: Context) {
+function FindingSentence({ finding, ...of }: Context) {
   if (ofRule(finding)) return <>{sentence(finding)}</>;
   const culprit = culpritOf(finding);
   return (
@@ -39,7 +39,7 @@ export function FindingSentence({ finding, ...of }: Context) {
 }
 
 /** What it costs, and how sure it is. */
-export function FindingNumbers({ finding }: { finding: Finding }) {
+function FindingNumbers({ finding }: { finding: Finding }) {
   if (ofRule(finding)) return null;
   const unsure = finding.confidence < ALERT_CONFIDENCE;
   return (
@@ -52,7 +52,7 @@ export function FindingNumbers({ finding }: { finding: Finding }) {
 }
 
 /** Links to what shows the finding: its process, flame graphs, waits. */
-export function FindingLinks({ finding, ...of }: Context) {
+function FindingLinks({ finding, ...of }: Context) {
   const { subject } = finding;
   const culprit = culpritOf(finding);
   const more = context(of);
@@ -74,9 +74,9 @@ export function FindingLinks({ finding, ...of }: Context) {
 }
 
 /** Numbers, alternatives, what it explains, stacks: all that is behind the sentence. */
-export function FindingEvidence({ finding }: { finding: Finding }) {
-  const place = placeOf(finding, finding.subject.pid);
-  const culpritPlace = placeOf(finding, finding.culprit?.pid);
+function FindingEvidence({ finding }: { finding: Finding }) {
+  const place = partyPlace(finding, finding.subject.pid);
+  const culpritPlace = partyPlace(finding, finding.culprit?.pid);
   return (
     <div class="stack finding-evidence">
       {(place || culpritPlace) && (

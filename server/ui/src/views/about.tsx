@@ -12,7 +12,7 @@ import { Keys, Words } from './about-words';
 
 /** What a report says of its own limits (agent/JSON.md). */
 interface ReportBody {
-  report: { coverage: { syscall_tier: string; symbolized_pct: number | null; missing?: string[] }; unknown?: string[] };
+  report: { coverage: { missing?: string[] }; unknown?: string[] };
 }
 interface Build { data: { revision?: string; version?: string } }
 interface Server { version?: string; started_at?: string }

@@ -1,41 +1,20 @@
 // What one may do about alerts: say that someone looks after it, and keep notifiers quiet.
 import { useSignal } from '@preact/signals';
-import { missed } from '../api/live';
 import { part, Refusal, saved, send } from '../api/http';
 import { useAnswer } from '../api/load';
 import type { Alert, Silence, Silences } from '../api/types';
 import { classWords } from '../findings';
 import { length, moment, name } from '../format';
+import { useAct } from '../parts/act';
 import { session } from '../session';
 import { momentOf } from './alerts-list';
 
 const DURATIONS = [1_800, 3_600, 4 * 3_600, 24 * 3_600, 7 * 24 * 3_600] as const;
-export const mayAct = () => !saved && session.value !== null && session.value.role !== 'viewer';
-const why = (error: unknown) => (error instanceof Refusal && error.status === 404 ? 'This server cannot do that yet: it needs a newer version.'
-  : error instanceof Refusal && error.status === 403 ? 'That needs the role operator.' : (error as Error).message);
-
-/** What is shown is asked for again. */
-const askAgain = () => { missed.value++; };
-/** Runs what changes something, and keeps why it failed. */
-function useAct(done: () => void) {
-  const failed = useSignal('');
-  const busy = useSignal(false);
-  const run = async (act: () => Promise<unknown>) => {
-    busy.value = true;
-    failed.value = '';
-    try {
-      await act();
-      done();
-    } catch (error) {
-      failed.value = why(error);
-    }
-    busy.value = false;
-  };
-  return { run, busy: busy.value, note: failed.value ? <p class="note bad" role="alert">{failed.value}</p> : null };
-}
+const mayAct = () => !saved && session.value !== null && session.value.role !== 'viewer';
+const REFUSED = { 403: 'That needs the role operator.', 404: 'This server cannot do that yet: it needs a newer version.' };
 
 export function Acts({ alert }: { alert: Alert }) {
-  const { run, busy, note } = useAct(askAgain);
+  const { run, busy, note } = useAct(REFUSED);
   const text = useSignal('');
   const seen = alert.acknowledged;
   if (!mayAct() && !seen && !alert.silenced) return <p class="dim">To acknowledge or silence it, the role operator is needed.</p>;
@@ -62,7 +41,7 @@ export function Acts({ alert }: { alert: Alert }) {
 }
 
 function SilenceForm({ alert }: { alert: Alert }) {
-  const { run, busy, note } = useAct(askAgain);
+  const { run, busy, note } = useAct(REFUSED);
   const comm = alert.finding.subject.comm;
   const choices = [
     { key: 'host', label: `on host ${name(alert.host, 60)}`, value: alert.host },
@@ -93,13 +72,13 @@ function SilenceForm({ alert }: { alert: Alert }) {
   );
 }
 
-export const matchWords = ({ host, class: kind, comm }: Silence['match']) =>
+const matchWords = ({ host, class: kind, comm }: Silence['match']) =>
   [comm && name(comm, 60), kind && `“${classWords(kind)}”`, host && `on ${name(host, 60)}`].filter(Boolean).join(' ') || 'all alerts';
 
 /** Silences that are in force, with a way to end each. */
 export function SilenceList({ always = false }: { always?: boolean }) {
   const answer = useAnswer<Silences>('silences', {}, { live: 30_000 });
-  const { run, busy, note } = useAct(askAgain);
+  const { run, busy, note } = useAct(REFUSED);
   const rows = answer.data?.silences ?? [];
   const missing = answer.error instanceof Refusal && answer.error.status === 404;
   if (!always && rows.length === 0) return null;

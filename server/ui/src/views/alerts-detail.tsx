@@ -1,4 +1,6 @@
 // One alert: the finding, the flame graph from before it beside a normal one, what else happened, and what one may do.
+import { useEffect, useMemo } from 'preact/hooks';
+import { useSignal } from '@preact/signals';
 import { useAnswer } from '../api/load';
 import type { Alert, Alerts as Answered, Columns } from '../api/types';
 import { culpritGraph, culpritOf, partyWords, processOf, subjectGraph } from '../findings';
@@ -7,7 +9,7 @@ import { Flame, KINDS, type FlameKind } from '../flame/flame';
 import { FindingCard } from '../parts/finding';
 import { Empty, Failed, Loading } from '../parts/notes';
 import { at, link, params, set } from '../route';
-import { absolute, host, iso, type Interval } from '../time';
+import { EARLIER_MS, absolute, earlier, host, iso, type Interval } from '../time';
 import { StateBadge } from './alerts';
 import { Acts } from './alerts-acts';
 import { isOpen, lasted, merged, openedMs, quietPart, unknownParts } from './alerts-list';
@@ -15,7 +17,9 @@ import { Nearby } from './alerts-nearby';
 
 /** Stacks of so long before an alert go out with it. */
 const EVIDENCE_MS = 300_000;
-const HOUR_MS = 3_600_000;
+/** How often it is asked for while it is open. Of one that is over all that still comes is what others say of it. */
+const OPEN_MS = 5_000;
+const OVER_MS = 60_000;
 
 /** When an alert opened: its id ends with it, in Unix seconds. */
 const openedOf = (id: string) => {
@@ -25,10 +29,12 @@ const openedOf = (id: string) => {
 
 export function AlertDetail({ id }: { id: string }) {
   const opened = openedOf(id);
+  const over = useSignal(false);
   const answer = useAnswer<Answered>(host.value ? 'alerts' : null, {
     host: host.value, from: opened === null ? undefined : iso(opened - 60_000), limit: 10_000,
-  }, { live: 5_000 });
-  const alert = answer.data?.alerts.find((each) => each.id === id);
+  }, { live: over.value ? OVER_MS : OPEN_MS });
+  const alert = useMemo(() => answer.data?.alerts.find((each) => each.id === id), [answer.data, id]);
+  useEffect(() => { over.value = alert !== undefined && !isOpen(alert); }, [alert]);
   const back = <nav aria-label="Back"><a href={link('alerts')}>‹ All alerts</a></nav>;
   if (!alert) {
     return (
@@ -76,16 +82,16 @@ function OfRule({ alert }: { alert: Alert }) {
 function Graphs({ alert }: { alert: Alert }) {
   const { finding } = alert;
   const from = openedMs(alert);
-  const hour: Interval = { from: from - EVIDENCE_MS - HOUR_MS, to: from - EVIDENCE_MS };
+  const hour: Interval = { from: from - EVIDENCE_MS - EARLIER_MS.hour, to: from - EVIDENCE_MS };
   const others = useAnswer<Answered>('alerts', { host: alert.host, ...absolute({ from: hour.from, to: from }), limit: 2_000 });
   const known = useAnswer<Columns>('flamegraph/columns', { host: alert.host, ...absolute(hour), step: '60s', idle: true });
   // Where no profile is kept is no normal time either.
   const busy = [...(others.data ? merged(others.data.alerts).map((each) => lasted(each, from)) : []), ...(known.data ? unknownParts(known.data) : [hour])];
   const quiet = others.data ? quietPart(busy, hour, EVIDENCE_MS) ?? quietPart(busy, hour, EVIDENCE_MS / 5) : null;
   const wish = params.value.normal;
-  const earlier: Interval = { from: from - EVIDENCE_MS - HOUR_MS, to: from - HOUR_MS };
+  const evidence: Interval = { from: from - EVIDENCE_MS, to: from };
   const choice = wish === 'hour' || wish === 'just' || wish === 'quiet' ? wish : quiet ? 'quiet' : 'just';
-  const normal = choice === 'quiet' && quiet ? quiet : choice === 'hour' ? earlier : { from: from - 2 * EVIDENCE_MS, to: from - EVIDENCE_MS };
+  const normal = choice === 'quiet' && quiet ? quiet : earlier(evidence, choice === 'hour' ? EARLIER_MS.hour : 0);
   const culprit = culpritOf(finding);
   const whom = [
     { key: '', label: 'the whole host', pid: undefined as number | undefined },
@@ -119,11 +125,11 @@ function Graphs({ alert }: { alert: Alert }) {
         </div>
       </div>
       {differs ? (
-        <Flame key={`d ${kind}`} host={alert.host} pid={of.pid} time={{ from: from - EVIDENCE_MS, to: from }} base={normal} kind={kind} kinds={[kind]} prefix="g-" height={420} title="Difference to the normal time" />
+        <Flame key={`d ${kind}`} host={alert.host} pid={of.pid} time={evidence} base={normal} kind={kind} kinds={[kind]} prefix="g-" height={420} title="Difference to the normal time" />
       ) : (
         <div class="alert-sides">
           <div class="stack">
-            <h3>Before the alert <span class="dim">{span(from - EVIDENCE_MS, from)}</span></h3>
+            <h3>Before the alert <span class="dim">{span(evidence.from, evidence.to)}</span></h3>
             <Flame host={alert.host} alert={alert.id} pid={of.pid} kind={kind} kinds={[kind]} base={null} prefix="g-" height={420} title="Before the alert" />
           </div>
           <div class="stack">

@@ -1,29 +1,39 @@
 // Bars from opened to resolved over the time that graphs show, by kind.
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import type { Alert } from '../api/types';
 import { sentence } from '../findings';
 import { clock, count, length, moment } from '../format';
 import { go } from '../route';
 import { host, type Interval } from '../time';
-import { isOpen, lanes, lasted, openedMs, type Bar } from './alerts-list';
+import { isOpen, lanes, openedMs, type Bar } from './alerts-list';
 
 const LANE = 16;
 const TICKS = 5;
+/** Bars move by such a part of the width, about a pixel. */
+const STEPS = 1_000;
 
-export function AlertLine({ alerts, shown, now }: { alerts: readonly Alert[]; shown: Interval; now: number }) {
-  const rows = lanes(alerts, shown, now);
-  if (rows.length === 0) return null;
-  // The list below has the same as links: here a pointer is enough.
-  return (
-    <figure class="card alert-line" aria-label={`Time line of ${alerts.length} alerts; the table below has the same.`}>
+/** Alerts that are open last until the end of what is shown. */
+export function AlertLine({ alerts, shown }: { alerts: readonly Alert[]; shown: Interval }) {
+  const width_ms = shown.to - shown.from;
+  const to = Math.ceil((shown.to * STEPS) / width_ms) * (width_ms / STEPS);
+  const rows = useMemo(() => {
+    const found = lanes(alerts, { from: to - width_ms, to }, to);
+    return found.length > 0 && (
       <div class="alert-rows">
-        {rows.map((row) => (
+        {found.map((row) => (
           <div class="alert-row" key={row.key}>
             <span class="alert-label">{row.label} <span class="dim">{count(row.count)}</span></span>
-            <Lanes count={row.lanes}>{row.bars.map((bar) => <Mark key={`${bar.alert.host} ${bar.alert.id}`} bar={bar} now={now} />)}</Lanes>
+            <Lanes count={row.lanes}>{row.bars.map((bar) => <Mark key={`${bar.alert.host} ${bar.alert.id}`} bar={bar} />)}</Lanes>
           </div>
         ))}
       </div>
+    );
+  }, [alerts, width_ms, to]);
+  if (!rows) return null;
+  // The list below has the same as links: here a pointer is enough.
+  return (
+    <figure class="card alert-line" aria-label={`Time line of ${alerts.length} alerts; the table below has the same.`}>
+      {rows}
       <div class="alert-row" aria-hidden="true">
         <span class="alert-label" />
         <div class="alert-axis">{Array.from({ length: TICKS }, (_, at) => <span key={at}>{clock(shown.from + ((shown.to - shown.from) * at) / (TICKS - 1))}</span>)}</div>
@@ -38,7 +48,7 @@ function Lanes({ count: lines, children }: { count: number; children: preact.Com
   return <div ref={ref} class="alert-lanes">{children}</div>;
 }
 
-function Mark({ bar, now }: { bar: Bar; now: number }) {
+function Mark({ bar }: { bar: Bar }) {
   const ref = useRef<HTMLButtonElement>(null);
   const { alert, from, to, lane } = bar;
   useLayoutEffect(() => {
@@ -47,8 +57,7 @@ function Mark({ bar, now }: { bar: Bar; now: number }) {
     style.width = `${(to - from) * 100}%`;
     style.top = `${lane * LANE + 2}px`;
   }, [from, to, lane]);
-  const time = lasted(alert, now);
-  const words = `${sentence(alert.finding)}\n${moment(openedMs(alert))}, ${isOpen(alert) ? 'open' : `open for ${length(Math.max(1_000, time.to - time.from))}`}`;
+  const words = `${sentence(alert.finding)}\n${moment(openedMs(alert))}, ${isOpen(alert) ? 'open' : `open for ${length(Math.max(1_000, alert.at_unix_ns / 1e6 - openedMs(alert)))}`}`;
   return (
     <button ref={ref} tabIndex={-1} aria-hidden="true" class={`alert-mark ${isOpen(alert) ? 'open' : ''} ${alert.acknowledged ? 'seen' : ''}`} title={words}
       onClick={() => go('alerts', { id: alert.id, ...(alert.host === host.value ? {} : { host: alert.host }) })} />

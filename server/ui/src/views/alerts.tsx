@@ -1,4 +1,5 @@
 // Alerts: when each was open, which there are, and what is behind each (`id`).
+import { useMemo } from 'preact/hooks';
 import { useAnswer } from '../api/load';
 import type { Alert, Alerts as Answered } from '../api/types';
 import { classWords, sentence } from '../findings';
@@ -7,14 +8,12 @@ import { Empty, Failed, Loading } from '../parts/notes';
 import { Table, sorted, type Column } from '../parts/table';
 import { go, link, params, set } from '../route';
 import { hosts } from '../session';
-import { absolute, host, isLive, range } from '../time';
+import { absolute, host, isLive, onGrid, range, selection, view } from '../time';
 import { AlertDetail } from './alerts-detail';
 import { AlertLine } from './alerts-line';
 import { fits, isOpen, lasted, merged, openedMs } from './alerts-list';
 import { SilenceList } from './alerts-acts';
 
-/** Of a live view alerts are asked for by the same address for so long. */
-const GRID_MS = 10_000;
 const MOST = 2_000;
 
 export function Alerts() {
@@ -24,24 +23,18 @@ export function Alerts() {
 function List() {
   const { state, class: kind, q, all, sort = 'state' } = params.value;
   const shown = range.value;
-  const around = { from: Math.floor(shown.from / GRID_MS) * GRID_MS, to: Math.ceil(shown.to / GRID_MS) * GRID_MS };
   const of = all ? undefined : host.value;
-  const past = useAnswer<Answered>(host.value ? 'alerts' : null, { host: of, ...absolute(around), limit: MOST });
+  const past = useAnswer<Answered>(host.value ? 'alerts' : null, { host: of, ...absolute(onGrid(shown)), limit: MOST });
   const open = useAnswer<Answered>(host.value && isLive.value ? 'alerts' : null, { host: of, state: 'open', limit: MOST }, { live: 5_000 });
-  const known = merged(past.data?.alerts ?? [], open.data?.alerts ?? []);
-  const now = shown.to;
-  const rows = known.filter((each) => fits(each, { state, class: kind, q }));
-  const classes = [...new Set([...known.map((each) => each.finding.class), ...(kind ? [kind] : [])])].sort();
-  const openCount = known.filter(isOpen).length;
+  // There may be thousands: they are looked through when they change, not with each window.
+  const known = useMemo(() => merged(past.data?.alerts ?? [], open.data?.alerts ?? []), [past.data, open.data]);
+  const found = useMemo(() => known.filter((each) => fits(each, { state, class: kind, q })), [known, state, kind, q]);
+  const classes = useMemo(() => [...new Set([...known.map((each) => each.finding.class), ...(kind ? [kind] : [])])].sort(), [known, kind]);
+  const openCount = useMemo(() => known.filter(isOpen).length, [known]);
   const error = past.error ?? open.error;
-  const columns: Column<Alert>[] = [
-    { key: 'state', label: 'State', by: (row) => (isOpen(row) ? 1e15 : 0) + openedMs(row), cell: (row) => <StateBadge alert={row} /> },
-    { key: 'what', label: 'What', by: (row) => sentence(row.finding), cell: (row) => <a href={link('alerts', { id: row.id, ...(row.host === host.value ? {} : { host: row.host }) })}>{sentence(row.finding)}</a> },
-    { key: 'lost', label: 'Lost each second', number: true, by: (row) => row.finding.lost_ns_per_s, cell: (row) => (row.finding.lost_ns_per_s > 0 ? nsPerS(row.finding.lost_ns_per_s) : '–') },
-    { key: 'opened', label: 'Opened', number: true, by: openedMs, cell: (row) => moment(openedMs(row)) },
-    { key: 'length', label: 'Open for', number: true, wide: true, by: (row) => lasted(row, now).to - lasted(row, now).from, cell: (row) => { const { from, to } = lasted(row, now); return to - from < 1_000 ? '< 1 s' : length(Math.round((to - from) / 1_000) * 1_000); } },
-    ...(all ? [{ key: 'host', label: 'Host', wide: true, by: (row: Alert) => row.host, cell: (row: Alert) => name(row.host, 60) }] : []),
-  ];
+  // Links of rows are of the time and host that are chosen.
+  const columns = useMemo(() => columnsOf(Boolean(all)), [all, host.value, view.value, selection.value]);
+  const rows = useMemo(() => sorted(found, columns, sort), [found, columns, sort]);
   return (
     <div class="stack alerts">
       <header class="row">
@@ -69,10 +62,10 @@ function List() {
       ) : (
         <>
           {past.data.cut && <p class="note warn">There were more messages of alerts than are read at once: the oldest alerts are missing. A shorter time shows them.</p>}
-          <AlertLine alerts={rows} shown={shown} now={now} />
+          <AlertLine alerts={found} shown={shown} />
           {rows.length === 0 ? <Empty>No alert fits. <button onClick={() => set({ state: undefined, class: undefined, q: undefined })}>Show all {count(known.length)}</button></Empty> : (
             <div class="card">
-              <Table label="Alerts" rows={sorted(rows, columns, sort)} columns={columns} id={(row) => `${row.host} ${row.id}`} sort={sort} onSort={(key) => set({ sort: key })}
+              <Table label="Alerts" rows={rows} columns={columns} id={(row) => `${row.host} ${row.id}`} sort={sort} onSort={(key) => set({ sort: key })}
                 onOpen={(row) => go('alerts', { id: row.id, ...(row.host === host.value ? {} : { host: row.host }) })} />
             </div>
           )}
@@ -82,6 +75,22 @@ function List() {
     </div>
   );
 }
+
+/** An open alert lasts until the end of what is shown. */
+const lengthOf = (alert: Alert, now: number) => lasted(alert, now).to - openedMs(alert);
+function OpenFor({ alert }: { alert: Alert }) {
+  const ms = lengthOf(alert, range.value.to);
+  return <>{ms < 1_000 ? '< 1 s' : length(Math.round(ms / 1_000) * 1_000)}</>;
+}
+
+const columnsOf = (all: boolean): Column<Alert>[] => [
+  { key: 'state', label: 'State', by: (row) => (isOpen(row) ? 1e15 : 0) + openedMs(row), cell: (row) => <StateBadge alert={row} /> },
+  { key: 'what', label: 'What', by: (row) => sentence(row.finding), cell: (row) => <a href={link('alerts', { id: row.id, ...(row.host === host.value ? {} : { host: row.host }) })}>{sentence(row.finding)}</a> },
+  { key: 'lost', label: 'Lost each second', number: true, by: (row) => row.finding.lost_ns_per_s, cell: (row) => (row.finding.lost_ns_per_s > 0 ? nsPerS(row.finding.lost_ns_per_s) : '–') },
+  { key: 'opened', label: 'Opened', number: true, by: openedMs, cell: (row) => moment(openedMs(row)) },
+  { key: 'length', label: 'Open for', number: true, wide: true, by: (row) => lengthOf(row, range.peek().to), cell: (row) => <OpenFor alert={row} /> },
+  ...(all ? [{ key: 'host', label: 'Host', wide: true, by: (row: Alert) => row.host, cell: (row: Alert) => name(row.host, 60) }] : []),
+];
 
 export function StateBadge({ alert }: { alert: Alert }) {
   return (

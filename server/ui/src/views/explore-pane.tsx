@@ -6,6 +6,7 @@ import { stepOf } from '../api/series';
 import { count, length, moment, name, ns } from '../format';
 import { Chart } from '../parts/chart';
 import { Empty, Loading } from '../parts/notes';
+import { Swatch } from '../parts/swatch';
 import { Table, sorted, type Column } from '../parts/table';
 import { chosen, range } from '../time';
 import { MOST, drawn, instantRows, stepFor, valueText, type InstantAnswer, type InstantRow, type RangeAnswer } from './explore-data';
@@ -140,7 +141,7 @@ function Legend({ lines, only, unit, pick }: { lines: ReturnType<typeof drawn>['
         <tbody>
           {lines.map((line, at) => (
             <tr key={line.key} class={only.length && !only.includes(at) ? 'dim' : ''}>
-              <td><button class="plain" aria-pressed={only.includes(at)} title="Show this one alone" onClick={() => pick(at)}><i class={`swatch k-${line.colour}`} />{name(line.label, 120)}</button></td>
+              <td><button class="plain" aria-pressed={only.includes(at)} title="Show this one alone" onClick={() => pick(at)}><Swatch fill={`var(--${line.colour})`} />{name(line.label, 120)}</button></td>
               <td class="num">{line.last === null ? '–' : format(line.last)}</td><td class="num wide">{format(line.least)}</td><td class="num">{format(line.most)}</td><td class="num">{format(line.mean)}</td>
             </tr>
           ))}

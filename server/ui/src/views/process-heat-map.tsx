@@ -3,9 +3,10 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { effect, useSignal } from '@preact/signals';
 import { clock, name, ns, perS, share } from '../format';
+import { cleared, useDrag, useWidth } from '../parts/canvas';
 import { params, set } from '../route';
 import { colour, theme } from '../theme';
-import { range, select, selection } from '../time';
+import { onGrid, range, select, selection } from '../time';
 import { SCALES, colourAt, legend, valuesOf, type HeatRow, type Mode } from './process-heat';
 
 const ROW = 22;
@@ -23,21 +24,15 @@ export function HeatMap({ rows: all, times, step_s }: Props) {
   const rows = allcalls ? all : all.slice(0, FIRST_ROWS);
   const scale = SCALES[mode];
   const canvas = useRef<HTMLCanvasElement>(null);
-  const width = useSignal(0);
+  const width = useWidth(canvas);
   const cell = useSignal<{ row: number; at: number } | null>(null);
-  const drag = useSignal<{ from: number; to: number } | null>(null);
+  const { drag, ...dragging } = useDrag((from, to) => select(onGrid({ from, to }, step_s * 1_000)));
   const height = rows.length * ROW + AXIS;
 
   const x = (ms: number) => {
     const { from, to } = range.peek();
     return LEFT + ((ms - from) / (to - from)) * (width.peek() - LEFT);
   };
-  useEffect(() => {
-    const element = canvas.current!;
-    const sized = new ResizeObserver(() => { width.value = element.clientWidth; });
-    sized.observe(element);
-    return () => sized.disconnect();
-  }, []);
   useEffect(() => effect(() => {
     theme.value;
     const element = canvas.current!;
@@ -45,12 +40,8 @@ export function HeatMap({ rows: all, times, step_s }: Props) {
     const picked = drag.value ?? selection.value;
     const at = cell.value;
     if (!wide) return;
-    const dots = Math.min(devicePixelRatio, 2);
-    element.width = wide * dots;
-    element.height = height * dots;
     element.style.height = `${height}px`;
-    const g = element.getContext('2d')!;
-    g.scale(dots, dots);
+    const g = cleared(element, wide, height);
     const colours = Array.from({ length: 8 }, (_, index) => colour(`heat-${index}`));
     g.font = '12px system-ui';
     g.textBaseline = 'middle';
@@ -79,7 +70,7 @@ export function HeatMap({ rows: all, times, step_s }: Props) {
     }
     g.textAlign = 'left';
     if (picked) {
-      const [a, b] = [Math.max(LEFT, x(Math.min(picked.from, picked.to))), Math.min(wide, x(Math.max(picked.from, picked.to)))];
+      const [a, b] = [Math.max(LEFT, x(picked.from)), Math.min(wide, x(picked.to))];
       g.fillStyle = colour('select');
       if (b > a) g.fillRect(a, 0, b - a, height - AXIS);
     }
@@ -125,22 +116,14 @@ export function HeatMap({ rows: all, times, step_s }: Props) {
             set({ call: syscall === call ? undefined : syscall });
             return;
           }
-          canvas.current!.setPointerCapture(event.pointerId);
-          drag.value = { from: time, to: time };
+          dragging.begin(event, time);
         }}
         onPointerMove={(event) => {
           const { time, row, at: part, left } = found(event);
-          if (drag.value) drag.value = { ...drag.value, to: time };
+          dragging.move(time);
           cell.value = !left && rows[row] && part >= 0 ? { row, at: part } : null;
         }}
-        onPointerUp={() => {
-          const done = drag.value;
-          drag.value = null;
-          if (!done) return;
-          const part = step_s * 1_000;
-          select({ from: Math.floor(Math.min(done.from, done.to) / part) * part, to: Math.ceil(Math.max(done.from, done.to) / part) * part });
-        }}
-        onPointerCancel={() => { drag.value = null; }}
+        onPointerUp={dragging.end} onPointerCancel={dragging.cancel}
         onPointerLeave={() => { cell.value = null; }} />
       <div class="row dim heat-words"><span class="grow" role="status">{words}</span>
         {all.length > FIRST_ROWS && <button onClick={() => set({ allcalls: allcalls ? undefined : '1' })}>{allcalls ? 'Show fewer' : `Show all ${all.length} calls`}</button>}

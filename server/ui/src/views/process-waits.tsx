@@ -6,15 +6,12 @@ import { count, name, ns, nsPerS, span } from '../format';
 import { Empty, Shown } from '../parts/notes';
 import { link, params, set } from '../route';
 import { groupLabel, stateOf } from '../states';
-import { absolute, chosen, host, isLive } from '../time';
+import { LIVE_WAITS_MS, asked, host, isLive } from '../time';
 import type { Of } from './process';
-
-/** Waits are stored a minute after they are over: of live time the newest that may be there are asked for. */
-const LIVE = '-3m';
 
 export function ProcessWaits({ of: { pid, comm } }: { of: Of }) {
   const idle = params.value.work === '1';
-  const time = isLive.value ? { from: LIVE } : absolute(chosen.value);
+  const time = asked(LIVE_WAITS_MS);
   const own = useAnswer<Waits>(host.value ? 'waits' : null, { host: host.value, pid: String(pid), ...time, by: 'process', idle }, { live: 10_000 });
   const all = useAnswer<Waits>(host.value ? 'waits' : null, { host: host.value, ...time, by: 'process', idle, limit: 2_000 }, { live: 10_000 });
   const early = own.error instanceof Refusal && own.error.status === 404 ? own.error : null;

@@ -9,7 +9,7 @@ const or = (value: number, format: (value: number) => string) => (Number.isNaN(v
 const KINDS = { pod: 'pod', container: 'container', unit: 'unit', cgroup: 'cgroup', name: 'processes' } as const;
 
 /** The view of a process; of the same time. */
-export const linkOf = ({ who }: Row) => link('process', { pid: who.pid, start: who.start || undefined, comm: who.comm });
+const linkOf = ({ who }: Row) => link('process', { pid: who.pid, start: who.start || undefined, comm: who.comm });
 
 function Name({ row, fold }: { row: Row; fold: (row: Row, open: boolean) => void }) {
   const { who, kind, level, members } = row;

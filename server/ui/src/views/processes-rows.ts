@@ -47,7 +47,7 @@ const known = new Map<string, Who>();
 /** Most processes that are remembered: beyond, all are read again. */
 const MOST_KNOWN = 20_000;
 
-export function whoOf({ pid, start_ms, comm, labels }: Process): Who {
+function whoOf({ pid, start_ms, comm, labels }: Process): Who {
   const id = `${pid}/${start_ms}`;
   const { cgroup = '', container = '', pod = '', unit = '', namespace = '', image = '' } = labels;
   const old = known.get(id);

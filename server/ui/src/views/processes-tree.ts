@@ -1,7 +1,7 @@
 // Processes by what they belong to: pod, container, unit or cgroup, and there by name. The API knows of no parents.
 import { summed, type Place, type Row } from './processes-rows';
 
-interface Node { readonly key: string; readonly label: string; readonly kind: Place['kind'] | 'name'; readonly children: Map<string, Node>; readonly rows: Row[] }
+interface Node { readonly key: string; readonly label: string; readonly kind: Place['kind'] | 'name'; readonly children: Map<string, Node> }
 
 /** A short name of a group for the address (FNV-1a of 32 bits). */
 export function mark(key: string): string {
@@ -10,7 +10,7 @@ export function mark(key: string): string {
   return (sum >>> 0).toString(36);
 }
 
-const node = (key: string, label: string, kind: Node['kind']): Node => ({ key, label, kind, children: new Map(), rows: [] });
+const node = (key: string, label: string, kind: Node['kind']): Node => ({ key, label, kind, children: new Map() });
 
 function placed(rows: readonly Row[]): { top: Node; names: Map<Node, Map<string, Row[]>> } {
   const top = node('', '', 'cgroup');

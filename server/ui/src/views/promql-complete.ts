@@ -106,7 +106,7 @@ export function complete(text: string, at: number, known: Catalogue): Completion
 }
 
 /** A value of a label as it stands between these quotes. */
-export const escaped = (value: string, quote: string) => (quote === '`' ? value : value.replace(/\\/g, '\\\\').replaceAll(quote, `\\${quote}`).replace(/\n/g, '\\n'));
+const escaped = (value: string, quote: string) => (quote === '`' ? value : value.replace(/\\/g, '\\\\').replaceAll(quote, `\\${quote}`).replace(/\n/g, '\\n'));
 
 /** The text with the completion in it, and where the cursor is then. */
 export function inserted(text: string, { from, to }: Pick<Completions, 'from' | 'to'>, { text: word, kind }: Completion): { text: string; at: number } {

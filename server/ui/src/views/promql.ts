@@ -3,11 +3,11 @@ import { parser } from '@prometheus-io/lezer-promql';
 
 export { complete, type Catalogue, type Completion, type Completions, type Wanted } from './promql-complete';
 
-export type MarkKind = 'function' | 'keyword' | 'metric' | 'label' | 'string' | 'number' | 'comment' | 'operator' | 'error';
+type MarkKind = 'function' | 'keyword' | 'metric' | 'label' | 'string' | 'number' | 'comment' | 'operator' | 'error';
 /** `from`, `to`: places in the text. */
 export interface Mark { readonly from: number; readonly to: number; readonly kind: MarkKind }
 /** `error`: where the grammar breaks, unless a function that only the server knows may be the reason. */
-export interface Analysis { readonly marks: readonly Mark[]; readonly error: number | null }
+interface Analysis { readonly marks: readonly Mark[]; readonly error: number | null }
 
 const KINDS: Readonly<Record<string, MarkKind>> = {
   AggregateOp: 'function', FunctionIdentifier: 'function', StringLiteral: 'string', NumberDurationLiteral: 'number', NumberDurationLiteralInDurationContext: 'number',

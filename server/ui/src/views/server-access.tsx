@@ -1,10 +1,10 @@
 // Users, tokens and sessions: who may use the server. For admins.
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { missed } from '../api/live';
 import { Refusal, part, saved, send } from '../api/http';
 import { useAnswer, type Answer } from '../api/load';
 import { ago, moment, name } from '../format';
+import { useAct } from '../parts/act';
 import { Empty } from '../parts/notes';
 import { session } from '../session';
 import { momentOf } from './alerts-list';
@@ -20,22 +20,7 @@ const TOKEN_ROLES = { ...ROLES, writer: 'a program that sends metrics, and sees 
 const PASSWORD = 10;
 const when = (at: At) => (at === null || at === undefined ? '–' : moment(momentOf(at)));
 
-/** Changes something, asks for all again, and keeps why it failed. */
-function useChange() {
-  const failed = useSignal('');
-  const run = async (act: () => Promise<unknown>): Promise<boolean> => {
-    failed.value = '';
-    try {
-      await act();
-      missed.value++;
-      return true;
-    } catch (error) {
-      failed.value = error instanceof Refusal && error.status === 404 ? 'The server knows nothing of it: it may be gone already, or the server needs a newer version.' : (error as Error).message;
-      return false;
-    }
-  };
-  return { run, note: failed.value ? <p class="note bad" role="alert">{failed.value}</p> : null };
-}
+const REFUSED = { 404: 'The server knows nothing of it: it may be gone already, or the server needs a newer version.' };
 
 /** A button that asks once more before it acts. */
 function Sure({ label, of, question, act }: { label: string; of: string; question: string; act: () => void }) {
@@ -82,7 +67,7 @@ const RoleChoice = ({ roles, value, onChange, label }: { roles: Readonly<Record<
 );
 
 function Users({ answer }: { answer: Answer<{ users: readonly User[] }> }) {
-  const { run, note } = useChange();
+  const { run, note } = useAct(REFUSED);
   const fresh = useSignal({ name: '', password: '', role: 'viewer' });
   const add = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -146,7 +131,7 @@ function UserRow({ user, run }: { user: User; run: (act: () => Promise<unknown>)
 }
 
 function Tokens({ answer }: { answer: Answer<{ tokens: readonly Token[] }> }) {
-  const { run, note } = useChange();
+  const { run, note } = useAct(REFUSED);
   const fresh = useSignal({ name: '', role: 'viewer', days: '' });
   const made = useSignal<{ name: string; token: string } | null>(null);
   const add = async (event: SubmitEvent) => {
@@ -199,7 +184,7 @@ function Tokens({ answer }: { answer: Answer<{ tokens: readonly Token[] }> }) {
 }
 
 function Sessions({ answer }: { answer: Answer<{ sessions: readonly Held[] }> }) {
-  const { run, note } = useChange();
+  const { run, note } = useAct(REFUSED);
   return (
     <Part title="Sessions" answer={answer} note={note}>
       {({ sessions }) => (sessions.length === 0 ? <p class="dim">Nobody is signed in by a browser.</p> : (

@@ -5,7 +5,7 @@ import { name } from '../format';
 import { stateOf } from '../states';
 
 export type Root = 'disk' | 'network' | 'timer' | 'interrupt';
-export const ROOTS: Readonly<Record<Root, string>> = { disk: 'disk', network: 'network', timer: 'timer', interrupt: 'an interrupt, or not known' };
+const ROOTS: Readonly<Record<Root, string>> = { disk: 'disk', network: 'network', timer: 'timer', interrupt: 'an interrupt, or not known' };
 /** Of a wait that no thread ended: what did. */
 export function rootOf(reason: string): Root {
   const { group, key } = stateOf(reason);
@@ -20,7 +20,7 @@ export interface Arrow {
   readonly waits: number; readonly ns: number; readonly places: readonly string[];
 }
 export const processId = (comm: string) => `p ${comm}`;
-export const rootId = (root: Root) => `r ${root}`;
+const rootId = (root: Root) => `r ${root}`;
 export const isRoot = (id: string) => id.startsWith('r ');
 export const commOf = (id: string) => (isRoot(id) ? '' : id.slice(2));
 export const titleOf = (id: string) => (isRoot(id) ? ROOTS[id.slice(2) as Root] : name(id.slice(2), 40));

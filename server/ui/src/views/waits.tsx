@@ -8,14 +8,12 @@ import { Empty, Failed, Loading } from '../parts/notes';
 import { Table, sorted, type Column } from '../parts/table';
 import { params, set } from '../route';
 import { stateOf } from '../states';
-import { asked, chosen, host, isLive } from '../time';
+import { LIVE_WAITS_MS, asked, chosen, host, isLive } from '../time';
 import { WaitsDrawing } from './waits-drawing';
 import { arrows, arrowsOf, chainWords, filtered, heaviest, titleOf, type Arrow } from './waits-graph';
 import { layout } from './waits-layout';
 import { Chains, Picked } from './waits-side';
 
-/** Stacks and waits are stored about once a minute, later when the store is busy: the newest ten seconds have none yet. */
-const LIVE = '-3m';
 const SIZES = [25, 50, 100, 250] as const;
 const MOST_EDGES = 2_000;
 
@@ -29,7 +27,7 @@ function ofProcess(all: readonly Edge[], own: readonly Edge[], pid: number): Edg
 export function Waits() {
   const { pid, idle, q = '', chain = '', node, edge, as } = params.value;
   const most = Number(params.value.most) || SIZES[1];
-  const time = isLive.value ? { from: LIVE } : asked();
+  const time = asked(LIVE_WAITS_MS);
   const answer = useAnswer<Answered>(host.value ? 'waits' : null, { host: host.value, ...time, idle: Boolean(idle), limit: MOST_EDGES }, { live: 10_000 });
   const own = useAnswer<Answered>(host.value && pid ? 'waits' : null, { host: host.value, ...time, idle: Boolean(idle), pid, limit: MOST_EDGES }, { live: 10_000 });
   const who = useAnswer<{ process: Process }>(host.value && pid ? `hosts/${part(host.value)}/processes/${part(pid)}` : null, asked(), { live: 10_000 });
