@@ -114,6 +114,9 @@ pub enum Error {
 pub struct SymbolizerStats {
     /// Processes whose mappings are remembered.
     pub processes: usize,
+    /// Memory of those mappings.
+    #[serde(default)]
+    pub mapping_bytes: usize,
     /// Mapped files known.
     pub files: usize,
     /// Files held open.

@@ -21,8 +21,15 @@ use crate::maps::{self, Backing};
 const MAX_JIT: usize = 12 << 20;
 /// Memory for what was read of code objects of all processes: some 20,000 functions.
 const MAX_INTERPRETED: usize = 12 << 20;
-/// Processes remembered at most; ~2 KiB each.
+/// Processes remembered at most …
 const MAX_PROCESSES: usize = 4096;
+/// … and memory for their mappings: 80 B each, and a process has some 20 that are executable; a browser's or one with a JIT
+/// compiler has hundreds, and up to 1,024 that are gone.
+const MAX_MAPPING_BYTES: usize = 12 << 20;
+/// How often all mappings are counted, in requests.
+const COUNTED_EVERY: u64 = 64;
+/// How long after a fork the child may be heard of at the latest.
+const FORK_HEARD_NS: u64 = 10_000_000_000;
 
 /// What a process has mapped, from the kernel's records of each mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,12 +95,11 @@ impl Processes {
     /// A child has what its parent has until it execs; it may be gone before it is observed itself.
     pub(crate) fn forked(&mut self, parent_tgid: u32, child: u32) {
         let Some(parent) = self.known.get(&parent_tgid) else { return };
-        let space = parent.space.clone();
-        let used = self.clock;
+        let space = parent.space.of_child(interpreted::now_ns().saturating_sub(FORK_HEARD_NS));
         // It has its parent's user and namespaces, too, until it is looked at itself.
         let asker = parent.asker.map(|asker| Asker { tgid: child, ..asker });
-        let process = Process { space, asker, used, parent: Some(parent_tgid), ..Process::default() };
-        self.known.insert(child, process);
+        let process = Process { space, asker, parent: Some(parent_tgid), ..Process::default() };
+        *self.entry(child) = Process { used: self.clock, ..process };
     }
 
     /// Of addresses and times those at which something else is at the address than at the time before, sorted.
@@ -211,6 +217,11 @@ impl Processes {
         self.known.values().map(|process| process.interpreted.bytes()).sum()
     }
 
+    /// Memory of the mappings of all processes.
+    pub(crate) fn mapping_bytes(&self) -> usize {
+        self.known.values().map(|process| process.space.bytes()).sum()
+    }
+
     /// Memory of the names of run-time compiled code.
     pub(crate) fn jit_bytes(&self) -> usize {
         self.known.values().map(|process| process.jit.bytes()).sum()
@@ -264,7 +275,8 @@ impl Processes {
     /// The process, new if it is not known.
     fn entry(&mut self, tgid: u32) -> &mut Process {
         self.clock += 1;
-        if self.known.len() >= MAX_PROCESSES && !self.known.contains_key(&tgid) {
+        let is_full = self.known.len() >= MAX_PROCESSES && !self.known.contains_key(&tgid);
+        if is_full || self.clock.is_multiple_of(COUNTED_EVERY) && self.mapping_bytes() > MAX_MAPPING_BYTES {
             self.forget_oldest();
         }
         let process = self.known.entry(tgid).or_default();
@@ -283,7 +295,11 @@ impl Processes {
 
     fn forget_oldest(&mut self) {
         let mut used: Vec<u64> = self.known.values().map(|process| process.used).collect();
-        let (_, cut, _) = used.select_nth_unstable(MAX_PROCESSES / 4);
+        if used.is_empty() {
+            return;
+        }
+        let quarter = used.len() / 4;
+        let (_, cut, _) = used.select_nth_unstable(quarter);
         let cut = *cut;
         self.known.retain(|_, process| process.used > cut);
     }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-/// Changes kept of one process, 64 B each: of a program that loads and unloads every 20 ms those of 20 s.
+/// Changes kept of one process, 80 B each: of a program that loads and unloads every 20 ms those of 20 s.
 const MAX_GONE: usize = 1024;
 
 /// When something changed: after the first time and not after the second. `CLOCK_MONOTONIC` ns.
@@ -88,6 +88,17 @@ impl<T: Clone + PartialEq> Space<T> {
         self.now.is_empty() && self.gone.is_empty()
     }
 
+    /// What a process has that this one forked a moment ago, after `since`: what went before that was never its own.
+    pub(super) fn of_child(&self, since: u64) -> Self {
+        let recent = self.gone.iter().filter(|placed| placed.to.until >= since);
+        Self { now: self.now.clone(), gone: recent.cloned().collect(), ..*self }
+    }
+
+    /// Memory of it.
+    pub(super) fn bytes(&self) -> usize {
+        (self.now.capacity() + self.gone.capacity()) * size_of::<Placed<T>>()
+    }
+
     /// All regions, those that are there first.
     pub(super) fn regions(&self) -> impl Iterator<Item = &Region<T>> {
         self.now.iter().chain(self.gone.iter().rev()).map(|placed| &placed.region)
@@ -106,6 +117,7 @@ impl<T: Clone + PartialEq> Space<T> {
             Turn { after: self.looked, until: at.max(self.looked) }
         };
         let old = std::mem::take(&mut self.now);
+        self.now.reserve_exact(regions.len());
         for region in regions {
             let start = region.range.start;
             let before = covering(&old, start).filter(|old| old.region.same_at(start, &region));
@@ -328,6 +340,21 @@ mod tests {
         // mprotect, and a library that comes back at once.
         space.mapped(200, Region { range: 0x2000..0x2100, offset: 0, target: "new" });
         assert_eq!(found(&space, 0x2010, 250), [("new", 0x2000, 0)]);
+    }
+
+    #[test]
+    fn a_child_has_what_its_parent_had_when_it_was_forked() {
+        let mut parent = Space::default();
+        parent.seen(1, vec![region(0x1000, "alpha")]);
+        for turn in 1..=100 {
+            parent.mapped(turn * 10, region(0x1000, if turn % 2 == 0 { "alpha" } else { "beta" }));
+        }
+        // Forked at 955, heard of at 1001.
+        let mut child = parent.of_child(950);
+        assert_eq!([955, 975, 1001].map(|at| found(&child, at)), ["beta", "beta", "alpha"]);
+        assert!(child.gone.len() < 10 && child.bytes() < parent.bytes() / 4);
+        child.began(1100);
+        assert_eq!(found(&child, 960), "alpha");
     }
 
     #[test]

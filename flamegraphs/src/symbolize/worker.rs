@@ -235,6 +235,7 @@ impl State {
             name_bytes: self.cache.bytes(),
             table_bytes,
             jit_bytes: self.processes.jit_bytes(),
+            mapping_bytes: self.processes.mapping_bytes(),
             interpreted_bytes: self.processes.interpreted_bytes(),
             kernel_bytes: self.kernel.bytes(),
             observe_dropped_total: stats.observe_dropped_total,
