@@ -1,0 +1,10 @@
+//! Log lines, from the bytes of a source to an answer. Pure: no clock, no file is opened here.
+//!
+//! ```text
+//! journal, parse  →  record  →  pattern, event
+//!                       └────→  block  →  search
+//! ```
+
+pub mod record;
+
+pub use record::{Record, Severity, Stream};
