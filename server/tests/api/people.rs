@@ -192,7 +192,9 @@ async fn what_many_ask_for_is_made_once_and_a_failure_is_not_kept() {
     let reads = Arc::new(AtomicUsize::new(0));
     let store = Embedded::new(dir.path().join(FILE));
     let setup = Setup::over(dir, Arc::new(Counting { store, reads: Arc::clone(&reads) })).await;
-    let path = format!("{BASE}/hosts/h/processes?from={T0_S}&to={}", T0_S + 60);
+    // A hundred parts of two processes: more than the kilobyte from which answers are packed.
+    let (select, to) = ("s7mpa_process_rss_bytes", T0_S + 100);
+    let path = format!("{BASE}/hosts/h/series?select={select}&step=1s&from={T0_S}&to={to}");
     assert_eq!(status(setup.get(&path)).await, 500);
     let asked = (0..8).map(|_| setup.get(&path).send());
     let answers: Vec<reqwest::Response> =
