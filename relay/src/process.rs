@@ -49,6 +49,8 @@ const MAX_UNWRITTEN: usize = 64;
 const PROFILES: &str = "profiles";
 /// Their part of the space: about a day's.
 const PROFILES_SHARE: u64 = 4;
+/// Directory of the log lines' spool in that of the windows.
+const LOGS: &str = "logs";
 
 /// Everything that runs in this process.
 struct Parts {
@@ -109,15 +111,19 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
     let profile_spool = open(&settings.spool.dir.join(PROFILES), profile_limits(settings))?;
     let (windows, next_seq) = spool.next();
     let (profiles, next_profile) = profile_spool.next();
+    let log_spool = open(&settings.spool.dir.join(LOGS), log_limits(settings))?;
+    let (logs, next_log) = log_spool.next();
     let ready = Ready {
         version: VERSION,
         windows: windows.to_owned(),
         next_seq,
         profiles: profiles.to_owned(),
         next_profile,
+        logs: logs.to_owned(),
+        next_log,
         broker: server.as_ref().and_then(|server| server.broker()).map(|broker| broker.address),
     };
-    let sink = MqttSink::start(config, [spool, profile_spool])
+    let sink = MqttSink::start(config, [spool, profile_spool, log_spool])
         .map_err(|e| format!("cannot start the MQTT sink: {e}"))?;
     let mut notifiers = Notifiers::new(silences.clone());
     if let Some(webhook) = &settings.webhook {
@@ -147,6 +153,12 @@ fn limits(settings: &Settings) -> spool::Limits {
 /// Profiles have a quarter of the windows' space, beside it.
 fn profile_limits(settings: &Settings) -> spool::Limits {
     spool::Limits { max_bytes: settings.spool.max_bytes / PROFILES_SHARE, ..limits(settings) }
+}
+
+/// Log lines have half of the windows' space, beside it. They are never pushed out: the collector reads no more of its sources
+/// while they are about to fill it.
+fn log_limits(settings: &Settings) -> spool::Limits {
+    spool::Limits { max_bytes: settings.spool.max_log_bytes(), ..limits(settings) }
 }
 
 struct Relay {
@@ -318,6 +330,7 @@ impl Relay {
         (self.set_log)(&settings.log);
         self.sink.set_spool_limits(Stream::Metrics, limits(&settings));
         self.sink.set_spool_limits(Stream::Profile, profile_limits(&settings));
+        self.sink.set_spool_limits(Stream::Log, log_limits(&settings));
         if let (Some(server), Some(config)) = (&mut self.server, settings.server) {
             server.change(config);
         }

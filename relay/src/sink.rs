@@ -2,8 +2,8 @@
 //!
 //! Publishers do not wait: only [`MqttSink::room`] waits for the disk or the network. Two
 //! threads do the work: *spool* writes windows to disk, *mqtt* sends them in order, [`MqttConfig::window`] at a time, and
-//! drops each when it is acknowledged. Blocks of profiles are to a spool what windows are; each of the two streams has a
-//! spool, and numbers and acknowledgements of its own ([`Stream::SPOOLED`]):
+//! drops each when it is acknowledged. Blocks of profiles and of log lines are to a spool what windows are; each of the streams
+//! has a spool, and numbers and acknowledgements of its own ([`Stream::SPOOLED`]):
 //!
 //! * [`Delivery::Store`]: when an ingester's `stored` message says that the store has it. Windows that are not named in
 //!   time are sent again; the store leaves out what it has.
@@ -145,10 +145,12 @@ impl MqttSink {
     /// Starts the threads. A broker that cannot be reached is no error: windows are kept. The spools are those of
     /// [`Stream::SPOOLED`].
     pub fn start(config: MqttConfig, spools: [Spool; LANES]) -> std::io::Result<Self> {
-        let [windows, profiles] = spools;
-        let lane = |stream, spool| Lane { stream, spool: Mutex::new(spool) };
-        let [first, second] = Stream::SPOOLED;
-        let lanes = [lane(first, windows), lane(second, profiles)];
+        let mut streams = Stream::SPOOLED.into_iter();
+        let lanes = spools.map(|spool| {
+            // SANITY: there are as many spools as streams.
+            let stream = streams.next().expect("a stream for each spool");
+            Lane { stream, spool: Mutex::new(spool) }
+        });
         let shared = Arc::new(Shared {
             stats: Mutex::new(SinkFigures { broker: config.broker.url.clone(), ..SinkFigures::default() }),
             broker: Mutex::new(config.broker.clone()),
@@ -335,9 +337,10 @@ impl Shared {
             Err(TryLockError::WouldBlock) => None,
         });
         let mut stats = lock(&self.stats);
-        let [windows, profiles] = fresh;
+        let [windows, profiles, logs] = fresh;
         stats.spool = windows.unwrap_or_else(|| stats.spool.clone());
         stats.profiles = profiles.unwrap_or_else(|| stats.profiles.clone());
+        stats.logs = logs.unwrap_or_else(|| stats.logs.clone());
         let spool = stats.spool.clone();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let oldest_age =

@@ -90,6 +90,8 @@ pub struct SinkFigures {
     pub spool: SpoolFigures,
     /// The spool of profiles.
     pub profiles: SpoolFigures,
+    /// The spool of log lines.
+    pub logs: SpoolFigures,
     /// Age of the oldest window kept.
     pub oldest_age: Option<DurNs>,
     /// What is wrong now, in one line; `None` when all is well.

@@ -42,16 +42,17 @@ pub struct Hello {
     pub settings: Settings,
 }
 
-/// A finished window, or a block of a profile: everything of a payload but its head line, which carries the number.
+/// A finished window, a block of a profile, or blocks of log lines: everything of a payload but its head line, which carries the
+/// number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewWindow {
     /// End of the window.
     pub end: UnixNs,
     /// Its length.
     pub span: DurNs,
-    /// Lines in it; stacks of a profile.
+    /// Lines in it, of the line protocol or of a log; stacks of a profile.
     pub points: u64,
-    /// Line protocol, or a packed block.
+    /// Line protocol, or packed blocks.
     pub body: Vec<u8>,
 }
 
@@ -62,7 +63,7 @@ pub struct ItemHead {
     pub stream: Stream,
     /// Number in it.
     pub seq: u64,
-    /// Metrics and profiles: the stream of windows, or blocks, that `seq` counts in, 16 hexadecimal digits.
+    /// Metrics, profiles and logs: the stream of windows, or blocks, that `seq` counts in, 16 hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub windows: String,
     /// Streams of states: what it is the state of (an alert's id).
@@ -71,13 +72,13 @@ pub struct ItemHead {
     /// Streams of states: the last word about its key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub over: bool,
-    /// Metrics and profiles: end of the window, or block.
+    /// Metrics, profiles and logs: end of the window, or block.
     #[serde(default)]
     pub end: UnixNs,
-    /// Metrics and profiles: its length.
+    /// Metrics, profiles and logs: its length.
     #[serde(default)]
     pub span: DurNs,
-    /// Metrics: lines in the payload. Profiles: stacks.
+    /// Metrics and logs: lines in the payload. Profiles: stacks.
     #[serde(default)]
     pub points: u64,
 }
@@ -160,6 +161,10 @@ pub struct Ready {
     pub profiles: String,
     /// Number of the next one in it.
     pub next_profile: u64,
+    /// Stream of log lines that their spool goes on with.
+    pub logs: String,
+    /// Number of the next message in it.
+    pub next_log: u64,
     /// Where the embedded broker listens, if there is one.
     pub broker: Option<SocketAddr>,
 }
@@ -451,6 +456,8 @@ mod tests {
                 next_seq: 7,
                 profiles: "ff00".repeat(4),
                 next_profile: 9,
+                logs: "00000000000000cc".to_owned(),
+                next_log: 3,
                 broker: Some(SocketAddr::from(([127, 0, 0, 1], 7677))),
             }),
             FromRelay::Failed("no".to_owned()),

@@ -18,7 +18,7 @@ pub enum Stream {
     Metrics,
     /// Profiles: blocks of stacks, and the evidence of alerts.
     Profile,
-    /// Log lines.
+    /// Blocks of log lines.
     Log,
 }
 
@@ -39,14 +39,14 @@ impl Stream {
         [Self::Alert, Self::Report, Self::Event, Self::Metrics, Self::Profile, Self::Log];
 
     /// Those that are kept on disk.
-    pub const SPOOLED: [Self; 2] = [Self::Metrics, Self::Profile];
+    pub const SPOOLED: [Self; 3] = [Self::Metrics, Self::Profile, Self::Log];
 
     /// What becomes of its messages.
     pub const fn kind(self) -> Kind {
         match self {
-            Self::Metrics | Self::Profile => Kind::Spooled,
+            Self::Metrics | Self::Profile | Self::Log => Kind::Spooled,
             Self::Alert | Self::Report => Kind::State,
-            Self::Event | Self::Log => Kind::News,
+            Self::Event => Kind::News,
         }
     }
 

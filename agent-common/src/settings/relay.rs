@@ -67,6 +67,13 @@ pub struct Spool {
     pub max_age: Duration,
 }
 
+impl Spool {
+    /// Bytes for log lines, beside those of the windows.
+    pub const fn max_log_bytes(&self) -> u64 {
+        self.max_bytes / 2
+    }
+}
+
 /// A receiver of alerts in the format of Alertmanager's API v2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

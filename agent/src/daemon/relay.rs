@@ -82,6 +82,10 @@ pub(super) struct Figures {
     pub(super) profiles: Counts,
     /// Blocks that fell out of the spools of relays that have ended.
     pub(super) profiles_lost_before: u64,
+    /// Messages of log lines in this process.
+    pub(super) logs: Counts,
+    /// Messages that fell out of the spools of relays that have ended.
+    pub(super) logs_lost_before: u64,
 }
 
 impl Figures {
@@ -96,6 +100,13 @@ impl Figures {
     pub(super) const fn profiles_lost(&self) -> u64 {
         let spool = self.sink.profiles.dropped.total();
         self.profiles.lost.saturating_add(self.profiles_lost_before).saturating_add(spool)
+    }
+
+    /// Messages of log lines that are lost for good, here or in a spool.
+    #[must_use]
+    pub(super) const fn logs_lost(&self) -> u64 {
+        let spool = self.sink.logs.dropped.total();
+        self.logs.lost.saturating_add(self.logs_lost_before).saturating_add(spool)
     }
 }
 
@@ -163,11 +174,11 @@ impl RelayHandle {
     /// The newest figures.
     #[must_use]
     pub(super) fn figures(&self) -> Figures {
-        let (windows, profiles) = {
+        let (windows, profiles, logs) = {
             let outbox = lock(&self.shared.outbox);
-            (outbox.counts(Stream::Metrics), outbox.counts(Stream::Profile))
+            (outbox.counts(Stream::Metrics), outbox.counts(Stream::Profile), outbox.counts(Stream::Log))
         };
-        Figures { windows, profiles, ..lock(&self.shared.figures).clone() }
+        Figures { windows, profiles, logs, ..lock(&self.shared.figures).clone() }
     }
 }
 
@@ -359,9 +370,13 @@ fn first(message: FromRelay) -> Result<Result<Ready, String>, Broken> {
     match message {
         // A number from which windows can be counted for ever, in a stream whose name goes into topics and line protocol.
         FromRelay::Ready(ready)
-            if [(&ready.windows, ready.next_seq), (&ready.profiles, ready.next_profile)]
-                .into_iter()
-                .all(|(stream, next)| is_stream(stream) && next <= u64::MAX / 2) =>
+            if [
+                (&ready.windows, ready.next_seq),
+                (&ready.profiles, ready.next_profile),
+                (&ready.logs, ready.next_log),
+            ]
+            .into_iter()
+            .all(|(stream, next)| is_stream(stream) && next <= u64::MAX / 2) =>
         {
             Ok(Ok(ready))
         }

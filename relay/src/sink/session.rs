@@ -243,7 +243,7 @@ impl<'a> Session<'a> {
                     }
                     // Access lists of former versions do not name it.
                     (true, _) => tracing::warn!(
-                        "the broker does not allow to subscribe to {topic}: profiles wait in the spool; see deploy/mosquitto/acl"
+                        "the broker does not allow to subscribe to {topic}: what it is about waits in the spool; see deploy/mosquitto/acl"
                     ),
                 }
             }

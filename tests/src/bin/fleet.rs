@@ -36,7 +36,8 @@ impl Host {
         let (stream, next) = spool.next();
         let (stream, next) = (stream.to_owned(), next);
         let profiles = Spool::open(&dir.join(&name).join("profiles"), Limits::default())?;
-        let sink = MqttSink::start(MqttConfig::new(&name, broker), [spool, profiles])?;
+        let logs = Spool::open(&dir.join(&name).join("logs"), Limits::default())?;
+        let sink = MqttSink::start(MqttConfig::new(&name, broker), [spool, profiles, logs])?;
         Ok(Self { name, sink, stream, next, due, acked: 0, open: VecDeque::new() })
     }
 

@@ -96,6 +96,7 @@ impl Talk {
             let mut outbox = lock(&self.shared.outbox);
             outbox.go_on(Stream::Metrics, ready.windows.clone(), ready.next_seq);
             outbox.go_on(Stream::Profile, ready.profiles.clone(), ready.next_profile);
+            outbox.go_on(Stream::Log, ready.logs.clone(), ready.next_log);
         }
         let failed = ready.as_ref().err().cloned();
         if let Some(started) = started {
@@ -125,6 +126,9 @@ impl Talk {
         let profiles = figures.sink.profiles.dropped.total();
         figures.profiles_lost_before = figures.profiles_lost_before.saturating_add(profiles);
         figures.sink.profiles.dropped = agent_common::pair::Dropped::default();
+        let logs = figures.sink.logs.dropped.total();
+        figures.logs_lost_before = figures.logs_lost_before.saturating_add(logs);
+        figures.sink.logs.dropped = agent_common::pair::Dropped::default();
         ended
     }
 

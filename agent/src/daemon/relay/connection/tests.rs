@@ -76,6 +76,8 @@ impl Relay {
             next_seq,
             profiles: "0".repeat(16),
             next_profile: 1,
+            logs: "00000000000000cc".to_owned(),
+            next_log: 1,
             broker: None,
         };
         self.send(&FromRelay::Ready(ready)).await;
