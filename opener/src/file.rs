@@ -139,6 +139,34 @@ impl Held {
         self.uid
     }
 
+    /// What tells this file from all others of this host, those included that had its inode number before or will have it: device
+    /// and file handle (inode and generation). Where the file system has no handles: device, inode, time of birth.
+    #[must_use]
+    pub fn lasting_identity(&self) -> Option<String> {
+        use std::fmt::Write as _;
+        let stamp = self.stamp()?;
+        let (major, minor) = stamp.dev;
+        let mut text = format!("{major}:{minor}:");
+        match handle(self.fd.as_fd()) {
+            Some((kind, bytes)) => {
+                let _ = write!(text, "{kind}:");
+                bytes.iter().for_each(|byte| {
+                    let _ = write!(text, "{byte:02x}");
+                });
+            }
+            None => {
+                let _ = write!(text, "{}@{}.{}", stamp.ino, stamp.born.0, stamp.born.1);
+            }
+        }
+        Some(text)
+    }
+
+    /// Bytes in it, as the kernel knows without asking a file server.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.stamp().map(|stamp| stamp.size)
+    }
+
     /// Device and inode, from `stat`.
     #[must_use]
     pub fn identity(&self) -> Option<(u64, u64)> {
@@ -172,6 +200,33 @@ impl Held {
             && LOCAL_FILE_SYSTEMS.contains(&system);
         Ok(Self { fd, uid: stat.stx_uid, trusted })
     }
+}
+
+/// The kernel's handle of a file: its kind and bytes. It makes no call to a file server that could wait: the handle of a FUSE or
+/// NFS file is what the kernel got when it opened it.
+fn handle(fd: BorrowedFd<'_>) -> Option<(i32, Vec<u8>)> {
+    /// include/linux/exportfs.h, `MAX_HANDLE_SZ`.
+    const MAX_HANDLE: usize = 128;
+    #[repr(C)]
+    struct FileHandle {
+        bytes: libc::c_uint,
+        kind: libc::c_int,
+        handle: [u8; MAX_HANDLE],
+    }
+    let mut handle = FileHandle { bytes: MAX_HANDLE as libc::c_uint, kind: 0, handle: [0; MAX_HANDLE] };
+    let mut mount = 0;
+    // SAFETY: the structure is as the kernel wants it and says how many bytes it has room for; all pointers live through the call.
+    let done = unsafe {
+        libc::name_to_handle_at(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            (&raw mut handle).cast::<libc::file_handle>(),
+            &raw mut mount,
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    let bytes = handle.handle.get(..handle.bytes as usize)?;
+    (done == 0).then(|| (handle.kind, bytes.to_vec()))
 }
 
 /// What the kernel knows of an open file without asking a server.

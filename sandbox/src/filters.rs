@@ -112,6 +112,7 @@ const FILES: &[c_long] = &[
     libc::SYS_mkdir,
     libc::SYS_mkdirat,
     libc::SYS_msync,
+    libc::SYS_name_to_handle_at,
     libc::SYS_newfstatat,
     libc::SYS_open,
     libc::SYS_openat,

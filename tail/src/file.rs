@@ -1,0 +1,311 @@
+//! One file, from the offset up to which it was read.
+
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use opener::{Held, Owner, Place, Workers};
+use serde::{Deserialize, Serialize};
+
+use crate::rest::Packing;
+
+/// Bytes before an offset whose hash says that they are still the same.
+pub(crate) const MARK_BYTES: u64 = 512;
+/// Bytes read at once.
+pub(crate) const READ_BYTES: usize = 256 << 10;
+
+/// A file between two cuts: what an offset counts in. A hash of the file's identity and the number of its cuts.
+pub type SourceId = u64;
+
+/// Some bytes of a file.
+#[derive(Debug)]
+pub struct Chunk<'c> {
+    /// What the offset counts in.
+    pub source: SourceId,
+    /// The name by which the file is followed.
+    pub path: &'c Path,
+    /// Of the first byte.
+    pub offset: u64,
+    /// They; none at the end.
+    pub bytes: &'c [u8],
+    /// Nothing of this source follows: it was rotated away and read to its end, or cut.
+    pub end: bool,
+}
+
+/// Where the reading of a file goes on after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// The name by which it is followed.
+    pub path: PathBuf,
+    /// Its lasting identity.
+    pub file: String,
+    /// How often it was cut.
+    pub cuts: u32,
+    /// All before it is safe.
+    pub offset: u64,
+    /// Hash of the bytes before it.
+    pub mark: u64,
+    /// Nothing is in it from here on: it was cut, or rotated away and read to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
+    /// The file was cut since: a copy of it has its rest, if anything has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+}
+
+/// FNV-1a, 64 bit: for names that the kernel made, not for secrets.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The source of a file after so many cuts.
+pub(crate) fn source(file: &str, cuts: u32) -> SourceId {
+    hash(format!("{file}#{cuts}").as_bytes())
+}
+
+/// Where the bytes are.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    /// In this file.
+    Plain(Arc<Held>),
+    /// In this file, compressed: the rest of one that was compressed before it was read to its end.
+    Packed(Arc<Held>, Packing),
+    /// Nowhere any more.
+    Gone,
+}
+
+/// A followed file.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) path: PathBuf,
+    /// Lasting identity of the file that was written: not that of a copy which has its rest.
+    pub(crate) file: String,
+    pub(crate) cuts: u32,
+    pub(crate) body: Body,
+    /// Read up to here.
+    pub(crate) offset: u64,
+    /// The last bytes before it, and their hash.
+    pub(crate) before: Vec<u8>,
+    pub(crate) mark: u64,
+    /// Safe up to here, and the hash of the bytes before that.
+    pub(crate) safe: (u64, u64),
+    /// Nothing follows from here on.
+    pub(crate) end: Option<u64>,
+    /// It has lost its name, or is a copy: it ends then unless more comes.
+    pub(crate) ends_at: Option<Instant>,
+    /// Its body is the file with this identity, not a copy.
+    pub(crate) is_original: bool,
+    /// Reading failed: said once.
+    pub(crate) failing: bool,
+}
+
+/// What a look at a file gave.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Nothing new.
+    Same,
+    /// New bytes from the offset on.
+    More(Vec<u8>),
+    /// It was cut, or what was read of it is not there any more.
+    Cut,
+    /// It cannot be read now.
+    Failed,
+}
+
+/// What was read at once.
+pub(crate) struct Read {
+    /// The bytes before.
+    pub(crate) before: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Followed {
+    pub(crate) fn new(path: PathBuf, file: String, body: Body, offset: u64) -> Self {
+        let mark = hash(&[]);
+        Self {
+            path,
+            file,
+            cuts: 0,
+            body,
+            offset,
+            before: Vec::new(),
+            mark,
+            safe: (offset, mark),
+            end: None,
+            ends_at: None,
+            is_original: true,
+            failing: false,
+        }
+    }
+
+    /// One that goes on where it was saved, if the bytes before that are those that were before it then.
+    pub(crate) fn resumed(saved: &Saved, body: Body, workers: &Workers) -> Option<Self> {
+        let read = body.read(workers, saved.offset, 0)?;
+        let mark = hash(&read.before);
+        if mark != saved.mark || (read.before.len() as u64) < saved.offset.min(MARK_BYTES) {
+            return None;
+        }
+        let new = Self::new(saved.path.clone(), saved.file.clone(), body, saved.offset);
+        let safe = (saved.offset, mark);
+        Some(Self { cuts: saved.cuts, before: read.before, mark, safe, end: saved.end, ..new })
+    }
+
+    /// One that is followed from this offset on.
+    pub(crate) fn begun(path: PathBuf, file: String, body: Body, from: u64, workers: &Workers) -> Self {
+        let before = body.read(workers, from, 0).map(|read| read.before).unwrap_or_default();
+        let mark = hash(&before);
+        Self { before, mark, safe: (from, mark), ..Self::new(path, file, body, from) }
+    }
+
+    /// It is the file that its identity names, not a copy of what it was.
+    pub(crate) fn is_itself(&self) -> bool {
+        self.end.is_none() && self.is_original
+    }
+
+    pub(crate) fn source(&self) -> SourceId {
+        source(&self.file, self.cuts)
+    }
+
+    pub(crate) fn saved(&self) -> Saved {
+        let (offset, mark) = self.safe;
+        let (path, file) = (self.path.clone(), self.file.clone());
+        Saved { path, file, cuts: self.cuts, offset, mark, end: self.end, is_cut: !self.is_original }
+    }
+
+    /// Bytes that are there and were not read.
+    pub(crate) fn behind(&self) -> u64 {
+        match &self.body {
+            Body::Plain(held) => self.until(held.size().unwrap_or(self.offset)).saturating_sub(self.offset),
+            Body::Packed(..) | Body::Gone => 0,
+        }
+    }
+
+    fn until(&self, size: u64) -> u64 {
+        self.end.map_or(size, |end| end.min(size))
+    }
+
+    /// Reads at most `most` bytes after the offset. Does not move it.
+    pub(crate) fn look(&self, workers: &Workers, most: usize) -> Look {
+        let mut most = most;
+        if let Body::Plain(held) = &self.body {
+            let Some(size) = held.size() else { return Look::Failed };
+            if size < self.offset {
+                return Look::Cut;
+            }
+            most = most.min(usize::try_from(self.until(size) - self.offset).unwrap_or(usize::MAX));
+        }
+        if most == 0 || self.end == Some(self.offset) {
+            return Look::Same;
+        }
+        match self.body.read(workers, self.offset, most) {
+            None => Look::Failed,
+            Some(read) if read.before != self.before => Look::Cut,
+            Some(read) if read.bytes.is_empty() => Look::Same,
+            Some(read) => Look::More(read.bytes),
+        }
+    }
+
+    /// Moves on over what was read.
+    pub(crate) fn advance(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        let most = MARK_BYTES as usize;
+        let over = (self.before.len() + bytes.len()).saturating_sub(most);
+        if over >= self.before.len() {
+            self.before.clear();
+            self.before.extend_from_slice(&bytes[bytes.len().saturating_sub(most)..]);
+        } else {
+            self.before.drain(..over);
+            self.before.extend_from_slice(bytes);
+        }
+        self.mark = hash(&self.before);
+    }
+
+    /// All before this offset is safe.
+    pub(crate) fn commit(&mut self, offset: u64, workers: &Workers) {
+        if offset <= self.safe.0 || offset > self.offset {
+            return;
+        }
+        if offset == self.offset {
+            self.safe = (offset, self.mark);
+        } else if let Some(read) = self.body.read(workers, offset, 0)
+            && read.before.len() as u64 == offset.min(MARK_BYTES)
+        {
+            // Where it is gone, the older place stays the one to go on from.
+            self.safe = (offset, hash(&read.before));
+        }
+    }
+
+    /// All of it is read, and safe.
+    pub(crate) fn is_done(&self) -> bool {
+        self.end.is_some_and(|end| self.offset >= end && self.safe.0 >= end)
+    }
+
+    /// The place up to which it was read, which a copy of it is known by.
+    pub(crate) fn here(&self) -> Saved {
+        Saved { offset: self.offset, mark: self.mark, ..self.saved() }
+    }
+
+    /// It was cut: the file from its start on. What is left in its place is what was read of it before.
+    pub(crate) fn split_at_cut(&mut self) -> Self {
+        let body = std::mem::replace(&mut self.body, Body::Gone);
+        self.is_original = false;
+        let new = Self::new(self.path.clone(), self.file.clone(), body, 0);
+        Self { cuts: self.cuts + 1, ends_at: self.ends_at, ..new }
+    }
+}
+
+impl Body {
+    fn held(&self) -> Option<&Arc<Held>> {
+        match self {
+            Self::Plain(held) | Self::Packed(held, _) => Some(held),
+            Self::Gone => None,
+        }
+    }
+
+    /// At most `most` bytes after `offset`, and the [`MARK_BYTES`] before it; fewer where the file is shorter.
+    pub(crate) fn read(&self, workers: &Workers, offset: u64, most: usize) -> Option<Read> {
+        let (held, body) = (self.held()?, self.clone());
+        workers.run(owner(held), move || body.read_now(offset, most)).ok()?.ok()
+    }
+
+    fn read_now(&self, offset: u64, most: usize) -> io::Result<Read> {
+        let before = offset.min(MARK_BYTES);
+        let Some(held) = self.held() else { return Err(io::ErrorKind::NotFound.into()) };
+        let file = held.reader()?;
+        let mut bytes = match self {
+            Self::Plain(_) | Self::Gone => {
+                let mut bytes = vec![0; before as usize + most.min(READ_BYTES)];
+                let length = read_full(&file, &mut bytes, offset - before)?;
+                bytes.truncate(length);
+                bytes
+            }
+            Self::Packed(_, packing) => packing.read(file, offset - before, before as usize + most)?,
+        };
+        let rest = bytes.split_off(bytes.len().min(before as usize));
+        Ok(Read { before: bytes, bytes: rest })
+    }
+}
+
+/// Who pays for touching it.
+pub(crate) fn owner(held: &Held) -> Owner {
+    let device = held.identity().map_or(0, |(device, _)| device);
+    Owner { uid: held.uid(), place: Place::Device(device) }
+}
+
+/// Reads until the buffer is full or the file ends.
+pub(crate) fn read_full(file: &std::fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut length = 0;
+    while length < into.len() {
+        match file.read_at(&mut into[length..], offset + length as u64) {
+            Ok(0) => break,
+            Ok(some) => length += some,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}

@@ -1,0 +1,98 @@
+//! The rest of a file that is not where it was: renamed, copied, or compressed before it was read to its end.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use opener::Workers;
+
+use crate::discover;
+use crate::file::{Body, Followed, Saved};
+
+/// Bytes that a compressed file gives at once. Each time it is unpacked from its beginning.
+const PACKED_BYTES: usize = 8 << 20;
+/// Most bytes that are unpacked to find a place: a bomb costs a second of the file's owner.
+const MAX_UNPACKED: u64 = 4 << 30;
+
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    /// What a name tells of.
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "gz" => Some(Self::Gzip),
+            "zst" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// At most `most` bytes from an offset of the unpacked text.
+    pub(crate) fn read(self, file: File, offset: u64, most: usize) -> io::Result<Vec<u8>> {
+        if offset > MAX_UNPACKED {
+            return Ok(Vec::new());
+        }
+        let mut unpacked: Box<dyn io::Read> = match self {
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::new(file))),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+        };
+        let skipped = io::copy(&mut unpacked.by_ref().take(offset), &mut io::sink())?;
+        let mut bytes = Vec::new();
+        if skipped == offset {
+            unpacked.take(most.min(PACKED_BYTES) as u64).read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// What became of a file while nobody looked.
+pub(crate) enum Found {
+    /// It is there, perhaps under another name, with what was read of it.
+    Whole(Followed),
+    /// It is there, and was cut: from its start on.
+    Cut(Followed),
+    /// It is gone.
+    Gone,
+}
+
+/// Looks for a file by its identity, under its name and those that rotation gives.
+pub(crate) fn find(workers: &Workers, saved: &Saved) -> Found {
+    let siblings = discover::siblings(workers, &saved.path);
+    for path in std::iter::once(saved.path.clone()).chain(siblings) {
+        let Some((held, file)) = discover::open(workers, &path).filter(|(_, file)| *file == saved.file) else {
+            continue;
+        };
+        let body = Body::Plain(Arc::new(held));
+        if let Some(whole) = Followed::resumed(saved, body.clone(), workers) {
+            return Found::Whole(whole);
+        }
+        let new = Followed::new(saved.path.clone(), file, body, 0);
+        return Found::Cut(Followed { cuts: saved.cuts + 1, ..new });
+    }
+    Found::Gone
+}
+
+/// A copy that has what was not read, by the bytes before that. Where nothing was read there are none to know it by.
+pub(crate) fn copied(workers: &Workers, saved: &Saved) -> Option<Followed> {
+    if saved.offset == 0 {
+        return None;
+    }
+    discover::siblings(workers, &saved.path).into_iter().find_map(|path| {
+        let (held, file) = discover::open(workers, &path)?;
+        if file == saved.file {
+            return None;
+        }
+        let held = Arc::new(held);
+        let body = match Packing::of(&path) {
+            Some(packing) => Body::Packed(held, packing),
+            None => Body::Plain(held),
+        };
+        let copy = Followed::resumed(saved, body, workers)?;
+        Some(Followed { is_original: false, ..copy })
+    })
+}
