@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use opener::{Held, Owner, Place, Workers};
+use opener::{Held, Owner, Place, Stamp, Workers};
 use serde::{Deserialize, Serialize};
 
 use crate::rest::Packing;
@@ -101,6 +101,8 @@ pub(crate) struct Followed {
     pub(crate) is_original: bool,
     /// Reading failed: said once.
     pub(crate) failing: bool,
+    /// As it was at the last look.
+    pub(crate) stamp: Option<Stamp>,
 }
 
 /// What a look at a file gave.
@@ -139,6 +141,7 @@ impl Followed {
             ends_at: None,
             is_original: true,
             failing: false,
+            stamp: None,
         }
     }
 
@@ -189,16 +192,22 @@ impl Followed {
     }
 
     /// Reads at most `most` bytes after the offset. Does not move it.
-    pub(crate) fn look(&self, workers: &Workers, most: usize) -> Look {
+    pub(crate) fn look(&mut self, workers: &Workers, most: usize) -> Look {
         let mut most = most;
         if let Body::Plain(held) = &self.body {
-            let Some(size) = held.size() else { return Look::Failed };
+            let (Some(size), stamp) = (held.size(), held.stamp()) else { return Look::Failed };
             if size < self.offset {
                 return Look::Cut;
             }
+            // Of one that was cut and has grown to the same size again, its time alone tells.
+            let is_same = self.stamp.is_some() && self.stamp == stamp;
+            if is_same && self.until(size) == self.offset {
+                return Look::Same;
+            }
+            self.stamp = stamp;
             most = most.min(usize::try_from(self.until(size) - self.offset).unwrap_or(usize::MAX));
         }
-        if most == 0 || self.end == Some(self.offset) {
+        if self.end == Some(self.offset) {
             return Look::Same;
         }
         match self.body.read(workers, self.offset, most) {
