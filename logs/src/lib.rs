@@ -5,6 +5,7 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod message;
 pub mod record;
 
 pub use record::{Record, Severity, Stream};

@@ -26,9 +26,10 @@ use link::{Backoff, Link, Message};
 
 use self::acks::Ticket;
 use crate::live::Feed;
-use crate::store::profiles::{Message as Profile, ProfileStore};
+use crate::store::logs::{self, LogStore};
+use crate::store::profiles::{self, ProfileStore};
 use crate::store::{Note, Store, Window};
-pub use stats::{HostStatus, IngestStats, Latency, Rejected, StreamState};
+pub use stats::{BesideStats, HostStatus, IngestStats, Latency, Rejected, StreamState};
 
 /// How to ingest.
 #[derive(Debug, Clone)]
@@ -117,19 +118,27 @@ pub struct Ingest {
     store: Arc<dyn Store>,
     /// `None`: profiles are not taken.
     profiles: Option<Arc<ProfileStore>>,
+    /// `None`: log lines are not taken.
+    logs: Option<Arc<LogStore>>,
     shared: Arc<Shared>,
 }
 
 impl Ingest {
     /// An ingester that does not run yet.
     pub fn new(options: Options, store: Arc<dyn Store>) -> Self {
-        Self { options: Arc::new(options), store, profiles: None, shared: Arc::default() }
+        Self { options: Arc::new(options), store, profiles: None, logs: None, shared: Arc::default() }
     }
 
     /// The same that takes profiles, too.
     #[must_use]
     pub fn with_profiles(self, profiles: Option<Arc<ProfileStore>>) -> Self {
         Self { profiles, ..self }
+    }
+
+    /// The same that takes log lines, too.
+    #[must_use]
+    pub fn with_logs(self, logs: Option<Arc<LogStore>>) -> Self {
+        Self { logs, ..self }
     }
 
     /// Figures since it was made.
@@ -203,7 +212,9 @@ struct Work {
     /// Alerts and reports that wait for the store.
     notes: VecDeque<(Note, Ticket)>,
     /// Blocks of profiles that wait for their store.
-    profiles: VecDeque<(Profile, usize, Ticket)>,
+    profiles: Waiting<profiles::Message>,
+    /// Log lines that wait for theirs.
+    logs: Waiting<logs::Message>,
     /// Bytes of all.
     queue_bytes: usize,
     /// `stored` messages to publish by topic and stream, latest of each stream.
@@ -214,6 +225,29 @@ struct Work {
     warned_of_clock: BTreeSet<String>,
     /// Messages were left to the broker because of [`Options::backlog_bytes`].
     shed: bool,
+}
+
+/// Messages for a store beside the metrics', with their bytes.
+#[derive(Debug)]
+struct Waiting<M>(Vec<(M, usize, Ticket)>);
+
+impl<M> Default for Waiting<M> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<M> Waiting<M> {
+    fn push(&mut self, message: M, bytes: usize, ticket: Ticket, all_bytes: &mut usize) {
+        *all_bytes += bytes;
+        self.0.push((message, bytes, ticket));
+    }
+
+    fn take(&mut self, all_bytes: &mut usize) -> (Vec<M>, Vec<Ticket>) {
+        let taken = std::mem::take(&mut self.0);
+        *all_bytes -= taken.iter().map(|(_, bytes, _)| bytes).sum::<usize>();
+        taken.into_iter().map(|(message, _, ticket)| (message, ticket)).unzip()
+    }
 }
 
 impl Work {
@@ -236,7 +270,7 @@ impl Work {
 
     /// Nothing waits for the store.
     fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.notes.is_empty() && self.profiles.is_empty()
+        self.queue.is_empty() && self.notes.is_empty() && self.profiles.0.is_empty() && self.logs.0.is_empty()
     }
 
     fn push_note(&mut self, note: Note, ticket: Ticket) {
@@ -248,17 +282,6 @@ impl Work {
         let notes = Vec::from(std::mem::take(&mut self.notes));
         self.queue_bytes -= notes.iter().map(|(note, _)| note.len()).sum::<usize>();
         notes
-    }
-
-    fn push_profile(&mut self, profile: Profile, bytes: usize, ticket: Ticket) {
-        self.queue_bytes += bytes;
-        self.profiles.push_back((profile, bytes, ticket));
-    }
-
-    fn take_profiles(&mut self) -> (Vec<Profile>, Vec<Ticket>) {
-        let taken = std::mem::take(&mut self.profiles);
-        self.queue_bytes -= taken.iter().map(|(_, bytes, _)| bytes).sum::<usize>();
-        taken.into_iter().map(|(profile, _, ticket)| (profile, ticket)).unzip()
     }
 
     fn take_batch(&mut self, options: &Options) -> Vec<Pending> {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::config::{self, BrokerConfig, Config, StoreConfig};
 use crate::ingest::{self, Ingest, IngestStats};
 use crate::push::Pusher;
 use crate::rules::{Board, Loaded, Post, Rules};
+use crate::store::logs::{self, LogStore};
 use crate::store::profiles::{self, ProfileStore};
 use crate::store::{PushLimits, Store, StoreError, embedded, influx};
 
@@ -52,7 +53,7 @@ pub struct Server {
     file: Option<PathBuf>,
     rules: config::Rules,
     evaluated: Option<Rules>,
-    profiles: Option<Arc<ProfileStore>>,
+    beside: Beside,
     /// How long the store keeps samples.
     max_age: Duration,
 }
@@ -75,8 +76,8 @@ impl Server {
     pub async fn beside(broker: &Broker, config: Config) -> Result<Self, ServerError> {
         check(&config)?;
         let store = open(&config).await?;
-        let profiles = open_profiles(&config).await?;
-        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store, profiles))
+        let beside = Beside::open(&config).await?;
+        Ok(Self::reading(Some(broker.clone()), link_to(broker, &config), config, store, beside))
     }
 
     /// The same with a store that is open already.
@@ -103,8 +104,8 @@ impl Server {
                 )
             }
         };
-        let profiles = open_profiles(&config).await?;
-        Ok(Self::reading(broker, link, config, store, profiles))
+        let beside = Beside::open(&config).await?;
+        Ok(Self::reading(broker, link, config, store, beside))
     }
 
     fn reading(
@@ -112,16 +113,17 @@ impl Server {
         link: link::Options,
         config: Config,
         store: Arc<dyn Store>,
-        profiles: Option<Arc<ProfileStore>>,
+        beside: Beside,
     ) -> Self {
         let refused_by_broker = broker.as_ref().map(|_| broker::refused as fn() -> u64);
         let options =
             ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
         let is_embedded = config.store == StoreConfig::Embedded;
         let file = is_embedded.then(|| config.state_dir.join(embedded::FILE));
-        let ingest = Ingest::new(options, Arc::clone(&store)).with_profiles(profiles.clone());
+        let ingest = Ingest::new(options, Arc::clone(&store)).with_profiles(beside.profiles.clone())
+            .with_logs(beside.logs.clone());
         let max_age = max_age(&config.retention);
-        Self { broker, ingest, store, file, rules: config.rules, evaluated: None, profiles, max_age }
+        Self { broker, ingest, store, file, rules: config.rules, evaluated: None, beside, max_age }
     }
 
     /// Starts to evaluate the rules of the settings over the embedded store; `post` gets the changes of their alerts. Returns what
@@ -169,20 +171,25 @@ impl Server {
         &self.store
     }
 
+    /// The log lines; `None` where other ingesters share the work.
+    pub fn logs(&self) -> Option<&Arc<LogStore>> {
+        self.beside.logs.as_ref()
+    }
+
     /// The profiles; `None` where other ingesters share the work.
     pub fn profiles(&self) -> Option<&Arc<ProfileStore>> {
-        self.profiles.as_ref()
+        self.beside.profiles.as_ref()
     }
 
     /// Ingests until `shutdown` is ready, then closes the store. The broker goes with the process.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         self.ingest.run(shutdown).await;
-        let Self { store, evaluated, profiles, .. } = self;
+        let Self { store, evaluated, beside, .. } = self;
         let close = move || {
             if let Some(rules) = evaluated {
                 rules.stop();
             }
-            let closed = profiles.map_or(Ok(()), |profiles| profiles.close());
+            let closed = beside.close();
             store.close().and(closed)
         };
         tokio::task::spawn_blocking(close).await.map_err(|_| ServerError::Panic("closing the store"))??;
@@ -223,32 +230,54 @@ async fn open(config: &Config) -> Result<Arc<dyn Store>, ServerError> {
         .map_err(ServerError::from)
 }
 
-/// Opens the profiles' store, whatever the store of the metrics. Not in a group: the store has one writer, and a message goes to
-/// one of a group.
-async fn open_profiles(config: &Config) -> Result<Option<Arc<ProfileStore>>, ServerError> {
-    if config.ingest.group.is_some() {
-        return Ok(None);
+/// The stores beside the metrics', whatever the store of those. `None` in a group of ingesters: each has one writer, and a message
+/// goes to one of a group.
+#[derive(Debug, Default)]
+struct Beside {
+    profiles: Option<Arc<ProfileStore>>,
+    logs: Option<Arc<LogStore>>,
+}
+
+impl Beside {
+    async fn open(config: &Config) -> Result<Self, ServerError> {
+        if config.ingest.group.is_some() {
+            return Ok(Self::default());
+        }
+        let (dir, retention) = (config.state_dir.clone(), config.retention.clone());
+        tokio::task::spawn_blocking(move || Self::open_now(&dir, retention))
+            .await
+            .map_err(|_| ServerError::Panic("opening the stores of profiles and log lines"))?
+            .map_err(ServerError::from)
     }
-    let config = config.clone();
-    tokio::task::spawn_blocking(move || {
-        let dir = &config.state_dir;
+
+    fn open_now(dir: &Path, retention: config::Retention) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| StoreError::Misconfigured {
             what: format!("cannot make the store's directory {}", dir.display()),
             retry_after: Duration::from_secs(1),
             source: Some(source.into()),
         })?;
         let day = |days: u32| Duration::from_secs(u64::from(days) * 24 * 3600);
-        let options = profiles::Options {
-            max_age: day(config.retention.profile_days),
-            max_bytes: config.retention.profile_max_bytes,
+        let profiles = profiles::Options {
+            max_age: day(retention.profile_days),
+            max_bytes: retention.profile_max_bytes,
             ..profiles::Options::default()
         };
-        ProfileStore::open(dir, options)
-    })
-    .await
-    .map_err(|_| ServerError::Panic("opening the profiles' store"))?
-    .map(|store| Some(Arc::new(store)))
-    .map_err(ServerError::from)
+        let of_source = |(source, age_s)| (source, Duration::from_secs(age_s));
+        let logs = logs::Options {
+            max_age: day(retention.log_days),
+            source_age: retention.log_source_s.into_iter().map(of_source).collect(),
+            max_bytes: retention.log_max_bytes,
+        };
+        Ok(Self {
+            profiles: Some(Arc::new(ProfileStore::open(dir, profiles)?)),
+            logs: Some(Arc::new(LogStore::open(dir, logs)?)),
+        })
+    }
+
+    fn close(self) -> Result<(), StoreError> {
+        let closed = self.profiles.map_or(Ok(()), |profiles| profiles.close());
+        self.logs.map_or(Ok(()), |logs| logs.close()).and(closed)
+    }
 }
 
 /// How long the store keeps samples.

@@ -1,5 +1,6 @@
 //! Settings of the server part.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -154,6 +155,12 @@ pub struct Retention {
     pub profile_days: u32,
     /// Bytes of the profiles' database file.
     pub profile_max_bytes: u64,
+    /// Days of log lines.
+    pub log_days: u32,
+    /// Bytes of their database files.
+    pub log_max_bytes: u64,
+    /// Seconds of the lines of some sources (`journal`, `kmsg`, `file`, `container`, `stdio`), where they are fewer.
+    pub log_source_s: BTreeMap<String, u64>,
 }
 
 impl Default for Retention {
@@ -165,6 +172,9 @@ impl Default for Retention {
             max_bytes: 5 << 30,
             profile_days: 7,
             profile_max_bytes: 1 << 30,
+            log_days: 14,
+            log_max_bytes: 2 << 30,
+            log_source_s: BTreeMap::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
-    KEYS, Key, Kind, LogConfig, MqttSettings, PluginConfig, QueryLanguage, RecordingsConfig, RulesConfig,
+    KEYS, Key, Kind, LogConfig, LogsConfig, MqttSettings, PluginConfig, QueryLanguage, RecordingsConfig, RulesConfig,
     ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
@@ -358,6 +358,9 @@ fn blank() -> Config {
             max_bytes: 0,
             profile_retention: std::time::Duration::ZERO,
             profile_max_bytes: 0,
+            log_retention: std::time::Duration::ZERO,
+            log_source_retention: BTreeMap::new(),
+            log_max_bytes: 0,
             push: super::Push::default(),
             influx_url: None,
             influx_org: String::new(),
@@ -393,6 +396,14 @@ fn blank() -> Config {
         },
         rules: RulesConfig { files: Vec::new(), macros: String::new(), interval: std::time::Duration::ZERO },
         plugin: PluginConfig { user: String::new(), write_dirs: Vec::new() },
+        logs: LogsConfig {
+            files: Vec::new(),
+            except: Vec::new(),
+            journal: false,
+            kmsg: false,
+            containers: false,
+            redact: false,
+        },
         log: LogConfig { level: String::new(), json: false },
     }
 }

@@ -11,6 +11,7 @@ mod reload;
 mod rule_files;
 mod values;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -63,7 +64,9 @@ pub struct Config {
     pub rules: RulesConfig,
     /// Foreign programs.
     pub plugin: PluginConfig,
-    /// Logs.
+    /// Log lines that are collected.
+    pub logs: LogsConfig,
+    /// The daemon's own log.
     pub log: LogConfig,
 }
 
@@ -177,6 +180,12 @@ pub struct ServerSettings {
     pub profile_retention: Duration,
     /// Size of their store.
     pub profile_max_bytes: u64,
+    /// How long log lines are kept.
+    pub log_retention: Duration,
+    /// How long those of some sources are, where it is shorter.
+    pub log_source_retention: BTreeMap<String, Duration>,
+    /// Size of their store.
+    pub log_max_bytes: u64,
     /// What the embedded store takes of programs that push.
     pub push: Push,
     /// InfluxDB: URL.
@@ -284,7 +293,24 @@ pub enum StoreKind {
     Influx1,
 }
 
-/// Logs.
+/// Log lines that are collected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsConfig {
+    /// Files: paths with `*`, `?` and `**`.
+    pub files: Vec<PathBuf>,
+    /// Files of those that are left out.
+    pub except: Vec<PathBuf>,
+    /// systemd's journal.
+    pub journal: bool,
+    /// The kernel's messages.
+    pub kmsg: bool,
+    /// The output of containers.
+    pub containers: bool,
+    /// Secrets in lines are replaced before they leave the process that reads them.
+    pub redact: bool,
+}
+
+/// The daemon's own log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a `tracing` filter (`info,agent::control=debug`).

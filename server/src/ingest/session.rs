@@ -1,6 +1,6 @@
 //! One connection of the ingester: subscribes, receives, writes, acknowledges, says goodbye.
 
-mod profiles;
+mod beside;
 mod receive;
 mod write;
 
@@ -124,7 +124,8 @@ impl<'a> Session<'a> {
                 // Each of a group takes all alerts and reports: the stores know them by their identity.
                 let others = [Channel::Status, Channel::Alert, Channel::Report].map(|c| topic::filter(&c));
                 let profiles = self.ingest.profiles.as_ref().map(|_| topic::filter(&Channel::Profile));
-                for filter in std::iter::once(&metrics).chain(&others).chain(&profiles) {
+                let logs = self.ingest.logs.as_ref().map(|_| topic::filter(&Channel::Log));
+                for filter in std::iter::once(&metrics).chain(&others).chain(&profiles).chain(&logs) {
                     let _ = self.link.subscribe(filter);
                     self.subscribing += 1;
                 }
@@ -133,7 +134,7 @@ impl<'a> Session<'a> {
             }
             Event::Subscribed { refused } => {
                 if refused {
-                    let text = "the broker does not allow the ingester to subscribe to metrics, status, alerts, reports and profiles"
+                    let text = "the broker does not allow the ingester to subscribe to metrics, status, alerts, reports, profiles and log lines"
                         .to_owned();
                     return Err(Failure { kind: FailureKind::Credentials, text });
                 }

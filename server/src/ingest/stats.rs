@@ -104,6 +104,19 @@ pub struct HostStatus {
     pub json: String,
 }
 
+/// Messages for a store beside the metrics'.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BesideStats {
+    /// New in their store.
+    pub new: u64,
+    /// There already.
+    pub duplicates: u64,
+    /// Not taken by their store: the relays send them again.
+    pub failures: u64,
+    /// What is wrong with their store now, in one line.
+    pub error: Option<String>,
+}
+
 /// Counts since the ingester was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct IngestStats {
@@ -123,14 +136,10 @@ pub struct IngestStats {
     pub points: u64,
     /// Messages of alerts and reports that are new in the store.
     pub notes: u64,
-    /// Blocks of profiles new in their store.
-    pub profiles: u64,
-    /// Blocks that were there already.
-    pub profile_duplicates: u64,
-    /// Blocks that their store did not take: the relays send them again.
-    pub profile_failures: u64,
-    /// What is wrong with the profiles' store now, in one line.
-    pub profile_error: Option<String>,
+    /// Blocks of profiles.
+    pub profiles: BesideStats,
+    /// Messages of log lines.
+    pub logs: BesideStats,
     /// Lines left out of windows because they were malformed.
     pub malformed_lines: u64,
     /// Points that the store will never take.

@@ -5,10 +5,13 @@
 //! an async task.
 
 mod backup;
+mod database;
 pub mod elsewhere;
 pub mod embedded;
 mod error;
+mod headed;
 pub mod influx;
+pub mod logs;
 mod note;
 pub mod profiles;
 mod push;
@@ -21,6 +24,7 @@ use agent_common::wire::stored::Stored;
 
 pub use backup::backup;
 pub use error::StoreError;
+pub use headed::HeadedError;
 pub use note::{MAX_NOTE_BYTES, Note, NoteError, ReportNote};
 pub use push::{Batch, Overflow, PUSHED, PushLimits, Pushed, PushedSample, STALE};
 pub use window::{Window, WindowError};

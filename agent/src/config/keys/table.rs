@@ -1,7 +1,7 @@
 //! All settings.
 
 use super::super::{Delivery, QueryLanguage, StoreKind, SyscallTier, parse_bytes, parse_duration};
-use super::text::{absolute, address, host, list, path, prefix, some, url, within};
+use super::text::{absolute, address, host, list, path, prefix, some, source_age, url, within};
 use super::{Key, Kind};
 
 const TIERS: Kind = Kind::Choice(&["auto", "counts", "times", "off"]);
@@ -278,6 +278,30 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
+    key!("server.log_retention", Kind::Duration, "14d", "How long log lines are kept", |c, v| {
+        c.server.log_retention = parse_duration(v)?;
+        Ok(())
+    }),
+    key!(
+        "server.log_source_retention",
+        Kind::Text,
+        "",
+        "Of some sources shorter: `stdio=1d, kmsg=7d`; sources are journal, kmsg, file, container, stdio",
+        |c, v| {
+            c.server.log_source_retention = list(v, source_age)?.into_iter().collect();
+            Ok(())
+        }
+    ),
+    key!(
+        "server.log_max_bytes",
+        Kind::Bytes,
+        "2GiB",
+        "Size of the store of log lines; the oldest go first",
+        |c, v| {
+            c.server.log_max_bytes = parse_bytes(v)?;
+            Ok(())
+        }
+    ),
     key!(
         "server.push.max_series",
         Kind::Integer,
@@ -550,6 +574,56 @@ pub static KEYS: &[Key] = &[
         |c, v| {
             let dirs = v.split(':').filter(|dir| !dir.is_empty());
             c.plugin.write_dirs = dirs.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        }
+    ),
+    key!(
+        "logs.files",
+        Kind::Paths,
+        "/var/log/syslog:/var/log/messages:/var/log/auth.log:/var/log/secure:/var/log/*.log:/var/log/*/*.log",
+        "Log files that are collected; `*`, `?`, `[…]`, and `**` for directories at any depth",
+        |c, v| {
+            let files = v.split(':').filter(|path| !path.is_empty());
+            c.logs.files = files.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        }
+    ),
+    key!(
+        "logs.except",
+        Kind::Paths,
+        "/var/log/dpkg.log:/var/log/alternatives.log:/var/log/apt/*",
+        "Files of those that are left out",
+        |c, v| {
+            let files = v.split(':').filter(|path| !path.is_empty());
+            c.logs.except = files.map(absolute).collect::<Result<_, _>>()?;
+            Ok(())
+        }
+    ),
+    key!("logs.journal", Kind::Bool, "true", "Collect systemd's journal", |c, v| {
+        c.logs.journal = v == "true";
+        Ok(())
+    }),
+    key!("logs.kmsg", Kind::Bool, "true", "Collect the kernel's messages", |c, v| {
+        c.logs.kmsg = v == "true";
+        Ok(())
+    }),
+    key!(
+        "logs.containers",
+        Kind::Bool,
+        "true",
+        "Collect what containers print, from the files of Docker and of Kubernetes",
+        |c, v| {
+            c.logs.containers = v == "true";
+            Ok(())
+        }
+    ),
+    key!(
+        "logs.redact",
+        Kind::Bool,
+        "true",
+        "Replace passwords, tokens and keys in lines before they leave the process that reads them",
+        |c, v| {
+            c.logs.redact = v == "true";
             Ok(())
         }
     ),

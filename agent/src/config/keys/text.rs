@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::parse_duration;
 
 pub(super) fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
@@ -47,6 +50,17 @@ pub(super) fn address(text: &str, example: &str) -> Result<SocketAddr, String> {
 /// What is between commas.
 pub(super) fn list<T>(text: &str, one: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(one).collect()
+}
+
+/// `stdio=1d`: how long the log lines of a source are kept.
+pub(super) fn source_age(text: &str) -> Result<(String, Duration), String> {
+    const SOURCES: [&str; 5] = ["journal", "kmsg", "file", "container", "stdio"];
+    let wrong = || format!("`{text}` is not a source and a duration; write it as stdio=1d, with {}", SOURCES.join(", "));
+    let (source, age) = text.split_once('=').ok_or_else(wrong)?;
+    if !SOURCES.contains(&source.trim()) {
+        return Err(wrong());
+    }
+    Ok((source.trim().to_owned(), parse_duration(age)?))
 }
 
 /// A host's name or address, without a port.

@@ -149,6 +149,13 @@ pub fn server_config(config: &Config, run_dir: &Path) -> anyhow::Result<server::
             max_bytes: settings.max_bytes,
             profile_days: days(settings.profile_retention),
             profile_max_bytes: settings.profile_max_bytes,
+            log_days: days(settings.log_retention),
+            log_max_bytes: settings.log_max_bytes,
+            log_source_s: settings
+                .log_source_retention
+                .iter()
+                .map(|(source, age)| (source.clone(), age.as_secs()))
+                .collect(),
         },
         push: settings.push.clone(),
         ingest: IngestConfig { group: settings.ingest_group.clone(), client_id: settings.ingest_id.clone() },

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::acks::Ticket;
 use super::super::{HOSTS, HostStatus, Pending, Rejected, now};
 use super::Session;
-use crate::store::profiles::{Message as Profile, MessageError};
+use crate::store::{logs, profiles};
 use crate::store::{Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
 
 /// Largest status that is kept.
@@ -38,6 +38,10 @@ impl Session<'_> {
             Channel::Profile => {
                 let host = topic.host.into_owned();
                 self.on_profile(&host, received, ticket);
+            }
+            Channel::Log => {
+                let host = topic.host.into_owned();
+                self.on_lines(&host, received, ticket);
             }
             Channel::Alert | Channel::Report => {
                 let host = topic.host.into_owned();
@@ -95,20 +99,38 @@ impl Session<'_> {
         if self.is_full(bytes) {
             return self.shed();
         }
-        let profile = match Profile::from_payload(received.payload()) {
+        use profiles::MessageError::{Damaged, Head, TooLarge};
+        let profile = match profiles::Message::from_payload(received.payload()) {
             Ok(profile) => profile,
-            Err(e @ MessageError::TooLarge) => {
-                return self.reject(received, ticket, |r| &mut r.too_large, &e);
-            }
-            Err(e @ (MessageError::Head(_) | MessageError::NoHead)) => {
-                return self.reject(received, ticket, |r| &mut r.head, &e);
-            }
-            Err(e) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+            Err(e @ TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
+            Err(e @ Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
         };
         if profile.head.host != host {
             return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
         }
-        self.work.push_profile(profile, bytes, ticket);
+        self.work.profiles.push(profile, bytes, ticket, &mut self.work.queue_bytes);
+    }
+
+    fn on_lines(&mut self, host: &str, received: &Received, ticket: Ticket) {
+        use logs::MessageError::{Damaged, Head, TooLarge};
+        let bytes = received.payload().len();
+        if self.ingest.logs.is_none() || bytes == 0 {
+            return self.acks.done(ticket);
+        }
+        if self.is_full(bytes) {
+            return self.shed();
+        }
+        let lines = match logs::Message::from_payload(received.payload()) {
+            Ok(lines) => lines,
+            Err(e @ TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
+            Err(e @ Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+        };
+        if lines.head.host != host {
+            return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
+        }
+        self.work.logs.push(lines, bytes, ticket, &mut self.work.queue_bytes);
     }
 
     /// A window ends before it is sent: one that ends later than now is of a host whose clock is ahead.

@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use super::super::acks::Ticket;
 use super::super::{HOSTS, Pending, StreamState, now};
 use super::Session;
-use super::profiles::Profiles;
+use super::beside::Tried;
+use crate::store::logs::LogStore;
+use crate::store::profiles::ProfileStore;
 use crate::store::{Note, Store, StoreError, Window, Written};
 
 /// Pause after a store error without a retry time: a person must act, so frequent retries are of no use.
@@ -30,8 +32,9 @@ pub(super) struct Outcome {
     refused_notes: u64,
     /// What the store has of the streams in the batch.
     stored: Vec<(String, Stored)>,
-    /// What became of the profiles.
-    profiles: Profiles,
+    /// What became of profiles and log lines.
+    profiles: Tried,
+    logs: Tried,
 }
 
 impl Session<'_> {
@@ -42,13 +45,16 @@ impl Session<'_> {
         }
         let batch = self.work.take_batch(&self.ingest.options);
         let notes = self.work.take_notes();
-        let (profiles, tickets) = self.work.take_profiles();
+        let profiles = self.work.profiles.take(&mut self.work.queue_bytes);
+        let logs = self.work.logs.take(&mut self.work.queue_bytes);
         let store = Arc::clone(&self.ingest.store);
-        let profile_store = self.ingest.profiles.clone();
+        let (profile_store, log_store) = (self.ingest.profiles.clone(), self.ingest.logs.clone());
         self.writing = Some(tokio::task::spawn_blocking(move || {
             // First: evidence must not wait for a store that is away.
-            let profiles = Profiles::write(profile_store.as_deref(), &profiles, tickets, &notes);
-            Outcome { profiles, ..write_batch(&*store, batch, notes) }
+            let mut tried = Tried::write(profile_store.as_deref(), &profiles.0, profiles.1);
+            tried.pin(profile_store.as_deref(), &notes);
+            let logs = Tried::write(log_store.as_deref(), &logs.0, logs.1);
+            Outcome { profiles: tried, logs, ..write_batch(&*store, batch, notes) }
         }));
     }
 
@@ -60,8 +66,10 @@ impl Session<'_> {
     }
 
     pub(super) fn on_outcome(&mut self, outcome: Outcome) {
-        let Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored, profiles } = outcome;
-        self.on_profiles(profiles);
+        let Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored, profiles, logs } =
+            outcome;
+        self.on_tried::<ProfileStore>(profiles, |stats| &mut stats.profiles);
+        self.on_tried::<LogStore>(logs, |stats| &mut stats.logs);
         match result {
             Ok(written) => {
                 self.count(&batch, &written, &hopeless);
@@ -233,6 +241,6 @@ fn write_batch(store: &dyn Store, batch: Vec<Pending>, mut notes: Vec<(Note, Tic
         .zip(rest)
         .map(|(window, (bytes, ticket))| Pending { window, bytes, ticket })
         .collect();
-    let profiles = Profiles::default();
-    Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored, profiles }
+    let (profiles, logs) = (Tried::default(), Tried::default());
+    Outcome { batch, notes, result, hopeless, new_notes, refused_notes, stored, profiles, logs }
 }

@@ -55,8 +55,3 @@ pub(super) fn decode(
     }
     Ok(())
 }
-
-/// Damaged bytes inside the database, as its own errors are.
-pub(super) fn broken(damaged: Damaged) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, damaged.into())
-}

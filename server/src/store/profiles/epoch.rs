@@ -10,8 +10,8 @@ use profile::block::{
 };
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::body::{broken, pack, unpack};
-use super::schema::time;
+use super::body::{pack, unpack};
+use super::schema::{broken, time};
 
 /// Length of an epoch; the next one begins at a multiple of it at the latest.
 pub(super) const EPOCH: Duration = Duration::from_hours(6);

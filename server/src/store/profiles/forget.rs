@@ -7,7 +7,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 
 use super::super::StoreError;
 use super::super::embedded::sqlite_error;
-use super::schema::{count_deleted, open_beside};
+use super::schema::{PROFILES, count_deleted};
 
 /// Blocks that go in one transaction.
 const BLOCKS: i64 = 200;
@@ -15,7 +15,7 @@ const BLOCKS: i64 = 200;
 /// Deletes blocks, pins and evidence of a host, and leaves the file alone in between. Returns the samples that went. Its stacks go with
 /// their epoch: other hosts may have them, too.
 pub fn forget(path: &Path, host: &str) -> Result<u64, StoreError> {
-    let conn = open_beside(path)?;
+    let conn = PROFILES.open_beside(path)?;
     let failed = |source| sqlite_error("cannot forget a host in", path, source);
     let mut all = 0;
     loop {

@@ -1,9 +1,10 @@
 //! A block as it came from the broker, checked.
 
 use agent_common::varint::Damaged;
-use agent_common::wire::head::{HeadError, WindowHead};
-use agent_common::wire::line::{self, LineError};
+use agent_common::wire::head::WindowHead;
 use profile::block::{self, Block};
+
+use crate::store::headed::{self, HeadedError};
 
 /// A block and the head of its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +18,9 @@ pub struct Message {
 /// Why a payload is no block.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageError {
-    /// Its first line is malformed.
+    /// It does not begin with a head.
     #[error(transparent)]
-    Line(#[from] LineError),
-    /// Its first line is no head.
-    #[error(transparent)]
-    Head(#[from] HeadError),
-    /// There is no first line.
-    #[error("no head line")]
-    NoHead,
+    Head(#[from] HeadedError),
     /// Larger than a block may be.
     #[error("too large")]
     TooLarge,
@@ -37,23 +32,15 @@ pub enum MessageError {
 impl Message {
     /// Reads a payload: the head's line, then the packed block.
     pub fn from_payload(payload: &[u8]) -> Result<Self, MessageError> {
-        /// A head has some 150 bytes; a host's name may be long.
-        const MAX_HEAD: usize = 1_024;
-        let end =
-            payload.iter().take(MAX_HEAD).position(|byte| *byte == b'\n').ok_or(MessageError::NoHead)?;
-        let (head, body) = payload.split_at(end + 1);
+        let (head, body) = headed::split(payload)?;
         if body.len() > block::MAX_MESSAGE {
             return Err(MessageError::TooLarge);
         }
-        let first = line::lines(line::text(head)?).next().ok_or(MessageError::NoHead)??;
-        let head = WindowHead::from_point(&first.to_point())?;
         Ok(Self { head, block: block::unpack(body)? })
     }
 
     /// The payload of a block (tests, benchmarks).
     pub fn payload(head: &WindowHead, packed: &[u8]) -> Vec<u8> {
-        let mut payload = line::encode(&[head.to_point()]).into_bytes();
-        payload.extend_from_slice(packed);
-        payload
+        headed::join(head, packed)
     }
 }

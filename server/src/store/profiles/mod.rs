@@ -88,7 +88,7 @@ impl ProfileStore {
     /// Opens the store in a directory that is there.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
-        let conn = schema::open(&path)?;
+        let conn = schema::PROFILES.open(&path)?;
         Ok(Self { path, writer: Mutex::new(Some(Writer::new(conn, options))) })
     }
 

@@ -14,9 +14,9 @@ pub use totals::Total;
 
 use super::super::StoreError;
 use super::super::embedded::{damaged, sqlite_error};
-use super::body::{self, Sizes, broken};
+use super::body::{self, Sizes};
 use super::epoch::{self, Dictionary};
-use super::schema::{self, time};
+use super::schema::{broken, self, time};
 use super::selection::{By, Selection};
 
 /// Most stacks of a merged graph, those included on which others stand: further ones are cut to what is known of them.
@@ -68,7 +68,7 @@ pub struct Reader {
 impl Reader {
     /// Opens the file of a store, its own or another process'.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { conn: schema::open_read_only(path)?, path: path.to_owned() })
+        Ok(Self { conn: schema::PROFILES.open_read_only(path)?, path: path.to_owned() })
     }
 
     /// Hosts that there are profiles of.

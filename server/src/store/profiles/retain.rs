@@ -4,9 +4,9 @@ use agent_common::units::{DurNs, UnixNs};
 use profile::block::{Block, Entry, Looked};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-use super::body::{self, Sizes, broken};
+use super::body::{self, Sizes};
 use super::epoch::{self, Dictionary, EPOCH};
-use super::schema::{count_deleted, time, used_bytes};
+use super::schema::{broken, count_deleted, time, used_bytes};
 use super::{Options, roll};
 
 /// Rows that go at once: some hundred milliseconds where many of them are pinned.

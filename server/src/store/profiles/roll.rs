@@ -6,9 +6,9 @@ use profile::block::{Counters, Entry, Looked};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::Options;
-use super::body::{self, Sizes, broken};
+use super::body::{self, Sizes};
 use super::epoch::{self, EPOCH, LATE};
-use super::schema::time;
+use super::schema::{broken, time};
 use super::write::Row;
 
 /// Most columns of a row: what the bits of its entries can say.

@@ -5,24 +5,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use agent_common::varint::Damaged;
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::stored::{RangeSet, Stored};
 use link::Backoff;
 use profile::block::Block;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::body::broken;
 use super::epoch::Epoch;
-use super::schema::{count_deleted, time};
+use super::schema::{count_deleted, load_stored, save_stored, time};
 use super::{Message, Options, Written, body, retain, roll};
 
 /// Epochs whose dictionaries are in memory: the present one, and one that a spool which was away goes on with.
 const MAX_LOADED: usize = 2;
 /// A dictionary that nothing was written to for this long leaves memory.
 const UNUSED: Duration = Duration::from_mins(5);
-/// Ranges kept of a stream.
-const MAX_RANGES: usize = 1_024;
 /// What is pinned around an alert.
 const PIN_BEFORE: Duration = Duration::from_mins(10);
 const PIN_AFTER: Duration = Duration::from_mins(5);
@@ -84,9 +80,8 @@ impl Writer {
             write_block(&tx, &head.host, block, &mut self.epochs, self.options.max_nodes)?;
         }
         self.epochs.retain(|_, epoch| epoch.used.elapsed() < UNUSED);
-        for ((host, name), mut stored) in touched {
-            stored.cut(MAX_RANGES);
-            save_stored(&tx, (host, name), &stored)?;
+        for ((host, name), stored) in touched {
+            save_stored(&tx, (host, name), stored)?;
         }
         tx.commit()?;
         Ok(written)
@@ -280,26 +275,4 @@ fn pin(conn: &Connection, host: &str, alert: &str, at_ns: u64, keep: Duration) -
 
 fn until(at_ns: u64, keep: Duration) -> i64 {
     time(at_ns.saturating_add(keep.as_nanos() as u64))
-}
-
-fn load_stored(conn: &Connection, (host, name): (&str, &str)) -> rusqlite::Result<RangeSet> {
-    let json: Option<String> = conn
-        .prepare_cached("SELECT stored FROM stream WHERE host = ? AND name = ?")?
-        .query_row([host, name], |row| row.get(0))
-        .optional()?;
-    let Some(json) = json else { return Ok(RangeSet::default()) };
-    // As if nothing was stored, all would be counted twice.
-    let ranges: Vec<(u64, u64)> =
-        serde_json::from_str(&json).map_err(|_| broken(Damaged("the numbers of stored blocks")))?;
-    Ok(ranges.into_iter().collect())
-}
-
-fn save_stored(conn: &Connection, (host, name): (&str, &str), stored: &RangeSet) -> rusqlite::Result<()> {
-    let json = serde_json::to_string(stored.ranges()).unwrap_or_default();
-    conn.prepare_cached(
-        "INSERT INTO stream(host, name, stored) VALUES (?, ?, ?)
-         ON CONFLICT(host, name) DO UPDATE SET stored = excluded.stored",
-    )?
-    .execute((host, name, json))?;
-    Ok(())
 }

@@ -1,0 +1,54 @@
+//! The database file: its tables, and what is counted of them.
+
+use rusqlite::Connection;
+
+use crate::store::database::Kind;
+pub(super) use crate::store::database::{count_deleted, deleted, load_stored, save_stored, time, used_bytes};
+
+/// The lines' file.
+pub(super) const LINES: Kind = Kind {
+    what: "log lines",
+    // "s7lg".
+    application_id: 0x7337_6c67,
+    version: 1,
+    tables: TABLES,
+};
+
+/// The filters' file. What is missing in it is searched without: it may be deleted.
+pub(super) const FILTERS: Kind = Kind {
+    what: "filters of log lines",
+    // "s7lf".
+    application_id: 0x7337_6c66,
+    version: 1,
+    tables: "CREATE TABLE filter(block INTEGER PRIMARY KEY, body BLOB NOT NULL);",
+};
+
+/// * `log`: the labels of a stream of lines, as JSON.
+/// * `block`: lines of one of them, as a block of the crate `logs`. `level`: 0 as they came, 1 some put together, 2 full. Times and
+///   processes are those of the block's header, both ends included.
+/// * `mark`: the highest position of a source that is stored.
+const TABLES: &str = "
+CREATE TABLE log(id INTEGER PRIMARY KEY, host TEXT NOT NULL, labels TEXT NOT NULL, UNIQUE(host, labels));
+CREATE TABLE block(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL, level INTEGER NOT NULL, from_ns INTEGER NOT NULL,
+    to_ns INTEGER NOT NULL, lines INTEGER NOT NULL, text_bytes INTEGER NOT NULL, severities INTEGER NOT NULL,
+    pid_least INTEGER NOT NULL, pid_most INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX block_time ON block(to_ns, from_ns, log, severities, pid_least, pid_most, lines);
+CREATE INDEX block_level ON block(level, log, lines, text_bytes, from_ns) WHERE level < 2;
+CREATE TABLE mark(
+    host TEXT NOT NULL, source INTEGER NOT NULL, position INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+    PRIMARY KEY(host, source)) WITHOUT ROWID;
+CREATE INDEX mark_at ON mark(at_ns);
+";
+
+/// Counts for [`crate::store::Health`].
+pub(super) fn counts(conn: &Connection) -> rusqlite::Result<Vec<(&'static str, u64)>> {
+    let one = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned);
+    Ok(vec![
+        ("streams", one("SELECT count(*) FROM log")?),
+        ("blocks", one("SELECT count(*) FROM block")?),
+        ("lines", one("SELECT coalesce(sum(lines), 0) FROM block")?),
+        ("text_bytes", one("SELECT coalesce(sum(text_bytes), 0) FROM block")?),
+        ("used_bytes", used_bytes(conn)?),
+    ])
+}

@@ -1,0 +1,269 @@
+//! Writing messages.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use agent_common::wire::stored::{RangeSet, Stored};
+use link::Backoff;
+use logs::block::{Block, Builder, Codec, Header};
+use logs::message::Part;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+
+use super::schema::{count_deleted, load_stored, save_stored, time};
+use super::{Message, Options, Written, arrange, retain};
+
+/// Streams of lines whose ids are remembered; each has some 200 bytes.
+const MAX_KNOWN: usize = 4_096;
+/// Messages kept for [`crate::store::Health::warnings`].
+const MAX_WARNINGS: usize = 8;
+/// Time for upkeep after one write: the next write waits for it.
+const UPKEEP_TIME: Duration = Duration::from_millis(100);
+
+/// The connections that write, and what they remember.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) filters: Connection,
+    pub(super) options: Options,
+    pub(super) codec: Codec,
+    /// Ids of the streams of lines, by host and labels.
+    known: BTreeMap<(String, String), i64>,
+    upkeep_backoff: Backoff,
+    upkeep_from: Instant,
+    warnings: VecDeque<String>,
+}
+
+impl Writer {
+    pub(super) fn new(conn: Connection, filters: Connection, options: Options) -> Self {
+        Self {
+            conn,
+            filters,
+            options,
+            codec: Codec::new(),
+            known: BTreeMap::new(),
+            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            upkeep_from: Instant::now(),
+            warnings: VecDeque::new(),
+        }
+    }
+
+    /// Ids of streams are looked for again: some may be gone.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().cloned().collect()
+    }
+
+    pub(super) fn write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
+        let result = self.try_write(messages);
+        if result.is_err() || self.known.len() > MAX_KNOWN {
+            // What was added in a transaction that was rolled back is not there.
+            self.known.clear();
+        }
+        result
+    }
+
+    fn try_write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
+        let mut written = Written::default();
+        let Self { conn, codec, known, .. } = self;
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut touched: BTreeMap<(&str, &str), RangeSet> = BTreeMap::new();
+        let mut into = Into { tx: &tx, codec, known };
+        for Message { head, lines } in messages {
+            let key = (head.host.as_str(), head.stream.as_str());
+            let stored = match touched.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(load_stored(&tx, key)?),
+            };
+            if !stored.insert(head.seq) {
+                written.duplicates += 1;
+                continue;
+            }
+            written.messages += 1;
+            into.message(&head.host, &lines.parts, &mut written)?;
+            for (reason, count) in &lines.lost {
+                count_deleted(&tx, &format!("lines not collected: {reason}"), *count)?;
+            }
+        }
+        for ((host, name), stored) in touched {
+            save_stored(&tx, (host, name), stored)?;
+        }
+        tx.commit()?;
+        Ok(written)
+    }
+
+    pub(super) fn stored(&mut self, host: &str, stream: &str) -> rusqlite::Result<Stored> {
+        Ok(Stored::new(stream, &load_stored(&self.conn, (host, stream))?))
+    }
+
+    /// Puts together and deletes for some time. What fails here is a warning: the lines are stored.
+    pub(super) fn upkeep(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < UPKEEP_TIME && Instant::now() >= self.upkeep_from {
+            match self.step() {
+                Ok(true) => self.upkeep_backoff.succeeded(),
+                Ok(false) => {
+                    self.upkeep_backoff.succeeded();
+                    self.upkeep_from = Instant::now() + Duration::from_secs(1);
+                }
+                Err(source) => {
+                    self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
+                    self.warn(format!("cannot put log lines together, or delete old ones: {source}"));
+                }
+            }
+        }
+    }
+
+    pub(super) fn warn(&mut self, text: String) {
+        tracing::warn!("{text}");
+        self.warnings.truncate(MAX_WARNINGS - 1);
+        self.warnings.push_front(text);
+    }
+
+    /// One step of upkeep; says whether it did something.
+    fn step(&mut self) -> rusqlite::Result<bool> {
+        let now = crate::store::logs::retain::now();
+        Ok(arrange::arrange(self, now)? || retain::retain(self, now)?)
+    }
+
+    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
+        while self.step()? {}
+        Ok(())
+    }
+
+    pub(super) fn close(self) -> rusqlite::Result<()> {
+        let closed = self.filters.close().map_err(|(_, source)| source);
+        self.conn.close().map_err(|(_, source)| source).and(closed)
+    }
+}
+
+/// A transaction that takes messages.
+struct Into<'w> {
+    tx: &'w Transaction<'w>,
+    codec: &'w mut Codec,
+    known: &'w mut BTreeMap<(String, String), i64>,
+}
+
+impl Into<'_> {
+    fn message(&mut self, host: &str, parts: &[Part], written: &mut Written) -> rusqlite::Result<()> {
+        // Of each source what was stored before this message, and what is with it: lines of one source may lie in several blocks.
+        let mut marks: BTreeMap<u64, (Option<u64>, Option<u64>)> = BTreeMap::new();
+        let mut newest = 0;
+        for part in parts {
+            let (before, after) = match marks.entry(part.source) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let mark = mark(self.tx, host, part.source)?;
+                    new.insert((mark, mark))
+                }
+            };
+            let block = Block::open(&part.block).and_then(|block| block.verify(self.codec).map(|()| block));
+            let Ok(block) = block else {
+                written.damaged += 1;
+                continue;
+            };
+            let header = block.header();
+            *after = (*after).max(Some(header.positions.1));
+            newest = newest.max(header.t1.0);
+            let before = *before;
+            if before.is_none_or(|before| header.positions.0 > before) {
+                self.insert(host, header, &part.block)?;
+                written.lines += u64::from(header.lines);
+            } else if before.is_some_and(|before| header.positions.1 <= before) {
+                written.known_lines += u64::from(header.lines);
+            } else if let Some(rest) = rest(&block, before.unwrap_or_default(), self.codec) {
+                written.known_lines += u64::from(header.lines - rest.0.lines);
+                written.lines += u64::from(rest.0.lines);
+                self.insert(host, &rest.0, &rest.1)?;
+            } else {
+                written.damaged += 1;
+            }
+        }
+        for (source, (before, after)) in marks {
+            if let Some(position) = after.filter(|_| after > before) {
+                self.tx
+                    .prepare_cached(
+                        "INSERT INTO mark(host, source, position, at_ns) VALUES (?, ?, ?, ?)
+                         ON CONFLICT(host, source) DO UPDATE SET position = excluded.position, at_ns = excluded.at_ns",
+                    )?
+                    .execute((host, source.cast_signed(), position.cast_signed(), time(newest)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, host: &str, header: &Header, body: &[u8]) -> rusqlite::Result<()> {
+        let labels = serde_json::to_string(&header.stream).unwrap_or_default();
+        let key = (host.to_owned(), labels);
+        let log = match self.known.get(&key) {
+            Some(id) => *id,
+            None => {
+                let id = stream_id(self.tx, &key.0, &key.1)?;
+                self.known.insert(key, id);
+                id
+            }
+        };
+        insert(self.tx, log, 0, header, body).map(|_| ())
+    }
+}
+
+fn stream_id(tx: &Transaction<'_>, host: &str, labels: &str) -> rusqlite::Result<i64> {
+    let known = tx
+        .prepare_cached("SELECT id FROM log WHERE host = ? AND labels = ?")?
+        .query_row([host, labels], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    tx.prepare_cached("INSERT INTO log(host, labels) VALUES (?, ?)")?.execute([host, labels])?;
+    Ok(tx.last_insert_rowid())
+}
+
+/// Adds a block. Returns its id.
+pub(super) fn insert(
+    conn: &Connection,
+    log: i64,
+    level: i64,
+    header: &Header,
+    body: &[u8],
+) -> rusqlite::Result<i64> {
+    conn.prepare_cached(
+        "INSERT INTO block(log, level, from_ns, to_ns, lines, text_bytes, severities, pid_least, pid_most, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(rusqlite::params![
+        log,
+        level,
+        time(header.t0.0),
+        time(header.t1.0),
+        header.lines,
+        time(header.text_bytes),
+        header.severities,
+        header.pids.0,
+        header.pids.1,
+        body,
+    ])?;
+    Ok(conn.last_insert_rowid())
+}
+
+fn mark(conn: &Connection, host: &str, source: u64) -> rusqlite::Result<Option<u64>> {
+    conn.prepare_cached("SELECT position FROM mark WHERE host = ? AND source = ?")?
+        .query_row((host, source.cast_signed()), |row| row.get::<_, i64>(0))
+        .optional()
+        .map(|found| found.map(i64::cast_unsigned))
+}
+
+/// The lines of a block after a position, as a block.
+fn rest(block: &Block<'_>, before: u64, codec: &mut Codec) -> Option<(Header, Vec<u8>)> {
+    let lines = block.lines(codec).ok()?;
+    let mut builder = Builder::new(block.header().stream.clone()).ok()?;
+    for line in lines.iter().filter(|line| line.position > before) {
+        builder.push(&line.to_record()).ok()?;
+    }
+    let bytes = builder.finish(codec)?;
+    let header = Header::read(&bytes).ok()?;
+    Some((header, bytes))
+}
