@@ -5,6 +5,8 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod journal;
+pub mod parse;
 pub mod record;
 
 pub use record::{Record, Severity, Stream};
