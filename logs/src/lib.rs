@@ -5,7 +5,9 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod journal;
 pub mod message;
+pub mod parse;
 pub mod record;
 
 pub use record::{Record, Severity, Stream};

@@ -1,0 +1,1 @@
+//! Lines: from bytes to records.
