@@ -88,9 +88,18 @@ impl Outbox {
 
     /// Takes a window, or a block of a profile.
     pub fn window(&mut self, stream: Stream, window: NewWindow) {
+        self.numbered(stream, window);
+    }
+
+    /// Takes a message of log lines. Returns its number.
+    pub fn lines(&mut self, message: NewWindow) -> u64 {
+        self.numbered(Stream::Log, message)
+    }
+
+    fn numbered(&mut self, stream: Stream, window: NewWindow) -> u64 {
         let NewWindow { end, span, points, body } = window;
         let windows = self.names.get(&stream).cloned().unwrap_or_default();
-        self.push(ItemHead { windows, end, span, points, ..ItemHead::new(stream, 0) }, body);
+        self.push(ItemHead { windows, end, span, points, ..ItemHead::new(stream, 0) }, body)
     }
 
     /// Takes a state: the latest of `key`, and the last one if it is `over`.
@@ -103,7 +112,7 @@ impl Outbox {
         self.push(ItemHead::new(stream, 0), payload);
     }
 
-    fn push(&mut self, mut head: ItemHead, payload: Vec<u8>) {
+    fn push(&mut self, mut head: ItemHead, payload: Vec<u8>) -> u64 {
         let (stream, cost) = (head.stream, payload.len() + head.key.len() + ITEM_BYTES);
         let queue = self.queue(stream);
         queue.counts.handed += 1;
@@ -113,6 +122,7 @@ impl Outbox {
         if stream.kind() == Kind::State {
             freed = queue.replace(&head.key, head.seq);
         }
+        let seq = head.seq;
         let refused = payload.len() > MAX_PAYLOAD || queue.by_key.len() > MAX_KEYS;
         if refused {
             queue.by_key.remove(&head.key);
@@ -125,6 +135,20 @@ impl Outbox {
         }
         self.bytes = self.bytes - freed + if refused { 0 } else { cost };
         self.make_room();
+        seq
+    }
+
+    /// The least number of a stream of which nothing is known yet: all before it the relay has on its disk, or they are lost and
+    /// counted.
+    #[must_use]
+    pub fn settled(&self, stream: Stream) -> u64 {
+        self.queues.get(&stream).map_or(1, Queue::settled)
+    }
+
+    /// Bytes of a stream that wait.
+    #[must_use]
+    pub fn waiting_bytes(&self, stream: Stream) -> usize {
+        self.queues.get(&stream).map_or(0, |queue| queue.items.values().map(|entry| entry.cost).sum())
     }
 
     /// Lets the oldest fall out until the bound is kept. One item may always be there.

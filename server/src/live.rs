@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use agent_common::text;
 use serde_json::json;
@@ -42,7 +42,12 @@ struct Kept {
     news: VecDeque<News>,
     /// The newest id by host; of windows alone.
     of_host: HashMap<String, u64>,
+    /// When it was last said that a host has new log lines.
+    lines: HashMap<String, Instant>,
 }
+
+/// How often it is said that a host has new log lines: they come several times a second.
+const LINES_EVERY: Duration = Duration::from_millis(500);
 
 /// Most hosts whose newest window is known by name; of others all windows count.
 const MAX_HOSTS: usize = 10_000;
@@ -51,7 +56,7 @@ impl Default for Feed {
     fn default() -> Self {
         // Above every id of an earlier life, as long as there were no more than a million news a second.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let kept = Kept { next: now as u64, news: VecDeque::new(), of_host: HashMap::new() };
+        let kept = Kept { next: now as u64, news: VecDeque::new(), of_host: HashMap::new(), lines: HashMap::new() };
         Self(Arc::new(Inner { kept: Mutex::new(kept), out: broadcast::channel(KEPT).0 }))
     }
 }
@@ -68,6 +73,20 @@ impl Feed {
         });
         self.heard(&head.host);
         self.put("window", &data.to_string());
+    }
+
+    /// Log lines of a host were stored.
+    pub(crate) fn lines(&self, host: &str) {
+        {
+            let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let said = kept.lines.get(host).is_some_and(|said| now.duration_since(*said) < LINES_EVERY);
+            if said || kept.lines.len() >= MAX_HOSTS && !kept.lines.contains_key(host) {
+                return;
+            }
+            kept.lines.insert(host.to_owned(), now);
+        }
+        self.put("log", &json!({ "host": host }).to_string());
     }
 
     /// The newest window of a host has another number from now on.

@@ -110,6 +110,17 @@ impl Figures {
     }
 }
 
+/// Messages of log lines that are on their way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogsWaiting {
+    /// Those with a lesser number are on the relay's disk, or lost and counted.
+    pub(super) settled: u64,
+    /// Bytes of those that are not.
+    pub(super) bytes: usize,
+    /// Bytes on the relay's disk.
+    pub(super) spooled_bytes: u64,
+}
+
 /// Handle that passes items to the relay; clones share it. No method waits.
 #[derive(Debug, Clone)]
 pub(super) struct RelayHandle {
@@ -127,6 +138,24 @@ impl RelayHandle {
     pub(super) fn profile(&self, block: NewWindow) {
         lock(&self.shared.outbox).window(Stream::Profile, block);
         self.shared.wake.notify_one();
+    }
+
+    /// Passes on a message of log lines. Returns its number.
+    pub(super) fn log(&self, message: NewWindow) -> u64 {
+        let seq = lock(&self.shared.outbox).lines(message);
+        self.shared.wake.notify_one();
+        seq
+    }
+
+    /// How it is with the messages of log lines.
+    pub(super) fn logs(&self) -> LogsWaiting {
+        let spooled_bytes = lock(&self.shared.figures).sink.logs.bytes;
+        let outbox = lock(&self.shared.outbox);
+        LogsWaiting {
+            settled: outbox.settled(Stream::Log),
+            bytes: outbox.waiting_bytes(Stream::Log),
+            spooled_bytes,
+        }
     }
 
     /// Passes on a change of an alert.

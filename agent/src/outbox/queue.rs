@@ -52,6 +52,12 @@ impl Default for Queue {
 }
 
 impl Queue {
+    /// The least number that is not acknowledged and not dropped.
+    pub(super) fn settled(&self) -> u64 {
+        let kept = self.items.first_key_value().map(|(seq, _)| *seq);
+        kept.into_iter().chain(self.uncertain.first().copied()).min().unwrap_or(self.next_seq)
+    }
+
     /// Drops the state that this one replaces. Returns the memory that it cost.
     pub(super) fn replace(&mut self, key: &str, seq: u64) -> usize {
         let Some(old) = self.by_key.insert(key.to_owned(), seq) else { return 0 };

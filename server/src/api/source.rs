@@ -10,7 +10,7 @@ use crate::node::NodeNames;
 use crate::store::StoreError;
 use crate::store::elsewhere::Elsewhere;
 use crate::store::embedded::Reader;
-use crate::store::profiles;
+use crate::store::{logs, profiles};
 
 /// A store that can be read. Blocks: it is called on a thread of its own.
 pub trait Source: Send + Sync + fmt::Debug {
@@ -37,6 +37,15 @@ pub trait Source: Send + Sync + fmt::Debug {
         let _ = with;
         Ok(false)
     }
+
+    /// Calls with the reader of the log lines. Says whether there are any.
+    fn logs(
+        &self,
+        with: &mut dyn FnMut(&logs::Reader) -> Result<(), StoreError>,
+    ) -> Result<bool, ReadError> {
+        let _ = with;
+        Ok(false)
+    }
 }
 
 /// The embedded store, with the names of `node_exporter` beside ours: a connection for each query that runs, kept for the next.
@@ -45,12 +54,13 @@ pub struct Embedded {
     path: PathBuf,
     idle: Mutex<Vec<Reader>>,
     idle_profiles: Mutex<Vec<profiles::Reader>>,
+    idle_logs: Mutex<Vec<logs::Reader>>,
 }
 
 impl Embedded {
-    /// Of this database file; the profiles' is beside it.
+    /// Of this database file; those of profiles and log lines are beside it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), idle: Mutex::default(), idle_profiles: Mutex::default() }
+        Self { path: path.into(), idle: Mutex::default(), idle_profiles: Mutex::default(), idle_logs: Mutex::default() }
     }
 }
 
@@ -80,6 +90,17 @@ impl Source for Embedded {
             path.exists().then(|| profiles::Reader::open(&path)).transpose()
         };
         with_idle(&self.idle_profiles, open, with)
+    }
+
+    fn logs(
+        &self,
+        with: &mut dyn FnMut(&logs::Reader) -> Result<(), StoreError>,
+    ) -> Result<bool, ReadError> {
+        let open = || {
+            let path = self.path.with_file_name(logs::FILE);
+            path.exists().then(|| logs::Reader::open(&path)).transpose()
+        };
+        with_idle(&self.idle_logs, open, with)
     }
 }
 

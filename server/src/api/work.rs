@@ -14,7 +14,7 @@ use super::prometheus::Failure;
 use super::source::Source;
 use crate::questions::Collector;
 use crate::rules::GroupStatus;
-use crate::store::{StoreError, embedded, profiles};
+use crate::store::{StoreError, embedded, logs, profiles};
 
 /// Queries at the same time: each may take 64 MiB.
 const MAX_QUERIES: usize = 4;
@@ -132,6 +132,22 @@ impl Work {
         self.on_thread_of(&self.graphs, None, move |source, end| {
             let (mut with, mut answer) = (Some(with), None);
             source.profiles(&mut |reader| {
+                answer = with.take().map(|with| with(reader, end)).transpose()?;
+                Ok(())
+            })?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// Does something with the log lines; `None`: none are kept here. It is to look at its end often.
+    pub(super) async fn logs<T: Send + 'static>(
+        &self,
+        with: impl FnOnce(&logs::Reader, &End) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        self.on_thread(None, move |source, end| {
+            let (mut with, mut answer) = (Some(with), None);
+            source.logs(&mut |reader| {
                 answer = with.take().map(|with| with(reader, end)).transpose()?;
                 Ok(())
             })?;

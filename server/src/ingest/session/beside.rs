@@ -134,6 +134,9 @@ impl Session<'_> {
             self.acks.done(ticket);
         }
         for (host, stored) in stored {
+            if let Some(feed) = self.ingest.shared.feed().filter(|_| S::CHANNEL == Channel::Log && new > 0) {
+                feed.lines(&host);
+            }
             let topic = topic::stored(&host, &S::CHANNEL);
             self.work.to_tell.insert((topic, stored.stream.clone()), stored);
         }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use agent_common::wire::stored::Stored;
 
 pub use message::{Message, MessageError};
-pub use read::{Answer, Asked, Found, Histogram, Reader};
+pub use read::{Answer, Asked, Histogram, Reader};
 
 use self::write::Writer;
 use super::embedded::sqlite_error;

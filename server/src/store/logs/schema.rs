@@ -25,16 +25,18 @@ pub(super) const FILTERS: Kind = Kind {
 
 /// * `log`: the labels of a stream of lines, as JSON.
 /// * `block`: lines of one of them, as a block of the crate `logs`. `level`: 0 as they came, 1 some put together, 2 full. Times and
-///   processes are those of the block's header, both ends included.
+///   processes are those of the block's header, both ends included. `head`: the header by itself, before the body, so that it is
+///   read without it; of level 0 it is NULL. `filter_bytes`: 0 if it has no filter. `came_ns`: when it was written.
 /// * `mark`: the highest position of a source that is stored.
 const TABLES: &str = "
 CREATE TABLE log(id INTEGER PRIMARY KEY, host TEXT NOT NULL, labels TEXT NOT NULL, UNIQUE(host, labels));
 CREATE TABLE block(
     id INTEGER PRIMARY KEY AUTOINCREMENT, log INTEGER NOT NULL, level INTEGER NOT NULL, from_ns INTEGER NOT NULL,
     to_ns INTEGER NOT NULL, lines INTEGER NOT NULL, text_bytes INTEGER NOT NULL, severities INTEGER NOT NULL,
-    pid_least INTEGER NOT NULL, pid_most INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX block_time ON block(to_ns, from_ns, log, severities, pid_least, pid_most, lines);
-CREATE INDEX block_level ON block(level, log, lines, text_bytes, from_ns) WHERE level < 2;
+    pid_least INTEGER NOT NULL, pid_most INTEGER NOT NULL, filter_bytes INTEGER NOT NULL, came_ns INTEGER NOT NULL,
+    head BLOB, body BLOB NOT NULL);
+CREATE INDEX block_time ON block(to_ns, from_ns, log, severities, pid_least, pid_most);
+CREATE INDEX block_level ON block(level, log, came_ns, lines, text_bytes, from_ns) WHERE level < 2;
 CREATE TABLE mark(
     host TEXT NOT NULL, source INTEGER NOT NULL, position INTEGER NOT NULL, at_ns INTEGER NOT NULL,
     PRIMARY KEY(host, source)) WITHOUT ROWID;

@@ -10,6 +10,7 @@ use logs::block::{Block, Builder, Codec, Header};
 use logs::message::Part;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use super::retain::now;
 use super::schema::{count_deleted, load_stored, save_stored, time};
 use super::{Message, Options, Written, arrange, retain};
 
@@ -125,7 +126,7 @@ impl Writer {
 
     /// One step of upkeep; says whether it did something.
     fn step(&mut self) -> rusqlite::Result<bool> {
-        let now = crate::store::logs::retain::now();
+        let now = now();
         Ok(arrange::arrange(self, now)? || retain::retain(self, now)?)
     }
 
@@ -161,7 +162,9 @@ impl Into<'_> {
                 }
             };
             let block = Block::open(&part.block).and_then(|block| block.verify(self.codec).map(|()| block));
-            let Ok(block) = block else {
+            // In the name of another host, or of none: who searches by host would not find it.
+            let own = |block: &Block<'_>| block.header().stream.get("host") == Some(host);
+            let Some(block) = block.ok().filter(own) else {
                 written.damaged += 1;
                 continue;
             };
@@ -206,7 +209,7 @@ impl Into<'_> {
                 id
             }
         };
-        insert(self.tx, log, 0, header, body).map(|_| ())
+        insert(self.tx, log, 0, header, (body, 0)).map(|_| ())
     }
 }
 
@@ -222,17 +225,19 @@ fn stream_id(tx: &Transaction<'_>, host: &str, labels: &str) -> rusqlite::Result
     Ok(tx.last_insert_rowid())
 }
 
-/// Adds a block. Returns its id.
+/// Adds a block, which has a filter of so many bytes. Returns its id.
 pub(super) fn insert(
     conn: &Connection,
     log: i64,
     level: i64,
     header: &Header,
-    body: &[u8],
+    (body, filter_bytes): (&[u8], usize),
 ) -> rusqlite::Result<i64> {
+    let head = (level > 0).then(|| Header::bytes_of(body)).flatten();
     conn.prepare_cached(
-        "INSERT INTO block(log, level, from_ns, to_ns, lines, text_bytes, severities, pid_least, pid_most, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO block(
+             log, level, from_ns, to_ns, lines, text_bytes, severities, pid_least, pid_most, filter_bytes, came_ns, head, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(rusqlite::params![
         log,
@@ -244,6 +249,9 @@ pub(super) fn insert(
         header.severities,
         header.pids.0,
         header.pids.1,
+        filter_bytes as i64,
+        now(),
+        head,
         body,
     ])?;
     Ok(conn.last_insert_rowid())
@@ -263,7 +271,7 @@ fn rest(block: &Block<'_>, before: u64, codec: &mut Codec) -> Option<(Header, Ve
     for line in lines.iter().filter(|line| line.position > before) {
         builder.push(&line.to_record()).ok()?;
     }
-    let bytes = builder.finish(codec)?;
+    let bytes = builder.finish(codec).ok()??;
     let header = Header::read(&bytes).ok()?;
     Some((header, bytes))
 }

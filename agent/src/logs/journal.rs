@@ -1,0 +1,182 @@
+//! systemd's journal: its files, of which some are written and others were rotated.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use logs::journal::{Cursor, Entry, Journal, JournalError, Step, line};
+use opener::{Held, Owner, Place, Workers};
+
+use super::Batch;
+
+/// Where journald keeps files: on disk, and in memory until there is a disk.
+const PATTERNS: [&str; 2] = ["/var/log/journal/*/*.journal*", "/run/log/journal/*/*.journal*"];
+/// How often the directories are looked at.
+const DISCOVER_EVERY: Duration = Duration::from_secs(2);
+/// Files that are read at once; each has a descriptor and some pages in memory.
+const MAX_FILES: usize = 256;
+/// Entries of a file that was there before the first start.
+const FIRST_ENTRIES: u64 = 1_000;
+/// Entries read from one file at once.
+const ENTRIES: usize = 4_096;
+/// Times in a row that a file may fail before it is left alone until it is replaced.
+const MAX_FAILURES: u32 = 10;
+
+/// Where a file was read up to, by its id: all before is safe.
+pub(super) type Saved = BTreeMap<String, u64>;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Journals {
+    workers: Workers,
+    files: Vec<Followed>,
+    /// Of files that were not found again yet, too.
+    safe: Saved,
+    first: bool,
+    discovered: Option<Instant>,
+}
+
+/// A file.
+struct Followed {
+    /// Device and inode: journald makes no hard links, and an inode is not used again while this is open.
+    identity: (u64, u64),
+    id: String,
+    source: u64,
+    journal: Journal<File>,
+    failures: u32,
+    over: bool,
+    damaged: u64,
+}
+
+impl std::fmt::Debug for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Followed").field("id", &self.id).field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+impl Journals {
+    /// Nothing is opened before the first [`Journals::poll`].
+    pub(super) fn new(saved: Option<Saved>) -> Self {
+        Self {
+            workers: Workers::new("journal"),
+            files: Vec::new(),
+            first: saved.is_none(),
+            safe: saved.unwrap_or_default(),
+            discovered: None,
+        }
+    }
+
+    /// Where to go on after a restart.
+    pub(super) fn saved(&self) -> Saved {
+        self.safe.clone()
+    }
+
+    pub(super) fn commit(&mut self, source: u64, upto: u64) {
+        if let Some(file) = self.files.iter().find(|file| file.source == source) {
+            self.safe.insert(file.id.clone(), upto);
+        }
+    }
+
+    /// Reads what is new. Says whether there is more.
+    pub(super) fn poll(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        if self.discovered.is_none_or(|at| now.saturating_duration_since(at) >= DISCOVER_EVERY) {
+            self.discovered = Some(now);
+            self.discover();
+        }
+        let mut more = false;
+        let mut files = std::mem::take(&mut self.files);
+        for file in &mut files {
+            if batch.is_full() {
+                more = true;
+                break;
+            }
+            more |= file.read(now, batch);
+        }
+        self.files = files;
+        more
+    }
+
+    fn discover(&mut self) {
+        let first = std::mem::replace(&mut self.first, false);
+        let paths: Vec<PathBuf> =
+            PATTERNS.iter().flat_map(|pattern| tail::matches(&self.workers, pattern)).collect();
+        let mut there = Vec::new();
+        for path in paths {
+            let owner = Owner { uid: 0, place: Place::Device(0) };
+            let open = move || opener::file::at(&path).ok();
+            let Ok(Some(held)) = self.workers.run(owner, open) else { continue };
+            let Some(identity) = held.identity() else { continue };
+            there.push(identity);
+            if self.files.len() >= MAX_FILES || self.files.iter().any(|file| file.identity == identity) {
+                continue;
+            }
+            if let Some(file) = self.follow(&held, identity, first) {
+                self.files.push(file);
+            }
+        }
+        // Deleted, and read to its end.
+        self.files.retain(|file| !file.over || there.contains(&file.identity));
+    }
+
+    fn follow(&self, held: &Held, identity: (u64, u64), first: bool) -> Option<Followed> {
+        let mut journal = match Journal::open(held.reader().ok()?) {
+            Ok(journal) => journal,
+            // journald has made it this moment, and not written its header yet.
+            Err(JournalError::NotAJournal) => return None,
+            Err(error) => {
+                tracing::warn!(%error, "a journal file is not read");
+                return None;
+            }
+        };
+        let Cursor { file_id, .. } = journal.cursor();
+        let id: String = file_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sought = match self.safe.get(&id) {
+            Some(seqnum) => journal.seek_after(*seqnum),
+            None if first => journal.seek_last(FIRST_ENTRIES),
+            None => Ok(journal.seek_head()),
+        };
+        sought.ok()?;
+        let source = super::source_id("journal", &id);
+        Some(Followed { identity, id, source, journal, failures: 0, over: false, damaged: 0 })
+    }
+}
+
+impl Followed {
+    fn read(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        if self.over || self.failures >= MAX_FAILURES {
+            return false;
+        }
+        let mut entry = Entry::default();
+        for _ in 0..ENTRIES {
+            if batch.is_full() {
+                return true;
+            }
+            match self.journal.next(&mut entry) {
+                Ok(Step::Entry) => {
+                    self.failures = 0;
+                    let read = line(&entry);
+                    batch.lose("journal", read.suppressed);
+                    batch.push(self.source, &read.stream, &super::redacted(read.record), now);
+                    batch.upto(self.source, entry.seqnum, now);
+                }
+                Ok(Step::Damaged) => {}
+                Ok(Step::End) => break,
+                Ok(Step::Archived) => {
+                    self.over = true;
+                    break;
+                }
+                Err(error) => {
+                    self.failures += 1;
+                    if self.failures == MAX_FAILURES {
+                        tracing::warn!(%error, "a journal file cannot be read: it is left alone");
+                    }
+                    break;
+                }
+            }
+        }
+        let damaged = self.journal.counts().damaged_entries;
+        batch.lose("journal damaged", damaged - std::mem::replace(&mut self.damaged, damaged));
+        false
+    }
+}

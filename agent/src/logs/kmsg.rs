@@ -1,0 +1,93 @@
+//! The kernel's messages, from `/dev/kmsg`: what is lost there shows as a gap in the numbers.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Instant;
+
+use agent_common::units::UnixNs;
+use logs::Stream;
+use logs::parse::kmsg;
+
+use super::Batch;
+
+/// The device. Programs may write there, too: what they write has another facility than the kernel's.
+const DEVICE: &str = "/dev/kmsg";
+/// Longest record of the kernel with its fields.
+const RECORD_BYTES: usize = 8 << 10;
+/// Records read at once.
+const RECORDS: usize = 2_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Kmsg {
+    file: File,
+    source: u64,
+    stream: [Stream; 2],
+    /// The next number.
+    next: Option<u64>,
+    /// All before this number is safe.
+    safe: u64,
+    /// Unix time of the boot, ns.
+    boot: u64,
+}
+
+impl Kmsg {
+    /// Opens the device. `safe`: the boot and the number up to which a former run has handed on all.
+    pub(super) fn open(saved: Option<(&str, u64)>) -> io::Result<Self> {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(DEVICE)?;
+        let safe = saved.filter(|(boot, _)| *boot == boot_id.trim()).map_or(0, |(_, number)| number);
+        let stream = ["kernel", "user"].map(|by| Stream::new([("source", "kmsg"), ("stream", by)]));
+        let boot = crate::clock::boot_unix_ns();
+        Ok(Self { file, source: super::source_id("kmsg", boot_id.trim()), stream, next: None, safe, boot })
+    }
+
+    /// The boot, and up to where all is safe.
+    pub(super) fn saved(&self) -> Option<(String, u64)> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some((boot.trim().to_owned(), self.safe))
+    }
+
+    pub(super) fn commit(&mut self, source: u64, upto: u64) {
+        if source == self.source {
+            self.safe = self.safe.max(upto);
+        }
+    }
+
+    /// Reads what is new. Says whether there is more.
+    pub(super) fn poll(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        let mut bytes = [0; RECORD_BYTES];
+        for _ in 0..RECORDS {
+            if batch.is_full() {
+                return true;
+            }
+            let length = match self.file.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(length) => length,
+                // Overwritten before it was read; the next number says how many.
+                Err(error) if error.raw_os_error() == Some(libc::EPIPE) => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return false,
+            };
+            let Some(record) = kmsg::parse(&bytes[..length]) else { continue };
+            if let Some(next) = self.next
+                && record.seq > next
+            {
+                batch.lose("kernel", record.seq - next);
+            }
+            self.next = Some(record.seq + 1);
+            if record.seq < self.safe {
+                continue;
+            }
+            let at = UnixNs(self.boot.saturating_add(record.monotonic_us.saturating_mul(1_000)));
+            let stream = &self.stream[usize::from(!record.is_kernels())];
+            batch.push(self.source, stream, &record.to_record(at), now);
+            batch.upto(self.source, record.seq + 1, now);
+        }
+        true
+    }
+}
