@@ -5,6 +5,9 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod block;
+pub mod filter;
+pub mod query;
 pub mod record;
 
 pub use record::{Record, Severity, Stream};
