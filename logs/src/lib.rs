@@ -5,9 +5,12 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod block;
+pub mod filter;
 pub mod journal;
 pub mod message;
 pub mod parse;
+pub mod query;
 pub mod record;
 
 pub use record::{Record, Severity, Stream};

@@ -1,11 +1,17 @@
 //! Conditions on labels.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 
 /// Most memory that one compiled expression may take, bytes. `[a-z]{1,1000}` nested twice would take more.
 pub(crate) const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// Compiled expressions that are kept, and the longest of them: some hundred KiB each, 16 MiB where all are as large as they may be.
+const MAX_KNOWN: usize = 16;
+const MAX_KNOWN_BYTES: usize = 4 << 10;
 
 /// How a label is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +66,27 @@ impl Matcher {
     }
 }
 
-/// The expression as a condition on the whole text, where `.` is any character.
+/// The expression as a condition on the whole text, where `.` is any character. To compile one takes milliseconds, and pages ask with
+/// the same ones each second: the last ones are kept.
 pub(crate) fn whole(expression: &str) -> Result<Regex, regex::Error> {
+    static KNOWN: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(regex) = known().get(expression) {
+        return Ok(regex.clone());
+    }
     let compiled =
         |text: &str| RegexBuilder::new(text).dot_matches_new_line(true).size_limit(MAX_REGEX_BYTES).build();
     // By itself first: `a)|(b` is an expression only between our parentheses.
     compiled(expression)?;
-    compiled(&format!("^(?:{expression})$"))
+    let regex = compiled(&format!("^(?:{expression})$"))?;
+    let mut known = known();
+    if known.len() >= MAX_KNOWN {
+        known.clear();
+    }
+    if expression.len() <= MAX_KNOWN_BYTES {
+        known.insert(expression.to_owned(), regex.clone());
+    }
+    Ok(regex)
 }
 
 impl fmt::Debug for Matcher {
