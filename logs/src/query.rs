@@ -17,7 +17,7 @@
 //! | `status=500`, `path="/a b"`, `status!=500` | has (has not) a field of this name and value |
 //! | `path~^/api/`, `path!~^/api/` | has (has not) a field whose value the expression matches |
 //! | `trace=*` | has a field of this name |
-//! | `unit=nginx.service`, `comm~^kworker` … | the label of its stream: `source file unit container pod namespace comm stream` |
+//! | `unit=nginx.service`, `comm~^kworker` … | the label of its stream: `source file unit container pod namespace comm stream`, `host` |
 //! | `field.unit=x`, `label.x=y` | a field that is called as a label; a label of another name |
 //! | `severity>=warning`, `severity=error` | is at least so grave; has this severity |
 //! | `pid=4711` | is of this process |

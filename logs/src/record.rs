@@ -73,7 +73,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Where lines come from, by labels: `source` (`journal`, `kmsg`, `file`, `container`, `stdio`), and what of `file`, `unit`,
+/// Where lines come from, by labels: `host`, `source` (`journal`, `kmsg`, `file`, `container`, `stdio`), and what of `file`, `unit`,
 /// `container`, `pod`, `namespace`, `comm`, `stream` (`stdout`, `stderr`) is known. Sorted by name, each name once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

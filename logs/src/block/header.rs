@@ -35,6 +35,13 @@ impl Header {
         Ok(Self::split(bytes)?.0)
     }
 
+    /// The bytes of a block's header, which [`Header::read`] takes as it takes the whole block; nothing if that is no block.
+    #[must_use]
+    pub fn bytes_of(block: &[u8]) -> Option<&[u8]> {
+        let (_, _, rest) = Self::split(block).ok()?;
+        block.get(..block.len() - rest.len())
+    }
+
     /// The header, what its sections' entries are read from, and the bytes after it.
     pub(super) fn split(bytes: &[u8]) -> Result<(Self, Input<'_>, &[u8]), BlockError> {
         let mut input = Input::new(bytes, "header");

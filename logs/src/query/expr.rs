@@ -4,7 +4,8 @@ use super::{Pattern, Phrase};
 use crate::Severity;
 
 /// Labels of streams: a query's `unit=x` means the label, that of another name the field.
-pub const LABELS: [&str; 8] = ["source", "file", "unit", "container", "pod", "namespace", "comm", "stream"];
+pub const LABELS: [&str; 9] =
+    ["host", "source", "file", "unit", "container", "pod", "namespace", "comm", "stream"];
 
 /// What lines match.
 #[derive(Debug, Clone)]

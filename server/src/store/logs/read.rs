@@ -116,7 +116,7 @@ impl Reader {
             };
             for nth in found {
                 if let Some(line) = lines.get(nth) {
-                    hits.push(Hit { stream: std::sync::Arc::clone(&stream), record: line.to_record() });
+                    hits.push(Hit { stream: std::sync::Arc::clone(&stream), record: line.into() });
                 }
             }
         }

@@ -269,7 +269,7 @@ fn rest(block: &Block<'_>, before: u64, codec: &mut Codec) -> Option<(Header, Ve
     let lines = block.lines(codec).ok()?;
     let mut builder = Builder::new(block.header().stream.clone()).ok()?;
     for line in lines.iter().filter(|line| line.position > before) {
-        builder.push(&line.to_record()).ok()?;
+        builder.push(&line.into()).ok()?;
     }
     let bytes = builder.finish(codec).ok()??;
     let header = Header::read(&bytes).ok()?;

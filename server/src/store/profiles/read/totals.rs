@@ -6,9 +6,9 @@ use profile::{Mode, Parts};
 use rusqlite::{Connection, Row};
 
 use super::super::super::StoreError;
-use super::super::body::{self, Sizes, broken};
+use super::super::body::{self, Sizes};
 use super::super::epoch;
-use super::super::schema::time;
+use super::super::schema::{broken, time};
 use super::super::selection::Selection;
 use super::{PINNED, ROWS, Reader, check, epochs, unix};
 
