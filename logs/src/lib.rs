@@ -5,6 +5,7 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod pattern;
 pub mod record;
 
 pub use record::{Record, Severity, Stream};

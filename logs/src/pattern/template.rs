@@ -1,0 +1,141 @@
+//! One template: tokens, of which some may be anything.
+
+use agent_common::units::UnixNs;
+
+use super::PatternId;
+use super::counts::Counts;
+use super::hash::hash;
+use super::mask::{Kind, Masked, WILD};
+use crate::Severity;
+
+/// What stands for several words of free text.
+const WILD_WORDS: &str = "<**>";
+/// Words that free text may have.
+const MAX_FREE_WORDS: usize = 24;
+/// Bytes of the example that a pattern keeps.
+const MAX_EXAMPLE_BYTES: usize = 512;
+
+/// A token, as templates compare it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) hash: u64,
+    pub(super) kind: Kind,
+}
+
+impl Cell {
+    pub(super) fn is_wild(self) -> bool {
+        self.kind == Kind::Wild
+    }
+
+    /// Whether a template with this cell fits a line with `other`.
+    fn fits(self, other: Self) -> bool {
+        self.is_wild() && matches!(other.kind, Kind::Wild | Kind::Word | Kind::Part) || self.hash == other.hash
+    }
+}
+
+/// The cells of a masked line.
+pub(super) fn cells(masked: &Masked, into: &mut Vec<Cell>) {
+    into.clear();
+    into.extend(masked.tokens.iter().map(|token| Cell { hash: hash(masked.bytes(token)), kind: token.kind }));
+}
+
+/// A template, and what was seen of it.
+#[derive(Debug, Clone)]
+pub(super) struct Template {
+    pub(super) id: PatternId,
+    /// Tokens with a blank between them.
+    pub(super) text: String,
+    pub(super) cells: Vec<Cell>,
+    /// Tokens before and behind free text of any number of words; `cells` has the free text as one.
+    pub(super) gap: Option<usize>,
+    /// The gravest that a line of it was.
+    pub(super) severity: Severity,
+    pub(super) counts: Counts,
+    /// The first line.
+    pub(super) example: String,
+    /// When it was used last, as the set counts.
+    pub(super) used: u64,
+}
+
+impl Template {
+    pub(super) fn of(masked: &Masked, cells: &[Cell], message: &str, severity: Severity, at: UnixNs) -> Self {
+        let text = String::from_utf8_lossy(&masked.text).into_owned();
+        let line = message.lines().next().unwrap_or_default();
+        Self {
+            id: PatternId::of(&text),
+            text,
+            cells: cells.to_vec(),
+            gap: None,
+            severity,
+            counts: Counts::new(at.0),
+            example: line[..line.floor_char_boundary(MAX_EXAMPLE_BYTES)].to_owned(),
+            used: 0,
+        }
+    }
+
+    /// Words that are not parameters.
+    pub(super) fn words(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.kind == Kind::Word).count()
+    }
+
+    /// Whether a line with these cells is one of this template.
+    pub(super) fn fits(&self, line: &[Cell]) -> bool {
+        let pairwise = |own: &[Cell], line: &[Cell]| own.iter().zip(line).all(|(own, line)| own.fits(*line));
+        let Some(gap) = self.gap else {
+            return self.cells.len() == line.len() && pairwise(&self.cells, line);
+        };
+        let behind = self.cells.len() - gap - 1;
+        line.len() > gap + behind
+            && line.len() - gap - behind <= MAX_FREE_WORDS
+            && pairwise(&self.cells[..gap], line)
+            && pairwise(&self.cells[gap + 1..], &line[line.len() - behind..])
+    }
+
+    /// With the cells of `mask` as parameters.
+    pub(super) fn widen(&mut self, mask: u64) {
+        let words: Vec<&str> = self.text.split(' ').collect();
+        let mut text = String::with_capacity(self.text.len());
+        for (nth, word) in words.iter().enumerate() {
+            if nth > 0 {
+                text.push(' ');
+            }
+            if mask & 1_u64.checked_shl(nth as u32).unwrap_or(0) == 0 {
+                text.push_str(word);
+                continue;
+            }
+            let core = word.trim_end_matches([',', ':', ';', '.', '!', '?', ')', ']']);
+            let wild = format!("<*>{}", &word[core.len()..]);
+            text.push_str(&wild);
+            if let Some(cell) = self.cells.get_mut(nth) {
+                *cell = Cell { hash: hash(wild.as_bytes()), kind: Kind::Wild };
+            }
+        }
+        self.rename(text);
+    }
+
+    /// With free text between the first `before` and the last `behind` tokens.
+    pub(super) fn open(&mut self, before: usize, behind: usize) {
+        let words: Vec<&str> = self.text.split(' ').collect();
+        if words.len() != self.cells.len() || before + behind >= words.len() {
+            return;
+        }
+        let head = words[..before].iter().copied();
+        let tail = words[words.len() - behind..].iter().copied();
+        let text = head.chain([WILD_WORDS]).chain(tail).collect::<Vec<_>>().join(" ");
+        self.cells.splice(before..self.cells.len() - behind, [Cell { hash: hash(WILD), kind: Kind::Wild }]);
+        self.gap = Some(before);
+        self.rename(text);
+    }
+
+    fn rename(&mut self, text: String) {
+        self.id = PatternId::of(&text);
+        self.text = text;
+    }
+
+    /// Takes over what was seen of a template that this one covers.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.counts.absorb(&other.counts);
+        self.severity = self.severity.min(other.severity);
+        self.used = self.used.max(other.used);
+    }
+}
