@@ -250,7 +250,7 @@ impl Masked {
     /// Whether the last two tokens are `-` and a user's name.
     fn follows_user(&self) -> bool {
         let [.., before, last] = &self.tokens[..] else { return false };
-        self.bytes(before) == b"-" && matches!(last.kind, Kind::Word | Kind::Wild)
+        self.bytes(before) == b"-" && matches!(last.kind, Kind::Word | Kind::Wild | Kind::Fixed)
     }
 
     fn ends_with(&self, byte: u8) -> bool {
@@ -317,6 +317,9 @@ impl Masked {
                 self.retrail(trail, false);
                 return;
             }
+            if last.number && last.kind == Kind::Pair && is_unit(core) {
+                return;
+            }
             if last.number && last.kind == Kind::Wild && last.end - last.start == WILD.len() as u32 {
                 if is_unit(core) {
                     self.retrail(trail, false);
@@ -358,10 +361,7 @@ impl Masked {
             inner.len() <= 32 && inner.iter().all(|b| class(*b) & (LETTER | DOT | COLON) != 0 || *b == b'-')
         };
         match b[open] {
-            // A level, a module, a thread.
-            b'[' if !inner.is_empty() && is_name(inner) => {
-                self.push(if is_level(inner) { Kind::Fixed } else { Kind::Word }, &[&b[open..=close], rest]);
-            }
+            b'[' if is_level(inner) && is_name(inner) => self.push(Kind::Fixed, &[&b[open..=close], rest]),
             // `address - user [time]`, as web servers write it; the user may be `-`.
             b'[' if inner.first().is_some_and(u8::is_ascii_digit) && self.follows_user() => {
                 if let Some(user) = self.tokens.pop() {
@@ -373,6 +373,8 @@ impl Masked {
             b'(' | b'{' if inner.is_empty() => self.push(Kind::Fixed, &[&b[open..=close], rest]),
             b'(' if inner == b"s" => self.push(Kind::Fixed, &[&b[open..=close], rest]),
             b'(' | b'[' | b'{' => self.push(Kind::Part, &[&b[open..=open], WILD, &b[close..=close], rest]),
+            // A string between a line's head and its fields is what the line says.
+            b'"' if !self.tokens.iter().any(|token| token.kind == Kind::Word) && is_field(&b[end..]) => self.line(inner, false),
             // Any quote is as good as the other.
             _ => self.push(Kind::Part, &[b"\"<*>\"", rest]),
         }
@@ -450,7 +452,7 @@ impl Masked {
         let is_hex = seen & BEYOND_HEX == 0 && core.len() >= 8;
         if is_hex || (seen & UPPER != 0 || core.len() > 2) && is_value(core) {
             self.wild(trail, false);
-        } else if core.is_empty() {
+        } else if seen & LETTER == 0 || core.is_empty() {
             self.push(Kind::Fixed, &[chunk]);
         } else {
             self.word(core, trail);
@@ -503,8 +505,12 @@ impl Masked {
             self.line(inner, false);
             return Some(end);
         }
+        let number = close.is_none() && b.get(value).is_some_and(u8::is_ascii_digit) && class(b[end - 1]) & DIGIT != 0;
         let end = close.map_or(end, |close| chunk_end(b, close).0);
         self.push(Kind::Pair, &[key, b"=", WILD]);
+        if let Some(last) = self.tokens.last_mut() {
+            last.number = number;
+        }
         Some(end)
     }
 
@@ -527,10 +533,17 @@ impl Masked {
         if inner.is_empty() || inner == b"s" {
             self.push(Kind::Word, &[&b[start..=close], rest]);
         } else {
-            self.push(Kind::Part, &[name, &b[open..=open], WILD, &b[close..=close], rest]);
+            self.push(Kind::Word, &[name, &b[open..=open], WILD, &b[close..=close], rest]);
         }
         Some(end)
     }
+}
+
+/// Whether a `key=value` comes next.
+fn is_field(b: &[u8]) -> bool {
+    let key = b.iter().skip_while(|b| is_space(**b)).take(MAX_WORD_BYTES);
+    let mut key = key.skip_while(|b| class(**b) & (LETTER | DIGIT) != 0);
+    key.next() == Some(&b'=') && b.iter().find(|b| !is_space(**b)) != Some(&b'=')
 }
 
 /// Length of a terminal's escape sequence.

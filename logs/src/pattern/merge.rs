@@ -16,9 +16,12 @@ const MAX_DIFFERENT: u32 = 4;
 const VARIANTS_OF_SEVERAL: usize = 3;
 /// From so many variants on, each value may be seen once.
 const MANY_VARIANTS: usize = 24;
-/// Variants of free text behind a colon, and elsewhere.
+/// Variants of free text behind a colon, elsewhere, and where one or two words are all that stays.
 const FREE_BEHIND_COLON: usize = 4;
 const FREE_ELSEWHERE: usize = 8;
+const FREE_BEHIND_LITTLE: usize = 12;
+/// Lines of a variant of free text: it rarely comes again.
+const RARE_LINES: u64 = 2;
 /// Tokens before and behind free text that are compared.
 const MAX_AROUND_FREE: usize = 16;
 
@@ -65,7 +68,7 @@ pub(super) fn find<'a>(new: &Template, others: impl Iterator<Item = &'a Template
 /// Whether the words at `mask` take so many values that they are parameters.
 fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
     let is_in = |nth: usize| mask & (1 << nth) != 0;
-    let words = new.cells.iter().enumerate().filter(|(nth, cell)| cell.kind == Kind::Word && !is_in(*nth)).count();
+    let words = new.cells.iter().enumerate().filter(|(nth, cell)| cell.solid && !is_in(*nth)).count();
     let within: Vec<&Template> =
         alike.iter().filter(|(differs, _)| differs & !mask == 0).map(|(_, old)| *old).collect();
     // One of them is general already: the others are its lines.
@@ -95,11 +98,19 @@ fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
     }
 }
 
+/// A template with the same beginning and end.
+struct Alike {
+    /// Tokens in common before and behind.
+    before: usize,
+    behind: usize,
+    len: usize,
+    is_rare: bool,
+}
+
 /// Whether lines with one beginning and end have free text of different lengths between them.
 fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> Option<Merge> {
     let cells = &new.cells;
-    // Tokens in common before and behind, and the number of tokens.
-    let alike: Vec<(usize, usize, usize)> = others
+    let alike: Vec<Alike> = others
         .filter(|old| old.gap.is_none() && old.cells.first() == cells.first())
         .filter_map(|old| {
             let room = cells.len().min(old.cells.len());
@@ -111,28 +122,42 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
                 .take(MAX_AROUND_FREE.min(room - before))
                 .take_while(|(a, b)| a == b)
                 .count();
-            let free = |template: &Template| {
+            let free = |template: &Template, may_be_wild: bool| {
                 let end = template.cells.len() - behind;
-                before < end && template.cells[before..end].iter().all(|cell| cell.kind == Kind::Word)
+                let is_free = |kind| kind == Kind::Word || may_be_wild && kind == Kind::Wild;
+                before < end && template.cells[before..end].iter().all(|cell| is_free(cell.kind))
             };
-            (free(new) && free(old)).then_some((before, behind, old.cells.len()))
+            (free(new, false) && free(old, true)).then_some(Alike {
+                before,
+                behind,
+                len: old.cells.len(),
+                is_rare: old.counts.lines <= RARE_LINES,
+            })
         })
         .collect();
-    let mut around: Vec<(usize, usize)> = alike.iter().map(|(before, behind, _)| (*before, *behind)).collect();
+    let mut around: Vec<(usize, usize)> = alike.iter().map(|alike| (alike.before, alike.behind)).collect();
     around.sort_unstable_by_key(|(before, behind)| (usize::MAX - before - behind, *before));
     around.dedup();
     around
         .into_iter()
         .take(MAX_AROUND_FREE)
         .find(|(before, behind)| {
-            let within = || alike.iter().filter(|(b, e, _)| b >= before && e >= behind);
-            let is_word = |cell: &&super::template::Cell| cell.kind == Kind::Word;
-            let words = cells[..*before].iter().chain(&cells[cells.len() - behind..]).filter(is_word).count();
+            let (before, behind) = (*before, *behind);
+            let within = || alike.iter().filter(|alike| alike.before >= before && alike.behind >= behind);
+            let words = cells[..before].iter().chain(&cells[cells.len() - behind..]).filter(|cell| cell.solid).count();
             let is_colon = new.text.split(' ').nth(before.wrapping_sub(1)).is_some_and(|word| word.ends_with(':'));
-            let (needed, needed_words) = if is_colon { (FREE_BEHIND_COLON, 2) } else { (FREE_ELSEWHERE, 3) };
-            words >= needed_words
-                && within().count() + 1 >= needed
-                && within().any(|(_, _, len)| *len != cells.len())
+            let needed = match words {
+                0 => return false,
+                2.. if is_colon => FREE_BEHIND_COLON,
+                1 | 2 => FREE_BEHIND_LITTLE,
+                _ => FREE_ELSEWHERE,
+            };
+            let count = within().count();
+            // What a program says itself comes again; free text does not.
+            let is_said_once = within().filter(|alike| alike.is_rare).count() * 4 >= count * 3;
+            count + 1 >= needed
+                && (words >= 3 || is_colon && words >= 2 || is_said_once && before + behind >= 3)
+                && within().any(|alike| alike.len != cells.len())
         })
         .map(|(before, behind)| Merge::Open(before, behind))
 }

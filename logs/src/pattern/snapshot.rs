@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
-use super::hash::hash;
 use super::mask::{Kind, MAX_TOKENS};
 use super::set::PatternSet;
 use super::template::{Cell, Template};
@@ -102,7 +101,7 @@ impl OfTemplate {
             .text
             .split(' ')
             .zip(kinds?)
-            .map(|(word, kind)| Cell { hash: hash(word.as_bytes()), kind })
+            .map(|(word, kind)| Cell::of(word.as_bytes(), kind))
             .collect();
         let fits = cells.len() == self.text.split(' ').count()
             && cells.len() == self.kinds.chars().count()

@@ -6,6 +6,7 @@ use super::PatternId;
 use super::counts::Counts;
 use super::hash::hash;
 use super::mask::{Kind, Masked, WILD};
+use super::words::is_level;
 use crate::Severity;
 
 /// What stands for several words of free text.
@@ -20,9 +21,17 @@ const MAX_EXAMPLE_BYTES: usize = 512;
 pub(super) struct Cell {
     pub(super) hash: u64,
     pub(super) kind: Kind,
+    /// Has letters that the program wrote: tells statements apart.
+    pub(super) solid: bool,
 }
 
 impl Cell {
+    pub(super) fn of(token: &[u8], kind: Kind) -> Self {
+        let letters = token.iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
+        let solid = letters >= 2 && kind != Kind::Wild && !token.starts_with(b"<") && !is_level(token);
+        Self { hash: hash(token), kind, solid }
+    }
+
     pub(super) fn is_wild(self) -> bool {
         self.kind == Kind::Wild
     }
@@ -36,7 +45,7 @@ impl Cell {
 /// The cells of a masked line.
 pub(super) fn cells(masked: &Masked, into: &mut Vec<Cell>) {
     into.clear();
-    into.extend(masked.tokens.iter().map(|token| Cell { hash: hash(masked.bytes(token)), kind: token.kind }));
+    into.extend(masked.tokens.iter().map(|token| Cell::of(masked.bytes(token), token.kind)));
 }
 
 /// A template, and what was seen of it.
@@ -75,7 +84,7 @@ impl Template {
 
     /// Words that are not parameters.
     pub(super) fn words(&self) -> usize {
-        self.cells.iter().filter(|cell| cell.kind == Kind::Word).count()
+        self.cells.iter().filter(|cell| cell.solid).count()
     }
 
     /// Whether a line with these cells is one of this template.
@@ -107,10 +116,26 @@ impl Template {
             let wild = format!("<*>{}", &word[core.len()..]);
             text.push_str(&wild);
             if let Some(cell) = self.cells.get_mut(nth) {
-                *cell = Cell { hash: hash(wild.as_bytes()), kind: Kind::Wild };
+                *cell = Cell::of(wild.as_bytes(), Kind::Wild);
             }
         }
         self.rename(text);
+        self.join();
+    }
+
+    /// Makes parameters side by side free text: with other values they may be more or fewer words.
+    fn join(&mut self) {
+        let words: Vec<&str> = self.text.split(' ').collect();
+        let is_bare = |nth: usize| matches!(words.get(nth), Some(&("<*>" | "<*>,")));
+        let Some(start) = (0..self.cells.len()).find(|nth| is_bare(*nth) && self.cells.get(nth + 1).is_some_and(|cell| cell.is_wild()))
+        else {
+            return;
+        };
+        let end = (start..self.cells.len()).find(|nth| !is_bare(*nth)).unwrap_or(self.cells.len());
+        let end = end + usize::from(self.cells.get(end).is_some_and(|cell| cell.is_wild()));
+        if self.gap.is_none() {
+            self.open(start, self.cells.len() - end);
+        }
     }
 
     /// With free text between the first `before` and the last `behind` tokens.
@@ -122,7 +147,7 @@ impl Template {
         let head = words[..before].iter().copied();
         let tail = words[words.len() - behind..].iter().copied();
         let text = head.chain([WILD_WORDS]).chain(tail).collect::<Vec<_>>().join(" ");
-        self.cells.splice(before..self.cells.len() - behind, [Cell { hash: hash(WILD), kind: Kind::Wild }]);
+        self.cells.splice(before..self.cells.len() - behind, [Cell::of(WILD, Kind::Wild)]);
         self.gap = Some(before);
         self.rename(text);
     }
