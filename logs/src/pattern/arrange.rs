@@ -16,7 +16,10 @@ pub(super) fn pairs(masked: &mut Masked, has_message: bool) {
     let text = std::mem::take(&mut masked.text);
     let bytes = |token: &Token| &text[token.start as usize..token.end as usize];
     let end = trailing_fields(&tokens, &bytes);
-    let words = tokens[..end].iter().filter(|token| token.kind == Kind::Word).count();
+    let is_word = |token: &&Token| {
+        token.kind == Kind::Word || token.kind == Kind::Fixed && bytes(token).iter().any(u8::is_ascii_alphabetic)
+    };
+    let words = tokens[..end].iter().filter(is_word).count();
     let drop_pairs = has_message || words >= MIN_WORDS;
     masked.text.reserve(text.len());
     let mut in_fields = false;

@@ -332,8 +332,7 @@ impl Masked {
                 }
             }
         }
-        let kind = if is_level(core) { Kind::Fixed } else { Kind::Word };
-        self.push(kind, &[core, trail]);
+        self.push(Kind::Word, &[core, trail]);
     }
 
     /// `name: alpha, beta` at the end of a line is a list too.
@@ -426,7 +425,7 @@ impl Masked {
             && memchr::memchr(b':', &core[colon + 1..]).is_none()
             && !is_level(&core[..colon])
         {
-            self.push(Kind::Part, &[&core[..=colon], WILD, trail]);
+            self.push(Kind::Word, &[&core[..=colon], WILD, trail]);
             return end;
         }
         self.letters(b, start, end, seen)
@@ -460,7 +459,7 @@ impl Masked {
         end
     }
 
-    /// A chunk with digits, or one that is masked like it. A name before a bracket or a colon stays.
+    /// A chunk with digits, or one that is masked like it. A name before a bracket stays.
     fn digits(&mut self, chunk: &[u8]) {
         let core_start = chunk.iter().position(|b| class(*b) & (LETTER | DIGIT | SLASH) != 0).unwrap_or(0);
         let (lead, rest) = chunk.split_at(core_start);
@@ -469,11 +468,10 @@ impl Masked {
         let trail = &rest[core.len()..];
         let trail = &trail[..trail.len().min(3)];
         let name = core.iter().take_while(|b| class(**b) & LETTER != 0).count();
-        let is_address = core.iter().all(|b| class(*b) & (BEYOND_HEX | PLAIN) == 0);
         if name >= 2
             && name < core.len()
             && core.len() <= MAX_WORD_BYTES
-            && (matches!(core[name], b'[' | b'(' | b'#') || core[name] == b':' && !is_address)
+            && matches!(core[name], b'[' | b'(' | b'#')
         {
             self.push(Kind::Part, &[lead, &core[..=name], WILD, trail]);
         } else if lead.is_empty() {

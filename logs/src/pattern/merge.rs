@@ -104,6 +104,8 @@ struct Alike {
     before: usize,
     behind: usize,
     len: usize,
+    /// First word in which they differ.
+    first: u64,
     is_rare: bool,
 }
 
@@ -127,10 +129,11 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
                 let is_free = |kind| kind == Kind::Word || may_be_wild && kind == Kind::Wild;
                 before < end && template.cells[before..end].iter().all(|cell| is_free(cell.kind))
             };
-            (free(new, false) && free(old, true)).then_some(Alike {
+            (free(new, false) && free(old, true)).then(|| Alike {
                 before,
                 behind,
                 len: old.cells.len(),
+                first: old.cells[before].hash,
                 is_rare: old.counts.lines <= RARE_LINES,
             })
         })
@@ -155,7 +158,13 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
             let count = within().count();
             // What a program says itself comes again; free text does not.
             let is_said_once = within().filter(|alike| alike.is_rare).count() * 4 >= count * 3;
+            // Sentences of a program begin with few words, free text with any.
+            let mut firsts: Vec<u64> = within().filter(|alike| alike.before == before).map(|alike| alike.first).collect();
+            firsts.sort_unstable();
+            firsts.dedup();
+            let is_any = firsts.len() * if words >= 3 || is_colon { 3 } else { 2 } >= count;
             count + 1 >= needed
+                && is_any
                 && (words >= 3 || is_colon && words >= 2 || is_said_once && before + behind >= 3)
                 && within().any(|alike| alike.len != cells.len())
         })

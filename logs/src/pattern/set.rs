@@ -285,7 +285,10 @@ impl PatternSet {
 
 /// Whether a template says enough to take in lines that have words where it has parameters.
 fn may_cover(template: &Template, line: &[Cell]) -> bool {
-    template.words() >= 2
+    let words = template.words();
+    template.proven
+        || words >= 2
+        || words == 1 && template.cells.iter().filter(|cell| !cell.is_wild()).count() >= 3
         || template.cells.len() == line.len()
             && template.cells.iter().zip(line).all(|(own, line)| own.hash == line.hash || line.kind != Kind::Word)
 }

@@ -34,6 +34,7 @@ struct OfTemplate {
     /// One letter a token.
     kinds: String,
     gap: Option<usize>,
+    proven: bool,
     severity: Severity,
     counts: Counts,
     example: String,
@@ -85,6 +86,7 @@ impl OfTemplate {
             text: template.text.clone(),
             kinds: template.cells.iter().map(letter).collect(),
             gap: template.gap,
+            proven: template.proven,
             severity: template.severity,
             counts: template.counts.clone(),
             example: template.example.clone(),
@@ -109,11 +111,15 @@ impl OfTemplate {
             && self.gap.is_none_or(|gap| gap < cells.len())
             && self.text.len() <= MAX_TEXT_BYTES
             && self.example.len() <= MAX_TEXT_BYTES;
+        let before = self.gap.and_then(|gap| self.text.split(' ').nth(gap.checked_sub(1)?));
+        let is_open_end = before.is_some_and(|word| word.ends_with(':'));
         fits.then(|| Template {
             id: PatternId::of(&self.text),
             text: self.text,
             cells,
             gap: self.gap,
+            is_open_end,
+            proven: self.proven,
             severity: self.severity,
             counts: self.counts,
             example: self.example,

@@ -28,7 +28,9 @@ pub(super) struct Cell {
 impl Cell {
     pub(super) fn of(token: &[u8], kind: Kind) -> Self {
         let letters = token.iter().filter(|b| b.is_ascii_alphabetic() || **b >= 0x80).count();
-        let solid = letters >= 2 && kind != Kind::Wild && !token.starts_with(b"<") && !is_level(token);
+        let is_level = is_level(token);
+        let solid = letters >= 2 && kind != Kind::Wild && !token.starts_with(b"<") && !is_level;
+        let kind = if is_level && kind == Kind::Word { Kind::Fixed } else { kind };
         Self { hash: hash(token), kind, solid }
     }
 
@@ -40,6 +42,12 @@ impl Cell {
     fn fits(self, other: Self) -> bool {
         self.is_wild() && matches!(other.kind, Kind::Wild | Kind::Word | Kind::Part) || self.hash == other.hash
     }
+}
+
+/// Whether these cells can be free text: words, or one parameter.
+fn is_free(cells: &[Cell], may_have_parameters: bool) -> bool {
+    cells.len() <= MAX_FREE_WORDS
+        && (may_have_parameters || cells.len() == 1 || cells.iter().all(|cell| cell.kind == Kind::Word))
 }
 
 /// The cells of a masked line.
@@ -57,6 +65,10 @@ pub(super) struct Template {
     pub(super) cells: Vec<Cell>,
     /// Tokens before and behind free text of any number of words; `cells` has the free text as one.
     pub(super) gap: Option<usize>,
+    /// The free text stands behind a colon: it may be a whole message, with parameters of its own.
+    pub(super) is_open_end: bool,
+    /// Variants have shown which words are parameters.
+    pub(super) proven: bool,
     /// The gravest that a line of it was.
     pub(super) severity: Severity,
     pub(super) counts: Counts,
@@ -75,6 +87,8 @@ impl Template {
             text,
             cells: cells.to_vec(),
             gap: None,
+            is_open_end: false,
+            proven: false,
             severity,
             counts: Counts::new(at.0),
             example: line[..line.floor_char_boundary(MAX_EXAMPLE_BYTES)].to_owned(),
@@ -95,7 +109,7 @@ impl Template {
         };
         let behind = self.cells.len() - gap - 1;
         line.len() > gap + behind
-            && line.len() - gap - behind <= MAX_FREE_WORDS
+            && is_free(&line[gap..line.len() - behind], self.is_open_end)
             && pairwise(&self.cells[..gap], line)
             && pairwise(&self.cells[gap + 1..], &line[line.len() - behind..])
     }
@@ -149,12 +163,14 @@ impl Template {
         let text = head.chain([WILD_WORDS]).chain(tail).collect::<Vec<_>>().join(" ");
         self.cells.splice(before..self.cells.len() - behind, [Cell::of(WILD, Kind::Wild)]);
         self.gap = Some(before);
+        self.is_open_end = words[before.saturating_sub(1)].ends_with(':');
         self.rename(text);
     }
 
     fn rename(&mut self, text: String) {
         self.id = PatternId::of(&text);
         self.text = text;
+        self.proven = true;
     }
 
     /// Takes over what was seen of a template that this one covers.

@@ -130,8 +130,8 @@ fn a_snapshot_brings_back_ids_learning_and_counts() {
 #[test]
 fn a_snapshot_that_was_tampered_with_is_left_out_or_cut() {
     let hostile = r#"{"streams":[{"stream":[["a","b"]],"first_ns":1,"templates":[
-        {"text":"a b","kinds":"w","gap":null,"severity":"info","counts":{},"example":""},
-        {"text":"a","kinds":"w","gap":9,"severity":"info","counts":{},"example":""}],
+        {"text":"a b","kinds":"w","gap":null,"proven":true,"severity":"info","counts":{},"example":""},
+        {"text":"a","kinds":"w","gap":9,"proven":false,"severity":"info","counts":{},"example":""}],
         "old_ids":[[1,2],[2,1]]}]}"#;
     let mut patterns = Patterns::restore(serde_json::from_str(hostile).unwrap());
     let stream = Stream::new([("a", "b")]);
