@@ -410,6 +410,7 @@ impl Masked {
                 || core.starts_with(b"./")
                 || core.starts_with(b"~/")
                 || core.contains(&b'.')
+                || seen & COLON != 0
                 || core.iter().filter(|byte| **byte == b'/').count() > 1);
         let is_dotted = seen & (DOT | UPPER) == DOT
             && memchr::memchr(b'.', core).is_some_and(|dot| dot > 0 && dot + 1 < core.len())

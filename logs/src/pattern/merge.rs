@@ -20,6 +20,8 @@ const MANY_VARIANTS: usize = 24;
 const FREE_BEHIND_COLON: usize = 4;
 const FREE_ELSEWHERE: usize = 8;
 const FREE_BEHIND_LITTLE: usize = 12;
+/// So many times the variants make text free that has a word in common: it may be two texts.
+const MANY_NEEDED: usize = 4;
 /// Lines of a variant of free text: it rarely comes again.
 const RARE_LINES: u64 = 2;
 /// Tokens before and behind free text that are compared.
@@ -99,7 +101,8 @@ fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
 }
 
 /// A template with the same beginning and end.
-struct Alike {
+struct Alike<'a> {
+    old: &'a Template,
     /// Tokens in common before and behind.
     before: usize,
     behind: usize,
@@ -112,7 +115,7 @@ struct Alike {
 /// Whether lines with one beginning and end have free text of different lengths between them.
 fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> Option<Merge> {
     let cells = &new.cells;
-    let alike: Vec<Alike> = others
+    let alike: Vec<Alike<'_>> = others
         .filter(|old| old.gap.is_none() && old.cells.first() == cells.first())
         .filter_map(|old| {
             let room = cells.len().min(old.cells.len());
@@ -130,6 +133,7 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
                 before < end && template.cells[before..end].iter().all(|cell| is_free(cell.kind))
             };
             (free(new, false) && free(old, true)).then(|| Alike {
+                old,
                 before,
                 behind,
                 len: old.cells.len(),
@@ -165,8 +169,23 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
             let is_any = firsts.len() * if words >= 3 || is_colon { 3 } else { 2 } >= count;
             count + 1 >= needed
                 && is_any
+                && (count >= needed * MANY_NEEDED || !has_anchor(new, before, behind, within().map(|alike| alike.old), count))
                 && (words >= 3 || is_colon && words >= 2 || is_said_once && before + behind >= 3)
                 && within().any(|alike| alike.len != cells.len())
         })
         .map(|(before, behind)| Merge::Open(before, behind))
+}
+
+/// Whether most variants have a word in common where free text is supposed: it is not free.
+fn has_anchor<'a>(
+    new: &Template,
+    before: usize,
+    behind: usize,
+    others: impl Iterator<Item = &'a Template> + Clone,
+    count: usize,
+) -> bool {
+    new.cells[before..new.cells.len() - behind].iter().any(|word| {
+        let has = |old: &&Template| old.cells[before..old.cells.len() - behind].contains(word);
+        others.clone().filter(has).count() * 5 > count * 3
+    })
 }

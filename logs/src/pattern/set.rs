@@ -210,7 +210,7 @@ impl PatternSet {
                 self.template(*slot).is_some_and(|old| {
                     old.id == template.id
                         || template.gap.is_none_or(|_| old.gap.is_none())
-                            && template.fits(&old.cells)
+                            && template.covers(old)
                             && may_cover(template, &old.cells)
                 })
             })

@@ -44,10 +44,9 @@ impl Cell {
     }
 }
 
-/// Whether these cells can be free text: words, or one parameter.
-fn is_free(cells: &[Cell], may_have_parameters: bool) -> bool {
-    cells.len() <= MAX_FREE_WORDS
-        && (may_have_parameters || cells.len() == 1 || cells.iter().all(|cell| cell.kind == Kind::Word))
+/// Whether these cells are free text without doubt: words, or hardly more than a parameter.
+fn is_free(cells: &[Cell]) -> bool {
+    cells.len() <= 2 || cells.iter().all(|cell| cell.kind == Kind::Word)
 }
 
 /// The cells of a masked line.
@@ -109,9 +108,16 @@ impl Template {
         };
         let behind = self.cells.len() - gap - 1;
         line.len() > gap + behind
-            && is_free(&line[gap..line.len() - behind], self.is_open_end)
+            && line.len() - gap - behind <= MAX_FREE_WORDS
             && pairwise(&self.cells[..gap], line)
             && pairwise(&self.cells[gap + 1..], &line[line.len() - behind..])
+    }
+
+    /// Whether all lines of another template are surely lines of this one. What has more structure than free text stays apart,
+    /// unless it stands behind a colon.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let free = self.gap.and_then(|gap| other.cells.get(gap..(other.cells.len() + gap + 1).checked_sub(self.cells.len())?));
+        self.fits(&other.cells) && (self.is_open_end || free.is_none_or(is_free))
     }
 
     /// With the cells of `mask` as parameters.
