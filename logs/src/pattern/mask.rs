@@ -247,6 +247,10 @@ impl Masked {
         self.tokens.push(Token { start, end, kind, comma, list: false, number: false });
     }
 
+    fn is_bare_wild(&self) -> bool {
+        self.tokens.last().is_some_and(|last| last.kind == Kind::Wild && last.end - last.start == WILD.len() as u32)
+    }
+
     /// Whether the last two tokens are `-` and a user's name.
     fn follows_user(&self) -> bool {
         let [.., before, last] = &self.tokens[..] else { return false };
@@ -352,15 +356,21 @@ impl Masked {
 
     /// Masks what stands in quotes or brackets; returns where to go on.
     fn wrapped(&mut self, b: &[u8], open: usize, close: usize) -> usize {
-        let (end, rest_seen) = chunk_end(b, close + 1);
-        let inner = &b[open + 1..close];
+        let (mut end, rest_seen) = chunk_end(b, close + 1);
+        // Brackets in a row are tokens of their own.
+        if matches!(b.get(close + 1), Some(b'[' | b'(' | b'{')) {
+            end = close + 1;
+        }
+        let inner = b[open + 1..close].trim_ascii();
         let rest: &[u8] = if rest_seen & DIGIT == 0 { &b[close + 1..end] } else { b"" };
         let rest = &rest[..rest.len().min(16)];
         let is_name = |inner: &[u8]| {
             inner.len() <= 32 && inner.iter().all(|b| class(*b) & (LETTER | DOT | COLON) != 0 || *b == b'-')
         };
         match b[open] {
-            b'[' if is_level(inner) && is_name(inner) => self.push(Kind::Fixed, &[&b[open..=close], rest]),
+            b'[' if is_level(inner) && is_name(inner) => self.push(Kind::Fixed, &[b"[", inner, b"]", rest]),
+            // A remark on a parameter: `address (name)`.
+            b'(' if !inner.is_empty() && rest.is_empty() && self.is_bare_wild() => {}
             // `address - user [time]`, as web servers write it; the user may be `-`.
             b'[' if inner.first().is_some_and(u8::is_ascii_digit) && self.follows_user() => {
                 if let Some(user) = self.tokens.pop() {

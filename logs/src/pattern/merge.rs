@@ -22,6 +22,8 @@ const FREE_ELSEWHERE: usize = 8;
 const FREE_BEHIND_LITTLE: usize = 12;
 /// So many times the variants make text free that has a word in common: it may be two texts.
 const MANY_NEEDED: usize = 4;
+/// Words of a name, where variants have shown that one word is a parameter.
+const MAX_NAME_WORDS: usize = 4;
 /// Lines of a variant of free text: it rarely comes again.
 const RARE_LINES: u64 = 2;
 /// Tokens before and behind free text that are compared.
@@ -159,6 +161,13 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
                 1 | 2 => FREE_BEHIND_LITTLE,
                 _ => FREE_ELSEWHERE,
             };
+            // A name of several words, where others are one word.
+            let is_name = |old: &Template| {
+                old.proven && old.cells.len() == before + behind + 1 && old.cells[before].is_wild()
+            };
+            if words >= 3 && cells.len() - before - behind <= MAX_NAME_WORDS && within().any(|alike| is_name(alike.old)) {
+                return true;
+            }
             let count = within().count();
             // What a program says itself comes again; free text does not.
             let is_said_once = within().filter(|alike| alike.is_rare).count() * 4 >= count * 3;
