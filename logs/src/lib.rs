@@ -5,6 +5,7 @@
 //!                       └────→  block  →  search
 //! ```
 
+pub mod event;
 pub mod pattern;
 pub mod record;
 
