@@ -99,12 +99,13 @@ pub(super) const CLASSES: &[Class] = &[
         rules: &[
             kernel("device descriptor read", r"^usb (?P<device>[0-9.-]+): device descriptor read/[a-z0-9]+, error -[0-9]+"),
             kernel("not accepting address", r"^usb (?P<device>[0-9.-]+): device not accepting address [0-9]+, error -[0-9]+"),
-            kernel("over-current", r"^(?:usb|hub) (?P<device>[0-9.:-]+(?:port[0-9]+)?): over-current c"),
+            kernel("over-current", r"^(?:usb|hub) (?P<device>[a-z0-9.:-]+): over-current c"),
             kernel("unable to enumerate", r"^usb (?P<device>[a-z0-9.-]+): unable to enumerate USB device"),
         ],
         examples: &[
             ("usb 1-3: device descriptor read/64, error -71", "device 1-3"),
             ("usb 1-3: device not accepting address 7, error -62", "device 1-3"),
+            ("usb 2-1-port2: over-current condition", "device 2-1-port2"),
             ("usb usb1-port3: unable to enumerate USB device", "device usb1-port3"),
         ],
         near: &["usb 1-3: New USB device strings: Mfr=1, Product=2, SerialNumber=3"],

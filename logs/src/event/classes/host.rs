@@ -31,11 +31,12 @@ pub(super) const CLASSES: &[Class] = &[
             init("c7a787079b354eaaa9e77b371893cd27", r"^Time has been changed"),
             unit("chrony.service", "System clock ", r"^System clock (?:was stepped by|wrong by) -?[0-9.]+ seconds"),
             unit("chronyd.service", "System clock ", r"^System clock (?:was stepped by|wrong by) -?[0-9.]+ seconds"),
-            unit("ntp", "step", r"^(?:ntpd: )?(?:CLOCK: )?time (?:set|stepped|step)\b"),
+            unit("ntp", "time s", r"^(?:ntpd: )?(?:CLOCK: )?time (?:set|stepped|step)\b"),
         ],
         examples: &[
             ("Time has been changed", "host"),
             ("System clock was stepped by 1.234567 seconds", "host"),
+            ("CLOCK: time stepped by 0.831256", "host"),
             ("System clock wrong by -3.012 seconds", "host"),
         ],
         near: &["System clock TAI offset set to 37 seconds"],
@@ -92,7 +93,7 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "The host is shut down or restarted in order. Processes that end now end by design.",
         explains: &[Finding::ProcessChurn],
         rules: &[
-            unit("systemd-logind.service", "ystem is ", r"^(?:The )?[Ss]ystem (?:is powering down|is rebooting|is halting|will (?:reboot|power ?off|halt) now)"),
+            unit("systemd-logind.service", "ystem ", r"^(?:The )?[Ss]ystem (?:is powering down|is rebooting|is halting|will (?:reboot|power ?off|halt) now)"),
             kernel("reboot: ", r"^reboot: (?:Restarting system|Power down|System halted)"),
         ],
         examples: &[

@@ -106,6 +106,7 @@ pub(super) const CLASSES: &[Class] = &[
             ("WARNING: possible circular locking dependency detected", "host"),
             ("WARNING: suspicious RCU usage", "host"),
             ("WARNING: inconsistent lock state", "host"),
+            ("DEBUG_LOCKS_WARN_ON(lock->magic != lock)", "host"),
         ],
         near: &["WARNING: possible", "lockdep is turned off."],
     },

@@ -90,6 +90,7 @@ pub(super) const CLASSES: &[Class] = &[
             ("BUG: KASAN: slab-out-of-bounds in foo_write+0x1c/0x30 [foo]", "function foo_write"),
             ("BUG: KFENCE: use-after-free read in test_uaf+0x3a/0x60", "function test_uaf"),
             ("BUG kmalloc-64 (Not tainted): Right Redzone overwritten", "slab kmalloc-64"),
+            ("Kernel panic - not syncing: stack-protector: Kernel stack is corrupted in: foo_ioctl+0x5c/0x60", "host"),
             ("BUG: Bad rss-counter state mm:00000000 type:MM_ANONPAGES val:1", "host"),
         ],
         near: &["list_address of the device", "BUG: Bad luck"],

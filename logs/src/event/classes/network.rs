@@ -37,6 +37,7 @@ pub(super) const CLASSES: &[Class] = &[
         examples: &[
             ("e1000e 0000:00:19.0 eth0: NIC Link is Up 1000 Mbps Full Duplex, Flow Control: Rx/Tx", "interface eth0"),
             ("tg3 0000:04:00.0 eno1: Link is up at 1000 Mbps, full duplex", "interface eno1"),
+            ("bond0: (slave eth1): link status definitely up, 1000 Mbps full duplex", "interface eth1"),
             ("IPv6: ADDRCONF(NETDEV_CHANGE): veth12ab: link becomes ready", "interface veth12ab"),
         ],
         near: &["ata1: SATA link up 6.0 Gbps (SStatus 133 SControl 300)", "eth0: Setting link uplink mode"],
@@ -118,7 +119,7 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "More connections arrive at a port than its program accepts, and the queue of half-open ones is full. An attack, or a \
               program that is too slow or has too short a backlog.",
         explains: &[Finding::NetAcceptQueue, Finding::NetConnect],
-        rules: &[kernel("Possible SYN flooding", r"^(?:TCP|MPTCP)(?:: request_sock_[A-Za-z]+|: request_sock_subflow(?:_v[46])?)?: Possible SYN flooding on port (?P<port>[0-9a-f.:\[\]]+?)\. ")],
+        rules: &[kernel("Possible SYN flooding", r"^(?:TCP|MPTCP)(?:: request_sock_[A-Za-z0-9]+|: request_sock_subflow(?:_v[46])?)?: Possible SYN flooding on port (?P<port>[0-9a-f.:\[\]]+?)\.(?: |$)")],
         examples: &[
             ("TCP: request_sock_TCP: Possible SYN flooding on port 8080. Sending cookies.  Check SNMP counters.", "port 8080"),
             ("TCP: request_sock_TCP: Possible SYN flooding on port 0.0.0.0:443. Dropping request.  Check SNMP counters.", "port 0.0.0.0:443"),

@@ -32,11 +32,12 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::DiskWrite, Finding::Fsync, Finding::ErrorStorm],
         rules: &[
             kernel("critical space allocation error", r"^(?:blk_update_request: )?critical space allocation error, dev (?P<device>[^ ,]+), sector"),
-            kernel("out of data space", r"^device-mapper: thin: (?P<device>[0-9:]+): (?:reached low water mark|switching pool to out-of-data-space|unable to service pool target|no free|.*out of data space)"),
+            kernel("low water mark", r"^device-mapper: thin: (?P<device>[0-9:]+): reached low water mark for data device"),
             kernel("out-of-data-space", r"^device-mapper: thin: (?P<device>[0-9:]+): switching pool to out-of-data-space"),
         ],
         examples: &[
             ("critical space allocation error, dev dm-3, sector 2048 op 0x1:(WRITE) flags 0x0 phys_seg 1 prio class 2", "device dm-3"),
+            ("device-mapper: thin: 253:4: reached low water mark for data device: sending event.", "device 253:4"),
             ("device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode", "device 253:4"),
         ],
         near: &["device-mapper: thin: 253:4: growing the data device from 100 to 200 blocks"],
@@ -51,14 +52,16 @@ pub(super) const CLASSES: &[Class] = &[
             kernel("I/O error, dev ", r"^(?:blk_update_request: |print_req_error: )?I/O error, dev (?P<device>[^ ,]+), sector [0-9]+"),
             kernel("uffer I/O error ", r"^Buffer I/O error on (?:dev(?:ice)?) (?P<device>[^ ,]+), (?:logical block|async page)"),
             kernel("critical target error", r"^(?:blk_update_request: )?critical target error, dev (?P<device>[^ ,]+), sector"),
-            kernel("lost async page write", r"^(?:Buffer I/O error on dev )?(?P<device>[^ ,]+), logical block [0-9]+, lost async page write"),
-            kernel("timeout error, dev ", r"^(?:blk_update_request: )?(?:timeout|recoverable transport|critical nexus|protection) error, dev (?P<device>[^ ,]+), sector"),
+            kernel("t error, dev ", r"^(?:blk_update_request: )?(?:timeout|recoverable transport) error, dev (?P<device>[^ ,]+), sector"),
         ],
         examples: &[
             ("blk_update_request: I/O error, dev loop0, sector 2048 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 0", "device loop0"),
             ("I/O error, dev sdb, sector 41234 op 0x1:(WRITE) flags 0x800 phys_seg 2 prio class 2", "device sdb"),
             ("Buffer I/O error on dev sda1, logical block 12, async page read", "device sda1"),
             ("Buffer I/O error on device sr0, logical block 9", "device sr0"),
+            ("Buffer I/O error on dev dm-0, logical block 1234, lost async page write", "device dm-0"),
+            ("critical target error, dev sda, sector 12 op 0x3:(DISCARD) flags 0x0 phys_seg 1 prio class 2", "device sda"),
+            ("recoverable transport error, dev sdd, sector 8 op 0x0:(READ) flags 0x4000 phys_seg 1 prio class 0", "device sdd"),
         ],
         near: &["I/O error reporting is on", "I/O scheduler mq-deadline registered", "Buffer I/O errors are counted"],
     },
@@ -76,6 +79,7 @@ pub(super) const CLASSES: &[Class] = &[
         examples: &[
             ("ata1.00: exception Emask 0x0 SAct 0x0 SErr 0x0 action 0x6 frozen", "device ata1.00"),
             ("ata3: hard resetting link", "device ata3"),
+            ("ata3: link is slow to respond, please be patient (ready=0)", "device ata3"),
             ("ata1.00: failed command: READ FPDMA QUEUED", "device ata1.00"),
         ],
         near: &["ata1: SATA link up 6.0 Gbps (SStatus 133 SControl 300)", "ata1.00: configured for UDMA/133"],
@@ -97,6 +101,8 @@ pub(super) const CLASSES: &[Class] = &[
             ("nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10", "device nvme0"),
             ("nvme nvme1: I/O 12 QID 3 timeout, aborting", "device nvme1"),
             ("nvme nvme0: I/O tag 832 (c340) opcode 0x2 (I/O Cmd) QID 7 timeout, aborting req_op:READ(0) size:65536", "device nvme0"),
+            ("nvme nvme2: Removing after probe failure status: -19", "device nvme2"),
+            ("nvme nvme2: Disabling device after reset failure: -19", "device nvme2"),
             ("nvme nvme0: Device not ready; aborting reset, CSTS=0x1", "device nvme0"),
         ],
         near: &["nvme nvme0: 8/0/0 default/read/poll queues", "nvme nvme0: pci function 0000:01:00.0"],
@@ -114,6 +120,8 @@ pub(super) const CLASSES: &[Class] = &[
         examples: &[
             ("sd 2:0:0:0: [sdc] tag#12 FAILED Result: hostbyte=DID_TIME_OUT driverbyte=DRIVER_OK cmd_age=180s", "device sdc"),
             ("sd 2:0:0:0: [sdc] FAILED Result: hostbyte=DID_OK driverbyte=DRIVER_SENSE", "device sdc"),
+            ("sd 2:0:0:0: [sdc] rejecting I/O to offline device", "device sdc"),
+            ("sd 2:0:0:0: rejecting I/O to offline device", "host"),
             ("sd 4:0:0:0: Device offlined - not ready after error recovery", "device 4:0:0:0"),
         ],
         near: &["sd 2:0:0:0: [sdc] Attached SCSI disk"],
@@ -125,7 +133,6 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::DiskRead, Finding::DiskWrite, Finding::HostDisk],
         rules: &[
             kernel("Disk failure on ", r"^md/raid[0-9]*:(?P<device>[^:]+): Disk failure on [^ ,]+, disabling device"),
-            kernel("not clean -- starting", r"^md/raid[0-9]*:(?P<device>[^:]+): not clean -- starting background reconstruction"),
             kernel("Operation continuing on", r"^md/raid[0-9]*:(?P<device>[^:]+): Operation continuing on [0-9]+ devices"),
         ],
         examples: &[
@@ -198,6 +205,8 @@ pub(super) const CLASSES: &[Class] = &[
             ("XFS (vda2): Metadata CRC error detected at xfs_agf_read_verify+0x9a/0xc0 [xfs], xfs_agf block 0x1", "filesystem vda2"),
             ("BTRFS error (device sdc): bdev /dev/sdc errs: wr 0, rd 1, flush 0, corrupt 0, gen 0", "filesystem sdc"),
             ("BTRFS critical (device dm-2 state A): corrupt leaf: root=2 block=30 slot=0", "filesystem dm-2"),
+            ("F2FS-fs (sda3): inconsistent node block, nid:5, node_footer[nid:0,ino:0,ofs:0,cpver:0,blkaddr:0]", "filesystem sda3"),
+            ("SQUASHFS error: zlib decompression failed, data probably corrupt", "host"),
             ("JBD2: Detected IO errors while flushing file data on sda1-8", "filesystem sda1-8"),
         ],
         near: &[
@@ -220,6 +229,7 @@ pub(super) const CLASSES: &[Class] = &[
         ],
         examples: &[
             ("BTRFS warning (device sda1): csum failed root 5 ino 257 off 0 csum 0x8941f998 expected csum 0x94ae2f11 mirror 1", "filesystem sda1"),
+            ("BTRFS warning (device sdb): checksum error at logical 30408704 on dev /dev/sdb, physical 30408704, root 5, inode 257", "filesystem sdb"),
             ("device-mapper: verity: 254:0: data block 1 is corrupted", "device 254:0"),
         ],
         near: &["BTRFS warning (device sda1): block group 1 has wrong amount of free space"],
@@ -237,6 +247,7 @@ pub(super) const CLASSES: &[Class] = &[
         examples: &[
             ("nfs: server files.example.com not responding, still trying", "server files.example.com"),
             ("nfs: server 10.0.0.5 not responding, timed out", "server 10.0.0.5"),
+            (r"CIFS: VFS: \\nas.example.com has not responded in 180 seconds. Reconnecting...", "server nas.example.com"),
             ("libceph: mon0 (1)10.0.0.7:6789 session lost, hunting for new mon", "server mon0"),
         ],
         near: &["nfs: server files.example.com OK"],
