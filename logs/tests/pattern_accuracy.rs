@@ -110,10 +110,19 @@ fn lines_of_two_hundred_statements_fall_into_their_groups() {
     report("statements", Box::leak(all.into_boxed_slice()), 0.95);
 }
 
-/// Written after the mask and the merging were settled, and never used to change them.
+/// Written after the algorithm stood. What it showed changed three general rules: brackets in a row, remarks in parentheses,
+/// names of several words. Before that it was 0.85 to 0.90.
 #[test]
-fn lines_of_statements_that_nothing_was_fitted_to() {
+fn lines_of_the_first_statements_that_were_held_out() {
     let all = statements(include_str!("patterns/held_out.txt"));
     assert!(all.len() >= 60, "{}", all.len());
-    report("held out", Box::leak(all.into_boxed_slice()), 0.5);
+    report("held out", Box::leak(all.into_boxed_slice()), 0.9);
+}
+
+/// Written last, and never used to change anything.
+#[test]
+fn lines_of_the_second_statements_that_were_held_out() {
+    let all = statements(include_str!("patterns/held_out_second.txt"));
+    assert!(all.len() >= 60, "{}", all.len());
+    report("held out, second", Box::leak(all.into_boxed_slice()), 0.5);
 }

@@ -253,7 +253,7 @@ fn a_bug_after_a_broken_list_is_one_event_of_the_graver_class() {
         "------------[ cut here ]------------",
         "kernel BUG at lib/list_debug.c:56!",
         "invalid opcode: 0000 [#1] PREEMPT SMP NOPTI",
-        "CPU: 0 PID: 77 Comm: a b Not tainted 6.1.0 #1",
+        "CPU: 0 UID: 0 PID: 77 Comm: a b Not tainted 6.18.0 #1 PREEMPT(lazy)",
         "RIP: 0010:__list_del_entry_valid+0x5c/0x80",
         "---[ end trace 0000000000000000 ]---",
     ]);

@@ -188,7 +188,7 @@ impl Open {
 
 /// Of `CPU: 1 PID: 4242 Comm: rmmod Tainted: …`.
 fn process_of(text: &str) -> Option<Subject> {
-    let (_, rest) = text.strip_prefix("CPU: ").or_else(|| text.strip_prefix("Hardware name: CPU: "))?.split_once(" PID: ")?;
+    let (_, rest) = text.strip_prefix("CPU: ")?.split_once(" PID: ")?;
     let (pid, rest) = rest.split_once(" Comm: ")?;
     let pid = pid.split(' ').next()?.parse().ok()?;
     let end = [" Not tainted", " Tainted: ", " Kdump: "].iter().filter_map(|mark| rest.find(mark)).min();

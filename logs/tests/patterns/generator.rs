@@ -194,6 +194,8 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
         "errno" => r.pick(ERRNO).to_owned(),
         "health" => r.pick(&["GREEN", "YELLOW", "RED"]).to_owned(),
         "testresult" => r.pick(&["ok", "FAILED", "ignored"]).to_owned(),
+        "taskstate" => r.pick(&["SUCCESS", "FAILED", "UP_FOR_RETRY", "SKIPPED"]).to_owned(),
+        "consumable" => r.pick(&["paper", "toner", "staples"]).to_owned(),
         "bool" => r.pick(&["true", "false"]).to_owned(),
         "method" => r.pick(&["GET", "POST", "PUT", "DELETE", "HEAD"]).to_owned(),
         "iface" => r.pick(&["eth0", "eth1", "enp3s0", "wlan0", "br-lan", "docker0"]).to_owned(),

@@ -14,14 +14,14 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::Hang, Finding::DiskRead, Finding::DiskWrite, Finding::Fsync, Finding::HostDisk, Finding::KernelLock],
         rules: &[alone(
             " blocked ",
-            r"^INFO: task (?P<comm>.{1,15}):(?P<pid>[0-9]+) (?:<[^>]*> )?(?:is )?blocked (?:in I/O wait )?(?:for more than [0-9]+ seconds|on an? )",
+            r"^INFO: task (?P<comm>.{1,15}):(?P<pid>[0-9]+) blocked (?:in I/O wait )?for more than [0-9]+ seconds",
         )],
         examples: &[
             ("INFO: task dd:5312 blocked for more than 120 seconds.", "process dd (5312)"),
             ("INFO: task kworker/u8:3:71 blocked for more than 241 seconds.", "process kworker/u8:3 (71)"),
             ("INFO: task mysqld:9 blocked in I/O wait for more than 120 seconds.", "process mysqld (9)"),
         ],
-        near: &["\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message.", "INFO: task list follows"],
+        near: &["INFO: task dd:5312 is blocked on a mutex likely owned by task tar:5313.", "\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message.", "INFO: task list follows"],
     },
     Class {
         name: "soft-lockup",

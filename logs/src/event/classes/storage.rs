@@ -51,12 +51,14 @@ pub(super) const CLASSES: &[Class] = &[
         rules: &[
             kernel("I/O error, dev ", r"^(?:blk_update_request: |print_req_error: )?I/O error, dev (?P<device>[^ ,]+), sector [0-9]+"),
             kernel("uffer I/O error ", r"^Buffer I/O error on (?:dev(?:ice)?) (?P<device>[^ ,]+), (?:logical block|async page)"),
+            kernel("I/O Error (sct ", r"^(?P<device>nvme[0-9]+n[0-9]+): .{1,64} @ LBA [0-9]+, .*I/O Error \(sct "),
             kernel("critical target error", r"^(?:blk_update_request: )?critical target error, dev (?P<device>[^ ,]+), sector"),
             kernel("t error, dev ", r"^(?:blk_update_request: )?(?:timeout|recoverable transport) error, dev (?P<device>[^ ,]+), sector"),
         ],
         examples: &[
             ("blk_update_request: I/O error, dev loop0, sector 2048 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 0", "device loop0"),
             ("I/O error, dev sdb, sector 41234 op 0x1:(WRITE) flags 0x800 phys_seg 2 prio class 2", "device sdb"),
+            ("nvme0n1: Read(0x2) @ LBA 4096, 8 blocks, I/O Error (sct 0x2 / sc 0x81) MORE DNR", "device nvme0n1"),
             ("Buffer I/O error on dev sda1, logical block 12, async page read", "device sda1"),
             ("Buffer I/O error on device sr0, logical block 9", "device sr0"),
             ("Buffer I/O error on dev dm-0, logical block 1234, lost async page write", "device dm-0"),
