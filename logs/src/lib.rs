@@ -6,10 +6,12 @@
 //! ```
 
 pub mod block;
+pub mod event;
 pub mod filter;
 pub mod journal;
 pub mod message;
 pub mod parse;
+pub mod pattern;
 pub mod query;
 pub mod record;
 

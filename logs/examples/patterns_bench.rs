@@ -1,0 +1,79 @@
+//! How many lines a second one core gives their patterns, and how many kernel lines it looks through for events.
+//!
+//! `cargo run --release -p logs --example patterns_bench [FILE…]`: with files, how their lines fall into patterns too.
+
+#[path = "../tests/patterns/generator.rs"]
+mod generator;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use agent_common::units::UnixNs;
+use generator::{Random, line, statements};
+use logs::pattern::{Line, Patterns};
+use logs::{Severity, Stream};
+
+const LINES: u64 = 1_000_000;
+const ROUNDS: usize = 3;
+
+fn main() {
+    let all = statements(include_str!("../tests/patterns/statements.txt"));
+    let mut random = Random(5);
+    let lines: Vec<(Stream, String)> = (0..LINES)
+        .map(|_| {
+            let statement = &all[random.below(all.len() as u64) as usize];
+            let stream = Stream::new([("source", "file".to_owned()), ("file", format!("/var/log/{}", statement.program))]);
+            (stream, line(statement.text, &mut random))
+        })
+        .collect();
+    let bytes: usize = lines.iter().map(|(_, line)| line.len()).sum();
+    let mut in_runs = lines.clone();
+    in_runs.sort_by(|a, b| a.0.cmp(&b.0));
+    println!("{LINES} lines of {} statements, {} B each", all.len(), bytes as u64 / LINES);
+    for (name, lines) in [("streams mixed", &lines), ("streams in runs", &in_runs)] {
+        for round in 0..ROUNDS {
+            let mut patterns = Patterns::new();
+            let start = Instant::now();
+            see(&mut patterns, lines);
+            let learning = start.elapsed();
+            let start = Instant::now();
+            see(&mut patterns, lines);
+            let known = start.elapsed();
+            let count: usize = patterns.streams().map(|stream| patterns.patterns(stream).count()).sum();
+            println!(
+                "{name}, round {round}: learning {:.2} M lines/s, known {:.2} M lines/s, {count} patterns",
+                LINES as f64 / learning.as_secs_f64() / 1e6,
+                LINES as f64 / known.as_secs_f64() / 1e6,
+            );
+        }
+    }
+    for file in std::env::args().skip(1) {
+        look(&file);
+    }
+}
+
+fn see(patterns: &mut Patterns, lines: &[(Stream, String)]) {
+    for (nth, (stream, line)) in lines.iter().enumerate() {
+        let at = UnixNs(1_700_000_000_000_000_000 + nth as u64 * 20_000);
+        black_box(patterns.of(stream, &Line { message: line, severity: Severity::Info, at, failing: false }));
+    }
+}
+
+fn look(file: &str) {
+    let Ok(bytes) = std::fs::read(file) else {
+        println!("{file}: cannot be read");
+        return;
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let stream = Stream::new([("file", file)]);
+    let mut patterns = Patterns::new();
+    for line in text.lines() {
+        patterns.of(&stream, &Line { message: line, severity: Severity::Info, at: UnixNs(1), failing: false });
+    }
+    let mut found: Vec<_> = patterns.patterns(&stream).collect();
+    found.sort_by_key(|pattern| std::cmp::Reverse(pattern.lines));
+    println!("{file}: {} lines, {} patterns", text.lines().count(), found.len());
+    for pattern in found.iter().take(30) {
+        println!("  {:7} {}", pattern.lines, pattern.text);
+    }
+}
