@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod doctor;
 mod heap;
 pub mod history;
+mod logs;
 mod namespaces;
 pub mod notify;
 pub mod observer;

@@ -8,7 +8,7 @@ use opener::{Held, Owner, Place, Workers};
 const MAX_MATCHES: usize = 1_024;
 
 /// Paths that match a pattern now, sorted. `*` does not match a `/`; `**` matches directories at any depth.
-pub(crate) fn matches(workers: &Workers, pattern: &str) -> Vec<PathBuf> {
+pub fn matches(workers: &Workers, pattern: &str) -> Vec<PathBuf> {
     let owner = owner_of(pattern);
     let pattern = pattern.to_owned();
     let found = workers.run(owner, move || {

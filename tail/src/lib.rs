@@ -19,5 +19,6 @@ mod rest;
 #[cfg(test)]
 mod tests;
 
-pub use file::{Chunk, Saved, SourceId};
+pub use discover::matches;
+pub use file::{Chunk, Saved, SourceId, hash};
 pub use files::{Figures, Files, Options};

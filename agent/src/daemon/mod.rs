@@ -35,7 +35,7 @@ use self::launcher::Launcher;
 use self::plugin::PluginChild;
 use self::profiles::Profiles;
 use self::recorder::Recorder;
-use self::relay::{Figures, Relay};
+use self::relay::{Figures, LogOutlet, Relay};
 use self::reload::Reloader;
 use crate::collector::Options;
 use crate::config::Config;
@@ -43,12 +43,15 @@ use crate::control::server::{Daemon, serve};
 use crate::control::socket::ControlSocket;
 use crate::control::{AlertBoard, Answers};
 use crate::history::Limits;
+use crate::logs::Logs;
 use crate::observer::{Observer, observe_with};
 
 /// Most alerts of rules that wait to be shown.
 const MAX_ALERTS_OF_RULES: usize = 256;
 /// Longest time for the relay to send the last windows when the daemon ends.
 const RELAY_DRAIN: Duration = Duration::from_secs(5);
+/// Longest time for the last log lines to be read.
+const LOGS_DRAIN: Duration = Duration::from_secs(2);
 /// Longest time for the last window to be recorded.
 const RECORDER_DRAIN: Duration = Duration::from_secs(2);
 
@@ -94,6 +97,9 @@ pub async fn run(
     };
     let names = symbolizer.clone();
     let profiles = Profiles::spawn(symbolizer.clone(), handle.clone(), config.collector.rate_hz)?;
+    let outlet = LogOutlet { relay: handle.clone(), max_bytes: max_log_bytes(&config) };
+    let logs = Logs::start(&config.host, &config.logs, config.state_dir.clone(), outlet)
+        .context("cannot start a thread")?;
     let told = plugin.as_ref().and_then(PluginChild::alerts);
     let notifiers = crate::notify::from_plugin(told, handle.silences());
     // Everything is loaded and attached: from here on no program starts and no other socket opens.
@@ -163,6 +169,9 @@ pub async fn run(
     if tokio::time::timeout(RELAY_DRAIN, pipeline).await.is_err() {
         tracing::warn!("the last window was not processed in time");
     }
+    if tokio::time::timeout(LOGS_DRAIN, tokio::task::spawn_blocking(move || logs.stop())).await.is_err() {
+        tracing::warn!("the last log lines were not handed on in time: they are read again");
+    }
     let recorded = tokio::task::spawn_blocking(move || recorder.join());
     if tokio::time::timeout(RECORDER_DRAIN, recorded).await.is_err() {
         tracing::warn!("the last window was not recorded in time");
@@ -230,6 +239,12 @@ async fn watch(
             }
         }
     }
+}
+
+/// What the relay keeps of log lines at most.
+fn max_log_bytes(config: &Config) -> u64 {
+    let (dir, max_bytes, max_age) = (config.spool_dir(), config.spool.max_bytes, config.spool.max_age);
+    agent_common::settings::relay::Spool { dir, max_bytes, max_age }.max_log_bytes()
 }
 
 fn limits_of(config: &Config) -> Limits {

@@ -35,6 +35,7 @@ pub use self::settings::{broker_access, server_config, store_config};
 use crate::config::{Config, SERVER_USER};
 use crate::daemon::launcher::Launcher;
 use crate::daemon::restart::Restart;
+use crate::logs::{Outlet, Waiting};
 use crate::outbox::{Counts, Outbox};
 
 /// Longest time for the relay to open spool and store and to listen.
@@ -110,15 +111,30 @@ impl Figures {
     }
 }
 
-/// Messages of log lines that are on their way.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LogsWaiting {
-    /// Those with a lesser number are on the relay's disk, or lost and counted.
-    pub(super) settled: u64,
-    /// Bytes of those that are not.
-    pub(super) bytes: usize,
-    /// Bytes on the relay's disk.
-    pub(super) spooled_bytes: u64,
+/// Where log lines go; a part of the relay's disk stays free, for what is on its way.
+#[derive(Debug)]
+pub(super) struct LogOutlet {
+    pub(super) relay: RelayHandle,
+    /// Bytes that the relay keeps of them at most.
+    pub(super) max_bytes: u64,
+}
+
+impl Outlet for LogOutlet {
+    fn send(&self, message: NewWindow) -> u64 {
+        let seq = lock(&self.relay.shared.outbox).lines(message);
+        self.relay.shared.wake.notify_one();
+        seq
+    }
+
+    fn waiting(&self) -> Waiting {
+        let spooled = lock(&self.relay.shared.figures).sink.logs.bytes;
+        let outbox = lock(&self.relay.shared.outbox);
+        Waiting {
+            settled: outbox.settled(Stream::Log),
+            bytes: outbox.waiting_bytes(Stream::Log),
+            has_room: spooled < self.max_bytes / 2,
+        }
+    }
 }
 
 /// Handle that passes items to the relay; clones share it. No method waits.
@@ -138,24 +154,6 @@ impl RelayHandle {
     pub(super) fn profile(&self, block: NewWindow) {
         lock(&self.shared.outbox).window(Stream::Profile, block);
         self.shared.wake.notify_one();
-    }
-
-    /// Passes on a message of log lines. Returns its number.
-    pub(super) fn log(&self, message: NewWindow) -> u64 {
-        let seq = lock(&self.shared.outbox).lines(message);
-        self.shared.wake.notify_one();
-        seq
-    }
-
-    /// How it is with the messages of log lines.
-    pub(super) fn logs(&self) -> LogsWaiting {
-        let spooled_bytes = lock(&self.shared.figures).sink.logs.bytes;
-        let outbox = lock(&self.shared.outbox);
-        LogsWaiting {
-            settled: outbox.settled(Stream::Log),
-            bytes: outbox.waiting_bytes(Stream::Log),
-            spooled_bytes,
-        }
     }
 
     /// Passes on a change of an alert.

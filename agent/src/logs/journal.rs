@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use logs::Stream;
 use logs::journal::{Cursor, Entry, Journal, JournalError, Step, line};
 use opener::{Held, Owner, Place, Workers};
 
@@ -29,6 +30,7 @@ pub(super) type Saved = BTreeMap<String, u64>;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Journals {
+    host: String,
     workers: Workers,
     files: Vec<Followed>,
     /// Of files that were not found again yet, too.
@@ -57,8 +59,9 @@ impl std::fmt::Debug for Followed {
 
 impl Journals {
     /// Nothing is opened before the first [`Journals::poll`].
-    pub(super) fn new(saved: Option<Saved>) -> Self {
+    pub(super) fn new(host: &str, saved: Option<Saved>) -> Self {
         Self {
+            host: host.to_owned(),
             workers: Workers::new("journal"),
             files: Vec::new(),
             first: saved.is_none(),
@@ -91,7 +94,7 @@ impl Journals {
                 more = true;
                 break;
             }
-            more |= file.read(now, batch);
+            more |= file.read(&self.host, now, batch);
         }
         self.files = files;
         more
@@ -143,7 +146,7 @@ impl Journals {
 }
 
 impl Followed {
-    fn read(&mut self, now: Instant, batch: &mut Batch) -> bool {
+    fn read(&mut self, host: &str, now: Instant, batch: &mut Batch) -> bool {
         if self.over || self.failures >= MAX_FAILURES {
             return false;
         }
@@ -157,7 +160,9 @@ impl Followed {
                     self.failures = 0;
                     let read = line(&entry);
                     batch.lose("journal", read.suppressed);
-                    batch.push(self.source, &read.stream, &super::redacted(read.record), now);
+                    let own = [("host", host)].into_iter();
+                    let stream = Stream::new(own.chain(read.stream.labels()));
+                    batch.push(self.source, &stream, &super::redacted(read.record), now);
                     batch.upto(self.source, entry.seqnum, now);
                 }
                 Ok(Step::Damaged) => {}

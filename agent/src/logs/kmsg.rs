@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Instant;
 
 use agent_common::units::UnixNs;
-use logs::Stream;
-use logs::parse::kmsg;
+use logs::{Record, Stream};
+use logs::parse::{Kmsg as Line, kmsg};
 
 use super::Batch;
 
@@ -34,15 +34,17 @@ pub(super) struct Kmsg {
 
 impl Kmsg {
     /// Opens the device. `safe`: the boot and the number up to which a former run has handed on all.
-    pub(super) fn open(saved: Option<(&str, u64)>) -> io::Result<Self> {
+    pub(super) fn open(host: &str, saved: Option<(&str, u64)>) -> io::Result<Self> {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let file = std::fs::OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(DEVICE)?;
         let safe = saved.filter(|(boot, _)| *boot == boot_id.trim()).map_or(0, |(_, number)| number);
-        let stream = ["kernel", "user"].map(|by| Stream::new([("source", "kmsg"), ("stream", by)]));
-        let boot = crate::clock::boot_unix_ns();
+        let stream =
+            ["kernel", "user"].map(|by| Stream::new([("host", host), ("source", "kmsg"), ("stream", by)]));
+        // The kernel's times stand still while the host is suspended; after that they are earlier than it was.
+        let boot = crate::clock::unix().0.saturating_sub(crate::clock::mono().0);
         Ok(Self { file, source: super::source_id("kmsg", boot_id.trim()), stream, next: None, safe, boot })
     }
 
@@ -73,7 +75,7 @@ impl Kmsg {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return false,
             };
-            let Some(record) = kmsg::parse(&bytes[..length]) else { continue };
+            let Some(record) = kmsg(&bytes[..length]) else { continue };
             if let Some(next) = self.next
                 && record.seq > next
             {
@@ -83,11 +85,23 @@ impl Kmsg {
             if record.seq < self.safe {
                 continue;
             }
-            let at = UnixNs(self.boot.saturating_add(record.monotonic_us.saturating_mul(1_000)));
-            let stream = &self.stream[usize::from(!record.is_kernels())];
-            batch.push(self.source, stream, &record.to_record(at), now);
-            batch.upto(self.source, record.seq + 1, now);
+            let stream = &self.stream[usize::from(!record.is_of_the_kernel())];
+            let seq = record.seq;
+            batch.push(self.source, stream, &self.record(record), now);
+            batch.upto(self.source, seq + 1, now);
         }
         true
+    }
+
+    fn record(&self, line: Line<'_>) -> Record {
+        super::redacted(Record {
+            at: UnixNs(self.boot.saturating_add(line.usec.saturating_mul(1_000))),
+            severity: line.severity,
+            pid: 0,
+            start_ns: 0,
+            position: line.seq,
+            message: line.text.into_owned(),
+            fields: line.fields,
+        })
     }
 }

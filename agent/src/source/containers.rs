@@ -4,7 +4,7 @@
 //! hexadecimal digits gets here, and no cgroup below a user's own slice. A thread of its own reads them, so a container has its labels some
 //! milliseconds after its first process was seen, and until then none.
 
-mod runtimes;
+pub(crate) mod runtimes;
 #[cfg(test)]
 mod tests;
 

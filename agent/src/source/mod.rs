@@ -2,7 +2,7 @@
 
 mod blockio;
 mod comms;
-mod containers;
+pub(crate) mod containers;
 mod delta;
 pub mod file_locks;
 pub mod frozen;

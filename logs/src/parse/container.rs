@@ -148,6 +148,12 @@ impl Partials {
         }
     }
 
+    /// The least position of a line that is not whole yet.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        self.begun.iter().flatten().map(|begun| begun.position).min()
+    }
+
     /// Lines whose next piece has not come for [`super::UNENDED_HOLD_NS`].
     pub fn expire(&mut self, now_ns: u64) -> impl Iterator<Item = Joined<'static>> {
         let expired = |begun: &mut Begun| now_ns.saturating_sub(begun.since_ns) >= super::UNENDED_HOLD_NS;

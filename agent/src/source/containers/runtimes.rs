@@ -36,7 +36,7 @@ const STORAGES: [&str; 2] = ["run/containers/storage", "var/lib/containers/stora
 static WORKERS: Workers = Workers::with_patience("containers", Patience::TABLES);
 
 /// What is known of a container; `None` if no file is about it.
-pub(super) fn labels(root: &Path, id: &str) -> Option<ContainerLabels> {
+pub(crate) fn labels(root: &Path, id: &str) -> Option<ContainerLabels> {
     let (root, id) = (root.to_owned(), id.to_owned());
     WORKERS.run(PLACE, move || look(&root, &id)).ok().flatten()
 }

@@ -27,7 +27,7 @@ pub const MAX_OPEN_BYTES: usize = 32 << 20;
 /// How long a trace waits for its next line.
 pub const TRACE_HOLD_NS: u64 = 4_000_000_000;
 /// The same for any other line. It is short, as each line waits so long: it shall be seen within a second of its writing.
-pub const LINE_HOLD_NS: u64 = 400_000_000;
+pub const LINE_HOLD_NS: u64 = 200_000_000;
 /// How far apart, by their own times, a line and one that begins with a blank may be.
 pub const MAX_INDENTED_GAP_NS: u64 = 1_000_000_000;
 
@@ -125,6 +125,12 @@ impl<K: Hash + Eq + Clone> Joiner<K> {
             self.bytes -= open.record.message.len();
             out(key, open.done());
         }
+    }
+
+    /// The least position of an open record: of a source whose lines are to stay in order, those before it can go out.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        self.open.values().map(|open| open.record.position).min()
     }
 
     /// Gives the records that have waited long enough. To be called some times each second.

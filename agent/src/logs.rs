@@ -1,0 +1,300 @@
+//! Log lines leave the host: read, taken apart, put into blocks, handed to the relay.
+//!
+//! ```text
+//! files, containers ─ text ─┐
+//! journal ──────────────────┼─▶ batch ─▶ message ─▶ relay: on its disk ─▶ positions are safe
+//! kernel's messages ────────┘
+//! ```
+//!
+//! A thread of its own reads ten times a second. Nothing is read while the relay has too much that the server did not take: files and
+//! the journal keep their lines, the kernel drops its oldest, which is counted. Where each source was read up to is written down only when
+//! the relay has the lines on its disk; after a restart the rest is read again, and the store knows a line by its source and position.
+
+mod batch;
+mod files;
+mod journal;
+mod kmsg;
+mod state;
+mod text;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use agent_common::pair::NewWindow;
+use agent_common::units::{DurNs, UnixNs};
+use logs::Record;
+use logs::parse::{Clock, redact};
+
+use self::batch::{Batch, Sent};
+use self::files::Files;
+use self::journal::Journals;
+use self::kmsg::Kmsg;
+use self::state::State;
+use crate::clock;
+use crate::config::LogsConfig;
+
+/// How often the sources are looked at.
+const EVERY: Duration = Duration::from_millis(100);
+/// How long a line waits for others to share its message.
+const HOLD: Duration = Duration::from_millis(100);
+/// Messages that the relay does not have yet, bytes: more is not read.
+const MAX_WAITING_BYTES: usize = 2 << 20;
+/// How often it is written down where the sources were read up to.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// File with that, in the state directory.
+const STATE_FILE: &str = "logs.json";
+
+/// Secrets in lines are replaced: for all sources, as one setting.
+static REDACTS: AtomicBool = AtomicBool::new(true);
+
+/// The source of positions, by kind and name.
+fn source_id(kind: &str, name: &str) -> u64 {
+    tail::hash(format!("{kind} {name}").as_bytes())
+}
+
+/// A record without secrets.
+fn redacted(mut record: Record) -> Record {
+    if REDACTS.load(Ordering::Relaxed) {
+        let replace = |text: &mut String| {
+            if let std::borrow::Cow::Owned(new) = redact(text) {
+                *text = new;
+            }
+        };
+        replace(&mut record.message);
+        record.fields.iter_mut().for_each(|(_, value)| replace(value));
+    }
+    record
+}
+
+/// Local time minus UTC, s.
+fn utc_offset_s(now: UnixNs) -> i32 {
+    let seconds = (now.0 / 1_000_000_000) as libc::time_t;
+    let mut local = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to our own memory, which lives through the call; zeroes are a valid `tm`.
+    let done = unsafe { libc::localtime_r(&raw const seconds, local.as_mut_ptr()) };
+    if done.is_null() {
+        return 0;
+    }
+    // SAFETY: it was zeroed, and the call has filled it.
+    unsafe { local.assume_init() }.tm_gmtoff as i32
+}
+
+/// Who takes the messages.
+pub(crate) trait Outlet: Send + 'static {
+    /// Takes one; returns its number.
+    fn send(&self, message: NewWindow) -> u64;
+    /// How it is with those that were taken.
+    fn waiting(&self) -> Waiting;
+}
+
+/// Messages that are on their way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    /// Those with a lesser number are safe, or lost and counted.
+    pub(crate) settled: u64,
+    /// Bytes of those that are not.
+    pub(crate) bytes: usize,
+    /// The relay's disk has room for more.
+    pub(crate) has_room: bool,
+}
+
+/// Handle of the thread.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    lines: Arc<AtomicU64>,
+}
+
+impl Logs {
+    /// Starts it.
+    pub(crate) fn start(
+        host: &str,
+        config: &LogsConfig,
+        state_dir: PathBuf,
+        outlet: impl Outlet,
+    ) -> std::io::Result<Self> {
+        REDACTS.store(config.redact, Ordering::Relaxed);
+        let (stop, lines) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&lines));
+        let collector = Collector::new(host, config, state_dir.join(STATE_FILE), outlet, counted);
+        let thread = std::thread::Builder::new()
+            .name("logs".to_owned())
+            .spawn(move || collector.run(&stopped))?;
+        Ok(Self { thread: Some(thread), stop, lines })
+    }
+
+    /// Lines collected since the start.
+    pub(crate) fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// Hands on what there is, and ends. Blocks for a moment.
+    pub(crate) fn stop(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the log lines panicked");
+        }
+    }
+}
+
+struct Collector<O> {
+    files: Option<Files>,
+    containers: Option<Files>,
+    journals: Option<Journals>,
+    kmsg: Option<Kmsg>,
+    batch: Batch,
+    outlet: O,
+    /// Messages that are not safe, by number.
+    sent: VecDeque<(u64, Sent)>,
+    path: PathBuf,
+    saved: State,
+    saved_at: Instant,
+    lines: Arc<AtomicU64>,
+    zone: (Instant, i32),
+}
+
+impl<O: Outlet> Collector<O> {
+    fn new(host: &str, config: &LogsConfig, path: PathBuf, outlet: O, lines: Arc<AtomicU64>) -> Self {
+        let saved = State::read(&path);
+        let text = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        let options = tail::Options { patterns: text(&config.files), except: text(&config.except) };
+        let files = (!config.files.is_empty()).then(|| Files::plain(host, options, saved.files.clone()));
+        let containers = config.containers.then(|| Files::containers(host, saved.containers.clone()));
+        let journals = config.journal.then(|| Journals::new(host, saved.journals.clone()));
+        let kmsg = config.kmsg.then(|| {
+            let saved = saved.kmsg.as_ref().map(|(boot, number)| (boot.as_str(), *number));
+            Kmsg::open(host, saved).inspect_err(|error| {
+                tracing::warn!(%error, "the kernel's messages are not collected: /dev/kmsg cannot be opened");
+            })
+        });
+        let now = Instant::now();
+        Self {
+            files,
+            containers,
+            journals,
+            kmsg: kmsg.and_then(Result::ok),
+            batch: Batch::new(),
+            outlet,
+            sent: VecDeque::new(),
+            path,
+            saved,
+            saved_at: now,
+            lines,
+            zone: (now, utc_offset_s(clock::unix())),
+        }
+    }
+
+    fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            let more = self.turn(Instant::now(), HOLD);
+            if !more {
+                std::thread::sleep(EVERY);
+            }
+        }
+        self.turn(Instant::now(), Duration::ZERO);
+        self.settle();
+        self.save();
+    }
+
+    /// Reads, sends, and writes down. Says whether more is there to be read at once.
+    fn turn(&mut self, now: Instant, hold: Duration) -> bool {
+        self.settle();
+        let waiting = self.outlet.waiting();
+        let may_read = waiting.bytes < MAX_WAITING_BYTES && waiting.has_room;
+        let more = may_read && self.read(now);
+        let is_due = self.batch.begun().is_some_and(|begun| now.saturating_duration_since(begun) >= hold);
+        if is_due || self.batch.is_full() {
+            self.send();
+        }
+        if now.saturating_duration_since(self.saved_at) >= SAVE_EVERY {
+            self.saved_at = now;
+            self.save();
+        }
+        more
+    }
+
+    fn read(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.zone.0) >= Duration::from_mins(1) {
+            self.zone = (now, utc_offset_s(clock::unix()));
+        }
+        let clock = Clock { now: clock::unix(), utc_offset_s: self.zone.1 };
+        let now_ns = clock::mono().0;
+        let batch = &mut self.batch;
+        let mut more = false;
+        if let Some(kmsg) = &mut self.kmsg {
+            more |= kmsg.poll(now, batch);
+        }
+        if let Some(journals) = &mut self.journals {
+            more |= journals.poll(now, batch);
+        }
+        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+            more |= files.poll(now, &clock, now_ns, batch);
+        }
+        more || batch.is_full()
+    }
+
+    fn send(&mut self) {
+        let (message, sent) = self.batch.take();
+        if message.parts.is_empty() && message.lost.is_empty() {
+            // Nothing is to be kept, but something was read: it is safe when all before it is.
+            match self.sent.back_mut() {
+                Some((_, last)) => last.upto.extend(sent.upto),
+                None => self.commit(&sent),
+            }
+            return;
+        }
+        self.lines.fetch_add(sent.lines, Ordering::Relaxed);
+        let end = if sent.newest.0 > 0 { sent.newest } else { clock::unix() };
+        let window = NewWindow { end, span: DurNs(0), points: sent.lines, body: message.pack() };
+        let number = self.outlet.send(window);
+        self.sent.push_back((number, sent));
+    }
+
+    /// Takes over what has become safe.
+    fn settle(&mut self) {
+        let settled = self.outlet.waiting().settled;
+        while let Some((_, sent)) = self.sent.pop_front_if(|(number, _)| *number < settled) {
+            self.commit(&sent);
+        }
+    }
+
+    fn commit(&mut self, sent: &Sent) {
+        for (source, upto) in &sent.upto {
+            if let Some(kmsg) = &mut self.kmsg {
+                kmsg.commit(*source, *upto);
+            }
+            if let Some(journals) = &mut self.journals {
+                journals.commit(*source, *upto);
+            }
+            for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+                files.commit(*source, *upto);
+            }
+        }
+    }
+
+    fn save(&mut self) {
+        // What is switched off keeps its place: it goes on there when it is switched on again.
+        let new = State {
+            files: self.files.as_ref().map(Files::saved).or_else(|| self.saved.files.clone()),
+            containers: self.containers.as_ref().map(Files::saved).or_else(|| self.saved.containers.clone()),
+            journals: self.journals.as_ref().map(Journals::saved).or_else(|| self.saved.journals.clone()),
+            kmsg: self.kmsg.as_ref().and_then(Kmsg::saved).or_else(|| self.saved.kmsg.clone()),
+        };
+        if new == self.saved {
+            return;
+        }
+        match new.write(&self.path) {
+            Ok(()) => self.saved = new,
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot write down up to where logs were read");
+            }
+        }
+    }
+}
