@@ -20,7 +20,7 @@ mod text;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -107,7 +107,6 @@ pub(crate) struct Waiting {
 pub(crate) struct Logs {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
-    lines: Arc<AtomicU64>,
 }
 
 impl Logs {
@@ -119,18 +118,13 @@ impl Logs {
         outlet: impl Outlet,
     ) -> std::io::Result<Self> {
         REDACTS.store(config.redact, Ordering::Relaxed);
-        let (stop, lines) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&lines));
-        let collector = Collector::new(host, config, state_dir.join(STATE_FILE), outlet, counted);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let collector = Collector::new(host, config, state_dir.join(STATE_FILE), outlet);
         let thread = std::thread::Builder::new()
             .name("logs".to_owned())
             .spawn(move || collector.run(&stopped))?;
-        Ok(Self { thread: Some(thread), stop, lines })
-    }
-
-    /// Lines collected since the start.
-    pub(crate) fn lines(&self) -> u64 {
-        self.lines.load(Ordering::Relaxed)
+        Ok(Self { thread: Some(thread), stop })
     }
 
     /// Hands on what there is, and ends. Blocks for a moment.
@@ -156,12 +150,11 @@ struct Collector<O> {
     path: PathBuf,
     saved: State,
     saved_at: Instant,
-    lines: Arc<AtomicU64>,
     zone: (Instant, i32),
 }
 
 impl<O: Outlet> Collector<O> {
-    fn new(host: &str, config: &LogsConfig, path: PathBuf, outlet: O, lines: Arc<AtomicU64>) -> Self {
+    fn new(host: &str, config: &LogsConfig, path: PathBuf, outlet: O) -> Self {
         let saved = State::read(&path);
         let text = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let options = tail::Options { patterns: text(&config.files), except: text(&config.except) };
@@ -186,7 +179,6 @@ impl<O: Outlet> Collector<O> {
             path,
             saved,
             saved_at: now,
-            lines,
             zone: (now, utc_offset_s(clock::unix())),
         }
     }
@@ -250,7 +242,6 @@ impl<O: Outlet> Collector<O> {
             }
             return;
         }
-        self.lines.fetch_add(sent.lines, Ordering::Relaxed);
         let end = if sent.newest.0 > 0 { sent.newest } else { clock::unix() };
         let window = NewWindow { end, span: DurNs(0), points: sent.lines, body: message.pack() };
         let number = self.outlet.send(window);

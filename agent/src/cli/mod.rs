@@ -15,6 +15,8 @@ mod host;
 mod html;
 mod http_args;
 mod logging;
+#[cfg(feature = "relay")]
+mod logs;
 mod moment;
 mod observe;
 #[cfg(feature = "relay")]
@@ -143,6 +145,9 @@ enum Command {
     /// Ask the history in Prometheus's language
     #[cfg(feature = "relay")]
     Promql(promql::PromqlArgs),
+    /// Search and follow log lines
+    #[cfg(feature = "relay")]
+    Logs(Box<logs::LogsArgs>),
     /// Open the page of the server on this host: prints a link that works once
     #[cfg(feature = "relay")]
     Open(open::OpenArgs),
@@ -290,6 +295,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Alerts(args) => on_runtime(&global, |context| alerts::run(context, args)),
         #[cfg(feature = "relay")]
         Command::Query(args) => on_runtime(&global, |context| query::run(context, args)),
+        #[cfg(feature = "relay")]
+        Command::Logs(args) => on_runtime(&global, |context| logs::run(context, *args)),
         #[cfg(feature = "relay")]
         Command::Promql(args) => on_runtime(&global, |context| promql::run(context, args)),
         #[cfg(feature = "relay")]

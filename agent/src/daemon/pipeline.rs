@@ -79,8 +79,8 @@ pub(super) struct Pipeline {
     trend: Trend,
     naming: Naming,
     relay: RelayHandle,
-    /// Windows that were lost until now on the way to the server and on our own disk, and blocks of profiles.
-    lost: [u64; 3],
+    /// Windows that were lost until now on the way to the server and on our own disk, and blocks of profiles, and messages of log lines.
+    lost: [u64; 4],
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
     /// Alerts of rules, which the relay has evaluated.
@@ -110,7 +110,7 @@ impl Pipeline {
             trend: Trend::default(),
             naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
             relay,
-            lost: [0; 3],
+            lost: [0; 4],
             board,
             notifiers,
             of_rules,
@@ -225,6 +225,7 @@ impl Pipeline {
             ("window_not_kept", figures.lost()),
             ("window_not_recorded", recordings),
             // Also windows whose stacks were left out of their block.
+            ("log_not_kept", figures.logs_lost()),
             ("profile_not_kept", figures.profiles_lost().saturating_add(self.profiles.left_out())),
         ];
         let mut points = Vec::new();
