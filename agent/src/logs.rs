@@ -16,6 +16,7 @@ mod journal;
 mod kmsg;
 mod state;
 mod text;
+mod watch;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ use self::files::Files;
 use self::journal::Journals;
 use self::kmsg::Kmsg;
 use self::state::State;
+use self::watch::Watch;
 use crate::clock;
 use crate::config::LogsConfig;
 
@@ -160,7 +162,7 @@ impl<O: Outlet> Collector<O> {
         let options = tail::Options { patterns: text(&config.files), except: text(&config.except) };
         let files = (!config.files.is_empty()).then(|| Files::plain(host, options, saved.files.clone()));
         let containers = config.containers.then(|| Files::containers(host, saved.containers.clone()));
-        let journals = config.journal.then(|| Journals::new(host, saved.journals.clone()));
+        let journals = config.journal.then(|| Journals::new(host, config.kmsg, saved.journals.clone()));
         let kmsg = config.kmsg.then(|| {
             let saved = saved.kmsg.as_ref().map(|(boot, number)| (boot.as_str(), *number));
             Kmsg::open(host, saved).inspect_err(|error| {
@@ -173,7 +175,7 @@ impl<O: Outlet> Collector<O> {
             containers,
             journals,
             kmsg: kmsg.and_then(Result::ok),
-            batch: Batch::new(),
+            batch: Batch::new(Watch::new(host, now)),
             outlet,
             sent: VecDeque::new(),
             path,
@@ -229,6 +231,7 @@ impl<O: Outlet> Collector<O> {
         for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
             more |= files.poll(now, &clock, now_ns, batch);
         }
+        batch.add_found(now);
         more || batch.is_full()
     }
 

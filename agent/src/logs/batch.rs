@@ -5,8 +5,11 @@ use std::time::Instant;
 
 use agent_common::units::UnixNs;
 use logs::block::{Builder, Codec, PushError};
+use logs::event::Origin;
 use logs::message::{Message, Part};
 use logs::{Record, Stream};
+
+use super::watch::Watch;
 
 /// Text of a message: its blocks are in memory.
 const FULL_BYTES: usize = 512 << 10;
@@ -34,10 +37,11 @@ pub(super) struct Batch {
     bytes: usize,
     begun: Option<Instant>,
     codec: Codec,
+    watch: Watch,
 }
 
 impl Batch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(watch: Watch) -> Self {
         Self {
             open: BTreeMap::new(),
             done: Vec::new(),
@@ -46,6 +50,25 @@ impl Batch {
             bytes: 0,
             begun: None,
             codec: Codec::new(),
+            watch,
+        }
+    }
+
+    /// Looks at a line, and adds it.
+    pub(super) fn line(&mut self, source: u64, stream: &Stream, record: &Record, origin: Origin, now: Instant) {
+        self.watch.line(stream, record, origin);
+        self.push(source, stream, record, now);
+    }
+
+    /// Looks at a line alone.
+    pub(super) fn look(&mut self, stream: &Stream, record: &Record, origin: Origin) {
+        self.watch.line(stream, record, origin);
+    }
+
+    /// Adds what was found in lines.
+    pub(super) fn add_found(&mut self, now: Instant) {
+        for (source, stream, record) in self.watch.take(now) {
+            self.push(source, &stream, &record, now);
         }
     }
 

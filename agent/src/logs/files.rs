@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
+use logs::event::Origin;
 use logs::parse::Clock;
 use tail::{Files as Followed, Options, Saved};
 
@@ -72,7 +73,7 @@ impl Files {
                 continue;
             }
             for (stream, record) in records {
-                batch.push(*source, &stream, &record, now);
+                batch.line(*source, &stream, &record, Origin::Other, now);
             }
             batch.upto(*source, done, now);
         }

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use logs::Stream;
+use logs::event::Origin;
 use logs::journal::{Cursor, Entry, Journal, JournalError, Step, line};
+use logs::{Record, Stream};
 use opener::{Held, Owner, Place, Workers};
 
 use super::Batch;
@@ -31,6 +32,8 @@ pub(super) type Saved = BTreeMap<String, u64>;
 #[derive(Debug)]
 pub(super) struct Journals {
     host: String,
+    /// The boot whose kernel messages come from the kernel itself.
+    boot: Option<[u8; 16]>,
     workers: Workers,
     files: Vec<Followed>,
     /// Of files that were not found again yet, too.
@@ -59,9 +62,10 @@ impl std::fmt::Debug for Followed {
 
 impl Journals {
     /// Nothing is opened before the first [`Journals::poll`].
-    pub(super) fn new(host: &str, saved: Option<Saved>) -> Self {
+    pub(super) fn new(host: &str, has_kmsg: bool, saved: Option<Saved>) -> Self {
         Self {
             host: host.to_owned(),
+            boot: has_kmsg.then(boot_id).flatten(),
             workers: Workers::new("journal"),
             files: Vec::new(),
             first: saved.is_none(),
@@ -94,7 +98,7 @@ impl Journals {
                 more = true;
                 break;
             }
-            more |= file.read(&self.host, now, batch);
+            more |= file.read(&self.host, self.boot, now, batch);
         }
         self.files = files;
         more
@@ -146,7 +150,7 @@ impl Journals {
 }
 
 impl Followed {
-    fn read(&mut self, host: &str, now: Instant, batch: &mut Batch) -> bool {
+    fn read(&mut self, host: &str, boot: Option<[u8; 16]>, now: Instant, batch: &mut Batch) -> bool {
         if self.over || self.failures >= MAX_FAILURES {
             return false;
         }
@@ -158,11 +162,20 @@ impl Followed {
             match self.journal.next(&mut entry) {
                 Ok(Step::Entry) => {
                     self.failures = 0;
+                    // It comes from the kernel itself already.
+                    let is_kernels = entry.get("_TRANSPORT") == Some(b"kernel".as_slice());
+                    if is_kernels && boot.is_some_and(|boot| entry.boot_id == boot) {
+                        batch.upto(self.source, entry.seqnum, now);
+                        continue;
+                    }
                     let read = line(&entry);
                     batch.lose("journal", read.suppressed);
                     let own = [("host", host)].into_iter();
                     let stream = Stream::new(own.chain(read.stream.labels()));
-                    batch.push(self.source, &stream, &super::redacted(read.record), now);
+                    let record = super::redacted(read.record);
+                    // What tells whether it is the word of systemd, or of the kernel.
+                    batch.look(&stream, &with_trusted(&record, &entry), Origin::Journal);
+                    batch.push(self.source, &stream, &record, now);
                     batch.upto(self.source, entry.seqnum, now);
                 }
                 Ok(Step::Damaged) => {}
@@ -184,4 +197,31 @@ impl Followed {
         batch.lose("journal damaged", damaged - std::mem::replace(&mut self.damaged, damaged));
         false
     }
+}
+
+/// The boot, as the journal has it.
+fn boot_id() -> Option<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).ok().map(u128::to_be_bytes)
+}
+
+/// A record with the fields that journald vouches for.
+fn with_trusted(record: &Record, entry: &Entry) -> Record {
+    const TRUSTED: [&str; 8] = [
+        "MESSAGE_ID",
+        "_PID",
+        "_SYSTEMD_UNIT",
+        "_SYSTEMD_USER_UNIT",
+        "UNIT",
+        "USER_UNIT",
+        "_TRANSPORT",
+        "SYSLOG_FACILITY",
+    ];
+    let mut record = record.clone();
+    record.fields.retain(|(name, _)| !TRUSTED.contains(&name.as_str()));
+    record.fields.extend(TRUSTED.iter().filter_map(|name| {
+        Some(((*name).to_owned(), String::from_utf8_lossy(entry.get(name)?).into_owned()))
+    }));
+    record
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use agent_common::units::UnixNs;
 use logs::{Record, Stream};
+use logs::event::Origin;
 use logs::parse::{Kmsg as Line, kmsg};
 
 use super::Batch;
@@ -87,7 +88,8 @@ impl Kmsg {
             }
             let stream = &self.stream[usize::from(!record.is_of_the_kernel())];
             let seq = record.seq;
-            batch.push(self.source, stream, &self.record(record), now);
+            let origin = Origin::Kernel { facility: u8::try_from(record.facility).unwrap_or(u8::MAX) };
+            batch.line(self.source, stream, &self.record(record), origin, now);
             batch.upto(self.source, seq + 1, now);
         }
         true
