@@ -23,9 +23,8 @@ pub const CELL_BYTES: usize = 32;
 pub const MAX_FILTER_BYTES: usize = 8 << 20;
 
 /// Odd numbers that spread a hash over the words of a cell: those of the split-block filters of Parquet's specification.
-const SALTS: [u32; 8] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// Which cell of so many.
 fn cell_of(hash: u64, cells: u64) -> u64 {
@@ -111,9 +110,8 @@ mod tests {
         assert_eq!(filter.len() % CELL_BYTES, 0);
         assert!(filter.len() * 8 <= 50_000 * BITS_PER_TOKEN + 256);
         assert!(words.iter().all(|word| may_have_in(Token::word(word.as_bytes()), &filter)));
-        let absent = (0..200_000).filter(|number| {
-            may_have_in(Token::word(format!("absent{number}").as_bytes()), &filter)
-        });
+        let absent = (0..200_000)
+            .filter(|number| may_have_in(Token::word(format!("absent{number}").as_bytes()), &filter));
         let rate = absent.count() as f64 / 200_000.0;
         println!("false positives: {rate:.5}");
         assert!((0.002..0.008).contains(&rate), "{rate}");
@@ -122,7 +120,17 @@ mod tests {
     #[test]
     fn case_does_not_count_in_any_script() {
         let filter = filter("Connection REFUSED: Ärger in Żółć, snake_Case 日本語 ΣΊΣΥΦΟΣ");
-        for word in ["connection", "CONNECTION", "refused", "ÄRGER", "ärger", "żółć", "SNAKE_CASE", "日本語", "σίσυφοσ"] {
+        for word in [
+            "connection",
+            "CONNECTION",
+            "refused",
+            "ÄRGER",
+            "ärger",
+            "żółć",
+            "SNAKE_CASE",
+            "日本語",
+            "σίσυφοσ",
+        ] {
             assert!(may_have_in(Token::word(word.as_bytes()), &filter), "{word}");
         }
     }

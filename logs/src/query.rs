@@ -135,6 +135,8 @@ pub fn fuzz(bytes: &[u8]) {
     let hits = query.lines(&block, &mut codec).expect("a sound block");
     assert_eq!(hits.len(), usize::from(matches));
     if matches {
-        assert!(possible(&query, block.header(), &mut |token| crate::filter::may_have_in(token, &filter)).some);
+        assert!(
+            possible(&query, block.header(), &mut |token| crate::filter::may_have_in(token, &filter)).some
+        );
     }
 }

@@ -9,7 +9,9 @@ use agent_common::units::{DurNs, UnixNs};
 use kit::{Memory, NAMES, Random, VALUES, WORDS, blocks, records, stream};
 use logs::block::{Block, Codec};
 use logs::filter::may_have_in;
-use logs::query::{Answer, Expr, Hit, Limits, MAX_STEPS, Query, SearchError, Stop, Test, histogram, possible, search};
+use logs::query::{
+    Answer, Expr, Hit, Limits, MAX_STEPS, Query, SearchError, Stop, Test, histogram, possible, search,
+};
 use logs::{Record, Severity, Stream};
 
 /// What a line has to have, told without the means of the crate.
@@ -47,7 +49,9 @@ fn has_word(text: &str, needle: &str, case: bool, open: bool) -> bool {
             left.zip(right).is_some_and(|(left, right)| is_word(*left) && is_word(*right))
         };
         let before = at.checked_sub(1).and_then(|at| text.get(at));
-        found == needle && !joined(before, needle.first()) && (open || !joined(needle.last(), text.get(at + needle.len())))
+        found == needle
+            && !joined(before, needle.first())
+            && (open || !joined(needle.last(), text.get(at + needle.len())))
     })
 }
 
@@ -60,7 +64,9 @@ impl Naive {
             Self::Not(part) => !part.matches(stream, record),
             Self::Word(word, case, open) => texts.any(|text| has_word(text, word, *case, *open)),
             Self::Regex(regex) => texts.any(|text| regex.is_match(text)),
-            Self::Field(name, test) => record.fields.iter().any(|(known, value)| known == name && test(value)),
+            Self::Field(name, test) => {
+                record.fields.iter().any(|(known, value)| known == name && test(value))
+            }
             Self::Label(name, value) => stream.get(name).unwrap_or("") == value,
             Self::AtLeast(severity) => record.severity as u8 <= *severity,
             Self::Pid(pid) => record.pid == *pid,
@@ -69,8 +75,28 @@ impl Naive {
 }
 
 const PATTERNS: [&str; 22] = [
-    "err", "(?i)ERR", r"\berror\b", r"\Berr", "^error", "error$", "(?m)^disk", r"disk\s", r"\sdisk\s", "[^a]", "x*", "", r"connection\s+refused",
-    "(?i) disk ", "(?i) k ", "10\\.0\\.0\\.1", "é.", "(error|timeout): ", " (disk|disks) ", r"\w+-\w+", "(?s).\n.", r"^$",
+    "err",
+    "(?i)ERR",
+    r"\berror\b",
+    r"\Berr",
+    "^error",
+    "error$",
+    "(?m)^disk",
+    r"disk\s",
+    r"\sdisk\s",
+    "[^a]",
+    "x*",
+    "",
+    r"connection\s+refused",
+    "(?i) disk ",
+    "(?i) k ",
+    "10\\.0\\.0\\.1",
+    "é.",
+    "(error|timeout): ",
+    " (disk|disks) ",
+    r"\w+-\w+",
+    "(?s).\n.",
+    r"^$",
 ];
 
 fn quote(text: &str) -> String {
@@ -83,8 +109,7 @@ fn query(random: &mut Random, depth: u32) -> (String, Naive) {
     match kind {
         0 | 1 => {
             let word = loop {
-                let word = *random.one(&[&WORDS[..]]);
-                let word = word[random.below(word.len() as u64) as usize];
+                let word = random.one(&WORDS);
                 if !word.trim().is_empty() {
                     break word;
                 }
@@ -109,17 +134,23 @@ fn query(random: &mut Random, depth: u32) -> (String, Naive) {
             (format!("~{}", quote(pattern)), Naive::Regex(regex::Regex::new(pattern).unwrap()))
         }
         4 => {
-            let (name, value) = (loop {
-                let name = random.one(&NAMES);
-                if !name.is_empty() {
-                    break name;
-                }
-            }, (*random.one(&VALUES)).to_owned());
+            let (name, value) = (
+                loop {
+                    let name = random.one(&NAMES);
+                    if !name.is_empty() {
+                        break name;
+                    }
+                },
+                (*random.one(&VALUES)).to_owned(),
+            );
             match random.below(5) {
                 0 => (format!("field.{name}=*"), Naive::Field(name.to_owned(), Box::new(|_| true))),
                 1 => (
                     format!("field.{name}!={}", quote(&value)),
-                    Naive::Not(Box::new(Naive::Field(name.to_owned(), Box::new(move |known| known == value)))),
+                    Naive::Not(Box::new(Naive::Field(
+                        name.to_owned(),
+                        Box::new(move |known| known == value),
+                    ))),
                 ),
                 2 => {
                     let regex = regex::Regex::new("^[45]0|r").unwrap();
@@ -152,7 +183,8 @@ fn query(random: &mut Random, depth: u32) -> (String, Naive) {
             (format!("NOT ({text})"), Naive::Not(Box::new(naive)))
         }
         _ => {
-            let parts: Vec<(String, Naive)> = (0..2 + random.below(2)).map(|_| query(random, depth - 1)).collect();
+            let parts: Vec<(String, Naive)> =
+                (0..2 + random.below(2)).map(|_| query(random, depth - 1)).collect();
             let (texts, naives): (Vec<String>, Vec<Naive>) = parts.into_iter().unzip();
             let texts: Vec<String> = texts.into_iter().map(|text| format!("({text})")).collect();
             if kind == 9 {
@@ -227,7 +259,12 @@ fn a_search_finds_what_looking_at_every_line_finds() {
             let live = world.lines.iter().filter(|hit| parsed.matches(&hit.stream, &hit.record));
             assert!(live.eq(expected.iter().copied()), "one line at a time: {text}");
             let (hits, answer) = found(&parsed, &mut world.store, usize::MAX, 1 + round % 3);
-            assert!(hits.iter().eq(expected.iter().copied()), "seed {seed}: {text}: {} of {}", hits.len(), expected.len());
+            assert!(
+                hits.iter().eq(expected.iter().copied()),
+                "seed {seed}: {text}: {} of {}",
+                hits.len(),
+                expected.len()
+            );
             assert_eq!((answer.stop, answer.lines), (Stop::Complete, hits.len()));
             assert_eq!(answer.effort.damaged, 0);
             let limit = 1 + random.below(20) as usize;
@@ -246,7 +283,10 @@ fn a_search_finds_what_looking_at_every_line_finds() {
             }
         }
     }
-    assert!(with_hits > 500 && spared > 300, "queries with an answer: {with_hits}, that spared blocks: {spared}");
+    assert!(
+        with_hits > 500 && spared > 300,
+        "queries with an answer: {with_hits}, that spared blocks: {spared}"
+    );
 }
 
 #[test]
@@ -330,10 +370,15 @@ fn a_search_that_runs_out_of_time_says_how_far_it_came() {
             });
             let answer = answer.unwrap();
             let right: Vec<&Hit> = expected.iter().filter(|hit| hit.record.at >= answer.back_to).collect();
-            assert!(hits.iter().eq(right), "budget {budget}: all lines back to {:?}, and no other", answer.back_to);
+            assert!(
+                hits.iter().eq(right),
+                "budget {budget}: all lines back to {:?}, and no other",
+                answer.back_to
+            );
             assert!(answer.stop == Stop::Deadline || answer.back_to == UnixNs(0));
             // The rest is found by asking for what is older.
-            let rest = found(&query.clone().within(UnixNs(0), answer.back_to), &mut world.store, usize::MAX, 1).0;
+            let rest =
+                found(&query.clone().within(UnixNs(0), answer.back_to), &mut world.store, usize::MAX, 1).0;
             assert_eq!(hits.len() + rest.len(), expected.len());
         }
     }

@@ -6,8 +6,8 @@ use super::fields::{SHARED, encode};
 use super::header::stream_bytes;
 use super::numbers::{put_pids, put_positions, put_severities, put_times};
 use super::{
-    BlockError, Codec, END, Header, MAX_FIELD_VALUES, MAX_LABELS, MAX_LINE_BYTES, MAX_LINES, MAX_NAMED_FIELDS,
-    MAX_STREAM_BYTES, MAX_TEXT_BYTES, PushError,
+    BlockError, Codec, END, Header, MAX_FIELD_VALUES, MAX_LABELS, MAX_LINE_BYTES, MAX_LINES,
+    MAX_NAMED_FIELDS, MAX_STREAM_BYTES, MAX_TEXT_BYTES, PushError,
 };
 use crate::record::{Record, Stream};
 
@@ -171,11 +171,18 @@ impl Builder {
     }
 
     /// As [`Self::finish`], with the [filter](crate::filter) of the block's tokens.
-    pub fn finish_with_filter(&mut self, codec: &mut Codec) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
+    pub fn finish_with_filter(
+        &mut self,
+        codec: &mut Codec,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
         self.make(codec, true)
     }
 
-    fn make(&mut self, codec: &mut Codec, with_filter: bool) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
+    fn make(
+        &mut self,
+        codec: &mut Codec,
+        with_filter: bool,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
         if !self.sorted {
             self.sort();
         }

@@ -62,7 +62,12 @@ impl Codec {
     }
 
     /// Appends a section's entry to `head`, and its bytes there or to `body`.
-    pub(super) fn put(&mut self, raw: &[u8], head: &mut Vec<u8>, body: &mut Vec<u8>) -> Result<(), BlockError> {
+    pub(super) fn put(
+        &mut self,
+        raw: &[u8],
+        head: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+    ) -> Result<(), BlockError> {
         let start = body.len();
         let mut stored = Stored::Plain;
         if raw.len() >= MIN_COMPRESSED_BYTES {
@@ -108,7 +113,11 @@ impl Codec {
         out.reserve_exact(section.raw);
         let read = self.decompressor().and_then(|zstd| zstd.decompress_to_buffer(section.bytes, out));
         read.map_err(|source| BlockError::Decompress { what, source })?;
-        if out.len() == section.raw { Ok(()) } else { Err(BlockError::Damaged { what: "a section's length" }) }
+        if out.len() == section.raw {
+            Ok(())
+        } else {
+            Err(BlockError::Damaged { what: "a section's length" })
+        }
     }
 }
 
@@ -135,7 +144,11 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Reads an entry. `budget`: bytes that the sections may still have, decompressed.
-    pub(super) fn read(head: &mut Input<'a>, what: &'static str, budget: &mut usize) -> Result<Self, BlockError> {
+    pub(super) fn read(
+        head: &mut Input<'a>,
+        what: &'static str,
+        budget: &mut usize,
+    ) -> Result<Self, BlockError> {
         let entry = head.number()?;
         let stored = usize::try_from(entry >> 2).map_err(|_| BlockError::Cut { what })?;
         let mut section = Self { what, compressed: false, checksum: None, raw: stored, bytes: &[], stored };

@@ -89,7 +89,11 @@ impl<'a> Fields<'a> {
             groups: groups.iter().map(|section| (*section, None)).collect(),
         };
         if head.is_empty() {
-            return if groups.is_empty() { Ok(fields) } else { Err(BlockError::Damaged { what: "columns of no field" }) };
+            return if groups.is_empty() {
+                Ok(fields)
+            } else {
+                Err(BlockError::Damaged { what: "columns of no field" })
+            };
         }
         for _ in 0..input.at_most(MAX_NAMED_FIELDS, "names of fields")? {
             fields.names.push(input.text()?.to_owned());
@@ -118,7 +122,8 @@ impl<'a> Fields<'a> {
             }
         }
         let (mut group, mut start) = (0, 0);
-        let stored = (0..fields.names.len()).chain((values[usize::from(SHARED)] > 0).then_some(SHARED.into()));
+        let stored =
+            (0..fields.names.len()).chain((values[usize::from(SHARED)] > 0).then_some(SHARED.into()));
         for column in stored {
             let entry = input.number()?;
             if entry & 2 != 0 {
@@ -193,7 +198,8 @@ impl<'a> Fields<'a> {
             }
             return Ok(Column { values: bytes, index: None });
         }
-        let (values, index) = bytes.split_at_checked(bytes.len() - place.values.min(bytes.len())).ok_or(WRONG)?;
+        let (values, index) =
+            bytes.split_at_checked(bytes.len() - place.values.min(bytes.len())).ok_or(WRONG)?;
         let distinct = memchr::memchr_iter(END, values).count();
         let whole = values.last().is_some_and(|last| *last == END) && index.len() == place.values;
         if !whole || index.iter().any(|at| usize::from(*at) >= distinct) || column == self.names.len() {
@@ -243,16 +249,24 @@ impl<'a> Fields<'a> {
     }
 
     /// A line's fields, in their order. What is not UTF-8 (only a hostile block has that) is replaced.
-    pub(super) fn of_line<'s>(&'s self, cells: &Cells, line: usize, out: &mut Vec<(Cow<'s, str>, Cow<'s, str>)>) {
+    pub(super) fn of_line<'s>(
+        &'s self,
+        cells: &Cells,
+        line: usize,
+        out: &mut Vec<(Cow<'s, str>, Cow<'s, str>)>,
+    ) {
         out.clear();
         let Some(first) = cells.first.get(line) else { return };
-        for (column, value) in self.shape(line).iter().zip(cells.values.get(*first as usize..).unwrap_or_default()) {
+        for (column, value) in
+            self.shape(line).iter().zip(cells.values.get(*first as usize..).unwrap_or_default())
+        {
             let shared = *column == SHARED;
             let at = if shared { self.names.len() } else { usize::from(*column) };
             let column = self.loaded(at);
             let text = |value: u32| {
                 let value = value as usize;
-                let value = column.index.map_or(Some(value), |index| index.get(value).map(|at| usize::from(*at)));
+                let value =
+                    column.index.map_or(Some(value), |index| index.get(value).map(|at| usize::from(*at)));
                 let span = value.and_then(|value| cells.spans.get(at)?.get(value));
                 let bytes = span.and_then(|(start, end)| column.values.get(*start as usize..*end as usize));
                 String::from_utf8_lossy(bytes.unwrap_or_default())

@@ -89,7 +89,11 @@ impl Header {
             stream_bytes += name.len() + value.len() + 2;
             if stream_bytes > MAX_STREAM_BYTES {
                 let value = stream_bytes as u64;
-                return Err(BlockError::Limit { what: "bytes of labels", value, max: MAX_STREAM_BYTES as u64 });
+                return Err(BlockError::Limit {
+                    what: "bytes of labels",
+                    value,
+                    max: MAX_STREAM_BYTES as u64,
+                });
             }
             if value.is_empty() || labels.last().is_some_and(|(last, _)| *last >= name) {
                 return Err(BlockError::Damaged { what: "labels are empty or not in order" });

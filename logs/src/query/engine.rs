@@ -42,7 +42,12 @@ pub trait Blocks {
     fn next(&mut self) -> Option<Result<Candidate<Self::Id>, Self::Error>>;
 
     /// Reads 32 bytes of a block's filter.
-    fn filter_cell(&mut self, id: &Self::Id, offset: u64, cell: &mut [u8; CELL_BYTES]) -> Result<(), Self::Error>;
+    fn filter_cell(
+        &mut self,
+        id: &Self::Id,
+        offset: u64,
+        cell: &mut [u8; CELL_BYTES],
+    ) -> Result<(), Self::Error>;
 
     /// Reads a block; nothing if it has been deleted meanwhile.
     fn load(&mut self, id: &Self::Id) -> Result<Option<Vec<u8>>, Self::Error>;
@@ -100,7 +105,12 @@ pub(super) trait Look: Sync {
     fn query(&self) -> &Query;
 
     /// Looks at a block.
-    fn look(&self, scanner: &mut Scanner, block: &Block<'_>, possible: Possible) -> Result<Self::Result, BlockError>;
+    fn look(
+        &self,
+        scanner: &mut Scanner,
+        block: &Block<'_>,
+        possible: Possible,
+    ) -> Result<Self::Result, BlockError>;
 }
 
 /// What is done with what comes out.

@@ -64,8 +64,11 @@ impl Needs {
                     places.push(if edge { Place::Edge } else { Place::Open });
                 }
                 HirKind::Alternation(alternatives) => {
-                    let any: Vec<Self> =
-                        alternatives.iter().take(MAX_ALTERNATIVES + 1).map(|hir| Self::of(hir, ascii)).collect();
+                    let any: Vec<Self> = alternatives
+                        .iter()
+                        .take(MAX_ALTERNATIVES + 1)
+                        .map(|hir| Self::of(hir, ascii))
+                        .collect();
                     if any.len() <= MAX_ALTERNATIVES && !any.iter().any(Self::is_nothing) {
                         all.push(Self::Any(any));
                     }
@@ -139,7 +142,9 @@ fn of_class(class: &Class, ascii: bool) -> Place {
 fn of_look(look: Look, ascii: bool) -> Option<Place> {
     match look {
         // At a line's start or end within a value there is a `\n`.
-        Look::Start | Look::End | Look::StartLF | Look::EndLF | Look::StartCRLF | Look::EndCRLF => Some(Place::Edge),
+        Look::Start | Look::End | Look::StartLF | Look::EndLF | Look::StartCRLF | Look::EndCRLF => {
+            Some(Place::Edge)
+        }
         // Beside a word's letter there is the end of the word, if a word is what a token is.
         Look::WordAscii | Look::WordUnicode if ascii => Some(Place::Edge),
         _ => None,
@@ -198,7 +203,10 @@ mod tests {
     #[test]
     fn of_alternatives_one_is_needed() {
         let token = |word: &str| Needs::All(vec![Needs::Token(Token::word(word.as_bytes()))]);
-        assert_eq!(needs("( refused | reset )", true), Needs::All(vec![Needs::Any(vec![token("refused"), token("reset")])]));
+        assert_eq!(
+            needs("( refused | reset )", true),
+            Needs::All(vec![Needs::Any(vec![token("refused"), token("reset")])])
+        );
         assert_eq!(needs("( refused |reset)", true), words(&[]));
     }
 }

@@ -28,27 +28,30 @@ impl Pattern {
     /// Compiles a regular expression; an error says where in it.
     pub fn new(text: &str) -> Result<Self, QueryError> {
         if text.len() > MAX_PATTERN_BYTES {
-            let what = format!("the regular expression has {} bytes, at most {MAX_PATTERN_BYTES}", text.len());
+            let what =
+                format!("the regular expression has {} bytes, at most {MAX_PATTERN_BYTES}", text.len());
             return Err(QueryError::new(0, what));
         }
-        let hir = regex_syntax::ParserBuilder::new().nest_limit(MAX_NEST).build().parse(text).map_err(|error| {
-            use regex_syntax::Error;
-            let (at, what) = match &error {
-                Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
-                Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
-                _ => (0, "not a regular expression".to_owned()),
-            };
-            QueryError::new(at, what)
-        })?;
+        let hir =
+            regex_syntax::ParserBuilder::new().nest_limit(MAX_NEST).build().parse(text).map_err(|error| {
+                use regex_syntax::Error;
+                let (at, what) = match &error {
+                    Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
+                    Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
+                    _ => (0, "not a regular expression".to_owned()),
+                };
+                QueryError::new(at, what)
+            })?;
         let built = RegexBuilder::new(text)
             .nest_limit(MAX_NEST)
             .size_limit(MAX_REGEX_BYTES)
             .dfa_size_limit(MAX_DFA_BYTES)
             .build();
         let regex = built.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => {
-                QueryError::new(0, format!("the regular expression is too large: over {MAX_REGEX_BYTES} bytes compiled"))
-            }
+            regex::Error::CompiledTooBig(_) => QueryError::new(
+                0,
+                format!("the regular expression is too large: over {MAX_REGEX_BYTES} bytes compiled"),
+            ),
             other => QueryError::new(0, other.to_string().lines().last().unwrap_or_default().to_owned()),
         })?;
         Ok(Self {

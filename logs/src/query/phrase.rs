@@ -108,7 +108,10 @@ mod tests {
         assert!(!is_in("error", "errors my_error error1 xerror errorä"));
         assert!(is_in("error", "errors error"));
         assert!(is_in("10.0.0.1", "from 10.0.0.1:80") && !is_in("10.0.0.1", "110.0.0.1 10.0.0.11"));
-        assert!(is_in("connection refused", "Connection refused.") && !is_in("connection refused", "connection  refused"));
+        assert!(
+            is_in("connection refused", "Connection refused.")
+                && !is_in("connection refused", "connection  refused")
+        );
         assert!(is_in(": disk", "an ERROR: disk") && is_in("->", "a->b"));
         assert!(is_in("ÄRGER", "viel ärger!") && !is_in("Ärger", "Ärgernis"));
         assert!(is_in("a", "a") && !is_in("a", ""));
