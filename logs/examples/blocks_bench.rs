@@ -60,14 +60,12 @@ fn make(random: &mut Random, hard: bool, number: u64, record: &mut Record) {
         let status = [200, 200, 200, 301, 404, 500][random.below(6) as usize];
         write!(
             out,
-            "{}.{}.{}.{} {method} {path}/{} status={status} took {} us request {:08x}",
-            ip >> 24,
+            "worker-{} request id={id:016x} from 10.{}.{}.{} {method} {path} status={status} in {} ms",
+            random.below(16),
             ip >> 16 & 255,
             ip >> 8 & 255,
             ip & 255,
-            random.below(100_000),
-            random.below(1_000_000),
-            id as u32
+            random.below(3000)
         )
     } else {
         record.pid = 600 + random.below(4) as u32;
@@ -96,7 +94,7 @@ fn make(random: &mut Random, hard: bool, number: u64, record: &mut Record) {
         }
     };
     written.expect("a string takes all");
-    if number % 2_000_003 == 1_000_000 {
+    if number % 2_000_003 == 100_000 {
         out.push_str(" needle_in_haystack");
     }
     if !hard {
@@ -322,7 +320,7 @@ fn main() -> std::io::Result<()> {
         ask(
             &mut store,
             "regex with a literal (common)",
-            if hard { "~\"status=500 took 99999[0-9]\"" } else { "~\"user www-data.x\"" },
+            if hard { "~\"status=500 in 299[0-9] ms\"" } else { "~\"user www-data.x\"" },
             all,
             1000.0,
         );

@@ -23,6 +23,7 @@ mod lines;
 mod merge;
 mod numbers;
 mod open;
+mod text;
 
 pub use build::Builder;
 pub use codec::Codec;

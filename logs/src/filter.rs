@@ -26,6 +26,11 @@ pub const MAX_FILTER_BYTES: usize = 8 << 20;
 const SALTS: [u32; 8] =
     [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
+/// A hash of any bytes.
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
+    hash::hash_bytes(hash::KEYS[1], bytes)
+}
+
 /// Which cell of so many.
 fn cell_of(hash: u64, cells: u64) -> u64 {
     ((hash >> 32) * cells) >> 32

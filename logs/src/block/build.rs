@@ -5,6 +5,7 @@ use agent_common::units::UnixNs;
 use super::fields::{SHARED, encode};
 use super::header::stream_bytes;
 use super::numbers::{put_pids, put_positions, put_severities, put_times};
+use super::text::split;
 use super::{
     BlockError, Codec, END, Header, MAX_FIELD_VALUES, MAX_LABELS, MAX_LINE_BYTES, MAX_LINES,
     MAX_NAMED_FIELDS, MAX_STREAM_BYTES, MAX_TEXT_BYTES, PushError,
@@ -202,7 +203,13 @@ impl Builder {
         let lengths = self.ends.iter().map(|end| (end - std::mem::replace(&mut start, *end) - 1) as u32);
         put_positions(&mut raw, &self.positions, &lengths.collect::<Vec<_>>(), header.positions.0);
         codec.put(&raw, &mut head, &mut body)?;
-        codec.put(&self.text, &mut head, &mut body)?;
+        if let Some(parts) = split(&self.text, self.len()) {
+            for section in [&[], &*parts.templates, &parts.index, &parts.numbers, &parts.others] {
+                codec.put(section, &mut head, &mut body)?;
+            }
+        } else {
+            codec.put(&self.text, &mut head, &mut body)?;
+        }
         let encoded = encode(&self.names, self.len(), |line| self.fields(line));
         codec.put(&encoded.head, &mut head, &mut body)?;
         head.push(encoded.groups.len() as u8);

@@ -5,6 +5,7 @@ use std::io;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::bytes::{Input, put};
+use super::text::Parts;
 use super::{BlockError, MAX_DECODED_BYTES, MAX_INLINE_BYTES};
 use crate::filter::Tokens;
 
@@ -23,6 +24,7 @@ pub struct Codec {
     decompressor: Option<Decompressor<'static>>,
     level: Option<i32>,
     pub(crate) tokens: Tokens,
+    pub(super) parts: Parts,
 }
 
 impl std::fmt::Debug for Codec {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 const LOWER: u64 = 0x2020_2020_2020_2020;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 /// Digits of π: numbers without a pattern.
-const KEYS: [u64; 4] =
+pub(super) const KEYS: [u64; 4] =
     [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
 
 /// What a filter is asked for.
@@ -105,7 +105,7 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
 }
 
-fn hash_bytes(mut seed: u64, bytes: &[u8]) -> u64 {
+pub(super) fn hash_bytes(mut seed: u64, bytes: &[u8]) -> u64 {
     for chunk in bytes.chunks(16) {
         let (low, high) = load(chunk);
         seed = mix(low ^ KEYS[0], high ^ seed);

@@ -1,0 +1,207 @@
+//! From templates and variables to messages.
+
+use super::pack::{Packed, get_bytes};
+use super::{HEX, MAX_COLUMNS, MAX_HEX, MAX_PADDED, NUMBER, OTHER, PADDED, Parts, UPPER_HEX};
+use crate::block::bytes::Input;
+use crate::block::numbers::read_index;
+use crate::block::{BlockError, END, MAX_LINES};
+
+const WRONG: BlockError = BlockError::Damaged { what: "templates and variables of messages do not fit" };
+
+/// A variable of a template. Its column is read from the front.
+#[derive(Debug)]
+enum Variable {
+    /// A number, with leading zeros up to so many digits.
+    Number {
+        packed: Packed,
+        digits: usize,
+        at: u64,
+    },
+    Hex {
+        length: usize,
+        letters: &'static [u8; 16],
+        at: u64,
+    },
+    Other {
+        at: usize,
+    },
+}
+
+/// Text, and the variable behind it.
+#[derive(Debug)]
+struct Piece {
+    /// Where the text lies in the template.
+    start: usize,
+    end: usize,
+    variable: Variable,
+}
+
+struct Template<'a> {
+    text: &'a [u8],
+    pieces: Vec<Piece>,
+    /// Where the text behind the last variable begins.
+    tail: usize,
+    lines: u64,
+}
+
+/// Puts the messages of `lines` lines into `out`, each ended by [`END`]: `bytes` at most.
+pub(crate) fn join(parts: &Parts, lines: usize, bytes: usize, out: &mut Vec<u8>) -> Result<(), BlockError> {
+    out.clear();
+    let mut head = Input::new(&parts.templates, "templates");
+    let mut templates = Vec::new();
+    for _ in 0..head.at_most(MAX_LINES, "templates")? {
+        let length = head.at_most(parts.templates.len(), "bytes of a template")?;
+        templates.push(Template { text: head.take(length)?, pieces: Vec::new(), tail: 0, lines: 0 });
+    }
+    let mut index = Input::new(&parts.index, "templates of lines");
+    let of_line = read_index(&mut index, lines, templates.len())?;
+    index.end()?;
+    for line in 0..lines {
+        let template = of_line.get(line).map_or(0, |at| usize::from(*at));
+        templates.get_mut(template).ok_or(WRONG)?.lines += 1;
+    }
+    let (mut bit, mut other) = (0, 0);
+    let mut columns = 0;
+    for template in &mut templates {
+        template.read(&mut head, &parts.others, &mut bit, &mut other, MAX_COLUMNS - columns)?;
+        columns += template.pieces.len();
+    }
+    head.end()?;
+    if other != parts.others.len() {
+        return Err(WRONG);
+    }
+    out.reserve(bytes);
+    for line in 0..lines {
+        let template = of_line.get(line).map_or(0, |at| usize::from(*at));
+        templates.get_mut(template).ok_or(WRONG)?.write(parts, bytes, out)?;
+    }
+    Ok(())
+}
+
+impl Template<'_> {
+    /// Finds the variables, and where their columns begin: `bit` of the numbers, `other` of the texts.
+    fn read(
+        &mut self,
+        head: &mut Input<'_>,
+        others: &[u8],
+        bit: &mut u64,
+        other: &mut usize,
+        most: usize,
+    ) -> Result<(), BlockError> {
+        let mut at = 0;
+        while let Some(byte) = self.text.get(at).copied() {
+            if byte < NUMBER {
+                at += 1;
+                continue;
+            }
+            if self.pieces.len() == most {
+                return Err(WRONG);
+            }
+            let end = at;
+            let length = usize::from(self.text.get(at + 1).copied().unwrap_or(0));
+            let (variable, taken) = match byte {
+                NUMBER | PADDED => {
+                    let packed = Packed::read(head)?;
+                    let variable = Variable::Number {
+                        digits: if byte == PADDED { length } else { 0 },
+                        at: *bit,
+                        packed,
+                    };
+                    if byte == PADDED && !(1..=MAX_PADDED).contains(&length) {
+                        return Err(WRONG);
+                    }
+                    if let Variable::Number { packed, .. } = &variable {
+                        *bit += u64::from(packed.width()) * self.lines;
+                    }
+                    (variable, 1 + usize::from(byte == PADDED))
+                }
+                HEX | UPPER_HEX if (1..=MAX_HEX).contains(&length) => {
+                    let letters = if byte == HEX { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
+                    let start = *bit;
+                    *bit += 8 * length.div_ceil(2) as u64 * self.lines;
+                    (Variable::Hex { length, letters, at: start }, 2)
+                }
+                OTHER => {
+                    let start = *other;
+                    for _ in 0..self.lines {
+                        let rest = others.get(*other..).ok_or(WRONG)?;
+                        *other += memchr::memchr(END, rest).ok_or(WRONG)? + 1;
+                    }
+                    (Variable::Other { at: start }, 1)
+                }
+                _ => return Err(WRONG),
+            };
+            self.pieces.push(Piece { start: self.tail, end, variable });
+            at += taken;
+            self.tail = at;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write(&mut self, parts: &Parts, bytes: usize, out: &mut Vec<u8>) -> Result<(), BlockError> {
+        for piece in &mut self.pieces {
+            out.extend_from_slice(self.text.get(piece.start..piece.end).ok_or(WRONG)?);
+            match &mut piece.variable {
+                Variable::Number { packed, digits, at } => {
+                    let number = packed.get(&parts.numbers, *at)?;
+                    *at += u64::from(packed.width());
+                    put_number(number, *digits, out);
+                }
+                Variable::Hex { length, letters, at } => {
+                    let mut packed = [0; MAX_HEX / 2];
+                    let count = length.div_ceil(2);
+                    let packed = packed.get_mut(..count).ok_or(WRONG)?;
+                    get_bytes(&parts.numbers, *at, packed)?;
+                    *at += 8 * count as u64;
+                    let start = out.len();
+                    for byte in packed {
+                        out.extend([letters[usize::from(*byte >> 4)], letters[usize::from(*byte & 0xf)]]);
+                    }
+                    out.truncate(start + *length);
+                }
+                Variable::Other { at } => {
+                    let rest = parts.others.get(*at..).ok_or(WRONG)?;
+                    let length = memchr::memchr(END, rest).ok_or(WRONG)?;
+                    out.extend_from_slice(&rest[..length]);
+                    *at += length + 1;
+                }
+            }
+            if out.len() > bytes {
+                return Err(WRONG);
+            }
+        }
+        out.extend_from_slice(self.text.get(self.tail..).ok_or(WRONG)?);
+        out.push(END);
+        if out.len() > bytes { Err(WRONG) } else { Ok(()) }
+    }
+}
+
+/// Numbers up to 99, two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        pairs[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
+        at += 1;
+    }
+    pairs
+};
+
+/// A number, with leading zeros up to so many digits.
+#[inline]
+fn put_number(mut number: u64, digits: usize, out: &mut Vec<u8>) {
+    let mut text = [b'0'; 20];
+    let mut at = text.len();
+    while number >= 100 {
+        at -= 2;
+        text[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    at -= 2;
+    text[at..at + 2].copy_from_slice(&PAIRS[number as usize]);
+    if number < 10 {
+        at += 1;
+    }
+    out.extend_from_slice(&text[at.min(text.len() - digits.min(text.len()))..]);
+}
