@@ -244,9 +244,17 @@ fn ingest(lines: u64, hard: bool, directory: &Path, level: i32) -> std::io::Resu
     Ok((store, raw))
 }
 
+/// CPU time of the process in ms, in steps of 10.
+fn cpu_ms() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = text.split(' ').collect();
+    [13, 14].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum::<u64>() * 10
+}
+
 fn ask(store: &mut Store, name: &str, text: &str, lines: usize, bar_ms: f64) {
     let query = Query::parse(text).expect("a query");
     let mut best: Option<(Duration, Answer)> = None;
+    let cpu = cpu_ms();
     for _ in 0..5 {
         store.next = 0;
         let start = Instant::now();
@@ -260,8 +268,9 @@ fn ask(store: &mut Store, name: &str, text: &str, lines: usize, bar_ms: f64) {
     }
     let Some((took, answer)) = best else { return };
     println!(
-        "{name:<34} {:>9.2} ms  (bar {bar_ms}; {} lines, {} of {} blocks decoded)  {text}",
+        "{name:<34} {:>9.2} ms  (bar {bar_ms}; CPU {}; {} lines, {} of {} blocks decoded)  {text}",
         ms(took),
+        (cpu_ms() - cpu) / 5,
         answer.lines,
         answer.effort.decoded,
         answer.effort.blocks

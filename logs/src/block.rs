@@ -25,7 +25,7 @@ mod numbers;
 mod open;
 mod text;
 
-pub use build::Builder;
+pub use build::{Builder, Finished};
 pub use codec::Codec;
 pub use error::{BlockError, PushError};
 pub use fields::{Column, Fields};

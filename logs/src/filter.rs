@@ -54,17 +54,16 @@ fn of_tokens(count: usize, tokens: impl Iterator<Item = u64>) -> Vec<u8> {
     words.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
 }
 
+/// Fills a cell from an offset within a filter.
+pub type ReadCell<'r, E> = &'r mut dyn FnMut(u64, &mut [u8; CELL_BYTES]) -> Result<(), E>;
+
 /// Whether a filter may have a token. `length`: the filter's in bytes. `read` fills the cell from an offset within the filter: from
 /// a slice, a file, a row of a database.
 ///
 /// A filter of a length that none has says yes, without being read: it cannot prove that a block lacks a word.
-pub fn may_have<E>(
-    token: Token,
-    length: u64,
-    read: &mut dyn FnMut(u64, &mut [u8; CELL_BYTES]) -> Result<(), E>,
-) -> Result<bool, E> {
+pub fn may_have<E>(token: Token, length: u64, read: ReadCell<'_, E>) -> Result<bool, E> {
     let cells = length / CELL_BYTES as u64;
-    if cells == 0 || length % CELL_BYTES as u64 != 0 || length > MAX_FILTER_BYTES as u64 {
+    if cells == 0 || !length.is_multiple_of(CELL_BYTES as u64) || length > MAX_FILTER_BYTES as u64 {
         return Ok(true);
     }
     let mut cell = [0; CELL_BYTES];

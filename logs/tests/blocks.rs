@@ -25,7 +25,9 @@ fn line(at: u64, message: &str) -> Record {
 
 fn block_of(records: &[Record]) -> Vec<u8> {
     let mut builder = Builder::new(stream(0)).unwrap();
-    records.iter().for_each(|record| builder.push(record).unwrap());
+    for record in records {
+        builder.push(record).unwrap();
+    }
     builder.finish(&mut Codec::new()).unwrap().unwrap()
 }
 

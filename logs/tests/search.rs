@@ -209,10 +209,12 @@ fn world(seed: u64) -> World {
     for number in 0..3 {
         let stream = stream(number);
         let count = random.below(800);
-        let mut records = records(&mut random, count, seed % 3 == 0);
-        if seed % 2 == 0 {
+        let mut records = records(&mut random, count, seed.is_multiple_of(3));
+        if seed.is_multiple_of(2) {
             // All times close to each other, so that blocks overlap.
-            records.iter_mut().for_each(|record| record.at = UnixNs(1_000_000 + record.at.0 % 5000));
+            for record in &mut records {
+                record.at = UnixNs(1_000_000 + record.at.0 % 5000);
+            }
         }
         made.extend(blocks(&stream, &records, 1 + random.below(150) as usize, &mut codec));
         let stream = std::sync::Arc::new(stream);
@@ -413,7 +415,9 @@ fn a_damaged_block_is_counted_and_passed_over() {
 fn only_what_may_have_a_rare_word_is_read() {
     let mut codec = Codec::new();
     let mut all = records(&mut Random(4), 20_000, false);
-    all.iter_mut().for_each(|record| record.message.push_str(" common"));
+    for record in &mut all {
+        record.message.push_str(" common");
+    }
     all[7777].message.push_str(" needle_4711");
     let mut store = Memory::new(blocks(&stream(0), &all, 100, &mut codec));
     let (hits, answer) = found(&Query::parse("Needle_4711 common").unwrap(), &mut store, 10, 2);

@@ -38,6 +38,9 @@ pub struct Builder {
     sorted: bool,
 }
 
+/// A block, and the filter of its tokens.
+pub type Finished = (Vec<u8>, Vec<u8>);
+
 /// Bytes that a record counts with.
 fn bytes_of(message: &str, fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> usize {
     let fields = fields.iter().map(|(name, value)| name.as_ref().len() + value.as_ref().len());
@@ -172,18 +175,11 @@ impl Builder {
     }
 
     /// As [`Self::finish`], with the [filter](crate::filter) of the block's tokens.
-    pub fn finish_with_filter(
-        &mut self,
-        codec: &mut Codec,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
+    pub fn finish_with_filter(&mut self, codec: &mut Codec) -> Result<Option<Finished>, BlockError> {
         self.make(codec, true)
     }
 
-    fn make(
-        &mut self,
-        codec: &mut Codec,
-        with_filter: bool,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
+    fn make(&mut self, codec: &mut Codec, with_filter: bool) -> Result<Option<Finished>, BlockError> {
         if !self.sorted {
             self.sort();
         }
@@ -253,9 +249,6 @@ impl Builder {
     fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.len() as u32).collect();
         order.sort_by_key(|line| (self.times[*line as usize], self.positions[*line as usize]));
-        fn by<T: Copy>(order: &[u32], column: &mut Vec<T>) {
-            *column = order.iter().map(|line| column[*line as usize]).collect();
-        }
         by(&order, &mut self.times);
         by(&order, &mut self.severities);
         by(&order, &mut self.processes);
@@ -289,6 +282,11 @@ impl Builder {
         self.value_ends.clear();
         (self.text_bytes, self.non_ascii, self.sorted) = (0, false, true);
     }
+}
+
+/// Brings a column into another order.
+fn by<T: Copy>(order: &[u32], column: &mut Vec<T>) {
+    *column = order.iter().map(|line| column[*line as usize]).collect();
 }
 
 /// What lies between a line's end and the end of the line before.

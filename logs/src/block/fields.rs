@@ -165,12 +165,12 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn lines_of(&self, column: usize) -> Vec<u16> {
         let wanted = if column == self.names.len() { SHARED } else { column as u8 };
-        if self.shapes.len() == 1 && self.shapes[0].iter().filter(|column| **column == wanted).count() == 1 {
+        if self.shapes.len() == 1 && bytes_equal(&self.shapes[0], wanted) == 1 {
             return (0..self.lines as u16).collect();
         }
         let mut lines = Vec::new();
         for line in 0..self.lines {
-            let times = self.shape(line).iter().filter(|column| **column == wanted).count();
+            let times = bytes_equal(self.shape(line), wanted);
             lines.extend(std::iter::repeat_n(line as u16, times));
         }
         lines
@@ -181,13 +181,12 @@ impl<'a> Fields<'a> {
         const WRONG: BlockError = BlockError::Damaged { what: "a column has other values than its lines" };
         let place = self.places.get(column).ok_or(BlockError::Damaged { what: "no such column" })?;
         let (section, decoded) = self.groups.get_mut(place.group).ok_or(WRONG)?;
-        let bytes = match decoded {
-            Some(bytes) => bytes,
-            None => {
-                let mut bytes = Vec::new();
-                codec.get(section, &mut bytes)?;
-                decoded.insert(bytes)
-            }
+        let bytes = if let Some(bytes) = decoded {
+            bytes
+        } else {
+            let mut bytes = Vec::new();
+            codec.get(section, &mut bytes)?;
+            decoded.insert(bytes)
         };
         let end = place.start.checked_add(place.length).ok_or(WRONG)?;
         let bytes = bytes.get(place.start..end).ok_or(WRONG)?;
@@ -278,6 +277,10 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
+
+fn bytes_equal(bytes: &[u8], wanted: u8) -> usize {
+    memchr::memchr_iter(wanted, bytes).count()
 }
 
 /// Where each line's fields lie in their columns.

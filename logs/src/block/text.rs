@@ -42,6 +42,8 @@ const OTHER: u8 = 0xFC;
 const MAX_COLUMNS: usize = 16 << 10;
 /// Digits of [`PADDED`] at most: all such numbers are below 2⁶⁴.
 const MAX_PADDED: usize = 19;
+/// Digits of [`HEX`] at least: shorter ones are words with a number.
+const MIN_HEX: usize = 4;
 /// Digits of [`HEX`] at most: a SHA-256.
 const MAX_HEX: usize = 64;
 

@@ -7,8 +7,8 @@ use agent_common::units::UnixNs;
 use lexer::{Lexer, Operator, Term};
 
 use super::{
-    Expr, LABELS, MAX_DEPTH, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_QUERY_BYTES, MAX_TERMS, Pattern, Phrase,
-    Query, QueryError, Test, time,
+    Expr, LABELS, MAX_DEPTH, MAX_PATTERNS, MAX_QUERY_BYTES, MAX_TERMS, Pattern, Phrase, Query, QueryError,
+    Test, time,
 };
 use crate::Severity;
 
@@ -148,7 +148,6 @@ impl Parser<'_> {
         if self.patterns > MAX_PATTERNS {
             return Err(QueryError::new(at, format!("more than {MAX_PATTERNS} regular expressions")));
         }
-        debug_assert!(MAX_PATTERN_BYTES < MAX_QUERY_BYTES);
         Pattern::new(text).map_err(|error| QueryError::new(at + error.at, error.what))
     }
 

@@ -23,7 +23,8 @@ impl Phrase {
         let mut words = needle.as_bytes().split(|byte| !is_token_byte(*byte)).peekable();
         let mut tokens = Vec::new();
         while let Some(word) = words.next() {
-            if !word.is_empty() && !(open && words.peek().is_none()) {
+            let goes_on = open && words.peek().is_none();
+            if !word.is_empty() && !goes_on {
                 tokens.push(Token::word(word));
             }
         }

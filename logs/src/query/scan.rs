@@ -258,7 +258,9 @@ impl<'b, 's> Scan<'b, 's> {
             if at == named {
                 // Names and values in turn; only values are text.
                 hits.retain(|hit| hit % 2 == 1);
-                hits.iter_mut().for_each(|hit| *hit /= 2);
+                for hit in &mut hits {
+                    *hit /= 2;
+                }
             }
             set_lines(fields, at, &hits, among, found);
         }

@@ -36,16 +36,15 @@ fn date_and_time(date: &str, time: &str) -> Option<u64> {
         + lengths[..month as usize - 1].iter().sum::<u64>()
         + day
         - 1;
-    let (time, offset) = match time.strip_suffix(['Z', 'z']) {
-        Some(time) => (time, 0),
-        None => {
-            let at = time.rfind(['+', '-'])?;
-            let (hours, minutes) = time[at + 1..].split_once(':')?;
-            let minutes = digits(hours, 2..=2).filter(|hours| *hours < 24)? * 60
-                + digits(minutes, 2..=2).filter(|minutes| *minutes < 60)?;
-            let sign = if time[at..].starts_with('-') { -1 } else { 1 };
-            (&time[..at], sign * minutes as i64 * 60)
-        }
+    let (time, offset) = if let Some(time) = time.strip_suffix(['Z', 'z']) {
+        (time, 0)
+    } else {
+        let at = time.rfind(['+', '-'])?;
+        let (hours, minutes) = time[at + 1..].split_once(':')?;
+        let minutes = digits(hours, 2..=2).filter(|hours| *hours < 24)? * 60
+            + digits(minutes, 2..=2).filter(|minutes| *minutes < 60)?;
+        let sign = if time[at..].starts_with('-') { -1 } else { 1 };
+        (&time[..at], sign * minutes as i64 * 60)
     };
     let (time, decimals) = time.split_once('.').unwrap_or((time, ""));
     let mut parts = time.split(':');

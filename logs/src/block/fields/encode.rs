@@ -49,7 +49,7 @@ pub(crate) fn encode<'a>(
             })
         }));
         for column in shape {
-            for _ in 0..1 + usize::from(*column == SHARED) {
+            for _ in 0..=usize::from(*column == SHARED) {
                 let end = memchr::memchr(END, rest).map_or(rest.len(), |end| end + 1);
                 let (value, after) = rest.split_at(end);
                 columns[usize::from(*column)].extend_from_slice(value);

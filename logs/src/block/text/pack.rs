@@ -70,14 +70,20 @@ pub(super) fn pack(values: &[u64], head: &mut Vec<u8>, bits: &mut Bits) {
         if narrow < width {
             head.push(0x80 | narrow as u8);
             put(head, distinct.len() as u64);
-            distinct.iter().for_each(|value| put(head, *value));
-            index.iter().for_each(|at| bits.put(u64::from(*at), narrow));
+            for value in &distinct {
+                put(head, *value);
+            }
+            for at in &index {
+                bits.put(u64::from(*at), narrow);
+            }
             return;
         }
     }
     head.push(width as u8);
     put(head, least);
-    values.iter().for_each(|value| bits.put(value - least, width));
+    for value in values {
+        bits.put(value - least, width);
+    }
 }
 
 /// The different numbers, and which of them each is, if they are few.
@@ -142,11 +148,13 @@ impl Packed {
     pub(super) fn get(&self, numbers: &[u8], at: u64) -> Result<u64, BlockError> {
         let mut found = 0;
         if self.width > 0 {
-            let byte = (at / 8) as usize;
-            let window = numbers.get(byte..byte + SLACK_BYTES).ok_or(WRONG)?;
-            let mut bytes = [0; SLACK_BYTES];
-            bytes.copy_from_slice(window);
-            found = (u128::from_le_bytes(bytes) >> (at % 8)) as u64 & (u64::MAX >> (64 - self.width));
+            let (byte, shift) = ((at / 8) as usize, (at % 8) as u32);
+            let mask = u64::MAX >> (64 - self.width);
+            found = u64::from_le_bytes(*eight(numbers, byte)?) >> shift;
+            if self.width + shift > 64 {
+                found |= u64::from(*numbers.get(byte + 8).ok_or(WRONG)?) << (64 - shift);
+            }
+            found &= mask;
         }
         if self.distinct.is_empty() {
             return Ok(self.least.wrapping_add(found));
@@ -160,12 +168,20 @@ impl Packed {
 pub(super) fn get_bytes(numbers: &[u8], at: u64, out: &mut [u8]) -> Result<(), BlockError> {
     let (mut byte, shift) = ((at / 8) as usize, at % 8);
     for chunk in out.chunks_mut(8) {
-        let window = numbers.get(byte..byte + SLACK_BYTES).ok_or(WRONG)?;
-        let mut bytes = [0; SLACK_BYTES];
-        bytes.copy_from_slice(window);
-        let eight = ((u128::from_le_bytes(bytes) >> shift) as u64).to_le_bytes();
-        chunk.copy_from_slice(&eight[..chunk.len()]);
-        byte += chunk.len();
+        let low = u64::from_le_bytes(*eight(numbers, byte)?) >> shift;
+        let high = u64::from(*numbers.get(byte + 8).ok_or(WRONG)?) << 1 << (63 - shift);
+        let bytes = (low | high).to_le_bytes();
+        if let Ok(chunk) = <&mut [u8; 8]>::try_from(&mut *chunk) {
+            *chunk = bytes;
+        } else {
+            chunk.iter_mut().zip(bytes).for_each(|(out, byte)| *out = byte);
+        }
+        byte += 8;
     }
     Ok(())
+}
+
+#[inline]
+fn eight(numbers: &[u8], at: usize) -> Result<&[u8; 8], BlockError> {
+    numbers.get(at..).and_then(|rest| rest.first_chunk()).ok_or(WRONG)
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::pack::{Bits, pack};
 use super::{
-    HEX, MAX_COLUMNS, MAX_HEX, MAX_PADDED, MIN_LINES, MIN_LINES_PER_TEMPLATE, NUMBER, OTHER, PADDED, Parts,
-    SAMPLE_LINES, UPPER_HEX,
+    HEX, MAX_COLUMNS, MAX_HEX, MAX_PADDED, MIN_HEX, MIN_LINES, MIN_LINES_PER_TEMPLATE, NUMBER, OTHER, PADDED,
+    Parts, SAMPLE_LINES, UPPER_HEX,
 };
 use crate::block::END;
 use crate::block::bytes::{put, put_text};
@@ -111,7 +111,7 @@ fn read(text: &[u8], start: usize, end: usize, template: &mut Vec<u8>, variables
         }
         let length = at - run;
         let hex = match classes {
-            _ if length > MAX_HEX || length < 4 => None,
+            _ if !(MIN_HEX..=MAX_HEX).contains(&length) => None,
             classes if classes == DIGIT | LOWER => Some(HEX),
             classes if classes == DIGIT | UPPER => Some(UPPER_HEX),
             // Longer than any number, or padded: not worth a kind of its own.
@@ -178,24 +178,23 @@ impl Templates {
     /// Adds a line; nothing if two templates have one hash, or there are too many columns.
     fn add(&mut self, text: &[u8], template: &[u8], variables: &[Variable]) -> Option<()> {
         let is_last = self.index.last().copied().filter(|last| self.all[usize::from(*last)].0 == template);
-        let number = match is_last {
-            Some(last) => last,
-            None => {
-                let next = self.all.len() as u16;
-                let found = *self.known.entry(crate::filter::hash_of(template)).or_insert(next);
-                if found == next {
-                    self.all.push((template.to_vec(), self.columns.len()));
-                    self.columns.extend(variables.iter().map(|variable| match variable.kind {
-                        NUMBER | PADDED => Column::Numbers(Vec::new()),
-                        OTHER => Column::Others(Vec::new()),
-                        _ => Column::Hex(Vec::new()),
-                    }));
-                }
-                if self.all[usize::from(found)].0 != template || self.columns.len() > MAX_COLUMNS {
-                    return None;
-                }
-                found
+        let number = if let Some(last) = is_last {
+            last
+        } else {
+            let next = self.all.len() as u16;
+            let found = *self.known.entry(crate::filter::hash_of(template)).or_insert(next);
+            if found == next {
+                self.all.push((template.to_vec(), self.columns.len()));
+                self.columns.extend(variables.iter().map(|variable| match variable.kind {
+                    NUMBER | PADDED => Column::Numbers(Vec::new()),
+                    OTHER => Column::Others(Vec::new()),
+                    _ => Column::Hex(Vec::new()),
+                }));
             }
+            if self.all[usize::from(found)].0 != template || self.columns.len() > MAX_COLUMNS {
+                return None;
+            }
+            found
         };
         self.index.push(number);
         let columns = &mut self.columns[self.all[usize::from(number)].1..];
