@@ -22,6 +22,9 @@ use logs::filter::CELL_BYTES;
 use logs::query::{Answer, Blocks, Candidate, Limits, Query, histogram, search};
 use logs::{Record, Severity, Stream};
 
+/// Lines that are made, then pushed: few, as a parser hands lines on while they are in the cache.
+const BATCH: usize = 64;
+
 struct Random(u64);
 
 impl Random {
@@ -174,9 +177,10 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// CPU time of this thread.
 fn thread_ns() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 fn ingest(lines: u64, hard: bool, directory: &Path, level: i32) -> std::io::Result<(Store, u64)> {
@@ -194,7 +198,7 @@ fn ingest(lines: u64, hard: bool, directory: &Path, level: i32) -> std::io::Resu
     let mut number = 0;
     while number < lines {
         buffered.clear();
-        while number < lines && buffered.len() < 8192 {
+        while number < lines && buffered.len() < BATCH {
             make(&mut random, hard, number, &mut record);
             buffered.push(record.clone());
             number += 1;
