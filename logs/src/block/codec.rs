@@ -23,6 +23,9 @@ pub struct Codec {
     compressor: Option<Compressor<'static>>,
     decompressor: Option<Decompressor<'static>>,
     level: Option<i32>,
+    /// Neither compresses nor looks at checksums, so that hostile bytes get behind them.
+    #[cfg(any(test, feature = "fuzz"))]
+    bare: bool,
     pub(crate) tokens: Tokens,
     pub(super) parts: Parts,
 }
@@ -44,6 +47,19 @@ impl Codec {
     #[must_use]
     pub fn with_level(level: i32) -> Self {
         Self { level: Some(level), ..Self::default() }
+    }
+
+    /// One that neither compresses nor looks at the checksums of sections: for tests with hostile bytes.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn bare() -> Self {
+        Self { bare: true, ..Self::default() }
+    }
+
+    fn is_bare(&self) -> bool {
+        #[cfg(any(test, feature = "fuzz"))]
+        return self.bare;
+        #[cfg(not(any(test, feature = "fuzz")))]
+        return false;
     }
 
     fn compressor(&mut self) -> io::Result<&mut Compressor<'static>> {
@@ -72,7 +88,7 @@ impl Codec {
     ) -> Result<(), BlockError> {
         let start = body.len();
         let mut stored = Stored::Plain;
-        if raw.len() >= MIN_COMPRESSED_BYTES {
+        if raw.len() >= MIN_COMPRESSED_BYTES && !self.is_bare() {
             // zstd writes into spare capacity, from the start of the vector: so a vector of its own.
             let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
             let written = self.compressor().and_then(|zstd| zstd.compress_to_buffer(raw, &mut packed));
@@ -105,6 +121,7 @@ impl Codec {
         out.clear();
         if let Some(expected) = section.checksum
             && crc32fast::hash(section.bytes) != expected
+            && !self.is_bare()
         {
             return Err(BlockError::Checksum { what });
         }

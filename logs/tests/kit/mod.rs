@@ -103,14 +103,31 @@ pub fn record(random: &mut Random, at: u64, wide: bool) -> Record {
     }
 }
 
+/// A line of few templates: such messages are kept another way than free text.
+pub fn of_template(random: &mut Random) -> String {
+    let (number, id) = (random.below(300), random.next());
+    match random.below(5) {
+        0 => format!("user_{} connection refused from 10.0.0.{}", number % 9, number % 3),
+        1 => format!("error: disk {number:03} timeout x-{id:016x}"),
+        2 => format!("Error {number} Ärger k{number} at 12:{:02}:07", number % 60),
+        3 => format!("disk\n {id:X} s {}", number % 2),
+        _ => "error ".to_owned(),
+    }
+}
+
 /// Lines in roughly the order of time, some of them at the same.
 pub fn records(random: &mut Random, count: u64, wide: bool) -> Vec<Record> {
     let mut at = random.below(1 << 40);
+    let templates = random.below(2) == 0;
     let unit = *random.one(&[&1_u64, &1_000, &1_000_000_000]);
     let made = (0..count).map(|_| {
         at += random.below(5) * unit;
         let back = if random.below(10) == 0 { random.below(30) * unit } else { 0 };
-        record(random, at.saturating_sub(back), wide)
+        let mut record = record(random, at.saturating_sub(back), wide);
+        if templates {
+            record.message = of_template(random);
+        }
+        record
     });
     made.collect()
 }
