@@ -66,7 +66,11 @@ pub const MAX_MERGE_BYTES: usize = 32 << 20;
 /// Ends each value of a text column. UTF-8 never has this byte.
 pub const END: u8 = 0xFF;
 
-/// What a fuzz target runs: opens, decodes, searches and merges these bytes. Checksums do not count.
+/// What a fuzz target runs: these bytes are opened, decoded, searched and merged, and do no harm. Checksums do not count.
+///
+/// # Panics
+///
+/// If that is not so.
 #[cfg(feature = "fuzz")]
 pub fn fuzz(bytes: &[u8]) {
     let mut codec = Codec::bare();

@@ -83,6 +83,10 @@ pub fn may_have_in(token: Token, filter: &[u8]) -> bool {
 }
 
 /// What a fuzz target runs: a filter has each token of its text.
+///
+/// # Panics
+///
+/// If that is not so.
 #[cfg(feature = "fuzz")]
 pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);

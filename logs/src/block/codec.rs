@@ -55,11 +55,15 @@ impl Codec {
         Self { bare: true, ..Self::default() }
     }
 
+    #[cfg(any(test, feature = "fuzz"))]
     fn is_bare(&self) -> bool {
-        #[cfg(any(test, feature = "fuzz"))]
-        return self.bare;
-        #[cfg(not(any(test, feature = "fuzz")))]
-        return false;
+        self.bare
+    }
+
+    #[cfg(not(any(test, feature = "fuzz")))]
+    #[expect(clippy::unused_self, reason = "tests have another")]
+    fn is_bare(&self) -> bool {
+        false
     }
 
     fn compressor(&mut self) -> io::Result<&mut Compressor<'static>> {

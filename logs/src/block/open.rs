@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use memchr::memmem::Finder;
+
 use super::bytes::Input;
 use super::codec::Section;
 use super::numbers::{read_pids, read_positions, read_severities, read_times};
@@ -135,6 +137,24 @@ impl<'a> Block<'a> {
             return Err(BlockError::Damaged { what: "there are other messages than lines" });
         }
         Ok(Messages { bytes, ends: Vec::new() })
+    }
+
+    /// Whether a message may have these letters together, one of which is no hexadecimal digit. They are in no number then: of a block
+    /// whose messages are templates, templates and words say so, which are far less than the messages.
+    pub(crate) fn may_have_letters(
+        &self,
+        letters: &Finder<'_>,
+        codec: &mut Codec,
+    ) -> Result<bool, BlockError> {
+        let [templates, _, _, others] = &self.templates[..] else { return Ok(true) };
+        let mut bytes = std::mem::take(&mut codec.parts.templates);
+        let mut found = false;
+        for section in [templates, others] {
+            codec.get(section, &mut bytes)?;
+            found |= letters.find(&bytes).is_some();
+        }
+        codec.parts.templates = bytes;
+        Ok(found)
     }
 
     /// The fields. Decodes their names, and of each line which it has.

@@ -51,7 +51,7 @@ fn templates_are_taken_and_give_the_lines_back() {
     let opened = Block::open(&bytes).unwrap();
     opened.verify(&mut codec).unwrap();
     assert!(
-        bytes.len() * 4 < opened.header().text_bytes as usize,
+        bytes.len() * 2 < opened.header().text_bytes as usize,
         "{} of {}",
         bytes.len(),
         opened.header().text_bytes

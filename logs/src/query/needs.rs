@@ -84,6 +84,24 @@ impl Needs {
     }
 }
 
+/// The longest run of letters that every match has, if one of them is no hexadecimal digit. Where messages are templates, such
+/// letters lie together in a template or in a word: see [`crate::block::Block::may_have_letters`].
+pub(super) fn letters_of(hir: &Hir) -> Option<Vec<u8>> {
+    let mut flat = Vec::new();
+    parts(hir, &mut flat);
+    let found = flat.into_iter().filter_map(|part| match part.kind() {
+        HirKind::Literal(literal) => {
+            let runs = literal.0.split(|byte| !byte.is_ascii_alphabetic());
+            runs.filter(|run| run.iter().any(|letter| !letter.is_ascii_hexdigit()))
+                .max_by_key(|run| run.len())
+                .map(Vec::from)
+        }
+        HirKind::Repetition(repetition) if repetition.min > 0 => letters_of(&repetition.sub),
+        _ => None,
+    });
+    found.max_by_key(Vec::len)
+}
+
 /// Tokens with an edge or another byte on both sides.
 fn whole_tokens(places: &[Place]) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -198,6 +216,22 @@ mod tests {
         assert_eq!(needs(r"(?i) disk ", true), words(&["disk"]));
         // `ſ` and the Kelvin sign are other ways to write it.
         assert_eq!(needs(r"(?i) disk ", false), words(&[]));
+    }
+
+    #[test]
+    fn letters_are_needed_together() {
+        let letters = |text: &str| letters_of(&regex_syntax::parse(text).unwrap());
+        for (text, expected) in [
+            ("eedle_in_hay[s-t]", Some("eedle")),
+            ("a1status=5.*(timeouts)+", Some("timeouts")),
+            ("deadbeef", None),
+            ("(one|other)", None),
+            ("(timeout)?", None),
+            ("(?i)timeout", None),
+            ("[0-9]", None),
+        ] {
+            assert_eq!(letters(text).as_deref(), expected.map(str::as_bytes), "{text}");
+        }
     }
 
     #[test]

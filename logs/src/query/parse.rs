@@ -175,7 +175,9 @@ impl Parser<'_> {
                 let test = match operator {
                     Operator::Is | Operator::IsNot if value == "*" && !quoted => Test::Present,
                     Operator::Is | Operator::IsNot => Test::Is(value.to_owned()),
-                    Operator::Matches | Operator::MatchesNot => Test::Matches(self.pattern(value, value_at)?),
+                    Operator::Matches | Operator::MatchesNot => {
+                        Test::Matches(Box::new(self.pattern(value, value_at)?))
+                    }
                     Operator::AtLeast | Operator::Less => {
                         let what = format!(
                             "fields are compared with `=`, `!=`, `~` and `!~`, not with `{}`",

@@ -1,9 +1,10 @@
 //! Regular expressions.
 
+use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind, LookSet};
 
-use super::needs::Needs;
+use super::needs::{Needs, letters_of};
 use super::{MAX_PATTERN_BYTES, MAX_REGEX_BYTES, QueryError};
 
 /// Nested groups and repetitions at most: each is a call on the stack.
@@ -22,6 +23,8 @@ pub struct Pattern {
     ascii_needs: Needs,
     /// In any block.
     needs: Needs,
+    /// Letters that every match has.
+    letters: Option<Finder<'static>>,
 }
 
 impl Pattern {
@@ -60,6 +63,7 @@ impl Pattern {
             by_line: hir.properties().look_set() != LookSet::empty(),
             ascii_needs: Needs::of(&hir, true),
             needs: Needs::of(&hir, false),
+            letters: letters_of(&hir).map(|letters| Finder::new(&letters).into_owned()),
         })
     }
 
@@ -72,6 +76,11 @@ impl Pattern {
     /// What a block has to have. `ascii`: all its text is.
     pub(super) fn needs(&self, ascii: bool) -> &Needs {
         if ascii { &self.ascii_needs } else { &self.needs }
+    }
+
+    /// Letters that every match has together, one of which is no hexadecimal digit.
+    pub(super) fn letters(&self) -> Option<&Finder<'static>> {
+        self.letters.as_ref()
     }
 
     /// It has to run on each line by itself. Else it can run over a column: what is between two values is not UTF-8, and no match has

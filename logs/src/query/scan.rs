@@ -211,6 +211,13 @@ impl<'b, 's> Scan<'b, 's> {
 
     fn text(&mut self, text: Text<'_>, among: &Bits) -> Result<Bits, BlockError> {
         let mut found = Bits::none(among.lines());
+        if let (Text::Pattern(pattern), None) = (text, &self.messages)
+            && let Some(letters) = pattern.letters()
+            && !self.block.may_have_letters(letters, &mut self.scanner.codec)?
+        {
+            self.text_in_fields(text, among, &mut found)?;
+            return Ok(found);
+        }
         if self.messages.is_none() {
             let spare = std::mem::take(&mut self.scanner.messages);
             self.messages = Some(self.block.messages(&mut self.scanner.codec, spare)?);
