@@ -23,9 +23,13 @@ pub const CELL_BYTES: usize = 32;
 pub const MAX_FILTER_BYTES: usize = 8 << 20;
 
 /// Odd numbers that spread a hash over the words of a cell: those of the split-block filters of Parquet's specification.
-const SALTS: [u32; 8] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
+
+/// A hash of any bytes.
+pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
+    hash::hash_bytes(hash::KEYS[1], bytes)
+}
 
 /// Which cell of so many.
 fn cell_of(hash: u64, cells: u64) -> u64 {
@@ -50,17 +54,16 @@ fn of_tokens(count: usize, tokens: impl Iterator<Item = u64>) -> Vec<u8> {
     words.iter().flatten().flat_map(|word| word.to_le_bytes()).collect()
 }
 
+/// Fills a cell from an offset within a filter.
+pub type ReadCell<'r, E> = &'r mut dyn FnMut(u64, &mut [u8; CELL_BYTES]) -> Result<(), E>;
+
 /// Whether a filter may have a token. `length`: the filter's in bytes. `read` fills the cell from an offset within the filter: from
 /// a slice, a file, a row of a database.
 ///
 /// A filter of a length that none has says yes, without being read: it cannot prove that a block lacks a word.
-pub fn may_have<E>(
-    token: Token,
-    length: u64,
-    read: &mut dyn FnMut(u64, &mut [u8; CELL_BYTES]) -> Result<(), E>,
-) -> Result<bool, E> {
+pub fn may_have<E>(token: Token, length: u64, read: ReadCell<'_, E>) -> Result<bool, E> {
     let cells = length / CELL_BYTES as u64;
-    if cells == 0 || length % CELL_BYTES as u64 != 0 || length > MAX_FILTER_BYTES as u64 {
+    if cells == 0 || !length.is_multiple_of(CELL_BYTES as u64) || length > MAX_FILTER_BYTES as u64 {
         return Ok(true);
     }
     let mut cell = [0; CELL_BYTES];
@@ -80,6 +83,10 @@ pub fn may_have_in(token: Token, filter: &[u8]) -> bool {
 }
 
 /// What a fuzz target runs: a filter has each token of its text.
+///
+/// # Panics
+///
+/// If that is not so.
 #[cfg(feature = "fuzz")]
 pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -111,9 +118,8 @@ mod tests {
         assert_eq!(filter.len() % CELL_BYTES, 0);
         assert!(filter.len() * 8 <= 50_000 * BITS_PER_TOKEN + 256);
         assert!(words.iter().all(|word| may_have_in(Token::word(word.as_bytes()), &filter)));
-        let absent = (0..200_000).filter(|number| {
-            may_have_in(Token::word(format!("absent{number}").as_bytes()), &filter)
-        });
+        let absent = (0..200_000)
+            .filter(|number| may_have_in(Token::word(format!("absent{number}").as_bytes()), &filter));
         let rate = absent.count() as f64 / 200_000.0;
         println!("false positives: {rate:.5}");
         assert!((0.002..0.008).contains(&rate), "{rate}");
@@ -122,7 +128,17 @@ mod tests {
     #[test]
     fn case_does_not_count_in_any_script() {
         let filter = filter("Connection REFUSED: Ärger in Żółć, snake_Case 日本語 ΣΊΣΥΦΟΣ");
-        for word in ["connection", "CONNECTION", "refused", "ÄRGER", "ärger", "żółć", "SNAKE_CASE", "日本語", "σίσυφοσ"] {
+        for word in [
+            "connection",
+            "CONNECTION",
+            "refused",
+            "ÄRGER",
+            "ärger",
+            "żółć",
+            "SNAKE_CASE",
+            "日本語",
+            "σίσυφοσ",
+        ] {
             assert!(may_have_in(Token::word(word.as_bytes()), &filter), "{word}");
         }
     }

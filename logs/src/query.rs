@@ -66,7 +66,7 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_PATTERNS: usize = 16;
 /// Text of a regular expression at most.
 pub const MAX_PATTERN_BYTES: usize = 4 << 10;
-/// A compiled regular expression at most; `\w{100}` has 0.9 MiB.
+/// A compiled regular expression at most: a fifth of what the `regex` crate allows by itself, as there may be 16 of them.
 pub const MAX_REGEX_BYTES: usize = 2 << 20;
 
 /// What is searched for, and when.
@@ -109,6 +109,10 @@ impl Query {
 }
 
 /// What a fuzz target runs: no text makes the parser or the matcher fail.
+///
+/// # Panics
+///
+/// If that is not so.
 #[cfg(feature = "fuzz")]
 pub fn fuzz(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -135,6 +139,8 @@ pub fn fuzz(bytes: &[u8]) {
     let hits = query.lines(&block, &mut codec).expect("a sound block");
     assert_eq!(hits.len(), usize::from(matches));
     if matches {
-        assert!(possible(&query, block.header(), &mut |token| crate::filter::may_have_in(token, &filter)).some);
+        assert!(
+            possible(&query, block.header(), &mut |token| crate::filter::may_have_in(token, &filter)).some
+        );
     }
 }

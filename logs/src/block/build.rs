@@ -5,9 +5,10 @@ use agent_common::units::UnixNs;
 use super::fields::{SHARED, encode};
 use super::header::stream_bytes;
 use super::numbers::{put_pids, put_positions, put_severities, put_times};
+use super::text::split;
 use super::{
-    BlockError, Codec, END, Header, MAX_FIELD_VALUES, MAX_LABELS, MAX_LINE_BYTES, MAX_LINES, MAX_NAMED_FIELDS,
-    MAX_STREAM_BYTES, MAX_TEXT_BYTES, PushError,
+    BlockError, Codec, END, Header, MAX_FIELD_VALUES, MAX_LABELS, MAX_LINE_BYTES, MAX_LINES,
+    MAX_NAMED_FIELDS, MAX_STREAM_BYTES, MAX_TEXT_BYTES, PushError,
 };
 use crate::record::{Record, Stream};
 
@@ -36,6 +37,9 @@ pub struct Builder {
     /// The lines came by time and position so far.
     sorted: bool,
 }
+
+/// A block, and the filter of its tokens.
+pub type Finished = (Vec<u8>, Vec<u8>);
 
 /// Bytes that a record counts with.
 fn bytes_of(message: &str, fields: &[(impl AsRef<str>, impl AsRef<str>)]) -> usize {
@@ -171,11 +175,11 @@ impl Builder {
     }
 
     /// As [`Self::finish`], with the [filter](crate::filter) of the block's tokens.
-    pub fn finish_with_filter(&mut self, codec: &mut Codec) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
+    pub fn finish_with_filter(&mut self, codec: &mut Codec) -> Result<Option<Finished>, BlockError> {
         self.make(codec, true)
     }
 
-    fn make(&mut self, codec: &mut Codec, with_filter: bool) -> Result<Option<(Vec<u8>, Vec<u8>)>, BlockError> {
+    fn make(&mut self, codec: &mut Codec, with_filter: bool) -> Result<Option<Finished>, BlockError> {
         if !self.sorted {
             self.sort();
         }
@@ -195,7 +199,13 @@ impl Builder {
         let lengths = self.ends.iter().map(|end| (end - std::mem::replace(&mut start, *end) - 1) as u32);
         put_positions(&mut raw, &self.positions, &lengths.collect::<Vec<_>>(), header.positions.0);
         codec.put(&raw, &mut head, &mut body)?;
-        codec.put(&self.text, &mut head, &mut body)?;
+        if let Some(parts) = split(&self.text, self.len()) {
+            for section in [&[], &*parts.templates, &parts.index, &parts.numbers, &parts.others] {
+                codec.put(section, &mut head, &mut body)?;
+            }
+        } else {
+            codec.put(&self.text, &mut head, &mut body)?;
+        }
         let encoded = encode(&self.names, self.len(), |line| self.fields(line));
         codec.put(&encoded.head, &mut head, &mut body)?;
         head.push(encoded.groups.len() as u8);
@@ -239,9 +249,6 @@ impl Builder {
     fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.len() as u32).collect();
         order.sort_by_key(|line| (self.times[*line as usize], self.positions[*line as usize]));
-        fn by<T: Copy>(order: &[u32], column: &mut Vec<T>) {
-            *column = order.iter().map(|line| column[*line as usize]).collect();
-        }
         by(&order, &mut self.times);
         by(&order, &mut self.severities);
         by(&order, &mut self.processes);
@@ -275,6 +282,11 @@ impl Builder {
         self.value_ends.clear();
         (self.text_bytes, self.non_ascii, self.sorted) = (0, false, true);
     }
+}
+
+/// Brings a column into another order.
+fn by<T: Copy>(order: &[u32], column: &mut Vec<T>) {
+    *column = order.iter().map(|line| column[*line as usize]).collect();
 }
 
 /// What lies between a line's end and the end of the line before.

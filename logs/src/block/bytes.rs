@@ -93,7 +93,8 @@ impl<'a> Input<'a> {
     pub(super) fn text(&mut self) -> Result<&'a str, BlockError> {
         let length = self.number()?;
         let length = usize::try_from(length).map_err(|_| BlockError::Cut { what: self.what })?;
-        std::str::from_utf8(self.take(length)?).map_err(|_| BlockError::Damaged { what: "a name is not UTF-8" })
+        std::str::from_utf8(self.take(length)?)
+            .map_err(|_| BlockError::Damaged { what: "a name is not UTF-8" })
     }
 
     /// Refuses bytes that nothing has asked for.
@@ -115,7 +116,10 @@ mod tests {
             assert_eq!(input.number().unwrap(), value);
             input.end().unwrap();
             for cut in 0..out.len() {
-                assert!(matches!(Input::new(&out[..cut], "test").number(), Err(BlockError::Cut { what: "test" })));
+                assert!(matches!(
+                    Input::new(&out[..cut], "test").number(),
+                    Err(BlockError::Cut { what: "test" })
+                ));
             }
         }
         for value in [0, 1, -1, i64::MAX, i64::MIN] {

@@ -5,6 +5,7 @@ use std::io;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::bytes::{Input, put};
+use super::text::Parts;
 use super::{BlockError, MAX_DECODED_BYTES, MAX_INLINE_BYTES};
 use crate::filter::Tokens;
 
@@ -22,7 +23,11 @@ pub struct Codec {
     compressor: Option<Compressor<'static>>,
     decompressor: Option<Decompressor<'static>>,
     level: Option<i32>,
+    /// Neither compresses nor looks at checksums, so that hostile bytes get behind them.
+    #[cfg(any(test, feature = "fuzz"))]
+    bare: bool,
     pub(crate) tokens: Tokens,
+    pub(super) parts: Parts,
 }
 
 impl std::fmt::Debug for Codec {
@@ -44,6 +49,23 @@ impl Codec {
         Self { level: Some(level), ..Self::default() }
     }
 
+    /// One that neither compresses nor looks at the checksums of sections: for tests with hostile bytes.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn bare() -> Self {
+        Self { bare: true, ..Self::default() }
+    }
+
+    #[cfg(any(test, feature = "fuzz"))]
+    fn is_bare(&self) -> bool {
+        self.bare
+    }
+
+    #[cfg(not(any(test, feature = "fuzz")))]
+    #[expect(clippy::unused_self, reason = "tests have another")]
+    fn is_bare(&self) -> bool {
+        false
+    }
+
     fn compressor(&mut self) -> io::Result<&mut Compressor<'static>> {
         if self.compressor.is_none() {
             let mut made = Compressor::new(self.level.unwrap_or(LEVEL))?;
@@ -62,10 +84,15 @@ impl Codec {
     }
 
     /// Appends a section's entry to `head`, and its bytes there or to `body`.
-    pub(super) fn put(&mut self, raw: &[u8], head: &mut Vec<u8>, body: &mut Vec<u8>) -> Result<(), BlockError> {
+    pub(super) fn put(
+        &mut self,
+        raw: &[u8],
+        head: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+    ) -> Result<(), BlockError> {
         let start = body.len();
         let mut stored = Stored::Plain;
-        if raw.len() >= MIN_COMPRESSED_BYTES {
+        if raw.len() >= MIN_COMPRESSED_BYTES && !self.is_bare() {
             // zstd writes into spare capacity, from the start of the vector: so a vector of its own.
             let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
             let written = self.compressor().and_then(|zstd| zstd.compress_to_buffer(raw, &mut packed));
@@ -98,6 +125,7 @@ impl Codec {
         out.clear();
         if let Some(expected) = section.checksum
             && crc32fast::hash(section.bytes) != expected
+            && !self.is_bare()
         {
             return Err(BlockError::Checksum { what });
         }
@@ -108,7 +136,11 @@ impl Codec {
         out.reserve_exact(section.raw);
         let read = self.decompressor().and_then(|zstd| zstd.decompress_to_buffer(section.bytes, out));
         read.map_err(|source| BlockError::Decompress { what, source })?;
-        if out.len() == section.raw { Ok(()) } else { Err(BlockError::Damaged { what: "a section's length" }) }
+        if out.len() == section.raw {
+            Ok(())
+        } else {
+            Err(BlockError::Damaged { what: "a section's length" })
+        }
     }
 }
 
@@ -135,7 +167,11 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// Reads an entry. `budget`: bytes that the sections may still have, decompressed.
-    pub(super) fn read(head: &mut Input<'a>, what: &'static str, budget: &mut usize) -> Result<Self, BlockError> {
+    pub(super) fn read(
+        head: &mut Input<'a>,
+        what: &'static str,
+        budget: &mut usize,
+    ) -> Result<Self, BlockError> {
         let entry = head.number()?;
         let stored = usize::try_from(entry >> 2).map_err(|_| BlockError::Cut { what })?;
         let mut section = Self { what, compressed: false, checksum: None, raw: stored, bytes: &[], stored };

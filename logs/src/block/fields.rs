@@ -89,7 +89,11 @@ impl<'a> Fields<'a> {
             groups: groups.iter().map(|section| (*section, None)).collect(),
         };
         if head.is_empty() {
-            return if groups.is_empty() { Ok(fields) } else { Err(BlockError::Damaged { what: "columns of no field" }) };
+            return if groups.is_empty() {
+                Ok(fields)
+            } else {
+                Err(BlockError::Damaged { what: "columns of no field" })
+            };
         }
         for _ in 0..input.at_most(MAX_NAMED_FIELDS, "names of fields")? {
             fields.names.push(input.text()?.to_owned());
@@ -118,7 +122,8 @@ impl<'a> Fields<'a> {
             }
         }
         let (mut group, mut start) = (0, 0);
-        let stored = (0..fields.names.len()).chain((values[usize::from(SHARED)] > 0).then_some(SHARED.into()));
+        let stored =
+            (0..fields.names.len()).chain((values[usize::from(SHARED)] > 0).then_some(SHARED.into()));
         for column in stored {
             let entry = input.number()?;
             if entry & 2 != 0 {
@@ -160,12 +165,12 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn lines_of(&self, column: usize) -> Vec<u16> {
         let wanted = if column == self.names.len() { SHARED } else { column as u8 };
-        if self.shapes.len() == 1 && self.shapes[0].iter().filter(|column| **column == wanted).count() == 1 {
+        if self.shapes.len() == 1 && bytes_equal(&self.shapes[0], wanted) == 1 {
             return (0..self.lines as u16).collect();
         }
         let mut lines = Vec::new();
         for line in 0..self.lines {
-            let times = self.shape(line).iter().filter(|column| **column == wanted).count();
+            let times = bytes_equal(self.shape(line), wanted);
             lines.extend(std::iter::repeat_n(line as u16, times));
         }
         lines
@@ -176,13 +181,12 @@ impl<'a> Fields<'a> {
         const WRONG: BlockError = BlockError::Damaged { what: "a column has other values than its lines" };
         let place = self.places.get(column).ok_or(BlockError::Damaged { what: "no such column" })?;
         let (section, decoded) = self.groups.get_mut(place.group).ok_or(WRONG)?;
-        let bytes = match decoded {
-            Some(bytes) => bytes,
-            None => {
-                let mut bytes = Vec::new();
-                codec.get(section, &mut bytes)?;
-                decoded.insert(bytes)
-            }
+        let bytes = if let Some(bytes) = decoded {
+            bytes
+        } else {
+            let mut bytes = Vec::new();
+            codec.get(section, &mut bytes)?;
+            decoded.insert(bytes)
         };
         let end = place.start.checked_add(place.length).ok_or(WRONG)?;
         let bytes = bytes.get(place.start..end).ok_or(WRONG)?;
@@ -193,7 +197,8 @@ impl<'a> Fields<'a> {
             }
             return Ok(Column { values: bytes, index: None });
         }
-        let (values, index) = bytes.split_at_checked(bytes.len() - place.values.min(bytes.len())).ok_or(WRONG)?;
+        let (values, index) =
+            bytes.split_at_checked(bytes.len() - place.values.min(bytes.len())).ok_or(WRONG)?;
         let distinct = memchr::memchr_iter(END, values).count();
         let whole = values.last().is_some_and(|last| *last == END) && index.len() == place.values;
         if !whole || index.iter().any(|at| usize::from(*at) >= distinct) || column == self.names.len() {
@@ -243,16 +248,24 @@ impl<'a> Fields<'a> {
     }
 
     /// A line's fields, in their order. What is not UTF-8 (only a hostile block has that) is replaced.
-    pub(super) fn of_line<'s>(&'s self, cells: &Cells, line: usize, out: &mut Vec<(Cow<'s, str>, Cow<'s, str>)>) {
+    pub(super) fn of_line<'s>(
+        &'s self,
+        cells: &Cells,
+        line: usize,
+        out: &mut Vec<(Cow<'s, str>, Cow<'s, str>)>,
+    ) {
         out.clear();
         let Some(first) = cells.first.get(line) else { return };
-        for (column, value) in self.shape(line).iter().zip(cells.values.get(*first as usize..).unwrap_or_default()) {
+        for (column, value) in
+            self.shape(line).iter().zip(cells.values.get(*first as usize..).unwrap_or_default())
+        {
             let shared = *column == SHARED;
             let at = if shared { self.names.len() } else { usize::from(*column) };
             let column = self.loaded(at);
             let text = |value: u32| {
                 let value = value as usize;
-                let value = column.index.map_or(Some(value), |index| index.get(value).map(|at| usize::from(*at)));
+                let value =
+                    column.index.map_or(Some(value), |index| index.get(value).map(|at| usize::from(*at)));
                 let span = value.and_then(|value| cells.spans.get(at)?.get(value));
                 let bytes = span.and_then(|(start, end)| column.values.get(*start as usize..*end as usize));
                 String::from_utf8_lossy(bytes.unwrap_or_default())
@@ -264,6 +277,10 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
+
+fn bytes_equal(bytes: &[u8], wanted: u8) -> usize {
+    memchr::memchr_iter(wanted, bytes).count()
 }
 
 /// Where each line's fields lie in their columns.

@@ -96,7 +96,11 @@ impl Header {
             stream_bytes += name.len() + value.len() + 2;
             if stream_bytes > MAX_STREAM_BYTES {
                 let value = stream_bytes as u64;
-                return Err(BlockError::Limit { what: "bytes of labels", value, max: MAX_STREAM_BYTES as u64 });
+                return Err(BlockError::Limit {
+                    what: "bytes of labels",
+                    value,
+                    max: MAX_STREAM_BYTES as u64,
+                });
             }
             if value.is_empty() || labels.last().is_some_and(|(last, _)| *last >= name) {
                 return Err(BlockError::Damaged { what: "labels are empty or not in order" });
@@ -153,4 +157,18 @@ impl Header {
 /// Bytes of a stream's labels, as [`MAX_STREAM_BYTES`] counts them.
 pub(super) fn stream_bytes(stream: &Stream) -> usize {
     stream.labels().map(|(name, value)| name.len() + value.len() + 2).sum()
+}
+
+/// A block with the checksum that its header should have: hostile bytes get behind it so.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut input = Input::new(bytes.get(5..).unwrap_or_default(), "header");
+    let Ok(length) = input.at_most(MAX_HEADER_BYTES, "bytes of header") else { return bytes };
+    let covered = bytes.len() - input.left() + length;
+    if let Some((covered, checksum)) = bytes.split_at_mut_checked(covered)
+        && let Some(checksum) = checksum.first_chunk_mut()
+    {
+        *checksum = crc32fast::hash(covered).to_le_bytes();
+    }
+    bytes
 }

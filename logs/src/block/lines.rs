@@ -36,7 +36,11 @@ impl From<Line<'_>> for Record {
             start_ns: line.start_ns,
             position: line.position,
             message: line.message.into_owned(),
-            fields: line.fields.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+            fields: line
+                .fields
+                .into_iter()
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect(),
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use memchr::memmem::Finder;
+
 use super::bytes::Input;
 use super::codec::Section;
 use super::numbers::{read_pids, read_positions, read_severities, read_times};
+use super::text::join;
 use super::{BlockError, Codec, END, Fields, Header, Lines, MAX_DECODED_BYTES, MAX_NAMED_FIELDS, Pids};
 
 /// A block whose header is read. Columns are decoded when they are asked for.
@@ -15,7 +18,10 @@ pub struct Block<'a> {
     severities: Section<'a>,
     pids: Section<'a>,
     positions: Section<'a>,
+    /// Empty if there are templates.
     messages: Section<'a>,
+    /// Templates, index, numbers, others: see [`super::text`].
+    templates: Vec<Section<'a>>,
     fields: Section<'a>,
     groups: Vec<Section<'a>>,
 }
@@ -26,16 +32,21 @@ impl<'a> Block<'a> {
         let (header, mut head, rest) = Header::split(bytes)?;
         let mut budget = MAX_DECODED_BYTES;
         let mut next = |head: &mut Input<'a>, what| Section::read(head, what, &mut budget);
-        let mut block = Self {
-            header,
-            times: next(&mut head, "times")?,
-            severities: next(&mut head, "severities")?,
-            pids: next(&mut head, "processes")?,
-            positions: next(&mut head, "positions")?,
-            messages: next(&mut head, "messages")?,
-            fields: next(&mut head, "names of fields")?,
-            groups: Vec::new(),
-        };
+        let times = next(&mut head, "times")?;
+        let severities = next(&mut head, "severities")?;
+        let pids = next(&mut head, "processes")?;
+        let positions = next(&mut head, "positions")?;
+        let messages = next(&mut head, "messages")?;
+        let mut templates = Vec::new();
+        if messages.raw == 0 {
+            for what in ["templates", "templates of lines", "numbers of messages", "words of messages"] {
+                templates.push(next(&mut head, what)?);
+            }
+        }
+        let fields = next(&mut head, "names of fields")?;
+        let groups = Vec::new();
+        let mut block =
+            Self { header, times, severities, pids, positions, messages, templates, fields, groups };
         for _ in 0..head.at_most(MAX_NAMED_FIELDS + 1, "groups of columns")? {
             block.groups.push(next(&mut head, "fields")?);
         }
@@ -47,9 +58,10 @@ impl<'a> Block<'a> {
             &mut block.pids,
             &mut block.positions,
             &mut block.messages,
-            &mut block.fields,
         ];
-        for section in own.into_iter().chain(&mut block.groups) {
+        for section in
+            own.into_iter().chain(&mut block.templates).chain([&mut block.fields]).chain(&mut block.groups)
+        {
             section.locate(&mut body)?;
         }
         body.end()?;
@@ -62,11 +74,19 @@ impl<'a> Block<'a> {
         &self.header
     }
 
-    /// Bytes of all its sections when they are decompressed; at most [`MAX_DECODED_BYTES`].
+    /// Bytes that it has at most when it is decoded: its sections, and the messages that templates are filled to. At most twice
+    /// [`MAX_DECODED_BYTES`].
     #[must_use]
     pub fn decoded_bytes(&self) -> usize {
         let own = [&self.times, &self.severities, &self.pids, &self.positions, &self.messages, &self.fields];
-        own.into_iter().chain(&self.groups).map(|section| section.raw).sum()
+        let sections = own.into_iter().chain(&self.templates).chain(&self.groups).map(|section| section.raw);
+        sections.sum::<usize>() + if self.templates.is_empty() { 0 } else { self.message_bytes() }
+    }
+
+    /// What the messages with their ends have at most.
+    fn message_bytes(&self) -> usize {
+        let bytes = self.header.text_bytes.saturating_add(u64::from(self.header.lines));
+        bytes.min(MAX_DECODED_BYTES as u64) as usize
     }
 
     /// When each line was written, Unix time in ns, oldest first.
@@ -101,12 +121,40 @@ impl<'a> Block<'a> {
     /// All messages. `spare`: a vector whose memory is used again.
     pub fn messages(&self, codec: &mut Codec, spare: Vec<u8>) -> Result<Messages, BlockError> {
         let mut bytes = spare;
-        codec.get(&self.messages, &mut bytes)?;
+        if let [templates, index, numbers, others] = &self.templates[..] {
+            let mut parts = std::mem::take(&mut codec.parts);
+            codec.get(templates, &mut parts.templates)?;
+            codec.get(index, &mut parts.index)?;
+            codec.get(numbers, &mut parts.numbers)?;
+            codec.get(others, &mut parts.others)?;
+            join(&parts, self.header.lines as usize, self.message_bytes(), &mut bytes)?;
+            codec.parts = parts;
+        } else {
+            codec.get(&self.messages, &mut bytes)?;
+        }
         let count = memchr::memchr_iter(END, &bytes).count();
         if count != self.header.lines as usize || bytes.last() != Some(&END) {
             return Err(BlockError::Damaged { what: "there are other messages than lines" });
         }
         Ok(Messages { bytes, ends: Vec::new() })
+    }
+
+    /// Whether a message may have these letters together, one of which is no hexadecimal digit. They are in no number then: of a block
+    /// whose messages are templates, templates and words say so, which are far less than the messages.
+    pub(crate) fn may_have_letters(
+        &self,
+        letters: &Finder<'_>,
+        codec: &mut Codec,
+    ) -> Result<bool, BlockError> {
+        let [templates, _, _, others] = &self.templates[..] else { return Ok(true) };
+        let mut bytes = std::mem::take(&mut codec.parts.templates);
+        let mut found = false;
+        for section in [templates, others] {
+            codec.get(section, &mut bytes)?;
+            found |= letters.find(&bytes).is_some();
+        }
+        codec.parts.templates = bytes;
+        Ok(found)
     }
 
     /// The fields. Decodes their names, and of each line which it has.

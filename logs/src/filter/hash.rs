@@ -7,7 +7,8 @@ use std::borrow::Cow;
 const LOWER: u64 = 0x2020_2020_2020_2020;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 /// Digits of π: numbers without a pattern.
-const KEYS: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
+pub(super) const KEYS: [u64; 4] =
+    [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
 
 /// What a filter is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,7 +105,7 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
 }
 
-fn hash_bytes(mut seed: u64, bytes: &[u8]) -> u64 {
+pub(super) fn hash_bytes(mut seed: u64, bytes: &[u8]) -> u64 {
     for chunk in bytes.chunks(16) {
         let (low, high) = load(chunk);
         seed = mix(low ^ KEYS[0], high ^ seed);
@@ -119,7 +120,8 @@ mod tests {
     #[test]
     fn hashes_stay_as_they_are() {
         // Filters are kept: other numbers here need another version of blocks.
-        let all = ["", "a", "error", "0123456789abcdef", "0123456789abcdefg", "Ärger"].map(|word| hash_word(word.as_bytes()));
+        let all = ["", "a", "error", "0123456789abcdef", "0123456789abcdefg", "Ärger"]
+            .map(|word| hash_word(word.as_bytes()));
         let pair = Token::pair("level", b"info").0;
         let sum = all.iter().fold(pair, |sum, hash| mix(sum ^ hash, KEYS[0]));
         assert_eq!(sum, 0x8be8_3835_af22_8668);
@@ -130,7 +132,10 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for length in 0..100 {
             assert!(seen.insert(hash_word(&vec![b'a'; length])), "{length}");
-            assert!(length == 0 || seen.insert(hash_word(&[vec![b'a'; length - 1], vec![b'b']].concat())), "{length}");
+            assert!(
+                length == 0 || seen.insert(hash_word(&[vec![b'a'; length - 1], vec![b'b']].concat())),
+                "{length}"
+            );
             assert_eq!(hash_word(&vec![b'A'; length]), hash_word(&vec![b'a'; length]));
         }
         assert_ne!(hash_word(b"_"), hash_word(b"?"));

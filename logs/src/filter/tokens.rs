@@ -195,7 +195,11 @@ mod tests {
             for at in 0..8 {
                 let mut bytes = [b' '; 8];
                 bytes[at] = byte;
-                assert_eq!(token_bits(u64::from_le_bytes(bytes)), u64::from(is_token_byte(byte)) << at, "{byte}");
+                assert_eq!(
+                    token_bits(u64::from_le_bytes(bytes)),
+                    u64::from(is_token_byte(byte)) << at,
+                    "{byte}"
+                );
             }
             assert_eq!(token_bits(u64::from_le_bytes([byte; 8])), if is_token_byte(byte) { 255 } else { 0 });
         }

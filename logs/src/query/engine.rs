@@ -24,7 +24,8 @@ const TESTS_PER_LOOK: u64 = 64;
 pub struct Candidate<Id> {
     /// What the store knows it by.
     pub id: Id,
-    /// What is known without reading it.
+    /// What is known without reading it: what [`Header::read`] said when the block was kept. Of positions and length nothing is
+    /// made here.
     pub header: Header,
     /// Bytes of its filter; 0: it has none.
     pub filter_bytes: u64,
@@ -42,7 +43,12 @@ pub trait Blocks {
     fn next(&mut self) -> Option<Result<Candidate<Self::Id>, Self::Error>>;
 
     /// Reads 32 bytes of a block's filter.
-    fn filter_cell(&mut self, id: &Self::Id, offset: u64, cell: &mut [u8; CELL_BYTES]) -> Result<(), Self::Error>;
+    fn filter_cell(
+        &mut self,
+        id: &Self::Id,
+        offset: u64,
+        cell: &mut [u8; CELL_BYTES],
+    ) -> Result<(), Self::Error>;
 
     /// Reads a block; nothing if it has been deleted meanwhile.
     fn load(&mut self, id: &Self::Id) -> Result<Option<Vec<u8>>, Self::Error>;
@@ -100,7 +106,12 @@ pub(super) trait Look: Sync {
     fn query(&self) -> &Query;
 
     /// Looks at a block.
-    fn look(&self, scanner: &mut Scanner, block: &Block<'_>, possible: Possible) -> Result<Self::Result, BlockError>;
+    fn look(
+        &self,
+        scanner: &mut Scanner,
+        block: &Block<'_>,
+        possible: Possible,
+    ) -> Result<Self::Result, BlockError>;
 }
 
 /// What is done with what comes out.
@@ -207,9 +218,10 @@ fn look_at<L: Look>(
             let result = if over() {
                 None
             } else {
-                // The store's header may be of another block than its bytes are.
+                // The store's row may be of another block than its bytes are.
                 Some(Block::open(&task.bytes).and_then(|block| {
-                    if *block.header() != task.header {
+                    let known = |header: &Header| (header.t0, header.t1, header.lines);
+                    if known(block.header()) != known(&task.header) {
                         return Err(BlockError::Damaged { what: "the store has another header" });
                     }
                     look.look(scanner, &block, task.possible)

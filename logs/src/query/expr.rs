@@ -46,7 +46,7 @@ pub enum Test {
     /// This.
     Is(String),
     /// Matched by this, anywhere.
-    Matches(Pattern),
+    Matches(Box<Pattern>),
     /// Anything, but there.
     Present,
 }

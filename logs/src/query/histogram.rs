@@ -126,7 +126,9 @@ impl Look for Count {
 }
 
 fn drain(by_severity: &mut Counts, step: Option<usize>, counts: &mut Vec<(usize, u8, u64)>) {
-    for (severity, count) in std::mem::take(by_severity).into_iter().enumerate().filter(|(_, count)| *count > 0) {
+    for (severity, count) in
+        std::mem::take(by_severity).into_iter().enumerate().filter(|(_, count)| *count > 0)
+    {
         counts.extend(step.map(|step| (step, severity as u8, count)));
     }
 }
@@ -165,7 +167,8 @@ impl Job for Total {
         for (step, severity, lines) in round.results.into_iter().flatten() {
             self.add(step, severity, lines);
         }
-        self.back_to = round.horizon.map_or(self.look.query.from, |horizon| UnixNs(horizon.0.saturating_add(1)));
+        self.back_to =
+            round.horizon.map_or(self.look.query.from, |horizon| UnixNs(horizon.0.saturating_add(1)));
         ControlFlow::Continue(())
     }
 }

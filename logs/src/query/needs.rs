@@ -64,8 +64,11 @@ impl Needs {
                     places.push(if edge { Place::Edge } else { Place::Open });
                 }
                 HirKind::Alternation(alternatives) => {
-                    let any: Vec<Self> =
-                        alternatives.iter().take(MAX_ALTERNATIVES + 1).map(|hir| Self::of(hir, ascii)).collect();
+                    let any: Vec<Self> = alternatives
+                        .iter()
+                        .take(MAX_ALTERNATIVES + 1)
+                        .map(|hir| Self::of(hir, ascii))
+                        .collect();
                     if any.len() <= MAX_ALTERNATIVES && !any.iter().any(Self::is_nothing) {
                         all.push(Self::Any(any));
                     }
@@ -79,6 +82,24 @@ impl Needs {
         all.extend(whole_tokens(&places).into_iter().map(Self::Token));
         Self::All(all)
     }
+}
+
+/// The longest run of letters that every match has, if one of them is no hexadecimal digit. Where messages are templates, such
+/// letters lie together in a template or in a word: see [`crate::block::Block::may_have_letters`].
+pub(super) fn letters_of(hir: &Hir) -> Option<Vec<u8>> {
+    let mut flat = Vec::new();
+    parts(hir, &mut flat);
+    let found = flat.into_iter().filter_map(|part| match part.kind() {
+        HirKind::Literal(literal) => {
+            let runs = literal.0.split(|byte| !byte.is_ascii_alphabetic());
+            runs.filter(|run| run.iter().any(|letter| !letter.is_ascii_hexdigit()))
+                .max_by_key(|run| run.len())
+                .map(Vec::from)
+        }
+        HirKind::Repetition(repetition) if repetition.min > 0 => letters_of(&repetition.sub),
+        _ => None,
+    });
+    found.max_by_key(Vec::len)
 }
 
 /// Tokens with an edge or another byte on both sides.
@@ -139,7 +160,9 @@ fn of_class(class: &Class, ascii: bool) -> Place {
 fn of_look(look: Look, ascii: bool) -> Option<Place> {
     match look {
         // At a line's start or end within a value there is a `\n`.
-        Look::Start | Look::End | Look::StartLF | Look::EndLF | Look::StartCRLF | Look::EndCRLF => Some(Place::Edge),
+        Look::Start | Look::End | Look::StartLF | Look::EndLF | Look::StartCRLF | Look::EndCRLF => {
+            Some(Place::Edge)
+        }
         // Beside a word's letter there is the end of the word, if a word is what a token is.
         Look::WordAscii | Look::WordUnicode if ascii => Some(Place::Edge),
         _ => None,
@@ -196,9 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_needed_together() {
+        let letters = |text: &str| letters_of(&regex_syntax::parse(text).unwrap());
+        for (text, expected) in [
+            ("eedle_in_hay[s-t]", Some("eedle")),
+            ("a1status=5.*(timeouts)+", Some("timeouts")),
+            ("deadbeef", None),
+            ("(one|other)", None),
+            ("(timeout)?", None),
+            ("(?i)timeout", None),
+            ("[0-9]", None),
+        ] {
+            assert_eq!(letters(text).as_deref(), expected.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
     fn of_alternatives_one_is_needed() {
         let token = |word: &str| Needs::All(vec![Needs::Token(Token::word(word.as_bytes()))]);
-        assert_eq!(needs("( refused | reset )", true), Needs::All(vec![Needs::Any(vec![token("refused"), token("reset")])]));
+        assert_eq!(
+            needs("( refused | reset )", true),
+            Needs::All(vec![Needs::Any(vec![token("refused"), token("reset")])])
+        );
         assert_eq!(needs("( refused |reset)", true), words(&[]));
     }
 }

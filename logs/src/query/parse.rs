@@ -7,7 +7,7 @@ use agent_common::units::UnixNs;
 use lexer::{Lexer, Operator, Term};
 
 use super::{
-    Expr, LABELS, MAX_DEPTH, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_QUERY_BYTES, MAX_TERMS, Pattern, Phrase, Query, QueryError,
+    Expr, LABELS, MAX_DEPTH, MAX_PATTERNS, MAX_QUERY_BYTES, MAX_TERMS, Pattern, Phrase, Query, QueryError,
     Test, time,
 };
 use crate::Severity;
@@ -16,8 +16,14 @@ pub(super) fn parse(text: &str) -> Result<Query, QueryError> {
     if text.len() > MAX_QUERY_BYTES {
         return Err(QueryError::new(0, format!("it has {} bytes, at most {MAX_QUERY_BYTES}", text.len())));
     }
-    let mut parser =
-        Parser { lexer: Lexer::new(text), query: Query::default(), nested: 0, depth: 0, terms: 0, patterns: 0 };
+    let mut parser = Parser {
+        lexer: Lexer::new(text),
+        query: Query::default(),
+        nested: 0,
+        depth: 0,
+        terms: 0,
+        patterns: 0,
+    };
     let mut expr = parser.any()?;
     if let Some(at) = parser.lexer.at_closing() {
         return Err(QueryError::new(at, "`)` closes nothing"));
@@ -52,7 +58,10 @@ impl Parser<'_> {
                 return Err(one_sided(at, "OR"));
             }
             if (self.query.from, self.query.to) != before {
-                return Err(QueryError::new(at, "a time cannot be a part of `OR`; put the rest into parentheses"));
+                return Err(QueryError::new(
+                    at,
+                    "a time cannot be a part of `OR`; put the rest into parentheses",
+                ));
             }
             self.nested += 1;
             any.push(self.all()?);
@@ -64,10 +73,10 @@ impl Parser<'_> {
 
     /// What stands side by side.
     fn all(&mut self) -> Result<Expr, QueryError> {
-        let mut all = Vec::new();
+        let (mut all, mut empty) = (Vec::new(), true);
         loop {
             if let Some(at) = self.lexer.keyword("AND")
-                && (all.is_empty() || self.lexer.is_over() || self.lexer.peek_keyword("OR").is_some())
+                && (empty || self.lexer.is_over() || self.lexer.peek_keyword("OR").is_some())
             {
                 return Err(one_sided(at, "AND"));
             }
@@ -75,12 +84,13 @@ impl Parser<'_> {
                 break;
             }
             if let Some(at) = self.lexer.peek_keyword("OR") {
-                if all.is_empty() {
+                if empty {
                     return Err(one_sided(at, "OR"));
                 }
                 break;
             }
             all.extend(self.one()?);
+            empty = false;
         }
         Ok(if all.len() == 1 { all.swap_remove(0) } else { Expr::All(all) })
     }
@@ -138,7 +148,6 @@ impl Parser<'_> {
         if self.patterns > MAX_PATTERNS {
             return Err(QueryError::new(at, format!("more than {MAX_PATTERNS} regular expressions")));
         }
-        debug_assert!(MAX_PATTERN_BYTES < MAX_QUERY_BYTES);
         Pattern::new(text).map_err(|error| QueryError::new(at + error.at, error.what))
     }
 
@@ -166,9 +175,14 @@ impl Parser<'_> {
                 let test = match operator {
                     Operator::Is | Operator::IsNot if value == "*" && !quoted => Test::Present,
                     Operator::Is | Operator::IsNot => Test::Is(value.to_owned()),
-                    Operator::Matches | Operator::MatchesNot => Test::Matches(self.pattern(value, value_at)?),
+                    Operator::Matches | Operator::MatchesNot => {
+                        Test::Matches(Box::new(self.pattern(value, value_at)?))
+                    }
                     Operator::AtLeast | Operator::Less => {
-                        let what = format!("fields are compared with `=`, `!=`, `~` and `!~`, not with `{}`", operator.text());
+                        let what = format!(
+                            "fields are compared with `=`, `!=`, `~` and `!~`, not with `{}`",
+                            operator.text()
+                        );
                         return Err(QueryError::new(at, what));
                     }
                 };
@@ -186,12 +200,21 @@ impl Parser<'_> {
         Ok(Some(if negated { Expr::Not(Box::new(found)) } else { found }))
     }
 
-    fn time(&mut self, operator: Operator, value: &str, at: usize, value_at: usize) -> Result<(), QueryError> {
+    fn time(
+        &mut self,
+        operator: Operator,
+        value: &str,
+        at: usize,
+        value_at: usize,
+    ) -> Result<(), QueryError> {
         if self.nested > 0 {
             return Err(QueryError::new(at, "a time cannot be a part of `OR` or `NOT`"));
         }
         let when = time::parse(value).ok_or_else(|| {
-            QueryError::new(value_at, format!("`{value}` is no time; write 2026-11-30T18:00:00Z or seconds since 1970"))
+            QueryError::new(
+                value_at,
+                format!("`{value}` is no time; write 2026-11-30T18:00:00Z or seconds since 1970"),
+            )
         })?;
         match operator {
             Operator::AtLeast => self.query.from = self.query.from.max(UnixNs(when)),
@@ -203,7 +226,8 @@ impl Parser<'_> {
 }
 
 fn one_sided(at: usize, keyword: &str) -> QueryError {
-    let what = format!("`{keyword}` needs something on both sides; put the word into quotes to search for it");
+    let what =
+        format!("`{keyword}` needs something on both sides; put the word into quotes to search for it");
     QueryError::new(at, what)
 }
 
@@ -220,7 +244,13 @@ fn severity(operator: Operator, value: &str, at: usize, value_at: usize) -> Resu
     severity_named(operator, name, value, at, value_at)
 }
 
-fn severity_named(operator: Operator, name: &str, value: &str, at: usize, value_at: usize) -> Result<Expr, QueryError> {
+fn severity_named(
+    operator: Operator,
+    name: &str,
+    value: &str,
+    at: usize,
+    value_at: usize,
+) -> Result<Expr, QueryError> {
     let found = Severity::ALL.into_iter().find(|severity| severity.name() == name);
     let severity = found.ok_or_else(|| {
         let names: Vec<&str> = Severity::ALL.iter().map(|severity| severity.name()).collect();
@@ -229,7 +259,9 @@ fn severity_named(operator: Operator, name: &str, value: &str, at: usize, value_
     match operator {
         Operator::AtLeast => Ok(Expr::at_least(severity)),
         Operator::Is | Operator::IsNot => Ok(Expr::Severities(1 << severity as u16)),
-        _ => Err(QueryError::new(at, "a severity is asked for with `severity>=`, `severity=` or `severity!=`")),
+        _ => {
+            Err(QueryError::new(at, "a severity is asked for with `severity>=`, `severity=` or `severity!=`"))
+        }
     }
 }
 

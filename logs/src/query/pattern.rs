@@ -1,9 +1,10 @@
 //! Regular expressions.
 
+use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind, LookSet};
 
-use super::needs::Needs;
+use super::needs::{Needs, letters_of};
 use super::{MAX_PATTERN_BYTES, MAX_REGEX_BYTES, QueryError};
 
 /// Nested groups and repetitions at most: each is a call on the stack.
@@ -22,33 +23,38 @@ pub struct Pattern {
     ascii_needs: Needs,
     /// In any block.
     needs: Needs,
+    /// Letters that every match has.
+    letters: Option<Finder<'static>>,
 }
 
 impl Pattern {
     /// Compiles a regular expression; an error says where in it.
     pub fn new(text: &str) -> Result<Self, QueryError> {
         if text.len() > MAX_PATTERN_BYTES {
-            let what = format!("the regular expression has {} bytes, at most {MAX_PATTERN_BYTES}", text.len());
+            let what =
+                format!("the regular expression has {} bytes, at most {MAX_PATTERN_BYTES}", text.len());
             return Err(QueryError::new(0, what));
         }
-        let hir = regex_syntax::ParserBuilder::new().nest_limit(MAX_NEST).build().parse(text).map_err(|error| {
-            use regex_syntax::Error;
-            let (at, what) = match &error {
-                Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
-                Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
-                _ => (0, "not a regular expression".to_owned()),
-            };
-            QueryError::new(at, what)
-        })?;
+        let hir =
+            regex_syntax::ParserBuilder::new().nest_limit(MAX_NEST).build().parse(text).map_err(|error| {
+                use regex_syntax::Error;
+                let (at, what) = match &error {
+                    Error::Parse(error) => (error.span().start.offset, error.kind().to_string()),
+                    Error::Translate(error) => (error.span().start.offset, error.kind().to_string()),
+                    _ => (0, "not a regular expression".to_owned()),
+                };
+                QueryError::new(at, what)
+            })?;
         let built = RegexBuilder::new(text)
             .nest_limit(MAX_NEST)
             .size_limit(MAX_REGEX_BYTES)
             .dfa_size_limit(MAX_DFA_BYTES)
             .build();
         let regex = built.map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => {
-                QueryError::new(0, format!("the regular expression is too large: over {MAX_REGEX_BYTES} bytes compiled"))
-            }
+            regex::Error::CompiledTooBig(_) => QueryError::new(
+                0,
+                format!("the regular expression is too large: over {MAX_REGEX_BYTES} bytes compiled"),
+            ),
             other => QueryError::new(0, other.to_string().lines().last().unwrap_or_default().to_owned()),
         })?;
         Ok(Self {
@@ -57,6 +63,7 @@ impl Pattern {
             by_line: hir.properties().look_set() != LookSet::empty(),
             ascii_needs: Needs::of(&hir, true),
             needs: Needs::of(&hir, false),
+            letters: letters_of(&hir).map(|letters| Finder::new(&letters).into_owned()),
         })
     }
 
@@ -69,6 +76,11 @@ impl Pattern {
     /// What a block has to have. `ascii`: all its text is.
     pub(super) fn needs(&self, ascii: bool) -> &Needs {
         if ascii { &self.ascii_needs } else { &self.needs }
+    }
+
+    /// Letters that every match has together, one of which is no hexadecimal digit.
+    pub(super) fn letters(&self) -> Option<&Finder<'static>> {
+        self.letters.as_ref()
     }
 
     /// It has to run on each line by itself. Else it can run over a column: what is between two values is not UTF-8, and no match has

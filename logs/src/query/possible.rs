@@ -31,7 +31,13 @@ pub fn possible(query: &Query, header: &Header, may_have: &mut dyn FnMut(Token) 
 /// Whether lines of a stream can match, by its labels alone.
 pub(super) fn of_stream(expr: &Expr, stream: &Stream) -> Possible {
     match expr {
-        Expr::Label { name, test } => if test.of_label(stream.get(name)) { ALL } else { NONE },
+        Expr::Label { name, test } => {
+            if test.of_label(stream.get(name)) {
+                ALL
+            } else {
+                NONE
+            }
+        }
         Expr::All(parts) => every(parts.iter().map(|part| of_stream(part, stream))),
         Expr::Any(parts) => either(parts.iter().map(|part| of_stream(part, stream))),
         Expr::Not(part) => not(of_stream(part, stream)),
@@ -52,7 +58,13 @@ fn of(expr: &Expr, header: &Header, may_have: &mut dyn FnMut(Token) -> bool) -> 
             let (least, greatest) = header.pids;
             Possible { some: (least..=greatest).contains(pid), all: least == *pid && greatest == *pid }
         }
-        Expr::Label { name, test } => if test.of_label(header.stream.get(name)) { ALL } else { NONE },
+        Expr::Label { name, test } => {
+            if test.of_label(header.stream.get(name)) {
+                ALL
+            } else {
+                NONE
+            }
+        }
         Expr::Field { name, test: Test::Is(value) } => maybe(may_have(Token::pair(name, value.as_bytes()))),
         Expr::Field { .. } => MAYBE,
         Expr::Text(phrase) => {

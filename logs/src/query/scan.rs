@@ -211,6 +211,13 @@ impl<'b, 's> Scan<'b, 's> {
 
     fn text(&mut self, text: Text<'_>, among: &Bits) -> Result<Bits, BlockError> {
         let mut found = Bits::none(among.lines());
+        if let (Text::Pattern(pattern), None) = (text, &self.messages)
+            && let Some(letters) = pattern.letters()
+            && !self.block.may_have_letters(letters, &mut self.scanner.codec)?
+        {
+            self.text_in_fields(text, among, &mut found)?;
+            return Ok(found);
+        }
         if self.messages.is_none() {
             let spare = std::mem::take(&mut self.scanner.messages);
             self.messages = Some(self.block.messages(&mut self.scanner.codec, spare)?);
@@ -258,7 +265,9 @@ impl<'b, 's> Scan<'b, 's> {
             if at == named {
                 // Names and values in turn; only values are text.
                 hits.retain(|hit| hit % 2 == 1);
-                hits.iter_mut().for_each(|hit| *hit /= 2);
+                for hit in &mut hits {
+                    *hit /= 2;
+                }
             }
             set_lines(fields, at, &hits, among, found);
         }

@@ -36,16 +36,15 @@ fn date_and_time(date: &str, time: &str) -> Option<u64> {
         + lengths[..month as usize - 1].iter().sum::<u64>()
         + day
         - 1;
-    let (time, offset) = match time.strip_suffix(['Z', 'z']) {
-        Some(time) => (time, 0),
-        None => {
-            let at = time.rfind(['+', '-'])?;
-            let (hours, minutes) = time[at + 1..].split_once(':')?;
-            let minutes = digits(hours, 2..=2).filter(|hours| *hours < 24)? * 60
-                + digits(minutes, 2..=2).filter(|minutes| *minutes < 60)?;
-            let sign = if time[at..].starts_with('-') { -1 } else { 1 };
-            (&time[..at], sign * minutes as i64 * 60)
-        }
+    let (time, offset) = if let Some(time) = time.strip_suffix(['Z', 'z']) {
+        (time, 0)
+    } else {
+        let at = time.rfind(['+', '-'])?;
+        let (hours, minutes) = time[at + 1..].split_once(':')?;
+        let minutes = digits(hours, 2..=2).filter(|hours| *hours < 24)? * 60
+            + digits(minutes, 2..=2).filter(|minutes| *minutes < 60)?;
+        let sign = if time[at..].starts_with('-') { -1 } else { 1 };
+        (&time[..at], sign * minutes as i64 * 60)
     };
     let (time, decimals) = time.split_once('.').unwrap_or((time, ""));
     let mut parts = time.split(':');
@@ -83,10 +82,28 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "x", "-1", "1.x", "1.0000000001", "999999999999", "2026-11-30", "2026-11-30T18:00:00",
-            "2026-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z",
-            "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00+01:00",
-            "2026-01-01T00:00Z", "2026-01-01T00:00:00+1:00", "9999-01-01T00:00:00Z", "T", "TZ", "2026-01-01Tä+",
+            "",
+            "x",
+            "-1",
+            "1.x",
+            "1.0000000001",
+            "999999999999",
+            "2026-11-30",
+            "2026-11-30T18:00:00",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01:00",
+            "2026-01-01T00:00Z",
+            "2026-01-01T00:00:00+1:00",
+            "9999-01-01T00:00:00Z",
+            "T",
+            "TZ",
+            "2026-01-01Tä+",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

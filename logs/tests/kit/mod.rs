@@ -1,5 +1,10 @@
 //! Generated lines, and a store in memory.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "a part of several tests, each of which uses some of it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a part of several tests, each of which uses some of it"
+)]
 
 use std::convert::Infallible;
 
@@ -31,8 +36,30 @@ impl Random {
 }
 
 pub const WORDS: [&str; 24] = [
-    "error", "Error", "ERROR", "timeout", "connection", "refused", "10.0.0.1", "110.0.0.1", "user_7", "Ärger", "ärger", "日本", "ΣΙΓΜΑ",
-    "disk", "disks", "K", "k", "ſ", "s", "é\u{301}", "a=b", "\u{a0}", "x", "İ",
+    "error",
+    "Error",
+    "ERROR",
+    "timeout",
+    "connection",
+    "refused",
+    "10.0.0.1",
+    "110.0.0.1",
+    "user_7",
+    "Ärger",
+    "ärger",
+    "日本",
+    "ΣΙΓΜΑ",
+    "disk",
+    "disks",
+    "K",
+    "k",
+    "ſ",
+    "s",
+    "é\u{301}",
+    "a=b",
+    "\u{a0}",
+    "x",
+    "İ",
 ];
 const BETWEEN: [&str; 10] = [" ", ": ", "-", ".", "\n", "\"", "  ", "", "\u{a0}", "…"];
 pub const NAMES: [&str; 6] = ["status", "path", "user", "unit", "", "Ünï"];
@@ -45,7 +72,9 @@ pub fn message(random: &mut Random) -> String {
         text.push_str(random.one(&BETWEEN));
     }
     if random.below(40) == 0 {
-        text.extend((0..random.below(2000)).map(|_| char::from_u32(random.below(0x11_0000) as u32).unwrap_or('�')));
+        text.extend(
+            (0..random.below(2000)).map(|_| char::from_u32(random.below(0x11_0000) as u32).unwrap_or('�')),
+        );
     }
     text
 }
@@ -54,7 +83,8 @@ pub fn record(random: &mut Random, at: u64, wide: bool) -> Record {
     let mut fields = Vec::new();
     if random.below(2) == 0 {
         for _ in 0..random.below(if wide { 90 } else { 5 }) {
-            let name = if wide { format!("n{}", random.below(120)) } else { (*random.one(&NAMES)).to_owned() };
+            let name =
+                if wide { format!("n{}", random.below(120)) } else { (*random.one(&NAMES)).to_owned() };
             let value = match random.below(4) {
                 0 => random.next().to_string(),
                 _ => (*random.one(&VALUES)).to_owned(),
@@ -73,14 +103,31 @@ pub fn record(random: &mut Random, at: u64, wide: bool) -> Record {
     }
 }
 
+/// A line of few templates: such messages are kept another way than free text.
+pub fn of_template(random: &mut Random) -> String {
+    let (number, id) = (random.below(300), random.next());
+    match random.below(5) {
+        0 => format!("user_{} connection refused from 10.0.0.{}", number % 9, number % 3),
+        1 => format!("error: disk {number:03} timeout x-{id:016x}"),
+        2 => format!("Error {number} Ärger k{number} at 12:{:02}:07", number % 60),
+        3 => format!("disk\n {id:X} s {}", number % 2),
+        _ => "error ".to_owned(),
+    }
+}
+
 /// Lines in roughly the order of time, some of them at the same.
 pub fn records(random: &mut Random, count: u64, wide: bool) -> Vec<Record> {
     let mut at = random.below(1 << 40);
+    let templates = random.below(2) == 0;
     let unit = *random.one(&[&1_u64, &1_000, &1_000_000_000]);
     let made = (0..count).map(|_| {
         at += random.below(5) * unit;
         let back = if random.below(10) == 0 { random.below(30) * unit } else { 0 };
-        record(random, at.saturating_sub(back), wide)
+        let mut record = record(random, at.saturating_sub(back), wide);
+        if templates {
+            record.message = of_template(random);
+        }
+        record
     });
     made.collect()
 }
@@ -91,7 +138,12 @@ pub fn stream(number: u64) -> Stream {
 }
 
 /// Blocks of at most `per_block` lines.
-pub fn blocks(stream: &Stream, records: &[Record], per_block: usize, codec: &mut Codec) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub fn blocks(
+    stream: &Stream,
+    records: &[Record],
+    per_block: usize,
+    codec: &mut Codec,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut builder = Builder::new(stream.clone()).unwrap();
     let mut made = Vec::new();
     for record in records {
@@ -159,7 +211,12 @@ impl Blocks for Memory {
         }
     }
 
-    fn filter_cell(&mut self, id: &usize, offset: u64, cell: &mut [u8; CELL_BYTES]) -> Result<(), Infallible> {
+    fn filter_cell(
+        &mut self,
+        id: &usize,
+        offset: u64,
+        cell: &mut [u8; CELL_BYTES],
+    ) -> Result<(), Infallible> {
         self.cells += 1;
         let at = offset as usize;
         cell.copy_from_slice(&self.blocks[*id].1[at..at + CELL_BYTES]);

@@ -1,6 +1,7 @@
 //! Making the columns.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::{Column, GROUP_BYTES, MAX_DISTINCT, SHARED};
 use crate::block::END;
@@ -28,14 +29,88 @@ impl Encoded {
     }
 }
 
-/// The columns of lines whose fields are `cells`: per line its shape and, one after the other, its values with their [`END`].
+/// A column while its values come.
+#[derive(Default)]
+struct Growing<'a> {
+    /// Each value once, or, once they are too many, all of them.
+    values: Vec<u8>,
+    index: Vec<u8>,
+    /// 255 at most, so what they hash to is no matter.
+    known: HashMap<&'a [u8], u8, BuildHasherDefault<Quick>>,
+    last: Option<(&'a [u8], u8)>,
+    plain: bool,
+}
+
+/// [`crate::filter::hash_of`].
+#[derive(Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 ^= crate::filter::hash_of(bytes);
+    }
+}
+
+impl<'a> Growing<'a> {
+    /// A value with its [`END`].
+    fn push(&mut self, value: &'a [u8]) {
+        if self.plain {
+            self.values.extend_from_slice(value);
+            return;
+        }
+        let at = match self.last {
+            Some((last, at)) if last == value => at,
+            _ => match self.known.get(value) {
+                Some(at) => *at,
+                None if self.known.len() == MAX_DISTINCT => {
+                    self.spread();
+                    self.values.extend_from_slice(value);
+                    return;
+                }
+                None => {
+                    let at = self.known.len() as u8;
+                    self.known.insert(value, at);
+                    self.values.extend_from_slice(value);
+                    at
+                }
+            },
+        };
+        self.last = Some((value, at));
+        self.index.push(at);
+    }
+
+    /// All values one after the other, as each is another.
+    fn spread(&mut self) {
+        let once = std::mem::take(&mut self.values);
+        let spans = Column { values: &once, index: None }.spans();
+        for (start, end) in self.index.drain(..).filter_map(|at| spans.get(usize::from(at))) {
+            self.values.extend_from_slice(&once[*start as usize..=*end as usize]);
+        }
+        self.plain = true;
+    }
+
+    /// Each value twice at least: else the index costs more than it saves.
+    fn settle(&mut self) {
+        if !self.plain && self.index.len() < 2 * self.known.len() {
+            self.spread();
+        }
+    }
+}
+
+/// The columns of lines whose fields are `line`: per line its shape and, one after the other, its values with their [`END`].
 pub(crate) fn encode<'a>(
     names: &[String],
     lines: usize,
     line: impl Fn(usize) -> (&'a [u8], &'a [u8]),
 ) -> Encoded {
     let mut encoded = Encoded { head: Vec::new(), groups: Vec::new(), places: Vec::new() };
-    let mut columns: Vec<Vec<u8>> = vec![Vec::new(); usize::from(SHARED) + 1];
+    let mut columns: Vec<Growing<'_>> = Vec::new();
+    columns.resize_with(names.len(), Growing::default);
+    let mut shared = Vec::new();
     let mut known: HashMap<&[u8], u16> = HashMap::new();
     let mut shapes: Vec<&[u8]> = Vec::new();
     let mut shape_of: Vec<u16> = Vec::with_capacity(lines);
@@ -49,12 +124,15 @@ pub(crate) fn encode<'a>(
             })
         }));
         for column in shape {
-            for _ in 0..1 + usize::from(*column == SHARED) {
-                let end = memchr::memchr(END, rest).map_or(rest.len(), |end| end + 1);
-                let (value, after) = rest.split_at(end);
-                columns[usize::from(*column)].extend_from_slice(value);
-                rest = after;
+            let mut ends = memchr::memchr_iter(END, rest);
+            let values = 1 + usize::from(*column == SHARED);
+            let end = ends.nth(values - 1).map_or(rest.len(), |end| end + 1);
+            let (value, after) = rest.split_at(end);
+            match columns.get_mut(usize::from(*column)) {
+                Some(column) => column.push(value),
+                None => shared.extend_from_slice(value),
             }
+            rest = after;
         }
     }
     if shapes.iter().all(|shape| shape.is_empty()) {
@@ -69,11 +147,9 @@ pub(crate) fn encode<'a>(
         put_text(&mut encoded.head, shape);
     }
     put_index(&mut encoded.head, &shape_of, shapes.len());
-    let shared = std::mem::take(&mut columns[usize::from(SHARED)]);
-    columns.truncate(names.len());
-    for column in columns {
-        let found = distinct(&column);
-        encoded.place(&column, found);
+    for column in &mut columns {
+        column.settle();
+        encoded.place(&column.values, (!column.plain).then_some(&column.index));
     }
     if !shared.is_empty() {
         encoded.place(&shared, None);
@@ -82,8 +158,8 @@ pub(crate) fn encode<'a>(
 }
 
 impl Encoded {
-    /// Puts a column behind the others. `found`: its different values, and per value which it is.
-    fn place(&mut self, column: &[u8], found: Option<(Vec<u8>, Vec<u8>)>) {
+    /// Puts a column behind the others.
+    fn place(&mut self, values: &[u8], index: Option<&Vec<u8>>) {
         let full = self.groups.last().is_some_and(|group| group.len() >= GROUP_BYTES);
         if full || self.groups.is_empty() {
             self.groups.push(Vec::new());
@@ -91,43 +167,10 @@ impl Encoded {
         let number = self.groups.len() - 1;
         let group = &mut self.groups[number];
         let start = group.len();
-        let is_distinct = found.is_some();
-        if let Some((values, index)) = found {
-            group.extend_from_slice(&values);
-            group.extend_from_slice(&index);
-            self.places.push((number, start, values.len(), Some(index.len())));
-        } else {
-            group.extend_from_slice(column);
-            self.places.push((number, start, column.len(), None));
-        }
+        group.extend_from_slice(values);
+        group.extend_from_slice(index.map_or(&[], Vec::as_slice));
+        self.places.push((number, start, values.len(), index.map(Vec::len)));
         let length = (group.len() - start) as u64;
-        put(&mut self.head, length << 2 | u64::from(full) << 1 | u64::from(is_distinct));
+        put(&mut self.head, length << 2 | u64::from(full) << 1 | u64::from(index.is_some()));
     }
-}
-
-/// The different values of a column and per value which it is, if there are few.
-fn distinct(column: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut known: HashMap<&[u8], u8> = HashMap::new();
-    let (mut values, mut index) = (Vec::new(), Vec::new());
-    let mut last: Option<(&[u8], u8)> = None;
-    for value in (Column { values: column, index: None }).each() {
-        let at = match last {
-            Some((before, at)) if before == value => at,
-            _ => match known.get(value) {
-                Some(at) => *at,
-                None if known.len() == MAX_DISTINCT => return None,
-                None => {
-                    let at = known.len() as u8;
-                    known.insert(value, at);
-                    values.extend_from_slice(value);
-                    values.push(END);
-                    at
-                }
-            },
-        };
-        last = Some((value, at));
-        index.push(at);
-    }
-    // Each value twice at least: else the index costs more than it saves.
-    (index.len() >= 2 * known.len() && !known.is_empty()).then_some((values, index))
 }

@@ -130,7 +130,10 @@ impl<'a> Lexer<'a> {
             Term::Regex { text, at }
         } else if self.rest().starts_with('"') {
             Term::Text { text: self.quoted()?, case: false, open: false, at: start }
-        } else if self.rest().starts_with('=') && self.rest().len() > 1 && !self.rest()[1..].starts_with(char::is_whitespace) {
+        } else if self.rest().starts_with('=')
+            && self.rest().len() > 1
+            && !self.rest()[1..].starts_with(char::is_whitespace)
+        {
             self.at += 1;
             if self.rest().starts_with('"') {
                 Term::Text { text: self.quoted()?, case: true, open: false, at: start }
@@ -162,9 +165,12 @@ impl<'a> Lexer<'a> {
     fn compare(&mut self) -> Result<Option<Term<'a>>, QueryError> {
         let at = self.at;
         let rest = self.rest();
-        let length = rest.find(|next: char| !(next.is_alphanumeric() || "_-.@".contains(next))).unwrap_or(rest.len());
+        let length =
+            rest.find(|next: char| !(next.is_alphanumeric() || "_-.@".contains(next))).unwrap_or(rest.len());
         let (name, after) = rest.split_at(length);
-        let Some((text, operator)) = OPERATORS.iter().find(|(text, _)| after.starts_with(text)) else { return Ok(None) };
+        let Some((text, operator)) = OPERATORS.iter().find(|(text, _)| after.starts_with(text)) else {
+            return Ok(None);
+        };
         if name.is_empty() {
             return Ok(None);
         }
