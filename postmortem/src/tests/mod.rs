@@ -1,3 +1,12 @@
 //! Cases and decoys.
 
-mod scenes;
+mod build;
+mod decoys;
+mod forged;
+mod later;
+mod missing_facts;
+mod named;
+mod of_calls;
+mod of_signals;
+mod of_words;
+mod page;

@@ -1,0 +1,1 @@
+//! Cases that came to mind only after the rules were settled.
