@@ -102,6 +102,9 @@ fn written(scene: &Scene<'_>, best: Claim, others: impl Iterator<Item = Claim>) 
         (false, false) => format!("{who} {} and {how}.", best.what),
     };
     let mut evidence = best.proofs;
+    if !evidence.iter().any(|proof| proof.kind == ProofKind::Log) {
+        evidence.extend(scene.reading.reasons.first().map(claim::said));
+    }
     if !evidence.iter().any(|proof| proof.kind == ProofKind::Kernel) {
         evidence.push(kernel(meaning(process, &facts.ended), facts.ended.at_ns));
     }

@@ -80,8 +80,11 @@ pub(crate) struct Scene<'a> {
 impl<'a> Scene<'a> {
     pub(crate) fn of(facts: &'a Facts, reading: &'a Reading) -> Self {
         let mut hints = Vec::new();
-        hints_of_words(facts, reading, &mut hints);
-        hints_of_calls(facts, reading, &mut hints);
+        // Nobody sends SIGKILL to itself for what it said.
+        if facts.ended.signal != Some(codes::signal::KILL) {
+            hints_of_words(facts, reading, &mut hints);
+            hints_of_calls(facts, reading, &mut hints);
+        }
         Self { facts, reading, hints }
     }
 

@@ -126,6 +126,7 @@ fn is_host(host: &str) -> bool {
         && host.len() <= MAX_HOST_BYTES
         && host.chars().all(is_host_character)
         && host.chars().any(|c| c.is_ascii_alphabetic() || c == '.' || c == ':')
+        && (!host.contains(':') || host.parse::<std::net::Ipv6Addr>().is_ok())
         && !host.contains(".go")
         && !host.contains(".rs")
         && !host.contains(".py")

@@ -206,17 +206,15 @@ pub(crate) fn is_library(path: &str) -> bool {
 fn has_word(text: &str, needle: &str) -> bool {
     let is_letter = |c: char| c.is_alphanumeric();
     let (starts, ends) = (needle.starts_with(is_letter), needle.ends_with(is_letter));
-    // Names of errors are parts of longer names: `java.net.ConnectException`, `ConnectionRefusedError`.
-    let whole = needle.len() <= WHOLE_WORD_BYTES && !needle.contains(' ');
+    // Names of exceptions are parts of longer names (`ConnectionRefusedError`); those of errnos are words: `eio`, `enotfound`, which
+    // stands in `FileNotFound` as well.
+    let whole = needle.starts_with('e') && needle.chars().all(is_letter);
     text.match_indices(needle).any(|(at, _)| {
         !whole
             || (!(starts && text[..at].ends_with(is_letter))
                 && !(ends && text[at + needle.len()..].starts_with(is_letter)))
     })
 }
-
-/// Needles up to this length are whole words: `eio`, `efbig`, `enospc`.
-const WHOLE_WORD_BYTES: usize = 7;
 
 /// Words, lower case; the first that stands in a text decides. Texts of strerror, of getaddrinfo, names of exceptions, messages of
 /// the dynamic loader and of run times.
@@ -468,6 +466,9 @@ const WORDS: &[(&str, Trouble)] = {
         ("enoent", T::NotFound),
         ("kind: notfound", T::NotFound),
         ("no such file", T::NotFound),
+        ("directorynotfound", T::NotFound),
+        ("could not find a part of the path", T::NotFound),
+        ("could not find file", T::NotFound),
         ("file not found", T::NotFound),
         ("file does not exist", T::NotFound),
         ("directory does not exist", T::NotFound),

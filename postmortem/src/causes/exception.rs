@@ -14,6 +14,7 @@
 use agent_common::wire::postmortem::{Blamed, CauseClass, ProofKind};
 
 use crate::claim::{Claim, Tier, itself, kernel, proof, said};
+use crate::codes::signal;
 use crate::scene::Scene;
 use crate::words::{Kind, Statement, Weight, read_text};
 
@@ -23,7 +24,15 @@ const RUST_PANIC: i32 = 101;
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let facts = scene.facts;
     let mut claims = Vec::new();
-    for statement in scene.reading.reasons.iter().filter(|statement| statement.trouble.is_none()) {
+    if scene.signal() == Some(signal::KILL) {
+        return claims;
+    }
+    // If it names what a failed call was about, the call is the reason.
+    let has_call = |statement: &Statement| {
+        let of = |hint: &crate::scene::Hint<'_>| hint.call.is_some() && hint.statement.is_some_and(|one| std::ptr::eq(one, statement));
+        scene.hints.iter().any(of)
+    };
+    for statement in scene.reading.reasons.iter().filter(|one| one.trouble.is_none() && !has_call(one)) {
         claims.extend(of_statement(scene, statement));
     }
     let abort = read_text(&facts.abort_text).filter(|abort| abort.trouble.is_none());

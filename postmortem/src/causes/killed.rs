@@ -82,7 +82,9 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     }
     let command = if by.cmdline.is_empty() { String::new() } else { format!(", running `{}`", by.cmdline) };
     let what = format!("was killed by {sender}{command}, user {}, with {}", by.uid, signal_name(signal));
-    let mut claim = Claim::new(CauseClass::KilledByProcess, Tier::Kernel, 0.97, what).subject(other(by)).proof(sent);
+    // Without its parent it is not known whether that one ended it as it is meant.
+    let confidence = if process.parent.pid == 0 { 0.6 } else { 0.97 };
+    let mut claim = Claim::new(CauseClass::KilledByProcess, Tier::Kernel, confidence, what).subject(other(by)).proof(sent);
     claim = claim.not(CauseClass::OomHost, "a process sent the signal, not the kernel");
     if matches!(signal, signal::SEGV | signal::BUS | signal::ILL | signal::FPE | signal::ABRT) {
         claim = claim.not(CauseClass::BadPointer, "the signal was sent; no instruction of the process caused it");

@@ -267,7 +267,8 @@ fn weigh(line: &str) -> Weight {
         return level.unwrap_or(Weight::Plain);
     }
     let is_bad = BAD.iter().any(|word| lower.contains(word)) && !NEGATED.iter().any(|words| lower.contains(words));
-    if level.is_none() && !is_bad {
+    let is_trouble = || !matches!(Trouble::of_text(line), None | Some(Trouble::Config | Trouble::Arguments));
+    if level.is_none() && !is_bad && !is_trouble() {
         return Weight::Plain;
     }
     if GIVES_UP.iter().any(|words| lower.contains(words)) {
