@@ -14,6 +14,7 @@ mod codes;
 pub mod facts;
 mod scene;
 mod target;
+mod texts;
 mod trouble;
 mod words;
 

@@ -59,7 +59,8 @@ impl Hint<'_> {
     /// The path that it is about: the call's, else the text's.
     pub(crate) fn path(&self) -> Option<String> {
         let called = self.call.map(|call| call.path.clone()).filter(|path| !path.is_empty());
-        called.or_else(|| crate::target::path(self.text()))
+        let has_peer = self.call.is_some_and(|call| !call.peer.is_empty());
+        called.or_else(|| crate::target::path(self.text()).filter(|_| !has_peer))
     }
 
     /// The peer that it is about.

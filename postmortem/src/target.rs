@@ -153,7 +153,8 @@ pub(crate) fn path(text: &str) -> Option<String> {
         let close = if quote == '`' { '\'' } else { quote };
         let rest = &text[open + 1..];
         let end = rest.find([close, quote])?;
-        bounded(&rest[..end]).filter(|name| !name.contains(' '))
+        // `'EACCES'` is no file.
+        bounded(&rest[..end]).filter(|name| !name.contains(' ') && name.contains(['.', '/']))
     })
 }
 

@@ -28,6 +28,12 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let kinds = &[Trouble::Config, Trouble::Arguments, Trouble::Certificate, Trouble::NoAddress];
     let mut claims: Vec<_> = scene.hints_of(kinds).map(|hint| of_hint(scene, hint)).collect();
     claims.extend(of_systemd(scene));
+    let complaint = scene.reading.reasons.first().filter(|_| scene.facts.ended.code == Some(EX_CONFIG));
+    claims.extend(complaint.map(|said| {
+        let what = format!("ended with the code for a wrong configuration after it said “{}”,", said.text);
+        let claim = Claim::new(CauseClass::ConfigError, Tier::Pattern, 0.5, what).subject(itself(&scene.facts.process));
+        claim.proof(crate::claim::said(said))
+    }));
     claims
 }
 

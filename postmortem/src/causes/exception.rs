@@ -9,7 +9,8 @@
 //!
 //! **Neighbours.** An innermost cause that has a class of its own gets it: `ConnectionRefusedError` is `connection-refused`, `MemoryError`
 //! is `heap-limit`, `ModuleNotFoundError` `missing-library`, `AssertionError` `assertion`. An exception that only says that something
-//! is `None` or null yields to an earlier error whose call failed.
+//! is `None` or null yields to an earlier error whose call failed, and one that only says that something failed (`startup failed`) to
+//! the failed call.
 
 use agent_common::wire::postmortem::{Blamed, CauseClass, ProofKind};
 
@@ -18,6 +19,8 @@ use crate::codes::signal;
 use crate::scene::Scene;
 use crate::words::{Kind, Statement, Weight, read_text};
 
+/// A failed call this certain is the reason of an exception that names none.
+const MIN_CALL_CONFIDENCE: f64 = 0.55;
 /// Rust's code for a panic.
 const RUST_PANIC: i32 = 101;
 
@@ -53,6 +56,8 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
     let facts = scene.facts;
     let trace = statement.trace.as_ref()?;
     let weak = trace.is_consequence() && scene.hints.iter().any(|hint| hint.tier == Tier::Recurs);
+    // `RuntimeError: startup failed` after a call that failed: the call says why.
+    let vague = trace.is_vague() && scene.hints.iter().any(|hint| hint.call.is_some() && hint.confidence >= MIN_CALL_CONFIDENCE);
     let (class, verb, confidence) = match trace.kind {
         Kind::Panic => (CauseClass::Panic, "panicked", 0.95),
         Kind::Exception => (CauseClass::UncaughtException, "did not catch", 0.93),
@@ -67,6 +72,7 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
     let colon = if class == CauseClass::Panic { ":" } else { "" };
     let what = format!("{verb}{colon} {}{place}", trace.text());
     let tier = match trace.kind {
+        _ if vague => Tier::Pattern,
         _ if weak || statement.weight < Weight::Fatal || statement.rank > 3 => Tier::Words,
         // A bare line of the shape of an exception can be any message.
         Kind::Exception if trace.line.is_empty() && !is_marked(statement) => Tier::Words,

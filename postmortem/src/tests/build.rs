@@ -275,3 +275,8 @@ pub(super) fn silent(cases: &[(&str, Facts)]) {
     let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
+
+/// An address of which nothing is known.
+pub(super) fn unknown_place() -> Place {
+    Place::Unknown
+}

@@ -4,6 +4,7 @@ mod build;
 mod decoys;
 mod forged;
 mod later;
+mod later_again;
 mod missing_facts;
 mod named;
 mod of_calls;

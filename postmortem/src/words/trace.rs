@@ -64,6 +64,20 @@ impl Trace {
             .iter()
             .any(|sign| text.contains(sign))
     }
+
+    /// It says that something failed, not what: the reason stands elsewhere. Mistakes in the program's own code are no such.
+    pub(crate) fn is_vague(&self) -> bool {
+        const OWN: &[&str] = &[
+            "KeyError", "ValueError", "TypeError", "IndexError", "AttributeError", "NameError", "ZeroDivisionError", "NumberFormat", "IllegalArgument",
+            "ClassCast", "OutOfBounds", "out_of_range", "ReferenceError", "SyntaxError", "RangeError", "UnicodeDecodeError", "JSONDecodeError", "NoMethodError",
+        ];
+        const VAGUE: &[&str] = &[
+            "fail", "cannot", "could not", "unable", "not available", "unavailable", "connect", "transport", "broker", "retries", "unreachable",
+            "giving up", "gave up", "not ready", "not start", "no response", "not reachable", "went wrong",
+        ];
+        let message = self.message.to_lowercase();
+        !OWN.iter().any(|name| self.name.contains(name)) && VAGUE.iter().any(|words| message.contains(words))
+    }
 }
 
 /// The trace that begins with the first line, and how many lines it has.
