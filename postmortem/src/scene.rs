@@ -151,7 +151,10 @@ impl<'a> Scene<'a> {
 
 /// Evidence of a change.
 pub(crate) fn changed(change: &Change) -> Proof {
-    let by = change.by.as_ref().map_or_else(String::new, |by| format!(", by {}", crate::claim::named(&by.comm, by.pid)));
+    let by = change
+        .by
+        .as_ref()
+        .map_or_else(String::new, |by| format!(", by {}", crate::claim::named(&by.comm, by.pid)));
     Proof {
         kind: ProofKind::Change,
         text: format!("{} changed: {}{by}", change.kind, change.what),
@@ -172,7 +175,10 @@ pub(crate) fn limited(limit: &Limit) -> Proof {
 
 /// What changed shares a word with the process.
 fn is_related(what: &str, about: &[String]) -> bool {
-    const COMMON: &[&str] = &["conf", "config", "service", "local", "share", "home", "file", "x86_64", "linux", "site", "packages", "etc", "python3"];
+    const COMMON: &[&str] = &[
+        "conf", "config", "service", "local", "share", "home", "file", "x86_64", "linux", "site", "packages",
+        "etc", "python3",
+    ];
     // `libssl3 3.0.15 → 3.0.16`: words of the name only.
     let what = what.to_lowercase();
     let mut words = what.split(|c: char| !(c.is_alphanumeric() || c == '_'));
@@ -188,11 +194,54 @@ fn is_related(what: &str, about: &[String]) -> bool {
 /// The first frame that is the program's own.
 pub(crate) fn own_frame(stack: &[Frame]) -> Option<&Frame> {
     const WAY_OUT: &[&str] = &[
-        "raise", "abort", "__assert", "__libc_message", "malloc_printerr", "__fortify_fail", "__stack_chk_fail", "__GI_", "pthread_kill",
-        "__pthread_kill", "std::terminate", "__cxa_", "__gnu_cxx::", "std::__", "_int_free", "_int_malloc", "__libc_", "free", "malloc",
-        "rust_panic", "rust_begin_unwind", "core::panicking", "std::panicking", "std::sys", "core::option::", "core::result::", "exit",
-        "_exit", "__run_exit", "tgkill", "kill", "g_assertion", "g_log", "__chk_fail", "std::rt::", "[unknown]", "__memcpy", "memcpy",
-        "__memset", "memset", "__memmove", "strlen", "__strlen", "strcpy", "__strcpy", "strcmp", "__strcmp", "memmove",
+        "raise",
+        "abort",
+        "__assert",
+        "__libc_message",
+        "malloc_printerr",
+        "__fortify_fail",
+        "__stack_chk_fail",
+        "__GI_",
+        "pthread_kill",
+        "__pthread_kill",
+        "std::terminate",
+        "__cxa_",
+        "__gnu_cxx::",
+        "std::__",
+        "_int_free",
+        "_int_malloc",
+        "__libc_",
+        "free",
+        "malloc",
+        "rust_panic",
+        "rust_begin_unwind",
+        "core::panicking",
+        "std::panicking",
+        "std::sys",
+        "core::option::",
+        "core::result::",
+        "exit",
+        "_exit",
+        "__run_exit",
+        "tgkill",
+        "kill",
+        "g_assertion",
+        "g_log",
+        "__chk_fail",
+        "std::rt::",
+        "[unknown]",
+        "__memcpy",
+        "memcpy",
+        "__memset",
+        "memset",
+        "__memmove",
+        "strlen",
+        "__strlen",
+        "strcpy",
+        "__strcpy",
+        "strcmp",
+        "__strcmp",
+        "memmove",
     ];
     let is_runtime = |frame: &&Frame| {
         let module = frame.module.rsplit('/').next().unwrap_or_default();
@@ -245,7 +294,13 @@ fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: &mut Vec<Hi
         };
         // What only might be the reason does not outdo what is.
         let tier = if statement.rank >= 4 { tier.min(Tier::Pattern) } else { tier };
-        hints.push(Hint { trouble, statement: Some(statement), call, tier, confidence: (confidence - less).max(0.3) });
+        hints.push(Hint {
+            trouble,
+            statement: Some(statement),
+            call,
+            tier,
+            confidence: (confidence - less).max(0.3),
+        });
         step += 1;
     }
 }
@@ -267,15 +322,20 @@ fn names_another(text: &str, call: &FailedCall) -> bool {
             port(&address) != port(&call.peer)
         });
     }
-    !call.path.is_empty() && crate::target::path(text).is_some_and(|path| path.starts_with('/') && path != call.path)
+    !call.path.is_empty()
+        && crate::target::path(text).is_some_and(|path| path.starts_with('/') && path != call.path)
 }
 
 fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: &mut Vec<Hint<'a>>) {
-    let used: Vec<*const FailedCall> = hints.iter().filter_map(|hint| Some(std::ptr::from_ref(hint.call?))).collect();
+    let used: Vec<*const FailedCall> =
+        hints.iter().filter_map(|hint| Some(std::ptr::from_ref(hint.call?))).collect();
     let silent = !reading.complains();
     let mut step = 0;
     for call in facts.failed_calls.iter().rev() {
-        let Some(trouble) = Trouble::of_call(call).filter(|_| !used.contains(&std::ptr::from_ref(call))) else { continue };
+        let Some(trouble) = Trouble::of_call(call).filter(|_| !used.contains(&std::ptr::from_ref(call)))
+        else {
+            continue;
+        };
         let weight = weight(call);
         let age = facts.ended.at_ns.saturating_sub(call.at_ns);
         let near = if weight == 2 { NEAR_FILE_NS } else { NEAR_NS };
@@ -283,8 +343,16 @@ fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: &mut Vec<Hi
             continue;
         }
         // Other words say that it was something else.
-        let confidence = if silent { SILENT_CALL } else { CALL } - STEP * f64::from(step) - if weight == 2 { STEP } else { 0.0 };
-        hints.push(Hint { trouble, statement: None, call: Some(call), tier: Tier::Call, confidence: confidence.max(0.3) });
+        let confidence = if silent { SILENT_CALL } else { CALL }
+            - STEP * f64::from(step)
+            - if weight == 2 { STEP } else { 0.0 };
+        hints.push(Hint {
+            trouble,
+            statement: None,
+            call: Some(call),
+            tier: Tier::Call,
+            confidence: confidence.max(0.3),
+        });
         step += 1;
     }
 }
@@ -293,21 +361,76 @@ fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: &mut Vec<Hi
 fn weight(call: &FailedCall) -> u8 {
     /// Calls that ask whether something is there.
     const ASKS: &[&str] = &[
-        "access", "faccessat", "faccessat2", "stat", "lstat", "fstat", "newfstatat", "statx", "readlink", "readlinkat", "getxattr",
-        "lgetxattr", "statfs", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "ioctl", "prctl",
+        "access",
+        "faccessat",
+        "faccessat2",
+        "stat",
+        "lstat",
+        "fstat",
+        "newfstatat",
+        "statx",
+        "readlink",
+        "readlinkat",
+        "getxattr",
+        "lgetxattr",
+        "statfs",
+        "unlink",
+        "unlinkat",
+        "rmdir",
+        "mkdir",
+        "mkdirat",
+        "ioctl",
+        "prctl",
     ];
     /// Where programs look for what need not be there.
     const NOISE: &[&str] = &[
-        "/ld.so.", "/locale/", "/locale", "/gconv/", "/nscd/", "/glibc-hwcaps/", "/site-packages", "/dist-packages", "/python3",
-        "/__pycache__/", "/terminfo/", "/zoneinfo", "/nsswitch", "/selinux", "/.", "/proc/", "/sys/", "/dev/tty", "/dev/shm/",
-        "/etc/localtime", "/etc/host.conf", "/etc/gai.conf", "/etc/resolv", "/usr/lib/", "/lib/", "/lib64/", "/usr/local/lib/", "/usr/share/",
-        "/run/user/", "/node_modules/", "/package.json", "/openssl", "/engines", "/etc/ssl/", "/tmp/hsperf", "/etc/bash", "/etc/profile",
+        "/ld.so.",
+        "/locale/",
+        "/locale",
+        "/gconv/",
+        "/nscd/",
+        "/glibc-hwcaps/",
+        "/site-packages",
+        "/dist-packages",
+        "/python3",
+        "/__pycache__/",
+        "/terminfo/",
+        "/zoneinfo",
+        "/nsswitch",
+        "/selinux",
+        "/.",
+        "/proc/",
+        "/sys/",
+        "/dev/tty",
+        "/dev/shm/",
+        "/etc/localtime",
+        "/etc/host.conf",
+        "/etc/gai.conf",
+        "/etc/resolv",
+        "/usr/lib/",
+        "/lib/",
+        "/lib64/",
+        "/usr/local/lib/",
+        "/usr/share/",
+        "/run/user/",
+        "/node_modules/",
+        "/package.json",
+        "/openssl",
+        "/engines",
+        "/etc/ssl/",
+        "/tmp/hsperf",
+        "/etc/bash",
+        "/etc/profile",
     ];
     match call.errno.as_str() {
         "ENOENT" | "ENOTDIR" if call.call == "connect" => 3,
         "ENOENT" | "ENOTDIR" | "EACCES" | "EPERM" if call.call.starts_with("execve") => 3,
         "ENOENT" | "ENOTDIR" | "EACCES" | "EPERM" if ASKS.contains(&call.call.as_str()) => 1,
-        "ENOENT" | "ENOTDIR" if NOISE.iter().any(|noise| call.path.contains(noise)) || !call.path.starts_with('/') => 1,
+        "ENOENT" | "ENOTDIR"
+            if NOISE.iter().any(|noise| call.path.contains(noise)) || !call.path.starts_with('/') =>
+        {
+            1
+        }
         "ENOENT" if is_library(&call.path) => 1,
         "ENOENT" | "ENOTDIR" => 2,
         "EACCES" | "EPERM" if call.path.starts_with("/proc/") || call.path.starts_with("/sys/") => 1,

@@ -70,7 +70,8 @@ fn has_token(text: &str, needle: &str) -> bool {
 pub(crate) fn address(text: &str) -> Option<String> {
     let plain = text.split(|c: char| c.is_whitespace() || "'\"()<>,;".contains(c)).find_map(|word| {
         let word = word.trim_end_matches(['.', ':', ']', '}']);
-        let word = word.rsplit_once("://").map_or(word, |(_, rest)| rest.split('/').next().unwrap_or_default());
+        let word =
+            word.rsplit_once("://").map_or(word, |(_, rest)| rest.split('/').next().unwrap_or_default());
         let word = word.rsplit_once('@').map_or(word, |(_, rest)| rest);
         let word = word.rsplit_once("->").map_or(word, |(_, rest)| rest);
         let (host, port) = word.rsplit_once(':')?;
@@ -84,11 +85,13 @@ pub(crate) fn address(text: &str) -> Option<String> {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             rest[..digits].parse::<u16>().ok()
         })?;
-        let host = ["host=", "host: ", "address: ", "host ", "server on ", "server at ", " at "].iter().find_map(|before| {
-            let rest = lower[lower.find(before)? + before.len()..].trim_start_matches(['\'', '"']);
-            let end = rest.find(|c: char| !is_host_character(c)).unwrap_or(rest.len());
-            Some(&rest[..end]).filter(|host| is_host(host))
-        })?;
+        let host = ["host=", "host: ", "address: ", "host ", "server on ", "server at ", " at "]
+            .iter()
+            .find_map(|before| {
+                let rest = lower[lower.find(before)? + before.len()..].trim_start_matches(['\'', '"']);
+                let end = rest.find(|c: char| !is_host_character(c)).unwrap_or(rest.len());
+                Some(&rest[..end]).filter(|host| is_host(host))
+            })?;
         Some(format!("{host}:{port}"))
     })
 }
@@ -96,16 +99,38 @@ pub(crate) fn address(text: &str) -> Option<String> {
 /// The host name that a text on name resolution is about.
 pub(crate) fn host(text: &str) -> Option<String> {
     const BEFORE: &[&str] = &[
-        "lookup ", "ENOTFOUND ", "EAI_AGAIN ", "host name \"", "Could not resolve host: ", "Could not resolve host '",
-        "resolve host ", "resolve host: ", "UnknownHostException: ", "host not found in upstream \"", "bad address '",
-        "unknown host: ", "unknown host ", "hostname ", "host='", "host=", "resolve \"", "resolve '", "resolve ", "host \"",
-        "host '", "no such host: ", "for host ", "connect to ", "at ",
+        "lookup ",
+        "ENOTFOUND ",
+        "EAI_AGAIN ",
+        "host name \"",
+        "Could not resolve host: ",
+        "Could not resolve host '",
+        "resolve host ",
+        "resolve host: ",
+        "UnknownHostException: ",
+        "host not found in upstream \"",
+        "bad address '",
+        "unknown host: ",
+        "unknown host ",
+        "hostname ",
+        "host='",
+        "host=",
+        "resolve \"",
+        "resolve '",
+        "resolve ",
+        "host \"",
+        "host '",
+        "no such host: ",
+        "for host ",
+        "connect to ",
+        "at ",
     ];
     let of = |rest: &str| {
         let rest = rest.trim_start_matches(['\'', '"', '(']);
         let end = rest.find(|c: char| !is_host_character(c)).unwrap_or(rest.len());
         let host = rest[..end].trim_end_matches(['.', '-']);
-        (is_host(host) && !matches!(host, "address" | "host" | "hostname" | "name" | "to" | "the")).then(|| host.to_owned())
+        (is_host(host) && !matches!(host, "address" | "host" | "hostname" | "name" | "to" | "the"))
+            .then(|| host.to_owned())
     };
     let named = BEFORE.iter().find_map(|before| of(&text[text.find(before)? + before.len()..]));
     // `ping: nowhere.example: Name or service not known`.

@@ -159,8 +159,16 @@ impl Trouble {
 
     /// What an errno's number in a text means: `[Errno 13]`, `os error 13`, `(111)` after a word of failure.
     fn of_number(text: &str) -> Option<Self> {
-        const BEFORE: [&str; 8] =
-            ["[errno ", "os error ", "errno: -", "errno: ", "errno=", "errno ", "os { code: ", "socketexception ("];
+        const BEFORE: [&str; 8] = [
+            "[errno ",
+            "os error ",
+            "errno: -",
+            "errno: ",
+            "errno=",
+            "errno ",
+            "os { code: ",
+            "socketexception (",
+        ];
         let number = |rest: &str| {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             rest[..digits].parse::<u16>().ok()
@@ -222,13 +230,58 @@ fn has_word(text: &str, needle: &str) -> bool {
 /// A text, lower case, complains about a configuration: it names one, or a file of one, and says that it is wrong.
 fn is_config(text: &str) -> bool {
     const ABOUT: &[&str] = &[
-        "config", "setting", "environment variable", "env var", ".conf", ".cfg", ".ini", ".yaml", ".yml", ".toml",
-        ".json", ".env", "max_", "limit", "directive", "option", "parameter", "argument", "yaml:", "toml", "--", "locale",
+        "config",
+        "setting",
+        "environment variable",
+        "env var",
+        ".conf",
+        ".cfg",
+        ".ini",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".json",
+        ".env",
+        "max_",
+        "limit",
+        "directive",
+        "option",
+        "parameter",
+        "argument",
+        "yaml:",
+        "toml",
+        "--",
+        "locale",
     ];
     const WRONG: &[&str] = &[
-        "invalid", "unknown", "unexpected", "missing", "required", "not set", "unset", "must be", "unrecognized",
-        "unrecognised", "parse", "parsing", "syntax", "malformed", "not allowed", "not supported", "unsupported",
-        "duplicate", "expected", "bad value", "illegal", "not valid", "undefined", "too low", "too high", "too small", "deprecated and removed", "not defined",
+        "invalid",
+        "unknown",
+        "unexpected",
+        "missing",
+        "required",
+        "not set",
+        "unset",
+        "must be",
+        "unrecognized",
+        "unrecognised",
+        "parse",
+        "parsing",
+        "syntax",
+        "malformed",
+        "not allowed",
+        "not supported",
+        "unsupported",
+        "duplicate",
+        "expected",
+        "bad ",
+        "illegal",
+        "not valid",
+        "undefined",
+        "too low",
+        "too high",
+        "too small",
+        "deprecated and removed",
+        "not defined",
     ];
     ABOUT.iter().any(|word| text.contains(word)) && WRONG.iter().any(|word| text.contains(word))
 }
@@ -262,7 +315,9 @@ mod tests {
         ] {
             assert_eq!(Trouble::of_text(text), Some(trouble), "{text}");
         }
-        for text in ["all went well", "deionised water", "listening on port 8080", "error: 3 items differ", ""] {
+        for text in
+            ["all went well", "deionised water", "listening on port 8080", "error: 3 items differ", ""]
+        {
             assert_eq!(Trouble::of_text(text), None, "{text}");
         }
     }

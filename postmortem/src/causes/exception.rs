@@ -21,6 +21,8 @@ use crate::words::{Kind, Statement, Weight, read_text};
 
 /// A failed call this certain is the reason of an exception that names none.
 const MIN_CALL_CONFIDENCE: f64 = 0.55;
+/// Confidence in such an exception itself.
+const VAGUE: f64 = 0.5;
 /// Rust's code for a panic.
 const RUST_PANIC: i32 = 101;
 
@@ -32,7 +34,9 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     }
     // If it names what a failed call was about, the call is the reason.
     let has_call = |statement: &Statement| {
-        let of = |hint: &crate::scene::Hint<'_>| hint.call.is_some() && hint.statement.is_some_and(|one| std::ptr::eq(one, statement));
+        let of = |hint: &crate::scene::Hint<'_>| {
+            hint.call.is_some() && hint.statement.is_some_and(|one| std::ptr::eq(one, statement))
+        };
         scene.hints.iter().any(of)
     };
     for statement in scene.reading.reasons.iter().filter(|one| one.trouble.is_none() && !has_call(one)) {
@@ -57,7 +61,8 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
     let trace = statement.trace.as_ref()?;
     let weak = trace.is_consequence() && scene.hints.iter().any(|hint| hint.tier == Tier::Recurs);
     // `RuntimeError: startup failed` after a call that failed: the call says why.
-    let vague = trace.is_vague() && scene.hints.iter().any(|hint| hint.call.is_some() && hint.confidence >= MIN_CALL_CONFIDENCE);
+    let vague = trace.is_vague()
+        && scene.hints.iter().any(|hint| hint.call.is_some() && hint.confidence >= MIN_CALL_CONFIDENCE);
     let (class, verb, confidence) = match trace.kind {
         Kind::Panic => (CauseClass::Panic, "panicked", 0.95),
         Kind::Exception => (CauseClass::UncaughtException, "did not catch", 0.93),
@@ -89,6 +94,7 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
         name,
         ..itself(&facts.process)
     };
+    let confidence = if vague { VAGUE } else { confidence };
     let late = f64::from(statement.rank.saturating_sub(2)) * 0.15;
     let mut claim = Claim::new(class, tier, confidence - late, what).subject(subject).proof(said(statement));
     if !trace.outer.is_empty() {

@@ -65,9 +65,13 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
         }
     }
     subject.call = hint.call.map(|call| call.call.clone());
-    let claim = Claim::new(hint.trouble.class(), hint.tier, hint.confidence, what).subject(subject).proofs(hint.proofs());
+    let claim = Claim::new(hint.trouble.class(), hint.tier, hint.confidence, what)
+        .subject(subject)
+        .proofs(hint.proofs());
     match hint.trouble {
-        Trouble::NotFound => claim.not(CauseClass::Permission, "the kernel looked for it and did not find it"),
+        Trouble::NotFound => {
+            claim.not(CauseClass::Permission, "the kernel looked for it and did not find it")
+        }
         Trouble::ReadOnly => claim.not(CauseClass::DiskFull, "the file system takes no writes at all"),
         _ => claim,
     }
@@ -81,7 +85,9 @@ fn rights(scene: &Scene<'_>, hint: &Hint<'_>) -> String {
     const FIRST_FREE_PORT: u16 = 1024;
     let port = hint.peer().and_then(|peer| peer.rsplit_once(':')?.1.parse::<u16>().ok());
     match port {
-        Some(port) if port < FIRST_FREE_PORT => "permission denied: a port below 1024 needs CAP_NET_BIND_SERVICE".into(),
+        Some(port) if port < FIRST_FREE_PORT => {
+            "permission denied: a port below 1024 needs CAP_NET_BIND_SERVICE".into()
+        }
         _ if hint.text().to_lowercase().contains("apparmor") => "an AppArmor profile denies it".into(),
         _ if hint.text().contains("avc:") => "SELinux denies it".into(),
         _ => format!("permission denied for user {}", scene.facts.process.uid),
@@ -93,7 +99,8 @@ fn of_mapping(scene: &Scene<'_>) -> Option<Claim> {
     let facts = scene.facts;
     let fault = facts.fault.as_ref()?;
     let Place::Mapping { name, .. } = &fault.place else { return None };
-    let is_page = scene.signal() == Some(signal::BUS) && facts.ended.si_code == NO_PAGE && scene.sender().is_none();
+    let is_page =
+        scene.signal() == Some(signal::BUS) && facts.ended.si_code == NO_PAGE && scene.sender().is_none();
     if !is_page || !name.starts_with('/') {
         return None;
     }

@@ -158,7 +158,8 @@ impl Facts {
     }
 
     pub(super) fn fault(mut self, addr: u64, write: bool, place: Place) -> Self {
-        let fault = Fault { addr, ip: 0x4011_36, sp: 0x7ffd_1000_0000, write: Some(write), fetch: None, place };
+        let fault =
+            Fault { addr, ip: 0x4011_36, sp: 0x7ffd_1000_0000, write: Some(write), fetch: None, place };
         self.fault = Some(fault);
         self
     }
@@ -180,11 +181,21 @@ impl Facts {
 
     pub(super) fn limit(mut self, name: &str, used: f64, limit: f64) -> Self {
         let group = if name.contains('.') { "/app.slice" } else { "" };
-        self.limits.push(Limit { name: name.into(), used: Some(used), limit: Some(limit), group: group.into() });
+        self.limits.push(Limit {
+            name: name.into(),
+            used: Some(used),
+            limit: Some(limit),
+            group: group.into(),
+        });
         self
     }
 
-    pub(super) fn oom(mut self, group: Option<&str>, anon_bytes: u64, largest: Option<(u32, &str, u64)>) -> Self {
+    pub(super) fn oom(
+        mut self,
+        group: Option<&str>,
+        anon_bytes: u64,
+        largest: Option<(u32, &str, u64)>,
+    ) -> Self {
         self.oom = Some(Oom {
             group: group.map(str::to_owned),
             limit_bytes: group.map(|_| 64 << 20),

@@ -5,7 +5,9 @@ use crate::examine;
 use crate::facts::{Facts, Place};
 
 fn python(last: &str) -> Facts {
-    exit(1).comm("python3").err(&format!("Traceback (most recent call last):\n  File \"/app/x.py\", line 7, in run\n    go()\n{last}"))
+    exit(1).comm("python3").err(&format!(
+        "Traceback (most recent call last):\n  File \"/app/x.py\", line 7, in run\n    go()\n{last}"
+    ))
 }
 
 fn caddy() -> Facts {

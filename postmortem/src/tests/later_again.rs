@@ -33,11 +33,26 @@ fn further_incidents() {
         ("ulimit -v", exit(1).comm("perl").call("brk", "ENOMEM", "").err("Out of memory!").limit("as", 99e6, 100e6), "heap-limit", "as"),
     ]);
     silent(&[
-        ("pytest found failures", exit(1).comm("pytest").out("E   AssertionError: assert 1 == 2\n1 failed, 3 passed")),
+        (
+            "pytest found failures",
+            exit(1).comm("pytest").out("E   AssertionError: assert 1 == 2\n1 failed, 3 passed"),
+        ),
         ("curl -f in a probe of its supervisor is no decoy, ssh of a remote false is", exit(1).comm("false")),
-        ("gunicorn worker recycled", signal(15, 0).parent(321, "gunicorn").by(321, "gunicorn").err("[INFO] Worker exiting (pid: 4711)")),
+        (
+            "gunicorn worker recycled",
+            signal(15, 0)
+                .parent(321, "gunicorn")
+                .by(321, "gunicorn")
+                .err("[INFO] Worker exiting (pid: 4711)"),
+        ),
         ("nginx worker on reload", signal(3, 0).parent(320, "nginx").by(320, "nginx")),
-        ("postgres backend told to stop", signal(15, 0).parent(50, "postgres").by(50, "postgres").err("FATAL:  terminating connection due to administrator command")),
+        (
+            "postgres backend told to stop",
+            signal(15, 0)
+                .parent(50, "postgres")
+                .by(50, "postgres")
+                .err("FATAL:  terminating connection due to administrator command"),
+        ),
         ("rsync of a log that grew", exit(0).err("rsync warning: some files vanished")),
     ]);
 }

@@ -5,10 +5,9 @@ use crate::examine;
 use crate::facts::{Facts, Place};
 
 pub(super) fn null_write() -> Facts {
-    signal(11, 1).fault(0x10, true, Place::Nothing).frames(&[
-        ("set_name", "worker", "names.c:12"),
-        ("main", "worker", "main.c:40"),
-    ])
+    signal(11, 1)
+        .fault(0x10, true, Place::Nothing)
+        .frames(&[("set_name", "worker", "names.c:12"), ("main", "worker", "main.c:40")])
 }
 
 pub(super) fn refused() -> Facts {
@@ -33,13 +32,18 @@ fn the_ten_cases_have_class_and_culprit() {
         ("kill -9 by a script", signal(9, 0).by(777, "cleanup.sh"), "killed-by-process", "777"),
         (
             "disk full",
-            exit(1).call("write", "ENOSPC", "/data/out.db").err("worker: write failed: No space left on device"),
+            exit(1)
+                .call("write", "ENOSPC", "/data/out.db")
+                .err("worker: write failed: No space left on device"),
             "disk-full",
             "/data/out.db",
         ),
         (
             "address in use",
-            exit(1).call("bind", "EADDRINUSE", "0.0.0.0:8080").holder(99, "nginx").err("bind: Address already in use"),
+            exit(1)
+                .call("bind", "EADDRINUSE", "0.0.0.0:8080")
+                .holder(99, "nginx")
+                .err("bind: Address already in use"),
             "address-in-use",
             "99 nginx",
         ),
@@ -73,7 +77,9 @@ fn sentences_are_concrete() {
         text(&held),
         "worker (4711) could not listen on 0.0.0.0:8080 (address in use: nginx (99) has it) and ended with code 1."
     );
-    assert!(text(&exit(1).err(CHAINED)).contains("did not catch KeyError: 'region' in load (/opt/app/app.py:9)"));
+    assert!(
+        text(&exit(1).err(CHAINED)).contains("did not catch KeyError: 'region' in load (/opt/app/app.py:9)")
+    );
 }
 
 #[test]

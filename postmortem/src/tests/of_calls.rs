@@ -29,12 +29,46 @@ fn calls_of_which_the_words_speak() {
 #[test]
 fn calls_alone() {
     check(&[
-        ("silent refusal", exit(1).call("connect", "ECONNREFUSED", "127.0.0.1:5432"), "connection-refused", "127.0.0.1:5432"),
+        (
+            "silent refusal",
+            exit(1).call("connect", "ECONNREFUSED", "127.0.0.1:5432"),
+            "connection-refused",
+            "127.0.0.1:5432",
+        ),
         ("silent full disk", exit(3).call("write", "ENOSPC", "/data/x"), "disk-full", "/data/x"),
-        ("a search path before it", exit(1).call("openat", "ENOENT", "/etc/ld.so.preload").call("bind", "EADDRINUSE", "0.0.0.0:80").holder(9, "apache2").err("could not start"), "address-in-use", "9 apache2"),
-        ("tried ::1, then died of a full disk", exit(1).call_at(900, "connect", "ECONNREFUSED", "::1:80").call("write", "ENOSPC", "/data/x").err("cannot save: no space left on device"), "disk-full", "/data/x"),
-        ("refused for hours, dies of a key", exit(1).call_at(30, "connect", "ECONNREFUSED", "127.0.0.1:4317").times(20_000).err("Traceback (most recent call last):\n  File \"/a.py\", line 1, in f\n    x\nKeyError: 'a'"), "uncaught-exception", "KeyError"),
-        ("new pattern", exit(1).unit("a.service").log(300, 3, "invoice engine is confused").new_pattern(), "unknown", "a.service"),
+        (
+            "a search path before it",
+            exit(1)
+                .call("openat", "ENOENT", "/etc/ld.so.preload")
+                .call("bind", "EADDRINUSE", "0.0.0.0:80")
+                .holder(9, "apache2")
+                .err("could not start"),
+            "address-in-use",
+            "9 apache2",
+        ),
+        (
+            "tried ::1, then died of a full disk",
+            exit(1)
+                .call_at(900, "connect", "ECONNREFUSED", "::1:80")
+                .call("write", "ENOSPC", "/data/x")
+                .err("cannot save: no space left on device"),
+            "disk-full",
+            "/data/x",
+        ),
+        (
+            "refused for hours, dies of a key",
+            exit(1).call_at(30, "connect", "ECONNREFUSED", "127.0.0.1:4317").times(20_000).err(
+                "Traceback (most recent call last):\n  File \"/a.py\", line 1, in f\n    x\nKeyError: 'a'",
+            ),
+            "uncaught-exception",
+            "KeyError",
+        ),
+        (
+            "new pattern",
+            exit(1).unit("a.service").log(300, 3, "invoice engine is confused").new_pattern(),
+            "unknown",
+            "a.service",
+        ),
         ("a container without a word", exit(7).container("api"), "unknown", ""),
     ]);
 }

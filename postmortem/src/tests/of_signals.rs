@@ -67,12 +67,7 @@ fn traps_and_aborts() {
         ("ud2", signal(4, 2).frames(&[("check", "worker", "c.c:1")]), "illegal-instruction", "check"),
         ("int3", signal(5, 128), "illegal-instruction", ""),
         ("division", signal(8, 1).frames(&[("mean", "worker", "m.c:4")]), "illegal-instruction", "mean"),
-        (
-            "musl's assert",
-            signal(6, -6).err("Assertion failed: n > 0 (queue.c: pop: 9)"),
-            "assertion",
-            "",
-        ),
+        ("musl's assert", signal(6, -6).err("Assertion failed: n > 0 (queue.c: pop: 9)"), "assertion", ""),
         (
             "assert by its stack",
             signal(6, -6).frames(&[
@@ -84,10 +79,30 @@ fn traps_and_aborts() {
             "assertion",
             "pop",
         ),
-        ("double free", signal(6, -6).abort_text("free(): double free detected in tcache 2\n"), "heap-corruption", ""),
-        ("double free on stderr", signal(6, -6).err("double free or corruption (fasttop)"), "heap-corruption", ""),
-        ("sanitizer", exit(1).err("==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x6"), "heap-corruption", ""),
-        ("stack smashing", signal(6, -6).abort_text("*** stack smashing detected ***: terminated\n"), "abort", ""),
+        (
+            "double free",
+            signal(6, -6).abort_text("free(): double free detected in tcache 2\n"),
+            "heap-corruption",
+            "",
+        ),
+        (
+            "double free on stderr",
+            signal(6, -6).err("double free or corruption (fasttop)"),
+            "heap-corruption",
+            "",
+        ),
+        (
+            "sanitizer",
+            exit(1).err("==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x6"),
+            "heap-corruption",
+            "",
+        ),
+        (
+            "stack smashing",
+            signal(6, -6).abort_text("*** stack smashing detected ***: terminated\n"),
+            "abort",
+            "",
+        ),
         ("fortify", signal(6, -6).abort_text("*** buffer overflow detected ***: terminated\n"), "abort", ""),
         (
             "plain abort",
@@ -97,13 +112,16 @@ fn traps_and_aborts() {
         ),
         (
             "C++ exception",
-            signal(6, -6).err("terminate called after throwing an instance of 'std::out_of_range'\n  what():  map::at"),
+            signal(6, -6).err(
+                "terminate called after throwing an instance of 'std::out_of_range'\n  what():  map::at",
+            ),
             "uncaught-exception",
             "std::out_of_range",
         ),
         (
             "libc++ exception",
-            signal(6, -6).err("libc++abi: terminating due to uncaught exception of type std::logic_error: no rows"),
+            signal(6, -6)
+                .err("libc++abi: terminating due to uncaught exception of type std::logic_error: no rows"),
             "uncaught-exception",
             "std::logic_error",
         ),
@@ -115,19 +133,38 @@ fn traps_and_aborts() {
         ),
         (
             "bad_alloc",
-            signal(6, -6).err("terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc"),
+            signal(6, -6).err(
+                "terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc",
+            ),
             "heap-limit",
             "4711",
         ),
-        ("Rust panic=abort", signal(6, -6).err("thread 'main' panicked at src/main.rs:4:5:\nindex out of bounds"), "panic", "src/main.rs"),
-        ("Rust allocation", signal(6, -6).err("memory allocation of 17179869184 bytes failed"), "heap-limit", ""),
+        (
+            "Rust panic=abort",
+            signal(6, -6).err("thread 'main' panicked at src/main.rs:4:5:\nindex out of bounds"),
+            "panic",
+            "src/main.rs",
+        ),
+        (
+            "Rust allocation",
+            signal(6, -6).err("memory allocation of 17179869184 bytes failed"),
+            "heap-limit",
+            "",
+        ),
         (
             "V8",
-            signal(6, -6).comm("node").err("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"),
+            signal(6, -6)
+                .comm("node")
+                .err("FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"),
             "heap-limit",
             "node",
         ),
-        ("Swift", signal(4, 2).err("Fatal error: Index out of range: file Swift/x.swift, line 3"), "illegal-instruction", ""),
+        (
+            "Swift",
+            signal(4, 2).err("Fatal error: Index out of range: file Swift/x.swift, line 3"),
+            "illegal-instruction",
+            "",
+        ),
     ]);
 }
 
@@ -135,18 +172,29 @@ fn traps_and_aborts() {
 fn kills() {
     let unit = |facts: Facts| facts.unit("app.service");
     check(&[
-        ("script", signal(9, 0).by_cmdline(777, "bash", "bash /root/reap.sh"), "killed-by-process", "777 bash"),
+        (
+            "script",
+            signal(9, 0).by_cmdline(777, "bash", "bash /root/reap.sh"),
+            "killed-by-process",
+            "777 bash",
+        ),
         ("SIGTERM of a stranger", signal(15, 0).by(888, "python3"), "killed-by-process", "888"),
         ("SEGV that was sent", signal(11, 0).by(888, "bash"), "killed-by-process", "888"),
-        ("hung, and a script killed it", signal(9, 0).by(778, "reaper").wait(1, 0, 50), "killed-by-process", "778"),
+        (
+            "hung, and a script killed it",
+            signal(9, 0).by(778, "reaper").wait(1, 0, 50),
+            "killed-by-process",
+            "778",
+        ),
         ("SIGUSR1 of its parent", signal(10, 0).by(4000, "runner"), "killed-by-process", "4000"),
         ("WatchdogSec", unit(signal(6, 0)).by(1, "systemd"), "killed-by-watchdog", "app.service"),
         (
             "liveness probe",
-            signal(9, 0)
-                .container("api")
-                .by(900, "containerd-shim")
-                .log(3000, 4, "Container api failed liveness probe, will be restarted"),
+            signal(9, 0).container("api").by(900, "containerd-shim").log(
+                3000,
+                4,
+                "Container api failed liveness probe, will be restarted",
+            ),
             "killed-by-watchdog",
             "900",
         ),
@@ -156,21 +204,70 @@ fn kills() {
             "killed-by-watchdog",
             "4000",
         ),
-        ("watchdog script", signal(9, 0).by_cmdline(50, "python3", "python3 /opt/watchdog.py 4711"), "killed-by-watchdog", "50"),
-        ("start timed out", unit(signal(15, 0)).by(1, "systemd").log(50, 4, "app.service: start operation timed out. Terminating."), "killed-by-watchdog", "app.service"),
+        (
+            "watchdog script",
+            signal(9, 0).by_cmdline(50, "python3", "python3 /opt/watchdog.py 4711"),
+            "killed-by-watchdog",
+            "50",
+        ),
+        (
+            "start timed out",
+            unit(signal(15, 0)).by(1, "systemd").log(
+                50,
+                4,
+                "app.service: start operation timed out. Terminating.",
+            ),
+            "killed-by-watchdog",
+            "app.service",
+        ),
         ("deadlock", signal(9, 0).by(779, "bash").wait(1, 2, 40).wait(2, 1, 41), "deadlock", "4711"),
-        ("deadlock of three", signal(6, 0).by(1, "systemd").unit("a.service").wait(1, 2, 40).wait(2, 3, 41).wait(3, 1, 9), "deadlock", "4711"),
+        (
+            "deadlock of three",
+            signal(6, 0).by(1, "systemd").unit("a.service").wait(1, 2, 40).wait(2, 3, 41).wait(3, 1, 9),
+            "deadlock",
+            "4711",
+        ),
         ("own lock", signal(9, 0).by(779, "bash").wait(5, 5, 40), "deadlock", ""),
-        ("with its parent", signal(15, 0).by(4000, "runner").parent_end(None, Some(11)), "parent-died", "4000"),
-        ("with its container's first process", signal(9, 128).parent_end(Some(1), None), "parent-died", "4000"),
+        (
+            "with its parent",
+            signal(15, 0).by(4000, "runner").parent_end(None, Some(11)),
+            "parent-died",
+            "4000",
+        ),
+        (
+            "with its container's first process",
+            signal(9, 128).parent_end(Some(1), None),
+            "parent-died",
+            "4000",
+        ),
         ("oom host", signal(9, 128).oom(None, 3 << 30, None), "oom-host", "4711"),
-        ("oom host, another is larger", signal(9, 128).oom(None, 1 << 20, Some((55, "java", 9 << 30))), "oom-host", "55 java"),
-        ("oom group, another is larger", signal(9, 128).oom(Some("/a"), 1 << 20, Some((56, "hog", 9 << 20))), "oom-cgroup", "56 hog"),
-        ("oom, record not seen", signal(9, 128).limit("memory.max", 67e6, 67.1e6), "oom-cgroup", "/app.slice"),
+        (
+            "oom host, another is larger",
+            signal(9, 128).oom(None, 1 << 20, Some((55, "java", 9 << 30))),
+            "oom-host",
+            "55 java",
+        ),
+        (
+            "oom group, another is larger",
+            signal(9, 128).oom(Some("/a"), 1 << 20, Some((56, "hog", 9 << 20))),
+            "oom-cgroup",
+            "56 hog",
+        ),
+        (
+            "oom, record not seen",
+            signal(9, 128).limit("memory.max", 67e6, 67.1e6),
+            "oom-cgroup",
+            "/app.slice",
+        ),
         ("cpu, soft", signal(24, 128).limit("cpu", 2.0, 2.0), "cpu-limit", "cpu"),
         ("cpu, hard", signal(9, 128).limit("cpu", 3.0, 3.0), "cpu-limit", "cpu"),
         ("file size", signal(25, 0).call("write", "EFBIG", "/tmp/big"), "file-size-limit", "/tmp/big"),
-        ("pipe of a connection", signal(13, 0).call("write", "EPIPE", "10.0.0.9:443"), "broken-pipe", "10.0.0.9:443"),
+        (
+            "pipe of a connection",
+            signal(13, 0).call("write", "EPIPE", "10.0.0.9:443"),
+            "broken-pipe",
+            "10.0.0.9:443",
+        ),
         ("pipe of a unit", unit(signal(13, 0)).call("write", "EPIPE", ""), "broken-pipe", ""),
         ("alarm", signal(14, 128), "timeout", "4711"),
         ("seccomp without a name", signal(31, 1), "seccomp", ""),

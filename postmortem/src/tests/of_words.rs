@@ -56,7 +56,8 @@ fn traces() {
 
 #[test]
 fn loaders_shells_and_parsers() {
-    let glibc = "./worker: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by ./worker)";
+    let glibc =
+        "./worker: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by ./worker)";
     let symbol = "worker: symbol lookup error: /usr/lib/libssl.so.3: undefined symbol: SSL_new_ex";
     check(&[
         ("glibc version", exit(1).err(glibc), "missing-library", "GLIBC_2.38"),

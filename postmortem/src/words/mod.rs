@@ -235,28 +235,139 @@ const LEVEL_WORDS: usize = 8;
 /// How loud a line is: by its level, else by its words.
 fn weigh(line: &str) -> Weight {
     const HANDLED: &[&str] = &[
-        "retrying", "will retry", "retry in", "try again", "trying again", "ignoring", "ignored", "continuing", "skipping",
-        "skipped", "falling back", "fallback", "using default", "using the default", "recovered", "reconnect", "trying next",
-        "going on without", "continue without", "running without", "disabled", "non-fatal", "not fatal", "instead",
+        "retrying",
+        "will retry",
+        "retry in",
+        "try again",
+        "trying again",
+        "ignoring",
+        "ignored",
+        "continuing",
+        "skipping",
+        "skipped",
+        "falling back",
+        "fallback",
+        "using default",
+        "using the default",
+        "recovered",
+        "reconnect",
+        "trying next",
+        "going on without",
+        "continue without",
+        "running without",
+        "disabled",
+        "non-fatal",
+        "not fatal",
+        "instead",
     ];
-    const GIVES_UP: &[&str] = &["giving up", "gave up", "aborting", "exiting", "cannot continue", "can not continue", "terminating", "shutting down", "bailing out"];
+    const GIVES_UP: &[&str] = &[
+        "giving up",
+        "gave up",
+        "aborting",
+        "exiting",
+        "cannot continue",
+        "can not continue",
+        "terminating",
+        "shutting down",
+        "bailing out",
+    ];
     const NEGATED: &[&str] = &[
-        "0 error", "no error", "without error", "zero error", "errors: 0", "errors=0", "error=0", "0 fail", "no fail", "failed: 0",
-        "failed=0", "failures: 0", "failures=0", "no problem", "error: none", "error=null", "error: null", "error=nil",
+        "0 error",
+        "no error",
+        "without error",
+        "zero error",
+        "errors: 0",
+        "errors=0",
+        "error=0",
+        "0 fail",
+        "no fail",
+        "failed: 0",
+        "failed=0",
+        "failures: 0",
+        "failures=0",
+        "no problem",
+        "error: none",
+        "error=null",
+        "error: null",
+        "error=nil",
     ];
     const BAD: &[&str] = &[
-        "error", "fatal", "fail", "cannot", "can't", "can not", "could not", "couldn't", "unable", "denied", "exception", "panic",
-        "not found", "no such", "abort", "refused", "invalid", "timed out", "terminate called", "missing", "unknown", "illegal",
-        "out of memory", "not permitted", "does not exist", "unrecognized", "must be", "not allowed", "corrupt", "expired",
-        "unreachable", "not available", "unavailable", "no space", "too many", "already in use", "broken pipe", "unexpected",
-        "required", "not running", "no route", "exceeded", "overflow", "smashing", "insufficient", "too large", "read-only",
-        "bad ", "gave up", "segmentation fault", "killed", "not set", "unsupported", "not supported", "deadlock", "misconf",
-        "free(): ", "malloc(): ", "lost", "conflict", "mismatch", "undefined", "permission",
+        "error",
+        "fatal",
+        "fail",
+        "cannot",
+        "can't",
+        "can not",
+        "could not",
+        "couldn't",
+        "unable",
+        "denied",
+        "exception",
+        "panic",
+        "not found",
+        "no such",
+        "abort",
+        "refused",
+        "invalid",
+        "timed out",
+        "terminate called",
+        "missing",
+        "unknown",
+        "illegal",
+        "out of memory",
+        "not permitted",
+        "does not exist",
+        "unrecognized",
+        "must be",
+        "not allowed",
+        "corrupt",
+        "expired",
+        "unreachable",
+        "not available",
+        "unavailable",
+        "no space",
+        "too many",
+        "already in use",
+        "broken pipe",
+        "unexpected",
+        "required",
+        "not running",
+        "no route",
+        "exceeded",
+        "overflow",
+        "smashing",
+        "insufficient",
+        "too large",
+        "read-only",
+        "bad ",
+        "gave up",
+        "segmentation fault",
+        "killed",
+        "not set",
+        "unsupported",
+        "not supported",
+        "deadlock",
+        "misconf",
+        "free(): ",
+        "malloc(): ",
+        "lost",
+        "conflict",
+        "mismatch",
+        "undefined",
+        "permission",
     ];
     /// What a supervisor says after the end.
     const AFTER: &[&str] = &[
-        "main process exited", "failed with result", "scheduled restart job", "start request repeated", "deactivated successfully",
-        "stopped ", "started ", "control process exited", "with exit code", "exited with code",
+        "main process exited",
+        "failed with result",
+        "scheduled restart job",
+        "start request repeated",
+        "deactivated successfully",
+        "stopped ",
+        "started ",
+        "control process exited",
+        "with exit code",
+        "exited with code",
     ];
     let lower = line.to_lowercase();
     if AFTER.iter().any(|words| lower.contains(words)) {
@@ -266,7 +377,8 @@ fn weigh(line: &str) -> Weight {
     if matches!(level, Some(Weight::Plain | Weight::Handled)) {
         return level.unwrap_or(Weight::Plain);
     }
-    let is_bad = BAD.iter().any(|word| lower.contains(word)) && !NEGATED.iter().any(|words| lower.contains(words));
+    let is_bad =
+        BAD.iter().any(|word| lower.contains(word)) && !NEGATED.iter().any(|words| lower.contains(words));
     let is_trouble = || !matches!(Trouble::of_text(line), None | Some(Trouble::Config | Trouble::Arguments));
     if level.is_none() && !is_bad && !is_trouble() {
         return Weight::Plain;
@@ -282,7 +394,9 @@ fn weigh(line: &str) -> Weight {
 
 /// The level that stands at the head of a line: `ERROR`, `[error]`, `level=error`, `"level":"error"`, `E1130 `.
 fn level(line: &str) -> Option<Weight> {
-    let of = |word: &str| LEVELS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
+    let of = |word: &str| {
+        LEVELS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight)
+    };
     for key in ["level=", "\"level\":", "severity=", "\"severity\":", "lvl=", "\"levelname\":"] {
         if let Some((_, rest)) = line.split_once(key) {
             let rest = rest.trim_start_matches([' ', '"']);
@@ -304,7 +418,9 @@ fn level(line: &str) -> Option<Weight> {
     for word in line.split_whitespace().take(LEVEL_WORDS) {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphabetic());
         // A level is in upper case, in brackets, or ends with a colon: `error` in a sentence is none.
-        let is_marked = bare.chars().all(|c| c.is_ascii_uppercase()) || word.starts_with(['[', '<']) || word.ends_with(':');
+        let is_marked = bare.chars().all(|c| c.is_ascii_uppercase())
+            || word.starts_with(['[', '<'])
+            || word.ends_with(':');
         if let Some(weight) = is_marked.then(|| of(bare)).flatten() {
             return Some(weight);
         }
@@ -332,8 +448,11 @@ fn reasons(all: &[Statement], end_ns: u64) -> Vec<Statement> {
     for statement in all {
         *counts.entry(template(&statement.text)).or_default() += 1;
     }
-    let is_routine = |statement: &Statement| counts[&template(&statement.text)] >= ROUTINE_COUNT && statement.trace.is_none();
-    let age = |statement: &Statement| if statement.at_ns == 0 { 0 } else { end_ns.saturating_sub(statement.at_ns) };
+    let is_routine = |statement: &Statement| {
+        counts[&template(&statement.text)] >= ROUTINE_COUNT && statement.trace.is_none()
+    };
+    let age =
+        |statement: &Statement| if statement.at_ns == 0 { 0 } else { end_ns.saturating_sub(statement.at_ns) };
     // The burst is what stands after the last pause.
     let mut begin = all.len();
     for at in (0..all.len()).rev() {
@@ -349,10 +468,16 @@ fn reasons(all: &[Statement], end_ns: u64) -> Vec<Statement> {
     let fresh = |statement: &&Statement| age(statement) <= OLD_NS;
     let mut order: Vec<(u8, &Statement)> = Vec::new();
     let uncaught = burst.iter().rev().find(|statement| {
-        statement.weight == Weight::Fatal && statement.trace.as_ref().is_some_and(|trace| !trace.is_consequence())
+        statement.weight == Weight::Fatal
+            && statement.trace.as_ref().is_some_and(|trace| !trace.is_consequence())
     });
     let said_before = |one: &Statement, at: usize| {
-        burst[..at].iter().any(|before| before.trace.is_none() && before.weight == Weight::Fatal && before.trouble.is_some() && one != before)
+        burst[..at].iter().any(|before| {
+            before.trace.is_none()
+                && before.weight == Weight::Fatal
+                && before.trouble.is_some()
+                && one != before
+        })
     };
     for (at, statement) in burst.iter().enumerate().filter(|(_, statement)| fresh(statement)) {
         let is_uncaught = uncaught.is_some_and(|one| std::ptr::eq(one, statement));

@@ -60,20 +60,60 @@ impl Trace {
     /// It says only that something is not there which an earlier failure should have made.
     pub(crate) fn is_consequence(&self) -> bool {
         let text = self.text();
-        ["NoneType", "NullPointerException", "NullReferenceException", "nil pointer", "on a `None`", "of undefined", "of null"]
-            .iter()
-            .any(|sign| text.contains(sign))
+        [
+            "NoneType",
+            "NullPointerException",
+            "NullReferenceException",
+            "nil pointer",
+            "on a `None`",
+            "of undefined",
+            "of null",
+        ]
+        .iter()
+        .any(|sign| text.contains(sign))
     }
 
     /// It says that something failed, not what: the reason stands elsewhere. Mistakes in the program's own code are no such.
     pub(crate) fn is_vague(&self) -> bool {
         const OWN: &[&str] = &[
-            "KeyError", "ValueError", "TypeError", "IndexError", "AttributeError", "NameError", "ZeroDivisionError", "NumberFormat", "IllegalArgument",
-            "ClassCast", "OutOfBounds", "out_of_range", "ReferenceError", "SyntaxError", "RangeError", "UnicodeDecodeError", "JSONDecodeError", "NoMethodError",
+            "KeyError",
+            "ValueError",
+            "TypeError",
+            "IndexError",
+            "AttributeError",
+            "NameError",
+            "ZeroDivisionError",
+            "NumberFormat",
+            "IllegalArgument",
+            "ClassCast",
+            "OutOfBounds",
+            "out_of_range",
+            "ReferenceError",
+            "SyntaxError",
+            "RangeError",
+            "UnicodeDecodeError",
+            "JSONDecodeError",
+            "NoMethodError",
         ];
         const VAGUE: &[&str] = &[
-            "fail", "cannot", "could not", "unable", "not available", "unavailable", "connect", "transport", "broker", "retries", "unreachable",
-            "giving up", "gave up", "not ready", "not start", "no response", "not reachable", "went wrong",
+            "fail",
+            "cannot",
+            "could not",
+            "unable",
+            "not available",
+            "unavailable",
+            "connect",
+            "transport",
+            "broker",
+            "retries",
+            "unreachable",
+            "giving up",
+            "gave up",
+            "not ready",
+            "not start",
+            "no response",
+            "not reachable",
+            "went wrong",
         ];
         let message = self.message.to_lowercase();
         !OWN.iter().any(|name| self.name.contains(name)) && VAGUE.iter().any(|words| message.contains(words))
@@ -106,13 +146,15 @@ pub(super) fn read(lines: &[&str]) -> Option<(Trace, usize)> {
 
 /// `pkg.SomeError: message`, `SomeException`, `Error [CODE]: message`.
 pub(super) fn exception(line: &str) -> Option<(&str, &str)> {
-    const ENDS: [&str; 8] = ["Error", "Exception", "Failure", "Interrupt", "Exit", "Fault", "Timeout", "ExceptionGroup"];
+    const ENDS: [&str; 8] =
+        ["Error", "Exception", "Failure", "Interrupt", "Exit", "Fault", "Timeout", "ExceptionGroup"];
     let (name, message) = line.split_once(": ").unwrap_or((line.trim_end().trim_end_matches(':'), ""));
     let bare = name.split_once(" [").map_or(name, |(bare, _)| bare);
     let is_name = bare.chars().all(|c| c.is_alphanumeric() || "._$:".contains(c));
     // `Error: x` alone is a line of any program; with an upper-case letter within, or a path of packages, it is a name.
     let last = bare.rsplit(['.', ':']).next().unwrap_or_default();
-    let is_error = ENDS.iter().any(|end| last.ends_with(end)) && last.starts_with(|c: char| c.is_ascii_uppercase());
+    let is_error =
+        ENDS.iter().any(|end| last.ends_with(end)) && last.starts_with(|c: char| c.is_ascii_uppercase());
     (is_name && is_error && !ENDS.contains(&bare)).then(|| (name, message.trim_end()))
 }
 
@@ -139,13 +181,17 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
             handling = true;
         } else if trimmed.starts_with("The above exception was the direct cause") {
             handling = false;
-        } else if trimmed.is_empty() || trimmed.contains("Traceback (most recent call last)") || trimmed.starts_with("---") {
+        } else if trimmed.is_empty()
+            || trimmed.contains("Traceback (most recent call last)")
+            || trimmed.starts_with("---")
+        {
         } else if is_group || !line.starts_with([' ', '\t']) {
             let named = exception(trimmed).or_else(|| {
                 let (name, message) = trimmed.split_once(": ").unwrap_or((trimmed, ""));
                 name.chars().all(|c| c.is_alphanumeric() || "._".contains(c)).then_some((name, message))
             });
-            let Some((name, message)) = named.filter(|_| !frame.0.is_empty() || exception(trimmed).is_some()) else {
+            let Some((name, message)) = named.filter(|_| !frame.0.is_empty() || exception(trimmed).is_some())
+            else {
                 if is_group {
                     at += 1;
                     continue;
@@ -153,9 +199,10 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
                 break;
             };
             let mut trace = Trace::new(Kind::Exception, name, message);
-            let more = lines[at + 1..].iter().take(MAX_MESSAGE_LINES).take_while(|line| {
-                !line.trim().is_empty() && !line.contains("Traceback (most") && !is_group
-            });
+            let more = lines[at + 1..]
+                .iter()
+                .take(MAX_MESSAGE_LINES)
+                .take_while(|line| !line.trim().is_empty() && !line.contains("Traceback (most") && !is_group);
             // The message goes on, as psycopg's does, if the next lines are indented.
             for line in more.take_while(|line| line.starts_with([' ', '\t'])) {
                 trace.message = format!("{} {}", trace.message, line.trim());
@@ -166,7 +213,9 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
             // Only a chain goes on.
             let next = lines[at + 1..].iter().map(|line| line.trim()).find(|line| !line.is_empty());
             let goes_on = next.is_some_and(|next| {
-                next.starts_with("During handling of") || next.starts_with("The above exception") || is_group && next.starts_with(['|', '+'])
+                next.starts_with("During handling of")
+                    || next.starts_with("The above exception")
+                    || is_group && next.starts_with(['|', '+'])
             });
             if !goes_on {
                 at += 1;
@@ -216,14 +265,18 @@ fn rust_panic(lines: &[&str]) -> (Trace, usize) {
 fn go(lines: &[&str]) -> Option<(Trace, usize)> {
     let message = lines[0].strip_prefix("panic: ").or_else(|| lines[0].strip_prefix("fatal error: "))?;
     let message = message.trim_end_matches(" [recovered]");
-    let is_go = lines.iter().take(12).any(|line| line.starts_with("goroutine ")) || lines[0].starts_with("fatal error: ");
+    let is_go = lines.iter().take(12).any(|line| line.starts_with("goroutine "))
+        || lines[0].starts_with("fatal error: ");
     let mut trace = Trace::new(Kind::Panic, "", message);
     let mut used = 1;
     for pair in lines.windows(2).skip(1) {
         let is_frame = pair[1].starts_with('\t') && pair[1].contains(".go:");
         if is_frame && trace.line.is_empty() {
             let function = pair[0].rsplit_once('(').map_or(pair[0], |(function, _)| function);
-            if !function.starts_with("runtime.") && !function.starts_with("panic") && !function.starts_with("goroutine ") {
+            if !function.starts_with("runtime.")
+                && !function.starts_with("panic")
+                && !function.starts_with("goroutine ")
+            {
                 function.clone_into(&mut trace.function);
                 let line = pair[1].trim().split(" +0x").next().unwrap_or_default();
                 line.clone_into(&mut trace.line);
@@ -259,7 +312,8 @@ fn cpp(lines: &[&str]) -> Option<(Trace, usize)> {
 fn anyhow(lines: &[&str]) -> Option<(Trace, usize)> {
     let outer = lines[0].strip_prefix("Error: ").or_else(|| lines[0].strip_prefix("error: "))?;
     let head = lines[1..].iter().take(3).position(|line| line.trim_end() == "Caused by:")? + 1;
-    let causes = lines[head + 1..].iter().take_while(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
+    let causes =
+        lines[head + 1..].iter().take_while(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
     let causes: Vec<_> = causes.collect();
     let last = causes.last()?.trim();
     let numbered = last.split_once(": ").filter(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
@@ -285,7 +339,8 @@ fn marked(lines: &[&str]) -> Option<(Trace, usize)> {
         let rest = first.splitn(3, '"').nth(2)?.trim_start();
         return Some(frames(rest, lines));
     }
-    let rest = MARKS.iter().find_map(|mark| first.split_once(mark).filter(|(before, _)| before.len() < 40))?.1;
+    let rest =
+        MARKS.iter().find_map(|mark| first.split_once(mark).filter(|(before, _)| before.len() < 40))?.1;
     if let Some((name, message)) = rest.split_once(") ").filter(|_| first.starts_with("** (")) {
         return Some((Trace::new(Kind::Exception, name, message), 1));
     }
@@ -311,7 +366,9 @@ fn frames(head: &str, lines: &[&str]) -> (Trace, usize) {
     let of = |text: &str| {
         let text = text.trim_end_matches('{').trim();
         match text.split_once(": ") {
-            Some((name, message)) if !name.contains(' ') || name.ends_with(']') => Trace::new(Kind::Exception, name, message),
+            Some((name, message)) if !name.contains(' ') || name.ends_with(']') => {
+                Trace::new(Kind::Exception, name, message)
+            }
             _ => match exception(text) {
                 Some((name, message)) => Trace::new(Kind::Exception, name, message),
                 None => Trace::new(Kind::Exception, "", text),
@@ -321,8 +378,18 @@ fn frames(head: &str, lines: &[&str]) -> (Trace, usize) {
     let mut trace = of(head);
     let outer = trace.text();
     let mut used = 1;
-    for line in &lines[1..] {
+    // A message can have several lines before the first frame.
+    let message = lines[1..]
+        .iter()
+        .take(MAX_MESSAGE_LINES)
+        .position(|line| line.trim_start().starts_with("at "))
+        .unwrap_or(0);
+    for (at, line) in lines[1..].iter().enumerate() {
         let trimmed = line.trim();
+        if at < message && !trimmed.starts_with("---> ") {
+            used += 1;
+            continue;
+        }
         let cause = line
             .strip_prefix("Caused by: ")
             .or_else(|| trimmed.strip_prefix("---> "))
@@ -333,12 +400,18 @@ fn frames(head: &str, lines: &[&str]) -> (Trace, usize) {
             if trace.line.is_empty() && !is_of_runtime(frame) {
                 (trace.function, trace.line) = place(frame);
             }
-        } else if trimmed.starts_with("code: '") || trimmed.starts_with("address: '") || trimmed.starts_with("port: ") {
+        } else if trimmed.starts_with("code: '")
+            || trimmed.starts_with("address: '")
+            || trimmed.starts_with("port: ")
+        {
             let detail = trimmed.trim_end_matches(',');
             if trace.message.len() < 200 && !trace.message.contains(detail) {
                 trace.message = format!("{} ({detail})", trace.message);
             }
-        } else if !(line.starts_with([' ', '\t', '}']) || trimmed.is_empty() || trimmed.starts_with("--- End of")) {
+        } else if !(line.starts_with([' ', '\t', '}'])
+            || trimmed.is_empty()
+            || trimmed.starts_with("--- End of"))
+        {
             break;
         }
         used += 1;
@@ -350,7 +423,9 @@ fn frames(head: &str, lines: &[&str]) -> (Trace, usize) {
 }
 
 fn is_of_runtime(frame: &str) -> bool {
-    ["java.", "javax.", "jdk.", "sun.", "node:", "System.", "Microsoft.", "internal/"].iter().any(|of| frame.starts_with(of))
+    ["java.", "javax.", "jdk.", "sun.", "node:", "System.", "Microsoft.", "internal/"]
+        .iter()
+        .any(|of| frame.starts_with(of))
         || frame.contains("(node:")
 }
 
