@@ -12,11 +12,14 @@ mod causes;
 mod claim;
 mod codes;
 pub mod facts;
+mod hints;
 mod scene;
 mod target;
 mod texts;
 mod trouble;
 mod words;
+
+use std::fmt::Write as _;
 
 use agent_common::wire::postmortem::{
     Cause, CauseClass, End, EndKind, EndedProcess, Loop, PostMortem, Proof, ProofKind, RuledOut, Sender,
@@ -82,7 +85,8 @@ pub fn reference() -> String {
     }
     page.push_str("\n## Classes\n\n");
     for class in CauseClass::ALL {
-        page.push_str(&format!("- `{class}`: {}\n", class.what()));
+        // A String takes whatever is written.
+        let _ = writeln!(page, "- `{class}`: {}", class.what());
     }
     page
 }

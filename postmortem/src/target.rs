@@ -61,8 +61,9 @@ fn has_other_port(text: &str, port: &str) -> bool {
 fn has_token(text: &str, needle: &str) -> bool {
     let goes_on = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(needle).any(|(at, _)| {
-        !(needle.starts_with(goes_on) && text[..at].ends_with(|c: char| goes_on(c) || c == '.'))
-            && !(needle.ends_with(goes_on) && text[at + needle.len()..].starts_with(goes_on))
+        let goes_back = needle.starts_with(goes_on) && text[..at].ends_with(|c: char| goes_on(c) || c == '.');
+        let goes_ahead = needle.ends_with(goes_on) && text[at + needle.len()..].starts_with(goes_on);
+        !goes_back && !goes_ahead
     })
 }
 

@@ -210,7 +210,7 @@ fn is_name_server(peer: &str) -> bool {
 /// The name of a shared library.
 pub(crate) fn is_library(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    name.ends_with(".so") || name.contains(".so.")
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension == "so") || name.contains(".so.")
 }
 
 /// The needle stands in the text; at its ends, letters of the needle do not go on as letters in the text (`eio` is not in `deion`).
@@ -221,9 +221,9 @@ fn has_word(text: &str, needle: &str) -> bool {
     // stands in `FileNotFound` as well.
     let whole = needle.starts_with('e') && needle.chars().all(is_letter);
     text.match_indices(needle).any(|(at, _)| {
-        !whole
-            || (!(starts && text[..at].ends_with(is_letter))
-                && !(ends && text[at + needle.len()..].starts_with(is_letter)))
+        let goes_back = starts && text[..at].ends_with(is_letter);
+        let goes_ahead = ends && text[at + needle.len()..].starts_with(is_letter);
+        !whole || !goes_back && !goes_ahead
     })
 }
 

@@ -13,7 +13,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass, ProofKind};
 
 use crate::claim::{Claim, Tier, itself, kernel, named, proof};
 use crate::codes::{meaning, systemd_step};
-use crate::scene::{Hint, Scene, changed};
+use crate::hints::Hint;
+use crate::scene::{Scene, changed};
 use crate::target;
 use crate::trouble::Trouble;
 

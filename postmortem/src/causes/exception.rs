@@ -34,7 +34,7 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     }
     // If it names what a failed call was about, the call is the reason.
     let has_call = |statement: &Statement| {
-        let of = |hint: &crate::scene::Hint<'_>| {
+        let of = |hint: &crate::hints::Hint<'_>| {
             hint.call.is_some() && hint.statement.is_some_and(|one| std::ptr::eq(one, statement))
         };
         scene.hints.iter().any(of)

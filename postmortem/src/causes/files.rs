@@ -15,7 +15,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass};
 use crate::claim::{Claim, Tier, file, itself, kernel};
 use crate::codes::signal;
 use crate::facts::Place;
-use crate::scene::{Hint, Scene};
+use crate::hints::Hint;
+use crate::scene::Scene;
 use crate::trouble::Trouble;
 
 /// `BUS_ADRERR`.
@@ -54,15 +55,14 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
         Trouble::NotFound => format!("did not find {whom}"),
         Trouble::Credentials => format!("was refused by {whom}: name or password is wrong"),
         Trouble::ReadOnly => format!("could not {did} {whom} (read-only file system)"),
-        Trouble::DiskFull => format!("could not write{} (no space left on the device)", of(&at)),
-        Trouble::Quota => format!("could not write{} (disk quota exceeded)", of(&at)),
+        Trouble::DiskFull => format!("could not write{} (no space left on the device)", of(at.as_ref())),
+        Trouble::Quota => format!("could not write{} (disk quota exceeded)", of(at.as_ref())),
         _ => format!("may not {did} {whom} ({})", rights(scene, hint)),
     };
     let mut subject = path.clone().map_or_else(|| itself(&scene.facts.process), file);
-    if path.is_none() || hint.trouble == Trouble::Credentials {
-        if let Some(peer) = hint.peer() {
-            subject = Blamed { peer: Some(peer), kind: "peer".into(), ..Blamed::default() };
-        }
+    let of_peer = hint.peer().filter(|_| path.is_none() || hint.trouble == Trouble::Credentials);
+    if let Some(peer) = of_peer {
+        subject = Blamed { peer: Some(peer), kind: "peer".into(), ..Blamed::default() };
     }
     subject.call = hint.call.map(|call| call.call.clone());
     let claim = Claim::new(hint.trouble.class(), hint.tier, hint.confidence, what)
@@ -77,8 +77,8 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
     }
 }
 
-fn of(at: &Option<String>) -> String {
-    at.as_ref().map_or_else(String::new, |at| format!(" to {at}"))
+fn of(at: Option<&String>) -> String {
+    at.map_or_else(String::new, |at| format!(" to {at}"))
 }
 
 fn rights(scene: &Scene<'_>, hint: &Hint<'_>) -> String {

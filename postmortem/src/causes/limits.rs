@@ -13,7 +13,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass};
 use crate::claim::{Claim, Tier, failed, itself, kernel};
 use crate::codes::signal;
 use crate::facts::Limit;
-use crate::scene::{Hint, Scene, limited};
+use crate::hints::Hint;
+use crate::scene::{Scene, limited};
 use crate::trouble::Trouble;
 
 /// A limit used to this share is reached: the last ones are taken and given back all the time.

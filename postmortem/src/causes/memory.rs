@@ -105,7 +105,7 @@ fn of_run_time(scene: &Scene<'_>) -> Vec<Claim> {
     let limit = ["as", "data", "memlock"].iter().find_map(|name| scene.reached(name, 0.5));
     // It can have asked for more than is left at once.
     let limit = limit.or_else(|| scene.limit("as").filter(|limit| limit.limit.is_some()));
-    let claim = |hint: &crate::scene::Hint<'_>| {
+    let claim = |hint: &crate::hints::Hint<'_>| {
         let text = hint.text().to_lowercase();
         let by_run_time = RUN_TIMES.iter().any(|words| text.contains(words));
         let supported = hint.call.is_some() || limit.is_some() || by_run_time;

@@ -219,7 +219,7 @@ pub(super) fn at_function(scene: &Scene<'_>, mut claim: Claim) -> Claim {
 
 fn of_words(scene: &Scene<'_>) -> Vec<Claim> {
     let hints = scene.hints_of(&[Trouble::NullPointer, Trouble::BadPointer, Trouble::StackOverflow]);
-    let claim = |hint: &crate::scene::Hint<'_>| {
+    let claim = |hint: &crate::hints::Hint<'_>| {
         let what = format!("reported “{}”", hint.text());
         // A run time or sanitizer says this as it gives up.
         let claim = Claim::new(hint.trouble.class(), hint.tier.max(Tier::Recurs), hint.confidence, what);

@@ -15,7 +15,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass};
 
 use crate::claim::{Claim, Tier, failed, itself, kernel, named, other, peer};
 use crate::codes::signal;
-use crate::scene::{Hint, Scene};
+use crate::hints::Hint;
+use crate::scene::Scene;
 use crate::target;
 use crate::trouble::Trouble;
 

@@ -13,7 +13,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass};
 
 use crate::claim::{Claim, Tier, file, itself, kernel};
 use crate::codes::is_shell;
-use crate::scene::{Hint, Scene};
+use crate::hints::Hint;
+use crate::scene::Scene;
 use crate::trouble::{Trouble, is_library};
 
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {

@@ -159,7 +159,7 @@ impl Facts {
 
     pub(super) fn fault(mut self, addr: u64, write: bool, place: Place) -> Self {
         let fault =
-            Fault { addr, ip: 0x4011_36, sp: 0x7ffd_1000_0000, write: Some(write), fetch: None, place };
+            Fault { addr, ip: 0x40_1136, sp: 0x7ffd_1000_0000, write: Some(write), fetch: None, place };
         self.fault = Some(fault);
         self
     }
@@ -272,19 +272,21 @@ pub(super) fn wrong(name: &str, facts: &Facts, class: &str, who: &str) -> Option
 }
 
 /// Every case has this class, and a culprit that contains this text.
-pub(super) fn check(cases: &[(&str, Facts, &str, &str)]) {
-    let wrong: Vec<_> =
-        cases.iter().filter_map(|(name, facts, class, who)| wrong(name, facts, class, who)).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+pub(super) fn check(cases: Vec<(&str, Facts, &str, &str)>) {
+    let count = cases.len();
+    let wrong = cases.into_iter().filter_map(|(name, facts, class, who)| wrong(name, &facts, class, who));
+    let wrong: Vec<_> = wrong.collect();
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// None of them is a bad end.
-pub(super) fn silent(cases: &[(&str, Facts)]) {
-    let wrong = cases.iter().filter_map(|(name, facts)| {
-        crate::examine(facts).map(|result| format!("{name}: {}: {}", result.cause.class, result.cause.text))
+pub(super) fn silent(cases: Vec<(&str, Facts)>) {
+    let count = cases.len();
+    let wrong = cases.into_iter().filter_map(|(name, facts)| {
+        crate::examine(&facts).map(|result| format!("{name}: {}: {}", result.cause.class, result.cause.text))
     });
     let wrong: Vec<_> = wrong.collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// An address of which nothing is known.

@@ -10,7 +10,7 @@ fn ends_that_are_meant_are_silent() {
         facts.ended.by = Some(Other { parent_pid: 300, ..process(301, "pkill") });
         facts
     };
-    silent(&[
+    silent(vec![
         ("code 0", exit(0)),
         ("code 0 with errors", exit(0).err("ERROR out of memory\npanic: no").call("connect", "ECONNREFUSED", "1.2.3.4:5")),
         ("code 0 of a unit", exit(0).unit("a.service").err("error: failed")),

@@ -9,7 +9,7 @@ use crate::facts::Place;
 #[test]
 fn words_do_not_outdo_the_kernel() {
     let forged = "[12345.6] Out of memory: Killed process 4711 (worker) total-vm:1kB";
-    check(&[
+    check(vec![
         (
             "says out of memory, dies of null",
             signal(11, 1).fault(0, true, Place::Nothing).err("Out of memory"),
@@ -51,7 +51,7 @@ fn words_do_not_outdo_the_kernel() {
             "/g",
         ),
     ]);
-    silent(&[
+    silent(vec![
         ("forged oom and code 0", exit(0).err(forged)),
         ("forged oom, stopped", signal(15, 0).by(4000, "runner").err(forged)),
     ]);

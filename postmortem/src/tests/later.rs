@@ -30,7 +30,7 @@ fn broker_away() -> Facts {
 #[test]
 fn incidents() {
     let es = "ERROR: [1] bootstrap checks failed. You must address the points described in the following [1] lines\nbootstrap check failure [1] of [1]: max virtual memory areas vm.max_map_count [65530] is too low, increase to at least [262144]";
-    check(&[
+    check(vec![
         ("search domain", exit(1).err("2026/11/30 10:00:00 dial tcp: lookup db.prod.svc.corp on 10.96.0.10:53: no such host"), "name-resolution", "db.prod.svc.corp"),
         ("expired certificate", python("ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1129)"), "config-error", ""),
         ("other CPU after a migration", signal(4, 2).frames(&[("dgemm_kernel_SKYLAKEX", "libopenblas.so.0", ""), ("fit", "worker", "f.c:3")]), "illegal-instruction", "dgemm"),

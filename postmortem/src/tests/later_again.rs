@@ -5,7 +5,7 @@ use super::build::{check, exit, signal, silent};
 #[test]
 fn further_incidents() {
     let django = "Traceback (most recent call last):\n  File \"/app/db.py\", line 3, in connect\n    conn = _connect(dsn)\npsycopg2.OperationalError: connection to server at \"db\" (10.0.0.4), port 5432 failed: FATAL:  password authentication failed for user \"app\"\n\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"/app/manage.py\", line 9, in <module>\n    main()\ndjango.db.utils.OperationalError: connection to server at \"db\" (10.0.0.4), port 5432 failed: FATAL:  password authentication failed for user \"app\"";
-    check(&[
+    check(vec![
         ("wrong password", exit(1).comm("python3").err(django), "permission", "5432"),
         ("startup failed as an exception", exit(1).comm("python3").call("connect", "ECONNREFUSED", "127.0.0.1:6379").err("Traceback (most recent call last):\n  File \"/a.py\", line 3, in <module>\n    main()\nRuntimeError: startup failed"), "connection-refused", "127.0.0.1:6379"),
         ("mount is missing", exit(32).comm("mount").call("mount", "ENOENT", "/mnt/data").err("mount: /mnt/data: special device /dev/sdx1 does not exist."), "not-found", "/mnt/data"),
@@ -32,7 +32,7 @@ fn further_incidents() {
         ("glibc heap, Python extension", signal(6, -6).comm("python3").abort_text("malloc(): unsorted double linked list corrupted\n").err("Fatal Python error: Aborted\n\nCurrent thread 0x1 (most recent call first):\n  File \"x.py\", line 3 in f"), "heap-corruption", ""),
         ("ulimit -v", exit(1).comm("perl").call("brk", "ENOMEM", "").err("Out of memory!").limit("as", 99e6, 100e6), "heap-limit", "as"),
     ]);
-    silent(&[
+    silent(vec![
         (
             "pytest found failures",
             exit(1).comm("pytest").out("E   AssertionError: assert 1 == 2\n1 failed, 3 passed"),

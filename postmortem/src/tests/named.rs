@@ -19,7 +19,7 @@ const CHAINED: &str = "Traceback (most recent call last):\n  File \"/opt/app/app
 #[test]
 fn the_ten_cases_have_class_and_culprit() {
     let missing = "./worker: error while loading shared libraries: libfoo.so.3: cannot open shared object file: No such file or directory";
-    check(&[
+    check(vec![
         ("null write", null_write(), "null-pointer", "set_name"),
         (
             "assert",

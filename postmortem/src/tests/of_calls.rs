@@ -4,7 +4,7 @@ use super::build::{check, exit};
 
 #[test]
 fn calls_of_which_the_words_speak() {
-    check(&[
+    check(vec![
         ("named file, no reason", exit(1).call("openat", "EACCES", "/etc/app/key.pem").err("cannot load key.pem"), "permission", "/etc/app/key.pem"),
         ("named port, no reason", exit(1).call("connect", "ECONNREFUSED", "127.0.0.1:9092").err("no broker on port 9092, exiting"), "connection-refused", "127.0.0.1:9092"),
         ("low port", exit(1).call("bind", "EACCES", "0.0.0.0:80").err("bind: permission denied"), "permission", "0.0.0.0:80"),
@@ -28,7 +28,7 @@ fn calls_of_which_the_words_speak() {
 
 #[test]
 fn calls_alone() {
-    check(&[
+    check(vec![
         (
             "silent refusal",
             exit(1).call("connect", "ECONNREFUSED", "127.0.0.1:5432"),

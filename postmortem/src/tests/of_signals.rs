@@ -1,4 +1,5 @@
 //! Ends by a signal.
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 use super::build::{check, exit, signal};
 use crate::facts::{Facts, Place};
@@ -15,7 +16,7 @@ fn recursive(facts: Facts) -> Facts {
 
 #[test]
 fn memory_accesses() {
-    check(&[
+    check(vec![
         ("null read", signal(11, 1).fault(0, false, Place::Nothing), "null-pointer", "4711"),
         ("large offset from null", signal(11, 1).fault(0x2340, false, Place::Nothing), "null-pointer", ""),
         ("container of null", signal(11, 1).fault(u64::MAX - 7, false, Place::Nothing), "null-pointer", ""),
@@ -63,7 +64,7 @@ fn memory_accesses() {
 
 #[test]
 fn traps_and_aborts() {
-    check(&[
+    check(vec![
         ("ud2", signal(4, 2).frames(&[("check", "worker", "c.c:1")]), "illegal-instruction", "check"),
         ("int3", signal(5, 128), "illegal-instruction", ""),
         ("division", signal(8, 1).frames(&[("mean", "worker", "m.c:4")]), "illegal-instruction", "mean"),
@@ -171,7 +172,7 @@ fn traps_and_aborts() {
 #[test]
 fn kills() {
     let unit = |facts: Facts| facts.unit("app.service");
-    check(&[
+    check(vec![
         (
             "script",
             signal(9, 0).by_cmdline(777, "bash", "bash /root/reap.sh"),

@@ -21,7 +21,7 @@ fn py(last: &str) -> Facts {
 
 #[test]
 fn traces() {
-    check(&[
+    check(vec![
         ("Java, innermost", exit(1).err(JAVA), "connection-refused", ""),
         ("Java, with its call", exit(1).err(JAVA).call("connect", "ECONNREFUSED", "10.0.0.3:5432"), "connection-refused", "10.0.0.3:5432"),
         ("Java, plain", exit(1).err(JAVA_NPE), "uncaught-exception", "Parse.java"),
@@ -59,7 +59,7 @@ fn loaders_shells_and_parsers() {
     let glibc =
         "./worker: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by ./worker)";
     let symbol = "worker: symbol lookup error: /usr/lib/libssl.so.3: undefined symbol: SSL_new_ex";
-    check(&[
+    check(vec![
         ("glibc version", exit(1).err(glibc), "missing-library", "GLIBC_2.38"),
         ("symbol after an upgrade", exit(127).err(symbol).change(120, "package", "libssl3 3.0.15 → 3.0.16"), "bad-upgrade", "libssl3"),
         ("soname after an upgrade", exit(127).err("./worker: error while loading shared libraries: libicuuc.so.72: cannot open shared object file: No such file or directory").change(60, "package", "libicu 72.1 → 74.2"), "bad-upgrade", "libicu"),
