@@ -88,10 +88,12 @@ pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
         });
         let best = scored.max_by_key(|(score, at_ns, ..)| (*score, *at_ns));
         let less = STEP * f64::from(step) + if statement.rank >= 4 { STEP } else { 0.0 };
+        let under_way = statement.trouble.and_then(|trouble| under_way(facts, statement, trouble));
         let (trouble, call, confidence) = match (best, statement.trouble) {
             (Some((4 | 3, _, call, of)), said) => (more_exact(said, of), Some(call), SURE),
             (Some((2, _, call, of)), said) => (more_exact(said, of), Some(call), FIRM),
             (Some((_, _, call, of)), _) => (of, Some(call), FIRM - STEP / 2.0),
+            (None, Some(trouble)) if under_way.is_some() => (trouble, under_way, FIRM),
             (None, Some(trouble)) => {
                 let unsupported = calls_seen && trouble.shows_in_calls();
                 (trouble, None, if unsupported { UNSUPPORTED } else { SAID })
@@ -116,11 +118,18 @@ pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
     }
 }
 
+/// The connection that was under way: of one that does not block, only the words tell how it ended.
+fn under_way<'a>(facts: &'a Facts, statement: &Statement, trouble: Trouble) -> Option<&'a FailedCall> {
+    let fits = matches!(trouble, Trouble::Refused | Trouble::Timeout | Trouble::Unreachable | Trouble::Reset);
+    let mut calls = facts.failed_calls.iter().rev().filter(|call| fits && call.call == "connect" && call.errno == "EINPROGRESS");
+    calls.find(|call| !call.peer.ends_with(":53") && !names_another(&statement.text, call))
+}
+
 /// The text can tell more exactly than the errno: a library that is not found; the errno more exactly than a word.
 fn more_exact(said: Option<Trouble>, of_call: Trouble) -> Trouble {
     match (said, of_call) {
         (Some(said), Trouble::NotFound | Trouble::Permission)
-        | (Some(said @ (Trouble::Resolve | Trouble::Library | Trouble::Watches | Trouble::Tasks)), _) => said,
+        | (Some(said @ (Trouble::Resolve | Trouble::NoInterpreter | Trouble::Library | Trouble::Watches | Trouble::Tasks)), _) => said,
         _ => of_call,
     }
 }
@@ -167,6 +176,19 @@ pub(crate) fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
         });
         step += 1;
     }
+}
+
+/// curl's codes tell what its connection that does not block does not.
+pub(crate) fn hint_of_curl(facts: &Facts) -> Option<Hint<'_>> {
+    let trouble = match facts.ended.code.filter(|_| facts.process.comm == "curl")? {
+        5 | 6 => Trouble::Resolve,
+        7 => Trouble::Refused,
+        28 => Trouble::Timeout,
+        _ => return None,
+    };
+    let is_under_way = |call: &&FailedCall| call.call == "connect" && call.errno == "EINPROGRESS";
+    let call = facts.failed_calls.iter().rev().find(is_under_way);
+    Some(Hint { trouble, statement: None, call, tier: Tier::Call, confidence: CALL })
 }
 
 /// How much a failed call matters: 0 not at all, 1 if the words speak of it, 2 just before the end, 3 always.
@@ -235,6 +257,7 @@ fn weight(call: &FailedCall) -> u8 {
         "/etc/profile",
     ];
     match call.errno.as_str() {
+        "ENOENT" | "ENOTDIR" if call.call == "connect" && (call.peer.contains("/systemd/") || call.peer.contains("/dev/log")) => 1,
         "ENOENT" | "ENOTDIR" if call.call == "connect" => 3,
         "ENOENT" | "ENOTDIR" | "EACCES" | "EPERM" if call.call.starts_with("execve") => 3,
         "ENOENT" | "ENOTDIR" | "EACCES" | "EPERM" if ASKS.contains(&call.call.as_str()) => 1,

@@ -4,7 +4,7 @@ use agent_common::wire::postmortem::{Proof, ProofKind};
 
 use crate::codes;
 use crate::facts::{Change, Facts, Frame, Limit};
-use crate::hints::{Hint, hints_of_calls, hints_of_words};
+use crate::hints::{Hint, hint_of_curl, hints_of_calls, hints_of_words};
 use crate::trouble::Trouble;
 use crate::words::Reading;
 
@@ -28,6 +28,9 @@ impl<'a> Scene<'a> {
         if facts.ended.signal != Some(codes::signal::KILL) {
             hints_of_words(facts, reading, &mut hints);
             hints_of_calls(facts, reading, &mut hints);
+            if hints.is_empty() {
+                hints.extend(hint_of_curl(facts));
+            }
         }
         Self { facts, reading, hints }
     }

@@ -30,7 +30,7 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     match scene.signal().filter(|_| by_kernel) {
         Some(signal::XCPU) => claims.push(cpu(scene, 0.97)),
         Some(signal::KILL) if facts.oom.is_none() && scene.reached("cpu", 1.0).is_some() => {
-            claims.push(cpu(scene, 0.85))
+            claims.push(cpu(scene, 0.85));
         }
         Some(signal::XFSZ) => {
             let call = facts.failed_calls.iter().rev().find(|call| call.errno == "EFBIG");

@@ -97,7 +97,7 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
             let by = server
                 .as_ref()
                 .map_or_else(String::new, |server| format!(" (the name server {server} was asked)"));
-            subject = peer(name.or(server).unwrap_or_default());
+            subject = Blamed { peer: name.or(server), ..peer("") };
             claim(format!("could not resolve {of}{by}"))
                 .not(CauseClass::ConnectionRefused, "it did not come to a connection")
         }

@@ -66,7 +66,8 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
 fn of_code(scene: &Scene<'_>) -> Option<Claim> {
     let process = &scene.facts.process;
     let code = scene.facts.ended.code?;
-    if !is_shell(&process.comm) && !scene.facts.ended.never_execed {
+    let is_interpreter = scene.hints_of(&[Trouble::NoInterpreter]).next().is_some();
+    if is_interpreter || !is_shell(&process.comm) && !scene.facts.ended.never_execed {
         return None;
     }
     let denied = || scene.reading.find(&["permission denied"]);
@@ -85,7 +86,8 @@ fn of_code(scene: &Scene<'_>) -> Option<Claim> {
     };
     let name = said.and_then(|said| command(&said.text));
     let what = name.as_ref().map_or_else(|| what.to_owned(), |name| format!("{what}: {name}"));
-    let (tier, confidence) = if said.is_some() { (Tier::Recurs, 0.93) } else { (Tier::Call, 0.6) };
+    // More exact than a call on the way to it, as `access` of the file.
+    let (tier, confidence) = if said.is_some() { (Tier::Recurs, 0.96) } else { (Tier::Call, 0.6) };
     let subject = name.map_or_else(|| itself(process), file);
     let claim = Claim::new(class, tier, confidence, what).subject(subject);
     Some(
