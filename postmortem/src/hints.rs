@@ -26,6 +26,8 @@ const UNSUPPORTED: f64 = 0.55;
 const CALL: f64 = 0.7;
 /// Confidence in a call alone, when the program says nothing.
 const SILENT_CALL: f64 = 0.55;
+/// Confidence in a connection of which only its begin was seen.
+const GUESSED: f64 = 0.5;
 /// How much less confident each less likely reason is.
 const STEP: f64 = 0.15;
 
@@ -73,8 +75,20 @@ pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
         let troubled = facts.failed_calls.iter().filter_map(|call| Some((call, Trouble::of_call(call)?)));
         let scored = troubled.filter_map(|(call, of)| {
             let about = mention(&statement.text, call);
+            // Its own name stands in its words for another reason.
+            let name = call.path.rsplit('/').next().unwrap_or_default();
+            if !name.is_empty()
+                && (name == facts.process.comm || facts.process.exe.ends_with(&format!("/{name}")))
+            {
+                return None;
+            }
             let same = statement.trouble.is_some_and(|trouble| trouble.class() == of.class());
             let score = match (same, about.target, about.errno) {
+                (_, true, _)
+                    if !statement.text.contains(&call.path) && names_another(&statement.text, call) =>
+                {
+                    return None;
+                }
                 (true, true, _) => 4,
                 (false, true, true) => 3,
                 // An address of another peer in the text is about that one.
@@ -86,7 +100,10 @@ pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
             };
             Some((score, call.at_ns, call, of))
         });
-        let best = scored.max_by_key(|(score, at_ns, ..)| (*score, *at_ns));
+        // What failed before it spoke, and no search path, is likelier what it speaks of.
+        let before = |call: &FailedCall| statement.at_ns == 0 || call.at_ns <= statement.at_ns;
+        let best =
+            scored.max_by_key(|(score, at_ns, call, _)| (*score, before(call), weight(call).min(2), *at_ns));
         let less = STEP * f64::from(step) + if statement.rank >= 4 { STEP } else { 0.0 };
         let under_way = statement.trouble.and_then(|trouble| under_way(facts, statement, trouble));
         let (trouble, call, confidence) = match (best, statement.trouble) {
@@ -121,7 +138,11 @@ pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
 /// The connection that was under way: of one that does not block, only the words tell how it ended.
 fn under_way<'a>(facts: &'a Facts, statement: &Statement, trouble: Trouble) -> Option<&'a FailedCall> {
     let fits = matches!(trouble, Trouble::Refused | Trouble::Timeout | Trouble::Unreachable | Trouble::Reset);
-    let mut calls = facts.failed_calls.iter().rev().filter(|call| fits && call.call == "connect" && call.errno == "EINPROGRESS");
+    let mut calls = facts
+        .failed_calls
+        .iter()
+        .rev()
+        .filter(|call| fits && call.call == "connect" && call.errno == "EINPROGRESS");
     calls.find(|call| !call.peer.ends_with(":53") && !names_another(&statement.text, call))
 }
 
@@ -129,7 +150,16 @@ fn under_way<'a>(facts: &'a Facts, statement: &Statement, trouble: Trouble) -> O
 fn more_exact(said: Option<Trouble>, of_call: Trouble) -> Trouble {
     match (said, of_call) {
         (Some(said), Trouble::NotFound | Trouble::Permission)
-        | (Some(said @ (Trouble::Resolve | Trouble::NoInterpreter | Trouble::Library | Trouble::Watches | Trouble::Tasks)), _) => said,
+        | (
+            Some(
+                said @ (Trouble::Resolve
+                | Trouble::NoInterpreter
+                | Trouble::Library
+                | Trouble::Watches
+                | Trouble::Tasks),
+            ),
+            _,
+        ) => said,
         _ => of_call,
     }
 }
@@ -151,8 +181,13 @@ pub(crate) fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
     let used: Vec<*const FailedCall> =
         hints.iter().filter_map(|hint| Some(std::ptr::from_ref(hint.call?))).collect();
     let silent = !reading.complains();
+    let service = is_service(facts);
+    let spoke = reading.all.iter().rev().find(|statement| !statement.on_stderr);
+    let last_ns = spoke.map_or(0, |statement| statement.at_ns);
     let mut step = 0;
-    for call in facts.failed_calls.iter().rev() {
+    let mut calls: Vec<&FailedCall> = facts.failed_calls.iter().rev().collect();
+    calls.sort_by_key(|call| std::cmp::Reverse(weight(call)));
+    for call in calls {
         let Some(trouble) = Trouble::of_call(call).filter(|_| !used.contains(&std::ptr::from_ref(call)))
         else {
             continue;
@@ -161,6 +196,10 @@ pub(crate) fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
         let age = facts.ended.at_ns.saturating_sub(call.at_ns);
         let near = if weight == 2 { NEAR_FILE_NS } else { NEAR_NS };
         if weight < 2 || age > near || call.count > ROUTINE_CALLS {
+            continue;
+        }
+        // It went on to say other things, and no complaint: it did its work.
+        if silent && last_ns > call.at_ns && !service {
             continue;
         }
         // Other words say that it was something else.
@@ -178,6 +217,27 @@ pub(crate) fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
     }
 }
 
+/// A connection that does not block was under way, and at once it gave up without a reason: it was refused, most likely.
+pub(crate) fn hint_of_connection<'a>(facts: &'a Facts, reading: &Reading) -> Option<Hint<'a>> {
+    let vague =
+        reading.reasons.first().is_some_and(|reason| reason.trace.is_none() && reason.trouble.is_none());
+    let is_last = |call: &&FailedCall| {
+        let age = facts.ended.at_ns.saturating_sub(call.at_ns);
+        call.call == "connect"
+            && call.errno == "EINPROGRESS"
+            && age <= NEAR_FILE_NS
+            && !call.peer.ends_with(":53")
+    };
+    let call = facts.failed_calls.iter().rev().find(is_last).filter(|_| vague);
+    call.map(|call| Hint {
+        trouble: Trouble::Refused,
+        statement: None,
+        call: Some(call),
+        tier: Tier::Call,
+        confidence: GUESSED,
+    })
+}
+
 /// curl's codes tell what its connection that does not block does not.
 pub(crate) fn hint_of_curl(facts: &Facts) -> Option<Hint<'_>> {
     let trouble = match facts.ended.code.filter(|_| facts.process.comm == "curl")? {
@@ -189,6 +249,14 @@ pub(crate) fn hint_of_curl(facts: &Facts) -> Option<Hint<'_>> {
     let is_under_way = |call: &&FailedCall| call.call == "connect" && call.errno == "EINPROGRESS";
     let call = facts.failed_calls.iter().rev().find(is_under_way);
     Some(Hint { trouble, statement: None, call, tier: Tier::Call, confidence: CALL })
+}
+
+/// The process is the main one of a unit or container, so that its code is an answer to a supervisor.
+pub(crate) fn is_service(facts: &Facts) -> bool {
+    let process = &facts.process;
+    let parent = &process.parent;
+    (process.unit.is_some() || process.container.is_some())
+        && (parent.pid <= 1 || crate::codes::is_supervisor(&parent.comm))
 }
 
 /// How much a failed call matters: 0 not at all, 1 if the words speak of it, 2 just before the end, 3 always.
@@ -255,9 +323,16 @@ fn weight(call: &FailedCall) -> u8 {
         "/tmp/hsperf",
         "/etc/bash",
         "/etc/profile",
+        ".dwp",
+        "/.build-id/",
     ];
     match call.errno.as_str() {
-        "ENOENT" | "ENOTDIR" if call.call == "connect" && (call.peer.contains("/systemd/") || call.peer.contains("/dev/log")) => 1,
+        "ENOENT" | "ENOTDIR"
+            if call.call == "connect"
+                && (call.peer.contains("/systemd/") || call.peer.contains("/dev/log")) =>
+        {
+            1
+        }
         "ENOENT" | "ENOTDIR" if call.call == "connect" => 3,
         "ENOENT" | "ENOTDIR" | "EACCES" | "EPERM" if call.call.starts_with("execve") => 3,
         "ENOENT" | "ENOTDIR" | "EACCES" | "EPERM" if ASKS.contains(&call.call.as_str()) => 1,

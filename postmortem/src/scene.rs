@@ -4,7 +4,7 @@ use agent_common::wire::postmortem::{Proof, ProofKind};
 
 use crate::codes;
 use crate::facts::{Change, Facts, Frame, Limit};
-use crate::hints::{Hint, hint_of_curl, hints_of_calls, hints_of_words};
+use crate::hints::{self, Hint, hint_of_connection, hint_of_curl, hints_of_calls, hints_of_words};
 use crate::trouble::Trouble;
 use crate::words::Reading;
 
@@ -29,7 +29,7 @@ impl<'a> Scene<'a> {
             hints_of_words(facts, reading, &mut hints);
             hints_of_calls(facts, reading, &mut hints);
             if hints.is_empty() {
-                hints.extend(hint_of_curl(facts));
+                hints.extend(hint_of_curl(facts).or_else(|| hint_of_connection(facts, reading)));
             }
         }
         Self { facts, reading, hints }
@@ -71,10 +71,7 @@ impl<'a> Scene<'a> {
 
     /// The process is the main one of a unit or container, so that its code is an answer to a supervisor.
     pub(crate) fn is_service(&self) -> bool {
-        let process = &self.facts.process;
-        let parent = &process.parent;
-        (process.unit.is_some() || process.container.is_some())
-            && (parent.pid <= 1 || codes::is_supervisor(&parent.comm))
+        hints::is_service(self.facts)
     }
 
     /// Changes of these kinds within the minutes before, that have a word in common with the process or the text.

@@ -180,8 +180,13 @@ pub(crate) fn path(text: &str) -> Option<String> {
         let rest = &text[open + 1..];
         let end = rest.find([close, quote])?;
         // `'EACCES'` is no file.
-        bounded(&rest[..end]).filter(|name| !name.contains(' ') && name.contains(['.', '/']))
+        bounded(&rest[..end]).filter(|name| !name.contains(' ') && !is_errno(name))
     })
+}
+
+/// Only capitals and digits: the name of an errno or a variable.
+fn is_errno(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// `/etc/x.conf:12` without its line.

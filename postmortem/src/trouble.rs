@@ -143,8 +143,8 @@ impl Trouble {
     }
 
     /// What a text tells of; the most telling words win.
-    pub(crate) fn of_text(text: &str) -> Option<Self> {
-        let text = text.to_lowercase();
+    pub(crate) fn of_text(original: &str) -> Option<Self> {
+        let text = original.to_lowercase();
         let of_words = WORDS.iter().find(|(words, _)| has_word(&text, words)).map(|(_, trouble)| *trouble);
         let about_threads = ["fork", "thread", "clone", "spawn"].iter().any(|word| text.contains(word));
         match of_words {
@@ -154,7 +154,7 @@ impl Trouble {
             Some(found) => Some(found),
             None if about_threads && text.contains("resource temporarily unavailable") => Some(Self::Tasks),
             None => Self::of_number(&text)
-                .or_else(|| is_config(&text).then_some(Self::Config))
+                .or_else(|| (is_config(&text) || lacks_variable(original, &text)).then_some(Self::Config))
                 .or_else(|| text.contains("timeout").then_some(Self::Timeout)),
         }
     }
@@ -286,6 +286,18 @@ fn is_config(text: &str) -> bool {
         "not defined",
     ];
     ABOUT.iter().any(|word| text.contains(word)) && WRONG.iter().any(|word| text.contains(word))
+}
+
+/// A text says of an environment variable, `DATABASE_URL`, that it lacks.
+fn lacks_variable(original: &str, text: &str) -> bool {
+    let lacks = ["not set", "must be set", "is unset", "missing", "required", "not defined", "is empty"];
+    let is_variable = |word: &str| {
+        word.contains('_')
+            && word.len() > 4
+            && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    lacks.iter().any(|words| text.contains(words))
+        && original.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).any(is_variable)
 }
 
 #[cfg(test)]

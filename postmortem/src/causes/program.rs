@@ -74,6 +74,10 @@ fn of_code(scene: &Scene<'_>) -> Option<Claim> {
     let (class, what, said) = match code {
         127 => {
             let said = scene.reading.find(&["not found"]);
+            // A shell ends with 127 for other errors of a script, too.
+            if said.is_none() && scene.reading.complains() {
+                return None;
+            }
             (CauseClass::NotFound, "did not find a program", said)
         }
         126 => match scene.reading.find(&["cannot execute", "exec format"]) {

@@ -34,7 +34,8 @@ pub(super) fn with_frames(lines: &[&str]) -> Option<(Trace, usize)> {
         line.starts_with("at ") && (line.contains('(') || line.contains(':'))
     };
     let first = lines[0];
-    if first.starts_with([' ', '\t']) {
+    // `stack backtrace:`, `Require stack:` are no errors.
+    if first.starts_with([' ', '\t']) || first.trim_end().ends_with(':') {
         return None;
     }
     let follows = lines[1..].iter().take(MAX_MESSAGE_LINES).any(is_frame);

@@ -177,7 +177,11 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
             let rest = parts.next().unwrap_or_default();
             let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
             let function = rest.split_once(", in ").map_or("", |(_, function)| function);
-            frame = (format!("{file}:{number}"), function.to_owned());
+            // The program's own frame tells more than one of a library that it calls.
+            let is_library = file.starts_with("<frozen") || file.contains("/lib/python");
+            if frame.0.is_empty() || !is_library {
+                frame = (format!("{file}:{number}"), function.to_owned());
+            }
         } else if trimmed.starts_with("During handling of the above exception") {
             handling = true;
         } else if trimmed.starts_with("The above exception was the direct cause") {
@@ -262,6 +266,25 @@ fn rust_panic(lines: &[&str]) -> (Trace, usize) {
             trace.message.push_str(line.trim());
             used += 1;
         }
+    }
+    // The backtrace belongs to it.
+    for line in &lines[used..] {
+        let trimmed = line.trim_start();
+        let frame = trimmed
+            .split_once(": ")
+            .filter(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+        if let Some((_, function)) = frame {
+            let of_runtime = ["core::", "std::", "__rust", "rust_", "<core::", "<std::", "_", "main"];
+            if trace.function.is_empty() && !of_runtime.iter().any(|of| function.starts_with(of)) {
+                function.clone_into(&mut trace.function);
+            }
+        } else if !(trimmed.starts_with("stack backtrace:")
+            || trimmed.starts_with("at ")
+            || trimmed.starts_with("note: "))
+        {
+            break;
+        }
+        used += 1;
     }
     (trace, used)
 }

@@ -228,6 +228,7 @@ const BAD: &[&str] = &[
     "conflict",
     "mismatch",
     "undefined",
+    "unbound",
     "permission",
 ];
 
