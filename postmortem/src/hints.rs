@@ -28,6 +28,8 @@ const CALL: f64 = 0.7;
 const SILENT_CALL: f64 = 0.55;
 /// Confidence in a connection of which only its begin was seen.
 const GUESSED: f64 = 0.5;
+/// Most failed calls that are looked at, the newest: the collector keeps fewer.
+const MAX_CALLS: usize = 128;
 /// How much less confident each less likely reason is.
 const STEP: f64 = 0.15;
 
@@ -66,13 +68,18 @@ impl Hint<'_> {
     }
 }
 
+/// The newest failed calls, oldest first.
+fn recent(facts: &Facts) -> &[FailedCall] {
+    &facts.failed_calls[facts.failed_calls.len().saturating_sub(MAX_CALLS)..]
+}
+
 /// Hints of what was said, each with the failed call that belongs to it.
 pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: &mut Vec<Hint<'a>>) {
     let calls_seen = !facts.failed_calls.is_empty();
     let mut step = 0;
     for statement in &reading.reasons {
         let is_uncaught = statement.rank == 0;
-        let troubled = facts.failed_calls.iter().filter_map(|call| Some((call, Trouble::of_call(call)?)));
+        let troubled = recent(facts).iter().filter_map(|call| Some((call, Trouble::of_call(call)?)));
         let scored = troubled.filter_map(|(call, of)| {
             let about = mention(&statement.text, call);
             // Its own name stands in its words for another reason.
@@ -94,6 +101,8 @@ pub(crate) fn hints_of_words<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
                 // An address of another peer in the text is about that one.
                 (true, false, _) if names_another(&statement.text, call) => return None,
                 (true, false, _) => 2,
+                // Its errno, of a call that matters, and no other target.
+                (false, false, true) if weight(call) > 2 && !names_another(&statement.text, call) => 2,
                 // It names what the call was about, and no other reason.
                 (false, true, false) if statement.trouble.is_none() && weight(call) > 0 => 1,
                 _ => return None,
@@ -185,7 +194,7 @@ pub(crate) fn hints_of_calls<'a>(facts: &'a Facts, reading: &'a Reading, hints: 
     let spoke = reading.all.iter().rev().find(|statement| !statement.on_stderr);
     let last_ns = spoke.map_or(0, |statement| statement.at_ns);
     let mut step = 0;
-    let mut calls: Vec<&FailedCall> = facts.failed_calls.iter().rev().collect();
+    let mut calls: Vec<&FailedCall> = recent(facts).iter().rev().collect();
     calls.sort_by_key(|call| std::cmp::Reverse(weight(call)));
     for call in calls {
         let Some(trouble) = Trouble::of_call(call).filter(|_| !used.contains(&std::ptr::from_ref(call)))
@@ -228,7 +237,7 @@ pub(crate) fn hint_of_connection<'a>(facts: &'a Facts, reading: &Reading) -> Opt
             && age <= NEAR_FILE_NS
             && !call.peer.ends_with(":53")
     };
-    let call = facts.failed_calls.iter().rev().find(is_last).filter(|_| vague);
+    let call = recent(facts).iter().rev().find(is_last).filter(|_| vague);
     call.map(|call| Hint {
         trouble: Trouble::Refused,
         statement: None,
@@ -247,7 +256,7 @@ pub(crate) fn hint_of_curl(facts: &Facts) -> Option<Hint<'_>> {
         _ => return None,
     };
     let is_under_way = |call: &&FailedCall| call.call == "connect" && call.errno == "EINPROGRESS";
-    let call = facts.failed_calls.iter().rev().find(is_under_way);
+    let call = recent(facts).iter().rev().find(is_under_way);
     Some(Hint { trouble, statement: None, call, tier: Tier::Call, confidence: CALL })
 }
 

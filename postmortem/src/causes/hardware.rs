@@ -52,7 +52,13 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
             );
         }
     }
-    for hint in scene.hints_of(&[Trouble::Io]) {
+    // Files of the kernel and terminals answer with EIO for reasons of their own.
+    let is_device = |path: &Option<String>| {
+        !path.as_ref().is_some_and(|path| {
+            ["/proc/", "/sys/", "/dev/pts/", "/dev/tty"].iter().any(|of| path.starts_with(of))
+        })
+    };
+    for hint in scene.hints_of(&[Trouble::Io]).filter(|hint| is_device(&hint.path())) {
         let path = hint.path();
         let whom = path.clone().unwrap_or_else(|| "a device".into());
         let claim = Claim::new(

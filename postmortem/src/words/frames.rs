@@ -27,6 +27,21 @@ pub(super) fn marked(lines: &[&str]) -> Option<(Trace, usize)> {
     Some(frames(rest, lines))
 }
 
+/// Frames whose head was not kept: a long trace fills the ring of last words.
+pub(super) fn headless(lines: &[&str]) -> Option<(Trace, usize)> {
+    const MIN_FRAMES: usize = 3;
+    const MIN_RECURSION: usize = 20;
+    let kept: Vec<_> = lines.iter().take_while(|line| line.starts_with("\tat ")).collect();
+    if kept.len() < MIN_FRAMES {
+        return None;
+    }
+    let same = kept.iter().filter(|frame| **frame == kept[kept.len() / 2]).count();
+    let name =
+        if same >= MIN_RECURSION { "a stack overflow" } else { "an exception whose name was not kept" };
+    // `Caused by` below tells more.
+    Some(frames(name, lines))
+}
+
 /// An error and the frames below it: Java, Node, .NET.
 pub(super) fn with_frames(lines: &[&str]) -> Option<(Trace, usize)> {
     let is_frame = |line: &&str| {

@@ -58,7 +58,8 @@ impl Reading {
         let mut all = Vec::new();
         let mut known: HashMap<String, (String, bool)> = HashMap::new();
         let words = facts.last_words.iter().map(|words| words.text.as_str()).collect::<String>();
-        for line in &facts.lines {
+        // The newest are nearest to the end.
+        for line in &facts.lines[facts.lines.len().saturating_sub(MAX_STREAM_LINES)..] {
             let first = line.text.lines().next().unwrap_or_default().trim();
             // The journal has what went to stderr, too.
             if !first.is_empty() && words.contains(first) {
@@ -108,6 +109,17 @@ impl Reading {
             let skip = lines.len().saturating_sub(MAX_STREAM_LINES);
             statements(&lines[skip..], |mut statement| {
                 statement.on_stderr = fd == 2;
+                // `sed: …` on stderr is how programs complain.
+                let complains = fd == 2
+                    && statement
+                        .text
+                        .strip_prefix(&facts.process.comm)
+                        .is_some_and(|rest| rest.starts_with(": "));
+                if complains && statement.weight == Weight::Plain && weight::level(&statement.text).is_none()
+                {
+                    statement.weight = Weight::Error;
+                    statement.trouble = Trouble::of_text(&statement.text);
+                }
                 if let Some((reference, is_new)) = known.get(statement.text.trim()) {
                     reference.clone_into(&mut statement.reference);
                     statement.is_new = *is_new;

@@ -10,6 +10,8 @@ const BURST_GAP_NS: u64 = 1_000_000_000;
 const BURST_NS: u64 = 10_000_000_000;
 /// What was said longer ago than this explains no end, ns.
 const OLD_NS: u64 = 60_000_000_000;
+/// Most reasons that are weighed: nobody reads on after the first few.
+const MAX_REASONS: usize = 32;
 /// A line that comes this often is the program's routine.
 const ROUTINE_COUNT: usize = 3;
 
@@ -81,5 +83,6 @@ pub(super) fn reasons(all: &[Statement], end_ns: u64) -> Vec<Statement> {
         order.push((if is_routine(statement) { 5 } else { 3 }, statement));
     }
     order.sort_by_key(|(rank, _)| *rank);
+    order.truncate(MAX_REASONS);
     order.into_iter().map(|(rank, statement)| Statement { rank, ..statement.clone() }).collect()
 }

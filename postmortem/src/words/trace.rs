@@ -2,7 +2,7 @@
 //!
 //! Python prints the cause first, Java, .NET, Node and Rust last, Go in one line from the outside to the inside.
 
-use super::frames::{marked, with_frames};
+use super::frames::{headless, marked, with_frames};
 use crate::trouble::Trouble;
 
 /// Most lines of one trace that are read: a Java trace has a few hundred.
@@ -138,6 +138,7 @@ pub(super) fn read(lines: &[&str]) -> Option<(Trace, usize)> {
         .or_else(|| anyhow(lines))
         .or_else(|| marked(lines))
         .or_else(|| with_frames(lines))
+        .or_else(|| headless(lines))
         .or_else(|| ruby(first))
         .or_else(|| {
             let (name, message) = exception(first)?;

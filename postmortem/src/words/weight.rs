@@ -66,7 +66,7 @@ pub(super) fn weigh(line: &str) -> Weight {
 }
 
 /// The level that stands at the head of a line: `ERROR`, `[error]`, `level=error`, `"level":"error"`, `E1130 `.
-fn level(line: &str) -> Option<Weight> {
+pub(super) fn level(line: &str) -> Option<Weight> {
     let of = |word: &str| {
         LEVELS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight)
     };
