@@ -98,7 +98,7 @@ pub(crate) fn is_shell(comm: &str) -> bool {
     PASS_ON[..8].contains(&comm.trim_start_matches('-'))
 }
 
-/// systemd's codes for what it did between fork and exec, without 200 that is the first.
+/// systemd's codes for what it sets up between fork and exec.
 const SYSTEMD: [(i32, &str); 32] = [
     (200, "the working directory"),
     (201, "its priority"),
