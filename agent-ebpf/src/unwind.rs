@@ -30,10 +30,14 @@ pub(crate) enum Walker {
     SysExit = 1,
     /// Who wakes a thread.
     Waking = 2,
+    /// The begin of `exit_group`.
+    SysEnter = 3,
+    /// The delivery of a fatal signal.
+    Signal = 4,
 }
 
 /// Walkers.
-const WALKERS: u32 = 3;
+const WALKERS: u32 = 5;
 
 /// Index of a frame, as the verifier believes it.
 const FRAMES_MASK: u32 = 127;

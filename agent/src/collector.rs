@@ -104,6 +104,7 @@ impl Collector {
             syscalls: options.syscalls != SyscallTier::Off,
             resources: options.resources,
             sched: options.sched,
+            endings: options.endings,
             debug: tracing::enabled!(target: "bpf", tracing::Level::DEBUG),
         };
         let mut probes = Probes::load(&spec)?;
@@ -125,6 +126,9 @@ impl Collector {
         if options.syscalls != SyscallTier::Off {
             probes.attach_syscalls(times);
             in_flight.look_at_all(observed(&options.filter), clock::mono());
+        }
+        if options.endings {
+            probes.attach_endings();
         }
         if options.resources {
             probes.attach_resources();
