@@ -283,6 +283,8 @@ pub struct Ending {
     pub arguments: [u8; ARGUMENTS_BYTES],
     /// The path that it was executed by.
     pub executed: [u8; EXECUTED_BYTES],
+    /// Last component of the file that is mapped at `address`.
+    pub mapped: [u8; COMPONENT_BYTES],
     /// Bytes of `arguments`.
     pub arguments_bytes: u16,
     /// Frames that follow, as of [`super::oncpu::SampleHeader`].
@@ -305,7 +307,7 @@ pub struct Ending {
 }
 assert_abi!(
     Ending,
-    size = 1120,
+    size = 1152,
     align = 8,
     fields = [
         [u64; 9],
@@ -316,6 +318,7 @@ assert_abi!(
         [[u64; 2]; LIMITS],
         [u8; ARGUMENTS_BYTES],
         [u8; EXECUTED_BYTES],
+        [u8; COMPONENT_BYTES],
         [u16; 4],
         [u8; 4],
         u32,
@@ -412,8 +415,10 @@ pub struct EndingOffsets {
     pub dentry_parent: u32,
     /// `vm_area_struct.vm_flags`
     pub vma_flags: u32,
+    /// `vm_area_struct.vm_file`
+    pub vma_file: u32,
 }
-assert_abi!(EndingOffsets, size = 68, align = 4, fields = [[u32; 17]]);
+assert_abi!(EndingOffsets, size = 72, align = 4, fields = [[u32; 18]]);
 
 impl EndingOffsets {
     /// What the object holds before the loader has looked.
@@ -435,6 +440,7 @@ impl EndingOffsets {
         memory_usage: NO_OFFSET,
         dentry_parent: NO_OFFSET,
         vma_flags: NO_OFFSET,
+        vma_file: NO_OFFSET,
     };
 }
 

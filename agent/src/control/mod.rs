@@ -4,6 +4,7 @@ pub mod answer;
 pub mod board;
 pub mod client;
 pub mod pid;
+pub mod postmortems;
 pub mod protocol;
 pub mod server;
 pub mod socket;
@@ -12,4 +13,5 @@ mod tests;
 
 pub use answer::{Answers, Namer};
 pub use board::AlertBoard;
+pub use postmortems::{Kept, PostMortems, Which};
 pub use client::{Client, ClientError};

@@ -32,6 +32,7 @@ impl Btf {
             memory_usage: at("mem_cgroup", "memory.usage"),
             dentry_parent: at("dentry", "d_parent"),
             vma_flags: at("vm_area_struct", "vm_flags"),
+            vma_file: at("vm_area_struct", "vm_file"),
         }
     }
 }
