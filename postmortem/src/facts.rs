@@ -64,6 +64,20 @@ pub struct Process {
     pub uid: u32,
     /// The process that started it.
     pub parent: Other,
+    /// How the parent ended, if it did before this process or in the same moment.
+    pub parent_end: Option<ParentEnd>,
+}
+
+/// How a parent ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParentEnd {
+    /// When.
+    pub at_ns: u64,
+    /// The code, if it exited.
+    pub code: Option<i32>,
+    /// The signal, if one ended it.
+    pub signal: Option<u8>,
 }
 
 /// Another process.
@@ -76,6 +90,10 @@ pub struct Other {
     pub comm: String,
     /// Its user.
     pub uid: u32,
+    /// Its arguments, separated by blanks; empty: not known.
+    pub cmdline: String,
+    /// The process that started it; 0: not known.
+    pub parent_pid: u32,
 }
 
 /// How it ended.
@@ -172,6 +190,8 @@ pub struct FailedCall {
     pub count: u64,
     /// For an address in use: who has it.
     pub holder: Option<Other>,
+    /// The path exists, looked up after the end; `None`: not looked up. A program that exists and is not found lacks its interpreter.
+    pub path_exists: Option<bool>,
 }
 
 /// Something that it wrote.

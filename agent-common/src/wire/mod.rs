@@ -6,6 +6,7 @@ pub mod finding;
 pub mod head;
 pub mod line;
 mod place;
+pub mod postmortem;
 pub mod registry;
 pub mod report;
 pub mod silence;

@@ -1,0 +1,3 @@
+//! Cases and decoys.
+
+mod scenes;
