@@ -4,6 +4,7 @@
 //! calls that failed last ([`calls`]) and the last writes to standard output and error ([`words`]).
 
 mod calls;
+mod mapping;
 mod oom;
 mod words;
 
@@ -12,15 +13,15 @@ use core::ffi::c_void;
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::endings::{
-    ARGUMENTS_BYTES, COMPONENT_BYTES, END_EXIT, END_SIGNAL, ENDED_CALLS, ENDED_WORDS, EXECUTED_BYTES, Ending, EndingOffsets,
-    LIMITS, NO_MAPPING, PROCESSES_KEPT, SENDERS_MAX, Sender, UNKNOWN_MAPPING,
+    ARGUMENTS_BYTES, END_EXIT, END_SIGNAL, ENDED_CALLS, ENDED_WORDS, EXECUTED_BYTES, Ending, EndingOffsets,
+    LIMITS, PROCESSES_KEPT, SENDERS_MAX, Sender, UNKNOWN_MAPPING,
 };
 use agent_common::abi::process::numbered;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::{
-    bpf_find_vma, bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str, bpf_ringbuf_output,
+    bpf_probe_read_kernel, bpf_probe_read_user, bpf_probe_read_user_str, bpf_ringbuf_output,
 };
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid,
@@ -30,7 +31,6 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::programs::RawTracePointContext;
 
-use crate::kernel::task::at;
 use crate::kernel::{self, CurrentTask, KernelPtr, layout, offset};
 use crate::unwind::{Walk, Walker};
 use crate::{drops, filter, unwind};
@@ -199,8 +199,10 @@ pub(crate) fn try_deliver<const LOOPS: bool>(ctx: &RawTracePointContext) {
     }
     // SAFETY: no arguments.
     let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
-    let group =
-        task.follow(offset!(task_signal)).and_then(|s| s.read::<u32>(offset!(signal_group_exit_code))).unwrap_or(0);
+    let group = task
+        .follow(offset!(task_signal))
+        .and_then(|s| s.read::<u32>(offset!(signal_group_exit_code)))
+        .unwrap_or(0);
     // The others of a group that ends get SIGKILL, and so does one that another signal ends without a core.
     let signal = if sent == SIGKILL { group & 0x7f } else { sent };
     if signal == 0 || signal > SIGSYS {
@@ -232,7 +234,7 @@ pub(crate) fn try_deliver<const LOOPS: bool>(ctx: &RawTracePointContext) {
         if FAULTS >> signal & 1 != 0 {
             header.address = info.value(siginfo::ADDRESS);
             if LOOPS {
-                mapping(header);
+                mapping::of_fault(header);
             }
         } else if signal == SIGSYS {
             header.address = info.value(siginfo::SYSCALL) & 0xffff_ffff;
@@ -248,56 +250,6 @@ pub(crate) fn try_deliver<const LOOPS: bool>(ctx: &RawTracePointContext) {
         let _ = SENDERS.remove(tgid);
     }
     send::<LOOPS>(ctx.as_ptr(), scratch, Walker::Signal);
-}
-
-/// What of a mapping a callback of `bpf_find_vma` notes.
-#[repr(C)]
-struct Found {
-    flags: u64,
-    name: [u8; COMPONENT_BYTES],
-}
-
-/// Callback of `bpf_find_vma`.
-extern "C" fn note_mapping(_task: *mut c_void, vma: *mut c_void, found: *mut c_void) -> i64 {
-    let vma = KernelPtr(vma.cast_const().cast());
-    let flags = vma.value(ending_offset!(vma_flags));
-    // SAFETY: `mapping` passes it.
-    unsafe { (*found.cast::<Found>()).flags = flags };
-    let name = vma
-        .follow(ending_offset!(vma_file))
-        .and_then(|file| file.follow(at!(file_dentry)))
-        .and_then(|entry| entry.follow(at!(dentry_name)));
-    if let Some(name) = name {
-        // SAFETY: as above; the helper checks the address.
-        unsafe {
-            let to = (&raw mut (*found.cast::<Found>()).name).cast();
-            bpf_probe_read_kernel_str(to, COMPONENT_BYTES as u32, name.0.cast());
-        }
-    }
-    0
-}
-
-/// What is mapped at the address of a fault of the current task: since 5.17.
-#[inline(always)]
-fn mapping(header: &mut Ending) {
-    const ENOENT: i64 = 2;
-    let mut found = Found { flags: 0, name: [0; COMPONENT_BYTES] };
-    // SAFETY: the current task; the callback takes what it is given here.
-    let done = unsafe {
-        bpf_find_vma(
-            aya_ebpf::helpers::bpf_get_current_task_btf(),
-            header.address,
-            note_mapping as *mut c_void,
-            (&raw mut found).cast(),
-            0,
-        )
-    };
-    header.mapped = found.name;
-    header.mapping = match done {
-        0 => (found.flags & 7) as u16,
-        failed if failed == -ENOENT => NO_MAPPING,
-        _ => UNKNOWN_MAPPING,
-    };
 }
 
 /// Adds what is the same for all ends, and sends it.

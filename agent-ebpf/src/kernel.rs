@@ -63,8 +63,7 @@ mod pt_regs {
     pub(super) const SP: u32 = 152;
 }
 /// Where the arguments of a 64-bit call are, and of a 32-bit one.
-const ARGUMENTS: [u32; 6] =
-    [pt_regs::DI, pt_regs::SI, pt_regs::DX, pt_regs::R10, pt_regs::R8, pt_regs::R9];
+const ARGUMENTS: [u32; 6] = [pt_regs::DI, pt_regs::SI, pt_regs::DX, pt_regs::R10, pt_regs::R8, pt_regs::R9];
 const ARGUMENTS_COMPAT: [u32; 6] =
     [pt_regs::BX, pt_regs::CX, pt_regs::DX, pt_regs::SI, pt_regs::DI, pt_regs::BP];
 

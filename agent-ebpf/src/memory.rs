@@ -110,7 +110,8 @@ pub(crate) fn resident(task: KernelPtr) -> u64 {
 /// Anonymous pages: counter 1.
 #[inline(always)]
 fn anonymous(task: KernelPtr) -> u64 {
-    let pages = task.follow(layout!(task_mm)).and_then(|mm| mm.read::<i64>(layout!(mm_rss) + layout!(mm_rss_step)));
+    let pages =
+        task.follow(layout!(task_mm)).and_then(|mm| mm.read::<i64>(layout!(mm_rss) + layout!(mm_rss_step)));
     pages.unwrap_or_default().max(0) as u64
 }
 

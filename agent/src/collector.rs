@@ -7,7 +7,9 @@ use std::time::Duration;
 use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
-use agent_common::wire::report::{Coverage, ENDS_LEFT_OUT, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
+use agent_common::wire::report::{
+    Coverage, ENDS_LEFT_OUT, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM,
+};
 use diagnosis::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, TaskTotals, Wait, Window};
 use profile::Sample;
 

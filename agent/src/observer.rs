@@ -163,7 +163,11 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         let mapped = collector.take_mapped().into_iter();
         mapped.map(|(tgid, what)| Seen::Mapped { tgid, what }).for_each(&mut on_process);
         // After the mappings, by which its stack gets names.
-        collector.take_ended().into_iter().map(|ended| Seen::Ended(Box::new(ended))).for_each(&mut on_process);
+        collector
+            .take_ended()
+            .into_iter()
+            .map(|ended| Seen::Ended(Box::new(ended)))
+            .for_each(&mut on_process);
         let code = collector.take_code();
         if !code.is_empty() {
             on_process(Seen::Code(code));

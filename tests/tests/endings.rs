@@ -26,7 +26,13 @@ impl Stage {
     fn set() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let source = include_str!("endings/dies.c");
-        let dies = compile::build(dir.path(), "dies", "c", source, &["gcc", "-g", "-O1", "-fno-inline", "-fno-optimize-sibling-calls", "-pthread"]);
+        let dies = compile::build(
+            dir.path(),
+            "dies",
+            "c",
+            source,
+            &["gcc", "-g", "-O1", "-fno-inline", "-fno-optimize-sibling-calls", "-pthread"],
+        );
         let mut daemon = Daemon::start();
         daemon.wait_for_windows(1);
         Self { daemon, dir, dies }
@@ -57,7 +63,9 @@ impl Stage {
     /// Facts of a process that has ended.
     fn facts(&mut self, pid: u32) -> Value {
         let found = self.explained(pid, &["--facts"]);
-        found.unwrap_or_else(|| panic!("process {pid} ended and nothing is known of it\n{}", self.daemon.log()))
+        found.unwrap_or_else(|| {
+            panic!("process {pid} ended and nothing is known of it\n{}", self.daemon.log())
+        })
     }
 
     /// Facts of a command's end.
@@ -100,7 +108,10 @@ fn a_fault_has_its_address_and_its_stack_by_name() {
     assert_eq!(facts["fault"]["write"], true, "{facts:#}");
     assert_eq!(facts["fault"]["place"]["kind"], "nothing", "{facts:#}");
     assert!(facts["stack"][0]["line"].as_str().is_some_and(|line| line.starts_with("dies.c:")), "{facts:#}");
-    assert!(facts["process"]["cmdline"].as_str().is_some_and(|line| line.ends_with("/dies null")), "{facts:#}");
+    assert!(
+        facts["process"]["cmdline"].as_str().is_some_and(|line| line.ends_with("/dies null")),
+        "{facts:#}"
+    );
     assert_eq!(facts["process"]["exe"].as_str(), stage.dies.to_str(), "{facts:#}");
 
     let facts = stage.end(&mut stage.dies(&["thread"]));
@@ -142,7 +153,11 @@ fn calls_that_failed_have_their_path_or_peer() {
     let free = tests::daemon::free_port().to_string();
     let facts = stage.end(&mut stage.dies(&["connect", &free]));
     let refused = call(&facts, "ECONNREFUSED");
-    assert_eq!((refused["call"].as_str(), refused["peer"].as_str()), (Some("connect"), Some(&*format!("127.0.0.1:{free}"))), "{facts:#}");
+    assert_eq!(
+        (refused["call"].as_str(), refused["peer"].as_str()),
+        (Some("connect"), Some(&*format!("127.0.0.1:{free}"))),
+        "{facts:#}"
+    );
     assert_eq!(words(&facts), "startup failed\n", "{facts:#}");
     assert!(functions(&facts).contains(&"main"), "{facts:#}");
 
@@ -153,7 +168,8 @@ fn calls_that_failed_have_their_path_or_peer() {
 
     let full = stage.dir.path().join("full");
     fs::create_dir(&full).expect("a directory");
-    mount(Some("tmpfs"), &full, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).expect("a small file system");
+    mount(Some("tmpfs"), &full, Some("tmpfs"), MsFlags::empty(), Some("size=64k"))
+        .expect("a small file system");
     let file = full.join("data");
     let facts = stage.end(&mut stage.dies(&["fill", file.to_str().expect("text")]));
     umount(&full).expect("mounted");
@@ -161,7 +177,11 @@ fn calls_that_failed_have_their_path_or_peer() {
 
     let facts = stage.end(&mut stage.dies(&["open", "/etc/no-such.conf"]));
     let missing = call(&facts, "ENOENT");
-    assert_eq!((missing["path"].as_str(), missing["path_exists"].as_bool()), (Some("/etc/no-such.conf"), Some(false)), "{facts:#}");
+    assert_eq!(
+        (missing["path"].as_str(), missing["path_exists"].as_bool()),
+        (Some("/etc/no-such.conf"), Some(false)),
+        "{facts:#}"
+    );
 
     let facts = stage.end(&mut stage.dies(&["seccomp"]));
     assert_eq!(facts["seccomp_call"], "uname", "{facts:#}");
@@ -247,7 +267,8 @@ fn commands_by_thousands_are_unharmed_and_leave_nothing() {
     let output = Command::new("bash").args(["-c", script]).output().expect("bash");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "10000\n");
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = Command::new("bash").args(["-c", "for i in $(seq 3000); do x=$(/bin/false); done; echo ok"]).output();
+    let output =
+        Command::new("bash").args(["-c", "for i in $(seq 3000); do x=$(/bin/false); done; echo ok"]).output();
     assert_eq!(String::from_utf8_lossy(&output.expect("bash").stdout), "ok\n");
     let mut quiet = stage.dies(&["complain"]).spawn().expect("it starts");
     let pid = quiet.id();

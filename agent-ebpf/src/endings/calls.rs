@@ -10,15 +10,13 @@ use agent_common::abi::endings::{
 use agent_common::abi::syscalls::FLAG_COMPAT;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use aya_ebpf::helpers::generated::{
-    bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
-};
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 
 use crate::kernel::CurrentTask;
-use crate::kernel::task::at;
 use crate::kernel::KernelPtr;
+use crate::kernel::task::at;
 
 #[map]
 static FAILED_CALLS: LruHashMap<u32, FailedCalls> = LruHashMap::with_max_entries(PROCESSES_KEPT, 0);

@@ -34,7 +34,8 @@ pub(crate) fn victim(tgid: u32, task: KernelPtr, anon: u64) {
     group.at_ns = unsafe { bpf_ktime_get_ns() };
     (group.limit_pages, group.used_pages, group.anon_pages) = (0, 0, anon);
     (group.level, group.levels) = (0, 0);
-    let state = task.follow(ending_offset!(task_cgroups)).and_then(|set| set.follow(ending_offset!(cgroups_memory)));
+    let state =
+        task.follow(ending_offset!(task_cgroups)).and_then(|set| set.follow(ending_offset!(cgroups_memory)));
     let Some(mut state) = state else { return };
     for level in 0..GROUP_LEVELS {
         // `struct mem_cgroup` begins with its `cgroup_subsys_state`.

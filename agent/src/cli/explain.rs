@@ -101,7 +101,8 @@ fn render(id: &str, postmortem: &PostMortem, paint: Paint) -> String {
         (_, None, code) => format!("exited with code {}", code.unwrap_or(0)),
     };
     let core = if ended.core { " (core dumped)" } else { "" };
-    let _ = writeln!(out, "{} ({}){place} {how}{core} at {}", process.comm, process.pid, text::utc(ended.at_ns));
+    let _ =
+        writeln!(out, "{} ({}){place} {how}{core} at {}", process.comm, process.pid, text::utc(ended.at_ns));
     if let Some(by) = &ended.by {
         let _ = writeln!(out, "  sent by {} ({}) of uid {}", by.comm, by.pid, by.uid);
     }

@@ -7,8 +7,8 @@ mod ask;
 mod completions;
 mod config;
 mod doctor;
-mod explain;
 mod environment;
+mod explain;
 mod flamegraph;
 mod hold;
 #[cfg(feature = "relay")]

@@ -94,16 +94,13 @@ impl Mapped {
     }
 
     /// Passes copied stacks to the unwinder, and takes the walked ones.
-    pub(super) fn walk(
-        &self,
-        oncpu: &mut OncpuSource,
-        endings: &mut EndingSource,
-        unwinding: &Unwinding,
-    ) {
-        let copies = oncpu.take_copied().into_iter().chain(endings.take_copied()).map(|CopiedStack { id, tgid, at, copied }| {
-            let (mappings, before) = self.spaces.at(tgid, at);
-            StackCopy { id, tgid, mappings, before, copied }
-        });
+    pub(super) fn walk(&self, oncpu: &mut OncpuSource, endings: &mut EndingSource, unwinding: &Unwinding) {
+        let copies = oncpu.take_copied().into_iter().chain(endings.take_copied()).map(
+            |CopiedStack { id, tgid, at, copied }| {
+                let (mappings, before) = self.spaces.at(tgid, at);
+                StackCopy { id, tgid, mappings, before, copied }
+            },
+        );
         for id in unwinding.walk(copies.collect()) {
             hand_over(oncpu, endings, Walked { id, frames: Vec::new(), verdict: Verdict::NoProcess });
         }

@@ -13,5 +13,5 @@ mod tests;
 
 pub use answer::{Answers, Namer};
 pub use board::AlertBoard;
-pub use postmortems::{Kept, PostMortems, Which};
 pub use client::{Client, ClientError};
+pub use postmortems::{Kept, PostMortems, Which};

@@ -288,7 +288,14 @@ mod tests {
             id: format!("crash/process/{pid}/1"),
             postmortem: PostMortem {
                 process,
-                ended: End { at_ns: 1, kind: EndKind::Exit, code: Some(1), signal: None, core: false, by: None },
+                ended: End {
+                    at_ns: 1,
+                    kind: EndKind::Exit,
+                    code: Some(1),
+                    signal: None,
+                    core: false,
+                    by: None,
+                },
                 cause: Cause {
                     class: CauseClass::Unknown,
                     subject: Blamed::default(),
@@ -315,7 +322,10 @@ mod tests {
         file.write_all(b"{\"id\":\"cut").expect("written");
         let again = Store::open(path);
         assert_eq!(again.last(|_| true).map(|kept| kept.postmortem.process.pid), Some(3));
-        assert_eq!(again.last(|kept| kept.postmortem.process.pid == 1).map(|kept| kept.id.clone()), Some("crash/process/1/1".into()));
+        assert_eq!(
+            again.last(|kept| kept.postmortem.process.pid == 1).map(|kept| kept.id.clone()),
+            Some("crash/process/1/1".into())
+        );
     }
 
     #[test]

@@ -14,12 +14,12 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::pid;
+use super::postmortems::{PostMortems, Which};
 use super::protocol::{
-    Explained, Failure, FailureKind, MAX_REQUEST_BYTES, RecordingsStatus, Reply, ReplyLine, Request, Span, Status,
-    Target, VERSION, parse_request, write_line,
+    Explained, Failure, FailureKind, MAX_REQUEST_BYTES, RecordingsStatus, Reply, ReplyLine, Request, Span,
+    Status, Target, VERSION, parse_request, write_line,
 };
 use super::socket::ControlSocket;
-use super::postmortems::{PostMortems, Which};
 use super::{AlertBoard, Answers};
 use crate::aggregate::ReportOptions;
 use crate::history::History;
@@ -228,7 +228,9 @@ fn explain(postmortems: &PostMortems, which: &Which, facts: bool) -> Result<Repl
     if kept.is_none() && seen.is_none() {
         let what = match which {
             Which::Last => "no process has ended badly since the daemon looks".to_owned(),
-            Which::Pid(pid) => format!("there is no post-mortem of process {pid}: it runs, or ended as it is meant to, or long ago"),
+            Which::Pid(pid) => format!(
+                "there is no post-mortem of process {pid}: it runs, or ended as it is meant to, or long ago"
+            ),
             Which::Unit(unit) => format!("there is no post-mortem of unit {unit}"),
             Which::Event(id) => format!("there is no post-mortem {id}"),
         };

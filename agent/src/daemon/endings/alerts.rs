@@ -31,7 +31,12 @@ impl EndAlerts {
     }
 
     /// The name of a post-mortem, and the change of an alert that it makes: a second end of the same opens no second alert.
-    pub(super) fn take(&mut self, postmortem: &PostMortem, is_main: bool, now: UnixNs) -> (String, Option<Alert>) {
+    pub(super) fn take(
+        &mut self,
+        postmortem: &PostMortem,
+        is_main: bool,
+        now: UnixNs,
+    ) -> (String, Option<Alert>) {
         let process = &postmortem.process;
         let class = class(postmortem, is_main);
         let name = class.unwrap_or("end");
@@ -104,7 +109,8 @@ fn finding(postmortem: &PostMortem, class: &str, id: &str) -> Finding {
         evidence.push(number("bad ends", repeats.count.into(), "count"));
         evidence.push(number("within", repeats.span_s as f64, "s"));
     }
-    let place = Place { unit: process.unit.clone(), container: process.container.clone(), ..Place::default() };
+    let place =
+        Place { unit: process.unit.clone(), container: process.container.clone(), ..Place::default() };
     Finding {
         rule: "endings".to_owned(),
         class: Class::of(class),
@@ -126,7 +132,10 @@ fn finding(postmortem: &PostMortem, class: &str, id: &str) -> Finding {
             .collect(),
         caused: Vec::new(),
         headline: Some(postmortem.cause.text.clone()),
-        advice: format!("{}. All that is known: agent explain --event {id}", postmortem.cause.text.trim_end_matches('.')),
+        advice: format!(
+            "{}. All that is known: agent explain --event {id}",
+            postmortem.cause.text.trim_end_matches('.')
+        ),
         places: if place == Place::default() {
             Vec::new()
         } else {

@@ -1,19 +1,14 @@
 //! From an end as the probes saw it to facts: times, names, addresses, limits in words.
 
-use std::sync::Arc;
-
 use agent_common::abi::endings::{Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, UNKNOWN_MAPPING};
 use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
 use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
 use flamegraphs::Symbolizer;
-use postmortem::facts::{
-    Ended as Way, Facts, Fault, Frame, Limit, Oom, Other, ParentEnd, Place, Process, Words,
-};
-use profile::{FrameName, Names, Sample, lookup_addr};
+use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process, Words};
 
-use super::{peer, redact};
+use super::{peer, redact, stack};
 use crate::clock;
 use crate::source::endings::Ended;
 
@@ -32,8 +27,6 @@ const SI_KERNEL: i32 = 0x80;
 const TRAP_PAGE_FAULT: u64 = 14;
 /// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
 const STACK_REACH: u64 = 1 << 20;
-/// Levels of a stack that are kept.
-const MAX_FRAMES: usize = 64;
 /// Bytes of a text that the run time left before it aborted.
 const MAX_ABORT_TEXT: usize = 1024;
 /// How long before the end such a text was written.
@@ -67,7 +60,8 @@ pub(super) fn of(ended: &Ended, symbolizer: &Symbolizer, clocks: Clocks) -> Fact
     let way = way(ended, ending, clocks);
     let last_words = words(ended, clocks);
     let abort_text = if way.signal == Some(SIGABRT) { abort_text(ended) } else { String::new() };
-    let stack = ended.stack.as_ref().map(|sample| frames(sample, symbolizer)).unwrap_or_default();
+    let stack =
+        ended.stack.as_ref().map(|sample| self::stack::frames(sample, symbolizer)).unwrap_or_default();
     if ending.is_some() && stack.is_empty() {
         unseen.push("its stack could not be read".to_owned());
     }
@@ -261,46 +255,6 @@ fn abort_text(ended: &Ended) -> String {
     redact::text(&found)
 }
 
-/// Its frames by name, leaf first, inlined functions as levels of their own.
-fn frames(sample: &Sample, symbolizer: &Symbolizer) -> Vec<Frame> {
-    let (samples, names) = match symbolizer.names(vec![sample.clone()]) {
-        Ok(named) => named,
-        Err(error) => {
-            tracing::debug!(%error, "the stack of an end has no names");
-            return Vec::new();
-        }
-    };
-    let Some(sample) = samples.first() else { return Vec::new() };
-    let levels = sample.user.iter().enumerate().flat_map(|(index, addr)| level(&names, sample, index, *addr));
-    levels.take(MAX_FRAMES).collect()
-}
-
-fn level(names: &Names, sample: &Sample, index: usize, addr: u64) -> Vec<Frame> {
-    let Some(name) = names.user(sample.tgid, lookup_addr(index, addr), sample.at) else {
-        return vec![Frame { function: "[unknown]".to_owned(), ..Frame::default() }];
-    };
-    let module = module(name);
-    let line = |source: Option<&profile::Source>| source.map(source_line).unwrap_or_default();
-    let own = name.code.as_ref().and_then(|code| code.source.as_ref());
-    let outer = Frame { function: name.text.to_string(), module: module.clone(), line: line(own) };
-    let inner = name.inlined().iter().rev().map(|inlined| Frame {
-        function: inlined.text.to_string(),
-        module: module.clone(),
-        line: line(inlined.source.as_ref()),
-    });
-    inner.chain([outer]).collect()
-}
-
-fn module(name: &FrameName) -> String {
-    let path = name.code.as_ref().and_then(|code| code.module.clone()).unwrap_or_else(|| Arc::from(""));
-    path.rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-fn source_line(source: &profile::Source) -> String {
-    let file = source.file.rsplit('/').next().unwrap_or_default();
-    format!("{file}:{}", source.line)
-}
-
 fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {
     let abi = if failed.flags & FLAG_COMPAT == 0 { SyscallAbi::Native } else { SyscallAbi::Compat };
     let (path, peer) = peer::subject(failed);
@@ -332,7 +286,12 @@ fn limits(ended: &Ended, ending: Option<&Ending>) -> Vec<Limit> {
                 _ => None,
             };
             if soft != u64::MAX && soft != 0 {
-                limits.push(Limit { name: name.to_owned(), used, limit: Some(soft as f64), group: String::new() });
+                limits.push(Limit {
+                    name: name.to_owned(),
+                    used,
+                    limit: Some(soft as f64),
+                    group: String::new(),
+                });
             }
         }
     }
@@ -358,7 +317,10 @@ fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
         group: in_group.then(|| group(oom, oom.level)),
         limit_bytes: in_group.then(|| oom.limit_pages * page),
         anon_bytes: (anon > 0).then(|| anon * page),
-        largest: None,
+        largest: ended.largest.as_ref().map(|largest| {
+            let pid = largest.tgid.0;
+            (Other { pid, comm: largest.comm.to_string(), ..Other::default() }, largest.rss_bytes)
+        }),
     }
 }
 
@@ -367,7 +329,8 @@ fn group(oom: &OomGroup, level: u32) -> String {
     let levels = (oom.levels as usize).min(GROUP_LEVELS);
     let from = (level as usize).min(levels);
     let names = oom.names[from..levels].iter().rev().map(|name| comm(name));
-    let path: String = names.filter(|name| !name.is_empty() && name != "/").map(|name| format!("/{name}")).collect();
+    let path: String =
+        names.filter(|name| !name.is_empty() && name != "/").map(|name| format!("/{name}")).collect();
     if path.is_empty() { "/".to_owned() } else { path }
 }
 

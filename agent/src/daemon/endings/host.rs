@@ -64,7 +64,12 @@ impl Host {
             self.programs.clear();
         }
         let before = self.programs.insert(path.to_owned(), now)?;
-        (before != now).then(|| Change { at_ns: now.1, kind: "build".to_owned(), what: path.to_owned(), by: None })
+        (before != now).then(|| Change {
+            at_ns: now.1,
+            kind: "build".to_owned(),
+            what: path.to_owned(),
+            by: None,
+        })
     }
 }
 
@@ -75,7 +80,8 @@ fn complete_call(failed: &mut FailedCall) {
     if failed.errno == "EADDRINUSE"
         && let Ok(address) = failed.peer.parse::<SocketAddr>()
     {
-        let listener = listener_on(address).inspect_err(|error| tracing::debug!(%error, "who listens is not known"));
+        let listener =
+            listener_on(address).inspect_err(|error| tracing::debug!(%error, "who listens is not known"));
         failed.holder = listener.ok().flatten().map(|listener| {
             let (pid, comm) = listener.process.unwrap_or_default();
             Other { pid, cmdline: command_line(pid, &comm), comm, uid: listener.uid, ..Other::default() }
@@ -140,7 +146,8 @@ fn packages(since: u64, until: u64) -> Vec<Change> {
     }
     let mut text = Vec::new();
     let start = found.len().saturating_sub(LOG_TAIL_BYTES);
-    if file.seek(SeekFrom::Start(start)).is_err() || file.take(LOG_TAIL_BYTES).read_to_end(&mut text).is_err() {
+    if file.seek(SeekFrom::Start(start)).is_err() || file.take(LOG_TAIL_BYTES).read_to_end(&mut text).is_err()
+    {
         return Vec::new();
     }
     of_log(&String::from_utf8_lossy(&text), last)
@@ -232,7 +239,8 @@ mod tests {
         let mut failed = FailedCall { errno: "EADDRINUSE".into(), peer, ..FailedCall::default() };
         complete_call(&mut failed);
         assert_eq!(failed.holder.map(|holder| holder.pid), Some(std::process::id()));
-        let mut missing = FailedCall { errno: "ENOENT".into(), path: "/no/such".into(), ..FailedCall::default() };
+        let mut missing =
+            FailedCall { errno: "ENOENT".into(), path: "/no/such".into(), ..FailedCall::default() };
         complete_call(&mut missing);
         assert_eq!(missing.path_exists, Some(false));
     }

@@ -11,6 +11,7 @@ mod facts;
 mod host;
 mod peer;
 mod redact;
+mod stack;
 
 use std::io;
 use std::sync::Arc;
@@ -100,7 +101,12 @@ impl Work {
         let mut facts = facts::of(ended, &self.symbolizer, Clocks::now());
         self.host.complete(&mut facts);
         facts.earlier = self.postmortems.note(&facts);
-        tracing::debug!(pid = facts.process.pid, code = facts.ended.code, signal = facts.ended.signal, "an end");
+        tracing::debug!(
+            pid = facts.process.pid,
+            code = facts.ended.code,
+            signal = facts.ended.signal,
+            "an end"
+        );
         let Some(postmortem) = postmortem::examine(&facts) else { return };
         let (id, alert) = self.alerts.take(&postmortem, is_main(ended), clock::unix());
         self.postmortems.add(Kept { id, postmortem, facts });

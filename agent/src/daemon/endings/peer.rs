@@ -52,7 +52,9 @@ fn address(bytes: &[u8], length: usize) -> Option<String> {
     let (family, rest) = bytes.split_first_chunk()?;
     let port = || Some(u16::from_be_bytes(*rest.first_chunk()?));
     match i32::from(u16::from_ne_bytes(*family)) {
-        libc::AF_INET => socket(rest.get(2..6)?.first_chunk::<4>().map(|ip| Ipv4Addr::from(*ip).into())?, port()?),
+        libc::AF_INET => {
+            socket(rest.get(2..6)?.first_chunk::<4>().map(|ip| Ipv4Addr::from(*ip).into())?, port()?)
+        }
         libc::AF_INET6 => {
             socket(rest.get(6..22)?.first_chunk::<16>().map(|ip| Ipv6Addr::from(*ip).into())?, port()?)
         }

@@ -8,8 +8,20 @@ use std::borrow::Cow;
 
 /// Ends of names whose values are secret, in lower case.
 const NAMES: [&str; 14] = [
-    "password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "api_key", "api-key", "access_key",
-    "private_key", "credential", "credentials", "authorization",
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "api_key",
+    "api-key",
+    "access_key",
+    "private_key",
+    "credential",
+    "credentials",
+    "authorization",
 ];
 /// How keys of well-known services begin.
 const PREFIXES: [&str; 8] = ["AKIA", "ASIA", "ghp_", "gho_", "github_pat_", "xoxb-", "sk_live_", "glpat-"];
@@ -130,7 +142,9 @@ fn after_name(rest: &str, is_flag: bool) -> Option<usize> {
 /// Of `://user:password@`: where the password begins and ends.
 fn in_url(text: &str) -> Option<(usize, usize)> {
     let authority = text.strip_prefix("://")?;
-    let end = authority.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"')).unwrap_or(authority.len());
+    let end = authority
+        .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"'))
+        .unwrap_or(authority.len());
     let (user, _) = authority[..end].rsplit_once('@')?;
     let (name, _) = user.split_once(':')?;
     Some((3 + name.len() + 1, 3 + user.len()))
@@ -150,10 +164,15 @@ mod tests {
             ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
             ("key AKIAIOSFODNN7EXAMPLE used", "key *** used"),
             ("token expired", "token expired"),
-            ("password authentication failed for user \"me\"", "password authentication failed for user \"me\""),
+            (
+                "password authentication failed for user \"me\"",
+                "password authentication failed for user \"me\"",
+            ),
             ("could not connect to http://db:5432/", "could not connect to http://db:5432/"),
-            ("-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----\nafter",
-             "-----BEGIN RSA PRIVATE KEY-----\n***\n-----END RSA PRIVATE KEY-----\nafter"),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\n-----END RSA PRIVATE KEY-----\nafter",
+                "-----BEGIN RSA PRIVATE KEY-----\n***\n-----END RSA PRIVATE KEY-----\nafter",
+            ),
             ("password: geheim\u{e4} weiter", "password: *** weiter"),
             ("", ""),
         ] {
@@ -163,7 +182,10 @@ mod tests {
 
     #[test]
     fn no_text_is_a_panic() {
-        let pieces = ["password", "=", ":", "\"", "'", " ", "://", "@", "\u{e4}", "--", "Bearer ", "AKIA", "\n", "token"];
+        let pieces = [
+            "password", "=", ":", "\"", "'", " ", "://", "@", "\u{e4}", "--", "Bearer ", "AKIA", "\n",
+            "token",
+        ];
         let mut seed = 7_u64;
         for _ in 0..20_000 {
             let mut made = String::new();
