@@ -257,6 +257,106 @@ fn a_kill_for_the_memory_of_a_group_names_group_and_limit() {
     assert_eq!(facts["ended"]["by"], Value::Null, "{facts:#}");
 }
 
+/// Python of the host, whatever stands before it in the path.
+fn python() -> String {
+    let found = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    String::from_utf8(found.expect("these tests need python3").stdout).expect("text").trim().to_owned()
+}
+
+const CHAINED: &str = "\
+def inner(settings):
+    return settings['database']
+def start():
+    try:
+        inner({})
+    except KeyError as error:
+        raise RuntimeError('could not start') from error
+start()
+";
+
+#[test]
+fn ends_are_explained_by_class_and_culprit() {
+    if !tests::can_observe() {
+        return;
+    }
+    let mut stage = Stage::set();
+    let cause = |stage: &mut Stage, pid: u32| {
+        let found = stage.explained(pid, &["--json"]);
+        let found = found.unwrap_or_else(|| {
+            let facts = stage.explained(pid, &["--facts"]);
+            panic!("process {pid} is not explained: {facts:#?}\n{}", stage.daemon.log())
+        });
+        (found["cause"]["class"].as_str().unwrap_or_default().to_owned(), found)
+    };
+    let ended = |command: &mut Command| {
+        let mut child = command.spawn().expect("it starts");
+        let pid = child.id();
+        child.wait().expect("a child of ours");
+        pid
+    };
+    let check = |stage: &mut Stage, pid: u32, class: &str, culprit: &str| {
+        let (found, whole) = cause(stage, pid);
+        assert_eq!(found, class, "{whole:#}");
+        let told = format!("{} {}", whole["cause"]["subject"], whole["cause"]["text"]);
+        assert!(told.contains(culprit), "{culprit:?} is not in {told}: {whole:#}");
+    };
+    let pid = ended(&mut stage.dies(&["null"]));
+    check(&mut stage, pid, "null-pointer", "store_through_null");
+    let pid = ended(&mut stage.dies(&["assert"]));
+    check(&mut stage, pid, "assertion", "total == 42");
+    let pid = ended(&mut stage.dies(&["free"]));
+    check(&mut stage, pid, "heap-corruption", "double free");
+    let pid = ended(&mut stage.dies(&["dive"]));
+    check(&mut stage, pid, "stack-overflow", "dive");
+    let free = tests::daemon::free_port().to_string();
+    let pid = ended(&mut stage.dies(&["connect", &free]));
+    check(&mut stage, pid, "connection-refused", &format!("127.0.0.1:{free}"));
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = holder.local_addr().expect("bound").port().to_string();
+    let pid = ended(&mut stage.dies(&["listen", &port]));
+    check(&mut stage, pid, "address-in-use", &std::process::id().to_string());
+    let full = stage.dir.path().join("full");
+    fs::create_dir(&full).expect("a directory");
+    mount(Some("tmpfs"), &full, Some("tmpfs"), MsFlags::empty(), Some("size=64k"))
+        .expect("a small file system");
+    let file = full.join("data");
+    let pid = ended(&mut stage.dies(&["fill", file.to_str().expect("text")]));
+    check(&mut stage, pid, "disk-full", file.to_str().expect("text"));
+    umount(&full).expect("mounted");
+    let pid = ended(&mut stage.dies(&["open", "/etc/no-such.conf"]));
+    check(&mut stage, pid, "not-found", "/etc/no-such.conf");
+    let pid = ended(&mut stage.dies(&["seccomp"]));
+    check(&mut stage, pid, "seccomp", "uname");
+    let pid = ended(&mut stage.dies(&["cpu"]));
+    check(&mut stage, pid, "cpu-limit", "");
+    let mut chained = Command::new(python());
+    chained.args(["-c", CHAINED]).stdin(Stdio::null()).stderr(Stdio::null());
+    let pid = ended(&mut chained);
+    check(&mut stage, pid, "uncaught-exception", "KeyError");
+    let library = stage.dir.path().join("libgone.so");
+    let source = "int gone(void) { return 1; }";
+    let built = compile::build(stage.dir.path(), "libgone", "c", source, &["gcc", "-shared", "-fPIC"]);
+    fs::rename(built, &library).expect("ours");
+    let needs = "int gone(void); int main(void) { return gone() - 1; }";
+    let place = format!("-L{}", stage.dir.path().display());
+    let program = compile::build(stage.dir.path(), "needs", "c", needs, &["gcc", &place, "-Wl,--no-as-needed", "-lgone"]);
+    fs::remove_file(library).expect("ours");
+    let pid = ended(Command::new(program).stderr(Stdio::null()));
+    check(&mut stage, pid, "missing-library", "libgone.so");
+    let mut victim = stage.dies(&["sleep"]).spawn().expect("it starts");
+    let script = format!("sleep 0.3; kill -9 {}; exit 0", victim.id());
+    let killer = Command::new("setsid").args(["bash", "-c", &script]).spawn().expect("bash");
+    victim.wait().expect("a child of ours");
+    check(&mut stage, victim.id(), "killed-by-process", &killer.id().to_string());
+    let group = Group::new(32 << 20);
+    let script = format!("echo $$ > {}/cgroup.procs && exec {} eat", group.0.display(), stage.dies.display());
+    let pid = ended(Command::new("sh").args(["-c", &script]));
+    check(&mut stage, pid, "oom-cgroup", "s7mpa-test");
+    let text = stage.daemon.printed(&["explain", "--pid", &pid.to_string()]).expect("text");
+    assert!(text.contains("was killed for lack of memory") && text.contains("Evidence"), "{text}");
+    assert!(stage.daemon.printed(&["explain", "--last"]).is_some_and(|text| text.contains("eat")));
+}
+
 #[test]
 fn commands_by_thousands_are_unharmed_and_leave_nothing() {
     if !tests::can_observe() {

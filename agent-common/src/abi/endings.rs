@@ -124,10 +124,12 @@ pub struct FailedCalls {
     pub next: u32,
     /// They.
     pub calls: [FailedCall; CALLS_KEPT],
+    /// The place of the last one.
+    pub last: u32,
     /// Zero.
-    pub pad: [u64; 7],
+    pub pad: [u32; 13],
 }
-assert_abi!(FailedCalls, size = 4096, align = 8, fields = [u32, u32, [FailedCall; CALLS_KEPT], [u64; 7]]);
+assert_abi!(FailedCalls, size = 4096, align = 8, fields = [u32, u32, [FailedCall; CALLS_KEPT], u32, [u32; 13]]);
 
 /// Bytes of the arguments of an ended process that are kept.
 pub const ARGUMENTS_BYTES: usize = 512;

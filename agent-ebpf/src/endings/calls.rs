@@ -77,8 +77,10 @@ pub(super) fn failed(current: &impl CurrentTask, process: u32, tid: u32, nr: u16
     let Some(calls) = of(process, !compat && nr == ACCESS && errno == ENOENT) else { return };
     let table = if compat { &TABLE_COMPAT } else { &TABLE };
     let place = if (nr as usize) < CALLS_TABLE {
-        // SAFETY: the index was just checked. Volatile, or the compiler makes a chain of comparisons of the table.
-        unsafe { table.as_ptr().add(nr as usize).read_volatile() }
+        // The compiler makes another register of the number that was compared.
+        let nr = super::masked::<{ CALLS_TABLE as u64 - 1 }>(nr.into()) as usize;
+        // SAFETY: the index is masked. Volatile, or the compiler makes a chain of comparisons of the table.
+        unsafe { table.as_ptr().add(nr).read_volatile() }
     } else {
         0
     };
@@ -115,7 +117,12 @@ pub(super) fn failed(current: &impl CurrentTask, process: u32, tid: u32, nr: u16
             (kind, dev) = of_file(subject, file);
         }
         let now = bpf_ktime_get_ns();
-        let before = first.add(if next == 0 { CALLS_KEPT - 1 } else { next - 1 });
+        // Kept, not computed: of `next - 1` the verifier believes that it may be below 0.
+        let mut last = (&raw const (*calls).last).read_volatile() as usize;
+        if last >= CALLS_KEPT {
+            last = 0;
+        }
+        let before = first.add(last);
         if is_same(before, subject, nr, errno, kind) {
             (*before).at_ns = now;
             (*before).count = (*before).count.wrapping_add(1);
@@ -131,6 +138,7 @@ pub(super) fn failed(current: &impl CurrentTask, process: u32, tid: u32, nr: u16
         (*call).kind = kind;
         (*call).flags = flags;
         (*call).bytes = bytes as u16;
+        (&raw mut (*calls).last).write_volatile(next as u32);
         (&raw mut (*calls).next).write_volatile(next as u32 + 1);
         let count = (&raw const (*calls).count).read_volatile();
         (&raw mut (*calls).count).write_volatile(count.wrapping_add(1));

@@ -61,7 +61,7 @@ pub(super) fn of(ended: &Ended, symbolizer: &Symbolizer, clocks: Clocks) -> Fact
     let last_words = words(ended, clocks);
     let abort_text = if way.signal == Some(SIGABRT) { abort_text(ended) } else { String::new() };
     let stack =
-        ended.stack.as_ref().map(|sample| self::stack::frames(sample, symbolizer)).unwrap_or_default();
+        ended.stack.as_ref().map(|sample| stack::frames(sample, symbolizer)).unwrap_or_default();
     if ending.is_some() && stack.is_empty() {
         unseen.push("its stack could not be read".to_owned());
     }
@@ -102,7 +102,8 @@ fn way(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Way {
 fn sender(ended: &Ended, ending: &Ending, signal: u8) -> Option<Other> {
     let sender = &ending.sender;
     if sender.signal == u32::from(signal) {
-        if sender.tgid == 0 || sender.tgid == ended.tgid.0 {
+        // Only SIGKILL says nothing else of a process that ends itself.
+        if sender.tgid == 0 || (sender.tgid == ended.tgid.0 && signal != SIGKILL) {
             return None;
         }
         return Some(Other {
