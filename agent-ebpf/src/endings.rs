@@ -17,6 +17,7 @@ use agent_common::abi::endings::{
     LIMITS, PROCESSES_KEPT, SENDERS_MAX, Sender, UNKNOWN_MAPPING,
 };
 use agent_common::abi::process::numbered;
+use agent_common::abi::unwind::Verdict;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP};
@@ -29,7 +30,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
 
 use crate::kernel::{self, CurrentTask, KernelPtr, layout, offset};
 use crate::unwind::{Walk, Walker};
@@ -69,9 +70,9 @@ pub(crate) struct Scratch {
     frames: [u8; FRAMES_BYTES],
 }
 
-/// An end is put together here, by a signal and by an exit: 2 × 19.5 KiB a CPU.
+/// An end is put together here, by each of three programs: 3 × 19.6 KiB a CPU.
 #[map]
-static END_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(2, 0);
+static END_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
 
 /// Processes whose end is on its way, by [`numbered`]: other threads get SIGKILL then. 1,024 × 72 B.
 #[map]
@@ -135,23 +136,46 @@ pub(crate) fn called<const LOOPS: bool>(current: &impl CurrentTask, process: u32
         return;
     }
     let code = current.argument::<0>(compat) as i32 & 0xff;
-    // Of what exits all the time, `false` or `grep`, there is nothing to tell.
-    if code != 0 && (words::are_kept(process) || calls::are_kept(process)) && is_first(process) {
-        let Some(header) = scratch(0) else { return };
-        // SAFETY: a per-CPU slot that this program alone writes.
-        let header = unsafe { &mut *header };
-        header.header.kind = END_EXIT;
-        header.header.code = code;
-        header.header.signal = 0;
-        header.header.si_code = 0;
-        header.header.address = 0;
-        header.header.si_pid = 0;
-        header.header.si_uid = 0;
-        header.header.mapping = UNKNOWN_MAPPING;
-        header.header.mapped[0] = 0;
-        header.header.sender.signal = 0;
-        send::<LOOPS>(current.context(), header, Walker::SysEnter);
+    exits::<LOOPS>(current.context(), process, code, Walker::SysEnter);
+}
+
+/// The current process ends, with `status` as `wait` gives it: where no program sees `sys_enter`. A fatal signal comes here as
+/// well, after its delivery.
+#[inline(always)]
+pub(crate) fn try_group_exit<const LOOPS: bool>(ctx: &FEntryContext) {
+    let status = ctx.arg::<u64>(0) as u32;
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if !are_wanted() || status & 0x7f != 0 || status >> 8 & 0xff == 0 || !filter::observes(tgid) {
+        return;
     }
+    // SAFETY: no arguments.
+    let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+    let start = task.follow(offset!(task_group_leader)).map_or(0, |l| l.value(offset!(task_start_boottime)));
+    exits::<LOOPS>(ctx.as_ptr(), numbered(tgid, start), (status >> 8 & 0xff) as i32, Walker::GroupExit);
+}
+
+/// The current process exits with `code`.
+#[inline(always)]
+fn exits<const LOOPS: bool>(ctx: *mut c_void, process: u32, code: i32, walker: Walker) {
+    // Of what exits all the time, `false` or `grep`, there is nothing to tell.
+    if code == 0 || !(words::are_kept(process) || calls::are_kept(process)) || !is_first(process) {
+        return;
+    }
+    let Some(scratch) = scratch(walker as u32 - Walker::SysEnter as u32) else { return };
+    // SAFETY: a per-CPU slot that the program of this walker alone writes.
+    let scratch = unsafe { &mut *scratch };
+    let header = &mut scratch.header;
+    header.kind = END_EXIT;
+    header.code = code;
+    header.signal = 0;
+    header.si_code = 0;
+    header.address = 0;
+    header.si_pid = 0;
+    header.si_uid = 0;
+    header.mapping = UNKNOWN_MAPPING;
+    header.mapped[0] = 0;
+    header.sender.signal = 0;
+    send::<LOOPS>(ctx, scratch, walker);
 }
 
 /// Whether the end of this process was not seen yet.
@@ -213,7 +237,7 @@ pub(crate) fn try_deliver<const LOOPS: bool>(ctx: &RawTracePointContext) {
     if !filter::observes(tgid) || !is_first(numbered(tgid, start)) {
         return;
     }
-    let Some(scratch) = scratch(1) else { return };
+    let Some(scratch) = scratch(Walker::Signal as u32 - Walker::SysEnter as u32) else { return };
     // SAFETY: a per-CPU slot that this program alone writes.
     let scratch = unsafe { &mut *scratch };
     let header = &mut scratch.header;
@@ -294,7 +318,8 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     };
     // SAFETY: `frames` is a map value with room for that.
     let user = unsafe { unwind::user_stack::<LOOPS>(ctx, walker, tgid, frames, saved) };
-    let copied = if LOOPS && user.elsewhere {
+    // User space may know better wherever the walk did not reach the outermost frame.
+    let copied = if LOOPS && user.verdict != Verdict::Complete as u8 && user.verdict != Verdict::None as u8 {
         // SAFETY: behind USER_BYTES there is room for that.
         unsafe { unwind::copy_stack(walker, frames.add(user.bytes)) }
     } else {

@@ -30,8 +30,8 @@ mod signals;
 mod syscalls;
 mod unwind;
 
-use aya_ebpf::macros::{btf_tracepoint, perf_event, raw_tracepoint};
-use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointContext};
+use aya_ebpf::macros::{btf_tracepoint, fentry, perf_event, raw_tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, PerfEventContext, RawTracePointContext};
 
 use crate::kernel::{Checked, Typed};
 use crate::net::Trouble;
@@ -280,6 +280,20 @@ pub fn signal_ends(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "signal_deliver")]
 pub fn signal_ends_r(ctx: RawTracePointContext) -> i32 {
     endings::try_deliver::<false>(&ctx);
+    0
+}
+
+/// `fentry/do_group_exit(int exit_code)`, since 5.5 where functions can be traced: in the process that exits; its memory is there.
+#[fentry(function = "do_group_exit")]
+pub fn group_exit(ctx: FEntryContext) -> i32 {
+    endings::try_group_exit::<true>(&ctx);
+    0
+}
+
+/// The same where [`group_exit`] is refused.
+#[fentry(function = "do_group_exit")]
+pub fn group_exit_r(ctx: FEntryContext) -> i32 {
+    endings::try_group_exit::<false>(&ctx);
     0
 }
 

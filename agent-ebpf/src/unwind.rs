@@ -34,10 +34,12 @@ pub(crate) enum Walker {
     SysEnter = 3,
     /// The delivery of a fatal signal.
     Signal = 4,
+    /// The end of a process in the kernel.
+    GroupExit = 5,
 }
 
 /// Walkers.
-const WALKERS: u32 = 5;
+const WALKERS: u32 = 6;
 
 /// Index of a frame, as the verifier believes it.
 const FRAMES_MASK: u32 = 127;

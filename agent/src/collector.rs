@@ -227,7 +227,8 @@ impl Collector {
             self.mapped.walk(&mut self.oncpu, &mut self.endings, unwinding);
         }
         let program = |tgid, at| self.mapped.program(tgid, at);
-        let around = Around { tasks: &self.tasks, program: &program };
+        let mapped = |tgid| self.mapped.of(tgid);
+        let around = Around { tasks: &self.tasks, program: &program, mapped: &mapped };
         self.ended.extend(self.endings.finish(&self.probes, clock::mono(), &around));
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > self.probes.keys_room() / DRAIN_AT {
             self.read_syscalls();

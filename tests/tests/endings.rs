@@ -339,7 +339,13 @@ fn ends_are_explained_by_class_and_culprit() {
     fs::rename(built, &library).expect("ours");
     let needs = "int gone(void); int main(void) { return gone() - 1; }";
     let place = format!("-L{}", stage.dir.path().display());
-    let program = compile::build(stage.dir.path(), "needs", "c", needs, &["gcc", &place, "-Wl,--no-as-needed", "-lgone"]);
+    let program = compile::build(
+        stage.dir.path(),
+        "needs",
+        "c",
+        needs,
+        &["gcc", &place, "-Wl,--no-as-needed", "-lgone"],
+    );
     fs::remove_file(library).expect("ours");
     let pid = ended(Command::new(program).stderr(Stdio::null()));
     check(&mut stage, pid, "missing-library", "libgone.so");

@@ -120,6 +120,11 @@ impl Mapped {
         }
     }
 
+    /// All that a process has, or had, mapped.
+    pub(super) fn of(&self, tgid: Tgid) -> Vec<flamegraphs::Mapped> {
+        self.spaces.of(tgid)
+    }
+
     /// Path of the program that a process ran at a time: of the file that is mapped lowest.
     pub(super) fn program(&self, tgid: Tgid, at: MonoNs) -> Option<String> {
         let (mappings, _) = self.spaces.at(tgid, at);

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use agent_common::abi::endings::{ENDED_CALLS, ENDED_WORDS, Ending, FailedCall, OomGroup};
 use agent_common::abi::process::{ProcessEvent, numbered};
+use agent_common::abi::unwind::Verdict;
 use agent_common::units::{BootNs, DurNs, MonoNs, Tgid};
 use diagnosis::window::TaskSample;
+use flamegraphs::Mapped;
 use profile::Sample;
 
 use super::oncpu::CopiedStack;
@@ -28,7 +30,9 @@ const MAX_ENDS_PER_POLL: usize = 32;
 /// Ends that wait for their stacks.
 const MAX_WAITING: usize = 256;
 /// Longest wait for a stack that is being walked.
-const STACK_TIMEOUT: Duration = Duration::from_millis(500);
+const STACK_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Walks of a stack whose tables are being read: one a poll.
+const MAX_WALKS: u32 = 12;
 /// Ends that are remembered for the sake of children that end with their parents. 24 B each.
 const MAX_RECENT: usize = 4096;
 /// Numbers of copied stacks from here on are ends'; those below are samples'.
@@ -71,6 +75,8 @@ pub struct Ended {
     pub largest: Option<Arc<TaskSample>>,
     /// Path of its program, from its mappings.
     pub program: Option<String>,
+    /// What it had mapped, if it began while we looked.
+    pub mapped: Vec<Mapped>,
     /// What was known of it in the last window.
     pub known: Option<Arc<TaskSample>>,
     /// And of its parent.
@@ -98,6 +104,8 @@ pub struct Around<'a> {
     pub tasks: &'a [Arc<TaskSample>],
     /// Path of the program that a process ran at a time.
     pub program: &'a dyn Fn(Tgid, MonoNs) -> Option<String>,
+    /// All that a process has, or had, mapped.
+    pub mapped: &'a dyn Fn(Tgid) -> Vec<Mapped>,
 }
 
 impl std::fmt::Debug for Around<'_> {
@@ -110,8 +118,9 @@ impl std::fmt::Debug for Around<'_> {
 struct Begun {
     ending: Box<Ending>,
     stack: Vec<u64>,
-    /// Number of the copied stack, until it is walked.
-    walking: Option<u64>,
+    /// The copied stack, until it is walked, and the walks of it.
+    walking: Option<CopiedStack>,
+    walks: u32,
 }
 
 /// Ends since the last poll.
@@ -122,6 +131,8 @@ pub struct EndingSource {
     exits: Vec<(ProcessEvent, bool)>,
     waiting: VecDeque<(Ended, u32)>,
     copied: Vec<CopiedStack>,
+    /// To be walked once more with the next poll.
+    again: Vec<CopiedStack>,
     stacks: u64,
     recent: VecDeque<(Tgid, MonoNs, u32)>,
     dropped: u64,
@@ -131,19 +142,20 @@ impl EndingSource {
     /// Takes an end off the ring.
     pub fn begins(&mut self, ending: &Ending, user: &[u64], copied: &[u64]) {
         let process = numbered(ending.tgid, ending.start_boot_ns);
-        let mut begun = Begun { ending: Box::new(*ending), stack: user.into(), walking: None };
+        let mut begun = Begun { ending: Box::new(*ending), stack: user.into(), walking: None, walks: 0 };
         if let Some((&[pc, sp, bp], stack)) = copied.split_first_chunk() {
             self.stacks += 1;
             let id = STACK_IDS | self.stacks;
-            begun.walking = Some(id);
             // The kernel side has its registers even where it could not walk.
             (begun.ending.ip, begun.ending.sp) = (pc, sp);
-            self.copied.push(CopiedStack {
+            let copied = CopiedStack {
                 id,
                 tgid: Tgid(ending.tgid),
                 at: MonoNs(ending.at_ns),
                 copied: Copied { pc, sp, bp, stack: stack.into() },
-            });
+            };
+            begun.walking = Some(copied.clone());
+            self.copied.push(copied);
         }
         if self.begun.insert(process, begun).is_none() {
             self.order.push_back(process);
@@ -188,10 +200,17 @@ impl EndingSource {
         if walked.id & STACK_IDS == 0 {
             return false;
         }
-        if let Some(begun) = self.begun.values_mut().find(|begun| begun.walking == Some(walked.id)) {
-            begun.walking = None;
-            if !walked.frames.is_empty() {
+        let is_it = |begun: &&mut Begun| begun.walking.as_ref().is_some_and(|copied| copied.id == walked.id);
+        if let Some(begun) = self.begun.values_mut().find(is_it) {
+            begun.walks += 1;
+            if walked.frames.len() >= begun.stack.len() || walked.verdict.is_complete() {
                 begun.stack.clone_from(&walked.frames);
+            }
+            // The tables of its files are being read: the next poll may have them.
+            let again = walked.verdict == Verdict::Pending && begun.walks < MAX_WALKS;
+            match begun.walking.take_if(|_| !again) {
+                Some(_) => {}
+                None => self.again.extend(begun.walking.clone()),
             }
         }
         true
@@ -234,6 +253,7 @@ impl EndingSource {
             complete.push(ended);
         }
         self.waiting = still;
+        self.copied.append(&mut self.again);
         let begun = &self.begun;
         self.order.retain(|process| begun.contains_key(process));
         complete
@@ -278,6 +298,7 @@ impl EndingSource {
             largest: oom.is_some().then(|| largest(around.tasks, tgid)).flatten(),
             oom,
             program: (around.program)(tgid, at),
+            mapped: (around.mapped)(tgid),
             known: known.filter(is_it),
             known_parent: task(around.tasks, parent),
             parent_end: parent_end.map(|(_, at, status)| (*at, *status)),

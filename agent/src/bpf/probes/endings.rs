@@ -2,6 +2,8 @@
 
 use agent_common::abi::endings::{Ending, FailedCalls, LastWords, OomGroup};
 use aya::maps::{Map, MapData, RingBuf};
+use aya::programs::{FEntry, ProgramError};
+use aya::{Btf, Ebpf};
 
 use super::{Maps, Probes, map_fd, split, tell_native};
 use crate::bpf::StartError;
@@ -31,11 +33,22 @@ impl Endings {
 }
 
 impl Probes {
-    /// Attaches what sees fatal signals. The programs of system calls do the rest, if the object was loaded for it.
+    /// Attaches what sees fatal signals and exits. The programs of system calls do the rest, if the object was loaded for it.
     pub fn attach_endings(&mut self) {
         if !self.attach_raw("signal_ends", "signal_deliver") {
             self.attach_raw("signal_ends_r", "signal_deliver");
         }
+        let attach = |ebpf: &mut Ebpf, program: &str| -> Result<(), ProgramError> {
+            let btf = Btf::from_sys_fs().map_err(ProgramError::Btf)?;
+            let program: &mut FEntry =
+                ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+            program.load("do_group_exit", &btf)?;
+            program.attach().map(drop)
+        };
+        let _attached = ["group_exit", "group_exit_r"].into_iter().any(|program| {
+            let result = attach(&mut self.ebpf, program);
+            self.record(program, &result)
+        });
     }
 
     /// Takes ends out of the ring: user frames, leaf first, Python's behind the native ones, and what was copied.

@@ -12,6 +12,9 @@ use agent_common::wire::postmortem::{Blamed, CauseClass, EndKind, PostMortem};
 const OPEN_NS: u64 = 600_000_000_000;
 /// Bad ends in a loop.
 const LOOP_ENDS: u32 = 3;
+const PLAIN_LOOP_ENDS: u32 = 10;
+/// Updates of an alert are so far apart.
+const UPDATE_NS: u64 = 10_000_000_000;
 /// Alerts open at once; ends beyond have a post-mortem and no alert.
 const MAX_OPEN: usize = 256;
 
@@ -51,7 +54,12 @@ impl EndAlerts {
         );
         let finding = finding(postmortem, class, &id);
         if let Some(open) = self.open.get_mut(&key) {
-            (open.at_unix_ns, open.finding, open.state) = (now.0, finding, AlertState::Update);
+            let told = now.0.saturating_sub(open.at_unix_ns) < UPDATE_NS;
+            (open.finding, open.state) = (finding, AlertState::Update);
+            if told {
+                return (id, None);
+            }
+            open.at_unix_ns = now.0;
             return (id, Some(open.clone()));
         }
         if self.open.len() >= MAX_OPEN {
@@ -81,12 +89,14 @@ fn class(postmortem: &PostMortem, is_main: bool) -> Option<&'static str> {
     if postmortem.cause.class == CauseClass::ByDesign {
         return None;
     }
-    if postmortem.repeats.is_some_and(|repeats| repeats.count >= LOOP_ENDS) {
-        return Some("crash-loop");
-    }
     let crashed = postmortem.ended.kind == EndKind::Oom
         || postmortem.ended.signal.is_some_and(|signal| signal < 32 && CRASHES >> signal & 1 != 0)
         || matches!(postmortem.cause.class, CauseClass::UncaughtException | CauseClass::Panic);
+    let repeats = postmortem.repeats.map_or(0, |repeats| repeats.count);
+    // Of a plain command it takes more to be a loop: who calls it in one knows what it answers.
+    if repeats >= if is_main || crashed { LOOP_ENDS } else { PLAIN_LOOP_ENDS } {
+        return Some("crash-loop");
+    }
     match (is_main, crashed) {
         (true, _) => Some("service-failed"),
         (false, true) => Some("crash"),

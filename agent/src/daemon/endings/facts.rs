@@ -5,10 +5,10 @@ use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
 use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
-use flamegraphs::Symbolizer;
 use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process, Words};
 
-use super::{peer, redact, stack};
+use super::stack::Namer;
+use super::{peer, redact};
 use crate::clock;
 use crate::source::endings::Ended;
 
@@ -50,8 +50,8 @@ impl Clocks {
     }
 }
 
-/// Everything that the end itself and the processes of the host say. Blocks while the symbolizer works.
-pub(super) fn of(ended: &Ended, symbolizer: &Symbolizer, clocks: Clocks) -> Facts {
+/// Everything that the end itself and the processes of the host say. Waits some seconds for names at most.
+pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
     let mut unseen = Vec::new();
     let ending = ended.ending.as_deref();
     if ending.is_none() {
@@ -60,8 +60,7 @@ pub(super) fn of(ended: &Ended, symbolizer: &Symbolizer, clocks: Clocks) -> Fact
     let way = way(ended, ending, clocks);
     let last_words = words(ended, clocks);
     let abort_text = if way.signal == Some(SIGABRT) { abort_text(ended) } else { String::new() };
-    let stack =
-        ended.stack.as_ref().map(|sample| stack::frames(sample, symbolizer)).unwrap_or_default();
+    let stack = ended.stack.as_ref().map(|sample| namer.frames(sample, &ended.mapped)).unwrap_or_default();
     if ending.is_some() && stack.is_empty() {
         unseen.push("its stack could not be read".to_owned());
     }

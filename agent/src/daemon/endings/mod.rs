@@ -25,6 +25,7 @@ use flamegraphs::Symbolizer;
 use self::alerts::EndAlerts;
 use self::facts::Clocks;
 use self::host::Host;
+use self::stack::Namer;
 use crate::clock;
 use crate::control::{Kept, PostMortems};
 use crate::observer::{OnProcess, Seen};
@@ -54,8 +55,14 @@ impl Endings {
     ) -> io::Result<Self> {
         let (ends, queue) = mpsc::sync_channel::<Box<Ended>>(MAX_WAITING);
         let lost = Arc::<AtomicU64>::default();
-        let mut work =
-            Work { postmortems, symbolizer, host: Host::default(), alerts: EndAlerts::new(host), to: alerts };
+        let mut work = Work {
+            postmortems,
+            namer: Namer::start(symbolizer)?,
+            host: Host::default(),
+            own: std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned)),
+            alerts: EndAlerts::new(host),
+            to: alerts,
+        };
         std::thread::Builder::new().name("endings".to_owned()).spawn(move || {
             loop {
                 match queue.recv_timeout(BEAT) {
@@ -90,15 +97,20 @@ impl Endings {
 
 struct Work {
     postmortems: Arc<PostMortems>,
-    symbolizer: Symbolizer,
+    namer: Namer,
     host: Host,
+    own: Option<String>,
     alerts: EndAlerts,
     to: tokio::sync::mpsc::Sender<Alert>,
 }
 
 impl Work {
     fn end(&mut self, ended: &Ended) {
-        let mut facts = facts::of(ended, &self.symbolizer, Clocks::now());
+        // A command of ours that had nothing to show is no end to explain, and would be the last one.
+        if ended.program.is_some() && ended.program == self.own && ended.status & 0x7f == 0 {
+            return;
+        }
+        let mut facts = facts::of(ended, &mut self.namer, Clocks::now());
         self.host.complete(&mut facts);
         facts.earlier = self.postmortems.note(&facts);
         tracing::debug!(
