@@ -47,8 +47,12 @@ pub(crate) use layout;
 
 /// `pt_regs` of x86-64: part of the user ABI (`struct user_regs_struct`), the same in every kernel.
 mod pt_regs {
+    pub(super) const BP: u32 = 32;
     pub(super) const BX: u32 = 40;
     pub(super) const R11: u32 = 48;
+    pub(super) const R10: u32 = 56;
+    pub(super) const R9: u32 = 64;
+    pub(super) const R8: u32 = 72;
     pub(super) const CX: u32 = 88;
     pub(super) const DX: u32 = 96;
     pub(super) const SI: u32 = 104;
@@ -58,6 +62,11 @@ mod pt_regs {
     pub(super) const FLAGS: u32 = 144;
     pub(super) const SP: u32 = 152;
 }
+/// Where the arguments of a 64-bit call are, and of a 32-bit one.
+const ARGUMENTS: [u32; 6] = [pt_regs::DI, pt_regs::SI, pt_regs::DX, pt_regs::R10, pt_regs::R8, pt_regs::R9];
+const ARGUMENTS_COMPAT: [u32; 6] =
+    [pt_regs::BX, pt_regs::CX, pt_regs::DX, pt_regs::SI, pt_regs::DI, pt_regs::BP];
+
 /// `TS_COMPAT` in `thread_info.status` (arch/x86/include/asm/thread_info.h): the call came through the 32-bit gate.
 const TS_COMPAT: u32 = 2;
 
@@ -158,6 +167,10 @@ pub(crate) trait CurrentTask {
     fn orig_ax(&self) -> Option<i64>;
     /// Second argument of the tracepoint: the number at `sys_enter`, the result at `sys_exit`.
     fn second(&self) -> i64;
+    /// Argument of the call, 0 to 5; at `sys_exit` as well.
+    fn argument<const N: usize>(&self, compat: bool) -> u64;
+    /// The file behind a descriptor of the current task: the address of its `struct file`.
+    fn file(&self, fd: u32) -> Option<KernelPtr>;
     /// What the stack helper wants.
     fn context(&self) -> *mut c_void;
 }
@@ -218,6 +231,16 @@ impl CurrentTask for Typed<'_> {
     }
 
     #[inline(always)]
+    fn argument<const N: usize>(&self, compat: bool) -> u64 {
+        if compat { self.reg(ARGUMENTS_COMPAT[N]) & 0xffff_ffff } else { self.reg(ARGUMENTS[N]) }
+    }
+
+    #[inline(always)]
+    fn file(&self, fd: u32) -> Option<KernelPtr> {
+        task::Task(current_task()).file(fd)
+    }
+
+    #[inline(always)]
     fn second(&self) -> i64 {
         self.0.arg(1)
     }
@@ -252,6 +275,23 @@ impl CurrentTask for Checked<'_> {
     #[inline(always)]
     fn orig_ax(&self) -> Option<i64> {
         KernelPtr(self.0.arg::<u64>(0) as *const u8).read(pt_regs::ORIG_AX)
+    }
+
+    #[inline(always)]
+    fn argument<const N: usize>(&self, compat: bool) -> u64 {
+        let regs = KernelPtr(self.0.arg::<u64>(0) as *const u8);
+        if compat { regs.value(ARGUMENTS_COMPAT[N]) & 0xffff_ffff } else { regs.value(ARGUMENTS[N]) }
+    }
+
+    #[inline(always)]
+    fn file(&self, fd: u32) -> Option<KernelPtr> {
+        // SAFETY: no arguments.
+        let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+        let table = task.follow(task::at!(task_files))?.follow(task::at!(files_fdt))?;
+        if fd >= table.read::<u32>(task::at!(fdtable_max_fds))? {
+            return None;
+        }
+        table.follow(task::at!(fdtable_fd))?.follow(fd * 8)
     }
 
     #[inline(always)]

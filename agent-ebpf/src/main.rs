@@ -12,6 +12,7 @@ mod blockio;
 mod counters;
 mod drops;
 mod empty;
+mod endings;
 mod filter;
 mod irq;
 mod kernel;
@@ -29,8 +30,8 @@ mod signals;
 mod syscalls;
 mod unwind;
 
-use aya_ebpf::macros::{btf_tracepoint, perf_event, raw_tracepoint};
-use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointContext};
+use aya_ebpf::macros::{btf_tracepoint, fentry, perf_event, raw_tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, PerfEventContext, RawTracePointContext};
 
 use crate::kernel::{Checked, Typed};
 use crate::net::Trouble;
@@ -39,7 +40,7 @@ use crate::net::Trouble;
 /// number the caller made up.
 #[btf_tracepoint(function = "sys_enter")]
 pub fn syscall_enter(ctx: BtfTracePointContext) -> i32 {
-    syscalls::try_enter(&Typed(&ctx));
+    syscalls::try_enter::<true>(&Typed(&ctx));
     0
 }
 
@@ -53,7 +54,7 @@ pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
 /// `raw_tp/sys_enter`, since 4.17: where [`syscall_enter`] is refused.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub fn syscall_enter_r(ctx: RawTracePointContext) -> i32 {
-    syscalls::try_enter(&Checked(&ctx));
+    syscalls::try_enter::<false>(&Checked(&ctx));
     0
 }
 
@@ -264,6 +265,35 @@ pub fn hardirq_exit(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "signal_generate")]
 pub fn signal_sent(ctx: RawTracePointContext) -> i32 {
     signals::try_generate(&ctx);
+    0
+}
+
+/// `raw_tp/signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`: in the receiver, before the default
+/// action; its memory is there. `bpf_loop` and `bpf_find_vma` since 5.17.
+#[raw_tracepoint(tracepoint = "signal_deliver")]
+pub fn signal_ends(ctx: RawTracePointContext) -> i32 {
+    endings::try_deliver::<true>(&ctx);
+    0
+}
+
+/// The same where [`signal_ends`] is refused.
+#[raw_tracepoint(tracepoint = "signal_deliver")]
+pub fn signal_ends_r(ctx: RawTracePointContext) -> i32 {
+    endings::try_deliver::<false>(&ctx);
+    0
+}
+
+/// `fentry/do_group_exit(int exit_code)`, since 5.5 where functions can be traced: in the process that exits; its memory is there.
+#[fentry(function = "do_group_exit")]
+pub fn group_exit(ctx: FEntryContext) -> i32 {
+    endings::try_group_exit::<true>(&ctx);
+    0
+}
+
+/// The same where [`group_exit`] is refused.
+#[fentry(function = "do_group_exit")]
+pub fn group_exit_r(ctx: FEntryContext) -> i32 {
+    endings::try_group_exit::<false>(&ctx);
     0
 }
 

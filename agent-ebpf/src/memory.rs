@@ -4,7 +4,7 @@ use agent_common::abi::drops::DropReason;
 use agent_common::abi::memory::{MEMORY_MAX, MemoryValue, OOM_KILLS_MAX, OomValue};
 use agent_common::abi::resources::{OPEN_COMPACTION, OPEN_RECLAIM, OpenValue};
 use agent_common::abi::sched::State;
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::RawTracePointContext;
@@ -12,7 +12,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use crate::counters::{add, value_of};
 use crate::kernel::{KernelPtr, layout, offset, raw_argument};
 use crate::sched::slots::Slot;
-use crate::{drops, filter, open, settings};
+use crate::{drops, endings, filter, open, settings};
 
 #[map]
 static MEMORY: HashMap<u32, MemoryValue> = HashMap::with_max_entries(MEMORY_MAX, 0);
@@ -100,11 +100,19 @@ pub(crate) fn try_throttle(ctx: &RawTracePointContext) {
 /// File, anonymous and shared pages: counters 0, 1 and 3 of `rss_stat` (2 are swap entries). Per-CPU parts that were
 /// not added up yet may make one negative.
 #[inline(always)]
-fn resident(task: KernelPtr) -> u64 {
+pub(crate) fn resident(task: KernelPtr) -> u64 {
     let Some(mm) = task.follow(layout!(task_mm)) else { return 0 };
     let (first, step) = (layout!(mm_rss), layout!(mm_rss_step));
     let pages = |index: u32| mm.read::<i64>(first + index * step).unwrap_or_default();
     (pages(0) + pages(1) + pages(3)).max(0) as u64
+}
+
+/// Anonymous pages: counter 1.
+#[inline(always)]
+fn anonymous(task: KernelPtr) -> u64 {
+    let pages =
+        task.follow(layout!(task_mm)).and_then(|mm| mm.read::<i64>(layout!(mm_rss) + layout!(mm_rss_step)));
+    pages.unwrap_or_default().max(0) as u64
 }
 
 #[inline(always)]
@@ -115,9 +123,15 @@ pub(crate) fn try_oom(ctx: &RawTracePointContext) {
         let task = KernelPtr(ctx.arg::<u64>(0) as *const u8);
         value.rss_pages = resident(task);
         value.comm = task.comm();
-        task.read::<u32>(offset!(task_tgid)).unwrap_or_default()
+        let tgid = task.read::<u32>(offset!(task_tgid)).unwrap_or_default();
+        endings::victim(tgid, task, anonymous(task));
+        tgid
     } else {
-        ctx.arg::<u64>(0) as u32
+        let tgid = ctx.arg::<u64>(0) as u32;
+        // The victim is not at hand: who found no memory is mostly in the same group.
+        // SAFETY: no arguments.
+        endings::victim(tgid, KernelPtr(unsafe { bpf_get_current_task() } as *const u8), 0);
+        tgid
     };
     if OOM_KILLS.insert(tgid, value, 0).is_err() {
         drops::count(DropReason::MemoryMapFull);

@@ -1,16 +1,16 @@
 //! Process life: fork, exec, exit of thread groups.
 
 use agent_common::abi::drops::DropReason;
-use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent};
+use agent_common::abi::process::{KIND_EXEC, KIND_EXIT, KIND_FORK, ProcessEvent, numbered};
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
-use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_current_cgroup_id, bpf_get_current_uid_gid, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::RingBuf;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::debug;
 
 use crate::kernel::{KernelPtr, offset};
-use crate::{drops, filter, sched, settings, syscalls, unwind};
+use crate::{drops, endings, filter, sched, settings, syscalls, unwind};
 
 /// 2 MiB hold 20,000 events of 104 B: 7,000 process lives between two drains 100 ms apart.
 const EVENTS_BYTES: u32 = 1 << 21;
@@ -102,6 +102,7 @@ pub(crate) fn try_exec(ctx: &RawTracePointContext) {
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(event.tgid)) {
         return;
     }
+    endings::executed(numbered(event.tgid, event.start_boot_ns));
     debug!(ctx, "exec {}", event.tgid);
     send(event);
 }
@@ -146,6 +147,8 @@ pub(crate) fn try_exit(ctx: &RawTracePointContext) {
     let group = signal.read::<i32>(offset!(signal_group_exit_code)).unwrap_or_default();
     let own = task.read::<i32>(offset!(task_exit_code)).unwrap_or_default();
     event.exit_status = if group != 0 { group } else { own } as u32;
+    event.ended = endings::ended(numbered(event.tgid, event.start_boot_ns), event.exit_status);
+    event.uid = bpf_get_current_uid_gid() as u32;
     debug!(ctx, "exit {} status {}", event.tgid, event.exit_status);
     send(event);
 }

@@ -9,7 +9,7 @@ use aya_ebpf::programs::RawTracePointContext;
 
 use crate::counters::{add, value_of};
 use crate::kernel::{KernelPtr, layout, offset};
-use crate::{drops, filter, settings};
+use crate::{drops, endings, filter, settings};
 
 #[map]
 static SIGNALS: HashMap<SignalKey, u64> = HashMap::with_max_entries(SIGNALS_MAX, 0);
@@ -65,7 +65,9 @@ pub(crate) fn try_generate(ctx: &RawTracePointContext) {
     if settings::get().is_some_and(|s| s.filter_tgids != 0 && !filter::contains(tgid)) {
         return;
     }
-    let key = SignalKey { tgid, sender: sender(ctx.arg::<u64>(1)), signal };
+    let sender = sender(ctx.arg::<u64>(1));
+    endings::generated(tgid, signal, sender);
+    let key = SignalKey { tgid, sender, signal };
     // On the stack, not `&0`: such a constant may share its place with a global of equal value, and the loader
     // overwrites globals (every first signal counted as 1,000,000,001, after the sampling period without sampling).
     let none = 0;

@@ -13,7 +13,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
 use crate::kernel::CurrentTask;
-use crate::{drops, filter, offcpu, runqlat, settings};
+use crate::{drops, endings, filter, offcpu, runqlat, settings};
 
 /// 131,072 × 104 B = 13 MiB of kernel memory, preallocated (kernels before 6.1 allow nothing else here): room for
 /// 3,000 processes with 40 (call, CPU, bucket) combinations each. User space makes it smaller for few CPUs, since every
@@ -57,7 +57,7 @@ const RT_SIGRETURN_COMPAT: u16 = 173;
 const MAX_ERRNO: i64 = 4095;
 
 #[inline(always)]
-pub(crate) fn try_enter(current: &impl CurrentTask) {
+pub(crate) fn try_enter<const LOOPS: bool>(current: &impl CurrentTask) {
     let Some(cpu) = runqlat::this_cpu() else { return };
     let (process, tid) = current.ids(cpu);
     let tgid = tgid_of(process);
@@ -66,7 +66,9 @@ pub(crate) fn try_enter(current: &impl CurrentTask) {
     }
     let Some(slot) = SYSCALL_ENTRY.get_ptr_mut(tid & ENTRY_MASK.load()) else { return };
     let nr = current.second() as u16;
-    let flags = if current.compat() { u16::from(FLAG_COMPAT) } else { 0 };
+    let compat = current.compat();
+    let flags = if compat { u16::from(FLAG_COMPAT) } else { 0 };
+    endings::called::<LOOPS>(current, process, nr, compat);
     // SAFETY: the slot is this thread's, or checked to be free; a race of two threads for a free slot loses one
     // pairing, which `SyscallUnpaired` counts. Field by field: an entry put together on the stack and copied in
     // words stalls on its own half-written words.
@@ -156,6 +158,7 @@ pub(crate) fn try_exit<const LOOPS: bool>(current: &impl CurrentTask) {
         }
         (nr, UNTIMED, 0)
     };
+    endings::returned(current, process, tid, nr, flags, errno);
     let key = SyscallKey { process, nr, cpu: cpu as u16, bucket, flags, errno };
     count(key, ns);
 }

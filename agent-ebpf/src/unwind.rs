@@ -30,10 +30,16 @@ pub(crate) enum Walker {
     SysExit = 1,
     /// Who wakes a thread.
     Waking = 2,
+    /// The begin of `exit_group`.
+    SysEnter = 3,
+    /// The delivery of a fatal signal.
+    Signal = 4,
+    /// The end of a process in the kernel.
+    GroupExit = 5,
 }
 
 /// Walkers.
-const WALKERS: u32 = 3;
+const WALKERS: u32 = 6;
 
 /// Index of a frame, as the verifier believes it.
 const FRAMES_MASK: u32 = 127;

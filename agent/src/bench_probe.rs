@@ -23,6 +23,8 @@ pub enum Set {
     Counts,
     /// The same, timing.
     Times,
+    /// The same, with last words and failed calls.
+    Ends,
     /// On-CPU samples at 97 Hz.
     Oncpu,
     /// Scheduler accounting, waits, and run-queue waits by the process that ran, read as a running agent does.
@@ -41,8 +43,8 @@ pub fn run(set: Set) -> Result<(), StartError> {
 }
 
 fn hold(set: Set) -> Result<(), StartError> {
-    let ours = matches!(set, Set::Counts | Set::Times);
-    let spec = LoadSpec { syscalls: ours, sched: ours, ..LoadSpec::default() };
+    let ours = matches!(set, Set::Counts | Set::Times | Set::Ends);
+    let spec = LoadSpec { syscalls: ours, sched: ours, endings: set == Set::Ends, ..LoadSpec::default() };
     let mut probes = if set == Set::None { None } else { Some(Probes::load(&spec)?) };
     if let Some(probes) = &mut probes {
         if ours {
@@ -53,6 +55,11 @@ fn hold(set: Set) -> Result<(), StartError> {
             Set::EmptyPair => probes.attach_empty(true)?,
             Set::Counts => probes.attach_syscalls(false),
             Set::Times => probes.attach_syscalls(true),
+            Set::Ends => {
+                probes.attach_syscalls(true);
+                probes.attach_endings();
+                probes.attach_process();
+            }
             Set::Oncpu => probes.attach_sampling(97),
             Set::None | Set::Sched | Set::SchedCounts => {}
         }

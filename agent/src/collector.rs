@@ -7,7 +7,9 @@ use std::time::Duration;
 use agent_common::abi::process::numbered;
 use agent_common::abi::sched::State;
 use agent_common::units::{DurNs, MonoNs, Tgid, Tid};
-use agent_common::wire::report::{Coverage, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM};
+use agent_common::wire::report::{
+    Coverage, ENDS_LEFT_OUT, LEFT_ALONE, MAPPINGS_LOST, NO_ANSWER, UNWIND_NO_ROOM,
+};
 use diagnosis::window::{ProcessExit, ProcessName, ProcessTimes, TaskSample, TaskTotals, Wait, Window};
 use profile::Sample;
 
@@ -15,6 +17,7 @@ use crate::bpf::{LoadSpec, Probes, StartError, Verdict};
 use crate::clock;
 use crate::config::SyscallTier;
 use crate::namespaces;
+use crate::source::endings::{Around, Ended, EndingSource};
 use crate::source::file_locks;
 use crate::source::frozen::FrozenSource;
 use crate::source::host::HostSource;
@@ -69,6 +72,8 @@ pub struct Collector {
     fresh: Vec<Fresh>,
     syscalls: SyscallSource,
     in_flight: InFlightSource,
+    endings: EndingSource,
+    ended: Vec<Ended>,
     standstill: StandstillSource,
     frozen: FrozenSource,
     resources: ResourceSource,
@@ -104,6 +109,7 @@ impl Collector {
             syscalls: options.syscalls != SyscallTier::Off,
             resources: options.resources,
             sched: options.sched,
+            endings: options.endings,
             debug: tracing::enabled!(target: "bpf", tracing::Level::DEBUG),
         };
         let mut probes = Probes::load(&spec)?;
@@ -125,6 +131,9 @@ impl Collector {
         if options.syscalls != SyscallTier::Off {
             probes.attach_syscalls(times);
             in_flight.look_at_all(observed(&options.filter), clock::mono());
+        }
+        if options.endings {
+            probes.attach_endings();
         }
         if options.resources {
             probes.attach_resources();
@@ -159,6 +168,8 @@ impl Collector {
             fresh: Vec::new(),
             syscalls: SyscallSource::default(),
             in_flight,
+            endings: EndingSource::default(),
+            ended: Vec::new(),
             standstill: StandstillSource::default(),
             frozen: FrozenSource::default(),
             resources: ResourceSource::new(),
@@ -195,6 +206,11 @@ impl Collector {
         let oncpu = &mut self.oncpu;
         self.probes.drain_samples(|header, kernel, user, copied| oncpu.sample(header, kernel, user, copied));
         self.sched.poll(&mut self.probes, clock::mono(), |tgid| oncpu.seen(tgid));
+        let endings = &mut self.endings;
+        self.probes.drain_endings(|ending, user, copied| {
+            endings.begins(ending, user, copied);
+            oncpu.seen(Tgid(ending.tgid));
+        });
         // A process that was forked and sampled between the two: its fork event has arrived by now.
         self.drain_process();
         let sampled = self.oncpu.take_sampled();
@@ -208,8 +224,12 @@ impl Collector {
         self.fresh.extend(fresh);
         if let Some(unwinding) = &self.unwinding {
             self.mapped.look(unwinding);
-            self.mapped.walk(&mut self.oncpu, unwinding);
+            self.mapped.walk(&mut self.oncpu, &mut self.endings, unwinding);
         }
+        let program = |tgid, at| self.mapped.program(tgid, at);
+        let mapped = |tgid| self.mapped.of(tgid);
+        let around = Around { tasks: &self.tasks, program: &program, mapped: &mapped };
+        self.ended.extend(self.endings.finish(&self.probes, clock::mono(), &around));
         if self.probes.keys_made().saturating_sub(self.keys_deleted) > self.probes.keys_room() / DRAIN_AT {
             self.read_syscalls();
         }
@@ -226,6 +246,11 @@ impl Collector {
         std::mem::take(&mut self.fresh)
     }
 
+    /// Processes that ended badly since the last call.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
     /// Python code objects on stacks since the last call, by process, to be read while the process lives.
     pub fn take_code(&mut self) -> Vec<(Tgid, Vec<u64>)> {
         let mut code = self.oncpu.take_code();
@@ -235,7 +260,8 @@ impl Collector {
 
     fn drain_process(&mut self) {
         let (process, oncpu, syscalls) = (&mut self.process, &mut self.oncpu, &mut self.syscalls);
-        let names = &mut self.names;
+        let (names, endings) = (&mut self.names, &mut self.endings);
+        let sees_ends = self.options.endings;
         let unwinding = self.unwinding.as_ref();
         self.probes.drain_process(|event| {
             oncpu.forget(Tgid(event.tgid));
@@ -246,6 +272,9 @@ impl Collector {
                 syscalls.alive(numbered(event.tgid, event.start_boot_ns));
             }
             names.event(event);
+            if sees_ends && event.kind == agent_common::abi::process::KIND_EXIT {
+                endings.exit(event, process.forked_by(Tgid(event.tgid)).is_some());
+            }
             process.event(event);
         });
     }
@@ -297,7 +326,7 @@ impl Collector {
         let frozen = self.frozen.close(&sched.times, &sched.waits, (start, end));
         let span = end.since(start);
         if let Some(unwinding) = &self.unwinding {
-            Mapped::finish(&mut self.oncpu, unwinding);
+            Mapped::finish(&mut self.oncpu, &mut self.endings, unwinding);
         }
         let (samples, unwound, pythons) =
             (self.oncpu.take(), self.oncpu.take_unwound(), self.oncpu.take_pythons());
@@ -309,6 +338,10 @@ impl Collector {
         }
         if resources.unwatched_namespaces > 0 {
             coverage.missing.push(UNWATCHED.to_owned());
+        }
+        let not_looked_at = self.endings.take_dropped();
+        if not_looked_at > 0 {
+            coverage.lost.insert(ENDS_LEFT_OUT.to_owned(), not_looked_at);
         }
         self.count_blocked(&mut coverage);
         let mut self_cost = self.audit.self_cost(&self.probes, span);

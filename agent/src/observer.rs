@@ -11,6 +11,7 @@ use flamegraphs::Symbolizer;
 use crate::bpf::StartError;
 use crate::collector::{Collector, Options};
 use crate::history::{History, Limits};
+use crate::source::endings::Ended;
 use crate::source::oncpu::Fresh;
 
 /// Length of a window.
@@ -30,6 +31,8 @@ pub enum Seen {
         /// They.
         what: flamegraphs::Mapped,
     },
+    /// One ended badly.
+    Ended(Box<Ended>),
     /// Code objects were in Python stacks: processes, and addresses in them.
     Code(Vec<(Tgid, Vec<u64>)>),
 }
@@ -49,6 +52,8 @@ pub fn observe_with(symbolizer: Symbolizer) -> OnProcess {
             symbolizer.observe(tgid.0);
         }
         Seen::Mapped { tgid, what } => symbolizer.mapped(tgid.0, what),
+        // Post-mortems are the daemon's business.
+        Seen::Ended(_) => {}
         Seen::Code(code) => {
             symbolizer.read_code(code.into_iter().map(|(tgid, addrs)| (tgid.0, addrs)).collect());
         }
@@ -157,6 +162,12 @@ fn run(mut collector: Collector, history: &History, stopped: &mpsc::Receiver<()>
         // After a child has got its parent's.
         let mapped = collector.take_mapped().into_iter();
         mapped.map(|(tgid, what)| Seen::Mapped { tgid, what }).for_each(&mut on_process);
+        // After the mappings, by which its stack gets names.
+        collector
+            .take_ended()
+            .into_iter()
+            .map(|ended| Seen::Ended(Box::new(ended)))
+            .for_each(&mut on_process);
         let code = collector.take_code();
         if !code.is_empty() {
             on_process(Seen::Code(code));

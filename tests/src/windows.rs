@@ -16,6 +16,7 @@ pub fn resources() -> Collector {
         syscalls: SyscallTier::Off,
         sched: false,
         resources: true,
+        endings: false,
         proc: false,
     })
     .expect("the probes load")
@@ -33,6 +34,7 @@ pub fn sched(filter: Filter) -> Collector {
         syscalls: SyscallTier::Off,
         sched: true,
         resources: false,
+        endings: false,
         proc: false,
     })
     .expect("the probes load")
@@ -50,6 +52,7 @@ pub fn waits() -> Collector {
         syscalls: SyscallTier::Counts,
         sched: true,
         resources: true,
+        endings: false,
         proc: false,
     })
     .expect("the probes load")

@@ -47,11 +47,13 @@ pub enum DropReason {
     WaitRingFull = 19,
     /// The `BLAME` map was full: nobody was charged with some time of waiting for a CPU.
     BlameMapFull = 20,
+    /// The endings ring buffer was full: the end of one process has no stack.
+    EndingRingFull = 21,
 }
 
 impl DropReason {
     /// All reasons in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SyscallMapFull,
         Self::SyscallUnpaired,
         Self::SyscallEntryFull,
@@ -73,6 +75,7 @@ impl DropReason {
         Self::ProgramSkipped,
         Self::WaitRingFull,
         Self::BlameMapFull,
+        Self::EndingRingFull,
     ];
 
     /// Stable identifier used in reports and metrics.
@@ -100,6 +103,7 @@ impl DropReason {
             Self::ProgramSkipped => "program_skipped",
             Self::WaitRingFull => "wait_ring_full",
             Self::BlameMapFull => "blame_map_full",
+            Self::EndingRingFull => "ending_ring_full",
         }
     }
 
@@ -127,6 +131,7 @@ impl DropReason {
             Self::ProgramSkipped => "events missed (probe busy)",
             Self::WaitRingFull => "waits lost (buffer full)",
             Self::BlameMapFull => "waits for a CPU not charged (table full)",
+            Self::EndingRingFull => "ends of processes without a stack (buffer full)",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod blockio;
 pub mod drops;
+pub mod endings;
 pub mod irq;
 pub mod locks;
 pub mod memory;

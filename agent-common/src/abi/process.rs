@@ -69,12 +69,16 @@ pub struct ProcessEvent {
     pub parent_tgid: u32,
     /// exit: wait status as `wait(2)` gives it: `code << 8 | signal`, 0x80 = core dumped.
     pub exit_status: u32,
+    /// exit: what was kept of it, [`super::endings::ENDED_WORDS`] and the like.
+    pub ended: u32,
+    /// exit: its user.
+    pub uid: u32,
     /// Task name, NUL-padded.
     pub comm: [u8; COMM_LEN],
 }
 assert_abi!(
     ProcessEvent,
-    size = 96,
+    size = 104,
     align = 8,
-    fields = [u64, u64, u64, u64, u64, u64, u64, u64, u32, u32, u32, u32, [u8; COMM_LEN]]
+    fields = [u64, u64, u64, u64, u64, u64, u64, u64, u32, u32, u32, u32, u32, u32, [u8; COMM_LEN]]
 );

@@ -51,6 +51,9 @@ pub const NO_ANSWER: &str = "file_system_no_answer";
 /// of their user have used up their time.
 pub const LEFT_ALONE: &str = "files_left_alone";
 
+/// Reason in [`Coverage::lost`]: bad ends of processes that no post-mortem was made of, since too many came at once.
+pub const ENDS_LEFT_OUT: &str = "ends_left_out";
+
 impl Coverage {
     /// What was lost: `29 samples lost (buffer full)`, one text a reason.
     pub fn losses(&self) -> impl Iterator<Item = String> {
@@ -69,6 +72,9 @@ impl Coverage {
                     format!("{lost} looks at files left out (no answer, or their user is over budget)")
                 }
                 None if reason == MAPPINGS_LOST => format!("{lost} mapping events lost (buffer full)"),
+                None if reason == ENDS_LEFT_OUT => {
+                    format!("{lost} bad ends of processes not examined (too many at once)")
+                }
                 None => format!("{lost} {}", reason.replace('_', " ")),
             }
         })

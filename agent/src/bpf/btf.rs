@@ -3,6 +3,7 @@
 //! aya 0.14 has neither CO-RE nor a public lookup. One pass over the type section finds the structures by name;
 //! members are looked up through anonymous structs and unions. Format: Documentation/bpf/btf.rst.
 
+mod endings;
 mod sched;
 
 use std::cell::RefCell;
@@ -199,6 +200,15 @@ impl Btf {
     /// Offset in bytes of `path` (`a.b.c`) in the structure called `structure`; [`NO_OFFSET`] if there is none.
     pub(crate) fn offset(&self, structure: &str, path: &str) -> u32 {
         self.bits(structure, path).map_or(NO_OFFSET, |bits| bits / 8)
+    }
+
+    /// Value of an enumerator.
+    fn enumerator(&self, name: &str, enumerator: &str) -> Option<u32> {
+        let at = self.find(KIND_ENUM, name)?;
+        let count = (self.word(at + 4)? & 0xffff) as usize;
+        let is_it = |at: &usize| self.word(*at).is_some_and(|name| self.name(name) == enumerator.as_bytes());
+        let found = (0..count).map(|i| at + 12 + i * 8).find(is_it)?;
+        self.word(found + 4)
     }
 
     /// Whether an enumerator of `enum bpf_func_id`: the kernel has this helper.

@@ -1,5 +1,6 @@
 //! Sizes, globals and loading of the object.
 
+use agent_common::abi::endings::EndingOffsets;
 use agent_common::abi::offcpu::{LOOK_BURST, LOOK_NS};
 use agent_common::abi::resources::Layout;
 use agent_common::abi::sched::{SchedOffsets, USED_CHUNK};
@@ -27,6 +28,8 @@ pub struct LoadSpec {
     pub resources: bool,
     /// Scheduler accounting wanted: its maps shrink otherwise.
     pub sched: bool,
+    /// Ends of processes wanted, with last words and failed calls: without, the programs of system calls do nothing for them.
+    pub endings: bool,
     /// BPF-side debug messages reach `tracing`; otherwise they are not even in the verified program.
     pub debug: bool,
 }
@@ -40,6 +43,7 @@ impl Default for LoadSpec {
             syscalls: true,
             sched: true,
             resources: true,
+            endings: false,
             debug: false,
         }
     }
@@ -81,6 +85,9 @@ fn waits_bytes(cpus: usize) -> u32 {
     (cpus as u64 * looks * 1024).next_power_of_two().clamp(512 << 10, 16 << 20) as u32
 }
 
+/// Descriptors whose last writes are kept, a bit each: standard output and error.
+const WORDS_FDS: u32 = 1 << 1 | 1 << 2;
+
 /// The smallest ring buffer.
 const PAGE: u32 = 4096;
 
@@ -105,8 +112,8 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     super::may_attach()?;
     raise_memlock();
     super::descriptors::ensure(cpus)?;
-    let (offsets, layout, sched) = Btf::of_kernel()
-        .map(|b| (b.offsets(), b.layout(), b.sched_offsets()))
+    let (offsets, layout, sched, ends) = Btf::of_kernel()
+        .map(|b| (b.offsets(), b.layout(), b.sched_offsets(), b.ending_offsets()))
         .map_err(|e| StartError::Unsupported {
             what: format!("the kernel's type information (BTF) is not usable ({e})"),
             cure: "run a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys".into(),
@@ -122,6 +129,8 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     };
     let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
     let (sched, sched_mask) = (Plain::<SchedOffsets>(sched), sizes.sched_slots - 1);
+    let (ends, endings) = (Plain::<EndingOffsets>(ends), u32::from(spec.endings));
+    let words_fds = if spec.endings { WORDS_FDS } else { 0 };
     let filtered = u32::from(spec.filter || spec.cgroup);
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
@@ -132,6 +141,9 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .override_global("ENTRY_MASK", &mask, true)
         .override_global("SCHED_OFFSETS", &sched, true)
         .override_global("SCHED_MASK", &sched_mask, true)
+        .override_global("ENDING_OFFSETS", &ends, true)
+        .override_global("ENDINGS", &endings, true)
+        .override_global("WORDS_FDS", &words_fds, true)
         .override_global("FILTERED", &filtered, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("SYSCALLS", sizes.syscall_keys)
@@ -151,6 +163,12 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     }
     if !spec.sched {
         loader.map_max_entries("BLAME", 1);
+    }
+    if !spec.endings {
+        loader.map_max_entries("END_EVENTS", PAGE);
+        for map in super::probes::ENDING_MAPS {
+            loader.map_max_entries(map, 1);
+        }
     }
     if !spec.resources {
         for map in super::probes::RESOURCE_MAPS {

@@ -272,7 +272,7 @@ fn options(context: &Context, args: &FlamegraphArgs, filter: Filter) -> Options 
     let proc = args.by == Some(By::Container) || output::format(args).has_times();
     // The user stack of a wait is taken as its system call returns.
     let syscalls = if sched { SyscallTier::Counts } else { SyscallTier::Off };
-    Options { rate_hz, filter, syscalls, sched, resources: false, proc }
+    Options { rate_hz, filter, syscalls, sched, resources: false, endings: false, proc }
 }
 
 /// The daemon samples at its own rate; another one needs probes of our own.

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod doctor;
 mod environment;
+mod explain;
 mod flamegraph;
 mod hold;
 #[cfg(feature = "relay")]
@@ -135,6 +136,8 @@ enum Command {
     Top(top::TopArgs),
     /// Say who uses what and what holds this host back
     Report(report::ReportArgs),
+    /// Say why a process ended badly
+    Explain(explain::ExplainArgs),
     /// Keep windows in a file, to be diagnosed later with `report --replay`
     Record(record::RecordArgs),
     /// Show findings as a stream, one line each
@@ -291,6 +294,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Syscalls(args) => on_runtime(&global, |context| syscalls::run(context, args)),
         Command::Top(args) => on_runtime(&global, |context| top::run(context, args)),
         Command::Report(args) => on_runtime(&global, |context| report::run(context, args)),
+        Command::Explain(args) => on_runtime(&global, |context| explain::run(context, args)),
         Command::Record(args) => on_runtime(&global, |context| record::run(context, args)),
         Command::Alerts(args) => on_runtime(&global, |context| alerts::run(context, args)),
         #[cfg(feature = "relay")]

@@ -78,6 +78,7 @@ pub(super) async fn run(context: Context, args: RecordArgs) -> Outcome {
     let options = Options {
         rate_hz: if args.no_samples { 0 } else { head.rate_hz },
         filter,
+        endings: false,
         ..Options::of_host(&context.config.collector)
     };
     let observing = match observe::start_with(&context, options, LIMITS).await {

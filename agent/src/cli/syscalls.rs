@@ -87,7 +87,8 @@ async fn syscalls(context: &Context, args: &SyscallsArgs) -> anyhow::Result<Sysc
         SyscallTier::Off => SyscallTier::Auto,
         tier => tier,
     };
-    let options = Options { rate_hz: 0, filter, syscalls, sched: true, resources: false, proc: false };
+    let options =
+        Options { rate_hz: 0, filter, syscalls, sched: true, resources: false, endings: false, proc: false };
     let observing = observe::start(context, options).await?;
     if let Some((pid, found)) = &found
         && !pid::is_alive(*pid, found)

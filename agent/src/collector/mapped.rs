@@ -11,6 +11,7 @@ use agent_common::units::{MonoNs, Tgid};
 use flamegraphs::maps::{Backing, Mapping};
 
 use crate::bpf::{MappingChange, MappingEvent, MappingEvents, Probes};
+use crate::source::endings::EndingSource;
 use crate::source::oncpu::{CopiedStack, Fresh, OncpuSource};
 use crate::source::spaces::Spaces;
 use crate::source::unwind::{StackCopy, Unwinding, Walked};
@@ -93,28 +94,44 @@ impl Mapped {
     }
 
     /// Passes copied stacks to the unwinder, and takes the walked ones.
-    pub(super) fn walk(&self, oncpu: &mut OncpuSource, unwinding: &Unwinding) {
-        let copies = oncpu.take_copied().into_iter().map(|CopiedStack { id, tgid, at, copied }| {
-            let (mappings, before) = self.spaces.at(tgid, at);
-            StackCopy { id, tgid, mappings, before, copied }
-        });
+    pub(super) fn walk(&self, oncpu: &mut OncpuSource, endings: &mut EndingSource, unwinding: &Unwinding) {
+        let copies = oncpu.take_copied().into_iter().chain(endings.take_copied()).map(
+            |CopiedStack { id, tgid, at, copied }| {
+                let (mappings, before) = self.spaces.at(tgid, at);
+                StackCopy { id, tgid, mappings, before, copied }
+            },
+        );
         for id in unwinding.walk(copies.collect()) {
-            oncpu.walked(Walked { id, frames: Vec::new(), verdict: Verdict::NoProcess });
+            hand_over(oncpu, endings, Walked { id, frames: Vec::new(), verdict: Verdict::NoProcess });
         }
         while let Some(walked) = unwinding.walked(Duration::ZERO) {
-            oncpu.walked(walked);
+            hand_over(oncpu, endings, walked);
         }
     }
 
     /// Waits up to [`STACKS_TIMEOUT`] for stacks that are being walked.
-    pub(super) fn finish(oncpu: &mut OncpuSource, unwinding: &Unwinding) {
+    pub(super) fn finish(oncpu: &mut OncpuSource, endings: &mut EndingSource, unwinding: &Unwinding) {
         let begin = Instant::now();
         while oncpu.is_walking() {
             let Some(walked) = unwinding.walked(STACKS_TIMEOUT.saturating_sub(begin.elapsed())) else {
                 return;
             };
-            oncpu.walked(walked);
+            hand_over(oncpu, endings, walked);
         }
+    }
+
+    /// All that a process has, or had, mapped.
+    pub(super) fn of(&self, tgid: Tgid) -> Vec<flamegraphs::Mapped> {
+        self.spaces.of(tgid)
+    }
+
+    /// Path of the program that a process ran at a time: of the file that is mapped lowest.
+    pub(super) fn program(&self, tgid: Tgid, at: MonoNs) -> Option<String> {
+        let (mappings, _) = self.spaces.at(tgid, at);
+        mappings.iter().find_map(|mapping| match &mapping.backing {
+            Backing::File { path, .. } => Some(path.clone()),
+            _ => None,
+        })
     }
 
     /// Processes that have mapped more files since the last call.
@@ -135,5 +152,12 @@ impl Mapped {
     /// Kernel memory of its ring buffers, bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.events.as_ref().map_or(0, MappingEvents::bytes)
+    }
+}
+
+/// A walked stack to whom it belongs.
+fn hand_over(oncpu: &mut OncpuSource, endings: &mut EndingSource, walked: Walked) {
+    if !endings.walked(&walked) {
+        oncpu.walked(walked);
     }
 }

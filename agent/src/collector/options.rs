@@ -33,6 +33,8 @@ pub struct Options {
     pub resources: bool,
     /// Split the time of threads into states.
     pub sched: bool,
+    /// See how processes end, with their last words and the calls that failed.
+    pub endings: bool,
     /// Read `/proc` for host and processes at the end of each window.
     pub proc: bool,
 }
@@ -47,6 +49,7 @@ impl Options {
             syscalls: config.syscalls,
             resources: true,
             sched: config.sched,
+            endings: true,
             proc: true,
         }
     }
@@ -60,6 +63,7 @@ impl Default for Options {
             syscalls: SyscallTier::Auto,
             sched: true,
             resources: true,
+            endings: false,
             proc: true,
         }
     }

@@ -8,10 +8,13 @@ use std::io::{self, Write};
 
 use agent_common::pair::ApiState;
 use agent_common::wire::finding::Alert;
+use agent_common::wire::postmortem::PostMortem;
 use agent_common::wire::report::{Coverage, Report, SelfCost, SyscallsReport};
+use postmortem::Facts;
 use profile::{FoldOptions, Folded, Mode, Timeline};
 use serde::{Deserialize, Serialize};
 
+use super::postmortems::Which;
 use crate::history::HistoryStats;
 
 /// Version of the protocol. Raised when an old client would misread an answer.
@@ -96,6 +99,14 @@ pub enum Request {
         /// Processes with a row of their own.
         top_n: usize,
     },
+    /// Why a process ended badly.
+    Explain {
+        /// Which.
+        which: Which,
+        /// What was seen of the end as well, and of one without a post-mortem.
+        #[serde(default)]
+        facts: bool,
+    },
     /// Open alerts, and with `follow` each change until the client has enough.
     Alerts {
         /// Go on.
@@ -137,6 +148,8 @@ pub enum Reply {
     Report(Box<Report>),
     /// To [`Request::Page`].
     Page(Box<Page>),
+    /// To [`Request::Explain`].
+    Explained(Box<Explained>),
     /// To [`Request::Alerts`], one each.
     Alert(Box<Alert>),
     /// Messages that this client missed because it read too slowly.
@@ -169,6 +182,18 @@ pub enum FailureKind {
     Busy,
     /// It should have worked.
     Broken,
+}
+
+/// Why a process ended badly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// Name of the post-mortem; empty where there is none.
+    pub id: String,
+    /// It.
+    pub postmortem: Option<PostMortem>,
+    /// What was seen, if it was asked for.
+    #[serde(default)]
+    pub facts: Option<Facts>,
 }
 
 /// How the daemon is.
@@ -326,6 +351,8 @@ mod tests {
             Request::Page { span: Span::LastMs(1000), top_n: 20, pid: None },
             Request::Watch { top_n: 20 },
             Request::Alerts { follow: true },
+            Request::Explain { which: Which::Unit("web".into()), facts: true },
+            Request::Explain { which: Which::Last, facts: false },
         ] {
             let mut text = Vec::new();
             write_line(&mut text, &RequestLine { v: VERSION, request: request.clone() }).unwrap();

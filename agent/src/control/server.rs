@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use agent_common::pair::ApiState;
 use agent_common::units::Tgid;
 use diagnosis::window::Window;
+use postmortem::Facts;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use super::pid;
+use super::postmortems::{PostMortems, Which};
 use super::protocol::{
-    Failure, FailureKind, MAX_REQUEST_BYTES, RecordingsStatus, Reply, ReplyLine, Request, Span, Status,
-    Target, VERSION, parse_request, write_line,
+    Explained, Failure, FailureKind, MAX_REQUEST_BYTES, RecordingsStatus, Reply, ReplyLine, Request, Span,
+    Status, Target, VERSION, parse_request, write_line,
 };
 use super::socket::ControlSocket;
 use super::{AlertBoard, Answers};
@@ -43,6 +45,8 @@ pub struct Daemon {
     pub answers: Answers,
     /// Alerts.
     pub board: Arc<AlertBoard>,
+    /// Post-mortems.
+    pub postmortems: Arc<PostMortems>,
     /// Windows on disk.
     pub recordings: Arc<Mutex<RecordingsStatus>>,
     /// When it started.
@@ -156,6 +160,10 @@ async fn converse(client: &mut Connection, daemon: &Daemon) -> io::Result<()> {
             Ok(Request::Watch { top_n }) => return watch(client, daemon, top_n).await,
             Ok(Request::Alerts { follow }) => return alerts(client, daemon, follow).await,
             Ok(Request::Status) => client.send(Reply::Status(Box::new(status(daemon)))).await?,
+            Ok(Request::Explain { which, facts }) => {
+                let reply = explain(&daemon.postmortems, &which, facts).unwrap_or_else(Reply::Error);
+                client.send(reply).await?;
+            }
             Ok(request) => {
                 let reply = answer(client, daemon, request).await.unwrap_or_else(Reply::Error);
                 let sent = client.send(reply).await;
@@ -177,7 +185,9 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
         | Request::Report { span, .. }
         | Request::Page { span, .. } => (*span, None),
         // `converse` has answered these.
-        Request::Status | Request::Watch { .. } | Request::Alerts { .. } => (Span::LastMs(0), None),
+        Request::Status | Request::Watch { .. } | Request::Alerts { .. } | Request::Explain { .. } => {
+            (Span::LastMs(0), None)
+        }
     };
     let (windows, ended_early) = match span {
         Span::LastMs(ms) => past(daemon, Duration::from_millis(ms), pid)?,
@@ -202,12 +212,35 @@ async fn answer(client: &mut Connection, daemon: &Daemon, request: Request) -> R
         Request::Page { top_n, pid, .. } => {
             answers.page(&windows, &report_options(top_n, pid)).map(|page| Reply::Page(Box::new(page)))
         }
-        Request::Status | Request::Watch { .. } | Request::Alerts { .. } => {
+        Request::Status | Request::Watch { .. } | Request::Alerts { .. } | Request::Explain { .. } => {
             Err(Failure::new(FailureKind::Broken, "a stream is not a question"))
         }
     })
     .await
     .unwrap_or_else(|error| Err(Failure::new(FailureKind::Broken, error.to_string())))
+}
+
+fn explain(postmortems: &PostMortems, which: &Which, facts: bool) -> Result<Reply, Failure> {
+    let seen = if facts { postmortems.facts(which) } else { None };
+    let kept = postmortems.find(which);
+    // Facts and post-mortem are of one end.
+    let kept = kept.filter(|kept| seen.as_ref().is_none_or(|seen| seen.process == kept.facts.process));
+    if kept.is_none() && seen.is_none() {
+        let what = match which {
+            Which::Last => "no process has ended badly since the daemon looks".to_owned(),
+            Which::Pid(pid) => format!(
+                "there is no post-mortem of process {pid}: it runs, or ended as it is meant to, or long ago"
+            ),
+            Which::Unit(unit) => format!("there is no post-mortem of unit {unit}"),
+            Which::Event(id) => format!("there is no post-mortem {id}"),
+        };
+        return Err(Failure::new(FailureKind::NoData, what));
+    }
+    Ok(Reply::Explained(Box::new(Explained {
+        id: kept.as_ref().map(|kept| kept.id.clone()).unwrap_or_default(),
+        postmortem: kept.map(|kept| kept.postmortem.clone()),
+        facts: seen.map(|seen| Facts::clone(&seen)),
+    })))
 }
 
 fn report_options(top_n: usize, pid: Option<u32>) -> ReportOptions {

@@ -12,7 +12,7 @@ use profile::{FoldOptions, Mode};
 use super::protocol::{FailureKind, Reply, Request, Span, Target};
 use super::server::{Daemon, serve};
 use super::socket::{ControlSocket, ListenError};
-use super::{AlertBoard, Answers, Client, ClientError};
+use super::{AlertBoard, Answers, Client, ClientError, PostMortems};
 use crate::history::tests::window;
 use crate::history::{History, Limits};
 use agent_common::wire::finding::testing::alert;
@@ -35,6 +35,7 @@ impl Fixture {
                 rate_hz: 97,
             },
             board: Arc::new(AlertBoard::default()),
+            postmortems: Arc::new(PostMortems::of(dir.path())),
             recordings: Arc::default(),
             started: Instant::now(),
             api: Arc::default(),

@@ -1,5 +1,6 @@
 //! `agent run`: collector, history, rules, control socket, and the relay as a process of its own.
 
+mod endings;
 pub mod launcher;
 mod live;
 mod naming;
@@ -31,6 +32,7 @@ pub use relay::{
 };
 pub use reload::Source;
 
+use self::endings::Endings;
 use self::launcher::Launcher;
 use self::plugin::PluginChild;
 use self::profiles::Profiles;
@@ -41,13 +43,15 @@ use crate::collector::Options;
 use crate::config::Config;
 use crate::control::server::{Daemon, serve};
 use crate::control::socket::ControlSocket;
-use crate::control::{AlertBoard, Answers};
+use crate::control::{AlertBoard, Answers, PostMortems};
 use crate::history::Limits;
 use crate::logs::Logs;
 use crate::observer::{Observer, observe_with};
 
 /// Most alerts of rules that wait to be shown.
 const MAX_ALERTS_OF_RULES: usize = 256;
+/// Most alerts of post-mortems that wait to be shown.
+const MAX_ALERTS_OF_ENDS: usize = 256;
 /// Longest time for the relay to send the last windows when the daemon ends.
 const RELAY_DRAIN: Duration = Duration::from_secs(5);
 /// Longest time for the last log lines to be read.
@@ -89,10 +93,14 @@ pub async fn run(
     }
     let symbolizer =
         Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
+    let postmortems = Arc::new(PostMortems::of(&config.state_dir));
+    let (of_ends_sent, of_ends) = mpsc::channel(MAX_ALERTS_OF_ENDS);
+    let endings = Endings::start(&config.host, Arc::clone(&postmortems), symbolizer.clone(), of_ends_sent)
+        .context("cannot start a thread")?;
     let observer = {
         let symbolizer = symbolizer.clone();
         let (options, limits) = (Options::of_host(&config.collector), limits_of(&config));
-        let on_process = observe_with(symbolizer);
+        let on_process = endings.before(observe_with(symbolizer));
         tokio::task::block_in_place(|| Observer::start(options, limits, on_process))?
     };
     let names = symbolizer.clone();
@@ -116,6 +124,7 @@ pub async fn run(
             rate_hz: config.collector.rate_hz,
         },
         board: Arc::clone(&board),
+        postmortems,
         recordings: Arc::clone(&recorder.status),
         started,
         api: handle.api(),
@@ -142,7 +151,7 @@ pub async fn run(
         &config,
         Arc::clone(&processes),
         names,
-        of_rules,
+        pipeline::Incoming { of_rules, of_ends, ends_lost: endings.lost() },
         Arc::clone(&recorder.status),
         pipeline::Receivers { relay: handle.clone(), board: Arc::clone(&board), notifiers, profiles },
     );

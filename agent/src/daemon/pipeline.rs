@@ -2,7 +2,7 @@
 //! each alert that opens.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,17 @@ pub(super) struct Receivers {
     pub(super) profiles: Profiles,
 }
 
+/// Alerts of others.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// Of rules, which the relay has evaluated.
+    pub(super) of_rules: mpsc::Receiver<Alert>,
+    /// Of post-mortems.
+    pub(super) of_ends: mpsc::Receiver<Alert>,
+    /// Ends that no post-mortem was made of.
+    pub(super) ends_lost: Arc<AtomicU64>,
+}
+
 /// The daemon's pipeline: it judges and publishes each window.
 #[derive(Debug)]
 pub(super) struct Pipeline {
@@ -79,12 +90,16 @@ pub(super) struct Pipeline {
     trend: Trend,
     naming: Naming,
     relay: RelayHandle,
-    /// Windows that were lost until now on the way to the server and on our own disk, and blocks of profiles, and messages of log lines.
-    lost: [u64; 4],
+    /// What was lost until now, by reason ([`Self::lost_windows`]).
+    lost: [u64; 5],
     board: Arc<AlertBoard>,
     notifiers: Notifiers,
     /// Alerts of rules, which the relay has evaluated.
     of_rules: mpsc::Receiver<Alert>,
+    /// Alerts of post-mortems.
+    of_ends: mpsc::Receiver<Alert>,
+    /// Ends that no post-mortem was made of.
+    ends_lost: Arc<AtomicU64>,
     recordings: Arc<Mutex<RecordingsStatus>>,
     profiles: Profiles,
 }
@@ -95,7 +110,7 @@ impl Pipeline {
         config: &Config,
         processes: Arc<AtomicUsize>,
         symbolizer: Symbolizer,
-        of_rules: mpsc::Receiver<Alert>,
+        Incoming { of_rules, of_ends, ends_lost }: Incoming,
         recordings: Arc<Mutex<RecordingsStatus>>,
         receivers: Receivers,
     ) -> Self {
@@ -110,10 +125,12 @@ impl Pipeline {
             trend: Trend::default(),
             naming: Naming::new(Arc::new(move |alerts, windows| with_stacks(&symbolizer, alerts, windows))),
             relay,
-            lost: [0; 4],
+            lost: [0; 5],
             board,
             notifiers,
             of_rules,
+            of_ends,
+            ends_lost,
             recordings,
             profiles,
         }
@@ -128,6 +145,10 @@ impl Pipeline {
                     None => break,
                 },
                 Some(alert) = self.of_rules.recv() => self.of_rule(&alert),
+                Some(alert) = self.of_ends.recv() => {
+                    self.log(&alert);
+                    self.post(&alert);
+                }
             }
         }
         // The broker must not keep open alerts of a host that is no longer observed. Those of rules are the server part's, which
@@ -191,14 +212,7 @@ impl Pipeline {
             tracing::debug!("the stacks before an alert follow it");
         }
         for alert in changed {
-            tracing::info!(
-                state = ?alert.state,
-                class = %alert.finding.class,
-                pid = alert.finding.subject.pid,
-                comm = alert.finding.subject.comm.as_deref().map(agent_common::text::clean),
-                lost_ms_per_s = alert.finding.lost_ns_per_s / 1_000_000,
-                "alert"
-            );
+            self.log(&alert);
             self.post(&alert);
         }
     }
@@ -209,6 +223,17 @@ impl Pipeline {
         if self.board.post(alert) {
             self.notifiers.send(alert);
         }
+    }
+
+    fn log(&self, alert: &Alert) {
+        tracing::info!(
+            state = ?alert.state,
+            class = %alert.finding.class,
+            pid = alert.finding.subject.pid,
+            comm = alert.finding.subject.comm.as_deref().map(agent_common::text::clean),
+            lost_ms_per_s = alert.finding.lost_ns_per_s / 1_000_000,
+            "alert"
+        );
     }
 
     fn post(&self, alert: &Alert) {
@@ -227,6 +252,7 @@ impl Pipeline {
             // Also windows whose stacks were left out of their block.
             ("log_not_kept", figures.logs_lost()),
             ("profile_not_kept", figures.profiles_lost().saturating_add(self.profiles.left_out())),
+            ("postmortem_not_made", self.ends_lost.load(Ordering::Relaxed)),
         ];
         let mut points = Vec::new();
         for ((reason, lost), before) in lost.into_iter().zip(&mut self.lost) {

@@ -54,6 +54,7 @@ pub fn look_at(pid: Tgid) -> Result<Stacks, StartError> {
         syscalls: SyscallTier::Off,
         resources: false,
         sched: false,
+        endings: false,
         proc: false,
     })?;
     let end = Instant::now() + SAMPLING_SPAN;

@@ -4,6 +4,7 @@ mod blockio;
 mod comms;
 pub(crate) mod containers;
 mod delta;
+pub mod endings;
 pub mod file_locks;
 pub mod frozen;
 pub mod host;

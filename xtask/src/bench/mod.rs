@@ -3,6 +3,7 @@
 
 mod daemon;
 mod diagnosis;
+mod endings;
 mod flamegraph;
 mod fleet;
 mod memory;
@@ -40,6 +41,8 @@ pub(crate) struct Args {
 enum Which {
     /// ns that each tool adds to a syscall
     Syscalls(syscalls::Args),
+    /// ns that keeping last words and failed calls adds to a syscall
+    Endings(endings::Args),
     /// µs that each tool adds to a switch
     Sched(sched::Args),
     /// CPU and memory by kind of `agent run`, idle and beside a build, and of `agent flamegraph --all`
@@ -66,6 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let built = Built::new(args.dev, args.no_build)?;
     match &args.which {
         Which::Syscalls(args) => syscalls::run(args, &built),
+        Which::Endings(args) => endings::run(args, &built),
         Which::Sched(args) => sched::run(args, &built),
         Which::SelfCost(args) => self_cost::run(args, &built),
         Which::Flamegraph(args) => flamegraph::run(args, &built),

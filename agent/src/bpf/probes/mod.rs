@@ -1,5 +1,6 @@
 //! Attached programs and typed reads of their maps: what all share here, each group of probes in its own file.
 
+mod endings;
 mod offcpu;
 mod oncpu;
 mod process;
@@ -17,6 +18,8 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::{BtfTracePoint, ProgramError, RawTracePoint};
 use aya::{Ebpf, util};
 
+pub(super) use self::endings::ENDING_MAPS;
+use self::endings::Endings;
 use self::offcpu::Offcpu;
 pub use self::offcpu::WaitRecord;
 use self::oncpu::Oncpu;
@@ -54,6 +57,7 @@ pub struct Probes {
     resources: Resources,
     sched: Sched,
     offcpu: Offcpu,
+    endings: Endings,
     unwind: Option<UnwindMaps>,
     cpus: Vec<u32>,
     map_bytes: u64,
@@ -83,6 +87,7 @@ impl Probes {
             resources: Resources::new(&mut maps)?,
             sched: Sched::new(&mut maps, &sizes)?,
             offcpu: Offcpu::new(&mut maps)?,
+            endings: Endings::new(&mut maps)?,
             unwind: Some(UnwindMaps::new(&mut maps)?),
             verdicts: Vec::new(),
             cpus,

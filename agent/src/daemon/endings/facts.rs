@@ -1,0 +1,373 @@
+//! From an end as the probes saw it to facts: times, names, addresses, limits in words.
+
+use agent_common::abi::endings::{Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, UNKNOWN_MAPPING};
+use agent_common::abi::syscalls::FLAG_COMPAT;
+use agent_common::units::{MonoNs, UnixNs};
+use diagnosis::syscall_names;
+use diagnosis::window::{SyscallAbi, TaskSample};
+use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process, Words};
+
+use super::stack::Namer;
+use super::{peer, redact};
+use crate::clock;
+use crate::source::endings::Ended;
+
+const SIGABRT: u8 = 6;
+const SIGBUS: u8 = 7;
+const SIGKILL: u8 = 9;
+const SIGSEGV: u8 = 11;
+const SIGSYS: u8 = 31;
+/// `si_code`: the address has no mapping; the mapping does not allow it; a mapped file ends before it.
+const SEGV_MAPERR: i32 = 1;
+const SEGV_ACCERR: i32 = 2;
+const BUS_ADRERR: i32 = 2;
+/// `si_code` of what the kernel sends without an address: a general protection fault.
+const SI_KERNEL: i32 = 0x80;
+/// Exception numbers of x86.
+const TRAP_PAGE_FAULT: u64 = 14;
+/// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
+const STACK_REACH: u64 = 1 << 20;
+/// Bytes of a text that the run time left before it aborted.
+const MAX_ABORT_TEXT: usize = 1024;
+/// How long before the end such a text was written.
+const ABORT_TEXT_NS: u64 = 2_000_000_000;
+
+/// The two clocks of one moment, to make times of the wall of those of the kernel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    unix: UnixNs,
+    mono: MonoNs,
+    boot_ns: u64,
+}
+
+impl Clocks {
+    pub(super) fn now() -> Self {
+        Self { unix: clock::unix(), mono: clock::mono(), boot_ns: clock::boot().0 }
+    }
+
+    fn unix(self, at: MonoNs) -> u64 {
+        self.unix.0.saturating_sub(self.mono.0.saturating_sub(at.0))
+    }
+}
+
+/// Everything that the end itself and the processes of the host say. Waits some seconds for names at most.
+pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
+    let mut unseen = Vec::new();
+    let ending = ended.ending.as_deref();
+    if ending.is_none() {
+        unseen.push("its end was seen when its memory was gone: no stack, no arguments".to_owned());
+    }
+    let way = way(ended, ending, clocks);
+    let last_words = words(ended, clocks);
+    let abort_text = if way.signal == Some(SIGABRT) { abort_text(ended) } else { String::new() };
+    let stack = ended.stack.as_ref().map(|sample| namer.frames(sample, &ended.mapped)).unwrap_or_default();
+    if ending.is_some() && stack.is_empty() {
+        unseen.push("its stack could not be read".to_owned());
+    }
+    Facts {
+        process: process(ended, ending, clocks),
+        fault: ending.and_then(fault),
+        abort_text,
+        stack,
+        seccomp_call: ending
+            .filter(|ending| ending.signal == u32::from(SIGSYS))
+            .map(|ending| syscall_names::display(SyscallAbi::Native, ending.address as u16).into_owned()),
+        failed_calls: ended.calls.iter().map(|failed| call(failed, clocks)).collect(),
+        last_words,
+        limits: limits(ended, ending),
+        oom: ended.oom.as_ref().filter(|_| way.signal == Some(SIGKILL)).map(|oom| self::oom(ended, oom)),
+        ended: way,
+        unseen,
+        ..Facts::default()
+    }
+}
+
+fn way(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Way {
+    let signal = (ended.status & 0x7f) as u8;
+    let is_signal = signal != 0;
+    let by = ending.filter(|_| is_signal).and_then(|ending| sender(ended, ending, signal));
+    Way {
+        at_ns: clocks.unix(ended.at),
+        code: (!is_signal).then_some((ended.status >> 8 & 0xff) as i32),
+        signal: is_signal.then_some(signal),
+        si_code: ending.map_or(0, |ending| ending.si_code),
+        core: ended.status & 0x80 != 0,
+        by,
+        never_execed: ended.never_execed,
+    }
+}
+
+/// Another process that sent the signal.
+fn sender(ended: &Ended, ending: &Ending, signal: u8) -> Option<Other> {
+    let sender = &ending.sender;
+    if sender.signal == u32::from(signal) {
+        // Only SIGKILL says nothing else of a process that ends itself.
+        if sender.tgid == 0 || (sender.tgid == ended.tgid.0 && signal != SIGKILL) {
+            return None;
+        }
+        return Some(Other {
+            pid: sender.tgid,
+            comm: comm(&sender.comm),
+            uid: sender.uid,
+            parent_pid: sender.parent,
+            ..Other::default()
+        });
+    }
+    // Sent before the probes were there.
+    let pid = ending.si_pid;
+    (pid != 0 && pid != ended.tgid.0 && ending.si_code <= 0).then(|| Other {
+        pid,
+        uid: ending.si_uid,
+        ..Other::default()
+    })
+}
+
+fn comm(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
+    let place = ended.known.as_ref().or(ended.known_parent.as_ref());
+    let arguments = ending.map_or_else(String::new, |ending| {
+        let bytes = &ending.arguments[..usize::from(ending.arguments_bytes).min(ending.arguments.len())];
+        let text = String::from_utf8_lossy(bytes);
+        redact::text(&text.trim_end_matches('\0').replace('\0', " "))
+    });
+    let executed = ending.map_or_else(String::new, |ending| comm(&ending.executed));
+    Process {
+        pid: ended.tgid.0,
+        start_ns: ended.start.0,
+        started_at_ns: clocks.unix.0.saturating_sub(clocks.boot_ns.saturating_sub(ended.start.0)),
+        comm: ended.comm.clone(),
+        exe: ended.program.clone().unwrap_or(executed),
+        cmdline: arguments,
+        unit: place.and_then(|task| task.unit.as_deref().map(str::to_owned)),
+        container: place.and_then(|task| container(task)),
+        uid: ending.map_or(ended.uid, |ending| ending.uid),
+        parent: Other {
+            pid: ended.parent.0,
+            comm: match (ending, &ended.known_parent) {
+                (Some(ending), _) if ending.parent == ended.parent.0 => comm(&ending.parent_comm),
+                (_, Some(parent)) => parent.comm.to_string(),
+                _ => String::new(),
+            },
+            parent_pid: ended.known_parent.as_ref().map_or(0, |parent| parent.parent.0),
+            ..Other::default()
+        },
+        parent_end: ended.parent_end.map(|(at, status)| ParentEnd {
+            at_ns: clocks.unix(at),
+            code: (status & 0x7f == 0).then_some((status >> 8 & 0xff) as i32),
+            signal: (status & 0x7f != 0).then_some((status & 0x7f) as u8),
+        }),
+    }
+}
+
+fn container(task: &TaskSample) -> Option<String> {
+    let named = task.labels.as_ref().and_then(|labels| labels.name.clone());
+    named.or_else(|| task.container.clone()).map(|name| name.to_string())
+}
+
+fn fault(ending: &Ending) -> Option<Fault> {
+    let signal = ending.signal as u8;
+    if signal != SIGSEGV && signal != SIGBUS || ending.si_code <= 0 {
+        return None;
+    }
+    let by_page = ending.trap_nr == TRAP_PAGE_FAULT;
+    Some(Fault {
+        addr: ending.address,
+        ip: ending.ip,
+        sp: ending.sp,
+        write: by_page.then_some(ending.error_code & 2 != 0),
+        fetch: by_page.then_some(ending.error_code & 16 != 0),
+        place: place(ending, signal),
+    })
+}
+
+fn place(ending: &Ending, signal: u8) -> Place {
+    if ending.si_code == SI_KERNEL {
+        return Place::Unknown;
+    }
+    let name = comm(&ending.mapped);
+    if signal == SIGBUS {
+        return if ending.si_code == BUS_ADRERR { Place::PastEnd { file: name } } else { Place::Unknown };
+    }
+    let known = ending.mapping & (NO_MAPPING | UNKNOWN_MAPPING) == 0;
+    let nothing = ending.mapping == NO_MAPPING || (!known && ending.si_code == SEGV_MAPERR);
+    let no_access = known && ending.mapping & 7 == 0;
+    if (nothing || no_access) && ending.sp != 0 && ending.address.abs_diff(ending.sp) <= STACK_REACH {
+        return Place::StackGuard;
+    }
+    if nothing {
+        return Place::Nothing;
+    }
+    if known || ending.si_code == SEGV_ACCERR {
+        let bit = |bit: u16, letter| if known && ending.mapping & bit != 0 { letter } else { '-' };
+        let permissions = [bit(1, 'r'), bit(2, 'w'), bit(4, 'x')].iter().collect();
+        return Place::Mapping { permissions, name };
+    }
+    Place::Unknown
+}
+
+fn words(ended: &Ended, clocks: Clocks) -> Vec<Words> {
+    let words = ended.words.iter().map(|write| Words {
+        at_ns: clocks.unix(write.at),
+        fd: write.fd.into(),
+        text: redact::text(&String::from_utf8_lossy(&write.bytes)),
+        cut: write.whole as usize > write.bytes.len(),
+    });
+    words.collect()
+}
+
+/// What the C library, or C++'s, printed before it aborted: it writes the text of `__abort_msg` to standard error as well, at the
+/// very end. The message itself is out of reach: 10 µs later its memory is gone.
+fn abort_text(ended: &Ended) -> String {
+    let late = |write: &&crate::source::endings::LastWrite| {
+        write.fd == 2 && ended.at.0.saturating_sub(write.at.0) < ABORT_TEXT_NS
+    };
+    let mut text = Vec::new();
+    for write in ended.words.iter().filter(late) {
+        text.extend_from_slice(&write.bytes);
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // From the last line on that begins such a message.
+    const SIGNS: [&str; 12] = [
+        "Assertion ",
+        "terminate called",
+        "*** ",
+        "free(): ",
+        "malloc(): ",
+        "malloc_consolidate(): ",
+        "realloc(): ",
+        "munmap_chunk(): ",
+        "corrupted ",
+        "double free",
+        "fatal error: ",
+        "Fatal ",
+    ];
+    let lines: Vec<&str> = text.lines().collect();
+    let Some(from) = lines.iter().rposition(|line| SIGNS.iter().any(|sign| line.contains(sign))) else {
+        return String::new();
+    };
+    let mut found = lines[from..].join("\n");
+    let end = found.floor_char_boundary(MAX_ABORT_TEXT);
+    found.truncate(end);
+    redact::text(&found)
+}
+
+fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {
+    let abi = if failed.flags & FLAG_COMPAT == 0 { SyscallAbi::Native } else { SyscallAbi::Compat };
+    let (path, peer) = peer::subject(failed);
+    postmortem::facts::FailedCall {
+        at_ns: clocks.unix(MonoNs(failed.at_ns)),
+        call: syscall_names::display(abi, failed.nr).into_owned(),
+        errno: syscall_names::errno(failed.errno).into_owned(),
+        path,
+        peer,
+        count: failed.count.into(),
+        ..postmortem::facts::FailedCall::default()
+    }
+}
+
+/// Names of `RLIMIT_*` in their order, those that a program runs into.
+const LIMIT_NAMES: [(usize, &str); 7] =
+    [(0, "cpu"), (1, "fsize"), (2, "data"), (3, "stack"), (6, "nproc"), (7, "nofile"), (9, "as")];
+
+fn limits(ended: &Ended, ending: Option<&Ending>) -> Vec<Limit> {
+    let mut limits = Vec::new();
+    let page = procfs::page_size() as f64;
+    if let Some(ending) = ending {
+        for (index, name) in LIMIT_NAMES {
+            let [soft, _] = ending.limits[index];
+            let used = match name {
+                "cpu" => Some(ended.cpu.as_secs_f64()),
+                "as" => Some(ending.total_pages as f64 * page),
+                "nofile" => ended.known.as_ref().and_then(|task| task.fds).map(f64::from),
+                _ => None,
+            };
+            if soft != u64::MAX && soft != 0 {
+                limits.push(Limit {
+                    name: name.to_owned(),
+                    used,
+                    limit: Some(soft as f64),
+                    group: String::new(),
+                });
+            }
+        }
+    }
+    if let Some(oom) = ended.oom.as_ref().filter(|oom| oom.limit_pages > 0) {
+        limits.push(Limit {
+            name: "memory.max".to_owned(),
+            used: Some(oom.used_pages as f64 * page),
+            limit: Some(oom.limit_pages as f64 * page),
+            group: group(oom, oom.level),
+        });
+    }
+    limits
+}
+
+fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
+    let page = procfs::page_size();
+    let in_group = oom.limit_pages > 0;
+    let anon = match (oom.anon_pages, ended.ending.as_deref()) {
+        (0, Some(ending)) => ending.rss_pages,
+        (pages, _) => pages,
+    };
+    Oom {
+        group: in_group.then(|| group(oom, oom.level)),
+        limit_bytes: in_group.then(|| oom.limit_pages * page),
+        anon_bytes: (anon > 0).then(|| anon * page),
+        largest: ended.largest.as_ref().map(|largest| {
+            let pid = largest.tgid.0;
+            (Other { pid, comm: largest.comm.to_string(), ..Other::default() }, largest.rss_bytes)
+        }),
+    }
+}
+
+/// Path of a group from the root, or from as far up as was looked.
+fn group(oom: &OomGroup, level: u32) -> String {
+    let levels = (oom.levels as usize).min(GROUP_LEVELS);
+    let from = (level as usize).min(levels);
+    let names = oom.names[from..levels].iter().rev().map(|name| comm(name));
+    let path: String =
+        names.filter(|name| !name.is_empty() && name != "/").map(|name| format!("/{name}")).collect();
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ending() -> Ending {
+        // SAFETY: integers, for which zero is a value.
+        unsafe { std::mem::zeroed() }
+    }
+
+    #[test]
+    fn what_lies_at_an_address_is_told_by_mapping_code_and_stack() {
+        let at = |address, sp, mapping, si_code| {
+            let ending = Ending { address, sp, mapping, si_code, signal: 11, ..ending() };
+            fault(&ending).map(|fault| fault.place)
+        };
+        let none = UNKNOWN_MAPPING;
+        assert_eq!(at(0x10, 0x7ffd_0000, NO_MAPPING, 1), Some(Place::Nothing));
+        assert_eq!(at(0x10, 0x7ffd_0000, none, 1), Some(Place::Nothing));
+        assert_eq!(at(0x7ffc_fff8, 0x7ffd_0000, NO_MAPPING, 1), Some(Place::StackGuard));
+        assert_eq!(at(0x7ffc_fff8, 0x7ffd_0000, 0, 2), Some(Place::StackGuard), "a thread's guard page");
+        let code = Place::Mapping { permissions: "r-x".into(), name: String::new() };
+        assert_eq!(at(0x40_1000, 0x7ffd_0000, 5, 2), Some(code));
+        assert_eq!(at(0, 0x7ffd_0000, none, SI_KERNEL), Some(Place::Unknown));
+        assert_eq!(at(0, 0x7ffd_0000, none, 0), None, "sent by somebody");
+    }
+
+    #[test]
+    fn a_group_is_named_from_the_root() {
+        let mut oom = OomGroup { limit_pages: 10, level: 1, levels: 4, ..OomGroup::default() };
+        for (level, name) in ["own", "limited", "slice", "/"].iter().enumerate() {
+            oom.names[level][..name.len()].copy_from_slice(name.as_bytes());
+        }
+        assert_eq!(group(&oom, 0), "/slice/limited/own");
+        assert_eq!(group(&oom, oom.level), "/slice/limited");
+        assert_eq!(group(&oom, 9), "/");
+    }
+}
