@@ -14,6 +14,7 @@ mod batch;
 mod files;
 mod journal;
 mod kmsg;
+mod recent;
 mod state;
 mod text;
 mod watch;
@@ -22,18 +23,20 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::NewWindow;
 use agent_common::units::{DurNs, UnixNs};
-use logs::Record;
 use logs::parse::{Clock, redact};
+use logs::{Record, Stream};
 
 use self::batch::{Batch, Sent};
 use self::files::Files;
 use self::journal::Journals;
 use self::kmsg::Kmsg;
+pub(crate) use self::recent::Recent;
 use self::state::State;
 use self::watch::Watch;
 use crate::clock;
@@ -104,11 +107,27 @@ pub(crate) struct Waiting {
     pub(crate) has_room: bool,
 }
 
+/// Lines of ours that wait to be taken.
+const MAX_OWN_LINES: usize = 256;
+
+/// Takes lines that this program itself has to say, such as post-mortems; clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnLines(SyncSender<(&'static str, Record)>);
+
+impl OwnLines {
+    /// Takes a line of a source (a value of the label `source`). Never waits; `false`: there is no room.
+    pub(crate) fn put(&self, source: &'static str, record: Record) -> bool {
+        self.0.try_send((source, record)).is_ok()
+    }
+}
+
 /// Handle of the thread.
 #[derive(Debug)]
 pub(crate) struct Logs {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    own: OwnLines,
+    recent: Arc<Recent>,
 }
 
 impl Logs {
@@ -122,11 +141,24 @@ impl Logs {
         REDACTS.store(config.redact, Ordering::Relaxed);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let collector = Collector::new(host, config, state_dir.join(STATE_FILE), outlet);
+        let (own, queue) = mpsc::sync_channel(MAX_OWN_LINES);
+        let recent = Arc::<Recent>::default();
+        let watch = Watch::new(host, Instant::now(), Arc::clone(&recent));
+        let collector = Collector::new(host, config, (state_dir.join(STATE_FILE), queue, watch), outlet);
         let thread = std::thread::Builder::new()
             .name("logs".to_owned())
             .spawn(move || collector.run(&stopped))?;
-        Ok(Self { thread: Some(thread), stop })
+        Ok(Self { thread: Some(thread), stop, own: OwnLines(own), recent })
+    }
+
+    /// Where lines of our own go.
+    pub(crate) fn own(&self) -> OwnLines {
+        self.own.clone()
+    }
+
+    /// The last lines of processes.
+    pub(crate) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
     }
 
     /// Hands on what there is, and ends. Blocks for a moment.
@@ -140,12 +172,32 @@ impl Logs {
     }
 }
 
+/// Lines of our own on their way.
+struct Own {
+    host: String,
+    queue: Receiver<(&'static str, Record)>,
+    position: u64,
+}
+
+impl Own {
+    fn take(&mut self, batch: &mut Batch, now: Instant) {
+        while let Ok((source, record)) = self.queue.try_recv() {
+            self.position += 1;
+            let stream = Stream::new([("host", self.host.as_str()), ("source", source)]);
+            let record = Record { position: self.position, ..record };
+            // They are made once: what is sent again after a restart is another one.
+            batch.push(source_id(source, &self.host), &stream, &record, now);
+        }
+    }
+}
+
 struct Collector<O> {
     files: Option<Files>,
     containers: Option<Files>,
     journals: Option<Journals>,
     kmsg: Option<Kmsg>,
     batch: Batch,
+    own: Own,
     outlet: O,
     /// Messages that are not safe, by number.
     sent: VecDeque<(u64, Sent)>,
@@ -156,7 +208,12 @@ struct Collector<O> {
 }
 
 impl<O: Outlet> Collector<O> {
-    fn new(host: &str, config: &LogsConfig, path: PathBuf, outlet: O) -> Self {
+    fn new(
+        host: &str,
+        config: &LogsConfig,
+        (path, queue, watch): (PathBuf, Receiver<(&'static str, Record)>, Watch),
+        outlet: O,
+    ) -> Self {
         let saved = State::read(&path);
         let text = |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let options = tail::Options { patterns: text(&config.files), except: text(&config.except) };
@@ -175,7 +232,8 @@ impl<O: Outlet> Collector<O> {
             containers,
             journals,
             kmsg: kmsg.and_then(Result::ok),
-            batch: Batch::new(Watch::new(host, now)),
+            batch: Batch::new(watch),
+            own: Own { host: host.to_owned(), queue, position: clock::unix().0 },
             outlet,
             sent: VecDeque::new(),
             path,
@@ -231,6 +289,7 @@ impl<O: Outlet> Collector<O> {
         for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
             more |= files.poll(now, &clock, now_ns, batch);
         }
+        self.own.take(batch, now);
         batch.add_found(now);
         more || batch.is_full()
     }

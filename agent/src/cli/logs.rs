@@ -55,7 +55,7 @@ pub(super) struct LogsArgs {
     #[arg(long)]
     host: Option<String>,
 
-    /// Only from: journal, kmsg, file, container, stdio
+    /// Only from: journal, kmsg, file, container, stdio; event, postmortem: what this program found
     #[arg(long, value_enum)]
     source: Option<Source>,
 
@@ -99,6 +99,8 @@ enum Source {
     File,
     Container,
     Stdio,
+    Event,
+    Postmortem,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -156,7 +158,7 @@ fn asked(args: &LogsArgs) -> anyhow::Result<Asked> {
         query = query.and(Expr::Matches(Pattern::new(regex).with_context(|| format!("--grep `{regex}`"))?));
     }
     let query = query.within(args.since.unwrap_or(UnixNs(0)), args.until.unwrap_or(UnixNs(u64::MAX)));
-    Ok(Asked { query, host: args.host.clone() })
+    Ok(Asked::new(query, args.host.clone()))
 }
 
 fn show(context: &Context, args: &LogsArgs, asked: Asked, reader: &Reader) -> anyhow::Result<()> {

@@ -94,8 +94,11 @@ pub async fn run(
     let symbolizer =
         Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let postmortems = Arc::new(PostMortems::of(&config.state_dir));
+    let outlet = LogOutlet { relay: handle.clone(), max_bytes: max_log_bytes(&config) };
+    let logs = Logs::start(&config.host, &config.logs, config.state_dir.clone(), outlet)
+        .context("cannot start a thread")?;
     let (of_ends_sent, of_ends) = mpsc::channel(MAX_ALERTS_OF_ENDS);
-    let endings = Endings::start(&config.host, Arc::clone(&postmortems), symbolizer.clone(), of_ends_sent)
+    let endings = Endings::start(&config.host, Arc::clone(&postmortems), symbolizer.clone(), of_ends_sent, &logs)
         .context("cannot start a thread")?;
     let observer = {
         let symbolizer = symbolizer.clone();
@@ -105,9 +108,6 @@ pub async fn run(
     };
     let names = symbolizer.clone();
     let profiles = Profiles::spawn(symbolizer.clone(), handle.clone(), config.collector.rate_hz)?;
-    let outlet = LogOutlet { relay: handle.clone(), max_bytes: max_log_bytes(&config) };
-    let logs = Logs::start(&config.host, &config.logs, config.state_dir.clone(), outlet)
-        .context("cannot start a thread")?;
     let told = plugin.as_ref().and_then(PluginChild::alerts);
     let notifiers = crate::notify::from_plugin(told, handle.silences());
     // Everything is loaded and attached: from here on no program starts and no other socket opens.

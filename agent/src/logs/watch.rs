@@ -1,6 +1,7 @@
 //! What lines tell beside themselves: events of the host, patterns that are new, explode or vanish. Each becomes a line of its own, with
 //! the source `event`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::units::UnixNs;
@@ -8,6 +9,7 @@ use logs::event::{self, Event, Events, Origin};
 use logs::pattern::{Line, News, PatternId, Patterns};
 use logs::{Record, Severity, Stream};
 
+use super::recent::Recent;
 use crate::clock;
 
 /// How often it is looked for what has ended or vanished.
@@ -26,10 +28,11 @@ pub(super) struct Watch {
     found: Vec<Event>,
     news: Vec<Record>,
     swept: Instant,
+    recent: Arc<Recent>,
 }
 
 impl Watch {
-    pub(super) fn new(host: &str, now: Instant) -> Self {
+    pub(super) fn new(host: &str, now: Instant, recent: Arc<Recent>) -> Self {
         let begun = clock::unix().0;
         Self {
             stream: Stream::new([("host", host), ("source", "event")]),
@@ -41,6 +44,7 @@ impl Watch {
             found: Vec::new(),
             news: Vec::new(),
             swept: now,
+            recent,
         }
     }
 
@@ -49,6 +53,7 @@ impl Watch {
         self.events.feed(record, origin, &mut self.found);
         let line = Line { message: &record.message, severity: record.severity, at: record.at, failing: false };
         let seen = self.patterns.of(stream, &line);
+        self.recent.add(stream, record, seen.born);
         if let Some(news) = seen.news {
             self.tell(stream, seen.id, news, record.at);
         }

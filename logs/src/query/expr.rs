@@ -88,6 +88,17 @@ impl Expr {
         }
     }
 
+    /// Whether it says something of a stream's label.
+    #[must_use]
+    pub fn names_label(&self, label: &str) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.names_label(label)),
+            Self::Not(part) => part.names_label(label),
+            Self::Label { name, .. } => name == label,
+            _ => false,
+        }
+    }
+
     /// Brings what costs less before what costs more, as a line that the first refuses is not looked at by the others.
     pub(super) fn cheap_first(&mut self) {
         match self {

@@ -8,6 +8,7 @@ mod alerts;
 mod ask;
 mod audit;
 mod body;
+mod ends;
 mod flamegraph;
 mod hosts;
 mod live;
@@ -67,7 +68,7 @@ impl Shared {
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     let routes = audit::routes(sessions::routes(login::routes(silences::routes(accounts::routes(routes)))));
-    let routes = logs::routes(server::routes(routes));
+    let routes = ends::routes(logs::routes(server::routes(routes)));
     let routes = series::routes(waits::routes(flamegraph::routes(live::routes(routes))));
     let routes = questions::routes(now::routes(states::routes(reports::routes(routes))));
     openapi::routes(alerts::routes(processes::routes(hosts::routes(routes))))

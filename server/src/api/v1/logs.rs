@@ -62,10 +62,10 @@ fn asked(ask: &Ask) -> Result<(Asked, Interval), Problem> {
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     // An interval includes its end, a query does not.
     let query = query.within(ns(interval.from_ms), UnixNs(ns(interval.to_ms).0.saturating_add(1)));
-    Ok((Asked { query, host: ask.get("host").map(str::to_owned) }, interval))
+    Ok((Asked::new(query, ask.get("host").map(str::to_owned)), interval))
 }
 
-fn none_kept() -> Problem {
+pub(super) fn none_kept() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "no log lines are kept here: the server that takes this host's profiles and logs has them".to_owned(),

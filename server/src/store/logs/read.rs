@@ -8,7 +8,7 @@ use agent_common::varint::Damaged;
 use logs::Stream;
 use logs::block::{Block, Codec, Header};
 use logs::filter::CELL_BYTES;
-use logs::query::{Blocks, Candidate, Hit, Limits, Query, SearchError};
+use logs::query::{Blocks, Candidate, Expr, Hit, Limits, Query, SearchError, Test};
 use rusqlite::blob::Blob;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -152,7 +152,29 @@ impl Reader {
     }
 }
 
+/// Sources of what this program says itself. It is left out unless a query names a source.
+const OWN: [&str; 2] = ["event", "postmortem"];
+
 impl Asked {
+    /// A question about lines as they came, unless it names a source itself.
+    #[must_use]
+    pub fn new(mut query: Query, host: Option<String>) -> Self {
+        if !query.expr.names_label("source") {
+            for source in OWN {
+                let is = Expr::Label { name: "source".to_owned(), test: Test::Is(source.to_owned()) };
+                query = query.and(Expr::Not(Box::new(is)));
+            }
+        }
+        Self { query, host }
+    }
+
+    /// A question about what came from one source.
+    #[must_use]
+    pub fn of_source(source: &str, query: Query, host: Option<String>) -> Self {
+        let is = Expr::Label { name: "source".to_owned(), test: Test::Is(source.to_owned()) };
+        Self { query: query.and(is), host }
+    }
+
     fn takes(&self, stream: &Stream) -> bool {
         let is_host = self.host.as_deref().is_none_or(|host| stream.get("host") == Some(host));
         is_host && self.query.takes(stream)
