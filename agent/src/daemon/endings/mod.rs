@@ -73,7 +73,7 @@ impl Endings {
             to: alerts,
             waiting: VecDeque::new(),
             lines: logs.recent(),
-            own: logs.own(),
+            out: logs.own(),
         };
         std::thread::Builder::new().name("endings".to_owned()).spawn(move || {
             loop {
@@ -121,7 +121,7 @@ struct Work {
     /// Ends whose last log lines may still come.
     waiting: VecDeque<Waiting>,
     lines: Arc<Recent>,
-    own: OwnLines,
+    out: OwnLines,
 }
 
 /// An end whose last log lines may still come.
@@ -149,7 +149,7 @@ impl Work {
         facts.lines.retain(|line| line.at_ns >= facts.process.started_at_ns);
         let Some(postmortem) = postmortem::examine(&facts) else { return };
         let (id, alert) = self.alerts.take(&postmortem, is_main, clock::unix());
-        if !self.own.put("postmortem", line(&id, &postmortem)) {
+        if !self.out.put("postmortem", line(&id, &postmortem)) {
             tracing::warn!("a post-mortem does not go to the store: too many wait");
         }
         self.postmortems.add(Kept { id, postmortem, facts });
