@@ -8,13 +8,15 @@
 //!
 //! Lines lie by time, then by position. Text columns end each value with the byte 0xFF, which UTF-8 never has: a search runs over
 //! the whole column, and no match reaches into the next line. A section of up to [`MAX_INLINE_BYTES`] lies in the header: a block
-//! of one line has about 50 bytes more than its text and labels.
+//! of one line has 56 bytes more than its text and labels.
 //!
 //! A block comes from another host and may be hostile. [`Block::open`] reads the header alone; [`Block::verify`] decodes all.
-//! Whatever the bytes are, neither panics, nor holds more than [`MAX_DECODED_BYTES`] of decoded sections.
+//! Whatever the bytes are, neither panics, nor holds more than [`MAX_DECODED_BYTES`] of sections and twice that of messages.
+//!
+//! Messages of few templates are kept as these and their variables (`text`); others as they are.
 
 mod build;
-pub(crate) mod bytes;
+mod bytes;
 mod codec;
 mod error;
 mod fields;

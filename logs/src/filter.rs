@@ -1,8 +1,8 @@
 //! Filters: whether a block can have a word, without its bytes being read.
 //!
 //! A split-block Bloom filter of the block's tokens: 12 bits a token in blocks of 32 bytes, each token 8 bits of one of them. So a
-//! test reads 32 bytes, and a filter of `n` bytes has `n / 32` of them. Of blocks that do not have a token about one in 170 seems
-//! to (measured below).
+//! test reads 32 bytes, and a filter of `n` bytes has `n / 32` of them. Of blocks that do not have a token one in 185
+//! seems to (measured below); as common tokens lie in the same cell in all blocks, of a few words one in 20.
 //!
 //! Filters lie together, apart from the blocks: a search for a rare word reads one place of each filter and few blocks.
 //!
@@ -97,7 +97,7 @@ pub fn fuzz(bytes: &[u8]) {
     for word in text.as_bytes().split(|byte| !is_token_byte(*byte)).filter(|word| !word.is_empty()) {
         assert!(may_have_in(Token::word(word), &filter), "{:?}", String::from_utf8_lossy(word));
     }
-    may_have_in(Token::word(b"x"), bytes);
+    let _ = may_have_in(Token::word(b"x"), bytes);
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn one_in_170_tokens_that_are_not_there_seems_to_be() {
+    fn one_in_185_tokens_that_are_not_there_seems_to_be() {
         let words: Vec<String> = (0..50_000).map(|number| format!("req_{:x}", number * 7919)).collect();
         let filter = filter(&words.join(" "));
         assert_eq!(filter.len() % CELL_BYTES, 0);
