@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     Step::Entry if records => bytes += line(&entry).record.message.len(),
                     Step::Entry => {
                         bytes +=
-                            entry.fields().map(|(name, value)| name.len() + 1 + value.len()).sum::<usize>()
+                            entry.fields().map(|(name, value)| name.len() + 1 + value.len()).sum::<usize>();
                     }
                     Step::Damaged => {}
                     Step::End | Step::Archived => break,

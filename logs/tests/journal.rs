@@ -147,7 +147,7 @@ fn a_file_is_followed_while_it_is_written() {
         let mut entry = Entry::default();
         let start = Instant::now();
         while entry.get("MESSAGE") != Some(b"last") {
-            assert!(start.elapsed() < Duration::from_secs(120), "the last entry never comes");
+            assert!(start.elapsed() < Duration::from_mins(2), "the last entry never comes");
             match journal.next(&mut entry).expect("a step") {
                 Step::Entry => read.push(One::of(&entry)),
                 Step::End => std::thread::yield_now(),
@@ -274,17 +274,14 @@ fn entries_are_records_and_what_journald_leaves_out_is_counted() {
     let (mut kept, mut suppressed) = (0, 0);
     while kept + suppressed < 1000 {
         assert!(start.elapsed() < Duration::from_secs(30), "{kept} kept, {suppressed} suppressed");
-        match journal.next(&mut entry).expect("a step") {
-            Step::Entry => {
-                let line = line(&entry);
-                suppressed += line.suppressed;
-                kept += u64::from(line.record.message.starts_with("burst "));
-            }
-            _ => {
-                // It says how many it left out when a line comes after the interval.
-                std::thread::sleep(Duration::from_millis(200));
-                writeln!(stdout, "another").expect("a line");
-            }
+        if journal.next(&mut entry).expect("a step") == Step::Entry {
+            let line = line(&entry);
+            suppressed += line.suppressed;
+            kept += u64::from(line.record.message.starts_with("burst "));
+        } else {
+            // It says how many it left out when a line comes after the interval.
+            std::thread::sleep(Duration::from_millis(200));
+            writeln!(stdout, "another").expect("a line");
         }
     }
     assert!(suppressed > 0, "nothing was suppressed");
