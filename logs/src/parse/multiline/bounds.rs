@@ -21,6 +21,43 @@ fn a_trace_is_an_error_and_the_gravest_word_of_its_lines_counts() {
 }
 
 #[test]
+fn fields_that_all_lines_have_are_there_once_and_have_a_bound() {
+    let mut joiner = Joiner::default();
+    let mut out = Vec::new();
+    for number in 0..100 {
+        let mut line = record(if number == 0 { "panic: x" } else { "\tat" }, 0, Severity::Unknown);
+        line.fields = vec![("UNIT".into(), "a".into()), ("LINE".into(), number.to_string())];
+        joiner.feed((), line, false, 0, |(), record| out.push(record));
+    }
+    let counts = joiner.counts();
+    joiner.finish(|(), record| out.push(record));
+    assert_eq!((out.len(), out[0].fields.len()), (1, MAX_LINE_FIELDS));
+    assert_eq!((counts.joined, counts.fields), (99, 101 - MAX_LINE_FIELDS as u64));
+}
+
+#[test]
+fn open_records_have_a_bound_together() {
+    let mut joiner = Joiner::default();
+    let mut out = 0;
+    let part = format!("\t{}", "x".repeat(50_000));
+    for _ in 0..4 {
+        for stream in 0..2000 {
+            let first = record("panic: x", 0, Severity::Unknown);
+            if !joiner.open.contains_key(&stream) {
+                joiner.feed(stream, first, false, 0, |_, record| out += record.message.len());
+            }
+            joiner.feed(stream, record(&part, 0, Severity::Unknown), false, 0, |_, record| {
+                out += record.message.len();
+            });
+            assert!(joiner.bytes <= MAX_OPEN_BYTES);
+        }
+    }
+    let counts = joiner.counts();
+    joiner.finish(|_, record| out += record.message.len());
+    assert!(counts.crowded > 1000 && out > 4 * 2000 * part.len(), "{counts:?} {out}");
+}
+
+#[test]
 fn streams_do_not_mix() {
     let mut joiner = Joiner::default();
     let mut out = Vec::new();

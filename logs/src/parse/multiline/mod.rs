@@ -15,6 +15,7 @@ use std::hash::Hash;
 
 use agent_common::units::UnixNs;
 
+use super::MAX_LINE_FIELDS;
 use crate::{Record, Severity};
 use rules::State;
 
@@ -22,9 +23,9 @@ use rules::State;
 pub const MAX_JOINED_LINES: usize = 2048;
 /// Bytes of one record.
 pub const MAX_JOINED_BYTES: usize = 256 << 10;
-/// Streams with an open record at a time; with the bounds above some 1 GiB if all of them were full, in practice a line each.
+/// Streams with an open record at a time, some 300 bytes each and their text.
 pub const MAX_OPEN_STREAMS: usize = 4096;
-/// Bytes of all open records together.
+/// Bytes of the text of all open records together.
 pub const MAX_OPEN_BYTES: usize = 32 << 20;
 /// Lines of any kind that a record may hold back while it waits for what would make them its own: the frames below a message of
 /// several lines.
@@ -45,6 +46,8 @@ pub struct Counts {
     pub full: u64,
     /// Lines not joined because too many streams, or bytes, were open.
     pub crowded: u64,
+    /// Fields of joined lines that were left out: a record has [`MAX_LINE_FIELDS`].
+    pub fields: u64,
     /// Empty lines that belong to no record, dropped.
     pub empty: u64,
 }
@@ -67,6 +70,8 @@ struct Open {
     is_headed: bool,
     /// Empty lines at the end, which are joined only if the trace goes on behind them.
     empty: usize,
+    /// Fields left out, not counted yet.
+    omitted: u64,
     /// Lines that belong to it if what it waits for comes.
     held: Vec<Record>,
 }
@@ -99,8 +104,13 @@ impl<K: Hash + Eq + Clone> Joiner<K> {
         self.bytes -= open.bytes();
         let Joined::Not { line, is_full } = open.join(line, is_headed, now_ns) else {
             self.counts.joined += 1;
+            self.counts.fields += std::mem::take(&mut open.omitted);
             if open.state == State::End {
                 return out(key, open.done());
+            }
+            if self.bytes + open.bytes() > MAX_OPEN_BYTES {
+                self.counts.crowded += 1;
+                return open.all(|record| out(key.clone(), record));
             }
             return self.keep(key, open);
         };
@@ -161,7 +171,17 @@ enum Joined {
 impl Open {
     fn new(record: Record, is_headed: bool, now_ns: u64) -> Self {
         let (state, last_at) = (State::begin(&record.message), record.at);
-        Self { record, state, lines: 1, last_at, touched_ns: now_ns, is_headed, empty: 0, held: Vec::new() }
+        Self {
+            record,
+            state,
+            lines: 1,
+            last_at,
+            touched_ns: now_ns,
+            is_headed,
+            empty: 0,
+            omitted: 0,
+            held: Vec::new(),
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -215,7 +235,17 @@ impl Open {
         self.record.message.push('\n');
         self.record.message.push_str(&line.message);
         self.record.severity = self.record.severity.min(line.severity);
-        self.record.fields.extend(line.fields);
+        // The journal has the same fields on each line of a process.
+        for field in line.fields {
+            if self.record.fields.contains(&field) {
+                continue;
+            }
+            if self.record.fields.len() < MAX_LINE_FIELDS {
+                self.record.fields.push(field);
+            } else {
+                self.omitted += 1;
+            }
+        }
         self.lines += 1;
     }
 
