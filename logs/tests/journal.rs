@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use journald::Journald;
 use logs::Severity;
-use logs::journal::{Entry, Header, Journal, Sought, State, Step, line};
+use logs::journal::{Cursor, Entry, Header, Journal, Sought, State, Step, line};
 use oracle::{One, assert_equal, journalctl, ours};
 
 const COMPACT: u32 = 16;
@@ -171,6 +171,64 @@ fn a_file_is_followed_while_it_is_written() {
     assert_equal(&read, &journalctl(&journald.file()));
 }
 
+/// The next file of a sequence: of those that begin behind the cursor, the first; or the one that the cursor is in.
+fn next_file(journald: &Journald, cursor: &Cursor) -> Option<Journal<File>> {
+    let open = |path| Journal::open(File::open(path).ok()?).ok();
+    let mut files: Vec<_> = journald.files().into_iter().filter_map(open).collect();
+    files.retain(|file| file.header().file_id != cursor.file_id && file.header().tail_seqnum > cursor.seqnum);
+    files.sort_by_key(|file| file.header().head_seqnum);
+    let mut next = files.into_iter().next()?;
+    (next.seek_cursor(cursor).expect("a seek") == Sought::Exact).then_some(next)
+}
+
+#[test]
+fn each_entry_is_read_once_while_files_are_rotated_under_load() {
+    const ENTRIES: u64 = 6000;
+    let journald = Journald::start("", &[]);
+    journald.send(&[("MESSAGE", b"first")]);
+    journald.sync();
+    let mut journal = Journal::open(File::open(journald.file()).expect("a file")).expect("a journal");
+    let mut numbers = Vec::new();
+    let mut files = 1;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..ENTRIES {
+                journald.send(&[("MESSAGE", b"m"), ("NUMBER", n.to_string().as_bytes())]);
+                if n % 1500 == 700 {
+                    journald.rotate();
+                }
+            }
+        });
+        let mut entry = Entry::default();
+        let start = Instant::now();
+        while (numbers.len() as u64) < ENTRIES {
+            assert!(
+                start.elapsed() < Duration::from_mins(2),
+                "{} of {ENTRIES} after {files} files",
+                numbers.len()
+            );
+            match journal.next(&mut entry).expect("a step") {
+                Step::Entry => {
+                    let number =
+                        entry.get("NUMBER").map(|number| String::from_utf8_lossy(number).parse::<u64>());
+                    numbers.extend(number.map(|number| number.expect("a number")));
+                }
+                Step::End => std::thread::yield_now(),
+                Step::Archived => match next_file(&journald, &journal.cursor()) {
+                    Some(next) => {
+                        journal = next;
+                        files += 1;
+                    }
+                    None => std::thread::yield_now(),
+                },
+                Step::Damaged => panic!("damaged: {:?}", journal.counts()),
+            }
+        }
+    });
+    assert!(numbers.iter().copied().eq(0..ENTRIES), "not each once and in order");
+    assert_eq!(files, 5);
+}
+
 #[test]
 fn seeks_go_where_they_say() {
     let journald = Journald::start("", &[]);
@@ -200,7 +258,7 @@ fn seeks_go_where_they_say() {
     assert_eq!(after(&mut journal), Some(1));
     journal.seek_tail().expect("a seek");
     assert_eq!(after(&mut journal), None);
-    let foreign = logs::journal::Cursor { seqnum_id: [0; 16], ..journal.cursor() };
+    let foreign = Cursor { seqnum_id: [0; 16], ..journal.cursor() };
     assert_eq!(journal.seek_cursor(&foreign).expect("a seek"), Sought::Foreign);
 }
 
