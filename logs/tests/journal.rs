@@ -171,12 +171,15 @@ fn a_file_is_followed_while_it_is_written() {
     assert_equal(&read, &journalctl(&journald.file()));
 }
 
-/// The next file of a sequence: of those that begin behind the cursor, the first; or the one that the cursor is in.
+/// The next file of a sequence: of those that begin behind the cursor, the first. One that was made just now has no entries; it tells
+/// by its tail number where it begins.
 fn next_file(journald: &Journald, cursor: &Cursor) -> Option<Journal<File>> {
     let open = |path| Journal::open(File::open(path).ok()?).ok();
     let mut files: Vec<_> = journald.files().into_iter().filter_map(open).collect();
-    files.retain(|file| file.header().file_id != cursor.file_id && file.header().tail_seqnum > cursor.seqnum);
-    files.sort_by_key(|file| file.header().head_seqnum);
+    files.retain(|file| {
+        file.header().file_id != cursor.file_id && file.header().first_seqnum() > cursor.seqnum
+    });
+    files.sort_by_key(|file| file.header().first_seqnum());
     let mut next = files.into_iter().next()?;
     (next.seek_cursor(cursor).expect("a seek") == Sought::Exact).then_some(next)
 }
