@@ -5,7 +5,10 @@ use super::{Entry, Journal, MAX_ENTRY_BYTES, Step, line};
 /// Steps in one run. A file of a megabyte can count many entries that lie on each other.
 const MAX_STEPS: usize = 20_000;
 
-/// Reads a file from its head and after each seek. What breaks a promise panics.
+/// Reads a file from its head and after each seek.
+///
+/// # Panics
+/// If a promise of the reader does not hold.
 pub fn journal(bytes: &[u8]) {
     let Ok(mut journal) = Journal::open(bytes) else { return };
     let mut entry = Entry::default();

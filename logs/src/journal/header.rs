@@ -50,7 +50,7 @@ pub struct Header {
     pub entries: u64,
     /// Number of the first entry; 0: none.
     pub head_seqnum: u64,
-    /// Number of the last entry; 0: none.
+    /// Number of the last entry. A file without entries has that of the file before it; 0: none.
     pub tail_seqnum: u64,
     /// Where the first array of entries is; 0: none.
     pub entry_array_offset: u64,
@@ -65,6 +65,13 @@ impl Header {
     #[must_use]
     pub fn is_compact(&self) -> bool {
         self.incompatible & INCOMPATIBLE_COMPACT != 0
+    }
+
+    /// Number of the first entry; of a file without entries the number that its first will have, as it goes on where the file before it
+    /// ended. While journald writes the first entry it may be one too high for a moment.
+    #[must_use]
+    pub fn first_seqnum(&self) -> u64 {
+        if self.head_seqnum == 0 { self.tail_seqnum.saturating_add(1) } else { self.head_seqnum }
     }
 
     pub(super) fn of(bytes: &[u8; MIN_HEADER_BYTES]) -> Result<Self, JournalError> {

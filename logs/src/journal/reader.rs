@@ -144,7 +144,11 @@ impl<R: ReadAt> Journal<R> {
             return Ok(Sought::Foreign);
         }
         self.seek_after(cursor.seqnum)?;
-        let missing = self.file.header.head_seqnum.saturating_sub(cursor.seqnum.saturating_add(1));
+        if self.index == 0 {
+            // The cursor's entry is in a file before this one: the place in the sequence is the same.
+            self.seqnum = cursor.seqnum;
+        }
+        let missing = self.file.header.first_seqnum().saturating_sub(cursor.seqnum.saturating_add(1));
         Ok(if missing > 0 { Sought::Missing(missing) } else { Sought::Exact })
     }
 

@@ -36,11 +36,8 @@ impl Unpacker {
     }
 
     fn zstd(&mut self, packed: &[u8], max: usize, out: &mut Vec<u8>) -> Result<u64, Fault> {
-        let whole = match zstd_safe::get_frame_content_size(packed) {
-            Ok(Some(whole)) => whole,
-            // journald always writes it.
-            _ => return Err(Fault::Damaged),
-        };
+        // journald always writes the size.
+        let Ok(Some(whole)) = zstd_safe::get_frame_content_size(packed) else { return Err(Fault::Damaged) };
         let decoder = match &mut self.zstd {
             Some(decoder) => {
                 decoder.reinit().map_err(|_| Fault::Damaged)?;

@@ -9,6 +9,8 @@
 
 mod container;
 mod fields;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod json;
 mod kmsg;
 mod line;

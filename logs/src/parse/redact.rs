@@ -38,7 +38,7 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
         r"|(?P<kv>(?i-u:(?:passwords?|passwd|passphrase|pwd|secrets?|token|api[_-]?keys?|access[_-]?keys?|access[_-]?key[_-]?id",
         r"|private[_-]?keys?|credentials?)))",
         r"(?P<ks>\\?[\x22']?[ \t]*(?::=|=>|[:=])[ \t]*)",
-        r"(?:\\\x22(?:[^\\]|\\[^\x22])*\\\x22|\x22(?:[^\x22\\]|\\.)*\x22?|'(?:[^'\\]|\\.)*'?|[^\s,;&\x22'\)\}\]]+)",
+        r"(?:\[redacted\]|\\\x22(?:[^\\]|\\[^\x22])*\\\x22|\x22(?:[^\x22\\]|\\.)*\x22?|'(?:[^'\\]|\\.)*'?|[^\s,;&\x22'\)\}\]]+)",
         r"|(?P<ko>--?(?i-u:[a-z-]{0,40}(?:password|passwd|passphrase|pwd|secret|token|api-?key|access-?key)) +)[^\s-][^\s]*",
         r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{35}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}",
         r"|\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\b[sr]k_(?:live|test)_[A-Za-z0-9]{10,}|\bnpm_[A-Za-z0-9]{30,}",
@@ -109,6 +109,7 @@ mod tests {
             ("password=a token=b", "password=[redacted] token=[redacted]"),
         ] {
             assert_eq!(redact(text), expected, "{text}");
+            assert_eq!(redact(expected), expected, "once more: {text}");
         }
     }
 

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PROGRAMS: [&str; 2] = ["/lib/systemd/systemd-journald", "/usr/lib/systemd/systemd-journald"];
+/// The file that is written, below `/run`.
+const FILE: &str = "log/journal/0123456789abcdef0123456789abcdef/system.journal";
 /// Seconds for what takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -52,9 +54,10 @@ impl Journald {
             .stderr(Stdio::piped())
             .spawn()
             .expect("unshare: install the package util-linux");
-        let socket = run.join("systemd/journal/socket");
+        // It takes signals once it has opened its file; before that they would end it.
+        let file = run.join(FILE);
         let start = Instant::now();
-        while !(socket.exists() && run.join("systemd/journal/stdout").exists()) {
+        while !file.exists() {
             let ended = child.try_wait().expect("a child's state");
             assert!(
                 ended.is_none() && start.elapsed() < PATIENCE,
@@ -142,7 +145,7 @@ impl Journald {
 
     /// The file that is written.
     pub(crate) fn file(&self) -> PathBuf {
-        self.run("log/journal/0123456789abcdef0123456789abcdef/system.journal")
+        self.run(FILE)
     }
 }
 

@@ -28,7 +28,7 @@ impl One {
             seqnum: entry.seqnum,
             realtime_us: entry.realtime_us,
             monotonic_us: entry.monotonic_us,
-            boot_id: entry.boot_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            boot_id: format!("{:032x}", u128::from_be_bytes(entry.boot_id)),
             fields,
         }
     }

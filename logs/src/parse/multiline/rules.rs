@@ -8,6 +8,8 @@ use super::super::severity::{is_exception, is_of_a_trace};
 pub(super) enum State {
     /// Any line; only one that begins with a blank follows, or a trace that it announces.
     Plain,
+    /// `Exception in thread …:` of Python: a traceback follows.
+    Announced,
     /// Frames of Python, until the exception.
     PythonFrames,
     /// An exception group: all its lines begin with a blank.
@@ -16,8 +18,14 @@ pub(super) enum State {
     PythonDone,
     /// "During handling of the above exception …": an empty line and a traceback follow.
     PythonChained,
+    /// An exception of Java, .NET or Node; its message may have several lines before the frames.
+    Exception,
     /// Frames of Java, .NET, or Node: `at …`.
     At,
+    /// `/app/a.js:3` of Node: an excerpt follows.
+    NodePath,
+    /// The excerpt: a caret follows.
+    NodeExcerpt,
     /// The caret below an excerpt of Node: an empty line and the error follow.
     NodeCaret,
     /// `panic: …` or `fatal error: …` of Go.
@@ -26,8 +34,10 @@ pub(super) enum State {
     GoRoutine,
     /// `thread … panicked at …:`; the message follows.
     RustHead,
-    /// The message is there.
+    /// The message is there, or its first line.
     RustMessage,
+    /// The backtrace, and notes.
+    RustBacktrace,
     /// A line of `=`, before a sanitizer's report.
     SanitizerRule,
     /// A sanitizer's report, before its summary.
@@ -56,6 +66,15 @@ impl State {
             Some(b'=') if is_sanitizer(text) => Self::Sanitizer,
             Some(b'=') if text.len() >= 18 && text.bytes().all(|byte| byte == b'=') => Self::SanitizerRule,
             Some(b'W') if text.starts_with("WARNING: ThreadSanitizer: ") => Self::Sanitizer,
+            Some(b'/' | b'n' | b'f') if is_node_path(line) => Self::NodePath,
+            Some(b'E') if line.starts_with("Exception ") && line.ends_with(':') => Self::Announced,
+            Some(b'E') if line.starts_with("Exception in thread \"") || line.starts_with("Error: ") => {
+                Self::Exception
+            }
+            Some(b'U') if line.starts_with("Unhandled exception") || line.starts_with("Uncaught ") => {
+                Self::Exception
+            }
+            Some(byte) if byte.is_ascii_alphabetic() && is_exception(line) => Self::Exception,
             Some(b'-') if text.starts_with("-----BEGIN ") && text.contains("PRIVATE KEY-----") => Self::Key,
             _ => Self::Plain,
         }
@@ -63,12 +82,29 @@ impl State {
 
     /// Whether it waits for more as a trace does.
     pub(super) fn is_trace(self) -> bool {
-        !matches!(self, Self::Plain | Self::End)
+        !matches!(
+            self,
+            Self::Plain | Self::Announced | Self::Exception | Self::NodePath | Self::NodeExcerpt | Self::End
+        )
+    }
+
+    /// Whether lines of any kind may stand between, which belong to it only if what it waits for comes: a message has several lines.
+    pub(super) fn awaits(self) -> bool {
+        matches!(self, Self::Exception | Self::RustMessage)
+    }
+
+    /// Whether a line is what it waits for.
+    pub(super) fn is_confirmed_by(self, line: &str) -> bool {
+        match self {
+            Self::Exception => line.starts_with([' ', '\t']) && is_frame(line.trim_start()),
+            Self::RustMessage => is_rust_note(line) || line.starts_with("  left: "),
+            _ => false,
+        }
     }
 
     /// Whether its lines are a report of an error.
     pub(super) fn is_error(self) -> bool {
-        !matches!(self, Self::Plain | Self::Key | Self::SanitizerRule)
+        !matches!(self, Self::Plain | Self::NodePath | Self::NodeExcerpt | Self::Key | Self::SanitizerRule)
     }
 
     /// After a line more; none: it begins a record of its own. `near`: within a second; `headed`: the record's first line has a time
@@ -79,12 +115,18 @@ impl State {
         match self {
             Self::End => None,
             Self::Plain => plain(line, text, blank, near, headed),
+            Self::Announced if is_traceback(line) => Some(Self::PythonFrames),
+            Self::Announced | Self::Exception => {
+                let next = plain(line, text, blank, near, false)?;
+                Some(if next == Self::Plain { self } else { next })
+            }
+            Self::NodePath => near.then_some(Self::NodeExcerpt),
+            Self::NodeExcerpt => is_caret(text).then_some(Self::NodeCaret),
             Self::PythonFrames if blank => Some(Self::PythonFrames),
             Self::PythonFrames => is_python_exception(line).then_some(Self::PythonDone),
             Self::PythonGroup if blank || line.is_empty() => Some(Self::PythonGroup),
-            Self::PythonGroup => is_chained(line).then_some(Self::PythonChained),
             Self::PythonDone if blank || line.is_empty() => Some(Self::PythonDone),
-            Self::PythonDone => is_chained(line).then_some(Self::PythonChained),
+            Self::PythonGroup | Self::PythonDone => is_chained(line).then_some(Self::PythonChained),
             Self::PythonChained if line.is_empty() => Some(Self::PythonChained),
             Self::PythonChained => is_traceback(text).then(|| Self::begin(line)),
             Self::At => at(line, text, blank),
@@ -93,7 +135,8 @@ impl State {
             Self::GoHead => go_head(line, text, blank),
             Self::GoRoutine => go_routine(line, blank),
             Self::RustHead => Some(Self::RustMessage),
-            Self::RustMessage => (blank || is_rust_note(line)).then_some(Self::RustMessage),
+            Self::RustMessage | Self::RustBacktrace if is_rust_note(line) => Some(Self::RustBacktrace),
+            Self::RustMessage | Self::RustBacktrace => blank.then_some(self),
             Self::SanitizerRule => (is_sanitizer(line) || line.starts_with("WARNING: ThreadSanitizer"))
                 .then_some(Self::Sanitizer),
             Self::Sanitizer if line.starts_with("SUMMARY: ") => Some(Self::SanitizerSummary),
@@ -112,24 +155,21 @@ impl State {
 
 fn plain(line: &str, text: &str, blank: bool, near: bool, headed: bool) -> Option<State> {
     if blank && near {
-        // The tail of an excerpt of Node, or a frame.
-        if text == "^" || (text.starts_with('^') && text.bytes().all(|byte| byte == b'^')) {
-            return Some(State::NodeCaret);
-        }
         if is_frame(text) {
             return Some(State::At);
         }
-        return Some(State::begin(line));
+        return match State::begin(line) {
+            State::PythonGroup | State::PythonFrames if !headed => None,
+            state @ (State::PythonGroup | State::PythonFrames) => Some(state),
+            _ => Some(State::Plain),
+        };
     }
     if is_goroutine(line) {
         return Some(State::GoRoutine);
     }
     // The line of the logger, then the trace, as `logging.exception` and log4j write them.
     if near && headed && is_of_a_trace(line) {
-        return Some(match State::begin(line) {
-            State::Plain if is_exception(line) => State::At,
-            state => state,
-        });
+        return Some(State::begin(line));
     }
     None
 }
@@ -156,6 +196,17 @@ fn is_python_exception(line: &str) -> bool {
 fn is_chained(line: &str) -> bool {
     line.starts_with("During handling of the above exception, another exception occurred:")
         || line.starts_with("The above exception was the direct cause of the following exception:")
+}
+
+/// `/app/a.js:3`, `node:internal/a:3`, `file:///app/a.mjs:3`.
+fn is_node_path(line: &str) -> bool {
+    let Some((path, number)) = line.rsplit_once(':') else { return false };
+    let is_path = ["/", "node:", "file://"].iter().any(|begin| path.starts_with(begin));
+    is_path && !path.contains(' ') && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_caret(text: &str) -> bool {
+    text.starts_with('^') && text.bytes().all(|byte| byte == b'^')
 }
 
 fn is_frame(text: &str) -> bool {
@@ -217,7 +268,10 @@ fn go_routine(line: &str, blank: bool) -> Option<State> {
 /// `main.f(0x1, {0x2, 0x3})`, `net/http.(*conn).serve(...)`.
 fn is_go_call(line: &str) -> bool {
     let Some(open) = line.find('(') else { return false };
-    line.ends_with(')') && open > 0 && !line[..open].contains(' ') && line[..open].contains('.')
+    line.ends_with(')')
+        && open > 0
+        && !line[..open].contains(' ')
+        && (line[..open].contains('.') || line.starts_with("panic("))
 }
 
 /// `rax    0x0`.

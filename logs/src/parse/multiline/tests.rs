@@ -1,6 +1,6 @@
 use super::*;
 
-fn record(message: &str, at_ns: u64, severity: Severity) -> Record {
+pub(super) fn record(message: &str, at_ns: u64, severity: Severity) -> Record {
     Record {
         at: UnixNs(at_ns),
         severity,
@@ -13,7 +13,7 @@ fn record(message: &str, at_ns: u64, severity: Severity) -> Record {
 }
 
 /// Joins the lines of one stream that are 1 ms apart. A line with `@` before it has a time of its own.
-fn join(lines: &[&str]) -> Vec<Record> {
+pub(super) fn join(lines: &[&str]) -> Vec<Record> {
     let mut joiner = Joiner::default();
     let mut out = Vec::new();
     for (number, line) in lines.iter().enumerate() {
@@ -73,6 +73,19 @@ Traceback (most recent call last):
 SyntaxError: '(' was never closed
 ----
 Exiting now
+----
+Exception in thread Thread-1 (work):
+Traceback (most recent call last):
+  File "x.py", line 1
+KeyError: 'k'
+----
+before a group
+----
+  + Exception Group Traceback (most recent call last):
+  | ExceptionGroup: x (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | ValueError: 1
+    +------------------------------------
 "#,
     );
 }
@@ -137,6 +150,24 @@ Caused by: java.io.IOException
 ----
 Listening on 8080
 ----
+java.sql.SQLException: syntax
+  near: x
+ORA-00933
+	at com.example.App.query(App.java:30)
+Caused by: java.io.IOException
+	... 1 more
+----
+java.lang.IllegalStateException: without frames
+----
+Listening on 8081
+----
+app.BadError: x
+----
+one
+  more
+----
+two
+----
 Unhandled exception. System.InvalidOperationException: bad
    at App.Main() in /app/a.cs:line 3
 --- End of stack trace from previous location ---
@@ -150,7 +181,7 @@ done
 #[test]
 fn go_panics_and_goroutine_dumps() {
     assert_blocks(
-        r#"
+        r"
 starting
 ----
 panic: runtime error: index out of range [5] with length 3 [recovered]
@@ -158,6 +189,8 @@ panic: runtime error: index out of range [5] with length 3 [recovered]
 [signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x45f2a1]
 
 goroutine 1 [running]:
+panic({0x492660, 0xc000018090})
+	/go/src/runtime/panic.go:884 +0x212
 main.(*T).f(...)
 	/app/main.go:5
 main.main()
@@ -195,7 +228,7 @@ rip    0x46
 exit status 2
 ----
 next
-"#,
+",
     );
 }
 
@@ -212,6 +245,22 @@ stack backtrace:
              at /rustc/abc/library/std/src/panicking.rs:1:2
    1: app::main
 note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.
+----
+thread 'main' panicked at src/main.rs:7:5:
+assertion `left == right` failed: two
+lines
+  left: 1
+ right: 2
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+----
+thread 'main' panicked at src/main.rs:7:5:
+assertion `left == right` failed: two
+lines
+  left: 1
+ right: 2
+----
+thread 'main' panicked at src/main.rs:7:5:
+one
 ----
 server stopped
 ----
@@ -237,8 +286,8 @@ fn errors_of_node() {
     assert_blocks(
         r"
 /app/a.js:3
-    throw new TypeError('bad');
-    ^
+throw new TypeError('bad');
+^
 
 TypeError: bad
     at Object.<anonymous> (/app/a.js:3:11)
@@ -251,6 +300,10 @@ TypeError: bad
 Node.js v22.1.0
 ----
 Error: caught
+    at f (/app/a.js:1:1)
+----
+Error: of two
+lines
     at f (/app/a.js:1:1)
 ----
 listening
@@ -320,163 +373,4 @@ Error: x
 Error: y
 ",
     );
-}
-
-#[test]
-fn a_trace_is_an_error_and_the_gravest_word_of_its_lines_counts() {
-    let severities =
-        |lines: &[&str]| join(lines).into_iter().map(|record| record.severity).collect::<Vec<_>>();
-    assert_eq!(
-        severities(&["x: y", "\tat a.b(C.java:1)", "plain", "  more"]),
-        [Severity::Error, Severity::Unknown]
-    );
-    let mut joiner = Joiner::default();
-    let mut out = Vec::new();
-    for (line, severity) in
-        [("one", Severity::Info), (" two", Severity::Warning), (" three", Severity::Unknown)]
-    {
-        joiner.feed((), record(line, 0, severity), false, 0, |(), record| out.push(record));
-    }
-    joiner.finish(|(), record| out.push(record));
-    assert_eq!((out.len(), out[0].severity, out[0].position), (1, Severity::Warning, 0));
-}
-
-#[test]
-fn streams_do_not_mix() {
-    let mut joiner = Joiner::default();
-    let mut out = Vec::new();
-    let lines = ["Traceback (most recent call last):", "  File \"x\", line 1", "ValueError: bad"];
-    for line in lines {
-        for pid in [1, 2] {
-            joiner.feed(pid, record(line, 0, Severity::Unknown), false, 0, |pid, record| {
-                out.push((pid, record.message))
-            });
-        }
-        joiner.feed(3, record("other", 0, Severity::Unknown), false, 0, |pid, record| {
-            out.push((pid, record.message))
-        });
-    }
-    joiner.finish(|pid, record| out.push((pid, record.message)));
-    out.sort();
-    let trace = lines.join("\n");
-    let other = || (3, "other".to_owned());
-    assert_eq!(out, [(1, trace.clone()), (2, trace), other(), other(), other()]);
-}
-
-#[test]
-fn time_ends_what_waits() {
-    let mut joiner = Joiner::default();
-    let mut out = Vec::new();
-    joiner.feed("plain", record("a", 0, Severity::Unknown), false, 0, |_, record| out.push(record.message));
-    joiner.feed("trace", record("panic: x", 0, Severity::Unknown), false, 0, |_, record| {
-        out.push(record.message)
-    });
-    joiner.expire(LINE_HOLD_NS - 1, |_, record| out.push(record.message));
-    assert!(out.is_empty());
-    joiner.expire(LINE_HOLD_NS, |_, record| out.push(record.message));
-    assert_eq!(out, ["a"]);
-    joiner.expire(TRACE_HOLD_NS, |_, record| out.push(record.message));
-    assert_eq!(out, ["a", "panic: x"]);
-    // By the times of the lines themselves, too.
-    let mut out = Vec::new();
-    joiner.feed("plain", record("a", 0, Severity::Unknown), false, 0, |_, record| out.push(record.message));
-    joiner.feed("plain", record(" b", MAX_INDENTED_GAP_NS, Severity::Unknown), false, 0, |_, record| {
-        out.push(record.message)
-    });
-    joiner.finish(|_, record| out.push(record.message));
-    assert_eq!(out, ["a", " b"]);
-}
-
-#[test]
-fn bounds_hold_and_no_line_is_lost() {
-    let mut joiner = Joiner::default();
-    let (mut lines, mut longest, mut records) = (0, 0, 0);
-    let mut count = |_, record: Record| {
-        lines += record.message.split('\n').filter(|line| !line.is_empty()).count();
-        longest = longest.max(record.message.len());
-        records += 1;
-    };
-    let mut fed = 0;
-    for number in 0..20_000 {
-        joiner.feed(
-            0,
-            record(if number == 0 { "panic: x" } else { "\tdeep" }, 0, Severity::Unknown),
-            false,
-            0,
-            &mut count,
-        );
-        fed += 1;
-    }
-    let long = format!(" {}", "x".repeat(100_000));
-    for _ in 0..20 {
-        joiner.feed(0, record(&long, 0, Severity::Unknown), false, 0, &mut count);
-        fed += 1;
-    }
-    for stream in 1..2 * MAX_OPEN_STREAMS {
-        joiner.feed(stream, record("x", 0, Severity::Unknown), false, 0, &mut count);
-        fed += 1;
-    }
-    let huge = "y".repeat(1 << 20);
-    joiner.expire(LINE_HOLD_NS, &mut count);
-    for stream in 1..100 {
-        joiner.feed(stream, record(&huge, 0, Severity::Unknown), false, 0, &mut count);
-        fed += 1;
-    }
-    let counts = joiner.counts();
-    joiner.finish(&mut count);
-    assert_eq!(lines, fed);
-    assert!(longest <= huge.len() && records > 8000, "{longest} {records}");
-    assert!(counts.full > 9 && counts.crowded as usize > MAX_OPEN_STREAMS, "{counts:?}");
-}
-
-#[test]
-fn no_mixture_of_lines_panics_or_loses_one() {
-    let pool = [
-        "",
-        " ",
-        "\t",
-        "x",
-        "  x",
-        "Traceback (most recent call last):",
-        "ValueError: bad",
-        "panic: x",
-        "goroutine 1 [running]:",
-        "a.b(c)",
-        "thread 'main' panicked at a:1:2:",
-        "note: x",
-        "==1==ERROR: AddressSanitizer: x",
-        "SUMMARY: x",
-        "==1==ABORTING",
-        "    at x",
-        "    ^",
-        "Caused by: x",
-        "}",
-        "Node.js v1",
-        "-----BEGIN PRIVATE KEY-----",
-        "-----END PRIVATE KEY-----",
-        "====================",
-        "During handling of the above exception, another exception occurred:",
-        "exit status 2",
-        "\u{20ac}",
-        "rax 0x1",
-    ];
-    let mut number = 1u64;
-    for _ in 0..3000 {
-        let mut joiner = Joiner::default();
-        let (mut fed, mut got) = (Vec::new(), Vec::new());
-        for step in 0..30 {
-            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let line = pool[(number >> 33) as usize % pool.len()];
-            fed.push(line);
-            let is_headed = number >> 60 == 0;
-            joiner.feed((), record(line, step, Severity::Unknown), is_headed, step, |(), record| {
-                got.push(record.message)
-            });
-        }
-        joiner.finish(|(), record| got.push(record.message));
-        let words = |text: &str| {
-            text.split('\n').filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(words(&got.join("\n")), words(&fed.join("\n")));
-    }
 }
