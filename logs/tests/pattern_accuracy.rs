@@ -119,10 +119,18 @@ fn lines_of_the_first_statements_that_were_held_out() {
     report("held out", Box::leak(all.into_boxed_slice()), 0.9);
 }
 
-/// Written last, and never used to change anything.
+/// Written after that; it showed 0.89, and that little is known of lines with few words and of values behind a colon.
 #[test]
 fn lines_of_the_second_statements_that_were_held_out() {
     let all = statements(include_str!("patterns/held_out_second.txt"));
     assert!(all.len() >= 60, "{}", all.len());
-    report("held out, second", Box::leak(all.into_boxed_slice()), 0.5);
+    report("held out, second", Box::leak(all.into_boxed_slice()), 0.92);
+}
+
+/// Written last, and never used to change anything.
+#[test]
+fn lines_of_the_third_statements_that_were_held_out() {
+    let all = statements(include_str!("patterns/held_out_third.txt"));
+    assert!(all.len() >= 60, "{}", all.len());
+    report("held out, third", Box::leak(all.into_boxed_slice()), 0.5);
 }

@@ -200,6 +200,13 @@ impl Masked {
         if self.has_pairs || self.tokens.iter().filter(|token| token.comma).count() > 1 {
             arrange::pairs(self, self.has_message);
         }
+        // A remark at the end of a line, which may be there or not.
+        if let [_, .., last] = &self.tokens[..]
+            && self.bytes(last) == b"(<*>)"
+        {
+            self.text.truncate((last.start as usize).saturating_sub(1));
+            self.tokens.pop();
+        }
         if self.tokens.is_empty() {
             self.push(Kind::Fixed, &[b"<empty>"]);
         }

@@ -7,7 +7,9 @@ use super::mask::Kind;
 use super::template::Template;
 
 /// Variants of one word that make it a parameter, by the number of the other words: the fewer, the weaker the likeness.
-const VARIANTS: [usize; 5] = [usize::MAX, 10, 6, 5, 4];
+const VARIANTS: [usize; 5] = [10, 10, 6, 4, 4];
+/// Tokens other than parameters that a line without words must have, so that its form alone makes it one statement.
+const MIN_FORM: usize = 4;
 /// As many more, where the first word of a line differs: it is what mostly tells statements apart.
 const MORE_FOR_FIRST: usize = 2;
 /// Words that may differ at once.
@@ -39,7 +41,7 @@ pub(super) enum Merge {
 
 /// Cells in which both differ, if they may be one statement.
 fn difference(new: &Template, old: &Template) -> Option<u64> {
-    if old.gap.is_some() || new.cells.len() != old.cells.len() {
+    if old.gap != new.gap || new.cells.len() != old.cells.len() {
         return None;
     }
     let mut mask = 0_u64;
@@ -82,6 +84,12 @@ fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
     match unknown[..] {
         [] => words >= 2,
         [at] => {
+            // What stands behind a colon is mostly a value.
+            let words = words + usize::from(ends_with_colon(new, at));
+            let form = new.cells.iter().filter(|cell| !cell.is_wild()).count() - 1;
+            if words == 0 && form < MIN_FORM {
+                return false;
+            }
             let needed = VARIANTS[words.min(VARIANTS.len() - 1)];
             let needed = if at == 0 { needed.saturating_add(MORE_FOR_FIRST) } else { needed };
             count >= needed
@@ -102,6 +110,11 @@ fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
     }
 }
 
+/// Whether the token before this one ends with a colon.
+fn ends_with_colon(template: &Template, at: usize) -> bool {
+    template.text.split(' ').nth(at.wrapping_sub(1)).is_some_and(|word| word.ends_with(':'))
+}
+
 /// A template with the same beginning and end.
 struct Alike<'a> {
     old: &'a Template,
@@ -116,6 +129,9 @@ struct Alike<'a> {
 
 /// Whether lines with one beginning and end have free text of different lengths between them.
 fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> Option<Merge> {
+    if new.gap.is_some() {
+        return None;
+    }
     let cells = &new.cells;
     let alike: Vec<Alike<'_>> = others
         .filter(|old| old.gap.is_none() && old.cells.first() == cells.first())
@@ -154,10 +170,11 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
             let (before, behind) = (*before, *behind);
             let within = || alike.iter().filter(|alike| alike.before >= before && alike.behind >= behind);
             let words = cells[..before].iter().chain(&cells[cells.len() - behind..]).filter(|cell| cell.solid).count();
-            let is_colon = new.text.split(' ').nth(before.wrapping_sub(1)).is_some_and(|word| word.ends_with(':'));
+            let is_colon = ends_with_colon(new, before);
             let needed = match words {
                 0 => return false,
                 2.. if is_colon => FREE_BEHIND_COLON,
+                1 if is_colon && before >= 3 => FREE_BEHIND_COLON + 2,
                 1 | 2 => FREE_BEHIND_LITTLE,
                 _ => FREE_ELSEWHERE,
             };
@@ -179,7 +196,7 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
             count + 1 >= needed
                 && is_any
                 && (count >= needed * MANY_NEEDED || !has_anchor(new, before, behind, within().map(|alike| alike.old), count))
-                && (words >= 3 || is_colon && words >= 2 || is_said_once && before + behind >= 3)
+                && (words >= 3 || is_colon && (words >= 2 || before >= 3) || is_said_once && before + behind >= 3)
                 && within().any(|alike| alike.len != cells.len())
         })
         .map(|(before, behind)| Merge::Open(before, behind))

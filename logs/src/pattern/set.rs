@@ -209,7 +209,7 @@ impl PatternSet {
             .filter(|slot| {
                 self.template(*slot).is_some_and(|old| {
                     old.id == template.id
-                        || template.gap.is_none_or(|_| old.gap.is_none())
+                        || (old.gap.is_none() || old.gap == template.gap)
                             && template.covers(old)
                             && may_cover(template, &old.cells)
                 })

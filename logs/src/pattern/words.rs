@@ -71,6 +71,7 @@ pub(super) fn errno_len(bytes: &[u8]) -> Option<usize> {
 
 /// Whether the word is a unit: it belongs to the number before it.
 pub(super) fn is_unit(word: &[u8]) -> bool {
+    let word = word.strip_suffix(b"/s").unwrap_or(word);
     matches!(
         word,
         b"ns" | b"us" | b"ms"
@@ -82,7 +83,7 @@ pub(super) fn is_unit(word: &[u8]) -> bool {
             | b"b" | b"B" | b"byte" | b"bytes" | b"Bytes"
             | b"k" | b"kB" | b"KB" | b"MB" | b"GB" | b"TB" | b"K" | b"M" | b"G" | b"T"
             | b"KiB" | b"MiB" | b"GiB" | b"TiB" | b"kb" | b"mb" | b"gb"
-            | b"kB/s" | b"KB/s" | b"MB/s" | b"GB/s" | b"KiB/s" | b"MiB/s" | b"kbps" | b"Mbps" | b"Gbps"
+            | b"kbps" | b"Mbps" | b"Gbps"
             | b"Hz" | b"kHz" | b"MHz" | b"GHz" | b"percent"
             | b"AM" | b"PM" | b"UTC" | b"GMT" | b"CET" | b"CEST" | b"EST" | b"PST"
     ) || word == "µs".as_bytes()
