@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use agent_common::units::UnixNs;
 use generator::{Random, line, statements};
+use logs::event::{Events, Origin};
 use logs::pattern::{Line, Patterns};
-use logs::{Severity, Stream};
+use logs::{Record, Severity, Stream};
 
 const LINES: u64 = 1_000_000;
 const ROUNDS: usize = 3;
@@ -22,7 +23,10 @@ fn main() {
     let lines: Vec<(Stream, String)> = (0..LINES)
         .map(|_| {
             let statement = &all[random.below(all.len() as u64) as usize];
-            let stream = Stream::new([("source", "file".to_owned()), ("file", format!("/var/log/{}", statement.program))]);
+            let stream = Stream::new([
+                ("source", "file".to_owned()),
+                ("file", format!("/var/log/{}", statement.program)),
+            ]);
             (stream, line(statement.text, &mut random))
         })
         .collect();
@@ -47,8 +51,72 @@ fn main() {
             );
         }
     }
+    events();
     for file in std::env::args().skip(1) {
         look(&file);
+    }
+}
+
+/// Lines without any event, as a busy kernel and a busy journal have them.
+fn events() {
+    let mut random = Random(9);
+    let harmless = [
+        "usb {small}-{small}: new high-speed USB device number {small} using xhci_hcd",
+        "EXT4-fs ({dev}): mounted filesystem {uuid} r/w with ordered data mode. Quota mode: none.",
+        "[UFW BLOCK] IN={iface} OUT= MAC={mac} SRC={ip} DST={ip} LEN={int} TOS=0x00 PROTO=TCP SPT={port} DPT={port} WINDOW={int} RES=0x00 SYN URGP=0",
+        "audit: type=1300 audit({float}:{int}): arch=c000003e syscall={int} success=yes exit={int} pid={pid} comm=\"{user}\" exe=\"{path}\"",
+        "IPv4: martian source {ip} from {ip}, on dev {iface}",
+        "docker0: port {small}(veth{hex4}) entered blocking state",
+        "Freeing unused kernel image (initmem) memory: {int}K",
+        "{user} ({pid}): drop_caches: {small}",
+    ];
+    let record = |message: String, fields: Vec<(String, String)>| Record {
+        at: UnixNs(1),
+        severity: Severity::Info,
+        pid: 0,
+        start_ns: 0,
+        position: 0,
+        message,
+        fields,
+    };
+    let fields = [
+        "_BOOT_ID",
+        "_MACHINE_ID",
+        "PRIORITY",
+        "_PID",
+        "_UID",
+        "_COMM",
+        "_EXE",
+        "_CGROUP",
+        "_SYSTEMD_UNIT",
+        "_TRANSPORT",
+    ];
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|name| ((*name).to_owned(), format!("{name}.service"))).collect();
+    let lines: Vec<(Record, Record)> = (0..200_000)
+        .map(|_| {
+            let text = line(harmless[random.below(harmless.len() as u64) as usize], &mut random);
+            (record(text.clone(), Vec::new()), record(text, fields.clone()))
+        })
+        .collect();
+    for round in 0..ROUNDS {
+        let (mut events, mut found) = (Events::new(), Vec::new());
+        let start = Instant::now();
+        for (line, _) in &lines {
+            events.feed(line, Origin::Kernel { facility: 0 }, &mut found);
+        }
+        let kernel = start.elapsed().as_nanos() as f64 / lines.len() as f64;
+        let start = Instant::now();
+        for (_, entry) in &lines {
+            events.feed(entry, Origin::Journal, &mut found);
+        }
+        let journal = start.elapsed().as_nanos() as f64 / lines.len() as f64;
+        assert!(black_box(found).is_empty());
+        println!(
+            "events, round {round}: {kernel:.0} ns a kernel line, {journal:.0} ns a journal entry; of a core at 50,000/s: {:.2} %, {:.2} %",
+            kernel * 50_000.0 / 1e7,
+            journal * 50_000.0 / 1e7,
+        );
     }
 }
 
@@ -68,7 +136,8 @@ fn look(file: &str) {
     let stream = Stream::new([("file", file)]);
     let mut patterns = Patterns::new();
     for line in text.lines() {
-        patterns.of(&stream, &Line { message: line, severity: Severity::Info, at: UnixNs(1), failing: false });
+        patterns
+            .of(&stream, &Line { message: line, severity: Severity::Info, at: UnixNs(1), failing: false });
     }
     let mut found: Vec<_> = patterns.patterns(&stream).collect();
     found.sort_by_key(|pattern| std::cmp::Reverse(pattern.lines));

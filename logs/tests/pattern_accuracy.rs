@@ -78,9 +78,17 @@ fn measure(all: &'static [Statement], seed: u64, one_stream: bool) -> Accuracy {
             let shown: Vec<String> = parts
                 .iter()
                 .take(5)
-                .map(|(pattern, lines)| format!("\n      {lines} x {}", texts.get(pattern).map_or("?", |text| text)))
+                .map(|(pattern, lines)| {
+                    format!("\n      {lines} x {}", texts.get(pattern).map_or("?", |text| text))
+                })
                 .collect();
-            format!("{} lines in {} groups: {}{}", of_statement[&id], parts.len(), all[id].text, shown.concat())
+            format!(
+                "{} lines in {} groups: {}{}",
+                of_statement[&id],
+                parts.len(),
+                all[id].text,
+                shown.concat()
+            )
         })
         .collect();
     Accuracy { group: right as f64 / LINES as f64, wrong, patterns: texts.len() }
@@ -90,7 +98,12 @@ fn report(name: &str, all: &'static [Statement], bound: f64) {
     let mut least: f64 = 1.0;
     for seed in [1, 77, 4_242] {
         let apart = measure(all, seed, false);
-        println!("{name}: group accuracy {:.4}, {} statements, {} patterns", apart.group, all.len(), apart.patterns);
+        println!(
+            "{name}: group accuracy {:.4}, {} statements, {} patterns",
+            apart.group,
+            all.len(),
+            apart.patterns
+        );
         if seed == 1 {
             for wrong in &apart.wrong {
                 println!("  {wrong}");

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn all_patterns_compile_and_name_known_groups() {
-        let known: Vec<&str> = super::super::subject::GROUPS.iter().map(|(name, _)| *name).chain(["pid"]).collect();
+        let known: Vec<&str> =
+            super::super::subject::GROUPS.iter().map(|(name, _)| *name).chain(["pid"]).collect();
         for (class, rule) in rules() {
             let regex = Regex::new(rule.pattern).unwrap();
             for name in regex.capture_names().flatten() {

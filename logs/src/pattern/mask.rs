@@ -4,16 +4,18 @@
 //! brackets hold, values of `key=value`, lists, SQL texts, texts of errno, truth values. Words without any of these stay.
 
 use super::arrange;
+use super::bytes::{
+    AT, BACKSLASH, BEYOND_HEX, COLON, DIGIT, DOT, EQUALS, LETTER, OPEN, QUOTE, SLASH, UPPER, chunk_end,
+    class, closing, escape_len, is_field, is_space, trail_start,
+};
 use super::words::{errno_len, is_level, is_message_key, is_sql, is_unit, is_value};
 
 /// Bytes of a line that are read: the words that tell statements apart come first.
 pub(super) const MAX_LINE_BYTES: usize = 2_048;
 /// Tokens of a line; which of them differ fits a `u64`.
 pub(super) const MAX_TOKENS: usize = 64;
-/// Distance to the end of a quoted string or of a bracket; beyond it the sign is taken for a lone one.
-const MAX_QUOTED_BYTES: usize = 1_024;
 /// A longer word is data.
-const MAX_WORD_BYTES: usize = 48;
+pub(super) const MAX_WORD_BYTES: usize = 48;
 /// What stands for a parameter.
 pub(super) const WILD: &[u8] = b"<*>";
 /// What stands for the tokens beyond [`MAX_TOKENS`].
@@ -55,124 +57,6 @@ pub(super) struct Masked {
     pub(super) tokens: Vec<Token>,
     has_pairs: bool,
     has_message: bool,
-}
-
-const LETTER: u16 = 1;
-const UPPER: u16 = 2;
-const DIGIT: u16 = 4;
-const DOT: u16 = 8;
-const SLASH: u16 = 16;
-const EQUALS: u16 = 32;
-const AT: u16 = 64;
-const COLON: u16 = 128;
-const OPEN: u16 = 256;
-const BACKSLASH: u16 = 512;
-const SPACE: u16 = 1_024;
-const BEYOND_HEX: u16 = 2_048;
-const QUOTE: u16 = 4_096;
-const PLAIN: u16 = 8_192;
-
-const CLASSES: [u16; 256] = {
-    let mut classes = [PLAIN; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            0..=b' ' | 0x7f => SPACE,
-            b'a'..=b'f' => LETTER,
-            b'A'..=b'F' => LETTER | UPPER,
-            b'A'..=b'Z' => LETTER | UPPER | BEYOND_HEX,
-            b'a'..=b'z' | 0x80..=0xff | b'_' => LETTER | BEYOND_HEX,
-            b'0'..=b'9' => DIGIT,
-            b'.' => DOT,
-            b'/' => SLASH,
-            b'=' => EQUALS,
-            b'@' => AT,
-            b':' => COLON,
-            b'(' | b'[' | b'{' => OPEN,
-            b'\\' => BACKSLASH,
-            b'"' | b'\'' => QUOTE,
-            _ => PLAIN,
-        };
-        byte += 1;
-    }
-    classes
-};
-
-fn class(byte: u8) -> u16 {
-    CLASSES[usize::from(byte)]
-}
-
-fn is_space(byte: u8) -> bool {
-    class(byte) & SPACE != 0
-}
-
-/// End of the run of bytes without a blank, and the classes of its bytes.
-fn chunk_end(b: &[u8], from: usize) -> (usize, u16) {
-    let mut seen = 0;
-    for (nth, &byte) in b[from..].iter().enumerate() {
-        let class = class(byte);
-        if class & SPACE != 0 {
-            return (from + nth, seen);
-        }
-        seen |= class;
-    }
-    (b.len(), seen)
-}
-
-/// Where the string that `b[open]` opens is closed.
-fn closing_quote(b: &[u8], open: usize) -> Option<usize> {
-    let quote = b[open];
-    let end = b.len().min(open + MAX_QUOTED_BYTES);
-    let mut at = open + 1;
-    if quote == b'\'' && b.get(at).is_none_or(|next| is_space(*next)) {
-        return None;
-    }
-    while at < end {
-        match b[at] {
-            b'\\' => at += 1,
-            // A quote inside a word is an apostrophe.
-            byte if (byte == quote || (quote == b'`' && byte == b'\''))
-                && b.get(at + 1).is_none_or(|next| class(*next) & (LETTER | DIGIT) == 0) =>
-            {
-                return Some(at);
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// Where the bracket that `b[open]` opens is closed, with those inside it.
-fn closing_bracket(b: &[u8], open: usize) -> Option<usize> {
-    let (opens, closes) = match b[open] {
-        b'(' => (b'(', b')'),
-        b'[' => (b'[', b']'),
-        _ => (b'{', b'}'),
-    };
-    let end = b.len().min(open + MAX_QUOTED_BYTES);
-    let mut depth = 0_usize;
-    for at in open..end {
-        if b[at] == opens {
-            depth += 1;
-        } else if b[at] == closes {
-            depth -= 1;
-            if depth == 0 {
-                return Some(at);
-            }
-        }
-    }
-    None
-}
-
-fn closing(b: &[u8], open: usize) -> Option<usize> {
-    if matches!(b[open], b'"' | b'\'' | b'`') { closing_quote(b, open) } else { closing_bracket(b, open) }
-}
-
-/// Start of the signs that end a word.
-fn trail_start(chunk: &[u8]) -> usize {
-    let is_sign = |byte: &u8| matches!(byte, b',' | b';' | b':' | b'.' | b'!' | b'?' | b')' | b']' | b'}' | b'>' | b'"' | b'\'');
-    chunk.len() - chunk.iter().rev().take_while(|byte| is_sign(byte)).count()
 }
 
 impl Masked {
@@ -255,7 +139,9 @@ impl Masked {
     }
 
     fn is_bare_wild(&self) -> bool {
-        self.tokens.last().is_some_and(|last| last.kind == Kind::Wild && last.end - last.start == WILD.len() as u32)
+        self.tokens
+            .last()
+            .is_some_and(|last| last.kind == Kind::Wild && last.end - last.start == WILD.len() as u32)
     }
 
     /// Whether the last two tokens are `-` and a user's name.
@@ -390,7 +276,9 @@ impl Masked {
             b'(' if inner == b"s" => self.push(Kind::Fixed, &[&b[open..=close], rest]),
             b'(' | b'[' | b'{' => self.push(Kind::Part, &[&b[open..=open], WILD, &b[close..=close], rest]),
             // A string between a line's head and its fields is what the line says.
-            b'"' if !self.tokens.iter().any(|token| token.kind == Kind::Word) && is_field(&b[end..]) => self.line(inner, false),
+            b'"' if !self.tokens.iter().any(|token| token.kind == Kind::Word) && is_field(&b[end..]) => {
+                self.line(inner, false)
+            }
             // Any quote is as good as the other.
             _ => self.push(Kind::Part, &[b"\"<*>\"", rest]),
         }
@@ -401,7 +289,9 @@ impl Masked {
     fn chunk(&mut self, b: &[u8], start: usize, fields: bool) -> usize {
         let (end, seen) = chunk_end(b, start);
         let chunk = &b[start..end];
-        if seen & (EQUALS | AT | BACKSLASH | OPEN | SLASH | QUOTE | DIGIT | COLON | DOT) == 0 && end - start <= MAX_WORD_BYTES {
+        if seen & (EQUALS | AT | BACKSLASH | OPEN | SLASH | QUOTE | DIGIT | COLON | DOT) == 0
+            && end - start <= MAX_WORD_BYTES
+        {
             return self.letters(b, start, end, seen);
         }
         if seen & EQUALS != 0 {
@@ -481,7 +371,11 @@ impl Masked {
     fn digits(&mut self, chunk: &[u8]) {
         let core_start = chunk.iter().position(|b| class(*b) & (LETTER | DIGIT | SLASH) != 0).unwrap_or(0);
         let (lead, rest) = chunk.split_at(core_start);
-        let lead = if lead.first().is_some_and(|b| matches!(b, b'*' | b'#' | b'(' | b'[' | b'<')) { &lead[..1] } else { b"" };
+        let lead = if lead.first().is_some_and(|b| matches!(b, b'*' | b'#' | b'(' | b'[' | b'<')) {
+            &lead[..1]
+        } else {
+            b""
+        };
         let core = &rest[..trail_start(rest)];
         let trail = &rest[core.len()..];
         let trail = &trail[..trail.len().min(3)];
@@ -503,15 +397,20 @@ impl Masked {
     /// `key=value`, where the value may have blanks in quotes or brackets.
     fn pair(&mut self, b: &[u8], start: usize, end: usize, fields: bool) -> Option<usize> {
         let equals = start + memchr::memchr(b'=', &b[start..end])?;
-        let key_start = start + b[start..equals].iter().take_while(|b| matches!(b, b'-' | b'(' | b',' | b'[' | b'{')).count();
+        let key_start = start
+            + b[start..equals].iter().take_while(|b| matches!(b, b'-' | b'(' | b',' | b'[' | b'{')).count();
         let key = &b[key_start..equals];
-        let is_name = key.iter().all(|b| class(*b) & (LETTER | DIGIT | DOT) != 0 || matches!(b, b'-' | b':' | b'/'))
-            && key.first().is_some_and(|b| class(*b) & LETTER != 0);
+        let is_name =
+            key.iter().all(|b| class(*b) & (LETTER | DIGIT | DOT) != 0 || matches!(b, b'-' | b':' | b'/'))
+                && key.first().is_some_and(|b| class(*b) & LETTER != 0);
         if !is_name || key.len() > MAX_WORD_BYTES || matches!(b.get(equals + 1), Some(b'=' | b'>' | b'~')) {
             return None;
         }
         let value = equals + 1;
-        let close = b.get(value).filter(|b| matches!(b, b'"' | b'\'' | b'[' | b'(' | b'{')).and_then(|_| closing(b, value));
+        let close = b
+            .get(value)
+            .filter(|b| matches!(b, b'"' | b'\'' | b'[' | b'(' | b'{'))
+            .and_then(|_| closing(b, value));
         if fields && is_message_key(key) {
             self.has_message = true;
             let (inner, end) = match close {
@@ -521,7 +420,8 @@ impl Masked {
             self.line(inner, false);
             return Some(end);
         }
-        let number = close.is_none() && b.get(value).is_some_and(u8::is_ascii_digit) && class(b[end - 1]) & DIGIT != 0;
+        let number =
+            close.is_none() && b.get(value).is_some_and(u8::is_ascii_digit) && class(b[end - 1]) & DIGIT != 0;
         let end = close.map_or(end, |close| chunk_end(b, close).0);
         self.push(Kind::Pair, &[key, b"=", WILD]);
         if let Some(last) = self.tokens.last_mut() {
@@ -553,19 +453,4 @@ impl Masked {
         }
         Some(end)
     }
-}
-
-/// Whether a `key=value` comes next.
-fn is_field(b: &[u8]) -> bool {
-    let key = b.iter().skip_while(|b| is_space(**b)).take(MAX_WORD_BYTES);
-    let mut key = key.skip_while(|b| class(**b) & (LETTER | DIGIT) != 0);
-    key.next() == Some(&b'=') && b.iter().find(|b| !is_space(**b)) != Some(&b'=')
-}
-
-/// Length of a terminal's escape sequence.
-fn escape_len(b: &[u8]) -> usize {
-    if b.get(1) != Some(&b'[') {
-        return 1;
-    }
-    2 + b[2..].iter().take(16).take_while(|byte| !byte.is_ascii_alphabetic()).count() + 1
 }

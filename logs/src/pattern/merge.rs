@@ -68,7 +68,11 @@ pub(super) fn find<'a>(new: &Template, others: impl Iterator<Item = &'a Template
     let mut masks: Vec<u64> = alike.iter().map(|(mask, _)| *mask).collect();
     masks.sort_unstable_by_key(|mask| (mask.count_ones(), *mask));
     masks.dedup();
-    masks.into_iter().find(|mask| are_values(new, &alike, *mask)).map(Merge::Widen).or_else(|| free_text(new, others))
+    masks
+        .into_iter()
+        .find(|mask| are_values(new, &alike, *mask))
+        .map(Merge::Widen)
+        .or_else(|| free_text(new, others))
 }
 
 /// Whether the words at `mask` take so many values that they are parameters.
@@ -100,7 +104,7 @@ fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
                 values.push(new.cells[*at].hash);
                 values.sort_unstable();
                 values.dedup();
-                values.len() > 1 && values.len() * 10 <= count * 7
+                values.len() > 2 && values.len() * 10 <= count * 7
             });
             words >= 2
                 && new.cells.len() >= 2 * unknown.len()
@@ -137,7 +141,12 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
         .filter(|old| old.gap.is_none() && old.cells.first() == cells.first())
         .filter_map(|old| {
             let room = cells.len().min(old.cells.len());
-            let before = cells.iter().zip(&old.cells).take(MAX_AROUND_FREE.min(room)).take_while(|(a, b)| a == b).count();
+            let before = cells
+                .iter()
+                .zip(&old.cells)
+                .take(MAX_AROUND_FREE.min(room))
+                .take_while(|(a, b)| a == b)
+                .count();
             let behind = cells
                 .iter()
                 .rev()
@@ -169,7 +178,11 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
         .find(|(before, behind)| {
             let (before, behind) = (*before, *behind);
             let within = || alike.iter().filter(|alike| alike.before >= before && alike.behind >= behind);
-            let words = cells[..before].iter().chain(&cells[cells.len() - behind..]).filter(|cell| cell.solid).count();
+            let words = cells[..before]
+                .iter()
+                .chain(&cells[cells.len() - behind..])
+                .filter(|cell| cell.solid)
+                .count();
             let is_colon = ends_with_colon(new, before);
             let needed = match words {
                 0 => return false,
@@ -182,21 +195,28 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
             let is_name = |old: &Template| {
                 old.proven && old.cells.len() == before + behind + 1 && old.cells[before].is_wild()
             };
-            if words >= 3 && cells.len() - before - behind <= MAX_NAME_WORDS && within().any(|alike| is_name(alike.old)) {
+            if words >= 3
+                && cells.len() - before - behind <= MAX_NAME_WORDS
+                && within().any(|alike| is_name(alike.old))
+            {
                 return true;
             }
             let count = within().count();
             // What a program says itself comes again; free text does not.
             let is_said_once = within().filter(|alike| alike.is_rare).count() * 4 >= count * 3;
             // Sentences of a program begin with few words, free text with any.
-            let mut firsts: Vec<u64> = within().filter(|alike| alike.before == before).map(|alike| alike.first).collect();
+            let mut firsts: Vec<u64> =
+                within().filter(|alike| alike.before == before).map(|alike| alike.first).collect();
             firsts.sort_unstable();
             firsts.dedup();
             let is_any = firsts.len() * if words >= 3 || is_colon { 3 } else { 2 } >= count;
             count + 1 >= needed
                 && is_any
-                && (count >= needed * MANY_NEEDED || !has_anchor(new, before, behind, within().map(|alike| alike.old), count))
-                && (words >= 3 || is_colon && (words >= 2 || before >= 3) || is_said_once && before + behind >= 3)
+                && (count >= needed * MANY_NEEDED
+                    || !has_anchor(new, before, behind, within().map(|alike| alike.old), count))
+                && (words >= 3
+                    || is_colon && (words >= 2 || before >= 3)
+                    || is_said_once && before + behind >= 3)
                 && within().any(|alike| alike.len != cells.len())
         })
         .map(|(before, behind)| Merge::Open(before, behind))

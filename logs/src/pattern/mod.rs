@@ -11,6 +11,7 @@
 //! it: [`Patterns::current`]. Such a pattern is not new: it has the counts of all that it was made of.
 
 mod arrange;
+mod bytes;
 mod counts;
 mod hash;
 mod mask;

@@ -92,7 +92,12 @@ impl PatternSet {
     }
 
     /// The pattern of a line that is masked already.
-    pub(super) fn of(&mut self, masked: &Masked, line: &Line<'_>, finish: &mut dyn FnMut(PatternId, u64, u32)) -> Seen {
+    pub(super) fn of(
+        &mut self,
+        masked: &Masked,
+        line: &Line<'_>,
+        finish: &mut dyn FnMut(PatternId, u64, u32),
+    ) -> Seen {
         let first_ns = *self.first_ns.get_or_insert(line.at.0);
         self.uses += 1;
         let key = hash(&masked.text);
@@ -153,10 +158,9 @@ impl PatternSet {
 
     fn fitting(&self, line: &[Cell]) -> Option<u32> {
         let of_len = self.by_len.get(&line.len()).into_iter().flatten();
-        of_len
-            .chain(&self.open)
-            .copied()
-            .find(|slot| self.template(*slot).is_some_and(|template| template.fits(line) && may_cover(template, line)))
+        of_len.chain(&self.open).copied().find(|slot| {
+            self.template(*slot).is_some_and(|template| template.fits(line) && may_cover(template, line))
+        })
     }
 
     fn template(&self, slot: u32) -> Option<&Template> {
@@ -290,5 +294,9 @@ fn may_cover(template: &Template, line: &[Cell]) -> bool {
         || words >= 2
         || words == 1 && template.cells.iter().filter(|cell| !cell.is_wild()).count() >= 3
         || template.cells.len() == line.len()
-            && template.cells.iter().zip(line).all(|(own, line)| own.hash == line.hash || line.kind != Kind::Word)
+            && template
+                .cells
+                .iter()
+                .zip(line)
+                .all(|(own, line)| own.hash == line.hash || line.kind != Kind::Word)
 }

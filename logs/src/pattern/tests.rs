@@ -46,7 +46,10 @@ fn the_mask_hides_parameters_and_leaves_words() {
         ("[error] 12#12: *4 gone", "[error] <*>: *<*> gone"),
         ("{\"level\":3,\"msg\":\"job 5 done\"}", "job <*> done"),
         ("{\"a\":\"up\",\"n\":{\"x\":[1,\"}\"]}}", "a: up n: <*>"),
-        ("1.2.3.4 - bob [30/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 1", "<*> - <*> [<*>] \"<*>\" <*>"),
+        (
+            "1.2.3.4 - bob [30/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 1",
+            "<*> - <*> [<*>] \"<*>\" <*>",
+        ),
         ("", "<empty>"),
         ("ERROR:root:broken", "ERROR:root:broken"),
         ("mac 00:16:3e:aa:bb:cc ok", "mac <*> ok"),
@@ -58,7 +61,10 @@ fn the_mask_hides_parameters_and_leaves_words() {
 #[test]
 fn fields_that_come_and_go_do_not_split() {
     let bare = mask("open \"/x\" failed (2: gone), client: 1.2.3.4, server: a, host: \"x\"");
-    assert_eq!(bare, mask("open \"/x\" failed (2: gone), client: 1.2.3.4, server: a, host: \"x\", referrer: \"y\""));
+    assert_eq!(
+        bare,
+        mask("open \"/x\" failed (2: gone), client: 1.2.3.4, server: a, host: \"x\", referrer: \"y\"")
+    );
     assert_eq!(bare, "open \"<*>\" failed");
 }
 
@@ -182,7 +188,10 @@ fn what_stops_coming_has_vanished() {
     }
     assert!(patterns.sweep(at(320)).is_empty());
     let vanished = patterns.sweep(at(360));
-    assert!(matches!(vanished[..], [(_, _, News::Vanished { period_ns: DurNs(10_000_000_000), .. })]), "{vanished:?}");
+    assert!(
+        matches!(vanished[..], [(_, _, News::Vanished { period_ns: DurNs(10_000_000_000), .. })]),
+        "{vanished:?}"
+    );
     assert!(patterns.sweep(at(400)).is_empty());
 }
 
@@ -197,8 +206,33 @@ fn hostile_lines_do_no_harm() {
     let messages = "msg=\"event='msg=(x) y' ".repeat(1_000);
     let traces = "Caused by: xException\nat ".repeat(50_000);
     for hostile in [
-        &nested, &long, &quotes, &pairs, &json, &messages, &traces, "\u{202e}\u{1b}[31m<script>", "{\"a\":", "{\"a\":\"\\", "=", "==",
-        "= = =", "a = ", "[", "[]", "{}", "()", "\u{1b}", "\u{1b}[", "\n", "\n\n", "é=ü", "’’’", "x, y, ", ", , ,", "|",
+        &nested,
+        &long,
+        &quotes,
+        &pairs,
+        &json,
+        &messages,
+        &traces,
+        "\u{202e}\u{1b}[31m<script>",
+        "{\"a\":",
+        "{\"a\":\"\\",
+        "=",
+        "==",
+        "= = =",
+        "a = ",
+        "[",
+        "[]",
+        "{}",
+        "()",
+        "\u{1b}",
+        "\u{1b}[",
+        "\n",
+        "\n\n",
+        "é=ü",
+        "’’’",
+        "x, y, ",
+        ", , ,",
+        "|",
     ] {
         see(&mut patterns, hostile, Severity::Info, 1);
         for cut in 0..hostile.len().min(40) {

@@ -74,18 +74,69 @@ pub(super) fn is_unit(word: &[u8]) -> bool {
     let word = word.strip_suffix(b"/s").unwrap_or(word);
     matches!(
         word,
-        b"ns" | b"us" | b"ms"
-            | b"s" | b"m" | b"h" | b"d"
-            | b"sec" | b"secs" | b"second" | b"seconds"
-            | b"msec" | b"msecs" | b"usec" | b"millisecond" | b"milliseconds" | b"microseconds"
-            | b"min" | b"mins" | b"minute" | b"minutes"
-            | b"hour" | b"hours" | b"day" | b"days"
-            | b"b" | b"B" | b"byte" | b"bytes" | b"Bytes"
-            | b"k" | b"kB" | b"KB" | b"MB" | b"GB" | b"TB" | b"K" | b"M" | b"G" | b"T"
-            | b"KiB" | b"MiB" | b"GiB" | b"TiB" | b"kb" | b"mb" | b"gb"
-            | b"kbps" | b"Mbps" | b"Gbps"
-            | b"Hz" | b"kHz" | b"MHz" | b"GHz" | b"percent"
-            | b"AM" | b"PM" | b"UTC" | b"GMT" | b"CET" | b"CEST" | b"EST" | b"PST"
+        b"ns"
+            | b"us"
+            | b"ms"
+            | b"s"
+            | b"m"
+            | b"h"
+            | b"d"
+            | b"sec"
+            | b"secs"
+            | b"second"
+            | b"seconds"
+            | b"msec"
+            | b"msecs"
+            | b"usec"
+            | b"millisecond"
+            | b"milliseconds"
+            | b"microseconds"
+            | b"min"
+            | b"mins"
+            | b"minute"
+            | b"minutes"
+            | b"hour"
+            | b"hours"
+            | b"day"
+            | b"days"
+            | b"b"
+            | b"B"
+            | b"byte"
+            | b"bytes"
+            | b"Bytes"
+            | b"k"
+            | b"kB"
+            | b"KB"
+            | b"MB"
+            | b"GB"
+            | b"TB"
+            | b"K"
+            | b"M"
+            | b"G"
+            | b"T"
+            | b"KiB"
+            | b"MiB"
+            | b"GiB"
+            | b"TiB"
+            | b"kb"
+            | b"mb"
+            | b"gb"
+            | b"kbps"
+            | b"Mbps"
+            | b"Gbps"
+            | b"Hz"
+            | b"kHz"
+            | b"MHz"
+            | b"GHz"
+            | b"percent"
+            | b"AM"
+            | b"PM"
+            | b"UTC"
+            | b"GMT"
+            | b"CET"
+            | b"CEST"
+            | b"EST"
+            | b"PST"
     ) || word == "µs".as_bytes()
 }
 
@@ -94,9 +145,30 @@ pub(super) fn is_value(word: &[u8]) -> bool {
     match word.len() {
         3 => matches!(
             word,
-            b"nil" | b"NaN" | b"N/A" | b"GET" | b"PUT"
-                | b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun"
-                | b"Jan" | b"Feb" | b"Mar" | b"Apr" | b"May" | b"Jun" | b"Jul" | b"Aug" | b"Sep" | b"Oct" | b"Nov" | b"Dec"
+            b"nil"
+                | b"NaN"
+                | b"N/A"
+                | b"GET"
+                | b"PUT"
+                | b"Mon"
+                | b"Tue"
+                | b"Wed"
+                | b"Thu"
+                | b"Fri"
+                | b"Sat"
+                | b"Sun"
+                | b"Jan"
+                | b"Feb"
+                | b"Mar"
+                | b"Apr"
+                | b"May"
+                | b"Jun"
+                | b"Jul"
+                | b"Aug"
+                | b"Sep"
+                | b"Oct"
+                | b"Nov"
+                | b"Dec"
         ),
         4 => matches!(word, b"true" | b"True" | b"TRUE" | b"null" | b"NULL" | b"None" | b"POST" | b"HEAD"),
         5 => matches!(word, b"false" | b"False" | b"FALSE" | b"PATCH" | b"TRACE"),
@@ -117,17 +189,51 @@ pub(super) fn is_level(word: &[u8]) -> bool {
     lower.make_ascii_lowercase();
     matches!(
         &*lower,
-        b"emerg" | b"emergency" | b"alert" | b"crit" | b"critical" | b"fatal" | b"panic" | b"severe" | b"err" | b"error"
-            | b"warn" | b"warning" | b"notice" | b"info" | b"log" | b"debug" | b"trace" | b"verbose" | b"detail" | b"hint"
-            | b"statement" | b"context"
+        b"emerg"
+            | b"emergency"
+            | b"alert"
+            | b"crit"
+            | b"critical"
+            | b"fatal"
+            | b"panic"
+            | b"severe"
+            | b"err"
+            | b"error"
+            | b"warn"
+            | b"warning"
+            | b"notice"
+            | b"info"
+            | b"log"
+            | b"debug"
+            | b"trace"
+            | b"verbose"
+            | b"detail"
+            | b"hint"
+            | b"statement"
+            | b"context"
     )
 }
 
 /// Whether an SQL statement begins here: all that follows is its text.
 pub(super) fn is_sql(word: &[u8]) -> bool {
     const VERBS: [&[u8]; 17] = [
-        b"select", b"insert", b"update", b"delete", b"with", b"begin", b"commit", b"rollback", b"create", b"alter",
-        b"drop", b"truncate", b"copy", b"vacuum", b"analyze", b"explain", b"replace",
+        b"select",
+        b"insert",
+        b"update",
+        b"delete",
+        b"with",
+        b"begin",
+        b"commit",
+        b"rollback",
+        b"create",
+        b"alter",
+        b"drop",
+        b"truncate",
+        b"copy",
+        b"vacuum",
+        b"analyze",
+        b"explain",
+        b"replace",
     ];
     VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb))
 }
