@@ -140,10 +140,11 @@ fn lines_of_the_second_statements_that_were_held_out() {
     report("held out, second", Box::leak(all.into_boxed_slice()), 0.92);
 }
 
-/// Written last, and never used to change anything.
+/// Written last: 0.90 to 0.93 as measured first. Since then only variants of two values no longer merge, which left this figure
+/// as it was.
 #[test]
 fn lines_of_the_third_statements_that_were_held_out() {
     let all = statements(include_str!("patterns/held_out_third.txt"));
     assert!(all.len() >= 60, "{}", all.len());
-    report("held out, third", Box::leak(all.into_boxed_slice()), 0.5);
+    report("held out, third", Box::leak(all.into_boxed_slice()), 0.88);
 }

@@ -28,8 +28,8 @@ const CLASSES: [u16; 256] = {
             0..=b' ' | 0x7f => SPACE,
             b'a'..=b'f' => LETTER,
             b'A'..=b'F' => LETTER | UPPER,
-            b'A'..=b'Z' => LETTER | UPPER | BEYOND_HEX,
-            b'a'..=b'z' | 0x80..=0xff | b'_' => LETTER | BEYOND_HEX,
+            b'G'..=b'Z' => LETTER | UPPER | BEYOND_HEX,
+            b'g'..=b'z' | 0x80..=0xff | b'_' => LETTER | BEYOND_HEX,
             b'0'..=b'9' => DIGIT,
             b'.' => DOT,
             b'/' => SLASH,
@@ -100,17 +100,17 @@ fn closing_bracket(b: &[u8], open: usize) -> Option<usize> {
     };
     let end = b.len().min(open + MAX_QUOTED_BYTES);
     let mut depth = 0_usize;
-    for at in open..end {
-        if b[at] == opens {
-            depth += 1;
-        } else if b[at] == closes {
-            depth -= 1;
-            if depth == 0 {
-                return Some(at);
+    b[open..end]
+        .iter()
+        .position(|byte| {
+            if *byte == opens {
+                depth += 1;
+            } else if *byte == closes {
+                depth -= 1;
             }
-        }
-    }
-    None
+            depth == 0
+        })
+        .map(|len| open + len)
 }
 
 pub(super) fn closing(b: &[u8], open: usize) -> Option<usize> {

@@ -28,6 +28,9 @@ const MANY_NEEDED: usize = 4;
 const MAX_NAME_WORDS: usize = 4;
 /// Lines of a variant of free text: it rarely comes again.
 const RARE_LINES: u64 = 2;
+/// Templates that a new one is compared with closely, and ways in which they may differ: what a hostile stream costs.
+const MAX_ALIKE: usize = 256;
+const MAX_MASKS: usize = 64;
 /// Tokens before and behind free text that are compared.
 const MAX_AROUND_FREE: usize = 16;
 
@@ -64,12 +67,14 @@ pub(super) fn find<'a>(new: &Template, others: impl Iterator<Item = &'a Template
         .clone()
         .filter_map(|old| difference(new, old).map(|mask| (mask, old)))
         .filter(|(mask, _)| mask.count_ones() <= MAX_DIFFERENT)
+        .take(MAX_ALIKE)
         .collect();
     let mut masks: Vec<u64> = alike.iter().map(|(mask, _)| *mask).collect();
     masks.sort_unstable_by_key(|mask| (mask.count_ones(), *mask));
     masks.dedup();
     masks
         .into_iter()
+        .take(MAX_MASKS)
         .find(|mask| are_values(new, &alike, *mask))
         .map(Merge::Widen)
         .or_else(|| free_text(new, others))
@@ -168,6 +173,7 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
                 is_rare: old.counts.lines <= RARE_LINES,
             })
         })
+        .take(MAX_ALIKE)
         .collect();
     let mut around: Vec<(usize, usize)> = alike.iter().map(|alike| (alike.before, alike.behind)).collect();
     around.sort_unstable_by_key(|(before, behind)| (usize::MAX - before - behind, *before));
@@ -213,7 +219,7 @@ fn free_text<'a>(new: &Template, others: impl Iterator<Item = &'a Template>) -> 
             count + 1 >= needed
                 && is_any
                 && (count >= needed * MANY_NEEDED
-                    || !has_anchor(new, before, behind, within().map(|alike| alike.old), count))
+                    || !has_anchor(new, before, behind, &within().map(|alike| alike.old), count))
                 && (words >= 3
                     || is_colon && (words >= 2 || before >= 3)
                     || is_said_once && before + behind >= 3)
@@ -227,7 +233,7 @@ fn has_anchor<'a>(
     new: &Template,
     before: usize,
     behind: usize,
-    others: impl Iterator<Item = &'a Template> + Clone,
+    others: &(impl Iterator<Item = &'a Template> + Clone),
     count: usize,
 ) -> bool {
     new.cells[before..new.cells.len() - behind].iter().any(|word| {

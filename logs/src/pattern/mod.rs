@@ -12,6 +12,7 @@
 
 mod arrange;
 mod bytes;
+mod chunk;
 mod counts;
 mod hash;
 mod mask;

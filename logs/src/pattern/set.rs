@@ -1,6 +1,6 @@
 //! The templates of one stream.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use agent_common::units::UnixNs;
 
@@ -43,7 +43,7 @@ pub(super) struct PatternSet {
     known: HashMap<u64, Known, AsIs>,
     led: HashMap<PatternId, PatternId>,
     led_order: VecDeque<PatternId>,
-    dropped: HashMap<PatternId, ()>,
+    dropped: HashSet<PatternId>,
     dropped_order: VecDeque<PatternId>,
     first_ns: Option<u64>,
     uses: u64,
@@ -105,15 +105,10 @@ impl PatternSet {
             let template = self.slots.get(known.slot as usize)?.as_ref()?;
             (template.id == known.id).then_some(known.slot)
         });
-        let (slot, born) = match known {
-            Some(slot) => (slot, false),
-            None => match self.search(masked, line) {
-                Some(found) => found,
-                None => {
-                    self.overflow += 1;
-                    return Seen { id: PatternId::OTHER, born: false, news: None };
-                }
-            },
+        let found = known.map(|slot| (slot, false)).or_else(|| self.search(masked, line));
+        let Some((slot, born)) = found else {
+            self.overflow += 1;
+            return Seen { id: PatternId::OTHER, born: false, news: None };
         };
         let Some(template) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
             return Seen { id: PatternId::OTHER, born: false, news: None };
@@ -187,7 +182,7 @@ impl PatternSet {
 
     /// Adds a template; merges it with those that are the same statement.
     fn bear(&mut self, mut template: Template) -> (u32, bool) {
-        let mut born = !self.dropped.contains_key(&template.id);
+        let mut born = !self.dropped.contains(&template.id);
         self.absorb_covered(&mut template);
         for _ in 0..MAX_MERGES {
             let merge = find(&template, self.slots.iter().flatten());
@@ -237,7 +232,7 @@ impl PatternSet {
             && let Some(old) = self.take(slot)
         {
             self.evicted += 1;
-            self.dropped.insert(old.id, ());
+            self.dropped.insert(old.id);
             self.dropped_order.push_back(old.id);
             if self.dropped_order.len() > MAX_OLD_IDS
                 && let Some(oldest) = self.dropped_order.pop_front()
