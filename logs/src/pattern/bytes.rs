@@ -119,10 +119,16 @@ pub(super) fn closing(b: &[u8], open: usize) -> Option<usize> {
 
 /// Start of the signs that end a word.
 pub(super) fn trail_start(chunk: &[u8]) -> usize {
-    let is_sign = |byte: &u8| {
-        matches!(byte, b',' | b';' | b':' | b'.' | b'!' | b'?' | b')' | b']' | b'}' | b'>' | b'"' | b'\'')
-    };
-    chunk.len() - chunk.iter().rev().take_while(|byte| is_sign(byte)).count()
+    let mut end = chunk.len();
+    while end > 0
+        && matches!(
+            chunk[end - 1],
+            b',' | b';' | b':' | b'.' | b'!' | b'?' | b')' | b']' | b'}' | b'>' | b'"' | b'\''
+        )
+    {
+        end -= 1;
+    }
+    end
 }
 
 /// Whether a `key=value` comes next.

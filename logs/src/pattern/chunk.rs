@@ -23,8 +23,8 @@ impl Masked {
         };
         match b[open] {
             b'[' if is_level(inner) && is_name(inner) => self.push(Kind::Fixed, &[b"[", inner, b"]", rest]),
-            // A remark on a parameter: `address (name)`.
-            b'(' if !inner.is_empty() && rest.is_empty() && self.is_bare_wild() => {}
+            // A remark: `address (name)`, `closed (timeout)`. It may be there or not.
+            b'(' if !inner.is_empty() && inner != b"s" && self.join_remark(rest) => {}
             // `address - user [time]`, as web servers write it; the user may be `-`.
             b'[' if inner.first().is_some_and(u8::is_ascii_digit) && self.follows_user() => {
                 if let Some(user) = self.tokens.pop() {
@@ -118,7 +118,7 @@ impl Masked {
             }
         }
         let is_hex = seen & BEYOND_HEX == 0 && core.len() >= 8;
-        if is_hex || (seen & UPPER != 0 || core.len() > 2) && is_value(core) {
+        if is_hex || is_value(core, seen & UPPER != 0) {
             self.wild(trail, false);
         } else if seen & LETTER == 0 || core.is_empty() {
             self.push(Kind::Fixed, &[chunk]);

@@ -81,13 +81,6 @@ impl Masked {
         if self.has_pairs || self.tokens.iter().filter(|token| token.comma).count() > 1 {
             arrange::pairs(self, self.has_message);
         }
-        // A remark at the end of a line, which may be there or not.
-        if let [_, .., last] = &self.tokens[..]
-            && self.bytes(last) == b"(<*>)"
-        {
-            self.text.truncate((last.start as usize).saturating_sub(1));
-            self.tokens.pop();
-        }
         if self.tokens.is_empty() {
             self.push(Kind::Fixed, &[b"<empty>"]);
         }
@@ -135,10 +128,16 @@ impl Masked {
         self.tokens.push(Token { start, end, kind, comma, list: false, number: false });
     }
 
-    pub(super) fn is_bare_wild(&self) -> bool {
-        self.tokens
-            .last()
-            .is_some_and(|last| last.kind == Kind::Wild && last.end - last.start == WILD.len() as u32)
+    /// Leaves out a remark behind a token; what ends the remark ends the token. False at the start of a line.
+    pub(super) fn join_remark(&mut self, rest: &[u8]) -> bool {
+        let Some(last) = self.tokens.last_mut() else { return false };
+        if !last.comma && !rest.is_empty() {
+            self.text.extend_from_slice(rest);
+            last.end = self.text.len() as u32;
+            last.comma = rest == b",";
+        }
+        last.number = false;
+        true
     }
 
     /// Whether the last two tokens are `-` and a user's name.

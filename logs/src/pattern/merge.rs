@@ -91,7 +91,7 @@ fn are_values(new: &Template, alike: &[(u64, &Template)], mask: u64) -> bool {
     let unknown: Vec<usize> = (0..new.cells.len()).filter(|nth| is_in(*nth) && !is_known(*nth)).collect();
     let count = within.len() + 1;
     match unknown[..] {
-        [] => words >= 2,
+        [] => words >= 2 || words == 1 && count > VARIANTS[1],
         [at] => {
             // What stands behind a colon is mostly a value.
             let words = words + usize::from(ends_with_colon(new, at));
