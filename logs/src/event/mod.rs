@@ -64,7 +64,7 @@ pub enum Origin {
 /// Something that happened on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Name of its class: see [`class`].
+    /// Name of its class: see [`class()`].
     pub class: String,
     /// How grave.
     pub severity: Severity,

@@ -1,6 +1,6 @@
 //! What is done with the tokens of a whole line: fields that come and go do not tell statements apart.
 
-use super::mask::{Kind, Masked, Token, WILD};
+use super::mask::{Kind, MAX_WORD_BYTES, Masked, Token, WILD};
 use super::words::is_message_key;
 
 /// What stands for fields in the middle of a line.
@@ -114,7 +114,9 @@ pub(super) fn json(masked: &mut Masked, line: &str) -> bool {
             value.len() > 2
                 && value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'"' | b'_' | b'-'))
         };
-        masked.push(Kind::Fixed, &[key, b":"]);
+        let key =
+            if key.iter().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) { WILD } else { key };
+        masked.push(Kind::Fixed, &[&key[..key.len().min(MAX_WORD_BYTES)], b":"]);
         // A name may be what the line is about; what is none is a parameter.
         if value.starts_with(b"\"") && is_name(value) {
             masked.push(Kind::Word, &[&value[1..value.len() - 1]]);

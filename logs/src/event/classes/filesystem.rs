@@ -22,7 +22,7 @@ pub(super) const CLASSES: &[Class] = &[
                 r"^BTRFS (?:info|error|warning) \(device (?P<filesystem>[^) ]+)(?: state [A-Z]+)?\): forced readonly",
             ),
             kernel(
-                "hut",
+                "Shutting down|shut down|shutdown of",
                 r"^XFS \((?P<filesystem>[^)]+)\): (?:.*Shutting down filesystem|Filesystem has been shut down|.*shutdown of filesystem)",
             ),
             kernel("set read-only", r"^FAT-fs \((?P<filesystem>[^)]+)\): Filesystem has been set read-only"),
@@ -52,7 +52,7 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::ErrorStorm, Finding::DiskRead, Finding::DiskWrite],
         rules: &[
             kernel(
-                "EXT",
+                "-fs error|-fs warning",
                 r"^EXT[234]-fs (?:error|warning|panic) ?\(device (?P<filesystem>[^)]+)\):? (?:in )?(?:ext[234]|htree|__ext4|dx_|empty_dir|inode)",
             ),
             kernel(
@@ -60,7 +60,7 @@ pub(super) const CLASSES: &[Class] = &[
                 r"^XFS \((?P<filesystem>[^)]+)\): (?:.*[Cc]orruption (?:detected|of|warning)|Metadata (?:CRC error|corruption|I/O [Ee]rror)|Internal error|metadata I/O error|log (?:mount/)?recovery failed)",
             ),
             kernel(
-                "BTRFS ",
+                "BTRFS error|BTRFS crit|BTRFS: error|BTRFS: crit",
                 r"^BTRFS(?::| )(?: ?error| ?critical| ?crit) \(device (?P<filesystem>[^) ]+)(?: state [A-Z]+)?\)",
             ),
             kernel(

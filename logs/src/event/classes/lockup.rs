@@ -74,7 +74,7 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::CpuKernel, Finding::CpuSteal, Finding::HostCpu, Finding::HostMemory],
         rules: &[
             alone(
-                "stall",
+                "detected stall|detected expedited",
                 r"^(?:rcu: )?INFO: (?P<table>rcu_[a-z_]+) (?:self-)?detected (?:expedited )?stalls? on CPU",
             ),
             kernel(

@@ -13,7 +13,7 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::HostNetwork, Finding::NetConnect, Finding::NetPeer, Finding::NetRetransmit],
         rules: &[
             kernel(
-                "ink",
+                "ink is |ink down|ink Down",
                 r"^(?:[a-z0-9_-]+ [^ ]+ )?(?P<interface>[^ :]{1,15}): (?:[a-z0-9_]+: [^ ]+ )?(?:NIC |NIC Copper )?[Ll]ink (?:is )?[Dd]own\b",
             ),
             kernel(
@@ -40,7 +40,7 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::HostNetwork],
         rules: &[
             kernel(
-                "ink",
+                "ink is |ink up|ink Up",
                 r"^(?:[a-z0-9_-]+ [^ ]+ )?(?P<interface>[^ :]{1,15}): (?:[a-z0-9_]+: [^ ]+ )?(?:NIC |NIC Copper )?[Ll]ink (?:is )?[Uu]p\b",
             ),
             kernel(
