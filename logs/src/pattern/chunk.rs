@@ -34,10 +34,10 @@ impl Masked {
                 self.push(Kind::Part, &[b"[<*>]", rest]);
             }
             b'(' | b'{' if inner.is_empty() => {
-                self.push(Kind::Fixed, &[&b[open..=open], inner, &b[close..=close], rest])
+                self.push(Kind::Fixed, &[&b[open..=open], inner, &b[close..=close], rest]);
             }
             b'(' if inner == b"s" => {
-                self.push(Kind::Fixed, &[&b[open..=open], inner, &b[close..=close], rest])
+                self.push(Kind::Fixed, &[&b[open..=open], inner, &b[close..=close], rest]);
             }
             b'(' | b'[' | b'{' => self.push(Kind::Part, &[&b[open..=open], WILD, &b[close..=close], rest]),
             // A string between a line's head and its fields is what the line says.
