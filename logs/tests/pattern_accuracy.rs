@@ -78,9 +78,17 @@ fn measure(all: &'static [Statement], seed: u64, one_stream: bool) -> Accuracy {
             let shown: Vec<String> = parts
                 .iter()
                 .take(5)
-                .map(|(pattern, lines)| format!("\n      {lines} x {}", texts.get(pattern).map_or("?", |text| text)))
+                .map(|(pattern, lines)| {
+                    format!("\n      {lines} x {}", texts.get(pattern).map_or("?", |text| text))
+                })
                 .collect();
-            format!("{} lines in {} groups: {}{}", of_statement[&id], parts.len(), all[id].text, shown.concat())
+            format!(
+                "{} lines in {} groups: {}{}",
+                of_statement[&id],
+                parts.len(),
+                all[id].text,
+                shown.concat()
+            )
         })
         .collect();
     Accuracy { group: right as f64 / LINES as f64, wrong, patterns: texts.len() }
@@ -90,7 +98,12 @@ fn report(name: &str, all: &'static [Statement], bound: f64) {
     let mut least: f64 = 1.0;
     for seed in [1, 77, 4_242] {
         let apart = measure(all, seed, false);
-        println!("{name}: group accuracy {:.4}, {} statements, {} patterns", apart.group, all.len(), apart.patterns);
+        println!(
+            "{name}: group accuracy {:.4}, {} statements, {} patterns",
+            apart.group,
+            all.len(),
+            apart.patterns
+        );
         if seed == 1 {
             for wrong in &apart.wrong {
                 println!("  {wrong}");
@@ -119,10 +132,46 @@ fn lines_of_the_first_statements_that_were_held_out() {
     report("held out", Box::leak(all.into_boxed_slice()), 0.9);
 }
 
-/// Written last, and never used to change anything.
+/// Written after that; it showed 0.89, and that little is known of lines with few words and of values behind a colon.
 #[test]
 fn lines_of_the_second_statements_that_were_held_out() {
     let all = statements(include_str!("patterns/held_out_second.txt"));
     assert!(all.len() >= 60, "{}", all.len());
-    report("held out, second", Box::leak(all.into_boxed_slice()), 0.5);
+    report("held out, second", Box::leak(all.into_boxed_slice()), 0.92);
+}
+
+/// Written last: 0.90 to 0.93 as measured first. Later changes came from other lines (a package manager's log, two values that
+/// merged two statements here) and left this figure as it was.
+#[test]
+fn lines_of_the_third_statements_that_were_held_out() {
+    let all = statements(include_str!("patterns/held_out_third.txt"));
+    assert!(all.len() >= 60, "{}", all.len());
+    report("held out, third", Box::leak(all.into_boxed_slice()), 0.88);
+}
+
+/// All lines as errors: each pattern that is born after the ten minutes of learning is news.
+#[test]
+fn thirty_minutes_of_nginx_redis_and_postgres_bring_no_new_pattern() {
+    let all = statements(include_str!("patterns/statements.txt"));
+    let servers: Vec<&Statement> =
+        all.iter().filter(|statement| (2..=4).contains(&statement.program)).collect();
+    assert!(servers.len() > 40, "{}", servers.len());
+    let mut random = Random(3);
+    let mut patterns = Patterns::new();
+    let mut news = Vec::new();
+    for nth in 0..40 * 60 * 50_u64 {
+        let statement = servers[random.below(servers.len() as u64) as usize];
+        let text = line(statement.text, &mut random);
+        let stream = Stream::new([("unit", ["nginx", "redis", "postgres"][statement.program - 2])]);
+        let at = UnixNs(1_700_000_000_000_000_000 + nth * 20_000_000);
+        let seen =
+            patterns.of(&stream, &Line { message: &text, severity: Severity::Error, at, failing: false });
+        news.extend(seen.news.map(|news| (news, text)));
+    }
+    assert!(news.is_empty(), "{} news: {:?}", news.len(), &news[..news.len().min(10)]);
+    let stream = Stream::new([("unit", "postgres")]);
+    let at = UnixNs(1_700_000_000_000_000_000 + 2_400_000_000_000);
+    let message = "2026-11-30 12:00:00.123 UTC [77] PANIC:  could not write to file \"pg_wal/xlogtemp.77\"";
+    let seen = patterns.of(&stream, &Line { message, severity: Severity::Error, at, failing: false });
+    assert_eq!(seen.news, Some(logs::pattern::News::New));
 }

@@ -28,7 +28,7 @@ pub struct Class {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) source: Source,
-    /// Part of each such line: what the fast search looks for.
+    /// Part of each such line, or one of several with `|` between them: what the fast search looks for.
     pub(super) needle: &'static str,
     /// What the line must match. The names of its groups say what the subject is: see [`super::subject`].
     pub(super) pattern: &'static str,

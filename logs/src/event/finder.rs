@@ -50,7 +50,8 @@ static KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
         .filter(|(_, rule)| matches!(rule.source, Source::Kernel | Source::Trace(_) | Source::Alone))
         .map(|(class, rule)| (class, rule, compile(rule.pattern)))
         .collect();
-    let mut needles: Vec<String> = rules.iter().map(|(_, rule, _)| regex::escape(rule.needle)).collect();
+    let mut needles: Vec<String> =
+        rules.iter().flat_map(|(_, rule, _)| rule.needle.split('|')).map(regex::escape).collect();
     needles.extend([regex::escape(CUT_HERE), regex::escape(OOM_CONSTRAINT)]);
     needles.sort_unstable();
     needles.dedup();
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn all_patterns_compile_and_name_known_groups() {
-        let known: Vec<&str> = super::super::subject::GROUPS.iter().map(|(name, _)| *name).chain(["pid"]).collect();
+        let known: Vec<&str> =
+            super::super::subject::GROUPS.iter().map(|(name, _)| *name).chain(["pid"]).collect();
         for (class, rule) in rules() {
             let regex = Regex::new(rule.pattern).unwrap();
             for name in regex.capture_names().flatten() {

@@ -64,7 +64,7 @@ pub enum Origin {
 /// Something that happened on the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Name of its class: see [`class`].
+    /// Name of its class: see [`class()`].
     pub class: String,
     /// How grave.
     pub severity: Severity,
@@ -146,7 +146,8 @@ impl Events {
         self.traces.sweep(now, &mut self.ended);
         self.report_ended(events);
         while let Some(oldest) = self.order.front() {
-            let is_over = self.recent.get(oldest).is_none_or(|recent| now.since(recent.event.at).0 >= SAME_EVENT_NS);
+            let is_over =
+                self.recent.get(oldest).is_none_or(|recent| now.since(recent.event.at).0 >= SAME_EVENT_NS);
             if !is_over {
                 break;
             }

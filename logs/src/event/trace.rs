@@ -21,9 +21,26 @@ const PAUSE_NS: u64 = 2_000_000_000;
 const MAX_NS: u64 = 10_000_000_000;
 /// Functions that every trace goes through.
 const UNTELLING: [&str; 20] = [
-    "dump_stack", "dump_stack_lvl", "__dump_stack", "show_stack", "show_regs", "dump_backtrace", "panic", "__schedule", "schedule",
-    "schedule_timeout", "schedule_preempt_disabled", "io_schedule", "io_schedule_timeout", "__switch_to", "context_switch",
-    "print_report", "kasan_report", "__warn", "report_bug", "handle_bug",
+    "dump_stack",
+    "dump_stack_lvl",
+    "__dump_stack",
+    "show_stack",
+    "show_regs",
+    "dump_backtrace",
+    "panic",
+    "__schedule",
+    "schedule",
+    "schedule_timeout",
+    "schedule_preempt_disabled",
+    "io_schedule",
+    "io_schedule_timeout",
+    "__switch_to",
+    "context_switch",
+    "print_report",
+    "kasan_report",
+    "__warn",
+    "report_bug",
+    "handle_bug",
 ];
 
 /// A trace that is over.
@@ -76,7 +93,13 @@ impl Traces {
     }
 
     /// Takes a line that begins a trace or belongs to one.
-    pub(super) fn feed(&mut self, record: &Record, text: &str, found: Option<&Found>, ended: &mut Vec<Ended>) {
+    pub(super) fn feed(
+        &mut self,
+        record: &Record,
+        text: &str,
+        found: Option<&Found>,
+        ended: &mut Vec<Ended>,
+    ) {
         let caller = field(record, "caller");
         match found.map(|found| (found, found.source)) {
             Some((found, Source::Trace(rank))) => {
@@ -138,7 +161,9 @@ impl Traces {
         let mine = |open: &Open| open.caller.as_deref() == caller;
         let is_bar = text.len() > 20 && text.bytes().all(|b| b == b'=');
         if text.starts_with("---[ end ") || is_bar {
-            if let Some(nth) = self.open.iter().position(|open| mine(open) && open.class.is_some() && !open.alone) {
+            if let Some(nth) =
+                self.open.iter().position(|open| mine(open) && open.class.is_some() && !open.alone)
+            {
                 self.end(nth, ended);
             }
             return;
@@ -170,9 +195,18 @@ impl Traces {
         let open = self.open.remove(nth);
         // Of what is named nowhere, nothing can be said.
         let Some(class) = open.class else { return };
-        let subject = if open.subject == Subject::HOST { open.process.unwrap_or(Subject::HOST) } else { open.subject };
-        let function = open.function.or_else(|| (subject.kind == SubjectKind::Function).then(|| subject.name.clone()));
-        ended.push(Ended { class, subject, at: open.at, position: open.position, lines: open.lines, function });
+        let subject =
+            if open.subject == Subject::HOST { open.process.unwrap_or(Subject::HOST) } else { open.subject };
+        let function =
+            open.function.or_else(|| (subject.kind == SubjectKind::Function).then(|| subject.name.clone()));
+        ended.push(Ended {
+            class,
+            subject,
+            at: open.at,
+            position: open.position,
+            lines: open.lines,
+            function,
+        });
     }
 }
 
@@ -198,14 +232,18 @@ fn process_of(text: &str) -> Option<Subject> {
 
 /// Of `RIP: 0010:func+0x10/0x20 [module]`, `pc : func+0x10/0x20`.
 fn register_of(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("RIP: 0010:").or_else(|| text.strip_prefix("pc : ")).or_else(|| text.strip_prefix("PC is at "))?;
+    let rest = text
+        .strip_prefix("RIP: 0010:")
+        .or_else(|| text.strip_prefix("pc : "))
+        .or_else(|| text.strip_prefix("PC is at "))?;
     function_of(rest)
 }
 
 /// Of ` func+0x10/0x20`, a line of a call trace that is sure.
 fn call_of(text: &str) -> Option<String> {
     let text = text.trim_start();
-    let text = text.split_once("] ").filter(|(address, _)| address.starts_with("[<")).map_or(text, |(_, rest)| rest);
+    let text =
+        text.split_once("] ").filter(|(address, _)| address.starts_with("[<")).map_or(text, |(_, rest)| rest);
     if text.starts_with("? ") {
         return None;
     }

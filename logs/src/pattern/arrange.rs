@@ -1,6 +1,6 @@
 //! What is done with the tokens of a whole line: fields that come and go do not tell statements apart.
 
-use super::mask::{Kind, Masked, Token, WILD};
+use super::mask::{Kind, MAX_WORD_BYTES, Masked, Token, WILD};
 use super::words::is_message_key;
 
 /// What stands for fields in the middle of a line.
@@ -17,7 +17,8 @@ pub(super) fn pairs(masked: &mut Masked, has_message: bool) {
     let bytes = |token: &Token| &text[token.start as usize..token.end as usize];
     let end = trailing_fields(&tokens, &bytes);
     let is_word = |token: &&Token| {
-        token.kind == Kind::Word || token.kind == Kind::Fixed && bytes(token).iter().any(u8::is_ascii_alphabetic)
+        token.kind == Kind::Word
+            || token.kind == Kind::Fixed && bytes(token).iter().any(u8::is_ascii_alphabetic)
     };
     let words = tokens[..end].iter().filter(is_word).count();
     let drop_pairs = has_message || words >= MIN_WORDS;
@@ -102,15 +103,20 @@ pub(super) fn json(masked: &mut Masked, line: &str) -> bool {
             _ => return false,
         }
     }
-    if let Some((_, value)) = members.iter().find(|(key, value)| is_message_key(key) && value.starts_with(b"\"")) {
+    if let Some((_, value)) =
+        members.iter().find(|(key, value)| is_message_key(key) && value.starts_with(b"\""))
+    {
         masked.line(&value[1..value.len() - 1], true);
         return !masked.tokens.is_empty();
     }
     for (key, value) in members.iter().take(24) {
         let is_name = |value: &[u8]| {
-            value.len() > 2 && value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'"' | b'_' | b'-'))
+            value.len() > 2
+                && value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'"' | b'_' | b'-'))
         };
-        masked.push(Kind::Fixed, &[key, b":"]);
+        let key =
+            if key.iter().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) { WILD } else { key };
+        masked.push(Kind::Fixed, &[&key[..key.len().min(MAX_WORD_BYTES)], b":"]);
         // A name may be what the line is about; what is none is a parameter.
         if value.starts_with(b"\"") && is_name(value) {
             masked.push(Kind::Word, &[&value[1..value.len() - 1]]);

@@ -4,16 +4,15 @@
 //! brackets hold, values of `key=value`, lists, SQL texts, texts of errno, truth values. Words without any of these stay.
 
 use super::arrange;
-use super::words::{errno_len, is_level, is_message_key, is_sql, is_unit, is_value};
+use super::bytes::{closing, escape_len, is_space};
+use super::words::is_unit;
 
 /// Bytes of a line that are read: the words that tell statements apart come first.
 pub(super) const MAX_LINE_BYTES: usize = 2_048;
 /// Tokens of a line; which of them differ fits a `u64`.
 pub(super) const MAX_TOKENS: usize = 64;
-/// Distance to the end of a quoted string or of a bracket; beyond it the sign is taken for a lone one.
-const MAX_QUOTED_BYTES: usize = 1_024;
 /// A longer word is data.
-const MAX_WORD_BYTES: usize = 48;
+pub(super) const MAX_WORD_BYTES: usize = 48;
 /// What stands for a parameter.
 pub(super) const WILD: &[u8] = b"<*>";
 /// What stands for the tokens beyond [`MAX_TOKENS`].
@@ -45,7 +44,7 @@ pub(super) struct Token {
     /// A list that goes on if a comma ends it.
     list: bool,
     /// A number: a unit may follow.
-    number: bool,
+    pub(super) number: bool,
 }
 
 /// Room for a masked line, used again for the next.
@@ -53,126 +52,8 @@ pub(super) struct Token {
 pub(super) struct Masked {
     pub(super) text: Vec<u8>,
     pub(super) tokens: Vec<Token>,
-    has_pairs: bool,
-    has_message: bool,
-}
-
-const LETTER: u16 = 1;
-const UPPER: u16 = 2;
-const DIGIT: u16 = 4;
-const DOT: u16 = 8;
-const SLASH: u16 = 16;
-const EQUALS: u16 = 32;
-const AT: u16 = 64;
-const COLON: u16 = 128;
-const OPEN: u16 = 256;
-const BACKSLASH: u16 = 512;
-const SPACE: u16 = 1_024;
-const BEYOND_HEX: u16 = 2_048;
-const QUOTE: u16 = 4_096;
-const PLAIN: u16 = 8_192;
-
-const CLASSES: [u16; 256] = {
-    let mut classes = [PLAIN; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            0..=b' ' | 0x7f => SPACE,
-            b'a'..=b'f' => LETTER,
-            b'A'..=b'F' => LETTER | UPPER,
-            b'A'..=b'Z' => LETTER | UPPER | BEYOND_HEX,
-            b'a'..=b'z' | 0x80..=0xff | b'_' => LETTER | BEYOND_HEX,
-            b'0'..=b'9' => DIGIT,
-            b'.' => DOT,
-            b'/' => SLASH,
-            b'=' => EQUALS,
-            b'@' => AT,
-            b':' => COLON,
-            b'(' | b'[' | b'{' => OPEN,
-            b'\\' => BACKSLASH,
-            b'"' | b'\'' => QUOTE,
-            _ => PLAIN,
-        };
-        byte += 1;
-    }
-    classes
-};
-
-fn class(byte: u8) -> u16 {
-    CLASSES[usize::from(byte)]
-}
-
-fn is_space(byte: u8) -> bool {
-    class(byte) & SPACE != 0
-}
-
-/// End of the run of bytes without a blank, and the classes of its bytes.
-fn chunk_end(b: &[u8], from: usize) -> (usize, u16) {
-    let mut seen = 0;
-    for (nth, &byte) in b[from..].iter().enumerate() {
-        let class = class(byte);
-        if class & SPACE != 0 {
-            return (from + nth, seen);
-        }
-        seen |= class;
-    }
-    (b.len(), seen)
-}
-
-/// Where the string that `b[open]` opens is closed.
-fn closing_quote(b: &[u8], open: usize) -> Option<usize> {
-    let quote = b[open];
-    let end = b.len().min(open + MAX_QUOTED_BYTES);
-    let mut at = open + 1;
-    if quote == b'\'' && b.get(at).is_none_or(|next| is_space(*next)) {
-        return None;
-    }
-    while at < end {
-        match b[at] {
-            b'\\' => at += 1,
-            // A quote inside a word is an apostrophe.
-            byte if (byte == quote || (quote == b'`' && byte == b'\''))
-                && b.get(at + 1).is_none_or(|next| class(*next) & (LETTER | DIGIT) == 0) =>
-            {
-                return Some(at);
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// Where the bracket that `b[open]` opens is closed, with those inside it.
-fn closing_bracket(b: &[u8], open: usize) -> Option<usize> {
-    let (opens, closes) = match b[open] {
-        b'(' => (b'(', b')'),
-        b'[' => (b'[', b']'),
-        _ => (b'{', b'}'),
-    };
-    let end = b.len().min(open + MAX_QUOTED_BYTES);
-    let mut depth = 0_usize;
-    for at in open..end {
-        if b[at] == opens {
-            depth += 1;
-        } else if b[at] == closes {
-            depth -= 1;
-            if depth == 0 {
-                return Some(at);
-            }
-        }
-    }
-    None
-}
-
-fn closing(b: &[u8], open: usize) -> Option<usize> {
-    if matches!(b[open], b'"' | b'\'' | b'`') { closing_quote(b, open) } else { closing_bracket(b, open) }
-}
-
-/// Start of the signs that end a word.
-fn trail_start(chunk: &[u8]) -> usize {
-    let is_sign = |byte: &u8| matches!(byte, b',' | b';' | b':' | b'.' | b'!' | b'?' | b')' | b']' | b'}' | b'>' | b'"' | b'\'');
-    chunk.len() - chunk.iter().rev().take_while(|byte| is_sign(byte)).count()
+    pub(super) has_pairs: bool,
+    pub(super) has_message: bool,
 }
 
 impl Masked {
@@ -247,17 +128,25 @@ impl Masked {
         self.tokens.push(Token { start, end, kind, comma, list: false, number: false });
     }
 
-    fn is_bare_wild(&self) -> bool {
-        self.tokens.last().is_some_and(|last| last.kind == Kind::Wild && last.end - last.start == WILD.len() as u32)
+    /// Leaves out a remark behind a token; what ends the remark ends the token. False at the start of a line.
+    pub(super) fn join_remark(&mut self, rest: &[u8]) -> bool {
+        let Some(last) = self.tokens.last_mut() else { return false };
+        if !last.comma && !rest.is_empty() {
+            self.text.extend_from_slice(rest);
+            last.end = self.text.len() as u32;
+            last.comma = rest == b",";
+        }
+        last.number = false;
+        true
     }
 
     /// Whether the last two tokens are `-` and a user's name.
-    fn follows_user(&self) -> bool {
+    pub(super) fn follows_user(&self) -> bool {
         let [.., before, last] = &self.tokens[..] else { return false };
         self.bytes(before) == b"-" && matches!(last.kind, Kind::Word | Kind::Wild | Kind::Fixed)
     }
 
-    fn ends_with(&self, byte: u8) -> bool {
+    pub(super) fn ends_with(&self, byte: u8) -> bool {
         self.text.last() == Some(&byte)
     }
 
@@ -268,7 +157,7 @@ impl Masked {
     }
 
     /// A parameter; joins the one before it, if only a comma or an `and` lies between.
-    fn wild(&mut self, trail: &[u8], number: bool) {
+    pub(super) fn wild(&mut self, trail: &[u8], number: bool) {
         if let [.., before, last] = &self.tokens[..]
             && last.kind == Kind::Word
             && before.kind == Kind::Wild
@@ -301,7 +190,7 @@ impl Masked {
     }
 
     /// A word without any sign of being a parameter. Several with commas between them are a list.
-    fn word(&mut self, core: &[u8], trail: &[u8]) {
+    pub(super) fn word(&mut self, core: &[u8], trail: &[u8]) {
         if let Some(last) = self.tokens.last().copied() {
             let comma = trail == b",";
             if last.comma && last.list {
@@ -353,212 +242,4 @@ impl Masked {
             self.push(Kind::Wild, &[WILD]);
         }
     }
-
-    /// Masks what stands in quotes or brackets; returns where to go on.
-    fn wrapped(&mut self, b: &[u8], open: usize, close: usize) -> usize {
-        let (mut end, rest_seen) = chunk_end(b, close + 1);
-        // Brackets in a row are tokens of their own.
-        if matches!(b.get(close + 1), Some(b'[' | b'(' | b'{')) {
-            end = close + 1;
-        }
-        let inner = b[open + 1..close].trim_ascii();
-        let rest: &[u8] = if rest_seen & DIGIT == 0 { &b[close + 1..end] } else { b"" };
-        let rest = &rest[..rest.len().min(16)];
-        let is_name = |inner: &[u8]| {
-            inner.len() <= 32 && inner.iter().all(|b| class(*b) & (LETTER | DOT | COLON) != 0 || *b == b'-')
-        };
-        match b[open] {
-            b'[' if is_level(inner) && is_name(inner) => self.push(Kind::Fixed, &[b"[", inner, b"]", rest]),
-            // A remark on a parameter: `address (name)`.
-            b'(' if !inner.is_empty() && rest.is_empty() && self.is_bare_wild() => {}
-            // `address - user [time]`, as web servers write it; the user may be `-`.
-            b'[' if inner.first().is_some_and(u8::is_ascii_digit) && self.follows_user() => {
-                if let Some(user) = self.tokens.pop() {
-                    self.text.truncate((user.start as usize).saturating_sub(1));
-                }
-                self.push(Kind::Wild, &[WILD]);
-                self.push(Kind::Part, &[b"[<*>]", rest]);
-            }
-            b'(' | b'{' if inner.is_empty() => self.push(Kind::Fixed, &[&b[open..=close], rest]),
-            b'(' if inner == b"s" => self.push(Kind::Fixed, &[&b[open..=close], rest]),
-            b'(' | b'[' | b'{' => self.push(Kind::Part, &[&b[open..=open], WILD, &b[close..=close], rest]),
-            // A string between a line's head and its fields is what the line says.
-            b'"' if !self.tokens.iter().any(|token| token.kind == Kind::Word) && is_field(&b[end..]) => self.line(inner, false),
-            // Any quote is as good as the other.
-            _ => self.push(Kind::Part, &[b"\"<*>\"", rest]),
-        }
-        end
-    }
-
-    /// What lies between blanks; returns where to go on.
-    fn chunk(&mut self, b: &[u8], start: usize, fields: bool) -> usize {
-        let (end, seen) = chunk_end(b, start);
-        let chunk = &b[start..end];
-        if seen & (EQUALS | AT | BACKSLASH | OPEN | SLASH | QUOTE | DIGIT | COLON | DOT) == 0 && end - start <= MAX_WORD_BYTES {
-            return self.letters(b, start, end, seen);
-        }
-        if seen & EQUALS != 0 {
-            if chunk == b"=" {
-                self.has_pairs = true;
-            } else if let Some(end) = self.pair(b, start, end, fields) {
-                return end;
-            }
-        }
-        if seen & (OPEN | QUOTE) != 0
-            && let Some(end) = self.call(b, start, end)
-        {
-            return end;
-        }
-        if seen & (DIGIT | AT | BACKSLASH) != 0 || chunk.len() > MAX_WORD_BYTES {
-            self.digits(chunk);
-            return end;
-        }
-        let core = &chunk[..trail_start(chunk)];
-        let trail = &chunk[core.len()..];
-        let is_path = seen & SLASH != 0
-            && (core.starts_with(b"/")
-                || core.starts_with(b"./")
-                || core.starts_with(b"~/")
-                || core.contains(&b'.')
-                || seen & COLON != 0
-                || core.iter().filter(|byte| **byte == b'/').count() > 1);
-        let is_dotted = seen & (DOT | UPPER) == DOT
-            && memchr::memchr(b'.', core).is_some_and(|dot| dot > 0 && dot + 1 < core.len())
-            && !core.ends_with(b"error");
-        if is_path || is_dotted {
-            self.wild(trail, false);
-            return end;
-        }
-        if seen & COLON != 0
-            && let Some(colon) = memchr::memchr(b':', core)
-            && colon > 0
-            && colon + 1 < core.len()
-            && memchr::memchr(b':', &core[colon + 1..]).is_none()
-            && !is_level(&core[..colon])
-        {
-            self.push(Kind::Word, &[&core[..=colon], WILD, trail]);
-            return end;
-        }
-        self.letters(b, start, end, seen)
-    }
-
-    /// A chunk of letters and plain signs.
-    fn letters(&mut self, b: &[u8], start: usize, end: usize, seen: u16) -> usize {
-        let chunk = &b[start..end];
-        let core = &chunk[..trail_start(chunk)];
-        let trail = &chunk[core.len()..];
-        if self.ends_with(b':') {
-            if let Some(len) = errno_len(&b[start..]) {
-                let (end, _) = chunk_end(b, start + len);
-                let trail = &b[start + len..end];
-                self.wild(&trail[..trail.len().min(4)], false);
-                return end;
-            }
-            if is_sql(core) {
-                self.wild(b"", false);
-                return b.len();
-            }
-        }
-        let is_hex = seen & BEYOND_HEX == 0 && core.len() >= 8;
-        if is_hex || (seen & UPPER != 0 || core.len() > 2) && is_value(core) {
-            self.wild(trail, false);
-        } else if seen & LETTER == 0 || core.is_empty() {
-            self.push(Kind::Fixed, &[chunk]);
-        } else {
-            self.word(core, trail);
-        }
-        end
-    }
-
-    /// A chunk with digits, or one that is masked like it. A name before a bracket stays.
-    fn digits(&mut self, chunk: &[u8]) {
-        let core_start = chunk.iter().position(|b| class(*b) & (LETTER | DIGIT | SLASH) != 0).unwrap_or(0);
-        let (lead, rest) = chunk.split_at(core_start);
-        let lead = if lead.first().is_some_and(|b| matches!(b, b'*' | b'#' | b'(' | b'[' | b'<')) { &lead[..1] } else { b"" };
-        let core = &rest[..trail_start(rest)];
-        let trail = &rest[core.len()..];
-        let trail = &trail[..trail.len().min(3)];
-        let name = core.iter().take_while(|b| class(**b) & LETTER != 0).count();
-        if name >= 2
-            && name < core.len()
-            && core.len() <= MAX_WORD_BYTES
-            && matches!(core[name], b'[' | b'(' | b'#')
-        {
-            self.push(Kind::Part, &[lead, &core[..=name], WILD, trail]);
-        } else if lead.is_empty() {
-            let number = core.first().is_some_and(u8::is_ascii_digit);
-            self.wild(trail, number && trail.is_empty());
-        } else {
-            self.push(Kind::Part, &[lead, WILD, trail]);
-        }
-    }
-
-    /// `key=value`, where the value may have blanks in quotes or brackets.
-    fn pair(&mut self, b: &[u8], start: usize, end: usize, fields: bool) -> Option<usize> {
-        let equals = start + memchr::memchr(b'=', &b[start..end])?;
-        let key_start = start + b[start..equals].iter().take_while(|b| matches!(b, b'-' | b'(' | b',' | b'[' | b'{')).count();
-        let key = &b[key_start..equals];
-        let is_name = key.iter().all(|b| class(*b) & (LETTER | DIGIT | DOT) != 0 || matches!(b, b'-' | b':' | b'/'))
-            && key.first().is_some_and(|b| class(*b) & LETTER != 0);
-        if !is_name || key.len() > MAX_WORD_BYTES || matches!(b.get(equals + 1), Some(b'=' | b'>' | b'~')) {
-            return None;
-        }
-        let value = equals + 1;
-        let close = b.get(value).filter(|b| matches!(b, b'"' | b'\'' | b'[' | b'(' | b'{')).and_then(|_| closing(b, value));
-        if fields && is_message_key(key) {
-            self.has_message = true;
-            let (inner, end) = match close {
-                Some(close) => (&b[value + 1..close], close + 1),
-                None => (&b[value..end], end),
-            };
-            self.line(inner, false);
-            return Some(end);
-        }
-        let number = close.is_none() && b.get(value).is_some_and(u8::is_ascii_digit) && class(b[end - 1]) & DIGIT != 0;
-        let end = close.map_or(end, |close| chunk_end(b, close).0);
-        self.push(Kind::Pair, &[key, b"=", WILD]);
-        if let Some(last) = self.tokens.last_mut() {
-            last.number = number;
-        }
-        Some(end)
-    }
-
-    /// `name(…)`, `name[…]`, `name:"…"`: what stands in the brackets is masked.
-    fn call(&mut self, b: &[u8], start: usize, end: usize) -> Option<usize> {
-        let open = start
-            + b[start..end].iter().position(|b| class(*b) & OPEN != 0 || *b == b'"').filter(|at| *at > 0)?;
-        let name = &b[start..open];
-        if b[open] == b'"' && !name.ends_with(b":") || name.len() > MAX_WORD_BYTES {
-            return None;
-        }
-        if !name.iter().all(|b| class(*b) & (LETTER | DOT | COLON) != 0 || *b == b'-') {
-            return None;
-        }
-        let close = closing(b, open)?;
-        let (end, rest_seen) = chunk_end(b, close + 1);
-        let rest: &[u8] = if rest_seen & DIGIT == 0 { &b[close + 1..end] } else { b"" };
-        let rest = &rest[..rest.len().min(16)];
-        let inner = &b[open + 1..close];
-        if inner.is_empty() || inner == b"s" {
-            self.push(Kind::Word, &[&b[start..=close], rest]);
-        } else {
-            self.push(Kind::Word, &[name, &b[open..=open], WILD, &b[close..=close], rest]);
-        }
-        Some(end)
-    }
-}
-
-/// Whether a `key=value` comes next.
-fn is_field(b: &[u8]) -> bool {
-    let key = b.iter().skip_while(|b| is_space(**b)).take(MAX_WORD_BYTES);
-    let mut key = key.skip_while(|b| class(**b) & (LETTER | DIGIT) != 0);
-    key.next() == Some(&b'=') && b.iter().find(|b| !is_space(**b)) != Some(&b'=')
-}
-
-/// Length of a terminal's escape sequence.
-fn escape_len(b: &[u8]) -> usize {
-    if b.get(1) != Some(&b'[') {
-        return 1;
-    }
-    2 + b[2..].iter().take(16).take_while(|byte| !byte.is_ascii_alphabetic()).count() + 1
 }

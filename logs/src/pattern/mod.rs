@@ -11,6 +11,8 @@
 //! it: [`Patterns::current`]. Such a pattern is not new: it has the counts of all that it was made of.
 
 mod arrange;
+mod bytes;
+mod chunk;
 mod counts;
 mod hash;
 mod mask;
@@ -159,6 +161,8 @@ pub struct Losses {
 pub struct Patterns {
     sets: Vec<(Stream, PatternSet)>,
     by_stream: HashMap<Stream, usize>,
+    /// By a fast hash of the labels; whether it is the stream is compared.
+    fast: HashMap<u64, usize, hash::AsIs>,
     last: usize,
     masked: Masked,
     minutes: VecDeque<(usize, PatternId, u64, u32)>,
@@ -254,14 +258,33 @@ impl Patterns {
 
     /// Where a stream's patterns lie. Lines come in runs of one stream.
     fn stream(&mut self, stream: &Stream) -> usize {
-        if self.sets.get(self.last).is_some_and(|(last, _)| last == stream) {
-            return self.last;
+        if self.sets.get(self.last).is_none_or(|(last, _)| last != stream) {
+            self.last = self.find(stream);
         }
-        self.last = match self.by_stream.get(stream) {
+        self.last
+    }
+
+    fn find(&mut self, stream: &Stream) -> usize {
+        let mut key = 0_u64;
+        for (name, value) in stream.labels() {
+            key = key.rotate_left(7)
+                ^ hash::hash(name.as_bytes())
+                ^ hash::hash(value.as_bytes()).rotate_left(32);
+        }
+        if let Some(nth) = self.fast.get(&key)
+            && self.sets.get(*nth).is_some_and(|(known, _)| known == stream)
+        {
+            return *nth;
+        }
+        let nth = match self.by_stream.get(stream) {
             Some(nth) => *nth,
             None => self.add(stream),
         };
-        self.last
+        if self.fast.len() >= 2 * MAX_STREAMS {
+            self.fast.clear();
+        }
+        self.fast.insert(key, nth);
+        nth
     }
 
     fn add(&mut self, stream: &Stream) -> usize {

@@ -1,6 +1,6 @@
 //! The templates of one stream.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use agent_common::units::UnixNs;
 
@@ -43,7 +43,7 @@ pub(super) struct PatternSet {
     known: HashMap<u64, Known, AsIs>,
     led: HashMap<PatternId, PatternId>,
     led_order: VecDeque<PatternId>,
-    dropped: HashMap<PatternId, ()>,
+    dropped: HashSet<PatternId>,
     dropped_order: VecDeque<PatternId>,
     first_ns: Option<u64>,
     uses: u64,
@@ -92,7 +92,12 @@ impl PatternSet {
     }
 
     /// The pattern of a line that is masked already.
-    pub(super) fn of(&mut self, masked: &Masked, line: &Line<'_>, finish: &mut dyn FnMut(PatternId, u64, u32)) -> Seen {
+    pub(super) fn of(
+        &mut self,
+        masked: &Masked,
+        line: &Line<'_>,
+        finish: &mut dyn FnMut(PatternId, u64, u32),
+    ) -> Seen {
         let first_ns = *self.first_ns.get_or_insert(line.at.0);
         self.uses += 1;
         let key = hash(&masked.text);
@@ -100,15 +105,10 @@ impl PatternSet {
             let template = self.slots.get(known.slot as usize)?.as_ref()?;
             (template.id == known.id).then_some(known.slot)
         });
-        let (slot, born) = match known {
-            Some(slot) => (slot, false),
-            None => match self.search(masked, line) {
-                Some(found) => found,
-                None => {
-                    self.overflow += 1;
-                    return Seen { id: PatternId::OTHER, born: false, news: None };
-                }
-            },
+        let found = known.map(|slot| (slot, false)).or_else(|| self.search(masked, line));
+        let Some((slot, born)) = found else {
+            self.overflow += 1;
+            return Seen { id: PatternId::OTHER, born: false, news: None };
         };
         let Some(template) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
             return Seen { id: PatternId::OTHER, born: false, news: None };
@@ -153,10 +153,9 @@ impl PatternSet {
 
     fn fitting(&self, line: &[Cell]) -> Option<u32> {
         let of_len = self.by_len.get(&line.len()).into_iter().flatten();
-        of_len
-            .chain(&self.open)
-            .copied()
-            .find(|slot| self.template(*slot).is_some_and(|template| template.fits(line) && may_cover(template, line)))
+        of_len.chain(&self.open).copied().find(|slot| {
+            self.template(*slot).is_some_and(|template| template.fits(line) && may_cover(template, line))
+        })
     }
 
     fn template(&self, slot: u32) -> Option<&Template> {
@@ -183,7 +182,7 @@ impl PatternSet {
 
     /// Adds a template; merges it with those that are the same statement.
     fn bear(&mut self, mut template: Template) -> (u32, bool) {
-        let mut born = !self.dropped.contains_key(&template.id);
+        let mut born = !self.dropped.contains(&template.id);
         self.absorb_covered(&mut template);
         for _ in 0..MAX_MERGES {
             let merge = find(&template, self.slots.iter().flatten());
@@ -209,7 +208,7 @@ impl PatternSet {
             .filter(|slot| {
                 self.template(*slot).is_some_and(|old| {
                     old.id == template.id
-                        || template.gap.is_none_or(|_| old.gap.is_none())
+                        || (old.gap.is_none() || old.gap == template.gap)
                             && template.covers(old)
                             && may_cover(template, &old.cells)
                 })
@@ -233,7 +232,7 @@ impl PatternSet {
             && let Some(old) = self.take(slot)
         {
             self.evicted += 1;
-            self.dropped.insert(old.id, ());
+            self.dropped.insert(old.id);
             self.dropped_order.push_back(old.id);
             if self.dropped_order.len() > MAX_OLD_IDS
                 && let Some(oldest) = self.dropped_order.pop_front()
@@ -290,5 +289,9 @@ fn may_cover(template: &Template, line: &[Cell]) -> bool {
         || words >= 2
         || words == 1 && template.cells.iter().filter(|cell| !cell.is_wild()).count() >= 3
         || template.cells.len() == line.len()
-            && template.cells.iter().zip(line).all(|(own, line)| own.hash == line.hash || line.kind != Kind::Word)
+            && template
+                .cells
+                .iter()
+                .zip(line)
+                .all(|(own, line)| own.hash == line.hash || line.kind != Kind::Word)
 }

@@ -81,7 +81,9 @@ impl Patterns {
 
 impl OfTemplate {
     fn of(template: &Template) -> Self {
-        let letter = |cell: &Cell| KINDS.iter().find(|(_, kind)| *kind == cell.kind).map_or('f', |(letter, _)| *letter);
+        let letter = |cell: &Cell| {
+            KINDS.iter().find(|(_, kind)| *kind == cell.kind).map_or('f', |(letter, _)| *letter)
+        };
         Self {
             text: template.text.clone(),
             kinds: template.cells.iter().map(letter).collect(),
@@ -99,12 +101,8 @@ impl OfTemplate {
             .chars()
             .map(|letter| KINDS.iter().find(|(known, _)| *known == letter).map(|(_, kind)| *kind))
             .collect();
-        let cells: Vec<Cell> = self
-            .text
-            .split(' ')
-            .zip(kinds?)
-            .map(|(word, kind)| Cell::of(word.as_bytes(), kind))
-            .collect();
+        let cells: Vec<Cell> =
+            self.text.split(' ').zip(kinds?).map(|(word, kind)| Cell::of(word.as_bytes(), kind)).collect();
         let fits = cells.len() == self.text.split(' ').count()
             && cells.len() == self.kinds.chars().count()
             && cells.len() <= MAX_TOKENS

@@ -40,7 +40,8 @@ impl Cell {
 
     /// Whether a template with this cell fits a line with `other`.
     fn fits(self, other: Self) -> bool {
-        self.is_wild() && matches!(other.kind, Kind::Wild | Kind::Word | Kind::Part) || self.hash == other.hash
+        self.is_wild() && matches!(other.kind, Kind::Wild | Kind::Word | Kind::Part)
+            || self.hash == other.hash
     }
 }
 
@@ -116,7 +117,9 @@ impl Template {
     /// Whether all lines of another template are surely lines of this one. What has more structure than free text stays apart,
     /// unless it stands behind a colon.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        let free = self.gap.and_then(|gap| other.cells.get(gap..(other.cells.len() + gap + 1).checked_sub(self.cells.len())?));
+        let free = self.gap.and_then(|gap| {
+            other.cells.get(gap..(other.cells.len() + gap + 1).checked_sub(self.cells.len())?)
+        });
         self.fits(&other.cells) && (self.is_open_end || free.is_none_or(is_free))
     }
 
@@ -147,7 +150,8 @@ impl Template {
     fn join(&mut self) {
         let words: Vec<&str> = self.text.split(' ').collect();
         let is_bare = |nth: usize| matches!(words.get(nth), Some(&("<*>" | "<*>,")));
-        let Some(start) = (0..self.cells.len()).find(|nth| is_bare(*nth) && self.cells.get(nth + 1).is_some_and(|cell| cell.is_wild()))
+        let Some(start) = (0..self.cells.len())
+            .find(|nth| is_bare(*nth) && self.cells.get(nth + 1).is_some_and(|cell| cell.is_wild()))
         else {
             return;
         };

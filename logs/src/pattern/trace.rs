@@ -47,7 +47,11 @@ fn of_python(message: &str) -> Option<Thrown<'_>> {
         } else if let Some(file) = line.trim_start().strip_prefix("File ") {
             place = file.rsplit_once(", in ").map_or(place, |(_, function)| function);
         } else if within && !line.starts_with([' ', '\t']) && !line.is_empty() {
-            return line.split(':').next().filter(|kind| !kind.contains(' ')).map(|kind| Thrown { kind, place });
+            return line
+                .split(':')
+                .next()
+                .filter(|kind| !kind.contains(' '))
+                .map(|kind| Thrown { kind, place });
         }
     }
     None
@@ -57,7 +61,8 @@ fn of_python(message: &str) -> Option<Thrown<'_>> {
 fn kind_of(text: &str) -> Option<&str> {
     let kind = text.split([':', ' ']).next().unwrap_or_default();
     let named = ["Exception", "Error", "Throwable"].iter().any(|end| kind.ends_with(end));
-    (named && kind.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$'))).then_some(kind)
+    (named && kind.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$')))
+        .then_some(kind)
 }
 
 #[cfg(test)]
@@ -70,7 +75,8 @@ mod tests {
         assert_eq!(innermost(java), Some(Thrown { kind: "java.io.IOException", place: "com.B.read" }));
         let python = "job failed\nTraceback (most recent call last):\n  File \"a.py\", line 3, in inner\n    x[1]\nKeyError: 1\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"a.py\", line 9, in outer\n    y()\nRuntimeError: no";
         assert_eq!(innermost(python), Some(Thrown { kind: "KeyError", place: "inner" }));
-        let node = "TypeError: x is not a function\n    at run (/srv/app.js:3:9)\n    at main (/srv/app.js:9:1)";
+        let node =
+            "TypeError: x is not a function\n    at run (/srv/app.js:3:9)\n    at main (/srv/app.js:9:1)";
         assert_eq!(innermost(node), Some(Thrown { kind: "TypeError", place: "run" }));
         assert_eq!(innermost("two\nlines"), None);
     }

@@ -58,10 +58,10 @@ const ERRNO_TEXTS: [&str; 52] = [
 
 /// Length of the text of errno that `bytes` begin with.
 pub(super) fn errno_len(bytes: &[u8]) -> Option<usize> {
-    let first = bytes.first()?.to_ascii_lowercase();
+    let head = [bytes.first()?.to_ascii_lowercase(), bytes.get(1)?.to_ascii_lowercase()];
     ERRNO_TEXTS
         .iter()
-        .filter(|text| text.as_bytes()[0] == first)
+        .filter(|text| text.as_bytes().starts_with(&head))
         .find(|text| {
             bytes.get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text.as_bytes()))
                 && !bytes.get(text.len()).is_some_and(u8::is_ascii_alphanumeric)
@@ -69,38 +69,56 @@ pub(super) fn errno_len(bytes: &[u8]) -> Option<usize> {
         .map(|text| text.len())
 }
 
-/// Whether the word is a unit: it belongs to the number before it.
-pub(super) fn is_unit(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"ns" | b"us" | b"ms"
-            | b"s" | b"m" | b"h" | b"d"
-            | b"sec" | b"secs" | b"second" | b"seconds"
-            | b"msec" | b"msecs" | b"usec" | b"millisecond" | b"milliseconds" | b"microseconds"
-            | b"min" | b"mins" | b"minute" | b"minutes"
-            | b"hour" | b"hours" | b"day" | b"days"
-            | b"b" | b"B" | b"byte" | b"bytes" | b"Bytes"
-            | b"k" | b"kB" | b"KB" | b"MB" | b"GB" | b"TB" | b"K" | b"M" | b"G" | b"T"
-            | b"KiB" | b"MiB" | b"GiB" | b"TiB" | b"kb" | b"mb" | b"gb"
-            | b"kB/s" | b"KB/s" | b"MB/s" | b"GB/s" | b"KiB/s" | b"MiB/s" | b"kbps" | b"Mbps" | b"Gbps"
-            | b"Hz" | b"kHz" | b"MHz" | b"GHz" | b"percent"
-            | b"AM" | b"PM" | b"UTC" | b"GMT" | b"CET" | b"CEST" | b"EST" | b"PST"
-    ) || word == "µs".as_bytes()
+/// A word of up to 8 bytes as a number: many words are compared fast.
+const fn pack(word: &[u8]) -> u64 {
+    let mut packed = 0;
+    let mut at = 0;
+    while at < word.len() && at < 8 {
+        packed |= (word[at] as u64) << (8 * at);
+        at += 1;
+    }
+    packed
 }
 
-/// Whether the word is a value in any program: truth values, nothing, HTTP's methods, days and months.
-pub(super) fn is_value(word: &[u8]) -> bool {
+const fn pack_all<const N: usize>(words: [&str; N]) -> [u64; N] {
+    let mut packed = [0; N];
+    let mut at = 0;
+    while at < N {
+        packed[at] = pack(words[at].as_bytes());
+        at += 1;
+    }
+    packed
+}
+
+static UNITS: [u64; 58] = pack_all([
+    "ns", "us", "ms", "s", "m", "h", "d", "sec", "secs", "second", "seconds", "msec", "msecs", "usec", "min",
+    "mins", "minute", "minutes", "hour", "hours", "day", "days", "b", "B", "byte", "bytes", "Bytes", "k",
+    "kB", "KB", "MB", "GB", "TB", "K", "M", "G", "T", "KiB", "MiB", "GiB", "TiB", "kb", "mb", "gb", "kbps",
+    "Mbps", "Gbps", "Hz", "kHz", "MHz", "GHz", "percent", "AM", "PM", "UTC", "GMT", "CET", "CEST",
+]);
+
+/// Whether the word is a unit: it belongs to the number before it.
+pub(super) fn is_unit(word: &[u8]) -> bool {
+    let word = word.strip_suffix(b"/s").unwrap_or(word);
     match word.len() {
-        3 => matches!(
-            word,
-            b"nil" | b"NaN" | b"N/A" | b"GET" | b"PUT"
-                | b"Mon" | b"Tue" | b"Wed" | b"Thu" | b"Fri" | b"Sat" | b"Sun"
-                | b"Jan" | b"Feb" | b"Mar" | b"Apr" | b"May" | b"Jun" | b"Jul" | b"Aug" | b"Sep" | b"Oct" | b"Nov" | b"Dec"
-        ),
-        4 => matches!(word, b"true" | b"True" | b"TRUE" | b"null" | b"NULL" | b"None" | b"POST" | b"HEAD"),
-        5 => matches!(word, b"false" | b"False" | b"FALSE" | b"PATCH" | b"TRACE"),
-        6 => matches!(word, b"DELETE" | b"(null)" | b"(none)"),
-        7 => matches!(word, b"OPTIONS" | b"CONNECT" | b"unknown"),
+        1..=8 => UNITS.contains(&pack(word)) || word == "µs".as_bytes(),
+        _ => matches!(word, b"millisecond" | b"milliseconds" | b"microsecond" | b"microseconds"),
+    }
+}
+
+static CAPITAL_VALUES: [u64; 38] = pack_all([
+    "NaN", "N/A", "GET", "PUT", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr",
+    "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "True", "TRUE", "NULL", "None", "POST", "HEAD",
+    "False", "FALSE", "PATCH", "TRACE", "DELETE", "OPTIONS", "CONNECT", "Null", "Nil",
+]);
+
+static VALUES: [u64; 5] = pack_all(["nil", "true", "null", "false", "unknown"]);
+
+/// Whether the word is a value in any program: truth values, nothing, HTTP's methods, days and months.
+pub(super) fn is_value(word: &[u8], has_capitals: bool) -> bool {
+    match word.len() {
+        3..=8 if has_capitals => CAPITAL_VALUES.contains(&pack(word)),
+        3..=8 => VALUES.contains(&pack(word)),
         9 => matches!(word, b"undefined" | b"localhost"),
         _ => false,
     }
@@ -116,17 +134,51 @@ pub(super) fn is_level(word: &[u8]) -> bool {
     lower.make_ascii_lowercase();
     matches!(
         &*lower,
-        b"emerg" | b"emergency" | b"alert" | b"crit" | b"critical" | b"fatal" | b"panic" | b"severe" | b"err" | b"error"
-            | b"warn" | b"warning" | b"notice" | b"info" | b"log" | b"debug" | b"trace" | b"verbose" | b"detail" | b"hint"
-            | b"statement" | b"context"
+        b"emerg"
+            | b"emergency"
+            | b"alert"
+            | b"crit"
+            | b"critical"
+            | b"fatal"
+            | b"panic"
+            | b"severe"
+            | b"err"
+            | b"error"
+            | b"warn"
+            | b"warning"
+            | b"notice"
+            | b"info"
+            | b"log"
+            | b"debug"
+            | b"trace"
+            | b"verbose"
+            | b"detail"
+            | b"hint"
+            | b"statement"
+            | b"context"
     )
 }
 
 /// Whether an SQL statement begins here: all that follows is its text.
 pub(super) fn is_sql(word: &[u8]) -> bool {
     const VERBS: [&[u8]; 17] = [
-        b"select", b"insert", b"update", b"delete", b"with", b"begin", b"commit", b"rollback", b"create", b"alter",
-        b"drop", b"truncate", b"copy", b"vacuum", b"analyze", b"explain", b"replace",
+        b"select",
+        b"insert",
+        b"update",
+        b"delete",
+        b"with",
+        b"begin",
+        b"commit",
+        b"rollback",
+        b"create",
+        b"alter",
+        b"drop",
+        b"truncate",
+        b"copy",
+        b"vacuum",
+        b"analyze",
+        b"explain",
+        b"replace",
     ];
     VERBS.iter().any(|verb| word.eq_ignore_ascii_case(verb))
 }

@@ -47,18 +47,69 @@ impl Random {
 }
 
 const USERS: &[&str] = &[
-    "alice", "bob", "carol", "dave", "root", "postgres", "www-data", "deploy", "jenkins", "mallory", "trent", "svc_backup",
-    "oscar", "peggy", "victor", "ubuntu", "admin", "guest", "user17", "j.doe", "nina", "otto", "paul", "quentin",
+    "alice",
+    "bob",
+    "carol",
+    "dave",
+    "root",
+    "postgres",
+    "www-data",
+    "deploy",
+    "jenkins",
+    "mallory",
+    "trent",
+    "svc_backup",
+    "oscar",
+    "peggy",
+    "victor",
+    "ubuntu",
+    "admin",
+    "guest",
+    "user17",
+    "j.doe",
+    "nina",
+    "otto",
+    "paul",
+    "quentin",
 ];
 const WORDS: &[&str] = &[
-    "alpha", "billing", "cache", "delta", "export", "frontend", "gateway", "import", "journal", "kernel", "ledger", "metrics",
-    "nightly", "orders", "primary", "queue", "replica", "search", "thumbnails", "uploads", "video", "watchdog", "archive",
+    "alpha",
+    "billing",
+    "cache",
+    "delta",
+    "export",
+    "frontend",
+    "gateway",
+    "import",
+    "journal",
+    "kernel",
+    "ledger",
+    "metrics",
+    "nightly",
+    "orders",
+    "primary",
+    "queue",
+    "replica",
+    "search",
+    "thumbnails",
+    "uploads",
+    "video",
+    "watchdog",
+    "archive",
 ];
 const STATES: &[&str] = &["running", "stopped", "failed", "degraded", "idle"];
-const CITIES: &[&str] = &["Berlin", "Paris", "New York", "Rio de Janeiro", "Oslo", "Tokyo", "San Francisco", "Lima"];
+const CITIES: &[&str] =
+    &["Berlin", "Paris", "New York", "Rio de Janeiro", "Oslo", "Tokyo", "San Francisco", "Lima"];
 const ERRNO: &[&str] = &[
-    "No such file or directory", "Permission denied", "Connection refused", "Address already in use", "No space left on device",
-    "Connection reset by peer", "Resource temporarily unavailable", "Input/output error", "Too many open files",
+    "No such file or directory",
+    "Permission denied",
+    "Connection refused",
+    "Address already in use",
+    "No space left on device",
+    "Connection reset by peer",
+    "Resource temporarily unavailable",
+    "Input/output error",
+    "Too many open files",
 ];
 const HOST_HEADS: &[&str] = &["web", "db", "cache", "node", "mail", "build", "edge", "ns"];
 const EXTENSIONS: &[&str] = &["txt", "csv", "log", "tar.gz", "json", "pdf", "jpg", "conf"];
@@ -146,7 +197,9 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
         "small" => r.below(12).to_string(),
         "pid" => (300 + r.below(60_000)).to_string(),
         "port" => (1_024 + r.below(60_000)).to_string(),
-        "status" => r.pick(&["200", "201", "204", "301", "304", "400", "403", "404", "500", "502", "503"]).to_owned(),
+        "status" => {
+            r.pick(&["200", "201", "204", "301", "304", "400", "403", "404", "500", "502", "503"]).to_owned()
+        }
         "float" => format!("{}.{:03}", r.below(1_000), r.below(1_000)),
         "pct" => format!("{}%", r.below(100)),
         "hex" => {
@@ -166,7 +219,13 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
             1 => format!("{}{}.example.com", r.pick(HOST_HEADS), r.below(30)),
             _ => format!("{}.internal", r.pick(HOST_HEADS)),
         },
-        "url" => format!("http://{}{}.example.com:{}{}", r.pick(HOST_HEADS), r.below(9), 80 + r.below(9_000), path(r)),
+        "url" => format!(
+            "http://{}{}.example.com:{}{}",
+            r.pick(HOST_HEADS),
+            r.below(9),
+            80 + r.below(9_000),
+            path(r)
+        ),
         "email" => format!("{}@{}.example.org", r.pick(USERS), r.pick(HOST_HEADS)),
         "user" => r.pick(USERS).to_owned(),
         "webuser" => r.pick(&["-", "-", "-", "alice", "bob"]).to_owned(),
@@ -184,10 +243,21 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
         "state" => r.pick(STATES).to_owned(),
         "city" => r.pick(CITIES).to_owned(),
         "carrier" => r.pick(&["DHL", "UPS", "FedEx", "Hermes", "DPD", "GLS"]).to_owned(),
-        "reason" => r.pick(&["too old", "wrong password", "account locked", "not found", "second factor missing", "expired"]).to_owned(),
+        "reason" => r
+            .pick(&[
+                "too old",
+                "wrong password",
+                "account locked",
+                "not found",
+                "second factor missing",
+                "expired",
+            ])
+            .to_owned(),
         "target" => r.pick(&["disk", "replicas sockets"]).to_owned(),
         "monster" => r.pick(&["Zombie", "Skeleton", "Creeper", "Spider", "Enderman", "Witch"]).to_owned(),
-        "pgflags" => r.pick(&["time", "wal", "immediate force wait", "force wait", "shutdown immediate"]).to_owned(),
+        "pgflags" => {
+            r.pick(&["time", "wal", "immediate force wait", "force wait", "shutdown immediate"]).to_owned()
+        }
         "rcmd" => r.pick(&["get", "set", "hgetall", "subscribe"]).to_owned(),
         "smtp" => r.pick(&["RCPT", "DATA", "AUTH", "EHLO", "CONNECT", "STARTTLS"]).to_owned(),
         "proto" => r.pick(&["TCP", "UDP"]).to_owned(),
@@ -207,8 +277,17 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
             1 => format!("http-nio-8080-exec-{}", r.below(20)),
             _ => format!("pool-{}-thread-{}", r.below(4), r.below(9)),
         },
-        "jexc" => r.pick(&["java.lang.NullPointerException", "java.io.IOException", "java.sql.SQLException", "java.lang.IllegalStateException"]).to_owned(),
-        "pyexc" => format!("{}('{}')", r.pick(&["KeyError", "ValueError", "TimeoutError", "OSError"]), r.pick(WORDS)),
+        "jexc" => r
+            .pick(&[
+                "java.lang.NullPointerException",
+                "java.io.IOException",
+                "java.sql.SQLException",
+                "java.lang.IllegalStateException",
+            ])
+            .to_owned(),
+        "pyexc" => {
+            format!("{}('{}')", r.pick(&["KeyError", "ValueError", "TimeoutError", "OSError"]), r.pick(WORDS))
+        }
         "pyvalue" => match r.below(4) {
             0 => "None".to_owned(),
             1 => r.below(1_000).to_string(),
@@ -218,11 +297,22 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
         "pgparams" => join(r, 5, |r| format!("${} = '{}'", 1 + r.below(5), words(r, 1, 2))),
         "query" => match r.below(4) {
             0 => format!("SELECT * FROM {} WHERE id = {}", r.pick(WORDS), r.below(10_000)),
-            1 => format!("UPDATE {} SET name = '{}' WHERE id IN ({})", r.pick(WORDS), words(r, 1, 3), r.below(99)),
-            2 => format!("INSERT INTO {} ({}) VALUES ($1, $2)", r.pick(WORDS), join(r, 4, |r| r.pick(WORDS).to_owned())),
+            1 => format!(
+                "UPDATE {} SET name = '{}' WHERE id IN ({})",
+                r.pick(WORDS),
+                words(r, 1, 3),
+                r.below(99)
+            ),
+            2 => format!(
+                "INSERT INTO {} ({}) VALUES ($1, $2)",
+                r.pick(WORDS),
+                join(r, 4, |r| r.pick(WORDS).to_owned())
+            ),
             _ => format!("select count(*) from {} join {} using (id)", r.pick(WORDS), r.pick(WORDS)),
         },
-        "image" => format!("registry.example.com/{}/{}:{}.{}", r.pick(WORDS), r.pick(WORDS), r.below(9), r.below(30)),
+        "image" => {
+            format!("registry.example.com/{}/{}:{}.{}", r.pick(WORDS), r.pick(WORDS), r.below(9), r.below(30))
+        }
         "version" => format!("{}.{}.{}", r.below(9), r.below(20), r.below(20)),
         "size" => format!("{}{}", r.below(1_000), r.pick(&["K", "MB", " KiB", " MB", ".5 GB", " bytes"])),
         "dur" => match r.below(4) {
@@ -239,10 +329,22 @@ fn parameter(kind: &str, r: &mut Random, out: &mut String) -> bool {
         "clock" => format!("{}.{:03}", clock(r), r.below(1_000)),
         "clf" => format!("[{:02}/{}/2026:{} +0000]", 1 + r.below(28), r.pick(MONTHS), clock(r)),
         "ngtime" => format!("2026/{:02}/{:02} {}", 1 + r.below(12), 1 + r.below(28), clock(r)),
-        "rdtime" => format!("{:02} {} 2026 {}.{:03}", 1 + r.below(28), r.pick(MONTHS), clock(r), r.below(1_000)),
-        "pgtime" => format!("2026-{:02}-{:02} {}.{:03} UTC", 1 + r.below(12), 1 + r.below(28), clock(r), r.below(1_000)),
-        "jtime" | "pytime" => format!("2026-{:02}-{:02} {},{:03}", 1 + r.below(12), 1 + r.below(28), clock(r), r.below(1_000)),
-        "iso" => format!("2026-{:02}-{:02}T{}.{:03}Z", 1 + r.below(12), 1 + r.below(28), clock(r), r.below(1_000)),
+        "rdtime" => {
+            format!("{:02} {} 2026 {}.{:03}", 1 + r.below(28), r.pick(MONTHS), clock(r), r.below(1_000))
+        }
+        "pgtime" => format!(
+            "2026-{:02}-{:02} {}.{:03} UTC",
+            1 + r.below(12),
+            1 + r.below(28),
+            clock(r),
+            r.below(1_000)
+        ),
+        "jtime" | "pytime" => {
+            format!("2026-{:02}-{:02} {},{:03}", 1 + r.below(12), 1 + r.below(28), clock(r), r.below(1_000))
+        }
+        "iso" => {
+            format!("2026-{:02}-{:02}T{}.{:03}Z", 1 + r.below(12), 1 + r.below(28), clock(r), r.below(1_000))
+        }
         "mmdd" => format!("{:02}{:02}", 1 + r.below(12), 1 + r.below(28)),
         "systime" => format!("{} {:2} {}", r.pick(MONTHS), 1 + r.below(28), clock(r)),
         _ => return false,

@@ -26,13 +26,29 @@ pub(super) const CLASSES: &[Class] = &[
               of the host may hang later. Restart soon; the function and the modules say whose bug it is.",
         explains: &[Finding::Hang, Finding::KernelLock, Finding::ProcessChurn],
         rules: &[
-            trace(1, "BUG: ", r"^BUG: (?:unable to handle |kernel NULL pointer dereference|scheduling while atomic: |stack guard page was hit|spinlock |unable to lock|TASK stack guard|using __this_cpu|sleeping function called from invalid context)"),
-            trace(1, "Unable to handle kernel", r"^Unable to handle kernel (?:NULL pointer dereference|paging request|access|execute|read|write)"),
+            trace(
+                1,
+                "BUG: ",
+                r"^BUG: (?:unable to handle |kernel NULL pointer dereference|scheduling while atomic: |stack guard page was hit|spinlock |unable to lock|TASK stack guard|using __this_cpu|sleeping function called from invalid context)",
+            ),
+            trace(
+                1,
+                "Unable to handle kernel",
+                r"^Unable to handle kernel (?:NULL pointer dereference|paging request|access|execute|read|write)",
+            ),
             trace(1, "kernel BUG at ", r"^kernel BUG at [^ ]+:[0-9]+!"),
-            trace(1, "general protection fault", r"^(?:Oops: )?general protection fault, (?:probably|maybe) for [a-z -]+address 0x"),
+            trace(
+                1,
+                "general protection fault",
+                r"^(?:Oops: )?general protection fault, (?:probably|maybe) for [a-z -]+address 0x",
+            ),
             trace(2, "Oops", r"^(?:Oops: )?Oops(?:: | - )[^\[]{0,64}\[#[0-9]+\](?: |$)"),
             trace(2, "Internal error: ", r"^Internal error: .{1,80} \[#[0-9]+\](?: |$)"),
-            trace(2, " [#", r"^(?:Oops: )?(?:invalid opcode|general protection fault|divide error|stack segment|int3|double fault|alignment check|bounds|control protection|invalid TSS|segment not present|coprocessor segment overrun)[a-z ]*: [0-9a-f]{4} \[#[0-9]+\](?: |$)"),
+            trace(
+                2,
+                " [#",
+                r"^(?:Oops: )?(?:invalid opcode|general protection fault|divide error|stack segment|int3|double fault|alignment check|bounds|control protection|invalid TSS|segment not present|coprocessor segment overrun)[a-z ]*: [0-9a-f]{4} \[#[0-9]+\](?: |$)",
+            ),
         ],
         examples: &[
             ("BUG: kernel NULL pointer dereference, address: 0000000000000010", "host"),
@@ -41,14 +57,25 @@ pub(super) const CLASSES: &[Class] = &[
             ("BUG: sleeping function called from invalid context at kernel/locking/mutex.c:283", "host"),
             ("Unable to handle kernel paging request at virtual address dead000000000108", "host"),
             ("kernel BUG at mm/slub.c:4090!", "host"),
-            ("general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] PREEMPT SMP NOPTI", "host"),
-            ("Oops: general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] SMP NOPTI", "host"),
+            (
+                "general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] PREEMPT SMP NOPTI",
+                "host",
+            ),
+            (
+                "Oops: general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] SMP NOPTI",
+                "host",
+            ),
             ("Oops: 0002 [#1] PREEMPT SMP PTI", "host"),
             ("Oops: Oops: 0000 [#1] SMP", "host"),
             ("Internal error: Oops: 96000004 [#1] PREEMPT SMP", "host"),
             ("invalid opcode: 0000 [#1] SMP", "host"),
         ],
-        near: &["Oops, wrong password", "BUG: report problems to the vendor", "kernel BUG at midnight", "debug: Oops: 0000"],
+        near: &[
+            "Oops, wrong password",
+            "BUG: report problems to the vendor",
+            "kernel BUG at midnight",
+            "debug: Oops: 0000",
+        ],
     },
     Class {
         name: "kernel-warning",
@@ -62,7 +89,10 @@ pub(super) const CLASSES: &[Class] = &[
         ],
         examples: &[
             ("WARNING: CPU: 1 PID: 4242 at net/core/dev.c:5112 netif_rx+0x1a/0x40", "function netif_rx"),
-            ("WARNING: CPU: 0 PID: 1 at kernel/workqueue.c:3032 __flush_work.isra.0+0x212/0x230", "function __flush_work.isra.0"),
+            (
+                "WARNING: CPU: 0 PID: 1 at kernel/workqueue.c:3032 __flush_work.isra.0+0x212/0x230",
+                "function __flush_work.isra.0",
+            ),
             ("WARNING: fs/inode.c:417 at drop_nlink+0x3a/0x50, CPU#2: rm/991", "function drop_nlink"),
         ],
         near: &["WARNING: Spectre v2 mitigation leaves CPU vulnerable", "WARNING: CPU: slow"],
@@ -75,7 +105,10 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[],
         rules: &[trace(1, "UBSAN: ", r"^UBSAN: (?P<function>[a-z-]+) in [^ ]+:[0-9]+")],
         examples: &[
-            ("UBSAN: array-index-out-of-bounds in drivers/net/foo.c:120:14", "function array-index-out-of-bounds"),
+            (
+                "UBSAN: array-index-out-of-bounds in drivers/net/foo.c:120:14",
+                "function array-index-out-of-bounds",
+            ),
             ("UBSAN: shift-out-of-bounds in ./include/linux/log2.h:57:13", "function shift-out-of-bounds"),
         ],
         near: &["UBSAN: enabled"],
@@ -90,7 +123,10 @@ pub(super) const CLASSES: &[Class] = &[
             kernel("nobody cared", r"^irq (?P<irq>[0-9]+): nobody cared"),
             kernel("Disabling IRQ", r"^Disabling IRQ #(?P<irq>[0-9]+)"),
         ],
-        examples: &[("irq 16: nobody cared (try booting with the \"irqpoll\" option)", "irq 16"), ("Disabling IRQ #16", "irq 16")],
+        examples: &[
+            ("irq 16: nobody cared (try booting with the \"irqpoll\" option)", "irq 16"),
+            ("Disabling IRQ #16", "irq 16"),
+        ],
         near: &["irq 16: type edge"],
     },
 ];

@@ -13,11 +13,20 @@ pub(super) const CLASSES: &[Class] = &[
               becomes a system call's price. Common in guests that were moved.",
         explains: &[Finding::CpuKernel, Finding::SyscallStorm],
         rules: &[
-            kernel("arking ", r"^clocksource: timekeeping watchdog on CPU[0-9]+: (?:Marking clocksource|[a-z0-9-]+ .*Marking) '?(?P<clock>[a-z0-9_-]+)'? as unstable"),
-            kernel("unstable", r"^(?:clocksource: |tsc: )?Marking (?:clocksource )?'?(?P<clock>[A-Za-z0-9_-]+)'? (?:as )?unstable"),
+            kernel(
+                "arking ",
+                r"^clocksource: timekeeping watchdog on CPU[0-9]+: (?:Marking clocksource|[a-z0-9-]+ .*Marking) '?(?P<clock>[a-z0-9_-]+)'? as unstable",
+            ),
+            kernel(
+                "unstable",
+                r"^(?:clocksource: |tsc: )?Marking (?:clocksource )?'?(?P<clock>[A-Za-z0-9_-]+)'? (?:as )?unstable",
+            ),
         ],
         examples: &[
-            ("clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable because the skew is too large:", "clock tsc"),
+            (
+                "clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc' as unstable because the skew is too large:",
+                "clock tsc",
+            ),
             ("tsc: Marking TSC unstable due to clocksource watchdog", "clock TSC"),
         ],
         near: &["clocksource: Switched to clocksource hpet"],
@@ -29,8 +38,16 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::TimerStorm],
         rules: &[
             init("c7a787079b354eaaa9e77b371893cd27", r"^Time has been changed"),
-            unit("chrony.service", "System clock ", r"^System clock (?:was stepped by|wrong by) -?[0-9.]+ seconds"),
-            unit("chronyd.service", "System clock ", r"^System clock (?:was stepped by|wrong by) -?[0-9.]+ seconds"),
+            unit(
+                "chrony.service",
+                "System clock ",
+                r"^System clock (?:was stepped by|wrong by) -?[0-9.]+ seconds",
+            ),
+            unit(
+                "chronyd.service",
+                "System clock ",
+                r"^System clock (?:was stepped by|wrong by) -?[0-9.]+ seconds",
+            ),
             unit("ntp", "time s", r"^(?:ntpd: )?(?:CLOCK: )?time (?:set|stepped|step)\b"),
         ],
         examples: &[
@@ -47,12 +64,24 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "A module from outside the kernel's tree, unsigned or proprietary, was loaded. Faults of the kernel from now on may be its.",
         explains: &[],
         rules: &[
-            kernel("module verification failed", r"^(?P<module>[A-Za-z0-9_-]+): module verification failed: signature and/or required key missing"),
-            kernel("loading out-of-tree module", r"^(?P<module>[A-Za-z0-9_-]+): loading out-of-tree module taints kernel"),
-            kernel("taints kernel", r"^(?P<module>[A-Za-z0-9_-]+): module license '[^']{1,64}' taints kernel"),
+            kernel(
+                "module verification failed",
+                r"^(?P<module>[A-Za-z0-9_-]+): module verification failed: signature and/or required key missing",
+            ),
+            kernel(
+                "loading out-of-tree module",
+                r"^(?P<module>[A-Za-z0-9_-]+): loading out-of-tree module taints kernel",
+            ),
+            kernel(
+                "taints kernel",
+                r"^(?P<module>[A-Za-z0-9_-]+): module license '[^']{1,64}' taints kernel",
+            ),
         ],
         examples: &[
-            ("nvidia: module verification failed: signature and/or required key missing - tainting kernel", "module nvidia"),
+            (
+                "nvidia: module verification failed: signature and/or required key missing - tainting kernel",
+                "module nvidia",
+            ),
             ("vboxdrv: loading out-of-tree module taints kernel.", "module vboxdrv"),
             ("zfs: module license 'CDDL' taints kernel.", "module zfs"),
         ],
@@ -64,10 +93,16 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "The kernel is locked down (Secure Boot) and refused a process something that could change it: raw memory, unsigned \
               modules, some BPF.",
         explains: &[Finding::Refused],
-        rules: &[kernel("Lockdown: ", r"^Lockdown: (?P<comm>.{1,15}): .{1,128} is restricted; see man kernel_lockdown\.7")],
+        rules: &[kernel(
+            "Lockdown: ",
+            r"^Lockdown: (?P<comm>.{1,15}): .{1,128} is restricted; see man kernel_lockdown\.7",
+        )],
         examples: &[
             ("Lockdown: Xorg: raw io port access is restricted; see man kernel_lockdown.7", "process Xorg"),
-            ("Lockdown: kexec: kexec of unsigned images is restricted; see man kernel_lockdown.7", "process kexec"),
+            (
+                "Lockdown: kexec: kexec of unsigned images is restricted; see man kernel_lockdown.7",
+                "process kexec",
+            ),
         ],
         near: &["Kernel is locked down from EFI Secure Boot; see man kernel_lockdown.7"],
     },
@@ -82,7 +117,10 @@ pub(super) const CLASSES: &[Class] = &[
             init("b07a249cd024414a82dd00cd181378ff", r"^Startup finished in "),
         ],
         examples: &[
-            ("Linux version 6.1.0-18-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP", "host"),
+            (
+                "Linux version 6.1.0-18-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP",
+                "host",
+            ),
             ("Startup finished in 2.123s (kernel) + 8.012s (userspace) = 10.135s.", "host"),
         ],
         near: &["Linux agpgart interface v0.103"],
@@ -93,7 +131,11 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "The host is shut down or restarted in order. Processes that end now end by design.",
         explains: &[Finding::ProcessChurn],
         rules: &[
-            unit("systemd-logind.service", "ystem ", r"^(?:The )?[Ss]ystem (?:is powering down|is rebooting|is halting|will (?:reboot|power ?off|halt) now)"),
+            unit(
+                "systemd-logind.service",
+                "ystem ",
+                r"^(?:The )?[Ss]ystem (?:is powering down|is rebooting|is halting|will (?:reboot|power ?off|halt) now)",
+            ),
             kernel("reboot: ", r"^reboot: (?:Restarting system|Power down|System halted)"),
         ],
         examples: &[
@@ -109,10 +151,21 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "The host slept. Clocks jump, connections are dead, timeouts end all at once.",
         explains: &[Finding::Frozen, Finding::NetPeer],
         rules: &[
-            kernel("PM: ", r"^PM: (?:suspend entry|hibernation: hibernation entry|hibernation entry|suspend exit)"),
-            unit("systemd-suspend.service", "ntering sleep state", r"^(?:Entering sleep state|Performing sleep operation)"),
+            kernel(
+                "PM: ",
+                r"^PM: (?:suspend entry|hibernation: hibernation entry|hibernation entry|suspend exit)",
+            ),
+            unit(
+                "systemd-suspend.service",
+                "ntering sleep state",
+                r"^(?:Entering sleep state|Performing sleep operation)",
+            ),
         ],
-        examples: &[("PM: suspend entry (s2idle)", "host"), ("Entering sleep state 'suspend'...", "host"), ("PM: suspend exit", "host")],
+        examples: &[
+            ("PM: suspend entry (s2idle)", "host"),
+            ("Entering sleep state 'suspend'...", "host"),
+            ("PM: suspend exit", "host"),
+        ],
         near: &["PM: RTC time: 10:00:00, date: 2026-11-30"],
     },
     Class {
@@ -121,7 +174,10 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "This virtual machine was restored from a snapshot or forked. Clocks have jumped, connections are gone, and what was cached \
               may be as old as the snapshot.",
         explains: &[Finding::Frozen, Finding::NetPeer],
-        rules: &[kernel("due to virtual machine fork", r"^random: crng reseeded due to virtual machine fork")],
+        rules: &[kernel(
+            "due to virtual machine fork",
+            r"^random: crng reseeded due to virtual machine fork",
+        )],
         examples: &[
             ("random: crng reseeded due to virtual machine fork", "host"),
             ("random: crng reseeded due to virtual machine fork\n", "host"),

@@ -12,7 +12,10 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "The host has as many open files as `fs.file-max` allows: open, accept and fork fail everywhere.",
         explains: &[Finding::TableFull, Finding::FdLeak, Finding::ErrorStorm],
         rules: &[kernel("file-max limit", r"^VFS: file-max limit [0-9]+ reached")],
-        examples: &[("VFS: file-max limit 9223 reached", "host"), ("VFS: file-max limit 1024 reached", "host")],
+        examples: &[
+            ("VFS: file-max limit 9223 reached", "host"),
+            ("VFS: file-max limit 1024 reached", "host"),
+        ],
         near: &["VFS: Disk quotas dquot_6.6.0"],
     },
     Class {
@@ -20,10 +23,19 @@ pub(super) const CLASSES: &[Class] = &[
         severity: Severity::Error,
         doc: "A cgroup has as many tasks as its `pids.max` allows (`TasksMax=` of a unit): fork and new threads fail in it.",
         explains: &[Finding::TableFull, Finding::ThreadLeak, Finding::ZombieLeak, Finding::ErrorStorm],
-        rules: &[kernel("fork rejected by pids", r"^cgroup: fork rejected by pids controller in (?P<cgroup>/.*)$")],
+        rules: &[kernel(
+            "fork rejected by pids",
+            r"^cgroup: fork rejected by pids controller in (?P<cgroup>/.*)$",
+        )],
         examples: &[
-            ("cgroup: fork rejected by pids controller in /system.slice/web.service", "cgroup /system.slice/web.service"),
-            ("cgroup: fork rejected by pids controller in /user.slice/user-1000.slice", "cgroup /user.slice/user-1000.slice"),
+            (
+                "cgroup: fork rejected by pids controller in /system.slice/web.service",
+                "cgroup /system.slice/web.service",
+            ),
+            (
+                "cgroup: fork rejected by pids controller in /user.slice/user-1000.slice",
+                "cgroup /user.slice/user-1000.slice",
+            ),
         ],
         near: &["cgroup: Disabling pids control group subsystem"],
     },
@@ -50,7 +62,11 @@ pub(super) const CLASSES: &[Class] = &[
         rules: &[
             kernel("callbacks suppressed", r"^(?P<function>[A-Za-z0-9_]+): [0-9]+ callbacks suppressed"),
             kernel("messages dropped", r"^(?:printk: )?(?:\*\* )?[0-9]+ (?:printk )?messages dropped"),
-            unit("systemd-journald.service", "Suppressed ", r"^Suppressed [0-9]+ messages from (?P<unit>[^ ]+)"),
+            unit(
+                "systemd-journald.service",
+                "Suppressed ",
+                r"^Suppressed [0-9]+ messages from (?P<unit>[^ ]+)",
+            ),
         ],
         examples: &[
             ("net_ratelimit: 12 callbacks suppressed", "function net_ratelimit"),
@@ -64,10 +80,19 @@ pub(super) const CLASSES: &[Class] = &[
         severity: Severity::Info,
         doc: "Sampling interrupts took too long, so the kernel lowered their highest frequency. Profiles have fewer samples from now on.",
         explains: &[],
-        rules: &[kernel("interrupt took too long", r"^perf: interrupt took too long \([0-9]+ > [0-9]+\), lowering")],
+        rules: &[kernel(
+            "interrupt took too long",
+            r"^perf: interrupt took too long \([0-9]+ > [0-9]+\), lowering",
+        )],
         examples: &[
-            ("perf: interrupt took too long (2507 > 2500), lowering kernel.perf_event_max_sample_rate to 79750", "host"),
-            ("perf: interrupt took too long (6012 > 5980), lowering kernel.perf_event_max_sample_rate to 33000", "host"),
+            (
+                "perf: interrupt took too long (2507 > 2500), lowering kernel.perf_event_max_sample_rate to 79750",
+                "host",
+            ),
+            (
+                "perf: interrupt took too long (6012 > 5980), lowering kernel.perf_event_max_sample_rate to 33000",
+                "host",
+            ),
         ],
         near: &["perf: AMD IBS detected (0x000000ff)"],
     },

@@ -11,7 +11,14 @@ pub(super) const CLASSES: &[Class] = &[
         severity: Severity::Critical,
         doc: "A task has been uninterruptible for two minutes: it waits for a disk, a network file system or a lock in the kernel. \
               The innermost function says for which.",
-        explains: &[Finding::Hang, Finding::DiskRead, Finding::DiskWrite, Finding::Fsync, Finding::HostDisk, Finding::KernelLock],
+        explains: &[
+            Finding::Hang,
+            Finding::DiskRead,
+            Finding::DiskWrite,
+            Finding::Fsync,
+            Finding::HostDisk,
+            Finding::KernelLock,
+        ],
         rules: &[alone(
             " blocked ",
             r"^INFO: task (?P<comm>.{1,15}):(?P<pid>[0-9]+) blocked (?:in I/O wait )?for more than [0-9]+ seconds",
@@ -21,7 +28,11 @@ pub(super) const CLASSES: &[Class] = &[
             ("INFO: task kworker/u8:3:71 blocked for more than 241 seconds.", "process kworker/u8:3 (71)"),
             ("INFO: task mysqld:9 blocked in I/O wait for more than 120 seconds.", "process mysqld (9)"),
         ],
-        near: &["INFO: task dd:5312 is blocked on a mutex likely owned by task tar:5313.", "\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message.", "INFO: task list follows"],
+        near: &[
+            "INFO: task dd:5312 is blocked on a mutex likely owned by task tar:5313.",
+            "\"echo 0 > /proc/sys/kernel/hung_task_timeout_secs\" disables this message.",
+            "INFO: task list follows",
+        ],
     },
     Class {
         name: "soft-lockup",
@@ -62,7 +73,10 @@ pub(super) const CLASSES: &[Class] = &[
               the guest, a very slow console. Freeing of memory stops meanwhile.",
         explains: &[Finding::CpuKernel, Finding::CpuSteal, Finding::HostCpu, Finding::HostMemory],
         rules: &[
-            alone("stall", r"^(?:rcu: )?INFO: (?P<table>rcu_[a-z_]+) (?:self-)?detected (?:expedited )?stalls? on CPU"),
+            alone(
+                "detected stall|detected expedited",
+                r"^(?:rcu: )?INFO: (?P<table>rcu_[a-z_]+) (?:self-)?detected (?:expedited )?stalls? on CPU",
+            ),
             kernel(
                 " kthread starved for ",
                 r"^rcu: (?P<table>rcu_[a-z_]+) kthread starved for [0-9]+ jiffies!",
@@ -71,10 +85,19 @@ pub(super) const CLASSES: &[Class] = &[
         examples: &[
             ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "table rcu_preempt"),
             ("rcu: INFO: rcu_sched self-detected stall on CPU", "table rcu_sched"),
-            ("rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-.... } 21 jiffies s: 77 root: 0x2/.", "table rcu_preempt"),
-            ("rcu: rcu_sched kthread starved for 5250 jiffies! g123 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=1", "table rcu_sched"),
+            (
+                "rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-.... } 21 jiffies s: 77 root: 0x2/.",
+                "table rcu_preempt",
+            ),
+            (
+                "rcu: rcu_sched kthread starved for 5250 jiffies! g123 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x0 ->cpu=1",
+                "table rcu_sched",
+            ),
         ],
-        near: &["rcu: Hierarchical RCU implementation.", "rcu: \tRCU CPU stall warnings timeout set to 60 (rcu_cpu_stall_timeout)."],
+        near: &[
+            "rcu: Hierarchical RCU implementation.",
+            "rcu: \tRCU CPU stall warnings timeout set to 60 (rcu_cpu_stall_timeout).",
+        ],
     },
     Class {
         name: "workqueue-stalled",
@@ -84,11 +107,17 @@ pub(super) const CLASSES: &[Class] = &[
         explains: &[Finding::CpuKernel, Finding::Writeback, Finding::Hang],
         rules: &[
             kernel("workqueue lockup", r"^BUG: workqueue lockup - pool "),
-            kernel("hogged CPU", r"^workqueue: (?P<function>[^ ]+) (?:\[[^\]]+\] )?hogged CPU for >[0-9]+us "),
+            kernel(
+                "hogged CPU",
+                r"^workqueue: (?P<function>[^ ]+) (?:\[[^\]]+\] )?hogged CPU for >[0-9]+us ",
+            ),
         ],
         examples: &[
             ("BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 37s!", "host"),
-            ("workqueue: drm_fb_helper_damage_work hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND", "function drm_fb_helper_damage_work"),
+            (
+                "workqueue: drm_fb_helper_damage_work hogged CPU for >10000us 4 times, consider switching to WQ_UNBOUND",
+                "function drm_fb_helper_damage_work",
+            ),
         ],
         near: &["workqueue: max_active 512 requested for foo is out of range"],
     },
@@ -99,7 +128,11 @@ pub(super) const CLASSES: &[Class] = &[
               code that is named; nothing stands yet.",
         explains: &[Finding::KernelLock],
         rules: &[
-            trace(1, "WARNING: ", r"^WARNING: (?:possible (?:circular|recursive|irq lock inversion|irq-safe|unsafe)[a-z -]*|suspicious RCU usage|inconsistent lock state|bad unlock balance detected|HARDIRQ-safe|SOFTIRQ-safe|lock held when returning)"),
+            trace(
+                1,
+                "WARNING: ",
+                r"^WARNING: (?:possible (?:circular|recursive|irq lock inversion|irq-safe|unsafe)[a-z -]*|suspicious RCU usage|inconsistent lock state|bad unlock balance detected|HARDIRQ-safe|SOFTIRQ-safe|lock held when returning)",
+            ),
             trace(1, "DEBUG_LOCKS_WARN_ON", r"^DEBUG_LOCKS_WARN_ON\("),
         ],
         examples: &[

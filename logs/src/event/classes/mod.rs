@@ -2,6 +2,7 @@
 //! (a process's name) come first.
 
 mod fault;
+mod filesystem;
 mod hardware;
 mod host;
 mod limit;
@@ -17,12 +18,13 @@ pub(super) use unit::RESTART_SCHEDULED;
 use super::class::Class;
 
 /// All tables, in the order in which they are tried.
-pub(super) static TABLES: [&[Class]; 10] = [
+pub(super) static TABLES: [&[Class]; 11] = [
     process::CLASSES,
     memory::CLASSES,
     lockup::CLASSES,
     fault::CLASSES,
     storage::CLASSES,
+    filesystem::CLASSES,
     hardware::CLASSES,
     network::CLASSES,
     limit::CLASSES,

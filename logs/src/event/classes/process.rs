@@ -21,20 +21,43 @@ pub(super) const CLASSES: &[Class] = &[
                 "traps: ",
                 r"^traps: (?P<comm>.{1,15})\[(?P<pid>[0-9]+)\] (?:trap [a-z ]+|general protection(?: fault)?) ip:",
             ),
-            kernel("unhandled ", r"^(?P<comm>.{1,15})\[(?P<pid>[0-9]+)\]: unhandled (?:exception|level [0-3] .*fault|signal|page fault)"),
+            kernel(
+                "unhandled ",
+                r"^(?P<comm>.{1,15})\[(?P<pid>[0-9]+)\]: unhandled (?:exception|level [0-3] .*fault|signal|page fault)",
+            ),
         ],
         examples: &[
             (
                 "app[5141]: segfault at 10 ip 000055d6a2c4121b sp 00007ffd2f3b8e40 error 6 in app[121b,55d6a2c41000+1000] likely on CPU 1 (core 1, socket 0)",
                 "process app (5141)",
             ),
-            ("nginx[77]: segfault at 0 ip 00007f1c2b3d sp 00007ffe error 4 in libc-2.31.so[7f1c2a000+14b000]", "process nginx (77)"),
-            ("traps: seg v2[812] trap invalid opcode ip:401136 sp:7ffc5d3f90e0 error:0 in a.out[401000+1000]", "process seg v2 (812)"),
-            ("traps: a.out[99] general protection fault ip:55b2 sp:7ffd error:0 in a.out[55b2+1000]", "process a.out (99)"),
-            ("traps: calc[7] trap divide error ip:401 sp:7ff error:0 in calc[401000+1000]", "process calc (7)"),
-            ("svc[31]: unhandled level 2 translation fault (11) at 0x00000000, esr 0x92000046", "process svc (31)"),
+            (
+                "nginx[77]: segfault at 0 ip 00007f1c2b3d sp 00007ffe error 4 in libc-2.31.so[7f1c2a000+14b000]",
+                "process nginx (77)",
+            ),
+            (
+                "traps: seg v2[812] trap invalid opcode ip:401136 sp:7ffc5d3f90e0 error:0 in a.out[401000+1000]",
+                "process seg v2 (812)",
+            ),
+            (
+                "traps: a.out[99] general protection fault ip:55b2 sp:7ffd error:0 in a.out[55b2+1000]",
+                "process a.out (99)",
+            ),
+            (
+                "traps: calc[7] trap divide error ip:401 sp:7ff error:0 in calc[401000+1000]",
+                "process calc (7)",
+            ),
+            (
+                "svc[31]: unhandled level 2 translation fault (11) at 0x00000000, esr 0x92000046",
+                "process svc (31)",
+            ),
         ],
-        near: &["segfault at 10 in the manual", "app: segfault at 10 ip 0", "traps: none", "app[1]: segfault atlas loaded"],
+        near: &[
+            "segfault at 10 in the manual",
+            "app: segfault at 10 ip 0",
+            "traps: none",
+            "app[1]: segfault atlas loaded",
+        ],
     },
     Class {
         name: "core-dumped",
@@ -102,7 +125,9 @@ pub(super) const CLASSES: &[Class] = &[
                 "process httpd (5)",
             ),
         ],
-        near: &[r#"audit: type=1400 audit(1.2:3): apparmor="STATUS" operation="profile_load" name="x" pid=88 comm="apparmor_parser""#],
+        near: &[
+            r#"audit: type=1400 audit(1.2:3): apparmor="STATUS" operation="profile_load" name="x" pid=88 comm="apparmor_parser""#,
+        ],
     },
     Class {
         name: "unit-killed-by-oomd",
@@ -119,7 +144,10 @@ pub(super) const CLASSES: &[Class] = &[
                 "Killed /user.slice/user-1000.slice/app.scope due to memory pressure for /user.slice being 81.2% > 50.00% for > 20s with reclaim activity",
                 "cgroup /user.slice/user-1000.slice/app.scope",
             ),
-            ("Killed /system.slice/db.service due to swap used (92%) being more than 90%", "cgroup /system.slice/db.service"),
+            (
+                "Killed /system.slice/db.service due to swap used (92%) being more than 90%",
+                "cgroup /system.slice/db.service",
+            ),
             ("db.service: systemd-oomd killed 3 process(es) in this unit.", "unit db.service"),
         ],
         near: &["Considered /user.slice for killing, nothing to do"],

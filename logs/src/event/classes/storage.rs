@@ -1,12 +1,18 @@
-//! Disks, arrays and file systems.
+//! Disks and arrays.
 
 use agent_common::wire::finding::Class as Finding;
 
 use super::super::class::{Class, kernel};
 use crate::Severity;
 
-const DISK: &[Finding] =
-    &[Finding::DiskRead, Finding::DiskWrite, Finding::Fsync, Finding::HostDisk, Finding::Hang, Finding::ErrorStorm];
+pub(super) const DISK: &[Finding] = &[
+    Finding::DiskRead,
+    Finding::DiskWrite,
+    Finding::Fsync,
+    Finding::HostDisk,
+    Finding::Hang,
+    Finding::ErrorStorm,
+];
 
 pub(super) const CLASSES: &[Class] = &[
     Class {
@@ -15,13 +21,28 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "A disk could not read or write a sector: the data in it is lost. Copy what is left, and replace the disk.",
         explains: DISK,
         rules: &[
-            kernel("critical medium error", r"^(?:blk_update_request: |print_req_error: )?critical medium error, dev (?P<device>[^ ,]+), sector"),
-            kernel("Unrecovered read error", r"^(?:sd [0-9:]+: )?\[(?P<device>[a-z0-9]+)\] (?:tag#[0-9]+ )?Add\. Sense: Unrecovered read error"),
+            kernel(
+                "critical medium error",
+                r"^(?:blk_update_request: |print_req_error: )?critical medium error, dev (?P<device>[^ ,]+), sector",
+            ),
+            kernel(
+                "Unrecovered read error",
+                r"^(?:sd [0-9:]+: )?\[(?P<device>[a-z0-9]+)\] (?:tag#[0-9]+ )?Add\. Sense: Unrecovered read error",
+            ),
         ],
         examples: &[
-            ("critical medium error, dev sda, sector 123456 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 2", "device sda"),
-            ("blk_update_request: critical medium error, dev nvme0n1, sector 99 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0", "device nvme0n1"),
-            ("sd 0:0:0:0: [sdb] tag#3 Add. Sense: Unrecovered read error - auto reallocate failed", "device sdb"),
+            (
+                "critical medium error, dev sda, sector 123456 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 2",
+                "device sda",
+            ),
+            (
+                "blk_update_request: critical medium error, dev nvme0n1, sector 99 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 0",
+                "device nvme0n1",
+            ),
+            (
+                "sd 0:0:0:0: [sdb] tag#3 Add. Sense: Unrecovered read error - auto reallocate failed",
+                "device sdb",
+            ),
         ],
         near: &["sd 0:0:0:0: [sdb] Write Protect is off"],
     },
@@ -31,14 +52,32 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "A thin pool or a thinly provisioned volume has no space left, though file systems in it still show some.",
         explains: &[Finding::DiskWrite, Finding::Fsync, Finding::ErrorStorm],
         rules: &[
-            kernel("critical space allocation error", r"^(?:blk_update_request: )?critical space allocation error, dev (?P<device>[^ ,]+), sector"),
-            kernel("low water mark", r"^device-mapper: thin: (?P<device>[0-9:]+): reached low water mark for data device"),
-            kernel("out-of-data-space", r"^device-mapper: thin: (?P<device>[0-9:]+): switching pool to out-of-data-space"),
+            kernel(
+                "critical space allocation error",
+                r"^(?:blk_update_request: )?critical space allocation error, dev (?P<device>[^ ,]+), sector",
+            ),
+            kernel(
+                "low water mark",
+                r"^device-mapper: thin: (?P<device>[0-9:]+): reached low water mark for data device",
+            ),
+            kernel(
+                "out-of-data-space",
+                r"^device-mapper: thin: (?P<device>[0-9:]+): switching pool to out-of-data-space",
+            ),
         ],
         examples: &[
-            ("critical space allocation error, dev dm-3, sector 2048 op 0x1:(WRITE) flags 0x0 phys_seg 1 prio class 2", "device dm-3"),
-            ("device-mapper: thin: 253:4: reached low water mark for data device: sending event.", "device 253:4"),
-            ("device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode", "device 253:4"),
+            (
+                "critical space allocation error, dev dm-3, sector 2048 op 0x1:(WRITE) flags 0x0 phys_seg 1 prio class 2",
+                "device dm-3",
+            ),
+            (
+                "device-mapper: thin: 253:4: reached low water mark for data device: sending event.",
+                "device 253:4",
+            ),
+            (
+                "device-mapper: thin: 253:4: switching pool to out-of-data-space (queue IO) mode",
+                "device 253:4",
+            ),
         ],
         near: &["device-mapper: thin: 253:4: growing the data device from 100 to 200 blocks"],
     },
@@ -49,23 +88,57 @@ pub(super) const CLASSES: &[Class] = &[
               of the link or controller just before.",
         explains: DISK,
         rules: &[
-            kernel("I/O error, dev ", r"^(?:blk_update_request: |print_req_error: )?I/O error, dev (?P<device>[^ ,]+), sector [0-9]+"),
-            kernel("uffer I/O error ", r"^Buffer I/O error on (?:dev(?:ice)?) (?P<device>[^ ,]+), (?:logical block|async page)"),
-            kernel("I/O Error (sct ", r"^(?P<device>nvme[0-9]+n[0-9]+): .{1,64} @ LBA [0-9]+, .*I/O Error \(sct "),
-            kernel("critical target error", r"^(?:blk_update_request: )?critical target error, dev (?P<device>[^ ,]+), sector"),
-            kernel("t error, dev ", r"^(?:blk_update_request: )?(?:timeout|recoverable transport) error, dev (?P<device>[^ ,]+), sector"),
+            kernel(
+                "I/O error, dev ",
+                r"^(?:blk_update_request: |print_req_error: )?I/O error, dev (?P<device>[^ ,]+), sector [0-9]+",
+            ),
+            kernel(
+                "uffer I/O error ",
+                r"^Buffer I/O error on (?:dev(?:ice)?) (?P<device>[^ ,]+), (?:logical block|async page)",
+            ),
+            kernel(
+                "I/O Error (sct ",
+                r"^(?P<device>nvme[0-9]+n[0-9]+): .{1,64} @ LBA [0-9]+, .*I/O Error \(sct ",
+            ),
+            kernel(
+                "critical target error",
+                r"^(?:blk_update_request: )?critical target error, dev (?P<device>[^ ,]+), sector",
+            ),
+            kernel(
+                "t error, dev ",
+                r"^(?:blk_update_request: )?(?:timeout|recoverable transport) error, dev (?P<device>[^ ,]+), sector",
+            ),
         ],
         examples: &[
-            ("blk_update_request: I/O error, dev loop0, sector 2048 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 0", "device loop0"),
-            ("I/O error, dev sdb, sector 41234 op 0x1:(WRITE) flags 0x800 phys_seg 2 prio class 2", "device sdb"),
-            ("nvme0n1: Read(0x2) @ LBA 4096, 8 blocks, I/O Error (sct 0x2 / sc 0x81) MORE DNR", "device nvme0n1"),
+            (
+                "blk_update_request: I/O error, dev loop0, sector 2048 op 0x0:(READ) flags 0x80700 phys_seg 1 prio class 0",
+                "device loop0",
+            ),
+            (
+                "I/O error, dev sdb, sector 41234 op 0x1:(WRITE) flags 0x800 phys_seg 2 prio class 2",
+                "device sdb",
+            ),
+            (
+                "nvme0n1: Read(0x2) @ LBA 4096, 8 blocks, I/O Error (sct 0x2 / sc 0x81) MORE DNR",
+                "device nvme0n1",
+            ),
             ("Buffer I/O error on dev sda1, logical block 12, async page read", "device sda1"),
             ("Buffer I/O error on device sr0, logical block 9", "device sr0"),
             ("Buffer I/O error on dev dm-0, logical block 1234, lost async page write", "device dm-0"),
-            ("critical target error, dev sda, sector 12 op 0x3:(DISCARD) flags 0x0 phys_seg 1 prio class 2", "device sda"),
-            ("recoverable transport error, dev sdd, sector 8 op 0x0:(READ) flags 0x4000 phys_seg 1 prio class 0", "device sdd"),
+            (
+                "critical target error, dev sda, sector 12 op 0x3:(DISCARD) flags 0x0 phys_seg 1 prio class 2",
+                "device sda",
+            ),
+            (
+                "recoverable transport error, dev sdd, sector 8 op 0x0:(READ) flags 0x4000 phys_seg 1 prio class 0",
+                "device sdd",
+            ),
         ],
-        near: &["I/O error reporting is on", "I/O scheduler mq-deadline registered", "Buffer I/O errors are counted"],
+        near: &[
+            "I/O error reporting is on",
+            "I/O scheduler mq-deadline registered",
+            "Buffer I/O errors are counted",
+        ],
     },
     Class {
         name: "disk-link-reset",
@@ -94,15 +167,27 @@ pub(super) const CLASSES: &[Class] = &[
         explains: DISK,
         rules: &[
             kernel("controller is down", r"^nvme (?P<device>nvme[0-9]+): controller is down; will reset"),
-            kernel("timeout, ", r"^nvme (?P<device>nvme[0-9]+): I/O (?:tag )?[0-9]+ .*timeout, (?:aborting|reset controller|disable controller|completion polled)"),
-            kernel("Removing after probe failure", r"^nvme (?P<device>nvme[0-9]+): Removing after probe failure"),
-            kernel("Disabling device after reset failure", r"^nvme (?P<device>nvme[0-9]+): Disabling device after reset failure"),
+            kernel(
+                "timeout, ",
+                r"^nvme (?P<device>nvme[0-9]+): I/O (?:tag )?[0-9]+ .*timeout, (?:aborting|reset controller|disable controller|completion polled)",
+            ),
+            kernel(
+                "Removing after probe failure",
+                r"^nvme (?P<device>nvme[0-9]+): Removing after probe failure",
+            ),
+            kernel(
+                "Disabling device after reset failure",
+                r"^nvme (?P<device>nvme[0-9]+): Disabling device after reset failure",
+            ),
             kernel("Device not ready", r"^nvme (?P<device>nvme[0-9]+): Device not ready; aborting "),
         ],
         examples: &[
             ("nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0x10", "device nvme0"),
             ("nvme nvme1: I/O 12 QID 3 timeout, aborting", "device nvme1"),
-            ("nvme nvme0: I/O tag 832 (c340) opcode 0x2 (I/O Cmd) QID 7 timeout, aborting req_op:READ(0) size:65536", "device nvme0"),
+            (
+                "nvme nvme0: I/O tag 832 (c340) opcode 0x2 (I/O Cmd) QID 7 timeout, aborting req_op:READ(0) size:65536",
+                "device nvme0",
+            ),
             ("nvme nvme2: Removing after probe failure status: -19", "device nvme2"),
             ("nvme nvme2: Disabling device after reset failure: -19", "device nvme2"),
             ("nvme nvme0: Device not ready; aborting reset, CSTS=0x1", "device nvme0"),
@@ -115,12 +200,24 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "A SCSI command failed, or a device was set offline. In a guest the storage behind the virtual disk is to be looked at.",
         explains: DISK,
         rules: &[
-            kernel("FAILED Result: ", r"^sd [0-9:]+: \[(?P<device>[a-z0-9]+)\] (?:tag#[0-9]+ )?FAILED Result: hostbyte="),
-            kernel("rejecting I/O to ", r"^(?:sd|sr) [0-9:]+: (?:\[(?P<device>[a-z0-9]+)\] )?rejecting I/O to (?:offline|dead) device"),
-            kernel("Device offlined", r"^(?:sd|sr) (?P<device>[0-9:]+): Device offlined - not ready after error recovery"),
+            kernel(
+                "FAILED Result: ",
+                r"^sd [0-9:]+: \[(?P<device>[a-z0-9]+)\] (?:tag#[0-9]+ )?FAILED Result: hostbyte=",
+            ),
+            kernel(
+                "rejecting I/O to ",
+                r"^(?:sd|sr) [0-9:]+: (?:\[(?P<device>[a-z0-9]+)\] )?rejecting I/O to (?:offline|dead) device",
+            ),
+            kernel(
+                "Device offlined",
+                r"^(?:sd|sr) (?P<device>[0-9:]+): Device offlined - not ready after error recovery",
+            ),
         ],
         examples: &[
-            ("sd 2:0:0:0: [sdc] tag#12 FAILED Result: hostbyte=DID_TIME_OUT driverbyte=DRIVER_OK cmd_age=180s", "device sdc"),
+            (
+                "sd 2:0:0:0: [sdc] tag#12 FAILED Result: hostbyte=DID_TIME_OUT driverbyte=DRIVER_OK cmd_age=180s",
+                "device sdc",
+            ),
             ("sd 2:0:0:0: [sdc] FAILED Result: hostbyte=DID_OK driverbyte=DRIVER_SENSE", "device sdc"),
             ("sd 2:0:0:0: [sdc] rejecting I/O to offline device", "device sdc"),
             ("sd 2:0:0:0: rejecting I/O to offline device", "host"),
@@ -134,8 +231,14 @@ pub(super) const CLASSES: &[Class] = &[
         doc: "A member of an array has failed. The array goes on without redundancy: replace the member before the next one fails.",
         explains: &[Finding::DiskRead, Finding::DiskWrite, Finding::HostDisk],
         rules: &[
-            kernel("Disk failure on ", r"^md/raid[0-9]*:(?P<device>[^:]+): Disk failure on [^ ,]+, disabling device"),
-            kernel("Operation continuing on", r"^md/raid[0-9]*:(?P<device>[^:]+): Operation continuing on [0-9]+ devices"),
+            kernel(
+                "Disk failure on ",
+                r"^md/raid[0-9]*:(?P<device>[^:]+): Disk failure on [^ ,]+, disabling device",
+            ),
+            kernel(
+                "Operation continuing on",
+                r"^md/raid[0-9]*:(?P<device>[^:]+): Operation continuing on [0-9]+ devices",
+            ),
         ],
         examples: &[
             ("md/raid1:md0: Disk failure on sdb1, disabling device.", "device md0"),
@@ -149,109 +252,14 @@ pub(super) const CLASSES: &[Class] = &[
         severity: Severity::Error,
         doc: "One of several paths to a disk failed. Requests take the others; with none left they queue or fail.",
         explains: DISK,
-        rules: &[kernel("Failing path", r"^device-mapper: multipath: (?:(?P<device>[0-9:]+): )?Failing path [0-9:]+")],
+        rules: &[kernel(
+            "Failing path",
+            r"^device-mapper: multipath: (?:(?P<device>[0-9:]+): )?Failing path [0-9:]+",
+        )],
         examples: &[
             ("device-mapper: multipath: 253:0: Failing path 8:16.", "device 253:0"),
             ("device-mapper: multipath: Failing path 8:32.", "host"),
         ],
         near: &["device-mapper: multipath: 253:0: Reinstating path 8:16."],
-    },
-    Class {
-        name: "filesystem-read-only",
-        severity: Severity::Critical,
-        doc: "A file system was made read-only after an error, or shut down. All writes fail from now on. Unmount, check it, and look \
-              for the disk's error before it.",
-        explains: &[Finding::Refused, Finding::ErrorStorm, Finding::DiskWrite, Finding::Fsync],
-        rules: &[
-            kernel("Remounting filesystem read-only", r"^(?:EXT[234]-fs|F2FS-fs|UDF-fs|NILFS) \((?:device )?(?P<filesystem>[^)]+)\): Remounting filesystem read-only"),
-            kernel("forced readonly", r"^BTRFS (?:info|error|warning) \(device (?P<filesystem>[^) ]+)(?: state [A-Z]+)?\): forced readonly"),
-            kernel("hut", r"^XFS \((?P<filesystem>[^)]+)\): (?:.*Shutting down filesystem|Filesystem has been shut down|.*shutdown of filesystem)"),
-            kernel("set read-only", r"^FAT-fs \((?P<filesystem>[^)]+)\): Filesystem has been set read-only"),
-            kernel("Aborting journal", r"^(?:JBD2: )?Aborting journal on device (?P<filesystem>[^ ]+?)\.?$"),
-        ],
-        examples: &[
-            ("EXT4-fs (loop0): Remounting filesystem read-only", "filesystem loop0"),
-            ("EXT4-fs (device sda2): Remounting filesystem read-only", "filesystem sda2"),
-            ("BTRFS info (device sdb): forced readonly", "filesystem sdb"),
-            ("BTRFS info (device dm-1 state EA): forced readonly", "filesystem dm-1"),
-            ("XFS (dm-0): Log I/O Error Detected. Shutting down filesystem", "filesystem dm-0"),
-            ("XFS (vdb): Filesystem has been shut down due to log error (0x2).", "filesystem vdb"),
-            ("FAT-fs (sdc1): Filesystem has been set read-only", "filesystem sdc1"),
-            ("Aborting journal on device sda1-8.", "filesystem sda1-8"),
-        ],
-        near: &[
-            "EXT4-fs (vda): mounted filesystem 00000000-0000-0000-0000-000000000000 r/w without journal. Quota mode: none.",
-            "EXT4-fs (vda): re-mounted. Opts: ro",
-            "XFS (dm-0): Unmounting Filesystem",
-        ],
-    },
-    Class {
-        name: "filesystem-error",
-        severity: Severity::Critical,
-        doc: "A file system found its own structure damaged, or could not write it. Check it unmounted (`fsck`, `xfs_repair`, \
-              `btrfs check`); look for the disk's error before it.",
-        explains: &[Finding::ErrorStorm, Finding::DiskRead, Finding::DiskWrite],
-        rules: &[
-            kernel("EXT", r"^EXT[234]-fs (?:error|warning|panic) ?\(device (?P<filesystem>[^)]+)\):? (?:in )?(?:ext[234]|htree|__ext4|dx_|empty_dir|inode)"),
-            kernel("XFS (", r"^XFS \((?P<filesystem>[^)]+)\): (?:.*[Cc]orruption (?:detected|of|warning)|Metadata (?:CRC error|corruption|I/O [Ee]rror)|Internal error|metadata I/O error|log (?:mount/)?recovery failed)"),
-            kernel("BTRFS ", r"^BTRFS(?::| )(?: ?error| ?critical| ?crit) \(device (?P<filesystem>[^) ]+)(?: state [A-Z]+)?\)"),
-            kernel("F2FS-fs (", r"^F2FS-fs \((?P<filesystem>[^)]+)\): (?:inconsistent|invalid|access invalid|corrupted|Inconsistent)"),
-            kernel("JBD2: ", r"^JBD2: (?:Detected IO errors while flushing file data on|Error -?[0-9]+ detected when updating journal superblock for) (?P<filesystem>[^ ]+?)\.?$"),
-            kernel("SQUASHFS error", r"^SQUASHFS error: "),
-        ],
-        examples: &[
-            ("EXT4-fs error (device loop0): ext4_lookup:1855: inode #2: comm ls: deleted inode referenced: 12", "filesystem loop0"),
-            ("EXT4-fs error (device sda1) in ext4_reserve_inode_write:5842: IO failure", "filesystem sda1"),
-            ("EXT4-fs warning (device dm-0): ext4_end_bio:348: I/O error 10 writing to inode 12 starting block 34)", "filesystem dm-0"),
-            ("XFS (sdb1): Metadata corruption detected at xfs_agi_verify+0x5c/0x180 [xfs], xfs_agi block 0x2", "filesystem sdb1"),
-            ("XFS (vda2): Metadata CRC error detected at xfs_agf_read_verify+0x9a/0xc0 [xfs], xfs_agf block 0x1", "filesystem vda2"),
-            ("BTRFS error (device sdc): bdev /dev/sdc errs: wr 0, rd 1, flush 0, corrupt 0, gen 0", "filesystem sdc"),
-            ("BTRFS critical (device dm-2 state A): corrupt leaf: root=2 block=30 slot=0", "filesystem dm-2"),
-            ("F2FS-fs (sda3): inconsistent node block, nid:5, node_footer[nid:0,ino:0,ofs:0,cpver:0,blkaddr:0]", "filesystem sda3"),
-            ("SQUASHFS error: zlib decompression failed, data probably corrupt", "host"),
-            ("JBD2: Detected IO errors while flushing file data on sda1-8", "filesystem sda1-8"),
-        ],
-        near: &[
-            "EXT4-fs (sda1): recovery complete",
-            "EXT4-fs (sda1): error count since last fsck: 3",
-            "XFS (sda1): Mounting V5 Filesystem",
-            "BTRFS info (device sda1): using crc32c",
-        ],
-    },
-    Class {
-        name: "data-corrupt",
-        severity: Severity::Critical,
-        doc: "A checksum of data does not fit what was read: the disk, the RAM or the path between has changed it. With redundancy \
-              the file system repairs it, and says so.",
-        explains: &[Finding::ErrorStorm],
-        rules: &[
-            kernel("csum failed", r"^BTRFS warning \(device (?P<filesystem>[^) ]+)(?: state [A-Z]+)?\): csum failed root"),
-            kernel("checksum error at", r"^BTRFS warning \(device (?P<filesystem>[^) ]+)(?: state [A-Z]+)?\): checksum error at logical"),
-            kernel("is corrupted", r"^device-mapper: verity: (?P<device>[0-9:]+): (?:data|metadata) block [0-9]+ is corrupted"),
-        ],
-        examples: &[
-            ("BTRFS warning (device sda1): csum failed root 5 ino 257 off 0 csum 0x8941f998 expected csum 0x94ae2f11 mirror 1", "filesystem sda1"),
-            ("BTRFS warning (device sdb): checksum error at logical 30408704 on dev /dev/sdb, physical 30408704, root 5, inode 257", "filesystem sdb"),
-            ("device-mapper: verity: 254:0: data block 1 is corrupted", "device 254:0"),
-        ],
-        near: &["BTRFS warning (device sda1): block group 1 has wrong amount of free space"],
-    },
-    Class {
-        name: "nfs-silent",
-        severity: Severity::Error,
-        doc: "A file server does not answer. With hard mounts every process that touches the mount waits until it does.",
-        explains: &[Finding::Hang, Finding::NetPeer, Finding::DiskRead, Finding::DiskWrite],
-        rules: &[
-            kernel("not responding", r"^(?:nfs: server|lockd: server|nfs4: server) (?P<server>[^ ]+) not responding, (?:still trying|timed out)"),
-            kernel("has not responded", r"^CIFS: (?:VFS: )?(?:\\\\)?(?P<server>[^ ]+) has not responded in [0-9]+ seconds"),
-            kernel("session lost", r"^(?:ceph: |libceph: )(?P<server>[^ ]+) .*session lost, hunting for new mon"),
-        ],
-        examples: &[
-            ("nfs: server files.example.com not responding, still trying", "server files.example.com"),
-            ("nfs: server 10.0.0.5 not responding, timed out", "server 10.0.0.5"),
-            (r"CIFS: VFS: \\nas.example.com has not responded in 180 seconds. Reconnecting...", "server nas.example.com"),
-            ("libceph: mon0 (1)10.0.0.7:6789 session lost, hunting for new mon", "server mon0"),
-        ],
-        near: &["nfs: server files.example.com OK"],
     },
 ];
