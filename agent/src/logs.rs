@@ -145,9 +145,8 @@ impl Logs {
         let recent = Arc::<Recent>::default();
         let watch = Watch::new(host, Instant::now(), Arc::clone(&recent));
         let collector = Collector::new(host, config, (state_dir.join(STATE_FILE), queue, watch), outlet);
-        let thread = std::thread::Builder::new()
-            .name("logs".to_owned())
-            .spawn(move || collector.run(&stopped))?;
+        let thread =
+            std::thread::Builder::new().name("logs".to_owned()).spawn(move || collector.run(&stopped))?;
         Ok(Self { thread: Some(thread), stop, own: OwnLines(own), recent })
     }
 

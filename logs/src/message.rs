@@ -86,7 +86,8 @@ impl Message {
             if length > MAX_REASON {
                 return Err(Damaged("a reason too long"));
             }
-            let reason = std::str::from_utf8(bytes.take(length)?).map_err(|_| Damaged("a reason that is no text"))?;
+            let reason =
+                std::str::from_utf8(bytes.take(length)?).map_err(|_| Damaged("a reason that is no text"))?;
             lost.push((reason.to_owned(), bytes.varint()?));
         }
         if bytes.is_empty() { Ok(Self { parts, lost }) } else { Err(Damaged("bytes after the end")) }

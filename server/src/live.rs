@@ -56,7 +56,8 @@ impl Default for Feed {
     fn default() -> Self {
         // Above every id of an earlier life, as long as there were no more than a million news a second.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let kept = Kept { next: now as u64, news: VecDeque::new(), of_host: HashMap::new(), lines: HashMap::new() };
+        let kept =
+            Kept { next: now as u64, news: VecDeque::new(), of_host: HashMap::new(), lines: HashMap::new() };
         Self(Arc::new(Inner { kept: Mutex::new(kept), out: broadcast::channel(KEPT).0 }))
     }
 }

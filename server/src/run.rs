@@ -120,7 +120,8 @@ impl Server {
             ingest::Options { group: config.ingest.group, refused_by_broker, ..ingest::Options::new(link) };
         let is_embedded = config.store == StoreConfig::Embedded;
         let file = is_embedded.then(|| config.state_dir.join(embedded::FILE));
-        let ingest = Ingest::new(options, Arc::clone(&store)).with_profiles(beside.profiles.clone())
+        let ingest = Ingest::new(options, Arc::clone(&store))
+            .with_profiles(beside.profiles.clone())
             .with_logs(beside.logs.clone());
         let max_age = max_age(&config.retention);
         Self { broker, ingest, store, file, rules: config.rules, evaluated: None, beside, max_age }

@@ -97,7 +97,9 @@ mod tests {
         ] {
             assert!(is_rotated(Path::new(name)), "{name}");
         }
-        for name in ["app.log", "syslog", "web-1.log", "app-2.log", "node-18.log", "a.log.txt", "0.log", "core2"] {
+        for name in
+            ["app.log", "syslog", "web-1.log", "app-2.log", "node-18.log", "a.log.txt", "0.log", "core2"]
+        {
             assert!(!is_rotated(Path::new(name)), "{name}");
         }
     }

@@ -229,7 +229,8 @@ impl Files {
     /// Goes on with a file after a restart.
     fn resume(&mut self, saved: &Saved, now: Instant) {
         // One that had ended is only to be read up to there.
-        let found = if saved.end.is_some() || saved.is_cut { Found::Gone } else { rest::find(&self.workers, saved) };
+        let found =
+            if saved.end.is_some() || saved.is_cut { Found::Gone } else { rest::find(&self.workers, saved) };
         match found {
             Found::Whole(whole) => return self.followed.push(whole),
             Found::Cut(new) => {

@@ -64,7 +64,8 @@ pub(crate) enum Found {
 pub(crate) fn find(workers: &Workers, saved: &Saved) -> Found {
     let siblings = discover::siblings(workers, &saved.path);
     for path in std::iter::once(saved.path.clone()).chain(siblings) {
-        let Some((held, file)) = discover::open(workers, &path).filter(|(_, file)| *file == saved.file) else {
+        let Some((held, file)) = discover::open(workers, &path).filter(|(_, file)| *file == saved.file)
+        else {
             continue;
         };
         let body = Body::Plain(Arc::new(held));

@@ -149,7 +149,8 @@ impl Host {
 
     fn compare(&self, what: &str) {
         let read = self.reader.sorted();
-        let missing: Vec<&String> = self.written.iter().filter(|line| read.binary_search(line).is_err()).collect();
+        let missing: Vec<&String> =
+            self.written.iter().filter(|line| read.binary_search(line).is_err()).collect();
         assert!(
             read == self.written,
             "{what}: {} of {} lines, missing {:?}",
@@ -251,10 +252,8 @@ fn a_cut_before_all_was_safe_is_made_good_from_the_copy_after_a_restart() {
     host.poll();
     // Nothing after the first twenty lines is safe: a new reader, which knows only those, gets the rest.
     let saved = host.away();
-    let safe: HashMap<SourceId, u64> = saved
-        .iter()
-        .map(|one| (file::source(&one.file, one.cuts), one.offset))
-        .collect();
+    let safe: HashMap<SourceId, u64> =
+        saved.iter().map(|one| (file::source(&one.file, one.cuts), one.offset)).collect();
     host.reader.lines.truncate(20);
     host.reader.marks = safe;
     host.reader.open.clear();
@@ -332,7 +331,11 @@ fn lines_survive_any_order_of_writing_rotating_reading_and_restarts() {
                     host.poll();
                     host.commit();
                     host.write(next(50) as u32);
-                    if next(2) == 0 { host.rotate() } else { host.copy_and_truncate() }
+                    if next(2) == 0 {
+                        host.rotate()
+                    } else {
+                        host.copy_and_truncate()
+                    }
                     if next(3) == 0 {
                         host.write(1);
                         host.poll();

@@ -129,7 +129,12 @@ pub struct FailedCalls {
     /// Zero.
     pub pad: [u32; 13],
 }
-assert_abi!(FailedCalls, size = 4096, align = 8, fields = [u32, u32, [FailedCall; CALLS_KEPT], u32, [u32; 13]]);
+assert_abi!(
+    FailedCalls,
+    size = 4096,
+    align = 8,
+    fields = [u32, u32, [FailedCall; CALLS_KEPT], u32, [u32; 13]]
+);
 
 /// Bytes of the arguments of an ended process that are kept.
 pub const ARGUMENTS_BYTES: usize = 512;

@@ -133,7 +133,8 @@ fn asked(args: &LogsArgs) -> anyhow::Result<Asked> {
         let part = Query::parse(text).with_context(|| format!("`{text}`"))?;
         query = query.within(part.from, part.to).and(part.expr);
     }
-    let label = |name: &str, value: &str| Expr::Label { name: name.to_owned(), test: Test::Is(value.to_owned()) };
+    let label =
+        |name: &str, value: &str| Expr::Label { name: name.to_owned(), test: Test::Is(value.to_owned()) };
     if let Some(unit) = &args.unit {
         let unit = if unit.contains('.') { unit.clone() } else { format!("{unit}.service") };
         query = query.and(label("unit", &unit));
@@ -177,7 +178,9 @@ fn show(context: &Context, args: &LogsArgs, asked: Asked, reader: &Reader) -> an
     print(context, &hits)?;
     if answer.stop == Stop::Deadline {
         let since = term::utc(answer.back_to.0);
-        term::complain(&format!("the search took too long: all lines since {since} are here; --since makes it shorter"));
+        term::complain(&format!(
+            "the search took too long: all lines since {since} are here; --since makes it shorter"
+        ));
     }
     if answer.effort.damaged > 0 {
         term::complain(&format!("{} blocks of lines are damaged and were left out", answer.effort.damaged));
@@ -239,7 +242,12 @@ fn line(hit: &Hit, context: &Context) -> String {
     // Further lines of a trace stand below the first.
     let message = record.message.lines().map(term::clean).collect::<Vec<_>>().join("\n    ");
     let host = stream.get("host").unwrap_or_default();
-    format!("{} {severity} {} {}{pid}: {message}", paint.dim(at), term::clean(host), paint.bold(term::clean(who)))
+    format!(
+        "{} {severity} {} {}{pid}: {message}",
+        paint.dim(at),
+        term::clean(host),
+        paint.bold(term::clean(who))
+    )
 }
 
 fn json_line(hit: &Hit) -> String {

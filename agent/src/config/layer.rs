@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
-    KEYS, Key, Kind, LogConfig, LogsConfig, MqttSettings, PluginConfig, QueryLanguage, RecordingsConfig, RulesConfig,
-    ServerSettings, SpoolConfig, StoreKind, SyscallTier,
+    KEYS, Key, Kind, LogConfig, LogsConfig, MqttSettings, PluginConfig, QueryLanguage, RecordingsConfig,
+    RulesConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
 };
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.

@@ -98,8 +98,9 @@ pub async fn run(
     let logs = Logs::start(&config.host, &config.logs, config.state_dir.clone(), outlet)
         .context("cannot start a thread")?;
     let (of_ends_sent, of_ends) = mpsc::channel(MAX_ALERTS_OF_ENDS);
-    let endings = Endings::start(&config.host, Arc::clone(&postmortems), symbolizer.clone(), of_ends_sent, &logs)
-        .context("cannot start a thread")?;
+    let endings =
+        Endings::start(&config.host, Arc::clone(&postmortems), symbolizer.clone(), of_ends_sent, &logs)
+            .context("cannot start a thread")?;
     let observer = {
         let symbolizer = symbolizer.clone();
         let (options, limits) = (Options::of_host(&config.collector), limits_of(&config));

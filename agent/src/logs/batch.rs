@@ -55,7 +55,14 @@ impl Batch {
     }
 
     /// Looks at a line, and adds it.
-    pub(super) fn line(&mut self, source: u64, stream: &Stream, record: &Record, origin: Origin, now: Instant) {
+    pub(super) fn line(
+        &mut self,
+        source: u64,
+        stream: &Stream,
+        record: &Record,
+        origin: Origin,
+        now: Instant,
+    ) {
         self.watch.line(stream, record, origin);
         self.push(source, stream, record, now);
     }

@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Instant;
 
 use agent_common::units::UnixNs;
-use logs::{Record, Stream};
 use logs::event::Origin;
 use logs::parse::{Kmsg as Line, kmsg};
+use logs::{Record, Stream};
 
 use super::Batch;
 

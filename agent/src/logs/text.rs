@@ -112,7 +112,8 @@ impl Text {
         let whole = text(raw.bytes);
         let notes = raw.notes();
         if self.form == Form::Container
-            && let Some(piece) = if whole.starts_with('{') { docker(&whole, clock) } else { cri(&whole, clock) }
+            && let Some(piece) =
+                if whole.starts_with('{') { docker(&whole, clock) } else { cri(&whole, clock) }
         {
             let joined = self.partials.feed(piece, raw.offset, now_ns);
             if let Some(joined) = joined {
@@ -125,8 +126,15 @@ impl Text {
     }
 
     fn of_container(&mut self, joined: &Joined<'_>, clock: &Clock, now_ns: u64) {
-        let notes = if joined.is_partial { vec![("partial".to_owned(), "true".to_owned())] } else { Vec::new() };
-        self.line(&joined.text, (joined.position, Some(joined.pipe.name()), Some(joined.at)), notes, clock, now_ns);
+        let notes =
+            if joined.is_partial { vec![("partial".to_owned(), "true".to_owned())] } else { Vec::new() };
+        self.line(
+            &joined.text,
+            (joined.position, Some(joined.pipe.name()), Some(joined.at)),
+            notes,
+            clock,
+            now_ns,
+        );
     }
 
     fn line(
@@ -238,7 +246,11 @@ mod tests {
             &CLOCK,
             0,
         );
-        text.feed(b"{\"log\":\"docker\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-30T11:00:02Z\"}\n", &CLOCK, 0);
+        text.feed(
+            b"{\"log\":\"docker\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-30T11:00:02Z\"}\n",
+            &CLOCK,
+            0,
+        );
         text.finish(&CLOCK, 1);
         let (records, _) = text.take();
         let seen: Vec<(&str, &str)> = records

@@ -51,7 +51,8 @@ impl Watch {
     /// Takes a line.
     pub(super) fn line(&mut self, stream: &Stream, record: &Record, origin: Origin) {
         self.events.feed(record, origin, &mut self.found);
-        let line = Line { message: &record.message, severity: record.severity, at: record.at, failing: false };
+        let line =
+            Line { message: &record.message, severity: record.severity, at: record.at, failing: false };
         let seen = self.patterns.of(stream, &line);
         self.recent.add(stream, record, seen.born);
         if let Some(news) = seen.news {
@@ -65,7 +66,8 @@ impl Watch {
         }
         let known = self.patterns.patterns(stream).find(|pattern| pattern.id == id);
         let text = known.map(|pattern| pattern.text).unwrap_or_default();
-        let who = ["unit", "container", "comm", "file", "source"].into_iter().find_map(|name| stream.get(name));
+        let who =
+            ["unit", "container", "comm", "file", "source"].into_iter().find_map(|name| stream.get(name));
         let (class, what) = match news {
             News::New => ("log-new-pattern", "a line that was not seen before".to_owned()),
             News::Exploding { lines, mean } => {

@@ -86,7 +86,12 @@ pub(crate) fn start_sink(config: MqttConfig, dir: &Path) -> Sink {
     let (stream, next) = (stream.to_owned(), AtomicU64::new(next));
     let host = config.host.clone();
     let other = |kind| Spool::open(&dir.join(format!("{kind}-{host}")), Limits::default()).expect("spool");
-    Sink { inner: MqttSink::start(config, [spool, other("profiles"), other("logs")]).expect("sink"), host, stream, next }
+    Sink {
+        inner: MqttSink::start(config, [spool, other("profiles"), other("logs")]).expect("sink"),
+        host,
+        stream,
+        next,
+    }
 }
 
 /// Windows in the embedded store below this directory, by its own count of distinct (host, stream, number).

@@ -39,10 +39,7 @@ pub trait Source: Send + Sync + fmt::Debug {
     }
 
     /// Calls with the reader of the log lines. Says whether there are any.
-    fn logs(
-        &self,
-        with: &mut dyn FnMut(&logs::Reader) -> Result<(), StoreError>,
-    ) -> Result<bool, ReadError> {
+    fn logs(&self, with: &mut dyn FnMut(&logs::Reader) -> Result<(), StoreError>) -> Result<bool, ReadError> {
         let _ = with;
         Ok(false)
     }
@@ -60,7 +57,12 @@ pub struct Embedded {
 impl Embedded {
     /// Of this database file; those of profiles and log lines are beside it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), idle: Mutex::default(), idle_profiles: Mutex::default(), idle_logs: Mutex::default() }
+        Self {
+            path: path.into(),
+            idle: Mutex::default(),
+            idle_profiles: Mutex::default(),
+            idle_logs: Mutex::default(),
+        }
     }
 }
 
@@ -92,10 +94,7 @@ impl Source for Embedded {
         with_idle(&self.idle_profiles, open, with)
     }
 
-    fn logs(
-        &self,
-        with: &mut dyn FnMut(&logs::Reader) -> Result<(), StoreError>,
-    ) -> Result<bool, ReadError> {
+    fn logs(&self, with: &mut dyn FnMut(&logs::Reader) -> Result<(), StoreError>) -> Result<bool, ReadError> {
         let open = || {
             let path = self.path.with_file_name(logs::FILE);
             path.exists().then(|| logs::Reader::open(&path)).transpose()

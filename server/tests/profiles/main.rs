@@ -143,10 +143,7 @@ fn what_is_no_block_is_refused() {
     assert_eq!(Message::from_payload(&good).expect("a message"), one);
     assert!(matches!(Message::from_payload(b""), Err(MessageError::Head(HeadedError::NoHead))));
     assert!(matches!(Message::from_payload(&[0; 5000]), Err(MessageError::Head(HeadedError::NoHead))));
-    assert!(matches!(
-        Message::from_payload(b"m a=1i 5\nxx"),
-        Err(MessageError::Head(HeadedError::Head(_)))
-    ));
+    assert!(matches!(Message::from_payload(b"m a=1i 5\nxx"), Err(MessageError::Head(HeadedError::Head(_)))));
     let large = Message::payload(&one.head, &vec![0; MAX_MESSAGE + 1]);
     assert!(matches!(Message::from_payload(&large), Err(MessageError::TooLarge)));
     assert!(matches!(Message::from_payload(&good[..good.len() - 1]), Err(MessageError::Damaged(_))));

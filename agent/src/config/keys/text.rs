@@ -55,7 +55,9 @@ pub(super) fn list<T>(text: &str, one: impl Fn(&str) -> Result<T, String>) -> Re
 /// `stdio=1d`: how long the log lines of a source are kept.
 pub(super) fn source_age(text: &str) -> Result<(String, Duration), String> {
     const SOURCES: [&str; 5] = ["journal", "kmsg", "file", "container", "stdio"];
-    let wrong = || format!("`{text}` is not a source and a duration; write it as stdio=1d, with {}", SOURCES.join(", "));
+    let wrong = || {
+        format!("`{text}` is not a source and a duration; write it as stdio=1d, with {}", SOURCES.join(", "))
+    };
     let (source, age) = text.split_once('=').ok_or_else(wrong)?;
     if !SOURCES.contains(&source.trim()) {
         return Err(wrong());

@@ -30,9 +30,12 @@ const MAX_ELEMENTS: usize = 1_000;
 
 pub(super) fn routes(routes: Routes<Shared>) -> Routes<Shared> {
     const READ: Need = Need::Read(Role::Viewer);
-    routes
-        .at(&[Method::GET], "/api/s7mpa/v1/postmortems", READ, postmortems)
-        .at(&[Method::GET], "/api/s7mpa/v1/events", READ, events)
+    routes.at(&[Method::GET], "/api/s7mpa/v1/postmortems", READ, postmortems).at(
+        &[Method::GET],
+        "/api/s7mpa/v1/events",
+        READ,
+        events,
+    )
 }
 
 async fn postmortems(State(shared): State<Shared>, request: Request) -> Response<Body> {

@@ -166,10 +166,7 @@ async fn try_histogram(shared: &Shared, ask: &Ask) -> Answer {
 
 async fn try_streams(shared: &Shared, ask: &Ask) -> Answer {
     let (asked, interval) = asked(ask)?;
-    let found = shared
-        .work
-        .logs(move |reader, _| reader.streams(asked.query.from, asked.query.to))
-        .await?;
+    let found = shared.work.logs(move |reader, _| reader.streams(asked.query.from, asked.query.to)).await?;
     let host = ask.get("host");
     let streams: Vec<Value> = found
         .ok_or_else(none_kept)?

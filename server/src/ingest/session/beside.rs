@@ -78,11 +78,7 @@ pub(super) struct Tried {
 
 impl Tried {
     /// Writes them.
-    pub(super) fn write<S: Beside>(
-        store: Option<&S>,
-        messages: &[S::Message],
-        tickets: Vec<Ticket>,
-    ) -> Self {
+    pub(super) fn write<S: Beside>(store: Option<&S>, messages: &[S::Message], tickets: Vec<Ticket>) -> Self {
         let mut done = Self { tickets, ..Self::default() };
         let Some(store) = store.filter(|_| !messages.is_empty()) else { return done };
         let heads = messages.iter().map(S::head);

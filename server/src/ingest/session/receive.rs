@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::super::acks::Ticket;
 use super::super::{HOSTS, HostStatus, Pending, Rejected, now};
 use super::Session;
-use crate::store::{logs, profiles};
 use crate::store::{Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
+use crate::store::{logs, profiles};
 
 /// Largest status that is kept.
 const STATUS_BYTES: usize = 64 << 10;

@@ -94,7 +94,9 @@ fn put_together(writer: &mut Writer, log: i64, level: i64, young: i64) -> rusqli
     // The filters first: one without its block is never asked for, a block without its filter is read to be searched.
     let of_filters = filters.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (id, filter) in new {
-        of_filters.prepare_cached("INSERT OR REPLACE INTO filter(block, body) VALUES (?, ?)")?.execute((id, filter))?;
+        of_filters
+            .prepare_cached("INSERT OR REPLACE INTO filter(block, body) VALUES (?, ?)")?
+            .execute((id, filter))?;
     }
     for (id, ..) in &old {
         of_filters.prepare_cached("DELETE FROM filter WHERE block = ?")?.execute([id])?;

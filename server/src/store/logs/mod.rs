@@ -49,11 +49,7 @@ pub struct Options {
 impl Default for Options {
     /// Two weeks, 2 GiB: some 10 GB of lines.
     fn default() -> Self {
-        Self {
-            max_age: Duration::from_hours(14 * 24),
-            source_age: BTreeMap::new(),
-            max_bytes: 2 << 30,
-        }
+        Self { max_age: Duration::from_hours(14 * 24), source_age: BTreeMap::new(), max_bytes: 2 << 30 }
     }
 }
 

@@ -111,7 +111,8 @@ impl Reader {
                 continue;
             }
             let stream = std::sync::Arc::new(header.stream.clone());
-            let (Ok(found), Ok(lines)) = (asked.query.lines(&block, &mut codec), block.lines(&mut codec)) else {
+            let (Ok(found), Ok(lines)) = (asked.query.lines(&block, &mut codec), block.lines(&mut codec))
+            else {
                 continue;
             };
             for nth in found {
@@ -136,7 +137,8 @@ impl Reader {
             })?;
             rows.map(|row| {
                 let (labels, lines) = row?;
-                let stream = serde_json::from_str(&labels).map_err(|_| broken(Damaged("the labels of a stream")))?;
+                let stream =
+                    serde_json::from_str(&labels).map_err(|_| broken(Damaged("the labels of a stream")))?;
                 Ok((stream, lines.cast_unsigned()))
             })
             .collect()
@@ -291,7 +293,10 @@ impl Blocks for Walk<'_> {
             return Ok(());
         };
         if self.filter.as_ref().is_none_or(|(open, _)| open != id) {
-            self.filter = filters.blob_open(rusqlite::MAIN_DB, "filter", "body", *id, true).ok().map(|blob| (*id, blob));
+            self.filter = filters
+                .blob_open(rusqlite::MAIN_DB, "filter", "body", *id, true)
+                .ok()
+                .map(|blob| (*id, blob));
         }
         let read = self.filter.as_ref().map(|(_, blob)| blob.read_at_exact(cell, offset as usize));
         if !matches!(read, Some(Ok(()))) {

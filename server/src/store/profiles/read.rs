@@ -16,7 +16,7 @@ use super::super::StoreError;
 use super::super::embedded::{damaged, sqlite_error};
 use super::body::{self, Sizes};
 use super::epoch::{self, Dictionary};
-use super::schema::{broken, self, time};
+use super::schema::{self, broken, time};
 use super::selection::{By, Selection};
 
 /// Most stacks of a merged graph, those included on which others stand: further ones are cut to what is known of them.
