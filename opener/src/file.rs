@@ -150,9 +150,9 @@ impl Held {
         match handle(self.fd.as_fd()) {
             Some((kind, bytes)) => {
                 let _ = write!(text, "{kind}:");
-                bytes.iter().for_each(|byte| {
+                for byte in bytes {
                     let _ = write!(text, "{byte:02x}");
-                });
+                }
             }
             None => {
                 let _ = write!(text, "{}@{}.{}", stamp.ino, stamp.born.0, stamp.born.1);

@@ -144,6 +144,9 @@ pub struct MqttSink {
 impl MqttSink {
     /// Starts the threads. A broker that cannot be reached is no error: windows are kept. The spools are those of
     /// [`Stream::SPOOLED`].
+    ///
+    /// # Panics
+    /// Never: there are as many spools as streams.
     pub fn start(config: MqttConfig, spools: [Spool; LANES]) -> std::io::Result<Self> {
         let mut streams = Stream::SPOOLED.into_iter();
         let lanes = spools.map(|spool| {

@@ -74,7 +74,7 @@ pub(crate) fn is_rotated(path: &Path) -> bool {
     let by_number = head.ends_with('.') && (1..=3).contains(&count) && !tail.contains('-');
     // A date: 20261130, 2026-11-30, with or without the time of day.
     let by_date = (8..=14).contains(&count) && (tail.starts_with('-') || head.ends_with(['.', '_']));
-    by_number || by_date || name.ends_with(".old")
+    by_number || by_date || path.extension().is_some_and(|extension| extension == "old")
 }
 
 #[cfg(test)]

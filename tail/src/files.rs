@@ -136,17 +136,14 @@ impl Files {
             Look::Cut => {
                 self.figures.cuts += 1;
                 let new = file.split_at_cut();
-                match rest::copied(&self.workers, &file.here()) {
+                if let Some(copy) = rest::copied(&self.workers, &file.here()) {
                     // It goes on in the copy, to which nobody writes, up to its end.
-                    Some(copy) => {
-                        file.body = copy.body;
-                        file.ends_at = Some(now);
-                    }
-                    None => {
-                        self.figures.rests_lost += 1;
-                        file.end = Some(file.offset);
-                        tell(file, &[], true);
-                    }
+                    file.body = copy.body;
+                    file.ends_at = Some(now);
+                } else {
+                    self.figures.rests_lost += 1;
+                    file.end = Some(file.offset);
+                    tell(file, &[], true);
                 }
                 self.followed.push(new);
                 (0, true)

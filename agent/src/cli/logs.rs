@@ -121,7 +121,7 @@ pub(super) async fn run(context: Context, args: LogsArgs) -> Outcome {
     query::become_owner(&context, &path)?;
     tokio::task::spawn_blocking(move || {
         let reader = Reader::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        show(&context, &args, asked, &reader)
+        show(&context, &args, &asked, &reader)
     })
     .await??;
     Ok(ExitCode::SUCCESS)
@@ -162,13 +162,13 @@ fn asked(args: &LogsArgs) -> anyhow::Result<Asked> {
     Ok(Asked::new(query, args.host.clone()))
 }
 
-fn show(context: &Context, args: &LogsArgs, asked: Asked, reader: &Reader) -> anyhow::Result<()> {
+fn show(context: &Context, args: &LogsArgs, asked: &Asked, reader: &Reader) -> anyhow::Result<()> {
     // Before the search: what comes meanwhile is in the search or after this, or both, and then known by its place.
     let mut newest = reader.newest()?;
     let lines = args.lines.unwrap_or(if args.since.is_some() { MAX_LINES } else { LINES });
     let begun = Instant::now();
     let mut hits = Vec::new();
-    let answer = reader.search(&asked, lines.min(MAX_LINES), &|| begun.elapsed() > PATIENCE, &mut |hit| {
+    let answer = reader.search(asked, lines.min(MAX_LINES), &|| begun.elapsed() > PATIENCE, &mut |hit| {
         hits.push(hit);
         ControlFlow::Continue(())
     })?;
@@ -196,7 +196,7 @@ fn show(context: &Context, args: &LogsArgs, asked: Asked, reader: &Reader) -> an
     let seen: std::collections::HashSet<_> = hits.iter().rev().take(LINES * 10).map(place).collect();
     loop {
         std::thread::sleep(FOLLOW_EVERY);
-        let (mut hits, last) = reader.since(&asked, newest)?;
+        let (mut hits, last) = reader.since(asked, newest)?;
         newest = last;
         hits.retain(|hit| !seen.contains(&place(hit)));
         if !hits.is_empty() {

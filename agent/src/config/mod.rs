@@ -295,6 +295,7 @@ pub enum StoreKind {
 
 /// Log lines that are collected.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
 pub struct LogsConfig {
     /// Files: paths with `*`, `?` and `**`.
     pub files: Vec<PathBuf>,

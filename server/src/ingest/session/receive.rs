@@ -99,12 +99,11 @@ impl Session<'_> {
         if self.is_full(bytes) {
             return self.shed();
         }
-        use profiles::MessageError::{Damaged, Head, TooLarge};
         let profile = match profiles::Message::from_payload(received.payload()) {
             Ok(profile) => profile,
-            Err(e @ TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
-            Err(e @ Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
-            Err(e @ Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+            Err(e @ profiles::MessageError::TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ profiles::MessageError::Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
+            Err(e @ profiles::MessageError::Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
         };
         if profile.head.host != host {
             return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
@@ -113,7 +112,6 @@ impl Session<'_> {
     }
 
     fn on_lines(&mut self, host: &str, received: &Received, ticket: Ticket) {
-        use logs::MessageError::{Damaged, Head, TooLarge};
         let bytes = received.payload().len();
         if self.ingest.logs.is_none() || bytes == 0 {
             return self.acks.done(ticket);
@@ -123,9 +121,9 @@ impl Session<'_> {
         }
         let lines = match logs::Message::from_payload(received.payload()) {
             Ok(lines) => lines,
-            Err(e @ TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
-            Err(e @ Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
-            Err(e @ Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+            Err(e @ logs::MessageError::TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ logs::MessageError::Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
+            Err(e @ logs::MessageError::Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
         };
         if lines.head.host != host {
             return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");

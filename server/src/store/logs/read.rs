@@ -149,7 +149,7 @@ impl Reader {
     fn failed(&self, error: SearchError<rusqlite::Error>) -> StoreError {
         match error {
             SearchError::Store(source) => sqlite_error("cannot read", &self.path, source),
-            other => StoreError::Rejected { what: other.to_string() },
+            steps @ SearchError::Steps { .. } => StoreError::Rejected { what: steps.to_string() },
         }
     }
 }

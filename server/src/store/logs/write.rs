@@ -201,13 +201,12 @@ impl Into<'_> {
     fn insert(&mut self, host: &str, header: &Header, body: &[u8]) -> rusqlite::Result<()> {
         let labels = serde_json::to_string(&header.stream).unwrap_or_default();
         let key = (host.to_owned(), labels);
-        let log = match self.known.get(&key) {
-            Some(id) => *id,
-            None => {
-                let id = stream_id(self.tx, &key.0, &key.1)?;
-                self.known.insert(key, id);
-                id
-            }
+        let log = if let Some(id) = self.known.get(&key) {
+            *id
+        } else {
+            let id = stream_id(self.tx, &key.0, &key.1)?;
+            self.known.insert(key, id);
+            id
         };
         insert(self.tx, log, 0, header, (body, 0)).map(|_| ())
     }
