@@ -20,7 +20,7 @@ mod text;
 mod watch;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -135,7 +135,7 @@ impl Logs {
     pub(crate) fn start(
         host: &str,
         config: &LogsConfig,
-        state_dir: PathBuf,
+        state_dir: &Path,
         outlet: impl Outlet,
     ) -> std::io::Result<Self> {
         REDACTS.store(config.redact, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::json;
 use server::store::embedded::{FILE, Forgetting, Host};
-use server::store::profiles;
+use server::store::{logs, profiles};
 
 use super::term::{Side, Table};
 use super::{Context, Outcome, query, store, term};
@@ -24,7 +24,7 @@ pub(super) enum HostCommand {
     List,
     /// Delete all that the store has of a host that has ended
     #[command(after_help = "\
-Metrics, alerts, reports, profiles and evidence go; a backup (`agent store backup`) has them still. The server may
+Metrics, alerts, reports, profiles, evidence and log lines go; a backup (`agent store backup`) has them still. The server may
 run. A host that still sends is refused: end its agent first, and wait fifteen minutes.
 Room in the files is used again; `agent store compact` gives it back at once.
 
@@ -110,15 +110,19 @@ fn forget(context: &Context, path: &Path, name: &str) -> anyhow::Result<ExitCode
     }
     let of_profiles = path.with_file_name(profiles::FILE);
     let samples = if of_profiles.exists() { profiles::forget(&of_profiles, name)? } else { 0 };
+    let of_logs = path.with_file_name(logs::FILE);
+    let lines = if of_logs.exists() { logs::forget(&of_logs, name)? } else { 0 };
     drop(progress);
     if context.global.json {
-        term::print_json(&json!({ "host": name, "samples": values, "profile_samples": samples }))?;
+        let gone = json!({ "host": name, "samples": values, "profile_samples": samples, "log_lines": lines });
+        term::print_json(&gone)?;
     } else {
         term::print(&format!(
-            "forgot {}: {} values, {} samples of profiles\n",
+            "forgot {}: {} values, {} samples of profiles, {} log lines\n",
             term::clean(name),
             term::count(values),
-            term::count(samples)
+            term::count(samples),
+            term::count(lines)
         ))?;
     }
     Ok(ExitCode::SUCCESS)

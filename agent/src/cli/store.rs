@@ -30,7 +30,7 @@ Retention deletes what is old, and new data takes that place: this helps when th
     Compact,
     /// Write it as line protocol or `OpenMetrics`
     Export(export::ExportArgs),
-    /// Copy metrics and profiles as they are now; the daemon may run
+    /// Copy metrics, profiles and log lines as they are now; the daemon may run
     Backup(backup::BackupArgs),
 }
 

@@ -95,7 +95,7 @@ pub async fn run(
         Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let postmortems = Arc::new(PostMortems::of(&config.state_dir));
     let outlet = LogOutlet { relay: handle.clone(), max_bytes: max_log_bytes(&config) };
-    let logs = Logs::start(&config.host, &config.logs, config.state_dir.clone(), outlet)
+    let logs = Logs::start(&config.host, &config.logs, &config.state_dir, outlet)
         .context("cannot start a thread")?;
     let (of_ends_sent, of_ends) = mpsc::channel(MAX_ALERTS_OF_ENDS);
     let endings =

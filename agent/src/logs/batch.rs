@@ -99,15 +99,13 @@ impl Batch {
 
     fn try_push(&mut self, source: u64, stream: &Stream, record: &Record) -> Result<(), PushError> {
         let key = (source, stream.clone());
-        let builder = match self.open.get_mut(&key) {
-            Some(builder) => builder,
-            None => {
-                let Ok(builder) = Builder::new(key.1.clone()) else {
-                    return Err(PushError::TooLarge { bytes: 0, max: 0 });
-                };
-                self.open.entry(key).or_insert(builder)
-            }
+        if let Some(builder) = self.open.get_mut(&key) {
+            return builder.push(record);
+        }
+        let Ok(builder) = Builder::new(key.1.clone()) else {
+            return Err(PushError::TooLarge { bytes: 0, max: 0 });
         };
+        let builder = self.open.entry(key).or_insert(builder);
         builder.push(record)
     }
 

@@ -137,11 +137,14 @@ impl Journals {
             }
         };
         let Cursor { file_id, .. } = journal.cursor();
-        let id: String = file_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = format!("{:032x}", u128::from_be_bytes(file_id));
         let sought = match self.safe.get(&id) {
             Some(seqnum) => journal.seek_after(*seqnum),
             None if first => journal.seek_last(FIRST_ENTRIES),
-            None => Ok(journal.seek_head()),
+            None => {
+                journal.seek_head();
+                Ok(())
+            }
         };
         sought.ok()?;
         let source = super::source_id("journal", &id);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_common::units::UnixNs;
+use agent_common::wire::finding::Class as Finding;
 use logs::event::{self, Event, Events, Origin};
 use logs::pattern::{Line, News, PatternId, Patterns};
 use logs::{Record, Severity, Stream};
@@ -130,7 +131,7 @@ fn record(event: Event) -> Record {
     if let Some(class) = event::class(&event.class)
         && !class.explains.is_empty()
     {
-        let explains: Vec<&str> = class.explains.iter().map(|class| class.name()).collect();
+        let explains: Vec<&str> = class.explains.iter().map(Finding::name).collect();
         fields.push(("explains".to_owned(), explains.join(",")));
     }
     Record {

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use server::store::{backup, profiles};
+use server::store::{backup, logs, profiles};
 
 use super::super::{Outcome, term};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes metrics.db (metrics, alerts, reports) and profiles.db into the directory. Each is a copy of one moment; the daemon goes on
+Writes metrics.db (metrics, alerts, reports), profiles.db and logs.db into the directory. Each is a copy of one moment; the daemon goes on
 writing. While a copy is made, the store's directory needs room for it. Files that are there already are not overwritten.
 
 To restore: stop the daemon, put the files in the place of those in `server/` below `state_dir`, delete
@@ -26,6 +26,10 @@ pub(in crate::cli) struct BackupArgs {
     /// Leave out the profiles
     #[arg(long)]
     no_profiles: bool,
+
+    /// Leave out the log lines
+    #[arg(long)]
+    no_logs: bool,
 
     /// Directory to write into; made if it is not there
     directory: PathBuf,
@@ -43,10 +47,12 @@ impl BackupArgs {
     pub(super) fn create(&self, metrics: &Path) -> anyhow::Result<Vec<Copy>> {
         std::fs::create_dir_all(&self.directory)
             .with_context(|| format!("cannot make {}", self.directory.display()))?;
-        let profiles = metrics.with_file_name(profiles::FILE);
         let mut from = vec![metrics.to_owned()];
-        if !self.no_profiles && profiles.exists() {
-            from.push(profiles);
+        for (file, is_left_out) in [(profiles::FILE, self.no_profiles), (logs::FILE, self.no_logs)] {
+            let path = metrics.with_file_name(file);
+            if !is_left_out && path.exists() {
+                from.push(path);
+            }
         }
         let make = |from: PathBuf| {
             let Some(name) = from.file_name() else { bail!("{} is no file", from.display()) };

@@ -10,6 +10,7 @@
 //! each, and between the blocks' pages that would be all of the disk. A line that comes again is known by its source and position.
 
 mod arrange;
+mod forget;
 mod message;
 mod read;
 mod retain;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
 
+pub use forget::forget;
 pub use message::{Message, MessageError};
 pub use read::{Answer, Asked, Histogram, Reader};
 

@@ -45,11 +45,18 @@ pub(super) fn retain(writer: &mut Writer, now: i64) -> rusqlite::Result<bool> {
         let sql = "SELECT id, lines FROM block ORDER BY to_ns LIMIT ?";
         return delete(writer, sql, (BLOCKS_AT_ONCE,), "lines by size");
     }
+    // Of blocks that somebody else has deleted: a host was forgotten.
+    writer.filters.execute("DELETE FROM filter WHERE block < ?", [first(writer)?])?;
     let gone = writer
         .conn
         .prepare_cached("DELETE FROM mark WHERE at_ns < ?")?
         .execute([now.saturating_sub(MARK_AGE_NS)])?;
     Ok(gone > 0)
+}
+
+/// The lowest number of a block that is there.
+fn first(writer: &Writer) -> rusqlite::Result<i64> {
+    writer.conn.prepare_cached("SELECT coalesce(min(id), 0) FROM block")?.query_row([], |row| row.get(0))
 }
 
 /// Deletes the blocks that a query names, with their filters; says whether there were any.
