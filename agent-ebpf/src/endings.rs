@@ -30,7 +30,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
-use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
+use aya_ebpf::programs::RawTracePointContext;
 
 use crate::kernel::{self, CurrentTask, KernelPtr, layout, offset};
 use crate::unwind::{Walk, Walker};
@@ -139,19 +139,31 @@ pub(crate) fn called<const LOOPS: bool>(current: &impl CurrentTask, process: u32
     exits::<LOOPS>(current.context(), process, code, Walker::SysEnter);
 }
 
-/// The current process ends, with `status` as `wait` gives it: where no program sees `sys_enter`. A fatal signal comes here as
-/// well, after its delivery.
+/// The last thread of the current process exits. Where system calls are counted and not timed nobody has seen `exit_group`; on a
+/// kernel that still has the memory here, this is as good.
 #[inline(always)]
-pub(crate) fn try_group_exit<const LOOPS: bool>(ctx: &FEntryContext) {
-    let status = ctx.arg::<u64>(0) as u32;
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if !are_wanted() || status & 0x7f != 0 || status >> 8 & 0xff == 0 || !filter::observes(tgid) {
+pub(crate) fn try_process_end<const LOOPS: bool>(ctx: &RawTracePointContext) {
+    let task = KernelPtr(ctx.arg::<u64>(0) as *const u8);
+    let Some(signal) = task.follow(offset!(task_signal)) else { return };
+    if !are_wanted()
+        || signal.read::<i32>(offset!(signal_live)).unwrap_or_default() > 0
+        || task.follow(layout!(task_mm)).is_none()
+    {
         return;
     }
-    // SAFETY: no arguments.
-    let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+    let (Some(tgid), Some(group), Some(own)) = (
+        task.read::<u32>(offset!(task_tgid)),
+        signal.read::<u32>(offset!(signal_group_exit_code)),
+        task.read::<u32>(offset!(task_exit_code)),
+    ) else {
+        return;
+    };
+    let status = if group != 0 { group } else { own };
+    if status & 0x7f != 0 || !filter::observes(tgid) {
+        return;
+    }
     let start = task.follow(offset!(task_group_leader)).map_or(0, |l| l.value(offset!(task_start_boottime)));
-    exits::<LOOPS>(ctx.as_ptr(), numbered(tgid, start), (status >> 8 & 0xff) as i32, Walker::GroupExit);
+    exits::<LOOPS>(ctx.as_ptr(), numbered(tgid, start), (status >> 8 & 0xff) as i32, Walker::ProcessEnd);
 }
 
 /// The current process exits with `code`.

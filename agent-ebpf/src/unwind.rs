@@ -34,8 +34,8 @@ pub(crate) enum Walker {
     SysEnter = 3,
     /// The delivery of a fatal signal.
     Signal = 4,
-    /// The end of a process in the kernel.
-    GroupExit = 5,
+    /// The end of a process.
+    ProcessEnd = 5,
 }
 
 /// Walkers.

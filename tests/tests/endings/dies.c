@@ -24,7 +24,7 @@
 
 struct record { long a, b, c; };
 
-static void store_through_null(struct record *record) { record->c = 7; }
+__attribute__((noipa)) static void store_through_null(struct record *record) { record->c = 7; }
 
 static void check_total(int total) { assert(total == 42); }
 
@@ -59,7 +59,8 @@ static struct sockaddr_in loopback(int port) {
 int main(int argc, char **argv) {
     const char *way = argv[1], *more = argc > 2 ? argv[2] : "";
     if (!strcmp(way, "null")) {
-        store_through_null(NULL);
+        struct record *volatile nothing = NULL;
+        store_through_null(nothing);
     } else if (!strcmp(way, "thread")) {
         pthread_t thread;
         pthread_create(&thread, NULL, in_thread, NULL);
