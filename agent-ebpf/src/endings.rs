@@ -61,6 +61,10 @@ const ENDINGS_BYTES: u32 = 1 << 20;
 /// Room for the longest user stack, and for one that is copied.
 const FRAMES_BYTES: usize = unwind::USER_BYTES + unwind::COPY_BYTES;
 
+/// What a copy has of a stack that cannot be read: registers.
+const NOTHING_COPIED: usize = 24;
+const PAGE: u64 = 4096;
+
 #[map]
 static END_EVENTS: RingBuf = RingBuf::with_byte_size(ENDINGS_BYTES, 0);
 
@@ -330,10 +334,19 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     };
     // SAFETY: `frames` is a map value with room for that.
     let user = unsafe { unwind::user_stack::<LOOPS>(ctx, walker, tgid, frames, saved) };
+    header.skipped = 0;
     // User space may know better wherever the walk did not reach the outermost frame.
     let copied = if LOOPS && user.verdict != Verdict::Complete as u8 && user.verdict != Verdict::None as u8 {
         // SAFETY: behind USER_BYTES there is room for that.
-        unsafe { unwind::copy_stack(walker, frames.add(user.bytes)) }
+        let copied = unsafe { unwind::copy_stack(walker, frames.add(user.bytes)) };
+        if copied == NOTHING_COPIED && sp & 7 == 0 {
+            let above = PAGE - (sp & (PAGE - 1));
+            header.skipped = (above / 8) as u32;
+            // SAFETY: as above.
+            unsafe { unwind::copy_stack_above(walker, frames.add(user.bytes), above) }
+        } else {
+            copied
+        }
     } else {
         0
     };
@@ -345,7 +358,6 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     header.stale = u8::from(user.stale);
     header.python = user.python;
     header.python_frames = user.python_frames;
-    header.pad = 0;
     // SAFETY: header and frames are in the scratch area; `bytes` is at most FRAMES_BYTES.
     let sent = unsafe {
         bpf_ringbuf_output(

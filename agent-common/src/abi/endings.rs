@@ -244,8 +244,8 @@ pub struct Ending {
     pub python: u8,
     /// How many frames are Python's.
     pub python_frames: u8,
-    /// Zero.
-    pub pad: u32,
+    /// Words above the stack pointer that could not be copied: a guard page that was hit.
+    pub skipped: u32,
 }
 assert_abi!(
     Ending,
