@@ -20,8 +20,8 @@ pub const WORDS_MAX: usize = 256;
 pub const WORDS_BYTES: usize = 3960;
 /// Writes kept of a process.
 pub const WORDS_STARTS: usize = 64;
-/// Buffers of one `writev` that are kept.
-pub const WORDS_BUFFERS: usize = 4;
+/// Buffers of one `writev` that are kept: the loader's complaint of a library that is missing has ten.
+pub const WORDS_BUFFERS: usize = 12;
 
 /// Value of `LAST_WORDS`, key [`numbered`](super::process::numbered): writes one behind the other, from the start again when the
 /// next one has no room. Two threads that write at once may spoil each other's.
