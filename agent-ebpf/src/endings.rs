@@ -130,6 +130,8 @@ pub(crate) fn returned(current: &impl CurrentTask, process: u32, tid: u32, nr: u
         calls::failed(current, process, tid, nr, flags, errno);
     } else if words::writes(nr, flags) {
         words::wrote(current, process, nr, flags);
+    } else if nr == calls::GETSOCKOPT && flags == 0 {
+        calls::asked(current, process, tid);
     }
 }
 

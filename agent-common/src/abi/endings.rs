@@ -100,7 +100,7 @@ pub struct FailedCall {
     pub kind: u8,
     /// [`super::syscalls::FLAG_COMPAT`].
     pub flags: u8,
-    /// Bytes of an address.
+    /// Bytes of an address; for [`SUBJECT_FILE`] 1 where the components are all there are.
     pub bytes: u16,
     /// Zero.
     pub pad: u32,
