@@ -67,8 +67,25 @@ pub fn signal_name(signal: u8) -> String {
 
 /// Shells and programs that pass on the code of what they run.
 const PASS_ON: [&str; 19] = [
-    "sh", "bash", "dash", "zsh", "ksh", "ash", "busybox", "fish", "tini", "dumb-init", "docker-init", "catatonit", "env", "nice",
-    "setpriv", "runuser", "su", "sudo", "s6-supervise",
+    "sh",
+    "bash",
+    "dash",
+    "zsh",
+    "ksh",
+    "ash",
+    "busybox",
+    "fish",
+    "tini",
+    "dumb-init",
+    "docker-init",
+    "catatonit",
+    "env",
+    "nice",
+    "setpriv",
+    "runuser",
+    "su",
+    "sudo",
+    "s6-supervise",
 ];
 
 /// The process passes on the code of its child: 128 and the number of the signal that ended it.
@@ -81,7 +98,7 @@ pub(crate) fn is_shell(comm: &str) -> bool {
     PASS_ON[..8].contains(&comm.trim_start_matches('-'))
 }
 
-/// systemd's codes for what it did between fork and exec, without 200 that is the first.
+/// systemd's codes for what it sets up between fork and exec.
 const SYSTEMD: [(i32, &str); 32] = [
     (200, "the working directory"),
     (201, "its priority"),
@@ -170,7 +187,9 @@ pub fn meaning(process: &Process, ended: &Ended) -> String {
             if passes_on(process) { "a child was ended by " } else { "as if ended by " },
             signal_name((code - 128) as u8)
         )),
-        64..=78 => SYSEXITS.iter().find(|(of, _)| *of == code).map(|(_, why)| format!("by convention: {why}")),
+        64..=78 => {
+            SYSEXITS.iter().find(|(of, _)| *of == code).map(|(_, why)| format!("by convention: {why}"))
+        }
         _ => None,
     };
     let why = why.or_else(|| {
@@ -232,7 +251,21 @@ const ANSWERS: &[(&str, &[&str], i32, i32)] = &[
     ("dpkg-query", &[], 1, 1),
     ("rpm", &["-q"], 1, 99),
     ("pkg-config", &["--exists", "--atleast-version"], 1, 1),
-    ("git", &["grep", "diff", "--is-ancestor", "show-ref", "--error-unmatch", "config", "check-ignore", "rev-parse"], 1, 1),
+    (
+        "git",
+        &[
+            "grep",
+            "diff",
+            "--is-ancestor",
+            "show-ref",
+            "--error-unmatch",
+            "config",
+            "check-ignore",
+            "rev-parse",
+        ],
+        1,
+        1,
+    ),
     ("xmllint", &[], 3, 4),
     ("shellcheck", &[], 1, 1),
     ("pytest", &[], 1, 5),
@@ -267,9 +300,33 @@ pub(crate) fn is_answer(process: &Process, code: i32) -> bool {
 
 /// Programs that start and end others as their task.
 const SUPERVISORS: [&str; 27] = [
-    "systemd", "init", "containerd-shim", "dockerd", "containerd", "runc", "crun", "youki", "conmon", "podman", "kubelet", "crio",
-    "supervisord", "runsv", "runit", "s6-supervise", "s6-svscan", "tini", "dumb-init", "docker-init", "catatonit", "circusd", "monit",
-    "launchd", "openrc", "start-stop-daem", "nomad",
+    "systemd",
+    "init",
+    "containerd-shim",
+    "dockerd",
+    "containerd",
+    "runc",
+    "crun",
+    "youki",
+    "conmon",
+    "podman",
+    "kubelet",
+    "crio",
+    "supervisord",
+    "runsv",
+    "runit",
+    "s6-supervise",
+    "s6-svscan",
+    "tini",
+    "dumb-init",
+    "docker-init",
+    "catatonit",
+    "circusd",
+    "monit",
+    "launchd",
+    "openrc",
+    "start-stop-daem",
+    "nomad",
 ];
 
 /// A program that starts and ends others as its task.
@@ -283,9 +340,7 @@ mod tests {
 
     #[test]
     fn codes_and_signals_have_a_meaning() {
-        let of = |code, signal| {
-            meaning(&Process::default(), &Ended { code, signal, ..Ended::default() })
-        };
+        let of = |code, signal| meaning(&Process::default(), &Ended { code, signal, ..Ended::default() });
         assert!(of(None, Some(11)).contains("SIGSEGV"));
         assert!(of(Some(139), None).contains("SIGSEGV"));
         assert!(of(Some(78), None).contains("configuration"));

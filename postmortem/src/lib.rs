@@ -12,10 +12,14 @@ mod causes;
 mod claim;
 mod codes;
 pub mod facts;
+mod hints;
 mod scene;
 mod target;
+mod texts;
 mod trouble;
 mod words;
+
+use std::fmt::Write as _;
 
 use agent_common::wire::postmortem::{
     Cause, CauseClass, End, EndKind, EndedProcess, Loop, PostMortem, Proof, ProofKind, RuledOut, Sender,
@@ -81,7 +85,8 @@ pub fn reference() -> String {
     }
     page.push_str("\n## Classes\n\n");
     for class in CauseClass::ALL {
-        page.push_str(&format!("- `{class}`: {}\n", class.what()));
+        // A String takes whatever is written.
+        let _ = writeln!(page, "- `{class}`: {}", class.what());
     }
     page
 }
@@ -102,10 +107,16 @@ fn written(scene: &Scene<'_>, best: Claim, others: impl Iterator<Item = Claim>) 
         (false, false) => format!("{who} {} and {how}.", best.what),
     };
     let mut evidence = best.proofs;
+    if !evidence.iter().any(|proof| proof.kind == ProofKind::Log) {
+        evidence.extend(scene.reading.reasons.first().map(claim::said));
+    }
     if !evidence.iter().any(|proof| proof.kind == ProofKind::Kernel) {
         evidence.push(kernel(meaning(process, &facts.ended), facts.ended.at_ns));
     }
-    let changes = scene.changes(&["package", "build", "file", "sysctl", "mount"], &text).take(SHOWN_CHANGES).map(changed);
+    let changes = scene
+        .changes(&["package", "build", "file", "sysctl", "mount"], &text)
+        .take(SHOWN_CHANGES)
+        .map(changed);
     for proof in changes.collect::<Vec<Proof>>() {
         if !evidence.contains(&proof) {
             evidence.push(proof);
@@ -123,7 +134,11 @@ fn written(scene: &Scene<'_>, best: Claim, others: impl Iterator<Item = Claim>) 
         ruled_out.push(RuledOut { class: other.class, why_not });
     }
     ruled_out.truncate(MAX_RULED_OUT);
-    let confidence = if best.tier == Tier::Code { best.confidence.min(MAX_UNKNOWN) } else { best.confidence.clamp(0.0, 0.99) };
+    let confidence = if best.tier == Tier::Code {
+        best.confidence.min(MAX_UNKNOWN)
+    } else {
+        best.confidence.clamp(0.0, 0.99)
+    };
     let mut result = PostMortem {
         process: EndedProcess {
             pid: process.pid,
@@ -179,8 +194,10 @@ fn weaker(tier: Tier) -> &'static str {
 fn repeats(facts: &Facts) -> Option<Loop> {
     let end = facts.ended.at_ns;
     let is_bad = |earlier: &&facts::Earlier| {
-        let asked = matches!(earlier.signal, Some(codes::signal::TERM | codes::signal::INT | codes::signal::HUP));
-        earlier.signal.is_some() && !asked || earlier.signal.is_none() && earlier.code.is_some_and(|code| code != 0)
+        let asked =
+            matches!(earlier.signal, Some(codes::signal::TERM | codes::signal::INT | codes::signal::HUP));
+        earlier.signal.is_some() && !asked
+            || earlier.signal.is_none() && earlier.code.is_some_and(|code| code != 0)
     };
     let recent = facts.earlier.iter().filter(is_bad).map(|earlier| earlier.at_ns);
     let recent: Vec<u64> = recent.filter(|at| *at <= end && end - *at <= LOOP_NS).collect();

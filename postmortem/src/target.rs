@@ -61,8 +61,9 @@ fn has_other_port(text: &str, port: &str) -> bool {
 fn has_token(text: &str, needle: &str) -> bool {
     let goes_on = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(needle).any(|(at, _)| {
-        !(needle.starts_with(goes_on) && text[..at].ends_with(|c: char| goes_on(c) || c == '.'))
-            && !(needle.ends_with(goes_on) && text[at + needle.len()..].starts_with(goes_on))
+        let goes_back = needle.starts_with(goes_on) && text[..at].ends_with(|c: char| goes_on(c) || c == '.');
+        let goes_ahead = needle.ends_with(goes_on) && text[at + needle.len()..].starts_with(goes_on);
+        !goes_back && !goes_ahead
     })
 }
 
@@ -70,7 +71,8 @@ fn has_token(text: &str, needle: &str) -> bool {
 pub(crate) fn address(text: &str) -> Option<String> {
     let plain = text.split(|c: char| c.is_whitespace() || "'\"()<>,;".contains(c)).find_map(|word| {
         let word = word.trim_end_matches(['.', ':', ']', '}']);
-        let word = word.rsplit_once("://").map_or(word, |(_, rest)| rest.split('/').next().unwrap_or_default());
+        let word =
+            word.rsplit_once("://").map_or(word, |(_, rest)| rest.split('/').next().unwrap_or_default());
         let word = word.rsplit_once('@').map_or(word, |(_, rest)| rest);
         let word = word.rsplit_once("->").map_or(word, |(_, rest)| rest);
         let (host, port) = word.rsplit_once(':')?;
@@ -84,11 +86,13 @@ pub(crate) fn address(text: &str) -> Option<String> {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             rest[..digits].parse::<u16>().ok()
         })?;
-        let host = ["host=", "host: ", "address: ", "host ", "server on ", "server at ", " at "].iter().find_map(|before| {
-            let rest = lower[lower.find(before)? + before.len()..].trim_start_matches(['\'', '"']);
-            let end = rest.find(|c: char| !is_host_character(c)).unwrap_or(rest.len());
-            Some(&rest[..end]).filter(|host| is_host(host))
-        })?;
+        let host = ["host=", "host: ", "address: ", "host ", "server on ", "server at ", " at "]
+            .iter()
+            .find_map(|before| {
+                let rest = lower[lower.find(before)? + before.len()..].trim_start_matches(['\'', '"']);
+                let end = rest.find(|c: char| !is_host_character(c)).unwrap_or(rest.len());
+                Some(&rest[..end]).filter(|host| is_host(host))
+            })?;
         Some(format!("{host}:{port}"))
     })
 }
@@ -96,16 +100,38 @@ pub(crate) fn address(text: &str) -> Option<String> {
 /// The host name that a text on name resolution is about.
 pub(crate) fn host(text: &str) -> Option<String> {
     const BEFORE: &[&str] = &[
-        "lookup ", "ENOTFOUND ", "EAI_AGAIN ", "host name \"", "Could not resolve host: ", "Could not resolve host '",
-        "resolve host ", "resolve host: ", "UnknownHostException: ", "host not found in upstream \"", "bad address '",
-        "unknown host: ", "unknown host ", "hostname ", "host='", "host=", "resolve \"", "resolve '", "resolve ", "host \"",
-        "host '", "no such host: ", "for host ", "connect to ", "at ",
+        "lookup ",
+        "ENOTFOUND ",
+        "EAI_AGAIN ",
+        "host name \"",
+        "Could not resolve host: ",
+        "Could not resolve host '",
+        "resolve host ",
+        "resolve host: ",
+        "UnknownHostException: ",
+        "host not found in upstream \"",
+        "bad address '",
+        "unknown host: ",
+        "unknown host ",
+        "hostname ",
+        "host='",
+        "host=",
+        "resolve \"",
+        "resolve '",
+        "resolve ",
+        "host \"",
+        "host '",
+        "no such host: ",
+        "for host ",
+        "connect to ",
+        "at ",
     ];
     let of = |rest: &str| {
         let rest = rest.trim_start_matches(['\'', '"', '(']);
         let end = rest.find(|c: char| !is_host_character(c)).unwrap_or(rest.len());
         let host = rest[..end].trim_end_matches(['.', '-']);
-        (is_host(host) && !matches!(host, "address" | "host" | "hostname" | "name" | "to" | "the")).then(|| host.to_owned())
+        (is_host(host) && !matches!(host, "address" | "host" | "hostname" | "name" | "to" | "the"))
+            .then(|| host.to_owned())
     };
     let named = BEFORE.iter().find_map(|before| of(&text[text.find(before)? + before.len()..]));
     // `ping: nowhere.example: Name or service not known`.
@@ -126,6 +152,7 @@ fn is_host(host: &str) -> bool {
         && host.len() <= MAX_HOST_BYTES
         && host.chars().all(is_host_character)
         && host.chars().any(|c| c.is_ascii_alphabetic() || c == '.' || c == ':')
+        && (!host.contains(':') || host.parse::<std::net::Ipv6Addr>().is_ok())
         && !host.contains(".go")
         && !host.contains(".rs")
         && !host.contains(".py")
@@ -152,8 +179,14 @@ pub(crate) fn path(text: &str) -> Option<String> {
         let close = if quote == '`' { '\'' } else { quote };
         let rest = &text[open + 1..];
         let end = rest.find([close, quote])?;
-        bounded(&rest[..end]).filter(|name| !name.contains(' '))
+        // `'EACCES'` is no file.
+        bounded(&rest[..end]).filter(|name| !name.contains(' ') && !is_errno(name))
     })
+}
+
+/// Only capitals and digits: the name of an errno or a variable.
+fn is_errno(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// `/etc/x.conf:12` without its line.

@@ -3,6 +3,7 @@
 use agent_common::wire::postmortem::CauseClass;
 
 use crate::facts::FailedCall;
+use crate::texts::WORDS;
 
 /// What went wrong, seen from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,6 +110,8 @@ impl Trouble {
                 }
                 _ => return None,
             },
+            // The C library asks nscd before it looks itself.
+            _ if connects && call.peer.contains("/nscd/") => return None,
             "ECONNREFUSED" => Self::Refused,
             "ENOENT" if name == "connect" => Self::Refused,
             "ETIMEDOUT" if name == "futex" => return None,
@@ -140,8 +143,8 @@ impl Trouble {
     }
 
     /// What a text tells of; the most telling words win.
-    pub(crate) fn of_text(text: &str) -> Option<Self> {
-        let text = text.to_lowercase();
+    pub(crate) fn of_text(original: &str) -> Option<Self> {
+        let text = original.to_lowercase();
         let of_words = WORDS.iter().find(|(words, _)| has_word(&text, words)).map(|(_, trouble)| *trouble);
         let about_threads = ["fork", "thread", "clone", "spawn"].iter().any(|word| text.contains(word));
         match of_words {
@@ -150,14 +153,24 @@ impl Trouble {
             // A line about a configuration file that lacks is about the file.
             Some(found) => Some(found),
             None if about_threads && text.contains("resource temporarily unavailable") => Some(Self::Tasks),
-            None => Self::of_number(&text).or_else(|| is_config(&text).then_some(Self::Config)),
+            None => Self::of_number(&text)
+                .or_else(|| (is_config(&text) || lacks_variable(original, &text)).then_some(Self::Config))
+                .or_else(|| text.contains("timeout").then_some(Self::Timeout)),
         }
     }
 
     /// What an errno's number in a text means: `[Errno 13]`, `os error 13`, `(111)` after a word of failure.
     fn of_number(text: &str) -> Option<Self> {
-        const BEFORE: [&str; 8] =
-            ["[errno ", "os error ", "errno: -", "errno: ", "errno=", "errno ", "os { code: ", "socketexception ("];
+        const BEFORE: [&str; 8] = [
+            "[errno ",
+            "os error ",
+            "errno: -",
+            "errno: ",
+            "errno=",
+            "errno ",
+            "os { code: ",
+            "socketexception (",
+        ];
         let number = |rest: &str| {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             rest[..digits].parse::<u16>().ok()
@@ -199,310 +212,92 @@ fn is_name_server(peer: &str) -> bool {
 /// The name of a shared library.
 pub(crate) fn is_library(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
-    name.ends_with(".so") || name.contains(".so.")
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension == "so") || name.contains(".so.")
 }
 
 /// The needle stands in the text; at its ends, letters of the needle do not go on as letters in the text (`eio` is not in `deion`).
 fn has_word(text: &str, needle: &str) -> bool {
     let is_letter = |c: char| c.is_alphanumeric();
     let (starts, ends) = (needle.starts_with(is_letter), needle.ends_with(is_letter));
-    // Names of errors are parts of longer names: `java.net.ConnectException`, `ConnectionRefusedError`.
-    let whole = needle.len() <= WHOLE_WORD_BYTES && !needle.contains(' ');
+    // Names of exceptions are parts of longer names (`ConnectionRefusedError`); those of errnos are words: `eio`, `enotfound`, which
+    // stands in `FileNotFound` as well.
+    let whole = needle.starts_with('e') && needle.chars().all(is_letter);
     text.match_indices(needle).any(|(at, _)| {
-        !whole
-            || (!(starts && text[..at].ends_with(is_letter))
-                && !(ends && text[at + needle.len()..].starts_with(is_letter)))
+        let goes_back = starts && text[..at].ends_with(is_letter);
+        let goes_ahead = ends && text[at + needle.len()..].starts_with(is_letter);
+        !whole || !goes_back && !goes_ahead
     })
 }
-
-/// Needles up to this length are whole words: `eio`, `efbig`, `enospc`.
-const WHOLE_WORD_BYTES: usize = 7;
-
-/// Words, lower case; the first that stands in a text decides. Texts of strerror, of getaddrinfo, names of exceptions, messages of
-/// the dynamic loader and of run times.
-const WORDS: &[(&str, Trouble)] = {
-    use Trouble as T;
-    &[
-        ("heap-use-after-free", T::Heap),
-        ("heap-buffer-overflow", T::Heap),
-        ("double-free", T::Heap),
-        ("attempting double", T::Heap),
-        ("attempting free on address which was not", T::Heap),
-        ("double free", T::Heap),
-        ("free(): invalid", T::Heap),
-        ("malloc(): ", T::Heap),
-        ("munmap_chunk()", T::Heap),
-        ("realloc(): invalid", T::Heap),
-        ("malloc_consolidate()", T::Heap),
-        ("corrupted size vs", T::Heap),
-        ("corrupted double-linked", T::Heap),
-        ("corrupted unsorted", T::Heap),
-        ("heap corruption", T::Heap),
-        ("corrupted top size", T::Heap),
-        ("chunk is corrupt", T::Heap),
-        ("stack smashing detected", T::Smashed),
-        ("buffer overflow detected", T::Smashed),
-        ("stack-buffer-overflow", T::Smashed),
-        ("global-buffer-overflow", T::Smashed),
-        ("addresssanitizer: stack-overflow", T::StackOverflow),
-        ("overflowed its stack", T::StackOverflow),
-        ("stack overflow", T::StackOverflow),
-        ("stackoverflowerror", T::StackOverflow),
-        ("goroutine stack exceeds", T::StackOverflow),
-        ("maximum call stack size exceeded", T::StackOverflow),
-        ("maximum recursion depth exceeded", T::StackOverflow),
-        ("addresssanitizer: segv on unknown address 0x000000000", T::NullPointer),
-        ("addresssanitizer: segv", T::BadPointer),
-        ("a fatal error has been detected by the java runtime", T::BadPointer),
-        ("all goroutines are asleep", T::Deadlock),
-        ("java-level deadlock", T::Deadlock),
-        ("resource deadlock avoided", T::Deadlock),
-        ("error while loading shared libraries", T::Library),
-        ("cannot open shared object file", T::Library),
-        ("error loading shared library", T::Library),
-        ("unsatisfiedlinkerror", T::Library),
-        ("library not loaded", T::Library),
-        ("wrong elf class", T::Library),
-        ("symbol lookup error", T::Symbol),
-        ("undefined symbol", T::Symbol),
-        ("symbol not found", T::Symbol),
-        ("no version information available", T::Symbol),
-        ("' not found (required by", T::Symbol),
-        ("nosuchmethoderror", T::Symbol),
-        ("nosuchfielderror", T::Symbol),
-        ("incompatibleclasschangeerror", T::Symbol),
-        ("modulenotfounderror", T::Module),
-        ("no module named", T::Module),
-        ("importerror", T::Module),
-        ("cannot import name", T::Module),
-        ("cannot find module", T::Module),
-        ("cannot find package", T::Module),
-        ("module_not_found", T::Module),
-        ("cannot load such file", T::Module),
-        ("in @inc", T::Module),
-        ("classnotfoundexception", T::Module),
-        ("noclassdeffounderror", T::Module),
-        ("could not find or load main class", T::Module),
-        ("could not load file or assembly", T::Module),
-        ("failed opening required", T::Module),
-        ("not found in directory /lib/modules", T::Module),
-        ("not found in directory /usr/lib/modules", T::Module),
-        ("exec format error", T::ExecFormat),
-        ("cannot execute binary file", T::ExecFormat),
-        ("unsupportedclassversionerror", T::ExecFormat),
-        ("enoexec", T::ExecFormat),
-        ("bad interpreter", T::NoInterpreter),
-        ("required file not found", T::NoInterpreter),
-        ("command not found", T::NoCommand),
-        ("executable file not found", T::NoCommand),
-        ("max_user_watches", T::Watches),
-        ("max_user_instances", T::Watches),
-        ("inotify watch", T::Watches),
-        ("inotify instance", T::Watches),
-        ("too many open files", T::Descriptors),
-        ("file table overflow", T::Descriptors),
-        ("emfile", T::Descriptors),
-        ("enfile", T::Descriptors),
-        ("unable to create native thread", T::Tasks),
-        ("unable to create new native thread", T::Tasks),
-        ("can't start new thread", T::Tasks),
-        ("failed to create new os thread", T::Tasks),
-        ("failed to spawn thread", T::Tasks),
-        ("pthread_create failed", T::Tasks),
-        ("can't create thread", T::Tasks),
-        ("cannot fork", T::Tasks),
-        ("can't fork", T::Tasks),
-        ("fork: retry", T::Tasks),
-        ("name or service not known", T::Resolve),
-        ("name resolution", T::Resolve),
-        ("could not resolve host", T::Resolve),
-        ("could not resolve \"", T::Resolve),
-        ("no address associated with hostname", T::Resolve),
-        ("nodename nor servname", T::Resolve),
-        ("unknownhostexception", T::Resolve),
-        ("unresolvedaddressexception", T::Resolve),
-        ("could not translate host name", T::Resolve),
-        ("enotfound", T::Resolve),
-        ("eai_again", T::Resolve),
-        ("gaierror", T::Resolve),
-        ("nameresolutionerror", T::Resolve),
-        ("no such host", T::Resolve),
-        ("server misbehaving", T::Resolve),
-        ("host not found", T::Resolve),
-        ("unknown host", T::Resolve),
-        ("failed to lookup address", T::Resolve),
-        ("unable to resolve host", T::Resolve),
-        ("failed to resolve", T::Resolve),
-        ("cannot resolve host", T::Resolve),
-        ("can't resolve host", T::Resolve),
-        ("could not be resolved", T::Resolve),
-        ("name does not resolve", T::Resolve),
-        ("bad address '", T::Resolve),
-        ("nxdomain", T::Resolve),
-        ("servfail", T::Resolve),
-        ("dial tcp: lookup ", T::Resolve),
-        ("address already in use", T::InUse),
-        ("eaddrinuse", T::InUse),
-        ("port is already", T::InUse),
-        ("address in use", T::InUse),
-        ("addrinuse", T::InUse),
-        ("only one usage of each socket address", T::InUse),
-        ("cannot assign requested address", T::NoAddress),
-        ("eaddrnotavail", T::NoAddress),
-        ("connection refused", T::Refused),
-        ("econnrefused", T::Refused),
-        ("connectionrefused", T::Refused),
-        ("nobrokersavailable", T::Refused),
-        ("no brokers available", T::Refused),
-        ("is the server running", T::Refused),
-        ("is the docker daemon running", T::Refused),
-        ("could not connect to redis at", T::Refused),
-        ("no route to host", T::Unreachable),
-        ("network is unreachable", T::Unreachable),
-        ("host is unreachable", T::Unreachable),
-        ("host is down", T::Unreachable),
-        ("ehostunreach", T::Unreachable),
-        ("enetunreach", T::Unreachable),
-        ("noroutetohost", T::Unreachable),
-        ("timed out", T::Timeout),
-        ("i/o timeout", T::Timeout),
-        ("etimedout", T::Timeout),
-        ("esockettimedout", T::Timeout),
-        ("timedout", T::Timeout),
-        ("deadline exceeded", T::Timeout),
-        ("deadlineexceeded", T::Timeout),
-        ("timeouterror", T::Timeout),
-        ("timeoutexception", T::Timeout),
-        ("timeout exceeded", T::Timeout),
-        ("timeout expired", T::Timeout),
-        ("timeout was reached", T::Timeout),
-        ("timeout waiting", T::Timeout),
-        ("timeout while", T::Timeout),
-        ("timeout after", T::Timeout),
-        ("connect timeout", T::Timeout),
-        ("read timeout", T::Timeout),
-        ("connection timeout", T::Timeout),
-        ("gave up waiting", T::Timeout),
-        ("disk quota exceeded", T::Quota),
-        ("edquot", T::Quota),
-        ("no space left", T::DiskFull),
-        ("enospc", T::DiskFull),
-        ("storagefull", T::DiskFull),
-        ("disk full", T::DiskFull),
-        ("disk is full", T::DiskFull),
-        ("not enough space", T::DiskFull),
-        ("out of disk space", T::DiskFull),
-        ("not enough free space", T::DiskFull),
-        ("read-only file system", T::ReadOnly),
-        ("readonlyfilesystem", T::ReadOnly),
-        ("readonly database", T::ReadOnly),
-        ("erofs", T::ReadOnly),
-        ("file too large", T::FileTooLarge),
-        ("file size limit exceeded", T::FileTooLarge),
-        ("efbig", T::FileTooLarge),
-        ("javascript heap out of memory", T::NoMemory),
-        ("outofmemory", T::NoMemory),
-        ("cannot allocate memory", T::NoMemory),
-        ("out of memory", T::NoMemory),
-        ("memoryerror", T::NoMemory),
-        ("bad_alloc", T::NoMemory),
-        ("memory allocation of", T::NoMemory),
-        ("allowed memory size", T::NoMemory),
-        ("insufficient memory", T::NoMemory),
-        ("not enough memory", T::NoMemory),
-        ("memory exhausted", T::NoMemory),
-        ("virtual memory exhausted", T::NoMemory),
-        ("failed to allocate memory", T::NoMemory),
-        ("enomem", T::NoMemory),
-        ("certificate has expired", T::Certificate),
-        ("certificate verify failed", T::Certificate),
-        ("certificate is not yet valid", T::Certificate),
-        ("cert_has_expired", T::Certificate),
-        ("certificateexpired", T::Certificate),
-        ("certificate expired", T::Certificate),
-        ("x509: ", T::Certificate),
-        ("password authentication failed", T::Credentials),
-        ("authentication failed", T::Credentials),
-        ("access denied for user", T::Credentials),
-        ("invalid credentials", T::Credentials),
-        ("permission denied", T::Permission),
-        ("permissiondenied", T::Permission),
-        ("permissionerror", T::Permission),
-        ("accessdenied", T::Permission),
-        ("access denied", T::Permission),
-        ("access is denied", T::Permission),
-        ("operation not permitted", T::Permission),
-        ("insufficient privilege", T::Permission),
-        ("must be run as root", T::Permission),
-        ("must be root", T::Permission),
-        ("apparmor=\"denied\"", T::Permission),
-        ("avc:  denied", T::Permission),
-        ("eacces", T::Permission),
-        ("eperm", T::Permission),
-        ("broken pipe", T::Reset),
-        ("brokenpipe", T::Reset),
-        ("epipe", T::Reset),
-        ("connection reset", T::Reset),
-        ("connectionreset", T::Reset),
-        ("econnreset", T::Reset),
-        ("connection aborted", T::Reset),
-        ("econnaborted", T::Reset),
-        ("server closed the connection", T::Reset),
-        ("remote end closed connection", T::Reset),
-        ("socket hang up", T::Reset),
-        ("yamlexception", T::Config),
-        ("unsupported locale", T::Config),
-        ("unknown directive", T::Config),
-        ("unrecognized arguments", T::Arguments),
-        ("unrecognized option", T::Arguments),
-        ("unknown option", T::Arguments),
-        ("invalid option --", T::Arguments),
-        ("unexpected argument", T::Arguments),
-        ("unknown flag", T::Arguments),
-        ("flag provided but not defined", T::Arguments),
-        ("the following arguments are required", T::Arguments),
-        ("required arguments were not provided", T::Arguments),
-        ("no such file or directory", T::NotFound),
-        ("filenotfound", T::NotFound),
-        ("nosuchfile", T::NotFound),
-        ("enoent", T::NotFound),
-        ("kind: notfound", T::NotFound),
-        ("no such file", T::NotFound),
-        ("file not found", T::NotFound),
-        ("file does not exist", T::NotFound),
-        ("directory does not exist", T::NotFound),
-        ("not a directory", T::NotFound),
-        ("input/output error", T::Io),
-        ("uncorrectable error", T::Io),
-        ("medium error", T::Io),
-        ("structure needs cleaning", T::Io),
-        ("hardware error", T::Io),
-        ("eio", T::Io),
-        ("parent process died", T::ParentDied),
-        ("parent died", T::ParentDied),
-        ("parent process has died", T::ParentDied),
-        ("lost its parent", T::ParentDied),
-        ("assertionerror", T::Assertion),
-        ("assertion failed", T::Assertion),
-        ("assertion `", T::Assertion),
-        ("assertion '", T::Assertion),
-        ("assert failed", T::Assertion),
-        ("check failed: ", T::Assertion),
-    ]
-};
 
 /// A text, lower case, complains about a configuration: it names one, or a file of one, and says that it is wrong.
 fn is_config(text: &str) -> bool {
     const ABOUT: &[&str] = &[
-        "config", "setting", "environment variable", "env var", ".conf", ".cfg", ".ini", ".yaml", ".yml", ".toml",
-        ".json", ".env", "directive", "option", "parameter", "argument", "yaml:", "toml", "--", "locale",
+        "config",
+        "setting",
+        "environment variable",
+        "env var",
+        ".conf",
+        ".cfg",
+        ".ini",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".json",
+        ".env",
+        "max_",
+        "limit",
+        "directive",
+        "option",
+        "parameter",
+        "argument",
+        "yaml:",
+        "toml",
+        "--",
+        "locale",
     ];
     const WRONG: &[&str] = &[
-        "invalid", "unknown", "unexpected", "missing", "required", "not set", "unset", "must be", "unrecognized",
-        "unrecognised", "parse", "parsing", "syntax", "malformed", "not allowed", "not supported", "unsupported",
-        "duplicate", "expected", "bad value", "illegal", "not valid", "undefined", "deprecated and removed", "not defined",
+        "invalid",
+        "unknown",
+        "unexpected",
+        "missing",
+        "required",
+        "not set",
+        "unset",
+        "must be",
+        "unrecognized",
+        "unrecognised",
+        "parse",
+        "parsing",
+        "syntax",
+        "malformed",
+        "not allowed",
+        "not supported",
+        "unsupported",
+        "duplicate",
+        "expected",
+        "bad ",
+        "illegal",
+        "not valid",
+        "undefined",
+        "too low",
+        "too high",
+        "too small",
+        "deprecated and removed",
+        "not defined",
     ];
     ABOUT.iter().any(|word| text.contains(word)) && WRONG.iter().any(|word| text.contains(word))
+}
+
+/// A text says of an environment variable, `DATABASE_URL`, that it lacks.
+fn lacks_variable(original: &str, text: &str) -> bool {
+    let lacks = ["not set", "must be set", "is unset", "missing", "required", "not defined", "is empty"];
+    let is_variable = |word: &str| {
+        word.contains('_')
+            && word.len() > 4
+            && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    lacks.iter().any(|words| text.contains(words))
+        && original.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).any(is_variable)
 }
 
 #[cfg(test)]
@@ -534,7 +329,9 @@ mod tests {
         ] {
             assert_eq!(Trouble::of_text(text), Some(trouble), "{text}");
         }
-        for text in ["all went well", "deionised water", "listening on port 8080", "error: 3 items differ", ""] {
+        for text in
+            ["all went well", "deionised water", "listening on port 8080", "error: 3 items differ", ""]
+        {
             assert_eq!(Trouble::of_text(text), None, "{text}");
         }
     }

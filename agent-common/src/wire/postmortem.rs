@@ -288,8 +288,9 @@ impl PostMortem {
     /// Calls `change` with every text that can be foreign.
     pub fn each_text(&mut self, mut change: impl FnMut(&mut String)) {
         let EndedProcess { comm, exe, cmdline, unit, container, .. } = &mut self.process;
-        let Blamed { kind, comm: name_of, path, peer, unit: unit_of, function, line, call, limit, name, .. } =
-            &mut self.cause.subject;
+        let Blamed {
+            kind, comm: name_of, path, peer, unit: unit_of, function, line, call, limit, name, ..
+        } = &mut self.cause.subject;
         let sender = self.ended.by.iter_mut().map(|by| &mut by.comm);
         let proofs = self.evidence.iter_mut().flat_map(|proof| [&mut proof.text, &mut proof.reference]);
         let lost = self.ruled_out.iter_mut().map(|lost| &mut lost.why_not);

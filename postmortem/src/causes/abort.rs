@@ -51,9 +51,10 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
             claims.push(with_line(at_function(scene, claim), text));
         }
     }
-    if let Some((_, class, what)) = ON_STACK.iter().find(|(name, ..)| {
-        aborted && facts.stack.iter().any(|frame| frame.function.starts_with(name))
-    }) {
+    if let Some((_, class, what)) = ON_STACK
+        .iter()
+        .find(|(name, ..)| aborted && facts.stack.iter().any(|frame| frame.function.starts_with(name)))
+    {
         let text = scene.hints_of(&[Trouble::Assertion, Trouble::Heap, Trouble::Smashed]).next();
         let what = text.map_or_else(|| (*what).to_owned(), |hint| format!("{what}: {}", hint.text()));
         claims.push(at_function(scene, Claim::new(*class, Tier::Abort, 0.9, what)));
@@ -72,7 +73,10 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let of_child = facts.ended.code == Some(128 + i32::from(signal::ABRT));
     if aborted || of_child {
         let said = scene.reading.reasons.first();
-        let what = said.map_or_else(|| "called abort".to_owned(), |said| format!("called abort after it said “{}”", said.text));
+        let what = said.map_or_else(
+            || "called abort".to_owned(),
+            |said| format!("called abort after it said “{}”", said.text),
+        );
         // A complaint without a reason that the other rules know is the program's own reason to abort.
         let confidence = if said.is_some() { 0.7 } else { 0.6 };
         let claim = Claim::new(CauseClass::Abort, Tier::Call, confidence, what)
@@ -85,7 +89,9 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
 
 /// The text is that of an exception or panic.
 fn is_foreign(text: &str) -> bool {
-    ["terminate called", "uncaught exception", "panic", "fatal error: "].iter().any(|sign| text.contains(sign))
+    ["terminate called", "uncaught exception", "panic", "fatal error: "]
+        .iter()
+        .any(|sign| text.contains(sign))
 }
 
 /// glibc's text has the line: `prog: file.c:9: main: Assertion …`; musl's ends with it.
@@ -96,7 +102,8 @@ fn with_line(mut claim: Claim, text: &str) -> Claim {
     let mut parts = text.split(": ");
     if let Some(place) = parts.by_ref().find(|part| is_place(part)) {
         claim.subject.line = Some(place.to_owned());
-        let function = parts.next().filter(|function| !function.contains(' ') && !function.starts_with("Assertion"));
+        let function =
+            parts.next().filter(|function| !function.contains(' ') && !function.starts_with("Assertion"));
         if let Some(function) = function.filter(|_| claim.subject.function.is_none()) {
             claim.subject.kind = "function".into();
             claim.subject.function = Some(function.to_owned());
@@ -107,6 +114,9 @@ fn with_line(mut claim: Claim, text: &str) -> Claim {
 
 fn is_place(part: &str) -> bool {
     part.rsplit_once(':').is_some_and(|(file, line)| {
-        file.contains('.') && !file.contains(' ') && !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit())
+        file.contains('.')
+            && !file.contains(' ')
+            && !line.is_empty()
+            && line.bytes().all(|b| b.is_ascii_digit())
     })
 }

@@ -21,8 +21,20 @@ use super::killed;
 
 /// Programs that end all others when a host or session ends.
 const ENDS_ALL: [&str; 14] = [
-    "systemd-shutdow", "shutdown", "reboot", "poweroff", "halt", "killall5", "sshd", "sshd-session", "login", "tmux", "tmux: server", "screen",
-    "systemd-logind", "sudo",
+    "systemd-shutdow",
+    "shutdown",
+    "reboot",
+    "poweroff",
+    "halt",
+    "killall5",
+    "sshd",
+    "sshd-session",
+    "login",
+    "tmux",
+    "tmux: server",
+    "screen",
+    "systemd-logind",
+    "sudo",
 ];
 
 /// The end is as it is meant to be.
@@ -45,7 +57,9 @@ fn is_meant_signal(scene: &Scene<'_>, ended_by: u8) -> bool {
     let gentle = matches!(ended_by, signal::TERM | signal::INT | signal::HUP | signal::QUIT);
     if ended_by == signal::PIPE {
         let to_peer = |call: &crate::facts::FailedCall| call.errno == "EPIPE" && !call.peer.is_empty();
-        return !scene.is_service() && !scene.facts.failed_calls.iter().any(to_peer) && scene.sender().is_none();
+        return !scene.is_service()
+            && !scene.facts.failed_calls.iter().any(to_peer)
+            && scene.sender().is_none();
     }
     let Some(by) = scene.sender() else {
         // Its terminal, or itself after it has cleaned up; the kernel's own SIGKILL is no such end.
@@ -54,9 +68,11 @@ fn is_meant_signal(scene: &Scene<'_>, ended_by: u8) -> bool {
     let by_own = by.pid == process.parent.pid || by.pid == 1 || is_supervisor(&by.comm);
     let by_session = ENDS_ALL.contains(&by.comm.as_str());
     // `kill` and `pkill` that its own shell started; a shell that is its grandparent.
-    let by_shell = is_shell(&process.parent.comm) && by.parent_pid == process.parent.pid && by.parent_pid != 0;
+    let by_shell =
+        is_shell(&process.parent.comm) && by.parent_pid == process.parent.pid && by.parent_pid != 0;
     // `ExecStop=/bin/kill $MAINPID`.
-    let by_unit = by.parent_pid == 1 && process.unit.is_some() && matches!(by.comm.as_str(), "kill" | "systemctl");
+    let by_unit =
+        by.parent_pid == 1 && process.unit.is_some() && matches!(by.comm.as_str(), "kill" | "systemctl");
     match ended_by {
         signal::KILL => by_own || by_session,
         _ if gentle => by_own || by_session || by_shell || by_unit,
@@ -65,7 +81,8 @@ fn is_meant_signal(scene: &Scene<'_>, ended_by: u8) -> bool {
 }
 
 fn is_meant_code(scene: &Scene<'_>, code: i32) -> bool {
-    const INTERRUPTED: [i32; 3] = [128 + signal::HUP as i32, 128 + signal::INT as i32, 128 + signal::TERM as i32];
+    const INTERRUPTED: [i32; 3] =
+        [128 + signal::HUP as i32, 128 + signal::INT as i32, 128 + signal::TERM as i32];
     let facts = scene.facts;
     let process = &facts.process;
     if code == 0 {
@@ -77,12 +94,15 @@ fn is_meant_code(scene: &Scene<'_>, code: i32) -> bool {
     let answers = codes::is_answer(process, code) && !scene.is_service();
     let last = scene.reading.all.last();
     let interrupted = INTERRUPTED.contains(&code)
-        || last.is_some_and(|last| last.trace.as_ref().is_some_and(|trace| trace.name == "KeyboardInterrupt"));
+        || last
+            .is_some_and(|last| last.trace.as_ref().is_some_and(|trace| trace.name == "KeyboardInterrupt"));
     let pipe = code == 128 + i32::from(signal::PIPE) && !scene.is_service();
     if answers || interrupted || pipe {
         return true;
     }
-    let complains = scene.reading.reasons.iter().any(|reason| reason.weight >= Weight::Error && reason.rank <= 3);
-    let known_code = matches!(code, 101 | 126 | 127) || code > 128 && code <= 128 + 64 && codes::passes_on(process);
+    let complains =
+        scene.reading.reasons.iter().any(|reason| reason.weight >= Weight::Error && reason.rank <= 3);
+    let known_code =
+        matches!(code, 101 | 126 | 127) || code > 128 && code <= 128 + 64 && codes::passes_on(process);
     !scene.is_service() && !complains && !known_code && scene.hints.is_empty() && !facts.ended.never_execed
 }

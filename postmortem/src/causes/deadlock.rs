@@ -26,20 +26,27 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
     for hint in scene.hints_of(&[Trouble::Deadlock]) {
         let what = format!("ran into a deadlock: {}", hint.text());
-        let claim = Claim::new(CauseClass::Deadlock, hint.tier.max(Tier::Recurs), hint.confidence.max(0.9), what);
+        let claim =
+            Claim::new(CauseClass::Deadlock, hint.tier.max(Tier::Recurs), hint.confidence.max(0.9), what);
         claims.push(claim.subject(itself(process)).proofs(hint.proofs()));
     }
-    let killed = matches!(scene.signal(), Some(signal::KILL | signal::ABRT | signal::QUIT | signal::TERM | signal::INT));
+    let killed = matches!(
+        scene.signal(),
+        Some(signal::KILL | signal::ABRT | signal::QUIT | signal::TERM | signal::INT)
+    );
     if let Some(circle) = circle(scene).filter(|_| killed) {
         let threads: Vec<_> = circle.iter().map(|wait| wait.tid.to_string()).collect();
         let least = circle.iter().map(|wait| wait.for_ns).min().unwrap_or(0);
-        let objects: Vec<_> = circle.iter().map(|wait| format!("{} {}", wait.kind, wait.object).trim().to_owned()).collect();
+        let objects: Vec<_> =
+            circle.iter().map(|wait| format!("{} {}", wait.kind, wait.object).trim().to_owned()).collect();
         let how = if let [one] = threads.as_slice() {
             format!("thread {one} waited for a lock that it has itself")
         } else {
             format!("threads {} waited for each other in a circle", threads.join(", "))
         };
-        let by = scene.sender().map_or_else(String::new, |by| format!(" until {} ended it", named(&by.comm, by.pid)));
+        let by = scene
+            .sender()
+            .map_or_else(String::new, |by| format!(" until {} ended it", named(&by.comm, by.pid)));
         let what = format!("was in a deadlock: {how} for {} ({}){by}", nanos(least), objects.join(", "));
         let mut claim = Claim::new(CauseClass::Deadlock, Tier::Kernel, 0.98, what)
             .subject(itself(process))

@@ -9,21 +9,37 @@
 //!
 //! **Neighbours.** An innermost cause that has a class of its own gets it: `ConnectionRefusedError` is `connection-refused`, `MemoryError`
 //! is `heap-limit`, `ModuleNotFoundError` `missing-library`, `AssertionError` `assertion`. An exception that only says that something
-//! is `None` or null yields to an earlier error whose call failed.
+//! is `None` or null yields to an earlier error whose call failed, and one that only says that something failed (`startup failed`) to
+//! the failed call.
 
 use agent_common::wire::postmortem::{Blamed, CauseClass, ProofKind};
 
 use crate::claim::{Claim, Tier, itself, kernel, proof, said};
+use crate::codes::signal;
 use crate::scene::Scene;
 use crate::words::{Kind, Statement, Weight, read_text};
 
+/// A failed call this certain is the reason of an exception that names none.
+const MIN_CALL_CONFIDENCE: f64 = 0.55;
+/// Confidence in such an exception itself.
+const VAGUE: f64 = 0.5;
 /// Rust's code for a panic.
 const RUST_PANIC: i32 = 101;
 
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let facts = scene.facts;
     let mut claims = Vec::new();
-    for statement in scene.reading.reasons.iter().filter(|statement| statement.trouble.is_none()) {
+    if scene.signal() == Some(signal::KILL) {
+        return claims;
+    }
+    // If it names what a failed call was about, the call is the reason.
+    let has_call = |statement: &Statement| {
+        let of = |hint: &crate::hints::Hint<'_>| {
+            hint.call.is_some() && hint.statement.is_some_and(|one| std::ptr::eq(one, statement))
+        };
+        scene.hints.iter().any(of)
+    };
+    for statement in scene.reading.reasons.iter().filter(|one| one.trouble.is_none() && !has_call(one)) {
         claims.extend(of_statement(scene, statement));
     }
     let abort = read_text(&facts.abort_text).filter(|abort| abort.trouble.is_none());
@@ -44,6 +60,9 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
     let facts = scene.facts;
     let trace = statement.trace.as_ref()?;
     let weak = trace.is_consequence() && scene.hints.iter().any(|hint| hint.tier == Tier::Recurs);
+    // `RuntimeError: startup failed` after a call that failed: the call says why.
+    let vague = trace.is_vague()
+        && scene.hints.iter().any(|hint| hint.call.is_some() && hint.confidence >= MIN_CALL_CONFIDENCE);
     let (class, verb, confidence) = match trace.kind {
         Kind::Panic => (CauseClass::Panic, "panicked", 0.95),
         Kind::Exception => (CauseClass::UncaughtException, "did not catch", 0.93),
@@ -58,6 +77,7 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
     let colon = if class == CauseClass::Panic { ":" } else { "" };
     let what = format!("{verb}{colon} {}{place}", trace.text());
     let tier = match trace.kind {
+        _ if vague => Tier::Pattern,
         _ if weak || statement.weight < Weight::Fatal || statement.rank > 3 => Tier::Words,
         // A bare line of the shape of an exception can be any message.
         Kind::Exception if trace.line.is_empty() && !is_marked(statement) => Tier::Words,
@@ -74,6 +94,7 @@ fn of_statement(scene: &Scene<'_>, statement: &Statement) -> Option<Claim> {
         name,
         ..itself(&facts.process)
     };
+    let confidence = if vague { VAGUE } else { confidence };
     let late = f64::from(statement.rank.saturating_sub(2)) * 0.15;
     let mut claim = Claim::new(class, tier, confidence - late, what).subject(subject).proof(said(statement));
     if !trace.outer.is_empty() {

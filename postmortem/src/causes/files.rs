@@ -15,7 +15,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass};
 use crate::claim::{Claim, Tier, file, itself, kernel};
 use crate::codes::signal;
 use crate::facts::Place;
-use crate::scene::{Hint, Scene};
+use crate::hints::Hint;
+use crate::scene::Scene;
 use crate::trouble::Trouble;
 
 /// `BUS_ADRERR`.
@@ -54,34 +55,39 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
         Trouble::NotFound => format!("did not find {whom}"),
         Trouble::Credentials => format!("was refused by {whom}: name or password is wrong"),
         Trouble::ReadOnly => format!("could not {did} {whom} (read-only file system)"),
-        Trouble::DiskFull => format!("could not write{} (no space left on the device)", of(&at)),
-        Trouble::Quota => format!("could not write{} (disk quota exceeded)", of(&at)),
+        Trouble::DiskFull => format!("could not write{} (no space left on the device)", of(at.as_ref())),
+        Trouble::Quota => format!("could not write{} (disk quota exceeded)", of(at.as_ref())),
         _ => format!("may not {did} {whom} ({})", rights(scene, hint)),
     };
     let mut subject = path.clone().map_or_else(|| itself(&scene.facts.process), file);
-    if path.is_none() || hint.trouble == Trouble::Credentials {
-        if let Some(peer) = hint.peer() {
-            subject = Blamed { peer: Some(peer), kind: "peer".into(), ..Blamed::default() };
-        }
+    let of_peer = hint.peer().filter(|_| path.is_none() || hint.trouble == Trouble::Credentials);
+    if let Some(peer) = of_peer {
+        subject = Blamed { peer: Some(peer), kind: "peer".into(), ..Blamed::default() };
     }
     subject.call = hint.call.map(|call| call.call.clone());
-    let claim = Claim::new(hint.trouble.class(), hint.tier, hint.confidence, what).subject(subject).proofs(hint.proofs());
+    let claim = Claim::new(hint.trouble.class(), hint.tier, hint.confidence, what)
+        .subject(subject)
+        .proofs(hint.proofs());
     match hint.trouble {
-        Trouble::NotFound => claim.not(CauseClass::Permission, "the kernel looked for it and did not find it"),
+        Trouble::NotFound => {
+            claim.not(CauseClass::Permission, "the kernel looked for it and did not find it")
+        }
         Trouble::ReadOnly => claim.not(CauseClass::DiskFull, "the file system takes no writes at all"),
         _ => claim,
     }
 }
 
-fn of(at: &Option<String>) -> String {
-    at.as_ref().map_or_else(String::new, |at| format!(" to {at}"))
+fn of(at: Option<&String>) -> String {
+    at.map_or_else(String::new, |at| format!(" to {at}"))
 }
 
 fn rights(scene: &Scene<'_>, hint: &Hint<'_>) -> String {
     const FIRST_FREE_PORT: u16 = 1024;
     let port = hint.peer().and_then(|peer| peer.rsplit_once(':')?.1.parse::<u16>().ok());
     match port {
-        Some(port) if port < FIRST_FREE_PORT => "permission denied: a port below 1024 needs CAP_NET_BIND_SERVICE".into(),
+        Some(port) if port < FIRST_FREE_PORT => {
+            "permission denied: a port below 1024 needs CAP_NET_BIND_SERVICE".into()
+        }
         _ if hint.text().to_lowercase().contains("apparmor") => "an AppArmor profile denies it".into(),
         _ if hint.text().contains("avc:") => "SELinux denies it".into(),
         _ => format!("permission denied for user {}", scene.facts.process.uid),
@@ -93,7 +99,8 @@ fn of_mapping(scene: &Scene<'_>) -> Option<Claim> {
     let facts = scene.facts;
     let fault = facts.fault.as_ref()?;
     let Place::Mapping { name, .. } = &fault.place else { return None };
-    let is_page = scene.signal() == Some(signal::BUS) && facts.ended.si_code == NO_PAGE && scene.sender().is_none();
+    let is_page =
+        scene.signal() == Some(signal::BUS) && facts.ended.si_code == NO_PAGE && scene.sender().is_none();
     if !is_page || !name.starts_with('/') {
         return None;
     }

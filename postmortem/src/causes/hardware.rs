@@ -25,23 +25,48 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let mut claims = Vec::new();
     let is_bus = scene.signal() == Some(signal::BUS) && scene.sender().is_none();
     if is_bus && MACHINE_CHECK.contains(&facts.ended.si_code) {
-        let claim = Claim::new(CauseClass::HardwareError, Tier::Kernel, 0.98, "touched memory that the hardware reports as faulty")
-            .subject(Blamed { kind: "host".into(), name: Some("memory".into()), ..Blamed::default() })
-            .proof(kernel("SIGBUS of a machine check", facts.ended.at_ns))
-            .not(CauseClass::BadPointer, "the memory is its own");
+        let claim = Claim::new(
+            CauseClass::HardwareError,
+            Tier::Kernel,
+            0.98,
+            "touched memory that the hardware reports as faulty",
+        )
+        .subject(Blamed { kind: "host".into(), name: Some("memory".into()), ..Blamed::default() })
+        .proof(kernel("SIGBUS of a machine check", facts.ended.at_ns))
+        .not(CauseClass::BadPointer, "the memory is its own");
         claims.push(claim);
     }
     if let Some(Place::Mapping { name, .. }) = facts.fault.as_ref().map(|fault| &fault.place) {
         let reads = facts.fault.as_ref().is_some_and(|fault| fault.write == Some(false));
         if is_bus && facts.ended.si_code == NO_PAGE && reads && name.starts_with('/') {
-            let claim = Claim::new(CauseClass::HardwareError, Tier::Kernel, 0.94, format!("could not read {name}, which is mapped: the device failed"));
-            claims.push(claim.subject(file(name.clone())).proof(kernel("SIGBUS: a page of a mapped file could not be read", facts.ended.at_ns)));
+            let claim = Claim::new(
+                CauseClass::HardwareError,
+                Tier::Kernel,
+                0.94,
+                format!("could not read {name}, which is mapped: the device failed"),
+            );
+            claims.push(
+                claim
+                    .subject(file(name.clone()))
+                    .proof(kernel("SIGBUS: a page of a mapped file could not be read", facts.ended.at_ns)),
+            );
         }
     }
-    for hint in scene.hints_of(&[Trouble::Io]) {
+    // Files of the kernel and terminals answer with EIO for reasons of their own.
+    let is_device = |path: &Option<String>| {
+        !path.as_ref().is_some_and(|path| {
+            ["/proc/", "/sys/", "/dev/pts/", "/dev/tty"].iter().any(|of| path.starts_with(of))
+        })
+    };
+    for hint in scene.hints_of(&[Trouble::Io]).filter(|hint| is_device(&hint.path())) {
         let path = hint.path();
         let whom = path.clone().unwrap_or_else(|| "a device".into());
-        let claim = Claim::new(CauseClass::HardwareError, hint.tier, hint.confidence, format!("could not read or write {whom} (I/O error of the device)"));
+        let claim = Claim::new(
+            CauseClass::HardwareError,
+            hint.tier,
+            hint.confidence,
+            format!("could not read or write {whom} (I/O error of the device)"),
+        );
         claims.push(claim.subject(path.map_or_else(|| itself(&facts.process), file)).proofs(hint.proofs()));
     }
     claims

@@ -22,15 +22,41 @@ use crate::trouble::Trouble;
 
 /// Words of supervisors for a process that does not answer, lower case.
 const NO_ANSWER: &[&str] = &[
-    "watchdog timeout", "watchdog expired", "watchdog triggered", "watchdog did not", "watchdog: no", "watchdog killed",
-    "failed liveness probe", "liveness probe failed", "failed startup probe", "startup probe failed", "worker timeout",
-    "start operation timed out", "timed out. killing", "timed out, killing",
+    "watchdog timeout",
+    "watchdog expired",
+    "watchdog triggered",
+    "watchdog did not",
+    "watchdog: no",
+    "watchdog killed",
+    "failed liveness probe",
+    "liveness probe failed",
+    "failed startup probe",
+    "startup probe failed",
+    "worker timeout",
+    "start operation timed out",
+    "timed out. killing",
+    "timed out, killing",
 ];
 /// The same, if they name the process: it may say this of others.
 const NO_ANSWER_OF: &[&str] = &[
-    "no heartbeat", "missed heartbeat", "heartbeat timeout", "heartbeat lost", "heartbeat missed", "health check failed", "healthcheck failed",
-    "failed health check", "is unhealthy", "unresponsive", "not responding", "did not respond", "does not respond", "not answering", "did not answer",
-    "hung", "stuck", "timed out",
+    "no heartbeat",
+    "missed heartbeat",
+    "heartbeat timeout",
+    "heartbeat lost",
+    "heartbeat missed",
+    "health check failed",
+    "healthcheck failed",
+    "failed health check",
+    "is unhealthy",
+    "unresponsive",
+    "not responding",
+    "did not respond",
+    "does not respond",
+    "not answering",
+    "did not answer",
+    "hung",
+    "stuck",
+    "timed out",
 ];
 /// A parent that ended so long before a process is the reason for its end, ns: signals and pipes pass it on at once.
 const WITH_PARENT_NS: u64 = 2_000_000_000;
@@ -45,20 +71,27 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
             (None, Some(code)) => format!("ended with code {code}"),
             (None, None) => "ended".to_owned(),
         };
-        let claim = Claim::new(CauseClass::ParentDied, Tier::Kernel, confidence, format!("lost its parent {parent}, which {how},"))
-            .subject(other(&process.parent))
-            .proof(kernel(format!("its parent {parent} {how}"), end.at_ns))
-            .not(CauseClass::KilledByProcess, "the signal comes with the parent's end");
+        let claim = Claim::new(
+            CauseClass::ParentDied,
+            Tier::Kernel,
+            confidence,
+            format!("lost its parent {parent}, which {how},"),
+        )
+        .subject(other(&process.parent))
+        .proof(kernel(format!("its parent {parent} {how}"), end.at_ns))
+        .not(CauseClass::KilledByProcess, "the signal comes with the parent's end");
         return vec![claim];
     }
     let mut claims = Vec::new();
     for hint in scene.hints_of(&[Trouble::ParentDied]) {
-        let claim = Claim::new(CauseClass::ParentDied, hint.tier, hint.confidence, "ended because its parent had");
+        let claim =
+            Claim::new(CauseClass::ParentDied, hint.tier, hint.confidence, "ended because its parent had");
         claims.push(claim.subject(other(&process.parent)).proofs(hint.proofs()));
     }
     let Some(signal) = scene.signal() else { return claims };
     let Some(by) = scene.sender() else {
-        let by_itself = signal == signal::KILL && facts.ended.by.as_ref().is_some_and(|by| by.pid == process.pid && by.pid != 0);
+        let by_itself = signal == signal::KILL
+            && facts.ended.by.as_ref().is_some_and(|by| by.pid == process.pid && by.pid != 0);
         if by_itself {
             let claim = Claim::new(CauseClass::KilledByProcess, Tier::Kernel, 0.9, "sent SIGKILL to itself");
             claims.push(claim.subject(itself(process)));
@@ -82,10 +115,15 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     }
     let command = if by.cmdline.is_empty() { String::new() } else { format!(", running `{}`", by.cmdline) };
     let what = format!("was killed by {sender}{command}, user {}, with {}", by.uid, signal_name(signal));
-    let mut claim = Claim::new(CauseClass::KilledByProcess, Tier::Kernel, 0.97, what).subject(other(by)).proof(sent);
+    // Without its parent it is not known whether that one ended it as it is meant.
+    let confidence = if process.parent.pid == 0 { 0.6 } else { 0.97 };
+    let mut claim = Claim::new(CauseClass::KilledByProcess, Tier::Kernel, confidence, what)
+        .subject(other(by))
+        .proof(sent);
     claim = claim.not(CauseClass::OomHost, "a process sent the signal, not the kernel");
     if matches!(signal, signal::SEGV | signal::BUS | signal::ILL | signal::FPE | signal::ABRT) {
-        claim = claim.not(CauseClass::BadPointer, "the signal was sent; no instruction of the process caused it");
+        claim =
+            claim.not(CauseClass::BadPointer, "the signal was sent; no instruction of the process caused it");
     }
     claims.push(claim);
     claims
@@ -96,10 +134,15 @@ pub(super) fn parent_died<'a>(scene: &Scene<'a>) -> Option<(&'a ParentEnd, f64)>
     let facts = scene.facts;
     let end = facts.process.parent_end.as_ref()?;
     let with = facts.ended.at_ns.saturating_sub(end.at_ns) <= WITH_PARENT_NS;
-    let badly = end.signal.is_some_and(|signal| signal != signal::TERM && signal != signal::INT && signal != signal::HUP)
+    let badly = end
+        .signal
+        .is_some_and(|signal| signal != signal::TERM && signal != signal::INT && signal != signal::HUP)
         || end.code.is_some_and(|code| code != 0);
     let not_seen = end.signal.is_none() && end.code.is_none();
-    let by_signal = matches!(scene.signal(), Some(signal::TERM | signal::KILL | signal::HUP | signal::INT | signal::QUIT | signal::PIPE | 10 | 12));
+    let by_signal = matches!(
+        scene.signal(),
+        Some(signal::TERM | signal::KILL | signal::HUP | signal::INT | signal::QUIT | signal::PIPE | 10 | 12)
+    );
     let from_parent = scene.sender().is_none_or(|by| by.pid == facts.process.parent.pid);
     // The other end of its pipe is gone, too.
     let pipe = scene.hints.iter().any(|hint| hint.trouble == Trouble::Reset && hint.peer().is_none());
@@ -121,14 +164,18 @@ pub(super) fn watchdog<'a>(scene: &Scene<'a>) -> Option<(String, f64, Option<&'a
     }
     let names_it = |text: &str| {
         let unit = process.unit.as_deref().unwrap_or_default();
-        [&process.pid.to_string(), process.comm.as_str(), unit].iter().any(|name| name.len() > 2 && text.contains(*name))
+        [&process.pid.to_string(), process.comm.as_str(), unit]
+            .iter()
+            .any(|name| name.len() > 2 && text.contains(*name))
     };
     let of_it = || scene.reading.find(NO_ANSWER_OF).filter(|statement| names_it(&statement.text));
     if let Some(statement) = scene.reading.find(NO_ANSWER).or_else(of_it) {
         return Some((format!("it did not answer (“{}”)", statement.text), 0.93, Some(statement)));
     }
     match ended_by {
-        signal::ABRT if by.pid == 1 => Some(("it did not reset systemd's watchdog in time".to_owned(), 0.93, None)),
+        signal::ABRT if by.pid == 1 => {
+            Some(("it did not reset systemd's watchdog in time".to_owned(), 0.93, None))
+        }
         signal::ABRT => Some(("a parent sends it to a process that does not answer".to_owned(), 0.75, None)),
         _ => None,
     }
@@ -136,7 +183,17 @@ pub(super) fn watchdog<'a>(scene: &Scene<'a>) -> Option<(String, f64, Option<&'a
 
 /// The sender is called a watchdog, or runs a script that is.
 fn is_called_watchdog(by: &Other) -> bool {
-    const NAMES: &[&str] = &["watchdog", "watch-dog", "watch_dog", "wd_keepalive", "healthcheck", "health-check", "health_check", "liveness", "autoheal"];
+    const NAMES: &[&str] = &[
+        "watchdog",
+        "watch-dog",
+        "watch_dog",
+        "wd_keepalive",
+        "healthcheck",
+        "health-check",
+        "health_check",
+        "liveness",
+        "autoheal",
+    ];
     let is = |text: &str| NAMES.iter().any(|name| text.to_lowercase().contains(name));
     // The program or script, not any argument.
     is(&by.comm) || by.cmdline.split(' ').filter(|word| !word.starts_with('-')).take(2).any(is)

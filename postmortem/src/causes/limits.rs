@@ -13,7 +13,8 @@ use agent_common::wire::postmortem::{Blamed, CauseClass};
 use crate::claim::{Claim, Tier, failed, itself, kernel};
 use crate::codes::signal;
 use crate::facts::Limit;
-use crate::scene::{Hint, Scene, limited};
+use crate::hints::Hint;
+use crate::scene::{Scene, limited};
 use crate::trouble::Trouble;
 
 /// A limit used to this share is reached: the last ones are taken and given back all the time.
@@ -28,7 +29,9 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let by_kernel = scene.sender().is_none();
     match scene.signal().filter(|_| by_kernel) {
         Some(signal::XCPU) => claims.push(cpu(scene, 0.97)),
-        Some(signal::KILL) if facts.oom.is_none() && scene.reached("cpu", 1.0).is_some() => claims.push(cpu(scene, 0.85)),
+        Some(signal::KILL) if facts.oom.is_none() && scene.reached("cpu", 1.0).is_some() => {
+            claims.push(cpu(scene, 0.85));
+        }
         Some(signal::XFSZ) => {
             let call = facts.failed_calls.iter().rev().find(|call| call.errno == "EFBIG");
             let path = call.map(|call| call.path.clone()).filter(|path| !path.is_empty());
@@ -37,7 +40,12 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
             let what = format!("let {of} grow to its limit for the size of files{}", value(limit));
             let subject = Blamed { path, ..subject(scene, "fsize") };
             let claim = Claim::new(CauseClass::FileSizeLimit, Tier::Kernel, 0.97, what).subject(subject);
-            claims.push(claim.proof(kernel("SIGXFSZ of the kernel", facts.ended.at_ns)).proofs(call.map(failed)).proofs(limit.map(limited)));
+            claims.push(
+                claim
+                    .proof(kernel("SIGXFSZ of the kernel", facts.ended.at_ns))
+                    .proofs(call.map(failed))
+                    .proofs(limit.map(limited)),
+            );
         }
         _ => {}
     }
@@ -66,9 +74,15 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
     let (name, what) = match hint.trouble {
         Trouble::Descriptors => {
             let whole = hint.call.is_some_and(|call| call.errno == "ENFILE");
-            if whole { ("fs.file-max", "got no more descriptors: the host's table is full") } else { ("nofile", "got no more descriptors") }
+            if whole {
+                ("fs.file-max", "got no more descriptors: the host's table is full")
+            } else {
+                ("nofile", "got no more descriptors")
+            }
         }
-        Trouble::Watches => ("fs.inotify.max_user_watches", "got no more watches of inotify: those of its user are used up"),
+        Trouble::Watches => {
+            ("fs.inotify.max_user_watches", "got no more watches of inotify: those of its user are used up")
+        }
         Trouble::Tasks => {
             let group = scene.reached("pids.max", REACHED_SHARE).is_some() || scene.limit("nproc").is_none();
             (if group { "pids.max" } else { "nproc" }, "could not start another process or thread")
@@ -77,8 +91,18 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
     };
     let limit = scene.limit(name);
     let mut subject = subject(scene, name);
-    subject.path = limit.map(|limit| limit.group.clone()).filter(|group| !group.is_empty()).or_else(|| hint.call.map(|call| call.path.clone()).filter(|path| !path.is_empty()));
-    let sure = if scene.reached(name, REACHED_SHARE).is_some() { hint.confidence.max(0.93) } else { hint.confidence };
+    subject.path = limit
+        .map(|limit| limit.group.clone())
+        .filter(|group| !group.is_empty())
+        .or_else(|| hint.call.map(|call| call.path.clone()).filter(|path| !path.is_empty()));
+    let sure = if scene.reached(name, REACHED_SHARE).is_some() {
+        hint.confidence.max(0.93)
+    } else {
+        hint.confidence
+    };
     let what = format!("{what} (limit {name}{})", value(limit));
-    Claim::new(hint.trouble.class(), hint.tier, sure, what).subject(subject).proofs(hint.proofs()).proofs(limit.map(limited))
+    Claim::new(hint.trouble.class(), hint.tier, sure, what)
+        .subject(subject)
+        .proofs(hint.proofs())
+        .proofs(limit.map(limited))
 }

@@ -30,7 +30,8 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     } else if scene.signal() == Some(signal::KILL) && scene.sender().is_none() {
         claims.extend(scene.reached("memory.max", FULL_SHARE).map(|limit| {
             let of = limit.limit.map_or(0, |of| of as u64);
-            let what = format!("was killed while its group {} was at its limit of {}", limit.group, bytes(of));
+            let what =
+                format!("was killed while its group {} was at its limit of {}", limit.group, bytes(of));
             let subject = group(&limit.group);
             Claim::new(CauseClass::OomCgroup, Tier::Recurs, 0.65, what).subject(subject).proof(limited(limit))
         }));
@@ -39,7 +40,12 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
 }
 
 fn group(path: &str) -> Blamed {
-    Blamed { kind: "cgroup".into(), path: Some(path.to_owned()), limit: Some("memory.max".into()), ..Blamed::default() }
+    Blamed {
+        kind: "cgroup".into(),
+        path: Some(path.to_owned()),
+        limit: Some("memory.max".into()),
+        ..Blamed::default()
+    }
 }
 
 fn of_kernel(scene: &Scene<'_>, oom: &Oom) -> Claim {
@@ -47,18 +53,22 @@ fn of_kernel(scene: &Scene<'_>, oom: &Oom) -> Claim {
     let process = &facts.process;
     let who = named(&process.comm, process.pid);
     let own = oom.anon_bytes.map_or_else(String::new, |own| format!(" with {} of its own", bytes(own)));
-    let larger = oom.largest.as_ref().filter(|(of, size)| of.pid != process.pid && oom.anon_bytes.is_none_or(|own| *size > own));
+    let larger = oom
+        .largest
+        .as_ref()
+        .filter(|(of, size)| of.pid != process.pid && oom.anon_bytes.is_none_or(|own| *size > own));
     let most = larger.map_or_else(String::new, |(of, size)| {
         format!("; {} uses most, {}", named(&of.comm, of.pid), bytes(*size))
     });
     let claim = if let Some(path) = &oom.group {
         let limit = oom.limit_bytes.map_or_else(String::new, |limit| format!(" of {}", bytes(limit)));
-        let what = format!("The control group {path} reached its memory limit{limit}, and the kernel killed {who}{own}{most}");
-        let subject = larger.map_or_else(|| group(path), |(of, _)| Blamed {
-            path: Some(path.clone()),
-            limit: Some("memory.max".into()),
-            ..other(of)
-        });
+        let what = format!(
+            "The control group {path} reached its memory limit{limit}, and the kernel killed {who}{own}{most}"
+        );
+        let subject = larger.map_or_else(
+            || group(path),
+            |(of, _)| Blamed { path: Some(path.clone()), limit: Some("memory.max".into()), ..other(of) },
+        );
         Claim::new(CauseClass::OomCgroup, Tier::Kernel, 0.98, what)
             .subject(subject)
             .not(CauseClass::OomHost, "the group's limit was reached, not the host's memory")
@@ -78,14 +88,24 @@ fn of_kernel(scene: &Scene<'_>, oom: &Oom) -> Claim {
 
 fn of_run_time(scene: &Scene<'_>) -> Vec<Claim> {
     const RUN_TIMES: &[&str] = &[
-        "javascript heap", "java heap", "outofmemoryerror", "memoryerror", "bad_alloc", "allowed memory size", "memory allocation of",
-        "runtime: out of memory", "outofmemoryexception", "insufficient memory for the java", "gc overhead", "memory limit",
+        "javascript heap",
+        "java heap",
+        "outofmemoryerror",
+        "memoryerror",
+        "bad_alloc",
+        "allowed memory size",
+        "memory allocation of",
+        "runtime: out of memory",
+        "outofmemoryexception",
+        "insufficient memory for the java",
+        "gc overhead",
+        "memory limit",
     ];
     let facts = scene.facts;
     let limit = ["as", "data", "memlock"].iter().find_map(|name| scene.reached(name, 0.5));
     // It can have asked for more than is left at once.
     let limit = limit.or_else(|| scene.limit("as").filter(|limit| limit.limit.is_some()));
-    let claim = |hint: &crate::scene::Hint<'_>| {
+    let claim = |hint: &crate::hints::Hint<'_>| {
         let text = hint.text().to_lowercase();
         let by_run_time = RUN_TIMES.iter().any(|words| text.contains(words));
         let supported = hint.call.is_some() || limit.is_some() || by_run_time;
@@ -105,10 +125,13 @@ fn of_run_time(scene: &Scene<'_>) -> Vec<Claim> {
             .not(CauseClass::OomHost, "the kernel killed nothing for lack of memory")
     };
     let mut claims: Vec<_> = scene.hints_of(&[Trouble::NoMemory]).map(claim).collect();
-    let abort = crate::words::read_text(&facts.abort_text).filter(|abort| abort.trouble == Some(Trouble::NoMemory));
+    let abort =
+        crate::words::read_text(&facts.abort_text).filter(|abort| abort.trouble == Some(Trouble::NoMemory));
     claims.extend(abort.map(|abort| {
         let what = format!("got no more memory: {}", abort.text);
-        Claim::new(CauseClass::HeapLimit, Tier::Abort, 0.93, what).subject(itself(&facts.process)).proofs(limit.map(limited))
+        Claim::new(CauseClass::HeapLimit, Tier::Abort, 0.93, what)
+            .subject(itself(&facts.process))
+            .proofs(limit.map(limited))
     }));
     claims
 }

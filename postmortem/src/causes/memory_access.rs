@@ -44,9 +44,14 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let facts = scene.facts;
     let of_child = facts.ended.code == Some(128 + i32::from(signal::SEGV)) && passes_on(&facts.process);
     if of_child {
-        let claim = Claim::new(CauseClass::BadPointer, Tier::Call, 0.5, "had a child that touched memory that it may not")
-            .subject(itself(&facts.process))
-            .proof(kernel("code 139 of a shell: its child was ended by SIGSEGV", facts.ended.at_ns));
+        let claim = Claim::new(
+            CauseClass::BadPointer,
+            Tier::Call,
+            0.5,
+            "had a child that touched memory that it may not",
+        )
+        .subject(itself(&facts.process))
+        .proof(kernel("code 139 of a shell: its child was ended by SIGSEGV", facts.ended.at_ns));
         claims.push(claim);
     }
     let is_fault = matches!(scene.signal(), Some(signal::SEGV | signal::BUS)) && scene.sender().is_none();
@@ -57,7 +62,8 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let Some(fault) = &facts.fault else {
         let confidence = if facts.ended.si_code > 0 { 0.6 } else { 0.5 };
         // Without the address, what it wrote can tell more.
-        let claim = Claim::new(CauseClass::BadPointer, Tier::Recurs, confidence, "touched memory that it may not");
+        let claim =
+            Claim::new(CauseClass::BadPointer, Tier::Recurs, confidence, "touched memory that it may not");
         claims.push(at_function(scene, claim));
         return claims;
     };
@@ -75,20 +81,33 @@ fn of_fault(scene: &Scene<'_>, fault: &Fault) -> Claim {
         _ => "touched",
     };
     let unknown_address = facts.ended.si_code == SI_KERNEL;
-    let claim = |class, confidence, what: String| at_function(scene, Claim::new(class, Tier::Kernel, confidence, what));
-    let seen = kernel(format!("{did} {addr:#x}, instruction at {:#x}, stack pointer {:#x}", fault.ip, fault.sp), facts.ended.at_ns);
+    let claim = |class, confidence, what: String| {
+        at_function(scene, Claim::new(class, Tier::Kernel, confidence, what))
+    };
+    let seen = kernel(
+        format!("{did} {addr:#x}, instruction at {:#x}, stack pointer {:#x}", fault.ip, fault.sp),
+        facts.ended.at_ns,
+    );
     if let Place::PastEnd { file: path } = &fault.place {
         let what = format!("{did} {path} behind its end: the file was cut while it was mapped");
-        let cut = Claim::new(CauseClass::BadPointer, Tier::Kernel, 0.93, what).subject(file(path.clone())).proof(seen);
+        let cut = Claim::new(CauseClass::BadPointer, Tier::Kernel, 0.93, what)
+            .subject(file(path.clone()))
+            .proof(seen);
         return cut.proofs(stack(scene)).not(CauseClass::NullPointer, "the address lies in a mapped file");
     }
     let recursion = recursion(scene);
-    let near_stack = fault.sp >= PAGE && addr >= PAGE && addr < fault.sp.saturating_add(PAGE) && fault.sp - addr.min(fault.sp) <= STACK_REACH;
+    let near_stack = fault.sp >= PAGE
+        && addr >= PAGE
+        && addr < fault.sp.saturating_add(PAGE)
+        && fault.sp - addr.min(fault.sp) <= STACK_REACH;
     let may_be_stack = matches!(fault.place, Place::Nothing | Place::Unknown);
     if !unknown_address && (fault.place == Place::StackGuard || near_stack && may_be_stack) {
         let confidence = if fault.place == Place::StackGuard || recursion.is_some() { 0.97 } else { 0.9 };
-        let again = recursion.as_ref().map_or_else(String::new, |name| format!(": {name} calls itself again and again"));
-        let what = format!("used up its stack ({did} {addr:#x}, next to the stack pointer {:#x}){again}", fault.sp);
+        let again = recursion
+            .as_ref()
+            .map_or_else(String::new, |name| format!(": {name} calls itself again and again"));
+        let what =
+            format!("used up its stack ({did} {addr:#x}, next to the stack pointer {:#x}){again}", fault.sp);
         let limit = scene.limit("stack").map(limited);
         return claim(CauseClass::StackOverflow, confidence, what)
             .proof(seen)
@@ -96,13 +115,16 @@ fn of_fault(scene: &Scene<'_>, fault: &Fault) -> Claim {
             .not(CauseClass::BadPointer, "the address is where the stack would have to grow");
     }
     if scene.signal() == Some(signal::BUS) && facts.ended.si_code == UNALIGNED {
-        return claim(CauseClass::BadPointer, 0.9, format!("{did} {addr:#x}, which is not aligned")).proof(seen);
+        return claim(CauseClass::BadPointer, 0.9, format!("{did} {addr:#x}, which is not aligned"))
+            .proof(seen);
     }
     if !unknown_address && scene.signal() == Some(signal::SEGV) {
         let before = addr.wrapping_neg();
         if addr < PAGE {
             let what = match addr {
-                0 if fault.fetch == Some(true) || fault.ip == 0 => "called a function by a null pointer".to_owned(),
+                0 if fault.fetch == Some(true) || fault.ip == 0 => {
+                    "called a function by a null pointer".to_owned()
+                }
                 0 => format!("{did} address 0, a null pointer"),
                 _ => format!("{did} address {addr:#x}, a null pointer with offset {addr:#x}"),
             };
@@ -156,9 +178,19 @@ fn recursion(scene: &Scene<'_>) -> Option<String> {
 
 fn stack(scene: &Scene<'_>) -> Option<Proof> {
     const SHOWN: usize = 6;
-    let frames: Vec<_> = scene.facts.stack.iter().take(SHOWN).map(|frame| {
-        if frame.line.is_empty() { format!("{} ({})", frame.function, frame.module) } else { format!("{} ({})", frame.function, frame.line) }
-    }).collect();
+    let frames: Vec<_> = scene
+        .facts
+        .stack
+        .iter()
+        .take(SHOWN)
+        .map(|frame| {
+            if frame.line.is_empty() {
+                format!("{} ({})", frame.function, frame.module)
+            } else {
+                format!("{} ({})", frame.function, frame.line)
+            }
+        })
+        .collect();
     (!frames.is_empty()).then(|| proof(ProofKind::Stack, frames.join(" < ")))
 }
 
@@ -168,7 +200,12 @@ pub(super) fn at_function(scene: &Scene<'_>, mut claim: Claim) -> Claim {
     let mut subject = itself(&scene.facts.process);
     if let Some(frame) = frame.filter(|frame| !frame.function.is_empty() && frame.function != "[unknown]") {
         let line = if frame.line.is_empty() { &frame.module } else { &frame.line };
-        claim.what = format!("{} in {}{}", claim.what, frame.function, if line.is_empty() { String::new() } else { format!(" ({line})") });
+        claim.what = format!(
+            "{} in {}{}",
+            claim.what,
+            frame.function,
+            if line.is_empty() { String::new() } else { format!(" ({line})") }
+        );
         subject = Blamed {
             kind: "function".into(),
             function: Some(frame.function.clone()),
@@ -182,7 +219,7 @@ pub(super) fn at_function(scene: &Scene<'_>, mut claim: Claim) -> Claim {
 
 fn of_words(scene: &Scene<'_>) -> Vec<Claim> {
     let hints = scene.hints_of(&[Trouble::NullPointer, Trouble::BadPointer, Trouble::StackOverflow]);
-    let claim = |hint: &crate::scene::Hint<'_>| {
+    let claim = |hint: &crate::hints::Hint<'_>| {
         let what = format!("reported “{}”", hint.text());
         // A run time or sanitizer says this as it gives up.
         let claim = Claim::new(hint.trouble.class(), hint.tier.max(Tier::Recurs), hint.confidence, what);

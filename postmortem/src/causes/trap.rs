@@ -32,7 +32,8 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
         _ => "ran an instruction that this CPU does not have, or a trap that its compiler placed",
     };
     let made = facts.ended.si_code > 0;
-    let said = scene.reading.reasons.first().is_some_and(|first| first.trace.is_some() || first.trouble.is_some());
+    let said =
+        scene.reading.reasons.first().is_some_and(|first| first.trace.is_some() || first.trouble.is_some());
     let tier = if said { Tier::Recurs } else { Tier::Kernel };
     let claim = Claim::new(CauseClass::IllegalInstruction, tier, if made { 0.92 } else { 0.7 }, what);
     vec![at_function(scene, claim).proof(kernel(meaning(&facts.process, &facts.ended), facts.ended.at_ns))]

@@ -23,8 +23,14 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     for hint in scene.hints_of(&[Trouble::Library, Trouble::Symbol, Trouble::Module]) {
         let about = format!("{} {}", hint.text(), hint.path().unwrap_or_default());
         let Some(change) = scene.changes(&["package", "build"], &about).last() else { continue };
-        let missing = super::program::missing(hint.text()).or_else(|| hint.path()).unwrap_or_else(|| "what it needs".into());
-        let what = format!("does not fit the changed {}: {missing} cannot be loaded ({})", described(change), hint.text());
+        let missing = super::program::missing(hint.text())
+            .or_else(|| hint.path())
+            .unwrap_or_else(|| "what it needs".into());
+        let what = format!(
+            "does not fit the changed {}: {missing} cannot be loaded ({})",
+            described(change),
+            hint.text()
+        );
         let claim = Claim::new(CauseClass::BadUpgrade, Tier::Abort, hint.confidence.max(0.94), what)
             .subject(subject(change))
             .proof(changed(change))
@@ -37,10 +43,13 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
             && scene.facts.changes.first().is_some_and(|change| earlier.at_ns < change.at_ns)
     });
     let text = scene.reading.reasons.first().map_or("", |reason| &reason.text);
-    if let Some(change) = scene.changes(&["package", "build", "file"], text).last().filter(|_| !ended_before) {
+    if let Some(change) = scene.changes(&["package", "build", "file"], text).last().filter(|_| !ended_before)
+    {
         let class = if change.kind == "file" { CauseClass::ConfigError } else { CauseClass::BadUpgrade };
         let what = format!("ends like this since {} changed", described(change));
-        claims.push(Claim::new(class, Tier::Change, ALONE, what).subject(subject(change)).proof(changed(change)));
+        claims.push(
+            Claim::new(class, Tier::Change, ALONE, what).subject(subject(change)).proof(changed(change)),
+        );
     }
     claims
 }

@@ -1,10 +1,17 @@
 //! What a process said before its end: from pieces of text to the statements that can be its reason, the likeliest first.
 
+mod frames;
+mod order;
 mod trace;
+mod weight;
 
 use std::collections::HashMap;
 
 pub(crate) use trace::{Kind, Trace};
+pub(crate) use weight::Weight;
+
+use order::reasons;
+use weight::weigh;
 
 use crate::facts::Facts;
 use crate::trouble::Trouble;
@@ -13,29 +20,8 @@ use crate::trouble::Trouble;
 const MAX_STREAM_BYTES: usize = 64 << 10;
 /// Most lines of a stream, the last ones.
 const MAX_STREAM_LINES: usize = 1_000;
-/// A pause of this length ends a burst of lines, ns: a program that fails says it at once.
-const BURST_GAP_NS: u64 = 1_000_000_000;
-/// The last burst begins at most so long before the end, ns.
-const BURST_NS: u64 = 10_000_000_000;
-/// What was said longer ago than this explains no end, ns.
-const OLD_NS: u64 = 60_000_000_000;
-/// A line that comes this often is the program's routine.
-const ROUTINE_COUNT: usize = 3;
 /// Longest statement, bytes.
 const MAX_STATEMENT_BYTES: usize = 1_024;
-
-/// How loud a statement is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Weight {
-    /// Information.
-    Plain,
-    /// A warning, or an error that the program goes on after.
-    Handled,
-    /// An error.
-    Error,
-    /// It says itself that it ends for this.
-    Fatal,
-}
 
 /// One thing that it said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +58,8 @@ impl Reading {
         let mut all = Vec::new();
         let mut known: HashMap<String, (String, bool)> = HashMap::new();
         let words = facts.last_words.iter().map(|words| words.text.as_str()).collect::<String>();
-        for line in &facts.lines {
+        // The newest are nearest to the end.
+        for line in &facts.lines[facts.lines.len().saturating_sub(MAX_STREAM_LINES)..] {
             let first = line.text.lines().next().unwrap_or_default().trim();
             // The journal has what went to stderr, too.
             if !first.is_empty() && words.contains(first) {
@@ -103,7 +90,9 @@ impl Reading {
                 if text.len() > 2 * MAX_STREAM_BYTES {
                     let cut = text.ceil_char_boundary(text.len() - MAX_STREAM_BYTES);
                     text.drain(..cut);
-                    starts.iter_mut().for_each(|(start, _)| *start = start.saturating_sub(cut));
+                    for (start, _) in &mut starts {
+                        *start = start.saturating_sub(cut);
+                    }
                 }
                 // A piece that was cut does not go on in the next one.
                 if words.cut {
@@ -120,6 +109,17 @@ impl Reading {
             let skip = lines.len().saturating_sub(MAX_STREAM_LINES);
             statements(&lines[skip..], |mut statement| {
                 statement.on_stderr = fd == 2;
+                // `sed: …` on stderr is how programs complain.
+                let complains = fd == 2
+                    && statement
+                        .text
+                        .strip_prefix(&facts.process.comm)
+                        .is_some_and(|rest| rest.starts_with(": "));
+                if complains && statement.weight == Weight::Plain && weight::level(&statement.text).is_none()
+                {
+                    statement.weight = Weight::Error;
+                    statement.trouble = Trouble::of_text(&statement.text);
+                }
                 if let Some((reference, is_new)) = known.get(statement.text.trim()) {
                     reference.clone_into(&mut statement.reference);
                     statement.is_new = *is_new;
@@ -205,172 +205,6 @@ fn of_line(at_ns: u64, line: &str) -> Statement {
 
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_STATEMENT_BYTES)].to_owned()
-}
-
-/// Names of levels at the head of a line.
-const LEVELS: &[(&str, Weight)] = &[
-    ("fatal", Weight::Fatal),
-    ("critical", Weight::Fatal),
-    ("crit", Weight::Fatal),
-    ("panic", Weight::Fatal),
-    ("emerg", Weight::Fatal),
-    ("emergency", Weight::Fatal),
-    ("alert", Weight::Fatal),
-    ("error", Weight::Error),
-    ("err", Weight::Error),
-    ("eror", Weight::Error),
-    ("severe", Weight::Error),
-    ("warning", Weight::Handled),
-    ("warn", Weight::Handled),
-    ("notice", Weight::Plain),
-    ("info", Weight::Plain),
-    ("debug", Weight::Plain),
-    ("trace", Weight::Plain),
-    ("log", Weight::Plain),
-];
-
-/// How many words of a line are searched for its level: date, time, zone, host, program, thread come first.
-const LEVEL_WORDS: usize = 8;
-
-/// How loud a line is: by its level, else by its words.
-fn weigh(line: &str) -> Weight {
-    const HANDLED: &[&str] = &[
-        "retrying", "will retry", "retry in", "try again", "trying again", "ignoring", "ignored", "continuing", "skipping",
-        "skipped", "falling back", "fallback", "using default", "using the default", "recovered", "reconnect", "trying next",
-        "going on without", "continue without", "running without", "disabled", "non-fatal", "not fatal", "instead",
-    ];
-    const GIVES_UP: &[&str] = &["giving up", "gave up", "aborting", "exiting", "cannot continue", "can not continue", "terminating", "shutting down", "bailing out"];
-    const NEGATED: &[&str] = &[
-        "0 error", "no error", "without error", "zero error", "errors: 0", "errors=0", "error=0", "0 fail", "no fail", "failed: 0",
-        "failed=0", "failures: 0", "failures=0", "no problem", "error: none", "error=null", "error: null", "error=nil",
-    ];
-    const BAD: &[&str] = &[
-        "error", "fatal", "fail", "cannot", "can't", "can not", "could not", "couldn't", "unable", "denied", "exception", "panic",
-        "not found", "no such", "abort", "refused", "invalid", "timed out", "terminate called", "missing", "unknown", "illegal",
-        "out of memory", "not permitted", "does not exist", "unrecognized", "must be", "not allowed", "corrupt", "expired",
-        "unreachable", "not available", "unavailable", "no space", "too many", "already in use", "broken pipe", "unexpected",
-        "required", "not running", "no route", "exceeded", "overflow", "smashing", "insufficient", "too large", "read-only",
-        "bad ", "gave up", "segmentation fault", "killed", "not set", "unsupported", "not supported", "deadlock", "misconf",
-        "free(): ", "malloc(): ", "lost", "conflict", "mismatch", "undefined", "permission",
-    ];
-    /// What a supervisor says after the end.
-    const AFTER: &[&str] = &[
-        "main process exited", "failed with result", "scheduled restart job", "start request repeated", "deactivated successfully",
-        "stopped ", "started ", "control process exited", "with exit code", "exited with code",
-    ];
-    let lower = line.to_lowercase();
-    if AFTER.iter().any(|words| lower.contains(words)) {
-        return Weight::Plain;
-    }
-    let level = level(line);
-    if matches!(level, Some(Weight::Plain | Weight::Handled)) {
-        return level.unwrap_or(Weight::Plain);
-    }
-    let is_bad = BAD.iter().any(|word| lower.contains(word)) && !NEGATED.iter().any(|words| lower.contains(words));
-    if level.is_none() && !is_bad {
-        return Weight::Plain;
-    }
-    if GIVES_UP.iter().any(|words| lower.contains(words)) {
-        return Weight::Fatal;
-    }
-    if HANDLED.iter().any(|words| lower.contains(words)) && level != Some(Weight::Fatal) {
-        return Weight::Handled;
-    }
-    level.unwrap_or(Weight::Error)
-}
-
-/// The level that stands at the head of a line: `ERROR`, `[error]`, `level=error`, `"level":"error"`, `E1130 `.
-fn level(line: &str) -> Option<Weight> {
-    let of = |word: &str| LEVELS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
-    for key in ["level=", "\"level\":", "severity=", "\"severity\":", "lvl=", "\"levelname\":"] {
-        if let Some((_, rest)) = line.split_once(key) {
-            let rest = rest.trim_start_matches([' ', '"']);
-            let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            return of(&rest[..end]);
-        }
-    }
-    // klog: a letter and the date.
-    let bytes = line.as_bytes();
-    if bytes.len() > 5 && bytes[1..5].iter().all(u8::is_ascii_digit) && bytes[5] == b' ' {
-        match bytes[0] {
-            b'F' => return Some(Weight::Fatal),
-            b'E' => return Some(Weight::Error),
-            b'W' => return Some(Weight::Handled),
-            b'I' => return Some(Weight::Plain),
-            _ => {}
-        }
-    }
-    for word in line.split_whitespace().take(LEVEL_WORDS) {
-        let bare = word.trim_matches(|c: char| !c.is_ascii_alphabetic());
-        // A level is in upper case, in brackets, or ends with a colon: `error` in a sentence is none.
-        let is_marked = bare.chars().all(|c| c.is_ascii_uppercase()) || word.starts_with(['[', '<']) || word.ends_with(':');
-        if let Some(weight) = is_marked.then(|| of(bare)).flatten() {
-            return Some(weight);
-        }
-    }
-    None
-}
-
-/// The text with each run of digits as one sign: lines of one kind are equal.
-fn template(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '0'..='9' if out.ends_with('#') => {}
-            '0'..='9' => out.push('#'),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// The statements that can be the reason, the likeliest first: an uncaught exception; errors of the last burst, the first of them
-/// first; older errors, the newest first; what was handled or is routine.
-fn reasons(all: &[Statement], end_ns: u64) -> Vec<Statement> {
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for statement in all {
-        *counts.entry(template(&statement.text)).or_default() += 1;
-    }
-    let is_routine = |statement: &Statement| counts[&template(&statement.text)] >= ROUTINE_COUNT && statement.trace.is_none();
-    let age = |statement: &Statement| if statement.at_ns == 0 { 0 } else { end_ns.saturating_sub(statement.at_ns) };
-    // The burst is what stands after the last pause.
-    let mut begin = all.len();
-    for at in (0..all.len()).rev() {
-        let gap = all.get(at + 1).map_or(0, |next| next.at_ns.saturating_sub(all[at].at_ns));
-        let complains_after = all[at + 1..].iter().any(|statement| statement.weight >= Weight::Error);
-        if (gap > BURST_GAP_NS && complains_after) || (age(&all[at]) > BURST_NS && complains_after) {
-            break;
-        }
-        begin = at;
-    }
-    let bad = |statement: &&Statement| statement.weight >= Weight::Error;
-    let (old, burst) = all.split_at(begin);
-    let fresh = |statement: &&Statement| age(statement) <= OLD_NS;
-    let mut order: Vec<(u8, &Statement)> = Vec::new();
-    let uncaught = burst.iter().rev().find(|statement| {
-        statement.weight == Weight::Fatal && statement.trace.as_ref().is_some_and(|trace| !trace.is_consequence())
-    });
-    let said_before = |one: &Statement, at: usize| {
-        burst[..at].iter().any(|before| before.trace.is_none() && before.weight == Weight::Fatal && before.trouble.is_some() && one != before)
-    };
-    for (at, statement) in burst.iter().enumerate().filter(|(_, statement)| fresh(statement)) {
-        let is_uncaught = uncaught.is_some_and(|one| std::ptr::eq(one, statement));
-        let rank = match statement.weight {
-            Weight::Plain => continue,
-            _ if is_uncaught && !said_before(statement, at) => 0,
-            Weight::Handled => 4,
-            _ if is_routine(statement) => 4,
-            Weight::Fatal if statement.trace.is_none() && statement.trouble.is_some() => 1,
-            _ => 2,
-        };
-        // The first error counts, so errors and fatal ones are one rank unless the error is routine.
-        order.push((if rank == 1 { 2 } else { rank }, statement));
-    }
-    for statement in old.iter().rev().filter(bad).filter(fresh) {
-        order.push((if is_routine(statement) { 5 } else { 3 }, statement));
-    }
-    order.sort_by_key(|(rank, _)| *rank);
-    order.into_iter().map(|(rank, statement)| Statement { rank, ..statement.clone() }).collect()
 }
 
 /// The first statement of a text that a run time left: an abort's message.

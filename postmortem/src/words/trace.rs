@@ -2,12 +2,13 @@
 //!
 //! Python prints the cause first, Java, .NET, Node and Rust last, Go in one line from the outside to the inside.
 
+use super::frames::{headless, marked, with_frames};
 use crate::trouble::Trouble;
 
 /// Most lines of one trace that are read: a Java trace has a few hundred.
 const MAX_TRACE_LINES: usize = 600;
 /// Most lines of a message that belong to an exception.
-const MAX_MESSAGE_LINES: usize = 3;
+pub(super) const MAX_MESSAGE_LINES: usize = 3;
 
 /// What kind of end a trace is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    fn new(kind: Kind, name: &str, message: &str) -> Self {
+    pub(super) fn new(kind: Kind, name: &str, message: &str) -> Self {
         Self {
             kind,
             name: name.to_owned(),
@@ -60,9 +61,63 @@ impl Trace {
     /// It says only that something is not there which an earlier failure should have made.
     pub(crate) fn is_consequence(&self) -> bool {
         let text = self.text();
-        ["NoneType", "NullPointerException", "NullReferenceException", "nil pointer", "on a `None`", "of undefined", "of null"]
-            .iter()
-            .any(|sign| text.contains(sign))
+        [
+            "NoneType",
+            "NullPointerException",
+            "NullReferenceException",
+            "nil pointer",
+            "on a `None`",
+            "of undefined",
+            "of null",
+        ]
+        .iter()
+        .any(|sign| text.contains(sign))
+    }
+
+    /// It says that something failed, not what: the reason stands elsewhere. Mistakes in the program's own code are no such.
+    pub(crate) fn is_vague(&self) -> bool {
+        const OWN: &[&str] = &[
+            "KeyError",
+            "ValueError",
+            "TypeError",
+            "IndexError",
+            "AttributeError",
+            "NameError",
+            "ZeroDivisionError",
+            "NumberFormat",
+            "IllegalArgument",
+            "ClassCast",
+            "OutOfBounds",
+            "out_of_range",
+            "ReferenceError",
+            "SyntaxError",
+            "RangeError",
+            "UnicodeDecodeError",
+            "JSONDecodeError",
+            "NoMethodError",
+        ];
+        const VAGUE: &[&str] = &[
+            "fail",
+            "cannot",
+            "could not",
+            "unable",
+            "not available",
+            "unavailable",
+            "connect",
+            "transport",
+            "broker",
+            "retries",
+            "unreachable",
+            "giving up",
+            "gave up",
+            "not ready",
+            "not start",
+            "no response",
+            "not reachable",
+            "went wrong",
+        ];
+        let message = self.message.to_lowercase();
+        !OWN.iter().any(|name| self.name.contains(name)) && VAGUE.iter().any(|words| message.contains(words))
     }
 }
 
@@ -83,6 +138,7 @@ pub(super) fn read(lines: &[&str]) -> Option<(Trace, usize)> {
         .or_else(|| anyhow(lines))
         .or_else(|| marked(lines))
         .or_else(|| with_frames(lines))
+        .or_else(|| headless(lines))
         .or_else(|| ruby(first))
         .or_else(|| {
             let (name, message) = exception(first)?;
@@ -92,13 +148,15 @@ pub(super) fn read(lines: &[&str]) -> Option<(Trace, usize)> {
 
 /// `pkg.SomeError: message`, `SomeException`, `Error [CODE]: message`.
 pub(super) fn exception(line: &str) -> Option<(&str, &str)> {
-    const ENDS: [&str; 8] = ["Error", "Exception", "Failure", "Interrupt", "Exit", "Fault", "Timeout", "ExceptionGroup"];
+    const ENDS: [&str; 8] =
+        ["Error", "Exception", "Failure", "Interrupt", "Exit", "Fault", "Timeout", "ExceptionGroup"];
     let (name, message) = line.split_once(": ").unwrap_or((line.trim_end().trim_end_matches(':'), ""));
     let bare = name.split_once(" [").map_or(name, |(bare, _)| bare);
     let is_name = bare.chars().all(|c| c.is_alphanumeric() || "._$:".contains(c));
     // `Error: x` alone is a line of any program; with an upper-case letter within, or a path of packages, it is a name.
     let last = bare.rsplit(['.', ':']).next().unwrap_or_default();
-    let is_error = ENDS.iter().any(|end| last.ends_with(end)) && last.starts_with(|c: char| c.is_ascii_uppercase());
+    let is_error =
+        ENDS.iter().any(|end| last.ends_with(end)) && last.starts_with(|c: char| c.is_ascii_uppercase());
     (is_name && is_error && !ENDS.contains(&bare)).then(|| (name, message.trim_end()))
 }
 
@@ -120,18 +178,26 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
             let rest = parts.next().unwrap_or_default();
             let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
             let function = rest.split_once(", in ").map_or("", |(_, function)| function);
-            frame = (format!("{file}:{number}"), function.to_owned());
+            // The program's own frame tells more than one of a library that it calls.
+            let is_library = file.starts_with("<frozen") || file.contains("/lib/python");
+            if frame.0.is_empty() || !is_library {
+                frame = (format!("{file}:{number}"), function.to_owned());
+            }
         } else if trimmed.starts_with("During handling of the above exception") {
             handling = true;
         } else if trimmed.starts_with("The above exception was the direct cause") {
             handling = false;
-        } else if trimmed.is_empty() || trimmed.contains("Traceback (most recent call last)") || trimmed.starts_with("---") {
+        } else if trimmed.is_empty()
+            || trimmed.contains("Traceback (most recent call last)")
+            || trimmed.starts_with("---")
+        {
         } else if is_group || !line.starts_with([' ', '\t']) {
             let named = exception(trimmed).or_else(|| {
                 let (name, message) = trimmed.split_once(": ").unwrap_or((trimmed, ""));
                 name.chars().all(|c| c.is_alphanumeric() || "._".contains(c)).then_some((name, message))
             });
-            let Some((name, message)) = named.filter(|_| !frame.0.is_empty() || exception(trimmed).is_some()) else {
+            let Some((name, message)) = named.filter(|_| !frame.0.is_empty() || exception(trimmed).is_some())
+            else {
                 if is_group {
                     at += 1;
                     continue;
@@ -139,9 +205,10 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
                 break;
             };
             let mut trace = Trace::new(Kind::Exception, name, message);
-            let more = lines[at + 1..].iter().take(MAX_MESSAGE_LINES).take_while(|line| {
-                !line.trim().is_empty() && !line.contains("Traceback (most") && !is_group
-            });
+            let more = lines[at + 1..]
+                .iter()
+                .take(MAX_MESSAGE_LINES)
+                .take_while(|line| !line.trim().is_empty() && !line.contains("Traceback (most") && !is_group);
             // The message goes on, as psycopg's does, if the next lines are indented.
             for line in more.take_while(|line| line.starts_with([' ', '\t'])) {
                 trace.message = format!("{} {}", trace.message, line.trim());
@@ -152,7 +219,9 @@ fn python(lines: &[&str]) -> Option<(Trace, usize)> {
             // Only a chain goes on.
             let next = lines[at + 1..].iter().map(|line| line.trim()).find(|line| !line.is_empty());
             let goes_on = next.is_some_and(|next| {
-                next.starts_with("During handling of") || next.starts_with("The above exception") || is_group && next.starts_with(['|', '+'])
+                next.starts_with("During handling of")
+                    || next.starts_with("The above exception")
+                    || is_group && next.starts_with(['|', '+'])
             });
             if !goes_on {
                 at += 1;
@@ -192,9 +261,31 @@ fn rust_panic(lines: &[&str]) -> (Trace, usize) {
             !line.is_empty() && !line.starts_with("note: ") && !line.starts_with("stack backtrace")
         });
         for line in message {
-            trace.message = format!("{} {}", trace.message, line.trim()).trim().to_owned();
+            if !trace.message.is_empty() {
+                trace.message.push(' ');
+            }
+            trace.message.push_str(line.trim());
             used += 1;
         }
+    }
+    // The backtrace belongs to it.
+    for line in &lines[used..] {
+        let trimmed = line.trim_start();
+        let frame = trimmed
+            .split_once(": ")
+            .filter(|(number, _)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
+        if let Some((_, function)) = frame {
+            let of_runtime = ["core::", "std::", "__rust", "rust_", "<core::", "<std::", "_", "main"];
+            if trace.function.is_empty() && !of_runtime.iter().any(|of| function.starts_with(of)) {
+                function.clone_into(&mut trace.function);
+            }
+        } else if !(trimmed.starts_with("stack backtrace:")
+            || trimmed.starts_with("at ")
+            || trimmed.starts_with("note: "))
+        {
+            break;
+        }
+        used += 1;
     }
     (trace, used)
 }
@@ -202,14 +293,18 @@ fn rust_panic(lines: &[&str]) -> (Trace, usize) {
 fn go(lines: &[&str]) -> Option<(Trace, usize)> {
     let message = lines[0].strip_prefix("panic: ").or_else(|| lines[0].strip_prefix("fatal error: "))?;
     let message = message.trim_end_matches(" [recovered]");
-    let is_go = lines.iter().take(12).any(|line| line.starts_with("goroutine ")) || lines[0].starts_with("fatal error: ");
+    let is_go = lines.iter().take(12).any(|line| line.starts_with("goroutine "))
+        || lines[0].starts_with("fatal error: ");
     let mut trace = Trace::new(Kind::Panic, "", message);
     let mut used = 1;
     for pair in lines.windows(2).skip(1) {
         let is_frame = pair[1].starts_with('\t') && pair[1].contains(".go:");
         if is_frame && trace.line.is_empty() {
             let function = pair[0].rsplit_once('(').map_or(pair[0], |(function, _)| function);
-            if !function.starts_with("runtime.") && !function.starts_with("panic") && !function.starts_with("goroutine ") {
+            if !function.starts_with("runtime.")
+                && !function.starts_with("panic")
+                && !function.starts_with("goroutine ")
+            {
                 function.clone_into(&mut trace.function);
                 let line = pair[1].trim().split(" +0x").next().unwrap_or_default();
                 line.clone_into(&mut trace.line);
@@ -245,110 +340,14 @@ fn cpp(lines: &[&str]) -> Option<(Trace, usize)> {
 fn anyhow(lines: &[&str]) -> Option<(Trace, usize)> {
     let outer = lines[0].strip_prefix("Error: ").or_else(|| lines[0].strip_prefix("error: "))?;
     let head = lines[1..].iter().take(3).position(|line| line.trim_end() == "Caused by:")? + 1;
-    let causes = lines[head + 1..].iter().take_while(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
+    let causes =
+        lines[head + 1..].iter().take_while(|line| line.starts_with([' ', '\t']) && !line.trim().is_empty());
     let causes: Vec<_> = causes.collect();
     let last = causes.last()?.trim();
     let numbered = last.split_once(": ").filter(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
     let mut trace = Trace::new(Kind::Returned, "", numbered.map_or(last, |(_, message)| message));
     outer.clone_into(&mut trace.outer);
     Some((trace, head + 1 + causes.len()))
-}
-
-/// Lines that only an uncaught exception has, of several run times.
-fn marked(lines: &[&str]) -> Option<(Trace, usize)> {
-    const MARKS: [&str; 7] = [
-        "Unhandled exception. ",
-        "Unhandled Exception: ",
-        "PHP Fatal error:  Uncaught ",
-        "Fatal error: Uncaught ",
-        "Fatal error: exception ",
-        "** (",
-        "Uncaught ",
-    ];
-    let first = lines[0];
-    let is_thread = first.starts_with("Exception in thread ");
-    if is_thread {
-        let rest = first.splitn(3, '"').nth(2)?.trim_start();
-        return Some(frames(rest, lines));
-    }
-    let rest = MARKS.iter().find_map(|mark| first.split_once(mark).filter(|(before, _)| before.len() < 40))?.1;
-    if let Some((name, message)) = rest.split_once(") ").filter(|_| first.starts_with("** (")) {
-        return Some((Trace::new(Kind::Exception, name, message), 1));
-    }
-    Some(frames(rest, lines))
-}
-
-/// An error and the frames below it: Java, Node, .NET.
-fn with_frames(lines: &[&str]) -> Option<(Trace, usize)> {
-    let is_frame = |line: &&str| {
-        let line = line.trim_start();
-        line.starts_with("at ") && (line.contains('(') || line.contains(':'))
-    };
-    let first = lines[0];
-    if first.starts_with([' ', '\t']) {
-        return None;
-    }
-    let follows = lines[1..].iter().take(MAX_MESSAGE_LINES).any(is_frame);
-    // `2026-11-30 ERROR Main: java.lang.X: y` with frames is a logged one; still, it is what went wrong.
-    follows.then(|| frames(first, lines))
-}
-
-fn frames(head: &str, lines: &[&str]) -> (Trace, usize) {
-    let of = |text: &str| {
-        let text = text.trim_end_matches('{').trim();
-        match text.split_once(": ") {
-            Some((name, message)) if !name.contains(' ') || name.ends_with(']') => Trace::new(Kind::Exception, name, message),
-            _ => match exception(text) {
-                Some((name, message)) => Trace::new(Kind::Exception, name, message),
-                None => Trace::new(Kind::Exception, "", text),
-            },
-        }
-    };
-    let mut trace = of(head);
-    let outer = trace.text();
-    let mut used = 1;
-    for line in &lines[1..] {
-        let trimmed = line.trim();
-        let cause = line
-            .strip_prefix("Caused by: ")
-            .or_else(|| trimmed.strip_prefix("---> "))
-            .or_else(|| trimmed.strip_prefix("[cause]: "));
-        if let Some(cause) = cause {
-            trace = of(cause);
-        } else if let Some(frame) = trimmed.strip_prefix("at ") {
-            if trace.line.is_empty() && !is_of_runtime(frame) {
-                (trace.function, trace.line) = place(frame);
-            }
-        } else if trimmed.starts_with("code: '") || trimmed.starts_with("address: '") || trimmed.starts_with("port: ") {
-            let detail = trimmed.trim_end_matches(',');
-            if trace.message.len() < 200 && !trace.message.contains(detail) {
-                trace.message = format!("{} ({detail})", trace.message);
-            }
-        } else if !(line.starts_with([' ', '\t', '}']) || trimmed.is_empty() || trimmed.starts_with("--- End of")) {
-            break;
-        }
-        used += 1;
-    }
-    if outer != trace.text() && !trace.text().starts_with(&outer) {
-        trace.outer = outer;
-    }
-    (trace, used)
-}
-
-fn is_of_runtime(frame: &str) -> bool {
-    ["java.", "javax.", "jdk.", "sun.", "node:", "System.", "Microsoft.", "internal/"].iter().any(|of| frame.starts_with(of))
-        || frame.contains("(node:")
-}
-
-/// Function and line of `com.x.Main.run(Main.java:12)`, `f (/app/x.js:3:9)`, `X.F() in /a/x.cs:line 4`.
-fn place(frame: &str) -> (String, String) {
-    if let Some((function, line)) = frame.split_once(" in ").filter(|(_, line)| line.contains(":line ")) {
-        return (function.to_owned(), line.replace(":line ", ":"));
-    }
-    match frame.split_once('(') {
-        Some((function, line)) => (function.trim().to_owned(), line.trim_end_matches(')').to_owned()),
-        None => (String::new(), frame.to_owned()),
-    }
 }
 
 /// ``a.rb:3:in `f': message (KeyError)``
