@@ -30,7 +30,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
-use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
+use aya_ebpf::programs::RawTracePointContext;
 
 use crate::kernel::{self, CurrentTask, KernelPtr, layout, offset};
 use crate::unwind::{Walk, Walker};
@@ -60,6 +60,10 @@ const ENDINGS_BYTES: u32 = 1 << 20;
 
 /// Room for the longest user stack, and for one that is copied.
 const FRAMES_BYTES: usize = unwind::USER_BYTES + unwind::COPY_BYTES;
+
+/// What a copy has of a stack that cannot be read: registers.
+const NOTHING_COPIED: usize = 24;
+const PAGE: u64 = 4096;
 
 #[map]
 static END_EVENTS: RingBuf = RingBuf::with_byte_size(ENDINGS_BYTES, 0);
@@ -126,6 +130,8 @@ pub(crate) fn returned(current: &impl CurrentTask, process: u32, tid: u32, nr: u
         calls::failed(current, process, tid, nr, flags, errno);
     } else if words::writes(nr, flags) {
         words::wrote(current, process, nr, flags);
+    } else if nr == calls::GETSOCKOPT && flags == 0 {
+        calls::asked(current, process, tid);
     }
 }
 
@@ -139,19 +145,31 @@ pub(crate) fn called<const LOOPS: bool>(current: &impl CurrentTask, process: u32
     exits::<LOOPS>(current.context(), process, code, Walker::SysEnter);
 }
 
-/// The current process ends, with `status` as `wait` gives it: where no program sees `sys_enter`. A fatal signal comes here as
-/// well, after its delivery.
+/// The last thread of the current process exits. Where system calls are counted and not timed nobody has seen `exit_group`; on a
+/// kernel that still has the memory here, this is as good.
 #[inline(always)]
-pub(crate) fn try_group_exit<const LOOPS: bool>(ctx: &FEntryContext) {
-    let status = ctx.arg::<u64>(0) as u32;
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if !are_wanted() || status & 0x7f != 0 || status >> 8 & 0xff == 0 || !filter::observes(tgid) {
+pub(crate) fn try_process_end<const LOOPS: bool>(ctx: &RawTracePointContext) {
+    let task = KernelPtr(ctx.arg::<u64>(0) as *const u8);
+    let Some(signal) = task.follow(offset!(task_signal)) else { return };
+    if !are_wanted()
+        || signal.read::<i32>(offset!(signal_live)).unwrap_or_default() > 0
+        || task.follow(layout!(task_mm)).is_none()
+    {
         return;
     }
-    // SAFETY: no arguments.
-    let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
+    let (Some(tgid), Some(group), Some(own)) = (
+        task.read::<u32>(offset!(task_tgid)),
+        signal.read::<u32>(offset!(signal_group_exit_code)),
+        task.read::<u32>(offset!(task_exit_code)),
+    ) else {
+        return;
+    };
+    let status = if group != 0 { group } else { own };
+    if status & 0x7f != 0 || !filter::observes(tgid) {
+        return;
+    }
     let start = task.follow(offset!(task_group_leader)).map_or(0, |l| l.value(offset!(task_start_boottime)));
-    exits::<LOOPS>(ctx.as_ptr(), numbered(tgid, start), (status >> 8 & 0xff) as i32, Walker::GroupExit);
+    exits::<LOOPS>(ctx.as_ptr(), numbered(tgid, start), (status >> 8 & 0xff) as i32, Walker::ProcessEnd);
 }
 
 /// The current process exits with `code`.
@@ -318,10 +336,19 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     };
     // SAFETY: `frames` is a map value with room for that.
     let user = unsafe { unwind::user_stack::<LOOPS>(ctx, walker, tgid, frames, saved) };
+    header.skipped = 0;
     // User space may know better wherever the walk did not reach the outermost frame.
     let copied = if LOOPS && user.verdict != Verdict::Complete as u8 && user.verdict != Verdict::None as u8 {
         // SAFETY: behind USER_BYTES there is room for that.
-        unsafe { unwind::copy_stack(walker, frames.add(user.bytes)) }
+        let copied = unsafe { unwind::copy_stack(walker, frames.add(user.bytes)) };
+        if copied == NOTHING_COPIED && sp & 7 == 0 {
+            let above = PAGE - (sp & (PAGE - 1));
+            header.skipped = (above / 8) as u32;
+            // SAFETY: as above.
+            unsafe { unwind::copy_stack_above(walker, frames.add(user.bytes), above) }
+        } else {
+            copied
+        }
     } else {
         0
     };
@@ -333,7 +360,6 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     header.stale = u8::from(user.stale);
     header.python = user.python;
     header.python_frames = user.python_frames;
-    header.pad = 0;
     // SAFETY: header and frames are in the scratch area; `bytes` is at most FRAMES_BYTES.
     let sent = unsafe {
         bpf_ringbuf_output(

@@ -30,8 +30,8 @@ mod signals;
 mod syscalls;
 mod unwind;
 
-use aya_ebpf::macros::{btf_tracepoint, fentry, perf_event, raw_tracepoint};
-use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, PerfEventContext, RawTracePointContext};
+use aya_ebpf::macros::{btf_tracepoint, perf_event, raw_tracepoint};
+use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext, RawTracePointContext};
 
 use crate::kernel::{Checked, Typed};
 use crate::net::Trouble;
@@ -283,17 +283,17 @@ pub fn signal_ends_r(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `fentry/do_group_exit(int exit_code)`, since 5.5 where functions can be traced: in the process that exits; its memory is there.
-#[fentry(function = "do_group_exit")]
-pub fn group_exit(ctx: FEntryContext) -> i32 {
-    endings::try_group_exit::<true>(&ctx);
+/// `raw_tp/sched_process_exit(struct task_struct *p)`: since 6.16 the memory is still there.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_ends(ctx: RawTracePointContext) -> i32 {
+    endings::try_process_end::<true>(&ctx);
     0
 }
 
-/// The same where [`group_exit`] is refused.
-#[fentry(function = "do_group_exit")]
-pub fn group_exit_r(ctx: FEntryContext) -> i32 {
-    endings::try_group_exit::<false>(&ctx);
+/// The same where [`process_ends`] is refused.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn process_ends_r(ctx: RawTracePointContext) -> i32 {
+    endings::try_process_end::<false>(&ctx);
     0
 }
 

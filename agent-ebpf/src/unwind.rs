@@ -34,8 +34,8 @@ pub(crate) enum Walker {
     SysEnter = 3,
     /// The delivery of a fatal signal.
     Signal = 4,
-    /// The end of a process in the kernel.
-    GroupExit = 5,
+    /// The end of a process.
+    ProcessEnd = 5,
 }
 
 /// Walkers.
@@ -174,14 +174,25 @@ pub(crate) unsafe fn user_stack<const LOOPS: bool>(
 /// `to` must be a place in a map value with room for [`COPY_BYTES`].
 #[inline(always)]
 pub(crate) unsafe fn copy_stack(walker: Walker, to: *mut u8) -> usize {
+    // SAFETY: as promised.
+    unsafe { copy_stack_above(walker, to, 0) }
+}
+
+/// The same from `above` bytes above the stack pointer on: what is below may be a guard page that has just been hit.
+///
+/// # Safety
+/// As of [`copy_stack`].
+#[inline(always)]
+pub(crate) unsafe fn copy_stack_above(walker: Walker, to: *mut u8, above: u64) -> usize {
     let Some(walk) = Walk::of(walker) else { return 0 };
     // SAFETY: as promised.
     unsafe { to.cast::<[u64; 3]>().write(walk.begin) };
+    let begin = walk.begin[1].wrapping_add(above);
     let mut copied = 0;
     // Ever smaller pieces: a read fails as a whole where the stack ends before.
     let mut piece = COPIED_BYTES / 2;
     while piece >= COPIED_BYTES / 32 {
-        let from = walk.begin[1].wrapping_add(copied as u64) as *const c_void;
+        let from = begin.wrapping_add(copied as u64) as *const c_void;
         // SAFETY: as promised: the pieces add up to less than COPIED_BYTES. The helper checks the address.
         if unsafe { bpf_probe_read_user(to.add(24 + copied).cast(), piece as u32, from) } == 0 {
             copied += piece;

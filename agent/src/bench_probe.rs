@@ -56,9 +56,9 @@ fn hold(set: Set) -> Result<(), StartError> {
             Set::Counts => probes.attach_syscalls(false),
             Set::Times => probes.attach_syscalls(true),
             Set::Ends => {
-                probes.attach_syscalls(true);
                 probes.attach_endings();
                 probes.attach_process();
+                probes.attach_syscalls(true);
             }
             Set::Oncpu => probes.attach_sampling(97),
             Set::None | Set::Sched | Set::SchedCounts => {}

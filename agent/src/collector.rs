@@ -125,15 +125,15 @@ impl Collector {
             Filter::Cgroup(id) => probes.set(|s| s.filter_cgroup = *id)?,
         }
         // Process life first: a process that begins while the rest is attached is then known.
+        if options.endings {
+            probes.attach_endings();
+        }
         probes.attach_process();
         let mut in_flight = InFlightSource::default();
         let times = matches!(options.syscalls, SyscallTier::Times | SyscallTier::Auto);
         if options.syscalls != SyscallTier::Off {
             probes.attach_syscalls(times);
             in_flight.look_at_all(observed(&options.filter), clock::mono());
-        }
-        if options.endings {
-            probes.attach_endings();
         }
         if options.resources {
             probes.attach_resources();

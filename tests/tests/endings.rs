@@ -161,6 +161,15 @@ fn calls_that_failed_have_their_path_or_peer() {
     assert_eq!(words(&facts), "startup failed\n", "{facts:#}");
     assert!(functions(&facts).contains(&"main"), "{facts:#}");
 
+    let facts = stage.end(&mut stage.dies(&["later", &free]));
+    let refused = call(&facts, "ECONNREFUSED");
+    let peer = format!("127.0.0.1:{free}");
+    assert_eq!(
+        (refused["call"].as_str(), refused["peer"].as_str()),
+        (Some("connect"), Some(&*peer)),
+        "{facts:#}"
+    );
+
     let holder = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = holder.local_addr().expect("bound").port().to_string();
     let facts = stage.end(&mut stage.dies(&["listen", &port]));

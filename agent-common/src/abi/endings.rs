@@ -20,8 +20,8 @@ pub const WORDS_MAX: usize = 256;
 pub const WORDS_BYTES: usize = 3960;
 /// Writes kept of a process.
 pub const WORDS_STARTS: usize = 64;
-/// Buffers of one `writev` that are kept.
-pub const WORDS_BUFFERS: usize = 4;
+/// Buffers of one `writev` that are kept: the loader's complaint of a library that is missing has ten.
+pub const WORDS_BUFFERS: usize = 12;
 
 /// Value of `LAST_WORDS`, key [`numbered`](super::process::numbered): writes one behind the other, from the start again when the
 /// next one has no room. Two threads that write at once may spoil each other's.
@@ -100,7 +100,7 @@ pub struct FailedCall {
     pub kind: u8,
     /// [`super::syscalls::FLAG_COMPAT`].
     pub flags: u8,
-    /// Bytes of an address.
+    /// Bytes of an address; for [`SUBJECT_FILE`] 1 where the components are all there are.
     pub bytes: u16,
     /// Zero.
     pub pad: u32,
@@ -249,8 +249,8 @@ pub struct Ending {
     pub python: u8,
     /// How many frames are Python's.
     pub python_frames: u8,
-    /// Zero.
-    pub pad: u32,
+    /// Words above the stack pointer that could not be copied: a guard page that was hit.
+    pub skipped: u32,
 }
 assert_abi!(
     Ending,

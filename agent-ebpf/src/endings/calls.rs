@@ -30,8 +30,10 @@ static TABLE_COMPAT: [u8; CALLS_TABLE] = SUBJECTS_COMPAT;
 
 /// Errors below 64 that every program meets all the time: EINTR, ECHILD, EAGAIN, ENOTTY, ESPIPE, ENOSYS, ENODATA, ETIME.
 const COMMON: u64 = 1 << 4 | 1 << 10 | 1 << 11 | 1 << 25 | 1 << 29 | 1 << 38 | 1 << 61 | 1 << 62;
-/// EISCONN, EALREADY, EINPROGRESS.
-const COMMON_ABOVE: [u16; 3] = [106, 114, 115];
+/// EISCONN, EALREADY.
+const COMMON_ABOVE: [u16; 2] = [106, 114];
+/// What `connect` answers where it goes on in the background: kept, since its outcome does not name the peer.
+const EINPROGRESS: u16 = 115;
 /// The kernel's own, which user space does not see: ERESTARTSYS and the like.
 const FIRST_INTERNAL: u16 = 512;
 const ENOENT: u16 = 2;
@@ -41,9 +43,14 @@ const ETIMEDOUT: u16 = 110;
 /// 64-bit calls.
 const CLOSE: u16 = 3;
 const ACCESS: u16 = 21;
+const CONNECT: u16 = 42;
 const READLINK: u16 = 89;
 const FUTEX: u16 = 202;
 const READLINKAT: u16 = 267;
+
+pub(super) const GETSOCKOPT: u16 = 55;
+const SOL_SOCKET: u32 = 1;
+const SO_ERROR: u32 = 4;
 
 /// EIO, ENOSPC, EROFS, EFBIG below 64, of which the file matters; EDQUOT above.
 const OF_FILES: u64 = 1 << 5 | 1 << 28 | 1 << 30 | 1 << 27;
@@ -55,25 +62,43 @@ fn is_common(nr: u16, errno: u16) -> bool {
     if errno < 64 && COMMON >> errno & 1 != 0 {
         return true;
     }
-    if errno >= FIRST_INTERNAL
-        || errno == COMMON_ABOVE[0]
-        || errno == COMMON_ABOVE[1]
-        || errno == COMMON_ABOVE[2]
-    {
+    if errno >= FIRST_INTERNAL || errno == COMMON_ABOVE[0] || errno == COMMON_ABOVE[1] {
         return true;
     }
     (errno == EINVAL && (nr == READLINK || nr == READLINKAT))
         || (errno == ETIMEDOUT && nr == FUTEX)
         || (errno == EBADF && nr == CLOSE)
+        || (errno == EINPROGRESS && nr != CONNECT)
 }
 
 /// A call of `process` failed.
 #[inline(always)]
 pub(super) fn failed(current: &impl CurrentTask, process: u32, tid: u32, nr: u16, flags: u8, errno: u16) {
     let compat = flags & FLAG_COMPAT != 0;
-    if is_common(if compat { u16::MAX } else { nr }, errno) {
+    if !is_common(if compat { u16::MAX } else { nr }, errno) {
+        keep(current, process, tid, nr, flags, errno);
+    }
+}
+
+/// `getsockopt` of the 64-bit calls returned: where it was asked how a connection in the background ended, and that is an error,
+/// it is kept as the call's own.
+#[inline(always)]
+pub(super) fn asked(current: &impl CurrentTask, process: u32, tid: u32) {
+    if current.argument::<1>(false) as u32 != SOL_SOCKET || current.argument::<2>(false) as u32 != SO_ERROR {
         return;
     }
+    let mut error = 0_u32;
+    let at = current.argument::<3>(false) as *const c_void;
+    // SAFETY: the helper checks the address; there is room for that.
+    let read = unsafe { bpf_probe_read_user((&raw mut error).cast(), 4, at) };
+    if read == 0 && error != 0 && error < u32::from(FIRST_INTERNAL) {
+        keep(current, process, tid, GETSOCKOPT, 0, error as u16);
+    }
+}
+
+#[inline(always)]
+fn keep(current: &impl CurrentTask, process: u32, tid: u32, nr: u16, flags: u8, errno: u16) {
+    let compat = flags & FLAG_COMPAT != 0;
     let Some(calls) = of(process, !compat && nr == ACCESS && errno == ENOENT) else { return };
     let table = if compat { &TABLE_COMPAT } else { &TABLE };
     let place = if (nr as usize) < CALLS_TABLE {
@@ -114,7 +139,7 @@ pub(super) fn failed(current: &impl CurrentTask, process: u32, tid: u32, nr: u16
             && (errno == EDQUOT || errno < 64 && OF_FILES >> errno & 1 != 0)
             && let Some(file) = current.file(argument as u32)
         {
-            (kind, dev) = of_file(subject, file);
+            (kind, dev, bytes) = of_file(subject, file);
         }
         let now = bpf_ktime_get_ns();
         // Kept, not computed: of `next - 1` the verifier believes that it may be below 0.
@@ -178,10 +203,11 @@ fn peer(to: *mut u64, from: u64, bytes: u64) -> u8 {
     if read == 0 { SUBJECT_PEER } else { SUBJECT_NONE }
 }
 
-/// The last components of a file's path, and its device.
+/// The last components of a file's path, its device, and 1 where these are all.
 #[inline(always)]
-fn of_file(to: *mut u64, file: KernelPtr) -> (u8, u32) {
-    let Some(mut entry) = file.follow(at!(file_dentry)) else { return (SUBJECT_NONE, 0) };
+fn of_file(to: *mut u64, file: KernelPtr) -> (u8, u32, u64) {
+    let Some(mut entry) = file.follow(at!(file_dentry)) else { return (SUBJECT_NONE, 0, 0) };
+    let mut whole = 0;
     for level in 0..COMPONENTS {
         let Some(name) = entry.follow(at!(dentry_name)) else { break };
         // SAFETY: the helper checks the address; there is room for that.
@@ -191,12 +217,16 @@ fn of_file(to: *mut u64, file: KernelPtr) -> (u8, u32) {
         }
         let Some(parent) = entry.follow(super::ending_offset!(dentry_parent)) else { break };
         if parent.0 == entry.0 {
+            whole = 1;
             break;
         }
         entry = parent;
     }
+    if entry.follow(super::ending_offset!(dentry_parent)).is_some_and(|parent| parent.0 == entry.0) {
+        whole = 1;
+    }
     let dev = file.follow(at!(file_inode)).and_then(|inode| inode.follow(at!(inode_sb)));
-    (SUBJECT_FILE, dev.and_then(|sb| sb.read(at!(sb_dev))).unwrap_or(0))
+    (SUBJECT_FILE, dev.and_then(|sb| sb.read(at!(sb_dev))).unwrap_or(0), whole)
 }
 
 /// Whether the call before failed in the same way about the same thing.

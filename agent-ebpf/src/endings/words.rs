@@ -58,12 +58,12 @@ pub(super) fn wrote(current: &impl CurrentTask, process: u32, nr: u16, flags: u8
     let from = current.argument::<1>(compat);
     if nr == WRITEV && !compat {
         let buffers = current.argument::<2>(false);
-        let mut vectors = [[0_u64; 2]; WORDS_BUFFERS];
-        for (index, vector) in vectors.iter_mut().enumerate() {
-            if index as u64 >= buffers {
+        for index in 0..WORDS_BUFFERS as u64 {
+            if index >= buffers {
                 break;
             }
-            let at = (from + index as u64 * 16) as *const c_void;
+            let mut vector = [0_u64; 2];
+            let at = (from + index * 16) as *const c_void;
             // SAFETY: the helper checks the address; a vector has 16 bytes.
             if unsafe { bpf_probe_read_user(vector.as_mut_ptr().cast(), 16, at) } != 0 {
                 break;

@@ -8,21 +8,6 @@ static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("../../bpf/agent.bpf.o"
 
 /// The ELF object.
 pub(super) fn bytes() -> &'static [u8] {
-    if let Some(path) = std::env::var_os("HE_OBJ") {
-        let bytes = std::fs::read(path).expect("object");
-        let words: Vec<u64> = bytes
-            .chunks(8)
-            .map(|c| {
-                let mut w = [0; 8];
-                w[..c.len()].copy_from_slice(c);
-                u64::from_ne_bytes(w)
-            })
-            .collect();
-        let len = bytes.len();
-        let leaked: &'static [u64] = Box::leak(words.into_boxed_slice());
-        // SAFETY: temporary
-        return unsafe { std::slice::from_raw_parts(leaked.as_ptr().cast(), len) };
-    }
     &OBJECT.0
 }
 

@@ -61,8 +61,12 @@ pub(super) const PROGRAMS: [(&str, &str, &str); 44] = [
     ("signal_sent", "signals", "who sent a signal that ended a process"),
     ("signal_ends", "endings", "stacks without frame pointers of processes that a signal ends"),
     ("signal_ends_r", "endings", "stacks and fault addresses of processes that a signal ends"),
-    ("group_exit", "endings", "stacks without frame pointers of processes that exit with a code"),
-    ("group_exit_r", "endings", "stacks of processes that exit with a code while system calls are not timed"),
+    ("process_ends", "endings", "stacks without frame pointers of processes that exit with a code"),
+    (
+        "process_ends_r",
+        "endings",
+        "stacks of processes that exit with a code while system calls are not timed",
+    ),
     ("lock_begin", "locks", "waits for kernel locks, and who held them"),
     ("lock_end", "locks", "waits for kernel locks, and who held them"),
     ("sock_state", "net", "the owner of a socket that is closed already"),
@@ -155,11 +159,11 @@ fn chain(error: &ProgramError) -> String {
 /// Loads and attaches every program once and reports how each fared. For `agent doctor`.
 pub fn probe_verdicts() -> Result<Vec<Verdict>, crate::bpf::StartError> {
     let mut probes = super::Probes::load(&super::LoadSpec { endings: true, ..super::LoadSpec::default() })?;
+    probes.attach_endings();
     probes.attach_process();
     probes.attach_syscalls(true);
     probes.attach_sched();
     probes.attach_sampling(97);
     probes.attach_resources();
-    probes.attach_endings();
     Ok(probes.verdicts().to_vec())
 }

@@ -30,9 +30,11 @@ const MAX_ENDS_PER_POLL: usize = 32;
 /// Ends that wait for their stacks.
 const MAX_WAITING: usize = 256;
 /// Longest wait for a stack that is being walked.
-const STACK_TIMEOUT: Duration = Duration::from_millis(1500);
+const STACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Walks of a stack whose tables are being read: one a poll.
-const MAX_WALKS: u32 = 12;
+const MAX_WALKS: u32 = 20;
+/// Words of a page, which a stack that ran over may have below what can be read.
+const MAX_SKIPPED: usize = 512;
 /// Ends that are remembered for the sake of children that end with their parents. 24 B each.
 const MAX_RECENT: usize = 4096;
 /// Numbers of copied stacks from here on are ends'; those below are samples'.
@@ -146,13 +148,14 @@ impl EndingSource {
         if let Some((&[pc, sp, bp], stack)) = copied.split_first_chunk() {
             self.stacks += 1;
             let id = STACK_IDS | self.stacks;
+            let guard = std::iter::repeat_n(0, (ending.skipped as usize).min(MAX_SKIPPED));
             // The kernel side has its registers even where it could not walk.
             (begun.ending.ip, begun.ending.sp) = (pc, sp);
             let copied = CopiedStack {
                 id,
                 tgid: Tgid(ending.tgid),
                 at: MonoNs(ending.at_ns),
-                copied: Copied { pc, sp, bp, stack: stack.into() },
+                copied: Copied { pc, sp, bp, stack: guard.chain(stack.iter().copied()).collect() },
             };
             begun.walking = Some(copied.clone());
             self.copied.push(copied);
@@ -283,7 +286,8 @@ impl EndingSource {
             comm: comm_str(&event.comm).into_owned(),
             uid: event.uid,
             status: event.exit_status,
-            cpu: DurNs(event.cpu_ns),
+            // By whichever account there is more: limits go by the ticks.
+            cpu: DurNs(event.cpu_ns.max(event.utime_ns + event.stime_ns)),
             never_execed,
             ending: None,
             stack: None,

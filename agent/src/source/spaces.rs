@@ -11,8 +11,9 @@ use flamegraphs::maps::Mapping;
 use super::touch;
 use crate::bpf::{MappingChange, MappingEvent};
 
-/// How long a process that has gone is remembered: its samples are read within a tenth of this.
-const REMEMBERED_NS: u64 = 2_000_000_000;
+/// How long a process that has gone is remembered: its samples are read within a tenth of this, and the stack of its end is walked
+/// until the tables of its files are there.
+const REMEMBERED_NS: u64 = 4_000_000_000;
 /// Most processes in memory, ~1 KiB each; a fork shares most of it with its parent.
 const MAX_PROCESSES: usize = 16_384;
 

@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -24,7 +25,7 @@
 
 struct record { long a, b, c; };
 
-static void store_through_null(struct record *record) { record->c = 7; }
+__attribute__((noipa)) static void store_through_null(struct record *record) { record->c = 7; }
 
 static void check_total(int total) { assert(total == 42); }
 
@@ -59,7 +60,8 @@ static struct sockaddr_in loopback(int port) {
 int main(int argc, char **argv) {
     const char *way = argv[1], *more = argc > 2 ? argv[2] : "";
     if (!strcmp(way, "null")) {
-        store_through_null(NULL);
+        struct record *volatile nothing = NULL;
+        store_through_null(nothing);
     } else if (!strcmp(way, "thread")) {
         pthread_t thread;
         pthread_create(&thread, NULL, in_thread, NULL);
@@ -81,6 +83,15 @@ int main(int argc, char **argv) {
     } else if (!strcmp(way, "connect")) {
         struct sockaddr_in address = loopback(atoi(more));
         if (connect(socket(AF_INET, SOCK_STREAM, 0), (void *)&address, sizeof address)) die("startup failed");
+    } else if (!strcmp(way, "later")) {
+        struct sockaddr_in address = loopback(atoi(more));
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), error = 0;
+        socklen_t length = sizeof error;
+        connect(fd, (void *)&address, sizeof address);
+        struct pollfd ready = {fd, POLLOUT, 0};
+        poll(&ready, 1, 1000);
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+        die(error ? "no connection" : "connected");
     } else if (!strcmp(way, "listen")) {
         struct sockaddr_in address = loopback(atoi(more));
         if (bind(socket(AF_INET, SOCK_STREAM, 0), (void *)&address, sizeof address)) die("cannot start");

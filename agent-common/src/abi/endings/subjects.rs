@@ -31,7 +31,7 @@ const fn table(lists: &[(u8, &[u16])]) -> [u8; CALLS_TABLE] {
     table
 }
 
-/// Of 64-bit calls (arch/x86/entry/syscalls/syscall_64.tbl).
+/// Of 64-bit calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub const SUBJECTS: [u8; CALLS_TABLE] = table(&[
     (
         IN_FIRST,
@@ -53,7 +53,7 @@ pub const SUBJECTS: [u8; CALLS_TABLE] = table(&[
     (FILE_FIRST, &[0, 1, 17, 18, 19, 20, 74, 75, 77, 285, 295, 296, 40, 326]),
 ]);
 
-/// Of 32-bit calls (syscall_32.tbl).
+/// Of 32-bit calls (`syscall_32.tbl`).
 pub const SUBJECTS_COMPAT: [u8; CALLS_TABLE] = table(&[
     (
         IN_FIRST,

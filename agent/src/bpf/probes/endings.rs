@@ -2,8 +2,6 @@
 
 use agent_common::abi::endings::{Ending, FailedCalls, LastWords, OomGroup};
 use aya::maps::{Map, MapData, RingBuf};
-use aya::programs::{FEntry, ProgramError};
-use aya::{Btf, Ebpf};
 
 use super::{Maps, Probes, map_fd, split, tell_native};
 use crate::bpf::StartError;
@@ -33,22 +31,14 @@ impl Endings {
 }
 
 impl Probes {
-    /// Attaches what sees fatal signals and exits. The programs of system calls do the rest, if the object was loaded for it.
+    /// Attaches what sees fatal signals and exits: before [`Self::attach_process`], so that a stack comes before the end it belongs to. The programs of system calls do the rest, if the object was loaded for it.
     pub fn attach_endings(&mut self) {
         if !self.attach_raw("signal_ends", "signal_deliver") {
             self.attach_raw("signal_ends_r", "signal_deliver");
         }
-        let attach = |ebpf: &mut Ebpf, program: &str| -> Result<(), ProgramError> {
-            let btf = Btf::from_sys_fs().map_err(ProgramError::Btf)?;
-            let program: &mut FEntry =
-                ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
-            program.load("do_group_exit", &btf)?;
-            program.attach().map(drop)
-        };
-        let _attached = ["group_exit", "group_exit_r"].into_iter().any(|program| {
-            let result = attach(&mut self.ebpf, program);
-            self.record(program, &result)
-        });
+        if !self.attach_raw("process_ends", "sched_process_exit") {
+            self.attach_raw("process_ends_r", "sched_process_exit");
+        }
     }
 
     /// Takes ends out of the ring: user frames, leaf first, Python's behind the native ones, and what was copied.

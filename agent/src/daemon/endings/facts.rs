@@ -1,5 +1,7 @@
 //! From an end as the probes saw it to facts: times, names, addresses, limits in words.
 
+use std::collections::HashMap;
+
 use agent_common::abi::endings::{Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, UNKNOWN_MAPPING};
 use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
@@ -31,6 +33,9 @@ const STACK_REACH: u64 = 1 << 20;
 const MAX_ABORT_TEXT: usize = 1024;
 /// How long before the end such a text was written.
 const ABORT_TEXT_NS: u64 = 2_000_000_000;
+
+/// Where glibc looks for its cache of names.
+const NAME_CACHE: &str = "unix:/var/run/nscd/socket";
 
 /// The two clocks of one moment, to make times of the wall of those of the kernel.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +77,7 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
         seccomp_call: ending
             .filter(|ending| ending.signal == u32::from(SIGSYS))
             .map(|ending| syscall_names::display(SyscallAbi::Native, ending.address as u16).into_owned()),
-        failed_calls: ended.calls.iter().map(|failed| call(failed, clocks)).collect(),
+        failed_calls: calls(ended, clocks),
         last_words,
         limits: limits(ended, ending),
         oom: ended.oom.as_ref().filter(|_| way.signal == Some(SIGKILL)).map(|oom| self::oom(ended, oom)),
@@ -253,6 +258,30 @@ fn abort_text(ended: &Ended) -> String {
     let end = found.floor_char_boundary(MAX_ABORT_TEXT);
     found.truncate(end);
     redact::text(&found)
+}
+
+/// Its failed calls. A connection that went on in the background is one call with its outcome, which `getsockopt` told.
+fn calls(ended: &Ended, clocks: Clocks) -> Vec<postmortem::facts::FailedCall> {
+    let mut pending: HashMap<u64, String> = HashMap::new();
+    let mut calls = Vec::new();
+    for failed in &ended.calls {
+        let mut call = call(failed, clocks);
+        if call.errno == "EINPROGRESS" {
+            pending.insert(failed.first, call.peer);
+            continue;
+        }
+        if call.call == "getsockopt"
+            && let Some(peer) = pending.get(&failed.first)
+        {
+            "connect".clone_into(&mut call.call);
+            call.peer.clone_from(peer);
+        }
+        // The C library asks its cache of names, which hardly any host has.
+        if call.peer != NAME_CACHE {
+            calls.push(call);
+        }
+    }
+    calls
 }
 
 fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {

@@ -37,7 +37,7 @@ impl Host {
     /// Adds what the host says. Blocks for some milliseconds; a file system that does not answer, for a second.
     pub(super) fn complete(&mut self, facts: &mut Facts) {
         for failed in facts.failed_calls.iter_mut().rev().take(MAX_PATHS) {
-            complete_call(failed);
+            complete_call(failed, facts.process.parent.pid);
         }
         let since = facts.ended.at_ns.saturating_sub(CHANGES_NS);
         let mut changes = packages(since, facts.ended.at_ns);
@@ -73,9 +73,16 @@ impl Host {
     }
 }
 
-fn complete_call(failed: &mut FailedCall) {
+fn complete_call(failed: &mut FailedCall, parent: u32) {
     if failed.errno == "ENOENT" && failed.path.starts_with('/') {
         failed.path_exists = Some(metadata(&failed.path).is_some());
+    } else if failed.errno == "ENOENT"
+        && failed.call.starts_with("exec")
+        && let Ok(dir) = fs::read_link(format!("/proc/{parent}/cwd"))
+        && metadata(&dir.join(&failed.path).to_string_lossy()).is_some()
+    {
+        // Its parent was most likely where it was: what is not there may be elsewhere.
+        failed.path_exists = Some(true);
     }
     if failed.errno == "EADDRINUSE"
         && let Ok(address) = failed.peer.parse::<SocketAddr>()
@@ -237,11 +244,11 @@ mod tests {
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let peer = server.local_addr().expect("an address").to_string();
         let mut failed = FailedCall { errno: "EADDRINUSE".into(), peer, ..FailedCall::default() };
-        complete_call(&mut failed);
+        complete_call(&mut failed, 0);
         assert_eq!(failed.holder.map(|holder| holder.pid), Some(std::process::id()));
         let mut missing =
             FailedCall { errno: "ENOENT".into(), path: "/no/such".into(), ..FailedCall::default() };
-        complete_call(&mut missing);
+        complete_call(&mut missing, 0);
         assert_eq!(missing.path_exists, Some(false));
     }
 

@@ -15,7 +15,7 @@ pub(super) fn subject(call: &FailedCall) -> (String, String) {
     match call.kind {
         SUBJECT_PATH => (text(&bytes), String::new()),
         SUBJECT_PEER => (String::new(), address(&bytes, call.bytes.into()).unwrap_or_default()),
-        SUBJECT_FILE => (below_mount(&bytes, call.dev), String::new()),
+        SUBJECT_FILE => (below_mount(&bytes, call.dev, call.bytes == 1), String::new()),
         _ => Default::default(),
     }
 }
@@ -26,10 +26,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Components, leaf first, below the place where their device is mounted. The first of several such places counts.
-fn below_mount(bytes: &[u8], dev: u32) -> String {
+fn below_mount(bytes: &[u8], dev: u32, whole: bool) -> String {
     let names = bytes.chunks(COMPONENT_BYTES).map(text);
     let names: Vec<String> = names.take_while(|name| !name.is_empty() && name != "/").collect();
-    let whole = names.len() < bytes.len() / COMPONENT_BYTES;
     let path: String = names.iter().rev().map(|name| format!("/{name}")).collect();
     let point = whole.then(|| mount_point(dev)).flatten().unwrap_or_default();
     if whole { format!("{}{path}", point.trim_end_matches('/')) } else { format!("…{path}") }
@@ -108,9 +107,13 @@ mod tests {
         components[..4].copy_from_slice(b"file");
         components[COMPONENT_BYTES..COMPONENT_BYTES + 3].copy_from_slice(b"dir");
         components[2 * COMPONENT_BYTES..=2 * COMPONENT_BYTES].copy_from_slice(b"/");
-        assert_eq!(subject(&call(SUBJECT_FILE, &components)).0, "/dir/file");
+        let file = |components: &[u8], whole| {
+            subject(&FailedCall { bytes: whole, ..call(SUBJECT_FILE, components) }).0
+        };
+        assert_eq!(file(&components, 1), "/dir/file");
         components[2 * COMPONENT_BYTES..][..32].fill(b'x');
         components[3 * COMPONENT_BYTES..][..1].fill(b'y');
-        assert!(subject(&call(SUBJECT_FILE, &components)).0.starts_with("…/y/xxx"));
+        assert!(file(&components, 0).starts_with("…/y/xxx"));
+        assert!(file(&components, 1).starts_with("/y/xxx"));
     }
 }

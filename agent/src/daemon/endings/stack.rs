@@ -16,7 +16,7 @@ use profile::{FrameName, Names, Sample, lookup_addr};
 /// Levels of a stack that are kept.
 const MAX_FRAMES: usize = 64;
 /// Longest wait for names.
-const NAMES_TIMEOUT: Duration = Duration::from_secs(3);
+const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory of the symbolizer for ends: what a few programs that crash in a row need.
 const OPTIONS: SymbolizerOptions =
     SymbolizerOptions { name_bytes: 1 << 20, table_bytes: 8 << 20, debug_bytes: 48 << 20, debuginfod: false };
