@@ -35,6 +35,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
             "control",
             "notify",
             "outbox",
+            "logs",
             "doctor",
             "daemon",
             "cli",
@@ -108,7 +109,7 @@ const ONLY_IN: [(&str, &str); 6] = [
 ];
 
 /// A package and one that it must not depend on, directly or through others.
-const NEVER: [(&str, &str); 9] = [
+const NEVER: [(&str, &str); 14] = [
     ("relay", "agent"),
     ("link", "server"),
     ("server", "agent"),
@@ -118,10 +119,16 @@ const NEVER: [(&str, &str); 9] = [
     ("diagnosis", "opener"),
     ("diagnosis", "aya"),
     ("diagnosis", "tokio"),
+    ("logs", "agent"),
+    ("logs", "server"),
+    ("logs", "opener"),
+    ("postmortem", "agent"),
+    ("postmortem", "server"),
 ];
 
 /// Places without I/O and without a clock.
-const PURE: [&str; 4] = ["profile/src", "diagnosis/src", "agent/src/aggregate", "agent/src/outbox"];
+const PURE: [&str; 5] =
+    ["profile/src", "diagnosis/src", "postmortem/src", "agent/src/aggregate", "agent/src/outbox"];
 
 /// What such a place must not name.
 const IMPURE: [&[&str]; 14] = [

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::retain::now;
 use super::schema::{count_deleted, load_stored, save_stored, time};
 use super::{Message, Options, Written, arrange, retain};
+use crate::store::embedded::pragma;
 
 /// Streams of lines whose ids are remembered; each has some 200 bytes.
 const MAX_KNOWN: usize = 4_096;
@@ -30,6 +31,8 @@ pub(super) struct Writer {
     pub(super) codec: Codec,
     /// Ids of the streams of lines, by host and labels.
     known: BTreeMap<(String, String), i64>,
+    /// `PRAGMA data_version`: another one when another process has written, which may have deleted streams.
+    version: i64,
     upkeep_backoff: Backoff,
     upkeep_from: Instant,
     warnings: VecDeque<String>,
@@ -43,6 +46,7 @@ impl Writer {
             options,
             codec: Codec::new(),
             known: BTreeMap::new(),
+            version: 0,
             upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             upkeep_from: Instant::now(),
             warnings: VecDeque::new(),
@@ -69,6 +73,10 @@ impl Writer {
 
     fn try_write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
         let mut written = Written::default();
+        let version = pragma(&self.conn, "data_version")?;
+        if std::mem::replace(&mut self.version, version) != version {
+            self.known.clear();
+        }
         let Self { conn, codec, known, .. } = self;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut touched: BTreeMap<(&str, &str), RangeSet> = BTreeMap::new();
