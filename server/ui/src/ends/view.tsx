@@ -1,0 +1,1 @@
+export function Ends() { return <h1>x</h1>; }
