@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('.', import.meta.url));
 const source = join(root, 'src');
 /** What is loaded when a view of it is opened: paths begin so. */
-const LATER = ['logs/', 'ends/', 'views/about', 'views/server'];
+const LATER = ['logs/', 'ends/', 'views/about', 'views/server', 'coverage'];
 
 export const common = { absWorkingDir: root, bundle: true, jsx: 'automatic', jsxImportSource: 'preact' };
 

@@ -6,7 +6,6 @@ import * as http from './api/http';
 import * as live from './api/live';
 import * as load from './api/load';
 import * as series from './api/series';
-import * as coverage from './coverage';
 import * as findings from './findings';
 import * as format from './format';
 import * as later from './later';
@@ -26,7 +25,7 @@ import * as alerts from './views/alerts-list';
 
 const all = {
   '@preact/signals': signals, 'preact/hooks': hooks, 'preact/jsx-runtime': jsx, 'api/http': http, 'api/live': live, 'api/load': load, 'api/series': series,
-  coverage, findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/notes': notes, 'parts/table': table,
+  findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/notes': notes, 'parts/table': table,
   route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
 };
 (globalThis as { S7MPA_SHARED?: typeof all }).S7MPA_SHARED = all;

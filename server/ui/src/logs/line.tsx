@@ -10,7 +10,7 @@ import { select } from '../time';
 import { idOf, msOf } from './model';
 import { termOf } from './query';
 import { SHORT, groupOf } from './severity';
-import { clean, head, pieces } from './text';
+import { clean, head, pieces, rest } from './text';
 import type { Line, Lines } from './types';
 
 /** What rows can ask of the view. */
@@ -49,7 +49,8 @@ export function LineRow({ line, open, picked, target, found, acts }: Props) {
     const id = idOf(line);
     const ms = msOf(line);
     const source = from(line);
-    const short = head(line.message);
+    const short = head(line.message, ms);
+    const fields = rest(line.message, line.fields);
     const today = day(ms) === day(Date.now());
     const term = source.label ? termOf('label', source.label, source.value) : null;
     const click = (event: MouseEvent) => {
@@ -64,7 +65,7 @@ export function LineRow({ line, open, picked, target, found, acts }: Props) {
           {term
             ? <button class="plain log-from cut" title={`Only ${source.label} ${name(source.value)}; with Shift: without it`} onClick={(event) => acts.add(term, event.shiftKey)}>{name(source.short, 60)}</button>
             : <span class="log-from cut dim">{name(source.short, 60)}</span>}
-          <span class="log-text"><Text text={open && !short.whole ? short.text.slice(0, 120) : short.text} found={found} />{short.lines > 0 && <span class="badge log-fold">{open ? '' : '+'}{count(short.lines)} {short.lines === 1 ? 'line' : 'lines'}</span>}</span>
+          <span class="log-text"><Text text={short.text} found={found} />{fields && !open && <span class="dim log-rest"> <Text text={fields} found={found} /></span>}{short.lines > 0 && <span class="badge log-fold">{open ? '' : '+'}{count(short.lines)} {short.lines === 1 ? 'line' : 'lines'}</span>}</span>
         </div>
         {open && <More line={line} found={found} acts={acts} whole={short.whole} />}
       </li>

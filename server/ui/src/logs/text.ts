@@ -51,12 +51,28 @@ export function pieces(text: string, found: RegExp | null = null): Piece[] {
 /** Without any marks: for titles and labels. */
 export const clean = (text: string) => text.replace(HIDDEN, '\ufffd');
 
-/** A row has so much of a message. */
+/** A row has so much of a message, and of the fields beside it. */
 const MOST_ROW = 500;
-/** What a row has of a message, how many lines more there are, and whether the row has all of the message. */
-export function head(message: string): { readonly text: string; readonly lines: number; readonly whole: boolean } {
+const MOST_FIELDS = 8;
+const MOST_FIELD = 60;
+const STAMP = /^\[?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)\]?:?\s+/;
+const LEVEL = /^[[(<]?(emerg|emergency|alert|crit|critical|fatal|error|err|warning|warn|notice|info|debug|trace)[\])>]?:?\s+/i;
+
+/** Without the time and the severity that stand at the beginning: a row has both already. */
+function bare(text: string, ms: number): string {
+  const stamp = STAMP.exec(text)?.[1];
+  if (!stamp) return text;
+  const at = Date.parse(`${stamp.replace(' ', 'T').replace(',', '.')}${/(Z|[+-]\d\d:?\d\d)$/.test(stamp) ? '' : 'Z'}`);
+  // A time that is not the line's own says something.
+  if (Math.abs(at - ms) > 1_000) return text;
+  return text.replace(STAMP, '').replace(LEVEL, '') || text;
+}
+
+/** What a row has of a message, how many lines more there are, and whether that is all of the message. `ms`: the line's time. */
+export function head(message: string, ms = NaN): { readonly text: string; readonly lines: number; readonly whole: boolean } {
   const end = message.indexOf('\n');
-  let text = end < 0 ? message : message.slice(0, end);
+  const first = (end < 0 ? message : message.slice(0, end)).slice(0, 2 * MOST_ROW);
+  let text = bare(first, ms);
   let lines = 0;
   if (end >= 0) for (let at = end; at >= 0; at = message.indexOf('\n', at + 1)) lines++;
   // What happened is in a Python trace's last line.
@@ -66,5 +82,10 @@ export function head(message: string): { readonly text: string; readonly lines: 
   }
   const cut = text.length > MOST_ROW;
   // Not within a character.
-  return { text: cut ? `${text.slice(0, MOST_ROW).replace(/[\ud800-\udbff]$/, '')}…` : text, lines, whole: !cut && end < 0 };
+  return { text: cut ? `${text.slice(0, MOST_ROW).replace(/[\ud800-\udbff]$/, '')}…` : text, lines, whole: text === message };
 }
+
+/** Fields that the message does not have already, for the rest of a row. */
+export const rest = (message: string, fields: readonly (readonly [string, string])[] = []): string => fields
+  .filter(([, value]) => value !== '' && !message.includes(value)).slice(0, MOST_FIELDS)
+  .map(([name, value]) => `${name}=${value.length > MOST_FIELD ? `${value.slice(0, MOST_FIELD)}…` : value}`).join('  ');

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { useSignal } from '@preact/signals';
 import { Refusal } from '../api/http';
 import { useAnswer } from '../api/load';
-import { clock, count, length, moment, name } from '../format';
+import { clock, count, length, moment, name, span } from '../format';
 import { copy } from '../parts/copy';
 import { Failed, Loading } from '../parts/notes';
 import { at, go, link, params, set } from '../route';
@@ -109,7 +109,7 @@ export function Logs() {
     <div class="stack logs">
       <header class="row">
         <h1>Logs</h1>
-        {near ? <Around near={near} /> : <span class="dim">{isLive.value ? 'as they come' : ''}</span>}
+        {near ? <Around near={near} /> : <span class="dim">{view.value.live && isLive.value ? `as they come, and those of the last ${length(view.value.span)}` : span(chosen.value.from, chosen.value.to)}</span>}
         <span class="grow" />
         {lines.live && <button aria-pressed={paused.value} onClick={() => { paused.value = !paused.value; }}>{paused.value ? 'Paused' : 'Pause'}</button>}
         {hosts.value.length > 1 && <label><input type="checkbox" checked={Boolean(params.value.all)} onChange={(event) => set({ all: event.currentTarget.checked ? '1' : undefined })} /> of all hosts</label>}
