@@ -28,7 +28,7 @@ export const VIEWS: Readonly<Record<string, View>> = {
   waits: { label: 'Waits', view: Waits },
   alerts: { label: 'Alerts', view: Alerts },
   logs: { label: 'Logs', view: later('logs') },
-  ends: { label: 'Ends and events', view: later('ends') },
+  ends: { label: 'Ends & events', view: later('ends') },
   hosts: { label: 'Hosts', view: Hosts, timeless: true },
   explore: { label: 'Explore', view: Explore },
   server: { label: 'Server', view: later('server'), timeless: true },

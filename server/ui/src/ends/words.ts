@@ -38,8 +38,10 @@ export function howWords({ ended: { kind, code, signal, core, by } }: End): stri
 /** `unit nginx.service`, `container web`; '' where it is in none. */
 export const placeOf = ({ process: { unit, container } }: End) => (container ? `container ${name(container, 80)}` : unit ? `unit ${name(unit, 80)}` : '');
 export const whoOf = ({ process: { comm, pid } }: End) => `${name(comm, 60)} (${pid})`;
+/** Longer ones are in whole minutes, s. */
+const MOST_SECONDS = 180;
 /** `4 times in 2 min`; '' if it is in no loop. */
-export const loopWords = ({ loop }: End) => (loop ? `${loop.count} times in ${length(Math.max(1, loop.span_s) * 1_000)}` : '');
+export const loopWords = ({ loop }: End) => (loop ? `${loop.count} times in ${loop.span_s < MOST_SECONDS ? `${Math.max(1, loop.span_s)} s` : length(Math.round(loop.span_s / 60) * 60_000)}` : '');
 export const endedMs = (end: End) => (Number(end.ended.at_ns) > 0 ? momentOf(end.ended.at_ns) : Date.parse(end.at));
 export const startOf = (end: End) => (Number(end.process.start_ns) > 0 ? Math.floor(Number(end.process.start_ns) / 1e6) : undefined);
 

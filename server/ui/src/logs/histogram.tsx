@@ -88,7 +88,7 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
   const over = hover.value === null ? undefined : bars.find(({ at }) => at <= hover.value! && hover.value! < at + length);
   const words = over
     ? `${moment(over.at)} – ${clock(over.at + length)}: ${over.all === 0 ? 'no line' : GROUPS.filter((group) => over.counts[group]).map((group) => `${group} ${count(over.counts[group])}`).join(', ')}`
-    : `${data ? `${count(data.lines)} ${data.lines === 1 ? 'line' : 'lines'}${data.complete ? '' : ' at least'}, a bar is ${length / 1_000} s` : error ? '' : 'Counting …'}`;
+    : `${data ? `${count(data.lines)} ${data.lines === 1 ? 'line' : 'lines'}${data.complete ? '' : ' at least'}, a bar is ${length / 1_000} s` : error || !asks ? '' : 'Counting …'}`;
   const counted = GROUPS.filter((group) => sums[group]).map((group) => `${group} ${count(sums[group])}`).join(', ');
   return (
     <figure class="log-histogram">

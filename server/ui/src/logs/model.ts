@@ -79,3 +79,9 @@ export function moved(list: List, id: string, by: number): Line | undefined {
 }
 export const lineOf = (list: List, id: string) => list.blocks.flatMap((block) => block.lines).find((line) => idOf(line) === id);
 export const msOf = (line: Line) => Number(BigInt(line.at_ns) / 1_000_000n);
+
+/** JSON numbers of so many ns are rounded. */
+const ROUNDED_NS = 512n;
+/** The line of a moment, Unix ns. */
+export const lineAt = (lines: readonly Line[], at_ns: string) => lines.find((each) => each.at_ns === at_ns)
+  ?? lines.find(({ at_ns: own }) => { const by = BigInt(own) - BigInt(at_ns); return by <= ROUNDED_NS && by >= -ROUNDED_NS; });

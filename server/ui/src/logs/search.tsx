@@ -2,6 +2,7 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { useSignal } from '@preact/signals';
 import { count, name } from '../format';
+import { useMenu } from '../parts/menu';
 import { LABELS, tokens, typedAt, written } from './query';
 import { SEVERITIES } from './severity';
 import type { Streams } from './types';
@@ -148,6 +149,7 @@ function coloured(text: string, wrong: number | undefined) {
 }
 
 export function Help() {
+  const menu = useMenu();
   const rows: readonly (readonly [string, string])[] = [
     ['timeout', 'has this word, in any case, in the message or in a field'], ['"connection refused"', 'has these words next to each other'], ['time*', 'has a word that begins so'],
     ['=Timeout', 'in this case alone'], ['~"took \\d{4,}ms"', 'the regular expression matches'], ['-healthz', 'does not match'], ['status=500, status!=500', 'a field, and its value'],
@@ -155,7 +157,7 @@ export function Help() {
     ['a b, a OR b, (a OR b) c', 'both; one of them; groups'],
   ];
   return (
-    <details class="menu log-help">
+    <details class="menu log-help" ref={menu}>
       <summary aria-label="How to write a query">?</summary>
       <div class="card stack">
         <table><tbody>{rows.map(([what, means]) => <tr key={what}><td class="mono">{what}</td><td>{means}</td></tr>)}</tbody></table>

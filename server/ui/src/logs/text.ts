@@ -85,7 +85,10 @@ export function head(message: string, ms = NaN): { readonly text: string; readon
   return { text: cut ? `${text.slice(0, MOST_ROW).replace(/[\ud800-\udbff]$/, '')}…` : text, lines, whole: text === message };
 }
 
+/** Fields whose value a row has already. */
+const SAID = /^(level|lvl|severity|loglevel|log\.level|time|ts|timestamp|@timestamp|msg|message)$/i;
+
 /** Fields that the message does not have already, for the rest of a row. */
 export const rest = (message: string, fields: readonly (readonly [string, string])[] = []): string => fields
-  .filter(([, value]) => value !== '' && !message.includes(value)).slice(0, MOST_FIELDS)
+  .filter(([name, value]) => value !== '' && !SAID.test(name) && !message.includes(value)).slice(0, MOST_FIELDS)
   .map(([name, value]) => `${name}=${value.length > MOST_FIELD ? `${value.slice(0, MOST_FIELD)}…` : value}`).join('  ');

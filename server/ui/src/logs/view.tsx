@@ -13,7 +13,7 @@ import { Histogram } from './histogram';
 import { lineText, type Acts } from './line';
 import { useLines, type Found, type Question } from './lines';
 import { LineList } from './list';
-import { MOST, idOf, lineOf, moved, msOf, newestOf } from './model';
+import { MOST, idOf, lineAt, lineOf, moved, msOf, newestOf } from './model';
 import { added, combined, command, marked, mistake } from './query';
 import { Help, Search } from './search';
 import { LEAST } from './severity';
@@ -61,6 +61,7 @@ export function Logs() {
   const streams = useAnswer<Streams>(question && needed.value ? 'logs/streams' : null, { host: question?.host, ...time, limit: MOST_STREAMS }, { live: 30_000 });
   const found = useMemo(() => (near ? null : marked(q)), [q, near]);
   const wrong = answer.error instanceof Refusal && answer.error.status === 400 ? mistake(answer.error.message, q, shift) : null;
+  const target = useMemo(() => (near && answer.data ? lineAt(answer.data.lines, near)?.at_ns ?? '' : ''), [near, answer.data]);
   const none = answer.error instanceof Refusal && answer.error.status === 404;
 
   const run = (text: string) => set({ q: text.trim() || undefined, around: undefined, was: undefined });
@@ -90,7 +91,7 @@ export function Logs() {
   // The line that the others are around of is in sight; if there are too many after it, fewer of them are asked for.
   useEffect(() => {
     if (!near || !answer.data || answer.loading) return;
-    const own = answer.data.lines.find((each) => each.at_ns === near);
+    const own = lineAt(answer.data.lines, near);
     if (!own && answer.data.more && after.value < AFTER_MS.length - 1) after.value++;
     else if (own) {
       picked.value = idOf(own);
@@ -135,7 +136,7 @@ export function Logs() {
           : answer.data === null ? answer.loading && <Loading what="Lines" />
             : list.value.count === 0 && !lines.more.value && lines.stopped.value === null ? <Nothing filtered={q !== '' || least !== ''} loading={answer.loading} />
               : (
-                <LineList list={list.value} picked={picked} opened={opened} target={near} found={found} acts={acts} place={place}
+                <LineList list={list.value} picked={picked} opened={opened} target={target} found={found} acts={acts} place={place}
                   onEnd={() => { if (lines.stopped.value === null && lines.failed.value === null) void lines.older(); }} onTop={(now) => { top.value = now; }}>
                   <End lines={lines} />
                 </LineList>
