@@ -18,18 +18,22 @@ import { Numbers, endLink } from './view';
 const MINUTE_MS = 60_000;
 const FEW = 12;
 
-export function EndDetail({ id, when }: { id: string; when: number }) {
+/** By its id, else the one of this process that is nearest in time. */
+const pick = (ends: readonly End[], id: string, pid: number, when: number) => ends.find((each) => each.id === id)
+  ?? ends.filter((each) => each.process.pid === pid).sort((a, b) => Math.abs(endedMs(a) - when) - Math.abs(endedMs(b) - when))[0];
+
+export function EndDetail({ id, when, pid }: { id: string; when: number; pid: number }) {
   // Without its time it is looked for in the last week.
   const time: Interval = when > 0 ? { from: when - MINUTE_MS, to: when + MINUTE_MS } : { from: Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - 7 * 1_440 * MINUTE_MS, to: Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS };
   const answer = useAnswer<Ends>(host.value ? 'postmortems' : null, { host: host.value, ...absolute(time), limit: 500 });
-  const found = answer.data?.postmortems.find((each) => each.id === id);
+  const found = answer.data ? pick(answer.data.postmortems, id, pid, when) : undefined;
   const back = <nav aria-label="Back"><a href={link('ends')}>‹ All ends and events</a></nav>;
   if (!found) {
     return (
       <div class="stack">
         {back}
         <h1>Why did it end</h1>
-        {answer.error ? <Failed error={answer.error} what="The end" /> : answer.loading && !answer.data ? <Loading what="The end" /> : <Empty>The end {name(id)} is not known on {name(host.value, 60)}. It may have been too long ago.</Empty>}
+        {answer.error ? <Failed error={answer.error} what="The end" /> : answer.loading && !answer.data ? <Loading what="The end" /> : <Empty>The end {name(id)} is not known on {name(host.value, 60)}. It may have been too long ago. {pid > 0 && <a href={link('ends', { q: pid })}>Ends of process {pid}</a>}</Empty>}
       </div>
     );
   }

@@ -11,7 +11,7 @@ import { EndDetail } from './detail';
 import { EventTable } from './events';
 import { Line } from './line';
 import type { End, Ends as Answered, Events } from './types';
-import { causeMeans, causeWords, endedMs, howWords, lanesOf, loopWords, placeOf, whoOf } from './words';
+import { causeMeans, causeWords, endedMs, groupsOf, howWords, lanesOf, loopWords, placeOf, whoOf } from './words';
 
 /** Bad ends and events are rare: while nothing is selected they are of so long, ms. */
 const REACHES = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 } as const;
@@ -19,6 +19,8 @@ const MOST = 200;
 const MOST_EVENTS = 500;
 /** In sight before "show all". */
 const FIRST = 10;
+/** Of ends that are alike so many are listed. */
+const MOST_OTHERS = 100;
 /** The time moves by such a part, ms: a question stays the same for as long. */
 const PART_MS = 30_000;
 const EVERY_MS = 5_000;
@@ -26,8 +28,8 @@ const EVERY_MS = 5_000;
 export const endLink = (each: End) => link('ends', { id: each.id, when: Math.round(endedMs(each)), ...(each.host === host.value ? {} : { host: each.host }) });
 
 export function Ends() {
-  const { id, when } = params.value;
-  return id ? <EndDetail key={id} id={id} when={Number(when)} /> : <List />;
+  const { id, when, pid } = params.value;
+  return id ? <EndDetail key={id} id={id} when={Number(when)} pid={Number(pid)} /> : <List />;
 }
 
 function List() {
@@ -45,7 +47,8 @@ function List() {
   const happened = useMemo(() => (events.data?.events ?? []).filter((each) => `${each.class} ${each.text} ${JSON.stringify(each.subject)}`.toLowerCase().includes(text)), [events.data, text]);
   const lanes = useMemo(() => lanesOf(happened), [happened]);
   const unknown = [ends.error, events.error].every((error) => error instanceof Refusal && error.status === 404);
-  const shown = all ? found : found.slice(0, FIRST);
+  const groups = useMemo(() => groupsOf(found), [found]);
+  const shown = all ? groups : groups.slice(0, FIRST);
   return (
     <div class="stack ends">
       <header class="row">
@@ -64,13 +67,14 @@ function List() {
       {unknown ? <Empty>This server keeps no ends of processes: it needs a newer version, or another server has this host’s.</Empty> : (
         <>
           <Line time={time} ends={found} lanes={lanes} />
-          <section class="stack" aria-label="Processes that ended badly">
+          <section class="stack" aria-labelledby="ends-bad">
+            <h2 id="ends-bad" class="sr">Processes that ended badly</h2>
             {ends.error && <Failed error={ends.error} what="Ends of processes" />}
             {!ends.data ? ends.loading && <Loading what="Ends" />
               : rows.length === 0 ? <Empty>No process ended badly between {moment(time.from)} and {moment(time.to)}. That is good news: those that end as they are meant to are not here.</Empty>
                 : found.length === 0 ? <Empty>None fits. <button onClick={() => set({ q: undefined })}>Show all {count(rows.length)}</button></Empty>
-                  : shown.map((each) => <Card key={`${each.host} ${each.id}`} end={each} />)}
-            {shown.length < found.length && <p><button onClick={() => set({ all: '1' })}>Show all {count(found.length)}</button></p>}
+                  : shown.map((each) => <Card key={each.key} ends={each.ends} />)}
+            {shown.length < groups.length && <p><button onClick={() => set({ all: '1' })}>Show all {count(groups.length)}</button></p>}
             {ends.data?.more && <p class="note warn">There were more than {count(MOST)}: the oldest are missing. A shorter time shows them.</p>}
           </section>
           <section class="card stack" aria-labelledby="ends-events">
@@ -98,8 +102,9 @@ export function Numbers({ end: each }: { end: End }) {
   );
 }
 
-/** The sentence first, then who it was and how it ended. */
-function Card({ end: each }: { end: End }) {
+/** The sentence first, then who it was and how it ended. Of ends that are alike the newest, and when the others were. */
+function Card({ ends }: { ends: readonly [End, ...End[]] }) {
+  const [each, ...others] = ends;
   const place = placeOf(each);
   return (
     <article class={`card finding end ${each.loop ? 'firm' : ''}`}>
@@ -109,6 +114,12 @@ function Card({ end: each }: { end: End }) {
         <span class="finding-aside dim num">{moment(endedMs(each))}</span>
       </header>
       <p class="dim">{whoOf(each)} {howWords(each)}{place && <>, in {place}</>}{each.process.cmdline && <> · <code>{name(each.process.cmdline, 160)}</code></>}</p>
+      {others.length > 0 && (
+        <details>
+          <summary>and {count(others.length)} more like it since {moment(endedMs(others[others.length - 1]!))}</summary>
+          <ul class="end-others">{others.slice(0, MOST_OTHERS).map((other) => <li key={other.id}><a href={endLink(other)} title={name(other.cause.text, 400)}>{moment(endedMs(other))}</a> <span class="dim">{other.process.pid}</span></li>)}</ul>
+        </details>
+      )}
     </article>
   );
 }

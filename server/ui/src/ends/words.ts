@@ -45,6 +45,20 @@ export const loopWords = ({ loop }: End) => (loop ? `${loop.count} times in ${lo
 export const endedMs = (end: End) => (Number(end.ended.at_ns) > 0 ? momentOf(end.ended.at_ns) : Date.parse(end.at));
 export const startOf = (end: End) => (Number(end.process.start_ns) > 0 ? Math.floor(Number(end.process.start_ns) / 1e6) : undefined);
 
+/** Ends of one program, in one place, for one cause, that say the same but for their numbers. The newest first, in each and of all. */
+export interface Group { readonly key: string; readonly ends: readonly [End, ...End[]] }
+export function groupsOf(ends: readonly End[]): Group[] {
+  const found = new Map<string, [End, ...End[]]>();
+  for (const end of [...ends].sort((a, b) => endedMs(b) - endedMs(a))) {
+    const { process: { comm, unit, container }, cause } = end;
+    const key = JSON.stringify([end.host, comm, unit, container, cause.class, cause.text.replace(/\d+/g, '0')]);
+    const group = found.get(key);
+    if (group) group.push(end);
+    else found.set(key, [end]);
+  }
+  return [...found].map(([key, each]) => ({ key, ends: each }));
+}
+
 /** Frames of a stack, the innermost first. */
 export const frames = (text: string) => text.split(/ < |\n/).map((each) => each.trim()).filter(Boolean);
 

@@ -10,6 +10,8 @@ const FOOT = 64;
 const LEAST = 320;
 /** Blocks this near to what is in sight are there already. */
 const BEYOND = '900px';
+/** Blocks that are there from the beginning. */
+const FIRST = 2;
 /** Height of a line that was never shown, px. */
 const GUESS = 24;
 
@@ -40,7 +42,7 @@ export function LineList({ list, picked, opened, target, found, acts, place, onE
     fit();
     addEventListener('resize', fit);
     const above = new ResizeObserver(fit);
-    for (const each of place.current!.parentElement!.children) if (each !== place.current) above.observe(each);
+    for (const each of place.current!.closest('.logs')!.children) if (!each.contains(place.current)) above.observe(each);
     return () => {
       removeEventListener('resize', fit);
       above.disconnect();
@@ -60,7 +62,7 @@ export function LineList({ list, picked, opened, target, found, acts, place, onE
   return (
     <div ref={place} class="card log-list" tabIndex={0} role="region" aria-label="Log lines, newest first. j and k move, Enter opens." onScroll={(event) => onTop(event.currentTarget.scrollTop < 8)}>
       <ol>
-        {list.blocks.map((block) => <BlockView key={block.id} block={block} seen={seen} picked={picked} opened={opened} target={target} found={found} acts={acts} />)}
+        {list.blocks.map((block, nth) => <BlockView key={block.id} block={block} first={nth < FIRST} seen={seen} picked={picked} opened={opened} target={target} found={found} acts={acts} />)}
       </ol>
       <div ref={end} />
       {children}
@@ -69,9 +71,10 @@ export function LineList({ list, picked, opened, target, found, acts, place, onE
 }
 
 type Sighted = HTMLElement & { sighted?: (near: boolean) => void };
-function BlockView({ block, seen, picked, opened, target, found, acts }: Pick<Props, 'picked' | 'opened' | 'target' | 'found' | 'acts'> & { block: Block; seen: Signal<IntersectionObserver | null> }) {
+function BlockView({ block, first, seen, picked, opened, target, found, acts }: Pick<Props, 'picked' | 'opened' | 'target' | 'found' | 'acts'> & { block: Block; first: boolean; seen: Signal<IntersectionObserver | null> }) {
   const ref = useRef<HTMLLIElement & Sighted>(null);
-  const near = useSignal(true);
+  // Others come into the document as they come near.
+  const near = useSignal(first);
   const height = useRef(0);
   const observer = seen.value;
   useEffect(() => {

@@ -7,18 +7,17 @@ export interface Piece { readonly kind: 'text' | 'mark' | 'found'; readonly text
 const MOST_MARKS = 1_000;
 // A sequence of a terminal, or one character.
 const HIDDEN = /\u001b\[[0-9;:?]{0,32}[ -/]?[@-~]|[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb]|[\u{e0000}-\u{e0fff}]/gu;
+const C0 = 'NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US'.split(' ');
 const NAMES: Readonly<Record<number, string>> = {
-  0: 'NUL', 7: 'BEL', 8: 'BS', 13: 'CR', 27: 'ESC', 127: 'DEL', 0xad: 'SHY', 0x200b: 'ZWSP', 0x200c: 'ZWNJ', 0x200d: 'ZWJ', 0x200e: 'LRM', 0x200f: 'RLM', 0x202a: 'LRE', 0x202b: 'RLE',
-  0x202c: 'PDF', 0x202d: 'LRO', 0x202e: 'RLO', 0x2066: 'LRI', 0x2067: 'RLI', 0x2068: 'FSI', 0x2069: 'PDI', 0xfeff: 'BOM',
+  ...C0, 127: 'DEL', 0xad: 'SHY', 0x200b: 'ZWSP', 0x200c: 'ZWNJ', 0x200d: 'ZWJ', 0x200e: 'LRM', 0x200f: 'RLM', 0x202a: 'LRE', 0x202b: 'RLE', 0x202c: 'PDF', 0x202d: 'LRO', 0x202e: 'RLO',
+  0x2028: 'LS', 0x2029: 'PS', 0x2066: 'LRI', 0x2067: 'RLI', 0x2068: 'FSI', 0x2069: 'PDI', 0xfeff: 'BOM',
 };
 const code = (at: number) => `U+${at.toString(16).toUpperCase().padStart(4, '0')}`;
 
 function mark(hidden: string): Piece {
   const at = hidden.codePointAt(0)!;
-  if (hidden.length > 2) return { kind: 'mark', text: `␛${hidden.slice(1)}`, what: 'steers a terminal' };
-  // Control characters have pictures.
-  const text = at < 0x20 ? String.fromCodePoint(0x2400 + at) : at === 0x7f ? '␡' : NAMES[at] ?? code(at);
-  return { kind: 'mark', text, what: `${code(at)}${NAMES[at] ? ` ${NAMES[at]}` : ''}` };
+  if (hidden.length > 2) return { kind: 'mark', text: `ESC${hidden.slice(1)}`, what: 'steers a terminal' };
+  return { kind: 'mark', text: NAMES[at] ?? code(at), what: code(at) };
 }
 
 /** The text in pieces, each of which may be a text node. `found`: what is to stand out. */

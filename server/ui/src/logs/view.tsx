@@ -136,17 +136,19 @@ export function Logs() {
           : answer.data === null ? answer.loading && <Loading what="Lines" />
             : list.value.count === 0 && !lines.more.value && lines.stopped.value === null ? <Nothing filtered={q !== '' || least !== ''} loading={answer.loading} />
               : (
-                <LineList list={list.value} picked={picked} opened={opened} target={target} found={found} acts={acts} place={place}
-                  onEnd={() => { if (lines.stopped.value === null && lines.failed.value === null) void lines.older(); }} onTop={(now) => { top.value = now; }}>
-                  <End lines={lines} />
-                </LineList>
+                <div class="log-place">
+                  <LineList list={list.value} picked={picked} opened={opened} target={target} found={found} acts={acts} place={place}
+                    onEnd={() => { if (lines.stopped.value === null && lines.failed.value === null) void lines.older(); }} onTop={(now) => { top.value = now; }}>
+                    <End lines={lines} />
+                  </LineList>
+                  <Waiting lines={lines} following={following} onShow={() => {
+                    opened.value = new Set();
+                    paused.value = false;
+                    if (place.current) place.current.scrollTop = 0;
+                    lines.show();
+                  }} />
+                </div>
               )}
-      <Waiting lines={lines} following={following} onShow={() => {
-        opened.value = new Set();
-        paused.value = false;
-        if (place.current) place.current.scrollTop = 0;
-        lines.show();
-      }} />
     </div>
   );
 }

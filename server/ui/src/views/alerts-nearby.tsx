@@ -40,7 +40,7 @@ export function Nearby({ alert }: { alert: Alert }) {
     <section class="card stack">
       <header class="row">
         <h2 class="grow">What else happened within a minute</h2>
-        <LogLinks finding={alert.finding} around={around} host={alert.host} />
+        <LogLinks alert={alert} around={around} />
       </header>
       <div class="alert-near">
         <Part title="Other alerts that opened" answer={others}>
@@ -72,13 +72,17 @@ export function Nearby({ alert }: { alert: Alert }) {
   );
 }
 
+/** Alerts that a post-mortem belongs to: it has the same id. */
+const OF_ENDS = new Set(['crash', 'crash-loop', 'service-failed']);
+
 /** Log lines of this time: of the subject and of all, and what ended. */
-function LogLinks({ finding, around, host }: { finding: Alert['finding']; around: Interval; host: string }) {
+function LogLinks({ alert: { finding, host, id, opened_unix_ns }, around }: { alert: Alert; around: Interval }) {
   const pid = processOf(finding.subject);
   const unit = finding.places?.find((each) => each.pid === pid)?.unit;
   const of = { ...at(around), host };
   return (
     <>
+      {OF_ENDS.has(finding.class) && <a class="button" href={link('ends', { ...of, id, pid, when: Math.round(opened_unix_ns / 1e6) })}>Why did it end</a>}
       {pid !== undefined && <a href={link('logs', { ...of, q: `pid=${pid}` })}>its log lines</a>}
       {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { ...of, q: `unit=${unit}` })}>lines of its unit</a>}
       <a href={link('logs', of)}>all log lines</a>
