@@ -15,7 +15,7 @@ import { causeMeans, causeWords, endedMs, groupsOf, howWords, lanesOf, loopWords
 
 /** Bad ends and events are rare: while nothing is selected they are of so long, ms. */
 const REACHES = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 } as const;
-const MOST = 200;
+const MOST = 500;
 const MOST_EVENTS = 500;
 /** In sight before "show all". */
 const FIRST = 10;
@@ -23,7 +23,7 @@ const FIRST = 10;
 const MOST_OTHERS = 100;
 /** The time moves by such a part, ms: a question stays the same for as long. */
 const PART_MS = 30_000;
-const EVERY_MS = 5_000;
+const EVERY_MS = 10_000;
 
 export const endLink = (each: End) => link('ends', { id: each.id, when: Math.round(endedMs(each)), ...(each.host === host.value ? {} : { host: each.host }) });
 

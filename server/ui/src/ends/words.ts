@@ -68,7 +68,7 @@ export const KIND_WORDS: Readonly<Record<string, string>> = {
 };
 
 export const subjectOf = ({ subject }: HostEvent) => (typeof subject === 'string' ? name(subject, 120)
-  : [subject.kind === 'host' ? '' : subject.kind, subject.name && name(subject.name, 120), subject.pid ? `(${subject.pid})` : ''].filter(Boolean).join(' ') || 'the host');
+  : [subject.kind && subject.kind !== 'host' && name(subject.kind, 40), subject.name && name(subject.name, 120), subject.pid ? `(${subject.pid})` : ''].filter(Boolean).join(' ') || 'the host');
 export const pidOf = ({ subject }: HostEvent) => (typeof subject === 'object' && subject.kind === 'process' && subject.pid ? subject.pid : undefined);
 export const eventWords = (key: string) => name(key.replaceAll('-', ' '), 60);
 export const isGrave = (severity: string) => ['emergency', 'alert', 'critical', 'error'].includes(severity);

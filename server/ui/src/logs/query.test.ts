@@ -18,6 +18,7 @@ test('half a query has parts too', () => {
 
 test('what is typed is a name, or the value of a name', () => {
   assert.deepEqual(typedAt('un', 2), { kind: 'name', from: 0, typed: 'un' });
+  assert.deepEqual(typedAt('unit=', 5), { kind: 'value', name: 'unit', from: 5, typed: '' });
   assert.deepEqual(typedAt('a unit=', 7), { kind: 'value', name: 'unit', from: 7, typed: '' });
   assert.deepEqual(typedAt('a unit=ng', 9), { kind: 'value', name: 'unit', from: 7, typed: 'ng' });
   assert.deepEqual(typedAt('unit="a b', 9), { kind: 'value', name: 'unit', from: 5, typed: 'a b' });

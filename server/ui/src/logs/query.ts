@@ -96,7 +96,7 @@ export function typedAt(text: string, at: number): Typed | null {
   const last = all.at(-1);
   if (!last || last.to < at) return { kind: 'name', from: at, typed: '' };
   const valued = (name: Token, from: number): Typed => ({ kind: 'value', name: before.slice(name.from, name.to), from, typed: before.slice(from).replace(/^"/, '') });
-  const [third, second] = all.slice(-3);
+  const [second, third] = [all.at(-2), all.at(-3)];
   if (last.kind === 'value' && third && second?.kind === 'operator') return valued(third, last.from);
   if (last.kind === 'operator' && /=$/.test(before) && second?.kind === 'label') return valued(second, at);
   if (last.kind === 'operator' && /[(-]$/.test(before)) return { kind: 'name', from: at, typed: '' };

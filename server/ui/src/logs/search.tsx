@@ -5,6 +5,7 @@ import { count, name } from '../format';
 import { useMenu } from '../parts/menu';
 import { LABELS, tokens, typedAt, written } from './query';
 import { SEVERITIES } from './severity';
+import { clean } from './text';
 import type { Streams } from './types';
 
 const MOST_OPTIONS = 40;
@@ -140,11 +141,11 @@ function coloured(text: string, wrong: number | undefined) {
   const lead = text.length - text.trimStart().length;
   let done = 0;
   for (const { from, to, kind, not } of tokens(text)) {
-    if (from > done) parts.push(text.slice(done, from));
-    parts.push(<span key={from} class={`${COLOURS[kind]} ${not ? 'q-not' : ''} ${wrong !== undefined && from <= wrong + lead && wrong + lead < to ? 'q-error' : ''}`}>{text.slice(from, to)}</span>);
+    if (from > done) parts.push(clean(text.slice(done, from)));
+    parts.push(<span key={from} class={`${COLOURS[kind]} ${not ? 'q-not' : ''} ${wrong !== undefined && from <= wrong + lead && wrong + lead < to ? 'q-error' : ''}`}>{clean(text.slice(from, to))}</span>);
     done = to;
   }
-  parts.push(text.slice(done));
+  parts.push(clean(text.slice(done)));
   return parts;
 }
 
