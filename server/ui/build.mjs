@@ -3,22 +3,18 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import { common as shared, later, root } from './bundle.mjs';
 
-const root = fileURLToPath(new URL('.', import.meta.url));
 const out = join(root, 'dist');
 const KINDS = { js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml', html: 'text/html' };
 const named = (name, bytes) => name.replace(/\.(\w+)$/, `-${createHash('sha256').update(bytes).digest('hex').slice(0, 10)}.$1`);
 
 const common = {
-  absWorkingDir: root,
-  bundle: true,
+  ...shared,
   charset: 'utf8',
   format: 'esm',
-  jsx: 'automatic',
-  jsxImportSource: 'preact',
   legalComments: 'none',
   minify: true,
   target: ['chrome115', 'firefox115', 'safari16.4'],
@@ -32,12 +28,14 @@ const add = (name, bytes) => {
   return full;
 };
 
-// The worker and Explore are loaded when they are needed.
+// The worker, Explore and some views are loaded when they are needed.
 const worker = await build({ ...common, entryPoints: ['src/flame/worker.ts'], format: 'iife' });
 const workerName = add('flame.js', worker.outputFiles[0].contents);
 const explore = await build({ ...common, entryPoints: ['src/views/promql.ts'] });
 const exploreName = add('promql.js', explore.outputFiles[0].contents);
-const define = { WORKER: JSON.stringify(workerName), PROMQL: JSON.stringify(exploreName) };
+const views = await build({ ...common, entryPoints: ['src/views-later.ts'], plugins: [later] });
+const viewsName = add('views.js', views.outputFiles[0].contents);
+const define = { WORKER: JSON.stringify(workerName), PROMQL: JSON.stringify(exploreName), LATER: JSON.stringify(viewsName) };
 const main = await build({ ...common, entryPoints: ['src/main.tsx'], define });
 const style = await build({ ...common, entryPoints: ['src/style.css'] });
 const script = add('app.js', main.outputFiles[0].contents);

@@ -3,20 +3,20 @@
 import { createServer, request } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { context } from 'esbuild';
+import { common as shared, later, root } from './bundle.mjs';
 
-const root = fileURLToPath(new URL('.', import.meta.url));
 const port = Number(process.argv[2] ?? 5173);
 const agent = new URL(process.argv[3] ?? 'http://127.0.0.1:7676');
 const token = process.env.S7MPA_TOKEN;
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; worker-src 'self'; "
   + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types s7mpa";
 const outdir = join(root, 'dev');
-const common = { absWorkingDir: root, bundle: true, jsx: 'automatic', jsxImportSource: 'preact', sourcemap: 'linked', outdir, logLevel: 'info' };
-const define = { WORKER: '"flame.js"', PROMQL: '"promql.js"' };
+const common = { ...shared, sourcemap: 'linked', outdir, logLevel: 'info' };
+const define = { WORKER: '"flame.js"', PROMQL: '"promql.js"', LATER: '"views.js"' };
 const builds = [
   { ...common, format: 'esm', entryPoints: { app: 'src/main.tsx', promql: 'src/views/promql.ts' }, define },
+  { ...common, format: 'esm', entryPoints: { views: 'src/views-later.ts' }, plugins: [later] },
   { ...common, format: 'iife', entryPoints: { flame: 'src/flame/worker.ts' } },
   { ...common, entryPoints: { app: 'src/style.css' } },
 ];

@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core';
 const PROGRAM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 export const SIZES = { desk: { width: 1440, height: 900 }, phone: { width: 360, height: 780 } };
-export const VIEWS = ['now', 'changes', 'processes', 'flamegraph', 'waits', 'alerts', 'hosts', 'explore', 'server', 'about'];
+export const VIEWS = ['now', 'changes', 'processes', 'flamegraph', 'waits', 'alerts', 'logs', 'ends', 'hosts', 'explore', 'server', 'about'];
 
 export const launch = (...more) => chromium.launch({ executablePath: PROGRAM, args: ['--no-sandbox', ...more] });
 
@@ -32,7 +32,7 @@ export async function start(link) {
       const faults = [];
       page.on('console', (message) => {
         // That there are no profiles of a time is an answer; the browser complains of its status.
-        const isAnswer = message.text().includes('status of 404') && /\/api\/s7mpa\/v1\/(flamegraph|waits|hosts\/[^/]+\/processes\/)/.test(message.location().url);
+        const isAnswer = message.text().includes('status of 404') && /\/api\/s7mpa\/v1\/(flamegraph|waits|logs|postmortems|events|hosts\/[^/]+\/processes\/)/.test(message.location().url);
         if (message.type() === 'error' && !isAnswer) faults.push(`console: ${message.text()} ${message.location().url}`);
       });
       page.on('pageerror', (error) => faults.push(`script: ${error.message}`));

@@ -45,5 +45,36 @@ await show(page, browser.base, '#/alerts');
 await look('alerts');
 await show(page, browser.base, `#/alerts?id=${encodeURIComponent('<img src=x onerror="hit=1">\u202egnp.exe')}`);
 await look('an alert');
+// Log lines, ends and events: anybody's text.
+const evil = '<img src=x onerror="hit=1">\u202egnp.exe \u001b[31m\u0007';
+const at_ns = String(BigInt(Date.now() - 9_000) * 1_000_000n);
+await page.route('**/api/s7mpa/v1/logs?*', (route) => route.fulfill({ json: {
+  from: '', to: '', more: false, complete: true, searched_to_ns: '0', damaged_blocks: 0,
+  lines: [{ at: '', at_ns, severity: 'error', message: `${evil}\n${evil}`.repeat(200), labels: { host: evil, source: evil, unit: evil, [evil]: evil }, position: evil, pid: 7, fields: [[evil, evil]], cut: 1 << 20 }],
+} }));
+await page.route('**/api/s7mpa/v1/logs/streams?*', (route) => route.fulfill({ json: { from: '', to: '', total: 1, streams: [{ labels: { host: evil, source: evil, unit: evil }, lines: 7 }] } }));
+await show(page, browser.base, `#/logs?q=${encodeURIComponent(evil)}&was=${encodeURIComponent('javascript:hit=1')}`);
+await page.click('.log-when');
+await page.click('.log-sources summary');
+await page.waitForSelector('.log-sources table');
+await look('log lines', '<img src=x onerror="hit=1">');
+await page.click('.log-sources summary');
+await page.fill('#log-query', 'unit=');
+await page.waitForSelector('#log-query-list');
+await look('completion');
+await page.route('**/api/s7mpa/v1/postmortems?*', (route) => route.fulfill({ json: { from: '', to: '', more: false, postmortems: [{
+  host: evil, at: new Date().toISOString(), id: evil, process: { pid: 7, start_ns: 1, comm: evil, exe: evil, cmdline: evil, unit: evil, container: evil },
+  ended: { at_ns, kind: 'signal', code: null, signal: 11, core: true, by: { pid: 8, comm: evil, uid: 0 } }, cause: { class: evil, subject: { kind: evil, pid: 9, comm: evil, path: evil, peer: evil }, text: evil, confidence: 1 },
+  evidence: ['kernel', 'abort', 'stack', 'syscall', 'log', 'limit', 'change', evil].map((kind) => ({ kind, text: `${evil} < ${evil}`, at_ns, ref: evil })), ruled_out: [{ class: evil, why_not: evil }], loop: { count: 3, span_s: 9 },
+}] } }));
+await page.route('**/api/s7mpa/v1/events?*', (route) => route.fulfill({ json: { from: '', to: '', more: false, events: [{ host: evil, at: new Date().toISOString(), class: evil, severity: evil, subject: { kind: evil, name: evil, pid: 1 }, text: evil, count: 2, explains: [evil] }] } }));
+await show(page, browser.base, '#/ends');
+await look('ends', '<img src=x onerror="hit=1">');
+await page.click('.ends .virtual tbody tr:not([aria-hidden])');
+await look('an event', '<img src=x onerror="hit=1">');
+await show(page, browser.base, `#/ends?id=${encodeURIComponent(evil)}`);
+await look('an end', '<img src=x onerror="hit=1">');
+await show(page, browser.base, '#/now');
+await look('now with ends');
 for (const fault of faults) found.push(fault);
 await browser.finish(found, 'all names are text');

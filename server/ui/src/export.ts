@@ -1,6 +1,8 @@
 // One self-contained HTML file of the present view: the page itself with the answers that the view shows.
 import { shown } from './api/http';
 import { newest } from './api/live';
+import { parts } from './later';
+import { laterAddress } from './trusted';
 import { chosen, host, range, selection } from './time';
 import { page } from './route';
 
@@ -26,6 +28,8 @@ export async function saveView() {
     answers[url] = answer instanceof ArrayBuffer ? { base64: base64(new Uint8Array(answer)) } : { json: answer };
   }
   const [script, style] = await Promise.all([text('script[src]', 'src'), text('link[rel=stylesheet]', 'href')]);
+  // Views that were loaded later are in a script of their own.
+  const more = Object.keys(parts.value).length ? await (await fetch(laterAddress())).text() : '';
   const saved = JSON.stringify({ at_ms: Date.now(), host: host.value, newest: ends(), route: location.hash, answers });
   // Nothing in a script or style element may look like its end.
   const safe = (code: string) => code.replaceAll('</', '<\\/').replaceAll('<!--', '<\\!--');
@@ -34,7 +38,7 @@ export async function saveView() {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:; base-uri 'none'">
 <title>s7mpa ${host.value.replace(/[^\w.-]/g, '_')} ${page.value.replace(/[^\w-]/g, '_')}</title>
 <style>${safe(style)}</style><body></body>
-<script>globalThis.S7MPA_SAVED=${safe(saved)};</script><script type="module">${safe(script)}</script></html>`;
+<script>globalThis.S7MPA_SAVED=${safe(saved)};</script><script type="module">${safe(script)}</script>${more && `<script type="module">${safe(more)}</script>`}</html>`;
   const a = document.createElement('a');
   a.href = URL.createObjectURL(new Blob([html], { type: 'text/html' }));
   a.download = `s7mpa-${host.value.replace(/[^\w.-]/g, '_')}-${page.value}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.html`;

@@ -1,4 +1,5 @@
 import { render } from 'preact';
+import './shared';
 import { App } from './app';
 import { startSession } from './session';
 import { startTheme } from './theme';

@@ -1,6 +1,6 @@
 // All views by the name that stands in the address.
 import type { FunctionComponent } from 'preact';
-import { About } from './views/about';
+import { later } from './later';
 import { Alerts } from './views/alerts';
 import { Explore } from './views/explore';
 import { FlameGraph } from './views/flame-graph';
@@ -8,7 +8,6 @@ import { Hosts } from './views/hosts';
 import { Now } from './views/now';
 import { Process } from './views/process';
 import { Processes } from './views/processes';
-import { Server } from './views/server';
 import { Waits } from './views/waits';
 import { Changes } from './views/changes';
 
@@ -28,8 +27,10 @@ export const VIEWS: Readonly<Record<string, View>> = {
   flamegraph: { label: 'Flame graph', view: FlameGraph },
   waits: { label: 'Waits', view: Waits },
   alerts: { label: 'Alerts', view: Alerts },
+  logs: { label: 'Logs', view: later('logs') },
+  ends: { label: 'Ends & events', view: later('ends') },
   hosts: { label: 'Hosts', view: Hosts, timeless: true },
   explore: { label: 'Explore', view: Explore },
-  server: { label: 'Server', view: Server, timeless: true },
-  about: { label: 'About', view: About },
+  server: { label: 'Server', view: later('server'), timeless: true },
+  about: { label: 'About', view: later('about') },
 };

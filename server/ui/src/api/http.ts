@@ -71,7 +71,7 @@ async function ask(url: string, options: RequestInit): Promise<Response> {
 }
 
 // What says of each number which time it is of may be asked for about another second.
-const DATED = /\/(series|states|alerts|columns)\?/;
+const DATED = /\/(series|states|alerts|columns|logs|histogram|postmortems|events)\?/;
 const timeless = (url: string) => (DATED.test(url) ? url.replace(/([?&])(from|to)=[^&]*/g, '$1') : url);
 const savedAnswer = (url: string) => {
   const found = saved?.answers[url] ?? Object.entries(saved?.answers ?? {}).find(([other]) => timeless(other) === timeless(url))?.[1];

@@ -8,7 +8,10 @@ export const newest = signal<Readonly<Record<string, number>>>({});
 /** Rises when news were missed: what is shown is asked for again. */
 export const missed = signal(0);
 
-type News = { kind: 'window' | 'reset' | 'away' | 'back'; data: string };
+/** Rises when new log lines of a host were stored, by host. */
+export const logged = signal<Readonly<Record<string, number>>>({});
+
+type News = { kind: 'window' | 'log' | 'reset' | 'away' | 'back'; data: string };
 
 function take({ kind, data }: News) {
   if (kind === 'reset') missed.value++;
@@ -16,6 +19,9 @@ function take({ kind, data }: News) {
   else if (kind === 'back') {
     // What came meanwhile is asked for again.
     if (awaySince.value !== null) batch(() => { awaySince.value = null; missed.value++; });
+  } else if (kind === 'log') {
+    const { host } = JSON.parse(data) as { host: string };
+    logged.value = { ...logged.value, [host]: (logged.value[host] ?? 0) + 1 };
   } else {
     const window = JSON.parse(data) as { host: string; at: string };
     newest.value = { ...newest.value, [window.host]: Date.parse(window.at) };
@@ -32,7 +38,7 @@ function listen(channel: BroadcastChannel | null): Promise<never> {
   };
   const connect = () => {
     const source = new EventSource(`${API}live`);
-    for (const kind of ['window', 'reset'] as const) {
+    for (const kind of ['window', 'log', 'reset'] as const) {
       source.addEventListener(kind, (event) => pass({ kind, data: (event as MessageEvent<string>).data }));
     }
     source.addEventListener('open', () => pass({ kind: 'back', data: '' }));

@@ -4,6 +4,7 @@ import { newest } from '../api/live';
 import { saved } from '../api/http';
 import { length, name, span, zone } from '../format';
 import { saveView } from '../export';
+import { useMenu } from './menu';
 import { link, page } from '../route';
 import { hosts, session, signOut } from '../session';
 import { choice, choose, type Choice } from '../theme';
@@ -72,25 +73,7 @@ function Cursor() {
 }
 
 function Menu() {
-  const menu = useRef<HTMLDetailsElement>(null);
-  useEffect(() => {
-    const close = (event: Event) => {
-      const element = menu.current!;
-      const out = event instanceof KeyboardEvent ? event.key === 'Escape' : !element.contains(event.target as Node);
-      if (!element.open || !out) return;
-      element.open = false;
-      if (event instanceof KeyboardEvent) {
-        event.preventDefault();
-        element.querySelector('summary')!.focus();
-      }
-    };
-    addEventListener('pointerdown', close);
-    addEventListener('keydown', close, true);
-    return () => {
-      removeEventListener('pointerdown', close);
-      removeEventListener('keydown', close, true);
-    };
-  }, []);
+  const menu = useMenu();
   return (
     <details class="menu" ref={menu}>
       <summary aria-label="Menu">☰</summary>

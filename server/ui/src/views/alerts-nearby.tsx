@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { part } from '../api/http';
 import { useAnswer, type Answer } from '../api/load';
 import type { Alert, Alerts, Change, Changes, HostActivity, Processes, Reports } from '../api/types';
-import { sentence } from '../findings';
+import { processOf, sentence } from '../findings';
 import { clock, count, length, name, nsPerS } from '../format';
 import { at, link } from '../route';
 import { stateOf } from '../states';
@@ -38,7 +38,10 @@ export function Nearby({ alert }: { alert: Alert }) {
   const whole = useAnswer<HostActivity>(path, absolute(around));
   return (
     <section class="card stack">
-      <h2>What else happened within a minute</h2>
+      <header class="row">
+        <h2 class="grow">What else happened within a minute</h2>
+        <LogLinks alert={alert} around={around} />
+      </header>
       <div class="alert-near">
         <Part title="Other alerts that opened" answer={others}>
           {({ alerts }) => {
@@ -66,6 +69,25 @@ export function Nearby({ alert }: { alert: Alert }) {
         </Part>
       </div>
     </section>
+  );
+}
+
+/** Alerts that a post-mortem belongs to: it has the same id. */
+const OF_ENDS = new Set(['crash', 'crash-loop', 'service-failed']);
+
+/** Log lines of this time: of the subject and of all, and what ended. */
+function LogLinks({ alert: { finding, host, id, opened_unix_ns }, around }: { alert: Alert; around: Interval }) {
+  const pid = processOf(finding.subject);
+  const unit = finding.places?.find((each) => each.pid === pid)?.unit;
+  const of = { ...at(around), host };
+  return (
+    <>
+      {OF_ENDS.has(finding.class) && <a class="button" href={link('ends', { ...of, id, pid, when: Math.round(opened_unix_ns / 1e6) })}>Why did it end</a>}
+      {pid !== undefined && <a href={link('logs', { ...of, q: `pid=${pid}` })}>its log lines</a>}
+      {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { ...of, q: `unit=${unit}` })}>lines of its unit</a>}
+      <a href={link('logs', of)}>all log lines</a>
+      <a href={link('ends', of)}>ends and events</a>
+    </>
   );
 }
 

@@ -14,6 +14,7 @@ import { LIVE_MS, absolute, chosen, host, isLive, selection } from '../time';
 import { ranked, verdict, type Ranked } from '../verdict';
 import { lostGroups, vitals } from '../vitals';
 import { ChangesPanel } from './changes';
+import { BadEnds } from './now-ends';
 import { Graphs } from './now-graphs';
 
 /** Processes of an answer: what graphs cost whom is of them. */
@@ -48,6 +49,7 @@ export function Now() {
             {to - from > LONGEST_MS && !live && <p class="note">Figures and lists are of the last hour of the selection, graphs are of all of it.</p>}
             {selection.value && <ChangesPanel />}
             <Findings all={all} until={Date.parse(data.to)} />
+            <BadEnds />
             <Graphs processes={data.processes} span_s={data.span_s || 1} rows={data.measurements} />
             <Losers processes={data.processes} span_s={data.span_s || 1} total={data.total_processes} />
           </>

@@ -38,7 +38,7 @@ export function Gone({ of: { pid, start, comm }, detail }: { of: Of; detail: str
             <a href={link('process', { ...params.value, ...at(time) })}>Show {before ? 'its last seconds' : 'that minute'}</a>
           </p>
         ) : <p>It was not seen in {length(LOOK_MS)} before this time either. {rough.error ? rough.error.message : ''}</p>}
-      <p><a href={link('processes', { q: comm || undefined })}>{comm ? `Processes named ${name(comm, 80)}` : 'Processes'} at this time</a></p>
+      <p><a href={link('processes', { q: comm || undefined })}>{comm ? `Processes named ${name(comm, 80)}` : 'Processes'} at this time</a> · <a href={link('ends', { q: pid })}>Did it end badly?</a> · <a href={link('logs', { q: `pid=${pid}` })}>Its log lines</a></p>
       <p class="sr">{name(detail)}</p>
     </div>
   );

@@ -76,6 +76,8 @@ function Head({ of: { pid, start, comm }, activity, now }: { of: Of; activity: P
         <h1>{comm ? name(comm, 80) : 'Process'} <span class="dim">{pid}</span></h1>
         {values?.processes === 0 && <span class="badge warn">has ended</span>}
         <span class="grow" />
+        <a href={link('logs', { q: `pid=${pid}` })}>Its log lines</a>
+        {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { q: `unit=${unit}` })}>Lines of its unit</a>}
         <a href={link('processes', { q: comm || pid })}>All of this name</a>
       </div>
       <dl class="facts">

@@ -1,0 +1,32 @@
+// Modules that the parts of the page which are loaded later have in common with it. `bundle.mjs` reads the list.
+import * as signals from '@preact/signals';
+import * as hooks from 'preact/hooks';
+import * as jsx from 'preact/jsx-runtime';
+import * as http from './api/http';
+import * as live from './api/live';
+import * as load from './api/load';
+import * as series from './api/series';
+import * as findings from './findings';
+import * as format from './format';
+import * as later from './later';
+import * as act from './parts/act';
+import * as canvas from './parts/canvas';
+import * as chart from './parts/chart';
+import * as copy from './parts/copy';
+import * as menu from './parts/menu';
+import * as notes from './parts/notes';
+import * as table from './parts/table';
+import * as route from './route';
+import * as session from './session';
+import * as states from './states';
+import * as theme from './theme';
+import * as time from './time';
+import * as acts from './views/alerts-acts';
+import * as alerts from './views/alerts-list';
+
+const all = {
+  '@preact/signals': signals, 'preact/hooks': hooks, 'preact/jsx-runtime': jsx, 'api/http': http, 'api/live': live, 'api/load': load, 'api/series': series,
+  findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/table': table,
+  route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
+};
+(globalThis as { S7MPA_SHARED?: typeof all }).S7MPA_SHARED = all;
