@@ -326,3 +326,13 @@ fn the_reference_has_all_classes() {
         assert!(page.contains(class.doc));
     }
 }
+
+#[test]
+fn the_reference_page_has_all_classes_as_they_are() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/EVENTS.md");
+    if std::env::var_os("S7MPA_UPDATE").is_some() {
+        std::fs::write(path, reference()).expect("written");
+    }
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(page == reference(), "{path} is not what the classes say: run this test with S7MPA_UPDATE=1");
+}
