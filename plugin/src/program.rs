@@ -166,8 +166,17 @@ mod tests {
     fn script(dir: &Path, text: &str) -> std::path::PathBuf {
         let path = dir.join("script");
         // Not written by this process, which may fork at any time with the file open for writing: "text file busy".
-        let status =
-            Command::new("sh").args(["-c", "printf '%s' \"$1\" > \"$2\"", "sh", text]).arg(&path).status();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf '%s' \"$1\" > \"$2\"", "sh", text]).arg(&path);
+        // Another test may be looking for strays just now.
+        let mut child = {
+            let mut running = RUNNING.lock().unwrap();
+            let child = shell.spawn().unwrap();
+            running.insert(child.id());
+            child
+        };
+        let status = child.wait();
+        RUNNING.lock().unwrap().remove(&child.id());
         assert!(status.unwrap().success());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
