@@ -190,6 +190,7 @@ fn times_and_calls_of_a_thread_that_execs_are_all_accounted() {
         syscalls: SyscallTier::Times,
         sched: true,
         resources: false,
+        endings: false,
         proc: false,
     })
     .expect("the probes load");

@@ -30,9 +30,9 @@ const MAX_ENDS_PER_POLL: usize = 32;
 /// Ends that wait for their stacks.
 const MAX_WAITING: usize = 256;
 /// Longest wait for a stack that is being walked.
-const STACK_TIMEOUT: Duration = Duration::from_secs(2);
+const STACK_TIMEOUT: Duration = Duration::from_millis(2500);
 /// Walks of a stack whose tables are being read: one a poll.
-const MAX_WALKS: u32 = 20;
+const MAX_WALKS: u32 = 25;
 /// Words of a page, which a stack that ran over may have below what can be read.
 const MAX_SKIPPED: usize = 512;
 /// Ends that are remembered for the sake of children that end with their parents. 24 B each.

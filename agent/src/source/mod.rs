@@ -32,5 +32,5 @@ pub mod spaces;
 pub mod standstill;
 pub mod syscalls;
 pub mod task;
-mod touch;
+pub(crate) mod touch;
 pub mod unwind;

@@ -20,7 +20,7 @@ pub(super) fn metadata(tgid: Tgid, path: &str) -> Result<Option<Metadata>, opene
 }
 
 /// Path of a process' working directory, or of the directory behind a descriptor of it; none if there is no answer.
-pub(super) fn directory(tgid: Tgid, fd: Option<i32>) -> Option<String> {
+pub(crate) fn directory(tgid: Tgid, fd: Option<i32>) -> Option<String> {
     let link = match fd {
         Some(fd) => format!("/proc/{}/fd/{fd}", living(tgid.0)),
         None => format!("/proc/{}/cwd", living(tgid.0)),

@@ -260,28 +260,23 @@ fn abort_text(ended: &Ended) -> String {
     redact::text(&found)
 }
 
-/// Its failed calls. A connection that went on in the background is one call with its outcome, which `getsockopt` told.
+/// Its failed calls. A connection that went on in the background is one call with its outcome, where `getsockopt` told it.
 fn calls(ended: &Ended, clocks: Clocks) -> Vec<postmortem::facts::FailedCall> {
-    let mut pending: HashMap<u64, String> = HashMap::new();
-    let mut calls = Vec::new();
+    let mut pending: HashMap<u64, usize> = HashMap::new();
+    let mut calls: Vec<Option<postmortem::facts::FailedCall>> = Vec::new();
     for failed in &ended.calls {
         let mut call = call(failed, clocks);
         if call.errno == "EINPROGRESS" {
-            pending.insert(failed.first, call.peer);
-            continue;
-        }
-        if call.call == "getsockopt"
-            && let Some(peer) = pending.get(&failed.first)
+            pending.insert(failed.first, calls.len());
+        } else if call.call == "getsockopt"
+            && let Some(begun) = pending.remove(&failed.first).and_then(|place| calls[place].take())
         {
-            "connect".clone_into(&mut call.call);
-            call.peer.clone_from(peer);
+            (call.call, call.peer) = (begun.call, begun.peer);
         }
-        // The C library asks its cache of names, which hardly any host has.
-        if call.peer != NAME_CACHE {
-            calls.push(call);
-        }
+        calls.push(Some(call));
     }
-    calls
+    // The C library asks its cache of names, which hardly any host has.
+    calls.into_iter().flatten().filter(|call| call.peer != NAME_CACHE).collect()
 }
 
 fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {

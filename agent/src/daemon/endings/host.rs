@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use agent_common::units::Tgid;
 use opener::{Owner, Patience, Workers};
 use postmortem::Facts;
 use postmortem::facts::{Change, FailedCall, Other};
 use sockets::listener_on;
+
+use crate::source::touch;
 
 static WORKERS: Workers = Workers::with_patience("endings", Patience::COLLECTOR);
 
@@ -78,8 +81,8 @@ fn complete_call(failed: &mut FailedCall, parent: u32) {
         failed.path_exists = Some(metadata(&failed.path).is_some());
     } else if failed.errno == "ENOENT"
         && failed.call.starts_with("exec")
-        && let Ok(dir) = fs::read_link(format!("/proc/{parent}/cwd"))
-        && metadata(&dir.join(&failed.path).to_string_lossy()).is_some()
+        && let Some(dir) = touch::directory(Tgid(parent), None)
+        && metadata(&format!("{dir}/{}", failed.path)).is_some()
     {
         // Its parent was most likely where it was: what is not there may be elsewhere.
         failed.path_exists = Some(true);
