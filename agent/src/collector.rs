@@ -284,11 +284,14 @@ impl Collector {
         self.audit.end();
     }
 
+    fn in_flight(&mut self, end: MonoNs) -> Vec<InFlight> {
+        if self.options.syscalls == SyscallTier::Off { Vec::new() } else { self.calls_in_flight(end) }
+    }
+
     /// Closes the running window and starts the next. `None` when no time has passed.
     pub fn close_window(&mut self) -> Option<Window> {
         self.poll();
-        let syscalls_on = self.options.syscalls != SyscallTier::Off;
-        if syscalls_on {
+        if self.options.syscalls != SyscallTier::Off {
             self.read_syscalls();
         }
         let (end, end_unix) = (clock::mono(), clock::unix());
@@ -304,7 +307,7 @@ impl Collector {
             None => (diagnosis::window::HostSample::default(), Vec::new()),
         };
         self.tasks.clone_from(&tasks);
-        let in_flight = if syscalls_on { self.calls_in_flight(end) } else { Vec::new() };
+        let in_flight = self.in_flight(end);
         let syscalls = self.syscall_rows();
         let calls = syscalls.iter().map(|r| r.count).sum::<u64>();
         let (mut exits, forks) = self.process.take();

@@ -49,7 +49,9 @@ fn each_line_is_there_once_through_rotation_and_kills_of_both_processes() {
         return;
     }
     let logs = tempfile::tempdir().expect("a directory");
-    let path = |file: usize| logs.path().join(format!("app-{}.log", ["a", "b", "c", "d"][file % 4].repeat(1 + file / 4)));
+    let path = |file: usize| {
+        logs.path().join(format!("app-{}.log", ["a", "b", "c", "d"][file % 4].repeat(1 + file / 4)))
+    };
     let pattern = format!("logs.files={}/*.log", logs.path().display());
     let settings = ["--set", &pattern, "--set", "logs.kmsg=false", "--set", "logs.journal=false"];
     let mut daemon = Daemon::start_in(tempfile::tempdir().expect("a directory"), &settings);
@@ -61,7 +63,8 @@ fn each_line_is_there_once_through_rotation_and_kills_of_both_processes() {
         for line in 0..LINES / 3 {
             let line = round * (LINES / 3) + line;
             for (file, open) in open.iter_mut().enumerate() {
-                writeln!(open, "counted {file} {line} of a program that has something to say").expect("written");
+                writeln!(open, "counted {file} {line} of a program that has something to say")
+                    .expect("written");
             }
             if line % (LINES / 3) == LINES / 6 {
                 // In the middle of what is written, either process dies.
@@ -102,8 +105,13 @@ fn lines_are_searched_followed_and_clean_on_the_terminal() {
     let pattern = format!("logs.files={}/*.log", logs.path().display());
     let mut daemon = Daemon::start_in(tempfile::tempdir().expect("a directory"), &["--set", &pattern]);
     let mut open = append(&file);
-    writeln!(open, "2026-11-30T12:00:00Z app[4711]: ERROR cannot reach db\u{1b}]0;evil\u{7} password=hunter2").expect("written");
-    writeln!(open, "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nKeyError: 'x'").expect("written");
+    writeln!(
+        open,
+        "2026-11-30T12:00:00Z app[4711]: ERROR cannot reach db\u{1b}]0;evil\u{7} password=hunter2"
+    )
+    .expect("written");
+    writeln!(open, "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\nKeyError: 'x'")
+        .expect("written");
     let json = daemon.wait_for("the lines", |daemon| {
         let text = daemon.printed(&["logs", "--source", "file", "--json"])?;
         let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -115,7 +123,10 @@ fn lines_are_searched_followed_and_clean_on_the_terminal() {
     assert_eq!(json[1]["message"].as_str().map(|text| text.lines().count()), Some(3), "a trace is one line");
 
     let text = daemon.printed(&["logs", "--source", "file", "reach", "--severity", "error"]).expect("lines");
-    assert!(text.contains("cannot reach db") && !text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");
+    assert!(
+        text.contains("cannot reach db") && !text.contains('\u{1b}') && !text.contains('\u{7}'),
+        "{text:?}"
+    );
     assert_eq!(daemon.printed(&["logs", "--source", "file", "absent"]).as_deref(), Some(""));
     assert!(daemon.printed(&["logs", "--grep", "("]).is_none(), "no regular expression");
 
@@ -159,7 +170,10 @@ fn a_crash_is_explained_with_its_log_and_in_the_store() {
     });
     let told = explained["message"].as_str().expect("a sentence");
     assert!(told.contains("start_server") && told.contains("null"), "{told}");
-    let whole: Value =
-        serde_json::from_str(explained["fields"]["postmortem"].as_str().expect("JSON")).expect("a post-mortem");
-    assert_eq!((&whole["cause"]["class"], &whole["process"]["comm"]), (&"null-pointer".into(), &"nullwrite".into()));
+    let whole: Value = serde_json::from_str(explained["fields"]["postmortem"].as_str().expect("JSON"))
+        .expect("a post-mortem");
+    assert_eq!(
+        (&whole["cause"]["class"], &whole["process"]["comm"]),
+        (&"null-pointer".into(), &"nullwrite".into())
+    );
 }

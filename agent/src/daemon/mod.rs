@@ -37,7 +37,7 @@ use self::launcher::Launcher;
 use self::plugin::PluginChild;
 use self::profiles::Profiles;
 use self::recorder::Recorder;
-use self::relay::{Figures, LogOutlet, Relay};
+use self::relay::{Figures, LogOutlet, Relay, RelayHandle};
 use self::reload::Reloader;
 use crate::collector::Options;
 use crate::config::Config;
@@ -94,9 +94,7 @@ pub async fn run(
     let symbolizer =
         Symbolizer::spawn(SymbolizerOptions::default()).context("cannot start the symbolizer")?;
     let postmortems = Arc::new(PostMortems::of(&config.state_dir));
-    let outlet = LogOutlet { relay: handle.clone(), max_bytes: max_log_bytes(&config) };
-    let logs = Logs::start(&config.host, &config.logs, &config.state_dir, outlet)
-        .context("cannot start a thread")?;
+    let logs = start_logs(&config, handle.clone())?;
     let (of_ends_sent, of_ends) = mpsc::channel(MAX_ALERTS_OF_ENDS);
     let endings =
         Endings::start(&config.host, Arc::clone(&postmortems), symbolizer.clone(), of_ends_sent, &logs)
@@ -249,6 +247,12 @@ async fn watch(
             }
         }
     }
+}
+
+/// Starts to collect log lines.
+fn start_logs(config: &Config, relay: RelayHandle) -> anyhow::Result<Logs> {
+    let outlet = LogOutlet { relay, max_bytes: max_log_bytes(config) };
+    Logs::start(&config.host, &config.logs, &config.state_dir, outlet).context("cannot start a thread")
 }
 
 /// What the relay keeps of log lines at most.

@@ -20,5 +20,8 @@ fn the_reference_page_has_all_causes_as_they_are() {
         std::fs::write(path, crate::reference()).expect("written");
     }
     let page = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(page == crate::reference(), "{path} is not what the causes say: run this test with S7MPA_UPDATE=1");
+    assert!(
+        page == crate::reference(),
+        "{path} is not what the causes say: run this test with S7MPA_UPDATE=1"
+    );
 }

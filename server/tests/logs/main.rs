@@ -12,7 +12,9 @@ use logs::message::Part;
 use logs::query::Query;
 use logs::{Record, Severity, Stream};
 use server::store::HeadedError;
-use server::store::logs::{Asked, FILE, FILTERS_FILE, LogStore, Message, MessageError, Options, Reader, forget};
+use server::store::logs::{
+    Asked, FILE, FILTERS_FILE, LogStore, Message, MessageError, Options, Reader, forget,
+};
 
 const SPOOL: &str = "0123456789abcdef";
 
@@ -28,7 +30,8 @@ fn record(at: u64, position: u64, message: impl Into<String>) -> Record {
 
 fn part(host: &str, unit: &str, source: u64, records: &[Record]) -> Part {
     let mut codec = Codec::new();
-    let mut builder = Builder::new(Stream::new([("host", host), ("source", "file"), ("unit", unit)])).expect("labels");
+    let mut builder =
+        Builder::new(Stream::new([("host", host), ("source", "file"), ("unit", unit)])).expect("labels");
     for record in records {
         builder.push(record).expect("it fits");
     }
@@ -101,8 +104,9 @@ fn lines_are_there_once_however_often_they_come() {
 
     // A collector that was killed reads again what was not safe: other messages, in which some lines are new.
     let store = open(dir.path());
-    let records: Vec<Record> =
-        (481..=520).map(|position| record(from + position * 1_000_000, position, format!("line {position}"))).collect();
+    let records: Vec<Record> = (481..=520)
+        .map(|position| record(from + position * 1_000_000, position, format!("line {position}")))
+        .collect();
     let resent = vec![message("web-1", 51, vec![part("web-1", "a", 5, &records)])];
     let written = store.write(&resent).expect("written");
     assert_eq!((written.lines, written.known_lines), (20, 20));
@@ -126,8 +130,17 @@ fn what_is_put_together_is_found_as_before_and_with_filters() {
         store.write(batch).expect("written");
     }
     let reader = store.reader().expect("reader");
-    let queries =
-        ["", "node7", "took -node3", "severity>=error", "nth=77", "unit=b node1", "\"request 1234\"", "~9{2} ms", "absent"];
+    let queries = [
+        "",
+        "node7",
+        "took -node3",
+        "severity>=error",
+        "nth=77",
+        "unit=b node1",
+        "\"request 1234\"",
+        "~9{2} ms",
+        "absent",
+    ];
     let before: Vec<Vec<String>> = queries.iter().map(|query| found(&reader, &asked(query))).collect();
     assert_eq!(before[0], all);
     assert_eq!(before[6].len(), 1);
@@ -210,10 +223,13 @@ fn old_lines_and_those_of_a_forgotten_host_go_and_are_counted() {
         ..Options::default()
     };
     let store = LogStore::open(dir.path(), options).expect("store");
-    let of = |age: u64, source: u64| part("web-1", "a", source, &[record(now_ns() - age, 1, format!("{age}"))]);
+    let of =
+        |age: u64, source: u64| part("web-1", "a", source, &[record(now_ns() - age, 1, format!("{age}"))]);
     let parts = vec![of(3 * day, 1), of(day + day / 2, 2), of(day / 2, 3)];
     store.write(&[message("web-1", 1, parts)]).expect("written");
-    store.write(&[message("db-1", 1, vec![part("db-1", "a", 1, &[record(now_ns(), 1, "db")])])]).expect("written");
+    store
+        .write(&[message("db-1", 1, vec![part("db-1", "a", 1, &[record(now_ns(), 1, "db")])])])
+        .expect("written");
     store.settle().expect("settled");
     let reader = store.reader().expect("reader");
     assert_eq!(found(&reader, &asked("")), [format!("{}", day / 2), "db".to_owned()]);
@@ -231,7 +247,8 @@ fn old_lines_and_those_of_a_forgotten_host_go_and_are_counted() {
 #[test]
 fn the_oldest_lines_go_when_there_is_no_room() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = LogStore::open(dir.path(), Options { max_bytes: 2 << 20, ..Options::default() }).expect("store");
+    let store =
+        LogStore::open(dir.path(), Options { max_bytes: 2 << 20, ..Options::default() }).expect("store");
     let mut state = 1_u64;
     let mut text = || {
         let word = |state: &mut u64| {

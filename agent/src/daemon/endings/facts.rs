@@ -31,11 +31,34 @@ const TRAP_PAGE_FAULT: u64 = 14;
 const STACK_REACH: u64 = 1 << 20;
 /// Bytes of a text that the run time left before it aborted.
 const MAX_ABORT_TEXT: usize = 1024;
+/// How the message of a run time that aborts is known: from the last line on that has one of these.
+const SIGNS: [&str; 12] = [
+    "Assertion ",
+    "terminate called",
+    "*** ",
+    "free(): ",
+    "malloc(): ",
+    "malloc_consolidate(): ",
+    "realloc(): ",
+    "munmap_chunk(): ",
+    "corrupted ",
+    "double free",
+    "fatal error: ",
+    "Fatal ",
+];
 /// How long before the end such a text was written.
 const ABORT_TEXT_NS: u64 = 2_000_000_000;
 
 /// Where glibc looks for its cache of names.
 const NAME_CACHE: &str = "unix:/var/run/nscd/socket";
+
+/// Bits of a mapping's permissions: read, write, execute.
+const PERMISSIONS: u16 = 0b111;
+
+/// The signal of an exit status; `None`: it exited.
+pub(super) fn signal_of(status: u32) -> Option<u8> {
+    Some((status & 0x7f) as u8).filter(|signal| *signal > 0)
+}
 
 /// The two clocks of one moment, to make times of the wall of those of the kernel.
 #[derive(Debug, Clone, Copy)]
@@ -162,8 +185,8 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
         },
         parent_end: ended.parent_end.map(|(at, status)| ParentEnd {
             at_ns: clocks.unix(at),
-            code: (status & 0x7f == 0).then_some((status >> 8 & 0xff) as i32),
-            signal: (status & 0x7f != 0).then_some((status & 0x7f) as u8),
+            code: signal_of(status).is_none().then_some((status >> 8 & 0xff) as i32),
+            signal: signal_of(status),
         }),
     }
 }
@@ -199,7 +222,7 @@ fn place(ending: &Ending, signal: u8) -> Place {
     }
     let known = ending.mapping & (NO_MAPPING | UNKNOWN_MAPPING) == 0;
     let nothing = ending.mapping == NO_MAPPING || (!known && ending.si_code == SEGV_MAPERR);
-    let no_access = known && ending.mapping & 7 == 0;
+    let no_access = known && ending.mapping & PERMISSIONS == 0;
     if (nothing || no_access) && ending.sp != 0 && ending.address.abs_diff(ending.sp) <= STACK_REACH {
         return Place::StackGuard;
     }
@@ -235,21 +258,6 @@ fn abort_text(ended: &Ended) -> String {
         text.extend_from_slice(&write.bytes);
     }
     let text = String::from_utf8_lossy(&text).into_owned();
-    // From the last line on that begins such a message.
-    const SIGNS: [&str; 12] = [
-        "Assertion ",
-        "terminate called",
-        "*** ",
-        "free(): ",
-        "malloc(): ",
-        "malloc_consolidate(): ",
-        "realloc(): ",
-        "munmap_chunk(): ",
-        "corrupted ",
-        "double free",
-        "fatal error: ",
-        "Fatal ",
-    ];
     let lines: Vec<&str> = text.lines().collect();
     let Some(from) = lines.iter().rposition(|line| SIGNS.iter().any(|sign| line.contains(sign))) else {
         return String::new();
@@ -353,8 +361,9 @@ fn group(oom: &OomGroup, level: u32) -> String {
     let levels = (oom.levels as usize).min(GROUP_LEVELS);
     let from = (level as usize).min(levels);
     let names = oom.names[from..levels].iter().rev().map(|name| comm(name));
-    let path: String =
-        names.filter(|name| !name.is_empty() && name != "/").map(|name| format!("/{name}")).collect();
+    let path = names
+        .filter(|name| !name.is_empty() && name != "/")
+        .fold(String::new(), |path, name| path + "/" + &name);
     if path.is_empty() { "/".to_owned() } else { path }
 }
 

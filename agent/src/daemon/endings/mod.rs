@@ -158,7 +158,7 @@ impl Work {
 
     fn end(&mut self, ended: &Ended) {
         // A command of ours that had nothing to show is no end to explain, and would be the last one.
-        if ended.program.is_some() && ended.program == self.own && ended.status & 0x7f == 0 {
+        if ended.program.is_some() && ended.program == self.own && facts::signal_of(ended.status).is_none() {
             return;
         }
         let mut facts = facts::of(ended, &mut self.namer, Clocks::now());

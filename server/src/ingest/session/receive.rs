@@ -101,9 +101,15 @@ impl Session<'_> {
         }
         let profile = match profiles::Message::from_payload(received.payload()) {
             Ok(profile) => profile,
-            Err(e @ profiles::MessageError::TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
-            Err(e @ profiles::MessageError::Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
-            Err(e @ profiles::MessageError::Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+            Err(e @ profiles::MessageError::TooLarge) => {
+                return self.reject(received, ticket, |r| &mut r.too_large, &e);
+            }
+            Err(e @ profiles::MessageError::Head(_)) => {
+                return self.reject(received, ticket, |r| &mut r.head, &e);
+            }
+            Err(e @ profiles::MessageError::Damaged(_)) => {
+                return self.reject(received, ticket, |r| &mut r.malformed, &e);
+            }
         };
         if profile.head.host != host {
             return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
@@ -121,9 +127,15 @@ impl Session<'_> {
         }
         let lines = match logs::Message::from_payload(received.payload()) {
             Ok(lines) => lines,
-            Err(e @ logs::MessageError::TooLarge) => return self.reject(received, ticket, |r| &mut r.too_large, &e),
-            Err(e @ logs::MessageError::Head(_)) => return self.reject(received, ticket, |r| &mut r.head, &e),
-            Err(e @ logs::MessageError::Damaged(_)) => return self.reject(received, ticket, |r| &mut r.malformed, &e),
+            Err(e @ logs::MessageError::TooLarge) => {
+                return self.reject(received, ticket, |r| &mut r.too_large, &e);
+            }
+            Err(e @ logs::MessageError::Head(_)) => {
+                return self.reject(received, ticket, |r| &mut r.head, &e);
+            }
+            Err(e @ logs::MessageError::Damaged(_)) => {
+                return self.reject(received, ticket, |r| &mut r.malformed, &e);
+            }
         };
         if lines.head.host != host {
             return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
