@@ -284,10 +284,6 @@ impl Collector {
         self.audit.end();
     }
 
-    fn in_flight(&mut self, end: MonoNs) -> Vec<InFlight> {
-        if self.options.syscalls == SyscallTier::Off { Vec::new() } else { self.calls_in_flight(end) }
-    }
-
     /// Closes the running window and starts the next. `None` when no time has passed.
     pub fn close_window(&mut self) -> Option<Window> {
         self.poll();
@@ -307,7 +303,7 @@ impl Collector {
             None => (diagnosis::window::HostSample::default(), Vec::new()),
         };
         self.tasks.clone_from(&tasks);
-        let in_flight = self.in_flight(end);
+        let in_flight = self.calls_in_flight(end);
         let syscalls = self.syscall_rows();
         let calls = syscalls.iter().map(|r| r.count).sum::<u64>();
         let (mut exits, forks) = self.process.take();

@@ -188,7 +188,7 @@ fn a_renamed_file_is_read_to_its_end_and_ends() {
     host.write(10);
     host.all_is_there_once();
     assert_eq!(host.files.as_ref().expect("files").figures().files, 2);
-    host.now += Duration::from_secs(60);
+    host.now += Duration::from_mins(1);
     host.poll();
     host.commit();
     host.poll();
@@ -332,9 +332,9 @@ fn lines_survive_any_order_of_writing_rotating_reading_and_restarts() {
                     host.commit();
                     host.write(next(50) as u32);
                     if next(2) == 0 {
-                        host.rotate()
+                        host.rotate();
                     } else {
-                        host.copy_and_truncate()
+                        host.copy_and_truncate();
                     }
                     if next(3) == 0 {
                         host.write(1);

@@ -59,6 +59,9 @@ impl Collector {
     }
 
     pub(super) fn calls_in_flight(&mut self, now: MonoNs) -> Vec<InFlight> {
+        if self.options.syscalls == SyscallTier::Off {
+            return Vec::new();
+        }
         let filter = &self.options.filter;
         let passes = |tgid: Tgid| match filter {
             Filter::Tgids { tgids, follow } => *follow || tgids.contains(&tgid),
