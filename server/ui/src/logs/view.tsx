@@ -82,7 +82,7 @@ export function Logs() {
     },
     say: (text) => { said.value = text; },
   }), []);
-  useEffect(() => { opened.value = new Set(); picked.value = ''; if (place.current) place.current.scrollTop = 0; }, [question?.query, question?.host, near]);
+  useEffect(() => { opened.value = new Set(); picked.value = ''; if (place.current) place.current.scrollTop = 0; }, [question?.query, question?.host, question?.from, question?.to, near]);
   useEffect(() => {
     if (!said.value) return undefined;
     const timer = setTimeout(() => { said.value = ''; }, 4_000);

@@ -56,6 +56,7 @@ export function AlertDetail({ id }: { id: string }) {
         <h1>Alert</h1> <StateBadge alert={alert} />
         <span class="dim">{isOpen(alert) ? `opened ${moment(from)}, ${ago(from)}` : `${span(time.from, time.to)} (${length(time.to - time.from)})`}</span>
         <span class="grow" />
+        <a href={link('logs', { ...at({ from: before.from, to: before.to + 30_000 }), host: alert.host })}>Log lines of that minute</a>
         <a href={link('changes', at(before))}>Look at the 30 s before it</a>
       </header>
       <h2 class="sr">What was found</h2>
