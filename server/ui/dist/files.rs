@@ -1,6 +1,6 @@
 [
+    ("app-1d30563327.js", "text/javascript", include_bytes!("app-1d30563327.js.gz")),
     ("app-23f2c2e939.css", "text/css", include_bytes!("app-23f2c2e939.css.gz")),
-    ("app-3322b3b7cf.js", "text/javascript", include_bytes!("app-3322b3b7cf.js.gz")),
     ("flame-f948cda11c.js", "text/javascript", include_bytes!("flame-f948cda11c.js.gz")),
     ("icon-bf0a1e1c21.svg", "image/svg+xml", include_bytes!("icon-bf0a1e1c21.svg.gz")),
     ("index.html", "text/html", include_bytes!("index.html.gz")),
