@@ -31,7 +31,11 @@ fn fed(command: &mut Command, input: &str) -> bool {
 
 /// A daemon with a page, and a link to it.
 fn daemon() -> (Daemon, String) {
-    let mut daemon = Daemon::start();
+    daemon_with(&[])
+}
+
+fn daemon_with(args: &[&str]) -> (Daemon, String) {
+    let mut daemon = Daemon::start_in(tempfile::tempdir().expect("a directory"), args);
     let link = daemon.wait_for("a link", |daemon| daemon.printed(&["open", "--no-browser"]));
     daemon.wait_for_windows(WINDOWS);
     (daemon, link)
@@ -95,4 +99,17 @@ fn the_page_lives_while_it_stands_open() {
     let mut add = daemon.command(&["user", "add", "alice", "--role", "viewer"]);
     assert!(fed(add.stdout(Stdio::null()), &format!("{PASSWORD}\n")));
     browser_script("live.mjs", &[&link, PASSWORD]);
+}
+
+#[test]
+fn log_lines_are_shown_as_they_are_written() {
+    if !tests::can_observe() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("lines.log");
+    std::fs::write(&file, "").expect("a log");
+    let file = file.to_str().expect("a path as text");
+    let (_daemon, link) = daemon_with(&["--set", &format!("logs.files={file}")]);
+    browser_script("logs.mjs", &[&link, file]);
 }

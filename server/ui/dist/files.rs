@@ -1,9 +1,9 @@
 [
-    ("app-5b98e4e45f.js", "text/javascript", include_bytes!("app-5b98e4e45f.js.gz")),
-    ("app-60503f1beb.css", "text/css", include_bytes!("app-60503f1beb.css.gz")),
+    ("app-1d30563327.js", "text/javascript", include_bytes!("app-1d30563327.js.gz")),
+    ("app-23f2c2e939.css", "text/css", include_bytes!("app-23f2c2e939.css.gz")),
     ("flame-f948cda11c.js", "text/javascript", include_bytes!("flame-f948cda11c.js.gz")),
     ("icon-bf0a1e1c21.svg", "image/svg+xml", include_bytes!("icon-bf0a1e1c21.svg.gz")),
     ("index.html", "text/html", include_bytes!("index.html.gz")),
     ("promql-3924de295c.js", "text/javascript", include_bytes!("promql-3924de295c.js.gz")),
-    ("views-0f73207857.js", "text/javascript", include_bytes!("views-0f73207857.js.gz")),
+    ("views-7b6af1f33e.js", "text/javascript", include_bytes!("views-7b6af1f33e.js.gz")),
 ]

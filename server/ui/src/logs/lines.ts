@@ -65,7 +65,8 @@ export function useLines(question: Question | null, following: boolean) {
   const older = async () => {
     const before = list.value;
     const asked = generation.current;
-    if (busy.value || (!more.value && stopped.value === null) || before.count >= MOST) return;
+    // Of a question that has no answer yet nothing follows.
+    if (busy.value || answer.loading || (!more.value && stopped.value === null) || before.count >= MOST) return;
     busy.value = true;
     failed.value = null;
     try {

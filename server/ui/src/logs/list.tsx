@@ -37,7 +37,7 @@ export function LineList({ list, picked, opened, target, found, acts, place, onE
   useLayoutEffect(() => {
     const fit = () => {
       const box = place.current!;
-      box.style.height = `${Math.max(LEAST, innerHeight - box.getBoundingClientRect().top - scrollY - FOOT)}px`;
+      box.style.maxHeight = `${Math.max(LEAST, innerHeight - box.getBoundingClientRect().top - scrollY - FOOT)}px`;
     };
     fit();
     addEventListener('resize', fit);

@@ -5,7 +5,7 @@ import { Refusal } from '../api/http';
 import { useAnswer } from '../api/load';
 import { clock, count, length, moment, name, span } from '../format';
 import { copy } from '../parts/copy';
-import { Failed, Loading } from '../parts/notes';
+import { Empty, Failed, Loading } from '../parts/notes';
 import { at, go, link, params, set } from '../route';
 import { hosts } from '../session';
 import { SPANS, absolute, chosen, goLive, host, isLive, select, selection, view } from '../time';
@@ -82,7 +82,7 @@ export function Logs() {
     },
     say: (text) => { said.value = text; },
   }), []);
-  useEffect(() => { opened.value = new Set(); picked.value = ''; if (place.current) place.current.scrollTop = 0; }, [question?.query, question?.host, near]);
+  useEffect(() => { opened.value = new Set(); picked.value = ''; if (place.current) place.current.scrollTop = 0; }, [question?.query, question?.host, question?.from, question?.to, near]);
   useEffect(() => {
     if (!said.value) return undefined;
     const timer = setTimeout(() => { said.value = ''; }, 4_000);
@@ -131,7 +131,7 @@ export function Logs() {
       <Histogram host={question?.host} query={question?.query ?? ''} asks={question !== null && !none && !wrong} least={least}
         onGroup={(group) => set({ least: least === group ? undefined : group, around: undefined, was: undefined })} />
       <p class="log-said" role="status">{said.value}</p>
-      {none ? <div class="empty stack"><p><strong>No log lines are kept here.</strong></p><p>{name(answer.error!.message, 400)}</p></div>
+      {none ? <Empty><strong>{name(answer.error!.message.replace(/^no log lines/, 'No log lines'), 400)}</strong></Empty>
         : answer.error && !wrong ? <Failed error={answer.error} what="Log lines" />
           : answer.data === null ? answer.loading && <Loading what="Lines" />
             : list.value.count === 0 && !lines.more.value && lines.stopped.value === null ? <Nothing filtered={q !== '' || least !== ''} loading={answer.loading} />

@@ -13,7 +13,7 @@ import { EARLIER_MS, absolute, earlier, host, iso, type Interval } from '../time
 import { StateBadge } from './alerts';
 import { Acts } from './alerts-acts';
 import { isOpen, lasted, merged, openedMs, quietPart, unknownParts } from './alerts-list';
-import { Nearby } from './alerts-nearby';
+import { EndLink, Nearby } from './alerts-nearby';
 
 /** Stacks of so long before an alert go out with it. */
 const EVIDENCE_MS = 300_000;
@@ -56,6 +56,8 @@ export function AlertDetail({ id }: { id: string }) {
         <h1>Alert</h1> <StateBadge alert={alert} />
         <span class="dim">{isOpen(alert) ? `opened ${moment(from)}, ${ago(from)}` : `${span(time.from, time.to)} (${length(time.to - time.from)})`}</span>
         <span class="grow" />
+        <EndLink alert={alert} />
+        <a href={link('logs', { ...at({ from: before.from, to: before.to + 30_000 }), host: alert.host })}>Log lines of that minute</a>
         <a href={link('changes', at(before))}>Look at the 30 s before it</a>
       </header>
       <h2 class="sr">What was found</h2>

@@ -1,6 +1,6 @@
 // What else happened within a minute of an alert: other alerts, reports, who changed, which processes began.
 import type { ComponentChildren } from 'preact';
-import { part } from '../api/http';
+import { Refusal, part } from '../api/http';
 import { useAnswer, type Answer } from '../api/load';
 import type { Alert, Alerts, Change, Changes, HostActivity, Processes, Reports } from '../api/types';
 import { processOf, sentence } from '../findings';
@@ -12,6 +12,8 @@ import { openedMs } from './alerts-list';
 
 const MINUTE_MS = 60_000;
 const FEW = 8;
+
+interface HostEvents { events: { at: string; class: string; text: string }[] }
 
 function Part<T>({ title, answer, more, children }: { title: string; answer: Answer<T>; more?: ComponentChildren; children: (data: T) => ComponentChildren }) {
   return (
@@ -36,6 +38,7 @@ export function Nearby({ alert }: { alert: Alert }) {
   const changes = useAnswer<Changes>(`${path}/changes`, { ...absolute(before), limit: 100 });
   const processes = useAnswer<Processes>(`${path}/processes`, { ...absolute(around), limit: 3_000 });
   const whole = useAnswer<HostActivity>(path, absolute(around));
+  const events = useAnswer<HostEvents>('events', { host: alert.host, ...absolute(around), limit: 50 });
   return (
     <section class="card stack">
       <header class="row">
@@ -60,6 +63,16 @@ export function Nearby({ alert }: { alert: Alert }) {
         <Part title="Processes that began" answer={processes} more={<Turnover whole={whole.data} />}>
           {(data) => <Begun data={data} whole={whole.data} around={around} opened={opened} host={alert.host} />}
         </Part>
+        {!(events.error instanceof Refusal && events.error.status === 404) && (
+          <Part title="Events of the host" answer={events} more={<a href={link('ends', { ...at(around), host: alert.host })}>ends and events</a>}>
+            {(data) => (data.events.length === 0 ? <p class="dim">None.</p> : (
+              <ul>
+                {data.events.slice(0, FEW).map((each) => <li key={`${each.at} ${each.text}`}><span><strong>{name(each.class.replaceAll('-', ' '), 60)}</strong> <span class="dim">{name(each.text.split('\n')[0]!, 160)}</span></span> <span class="num dim">{since(Date.parse(each.at) - openedMs(alert))}</span></li>)}
+                {data.events.length > FEW && <li class="dim">and {count(data.events.length - FEW)} more</li>}
+              </ul>
+            ))}
+          </Part>
+        )}
         <Part title="Reports nearest to it" answer={reports}>
           {(data) => (data.reports.length === 0 ? <p class="dim">None.</p> : (
             <ul>
@@ -74,19 +87,20 @@ export function Nearby({ alert }: { alert: Alert }) {
 
 /** Alerts that a post-mortem belongs to: it has the same id. */
 const OF_ENDS = new Set(['crash', 'crash-loop', 'service-failed']);
+export function EndLink({ alert: { finding, host, id, opened_unix_ns } }: { alert: Alert }) {
+  return OF_ENDS.has(finding.class) ? <a class="button" href={link('ends', { host, id, pid: processOf(finding.subject), when: Math.round(opened_unix_ns / 1e6) })}>Why did it end</a> : null;
+}
 
 /** Log lines of this time: of the subject and of all, and what ended. */
-function LogLinks({ alert: { finding, host, id, opened_unix_ns }, around }: { alert: Alert; around: Interval }) {
+function LogLinks({ alert: { finding, host }, around }: { alert: Alert; around: Interval }) {
   const pid = processOf(finding.subject);
   const unit = finding.places?.find((each) => each.pid === pid)?.unit;
   const of = { ...at(around), host };
   return (
     <>
-      {OF_ENDS.has(finding.class) && <a class="button" href={link('ends', { ...of, id, pid, when: Math.round(opened_unix_ns / 1e6) })}>Why did it end</a>}
       {pid !== undefined && <a href={link('logs', { ...of, q: `pid=${pid}` })}>its log lines</a>}
       {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { ...of, q: `unit=${unit}` })}>lines of its unit</a>}
       <a href={link('logs', of)}>all log lines</a>
-      <a href={link('ends', of)}>ends and events</a>
     </>
   );
 }
