@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         syscalls: SyscallTier::Off,
         sched: false,
         resources: true,
+        endings: false,
         proc: false,
     };
     let collector = Collector::start(options)?;

@@ -367,9 +367,10 @@ fn ends_are_explained_by_class_and_culprit() {
     check(&mut stage, pid, "missing-library", "libgone.so");
     let mut victim = stage.dies(&["sleep"]).spawn().expect("it starts");
     let script = format!("sleep 0.3; kill -9 {}; exit 0", victim.id());
-    let killer = Command::new("setsid").args(["bash", "-c", &script]).spawn().expect("bash");
+    let mut killer = Command::new("setsid").args(["bash", "-c", &script]).spawn().expect("bash");
     victim.wait().expect("a child of ours");
     check(&mut stage, victim.id(), "killed-by-process", &killer.id().to_string());
+    killer.wait().expect("a child of ours");
     let group = Group::new(32 << 20);
     let script = format!("echo $$ > {}/cgroup.procs && exec {} eat", group.0.display(), stage.dies.display());
     let pid = ended(Command::new("sh").args(["-c", &script]));

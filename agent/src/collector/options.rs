@@ -22,6 +22,7 @@ pub enum Filter {
 
 /// What a collector is started with.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent groups of probes")]
 pub struct Options {
     /// On-CPU samples per second and CPU; 0 for none. A prime avoids lock-step with timers.
     pub rate_hz: u32,

@@ -146,7 +146,7 @@ impl Pipeline {
                 },
                 Some(alert) = self.of_rules.recv() => self.of_rule(&alert),
                 Some(alert) = self.of_ends.recv() => {
-                    self.log(&alert);
+                    Self::log(&alert);
                     self.post(&alert);
                 }
             }
@@ -212,7 +212,7 @@ impl Pipeline {
             tracing::debug!("the stacks before an alert follow it");
         }
         for alert in changed {
-            self.log(&alert);
+            Self::log(&alert);
             self.post(&alert);
         }
     }
@@ -225,7 +225,7 @@ impl Pipeline {
         }
     }
 
-    fn log(&self, alert: &Alert) {
+    fn log(alert: &Alert) {
         tracing::info!(
             state = ?alert.state,
             class = %alert.finding.class,

@@ -155,10 +155,7 @@ fn finding(postmortem: &PostMortem, class: &str, id: &str) -> Finding {
 }
 
 fn culprit(blamed: &Blamed) -> Option<Culprit> {
-    let kind = match blamed.kind.as_str() {
-        kind @ ("process" | "cgroup" | "peer" | "host") => kind,
-        _ => return None,
-    };
+    let kind @ ("process" | "cgroup" | "peer" | "host") = blamed.kind.as_str() else { return None };
     let named = [&blamed.comm, &blamed.peer, &blamed.path, &blamed.name];
     Some(Culprit {
         kind: kind.to_owned(),

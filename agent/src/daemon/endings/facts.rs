@@ -12,7 +12,7 @@ use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd
 use super::stack::Namer;
 use super::{peer, redact};
 use crate::clock;
-use crate::source::endings::Ended;
+use crate::source::endings::{Ended, signal_of};
 
 const SIGABRT: u8 = 6;
 const SIGBUS: u8 = 7;
@@ -25,6 +25,10 @@ const SEGV_ACCERR: i32 = 2;
 const BUS_ADRERR: i32 = 2;
 /// `si_code` of what the kernel sends without an address: a general protection fault.
 const SI_KERNEL: i32 = 0x80;
+/// Protection of a mapping.
+const VM_READ: u16 = 1;
+const VM_WRITE: u16 = 2;
+const VM_EXEC: u16 = 4;
 /// Exception numbers of x86.
 const TRAP_PAGE_FAULT: u64 = 14;
 /// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
@@ -88,7 +92,7 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
 }
 
 fn way(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Way {
-    let signal = (ended.status & 0x7f) as u8;
+    let signal = signal_of(ended.status);
     let is_signal = signal != 0;
     let by = ending.filter(|_| is_signal).and_then(|ending| sender(ended, ending, signal));
     Way {
@@ -162,8 +166,8 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
         },
         parent_end: ended.parent_end.map(|(at, status)| ParentEnd {
             at_ns: clocks.unix(at),
-            code: (status & 0x7f == 0).then_some((status >> 8 & 0xff) as i32),
-            signal: (status & 0x7f != 0).then_some((status & 0x7f) as u8),
+            code: (signal_of(status) == 0).then_some((status >> 8 & 0xff) as i32),
+            signal: Some(signal_of(status)).filter(|signal| *signal != 0),
         }),
     }
 }
@@ -199,7 +203,7 @@ fn place(ending: &Ending, signal: u8) -> Place {
     }
     let known = ending.mapping & (NO_MAPPING | UNKNOWN_MAPPING) == 0;
     let nothing = ending.mapping == NO_MAPPING || (!known && ending.si_code == SEGV_MAPERR);
-    let no_access = known && ending.mapping & 7 == 0;
+    let no_access = known && ending.mapping & (VM_READ | VM_WRITE | VM_EXEC) == 0;
     if (nothing || no_access) && ending.sp != 0 && ending.address.abs_diff(ending.sp) <= STACK_REACH {
         return Place::StackGuard;
     }
@@ -224,6 +228,22 @@ fn words(ended: &Ended, clocks: Clocks) -> Vec<Words> {
     words.collect()
 }
 
+/// What stands in the first line of such a message.
+const SIGNS: [&str; 12] = [
+    "Assertion ",
+    "terminate called",
+    "*** ",
+    "free(): ",
+    "malloc(): ",
+    "malloc_consolidate(): ",
+    "realloc(): ",
+    "munmap_chunk(): ",
+    "corrupted ",
+    "double free",
+    "fatal error: ",
+    "Fatal ",
+];
+
 /// What the C library, or C++'s, printed before it aborted: it writes the text of `__abort_msg` to standard error as well, at the
 /// very end. The message itself is out of reach: 10 µs later its memory is gone.
 fn abort_text(ended: &Ended) -> String {
@@ -235,22 +255,8 @@ fn abort_text(ended: &Ended) -> String {
         text.extend_from_slice(&write.bytes);
     }
     let text = String::from_utf8_lossy(&text).into_owned();
-    // From the last line on that begins such a message.
-    const SIGNS: [&str; 12] = [
-        "Assertion ",
-        "terminate called",
-        "*** ",
-        "free(): ",
-        "malloc(): ",
-        "malloc_consolidate(): ",
-        "realloc(): ",
-        "munmap_chunk(): ",
-        "corrupted ",
-        "double free",
-        "fatal error: ",
-        "Fatal ",
-    ];
     let lines: Vec<&str> = text.lines().collect();
+    // The last that is there.
     let Some(from) = lines.iter().rposition(|line| SIGNS.iter().any(|sign| line.contains(sign))) else {
         return String::new();
     };
@@ -353,9 +359,8 @@ fn group(oom: &OomGroup, level: u32) -> String {
     let levels = (oom.levels as usize).min(GROUP_LEVELS);
     let from = (level as usize).min(levels);
     let names = oom.names[from..levels].iter().rev().map(|name| comm(name));
-    let path: String =
-        names.filter(|name| !name.is_empty() && name != "/").map(|name| format!("/{name}")).collect();
-    if path.is_empty() { "/".to_owned() } else { path }
+    let names: Vec<String> = names.filter(|name| !name.is_empty() && name != "/").collect();
+    format!("/{}", names.join("/"))
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use self::stack::Namer;
 use crate::clock;
 use crate::control::{Kept, PostMortems};
 use crate::observer::{OnProcess, Seen};
-use crate::source::endings::Ended;
+use crate::source::endings::{Ended, signal_of};
 
 /// Ends that wait for the thread, up to 24 KiB each. One takes some milliseconds.
 const MAX_WAITING: usize = 256;
@@ -107,7 +107,7 @@ struct Work {
 impl Work {
     fn end(&mut self, ended: &Ended) {
         // A command of ours that had nothing to show is no end to explain, and would be the last one.
-        if ended.program.is_some() && ended.program == self.own && ended.status & 0x7f == 0 {
+        if ended.program.is_some() && ended.program == self.own && signal_of(ended.status) == 0 {
             return;
         }
         let mut facts = facts::of(ended, &mut self.namer, Clocks::now());

@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> String {
 fn below_mount(bytes: &[u8], dev: u32, whole: bool) -> String {
     let names = bytes.chunks(COMPONENT_BYTES).map(text);
     let names: Vec<String> = names.take_while(|name| !name.is_empty() && name != "/").collect();
-    let path: String = names.iter().rev().map(|name| format!("/{name}")).collect();
+    let path = names.iter().rev().fold(String::new(), |path, name| path + "/" + name);
     let point = whole.then(|| mount_point(dev)).flatten().unwrap_or_default();
     if whole { format!("{}{path}", point.trim_end_matches('/')) } else { format!("…{path}") }
 }
@@ -51,11 +51,9 @@ fn address(bytes: &[u8], length: usize) -> Option<String> {
     let (family, rest) = bytes.split_first_chunk()?;
     let port = || Some(u16::from_be_bytes(*rest.first_chunk()?));
     match i32::from(u16::from_ne_bytes(*family)) {
-        libc::AF_INET => {
-            socket(rest.get(2..6)?.first_chunk::<4>().map(|ip| Ipv4Addr::from(*ip).into())?, port()?)
-        }
+        libc::AF_INET => Some(socket(Ipv4Addr::from(*rest.get(2..6)?.first_chunk::<4>()?).into(), port()?)),
         libc::AF_INET6 => {
-            socket(rest.get(6..22)?.first_chunk::<16>().map(|ip| Ipv6Addr::from(*ip).into())?, port()?)
+            Some(socket(Ipv6Addr::from(*rest.get(6..22)?.first_chunk::<16>()?).into(), port()?))
         }
         libc::AF_UNIX => {
             let path = rest.get(..length.checked_sub(2)?)?;
@@ -68,8 +66,8 @@ fn address(bytes: &[u8], length: usize) -> Option<String> {
     }
 }
 
-fn socket(ip: IpAddr, port: u16) -> Option<String> {
-    Some(SocketAddr::new(ip.to_canonical(), port).to_string())
+fn socket(ip: IpAddr, port: u16) -> String {
+    SocketAddr::new(ip.to_canonical(), port).to_string()
 }
 
 #[cfg(test)]
