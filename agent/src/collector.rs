@@ -338,10 +338,6 @@ impl Collector {
         if resources.unwatched_namespaces > 0 {
             coverage.missing.push(UNWATCHED.to_owned());
         }
-        let not_looked_at = self.endings.take_dropped();
-        if not_looked_at > 0 {
-            coverage.lost.insert(ENDS_LEFT_OUT.to_owned(), not_looked_at);
-        }
         self.count_blocked(&mut coverage);
         let mut self_cost = self.audit.self_cost(&self.probes, span);
         self_cost.map_bytes += self.mapped.bytes();
@@ -397,13 +393,14 @@ impl Collector {
         }
     }
 
-    /// Counts files given up since the last window.
+    /// Counts files given up and ends left out since the last window.
     fn count_blocked(&mut self, coverage: &mut Coverage) {
         let (now, last) = (opener::blocked(), self.blocked);
         self.blocked = now;
         for (reason, count) in [
             (NO_ANSWER, now.gave_up_total - last.gave_up_total),
             (LEFT_ALONE, now.refused_total - last.refused_total),
+            (ENDS_LEFT_OUT, self.endings.take_dropped()),
         ] {
             if count > 0 {
                 coverage.lost.insert(reason.to_owned(), count);

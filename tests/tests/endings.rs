@@ -371,6 +371,7 @@ fn ends_are_explained_by_class_and_culprit() {
     victim.wait().expect("a child of ours");
     killer.wait().expect("a child of ours");
     check(&mut stage, victim.id(), "killed-by-process", &killer.id().to_string());
+    killer.wait().expect("a child of ours");
     let group = Group::new(32 << 20);
     let script = format!("echo $$ > {}/cgroup.procs && exec {} eat", group.0.display(), stage.dies.display());
     let pid = ended(Command::new("sh").args(["-c", &script]));

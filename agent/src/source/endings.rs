@@ -125,6 +125,12 @@ struct Begun {
     walks: u32,
 }
 
+/// The signal in a wait status; 0: none.
+#[must_use]
+pub const fn signal_of(status: u32) -> u8 {
+    (status & 0x7f) as u8
+}
+
 /// Ends since the last poll.
 #[derive(Debug, Default)]
 pub struct EndingSource {
