@@ -13,13 +13,14 @@ const { page, faults } = await browser.page();
 const found = [];
 const check = (good, what) => { if (!good) found.push(what); };
 const write = (...lines) => appendFileSync(file, lines.map((line) => `${new Date().toISOString()} ${line}\n`).join(''));
-const seen = (text, what = `“${text}”`) => page.waitForFunction((wanted) => [...document.querySelectorAll('.log-line')].some((each) => each.textContent.includes(wanted)), text, { timeout: MOST_MS }).catch(() => found.push(`${what} is not shown within ${MOST_MS} ms`));
+const seen = (text, most = MOST_MS) => page.waitForFunction((wanted) => [...document.querySelectorAll('.log-line')].some((each) => each.textContent.includes(wanted)), text, { timeout: most }).catch(() => found.push(`“${text}” is not shown within ${most} ms`));
 const rows = page.locator('.log-line');
 const hash = () => page.evaluate(() => decodeURIComponent(location.hash.replaceAll('+', ' ')));
 
 write(`INFO the first one ${run}`);
 await show(page, browser.base, `#/logs?q=${encodeURIComponent(`file=${file}`)}`);
-await seen(`the first one ${run}`);
+// A new file is found first.
+await seen(`the first one ${run}`, 20_000);
 const began = Date.now();
 write(`ERROR it breaks ${run}`);
 await seen(`it breaks ${run}`);

@@ -15,6 +15,10 @@ const MOST_PAGE = 5_000;
 /** Lines that came meanwhile are asked for so often at most, ms; without news of them as often as the second number says. */
 const NEWS_MS = 500;
 const WITHOUT_NEWS_MS = 5_000;
+/** The server says at most twice a second that there are lines: of those that came just after it said so nothing is said. So it is asked once more, ms. */
+const ONCE_MORE_MS = 700;
+/** After an error that may pass, ms. */
+const AGAIN_MS = 2_000;
 /** So much before the newest line is asked for again: sources are read one after another, ms. */
 const LATE_MS = 3_000;
 /** New lines that wait at most while one reads older ones. */
@@ -121,6 +125,8 @@ export function useLines(question: Question | null, following: boolean) {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let running = false;
     let again = false;
+    /** News came: what came just after them is to be asked for, too. */
+    let trail = false;
     let last = performance.now();
     const abort = new AbortController();
     const newer = async () => {
@@ -128,6 +134,7 @@ export function useLines(question: Question | null, following: boolean) {
       running = true;
       again = false;
       last = performance.now();
+      let next: number | undefined;
       try {
         const newest = [newestOf(list.value)?.at_ns, waiting.value[0]?.at_ns].filter((each) => each !== undefined).sort().at(-1);
         const from = newest === undefined ? of.from : new Date(Number(BigInt(newest) / 1_000_000n) - LATE_MS).toISOString();
@@ -140,10 +147,14 @@ export function useLines(question: Question | null, following: boolean) {
           if (follows.current && !cut.value) show();
         });
       } catch (error) {
-        if (!abort.signal.aborted && !mayRecover(error)) failed.value = error as Error;
+        if (abort.signal.aborted) return;
+        if (mayRecover(error)) next = AGAIN_MS;
+        else failed.value = error as Error;
       } finally {
         running = false;
-        if (again) soon(NEWS_MS);
+        next ??= again ? NEWS_MS : trail ? ONCE_MORE_MS : undefined;
+        trail = again;
+        if (next !== undefined && !abort.signal.aborted) soon(next);
       }
     };
     const soon = (least: number) => {
@@ -156,13 +167,17 @@ export function useLines(question: Question | null, following: boolean) {
     };
     const newsOf = (all: Readonly<Record<string, number>>) => (of.host === undefined ? Object.values(all).reduce((sum, each) => sum + each, 0) : all[of.host] ?? 0);
     let seen = newsOf(logged.peek());
+    // What came while the first answer was on its way.
+    soon(ONCE_MORE_MS);
     const stop = effect(() => {
       if (!visible.value) return;
       const news = newsOf(logged.value);
       void end.value;
       untracked(() => {
-        if (news !== seen) soon(NEWS_MS);
-        else if (performance.now() - last >= WITHOUT_NEWS_MS) soon(0);
+        if (news !== seen) {
+          trail = true;
+          soon(NEWS_MS);
+        } else if (performance.now() - last >= WITHOUT_NEWS_MS) soon(0);
         seen = news;
       });
     });

@@ -30,7 +30,8 @@ const MOST_STREAMS = 1_000;
 function useQuestion() {
   const { q = '', least = '', around = '', all } = params.value;
   const live = isLive.value;
-  const { from, to } = chosen.value;
+  // Lines may be newer than the newest window, with which `chosen` ends.
+  const { from, to } = selection.value ?? chosen.value;
   const target = /^\d{16,19}$/.test(around) ? around : '';
   const ms = target ? Number(BigInt(target) / 1_000_000n) : 0;
   const near = target !== '' && !live && from <= ms && ms <= to;
