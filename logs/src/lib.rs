@@ -7,7 +7,6 @@
 
 pub mod block;
 pub mod event;
-pub mod filter;
 pub mod journal;
 pub mod message;
 pub mod parse;
@@ -15,4 +14,5 @@ pub mod pattern;
 pub mod query;
 pub mod record;
 
+pub use block::filter;
 pub use record::{Record, Severity, Stream};

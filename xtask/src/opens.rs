@@ -35,7 +35,7 @@ const CALLS: [&str; 16] = [
 const LEADS_ON: [&str; 7] = ["map_files/", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
 
 /// Where paths may be opened without `opener`, and why.
-const ALLOWED: [(&str, &str); 20] = [
+const ALLOWED: [(&str, &str); 21] = [
     ("agent/src/bpf/", "the kernel's own: BTF, limits, features"),
     ("agent/src/cli/", "paths that the user of the command names"),
     ("agent/src/recording/", "paths that the user of the command names"),
@@ -48,6 +48,7 @@ const ALLOWED: [(&str, &str); 20] = [
         "whether paths are there, asked on a worker; figures of a process; the package manager's log",
     ),
     ("agent/src/daemon/", "our own directories"),
+    ("agent/src/logs/", "the kernel's own: its messages, its boot; our own file of positions"),
     ("agent/src/doctor/", "the kernel's own, and our directories"),
     ("agent/src/collector.rs", "the list of processes"),
     ("agent/src/collector/", "the kernel's own, of the host and of ourselves"),

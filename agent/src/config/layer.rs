@@ -1,5 +1,7 @@
 //! The layers: defaults < file < environment < flags.
 
+mod blank;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,11 +9,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{
-    AlertsConfig, CollectorConfig, Config, DEFAULT_FILE, Delivery, ExportConfig, HistoryConfig, HttpSettings,
-    KEYS, Key, Kind, LogConfig, LogsConfig, MqttSettings, PluginConfig, QueryLanguage, RecordingsConfig,
-    RulesConfig, ServerSettings, SpoolConfig, StoreKind, SyscallTier,
-};
+use self::blank::blank;
+use super::{Config, DEFAULT_FILE, KEYS, Key, Kind};
 
 /// Variables of ours that set no key: the file's name, and what the development tools use among themselves.
 const NOT_SETTINGS: [&str; 7] = [
@@ -317,94 +316,6 @@ fn check_kind(key: &Key, value: &str) -> Result<(), String> {
         }
         Kind::Bool if !["true", "false"].contains(&value) => Err(format!("`{value}` is not true or false")),
         _ => Ok(()),
-    }
-}
-
-/// Every field is overwritten by its key's `apply`; `host` alone has a default that only the system knows.
-fn blank() -> Config {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-    Config {
-        host: host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()),
-        state_dir: PathBuf::new(),
-        run_dir: PathBuf::new(),
-        socket: PathBuf::new(),
-        collector: CollectorConfig { rate_hz: 0, syscalls: SyscallTier::Off, sched: false, processes: 0 },
-        history: HistoryConfig {
-            windows: std::time::Duration::ZERO,
-            samples: std::time::Duration::ZERO,
-            max_bytes: 0,
-        },
-        recordings: RecordingsConfig { max_bytes: 0, max_age: std::time::Duration::ZERO },
-        mqtt: MqttSettings {
-            url: None,
-            user: None,
-            password: None,
-            password_file: None,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            delivery: Delivery::Store,
-        },
-        spool: SpoolConfig { max_bytes: 0, max_age: std::time::Duration::ZERO },
-        server: ServerSettings {
-            user: String::new(),
-            mqtt_listen: ([127, 0, 0, 1], 7677).into(),
-            store: StoreKind::Embedded,
-            ingest_group: None,
-            ingest_id: None,
-            retention_1s: std::time::Duration::ZERO,
-            retention_10s: std::time::Duration::ZERO,
-            retention: std::time::Duration::ZERO,
-            max_bytes: 0,
-            profile_retention: std::time::Duration::ZERO,
-            profile_max_bytes: 0,
-            log_retention: std::time::Duration::ZERO,
-            log_source_retention: BTreeMap::new(),
-            log_max_bytes: 0,
-            push: super::Push::default(),
-            influx_url: None,
-            influx_org: String::new(),
-            influx_bucket: String::new(),
-            influx_query: QueryLanguage::Auto,
-            influx_user: None,
-            influx_token: None,
-            influx_token_file: None,
-            influx_ca_file: None,
-            http: HttpSettings {
-                enabled: false,
-                listen: ([127, 0, 0, 1], 7676).into(),
-                hosts: Vec::new(),
-                path_prefix: String::new(),
-                trusted_proxies: Vec::new(),
-                query_timeout: std::time::Duration::ZERO,
-                lookback: std::time::Duration::ZERO,
-                cert_file: None,
-                key_file: None,
-            },
-        },
-        alerts: AlertsConfig { exec: None, webhook: None, timeout: std::time::Duration::ZERO },
-        export: ExportConfig {
-            remote_write: None,
-            token_file: None,
-            pyroscope: None,
-            pyroscope_token_file: None,
-            otlp_profiles: None,
-            otlp_token_file: None,
-            interval: std::time::Duration::ZERO,
-            max_bytes: 0,
-            timeout: std::time::Duration::ZERO,
-        },
-        rules: RulesConfig { files: Vec::new(), macros: String::new(), interval: std::time::Duration::ZERO },
-        plugin: PluginConfig { user: String::new(), write_dirs: Vec::new() },
-        logs: LogsConfig {
-            files: Vec::new(),
-            except: Vec::new(),
-            journal: false,
-            kmsg: false,
-            containers: false,
-            redact: false,
-        },
-        log: LogConfig { level: String::new(), json: false },
     }
 }
 

@@ -174,7 +174,7 @@ impl Builder {
         Ok(self.make(codec, false)?.map(|(block, _)| block))
     }
 
-    /// As [`Self::finish`], with the [filter](crate::filter) of the block's tokens.
+    /// As [`Self::finish`], with the [filter](crate::block::filter) of the block's tokens.
     pub fn finish_with_filter(&mut self, codec: &mut Codec) -> Result<Option<Finished>, BlockError> {
         self.make(codec, true)
     }

@@ -7,7 +7,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use super::bytes::{Input, put};
 use super::text::Parts;
 use super::{BlockError, MAX_DECODED_BYTES, MAX_INLINE_BYTES};
-use crate::filter::Tokens;
+use crate::block::filter::Tokens;
 
 /// zstd's level. It matters for text without templates alone: of generated hard text that was compressed as it is, level 1 made 1.40,
 /// 3 1.18 and 6 0.60 M lines/s/core of 0.279, 0.284 and 0.262 of the text. With templates all three give 0.165

@@ -169,7 +169,7 @@ impl<'a> Block<'a> {
         Lines::decode(self, codec)
     }
 
-    /// The filter of the block's tokens (see [`crate::filter`]).
+    /// The filter of the block's tokens (see [`crate::block::filter`]).
     pub fn filter(&self, codec: &mut Codec) -> Result<Vec<u8>, BlockError> {
         let messages = self.messages(codec, Vec::new())?;
         let mut fields = self.fields(codec)?;

@@ -9,8 +9,8 @@ use agent_common::units::UnixNs;
 use super::possible::{Possible, possible};
 use super::scan::Scanner;
 use super::{Query, SearchError};
+use crate::block::filter::{CELL_BYTES, may_have};
 use crate::block::{Block, BlockError, Header};
-use crate::filter::{CELL_BYTES, may_have};
 
 /// Blocks per thread that are looked at between two answers. As many are in memory at once, 1 MiB each at most as a rule.
 const ROUND: usize = 8;

@@ -6,7 +6,7 @@
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::pattern::parts;
-use crate::filter::{Token, is_token_byte};
+use crate::block::filter::{Token, is_token_byte};
 
 /// Alternatives that are told apart at most: more seldom spare a block.
 const MAX_ALTERNATIVES: usize = 64;

@@ -2,7 +2,7 @@
 
 use memchr::memmem::Finder;
 
-use crate::filter::{Token, fold, is_token_byte};
+use crate::block::filter::{Token, fold, is_token_byte};
 
 /// Words that have to be in a text with exactly what is between them. Where the phrase begins or ends with a part of a word, so does
 /// the word in the text.

@@ -2,7 +2,7 @@
 
 use super::{Expr, Query, Test};
 use crate::block::Header;
-use crate::filter::Token;
+use crate::block::filter::Token;
 use crate::record::Stream;
 
 /// Whether lines of a block can match.

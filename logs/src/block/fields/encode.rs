@@ -41,7 +41,7 @@ struct Growing<'a> {
     plain: bool,
 }
 
-/// [`crate::filter::hash_of`].
+/// [`crate::block::filter::hash_of`].
 #[derive(Default)]
 struct Quick(u64);
 
@@ -51,7 +51,7 @@ impl Hasher for Quick {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0 ^= crate::filter::hash_of(bytes);
+        self.0 ^= crate::block::filter::hash_of(bytes);
     }
 }
 

@@ -182,7 +182,7 @@ impl Templates {
             last
         } else {
             let next = self.all.len() as u16;
-            let found = *self.known.entry(crate::filter::hash_of(template)).or_insert(next);
+            let found = *self.known.entry(crate::block::filter::hash_of(template)).or_insert(next);
             if found == next {
                 self.all.push((template.to_vec(), self.columns.len()));
                 self.columns.extend(variables.iter().map(|variable| match variable.kind {
