@@ -1,3 +1,4 @@
+use super::super::SyscallTier;
 use super::*;
 
 fn file(text: &str) -> Result<Config, Vec<String>> {
