@@ -15,7 +15,6 @@ pub mod facts;
 mod hints;
 mod scene;
 mod target;
-mod texts;
 mod trouble;
 mod words;
 

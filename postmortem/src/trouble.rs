@@ -1,9 +1,11 @@
 //! Kinds of trouble that a failed call or a line of text tells of, whatever the run time and language.
 
+mod texts;
+
 use agent_common::wire::postmortem::CauseClass;
 
+use self::texts::WORDS;
 use crate::facts::FailedCall;
-use crate::texts::WORDS;
 
 /// What went wrong, seen from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -21,7 +21,7 @@ pub fn matches(workers: &Workers, pattern: &str) -> Vec<PathBuf> {
 
 /// A pattern's own place: a file system that never answers costs the patterns that lead to it, and no other.
 fn owner_of(pattern: &str) -> Owner {
-    Owner { uid: 0, place: Place::Device(crate::file::hash(pattern.as_bytes())) }
+    Owner { uid: 0, place: Place::Device(crate::hash::hash(pattern.as_bytes())) }
 }
 
 /// Opens what is at a path, if that is a regular file; and its lasting identity.

@@ -9,7 +9,8 @@ use std::time::Instant;
 use opener::{Held, Owner, Place, Stamp, Workers};
 use serde::{Deserialize, Serialize};
 
-use crate::rest::Packing;
+use crate::hash::hash;
+use crate::packing::Packing;
 
 /// Bytes before an offset whose hash says that they are still the same.
 pub(crate) const MARK_BYTES: u64 = 512;
@@ -53,14 +54,6 @@ pub struct Saved {
     /// The file was cut since: a copy of it has its rest, if anything has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
-}
-
-/// FNV-1a, 64 bit: for names that the kernel made, not for secrets.
-#[must_use]
-pub fn hash(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The source of a file after so many cuts.

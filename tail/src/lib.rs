@@ -15,10 +15,13 @@
 mod discover;
 mod file;
 mod files;
+mod hash;
+mod packing;
 mod rest;
 #[cfg(test)]
 mod tests;
 
 pub use discover::matches;
-pub use file::{Chunk, Saved, SourceId, hash};
+pub use file::{Chunk, Saved, SourceId};
 pub use files::{Figures, Files, Options};
+pub use hash::hash;
