@@ -269,6 +269,14 @@ impl Body {
         }
     }
 
+    /// Bytes in it; of one that is compressed 0.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Plain(held) => held.size().unwrap_or(0),
+            Self::Packed(..) | Self::Gone => 0,
+        }
+    }
+
     /// At most `most` bytes after `offset`, and the [`MARK_BYTES`] before it; fewer where the file is shorter.
     pub(crate) fn read(&self, workers: &Workers, offset: u64, most: usize) -> Option<Read> {
         let (held, body) = (self.held()?, self.clone());

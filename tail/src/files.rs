@@ -19,6 +19,8 @@ const DISCOVER_EVERY: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(30);
 /// … and how long after its last byte.
 const GRACE_AFTER_MORE: Duration = Duration::from_secs(5);
+/// A larger file that is there after a restart, and was not followed before, was not made meanwhile.
+const MAX_UNKNOWN_BYTES: u64 = 64 << 20;
 /// How much of a file that was there before the first start is read: the last lines, for a first look.
 const FIRST_BYTES: u64 = 64 << 10;
 
@@ -58,25 +60,38 @@ pub struct Files {
     followed: Vec<Followed>,
     discovered: Option<Instant>,
     figures: Figures,
+    has_new_cuts: bool,
     /// Which file was read last, so that each has its turn.
     turn: usize,
+    /// Files that are there at the first look were there before anybody followed files.
+    is_first: bool,
     /// What was followed before the restart and was not looked for yet.
     before: Vec<Saved>,
 }
 
 impl Files {
-    /// Nothing is opened before the first [`Files::poll`]. `saved` is what [`Files::saved`] gave before the restart.
+    /// Nothing is opened before the first [`Files::poll`]. `saved` is what [`Files::saved`] gave before the restart; `None`: this is the
+    /// first start.
     #[must_use]
-    pub fn new(options: Options, saved: Vec<Saved>) -> Self {
+    pub fn new(options: Options, saved: Option<Vec<Saved>>) -> Self {
         Self {
             options,
             workers: Workers::with_patience("logs", Patience::NAMES),
             followed: Vec::new(),
             discovered: None,
             figures: Figures::default(),
+            has_new_cuts: false,
             turn: 0,
-            before: saved,
+            is_first: saved.is_none(),
+            before: saved.unwrap_or_default(),
         }
+    }
+
+    /// What [`Files::saved`] gives must be safe before the chunks of the last [`Files::poll`] go anywhere: a file was cut, and the number of
+    /// its cuts is a part of what its bytes are known by.
+    #[must_use]
+    pub fn must_be_saved(&mut self) -> bool {
+        std::mem::take(&mut self.has_new_cuts)
     }
 
     /// Reads at most `budget` bytes of what is new, a part of each file in turn. Says whether more is there.
@@ -135,6 +150,7 @@ impl Files {
             }
             Look::Cut => {
                 self.figures.cuts += 1;
+                self.has_new_cuts = true;
                 let new = file.split_at_cut();
                 if let Some(copy) = rest::copied(&self.workers, &file.here()) {
                     // It goes on in the copy, to which nobody writes, up to its end.
@@ -184,7 +200,7 @@ impl Files {
 
     /// Looks which files there are, and which names lead elsewhere now.
     fn discover(&mut self, now: Instant) {
-        let first = self.discovered.replace(now).is_none();
+        let is_first_look = self.discovered.replace(now).is_none();
         let before = std::mem::take(&mut self.before);
         for saved in &before {
             self.resume(saved, now);
@@ -213,7 +229,10 @@ impl Files {
                 continue;
             }
             let body = Body::Plain(Arc::new(held));
-            let from = if first && !known.contains(&path) { self.last_lines(&body) } else { 0 };
+            // What is new since it was looked last is read as a whole, if it is not a pattern that is new.
+            let is_large = body.size() > MAX_UNKNOWN_BYTES;
+            let is_old = is_first_look && (self.is_first || is_large) && !known.contains(&path);
+            let from = if is_old { self.last_lines(&body) } else { 0 };
             self.followed.push(Followed::begun(path, file, body, from, &self.workers));
         }
         for file in &mut self.followed {
@@ -232,6 +251,7 @@ impl Files {
             Found::Whole(whole) => return self.followed.push(whole),
             Found::Cut(new) => {
                 self.figures.cuts += 1;
+                self.has_new_cuts = true;
                 self.followed.push(new);
             }
             Found::Gone => {}

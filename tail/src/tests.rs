@@ -70,7 +70,7 @@ impl Host {
             open,
             rotations: 0,
         };
-        host.files = Some(Files::new(host.options(), Vec::new()));
+        host.files = Some(Files::new(host.options(), None));
         host
     }
 
@@ -107,7 +107,7 @@ impl Host {
 
     fn restart(&mut self) {
         let saved = self.files.take().expect("files").saved();
-        self.files = Some(Files::new(self.options(), saved));
+        self.files = Some(Files::new(self.options(), Some(saved)));
     }
 
     fn away(&mut self) -> Vec<Saved> {
@@ -115,7 +115,7 @@ impl Host {
     }
 
     fn back(&mut self, saved: Vec<Saved>) {
-        self.files = Some(Files::new(self.options(), saved));
+        self.files = Some(Files::new(self.options(), Some(saved)));
     }
 
     fn rotate(&mut self) {
@@ -262,6 +262,37 @@ fn a_cut_before_all_was_safe_is_made_good_from_the_copy_after_a_restart() {
 }
 
 #[test]
+fn a_file_that_is_new_after_a_restart_is_read_from_its_start() {
+    let mut host = Host::new();
+    host.write(10);
+    host.poll();
+    host.commit();
+    let saved = host.away();
+    let mut new = append(&host.dir.path().join("new.log"));
+    for _ in 0..5_000 {
+        let line = format!("line {:08} of the program, which says something", host.written.len());
+        writeln!(new, "{line}").expect("written");
+        host.written.push(line);
+    }
+    host.back(saved);
+    host.all_is_there_once();
+}
+
+#[test]
+fn a_cut_is_to_be_saved_before_what_follows_it() {
+    let mut host = Host::new();
+    host.write(10);
+    host.poll();
+    assert!(!host.files.as_mut().expect("files").must_be_saved());
+    host.copy_and_truncate();
+    host.write(3);
+    host.poll();
+    let files = host.files.as_mut().expect("files");
+    assert!(files.must_be_saved() && !files.must_be_saved());
+    assert!(files.saved().iter().any(|saved| saved.cuts == 1));
+}
+
+#[test]
 fn an_inode_that_is_used_again_is_another_file() {
     let mut host = Host::new();
     host.write(30);
@@ -303,7 +334,7 @@ fn what_is_no_regular_file_is_left_alone() {
     nix::unistd::mkfifo(&host.dir.path().join("pipe.log"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     std::os::unix::fs::symlink("/dev/zero", host.dir.path().join("zero.log")).expect("a link");
     fs::create_dir(host.dir.path().join("dir.log")).expect("a directory");
-    let mut files = Files::new(host.options(), Vec::new());
+    let mut files = Files::new(host.options(), None);
     files.poll(Instant::now(), 1 << 20, &mut |_| panic!("nothing is in the one file"));
     assert_eq!(files.figures().files, 1);
 }

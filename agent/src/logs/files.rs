@@ -40,13 +40,18 @@ impl Files {
     }
 
     fn new(host: &str, form: Form, options: Options, saved: Option<Vec<Saved>>) -> Self {
-        let followed = Followed::new(options, saved.unwrap_or_default());
+        let followed = Followed::new(options, saved);
         Self { host: host.to_owned(), form, followed, texts: HashMap::new(), rests_lost: 0 }
     }
 
     /// Where to go on after a restart.
     pub(super) fn saved(&self) -> Vec<Saved> {
         self.followed.saved()
+    }
+
+    /// What [`Files::saved`] gives is to be written down before the batch goes.
+    pub(super) fn must_be_saved(&mut self) -> bool {
+        self.followed.must_be_saved()
     }
 
     pub(super) fn commit(&mut self, source: u64, upto: u64) {

@@ -6,6 +6,7 @@ mod flamegraph;
 mod guard;
 mod history;
 mod live;
+mod logs;
 mod metrics;
 mod people;
 mod rules;
