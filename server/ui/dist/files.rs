@@ -1,5 +1,5 @@
 [
-    ("app-23f2c2e939.css", "text/css", include_bytes!("app-23f2c2e939.css.gz")),
+    ("app-252d563184.css", "text/css", include_bytes!("app-252d563184.css.gz")),
     ("app-385f3db134.js", "text/javascript", include_bytes!("app-385f3db134.js.gz")),
     ("flame-f948cda11c.js", "text/javascript", include_bytes!("flame-f948cda11c.js.gz")),
     ("icon-bf0a1e1c21.svg", "image/svg+xml", include_bytes!("icon-bf0a1e1c21.svg.gz")),
