@@ -14,6 +14,9 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 const DEVICES: &[(&str, u64, u64)] =
     &[("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// The kernel's messages.
+const KMSG: (&str, u64, u64) = ("kmsg", 1, 11);
+
 pub(super) fn confine(writable: &[PathBuf], left: &mut BTreeMap<&str, &str>) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("a mount namespace")?;
     let none = None::<&str>;
@@ -59,12 +62,14 @@ pub(super) fn confine(writable: &[PathBuf], left: &mut BTreeMap<&str, &str>) -> 
 
 /// `/dev` with the devices that the policy allows; the kernel would refuse to open others.
 fn close_devices(allowed: Option<&str>) -> Result<()> {
-    if let Some(allowed) = allowed {
-        bail!("DeviceAllow={allowed} is not known to the tests");
-    }
+    let kmsg = match allowed {
+        None => None,
+        Some("/dev/kmsg r") => Some(&KMSG),
+        Some(other) => bail!("DeviceAllow={other} is not known to the tests"),
+    };
     let none = None::<&str>;
     mount(Some("tmpfs"), "/dev", Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755")).context("/dev")?;
-    for (name, major, minor) in DEVICES {
+    for (name, major, minor) in DEVICES.iter().chain(kmsg) {
         let path = Path::new("/dev").join(name);
         let mode = Mode::from_bits_truncate(0o666);
         mknod(&path, SFlag::S_IFCHR, mode, makedev(*major, *minor))
