@@ -260,9 +260,11 @@ impl<O: Outlet> Collector<O> {
         let waiting = self.outlet.waiting();
         let may_read = waiting.bytes < MAX_WAITING_BYTES && waiting.has_room;
         let more = may_read && self.read(now);
-        let both = [&mut self.files, &mut self.containers].into_iter().flatten();
-        // All of them are asked: each answers once.
-        if both.fold(false, |must, files| files.must_be_saved() || must) {
+        let mut must_save = false;
+        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+            must_save |= files.must_be_saved();
+        }
+        if must_save {
             self.save();
         }
         let is_due = self.batch.begun().is_some_and(|begun| now.saturating_duration_since(begun) >= hold);
