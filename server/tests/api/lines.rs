@@ -24,7 +24,9 @@ async fn with_lines() -> Setup {
     let part = |labels: &[(&str, &str)], records: &[Record]| {
         let own = [("host", "h")].into_iter().chain(labels.iter().copied());
         let mut builder = Builder::new(Stream::new(own)).expect("labels");
-        records.iter().for_each(|record| builder.push(record).expect("it fits"));
+        for record in records {
+            builder.push(record).expect("it fits");
+        }
         let block = builder.finish(&mut Codec::new()).expect("compressed").expect("lines");
         Part { source: 1 + labels.len() as u64 * 100 + records.len() as u64, block }
     };
