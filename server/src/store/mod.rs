@@ -17,6 +17,7 @@ pub mod profiles;
 mod push;
 mod samples;
 mod window;
+mod writer;
 
 use std::time::Duration;
 
@@ -97,6 +98,6 @@ pub struct Health {
     pub dropped: Vec<(String, u64)>,
     /// Other counts, by name: windows, points, bytes, deletions by retention.
     pub counts: Vec<(&'static str, u64)>,
-    /// What went wrong without stopping a write, newest last: rolling, retention.
+    /// What went wrong without stopping a write, newest first: rolling, retention.
     pub warnings: Vec<String>,
 }

@@ -34,10 +34,9 @@ mod upkeep;
 mod varint;
 mod view;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
 use link::Backoff;
@@ -56,6 +55,7 @@ pub use view::View;
 use self::catalogue::{Catalogue, Counted};
 use self::row::RowWriter;
 use self::stream::{MAX_RANGES, Stream, find_stream, load_stream, pack_ranges};
+use super::writer::{Shared, Upkeep};
 use super::{Batch, Health, Note, PushLimits, Pushed, Store, StoreError, Window, Written};
 
 /// Name of the file in the directory given to [`EmbeddedStore::open`].
@@ -101,7 +101,7 @@ impl Default for Options {
 pub struct EmbeddedStore {
     path: PathBuf,
     options: Options,
-    writer: Mutex<Option<Writer>>,
+    writer: Shared<Writer>,
 }
 
 /// The one connection that writes, and what it remembers.
@@ -120,10 +120,7 @@ struct Writer {
     next: i64,
     row: RowWriter,
     backoff: Backoff,
-    /// Rolling and retention have their own: what they fail at must not be tried with every window.
-    upkeep_backoff: Backoff,
-    upkeep_from: Instant,
-    warnings: VecDeque<String>,
+    upkeep: Upkeep,
 }
 
 impl EmbeddedStore {
@@ -148,11 +145,9 @@ impl EmbeddedStore {
             tidy: true,
             row: RowWriter::default(),
             backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
-            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
-            upkeep_from: Instant::now(),
-            warnings: VecDeque::new(),
+            upkeep: Upkeep::default(),
         };
-        Ok(Self { path, options, writer: Mutex::new(Some(writer)) })
+        Ok(Self { path, options, writer: Shared::new(writer) })
     }
 
     /// The database file.
@@ -167,16 +162,11 @@ impl EmbeddedStore {
 
     /// Rolls, deletes and puts together all that is due. [`Store::write`] does it piece by piece.
     pub fn settle(&self) -> Result<(), StoreError> {
-        let mut guard = self.lock();
+        let mut guard = self.writer.lock();
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
         writer.tidy = true;
-        writer.upkeep(&self.path, &self.options, Duration::MAX);
+        writer.do_upkeep(&self.path, &self.options, Duration::MAX);
         Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
-        // A panic in between has rolled its transaction back; what is remembered is emptied by the next error or open.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// After a write: what is due beside it, or what is to be done about its failure.
@@ -184,7 +174,7 @@ impl EmbeddedStore {
         match result {
             Ok(written) => {
                 writer.backoff.succeeded();
-                writer.upkeep(&self.path, &self.options, upkeep::TIME);
+                writer.do_upkeep(&self.path, &self.options, upkeep::TIME);
                 Ok(written)
             }
             Err(source) => {
@@ -208,21 +198,21 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn write(&self, windows: &[Window]) -> Result<Written, StoreError> {
-        let mut guard = self.lock();
+        let mut guard = self.writer.lock();
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
         let result = writer.write(windows);
         self.written(writer, result)
     }
 
     fn push(&self, batches: &[Batch]) -> Result<Vec<Pushed>, StoreError> {
-        let mut guard = self.lock();
+        let mut guard = self.writer.lock();
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
         let result = writer.push(batches, self.options.push);
         self.written(writer, result)
     }
 
     fn keep(&self, notes: &[Note]) -> Result<u64, StoreError> {
-        let mut guard = self.lock();
+        let mut guard = self.writer.lock();
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
         notes::write(&mut writer.conn, notes, &self.options).map_err(|source| {
             schema::error("cannot write to", &self.path, source).after(writer.backoff.failed())
@@ -230,7 +220,7 @@ impl Store for EmbeddedStore {
     }
 
     fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError> {
-        let guard = self.lock();
+        let guard = self.writer.lock();
         let writer = guard.as_ref().ok_or(StoreError::Closed)?;
         if let Some(known) = writer.streams.get(&(host.to_owned(), stream.to_owned())) {
             return Ok(Stored::new(stream, &known.stored));
@@ -240,7 +230,7 @@ impl Store for EmbeddedStore {
     }
 
     fn streams(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let guard = self.lock();
+        let guard = self.writer.lock();
         let writer = guard.as_ref().ok_or(StoreError::Closed)?;
         let read = || -> rusqlite::Result<_> {
             let mut statement =
@@ -251,7 +241,7 @@ impl Store for EmbeddedStore {
     }
 
     fn health(&self) -> Result<Health, StoreError> {
-        let guard = self.lock();
+        let guard = self.writer.lock();
         let writer = guard.as_ref().ok_or(StoreError::Closed)?;
         let read = || -> rusqlite::Result<_> {
             let file = retain::page_count(&writer.conn, "page_count")?
@@ -276,12 +266,12 @@ impl Store for EmbeddedStore {
                 ("used_bytes", used),
                 ("max_bytes", self.options.max_bytes),
             ],
-            warnings: writer.warnings.iter().cloned().collect(),
+            warnings: writer.upkeep.warnings(),
         })
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let Some(writer) = self.lock().take() else { return Ok(()) };
+        let Some(writer) = self.writer.lock().take() else { return Ok(()) };
         writer.conn.close().map_err(|(_, source)| schema::error("cannot close", &self.path, source))
     }
 }

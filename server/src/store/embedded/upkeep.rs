@@ -10,17 +10,15 @@ use super::{Options, Writer, roll, schema, thin};
 
 /// A write takes so much longer at most, and by one piece of work, when something is due beside it.
 pub(super) const TIME: Duration = Duration::from_millis(20);
-/// Messages kept for [`crate::store::Health::warnings`].
-const MAX_WARNINGS: usize = 8;
 
 impl Writer {
     /// Does what is due, piece by piece, until the time is over. What fails here is a warning: the windows are stored.
-    pub(super) fn upkeep(&mut self, path: &Path, options: &Options, time: Duration) {
+    pub(super) fn do_upkeep(&mut self, path: &Path, options: &Options, time: Duration) {
         let begun = Instant::now();
-        while Instant::now() >= self.upkeep_from {
+        while self.upkeep.is_due() {
             match self.piece(options) {
                 Ok(false) => return,
-                Ok(true) => self.upkeep_backoff.succeeded(),
+                Ok(true) => self.upkeep.succeeded(),
                 Err(source) => self.upkeep_failed(path, source),
             }
             if begun.elapsed() >= time {
@@ -80,7 +78,7 @@ impl Writer {
         if let Err(source) = self.make_room_within(options, max_pages) {
             self.upkeep_failed(path, source);
         } else {
-            self.upkeep_from = Instant::now();
+            self.upkeep.pause(Duration::ZERO);
         }
     }
 
@@ -107,11 +105,8 @@ impl Writer {
 
     fn upkeep_failed(&mut self, path: &Path, source: rusqlite::Error) {
         self.forget();
-        self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
         let error = schema::error("cannot roll or delete in", path, source);
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        tracing::warn!("{error}{cause}");
-        self.warnings.truncate(MAX_WARNINGS - 1);
-        self.warnings.push_front(format!("{error}{cause}"));
+        self.upkeep.failed(format!("{error}{cause}"));
     }
 }

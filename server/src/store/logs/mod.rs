@@ -19,7 +19,6 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent_common::wire::stored::Stored;
@@ -30,6 +29,7 @@ pub use read::{Answer, Asked, Histogram, Reader};
 
 use self::write::Writer;
 use super::embedded::sqlite_error;
+use super::writer::Shared;
 use super::{Health, StoreError};
 
 /// Names of the files in the directory given to [`LogStore::open`].
@@ -74,7 +74,7 @@ pub struct Written {
 #[derive(Debug)]
 pub struct LogStore {
     path: PathBuf,
-    writer: Mutex<Option<Writer>>,
+    writer: Shared<Writer>,
 }
 
 impl LogStore {
@@ -83,7 +83,7 @@ impl LogStore {
         let path = dir.join(FILE);
         let conn = schema::LINES.open(&path)?;
         let filters = schema::FILTERS.open(&dir.join(FILTERS_FILE))?;
-        Ok(Self { path, writer: Mutex::new(Some(Writer::new(conn, filters, options))) })
+        Ok(Self { path, writer: Shared::new(Writer::new(conn, filters, options)) })
     }
 
     /// The lines' database file.
@@ -101,7 +101,7 @@ impl LogStore {
     pub fn write(&self, messages: &[Message]) -> Result<Written, StoreError> {
         self.with(|writer| {
             let written = writer.write(messages)?;
-            writer.upkeep();
+            writer.do_upkeep();
             Ok(written)
         })
     }
@@ -114,7 +114,7 @@ impl LogStore {
     /// How it is.
     pub fn health(&self) -> Result<Health, StoreError> {
         let (counts, dropped, warnings) = self.with(|writer| {
-            Ok((schema::counts(&writer.conn)?, schema::deleted(&writer.conn)?, writer.warnings()))
+            Ok((schema::counts(&writer.conn)?, schema::deleted(&writer.conn)?, writer.upkeep.warnings()))
         })?;
         let summary = format!("log lines in {}", self.path.display());
         Ok(Health { summary, dropped, counts, warnings })
@@ -127,18 +127,12 @@ impl LogStore {
 
     /// Finishes what is open.
     pub fn close(&self) -> Result<(), StoreError> {
-        let Some(writer) = self.lock().take() else { return Ok(()) };
+        let Some(writer) = self.writer.lock().take() else { return Ok(()) };
         writer.close().map_err(|source| sqlite_error("cannot close", &self.path, source))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
-        // A panic in between has rolled its transaction back.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn with<T>(&self, work: impl FnOnce(&mut Writer) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut guard = self.lock();
-        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
-        work(writer).map_err(|source| sqlite_error("cannot use", &self.path, source))
+        self.writer
+            .with(|writer| work(writer).map_err(|source| sqlite_error("cannot use", &self.path, source)))
     }
 }

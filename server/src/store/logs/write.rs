@@ -1,11 +1,10 @@
 //! Writing messages.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use agent_common::wire::stored::{RangeSet, Stored};
-use link::Backoff;
 use logs::block::{Block, Builder, Codec, Header};
 use logs::message::Part;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
@@ -14,13 +13,14 @@ use super::retain::now;
 use super::schema::{count_deleted, load_stored, save_stored, time};
 use super::{Message, Options, Written, arrange, retain};
 use crate::store::embedded::pragma;
+use crate::store::writer::Upkeep;
 
 /// Streams of lines whose ids are remembered; each has some 200 bytes.
 const MAX_KNOWN: usize = 4_096;
-/// Messages kept for [`crate::store::Health::warnings`].
-const MAX_WARNINGS: usize = 8;
 /// Time for upkeep after one write: the next write waits for it.
 const UPKEEP_TIME: Duration = Duration::from_millis(100);
+/// When nothing was left to do, upkeep is looked for again after this.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The connections that write, and what they remember.
 #[derive(Debug)]
@@ -33,9 +33,7 @@ pub(super) struct Writer {
     known: BTreeMap<(String, String), i64>,
     /// `PRAGMA data_version`: another one when another process has written, which may have deleted streams.
     version: i64,
-    upkeep_backoff: Backoff,
-    upkeep_from: Instant,
-    warnings: VecDeque<String>,
+    pub(super) upkeep: Upkeep,
 }
 
 impl Writer {
@@ -47,19 +45,13 @@ impl Writer {
             codec: Codec::new(),
             known: BTreeMap::new(),
             version: 0,
-            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
-            upkeep_from: Instant::now(),
-            warnings: VecDeque::new(),
+            upkeep: Upkeep::default(),
         }
     }
 
     /// Ids of streams are looked for again: some may be gone.
     pub(super) fn forget(&mut self) {
         self.known.clear();
-    }
-
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.warnings.iter().cloned().collect()
     }
 
     pub(super) fn write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
@@ -109,27 +101,21 @@ impl Writer {
     }
 
     /// Puts together and deletes for some time. What fails here is a warning: the lines are stored.
-    pub(super) fn upkeep(&mut self) {
+    pub(super) fn do_upkeep(&mut self) {
         let begun = Instant::now();
-        while begun.elapsed() < UPKEEP_TIME && Instant::now() >= self.upkeep_from {
+        while begun.elapsed() < UPKEEP_TIME && self.upkeep.is_due() {
             match self.step() {
-                Ok(true) => self.upkeep_backoff.succeeded(),
+                Ok(true) => self.upkeep.succeeded(),
                 Ok(false) => {
-                    self.upkeep_backoff.succeeded();
-                    self.upkeep_from = Instant::now() + Duration::from_secs(1);
+                    self.upkeep.succeeded();
+                    self.upkeep.pause(IDLE);
                 }
                 Err(source) => {
-                    self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
-                    self.warn(format!("cannot put log lines together, or delete old ones: {source}"));
+                    self.upkeep
+                        .failed(format!("cannot put log lines together, or delete old ones: {source}"));
                 }
             }
         }
-    }
-
-    pub(super) fn warn(&mut self, text: String) {
-        tracing::warn!("{text}");
-        self.warnings.truncate(MAX_WARNINGS - 1);
-        self.warnings.push_front(text);
     }
 
     /// One step of upkeep; says whether it did something.

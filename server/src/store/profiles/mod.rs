@@ -18,7 +18,6 @@ mod selection;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent_common::wire::finding::Alert;
@@ -31,6 +30,7 @@ pub use selection::{By, Selection};
 
 use self::write::Writer;
 use super::embedded::sqlite_error;
+use super::writer::Shared;
 use super::{Health, StoreError};
 
 /// Name of the file in the directory given to [`ProfileStore::open`].
@@ -81,7 +81,7 @@ pub struct Written {
 #[derive(Debug)]
 pub struct ProfileStore {
     path: PathBuf,
-    writer: Mutex<Option<Writer>>,
+    writer: Shared<Writer>,
 }
 
 impl ProfileStore {
@@ -89,7 +89,7 @@ impl ProfileStore {
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let conn = schema::PROFILES.open(&path)?;
-        Ok(Self { path, writer: Mutex::new(Some(Writer::new(conn, options))) })
+        Ok(Self { path, writer: Shared::new(Writer::new(conn, options)) })
     }
 
     /// The database file.
@@ -107,7 +107,7 @@ impl ProfileStore {
     pub fn write(&self, messages: &[Message]) -> Result<Written, StoreError> {
         self.with(|writer| {
             let written = writer.write(messages)?;
-            writer.upkeep(&self.path);
+            writer.do_upkeep(&self.path);
             Ok(written)
         })
     }
@@ -126,7 +126,7 @@ impl ProfileStore {
     pub fn health(&self) -> Result<Health, StoreError> {
         let (counts, dropped, warnings) = self.with(|writer| {
             let counts = schema::counts(&writer.conn)?;
-            Ok((counts, schema::deleted(&writer.conn)?, writer.warnings()))
+            Ok((counts, schema::deleted(&writer.conn)?, writer.upkeep.warnings()))
         })?;
         let summary = format!("profiles in {}", self.path.display());
         Ok(Health { summary, dropped, counts, warnings })
@@ -139,21 +139,16 @@ impl ProfileStore {
 
     /// Finishes what is open.
     pub fn close(&self) -> Result<(), StoreError> {
-        let Some(writer) = self.lock().take() else { return Ok(()) };
+        let Some(writer) = self.writer.lock().take() else { return Ok(()) };
         writer.conn.close().map_err(|(_, source)| sqlite_error("cannot close", &self.path, source))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
-        // A panic in between has rolled its transaction back; what is remembered is emptied by the next error.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn with<T>(&self, work: impl FnOnce(&mut Writer) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let mut guard = self.lock();
-        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
-        work(writer).map_err(|source| {
-            writer.forget();
-            sqlite_error("cannot use", &self.path, source)
+        self.writer.with(|writer| {
+            work(writer).map_err(|source| {
+                writer.forget();
+                sqlite_error("cannot use", &self.path, source)
+            })
         })
     }
 }

@@ -1,19 +1,19 @@
 //! Writing blocks, evidence and pins.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_common::wire::finding::{Alert, AlertState};
 use agent_common::wire::stored::{RangeSet, Stored};
-use link::Backoff;
 use profile::block::Block;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::epoch::Epoch;
 use super::schema::{count_deleted, load_stored, save_stored, time};
 use super::{Message, Options, Written, body, retain, roll};
+use crate::store::writer::Upkeep;
 
 /// Epochs whose dictionaries are in memory: the present one, and one that a spool which was away goes on with.
 const MAX_LOADED: usize = 2;
@@ -22,8 +22,6 @@ const UNUSED: Duration = Duration::from_mins(5);
 /// What is pinned around an alert.
 const PIN_BEFORE: Duration = Duration::from_mins(10);
 const PIN_AFTER: Duration = Duration::from_mins(5);
-/// Messages kept for [`super::super::Health::warnings`].
-const MAX_WARNINGS: usize = 8;
 
 /// The one connection that writes, and what it remembers.
 #[derive(Debug)]
@@ -32,30 +30,17 @@ pub(super) struct Writer {
     options: Options,
     /// By start.
     epochs: BTreeMap<i64, Epoch>,
-    upkeep_backoff: Backoff,
-    upkeep_from: Instant,
-    warnings: VecDeque<String>,
+    pub(super) upkeep: Upkeep,
 }
 
 impl Writer {
     pub(super) fn new(conn: Connection, options: Options) -> Self {
-        Self {
-            conn,
-            options,
-            epochs: BTreeMap::new(),
-            upkeep_backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
-            upkeep_from: Instant::now(),
-            warnings: VecDeque::new(),
-        }
+        Self { conn, options, epochs: BTreeMap::new(), upkeep: Upkeep::default() }
     }
 
     /// What is remembered of a transaction that was rolled back is wrong: it is read again.
     pub(super) fn forget(&mut self) {
         self.epochs.clear();
-    }
-
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.warnings.iter().cloned().collect()
     }
 
     pub(super) fn write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
@@ -99,19 +84,15 @@ impl Writer {
     }
 
     /// One step of rolling or deleting. What fails here is a warning: the blocks are stored.
-    pub(super) fn upkeep(&mut self, path: &Path) {
-        if Instant::now() < self.upkeep_from {
+    pub(super) fn do_upkeep(&mut self, path: &Path) {
+        if !self.upkeep.is_due() {
             return;
         }
         match self.step() {
-            Ok(_) => self.upkeep_backoff.succeeded(),
+            Ok(_) => self.upkeep.succeeded(),
             Err(source) => {
                 self.forget();
-                self.upkeep_from = Instant::now() + self.upkeep_backoff.failed();
-                let text = format!("cannot roll or delete in {}: {source}", path.display());
-                tracing::warn!("{text}");
-                self.warnings.truncate(MAX_WARNINGS - 1);
-                self.warnings.push_front(text);
+                self.upkeep.failed(format!("cannot roll or delete in {}: {source}", path.display()));
             }
         }
     }
