@@ -1,9 +1,12 @@
 //! A SQLite file of ours beside the metrics' store: its pragmas, its version, and the table of what was deleted.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_common::varint::Damaged;
+use agent_common::wire::head::WindowHead;
 use agent_common::wire::stored::RangeSet;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
@@ -145,12 +148,43 @@ pub(super) fn load_stored(conn: &Connection, (host, name): (&str, &str)) -> rusq
     Ok(ranges.into_iter().collect())
 }
 
-/// Remembers which were.
-pub(super) fn save_stored(
-    conn: &Connection,
-    (host, name): (&str, &str),
-    mut stored: RangeSet,
-) -> rusqlite::Result<()> {
+/// The streams whose messages a transaction writes.
+#[derive(Debug, Default)]
+pub(super) struct Streams<'m>(BTreeMap<(&'m str, &'m str), RangeSet>);
+
+impl<'m> Streams<'m> {
+    /// Takes the number of a message; says whether it is new.
+    pub(super) fn insert(&mut self, tx: &Connection, head: &'m WindowHead) -> rusqlite::Result<bool> {
+        let key = (head.host.as_str(), head.stream.as_str());
+        let stored = match self.0.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(load_stored(tx, key)?),
+        };
+        Ok(stored.insert(head.seq))
+    }
+
+    /// Remembers the numbers.
+    pub(super) fn save(self, tx: &Connection) -> rusqlite::Result<()> {
+        for (stream, stored) in self.0 {
+            save_stored(tx, stream, stored)?;
+        }
+        Ok(())
+    }
+}
+
+/// Does a work of short transactions that each say how much they did, until there is none. In between the file is left alone for as long
+/// as that took. Returns the sum.
+pub(super) fn in_pieces(mut piece: impl FnMut() -> rusqlite::Result<Option<u64>>) -> rusqlite::Result<u64> {
+    let mut all = 0;
+    loop {
+        let begun = Instant::now();
+        let Some(done) = piece()? else { return Ok(all) };
+        all += done;
+        std::thread::sleep(begun.elapsed().max(Duration::from_millis(1)));
+    }
+}
+
+fn save_stored(conn: &Connection, (host, name): (&str, &str), mut stored: RangeSet) -> rusqlite::Result<()> {
     stored.cut(MAX_RANGES);
     let json = serde_json::to_string(stored.ranges()).unwrap_or_default();
     conn.prepare_cached(

@@ -1,5 +1,6 @@
 //! Payloads of which the first line says whose they are: profiles and log lines.
 
+use agent_common::varint::Damaged;
 use agent_common::wire::head::{HeadError, WindowHead};
 use agent_common::wire::line::{self, LineError};
 
@@ -20,8 +21,34 @@ pub enum HeadedError {
     NoHead,
 }
 
-/// The head of a payload, and what follows it.
-pub(super) fn split(payload: &[u8]) -> Result<(WindowHead, &[u8]), HeadedError> {
+/// Why a payload is no message.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// It does not begin with a head.
+    #[error(transparent)]
+    Head(#[from] HeadedError),
+    /// What follows is larger than it may be.
+    #[error("too large")]
+    TooLarge,
+    /// What follows cannot be read.
+    #[error("{0}")]
+    Damaged(#[from] Damaged),
+}
+
+/// The head of a payload, and what follows it, which has so many bytes at most.
+pub(super) fn read<T>(
+    payload: &[u8],
+    max_body: usize,
+    unpack: impl FnOnce(&[u8]) -> Result<T, Damaged>,
+) -> Result<(WindowHead, T), MessageError> {
+    let (head, body) = split(payload)?;
+    if body.len() > max_body {
+        return Err(MessageError::TooLarge);
+    }
+    Ok((head, unpack(body)?))
+}
+
+fn split(payload: &[u8]) -> Result<(WindowHead, &[u8]), HeadedError> {
     let begin = &payload[..payload.len().min(MAX_HEAD_BYTES)];
     let end = memchr::memchr(b'\n', begin).ok_or(HeadedError::NoHead)?;
     let (head, body) = payload.split_at(end + 1);

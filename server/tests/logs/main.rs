@@ -11,10 +11,8 @@ use logs::block::{Builder, Codec};
 use logs::message::Part;
 use logs::query::Query;
 use logs::{Record, Severity, Stream};
-use server::store::HeadedError;
-use server::store::logs::{
-    Asked, FILE, FILTERS_FILE, LogStore, Message, MessageError, Options, Reader, forget,
-};
+use server::store::logs::{Asked, FILE, FILTERS_FILE, LogStore, Message, Options, Reader, forget};
+use server::store::{HeadedError, MessageError};
 
 const SPOOL: &str = "0123456789abcdef";
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use agent_common::units::UnixNs;
 use profile::block::{Block, MAX_MESSAGE, pack};
-use server::store::profiles::{By, FILE, Message, MessageError, Options, ProfileStore};
-use server::store::{HeadedError, StoreError};
+use server::store::profiles::{By, FILE, Message, Options, ProfileStore};
+use server::store::{HeadedError, MessageError, StoreError};
 
 use common::{HOUR, MINUTE, SECOND, between, epoch_before, expected, folded, merged, message, minute};
 

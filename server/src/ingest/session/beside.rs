@@ -11,7 +11,7 @@ use super::super::stats::BesideStats;
 use super::Session;
 use crate::store::logs::{self, LogStore};
 use crate::store::profiles::{self, ProfileStore};
-use crate::store::{Note, StoreError};
+use crate::store::{MessageError, Note, StoreError};
 
 /// A store beside the metrics'.
 pub(in super::super) trait Beside {
@@ -22,6 +22,7 @@ pub(in super::super) trait Beside {
     /// Where they come from.
     const CHANNEL: Channel;
 
+    fn read(payload: &[u8]) -> Result<Self::Message, MessageError>;
     fn head(message: &Self::Message) -> &WindowHead;
     /// Writes all or none. Returns how many were new, and how many were there already.
     fn write(&self, messages: &[Self::Message]) -> Result<(u64, u64), StoreError>;
@@ -32,6 +33,10 @@ impl Beside for ProfileStore {
     type Message = profiles::Message;
     const WHAT: &'static str = "profiles";
     const CHANNEL: Channel = Channel::Profile;
+
+    fn read(payload: &[u8]) -> Result<Self::Message, MessageError> {
+        profiles::Message::from_payload(payload)
+    }
 
     fn head(message: &Self::Message) -> &WindowHead {
         &message.head
@@ -50,6 +55,10 @@ impl Beside for LogStore {
     type Message = logs::Message;
     const WHAT: &'static str = "log lines";
     const CHANNEL: Channel = Channel::Log;
+
+    fn read(payload: &[u8]) -> Result<Self::Message, MessageError> {
+        logs::Message::from_payload(payload)
+    }
 
     fn head(message: &Self::Message) -> &WindowHead {
         &message.head

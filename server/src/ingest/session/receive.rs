@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::super::acks::Ticket;
 use super::super::{HOSTS, HostStatus, Pending, Rejected, now};
 use super::Session;
-use crate::store::{Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
-use crate::store::{logs, profiles};
+use super::beside::Beside;
+use crate::store::{MessageError, Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
 
 /// Largest status that is kept.
 const STATUS_BYTES: usize = 64 << 10;
@@ -26,27 +26,23 @@ impl Session<'_> {
         let Some(topic) = topic::parse(received.topic()) else {
             return self.reject(received, ticket, |r| &mut r.topic, &"topic");
         };
+        let (ingest, bytes) = (self.ingest, received.payload().len());
         match topic.channel {
-            Channel::Metrics => {
-                let host = topic.host.into_owned();
-                self.on_metrics(&host, received, ticket);
-            }
-            Channel::Status => {
-                let host = topic.host.into_owned();
-                self.on_status(host, received, ticket);
-            }
+            Channel::Metrics => self.on_metrics(&topic.host, received, ticket),
+            Channel::Status => self.on_status(topic.host.into_owned(), received, ticket),
             Channel::Profile => {
-                let host = topic.host.into_owned();
-                self.on_profile(&host, received, ticket);
+                let read = self.read_beside(ingest.profiles.as_deref(), &topic.host, received, ticket);
+                if let Some(profile) = read {
+                    self.work.profiles.push(profile, bytes, ticket, &mut self.work.queue_bytes);
+                }
             }
             Channel::Log => {
-                let host = topic.host.into_owned();
-                self.on_lines(&host, received, ticket);
+                let read = self.read_beside(ingest.logs.as_deref(), &topic.host, received, ticket);
+                if let Some(lines) = read {
+                    self.work.logs.push(lines, bytes, ticket, &mut self.work.queue_bytes);
+                }
             }
-            Channel::Alert | Channel::Report => {
-                let host = topic.host.into_owned();
-                self.on_note(topic.channel, &host, received, ticket);
-            }
+            Channel::Alert | Channel::Report => self.on_note(topic.channel, &topic.host, received, ticket),
             _ => self.acks.done(ticket),
         }
     }
@@ -91,56 +87,31 @@ impl Session<'_> {
         }
     }
 
-    fn on_profile(&mut self, host: &str, received: &Received, ticket: Ticket) {
-        let bytes = received.payload().len();
-        if self.ingest.profiles.is_none() || bytes == 0 {
-            return self.acks.done(ticket);
+    /// Reads a message for a store beside the metrics'; `None` when there is none to store.
+    fn read_beside<S: Beside>(
+        &mut self,
+        store: Option<&S>,
+        host: &str,
+        received: &Received,
+        ticket: Ticket,
+    ) -> Option<S::Message> {
+        let payload = received.payload();
+        if store.is_none() || payload.is_empty() {
+            self.acks.done(ticket);
+            return None;
         }
-        if self.is_full(bytes) {
-            return self.shed();
+        if self.is_full(payload.len()) {
+            self.shed();
+            return None;
         }
-        let profile = match profiles::Message::from_payload(received.payload()) {
-            Ok(profile) => profile,
-            Err(e @ profiles::MessageError::TooLarge) => {
-                return self.reject(received, ticket, |r| &mut r.too_large, &e);
-            }
-            Err(e @ profiles::MessageError::Head(_)) => {
-                return self.reject(received, ticket, |r| &mut r.head, &e);
-            }
-            Err(e @ profiles::MessageError::Damaged(_)) => {
-                return self.reject(received, ticket, |r| &mut r.malformed, &e);
-            }
-        };
-        if profile.head.host != host {
-            return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
+        match S::read(payload) {
+            Ok(message) if S::head(&message).host == host => return Some(message),
+            Ok(_) => self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host"),
+            Err(e @ MessageError::TooLarge) => self.reject(received, ticket, |r| &mut r.too_large, &e),
+            Err(e @ MessageError::Head(_)) => self.reject(received, ticket, |r| &mut r.head, &e),
+            Err(e @ MessageError::Damaged(_)) => self.reject(received, ticket, |r| &mut r.malformed, &e),
         }
-        self.work.profiles.push(profile, bytes, ticket, &mut self.work.queue_bytes);
-    }
-
-    fn on_lines(&mut self, host: &str, received: &Received, ticket: Ticket) {
-        let bytes = received.payload().len();
-        if self.ingest.logs.is_none() || bytes == 0 {
-            return self.acks.done(ticket);
-        }
-        if self.is_full(bytes) {
-            return self.shed();
-        }
-        let lines = match logs::Message::from_payload(received.payload()) {
-            Ok(lines) => lines,
-            Err(e @ logs::MessageError::TooLarge) => {
-                return self.reject(received, ticket, |r| &mut r.too_large, &e);
-            }
-            Err(e @ logs::MessageError::Head(_)) => {
-                return self.reject(received, ticket, |r| &mut r.head, &e);
-            }
-            Err(e @ logs::MessageError::Damaged(_)) => {
-                return self.reject(received, ticket, |r| &mut r.malformed, &e);
-            }
-        };
-        if lines.head.host != host {
-            return self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
-        }
-        self.work.logs.push(lines, bytes, ticket, &mut self.work.queue_bytes);
+        None
     }
 
     /// A window ends before it is sent: one that ends later than now is of a host whose clock is ahead.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use agent_common::wire::stored::Stored;
 
 pub use forget::forget;
-pub use message::{Message, MessageError};
+pub use message::Message;
 pub use read::{Answer, Asked, Histogram, Reader};
 
 use self::write::Writer;

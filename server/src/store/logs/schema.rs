@@ -3,7 +3,9 @@
 use rusqlite::Connection;
 
 use crate::store::database::Kind;
-pub(super) use crate::store::database::{count_deleted, deleted, load_stored, save_stored, time, used_bytes};
+pub(super) use crate::store::database::{
+    Streams, count_deleted, deleted, in_pieces, load_stored, time, used_bytes,
+};
 
 /// The lines' file.
 pub(super) const LINES: Kind = Kind {

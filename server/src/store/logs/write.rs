@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use agent_common::wire::stored::{RangeSet, Stored};
+use agent_common::wire::stored::Stored;
 use logs::block::{Block, Builder, Codec, Header};
 use logs::message::Part;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::retain::now;
-use super::schema::{count_deleted, load_stored, save_stored, time};
+use super::schema::{Streams, count_deleted, load_stored, time};
 use super::{Message, Options, Written, arrange, retain};
 use crate::store::embedded::pragma;
 use crate::store::writer::Upkeep;
@@ -71,15 +71,10 @@ impl Writer {
         }
         let Self { conn, codec, known, .. } = self;
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut touched: BTreeMap<(&str, &str), RangeSet> = BTreeMap::new();
+        let mut streams = Streams::default();
         let mut into = Into { tx: &tx, codec, known };
         for Message { head, lines } in messages {
-            let key = (head.host.as_str(), head.stream.as_str());
-            let stored = match touched.entry(key) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(load_stored(&tx, key)?),
-            };
-            if !stored.insert(head.seq) {
+            if !streams.insert(&tx, head)? {
                 written.duplicates += 1;
                 continue;
             }
@@ -89,9 +84,7 @@ impl Writer {
                 count_deleted(&tx, &format!("lines not collected: {reason}"), *count)?;
             }
         }
-        for ((host, name), stored) in touched {
-            save_stored(&tx, (host, name), stored)?;
-        }
+        streams.save(&tx)?;
         tx.commit()?;
         Ok(written)
     }

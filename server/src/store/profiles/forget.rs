@@ -1,13 +1,12 @@
 //! Deletes what there is of one host, beside a running writer.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rusqlite::{Transaction, TransactionBehavior};
 
 use super::super::StoreError;
 use super::super::embedded::sqlite_error;
-use super::schema::{PROFILES, count_deleted};
+use super::schema::{PROFILES, count_deleted, in_pieces};
 
 /// Blocks that go in one transaction.
 const BLOCKS: i64 = 200;
@@ -16,33 +15,23 @@ const BLOCKS: i64 = 200;
 /// their epoch: other hosts may have them, too.
 pub fn forget(path: &Path, host: &str) -> Result<u64, StoreError> {
     let conn = PROFILES.open_beside(path)?;
-    let failed = |source| sqlite_error("cannot forget a host in", path, source);
-    let mut all = 0;
-    loop {
-        let begun = Instant::now();
-        let delete = || -> rusqlite::Result<(usize, i64)> {
-            let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate)?;
-            let samples: Vec<i64> = tx
-                .prepare_cached(
-                    "DELETE FROM block WHERE id IN (SELECT id FROM block WHERE host = ? LIMIT ?) RETURNING samples",
-                )?
-                .query_map((host, BLOCKS), |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            if samples.is_empty() {
-                for table in ["evidence", "evidence_of", "pin", "pinned"] {
-                    tx.execute(&format!("DELETE FROM {table} WHERE host = ?"), [host])?;
-                }
+    let delete = || {
+        let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate)?;
+        let samples: Vec<i64> = tx
+            .prepare_cached(
+                "DELETE FROM block WHERE id IN (SELECT id FROM block WHERE host = ? LIMIT ?) RETURNING samples",
+            )?
+            .query_map((host, BLOCKS), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        if samples.is_empty() {
+            for table in ["evidence", "evidence_of", "pin", "pinned"] {
+                tx.execute(&format!("DELETE FROM {table} WHERE host = ?"), [host])?;
             }
-            let sum = samples.iter().sum();
-            count_deleted(&tx, "samples of forgotten hosts", i64::cast_unsigned(sum))?;
-            tx.commit()?;
-            Ok((samples.len(), sum))
-        };
-        let (blocks, samples) = delete().map_err(failed)?;
-        all += samples.cast_unsigned();
-        if blocks == 0 {
-            return Ok(all);
         }
-        std::thread::sleep(begun.elapsed().max(Duration::from_millis(1)));
-    }
+        let sum = samples.iter().sum::<i64>().cast_unsigned();
+        count_deleted(&tx, "samples of forgotten hosts", sum)?;
+        tx.commit()?;
+        Ok((!samples.is_empty()).then_some(sum))
+    };
+    in_pieces(delete).map_err(|source| sqlite_error("cannot forget a host in", path, source))
 }

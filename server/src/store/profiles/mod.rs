@@ -24,7 +24,7 @@ use agent_common::wire::finding::Alert;
 use agent_common::wire::stored::Stored;
 
 pub use forget::forget;
-pub use message::{Message, MessageError};
+pub use message::Message;
 pub use read::{Evidence, Merged, Reader, Total};
 pub use selection::{By, Selection};
 

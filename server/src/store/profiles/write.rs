@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_common::wire::finding::{Alert, AlertState};
-use agent_common::wire::stored::{RangeSet, Stored};
+use agent_common::wire::stored::Stored;
 use profile::block::Block;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::epoch::Epoch;
-use super::schema::{count_deleted, load_stored, save_stored, time};
+use super::schema::{Streams, count_deleted, load_stored, time};
 use super::{Message, Options, Written, body, retain, roll};
 use crate::store::writer::Upkeep;
 
@@ -46,14 +46,9 @@ impl Writer {
     pub(super) fn write(&mut self, messages: &[Message]) -> rusqlite::Result<Written> {
         let mut written = Written::default();
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut touched: BTreeMap<(&str, &str), RangeSet> = BTreeMap::new();
+        let mut streams = Streams::default();
         for Message { head, block } in messages {
-            let key = (head.host.as_str(), head.stream.as_str());
-            let stored = match touched.entry(key) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(load_stored(&tx, key)?),
-            };
-            if !stored.insert(head.seq) {
+            if !streams.insert(&tx, head)? {
                 written.duplicates += 1;
                 continue;
             }
@@ -65,9 +60,7 @@ impl Writer {
             write_block(&tx, &head.host, block, &mut self.epochs, self.options.max_nodes)?;
         }
         self.epochs.retain(|_, epoch| epoch.used.elapsed() < UNUSED);
-        for ((host, name), stored) in touched {
-            save_stored(&tx, (host, name), stored)?;
-        }
+        streams.save(&tx)?;
         tx.commit()?;
         Ok(written)
     }
