@@ -19,6 +19,7 @@ mod state;
 mod text;
 mod watch;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::pair::NewWindow;
 use agent_common::units::{DurNs, UnixNs};
-use logs::parse::{Clock, redact};
+use logs::parse::{Clock, OpenKeys, REDACTED, redact, redact_field};
 use logs::{Record, Stream};
 
 use self::batch::{Batch, Sent};
@@ -64,15 +65,25 @@ fn source_id(kind: &str, name: &str) -> u64 {
 /// A record without secrets.
 fn redacted(mut record: Record) -> Record {
     if REDACTS.load(Ordering::Relaxed) {
-        let replace = |text: &mut String| {
-            if let std::borrow::Cow::Owned(new) = redact(text) {
-                *text = new;
+        if let Cow::Owned(new) = redact(&record.message) {
+            record.message = new;
+        }
+        for (name, value) in &mut record.fields {
+            let new = redact_field(name, value);
+            if new != *value {
+                *value = new.into_owned();
             }
-        };
-        replace(&mut record.message);
-        record.fields.iter_mut().for_each(|(_, value)| replace(value));
+        }
     }
     record
+}
+
+/// The same where nothing is joined: a key has several records.
+fn redacted_line(keys: &mut OpenKeys, mut record: Record) -> Record {
+    if REDACTS.load(Ordering::Relaxed) && keys.holds(record.pid.into(), &record.message) {
+        REDACTED.clone_into(&mut record.message);
+    }
+    redacted(record)
 }
 
 /// Local time minus UTC, s.

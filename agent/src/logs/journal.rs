@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use logs::event::Origin;
 use logs::journal::{Cursor, Entry, Journal, JournalError, Step, line};
+use logs::parse::OpenKeys;
 use logs::{Record, Stream};
 use opener::{Held, Owner, Place, Workers};
 
@@ -52,6 +53,7 @@ struct Followed {
     failures: u32,
     over: bool,
     damaged: u64,
+    keys: OpenKeys,
 }
 
 impl std::fmt::Debug for Followed {
@@ -148,7 +150,16 @@ impl Journals {
         };
         sought.ok()?;
         let source = super::source_id("journal", &id);
-        Some(Followed { identity, id, source, journal, failures: 0, over: false, damaged: 0 })
+        Some(Followed {
+            identity,
+            id,
+            source,
+            journal,
+            failures: 0,
+            over: false,
+            damaged: 0,
+            keys: OpenKeys::default(),
+        })
     }
 }
 
@@ -175,7 +186,7 @@ impl Followed {
                     batch.lose("journal", read.suppressed);
                     let own = [("host", host)].into_iter();
                     let stream = Stream::new(own.chain(read.stream.labels()));
-                    let record = super::redacted(read.record);
+                    let record = super::redacted_line(&mut self.keys, read.record);
                     // What tells whether it is the word of systemd, or of the kernel.
                     batch.look(&stream, &with_trusted(&record, &entry), Origin::Journal);
                     batch.push(self.source, &stream, &record, now);

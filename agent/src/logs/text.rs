@@ -74,9 +74,7 @@ impl Text {
         }
         let Self { joiner, ready, streams, tags, labels, .. } = self;
         let mut names = Names { streams, tags, labels };
-        joiner.expire(now_ns, |key, record| {
-            ready.insert(record.position, (names.stream(key), record));
-        });
+        joiner.expire(now_ns, |key, record| names.insert(ready, key, record));
     }
 
     /// Lets go of all: the file has ended.
@@ -90,9 +88,7 @@ impl Text {
         }
         let Self { joiner, ready, streams, tags, labels, .. } = self;
         let mut names = Names { streams, tags, labels };
-        joiner.finish(|key, record| {
-            ready.insert(record.position, (names.stream(key), record));
-        });
+        joiner.finish(|key, record| names.insert(ready, key, record));
     }
 
     /// The records that none can come before, in their order, and the offset up to which all is done.
@@ -153,11 +149,10 @@ impl Text {
         let pid = parsed.pid.unwrap_or(0);
         let mut record = parsed.into_record(at.unwrap_or(clock.now), position);
         record.fields.extend(notes);
-        let record = super::redacted(record);
         let Self { joiner, ready, streams, tags, labels, .. } = self;
         let mut names = Names { streams, tags, labels };
         joiner.feed((pipe, number, pid), record, is_headed, now_ns, |key, record| {
-            ready.insert(record.position, (names.stream(key), record));
+            names.insert(ready, key, record);
         });
     }
 
@@ -183,6 +178,11 @@ struct Names<'t> {
 }
 
 impl Names<'_> {
+    /// A record is done. Its secrets go only now: a key has many lines, and they are joined.
+    fn insert(&mut self, ready: &mut BTreeMap<u64, (Stream, Record)>, key: Key, record: Record) {
+        ready.insert(record.position, (self.stream(key), super::redacted(record)));
+    }
+
     fn stream(&mut self, (pipe, tag, _): Key) -> Stream {
         let tag = self.tags.iter().find(|(_, number)| **number == tag).map(|(tag, _)| tag.clone());
         let key = (tag.unwrap_or_default(), pipe.unwrap_or_default());
@@ -236,6 +236,25 @@ mod tests {
             .collect();
         assert_eq!(seen, [("app", 3), ("other", 1), ("other", 1)]);
         assert!(records.is_sorted_by_key(|(_, record)| record.position));
+    }
+
+    #[test]
+    fn no_secret_is_in_a_record() {
+        let mut text = text_of(Form::Plain);
+        let lines = "{\"msg\":\"login\",\"db\":{\"password\":\"hunter2\"},\"n\":1}\n\
+                     login user=a password=hunter2 n=1\n\
+                     -----BEGIN RSA PRIVATE KEY-----\nMIIhunter2\nhunter2==\n-----END RSA PRIVATE KEY-----\n\
+                     after\n";
+        for byte in lines.as_bytes() {
+            text.feed(&[*byte], &CLOCK, 0);
+        }
+        text.finish(&CLOCK, 1);
+        let (records, _) = text.take();
+        let shown = format!("{records:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        for there in ["login", "(\"n\", \"1\")", "db.password", "after"] {
+            assert!(shown.contains(there), "{there}: {shown}");
+        }
     }
 
     #[test]

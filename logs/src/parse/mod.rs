@@ -28,7 +28,7 @@ pub use json::object;
 pub use kmsg::{Gaps, Kmsg, MAX_KMSG_FIELDS, kmsg};
 pub use line::{Parsed, line};
 pub use logfmt::logfmt;
-pub use redact::{REDACTED, redact};
+pub use redact::{OpenKeys, REDACTED, redact, redact_field, secrets};
 pub use severity::{of_level, of_word, of_words};
 pub use split::{MAX_LINE_BYTES, RawLine, Splitter, UNENDED_HOLD_NS, text};
 pub use time::{Clock, Stamp, leading};

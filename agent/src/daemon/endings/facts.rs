@@ -7,10 +7,10 @@ use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
 use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
-use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process, Words};
+use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process};
 
 use super::stack::Namer;
-use super::{peer, redact};
+use super::{peer, said};
 use crate::clock;
 use crate::source::endings::Ended;
 
@@ -29,26 +29,6 @@ const SI_KERNEL: i32 = 0x80;
 const TRAP_PAGE_FAULT: u64 = 14;
 /// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
 const STACK_REACH: u64 = 1 << 20;
-/// Bytes of a text that the run time left before it aborted.
-const MAX_ABORT_TEXT: usize = 1024;
-/// How the message of a run time that aborts is known: from the last line on that has one of these.
-const SIGNS: [&str; 12] = [
-    "Assertion ",
-    "terminate called",
-    "*** ",
-    "free(): ",
-    "malloc(): ",
-    "malloc_consolidate(): ",
-    "realloc(): ",
-    "munmap_chunk(): ",
-    "corrupted ",
-    "double free",
-    "fatal error: ",
-    "Fatal ",
-];
-/// How long before the end such a text was written.
-const ABORT_TEXT_NS: u64 = 2_000_000_000;
-
 /// Where glibc looks for its cache of names.
 const NAME_CACHE: &str = "unix:/var/run/nscd/socket";
 
@@ -73,7 +53,7 @@ impl Clocks {
         Self { unix: clock::unix(), mono: clock::mono(), boot_ns: clock::boot().0 }
     }
 
-    fn unix(self, at: MonoNs) -> u64 {
+    pub(super) fn unix(self, at: MonoNs) -> u64 {
         self.unix.0.saturating_sub(self.mono.0.saturating_sub(at.0))
     }
 }
@@ -86,8 +66,9 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
         unseen.push("its end was seen when its memory was gone: no stack, no arguments".to_owned());
     }
     let way = way(ended, ending, clocks);
-    let last_words = words(ended, clocks);
-    let abort_text = if way.signal == Some(SIGABRT) { abort_text(ended) } else { String::new() };
+    let last_words = said::words(ended, clocks);
+    let abort_text =
+        if way.signal == Some(SIGABRT) { said::abort_text(ended, &last_words) } else { String::new() };
     let stack = ended.stack.as_ref().map(|sample| namer.frames(sample, &ended.mapped)).unwrap_or_default();
     if ending.is_some() && stack.is_empty() {
         unseen.push("its stack could not be read".to_owned());
@@ -159,8 +140,7 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
     let place = ended.known.as_ref().or(ended.known_parent.as_ref());
     let arguments = ending.map_or_else(String::new, |ending| {
         let bytes = &ending.arguments[..usize::from(ending.arguments_bytes).min(ending.arguments.len())];
-        let text = String::from_utf8_lossy(bytes);
-        redact::text(&text.trim_end_matches('\0').replace('\0', " "))
+        said::arguments(bytes)
     });
     let executed = ending.map_or_else(String::new, |ending| comm(&ending.executed));
     Process {
@@ -235,37 +215,6 @@ fn place(ending: &Ending, signal: u8) -> Place {
         return Place::Mapping { permissions, name };
     }
     Place::Unknown
-}
-
-fn words(ended: &Ended, clocks: Clocks) -> Vec<Words> {
-    let words = ended.words.iter().map(|write| Words {
-        at_ns: clocks.unix(write.at),
-        fd: write.fd.into(),
-        text: redact::text(&String::from_utf8_lossy(&write.bytes)),
-        cut: write.whole as usize > write.bytes.len(),
-    });
-    words.collect()
-}
-
-/// What the C library, or C++'s, printed before it aborted: it writes the text of `__abort_msg` to standard error as well, at the
-/// very end. The message itself is out of reach: 10 µs later its memory is gone.
-fn abort_text(ended: &Ended) -> String {
-    let late = |write: &&crate::source::endings::LastWrite| {
-        write.fd == 2 && ended.at.0.saturating_sub(write.at.0) < ABORT_TEXT_NS
-    };
-    let mut text = Vec::new();
-    for write in ended.words.iter().filter(late) {
-        text.extend_from_slice(&write.bytes);
-    }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
-    let Some(from) = lines.iter().rposition(|line| SIGNS.iter().any(|sign| line.contains(sign))) else {
-        return String::new();
-    };
-    let mut found = lines[from..].join("\n");
-    let end = found.floor_char_boundary(MAX_ABORT_TEXT);
-    found.truncate(end);
-    redact::text(&found)
 }
 
 /// Its failed calls. A connection that went on in the background is one call with its outcome, where `getsockopt` told it.

@@ -123,8 +123,7 @@ fn command_line(pid: u32, comm: &str) -> String {
         return String::new();
     }
     let bytes = read("cmdline");
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
-    super::redact::text(&text.trim_end_matches('\0').replace('\0', " "))
+    super::said::arguments(&bytes[..bytes.len().min(512)])
 }
 
 /// Files that configure a program: those that it was started with, and those in `/etc` that have its name.

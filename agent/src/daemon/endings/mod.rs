@@ -10,7 +10,7 @@ mod alerts;
 mod facts;
 mod host;
 mod peer;
-mod redact;
+mod said;
 mod stack;
 
 use std::collections::VecDeque;
