@@ -15,6 +15,7 @@ import * as chart from './parts/chart';
 import * as copy from './parts/copy';
 import * as menu from './parts/menu';
 import * as notes from './parts/notes';
+import * as queryField from './parts/query-field';
 import * as table from './parts/table';
 import * as route from './route';
 import * as session from './session';
@@ -26,7 +27,7 @@ import * as alerts from './views/alerts-list';
 
 const all = {
   '@preact/signals': signals, 'preact/hooks': hooks, 'preact/jsx-runtime': jsx, 'api/http': http, 'api/live': live, 'api/load': load, 'api/series': series,
-  findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/table': table,
-  route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
+  findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/query-field': queryField,
+  'parts/table': table, route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
 };
 (globalThis as { S7MPA_SHARED?: typeof all }).S7MPA_SHARED = all;
