@@ -1,7 +1,7 @@
 // The lines of a question as they come: the first ones, older ones on demand, newer ones while the page is live.
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { effect, untracked } from '@preact/signals';
-import { get, saved } from '../api/http';
+import { address, get, saved, shown } from '../api/http';
 import { logged } from '../api/live';
 import { mayRecover, useAnswer, visible } from '../api/load';
 import { end } from '../time';
@@ -39,6 +39,13 @@ export function useLines(question: Question | null, following: boolean) {
   const data = answer.data;
   // In the same turn: the lines of one question are never shown as those of another.
   useMemo(() => untracked(() => pages.begin(data)), [data]);
+
+  const url = address('logs', { ...of, limit });
+  useEffect(() => effect(() => {
+    const whole = pages.whole();
+    // A saved page asks once. Of a question that is left nothing is saved.
+    if (whole && shown.has(url)) shown.set(url, whole);
+  }), [data]);
 
   const ask: Ask = (params, abort) => get<Lines>('logs', { ...of, limit, ...params }, abort);
   // Of a question that has no answer yet nothing follows.

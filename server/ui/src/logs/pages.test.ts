@@ -111,3 +111,13 @@ test('lines that came are there once, at once or when one looks', () => {
   assert.equal(messages(pages).length, MOST_WAITING);
   assert.ok(pages.more.value);
 });
+
+test('the answer of a saved page has what followed the first one', async () => {
+  const pages = begun(falling(20, 11));
+  assert.equal(pagesOf().whole(), null);
+  pages.came([line(22), line(21)], true);
+  await pages.older(async () => ({ ...answer(falling(10, 5), true), complete: false, searched_to_ns: '7' }));
+  const { lines, more, complete, searched_to_ns } = pages.whole()!;
+  assert.deepEqual(lines.map(({ message }) => message), falling(22, 5).map(({ message }) => message));
+  assert.deepEqual({ more, complete, searched_to_ns }, { more: true, complete: false, searched_to_ns: '7' });
+});

@@ -111,5 +111,10 @@ export function pagesOf() {
     waiting.value = linesOf(withNewer(listOf(waiting.value), lines.filter((line) => !known.has(idOf(line))))).slice(0, MOST_WAITING);
     if (following && !cut.value) show();
   });
-  return { list, more, stopped, waiting, busy, failed, cut, begin, older, onwards, show, came };
+  /** The first answer as if it had been asked for now: with the lines that followed. */
+  const whole = (): Lines | null => {
+    const now = { lines: linesOf(list.value), more: more.value, complete: stopped.value === null };
+    return first && { ...first, ...now, searched_to_ns: stopped.value ?? first.searched_to_ns };
+  };
+  return { list, more, stopped, waiting, busy, failed, cut, begin, older, onwards, show, came, whole };
 }
