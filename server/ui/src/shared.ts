@@ -6,6 +6,7 @@ import * as http from './api/http';
 import * as live from './api/live';
 import * as load from './api/load';
 import * as series from './api/series';
+import * as group from './ends/group';
 import * as findings from './findings';
 import * as format from './format';
 import * as later from './later';
@@ -27,7 +28,7 @@ import * as alerts from './views/alerts-list';
 
 const all = {
   '@preact/signals': signals, 'preact/hooks': hooks, 'preact/jsx-runtime': jsx, 'api/http': http, 'api/live': live, 'api/load': load, 'api/series': series,
-  findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/query-field': queryField,
+  'ends/group': group, findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/query-field': queryField,
   'parts/table': table, route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
 };
 (globalThis as { S7MPA_SHARED?: typeof all }).S7MPA_SHARED = all;

@@ -2,9 +2,10 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { clock, count, day, moment } from '../format';
 import { go } from '../route';
-import { host, select, type Interval } from '../time';
+import { select, type Interval } from '../time';
+import { endParams, endedMs } from './group';
 import type { End, HostEvent } from './types';
-import { endedMs, subjectOf, whoOf, type Lane } from './words';
+import { subjectOf, whoOf, type Lane } from './words';
 
 const TICKS = 5;
 /** Half of the time that a click on an event selects, ms. */
@@ -25,7 +26,7 @@ export function Line({ time, ends, lanes }: { time: Interval; ends: readonly End
             <div class="alert-lanes end-lane">
               {ends.slice(0, MOST_MARKS).map((each) => (
                 <Mark key={`${each.host} ${each.id}`} time={time} at={endedMs(each)} grave title={`${whoOf(each)}\n${moment(endedMs(each))}`}
-                  onClick={() => go('ends', { id: each.id, when: Math.round(endedMs(each)), ...(each.host === host.value ? {} : { host: each.host }) })} />
+                  onClick={() => go('ends', endParams(each))} />
               ))}
             </div>
           </div>
