@@ -14,8 +14,9 @@ const TICKS = 5;
 /** Bars over the width; each has a length that a clock has too, s. */
 const BARS = 90;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
-/** While the page is live, ms. */
+/** While the page is live lines are counted so often at most, ms; less often where a bar is long: after such a part of its length. */
 const EVERY_MS = 2_000;
+const PART_OF_BAR = 0.1;
 
 const stepOf = (span_ms: number) => STEPS_S.find((each) => each * 1_000 * BARS >= span_ms) ?? STEPS_S[STEPS_S.length - 1]!;
 
@@ -28,7 +29,7 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
   const shown = range.value;
   const step_s = stepOf(shown.to - shown.from);
   const time = onGrid(shown, step_s * 1_000);
-  const { data, error } = useAnswer<Answer>(asks ? 'logs/histogram' : null, { host, query, ...absolute(time), step: `${step_s}s` }, { live: isLive.value ? EVERY_MS : false });
+  const { data, error } = useAnswer<Answer>(asks ? 'logs/histogram' : null, { host, query, ...absolute(time), step: `${step_s}s` }, { live: isLive.value ? Math.max(EVERY_MS, step_s * 1_000 * PART_OF_BAR) : false });
   const bars = useMemo(() => (data?.bars ?? []).map(({ at, counts }) => ({ at: Date.parse(at), counts: grouped(counts), all: Object.values(counts).reduce((sum, each) => sum + each, 0) })), [data]);
   const sums = useMemo(() => {
     const all: Partial<Record<Group, number>> = {};
