@@ -11,6 +11,7 @@ import * as findings from './findings';
 import * as format from './format';
 import * as later from './later';
 import * as act from './parts/act';
+import * as axis from './parts/axis';
 import * as canvas from './parts/canvas';
 import * as chart from './parts/chart';
 import * as copy from './parts/copy';
@@ -28,7 +29,7 @@ import * as alerts from './views/alerts-list';
 
 const all = {
   '@preact/signals': signals, 'preact/hooks': hooks, 'preact/jsx-runtime': jsx, 'api/http': http, 'api/live': live, 'api/load': load, 'api/series': series,
-  'ends/group': group, findings, format, later, 'parts/act': act, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/query-field': queryField,
+  'ends/group': group, findings, format, later, 'parts/act': act, 'parts/axis': axis, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/query-field': queryField,
   'parts/table': table, route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
 };
 (globalThis as { S7MPA_SHARED?: typeof all }).S7MPA_SHARED = all;

@@ -3,14 +3,14 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { effect, useSignal } from '@preact/signals';
 import { useAnswer } from '../api/load';
 import { clock, count, moment } from '../format';
-import { cleared, useDrag, useWidth } from '../parts/canvas';
+import { Axis } from '../parts/axis';
+import { cleared, drawCursor, timeAt, useDrag, useWidth } from '../parts/canvas';
 import { colour, theme } from '../theme';
 import { absolute, isLive, onGrid, range, select, selection } from '../time';
 import { GROUPS, grouped, type Group } from './severity';
 import type { Histogram as Answer } from './types';
 
 const HEIGHT = 72;
-const TICKS = 5;
 /** Bars over the width; each has a length that a clock has too, s. */
 const BARS = 90;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
@@ -69,23 +69,10 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
       g.fillRect(0, HEIGHT - 4, x(missing), 4);
     }
     const picked = drag.value ?? selection.value;
-    if (picked) {
-      const [a, b] = [x(picked.from), x(picked.to)];
-      g.fillStyle = colour('select');
-      g.fillRect(a, 0, Math.max(b - a, 2), HEIGHT);
-      g.fillStyle = colour('focus');
-      g.fillRect(a - 1, 0, 2, HEIGHT);
-      g.fillRect(b - 1, 0, 2, HEIGHT);
-    } else if (hover.value !== null) {
-      g.fillStyle = colour('dim');
-      g.fillRect(x(hover.value), 0, 1, HEIGHT);
-    }
+    drawCursor(g, x, HEIGHT, picked, picked ? null : hover.value);
   }), [bars, most, length, data]);
 
-  const timeOf = (event: PointerEvent) => {
-    const box = canvas.current!.getBoundingClientRect();
-    return shown.from + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (shown.to - shown.from);
-  };
+  const timeOf = (event: PointerEvent) => timeAt(canvas.current!, event, shown);
   const over = hover.value === null ? undefined : bars.find(({ at }) => at <= hover.value! && hover.value! < at + length);
   const words = over
     ? `${moment(over.at)} – ${clock(over.at + length)}: ${over.all === 0 ? 'no line' : GROUPS.filter((group) => over.counts[group]).map((group) => `${group} ${count(over.counts[group])}`).join(', ')}`
@@ -100,7 +87,7 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
           if (drag.value) dragging.move(hover.value);
         }}
         onPointerUp={dragging.end} onPointerCancel={dragging.cancel} onPointerLeave={() => { hover.value = null; }} onDblClick={() => select(null)} />
-      <div class="log-axis dim" aria-hidden="true">{Array.from({ length: TICKS }, (_, at) => <span key={at}>{clock(shown.from + ((shown.to - shown.from) * at) / (TICKS - 1))}</span>)}</div>
+      <Axis time={shown} />
       <figcaption class="row">
         <span class="dim grow log-words">{words}</span>
         <span class="row log-legend">
