@@ -18,6 +18,7 @@ import * as copy from './parts/copy';
 import * as menu from './parts/menu';
 import * as notes from './parts/notes';
 import * as queryField from './parts/query-field';
+import * as room from './parts/room';
 import * as table from './parts/table';
 import * as route from './route';
 import * as session from './session';
@@ -30,6 +31,6 @@ import * as alerts from './views/alerts-list';
 const all = {
   '@preact/signals': signals, 'preact/hooks': hooks, 'preact/jsx-runtime': jsx, 'api/http': http, 'api/live': live, 'api/load': load, 'api/series': series,
   'ends/group': group, findings, format, later, 'parts/act': act, 'parts/axis': axis, 'parts/canvas': canvas, 'parts/chart': chart, 'parts/copy': copy, 'parts/menu': menu, 'parts/notes': notes, 'parts/query-field': queryField,
-  'parts/table': table, route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
+  'parts/room': room, 'parts/table': table, route, session, states, theme, time, 'views/alerts-acts': acts, 'views/alerts-list': alerts,
 };
 (globalThis as { S7MPA_SHARED?: typeof all }).S7MPA_SHARED = all;
