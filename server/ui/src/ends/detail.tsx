@@ -5,7 +5,7 @@ import type { Alerts } from '../api/types';
 import { sentence } from '../findings';
 import { ago, clock, count, length, moment, name, share } from '../format';
 import { Text } from '../logs/line';
-import { termOf } from '../logs/query';
+import { termOf } from '../logs/term';
 import { Empty, Failed, Loading, Part } from '../parts/notes';
 import { at, link } from '../route';
 import { absolute, host, type Interval } from '../time';

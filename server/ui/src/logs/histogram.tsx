@@ -7,6 +7,7 @@ import { Axis } from '../parts/axis';
 import { cleared, drawCursor, timeAt, useDrag, useWidth } from '../parts/canvas';
 import { colour, theme } from '../theme';
 import { absolute, isLive, onGrid, range, select, selection } from '../time';
+import { msOfNs } from './model';
 import { GROUPS, grouped, type Group } from './severity';
 import type { Histogram as Answer } from './types';
 
@@ -63,7 +64,7 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
         base -= height;
       }
     }
-    const missing = data && !data.complete ? Number(BigInt(data.searched_to_ns) / 1_000_000n) : null;
+    const missing = data && !data.complete ? msOfNs(data.searched_to_ns) : null;
     if (missing !== null && missing > from) {
       g.fillStyle = colour('line');
       g.fillRect(0, HEIGHT - 4, x(missing), 4);

@@ -5,7 +5,7 @@ import { address, get, saved, shown } from '../api/http';
 import { logged } from '../api/live';
 import { mayRecover, useAnswer, visible } from '../api/load';
 import { end } from '../time';
-import { newestOf } from './model';
+import { msOfNs, newestOf } from './model';
 import { MOST_WAITING, PAGE, pagesOf, type Ask } from './pages';
 import type { Lines } from './types';
 
@@ -71,7 +71,7 @@ export function useLines(question: Question | null, following: boolean) {
       let next: number | undefined;
       try {
         const newest = [newestOf(list.value)?.at_ns, waiting.value[0]?.at_ns].filter((each) => each !== undefined).sort().at(-1);
-        const from = newest === undefined ? of.from : new Date(Number(BigInt(newest) / 1_000_000n) - LATE_MS).toISOString();
+        const from = newest === undefined ? of.from : new Date(msOfNs(newest) - LATE_MS).toISOString();
         const found = await get<Lines>('logs', { ...of, from, limit: MOST_WAITING }, abort.signal);
         if (abort.signal.aborted) return;
         pages.came(found.lines, follows.current);

@@ -80,7 +80,9 @@ export function moved(list: List, id: string, by: number): Line | undefined {
   return all[at < 0 ? 0 : Math.min(all.length - 1, Math.max(0, at + by))];
 }
 export const lineOf = (list: List, id: string) => linesOf(list).find((line) => idOf(line) === id);
-export const msOf = (line: Line) => Number(BigInt(line.at_ns) / 1_000_000n);
+/** Unix ms of a decimal number of Unix ns, which a JSON number would round. */
+export const msOfNs = (ns: string) => Number(BigInt(ns) / 1_000_000n);
+export const msOf = (line: Line) => msOfNs(line.at_ns);
 
 /** JSON numbers of so many ns are rounded. */
 const ROUNDED_NS = 512n;

@@ -3,8 +3,9 @@ import type { RefObject } from 'preact';
 import { count, name } from '../format';
 import { useMenu } from '../parts/menu';
 import { QueryField, type Offered, type Option, type Taken } from '../parts/query-field';
-import { LABELS, tokens, typedAt, written } from './query';
+import { tokens, typedAt } from './query';
 import { SEVERITIES } from './severity';
+import { LABELS, written } from './term';
 import { clean } from './text';
 import type { Streams } from './types';
 

@@ -5,6 +5,7 @@ import type { Alert, Alerts, Change, Changes, HostActivity, Processes, Reports }
 import type { Events } from '../ends/types';
 import { processOf, sentence } from '../findings';
 import { clock, count, length, name, nsPerS } from '../format';
+import { termOf } from '../logs/term';
 import { Part } from '../parts/notes';
 import { at, link } from '../route';
 import { stateOf } from '../states';
@@ -86,11 +87,12 @@ export function EndLink({ alert: { finding, host, id, opened_unix_ns } }: { aler
 function LogLinks({ alert: { finding, host }, around }: { alert: Alert; around: Interval }) {
   const pid = processOf(finding.subject);
   const unit = finding.places?.find((each) => each.pid === pid)?.unit;
+  const ofUnit = unit ? termOf('label', 'unit', unit) : null;
   const of = { ...at(around), host };
   return (
     <>
       {pid !== undefined && <a href={link('logs', { ...of, q: `pid=${pid}` })}>its log lines</a>}
-      {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { ...of, q: `unit=${unit}` })}>lines of its unit</a>}
+      {ofUnit && <a href={link('logs', { ...of, q: ofUnit })}>lines of its unit</a>}
       <a href={link('logs', of)}>all log lines</a>
     </>
   );
