@@ -1,4 +1,4 @@
-// How the sources become the files of the page; `build.mjs` and `dev.mjs` have it in common.
+// How the sources become the files of the page: what builds, tests and measures them has it in common.
 import { readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,8 @@ const source = join(root, 'src');
 const LATER = ['logs/', 'ends/', 'views/about', 'views/server', 'coverage'];
 
 export const common = { absWorkingDir: root, bundle: true, jsx: 'automatic', jsxImportSource: 'preact' };
+/** Names of the files that the page loads by itself, without digests. */
+export const plainNames = { WORKER: '"flame.js"', PROMQL: '"promql.js"', LATER: '"views.js"' };
 
 /** What is loaded later takes the modules of `shared.ts` from the page: two copies would be two time cursors. */
 export const later = {

@@ -4,7 +4,7 @@ import { createServer, request } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { context } from 'esbuild';
-import { common as shared, later, root } from './bundle.mjs';
+import { common as shared, later, plainNames as define, root } from './bundle.mjs';
 
 const port = Number(process.argv[2] ?? 5173);
 const agent = new URL(process.argv[3] ?? 'http://127.0.0.1:7676');
@@ -13,7 +13,6 @@ const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect
   + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types s7mpa";
 const outdir = join(root, 'dev');
 const common = { ...shared, sourcemap: 'linked', outdir, logLevel: 'info' };
-const define = { WORKER: '"flame.js"', PROMQL: '"promql.js"', LATER: '"views.js"' };
 const builds = [
   { ...common, format: 'esm', entryPoints: { app: 'src/main.tsx', promql: 'src/views/promql.ts' }, define },
   { ...common, format: 'esm', entryPoints: { views: 'src/views-later.ts' }, plugins: [later] },

@@ -2,16 +2,12 @@
 //   node bench/flame.mjs [RUNS] [10k,100k,300k]     exit 1: over a bar in each of the runs (the best of them counts: others may use the machine)
 // Graphs are made up, written in the bytes that the server sends, and go through the decoder, the worker and the renderer of the page.
 import { loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { launch } from '../browser/browser.mjs';
+import { common, plainNames as define, root } from '../bundle.mjs';
 
 const runs = Number(process.argv[2] ?? 5);
-const root = fileURLToPath(new URL('..', import.meta.url));
-const built = async (entry, format) => (await build({
-  absWorkingDir: root, entryPoints: [entry], bundle: true, minify: true, format, write: false, target: 'chrome115', define: { WORKER: '"flame.js"', PROMQL: '"promql.js"' },
-  jsx: 'automatic', jsxImportSource: 'preact',
-})).outputFiles[0].text;
+const built = async (entry, format) => (await build({ ...common, entryPoints: [entry], minify: true, format, write: false, target: 'chrome115', define })).outputFiles[0].text;
 const files = {
   '/': ['text/html', '<!doctype html><link rel="stylesheet" href="style.css"><canvas id="c"></canvas><script type="module" src="bench.js"></script>'],
   '/style.css': ['text/css', `${(await build({ absWorkingDir: root, entryPoints: ['src/views/flame.css'], write: false })).outputFiles[0].text}:root{--card:#fff;--text:#111;--focus:#00f}body{margin:0}canvas{width:1600px;height:900px}`],

@@ -15,10 +15,11 @@ const watch = () => {
     const answer = await real(...asked);
     if (String(asked[0]?.url ?? asked[0]).includes('/now')) {
       const json = answer.json.bind(answer);
-      const text = answer.text.bind(answer);
-      const note = (body) => requestAnimationFrame(() => setTimeout(() => globalThis.seen.push({ at: Date.now(), since: performance.now(), to: Date.parse(body.at ?? body.to) })));
-      answer.json = async () => { const body = await json(); note(body); return body; };
-      answer.text = async () => { const body = await text(); try { note(JSON.parse(body)); } catch { /* no JSON */ } return body; };
+      answer.json = async () => {
+        const body = await json();
+        requestAnimationFrame(() => setTimeout(() => globalThis.seen.push({ at: Date.now(), since: performance.now(), to: Date.parse(body.at ?? body.to) })));
+        return body;
+      };
     }
     return answer;
   };

@@ -5,7 +5,7 @@ import { useAnswer } from './api/load';
 import { useSeries, type Series } from './api/series';
 import type { Alerts } from './api/types';
 import { clock, nsPerS, span } from './format';
-import { cleared, useDrag, useWidth } from './parts/canvas';
+import { cleared, drawCursor, timeAt, useDrag, useWidth } from './parts/canvas';
 import { GROUPS, groupLabel, stateOf, type Group } from './states';
 import { colour, theme } from './theme';
 import { absolute, chosen, goLive, host, isLive, onGrid, range, select, selection, step } from './time';
@@ -75,25 +75,10 @@ export function Timeline() {
       g.fill();
     }
     const picked = drag.value ?? selection.value;
-    if (picked) {
-      const [a, b] = [x(picked.from), x(picked.to)];
-      g.fillStyle = colour('select');
-      g.fillRect(a, 0, Math.max(b - a, 2), HEIGHT);
-      g.fillStyle = colour('focus');
-      g.fillRect(a - 1, 0, 2, HEIGHT);
-      g.fillRect(b - 1, 0, 2, HEIGHT);
-    }
-    if (hover.value !== null && !drag.value) {
-      g.fillStyle = colour('dim');
-      g.fillRect(x(hover.value), 0, 1, HEIGHT);
-    }
+    drawCursor(g, x, HEIGHT, picked, drag.value ? null : hover.value);
   }), [data, alerts.data]);
 
-  const timeOf = (event: PointerEvent) => {
-    const box = canvas.current!.getBoundingClientRect();
-    const { from, to } = range.value;
-    return from + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (to - from);
-  };
+  const timeOf = (event: PointerEvent) => timeAt(canvas.current!, event, range.value);
   const press = (event: KeyboardEvent) => {
     const { from, to } = chosen.value;
     const length = to - from;

@@ -32,7 +32,7 @@ export interface Saved {
 }
 export const saved: Saved | null = (globalThis as { S7MPA_SAVED?: Saved }).S7MPA_SAVED ?? null;
 
-/** Answers that the present view has, by address: what an export is made of. Changed by `load.ts` alone. */
+/** Answers that the present view has, by address: what an export is made of. Changed by `load.ts`, and where more than one answer is one (`series.ts`, `logs/lines.ts`). */
 export const shown = new Map<string, unknown>();
 
 export function address(path: string, params: Params = {}): string {

@@ -83,6 +83,8 @@ function start(url: string, { live, binary, again: later }: Required<Options>): 
       answer.value = { data: answer.peek().data, error: error as Error, loading: false };
       const wait = mayRecover(error) ? AGAIN_MS : later;
       failed = wait > 0;
+      // What is rarely asked for does not stay without an answer for as long.
+      if (failed) last = Math.min(last, performance.now() + wait - least);
       if (failed && visible.peek()) timer = setTimeout(ask, wait);
     }
     running = false;

@@ -1,19 +1,20 @@
 // One end: why, what speaks for it, what was ruled out, and what else happened within a minute.
 import type { ComponentChildren } from 'preact';
-import { useAnswer, type Answer } from '../api/load';
+import { useAnswer } from '../api/load';
 import type { Alerts } from '../api/types';
-import { certainty, sentence } from '../findings';
+import { sentence } from '../findings';
 import { ago, clock, count, length, moment, name, share } from '../format';
 import { Text } from '../logs/line';
-import { termOf } from '../logs/query';
-import { Empty, Failed, Loading } from '../parts/notes';
+import { termOf } from '../logs/term';
+import { Empty, Failed, Loading, Part } from '../parts/notes';
 import { at, link } from '../route';
 import { absolute, host, type Interval } from '../time';
 import { momentOf, openedMs } from '../views/alerts-list';
 import { EventList } from './events';
+import { endLink, endedMs } from './group';
+import { Numbers } from './numbers';
 import type { End, Ends, Events, Proof } from './types';
-import { KIND_WORDS, causeMeans, causeWords, endedMs, frames, howWords, loopWords, placeOf, startOf, whoOf } from './words';
-import { Numbers, endLink } from './view';
+import { KIND_WORDS, causeMeans, causeWords, certaintyOf, frames, howWords, loopWords, placeOf, startOf, whoOf } from './words';
 
 const MINUTE_MS = 60_000;
 const FEW = 12;
@@ -55,7 +56,7 @@ function One({ end, others }: { end: End; others: readonly End[] }) {
       </header>
       <article class={`card finding end ${end.loop ? 'firm' : ''}`}>
         <header><h2>{name(cause.text, 1_000)}</h2><Numbers end={end} /></header>
-        <p>{whoOf(end)} {howWords(end)}. <span class="dim">{causeMeans(cause.class)} {cause.class !== 'unknown' && `Confidence ${share(cause.confidence)}: ${certainty(cause.confidence).replace('may be as it should be', 'a guess')}.`}</span></p>
+        <p>{whoOf(end)} {howWords(end)}. <span class="dim">{causeMeans(cause.class)} {cause.class !== 'unknown' && `Confidence ${share(cause.confidence)}: ${certaintyOf(end)}.`}</span></p>
         {end.loop && <p class="bad">It is in a loop: it ended badly {loopWords(end)}.</p>}
         <dl class="facts">
           <Fact what="Process">{whoOf(end)}</Fact>
@@ -133,15 +134,6 @@ function ProofItem({ proof, ended, host: of }: { proof: Proof; ended: number; ho
         {proof.ref && <span class="mono cut" title={name(proof.ref)}> {name(proof.ref, 60)}</span>}
       </span>
     </li>
-  );
-}
-
-function Part<T>({ title, answer, more, children }: { title: string; answer: Answer<T>; more?: ComponentChildren; children: (data: T) => ComponentChildren }) {
-  return (
-    <section class="stack">
-      <header class="row"><h3 class="grow">{title}</h3>{more}</header>
-      {answer.data !== null ? children(answer.data) : answer.error ? <p class="dim">Not known: {answer.error.message}</p> : <p class="dim" role="status">Loading …</p>}
-    </section>
   );
 }
 

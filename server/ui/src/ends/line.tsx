@@ -1,12 +1,13 @@
 // Ends and events over time: a row for the ends, one for each class of events.
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { clock, count, day, moment } from '../format';
+import { count, moment } from '../format';
+import { Axis } from '../parts/axis';
 import { go } from '../route';
-import { host, select, type Interval } from '../time';
+import { select, type Interval } from '../time';
+import { endParams, endedMs } from './group';
 import type { End, HostEvent } from './types';
-import { endedMs, subjectOf, whoOf, type Lane } from './words';
+import { subjectOf, whoOf, type Lane } from './words';
 
-const TICKS = 5;
 /** Half of the time that a click on an event selects, ms. */
 const AROUND_MS = 5_000;
 /** Marks of a row that are drawn. */
@@ -14,7 +15,6 @@ const MOST_MARKS = 200;
 
 export function Line({ time, ends, lanes }: { time: Interval; ends: readonly End[]; lanes: readonly Lane<HostEvent>[] }) {
   if (ends.length === 0 && lanes.length === 0) return null;
-  const long = day(time.from) !== day(time.to);
   // The lists below have the same as links: here a pointer is enough.
   return (
     <figure class="card alert-line" aria-label={`Time line of ${ends.length} ends and ${lanes.length} kinds of events; the lists below have the same.`}>
@@ -25,7 +25,7 @@ export function Line({ time, ends, lanes }: { time: Interval; ends: readonly End
             <div class="alert-lanes end-lane">
               {ends.slice(0, MOST_MARKS).map((each) => (
                 <Mark key={`${each.host} ${each.id}`} time={time} at={endedMs(each)} grave title={`${whoOf(each)}\n${moment(endedMs(each))}`}
-                  onClick={() => go('ends', { id: each.id, when: Math.round(endedMs(each)), ...(each.host === host.value ? {} : { host: each.host }) })} />
+                  onClick={() => go('ends', endParams(each))} />
               ))}
             </div>
           </div>
@@ -43,10 +43,7 @@ export function Line({ time, ends, lanes }: { time: Interval; ends: readonly End
       </div>
       <div class="alert-row" aria-hidden="true">
         <span class="alert-label" />
-        <div class="alert-axis">{Array.from({ length: TICKS }, (_, at) => {
-          const ms = time.from + ((time.to - time.from) * at) / (TICKS - 1);
-          return <span key={at}>{long ? moment(ms).replace(/:\d\d$/, '') : clock(ms)}</span>;
-        })}</div>
+        <Axis time={time} />
       </div>
     </figure>
   );

@@ -2,16 +2,17 @@
 import { useMemo } from 'preact/hooks';
 import { Refusal } from '../api/http';
 import { useAnswer } from '../api/load';
-import { certainty } from '../findings';
 import { count, length, moment, name } from '../format';
 import { Empty, Failed, Loading } from '../parts/notes';
-import { link, params, set } from '../route';
+import { params, set } from '../route';
 import { absolute, chosen, end, host, isLive, onGrid, type Interval } from '../time';
 import { EndDetail } from './detail';
 import { EventTable } from './events';
+import { endLink, endedMs, groupsOf } from './group';
 import { Line } from './line';
+import { Numbers } from './numbers';
 import type { End, Ends as Answered, Events } from './types';
-import { causeMeans, causeWords, endedMs, groupsOf, howWords, lanesOf, loopWords, placeOf, whoOf } from './words';
+import { howWords, lanesOf, placeOf, whoOf } from './words';
 
 /** Bad ends and events are rare: while nothing is selected they are of so long, ms. */
 const REACHES = { hour: 3_600_000, day: 86_400_000, week: 7 * 86_400_000 } as const;
@@ -24,8 +25,6 @@ const MOST_OTHERS = 100;
 /** The time moves by such a part, ms: a question stays the same for as long. */
 const PART_MS = 30_000;
 const EVERY_MS = 10_000;
-
-export const endLink = (each: End) => link('ends', { id: each.id, when: Math.round(endedMs(each)), ...(each.host === host.value ? {} : { host: each.host }) });
 
 export function Ends() {
   const { id, when, pid } = params.value;
@@ -87,18 +86,6 @@ function List() {
         </>
       )}
     </div>
-  );
-}
-
-export function Numbers({ end: each }: { end: End }) {
-  const { class: kind, confidence } = each.cause;
-  const loop = loopWords(each);
-  return (
-    <ul class="finding-numbers">
-      <li><span class="badge" title={causeMeans(kind)}>{causeWords(kind)}</span></li>
-      {kind !== 'unknown' && <li class={confidence < 0.5 ? 'dim' : ''} title={`Confidence ${Math.round(confidence * 100)} %`}>{certainty(confidence).replace('may be as it should be', 'a guess')}</li>}
-      {loop && <li><span class="badge bad">↻ {loop}</span></li>}
-    </ul>
   );
 }
 

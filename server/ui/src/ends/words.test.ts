@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { End, HostEvent } from './types';
-import { causeMeans, causeWords, endedMs, frames, groupsOf, howWords, lanesOf, loopWords, pidOf, placeOf, startOf, subjectOf } from './words';
+import { causeMeans, causeWords, certaintyOf, frames, howWords, lanesOf, loopWords, pidOf, placeOf, startOf, subjectOf } from './words';
 
 const end = (ended: Partial<End['ended']> = {}, more: Partial<End> = {}): End => ({
   host: 'vm', at: '2026-11-30T14:26:28Z', id: 'a', process: { pid: 7, start_ns: 5_123_456_789, comm: 'w', exe: '', cmdline: '', unit: null, container: null },
@@ -16,10 +16,13 @@ test('how it ended is said with its sender and its core', () => {
   assert.equal(howWords(end({ kind: 'oom', signal: 9, by: { pid: 0, comm: '', uid: 0 } })), 'was killed by the kernel for lack of memory');
 });
 
-test('a time is that of the end, else that of the message', () => {
-  assert.equal(endedMs(end()), Date.parse('2026-11-30T14:26:28Z'));
-  assert.equal(endedMs(end({ at_ns: '1796048788000000000' })), 1_796_048_788_000);
+test('a process that began is known by its start', () => {
   assert.equal(startOf(end()), 5_123);
+});
+
+test('a cause is certain, or a guess', () => {
+  const of = (confidence: number) => certaintyOf(end({}, { cause: { ...end().cause, confidence } }));
+  assert.deepEqual([of(0.9), of(0.1)], ['certain', 'a guess']);
 });
 
 test('a loop is counted, a place is named, a class has words', () => {
@@ -44,10 +47,4 @@ test('events have a row for each class, the grave ones first', () => {
   assert.equal(subjectOf(event('a', 'info')), 'process a (7)');
   assert.equal(subjectOf({ ...event('a', 'info'), subject: { kind: 'host', name: '', pid: 0 } }), 'the host');
   assert.equal(pidOf(event('a', 'info')), 7);
-});
-
-test('ends that are alike are one group, the newest first', () => {
-  const alike = (pid: number, at_s: number, text = `ls (${pid}) did not find /a`): End => end({ at_ns: at_s * 1e9 }, { id: String(pid), process: { ...end().process, pid, comm: 'ls' }, cause: { class: 'not-found', subject: { kind: 'file' }, text, confidence: 1 } });
-  const groups = groupsOf([alike(7, 1_796_000_010), alike(9, 1_796_000_030), alike(8, 1_796_000_020, 'ls (8) did not find /b'), alike(5, 1_796_000_040)]);
-  assert.deepEqual(groups.map(({ ends }) => ends.map(({ process }) => process.pid)), [[5, 9, 7], [8]]);
 });

@@ -1,6 +1,6 @@
 // What an end or an event says, in plain words.
+import { certainty } from '../findings';
 import { length, name } from '../format';
-import { momentOf } from '../views/alerts-list';
 import type { End, HostEvent } from './types';
 
 /** Classes of causes: what each means. */
@@ -20,6 +20,8 @@ const CAUSES: Readonly<Record<string, string>> = {
 };
 const SHORT: Readonly<Record<string, string>> = { 'oom-cgroup': 'memory limit of its cgroup', 'oom-host': 'host out of memory', 'fd-limit': 'limit of descriptors', unknown: 'cause not known' };
 export const causeWords = (key: string) => SHORT[key] ?? name(key.replaceAll('-', ' '), 60);
+/** How sure the cause is: `certain`, `likely`, `possible`, `a guess`. */
+export const certaintyOf = ({ cause }: End) => certainty(cause.confidence).replace('may be as it should be', 'a guess');
 export const causeMeans = (key: string) => CAUSES[key] ?? '';
 
 const SIGNALS: Readonly<Record<number, string>> = {
@@ -42,27 +44,12 @@ export const whoOf = ({ process: { comm, pid } }: End) => `${name(comm, 60)} (${
 const MOST_SECONDS = 180;
 /** `4 times in 2 min`; '' if it is in no loop. */
 export const loopWords = ({ loop }: End) => (loop ? `${loop.count} times in ${loop.span_s < MOST_SECONDS ? `${Math.max(1, loop.span_s)} s` : length(Math.round(loop.span_s / 60) * 60_000)}` : '');
-export const endedMs = (end: End) => (Number(end.ended.at_ns) > 0 ? momentOf(end.ended.at_ns) : Date.parse(end.at));
 export const startOf = (end: End) => (Number(end.process.start_ns) > 0 ? Math.floor(Number(end.process.start_ns) / 1e6) : undefined);
-
-/** Ends of one program, in one place, for one cause, that say the same but for their numbers. The newest first, in each and of all. */
-export interface Group { readonly key: string; readonly ends: readonly [End, ...End[]] }
-export function groupsOf(ends: readonly End[]): Group[] {
-  const found = new Map<string, [End, ...End[]]>();
-  for (const end of [...ends].sort((a, b) => endedMs(b) - endedMs(a))) {
-    const { process: { comm, unit, container }, cause } = end;
-    const key = JSON.stringify([end.host, comm, unit, container, cause.class, cause.text.replace(/\d+/g, '0')]);
-    const group = found.get(key);
-    if (group) group.push(end);
-    else found.set(key, [end]);
-  }
-  return [...found].map(([key, each]) => ({ key, ends: each }));
-}
 
 /** Frames of a stack, the innermost first. */
 export const frames = (text: string) => text.split(/ < |\n/).map((each) => each.trim()).filter(Boolean);
 
-/** What speaks for the cause, in the order of time as far as it is known; what has no time keeps its place. */
+/** Kinds of evidence: what each is called. */
 export const KIND_WORDS: Readonly<Record<string, string>> = {
   kernel: 'The kernel', abort: 'Last message of its run time', stack: 'Stack', syscall: 'Failed system call', log: 'Its words', limit: 'Limit', change: 'Change on the host',
 };

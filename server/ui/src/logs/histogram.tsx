@@ -3,19 +3,21 @@ import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { effect, useSignal } from '@preact/signals';
 import { useAnswer } from '../api/load';
 import { clock, count, moment } from '../format';
-import { cleared, useDrag, useWidth } from '../parts/canvas';
+import { Axis } from '../parts/axis';
+import { cleared, drawCursor, timeAt, useDrag, useWidth } from '../parts/canvas';
 import { colour, theme } from '../theme';
 import { absolute, isLive, onGrid, range, select, selection } from '../time';
+import { msOfNs } from './model';
 import { GROUPS, grouped, type Group } from './severity';
 import type { Histogram as Answer } from './types';
 
 const HEIGHT = 72;
-const TICKS = 5;
 /** Bars over the width; each has a length that a clock has too, s. */
 const BARS = 90;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
-/** While the page is live, ms. */
+/** While the page is live lines are counted so often at most, ms; less often where a bar is long: after such a part of its length. */
 const EVERY_MS = 2_000;
+const PART_OF_BAR = 0.1;
 
 const stepOf = (span_ms: number) => STEPS_S.find((each) => each * 1_000 * BARS >= span_ms) ?? STEPS_S[STEPS_S.length - 1]!;
 
@@ -28,7 +30,7 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
   const shown = range.value;
   const step_s = stepOf(shown.to - shown.from);
   const time = onGrid(shown, step_s * 1_000);
-  const { data, error } = useAnswer<Answer>(asks ? 'logs/histogram' : null, { host, query, ...absolute(time), step: `${step_s}s` }, { live: isLive.value ? EVERY_MS : false });
+  const { data, error } = useAnswer<Answer>(asks ? 'logs/histogram' : null, { host, query, ...absolute(time), step: `${step_s}s` }, { live: isLive.value ? Math.max(EVERY_MS, step_s * 1_000 * PART_OF_BAR) : false });
   const bars = useMemo(() => (data?.bars ?? []).map(({ at, counts }) => ({ at: Date.parse(at), counts: grouped(counts), all: Object.values(counts).reduce((sum, each) => sum + each, 0) })), [data]);
   const sums = useMemo(() => {
     const all: Partial<Record<Group, number>> = {};
@@ -62,29 +64,16 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
         base -= height;
       }
     }
-    const missing = data && !data.complete ? Number(BigInt(data.searched_to_ns) / 1_000_000n) : null;
+    const missing = data && !data.complete ? msOfNs(data.searched_to_ns) : null;
     if (missing !== null && missing > from) {
       g.fillStyle = colour('line');
       g.fillRect(0, HEIGHT - 4, x(missing), 4);
     }
     const picked = drag.value ?? selection.value;
-    if (picked) {
-      const [a, b] = [x(picked.from), x(picked.to)];
-      g.fillStyle = colour('select');
-      g.fillRect(a, 0, Math.max(b - a, 2), HEIGHT);
-      g.fillStyle = colour('focus');
-      g.fillRect(a - 1, 0, 2, HEIGHT);
-      g.fillRect(b - 1, 0, 2, HEIGHT);
-    } else if (hover.value !== null) {
-      g.fillStyle = colour('dim');
-      g.fillRect(x(hover.value), 0, 1, HEIGHT);
-    }
+    drawCursor(g, x, HEIGHT, picked, picked ? null : hover.value);
   }), [bars, most, length, data]);
 
-  const timeOf = (event: PointerEvent) => {
-    const box = canvas.current!.getBoundingClientRect();
-    return shown.from + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (shown.to - shown.from);
-  };
+  const timeOf = (event: PointerEvent) => timeAt(canvas.current!, event, shown);
   const over = hover.value === null ? undefined : bars.find(({ at }) => at <= hover.value! && hover.value! < at + length);
   const words = over
     ? `${moment(over.at)} – ${clock(over.at + length)}: ${over.all === 0 ? 'no line' : GROUPS.filter((group) => over.counts[group]).map((group) => `${group} ${count(over.counts[group])}`).join(', ')}`
@@ -99,7 +88,7 @@ export function Histogram({ host, query, asks, onGroup, least }: Props) {
           if (drag.value) dragging.move(hover.value);
         }}
         onPointerUp={dragging.end} onPointerCancel={dragging.cancel} onPointerLeave={() => { hover.value = null; }} onDblClick={() => select(null)} />
-      <div class="log-axis dim" aria-hidden="true">{Array.from({ length: TICKS }, (_, at) => <span key={at}>{clock(shown.from + ((shown.to - shown.from) * at) / (TICKS - 1))}</span>)}</div>
+      <Axis time={shown} />
       <figcaption class="row">
         <span class="dim grow log-words">{words}</span>
         <span class="row log-legend">

@@ -8,8 +8,8 @@ import { copy } from '../parts/copy';
 import { at, go, link } from '../route';
 import { select } from '../time';
 import { idOf, msOf } from './model';
-import { termOf } from './query';
 import { SHORT, groupOf } from './severity';
+import { termOf } from './term';
 import { clean, head, pieces, rest } from './text';
 import type { Line, Lines } from './types';
 
@@ -32,7 +32,7 @@ export function Text({ text, found = null }: { text: string; found?: RegExp | nu
 }
 
 /** Who wrote it, as short as can be, and the label that says so. */
-export function from({ labels }: Line): { readonly label: string; readonly value: string; readonly short: string } {
+export function from(labels: Line['labels']): { readonly label: string; readonly value: string; readonly short: string } {
   for (const label of ['container', 'unit', 'comm', 'file', 'source']) {
     const value = labels[label];
     if (!value) continue;
@@ -40,7 +40,7 @@ export function from({ labels }: Line): { readonly label: string; readonly value
   }
   return { label: '', value: '', short: '' };
 }
-export const lineText = (line: Line) => `${new Date(msOf(line)).toISOString()} ${line.severity === 'unknown' ? '' : `${line.severity} `}${from(line).short}${line.pid ? `[${line.pid}]` : ''}: ${line.message}`;
+export const lineText = (line: Line) => `${new Date(msOf(line)).toISOString()} ${line.severity === 'unknown' ? '' : `${line.severity} `}${from(line.labels).short}${line.pid ? `[${line.pid}]` : ''}: ${line.message}`;
 
 interface Props { readonly line: Line; readonly open: boolean; readonly picked: boolean; readonly target: boolean; readonly found: RegExp | null; readonly acts: Acts }
 
@@ -48,7 +48,7 @@ export function LineRow({ line, open, picked, target, found, acts }: Props) {
   return useMemo(() => {
     const id = idOf(line);
     const ms = msOf(line);
-    const source = from(line);
+    const source = from(line.labels);
     const short = head(line.message, ms);
     const fields = rest(line.message, line.fields);
     const today = day(ms) === day(Date.now());

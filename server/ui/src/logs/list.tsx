@@ -2,11 +2,11 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { useSignal, type Signal } from '@preact/signals';
+import { useRoom } from '../parts/room';
 import { LineRow, type Acts } from './line';
 import { idOf, type Block, type List as Lines } from './model';
 
-/** What the window has left for the list, and the least, px. */
-const FOOT = 64;
+/** Least height of the list, px. */
 const LEAST = 320;
 /** Blocks this near to what is in sight are there already. */
 const BEYOND = '900px';
@@ -34,20 +34,7 @@ export function LineList({ list, picked, opened, target, found, acts, place, onE
   const seen = useSignal<IntersectionObserver | null>(null);
   const latest = useRef(onEnd);
   latest.current = onEnd;
-  useLayoutEffect(() => {
-    const fit = () => {
-      const box = place.current!;
-      box.style.maxHeight = `${Math.max(LEAST, innerHeight - box.getBoundingClientRect().top - scrollY - FOOT)}px`;
-    };
-    fit();
-    addEventListener('resize', fit);
-    const above = new ResizeObserver(fit);
-    for (const each of place.current!.closest('.logs')!.children) if (!each.contains(place.current)) above.observe(each);
-    return () => {
-      removeEventListener('resize', fit);
-      above.disconnect();
-    };
-  }, []);
+  useRoom(place, { least: LEAST, within: '.logs' });
   useEffect(() => {
     const blocks = new IntersectionObserver((entries) => { for (const entry of entries) (entry.target as Sighted).sighted?.(entry.isIntersecting); }, { root: place.current, rootMargin: BEYOND });
     seen.value = blocks;

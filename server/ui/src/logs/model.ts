@@ -64,6 +64,8 @@ function trimmed(list: List): List {
   return count === list.count ? list : { blocks, known: new Set(blocks.flatMap((block) => block.lines.map(idOf))), count };
 }
 
+/** All of them, newest first. */
+export const linesOf = (list: List): Line[] => list.blocks.flatMap((block) => block.lines);
 export const newestOf = (list: List) => list.blocks[0]?.lines[0];
 export const oldestOf = (list: List) => list.blocks.at(-1)?.lines.at(-1);
 /** All lines of the same moment as the last one are asked for again: an answer may end among them. */
@@ -73,12 +75,14 @@ export const beforeOf = (list: List) => {
 };
 /** The line so many places further down; the first or last one at the ends. */
 export function moved(list: List, id: string, by: number): Line | undefined {
-  const all = list.blocks.flatMap((block) => block.lines);
+  const all = linesOf(list);
   const at = all.findIndex((line) => idOf(line) === id);
   return all[at < 0 ? 0 : Math.min(all.length - 1, Math.max(0, at + by))];
 }
-export const lineOf = (list: List, id: string) => list.blocks.flatMap((block) => block.lines).find((line) => idOf(line) === id);
-export const msOf = (line: Line) => Number(BigInt(line.at_ns) / 1_000_000n);
+export const lineOf = (list: List, id: string) => linesOf(list).find((line) => idOf(line) === id);
+/** Unix ms of a decimal number of Unix ns, which a JSON number would round. */
+export const msOfNs = (ns: string) => Number(BigInt(ns) / 1_000_000n);
+export const msOf = (line: Line) => msOfNs(line.at_ns);
 
 /** JSON numbers of so many ns are rounded. */
 const ROUNDED_NS = 512n;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { added, combined, command, marked, mistake, termOf, tokens, typedAt, written } from './query';
+import { added, combined, command, marked, mistake, tokens, typedAt } from './query';
+import { termOf, written } from './term';
 
 const parts = (text: string) => tokens(text).map(({ from, to, kind, not }) => `${not ? '!' : ''}${kind} ${text.slice(from, to)}`);
 
@@ -9,6 +10,13 @@ test('a query has words, names with values, and what is excluded', () => {
     'text timeout', '!operator -', '!text "a b"', 'label unit', 'operator =', 'value nginx.service', 'label path', 'operator ~', 'regex ^/a(b|c)$',
   ]);
   assert.deepEqual(parts('severity>=warning AND NOT (a OR -b)'), ['label severity', 'operator >=', 'value warning', 'keyword AND', '!keyword NOT', '!operator (', '!text a', '!keyword OR', 'operator -', 'text b', 'operator )']);
+});
+
+test('what is excluded from what is excluded matches', () => {
+  assert.deepEqual(parts('-(a -(b -(c))) d'), [
+    '!operator -', '!operator (', '!text a', 'operator -', 'operator (', 'text b', '!operator -', '!operator (', '!text c', 'operator )', '!operator )', 'operator )', 'text d',
+  ]);
+  assert.deepEqual('aa bb cc dd'.match(marked('-(aa -(bb)) dd')!), ['bb', 'dd']);
 });
 
 test('half a query has parts too', () => {
@@ -38,6 +46,7 @@ test('values with white space, quotes and brackets are quoted', () => {
 
 test('a field that is called as a label is asked for as a field', () => {
   assert.equal(termOf('label', 'unit', 'a.service'), 'unit=a.service');
+  assert.equal(termOf('label', 'unit', 'dev-disk-by\\x2duuid.device'), 'unit="dev-disk-by\\x2duuid.device"');
   assert.equal(termOf('field', 'unit', 'a'), 'field.unit=a');
   assert.equal(termOf('field', 'severity', 'x'), 'field.severity=x');
   assert.equal(termOf('label', 'zone', 'b'), 'label.zone=b');

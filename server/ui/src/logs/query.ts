@@ -1,13 +1,6 @@
-// The query language of log lines, as far as the page has to know it: colours, completion, terms that a click adds or excludes, and the
-// same question as a command. `logs/src/query.rs` describes the language; the server alone says what is wrong with a query.
+// The query language of log lines, as far as the page has to know it: colours, completion, queries with a term that a click adds or excludes, and
+// the same question as a command. `term.ts` writes terms. `logs/src/query.rs` describes the language; the server alone says what is wrong with a query.
 import type { Severity } from './types';
-
-/** Names that stand for a label of a line's stream; all others are fields. */
-export const LABELS: readonly string[] = ['host', 'source', 'file', 'unit', 'container', 'pod', 'namespace', 'comm', 'stream'];
-/** Names that are neither. */
-const OWN: readonly string[] = ['severity', 'pid', 'time'];
-/** A longer value is not put into a query by a click. */
-const MOST_VALUE = 300;
 
 export type Kind = 'keyword' | 'label' | 'operator' | 'value' | 'text' | 'regex';
 export interface Token { readonly from: number; readonly to: number; readonly kind: Kind; /** It stands for what is not to match. */ readonly not: boolean; readonly depth: number }
@@ -44,7 +37,8 @@ export function tokens(text: string): Token[] {
   const groups: boolean[] = [];
   let at = 0;
   let not = false;
-  const inside = () => groups.includes(true);
+  // What is excluded from what is excluded matches.
+  const inside = () => groups.filter(Boolean).length % 2 === 1;
   const put = (to: number, kind: Kind, negated = not !== inside()) => {
     if (to > at) found.push({ from: at, to, kind, not: negated, depth: groups.length });
     at = to;
@@ -102,18 +96,6 @@ export function typedAt(text: string, at: number): Typed | null {
   if (last.kind === 'operator' && /[(-]$/.test(before)) return { kind: 'name', from: at, typed: '' };
   // A name before `>=` or `~` has no values to choose from.
   return (last.kind === 'text' || last.kind === 'keyword') && before[last.from] !== '"' ? { kind: 'name', from: last.from, typed: before.slice(last.from) } : null;
-}
-
-/** A value as a query has it. */
-export const written = (value: string) => (value === '' || value === '*' || /[\s"()\\]/.test(value) || /^[~=-]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);
-
-/** The term for a label or field; null: the language cannot say it. */
-export function termOf(kind: 'label' | 'field' | 'pid', name: string, value: string): string | null {
-  if (value.length > MOST_VALUE || /[\u0000-\u001f\u007f]/.test(value) || !/^[\p{L}\p{N}_.@-]+$/u.test(name)) return null;
-  if (kind === 'pid') return `pid=${value}`;
-  const known = LABELS.includes(name);
-  if (kind === 'label') return `${known ? '' : 'label.'}${name}=${written(value)}`;
-  return `${known || OWN.includes(name) || /^(label|field)\./.test(name) ? 'field.' : ''}${name}=${written(value)}`;
 }
 
 /** The query with this term, and without its opposite. */

@@ -1,10 +1,11 @@
-// The field for a query: text over its coloured copy, with names and values that lines of the time have as completions.
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
-import { useSignal } from '@preact/signals';
+// The field for a query of log lines: names and values that lines of the time have are offered.
+import type { RefObject } from 'preact';
 import { count, name } from '../format';
 import { useMenu } from '../parts/menu';
-import { LABELS, tokens, typedAt, written } from './query';
+import { QueryField, type Offered, type Option, type Taken } from '../parts/query-field';
+import { tokens, typedAt } from './query';
 import { SEVERITIES } from './severity';
+import { LABELS, written } from './term';
 import { clean } from './text';
 import type { Streams } from './types';
 
@@ -18,9 +19,8 @@ const LABEL_WORDS: Readonly<Record<string, string>> = {
   stream: 'stdout or stderr', host: 'name of a host',
 };
 
-interface Option { readonly text: string; readonly help: string }
-/** What may stand at this place: `from`…`at` is replaced. */
-export function completions(text: string, at: number, streams: Streams['streams']): { readonly from: number; readonly options: readonly Option[] } {
+/** What may stand at this place. */
+export function completions(text: string, at: number, streams: Streams['streams']): Offered<Option> {
   const typed = typedAt(text, at);
   if (!typed) return { from: at, options: [] };
   const begins = (each: string) => each.toLowerCase().includes(typed.typed.toLowerCase()) && each !== typed.typed;
@@ -52,87 +52,24 @@ interface Props {
   readonly streams: Streams['streams'];
   /** What the server says is wrong, and at which character. */
   readonly wrong: { readonly at: number; readonly what: string } | null;
-  readonly field: { current: HTMLTextAreaElement | null };
+  readonly field: RefObject<HTMLTextAreaElement | null>;
+}
+
+/** The option in place of what was typed. After `=` its values are offered. */
+function taken(text: string, option: string, from: number, at: number): Taken {
+  const before = text.slice(0, from) + option;
+  const rest = text.slice(at);
+  const goesOn = option.endsWith('=');
+  return { text: `${before}${goesOn || rest.startsWith(' ') ? '' : ' '}${rest}`, at: before.length + (goesOn ? 0 : 1), open: goesOn };
 }
 
 export function Search({ text, onText, onRun, onNeed, streams, wrong, field }: Props) {
-  const copy = useRef<HTMLPreElement>(null);
-  const list = useRef<HTMLUListElement>(null);
-  const at = useSignal(-1);
-  const active = useSignal(-1);
-  const jump = useRef(-1);
-  const offered = at.value < 0 ? null : completions(text, at.value, streams);
-  const options = offered?.options ?? [];
-  const open = options.length > 0;
-  const close = () => {
-    at.value = -1;
-    active.value = -1;
-  };
-  const take = (which: number) => {
-    const option = options[which];
-    if (!offered || !option) return;
-    const before = text.slice(0, offered.from) + option.text;
-    const goesOn = /=$/.test(option.text);
-    const rest = text.slice(at.value);
-    jump.current = before.length + (goesOn ? 0 : 1);
-    onText(`${before}${goesOn || rest.startsWith(' ') ? '' : ' '}${rest}`);
-    active.value = -1;
-    at.value = goesOn ? before.length : -1;
-  };
-  useLayoutEffect(() => {
-    const element = field.current!;
-    element.style.height = 'auto';
-    element.style.height = `${element.scrollHeight + 2}px`;
-    if (jump.current < 0) return;
-    element.setSelectionRange(jump.current, jump.current);
-    jump.current = -1;
-  }, [text]);
-  useEffect(() => { list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' }); }, [active.value]);
-
-  const press = (event: KeyboardEvent) => {
-    if (event.key === ' ' && event.ctrlKey) at.value = field.current!.selectionStart;
-    else if (open && (event.key === 'ArrowDown' || event.key === 'ArrowUp')) {
-      const by = event.key === 'ArrowDown' ? 1 : -1;
-      active.value = active.value < 0 ? (by > 0 ? 0 : options.length - 1) : (active.value + by + options.length) % options.length;
-    } else if (open && event.key === 'Tab' && !event.shiftKey) take(Math.max(0, active.value));
-    else if (open && event.key === 'Enter' && active.value >= 0) take(active.value);
-    else if (open && event.key === 'Escape') close();
-    else if (event.key === 'Escape') field.current!.blur();
-    else if (event.key === 'Enter') {
-      close();
-      onRun(text);
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  };
   return (
-    <div class="query grow log-query">
-      <label class="sr" for="log-query">Which lines</label>
-      <div class="query-field">
-        <pre ref={copy} class="query-copy" aria-hidden="true">{coloured(text, wrong?.at)}{'\n'}</pre>
-        <textarea ref={field} id="log-query" value={text} rows={1} spellcheck={false} autocomplete="off" autocapitalize="off" placeholder="Words, “a phrase”, -not, unit=nginx.service, status~^5, severity>=error"
-          aria-autocomplete="list" aria-controls={open ? 'log-query-list' : undefined} aria-activedescendant={open && active.value >= 0 ? `log-query-${active.value}` : undefined} aria-describedby="log-query-say" aria-invalid={wrong !== null}
-          onFocus={onNeed} onInput={(event) => {
-            const typed = event.currentTarget.value.replaceAll('\n', ' ');
-            at.value = event.currentTarget.selectionStart;
-            active.value = -1;
-            onText(typed);
-          }}
-          onKeyDown={press} onClick={close} onBlur={close} />
-        {open && (
-          <ul ref={list} id="log-query-list" class="query-list" role="listbox" aria-label="What may come next">
-            {options.map((option, which) => (
-              <li key={option.text} id={`log-query-${which}`} role="option" aria-selected={which === active.value}
-                onPointerDown={(event) => { event.preventDefault(); take(which); field.current!.focus(); }}>
-                <span class="mono">{name(option.text, 80)}</span> <span class="dim">{option.help}</span>
-              </li>
-            ))}
-          </ul>
-        )}
-      </div>
-      <span id="log-query-say" class="sr" role="status">{open ? `${options.length} completions; arrow keys choose, Tab takes one.` : 'Enter searches, Control and space show what may come next.'}</span>
+    <QueryField id="log-query" class="grow log-query" label="Which lines" text={text} placeholder="Words, “a phrase”, -not, unit=nginx.service, status~^5, severity>=error" leaves
+      say="Enter searches, Control and space show what may come next." coloured={coloured(text, wrong?.at)} invalid={wrong !== null} field={field} onText={onText} onRun={() => onRun(text)} onFocus={onNeed}
+      offer={(at) => completions(text, at, streams)} take={(option, from, at) => taken(text, option.text, from, at)}>
       {wrong && <p class="query-error" role="alert">{wrong.at < text.trim().length ? <>At <code>{name(text.trim().slice(wrong.at, wrong.at + 24))}</code>: </> : ''}{name(wrong.what, 400)}</p>}
-    </div>
+    </QueryField>
   );
 }
 

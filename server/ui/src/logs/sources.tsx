@@ -1,14 +1,16 @@
 // Where the lines of the time are from, and how many there are of each.
-import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Answer } from '../api/load';
 import { count, name } from '../format';
 import { useMenu } from '../parts/menu';
+import { Meter } from '../parts/meter';
 import { Failed } from '../parts/notes';
-import type { Acts } from './line';
-import { termOf } from './query';
+import { from, type Acts } from './line';
+import { termOf } from './term';
 import type { Streams } from './types';
 
 const ROWS = 60;
+/** Of a source with few lines so much is drawn, as a part of that with most. */
+const LEAST_SHARE = 0.01;
 
 export function Sources({ answer: { data, error }, acts, onOpen }: { answer: Answer<Streams>; acts: Acts; onOpen: () => void }) {
   const menu = useMenu();
@@ -22,14 +24,14 @@ export function Sources({ answer: { data, error }, acts, onOpen }: { answer: Ans
             <tbody>
               {data.streams.slice(0, ROWS).map(({ labels, lines }) => {
                 const { host: _, source = '', ...more } = labels;
-                const [label, value] = Object.entries(more).find(([key]) => ['container', 'unit', 'file', 'comm'].includes(key)) ?? ['source', source];
+                const { label, value } = from(labels);
                 const term = termOf('label', label, value);
                 return (
                   <tr key={JSON.stringify(labels)}>
                     <td class="dim">{name(source, 40)}</td>
                     <td class="mono">{name(value, 80)}{Object.entries(more).filter(([key]) => key !== label).map(([key, each]) => <span key={key} class="dim"> {name(key, 40)}={name(each, 60)}</span>)}</td>
                     <td class="num">{count(lines)}</td>
-                    <td><Share of={lines / most} /></td>
+                    <td><Meter of={lines / most} least={LEAST_SHARE} /></td>
                     <td>{term && <><button class="plain" aria-label={`Only ${name(value, 60)}`} onClick={() => acts.add(term, false)}>+</button> <button class="plain" aria-label={`Without ${name(value, 60)}`} onClick={() => acts.add(term, true)}>−</button></>}</td>
                   </tr>
                 );
@@ -41,10 +43,4 @@ export function Sources({ answer: { data, error }, acts, onOpen }: { answer: Ans
       </div>
     </details>
   );
-}
-
-function Share({ of }: { of: number }) {
-  const ref = useRef<HTMLElement>(null);
-  useLayoutEffect(() => { ref.current!.style.width = `${Math.max(1, of * 100)}%`; }, [of]);
-  return <div class="meter"><i ref={ref} /></div>;
 }

@@ -13,7 +13,7 @@ import { Histogram } from './histogram';
 import { lineText, type Acts } from './line';
 import { useLines, type Found, type Question } from './lines';
 import { LineList } from './list';
-import { MOST, idOf, lineAt, lineOf, moved, msOf, newestOf } from './model';
+import { MOST, idOf, lineAt, lineOf, moved, msOf, msOfNs, newestOf } from './model';
 import { added, combined, command, marked, mistake } from './query';
 import { Help, Search } from './search';
 import { LEAST } from './severity';
@@ -33,7 +33,7 @@ function useQuestion() {
   // Lines may be newer than the newest window, with which `chosen` ends.
   const { from, to } = selection.value ?? chosen.value;
   const target = /^\d{16,19}$/.test(around) ? around : '';
-  const ms = target ? Number(BigInt(target) / 1_000_000n) : 0;
+  const ms = target ? msOfNs(target) : 0;
   const near = target !== '' && !live && from <= ms && ms <= to;
   const after = useSignal(0);
   useEffect(() => { after.value = 0; }, [target]);
@@ -167,18 +167,23 @@ function Waiting({ lines: { waiting, cut }, following, onShow }: { lines: Found;
   return <button class="main log-waiting" onClick={onShow}>{cut.value ? 'Back to the newest lines' : `${many >= 1_000 ? 'More than 1,000' : count(many)} new ${many === 1 ? 'line' : 'lines'}`} ↑</button>;
 }
 
+/** The next longer time that a live view has, ms; undefined: there is none, or a time is selected. */
+function widerSpan(): number | undefined {
+  const shown = view.value;
+  return shown.live && selection.value === null ? SPANS.find((each) => each > shown.span) : undefined;
+}
+
 /** What stands below the last line. */
 function End({ lines }: { lines: Found }) {
   const { list, more, stopped, busy, failed, older, onwards, answer } = lines;
   const damaged = answer.data?.damaged_blocks ?? 0;
-  const shown = view.value;
-  const wider = shown.live && selection.value === null ? SPANS.find((each) => each > shown.span) : undefined;
+  const wider = widerSpan();
   return (
     <div class="log-end">
       {failed.value && <p class="note bad" role="alert">Older lines cannot be shown: {name(failed.value.message, 300)} <button onClick={() => void older()}>Try again</button></p>}
       {busy.value ? <p class="dim">Older lines …</p>
         : stopped.value !== null ? (
-          <p class="note warn">The search took longer than it may. Lines from before {moment(Number(BigInt(stopped.value) / 1_000_000n))} were not looked at. <button onClick={() => void older()}>Go on from there</button></p>
+          <p class="note warn">The search took longer than it may. Lines from before {moment(msOfNs(stopped.value))} were not looked at. <button onClick={() => void older()}>Go on from there</button></p>
         ) : list.value.count >= MOST && more.value ? <p>{count(list.value.count)} lines are shown. <button onClick={() => void onwards()}>Go on with older ones</button></p>
           : more.value ? null : <p class="dim">No older line of this time. {wider !== undefined && <button onClick={() => goLive(wider)}>Look at the last {length(wider)}</button>}</p>}
       {damaged > 0 && <p class="note warn">{count(damaged)} {damaged === 1 ? 'block is' : 'blocks are'} damaged: lines of it are missing.</p>}
@@ -188,7 +193,7 @@ function End({ lines }: { lines: Found }) {
 
 function Nothing({ filtered, loading }: { filtered: boolean; loading: boolean }) {
   const shown = view.value;
-  const wider = shown.live && selection.value === null ? SPANS.find((each) => each > shown.span) : undefined;
+  const wider = widerSpan();
   const { from, to } = chosen.value;
   if (loading) return <Loading what="Lines" />;
   return (
@@ -206,7 +211,7 @@ function Nothing({ filtered, loading }: { filtered: boolean; loading: boolean })
 function Around({ near }: { near: string }) {
   const { was = '' } = params.value;
   const back = /^#\/(logs|ends|alerts)\b/.test(was) ? was : link('logs', { q: params.value.q });
-  return <><span class="dim">all lines around {clock(Number(BigInt(near) / 1_000_000n), true)} ± {length(AROUND_MS)}</span> <a class="button" href={back}>‹ Back</a></>;
+  return <><span class="dim">all lines around {clock(msOfNs(near), true)} ± {length(AROUND_MS)}</span> <a class="button" href={back}>‹ Back</a></>;
 }
 
 interface Keys { readonly list: Found; readonly picked: { value: string }; readonly opened: { value: ReadonlySet<string> }; readonly field: { current: HTMLTextAreaElement | null }; readonly place: { current: HTMLDivElement | null }; readonly acts: Acts }

@@ -1,7 +1,10 @@
-// What canvases over time have in common: as many dots as the screen has, their width, and dragging from one place to another.
+// What canvases over time have in common: as many dots as the screen has, their width, where a pointer is, what is selected, and dragging from one
+// place to another.
 import type { RefObject } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { useSignal } from '@preact/signals';
+import { colour } from '../theme';
+import type { Interval } from '../time';
 
 /** More dots in a pixel than these cost time and are not seen. */
 const MOST_SCALE = 2;
@@ -14,6 +17,28 @@ export function cleared(canvas: HTMLCanvasElement, width: number, height: number
   const g = canvas.getContext('2d')!;
   g.scale(scale, scale);
   return g;
+}
+
+/** Over what is drawn: the selected time with its edges, and the moment that a pointer is at; null: there is none. `x`: place of a moment, px. */
+export function drawCursor(g: CanvasRenderingContext2D, x: (at: number) => number, height: number, picked: Interval | null, hover: number | null) {
+  if (picked) {
+    const [a, b] = [x(picked.from), x(picked.to)];
+    g.fillStyle = colour('select');
+    g.fillRect(a, 0, Math.max(b - a, 2), height);
+    g.fillStyle = colour('focus');
+    g.fillRect(a - 1, 0, 2, height);
+    g.fillRect(b - 1, 0, 2, height);
+  }
+  if (hover !== null) {
+    g.fillStyle = colour('dim');
+    g.fillRect(x(hover), 0, 1, height);
+  }
+}
+
+/** The moment that a pointer is at, of the time over which a canvas is drawn, Unix ms. */
+export function timeAt(canvas: HTMLCanvasElement, event: PointerEvent, { from, to }: Interval): number {
+  const box = canvas.getBoundingClientRect();
+  return from + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (to - from);
 }
 
 /** Width of a canvas, px, as it changes; `there`: changes when there is one, or another one. */

@@ -1,8 +1,8 @@
 // Beside a graph: which processes use most of it, or lose most by it, in the chosen time.
-import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Process } from '../api/types';
 import { share } from '../format';
 import { groupLink, groupName, heaviest, placeWords } from '../groups';
+import { Meter } from './meter';
 
 interface Props {
   /** `Uses most`, `Waits most for it`. */
@@ -26,18 +26,11 @@ export function Cost({ title, processes, of, format, none, most = 3 }: Props) {
             <li key={`${group.comm}\n${group.cgroup}`} title={placeWords(group.processes[0]!.labels, 80)}>
               <a class="cut" href={groupLink(group)}>{groupName(group)}</a>
               <span class="num">{format(group.value)}</span>
-              <Meter of={group.value / total} />
+              <Meter of={group.value / total} title={`${share(group.value / total)} of all processes`} />
             </li>
           ))}
         </ol>
       )}
     </section>
   );
-}
-
-/** Share of all processes. */
-function Meter({ of }: { of: number }) {
-  const ref = useRef<HTMLElement>(null);
-  useLayoutEffect(() => { ref.current!.style.width = `${Math.min(100, of * 100)}%`; }, [of]);
-  return <span class="meter" title={`${share(of)} of all processes`}><i ref={ref} /></span>;
 }

@@ -19,6 +19,16 @@ export function Failed({ error, what }: { error: Error; what: string }) {
   );
 }
 
+/** A titled part of a view that has several answers: what is not known is said in a line. */
+export function Part<T>({ title, answer: { data, error }, more, children }: { title: string; answer: Answer<T>; more?: ComponentChildren; children: (data: T) => ComponentChildren }) {
+  return (
+    <section class="stack">
+      <header class="row"><h3 class="grow">{title}</h3>{more}</header>
+      {data !== null ? children(data) : error ? <p class="dim">Not known: {error.message}</p> : <p class="dim" role="status">Loading …</p>}
+    </section>
+  );
+}
+
 /** What an answer has: the view of its data, or why there is none. */
 export function Shown<T>({ answer, what, children }: { answer: Answer<T>; what: string; children: (data: T) => ComponentChildren }) {
   const { data, error, loading } = answer;

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { signal, useSignal } from '@preact/signals';
+import { useRoom } from './room';
 
 export interface Column<R> {
   readonly key: string;
@@ -33,10 +34,11 @@ interface Props<R> {
 /** Height of a row, px; `.virtual td` has it too. */
 const ROW = 30;
 const BEYOND = 6;
-/** Least width of a column without one, px, and what `fill` leaves for the foot. */
+/** Rows that `fill` has room for at least. */
+const LEAST_ROWS = 10;
+/** Least width of a column without one, px. */
 const LEAST = 160;
 const LEAST_NARROW = 100;
-const FOOT = 64;
 
 const small = matchMedia('(max-width: 40rem)');
 /** Columns that are `wide` are left out. */
@@ -62,22 +64,12 @@ const ORDER = new Intl.Collator(undefined, { numeric: true });
 export function Table<R>({ label, rows, columns, id, sort, onSort, onOpen, onFold, height = 600 }: Props<R>) {
   const place = useRef<HTMLDivElement>(null);
   const top = useSignal(0);
-  const room = useSignal(typeof height === 'number' ? height : 600);
+  const room = useRoom(place, { least: LEAST_ROWS * ROW, height: height === 'fill' ? undefined : height });
   const cursor = useSignal('');
   const above = useRef<HTMLTableRowElement>(null);
   const below = useRef<HTMLTableRowElement>(null);
   const first = Math.max(0, Math.min(Math.floor(top.value / ROW) - BEYOND, rows.length));
   const last = Math.min(rows.length, Math.ceil((top.value + room.value) / ROW) + BEYOND);
-  useLayoutEffect(() => {
-    const fit = () => {
-      const box = place.current!;
-      room.value = typeof height === 'number' ? height : Math.max(10 * ROW, innerHeight - box.getBoundingClientRect().top - scrollY - FOOT);
-      box.style.maxHeight = `${room.value}px`;
-    };
-    fit();
-    addEventListener('resize', fit);
-    return () => removeEventListener('resize', fit);
-  }, [height]);
   useLayoutEffect(() => { above.current!.style.height = `${first * ROW}px`; }, [first]);
   useLayoutEffect(() => { below.current!.style.height = `${(rows.length - last) * ROW}px`; }, [rows.length - last]);
 

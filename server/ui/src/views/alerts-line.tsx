@@ -2,13 +2,13 @@
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import type { Alert } from '../api/types';
 import { sentence } from '../findings';
-import { clock, count, length, moment } from '../format';
+import { count, length, moment } from '../format';
+import { Axis } from '../parts/axis';
 import { go } from '../route';
 import { host, type Interval } from '../time';
 import { isOpen, lanes, openedMs, type Bar } from './alerts-list';
 
 const LANE = 16;
-const TICKS = 5;
 /** Bars move by such a part of the width, about a pixel. */
 const STEPS = 1_000;
 
@@ -36,7 +36,7 @@ export function AlertLine({ alerts, shown }: { alerts: readonly Alert[]; shown: 
       {rows}
       <div class="alert-row" aria-hidden="true">
         <span class="alert-label" />
-        <div class="alert-axis">{Array.from({ length: TICKS }, (_, at) => <span key={at}>{clock(shown.from + ((shown.to - shown.from) * at) / (TICKS - 1))}</span>)}</div>
+        <Axis time={shown} />
       </div>
     </figure>
   );

@@ -1,10 +1,12 @@
 // What else happened within a minute of an alert: other alerts, reports, who changed, which processes began.
-import type { ComponentChildren } from 'preact';
 import { Refusal, part } from '../api/http';
-import { useAnswer, type Answer } from '../api/load';
+import { useAnswer } from '../api/load';
 import type { Alert, Alerts, Change, Changes, HostActivity, Processes, Reports } from '../api/types';
+import type { Events } from '../ends/types';
 import { processOf, sentence } from '../findings';
 import { clock, count, length, name, nsPerS } from '../format';
+import { termOf } from '../logs/term';
+import { Part } from '../parts/notes';
 import { at, link } from '../route';
 import { stateOf } from '../states';
 import { absolute, type Interval } from '../time';
@@ -13,16 +15,6 @@ import { openedMs } from './alerts-list';
 const MINUTE_MS = 60_000;
 const FEW = 8;
 
-interface HostEvents { events: { at: string; class: string; text: string }[] }
-
-function Part<T>({ title, answer, more, children }: { title: string; answer: Answer<T>; more?: ComponentChildren; children: (data: T) => ComponentChildren }) {
-  return (
-    <section class="stack">
-      <header class="row"><h3 class="grow">{title}</h3>{more}</header>
-      {answer.data !== null ? children(answer.data) : answer.error ? <p class="dim">Not known: {answer.error.message}</p> : <p class="dim" role="status">Loading …</p>}
-    </section>
-  );
-}
 const nearest = (reports: Reports['reports'], opened: number) => [...reports]
   .sort((a, b) => Math.abs(Date.parse(a.at) - opened) - Math.abs(Date.parse(b.at) - opened)).slice(0, 5).sort((a, b) => (a.at < b.at ? -1 : 1));
 /** `12 s before`, `3 s after` the alert opened. */
@@ -38,7 +30,7 @@ export function Nearby({ alert }: { alert: Alert }) {
   const changes = useAnswer<Changes>(`${path}/changes`, { ...absolute(before), limit: 100 });
   const processes = useAnswer<Processes>(`${path}/processes`, { ...absolute(around), limit: 3_000 });
   const whole = useAnswer<HostActivity>(path, absolute(around));
-  const events = useAnswer<HostEvents>('events', { host: alert.host, ...absolute(around), limit: 50 });
+  const events = useAnswer<Events>('events', { host: alert.host, ...absolute(around), limit: 50 });
   return (
     <section class="card stack">
       <header class="row">
@@ -95,11 +87,12 @@ export function EndLink({ alert: { finding, host, id, opened_unix_ns } }: { aler
 function LogLinks({ alert: { finding, host }, around }: { alert: Alert; around: Interval }) {
   const pid = processOf(finding.subject);
   const unit = finding.places?.find((each) => each.pid === pid)?.unit;
+  const ofUnit = unit ? termOf('label', 'unit', unit) : null;
   const of = { ...at(around), host };
   return (
     <>
       {pid !== undefined && <a href={link('logs', { ...of, q: `pid=${pid}` })}>its log lines</a>}
-      {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { ...of, q: `unit=${unit}` })}>lines of its unit</a>}
+      {ofUnit && <a href={link('logs', { ...of, q: ofUnit })}>lines of its unit</a>}
       <a href={link('logs', of)}>all log lines</a>
     </>
   );

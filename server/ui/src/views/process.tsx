@@ -3,6 +3,7 @@ import { useAnswer } from '../api/load';
 import { Refusal, part } from '../api/http';
 import type { Now, ProcessActivity } from '../api/types';
 import { bytes, count, moment, name, share } from '../format';
+import { termOf } from '../logs/term';
 import { StateBar } from '../parts/bar';
 import { Failed, Loading, Empty } from '../parts/notes';
 import { Flame } from '../flame/flame';
@@ -67,6 +68,7 @@ function One({ pid, startText, called, tab }: { pid: number; startText: string |
 function Head({ of: { pid, start, comm }, activity, now }: { of: Of; activity: ProcessActivity | null; now: Now | null }) {
   const process = activity?.process;
   const { container, pod, namespace, image, unit, cgroup } = process?.labels ?? {};
+  const ofUnit = unit ? termOf('label', 'unit', unit) : null;
   const uptime = now?.measurements.s7mpa_host?.[0]?.values.uptime_ns;
   const since = start && uptime !== undefined && now ? Date.parse(now.to) - uptime / 1e6 + start : undefined;
   const { values } = process ?? {};
@@ -77,7 +79,7 @@ function Head({ of: { pid, start, comm }, activity, now }: { of: Of; activity: P
         {values?.processes === 0 && <span class="badge warn">has ended</span>}
         <span class="grow" />
         <a href={link('logs', { q: `pid=${pid}` })}>Its log lines</a>
-        {unit && /^[\w@.:-]+$/.test(unit) && <a href={link('logs', { q: `unit=${unit}` })}>Lines of its unit</a>}
+        {ofUnit && <a href={link('logs', { q: ofUnit })}>Lines of its unit</a>}
         <a href={link('processes', { q: comm || pid })}>All of this name</a>
       </div>
       <dl class="facts">
