@@ -71,6 +71,12 @@ impl RangeSet {
         after > 0 && seq <= self.ranges[after - 1].1
     }
 
+    /// Whether all from `lo` to `hi` are in it, both included. So it is when `lo > hi`.
+    pub fn contains_range(&self, lo: u64, hi: u64) -> bool {
+        let after = self.ranges.partition_point(|&(first, _)| first <= lo);
+        lo > hi || (after > 0 && hi <= self.ranges[after - 1].1)
+    }
+
     /// Adds one number; `false` when it was there (or is 0).
     pub fn insert(&mut self, seq: u64) -> bool {
         if seq == 0 || self.contains(seq) {
@@ -169,6 +175,10 @@ mod tests {
             assert!(set.ranges().windows(2).all(|w| w[0].1 + 1 < w[1].0), "{set:?}");
             assert_eq!(set.len(), plain.len() as u64);
             assert!((0..510).all(|seq| set.contains(seq) == plain.contains(&seq)));
+            assert_eq!(
+                set.contains_range(lo, hi + 2),
+                (lo.max(1)..=hi + 2).all(|seq| plain.contains(&seq)) && lo > 0
+            );
         }
     }
 

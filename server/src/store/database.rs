@@ -37,13 +37,15 @@ pub(super) struct Kind {
     pub(super) version: i32,
     /// Makes the tables.
     pub(super) tables: &'static str,
+    /// What makes the next version of a file, from version 1 on.
+    pub(super) upgrades: &'static [&'static str],
 }
 
 impl Kind {
     /// Opens the database for writing and makes the tables when they are not there. `synchronous=FULL` as in the metrics' store:
     /// what is acknowledged survives a power cut.
     pub(super) fn open(self, path: &Path) -> Result<Connection, StoreError> {
-        let Self { what, application_id, version, tables } = self;
+        let Self { what, application_id, version, tables, upgrades } = self;
         let cannot = |source| sqlite_error("cannot open", path, source);
         let conn = Connection::open(path).map_err(cannot)?;
         let (id, found, count) = look(&conn).map_err(cannot)?;
@@ -54,6 +56,13 @@ impl Kind {
                 ))
                 .map_err(|source| sqlite_error("cannot make the tables in", path, source))?,
             (id, found) if (id, found) == (application_id, version) => {}
+            (id, older) if id == application_id && (1..version).contains(&older) => {
+                let steps = upgrades.get(older as usize - 1..).unwrap_or_default().concat();
+                conn.execute_batch(&format!(
+                    "BEGIN IMMEDIATE; {steps} PRAGMA user_version={version}; COMMIT"
+                ))
+                .map_err(|source| sqlite_error("cannot upgrade", path, source))?;
+            }
             (id, newer) if id == application_id => {
                 return Err(foreign(path, &format!("is of version {newer}, this program reads {what} of version {version}")));
             }
@@ -153,14 +162,18 @@ pub(super) fn load_stored(conn: &Connection, (host, name): (&str, &str)) -> rusq
 pub(super) struct Streams<'m>(BTreeMap<(&'m str, &'m str), RangeSet>);
 
 impl<'m> Streams<'m> {
-    /// Takes the number of a message; says whether it is new.
-    pub(super) fn insert(&mut self, tx: &Connection, head: &'m WindowHead) -> rusqlite::Result<bool> {
+    /// Takes the number of a message. Returns the numbers of its stream, with this one; `None` if it was there already.
+    pub(super) fn insert(
+        &mut self,
+        tx: &Connection,
+        head: &'m WindowHead,
+    ) -> rusqlite::Result<Option<&RangeSet>> {
         let key = (head.host.as_str(), head.stream.as_str());
         let stored = match self.0.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(load_stored(tx, key)?),
         };
-        Ok(stored.insert(head.seq))
+        Ok(stored.insert(head.seq).then_some(stored))
     }
 
     /// Remembers the numbers.

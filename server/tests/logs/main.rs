@@ -12,7 +12,7 @@ use logs::message::Part;
 use logs::query::Query;
 use logs::{Record, Severity, Stream};
 use server::store::logs::{Asked, FILE, FILTERS_FILE, LogStore, Message, Options, Reader, forget};
-use server::store::{HeadedError, MessageError};
+use server::store::{BodyError, HeadedError, MessageError};
 
 const SPOOL: &str = "0123456789abcdef";
 
@@ -119,6 +119,78 @@ fn lines_are_there_once_however_often_they_come() {
 }
 
 #[test]
+fn a_message_that_comes_after_later_ones_has_new_lines() {
+    let from = now_ns() - 3_600_000_000_000;
+    let (messages, all) = many(from, 12);
+    // Sent again by a collector that was killed: what the tenth had, and what nobody saw yet.
+    let records: Vec<Record> = (91..=130)
+        .map(|position| record(from + position * 1_000_000, position, format!("line {position}")))
+        .collect();
+    let again = message("web-1", 13, vec![part("web-1", "a", 5, &records)]);
+    for order in [[3, 0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11], [11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]] {
+        for at_once in [1, 12] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let store = open(dir.path());
+            let ordered: Vec<Message> = order.iter().map(|nth: &usize| messages[*nth].clone()).collect();
+            for some in ordered.chunks(at_once) {
+                store.write(some).expect("written");
+            }
+            let written = store.write(std::slice::from_ref(&again)).expect("written");
+            assert_eq!((written.lines, written.known_lines), (10, 30), "{order:?}");
+            let lines = found(&store.reader().expect("reader"), &asked(""));
+            assert_eq!(lines.len(), all.len() + 10, "{order:?}");
+            assert!(all.iter().all(|line| lines.iter().filter(|found| *found == line).count() == 1));
+        }
+    }
+
+    // The tenth message is late, and its lines came in another one meanwhile.
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    store.write(&messages[..9]).expect("written");
+    store.write(&messages[10..]).expect("written");
+    assert_eq!(
+        store.write(&[again]).expect("written").lines,
+        20,
+        "the tenth's and those behind the twelfth's"
+    );
+    let late = store.write(&messages[9..10]).expect("written");
+    assert_eq!((late.messages, late.lines, late.known_lines), (1, 0, 10));
+}
+
+#[test]
+fn a_store_of_the_version_before_goes_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let from = now_ns() - 3_600_000_000_000;
+    let (messages, all) = many(from, 20);
+    open(dir.path()).write(&messages).expect("written");
+    rusqlite::Connection::open(dir.path().join("logs.db"))
+        .expect("opened")
+        .execute_batch(
+            "DROP TABLE mark;
+             CREATE TABLE mark(
+                 host TEXT NOT NULL, source INTEGER NOT NULL, position INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+                 PRIMARY KEY(host, source)) WITHOUT ROWID;
+             CREATE INDEX mark_at ON mark(at_ns);
+             INSERT INTO mark VALUES ('web-1', 5, 200, 1);
+             ALTER TABLE block ADD COLUMN severities INTEGER NOT NULL DEFAULT 1;
+             ALTER TABLE block ADD COLUMN pid_least INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE block ADD COLUMN pid_most INTEGER NOT NULL DEFAULT 9;
+             DROP INDEX block_time;
+             CREATE INDEX block_time ON block(to_ns, from_ns, log, severities, pid_least, pid_most);
+             PRAGMA user_version = 1;",
+        )
+        .expect("as version 1 had it");
+    let store = open(dir.path());
+    let records: Vec<Record> = (191..=210)
+        .map(|position| record(from + position * 1_000_000, position, format!("line {position}")))
+        .collect();
+    let written =
+        store.write(&[message("web-1", 21, vec![part("web-1", "a", 5, &records)])]).expect("written");
+    assert_eq!((written.lines, written.known_lines), (10, 10));
+    assert_eq!(found(&store.reader().expect("reader"), &asked("")).len(), all.len() + 10);
+}
+
+#[test]
 fn what_is_put_together_is_found_as_before_and_with_filters() {
     let dir = tempfile::tempdir().expect("a directory");
     let from = now_ns() - 3_600_000_000_000;
@@ -206,9 +278,12 @@ fn what_is_hostile_is_counted_and_left_out() {
     assert_eq!((written.lines, written.damaged), (1, 2));
     let good = Message::payload(&message("web-1", 2, Vec::new()).head, &logs::message::Message::default());
     assert!(matches!(Message::from_payload(b""), Err(MessageError::Head(HeadedError::NoHead))));
-    assert!(matches!(Message::from_payload(&good[..good.len() - 1]), Err(MessageError::Damaged(_))));
+    assert!(matches!(
+        Message::from_payload(&good[..good.len() - 1]),
+        Err(MessageError::Body(_, BodyError::Damaged(_)))
+    ));
     let large = [&good[..], &vec![0; logs::message::MAX_MESSAGE + 1]].concat();
-    assert!(matches!(Message::from_payload(&large), Err(MessageError::TooLarge)));
+    assert!(matches!(Message::from_payload(&large), Err(MessageError::Body(_, BodyError::TooLarge))));
 }
 
 #[test]

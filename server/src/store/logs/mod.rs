@@ -11,6 +11,7 @@
 
 mod arrange;
 mod forget;
+mod mark;
 mod message;
 mod read;
 mod retain;

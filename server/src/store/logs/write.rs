@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
-use agent_common::wire::stored::Stored;
+use agent_common::wire::head::WindowHead;
+use agent_common::wire::stored::{RangeSet, Stored};
 use logs::block::{Block, Builder, Codec, Header};
 use logs::message::Part;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use super::mark::{Mark, Share};
 use super::retain::now;
 use super::schema::{Streams, count_deleted, load_stored, time};
 use super::{Message, Options, Written, arrange, retain};
@@ -74,12 +76,12 @@ impl Writer {
         let mut streams = Streams::default();
         let mut into = Into { tx: &tx, codec, known };
         for Message { head, lines } in messages {
-            if !streams.insert(&tx, head)? {
+            let Some(stored) = streams.insert(&tx, head)? else {
                 written.duplicates += 1;
                 continue;
-            }
+            };
             written.messages += 1;
-            into.message(&head.host, &lines.parts, &mut written)?;
+            into.message(head, (&lines.parts, stored), &mut written)?;
             for (reason, count) in &lines.lost {
                 count_deleted(&tx, &format!("lines not collected: {reason}"), *count)?;
             }
@@ -136,50 +138,55 @@ struct Into<'w> {
 }
 
 impl Into<'_> {
-    fn message(&mut self, host: &str, parts: &[Part], written: &mut Written) -> rusqlite::Result<()> {
-        // Of each source what was stored before this message, and what is with it: lines of one source may lie in several blocks.
-        let mut marks: BTreeMap<u64, (Option<u64>, Option<u64>)> = BTreeMap::new();
-        let mut newest = 0;
-        for part in parts {
-            let (before, after) = match marks.entry(part.source) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let mark = mark(self.tx, host, part.source)?;
-                    new.insert((mark, mark))
-                }
-            };
-            let block = Block::open(&part.block).and_then(|block| block.verify(self.codec).map(|()| block));
+    /// Takes a message's blocks. `stored`: the messages of its spool, with this one.
+    fn message(
+        &mut self,
+        head: &WindowHead,
+        (parts, stored): (&[Part], &RangeSet),
+        written: &mut Written,
+    ) -> rusqlite::Result<()> {
+        // Of each source what was stored before this message, and what is in it: lines of one source may lie in several blocks.
+        let mut sources: BTreeMap<u64, (Mark, Option<(u64, u64)>)> = BTreeMap::new();
+        for Part { source, block: bytes } in parts {
+            let block = Block::open(bytes).and_then(|block| block.verify(self.codec).map(|()| block));
             // In the name of another host, or of none: who searches by host would not find it.
-            let own = |block: &Block<'_>| block.header().stream.get("host") == Some(host);
+            let own = |block: &Block<'_>| block.header().stream.get("host") == Some(&head.host);
             let Some(block) = block.ok().filter(own) else {
                 written.damaged += 1;
                 continue;
             };
+            let (mark, span) = match sources.entry(*source) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert((Mark::load(self.tx, (&head.host, *source))?, None)),
+            };
             let header = block.header();
-            *after = (*after).max(Some(header.positions.1));
-            newest = newest.max(header.t1.0);
-            let before = *before;
-            if before.is_none_or(|before| header.positions.0 > before) {
-                self.insert(host, header, &part.block)?;
-                written.lines += u64::from(header.lines);
-            } else if before.is_some_and(|before| header.positions.1 <= before) {
-                written.known_lines += u64::from(header.lines);
-            } else if let Some(rest) = rest(&block, before.unwrap_or_default(), self.codec) {
-                written.known_lines += u64::from(header.lines - rest.0.lines);
-                written.lines += u64::from(rest.0.lines);
-                self.insert(host, &rest.0, &rest.1)?;
-            } else {
-                written.damaged += 1;
-            }
+            let (first, last) = header.positions;
+            *span = Some(span.map_or((first, last), |(least, most)| (least.min(first), most.max(last))));
+            let new = match mark.share((first, last)) {
+                Share::Nothing => {
+                    self.insert(&head.host, header, bytes)?;
+                    header.lines
+                }
+                Share::All => 0,
+                Share::Some => match rest(&block, mark, self.codec) {
+                    Ok(Some((header, bytes))) => {
+                        self.insert(&head.host, &header, &bytes)?;
+                        header.lines
+                    }
+                    Ok(None) => 0,
+                    Err(_) => {
+                        written.damaged += 1;
+                        continue;
+                    }
+                },
+            };
+            written.lines += u64::from(new);
+            written.known_lines += u64::from(header.lines - new);
         }
-        for (source, (before, after)) in marks {
-            if let Some(position) = after.filter(|_| after > before) {
-                self.tx
-                    .prepare_cached(
-                        "INSERT INTO mark(host, source, position, at_ns) VALUES (?, ?, ?, ?)
-                         ON CONFLICT(host, source) DO UPDATE SET position = excluded.position, at_ns = excluded.at_ns",
-                    )?
-                    .execute((host, source.cast_signed(), position.cast_signed(), time(newest)))?;
+        for (source, (mut mark, span)) in sources {
+            if let Some(span) = span {
+                mark.add(head, stored, span);
+                mark.save(self.tx, (&head.host, source))?;
             }
         }
         Ok(())
@@ -222,8 +229,8 @@ pub(super) fn insert(
     let head = (level > 0).then(|| Header::bytes_of(body)).flatten();
     conn.prepare_cached(
         "INSERT INTO block(
-             log, level, from_ns, to_ns, lines, text_bytes, severities, pid_least, pid_most, filter_bytes, came_ns, head, body)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             log, level, from_ns, to_ns, lines, text_bytes, filter_bytes, came_ns, head, body)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(rusqlite::params![
         log,
@@ -232,9 +239,6 @@ pub(super) fn insert(
         time(header.t1.0),
         header.lines,
         time(header.text_bytes),
-        header.severities,
-        header.pids.0,
-        header.pids.1,
         filter_bytes as i64,
         now(),
         head,
@@ -243,21 +247,17 @@ pub(super) fn insert(
     Ok(conn.last_insert_rowid())
 }
 
-fn mark(conn: &Connection, host: &str, source: u64) -> rusqlite::Result<Option<u64>> {
-    conn.prepare_cached("SELECT position FROM mark WHERE host = ? AND source = ?")?
-        .query_row((host, source.cast_signed()), |row| row.get::<_, i64>(0))
-        .optional()
-        .map(|found| found.map(i64::cast_unsigned))
-}
-
-/// The lines of a block after a position, as a block.
-fn rest(block: &Block<'_>, before: u64, codec: &mut Codec) -> Option<(Header, Vec<u8>)> {
-    let lines = block.lines(codec).ok()?;
-    let mut builder = Builder::new(block.header().stream.clone()).ok()?;
-    for line in lines.iter().filter(|line| line.position > before) {
-        builder.push(&line.into()).ok()?;
+/// The lines of a block that are not stored, as a block.
+fn rest(
+    block: &Block<'_>,
+    mark: &Mark,
+    codec: &mut Codec,
+) -> Result<Option<(Header, Vec<u8>)>, Box<dyn std::error::Error>> {
+    let lines = block.lines(codec)?;
+    let mut builder = Builder::new(block.header().stream.clone())?;
+    for line in lines.iter().filter(|line| !mark.has(line.position)) {
+        builder.push(&line.into())?;
     }
-    let bytes = builder.finish(codec).ok()??;
-    let header = Header::read(&bytes).ok()?;
-    Some((header, bytes))
+    let Some(bytes) = builder.finish(codec)? else { return Ok(None) };
+    Ok(Some((Header::read(&bytes)?, bytes)))
 }

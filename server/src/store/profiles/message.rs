@@ -21,6 +21,11 @@ impl Message {
         Ok(Self { head, block })
     }
 
+    /// In place of one that cannot be read.
+    pub fn unreadable(head: WindowHead) -> Self {
+        Self { head, block: Block::default() }
+    }
+
     /// The payload of a block (tests, benchmarks).
     pub fn payload(head: &WindowHead, packed: &[u8]) -> Vec<u8> {
         headed::join(head, packed)

@@ -13,6 +13,7 @@ pub(super) const PROFILES: Kind = Kind {
     // "s7pr".
     application_id: 0x7337_7072,
     version: 1,
+    upgrades: &[],
     tables: TABLES,
 };
 

@@ -48,11 +48,15 @@ impl Writer {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut streams = Streams::default();
         for Message { head, block } in messages {
-            if !streams.insert(&tx, head)? {
+            if streams.insert(&tx, head)?.is_none() {
                 written.duplicates += 1;
                 continue;
             }
             written.blocks += 1;
+            if block.columns == 0 {
+                count_deleted(&tx, "profiles that cannot be read", 1)?;
+                continue;
+            }
             if !block.alerts.is_empty() {
                 write_evidence(&tx, &head.host, block, self.options.pinned)?;
                 continue;
