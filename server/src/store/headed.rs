@@ -27,11 +27,19 @@ pub enum MessageError {
     /// It does not begin with a head.
     #[error(transparent)]
     Head(#[from] HeadedError),
-    /// What follows is larger than it may be.
+    /// What follows its head is none.
+    #[error("{1}")]
+    Body(Box<WindowHead>, BodyError),
+}
+
+/// Why what follows a head is no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is larger than it may be.
     #[error("too large")]
     TooLarge,
-    /// What follows cannot be read.
-    #[error("{0}")]
+    /// It cannot be read.
+    #[error(transparent)]
     Damaged(#[from] Damaged),
 }
 
@@ -42,10 +50,12 @@ pub(super) fn read<T>(
     unpack: impl FnOnce(&[u8]) -> Result<T, Damaged>,
 ) -> Result<(WindowHead, T), MessageError> {
     let (head, body) = split(payload)?;
-    if body.len() > max_body {
-        return Err(MessageError::TooLarge);
+    let read =
+        if body.len() > max_body { Err(BodyError::TooLarge) } else { unpack(body).map_err(Into::into) };
+    match read {
+        Ok(read) => Ok((head, read)),
+        Err(why) => Err(MessageError::Body(Box::new(head), why)),
     }
-    Ok((head, unpack(body)?))
 }
 
 fn split(payload: &[u8]) -> Result<(WindowHead, &[u8]), HeadedError> {

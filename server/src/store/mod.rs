@@ -25,7 +25,7 @@ use agent_common::wire::stored::Stored;
 
 pub use backup::backup;
 pub use error::StoreError;
-pub use headed::{HeadedError, MessageError};
+pub use headed::{BodyError, HeadedError, MessageError};
 pub use note::{MAX_NOTE_BYTES, Note, NoteError, ReportNote};
 pub use push::{Batch, Overflow, PUSHED, PushLimits, Pushed, PushedSample, STALE};
 pub use window::{Window, WindowError};

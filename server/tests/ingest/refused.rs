@@ -26,6 +26,36 @@ fn what_is_no_window_is_rejected_by_reason_and_the_stream_goes_on() {
     });
 }
 
+/// The relay keeps a message until its number is stored: one that can never be read would be sent again for ever.
+#[test]
+fn profiles_and_log_lines_that_cannot_be_read_are_not_sent_again() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    runtime().block_on(async {
+        let server = Running::embedded(dir.path()).await;
+        let mut publisher = Publisher::connect(&server.options).await;
+        let message = |channel: &str, host: &str, seq: u64, bytes: usize| {
+            let head =
+                String::from_utf8(payload(seq)).expect("text").lines().next().expect("a head").to_owned();
+            let mut payload = format!("{head}\n").into_bytes();
+            payload.resize(payload.len() + bytes, 0xee);
+            (format!("s7mpa/v1/{host}/{channel}"), payload)
+        };
+        for channel in ["profile", "log"] {
+            publisher.publish([message(channel, "h", 1, 100), message(channel, "another", 2, 100)]).await;
+        }
+        publisher.publish([message("log", "h", 2, (4 << 20) + 1)]).await;
+        until("their numbers are stored", || {
+            let stats = server.ingest.stats();
+            (stats.profiles.new, stats.logs.new) == (1, 2)
+        })
+        .await;
+        publisher.publish([message("log", "h", 1, 100)]).await;
+        until("known", || server.ingest.stats().logs.duplicates == 1).await;
+        let r = server.stop().await.rejected;
+        assert_eq!((r.malformed, r.too_large, r.wrong_host), (3, 1, 2), "{r:?}");
+    });
+}
+
 /// rumqttd drops a link whose acknowledgements do not come in the order of its messages: what is rejected at once must
 /// not overtake a window that waits for the store. Without a spool that sends again, what was lost would be seen.
 #[test]

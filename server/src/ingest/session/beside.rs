@@ -24,6 +24,8 @@ pub(in super::super) trait Beside {
 
     fn read(payload: &[u8]) -> Result<Self::Message, MessageError>;
     fn head(message: &Self::Message) -> &WindowHead;
+    /// In place of a message of which only the head can be read: the store remembers its number, or it would be sent again for ever.
+    fn unreadable(head: WindowHead) -> Self::Message;
     /// Writes all or none. Returns how many were new, and how many were there already.
     fn write(&self, messages: &[Self::Message]) -> Result<(u64, u64), StoreError>;
     fn stored(&self, host: &str, stream: &str) -> Result<Stored, StoreError>;
@@ -40,6 +42,10 @@ impl Beside for ProfileStore {
 
     fn head(message: &Self::Message) -> &WindowHead {
         &message.head
+    }
+
+    fn unreadable(head: WindowHead) -> Self::Message {
+        profiles::Message::unreadable(head)
     }
 
     fn write(&self, messages: &[Self::Message]) -> Result<(u64, u64), StoreError> {
@@ -62,6 +68,10 @@ impl Beside for LogStore {
 
     fn head(message: &Self::Message) -> &WindowHead {
         &message.head
+    }
+
+    fn unreadable(head: WindowHead) -> Self::Message {
+        logs::Message::unreadable(head)
     }
 
     fn write(&self, messages: &[Self::Message]) -> Result<(u64, u64), StoreError> {

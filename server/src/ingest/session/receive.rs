@@ -9,7 +9,7 @@ use super::super::acks::Ticket;
 use super::super::{HOSTS, HostStatus, Pending, Rejected, now};
 use super::Session;
 use super::beside::Beside;
-use crate::store::{MessageError, Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
+use crate::store::{BodyError, MessageError, Note, NoteError, SKEW_TOLERANCE, Window, WindowError};
 
 /// Largest status that is kept.
 const STATUS_BYTES: usize = 64 << 10;
@@ -104,14 +104,27 @@ impl Session<'_> {
             self.shed();
             return None;
         }
-        match S::read(payload) {
-            Ok(message) if S::head(&message).host == host => return Some(message),
-            Ok(_) => self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host"),
-            Err(e @ MessageError::TooLarge) => self.reject(received, ticket, |r| &mut r.too_large, &e),
-            Err(e @ MessageError::Head(_)) => self.reject(received, ticket, |r| &mut r.head, &e),
-            Err(e @ MessageError::Damaged(_)) => self.reject(received, ticket, |r| &mut r.malformed, &e),
+        let message = match S::read(payload) {
+            Ok(message) => message,
+            Err(e @ MessageError::Head(_)) => {
+                self.reject(received, ticket, |r| &mut r.head, &e);
+                return None;
+            }
+            Err(MessageError::Body(head, why)) if head.host == host => {
+                let count: fn(&mut Rejected) -> &mut u64 = match why {
+                    BodyError::TooLarge => |r| &mut r.too_large,
+                    BodyError::Damaged(_) => |r| &mut r.malformed,
+                };
+                self.count_rejected(received, count, &why);
+                S::unreadable(*head)
+            }
+            Err(MessageError::Body(head, _)) => S::unreadable(*head),
+        };
+        if S::head(&message).host != host {
+            self.reject(received, ticket, |r| &mut r.wrong_host, &"head of another host");
+            return None;
         }
-        None
+        Some(message)
     }
 
     /// A window ends before it is sent: one that ends later than now is of a host whose clock is ahead.
@@ -203,6 +216,16 @@ impl Session<'_> {
         count: impl FnOnce(&mut Rejected) -> &mut u64,
         why: &dyn std::fmt::Display,
     ) {
+        self.count_rejected(received, count, why);
+        self.acks.done(ticket);
+    }
+
+    fn count_rejected(
+        &self,
+        received: &Received,
+        count: impl FnOnce(&mut Rejected) -> &mut u64,
+        why: &dyn std::fmt::Display,
+    ) {
         let total = {
             let mut stats = self.ingest.shared.stats();
             *count(&mut stats.rejected) += 1;
@@ -213,6 +236,5 @@ impl Session<'_> {
             let bytes = received.payload().len();
             tracing::warn!(topic = received.topic(), bytes, total, "message rejected: {why}");
         }
-        self.acks.done(ticket);
     }
 }

@@ -21,6 +21,12 @@ impl Message {
         Ok(Self { head, lines })
     }
 
+    /// In place of one that cannot be read: what was in it is counted as lost.
+    pub fn unreadable(head: WindowHead) -> Self {
+        let lost = vec![("a message that cannot be read".to_owned(), 1)];
+        Self { head, lines: logs::message::Message { parts: Vec::new(), lost } }
+    }
+
     /// The payload of a message (tests, benchmarks).
     pub fn payload(head: &WindowHead, lines: &logs::message::Message) -> Vec<u8> {
         headed::join(head, &lines.pack())
