@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use agent_common::text::clean_json;
 use agent_common::units::UnixNs;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -229,13 +230,13 @@ fn line(hit: &Hit, context: &Context) -> String {
     let pid = if record.pid > 0 { format!("[{}]", record.pid) } else { String::new() };
     let severity = match record.severity {
         Severity::Unknown => String::new(),
-        severity => format!("{severity:<8}"),
+        severity => format!("{severity:<9}"),
     };
     let severity = match record.severity {
         Severity::Emergency | Severity::Alert | Severity::Critical | Severity::Error => paint.red(severity),
         Severity::Warning => paint.yellow(severity),
         Severity::Notice | Severity::Info => severity,
-        Severity::Debug | Severity::Unknown => paint.dim(format!("{severity:<8}")),
+        Severity::Debug | Severity::Unknown => paint.dim(severity),
     };
     let at = term::utc(record.at.0);
     let at = format!("{}.{:03}", at.trim_end_matches('Z').replace('T', " "), record.at.0 / 1_000_000 % 1_000);
@@ -256,7 +257,7 @@ fn json_line(hit: &Hit) -> String {
         hit.stream.labels().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let fields: serde_json::Map<_, _> =
         record.fields.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    json!({
+    let line = json!({
         "at": term::utc(record.at.0),
         "at_ns": record.at.0,
         "severity": record.severity.name(),
@@ -266,6 +267,35 @@ fn json_line(hit: &Hit) -> String {
         "labels": labels,
         "fields": fields,
         "position": record.position,
-    })
-    .to_string()
+    });
+    clean_json(&line.to_string()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_common::text;
+    use logs::{Record, Stream};
+
+    use super::*;
+
+    #[test]
+    fn json_stays_json_whatever_a_line_holds() {
+        let message = "a\u{fe0f}\u{202e}\u{1b}[31m\"\\ \u{e0001}\n";
+        let hit = Hit {
+            stream: std::sync::Arc::new(Stream::new([("host", "h\u{200b}")])),
+            record: Record {
+                at: UnixNs(1),
+                severity: Severity::Emergency,
+                pid: 0,
+                start_ns: 0,
+                position: 0,
+                message: message.to_owned(),
+                fields: Vec::new(),
+            },
+        };
+        let line = json_line(&hit);
+        assert_eq!(line, text::clean_output(&line), "nothing is left to be written out");
+        let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&read["message"], &read["labels"]["host"]), (&json!(message), &json!("h\u{200b}")));
+    }
 }
