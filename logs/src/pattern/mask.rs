@@ -99,7 +99,10 @@ impl Masked {
                 continue;
             }
             if self.tokens.len() >= MAX_TOKENS - 4 {
-                self.push(Kind::Fixed, &[REST]);
+                // Also at the end of a text within a text: the rest is said once.
+                if !self.text.ends_with(REST) {
+                    self.push(Kind::Fixed, &[REST]);
+                }
                 return;
             }
             at = match b[at] {

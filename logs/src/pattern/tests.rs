@@ -6,7 +6,19 @@ fn mask(line: &str) -> String {
     for token in &masked.tokens {
         assert!(!masked.bytes(token).contains(&b' '), "{line}");
     }
+    assert!(masked.tokens.len() <= mask::MAX_TOKENS, "{line}");
     String::from_utf8_lossy(&masked.text).into_owned()
+}
+
+#[test]
+fn a_line_has_so_many_tokens_at_most() {
+    for depth in 0..12 {
+        for words in 50..70 {
+            let inner = "word ".repeat(words);
+            mask(&format!("{}{inner}{} a b", "(x [y {z ".repeat(depth), "} ] )".repeat(depth)));
+            mask(&format!("a=\"{inner}\" ").repeat(depth));
+        }
+    }
 }
 
 fn stream() -> Stream {
