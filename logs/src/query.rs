@@ -54,6 +54,7 @@ pub use histogram::{Counts, Histogram, MAX_STEPS, histogram};
 pub use pattern::Pattern;
 pub use phrase::Phrase;
 pub use possible::{Possible, possible};
+pub use scan::Scanner;
 pub use search::{Answer, Hit, MAX_LINES_OF_ANSWER, search};
 
 /// Text of a query at most.
@@ -96,6 +97,7 @@ impl Query {
     #[must_use]
     pub fn and(mut self, expr: Expr) -> Self {
         self.expr = self.expr.and(expr);
+        self.expr.cheap_first();
         self
     }
 

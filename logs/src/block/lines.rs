@@ -96,10 +96,6 @@ impl<'a> Lines<'a> {
         Some((UnixNs(*self.times.get(line)?), *self.positions.get(line)?))
     }
 
-    pub(super) fn is_sorted(&self) -> bool {
-        (1..self.len()).all(|line| self.key(line - 1) <= self.key(line))
-    }
-
     /// A line; the oldest is 0.
     #[must_use]
     pub fn get(&self, line: usize) -> Option<Line<'_>> {

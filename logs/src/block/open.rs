@@ -189,11 +189,11 @@ impl<'a> Block<'a> {
     /// Decodes everything, and checks that the header says what the lines are. The store does so before it keeps a block.
     pub fn verify(&self, codec: &mut Codec) -> Result<(), BlockError> {
         const UNTRUE: BlockError = BlockError::Damaged { what: "the header does not say what the text is" };
-        self.times(codec)?;
+        let times = self.times(codec)?;
         self.severities(codec)?;
         self.pids(codec)?;
         let mut messages = self.messages(codec, Vec::new())?;
-        self.positions(codec, &mut messages)?;
+        let positions = self.positions(codec, &mut messages)?;
         let mut text_bytes = (messages.bytes().len() - self.header.lines as usize) as u64;
         let mut ascii = true;
         for line in 0..self.header.lines as usize {
@@ -219,8 +219,8 @@ impl<'a> Block<'a> {
             };
             text_bytes += lengths as u64;
         }
-        let sorted = self.lines(codec)?.is_sorted();
-        if text_bytes != self.header.text_bytes || ascii == self.header.non_ascii || !sorted {
+        let is_sorted = times.iter().zip(&positions).is_sorted();
+        if text_bytes != self.header.text_bytes || ascii == self.header.non_ascii || !is_sorted {
             return Err(UNTRUE);
         }
         Ok(())

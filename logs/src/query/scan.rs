@@ -9,7 +9,7 @@ const FEW: usize = 32;
 
 /// What looks at text, keeping memory from block to block.
 #[derive(Debug, Default)]
-pub(super) struct Scanner {
+pub struct Scanner {
     pub(super) codec: Codec,
     messages: Vec<u8>,
     lower: Vec<u8>,

@@ -85,8 +85,20 @@ impl Look for LookForLines {
     }
 
     fn look(&self, scanner: &mut Scanner, block: &Block<'_>, _: Possible) -> Result<Vec<Hit>, BlockError> {
+        self.query.hits(block, self.wanted, scanner)
+    }
+}
+
+impl Query {
+    /// The newest lines of a block that match, newest first.
+    pub fn hits(
+        &self,
+        block: &Block<'_>,
+        wanted: usize,
+        scanner: &mut Scanner,
+    ) -> Result<Vec<Hit>, BlockError> {
         let mut scan = Scan::new(block, scanner);
-        let found = scan.lines(&self.query)?;
+        let found = scan.lines(self)?;
         let mut hits = Vec::new();
         if found.is_empty() {
             scan.end();
@@ -94,7 +106,7 @@ impl Look for LookForLines {
         }
         let lines = scan.decoded()?;
         let stream = Arc::new(block.header().stream.clone());
-        for line in found.newest_first().take(self.wanted).filter_map(|line| lines.get(line)) {
+        for line in found.newest_first().take(wanted).filter_map(|line| lines.get(line)) {
             hits.push(Hit { stream: Arc::clone(&stream), record: line.into() });
         }
         scan.end();

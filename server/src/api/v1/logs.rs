@@ -166,12 +166,10 @@ async fn try_histogram(shared: &Shared, ask: &Ask) -> Answer {
 
 async fn try_streams(shared: &Shared, ask: &Ask) -> Answer {
     let (asked, interval) = asked(ask)?;
-    let found = shared.work.logs(move |reader, _| reader.streams(asked.query.from, asked.query.to)).await?;
-    let host = ask.get("host");
+    let found = shared.work.logs(move |reader, _| reader.streams(&asked)).await?;
     let streams: Vec<Value> = found
         .ok_or_else(none_kept)?
         .iter()
-        .filter(|(stream, _)| host.is_none_or(|host| stream.get("host") == Some(host)))
         .map(|(stream, lines)| json!({ "labels": labels(stream), "lines": lines }))
         .collect();
     let page = ask.page(LINES)?;

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use agent_common::units::{DurNs, UnixNs};
+use agent_common::units::DurNs;
 use agent_common::varint::Damaged;
 use logs::Stream;
-use logs::block::{Block, Codec, Header};
+use logs::block::{Block, Header};
 use logs::filter::CELL_BYTES;
-use logs::query::{Blocks, Candidate, Expr, Hit, Limits, Query, SearchError, Test};
+use logs::query::{Blocks, Candidate, Expr, Hit, Limits, Query, Scanner, SearchError, Test};
 use rusqlite::blob::Blob;
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -102,31 +102,21 @@ impl Reader {
             .conn
             .prepare_cached("SELECT id, body FROM block WHERE id > ? AND level = 0 ORDER BY id LIMIT ?")?;
         let mut rows = statement.query((after, NEW_BLOCKS))?;
-        let (mut hits, mut last, mut codec) = (Vec::new(), after, Codec::new());
+        let (mut hits, mut last, mut scanner) = (Vec::new(), after, Scanner::default());
         while let Some(row) = rows.next()? {
             last = row.get(0)?;
             let Ok(block) = Block::open(row.get_ref(1)?.as_blob()?) else { continue };
-            let header = block.header();
-            if !asked.takes(&header.stream) {
-                continue;
-            }
-            let stream = std::sync::Arc::new(header.stream.clone());
-            let (Ok(found), Ok(lines)) = (asked.query.lines(&block, &mut codec), block.lines(&mut codec))
-            else {
-                continue;
-            };
-            for nth in found {
-                if let Some(line) = lines.get(nth) {
-                    hits.push(Hit { stream: std::sync::Arc::clone(&stream), record: line.into() });
-                }
+            if asked.takes(&block.header().stream) {
+                hits.extend(asked.query.hits(&block, usize::MAX, &mut scanner).unwrap_or_default());
             }
         }
         hits.sort_by_key(|hit| (hit.record.at, hit.record.position));
         Ok((hits, last))
     }
 
-    /// The streams that have lines in this time, with the number of lines in their blocks.
-    pub fn streams(&self, from: UnixNs, to: UnixNs) -> Result<Vec<(Stream, u64)>, StoreError> {
+    /// The streams that have lines in the time asked for and whose labels can match, with the number of lines in their blocks.
+    pub fn streams(&self, asked: &Asked) -> Result<Vec<(Stream, u64)>, StoreError> {
+        let Query { from, to, .. } = asked.query;
         let read = || -> rusqlite::Result<Vec<(Stream, u64)>> {
             let mut statement = self.conn.prepare_cached(
                 "SELECT labels, sum(lines) FROM block JOIN log ON log.id = block.log
@@ -141,6 +131,7 @@ impl Reader {
                     serde_json::from_str(&labels).map_err(|_| broken(Damaged("the labels of a stream")))?;
                 Ok((stream, lines.cast_unsigned()))
             })
+            .filter(|row| row.as_ref().map_or(true, |(stream, _)| asked.takes(stream)))
             .collect()
         };
         read().map_err(|source| sqlite_error("cannot read", &self.path, source))

@@ -33,9 +33,8 @@ pub(super) fn retain(writer: &mut Writer, now: i64) -> rusqlite::Result<bool> {
         return delete(writer, sql, (age(writer.options.max_age), BLOCKS_AT_ONCE), "lines by retention");
     }
     for (source, most) in writer.options.source_age.clone() {
-        let sql = "SELECT block.id, lines FROM block JOIN log ON log.id = block.log
-                   WHERE to_ns < ?1 AND EXISTS(
-                       SELECT 1 FROM json_each(log.labels) AS label
+        let sql = "SELECT id, lines FROM block WHERE to_ns < ?1 AND log IN (
+                       SELECT log.id FROM log, json_each(log.labels) AS label
                        WHERE label.value ->> 0 = 'source' AND label.value ->> 1 = ?2) ORDER BY to_ns LIMIT ?3";
         if delete(writer, sql, (age(most), source, BLOCKS_AT_ONCE), "lines by retention")? {
             return Ok(true);
@@ -46,7 +45,8 @@ pub(super) fn retain(writer: &mut Writer, now: i64) -> rusqlite::Result<bool> {
         return delete(writer, sql, (BLOCKS_AT_ONCE,), "lines by size");
     }
     // Of blocks that somebody else has deleted: a host was forgotten.
-    writer.filters.execute("DELETE FROM filter WHERE block < ?", [first(writer)?])?;
+    let first = first(writer)?;
+    writer.filters.prepare_cached("DELETE FROM filter WHERE block < ?")?.execute([first])?;
     let gone = writer
         .conn
         .prepare_cached("DELETE FROM mark WHERE at_ns < ?")?

@@ -169,7 +169,7 @@ impl Into<'_> {
                 }
                 Share::All => 0,
                 Share::Some => match rest(&block, mark, self.codec) {
-                    Ok(Some((header, bytes))) => {
+                    Ok(Some(New { header, bytes })) => {
                         self.insert(&head.host, &header, &bytes)?;
                         header.lines
                     }
@@ -247,17 +247,23 @@ pub(super) fn insert(
     Ok(conn.last_insert_rowid())
 }
 
+/// A block made of what is new in one that came.
+struct New {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
 /// The lines of a block that are not stored, as a block.
 fn rest(
     block: &Block<'_>,
     mark: &Mark,
     codec: &mut Codec,
-) -> Result<Option<(Header, Vec<u8>)>, Box<dyn std::error::Error>> {
+) -> Result<Option<New>, Box<dyn std::error::Error>> {
     let lines = block.lines(codec)?;
     let mut builder = Builder::new(block.header().stream.clone())?;
     for line in lines.iter().filter(|line| !mark.has(line.position)) {
         builder.push(&line.into())?;
     }
     let Some(bytes) = builder.finish(codec)? else { return Ok(None) };
-    Ok(Some((Header::read(&bytes)?, bytes)))
+    Ok(Some(New { header: Header::read(&bytes)?, bytes }))
 }
