@@ -39,11 +39,15 @@ struct Inner {
 #[derive(Debug)]
 struct Kept {
     next: u64,
+    /// In the order of their ids.
     news: VecDeque<News>,
-    /// The newest id by host; of windows alone.
+    /// All from this id on are kept, but for those that a later one says again.
+    all_from: u64,
+    /// The newest id of a window, of all hosts and by host.
+    of_all: u64,
     of_host: HashMap<String, u64>,
-    /// When it was last said that a host has new log lines.
-    lines: HashMap<String, Instant>,
+    /// When it was last said that a host has new log lines, and the id of that.
+    lines: HashMap<String, (Instant, u64)>,
 }
 
 /// How often it is said that a host has new log lines: they come several times a second.
@@ -56,8 +60,14 @@ impl Default for Feed {
     fn default() -> Self {
         // Above every id of an earlier life, as long as there were no more than a million news a second.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let kept =
-            Kept { next: now as u64, news: VecDeque::new(), of_host: HashMap::new(), lines: HashMap::new() };
+        let kept = Kept {
+            next: now as u64,
+            news: VecDeque::new(),
+            all_from: now as u64,
+            of_all: now as u64,
+            of_host: HashMap::new(),
+            lines: HashMap::new(),
+        };
         Self(Arc::new(Inner { kept: Mutex::new(kept), out: broadcast::channel(KEPT).0 }))
     }
 }
@@ -80,12 +90,18 @@ impl Feed {
     pub(crate) fn lines(&self, host: &str) {
         {
             let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let said = kept.lines.get(host).is_some_and(|said| now.duration_since(*said) < LINES_EVERY);
-            if said || kept.lines.len() >= MAX_HOSTS && !kept.lines.contains_key(host) {
+            let (now, next) = (Instant::now(), kept.next);
+            let last = kept.lines.get(host).copied();
+            let is_said = last.is_some_and(|(said, _)| now.duration_since(said) < LINES_EVERY);
+            if is_said || last.is_none() && kept.lines.len() >= MAX_HOSTS {
                 return;
             }
-            kept.lines.insert(host.to_owned(), now);
+            // It is said again below.
+            let before = last.map(|(_, id)| kept.news.binary_search_by_key(&id, |news| news.id));
+            if let Some(Ok(at)) = before {
+                kept.news.remove(at);
+            }
+            kept.lines.insert(host.to_owned(), (now, next));
         }
         self.put("log", &json!({ "host": host }).to_string());
     }
@@ -93,9 +109,10 @@ impl Feed {
     /// The newest window of a host has another number from now on.
     pub(crate) fn heard(&self, host: &str) {
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = kept.next;
+        let next = kept.next.max(kept.of_all + 1);
+        kept.of_all = next;
         if let Some(newest) = kept.of_host.get_mut(host) {
-            *newest = next.max(*newest + 1);
+            *newest = next;
         } else if kept.of_host.len() < MAX_HOSTS {
             kept.of_host.insert(host.to_owned(), next);
         }
@@ -108,7 +125,7 @@ impl Feed {
             Some(Some(newest)) => *newest,
             // Nothing has come of it, or its windows are counted with all others.
             Some(None) if kept.of_host.len() < MAX_HOSTS => 0,
-            _ => kept.next,
+            _ => kept.of_all,
         }
     }
 
@@ -127,7 +144,7 @@ impl Feed {
         let data = if data.len() > MAX_BYTES { "{}" } else { data };
         let news = News { id, event: format!("id: {id}\nevent: {kind}\ndata: {data}\n\n").into() };
         if kept.news.len() == KEPT {
-            kept.news.pop_front();
+            kept.all_from = kept.news.pop_front().map_or(id, |oldest| oldest.id + 1);
         }
         kept.news.push_back(news.clone());
         // Sent under the lock: so nobody misses one between what is kept and what comes. Without watchers it goes nowhere.
@@ -139,8 +156,7 @@ impl Feed {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let receiver = self.0.out.subscribe();
         let Some(after) = after else { return (Some(Vec::new()), receiver) };
-        let oldest = kept.news.front().map_or(kept.next, |news| news.id);
-        let all = after.checked_add(1).is_some_and(|next| (oldest..=kept.next).contains(&next));
+        let all = after.checked_add(1).is_some_and(|next| (kept.all_from..=kept.next).contains(&next));
         let missed = kept.news.iter().filter(|news| news.id > after).cloned().collect();
         (all.then_some(missed), receiver)
     }
