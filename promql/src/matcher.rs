@@ -1,8 +1,8 @@
 //! Conditions on labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::{Regex, RegexBuilder};
 
@@ -35,7 +35,46 @@ pub struct Matcher {
     pub operator: Operator,
     /// With what: a value or a regular expression.
     pub value: String,
-    compiled: Option<Regex>,
+    pattern: Option<Pattern>,
+}
+
+/// An expression on a whole value.
+#[derive(Debug, Clone)]
+enum Pattern {
+    /// One of these texts, such as `a|b`.
+    Texts(Arc<BTreeSet<String>>),
+    /// What it begins with, before anything that may vary; and itself.
+    Regex(Arc<str>, Regex),
+}
+
+impl Pattern {
+    fn new(expression: &str) -> Result<Self, regex::Error> {
+        const SIGNS: &[char] = &['\\', '.', '+', '*', '?', '(', ')', '|', '[', ']', '{', '}', '^', '$'];
+        if !expression.contains(|c| c != '|' && SIGNS.contains(&c)) {
+            return Ok(Self::Texts(Arc::new(expression.split('|').map(str::to_owned).collect())));
+        }
+        let regex = whole(expression)?;
+        let (mut end, mut depth) = (expression.find(SIGNS).unwrap_or_default(), 0_i32);
+        // The sign may mean the letter before it: it is there any number of times.
+        if expression[end..].starts_with(['?', '*', '{', '+']) {
+            end = expression[..end].char_indices().next_back().map_or(0, |(at, _)| at);
+        }
+        // An escape or a class may hide a sign: better no beginning than a wrong one.
+        let is_plain = !expression.contains(['\\', '[']);
+        let is_one = expression.chars().all(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            c != '|' || depth > 0
+        });
+        let begin = if is_plain && is_one { &expression[..end] } else { "" };
+        Ok(Self::Regex(begin.into(), regex))
+    }
+
+    fn is_match(&self, value: &str) -> bool {
+        match self {
+            Self::Texts(texts) => texts.contains(value),
+            Self::Regex(begin, regex) => value.starts_with(&**begin) && regex.is_match(value),
+        }
+    }
 }
 
 impl Matcher {
@@ -46,22 +85,44 @@ impl Matcher {
         value: impl Into<String>,
     ) -> Result<Self, regex::Error> {
         let value = value.into();
-        let compiled = match operator {
+        let pattern = match operator {
             Operator::Equal | Operator::NotEqual => None,
-            Operator::Matches | Operator::NotMatches => Some(whole(&value)?),
+            Operator::Matches | Operator::NotMatches => Some(Pattern::new(&value)?),
         };
-        Ok(Self { label: label.into(), operator, value, compiled })
+        Ok(Self { label: label.into(), operator, value, pattern })
+    }
+
+    /// The only values that fulfil the condition, if it names them.
+    #[must_use]
+    pub fn values(&self) -> Option<Vec<&str>> {
+        match (self.operator, &self.pattern) {
+            (Operator::Equal, _) => Some(vec![&self.value]),
+            (Operator::Matches, Some(Pattern::Texts(texts))) => {
+                Some(texts.iter().map(String::as_str).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// What each value begins with that fulfils the condition.
+    #[must_use]
+    pub fn beginning(&self) -> &str {
+        match (self.operator, &self.pattern) {
+            (Operator::Equal, _) => &self.value,
+            (Operator::Matches, Some(Pattern::Regex(begin, _))) => begin,
+            _ => "",
+        }
     }
 
     /// Whether a label of this value fulfils the condition; empty: the series has no such label.
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
-        let found = self.compiled.as_ref().is_some_and(|regex| regex.is_match(value));
+        let found = || self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(value));
         match self.operator {
             Operator::Equal => self.value == value,
             Operator::NotEqual => self.value != value,
-            Operator::Matches => found,
-            Operator::NotMatches => !found,
+            Operator::Matches => found(),
+            Operator::NotMatches => !found(),
         }
     }
 }
@@ -127,6 +188,45 @@ mod tests {
         assert!(matches(Operator::Matches, ".*", ""));
         assert!(!matches(Operator::Matches, ".+", ""));
         assert!(matches(Operator::NotEqual, "a", ""));
+    }
+
+    #[test]
+    fn what_is_known_of_an_expression_without_looking_at_values_is_true_of_all_that_match() {
+        let begin = |expression| {
+            Matcher::new("a", Operator::Matches, expression).expect(expression).beginning().to_owned()
+        };
+        for (expression, beginning) in [
+            ("s7mpa_host_time_.*_ns", "s7mpa_host_time_"),
+            ("s7mpa_(a|b)_ns", "s7mpa_"),
+            ("abc?", "ab"),
+            ("abé*", "ab"),
+            ("abc{0,2}d", "ab"),
+            ("abc+", "ab"),
+            ("x?", ""),
+            ("ab.*|c", ""),
+            ("(a)|b.", ""),
+            ("ab[|]c", ""),
+            (r"ab\(c|d", ""),
+            ("^ab$", ""),
+            (".*", ""),
+        ] {
+            assert_eq!(begin(expression), beginning, "{expression}");
+        }
+        for (expression, yes, no) in
+            [("abc?", "ab", "a"), ("abc{0,2}d", "abd", "ab"), ("ab.*|c", "c", "d"), (r"ab\(c|d", "d", "ab")]
+        {
+            assert!(
+                matches(Operator::Matches, expression, yes) && !matches(Operator::Matches, expression, no)
+            );
+        }
+        let values =
+            |operator, text| Matcher::new("a", operator, text).expect(text).values().map(|all| all.join(","));
+        assert_eq!(values(Operator::Matches, "b|a|"), Some(",a,b".to_owned()));
+        assert_eq!(values(Operator::Equal, "a|b"), Some("a|b".to_owned()));
+        assert_eq!(values(Operator::Matches, "a.b"), None);
+        assert_eq!(values(Operator::NotMatches, "a|b"), None);
+        assert_eq!(values(Operator::NotEqual, "a"), None);
+        assert!(matches(Operator::Matches, "a|", "") && !matches(Operator::NotMatches, "a|b", "a"));
     }
 
     #[test]

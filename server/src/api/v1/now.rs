@@ -25,6 +25,8 @@ const DEFAULT_MS: i64 = 10_000;
 const MAX_MS: i64 = 3_600_000;
 /// How far before the second its newest window may end, ms: an older one is not of that time.
 const LOOK_BACK_MS: i64 = 60_000;
+/// How far before it it mostly does.
+const SECONDS_MS: i64 = 4_000;
 /// How far before it its report may be, ms: there is one a minute.
 const REPORT_MS: i64 = 90_000;
 /// How far before it its open alerts changed last, ms.
@@ -93,11 +95,18 @@ async fn try_now(shared: &Shared, host: &str, ask: &Ask) -> Answer {
 fn newest(reader: &dyn Reader, host: &str, at_ms: i64) -> Result<Option<i64>, ReadError> {
     let equal = |label, value| activity::matcher(label, Operator::Equal, value);
     let matchers = [equal(NAME, EVERY_WINDOW)?, equal("host", host)?];
-    let span = Span { from_ms: at_ms.saturating_sub(LOOK_BACK_MS), to_ms: at_ms };
     let mut newest = None;
-    for series in reader.select(&matchers, span)? {
-        let last = series?.samples.iter().rfind(|sample| !promql::is_stale(sample.value)).map(|s| s.at_ms);
-        newest = newest.max(last);
+    // There is one each second: a look at a minute is rarely needed.
+    for back_ms in [SECONDS_MS, LOOK_BACK_MS] {
+        let span = Span { from_ms: at_ms.saturating_sub(back_ms), to_ms: at_ms };
+        for series in reader.select(&matchers, span)? {
+            let last =
+                series?.samples.iter().rfind(|sample| !promql::is_stale(sample.value)).map(|s| s.at_ms);
+            newest = newest.max(last);
+        }
+        if newest.is_some() {
+            break;
+        }
     }
     Ok(newest)
 }

@@ -234,6 +234,11 @@ impl Row {
         Ok(Self { raw, values: (begin, end) })
     }
 
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.raw.len()
+    }
+
     /// What the window looks like: the same bytes, the same [`Frame`].
     pub(crate) fn look(&self) -> &[u8] {
         &self.raw[..self.values.0]

@@ -16,12 +16,12 @@ mod names;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use promql::{Labels, Matcher, NAME, ReadError, Series, SeriesIter, Span};
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 
-use self::gather::{Column, Gathered, Slots};
+use self::gather::{Column, Gathered, Slots, Unpacked};
 pub(super) use self::names::metric_name;
 use self::names::{Metric, Plan};
 use super::roll::SLOT_NS;
@@ -48,6 +48,7 @@ pub struct View<'a> {
     pass_bytes: usize,
     end: End<'a>,
     pushed: bool,
+    unpacked: Unpacked,
 }
 
 /// Whether a query's time is over.
@@ -70,7 +71,7 @@ impl Reader {
     /// the slots.
     pub fn view_in_passes(&self, pass_bytes: usize) -> Result<View<'_>, StoreError> {
         let tx = self.conn().unchecked_transaction().map_err(|e| self.error(e))?;
-        Ok(View { reader: self, tx, pass_bytes, end: End(None), pushed: true })
+        Ok(View { reader: self, tx, pass_bytes, end: End(None), pushed: true, unpacked: Unpacked::default() })
     }
 }
 
@@ -152,6 +153,7 @@ impl promql::Reader for View<'_> {
             waiting,
             found: VecDeque::new(),
             ready: None,
+            of: None,
         }))
     }
 
@@ -161,7 +163,8 @@ impl promql::Reader for View<'_> {
         self.each(matchers, span, |tags, metrics| {
             more |= all.len() >= MAX_LISTED;
             if !more {
-                all.extend(metrics.map(|metric| labels(tags, &metric.name)));
+                let labels = labels(tags);
+                all.extend(metrics.map(|metric| with_name(&labels, &metric.name)));
             }
         })?;
         if more {
@@ -217,6 +220,8 @@ struct Selected<'a> {
     found: VecDeque<Column>,
     /// The running sums of the column whose amounts came last.
     ready: Option<Series>,
+    /// The series of the last column, and its labels without a name.
+    of: Option<(u32, Labels)>,
 }
 
 impl Selected<'_> {
@@ -225,10 +230,10 @@ impl Selected<'_> {
         if self.waiting.is_empty() {
             return Ok(false);
         }
-        let View { tx, pass_bytes, end, .. } = self.view;
+        let View { tx, pass_bytes, end, unpacked, .. } = self.view;
         let waiting = std::mem::take(&mut self.waiting);
         let Gathered { columns, deferred } =
-            gather::gather(tx, &self.slots, &self.plan, waiting, *pass_bytes, || {
+            gather::gather(tx, &self.slots, (&self.plan, unpacked), waiting, *pass_bytes, || {
                 end.0.is_some_and(|over| over())
             })?;
         (self.found, self.waiting) = (columns, deferred);
@@ -236,14 +241,17 @@ impl Selected<'_> {
     }
 
     /// The series that a column makes: its values, its running sum.
-    fn decode(&self, column: &Column) -> rusqlite::Result<(Option<Series>, Option<Series>)> {
+    fn decode(&mut self, column: &Column) -> rusqlite::Result<(Option<Series>, Option<Series>)> {
         let conn = &self.view.tx;
-        let metrics = self.plan.metrics(column.series, column.field);
         let raw = column.samples(&self.slots).map_err(super::slot::damaged)?;
-        let tags: String = conn
-            .prepare_cached("SELECT tags FROM series WHERE id = ?")?
-            .query_row([column.series], |row| row.get(0))?;
-        let named = |name: &Arc<str>| labels(&tags, name);
+        // The columns of a series come one after the other.
+        let labels = match self.of.take().filter(|(series, _)| *series == column.series) {
+            Some((_, labels)) => labels,
+            None => labels_of(conn, column.series)?,
+        };
+        let (_, labels) = self.of.insert((column.series, labels));
+        let named = |name: &Arc<str>| with_name(labels, name);
+        let metrics = self.plan.metrics(column.series, column.field);
         let mut made = [None, None];
         for metric in metrics {
             let samples = if metric.total {
@@ -291,10 +299,20 @@ impl Iterator for Selected<'_> {
     }
 }
 
-/// Labels of canonical tags and a metric's name.
-fn labels(tags: &str, name: &Arc<str>) -> Labels {
-    let tags = catalogue::tags(tags).into_iter().map(|(name, value)| (Arc::from(name), Arc::from(value)));
-    let mut labels = Labels::new(tags);
-    labels.set(NAME, Arc::clone(name));
+/// Labels of a series, without a metric's name.
+fn labels_of(conn: &Connection, series: u32) -> rusqlite::Result<Labels> {
+    let mut statement = conn.prepare_cached("SELECT tags FROM series WHERE id = ?")?;
+    statement.query_row([series], |row| Ok(labels(row.get_ref(0)?.as_str()?)))
+}
+
+/// Labels of canonical tags.
+fn labels(tags: &str) -> Labels {
+    Labels::new(catalogue::tags(tags).into_iter().map(|(name, value)| (Arc::from(name), Arc::from(value))))
+}
+
+fn with_name(labels: &Labels, name: &Arc<str>) -> Labels {
+    static LABEL: LazyLock<Arc<str>> = LazyLock::new(|| NAME.into());
+    let mut labels = labels.clone();
+    labels.set(Arc::clone(&LABEL), Arc::clone(name));
     labels
 }

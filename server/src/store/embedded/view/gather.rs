@@ -3,8 +3,10 @@
 //! A chunk holds one field of many series. So all that are wanted are taken out of it at once, encoded as they are (less
 //! than a byte a sample), and decoded one by one when the evaluator comes to them.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
+use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension as _, ffi};
 
@@ -18,6 +20,9 @@ use crate::store::embedded::slot::{self, Slot, damaged};
 use crate::store::embedded::times::Times;
 use crate::store::embedded::varint::Damaged;
 use crate::store::samples::{Number, Raw, Windows};
+
+/// Bytes of unpacked rows that a view keeps: some ten seconds of 300 processes.
+const UNPACKED_BYTES: usize = 4 << 20;
 
 /// The slots and windows of a span, without their columns.
 #[derive(Debug)]
@@ -104,6 +109,26 @@ fn each_slot(
         each(Slot::read(row)?)?;
     }
     Ok(())
+}
+
+/// Rows that a view has unpacked: the next question of a request is about the same seconds.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked(RefCell<(HashMap<i64, Rc<Row>>, usize)>);
+
+impl Unpacked {
+    /// The row of this id.
+    fn row(&self, id: i64, body: &[u8]) -> Result<Rc<Row>, Damaged> {
+        let (rows, bytes) = &mut *self.0.borrow_mut();
+        if let Some(known) = rows.get(&id) {
+            return Ok(Rc::clone(known));
+        }
+        let row = Rc::new(Row::unpack(body)?);
+        if *bytes + row.bytes() <= UNPACKED_BYTES {
+            *bytes += row.bytes();
+            rows.insert(id, Rc::clone(&row));
+        }
+        Ok(row)
+    }
 }
 
 /// One field of one series, encoded.
@@ -214,7 +239,7 @@ impl Taken {
 pub(super) fn gather(
     conn: &Connection,
     slots: &Slots,
-    plan: &Plan,
+    (plan, rows): (&Plan, &Unpacked),
     series: Vec<u32>,
     most: usize,
     over: impl Fn() -> bool,
@@ -247,7 +272,7 @@ pub(super) fn gather(
         }
         taken.fit(most);
     }
-    head(conn, slots, plan, &mut taken)?;
+    head(conn, slots, (plan, rows), &mut taken)?;
     Ok(Gathered { columns: taken.columns.into_values().collect(), deferred: taken.deferred })
 }
 
@@ -257,17 +282,22 @@ fn interrupted() -> rusqlite::Error {
 }
 
 /// Takes the values out of the windows that are not rolled.
-fn head(conn: &Connection, slots: &Slots, plan: &Plan, taken: &mut Taken) -> rusqlite::Result<()> {
+fn head(
+    conn: &Connection,
+    slots: &Slots,
+    (plan, unpacked): (&Plan, &Unpacked),
+    taken: &mut Taken,
+) -> rusqlite::Result<()> {
     let (from, to) = slots.head_span(plan.has_totals());
     let (Some(first), Some(last)) = (taken.series.first(), taken.series.last()) else { return Ok(()) };
     let pass = *first..=*last;
     let mut statement = conn.prepare_cached(
-        "SELECT stream, end_ns, body FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY id",
+        "SELECT stream, end_ns, id, body FROM head WHERE last_ns >= ? AND first_ns < ? ORDER BY id",
     )?;
     let mut rows = statement.query([from, to])?;
     while let Some(row) = rows.next()? {
         let (stream, end): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let window = Row::unpack(row.get_ref(2)?.as_blob()?).map_err(damaged)?;
+        let window = unpacked.row(row.get(2)?, row.get_ref(3)?.as_blob()?).map_err(damaged)?;
         let mut at = (0, 0);
         let each = |item: Item<'_>| match item {
             Item::Point(series, distance) => at = (series, end.wrapping_add(distance)),

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use agent_common::wire::registry::{self, Unit};
-use promql::{Matcher, NAME, Operator};
-use rusqlite::{Connection, Row};
+use promql::{Matcher, NAME};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::store::embedded::slot::damaged;
 use crate::store::embedded::{catalogue, total};
@@ -54,48 +54,52 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(conn: &Connection, matchers: &[Matcher], pushed: bool) -> rusqlite::Result<Self> {
         let on_name: Vec<&Matcher> = matchers.iter().filter(|matcher| matcher.label == NAME).collect();
-        let exact = on_name.iter().find(|matcher| matcher.operator == Operator::Equal);
-        let fields: Vec<(u32, String)> = conn
-            .prepare_cached("SELECT id, name FROM field")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
+        // The names that are asked for, or what they begin with, spare making all names.
+        let asked = on_name.iter().find_map(|matcher| matcher.values());
+        let beginnings: Vec<&str> = on_name.iter().map(|matcher| matcher.beginning()).collect();
+        let mut all_fields = None;
         let mut measurements = Vec::new();
         let mut statement = conn.prepare_cached(MEASUREMENTS)?;
+        let mut by_name = conn.prepare_cached("SELECT id FROM field WHERE name = ?")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let measurement: String = row.get(0)?;
             if measurement == PUSHED && !pushed {
                 continue;
             }
-            // What the exact name says of the field spares making all names.
-            let own_names = has_own_names(&measurement);
-            let rest = match exact {
-                Some(exact) if own_names => Some(exact.value.as_str()),
-                Some(exact) => {
-                    match exact.value.strip_prefix(&*measurement).and_then(|rest| rest.strip_prefix('_')) {
-                        Some(rest) => Some(rest),
-                        None => continue,
-                    }
-                }
-                None => None,
-            };
+            let begin = if has_own_names(&measurement) { String::new() } else { format!("{measurement}_") };
+            let can_be = |wanted: &&str| wanted.starts_with(&begin) || begin.starts_with(wanted);
+            if !beginnings.iter().all(can_be) {
+                continue;
+            }
             let counters: HashSet<&str> = total::counters(&measurement).collect();
             let mut metrics = Vec::new();
-            for (id, field) in &fields {
-                if rest.is_some_and(|rest| {
-                    rest.strip_prefix(field).is_none_or(|end| !["", TOTAL].contains(&end))
-                }) {
-                    continue;
+            let mut offer = |id: u32, field: &str, total: bool| {
+                let name = metric_name(&measurement, field, total);
+                if on_name.iter().all(|matcher| matcher.matches(&name)) {
+                    metrics.push(Metric { field: id, total, name: name.into() });
                 }
-                let mut offer = |total: bool| {
-                    let name = metric_name(&measurement, field, total);
-                    if on_name.iter().all(|matcher| matcher.matches(&name)) {
-                        metrics.push(Metric { field: *id, total, name: name.into() });
+            };
+            if let Some(asked) = &asked {
+                for rest in asked.iter().filter_map(|name| name.strip_prefix(&begin)) {
+                    let sum = rest.strip_suffix(TOTAL).filter(|field| counters.contains(field));
+                    for (field, total) in std::iter::once((rest, false)).chain(sum.map(|field| (field, true)))
+                    {
+                        if let Some(id) = by_name.query_row([field], |row| row.get(0)).optional()? {
+                            offer(id, field, total);
+                        }
                     }
+                }
+            } else {
+                let fields = match &all_fields {
+                    Some(fields) => fields,
+                    None => all_fields.insert(every_field(conn)?),
                 };
-                offer(false);
-                if counters.contains(field.as_str()) {
-                    offer(true);
+                for (id, field) in fields {
+                    offer(*id, field, false);
+                    if counters.contains(field.as_str()) {
+                        offer(*id, field, true);
+                    }
                 }
             }
             if !metrics.is_empty() {
@@ -228,6 +232,13 @@ impl Plan {
         let len = metrics[begin..].partition_point(|metric| metric.field == field);
         &metrics[begin..begin + len]
     }
+}
+
+/// All fields that there are.
+fn every_field(conn: &Connection) -> rusqlite::Result<Vec<(u32, String)>> {
+    conn.prepare_cached("SELECT id, name FROM field")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 /// Whether a series' row has a field of these metrics, as far as it says which it has.
