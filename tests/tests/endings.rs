@@ -202,6 +202,11 @@ fn calls_that_failed_have_their_path_or_peer() {
     let facts = stage.end(&mut stage.dies(&["seccomp"]));
     assert_eq!(facts["seccomp_call"], "uname", "{facts:#}");
     let facts = stage.end(&mut stage.dies(&["cpu"]));
+    let facts = stage.end(&mut stage.dies(&["many"]));
+    let calls = facts["failed_calls"].as_array().expect("a list");
+    let last: Vec<_> = calls.iter().filter(|call| call["path"] == "/no/such/24").collect();
+    assert!(last.len() == 1 && last[0]["count"] == 2, "{facts:#}");
+
     let limits = facts["limits"].as_array().cloned().unwrap_or_default();
     assert!(limits.iter().any(|limit| limit["name"] == "cpu" && limit["limit"] == 1.0), "{facts:#}");
 }

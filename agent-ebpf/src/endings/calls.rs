@@ -117,6 +117,8 @@ fn keep(current: &impl CurrentTask, process: u32, tid: u32, nr: u16, flags: u8, 
         }
         let first = (&raw mut (*calls).calls).cast::<FailedCall>();
         let call = first.add(next);
+        // What was here is gone, whether this call is the one before once more or not: user space skips it.
+        (&raw mut (*call).count).write_volatile(0);
         let subject = (&raw mut (*call).subject).cast::<u64>();
         for word in 0..SUBJECT_BYTES / 8 {
             subject.add(word).write_volatile(0);

@@ -101,6 +101,14 @@ int main(int argc, char **argv) {
         for (;;) if (write(fd, page, sizeof page) < 0) die("giving up");
     } else if (!strcmp(way, "open")) {
         if (open(more, O_RDONLY) < 0) { perror("cannot read the configuration"); exit(78); }
+    } else if (!strcmp(way, "many")) {
+        /* One more than are kept, and the last one twice. */
+        char path[32];
+        for (int i = 0; i <= 25; i++) {
+            snprintf(path, sizeof path, "/no/such/%d", i < 25 ? i : 24);
+            open(path, O_RDONLY);
+        }
+        exit(5);
     } else if (!strcmp(way, "seccomp")) {
         struct sock_filter filter[] = {
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
