@@ -120,6 +120,7 @@ fn a_fault_has_its_address_and_its_stack_by_name() {
     assert_eq!(facts["process"]["exe"].as_str(), stage.dies.to_str(), "{facts:#}");
 
     let facts = stage.end(&mut stage.dies(&["thread"]));
+    assert!(!facts["earlier"].as_array().expect("a list").is_empty(), "it ended like this before: {facts:#}");
     assert_eq!(functions(&facts)[..2], ["store_through_null", "in_thread"], "{facts:#}");
 
     let facts = stage.end(&mut stage.dies(&["dive"]));
