@@ -272,6 +272,7 @@ fn kills() {
         ("pipe of a unit", unit(signal(13, 0)).call("write", "EPIPE", ""), "broken-pipe", ""),
         ("alarm", signal(14, 128), "timeout", "4711"),
         ("seccomp without a name", signal(31, 1), "seccomp", ""),
+        ("SIGSYS that it raised itself", signal(31, -6), "unknown", ""),
         ("seccomp of a shell's child", exit(159).comm("sh").err("Bad system call"), "seccomp", ""),
         ("kernel's SIGKILL, nothing else", signal(9, 128), "unknown", ""),
     ]);

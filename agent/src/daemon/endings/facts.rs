@@ -97,9 +97,7 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
         fault: ending.and_then(fault),
         abort_text,
         stack,
-        seccomp_call: ending
-            .filter(|ending| ending.signal == u32::from(SIGSYS))
-            .map(|ending| syscall_names::display(SyscallAbi::Native, ending.address as u16).into_owned()),
+        seccomp_call: ending.and_then(seccomp_call),
         failed_calls: calls(ended, clocks),
         last_words,
         limits: limits(ended, ending),
@@ -194,6 +192,12 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
 fn container(task: &TaskSample) -> Option<String> {
     let named = task.labels.as_ref().and_then(|labels| labels.name.clone());
     named.or_else(|| task.container.clone()).map(|name| name.to_string())
+}
+
+/// The system call that a filter refused. One that raises SIGSYS itself has none, as `fault` has no address then.
+fn seccomp_call(ending: &Ending) -> Option<String> {
+    let by_filter = ending.signal == u32::from(SIGSYS) && ending.si_code > 0;
+    by_filter.then(|| syscall_names::display(SyscallAbi::Native, ending.address as u16).into_owned())
 }
 
 fn fault(ending: &Ending) -> Option<Fault> {
@@ -355,6 +359,13 @@ fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
         }),
     }
 }
+
+    #[test]
+    fn only_sigsys_of_the_kernel_has_a_system_call() {
+        let of = |si_code| seccomp_call(&Ending { signal: 31, address: 63, si_code, ..ending() });
+        assert_eq!(of(1).as_deref(), Some("uname"));
+        assert_eq!((of(0), of(-6)), (None, None), "kill and raise");
+    }
 
 /// Path of a group from the root, or from as far up as was looked.
 fn group(oom: &OomGroup, level: u32) -> String {
