@@ -1,6 +1,5 @@
 //! What is known of the end of a process. Times are Unix time unless a name says otherwise.
 
-use agent_common::units::UnixNs;
 use serde::{Deserialize, Serialize};
 
 /// All that was seen of one end.
@@ -292,12 +291,4 @@ pub struct Wait {
     pub holder_tid: u32,
     /// How long.
     pub for_ns: u64,
-}
-
-impl Facts {
-    /// When it ended.
-    #[must_use]
-    pub fn at(&self) -> UnixNs {
-        UnixNs(self.ended.at_ns)
-    }
 }

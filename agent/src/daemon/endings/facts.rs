@@ -7,10 +7,10 @@ use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
 use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
-use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process, Words};
+use postmortem::facts::{Ended as Way, Facts, Fault, Oom, Other, ParentEnd, Place, Process, Words};
 
 use super::stack::Namer;
-use super::{peer, redact};
+use super::{limits, peer, redact};
 use crate::clock;
 use crate::source::endings::Ended;
 
@@ -100,7 +100,7 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
         seccomp_call: ending.and_then(seccomp_call),
         failed_calls: calls(ended, clocks),
         last_words,
-        limits: limits(ended, ending),
+        limits: limits::of(ended, ending),
         oom: ended.oom.as_ref().filter(|_| way.signal == Some(SIGKILL)).map(|oom| self::oom(ended, oom)),
         ended: way,
         unseen,
@@ -305,43 +305,6 @@ fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {
     }
 }
 
-/// Names of `RLIMIT_*` in their order, those that a program runs into.
-const LIMIT_NAMES: [(usize, &str); 7] =
-    [(0, "cpu"), (1, "fsize"), (2, "data"), (3, "stack"), (6, "nproc"), (7, "nofile"), (9, "as")];
-
-fn limits(ended: &Ended, ending: Option<&Ending>) -> Vec<Limit> {
-    let mut limits = Vec::new();
-    let page = procfs::page_size() as f64;
-    if let Some(ending) = ending {
-        for (index, name) in LIMIT_NAMES {
-            let [soft, _] = ending.limits[index];
-            let used = match name {
-                "cpu" => Some(ended.cpu.as_secs_f64()),
-                "as" => Some(ending.total_pages as f64 * page),
-                "nofile" => ended.known.as_ref().and_then(|task| task.fds).map(f64::from),
-                _ => None,
-            };
-            if soft != u64::MAX && soft != 0 {
-                limits.push(Limit {
-                    name: name.to_owned(),
-                    used,
-                    limit: Some(soft as f64),
-                    group: String::new(),
-                });
-            }
-        }
-    }
-    if let Some(oom) = ended.oom.as_ref().filter(|oom| oom.limit_pages > 0) {
-        limits.push(Limit {
-            name: "memory.max".to_owned(),
-            used: Some(oom.used_pages as f64 * page),
-            limit: Some(oom.limit_pages as f64 * page),
-            group: group(oom, oom.level),
-        });
-    }
-    limits
-}
-
 fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
     let page = procfs::page_size();
     let in_group = oom.limit_pages > 0;
@@ -360,15 +323,8 @@ fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
     }
 }
 
-    #[test]
-    fn only_sigsys_of_the_kernel_has_a_system_call() {
-        let of = |si_code| seccomp_call(&Ending { signal: 31, address: 63, si_code, ..ending() });
-        assert_eq!(of(1).as_deref(), Some("uname"));
-        assert_eq!((of(0), of(-6)), (None, None), "kill and raise");
-    }
-
 /// Path of a group from the root, or from as far up as was looked.
-fn group(oom: &OomGroup, level: u32) -> String {
+pub(super) fn group(oom: &OomGroup, level: u32) -> String {
     let levels = (oom.levels as usize).min(GROUP_LEVELS);
     let from = (level as usize).min(levels);
     let names = oom.names[from..levels].iter().rev().map(|name| comm(name));
@@ -402,6 +358,13 @@ mod tests {
         assert_eq!(at(0x40_1000, 0x7ffd_0000, 5, 2), Some(code));
         assert_eq!(at(0, 0x7ffd_0000, none, SI_KERNEL), Some(Place::Unknown));
         assert_eq!(at(0, 0x7ffd_0000, none, 0), None, "sent by somebody");
+    }
+
+    #[test]
+    fn only_sigsys_of_the_kernel_has_a_system_call() {
+        let of = |si_code| seccomp_call(&Ending { signal: 31, address: 63, si_code, ..ending() });
+        assert_eq!(of(1).as_deref(), Some("uname"));
+        assert_eq!((of(0), of(-6)), (None, None), "kill and raise");
     }
 
     #[test]

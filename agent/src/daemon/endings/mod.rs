@@ -9,6 +9,7 @@
 mod alerts;
 mod facts;
 mod host;
+mod limits;
 mod peer;
 mod redact;
 mod stack;
@@ -147,9 +148,9 @@ impl Work {
         facts.lines = self.lines.of(facts.process.pid);
         // Those of a process that had this number before.
         facts.lines.retain(|line| line.at_ns >= facts.process.started_at_ns);
-        let Some(postmortem) = postmortem::examine(&facts) else { return };
         let facts = Arc::new(facts);
         self.postmortems.saw(Arc::clone(&facts));
+        let Some(postmortem) = postmortem::examine(&facts) else { return };
         let (id, alert) = self.alerts.take(&postmortem, is_main, clock::unix());
         if !self.out.put("postmortem", line(&id, &postmortem)) {
             tracing::warn!("a post-mortem does not go to the store: too many wait");
