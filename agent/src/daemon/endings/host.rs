@@ -39,9 +39,24 @@ pub(super) struct Host {
 impl Host {
     /// Adds what the host says. Blocks for some milliseconds; a file system that does not answer, for a second.
     pub(super) fn complete(&mut self, facts: &mut Facts) {
+        // Files and packages of a container are its own: its paths name others here.
+        let is_of_host = facts.process.container.is_none();
         for failed in facts.failed_calls.iter_mut().rev().take(MAX_PATHS) {
-            complete_call(failed, facts.process.parent.pid);
+            if is_of_host {
+                look_up(failed, facts.process.parent.pid);
+            }
+            name_holder(failed);
         }
+        if is_of_host {
+            self.add_changes(facts);
+        }
+        if let Some(by) = &mut facts.ended.by {
+            by.cmdline = command_line(by.pid, &by.comm);
+        }
+    }
+
+    /// What changed on the host just before.
+    fn add_changes(&mut self, facts: &mut Facts) {
         let since = facts.ended.at_ns.saturating_sub(CHANGES_NS);
         let mut changes = packages(since, facts.ended.at_ns);
         changes.extend(self.program(&facts.process.exe));
@@ -54,9 +69,6 @@ impl Host {
         let surplus = changes.len().saturating_sub(MAX_CHANGES);
         changes.drain(..surplus);
         facts.changes.extend(changes);
-        if let Some(by) = &mut facts.ended.by {
-            by.cmdline = command_line(by.pid, &by.comm);
-        }
     }
 
     /// The program was replaced since it ended last.
@@ -76,7 +88,8 @@ impl Host {
     }
 }
 
-fn complete_call(failed: &mut FailedCall, parent: u32) {
+/// Whether a path that was not found is there.
+fn look_up(failed: &mut FailedCall, parent: u32) {
     if failed.errno == "ENOENT" && failed.path.starts_with('/') {
         failed.path_exists = Some(metadata(&failed.path).is_some());
     } else if failed.errno == "ENOENT"
@@ -87,6 +100,10 @@ fn complete_call(failed: &mut FailedCall, parent: u32) {
         // Its parent was most likely where it was: what is not there may be elsewhere.
         failed.path_exists = Some(true);
     }
+}
+
+/// Who listens on an address that is in use.
+fn name_holder(failed: &mut FailedCall) {
     if failed.errno == "EADDRINUSE"
         && let Ok(address) = failed.peer.parse::<SocketAddr>()
     {
@@ -118,12 +135,13 @@ fn changed(path: &str) -> Option<u64> {
 
 /// Arguments of a process that may still live, without secrets; nothing if another one has its number.
 fn command_line(pid: u32, comm: &str) -> String {
-    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    if pid == 0 || read("comm").trim_ascii_end() != comm.as_bytes() {
+    let is_it =
+        || fs::read(format!("/proc/{pid}/comm")).is_ok_and(|read| read.trim_ascii_end() == comm.as_bytes());
+    if pid == 0 || !is_it() {
         return String::new();
     }
-    let bytes = read("cmdline");
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
+    let bytes = touch::command_line(Tgid(pid));
+    let text = String::from_utf8_lossy(&bytes);
     super::redact::text(&text.trim_end_matches('\0').replace('\0', " "))
 }
 
@@ -247,12 +265,33 @@ mod tests {
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let peer = server.local_addr().expect("an address").to_string();
         let mut failed = FailedCall { errno: "EADDRINUSE".into(), peer, ..FailedCall::default() };
-        complete_call(&mut failed, 0);
-        assert_eq!(failed.holder.map(|holder| holder.pid), Some(std::process::id()));
+        name_holder(&mut failed);
+        let holder = failed.holder.expect("this process");
+        assert_eq!(holder.pid, std::process::id());
+        assert!(!holder.cmdline.is_empty() && !holder.cmdline.contains('\0'), "{holder:?}");
         let mut missing =
             FailedCall { errno: "ENOENT".into(), path: "/no/such".into(), ..FailedCall::default() };
-        complete_call(&mut missing, 0);
+        look_up(&mut missing, 0);
         assert_eq!(missing.path_exists, Some(false));
+    }
+
+    #[test]
+    fn paths_of_a_container_are_not_looked_up_here() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().to_str().expect("text");
+        let mut host = Host::default();
+        let mut complete = |container: Option<&str>| {
+            let mut facts = Facts::default();
+            facts.process.container = container.map(str::to_owned);
+            facts.process.cmdline = format!("worker --config={path}");
+            facts.ended.at_ns = crate::clock::unix().0;
+            facts.failed_calls =
+                vec![FailedCall { errno: "ENOENT".into(), path: path.into(), ..FailedCall::default() }];
+            host.complete(&mut facts);
+            (facts.failed_calls[0].path_exists, facts.changes.iter().any(|change| change.what == path))
+        };
+        assert_eq!(complete(None), (Some(true), true));
+        assert_eq!(complete(Some("web")), (None, false));
     }
 
     #[test]
