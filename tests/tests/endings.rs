@@ -1,6 +1,7 @@
 //! Ends of processes are seen with what led to them: facts of real ends, and what each is explained by.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use nix::mount::{MsFlags, mount, umount};
 use serde_json::Value;
 use tests::compile;
 use tests::daemon::Daemon;
+use tests::diagnosis::ground::Cgroup;
 
 /// An end is explained within this time.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
@@ -118,9 +120,9 @@ fn a_fault_has_its_address_and_its_stack_by_name() {
         "{facts:#}"
     );
     assert_eq!(facts["process"]["exe"].as_str(), stage.dies.to_str(), "{facts:#}");
+    assert!(!facts["earlier"].as_array().expect("a list").is_empty(), "it ended like this before: {facts:#}");
 
     let facts = stage.end(&mut stage.dies(&["thread"]));
-    assert!(!facts["earlier"].as_array().expect("a list").is_empty(), "it ended like this before: {facts:#}");
     assert_eq!(functions(&facts)[..2], ["store_through_null", "in_thread"], "{facts:#}");
 
     let facts = stage.end(&mut stage.dies(&["dive"]));
@@ -200,14 +202,14 @@ fn calls_that_failed_have_their_path_or_peer() {
         "{facts:#}"
     );
 
-    let facts = stage.end(&mut stage.dies(&["seccomp"]));
-    assert_eq!(facts["seccomp_call"], "uname", "{facts:#}");
-    let facts = stage.end(&mut stage.dies(&["cpu"]));
     let facts = stage.end(&mut stage.dies(&["many"]));
     let calls = facts["failed_calls"].as_array().expect("a list");
     let last: Vec<_> = calls.iter().filter(|call| call["path"] == "/no/such/24").collect();
     assert!(last.len() == 1 && last[0]["count"] == 2, "{facts:#}");
 
+    let facts = stage.end(&mut stage.dies(&["seccomp"]));
+    assert_eq!(facts["seccomp_call"], "uname", "{facts:#}");
+    let facts = stage.end(&mut stage.dies(&["cpu"]));
     let limits = facts["limits"].as_array().cloned().unwrap_or_default();
     assert!(limits.iter().any(|limit| limit["name"] == "cpu" && limit["limit"] == 1.0), "{facts:#}");
 }
@@ -232,33 +234,15 @@ fn a_signal_has_its_sender_and_one_that_a_process_raised_itself_has_none() {
     assert_eq!(facts["ended"]["by"], Value::Null, "{facts:#}");
 }
 
-/// A control group with a limit of memory, of either hierarchy.
-struct Group(PathBuf);
-
-impl Group {
-    fn new(bytes: u64) -> Self {
-        let name = format!("s7mpa-test-{}", std::process::id());
-        let v1 = Path::new("/sys/fs/cgroup/memory");
-        let (group, file) = if v1.is_dir() {
-            (v1.join(name), "memory.limit_in_bytes")
-        } else {
-            (Path::new("/sys/fs/cgroup").join(name), "memory.max")
-        };
-        fs::create_dir(&group).expect("root may make groups");
-        fs::write(group.join(file), bytes.to_string()).expect("a limit");
-        Self(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
+/// A program that eats all of the memory of its group, 32 MiB; its status is no success.
+fn eat(dies: &Path, group: &Cgroup) -> u32 {
+    group.memory(32).expect("a limit");
+    let script = format!("read go && exec {} eat", dies.display());
+    let mut child = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().expect("sh");
+    group.add(child.id()).expect("root may move processes");
+    child.stdin.take().expect("piped").write_all(b"go\n").expect("it reads");
+    assert_eq!(child.wait().expect("a child of ours").signal(), Some(9));
+    child.id()
 }
 
 #[test]
@@ -267,13 +251,10 @@ fn a_kill_for_the_memory_of_a_group_names_group_and_limit() {
         return;
     }
     let mut stage = Stage::set();
-    let group = Group::new(32 << 20);
-    let script = format!("echo $$ > {}/cgroup.procs && exec {} eat", group.0.display(), stage.dies.display());
-    let mut child = Command::new("sh").args(["-c", &script]).spawn().expect("sh");
-    assert_eq!(child.wait().expect("a child of ours").signal(), Some(9));
-    let facts = stage.facts(child.id());
-    let name = group.0.file_name().and_then(|name| name.to_str()).expect("text");
-    assert!(facts["oom"]["group"].as_str().is_some_and(|path| path.ends_with(name)), "{facts:#}");
+    let group = Cgroup::new().expect("root may make groups");
+    let pid = eat(&stage.dies, &group);
+    let facts = stage.facts(pid);
+    assert!(facts["oom"]["group"].as_str().is_some_and(|path| path.ends_with(group.name())), "{facts:#}");
     assert_eq!(facts["oom"]["limit_bytes"], 32 << 20, "{facts:#}");
     assert!(facts["oom"]["anon_bytes"].as_u64().is_some_and(|bytes| bytes > 16 << 20), "{facts:#}");
     assert_eq!(facts["ended"]["by"], Value::Null, "{facts:#}");
@@ -378,10 +359,9 @@ fn ends_are_explained_by_class_and_culprit() {
     killer.wait().expect("a child of ours");
     check(&mut stage, victim.id(), "killed-by-process", &killer.id().to_string());
     killer.wait().expect("a child of ours");
-    let group = Group::new(32 << 20);
-    let script = format!("echo $$ > {}/cgroup.procs && exec {} eat", group.0.display(), stage.dies.display());
-    let pid = ended(Command::new("sh").args(["-c", &script]));
-    check(&mut stage, pid, "oom-cgroup", "s7mpa-test");
+    let group = Cgroup::new().expect("root may make groups");
+    let pid = eat(&stage.dies, &group);
+    check(&mut stage, pid, "oom-cgroup", group.name());
     let text = stage.daemon.printed(&["explain", "--pid", &pid.to_string()]).expect("text");
     assert!(text.contains("was killed for lack of memory") && text.contains("Evidence"), "{text}");
     assert!(stage.daemon.printed(&["explain", "--last"]).is_some_and(|text| text.contains("eat")));
