@@ -145,16 +145,16 @@ pub enum Place {
     Nothing,
     /// Below the lowest address of a stack, within its guard or next to it.
     StackGuard,
-    /// A mapping that does not allow this access.
+    /// A mapping that does not allow this access, or, of SIGBUS, a mapped file whose page could not be had.
     Mapping {
         /// `rw-`, `r-x`, …
         permissions: String,
-        /// Path, or `[heap]`; empty: anonymous memory.
+        /// Path, or the last component of it, or `[heap]`; empty: anonymous memory.
         name: String,
     },
     /// A mapped file, after its end: somebody cut it.
     PastEnd {
-        /// Its path.
+        /// Its path, or the last component of it.
         file: String,
     },
 }

@@ -78,6 +78,12 @@ int main(int argc, char **argv) {
         volatile char *file = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (ftruncate(fd, 0)) die("ftruncate");
         file[4096] = 1;
+    } else if (!strcmp(way, "brim")) {
+        /* A hole, in a file system that is full. */
+        int fd = open(more, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        if (ftruncate(fd, 8192)) die("ftruncate");
+        volatile char *file = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        file[4096] = 1;
     } else if (!strcmp(way, "eat")) {
         for (;;) memset(malloc(1 << 20), 1, 1 << 20);
     } else if (!strcmp(way, "connect")) {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use agent_common::abi::endings::{Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, UNKNOWN_MAPPING};
+use agent_common::abi::endings::{
+    Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, PAST_END, UNKNOWN_MAPPING,
+};
 use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
 use diagnosis::syscall_names;
@@ -19,7 +21,7 @@ const SIGBUS: u8 = 7;
 const SIGKILL: u8 = 9;
 const SIGSEGV: u8 = 11;
 const SIGSYS: u8 = 31;
-/// `si_code`: the address has no mapping; the mapping does not allow it; a mapped file ends before it.
+/// `si_code`: the address has no mapping; the mapping does not allow it; the kernel has no page for it.
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
 const BUS_ADRERR: i32 = 2;
@@ -27,8 +29,6 @@ const BUS_ADRERR: i32 = 2;
 const SI_KERNEL: i32 = 0x80;
 /// Exception numbers of x86.
 const TRAP_PAGE_FAULT: u64 = 14;
-/// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
-const STACK_REACH: u64 = 1 << 20;
 /// Bytes of a text that the run time left before it aborted.
 const MAX_ABORT_TEXT: usize = 1024;
 /// How the message of a run time that aborts is known: from the last line on that has one of these.
@@ -221,24 +221,36 @@ fn place(ending: &Ending, signal: u8) -> Place {
         return Place::Unknown;
     }
     let name = comm(&ending.mapped);
-    if signal == SIGBUS {
-        return if ending.si_code == BUS_ADRERR { Place::PastEnd { file: name } } else { Place::Unknown };
-    }
     let known = ending.mapping & (NO_MAPPING | UNKNOWN_MAPPING) == 0;
+    if signal == SIGBUS {
+        // x86 says the same of a file that was cut, of a full disk and of a device that fails.
+        return match () {
+            () if ending.si_code != BUS_ADRERR || !known || name.is_empty() => Place::Unknown,
+            () if ending.mapping & PAST_END != 0 => Place::PastEnd { file: name },
+            () => Place::Mapping { permissions: permissions(ending.mapping), name },
+        };
+    }
     let nothing = ending.mapping == NO_MAPPING || (!known && ending.si_code == SEGV_MAPERR);
     let no_access = known && ending.mapping & PERMISSIONS == 0;
-    if (nothing || no_access) && ending.sp != 0 && ending.address.abs_diff(ending.sp) <= STACK_REACH {
+    if (nothing || no_access)
+        && ending.sp != 0
+        && ending.address.abs_diff(ending.sp) <= postmortem::STACK_REACH
+    {
         return Place::StackGuard;
     }
     if nothing {
         return Place::Nothing;
     }
     if known || ending.si_code == SEGV_ACCERR {
-        let bit = |bit: u16, letter| if known && ending.mapping & bit != 0 { letter } else { '-' };
-        let permissions = [bit(1, 'r'), bit(2, 'w'), bit(4, 'x')].iter().collect();
-        return Place::Mapping { permissions, name };
+        return Place::Mapping { permissions: permissions(if known { ending.mapping } else { 0 }), name };
     }
     Place::Unknown
+}
+
+/// `r-x` and the like.
+fn permissions(mapping: u16) -> String {
+    let bit = |bit: u16, letter| if mapping & bit != 0 { letter } else { '-' };
+    [bit(1, 'r'), bit(2, 'w'), bit(4, 'x')].iter().collect()
 }
 
 fn words(ended: &Ended, clocks: Clocks) -> Vec<Words> {
@@ -358,6 +370,21 @@ mod tests {
         assert_eq!(at(0x40_1000, 0x7ffd_0000, 5, 2), Some(code));
         assert_eq!(at(0, 0x7ffd_0000, none, SI_KERNEL), Some(Place::Unknown));
         assert_eq!(at(0, 0x7ffd_0000, none, 0), None, "sent by somebody");
+    }
+
+    #[test]
+    fn a_page_that_a_mapped_file_has_not_is_told_from_one_that_could_not_be_had() {
+        let at = |mapping, name: &[u8]| {
+            let mut ending =
+                Ending { address: 0x7f00_0000_1000, mapping, si_code: BUS_ADRERR, signal: 7, ..ending() };
+            ending.mapped[..name.len()].copy_from_slice(name);
+            fault(&ending).map(|fault| fault.place)
+        };
+        assert_eq!(at(3 | PAST_END, b"index"), Some(Place::PastEnd { file: "index".into() }));
+        let file = Place::Mapping { permissions: "rw-".into(), name: "index".into() };
+        assert_eq!(at(3, b"index"), Some(file));
+        assert_eq!(at(3, b""), Some(Place::Unknown), "anonymous memory");
+        assert_eq!(at(UNKNOWN_MAPPING, b""), Some(Place::Unknown));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) fn of(ended: &Ended, ending: Option<&Ending>) -> Vec<Limit> {
             let used = match name {
                 "cpu" => Some(ended.cpu.as_secs_f64()),
                 "as" => Some(ending.total_pages as f64 * page),
+                "data" => Some(ending.data_pages as f64 * page),
                 "nofile" => ended.known.as_ref().and_then(|task| task.fds).map(f64::from),
                 _ => None,
             };
