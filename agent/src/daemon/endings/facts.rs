@@ -11,10 +11,12 @@ use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
 use postmortem::facts::{Ended as Way, Facts, Fault, Oom, Other, ParentEnd, Place, Process, Words};
 
+use super::peer::Mounts;
 use super::stack::Namer;
 use super::{limits, peer, redact};
 use crate::clock;
-use crate::source::endings::Ended;
+use crate::source::endings::{Ended, code_and_signal};
+use crate::source::process::comm_str;
 
 const SIGABRT: u8 = 6;
 const SIGBUS: u8 = 7;
@@ -54,11 +56,6 @@ const NAME_CACHE: &str = "unix:/var/run/nscd/socket";
 
 /// Bits of a mapping's permissions: read, write, execute.
 const PERMISSIONS: u16 = 0b111;
-
-/// The signal of an exit status; `None`: it exited.
-pub(super) fn signal_of(status: u32) -> Option<u8> {
-    Some((status & 0x7f) as u8).filter(|signal| *signal > 0)
-}
 
 /// The two clocks of one moment, to make times of the wall of those of the kernel.
 #[derive(Debug, Clone, Copy)]
@@ -109,13 +106,12 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
 }
 
 fn way(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Way {
-    let signal = (ended.status & 0x7f) as u8;
-    let is_signal = signal != 0;
-    let by = ending.filter(|_| is_signal).and_then(|ending| sender(ended, ending, signal));
+    let (code, signal) = code_and_signal(ended.status);
+    let by = ending.zip(signal).and_then(|(ending, signal)| sender(ended, ending, signal));
     Way {
         at_ns: clocks.unix(ended.at),
-        code: (!is_signal).then_some((ended.status >> 8 & 0xff) as i32),
-        signal: is_signal.then_some(signal),
+        code,
+        signal,
         si_code: ending.map_or(0, |ending| ending.si_code),
         core: ended.status & 0x80 != 0,
         by,
@@ -149,8 +145,7 @@ fn sender(ended: &Ended, ending: &Ending, signal: u8) -> Option<Other> {
 }
 
 fn comm(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    comm_str(bytes).into_owned()
 }
 
 fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
@@ -181,10 +176,9 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
             parent_pid: ended.known_parent.as_ref().map_or(0, |parent| parent.parent.0),
             ..Other::default()
         },
-        parent_end: ended.parent_end.map(|(at, status)| ParentEnd {
-            at_ns: clocks.unix(at),
-            code: signal_of(status).is_none().then_some((status >> 8 & 0xff) as i32),
-            signal: signal_of(status),
+        parent_end: ended.parent_end.map(|(at, status)| {
+            let (code, signal) = code_and_signal(status);
+            ParentEnd { at_ns: clocks.unix(at), code, signal }
         }),
     }
 }
@@ -286,10 +280,11 @@ fn abort_text(ended: &Ended) -> String {
 
 /// Its failed calls. A connection that went on in the background is one call with its outcome, where `getsockopt` told it.
 fn calls(ended: &Ended, clocks: Clocks) -> Vec<postmortem::facts::FailedCall> {
+    let mounts = Mounts::default();
     let mut pending: HashMap<u64, usize> = HashMap::new();
     let mut calls: Vec<Option<postmortem::facts::FailedCall>> = Vec::new();
     for failed in &ended.calls {
-        let mut call = call(failed, clocks);
+        let mut call = call(failed, clocks, &mounts);
         if call.errno == "EINPROGRESS" {
             pending.insert(failed.first, calls.len());
         } else if call.call == "getsockopt"
@@ -303,9 +298,9 @@ fn calls(ended: &Ended, clocks: Clocks) -> Vec<postmortem::facts::FailedCall> {
     calls.into_iter().flatten().filter(|call| call.peer != NAME_CACHE).collect()
 }
 
-fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {
+fn call(failed: &FailedCall, clocks: Clocks, mounts: &Mounts) -> postmortem::facts::FailedCall {
     let abi = if failed.flags & FLAG_COMPAT == 0 { SyscallAbi::Native } else { SyscallAbi::Compat };
-    let (path, peer) = peer::subject(failed);
+    let (path, peer) = peer::subject(failed, mounts);
     postmortem::facts::FailedCall {
         at_ns: clocks.unix(MonoNs(failed.at_ns)),
         call: syscall_names::display(abi, failed.nr).into_owned(),

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use agent_common::text;
 use agent_common::units::Tgid;
 use opener::{Owner, Patience, Workers};
 use postmortem::Facts;
@@ -211,23 +212,8 @@ fn of_log(text: &str, last: u64) -> Vec<Change> {
 fn line(line: &str) -> Option<(u64, &str)> {
     let (date, rest) = line.split_once(' ')?;
     let (time, rest) = rest.split_once(' ')?;
-    let numbers = |text: &str, by| -> Option<[i64; 3]> {
-        let numbers: Option<Vec<i64>> = text.split(by).map(|part| part.parse().ok()).collect();
-        numbers?.try_into().ok()
-    };
-    let [year, month, day] = numbers(date, '-')?;
-    let [hour, minute, second] = numbers(time, ':')?;
-    let seconds = days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
-    Some((u64::try_from(seconds).ok()?, rest))
-}
-
-/// Days since the epoch of a date of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    Some(365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468)
+    let ms = text::unix_ms(&format!("{date}T{time}Z"))?;
+    Some((u64::try_from(ms).ok()? / 1000, rest))
 }
 
 #[cfg(test)]
@@ -253,8 +239,7 @@ mod tests {
 
     #[test]
     fn dates_that_are_none_are_left_out() {
-        assert_eq!(days(1970, 1, 1), Some(0));
-        assert_eq!(days(2024, 3, 1), Some(19_783));
+        assert_eq!(line("2024-03-01 00:00:01 x"), Some((19_783 * 86_400 + 1, "x")));
         for text in ["", " ", "2026-11-30", "2026-13-30 18:50:12 x", "2026-11-30 18:50 x", "x-y-z 1:2:3 u"] {
             assert_eq!(line(text), None, "{text}");
         }

@@ -36,7 +36,7 @@ use crate::clock;
 use crate::control::{Kept, PostMortems};
 use crate::logs::{Logs, OwnLines, Recent};
 use crate::observer::{OnProcess, Seen};
-use crate::source::endings::Ended;
+use crate::source::endings::{Ended, code_and_signal};
 
 /// Ends that wait for the thread, up to 24 KiB each. One takes some milliseconds.
 const MAX_WAITING: usize = 256;
@@ -161,7 +161,7 @@ impl Work {
 
     fn end(&mut self, ended: &Ended) {
         // A command of ours that had nothing to show is no end to explain, and would be the last one.
-        if ended.program.is_some() && ended.program == self.own && facts::signal_of(ended.status).is_none() {
+        if ended.program.is_some() && ended.program == self.own && code_and_signal(ended.status).1.is_none() {
             return;
         }
         let mut facts = facts::of(ended, &mut self.namer, Clocks::now());
