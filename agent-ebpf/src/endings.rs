@@ -6,6 +6,7 @@
 mod calls;
 mod mapping;
 mod oom;
+mod signals;
 mod words;
 
 use core::arch::asm;
@@ -13,8 +14,8 @@ use core::ffi::c_void;
 
 use agent_common::abi::drops::DropReason;
 use agent_common::abi::endings::{
-    ARGUMENTS_BYTES, END_EXIT, END_SIGNAL, ENDED_CALLS, ENDED_WORDS, EXECUTED_BYTES, Ending, EndingOffsets,
-    LIMITS, PROCESSES_KEPT, SENDERS_MAX, Sender, UNKNOWN_MAPPING,
+    ARGUMENTS_BYTES, ENDED_CALLS, ENDED_WORDS, EXECUTED_BYTES, Ending, EndingOffsets, LIMITS, PROCESSES_KEPT,
+    UNKNOWN_MAPPING,
 };
 use agent_common::abi::process::numbered;
 use agent_common::abi::unwind::Verdict;
@@ -25,11 +26,10 @@ use aya_ebpf::helpers::generated::{
     bpf_probe_read_kernel, bpf_probe_read_user, bpf_probe_read_user_str, bpf_ringbuf_output,
 };
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid,
-    bpf_ktime_get_ns,
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::programs::RawTracePointContext;
 
 use crate::kernel::{self, CurrentTask, KernelPtr, layout, offset};
@@ -37,6 +37,7 @@ use crate::unwind::{Walk, Walker};
 use crate::{drops, filter, unwind};
 
 pub(crate) use self::oom::victim;
+pub(crate) use self::signals::{generated, try_deliver};
 
 /// Overridden by the loader before the programs are verified.
 #[unsafe(no_mangle)]
@@ -82,25 +83,17 @@ static END_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(3, 0);
 #[map]
 static ENDS_SEEN: LruHashMap<u32, u32> = LruHashMap::with_max_entries(PROCESSES_KEPT, 0);
 
-/// The last fatal signal for a process that lets it act, by tgid.
-#[map]
-static SENDERS: LruHashMap<u32, Sender> = LruHashMap::with_max_entries(SENDERS_MAX, 0);
-
-const SIGKILL: u32 = 9;
-const SIGSYS: u32 = 31;
-/// Of the first 31, those that do not end their receiver by default: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH.
-const NOT_FATAL: u32 = 1 << 17 | 1 << 18 | 1 << 19 | 1 << 20 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 28;
-/// ILL, TRAP, BUS, FPE, SEGV: the address is in their `siginfo`.
-const FAULTS: u32 = 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 11;
-
-/// `struct kernel_siginfo`, part of the user ABI.
-mod siginfo {
-    pub(super) const CODE: u32 = 8;
-    /// `si_pid`, or the low half of `si_addr`.
-    pub(super) const PID: u32 = 16;
-    pub(super) const UID: u32 = 20;
-    pub(super) const ADDRESS: u32 = 16;
-    pub(super) const SYSCALL: u32 = 24;
+/// The entry of a process, made where there is none.
+#[inline(always)]
+fn entry<V>(map: &LruHashMap<u32, V>, process: u32, empty: &Array<V>) -> Option<*mut V> {
+    if let Some(value) = map.get_ptr_mut(process) {
+        return Some(value);
+    }
+    let empty = empty.get_ptr(0)?;
+    // Another CPU may have made it meanwhile: the second look finds that one.
+    // SAFETY: a map value that nobody writes.
+    let _ = map.insert(process, unsafe { &*empty }, u64::from(BPF_NOEXIST));
+    map.get_ptr_mut(process)
 }
 
 /// `exit_group`, and of the 32-bit calls.
@@ -182,10 +175,14 @@ fn exits<const LOOPS: bool>(ctx: *mut c_void, process: u32, code: i32, walker: W
     let Some(scratch) = scratch(walker as u32 - Walker::SysEnter as u32) else { return };
     // SAFETY: a per-CPU slot that the program of this walker alone writes.
     let scratch = unsafe { &mut *scratch };
-    let header = &mut scratch.header;
-    header.kind = END_EXIT;
-    header.code = code;
-    header.signal = 0;
+    begin(&mut scratch.header, 0);
+    send::<LOOPS>(ctx, scratch, walker);
+}
+
+/// An end of which nothing is known but the signal; 0: it exits.
+#[inline(always)]
+fn begin(header: &mut Ending, signal: u32) {
+    header.signal = signal;
     header.si_code = 0;
     header.address = 0;
     header.si_pid = 0;
@@ -193,7 +190,6 @@ fn exits<const LOOPS: bool>(ctx: *mut c_void, process: u32, code: i32, walker: W
     header.mapping = UNKNOWN_MAPPING;
     header.mapped[0] = 0;
     header.sender.signal = 0;
-    send::<LOOPS>(ctx, scratch, walker);
 }
 
 /// Whether the end of this process was not seen yet.
@@ -209,89 +205,6 @@ fn scratch(index: u32) -> Option<*mut Scratch> {
         drops::count(DropReason::NoScratch);
     }
     found
-}
-
-/// A fatal signal for `task` was generated, by `sender` (0: the kernel), which is current.
-#[inline(always)]
-pub(crate) fn generated(tgid: u32, signal: u32, sender: u32) {
-    if !are_wanted() || NOT_FATAL >> signal & 1 != 0 {
-        return;
-    }
-    // SAFETY: no arguments.
-    let mut from = Sender { at_ns: unsafe { bpf_ktime_get_ns() }, tgid: sender, signal, ..Sender::default() };
-    if sender != 0 {
-        // SAFETY: no arguments.
-        let current = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
-        from.uid = bpf_get_current_uid_gid() as u32;
-        from.comm = bpf_get_current_comm().unwrap_or_default();
-        if let Some(parent) = current.follow(offset!(task_real_parent)) {
-            from.parent = parent.read(offset!(task_tgid)).unwrap_or_default();
-            from.parent_comm = parent.comm();
-        }
-    }
-    let _ = SENDERS.insert(tgid, from, 0);
-}
-
-/// A signal is delivered to the current task.
-#[inline(always)]
-pub(crate) fn try_deliver<const LOOPS: bool>(ctx: &RawTracePointContext) {
-    let (sent, action) = (ctx.arg::<u64>(0) as u32, KernelPtr(ctx.arg::<u64>(2) as *const u8));
-    if sent == 0 || sent > SIGSYS || NOT_FATAL >> sent & 1 != 0 || action.read::<u64>(0) != Some(0) {
-        return;
-    }
-    // SAFETY: no arguments.
-    let task = KernelPtr(unsafe { bpf_get_current_task() } as *const u8);
-    let group = task
-        .follow(offset!(task_signal))
-        .and_then(|s| s.read::<u32>(offset!(signal_group_exit_code)))
-        .unwrap_or(0);
-    // The others of a group that ends get SIGKILL, and so does one that another signal ends without a core.
-    let signal = if sent == SIGKILL { group & 0x7f } else { sent };
-    if signal == 0 || signal > SIGSYS {
-        return;
-    }
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let start = task.follow(offset!(task_group_leader)).map_or(0, |l| l.value(offset!(task_start_boottime)));
-    if !filter::observes(tgid) || !is_first(numbered(tgid, start)) {
-        return;
-    }
-    let Some(scratch) = scratch(Walker::Signal as u32 - Walker::SysEnter as u32) else { return };
-    // SAFETY: a per-CPU slot that this program alone writes.
-    let scratch = unsafe { &mut *scratch };
-    let header = &mut scratch.header;
-    header.kind = END_SIGNAL;
-    header.code = 0;
-    header.signal = signal;
-    header.si_code = 0;
-    header.address = 0;
-    header.si_pid = 0;
-    header.si_uid = 0;
-    header.mapping = UNKNOWN_MAPPING;
-    header.mapped[0] = 0;
-    let info = ctx.arg::<u64>(1);
-    // 0 and 1: the kernel has made none.
-    if info > 1 {
-        let info = KernelPtr(info as *const u8);
-        header.si_code = info.read(siginfo::CODE).unwrap_or_default();
-        if FAULTS >> signal & 1 != 0 {
-            header.address = info.value(siginfo::ADDRESS);
-            if LOOPS {
-                mapping::of_fault(header);
-            }
-        } else if signal == SIGSYS {
-            header.address = info.value(siginfo::SYSCALL) & 0xffff_ffff;
-        } else {
-            header.si_pid = info.read(siginfo::PID).unwrap_or_default();
-            header.si_uid = info.read(siginfo::UID).unwrap_or_default();
-        }
-    }
-    header.sender.signal = 0;
-    if let Some(sender) = SENDERS.get_ptr(tgid) {
-        // SAFETY: a map value; one that is replaced meanwhile is of two moments, and its signal says which.
-        header.sender = unsafe { *sender };
-        let _ = SENDERS.remove(tgid);
-    }
-    send::<LOOPS>(ctx.as_ptr(), scratch, Walker::Signal);
 }
 
 /// Adds what is the same for all ends, and sends it.
@@ -316,9 +229,7 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     }
     header.error_code = task.value(ending_offset!(task_error_code));
     header.trap_nr = task.value(ending_offset!(task_trap_nr));
-    (header.threads, header.max_fds) = (0, 0);
     if let Some(signal) = task.follow(offset!(task_signal)) {
-        header.threads = signal.read(offset!(signal_live)).unwrap_or_default();
         let limits = (&raw mut header.limits).cast();
         let from = signal.0.wrapping_add(ending_offset!(signal_rlim) as usize);
         // SAFETY: the helper checks the address; there is room for that.
@@ -356,10 +267,7 @@ fn send<const LOOPS: bool>(ctx: *mut c_void, scratch: &mut Scratch, walker: Walk
     (header.ip, header.sp) = (ip, sp);
     header.user_frames = (bytes / 8) as u16;
     header.copied = (copied / 8) as u16;
-    header.verdict = user.verdict;
-    header.stale = u8::from(user.stale);
-    header.python = user.python;
-    header.python_frames = user.python_frames;
+    header.python_frames = user.python_frames.into();
     // SAFETY: header and frames are in the scratch area; `bytes` is at most FRAMES_BYTES.
     let sent = unsafe {
         bpf_ringbuf_output(
@@ -380,20 +288,22 @@ fn memory(header: &mut Ending, task: KernelPtr) {
     header.arguments_bytes = 0;
     header.executed[0] = 0;
     header.total_pages = 0;
+    header.data_pages = 0;
     header.rss_pages = 0;
     let Some(mm) = task.follow(layout!(task_mm)) else { return };
     header.total_pages = mm.value(ending_offset!(mm_total_vm));
+    header.data_pages = mm.value(ending_offset!(mm_data_vm));
     header.rss_pages = crate::memory::resident(task);
     let start = mm.value(ending_offset!(mm_arg_start));
     let length = mm.value(ending_offset!(mm_arg_end)).wrapping_sub(start);
     let length = if length < ARGUMENTS_BYTES as u64 { length } else { ARGUMENTS_BYTES as u64 - 1 };
     let bytes = masked::<{ ARGUMENTS_BYTES as u64 - 1 }>(length) as u32;
+    let path = mm.value(ending_offset!(mm_env_end)) as *const c_void;
     // SAFETY: the helpers check the addresses; there is room for that.
     unsafe {
         if bpf_probe_read_user((&raw mut header.arguments).cast(), bytes, start as *const c_void) == 0 {
             header.arguments_bytes = bytes as u16;
         }
-        let path = mm.value(ending_offset!(mm_env_end)) as *const c_void;
         bpf_probe_read_user_str((&raw mut header.executed).cast(), EXECUTED_BYTES as u32, path);
     }
 }

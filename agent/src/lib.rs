@@ -20,4 +20,5 @@ pub mod outbox;
 pub mod output;
 mod progress;
 pub mod recording;
+mod replace;
 pub mod source;

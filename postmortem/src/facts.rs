@@ -1,6 +1,5 @@
 //! What is known of the end of a process. Times are Unix time unless a name says otherwise.
 
-use agent_common::units::UnixNs;
 use serde::{Deserialize, Serialize};
 
 /// All that was seen of one end.
@@ -146,16 +145,16 @@ pub enum Place {
     Nothing,
     /// Below the lowest address of a stack, within its guard or next to it.
     StackGuard,
-    /// A mapping that does not allow this access.
+    /// A mapping that does not allow this access, or, of SIGBUS, a mapped file whose page could not be had.
     Mapping {
         /// `rw-`, `r-x`, …
         permissions: String,
-        /// Path, or `[heap]`; empty: anonymous memory.
+        /// Path, or the last component of it, or `[heap]`; empty: anonymous memory.
         name: String,
     },
     /// A mapped file, after its end: somebody cut it.
     PastEnd {
-        /// Its path.
+        /// Its path, or the last component of it.
         file: String,
     },
 }
@@ -292,12 +291,4 @@ pub struct Wait {
     pub holder_tid: u32,
     /// How long.
     pub for_ns: u64,
-}
-
-impl Facts {
-    /// When it ended.
-    #[must_use]
-    pub fn at(&self) -> UnixNs {
-        UnixNs(self.ended.at_ns)
-    }
 }

@@ -24,6 +24,7 @@ use agent_common::wire::postmortem::{
     Cause, CauseClass, End, EndKind, EndedProcess, Loop, PostMortem, Proof, ProofKind, RuledOut, Sender,
 };
 
+pub use causes::memory_access::STACK_REACH;
 pub use codes::{meaning, signal_name};
 pub use facts::Facts;
 

@@ -3,7 +3,7 @@
 mod subjects;
 
 use super::COMM_LEN;
-use super::settings::NO_OFFSET;
+use super::offsets::offsets;
 use crate::assert_abi;
 
 pub use subjects::{
@@ -143,17 +143,10 @@ pub const EXECUTED_BYTES: usize = 128;
 /// Limits of a process (`RLIM_NLIMITS`).
 pub const LIMITS: usize = 16;
 
-/// `kind` of an [`Ending`]: a signal ends it.
-pub const END_SIGNAL: u32 = 1;
-/// `kind` of an [`Ending`]: `exit_group` with a code that is not 0.
-pub const END_EXIT: u32 = 2;
-
 /// Who sent a signal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Sender {
-    /// `CLOCK_MONOTONIC` ns.
-    pub at_ns: u64,
     /// The process; 0: the kernel.
     pub tgid: u32,
     /// Its parent.
@@ -164,12 +157,10 @@ pub struct Sender {
     pub signal: u32,
     /// Name of its thread.
     pub comm: [u8; COMM_LEN],
-    /// Name of its parent.
-    pub parent_comm: [u8; COMM_LEN],
 }
-assert_abi!(Sender, size = 56, align = 8, fields = [u64, u32, u32, u32, u32, [u8; COMM_LEN], [u8; COMM_LEN]]);
+assert_abi!(Sender, size = 32, align = 4, fields = [u32, u32, u32, u32, [u8; COMM_LEN]]);
 
-/// Entries of `SENDERS`, the signals that wait for their receivers: 1,024 × 120 B.
+/// Entries of `SENDERS`, the signals that wait for their receivers: 1,024 × 96 B.
 pub const SENDERS_MAX: u32 = 1024;
 
 /// An end, while the process still has its memory: header of a record of `ENDINGS`; `user_frames` words follow it.
@@ -192,10 +183,10 @@ pub struct Ending {
     pub trap_nr: u64,
     /// Pages of the address space.
     pub total_pages: u64,
+    /// Pages of it that are private and can be written.
+    pub data_pages: u64,
     /// Resident pages.
     pub rss_pages: u64,
-    /// `END_*`
-    pub kind: u32,
     /// The process.
     pub tgid: u32,
     /// The thread.
@@ -204,20 +195,14 @@ pub struct Ending {
     pub parent: u32,
     /// Its user.
     pub uid: u32,
-    /// The signal, 0 for [`END_EXIT`].
+    /// The signal; 0: it calls `exit_group` with a code that is not 0.
     pub signal: u32,
     /// `si_code`.
     pub si_code: i32,
-    /// The argument of `exit_group`.
-    pub code: i32,
     /// Sender by `si_pid` and `si_uid`, where the signal has them.
     pub si_pid: u32,
     /// Likewise.
     pub si_uid: u32,
-    /// Threads that it still has.
-    pub threads: u32,
-    /// Descriptors that its table has room for.
-    pub max_fds: u32,
     /// Name of the process.
     pub comm: [u8; COMM_LEN],
     /// Name of its parent.
@@ -239,26 +224,20 @@ pub struct Ending {
     /// So many of them were copied.
     pub copied: u16,
     /// Bytes of memory protection of the mapping at `address`, `VM_READ | VM_WRITE | VM_EXEC`; [`NO_MAPPING`]: there is none;
-    /// [`UNKNOWN_MAPPING`].
+    /// [`UNKNOWN_MAPPING`]. With [`PAST_END`] where the file that is mapped ends before it.
     pub mapping: u16,
-    /// How the walk ended.
-    pub verdict: u8,
-    /// 1: user space should look at the process' mappings.
-    pub stale: u8,
-    /// How the walk up Python frames ended.
-    pub python: u8,
     /// How many frames are Python's.
-    pub python_frames: u8,
+    pub python_frames: u32,
     /// Words above the stack pointer that could not be copied: a guard page that was hit.
     pub skipped: u32,
 }
 assert_abi!(
     Ending,
-    size = 1152,
+    size = 1120,
     align = 8,
     fields = [
-        [u64; 9],
-        [u32; 12],
+        [u64; 10],
+        [u32; 8],
         [u8; COMM_LEN],
         [u8; COMM_LEN],
         Sender,
@@ -267,7 +246,7 @@ assert_abi!(
         [u8; EXECUTED_BYTES],
         [u8; COMPONENT_BYTES],
         [u16; 4],
-        [u8; 4],
+        u32,
         u32,
     ]
 );
@@ -276,6 +255,8 @@ assert_abi!(
 pub const NO_MAPPING: u16 = 0x8000;
 /// `mapping` of an [`Ending`]: not looked at.
 pub const UNKNOWN_MAPPING: u16 = 0x4000;
+/// Bit of `mapping` of an [`Ending`]: a regular file is mapped there, and has no page for it.
+pub const PAST_END: u16 = 0x2000;
 
 /// Levels of control groups that are looked at and named.
 pub const GROUP_LEVELS: usize = 6;
@@ -324,72 +305,55 @@ impl Default for OomGroup {
     }
 }
 
-/// Offsets into kernel structures for ends, from the running kernel's BTF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct EndingOffsets {
-    /// `mm_struct.arg_start`
-    pub mm_arg_start: u32,
-    /// `mm_struct.arg_end`
-    pub mm_arg_end: u32,
-    /// `mm_struct.env_end`: the path of the program follows
-    pub mm_env_end: u32,
-    /// `mm_struct.total_vm`
-    pub mm_total_vm: u32,
-    /// `signal_struct.rlim`
-    pub signal_rlim: u32,
-    /// `task_struct.thread.error_code`
-    pub task_error_code: u32,
-    /// `task_struct.thread.trap_nr`
-    pub task_trap_nr: u32,
-    /// `task_struct.cgroups`
-    pub task_cgroups: u32,
-    /// `css_set.subsys[memory_cgrp_id]`
-    pub cgroups_memory: u32,
-    /// `cgroup_subsys_state.parent`
-    pub css_parent: u32,
-    /// `cgroup_subsys_state.cgroup`
-    pub css_cgroup: u32,
-    /// `cgroup.kn`
-    pub cgroup_kn: u32,
-    /// `kernfs_node.name`
-    pub kn_name: u32,
-    /// `mem_cgroup.memory.max`
-    pub memory_max: u32,
-    /// `mem_cgroup.memory.usage`
-    pub memory_usage: u32,
-    /// `dentry.d_parent`
-    pub dentry_parent: u32,
-    /// `vm_area_struct.vm_flags`
-    pub vma_flags: u32,
-    /// `vm_area_struct.vm_file`
-    pub vma_file: u32,
+offsets! {
+    "Offsets into kernel structures for ends, from the running kernel's BTF."
+    EndingOffsets
+    #[doc = "`mm_struct.arg_start`"]
+    mm_arg_start,
+    #[doc = "`mm_struct.arg_end`"]
+    mm_arg_end,
+    #[doc = "`mm_struct.env_end`: the path of the program follows"]
+    mm_env_end,
+    #[doc = "`mm_struct.total_vm`"]
+    mm_total_vm,
+    #[doc = "`mm_struct.data_vm`"]
+    mm_data_vm,
+    #[doc = "`signal_struct.rlim`"]
+    signal_rlim,
+    #[doc = "`task_struct.thread.error_code`"]
+    task_error_code,
+    #[doc = "`task_struct.thread.trap_nr`"]
+    task_trap_nr,
+    #[doc = "`task_struct.cgroups`"]
+    task_cgroups,
+    #[doc = "`css_set.subsys[memory_cgrp_id]`"]
+    cgroups_memory,
+    #[doc = "`cgroup_subsys_state.parent`"]
+    css_parent,
+    #[doc = "`cgroup_subsys_state.cgroup`"]
+    css_cgroup,
+    #[doc = "`cgroup.kn`"]
+    cgroup_kn,
+    #[doc = "`kernfs_node.name`"]
+    kn_name,
+    #[doc = "`mem_cgroup.memory.max`"]
+    memory_max,
+    #[doc = "`mem_cgroup.memory.usage`"]
+    memory_usage,
+    #[doc = "`dentry.d_parent`"]
+    dentry_parent,
+    #[doc = "`vm_area_struct.vm_flags`"]
+    vma_flags,
+    #[doc = "`vm_area_struct.vm_start`"]
+    vma_start,
+    #[doc = "`vm_area_struct.vm_pgoff`"]
+    vma_pgoff,
+    #[doc = "`vm_area_struct.vm_file`"]
+    vma_file,
+    #[doc = "`inode.i_size`"]
+    inode_size,
 }
-assert_abi!(EndingOffsets, size = 72, align = 4, fields = [[u32; 18]]);
-
-impl EndingOffsets {
-    /// What the object holds before the loader has looked.
-    pub const UNKNOWN: Self = Self {
-        mm_arg_start: NO_OFFSET,
-        mm_arg_end: NO_OFFSET,
-        mm_env_end: NO_OFFSET,
-        mm_total_vm: NO_OFFSET,
-        signal_rlim: NO_OFFSET,
-        task_error_code: NO_OFFSET,
-        task_trap_nr: NO_OFFSET,
-        task_cgroups: NO_OFFSET,
-        cgroups_memory: NO_OFFSET,
-        css_parent: NO_OFFSET,
-        css_cgroup: NO_OFFSET,
-        cgroup_kn: NO_OFFSET,
-        kn_name: NO_OFFSET,
-        memory_max: NO_OFFSET,
-        memory_usage: NO_OFFSET,
-        dentry_parent: NO_OFFSET,
-        vma_flags: NO_OFFSET,
-        vma_file: NO_OFFSET,
-    };
-}
+assert_abi!(EndingOffsets, size = 88, align = 4, fields = [[u32; 22]]);
 
 /// `ended` of a [`ProcessEvent`](super::process::ProcessEvent): there are last words.
 pub const ENDED_WORDS: u32 = 1;

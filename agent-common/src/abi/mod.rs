@@ -8,6 +8,7 @@ pub mod locks;
 pub mod memory;
 pub mod net;
 pub mod offcpu;
+mod offsets;
 pub mod oncpu;
 pub mod process;
 pub mod python;

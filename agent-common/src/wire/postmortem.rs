@@ -259,6 +259,22 @@ pub enum ProofKind {
     Change,
 }
 
+impl ProofKind {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Abort => "abort",
+            Self::Stack => "stack",
+            Self::Syscall => "syscall",
+            Self::Log => "log",
+            Self::Limit => "limit",
+            Self::Change => "change",
+        }
+    }
+}
+
 /// A class that was considered and lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuledOut {

@@ -8,11 +8,10 @@ use agent_common::abi::endings::{
     SUBJECT_PATH, SUBJECT_PEER, SUBJECTS, SUBJECTS_COMPAT,
 };
 use agent_common::abi::syscalls::FLAG_COMPAT;
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, LruHashMap};
 
 use crate::kernel::CurrentTask;
 use crate::kernel::KernelPtr;
@@ -23,7 +22,7 @@ static FAILED_CALLS: LruHashMap<u32, FailedCalls> = LruHashMap::with_max_entries
 
 /// What an entry begins with: never written.
 #[map]
-static NO_CALLS: PerCpuArray<FailedCalls> = PerCpuArray::with_max_entries(1, 0);
+static NO_CALLS: Array<FailedCalls> = Array::with_max_entries(1, 0);
 
 static TABLE: [u8; CALLS_TABLE] = SUBJECTS;
 static TABLE_COMPAT: [u8; CALLS_TABLE] = SUBJECTS_COMPAT;
@@ -117,6 +116,8 @@ fn keep(current: &impl CurrentTask, process: u32, tid: u32, nr: u16, flags: u8, 
         }
         let first = (&raw mut (*calls).calls).cast::<FailedCall>();
         let call = first.add(next);
+        // What was here is gone, whether this call is the one before once more or not: user space skips it.
+        (&raw mut (*call).count).write_volatile(0);
         let subject = (&raw mut (*call).subject).cast::<u64>();
         for word in 0..SUBJECT_BYTES / 8 {
             subject.add(word).write_volatile(0);
@@ -173,16 +174,11 @@ fn keep(current: &impl CurrentTask, process: u32, tid: u32, nr: u16, flags: u8, 
 /// The entry of a process; made where there is none, unless this is what the loader asks for in every program.
 #[inline(always)]
 fn of(process: u32, by_loader: bool) -> Option<*mut FailedCalls> {
-    if let Some(calls) = FAILED_CALLS.get_ptr_mut(process) {
-        return Some(calls);
-    }
     if by_loader {
-        return None;
+        FAILED_CALLS.get_ptr_mut(process)
+    } else {
+        super::entry(&FAILED_CALLS, process, &NO_CALLS)
     }
-    let empty = NO_CALLS.get_ptr(0)?;
-    // SAFETY: a map value that nobody writes.
-    let _ = FAILED_CALLS.insert(process, unsafe { &*empty }, u64::from(BPF_NOEXIST));
-    FAILED_CALLS.get_ptr_mut(process)
 }
 
 #[inline(always)]

@@ -6,12 +6,10 @@ use agent_common::abi::endings::{
     LastWords, PROCESSES_KEPT, WORDS_BUFFERS, WORDS_BYTES, WORDS_MAX, WORDS_STARTS, WordsHeader,
 };
 use agent_common::abi::syscalls::FLAG_COMPAT;
-use aya_ebpf::Global;
-use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{Array, LruHashMap};
 
 use crate::kernel::CurrentTask;
 
@@ -20,11 +18,10 @@ static LAST_WORDS: LruHashMap<u32, LastWords> = LruHashMap::with_max_entries(PRO
 
 /// What an entry begins with: never written.
 #[map]
-static NO_WORDS: PerCpuArray<LastWords> = PerCpuArray::with_max_entries(1, 0);
+static NO_WORDS: Array<LastWords> = Array::with_max_entries(1, 0);
 
-/// Descriptors whose writes are kept, a bit each; set at load.
-#[unsafe(no_mangle)]
-static WORDS_FDS: Global<u32> = Global::new(0);
+/// Descriptors whose writes are kept, a bit each: standard output and error.
+const FDS: u32 = 1 << 1 | 1 << 2;
 
 /// `write`, `pwrite64`, `writev`, of the 64-bit calls.
 const WRITES: u64 = 1 << 1 | 1 << 18 | 1 << 20;
@@ -47,14 +44,14 @@ pub(super) fn writes(nr: u16, flags: u8) -> bool {
 pub(super) fn wrote(current: &impl CurrentTask, process: u32, nr: u16, flags: u8) {
     let compat = flags & FLAG_COMPAT != 0;
     let fd = current.argument::<0>(compat) as u32;
-    if fd > 31 || WORDS_FDS.load() >> fd & 1 == 0 {
+    if fd > 31 || FDS >> fd & 1 == 0 {
         return;
     }
     let written = current.second();
     if written <= 0 {
         return;
     }
-    let Some(words) = of(process) else { return };
+    let Some(words) = super::entry(&LAST_WORDS, process, &NO_WORDS) else { return };
     let from = current.argument::<1>(compat);
     if nr == WRITEV && !compat {
         let buffers = current.argument::<2>(false);
@@ -73,18 +70,6 @@ pub(super) fn wrote(current: &impl CurrentTask, process: u32, nr: u16, flags: u8
     } else if !compat || nr == COMPAT_WRITE {
         add(words, fd, from, written as u64);
     }
-}
-
-/// The entry of a process, made where there is none.
-#[inline(always)]
-fn of(process: u32) -> Option<*mut LastWords> {
-    if let Some(words) = LAST_WORDS.get_ptr_mut(process) {
-        return Some(words);
-    }
-    let empty = NO_WORDS.get_ptr(0)?;
-    // SAFETY: a map value that nobody writes.
-    let _ = LAST_WORDS.insert(process, unsafe { &*empty }, u64::from(BPF_NOEXIST));
-    LAST_WORDS.get_ptr_mut(process)
 }
 
 /// Keeps the first bytes of a buffer.

@@ -211,17 +211,9 @@ impl Btf {
         self.word(found + 4)
     }
 
-    /// Whether an enumerator of `enum bpf_func_id`: the kernel has this helper.
+    /// Whether the kernel has this helper.
     fn has_helper(&self, helper: &str) -> bool {
-        let find = || {
-            let at = self.find(KIND_ENUM, "bpf_func_id")?;
-            let count = (self.word(at + 4)? & 0xffff) as usize;
-            let names = (0..count).filter_map(|i| self.word(at + 12 + i * 8));
-            Some(
-                names.map(|name| self.name(name)).any(|name| name == format!("BPF_FUNC_{helper}").as_bytes()),
-            )
-        };
-        find().unwrap_or(false)
+        self.enumerator("bpf_func_id", &format!("BPF_FUNC_{helper}")).is_some()
     }
 
     /// Everything the BPF programs ask for.

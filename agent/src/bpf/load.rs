@@ -85,9 +85,6 @@ fn waits_bytes(cpus: usize) -> u32 {
     (cpus as u64 * looks * 1024).next_power_of_two().clamp(512 << 10, 16 << 20) as u32
 }
 
-/// Descriptors whose last writes are kept, a bit each: standard output and error.
-const WORDS_FDS: u32 = 1 << 1 | 1 << 2;
-
 /// The smallest ring buffer.
 const PAGE: u32 = 4096;
 
@@ -130,7 +127,6 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
     let (offsets, layout, mask) = (Plain::<Offsets>(offsets), Plain::<Layout>(layout), sizes.entry_slots - 1);
     let (sched, sched_mask) = (Plain::<SchedOffsets>(sched), sizes.sched_slots - 1);
     let (ends, endings) = (Plain::<EndingOffsets>(ends), u32::from(spec.endings));
-    let words_fds = if spec.endings { WORDS_FDS } else { 0 };
     let filtered = u32::from(spec.filter || spec.cgroup);
     let log_level: u8 = if spec.debug { 4 } else { 0 };
     let mut loader = EbpfLoader::new();
@@ -143,7 +139,6 @@ pub(super) fn load(spec: &LoadSpec, cpus: usize) -> Result<(aya::Ebpf, Sizes), S
         .override_global("SCHED_MASK", &sched_mask, true)
         .override_global("ENDING_OFFSETS", &ends, true)
         .override_global("ENDINGS", &endings, true)
-        .override_global("WORDS_FDS", &words_fds, true)
         .override_global("FILTERED", &filtered, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("SYSCALLS", sizes.syscall_keys)

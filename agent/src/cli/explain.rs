@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use agent_common::text;
 use agent_common::wire::postmortem::{EndKind, PostMortem};
-use anyhow::bail;
 use clap::Args;
+use postmortem::signal_name;
 
 use super::ask;
 use super::term::{self, Paint};
@@ -64,26 +64,22 @@ pub(super) async fn run(context: Context, args: ExplainArgs) -> Outcome {
     };
     let mut client = ask::daemon_only(&context, "explain").await?;
     let request = Request::Explain { which, facts: args.facts };
+    let other = || anyhow::anyhow!("the daemon answered something else");
     let Reply::Explained(explained) = ask::ask(&mut client, request, "asking", None).await? else {
-        return Err(anyhow::anyhow!("the daemon answered something else").into());
+        return Err(other().into());
     };
     let Explained { id, postmortem, facts } = *explained;
     if args.facts {
         term::print_json(&facts)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(postmortem) = postmortem else { return none() };
+    let postmortem = postmortem.ok_or_else(other)?;
     if context.global.json {
         term::print_json(&postmortem)?;
     } else {
         term::print(&render(&id, &postmortem.cleaned(), context.paint))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn none() -> Outcome {
-    let nothing: anyhow::Result<ExitCode> = (|| bail!("it ended as it is meant to"))();
-    Ok(nothing?)
 }
 
 /// Cause, evidence, what was ruled out.
@@ -118,10 +114,8 @@ fn render(id: &str, postmortem: &PostMortem, paint: Paint) -> String {
         let _ = writeln!(out, "\nEvidence");
     }
     for proof in evidence {
-        let kind = serde_json::to_value(proof.kind).ok();
-        let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or_default();
         let mut lines = proof.text.lines();
-        let _ = write!(out, "  {kind:<8}{}", lines.next().unwrap_or_default());
+        let _ = write!(out, "  {:<8}{}", proof.kind.name(), lines.next().unwrap_or_default());
         if !proof.reference.is_empty() {
             let _ = write!(out, "  [{}]", proof.reference);
         }
@@ -138,9 +132,4 @@ fn render(id: &str, postmortem: &PostMortem, paint: Paint) -> String {
     }
     let _ = writeln!(out, "\n{}", paint.dim(id));
     out
-}
-
-fn signal_name(signal: u8) -> String {
-    nix::sys::signal::Signal::try_from(i32::from(signal))
-        .map_or_else(|_| format!("signal {signal}"), |name| name.as_str().to_owned())
 }

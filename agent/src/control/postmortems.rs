@@ -1,7 +1,7 @@
 //! Post-mortems that are kept: the last in memory, and on disk as lines of JSON, so that they outlive the daemon.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use agent_common::wire::postmortem::PostMortem;
 use postmortem::Facts;
 use postmortem::facts::Earlier;
 use serde::{Deserialize, Serialize};
+
+use crate::replace;
 
 /// Post-mortems in memory, some 8 KiB each.
 const MAX_KEPT: usize = 500;
@@ -32,7 +34,7 @@ pub struct Kept {
     /// It.
     pub postmortem: PostMortem,
     /// What it was made of.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
 }
 
 /// What is asked for.
@@ -84,6 +86,11 @@ impl PostMortems {
         self.lock().note(facts)
     }
 
+    /// Keeps the facts of an end once they are complete, whether there is a post-mortem of it or not.
+    pub fn saw(&self, facts: Arc<Facts>) {
+        self.lock().saw(facts);
+    }
+
     /// Keeps a post-mortem.
     pub fn add(&self, kept: Kept) {
         self.lock().add(kept);
@@ -101,10 +108,9 @@ impl PostMortems {
     /// Facts of an end, whether there is a post-mortem of it or not.
     #[must_use]
     pub fn facts(&self, which: &Which) -> Option<Arc<Facts>> {
-        match which {
-            Which::Event(_) => self.find(which).map(|kept| Arc::new(kept.facts.clone())),
-            which => self.lock().last_facts(|facts| which.is(facts)),
-        }
+        let newest = self.lock().last_facts(|facts| which.is(facts));
+        // Post-mortems are kept longer than the facts of all ends.
+        newest.or_else(|| self.find(which).map(|kept| Arc::clone(&kept.facts)))
     }
 }
 
@@ -148,7 +154,7 @@ impl Store {
             if lines.read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
-            // The last line of a daemon that was killed may be cut.
+            // The last line of a daemon that was killed may be cut, and the first one is empty.
             if let Ok(kept) = serde_json::from_slice::<Kept>(&line) {
                 self.note(&kept.facts);
                 self.push(Arc::new(kept));
@@ -178,11 +184,7 @@ impl Store {
     }
 
     fn write(&mut self, kept: &Kept) -> io::Result<()> {
-        let mut line = serde_json::to_vec(kept)?;
-        line.push(b'\n');
-        if line.len() > MAX_LINE_BYTES {
-            return Ok(());
-        }
+        let Some(line) = line_of(kept)? else { return Ok(()) };
         if self.file_bytes + line.len() as u64 > MAX_FILE_BYTES {
             return self.rewrite();
         }
@@ -193,43 +195,23 @@ impl Store {
 
     /// Writes what is in memory, in place of all that is on disk.
     fn rewrite(&mut self) -> io::Result<()> {
-        let new = self.path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
-        let mut bytes = 0;
-        // Half of what there is room for, so that this is rare.
+        let (mut lines, mut bytes) = (Vec::new(), 0);
         for kept in self.kept.iter().rev() {
-            let mut line = serde_json::to_vec(&**kept)?;
-            line.push(b'\n');
-            bytes += line.len() as u64;
-            if bytes > MAX_FILE_BYTES / 2 {
-                bytes -= line.len() as u64;
+            let Some(line) = line_of(kept)? else { continue };
+            // Half of what there is room for, so that this is rare.
+            if bytes + line.len() as u64 > MAX_FILE_BYTES / 2 {
                 break;
             }
-        }
-        let mut left = bytes;
-        let mut lines = Vec::new();
-        for kept in self.kept.iter().rev() {
-            let mut line = serde_json::to_vec(&**kept)?;
-            line.push(b'\n');
-            let Some(rest) = left.checked_sub(line.len() as u64) else { break };
-            left = rest;
+            bytes += line.len() as u64;
             lines.push(line);
         }
-        for line in lines.iter().rev() {
-            file.write_all(line)?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        replace::file(&self.path, lines.iter().rev())?;
         self.file_bytes = bytes;
         Ok(())
     }
 
     /// Remembers an end; what came before of the same unit, container or program.
     fn note(&mut self, facts: &Facts) -> Vec<Earlier> {
-        if self.facts.len() >= MAX_FACTS {
-            self.facts.pop_front();
-        }
-        self.facts.push_back(Arc::new(facts.clone()));
         let key = key(facts);
         if self.earlier.len() >= MAX_KEYS && !self.earlier.contains_key(&key) {
             let oldest = self.earlier.iter().min_by_key(|(_, ends)| ends.back().map_or(0, |end| end.at_ns));
@@ -250,6 +232,13 @@ impl Store {
         before
     }
 
+    fn saw(&mut self, facts: Arc<Facts>) {
+        if self.facts.len() >= MAX_FACTS {
+            self.facts.pop_front();
+        }
+        self.facts.push_back(facts);
+    }
+
     /// The newest one of which this holds.
     fn last(&self, wanted: impl Fn(&Kept) -> bool) -> Option<Arc<Kept>> {
         self.kept.iter().rev().find(|kept| wanted(kept)).cloned()
@@ -266,6 +255,14 @@ impl Store {
     }
 }
 
+/// A line of the file; `None`: it is too long. The line end comes first: behind a line that was cut, by a full disk or as the daemon
+/// was killed, the next one still begins anew.
+fn line_of(kept: &Kept) -> io::Result<Option<Vec<u8>>> {
+    let mut line = vec![b'\n'];
+    serde_json::to_writer(&mut line, kept)?;
+    Ok((line.len() <= MAX_LINE_BYTES).then_some(line))
+}
+
 /// What ends again and again: a unit, a container, or a program with its arguments.
 fn key(facts: &Facts) -> String {
     let process = &facts.process;
@@ -277,89 +274,4 @@ fn key(facts: &Facts) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use agent_common::wire::postmortem::{Blamed, Cause, CauseClass, End, EndKind, EndedProcess};
-
-    use super::*;
-
-    fn kept(pid: u32, padding: usize) -> Kept {
-        let process = EndedProcess { pid, cmdline: "x".repeat(padding), ..EndedProcess::default() };
-        Kept {
-            id: format!("crash/process/{pid}/1"),
-            postmortem: PostMortem {
-                process,
-                ended: End {
-                    at_ns: 1,
-                    kind: EndKind::Exit,
-                    code: Some(1),
-                    signal: None,
-                    core: false,
-                    by: None,
-                },
-                cause: Cause {
-                    class: CauseClass::Unknown,
-                    subject: Blamed::default(),
-                    text: String::new(),
-                    confidence: 0.1,
-                },
-                evidence: Vec::new(),
-                ruled_out: Vec::new(),
-                repeats: None,
-            },
-            facts: Facts::default(),
-        }
-    }
-
-    #[test]
-    fn they_outlive_the_daemon_and_a_cut_line_costs_only_itself() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = Store::path_in(dir.path());
-        let mut store = Store::open(path.clone());
-        for pid in 1..=3 {
-            store.add(kept(pid, 10));
-        }
-        let mut file = OpenOptions::new().append(true).open(&path).expect("the file");
-        file.write_all(b"{\"id\":\"cut").expect("written");
-        let again = Store::open(path);
-        assert_eq!(again.last(|_| true).map(|kept| kept.postmortem.process.pid), Some(3));
-        assert_eq!(
-            again.last(|kept| kept.postmortem.process.pid == 1).map(|kept| kept.id.clone()),
-            Some("crash/process/1/1".into())
-        );
-    }
-
-    #[test]
-    fn memory_and_disk_have_a_bound() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = Store::path_in(dir.path());
-        let mut store = Store::open(path.clone());
-        for pid in 0..700 {
-            store.add(kept(pid, 50_000));
-            assert!(fs::metadata(&path).expect("the file").len() <= MAX_FILE_BYTES);
-        }
-        assert_eq!(store.kept.len(), MAX_KEPT);
-        let again = Store::open(path);
-        assert_eq!(again.last(|_| true).map(|kept| kept.postmortem.process.pid), Some(699));
-    }
-
-    #[test]
-    fn earlier_ends_are_those_of_the_same_program_and_arguments() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut store = Store::open(Store::path_in(dir.path()));
-        let facts = |cmdline: &str, at_ns| {
-            let mut facts = Facts::default();
-            facts.process.cmdline = cmdline.to_owned();
-            facts.ended.at_ns = at_ns;
-            facts
-        };
-        assert!(store.note(&facts("a", 1)).is_empty());
-        assert!(store.note(&facts("b", 2)).is_empty());
-        assert_eq!(store.note(&facts("a", 3)).iter().map(|end| end.at_ns).collect::<Vec<_>>(), [1]);
-        for nth in 0..3000 {
-            store.note(&facts(&nth.to_string(), 10 + nth));
-            store.note(&facts("a", 10 + nth));
-        }
-        assert!(store.earlier.len() <= MAX_KEYS && store.facts.len() <= MAX_FACTS);
-        assert_eq!(store.note(&facts("a", 9999)).len(), MAX_EARLIER);
-    }
-}
+mod tests;

@@ -225,7 +225,8 @@ fn explain(postmortems: &PostMortems, which: &Which, facts: bool) -> Result<Repl
     let kept = postmortems.find(which);
     // Facts and post-mortem are of one end.
     let kept = kept.filter(|kept| seen.as_ref().is_none_or(|seen| seen.process == kept.facts.process));
-    if kept.is_none() && seen.is_none() {
+    let is_found = if facts { seen.is_some() } else { kept.is_some() };
+    if !is_found {
         let what = match which {
             Which::Last => "no process has ended badly since the daemon looks".to_owned(),
             Which::Pid(pid) => format!(

@@ -125,10 +125,13 @@ struct Begun {
     walks: u32,
 }
 
-/// The signal in a wait status; 0: none.
+/// Code and signal of a wait status: it has one of the two.
 #[must_use]
-pub const fn signal_of(status: u32) -> u8 {
-    (status & 0x7f) as u8
+pub const fn code_and_signal(status: u32) -> (Option<i32>, Option<u8>) {
+    match (status & 0x7f) as u8 {
+        0 => (Some((status >> 8 & 0xff) as i32), None),
+        signal => (None, Some(signal)),
+    }
 }
 
 /// Ends since the last poll.

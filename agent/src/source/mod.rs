@@ -13,7 +13,7 @@ mod irq;
 pub mod lasting;
 mod locks;
 mod memory;
-mod mounts;
+pub(crate) mod mounts;
 mod net;
 pub mod offcpu;
 pub mod oncpu;

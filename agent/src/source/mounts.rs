@@ -15,13 +15,15 @@ const MAX_MOUNTS_BYTES: u64 = 1 << 20;
 
 /// A mounted file system, as one process sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     /// `major << 20 | minor`.
-    pub(super) dev: u32,
+    pub(crate) dev: u32,
+    /// What of the file system is mounted: `/`, or a directory in it.
+    pub(crate) root: String,
     /// Where.
-    pub(super) point: String,
+    pub(crate) point: String,
     /// A process serves it (`fuse`, `fuse.sshfs`, `fuseblk`).
-    pub(super) is_fuse: bool,
+    pub(crate) is_fuse: bool,
 }
 
 impl Mount {
@@ -32,7 +34,7 @@ impl Mount {
 }
 
 /// The mounts of a process by number, as far as they can be read.
-pub(super) fn of(tgid: Tgid) -> HashMap<u32, Mount> {
+pub(crate) fn of(tgid: Tgid) -> HashMap<u32, Mount> {
     mounts(&beginning(&Path::new("/proc").join(tgid.to_string()).join("mountinfo"), MAX_MOUNTS_BYTES))
 }
 
@@ -87,9 +89,22 @@ fn mounts(text: &str) -> HashMap<u32, Mount> {
         let dev = major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?;
         let kind = kind.split(' ').next()?;
         let is_fuse = matches!(kind, "fuse" | "fuseblk") || kind.starts_with("fuse.");
-        Some((id, Mount { dev, point: words.nth(1)?.to_owned(), is_fuse }))
+        Some((id, Mount { dev, root: unescaped(words.next()?), point: unescaped(words.next()?), is_fuse }))
     };
     text.lines().filter_map(mount).collect()
+}
+
+/// Blanks, tabs, line ends and backslashes are written as `\040` and the like.
+pub(super) fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let code = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        bytes.push(code.unwrap_or(*first));
+        rest = &after[if code.is_some() { 3 } else { 0 }..];
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -105,6 +120,9 @@ mod tests {
         assert_eq!(mounts.len(), 3);
         assert_eq!((mounts[&21].dev, mounts[&21].connection()), (254 << 20 | 1, None));
         assert_eq!(mounts[&42].connection(), Some(39));
+        assert_eq!((&*mounts[&42].root, &*mounts[&42].point), ("/", "/tmp/m"));
+        let bind = super::mounts("7 1 254:2 /a\\134b /mnt/my\\040disk rw - xfs /dev/vdb rw\n");
+        assert_eq!((&*bind[&7].root, &*bind[&7].point), ("/a\\b", "/mnt/my disk"));
         assert_eq!(parse_fdinfo("pos:\t0\nflags:\t02\nmnt_id:\t21\nino:\t10695\n"), Some((21, 10_695)));
         assert_eq!(parse_fdinfo("pos:\t0\nmnt_id:\t21\n"), None, "before 5.14");
     }

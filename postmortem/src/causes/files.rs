@@ -101,7 +101,7 @@ fn of_mapping(scene: &Scene<'_>) -> Option<Claim> {
     let Place::Mapping { name, .. } = &fault.place else { return None };
     let is_page =
         scene.signal() == Some(signal::BUS) && facts.ended.si_code == NO_PAGE && scene.sender().is_none();
-    if !is_page || !name.starts_with('/') {
+    if !is_page || name.is_empty() {
         return None;
     }
     let full = facts.failed_calls.iter().any(|call| call.errno == "ENOSPC");

@@ -38,7 +38,7 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     }
     if let Some(Place::Mapping { name, .. }) = facts.fault.as_ref().map(|fault| &fault.place) {
         let reads = facts.fault.as_ref().is_some_and(|fault| fault.write == Some(false));
-        if is_bus && facts.ended.si_code == NO_PAGE && reads && name.starts_with('/') {
+        if is_bus && facts.ended.si_code == NO_PAGE && reads && !name.is_empty() {
             let claim = Claim::new(
                 CauseClass::HardwareError,
                 Tier::Kernel,

@@ -3,8 +3,8 @@
 //! **Classes** `fd-limit`, `cpu-limit`, `file-size-limit`; the subject is the limit, with the process.
 //!
 //! **What.** EMFILE or ENFILE, or the words for it: no descriptor is left. The tables that programs run out of in the same manner count
-//! with it and name their limit: watches of inotify, tasks (`pids.max`, `nproc`). SIGXCPU, or SIGKILL of the kernel at the hard limit, is
-//! `cpu-limit`; SIGXFSZ or EFBIG is `file-size-limit`.
+//! with it and name their limit: watches of inotify, tasks (`pids.max` or `nproc`, if it is known to be reached). SIGXCPU, or SIGKILL of
+//! the kernel at the hard limit, is `cpu-limit`; SIGXFSZ or EFBIG is `file-size-limit`.
 //!
 //! **Neighbours.** Memory within `RLIMIT_AS` is `heap-limit`. SIGXCPU that a process sent is `killed-by-process`.
 
@@ -75,32 +75,35 @@ fn of_hint(scene: &Scene<'_>, hint: &Hint<'_>) -> Claim {
         Trouble::Descriptors => {
             let whole = hint.call.is_some_and(|call| call.errno == "ENFILE");
             if whole {
-                ("fs.file-max", "got no more descriptors: the host's table is full")
+                (Some("fs.file-max"), "got no more descriptors: the host's table is full")
             } else {
-                ("nofile", "got no more descriptors")
+                (Some("nofile"), "got no more descriptors")
             }
         }
-        Trouble::Watches => {
-            ("fs.inotify.max_user_watches", "got no more watches of inotify: those of its user are used up")
-        }
+        Trouble::Watches => (
+            Some("fs.inotify.max_user_watches"),
+            "got no more watches of inotify: those of its user are used up",
+        ),
         Trouble::Tasks => {
-            let group = scene.reached("pids.max", REACHED_SHARE).is_some() || scene.limit("nproc").is_none();
-            (if group { "pids.max" } else { "nproc" }, "could not start another process or thread")
+            // Nearly every process has a finite `nproc`: that it has one says nothing.
+            let reached = |name: &&str| scene.reached(name, REACHED_SHARE).is_some();
+            (["pids.max", "nproc"].into_iter().find(reached), "could not start another process or thread")
         }
-        _ => ("fsize", "could not let a file grow any more"),
+        _ => (Some("fsize"), "could not let a file grow any more"),
     };
-    let limit = scene.limit(name);
-    let mut subject = subject(scene, name);
+    let limit = name.and_then(|name| scene.limit(name));
+    let mut subject =
+        Blamed { kind: "limit".into(), limit: name.map(str::to_owned), ..itself(&scene.facts.process) };
     subject.path = limit
         .map(|limit| limit.group.clone())
         .filter(|group| !group.is_empty())
         .or_else(|| hint.call.map(|call| call.path.clone()).filter(|path| !path.is_empty()));
-    let sure = if scene.reached(name, REACHED_SHARE).is_some() {
-        hint.confidence.max(0.93)
-    } else {
-        hint.confidence
+    let is_reached = name.is_some_and(|name| scene.reached(name, REACHED_SHARE).is_some());
+    let sure = if is_reached { hint.confidence.max(0.93) } else { hint.confidence };
+    let what = match name {
+        Some(name) => format!("{what} (limit {name}{})", value(limit)),
+        None => format!("{what}: a limit on tasks was reached, which one is not known"),
     };
-    let what = format!("{what} (limit {name}{})", value(limit));
     Claim::new(hint.trouble.class(), hint.tier, sure, what)
         .subject(subject)
         .proofs(hint.proofs())

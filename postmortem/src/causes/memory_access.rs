@@ -7,8 +7,9 @@
 //! | address | class |
 //! |---|---|
 //! | below 64 KiB, where no process can have memory; or just below 0 | `null-pointer` with the offset |
-//! | in a stack's guard, or within 64 KiB of the stack pointer with nothing there | `stack-overflow` |
+//! | in a stack's guard, or within 1 MiB of the stack pointer with nothing there | `stack-overflow` |
 //! | a mapped file behind its end: somebody cut it | `bad-pointer`, the subject is the file |
+//! | a page that the kernel could not make, of SIGBUS | `bad-pointer` with less confidence |
 //! | any other | `bad-pointer` |
 //!
 //! **Neighbours.** x86 does not say which address it was if the address is none (its upper bits differ): the kernel then reports 0 with
@@ -30,12 +31,14 @@ const SI_KERNEL: i32 = 128;
 const MIN_MAPPED: u64 = 0x1_0000;
 /// A page: offsets of most structures are less.
 const PAGE: u64 = 4096;
-/// So far from the stack pointer a thread touches its stack: large local arrays are probed page by page.
-const STACK_REACH: u64 = 64 << 10;
+/// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
+pub const STACK_REACH: u64 = 1 << 20;
 /// The same function so often in a row in a stack is a recursion.
 const MIN_RECURSION: usize = 10;
 /// `BUS_ADRALN`.
 const UNALIGNED: i32 = 1;
+/// `BUS_ADRERR`.
+const NO_PAGE: i32 = 2;
 /// `BUS_MCEERR_AR`.
 const MCE_FIRST: i32 = 4;
 
@@ -88,12 +91,23 @@ fn of_fault(scene: &Scene<'_>, fault: &Fault) -> Claim {
         format!("{did} {addr:#x}, instruction at {:#x}, stack pointer {:#x}", fault.ip, fault.sp),
         facts.ended.at_ns,
     );
+    let is_bus = scene.signal() == Some(signal::BUS);
     if let Place::PastEnd { file: path } = &fault.place {
         let what = format!("{did} {path} behind its end: the file was cut while it was mapped");
         let cut = Claim::new(CauseClass::BadPointer, Tier::Kernel, 0.93, what)
             .subject(file(path.clone()))
             .proof(seen);
         return cut.proofs(stack(scene)).not(CauseClass::NullPointer, "the address lies in a mapped file");
+    }
+    if is_bus && facts.ended.si_code == NO_PAGE {
+        let of = match &fault.place {
+            Place::Mapping { name, .. } if !name.is_empty() => format!(" of {name}"),
+            _ => String::new(),
+        };
+        let what = format!(
+            "{did} {addr:#x}, and the kernel had no page{of} for it: a mapped file was cut, or its device failed or is full"
+        );
+        return claim(CauseClass::BadPointer, 0.6, what).proof(seen);
     }
     let recursion = recursion(scene);
     let near_stack = fault.sp >= PAGE
@@ -114,7 +128,7 @@ fn of_fault(scene: &Scene<'_>, fault: &Fault) -> Claim {
             .proofs(limit)
             .not(CauseClass::BadPointer, "the address is where the stack would have to grow");
     }
-    if scene.signal() == Some(signal::BUS) && facts.ended.si_code == UNALIGNED {
+    if is_bus && facts.ended.si_code == UNALIGNED {
         return claim(CauseClass::BadPointer, 0.9, format!("{did} {addr:#x}, which is not aligned"))
             .proof(seen);
     }

@@ -11,7 +11,7 @@ mod hardware;
 mod killed;
 mod limits;
 mod memory;
-mod memory_access;
+pub(crate) mod memory_access;
 mod network;
 mod program;
 mod seccomp;

@@ -5,8 +5,8 @@
 //! **What.** SIGSYS of the kernel: a seccomp filter (`SystemCallFilter=`, a container's profile, a sandbox of the program's own) refused the call.
 //! A shell reports it of its child as code 159.
 //!
-//! **Neighbours.** A filter that answers with an errno in place of the signal is seen as `permission`. SIGSYS that a process sent is
-//! `killed-by-process`.
+//! **Neighbours.** A filter that answers with an errno in place of the signal is seen as `permission`. SIGSYS that another
+//! process sent is `killed-by-process`; one that the process raised itself says nothing of a filter.
 
 use agent_common::wire::postmortem::{Blamed, CauseClass};
 
@@ -17,7 +17,7 @@ use crate::scene::Scene;
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let facts = scene.facts;
     let by_kernel = scene.sender().is_none()
-        && (scene.signal() == Some(signal::SYS)
+        && (scene.signal() == Some(signal::SYS) && facts.ended.si_code > 0
             || facts.seccomp_call.is_some() && facts.ended.signal.is_some());
     if by_kernel {
         let name = facts.seccomp_call.as_deref().unwrap_or_default();

@@ -1,6 +1,10 @@
 //! Failed calls, with and without words for them.
 
+use agent_common::wire::postmortem::CauseClass;
+
 use super::build::{check, exit};
+use crate::examine;
+use crate::facts::Limit;
 
 #[test]
 fn calls_of_which_the_words_speak() {
@@ -71,4 +75,23 @@ fn calls_alone() {
         ),
         ("a container without a word", exit(7).container("api"), "unknown", ""),
     ]);
+}
+
+#[test]
+fn a_limit_on_tasks_is_named_only_if_it_is_known_to_be_reached() {
+    let refused = || exit(1).call("clone", "EAGAIN", "").err("fork: Resource temporarily unavailable");
+    let limit_of = |facts| examine(&facts).expect("a bad end").cause;
+    let finite = |name: &str| Limit { name: name.into(), limit: Some(127_834.0), ..Limit::default() };
+    let mut unknown = refused().limit("pids.max", 10.0, 1000.0);
+    unknown.limits.push(finite("nproc"));
+    for facts in [unknown, refused()] {
+        let cause = limit_of(facts);
+        assert_eq!((cause.class, cause.subject.limit), (CauseClass::FdLimit, None));
+        assert!(!cause.text.contains("nproc") && !cause.text.contains("pids.max"), "{}", cause.text);
+    }
+    let full = limit_of(refused().limit("nproc", 64.0, 64.0));
+    assert_eq!(full.subject.limit.as_deref(), Some("nproc"));
+    let mut group = refused().limit("pids.max", 64.0, 64.0);
+    group.limits.push(finite("nproc"));
+    assert_eq!(limit_of(group).subject.limit.as_deref(), Some("pids.max"));
 }

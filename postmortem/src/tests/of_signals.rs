@@ -39,6 +39,7 @@ fn memory_accesses() {
         ("machine check", signal(7, 4).fault(0x7f00_0000_1000, false, mapping("rw-", "")), "hardware-error", "memory"),
         ("mapped file on a full disk", signal(7, 2).fault(0x7f00_0000_1000, true, mapping("rw-", "/dev/shm/ring")), "disk-full", "/dev/shm/ring"),
         ("mapped file on a bad disk", signal(7, 2).fault(0x7f00_0000_1000, false, mapping("r--", "/data/index")), "hardware-error", "/data/index"),
+        ("mapped file, and it is not known whether it was cut", signal(7, 2).fault(0x7f00_0000_1000, true, Place::Unknown), "bad-pointer", "4711"),
         ("segv without an address", signal(11, 1), "bad-pointer", ""),
         ("shell tells of its child", exit(139).comm("bash").err("line 3: 5000 Segmentation fault ./tool"), "bad-pointer", "bash"),
         (
@@ -272,6 +273,7 @@ fn kills() {
         ("pipe of a unit", unit(signal(13, 0)).call("write", "EPIPE", ""), "broken-pipe", ""),
         ("alarm", signal(14, 128), "timeout", "4711"),
         ("seccomp without a name", signal(31, 1), "seccomp", ""),
+        ("SIGSYS that it raised itself", signal(31, -6), "unknown", ""),
         ("seccomp of a shell's child", exit(159).comm("sh").err("Bad system call"), "seccomp", ""),
         ("kernel's SIGKILL, nothing else", signal(9, 128), "unknown", ""),
     ]);

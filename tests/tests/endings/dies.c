@@ -78,6 +78,12 @@ int main(int argc, char **argv) {
         volatile char *file = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (ftruncate(fd, 0)) die("ftruncate");
         file[4096] = 1;
+    } else if (!strcmp(way, "brim")) {
+        /* A hole, in a file system that is full. */
+        int fd = open(more, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        if (ftruncate(fd, 8192)) die("ftruncate");
+        volatile char *file = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        file[4096] = 1;
     } else if (!strcmp(way, "eat")) {
         for (;;) memset(malloc(1 << 20), 1, 1 << 20);
     } else if (!strcmp(way, "connect")) {
@@ -101,6 +107,14 @@ int main(int argc, char **argv) {
         for (;;) if (write(fd, page, sizeof page) < 0) die("giving up");
     } else if (!strcmp(way, "open")) {
         if (open(more, O_RDONLY) < 0) { perror("cannot read the configuration"); exit(78); }
+    } else if (!strcmp(way, "many")) {
+        /* One more than are kept, and the last one twice. */
+        char path[32];
+        for (int i = 0; i <= 25; i++) {
+            snprintf(path, sizeof path, "/no/such/%d", i < 25 ? i : 24);
+            open(path, O_RDONLY);
+        }
+        exit(5);
     } else if (!strcmp(way, "seccomp")) {
         struct sock_filter filter[] = {
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),

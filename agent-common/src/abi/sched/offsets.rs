@@ -1,24 +1,10 @@
 //! Offsets that the scheduler programs use.
 
-use crate::abi::settings::NO_OFFSET;
-
-macro_rules! offsets {
-    ($(#[doc = $doc:literal] $field:ident),+ $(,)?) => {
-        /// Offsets into kernel structures, in bytes, from the running kernel's BTF. `u32::MAX`: not in this kernel.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(C)]
-        pub struct SchedOffsets {
-            $(#[doc = $doc] pub $field: u32,)+
-        }
-
-        impl SchedOffsets {
-            /// What the object holds before the loader has looked: nothing is known.
-            pub const UNKNOWN: Self = Self { $($field: NO_OFFSET,)+ };
-        }
-    };
-}
+use crate::abi::offsets::offsets;
 
 offsets! {
+    "Offsets into kernel structures, in bytes, from the running kernel's BTF. `u32::MAX`: not in this kernel."
+    SchedOffsets
     #[doc = "`task_struct.tgid`"]
     task_tgid,
     #[doc = "`task_struct.pid`"]

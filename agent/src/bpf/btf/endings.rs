@@ -19,6 +19,7 @@ impl Btf {
             mm_arg_end: at("mm_struct", "arg_end"),
             mm_env_end: at("mm_struct", "env_end"),
             mm_total_vm: at("mm_struct", "total_vm"),
+            mm_data_vm: at("mm_struct", "data_vm"),
             signal_rlim: at("signal_struct", "rlim"),
             task_error_code: at("task_struct", "thread.error_code"),
             task_trap_nr: at("task_struct", "thread.trap_nr"),
@@ -32,7 +33,10 @@ impl Btf {
             memory_usage: at("mem_cgroup", "memory.usage"),
             dentry_parent: at("dentry", "d_parent"),
             vma_flags: at("vm_area_struct", "vm_flags"),
+            vma_start: at("vm_area_struct", "vm_start"),
+            vma_pgoff: at("vm_area_struct", "vm_pgoff"),
             vma_file: at("vm_area_struct", "vm_file"),
+            inode_size: at("inode", "i_size"),
         }
     }
 }
@@ -51,7 +55,11 @@ mod tests {
             offsets.task_error_code,
             offsets.kn_name,
             offsets.dentry_parent,
+            offsets.mm_data_vm,
             offsets.vma_flags,
+            offsets.vma_start,
+            offsets.vma_pgoff,
+            offsets.inode_size,
         ] {
             assert_ne!(offset, NO_OFFSET, "{offsets:?}");
         }

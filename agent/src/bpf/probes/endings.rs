@@ -8,8 +8,8 @@ use crate::bpf::StartError;
 use crate::bpf::sys;
 
 /// Maps that shrink to one entry where ends are not wanted.
-pub(in crate::bpf) const ENDING_MAPS: [&str; 5] =
-    ["LAST_WORDS", "FAILED_CALLS", "ENDS_SEEN", "SENDERS", "OOM_GROUPS"];
+pub(in crate::bpf) const ENDING_MAPS: [&str; 6] =
+    ["LAST_WORDS", "FAILED_CALLS", "ENDS_SEEN", "SENDERS", "OOM_GROUPS", "END_SCRATCH"];
 
 /// Maps of the programs that see ends.
 pub(super) struct Endings {
@@ -49,7 +49,7 @@ impl Probes {
             let user = usize::from(ending.user_frames).min(frames.len());
             let (user, _) = frames.split_at_mut(user);
             let (user, copied) = user.split_at_mut(user.len().saturating_sub(ending.copied.into()));
-            tell_native(user, ending.python_frames.into());
+            tell_native(user, ending.python_frames as usize);
             tell_native(copied, 0);
             each(&ending, user, copied);
         }

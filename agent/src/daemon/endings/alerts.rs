@@ -86,9 +86,6 @@ impl EndAlerts {
 }
 
 fn class(postmortem: &PostMortem, is_main: bool) -> Option<&'static str> {
-    if postmortem.cause.class == CauseClass::ByDesign {
-        return None;
-    }
     let crashed = postmortem.ended.kind == EndKind::Oom
         || postmortem.ended.signal.is_some_and(|signal| signal < 32 && CRASHES >> signal & 1 != 0)
         || matches!(postmortem.cause.class, CauseClass::UncaughtException | CauseClass::Panic);

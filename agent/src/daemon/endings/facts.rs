@@ -2,24 +2,28 @@
 
 use std::collections::HashMap;
 
-use agent_common::abi::endings::{Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, UNKNOWN_MAPPING};
+use agent_common::abi::endings::{
+    Ending, FailedCall, GROUP_LEVELS, NO_MAPPING, OomGroup, PAST_END, UNKNOWN_MAPPING,
+};
 use agent_common::abi::syscalls::FLAG_COMPAT;
 use agent_common::units::{MonoNs, UnixNs};
 use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
-use postmortem::facts::{Ended as Way, Facts, Fault, Limit, Oom, Other, ParentEnd, Place, Process};
+use postmortem::facts::{Ended as Way, Facts, Fault, Oom, Other, ParentEnd, Place, Process};
 
+use super::peer::Mounts;
 use super::stack::Namer;
-use super::{peer, said};
+use super::{limits, peer, said};
 use crate::clock;
-use crate::source::endings::Ended;
+use crate::source::endings::{Ended, code_and_signal};
+use crate::source::process::comm_str;
 
 const SIGABRT: u8 = 6;
 const SIGBUS: u8 = 7;
 const SIGKILL: u8 = 9;
 const SIGSEGV: u8 = 11;
 const SIGSYS: u8 = 31;
-/// `si_code`: the address has no mapping; the mapping does not allow it; a mapped file ends before it.
+/// `si_code`: the address has no mapping; the mapping does not allow it; the kernel has no page for it.
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
 const BUS_ADRERR: i32 = 2;
@@ -27,18 +31,11 @@ const BUS_ADRERR: i32 = 2;
 const SI_KERNEL: i32 = 0x80;
 /// Exception numbers of x86.
 const TRAP_PAGE_FAULT: u64 = 14;
-/// How far from the stack pointer an access belongs to the stack: a large frame touches far below it.
-const STACK_REACH: u64 = 1 << 20;
 /// Where glibc looks for its cache of names.
 const NAME_CACHE: &str = "unix:/var/run/nscd/socket";
 
 /// Bits of a mapping's permissions: read, write, execute.
 const PERMISSIONS: u16 = 0b111;
-
-/// The signal of an exit status; `None`: it exited.
-pub(super) fn signal_of(status: u32) -> Option<u8> {
-    Some((status & 0x7f) as u8).filter(|signal| *signal > 0)
-}
 
 /// The two clocks of one moment, to make times of the wall of those of the kernel.
 #[derive(Debug, Clone, Copy)]
@@ -78,12 +75,10 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
         fault: ending.and_then(fault),
         abort_text,
         stack,
-        seccomp_call: ending
-            .filter(|ending| ending.signal == u32::from(SIGSYS))
-            .map(|ending| syscall_names::display(SyscallAbi::Native, ending.address as u16).into_owned()),
+        seccomp_call: ending.and_then(seccomp_call),
         failed_calls: calls(ended, clocks),
         last_words,
-        limits: limits(ended, ending),
+        limits: limits::of(ended, ending),
         oom: ended.oom.as_ref().filter(|_| way.signal == Some(SIGKILL)).map(|oom| self::oom(ended, oom)),
         ended: way,
         unseen,
@@ -92,13 +87,12 @@ pub(super) fn of(ended: &Ended, namer: &mut Namer, clocks: Clocks) -> Facts {
 }
 
 fn way(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Way {
-    let signal = (ended.status & 0x7f) as u8;
-    let is_signal = signal != 0;
-    let by = ending.filter(|_| is_signal).and_then(|ending| sender(ended, ending, signal));
+    let (code, signal) = code_and_signal(ended.status);
+    let by = ending.zip(signal).and_then(|(ending, signal)| sender(ended, ending, signal));
     Way {
         at_ns: clocks.unix(ended.at),
-        code: (!is_signal).then_some((ended.status >> 8 & 0xff) as i32),
-        signal: is_signal.then_some(signal),
+        code,
+        signal,
         si_code: ending.map_or(0, |ending| ending.si_code),
         core: ended.status & 0x80 != 0,
         by,
@@ -132,8 +126,7 @@ fn sender(ended: &Ended, ending: &Ending, signal: u8) -> Option<Other> {
 }
 
 fn comm(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    comm_str(bytes).into_owned()
 }
 
 fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
@@ -163,10 +156,9 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
             parent_pid: ended.known_parent.as_ref().map_or(0, |parent| parent.parent.0),
             ..Other::default()
         },
-        parent_end: ended.parent_end.map(|(at, status)| ParentEnd {
-            at_ns: clocks.unix(at),
-            code: signal_of(status).is_none().then_some((status >> 8 & 0xff) as i32),
-            signal: signal_of(status),
+        parent_end: ended.parent_end.map(|(at, status)| {
+            let (code, signal) = code_and_signal(status);
+            ParentEnd { at_ns: clocks.unix(at), code, signal }
         }),
     }
 }
@@ -174,6 +166,12 @@ fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {
 fn container(task: &TaskSample) -> Option<String> {
     let named = task.labels.as_ref().and_then(|labels| labels.name.clone());
     named.or_else(|| task.container.clone()).map(|name| name.to_string())
+}
+
+/// The system call that a filter refused. One that raises SIGSYS itself has none, as `fault` has no address then.
+fn seccomp_call(ending: &Ending) -> Option<String> {
+    let by_filter = ending.signal == u32::from(SIGSYS) && ending.si_code > 0;
+    by_filter.then(|| syscall_names::display(SyscallAbi::Native, ending.address as u16).into_owned())
 }
 
 fn fault(ending: &Ending) -> Option<Fault> {
@@ -197,32 +195,45 @@ fn place(ending: &Ending, signal: u8) -> Place {
         return Place::Unknown;
     }
     let name = comm(&ending.mapped);
-    if signal == SIGBUS {
-        return if ending.si_code == BUS_ADRERR { Place::PastEnd { file: name } } else { Place::Unknown };
-    }
     let known = ending.mapping & (NO_MAPPING | UNKNOWN_MAPPING) == 0;
+    if signal == SIGBUS {
+        // x86 says the same of a file that was cut, of a full disk and of a device that fails.
+        return match () {
+            () if ending.si_code != BUS_ADRERR || !known || name.is_empty() => Place::Unknown,
+            () if ending.mapping & PAST_END != 0 => Place::PastEnd { file: name },
+            () => Place::Mapping { permissions: permissions(ending.mapping), name },
+        };
+    }
     let nothing = ending.mapping == NO_MAPPING || (!known && ending.si_code == SEGV_MAPERR);
     let no_access = known && ending.mapping & PERMISSIONS == 0;
-    if (nothing || no_access) && ending.sp != 0 && ending.address.abs_diff(ending.sp) <= STACK_REACH {
+    if (nothing || no_access)
+        && ending.sp != 0
+        && ending.address.abs_diff(ending.sp) <= postmortem::STACK_REACH
+    {
         return Place::StackGuard;
     }
     if nothing {
         return Place::Nothing;
     }
     if known || ending.si_code == SEGV_ACCERR {
-        let bit = |bit: u16, letter| if known && ending.mapping & bit != 0 { letter } else { '-' };
-        let permissions = [bit(1, 'r'), bit(2, 'w'), bit(4, 'x')].iter().collect();
-        return Place::Mapping { permissions, name };
+        return Place::Mapping { permissions: permissions(if known { ending.mapping } else { 0 }), name };
     }
     Place::Unknown
 }
 
+/// `r-x` and the like.
+fn permissions(mapping: u16) -> String {
+    let bit = |bit: u16, letter| if mapping & bit != 0 { letter } else { '-' };
+    [bit(1, 'r'), bit(2, 'w'), bit(4, 'x')].iter().collect()
+}
+
 /// Its failed calls. A connection that went on in the background is one call with its outcome, where `getsockopt` told it.
 fn calls(ended: &Ended, clocks: Clocks) -> Vec<postmortem::facts::FailedCall> {
+    let mounts = Mounts::default();
     let mut pending: HashMap<u64, usize> = HashMap::new();
     let mut calls: Vec<Option<postmortem::facts::FailedCall>> = Vec::new();
     for failed in &ended.calls {
-        let mut call = call(failed, clocks);
+        let mut call = call(failed, clocks, &mounts);
         if call.errno == "EINPROGRESS" {
             pending.insert(failed.first, calls.len());
         } else if call.call == "getsockopt"
@@ -236,9 +247,9 @@ fn calls(ended: &Ended, clocks: Clocks) -> Vec<postmortem::facts::FailedCall> {
     calls.into_iter().flatten().filter(|call| call.peer != NAME_CACHE).collect()
 }
 
-fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {
+fn call(failed: &FailedCall, clocks: Clocks, mounts: &Mounts) -> postmortem::facts::FailedCall {
     let abi = if failed.flags & FLAG_COMPAT == 0 { SyscallAbi::Native } else { SyscallAbi::Compat };
-    let (path, peer) = peer::subject(failed);
+    let (path, peer) = peer::subject(failed, mounts);
     postmortem::facts::FailedCall {
         at_ns: clocks.unix(MonoNs(failed.at_ns)),
         call: syscall_names::display(abi, failed.nr).into_owned(),
@@ -248,43 +259,6 @@ fn call(failed: &FailedCall, clocks: Clocks) -> postmortem::facts::FailedCall {
         count: failed.count.into(),
         ..postmortem::facts::FailedCall::default()
     }
-}
-
-/// Names of `RLIMIT_*` in their order, those that a program runs into.
-const LIMIT_NAMES: [(usize, &str); 7] =
-    [(0, "cpu"), (1, "fsize"), (2, "data"), (3, "stack"), (6, "nproc"), (7, "nofile"), (9, "as")];
-
-fn limits(ended: &Ended, ending: Option<&Ending>) -> Vec<Limit> {
-    let mut limits = Vec::new();
-    let page = procfs::page_size() as f64;
-    if let Some(ending) = ending {
-        for (index, name) in LIMIT_NAMES {
-            let [soft, _] = ending.limits[index];
-            let used = match name {
-                "cpu" => Some(ended.cpu.as_secs_f64()),
-                "as" => Some(ending.total_pages as f64 * page),
-                "nofile" => ended.known.as_ref().and_then(|task| task.fds).map(f64::from),
-                _ => None,
-            };
-            if soft != u64::MAX && soft != 0 {
-                limits.push(Limit {
-                    name: name.to_owned(),
-                    used,
-                    limit: Some(soft as f64),
-                    group: String::new(),
-                });
-            }
-        }
-    }
-    if let Some(oom) = ended.oom.as_ref().filter(|oom| oom.limit_pages > 0) {
-        limits.push(Limit {
-            name: "memory.max".to_owned(),
-            used: Some(oom.used_pages as f64 * page),
-            limit: Some(oom.limit_pages as f64 * page),
-            group: group(oom, oom.level),
-        });
-    }
-    limits
 }
 
 fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
@@ -306,7 +280,7 @@ fn oom(ended: &Ended, oom: &OomGroup) -> Oom {
 }
 
 /// Path of a group from the root, or from as far up as was looked.
-fn group(oom: &OomGroup, level: u32) -> String {
+pub(super) fn group(oom: &OomGroup, level: u32) -> String {
     let levels = (oom.levels as usize).min(GROUP_LEVELS);
     let from = (level as usize).min(levels);
     let names = oom.names[from..levels].iter().rev().map(|name| comm(name));
@@ -340,6 +314,28 @@ mod tests {
         assert_eq!(at(0x40_1000, 0x7ffd_0000, 5, 2), Some(code));
         assert_eq!(at(0, 0x7ffd_0000, none, SI_KERNEL), Some(Place::Unknown));
         assert_eq!(at(0, 0x7ffd_0000, none, 0), None, "sent by somebody");
+    }
+
+    #[test]
+    fn a_page_that_a_mapped_file_has_not_is_told_from_one_that_could_not_be_had() {
+        let at = |mapping, name: &[u8]| {
+            let mut ending =
+                Ending { address: 0x7f00_0000_1000, mapping, si_code: BUS_ADRERR, signal: 7, ..ending() };
+            ending.mapped[..name.len()].copy_from_slice(name);
+            fault(&ending).map(|fault| fault.place)
+        };
+        assert_eq!(at(3 | PAST_END, b"index"), Some(Place::PastEnd { file: "index".into() }));
+        let file = Place::Mapping { permissions: "rw-".into(), name: "index".into() };
+        assert_eq!(at(3, b"index"), Some(file));
+        assert_eq!(at(3, b""), Some(Place::Unknown), "anonymous memory");
+        assert_eq!(at(UNKNOWN_MAPPING, b""), Some(Place::Unknown));
+    }
+
+    #[test]
+    fn only_sigsys_of_the_kernel_has_a_system_call() {
+        let of = |si_code| seccomp_call(&Ending { signal: 31, address: 63, si_code, ..ending() });
+        assert_eq!(of(1).as_deref(), Some("uname"));
+        assert_eq!((of(0), of(-6)), (None, None), "kill and raise");
     }
 
     #[test]

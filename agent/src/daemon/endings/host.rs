@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use agent_common::text;
 use agent_common::units::Tgid;
 use opener::{Owner, Patience, Workers};
 use postmortem::Facts;
@@ -39,9 +40,24 @@ pub(super) struct Host {
 impl Host {
     /// Adds what the host says. Blocks for some milliseconds; a file system that does not answer, for a second.
     pub(super) fn complete(&mut self, facts: &mut Facts) {
+        // Files and packages of a container are its own: its paths name others here.
+        let is_of_host = facts.process.container.is_none();
         for failed in facts.failed_calls.iter_mut().rev().take(MAX_PATHS) {
-            complete_call(failed, facts.process.parent.pid);
+            if is_of_host {
+                look_up(failed, facts.process.parent.pid);
+            }
+            name_holder(failed);
         }
+        if is_of_host {
+            self.add_changes(facts);
+        }
+        if let Some(by) = &mut facts.ended.by {
+            by.cmdline = command_line(by.pid, &by.comm);
+        }
+    }
+
+    /// What changed on the host just before.
+    fn add_changes(&mut self, facts: &mut Facts) {
         let since = facts.ended.at_ns.saturating_sub(CHANGES_NS);
         let mut changes = packages(since, facts.ended.at_ns);
         changes.extend(self.program(&facts.process.exe));
@@ -54,9 +70,6 @@ impl Host {
         let surplus = changes.len().saturating_sub(MAX_CHANGES);
         changes.drain(..surplus);
         facts.changes.extend(changes);
-        if let Some(by) = &mut facts.ended.by {
-            by.cmdline = command_line(by.pid, &by.comm);
-        }
     }
 
     /// The program was replaced since it ended last.
@@ -76,7 +89,8 @@ impl Host {
     }
 }
 
-fn complete_call(failed: &mut FailedCall, parent: u32) {
+/// Whether a path that was not found is there.
+fn look_up(failed: &mut FailedCall, parent: u32) {
     if failed.errno == "ENOENT" && failed.path.starts_with('/') {
         failed.path_exists = Some(metadata(&failed.path).is_some());
     } else if failed.errno == "ENOENT"
@@ -87,6 +101,10 @@ fn complete_call(failed: &mut FailedCall, parent: u32) {
         // Its parent was most likely where it was: what is not there may be elsewhere.
         failed.path_exists = Some(true);
     }
+}
+
+/// Who listens on an address that is in use.
+fn name_holder(failed: &mut FailedCall) {
     if failed.errno == "EADDRINUSE"
         && let Ok(address) = failed.peer.parse::<SocketAddr>()
     {
@@ -118,12 +136,12 @@ fn changed(path: &str) -> Option<u64> {
 
 /// Arguments of a process that may still live, without secrets; nothing if another one has its number.
 fn command_line(pid: u32, comm: &str) -> String {
-    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    if pid == 0 || read("comm").trim_ascii_end() != comm.as_bytes() {
+    let is_it =
+        || fs::read(format!("/proc/{pid}/comm")).is_ok_and(|read| read.trim_ascii_end() == comm.as_bytes());
+    if pid == 0 || !is_it() {
         return String::new();
     }
-    let bytes = read("cmdline");
-    super::said::arguments(&bytes[..bytes.len().min(512)])
+    super::said::arguments(&touch::command_line(Tgid(pid)))
 }
 
 /// Files that configure a program: those that it was started with, and those in `/etc` that have its name.
@@ -192,23 +210,8 @@ fn of_log(text: &str, last: u64) -> Vec<Change> {
 fn line(line: &str) -> Option<(u64, &str)> {
     let (date, rest) = line.split_once(' ')?;
     let (time, rest) = rest.split_once(' ')?;
-    let numbers = |text: &str, by| -> Option<[i64; 3]> {
-        let numbers: Option<Vec<i64>> = text.split(by).map(|part| part.parse().ok()).collect();
-        numbers?.try_into().ok()
-    };
-    let [year, month, day] = numbers(date, '-')?;
-    let [hour, minute, second] = numbers(time, ':')?;
-    let seconds = days(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
-    Some((u64::try_from(seconds).ok()?, rest))
-}
-
-/// Days since the epoch of a date of the Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    Some(365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468)
+    let ms = text::unix_ms(&format!("{date}T{time}Z"))?;
+    Some((u64::try_from(ms).ok()? / 1000, rest))
 }
 
 #[cfg(test)]
@@ -234,8 +237,7 @@ mod tests {
 
     #[test]
     fn dates_that_are_none_are_left_out() {
-        assert_eq!(days(1970, 1, 1), Some(0));
-        assert_eq!(days(2024, 3, 1), Some(19_783));
+        assert_eq!(line("2024-03-01 00:00:01 x"), Some((19_783 * 86_400 + 1, "x")));
         for text in ["", " ", "2026-11-30", "2026-13-30 18:50:12 x", "2026-11-30 18:50 x", "x-y-z 1:2:3 u"] {
             assert_eq!(line(text), None, "{text}");
         }
@@ -246,12 +248,33 @@ mod tests {
         let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let peer = server.local_addr().expect("an address").to_string();
         let mut failed = FailedCall { errno: "EADDRINUSE".into(), peer, ..FailedCall::default() };
-        complete_call(&mut failed, 0);
-        assert_eq!(failed.holder.map(|holder| holder.pid), Some(std::process::id()));
+        name_holder(&mut failed);
+        let holder = failed.holder.expect("this process");
+        assert_eq!(holder.pid, std::process::id());
+        assert!(!holder.cmdline.is_empty() && !holder.cmdline.contains('\0'), "{holder:?}");
         let mut missing =
             FailedCall { errno: "ENOENT".into(), path: "/no/such".into(), ..FailedCall::default() };
-        complete_call(&mut missing, 0);
+        look_up(&mut missing, 0);
         assert_eq!(missing.path_exists, Some(false));
+    }
+
+    #[test]
+    fn paths_of_a_container_are_not_looked_up_here() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().to_str().expect("text");
+        let mut host = Host::default();
+        let mut complete = |container: Option<&str>| {
+            let mut facts = Facts::default();
+            facts.process.container = container.map(str::to_owned);
+            facts.process.cmdline = format!("worker --config={path}");
+            facts.ended.at_ns = crate::clock::unix().0;
+            facts.failed_calls =
+                vec![FailedCall { errno: "ENOENT".into(), path: path.into(), ..FailedCall::default() }];
+            host.complete(&mut facts);
+            (facts.failed_calls[0].path_exists, facts.changes.iter().any(|change| change.what == path))
+        };
+        assert_eq!(complete(None), (Some(true), true));
+        assert_eq!(complete(Some("web")), (None, false));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod alerts;
 mod facts;
 mod host;
+mod limits;
 mod peer;
 mod said;
 mod stack;
@@ -35,7 +36,7 @@ use crate::clock;
 use crate::control::{Kept, PostMortems};
 use crate::logs::{Logs, OwnLines, Recent};
 use crate::observer::{OnProcess, Seen};
-use crate::source::endings::Ended;
+use crate::source::endings::{Ended, code_and_signal};
 
 /// Ends that wait for the thread, up to 24 KiB each. One takes some milliseconds.
 const MAX_WAITING: usize = 256;
@@ -147,6 +148,8 @@ impl Work {
         facts.lines = self.lines.of(facts.process.pid);
         // Those of a process that had this number before.
         facts.lines.retain(|line| line.at_ns >= facts.process.started_at_ns);
+        let facts = Arc::new(facts);
+        self.postmortems.saw(Arc::clone(&facts));
         let Some(postmortem) = postmortem::examine(&facts) else { return };
         let (id, alert) = self.alerts.take(&postmortem, is_main, clock::unix());
         if !self.out.put("postmortem", line(&id, &postmortem)) {
@@ -158,7 +161,7 @@ impl Work {
 
     fn end(&mut self, ended: &Ended) {
         // A command of ours that had nothing to show is no end to explain, and would be the last one.
-        if ended.program.is_some() && ended.program == self.own && facts::signal_of(ended.status).is_none() {
+        if ended.program.is_some() && ended.program == self.own && code_and_signal(ended.status).1.is_none() {
             return;
         }
         let mut facts = facts::of(ended, &mut self.namer, Clocks::now());

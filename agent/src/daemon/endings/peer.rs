@@ -1,13 +1,32 @@
 //! What a failed call was about: a path, or an address.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use agent_common::abi::endings::{
     COMPONENT_BYTES, FailedCall, SUBJECT_BYTES, SUBJECT_FILE, SUBJECT_PATH, SUBJECT_PEER,
 };
+use agent_common::units::Tgid;
+
+use crate::source::mounts::{self, Mount};
+use crate::source::process::comm_str;
+
+/// The mounts of this host, read once for the calls of an end, if any needs them.
+#[derive(Debug, Default)]
+pub(super) struct Mounts(OnceCell<HashMap<u32, Mount>>);
+
+impl Mounts {
+    /// Where a device is mounted; the first of several such places. The kernel's device number has 20 bits for the minor part.
+    fn point(&self, dev: u32) -> Option<&str> {
+        let all = self.0.get_or_init(|| mounts::of(Tgid(std::process::id())));
+        let points = all.iter().filter(|(_, mount)| mount.dev == dev && mount.root == "/");
+        points.min_by_key(|(id, _)| **id).map(|(_, mount)| &*mount.point)
+    }
+}
 
 /// Path and peer; empty where the call had none.
-pub(super) fn subject(call: &FailedCall) -> (String, String) {
+pub(super) fn subject(call: &FailedCall, mounts: &Mounts) -> (String, String) {
     let mut bytes = [0; SUBJECT_BYTES];
     for (word, to) in call.subject.iter().zip(bytes.as_chunks_mut::<8>().0) {
         *to = word.to_ne_bytes();
@@ -15,35 +34,22 @@ pub(super) fn subject(call: &FailedCall) -> (String, String) {
     match call.kind {
         SUBJECT_PATH => (text(&bytes), String::new()),
         SUBJECT_PEER => (String::new(), address(&bytes, call.bytes.into()).unwrap_or_default()),
-        SUBJECT_FILE => (below_mount(&bytes, call.dev, call.bytes == 1), String::new()),
+        SUBJECT_FILE => (below_mount(&bytes, mounts, call.dev, call.bytes == 1), String::new()),
         _ => Default::default(),
     }
 }
 
 fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    comm_str(bytes).into_owned()
 }
 
 /// Components, leaf first, below the place where their device is mounted. The first of several such places counts.
-fn below_mount(bytes: &[u8], dev: u32, whole: bool) -> String {
+fn below_mount(bytes: &[u8], mounts: &Mounts, dev: u32, whole: bool) -> String {
     let names = bytes.chunks(COMPONENT_BYTES).map(text);
     let names: Vec<String> = names.take_while(|name| !name.is_empty() && name != "/").collect();
     let path = names.iter().rev().fold(String::new(), |path, name| path + "/" + name);
-    let point = whole.then(|| mount_point(dev)).flatten().unwrap_or_default();
+    let point = whole.then(|| mounts.point(dev)).flatten().unwrap_or_default();
     if whole { format!("{}{path}", point.trim_end_matches('/')) } else { format!("…{path}") }
-}
-
-/// Where a device is mounted: `36 35 254:0 / /mnt rw …`. The kernel's device number has 20 bits for the minor part.
-fn mount_point(dev: u32) -> Option<String> {
-    let wanted = format!("{}:{}", dev >> 20, dev & 0xf_ffff);
-    let text = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mut points = text.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(2);
-        let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
-        (device == wanted && root == "/").then(|| point.replace("\\040", " "))
-    });
-    points.next()
 }
 
 /// A `struct sockaddr` as text: `127.0.0.1:5432`, `[::1]:80`, `unix:/run/x`, `unix:@abstract`.
@@ -84,6 +90,30 @@ mod tests {
             *word = u64::from_ne_bytes(eight);
         }
         call
+    }
+
+    fn subject(call: &FailedCall) -> (String, String) {
+        super::subject(call, &Mounts::default())
+    }
+
+    #[test]
+    fn a_file_is_named_by_the_first_place_of_its_device() {
+        let mount = |dev, root: &str, point: &str| Mount {
+            dev,
+            root: root.into(),
+            point: point.into(),
+            is_fuse: false,
+        };
+        let all = [
+            (9, mount(7, "/", "/late")),
+            (5, mount(7, "/", "/data")),
+            (3, mount(7, "/sub", "/bind")),
+            (1, mount(8, "/", "/")),
+        ];
+        let mounts = Mounts(OnceCell::from(HashMap::from(all)));
+        let file =
+            |dev| super::subject(&FailedCall { dev, bytes: 1, ..call(SUBJECT_FILE, b"file") }, &mounts).0;
+        assert_eq!((&*file(7), &*file(8), &*file(9)), ("/data/file", "/file", "/file"));
     }
 
     #[test]

@@ -33,9 +33,9 @@ pub(super) struct Namer {
 /// A symbolizer with a thread that waits for it.
 #[derive(Debug)]
 struct Asked {
-    questions: SyncSender<(u64, Sample, Vec<Mapped>)>,
-    answers: Receiver<(u64, Vec<Frame>)>,
-    number: u64,
+    questions: SyncSender<(Sample, Vec<Mapped>)>,
+    answers: Receiver<Vec<Frame>>,
+    /// The answer to the last question is still to come.
     busy: bool,
 }
 
@@ -55,34 +55,32 @@ impl Namer {
 
 impl Asked {
     fn start(symbolizer: Symbolizer) -> io::Result<Self> {
-        let (questions, asked) = mpsc::sync_channel::<(u64, Sample, Vec<Mapped>)>(1);
+        let (questions, asked) = mpsc::sync_channel::<(Sample, Vec<Mapped>)>(1);
         let (told, answers) = mpsc::channel();
         std::thread::Builder::new().name("ending-names".to_owned()).spawn(move || {
-            for (number, sample, mapped) in asked {
+            for (sample, mapped) in asked {
                 for what in mapped {
                     symbolizer.mapped(sample.tgid, what);
                 }
-                if told.send((number, frames(sample, &symbolizer))).is_err() {
+                if told.send(frames(sample, &symbolizer)).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { questions, answers, number: 0, busy: false })
+        Ok(Self { questions, answers, busy: false })
     }
 
     /// `None`: not in time, or still at an earlier one.
     fn ask(&mut self, sample: &Sample, mapped: &[Mapped]) -> Option<Vec<Frame>> {
-        while let Ok((number, _)) = self.answers.try_recv() {
-            self.busy &= number != self.number;
-        }
+        // What comes too late is of an earlier end.
+        self.busy &= self.answers.try_recv().is_err();
         if self.busy {
             return None;
         }
-        self.number += 1;
-        self.questions.try_send((self.number, sample.clone(), mapped.to_vec())).ok()?;
+        self.questions.try_send((sample.clone(), mapped.to_vec())).ok()?;
         let answer = self.answers.recv_timeout(NAMES_TIMEOUT).ok();
         self.busy = answer.is_none();
-        answer.map(|(_, frames)| frames)
+        answer
     }
 }
 

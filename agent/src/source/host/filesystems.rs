@@ -15,6 +15,8 @@ use diagnosis::window::Filesystem;
 use nix::sys::statvfs::statvfs;
 use opener::{Owner, Patience, Place, Workers};
 
+use crate::source::mounts::unescaped;
+
 /// Time between two looks: space goes in minutes.
 const EVERY: Duration = Duration::from_secs(10);
 /// Most mounts that are shown. Hosts of containers have thousands, nearly all of kinds that are left out.
@@ -177,19 +179,6 @@ fn parse(line: &str) -> Option<Mount> {
             ..Filesystem::default()
         },
     })
-}
-
-/// Blanks, tabs, line ends and backslashes are written as `\040` and the like.
-fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| *first == b'\\');
-        let code = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        bytes.push(code.unwrap_or(*first));
-        rest = &after[if code.is_some() { 3 } else { 0 }..];
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
