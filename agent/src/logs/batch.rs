@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use agent_common::units::UnixNs;
 use logs::block::{Builder, Codec, PushError};
 use logs::event::Origin;
 use logs::message::{Message, Part};
@@ -23,8 +22,6 @@ pub(super) struct Sent {
     pub(super) upto: BTreeMap<u64, u64>,
     /// Lines in it.
     pub(super) lines: u64,
-    /// Time of its newest line.
-    pub(super) newest: UnixNs,
 }
 
 /// See the module.
@@ -91,7 +88,6 @@ impl Batch {
             Ok(()) => {
                 self.bytes += record.message.len() + 32;
                 self.sent.lines += 1;
-                self.sent.newest = self.sent.newest.max(record.at);
             }
             Err(_) => self.lose("too long", 1),
         }
