@@ -260,13 +260,6 @@ impl<O: Outlet> Collector<O> {
         let waiting = self.outlet.waiting();
         let may_read = waiting.bytes < MAX_WAITING_BYTES && waiting.has_room;
         let more = may_read && self.read(now);
-        let mut must_save = false;
-        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
-            must_save |= files.must_be_saved();
-        }
-        if must_save {
-            self.save();
-        }
         let is_due = self.batch.begun().is_some_and(|begun| now.saturating_duration_since(begun) >= hold);
         if is_due || self.batch.is_full() {
             self.send();
@@ -284,23 +277,42 @@ impl<O: Outlet> Collector<O> {
         }
         let clock = Clock { now: clock::unix(), utc_offset_s: self.zone.1 };
         let now_ns = clock::mono().0;
-        let batch = &mut self.batch;
         let mut more = false;
         if let Some(kmsg) = &mut self.kmsg {
-            more |= kmsg.poll(now, batch);
+            more |= kmsg.poll(now, &mut self.batch);
         }
+        // None waits for another one that has more than a message takes.
+        self.send_if_full();
         if let Some(journals) = &mut self.journals {
-            more |= journals.poll(now, batch);
+            more |= journals.poll(now, &mut self.batch);
         }
-        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
-            more |= files.poll(now, &clock, now_ns, batch);
+        self.send_if_full();
+        if let Some(files) = &mut self.files {
+            more |= files.poll(now, &clock, now_ns, &mut self.batch);
         }
-        self.own.take(batch, now);
-        batch.add_found(now);
-        more || batch.is_full()
+        self.send_if_full();
+        if let Some(containers) = &mut self.containers {
+            more |= containers.poll(now, &clock, now_ns, &mut self.batch);
+        }
+        self.own.take(&mut self.batch, now);
+        self.batch.add_found(now);
+        more || self.batch.is_full()
+    }
+
+    fn send_if_full(&mut self) {
+        if self.batch.is_full() {
+            self.send();
+        }
     }
 
     fn send(&mut self) {
+        let mut must_save = false;
+        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+            must_save |= files.must_be_saved();
+        }
+        if must_save {
+            self.save();
+        }
         let (message, sent) = self.batch.take();
         if message.parts.is_empty() && message.lost.is_empty() {
             // Nothing is to be kept, but something was read: it is safe when all before it is.

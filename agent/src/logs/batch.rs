@@ -10,9 +10,10 @@ use logs::{Record, Stream};
 
 use super::watch::Watch;
 
-/// Text of a message: its blocks are in memory.
+/// Text of a message, that of fields included: its blocks are in memory.
 const FULL_BYTES: usize = 512 << 10;
-/// Blocks of a message; each is in memory.
+/// Blocks of a message; each is in memory. The lines that one file gives at once may add some hundred more, for each tag and pipe one: they
+/// stay below [`logs::message::MAX_PARTS`], beyond which the server refuses a message.
 const MAX_PARTS: usize = 256;
 
 /// What a message is about beside its lines.
@@ -86,7 +87,9 @@ impl Batch {
         }
         match pushed {
             Ok(()) => {
-                self.bytes += record.message.len() + 32;
+                // Of a line of JSON most is in its fields.
+                let fields: usize = record.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+                self.bytes += record.message.len() + fields + 32;
                 self.sent.lines += 1;
             }
             Err(_) => self.lose("too long", 1),

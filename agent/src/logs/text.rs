@@ -38,6 +38,8 @@ pub(super) struct Text {
     ready: BTreeMap<u64, (Stream, Record)>,
     /// All is done up to here.
     done: u64,
+    /// Nothing follows.
+    over: bool,
 }
 
 impl Text {
@@ -53,6 +55,7 @@ impl Text {
             joiner: Joiner::default(),
             ready: BTreeMap::new(),
             done: offset,
+            over: false,
         }
     }
 
@@ -81,6 +84,7 @@ impl Text {
 
     /// Lets go of all: the file has ended.
     pub(super) fn finish(&mut self, clock: &Clock, now_ns: u64) {
+        self.over = true;
         let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
         splitter.finish(|raw| self.raw(raw, clock, now_ns));
         self.splitter = splitter;
@@ -106,6 +110,11 @@ impl Text {
         };
         self.done = done;
         (std::mem::replace(&mut self.ready, waiting).into_values().collect(), done)
+    }
+
+    /// The file has ended: what [`Text::take`] gives next is the last.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     fn raw(&mut self, raw: RawLine<'_>, clock: &Clock, now_ns: u64) {
