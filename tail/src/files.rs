@@ -60,7 +60,7 @@ pub struct Files {
     followed: Vec<Followed>,
     discovered: Option<Instant>,
     figures: Figures,
-    has_new_cuts: bool,
+    has_new_sources: bool,
     /// Which file was read last, so that each has its turn.
     turn: usize,
     /// Files that are there at the first look were there before anybody followed files.
@@ -80,18 +80,18 @@ impl Files {
             followed: Vec::new(),
             discovered: None,
             figures: Figures::default(),
-            has_new_cuts: false,
+            has_new_sources: false,
             turn: 0,
             is_first: saved.is_none(),
             before: saved.unwrap_or_default(),
         }
     }
 
-    /// What [`Files::saved`] gives must be safe before the chunks of the last [`Files::poll`] go anywhere: a file was cut, and the number of
-    /// its cuts is a part of what its bytes are known by.
+    /// What [`Files::saved`] gives must be safe before the chunks of the last [`Files::poll`] go anywhere: they have the first bytes of a
+    /// source, which it is known by from then on, or a file was cut.
     #[must_use]
     pub fn must_be_saved(&mut self) -> bool {
-        std::mem::take(&mut self.has_new_cuts)
+        std::mem::take(&mut self.has_new_sources)
     }
 
     /// Reads at most `budget` bytes of what is new, a part of each file in turn. Says whether more is there.
@@ -133,7 +133,7 @@ impl Files {
             Look::More(bytes) => {
                 file.failing = false;
                 tell(file, &bytes, false);
-                file.advance(&bytes);
+                self.has_new_sources |= file.advance(&bytes);
                 if file.ends_at.is_some() && matches!(file.body, Body::Plain(_)) {
                     file.ends_at = file.ends_at.max(now.checked_add(GRACE_AFTER_MORE));
                 }
@@ -150,7 +150,7 @@ impl Files {
             }
             Look::Cut => {
                 self.figures.cuts += 1;
-                self.has_new_cuts = true;
+                self.has_new_sources = true;
                 let new = file.split_at_cut();
                 if let Some(copy) = rest::copied(&self.workers, &file.here()) {
                     // It goes on in the copy, to which nobody writes, up to its end.
@@ -251,7 +251,7 @@ impl Files {
             Found::Whole(whole) => return self.followed.push(whole),
             Found::Cut(new) => {
                 self.figures.cuts += 1;
-                self.has_new_cuts = true;
+                self.has_new_sources = true;
                 self.followed.push(new);
             }
             Found::Gone => {}

@@ -253,7 +253,7 @@ fn a_cut_before_all_was_safe_is_made_good_from_the_copy_after_a_restart() {
     // Nothing after the first twenty lines is safe: a new reader, which knows only those, gets the rest.
     let saved = host.away();
     let safe: HashMap<SourceId, u64> =
-        saved.iter().map(|one| (file::source(&one.file, one.cuts), one.offset)).collect();
+        saved.iter().map(|one| (file::source(&one.file, one.begun), one.offset)).collect();
     host.reader.lines.truncate(20);
     host.reader.marks = safe;
     host.reader.open.clear();
@@ -279,17 +279,101 @@ fn a_file_that_is_new_after_a_restart_is_read_from_its_start() {
 }
 
 #[test]
-fn a_cut_is_to_be_saved_before_what_follows_it() {
+fn what_a_source_is_known_by_is_to_be_saved_before_its_first_bytes_go() {
     let mut host = Host::new();
     host.write(10);
     host.poll();
-    assert!(!host.files.as_mut().expect("files").must_be_saved());
+    let files = host.files.as_mut().expect("files");
+    assert!(files.must_be_saved() && !files.must_be_saved());
+    let first = files.saved();
+    assert!(first.len() == 1 && first[0].first.is_some());
+    host.write(10);
+    host.poll();
+    assert!(!host.files.as_mut().expect("files").must_be_saved(), "it is known");
     host.copy_and_truncate();
     host.write(3);
     host.poll();
     let files = host.files.as_mut().expect("files");
     assert!(files.must_be_saved() && !files.must_be_saved());
-    assert!(files.saved().iter().any(|saved| saved.cuts == 1));
+    let saved = files.saved();
+    assert!(saved.iter().any(|new| new.begun != first[0].begun && new.first.is_some()), "{saved:?}");
+}
+
+#[test]
+fn a_young_file_that_was_cut_while_nobody_looked_is_another_source() {
+    for reads_between in [false, true] {
+        let mut host = Host::new();
+        host.write(10);
+        host.poll();
+        // Nothing is committed: the spool is written to the disk each ten seconds.
+        let mut saved = host.away();
+        if reads_between {
+            host.back(saved);
+            saved = host.away();
+        }
+        host.copy_and_truncate();
+        host.write(20);
+        host.back(saved);
+        host.all_is_there_once();
+        assert_eq!(host.files.as_ref().expect("files").figures().rests_lost, 0);
+    }
+}
+
+#[test]
+fn what_was_read_of_a_young_file_and_reached_nobody_is_read_from_the_copy() {
+    let mut host = Host::new();
+    host.write(10);
+    host.poll();
+    let saved = host.away();
+    host.reader = Reader::default();
+    host.copy_and_truncate();
+    host.write(20);
+    host.back(saved);
+    host.all_is_there_once();
+}
+
+#[test]
+fn a_program_that_begins_with_the_same_line_is_known_by_more_than_that() {
+    let mut host = Host::new();
+    writeln!(host.open, "program starts").expect("written");
+    host.poll();
+    host.write(10);
+    host.poll();
+    let saved = host.away();
+    host.open.set_len(0).expect("cut");
+    writeln!(host.open, "program starts").expect("written");
+    host.write(20);
+    host.back(saved);
+    host.poll();
+    assert_eq!(host.reader.lines.iter().filter(|line| *line == "program starts").count(), 2);
+    host.reader.lines.retain(|line| line != "program starts");
+    host.all_is_there_once();
+}
+
+#[test]
+fn a_cut_between_a_restart_and_the_first_read_shows() {
+    let mut host = Host::new();
+    host.write(10);
+    host.poll();
+    host.restart();
+    // Found again, and not read yet.
+    assert!(host.files.as_mut().expect("files").poll(host.now, 0, &mut |_| panic!("there is no budget")));
+    host.copy_and_truncate();
+    host.write(20);
+    host.all_is_there_once();
+}
+
+#[test]
+fn a_file_whose_place_is_not_known_any_more_is_never_taken_for_what_was_read_before() {
+    let mut host = Host::new();
+    host.write(10);
+    host.poll();
+    // Saved before this file was there, or lost since.
+    drop(host.away());
+    host.copy_and_truncate();
+    host.write(20);
+    host.back(Vec::new());
+    host.all_is_there_once();
 }
 
 #[test]
@@ -360,7 +444,6 @@ fn lines_survive_any_order_of_writing_rotating_reading_and_restarts() {
                     // A file that nobody has read any of cannot be told from its copy.
                     host.write(1);
                     host.poll();
-                    host.commit();
                     host.write(next(50) as u32);
                     if next(2) == 0 {
                         host.rotate();
@@ -370,7 +453,6 @@ fn lines_survive_any_order_of_writing_rotating_reading_and_restarts() {
                     if next(3) == 0 {
                         host.write(1);
                         host.poll();
-                        host.commit();
                         host.compress();
                     }
                 }
