@@ -19,7 +19,7 @@ mod state;
 mod text;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -256,8 +256,7 @@ impl<O: Outlet> Collector<O> {
 
     /// Reads, sends, and writes down. Says whether more is there to be read at once.
     fn turn(&mut self, now: Instant, hold: Duration) -> bool {
-        self.settle();
-        let waiting = self.outlet.waiting();
+        let waiting = self.settle();
         let may_read = waiting.bytes < MAX_WAITING_BYTES && waiting.has_room;
         let more = may_read && self.read(now);
         let is_due = self.batch.begun().is_some_and(|begun| now.saturating_duration_since(begun) >= hold);
@@ -318,7 +317,7 @@ impl<O: Outlet> Collector<O> {
             // Nothing is to be kept, but something was read: it is safe when all before it is.
             match self.sent.back_mut() {
                 Some((_, last)) => last.upto.extend(sent.upto),
-                None => self.commit(&sent),
+                None => self.commit(&sent.upto),
             }
             return;
         }
@@ -329,25 +328,29 @@ impl<O: Outlet> Collector<O> {
         self.sent.push_back((number, sent));
     }
 
-    /// Takes over what has become safe.
-    fn settle(&mut self) {
-        let settled = self.outlet.waiting().settled;
-        while let Some((_, sent)) = self.sent.pop_front_if(|(number, _)| *number < settled) {
-            self.commit(&sent);
+    /// Takes over what has become safe. Returns how it is with the rest.
+    fn settle(&mut self) -> Waiting {
+        let waiting = self.outlet.waiting();
+        let mut safe = BTreeMap::new();
+        while let Some((_, sent)) = self.sent.pop_front_if(|(number, _)| *number < waiting.settled) {
+            safe.extend(sent.upto);
         }
+        if !safe.is_empty() {
+            self.commit(&safe);
+        }
+        waiting
     }
 
-    fn commit(&mut self, sent: &Sent) {
-        for (source, upto) in &sent.upto {
-            if let Some(kmsg) = &mut self.kmsg {
-                kmsg.commit(*source, *upto);
-            }
-            if let Some(journals) = &mut self.journals {
-                journals.commit(*source, *upto);
-            }
-            for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
-                files.commit(*source, *upto);
-            }
+    /// Takes over up to where each source is safe.
+    fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        if let Some(kmsg) = &mut self.kmsg {
+            kmsg.commit(safe);
+        }
+        if let Some(journals) = &mut self.journals {
+            journals.commit(safe);
+        }
+        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+            files.commit(safe);
         }
     }
 

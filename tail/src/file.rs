@@ -89,6 +89,8 @@ pub(crate) struct Followed {
     /// Lasting identity of the file that was written: not that of a copy which has its rest.
     pub(crate) file: String,
     pub(crate) begun: u64,
+    /// What its offsets count in: identity and begin.
+    pub(crate) source: SourceId,
     pub(crate) body: Body,
     /// Read up to here.
     pub(crate) offset: u64,
@@ -136,10 +138,12 @@ impl Followed {
     pub(crate) fn new(path: PathBuf, file: String, body: Body, offset: u64) -> Self {
         let mark = hash(&[]);
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let begun = u64::try_from(begun.as_nanos()).unwrap_or(u64::MAX);
         Self {
             path,
+            source: source(&file, begun),
             file,
-            begun: u64::try_from(begun.as_nanos()).unwrap_or(u64::MAX),
+            begun,
             body,
             offset,
             before: Vec::new(),
@@ -166,8 +170,9 @@ impl Followed {
         }
         let mark = hash(&before);
         let new = Self::new(saved.path.clone(), saved.file.clone(), body, saved.offset);
+        let (begun, source) = (saved.begun, source(&saved.file, saved.begun));
         let safe = (saved.offset, mark);
-        Some(Self { begun: saved.begun, before, mark, safe, first: saved.first, end: saved.end, ..new })
+        Some(Self { begun, source, before, mark, safe, first: saved.first, end: saved.end, ..new })
     }
 
     /// One that is followed from this offset on.
@@ -180,10 +185,6 @@ impl Followed {
     /// It is the file that its identity names, not a copy of what it was.
     pub(crate) fn is_itself(&self) -> bool {
         self.end.is_none() && self.is_original
-    }
-
-    pub(crate) fn source(&self) -> SourceId {
-        source(&self.file, self.begun)
     }
 
     pub(crate) fn saved(&self) -> Saved {

@@ -1,6 +1,6 @@
 //! All followed files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -126,7 +126,7 @@ impl Files {
     ) -> (usize, bool) {
         let Some(file) = self.followed.get_mut(nth) else { return (0, false) };
         let mut tell = |file: &Followed, bytes: &[u8], end| {
-            let (source, offset) = (file.source(), file.offset);
+            let (source, offset) = (file.source, file.offset);
             with(&Chunk { source, path: &file.path, offset, bytes, end });
         };
         match file.look(&self.workers, most) {
@@ -173,10 +173,12 @@ impl Files {
         }
     }
 
-    /// All of a source before this offset is safe.
-    pub fn commit(&mut self, source: SourceId, offset: u64) {
-        for file in self.followed.iter_mut().filter(|file| file.source() == source) {
-            file.commit(offset, &self.workers);
+    /// Of these sources all before an offset is safe. Sources of others may be among them.
+    pub fn commit(&mut self, safe: &BTreeMap<SourceId, u64>) {
+        for file in &mut self.followed {
+            if let Some(offset) = safe.get(&file.source) {
+                file.commit(*offset, &self.workers);
+            }
         }
     }
 

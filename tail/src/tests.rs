@@ -100,9 +100,7 @@ impl Host {
     /// Says that all that was read is safe.
     fn commit(&mut self) {
         let files = self.files.as_mut().expect("files");
-        for (source, mark) in &self.reader.marks {
-            files.commit(*source, *mark);
-        }
+        files.commit(&self.reader.marks.iter().map(|(source, mark)| (*source, *mark)).collect());
     }
 
     fn restart(&mut self) {

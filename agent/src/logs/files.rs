@@ -1,6 +1,6 @@
 //! Log files of programs and of containers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
@@ -56,8 +56,8 @@ impl Files {
         self.followed.must_be_saved()
     }
 
-    pub(super) fn commit(&mut self, source: u64, upto: u64) {
-        self.followed.commit(source, upto);
+    pub(super) fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        self.followed.commit(safe);
     }
 
     /// Reads what is new, if the batch takes what was read before. Says whether there is more.

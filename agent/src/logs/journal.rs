@@ -79,9 +79,11 @@ impl Journals {
         self.safe.clone()
     }
 
-    pub(super) fn commit(&mut self, source: u64, upto: u64) {
-        if let Some(file) = self.files.iter().find(|file| file.source == source) {
-            self.safe.insert(file.id.clone(), upto);
+    pub(super) fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        for file in &self.files {
+            if let Some(upto) = safe.get(&file.source) {
+                self.safe.insert(file.id.clone(), *upto);
+            }
         }
     }
 

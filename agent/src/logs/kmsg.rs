@@ -1,5 +1,6 @@
 //! The kernel's messages, from `/dev/kmsg`: what is lost there shows as a gap in the numbers.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -55,9 +56,9 @@ impl Kmsg {
         Some((boot.trim().to_owned(), self.safe))
     }
 
-    pub(super) fn commit(&mut self, source: u64, upto: u64) {
-        if source == self.source {
-            self.safe = self.safe.max(upto);
+    pub(super) fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        if let Some(upto) = safe.get(&self.source) {
+            self.safe = self.safe.max(*upto);
         }
     }
 
