@@ -103,6 +103,8 @@ pub(crate) struct Followed {
     pub(crate) first: Option<(u64, u64)>,
     /// Nothing follows from here on.
     pub(crate) end: Option<u64>,
+    /// Its last chunk, which says so, was given.
+    pub(crate) end_told: bool,
     /// It has lost its name, or is a copy: it ends then unless more comes.
     pub(crate) ends_at: Option<Instant>,
     /// Its body is the file with this identity, not a copy.
@@ -151,6 +153,7 @@ impl Followed {
             safe: (offset, mark),
             first: None,
             end: None,
+            end_told: false,
             ends_at: None,
             is_original: true,
             failing: false,
@@ -215,7 +218,12 @@ impl Followed {
 
     /// Reads at most `most` bytes after the offset. Does not move it.
     pub(crate) fn look(&mut self, workers: &Workers, most: usize) -> Look {
-        let mut most = most;
+        // Whatever becomes of it from there on is not of this source: a copy may be overwritten in place.
+        let most = self.until(u64::MAX).saturating_sub(self.offset).min(most as u64);
+        let mut most = most as usize;
+        if most == 0 {
+            return Look::Same;
+        }
         if let Body::Plain(held) = &self.body {
             let (Some(size), stamp) = (held.size(), held.stamp()) else { return Look::Failed };
             if size < self.offset {
@@ -229,14 +237,13 @@ impl Followed {
             self.stamp = stamp;
             most = most.min(usize::try_from(self.until(size) - self.offset).unwrap_or(usize::MAX));
         }
-        if self.end == Some(self.offset) {
-            return Look::Same;
-        }
         // After a restart from its start on: nothing is before that by which a cut would show.
-        let is_another =
-            |(offset, mark)| self.body.before(workers, offset).is_none_or(|before| hash(&before) != mark);
-        if self.offset == 0 && self.first.is_some_and(is_another) {
-            return Look::Cut;
+        if let Some((offset, mark)) = self.first.filter(|_| self.offset == 0) {
+            match self.body.read(workers, offset, 0) {
+                None => return Look::Failed,
+                Some(read) if hash(&read.before) != mark => return Look::Cut,
+                Some(_) => {}
+            }
         }
         match self.body.read(workers, self.offset, most) {
             None => Look::Failed,
@@ -282,7 +289,13 @@ impl Followed {
 
     /// All of it is read, and safe.
     pub(crate) fn is_done(&self) -> bool {
-        self.end.is_some_and(|end| self.offset >= end && self.safe.0 >= end)
+        self.end_told && self.end.is_some_and(|end| self.safe.0 >= end)
+    }
+
+    /// Nothing follows what was read. `false`: that was told before.
+    pub(crate) fn end_here(&mut self) -> bool {
+        self.end = Some(self.offset);
+        !std::mem::replace(&mut self.end_told, true)
     }
 
     /// The place up to which it was read, which a copy of it is known by.

@@ -142,8 +142,8 @@ impl Files {
             }
             Look::Same => {
                 file.failing = false;
-                if file.end.is_none_or(|end| file.offset < end) && file.ends_at.is_some_and(|at| now >= at) {
-                    file.end = Some(file.offset);
+                let is_over = file.end == Some(file.offset) || file.ends_at.is_some_and(|at| now >= at);
+                if is_over && file.end_here() {
                     tell(file, &[], true);
                 }
                 (0, false)
@@ -151,17 +151,20 @@ impl Files {
             Look::Cut => {
                 self.figures.cuts += 1;
                 self.has_new_sources = true;
-                let new = file.split_at_cut();
-                if let Some(copy) = rest::copied(&self.workers, &file.here()) {
+                // What is written into a copy is not of the file that it was made of.
+                let new = file.is_original.then(|| file.split_at_cut());
+                let copy = new.as_ref().and_then(|_| rest::copied(&self.workers, &file.here()));
+                if let Some(copy) = copy {
                     // It goes on in the copy, to which nobody writes, up to its end.
                     file.body = copy.body;
                     file.ends_at = Some(now);
                 } else {
                     self.figures.rests_lost += 1;
-                    file.end = Some(file.offset);
-                    tell(file, &[], true);
+                    if file.end_here() {
+                        tell(file, &[], true);
+                    }
                 }
-                self.followed.push(new);
+                self.followed.extend(new);
                 (0, true)
             }
             Look::Failed => {
@@ -246,11 +249,18 @@ impl Files {
 
     /// Goes on with a file after a restart.
     fn resume(&mut self, saved: &Saved, now: Instant) {
-        // One that had ended is only to be read up to there.
-        let found =
-            if saved.end.is_some() || saved.is_cut { Found::Gone } else { rest::find(&self.workers, saved) };
+        if saved.end.is_some_and(|end| saved.offset >= end) {
+            return;
+        }
+        let found = if saved.is_cut { Found::Gone } else { rest::find(&self.workers, saved) };
         match found {
+            // One that had ended is only read up to there.
+            Found::Whole(whole) if saved.end.is_some() => {
+                return self.followed.push(Followed { ends_at: Some(now), ..whole });
+            }
             Found::Whole(whole) => return self.followed.push(whole),
+            // What came after its end is followed under the name that it got, or not at all.
+            Found::Cut(_) if saved.end.is_some() => {}
             Found::Cut(new) => {
                 self.figures.cuts += 1;
                 self.has_new_sources = true;
