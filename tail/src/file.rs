@@ -204,14 +204,6 @@ impl Followed {
         }
     }
 
-    /// Bytes that are there and were not read.
-    pub(crate) fn behind(&self) -> u64 {
-        match &self.body {
-            Body::Plain(held) => self.until(held.size().unwrap_or(self.offset)).saturating_sub(self.offset),
-            Body::Packed(..) | Body::Gone => 0,
-        }
-    }
-
     fn until(&self, size: u64) -> u64 {
         self.end.map_or(size, |end| end.min(size))
     }
@@ -225,16 +217,16 @@ impl Followed {
             return Look::Same;
         }
         if let Body::Plain(held) = &self.body {
-            let (Some(size), stamp) = (held.size(), held.stamp()) else { return Look::Failed };
+            let Some(stamp) = held.stamp() else { return Look::Failed };
+            let size = stamp.size();
             if size < self.offset {
                 return Look::Cut;
             }
             // Of one that was cut and has grown to the same size again, its time alone tells.
-            let is_same = self.stamp.is_some() && self.stamp == stamp;
-            if is_same && self.until(size) == self.offset {
+            if self.stamp == Some(stamp) && self.until(size) == self.offset {
                 return Look::Same;
             }
-            self.stamp = stamp;
+            self.stamp = Some(stamp);
             most = most.min(usize::try_from(self.until(size) - self.offset).unwrap_or(usize::MAX));
         }
         // After a restart from its start on: nothing is before that by which a cut would show.

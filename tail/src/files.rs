@@ -40,16 +40,8 @@ pub struct Figures {
     pub files: usize,
     /// Files that match and are not followed: there are too many.
     pub too_many: usize,
-    /// Bytes that are there and were not read.
-    pub behind_bytes: u64,
-    /// Bytes read.
-    pub read_bytes: u64,
-    /// Files that were cut.
-    pub cuts: u64,
     /// Times the rest of a cut or vanished file was not found.
     pub rests_lost: u64,
-    /// Files that cannot be read now.
-    pub failing: usize,
 }
 
 /// See the crate.
@@ -61,6 +53,8 @@ pub struct Files {
     discovered: Option<Instant>,
     figures: Figures,
     has_new_sources: bool,
+    /// That there are too many files: said once.
+    too_many_said: bool,
     /// Which file was read last, so that each has its turn.
     turn: usize,
     /// Files that are there at the first look were there before anybody followed files.
@@ -81,6 +75,7 @@ impl Files {
             discovered: None,
             figures: Figures::default(),
             has_new_sources: false,
+            too_many_said: false,
             turn: 0,
             is_first: saved.is_none(),
             before: saved.unwrap_or_default(),
@@ -137,7 +132,6 @@ impl Files {
                 if file.ends_at.is_some() && matches!(file.body, Body::Plain(_)) {
                     file.ends_at = file.ends_at.max(now.checked_add(GRACE_AFTER_MORE));
                 }
-                self.figures.read_bytes += bytes.len() as u64;
                 (bytes.len(), false)
             }
             Look::Same => {
@@ -149,7 +143,6 @@ impl Files {
                 (0, false)
             }
             Look::Cut => {
-                self.figures.cuts += 1;
                 self.has_new_sources = true;
                 // What is written into a copy is not of the file that it was made of.
                 let new = file.is_original.then(|| file.split_at_cut());
@@ -195,12 +188,7 @@ impl Files {
     /// How it fares.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        Figures {
-            files: self.followed.len(),
-            behind_bytes: self.followed.iter().map(Followed::behind).sum(),
-            failing: self.followed.iter().filter(|file| file.failing).count(),
-            ..self.figures
-        }
+        Figures { files: self.followed.len(), ..self.figures }
     }
 
     /// Looks which files there are, and which names lead elsewhere now.
@@ -214,7 +202,7 @@ impl Files {
         let except: Vec<glob::Pattern> =
             self.options.except.iter().filter_map(|text| glob::Pattern::new(text).ok()).collect();
         let mut named = HashSet::new();
-        self.figures.too_many = 0;
+        let mut too_many = 0;
         let patterns = self.options.patterns.clone();
         for path in patterns.iter().flat_map(|pattern| discover::matches(&self.workers, pattern)) {
             if discover::is_rotated(&path) || except.iter().any(|pattern| pattern.matches_path(&path)) {
@@ -230,7 +218,7 @@ impl Files {
                 continue;
             }
             if self.followed.len() >= MAX_FILES {
-                self.figures.too_many += 1;
+                too_many += 1;
                 continue;
             }
             let body = Body::Plain(Arc::new(held));
@@ -240,6 +228,14 @@ impl Files {
             let from = if is_old { self.last_lines(&body) } else { 0 };
             self.followed.push(Followed::begun(path, file, body, from, &self.workers));
         }
+        if too_many > 0 && !std::mem::replace(&mut self.too_many_said, true) {
+            tracing::warn!(
+                files = too_many,
+                most = MAX_FILES,
+                "more log files match than are followed: these are not read"
+            );
+        }
+        self.figures.too_many = too_many;
         for file in &mut self.followed {
             if file.end.is_none() && !named.contains(&file.file) {
                 file.ends_at = file.ends_at.or(now.checked_add(GRACE));
@@ -262,7 +258,6 @@ impl Files {
             // What came after its end is followed under the name that it got, or not at all.
             Found::Cut(_) if saved.end.is_some() => {}
             Found::Cut(new) => {
-                self.figures.cuts += 1;
                 self.has_new_sources = true;
                 self.followed.push(new);
             }
