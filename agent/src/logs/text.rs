@@ -28,7 +28,7 @@ type Key = (Option<&'static str>, u32, u32);
 pub(super) struct Text {
     form: Form,
     labels: Vec<(String, String)>,
-    streams: HashMap<(String, &'static str), Stream>,
+    streams: HashMap<(Option<&'static str>, u32), Stream>,
     /// Tags by their number in a key.
     tags: HashMap<String, u32>,
     splitter: Splitter,
@@ -186,26 +186,23 @@ impl Text {
 
 /// The streams of one file.
 struct Names<'t> {
-    streams: &'t mut HashMap<(String, &'static str), Stream>,
+    streams: &'t mut HashMap<(Option<&'static str>, u32), Stream>,
     tags: &'t HashMap<String, u32>,
     labels: &'t [(String, String)],
 }
 
 impl Names<'_> {
     fn stream(&mut self, (pipe, tag, _): Key) -> Stream {
-        let tag = self.tags.iter().find(|(_, number)| **number == tag).map(|(tag, _)| tag.clone());
-        let key = (tag.unwrap_or_default(), pipe.unwrap_or_default());
-        if let Some(known) = self.streams.get(&key) {
+        if let Some(known) = self.streams.get(&(pipe, tag)) {
             return known.clone();
         }
+        let comm = self.tags.iter().find(|(_, number)| **number == tag).map(|(tag, _)| tag.as_str());
         let mut labels = self.labels.to_vec();
-        for (name, value) in [("comm", key.0.as_str()), ("stream", key.1)] {
-            if !value.is_empty() {
-                labels.push((name.to_owned(), value.to_owned()));
-            }
+        for (name, value) in [("comm", comm), ("stream", pipe)] {
+            labels.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         }
         let stream = Stream::new(labels);
-        self.streams.insert(key, stream.clone());
+        self.streams.insert((pipe, tag), stream.clone());
         stream
     }
 }
