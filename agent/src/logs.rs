@@ -218,19 +218,20 @@ impl<O: Outlet> Collector<O> {
         let options = tail::Options { patterns: text(&config.files), except: text(&config.except) };
         let files = (!config.files.is_empty()).then(|| Files::plain(host, options, saved.files.clone()));
         let containers = config.containers.then(|| Files::containers(host, saved.containers.clone()));
-        let journals = config.journal.then(|| Journals::new(host, config.kmsg, saved.journals.clone()));
         let kmsg = config.kmsg.then(|| {
             let saved = saved.kmsg.as_ref().map(|(boot, number)| (boot.as_str(), *number));
             Kmsg::open(host, saved).inspect_err(|error| {
-                tracing::warn!(%error, "the kernel's messages are not collected: /dev/kmsg cannot be opened");
+                tracing::warn!(%error, "/dev/kmsg cannot be opened: of the kernel's messages those are collected that the journal has");
             })
         });
+        let kmsg = kmsg.and_then(Result::ok);
+        let journals = config.journal.then(|| Journals::new(host, kmsg.is_some(), saved.journals.clone()));
         let now = Instant::now();
         Self {
             files,
             containers,
             journals,
-            kmsg: kmsg.and_then(Result::ok),
+            kmsg,
             batch: Batch::new(watch),
             own: Own { host: host.to_owned(), queue, position: clock::unix().0 },
             outlet,
@@ -360,7 +361,7 @@ impl<O: Outlet> Collector<O> {
             files: self.files.as_ref().map(Files::saved).or_else(|| self.saved.files.clone()),
             containers: self.containers.as_ref().map(Files::saved).or_else(|| self.saved.containers.clone()),
             journals: self.journals.as_ref().map(Journals::saved).or_else(|| self.saved.journals.clone()),
-            kmsg: self.kmsg.as_ref().and_then(Kmsg::saved).or_else(|| self.saved.kmsg.clone()),
+            kmsg: self.kmsg.as_ref().map(Kmsg::saved).or_else(|| self.saved.kmsg.clone()),
         };
         if new == self.saved {
             return;

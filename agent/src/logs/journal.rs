@@ -61,7 +61,7 @@ impl std::fmt::Debug for Followed {
 }
 
 impl Journals {
-    /// Nothing is opened before the first [`Journals::poll`].
+    /// Nothing is opened before the first [`Journals::poll`]. `has_kmsg`: the kernel's messages of this boot come from the kernel itself.
     pub(super) fn new(host: &str, has_kmsg: bool, saved: Option<Saved>) -> Self {
         Self {
             host: host.to_owned(),
@@ -206,8 +206,7 @@ impl Followed {
 
 /// The boot, as the journal has it.
 fn boot_id() -> Option<[u8; 16]> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let digits: String = agent_common::boot::id().ok()?.chars().filter(char::is_ascii_hexdigit).collect();
     u128::from_str_radix(&digits, 16).ok().map(u128::to_be_bytes)
 }
 
