@@ -16,6 +16,8 @@ mod journal;
 mod kmsg;
 mod recent;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 mod watch;
 
@@ -175,6 +177,8 @@ impl Logs {
 struct Own {
     host: String,
     queue: Receiver<(&'static str, Record)>,
+    /// When this program was started: its lines are made once, and a clock that was set back must not make them known ones.
+    begun: String,
     position: u64,
 }
 
@@ -184,8 +188,7 @@ impl Own {
             self.position += 1;
             let stream = Stream::new([("host", self.host.as_str()), ("source", source)]);
             let record = Record { position: self.position, ..record };
-            // They are made once: what is sent again after a restart is another one.
-            batch.push(source_id(source, &self.host), &stream, &record, now);
+            batch.push(source_id(source, &self.begun), &stream, &record, now);
         }
     }
 }
@@ -233,7 +236,7 @@ impl<O: Outlet> Collector<O> {
             journals,
             kmsg,
             batch: Batch::new(watch),
-            own: Own { host: host.to_owned(), queue, position: clock::unix().0 },
+            own: Own { host: host.to_owned(), queue, begun: clock::unix().0.to_string(), position: 0 },
             outlet,
             sent: VecDeque::new(),
             path,

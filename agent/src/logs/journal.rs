@@ -18,6 +18,8 @@ const PATTERNS: [&str; 2] = ["/var/log/journal/*/*.journal*", "/run/log/journal/
 const DISCOVER_EVERY: Duration = Duration::from_secs(2);
 /// Files that are read at once; each has a descriptor and some pages in memory.
 const MAX_FILES: usize = 256;
+/// Files whose place is kept. One that is forgotten and comes back is read again, and the store knows its lines.
+const MAX_SAVED: usize = 1_024;
 /// Entries of a file that was there before the first start.
 const FIRST_ENTRIES: u64 = 1_000;
 /// Entries read from one file at once.
@@ -125,7 +127,18 @@ impl Journals {
             }
         }
         // Deleted, and read to its end.
-        self.files.retain(|file| !file.over || there.contains(&file.identity));
+        let safe = &mut self.safe;
+        self.files.retain(|file| {
+            let stays = !file.over || there.contains(&file.identity);
+            if !stays {
+                safe.remove(&file.id);
+            }
+            stays
+        });
+        // Those that went while nobody looked.
+        if self.safe.len() > MAX_SAVED {
+            self.safe.retain(|id, _| self.files.iter().any(|file| file.id == *id));
+        }
     }
 
     fn follow(&self, held: &Held, identity: (u64, u64), first: bool) -> Option<Followed> {
