@@ -16,11 +16,13 @@ mod journal;
 mod kmsg;
 mod recent;
 mod state;
+#[cfg(test)]
+mod tests;
 mod text;
 mod watch;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,6 +188,8 @@ impl Logs {
 struct Own {
     host: String,
     queue: Receiver<(&'static str, Record)>,
+    /// When this program was started: its lines are made once, and a clock that was set back must not make them known ones.
+    begun: String,
     position: u64,
 }
 
@@ -195,8 +199,7 @@ impl Own {
             self.position += 1;
             let stream = Stream::new([("host", self.host.as_str()), ("source", source)]);
             let record = Record { position: self.position, ..record };
-            // They are made once: what is sent again after a restart is another one.
-            batch.push(source_id(source, &self.host), &stream, &record, now);
+            batch.push(source_id(source, &self.begun), &stream, &record, now);
         }
     }
 }
@@ -229,21 +232,22 @@ impl<O: Outlet> Collector<O> {
         let options = tail::Options { patterns: text(&config.files), except: text(&config.except) };
         let files = (!config.files.is_empty()).then(|| Files::plain(host, options, saved.files.clone()));
         let containers = config.containers.then(|| Files::containers(host, saved.containers.clone()));
-        let journals = config.journal.then(|| Journals::new(host, config.kmsg, saved.journals.clone()));
         let kmsg = config.kmsg.then(|| {
             let saved = saved.kmsg.as_ref().map(|(boot, number)| (boot.as_str(), *number));
             Kmsg::open(host, saved).inspect_err(|error| {
-                tracing::warn!(%error, "the kernel's messages are not collected: /dev/kmsg cannot be opened");
+                tracing::warn!(%error, "/dev/kmsg cannot be opened: of the kernel's messages those are collected that the journal has");
             })
         });
+        let kmsg = kmsg.and_then(Result::ok);
+        let journals = config.journal.then(|| Journals::new(host, kmsg.is_some(), saved.journals.clone()));
         let now = Instant::now();
         Self {
             files,
             containers,
             journals,
-            kmsg: kmsg.and_then(Result::ok),
+            kmsg,
             batch: Batch::new(watch),
-            own: Own { host: host.to_owned(), queue, position: clock::unix().0 },
+            own: Own { host: host.to_owned(), queue, begun: clock::unix().0.to_string(), position: 0 },
             outlet,
             sent: VecDeque::new(),
             path,
@@ -267,17 +271,9 @@ impl<O: Outlet> Collector<O> {
 
     /// Reads, sends, and writes down. Says whether more is there to be read at once.
     fn turn(&mut self, now: Instant, hold: Duration) -> bool {
-        self.settle();
-        let waiting = self.outlet.waiting();
+        let waiting = self.settle();
         let may_read = waiting.bytes < MAX_WAITING_BYTES && waiting.has_room;
         let more = may_read && self.read(now);
-        let mut must_save = false;
-        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
-            must_save |= files.must_be_saved();
-        }
-        if must_save {
-            self.save();
-        }
         let is_due = self.batch.begun().is_some_and(|begun| now.saturating_duration_since(begun) >= hold);
         if is_due || self.batch.is_full() {
             self.send();
@@ -295,57 +291,81 @@ impl<O: Outlet> Collector<O> {
         }
         let clock = Clock { now: clock::unix(), utc_offset_s: self.zone.1 };
         let now_ns = clock::mono().0;
-        let batch = &mut self.batch;
         let mut more = false;
         if let Some(kmsg) = &mut self.kmsg {
-            more |= kmsg.poll(now, batch);
+            more |= kmsg.poll(now, &mut self.batch);
         }
+        // None waits for another one that has more than a message takes.
+        self.send_if_full();
         if let Some(journals) = &mut self.journals {
-            more |= journals.poll(now, batch);
+            more |= journals.poll(now, &mut self.batch);
         }
-        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
-            more |= files.poll(now, &clock, now_ns, batch);
+        self.send_if_full();
+        if let Some(files) = &mut self.files {
+            more |= files.poll(now, &clock, now_ns, &mut self.batch);
         }
-        self.own.take(batch, now);
-        batch.add_found(now);
-        more || batch.is_full()
+        self.send_if_full();
+        if let Some(containers) = &mut self.containers {
+            more |= containers.poll(now, &clock, now_ns, &mut self.batch);
+        }
+        self.own.take(&mut self.batch, now);
+        self.batch.add_found(now);
+        more || self.batch.is_full()
+    }
+
+    fn send_if_full(&mut self) {
+        if self.batch.is_full() {
+            self.send();
+        }
     }
 
     fn send(&mut self) {
+        let mut must_save = false;
+        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+            must_save |= files.must_be_saved();
+        }
+        if must_save {
+            self.save();
+        }
         let (message, sent) = self.batch.take();
         if message.parts.is_empty() && message.lost.is_empty() {
             // Nothing is to be kept, but something was read: it is safe when all before it is.
             match self.sent.back_mut() {
                 Some((_, last)) => last.upto.extend(sent.upto),
-                None => self.commit(&sent),
+                None => self.commit(&sent.upto),
             }
             return;
         }
-        let end = if sent.newest.0 > 0 { sent.newest } else { clock::unix() };
+        // Its own time, not that of its lines: the spool drops what is older than its newest by more than a day.
+        let end = clock::unix();
         let window = NewWindow { end, span: DurNs(0), points: sent.lines, body: message.pack() };
         let number = self.outlet.send(window);
         self.sent.push_back((number, sent));
     }
 
-    /// Takes over what has become safe.
-    fn settle(&mut self) {
-        let settled = self.outlet.waiting().settled;
-        while let Some((_, sent)) = self.sent.pop_front_if(|(number, _)| *number < settled) {
-            self.commit(&sent);
+    /// Takes over what has become safe. Returns how it is with the rest.
+    fn settle(&mut self) -> Waiting {
+        let waiting = self.outlet.waiting();
+        let mut safe = BTreeMap::new();
+        while let Some((_, sent)) = self.sent.pop_front_if(|(number, _)| *number < waiting.settled) {
+            safe.extend(sent.upto);
         }
+        if !safe.is_empty() {
+            self.commit(&safe);
+        }
+        waiting
     }
 
-    fn commit(&mut self, sent: &Sent) {
-        for (source, upto) in &sent.upto {
-            if let Some(kmsg) = &mut self.kmsg {
-                kmsg.commit(*source, *upto);
-            }
-            if let Some(journals) = &mut self.journals {
-                journals.commit(*source, *upto);
-            }
-            for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
-                files.commit(*source, *upto);
-            }
+    /// Takes over up to where each source is safe.
+    fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        if let Some(kmsg) = &mut self.kmsg {
+            kmsg.commit(safe);
+        }
+        if let Some(journals) = &mut self.journals {
+            journals.commit(safe);
+        }
+        for files in [&mut self.files, &mut self.containers].into_iter().flatten() {
+            files.commit(safe);
         }
     }
 
@@ -355,7 +375,7 @@ impl<O: Outlet> Collector<O> {
             files: self.files.as_ref().map(Files::saved).or_else(|| self.saved.files.clone()),
             containers: self.containers.as_ref().map(Files::saved).or_else(|| self.saved.containers.clone()),
             journals: self.journals.as_ref().map(Journals::saved).or_else(|| self.saved.journals.clone()),
-            kmsg: self.kmsg.as_ref().and_then(Kmsg::saved).or_else(|| self.saved.kmsg.clone()),
+            kmsg: self.kmsg.as_ref().map(Kmsg::saved).or_else(|| self.saved.kmsg.clone()),
         };
         if new == self.saved {
             return;

@@ -1,6 +1,7 @@
 //! One line, and the stream that it belongs to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use agent_common::units::UnixNs;
 use serde::{Deserialize, Serialize};
@@ -74,10 +75,11 @@ impl fmt::Display for Severity {
 }
 
 /// Where lines come from, by labels: `host`, `source` (`journal`, `kmsg`, `file`, `container`, `stdio`), and what of `file`, `unit`,
-/// `container`, `pod`, `namespace`, `comm`, `stream` (`stdout`, `stderr`) is known. Sorted by name, each name once.
+/// `container`, `pod`, `namespace`, `comm`, `stream` (`stdout`, `stderr`) is known. Sorted by name, each name once. Clones share them: each
+/// line goes with its stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Stream(Vec<(String, String)>);
+pub struct Stream(Arc<[(String, String)]>);
 
 impl Stream {
     /// Of these labels; of two with one name the last counts, and an empty value is none.
@@ -92,7 +94,7 @@ impl Stream {
             }
         }
         all.sort_unstable();
-        Self(all)
+        Self(all.into())
     }
 
     /// The value of a label.

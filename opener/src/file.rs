@@ -93,6 +93,14 @@ pub struct Stamp {
     born: (i64, u32),
 }
 
+impl Stamp {
+    /// Bytes in the file.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 /// A regular file, as an `O_PATH` descriptor. It never waits for a file system, not even when it is dropped.
 #[derive(Debug)]
 pub struct Held {

@@ -155,8 +155,8 @@ fn profile_limits(settings: &Settings) -> spool::Limits {
     spool::Limits { max_bytes: settings.spool.max_bytes / PROFILES_SHARE, ..limits(settings) }
 }
 
-/// Log lines have half of the windows' space, beside it. They are never pushed out: the collector reads no more of its sources
-/// while they are about to fill it.
+/// Log lines have half of the windows' space, beside it. Newer ones never push them out: the collector reads no more of its sources
+/// while they are about to fill it. A message that waits longer than `max_age` goes, counted; the times in its lines do not matter.
 fn log_limits(settings: &Settings) -> spool::Limits {
     spool::Limits { max_bytes: settings.spool.max_log_bytes(), ..limits(settings) }
 }

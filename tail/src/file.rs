@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use opener::{Held, Owner, Place, Stamp, Workers};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub(crate) const MARK_BYTES: u64 = 512;
 /// Bytes read at once.
 pub(crate) const READ_BYTES: usize = 256 << 10;
 
-/// A file between two cuts: what an offset counts in. A hash of the file's identity and the number of its cuts.
+/// A file between two cuts: what an offset counts in. A hash of the file's identity and of when it was begun: it never comes again.
 pub type SourceId = u64;
 
 /// Some bytes of a file.
@@ -42,12 +42,15 @@ pub struct Saved {
     pub path: PathBuf,
     /// Its lasting identity.
     pub file: String,
-    /// How often it was cut.
-    pub cuts: u32,
+    /// When its source was begun, Unix time in ns.
+    pub begun: u64,
     /// All before it is safe.
     pub offset: u64,
     /// Hash of the bytes before it.
     pub mark: u64,
+    /// Up to where it was read at first, and the hash of the bytes before that: what it is known by while nothing of it is safe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<(u64, u64)>,
     /// Nothing is in it from here on: it was cut, or rotated away and read to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<u64>,
@@ -56,9 +59,16 @@ pub struct Saved {
     pub is_cut: bool,
 }
 
-/// The source of a file after so many cuts.
-pub(crate) fn source(file: &str, cuts: u32) -> SourceId {
-    hash(format!("{file}#{cuts}").as_bytes())
+impl Saved {
+    /// What tells that bytes are those of this source: a place, and the hash of the bytes before it. `None`: nothing of it was read.
+    pub(crate) fn known_by(&self) -> Option<(u64, u64)> {
+        if self.offset > 0 { Some((self.offset, self.mark)) } else { self.first }
+    }
+}
+
+/// The source of a file that was begun then.
+pub(crate) fn source(file: &str, begun: u64) -> SourceId {
+    hash(format!("{file}#{begun}").as_bytes())
 }
 
 /// Where the bytes are.
@@ -78,7 +88,9 @@ pub(crate) struct Followed {
     pub(crate) path: PathBuf,
     /// Lasting identity of the file that was written: not that of a copy which has its rest.
     pub(crate) file: String,
-    pub(crate) cuts: u32,
+    pub(crate) begun: u64,
+    /// What its offsets count in: identity and begin.
+    pub(crate) source: SourceId,
     pub(crate) body: Body,
     /// Read up to here.
     pub(crate) offset: u64,
@@ -87,8 +99,12 @@ pub(crate) struct Followed {
     pub(crate) mark: u64,
     /// Safe up to here, and the hash of the bytes before that.
     pub(crate) safe: (u64, u64),
+    /// Read up to here at first, and the hash of the bytes before that.
+    pub(crate) first: Option<(u64, u64)>,
     /// Nothing follows from here on.
     pub(crate) end: Option<u64>,
+    /// Its last chunk, which says so, was given.
+    pub(crate) end_told: bool,
     /// It has lost its name, or is a copy: it ends then unless more comes.
     pub(crate) ends_at: Option<Instant>,
     /// Its body is the file with this identity, not a copy.
@@ -120,18 +136,24 @@ pub(crate) struct Read {
 }
 
 impl Followed {
+    /// A source that begins now.
     pub(crate) fn new(path: PathBuf, file: String, body: Body, offset: u64) -> Self {
         let mark = hash(&[]);
+        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let begun = u64::try_from(begun.as_nanos()).unwrap_or(u64::MAX);
         Self {
             path,
+            source: source(&file, begun),
             file,
-            cuts: 0,
+            begun,
             body,
             offset,
             before: Vec::new(),
             mark,
             safe: (offset, mark),
+            first: None,
             end: None,
+            end_told: false,
             ends_at: None,
             is_original: true,
             failing: false,
@@ -139,16 +161,21 @@ impl Followed {
         }
     }
 
-    /// One that goes on where it was saved, if the bytes before that are those that were before it then.
+    /// One that goes on where it was saved, if the bytes that it is known by are those that it was known by then.
     pub(crate) fn resumed(saved: &Saved, body: Body, workers: &Workers) -> Option<Self> {
-        let read = body.read(workers, saved.offset, 0)?;
-        let mark = hash(&read.before);
-        if mark != saved.mark || (read.before.len() as u64) < saved.offset.min(MARK_BYTES) {
-            return None;
+        let mut before = Vec::new();
+        if let Some((offset, mark)) = saved.known_by() {
+            let found = body.before(workers, offset).filter(|before| hash(before) == mark)?;
+            // Known by what was read at first, it goes on at its start.
+            if offset == saved.offset {
+                before = found;
+            }
         }
+        let mark = hash(&before);
         let new = Self::new(saved.path.clone(), saved.file.clone(), body, saved.offset);
+        let (begun, source) = (saved.begun, source(&saved.file, saved.begun));
         let safe = (saved.offset, mark);
-        Some(Self { cuts: saved.cuts, before: read.before, mark, safe, end: saved.end, ..new })
+        Some(Self { begun, source, before, mark, safe, first: saved.first, end: saved.end, ..new })
     }
 
     /// One that is followed from this offset on.
@@ -163,21 +190,17 @@ impl Followed {
         self.end.is_none() && self.is_original
     }
 
-    pub(crate) fn source(&self) -> SourceId {
-        source(&self.file, self.cuts)
-    }
-
     pub(crate) fn saved(&self) -> Saved {
         let (offset, mark) = self.safe;
-        let (path, file) = (self.path.clone(), self.file.clone());
-        Saved { path, file, cuts: self.cuts, offset, mark, end: self.end, is_cut: !self.is_original }
-    }
-
-    /// Bytes that are there and were not read.
-    pub(crate) fn behind(&self) -> u64 {
-        match &self.body {
-            Body::Plain(held) => self.until(held.size().unwrap_or(self.offset)).saturating_sub(self.offset),
-            Body::Packed(..) | Body::Gone => 0,
+        Saved {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            begun: self.begun,
+            offset,
+            mark,
+            first: self.first,
+            end: self.end,
+            is_cut: !self.is_original,
         }
     }
 
@@ -187,22 +210,32 @@ impl Followed {
 
     /// Reads at most `most` bytes after the offset. Does not move it.
     pub(crate) fn look(&mut self, workers: &Workers, most: usize) -> Look {
-        let mut most = most;
+        // Whatever becomes of it from there on is not of this source: a copy may be overwritten in place.
+        let most = self.until(u64::MAX).saturating_sub(self.offset).min(most as u64);
+        let mut most = most as usize;
+        if most == 0 {
+            return Look::Same;
+        }
         if let Body::Plain(held) = &self.body {
-            let (Some(size), stamp) = (held.size(), held.stamp()) else { return Look::Failed };
+            let Some(stamp) = held.stamp() else { return Look::Failed };
+            let size = stamp.size();
             if size < self.offset {
                 return Look::Cut;
             }
             // Of one that was cut and has grown to the same size again, its time alone tells.
-            let is_same = self.stamp.is_some() && self.stamp == stamp;
-            if is_same && self.until(size) == self.offset {
+            if self.stamp == Some(stamp) && self.until(size) == self.offset {
                 return Look::Same;
             }
-            self.stamp = stamp;
+            self.stamp = Some(stamp);
             most = most.min(usize::try_from(self.until(size) - self.offset).unwrap_or(usize::MAX));
         }
-        if self.end == Some(self.offset) {
-            return Look::Same;
+        // After a restart from its start on: nothing is before that by which a cut would show.
+        if let Some((offset, mark)) = self.first.filter(|_| self.offset == 0) {
+            match self.body.read(workers, offset, 0) {
+                None => return Look::Failed,
+                Some(read) if hash(&read.before) != mark => return Look::Cut,
+                Some(_) => {}
+            }
         }
         match self.body.read(workers, self.offset, most) {
             None => Look::Failed,
@@ -212,8 +245,8 @@ impl Followed {
         }
     }
 
-    /// Moves on over what was read.
-    pub(crate) fn advance(&mut self, bytes: &[u8]) {
+    /// Moves on over what was read. Says whether that is the first of its source.
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> bool {
         self.offset += bytes.len() as u64;
         let most = MARK_BYTES as usize;
         let over = (self.before.len() + bytes.len()).saturating_sub(most);
@@ -225,6 +258,12 @@ impl Followed {
             self.before.extend_from_slice(bytes);
         }
         self.mark = hash(&self.before);
+        let is_first = self.first.is_none();
+        // A program may begin with the same short line each time it starts.
+        if self.first.is_none_or(|(offset, _)| offset < MARK_BYTES) {
+            self.first = Some((self.offset, self.mark));
+        }
+        is_first
     }
 
     /// All before this offset is safe.
@@ -234,17 +273,21 @@ impl Followed {
         }
         if offset == self.offset {
             self.safe = (offset, self.mark);
-        } else if let Some(read) = self.body.read(workers, offset, 0)
-            && read.before.len() as u64 == offset.min(MARK_BYTES)
-        {
+        } else if let Some(before) = self.body.before(workers, offset) {
             // Where it is gone, the older place stays the one to go on from.
-            self.safe = (offset, hash(&read.before));
+            self.safe = (offset, hash(&before));
         }
     }
 
     /// All of it is read, and safe.
     pub(crate) fn is_done(&self) -> bool {
-        self.end.is_some_and(|end| self.offset >= end && self.safe.0 >= end)
+        self.end_told && self.end.is_some_and(|end| self.safe.0 >= end)
+    }
+
+    /// Nothing follows what was read. `false`: that was told before.
+    pub(crate) fn end_here(&mut self) -> bool {
+        self.end = Some(self.offset);
+        !std::mem::replace(&mut self.end_told, true)
     }
 
     /// The place up to which it was read, which a copy of it is known by.
@@ -257,7 +300,7 @@ impl Followed {
         let body = std::mem::replace(&mut self.body, Body::Gone);
         self.is_original = false;
         let new = Self::new(self.path.clone(), self.file.clone(), body, 0);
-        Self { cuts: self.cuts + 1, ends_at: self.ends_at, ..new }
+        Self { ends_at: self.ends_at, ..new }
     }
 }
 
@@ -281,6 +324,12 @@ impl Body {
     pub(crate) fn read(&self, workers: &Workers, offset: u64, most: usize) -> Option<Read> {
         let (held, body) = (self.held()?, self.clone());
         workers.run(owner(held), move || body.read_now(offset, most)).ok()?.ok()
+    }
+
+    /// The [`MARK_BYTES`] before an offset, or all; `None`: it cannot be read, or is shorter.
+    fn before(&self, workers: &Workers, offset: u64) -> Option<Vec<u8>> {
+        let before = self.read(workers, offset, 0)?.before;
+        (before.len() as u64 == offset.min(MARK_BYTES)).then_some(before)
     }
 
     fn read_now(&self, offset: u64, most: usize) -> io::Result<Read> {

@@ -1,6 +1,6 @@
 //! All followed files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,16 +40,8 @@ pub struct Figures {
     pub files: usize,
     /// Files that match and are not followed: there are too many.
     pub too_many: usize,
-    /// Bytes that are there and were not read.
-    pub behind_bytes: u64,
-    /// Bytes read.
-    pub read_bytes: u64,
-    /// Files that were cut.
-    pub cuts: u64,
     /// Times the rest of a cut or vanished file was not found.
     pub rests_lost: u64,
-    /// Files that cannot be read now.
-    pub failing: usize,
 }
 
 /// See the crate.
@@ -60,7 +52,9 @@ pub struct Files {
     followed: Vec<Followed>,
     discovered: Option<Instant>,
     figures: Figures,
-    has_new_cuts: bool,
+    has_new_sources: bool,
+    /// That there are too many files: said once.
+    too_many_said: bool,
     /// Which file was read last, so that each has its turn.
     turn: usize,
     /// Files that are there at the first look were there before anybody followed files.
@@ -80,18 +74,19 @@ impl Files {
             followed: Vec::new(),
             discovered: None,
             figures: Figures::default(),
-            has_new_cuts: false,
+            has_new_sources: false,
+            too_many_said: false,
             turn: 0,
             is_first: saved.is_none(),
             before: saved.unwrap_or_default(),
         }
     }
 
-    /// What [`Files::saved`] gives must be safe before the chunks of the last [`Files::poll`] go anywhere: a file was cut, and the number of
-    /// its cuts is a part of what its bytes are known by.
+    /// What [`Files::saved`] gives must be safe before the chunks of the last [`Files::poll`] go anywhere: they have the first bytes of a
+    /// source, which it is known by from then on, or a file was cut.
     #[must_use]
     pub fn must_be_saved(&mut self) -> bool {
-        std::mem::take(&mut self.has_new_cuts)
+        std::mem::take(&mut self.has_new_sources)
     }
 
     /// Reads at most `budget` bytes of what is new, a part of each file in turn. Says whether more is there.
@@ -126,42 +121,43 @@ impl Files {
     ) -> (usize, bool) {
         let Some(file) = self.followed.get_mut(nth) else { return (0, false) };
         let mut tell = |file: &Followed, bytes: &[u8], end| {
-            let (source, offset) = (file.source(), file.offset);
+            let (source, offset) = (file.source, file.offset);
             with(&Chunk { source, path: &file.path, offset, bytes, end });
         };
         match file.look(&self.workers, most) {
             Look::More(bytes) => {
                 file.failing = false;
                 tell(file, &bytes, false);
-                file.advance(&bytes);
+                self.has_new_sources |= file.advance(&bytes);
                 if file.ends_at.is_some() && matches!(file.body, Body::Plain(_)) {
                     file.ends_at = file.ends_at.max(now.checked_add(GRACE_AFTER_MORE));
                 }
-                self.figures.read_bytes += bytes.len() as u64;
                 (bytes.len(), false)
             }
             Look::Same => {
                 file.failing = false;
-                if file.end.is_none_or(|end| file.offset < end) && file.ends_at.is_some_and(|at| now >= at) {
-                    file.end = Some(file.offset);
+                let is_over = file.end == Some(file.offset) || file.ends_at.is_some_and(|at| now >= at);
+                if is_over && file.end_here() {
                     tell(file, &[], true);
                 }
                 (0, false)
             }
             Look::Cut => {
-                self.figures.cuts += 1;
-                self.has_new_cuts = true;
-                let new = file.split_at_cut();
-                if let Some(copy) = rest::copied(&self.workers, &file.here()) {
+                self.has_new_sources = true;
+                // What is written into a copy is not of the file that it was made of.
+                let new = file.is_original.then(|| file.split_at_cut());
+                let copy = new.as_ref().and_then(|_| rest::copied(&self.workers, &file.here()));
+                if let Some(copy) = copy {
                     // It goes on in the copy, to which nobody writes, up to its end.
                     file.body = copy.body;
                     file.ends_at = Some(now);
                 } else {
                     self.figures.rests_lost += 1;
-                    file.end = Some(file.offset);
-                    tell(file, &[], true);
+                    if file.end_here() {
+                        tell(file, &[], true);
+                    }
                 }
-                self.followed.push(new);
+                self.followed.extend(new);
                 (0, true)
             }
             Look::Failed => {
@@ -173,10 +169,12 @@ impl Files {
         }
     }
 
-    /// All of a source before this offset is safe.
-    pub fn commit(&mut self, source: SourceId, offset: u64) {
-        for file in self.followed.iter_mut().filter(|file| file.source() == source) {
-            file.commit(offset, &self.workers);
+    /// Of these sources all before an offset is safe. Sources of others may be among them.
+    pub fn commit(&mut self, safe: &BTreeMap<SourceId, u64>) {
+        for file in &mut self.followed {
+            if let Some(offset) = safe.get(&file.source) {
+                file.commit(*offset, &self.workers);
+            }
         }
     }
 
@@ -190,12 +188,7 @@ impl Files {
     /// How it fares.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        Figures {
-            files: self.followed.len(),
-            behind_bytes: self.followed.iter().map(Followed::behind).sum(),
-            failing: self.followed.iter().filter(|file| file.failing).count(),
-            ..self.figures
-        }
+        Figures { files: self.followed.len(), ..self.figures }
     }
 
     /// Looks which files there are, and which names lead elsewhere now.
@@ -209,7 +202,7 @@ impl Files {
         let except: Vec<glob::Pattern> =
             self.options.except.iter().filter_map(|text| glob::Pattern::new(text).ok()).collect();
         let mut named = HashSet::new();
-        self.figures.too_many = 0;
+        let mut too_many = 0;
         let patterns = self.options.patterns.clone();
         for path in patterns.iter().flat_map(|pattern| discover::matches(&self.workers, pattern)) {
             if discover::is_rotated(&path) || except.iter().any(|pattern| pattern.matches_path(&path)) {
@@ -225,7 +218,7 @@ impl Files {
                 continue;
             }
             if self.followed.len() >= MAX_FILES {
-                self.figures.too_many += 1;
+                too_many += 1;
                 continue;
             }
             let body = Body::Plain(Arc::new(held));
@@ -235,6 +228,14 @@ impl Files {
             let from = if is_old { self.last_lines(&body) } else { 0 };
             self.followed.push(Followed::begun(path, file, body, from, &self.workers));
         }
+        if too_many > 0 && !std::mem::replace(&mut self.too_many_said, true) {
+            tracing::warn!(
+                files = too_many,
+                most = MAX_FILES,
+                "more log files match than are followed: these are not read"
+            );
+        }
+        self.figures.too_many = too_many;
         for file in &mut self.followed {
             if file.end.is_none() && !named.contains(&file.file) {
                 file.ends_at = file.ends_at.or(now.checked_add(GRACE));
@@ -244,14 +245,20 @@ impl Files {
 
     /// Goes on with a file after a restart.
     fn resume(&mut self, saved: &Saved, now: Instant) {
-        // One that had ended is only to be read up to there.
-        let found =
-            if saved.end.is_some() || saved.is_cut { Found::Gone } else { rest::find(&self.workers, saved) };
+        if saved.end.is_some_and(|end| saved.offset >= end) {
+            return;
+        }
+        let found = if saved.is_cut { Found::Gone } else { rest::find(&self.workers, saved) };
         match found {
+            // One that had ended is only read up to there.
+            Found::Whole(whole) if saved.end.is_some() => {
+                return self.followed.push(Followed { ends_at: Some(now), ..whole });
+            }
             Found::Whole(whole) => return self.followed.push(whole),
+            // What came after its end is followed under the name that it got, or not at all.
+            Found::Cut(_) if saved.end.is_some() => {}
             Found::Cut(new) => {
-                self.figures.cuts += 1;
-                self.has_new_cuts = true;
+                self.has_new_sources = true;
                 self.followed.push(new);
             }
             Found::Gone => {}

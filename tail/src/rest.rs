@@ -30,17 +30,15 @@ pub(crate) fn find(workers: &Workers, saved: &Saved) -> Found {
         if let Some(whole) = Followed::resumed(saved, body.clone(), workers) {
             return Found::Whole(whole);
         }
-        let new = Followed::new(saved.path.clone(), file, body, 0);
-        return Found::Cut(Followed { cuts: saved.cuts + 1, ..new });
+        return Found::Cut(Followed::new(saved.path.clone(), file, body, 0));
     }
     Found::Gone
 }
 
-/// A copy that has what was not read, by the bytes before that. Where nothing was read there are none to know it by.
+/// A copy that has what is not safe, by the bytes before that or those that were read at first. Where nothing was read there are none to
+/// know it by.
 pub(crate) fn copied(workers: &Workers, saved: &Saved) -> Option<Followed> {
-    if saved.offset == 0 {
-        return None;
-    }
+    saved.known_by()?;
     discover::siblings(workers, &saved.path).into_iter().find_map(|path| {
         let (held, file) = discover::open(workers, &path)?;
         if file == saved.file {

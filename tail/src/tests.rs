@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+mod restart;
+mod rotation;
+mod source;
+
 /// Takes chunks as the server does: what is below a source's mark is there already.
 #[derive(Default)]
 struct Reader {
@@ -15,6 +19,8 @@ struct Reader {
     /// The end of a line that is not whole yet.
     open: HashMap<SourceId, Vec<u8>>,
     lines: Vec<String>,
+    /// Sources of which it was said that they end.
+    ends: usize,
 }
 
 impl Reader {
@@ -32,6 +38,7 @@ impl Reader {
                 self.lines.push(String::from_utf8(line[..length].to_vec()).expect("text"));
             }
         }
+        self.ends += usize::from(chunk.end);
         assert!(!chunk.end || self.open.get(&chunk.source).is_none_or(Vec::is_empty), "half a line is left");
     }
 
@@ -100,9 +107,7 @@ impl Host {
     /// Says that all that was read is safe.
     fn commit(&mut self) {
         let files = self.files.as_mut().expect("files");
-        for (source, mark) in &self.reader.marks {
-            files.commit(*source, *mark);
-        }
+        files.commit(&self.reader.marks.iter().map(|(source, mark)| (*source, *mark)).collect());
     }
 
     fn restart(&mut self) {
@@ -158,231 +163,5 @@ impl Host {
             self.written.len(),
             missing.iter().take(5).collect::<Vec<_>>()
         );
-    }
-}
-
-#[test]
-fn what_is_written_is_read_once_and_again_what_was_not_safe() {
-    let mut host = Host::new();
-    host.write(100);
-    host.poll();
-    host.commit();
-    host.write(100);
-    host.poll();
-    // Not committed: read again, and known by its offset.
-    host.restart();
-    host.write(10);
-    host.all_is_there_once();
-}
-
-#[test]
-fn a_renamed_file_is_read_to_its_end_and_ends() {
-    let mut host = Host::new();
-    host.write(10);
-    host.poll();
-    host.rotate();
-    // The program writes to the old file for a while.
-    let mut old = append(&host.dir.path().join("app.log.1"));
-    writeln!(old, "line 00000010 of the program, which says something").expect("written");
-    host.written.push("line 00000010 of the program, which says something".to_owned());
-    host.write(10);
-    host.all_is_there_once();
-    assert_eq!(host.files.as_ref().expect("files").figures().files, 2);
-    host.now += Duration::from_mins(1);
-    host.poll();
-    host.commit();
-    host.poll();
-    assert_eq!(host.files.as_ref().expect("files").figures().files, 1, "the old one is forgotten");
-}
-
-#[test]
-fn the_rest_of_a_copied_file_is_read_from_the_copy() {
-    let mut host = Host::new();
-    host.write(10);
-    host.poll();
-    host.write(10);
-    host.copy_and_truncate();
-    host.write(30);
-    host.all_is_there_once();
-    // Cut and grown beyond what was read before: the bytes tell.
-    host.write(5);
-    host.copy_and_truncate();
-    host.write(500);
-    host.all_is_there_once();
-    assert_eq!(host.files.as_ref().expect("files").figures().rests_lost, 0);
-}
-
-#[test]
-fn files_that_were_rotated_while_nobody_looked_are_found() {
-    for compressed in [false, true] {
-        for by_copy in [false, true] {
-            let mut host = Host::new();
-            host.write(20);
-            host.poll();
-            host.commit();
-            let saved = host.away();
-            host.write(20);
-            if by_copy {
-                host.copy_and_truncate();
-            } else {
-                host.rotate();
-            }
-            if compressed {
-                host.compress();
-            }
-            host.write(7);
-            host.back(saved);
-            host.all_is_there_once();
-            let figures = host.files.as_ref().expect("files").figures();
-            assert_eq!(figures.rests_lost, 0, "compressed: {compressed}, by copy: {by_copy}");
-        }
-    }
-}
-
-#[test]
-fn a_cut_before_all_was_safe_is_made_good_from_the_copy_after_a_restart() {
-    let mut host = Host::new();
-    host.write(20);
-    host.poll();
-    host.commit();
-    host.write(20);
-    host.poll();
-    host.copy_and_truncate();
-    host.write(3);
-    host.poll();
-    // Nothing after the first twenty lines is safe: a new reader, which knows only those, gets the rest.
-    let saved = host.away();
-    let safe: HashMap<SourceId, u64> =
-        saved.iter().map(|one| (file::source(&one.file, one.cuts), one.offset)).collect();
-    host.reader.lines.truncate(20);
-    host.reader.marks = safe;
-    host.reader.open.clear();
-    host.back(saved);
-    host.all_is_there_once();
-}
-
-#[test]
-fn a_file_that_is_new_after_a_restart_is_read_from_its_start() {
-    let mut host = Host::new();
-    host.write(10);
-    host.poll();
-    host.commit();
-    let saved = host.away();
-    let mut new = append(&host.dir.path().join("new.log"));
-    for _ in 0..5_000 {
-        let line = format!("line {:08} of the program, which says something", host.written.len());
-        writeln!(new, "{line}").expect("written");
-        host.written.push(line);
-    }
-    host.back(saved);
-    host.all_is_there_once();
-}
-
-#[test]
-fn a_cut_is_to_be_saved_before_what_follows_it() {
-    let mut host = Host::new();
-    host.write(10);
-    host.poll();
-    assert!(!host.files.as_mut().expect("files").must_be_saved());
-    host.copy_and_truncate();
-    host.write(3);
-    host.poll();
-    let files = host.files.as_mut().expect("files");
-    assert!(files.must_be_saved() && !files.must_be_saved());
-    assert!(files.saved().iter().any(|saved| saved.cuts == 1));
-}
-
-#[test]
-fn an_inode_that_is_used_again_is_another_file() {
-    let mut host = Host::new();
-    host.write(30);
-    host.poll();
-    host.commit();
-    let saved = host.away();
-    fs::remove_file(host.log()).expect("removed");
-    host.open = append(&host.log());
-    // The same first lines as before, in a file that may have the same inode.
-    let lines = host.written.clone();
-    for line in &lines {
-        writeln!(host.open, "{line}").expect("written");
-    }
-    host.back(saved);
-    host.poll();
-    assert_eq!(host.reader.lines.len(), 60);
-}
-
-#[test]
-fn of_a_file_that_was_there_before_the_first_start_the_last_lines_are_read() {
-    let mut host = Host::new();
-    host.write(10_000);
-    host.poll();
-    let read = host.reader.lines.len();
-    assert!((500..2_000).contains(&read), "{read}");
-    assert_eq!(host.reader.lines.last(), host.written.last());
-    // One that appears later is read from its start.
-    let mut new = append(&host.dir.path().join("new.log"));
-    for nth in 0..5_000 {
-        writeln!(new, "new {nth}").expect("written");
-    }
-    host.poll();
-    assert_eq!(host.reader.lines.len(), read + 5_000);
-}
-
-#[test]
-fn what_is_no_regular_file_is_left_alone() {
-    let host = Host::new();
-    nix::unistd::mkfifo(&host.dir.path().join("pipe.log"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
-    std::os::unix::fs::symlink("/dev/zero", host.dir.path().join("zero.log")).expect("a link");
-    fs::create_dir(host.dir.path().join("dir.log")).expect("a directory");
-    let mut files = Files::new(host.options(), None);
-    files.poll(Instant::now(), 1 << 20, &mut |_| panic!("nothing is in the one file"));
-    assert_eq!(files.figures().files, 1);
-}
-
-#[test]
-fn lines_survive_any_order_of_writing_rotating_reading_and_restarts() {
-    for seed in 1..40_u64 {
-        let mut host = Host::new();
-        host.poll();
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut next = |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        };
-        for _ in 0..60 {
-            match next(9) {
-                0..=2 => host.write(1 + next(200) as u32),
-                3 | 4 => host.poll(),
-                5 => host.commit(),
-                6 => {
-                    // A file that nobody has read any of cannot be told from its copy.
-                    host.write(1);
-                    host.poll();
-                    host.commit();
-                    host.write(next(50) as u32);
-                    if next(2) == 0 {
-                        host.rotate();
-                    } else {
-                        host.copy_and_truncate();
-                    }
-                    if next(3) == 0 {
-                        host.write(1);
-                        host.poll();
-                        host.commit();
-                        host.compress();
-                    }
-                }
-                7 => host.restart(),
-                _ => {
-                    let saved = host.away();
-                    host.write(next(100) as u32);
-                    host.back(saved);
-                }
-            }
-        }
-        host.poll();
-        host.compare(&format!("seed {seed}"));
     }
 }

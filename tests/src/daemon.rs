@@ -77,14 +77,23 @@ impl Daemon {
         daemon
     }
 
-    /// Ends it without a word, and gives back its directory.
+    /// Ends it without a word, waits until its other processes have let go of its directory, and gives that back.
     ///
     /// # Panics
-    /// When it cannot be killed.
+    /// When it cannot be killed, or another one of its processes does not end.
     #[must_use]
     pub fn kill(mut self) -> tempfile::TempDir {
+        let family = self.family();
         self.child.kill().expect("it runs");
         self.child.wait().expect("a child of ours");
+        let start = Instant::now();
+        for (pid, status) in family {
+            // Empty for one that has ended and nobody waited for.
+            while fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty()) {
+                assert!(start.elapsed() < PATIENCE, "{} does not end: {}", status.comm, self.log());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
         std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"))
     }
 

@@ -1,4 +1,4 @@
-//! Log lines from files to the store: each once, through rotation; what a crash leaves is explained.
+//! Log lines from files to the store: each once, through rotation and kills; what a crash leaves is explained.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use server::store::logs::{Asked, FILE, Reader};
 use tests::daemon::Daemon;
@@ -42,7 +44,7 @@ fn append(path: &PathBuf) -> File {
 }
 
 #[test]
-fn each_line_is_there_once_through_rotation() {
+fn each_line_is_there_once_through_rotation_and_kills_of_both_processes() {
     if !tests::can_observe() {
         return;
     }
@@ -63,6 +65,15 @@ fn each_line_is_there_once_through_rotation() {
             for (file, open) in open.iter_mut().enumerate() {
                 writeln!(open, "counted {file} {line} of a program that has something to say")
                     .expect("written");
+            }
+            if line % (LINES / 3) == LINES / 6 {
+                // In the middle of what is written, either process dies.
+                if round == 1 {
+                    kill(Pid::from_raw(daemon.relay().cast_signed()), Signal::SIGKILL).expect("killed");
+                } else if round == 2 {
+                    let dir = daemon.kill();
+                    daemon = Daemon::start_in(dir, &settings);
+                }
             }
         }
         // What is written between a copy and the cut is lost to any reader: so all is read before. The others are renamed.

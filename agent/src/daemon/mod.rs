@@ -37,7 +37,7 @@ use self::launcher::Launcher;
 use self::plugin::PluginChild;
 use self::profiles::Profiles;
 use self::recorder::Recorder;
-use self::relay::{Figures, LogOutlet, Relay, RelayHandle};
+use self::relay::{Figures, Relay, RelayHandle};
 use self::reload::Reloader;
 use crate::collector::Options;
 use crate::config::Config;
@@ -251,14 +251,7 @@ async fn watch(
 
 /// Starts to collect log lines.
 fn start_logs(config: &Config, relay: RelayHandle) -> anyhow::Result<Logs> {
-    let outlet = LogOutlet { relay, max_bytes: max_log_bytes(config) };
-    Logs::start(&config.host, &config.logs, &config.state_dir, outlet).context("cannot start a thread")
-}
-
-/// What the relay keeps of log lines at most.
-fn max_log_bytes(config: &Config) -> u64 {
-    let (dir, max_bytes, max_age) = (config.spool_dir(), config.spool.max_bytes, config.spool.max_age);
-    agent_common::settings::relay::Spool { dir, max_bytes, max_age }.max_log_bytes()
+    Logs::start(&config.host, &config.logs, &config.state_dir, relay).context("cannot start a thread")
 }
 
 fn limits_of(config: &Config) -> Limits {

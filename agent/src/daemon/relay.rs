@@ -7,10 +7,12 @@
 mod budget;
 mod connection;
 mod dirs;
+mod outlet;
 mod process;
 mod questions;
 mod settings;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,7 +37,6 @@ pub use self::settings::{broker_access, server_config, store_config};
 use crate::config::{Config, SERVER_USER};
 use crate::daemon::launcher::Launcher;
 use crate::daemon::restart::Restart;
-use crate::logs::{Outlet, Waiting};
 use crate::outbox::{Counts, Outbox};
 
 /// Longest time for the relay to open spool and store and to listen.
@@ -50,6 +51,8 @@ struct Shared {
     /// There is something to send.
     wake: Notify,
     figures: Mutex<Figures>,
+    /// Bytes that the relay keeps of log lines at most.
+    max_log_bytes: AtomicU64,
     /// The relay's HTTP API.
     api: Arc<Mutex<ApiState>>,
     /// What people have silenced: for `alerts.exec`.
@@ -108,32 +111,6 @@ impl Figures {
     pub(super) const fn logs_lost(&self) -> u64 {
         let spool = self.sink.logs.dropped.total();
         self.logs.lost.saturating_add(self.logs_lost_before).saturating_add(spool)
-    }
-}
-
-/// Where log lines go; a part of the relay's disk stays free, for what is on its way.
-#[derive(Debug)]
-pub(super) struct LogOutlet {
-    pub(super) relay: RelayHandle,
-    /// Bytes that the relay keeps of them at most.
-    pub(super) max_bytes: u64,
-}
-
-impl Outlet for LogOutlet {
-    fn send(&self, message: NewWindow) -> u64 {
-        let seq = lock(&self.relay.shared.outbox).lines(message);
-        self.relay.shared.wake.notify_one();
-        seq
-    }
-
-    fn waiting(&self) -> Waiting {
-        let spooled = lock(&self.relay.shared.figures).sink.logs.bytes;
-        let outbox = lock(&self.relay.shared.outbox);
-        Waiting {
-            settled: outbox.settled(Stream::Log),
-            bytes: outbox.waiting_bytes(Stream::Log),
-            has_room: spooled < self.max_bytes / 2,
-        }
     }
 }
 
@@ -242,6 +219,7 @@ impl Relay {
     ) -> anyhow::Result<Self> {
         let settings = relay_settings(config)?;
         let handle = RelayHandle { shared: Arc::default() };
+        handle.shared.max_log_bytes.store(settings.spool.max_log_bytes(), Ordering::Relaxed);
         let mut relay = Self {
             handle,
             settings,
@@ -336,6 +314,7 @@ impl Relay {
         let old = &mut self.settings;
         old.log = new.log;
         (old.spool.max_bytes, old.spool.max_age) = (new.spool.max_bytes, new.spool.max_age);
+        self.handle.shared.max_log_bytes.store(old.spool.max_log_bytes(), Ordering::Relaxed);
         if let (Some(old), Some(new)) = (&mut old.server, new.server) {
             (old.store, old.retention, old.rules) = (new.store, new.retention, new.rules);
             old.http = Http { listen: old.http.listen, ..new.http };

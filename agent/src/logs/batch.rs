@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use agent_common::units::UnixNs;
 use logs::block::{Builder, Codec, PushError};
 use logs::event::Origin;
 use logs::message::{Message, Part};
@@ -11,9 +10,10 @@ use logs::{Record, Stream};
 
 use super::watch::Watch;
 
-/// Text of a message: its blocks are in memory.
+/// Text of a message, that of fields included: its blocks are in memory.
 const FULL_BYTES: usize = 512 << 10;
-/// Blocks of a message; each is in memory.
+/// Blocks of a message; each is in memory. The lines that one file gives at once may add some hundred more, for each tag and pipe one: they
+/// stay below [`logs::message::MAX_PARTS`], beyond which the server refuses a message.
 const MAX_PARTS: usize = 256;
 
 /// What a message is about beside its lines.
@@ -23,8 +23,6 @@ pub(super) struct Sent {
     pub(super) upto: BTreeMap<u64, u64>,
     /// Lines in it.
     pub(super) lines: u64,
-    /// Time of its newest line.
-    pub(super) newest: UnixNs,
 }
 
 /// See the module.
@@ -89,9 +87,10 @@ impl Batch {
         }
         match pushed {
             Ok(()) => {
-                self.bytes += record.message.len() + 32;
+                // Of a line of JSON most is in its fields.
+                let fields: usize = record.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+                self.bytes += record.message.len() + fields + 32;
                 self.sent.lines += 1;
-                self.sent.newest = self.sent.newest.max(record.at);
             }
             Err(_) => self.lose("too long", 1),
         }

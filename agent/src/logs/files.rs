@@ -1,6 +1,6 @@
 //! Log files of programs and of containers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
@@ -24,6 +24,8 @@ pub(super) struct Files {
     form: Form,
     followed: Followed,
     texts: HashMap<u64, Text>,
+    /// The last batch was full before all texts had given what they have.
+    has_left: bool,
     rests_lost: u64,
 }
 
@@ -41,7 +43,7 @@ impl Files {
 
     fn new(host: &str, form: Form, options: Options, saved: Option<Vec<Saved>>) -> Self {
         let followed = Followed::new(options, saved);
-        Self { host: host.to_owned(), form, followed, texts: HashMap::new(), rests_lost: 0 }
+        Self { host: host.to_owned(), form, followed, texts: HashMap::new(), has_left: false, rests_lost: 0 }
     }
 
     /// Where to go on after a restart.
@@ -54,40 +56,55 @@ impl Files {
         self.followed.must_be_saved()
     }
 
-    pub(super) fn commit(&mut self, source: u64, upto: u64) {
-        self.followed.commit(source, upto);
+    pub(super) fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        self.followed.commit(safe);
     }
 
-    /// Reads what is new. Says whether there is more.
+    /// Reads what is new, if the batch takes what was read before. Says whether there is more.
     pub(super) fn poll(&mut self, now: Instant, clock: &Clock, now_ns: u64, batch: &mut Batch) -> bool {
+        if self.has_left {
+            self.hand_on(now, batch);
+        }
+        if self.has_left {
+            return true;
+        }
         let Self { host, form, followed, texts, .. } = self;
-        let mut ended = Vec::new();
         let more = followed.poll(now, READ_BYTES, &mut |chunk| {
             let new = || Text::new(*form, labels(host, *form, chunk.path), chunk.offset);
             let text = texts.entry(chunk.source).or_insert_with(new);
             text.feed(chunk.bytes, clock, now_ns);
             if chunk.end {
                 text.finish(clock, now_ns);
-                ended.push(chunk.source);
             }
         });
-        for (source, text) in &mut *texts {
+        let lost = followed.figures().rests_lost;
+        batch.lose("file gone before it was read", lost - std::mem::replace(&mut self.rests_lost, lost));
+        for text in texts.values_mut() {
             text.expire(clock, now_ns);
+        }
+        self.hand_on(now, batch);
+        more || self.has_left
+    }
+
+    /// Hands on what the texts have, until the batch is full.
+    fn hand_on(&mut self, now: Instant, batch: &mut Batch) {
+        self.has_left = false;
+        let has_left = &mut self.has_left;
+        self.texts.retain(|source, text| {
+            if batch.is_full() {
+                *has_left = true;
+                return true;
+            }
             let (records, done) = text.take();
-            if records.is_empty() && !ended.contains(source) {
-                continue;
+            if records.is_empty() && !text.is_over() {
+                return true;
             }
             for (stream, record) in records {
                 batch.line(*source, &stream, &record, Origin::Other, now);
             }
             batch.upto(*source, done, now);
-        }
-        for source in ended {
-            texts.remove(&source);
-        }
-        let lost = followed.figures().rests_lost;
-        batch.lose("file gone before it was read", lost - std::mem::replace(&mut self.rests_lost, lost));
-        more
+            !text.is_over()
+        });
     }
 }
 

@@ -19,6 +19,8 @@ const PATTERNS: [&str; 2] = ["/var/log/journal/*/*.journal*", "/run/log/journal/
 const DISCOVER_EVERY: Duration = Duration::from_secs(2);
 /// Files that are read at once; each has a descriptor and some pages in memory.
 const MAX_FILES: usize = 256;
+/// Files whose place is kept. One that is forgotten and comes back is read again, and the store knows its lines.
+const MAX_SAVED: usize = 1_024;
 /// Entries of a file that was there before the first start.
 const FIRST_ENTRIES: u64 = 1_000;
 /// Entries read from one file at once.
@@ -63,7 +65,7 @@ impl std::fmt::Debug for Followed {
 }
 
 impl Journals {
-    /// Nothing is opened before the first [`Journals::poll`].
+    /// Nothing is opened before the first [`Journals::poll`]. `has_kmsg`: the kernel's messages of this boot come from the kernel itself.
     pub(super) fn new(host: &str, has_kmsg: bool, saved: Option<Saved>) -> Self {
         Self {
             host: host.to_owned(),
@@ -81,9 +83,11 @@ impl Journals {
         self.safe.clone()
     }
 
-    pub(super) fn commit(&mut self, source: u64, upto: u64) {
-        if let Some(file) = self.files.iter().find(|file| file.source == source) {
-            self.safe.insert(file.id.clone(), upto);
+    pub(super) fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        for file in &self.files {
+            if let Some(upto) = safe.get(&file.source) {
+                self.safe.insert(file.id.clone(), *upto);
+            }
         }
     }
 
@@ -125,7 +129,18 @@ impl Journals {
             }
         }
         // Deleted, and read to its end.
-        self.files.retain(|file| !file.over || there.contains(&file.identity));
+        let safe = &mut self.safe;
+        self.files.retain(|file| {
+            let stays = !file.over || there.contains(&file.identity);
+            if !stays {
+                safe.remove(&file.id);
+            }
+            stays
+        });
+        // Those that went while nobody looked.
+        if self.safe.len() > MAX_SAVED {
+            self.safe.retain(|id, _| self.files.iter().any(|file| file.id == *id));
+        }
     }
 
     fn follow(&self, held: &Held, identity: (u64, u64), first: bool) -> Option<Followed> {
@@ -215,8 +230,7 @@ impl Followed {
 
 /// The boot, as the journal has it.
 fn boot_id() -> Option<[u8; 16]> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let digits: String = agent_common::boot::id().ok()?.chars().filter(char::is_ascii_hexdigit).collect();
     u128::from_str_radix(&digits, 16).ok().map(u128::to_be_bytes)
 }
 

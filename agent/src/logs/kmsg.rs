@@ -1,13 +1,15 @@
 //! The kernel's messages, from `/dev/kmsg`: what is lost there shows as a gap in the numbers.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Instant;
 
+use agent_common::boot;
 use agent_common::units::UnixNs;
 use logs::event::Origin;
-use logs::parse::{Kmsg as Line, kmsg};
+use logs::parse::{Gaps, Kmsg as Line, kmsg};
 use logs::{Record, Stream};
 
 use super::Batch;
@@ -25,44 +27,44 @@ pub(super) struct Kmsg {
     file: File,
     source: u64,
     stream: [Stream; 2],
-    /// The next number.
-    next: Option<u64>,
+    boot_id: String,
+    gaps: Gaps,
     /// All before this number is safe.
     safe: u64,
-    /// Unix time of the boot, ns.
+    /// Unix time of the boot, ns, by how the clocks are now.
     boot: u64,
 }
 
 impl Kmsg {
     /// Opens the device. `safe`: the boot and the number up to which a former run has handed on all.
     pub(super) fn open(host: &str, saved: Option<(&str, u64)>) -> io::Result<Self> {
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        let boot_id = boot::id()?;
         let file = std::fs::OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(DEVICE)?;
-        let safe = saved.filter(|(boot, _)| *boot == boot_id.trim()).map_or(0, |(_, number)| number);
+        let safe = saved.filter(|(boot, _)| *boot == boot_id).map_or(0, |(_, number)| number);
         let stream =
             ["kernel", "user"].map(|by| Stream::new([("host", host), ("source", "kmsg"), ("stream", by)]));
-        // The kernel's times stand still while the host is suspended; after that they are earlier than it was.
-        let boot = crate::clock::unix().0.saturating_sub(crate::clock::mono().0);
-        Ok(Self { file, source: super::source_id("kmsg", boot_id.trim()), stream, next: None, safe, boot })
+        let source = super::source_id("kmsg", &boot_id);
+        Ok(Self { file, source, stream, boot_id, gaps: gaps(safe), safe, boot: boot_time() })
     }
 
     /// The boot, and up to where all is safe.
-    pub(super) fn saved(&self) -> Option<(String, u64)> {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        Some((boot.trim().to_owned(), self.safe))
+    pub(super) fn saved(&self) -> (String, u64) {
+        (self.boot_id.clone(), self.safe)
     }
 
-    pub(super) fn commit(&mut self, source: u64, upto: u64) {
-        if source == self.source {
-            self.safe = self.safe.max(upto);
+    pub(super) fn commit(&mut self, safe: &BTreeMap<u64, u64>) {
+        if let Some(upto) = safe.get(&self.source) {
+            self.safe = self.safe.max(*upto);
         }
     }
 
     /// Reads what is new. Says whether there is more.
     pub(super) fn poll(&mut self, now: Instant, batch: &mut Batch) -> bool {
+        // The kernel's times stand still while the host is suspended, and clocks are set: what is new has the time that it is now.
+        self.boot = boot_time();
         let mut bytes = [0; RECORD_BYTES];
         for _ in 0..RECORDS {
             if batch.is_full() {
@@ -77,12 +79,7 @@ impl Kmsg {
                 Err(_) => return false,
             };
             let Some(record) = kmsg(&bytes[..length]) else { continue };
-            if let Some(next) = self.next
-                && record.seq > next
-            {
-                batch.lose("kernel", record.seq - next);
-            }
-            self.next = Some(record.seq + 1);
+            batch.lose("kernel", self.gaps.note(record.seq));
             if record.seq < self.safe {
                 continue;
             }
@@ -105,5 +102,30 @@ impl Kmsg {
             message: line.text.into_owned(),
             fields: line.fields,
         })
+    }
+}
+
+/// Counts what was overwritten, also between a former run and this one, which begins at a number.
+fn gaps(next: u64) -> Gaps {
+    next.checked_sub(1).map(Gaps::after).unwrap_or_default()
+}
+
+/// Unix time of the boot, ns: what the kernel's times count from.
+fn boot_time() -> u64 {
+    crate::clock::unix().0.saturating_sub(crate::clock::mono().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_overwrote_between_two_runs_is_counted() {
+        let mut first = gaps(0);
+        assert_eq!(first.note(7), 0, "nobody read before");
+        let mut again = gaps(8);
+        // What is still there was handed on before.
+        assert_eq!((again.note(5), again.note(6), again.note(7), again.note(8)), (0, 0, 0, 0));
+        assert_eq!(gaps(8).note(11), 3);
     }
 }

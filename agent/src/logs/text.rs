@@ -28,7 +28,7 @@ type Key = (Option<&'static str>, u32, u32);
 pub(super) struct Text {
     form: Form,
     labels: Vec<(String, String)>,
-    streams: HashMap<(String, &'static str), Stream>,
+    streams: HashMap<(Option<&'static str>, u32), Stream>,
     /// Tags by their number in a key.
     tags: HashMap<String, u32>,
     splitter: Splitter,
@@ -38,6 +38,8 @@ pub(super) struct Text {
     ready: BTreeMap<u64, (Stream, Record)>,
     /// All is done up to here.
     done: u64,
+    /// Nothing follows.
+    over: bool,
 }
 
 impl Text {
@@ -53,6 +55,7 @@ impl Text {
             joiner: Joiner::default(),
             ready: BTreeMap::new(),
             done: offset,
+            over: false,
         }
     }
 
@@ -79,6 +82,7 @@ impl Text {
 
     /// Lets go of all: the file has ended.
     pub(super) fn finish(&mut self, clock: &Clock, now_ns: u64) {
+        self.over = true;
         let mut splitter = std::mem::replace(&mut self.splitter, Splitter::new(0));
         splitter.finish(|raw| self.raw(raw, clock, now_ns));
         self.splitter = splitter;
@@ -102,6 +106,11 @@ impl Text {
         };
         self.done = done;
         (std::mem::replace(&mut self.ready, waiting).into_values().collect(), done)
+    }
+
+    /// The file has ended: what [`Text::take`] gives next is the last.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     fn raw(&mut self, raw: RawLine<'_>, clock: &Clock, now_ns: u64) {
@@ -172,7 +181,7 @@ impl Text {
 
 /// The streams of one file.
 struct Names<'t> {
-    streams: &'t mut HashMap<(String, &'static str), Stream>,
+    streams: &'t mut HashMap<(Option<&'static str>, u32), Stream>,
     tags: &'t HashMap<String, u32>,
     labels: &'t [(String, String)],
 }
@@ -184,19 +193,16 @@ impl Names<'_> {
     }
 
     fn stream(&mut self, (pipe, tag, _): Key) -> Stream {
-        let tag = self.tags.iter().find(|(_, number)| **number == tag).map(|(tag, _)| tag.clone());
-        let key = (tag.unwrap_or_default(), pipe.unwrap_or_default());
-        if let Some(known) = self.streams.get(&key) {
+        if let Some(known) = self.streams.get(&(pipe, tag)) {
             return known.clone();
         }
+        let comm = self.tags.iter().find(|(_, number)| **number == tag).map(|(tag, _)| tag.as_str());
         let mut labels = self.labels.to_vec();
-        for (name, value) in [("comm", key.0.as_str()), ("stream", key.1)] {
-            if !value.is_empty() {
-                labels.push((name.to_owned(), value.to_owned()));
-            }
+        for (name, value) in [("comm", comm), ("stream", pipe)] {
+            labels.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         }
         let stream = Stream::new(labels);
-        self.streams.insert(key, stream.clone());
+        self.streams.insert((pipe, tag), stream.clone());
         stream
     }
 }

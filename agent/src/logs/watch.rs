@@ -65,8 +65,7 @@ impl Watch {
         if self.news.len() >= MAX_NEWS {
             return;
         }
-        let known = self.patterns.patterns(stream).find(|pattern| pattern.id == id);
-        let text = known.map(|pattern| pattern.text).unwrap_or_default();
+        let text = self.patterns.text(stream, id).unwrap_or_default();
         let who =
             ["unit", "container", "comm", "file", "source"].into_iter().find_map(|name| stream.get(name));
         let (class, what) = match news {
@@ -102,7 +101,7 @@ impl Watch {
                 self.tell(&stream, id, news, unix);
             }
             // Nobody asks for the counts of each minute yet.
-            let _ = self.patterns.take_minutes();
+            self.patterns.drop_minutes();
         }
         let events = std::mem::take(&mut self.found).into_iter().map(record);
         let all: Vec<Record> = events.chain(std::mem::take(&mut self.news)).collect();

@@ -213,6 +213,13 @@ impl Patterns {
         })
     }
 
+    /// The text of a stream's pattern.
+    #[must_use]
+    pub fn text(&self, stream: &Stream, id: PatternId) -> Option<&str> {
+        let mut templates = self.sets[*self.by_stream.get(stream)?].1.templates();
+        templates.find(|template| template.id == id).map(|template| template.text.as_str())
+    }
+
     /// All streams, in no order.
     pub fn streams(&self) -> impl Iterator<Item = &Stream> {
         self.sets.iter().map(|(stream, _)| stream)
@@ -244,6 +251,11 @@ impl Patterns {
             .drain(..)
             .map(|(nth, id, minute, lines)| Minute { stream: sets[nth].0.clone(), id, minute, lines })
             .collect()
+    }
+
+    /// Drops the minutes that have ended since the last call, where nobody asks for them.
+    pub fn drop_minutes(&mut self) {
+        self.minutes.clear();
     }
 
     /// What was left out.

@@ -73,5 +73,5 @@ pub(super) fn random_id() -> io::Result<String> {
 
 /// Changes with each boot; empty where `/proc` is not mounted.
 pub(super) fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default()
+    agent_common::boot::id().unwrap_or_default()
 }

@@ -119,16 +119,15 @@ impl Talk {
         *lock(&self.shared.api) = ApiState::default();
         // The next one says which there are.
         self.shared.silences.set(Vec::new());
-        let mut figures = lock(&self.shared.figures);
+        let figures = &mut *lock(&self.shared.figures);
         figures.connected = false;
-        figures.lost_before = figures.lost_before.saturating_add(figures.sink.spool.dropped.total());
-        figures.sink.spool.dropped = agent_common::pair::Dropped::default();
-        let profiles = figures.sink.profiles.dropped.total();
-        figures.profiles_lost_before = figures.profiles_lost_before.saturating_add(profiles);
-        figures.sink.profiles.dropped = agent_common::pair::Dropped::default();
-        let logs = figures.sink.logs.dropped.total();
-        figures.logs_lost_before = figures.logs_lost_before.saturating_add(logs);
-        figures.sink.logs.dropped = agent_common::pair::Dropped::default();
+        for (lost_before, spool) in [
+            (&mut figures.lost_before, &mut figures.sink.spool),
+            (&mut figures.profiles_lost_before, &mut figures.sink.profiles),
+            (&mut figures.logs_lost_before, &mut figures.sink.logs),
+        ] {
+            *lost_before = lost_before.saturating_add(std::mem::take(&mut spool.dropped).total());
+        }
         ended
     }
 
