@@ -172,16 +172,6 @@ impl Server {
         &self.store
     }
 
-    /// The log lines; `None` where other ingesters share the work.
-    pub fn logs(&self) -> Option<&Arc<LogStore>> {
-        self.beside.logs.as_ref()
-    }
-
-    /// The profiles; `None` where other ingesters share the work.
-    pub fn profiles(&self) -> Option<&Arc<ProfileStore>> {
-        self.beside.profiles.as_ref()
-    }
-
     /// Ingests until `shutdown` is ready, then closes the store. The broker goes with the process.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         self.ingest.run(shutdown).await;

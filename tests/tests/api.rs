@@ -112,6 +112,10 @@ fn a_browser_comes_in_by_a_link_and_a_program_by_a_token_and_both_see_the_host()
     let stored =
         scraped.body.lines().find_map(|line| line.strip_prefix("s7mpa_server_stored_windows_total "));
     assert!(stored.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count >= 3), "{stored:?}");
+    for channel in ["profile", "log"] {
+        let counted = format!("s7mpa_server_stored_messages_total{{channel=\"{channel}\"}} ");
+        assert!(scraped.body.lines().any(|line| line.starts_with(&counted)), "{channel}: {}", scraped.body);
+    }
     assert!(daemon.printed(&["token", "revoke", "promtool"]).is_some());
     assert!(!instant().status.success(), "in force with the next request");
 

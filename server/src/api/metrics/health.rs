@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::text::Page;
 use crate::api::push::Place;
 use crate::api::work::Work;
-use crate::ingest::{Ingest, IngestStats};
+use crate::ingest::{BesideStats, Ingest, IngestStats};
 use crate::live::Feed;
 use crate::push::{PushStats, Pusher, Reason};
 use crate::questions::Collector;
@@ -203,6 +203,29 @@ fn of_ingest(page: &mut Page, stats: &IngestStats) {
     let mut family = page.counter("s7mpa_server_rejected_messages_total", "Messages refused, by reason.");
     for (reason, count) in reasons {
         family.sample(&[("reason", reason)], count as f64);
+    }
+    of_beside(page, [("profile", &stats.profiles), ("log", &stats.logs)]);
+}
+
+/// Messages for the stores beside the metrics', by their channel.
+fn of_beside(page: &mut Page, channels: [(&str, &BesideStats); 2]) {
+    type Count = fn(&BesideStats) -> u64;
+    let families: [(_, _, Count); 3] = [
+        ("s7mpa_server_stored_messages_total", "Messages new in their store, by channel.", |stats| stats.new),
+        ("s7mpa_server_duplicate_messages_total", "Messages that their store had already.", |stats| {
+            stats.duplicates
+        }),
+        (
+            "s7mpa_server_unstored_messages_total",
+            "Messages that their store did not take: they come again.",
+            |stats| stats.failures,
+        ),
+    ];
+    for (name, help, count) in families {
+        let mut family = page.counter(name, help);
+        for (channel, stats) in channels {
+            family.sample(&[("channel", channel)], count(stats) as f64);
+        }
     }
 }
 
