@@ -17,6 +17,7 @@ pub mod remote;
 pub mod rules;
 mod run;
 mod secret;
+mod sqlite;
 pub mod store;
 
 pub use agent_common::settings::server as config;

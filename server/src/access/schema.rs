@@ -3,16 +3,14 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::AccessError;
+use crate::sqlite;
 
 /// `PRAGMA application_id`: "s7ma".
 const APPLICATION_ID: i32 = 0x7337_6d61;
-/// How long to wait for a command that writes at the same time.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// * `account`: `hash` is argon2id of the password with `salt` and the cost that stands beside it.
 /// * `session`: of an account (whose role it has), or of a one-use link (then it has its own `role`).
@@ -58,8 +56,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, AccessError> {
     // SQLite gives its other files the mode of this one.
     let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     made.map_err(|e| failed(rusqlite::Error::ToSqlConversionFailure(e.into())))?;
-    let mut conn = Connection::open(path).map_err(failed)?;
-    conn.busy_timeout(BUSY).map_err(failed)?;
+    let mut conn = sqlite::create(path).map_err(failed)?;
     conn.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
         .map_err(failed)?;
     update(&mut conn, path).map_err(|error| match error {

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Seek as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
 use super::StoreError;
 use super::embedded::sqlite_error;
+use crate::sqlite;
 
 /// What the name of the copy ends with while it is made, beside the database.
 const UNFINISHED: &str = ".backup";
@@ -30,8 +31,7 @@ pub fn backup(path: &Path, out: &mut File) -> Result<u64, StoreError> {
     let unfinished = Unfinished(name.into());
     // Of one that was killed.
     let _ = std::fs::remove_file(&unfinished.0);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let conn = sqlite::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
     let target = unfinished.0.to_string_lossy();
     conn.execute("VACUUM INTO ?", [&*target]).map_err(failed)?;
     let mut copy = || -> std::io::Result<u64> {

@@ -12,9 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::StoreError;
 use super::embedded::{pragma, sqlite_error};
-
-/// How long to wait for another process' lock.
-const BUSY: Duration = Duration::from_secs(5);
+use crate::sqlite;
 
 /// * `stream`: one row a (host, spool of a collector); `stored` are the ranges of message numbers that were written, as JSON.
 /// * `deleted`: what was deleted or lost since the store was made, by reason.
@@ -47,7 +45,7 @@ impl Kind {
     pub(super) fn open(self, path: &Path) -> Result<Connection, StoreError> {
         let Self { what, application_id, version, tables, upgrades } = self;
         let cannot = |source| sqlite_error("cannot open", path, source);
-        let conn = Connection::open(path).map_err(cannot)?;
+        let conn = sqlite::create(path).map_err(cannot)?;
         let (id, found, count) = look(&conn).map_err(cannot)?;
         match (id, found) {
             (0, 0) if count == 0 => conn
@@ -83,9 +81,7 @@ impl Kind {
 
     fn open_with(self, path: &Path, doing: &str, flags: OpenFlags) -> Result<Connection, StoreError> {
         let cannot = |source| sqlite_error(doing, path, source);
-        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags).map_err(cannot)?;
-        conn.busy_timeout(BUSY).map_err(cannot)?;
+        let conn = sqlite::open(path, flags).map_err(cannot)?;
         let id: i32 = pragma(&conn, "application_id").map_err(cannot)?;
         let version: i32 = pragma(&conn, "user_version").map_err(cannot)?;
         if (id, version) == (self.application_id, self.version) {
@@ -97,8 +93,6 @@ impl Kind {
 }
 
 fn look(conn: &Connection) -> rusqlite::Result<(i32, i32, i64)> {
-    conn.busy_timeout(BUSY)?;
-    conn.set_prepared_statement_cache_capacity(32);
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;

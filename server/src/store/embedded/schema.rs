@@ -7,14 +7,13 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::varint::Damaged;
+use crate::sqlite;
 use crate::store::StoreError;
 
 /// `PRAGMA application_id`: "s7mp". Tells `file` and us whose file this is.
 const APPLICATION_ID: i32 = 0x7337_6d70;
 /// `PRAGMA user_version`: of the tables and of the bytes in them.
 const VERSION: i32 = 5;
-/// How long to wait for another process' lock: readers never hold one for long, a backup may.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// * `stream`: one row a (host, spool of a collector); `stored` holds the ranges of window numbers that were written,
 ///   whether retention has deleted them since or not.
@@ -109,7 +108,7 @@ const VERSIONS: [&str; VERSION as usize] = [TABLES, NOTES, COLUMNS, STEPS, REPOR
 /// server has acknowledged them and the relay has deleted them from its spool. `FULL` costs one fsync a commit, that is one
 /// a second.
 pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, StoreError> {
-    let conn = Connection::open(path).map_err(|e| error("cannot open", path, e))?;
+    let conn = sqlite::create(path).map_err(|e| error("cannot open", path, e))?;
     setup(&conn, max_pages).map_err(|e| error("cannot open", path, e))?;
     let id: i32 = pragma(&conn, "application_id").map_err(|e| error("cannot open", path, e))?;
     let version: i32 = pragma(&conn, "user_version").map_err(|e| error("cannot open", path, e))?;
@@ -151,8 +150,6 @@ pub(super) fn make_older(conn: &Connection, version: usize) -> rusqlite::Result<
 }
 
 fn setup(conn: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
-    conn.busy_timeout(BUSY)?;
-    conn.set_prepared_statement_cache_capacity(32);
     // Only before the first table: lets retention give pages back to the file system.
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
@@ -178,9 +175,7 @@ pub(super) fn open_beside(path: &Path) -> Result<Connection, StoreError> {
 }
 
 fn open_with(path: &Path, what: &str, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(|e| error(what, path, e))?;
-    conn.busy_timeout(BUSY).map_err(|e| error(what, path, e))?;
+    let conn = sqlite::open(path, flags).map_err(|e| error(what, path, e))?;
     let id: i32 = pragma(&conn, "application_id").map_err(|e| error(what, path, e))?;
     let version: i32 = pragma(&conn, "user_version").map_err(|e| error(what, path, e))?;
     if (id, version) == (APPLICATION_ID, VERSION) {
