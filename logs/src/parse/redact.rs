@@ -47,7 +47,7 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
         r"|(?P<kh>(?i-u:\b(?:proxy-)?authorization|\b(?:set-)?cookie)[\x22']?[ \t]*[:=][ \t]*)[^\r\n]+",
         r"|(?P<kb>(?i-u:\b(?:bearer|basic)) +)[A-Za-z0-9+/=._~-]{8,}",
         r"|(?P<kp>(?i-u:\b(?:pass|pw)=))[^\s,;&\x22']+",
-        r"|(?P<ku>(?:[A-Za-z][A-Za-z0-9+.-]{0,30})?://[^\s/:@\x22']{0,256}:)[^\s/\x22]{1,256}(?P<ka>@)",
+        r"|(?P<ku>(?:[A-Za-z][A-Za-z0-9+.-]{0,30})?://[^\s/:@\x22']{0,256}:)(?:\[redacted\]|[^\s/\x22]{1,256})(?P<ka>@)",
         r"|(?P<kv>(?i-u:(?:",
         names!(),
         r")))",
@@ -55,7 +55,7 @@ static SECRET: LazyLock<Regex> = LazyLock::new(|| {
         r"(?:\[redacted\]|\\\x22(?:[^\\]|\\[^\x22])*\\\x22|\x22(?:[^\x22\\]|\\.)*\x22?|'(?:[^'\\]|\\.)*'?|[^\s,;&\x22'\)\}\]]+)",
         r"|(?P<ko>--?(?i-u:[a-z0-9_-]{0,40}(?:passwords?|passwd|passphrase|pwd|secrets?|token|api[_-]?keys?|access[_-]?keys?|credentials?",
         r"|authorization)) +)",
-        r"(?:\x22(?:[^\x22\\]|\\.)*\x22|'[^']*'|[^\s-][^\s]*)",
+        r"(?:\[redacted\]|\x22(?:[^\x22\\]|\\.)*\x22|'[^']*'|[^\s-][^\s]*)",
         r"|\b(?:AKIA|ASIA)[A-Z0-9]{9,}\b|\bAIza[A-Za-z0-9_-]{35}|\bgh[pousr]_[A-Za-z0-9]{9,}|\bgithub_pat_[A-Za-z0-9_]{9,}",
         r"|\bglpat-[A-Za-z0-9_-]{9,}|\bxox[abeoprs]-[A-Za-z0-9-]{9,}|\b[sr]k_(?:live|test)_[A-Za-z0-9]{9,}|\bnpm_[A-Za-z0-9]{30,}",
         r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
@@ -196,6 +196,8 @@ mod tests {
             ("key AKIAIOSFODNN7EX cut", "key [redacted] cut"),
             ("ghp_abcdefghi cut", "[redacted] cut"),
             ("password: geheim\u{e4} weiter", "password: [redacted] weiter"),
+            ("login --token 'my secret'me", "login --token [redacted]me"),
+            ("a://me:[redacted]@b@c", "a://me:[redacted]@b@c"),
         ] {
             assert_eq!(redact(text), expected, "{text}");
             assert_eq!(redact(expected), expected, "once more: {text}");
