@@ -106,6 +106,22 @@ fn of_all_lines_of_logs_the_newest_are_read_up_to_a_bound() {
 }
 
 #[test]
+fn many_threads_that_wait_in_a_row_take_linear_time() {
+    let mut facts = signal(9, 0).by(777, "bash").wait(3, 2, 5).wait(2, 3, 5);
+    for tid in 4..60_000 {
+        facts = facts.wait(tid, tid - 1, 5);
+    }
+    // A row that ends without a circle, too.
+    for tid in 100_001..160_000 {
+        facts = facts.wait(tid, tid + 1, 5);
+    }
+    let start = std::time::Instant::now();
+    let result = examine(&facts).expect("a cause");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    assert!(result.cause.text.contains("threads 2, 3 waited for each other"), "{}", result.cause.text);
+}
+
+#[test]
 fn odd_text_never_panics() {
     let pieces = [
         "Traceback (most recent call last):",
