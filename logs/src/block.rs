@@ -76,21 +76,30 @@ pub const END: u8 = 0xFF;
 /// If that is not so.
 #[cfg(feature = "fuzz")]
 pub fn fuzz(bytes: &[u8]) {
+    if let Ok(message) = crate::message::Message::unpack(bytes) {
+        assert_eq!(crate::message::Message::unpack(&message.pack()), Ok(message));
+    }
     let mut codec = Codec::bare();
     let bytes = header::sealed(bytes.to_vec());
     let Ok(block) = Block::open(&bytes) else { return };
-    let _ = block.filter(&mut codec);
-    let _ = merge(std::slice::from_ref(&block), &mut codec);
-    if block.verify(&mut codec).is_err() {
-        return;
+    assert!(block.decoded_bytes() <= 2 * MAX_DECODED_BYTES);
+    let sound = block.verify(&mut codec).is_ok();
+    let lines = block.lines(&mut codec);
+    assert!(lines.is_ok() || !sound, "a verified block decodes");
+    if let Ok(lines) = lines {
+        assert_eq!(lines.iter().count(), block.header().lines as usize);
     }
-    let lines = block.lines(&mut codec).expect("a verified block decodes");
-    assert_eq!(lines.iter().count(), block.header().lines as usize);
-    if let Ok(merged) = merge(&[block], &mut codec) {
-        for one in merged {
-            let again = Block::open(&one.bytes).expect("what merge makes opens");
-            again.verify(&mut codec).expect("what merge makes is sound");
-        }
+    for text in ["error ended", "n1=2 ~7.q", "-n3~5 pid=1", "n70=*", "~[0-9]+x"] {
+        let query = crate::query::Query::parse(text).expect("a query");
+        let found = query.lines(&block, &mut codec);
+        assert!(found.is_ok() || !sound, "a verified block is searched");
+    }
+    assert!(block.filter(&mut codec).is_ok() || !sound, "a verified block has a filter");
+    let merged = merge(std::slice::from_ref(&block), &mut codec);
+    assert!(merged.is_ok() || !sound, "a verified block is merged");
+    for one in merged.into_iter().flatten() {
+        let again = Block::open(&one.bytes).expect("what merge makes opens");
+        again.verify(&mut codec).expect("what merge makes is sound");
     }
 }
 

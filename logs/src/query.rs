@@ -110,16 +110,6 @@ impl Query {
     }
 }
 
-/// What a fuzz target runs: no block makes a search fail.
-#[cfg(feature = "fuzz")]
-pub fn fuzz_search(bytes: &[u8]) {
-    let mut codec = crate::block::Codec::default();
-    let Ok(block) = crate::block::Block::open(bytes) else { return };
-    for text in ["error", "name=value", "~[0-9]+x"] {
-        let _ = Query::parse(text).expect("a query").lines(&block, &mut codec);
-    }
-}
-
 /// What a fuzz target runs: no text makes the parser or the matcher fail.
 ///
 /// # Panics

@@ -5,6 +5,11 @@ use crate::{DecodeError, Sample};
 
 /// Bytes of a field.
 const LENGTH: u64 = 2;
+/// What begins a group, which nobody writes since 2008 and every reader passes over, and what ends it.
+const GROUP: u64 = 3;
+const GROUP_END: u64 = 4;
+/// Groups within groups at most: as many as [`WriteRequest`](crate::WriteRequest) takes. 8 bytes of the stack each.
+const MAX_GROUPS: usize = 100;
 
 /// A series of a request.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +100,7 @@ enum Value<'a> {
     Eight(u64),
     Bytes(&'a [u8]),
     Four,
+    Group,
 }
 
 /// Tags and values of a message, until its end or the first that is malformed.
@@ -118,7 +124,33 @@ impl<'a> Iterator for Fields<'a> {
 impl<'a> Fields<'a> {
     fn field(&mut self) -> Result<(u64, Value<'a>), DecodeError> {
         let key = self.varint()?;
-        let value = match key & 7 {
+        let value = if key & 7 == GROUP { self.group(key >> 3)? } else { self.value(key)? };
+        if key >> 3 == 0 { Err(DecodeError::Malformed("a field of number 0")) } else { Ok((key >> 3, value)) }
+    }
+
+    /// Passes over the group of this tag, whose beginning was read.
+    fn group(&mut self, tag: u64) -> Result<Value<'a>, DecodeError> {
+        let mut open = [0; MAX_GROUPS];
+        open[0] = tag;
+        let mut depth = 1;
+        while depth > 0 {
+            let key = self.varint()?;
+            match key & 7 {
+                GROUP => {
+                    let next = open.get_mut(depth).ok_or(DecodeError::Malformed("too many groups in groups"))?;
+                    *next = key >> 3;
+                    depth += 1;
+                }
+                GROUP_END if open[depth - 1] == key >> 3 => depth -= 1,
+                _ => drop(self.value(key)?),
+            }
+        }
+        Ok(Value::Group)
+    }
+
+    /// The value of a field that is no group.
+    fn value(&mut self, key: u64) -> Result<Value<'a>, DecodeError> {
+        Ok(match key & 7 {
             0 => Value::Number(self.varint()?),
             1 => Value::Eight(u64::from_le_bytes(self.array()?)),
             LENGTH => {
@@ -130,8 +162,7 @@ impl<'a> Fields<'a> {
                 Value::Four
             }
             _ => return Err(DecodeError::Malformed("a type of field that there is not")),
-        };
-        if key >> 3 == 0 { Err(DecodeError::Malformed("a field of number 0")) } else { Ok((key >> 3, value)) }
+        })
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
@@ -229,6 +260,22 @@ mod tests {
         let one = series(&message).next().unwrap().unwrap();
         assert_eq!(one.others(), Others { exemplars: 2, histograms: 1 });
         assert_eq!((one.labels().count(), one.samples().count()), (0, 0));
+    }
+
+    #[test]
+    fn groups_are_passed_over_as_by_the_other_reader() {
+        // A group of tag 4; with a number and a group of tag 5 in it; the same in a series.
+        let inner = [0x23, 0x08, 0x7f, 0x2b, 0x2c, 0x24];
+        for message in [&[0x23, 0x24][..], &inner, &[&[0x0a, 6][..], &inner].concat()] {
+            let theirs = WriteRequest::decode(message).unwrap();
+            assert_eq!(format!("{:?}", read(message).unwrap()), format!("{theirs:?}"));
+        }
+        let deep = |groups: usize| [vec![0x23; groups], vec![0x24; groups]].concat();
+        assert!(read(&deep(MAX_GROUPS)).is_ok() && WriteRequest::decode(&*deep(MAX_GROUPS)).is_ok());
+        assert!(read(&deep(MAX_GROUPS + 1)).is_err());
+        for bad in [&[0x23][..], &[0x24], &[0x23, 0x2c], &[0x23, 0x2b, 0x24, 0x2c]] {
+            assert!(read(bad).is_err() && WriteRequest::decode(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

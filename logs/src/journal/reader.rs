@@ -11,6 +11,9 @@ use super::{Fault, JournalError, ReadAt};
 const ENTRY_HEADER_BYTES: u64 = 64;
 /// What a compressed field may take of a file: one that does not compress is a little longer than it was.
 const MAX_PACKED_BYTES: usize = MAX_FIELD_BYTES + (64 << 10);
+/// What of an entry's fields is read and unpacked in all: thrice what is kept, as what is damaged, or unpacks to little, costs as
+/// much. Else an entry of 4 KiB, whose 1,024 fields are one damaged object, took a GiB.
+const MAX_WORK_BYTES: usize = 3 * MAX_ENTRY_BYTES;
 /// Entries tried beside a damaged one in a binary search.
 const NEIGHBOURS: u64 = 16;
 
@@ -62,7 +65,7 @@ pub struct Counts {
     pub xz_fields: u64,
     /// Fields of which only the begin was given.
     pub cut_fields: u64,
-    /// Fields left out of entries that are too large.
+    /// Fields left out of entries that are too large, or damaged in too many places.
     pub omitted_fields: u64,
 }
 
@@ -254,10 +257,13 @@ impl<R: ReadAt> Journal<R> {
         bytes.resize((read * item) as usize, 0);
         let copied = self.file.copy(offset + ENTRY_HEADER_BYTES, &mut bytes);
         if copied.is_ok() {
+            let mut work = 0;
             for one in bytes.chunks_exact(item as usize) {
                 let data = if item == 4 { u64::from(u32_at(one, 0)) } else { u64_at(one, 0) };
                 let (start, fields) = (entry.bytes.len(), entry.fields.len());
-                match self.field(data, entry) {
+                let found = self.field(data, entry, &mut work);
+                work += entry.bytes.len() - start;
+                match found {
                     Ok(()) => continue,
                     Err(Fault::Damaged) => self.counts.damaged_fields += 1,
                     Err(Fault::Xz) => self.counts.xz_fields += 1,
@@ -274,13 +280,13 @@ impl<R: ReadAt> Journal<R> {
         copied
     }
 
-    /// Appends the field of a data object.
-    fn field(&mut self, offset: u64, entry: &mut Entry) -> Result<(), Fault> {
+    /// Appends the field of a data object. To `work` it adds what it unpacks from.
+    fn field(&mut self, offset: u64, entry: &mut Entry, work: &mut usize) -> Result<(), Fault> {
         let before = if self.file.header.is_compact() { 72 } else { 64 };
         let object = self.file.object(offset, Kind::Data, before)?;
         let start = entry.bytes.len();
         let room = MAX_ENTRY_BYTES.saturating_sub(start).min(MAX_FIELD_BYTES);
-        if room < MAX_FIELD_BYTES.min((object.size - before) as usize) {
+        if room < MAX_FIELD_BYTES.min((object.size - before) as usize) || *work > MAX_WORK_BYTES {
             self.counts.omitted_fields += 1;
             return Ok(());
         }
@@ -291,6 +297,7 @@ impl<R: ReadAt> Journal<R> {
             payload
         } else {
             let mut packed = vec![0; payload.min(MAX_PACKED_BYTES as u64) as usize];
+            *work += packed.len();
             self.file.copy(offset + before, &mut packed)?;
             self.unpacker.unpack(object.flags, &packed, room, &mut entry.bytes)?
         };

@@ -93,6 +93,41 @@ fn a_chain_of_arrays_that_goes_back_ends_the_file_and_is_counted() {
     assert!(!entries.is_empty() && counts.damaged_entries > 0);
 }
 
+/// A compact file of one entry, all whose fields are the data object with this payload.
+fn of_one_object(fields: usize, packed: &[u8]) -> Vec<u8> {
+    const DATA: usize = 208;
+    let object = |kind: u8, flags: u8, payload: &[u8]| {
+        let mut bytes = vec![kind, flags, 0, 0, 0, 0, 0, 0];
+        bytes.extend((16 + payload.len() as u64).to_le_bytes());
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    };
+    let mut bytes = fixture()[..DATA].to_vec();
+    bytes[88..96].copy_from_slice(&(DATA as u64).to_le_bytes());
+    bytes[152..160].copy_from_slice(&1_u64.to_le_bytes());
+    bytes.extend(object(1, 4, &[&[0; 56], packed].concat()));
+    let entry = bytes.len() as u32;
+    let numbers = [1_u64, 1000, 50, 0, 0, 0].map(u64::to_le_bytes).concat();
+    bytes.extend(object(3, 0, &[numbers, (DATA as u32).to_le_bytes().repeat(fields)].concat()));
+    let array = (bytes.len() as u64).to_le_bytes();
+    bytes.extend(object(6, 0, &[&[0; 8][..], &entry.to_le_bytes(), &[0; 4]].concat()));
+    bytes[136..144].copy_from_slice(&array);
+    bytes[176..184].copy_from_slice(&array);
+    bytes
+}
+
+#[test]
+fn an_entry_of_fields_that_are_one_damaged_object_is_not_unpacked_for_each() {
+    // A MiB without the `=` that ends a name.
+    let damaged = zstd::bulk::compress(&vec![b'x'; 1 << 20], 3).unwrap();
+    let (entries, counts) = all(&of_one_object(1000, &damaged));
+    assert_eq!((entries.len(), counts.damaged_fields + counts.omitted_fields), (1, 1000));
+    assert!((4..=16).contains(&counts.damaged_fields), "{counts:?}");
+    let (entries, counts) = all(&of_one_object(1000, &zstd::bulk::compress(b"A=b", 3).unwrap()));
+    assert_eq!((entries[0].fields().count(), counts.damaged_fields, counts.omitted_fields), (1000, 0, 0));
+}
+
 #[test]
 fn what_is_no_journal_or_of_tomorrow_is_named() {
     let bytes = fixture();

@@ -3,7 +3,10 @@
 use agent_common::units::UnixNs;
 
 use super::multiline::Joiner;
-use super::{Clock, MAX_FIELD_NAME_BYTES, MAX_FIELD_VALUE_BYTES, MAX_LINE_BYTES, Splitter};
+use super::{
+    Clock, MAX_FIELD_NAME_BYTES, MAX_FIELD_VALUE_BYTES, MAX_JOINED_BYTES, MAX_LINE_BYTES, OpenKeys, Partials,
+    Splitter,
+};
 use crate::Record;
 
 /// 2026-11-30T12:00:00Z.
@@ -22,14 +25,21 @@ pub fn lines(bytes: &[u8]) {
     let mut joiner = Joiner::default();
     let mut joined = Vec::new();
     let mut fed = Vec::new();
+    let (mut partials, mut keys) = (Partials::default(), OpenKeys::default());
     for (offset, line) in &whole {
         let _ = super::kmsg(line);
         let text = super::text(line);
-        let _ = (super::cri(&text, &CLOCK), super::docker(&text, &CLOCK));
+        let _ = keys.holds(*offset % 2, &text);
+        for piece in [super::cri(&text, &CLOCK), super::docker(&text, &CLOCK)].into_iter().flatten() {
+            if let Some(joined) = partials.feed(piece, *offset, 0) {
+                assert!(joined.position <= *offset && joined.text.len() < MAX_JOINED_BYTES + MAX_LINE_BYTES);
+            }
+        }
         let redacted = super::redact(&text);
         assert_eq!(super::redact(&redacted), redacted, "nothing is found in what is left: {text}");
         let parsed = super::line(&text, &CLOCK);
         for (name, value) in &parsed.fields {
+            let _ = super::redact_field(name, value);
             // Of structured syslog the name is made of two.
             assert!(name.len() <= MAX_FIELD_NAME_BYTES && value.len() <= MAX_FIELD_VALUE_BYTES, "{name}");
         }

@@ -82,7 +82,7 @@ impl Counts {
     /// the running minute counts in it.
     pub(super) fn add(&mut self, at_ns: u64) -> (Option<Finished>, bool) {
         let finished = self.close(at_ns);
-        self.lines += 1;
+        self.lines = self.lines.saturating_add(1);
         self.in_minute = self.in_minute.saturating_add(1);
         self.last_ns = self.last_ns.max(at_ns);
         self.vanished = false;
@@ -127,7 +127,7 @@ impl Counts {
     pub(super) fn absorb(&mut self, other: &Self) {
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
-        self.lines += other.lines;
+        self.lines = self.lines.saturating_add(other.lines);
         self.mean += other.mean;
         if self.minute == other.minute {
             self.in_minute = self.in_minute.saturating_add(other.in_minute);
@@ -219,6 +219,19 @@ mod tests {
             counts.add(at);
         }
         assert!(!counts.vanishes(at + 10_000 * SECOND));
+    }
+
+    #[test]
+    fn counts_of_a_snapshot_that_was_tampered_with_do_not_overflow() {
+        let hostile = r#"{"lines":18446744073709551615,"in_minute":4294967295,"gaps":4294967295,"mean":1e308,
+            "minute":18446744073709551615,"beat_ns":18446744073709551615,"gap_mean":1e308,"gap_variance":1e308}"#;
+        let mut counts: Counts = serde_json::from_str(hostile).unwrap();
+        let other = counts.clone();
+        counts.add(MINUTE_NS);
+        counts.absorb(&other);
+        counts.add(u64::MAX);
+        counts.vanishes(u64::MAX);
+        assert_eq!(counts.lines, u64::MAX);
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod arrange;
 mod bytes;
 mod chunk;
 mod counts;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod hash;
 mod mask;
 mod merge;

@@ -8,7 +8,7 @@
 //! **Neighbours.** Whoever killed it only ended what had ended already; without a circle the killer is the cause. SIGTERM of a supervisor
 //! that stops a service is as it is meant, whatever its threads waited for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use agent_common::text::nanos;
 use agent_common::wire::postmortem::CauseClass;
@@ -59,25 +59,29 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     claims
 }
 
-/// Threads that wait for each other, in order.
+/// Threads that wait for each other, in order; of several circles the one with the least thread id, which comes first.
 fn circle<'a>(scene: &Scene<'a>) -> Option<Vec<&'a crate::facts::Wait>> {
     let lasting = scene.facts.waits.iter().filter(|wait| wait.for_ns >= MIN_WAIT_NS && wait.holder_tid != 0);
     let by_tid: HashMap<u32, &crate::facts::Wait> = lasting.map(|wait| (wait.tid, wait)).collect();
     let mut starts: Vec<_> = by_tid.keys().copied().collect();
     starts.sort_unstable();
+    let mut walked = HashSet::new();
+    let mut first: Option<Vec<&crate::facts::Wait>> = None;
     for start in starts {
         let mut met = Vec::new();
         let mut next = start;
-        while let Some(wait) = by_tid.get(&next) {
+        // Each thread is walked over once, however many wait behind it.
+        while let Some(wait) = by_tid.get(&next).filter(|_| walked.insert(next)) {
             met.push(*wait);
             next = wait.holder_tid;
-            if next == start {
-                return Some(met);
-            }
-            if met.len() > by_tid.len() {
-                break;
-            }
+        }
+        let Some(at) = met.iter().position(|wait| wait.tid == next) else { continue };
+        let mut circle = met.split_off(at);
+        let least = (0..circle.len()).min_by_key(|nth| circle[*nth].tid).unwrap_or(0);
+        circle.rotate_left(least);
+        if first.as_ref().is_none_or(|first| circle[0].tid < first[0].tid) {
+            first = Some(circle);
         }
     }
-    None
+    first
 }

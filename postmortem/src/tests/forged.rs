@@ -5,6 +5,7 @@ use agent_common::text::is_hostile;
 use super::build::{check, exit, signal, silent};
 use crate::examine;
 use crate::facts::Place;
+use crate::words::Reading;
 
 #[test]
 fn words_do_not_outdo_the_kernel() {
@@ -88,6 +89,36 @@ fn hostile_text_is_bounded_and_clean() {
     // Cleaning writes one hostile character as up to ten.
     assert!(longest <= 10 * 1_024, "{longest}");
     assert!(result.evidence.len() <= 12);
+}
+
+#[test]
+fn of_all_lines_of_logs_the_newest_are_read_up_to_a_bound() {
+    let long = "error ".repeat(2_000);
+    let mut facts = exit(1);
+    for nth in 0..500 {
+        facts = facts.log(3, 3, &format!("{nth} {long}"));
+    }
+    let reading = Reading::of(&facts);
+    assert_eq!(reading.all.len(), (64 << 10) / long.len());
+    assert!(reading.all.last().is_some_and(|last| last.text.starts_with("499 ")));
+    let one = Reading::of(&exit(1).log(3, 3, &long.repeat(10)));
+    assert_eq!(one.all.len(), 1, "a line that alone is too long is cut");
+}
+
+#[test]
+fn many_threads_that_wait_in_a_row_take_linear_time() {
+    let mut facts = signal(9, 0).by(777, "bash").wait(3, 2, 5).wait(2, 3, 5);
+    for tid in 4..60_000 {
+        facts = facts.wait(tid, tid - 1, 5);
+    }
+    // A row that ends without a circle, too.
+    for tid in 100_001..160_000 {
+        facts = facts.wait(tid, tid + 1, 5);
+    }
+    let start = std::time::Instant::now();
+    let result = examine(&facts).expect("a cause");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    assert!(result.cause.text.contains("threads 2, 3 waited for each other"), "{}", result.cause.text);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(crate) use weight::Weight;
 use order::reasons;
 use weight::weigh;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, Line};
 use crate::trouble::Trouble;
 
 /// Most bytes that are read of one stream, and of all lines of logs: the ring of last words has 4 KiB, a log more.
@@ -58,8 +58,7 @@ impl Reading {
         let mut all = Vec::new();
         let mut known: HashMap<String, (String, bool)> = HashMap::new();
         let words = facts.last_words.iter().map(|words| words.text.as_str()).collect::<String>();
-        // The newest are nearest to the end.
-        for line in &facts.lines[facts.lines.len().saturating_sub(MAX_STREAM_LINES)..] {
+        for line in newest(&facts.lines) {
             let first = line.text.lines().next().unwrap_or_default().trim();
             // The journal has what went to stderr, too.
             if !first.is_empty() && words.contains(first) {
@@ -146,6 +145,18 @@ impl Reading {
             words.iter().any(|word| text.contains(word))
         })
     }
+}
+
+/// The last lines of logs, which are nearest to the end: as many as are read.
+fn newest(lines: &[Line]) -> &[Line] {
+    let mut bytes = 0;
+    let fits = lines.iter().rev().take(MAX_STREAM_LINES).take_while(|line| {
+        bytes += line.text.len();
+        bytes <= MAX_STREAM_BYTES
+    });
+    // The last one is cut if it alone is too long.
+    let count = fits.count().max(1).min(lines.len());
+    &lines[lines.len() - count..]
 }
 
 fn bounded(text: &str) -> &str {
