@@ -110,6 +110,17 @@ impl Query {
     }
 }
 
+/// What a fuzz target runs: no block does harm, to searches neither.
+#[cfg(feature = "fuzz")]
+pub fn fuzz_search(bytes: &[u8]) {
+    let queries = ["error ended", "n1=2 ~7.q", "-n3~5 pid=1", "n70=*", "~[0-9]+x"];
+    let queries = queries.map(|text| Query::parse(text).expect("a query"));
+    crate::block::fuzz(bytes, |block, codec| {
+        // All of them, whatever the first says.
+        queries.iter().filter(|query| query.lines(block, codec).is_err()).count() == 0
+    });
+}
+
 /// What a fuzz target runs: no text makes the parser or the matcher fail.
 ///
 /// # Panics

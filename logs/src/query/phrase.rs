@@ -13,6 +13,8 @@ pub struct Phrase {
     /// The last word may go on.
     open: bool,
     tokens: Vec<Token>,
+    /// After so many bytes it repeats itself; its length, if it does not.
+    period: usize,
 }
 
 impl Phrase {
@@ -30,7 +32,8 @@ impl Phrase {
         }
         tokens.sort_unstable();
         tokens.dedup();
-        Self { finder: Finder::new(needle.as_bytes()).into_owned(), case, open, tokens }
+        let period = period(needle.as_bytes());
+        Self { finder: Finder::new(needle.as_bytes()).into_owned(), case, open, tokens, period }
     }
 
     /// Tokens that a block has to have.
@@ -59,15 +62,23 @@ impl Phrase {
 
     /// Where it is found first from `from`, in a text that is in lower case if [`Self::wants_lower`].
     pub(super) fn find(&self, text: &[u8], mut from: usize) -> Option<usize> {
-        let length = self.finder.needle().len();
+        let (needle, period) = (self.finder.needle(), self.period);
+        let repeats = 2 * period <= needle.len();
         loop {
-            let at = from + self.finder.find(text.get(from..)?)?;
-            if self.stands_alone(text, at, at + length) {
-                return Some(at);
+            let mut at = from + self.finder.find(text.get(from..)?)?;
+            loop {
+                if self.stands_alone(text, at, at + needle.len()) {
+                    return Some(at);
+                }
+                // Of a needle that repeats itself, the next place overlaps this one: a period of the text is all that is new there.
+                let next = text.get(at + needle.len()..).unwrap_or_default();
+                if !(repeats && next.starts_with(&needle[needle.len() - period..])) {
+                    break;
+                }
+                at += period;
             }
-            // None begins within this word. Else a long word took its length times that of a text with the same letters.
-            let word = text[at..].iter().take_while(|byte| is_token_byte(**byte)).count();
-            from = at + word.max(1);
+            // If it is not there, it is at no multiple of the period either.
+            from = at + 1 + if repeats { needle.len() - period } else { 0 };
         }
     }
 
@@ -90,6 +101,21 @@ impl Phrase {
             self.find(&text.to_ascii_lowercase(), 0).is_some()
         }
     }
+}
+
+/// The least distance at which a text lies on itself.
+fn period(text: &[u8]) -> usize {
+    // Per byte, how long the beginning is that the text up to there ends with.
+    let mut borders = vec![0; text.len()];
+    let mut length = 0;
+    for at in 1..text.len() {
+        while length > 0 && text[at] != text[length] {
+            length = borders[length - 1];
+        }
+        length += usize::from(text[at] == text[length]);
+        borders[at] = length;
+    }
+    (text.len() - length).max(1)
 }
 
 impl std::fmt::Display for Phrase {
@@ -121,16 +147,42 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_repeats_itself_is_sought_once_a_word() {
-        let text = "a".repeat(1 << 20);
-        let start = std::time::Instant::now();
-        assert!(!Phrase::new(&"a".repeat(8_000), false, false).is_in(text.as_bytes()));
-        let took = start.elapsed();
-        assert!(took.as_secs() < 10, "{took:?} for what takes some ms");
-        assert!(
-            Phrase::new("a", false, false).is_in(b"aa-a") && !Phrase::new("a", false, false).is_in(b"aa-aa")
-        );
-        assert!(Phrase::new("-a", false, false).is_in(b"--ab-a"));
+    fn a_phrase_that_repeats_itself_takes_linear_time() {
+        for (phrase, text) in [
+            ("a".repeat(8_000), "a".repeat(1 << 20)),
+            (format!("{}-a", "aa-".repeat(5_000)), "-aa".repeat(340_000)),
+            (format!("-a{}", "-aa".repeat(5_000)), "-aaa".repeat(250_000)),
+        ] {
+            let start = std::time::Instant::now();
+            let _ = Phrase::new(&phrase, false, false).is_in(text.as_bytes());
+            let took = start.elapsed();
+            assert!(took.as_secs_f64() < 1.0, "{took:?} for what takes some ms: {}", &phrase[..8]);
+        }
+    }
+
+    #[test]
+    fn a_phrase_is_found_where_it_is_first() {
+        let mut number = 7_u64;
+        let mut letters = |count: u64| -> String {
+            let letter = |_| {
+                number =
+                    number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ['a', '-', 'a', 'b'][(number >> 33) as usize % 4]
+            };
+            (0..count).map(letter).collect()
+        };
+        for round in 0..200_000 {
+            let (part, more, text) = (letters(1 + round % 3), letters(round % 2), letters(round % 40));
+            let needle = part.repeat(1 + round as usize % 5) + &more;
+            let phrase = Phrase::new(&needle, true, round % 7 == 0);
+            // The same text over and over, as a needle that is one.
+            let text = text.as_bytes().repeat(1 + round as usize % 3);
+            let is_at = |at: &usize| {
+                text[*at..].starts_with(needle.as_bytes())
+                    && phrase.stands_alone(&text, *at, at + needle.len())
+            };
+            assert_eq!(phrase.find(&text, 0), (0..text.len()).find(is_at), "{needle} in {text:?}");
+        }
     }
 
     #[test]
