@@ -11,12 +11,11 @@ use diagnosis::syscall_names;
 use diagnosis::window::{SyscallAbi, TaskSample};
 use postmortem::facts::{Ended as Way, Facts, Fault, Oom, Other, ParentEnd, Place, Process};
 
-use super::peer::Mounts;
+use super::peer::{Mounts, text as comm};
 use super::stack::Namer;
 use super::{limits, peer, said};
 use crate::clock;
 use crate::source::endings::{Ended, code_and_signal};
-use crate::source::process::comm_str;
 
 const SIGABRT: u8 = 6;
 const SIGBUS: u8 = 7;
@@ -123,10 +122,6 @@ fn sender(ended: &Ended, ending: &Ending, signal: u8) -> Option<Other> {
         uid: ending.si_uid,
         ..Other::default()
     })
-}
-
-fn comm(bytes: &[u8]) -> String {
-    comm_str(bytes).into_owned()
 }
 
 fn process(ended: &Ended, ending: Option<&Ending>, clocks: Clocks) -> Process {

@@ -39,7 +39,8 @@ pub(super) fn subject(call: &FailedCall, mounts: &Mounts) -> (String, String) {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+/// Text up to its first NUL.
+pub(super) fn text(bytes: &[u8]) -> String {
     comm_str(bytes).into_owned()
 }
 
