@@ -88,7 +88,7 @@ mod tests {
         for round in 0..3000 {
             let mut bytes = vec![next(256) as u8];
             // Every second begins with a snapshot.
-            bytes.extend_from_slice(SEEDS[if round % 2 == 0 { 0 } else { 1 }].as_bytes());
+            bytes.extend_from_slice(SEEDS[usize::from(round % 2 != 0)].as_bytes());
             for _ in 0..=next(6) {
                 bytes.extend_from_slice(SEEDS[next(SEEDS.len())].as_bytes());
             }

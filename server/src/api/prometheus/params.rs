@@ -1,5 +1,7 @@
 //! Parameters of requests: in the address, or as a form.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_common::text;
@@ -18,6 +20,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Earliest and latest time of a span that has no end, ms, and how Prometheus writes them.
 const MIN_TIME: (i64, &str) = (-(1 << 52), "-292273086-05-16T16:47:06Z");
 const MAX_TIME: (i64, &str) = (1 << 52, "292277025-08-18T07:12:54.999999999Z");
+/// Selectors that are kept, and the longest of them.
+const MAX_KNOWN: usize = 32;
+const MAX_KNOWN_BYTES: usize = 1 << 10;
 
 fn of_query(uri: &Uri) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned()
@@ -140,7 +145,27 @@ fn duration(text: &str) -> Option<i64> {
 }
 
 /// The conditions of a selector of series; of one with `or` between them, several sets.
+///
+/// To compile its expressions takes longer than to answer for a second, and pages ask with the same ones each second: the last ones
+/// are kept.
 pub fn selector(text: &str) -> Result<Vec<Vec<Matcher>>, String> {
+    static KNOWN: Mutex<BTreeMap<String, Vec<Vec<Matcher>>>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sets) = known().get(text) {
+        return Ok(sets.clone());
+    }
+    let sets = read_selector(text)?;
+    let mut known = known();
+    if known.len() >= MAX_KNOWN {
+        known.clear();
+    }
+    if text.len() <= MAX_KNOWN_BYTES {
+        known.insert(text.to_owned(), sets.clone());
+    }
+    Ok(sets)
+}
+
+fn read_selector(text: &str) -> Result<Vec<Vec<Matcher>>, String> {
     let query = Query::parse(text).map_err(|error| error.to_string())?;
     let (span, options) = (Span { from_ms: 0, to_ms: 0 }, promql::Options::default());
     let sets: Vec<Vec<Matcher>> =
