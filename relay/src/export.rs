@@ -1,13 +1,17 @@
-//! Metrics and profiles of this host to other engines, beside MQTT: to stores that take Prometheus's remote write (Prometheus,
-//! Mimir, Thanos, VictoriaMetrics), to Pyroscope, to receivers of OTLP profiles.
+//! Metrics, profiles and log lines of this host to other engines, beside MQTT: to stores that take Prometheus's remote write
+//! (Prometheus, Mimir, Thanos, VictoriaMetrics), to Pyroscope, to Loki, to receivers of OTLP profiles and logs.
 //!
 //! Each window is added to running sums (`cumulative`); at each interval these become requests. Each block of profiles becomes a
-//! request at once (`profiles`, in the words of `pyroscope` and `otlp`). Requests wait in a bounded queue (`queue`) of each
-//! receiver for one task that sends them, oldest first, and tries again what may work later (`send`). What falls out is counted
-//! and said.
+//! request at once (`profiles`, in the words of `pyroscope` and `otlp`), each message of log lines one or more (`logs`, in those of
+//! `loki` and `otlp_logs`). Requests wait in a bounded queue (`queue`) of each receiver for one task that sends them, oldest first,
+//! and tries again what may work later (`send`). What falls out is counted and said.
 
 mod cumulative;
+mod exports;
+mod logs;
+mod loki;
 mod otlp;
+mod otlp_logs;
 mod profiles;
 mod pyroscope;
 mod queue;
@@ -22,12 +26,16 @@ use agent_common::units::UnixNs;
 use tokio::task::JoinHandle;
 
 use self::cumulative::Cumulative;
+pub use self::exports::{Exports, Gauges};
+pub use self::logs::{LogExporter, LogFormat};
 pub use self::profiles::{ProfileExporter, ProfileFormat};
 use self::queue::Queue;
 use self::send::{Sender, Target};
 
 /// The setting.
 const KEY: &str = "export.remote_write";
+/// What metrics and profiles count in.
+const SAMPLES: &str = "samples";
 
 /// Where metrics go by remote write.
 pub struct Exporter {
@@ -55,6 +63,7 @@ impl Exporter {
         let queue = Arc::new(Queue::new(settings.max_bytes));
         let sender = Sender::new(&Target {
             key: KEY,
+            what: SAMPLES,
             url: &settings.url,
             path: "",
             token: settings.token.as_ref(),
@@ -91,12 +100,17 @@ impl Exporter {
 
     /// Lets it send what is queued, as long as `most`.
     pub async fn close(self, most: Duration) {
-        close(KEY, &self.queue, self.task, most).await;
+        close((KEY, SAMPLES), &self.queue, self.task, most).await;
     }
 }
 
 /// Lets a task send what is queued, as long as `most`.
-async fn close(key: &'static str, queue: &Queue, task: JoinHandle<()>, most: Duration) {
+async fn close(
+    (key, what): (&'static str, &'static str),
+    queue: &Queue,
+    task: JoinHandle<()>,
+    most: Duration,
+) {
     queue.close();
     let abort = task.abort_handle();
     if tokio::time::timeout(most, task).await.is_err() {
@@ -104,6 +118,6 @@ async fn close(key: &'static str, queue: &Queue, task: JoinHandle<()>, most: Dur
     }
     let waiting = queue.figures().waiting_samples;
     if waiting > 0 {
-        tracing::warn!(samples = waiting, "{key}: samples were not sent in time and are lost");
+        tracing::warn!("{key}: {waiting} {what} were not sent in time and are lost");
     }
 }

@@ -28,7 +28,7 @@ pub use self::pair::{HelloError, accept};
 use self::pair::{Reader, Writer};
 use self::questions::Questions;
 use self::server_part::ServerPart;
-use crate::export::{Exporter, Gauge, ProfileExporter, ProfileFormat};
+use crate::export::{Exports, Gauges};
 use crate::sink::{MqttConfig, MqttSink};
 use crate::spool::{self, NewWindow, Spool};
 use crate::webhook::Webhook;
@@ -37,7 +37,7 @@ use crate::webhook::Webhook;
 const SINK_DRAIN: Duration = Duration::from_secs(3);
 /// Longest time for the notifiers to deliver the last alerts.
 const NOTIFIERS_DRAIN: Duration = Duration::from_secs(3);
-/// Longest time for the exporter to send the last samples.
+/// Longest time for the exporters to send what waits.
 const EXPORT_DRAIN: Duration = Duration::from_secs(3);
 /// Interval at which the relay sends its figures to the collector.
 const FIGURES_EVERY: Duration = Duration::from_secs(1);
@@ -57,8 +57,7 @@ struct Parts {
     sink: MqttSink,
     notifiers: Notifiers,
     silences: Silences,
-    exporter: Option<Exporter>,
-    profiles: Vec<ProfileExporter>,
+    exports: Exports,
     server: Option<ServerPart>,
     of_rules: mpsc::Receiver<Alert>,
     questions: Questions,
@@ -81,8 +80,8 @@ pub async fn run(
         }
     };
     writer.send(&FromRelay::Ready(parts.ready.clone())).await?;
-    let Parts { sink, notifiers, silences, exporter, profiles, server, of_rules, questions, .. } = parts;
-    let relay = Relay { sink, notifiers, silences, exporter, profiles, server, of_rules, questions, set_log };
+    let Parts { sink, notifiers, silences, exports, server, of_rules, questions, .. } = parts;
+    let relay = Relay { sink, notifiers, silences, exports, server, of_rules, questions, set_log };
     relay.work(reader, writer, stop).await;
     Ok(())
 }
@@ -131,10 +130,9 @@ async fn start(settings: &Settings) -> Result<Parts, String> {
         let webhook = Webhook::new(&url, webhook.timeout).map_err(|e| e.to_string())?;
         notifiers.add(webhook, REPEAT_OPEN_EVERY, FIRST_PAUSE);
     }
-    let exporter = settings.remote_write.as_ref().map(Exporter::start).transpose()?;
-    let profiles = ProfileExporter::start_all(settings)?;
+    let exports = Exports::start(settings)?;
     let questions = Questions::new(asked);
-    Ok(Parts { sink, notifiers, silences, exporter, profiles, server, of_rules, questions, ready })
+    Ok(Parts { sink, notifiers, silences, exports, server, of_rules, questions, ready })
 }
 
 /// Access without a login, for an embedded broker that does not listen yet: another program may own its port.
@@ -166,8 +164,7 @@ struct Relay {
     notifiers: Notifiers,
     /// What people have silenced.
     silences: Silences,
-    exporter: Option<Exporter>,
-    profiles: Vec<ProfileExporter>,
+    exports: Exports,
     server: Option<ServerPart>,
     /// Alerts of rules, which the server part evaluates.
     of_rules: mpsc::Receiver<Alert>,
@@ -179,20 +176,12 @@ struct Relay {
 /// Where the figures come from.
 struct Figures {
     sink: Arc<MqttSink>,
-    export: Option<Gauge>,
-    pyroscope: Option<Gauge>,
-    otlp_profiles: Option<Gauge>,
+    exports: Gauges,
 }
 
 impl Figures {
     fn now(&self) -> FromRelay {
-        let of = |gauge: &Option<Gauge>| gauge.as_ref().map(Gauge::figures);
-        FromRelay::Figures(Box::new(SinkFigures {
-            export: of(&self.export),
-            pyroscope: of(&self.pyroscope),
-            otlp_profiles: of(&self.otlp_profiles),
-            ..self.sink.stats()
-        }))
+        FromRelay::Figures(Box::new(self.exports.add_to(self.sink.stats())))
     }
 }
 
@@ -200,14 +189,7 @@ impl Relay {
     async fn work(mut self, reader: Reader, writer: Writer, stop: impl Future<Output = ()>) {
         let (to_write, outgoing) = mpsc::channel(MAX_UNWRITTEN);
         let (end, mut ended) = watch::channel(());
-        let export = self.exporter.as_ref().map(Exporter::gauge);
-        let of = |format| self.profiles.iter().find(|one| one.format() == format).map(ProfileExporter::gauge);
-        let figures = Figures {
-            sink: Arc::new(self.sink.clone()),
-            export,
-            pyroscope: of(ProfileFormat::Pyroscope),
-            otlp_profiles: of(ProfileFormat::Otlp),
-        };
+        let figures = Figures { sink: Arc::new(self.sink.clone()), exports: self.exports.gauges() };
         let writing = tokio::spawn(write(writer, outgoing, figures, end));
         let within = {
             let reading = self.read(reader, to_write);
@@ -300,16 +282,9 @@ impl Relay {
         let origin = Some((head.stream, head.seq));
         match (head.stream, head.stream.kind()) {
             (stream, Kind::Spooled) => {
+                self.exports.take(&head, &payload);
                 let ItemHead { windows, seq, end, span, points, .. } = head;
-                if let Some(exporter) = self.exporter.as_mut().filter(|_| stream == Stream::Metrics) {
-                    exporter.window(&windows, seq, end, &String::from_utf8_lossy(&payload));
-                }
                 let window = NewWindow { end, span, points, body: payload };
-                if stream == Stream::Profile {
-                    for exporter in &mut self.profiles {
-                        exporter.block(&windows, seq, &window.body);
-                    }
-                }
                 self.sink.publish_window(stream, &windows, seq, window);
             }
             (Stream::Alert, _) => {
@@ -337,16 +312,10 @@ impl Relay {
     }
 
     async fn close(self, within: Duration, writing: tokio::task::JoinHandle<()>) {
-        let Self { sink, notifiers, exporter, profiles, server, .. } = self;
+        let Self { sink, notifiers, exports, server, .. } = self;
         let closing = tokio::task::spawn_blocking(move || sink.close(within));
-        let exported = async {
-            if let Some(exporter) = exporter {
-                exporter.close(EXPORT_DRAIN).await;
-            }
-        };
-        let profiled = profiles.into_iter().map(|exporter| exporter.close(EXPORT_DRAIN));
-        let profiled = profiled.collect::<tokio::task::JoinSet<_>>().join_all();
-        let (closed, (), (), _) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported, profiled);
+        let exported = exports.close(EXPORT_DRAIN);
+        let (closed, (), ()) = tokio::join!(closing, notifiers.close(NOTIFIERS_DRAIN), exported);
         match closed {
             Ok(Ok(figures)) => what_is_left(&figures),
             Ok(Err(error)) => tracing::warn!(error = text::chain(&error), "cannot close the spool"),

@@ -104,6 +104,10 @@ pub struct SinkFigures {
     pub pyroscope: Option<ExportFigures>,
     /// OTLP profiles, if they are configured, likewise.
     pub otlp_profiles: Option<ExportFigures>,
+    /// Loki, if it is configured; a sample is a line.
+    pub loki: Option<ExportFigures>,
+    /// OTLP logs, if they are configured, likewise.
+    pub otlp_logs: Option<ExportFigures>,
 }
 
 /// Figures of an export. Counts since it was started.

@@ -29,9 +29,13 @@ pub struct Settings {
     /// Where metrics go beside MQTT.
     pub remote_write: Option<RemoteWrite>,
     /// Where profiles go beside MQTT, by Pyroscope's push API.
-    pub pyroscope: Option<ProfileExport>,
+    pub pyroscope: Option<EngineExport>,
     /// Where profiles go beside MQTT, as OTLP profiles.
-    pub otlp_profiles: Option<ProfileExport>,
+    pub otlp_profiles: Option<EngineExport>,
+    /// Where log lines go beside MQTT, by Loki's push API.
+    pub loki: Option<EngineExport>,
+    /// Where log lines go beside MQTT, as OTLP logs.
+    pub otlp_logs: Option<EngineExport>,
 }
 
 /// Form of the log.
@@ -100,10 +104,10 @@ pub struct RemoteWrite {
     pub timeout: Duration,
 }
 
-/// A receiver of profiles.
+/// A receiver of profiles or log lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ProfileExport {
+pub struct EngineExport {
     /// `http(s)://host:port[/prefix]`; may hold a password.
     pub url: Content,
     /// Sent as `Authorization: Bearer`.

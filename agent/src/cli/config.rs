@@ -43,6 +43,7 @@ fn absent(config: &Config) -> Vec<String> {
         ("export.token_file", &config.export.token_file),
         ("export.pyroscope_token_file", &config.export.pyroscope_token_file),
         ("export.otlp_token_file", &config.export.otlp_token_file),
+        ("export.loki_token_file", &config.export.loki_token_file),
     ];
     let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_ref()?)));
     named

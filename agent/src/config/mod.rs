@@ -245,7 +245,7 @@ pub struct AlertsConfig {
     pub timeout: Duration,
 }
 
-/// Where metrics go besides the broker.
+/// Where metrics, profiles and log lines go besides the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportConfig {
     /// A receiver of Prometheus's remote write. May hold a password.
@@ -258,8 +258,14 @@ pub struct ExportConfig {
     pub pyroscope_token_file: Option<PathBuf>,
     /// A receiver of OTLP profiles. May hold a password.
     pub otlp_profiles: Option<String>,
-    /// File with its bearer token.
+    /// A receiver of OTLP logs. May hold a password.
+    pub otlp_logs: Option<String>,
+    /// File with the bearer token of both.
     pub otlp_token_file: Option<PathBuf>,
+    /// A Loki. May hold a password.
+    pub loki: Option<String>,
+    /// File with its bearer token.
+    pub loki_token_file: Option<PathBuf>,
     /// Time between two samples of a series.
     pub interval: Duration,
     /// Memory for what waits while the receiver is away.

@@ -73,16 +73,20 @@ fn line(host: &str, window: &Window, alerts: usize, figures: &Figures) -> String
     if figures.lost() > 0 {
         let _ = write!(line, ", {} windows lost", text::count(figures.lost()));
     }
-    for (what, export) in
-        [("export", &sink.export), ("Pyroscope", &sink.pyroscope), ("OTLP profiles", &sink.otlp_profiles)]
-    {
+    for (to, what, export) in [
+        ("export", "samples", &sink.export),
+        ("Pyroscope", "samples", &sink.pyroscope),
+        ("OTLP profiles", "samples", &sink.otlp_profiles),
+        ("Loki", "lines", &sink.loki),
+        ("OTLP logs", "lines", &sink.otlp_logs),
+    ] {
         let Some(export) = export else { continue };
         if let Some(error) = &export.error {
             let waiting = text::count(export.waiting_samples);
-            let _ = write!(line, ", {waiting} samples wait for {what}: {}", text::clean(error));
+            let _ = write!(line, ", {waiting} {what} wait for {to}: {}", text::clean(error));
         }
         if export.lost_samples > 0 {
-            let _ = write!(line, ", {} samples lost by {what}", text::count(export.lost_samples));
+            let _ = write!(line, ", {} {what} lost by {to}", text::count(export.lost_samples));
         }
     }
     let cost = &window.self_cost;
@@ -115,10 +119,14 @@ mod tests {
             error: Some("refused".to_owned()),
             ..Default::default()
         };
-        let away = figures(SinkFigures { pyroscope: Some(away), ..SinkFigures::default() });
+        let away = figures(SinkFigures {
+            pyroscope: Some(away.clone()),
+            loki: Some(away),
+            ..SinkFigures::default()
+        });
         let shown = line("here", &window, 0, &away);
         assert!(
-            shown.contains("5 samples wait for Pyroscope: refused, 2 samples lost by Pyroscope;"),
+            shown.contains("5 samples wait for Pyroscope: refused, 2 samples lost by Pyroscope, 5 lines wait for Loki: refused, 2 lines lost by Loki;"),
             "{shown}"
         );
     }

@@ -3,23 +3,23 @@
 //!
 //! All names of a request stand in one dictionary, of which index 0 of each table is nothing.
 
+pub(super) mod common;
 mod message;
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::io::Write as _;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use profile::block::Looked;
 use profile::{Frame, FrameId, Kind, Point};
 use prost::Message as _;
 
+use self::common::{AnyValue, Resource, Scope, any_value, attribute, gzip};
 use self::message::{
-    AnyValue, Attribute, Dictionary, Function, KeyValue, Line, Location, Mapping, Profile, Request, Resource,
-    ResourceProfiles, Response, Sample, Scope, ScopeProfiles, Stack, ValueType, any_value,
+    Attribute, Dictionary, Function, Line, Location, Mapping, Profile, Request, ResourceProfiles, Response,
+    Sample, ScopeProfiles, Stack, ValueType,
 };
 use super::profiles::Profiles;
+use super::send::Rejected;
 
 /// Below the receiver's address.
 pub(super) const PATH: &str = "/v1development/profiles";
@@ -38,32 +38,30 @@ pub(super) fn encode(profiles: &Profiles) -> std::io::Result<Vec<u8>> {
             ("container.id", &service.container),
         ];
         let attributes = attributes.into_iter().filter(|(_, value)| !value.is_empty());
-        let attributes =
-            attributes.map(|(key, value)| KeyValue { key: key.to_owned(), value: Some(string(value)) });
+        let attributes = attributes.map(|(key, value)| attribute(key, value));
         let all = of.iter().map(|(looked, points)| tables.profile(profiles, *looked, points));
-        let scope = Scope { name: "s7mpa".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
         resources.push(ResourceProfiles {
             resource: Some(Resource { attributes: attributes.collect() }),
-            scope_profiles: vec![ScopeProfiles { scope: Some(scope), profiles: all.collect() }],
+            scope_profiles: vec![ScopeProfiles { scope: Some(Scope::own()), profiles: all.collect() }],
         });
     }
     let request = Request { resource_profiles: resources, dictionary: Some(tables.finish()) };
-    let mut out = GzEncoder::new(Vec::new(), Compression::default());
-    out.write_all(&request.encode_to_vec())?;
-    out.finish()
+    gzip(&request.encode_to_vec())
 }
 
-/// What a receiver says that it left out.
-pub(super) fn rejected(answer: &[u8]) -> Option<String> {
+/// What a receiver says that it left out. How many samples its profiles had, it does not say.
+pub(super) fn rejected(answer: &[u8]) -> Option<Rejected> {
     let partial = Response::decode(answer).ok()?.partial_success?;
     (partial.rejected_profiles > 0).then(|| {
-        let said: String = partial.error_message.chars().filter(|c| !c.is_control()).take(200).collect();
-        format!("the receiver left out {} profiles: {said}", partial.rejected_profiles)
+        let said = said(&partial.error_message);
+        let why = format!("the receiver left out {} profiles: {said}", partial.rejected_profiles);
+        Rejected { why, samples: None }
     })
 }
 
-fn string(text: &str) -> AnyValue {
-    AnyValue { value: Some(any_value::Value::String(text.to_owned())) }
+/// A receiver's words, short and harmless.
+pub(super) fn said(words: &str) -> String {
+    words.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 /// Indices of what is there once.

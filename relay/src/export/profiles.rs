@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_common::pair::ExportFigures;
-use agent_common::settings::relay::{ProfileExport, Settings};
+use agent_common::settings::relay::{EngineExport, Settings};
 use agent_common::text;
 use agent_common::units::UnixNs;
 use profile::block::{Block, Group, Looked, Shown, unpack};
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::queue::Queue;
 use super::send::{Sender, Target};
-use super::{Gauge, otlp, pyroscope};
+use super::{Gauge, SAMPLES, otlp, pyroscope};
 
 /// Digits of a container's id that are shown, as its runtime does.
 const CONTAINER_DIGITS: usize = 12;
@@ -87,13 +87,14 @@ impl ProfileExporter {
     }
 
     /// Starts one.
-    pub fn start(format: ProfileFormat, export: &ProfileExport, host: &str) -> Result<Self, String> {
+    pub fn start(format: ProfileFormat, export: &EngineExport, host: &str) -> Result<Self, String> {
         let (path, headers, rejected): (_, &[_], _) = match format {
             ProfileFormat::Pyroscope => (pyroscope::PATH, &pyroscope::HEADERS[..], pyroscope::rejected as _),
             ProfileFormat::Otlp => (otlp::PATH, &otlp::HEADERS[..], otlp::rejected as fn(&[u8]) -> _),
         };
         let sender = Sender::new(&Target {
             key: format.key(),
+            what: SAMPLES,
             url: &export.url,
             path,
             token: export.token.as_ref(),
@@ -148,7 +149,7 @@ impl ProfileExporter {
 
     /// Lets it send what is queued, as long as `most`.
     pub async fn close(self, most: Duration) {
-        super::close(self.format.key(), &self.queue, self.task, most).await;
+        super::close((self.format.key(), SAMPLES), &self.queue, self.task, most).await;
     }
 }
 

@@ -9,6 +9,7 @@ use profile::block::Looked;
 use prost::Message as _;
 
 use super::profiles::Profiles;
+use super::send::Rejected;
 
 /// Below the receiver's address.
 pub(super) const PATH: &str = "/push.v1.PusherService/Push";
@@ -81,6 +82,6 @@ pub(super) fn encode(profiles: &Profiles) -> std::io::Result<Vec<u8>> {
 }
 
 /// Its answer to a success is empty.
-pub(super) fn rejected(_: &[u8]) -> Option<String> {
+pub(super) fn rejected(_: &[u8]) -> Option<Rejected> {
     None
 }

@@ -83,12 +83,13 @@ impl Queue {
         state.figures.error.take().is_some()
     }
 
-    /// The receiver will never take it.
-    pub(super) fn refused(&self, body: &Body, why: String) {
+    /// The receiver will never take `lost` of its samples, and has the others.
+    pub(super) fn refused(&self, body: &Body, lost: u64, why: String) {
         let mut state = self.lock();
         state.figures.error = Some(why);
         if state.leaves(body) {
-            state.figures.lost_samples += body.samples;
+            state.figures.lost_samples += lost;
+            state.figures.sent_samples += body.samples.saturating_sub(lost);
         }
     }
 
@@ -136,12 +137,12 @@ mod tests {
         queue.push(vec![3; 10], 2);
         let figures = queue.figures();
         assert_eq!((figures.lost_samples, figures.waiting_samples), (2, 4));
-        queue.refused(&first, "too old".to_owned());
+        queue.refused(&first, 2, "too old".to_owned());
         assert_eq!(queue.figures().lost_samples, 2, "it had fallen out already");
         let second = queue.next().await.unwrap();
         queue.sent(&second);
         let third = queue.next().await.unwrap();
-        queue.refused(&third, "never".to_owned());
+        queue.refused(&third, 2, "never".to_owned());
         let figures = queue.figures();
         assert_eq!((figures.sent_samples, figures.lost_samples, figures.waiting_samples), (2, 4, 0));
         assert_eq!(figures.error.as_deref(), Some("never"));

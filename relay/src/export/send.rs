@@ -25,14 +25,24 @@ const SHOWN_BYTES: usize = 300;
 enum Failure {
     /// It may work later, after so long if the receiver says.
     Again(String, Option<Duration>),
-    /// It will never work.
-    Never(String),
+    /// It will never work, or part of it did not.
+    Never(Rejected),
+}
+
+/// What a receiver has left out for good.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    pub(super) why: String,
+    /// How many samples of the request; `None`: all.
+    pub(super) samples: Option<u64>,
 }
 
 /// A receiver.
 pub(super) struct Target<'a> {
     /// The setting that names it.
     pub(super) key: &'static str,
+    /// What it gets: `samples`, `lines`.
+    pub(super) what: &'static str,
     pub(super) url: &'a Content,
     /// What is added to the URL's path.
     pub(super) path: &'static str,
@@ -40,15 +50,16 @@ pub(super) struct Target<'a> {
     pub(super) timeout: Duration,
     pub(super) headers: &'a [(&'static str, &'static str)],
     /// What an answer that is a success says of what was left out.
-    pub(super) rejected: fn(&[u8]) -> Option<String>,
+    pub(super) rejected: fn(&[u8]) -> Option<Rejected>,
 }
 
 /// Posts requests, one at a time, in order.
 pub(super) struct Sender {
     key: &'static str,
+    what: &'static str,
     client: Client,
     url: Url,
-    rejected: fn(&[u8]) -> Option<String>,
+    rejected: fn(&[u8]) -> Option<Rejected>,
 }
 
 impl Sender {
@@ -79,24 +90,25 @@ impl Sender {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { key: target.key, client, url, rejected: target.rejected })
+        Ok(Self { key: target.key, what: target.what, client, url, rejected: target.rejected })
     }
 
     /// Sends until the queue is closed and empty.
     pub(super) async fn run(self, queue: Arc<Queue>) {
         let mut backoff = Backoff::new(BACKOFF_FIRST, BACKOFF_MAX);
-        let key = self.key;
+        let (key, what) = (self.key, self.what);
         while let Some(body) = queue.next().await {
             match self.post(&body).await {
                 Ok(()) => {
                     backoff.succeeded();
                     if queue.sent(&body) {
-                        tracing::info!("{key}: the receiver takes samples again");
+                        tracing::info!("{key}: the receiver takes {what} again");
                     }
                 }
-                Err(Failure::Never(why)) => {
-                    tracing::error!(samples = body.samples, why, "{key}: samples are lost");
-                    queue.refused(&body, why);
+                Err(Failure::Never(Rejected { why, samples })) => {
+                    let lost = samples.unwrap_or(body.samples).min(body.samples);
+                    tracing::error!(why, "{key}: {lost} {what} are lost");
+                    queue.refused(&body, lost, why);
                 }
                 Err(Failure::Again(why, after)) => {
                     if queue.failed(why.clone()) {
@@ -117,7 +129,7 @@ impl Sender {
         let status = answer.status();
         if status.is_success() {
             return match (self.rejected)(&beginning(answer, ANSWER_BYTES).await) {
-                Some(why) => Err(Failure::Never(why)),
+                Some(rejected) => Err(Failure::Never(rejected)),
                 None => Ok(()),
             };
         }
@@ -128,7 +140,7 @@ impl Sender {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             Err(Failure::Again(why, seconds.map(Duration::from_secs)))
         } else {
-            Err(Failure::Never(why))
+            Err(Failure::Never(Rejected { why, samples: None }))
         }
     }
 }

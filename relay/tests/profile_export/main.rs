@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use agent_common::pair::ExportFigures;
 use agent_common::settings::Content;
-use agent_common::settings::relay::ProfileExport;
+use agent_common::settings::relay::EngineExport;
 use agent_common::units::{BootNs, DurNs, UnixNs};
 use profile::block::{Block, Builder, Group, Looked, MAX_MESSAGE, pack};
 use profile::testing::example;
@@ -48,7 +48,7 @@ fn samples(block: &Block) -> u64 {
 }
 
 fn start(format: ProfileFormat, url: String) -> ProfileExporter {
-    let export = ProfileExport {
+    let export = EngineExport {
         url: Content::Text(url),
         token: Some(Content::Text("a token\n".to_owned())),
         max_bytes: 8 << 20,

@@ -494,10 +494,28 @@ pub static KEYS: &[Key] = &[
             Ok(())
         }
     ),
-    key!("export.otlp_token_file", Kind::Text, "", "File with the token that it asks for", |c, v| {
-        c.export.otlp_token_file = path(v)?;
+    key!(secret "export.otlp_logs", "Where log lines are sent besides by OTLP over HTTP: http(s)://host:4318", |c, v| {
+        c.export.otlp_logs = url(v, "http://host:4318")?;
         Ok(())
     }),
+    key!(secret "export.loki", "Where log lines are sent besides, a Loki: http(s)://host:3100", |c, v| {
+        c.export.loki = url(v, "http://host:3100")?;
+        Ok(())
+    }),
+    key!("export.loki_token_file", Kind::Text, "", "File with the token that it asks for", |c, v| {
+        c.export.loki_token_file = path(v)?;
+        Ok(())
+    }),
+    key!(
+        "export.otlp_token_file",
+        Kind::Text,
+        "",
+        "File with the token that receivers of OTLP ask for",
+        |c, v| {
+            c.export.otlp_token_file = path(v)?;
+            Ok(())
+        }
+    ),
     key!(
         "export.interval",
         Kind::Duration,

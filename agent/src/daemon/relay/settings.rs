@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use agent_common::settings::relay::{Log, ProfileExport, RemoteWrite, Settings, Spool, Webhook};
+use agent_common::settings::relay::{EngineExport, Log, RemoteWrite, Settings, Spool, Webhook};
 use agent_common::settings::server::{
     self, BrokerConfig, Certificate, Http, Influx1, Influx2, IngestConfig, Retention, StoreConfig,
 };
@@ -36,28 +36,38 @@ pub(super) fn relay_settings(config: &Config) -> anyhow::Result<Settings> {
             .clone()
             .map(|url| Webhook { url: Content::Text(url), timeout: config.alerts.timeout }),
         remote_write: remote_write(config)?,
-        pyroscope: profile_export(
+        pyroscope: engine_export(
             export,
             export.pyroscope.as_ref(),
             ("export.pyroscope_token_file", export.pyroscope_token_file.as_ref()),
         )?,
-        otlp_profiles: profile_export(
+        otlp_profiles: engine_export(
             export,
             export.otlp_profiles.as_ref(),
+            ("export.otlp_token_file", export.otlp_token_file.as_ref()),
+        )?,
+        loki: engine_export(
+            export,
+            export.loki.as_ref(),
+            ("export.loki_token_file", export.loki_token_file.as_ref()),
+        )?,
+        otlp_logs: engine_export(
+            export,
+            export.otlp_logs.as_ref(),
             ("export.otlp_token_file", export.otlp_token_file.as_ref()),
         )?,
     })
 }
 
-fn profile_export(
+fn engine_export(
     export: &ExportConfig,
     url: Option<&String>,
     (key, token_file): (&'static str, Option<&PathBuf>),
-) -> anyhow::Result<Option<ProfileExport>> {
+) -> anyhow::Result<Option<EngineExport>> {
     let Some(url) = url.cloned() else { return Ok(None) };
     let file = token_file.cloned().map(Content::File);
     let token = file.map(|file| file.embed(key)).transpose()?;
-    Ok(Some(ProfileExport {
+    Ok(Some(EngineExport {
         url: Content::Text(url),
         token,
         max_bytes: export.max_bytes,
@@ -247,6 +257,8 @@ mod tests {
             ("export.remote_write", "http://me:hush@host"),
             ("export.pyroscope", "http://me:hush@host"),
             ("export.otlp_profiles", "http://me:hush@host"),
+            ("export.loki", "http://me:hush@host"),
+            ("export.otlp_logs", "http://me:hush@host"),
             ("server.influx_ca_file", "/etc/ca.pem"),
         ]);
         let settings = relay_settings(&config).unwrap();

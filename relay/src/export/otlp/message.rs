@@ -1,6 +1,8 @@
 //! The messages, as far as they are used. Numbers, types and names of the fields are those of the protocol's files.
 #![expect(clippy::struct_field_names, reason = "the protocol's names")]
 
+use super::common::{AnyValue, Resource, Scope};
+
 /// `ExportProfilesServiceRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Request {
@@ -54,51 +56,11 @@ pub(super) struct ResourceProfiles {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Resource {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) attributes: Vec<KeyValue>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct KeyValue {
-    #[prost(string, tag = "1")]
-    pub(super) key: String,
-    #[prost(message, optional, tag = "2")]
-    pub(super) value: Option<AnyValue>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct AnyValue {
-    #[prost(oneof = "any_value::Value", tags = "1, 3")]
-    pub(super) value: Option<any_value::Value>,
-}
-
-pub(super) mod any_value {
-    /// What a value may be.
-    #[derive(Clone, PartialEq, prost::Oneof)]
-    pub(in super::super) enum Value {
-        #[prost(string, tag = "1")]
-        String(String),
-        #[prost(int64, tag = "3")]
-        Int(i64),
-    }
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ScopeProfiles {
     #[prost(message, optional, tag = "1")]
     pub(super) scope: Option<Scope>,
     #[prost(message, repeated, tag = "2")]
     pub(super) profiles: Vec<Profile>,
-}
-
-/// `InstrumentationScope`.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub(super) struct Scope {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, tag = "2")]
-    pub(super) version: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

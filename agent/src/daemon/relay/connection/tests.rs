@@ -28,6 +28,8 @@ fn settings() -> Settings {
         remote_write: None,
         pyroscope: None,
         otlp_profiles: None,
+        loki: None,
+        otlp_logs: None,
     }
 }
 
