@@ -1,6 +1,6 @@
 //! What travels from a host to the store: blocks of lines, each with the source that its positions count in.
 //!
-//! A line is known by its source and its position there, which rises. The store keeps, of each source, the highest position that it
+//! A line is known by its source and its position there, which rises. The store keeps, of each source, the positions that it
 //! has: what a collector sends again after a restart is left out. So a message must not hold a line whose source has a lower
 //! position in a later message.
 
