@@ -137,12 +137,15 @@ impl<'a> Fields<'a> {
             let key = self.varint()?;
             match key & 7 {
                 GROUP => {
-                    let next = open.get_mut(depth).ok_or(DecodeError::Malformed("too many groups in groups"))?;
+                    let next =
+                        open.get_mut(depth).ok_or(DecodeError::Malformed("too many groups in groups"))?;
                     *next = key >> 3;
                     depth += 1;
                 }
                 GROUP_END if open[depth - 1] == key >> 3 => depth -= 1,
-                _ => drop(self.value(key)?),
+                _ => {
+                    self.value(key)?;
+                }
             }
         }
         Ok(Value::Group)

@@ -85,10 +85,10 @@ mod tests {
             number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (number >> 33) as usize % below
         };
-        for round in 0..3000 {
+        for round in 0..3000_usize {
             let mut bytes = vec![next(256) as u8];
             // Every second begins with a snapshot.
-            bytes.extend_from_slice(SEEDS[if round % 2 == 0 { 0 } else { 1 }].as_bytes());
+            bytes.extend_from_slice(SEEDS[round % 2].as_bytes());
             for _ in 0..=next(6) {
                 bytes.extend_from_slice(SEEDS[next(SEEDS.len())].as_bytes());
             }

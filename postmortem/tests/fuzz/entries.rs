@@ -50,7 +50,7 @@ fn of_lines(text: &str) -> Facts {
             Some('b') => facts.ended.by = Some(other()),
             Some('x') => facts.ended.never_execed = true,
             Some('p') => {
-                (facts.process.comm, facts.process.exe, facts.process.cmdline) = (word(), word(), text)
+                (facts.process.comm, facts.process.exe, facts.process.cmdline) = (word(), word(), text);
             }
             Some('u') => facts.process.unit = Some(text),
             Some('n') => facts.process.container = Some(text),
