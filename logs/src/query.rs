@@ -111,6 +111,10 @@ impl Query {
 }
 
 /// What a fuzz target runs: no block does harm, to searches neither.
+///
+/// # Panics
+///
+/// If that is not so.
 #[cfg(feature = "fuzz")]
 pub fn fuzz_search(bytes: &[u8]) {
     let queries = ["error ended", "n1=2 ~7.q", "-n3~5 pid=1", "n70=*", "~[0-9]+x"];

@@ -85,7 +85,7 @@ mod tests {
             number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (number >> 33) as usize % below
         };
-        for round in 0..3000 {
+        for round in 0..3000_usize {
             let mut bytes = vec![next(256) as u8];
             // Every second begins with a snapshot.
             bytes.extend_from_slice(SEEDS[usize::from(round % 2 != 0)].as_bytes());
