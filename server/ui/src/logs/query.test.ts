@@ -50,6 +50,7 @@ test('a field that is called as a label is asked for as a field', () => {
   assert.equal(termOf('field', 'unit', 'a'), 'field.unit=a');
   assert.equal(termOf('field', 'severity', 'x'), 'field.severity=x');
   assert.equal(termOf('label', 'zone', 'b'), 'label.zone=b');
+  for (const value of ['a\\', 'a\\"b']) assert.equal(termOf('field', 'x', value), null, 'the language cannot say it');
   assert.equal(termOf('pid', 'pid', '7'), 'pid=7');
   assert.equal(termOf('field', 'a b', 'x'), null);
   assert.equal(termOf('field', 'a', 'x\ny'), null);

@@ -10,9 +10,9 @@ const MOST_VALUE = 300;
 /** A value as a query has it. */
 export const written = (value: string) => (value === '' || value === '*' || /[\s"()\\]/.test(value) || /^[~=-]/.test(value) ? `"${value.replaceAll('"', '\\"')}"` : value);
 
-/** The term for a label or field; null: the language cannot say it. */
+/** The term for a label or field; null: the language cannot say it, such as a backslash before a quote or at the end. */
 export function termOf(kind: 'label' | 'field' | 'pid', name: string, value: string): string | null {
-  if (value.length > MOST_VALUE || /[\u0000-\u001f\u007f]/.test(value) || !/^[\p{L}\p{N}_.@-]+$/u.test(name)) return null;
+  if (value.length > MOST_VALUE || /[\u0000-\u001f\u007f]|\\(?:"|$)/.test(value) || !/^[\p{L}\p{N}_.@-]+$/u.test(name)) return null;
   if (kind === 'pid') return `pid=${value}`;
   const known = LABELS.includes(name);
   if (kind === 'label') return `${known ? '' : 'label.'}${name}=${written(value)}`;
