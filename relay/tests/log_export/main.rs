@@ -45,7 +45,9 @@ fn record(at: u64, severity: Severity, pid: u32, message: &str, fields: &[(&str,
 
 fn part(source: u64, labels: &[(&str, &str)], records: &[Record]) -> Part {
     let mut builder = Builder::new(Stream::new(labels.iter().copied())).expect("labels");
-    records.iter().for_each(|record| builder.push(record).expect("a line"));
+    for record in records {
+        builder.push(record).expect("a line");
+    }
     let block = builder.finish(&mut Codec::new()).expect("a block").expect("lines");
     Part { source, block }
 }

@@ -1,5 +1,4 @@
 //! The messages, as far as they are used. Numbers, types and names of the fields are those of the protocol's files.
-#![expect(clippy::struct_field_names, reason = "the protocol's names")]
 
 use crate::export::otlp::common::{AnyValue, KeyValue, Resource, Scope};
 
