@@ -35,12 +35,13 @@ const CALLS: [&str; 16] = [
 const LEADS_ON: [&str; 7] = ["map_files/", "}/mem\"", "}/maps\"", "}/root", "}/exe\"", "}/cwd", "}/smaps"];
 
 /// Where paths may be opened without `opener`, and why.
-const ALLOWED: [(&str, &str); 21] = [
+const ALLOWED: [(&str, &str); 22] = [
     ("agent/src/bpf/", "the kernel's own: BTF, limits, features"),
     ("agent/src/cli/", "paths that the user of the command names"),
     ("agent/src/recording/", "paths that the user of the command names"),
     ("agent/src/recording.rs", "paths that the user of the command names"),
     ("agent/src/output.rs", "paths that the user of the command names"),
+    ("agent/src/replace.rs", "our own files"),
     ("agent/src/config/", "configuration, which root owns"),
     ("agent/src/control/", "our own socket and its directory"),
     (

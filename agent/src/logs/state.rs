@@ -1,8 +1,6 @@
 //! Where each source was read up to, over restarts.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -39,10 +37,6 @@ impl State {
 
     /// Replaces the file as a whole.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_data()?;
-        std::fs::rename(new, path)
+        crate::replace::file(path, [serde_json::to_vec(self)?])
     }
 }

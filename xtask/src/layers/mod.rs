@@ -23,6 +23,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
             "namespaces",
             "output",
             "progress",
+            "replace",
             "config",
             "bpf",
             "source",
