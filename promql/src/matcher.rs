@@ -1,10 +1,12 @@
 //! Conditions on labels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
+
+use crate::memo::Memo;
 
 /// Most memory that one compiled expression may take, bytes. `[a-z]{1,1000}` nested twice would take more.
 pub(crate) const MAX_REGEX_BYTES: usize = 1 << 20;
@@ -130,24 +132,14 @@ impl Matcher {
 /// The expression as a condition on the whole text, where `.` is any character. To compile one takes milliseconds, and pages ask with
 /// the same ones each second: the last ones are kept.
 pub(crate) fn whole(expression: &str) -> Result<Regex, regex::Error> {
-    static KNOWN: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(regex) = known().get(expression) {
-        return Ok(regex.clone());
-    }
+    static KNOWN: Memo<Regex> = Memo::new(MAX_KNOWN, MAX_KNOWN_BYTES);
     let compiled =
         |text: &str| RegexBuilder::new(text).dot_matches_new_line(true).size_limit(MAX_REGEX_BYTES).build();
-    // By itself first: `a)|(b` is an expression only between our parentheses.
-    compiled(expression)?;
-    let regex = compiled(&format!("^(?:{expression})$"))?;
-    let mut known = known();
-    if known.len() >= MAX_KNOWN {
-        known.clear();
-    }
-    if expression.len() <= MAX_KNOWN_BYTES {
-        known.insert(expression.to_owned(), regex.clone());
-    }
-    Ok(regex)
+    KNOWN.of(expression, || {
+        // By itself first: `a)|(b` is an expression only between our parentheses.
+        compiled(expression)?;
+        compiled(&format!("^(?:{expression})$"))
+    })
 }
 
 impl fmt::Debug for Matcher {

@@ -1,7 +1,5 @@
 //! Parameters of requests: in the address, or as a form.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_common::text;
@@ -9,7 +7,7 @@ use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use promql::{Matcher, Query, Span};
+use promql::{Matcher, Memo, Query, Span};
 
 use super::Failure;
 
@@ -149,31 +147,17 @@ fn duration(text: &str) -> Option<i64> {
 /// To compile its expressions takes longer than to answer for a second, and pages ask with the same ones each second: the last ones
 /// are kept.
 pub fn selector(text: &str) -> Result<Vec<Vec<Matcher>>, String> {
-    static KNOWN: Mutex<BTreeMap<String, Vec<Vec<Matcher>>>> = Mutex::new(BTreeMap::new());
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(sets) = known().get(text) {
-        return Ok(sets.clone());
-    }
-    let sets = read_selector(text)?;
-    let mut known = known();
-    if known.len() >= MAX_KNOWN {
-        known.clear();
-    }
-    if text.len() <= MAX_KNOWN_BYTES {
-        known.insert(text.to_owned(), sets.clone());
-    }
-    Ok(sets)
-}
-
-fn read_selector(text: &str) -> Result<Vec<Vec<Matcher>>, String> {
-    let query = Query::parse(text).map_err(|error| error.to_string())?;
-    let (span, options) = (Span { from_ms: 0, to_ms: 0 }, promql::Options::default());
-    let sets: Vec<Vec<Matcher>> =
-        query.selectors(span, &options).iter().map(|selection| selection.matchers.to_vec()).collect();
-    if sets.is_empty() || !is_selector(text) {
-        return Err("it must be a selector of series, such as up{host=\"h\"}".to_owned());
-    }
-    Ok(sets)
+    static KNOWN: Memo<Vec<Vec<Matcher>>> = Memo::new(MAX_KNOWN, MAX_KNOWN_BYTES);
+    KNOWN.of(text, || {
+        let query = Query::parse(text).map_err(|error| error.to_string())?;
+        let (span, options) = (Span { from_ms: 0, to_ms: 0 }, promql::Options::default());
+        let sets: Vec<Vec<Matcher>> =
+            query.selectors(span, &options).iter().map(|selection| selection.matchers.to_vec()).collect();
+        if sets.is_empty() || !is_selector(text) {
+            return Err("it must be a selector of series, such as up{host=\"h\"}".to_owned());
+        }
+        Ok(sets)
+    })
 }
 
 /// Whether a query, which is well formed, is a name, conditions in braces, or both, and nothing more.
