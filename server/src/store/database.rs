@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use agent_common::varint::Damaged;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::stored::RangeSet;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 
 use super::StoreError;
 use super::embedded::{pragma, sqlite_error};
@@ -21,6 +21,8 @@ CREATE TABLE stream(
     id INTEGER PRIMARY KEY, host TEXT NOT NULL, name TEXT NOT NULL, stored TEXT NOT NULL, UNIQUE(host, name));
 CREATE TABLE deleted(what TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 ";
+/// Blocks that go in one transaction when a host is forgotten.
+const FORGOTTEN_AT_ONCE: i64 = 200;
 /// Ranges kept of a stream.
 const MAX_RANGES: usize = 1_024;
 
@@ -77,6 +79,28 @@ impl Kind {
     /// Opens the database of another process, which goes on writing.
     pub(super) fn open_beside(self, path: &Path) -> Result<Connection, StoreError> {
         self.open_with(path, "cannot open", OpenFlags::SQLITE_OPEN_READ_WRITE)
+    }
+
+    /// Deletes what there is of one host, beside a running writer, and leaves the file alone in between. Returns what its blocks count.
+    pub(super) fn forget(self, path: &Path, host: &str, how: &Forgotten) -> Result<u64, StoreError> {
+        let conn = self.open_beside(path)?;
+        let delete = || {
+            let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate)?;
+            let counts: Vec<i64> = tx
+                .prepare_cached(how.blocks)?
+                .query_map((host, FORGOTTEN_AT_ONCE), |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            if counts.is_empty() {
+                for table in how.tables {
+                    tx.execute(&format!("DELETE FROM {table} WHERE host = ?"), [host])?;
+                }
+            }
+            let sum = counts.iter().sum::<i64>().cast_unsigned();
+            count_deleted(&tx, how.what, sum)?;
+            tx.commit()?;
+            Ok((!counts.is_empty()).then_some(sum))
+        };
+        in_pieces(delete).map_err(|source| sqlite_error("cannot forget a host in", path, source))
     }
 
     fn open_with(self, path: &Path, doing: &str, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -144,11 +168,19 @@ pub(super) fn load_stored(conn: &Connection, (host, name): (&str, &str)) -> rusq
         .prepare_cached("SELECT stored FROM stream WHERE host = ? AND name = ?")?
         .query_row([host, name], |row| row.get(0))
         .optional()?;
-    let Some(json) = json else { return Ok(RangeSet::default()) };
-    // As if nothing was stored, all would be counted twice.
-    let ranges: Vec<(u64, u64)> =
-        serde_json::from_str(&json).map_err(|_| broken(Damaged("the numbers of stored messages")))?;
+    json.map_or_else(|| Ok(RangeSet::default()), |json| read_ranges(&json, "the numbers of stored messages"))
+}
+
+/// Ranges as they are stored. Damaged ones are an error: as if nothing was stored, all would be counted twice.
+pub(super) fn read_ranges(json: &str, what: &'static str) -> rusqlite::Result<RangeSet> {
+    let ranges: Vec<(u64, u64)> = serde_json::from_str(json).map_err(|_| broken(Damaged(what)))?;
     Ok(ranges.into_iter().collect())
+}
+
+/// The newest ranges, at most so many, as they are stored.
+pub(super) fn write_ranges(mut set: RangeSet, most: usize) -> String {
+    set.cut(most);
+    serde_json::to_string(set.ranges()).unwrap_or_default()
 }
 
 /// The streams whose messages a transaction writes.
@@ -179,9 +211,20 @@ impl<'m> Streams<'m> {
     }
 }
 
+/// What goes when a host is forgotten.
+#[derive(Debug)]
+pub(super) struct Forgotten {
+    /// Deletes some blocks of a host and returns what each counts; its parameters are the host and how many.
+    pub(super) blocks: &'static str,
+    /// Then all rows of the host in these tables.
+    pub(super) tables: &'static [&'static str],
+    /// What is counted.
+    pub(super) what: &'static str,
+}
+
 /// Does a work of short transactions that each say how much they did, until there is none. In between the file is left alone for as long
 /// as that took. Returns the sum.
-pub(super) fn in_pieces(mut piece: impl FnMut() -> rusqlite::Result<Option<u64>>) -> rusqlite::Result<u64> {
+fn in_pieces(mut piece: impl FnMut() -> rusqlite::Result<Option<u64>>) -> rusqlite::Result<u64> {
     let mut all = 0;
     loop {
         let begun = Instant::now();
@@ -191,13 +234,11 @@ pub(super) fn in_pieces(mut piece: impl FnMut() -> rusqlite::Result<Option<u64>>
     }
 }
 
-fn save_stored(conn: &Connection, (host, name): (&str, &str), mut stored: RangeSet) -> rusqlite::Result<()> {
-    stored.cut(MAX_RANGES);
-    let json = serde_json::to_string(stored.ranges()).unwrap_or_default();
+fn save_stored(conn: &Connection, (host, name): (&str, &str), stored: RangeSet) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO stream(host, name, stored) VALUES (?, ?, ?)
          ON CONFLICT(host, name) DO UPDATE SET stored = excluded.stored",
     )?
-    .execute((host, name, json))?;
+    .execute((host, name, write_ranges(stored, MAX_RANGES)))?;
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! What is stored of a source: a line that comes again is known by its position.
 
-use agent_common::varint::Damaged;
 use agent_common::wire::head::WindowHead;
 use agent_common::wire::stored::RangeSet;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::retain::now;
-use crate::store::database::broken;
+use super::schema::{read_ranges, write_ranges};
 
 /// Ranges kept of a source: one is the rule, each further one is a message that did not come yet.
 const MAX_RANGES: usize = 64;
@@ -40,9 +39,7 @@ impl Mark {
             })
             .optional()?;
         let Some((ranges, stream, seq)) = row else { return Ok(Self::default()) };
-        let ranges: Vec<(u64, u64)> =
-            serde_json::from_str(&ranges).map_err(|_| broken(Damaged("the positions of stored lines")))?;
-        Ok(Self { stored: ranges.into_iter().collect(), stream, seq })
+        Ok(Self { stored: read_ranges(&ranges, "the positions of stored lines")?, stream, seq })
     }
 
     pub(super) fn has(&self, position: u64) -> bool {
@@ -75,11 +72,10 @@ impl Mark {
             // Nothing is missing any more.
             self.stored.insert_range(1, self.stored.highest());
         }
-        self.stored.cut(MAX_RANGES);
     }
 
-    pub(super) fn save(&self, conn: &Connection, (host, source): (&str, u64)) -> rusqlite::Result<()> {
-        let ranges = serde_json::to_string(self.stored.ranges()).unwrap_or_default();
+    pub(super) fn save(self, conn: &Connection, (host, source): (&str, u64)) -> rusqlite::Result<()> {
+        let ranges = write_ranges(self.stored, MAX_RANGES);
         conn.prepare_cached(
             "INSERT INTO mark(host, source, stored, stream, seq, at_ns) VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT(host, source) DO UPDATE SET

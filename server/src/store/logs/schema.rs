@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use crate::store::database::Kind;
 pub(super) use crate::store::database::{
-    Streams, count_deleted, deleted, in_pieces, load_stored, time, used_bytes,
+    Forgotten, Streams, count_deleted, deleted, load_stored, read_ranges, time, used_bytes, write_ranges,
 };
 
 /// The lines' file.
