@@ -17,6 +17,12 @@ fn a_line_has_so_many_tokens_at_most() {
             let inner = "word ".repeat(words);
             mask(&format!("{}{inner}{} a b", "(x [y {z ".repeat(depth), "} ] )".repeat(depth)));
             mask(&format!("a=\"{inner}\" ").repeat(depth));
+            // A text within a text, and a trace behind: each says that there is more.
+            let said = format!("level=info msg=\"{inner}\" more and more");
+            let trace = "java.lang.Error: a\n\tat com.A.b(A.java:1)\nCaused by: java.io.IOException: b\n\tat c.D.e(D.java:2)";
+            mask(&format!("{said}\n{trace}"));
+            mask(&format!("{{\"message\":{said:?},\"a\":1,\"b\":[2]}}\n{trace}"));
+            mask(&format!("msg='\"{inner}\" a=1 b=2' more\n{trace}"));
         }
     }
 }
