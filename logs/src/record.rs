@@ -128,3 +128,12 @@ pub struct Record {
     /// Further fields, in their order: of JSON, logfmt, the journal.
     pub fields: Vec<(String, String)>,
 }
+
+impl Record {
+    /// Bytes of its message and fields.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
+        self.message.len() + fields.sum::<usize>()
+    }
+}

@@ -40,8 +40,7 @@ const SAMPLES: &str = "samples";
 /// Where metrics go by remote write.
 pub struct Exporter {
     cumulative: Cumulative,
-    /// Stream and number of the newest window that was added. A collector sends again what was not acknowledged.
-    newest: (String, u64),
+    newest: Newest,
     queue: Arc<Queue>,
     task: JoinHandle<()>,
 }
@@ -54,6 +53,24 @@ impl Gauge {
     /// Counts so far, and what is wrong now.
     pub fn figures(&self) -> ExportFigures {
         self.0.figures()
+    }
+}
+
+/// Stream and number of the newest message that was taken. A collector sends again what was not acknowledged.
+#[derive(Debug, Default)]
+struct Newest {
+    stream: String,
+    seq: u64,
+}
+
+impl Newest {
+    /// Whether a message is new; it is the newest then.
+    fn passes(&mut self, stream: &str, seq: u64) -> bool {
+        let is_new = self.stream != stream || seq > self.seq;
+        if is_new {
+            *self = Self { stream: stream.to_owned(), seq };
+        }
+        is_new
     }
 }
 
@@ -77,15 +94,14 @@ impl Exporter {
         })?;
         let task = tokio::spawn(sender.run(Arc::clone(&queue)));
         let cumulative = Cumulative::new(settings.interval);
-        Ok(Self { cumulative, newest: Default::default(), queue, task })
+        Ok(Self { cumulative, newest: Newest::default(), queue, task })
     }
 
     /// Adds a window, and queues what is due.
     pub fn window(&mut self, stream: &str, seq: u64, end: UnixNs, lines: &str) {
-        if self.newest.0 == stream && seq <= self.newest.1 {
+        if !self.newest.passes(stream, seq) {
             return;
         }
-        self.newest = (stream.to_owned(), seq);
         for request in self.cumulative.add(end, lines) {
             let samples = request.timeseries.iter().map(|series| series.samples.len() as u64).sum();
             self.queue.push(request.encode_body(), samples);

@@ -1,5 +1,8 @@
 //! Remote write into a real Prometheus, Debian's.
 
+#[path = "common/reached.rs"]
+mod reached;
+
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use agent_common::settings::Content;
 use agent_common::settings::relay::RemoteWrite;
 use agent_common::units::UnixNs;
-use relay::export::{Exporter, Gauge};
+use relay::export::Exporter;
 
-/// Far beyond what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(90);
+use reached::{PATIENCE, until};
+
 const SECOND: u64 = 1_000_000_000;
 
 /// Prometheus that takes remote write; killed when dropped.
@@ -88,14 +91,6 @@ fn settings(url: String) -> RemoteWrite {
         interval: Duration::from_secs(1),
         max_bytes: 8 << 20,
         timeout: Duration::from_secs(10),
-    }
-}
-
-async fn until(gauge: &Gauge, what: &str, is: impl Fn(&agent_common::pair::ExportFigures) -> bool) {
-    let begun = Instant::now();
-    while !is(&gauge.figures()) {
-        assert!(begun.elapsed() < PATIENCE, "not reached: {what}: {:?}", gauge.figures());
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

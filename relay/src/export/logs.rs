@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use agent_common::pair::ExportFigures;
 use agent_common::settings::relay::{EngineExport, Settings};
 use agent_common::text;
 use agent_common::units::UnixNs;
@@ -18,10 +17,12 @@ use tokio::task::JoinHandle;
 
 use super::queue::Queue;
 use super::send::{Sender, Target};
-use super::{Gauge, loki, otlp, otlp_logs};
+use super::{Gauge, Newest, loki, otlp, otlp_logs};
 
-/// Text of a request, besides its last line: a Loki refuses requests beyond 4 MB, and for ever those beyond its limit per second.
+/// Text of a request with [`LINE_BYTES`] a line, besides its last line: a Loki refuses requests beyond 4 MB, and for ever those beyond its limit per second.
 const MAX_REQUEST_BYTES: usize = 1 << 20;
+/// What a line counts with beside its text: its time, its process and its labels are written for each.
+const LINE_BYTES: usize = 100;
 /// Messages that wait for the thread; each has up to 4 MiB.
 const MAX_UNREAD: usize = 4;
 /// What a sample is here.
@@ -49,8 +50,7 @@ impl LogFormat {
 /// Where log lines go.
 pub struct LogExporter {
     format: LogFormat,
-    /// Spool and number of the newest message that was taken. A collector sends again what was not acknowledged.
-    newest: (String, u64),
+    newest: Newest,
     unread: mpsc::Sender<Vec<u8>>,
     queue: Arc<Queue>,
     reading: JoinHandle<()>,
@@ -117,7 +117,7 @@ impl LogExporter {
         let reader = Reader { key: format.key(), encoder, codec: Codec::new(), queue: Arc::clone(&queue) };
         let reading = tokio::task::spawn_blocking(move || reader.run(messages));
         let sending = tokio::spawn(sender.run(Arc::clone(&queue)));
-        Ok(Self { format, newest: Default::default(), unread, queue, reading, sending })
+        Ok(Self { format, newest: Newest::default(), unread, queue, reading, sending })
     }
 
     /// What it speaks.
@@ -127,13 +127,14 @@ impl LogExporter {
 
     /// Takes a message of the collector.
     pub fn message(&mut self, spool: &str, seq: u64, message: &[u8]) {
-        if self.newest.0 == spool && seq <= self.newest.1 {
+        if !self.newest.passes(spool, seq) {
             return;
         }
-        self.newest = (spool.to_owned(), seq);
-        if let Err(error) = self.unread.try_send(message.to_vec()) {
-            let parts = Message::unpack(&error.into_inner()).unwrap_or_default().parts;
-            self.queue.left_out(parts.iter().map(count).sum());
+        if let Ok(place) = self.unread.try_reserve() {
+            place.send(message.to_vec());
+        } else {
+            let lines = Message::unpack(message).map_or(1, |message| message.parts.iter().map(count).sum());
+            self.queue.left_out(lines);
         }
     }
 
@@ -142,17 +143,15 @@ impl LogExporter {
         Gauge(Arc::clone(&self.queue))
     }
 
-    /// Figures now.
-    pub fn figures(&self) -> ExportFigures {
-        self.queue.figures()
-    }
-
     /// Lets it send what waits, as long as `most`.
     pub async fn close(self, most: Duration) {
         let begun = Instant::now();
         drop(self.unread);
         // The thread reads what waits, a few messages, and ends by itself.
-        let _ = tokio::time::timeout(most, self.reading).await;
+        if tokio::time::timeout(most, self.reading).await.is_err() {
+            let key = self.format.key();
+            tracing::warn!("{key}: messages of log lines were not read in time; their lines are lost");
+        }
         let most = most.saturating_sub(begun.elapsed());
         super::close((self.format.key(), LINES), &self.queue, self.sending, most).await;
     }
@@ -201,8 +200,7 @@ impl Reader {
             };
             let mut records = Vec::new();
             for record in lines.iter().map(Record::from) {
-                let fields = record.fields.iter().map(|(name, value)| name.len() + value.len());
-                bytes += record.message.len() + fields.sum::<usize>();
+                bytes += record.text_bytes() + LINE_BYTES;
                 records.push(record);
                 if bytes >= MAX_REQUEST_BYTES {
                     request.push(Lines { stream: stream.clone(), records: std::mem::take(&mut records) });

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_common::pair::ExportFigures;
 use agent_common::settings::relay::{EngineExport, Settings};
 use agent_common::text;
 use agent_common::units::UnixNs;
@@ -14,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::queue::Queue;
 use super::send::{Sender, Target};
-use super::{Gauge, SAMPLES, otlp, pyroscope};
+use super::{Gauge, Newest, SAMPLES, otlp, pyroscope};
 
 /// Digits of a container's id that are shown, as its runtime does.
 const CONTAINER_DIGITS: usize = 12;
@@ -49,8 +48,7 @@ impl ProfileFormat {
 pub struct ProfileExporter {
     format: ProfileFormat,
     host: String,
-    /// Spool and number of the newest block that was sent. A collector sends again what was not acknowledged.
-    newest: (String, u64),
+    newest: Newest,
     queue: Arc<Queue>,
     task: JoinHandle<()>,
 }
@@ -104,7 +102,7 @@ impl ProfileExporter {
         })?;
         let queue = Arc::new(Queue::new(export.max_bytes));
         let task = tokio::spawn(sender.run(Arc::clone(&queue)));
-        Ok(Self { format, host: host.to_owned(), newest: Default::default(), queue, task })
+        Ok(Self { format, host: host.to_owned(), newest: Newest::default(), queue, task })
     }
 
     /// What it speaks.
@@ -114,10 +112,9 @@ impl ProfileExporter {
 
     /// Queues a block's message. The evidence of an alert is not sent: its samples are in the history, too.
     pub fn block(&mut self, spool: &str, seq: u64, message: &[u8]) {
-        if self.newest.0 == spool && seq <= self.newest.1 {
+        if !self.newest.passes(spool, seq) {
             return;
         }
-        self.newest = (spool.to_owned(), seq);
         let key = self.format.key();
         let block = match unpack(message) {
             Ok(block) if block.alerts.is_empty() && !block.is_empty() => block,
@@ -140,11 +137,6 @@ impl ProfileExporter {
     /// A handle that tells how it is.
     pub fn gauge(&self) -> Gauge {
         Gauge(Arc::clone(&self.queue))
-    }
-
-    /// Figures now.
-    pub fn figures(&self) -> ExportFigures {
-        self.queue.figures()
     }
 
     /// Lets it send what is queued, as long as `most`.

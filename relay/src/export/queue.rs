@@ -59,7 +59,7 @@ impl Queue {
         self.lock().figures.lost_samples += samples;
     }
 
-    /// The oldest request; it stays until [`Self::done`]. `None`: there are none, and none will come.
+    /// The oldest request; it stays until [`Self::sent`] or [`Self::refused`]. `None`: there are none, and none will come.
     pub(super) async fn next(&self) -> Option<Body> {
         loop {
             {
@@ -78,8 +78,7 @@ impl Queue {
     /// The receiver has taken a request. Whether it took none before.
     pub(super) fn sent(&self, body: &Body) -> bool {
         let mut state = self.lock();
-        state.figures.sent_samples += body.samples;
-        state.leaves(body);
+        state.settle(body, 0);
         state.figures.error.take().is_some()
     }
 
@@ -87,10 +86,7 @@ impl Queue {
     pub(super) fn refused(&self, body: &Body, lost: u64, why: String) {
         let mut state = self.lock();
         state.figures.error = Some(why);
-        if state.leaves(body) {
-            state.figures.lost_samples += lost;
-            state.figures.sent_samples += body.samples.saturating_sub(lost);
-        }
+        state.settle(body, lost);
     }
 
     /// The receiver did not take it now. Whether this is news.
@@ -114,13 +110,14 @@ impl Queue {
 }
 
 impl State {
-    /// Takes a request out, unless it has fallen out meanwhile, and was counted.
-    fn leaves(&mut self, body: &Body) -> bool {
+    /// Takes a request out and counts it, unless it has fallen out meanwhile: then it was counted as lost.
+    fn settle(&mut self, body: &Body, lost: u64) {
         let is_first = self.waiting.front().is_some_and(|first| first.bytes.as_ptr() == body.bytes.as_ptr());
         if is_first && let Some(first) = self.waiting.pop_front() {
             self.bytes -= first.bytes.len();
+            self.figures.lost_samples += lost;
+            self.figures.sent_samples += body.samples.saturating_sub(lost);
         }
-        is_first
     }
 }
 
@@ -139,6 +136,8 @@ mod tests {
         assert_eq!((figures.lost_samples, figures.waiting_samples), (2, 4));
         queue.refused(&first, 2, "too old".to_owned());
         assert_eq!(queue.figures().lost_samples, 2, "it had fallen out already");
+        queue.sent(&first);
+        assert_eq!(queue.figures().sent_samples, 0, "counted as lost");
         let second = queue.next().await.unwrap();
         queue.sent(&second);
         let third = queue.next().await.unwrap();

@@ -2,13 +2,15 @@
 //! the requests. OTLP is read by OpenTelemetry's own Python package. What address, headers and JSON of Loki must be is recorded of
 //! another client (`PyPI`'s loki-logger-handler 1.1.2).
 
-#[path = "../profile_export/receiver.rs"]
+#[path = "../common/python.rs"]
+mod python;
+#[path = "../common/reached.rs"]
+mod reached;
+#[path = "../common/receiver.rs"]
 mod receiver;
 
 use std::io::Read as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use agent_common::pair::ExportFigures;
@@ -21,10 +23,10 @@ use logs::{Record, Severity, Stream};
 use relay::export::{LogExporter, LogFormat};
 use serde_json::{Value, json};
 
+use python::read;
+use reached::{PATIENCE, until};
 use receiver::{Receiver, Request};
 
-/// Far beyond what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(90);
 const SPOOL: &str = "0123456789abcdef";
 const FROM: u64 = 1_700_000_000_000_000_000;
 /// Lines of [`message`].
@@ -94,21 +96,13 @@ fn to(format: LogFormat, receiver: &Receiver) -> LogExporter {
     start(format, format!("{}/prefix/", receiver.url()), 8 << 20, Duration::from_secs(10))
 }
 
-async fn until(exporter: &LogExporter, what: &str, is: impl Fn(&ExportFigures) -> bool) {
-    let begun = Instant::now();
-    while !is(&exporter.figures()) {
-        assert!(begun.elapsed() < PATIENCE, "not reached: {what}: {:?}", exporter.figures());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// Sends the message, twice as after a restart of the connection; what the receiver got.
 async fn sent(format: LogFormat) -> Request {
     let receiver = Receiver::start(&[204]);
     let mut exporter = to(format, &receiver);
     exporter.message(SPOOL, 1, &message());
     exporter.message(SPOOL, 1, &message());
-    until(&exporter, "it was taken", |figures| figures.sent_samples == LINES).await;
+    until(&exporter.gauge(), "it was taken", |figures| figures.sent_samples == LINES).await;
     exporter.close(Duration::from_secs(5)).await;
     let mut requests = receiver.stop();
     assert_eq!(requests.len(), 1);
@@ -182,20 +176,7 @@ async fn otlp_logs_are_read_by_opentelemetry_s_own_messages() {
     let request = sent(LogFormat::Otlp).await;
     assert_eq!(request.line, "POST /prefix/v1/logs HTTP/1.1");
     assert_eq!(request.header("content-type"), "application/x-protobuf");
-    let Some(packages) = std::env::var_os("S7MPA_OTLP").map(PathBuf::from) else {
-        let why = "S7MPA_OTLP is not set: `cargo xtask test` fetches OpenTelemetry's messages and sets it";
-        assert!(std::env::var_os("REQUIRE_BPF").is_none(), "{why}");
-        eprintln!("not run: {why}");
-        return;
-    };
-    let dir = tempfile::tempdir().expect("tempdir");
-    let file = dir.path().join("body");
-    std::fs::write(&file, &request.body).expect("the body");
-    let mut command = Command::new("python3");
-    command.env("PYTHONPATH", packages).env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python");
-    let output = command.args(["-c", OTLP]).arg(&file).output().expect("python3");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let records: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let Some(records) = read(OTLP, &request.body) else { return };
     let unit = json!({"host.name": "web-1", "service.name": "shop", "systemd.unit.name": "shop.service"});
     let pod = json!({
         "host.name": "web-1", "service.name": "nginx", "k8s.namespace.name": "shop", "k8s.pod.name": "web-7d9",
@@ -235,22 +216,22 @@ async fn what_a_receiver_does_not_take_now_is_sent_again_and_what_it_never_takes
         for seq in 1..=2 {
             exporter.message(SPOOL, seq, &message());
         }
-        until(&exporter, "one is refused", |figures| figures.lost_samples > 0).await;
-        let figures = exporter.figures();
+        until(&exporter.gauge(), "one is refused", |figures| figures.lost_samples > 0).await;
+        let figures = exporter.gauge().figures();
         assert_eq!((figures.sent_samples, figures.lost_samples), (LINES, LINES), "{format:?}");
         assert!(figures.error.is_some_and(|error| error.contains("400") && error.contains("too far behind")));
         exporter.message(SPOOL, 3, &message());
-        until(&exporter, "one is taken", |figures| figures.sent_samples == 2 * LINES).await;
-        assert_eq!(exporter.figures().error, None);
+        until(&exporter.gauge(), "one is taken", |figures| figures.sent_samples == 2 * LINES).await;
+        assert_eq!(exporter.gauge().figures().error, None);
         // What is damaged is counted, too, and the others of its message are sent.
         exporter.message(SPOOL, 4, b"nonsense");
-        until(&exporter, "nonsense is counted", |figures| figures.lost_samples == LINES + 1).await;
+        until(&exporter.gauge(), "nonsense is counted", |figures| figures.lost_samples == LINES + 1).await;
         let mut half = Message::unpack(&message()).expect("a message");
         half.parts[0].block.pop();
         // Not even its header can be read: how many lines it had, nobody knows.
         let damaged = 1;
         exporter.message(SPOOL, 5, &half.pack());
-        until(&exporter, "the damaged block and the refused ones are counted", |figures| {
+        until(&exporter.gauge(), "the damaged block and the refused ones are counted", |figures| {
             figures.lost_samples == LINES + 1 + damaged + 2
         })
         .await;
@@ -267,8 +248,8 @@ async fn lines_that_otlp_leaves_out_are_counted_one_by_one() {
     let receiver = Receiver::answering(&[(200, answer)]);
     let mut exporter = to(LogFormat::Otlp, &receiver);
     exporter.message(SPOOL, 1, &message());
-    until(&exporter, "some are lost", |figures| figures.lost_samples > 0).await;
-    let figures = exporter.figures();
+    until(&exporter.gauge(), "some are lost", |figures| figures.lost_samples > 0).await;
+    let figures = exporter.gauge().figures();
     assert_eq!((figures.sent_samples, figures.lost_samples), (LINES - 2, 2));
     assert_eq!(figures.error.as_deref(), Some("the receiver left out 2 lines: full"));
     exporter.close(Duration::from_secs(5)).await;
@@ -293,10 +274,10 @@ async fn a_receiver_that_hangs_costs_a_bounded_queue_and_no_time() {
         }
         assert!(taken < 1000, "{taken} ms");
         let all = |figures: &ExportFigures| figures.waiting_samples + figures.lost_samples == 200 * LINES;
-        until(&exporter, "all wait or are lost", all).await;
-        let figures = exporter.figures();
+        until(&exporter.gauge(), "all wait or are lost", all).await;
+        let figures = exporter.gauge().figures();
         assert!(figures.waiting_samples > 0 && figures.lost_samples > 100 * LINES, "{figures:?}");
-        until(&exporter, "it says so", |figures| figures.error.is_some()).await;
+        until(&exporter.gauge(), "it says so", |figures| figures.error.is_some()).await;
         assert!(begun.elapsed() < PATIENCE);
         let closing = Instant::now();
         exporter.close(Duration::from_millis(300)).await;
@@ -317,10 +298,33 @@ async fn many_lines_become_requests_of_about_a_megabyte() {
         });
         let message = Message { parts: parts.collect(), lost: Vec::new() };
         exporter.message(SPOOL, 1, &message.pack());
-        until(&exporter, "all is taken", |figures| figures.sent_samples == 2700).await;
+        until(&exporter.gauge(), "all is taken", |figures| figures.sent_samples == 2700).await;
         exporter.close(Duration::from_secs(5)).await;
         for request in receiver.stop() {
             assert!(unpacked(&request).len() < 2 << 20, "{format:?}");
+        }
+    }
+}
+
+/// What is written of a line beside its text counts, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_lines_do_not_make_large_requests() {
+    const LINES: u64 = 100_000;
+    for format in [LogFormat::Loki, LogFormat::Otlp] {
+        let receiver = Receiver::start(&[204; 10]);
+        let mut exporter = start(format, receiver.url(), 64 << 20, Duration::from_secs(10));
+        let parts = (0..25).map(|source| {
+            let records: Vec<Record> = (0..LINES / 25)
+                .map(|nth| record(1_000_000 * source + nth, Severity::Info, 4_711, "ok", &[]))
+                .collect();
+            part(source, &[("source", "container"), ("container", "web"), ("stream", "stdout")], &records)
+        });
+        let message = Message { parts: parts.collect(), lost: Vec::new() };
+        exporter.message(SPOOL, 1, &message.pack());
+        until(&exporter.gauge(), "all is taken", |figures| figures.sent_samples == LINES).await;
+        exporter.close(Duration::from_secs(5)).await;
+        for request in receiver.stop() {
+            assert!(unpacked(&request).len() < 4 << 20, "{format:?}: {}", unpacked(&request).len());
         }
     }
 }

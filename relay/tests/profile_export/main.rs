@@ -2,13 +2,16 @@
 //! receiver takes the requests, and other readers than ours read them: Google's `pprof` and OpenTelemetry's own Python package.
 //! What the address, headers and messages of Pyroscope must be is recorded of its own client (pyroscope-rs 2.1).
 
+#[path = "../common/python.rs"]
+mod python;
+#[path = "../common/reached.rs"]
+mod reached;
+#[path = "../common/receiver.rs"]
 mod receiver;
 
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agent_common::pair::ExportFigures;
 use agent_common::settings::Content;
 use agent_common::settings::relay::EngineExport;
 use agent_common::units::{BootNs, DurNs, UnixNs};
@@ -16,10 +19,10 @@ use profile::block::{Block, Builder, Group, Looked, MAX_MESSAGE, pack};
 use profile::testing::example;
 use relay::export::{ProfileExporter, ProfileFormat};
 
+use python::read;
+use reached::until;
 use receiver::{Receiver, Request};
 
-/// Far beyond what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(90);
 const SPOOL: &str = "0123456789abcdef";
 const FROM: u64 = 1_700_000_000_000_000_000;
 const MINUTE: u64 = 60_000_000_000;
@@ -57,14 +60,6 @@ fn start(format: ProfileFormat, url: String) -> ProfileExporter {
     ProfileExporter::start(format, &export, "web-1").expect("settings")
 }
 
-async fn until(exporter: &ProfileExporter, what: &str, is: impl Fn(&ExportFigures) -> bool) {
-    let begun = Instant::now();
-    while !is(&exporter.figures()) {
-        assert!(begun.elapsed() < PATIENCE, "not reached: {what}: {:?}", exporter.figures());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// Sends a block; what the receiver got.
 async fn sent(format: ProfileFormat) -> Request {
     let receiver = Receiver::start(&[200]);
@@ -74,35 +69,12 @@ async fn sent(format: ProfileFormat) -> Request {
     // Again, as after a restart of the connection; and the evidence of an alert, which has nothing new.
     exporter.block(SPOOL, 1, &message(&block));
     exporter.block(SPOOL, 2, &message(&Block { alerts: vec!["cpu/1".to_owned()], ..block.clone() }));
-    until(&exporter, "it was taken", |figures| figures.sent_samples == samples(&block)).await;
-    assert_eq!(exporter.figures().waiting_samples, 0, "nothing else was queued");
+    until(&exporter.gauge(), "it was taken", |figures| figures.sent_samples == samples(&block)).await;
+    assert_eq!(exporter.gauge().figures().waiting_samples, 0, "nothing else was queued");
     exporter.close(Duration::from_secs(5)).await;
     let mut requests = receiver.stop();
     assert_eq!(requests.len(), 1);
     requests.remove(0)
-}
-
-/// The names of the packages of `S7MPA_OTLP`; none: the test cannot run.
-fn python() -> Option<Command> {
-    let Some(packages) = std::env::var_os("S7MPA_OTLP").map(PathBuf::from) else {
-        let why = "S7MPA_OTLP is not set: `cargo xtask test` fetches OpenTelemetry's messages and sets it";
-        assert!(std::env::var_os("REQUIRE_BPF").is_none(), "{why}");
-        eprintln!("not run: {why}");
-        return None;
-    };
-    let mut command = Command::new("python3");
-    command.env("PYTHONPATH", packages).env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python");
-    Some(command)
-}
-
-/// What a script prints of a body, as JSON.
-fn read(script: &str, body: &[u8]) -> Option<serde_json::Value> {
-    let dir = tempfile::tempdir().expect("tempdir");
-    let file = dir.path().join("body");
-    std::fs::write(&file, body).expect("the body");
-    let output = python()?.args(["-c", script]).arg(&file).output().expect("python3");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
 /// Series of a `push.v1.PushRequest`: labels, and the profile in hexadecimal digits. The numbers are those that Pyroscope's own
@@ -260,12 +232,12 @@ async fn what_a_receiver_does_not_take_now_is_sent_again_and_what_it_never_takes
             exporter.block(SPOOL, seq, &message(&block));
         }
         let samples = samples(&block);
-        until(&exporter, "all is sent or lost", |figures| figures.waiting_samples == 0).await;
-        let figures = exporter.figures();
+        until(&exporter.gauge(), "all is sent or lost", |figures| figures.waiting_samples == 0).await;
+        let figures = exporter.gauge().figures();
         assert_eq!((figures.sent_samples, figures.lost_samples), (2 * samples, samples), "{format:?}");
         // A block that is none is counted, too.
         exporter.block(SPOOL, 4, b"nonsense");
-        assert_eq!(exporter.figures().lost_samples, samples + 1);
+        assert_eq!(exporter.gauge().figures().lost_samples, samples + 1);
         exporter.close(Duration::from_secs(5)).await;
         let requests = receiver.stop();
         assert_eq!(requests.len(), 5);
@@ -284,8 +256,8 @@ async fn what_otlp_leaves_out_is_a_loss_with_its_words() {
         let mut exporter = start(ProfileFormat::Otlp, receiver.url());
         let block = block();
         exporter.block(SPOOL, 1, &message(&block));
-        until(&exporter, "it is lost", |figures| figures.lost_samples == samples(&block)).await;
-        let error = exporter.figures().error.expect("its words");
+        until(&exporter.gauge(), "it is lost", |figures| figures.lost_samples == samples(&block)).await;
+        let error = exporter.gauge().figures().error.expect("its words");
         assert!(error.contains("left out 2 profiles: full"), "{error}");
         exporter.close(Duration::from_secs(5)).await;
         receiver.stop();
