@@ -128,17 +128,10 @@ impl Journals {
                 self.files.push(file);
             }
         }
-        // Deleted, and read to its end.
-        let safe = &mut self.safe;
-        self.files.retain(|file| {
-            let stays = !file.over || there.contains(&file.identity);
-            if !stays {
-                safe.remove(&file.id);
-            }
-            stays
-        });
+        // Deleted, and read to its end; or a look that failed: so its place stays known.
+        self.files.retain(|file| !file.over || there.contains(&file.identity));
         // Those that went while nobody looked.
-        if self.safe.len() > MAX_SAVED {
+        if self.safe.len() > MAX_SAVED && !there.is_empty() {
             self.safe.retain(|id, _| self.files.iter().any(|file| file.id == *id));
         }
     }
