@@ -123,9 +123,14 @@ impl<'a> Iterator for Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn field(&mut self) -> Result<(u64, Value<'a>), DecodeError> {
-        let key = self.varint()?;
+        let key = self.key()?;
         let value = if key & 7 == GROUP { self.group(key >> 3)? } else { self.value(key)? };
-        if key >> 3 == 0 { Err(DecodeError::Malformed("a field of number 0")) } else { Ok((key >> 3, value)) }
+        Ok((key >> 3, value))
+    }
+
+    fn key(&mut self) -> Result<u64, DecodeError> {
+        let key = self.varint()?;
+        if key >> 3 == 0 { Err(DecodeError::Malformed("a field of number 0")) } else { Ok(key) }
     }
 
     /// Passes over the group of this tag, whose beginning was read.
@@ -134,7 +139,7 @@ impl<'a> Fields<'a> {
         open[0] = tag;
         let mut depth = 1;
         while depth > 0 {
-            let key = self.varint()?;
+            let key = self.key()?;
             match key & 7 {
                 GROUP => {
                     let next =
@@ -276,7 +281,7 @@ mod tests {
         let deep = |groups: usize| [vec![0x23; groups], vec![0x24; groups]].concat();
         assert!(read(&deep(MAX_GROUPS)).is_ok() && WriteRequest::decode(&*deep(MAX_GROUPS)).is_ok());
         assert!(read(&deep(MAX_GROUPS + 1)).is_err());
-        for bad in [&[0x23][..], &[0x24], &[0x23, 0x2c], &[0x23, 0x2b, 0x24, 0x2c]] {
+        for bad in [&[0x23][..], &[0x24], &[0x23, 0x2c], &[0x23, 0x2b, 0x24, 0x2c], &[0x23, 0, 0, 0x24]] {
             assert!(read(bad).is_err() && WriteRequest::decode(bad).is_err(), "{bad:?}");
         }
     }
