@@ -5,7 +5,7 @@ import { useAnswer } from '../api/load';
 import type { Params } from '../api/http';
 import type { Columns } from '../api/types';
 import { length, nsPerS, span } from '../format';
-import { cleared, useDrag, useWidth } from '../parts/canvas';
+import { cleared, drawCursor, useDrag, useWidth } from '../parts/canvas';
 import { colour, theme } from '../theme';
 import { LIVE_MS, absolute, onGrid, range, select, selection } from '../time';
 
@@ -58,12 +58,7 @@ export function Heat({ of }: { of: Params }) {
     });
     const x = (time: number) => ((time - begin) / step) * each;
     const picked = drag.value ? timeOf(drag.value.from, drag.value.to) : selection.value;
-    if (picked) {
-      g.fillStyle = colour('select');
-      g.fillRect(x(picked.from), 0, Math.max(2, x(picked.to) - x(picked.from)), LANES.length * LANE);
-      g.fillStyle = colour('focus');
-      for (const time of [picked.from, picked.to]) g.fillRect(x(time) - 1, 0, 2, LANES.length * LANE);
-    }
+    drawCursor(g, x, LANES.length * LANE, picked, null);
     if (at.value >= 0) {
       g.strokeStyle = colour('text');
       g.strokeRect(at.value * each + 0.5, 0.5, Math.max(each - 1, 1), LANES.length * LANE - 1);
