@@ -37,7 +37,6 @@ fn world(seed: u64) -> World {
             }
         }
         made.extend(blocks(&stream, &records, 1 + random.below(150) as usize, &mut codec));
-        let stream = std::sync::Arc::new(stream);
         lines.extend(records.into_iter().map(|record| Hit { stream: stream.clone(), record }));
     }
     lines.sort_by(|one, other| key(other).cmp(&key(one)));

@@ -38,8 +38,6 @@ pub struct Options {
 pub struct Figures {
     /// Files followed.
     pub files: usize,
-    /// Files that match and are not followed: there are too many.
-    pub too_many: usize,
     /// Times the rest of a cut or vanished file was not found.
     pub rests_lost: u64,
 }
@@ -235,7 +233,6 @@ impl Files {
                 "more log files match than are followed: these are not read"
             );
         }
-        self.figures.too_many = too_many;
         for file in &mut self.followed {
             if file.end.is_none() && !named.contains(&file.file) {
                 file.ends_at = file.ends_at.or(now.checked_add(GRACE));

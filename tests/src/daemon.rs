@@ -94,7 +94,7 @@ impl Daemon {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory"))
+        self.kill_ended()
     }
 
     /// The directory of one that has ended.

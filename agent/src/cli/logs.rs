@@ -282,7 +282,7 @@ mod tests {
     fn json_stays_json_whatever_a_line_holds() {
         let message = "a\u{fe0f}\u{202e}\u{1b}[31m\"\\ \u{e0001}\n";
         let hit = Hit {
-            stream: std::sync::Arc::new(Stream::new([("host", "h\u{200b}")])),
+            stream: Stream::new([("host", "h\u{200b}")]),
             record: Record {
                 at: UnixNs(1),
                 severity: Severity::Emergency,

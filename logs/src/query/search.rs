@@ -1,7 +1,6 @@
 //! The newest lines that match.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use agent_common::units::UnixNs;
 
@@ -22,7 +21,7 @@ const MAX_WAITING_BYTES: usize = 64 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     /// Where it is from.
-    pub stream: Arc<Stream>,
+    pub stream: Stream,
     /// The line.
     pub record: Record,
 }
@@ -105,9 +104,9 @@ impl Query {
             return Ok(hits);
         }
         let lines = scan.decoded()?;
-        let stream = Arc::new(block.header().stream.clone());
+        let stream = &block.header().stream;
         for line in found.newest_first().take(wanted).filter_map(|line| lines.get(line)) {
-            hits.push(Hit { stream: Arc::clone(&stream), record: line.into() });
+            hits.push(Hit { stream: stream.clone(), record: line.into() });
         }
         scan.end();
         scanner.reuse(lines);
