@@ -13,6 +13,8 @@ use std::sync::Arc;
 use agent_common::units::{MonoNs, Tgid};
 use diagnosis::window::{FrozenRow, ProcessTimes, Wait};
 
+use super::task::groups_above;
+
 /// Most processes whose cgroups are read in a window, 15 µs each. Those that stopped last come first.
 const MAX_PROCESSES: usize = 64;
 /// Most cgroups whose state is read in a window, 10 µs each.
@@ -205,8 +207,7 @@ fn frozen_by(hierarchy: &Hierarchy, path: &str) -> Option<Freezer> {
     } else {
         ("freezer.self_freezing", "freezer.state")
     };
-    let above = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
-    let by = above.filter(|path| !path.is_empty()).find(|group| read(group, freezer).trim() == "1");
+    let by = groups_above(path).find(|group| read(group, freezer).trim() == "1");
     let by = by.unwrap_or(path);
     Some((by.into(), format!("{point}{by}/{file}").into()))
 }

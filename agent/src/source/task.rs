@@ -37,6 +37,7 @@ use diagnosis::window::{TaskSample, TaskTotals};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::sysinfo::sysinfo;
 
+pub(crate) use cgroup::groups_above;
 use entry::Entry;
 
 use super::containers::Containers;

@@ -5,15 +5,11 @@
 //! returns.
 
 use std::fs::Metadata;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 
 use agent_common::units::Tgid;
 use flamegraphs::maps::{self, Mapping};
 use opener::{Owner, Patience, Workers, living, process};
-
-/// Most bytes of a process' arguments.
-const MAX_ARGUMENTS_BYTES: u64 = 512;
 
 static WORKERS: Workers = Workers::with_patience("collector", Patience::COLLECTOR);
 
@@ -33,16 +29,10 @@ pub(crate) fn directory(tgid: Tgid, fd: Option<i32>) -> Option<String> {
     WORKERS.run(Owner::of_process(tgid.0), read).ok().flatten()
 }
 
-/// The first bytes of a process' arguments, each with its NUL; none if it is gone or does not answer. The kernel reads them from the memory
-/// of the process, and waits while that one changes its mappings.
+/// The first bytes of a process' arguments, each with its NUL; none if it is gone or does not answer.
 pub(crate) fn command_line(tgid: Tgid) -> Vec<u8> {
-    let path = format!("/proc/{}/cmdline", living(tgid.0));
-    let read = move || {
-        let mut bytes = Vec::new();
-        let _ = std::fs::File::open(path)?.take(MAX_ARGUMENTS_BYTES).read_to_end(&mut bytes)?;
-        std::io::Result::Ok(bytes)
-    };
-    WORKERS.run(Owner::of_process(tgid.0), read).ok().and_then(Result::ok).unwrap_or_default()
+    let read = move || process::command_line(tgid.0).unwrap_or_default();
+    WORKERS.run(Owner::of_process(tgid.0), read).unwrap_or_default()
 }
 
 /// Up to `N` bytes of a process' memory; zero beyond what can be read.

@@ -7,6 +7,7 @@ use postmortem::facts::Limit;
 
 use super::facts;
 use crate::source::endings::Ended;
+use crate::source::task::groups_above;
 
 /// Names of `RLIMIT_*` in their order, those that a program runs into.
 const LIMIT_NAMES: [(usize, &str); 8] = [
@@ -54,21 +55,20 @@ pub(super) fn of(ended: &Ended, ending: Option<&Ending>) -> Vec<Limit> {
         });
     }
     let place = ended.known.as_ref().or(ended.known_parent.as_ref());
-    limits.extend(place.and_then(|task| tasks(&PIDS_ROOTS, &task.cgroup)));
+    let own = ended.known.as_ref().map_or(1, |task| task.threads.max(1));
+    limits.extend(place.and_then(|task| tasks(&PIDS_ROOTS, &task.cgroup, own)));
     limits
 }
 
-/// `pids.max` of the group, of it and those above it, that is the fullest.
-fn tasks(roots: &[&str], group: &str) -> Option<Limit> {
+/// `pids.max` of the group, of it and those above it, that is the fullest. `own`: threads of the process, which are gone.
+fn tasks(roots: &[&str], group: &str, own: u32) -> Option<Limit> {
     let root = roots.iter().find(|root| fs::exists(format!("{root}{group}/pids.max")).unwrap_or(false))?;
-    let above = std::iter::successors(Some(group), |path| path.rsplit_once('/').map(|(above, _)| above));
     let limit = |path: &str| {
         let number =
             |file| fs::read_to_string(format!("{root}{path}/{file}")).ok()?.trim().parse::<u32>().ok();
         // `max`: none.
         let most = f64::from(number("pids.max")?);
-        // It was one of them itself, and is gone.
-        let used = (f64::from(number("pids.current")?) + 1.0).min(most);
+        let used = (f64::from(number("pids.current")?) + f64::from(own)).min(most);
         Some(Limit {
             name: "pids.max".to_owned(),
             used: Some(used),
@@ -77,7 +77,7 @@ fn tasks(roots: &[&str], group: &str) -> Option<Limit> {
         })
     };
     let free = |limit: &Limit| limit.limit.unwrap_or(0.0) - limit.used.unwrap_or(0.0);
-    above.filter(|path| !path.is_empty()).filter_map(limit).min_by(|a, b| free(a).total_cmp(&free(b)))
+    groups_above(group).filter_map(limit).min_by(|a, b| free(a).total_cmp(&free(b)))
 }
 
 #[cfg(test)]
@@ -100,12 +100,14 @@ mod tests {
         }
         let root = root.to_str().expect("text");
         let roots = ["/no/such", root];
-        let found = tasks(&roots, "/a.slice/b.service/c").expect("there is a limit");
+        let found = tasks(&roots, "/a.slice/b.service/c", 1).expect("there is a limit");
         assert_eq!((&*found.group, found.used, found.limit), ("/a.slice", Some(100.0), Some(100.0)));
         fs::write(format!("{root}/a.slice/pids.max"), "max").expect("written");
-        let found = tasks(&roots, "/a.slice/b.service").expect("there is a limit");
+        let found = tasks(&roots, "/a.slice/b.service", 1).expect("there is a limit");
         assert_eq!((&*found.group, found.used, found.limit), ("/a.slice/b.service", Some(11.0), Some(64.0)));
-        assert_eq!(tasks(&roots, "/a.slice"), None, "no limit");
-        assert_eq!(tasks(&roots, "/gone"), None);
+        let many = tasks(&roots, "/a.slice/b.service", 54).expect("there is a limit");
+        assert_eq!(many.used, Some(64.0), "it was full while its threads lived");
+        assert_eq!(tasks(&roots, "/a.slice", 1), None, "no limit");
+        assert_eq!(tasks(&roots, "/gone", 1), None);
     }
 }

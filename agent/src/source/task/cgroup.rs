@@ -46,9 +46,14 @@ pub(super) fn with_quota(text: &str) -> Option<&str> {
         let read = |root: &&str| std::fs::read_to_string(format!("{root}{group}/{file}")).ok();
         roots.iter().find_map(read).is_some_and(|quota| !quota.starts_with(none))
     };
-    let above = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
-    let held = above.filter(|path| !path.is_empty() && *path != "/").find(has_quota);
+    let held = groups_above(path).find(has_quota);
     held.or(v1.map(|(_, path)| *path).filter(|path| *path != "/"))
+}
+
+/// A group and those above it, without the root.
+pub(crate) fn groups_above(path: &str) -> impl Iterator<Item = &str> {
+    let above = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(above, _)| above));
+    above.filter(|path| !path.is_empty() && *path != "/")
 }
 
 /// Prefixes that runtimes put before the id in a systemd scope's name.
