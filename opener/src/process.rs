@@ -12,6 +12,8 @@ use crate::living;
 
 /// Text of `maps` at most. A process may have 65,530 mappings of paths as long as it likes; a large Java program has 1 MiB.
 const MAX_MAPS_BYTES: u64 = 16 << 20;
+/// Most bytes of a process' arguments.
+const MAX_ARGUMENTS_BYTES: u64 = 512;
 /// Text of `status` at most: one has 1.5 KiB, and a line of groups that may have 65,536.
 const MAX_STATUS_BYTES: u64 = 512 << 10;
 
@@ -28,6 +30,11 @@ pub fn maps(tgid: u32) -> io::Result<Vec<u8>> {
 /// The memory of a process. Reading it may wait for the file systems that are mapped into it.
 pub fn memory(tgid: u32) -> io::Result<File> {
     File::open(format!("/proc/{}/mem", living(tgid)))
+}
+
+/// The first bytes of a process' arguments, each with its NUL. Reading them waits while the process changes its mappings.
+pub fn command_line(tgid: u32) -> io::Result<Vec<u8>> {
+    read(&format!("/proc/{}/cmdline", living(tgid)), MAX_ARGUMENTS_BYTES)
 }
 
 /// Reads a file of `/proc` up to `limit` bytes.
