@@ -17,11 +17,11 @@ use crate::source::process::comm_str;
 pub(super) struct Mounts(OnceCell<HashMap<u32, Mount>>);
 
 impl Mounts {
-    /// Where a device is mounted; the first of several such places. The kernel's device number has 20 bits for the minor part.
+    /// Where a device is mounted; the shortest of several such places. The kernel's device number has 20 bits for the minor part.
     fn point(&self, dev: u32) -> Option<&str> {
         let all = self.0.get_or_init(|| mounts::of(Tgid(std::process::id())));
         let points = all.iter().filter(|(_, mount)| mount.dev == dev && mount.root == "/");
-        points.min_by_key(|(id, _)| **id).map(|(_, mount)| &*mount.point)
+        points.min_by_key(|(id, mount)| (mount.point.len(), **id)).map(|(_, mount)| &*mount.point)
     }
 }
 
