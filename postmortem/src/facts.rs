@@ -227,7 +227,7 @@ pub struct Line {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limit {
-    /// As in `setrlimit`, in lower case: `nofile`, `as`, `cpu`, `fsize`, `nproc`, `stack`, `memlock`; or `memory.max`, `pids.max`.
+    /// As in `setrlimit`, in lower case: `nofile`, `as`, `cpu`, `data`, `fsize`, `nproc`, `stack`, `memlock`; or `memory.max`, `pids.max`.
     pub name: String,
     /// Used at the end, in the limit's unit.
     pub used: Option<f64>,

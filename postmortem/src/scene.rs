@@ -2,7 +2,7 @@
 
 use agent_common::wire::postmortem::{Proof, ProofKind};
 
-use crate::codes;
+use crate::codes::signal;
 use crate::facts::{Change, Facts, Frame, Limit};
 use crate::hints::{self, Hint, hint_of_connection, hint_of_curl, hints_of_calls, hints_of_words};
 use crate::trouble::Trouble;
@@ -25,7 +25,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn of(facts: &'a Facts, reading: &'a Reading) -> Self {
         let mut hints = Vec::new();
         // Nobody sends SIGKILL to itself for what it said.
-        if facts.ended.signal != Some(codes::signal::KILL) {
+        if facts.ended.signal != Some(signal::KILL) {
             hints_of_words(facts, reading, &mut hints);
             hints_of_calls(facts, reading, &mut hints);
             if hints.is_empty() {
@@ -48,6 +48,14 @@ impl<'a> Scene<'a> {
     /// The sender, if it is another process than the one that ended.
     pub(crate) fn sender(&self) -> Option<&'a crate::facts::Other> {
         self.facts.ended.by.as_ref().filter(|by| by.pid != 0 && by.pid != self.facts.process.pid)
+    }
+
+    /// Whether the kernel had no page for the memory that it touched: SIGBUS with `BUS_ADRERR`.
+    pub(crate) fn lacks_page(&self) -> bool {
+        const BUS_ADRERR: i32 = 2;
+        self.signal() == Some(signal::BUS)
+            && self.facts.ended.si_code == BUS_ADRERR
+            && self.sender().is_none()
     }
 
     /// A limit by its name.

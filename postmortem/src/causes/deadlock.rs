@@ -63,25 +63,20 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
 fn circle<'a>(scene: &Scene<'a>) -> Option<Vec<&'a crate::facts::Wait>> {
     let lasting = scene.facts.waits.iter().filter(|wait| wait.for_ns >= MIN_WAIT_NS && wait.holder_tid != 0);
     let by_tid: HashMap<u32, &crate::facts::Wait> = lasting.map(|wait| (wait.tid, wait)).collect();
-    let mut starts: Vec<_> = by_tid.keys().copied().collect();
-    starts.sort_unstable();
     let mut walked = HashSet::new();
-    let mut first: Option<Vec<&crate::facts::Wait>> = None;
-    for start in starts {
+    let circles = by_tid.keys().filter_map(|start| {
         let mut met = Vec::new();
-        let mut next = start;
+        let mut next = *start;
         // Each thread is walked over once, however many wait behind it.
         while let Some(wait) = by_tid.get(&next).filter(|_| walked.insert(next)) {
             met.push(*wait);
             next = wait.holder_tid;
         }
-        let Some(at) = met.iter().position(|wait| wait.tid == next) else { continue };
+        let at = met.iter().position(|wait| wait.tid == next)?;
         let mut circle = met.split_off(at);
         let least = (0..circle.len()).min_by_key(|nth| circle[*nth].tid).unwrap_or(0);
         circle.rotate_left(least);
-        if first.as_ref().is_none_or(|first| circle[0].tid < first[0].tid) {
-            first = Some(circle);
-        }
-    }
-    first
+        Some(circle)
+    });
+    circles.min_by_key(|circle| circle[0].tid)
 }

@@ -13,14 +13,10 @@
 use agent_common::wire::postmortem::{Blamed, CauseClass};
 
 use crate::claim::{Claim, Tier, file, itself, kernel};
-use crate::codes::signal;
 use crate::facts::Place;
 use crate::hints::Hint;
 use crate::scene::Scene;
 use crate::trouble::Trouble;
-
-/// `BUS_ADRERR`.
-const NO_PAGE: i32 = 2;
 
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let kinds = &[
@@ -99,9 +95,7 @@ fn of_mapping(scene: &Scene<'_>) -> Option<Claim> {
     let facts = scene.facts;
     let fault = facts.fault.as_ref()?;
     let Place::Mapping { name, .. } = &fault.place else { return None };
-    let is_page =
-        scene.signal() == Some(signal::BUS) && facts.ended.si_code == NO_PAGE && scene.sender().is_none();
-    if !is_page || name.is_empty() {
+    if !scene.lacks_page() || name.is_empty() {
         return None;
     }
     let full = facts.failed_calls.iter().any(|call| call.errno == "ENOSPC");

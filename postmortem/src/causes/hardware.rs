@@ -17,8 +17,6 @@ use crate::trouble::Trouble;
 
 /// `BUS_MCEERR_AR`, `BUS_MCEERR_AO`.
 const MACHINE_CHECK: [i32; 2] = [4, 5];
-/// `BUS_ADRERR`.
-const NO_PAGE: i32 = 2;
 
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     let facts = scene.facts;
@@ -38,7 +36,7 @@ pub(super) fn judge(scene: &Scene<'_>) -> Vec<Claim> {
     }
     if let Some(Place::Mapping { name, .. }) = facts.fault.as_ref().map(|fault| &fault.place) {
         let reads = facts.fault.as_ref().is_some_and(|fault| fault.write == Some(false));
-        if is_bus && facts.ended.si_code == NO_PAGE && reads && !name.is_empty() {
+        if scene.lacks_page() && reads && !name.is_empty() {
             let claim = Claim::new(
                 CauseClass::HardwareError,
                 Tier::Kernel,

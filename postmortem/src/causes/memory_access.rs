@@ -37,8 +37,6 @@ pub const STACK_REACH: u64 = 1 << 20;
 const MIN_RECURSION: usize = 10;
 /// `BUS_ADRALN`.
 const UNALIGNED: i32 = 1;
-/// `BUS_ADRERR`.
-const NO_PAGE: i32 = 2;
 /// `BUS_MCEERR_AR`.
 const MCE_FIRST: i32 = 4;
 
@@ -99,7 +97,7 @@ fn of_fault(scene: &Scene<'_>, fault: &Fault) -> Claim {
             .proof(seen);
         return cut.proofs(stack(scene)).not(CauseClass::NullPointer, "the address lies in a mapped file");
     }
-    if is_bus && facts.ended.si_code == NO_PAGE {
+    if scene.lacks_page() {
         let of = match &fault.place {
             Place::Mapping { name, .. } if !name.is_empty() => format!(" of {name}"),
             _ => String::new(),
