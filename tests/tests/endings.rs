@@ -247,7 +247,7 @@ fn a_signal_has_its_sender_and_one_that_a_process_raised_itself_has_none() {
     assert_eq!(facts["ended"]["by"], Value::Null, "{facts:#}");
 }
 
-/// A program that eats all of the memory of its group, 32 MiB; its status is no success.
+/// Runs a program that eats all of the memory of its group, 32 MiB, until the kernel kills it; its PID.
 fn eat(dies: &Path, group: &Cgroup) -> u32 {
     group.memory(32).expect("a limit");
     let script = format!("read go && exec {} eat", dies.display());

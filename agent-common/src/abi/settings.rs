@@ -1,5 +1,6 @@
 //! What user space tells the BPF programs: read-only globals at load, one array entry while they run.
 
+use super::offsets::offsets;
 use crate::assert_abi;
 
 /// Entry 0 of the `SETTINGS` array: may change while the programs run.
@@ -27,83 +28,54 @@ pub struct Settings {
 }
 assert_abi!(Settings, size = 40, align = 8, fields = [u32, u32, u64, u32, u32, u32, u32, u32, u32]);
 
-/// Offsets into kernel structures, in bytes, from the running kernel's BTF. `u32::MAX`: not in this kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct Offsets {
+offsets! {
+    "Offsets into kernel structures, in bytes, from the running kernel's BTF. `u32::MAX`: not in this kernel."
+    Offsets
     /// `task_struct.tgid`
-    pub task_tgid: u32,
+    task_tgid,
     /// `task_struct.pid`
-    pub task_pid: u32,
+    task_pid,
     /// `task_struct.real_parent`
-    pub task_real_parent: u32,
+    task_real_parent,
     /// `task_struct.signal`
-    pub task_signal: u32,
+    task_signal,
     /// `task_struct.exit_code`
-    pub task_exit_code: u32,
+    task_exit_code,
     /// `task_struct.start_boottime` (`real_start_time` before 5.5)
-    pub task_start_boottime: u32,
+    task_start_boottime,
     /// `task_struct.utime`
-    pub task_utime: u32,
+    task_utime,
     /// `task_struct.stime`
-    pub task_stime: u32,
+    task_stime,
     /// `task_struct.min_flt`
-    pub task_min_flt: u32,
+    task_min_flt,
     /// `task_struct.maj_flt`
-    pub task_maj_flt: u32,
+    task_maj_flt,
     /// `task_struct.se.sum_exec_runtime`
-    pub task_sum_exec_runtime: u32,
+    task_sum_exec_runtime,
     /// `task_struct.comm`
-    pub task_comm: u32,
+    task_comm,
     /// `task_struct.thread_info.status` (x86: bit 1 is `TS_COMPAT`)
-    pub task_thread_status: u32,
+    task_thread_status,
     /// `task_struct.group_leader`
-    pub task_group_leader: u32,
+    task_group_leader,
     /// `task_struct.thread.fsbase` (x86): where the thread's own memory is
-    pub task_fsbase: u32,
+    task_fsbase,
     /// `signal_struct.live.counter`
-    pub signal_live: u32,
+    signal_live,
     /// `signal_struct.group_exit_code`
-    pub signal_group_exit_code: u32,
+    signal_group_exit_code,
     /// `signal_struct.utime` (threads that have exited)
-    pub signal_utime: u32,
+    signal_utime,
     /// `signal_struct.stime`
-    pub signal_stime: u32,
+    signal_stime,
     /// `signal_struct.min_flt`
-    pub signal_min_flt: u32,
+    signal_min_flt,
     /// `signal_struct.maj_flt`
-    pub signal_maj_flt: u32,
+    signal_maj_flt,
     /// `signal_struct.sum_sched_runtime`
-    pub signal_sum_sched_runtime: u32,
+    signal_sum_sched_runtime,
 }
 
 /// An offset that this kernel does not have.
 pub const NO_OFFSET: u32 = u32::MAX;
-
-impl Offsets {
-    /// What the object holds before the loader has looked: nothing is known.
-    pub const UNKNOWN: Self = Self {
-        task_tgid: NO_OFFSET,
-        task_pid: NO_OFFSET,
-        task_real_parent: NO_OFFSET,
-        task_signal: NO_OFFSET,
-        task_exit_code: NO_OFFSET,
-        task_start_boottime: NO_OFFSET,
-        task_utime: NO_OFFSET,
-        task_stime: NO_OFFSET,
-        task_min_flt: NO_OFFSET,
-        task_maj_flt: NO_OFFSET,
-        task_sum_exec_runtime: NO_OFFSET,
-        task_comm: NO_OFFSET,
-        task_thread_status: NO_OFFSET,
-        task_group_leader: NO_OFFSET,
-        task_fsbase: NO_OFFSET,
-        signal_live: NO_OFFSET,
-        signal_group_exit_code: NO_OFFSET,
-        signal_utime: NO_OFFSET,
-        signal_stime: NO_OFFSET,
-        signal_min_flt: NO_OFFSET,
-        signal_maj_flt: NO_OFFSET,
-        signal_sum_sched_runtime: NO_OFFSET,
-    };
-}

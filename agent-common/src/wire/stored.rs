@@ -67,8 +67,7 @@ impl RangeSet {
 
     /// Whether `seq` is in it.
     pub fn contains(&self, seq: u64) -> bool {
-        let after = self.ranges.partition_point(|&(lo, _)| lo <= seq);
-        after > 0 && seq <= self.ranges[after - 1].1
+        self.contains_range(seq, seq)
     }
 
     /// Whether all from `lo` to `hi` are in it, both included. So it is when `lo > hi`.
